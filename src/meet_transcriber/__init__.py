@@ -1,0 +1,3 @@
+"""Meeting transcription: who said what, when."""
+
+__version__ = "0.1.0"

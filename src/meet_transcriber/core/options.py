@@ -1,0 +1,82 @@
+"""What a caller may ask of one transcription, frozen with the job."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from meet_transcriber.core.errors import InvalidOptions
+
+Task = Literal["transcribe", "translate"]
+ChannelMode = Literal["auto", "mix", "split"]
+
+MAX_SPEAKERS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Wishes of the caller; the defaults suit a meeting nobody said anything about.
+
+    Attributes:
+        language: ISO 639-1 code of the speech; None lets the engine detect it per part.
+        languages: the languages that detection may choose from; empty allows all.
+        task: `transcribe`, or `translate` into English where the model can.
+        enable_diarization: find out who spoke.
+        num_speakers, min_speakers, max_speakers: hints for diarization.
+        word_timestamps: show the times of words; False only hides them in exports.
+        hotwords: words and names the engine should expect.
+        initial_prompt: text the engine takes as what was said before.
+        channels: `split` treats each channel as one speaker, `mix` folds them into one,
+            `auto` splits channels that are independent.
+
+    Raises:
+        InvalidOptions: a value is out of range or contradicts another.
+    """
+
+    language: str | None = None
+    languages: tuple[str, ...] = ()
+    task: Task = "transcribe"
+    enable_diarization: bool = True
+    num_speakers: int | None = None
+    min_speakers: int | None = None
+    max_speakers: int | None = None
+    word_timestamps: bool = True
+    hotwords: tuple[str, ...] = ()
+    initial_prompt: str | None = None
+    channels: ChannelMode = "auto"
+
+    def __post_init__(self) -> None:
+        self._check_choices()
+        self._check_speakers()
+
+    def _check_choices(self) -> None:
+        if self.task not in get_args(Task):
+            raise InvalidOptions(f"task is {self.task!r}; use one of {', '.join(get_args(Task))}.")
+        if self.channels not in get_args(ChannelMode):
+            choices = ", ".join(get_args(ChannelMode))
+            raise InvalidOptions(f"channels is {self.channels!r}; use one of {choices}.")
+        if self.language and self.languages and self.language not in self.languages:
+            raise InvalidOptions(
+                f"language {self.language!r} is not among languages {list(self.languages)}; "
+                "name one of them or leave language out."
+            )
+
+    def _check_speakers(self) -> None:
+        for name in ("num_speakers", "min_speakers", "max_speakers"):
+            value = getattr(self, name)
+            if value is not None and not 1 <= value <= MAX_SPEAKERS:
+                raise InvalidOptions(f"{name} is {value}; it must lie from 1 to {MAX_SPEAKERS}.")
+        low = self.min_speakers or 1
+        high = self.max_speakers or MAX_SPEAKERS
+        if low > high:
+            raise InvalidOptions(f"min_speakers {low} is above max_speakers {high}.")
+        if self.num_speakers is not None and not low <= self.num_speakers <= high:
+            raise InvalidOptions(
+                f"num_speakers {self.num_speakers} lies outside {low} to {high}, "
+                "the range that min_speakers and max_speakers allow."
+            )
+
+    @property
+    def speaker_range(self) -> tuple[int, int]:
+        """Fewest and most speakers a diarizer may find, both included."""
+        if self.num_speakers is not None:
+            return self.num_speakers, self.num_speakers
+        return self.min_speakers or 1, self.max_speakers or MAX_SPEAKERS

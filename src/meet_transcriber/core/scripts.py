@@ -1,0 +1,43 @@
+"""Script-aware joining of words: Chinese, Japanese and Thai take no spaces."""
+
+from collections.abc import Iterable
+
+# Scripts written without spaces between words, as Unicode ranges (Unicode 15, Blocks.txt),
+# with the full-width punctuation that belongs to them. Korean is absent: it uses spaces.
+_SPACELESS = (
+    (0x0E00, 0x0EFF),  # Thai, Lao
+    (0x1000, 0x109F),  # Myanmar
+    (0x1780, 0x17FF),  # Khmer
+    (0x2E80, 0x2FDF),  # CJK and Kangxi radicals
+    (0x3000, 0x30FF),  # CJK punctuation, Hiragana, Katakana
+    (0x31F0, 0x31FF),  # Katakana extensions
+    (0x3400, 0x4DBF),  # CJK extension A
+    (0x4E00, 0x9FFF),  # CJK ideographs
+    (0xF900, 0xFAFF),  # CJK compatibility
+    (0xFE30, 0xFE4F),  # CJK compatibility forms
+    (0xFF00, 0xFFEF),  # full-width forms
+    (0x20000, 0x3FFFF),  # CJK extensions B and later
+)
+
+
+def is_spaceless(character: str) -> bool:
+    """Whether the character's script is written without spaces between words."""
+    point = ord(character)
+    return any(low <= point <= high for low, high in _SPACELESS)
+
+
+def needs_space(left: str, right: str) -> bool:
+    """Whether a space belongs between two neighbouring pieces of text."""
+    if not left or not right:
+        return False
+    return not (is_spaceless(left[-1]) or is_spaceless(right[0]))
+
+
+def join_words(texts: Iterable[str]) -> str:
+    """Join words into running text, with spaces only where the script has them."""
+    pieces: list[str] = []
+    for text in texts:
+        if pieces and needs_space(pieces[-1], text):
+            pieces.append(" ")
+        pieces.append(text)
+    return "".join(pieces)

@@ -1,0 +1,171 @@
+"""The values a recording turns into: words, segments, turns and the transcript.
+
+All are frozen. Times are float seconds from the start of the recording.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from meet_transcriber.core.scripts import join_words
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time, `start <= end`, in seconds."""
+
+    start: float
+    end: float
+
+    @property
+    def duration(self) -> float:
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """The smallest timed unit of a transcript.
+
+    Attributes:
+        text: the word as shown, with its punctuation, without surrounding space.
+        start, end: seconds from the start of the recording.
+        probability: the engine's confidence in [0, 1], None where it gives none.
+        speaker: `SPEAKER_00`, or None when unknown; never a made-up label.
+        estimated: the times were interpolated because the engine gave none.
+        overlap: somebody else spoke at the same time.
+    """
+
+    text: str
+    start: float
+    end: float
+    probability: float | None = None
+    speaker: str | None = None
+    estimated: bool = False
+    overlap: bool = False
+
+    def shifted(self, seconds: float) -> "Word":
+        """This word, `seconds` later."""
+        return replace(self, start=self.start + seconds, end=self.end + seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Consecutive words shown together; after attribution, of one speaker.
+
+    `words` is never empty, so a segment always has a start, an end and a text.
+    """
+
+    words: tuple[Word, ...]
+    speaker: str | None = None
+    language: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.words:
+            raise ValueError("a segment needs at least one word")
+
+    @property
+    def start(self) -> float:
+        return self.words[0].start
+
+    @property
+    def end(self) -> float:
+        return max(word.end for word in self.words)
+
+    @property
+    def text(self) -> str:
+        return join_words(word.text for word in self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A stretch of speech by one speaker, from diarization; turns may overlap."""
+
+    start: float
+    end: float
+    speaker: str
+
+    @property
+    def duration(self) -> float:
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A span whose words were cut, with the reason and what stood there.
+
+    `reason` is one of `silence`, `loop`, `hallucination`, `prompt`.
+    """
+
+    start: float
+    end: float
+    reason: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptWarning:
+    """One thing that fell back or is in doubt: a stable code and a sentence."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diarization:
+    """Who spoke when.
+
+    Attributes:
+        turns: all turns by start time; they overlap where people do.
+        exclusive: the same without overlap, one speaker at a time, for words;
+            empty where the diarizer makes no such difference.
+    """
+
+    turns: tuple[Turn, ...] = ()
+    exclusive: tuple[Turn, ...] = ()
+    warnings: tuple[TranscriptWarning, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """Who said what, when, and everything that is in doubt about it.
+
+    Attributes:
+        segments: in time order; together they hold every recognized word.
+        language: ISO 639-1 code of most of the speech, None when unknown.
+        duration: of the recording, in seconds.
+        speakers: labels in order of first speech.
+        names: label to a person's name; every exporter applies it.
+        turns: the diarization behind `speakers`; may overlap.
+        engine, diarizer: what made it, for example `faster-whisper base int8 cpu`.
+        warnings: everything that fell back, said aloud.
+        coverage: share of detected speech seconds that has words, in [0, 1].
+        removed: spans cut as silence, loop or hallucination.
+    """
+
+    segments: tuple[Segment, ...] = ()
+    language: str | None = None
+    duration: float = 0.0
+    speakers: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    turns: tuple[Turn, ...] = ()
+    engine: str = ""
+    diarizer: str | None = None
+    warnings: tuple[TranscriptWarning, ...] = ()
+    coverage: float = 1.0
+    removed: tuple[Removed, ...] = ()
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        return tuple(word for segment in self.segments for word in segment.words)
+
+    @property
+    def text(self) -> str:
+        return join_words(segment.text for segment in self.segments)
+
+    def name_of(self, speaker: str | None) -> str | None:
+        """The person behind a label, the label itself when unnamed, None when unknown."""
+        return None if speaker is None else self.names.get(speaker) or speaker
+
+
+def total_seconds(spans: Iterable[Span | Turn]) -> float:
+    """Sum of durations; overlapping spans count twice."""
+    return sum(span.end - span.start for span in spans)

@@ -1,0 +1,1 @@
+"""Speech recognizers and diarizers; each module guards its own third party."""
