@@ -31,7 +31,7 @@ Finding = Segment | Removed | TranscriptWarning
 class Progress(Protocol):
     """Hears how much of a task is done, and may stop it."""
 
-    def __call__(self, share: float) -> None:
+    def __call__(self, share: float, /) -> None:
         """
         Take note of the share done, in [0, 1].
 
@@ -107,6 +107,15 @@ class Recognizer(Protocol):
     @property
     def name(self) -> str:
         """Engine, model, precision and device, as results should show it."""
+        ...
+
+    def check(self, options: Options) -> None:
+        """
+        Say before any work whether the engine can do what is asked.
+
+        Raises:
+            InvalidOptions: it cannot, for example because it knows one language only.
+        """
         ...
 
     def recognize(

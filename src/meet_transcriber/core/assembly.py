@@ -1,0 +1,193 @@
+"""The last task as a pure function: parts and diarization become the transcript."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from meet_transcriber.core.attribution import attribute_words
+from meet_transcriber.core.coverage import coverage, merged
+from meet_transcriber.core.loops import cut_loops
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.plan import PartResult, Plan
+from meet_transcriber.core.segmentation import build_segments
+from meet_transcriber.core.transcript import (
+    Diarization,
+    Removed,
+    Segment,
+    Span,
+    Transcript,
+    TranscriptWarning,
+    Turn,
+    Word,
+    total_seconds,
+)
+
+CHANNELS = "channels"
+"""Stands for the diarizer where each channel was one speaker."""
+
+_LOW_COVERAGE = 0.7
+_GHOST_SECONDS = 3.0
+_GHOST_SHARE = 0.02
+_ONE_TURN = 0.5  # seconds between spans of one channel that still make one turn
+
+
+def assemble(
+    plan: Plan,
+    parts: Sequence[PartResult],
+    diarization: Diarization,
+    options: Options,
+    diarizer: str | None,
+) -> Transcript:
+    """
+    Give words their speakers, build segments, and say aloud what is in doubt.
+
+    Args:
+        parts: the result of every part, in any order.
+        diarization: from the diarizer, or from `channels_as_speakers`.
+        diarizer: its name; None when speakers were not asked for.
+    """
+    results, loops = _without_loops(sorted(parts, key=lambda part: part.index))
+    segments = _segments(results, diarization)
+    words = [word for segment in segments for word in segment.words]
+    transcript = Transcript(
+        segments=segments,
+        language=_main_language(segments),
+        duration=plan.audio.duration,
+        speakers=_speakers(diarization.turns, words),
+        turns=diarization.turns,
+        engine=parts[0].engine if parts else "",
+        diarizer=diarizer,
+        coverage=coverage(merged(span for spans in plan.speech for span in spans), _timed(words)),
+        removed=tuple(sorted(loops, key=lambda cut: cut.start)),
+    )
+    notes = (
+        *plan.audio.warnings,
+        *(note for part in parts for note in part.warnings),
+        *diarization.warnings,
+        *_doubts(transcript, options),
+    )
+    return replace(transcript, warnings=tuple(dict.fromkeys(notes)))
+
+
+def channels_as_speakers(speech: Sequence[Sequence[Span]]) -> Diarization:
+    """Turns where each channel is one speaker, labelled in order of first speech."""
+    labels = channel_labels(speech)
+    turns = [
+        Turn(span.start, span.end, labels[channel])
+        for channel, spans in enumerate(speech)
+        for span in merged(spans, _ONE_TURN)
+    ]
+    return Diarization(tuple(sorted(turns, key=lambda turn: (turn.start, turn.end))))
+
+
+def channel_labels(speech: Sequence[Sequence[Span]]) -> dict[int, str]:
+    """The speaker of each channel that has speech."""
+    speaking = [channel for channel, spans in enumerate(speech) if spans]
+    speaking.sort(key=lambda channel: speech[channel][0].start)
+    return {channel: f"SPEAKER_{place:02d}" for place, channel in enumerate(speaking)}
+
+
+def _without_loops(
+    parts: Sequence[PartResult],
+) -> tuple[list[PartResult], list[Removed]]:
+    """Each part with its loops cut, and everything that was ever cut."""
+    results, removed = [], [cut for part in parts for cut in part.removed]
+    for part in parts:
+        words = [word for segment in part.segments for word in segment.words]
+        kept, cuts = cut_loops(words)
+        removed.extend(cuts)
+        if cuts:
+            language = _main_language(part.segments)
+            segments = (Segment(kept, None, language),) if kept else ()
+            results.append(replace(part, segments=segments))
+        else:
+            results.append(part)
+    return results, removed
+
+
+def _segments(parts: Sequence[PartResult], diarization: Diarization) -> tuple[Segment, ...]:
+    """Attributed, readable segments of all channels in time order."""
+    found: list[Segment] = []
+    channels = {part.channel for part in parts}
+    for channel in channels:
+        own = [part for part in parts if part.channel == channel]
+        found.extend(_channel_segments(own, diarization))
+    return tuple(sorted(found, key=lambda segment: (segment.start, segment.end)))
+
+
+def _channel_segments(parts: Sequence[PartResult], diarization: Diarization) -> Iterator[Segment]:
+    pieces = [
+        (segment.language, word)
+        for part in parts
+        for segment in part.segments
+        for word in segment.words
+    ]
+    words = _in_order([word for _, word in pieces])
+    attributed = attribute_words(words, diarization)
+    start = 0
+    for end in range(1, len(pieces) + 1):
+        if end == len(pieces) or pieces[end][0] != pieces[start][0]:
+            yield from build_segments(attributed[start:end], pieces[start][0])
+            start = end
+
+
+def _in_order(words: Sequence[Word]) -> list[Word]:
+    """Words whose starts never fall back; engines round at the seams of their windows."""
+    ordered: list[Word] = []
+    latest = 0.0
+    for word in words:
+        latest = max(latest, word.start)
+        ordered.append(replace(word, start=latest, end=max(word.end, latest)))
+    return ordered
+
+
+def _timed(words: Sequence[Word]) -> list[Word]:
+    return sorted(words, key=lambda word: word.start)
+
+
+def _main_language(segments: Sequence[Segment]) -> str | None:
+    """The language of most words."""
+    counts: Counter[str] = Counter()
+    for segment in segments:
+        if segment.language:
+            counts[segment.language] += len(segment.words)
+    return counts.most_common(1)[0][0] if counts else None
+
+
+def _speakers(turns: Sequence[Turn], words: Sequence[Word]) -> tuple[str, ...]:
+    """Labels in order of first speech."""
+    first: dict[str, float] = {}
+    for start, speaker in [(turn.start, turn.speaker) for turn in turns] + [
+        (word.start, word.speaker) for word in words if word.speaker
+    ]:
+        first[speaker] = min(start, first.get(speaker, start))
+    return tuple(sorted(first, key=lambda speaker: (first[speaker], speaker)))
+
+
+def _doubts(transcript: Transcript, options: Options) -> Iterator[TranscriptWarning]:
+    if transcript.coverage < _LOW_COVERAGE:
+        yield TranscriptWarning(
+            "low_coverage",
+            f"Only {transcript.coverage:.0%} of the detected speech has words; "
+            "the rest was not recognized.",
+        )
+    yield from _ghosts(transcript)
+    low, high = options.speaker_range
+    found = len(transcript.speakers)
+    if transcript.turns and not low <= found <= high:
+        asked = str(low) if low == high else f"{low} to {high}"
+        yield TranscriptWarning(
+            "speakers_differ", f"{asked} speakers were asked for and {found} found."
+        )
+
+
+def _ghosts(transcript: Transcript) -> Iterator[TranscriptWarning]:
+    """Speakers with hardly any speech may be an error of diarization."""
+    total = total_seconds(transcript.turns)
+    for speaker in transcript.speakers:
+        seconds = total_seconds(turn for turn in transcript.turns if turn.speaker == speaker)
+        if 0 < seconds < min(_GHOST_SECONDS, _GHOST_SHARE * total):
+            yield TranscriptWarning(
+                "ghost_speaker",
+                f"{speaker} has only {seconds:.1f} seconds of speech and may not exist.",
+            )

@@ -1,0 +1,279 @@
+"""The tasks of one recording: prepare -> recognize each part, diarize -> attribute.
+
+Every task reads and writes the recording's folder in the MediaStore and nothing else, so
+parts and diarization share nothing and may run anywhere, in any order. A task whose result
+is already there returns it: a killed worker costs at most one part.
+"""
+
+import json
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from meet_transcriber.core.assembly import CHANNELS, assemble, channels_as_speakers
+from meet_transcriber.core.errors import DiarizationFailed
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.plan import Part, PartResult, Plan, plan_parts
+from meet_transcriber.core.transcript import (
+    Diarization,
+    Removed,
+    Segment,
+    Span,
+    Transcript,
+    TranscriptWarning,
+)
+from meet_transcriber.core.wire import from_plain, to_plain
+from meet_transcriber.ports import (
+    AudioDecoder,
+    AudioSource,
+    Diarizer,
+    Finding,
+    MediaStore,
+    Progress,
+    Recognizer,
+    SpeechDetector,
+)
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def ignore_progress(share: float) -> None:
+    """A Progress that nobody watches."""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The tasks of one recording, bound to its folder `prefix` in the store."""
+
+    store: MediaStore
+    prefix: str
+    options: Options
+    decoder: AudioDecoder
+    detector: SpeechDetector
+
+    # -- prepare ---------------------------------------------------------------------------
+
+    def prepare(self, media: BinaryIO, progress: Progress = ignore_progress) -> Plan:
+        """
+        Write the working audio, its outline and the plan of parts.
+
+        Raises:
+            InvalidAudio: the recording cannot be used; the sentence says why.
+        """
+        if done := self._load("plan.json", Plan):
+            progress(1.0)
+            return done
+        with tempfile.TemporaryFile() as working:
+            audio, peaks = self.decoder.prepare(
+                media, working, self.options, lambda share: progress(0.7 * share)
+            )
+            working.seek(0)
+            self.store.put(self._key("working.flac"), working)
+        self.store.put(self._key("peaks.dat"), bytes([peaks.per_second]) + peaks.data)
+        with self.store.open(self._key("working.flac")) as file:
+            source = self.decoder.open(file, audio)
+            speech = tuple(
+                self.detector.detect(
+                    source, channel, _stretch(progress, 0.7, 0.3, channel, audio.channels)
+                )
+                for channel in range(audio.channels)
+            )
+        plan = Plan(audio, speech, plan_parts(speech, audio.duration))
+        self._save("plan.json", plan)
+        return plan
+
+    # -- recognize -------------------------------------------------------------------------
+
+    def recognize(
+        self, plan: Plan, index: int, recognizer: Recognizer, progress: Progress = ignore_progress
+    ) -> PartResult:
+        """
+        Recognize part `index` and keep the result as a checkpoint.
+
+        Raises:
+            EngineUnavailable, RecognitionFailed, InvalidOptions: from the recognizer.
+        """
+        key = f"parts/{index:04d}.json"
+        if done := self._load(key, PartResult):
+            progress(1.0)
+            return done
+        part = plan.parts[index]
+        with self._source(plan) as source:
+            waveform = source.read(part.start, part.end, part.channel)
+        speech = [Span(span.start - part.start, span.end - part.start) for span in part.speech]
+        findings = _watched(
+            recognizer.recognize(waveform, speech, self.options), part.end - part.start, progress
+        )
+        result = _collect(part, recognizer.name, findings)
+        self._save(key, result)
+        progress(1.0)
+        return result
+
+    # -- diarize ---------------------------------------------------------------------------
+
+    def diarize(
+        self, plan: Plan, diarizer: Diarizer | None, progress: Progress = ignore_progress
+    ) -> Diarization:
+        """
+        Find the speakers and keep the result as a checkpoint.
+
+        Channels that were split need no diarizer: each is one speaker. A diarizer that breaks
+        costs no words: the result is empty and says so in a warning.
+        """
+        if done := self._load("diarization.json", Diarization):
+            progress(1.0)
+            return done
+        if plan.audio.channels > 1:
+            result = channels_as_speakers(plan.speech)
+        elif diarizer is None:
+            result = Diarization()
+        else:
+            result = self._run_diarizer(plan, diarizer, progress)
+        self._save("diarization.json", result)
+        progress(1.0)
+        return result
+
+    def _run_diarizer(self, plan: Plan, diarizer: Diarizer, progress: Progress) -> Diarization:
+        try:
+            with self._source(plan) as source:
+                return diarizer.diarize(source, plan.speech[0], self.options, progress)
+        except DiarizationFailed as error:
+            log.warning("diarization_failed: %s", error)
+            message = f"Speakers are unknown, because diarization failed: {error}"
+            return Diarization(warnings=(TranscriptWarning("diarization_failed", message),))
+
+    # -- attribute -------------------------------------------------------------------------
+
+    def attribute(
+        self,
+        plan: Plan,
+        parts: Sequence[PartResult],
+        diarization: Diarization,
+        diarizer: str | None,
+        warnings: Sequence[TranscriptWarning] = (),
+    ) -> Transcript:
+        """
+        Put words and speakers together into the transcript, and keep it.
+
+        Args:
+            parts: every part's result, in any order.
+            diarizer: its name, None when speakers were not asked for.
+            warnings: what is already known to be in doubt, put first.
+        """
+        name = CHANNELS if plan.audio.channels > 1 else diarizer
+        transcript = assemble(plan, parts, diarization, self.options, name)
+        notes = tuple(dict.fromkeys((*warnings, *transcript.warnings)))
+        transcript = replace(transcript, warnings=notes)
+        self._save("transcript.json", transcript)
+        return transcript
+
+    # -- objects ---------------------------------------------------------------------------
+
+    def _key(self, name: str) -> str:
+        return f"{self.prefix}/{name}"
+
+    def _load(self, name: str, kind: type[T]) -> T | None:
+        key = self._key(name)
+        if not self.store.exists(key):
+            return None
+        return from_plain(kind, json.loads(self.store.get(key)))
+
+    def _save(self, name: str, value: object) -> None:
+        self.store.put(self._key(name), json.dumps(to_plain(value)).encode())
+
+    @contextmanager
+    def _source(self, plan: Plan) -> Iterator[AudioSource]:
+        with self.store.open(self._key("working.flac")) as file:
+            yield self.decoder.open(file, plan.audio)
+
+
+def run(
+    pipeline: Pipeline,
+    media: Path,
+    recognizer: Recognizer,
+    diarizer: Diarizer | None,
+    progress: "StageProgress | None" = None,
+    warnings: Sequence[TranscriptWarning] = (),
+) -> Transcript:
+    """
+    Take one recording through all its tasks in this process.
+
+    Args:
+        media: the recording.
+        diarizer: None when speakers are not wanted.
+        progress: hears stage and share of all the work.
+        warnings: what is already known to be in doubt, such as a draft engine.
+
+    Raises:
+        TranscriptionError: with a sentence that says what happened and what to do.
+    """
+    tell = progress or StageProgress(lambda _stage, _share: None)
+    recognizer.check(pipeline.options)
+    with media.open("rb") as file:
+        plan = pipeline.prepare(file, tell.stage("prepare", 0.0, 0.1))
+    diarization = pipeline.diarize(plan, diarizer, tell.stage("diarize", 0.1, 0.1))
+    results = []
+    for part in plan.parts:
+        share = 0.8 / len(plan.parts)
+        watch = tell.stage("recognize", 0.2 + part.index * share, share)
+        results.append(pipeline.recognize(plan, part.index, recognizer, watch))
+    name = diarizer.name if diarizer else None
+    transcript = pipeline.attribute(plan, results, diarization, name, warnings)
+    tell.stage("done", 1.0, 0.0)(1.0)
+    return transcript
+
+
+class StageProgress:
+    """Folds the progress of tasks into a stage and one share that only rises."""
+
+    def __init__(self, tell: Callable[[str, float], None]) -> None:
+        self._tell = tell
+        self._reached = 0.0
+
+    def stage(self, name: str, start: float, share: float) -> Progress:
+        """A Progress for a task that is `share` of all work and begins at `start`."""
+
+        def progress(done: float) -> None:
+            self._reached = max(self._reached, start + share * min(max(done, 0.0), 1.0))
+            self._tell(name, self._reached)
+
+        return progress
+
+
+def _stretch(
+    progress: Progress, start: float, share: float, channel: int, channels: int
+) -> Progress:
+    return lambda done: progress(start + share * (channel + done) / channels)
+
+
+def _watched(findings: Iterator[Finding], seconds: float, progress: Progress) -> Iterator[Finding]:
+    for finding in findings:
+        if not isinstance(finding, TranscriptWarning):
+            progress(min(finding.end / seconds, 1.0))
+        yield finding
+
+
+def _collect(part: Part, engine: str, findings: Iterator[Finding]) -> PartResult:
+    """Sort a recognizer's findings and move them to the time of the recording."""
+    segments: list[Segment] = []
+    removed: list[Removed] = []
+    warnings: list[TranscriptWarning] = []
+    for finding in findings:
+        if isinstance(finding, Segment):
+            words = tuple(word.shifted(part.start) for word in finding.words)
+            segments.append(replace(finding, words=words))
+        elif isinstance(finding, Removed):
+            start, end = finding.start + part.start, finding.end + part.start
+            removed.append(replace(finding, start=start, end=end))
+        else:
+            warnings.append(finding)
+    segments.sort(key=lambda segment: segment.start)
+    return PartResult(
+        part.index, part.channel, engine, tuple(segments), tuple(removed), tuple(warnings)
+    )
