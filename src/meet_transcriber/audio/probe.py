@@ -1,0 +1,157 @@
+"""Opening recordings safely, and saying in words why one cannot be used."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+
+from meet_transcriber.core.errors import (
+    AudioTooLong,
+    InvalidAudio,
+    UnreadableAudio,
+    UnsupportedFormat,
+)
+from meet_transcriber.core.media import MediaInfo
+
+# Demuxers that read one file and nothing else. Playlists and manifests (hls, concat, dash,
+# sdp, imf) open other files or hosts and are left out on purpose, as are pictures and text.
+_DEMUXERS = (
+    "3dostr,aac,ac3,adp,aiff,amr,amrnb,amrwb,ape,apm,asf,au,avi,bink,caf,dts,dtshd,dv,eac3,f4v,"
+    "flac,flv,gsm,gxf,ircam,ivf,loas,lxf,m4v,matroska,webm,mlv,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpc,"
+    "mpc8,mpeg,mpegts,mxf,nsv,nut,ogg,oma,osq,rm,sox,spdif,tak,truehd,tta,voc,w64,wav,wtv,wv,xwma"
+)
+_OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"}
+
+MAX_CHANNELS = 32
+_PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
+_PLAYLIST = re.compile(
+    rb"^\xef?\xbb?\xbf?\s*(#EXTM3U|ffconcat|\[playlist\]|v=0\r?\n|<\?xml|<MPD|<smil|https?://)"
+)
+_HEAD_BYTES = 4096
+_TEXT_SHARE = 0.97
+_TEXT_BYTES = frozenset(b"\t\r\n\f") | frozenset(range(0x20, 0x7F)) | frozenset(range(0xC2, 0x100))
+
+
+@contextmanager
+def opened(media: BinaryIO) -> Iterator[tuple[InputContainer, AudioStream]]:
+    """
+    Open a recording with its best audio stream; nothing but `media` is read.
+
+    Raises:
+        UnsupportedFormat, UnreadableAudio: with the reason in words.
+    """
+    _refuse_what_is_no_recording(media)
+    try:
+        container = av.open(media, mode="r", options=_OPTIONS, metadata_errors="replace")
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise _open_error(media) from error
+    with container:
+        yield container, _audio_stream(container)
+
+
+def read_info(media: BinaryIO, max_duration: float) -> MediaInfo:
+    """
+    Look at a recording without decoding it.
+
+    Raises:
+        UnsupportedFormat, UnreadableAudio, AudioTooLong: with the reason in words.
+    """
+    with opened(media) as (container, stream):
+        duration = container.duration / av.time_base if container.duration else None
+        if duration is not None and duration > max_duration:
+            raise too_long(max_duration, duration)
+        moving = [video for video in container.streams.video if not _is_cover(video)]
+        return MediaInfo(
+            container=container.format.name,
+            codec=stream.codec_context.name,
+            duration=duration if duration is None or duration >= 0 else None,
+            sample_rate_hz=stream.codec_context.sample_rate,
+            channels=stream.codec_context.channels,
+            has_video=bool(moving),
+        )
+
+
+def too_long(limit: float, duration: float | None = None) -> AudioTooLong:
+    """The error for a recording over the limit."""
+    length = f"{duration / 60:.0f} minutes long" if duration else "longer than allowed"
+    return AudioTooLong(
+        f"The recording is {length}; the limit is {limit / 60:.0f} minutes. "
+        "Split it, or raise MAX_AUDIO_DURATION_SECONDS."
+    )
+
+
+def _is_cover(stream: object) -> bool:
+    """Album art is a video stream of one picture."""
+    disposition = getattr(stream, "disposition", None)
+    return "attached_pic" in str(disposition)
+
+
+def _refuse_what_is_no_recording(media: BinaryIO) -> None:
+    media.seek(0)
+    head = media.read(_HEAD_BYTES)
+    media.seek(0)
+    if not head:
+        raise UnsupportedFormat("The file is empty; nothing was recorded or the copy failed.")
+    if head.startswith(_PICTURES) or head[8:12] == b"WEBP":
+        raise UnsupportedFormat("The file is a picture; send an audio or video recording.")
+    if _PLAYLIST.match(head):
+        raise UnsupportedFormat(
+            "The file is a playlist or a web address that points at other files; "
+            "those are never followed. Send the recording itself."
+        )
+    if _looks_like_text(head):
+        raise UnsupportedFormat("The file is text; send an audio or video recording.")
+
+
+def _looks_like_text(head: bytes) -> bool:
+    printable = sum(byte in _TEXT_BYTES for byte in head)
+    return b"\x00" not in head and printable / len(head) > _TEXT_SHARE
+
+
+def _open_error(media: BinaryIO) -> InvalidAudio:
+    media.seek(0)
+    head = media.read(_HEAD_BYTES)
+    if head[4:8] in (b"ftyp", b"mdat", b"wide", b"free", b"skip", b"moov"):
+        return UnreadableAudio(
+            "The MP4 file has no usable index: it was cut off or never finished. "
+            "Copy it again, or repair it from the device that recorded it."
+        )
+    if head[:4] in (b"RIFF", b"RF64", b"OggS", b"fLaC", b"\x1a\x45\xdf\xa3", b"FORM", b"caff"):
+        return UnreadableAudio("The file's header is damaged; copy the recording again.")
+    return UnsupportedFormat(
+        "The file is no audio or video that can be decoded; "
+        "send WAV, MP3, M4A, FLAC, OGG, WebM, MP4 or another common format."
+    )
+
+
+def _audio_stream(container: InputContainer) -> AudioStream:
+    streams = list(container.streams.audio)
+    if not streams:
+        kind = "a video without sound" if container.streams.video else "a file without sound"
+        raise UnsupportedFormat(f"The recording is {kind}; there is nothing to transcribe.")
+    best = container.streams.best("audio")
+    stream = best if isinstance(best, AudioStream) else streams[0]
+    _check_stream(stream)
+    return stream
+
+
+def _check_stream(stream: AudioStream) -> None:
+    context = stream.codec_context
+    tag = getattr(context, "codec_tag", "") or ""
+    if tag in ("enca", "drms", "drmi") or stream.metadata.get("encrypted"):
+        raise UnsupportedFormat(
+            "The recording is encrypted (DRM); export an unprotected copy and send that."
+        )
+    if not context.sample_rate or not context.channels:
+        raise UnreadableAudio(
+            "The header claims 0 Hz or no channels; the file is damaged, export it again."
+        )
+    if context.channels > MAX_CHANNELS:
+        raise UnsupportedFormat(
+            f"The recording has {context.channels} channels; at most {MAX_CHANNELS} are mixed. "
+            "Export a mix of it."
+        )

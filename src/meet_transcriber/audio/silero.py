@@ -1,0 +1,155 @@
+"""Speech detection with silero, in streaming form."""
+
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from meet_transcriber.core.coverage import merged
+from meet_transcriber.core.errors import EngineUnavailable
+from meet_transcriber.core.transcript import Span
+from meet_transcriber.ports import SAMPLE_RATE_HZ, AudioSource, Progress, Waveform
+
+_WINDOW = 512  # samples the model judges at a time: 32 ms
+_CONTEXT = 64  # samples of the window before, which the model expects in front
+_STEP = _WINDOW / SAMPLE_RATE_HZ
+_BLOCK_WINDOWS = 1024
+_INPUTS = {"input", "h", "c"}
+
+
+@dataclass(frozen=True)
+class SileroDetector:
+    """
+    A SpeechDetector on the silero model that faster-whisper's package carries.
+
+    The state is carried through the whole recording, so that a block's edge changes nothing.
+    Thresholds form a hysteresis: speech starts at `onset` and lasts until `offset`. They lie
+    below silero's own 0.5, at which far-field rooms are missed; in return a span has to
+    rise above the noise around it by `min_rise_db`.
+
+    Attributes:
+        onset, offset: probabilities in [0, 1].
+        min_speech, min_silence, padding: seconds.
+        min_rise_db: how far a span's loud frames rise above the quiet ones of the recording.
+    """
+
+    onset: float = 0.4
+    offset: float = 0.1
+    min_speech: float = 0.2
+    min_silence: float = 0.2
+    padding: float = 0.1
+    min_rise_db: float = 3.0
+
+    def detect(self, audio: AudioSource, channel: int, progress: Progress) -> tuple[Span, ...]:
+        """Spans of speech, in order; see the port."""
+        probabilities, levels = _frames(audio, channel, progress)
+        if not len(probabilities):
+            return ()
+        spans = [span for span in self._hysteresis(probabilities) if self._rises(levels, span)]
+        return merged(self._padded(start, end, audio.duration) for start, end in spans)
+
+    def _padded(self, start: int, end: int, duration: float) -> Span:
+        return Span(
+            max(start * _STEP - self.padding, 0.0), min(end * _STEP + self.padding, duration)
+        )
+
+    def _hysteresis(self, probabilities: npt.NDArray[np.float32]) -> Iterator[tuple[int, int]]:
+        """First and last-plus-one window of each stretch of speech."""
+        start = quiet = None
+        lull = self.min_silence / _STEP
+        for index, probability in enumerate(probabilities):
+            if start is None:
+                start = index if probability >= self.onset else None
+            elif probability >= self.offset:
+                quiet = None
+            else:
+                quiet = index if quiet is None else quiet
+                if index - quiet >= lull:
+                    yield from self._long_enough(start, quiet)
+                    start = quiet = None
+        if start is not None:
+            yield from self._long_enough(start, len(probabilities) if quiet is None else quiet)
+
+    def _long_enough(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        if (end - start) * _STEP >= self.min_speech:
+            yield start, end
+
+    def _rises(self, levels: npt.NDArray[np.float32], span: tuple[int, int]) -> bool:
+        floor = float(np.percentile(levels, 10))
+        return float(np.percentile(levels[slice(*span)], 90)) - floor >= self.min_rise_db
+
+
+def _frames(
+    audio: AudioSource, channel: int, progress: Progress
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Probability of speech and level in dB of every window."""
+    model = _Silero(_session())
+    probabilities, levels = [], []
+    seconds = _BLOCK_WINDOWS * _STEP
+    for index in range(int(np.ceil(audio.duration / seconds))):
+        block = audio.read(index * seconds, (index + 1) * seconds, channel)
+        windows = np.pad(block, (0, -len(block) % _WINDOW)).reshape(-1, _WINDOW)
+        probabilities.append(model(windows))
+        power = np.mean(np.square(windows), axis=1)
+        levels.append(10 * np.log10(np.maximum(power, 1e-10)))
+        progress(min((index + 1) * seconds / audio.duration, 1.0))
+    if not probabilities:
+        return np.zeros(0, np.float32), np.zeros(0, np.float32)
+    return np.concatenate(probabilities), np.concatenate(levels)
+
+
+class _Silero:
+    """The model with its state for one recording."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+        self._h = np.zeros((1, 1, 128), dtype=np.float32)
+        self._c = np.zeros((1, 1, 128), dtype=np.float32)
+        self._context: Waveform = np.zeros(_CONTEXT, dtype=np.float32)
+
+    def __call__(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(n, 512) consecutive windows to (n,) probabilities."""
+        contexts = np.concatenate([self._context[np.newaxis], windows[:-1, -_CONTEXT:]])
+        self._context = windows[-1, -_CONTEXT:]
+        output, self._h, self._c = self._session.run(
+            None,
+            {"input": np.concatenate([contexts, windows], axis=1), "h": self._h, "c": self._c},
+        )
+        result: npt.NDArray[np.float32] = np.asarray(output, dtype=np.float32).reshape(-1)
+        return result
+
+
+@cache
+def _session() -> onnxruntime.InferenceSession:
+    """The model, checked, loaded once per process."""
+    options = onnxruntime.SessionOptions()
+    options.inter_op_num_threads = options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    path = _model_path()
+    session = onnxruntime.InferenceSession(
+        str(path), sess_options=options, providers=["CPUExecutionProvider"]
+    )
+    names = {item.name for item in session.get_inputs()}
+    if names != _INPUTS:
+        raise EngineUnavailable(
+            f"{path.name} of the installed faster-whisper takes {sorted(names)} where "
+            f"{sorted(_INPUTS)} was expected; install a faster-whisper 1.x."
+        )
+    return session
+
+
+def _model_path() -> Path:
+    # Found without importing the package, which would load CTranslate2.
+    spec = importlib.util.find_spec("faster_whisper")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        if found := sorted(Path(folder).glob("assets/silero_vad*.onnx")):
+            return found[-1]
+    raise EngineUnavailable(
+        "The speech detector's model comes with the package faster-whisper, which is missing; "
+        "run: pip install faster-whisper"
+    )
