@@ -1,0 +1,177 @@
+"""From a list of utterances to sound with a reference."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from scipy.signal import butter, fftconvolve, sosfilt
+
+from benchmarks.meetings.voices import Voice, synthesize
+from meet_transcriber.core.segmentation import build_segments
+from meet_transcriber.core.transcript import Segment, Span, Transcript, Turn, Word
+from meet_transcriber.ports import SAMPLE_RATE_HZ, Waveform
+
+_PAUSE = 0.3  # silence this long ends a reference turn
+_FRAME = 160
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One sentence said by one person at one time."""
+
+    voice: Voice
+    text: str
+    start: float
+    samples: Waveform
+
+    @property
+    def end(self) -> float:
+        return self.start + len(self.samples) / SAMPLE_RATE_HZ
+
+
+@dataclass(frozen=True)
+class Scene:
+    """How a meeting sounds.
+
+    Attributes:
+        reverb_seconds: time in which the room's echo falls by 60 dB; 0 for none.
+        noise_dbfs: level of the noise floor.
+        call: voices that take part by telephone, 300 to 3400 Hz.
+        level_db: how much louder each voice is.
+    """
+
+    reverb_seconds: float = 0.0
+    noise_dbfs: float = -60.0
+    call: frozenset[str] = frozenset()
+    level_db: dict[str, float] = field(default_factory=dict)
+
+
+def place(
+    lines: Sequence[tuple[Voice, str]], chance: random.Random, overlap: float
+) -> list[Utterance]:
+    """
+    Put lines after each other, with pauses; now and then somebody starts too early.
+
+    Args:
+        overlap: probability that a change of speaker overlaps by some tenths of a second.
+    """
+    placed: list[Utterance] = []
+    at = 0.6
+    for voice, text in lines:
+        changes = bool(placed) and placed[-1].voice != voice
+        gap = chance.uniform(0.25, 0.9) if changes else chance.uniform(0.15, 0.5)
+        if changes and chance.random() < overlap:
+            gap = -chance.uniform(0.15, 0.6)
+        samples = synthesize(voice, text)
+        start = max(at + gap, 0.0)
+        placed.append(Utterance(voice, text, start, samples))
+        at = placed[-1].end
+    return placed
+
+
+def reference(utterances: Sequence[Utterance]) -> Transcript:
+    """What was said, by whom, when; labels in order of first speech."""
+    order = list(dict.fromkeys(utterance.voice.name for utterance in utterances))
+    labels = {name: f"SPEAKER_{place:02d}" for place, name in enumerate(order)}
+    turns: list[Turn] = []
+    segments: list[Segment] = []
+    for utterance in utterances:
+        label = labels[utterance.voice.name]
+        spans = _sounding(utterance)
+        turns.extend(Turn(span.start, span.end, label) for span in spans)
+        segments.extend(build_segments(_words(utterance.text, spans, label), "en"))
+    return Transcript(
+        segments=tuple(segments),
+        language="en",
+        duration=max(utterance.end for utterance in utterances) + 0.8,
+        speakers=tuple(labels.values()),
+        names={label: name for name, label in labels.items()},
+        turns=tuple(sorted(turns, key=lambda turn: turn.start)),
+        engine="reference",
+    )
+
+
+def _sounding(utterance: Utterance) -> list[Span]:
+    """Stretches of the utterance without a long pause."""
+    count = len(utterance.samples) // _FRAME
+    frames = utterance.samples[: count * _FRAME].reshape(count, _FRAME)
+    loud = np.flatnonzero(np.sqrt(np.mean(np.square(frames), axis=1)) > 0.004)
+    spans: list[Span] = []
+    for frame in loud:
+        start = utterance.start + frame * _FRAME / SAMPLE_RATE_HZ
+        if spans and start - spans[-1].end <= _PAUSE:
+            spans[-1] = Span(spans[-1].start, start + 0.01)
+        else:
+            spans.append(Span(start, start + 0.01))
+    return spans
+
+
+def _words(text: str, spans: Sequence[Span], speaker: str) -> list[Word]:
+    """Words spread over the sounding time by their length in letters."""
+    texts = text.split()
+    lengths = np.array([len(word) + 1 for word in texts], dtype=float)
+    edges = np.concatenate([[0.0], np.cumsum(lengths) / lengths.sum()])
+    sounding = np.cumsum([0.0] + [span.duration for span in spans])
+
+    def at(share: float, *, end: bool) -> float:
+        seconds = share * sounding[-1]
+        side = "left" if end else "right"
+        index = min(max(int(np.searchsorted(sounding, seconds, side)) - 1, 0), len(spans) - 1)
+        return float(spans[index].start + seconds - sounding[index])
+
+    return [
+        Word(word, at(start, end=False), at(end, end=True), None, speaker, estimated=True)
+        for word, start, end in zip(texts, edges, edges[1:], strict=False)
+    ]
+
+
+def render(utterances: Sequence[Utterance], scene: Scene, seed: int) -> Iterator[Waveform]:
+    """Yield the mix in blocks; memory does not grow with its length."""
+    generator = np.random.default_rng(seed)
+    echoes = {
+        name: _room(scene.reverb_seconds, generator)
+        for name in dict.fromkeys(utterance.voice.name for utterance in utterances)
+    }
+    pending = np.zeros(0, dtype=np.float32)
+    flushed = 0
+    for utterance in sorted(utterances, key=lambda utterance: utterance.start):
+        offset = round(utterance.start * SAMPLE_RATE_HZ)
+        ready = min(offset - flushed, len(pending))
+        if ready > 0:
+            yield _noisy(pending[:ready], scene, generator)
+            pending, flushed = pending[ready:], flushed + ready
+        sound = _coloured(utterance, scene, echoes[utterance.voice.name])
+        length = offset - flushed + len(sound)
+        pending = np.pad(pending, (0, max(length - len(pending), 0)))
+        pending[offset - flushed : length] += sound
+    yield _noisy(np.pad(pending, (0, round(0.8 * SAMPLE_RATE_HZ))), scene, generator)
+
+
+def _coloured(utterance: Utterance, scene: Scene, room: Waveform) -> Waveform:
+    name = utterance.voice.name
+    sound: npt.NDArray[np.float64] = utterance.samples * 10 ** (scene.level_db.get(name, 0.0) / 20)
+    if name in scene.call:
+        band = butter(4, (300, 3400), "bandpass", fs=SAMPLE_RATE_HZ, output="sos")
+        sound = sosfilt(band, sound)
+    if len(room) > 1:
+        sound = fftconvolve(sound, room)
+    return np.asarray(sound, dtype=np.float32)
+
+
+def _room(reverb_seconds: float, generator: np.random.Generator) -> Waveform:
+    """An impulse response: the direct sound and an exponential tail 8 dB below it."""
+    if reverb_seconds <= 0:
+        return np.ones(1, dtype=np.float32)
+    time = np.arange(round(reverb_seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+    tail = generator.standard_normal(len(time)) * 10 ** (-3 * time / reverb_seconds)
+    tail[: round(0.004 * SAMPLE_RATE_HZ)] = 0
+    tail *= 10 ** (-8 / 20) / np.sqrt(np.sum(np.square(tail)))
+    tail[0] = 1.0
+    return np.asarray(tail, dtype=np.float32)
+
+
+def _noisy(block: Waveform, scene: Scene, generator: np.random.Generator) -> Waveform:
+    noise = generator.standard_normal(len(block)) * 10 ** (scene.noise_dbfs / 20)
+    return np.asarray(np.clip(block + noise, -1.0, 1.0), dtype=np.float32)

@@ -1,0 +1,128 @@
+"""The draft recognizer: pocketsphinx with the US-English model that its package carries."""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions, RecognitionFailed
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.transcript import Segment, Span, TranscriptWarning, Word
+from meet_transcriber.ports import SAMPLE_RATE_HZ, Finding, Waveform
+
+_FRAMES_PER_SECOND = 100
+_PADDING = 0.15  # seconds of quiet that the decoder likes around an utterance
+_JOIN = 0.25  # spans closer than this are one utterance
+_LONGEST = 15.0
+_SENTENCE_PAUSE = 0.35  # a pause that ends a sentence in the text we show
+_VARIANT = re.compile(r"\(\d+\)$")
+
+
+class PocketsphinxRecognizer:
+    """
+    A Recognizer that needs no weights and no network; good for drafts.
+
+    It knows US English only and neither case nor punctuation: utterances get a capital at
+    their beginning and a full stop where a pause follows.
+    """
+
+    name = "pocketsphinx en-us"
+
+    def check(self, options: Options) -> None:
+        """Refuse everything but English; see the port."""
+        allowed = options.languages or ("en",)
+        wanted = options.language or ("en" if "en" in allowed else allowed[0])
+        if wanted != "en":
+            raise InvalidOptions(
+                f"The draft engine pocketsphinx knows English only, not {wanted!r}; "
+                "set ASR_ENGINE=faster-whisper."
+            )
+        if options.task == "translate":
+            raise InvalidOptions(
+                "The draft engine pocketsphinx cannot translate; set ASR_ENGINE=faster-whisper."
+            )
+
+    def recognize(
+        self, audio: Waveform, speech: Sequence[Span], options: Options
+    ) -> Iterator[Finding]:
+        """Yield a segment per utterance; see the port."""
+        self.check(options)
+        yield from _ignored(options)
+        utterances = _utterances(speech)
+        for utterance, after in zip(utterances, [*utterances[1:], None], strict=True):
+            words = self._decode(audio, utterance)
+            pause = after.start - utterance.end if after else float("inf")
+            if words:
+                yield Segment(_readable(words, ends=pause >= _SENTENCE_PAUSE), None, "en")
+
+    @cached_property
+    def _decoder(self) -> Any:
+        try:
+            import pocketsphinx  # noqa: PLC0415 - only where the engine is used
+        except ImportError as error:
+            raise EngineUnavailable(
+                "The package pocketsphinx is not installed; run: pip install pocketsphinx"
+            ) from error
+        return pocketsphinx.Decoder(loglevel="FATAL")
+
+    def _decode(self, audio: Waveform, utterance: Span) -> list[Word]:
+        """Words of one utterance, in seconds of the part."""
+        start = max(utterance.start - _PADDING, 0.0)
+        end = utterance.end + _PADDING
+        samples = audio[round(start * SAMPLE_RATE_HZ) : round(end * SAMPLE_RATE_HZ)]
+        pcm = np.clip(samples * 32767, -32768, 32767).astype(np.int16).tobytes()
+        decoder = self._decoder
+        try:
+            decoder.start_utt()
+            decoder.process_raw(pcm, False, True)  # noqa: FBT003 - its own positional flags
+            decoder.end_utt()
+            found = list(decoder.seg() or ()) if decoder.hyp() else []
+        except RuntimeError as error:
+            raise RecognitionFailed(f"pocketsphinx stopped: {error}.") from error
+        exp = decoder.get_logmath().exp
+        words = (
+            Word(
+                _VARIANT.sub("", item.word),
+                start + item.start_frame / _FRAMES_PER_SECOND,
+                start + (item.end_frame + 1) / _FRAMES_PER_SECOND,
+                min(float(exp(item.prob)), 1.0),
+            )
+            for item in found
+            if item.word[0] not in "<[+"
+        )
+        limit = len(audio) / SAMPLE_RATE_HZ
+        return [word for word in words if word.end <= limit + _PADDING]
+
+
+def _ignored(options: Options) -> Iterator[TranscriptWarning]:
+    for name in ("hotwords", "initial_prompt"):
+        if getattr(options, name):
+            yield TranscriptWarning(
+                f"{name}_ignored", f"The draft engine pocketsphinx does not use {name}."
+            )
+
+
+def _utterances(speech: Sequence[Span]) -> list[Span]:
+    """Spans joined over short gaps, as long as the decoder takes well."""
+    joined: list[Span] = []
+    for span in speech:
+        close = joined and span.start - joined[-1].end < _JOIN
+        if close and span.end - joined[-1].start <= _LONGEST:
+            joined[-1] = Span(joined[-1].start, span.end)
+        else:
+            joined.append(span)
+    return joined
+
+
+def _readable(words: Sequence[Word], *, ends: bool) -> tuple[Word, ...]:
+    """With a capital in front, `I` as it is written, and a full stop behind."""
+    texts = [re.sub(r"^i(?=$|')", "I", word.text) for word in words]
+    texts[0] = texts[0][:1].upper() + texts[0][1:]
+    if ends:
+        texts[-1] += "."
+    return tuple(
+        Word(text, word.start, word.end, word.probability)
+        for text, word in zip(texts, words, strict=True)
+    )

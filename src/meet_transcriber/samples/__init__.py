@@ -1,0 +1,1 @@
+"""A synthetic meeting of four people, its words, speakers and times."""
