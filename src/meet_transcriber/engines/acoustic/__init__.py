@@ -1,0 +1,1 @@
+"""Diarization by acoustics alone: no weights, no network."""
