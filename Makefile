@@ -1,0 +1,70 @@
+# Every command of the project; `make help` lists them.
+# PYTHON=/path/to/python3 names the Python to use; the first run sets up .venv.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# A skipped test is a failed one in every target here: the target brings what it needs.
+PYTEST := FORBID_SKIPS=1 $(BIN)/python -m pytest
+ARGS ?=
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test test-system test-deploy lint format bench lock docs clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## */\t/' | expand -t 14
+
+# --- running it -------------------------------------------------------------------------
+
+demo: $(VENV)/.runtime  ## transcribe the bundled sample meeting with the draft engines
+	@ASR_ENGINE=pocketsphinx DIARIZATION_ENGINE=acoustic $(BIN)/meet-transcriber demo $(if $(ONCE),--once)
+
+serve:  ## start the HTTP API (not part of this version)
+	@echo "This version has no HTTP API yet. Transcribe on the command line:" \
+	    "'make demo', or '$(BIN)/meet-transcriber transcribe FILE'." >&2
+	@exit 1
+
+# --- checking it ------------------------------------------------------------------------
+
+test: $(VENV)/.test  ## tests that need nothing beyond pip
+	$(PYTEST) -n 2 --dist worksteal $(ARGS)
+
+test-system: $(VENV)/.reference  ## tests that need programs of the system
+	@sh scripts/need.sh flite festival ffmpeg sox
+	$(PYTEST) tests/system $(ARGS)
+
+test-deploy: $(VENV)/.test .venv-pyannote/.done  ## deployment and pyannote, each in its environment
+	$(PYTEST) tests/deploy --ignore=tests/deploy/pyannote $(ARGS)
+	FORBID_SKIPS=1 .venv-pyannote/bin/python -m pytest tests/deploy/pyannote $(ARGS)
+
+lint: $(VENV)/.lint  ## style, types and layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.lint  ## let ruff mend what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/.test  ## measure: every benchmark, or NAME="memory recognition"
+	$(BIN)/python -m scripts.bench $(NAME)
+
+# --- keeping it -------------------------------------------------------------------------
+
+docs: $(VENV)/.test  ## generate docs/reference from the code
+	$(BIN)/python -m scripts.make_reference
+
+lock: $(VENV)/.lint  ## re-create requirements/*.txt; ARGS=--upgrade takes new versions
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lock.sh $(ARGS)
+
+clean:  ## remove environments, caches and results
+	rm -rf .venv .venv-* .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
+	    build dist bench-results
+
+# One stamp per lock; a changed lock installs again.
+$(VENV)/.%: requirements/%.txt pyproject.toml
+	@scripts/setup.sh $(VENV) $<
+	@touch $@
+
+.venv-pyannote/.done: requirements/pyannote.txt pyproject.toml
+	@scripts/setup.sh .venv-pyannote $<
+	@touch $@

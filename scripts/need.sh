@@ -1,0 +1,14 @@
+#!/bin/sh
+# Ends with the one apt line that is missing, if any program named is not there.
+#
+#   scripts/need.sh flite festival
+missing=
+for program in "$@"; do
+    command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
+done
+case "$missing" in *festival*) missing="$missing festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts" ;; esac
+if [ -n "$missing" ]; then
+    echo "These tests need programs that are not installed:" \
+        "sudo apt-get install -y --no-install-recommends$missing" >&2
+    exit 1
+fi

@@ -1,0 +1,42 @@
+#!/bin/sh
+# Installs one lock into a virtual environment, and this project on top, editable.
+#
+#   scripts/setup.sh .venv requirements/test.txt
+set -eu
+cd "$(dirname "$0")/.."
+venv=$1
+lock=$2
+
+usable() { # usable PYTHON: 3.11 or newer, and it runs
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+}
+
+find_python() {
+    for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do
+        if usable "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+    done
+    echo "Meet Transcriber needs Python 3.11 or newer and finds none;" \
+        "install one, or name it: make PYTHON=/path/to/python3 ..." >&2
+    return 1
+}
+
+create() { # create PYTHON: an empty virtual environment
+    if ! "$1" -c 'import ensurepip, venv' >/dev/null 2>&1; then
+        echo "This Python cannot create virtual environments; install what is missing:" \
+            "sudo apt-get install -y python3-venv" >&2
+        return 1
+    fi
+    echo "Setting up $venv with $("$1" --version)."
+    "$1" -m venv "$venv"
+}
+
+if ! usable "$venv/bin/python"; then
+    python=$(find_python)
+    create "$python"
+fi
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+    --no-build-isolation --no-deps --editable .
