@@ -1,0 +1,57 @@
+"""Speech detection on a folder of recordings with references: NAME.wav beside NAME.rttm.
+
+Run: python -m benchmarks.detection FOLDER [onset=0.4 offset=0.1 ...]
+"""
+
+import io
+import sys
+from pathlib import Path
+
+from meet_transcriber.audio.decoder import PyavDecoder
+from meet_transcriber.audio.silero import SileroDetector
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.scoring.der import DetectionErrors, detection_errors
+from meet_transcriber.core.transcript import Span
+
+_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".m4a")
+
+
+def reference_spans(rttm: Path) -> tuple[Span, ...]:
+    """Speech of an RTTM file (NIST: type file channel start duration ...)."""
+    rows = (line.split() for line in rttm.read_text().splitlines() if line.startswith("SPEAKER"))
+    return tuple(Span(float(row[3]), float(row[3]) + float(row[4])) for row in rows)
+
+
+def score(recording: Path, rttm: Path, detector: SileroDetector) -> DetectionErrors:
+    """Prepare a recording as a job would, detect, compare."""
+    decoder, working = PyavDecoder(), io.BytesIO()
+    with recording.open("rb") as media:
+        prepared, _ = decoder.prepare(media, working, Options(channels="mix"), lambda _: None)
+    audio = decoder.open(working, prepared)
+    spans = detector.detect(audio, 0, lambda _: None)
+    return detection_errors(reference_spans(rttm), spans, audio.duration)
+
+
+def _row(name: str, errors: DetectionErrors) -> str:
+    return (
+        f"{name:<20} {errors.speech:8.1f} s {errors.detected_share:9.1%} "
+        f"{errors.non_speech:8.1f} s {errors.false_alarm_share:9.1%}"
+    )
+
+
+def main(folder: Path, settings: dict[str, float]) -> None:
+    detector = SileroDetector(**settings)
+    print(f"{'recording':<20} {'speech':>10} {'detected':>9} {'non-speech':>10} {'false':>9}")
+    total = DetectionErrors()
+    for rttm in sorted(folder.glob("*.rttm")):
+        names = (rttm.with_suffix(suffix) for suffix in _SUFFIXES)
+        recording = next(name for name in names if name.exists())
+        errors = score(recording, rttm, detector)
+        print(_row(rttm.stem, errors))
+        total += errors
+    print(_row("all together", total))
+
+
+if __name__ == "__main__":
+    pairs = (argument.split("=") for argument in sys.argv[2:])
+    main(Path(sys.argv[1]), {name: float(value) for name, value in pairs})
