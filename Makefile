@@ -14,8 +14,8 @@ help:  ## list the commands
 
 # --- running it -------------------------------------------------------------------------
 
-demo: $(VENV)/.runtime  ## transcribe the bundled sample meeting with the draft engines
-	@ASR_ENGINE=pocketsphinx DIARIZATION_ENGINE=acoustic $(BIN)/meet-transcriber demo $(if $(ONCE),--once)
+demo: $(VENV)/.runtime  ## transcribe the bundled sample with the draft engines; ONCE=1 ends after it
+	@ASR_ENGINE=pocketsphinx DIARIZATION_ENGINE=acoustic $(BIN)/meet-transcriber demo
 
 serve:  ## start the HTTP API (not part of this version)
 	@echo "This version has no HTTP API yet. Transcribe on the command line:" \

@@ -36,7 +36,9 @@ def write(meeting: Meeting, out: Path, ending: str) -> None:
         out.with_suffix(f".{ending}"), "w", SAMPLE_RATE_HZ, 1, subtype=subtype
     ) as file:
         for block in meeting.blocks():
-            for start in range(0, len(block), SAMPLE_RATE_HZ):  # libsndfile's Opus needs small writes
+            for start in range(
+                0, len(block), SAMPLE_RATE_HZ
+            ):  # libsndfile's Opus needs small writes
                 file.write(block[start : start + SAMPLE_RATE_HZ])
     transcript = meeting.reference
     out.with_suffix(".json").write_text(json.dumps(to_plain(transcript), indent=1) + "\n")

@@ -41,16 +41,18 @@ def from_script(path: Path, seed: int) -> Meeting:
     """A written meeting; each sentence is an utterance of its own."""
     chance = random.Random(seed)
     lines = [
-        (VOICES[voice], sentence)
-        for voice, text in read_script(path)
-        for sentence in _split(text)
+        (VOICES[voice], sentence) for voice, text in read_script(path) for sentence in _split(text)
     ]
     scene = Scene(noise_dbfs=-58.0, reverb_seconds=0.15)
     return Meeting(tuple(place(lines, chance, overlap=0.15)), scene, seed)
 
 
 def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.replace("?", "?|").replace(".", ".|").split("|") if part.strip()]
+    return [
+        part.strip()
+        for part in text.replace("?", "?|").replace(".", ".|").split("|")
+        if part.strip()
+    ]
 
 
 def from_seed(

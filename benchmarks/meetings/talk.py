@@ -8,15 +8,15 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 
 _SLOTS = {
-    "name": "Anna Peter Maria John Susan David Laura Michael Helen Thomas Julia Robert".split(),
-    "day": "Monday Tuesday Wednesday Thursday Friday".split(),
-    "month": "January March April June July September October November".split(),
+    "name": ["Anna", "Peter", "Maria", "John", "Susan", "David", "Laura", "Michael", "Helen", "Thomas", "Julia", "Robert"],
+    "day": ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday"],
+    "month": ["January", "March", "April", "June", "July", "September", "October", "November"],
     "team": ["the design team", "the sales team", "the support team", "marketing", "finance"],
     "thing": [
         "the report", "the contract", "the new website", "the search page", "the mobile version",
         "the payment system", "the training plan", "the customer survey", "the old database",
     ],
-    "number": "two three four five six eight ten twelve fifteen twenty thirty fifty".split(),
+    "number": ["two", "three", "four", "five", "six", "eight", "ten", "twelve", "fifteen", "twenty", "thirty", "fifty"],
     "place": ["London", "Berlin", "Boston", "Chicago", "the main office", "the factory"],
 }  # fmt: skip
 

@@ -14,8 +14,7 @@ from meet_transcriber.ports import SAMPLE_RATE_HZ, Finding, Waveform
 
 _FRAMES_PER_SECOND = 100
 _PADDING = 0.15  # seconds of quiet that the decoder likes around an utterance
-_JOIN = 0.25  # spans closer than this are one utterance
-_LONGEST = 15.0
+_LONGEST = 20.0
 _SENTENCE_PAUSE = 0.35  # a pause that ends a sentence in the text we show
 _VARIANT = re.compile(r"\(\d+\)$")
 
@@ -50,7 +49,7 @@ class PocketsphinxRecognizer:
         """Yield a segment per utterance; see the port."""
         self.check(options)
         yield from _ignored(options)
-        utterances = _utterances(speech)
+        utterances = [piece for span in speech for piece in _pieces(span)]
         for utterance, after in zip(utterances, [*utterances[1:], None], strict=True):
             words = self._decode(audio, utterance)
             pause = after.start - utterance.end if after else float("inf")
@@ -76,7 +75,7 @@ class PocketsphinxRecognizer:
         decoder = self._decoder
         try:
             decoder.start_utt()
-            decoder.process_raw(pcm, False, True)  # noqa: FBT003 - its own positional flags
+            decoder.process_raw(pcm, False, True)
             decoder.end_utt()
             found = list(decoder.seg() or ()) if decoder.hyp() else []
         except RuntimeError as error:
@@ -104,16 +103,11 @@ def _ignored(options: Options) -> Iterator[TranscriptWarning]:
             )
 
 
-def _utterances(speech: Sequence[Span]) -> list[Span]:
-    """Spans joined over short gaps, as long as the decoder takes well."""
-    joined: list[Span] = []
-    for span in speech:
-        close = joined and span.start - joined[-1].end < _JOIN
-        if close and span.end - joined[-1].start <= _LONGEST:
-            joined[-1] = Span(joined[-1].start, span.end)
-        else:
-            joined.append(span)
-    return joined
+def _pieces(span: Span) -> list[Span]:
+    """Equal pieces of a span no longer than the decoder takes well."""
+    count = max(1, int(-(-span.duration // _LONGEST)))
+    step = span.duration / count
+    return [Span(span.start + step * at, span.start + step * (at + 1)) for at in range(count)]
 
 
 def _readable(words: Sequence[Word], *, ends: bool) -> tuple[Word, ...]:

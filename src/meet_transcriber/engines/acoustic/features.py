@@ -120,9 +120,7 @@ def _pitch(samples: Waveform, count: int) -> tuple[Array, Array]:
     """Log2 pitch and voicing by normalized autocorrelation (Boersma 1993)."""
     window = np.hanning(_PITCH_WINDOW)
     own = np.fft.irfft(np.abs(np.fft.rfft(window, _PITCH_FFT)) ** 2)[:_PITCH_WINDOW]
-    lags = np.arange(
-        int(SAMPLE_RATE_HZ / _PITCH_HZ[1]), int(SAMPLE_RATE_HZ / _PITCH_HZ[0]) + 1
-    )
+    lags = np.arange(int(SAMPLE_RATE_HZ / _PITCH_HZ[1]), int(SAMPLE_RATE_HZ / _PITCH_HZ[0]) + 1)
     frames = _sliced(samples, count, _PITCH_WINDOW)
     frames = (frames - frames.mean(axis=1, keepdims=True)) * window
     correlation = np.fft.irfft(np.abs(np.fft.rfft(frames, _PITCH_FFT, axis=1)) ** 2, axis=1)

@@ -1,0 +1,128 @@
+"""The draft diarizer: voices told apart by their acoustics alone."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.transcript import Diarization, Span, TranscriptWarning, Turn
+from meet_transcriber.engines.acoustic.clustering import cluster
+from meet_transcriber.engines.acoustic.embedding import Windows, embed
+from meet_transcriber.engines.acoustic.features import HOP_SECONDS, Frames, extract
+from meet_transcriber.engines.acoustic.resegmentation import resegment
+from meet_transcriber.ports import AudioSource, Progress
+
+_PAUSE = 0.15  # a gap between frames at which speakers like to change
+_ONE_TURN = 0.3  # seconds of silence inside a turn
+_MIN_TURN = 0.2
+_MIN_VOICE_SECONDS = 2.0
+_MIN_VOICE_SHARE = 0.01
+_RESOLVABLE_SECONDS = 15.0  # below this one voice and two look alike
+
+
+class AcousticDiarizer:
+    """
+    A Diarizer without a model: windows of cepstra and pitch, clustered, then resegmented.
+
+    Good for drafts: it tells apart voices that sound different on one microphone. Where they
+    do not it says one speaker, with a warning.
+    """
+
+    name = "acoustic"
+
+    def diarize(
+        self, audio: AudioSource, speech: Sequence[Span], options: Options, progress: Progress
+    ) -> Diarization:
+        """Turns without overlap; see the port."""
+        frames = extract(audio, speech, lambda share: progress(0.6 * share))
+        if not len(frames):
+            return Diarization()
+        fewest, most = options.speaker_range
+        windows = embed(frames)
+        labels = cluster(windows.vectors, fewest, most)
+        voices = int(labels.max()) + 1 if len(labels) else 1
+        progress(0.7)
+        if voices > 1:
+            path = _refined(frames, windows, labels, voices, progress, keep=fewest)
+        else:
+            path = np.zeros(len(frames), dtype=np.int64)
+        turns = _turns(frames, path, speech)
+        return Diarization(turns, warnings=_doubts(turns, options))
+
+
+def _refined(
+    frames: Frames,
+    windows: Windows,
+    labels: npt.NDArray[np.int64],
+    voices: int,
+    progress: Progress,
+    keep: int,
+) -> npt.NDArray[np.int64]:
+    """A voice per frame, without voices that hardly speak."""
+    features = _standardized(frames)
+    pauses = np.diff(frames.times, prepend=frames.times[0]) > _PAUSE
+    guess = _frame_labels(len(frames), windows, labels, voices)
+    path = resegment(features, pauses, guess, voices, lambda share: progress(0.7 + 0.25 * share))
+    counts = np.bincount(path, minlength=voices) * HOP_SECONDS
+    enough = max(_MIN_VOICE_SECONDS, _MIN_VOICE_SHARE * counts.sum())
+    small = [voice for voice in np.argsort(counts) if counts[voice] < enough][: voices - keep]
+    if small:
+        path = np.where(np.isin(path, small), -1, path)
+        path = resegment(features, pauses, path, voices, lambda _share: None)
+    progress(1.0)
+    return path
+
+
+def _standardized(frames: Frames) -> npt.NDArray[np.float64]:
+    cepstra = frames.cepstra.astype(np.float64)
+    scaled: npt.NDArray[np.float64] = (cepstra - cepstra.mean(axis=0)) / (
+        cepstra.std(axis=0) + 1e-6
+    )
+    return scaled
+
+
+def _frame_labels(
+    count: int, windows: Windows, labels: npt.NDArray[np.int64], voices: int
+) -> npt.NDArray[np.int64]:
+    """What most windows over a frame say; -1 outside all windows."""
+    edges = np.zeros((count + 1, voices), dtype=np.int64)
+    np.add.at(edges, (windows.starts, labels), 1)
+    np.add.at(edges, (windows.ends, labels), -1)
+    votes = np.cumsum(edges, axis=0)[:count]
+    return np.where(votes.any(axis=1), np.argmax(votes, axis=1), -1)
+
+
+def _turns(frames: Frames, path: npt.NDArray[np.int64], speech: Sequence[Span]) -> tuple[Turn, ...]:
+    """Runs of one voice, reaching to the ends of the speech around them."""
+    breaks = (np.diff(path) != 0) | (np.diff(frames.times) > _ONE_TURN)
+    edges = [0, *(np.flatnonzero(breaks) + 1), len(path)]
+    runs = [
+        (float(frames.times[first]), float(frames.times[last - 1]), int(path[first]))
+        for first, last in zip(edges, edges[1:], strict=False)
+    ]
+    runs = [run for run in runs if run[1] - run[0] >= _MIN_TURN] or runs
+    order = {voice: place for place, voice in enumerate(dict.fromkeys(run[2] for run in runs))}
+    half = HOP_SECONDS / 2
+    starts = np.array([span.start for span in speech])
+    ends = np.array([span.end for span in speech])
+    turns = []
+    for first, last, voice in runs:
+        start = starts[np.searchsorted(starts, first, "right") - 1]
+        end = ends[min(int(np.searchsorted(ends, last)), len(ends) - 1)]
+        begin = float(start) if first - start < 0.05 else first - half
+        finish = float(end) if end - last < 0.05 else last + half
+        turns.append(Turn(begin, finish, f"SPEAKER_{order[voice]:02d}"))
+    return tuple(turns)
+
+
+def _doubts(turns: Sequence[Turn], options: Options) -> tuple[TranscriptWarning, ...]:
+    found = len({turn.speaker for turn in turns})
+    if found == 1 and options.speaker_range[0] == 1 and options.speaker_range[1] > 1:
+        return (
+            TranscriptWarning(
+                "one_speaker",
+                "The draft diarizer found no second voice; if several people speak, say how many.",
+            ),
+        )
+    return ()

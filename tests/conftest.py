@@ -1,0 +1,28 @@
+"""Rules for every test."""
+
+import os
+
+import pytest
+
+# Set by the Makefile, where each target brings what its tests need.
+FORBID_SKIPS = os.environ.get("FORBID_SKIPS") == "1" or os.environ.get("CI") == "true"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> object:
+    """Turn a skipped test into a failed one where skips are forbidden."""
+    report: pytest.TestReport = yield
+    if FORBID_SKIPS and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"Skipped where nothing may be skipped: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> object:
+    """Turn a skipped module into a failed one where skips are forbidden."""
+    report: pytest.CollectReport = yield
+    if FORBID_SKIPS and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"Skipped where nothing may be skipped: {report.longrepr}"
+    return report
