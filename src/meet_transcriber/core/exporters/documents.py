@@ -1,0 +1,182 @@
+"""Our own JSON, OpenAI's two, and DOCX."""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from xml.sax.saxutils import escape
+
+from meet_transcriber.core.exporters.languages import language_name
+from meet_transcriber.core.exporters.text import one_line, stamp
+from meet_transcriber.core.transcript import Segment, Transcript
+from meet_transcriber.core.wire import to_plain
+
+SCHEMA_VERSION = 1
+
+
+def export_json(transcript: Transcript) -> str:
+    """Everything; `core.readers.read_json` gives an equal transcript back."""
+    body = {"schema_version": SCHEMA_VERSION, **to_plain(transcript)}
+    return json.dumps(body, ensure_ascii=False, indent=1) + "\n"
+
+
+def export_verbose_json(transcript: Transcript) -> str:
+    """OpenAI's `verbose_json` with segments and words, and `speaker` beside each."""
+    return _dumped(
+        {
+            "task": "transcribe",
+            "language": language_name(transcript.language),
+            "duration": round(transcript.duration, 3),
+            "text": transcript.text,
+            "segments": [
+                _verbose_segment(number, segment, transcript)
+                for number, segment in enumerate(transcript.segments)
+            ],
+            "words": [
+                {
+                    "word": word.text,
+                    "start": round(word.start, 3),
+                    "end": round(word.end, 3),
+                    "speaker": transcript.name_of(word.speaker),
+                }
+                for word in transcript.words
+            ],
+            "usage": _usage(transcript),
+        }
+    )
+
+
+def _verbose_segment(number: int, segment: Segment, transcript: Transcript) -> dict[str, object]:
+    # tokens and decoder statistics are gone once words have been re-segmented
+    return {
+        "id": number,
+        "seek": 0,
+        "start": round(segment.start, 3),
+        "end": round(segment.end, 3),
+        "text": segment.text,
+        "tokens": [],
+        "temperature": 0.0,
+        "avg_logprob": 0.0,
+        "compression_ratio": 1.0,
+        "no_speech_prob": 0.0,
+        "speaker": transcript.name_of(segment.speaker),
+    }
+
+
+def export_diarized_json(transcript: Transcript) -> str:
+    """OpenAI's `diarized_json`; speakers without a name are A, B, ... in order."""
+    letters = {label: _letters(place) for place, label in enumerate(transcript.speakers)}
+
+    def name(segment: Segment) -> str | None:
+        if segment.speaker is None:
+            return None
+        return transcript.names.get(segment.speaker) or letters.get(segment.speaker)
+
+    lines = [
+        f"{who}: {segment.text}" if (who := name(segment)) else segment.text
+        for segment in transcript.segments
+    ]
+    segments = [
+        {
+            "type": "transcript.text.segment",
+            "id": f"seg_{number:03d}",
+            "start": round(segment.start, 3),
+            "end": round(segment.end, 3),
+            "text": segment.text,
+            "speaker": name(segment),
+        }
+        for number, segment in enumerate(transcript.segments, 1)
+    ]
+    return _dumped(
+        {
+            "task": "transcribe",
+            "duration": round(transcript.duration, 3),
+            "text": "\n".join(lines),
+            "segments": segments,
+            "usage": _usage(transcript),
+        }
+    )
+
+
+def _letters(place: int) -> str:
+    """A, B, ... Z, AA, AB, ..."""
+    first, last = divmod(place, 26)
+    return (_letters(first - 1) if first else "") + chr(ord("A") + last)
+
+
+def _usage(transcript: Transcript) -> dict[str, object]:
+    return {"type": "duration", "seconds": round(transcript.duration)}
+
+
+def _dumped(body: dict[str, object]) -> str:
+    return json.dumps(body, ensure_ascii=False) + "\n"
+
+
+_WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+_PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+_OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
+_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml"
+_FIXED = {
+    "[Content_Types].xml": (
+        f'{_HEAD}<Types xmlns="{_PACKAGE}/content-types">'
+        '<Default Extension="rels" '
+        'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+        '<Default Extension="xml" ContentType="application/xml"/>'
+        f'<Override PartName="/word/document.xml" ContentType="{_TYPE}.document.main+xml"/>'
+        f'<Override PartName="/word/styles.xml" ContentType="{_TYPE}.styles+xml"/></Types>'
+    ),
+    "_rels/.rels": (
+        f'{_HEAD}<Relationships xmlns="{_PACKAGE}/relationships"><Relationship Id="rId1" '
+        f'Type="{_OFFICE}/officeDocument" Target="word/document.xml"/></Relationships>'
+    ),
+    "word/_rels/document.xml.rels": (
+        f'{_HEAD}<Relationships xmlns="{_PACKAGE}/relationships"><Relationship Id="rId1" '
+        f'Type="{_OFFICE}/styles" Target="styles.xml"/></Relationships>'
+    ),
+    "word/styles.xml": (
+        f"{_HEAD}<w:styles {_WORD}>"
+        '<w:style w:type="paragraph" w:default="1" w:styleId="Normal"><w:name w:val="Normal"/>'
+        '<w:pPr><w:spacing w:after="120"/></w:pPr></w:style>'
+        '<w:style w:type="paragraph" w:styleId="Title"><w:name w:val="Title"/>'
+        '<w:rPr><w:b/><w:sz w:val="36"/></w:rPr></w:style>'
+        '<w:style w:type="paragraph" w:styleId="Heading2"><w:name w:val="heading 2"/>'
+        '<w:pPr><w:keepNext/><w:spacing w:before="200" w:after="40"/></w:pPr>'
+        '<w:rPr><w:b/><w:sz w:val="24"/></w:rPr></w:style></w:styles>'
+    ),
+}
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same transcript gives the same bytes
+
+
+def export_docx(transcript: Transcript) -> bytes:
+    """A Word document: a heading whenever the speaker changes, then what was said."""
+    body = "".join(_paragraphs(transcript))
+    document = f"{_HEAD}<w:document {_WORD}><w:body>{body}<w:sectPr/></w:body></w:document>"
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in {**_FIXED, "word/document.xml": document}.items():
+            info = zipfile.ZipInfo(name, _LONG_AGO)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, text.encode())
+    return buffer.getvalue()
+
+
+def _paragraphs(transcript: Transcript) -> Iterator[str]:
+    yield _paragraph("Transcript", "Title")
+    for warning in transcript.warnings:
+        yield _paragraph(warning.message, "Normal")
+    last: str | None = ""
+    for segment in transcript.segments:
+        if segment.speaker != last:
+            name = transcript.name_of(segment.speaker)
+            heading = f"{name}, {stamp(segment.start)}" if name else stamp(segment.start)
+            yield _paragraph(heading, "Heading2")
+        yield _paragraph(segment.text, "Normal")
+        last = segment.speaker
+
+
+def _paragraph(text: str, style: str) -> str:
+    return (
+        f'<w:p><w:pPr><w:pStyle w:val="{style}"/></w:pPr><w:r>'
+        f'<w:t xml:space="preserve">{escape(one_line(text))}</w:t></w:r></w:p>'
+    )

@@ -1,0 +1,53 @@
+"""Formats that scoring tools read: RTTM, STM and SegLST."""
+
+import json
+import re
+
+from meet_transcriber.core.exporters.text import one_line
+from meet_transcriber.core.transcript import Transcript, Turn
+
+RECORDING = "recording"
+"""Stands for the recording; scoring tools want a name without spaces."""
+
+
+def export_rttm(transcript: Transcript) -> str:
+    """A SPEAKER line per turn (NIST RT-09); without diarization, per segment."""
+    turns = transcript.turns or tuple(
+        Turn(segment.start, segment.end, segment.speaker)
+        for segment in transcript.segments
+        if segment.speaker
+    )
+    return "".join(
+        f"SPEAKER {RECORDING} 1 {turn.start:.3f} {turn.duration:.3f} <NA> <NA> "
+        f"{_token(transcript.name_of(turn.speaker))} <NA> <NA>\n"
+        for turn in turns
+    )
+
+
+def export_stm(transcript: Transcript) -> str:
+    """A line per segment: recording, channel, speaker, start, end, text (NIST sctk)."""
+    return "".join(
+        f"{RECORDING} 1 {_token(transcript.name_of(segment.speaker))} "
+        f"{segment.start:.3f} {segment.end:.3f} {one_line(segment.text)}\n"
+        for segment in transcript.segments
+    )
+
+
+def export_seglst(transcript: Transcript) -> str:
+    """SegLST, the JSON of the CHiME challenges and meeteval."""
+    rows = [
+        {
+            "session_id": RECORDING,
+            "speaker": transcript.name_of(segment.speaker) or "unknown",
+            "start_time": round(segment.start, 3),
+            "end_time": round(segment.end, 3),
+            "words": segment.text,
+        }
+        for segment in transcript.segments
+    ]
+    return json.dumps(rows, ensure_ascii=False, indent=1) + "\n"
+
+
+def _token(name: str | None) -> str:
+    """A name without spaces; `unknown` where nobody knows."""
+    return re.sub(r"\s+", "_", one_line(name or "").strip()).replace(";", "_") or "unknown"

@@ -1,0 +1,86 @@
+"""Formats to read: plain text, Markdown, tables."""
+
+import csv
+import io
+import re
+
+from meet_transcriber.core.transcript import Transcript
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]+")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#+|~!-])")
+_FORMULA = tuple("=+-@\t\r")
+
+
+def one_line(text: str) -> str:
+    """Without line breaks and control characters, which no format here carries in a text."""
+    return _CONTROL.sub(" ", text)
+
+
+def stamp(seconds: float) -> str:
+    """`HH:MM:SS`, the second that has begun."""
+    whole = int(seconds)
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def export_txt(transcript: Transcript) -> str:
+    """A line per segment: `[00:00:01] SPEAKER_00: Shall we start?`"""
+    lines = []
+    for segment in transcript.segments:
+        name = transcript.name_of(segment.speaker)
+        who = f"{one_line(name)}: " if name else ""
+        lines.append(f"[{stamp(segment.start)}] {who}{one_line(segment.text)}\n")
+    return "".join(lines)
+
+
+def export_md(transcript: Transcript) -> str:
+    """Minutes: what is in doubt first, then a paragraph whenever the speaker changes."""
+    out = ["# Transcript\n"]
+    if transcript.speakers:
+        names = (_markdown(transcript.name_of(label) or label) for label in transcript.speakers)
+        out.append(f"Speakers: {', '.join(names)}\n")
+    out.extend(f"> {_markdown(warning.message)}\n" for warning in transcript.warnings)
+    last: str | None = ""
+    for segment in transcript.segments:
+        if segment.speaker != last:
+            name = transcript.name_of(segment.speaker)
+            title = f"**{_markdown(name)}** " if name else ""
+            out.append(f"{title}*{stamp(segment.start)}*\n")
+        out.append(f"{_markdown(segment.text)}\n")
+        last = segment.speaker
+    return "\n".join(out)
+
+
+def _markdown(text: str) -> str:
+    return _MARKDOWN.sub(r"\\\1", one_line(text)).strip()
+
+
+def export_csv(transcript: Transcript) -> str:
+    """Comma-separated; see `_table`."""
+    return _table(transcript, ",")
+
+
+def export_tsv(transcript: Transcript) -> str:
+    """Tab-separated; see `_table`."""
+    return _table(transcript, "\t")
+
+
+def _table(transcript: Transcript, delimiter: str) -> str:
+    """
+    A row per segment: start, end, speaker, text.
+
+    Spreadsheets run cells that begin like a formula; such cells get an apostrophe in front
+    (OWASP, CSV Injection).
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, delimiter=delimiter, lineterminator="\r\n")
+    writer.writerow(("start", "end", "speaker", "text"))
+    for segment in transcript.segments:
+        name = transcript.name_of(segment.speaker) or ""
+        times = (f"{segment.start:.3f}", f"{segment.end:.3f}")
+        writer.writerow((*times, _cell(name), _cell(segment.text)))
+    return buffer.getvalue()
+
+
+def _cell(text: str) -> str:
+    safe = one_line(text)
+    return f"'{safe}" if safe.startswith(_FORMULA) else safe

@@ -1,0 +1,29 @@
+"""WER, cpWER and DER, as counts that add up."""
+
+from meet_transcriber.core.scoring.der import (
+    DetectionErrors,
+    DiarizationErrors,
+    detection_errors,
+    diarization_errors,
+)
+from meet_transcriber.core.scoring.words import (
+    WordErrors,
+    all_words,
+    cp_word_errors,
+    normalized,
+    streams,
+    word_errors,
+)
+
+__all__ = [
+    "DetectionErrors",
+    "DiarizationErrors",
+    "WordErrors",
+    "all_words",
+    "cp_word_errors",
+    "detection_errors",
+    "diarization_errors",
+    "normalized",
+    "streams",
+    "word_errors",
+]
