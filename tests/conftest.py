@@ -1,6 +1,7 @@
 """Rules for every test."""
 
 import os
+from collections.abc import Generator
 
 import pytest
 
@@ -9,9 +10,9 @@ FORBID_SKIPS = os.environ.get("FORBID_SKIPS") == "1" or os.environ.get("CI") == 
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> object:
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn a skipped test into a failed one where skips are forbidden."""
-    report: pytest.TestReport = yield
+    report = yield
     if FORBID_SKIPS and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"Skipped where nothing may be skipped: {report.longrepr}"
@@ -19,9 +20,9 @@ def pytest_runtest_makereport() -> object:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report() -> object:
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     """Turn a skipped module into a failed one where skips are forbidden."""
-    report: pytest.CollectReport = yield
+    report = yield
     if FORBID_SKIPS and report.skipped:
         report.outcome = "failed"
         report.longrepr = f"Skipped where nothing may be skipped: {report.longrepr}"

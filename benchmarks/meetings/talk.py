@@ -8,7 +8,7 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 
 _SLOTS = {
-    "name": ["Anna", "Peter", "Maria", "John", "Susan", "David", "Laura", "Michael", "Helen", "Thomas", "Julia", "Robert"],
+    "name": ["Anna", "Peter", "Maria", "John", "Susan", "David", "Laura", "Michael", "Helen"],
     "day": ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday"],
     "month": ["January", "March", "April", "June", "July", "September", "October", "November"],
     "team": ["the design team", "the sales team", "the support team", "marketing", "finance"],
@@ -16,7 +16,7 @@ _SLOTS = {
         "the report", "the contract", "the new website", "the search page", "the mobile version",
         "the payment system", "the training plan", "the customer survey", "the old database",
     ],
-    "number": ["two", "three", "four", "five", "six", "eight", "ten", "twelve", "fifteen", "twenty", "thirty", "fifty"],
+    "number": ["two", "three", "four", "six", "eight", "ten", "twelve", "fifteen", "fifty"],
     "place": ["London", "Berlin", "Boston", "Chicago", "the main office", "the factory"],
 }  # fmt: skip
 

@@ -67,7 +67,8 @@ def _ends_cue(words: Sequence[Word], start: int, index: int) -> bool:
         return True
     full = width(join_words(taken)) > LINE_WIDTH
     text = words[index].text
-    return (ends_sentence(text) and full) or (ends_clause(text) and full and not _room(words, index))
+    ends = ends_sentence(text) or (ends_clause(text) and not _room(words, index))
+    return full and ends
 
 
 def _room(words: Sequence[Word], index: int) -> bool:

@@ -87,7 +87,7 @@ _SMALL = 4_000_000  # cells of a table that fits well into memory
 def _aligned(reference: Sequence[str], hypothesis: Sequence[str]) -> WordErrors:
     if not reference or not hypothesis:
         return WordErrors(deletions=len(reference), insertions=len(hypothesis))
-    if len(reference) * len(hypothesis) <= _SMALL:
+    if len(reference) == 1 or len(reference) * len(hypothesis) <= _SMALL:
         return _table(reference, hypothesis)
     middle = len(reference) // 2
     head = _last_row(reference[:middle], hypothesis)

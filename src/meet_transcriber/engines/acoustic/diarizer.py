@@ -1,6 +1,7 @@
 """The draft diarizer: voices told apart by their acoustics alone."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +17,9 @@ from meet_transcriber.ports import AudioSource, Progress
 _PAUSE = 0.15  # a gap between frames at which speakers like to change
 _ONE_TURN = 0.3  # seconds of silence inside a turn
 _MIN_TURN = 0.2
+_EDGE = 0.05  # a turn this close to the edge of speech reaches it
 _MIN_VOICE_SECONDS = 2.0
 _MIN_VOICE_SHARE = 0.01
-_RESOLVABLE_SECONDS = 15.0  # below this one voice and two look alike
 
 
 class AcousticDiarizer:
@@ -76,10 +77,9 @@ def _refined(
 
 def _standardized(frames: Frames) -> npt.NDArray[np.float64]:
     cepstra = frames.cepstra.astype(np.float64)
-    scaled: npt.NDArray[np.float64] = (cepstra - cepstra.mean(axis=0)) / (
-        cepstra.std(axis=0) + 1e-6
-    )
-    return scaled
+    cepstra -= cepstra.mean(axis=0)
+    cepstra /= cepstra.std(axis=0) + 1e-6
+    return cepstra
 
 
 def _frame_labels(
@@ -99,7 +99,7 @@ def _turns(frames: Frames, path: npt.NDArray[np.int64], speech: Sequence[Span]) 
     edges = [0, *(np.flatnonzero(breaks) + 1), len(path)]
     runs = [
         (float(frames.times[first]), float(frames.times[last - 1]), int(path[first]))
-        for first, last in zip(edges, edges[1:], strict=False)
+        for first, last in pairwise(edges)
     ]
     runs = [run for run in runs if run[1] - run[0] >= _MIN_TURN] or runs
     order = {voice: place for place, voice in enumerate(dict.fromkeys(run[2] for run in runs))}
@@ -110,8 +110,8 @@ def _turns(frames: Frames, path: npt.NDArray[np.int64], speech: Sequence[Span]) 
     for first, last, voice in runs:
         start = starts[np.searchsorted(starts, first, "right") - 1]
         end = ends[min(int(np.searchsorted(ends, last)), len(ends) - 1)]
-        begin = float(start) if first - start < 0.05 else first - half
-        finish = float(end) if end - last < 0.05 else last + half
+        begin = float(start) if first - start < _EDGE else first - half
+        finish = float(end) if end - last < _EDGE else last + half
         turns.append(Turn(begin, finish, f"SPEAKER_{order[voice]:02d}"))
     return tuple(turns)
 

@@ -12,6 +12,7 @@ WINDOW_SECONDS = 1.6
 STEP_SECONDS = 0.4
 
 _MIN_FRAMES = 50
+_MIN_PITCHED = 10
 _LOUDEST_SHARE = 0.7  # of a window's frames; the quiet rest says more of the room
 _GAP = 0.5  # seconds of silence that a window does not reach across
 _KEPT_VARIANCE = 0.7  # of neighbouring windows, those that differ least have one speaker
@@ -64,7 +65,7 @@ def _describe(frames: Frames, start: int, end: int) -> Matrix:
     cepstra = frames.cepstra[window][loud]
     pitched = frames.pitch[window]
     pitched = pitched[pitched > 0]
-    pitch = float(np.median(pitched)) if len(pitched) > 10 else np.nan
+    pitch = float(np.median(pitched)) if len(pitched) >= _MIN_PITCHED else np.nan
     return np.concatenate(
         [cepstra.mean(axis=0), np.log(cepstra.std(axis=0) + 1e-3), [pitch]]
     ).astype(np.float64)
@@ -81,7 +82,7 @@ def _whitened(raw: Matrix, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.i
     pitch = raw[:, -1]
     known = np.isfinite(pitch)
     raw[:, -1] = np.where(known, pitch, np.median(pitch[known]) if known.any() else 0.0)
-    centred = (raw - raw.mean(axis=0)) / (raw.std(axis=0) + 1e-6)
+    centred: Matrix = (raw - raw.mean(axis=0)) / (raw.std(axis=0) + 1e-6)
     stride = round(WINDOW_SECONDS / STEP_SECONDS)
     near = np.arange(len(raw) - stride)
     near = near[starts[near + stride] - ends[near] < round(_GAP / HOP_SECONDS)]

@@ -22,6 +22,7 @@ _PREEMPHASIS = 0.97
 _BLOCK_SECONDS = 30.0
 _PITCH_WINDOW = 640  # 40 ms: two periods of 50 Hz
 _PITCH_FFT = 2048
+_VOICED = 0.5
 _PITCH_HZ = (60.0, 400.0)
 
 Array = npt.NDArray[np.float32]
@@ -106,7 +107,8 @@ def _filterbank() -> npt.NDArray[np.float64]:
     bins = np.arange(_FFT // 2 + 1) * SAMPLE_RATE_HZ / _FFT
     rise = (bins[:, None] - edges[None, :-2]) / (edges[1:-1] - edges[:-2])
     fall = (edges[None, 2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
-    return np.maximum(0.0, np.minimum(rise, fall))
+    triangles: npt.NDArray[np.float64] = np.maximum(0.0, np.minimum(rise, fall))
+    return triangles
 
 
 @cache
@@ -128,5 +130,5 @@ def _pitch(samples: Waveform, count: int) -> tuple[Array, Array]:
     # a small price on long lags keeps the first period from losing to its multiples
     best = np.argmax(normal - 0.02 * np.log2(lags / lags[0]), axis=1)
     voicing = np.clip(normal[np.arange(count), best], 0.0, 1.0)
-    pitch = np.where(voicing > 0.5, np.log2(SAMPLE_RATE_HZ / lags[best]), 0.0)
+    pitch = np.where(voicing > _VOICED, np.log2(SAMPLE_RATE_HZ / lags[best]), 0.0)
     return pitch.astype(np.float32), voicing.astype(np.float32)

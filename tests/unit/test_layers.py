@@ -1,0 +1,148 @@
+"""The arrows of docs/architecture.md, read from every import in the source."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+PACKAGE = "meet_transcriber"
+SOURCE = Path(__file__).parents[2] / "src" / PACKAGE
+
+# room -> the other rooms it may import. A new room gets a line here and in the drawing.
+MAY_IMPORT = {
+    "core": set[str](),
+    "ports": {"core"},
+    "samples": set[str](),
+    "audio": {"core", "ports"},
+    "engines": {"core", "ports"},
+    "stores": {"core", "ports"},
+    "settings": {"core"},
+    "pipeline": {"core", "ports"},
+    "bootstrap": {"core", "ports", "audio", "engines", "stores", "settings", "pipeline"},
+    "cli": {"core", "ports", "settings", "pipeline", "bootstrap", "samples", "__init__"},
+    "__init__": {"core", "bootstrap", "settings"},
+    "__main__": {"cli"},
+}
+# third party -> the rooms it lives in; numpy is everywhere but in core.
+LIVES_IN = {
+    "av": {"audio"},
+    "onnxruntime": {"audio", "engines"},
+    "ctranslate2": {"engines"},
+    "faster_whisper": {"engines"},
+    "huggingface_hub": {"engines"},
+    "pocketsphinx": {"engines"},
+    "pyannote": {"engines"},
+    "tokenizers": {"engines"},
+    "torch": {"engines"},
+    "torchaudio": {"engines"},
+    "pydantic": {"settings"},
+    "pydantic_settings": {"settings"},
+    "click": {"cli"},
+    "rich": {"cli"},
+    "typer": {"cli"},
+    "numpy": set(MAY_IMPORT) - {"core"},
+}
+ADAPTERS = {"audio", "engines", "stores"}
+
+
+class Import(NamedTuple):
+    """One imported module: where, what, and whether importing the file already loads it."""
+
+    file: str
+    room: str
+    target: str
+    at_import: bool
+
+    @property
+    def target_room(self) -> str | None:
+        """The room of this package that is imported; None for other packages."""
+        parts = self.target.split(".")
+        if parts[0] != PACKAGE:
+            return None
+        return parts[1] if len(parts) > 1 else "__init__"
+
+
+def _targets(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        assert node.level == 0, "imports are absolute here"
+        if node.module == PACKAGE:
+            return [_submodule(alias.name) for alias in node.names]
+        return [node.module or ""]
+    return []
+
+
+def _submodule(name: str) -> str:
+    is_module = (SOURCE / f"{name}.py").exists() or (SOURCE / name).is_dir()
+    return f"{PACKAGE}.{name}" if is_module else PACKAGE
+
+
+def _walk(node: ast.AST, at_import: bool = True) -> Iterator[tuple[str, bool]]:
+    for child in ast.iter_child_nodes(node):
+        for target in _targets(child):
+            yield target, at_import
+        inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        yield from _walk(child, at_import and not inside)
+
+
+def _imports() -> Iterator[Import]:
+    for path in sorted(SOURCE.rglob("*.py")):
+        relative = path.relative_to(SOURCE)
+        room = relative.parts[0].removesuffix(".py")
+        for target, at_import in _walk(ast.parse(path.read_text(encoding="utf-8"))):
+            yield Import(str(relative), room, target, at_import)
+
+
+IMPORTS = list(_imports())
+
+
+def test_every_room_has_a_rule() -> None:
+    rooms = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert rooms - {"__pycache__", "py"} <= set(MAY_IMPORT)
+
+
+def test_no_arrow_turns_back() -> None:
+    wrong = [
+        f"{found.file} imports {found.target}"
+        for found in IMPORTS
+        if found.target_room not in {None, found.room} | MAY_IMPORT[found.room]
+    ]
+    assert wrong == []
+
+
+def test_a_third_party_lives_in_one_place() -> None:
+    wrong = [
+        f"{found.file} imports {found.target}"
+        for found in IMPORTS
+        if found.target_room is None
+        and (package := found.target.split(".")[0]) not in sys.stdlib_module_names
+        and found.room not in LIVES_IN.get(package, set())
+    ]
+    assert wrong == []
+
+
+def test_core_needs_the_standard_library_only() -> None:
+    foreign = {f.target for f in IMPORTS if f.room == "core" and f.target_room is None}
+    assert {name.split(".")[0] for name in foreign} <= sys.stdlib_module_names
+
+
+def test_bootstrap_loads_an_adapter_only_when_it_is_wanted() -> None:
+    eager = [f for f in IMPORTS if f.room == "bootstrap" and f.target_room in ADAPTERS]
+    assert [f.target for f in eager if f.at_import] == []
+
+
+@pytest.mark.parametrize("adapter", sorted(ADAPTERS))
+def test_the_rules_name_rooms_that_exist(adapter: str) -> None:
+    assert (SOURCE / adapter / "__init__.py").is_file()
+
+
+def test_importing_the_package_loads_no_engine() -> None:
+    heavy = {"av", "ctranslate2", "faster_whisper", "onnxruntime", "pocketsphinx", "torch"}
+    code = f"import sys, {PACKAGE}; print(sorted({heavy} & set(sys.modules)))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
