@@ -1,0 +1,33 @@
+"""The command line: thin commands over the same parts as everything else."""
+
+from typing import Annotated
+
+import typer
+
+from meet_transcriber import __version__
+from meet_transcriber.cli import demo, results, transcribe
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Meeting transcription: who said what, when.",
+)
+app.command()(transcribe.transcribe)
+app.command()(results.score)
+app.command()(results.export)
+app.command()(demo.demo)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Meeting transcription: who said what, when."""

@@ -1,0 +1,188 @@
+"""`meet-transcriber transcribe FILE...`"""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from meet_transcriber import bootstrap
+from meet_transcriber.cli.console import (
+    errors_become_exit_codes,
+    exit_code,
+    load_settings,
+    progress_bar,
+    say_error,
+    say_warning,
+    stderr,
+)
+from meet_transcriber.core.errors import (
+    InvalidOptions,
+    TranscriptionError,
+    UnreadableAudio,
+)
+from meet_transcriber.core.exporters import EXPORTERS, export
+from meet_transcriber.core.options import ChannelMode, Options, Task
+from meet_transcriber.core.transcript import Transcript
+from meet_transcriber.pipeline import StageProgress, run
+from meet_transcriber.settings import Settings
+
+
+def transcribe(
+    files: Annotated[list[str], typer.Argument(help="Recordings, audio or video.")],
+    form: Annotated[
+        str, typer.Option("--format", "-f", help=f"One of {', '.join(EXPORTERS)}.")
+    ] = "txt",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for results; one file per recording."),
+    ] = None,
+    language: Annotated[str | None, typer.Option(help="ISO 639-1 code of the speech.")] = None,
+    languages: Annotated[
+        str | None, typer.Option(help="Languages that detection may choose from: en,de,nl.")
+    ] = None,
+    task: Annotated[Task, typer.Option(help="Write as spoken, or translate to English.")] = (
+        "transcribe"
+    ),
+    diarization: Annotated[bool, typer.Option(help="Find out who spoke.")] = True,
+    num_speakers: Annotated[int | None, typer.Option(help="How many people speak.")] = None,
+    min_speakers: Annotated[int | None, typer.Option(help="Fewest people that speak.")] = None,
+    max_speakers: Annotated[int | None, typer.Option(help="Most people that speak.")] = None,
+    hotwords: Annotated[str | None, typer.Option(help="Names and words: Ann,Keycloak.")] = None,
+    initial_prompt: Annotated[str | None, typer.Option(help="Text that came before.")] = None,
+    channels: Annotated[
+        ChannelMode, typer.Option(help="Whether each channel is one speaker.")
+    ] = "auto",
+    work_dir: Annotated[
+        Path | None, typer.Option(help="Keep checkpoints here and go on from them.")
+    ] = None,
+) -> None:
+    """Transcribe recordings: who said what, when. Results go to stdout or to --output."""
+    with errors_become_exit_codes():
+        settings = load_settings()
+        bootstrap.set_up_logging(settings)
+        if form not in EXPORTERS:
+            raise InvalidOptions(f"There is no format {form!r}; use {', '.join(EXPORTERS)}.")
+        options = Options(
+            language=language,
+            languages=_listed(languages),
+            task=task,
+            enable_diarization=diarization,
+            num_speakers=num_speakers,
+            min_speakers=min_speakers or _unless(num_speakers, settings.min_speakers),
+            max_speakers=max_speakers or _unless(num_speakers, settings.max_speakers),
+            hotwords=_listed(hotwords),
+            initial_prompt=initial_prompt,
+            channels=channels,
+        )
+        codes = _transcribe_all(files, form, output, options, settings, work_dir)
+    if codes:
+        raise typer.Exit(max(codes))
+
+
+def _listed(text: str | None) -> tuple[str, ...]:
+    return tuple(item.strip() for item in (text or "").split(",") if item.strip())
+
+
+def _unless(given: int | None, default: int | None) -> int | None:
+    return None if given is not None else default
+
+
+def _transcribe_all(
+    files: list[str],
+    form: str,
+    output: Path | None,
+    options: Options,
+    settings: Settings,
+    work_dir: Path | None,
+) -> list[int]:
+    """Exit codes of the recordings that failed; the others are written all the same."""
+    paths, codes = [], []
+    for name in files:
+        try:
+            paths.append(_checked(name, settings))
+        except TranscriptionError as error:
+            say_error(error, name)
+            codes.append(exit_code(error))
+    if not paths:
+        return codes
+    engines = _engines(settings, options)
+    for path in paths:
+        try:
+            transcript = transcribe_file(path, options, settings, engines, work_dir)
+            _deliver(transcript, path, form, output)
+        except TranscriptionError as error:
+            say_error(error, str(path))
+            codes.append(exit_code(error))
+    return codes
+
+
+def _checked(name: str, settings: Settings) -> Path:
+    """The path, once it was seen to be a recording; cheap errors come before engines load."""
+    path = Path(name)
+    if "://" in name:
+        raise UnreadableAudio("Web addresses are not fetched here; download the recording first.")
+    if path.is_dir():
+        raise UnreadableAudio("This is a folder; name the recordings in it.")
+    try:
+        with path.open("rb") as file:
+            bootstrap.decoder(settings).probe(file)
+    except FileNotFoundError as error:
+        raise UnreadableAudio("There is no such file.") from error
+    except OSError as error:
+        raise UnreadableAudio(f"The file cannot be read: {error.strerror or error}.") from error
+    return path
+
+
+def _engines(settings: Settings, options: Options) -> bootstrap.Engines:
+    with progress_bar("Fetching weights") as tell:
+        engines = bootstrap.engines(
+            settings, options, lambda done, total: tell("", done / max(total, 1))
+        )
+    engines.recognizer.check(options)
+    return engines
+
+
+def transcribe_file(
+    path: Path,
+    options: Options,
+    settings: Settings,
+    engines: bootstrap.Engines,
+    work_dir: Path | None = None,
+) -> Transcript:
+    """One recording with a progress bar on stderr; warnings are said there too."""
+    with tempfile.TemporaryDirectory(prefix="meet-transcriber-") as folder:
+        name = _job_name(path) if work_dir else "recording"
+        pipeline = bootstrap.pipeline(settings, options, work_dir or Path(folder), name)
+        with progress_bar(path.name) as tell:
+            transcript = run(
+                pipeline,
+                path,
+                engines.recognizer,
+                engines.diarizer,
+                StageProgress(tell),
+                engines.warnings,
+            )
+    for warning in transcript.warnings:
+        say_warning(warning.message)
+    return transcript
+
+
+def _job_name(path: Path) -> str:
+    """A folder that belongs to this very file: name, size and time of its last change."""
+    facts = path.stat()
+    plain = "".join(char if char.isascii() and char.isalnum() else "_" for char in path.stem)
+    return f"{plain or '_'}-{facts.st_size}-{facts.st_mtime_ns}"
+
+
+def _deliver(transcript: Transcript, path: Path, form: str, output: Path | None) -> None:
+    data = export(transcript, form)
+    if output is None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+        return
+    output.mkdir(parents=True, exist_ok=True)
+    target = output / f"{path.stem}.{EXPORTERS[form].extension}"
+    target.write_bytes(data)
+    stderr.print(f"{target}", markup=False)
