@@ -43,7 +43,7 @@ def from_script(path: Path, seed: int) -> Meeting:
     lines = [
         (VOICES[voice], sentence) for voice, text in read_script(path) for sentence in _split(text)
     ]
-    scene = Scene(noise_dbfs=-58.0, reverb_seconds=0.15)
+    scene = Scene(noise_dbfs=-58.0)
     return Meeting(tuple(place(lines, chance, overlap=0.15)), scene, seed)
 
 
