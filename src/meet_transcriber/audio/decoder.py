@@ -233,13 +233,15 @@ class _Resampler:
             if form != self._format:
                 yield from self._drain(None)
                 self._format = form
-                self._resampler = av.AudioResampler("fltp", frame.layout, SAMPLE_RATE_HZ)
+                # packed: PyAV reads past the end of planar frames of eight channels and more
+                self._resampler = av.AudioResampler("flt", frame.layout, SAMPLE_RATE_HZ)
         yield from self._drain(frame)
 
     def _drain(self, frame: av.AudioFrame | None) -> Iterator[Block]:
         if self._resampler is not None:
             for piece in self._resampler.resample(frame):
-                yield _fitted(piece.to_ndarray(), self._channels)
+                packed = piece.to_ndarray().reshape(-1, piece.layout.nb_channels)
+                yield _fitted(packed.T, self._channels)
 
 
 def _fitted(block: npt.NDArray[np.generic], channels: int) -> Block:
