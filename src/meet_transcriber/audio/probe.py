@@ -9,6 +9,7 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
+from meet_transcriber.audio.claims import is_encrypted, is_estimated
 from meet_transcriber.core.errors import (
     AudioTooLong,
     InvalidAudio,
@@ -32,6 +33,8 @@ _PLAYLIST = re.compile(
     rb"^\xef?\xbb?\xbf?\s*(#EXTM3U|ffconcat|\[playlist\]|v=0\r?\n|<\?xml|<MPD|<smil|https?://)"
 )
 _HEAD_BYTES = 4096
+_ABSURD_SECONDS = 30 * 86400.0
+_ENCRYPTED = "The recording is encrypted (DRM); export an unprotected copy and send that."
 _TEXT_SHARE = 0.97
 _TEXT_BYTES = frozenset(b"\t\r\n\f") | frozenset(range(0x20, 0x7F)) | frozenset(range(0xC2, 0x100))
 
@@ -62,10 +65,8 @@ def read_info(media: BinaryIO, max_duration: float) -> MediaInfo:
     """
     with opened(media) as (container, stream):
         duration = container.duration / av.time_base if container.duration else None
-        if duration is not None and duration > max_duration:
-            raise too_long(max_duration, duration)
         moving = [video for video in container.streams.video if not _is_cover(video)]
-        return MediaInfo(
+        info = MediaInfo(
             container=container.format.name,
             codec=stream.codec_context.name,
             duration=duration if duration is None or duration >= 0 else None,
@@ -73,6 +74,19 @@ def read_info(media: BinaryIO, max_duration: float) -> MediaInfo:
             channels=stream.codec_context.channels,
             has_video=bool(moving),
         )
+    if info.duration is not None and not is_estimated(info.container, media):
+        _check_duration(info.duration, max_duration)
+    return info
+
+
+def _check_duration(duration: float, limit: float) -> None:
+    if duration > _ABSURD_SECONDS:
+        raise UnreadableAudio(
+            f"The header claims {duration / 86400:.0f} days of sound; the file is damaged, "
+            "export it again."
+        )
+    if duration > limit:
+        raise too_long(limit, duration)
 
 
 def too_long(limit: float, duration: float | None = None) -> AudioTooLong:
@@ -105,6 +119,9 @@ def _refuse_what_is_no_recording(media: BinaryIO) -> None:
         )
     if _looks_like_text(head):
         raise UnsupportedFormat("The file is text; send an audio or video recording.")
+    if head[4:8] == b"ftyp" and is_encrypted(media):
+        raise UnsupportedFormat(_ENCRYPTED)
+    media.seek(0)
 
 
 def _looks_like_text(head: bytes) -> bool:
@@ -143,9 +160,7 @@ def _check_stream(stream: AudioStream) -> None:
     context = stream.codec_context
     tag = getattr(context, "codec_tag", "") or ""
     if tag in ("enca", "drms", "drmi") or stream.metadata.get("encrypted"):
-        raise UnsupportedFormat(
-            "The recording is encrypted (DRM); export an unprotected copy and send that."
-        )
+        raise UnsupportedFormat(_ENCRYPTED)
     if not context.sample_rate or not context.channels:
         raise UnreadableAudio(
             "The header claims 0 Hz or no channels; the file is damaged, export it again."
