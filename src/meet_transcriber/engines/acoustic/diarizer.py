@@ -72,7 +72,14 @@ def _refined(
         path = np.where(np.isin(path, small), -1, path)
         path = resegment(features, pauses, path, voices, lambda _share: None)
     progress(1.0)
-    return path
+    return path if len(np.unique(path)) >= keep else _filled(guess)
+
+
+def _filled(guess: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The first guess, every frame without one following the last that has one."""
+    known = np.flatnonzero(guess >= 0)
+    places = np.searchsorted(known, np.arange(len(guess)), "right") - 1
+    return guess[known[np.maximum(places, 0)]]
 
 
 def _standardized(frames: Frames) -> npt.NDArray[np.float64]:
@@ -118,11 +125,11 @@ def _turns(frames: Frames, path: npt.NDArray[np.int64], speech: Sequence[Span]) 
 
 def _doubts(turns: Sequence[Turn], options: Options) -> tuple[TranscriptWarning, ...]:
     found = len({turn.speaker for turn in turns})
-    if found == 1 and options.speaker_range[0] == 1 and options.speaker_range[1] > 1:
-        return (
-            TranscriptWarning(
-                "one_speaker",
-                "The draft diarizer found no second voice; if several people speak, say how many.",
-            ),
-        )
+    fewest, most = options.speaker_range
+    if found < fewest:
+        message = f"{fewest} speakers were asked for, and the draft diarizer told {found} apart."
+        return (TranscriptWarning("speakers_requested_found", message),)
+    if found == 1 and most > 1:
+        message = "The draft diarizer found no second voice; if several people speak, say how many."
+        return (TranscriptWarning("speakers_not_separable", message),)
     return ()

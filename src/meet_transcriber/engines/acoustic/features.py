@@ -115,7 +115,8 @@ def _filterbank() -> npt.NDArray[np.float64]:
 def _cosines() -> npt.NDArray[np.float64]:
     """(filters, cepstra) of the DCT-II without its constant row."""
     angles = np.pi * (np.arange(_FILTERS) + 0.5)[:, None] * np.arange(1, CEPSTRA + 1) / _FILTERS
-    return np.cos(angles) * np.sqrt(2 / _FILTERS)
+    result: npt.NDArray[np.float64] = np.cos(angles) * np.sqrt(2 / _FILTERS)
+    return result
 
 
 def _pitch(samples: Waveform, count: int) -> tuple[Array, Array]:
