@@ -40,6 +40,7 @@ LIVES_IN = {
     "tqdm": {"engines"},
     "torch": {"engines"},
     "torchaudio": {"engines"},
+    "yaml": {"engines"},
     "pydantic": {"settings", "cli"},
     "pydantic_settings": {"settings"},
     "click": {"cli"},
