@@ -1,0 +1,53 @@
+"""The locks install the same published files everywhere."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def _packages(lock: Path) -> dict[str, str]:
+    pinned = re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==([\w.+!]+)", lock.read_text(), re.MULTILINE)
+    return dict(pinned)
+
+
+def _name(requirement: str) -> str:
+    name = re.match(r"[\w.-]+", requirement)
+    assert name is not None
+    return re.sub(r"[._-]+", "-", name.group()).lower()
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
+def test_every_package_has_a_hash(lock: Path) -> None:
+    entries = re.split(r"\n(?=[\w])", lock.read_text())[1:]
+    assert entries
+    assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
+def test_a_lock_names_no_address_and_no_folder(lock: Path) -> None:
+    lines = lock.read_text().splitlines()
+    assert [line for line in lines if "://" in line or line.startswith(("-", "/", "."))] == []
+
+
+def test_every_dependency_is_locked() -> None:
+    locked = _packages(ROOT / "requirements" / "runtime.txt")
+    assert {_name(each) for each in PROJECT["project"]["dependencies"]} <= set(locked)
+
+
+def test_the_build_backend_is_locked_with_the_runtime() -> None:
+    asked = PROJECT["build-system"]["requires"] + PROJECT["dependency-groups"]["build"]
+    assert {_name(each) for each in asked} <= set(_packages(ROOT / "requirements" / "runtime.txt"))
+
+
+@pytest.mark.parametrize("group", ["test", "lint", "reference"])
+def test_a_group_agrees_with_the_runtime(group: str) -> None:
+    runtime = _packages(ROOT / "requirements" / "runtime.txt")
+    locked = _packages(ROOT / "requirements" / f"{group}.txt")
+    assert {_name(each) for each in PROJECT["dependency-groups"][group]} <= set(locked)
+    assert {name: locked[name] for name in runtime} == runtime
