@@ -6,9 +6,12 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from meet_transcriber.core.errors import StorageError
+from meet_transcriber.core.errors import StorageError, TranscriptionError
 
 T = TypeVar("T")
+
+MAX_EXACT_INTEGER = 2**53
+"""Larger integers do not survive as a float."""
 
 
 def to_plain(value: object) -> Any:
@@ -63,7 +66,7 @@ def _build_scalar(hint: Any, data: object, place: str) -> Any:
     if get_origin(hint) is Literal:
         return _checked(data in get_args(hint), data, place)
     if hint is float and isinstance(data, int) and not isinstance(data, bool):
-        return float(data)
+        return float(_checked(abs(data) <= MAX_EXACT_INTEGER, data, place))
     fits = isinstance(data, hint) and (hint is bool or not isinstance(data, bool))
     return _checked(fits, data, place)
 
@@ -79,8 +82,9 @@ def _build_dataclass(kind: type, data: object, place: str) -> Any:
     }
     try:
         return kind(**given)
-    except (TypeError, ValueError) as error:
-        raise StorageError(f"Stored data does not fit at {place}: {error}.") from error
+    except (TypeError, ValueError, TranscriptionError) as error:
+        sentence = str(error).rstrip(".")
+        raise StorageError(f"Stored data does not fit at {place}: {sentence}.") from error
 
 
 def _build_union(choices: tuple[Any, ...], data: object, place: str) -> Any:

@@ -1,7 +1,8 @@
 """One registry of all formats a transcript can be written in."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.exporters import documents, scoring_formats, subtitles, text
@@ -10,19 +11,33 @@ from meet_transcriber.core.transcript import Transcript
 __all__ = ["EXPORTERS", "Exporter", "export"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Exporter:
-    """A format: its media type, the ending of its files, and a sentence about it."""
+    """
+    A format: how it is written, its media type, its files' ending, a sentence about it.
+
+    `without_words` writes the format without the times of words, None where it has none.
+    """
 
     write: Callable[[Transcript], str | bytes]
     media_type: str
     extension: str
     summary: str
+    without_words: Callable[[Transcript], str] | None = None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the bytes are UTF-8 text that may go to a terminal."""
+        return not self.media_type.startswith("application/vnd.")
 
 
-EXPORTERS = {
+EXPORTERS: Mapping[str, Exporter] = {
     "json": Exporter(
-        documents.export_json, "application/json", "json", "Everything, to be read back."
+        documents.export_json,
+        "application/json",
+        "json",
+        "Everything, to be read back.",
+        partial(documents.export_json, word_times=False),
     ),
     "txt": Exporter(text.export_txt, "text/plain", "txt", "A line per segment with time and name."),
     "md": Exporter(text.export_md, "text/markdown", "md", "Minutes in Markdown."),
@@ -50,7 +65,11 @@ EXPORTERS = {
         "Minutes as a Word document.",
     ),
     "verbose_json": Exporter(
-        documents.export_verbose_json, "application/json", "json", "OpenAI's verbose_json."
+        documents.export_verbose_json,
+        "application/json",
+        "json",
+        "OpenAI's verbose_json.",
+        partial(documents.export_verbose_json, word_times=False),
     ),
     "diarized_json": Exporter(
         documents.export_diarized_json, "application/json", "json", "OpenAI's diarized_json."
@@ -58,9 +77,12 @@ EXPORTERS = {
 }
 
 
-def export(transcript: Transcript, form: str) -> bytes:
+def export(transcript: Transcript, form: str, word_timestamps: bool = True) -> bytes:
     """
-    Write a transcript in a format of `EXPORTERS`, people's names applied.
+    Write a transcript in a format of `EXPORTERS`, people's names applied; text is UTF-8.
+
+    Args:
+        word_timestamps: False leaves the times of single words out.
 
     Raises:
         InvalidOptions: there is no such format.
@@ -68,6 +90,7 @@ def export(transcript: Transcript, form: str) -> bytes:
     exporter = EXPORTERS.get(form)
     if exporter is None:
         raise InvalidOptions(f"There is no format {form!r}; choose from {', '.join(EXPORTERS)}.")
-    names = {label: name for label, name in transcript.names.items() if name.strip()}
-    written = exporter.write(replace(transcript, names=names))
-    return written if isinstance(written, bytes) else written.encode("utf-8", "replace")
+    write = exporter.write if word_timestamps else exporter.without_words or exporter.write
+    written = write(transcript)
+    # what is no Unicode text becomes an escape, which JSON reads back
+    return written if isinstance(written, bytes) else written.encode("utf-8", "backslashreplace")

@@ -7,43 +7,60 @@ from collections.abc import Iterator
 from xml.sax.saxutils import escape
 
 from meet_transcriber.core.exporters.languages import language_name
-from meet_transcriber.core.exporters.text import one_line, stamp
-from meet_transcriber.core.transcript import Segment, Transcript
+from meet_transcriber.core.exporters.text import one_line, shown_name, stamp
+from meet_transcriber.core.transcript import Segment, Transcript, Word
 from meet_transcriber.core.wire import to_plain
 
 SCHEMA_VERSION = 1
 
 
-def export_json(transcript: Transcript) -> str:
-    """Everything; `core.readers.read_json` gives an equal transcript back."""
+def export_json(transcript: Transcript, word_times: bool = True) -> str:
+    """
+    Everything; `core.readers.read_json` gives an equal transcript back.
+
+    Without word times a segment has `start`, `end` and `text` instead of `words`.
+    """
     body = {"schema_version": SCHEMA_VERSION, **to_plain(transcript)}
+    if not word_times:
+        body["segments"] = [_plain_segment(segment) for segment in transcript.segments]
     return json.dumps(body, ensure_ascii=False, indent=1) + "\n"
 
 
-def export_verbose_json(transcript: Transcript) -> str:
+def _plain_segment(segment: Segment) -> dict[str, object]:
+    return {
+        "start": segment.start,
+        "end": segment.end,
+        "speaker": segment.speaker,
+        "language": segment.language,
+        "text": segment.text,
+    }
+
+
+def export_verbose_json(transcript: Transcript, word_times: bool = True) -> str:
     """OpenAI's `verbose_json` with segments and words, and `speaker` beside each."""
-    return _dumped(
-        {
-            "task": "transcribe",
-            "language": language_name(transcript.language),
-            "duration": round(transcript.duration, 3),
-            "text": transcript.text,
-            "segments": [
-                _verbose_segment(number, segment, transcript)
-                for number, segment in enumerate(transcript.segments)
-            ],
-            "words": [
-                {
-                    "word": word.text,
-                    "start": round(word.start, 3),
-                    "end": round(word.end, 3),
-                    "speaker": transcript.name_of(word.speaker),
-                }
-                for word in transcript.words
-            ],
-            "usage": _usage(transcript),
-        }
-    )
+    body: dict[str, object] = {
+        "task": "transcribe",
+        "language": language_name(transcript.language),
+        "duration": round(transcript.duration, 3),
+        "text": transcript.text,
+        "segments": [
+            _verbose_segment(number, segment, transcript)
+            for number, segment in enumerate(transcript.segments)
+        ],
+        "usage": _usage(transcript),
+    }
+    if word_times:
+        body["words"] = [_verbose_word(word, transcript) for word in transcript.words]
+    return _dumped(body)
+
+
+def _verbose_word(word: Word, transcript: Transcript) -> dict[str, object]:
+    return {
+        "word": word.text,
+        "start": round(word.start, 3),
+        "end": round(word.end, 3),
+        "speaker": transcript.name_of(word.speaker),
+    }
 
 
 def _verbose_segment(number: int, segment: Segment, transcript: Transcript) -> dict[str, object]:
@@ -64,38 +81,41 @@ def _verbose_segment(number: int, segment: Segment, transcript: Transcript) -> d
 
 
 def export_diarized_json(transcript: Transcript) -> str:
-    """OpenAI's `diarized_json`; speakers without a name are A, B, ... in order."""
-    letters = {label: _letters(place) for place, label in enumerate(transcript.speakers)}
-
-    def name(segment: Segment) -> str | None:
-        if segment.speaker is None:
-            return None
-        return transcript.names.get(segment.speaker) or letters.get(segment.speaker)
-
-    lines = [
-        f"{who}: {segment.text}" if (who := name(segment)) else segment.text
+    """OpenAI's `diarized_json`; people without a name are A, B, ..., unknown ones null."""
+    people = _people(transcript)
+    spoken = [
+        (people[segment.speaker] if segment.speaker else None, segment)
         for segment in transcript.segments
-    ]
-    segments = [
-        {
-            "type": "transcript.text.segment",
-            "id": f"seg_{number:03d}",
-            "start": round(segment.start, 3),
-            "end": round(segment.end, 3),
-            "text": segment.text,
-            "speaker": name(segment),
-        }
-        for number, segment in enumerate(transcript.segments, 1)
     ]
     return _dumped(
         {
             "task": "transcribe",
             "duration": round(transcript.duration, 3),
-            "text": "\n".join(lines),
-            "segments": segments,
+            "text": "\n".join(f"{who}: {said.text}" if who else said.text for who, said in spoken),
+            "segments": [
+                {
+                    "type": "transcript.text.segment",
+                    "id": f"seg_{number:03d}",
+                    "start": round(segment.start, 3),
+                    "end": round(segment.end, 3),
+                    "text": segment.text,
+                    "speaker": who,
+                }
+                for number, (who, segment) in enumerate(spoken, 1)
+            ],
             "usage": _usage(transcript),
         }
     )
+
+
+def _people(transcript: Transcript) -> dict[str, str]:
+    """Label to name, or to a letter in order of first speech."""
+    heard = (segment.speaker for segment in transcript.segments if segment.speaker)
+    labels = dict.fromkeys([*transcript.speakers, *heard])
+    return {
+        label: transcript.names.get(label, "").strip() or _letters(place)
+        for place, label in enumerate(labels)
+    }
 
 
 def _letters(place: int) -> str:
@@ -157,6 +177,7 @@ def export_docx(transcript: Transcript) -> bytes:
         for name, text in {**_FIXED, "word/document.xml": document}.items():
             info = zipfile.ZipInfo(name, _LONG_AGO)
             info.compress_type = zipfile.ZIP_DEFLATED
+            info.create_system = 3
             archive.writestr(info, text.encode())
     return buffer.getvalue()
 
@@ -168,7 +189,7 @@ def _paragraphs(transcript: Transcript) -> Iterator[str]:
     last: str | None = ""
     for segment in transcript.segments:
         if segment.speaker != last:
-            name = transcript.name_of(segment.speaker)
+            name = shown_name(transcript, segment.speaker)
             heading = f"{name}, {stamp(segment.start)}" if name else stamp(segment.start)
             yield _paragraph(heading, "Heading2")
         yield _paragraph(segment.text, "Normal")

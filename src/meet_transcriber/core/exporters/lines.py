@@ -1,9 +1,11 @@
 """Cues of subtitles: short, readable lines that never overlap."""
 
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from meet_transcriber.core.exporters.text import one_line, shown_name
 from meet_transcriber.core.scripts import is_spaceless, join_words
 from meet_transcriber.core.sentences import ends_clause, ends_sentence, gap_after
 from meet_transcriber.core.transcript import Transcript, Word
@@ -11,11 +13,17 @@ from meet_transcriber.core.transcript import Transcript, Word
 LINE_WIDTH = 42
 """Columns of a line; full-width characters take two. With two lines a cue: BBC, Netflix."""
 
-_LINES = 2
-_MAX_SECONDS = 7.0
+MAX_LINES = 2
+MAX_SECONDS = 7.0
+SHORTEST_SECONDS = 0.5
+"""Where people talk at once, a cue waits until the one before stood for this long."""
+
 _MIN_SECONDS = 1.0
 _COLUMNS_PER_SECOND = 17.0
 _PAUSE = 0.8  # a pause that ends a cue
+_GLUED = "、。，．！？：；）」』】〉》〕…ー々ぁぃぅぇぉっゃゅょァィゥェォッャュョ"  # start no line
+_CLAUSE_COLUMNS = 16  # of imbalance that a break after a clause is worth
+_NO_ROOM_LEFT = 3  # words that may still follow before a sentence ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +36,104 @@ class Cue:
     speaker: str | None
 
 
-def build_cues(transcript: Transcript) -> tuple[Cue, ...]:
-    """Cut segments into cues and give each time to be read, up to the next one."""
-    raw = [cue for segment in transcript.segments for cue in _cues(segment.words, segment.speaker)]
-    raw.sort(key=lambda cue: (cue.start, cue.end))
-    ends = [following.start for _, following in pairwise(raw)] + [float("inf")]
-    cues = []
-    for cue, following in zip(raw, ends, strict=True):
-        columns = sum(width(line) for line in cue.lines)
-        wanted = max(cue.end, cue.start + max(_MIN_SECONDS, columns / _COLUMNS_PER_SECOND))
-        cues.append(replace(cue, end=max(min(wanted, following), cue.start)))
-    return tuple(cues)
+def build_cues(transcript: Transcript, labels: bool = False) -> tuple[Cue, ...]:
+    """
+    Cut segments into cues and give each time to be read, up to the next one.
+
+    Args:
+        labels: put the speaker's name in front wherever the speaker changes.
+    """
+    groups = sorted(_groups(transcript, labels), key=lambda group: (group[0].start, group[-1].end))
+    if labels:
+        groups = list(_relabelled(groups, transcript))
+    return tuple(_timed([_cue(group) for group in groups]))
 
 
 def width(text: str) -> int:
-    """Columns that a text takes on the screen."""
-    return sum(2 if is_spaceless(character) else 1 for character in text)
+    """Columns that a text takes on the screen (Unicode UAX 11)."""
+    return sum(_columns(character) for character in text)
 
 
-def _cues(words: Sequence[Word], speaker: str | None) -> Iterator[Cue]:
+def wrap(texts: Sequence[str]) -> tuple[str, ...]:
+    """Break words into lines, two of about equal length where one is not enough."""
+    greedy = _greedy(texts)
+    if len(greedy) != MAX_LINES:
+        return tuple(greedy)
+
+    def merit(cut: int) -> float:
+        top, bottom = (width(join_words(part)) for part in (texts[:cut], texts[cut:]))
+        too_wide = 1000 * (max(top, bottom) > LINE_WIDTH)
+        return abs(top - bottom) - _CLAUSE_COLUMNS * ends_clause(texts[cut - 1]) + too_wide
+
+    best = min(range(1, len(texts)), key=merit)
+    return join_words(texts[:best]), join_words(texts[best:])
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _groups(transcript: Transcript, labels: bool) -> Iterator[list[Word]]:
+    last: str | None = None
+    for segment in transcript.segments:
+        words = [replace(word, speaker=segment.speaker) for word in segment.words]
+        pieces = [piece for word in words for piece in _pieces(word)]
+        if labels and pieces and segment.speaker != last:
+            pieces = _label(pieces[0], transcript) + pieces
+        yield from _cut(pieces)
+        last = segment.speaker
+
+
+def _relabelled(groups: Iterable[list[Word]], transcript: Transcript) -> Iterator[list[Word]]:
+    """Put a label where only the interleaving of overlapping segments changes the speaker."""
+    last: str | None = None
+    for group in groups:
+        label = _label(group[0], transcript)
+        missing = group[0].speaker != last and label != group[: len(label)]
+        yield from _cut(label + group) if missing else [group]
+        last = group[0].speaker
+
+
+def _label(first: Word, transcript: Transcript) -> list[Word]:
+    name = shown_name(transcript, first.speaker)
+    if name is None:
+        return []
+    return list(_pieces(Word(f"{name}:", first.start, first.start, speaker=first.speaker)))
+
+
+def _pieces(word: Word) -> Iterator[Word]:
+    """The word, cut where it is wider than a line or holds space; each with its time."""
+    texts = [piece for text in one_line(word.text).split() for piece in _broken(text)]
+    step = (word.end - word.start) / max(len(texts), 1)
+    for place, text in enumerate(texts):
+        start = word.start + step * place
+        yield replace(word, text=text, start=start, end=max(start, word.start + step * (place + 1)))
+
+
+def _broken(text: str) -> Iterator[str]:
+    """Characters of spaceless scripts, other runs in lines; whole if it fits a line."""
+    if width(text) <= LINE_WIDTH:
+        yield text
+        return
+    atom = ""
+    for character in text:
+        glued = character in _GLUED or not (
+            is_spaceless(character) or is_spaceless(atom[-1:] or "a")
+        )
+        if atom and (not glued or width(atom + character) > LINE_WIDTH):
+            yield atom
+            atom = ""
+        atom += character
+    yield atom
+
+
+def _cut(words: Sequence[Word]) -> Iterator[list[Word]]:
     start = 0
     for index in range(len(words)):
         if index + 1 == len(words) or _ends_cue(words, start, index):
-            piece = words[start : index + 1]
-            lines = wrap([word.text for word in piece])
-            yield Cue(piece[0].start, max(word.end for word in piece), lines, speaker)
+            yield list(words[start : index + 1])
             start = index + 1
 
 
@@ -62,8 +143,8 @@ def _ends_cue(words: Sequence[Word], start: int, index: int) -> bool:
         return True
     taken = [word.text for word in words[start : index + 1]]
     longer = [*taken, words[index + 1].text]
-    too_long = words[index + 1].end - words[start].start > _MAX_SECONDS
-    if too_long or not _fits(longer):
+    too_long = words[index + 1].end - words[start].start > MAX_SECONDS
+    if too_long or len(_greedy(longer)) > MAX_LINES:
         return True
     full = width(join_words(taken)) > LINE_WIDTH
     text = words[index].text
@@ -73,47 +154,35 @@ def _ends_cue(words: Sequence[Word], start: int, index: int) -> bool:
 
 def _room(words: Sequence[Word], index: int) -> bool:
     """Whether the sentence ends within the next few words anyway."""
-    return any(ends_sentence(word.text) for word in words[index + 1 : index + 4])
-
-
-def _fits(texts: Sequence[str]) -> bool:
-    return len(_greedy(texts)) <= _LINES
-
-
-def wrap(texts: Sequence[str]) -> tuple[str, ...]:
-    """Break words into lines, two of about equal length where one is not enough."""
-    greedy = _greedy(texts)
-    if len(greedy) != _LINES:
-        return tuple(greedy)
-    options = [
-        (join_words(texts[:cut]), join_words(texts[cut:]), ends_clause(texts[cut - 1]))
-        for cut in range(1, len(texts))
-    ]
-    fitting = [
-        option for option in options if max(width(option[0]), width(option[1])) <= LINE_WIDTH
-    ]
-    if not fitting:
-        return tuple(greedy)
-    best = min(fitting, key=lambda option: abs(width(option[0]) - width(option[1])) - 8 * option[2])
-    return best[0], best[1]
+    following = words[index + 1 : index + 1 + _NO_ROOM_LEFT]
+    return any(ends_sentence(word.text) for word in following)
 
 
 def _greedy(texts: Sequence[str]) -> list[str]:
-    """As few lines as possible; a word wider than a line is broken."""
+    """As few lines as possible of texts that each fit a line."""
     lines: list[str] = []
-    current: list[str] = []
-    for text in (piece for whole in texts for piece in _broken(whole)):
-        if current and width(join_words([*current, text])) > LINE_WIDTH:
-            lines.append(join_words(current))
-            current = []
-        current.append(text)
-    return [*lines, join_words(current)] if current else lines
+    for text in texts:
+        longer = join_words([lines[-1], text]) if lines else text
+        if lines and width(longer) <= LINE_WIDTH:
+            lines[-1] = longer
+        else:
+            lines.append(text)
+    return lines
 
 
-def _broken(text: str) -> list[str]:
-    pieces = [""]
-    for character in text:
-        if width(pieces[-1] + character) > LINE_WIDTH:
-            pieces.append("")
-        pieces[-1] += character
-    return pieces
+def _cue(words: Sequence[Word]) -> Cue:
+    end = max(word.end for word in words)
+    return Cue(words[0].start, end, wrap([word.text for word in words]), words[0].speaker)
+
+
+def _timed(cues: Sequence[Cue]) -> Iterator[Cue]:
+    """Cues in order, apart from each other, each as long as reading it takes if it can be."""
+    starts: list[float] = []
+    for cue in cues:
+        earliest = starts[-1] + SHORTEST_SECONDS if starts else 0.0
+        starts.append(max(cue.start, earliest))
+    limits = [following for _, following in pairwise(starts)] + [float("inf")]
+    for cue, start, limit in zip(cues, starts, limits, strict=True):
+        columns = sum(width(line) for line in cue.lines)
+        wanted = max(cue.end, start + max(_MIN_SECONDS, columns / _COLUMNS_PER_SECOND))
+        yield replace(cue, start=start, end=min(wanted, start + MAX_SECONDS, limit))

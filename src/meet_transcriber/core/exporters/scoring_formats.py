@@ -3,11 +3,14 @@
 import json
 import re
 
-from meet_transcriber.core.exporters.text import one_line
+from meet_transcriber.core.exporters.text import one_line, shown_name
 from meet_transcriber.core.transcript import Transcript, Turn
 
 RECORDING = "recording"
 """Stands for the recording; scoring tools want a name without spaces."""
+
+UNKNOWN = "unknown"
+"""Stands for a speaker nobody knows, in formats that must name one; readers undo it."""
 
 
 def export_rttm(transcript: Transcript) -> str:
@@ -19,15 +22,19 @@ def export_rttm(transcript: Transcript) -> str:
     )
     return "".join(
         f"SPEAKER {RECORDING} 1 {turn.start:.3f} {turn.duration:.3f} <NA> <NA> "
-        f"{_token(transcript.name_of(turn.speaker))} <NA> <NA>\n"
+        f"{_token(shown_name(transcript, turn.speaker))} <NA> <NA>\n"
         for turn in turns
     )
 
 
 def export_stm(transcript: Transcript) -> str:
-    """A line per segment: recording, channel, speaker, start, end, text (NIST sctk)."""
+    """
+    A line per segment: recording, channel, speaker, start, end, text (NIST sctk).
+
+    The format has no way to leave the speaker out, so `UNKNOWN` stands for nobody knows.
+    """
     return "".join(
-        f"{RECORDING} 1 {_token(transcript.name_of(segment.speaker))} "
+        f"{RECORDING} 1 {_token(shown_name(transcript, segment.speaker))} "
         f"{segment.start:.3f} {segment.end:.3f} {one_line(segment.text)}\n"
         for segment in transcript.segments
     )
@@ -38,10 +45,10 @@ def export_seglst(transcript: Transcript) -> str:
     rows = [
         {
             "session_id": RECORDING,
-            "speaker": transcript.name_of(segment.speaker) or "unknown",
+            "speaker": shown_name(transcript, segment.speaker) or UNKNOWN,
             "start_time": round(segment.start, 3),
             "end_time": round(segment.end, 3),
-            "words": segment.text,
+            "words": one_line(segment.text),
         }
         for segment in transcript.segments
     ]
@@ -49,5 +56,5 @@ def export_seglst(transcript: Transcript) -> str:
 
 
 def _token(name: str | None) -> str:
-    """A name without spaces; `unknown` where nobody knows."""
-    return re.sub(r"\s+", "_", one_line(name or "").strip()).replace(";", "_") or "unknown"
+    """A name without spaces, `UNKNOWN` where there is none."""
+    return re.sub(r"[\s;]+", "_", name) if name else UNKNOWN

@@ -3,8 +3,10 @@
 import re
 
 from meet_transcriber.core.exporters.lines import build_cues
-from meet_transcriber.core.exporters.text import one_line
+from meet_transcriber.core.exporters.text import shown_name
 from meet_transcriber.core.transcript import Transcript
+
+_ARROW = re.compile(r"-{2,}>")
 
 
 def clock(seconds: float, mark: str = ".") -> str:
@@ -15,16 +17,15 @@ def clock(seconds: float, mark: str = ".") -> str:
 
 
 def export_srt(transcript: Transcript) -> str:
-    """SubRip; a name stands in front where the speaker changes."""
+    """
+    SubRip; a name stands in front where the speaker changes.
+
+    SubRip knows no escaping: `<` and `&` stay as spoken, and an arrow `-->` loses a dash,
+    because parsers would take it for a line of times.
+    """
     blocks = []
-    last: str | None = None
-    for number, cue in enumerate(build_cues(transcript), 1):
-        lines = [one_line(line) for line in cue.lines]
-        if cue.speaker and cue.speaker != last:
-            lines[0] = f"{one_line(transcript.name_of(cue.speaker) or '')}: {lines[0]}"
-        last = cue.speaker
-        # an arrow inside the text would look like a time line to parsers
-        text = "\n".join(lines).replace("-->", "->")
+    for number, cue in enumerate(build_cues(transcript, labels=True), 1):
+        text = _ARROW.sub("->", "\n".join(cue.lines))
         blocks.append(f"{number}\n{clock(cue.start, ',')} --> {clock(cue.end, ',')}\n{text}\n")
     return "\n".join(blocks)
 
@@ -33,16 +34,12 @@ def export_vtt(transcript: Transcript) -> str:
     """WebVTT with voice tags (W3C WebVTT, section 3.1)."""
     blocks = ["WEBVTT\n"]
     for cue in build_cues(transcript):
-        text = "\n".join(_escaped(one_line(line)) for line in cue.lines)
-        name = transcript.name_of(cue.speaker)
-        voice = f"<v {_annotation(name)}>{text}</v>" if name else text
+        text = _escaped("\n".join(cue.lines))
+        name = shown_name(transcript, cue.speaker)
+        voice = f"<v {_escaped(name)}>{text}</v>" if name else text
         blocks.append(f"{clock(cue.start)} --> {clock(cue.end)}\n{voice}\n")
     return "\n".join(blocks)
 
 
 def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _annotation(name: str) -> str:
-    return re.sub(r"\s+", " ", _escaped(one_line(name))).strip() or "?"

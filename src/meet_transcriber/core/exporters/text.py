@@ -7,13 +7,21 @@ import re
 from meet_transcriber.core.transcript import Transcript
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]+")
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#+|~!-])")
-_FORMULA = tuple("=+-@\t\r")
+_MARKDOWN = re.compile(r"[\\`*<\[\]~&]|(?<!\w)_|_(?!\w)|^[-+#>=]|(?<=^\d)[.)]|(?<=^\d\d)[.)]")
+_FORMULA = tuple("=+-@＝＋－＠")
 
 
 def one_line(text: str) -> str:
-    """Without line breaks and control characters, which no format here carries in a text."""
-    return _CONTROL.sub(" ", text)
+    """Without line breaks, control characters, which no format here carries in a text."""
+    return _CONTROL.sub(" ", text).strip()
+
+
+def shown_name(transcript: Transcript, speaker: str | None) -> str | None:
+    """The person's name on one line, the label where that is empty, None when unknown."""
+    if speaker is None:
+        return None
+    name = " ".join(one_line(transcript.name_of(speaker) or "").split())
+    return name or one_line(speaker) or None
 
 
 def stamp(seconds: float) -> str:
@@ -26,23 +34,23 @@ def export_txt(transcript: Transcript) -> str:
     """A line per segment: `[00:00:01] SPEAKER_00: Shall we start?`"""
     lines = []
     for segment in transcript.segments:
-        name = transcript.name_of(segment.speaker)
-        who = f"{one_line(name)}: " if name else ""
+        name = shown_name(transcript, segment.speaker)
+        who = f"{name}: " if name else ""
         lines.append(f"[{stamp(segment.start)}] {who}{one_line(segment.text)}\n")
     return "".join(lines)
 
 
 def export_md(transcript: Transcript) -> str:
-    """Minutes: what is in doubt first, then a paragraph whenever the speaker changes."""
+    """Minutes: what is in doubt first, then a heading whenever the speaker changes."""
     out = ["# Transcript\n"]
     if transcript.speakers:
-        names = (_markdown(transcript.name_of(label) or label) for label in transcript.speakers)
+        names = (_markdown(shown_name(transcript, label) or "") for label in transcript.speakers)
         out.append(f"Speakers: {', '.join(names)}\n")
     out.extend(f"> {_markdown(warning.message)}\n" for warning in transcript.warnings)
     last: str | None = ""
     for segment in transcript.segments:
         if segment.speaker != last:
-            name = transcript.name_of(segment.speaker)
+            name = shown_name(transcript, segment.speaker)
             title = f"**{_markdown(name)}** " if name else ""
             out.append(f"{title}*{stamp(segment.start)}*\n")
         out.append(f"{_markdown(segment.text)}\n")
@@ -51,7 +59,8 @@ def export_md(transcript: Transcript) -> str:
 
 
 def _markdown(text: str) -> str:
-    return _MARKDOWN.sub(r"\\\1", one_line(text)).strip()
+    """The text with a backslash before what CommonMark would take as a mark."""
+    return _MARKDOWN.sub(lambda match: "\\" + match.group(), one_line(text))
 
 
 def export_csv(transcript: Transcript) -> str:
@@ -66,16 +75,16 @@ def export_tsv(transcript: Transcript) -> str:
 
 def _table(transcript: Transcript, delimiter: str) -> str:
     """
-    A row per segment: start, end, speaker, text.
+    A row per segment: start, end, speaker, text; quoted as RFC 4180 says.
 
     Spreadsheets run cells that begin like a formula; such cells get an apostrophe in front
-    (OWASP, CSV Injection).
+    (OWASP, CSV Injection), which is all that differs from what was said.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter=delimiter, lineterminator="\r\n")
     writer.writerow(("start", "end", "speaker", "text"))
     for segment in transcript.segments:
-        name = transcript.name_of(segment.speaker) or ""
+        name = shown_name(transcript, segment.speaker) or ""
         times = (f"{segment.start:.3f}", f"{segment.end:.3f}")
         writer.writerow((*times, _cell(name), _cell(segment.text)))
     return buffer.getvalue()
