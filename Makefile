@@ -31,8 +31,7 @@ test-system: $(VENV)/.reference  ## tests that need programs of the system
 	@sh scripts/need.sh flite festival ffmpeg sox
 	$(PYTEST) tests/system $(ARGS)
 
-test-deploy: $(VENV)/.test .venv-pyannote/.done  ## deployment and pyannote, each in its environment
-	$(PYTEST) tests/deploy --ignore=tests/deploy/pyannote $(ARGS)
+test-deploy: .venv-pyannote/.done  ## pyannote, in an environment of its own (deployment follows)
 	FORBID_SKIPS=1 .venv-pyannote/bin/python -m pytest tests/deploy/pyannote $(ARGS)
 
 lint: $(VENV)/.lint  ## style, types and layers
