@@ -78,7 +78,7 @@ class WorkingAudio:
         last = min(max(round(end * SAMPLE_RATE_HZ), first), self._length)
         try:
             samples = self._read(first, last, channel)
-        except (av.FFmpegError, OSError) as error:
+        except (av.FFmpegError, OSError, EOFError) as error:
             raise UnreadableAudio(
                 "The working audio is damaged; submit the recording again."
             ) from error
@@ -96,8 +96,10 @@ class WorkingAudio:
         while at < last:
             if at >= self._block_end:
                 if not self._next_block():
-                    break
+                    raise EOFError
                 continue
+            if at < self._block_start:
+                raise EOFError
             stop = min(last, self._block_end)
             offset = self._block_start
             result[at - first : stop - first] = self._block[channel, at - offset : stop - offset]
@@ -109,18 +111,30 @@ class WorkingAudio:
         return self._block_start + self._block.shape[1]
 
     def _seek(self, sample: int) -> None:
-        if self._container is None:
-            self._file.seek(0)
-            self._container = av.open(self._file, mode="r", format="flac")
-        stream = self._container.streams.audio[0]
-        self._container.seek(sample, stream=stream, backward=True)
-        self._frames = self._container.decode(stream)
-        self._block_start = 0
+        """Stand at or before a sample; files of a single frame can only be opened anew."""
+        if self._container is None or sample < _SEEK_AHEAD:
+            self._rewind()
+        if sample >= _SEEK_AHEAD:
+            self._jump(sample)
+            if not self._next_block() or self._block_start > sample:
+                self._rewind()
+
+    def _rewind(self) -> None:
+        if self._container is not None:
+            self._container.close()
+        self._file.seek(0)
+        self._container = av.open(self._file, mode="r", format="flac")
+        self._start_over(self._container)
+
+    def _jump(self, sample: int) -> None:
+        if self._container is not None:
+            self._container.seek(sample, stream=self._container.streams.audio[0])
+            self._start_over(self._container)
+
+    def _start_over(self, container: av.container.InputContainer) -> None:
+        self._frames = container.decode(container.streams.audio[0])
         self._block = self._block[:, :0]
-        if self._next_block() and self._block_start > sample:
-            self._container.seek(0, stream=stream)
-            self._frames = self._container.decode(stream)
-            self._next_block()
+        self._block_start = 0
 
     def _next_block(self) -> bool:
         frame = next(self._frames, None)
