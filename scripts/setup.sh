@@ -29,7 +29,7 @@ create() { # create PYTHON: an empty virtual environment
             "sudo apt-get install -y python3-venv" >&2
         return 1
     fi
-    echo "Setting up $venv with $("$1" --version)."
+    echo "Setting up $venv with $("$1" --version); this takes about a minute."
     "$1" -m venv "$venv"
 }
 
@@ -37,6 +37,6 @@ if ! usable "$venv/bin/python"; then
     python=$(find_python)
     create "$python"
 fi
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+"$venv/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes -r "$lock"
+"$venv/bin/python" -m pip install -qq --disable-pip-version-check \
     --no-build-isolation --no-deps --editable .
