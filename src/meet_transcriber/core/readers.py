@@ -146,7 +146,7 @@ def _seglst_row(number: int, item: object) -> Row:
     if missing:
         raise StorageError(f"Entry {number} of the SegLST has no text under {missing[0]!r}.")
     try:
-        start, end = (float(item.get(key) or 0.0) for key in ("start_time", "end_time"))
+        start, end = (float(item.get(key, 0.0)) for key in ("start_time", "end_time"))
     except (TypeError, ValueError) as error:
         raise StorageError(f"Entry {number} of the SegLST has no times: {error}.") from error
     if not 0 <= start <= end < math.inf:

@@ -16,7 +16,7 @@ my myanmar, bo tibetan, tl tagalog, mg malagasy, as assamese, tt tatar, haw hawa
 lingala, ha hausa, ba bashkir, jw javanese, su sundanese, yue cantonese, ht haitian creole
 """
 
-LANGUAGES = dict(entry.split(maxsplit=1) for entry in _NAMES.split(","))
+LANGUAGES = {code: " ".join(name) for code, *name in (entry.split() for entry in _NAMES.split(","))}
 """ISO 639 code to English name in lower case, as OpenAI answers it."""
 
 

@@ -3,7 +3,6 @@
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from meet_transcriber.core.exporters.text import one_line, shown_name
 from meet_transcriber.core.scripts import is_spaceless, join_words
@@ -181,8 +180,8 @@ def _timed(cues: Sequence[Cue]) -> Iterator[Cue]:
     for cue in cues:
         earliest = starts[-1] + SHORTEST_SECONDS if starts else 0.0
         starts.append(max(cue.start, earliest))
-    limits = [following for _, following in pairwise(starts)] + [float("inf")]
-    for cue, start, limit in zip(cues, starts, limits, strict=True):
+    limits = [*starts[1:], float("inf")]
+    for cue, start, limit in zip(cues, starts, limits, strict=False):
         columns = sum(width(line) for line in cue.lines)
         wanted = max(cue.end, start + max(_MIN_SECONDS, columns / _COLUMNS_PER_SECOND))
         yield replace(cue, start=start, end=min(wanted, start + MAX_SECONDS, limit))
