@@ -6,6 +6,7 @@ from typing import Any
 
 import docx
 import pytest
+from docx.text.paragraph import Paragraph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +21,10 @@ several = settings(max_examples=25, deadline=None)
 
 def parsed(transcript: Transcript, form: str, **options: bool) -> Any:
     return json.loads(export(transcript, form, **options))
+
+
+def _style(paragraph: Paragraph) -> str | None:
+    return paragraph.style.name if paragraph.style else None
 
 
 @several
@@ -108,14 +113,14 @@ def test_letters_go_on_after_z() -> None:
 def test_python_docx_reads_every_segment(data: st.DataObject, transcripts: Strategy) -> None:
     transcript = data.draw(transcripts)
     document = docx.Document(io.BytesIO(export(transcript, "docx")))
-    said = [item.text for item in document.paragraphs if item.style.name == "Normal"]
+    said = [item.text for item in document.paragraphs if _style(item) == "Normal"]
     assert said == [one_line(segment.text) for segment in transcript.segments]
 
 
 def test_docx_has_a_title_and_a_heading_per_change_of_speaker(meeting: Transcript) -> None:
     paragraphs = docx.Document(io.BytesIO(export(meeting, "docx"))).paragraphs
-    assert (paragraphs[0].text, paragraphs[0].style.name) == ("Transcript", "Title")
-    headings = [item.text for item in paragraphs if item.style.name == "Heading 2"]
+    assert (paragraphs[0].text, _style(paragraphs[0])) == ("Transcript", "Title")
+    headings = [item.text for item in paragraphs if _style(item) == "Heading 2"]
     assert headings[:2] == ["Ann <Lee>, 00:00:01", "SPEAKER_01, 00:00:04"]
     assert headings[3] == "00:00:09"
 

@@ -87,8 +87,8 @@ def test_webvtt_reads_back_what_was_written(data: st.DataObject, transcripts: St
     read = webvtt.from_buffer(io.StringIO(exported(transcript, "vtt")))
     cues = build_cues(transcript)
     assert len(read) == len(cues)
-    assert [item.start for item in read] == [clock(cue.start) for cue in cues]
-    assert [bool(item.voice) for item in read] == [cue.speaker is not None for cue in cues]
+    assert [item.start for item in read.captions] == [clock(cue.start) for cue in cues]
+    assert [bool(item.voice) for item in read.captions] == [cue.speaker is not None for cue in cues]
 
 
 def test_vtt_escapes_names_and_text(meeting: Transcript) -> None:
