@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -117,7 +118,7 @@ def _words(text: str, spans: Sequence[Span], speaker: str) -> list[Word]:
 
     def at(share: float, *, end: bool) -> float:
         seconds = share * sounding[-1]
-        side = "left" if end else "right"
+        side: Literal["left", "right"] = "left" if end else "right"
         index = min(max(int(np.searchsorted(sounding, seconds, side)) - 1, 0), len(spans) - 1)
         return float(spans[index].start + seconds - sounding[index])
 
@@ -151,7 +152,7 @@ def render(utterances: Sequence[Utterance], scene: Scene, seed: int) -> Iterator
 
 def _coloured(utterance: Utterance, scene: Scene, room: Waveform) -> Waveform:
     name = utterance.voice.name
-    sound: npt.NDArray[np.float64] = utterance.samples * 10 ** (scene.level_db.get(name, 0.0) / 20)
+    sound: npt.NDArray[np.floating] = utterance.samples * 10 ** (scene.level_db.get(name, 0.0) / 20)
     if name in scene.call:
         band = butter(4, (300, 3400), "bandpass", fs=SAMPLE_RATE_HZ, output="sos")
         sound = sosfilt(band, sound)
