@@ -1,0 +1,44 @@
+"""Parts of a recording."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meet_transcriber.core.plan import plan_parts
+from meet_transcriber.core.transcript import Span
+
+
+def test_silence_makes_no_part() -> None:
+    assert plan_parts([()], 600) == ()
+
+
+def test_a_short_recording_is_one_part_with_some_silence_around_it() -> None:
+    (part,) = plan_parts([(Span(5, 60),)], 70)
+    assert (part.start, part.end) == (4.7, 60.3)
+
+
+def test_parts_end_at_the_longest_silence_near_the_target() -> None:
+    speech = [Span(at, at + 9.5) for at in range(0, 300, 10)]
+    speech[16] = Span(163, 169.5)  # a silence of 3.5 s before it
+    first, *_ = plan_parts([speech], 300)
+    assert first.speech[-1] == Span(150, 159.5)
+
+
+def test_speech_without_a_pause_is_cut_all_the_same() -> None:
+    parts = plan_parts([(Span(0, 1000),)], 1000)
+    assert max(part.end - part.start for part in parts) <= 150 * 1.4 + 1
+
+
+def test_channels_have_parts_of_their_own() -> None:
+    parts = plan_parts([(Span(0, 1),), (Span(2, 3),)], 10)
+    assert [(part.index, part.channel) for part in parts] == [(0, 0), (1, 1)]
+
+
+@given(st.lists(st.tuples(st.floats(0.2, 200), st.floats(0.2, 60)), min_size=1, max_size=60))
+def test_all_speech_is_in_exactly_one_part(lengths: list[tuple[float, float]]) -> None:
+    speech, at = [], 0.0
+    for seconds, pause in lengths:
+        speech.append(Span(at, at + seconds))
+        at += seconds + pause
+    parts = plan_parts([speech], at)
+    total = sum(span.duration for part in parts for span in part.speech)
+    assert abs(total - sum(span.duration for span in speech)) < 1e-6

@@ -1,0 +1,185 @@
+"""The tasks of one recording, with simulated engines and real files."""
+
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from meet_transcriber.core.errors import DiarizationFailed, JobCancelled
+from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.transcript import (
+    Diarization,
+    Removed,
+    Segment,
+    Span,
+    TranscriptWarning,
+    Turn,
+    Word,
+)
+from meet_transcriber.pipeline import Pipeline, StageProgress, run
+from meet_transcriber.ports import AudioSource, Finding, Progress, Waveform
+from meet_transcriber.stores.disk import DiskMediaStore
+
+
+class Tape:
+    """Ten minutes of nothing on some channels."""
+
+    def __init__(self, channels: int = 1) -> None:
+        self.duration = 600.0
+        self.channels = channels
+
+    def read(self, start: float, end: float, channel: int = 0) -> Waveform:
+        return np.full(round((end - start) * 16_000), channel, dtype=np.float32)
+
+
+class Deck:
+    """An AudioDecoder for tapes."""
+
+    def __init__(self, channels: int = 1) -> None:
+        self.channels = channels
+
+    def probe(self, media: object) -> MediaInfo:
+        return MediaInfo("tape", "pcm", 600.0, 16_000, self.channels)
+
+    def prepare(
+        self, media: object, working: BytesIO, options: Options, progress: Progress
+    ) -> tuple[PreparedAudio, Peaks]:
+        working.write(b"tape")
+        progress(1.0)
+        return PreparedAudio(600.0, self.channels, (0.0,) * self.channels), Peaks(20, b"\0\0")
+
+    def open(self, working: object, prepared: PreparedAudio) -> AudioSource:
+        return Tape(self.channels)
+
+
+class Ear:
+    """Speech in every tenth second of ten, shifted by channel."""
+
+    def detect(self, audio: AudioSource, channel: int, progress: Progress) -> tuple[Span, ...]:
+        return tuple(Span(at + channel, at + channel + 8.0) for at in range(0, 590, 10))
+
+
+class Scribe:
+    """One word a span; counts how often it was asked."""
+
+    name = "scribe"
+
+    def __init__(self) -> None:
+        self.parts = 0
+
+    def check(self, options: Options) -> None:
+        """Anything goes."""
+
+    def recognize(
+        self, audio: Waveform, speech: Sequence[Span], options: Options
+    ) -> Iterator[Finding]:
+        self.parts += 1
+        for number, span in enumerate(speech):
+            yield Segment((Word(f"w{number}.", span.start, span.end, 0.9),), None, "en")
+        yield Removed(1.0, 2.0, "silence", "you")
+
+
+class Judge:
+    """Two speakers by turns, or a failure."""
+
+    name = "judge"
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
+
+    def diarize(
+        self, audio: AudioSource, speech: Sequence[Span], options: Options, progress: Progress
+    ) -> Diarization:
+        if self.failure:
+            raise self.failure
+        turns = [Turn(span.start, span.end, f"SPEAKER_0{at % 2}") for at, span in enumerate(speech)]
+        return Diarization(tuple(turns))
+
+
+@pytest.fixture
+def tape(tmp_path: Path) -> Path:
+    path = tmp_path / "tape.bin"
+    path.write_bytes(b"tape")
+    return path
+
+
+def pipeline(folder: Path, channels: int = 1) -> Pipeline:
+    return Pipeline(DiskMediaStore(folder), "job", Options(), Deck(channels), Ear())
+
+
+def test_every_word_gets_its_speaker_and_its_place_in_the_recording(tape: Path) -> None:
+    done = run(pipeline(tape.parent), tape, Scribe(), Judge())
+    assert [word.start for word in done.words] == [float(at) for at in range(0, 590, 10)]
+    assert done.speakers == ("SPEAKER_00", "SPEAKER_01")
+    assert [word.speaker for word in done.words[:2]] == ["SPEAKER_00", "SPEAKER_01"]
+
+
+def test_a_finished_part_is_never_recognized_again(tape: Path) -> None:
+    scribe = Scribe()
+    first = run(pipeline(tape.parent), tape, scribe, Judge())
+    asked = scribe.parts
+    assert run(pipeline(tape.parent), tape, scribe, Judge()) == first
+    assert scribe.parts == asked > 1
+
+
+def test_parts_in_any_order_give_the_same_transcript(tape: Path) -> None:
+    job = pipeline(tape.parent)
+    with tape.open("rb") as file:
+        plan = job.prepare(file)
+    diarization = job.diarize(plan, Judge())
+    backwards = [job.recognize(plan, part.index, Scribe()) for part in reversed(plan.parts)]
+    one = job.attribute(plan, backwards, diarization, "judge")
+    assert one == job.attribute(plan, backwards[::-1], diarization, "judge")
+
+
+def test_a_diarizer_that_breaks_costs_no_words(tape: Path) -> None:
+    done = run(pipeline(tape.parent), tape, Scribe(), Judge(DiarizationFailed("no GPU.")))
+    assert len(done.words) == 59
+    assert {word.speaker for word in done.words} == {None}
+    assert "diarization_failed" in {warning.code for warning in done.warnings}
+
+
+def test_each_of_two_channels_is_one_speaker(tape: Path) -> None:
+    done = run(pipeline(tape.parent, channels=2), tape, Scribe(), None)
+    assert done.speakers == ("SPEAKER_00", "SPEAKER_01")
+    assert done.diarizer == "channels"
+    assert len(done.words) == 118
+    assert all(word.overlap for word in done.words)
+
+
+def test_progress_only_rises_and_reaches_the_end(tape: Path) -> None:
+    heard: list[float] = []
+    tell = StageProgress(lambda _stage, share: heard.append(share))
+    run(pipeline(tape.parent), tape, Scribe(), Judge(), tell)
+    assert heard == sorted(heard)
+    assert heard[-1] == 1.0
+
+
+def test_a_cancelled_run_keeps_the_parts_that_were_done(tape: Path) -> None:
+    def cancel(stage: str, share: float) -> None:
+        if share > 0.6:
+            raise JobCancelled("Cancelled.")
+
+    scribe = Scribe()
+    with pytest.raises(JobCancelled):
+        run(pipeline(tape.parent), tape, scribe, Judge(), StageProgress(cancel))
+    before = scribe.parts
+    done = run(pipeline(tape.parent), tape, scribe, Judge())
+    assert len(done.words) == 59
+    assert scribe.parts < 2 * before + 2
+
+
+def test_what_fell_back_before_stands_first_among_the_warnings(tape: Path) -> None:
+    note = TranscriptWarning("draft_recognizer", "Draft.")
+    done = run(pipeline(tape.parent), tape, Scribe(), Judge(), warnings=[note])
+    assert done.warnings[0] == note
+
+
+def test_what_was_removed_is_listed_in_time_order(tape: Path) -> None:
+    done = run(pipeline(tape.parent), tape, Scribe(), Judge())
+    starts = [cut.start for cut in done.removed]
+    assert starts == sorted(starts)
+    assert len(starts) > 1
