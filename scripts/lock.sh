@@ -25,3 +25,5 @@ lock test --group build --group test --constraints requirements/runtime.txt "$@"
 lock lint --group build --group test --group lint --constraints requirements/test.txt "$@"
 lock reference --group build --group test --group reference \
     --constraints requirements/test.txt "$@"
+lock pyannote --extra pyannote --group build --group test \
+    --constraints requirements/test.txt "$@"

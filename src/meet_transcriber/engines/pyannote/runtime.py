@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -22,6 +23,15 @@ _GIBIBYTE = 1 << 30
 _CPU_BATCH = 8
 _BATCH_PER_GIBIBYTE = 4
 _GPU_BATCH = 32
+# What the library warns of while it runs: said in the result instead, or of no use to anybody.
+_NOISE = (
+    r"\s*The detected number of speakers",
+    r"std\(\): degrees of freedom",
+    r"\s*TensorFloat-32",
+    # numpy's, where a recording is too short for a single clean voice sample
+    r"Mean of empty slice",
+    r"invalid value encountered in",
+)
 
 
 class OutOfMemory(Exception):
@@ -72,9 +82,9 @@ class Engine(Protocol):
 Loader = Callable[[Recipe, str], Engine]
 
 
-def import_library() -> ModuleType:
+def import_library(name: str = "pyannote.audio") -> ModuleType:
     """
-    Import pyannote.audio with its telemetry off.
+    Import pyannote.audio with its telemetry off, whatever the environment says.
 
     Raises:
         EngineUnavailable: it or torch is missing or does not load.
@@ -89,10 +99,10 @@ def import_library() -> ModuleType:
             warnings.filterwarnings(
                 "ignore", category=UserWarning, module=r"(torchaudio|speechbrain)"
             )
-            return importlib.import_module("pyannote.audio")
+            return importlib.import_module(name)
     except (ImportError, OSError, AttributeError, RuntimeError) as error:
         raise EngineUnavailable(
-            f"pyannote.audio is not installed or does not load ({error}); run: {INSTALL}"
+            f"{name} is not installed or does not load ({error}); run: {INSTALL}"
         ) from error
 
 
@@ -176,7 +186,8 @@ def load_checkpoint(path: Path) -> Any:
     Load a pyannote model with torch's restricted unpickler.
 
     The library itself unpickles without limits, which lets a file run code. Here only
-    tensors, plain values and pyannote's own specifications come to life.
+    tensors, plain values and pyannote's own specifications come to life; whatever else a
+    training left behind becomes inert, and a file that calls it is refused.
 
     Raises:
         EngineUnavailable: the file is no pyannote checkpoint, or damaged.
@@ -193,16 +204,17 @@ def load_checkpoint(path: Path) -> Any:
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         return _model(checkpoint)
     except _DAMAGED as error:
+        reason = next(iter(str(error).splitlines()), "")
         raise EngineUnavailable(
             f"{path.parent.name}/{path.name} is no pyannote model, or it is damaged "
-            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}); "
-            "fetch it again."
+            f"({type(error).__name__}: {reason}); fetch it again."
         ) from error
 
 
 _SPECIFICATIONS = ("Specifications", "Problem", "Resolution")
 _DAMAGED: tuple[type[Exception], ...] = (
     RuntimeError, ValueError, TypeError, KeyError, AttributeError, OSError, EOFError, ImportError,
+    UnpicklingError,
 )  # fmt: skip
 
 
@@ -214,7 +226,9 @@ def _model(checkpoint: dict[str, Any]) -> Any:
     accepted = inspect.signature(klass).parameters
     settings = checkpoint.get("hyper_parameters", {})
     model = klass(**{name: value for name, value in settings.items() if name in accepted})
-    model.on_load_checkpoint(checkpoint)
+    # what the model's own on_load_checkpoint does, without its talk about versions
+    model.specifications = checkpoint["pyannote.audio"]["specifications"]
+    model.setup()
     missing = model.load_state_dict(checkpoint["state_dict"], strict=False).missing_keys
     if missing:
         raise ValueError(f"it lacks {len(missing)} weights, such as {missing[0]}")
@@ -258,10 +272,8 @@ class TorchEngine:
         file = {"waveform": samples, "sample_rate": SAMPLE_RATE_HZ, "uri": "recording"}
         try:
             with warnings.catch_warnings():
-                # said in the result instead, or of no use to anybody
-                warnings.filterwarnings("ignore", message=r"\s*The detected number of speakers")
-                warnings.filterwarnings("ignore", message=r"std\(\): degrees of freedom")
-                warnings.filterwarnings("ignore", message=r"\s*TensorFloat-32")
+                for message in _NOISE:
+                    warnings.filterwarnings("ignore", message=message)
                 return self._pipeline(file, hook=hook, **hints)
         except (RuntimeError, MemoryError) as error:
             if not _is_out_of_memory(error):

@@ -206,15 +206,15 @@ def gate_words(model: str, closed: Sequence[str], *, has_token: bool) -> str:
     gates = dict.fromkeys([*closed, *COMPANIONS.get(model, ())])
     pages = " and ".join(f"https://huggingface.co/{gate}" for gate in gates)
     token = (
-        "with the account that the token belongs to (and let the token read gated repositories)"
+        "with the account of the token, let the token read gated repositories"
         if has_token
         else "create a token at https://huggingface.co/settings/tokens, "
         "set HUGGINGFACE_ACCESS_TOKEN to it"
     )
     return (
-        f"Hugging Face refuses {', '.join(dict.fromkeys(closed))}: accept the terms at {pages} "
-        f"{token if has_token else ', ' + token}, then run: meet-transcriber models pull {model}"
-    ).replace(" ,", ",")
+        f"Hugging Face refuses {', '.join(dict.fromkeys(closed))}: accept the terms at {pages}, "
+        f"{token}, then run: meet-transcriber models pull {model}"
+    )
 
 
 def pull_pipeline(model: str, token: str | None = None, cache_dir: Path | None = None) -> Recipe:

@@ -1,0 +1,173 @@
+"""The adapter on the real library, with small random weights."""
+
+import logging
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from meet_transcriber.core.errors import EngineUnavailable, JobCancelled
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.transcript import Diarization, Span
+from meet_transcriber.engines.pyannote import PyannoteDiarizer
+from meet_transcriber.ports import AudioSource, Progress
+from tests.deploy.pyannote import tiny_pipelines
+
+BOTH = pytest.mark.parametrize("kind", ["like-3.1", "like-community-1"])
+Run = Callable[..., Diarization]
+
+
+def ignore(share: float) -> None:
+    """A Progress that nobody watches."""
+
+
+@pytest.fixture(scope="session")
+def run(pipelines: Path, sound: AudioSource) -> Run:
+    """Diarize the sound with one of the pipelines, loaded once."""
+    loaded = {
+        kind: PyannoteDiarizer(str(pipelines / kind), device="cpu")
+        for kind in ("like-3.1", "like-community-1")
+    }
+
+    def diarize(kind: str, progress: Progress = ignore, **hints: int) -> Diarization:
+        speech = [Span(0.0, sound.duration)]
+        return loaded[kind].diarize(sound, speech, Options(**hints), progress)  # type: ignore[arg-type]
+
+    return diarize
+
+
+@BOTH
+def test_turns_lie_inside_the_recording_and_are_labelled_in_order(
+    run: Run, sound: AudioSource, kind: str
+) -> None:
+    turns = run(kind, num_speakers=3).turns
+    labels = list(dict.fromkeys(turn.speaker for turn in turns))
+    assert labels == ["SPEAKER_00", "SPEAKER_01", "SPEAKER_02"]
+    assert [turn.start for turn in turns] == sorted(turn.start for turn in turns)
+    assert all(0 <= turn.start < turn.end <= sound.duration for turn in turns)
+
+
+@BOTH
+def test_exclusive_turns_never_overlap(run: Run, kind: str) -> None:
+    found = run(kind, num_speakers=3)
+    assert any(one.end > two.start for one, two in pairwise(found.turns))
+    assert found.exclusive
+    assert all(one.end <= two.start + 1e-6 for one, two in pairwise(found.exclusive))
+    assert {turn.speaker for turn in found.exclusive} <= {turn.speaker for turn in found.turns}
+
+
+@BOTH
+@pytest.mark.parametrize("speakers", [2, 3])
+def test_as_many_speakers_are_found_as_were_asked_for(run: Run, kind: str, speakers: int) -> None:
+    for hints in ({"num_speakers": speakers}, {"min_speakers": speakers, "max_speakers": speakers}):
+        found = run(kind, **hints)
+        assert len({turn.speaker for turn in found.turns}) == speakers
+        assert found.warnings == ()
+
+
+@BOTH
+def test_the_same_sound_gives_the_same_turns(run: Run, kind: str) -> None:
+    assert run(kind) == run(kind)
+
+
+def test_a_number_of_speakers_that_cannot_be_found_is_said(
+    pipelines: Path, sound: AudioSource
+) -> None:
+    diarizer = PyannoteDiarizer(str(pipelines / "like-3.1"), device="cpu")
+    short = type(sound)(sound.read(0.0, 1.5))  # type: ignore[call-arg]
+    found = diarizer.diarize(short, [Span(0.0, 1.5)], Options(min_speakers=9), ignore)
+    assert [warning.code for warning in found.warnings] == ["speakers_requested_found"]
+
+
+@BOTH
+def test_progress_rises_through_every_step_to_one(run: Run, kind: str) -> None:
+    shares: list[float] = []
+    run(kind, shares.append)
+    assert shares == sorted(shares)
+    assert shares[0] < 0.1
+    assert shares[-1] == 1.0
+    assert any(0.1 < share < 0.4 for share in shares)
+    assert any(0.5 < share < 0.9 for share in shares)
+
+
+@BOTH
+@pytest.mark.parametrize("reached", [0.0, 0.3, 0.7])
+def test_cancelling_ends_the_work_at_any_step(run: Run, kind: str, reached: float) -> None:
+    def cancel(share: float) -> None:
+        if share >= reached:
+            raise JobCancelled("The job was cancelled.")
+
+    with pytest.raises(JobCancelled):
+        run(kind, cancel)
+
+
+@BOTH
+def test_memory_that_runs_short_halves_the_batch_and_changes_nothing(run: Run, kind: str) -> None:
+    short = iter([True, True])
+
+    def run_out(share: float) -> None:
+        if next(short, False):
+            raise torch.OutOfMemoryError(f"CUDA out of memory at {share}")
+
+    found = run(kind, run_out, num_speakers=2)
+    assert [warning.code for warning in found.warnings] == ["batch_reduced"]
+    assert "with 2 windows" in found.warnings[0].message
+    assert len(found.turns) == len(run(kind, num_speakers=2).turns)
+
+
+def test_no_speech_needs_no_work(pipelines: Path, sound: AudioSource) -> None:
+    diarizer = PyannoteDiarizer(str(pipelines / "like-3.1"), device="cpu")
+    assert diarizer.diarize(sound, [], Options(), ignore) == Diarization()
+
+
+def test_the_guides_placeholder_token_is_ignored_aloud(
+    pipelines: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        diarizer = PyannoteDiarizer(
+            str(pipelines / "like-3.1"), token="hf_your_token_here", device="cpu"
+        )
+    assert diarizer.name == "pyannote like-3.1"
+    assert "hf_your_token_here" in caplog.text
+
+
+def _cached(cache: Path, repository: str) -> Path:
+    """An empty snapshot in the layout of the hub's cache."""
+    entry = cache / f"models--{repository.replace('/', '--')}"
+    (entry / "refs").mkdir(parents=True)
+    (entry / "refs/main").write_text("0" * 40)
+    snapshot = entry / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    return snapshot
+
+
+def test_version_3_1_loads_from_the_hubs_cache_without_any_plda(
+    tmp_path: Path, sound: AudioSource
+) -> None:
+    names = ("pyannote/segmentation-3.0", "pyannote/wespeaker-voxceleb-resnet34-LM")
+    tiny_pipelines.save(tiny_pipelines.segmentation_model(), _cached(tmp_path, names[0]))
+    tiny_pipelines.save(tiny_pipelines.embedding_model(), _cached(tmp_path, names[1]))
+    model = "pyannote/speaker-diarization-3.1"
+    tiny_pipelines.like_3_1(_cached(tmp_path, model), *names)
+    diarizer = PyannoteDiarizer(model, cache_dir=tmp_path, device="cpu")
+    assert diarizer.name == f"pyannote {model}"
+    assert diarizer.diarize(sound, [Span(0.0, 8.0)], Options(), ignore).turns
+
+
+def test_community_1_loads_from_the_hubs_cache(tmp_path: Path) -> None:
+    model = "pyannote/speaker-diarization-community-1"
+    tiny_pipelines.like_community_1(_cached(tmp_path, model))
+    assert PyannoteDiarizer(model, cache_dir=tmp_path, device="cpu").name == f"pyannote {model}"
+
+
+def test_weights_that_are_not_on_disk_name_the_command_that_fetches_them(tmp_path: Path) -> None:
+    with pytest.raises(EngineUnavailable, match=r"models pull pyannote/speaker-diarization-3\.1"):
+        PyannoteDiarizer(cache_dir=tmp_path)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_said(pipelines: Path) -> None:
+    with pytest.raises(EngineUnavailable, match="No CUDA device"):
+        PyannoteDiarizer(str(pipelines / "like-3.1"), device="cuda")

@@ -1,0 +1,36 @@
+"""Nothing leaves the machine, even where the environment asks the library to phone home."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+def _attempts(*arguments: str) -> list[str]:
+    environment = {**os.environ, "PYANNOTE_METRICS_ENABLED": "true", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-m", f"{PACKAGE}.guarded", *arguments],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found: list[str] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+PACKAGE = "tests.deploy.pyannote"
+
+
+@pytest.mark.parametrize("kind", ["like-3.1", "like-community-1"])
+def test_loading_and_running_reaches_for_no_network_and_needs_no_torchcodec(
+    pipelines: Path, kind: str
+) -> None:
+    assert _attempts(str(pipelines / kind)) == []
+
+
+def test_the_guard_notices_telemetry_that_is_on(pipelines: Path) -> None:
+    assert any("pyannote.ai" in attempt for attempt in _attempts(str(pipelines), "on"))
