@@ -29,7 +29,7 @@ create() { # create PYTHON: an empty virtual environment
             "sudo apt-get install -y python3-venv" >&2
         return 1
     fi
-    echo "Setting up $venv with $("$1" --version); this takes about a minute."
+    echo "Setting up $venv with $("$1" --version); the packages are fetched once."
     "$1" -m venv "$venv"
 }
 
