@@ -12,9 +12,12 @@ _BLOCK = 1600  # 0.1 s at 16 kHz
 _DEAD_DB = 40.0  # this far below the loudest a channel holds no speech
 _ACTIVE_DB = 15.0  # this far below a channel's loud blocks somebody still speaks in it
 _DOMINANT_DB = 10.0
-_LOUD_PERCENT = 90
+_SILENT_DB = 30.0  # this far below its loud blocks a channel does not hear the others
+_GATE_DB = 10.0
+_MIN_RANGE_DB = 10.0  # speech has pauses
 _MIN_DOMINANT_SHARE = 0.75
-_MIN_OWN_SHARE = 0.05
+_MIN_OWN_SHARE = 0.02
+_MIN_APART_SHARE = 0.25
 _MAX_CORRELATION = 0.5
 _INVERTED = -0.5
 _MIN_BLOCKS = 20
@@ -69,21 +72,49 @@ class ChannelStatistics:
             if one < other
         ):
             return False
-        levels = np.concatenate(self._levels, axis=1)[alive]
-        loud = np.percentile(levels, _LOUD_PERCENT, axis=1, keepdims=True)
-        relative = levels - loud
-        busy = relative.max(axis=0) > -_ACTIVE_DB
-        if busy.sum() < _MIN_BLOCKS:
+        relative = _relative_levels(np.concatenate(self._levels, axis=1)[alive])
+        if np.percentile(relative, 10, axis=1).max() > -_MIN_RANGE_DB:
+            return False  # an even noise is nobody's voice
+        relative = relative[:, relative.max(axis=0) > -_ACTIVE_DB]
+        if relative.shape[1] < _MIN_BLOCKS:
             return False
-        ordered = np.sort(relative[:, busy], axis=0)
-        dominant = ordered[-1] - ordered[-2] > _DOMINANT_DB
-        owners = np.argmax(relative[:, busy], axis=0)[dominant]
-        shares = np.bincount(owners, minlength=len(alive)) / busy.sum()
-        return bool(dominant.mean() >= _MIN_DOMINANT_SHARE and shares.min() >= _MIN_OWN_SHARE)
+        return _take_turns(relative) or _keep_silent_apart(relative)
 
     def _correlation(self, one: int, other: int) -> float:
         scale = np.sqrt(self._products[one, one] * self._products[other, other])
         return float(self._products[one, other] / scale) if scale else 0.0
+
+
+def _relative_levels(levels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Levels in dB against the loud blocks of the channel, however rare they are."""
+    power = 10.0 ** (levels / 10)
+    gate = power.mean(axis=1, keepdims=True) * 10 ** (-_GATE_DB / 10)
+    loud = np.where(power >= gate, power, 0).sum(axis=1) / (power >= gate).sum(axis=1)
+    relative: npt.NDArray[np.float32] = levels - 10 * np.log10(loud)[:, np.newaxis]
+    return relative
+
+
+def _take_turns(relative: npt.NDArray[np.float32]) -> bool:
+    """Whether nearly always one channel stands out, and each does at times."""
+    ordered = np.sort(relative, axis=0)
+    dominant = ordered[-1] - ordered[-2] > _DOMINANT_DB
+    owners = np.argmax(relative, axis=0)[dominant]
+    shares = np.bincount(owners, minlength=len(relative)) / relative.shape[1]
+    return bool(dominant.mean() >= _MIN_DOMINANT_SHARE and shares.min() >= _MIN_OWN_SHARE)
+
+
+def _keep_silent_apart(relative: npt.NDArray[np.float32]) -> bool:
+    """
+    Whether of any two channels one is often wholly silent while the other is active.
+
+    Holds for people who talk over each other on lines of their own; a second microphone in
+    the same room would hear them.
+    """
+    active, silent = relative > -_ACTIVE_DB, relative < -_SILENT_DB
+    apart = (silent[:, np.newaxis] & active[np.newaxis]).mean(axis=2)
+    either = np.maximum(apart, apart.T)
+    np.fill_diagonal(either, 1.0)
+    return bool(either.min() >= _MIN_APART_SHARE and active.mean(axis=1).min() >= _MIN_OWN_SHARE)
 
 
 def kept_channels(statistics: ChannelStatistics, mode: ChannelMode) -> list[int] | None:

@@ -152,6 +152,11 @@ def _audio_stream(container: InputContainer) -> AudioStream:
         raise UnsupportedFormat(f"The recording is {kind}; there is nothing to transcribe.")
     best = container.streams.best("audio")
     stream = best if isinstance(best, AudioStream) else streams[0]
+    if stream.codec_context is None:
+        raise UnsupportedFormat(
+            "The sound is in a coding that cannot be decoded here; convert it, "
+            "for example to WAV, MP3 or M4A."
+        )
     _check_stream(stream)
     return stream
 

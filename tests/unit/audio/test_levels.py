@@ -49,6 +49,24 @@ def test_uncorrelated_microphones_of_one_room_are_mixed() -> None:
     assert kept(loud.astype(np.float32)) is None
 
 
+def test_people_on_own_lines_who_talk_over_each_other_are_split() -> None:
+    samples = np.random.default_rng(6).normal(0, 0.1, (2, 80_000)).astype(np.float32)
+    samples[0].reshape(10, 8000)[::4] *= 0.01
+    samples[1, 45_000:] *= 1e-4
+    assert kept(samples) == [0, 1]
+
+
+def test_somebody_who_hardly_speaks_keeps_the_line() -> None:
+    samples = turns(60)
+    samples[1, : 54 * 16_000] = np.random.default_rng(8).normal(0, 1e-3, 54 * 16_000)
+    assert kept(samples) == [0, 1]
+
+
+def test_steady_noise_on_the_second_channel_is_no_speaker() -> None:
+    noise = np.random.default_rng(9).normal(0, 0.005, 640_000)
+    assert kept(np.stack([turns()[0], noise]).astype(np.float32)) is None
+
+
 def test_a_dead_channel_is_no_speaker() -> None:
     left = turns()[0]
     assert kept(np.stack([left, left * 0])) is None

@@ -50,6 +50,24 @@ def test_impossible_headers_are_refused(rate: int, channels: int) -> None:
         probe(wav_header(rate, channels) + bytes(1024))
 
 
+def test_a_coding_nobody_knows_is_refused() -> None:
+    data = bytearray(wav_header(16_000, 1) + bytes(1024))
+    data[20:22] = b"\x77\x77"
+    with pytest.raises(UnsupportedFormat, match="coding that cannot be decoded"):
+        probe(bytes(data))
+
+
+def test_a_playlist_behind_a_tag_is_not_followed(
+    tmp_path: Path, write_wav: Make, tone: Make
+) -> None:
+    target = tmp_path / "secret.wav"
+    target.write_bytes(write_wav(tone(1.0)).getvalue())
+    tag = b"ID3\x03\0\0\0\0\0\x0a" + bytes(10)
+    for text in (f"#EXTM3U\n#EXTINF:2,\n{target}\n", f"ffconcat version 1.0\nfile {target}\n"):
+        with pytest.raises(InvalidAudio):
+            probe(tag + text.encode())
+
+
 def test_64_channels_are_refused_in_words() -> None:
     with pytest.raises(UnsupportedFormat, match="64 channels"):
         probe(wav_header(16_000, 64) + bytes(1024))
