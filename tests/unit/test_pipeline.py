@@ -1,8 +1,8 @@
 """The tasks of one recording, with simulated engines and real files."""
 
 from collections.abc import Iterator, Sequence
-from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ class Deck:
         return MediaInfo("tape", "pcm", 600.0, 16_000, self.channels)
 
     def prepare(
-        self, media: object, working: BytesIO, options: Options, progress: Progress
+        self, media: BinaryIO, working: BinaryIO, options: Options, progress: Progress
     ) -> tuple[PreparedAudio, Peaks]:
         working.write(b"tape")
         progress(1.0)

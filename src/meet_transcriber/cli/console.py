@@ -74,7 +74,7 @@ def load_settings() -> Settings:
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[str, float], None]]:
-    """A bar on stderr that hears a stage and the share of all work; plain when piped."""
+    """A bar on stderr that hears a stage and the share of all work; nothing where nobody looks."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
@@ -82,7 +82,7 @@ def progress_bar(title: str) -> Iterator[Callable[[str, float], None]]:
         TextColumn("{task.fields[stage]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=stderr, transient=True) as progress:
+    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as progress:
         task = progress.add_task(title, total=1.0, stage="")
 
         def tell(stage: str, share: float) -> None:

@@ -11,7 +11,7 @@ MAX_WINDOWS = 3000
 _MIN_SEPARATION = 13.0  # squared distance beyond chance, in variances of one voice
 _CHANCE = 5.0  # windows overlap and words repeat: so many count as one independent sample
 _MIN_SHARE = 0.03  # of all windows that a voice needs
-_MIN_WINDOWS = (6, 12)  # bounds of the same, as a count
+_MIN_WINDOWS = (6, 90)  # bounds of the same, as a count
 
 Matrix = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
