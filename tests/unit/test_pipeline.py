@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import pytest
