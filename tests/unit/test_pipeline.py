@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
-from typing import BinaryIO
 
 import numpy as np
 import pytest
