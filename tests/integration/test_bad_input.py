@@ -55,8 +55,9 @@ def speech_in(path: Path) -> Path:
     """A sound file in the container that the path names."""
     with av.open(path, "w") as container:
         stream = container.add_stream("aac", rate=16_000)
-        for _ in range(20):
-            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        noise = np.random.default_rng(0).normal(0, 0.2, (200, 1, 1024)).astype(np.float32)
+        for block in noise:
+            frame = av.AudioFrame.from_ndarray(block, "fltp", "mono")
             frame.sample_rate = 16_000
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
