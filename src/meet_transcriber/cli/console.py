@@ -82,7 +82,8 @@ def progress_bar(title: str) -> Iterator[Callable[[str, float], None]]:
         TextColumn("{task.fields[stage]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as progress:
+    unseen = not stderr.is_terminal
+    with Progress(*columns, console=stderr, transient=True, disable=unseen) as progress:
         task = progress.add_task(title, total=1.0, stage="")
 
         def tell(stage: str, share: float) -> None:
