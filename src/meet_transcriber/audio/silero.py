@@ -9,6 +9,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import (
+    Fail,
+    InvalidArgument,
+    InvalidGraph,
+    InvalidProtobuf,
+    NoSuchFile,
+)
 
 from meet_transcriber.core.coverage import merged
 from meet_transcriber.core.errors import EngineUnavailable
@@ -19,7 +26,8 @@ _WINDOW = 512  # samples the model judges at a time: 32 ms
 _CONTEXT = 64  # samples of the window before, which the model expects in front
 _STEP = _WINDOW / SAMPLE_RATE_HZ
 _BLOCK_WINDOWS = 1024
-_INPUTS = {"input", "h", "c"}
+_INPUTS = {"input": (_WINDOW + _CONTEXT,), "h": (1, 128), "c": (1, 128)}
+_LOAD_ERRORS = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile)
 
 
 @dataclass(frozen=True)
@@ -126,19 +134,34 @@ class _Silero:
 
 @cache
 def _session() -> onnxruntime.InferenceSession:
-    """The model, checked, loaded once per process."""
+    """The model, loaded once per process."""
+    return load_model(_model_path())
+
+
+def load_model(path: Path) -> onnxruntime.InferenceSession:
+    """
+    Load a silero model and check that it is of the kind known here.
+
+    Raises:
+        EngineUnavailable: it cannot be loaded, or takes and gives something else.
+    """
     options = onnxruntime.SessionOptions()
     options.inter_op_num_threads = options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    path = _model_path()
-    session = onnxruntime.InferenceSession(
-        str(path), sess_options=options, providers=["CPUExecutionProvider"]
-    )
-    names = {item.name for item in session.get_inputs()}
-    if names != _INPUTS:
+    try:
+        session = onnxruntime.InferenceSession(
+            str(path), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except _LOAD_ERRORS as error:
         raise EngineUnavailable(
-            f"{path.name} of the installed faster-whisper takes {sorted(names)} where "
-            f"{sorted(_INPUTS)} was expected; install a faster-whisper 1.x."
+            f"The speech detector's model {path.name} cannot be loaded; it is damaged. "
+            "Run: pip install --force-reinstall faster-whisper"
+        ) from error
+    found = {item.name: tuple(item.shape[1:]) for item in session.get_inputs()}
+    if found != _INPUTS or len(session.get_outputs()) != len(_INPUTS):
+        raise EngineUnavailable(
+            f"{path.name} of the installed faster-whisper takes {found} where "
+            f"{_INPUTS} was expected; install a faster-whisper 1.2."
         )
     return session
 

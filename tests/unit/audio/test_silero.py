@@ -1,12 +1,14 @@
 """Noise, hum and tones are no speech; the model is checked when loaded."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from meet_transcriber.audio.silero import SileroDetector
+from meet_transcriber.audio.silero import SileroDetector, load_model
+from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.transcript import total_seconds
 
 Make = Callable[..., Any]
@@ -56,3 +58,10 @@ def test_progress_reaches_the_end(write_wav: Make, prepare: Make, tone: Make) ->
     SileroDetector().detect(audio, 0, shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
+
+
+def test_a_damaged_model_is_said_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "silero_vad_v6.onnx"
+    path.write_bytes(b"no model")
+    with pytest.raises(EngineUnavailable, match="force-reinstall"):
+        load_model(path)
