@@ -3,6 +3,7 @@
     python -m benchmarks.meetings --seed 7 --voices 4 --minutes 3 --out meeting
     python -m benchmarks.meetings --script benchmarks/meetings/standup.txt --out meeting
 
-writes `meeting.flac`, `meeting.json` (our transcript form: words, speakers, times) and
-`meeting.rttm`. The same arguments give the same samples.
+writes `meeting.flac` and its reference: `meeting.json` (our transcript form, with the word
+times that the synthesizers lay out), `.rttm`, `.stm` and `.seglst.json`. The same arguments
+give the same samples. Hours are fine: sounds wait on disk and are mixed in blocks.
 """

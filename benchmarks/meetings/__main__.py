@@ -7,6 +7,7 @@ from pathlib import Path
 import soundfile
 
 from benchmarks.meetings.generate import Meeting, from_script, from_seed
+from meet_transcriber.core.exporters import EXPORTERS, export
 from meet_transcriber.core.wire import to_plain
 from meet_transcriber.ports import SAMPLE_RATE_HZ
 
@@ -30,25 +31,19 @@ def main() -> None:
 
 
 def write(meeting: Meeting, out: Path, ending: str) -> None:
-    """Write sound, reference transcript and RTTM beside each other."""
+    """Write the sound beside its reference: our JSON, RTTM, STM and SegLST."""
     subtype = "OPUS" if ending == "ogg" else "PCM_16"
     with soundfile.SoundFile(
         out.with_suffix(f".{ending}"), "w", SAMPLE_RATE_HZ, 1, subtype=subtype
     ) as file:
         for block in meeting.blocks():
-            for start in range(
-                0, len(block), SAMPLE_RATE_HZ
-            ):  # libsndfile's Opus needs small writes
+            # libsndfile's Opus needs small writes.
+            for start in range(0, len(block), SAMPLE_RATE_HZ):
                 file.write(block[start : start + SAMPLE_RATE_HZ])
     transcript = meeting.reference
     out.with_suffix(".json").write_text(json.dumps(to_plain(transcript), indent=1) + "\n")
-    out.with_suffix(".rttm").write_text(
-        "".join(
-            f"SPEAKER {out.name} 1 {turn.start:.3f} {turn.duration:.3f} <NA> <NA> "
-            f"{turn.speaker} <NA> <NA>\n"
-            for turn in transcript.turns
-        )
-    )
+    for form in ("rttm", "stm", "seglst"):
+        out.with_suffix(f".{EXPORTERS[form].extension}").write_bytes(export(transcript, form))
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def from_seed(
     A meeting nobody wrote.
 
     Args:
-        voices: how many people take part, 1 to 9.
+        voices: how many people take part, 1 to 10.
         similar: two of them have one synthesizer at two scales.
         quiet_share: one of them has about this share of the turns.
     """
@@ -79,7 +79,7 @@ def from_seed(
         call=frozenset({chance.choice(people).name}) if chance.random() < 0.3 else frozenset(),
         level_db={voice.name: chance.uniform(-3.0, 3.0) for voice in people},
     )
-    return Meeting(tuple(place(lines, chance, overlap=0.12)), scene, seed)
+    return Meeting(tuple(place(lines, chance, overlap=0.15, backchannels=0.12)), scene, seed)
 
 
 def _people(chance: random.Random, count: int, similar: bool) -> list[Voice]:

@@ -3,12 +3,13 @@
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.signal import butter, fftconvolve, sosfilt
 
+from benchmarks.meetings.reel import Reel, Sound
+from benchmarks.meetings.talk import SHORT_BACKCHANNELS
 from benchmarks.meetings.voices import Voice, synthesize
 from meet_transcriber.core.segmentation import build_segments
 from meet_transcriber.core.transcript import Segment, Span, Transcript, Turn, Word
@@ -16,20 +17,27 @@ from meet_transcriber.ports import SAMPLE_RATE_HZ, Waveform
 
 _PAUSE = 0.3  # silence this long ends a reference turn
 _FRAME = 160
+_LONG_LINE = 2.5  # seconds; nobody agrees with less
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One sentence said by one person at one time."""
+    """One sentence said by one person at one time; its sound waits on disk."""
 
     voice: Voice
     text: str
     start: float
-    samples: Waveform
+    words: tuple[Span, ...]
+    sound: Sound
+    gain_db: float = 0.0
 
     @property
     def end(self) -> float:
-        return self.start + len(self.samples) / SAMPLE_RATE_HZ
+        return self.start + self.sound.count / SAMPLE_RATE_HZ
+
+    @property
+    def samples(self) -> Waveform:
+        return np.asarray(self.sound.load() * 10 ** (self.gain_db / 20), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -50,26 +58,56 @@ class Scene:
 
 
 def place(
-    lines: Sequence[tuple[Voice, str]], chance: random.Random, overlap: float
+    lines: Sequence[tuple[Voice, str]],
+    chance: random.Random,
+    overlap: float,
+    backchannels: float = 0.0,
 ) -> list[Utterance]:
     """
-    Put lines after each other, with pauses; now and then somebody starts too early.
+    Put lines after each other, with pauses; now and then two people speak at once.
 
     Args:
         overlap: probability that a change of speaker overlaps by some tenths of a second.
+        backchannels: probability that a listener agrees while a longer line is being said.
+
+    Returns:
+        utterances by their starts.
     """
+    reel = Reel()
+    people = list(dict.fromkeys(voice for voice, _ in lines))
     placed: list[Utterance] = []
-    at = 0.6
+    at, last = 0.6, None
     for voice, text in lines:
-        changes = bool(placed) and placed[-1].voice != voice
+        changes = last not in (None, voice)
         gap = chance.uniform(0.25, 0.9) if changes else chance.uniform(0.15, 0.5)
         if changes and chance.random() < overlap:
             gap = -chance.uniform(0.15, 0.6)
-        samples = synthesize(voice, text)
-        start = max(at + gap, 0.0)
-        placed.append(Utterance(voice, text, start, samples))
-        at = placed[-1].end
-    return placed
+        said = _uttered(reel, voice, text, max(at + gap, 0.0))
+        placed.append(said)
+        at, last = said.end, voice
+        listeners = [person for person in people if person != voice]
+        if backchannels and listeners and said.end - said.start > _LONG_LINE:
+            placed.extend(_agreement(reel, chance, said, listeners, backchannels))
+    return sorted(placed, key=lambda utterance: utterance.start)
+
+
+def _uttered(reel: Reel, voice: Voice, text: str, start: float, gain_db: float = 0.0) -> Utterance:
+    speech = synthesize(voice, text)
+    return Utterance(voice, text, start, speech.words, reel.keep(speech.samples), gain_db)
+
+
+def _agreement(
+    reel: Reel,
+    chance: random.Random,
+    during: Utterance,
+    listeners: Sequence[Voice],
+    probability: float,
+) -> Iterator[Utterance]:
+    """A listener's short word inside a line, or nothing."""
+    if chance.random() < probability:
+        start = chance.uniform(during.start + 0.8, during.end - 1.5)
+        text = chance.choice(SHORT_BACKCHANNELS)
+        yield _uttered(reel, chance.choice(listeners), text, start, gain_db=-4.0)
 
 
 def reference(utterances: Sequence[Utterance]) -> Transcript:
@@ -80,11 +118,10 @@ def reference(utterances: Sequence[Utterance]) -> Transcript:
     segments: list[Segment] = []
     for utterance in utterances:
         label = labels[utterance.voice.name]
-        spans = _sounding(utterance)
-        turns.extend(Turn(span.start, span.end, label) for span in spans)
-        segments.extend(build_segments(_words(utterance.text, spans, label), "en"))
+        turns.extend(Turn(span.start, span.end, label) for span in _sounding(utterance))
+        segments.extend(build_segments(_words(utterance, label), "en"))
     return Transcript(
-        segments=tuple(segments),
+        segments=tuple(sorted(segments, key=lambda segment: segment.start)),
         language="en",
         duration=max(utterance.end for utterance in utterances) + 0.8,
         speakers=tuple(labels.values()),
@@ -96,8 +133,9 @@ def reference(utterances: Sequence[Utterance]) -> Transcript:
 
 def _sounding(utterance: Utterance) -> list[Span]:
     """Stretches of the utterance without a long pause."""
-    count = len(utterance.samples) // _FRAME
-    frames = utterance.samples[: count * _FRAME].reshape(count, _FRAME)
+    samples = utterance.sound.load()
+    count = len(samples) // _FRAME
+    frames = samples[: count * _FRAME].reshape(count, _FRAME)
     loud = np.flatnonzero(np.sqrt(np.mean(np.square(frames), axis=1)) > 0.004)
     spans: list[Span] = []
     for frame in loud:
@@ -109,27 +147,21 @@ def _sounding(utterance: Utterance) -> list[Span]:
     return spans
 
 
-def _words(text: str, spans: Sequence[Span], speaker: str) -> list[Word]:
-    """Words spread over the sounding time by their length in letters."""
-    texts = text.split()
-    lengths = np.array([len(word) + 1 for word in texts], dtype=float)
-    edges = np.concatenate([[0.0], np.cumsum(lengths) / lengths.sum()])
-    sounding = np.cumsum([0.0] + [span.duration for span in spans])
-
-    def at(share: float, *, end: bool) -> float:
-        seconds = share * sounding[-1]
-        side: Literal["left", "right"] = "left" if end else "right"
-        index = min(max(int(np.searchsorted(sounding, seconds, side)) - 1, 0), len(spans) - 1)
-        return float(spans[index].start + seconds - sounding[index])
-
+def _words(utterance: Utterance, speaker: str) -> list[Word]:
+    """Words with the synthesizer's times, to the millisecond."""
     return [
-        Word(word, at(start, end=False), at(end, end=True), None, speaker, estimated=True)
-        for word, start, end in zip(texts, edges, edges[1:], strict=False)
+        Word(
+            text,
+            round(utterance.start + span.start, 3),
+            round(utterance.start + span.end, 3),
+            speaker=speaker,
+        )
+        for text, span in zip(utterance.text.split(), utterance.words, strict=True)
     ]
 
 
 def render(utterances: Sequence[Utterance], scene: Scene, seed: int) -> Iterator[Waveform]:
-    """Yield the mix in blocks; memory does not grow with its length."""
+    """Yield the mix of utterances by their starts; memory does not grow with its length."""
     generator = np.random.default_rng(seed)
     echoes = {
         name: _room(scene.reverb_seconds, generator)
@@ -137,7 +169,7 @@ def render(utterances: Sequence[Utterance], scene: Scene, seed: int) -> Iterator
     }
     pending = np.zeros(0, dtype=np.float32)
     flushed = 0
-    for utterance in sorted(utterances, key=lambda utterance: utterance.start):
+    for utterance in utterances:
         offset = round(utterance.start * SAMPLE_RATE_HZ)
         ready = min(offset - flushed, len(pending))
         if ready > 0:

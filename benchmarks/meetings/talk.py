@@ -8,29 +8,74 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 
 _SLOTS = {
-    "name": ["Anna", "Peter", "Maria", "John", "Susan", "David", "Laura", "Michael", "Helen"],
+    "name": [
+        "Anna", "Peter", "Maria", "John", "Susan", "David", "Laura", "Michael", "Helen", "Robert",
+        "Linda", "Thomas", "Karen", "Daniel", "Nancy",
+    ],
     "day": ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday"],
     "month": ["January", "March", "April", "June", "July", "September", "October", "November"],
-    "team": ["the design team", "the sales team", "the support team", "marketing", "finance"],
+    "team": [
+        "the design team", "the sales team", "the support team", "marketing", "finance",
+        "the people in production", "the legal department",
+    ],
     "thing": [
         "the report", "the contract", "the new website", "the search page", "the mobile version",
         "the payment system", "the training plan", "the customer survey", "the old database",
+        "the security check", "the price list", "the product catalog",
     ],
-    "number": ["two", "three", "four", "six", "eight", "ten", "twelve", "fifteen", "fifty"],
-    "place": ["London", "Berlin", "Boston", "Chicago", "the main office", "the factory"],
+    "number": [
+        "two", "three", "four", "six", "seven", "eight", "ten", "twelve", "fifteen", "twenty",
+        "thirty", "fifty",
+    ],
+    "place": [
+        "London", "Berlin", "Boston", "Chicago", "the main office", "the factory", "Paris",
+        "Toronto",
+    ],
+    "when": ["this week", "next week", "this month", "next month", "before the summer", "today"],
 }  # fmt: skip
 
-BACKCHANNELS = ("Yes.", "Right.", "Okay.", "I agree.", "That is true.", "Good point.")
+_OPENERS = (
+    "Well,", "As far as I know,", "To be honest,", "I think", "In my opinion,", "Of course",
+    "Maybe", "So", "And", "But", "From what I have heard,", "As you know,", "I guess",
+)  # fmt: skip
+_OPENED = 0.2  # share of the sentences that can take an opener and do
+_TAKES_OPENER = re.compile(r"(We|They|There|It|He|She|That|The|This|People|Nobody|Most|Some)\b")
+
+SHORT_BACKCHANNELS = ("Yes.", "Right.", "Okay.", "Sure.", "True.")
+BACKCHANNELS = (
+    *SHORT_BACKCHANNELS, "I agree.", "That is true.", "Good point.", "I see.", "Sounds good.",
+    "Exactly.", "Thank you.",
+)  # fmt: skip
+
+
+def corpus() -> dict[str, list[str]]:
+    """Lines by topic, as written, with their slots open."""
+    topics: dict[str, list[str]] = {}
+    for line in (_HERE / "corpus.txt").read_text().splitlines():
+        if line.startswith("#"):
+            lines = topics.setdefault(line.strip("# "), [])
+        elif line:
+            lines.append(line)
+    return topics
 
 
 def sentences(seed: int) -> Iterator[str]:
-    """An endless run of sentences: every line of the corpus once before any comes again."""
+    """An endless run of sentences, topic by topic; all lines come before any comes again."""
     chance = random.Random(seed)
-    lines = [line for line in (_HERE / "corpus.txt").read_text().splitlines() if line]
+    topics = list(corpus().values())
     while True:
-        chance.shuffle(lines)
-        for line in lines:
-            yield re.sub(r"\{(\w+)\}", lambda slot: chance.choice(_SLOTS[slot[1]]), line)
+        chance.shuffle(topics)
+        for lines in topics:
+            for line in chance.sample(lines, len(lines)):
+                yield _filled(line, chance)
+
+
+def _filled(line: str, chance: random.Random) -> str:
+    """A line with its slots filled, now and then after a few words that open it."""
+    text = re.sub(r"\{(\w+)\}", lambda slot: chance.choice(_SLOTS[slot[1]]), line)
+    if _TAKES_OPENER.match(text) and not text.endswith("?") and chance.random() < _OPENED:
+        return f"{chance.choice(_OPENERS)} {text[0].lower()}{text[1:]}"
+    return text[0].upper() + text[1:]
 
 
 def read_script(path: Path) -> list[tuple[str, str]]:

@@ -2,8 +2,9 @@
 
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from math import gcd
 from pathlib import Path
 
@@ -11,12 +12,14 @@ import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
+from benchmarks.meetings.phones import Phone, spread_words
+from meet_transcriber.core.transcript import Span
 from meet_transcriber.ports import SAMPLE_RATE_HZ, Waveform
 
 
 @dataclass(frozen=True)
 class Voice:
-    """A voice of flite or festival; `scale` above 1 lowers pitch and formants alike."""
+    """A voice of flite or festival; `scale` above 1 raises pitch and formants alike."""
 
     name: str
     base: str
@@ -32,20 +35,34 @@ VOICES = {
         Voice("kal", "flite:kal16"),
         Voice("ked", "festival:ked_diphone", 1.1),
         Voice("slt-low", "flite:slt", 0.93),
-        Voice("rms-low", "flite:rms", 1.1),
-        Voice("kal-low", "flite:kal16", 1.1),
+        Voice("rms-high", "flite:rms", 1.1),
+        Voice("kal-high", "flite:kal16", 1.1),
+        Voice("awb-low", "flite:awb", 0.92),
         Voice("hts", "festival:cmu_us_slt_arctic_hts"),
     )
 }
 
 # Pairs that are one synthesizer at two scales: hard to tell apart, as siblings are.
-SIMILAR = (("slt", "slt-low"), ("rms", "rms-low"), ("kal", "kal-low"))
+SIMILAR = (("slt", "slt-low"), ("rms", "rms-high"), ("kal", "kal-high"), ("awb", "awb-low"))
 
 
-@cache
-def synthesize(voice: Voice, text: str) -> Waveform:
+@dataclass(frozen=True, eq=False)
+class Speech:
+    """One text said by one voice.
+
+    Attributes:
+        samples: (samples,) float32 at 16 kHz, peak 0.5, no silence at either end.
+        words: when each word of `text.split()` sounds, in seconds from the first sample.
     """
-    Say `text`: (samples,) float32 at 16 kHz, peak 0.5, silence trimmed from both ends.
+
+    samples: Waveform
+    words: tuple[Span, ...]
+
+
+@lru_cache(maxsize=64)
+def synthesize(voice: Voice, text: str) -> Speech:
+    """
+    Say `text`, with word times as the synthesizer itself laid them out.
 
     Raises:
         FileNotFoundError: flite or festival is not installed.
@@ -53,20 +70,63 @@ def synthesize(voice: Voice, text: str) -> Waveform:
     engine, base = voice.base.split(":")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "voice.wav")
-        if engine == "flite":
-            stretch = f"duration_stretch={voice.scale}"
-            command = ["flite", "-voice", base, "--setf", stretch, "-t", text, "-o", str(path)]
-            subprocess.run(command, check=True, capture_output=True)
-        else:
-            lisp = (
-                f"(voice_{base}) (Parameter.set 'Duration_Stretch {voice.scale})"
-                f'(utt.save.wave (utt.synth (Utterance Text "{text}")) "{path}" \'riff)'
-            )
-            subprocess.run(
-                ["festival", "--pipe"], input=lisp.encode(), check=True, capture_output=True
-            )
+        say = _flite if engine == "flite" else _festival
+        words = say(base, voice.scale, text, path)
         samples, rate = soundfile.read(path, dtype="float32")
-    return trimmed(_resampled(samples, rate, voice.scale))
+    return _trimmed(_resampled(samples, rate, voice.scale), words, voice.scale)
+
+
+def _flite(base: str, stretch: float, text: str, path: Path) -> list[Span]:
+    """Write the sound of `text` and return the times of its words in it."""
+    command = ["flite", "-voice", base, "--setf", f"duration_stretch={stretch}", "-psdur"]
+    printed = _output([*command, "-t", text, "-o", str(path)])
+    names, ends = zip(*(item.rsplit(":", 1) for item in printed.split()), strict=True)
+    # Diphone voices come out a little shorter than they were planned.
+    ratio = soundfile.info(path).duration / float(ends[-1])
+    edges = [0.0, *(float(end) * ratio for end in ends)]
+    phones = [Phone(*phone) for phone in zip(names, edges, edges[1:], strict=False)]
+    return spread_words([_pronounced(word) for word in text.split()], phones)
+
+
+@lru_cache(maxsize=4096)
+def _pronounced(word: str) -> tuple[str, ...]:
+    """The phones of a word said alone."""
+    printed = _output(["flite", "-voice", "kal16", "-ps", "-t", word, "-o", "none"])
+    return tuple(name for name in printed.split() if name != "pau")
+
+
+def _output(command: Sequence[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+_FESTIVAL = """
+(voice_{base})
+(Parameter.set 'Duration_Stretch {stretch})
+(set! said (utt.synth (Utterance Text "{text}")))
+(utt.save.wave said "{path}" 'riff)
+(mapcar
+  (lambda (word)
+    (format t "%s %f %f\\n"
+      (item.feat word "R:Token.parent.id")
+      (item.feat word "word_start")
+      (item.feat word "word_end")))
+  (utt.relation.items said 'Word))
+"""
+
+
+def _festival(base: str, stretch: float, text: str, path: Path) -> list[Span]:
+    """Write the sound of `text` and return the times of its words in it."""
+    lisp = _FESTIVAL.format(base=base, stretch=stretch, text=text, path=path)
+    printed = subprocess.run(
+        ["festival", "--pipe"], input=lisp, check=True, capture_output=True, text=True
+    ).stdout
+    words: dict[str, Span] = {}
+    for token, start, end in (line.split() for line in printed.splitlines()):
+        begun = words[token].start if token in words else float(start)
+        words[token] = Span(begun, float(end))
+    if len(words) != len(text.split()):
+        raise ValueError(f"festival takes {text!r} for {len(words)} words.")
+    return list(words.values())
 
 
 def _resampled(samples: Waveform, rate: int, scale: float) -> Waveform:
@@ -77,7 +137,14 @@ def _resampled(samples: Waveform, rate: int, scale: float) -> Waveform:
     return np.asarray(samples * (0.5 / np.abs(samples).max()), dtype=np.float32)
 
 
-def trimmed(samples: Waveform) -> Waveform:
+def _trimmed(samples: Waveform, words: Sequence[Span], scale: float) -> Speech:
     """Without the silence at both ends."""
     loud = np.flatnonzero(np.abs(samples) > 0.01)
-    return samples[max(loud[0] - 160, 0) : loud[-1] + 480]
+    first, last = max(int(loud[0]) - 160, 0), int(loud[-1]) + 480
+    kept = samples[first:last]
+    seconds = len(kept) / SAMPLE_RATE_HZ
+
+    def moved(time: float) -> float:
+        return min(max(time / scale - first / SAMPLE_RATE_HZ, 0.0), seconds)
+
+    return Speech(kept, tuple(Span(moved(word.start), moved(word.end)) for word in words))
