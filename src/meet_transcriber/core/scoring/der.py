@@ -98,8 +98,7 @@ def detection_errors(
     reference: Iterable[Turn | Span], hypothesis: Iterable[Turn | Span], duration: float
 ) -> DetectionErrors:
     """Compare where there is speech at all, from 0 to `duration` seconds."""
-    said = merged(Span(turn.start, min(turn.end, duration)) for turn in reference)
-    claimed = merged(Span(turn.start, min(turn.end, duration)) for turn in hypothesis)
+    said, claimed = _within(reference, duration), _within(hypothesis, duration)
     either = total_seconds(merged((*said, *claimed)))
     speech, found = total_seconds(said), total_seconds(claimed)
     return DetectionErrors(
@@ -108,6 +107,11 @@ def detection_errors(
         false_alarm=either - speech,
         non_speech=max(duration - speech, 0.0),
     )
+
+
+def _within(spans: Iterable[Turn | Span], duration: float) -> tuple[Span, ...]:
+    cut = (Span(max(span.start, 0.0), min(span.end, duration)) for span in spans)
+    return merged(span for span in cut if span.end > span.start)
 
 
 Slice = tuple[float, frozenset[str], frozenset[str]]

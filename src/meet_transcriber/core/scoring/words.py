@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from meet_transcriber.core.scoring.assignment import assign
+from meet_transcriber.core.scoring.edits import count_edits, distance
 from meet_transcriber.core.scripts import is_spaceless
 from meet_transcriber.core.transcript import Transcript
 
@@ -64,80 +65,10 @@ def word_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> WordErro
     """
     Compare two lists of words by their least edit distance.
 
-    The distance is exact; among alignments of the same distance the one with the fewest
-    substitutions is counted. Long texts are halved where a row of distances says that a best
-    alignment passes (Hirschberg 1975), rows coming from bit vectors (Myers 1999, Hyyro 2003).
+    `errors` and `total` are exact. Where several alignments are equally short, how errors
+    part into substitutions, deletions and insertions may differ from other tools.
     """
-    start = 0
-    while start < min(len(reference), len(hypothesis)) and reference[start] == hypothesis[start]:
-        start += 1
-    end = 0
-    shorter = min(len(reference), len(hypothesis)) - start
-    while end < shorter and reference[-1 - end] == hypothesis[-1 - end]:
-        end += 1
-    same = WordErrors(hits=start + end)
-    inner_reference = reference[start : len(reference) - end]
-    inner_hypothesis = hypothesis[start : len(hypothesis) - end]
-    return same + _aligned(inner_reference, inner_hypothesis)
-
-
-_SMALL = 4_000_000  # cells of a table that fits well into memory
-
-
-def _aligned(reference: Sequence[str], hypothesis: Sequence[str]) -> WordErrors:
-    if not reference or not hypothesis:
-        return WordErrors(deletions=len(reference), insertions=len(hypothesis))
-    if len(reference) == 1 or len(reference) * len(hypothesis) <= _SMALL:
-        return _table(reference, hypothesis)
-    middle = len(reference) // 2
-    head = _last_row(reference[:middle], hypothesis)
-    tail = _last_row(reference[middle:][::-1], hypothesis[::-1])[::-1]
-    cut = min(range(len(hypothesis) + 1), key=lambda at: head[at] + tail[at])
-    return _aligned(reference[:middle], hypothesis[:cut]) + _aligned(
-        reference[middle:], hypothesis[cut:]
-    )
-
-
-def _last_row(reference: Sequence[str], hypothesis: Sequence[str]) -> list[int]:
-    """Distance of the whole reference to every beginning of the hypothesis, by bit vectors."""
-    masks: dict[str, int] = {}
-    for place, word in enumerate(hypothesis):
-        masks[word] = masks.get(word, 0) | (1 << place)
-    full = (1 << len(hypothesis)) - 1
-    plus, minus = full, 0
-    for word in reference:
-        match = masks.get(word, 0)
-        diagonal = (((match & plus) + plus) ^ plus) | match | minus
-        up = minus | (~(diagonal | plus) & full)
-        down = plus & diagonal
-        up = (up << 1) | 1
-        down = (down << 1) & full
-        plus = (down | (~(diagonal | up) & full)) & full
-        minus = up & diagonal & full
-    row = [len(reference)]
-    for place in range(len(hypothesis)):
-        row.append(row[-1] + (plus >> place & 1) - (minus >> place & 1))
-    return row
-
-
-def _table(reference: Sequence[str], hypothesis: Sequence[str]) -> WordErrors:
-    """Distances with a way back; ties go to the path with fewer substitutions."""
-    width = len(hypothesis) + 1
-    above = [(at, 0) for at in range(width)]  # (errors, substitutions), compared in this order
-    for row, word in enumerate(reference, 1):
-        current = [(row, 0)]
-        for column in range(1, width):
-            diagonal = above[column - 1]
-            if word != hypothesis[column - 1]:
-                diagonal = (diagonal[0] + 1, diagonal[1] + 1)
-            gap = min(above[column], current[-1])
-            current.append(min(diagonal, (gap[0] + 1, gap[1])))
-        above = current
-    errors, substitutions = above[-1]
-    gaps = errors - substitutions
-    deletions = (gaps + len(reference) - len(hypothesis)) // 2
-    hits = len(reference) - substitutions - deletions
-    return WordErrors(hits, substitutions, deletions, gaps - deletions)
+    return WordErrors(*count_edits(reference, hypothesis))
 
 
 def cp_word_errors(
@@ -152,9 +83,9 @@ def cp_word_errors(
     size = max(len(reference), len(hypothesis))
     said = [*reference.values(), *([()] * (size - len(reference)))]
     claimed = [*hypothesis.values(), *([()] * (size - len(hypothesis)))]
-    errors = [[word_errors(one, other) for other in claimed] for one in said]
-    matching = assign([[error.errors for error in row] for row in errors])
-    return sum((errors[row][column] for row, column in enumerate(matching)), WordErrors())
+    matching = assign([[distance(one, other) for other in claimed] for one in said])
+    pairs = ((said[row], claimed[column]) for row, column in enumerate(matching))
+    return sum((word_errors(*pair) for pair in pairs), WordErrors())
 
 
 def streams(transcript: Transcript) -> dict[str, list[str]]:
