@@ -16,26 +16,40 @@ _SEEK_AHEAD = 10 * SAMPLE_RATE_HZ  # decoding this far is quicker than seeking
 
 
 class FlacWriter:
-    """Writes (channels, samples) float32 blocks as 16-bit FLAC at 16 kHz."""
+    """
+    Writes (channels, samples) float32 blocks as FLAC at 16 kHz.
+
+    The file has 24 bits, of which only as many are used as give the loudest sample so far
+    16: FLAC takes no room for the rest, and a quiet recording loses nothing when its level
+    is corrected.
+    """
 
     def __init__(self, file: BinaryIO, channels: int) -> None:
         self._container = av.open(file, mode="w", format="flac")
         self._layout = _LAYOUTS[channels - 1]
         self._stream = self._container.add_stream(
-            "flac", rate=SAMPLE_RATE_HZ, layout=self._layout, format="s16"
+            "flac", rate=SAMPLE_RATE_HZ, layout=self._layout, format="s32"
         )
         self._written = 0
+        self._peak = 0.0
 
     def write(self, block: npt.NDArray[np.float32]) -> None:
         if not block.shape[1]:
             return
-        samples = np.clip(np.round(block * 32767), -32768, 32767).astype(np.int16)
-        packed = np.ascontiguousarray(samples.T).reshape(1, -1)
-        frame = av.AudioFrame.from_ndarray(packed, format="s16", layout=self._layout)
+        packed = np.ascontiguousarray(self._quantized(block).T).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, format="s32", layout=self._layout)
         frame.sample_rate = SAMPLE_RATE_HZ
         frame.pts = self._written
         self._written += block.shape[1]
         self._container.mux(self._stream.encode(frame))
+
+    def _quantized(self, block: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
+        self._peak = max(self._peak, float(np.abs(block).max()))
+        headroom = -np.frexp(self._peak)[1] if self._peak else 0
+        bits = 15 + int(np.clip(headroom, 0, 8))
+        full = np.float32(2**bits)
+        samples = np.clip(np.round(block * full), -full, full - 1)
+        return samples.astype(np.int32) << (31 - bits)
 
     def close(self) -> None:
         if self._written:
@@ -146,6 +160,6 @@ class WorkingAudio:
 
 
 def _samples(frame: av.AudioFrame) -> npt.NDArray[np.float32]:
-    """(channels, samples) float32 of a packed 16-bit frame."""
+    """(channels, samples) float32 of a packed frame."""
     packed = frame.to_ndarray().reshape(-1, len(frame.layout.channels))
-    return np.ascontiguousarray(packed.T).astype(np.float32) / np.float32(32767)
+    return np.ascontiguousarray(packed.T).astype(np.float32) / np.float32(2**31)

@@ -17,7 +17,7 @@ SECONDS = 30
 def counted() -> Any:
     """(2, samples): noise in which every place is unlike every other."""
     noise = np.random.default_rng(3).integers(-3000, 3000, (2, SECONDS * 16_000))
-    return (noise / 32767).astype(np.float32)
+    return (noise / 32768).astype(np.float32)
 
 
 def source(samples: Any, gains_db: tuple[float, ...] = (0.0, 0.0)) -> WorkingAudio:
@@ -98,3 +98,18 @@ def test_very_short_recordings_are_read_back_and_forth(counted: Any, samples: in
     middle = samples // 2 / 16_000
     assert len(audio.read(middle, 1)) == samples - samples // 2
     assert np.abs(audio.read(0, 1) - counted[0, :samples]).max() < 1e-6
+
+
+def test_a_quiet_recording_keeps_its_resolution(counted: Any) -> None:
+    quiet = counted[:1] * np.float32(10**-1.5)
+    audio = source(quiet, (30.0,))
+    assert np.abs(audio.read(0, SECONDS) - counted[0]).max() < 1e-4
+
+
+def test_loud_audio_takes_the_room_of_16_bits() -> None:
+    noise = np.random.default_rng(1).uniform(-1, 1, (1, 160_000)).astype(np.float32)
+    file = io.BytesIO()
+    writer = FlacWriter(file, 1)
+    writer.write(noise)
+    writer.close()
+    assert len(file.getvalue()) < 1.05 * 2 * noise.size
