@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import TranscriptWarning
 from meet_transcriber.pipeline import Pipeline
-from meet_transcriber.ports import AudioDecoder, Diarizer, Recognizer
+from meet_transcriber.ports import SAMPLE_RATE_HZ, AudioDecoder, Diarizer, Recognizer, Waveform
 from meet_transcriber.settings import Settings
 
 Fetching = Callable[[int, int], None]
@@ -125,3 +125,136 @@ def _pyannote(settings: Settings) -> Diarizer:
         token=token.get_secret_value() if token else None,
         device=settings.whisper_device,
     )
+
+
+# -- weights and a check-up ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ModelOnDisk:
+    """A complete Whisper model: its size name, folder and bytes."""
+
+    name: str
+    folder: Path
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One part of a check-up; `needed` says that the settings name it."""
+
+    part: str
+    works: bool
+    detail: str
+    needed: bool = False
+
+
+def local_whisper_models() -> list[ModelOnDisk]:
+    """Every Whisper model in the hub's cache that is complete."""
+    from meet_transcriber.engines.hub import local_models
+
+    return [ModelOnDisk(model.name, model.folder, model.size_bytes) for model in local_models()]
+
+
+def whisper_folder(model: str) -> Path | None:
+    """Where a Whisper model is on this machine, None when it is not."""
+    from meet_transcriber.engines.hub import find_model
+
+    return find_model(model)
+
+
+def fetch_model(settings: Settings, model: str, fetching: Fetching) -> str:
+    """
+    Fetch a Whisper or pyannote model; returns where it is, or which parts came.
+
+    Raises:
+        EngineUnavailable: with the command or the page that mends it.
+    """
+    from meet_transcriber.engines.hub import pull_model
+
+    if not model.startswith("pyannote/"):
+        return str(pull_model(model, fetching))
+    from meet_transcriber.engines.pyannote.weights import HubFiles, find_recipe, usable_token
+
+    secret = settings.huggingface_access_token
+    token = usable_token(secret.get_secret_value() if secret else None)
+    find_recipe(model, HubFiles(token, local_files_only=False), has_token=token is not None)
+    return f"{model} is complete."
+
+
+def try_whisper(settings: Settings, model: str) -> str:
+    """Load a Whisper model from disk and run it on a second of audio; returns its name."""
+    from meet_transcriber.engines.faster_whisper import FasterWhisperRecognizer
+
+    folder = whisper_folder(model)
+    if folder is None:
+        raise EngineUnavailable(
+            f"Whisper {model} is not on this machine; run: meet-transcriber models pull {model}"
+        )
+    recognizer = FasterWhisperRecognizer(
+        str(folder), settings.whisper_device, settings.whisper_compute_type
+    )
+    return _heard(recognizer)
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Try every part on a second of audio; the hub is given up after ten seconds."""
+    wants = {settings.asr_engine, settings.diarization_engine}
+
+    def look(part: str, attempt: Callable[[], str], *, needed: bool = False) -> Finding:
+        try:
+            return Finding(part, True, attempt(), needed)
+        except EngineUnavailable as error:
+            return Finding(part, False, str(error), needed)
+
+    yield look("silero", _try_silero, needed=True)
+    yield look("pocketsphinx", lambda: _heard(_pocketsphinx()), needed="pocketsphinx" in wants)
+    whisper = "faster-whisper" in wants
+    yield look(
+        "faster-whisper", lambda: try_whisper(settings, settings.whisper_model), needed=whisper
+    )
+    yield look("pyannote", lambda: _pyannote(settings).name, needed="pyannote" in wants)
+    yield look("hub", _try_hub)
+
+
+def _try_hub() -> str:
+    from meet_transcriber.engines.hub import hub_endpoint, hub_problem
+
+    if problem := hub_problem():
+        raise EngineUnavailable(
+            f"{hub_endpoint()} cannot be reached ({problem}); models on disk work all the same. "
+            "HF_ENDPOINT names a mirror."
+        )
+    return hub_endpoint()
+
+
+def _try_silero() -> str:
+    import io
+
+    from meet_transcriber.audio.silero import SileroDetector
+    from meet_transcriber.audio.working import FlacWriter, WorkingAudio
+    from meet_transcriber.core.media import PreparedAudio
+
+    file = io.BytesIO()
+    writer = FlacWriter(file, 1)
+    writer.write(_second()[None])
+    writer.close()
+    source = WorkingAudio(file, PreparedAudio(1.0, 1, (0.0,)))
+    SileroDetector().detect(source, 0, lambda _share: None)
+    return "speech detection, decoding and FLAC"
+
+
+def _heard(recognizer: Recognizer) -> str:
+    """The name of a recognizer that got through a second of noise."""
+    from meet_transcriber.core.transcript import Span
+
+    for _ in recognizer.recognize(_second(), [Span(0.0, 1.0)], Options()):
+        pass
+    return recognizer.name
+
+
+def _second() -> Waveform:
+    """A second of quiet noise."""
+    import numpy as np
+
+    return np.random.default_rng(0).normal(0, 0.01, SAMPLE_RATE_HZ).astype(np.float32)

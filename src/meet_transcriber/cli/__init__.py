@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from meet_transcriber import __version__
-from meet_transcriber.cli import demo, results, transcribe
+from meet_transcriber.cli import demo, doctor, models, results, transcribe
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,6 +16,8 @@ app.command()(transcribe.transcribe)
 app.command()(results.score)
 app.command()(results.export)
 app.command()(demo.demo)
+app.command()(doctor.doctor)
+app.add_typer(models.app, name="models")
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,80 @@
+"""Commands as a person runs them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.make_tiny_whisper import build
+
+DATA = Path(__file__).parents[1] / "data"
+DRAFT = {"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic", "HF_HUB_OFFLINE": "1"}
+
+
+def run(*words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "meet_transcriber", *map(str, words)],
+        env={**os.environ, **DRAFT, **variables},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_doctor_passes_where_the_named_engines_work() -> None:
+    result = run("doctor")
+    assert result.returncode == 0
+    assert "pocketsphinx" in result.stdout
+
+
+def test_doctor_fails_where_a_named_engine_is_missing() -> None:
+    result = run("doctor", ASR_ENGINE="faster-whisper", WHISPER_MODEL="tiny")
+    assert result.returncode == 4
+    assert "models pull tiny" in " ".join(result.stdout.replace("│", " ").split())
+
+
+def test_a_model_in_a_folder_is_found_and_tried(tmp_path: Path) -> None:
+    folder = build(tmp_path / "tiny-whisper")
+    assert run("models", "path", folder).stdout.strip() == str(folder)
+    assert run("models", "check", folder).stdout.startswith("faster-whisper tiny-whisper")
+
+
+def test_offline_a_pull_says_so_at_once() -> None:
+    result = run("models", "pull", "tiny")
+    assert result.returncode == 4
+    assert "HF_HUB_OFFLINE" in result.stderr
+
+
+def test_scoring_a_transcript_against_itself_finds_no_error() -> None:
+    result = run("score", DATA / "budget.json", DATA / "budget.json")
+    assert result.returncode == 0
+    assert result.stdout.count("0.0%") == 3
+
+
+@pytest.mark.parametrize("form", ["txt", "srt", "docx", "diarized_json"])
+def test_a_transcript_is_exported_with_names(form: str) -> None:
+    command = [sys.executable, "-m", "meet_transcriber", "export", str(DATA / "budget.json")]
+    done = subprocess.run(
+        [*command, "-f", form, "--name", "SPEAKER_00=Ann"], capture_output=True, check=True
+    )
+    assert form == "docx" or b"Ann" in done.stdout
+
+
+def test_whisper_on_the_command_line_with_a_model_in_a_folder(tmp_path: Path) -> None:
+    folder = build(tmp_path / "tiny-whisper")
+    result = run(
+        "transcribe",
+        DATA / "budget.ogg",
+        "--format",
+        "json",
+        ASR_ENGINE="faster-whisper",
+        WHISPER_MODEL=str(folder),
+    )
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["engine"].startswith("faster-whisper tiny-whisper int8")
+    assert len(found["speakers"]) == 3
