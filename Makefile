@@ -25,7 +25,7 @@ serve:  ## start the HTTP API (not part of this version)
 # --- checking it ------------------------------------------------------------------------
 
 test: $(VENV)/.test  ## tests that need nothing beyond pip
-	$(PYTEST) -n 2 --dist worksteal $(ARGS)
+	$(PYTEST) -n 2 --dist loadgroup $(ARGS)
 
 test-system: $(VENV)/.reference  ## tests that need programs of the system
 	@sh scripts/need.sh flite festival ffmpeg sox

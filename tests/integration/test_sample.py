@@ -21,6 +21,8 @@ from meet_transcriber.engines.pocketsphinx import PocketsphinxRecognizer
 from meet_transcriber.pipeline import Pipeline, run
 from meet_transcriber.stores.disk import DiskMediaStore
 
+pytestmark = pytest.mark.xdist_group("sample")  # recognized once, by one worker
+
 SAMPLES = Path(__file__).parents[2] / "src" / "meet_transcriber" / "samples"
 DATA = Path(__file__).parents[1] / "data"
 
