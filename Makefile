@@ -27,9 +27,12 @@ serve:  ## start the HTTP API (not part of this version)
 test: $(VENV)/.test  ## tests that need nothing beyond pip
 	$(PYTEST) -n 2 --dist loadgroup $(ARGS)
 
-test-system: $(VENV)/.reference  ## tests that need programs of the system
-	@sh scripts/need.sh flite festival ffmpeg sox
+test-system: programs $(VENV)/.reference  ## tests that need programs of the system
 	$(PYTEST) tests/system $(ARGS)
+
+.PHONY: programs
+programs:
+	@scripts/need.sh flite festival ffmpeg sox g++
 
 test-deploy: .venv-pyannote/.done  ## pyannote, in an environment of its own (deployment follows)
 	FORBID_SKIPS=1 .venv-pyannote/bin/python -m pytest tests/deploy/pyannote $(ARGS)
@@ -60,10 +63,13 @@ clean:  ## remove environments, caches and results
 	    build dist bench-results
 
 # One stamp per lock; a changed lock installs again.
-$(VENV)/.%: requirements/%.txt pyproject.toml
+$(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml
 	@scripts/setup.sh $(VENV) $<
 	@touch $@
 
-.venv-pyannote/.done: requirements/pyannote.txt pyproject.toml
+# The reference scorers are built from source, against the numpy of the tests.
+$(VENV)/.reference: $(VENV)/.test
+
+.venv-pyannote/.done: requirements/pyannote.txt requirements/build.txt pyproject.toml
 	@scripts/setup.sh .venv-pyannote $<
 	@touch $@

@@ -13,17 +13,19 @@ export PIP_CONFIG_FILE=/dev/null
 lock() { # lock NAME [argument...]
     name=$1
     shift
-    uv pip compile pyproject.toml "$@" --output-file "requirements/$name.txt" \
+    uv pip compile "$@" --output-file "requirements/$name.txt" \
         --no-config --universal --fork-strategy fewest --python-version 3.11 \
         --generate-hashes --no-emit-index-url --quiet \
         --custom-compile-command "make lock"
 }
 
-# Each lock holds the whole of its environment and agrees with the runtime's versions.
-lock runtime --group build "$@"
-lock test --group build --group test --constraints requirements/runtime.txt "$@"
-lock lint --group build --group test --group lint --constraints requirements/test.txt "$@"
-lock reference --group build --group test --group reference \
-    --constraints requirements/test.txt "$@"
-lock pyannote --extra pyannote --group build --group test \
-    --constraints requirements/test.txt "$@"
+# `build` is installed first; each other lock holds the whole of its environment, in the
+# versions of the smaller one that it builds on.
+lock build --group build "$@"
+set -- pyproject.toml --constraints requirements/build.txt "$@"
+lock runtime "$@"
+lock test --group test --constraints requirements/runtime.txt "$@"
+set -- "$@" --group test --constraints requirements/test.txt
+lock lint --group lint "$@"
+lock reference --group reference "$@"
+lock pyannote --extra pyannote "$@"

@@ -7,6 +7,7 @@ for program in "$@"; do
     command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
 done
 case "$missing" in *festival*) missing="$missing festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts" ;; esac
+case "$missing" in *g++*) missing="$missing python3-dev" ;; esac
 if [ -n "$missing" ]; then
     echo "These tests need programs that are not installed:" \
         "sudo apt-get install -y --no-install-recommends$missing" >&2

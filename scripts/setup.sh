@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs one lock into a virtual environment, and this project on top, editable.
+# Installs one lock into a virtual environment, and this project on top, editable. What
+# comes as sources is built with the build tools of requirements/build.txt and no others.
 #
 #   scripts/setup.sh .venv requirements/test.txt
 set -eu
@@ -37,6 +38,9 @@ if ! usable "$venv/bin/python"; then
     python=$(find_python)
     create "$python"
 fi
-"$venv/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes -r "$lock"
-"$venv/bin/python" -m pip install -qq --disable-pip-version-check \
-    --no-build-isolation --no-deps --editable .
+install() {
+    "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-build-isolation "$@"
+}
+install --only-binary :all: --require-hashes -r requirements/build.txt
+install --require-hashes -r "$lock"
+install --no-deps --editable .

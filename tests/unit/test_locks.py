@@ -40,9 +40,15 @@ def test_every_dependency_is_locked() -> None:
     assert {_name(each) for each in PROJECT["project"]["dependencies"]} <= set(locked)
 
 
-def test_the_build_backend_is_locked_with_the_runtime() -> None:
+def test_the_build_backend_is_locked() -> None:
     asked = PROJECT["build-system"]["requires"] + PROJECT["dependency-groups"]["build"]
-    assert {_name(each) for each in asked} <= set(_packages(ROOT / "requirements" / "runtime.txt"))
+    assert {_name(each) for each in asked} <= set(_packages(ROOT / "requirements" / "build.txt"))
+
+
+def test_a_package_that_comes_as_sources_finds_its_build_tools_installed() -> None:
+    setup = (ROOT / "scripts" / "setup.sh").read_text()
+    assert "--no-build-isolation" in setup
+    assert setup.index("requirements/build.txt\n") < setup.index('-r "$lock"')
 
 
 @pytest.mark.parametrize("group", ["test", "lint", "reference"])
