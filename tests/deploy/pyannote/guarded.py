@@ -1,7 +1,7 @@
 # ruff: noqa: PLC0415 - the guard must stand before anything is imported
 """Diarize in a process of its own and print every attempt to reach the network.
 
-    python -m tests.deploy.pyannote.guarded FOLDER [on]
+    python tests/deploy/pyannote/guarded.py FOLDER [on]
 
 `on` switches the library's telemetry on behind our back, to show that the guard sees it.
 """
@@ -30,7 +30,16 @@ def main(folder: str, switch: str) -> None:
     from meet_transcriber.core.transcript import Span
     from meet_transcriber.engines.pyannote import PyannoteDiarizer
     from meet_transcriber.engines.pyannote.runtime import import_library
-    from tests.deploy.pyannote.conftest import Sound
+    from meet_transcriber.ports import SAMPLE_RATE_HZ, Waveform
+
+    class Noise:
+        """Four seconds of an AudioSource."""
+
+        duration, channels = 4.0, 1
+
+        def read(self, start: float, end: float, channel: int = 0) -> Waveform:
+            size = round((end - start) * SAMPLE_RATE_HZ)
+            return np.random.default_rng(channel).standard_normal(size, np.float32)
 
     import_library()
     if switch == "on":
@@ -39,9 +48,8 @@ def main(folder: str, switch: str) -> None:
 
         track_pipeline_init(object())
     else:
-        noise = np.random.default_rng(0).standard_normal(4 * 16_000).astype(np.float32)
         diarizer = PyannoteDiarizer(folder, token="hf_secret", device="cpu")
-        turns = diarizer.diarize(Sound(noise), [Span(0.0, 4.0)], Options(), lambda _: None).turns
+        turns = diarizer.diarize(Noise(), [Span(0.0, 4.0)], Options(), lambda _: None).turns
         assert turns
     time.sleep(2.0)
     print(json.dumps(ATTEMPTS))

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,15 +26,15 @@ def ignore(share: float) -> None:
 
 @pytest.fixture(scope="session")
 def run(pipelines: Path, sound: AudioSource) -> Run:
-    """Diarize the sound with one of the pipelines, loaded once."""
-    loaded = {
-        kind: PyannoteDiarizer(str(pipelines / kind), device="cpu")
-        for kind in ("like-3.1", "like-community-1")
-    }
+    """Diarize the sound with one of the pipelines, each loaded once."""
+
+    @cache
+    def load(kind: str) -> PyannoteDiarizer:
+        return PyannoteDiarizer(str(pipelines / kind), device="cpu")
 
     def diarize(kind: str, progress: Progress = ignore, **hints: int) -> Diarization:
         speech = [Span(0.0, sound.duration)]
-        return loaded[kind].diarize(sound, speech, Options(**hints), progress)  # type: ignore[arg-type]
+        return load(kind).diarize(sound, speech, Options(**hints), progress)  # type: ignore[arg-type]
 
     return diarize
 

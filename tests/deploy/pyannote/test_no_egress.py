@@ -8,21 +8,18 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+GUARDED = Path(__file__).with_name("guarded.py")
 
 
 def _attempts(*arguments: str) -> list[str]:
-    environment = {**os.environ, "PYANNOTE_METRICS_ENABLED": "true", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYANNOTE_METRICS_ENABLED": "true"}
     done = subprocess.run(
-        [sys.executable, "-W", "error::UserWarning", "-m", f"{PACKAGE}.guarded", *arguments],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False,
+        [sys.executable, "-W", "error::UserWarning", str(GUARDED), *arguments],
+        env=environment, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found: list[str] = json.loads(done.stdout.splitlines()[-1])
     return found
-
-
-PACKAGE = "tests.deploy.pyannote"
 
 
 @pytest.mark.parametrize("kind", ["like-3.1", "like-community-1"])

@@ -4,7 +4,8 @@ import importlib
 import inspect
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from types import ModuleType
@@ -23,8 +24,12 @@ _GIBIBYTE = 1 << 30
 _CPU_BATCH = 8
 _BATCH_PER_GIBIBYTE = 4
 _GPU_BATCH = 32
-# What the library warns of while it runs: said in the result instead, or of no use to anybody.
+# What the libraries warn of: said in the result instead, or of no use to anybody.
 _NOISE = (
+    # waveforms are handed over, so nothing here decodes a file
+    r"\s*torchcodec is not installed",
+    # pyannote.audio 3 asks torchaudio 2.8 for what is to go in 2.9
+    r"torchaudio\.\S+ has been deprecated",
     r"\s*The detected number of speakers",
     r"std\(\): degrees of freedom",
     r"\s*TensorFloat-32",
@@ -32,6 +37,14 @@ _NOISE = (
     r"Mean of empty slice",
     r"invalid value encountered in",
 )
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    with warnings.catch_warnings():
+        for message in _NOISE:
+            warnings.filterwarnings("ignore", message=message)
+        yield
 
 
 class OutOfMemory(Exception):
@@ -92,13 +105,7 @@ def import_library(name: str = "pyannote.audio") -> ModuleType:
     # read on every call by pyannote/audio/telemetry/metrics.py; only true and 1 turn it on
     os.environ["PYANNOTE_METRICS_ENABLED"] = "0"
     try:
-        with warnings.catch_warnings():
-            # waveforms are handed over, so nothing here decodes a file
-            warnings.filterwarnings("ignore", message=r"\s*torchcodec is not installed")
-            # pyannote.audio 3 imports what torchaudio 2.8 deprecated
-            warnings.filterwarnings(
-                "ignore", category=UserWarning, module=r"(torchaudio|speechbrain)"
-            )
+        with _quietly():
             return importlib.import_module(name)
     except (ImportError, OSError, AttributeError, RuntimeError) as error:
         raise EngineUnavailable(
@@ -118,7 +125,8 @@ def load_engine(recipe: Recipe, device: str) -> Engine:
     library = import_library()
     place = pick_device(device)
     try:
-        pipeline = _build(library, recipe)
+        with _quietly():
+            pipeline = _build(library, recipe)
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, OSError) as error:
         raise EngineUnavailable(
             f"The pyannote pipeline does not fit pyannote.audio {library.__version__}: {error}. "
@@ -271,9 +279,7 @@ class TorchEngine:
         samples = torch.from_numpy(np.require(audio, np.float32, ["C", "W"]))[None]
         file = {"waveform": samples, "sample_rate": SAMPLE_RATE_HZ, "uri": "recording"}
         try:
-            with warnings.catch_warnings():
-                for message in _NOISE:
-                    warnings.filterwarnings("ignore", message=message)
+            with _quietly():
                 return self._pipeline(file, hook=hook, **hints)
         except (RuntimeError, MemoryError) as error:
             if not _is_out_of_memory(error):
