@@ -1,3 +1,17 @@
-"""Meeting transcription: who said what, when."""
+"""
+Meeting transcription: who said what, when.
+
+    from meet_transcriber import transcribe
+
+    transcript = transcribe("standup.mp3", num_speakers=4)
+    for segment in transcript.segments:
+        print(segment.start, transcript.name_of(segment.speaker), segment.text)
+"""
+
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.transcript import Segment, Transcript, Turn, Word
+from meet_transcriber.library import transcribe
 
 __version__ = "0.1.0"
+
+__all__ = ["Options", "Segment", "Transcript", "Turn", "Word", "transcribe"]

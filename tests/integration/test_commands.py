@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from meet_transcriber import transcribe
+from meet_transcriber.settings import Settings
 from scripts.make_tiny_whisper import build
 
 DATA = Path(__file__).parents[1] / "data"
@@ -78,3 +80,10 @@ def test_whisper_on_the_command_line_with_a_model_in_a_folder(tmp_path: Path) ->
     found = json.loads(result.stdout)
     assert found["engine"].startswith("faster-whisper tiny-whisper int8")
     assert len(found["speakers"]) == 3
+
+
+def test_the_library_takes_a_recording_to_its_transcript() -> None:
+    settings = Settings(asr_engine="pocketsphinx", diarization_engine="acoustic")
+    found = transcribe(DATA / "budget.ogg", settings=settings, num_speakers=3)
+    assert found.speakers == ("SPEAKER_00", "SPEAKER_01", "SPEAKER_02")
+    assert found.engine == "pocketsphinx en-us"

@@ -1,0 +1,45 @@
+"""The library: one function from a recording to its transcript."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from meet_transcriber import bootstrap
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.transcript import Transcript
+from meet_transcriber.pipeline import StageProgress, run
+from meet_transcriber.settings import Settings
+
+
+def transcribe(
+    recording: str | Path,
+    *,
+    settings: Settings | None = None,
+    progress: StageProgress | None = None,
+    **wishes: Any,
+) -> Transcript:
+    """
+    Transcribe one recording in this process: who said what, when.
+
+    Args:
+        recording: an audio or video file.
+        settings: engines and models; the environment's where left out.
+        progress: hears the stage and the share of all work.
+        wishes: fields of `Options`, such as `language` or `num_speakers`.
+
+    Raises:
+        TranscriptionError: with a sentence that says what happened and what to do.
+    """
+    settings = settings or Settings()
+    options = Options(**wishes)
+    engines = bootstrap.engines(settings, options)
+    with tempfile.TemporaryDirectory(prefix="meet-transcriber-") as folder:
+        pipeline = bootstrap.pipeline(settings, options, Path(folder), "recording")
+        return run(
+            pipeline,
+            Path(recording),
+            engines.recognizer,
+            engines.diarizer,
+            progress,
+            engines.warnings,
+        )
