@@ -107,7 +107,7 @@ def _diarizer(settings: Settings) -> tuple[Diarizer, Notes]:
     if settings.diarization_engine == "acoustic":
         return AcousticDiarizer(), ()
     try:
-        return _pyannote(settings), ()
+        return _pyannote(settings, fetch=True), ()
     except EngineUnavailable as error:
         named = "diarization_model" in settings.model_fields_set
         if settings.diarization_engine == "pyannote" or named:
@@ -116,7 +116,7 @@ def _diarizer(settings: Settings) -> tuple[Diarizer, Notes]:
         return AcousticDiarizer(), (TranscriptWarning("draft_diarizer", message),)
 
 
-def _pyannote(settings: Settings) -> Diarizer:
+def _pyannote(settings: Settings, *, fetch: bool) -> Diarizer:
     from meet_transcriber.engines.pyannote import PyannoteDiarizer
 
     token = settings.huggingface_access_token
@@ -124,6 +124,7 @@ def _pyannote(settings: Settings) -> Diarizer:
         settings.diarization_model,
         token=token.get_secret_value() if token else None,
         device=settings.whisper_device,
+        local_files_only=not fetch,
     )
 
 
@@ -174,11 +175,10 @@ def fetch_model(settings: Settings, model: str, fetching: Fetching) -> str:
 
     if not model.startswith("pyannote/"):
         return str(pull_model(model, fetching))
-    from meet_transcriber.engines.pyannote.weights import HubFiles, find_recipe, usable_token
+    from meet_transcriber.engines.pyannote.weights import pull_pipeline
 
-    secret = settings.huggingface_access_token
-    token = usable_token(secret.get_secret_value() if secret else None)
-    find_recipe(model, HubFiles(token, local_files_only=False), has_token=token is not None)
+    token = settings.huggingface_access_token
+    pull_pipeline(model, token.get_secret_value() if token else None)
     return f"{model} is complete."
 
 
@@ -213,7 +213,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield look(
         "faster-whisper", lambda: try_whisper(settings, settings.whisper_model), needed=whisper
     )
-    yield look("pyannote", lambda: _pyannote(settings).name, needed="pyannote" in wants)
+    yield look(
+        "pyannote", lambda: _pyannote(settings, fetch=False).name, needed="pyannote" in wants
+    )
     yield look("hub", _try_hub)
 
 
