@@ -27,7 +27,7 @@ serve:  ## start the HTTP API (not part of this version)
 test: $(VENV)/.test  ## tests that need nothing beyond pip
 	$(PYTEST) -n 2 --dist loadgroup $(ARGS)
 
-test-system: programs $(VENV)/.reference  ## tests that need programs of the system
+test-system: programs $(VENV)/.system  ## tests that need programs of the system
 	$(PYTEST) tests/system $(ARGS)
 
 .PHONY: programs
@@ -68,7 +68,7 @@ $(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml
 	@touch $@
 
 # The reference scorers are built from source, against the numpy of the tests.
-$(VENV)/.reference: $(VENV)/.test
+$(VENV)/.system: $(VENV)/.test
 
 .venv-pyannote/.done: requirements/pyannote.txt requirements/build.txt pyproject.toml
 	@scripts/setup.sh .venv-pyannote $<

@@ -27,5 +27,5 @@ lock runtime "$@"
 lock test --group test --constraints requirements/runtime.txt "$@"
 set -- "$@" --group test --constraints requirements/test.txt
 lock lint --group lint "$@"
-lock reference --group reference "$@"
+lock system --group system "$@"
 lock pyannote --extra pyannote "$@"

@@ -77,7 +77,79 @@ class JobCancelled(JobError):
     code = "job_cancelled"
 
 
+class JobNotFound(JobError):
+    """There is no such job, or it was deleted."""
+
+    code = "job_not_found"
+
+
+class JobNotReady(JobError):
+    """The job has not come far enough for what was asked."""
+
+    code = "job_not_ready"
+
+
+class JobConflict(JobError):
+    """The job's state forbids what was asked, or somebody else changed it first."""
+
+    code = "job_conflict"
+
+
+class LeaseLost(JobError):
+    """Somebody else took over the task, so this worker's result does not count."""
+
+    code = "lease_lost"
+
+
+class IdempotencyError(JobError):
+    """An Idempotency-Key was used before, in a way that does not fit."""
+
+    code = "idempotency_error"
+
+
+class IdempotencyInProgress(IdempotencyError):
+    """The first request with this key has not been answered yet."""
+
+    code = "idempotency_in_progress"
+
+
+class IdempotencyMismatch(IdempotencyError):
+    """The key was used before for another request."""
+
+    code = "idempotency_mismatch"
+
+
+class UploadTooLarge(InvalidAudio):
+    """The recording has more bytes than the limit allows."""
+
+    code = "upload_too_large"
+
+
+class FetchError(TranscriptionError):
+    """A recording could not be fetched from its address."""
+
+    code = "fetch_failed"
+
+
+class AddressRefused(FetchError):
+    """The address is not one that this service may connect to."""
+
+    code = "address_refused"
+
+
 class StorageError(TranscriptionError):
     """Stored data is missing, damaged or cannot be written."""
 
     code = "storage_error"
+
+
+class StorageFull(StorageError):
+    """There is no room for what should be stored; says which setting gives more."""
+
+    code = "storage_full"
+
+
+class StorageUnavailable(StorageError):
+    """The store does not answer at the moment; trying again may help."""
+
+    code = "storage_unavailable"
