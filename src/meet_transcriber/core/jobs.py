@@ -1,0 +1,317 @@
+"""
+A job: its record, frozen, and what can be read from it.
+
+The record in the JobStore is the only truth about a job. Everything that changes it is a pure
+function from one record to the next, in `core/transitions.py`; a store runs such a function
+atomically and knows nothing of its meaning. Times are seconds since 1970.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from meet_transcriber.core.media import MediaInfo
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.transcript import TranscriptWarning
+
+State = Literal["uploading", "pending", "processing", "completed", "failed", "cancelled"]
+"""`uploading` is never shown: the recording has not arrived, so nobody was told of the job."""
+
+TERMINAL: tuple[State, ...] = ("completed", "failed", "cancelled")
+SHOWN: tuple[State, ...] = ("pending", "processing", *TERMINAL)
+
+TaskState = Literal["waiting", "ready", "running", "done"]
+
+CPU_QUEUE, RECOGNIZE_QUEUE = "cpu", "recognize"
+QUEUES = (RECOGNIZE_QUEUE, CPU_QUEUE)
+
+PREPARE_SHARE, DIARIZE_SHARE, RECOGNIZE_SHARE = 0.1, 0.1, 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One piece of a job's work: `prepare`, `recognize:3`, `diarize` or `attribute`.
+
+    Attributes:
+        weight: its share of the job's work, in [0, 1].
+        progress: share of the task done by its present holder, in [0, 1].
+        reached: the furthest that any holder came before it died.
+        attempts: how often it died in a row without getting further.
+        token: fencing token of the latest claim; what an older holder does has no effect.
+        worker: who holds it.
+        lease_until: when it may be taken over unless its holder says that it lives.
+    """
+
+    name: str
+    state: TaskState = "ready"
+    weight: float = 0.0
+    progress: float = 0.0
+    reached: float = 0.0
+    attempts: int = 0
+    token: int = 0
+    worker: str = ""
+    lease_until: float = 0.0
+    started_at: float | None = None
+    finished_at: float | None = None
+
+    @property
+    def kind(self) -> str:
+        return self.name.partition(":")[0]
+
+    @property
+    def queue(self) -> str:
+        return RECOGNIZE_QUEUE if self.kind == "recognize" else CPU_QUEUE
+
+    @property
+    def part(self) -> int:
+        """The part that a `recognize` task is about."""
+        return int(self.name.partition(":")[2])
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job failed: a stable code and a sentence."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Who wants to hear the end of a job, and how far telling them has come.
+
+    Attributes:
+        event_id: the same for every attempt, so that a receiver can tell a repetition.
+        next_at: when to try (again); None before the job's end, and when nothing is left to do.
+        outcome: `waiting`, `delivered`, or why it was given up.
+    """
+
+    url: str
+    event_id: str = ""
+    attempts: int = 0
+    next_at: float | None = None
+    outcome: str = "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Everything that is known about one recording's way to its transcript.
+
+    Attributes:
+        name: of the recording, as its sender called it.
+        state, tasks: how far it is; `run` counts from 1 and rises with each rerun.
+        objects: what was committed, as logical name -> key in the MediaStore. An object that no
+            record names is rubbish.
+        fence: the last fencing token given out.
+        progress: share of the work done, in [0, 1]; never falls within a run.
+        served_at: when a task of it was last claimed; who was served longest ago is next.
+        version: rises by one with every change; set by the store.
+        names: speaker label to a person's name, given after the fact.
+        lease_until: of an upload; when it has passed, the sender is gone.
+        deleted: nobody may see it any more; record and objects wait to be removed.
+        untidy: objects that the record no longer names may lie in the MediaStore.
+        expires_at: when the result is deleted; None keeps it.
+        duration: seconds, as far as known.
+        fingerprint: what the request was, to tell a repetition from another request.
+    """
+
+    id: str
+    options: Options
+    name: str = ""
+    created_at: float = 0.0
+    state: State = "pending"
+    tasks: tuple[Task, ...] = ()
+    objects: Mapping[str, str] = field(default_factory=dict)
+    fence: int = 0
+    run: int = 1
+    progress: float = 0.0
+    served_at: float = 0.0
+    version: int = 0
+    size_bytes: int = 0
+    media: MediaInfo | None = None
+    duration: float | None = None
+    error: Failure | None = None
+    warnings: tuple[TranscriptWarning, ...] = ()
+    engine: str = ""
+    diarizer: str | None = None
+    speakers_found: int | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+    edited: bool = False
+    webhook: Webhook | None = None
+    idempotency_key: str | None = None
+    fingerprint: str = ""
+    started_at: float | None = None
+    finished_at: float | None = None
+    lease_until: float = 0.0
+    deleted: bool = False
+    untidy: bool = False
+    expires_at: float | None = None
+
+    @property
+    def prefix(self) -> str:
+        """The folder of its objects in the MediaStore."""
+        return f"jobs/{self.id}"
+
+    @property
+    def ended(self) -> bool:
+        return self.state in TERMINAL
+
+    @property
+    def stage(self) -> str:
+        """What is going on: the kind of the first task that is not done."""
+        if self.ended or self.state == "uploading":
+            return self.state
+        running = [task.kind for task in self.tasks if task.state == "running"]
+        open_tasks = [task.kind for task in self.tasks if task.state != "done"]
+        for kind in ("prepare", "recognize", "diarize", "attribute"):
+            if kind in (running or open_tasks):
+                return kind if running else "waiting"
+        return "waiting"
+
+    def task(self, name: str) -> Task:
+        """
+        Raises:
+            KeyError: the job has no such task.
+        """
+        for task in self.tasks:
+            if task.name == name:
+                return task
+        raise KeyError(name)
+
+    def with_task(self, changed: Task) -> "Job":
+        """The job with the task of that name replaced."""
+        tasks = tuple(changed if task.name == changed.name else task for task in self.tasks)
+        return replace(self, tasks=tasks)
+
+    def in_state(self, *states: TaskState) -> Iterator[Task]:
+        """Its tasks in one of these states; a job that has ended has no work left."""
+        if not self.ended and not self.deleted:
+            yield from (task for task in self.tasks if task.state in states)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """What a store keeps at hand about a job, so that it need not read every record.
+
+    Attributes:
+        listed: whether it appears in lists.
+        ready: queue -> tasks that could be claimed now.
+        running: tasks that somebody holds.
+        order: the job with the lowest gets the next free worker: fewest tasks running, then
+            served longest ago, so that no job starves behind another.
+        due_at: when `tend` has something to do for it, None when never.
+        seconds_left: seconds of audio that still have to be recognized.
+    """
+
+    state: State
+    created_at: float
+    listed: bool
+    ready: Mapping[str, int]
+    running: Mapping[str, int]
+    order: tuple[int, float]
+    due_at: float | None
+    seconds_left: float
+
+
+def index_entry(job: Job) -> IndexEntry:
+    """The entry that belongs to a record; pure, so index and record cannot disagree."""
+    ready, running = _by_queue(job, "ready"), _by_queue(job, "running")
+    recognized = job.progress if job.tasks else 0.0
+    return IndexEntry(
+        state=job.state,
+        created_at=job.created_at,
+        listed=job.state != "uploading" and not job.deleted,
+        ready=ready,
+        running=running,
+        order=(sum(running.values()), job.served_at or job.created_at),
+        due_at=due_at(job),
+        seconds_left=0.0 if job.ended else (job.duration or 0.0) * (1.0 - recognized),
+    )
+
+
+def _by_queue(job: Job, state: TaskState) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for task in job.in_state(state):
+        counts[task.queue] = counts.get(task.queue, 0) + 1
+    return counts
+
+
+def due_at(job: Job) -> float | None:
+    """The earliest moment at which the record needs tending; None when it needs none."""
+    if job.deleted or job.untidy:
+        return 0.0
+    if job.state == "uploading":
+        return job.lease_until
+    moments = [task.lease_until for task in job.in_state("running")]
+    if job.webhook and job.webhook.next_at is not None:
+        moments.append(job.webhook.next_at)
+    if job.expires_at is not None and job.ended:
+        moments.append(job.expires_at)
+    return min(moments, default=None)
+
+
+Order = Literal["asc", "desc"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobQuery:
+    """Which jobs to list, in order of creation.
+
+    Attributes:
+        after: the id of the last job seen; the list goes on behind it.
+        states: only jobs in one of these; empty takes all that are shown.
+        name: only recordings whose name contains this, in any case.
+    """
+
+    limit: int = 20
+    order: Order = "desc"
+    after: str | None = None
+    states: Sequence[State] = ()
+    name: str = ""
+
+    def admits(self, job: Job) -> bool:
+        """Whether a job belongs into the list, its place aside."""
+        return (
+            (not self.states or job.state in self.states)
+            and self.name.casefold() in job.name.casefold()
+            and not job.deleted
+            and job.state in SHOWN
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits and runs, over all jobs.
+
+    Attributes:
+        ready, running: queue -> tasks.
+        jobs: state -> jobs, those that have not ended.
+        seconds_left: seconds of audio that still have to be recognized.
+    """
+
+    ready: Mapping[str, int] = field(default_factory=dict)
+    running: Mapping[str, int] = field(default_factory=dict)
+    jobs: Mapping[str, int] = field(default_factory=dict)
+    seconds_left: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """A worker as it last said about itself.
+
+    Attributes:
+        state: `fetching` weights, `ready`, `working` or `stopping`.
+        detail: what it fetches or works on, or why it cannot work.
+        problem: a sentence when its engines are not there, else empty.
+        seen_at: when it said so.
+    """
+
+    id: str
+    queues: tuple[str, ...]
+    state: str
+    engine: str = ""
+    diarizer: str = ""
+    detail: str = ""
+    problem: str = ""
+    progress: float = 0.0
+    seen_at: float = 0.0

@@ -1,0 +1,321 @@
+"""
+Every change of a job's record, as a pure function from one record to the next.
+
+Stores run these atomically, possibly more than once. A function that finds nothing to change
+returns the very record it was given, and then nothing is written.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from meet_transcriber.core.errors import JobCancelled, JobConflict, JobNotFound, LeaseLost
+from meet_transcriber.core.jobs import (
+    DIARIZE_SHARE,
+    PREPARE_SHARE,
+    RECOGNIZE_SHARE,
+    Failure,
+    Job,
+    State,
+    Task,
+)
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.plan import Plan
+from meet_transcriber.core.transcript import Transcript, TranscriptWarning
+
+MAX_ATTEMPTS = 3
+_FURTHER = 0.01  # less than this counts as no progress
+
+PREPARED = ("working.flac", "peaks.dat", "plan.json")
+"""Logical names of the objects that `prepare` leaves behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A task that somebody holds, as of the moment of claiming."""
+
+    job: Job
+    task: Task
+
+
+# -- submitting ------------------------------------------------------------------------------
+
+
+def submitted(job: Job, now: float) -> Job:
+    """The recording is here and was looked at: the job begins."""
+    if job.state != "uploading" or job.deleted:
+        raise JobConflict("The upload was given up before it ended; send the recording again.")
+    tasks = (Task("prepare", weight=PREPARE_SHARE),)
+    return replace(job, state="pending", tasks=tasks, created_at=now, lease_until=0.0)
+
+
+# -- working ---------------------------------------------------------------------------------
+
+
+def claimed(job: Job, queues: Collection[str], worker: str, now: float, lease: float) -> Job:
+    """Give the next task of these queues to a worker; the same record when there is none."""
+    task = next((task for task in job.in_state("ready") if task.queue in queues), None)
+    if task is None:
+        return job
+    token = job.fence + 1
+    held = replace(
+        task,
+        state="running",
+        worker=worker,
+        token=token,
+        lease_until=now + lease,
+        started_at=now,
+        progress=0.0,
+    )
+    return replace(
+        job.with_task(held),
+        state="processing",
+        fence=token,
+        served_at=now,
+        started_at=job.started_at or now,
+    )
+
+
+def claim_in(job: Job, worker: str) -> Claim | None:
+    """What `claimed` gave to a worker with the record's last token."""
+    for task in job.in_state("running"):
+        if task.token == job.fence and task.worker == worker:
+            return Claim(job, task)
+    return None
+
+
+def alive(job: Job, name: str, token: int, progress: float, now: float, lease: float) -> Job:
+    """The holder lives and has come so far."""
+    task = _held(job, name, token)
+    task = replace(task, progress=max(task.progress, progress), lease_until=now + lease)
+    return _with_progress(job.with_task(task))
+
+
+def committed(
+    job: Job,
+    name: str,
+    token: int,
+    objects: Mapping[str, str],
+    now: float,
+    learn: Callable[[Job], Job] = lambda job: job,
+) -> Job:
+    """
+    A task's result counts from now on; what waited for it may begin.
+
+    Args:
+        objects: logical name -> key of what the task left in the MediaStore.
+        learn: takes what the record itself should say of the result: `planned`, `concluded`.
+    """
+    _held(job, name, token)
+    job = replace(job, objects={**job.objects, **objects})
+    return _unlocked(_done(learn(job), name, now), now)
+
+
+def planned(job: Job, plan: Plan) -> Job:
+    """`prepare` is done: one task per part, and one to find the speakers, side by side."""
+    seconds = sum(part.end - part.start for part in plan.parts)
+    tasks = [job.task("prepare")]
+    if job.options.enable_diarization or plan.audio.channels > 1:
+        tasks.append(Task("diarize", weight=DIARIZE_SHARE))
+    tasks += [
+        Task(
+            f"recognize:{part.index}",
+            weight=RECOGNIZE_SHARE * (part.end - part.start) / seconds,
+        )
+        for part in plan.parts
+    ]
+    tasks.append(Task("attribute", state="waiting"))
+    return replace(job, tasks=tuple(tasks), duration=plan.audio.duration)
+
+
+def concluded(job: Job, transcript: Transcript) -> Job:
+    """What the record itself tells about the transcript that `attribute` made."""
+    return replace(
+        job,
+        warnings=transcript.warnings,
+        engine=transcript.engine,
+        diarizer=transcript.diarizer,
+        speakers_found=len(transcript.speakers),
+    )
+
+
+def released(job: Job, name: str, token: int) -> Job:
+    """The holder gives the task back in good order; that never counts as a death."""
+    task = _held(job, name, token)
+    return job.with_task(replace(task, state="ready", worker="", progress=0.0))
+
+
+def task_failed(job: Job, name: str, token: int, failure: Failure, final: bool, now: float) -> Job:
+    """The holder could not do it; `final` when another attempt would end the same way."""
+    task = _held(job, name, token)
+    if final:
+        return _given_up(job, task, failure, now)
+    return _died(job, task, failure, now)
+
+
+def expired(job: Job, now: float, dead: Collection[str] = ()) -> Job:
+    """Tasks whose holder is silent for too long, or known to be dead, may be claimed again."""
+    for task in job.tasks:
+        silent = task.lease_until <= now or task.worker in dead
+        if task.state == "running" and silent and not job.ended:
+            failure = Failure(
+                "worker_lost",
+                f"The worker died {task.attempts + 1} times while at {task.name}, each time "
+                "without getting further; its log or the system's says why (often memory).",
+            )
+            job = _died(job, task, failure, now)
+    return job
+
+
+def _died(job: Job, task: Task, failure: Failure, now: float) -> Job:
+    further = task.progress > task.reached + _FURTHER
+    attempts = 1 if further else task.attempts + 1
+    if attempts >= MAX_ATTEMPTS:
+        return _given_up(job, task, failure, now)
+    return job.with_task(
+        replace(
+            task,
+            state="ready",
+            worker="",
+            attempts=attempts,
+            reached=max(task.reached, task.progress),
+            progress=0.0,
+        )
+    )
+
+
+def _given_up(job: Job, task: Task, failure: Failure, now: float) -> Job:
+    """A diarizer that breaks costs no words; anything else that cannot be done ends the job."""
+    if task.kind != "diarize" or failure.code in ("engine_unavailable", "invalid_options"):
+        return ended(replace(job, error=failure), "failed", now)
+    message = f"Speakers are unknown, because diarization failed: {failure.message}"
+    warning = TranscriptWarning("diarization_failed", message)
+    job = replace(job, warnings=(*job.warnings, warning))
+    return _unlocked(_done(job, task.name, now), now)
+
+
+def _held(job: Job, name: str, token: int) -> Task:
+    """The task, if this token still holds it."""
+    if job.deleted:
+        raise JobNotFound(f"Job {job.id} was deleted.")
+    if job.state == "cancelled":
+        raise JobCancelled("The job was cancelled.")
+    task = next((task for task in job.in_state("running") if task.name == name), None)
+    if task is None or task.token != token:
+        raise LeaseLost(f"Task {name} of job {job.id} was taken over by another worker.")
+    return task
+
+
+def _done(job: Job, name: str, now: float) -> Job:
+    task = replace(job.task(name), state="done", progress=1.0, worker="", finished_at=now)
+    return _with_progress(job.with_task(task))
+
+
+def _unlocked(job: Job, now: float) -> Job:
+    """`attribute` may begin when all else is done; when it is done, so is the job."""
+    left = [task for task in job.tasks if task.state != "done"]
+    if not left and job.tasks[-1].kind == "attribute":
+        return ended(job, "completed", now)
+    if [task.kind for task in left] == ["attribute"] and left[0].state == "waiting":
+        return job.with_task(replace(left[0], state="ready"))
+    return job
+
+
+def _with_progress(job: Job) -> Job:
+    share = sum(task.weight * task.progress for task in job.tasks)
+    return replace(job, progress=max(job.progress, min(share, 1.0)))
+
+
+# -- ending ----------------------------------------------------------------------------------
+
+
+def ended(job: Job, state: State, now: float) -> Job:
+    """The job is over; whoever asked to be told is told."""
+    webhook = job.webhook and replace(
+        job.webhook, next_at=now, attempts=0, outcome="waiting", event_id=f"{job.id}-{job.run}"
+    )
+    progress = 1.0 if state == "completed" else job.progress
+    return replace(
+        job, state=state, finished_at=now, progress=progress, webhook=webhook, untidy=True
+    )
+
+
+def cancelled(job: Job, now: float) -> Job:
+    """
+    End the job at once; its workers notice, and nothing they still do counts.
+
+    Raises:
+        JobConflict: it has ended already.
+    """
+    if job.ended:
+        raise JobConflict(f"The job has ended already: it is {job.state}.")
+    return ended(job, "cancelled", now)
+
+
+def deleted(job: Job) -> Job:
+    """Nobody sees the job from now on; what it left is removed afterwards."""
+    return replace(job, deleted=True)
+
+
+def rerun(job: Job, kinds: Collection[str], options: Options, now: float) -> Job:
+    """
+    Do a job again: all of it, or some tasks and what depends on them.
+
+    Args:
+        kinds: kinds of task, `unfinished` for those that were not done; empty for all.
+
+    Raises:
+        JobConflict: it is still going on, or what the rerun would start from is gone.
+    """
+    if not job.ended:
+        raise JobConflict(f"The job is {job.state}; cancel it before running it again.")
+    tasks = _reset(job, kinds)
+    job = replace(job, tasks=tasks, objects=_without_results(job.objects, tasks))
+    needed = "recording" if tasks[0].state == "ready" else "working.flac"
+    if needed not in job.objects:
+        raise JobConflict(
+            "The audio of this job was removed (AUDIO_RETENTION=delete); submit it again."
+        )
+    begun = replace(
+        job,
+        options=options,
+        state="pending",
+        run=job.run + 1,
+        error=None,
+        warnings=(),
+        progress=sum(task.weight for task in tasks if task.state == "done"),
+        finished_at=None,
+        served_at=0.0,
+        expires_at=None,
+        untidy=True,
+    )
+    return _unlocked(begun, now)
+
+
+def _reset(job: Job, kinds: Collection[str]) -> tuple[Task, ...]:
+    planned_once = any(task.kind == "attribute" for task in job.tasks)
+    if not kinds or "prepare" in kinds or not planned_once:
+        return (Task("prepare", weight=PREPARE_SHARE),)
+    tasks = [
+        task
+        if task.state == "done" and task.kind not in {*kinds, "attribute"}
+        else Task(task.name, "waiting" if task.kind == "attribute" else "ready", task.weight)
+        for task in job.tasks
+    ]
+    if "diarize" in kinds and not any(task.kind == "diarize" for task in tasks):
+        tasks.insert(1, Task("diarize", weight=DIARIZE_SHARE))
+    return tuple(tasks)
+
+
+def _without_results(objects: Mapping[str, str], tasks: Sequence[Task]) -> dict[str, str]:
+    """The objects that stay named when these tasks are done again."""
+    again = {name for task in tasks if task.state != "done" for name in results_of(task)}
+    return {name: key for name, key in objects.items() if name not in again}
+
+
+def results_of(task: Task) -> tuple[str, ...]:
+    """Logical names of what a task leaves behind."""
+    if task.kind == "prepare":
+        return PREPARED
+    if task.kind == "recognize":
+        return (f"parts/{task.part:04d}.json",)
+    return ({"diarize": "diarization.json", "attribute": "transcript.json"}[task.kind],)
