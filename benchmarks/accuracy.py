@@ -29,7 +29,7 @@ from meet_transcriber.core.scoring import (
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.engines.acoustic import AcousticDiarizer
 from meet_transcriber.engines.pocketsphinx import PocketsphinxRecognizer
-from meet_transcriber.pipeline import Pipeline, run
+from meet_transcriber.pipeline import FolderCheckpoints, Pipeline, run
 from meet_transcriber.ports import SAMPLE_RATE_HZ
 from meet_transcriber.stores.disk import DiskMediaStore
 
@@ -57,7 +57,9 @@ def transcript_of(meeting: Meeting) -> Transcript:
         recording = Path(folder, "meeting.flac")
         soundfile.write(recording, meeting.audio, SAMPLE_RATE_HZ)
         store = DiskMediaStore(Path(folder, "work"))
-        pipeline = Pipeline(store, "job", Options(), PyavDecoder(), SileroDetector())
+        pipeline = Pipeline(
+            store, FolderCheckpoints(store, "job"), Options(), PyavDecoder(), SileroDetector()
+        )
         return run(pipeline, recording, PocketsphinxRecognizer(), AcousticDiarizer())
 
 

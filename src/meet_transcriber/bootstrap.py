@@ -9,7 +9,7 @@ from pathlib import Path
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import TranscriptWarning
-from meet_transcriber.pipeline import Pipeline
+from meet_transcriber.pipeline import FolderCheckpoints, Pipeline
 from meet_transcriber.ports import SAMPLE_RATE_HZ, AudioDecoder, Diarizer, Recognizer, Waveform
 from meet_transcriber.settings import Settings
 
@@ -47,7 +47,10 @@ def pipeline(settings: Settings, options: Options, folder: Path, name: str) -> P
     from meet_transcriber.audio.silero import SileroDetector
     from meet_transcriber.stores.disk import DiskMediaStore
 
-    return Pipeline(DiskMediaStore(folder), name, options, decoder(settings), SileroDetector())
+    store = DiskMediaStore(folder)
+    return Pipeline(
+        store, FolderCheckpoints(store, name), options, decoder(settings), SileroDetector()
+    )
 
 
 def engines(

@@ -1,6 +1,6 @@
 """The tasks of one recording: prepare -> recognize each part, diarize -> attribute.
 
-Every task reads and writes the recording's folder in the MediaStore and nothing else, so
+Every task reads and writes objects of its recording in the MediaStore and nothing else, so
 parts and diarization share nothing and may run anywhere, in any order. A task whose result
 is already there returns it: a killed worker costs at most one part.
 """
@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, Protocol, TypeVar
 
 from meet_transcriber.core.assembly import CHANNELS, assemble, channels_as_speakers
-from meet_transcriber.core.errors import DiarizationFailed
+from meet_transcriber.core.errors import DiarizationFailed, StorageError
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.plan import Part, PartResult, Plan, plan_parts
+from meet_transcriber.core.plan import TARGET_SECONDS, Part, PartResult, Plan, plan_parts
 from meet_transcriber.core.transcript import (
     Diarization,
     Removed,
@@ -47,15 +47,43 @@ def ignore_progress(share: float) -> None:
     """A Progress that nobody watches."""
 
 
+class Checkpoints(Protocol):
+    """Where a task finds what other tasks left, and where it leaves its own."""
+
+    def find(self, name: str) -> str | None:
+        """The key of what was left under this name; None when nothing was."""
+        ...
+
+    def new(self, name: str) -> str:
+        """The key for what will be left under this name."""
+        ...
+
+
 @dataclass(frozen=True)
-class Pipeline:
-    """The tasks of one recording, bound to its folder `prefix` in the store."""
+class FolderCheckpoints:
+    """Checkpoints of work that one process does alone: what is in the folder counts."""
 
     store: MediaStore
     prefix: str
+
+    def find(self, name: str) -> str | None:
+        key = self.new(name)
+        return key if self.store.exists(key) else None
+
+    def new(self, name: str) -> str:
+        return f"{self.prefix}/{name}"
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The tasks of one recording, bound to its checkpoints in the store."""
+
+    store: MediaStore
+    checkpoints: Checkpoints
     options: Options
     decoder: AudioDecoder
     detector: SpeechDetector
+    part_seconds: float = TARGET_SECONDS
 
     # -- prepare ---------------------------------------------------------------------------
 
@@ -74,17 +102,18 @@ class Pipeline:
                 media, working, self.options, lambda share: progress(0.7 * share)
             )
             working.seek(0)
-            self.store.put(self._key("working.flac"), working)
-        self.store.put(self._key("peaks.dat"), bytes([peaks.per_second]) + peaks.data)
-        with self.store.open(self._key("working.flac")) as file:
-            source = self.decoder.open(file, audio)
+            self.store.put(self.checkpoints.new("working.flac"), working)
+            self.store.put(
+                self.checkpoints.new("peaks.dat"), bytes([peaks.per_second]) + peaks.data
+            )
+            source = self.decoder.open(working, audio)
             speech = tuple(
                 self.detector.detect(
                     source, channel, _stretch(progress, 0.7, 0.3, channel, audio.channels)
                 )
                 for channel in range(audio.channels)
             )
-        plan = Plan(audio, speech, plan_parts(speech, audio.duration))
+        plan = Plan(audio, speech, plan_parts(speech, audio.duration, self.part_seconds))
         self._save("plan.json", plan)
         return plan
 
@@ -99,8 +128,8 @@ class Pipeline:
         Raises:
             EngineUnavailable, RecognitionFailed, InvalidOptions: from the recognizer.
         """
-        key = f"parts/{index:04d}.json"
-        if done := self._load(key, PartResult):
+        name = f"parts/{index:04d}.json"
+        if done := self._load(name, PartResult):
             progress(1.0)
             return done
         part = plan.parts[index]
@@ -111,7 +140,7 @@ class Pipeline:
             recognizer.recognize(waveform, speech, self.options), part.end - part.start, progress
         )
         result = _collect(part, recognizer.name, findings)
-        self._save(key, result)
+        self._save(name, result)
         progress(1.0)
         return result
 
@@ -175,21 +204,19 @@ class Pipeline:
 
     # -- objects ---------------------------------------------------------------------------
 
-    def _key(self, name: str) -> str:
-        return f"{self.prefix}/{name}"
-
     def _load(self, name: str, kind: type[T]) -> T | None:
-        key = self._key(name)
-        if not self.store.exists(key):
-            return None
-        return from_plain(kind, json.loads(self.store.get(key)))
+        key = self.checkpoints.find(name)
+        return from_plain(kind, json.loads(self.store.get(key))) if key else None
 
     def _save(self, name: str, value: object) -> None:
-        self.store.put(self._key(name), json.dumps(to_plain(value)).encode())
+        self.store.put(self.checkpoints.new(name), json.dumps(to_plain(value)).encode())
 
     @contextmanager
     def _source(self, plan: Plan) -> Iterator[AudioSource]:
-        with self.store.open(self._key("working.flac")) as file:
+        key = self.checkpoints.find("working.flac")
+        if key is None:
+            raise StorageError("The working audio is gone; submit the recording again.")
+        with self.store.open(key) as file:
             yield self.decoder.open(file, plan.audio)
 
 

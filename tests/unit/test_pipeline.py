@@ -19,7 +19,7 @@ from meet_transcriber.core.transcript import (
     Turn,
     Word,
 )
-from meet_transcriber.pipeline import Pipeline, StageProgress, run
+from meet_transcriber.pipeline import FolderCheckpoints, Pipeline, StageProgress, run
 from meet_transcriber.ports import AudioSource, Finding, Progress, Waveform
 from meet_transcriber.stores.disk import DiskMediaStore
 
@@ -107,7 +107,8 @@ def tape(tmp_path: Path) -> Path:
 
 
 def pipeline(folder: Path, channels: int = 1) -> Pipeline:
-    return Pipeline(DiskMediaStore(folder), "job", Options(), Deck(channels), Ear())
+    store = DiskMediaStore(folder)
+    return Pipeline(store, FolderCheckpoints(store, "job"), Options(), Deck(channels), Ear())
 
 
 def test_every_word_gets_its_speaker_and_its_place_in_the_recording(tape: Path) -> None:
