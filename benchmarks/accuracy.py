@@ -29,7 +29,7 @@ from meet_transcriber.core.scoring import (
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.engines.acoustic import AcousticDiarizer
 from meet_transcriber.engines.pocketsphinx import PocketsphinxRecognizer
-from meet_transcriber.pipeline import FolderCheckpoints, Pipeline, run
+from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline, run
 from meet_transcriber.ports import SAMPLE_RATE_HZ
 from meet_transcriber.stores.disk import DiskMediaStore
 
@@ -60,7 +60,9 @@ def transcript_of(meeting: Meeting) -> Transcript:
         pipeline = Pipeline(
             store, FolderCheckpoints(store, "job"), Options(), PyavDecoder(), SileroDetector()
         )
-        return run(pipeline, recording, PocketsphinxRecognizer(), AcousticDiarizer())
+        return run(
+            pipeline, recording, Chosen(PocketsphinxRecognizer()), Chosen(AcousticDiarizer())
+        )
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import TranscriptWarning
-from meet_transcriber.pipeline import FolderCheckpoints, Pipeline
+from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline
 from meet_transcriber.ports import SAMPLE_RATE_HZ, AudioDecoder, Diarizer, Recognizer, Waveform
 from meet_transcriber.settings import Settings
 
@@ -19,11 +19,10 @@ Fetching = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Engines:
-    """What will do the work, and what fell back on the way to it."""
+    """What will do the work."""
 
-    recognizer: Recognizer
-    diarizer: Diarizer | None
-    warnings: tuple[TranscriptWarning, ...] = ()
+    recognizer: Chosen[Recognizer]
+    diarizer: Chosen[Diarizer] | None
 
 
 def set_up_logging(settings: Settings) -> None:
@@ -56,35 +55,61 @@ def pipeline(settings: Settings, options: Options, folder: Path, name: str) -> P
 def engines(
     settings: Settings, options: Options, fetching: Fetching = lambda _done, _all: None
 ) -> Engines:
+    """Both engines, as `recognizer` and `diarizer` choose them, for what the options want."""
+    heard = recognizer(settings, fetching)
+    return Engines(heard, diarizer(settings) if options.enable_diarization else None)
+
+
+def recognizer(
+    settings: Settings, fetching: Fetching = lambda _done, _all: None, *, draft: bool = True
+) -> Chosen[Recognizer]:
     """
-    Choose and build the engines, fetching weights before any work where `auto` may.
+    Choose and build the recognizer, fetching weights before any work where `auto` may.
 
     An engine or model named explicitly never falls back; `auto` does and says so.
+
+    Args:
+        draft: whether `auto` may take the draft engine.
 
     Raises:
         EngineUnavailable: with the command that mends it.
     """
-    recognizer, heard = _recognizer(settings, fetching)
-    wanted = options.enable_diarization and settings.diarization_engine != "none"
-    diarizer, told = _diarizer(settings) if wanted else (None, ())
-    return Engines(recognizer, diarizer, (*heard, *told))
-
-
-Notes = tuple[TranscriptWarning, ...]
-
-
-def _recognizer(settings: Settings, fetching: Fetching) -> tuple[Recognizer, Notes]:
     if settings.asr_engine == "pocketsphinx":
-        return _pocketsphinx(), ()
-    if settings.asr_engine == "faster-whisper":
-        return _faster_whisper(settings, fetching), ()
+        return Chosen(_pocketsphinx())
     try:
-        return _faster_whisper(settings, fetching), ()
+        return Chosen(_faster_whisper(settings, fetching))
     except EngineUnavailable as error:
-        if "whisper_model" in settings.model_fields_set:
+        model_named = "whisper_model" in settings.model_fields_set
+        if settings.asr_engine != "auto" or model_named or not draft:
             raise
         message = f"Words come from the draft engine pocketsphinx (English only): {error}"
-        return _pocketsphinx(), (TranscriptWarning("draft_recognizer", message),)
+        return Chosen(_pocketsphinx(), (TranscriptWarning("draft_recognizer", message),))
+
+
+def diarizer(settings: Settings, *, draft: bool = True) -> Chosen[Diarizer] | None:
+    """
+    Choose and build the diarizer as `recognizer` does; None where the settings want none.
+
+    Raises:
+        EngineUnavailable: with the command that mends it.
+    """
+    from meet_transcriber.engines.acoustic import AcousticDiarizer
+
+    if settings.diarization_engine == "none":
+        return None
+    if settings.diarization_engine == "acoustic":
+        return Chosen(AcousticDiarizer())
+    try:
+        return Chosen(_pyannote(settings, fetch=True))
+    except EngineUnavailable as error:
+        named = (
+            settings.diarization_engine != "auto"
+            or "diarization_model" in settings.model_fields_set
+        )
+        if named or not draft:
+            raise
+        message = f"Speakers come from the draft engine acoustic: {error}"
+        return Chosen(AcousticDiarizer(), (TranscriptWarning("draft_diarizer", message),))
 
 
 def _pocketsphinx() -> Recognizer:
@@ -102,21 +127,6 @@ def _faster_whisper(settings: Settings, fetching: Fetching) -> Recognizer:
         device=settings.whisper_device,
         compute_type=settings.whisper_compute_type,
     )
-
-
-def _diarizer(settings: Settings) -> tuple[Diarizer, Notes]:
-    from meet_transcriber.engines.acoustic import AcousticDiarizer
-
-    if settings.diarization_engine == "acoustic":
-        return AcousticDiarizer(), ()
-    try:
-        return _pyannote(settings, fetch=True), ()
-    except EngineUnavailable as error:
-        named = "diarization_model" in settings.model_fields_set
-        if settings.diarization_engine == "pyannote" or named:
-            raise
-        message = f"Speakers come from the draft engine acoustic: {error}"
-        return AcousticDiarizer(), (TranscriptWarning("draft_diarizer", message),)
 
 
 def _pyannote(settings: Settings, *, fetch: bool) -> Diarizer:

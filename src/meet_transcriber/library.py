@@ -41,5 +41,4 @@ def transcribe(
             engines.recognizer,
             engines.diarizer,
             progress,
-            engines.warnings,
         )

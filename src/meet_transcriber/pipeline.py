@@ -8,13 +8,14 @@ is already there returns it: a killed worker costs at most one part.
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar
+from typing import BinaryIO, Generic, Protocol, TypeVar
 
-from meet_transcriber.core.assembly import CHANNELS, assemble, channels_as_speakers
+from meet_transcriber.core.assembly import assemble, channels_as_speakers
 from meet_transcriber.core.errors import DiarizationFailed, StorageError
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import TARGET_SECONDS, Part, PartResult, Plan, plan_parts
@@ -41,10 +42,19 @@ from meet_transcriber.ports import (
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+E_co = TypeVar("E_co", bound=Recognizer | Diarizer, covariant=True)
 
 
 def ignore_progress(share: float) -> None:
     """A Progress that nobody watches."""
+
+
+@dataclass(frozen=True)
+class Chosen(Generic[E_co]):
+    """An engine that was chosen, and what fell back on the way to it."""
+
+    engine: E_co
+    notes: tuple[TranscriptWarning, ...] = ()
 
 
 class Checkpoints(Protocol):
@@ -120,7 +130,11 @@ class Pipeline:
     # -- recognize -------------------------------------------------------------------------
 
     def recognize(
-        self, plan: Plan, index: int, recognizer: Recognizer, progress: Progress = ignore_progress
+        self,
+        plan: Plan,
+        index: int,
+        recognizer: Chosen[Recognizer],
+        progress: Progress = ignore_progress,
     ) -> PartResult:
         """
         Recognize part `index` and keep the result as a checkpoint.
@@ -136,10 +150,11 @@ class Pipeline:
         with self._source(plan) as source:
             waveform = source.read(part.start, part.end, part.channel)
         speech = [Span(span.start - part.start, span.end - part.start) for span in part.speech]
+        engine = recognizer.engine
         findings = _watched(
-            recognizer.recognize(waveform, speech, self.options), part.end - part.start, progress
+            engine.recognize(waveform, speech, self.options), part.end - part.start, progress
         )
-        result = _collect(part, recognizer.name, findings)
+        result = _collect(part, engine.name, chain(recognizer.notes, findings))
         self._save(name, result)
         progress(1.0)
         return result
@@ -147,7 +162,7 @@ class Pipeline:
     # -- diarize ---------------------------------------------------------------------------
 
     def diarize(
-        self, plan: Plan, diarizer: Diarizer | None, progress: Progress = ignore_progress
+        self, plan: Plan, diarizer: Chosen[Diarizer] | None, progress: Progress = ignore_progress
     ) -> Diarization:
         """
         Find the speakers and keep the result as a checkpoint.
@@ -163,7 +178,9 @@ class Pipeline:
         elif diarizer is None:
             result = Diarization()
         else:
-            result = self._run_diarizer(plan, diarizer, progress)
+            found = self._run_diarizer(plan, diarizer.engine, progress)
+            notes = (*diarizer.notes, *found.warnings)
+            result = replace(found, warnings=notes, diarizer=diarizer.engine.name)
         self._save("diarization.json", result)
         progress(1.0)
         return result
@@ -180,27 +197,32 @@ class Pipeline:
     # -- attribute -------------------------------------------------------------------------
 
     def attribute(
-        self,
-        plan: Plan,
-        parts: Sequence[PartResult],
-        diarization: Diarization,
-        diarizer: str | None,
-        warnings: Sequence[TranscriptWarning] = (),
+        self, plan: Plan, parts: Sequence[PartResult], diarization: Diarization
     ) -> Transcript:
         """
         Put words and speakers together into the transcript, and keep it.
 
         Args:
             parts: every part's result, in any order.
-            diarizer: its name, None when speakers were not asked for.
-            warnings: what is already known to be in doubt, put first.
         """
-        name = CHANNELS if plan.audio.channels > 1 else diarizer
-        transcript = assemble(plan, parts, diarization, self.options, name)
-        notes = tuple(dict.fromkeys((*warnings, *transcript.warnings)))
-        transcript = replace(transcript, warnings=notes)
+        transcript = assemble(plan, parts, diarization, self.options)
         self._save("transcript.json", transcript)
         return transcript
+
+    def gather(self) -> tuple[Plan, list[PartResult], Diarization | None]:
+        """
+        What the other tasks left, for `attribute`; no diarization where nobody looked.
+
+        Raises:
+            StorageError: something is missing.
+        """
+        plan = self.plan()
+        parts = [self._left(f"parts/{part.index:04d}.json", PartResult) for part in plan.parts]
+        return plan, parts, self._load("diarization.json", Diarization)
+
+    def plan(self) -> Plan:
+        """The plan that `prepare` left; raises StorageError when there is none."""
+        return self._left("plan.json", Plan)
 
     # -- objects ---------------------------------------------------------------------------
 
@@ -210,6 +232,12 @@ class Pipeline:
 
     def _save(self, name: str, value: object) -> None:
         self.store.put(self.checkpoints.new(name), json.dumps(to_plain(value)).encode())
+
+    def _left(self, name: str, kind: type[T]) -> T:
+        found = self._load(name, kind)
+        if found is None:
+            raise StorageError(f"{name} of this job is gone; submit the recording again.")
+        return found
 
     @contextmanager
     def _source(self, plan: Plan) -> Iterator[AudioSource]:
@@ -223,10 +251,9 @@ class Pipeline:
 def run(
     pipeline: Pipeline,
     media: Path,
-    recognizer: Recognizer,
-    diarizer: Diarizer | None,
+    recognizer: Chosen[Recognizer],
+    diarizer: Chosen[Diarizer] | None,
     progress: "StageProgress | None" = None,
-    warnings: Sequence[TranscriptWarning] = (),
 ) -> Transcript:
     """
     Take one recording through all its tasks in this process.
@@ -235,13 +262,12 @@ def run(
         media: the recording.
         diarizer: None when speakers are not wanted.
         progress: hears stage and share of all the work.
-        warnings: what is already known to be in doubt, such as a draft engine.
 
     Raises:
         TranscriptionError: with a sentence that says what happened and what to do.
     """
     tell = progress or StageProgress(lambda _stage, _share: None)
-    recognizer.check(pipeline.options)
+    recognizer.engine.check(pipeline.options)
     with media.open("rb") as file:
         plan = pipeline.prepare(file, tell.stage("prepare", 0.0, 0.1))
     diarization = pipeline.diarize(plan, diarizer, tell.stage("diarize", 0.1, 0.1))
@@ -250,8 +276,7 @@ def run(
         share = 0.8 / len(plan.parts)
         watch = tell.stage("recognize", 0.2 + part.index * share, share)
         results.append(pipeline.recognize(plan, part.index, recognizer, watch))
-    name = diarizer.name if diarizer else None
-    transcript = pipeline.attribute(plan, results, diarization, name, warnings)
+    transcript = pipeline.attribute(plan, results, diarization)
     tell.stage("done", 1.0, 0.0)(1.0)
     return transcript
 
@@ -286,7 +311,7 @@ def _watched(findings: Iterator[Finding], seconds: float, progress: Progress) ->
         yield finding
 
 
-def _collect(part: Part, engine: str, findings: Iterator[Finding]) -> PartResult:
+def _collect(part: Part, engine: str, findings: Iterable[Finding]) -> PartResult:
     """Sort a recognizer's findings and move them to the time of the recording."""
     segments: list[Segment] = []
     removed: list[Removed] = []

@@ -18,7 +18,7 @@ from meet_transcriber.core.scoring import (
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.engines.acoustic import AcousticDiarizer
 from meet_transcriber.engines.pocketsphinx import PocketsphinxRecognizer
-from meet_transcriber.pipeline import FolderCheckpoints, Pipeline, run
+from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline, run
 from meet_transcriber.stores.disk import DiskMediaStore
 
 pytestmark = pytest.mark.xdist_group("sample")  # recognized once, by one worker
@@ -32,7 +32,7 @@ def transcript_of(recording: Path, folder: Path) -> Transcript:
     pipeline = Pipeline(
         store, FolderCheckpoints(store, "job"), Options(), PyavDecoder(), SileroDetector()
     )
-    return run(pipeline, recording, PocketsphinxRecognizer(), AcousticDiarizer())
+    return run(pipeline, recording, Chosen(PocketsphinxRecognizer()), Chosen(AcousticDiarizer()))
 
 
 @pytest.fixture(scope="module")

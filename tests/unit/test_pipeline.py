@@ -19,7 +19,7 @@ from meet_transcriber.core.transcript import (
     Turn,
     Word,
 )
-from meet_transcriber.pipeline import FolderCheckpoints, Pipeline, StageProgress, run
+from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline, StageProgress, run
 from meet_transcriber.ports import AudioSource, Finding, Progress, Waveform
 from meet_transcriber.stores.disk import DiskMediaStore
 
@@ -112,7 +112,7 @@ def pipeline(folder: Path, channels: int = 1) -> Pipeline:
 
 
 def test_every_word_gets_its_speaker_and_its_place_in_the_recording(tape: Path) -> None:
-    done = run(pipeline(tape.parent), tape, Scribe(), Judge())
+    done = run(pipeline(tape.parent), tape, Chosen(Scribe()), Chosen(Judge()))
     assert [word.start for word in done.words] == [float(at) for at in range(0, 590, 10)]
     assert done.speakers == ("SPEAKER_00", "SPEAKER_01")
     assert [word.speaker for word in done.words[:2]] == ["SPEAKER_00", "SPEAKER_01"]
@@ -120,9 +120,9 @@ def test_every_word_gets_its_speaker_and_its_place_in_the_recording(tape: Path) 
 
 def test_a_finished_part_is_never_recognized_again(tape: Path) -> None:
     scribe = Scribe()
-    first = run(pipeline(tape.parent), tape, scribe, Judge())
+    first = run(pipeline(tape.parent), tape, Chosen(scribe), Chosen(Judge()))
     asked = scribe.parts
-    assert run(pipeline(tape.parent), tape, scribe, Judge()) == first
+    assert run(pipeline(tape.parent), tape, Chosen(scribe), Chosen(Judge())) == first
     assert scribe.parts == asked > 1
 
 
@@ -130,21 +130,23 @@ def test_parts_in_any_order_give_the_same_transcript(tape: Path) -> None:
     job = pipeline(tape.parent)
     with tape.open("rb") as file:
         plan = job.prepare(file)
-    diarization = job.diarize(plan, Judge())
-    backwards = [job.recognize(plan, part.index, Scribe()) for part in reversed(plan.parts)]
-    one = job.attribute(plan, backwards, diarization, "judge")
-    assert one == job.attribute(plan, backwards[::-1], diarization, "judge")
+    diarization = job.diarize(plan, Chosen(Judge()))
+    backwards = [job.recognize(plan, part.index, Chosen(Scribe())) for part in reversed(plan.parts)]
+    one = job.attribute(plan, backwards, diarization)
+    assert one == job.attribute(plan, backwards[::-1], diarization)
 
 
 def test_a_diarizer_that_breaks_costs_no_words(tape: Path) -> None:
-    done = run(pipeline(tape.parent), tape, Scribe(), Judge(DiarizationFailed("no GPU.")))
+    done = run(
+        pipeline(tape.parent), tape, Chosen(Scribe()), Chosen(Judge(DiarizationFailed("no GPU.")))
+    )
     assert len(done.words) == 59
     assert {word.speaker for word in done.words} == {None}
     assert "diarization_failed" in {warning.code for warning in done.warnings}
 
 
 def test_each_of_two_channels_is_one_speaker(tape: Path) -> None:
-    done = run(pipeline(tape.parent, channels=2), tape, Scribe(), None)
+    done = run(pipeline(tape.parent, channels=2), tape, Chosen(Scribe()), None)
     assert done.speakers == ("SPEAKER_00", "SPEAKER_01")
     assert done.diarizer == "channels"
     assert len(done.words) == 118
@@ -154,7 +156,7 @@ def test_each_of_two_channels_is_one_speaker(tape: Path) -> None:
 def test_progress_only_rises_and_reaches_the_end(tape: Path) -> None:
     heard: list[float] = []
     tell = StageProgress(lambda _stage, share: heard.append(share))
-    run(pipeline(tape.parent), tape, Scribe(), Judge(), tell)
+    run(pipeline(tape.parent), tape, Chosen(Scribe()), Chosen(Judge()), tell)
     assert heard == sorted(heard)
     assert heard[-1] == 1.0
 
@@ -166,21 +168,21 @@ def test_a_cancelled_run_keeps_the_parts_that_were_done(tape: Path) -> None:
 
     scribe = Scribe()
     with pytest.raises(JobCancelled):
-        run(pipeline(tape.parent), tape, scribe, Judge(), StageProgress(cancel))
+        run(pipeline(tape.parent), tape, Chosen(scribe), Chosen(Judge()), StageProgress(cancel))
     before = scribe.parts
-    done = run(pipeline(tape.parent), tape, scribe, Judge())
+    done = run(pipeline(tape.parent), tape, Chosen(scribe), Chosen(Judge()))
     assert len(done.words) == 59
     assert scribe.parts < 2 * before + 2
 
 
-def test_what_fell_back_before_stands_first_among_the_warnings(tape: Path) -> None:
+def test_what_fell_back_before_is_told_once(tape: Path) -> None:
     note = TranscriptWarning("draft_recognizer", "Draft.")
-    done = run(pipeline(tape.parent), tape, Scribe(), Judge(), warnings=[note])
-    assert done.warnings[0] == note
+    done = run(pipeline(tape.parent), tape, Chosen(Scribe(), (note,)), Chosen(Judge(), (note,)))
+    assert done.warnings.count(note) == 1
 
 
 def test_what_was_removed_is_listed_in_time_order(tape: Path) -> None:
-    done = run(pipeline(tape.parent), tape, Scribe(), Judge())
+    done = run(pipeline(tape.parent), tape, Chosen(Scribe()), Chosen(Judge()))
     starts = [cut.start for cut in done.removed]
     assert starts == sorted(starts)
     assert len(starts) > 1

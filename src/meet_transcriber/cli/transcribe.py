@@ -140,7 +140,7 @@ def _engines(settings: Settings, options: Options) -> bootstrap.Engines:
         engines = bootstrap.engines(
             settings, options, lambda done, total: tell("", done / max(total, 1))
         )
-    engines.recognizer.check(options)
+    engines.recognizer.engine.check(options)
     return engines
 
 
@@ -162,7 +162,6 @@ def transcribe_file(
                 engines.recognizer,
                 engines.diarizer,
                 StageProgress(tell),
-                engines.warnings,
             )
     for warning in transcript.warnings:
         say_warning(warning.message)

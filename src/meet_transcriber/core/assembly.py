@@ -36,7 +36,6 @@ def assemble(
     parts: Sequence[PartResult],
     diarization: Diarization,
     options: Options,
-    diarizer: str | None,
 ) -> Transcript:
     """
     Give words their speakers, build segments, and say aloud what is in doubt.
@@ -44,7 +43,6 @@ def assemble(
     Args:
         parts: the result of every part, in any order.
         diarization: from the diarizer, or from `channels_as_speakers`.
-        diarizer: its name; None when speakers were not asked for.
     """
     results, loops = _without_loops(sorted(parts, key=lambda part: part.index))
     segments = _segments(results, diarization)
@@ -56,7 +54,7 @@ def assemble(
         speakers=_speakers(diarization.turns, words),
         turns=diarization.turns,
         engine=parts[0].engine if parts else "",
-        diarizer=diarizer,
+        diarizer=diarization.diarizer,
         coverage=coverage(merged(span for spans in plan.speech for span in spans), _timed(words)),
         removed=tuple(sorted(loops, key=lambda cut: cut.start)),
     )
@@ -77,7 +75,8 @@ def channels_as_speakers(speech: Sequence[Sequence[Span]]) -> Diarization:
         for channel, spans in enumerate(speech)
         for span in merged(spans, _ONE_TURN)
     ]
-    return Diarization(tuple(sorted(turns, key=lambda turn: (turn.start, turn.end))))
+    in_order = sorted(turns, key=lambda turn: (turn.start, turn.end))
+    return Diarization(tuple(in_order), diarizer=CHANNELS)
 
 
 def channel_labels(speech: Sequence[Sequence[Span]]) -> dict[int, str]:

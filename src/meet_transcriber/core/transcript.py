@@ -117,11 +117,13 @@ class Diarization:
         turns: all turns by start time; they overlap where people do.
         exclusive: the same without overlap, one speaker at a time, for words;
             empty where the diarizer makes no such difference.
+        diarizer: who found that out; None when nobody looked.
     """
 
     turns: tuple[Turn, ...] = ()
     exclusive: tuple[Turn, ...] = ()
     warnings: tuple[TranscriptWarning, ...] = ()
+    diarizer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
