@@ -40,6 +40,68 @@ class Settings(BaseSettings):
         description="Diarizer; auto takes pyannote where it is installed with its weights, else "
         "the draft engine acoustic, and says so.",
     )
+    redis_url: SecretStr | None = Field(
+        None,
+        description="Redis that API and workers share: redis://, rediss://, unix:// or "
+        "sentinel://; unset runs everything embedded on this machine.",
+    )
+    redis_password: SecretStr | None = Field(
+        None, description="Password of Redis, put in where REDIS_URL has none."
+    )
+    redis_sentinel_master: str = Field(
+        "mymaster", description="Name of the master that sentinel:// addresses ask for."
+    )
+    redis_media_budget_mb: int = Field(
+        256, gt=0, description="MiB that recordings and results may take where Redis keeps them."
+    )
+    media_url: str | None = Field(
+        None,
+        description="Where recordings and results are kept: a file:// folder, redis, s3://, gs:// "
+        "or az://; unset is DATA_DIR, and Redis where REDIS_URL is set.",
+    )
+    embedded_worker: Literal["auto", "on", "off"] = Field(
+        "auto", description="Whether the API runs a worker itself; auto does without REDIS_URL."
+    )
+    preload_models: bool = Field(
+        False, description="Load models when a worker starts, not with its first task."
+    )
+    max_upload_size_mb: int = Field(500, gt=0, description="Largest recording taken, in MiB.")
+    url_timeout_seconds: float = Field(
+        600.0, gt=0, description="Longest time that fetching a recording from a url may take."
+    )
+    outbound_allow: str = Field(
+        "",
+        description="Hosts, *.suffixes, addresses and networks of an intranet, comma-separated, "
+        "that url and webhook_url may name although they are private.",
+    )
+    webhook_secret: SecretStr | None = Field(
+        None,
+        description="Secret that signs webhooks (whsec_...), several with spaces between while "
+        "one replaces another; unset makes one in DATA_DIR or Redis.",
+    )
+    result_ttl_hours: float | None = Field(
+        None, gt=0, description="Hours that results stay after the end; unset keeps them."
+    )
+    result_ttl_edited: bool = Field(
+        False, description="Whether RESULT_TTL_HOURS removes results that somebody edited, too."
+    )
+    audio_retention: Literal["keep", "delete"] = Field(
+        "keep", description="Whether recordings stay when their transcript is completed."
+    )
+    lease_seconds: float = Field(
+        30.0, ge=1, description="Seconds of silence after which a worker has lost its task."
+    )
+    part_seconds: float = Field(
+        150.0, ge=1, description="Length of the parts that workers share, in seconds."
+    )
+    api_host: str = Field("127.0.0.1", description="Address that `serve` listens on.")
+    api_port: int = Field(8000, ge=0, le=65535, description="Port that `serve` listens on.")
+    port: int | None = Field(
+        None, ge=0, le=65535, description="Port that wins over API_PORT, as hosters set it."
+    )
+    cors_origins: str = Field(
+        "", description="Origins of web pages that may call the API, comma-separated; none unset."
+    )
     min_speakers: int | None = Field(
         None, ge=1, le=50, description="Fewest speakers, where the request says nothing."
     )
@@ -51,8 +113,21 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(
         Path.home() / ".local" / "share" / "meet-transcriber",
-        description="Folder for checkpoints of recordings that were interrupted.",
+        description="Folder of the database, recordings and results where no REDIS_URL and "
+        "MEDIA_URL name another place.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severity of the log lines on stderr."
     )
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the API runs a worker itself."""
+        if self.embedded_worker == "auto":
+            return self.redis_url is None
+        return self.embedded_worker == "on"
+
+    @property
+    def listen_port(self) -> int:
+        """The port to listen on."""
+        return self.api_port if self.port is None else self.port

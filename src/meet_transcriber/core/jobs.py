@@ -25,12 +25,12 @@ TaskState = Literal["waiting", "ready", "running", "done"]
 CPU_QUEUE, RECOGNIZE_QUEUE = "cpu", "recognize"
 QUEUES = (RECOGNIZE_QUEUE, CPU_QUEUE)
 
-PREPARE_SHARE, DIARIZE_SHARE, RECOGNIZE_SHARE = 0.1, 0.1, 0.8
+FETCH_SHARE, PREPARE_SHARE, DIARIZE_SHARE, RECOGNIZE_SHARE = 0.0, 0.1, 0.1, 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One piece of a job's work: `prepare`, `recognize:3`, `diarize` or `attribute`.
+    """One piece of a job's work: `fetch`, `prepare`, `recognize:3`, `diarize`, `attribute`.
 
     Attributes:
         weight: its share of the job's work, in [0, 1].
@@ -109,9 +109,10 @@ class Job:
         names: speaker label to a person's name, given after the fact.
         lease_until: of an upload; when it has passed, the sender is gone.
         deleted: nobody may see it any more; record and objects wait to be removed.
-        untidy: objects that the record no longer names may lie in the MediaStore.
+        tidy_at: when to remove objects that the record no longer names, or does not name yet.
         expires_at: when the result is deleted; None keeps it.
         duration: seconds, as far as known.
+        source_url: where the recording is fetched from; it may hold a secret and is never shown.
         fingerprint: what the request was, to tell a repetition from another request.
     """
 
@@ -127,6 +128,7 @@ class Job:
     progress: float = 0.0
     served_at: float = 0.0
     version: int = 0
+    source_url: str | None = None
     size_bytes: int = 0
     media: MediaInfo | None = None
     duration: float | None = None
@@ -144,7 +146,7 @@ class Job:
     finished_at: float | None = None
     lease_until: float = 0.0
     deleted: bool = False
-    untidy: bool = False
+    tidy_at: float | None = None
     expires_at: float | None = None
 
     @property
@@ -163,7 +165,7 @@ class Job:
             return self.state
         running = [task.kind for task in self.tasks if task.state == "running"]
         open_tasks = [task.kind for task in self.tasks if task.state != "done"]
-        for kind in ("prepare", "recognize", "diarize", "attribute"):
+        for kind in ("fetch", "prepare", "recognize", "diarize", "attribute"):
             if kind in (running or open_tasks):
                 return kind if running else "waiting"
         return "waiting"
@@ -238,8 +240,8 @@ def _by_queue(job: Job, state: TaskState) -> dict[str, int]:
 
 def due_at(job: Job) -> float | None:
     """The earliest moment at which the record needs tending; None when it needs none."""
-    if job.deleted or job.untidy:
-        return 0.0
+    if job.deleted:
+        return job.tidy_at
     if job.state == "uploading":
         return job.lease_until
     moments = [task.lease_until for task in job.in_state("running")]
@@ -247,6 +249,8 @@ def due_at(job: Job) -> float | None:
         moments.append(job.webhook.next_at)
     if job.expires_at is not None and job.ended:
         moments.append(job.expires_at)
+    if job.tidy_at is not None:
+        moments.append(job.tidy_at)
     return min(moments, default=None)
 
 

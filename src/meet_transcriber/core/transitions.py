@@ -18,6 +18,7 @@ from meet_transcriber.core.jobs import (
     State,
     Task,
 )
+from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import Plan
 from meet_transcriber.core.transcript import Transcript, TranscriptWarning
@@ -44,8 +45,14 @@ def submitted(job: Job, now: float) -> Job:
     """The recording is here and was looked at: the job begins."""
     if job.state != "uploading" or job.deleted:
         raise JobConflict("The upload was given up before it ended; send the recording again.")
-    tasks = (Task("prepare", weight=PREPARE_SHARE),)
-    return replace(job, state="pending", tasks=tasks, created_at=now, lease_until=0.0)
+    return replace(job, state="pending", tasks=_beginning(job), created_at=now, lease_until=0.0)
+
+
+def _beginning(job: Job) -> tuple[Task, ...]:
+    """The first tasks; a recording that is not here yet has to be fetched."""
+    if "recording" in job.objects or job.source_url is None:
+        return (Task("prepare", weight=PREPARE_SHARE),)
+    return Task("fetch"), Task("prepare", state="waiting", weight=PREPARE_SHARE)
 
 
 # -- working ---------------------------------------------------------------------------------
@@ -110,10 +117,17 @@ def committed(
     return _unlocked(_done(learn(job), name, now), now)
 
 
+def fetched(job: Job, name: str, size_bytes: int, media: MediaInfo) -> Job:
+    """The recording came from its address and was looked at."""
+    return replace(
+        job, name=job.name or name, size_bytes=size_bytes, media=media, duration=media.duration
+    )
+
+
 def planned(job: Job, plan: Plan) -> Job:
     """`prepare` is done: one task per part, and one to find the speakers, side by side."""
     seconds = sum(part.end - part.start for part in plan.parts)
-    tasks = [job.task("prepare")]
+    tasks = list(job.tasks)
     if job.options.enable_diarization or plan.audio.channels > 1:
         tasks.append(Task("diarize", weight=DIARIZE_SHARE))
     tasks += [
@@ -211,11 +225,11 @@ def _done(job: Job, name: str, now: float) -> Job:
 
 
 def _unlocked(job: Job, now: float) -> Job:
-    """`attribute` may begin when all else is done; when it is done, so is the job."""
+    """The last task may begin when all else is done; when it is done, so is the job."""
     left = [task for task in job.tasks if task.state != "done"]
-    if not left and job.tasks[-1].kind == "attribute":
+    if not left:
         return ended(job, "completed", now)
-    if [task.kind for task in left] == ["attribute"] and left[0].state == "waiting":
+    if len(left) == 1 and left[0].state == "waiting":
         return job.with_task(replace(left[0], state="ready"))
     return job
 
@@ -235,7 +249,7 @@ def ended(job: Job, state: State, now: float) -> Job:
     )
     progress = 1.0 if state == "completed" else job.progress
     return replace(
-        job, state=state, finished_at=now, progress=progress, webhook=webhook, untidy=True
+        job, state=state, finished_at=now, progress=progress, webhook=webhook, tidy_at=now
     )
 
 
@@ -251,9 +265,9 @@ def cancelled(job: Job, now: float) -> Job:
     return ended(job, "cancelled", now)
 
 
-def deleted(job: Job) -> Job:
+def deleted(job: Job, now: float) -> Job:
     """Nobody sees the job from now on; what it left is removed afterwards."""
-    return replace(job, deleted=True)
+    return job if job.deleted else replace(job, deleted=True, tidy_at=now)
 
 
 def rerun(job: Job, kinds: Collection[str], options: Options, now: float) -> Job:
@@ -269,9 +283,15 @@ def rerun(job: Job, kinds: Collection[str], options: Options, now: float) -> Job
     if not job.ended:
         raise JobConflict(f"The job is {job.state}; cancel it before running it again.")
     tasks = _reset(job, kinds)
-    job = replace(job, tasks=tasks, objects=_without_results(job.objects, tasks))
-    needed = "recording" if tasks[0].state == "ready" else "working.flac"
-    if needed not in job.objects:
+    objects = _without_results(job.objects, tasks)
+    if edits := objects.pop("edits.json", None):  # history of words that will be no more
+        objects[f"edits-{job.run}.json"] = edits
+    again = {task.kind for task in tasks if task.state != "done"}
+    names = {} if again & {"prepare", "diarize"} else job.names
+    job = replace(job, tasks=tasks, objects=objects, names=names, edited=False)
+    first = next(task.kind for task in tasks if task.state != "done")
+    needed = {"fetch": None, "prepare": "recording"}.get(first, "working.flac")
+    if needed and needed not in job.objects:
         raise JobConflict(
             "The audio of this job was removed (AUDIO_RETENTION=delete); submit it again."
         )
@@ -286,7 +306,7 @@ def rerun(job: Job, kinds: Collection[str], options: Options, now: float) -> Job
         finished_at=None,
         served_at=0.0,
         expires_at=None,
-        untidy=True,
+        tidy_at=None,
     )
     return _unlocked(begun, now)
 
@@ -294,7 +314,7 @@ def rerun(job: Job, kinds: Collection[str], options: Options, now: float) -> Job
 def _reset(job: Job, kinds: Collection[str]) -> tuple[Task, ...]:
     planned_once = any(task.kind == "attribute" for task in job.tasks)
     if not kinds or "prepare" in kinds or not planned_once:
-        return (Task("prepare", weight=PREPARE_SHARE),)
+        return _beginning(job)
     tasks = [
         task
         if task.state == "done" and task.kind not in {*kinds, "attribute"}
@@ -302,7 +322,7 @@ def _reset(job: Job, kinds: Collection[str]) -> tuple[Task, ...]:
         for task in job.tasks
     ]
     if "diarize" in kinds and not any(task.kind == "diarize" for task in tasks):
-        tasks.insert(1, Task("diarize", weight=DIARIZE_SHARE))
+        tasks.insert(-1, Task("diarize", weight=DIARIZE_SHARE))
     return tuple(tasks)
 
 
@@ -314,6 +334,8 @@ def _without_results(objects: Mapping[str, str], tasks: Sequence[Task]) -> dict[
 
 def results_of(task: Task) -> tuple[str, ...]:
     """Logical names of what a task leaves behind."""
+    if task.kind == "fetch":
+        return ("recording",)
     if task.kind == "prepare":
         return PREPARED
     if task.kind == "recognize":

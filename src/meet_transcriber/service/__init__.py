@@ -1,0 +1,51 @@
+"""
+The service: everything that an API, a worker, a command or a page may ask for.
+
+    service.intake.begin(options, name) -> Upload     take in a recording
+    service.reading.job(job_id), .transcript, ...      look
+    service.changing.cancel(job_id), .rerun, .edit     change
+"""
+
+from collections.abc import Callable
+
+from meet_transcriber.core.options import Options
+from meet_transcriber.service.attending import Attendant, Presence
+from meet_transcriber.service.changing import Changing
+from meet_transcriber.service.ground import Ground, Rules
+from meet_transcriber.service.intake import Intake, Upload
+from meet_transcriber.service.posting import Postman
+from meet_transcriber.service.reading import Reading
+from meet_transcriber.service.tending import Tending
+from meet_transcriber.service.working import Engines, Working
+
+__all__ = [
+    "Attendant",
+    "Engines",
+    "Ground",
+    "Postman",
+    "Presence",
+    "Reading",
+    "Rules",
+    "Service",
+    "Tending",
+    "Upload",
+    "Working",
+]
+
+
+class Service:
+    """The parts of the service on one ground; safe for several threads."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        refuse: Callable[[Options], None] = lambda _options: None,
+    ) -> None:
+        """
+        Args:
+            refuse: raises InvalidOptions for what the configured engines cannot do.
+        """
+        self.ground = ground
+        self.intake = Intake(ground, refuse)
+        self.reading = Reading(ground)
+        self.changing = Changing(ground, self.reading, refuse)

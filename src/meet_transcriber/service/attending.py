@@ -1,0 +1,65 @@
+"""The thread in every API and worker process that tends jobs and says that the process lives."""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+from meet_transcriber.core.errors import TranscriptionError
+from meet_transcriber.core.jobs import WorkerInfo
+from meet_transcriber.ports import JobStore
+from meet_transcriber.service.tending import Tending
+
+log = logging.getLogger(__name__)
+
+INTERVAL_SECONDS = 2.0
+_REMEMBERED_SECONDS = 15.0
+
+
+class Presence:
+    """What a worker says of itself, until it says something else."""
+
+    def __init__(self, jobs: JobStore, clock: Callable[[], float], info: WorkerInfo) -> None:
+        self._jobs = jobs
+        self._clock = clock
+        self.info = info
+
+    def say(self, **changes: object) -> None:
+        """Tell the store, with these fields of WorkerInfo changed."""
+        self.info = replace(self.info, seen_at=self._clock(), **changes)  # type: ignore[arg-type]
+        self._jobs.note_worker(self.info, _REMEMBERED_SECONDS)
+
+    def leave(self) -> None:
+        """Say that the worker has gone."""
+        self._jobs.forget_worker(self.info.id)
+
+
+class Attendant:
+    """Tends on a timer; a store that is away is tried again at the next turn."""
+
+    def __init__(
+        self, tending: Tending, presence: Presence | None = None, seconds: float = INTERVAL_SECONDS
+    ) -> None:
+        self._tending = tending
+        self._presence = presence
+        self._seconds = seconds
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="attendant", daemon=True)
+
+    def start(self) -> None:
+        """Begin; at most once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and wait for what is going on."""
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(self._seconds):
+            try:
+                if self._presence is not None:
+                    self._presence.say()
+                self._tending.tend()
+            except TranscriptionError as error:
+                log.warning("tending_delayed: %s", error)

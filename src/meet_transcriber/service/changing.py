@@ -1,0 +1,155 @@
+"""What people do to a job after it was submitted: cancel, rerun, delete, name, edit."""
+
+import json
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+from meet_transcriber.core.edits import Edit, with_edit
+from meet_transcriber.core.errors import InvalidOptions, JobConflict, JobNotFound, StorageError
+from meet_transcriber.core.jobs import Job
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.transcript import Transcript
+from meet_transcriber.core.transitions import cancelled, deleted, rerun
+from meet_transcriber.core.wire import to_plain
+from meet_transcriber.service.ground import Ground
+from meet_transcriber.service.reading import Reading
+
+RERUN_KINDS = ("prepare", "recognize", "diarize", "attribute", "unfinished")
+
+_NAME_LENGTH = 200
+
+
+class Changing:
+    """The service's levers."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        reading: Reading,
+        refuse: Callable[[Options], None] = lambda _options: None,
+    ) -> None:
+        self._ground = ground
+        self._reading = reading
+        self._refuse = refuse
+
+    def cancel(self, job_id: str) -> Job:
+        """
+        End a job; its workers notice within a second or two.
+
+        Raises:
+            JobNotFound, JobConflict: there is none, or it has ended already.
+        """
+        self._reading.job(job_id)
+        return self._ground.change(job_id, partial(cancelled, now=self._ground.clock()))
+
+    def delete(self, job_id: str) -> None:
+        """
+        Forget a job in whatever state: its record, its audio, its words.
+
+        Raises:
+            JobNotFound: there is none.
+        """
+        self._reading.job(job_id)
+        job = self._ground.change(job_id, partial(deleted, now=self._ground.clock()))
+        with suppress(StorageError, JobNotFound):  # else tending does it
+            self._ground.media.delete(job.prefix)
+            if self._ground.text is not None:
+                self._ground.text.put_text(job_id, "")
+            if not any(task.state == "running" for task in job.tasks):
+                self._ground.jobs.remove(job_id)
+
+    def rerun(
+        self, job_id: str, kinds: Collection[str] = (), wishes: Mapping[str, object] | None = None
+    ) -> Job:
+        """
+        Do a job again, or some kinds of its tasks, with other options where given.
+
+        Raises:
+            JobNotFound, JobConflict: there is none, or it is still going on.
+            InvalidOptions: a kind or an option makes no sense.
+        """
+        if unknown := set(kinds) - set(RERUN_KINDS):
+            raise InvalidOptions(
+                f"There is no task {min(unknown)!r}; use {', '.join(RERUN_KINDS)}."
+            )
+        job = self._reading.job(job_id)
+        options = replace(job.options, **dict(wishes or {}))  # type: ignore[arg-type]
+        self._refuse(options)
+        now = self._ground.clock()
+        return self._ground.change(job_id, lambda job: rerun(job, kinds, options, now))
+
+    # -- editing ---------------------------------------------------------------------------
+
+    def name_speakers(self, job_id: str, names: Mapping[str, str | None]) -> Job:
+        """
+        Say who the speakers are, in every format from now on; None or "" takes a name away.
+
+        Raises:
+            JobNotFound, JobNotReady: there is no transcript.
+            InvalidOptions: there is no such speaker, or a name is too long.
+        """
+        if long := [name for name in names.values() if name and len(name) > _NAME_LENGTH]:
+            raise InvalidOptions(f"{long[0][:40]!r}... is longer than {_NAME_LENGTH} characters.")
+        edits = [Edit("name", speaker=label, text=name or "") for label, name in names.items()]
+        return self._edit(job_id, edits, None)
+
+    def edit(self, job_id: str, edit: Edit, version: int | None = None) -> Job:
+        """
+        Change a segment, or undo the latest change.
+
+        Args:
+            version: of the record that the editor saw; None takes any.
+
+        Raises:
+            JobNotFound, JobNotReady: there is no transcript.
+            InvalidOptions: the edit does not fit.
+            JobConflict: somebody else changed the transcript meanwhile.
+        """
+        return self._edit(job_id, [edit], version)
+
+    def _edit(self, job_id: str, edits: Collection[Edit], version: int | None) -> Job:
+        """Write the longer log beside the old one, then let the record name it."""
+        job, _ = self._reading.transcript(job_id)
+        if version is not None and version != job.version:
+            raise _changed_meanwhile()
+        log, machine = self._reading.edits(job), self._reading.machine_transcript(job)
+        transcript = machine
+        for edit in edits:
+            made = replace(edit, made_at=self._ground.clock())
+            log, transcript = with_edit(machine, log, made)
+        key = f"{job.prefix}/edits.json.{time.time_ns():x}"
+        self._ground.media.put(key, json.dumps(to_plain(log)).encode())
+        try:
+            changed = self._ground.jobs.update(
+                job_id, partial(_with_log, before=job, key=key, transcript=transcript)
+            )
+        except (JobConflict, JobNotFound):
+            self._ground.media.delete(key)
+            raise
+        self._clean_up(job, transcript)
+        return changed
+
+    def _clean_up(self, before: Job, transcript: Transcript) -> None:
+        if self._ground.text is not None:
+            self._ground.text.put_text(before.id, transcript.text)
+        if old := before.objects.get("edits.json"):
+            self._ground.media.delete(old)
+
+
+def _with_log(job: Job, before: Job, key: str, transcript: Transcript) -> Job:
+    same = job.objects.get("edits.json") == before.objects.get("edits.json")
+    if job.deleted or job.state != "completed" or job.run != before.run or not same:
+        raise _changed_meanwhile()
+    return replace(
+        job,
+        objects={**job.objects, "edits.json": key},
+        names=dict(transcript.names),
+        edited=True,
+    )
+
+
+def _changed_meanwhile() -> JobConflict:
+    return JobConflict("Somebody else changed this transcript meanwhile; load it and edit again.")

@@ -1,0 +1,224 @@
+"""Taking in recordings: bytes stream to the MediaStore while they are counted and hashed."""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import partial
+
+from meet_transcriber.core.errors import (
+    IdempotencyInProgress,
+    IdempotencyMismatch,
+    InvalidOptions,
+    JobConflict,
+    JobNotFound,
+    StorageError,
+    UnsupportedFormat,
+    UploadTooLarge,
+)
+from meet_transcriber.core.jobs import Job, Webhook
+from meet_transcriber.core.media import MediaInfo
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.transitions import deleted, submitted
+from meet_transcriber.core.wire import to_plain
+from meet_transcriber.ports import ObjectWriter
+from meet_transcriber.service.ground import Ground
+
+_MEBIBYTE = 1 << 20
+_NAME_LENGTH = 255
+_RENEW_SHARE = 3
+
+
+class Upload:
+    """
+    One recording on its way in: `write` its bytes, then `finish`; or `abandon` it.
+
+    The job's record exists from the start, unseen and with a lease, so that whatever an
+    upload leaves behind is found and removed when its sender or this process dies.
+    """
+
+    def __init__(self, ground: Ground, job: Job, earlier: Job | None) -> None:
+        self._ground = ground
+        self._job = job
+        self._earlier = earlier
+        self._hash = hashlib.sha256()
+        self._size = 0
+        self._renewed = ground.clock()
+        self._stack = ExitStack()
+        self._writer: ObjectWriter | None = None
+        if earlier is None and job.source_url is None:
+            self._writer = self._stack.enter_context(ground.media.writer(job.objects["recording"]))
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes written so far."""
+        return self._size
+
+    def write(self, data: bytes) -> None:
+        """
+        Take some bytes of the recording.
+
+        Raises:
+            UploadTooLarge: there are more than the limit allows.
+            StorageFull, StorageError: they cannot be kept.
+        """
+        self._size += len(data)
+        limit = self._ground.rules.max_upload_bytes
+        if self._size > limit:
+            raise UploadTooLarge(
+                f"The recording has more than {limit // _MEBIBYTE} MiB, the limit that "
+                "MAX_UPLOAD_SIZE_MB sets; send a smaller file, for example its sound alone."
+            )
+        self._hash.update(data)
+        if self._writer is not None:
+            self._writer.write(data)
+            self._renew()
+
+    def finish(self) -> Job:
+        """
+        Look at the recording and begin the job; returns it.
+
+        A request that was made before with the same Idempotency-Key gives the job of then.
+
+        Raises:
+            InvalidAudio: the recording cannot be used; nothing of it is kept.
+            IdempotencyMismatch: the key was used for another request.
+            StorageError: it cannot be kept.
+        """
+        fingerprint = self._fingerprint()
+        if self._earlier is not None:
+            return _same(self._earlier, fingerprint)
+        try:
+            return self._begin(fingerprint)
+        except BaseException:
+            self.abandon()
+            raise
+
+    def abandon(self) -> None:
+        """Keep nothing of this upload; after `finish` it does nothing."""
+        self._stack.__exit__(JobConflict, JobConflict("abandoned"), None)
+        if self._earlier is not None:
+            return
+        with suppress(StorageError, JobNotFound):  # tending removes it when its lease is over
+            now = self._ground.clock()
+            job = self._ground.jobs.update(self._job.id, partial(_withdrawn, now=now))
+            if job.deleted:
+                self._ground.media.delete(job.prefix)
+                self._ground.jobs.remove(job.id)
+
+    def _begin(self, fingerprint: str) -> Job:
+        self._stack.close()
+        known = partial(replace, fingerprint=fingerprint)
+        if self._job.source_url is None:
+            media = self._probe()
+            known = partial(known, size_bytes=self._size, media=media, duration=media.duration)
+        now = self._ground.clock()
+        return self._ground.change(self._job.id, lambda job: submitted(known(job), now))
+
+    def _probe(self) -> MediaInfo:
+        if not self._size:
+            raise UnsupportedFormat("The recording is empty: it has no bytes.")
+        with self._ground.media.open(self._job.objects["recording"]) as file:
+            return self._ground.decoder.probe(file)
+
+    def _fingerprint(self) -> str:
+        asked = [self._job.name, to_plain(self._job.options), self._hash.hexdigest()]
+        asked += [self._job.source_url, self._job.webhook and self._job.webhook.url]
+        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
+    def _renew(self) -> None:
+        now, lease = self._ground.clock(), self._ground.rules.lease_seconds
+        if now - self._renewed > lease / _RENEW_SHARE:
+            self._renewed = now
+            self._ground.jobs.update(self._job.id, partial(replace, lease_until=now + lease))
+
+
+class Intake:
+    """The door for recordings."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        refuse: Callable[[Options], None] = lambda _options: None,
+    ) -> None:
+        """
+        Args:
+            refuse: raises InvalidOptions for what the configured engines cannot do.
+        """
+        self._ground = ground
+        self._refuse = refuse
+
+    def begin(
+        self,
+        options: Options,
+        name: str = "",
+        source_url: str | None = None,
+        webhook_url: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Upload:
+        """
+        Open an upload; with a `source_url` there is nothing to write, a worker fetches it.
+
+        Raises:
+            InvalidOptions, AddressRefused, FetchError: what is asked cannot be done.
+            IdempotencyInProgress: the first request with this key is still being received.
+            StorageError: there is no place to keep it.
+        """
+        self._refuse(options)
+        for url in filter(None, (source_url, webhook_url)):
+            self._ground.fetcher.check(url)
+        job = replace(
+            self._new(options, name),
+            source_url=source_url,
+            webhook=Webhook(webhook_url) if webhook_url else None,
+            idempotency_key=_checked_key(idempotency_key),
+        )
+        if source_url is None:
+            job = replace(job, objects={"recording": f"{job.prefix}/recording"})
+        kept = self._ground.jobs.create(job)
+        if kept.id == job.id:
+            return Upload(self._ground, kept, None)
+        if kept.state == "uploading" or kept.deleted:
+            raise IdempotencyInProgress(
+                "A request with this Idempotency-Key is still being received, or its job is being "
+                "deleted; send it again a little later."
+            )
+        return Upload(self._ground, job, kept)
+
+    def _new(self, options: Options, name: str) -> Job:
+        now = self._ground.clock()
+        return Job(
+            id=uuid.uuid4().hex,
+            options=options,
+            name=_clean(name),
+            created_at=now,
+            state="uploading",
+            lease_until=now + self._ground.rules.lease_seconds,
+        )
+
+
+def _checked_key(key: str | None) -> str | None:
+    if key is not None and not 1 <= len(key) <= _NAME_LENGTH:
+        raise InvalidOptions(f"Idempotency-Key must have 1 to {_NAME_LENGTH} characters.")
+    return key
+
+
+def _clean(name: str) -> str:
+    """The last part of a path as anybody may show it: printable, on one line."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    return "".join(char for char in last if char.isprintable())[:_NAME_LENGTH]
+
+
+def _same(earlier: Job, fingerprint: str) -> Job:
+    if earlier.fingerprint != fingerprint:
+        raise IdempotencyMismatch(
+            "This Idempotency-Key was used before for another request; use a new key for a "
+            "new recording or other options."
+        )
+    return earlier
+
+
+def _withdrawn(job: Job, now: float) -> Job:
+    return deleted(job, now) if job.state == "uploading" else job

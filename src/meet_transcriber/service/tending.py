@@ -1,0 +1,146 @@
+"""
+What has to be done about jobs without anybody asking: lost leases, webhooks, rubbish, age.
+
+Every worker and every API process runs a `Tending` on a timer. A lock in the store sees to it
+that one of them works at a time, so no beat process is needed.
+"""
+
+import logging
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from itertools import cycle, islice
+
+from meet_transcriber.core.errors import JobError, StorageUnavailable, TranscriptionError
+from meet_transcriber.core.jobs import QUEUES, Job
+from meet_transcriber.core.transitions import deleted, expired
+from meet_transcriber.service.ground import Ground, Rules
+from meet_transcriber.service.posting import Postman
+
+log = logging.getLogger(__name__)
+
+_LOCK_SECONDS = 10.0
+_BATCH = 100
+AUDIO = ("recording", "working.flac")
+_HALF_WRITTEN_SECONDS = 3600.0
+
+
+class Tending:
+    """Looks after what is due."""
+
+    def __init__(self, ground: Ground, holder: str, postman: Postman) -> None:
+        self._ground = ground
+        self._holder = holder
+        self._postman = postman
+        self._tidied = 0.0
+
+    def tend(self) -> bool:
+        """
+        Do everything that is due, unless somebody else is at it; returns whether it was us.
+
+        Raises:
+            StorageUnavailable: the store does not answer; try again at the next turn.
+        """
+        now = self._ground.clock()
+        if not self._ground.jobs.lock("tending", self._holder, _LOCK_SECONDS, now):
+            return False
+        for job_id in self._ground.jobs.due(now, _BATCH):
+            try:
+                self._tend_job(job_id)
+            except JobError:
+                continue
+            except StorageUnavailable:
+                raise
+            except TranscriptionError as error:
+                log.warning("tending_failed job_id=%s: %s", job_id, error)
+        self._top_up()
+        self._tidy(now)
+        return True
+
+    def bury(self, workers: Collection[str]) -> None:
+        """These workers are known to be dead: what they held may be claimed at once."""
+        for job_id in self._ground.jobs.due(float("inf"), _BATCH):
+            with suppress(JobError):
+                self._ground.change(
+                    job_id, lambda job: expired(job, self._ground.clock(), dead=workers)
+                )
+
+    def _tend_job(self, job_id: str) -> None:
+        now = self._ground.clock()
+        job = self._ground.change(job_id, lambda job: _aged(expired(job, now), now))
+        if job.tidy_at is not None and job.tidy_at <= now:
+            (self._remove if job.deleted else self._sweep)(job, now)
+        if job.webhook and job.webhook.next_at is not None and job.webhook.next_at <= now:
+            self._postman.notify(job)
+
+    # -- rubbish ---------------------------------------------------------------------------
+
+    def _remove(self, job: Job, now: float) -> None:
+        """Objects first: as long as the record stands, somebody comes back for them."""
+        self._ground.media.delete(job.prefix)
+        if self._ground.text is not None:
+            self._ground.text.put_text(job.id, "")
+        if now < (calm := self._calm_at(job)):
+            self._ground.jobs.update(job.id, partial(replace, tidy_at=calm))
+        else:
+            self._ground.jobs.remove(job.id)
+
+    def _sweep(self, job: Job, now: float) -> None:
+        """Remove objects that the record of an ended job does not name."""
+        job = self._ground.jobs.update(job.id, partial(_settled, rules=self._ground.rules))
+        if not job.ended or job.deleted:
+            return
+        named = set(job.objects.values())
+        for key in self._ground.media.keys(job.prefix):
+            if key not in named:
+                self._ground.media.delete(key)
+        calm = self._calm_at(job)
+        again = calm if now < calm else None
+        self._ground.jobs.update(job.id, partial(_swept, version=job.version, again=again))
+
+    def _calm_at(self, job: Job) -> float:
+        """When whoever still works on an ended job has noticed it, or lost its lease."""
+        held = [task.lease_until for task in job.tasks if task.state == "running"]
+        return max(held, default=0.0) + self._ground.rules.lease_seconds if held else 0.0
+
+    def _tidy(self, now: float) -> None:
+        if now - self._tidied > _HALF_WRITTEN_SECONDS / 6:
+            self._tidied = now
+            self._ground.media.tidy(_HALF_WRITTEN_SECONDS)
+
+    # -- messages --------------------------------------------------------------------------
+
+    def _top_up(self) -> None:
+        """As many messages as there are ready tasks: what was lost on the way is said again."""
+        ready = self._ground.jobs.backlog().ready
+        for queue in QUEUES:
+            missing = ready.get(queue, 0) and ready[queue] - self._ground.queue.length(queue)
+            if missing > 0:
+                jobs = self._ground.jobs.ready([queue], missing)
+                for job_id in islice(cycle(jobs), min(missing, _BATCH)):
+                    self._ground.nudge(queue, job_id, "")
+
+
+def _aged(job: Job, now: float) -> Job:
+    """An upload whose sender is gone, or a result past its time, is deleted."""
+    abandoned = job.state == "uploading" and job.lease_until <= now
+    old = job.ended and job.expires_at is not None and job.expires_at <= now
+    return deleted(job, now) if abandoned or old else job
+
+
+def _settled(job: Job, rules: Rules) -> Job:
+    """An ended job as the operator's rules want it: whether its audio stays, and how long."""
+    if not job.ended or job.deleted:
+        return job
+    if job.state == "completed" and not rules.keep_audio:
+        kept = {name: key for name, key in job.objects.items() if name not in AUDIO}
+        job = replace(job, objects=kept)
+    ttl, spared = rules.result_ttl_seconds, job.edited and not rules.expire_edited
+    expires_at = None if ttl is None or spared else (job.finished_at or 0.0) + ttl
+    return replace(job, expires_at=expires_at)
+
+
+def _swept(job: Job, version: int, again: float | None) -> Job:
+    """Clean, unless the record changed meanwhile: then there is another turn."""
+    return replace(job, tidy_at=again) if job.version == version else job

@@ -1,0 +1,277 @@
+"""What a worker does: claim a task, work on it, and make its result count."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+from meet_transcriber.core.errors import (
+    AddressRefused,
+    EngineUnavailable,
+    InvalidAudio,
+    InvalidOptions,
+    JobCancelled,
+    JobError,
+    JobNotFound,
+    LeaseLost,
+    StorageError,
+    StorageFull,
+    StorageUnavailable,
+    TranscriptionError,
+)
+from meet_transcriber.core.jobs import RECOGNIZE_QUEUE, Failure, Job
+from meet_transcriber.core.transcript import Diarization
+from meet_transcriber.core.transitions import (
+    Claim,
+    claim_in,
+    claimed,
+    committed,
+    concluded,
+    fetched,
+    planned,
+    released,
+    task_failed,
+)
+from meet_transcriber.pipeline import Chosen, Pipeline
+from meet_transcriber.ports import Diarizer, Recognizer, SpeechDetector
+from meet_transcriber.service.ground import Ground
+from meet_transcriber.service.holding import Hold, WorkerStopping
+from meet_transcriber.service.reading import RTF
+
+log = logging.getLogger(__name__)
+
+Learn = Callable[[Job], Job]
+
+_FINAL = (AddressRefused, InvalidAudio, InvalidOptions, EngineUnavailable, StorageFull)
+_CANDIDATES = 16
+_COMMIT_PATIENCE_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Engines:
+    """How a worker comes by its engines; each is built once and kept by its maker.
+
+    Both may raise EngineUnavailable, with the command that mends it.
+    """
+
+    recognizer: Callable[[], Chosen[Recognizer]]
+    diarizer: Callable[[], Chosen[Diarizer] | None]
+    detector: Callable[[], SpeechDetector]
+
+
+@dataclass
+class ClaimedCheckpoints:
+    """
+    Checkpoints of a claimed task: it finds what was committed, and leaves its own aside.
+
+    Keys end with the fencing token, so a worker that lost its lease overwrites nothing.
+    """
+
+    claim: Claim
+    written: dict[str, str] = field(default_factory=dict)
+
+    def find(self, name: str) -> str | None:
+        return self.written.get(name) or self.claim.job.objects.get(name)
+
+    def new(self, name: str) -> str:
+        self.written[name] = f"{self.claim.job.prefix}/{name}.{self.claim.task.token}"
+        return self.written[name]
+
+
+class Working:
+    """One worker's side of the service; not for several threads at once."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        engines: Engines,
+        worker: str,
+        queues: tuple[str, ...],
+        stopping: threading.Event,
+    ) -> None:
+        self._ground = ground
+        self._engines = engines
+        self._worker = worker
+        self._queues = queues
+        self._stopping = stopping
+
+    def work(self) -> bool:
+        """
+        Claim the next task and see it through; False when there was nothing to do.
+
+        Raises:
+            StorageUnavailable: the store does not answer; nothing is lost, try again later.
+        """
+        claim = self._claim()
+        if claim is None:
+            return False
+        started = time.monotonic()
+        outcome = self._see_through(claim)
+        log.info(
+            "task_ended job_id=%s task=%s outcome=%s seconds=%.2f",
+            claim.job.id, claim.task.name, outcome, time.monotonic() - started,
+        )  # fmt: skip
+        return True
+
+    def _claim(self) -> Claim | None:
+        ground = self._ground
+        for job_id in ground.jobs.ready(self._queues, _CANDIDATES):
+            fence = -1
+
+            def claim(job: Job) -> Job:
+                nonlocal fence
+                fence = job.fence
+                now = ground.clock()
+                return claimed(job, self._queues, self._worker, now, ground.rules.lease_seconds)
+
+            with suppress(JobNotFound):
+                job = ground.jobs.update(job_id, claim)
+                if job.fence != fence:
+                    return claim_in(job, self._worker)
+        return None
+
+    def _see_through(self, claim: Claim) -> str:
+        """Work on a claimed task until its end is on record; returns how it ended."""
+        checkpoints = ClaimedCheckpoints(claim)
+        try:
+            with Hold(self._ground, claim, self._stopping) as hold:
+                learn = self._do(claim, checkpoints, hold)
+                self._commit(claim, checkpoints, learn)
+        except (JobCancelled, JobNotFound, LeaseLost) as error:
+            self._forget(checkpoints.written.values())
+            return error.code
+        except WorkerStopping:
+            self._forget(checkpoints.written.values())
+            self._record(claim, released)
+            return "released"
+        except StorageUnavailable:
+            self._record(claim, released)  # the task is not to blame
+            raise
+        except Exception as error:  # noqa: BLE001 - the outermost frame of a task
+            self._forget(checkpoints.written.values())
+            self._fail(claim, error)
+            return "failed"
+        return "done"
+
+    # -- the tasks -------------------------------------------------------------------------
+
+    def _do(self, claim: Claim, checkpoints: ClaimedCheckpoints, hold: Hold) -> Learn:
+        """Do the task; returns what the record should learn from it."""
+        pipeline = Pipeline(
+            self._ground.media,
+            checkpoints,
+            claim.job.options,
+            self._ground.decoder,
+            self._engines.detector(),
+            self._ground.rules.part_seconds,
+        )
+        match claim.task.kind:
+            case "fetch":
+                return self._fetch(claim.job, checkpoints, hold)
+            case "prepare":
+                return self._prepare(pipeline, claim.job, hold)
+            case "recognize":
+                return self._recognize(pipeline, claim, hold)
+            case "diarize":
+                return self._diarize(pipeline, hold)
+            case _:
+                return self._attribute(pipeline, claim.job)
+
+    def _fetch(self, job: Job, checkpoints: ClaimedCheckpoints, hold: Hold) -> Learn:
+        media, size, key = self._ground.media, 0, checkpoints.new("recording")
+        with self._ground.fetcher.fetch(job.source_url or "") as source:
+            with media.writer(key) as writer:
+                for chunk in source.chunks():
+                    writer.write(chunk)
+                    size += len(chunk)
+                    hold(size / source.size if source.size else 0.0)
+            name = source.name
+        with media.open(key) as file:
+            info = self._ground.decoder.probe(file)
+        return partial(fetched, name=name, size_bytes=size, media=info)
+
+    def _prepare(self, pipeline: Pipeline, job: Job, hold: Hold) -> Learn:
+        if RECOGNIZE_QUEUE in self._queues:  # refuse before any work what cannot be done
+            self._engines.recognizer().engine.check(job.options)
+        with self._ground.media.open(job.objects["recording"]) as media:
+            plan = pipeline.prepare(media, hold)
+        return partial(planned, plan=plan)
+
+    def _recognize(self, pipeline: Pipeline, claim: Claim, hold: Hold) -> Learn:
+        recognizer = self._engines.recognizer()
+        recognizer.engine.check(claim.job.options)
+        plan, started = pipeline.plan(), time.monotonic()
+        pipeline.recognize(plan, claim.task.part, recognizer, hold)
+        part = plan.parts[claim.task.part]
+        self._note_speed((time.monotonic() - started) / max(part.end - part.start, 0.1))
+        return _nothing
+
+    def _diarize(self, pipeline: Pipeline, hold: Hold) -> Learn:
+        plan = pipeline.plan()
+        diarizer = self._engines.diarizer() if plan.audio.channels == 1 else None
+        pipeline.diarize(plan, diarizer, hold)
+        return _nothing
+
+    def _attribute(self, pipeline: Pipeline, job: Job) -> Learn:
+        plan, parts, diarization = pipeline.gather()
+        # without a result the record's warnings tell why nobody knows the speakers
+        known = diarization or Diarization(warnings=job.warnings)
+        transcript = pipeline.attribute(plan, parts, known)
+        if self._ground.text is not None:
+            self._ground.text.put_text(job.id, transcript.text)
+        return partial(concluded, transcript=transcript)
+
+    def _note_speed(self, rtf: float) -> None:
+        """Keep a running mean of seconds of work per second of audio, for estimates."""
+        jobs = self._ground.jobs
+        known = jobs.recall(RTF)
+        jobs.remember(RTF, f"{rtf if known is None else 0.8 * float(known) + 0.2 * rtf:.4f}")
+
+    # -- ends ------------------------------------------------------------------------------
+
+    def _commit(self, claim: Claim, checkpoints: ClaimedCheckpoints, learn: Learn) -> None:
+        """Make the result count; waits for a store that is away, while the lease may last."""
+        written = checkpoints.written
+        deadline = self._ground.clock() + 2 * self._ground.rules.lease_seconds
+        task = claim.task
+
+        def count(job: Job) -> Job:
+            return committed(job, task.name, task.token, written, self._ground.clock(), learn)
+
+        while self._ground.clock() < deadline:
+            with suppress(StorageUnavailable):
+                self._ground.change(claim.job.id, count)
+                return
+            time.sleep(_COMMIT_PATIENCE_SECONDS)
+        self._ground.change(claim.job.id, count)
+
+    def _fail(self, claim: Claim, error: Exception) -> None:
+        code = error.code if isinstance(error, TranscriptionError) else "worker_error"
+        message = str(error) or type(error).__name__
+        if isinstance(error, MemoryError):
+            message = "The worker has too little memory for this task; give it more."
+        unexpected = None if isinstance(error, TranscriptionError) else error
+        log.warning(
+            "task_failed job_id=%s task=%s code=%s", claim.job.id, claim.task.name, code,
+            exc_info=unexpected,
+        )  # fmt: skip
+        failure = Failure(code, message)
+        now, final = self._ground.clock(), isinstance(error, _FINAL)
+        self._record(claim, partial(task_failed, failure=failure, final=final, now=now))
+
+    def _record(self, claim: Claim, change: Callable[[Job, str, int], Job]) -> None:
+        task = claim.task
+        with suppress(JobError, StorageUnavailable):  # else its lease runs out
+            self._ground.change(claim.job.id, lambda job: change(job, task.name, task.token))
+
+    def _forget(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            with suppress(StorageError):  # sweeping after the job's end finds it too
+                self._ground.media.delete(key)
+
+
+def _nothing(job: Job) -> Job:
+    return job
