@@ -5,6 +5,9 @@ from collections.abc import Generator
 
 import pytest
 
+# Suites that several adapters inherit.
+pytest.register_assert_rewrite("tests.contract.media_store", "tests.contract.media_store_elsewhere")
+
 # Set by the Makefile, where each target brings what its tests need.
 FORBID_SKIPS = os.environ.get("FORBID_SKIPS") == "1" or os.environ.get("CI") == "true"
 

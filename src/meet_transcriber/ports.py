@@ -202,7 +202,11 @@ class MediaStore(Protocol):
         """
         Write an object piece by piece, with bounded memory and no second copy on disk.
 
-        It appears when the context ends well; after an exception nothing of it remains.
+        It appears when the context ends well, in place of an older one; after an exception
+        nothing of it remains. Of several writers of one key the one that ends last counts.
+
+        Raises:
+            StorageFull, StorageError: as `ObjectWriter.write` does, when the context ends.
         """
         ...
 
@@ -216,7 +220,15 @@ class MediaStore(Protocol):
         ...
 
     def open(self, key: str) -> BinaryIO:
-        """Open an object for reading, seekable; raises StorageError as `get` does."""
+        """
+        Open an object for reading, seekable, read as needed with bounded memory.
+
+        Where it is replaced or deleted meanwhile, reading goes on with its old bytes or raises
+        StorageError, depending on the store; it never gets bytes of another object.
+
+        Raises:
+            StorageError: as `get` does; so do the reads.
+        """
         ...
 
     def size(self, key: str) -> int:
@@ -236,7 +248,11 @@ class MediaStore(Protocol):
         ...
 
     def tidy(self, older_than_seconds: float) -> int:
-        """Remove what writers that died left behind, once it is so old; returns how many."""
+        """
+        Remove what writers that died left behind; returns how many of them there were.
+
+        A writer that wrote nothing for so long counts as dead, and fails when it goes on.
+        """
         ...
 
     def ping(self) -> None:

@@ -1,13 +1,16 @@
 """Objects as files."""
 
+import errno
 import io
+import os
+import time
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
-from meet_transcriber.core.errors import StorageError
-from meet_transcriber.stores.disk import DiskMediaStore
+from meet_transcriber.core.errors import StorageError, StorageFull
+from meet_transcriber.stores.disk import DiskMediaStore, translated
 
 
 class Endless(io.RawIOBase):
@@ -78,3 +81,77 @@ def test_links_are_removed_and_not_followed(tmp_path: Path) -> None:
     (tmp_path / "data" / "jobs" / "link").symlink_to(outside)
     store.delete("jobs")
     assert (outside / "kept").exists()
+
+
+def test_an_open_object_outlives_its_replacement(tmp_path: Path) -> None:
+    store = DiskMediaStore(tmp_path)
+    store.put("key", b"before")
+    with store.open("key") as file:
+        store.put("key", b"after")
+        assert file.read() == b"before"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_names_the_settings_that_give_more(number: int) -> None:
+    said = pytest.raises(StorageFull, match=r"Cannot write key: .* DATA_DIR or MEDIA_URL")
+    with said, translated("write", "key"):
+        raise OSError(number, os.strerror(number))
+
+
+def test_deleting_removes_the_folders_that_held_nothing_else(tmp_path: Path) -> None:
+    store = DiskMediaStore(tmp_path)
+    for key in ("jobs/1/parts/a", "jobs/2/parts/a", "jobs/2/plan"):
+        store.put(key, b"x")
+    store.delete("jobs/1/parts/a")
+    store.delete("jobs/2/parts")
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == [
+        "jobs", "jobs/2", "jobs/2/plan",
+    ]  # fmt: skip
+
+
+def test_writing_beside_somebody_who_deletes_works(tmp_path: Path) -> None:
+    store = DiskMediaStore(tmp_path)
+    ended = time.monotonic() + 0.5
+
+    def come_and_go() -> None:
+        while time.monotonic() < ended:
+            store.put("jobs/a/b/1", b"x")
+            store.delete("jobs/a/b/1")
+
+    other = Thread(target=come_and_go)
+    other.start()
+    while other.is_alive():
+        store.put("jobs/a/b/2", b"x")
+        assert store.get("jobs/a/b/2") == b"x"
+        store.delete("jobs/a/b/2")
+
+
+def test_what_is_deleted_while_it_is_written_stays_deleted(tmp_path: Path) -> None:
+    store = DiskMediaStore(tmp_path)
+    said = pytest.raises(StorageError, match="Cannot write jobs/1: it was deleted meanwhile")
+    with said, store.writer("jobs/1"):
+        store.delete("jobs")
+    assert store.keys("jobs") == []
+
+
+def test_scraps_are_tidied_once_they_are_old(tmp_path: Path) -> None:
+    store, scrap = DiskMediaStore(tmp_path), tmp_path / "jobs" / ".new-abc"
+    store.put("jobs/1", b"x")
+    scrap.write_bytes(b"half")
+    os.utime(scrap, (0, time.time() - 100))
+    assert store.keys("jobs") == ["jobs/1"]
+    assert (store.tidy(200), scrap.exists()) == (0, True)
+    assert (store.tidy(50), scrap.exists()) == (1, False)
+    assert store.tidy(0) == 0
+    assert store.exists("jobs/1")
+
+
+def test_errors_of_who_fills_a_writer_stay_theirs(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionResetError), DiskMediaStore(tmp_path).writer("key"):
+        raise ConnectionResetError
+
+
+def test_a_place_that_is_no_folder_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageError, match="Cannot keep anything in"):
+        DiskMediaStore(tmp_path / "file").ping()
