@@ -1,7 +1,11 @@
-"""Frozen dataclasses to JSON-ready values and back, driven by their type hints."""
+"""Frozen dataclasses to JSON-ready values and back, driven by their type hints.
+
+Hints are looked at once per type: a reader is built for each and kept, because a store reads
+and writes whole records, with all their tasks, at every heartbeat.
+"""
 
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -13,11 +17,17 @@ T = TypeVar("T")
 MAX_EXACT_INTEGER = 2**53
 """Larger integers do not survive as a float."""
 
+_ATOMS = frozenset({str, int, float, bool, type(None)})
+_Reader = Callable[[Any], Any]
+
 
 def to_plain(value: object) -> Any:
     """Return dicts, lists, strings, numbers, booleans and None that hold the same."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+    kind: Any = type(value)
+    if kind in _ATOMS:
+        return value
+    if names := _field_names(kind):
+        return {name: to_plain(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -35,75 +45,143 @@ def from_plain(kind: type[T], data: object) -> T:
     Raises:
         StorageError: the data does not fit; names the place.
     """
-    return cast(T, _build(kind, data, kind.__name__))
+    try:
+        return cast(T, _reader(cast(Any, kind))(data))
+    except _Misfit as misfit:
+        place = kind.__name__ + "".join(reversed(misfit.steps))
+        raise StorageError(
+            f"Stored data does not fit at {place}: {misfit.reason}."
+        ) from misfit.__cause__
+
+
+class _Misfit(Exception):
+    """Data that does not fit; each level on its way out adds the step that led there."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.steps: list[str] = []
+
+    def under(self, step: str) -> "_Misfit":
+        self.steps.append(step)
+        return self
+
+
+def _wrong_type(data: object) -> _Misfit:
+    return _Misfit(
+        f"{str(data)[:60]!r} has the wrong type; "
+        "the file is damaged or was not written by this program"
+    )
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
+def _field_names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
 
 
-def _build(hint: Any, data: object, place: str) -> Any:
+@cache
+def _field_readers(kind: type) -> tuple[tuple[str, _Reader], ...]:
+    return tuple((name, _reader(hint)) for name, hint in get_type_hints(kind).items())
+
+
+@cache
+def _reader(hint: Any) -> _Reader:
     origin = get_origin(hint)
     if is_dataclass(hint):
-        return _build_dataclass(cast(type, hint), data, place)
+        return _dataclass_reader(cast(type, hint))
     if origin in (Union, types.UnionType):
-        return _build_union(get_args(hint), data, place)
+        return _union_reader(get_args(hint))
     if origin is tuple:
-        return _build_tuple(get_args(hint)[0], data, place)
+        return _tuple_reader(_reader(get_args(hint)[0]))
     if origin is Mapping or origin is dict:
-        return _build_mapping(get_args(hint)[1], data, place)
-    return _build_scalar(hint, data, place)
+        return _mapping_reader(_reader(get_args(hint)[1]))
+    if origin is Literal:
+        return _literal_reader(get_args(hint))
+    return _float if hint is float else _atom_reader(hint)
 
 
-def _build_mapping(item: Any, data: object, place: str) -> dict[str, Any]:
-    if not isinstance(data, Mapping):
-        return cast(dict[str, Any], _checked(False, data, place))
-    return {key: _build(item, value, f"{place}.{key}") for key, value in data.items()}
+def _dataclass_reader(kind: type) -> _Reader:
+    def read(data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            raise _wrong_type(data)
+        given = {}
+        # Looked up at the first reading, not before: a class may hold values of its own kind.
+        for name, reader in _field_readers(kind):
+            if name in data:
+                try:
+                    given[name] = reader(data[name])
+                except _Misfit as misfit:
+                    raise misfit.under(f".{name}") from misfit.__cause__
+        try:
+            return kind(**given)
+        except (TypeError, ValueError, TranscriptionError) as error:
+            raise _Misfit(str(error).rstrip(".")) from error
+
+    return read
 
 
-def _build_scalar(hint: Any, data: object, place: str) -> Any:
-    if get_origin(hint) is Literal:
-        return _checked(data in get_args(hint), data, place)
-    if hint is float and isinstance(data, int) and not isinstance(data, bool):
-        return float(_checked(abs(data) <= MAX_EXACT_INTEGER, data, place))
-    fits = isinstance(data, hint) and (hint is bool or not isinstance(data, bool))
-    return _checked(fits, data, place)
+def _mapping_reader(item: _Reader) -> _Reader:
+    def read(data: Any) -> dict[str, Any]:
+        if not isinstance(data, Mapping):
+            raise _wrong_type(data)
+        found = {}
+        for key, value in data.items():
+            try:
+                found[key] = item(value)
+            except _Misfit as misfit:
+                raise misfit.under(f".{key}") from misfit.__cause__
+        return found
+
+    return read
 
 
-def _build_dataclass(kind: type, data: object, place: str) -> Any:
-    if not isinstance(data, Mapping):
-        return _checked(False, data, place)
-    hints = _hints(kind)
-    given = {
-        name: _build(hint, data[name], f"{place}.{name}")
-        for name, hint in hints.items()
-        if name in data
-    }
-    try:
-        return kind(**given)
-    except (TypeError, ValueError, TranscriptionError) as error:
-        sentence = str(error).rstrip(".")
-        raise StorageError(f"Stored data does not fit at {place}: {sentence}.") from error
+def _tuple_reader(item: _Reader) -> _Reader:
+    def read(data: Any) -> tuple[Any, ...]:
+        if not isinstance(data, list | tuple):
+            raise _wrong_type(data)
+        found: list[Any] = []
+        try:
+            found.extend(map(item, data))
+        except _Misfit as misfit:
+            raise misfit.under(f"[{len(found)}]") from misfit.__cause__
+        return tuple(found)
+
+    return read
 
 
-def _build_union(choices: tuple[Any, ...], data: object, place: str) -> Any:
-    if data is None and type(None) in choices:
-        return None
+def _union_reader(choices: tuple[Any, ...]) -> _Reader:
     (only,) = (choice for choice in choices if choice is not type(None))
-    return _build(only, data, place)
+    reader = _reader(only)
+
+    def read(data: Any) -> Any:
+        return None if data is None and type(None) in choices else reader(data)
+
+    return read
 
 
-def _build_tuple(item: Any, data: object, place: str) -> tuple[Any, ...]:
-    if not isinstance(data, list | tuple):
-        return cast(tuple[Any, ...], _checked(False, data, place))
-    return tuple(_build(item, value, f"{place}[{index}]") for index, value in enumerate(data))
+def _literal_reader(choices: tuple[Any, ...]) -> _Reader:
+    def read(data: Any) -> Any:
+        if data not in choices:
+            raise _wrong_type(data)
+        return data
+
+    return read
 
 
-def _checked(fits: bool, data: object, place: str) -> Any:
-    if not fits:
-        raise StorageError(
-            f"Stored data does not fit at {place}: {str(data)[:60]!r} has the wrong type; "
-            "the file is damaged or was not written by this program."
-        )
-    return data
+def _atom_reader(kind: Any) -> _Reader:
+    def read(data: Any) -> Any:
+        if not isinstance(data, kind) or (isinstance(data, bool) and kind is not bool):
+            raise _wrong_type(data)
+        return data
+
+    return read
+
+
+def _float(data: Any) -> float:
+    if type(data) is float:
+        return data
+    if not isinstance(data, int | float) or isinstance(data, bool):
+        raise _wrong_type(data)
+    if isinstance(data, int) and abs(data) > MAX_EXACT_INTEGER:
+        raise _wrong_type(data)
+    return float(data)

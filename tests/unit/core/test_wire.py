@@ -60,6 +60,8 @@ def test_a_whole_number_becomes_a_float_of_seconds() -> None:
         (None, "at Whole:"),
         ({"parts": [{"name": 1}]}, r"at Whole.parts\[0\].name"),
         ({"parts": [{}]}, r"at Whole.parts\[0\]"),
+        ({"parts": [{"name": "x"}, {"name": 1}]}, r"at Whole.parts\[1\].name"),
+        ({"by_name": {"a": {"name": 1}}}, "at Whole.by_name.a.name"),
         ({"parts": [{"name": "x", "kind": "c"}]}, r"kind"),
         ({"parts": [{"name": "x", "share": 10**400}]}, r"share"),
         ({"words": "abc"}, "Whole.words"),
