@@ -114,6 +114,7 @@ class Scripted:
 
     name = "scripted"
     multilingual = True
+    known: Sequence[str] = ("nl", "de", "en")
 
     def __init__(self, room: int = 8, hole: bool = False, text: str = "hello there") -> None:
         self.room = room

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Segment, Span, TranscriptWarning
 from meet_transcriber.engines.faster_whisper import FasterWhisperRecognizer
@@ -84,3 +85,11 @@ def test_among_few_allowed_languages_the_likeliest_is_certain(
 def test_a_translation_is_english_whatever_was_heard(recognizer: FasterWhisperRecognizer) -> None:
     recognizer.check(Options(task="translate"))
     assert languages(list(recognizer.recognize(LOW, SPEECH, Options(task="translate")))) == {"en"}
+
+
+@pytest.mark.parametrize("options", [Options(language="yue"), Options(languages=("xx", "yy"))])
+def test_a_language_that_the_model_does_not_know_is_refused_before_work(
+    recognizer: FasterWhisperRecognizer, options: Options
+) -> None:
+    with pytest.raises(InvalidOptions, match=r"none of the languages (yue|xx, yy)"):
+        recognizer.check(options)
