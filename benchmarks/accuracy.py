@@ -19,13 +19,7 @@ from benchmarks.meetings.generate import Meeting, from_seed
 from meet_transcriber.audio.decoder import PyavDecoder
 from meet_transcriber.audio.silero import SileroDetector
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.scoring import (
-    all_words,
-    cp_word_errors,
-    diarization_errors,
-    streams,
-    word_errors,
-)
+from meet_transcriber.core.scoring import meeting_errors
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.engines.acoustic import AcousticDiarizer
 from meet_transcriber.engines.pocketsphinx import PocketsphinxRecognizer
@@ -73,11 +67,8 @@ def main() -> None:
     for meeting in meetings(parser.parse_args().count):
         truth, start = meeting.reference, time.perf_counter()
         found = transcript_of(meeting)
-        rates = (
-            word_errors(all_words(truth), all_words(found)).rate,
-            cp_word_errors(streams(truth), streams(found)).rate,
-            diarization_errors(truth.turns, found.turns, collar=0.25).rate,
-        )
+        errors = meeting_errors(truth, found)
+        rates = (errors.words.rate, errors.speakers.rate, errors.turns.rate)
         rows.append(rates)
         figures = "  ".join(f"{rate:5.1%}" for rate in rates)
         speed = (time.perf_counter() - start) / found.duration

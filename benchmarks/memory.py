@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from importlib.resources import files
+from pathlib import Path
 from typing import BinaryIO, cast
 
 import av
@@ -97,9 +98,19 @@ def _prepare(minutes: float) -> None:
         audio = decoder.open(working, prepared)
         spans = SileroDetector().detect(audio, 0, lambda _: None)
     assert total_seconds(spans) > 0.3 * audio.duration
-    # Linux counts kibibytes, macOS bytes.
+    print(_peak_bytes() / 1e6)
+
+
+def _peak_bytes() -> int:
+    """Peak resident memory of this process since it was started."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Linux: a child's ru_maxrss begins at what its parent held; VmHWM begins anew with exec.
+        fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(fields["VmHWM"].split()[0]) * 1024
+    # macOS counts bytes, others kibibytes.
     unit = 1 if sys.platform == "darwin" else 1024
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def main(lengths: list[float]) -> None:

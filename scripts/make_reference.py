@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from meet_transcriber.cli import app
-from meet_transcriber.cli.console import exit_code
+from meet_transcriber.cli.console import EXIT_OUTSIDE, exit_code
 from meet_transcriber.core import errors
 from meet_transcriber.core.exporters import EXPORTERS
 from meet_transcriber.settings import Settings
@@ -33,8 +33,8 @@ def errors_page() -> str:
     ]
     return _page(
         "Errors",
-        "The `code` is stable. Ctrl-C exits with 130, and a mistake in how a command "
-        "is written with 2.",
+        "The `code` is stable. Ctrl-C exits with 130, a mistake in how a command is written "
+        f"with 2, and `verify` with {EXIT_OUTSIDE} when a figure is not what it should be.",
         _table(("code", "class", "exit code", "meaning"), rows),
     )
 

@@ -1,13 +1,18 @@
 """
 Build a tiny CTranslate2 Whisper offline: real format, scripted weights, no knowledge.
 
-    python -m scripts.make_tiny_whisper FOLDER
+    python -m scripts.make_tiny_whisper FOLDER [--multilingual]
 
-The decoder's position encodings are random and each output row points at one of them, so the
-model says a fixed sentence whatever it hears, then ends; everything else, the encoder and the
-attention that word times come from, is small random noise. That makes batches, word times and
-prompts run for real, with a result that tests can predict. CTranslate2 takes the model for an
-English-only one.
+Each output row points at one of the decoder's position encodings, so the model says a fixed
+sentence whatever it hears, then ends; the attention that word times come from is small random
+noise. That makes batches, word times and prompts run for real, with a result that tests can
+predict.
+
+The multilingual one also tells languages apart by ear: more sound in the lower half of the mel
+bands than in the upper is LOW_LANGUAGE, the other way round HIGH_LANGUAGE; a few seconds of
+white noise are none in particular, SPARE_LANGUAGE a little more than others. Two channels of the
+encoder carry the difference, and cross-attention takes their mean over 30 seconds, so a longer
+sound makes it surer.
 """
 
 import json
@@ -33,13 +38,18 @@ _TEXT_TOKENS = 50257
 _POSITIONS = 448
 _SURE = 3.0  # how clearly an answer stands out of the noise
 
+LOW_LANGUAGE, HIGH_LANGUAGE, SPARE_LANGUAGE = "de", "nl", "en"
+_LOW, _HIGH = 0, 1  # encoder channels that hear low and high sound
+_HEARD = 0.4  # share of a heard channel that reaches the decoder
+_LIKELY, _SPARE = 0.4, 0.03  # how a language answers to what was heard, and to nothing
 
-def build(folder: Path) -> Path:
+
+def build(folder: Path, *, multilingual: bool = False) -> Path:
     """Write model.bin, config.json, vocabulary.json and tokenizer.json; returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokens = _vocabulary()
+    tokens = _vocabulary(multilingual)
     _write_tokenizer(folder, tokens)
-    spec = _spec(tokens)
+    spec = _spec(tokens, multilingual)
     spec.register_vocabulary(tokens)
     spec.config.suppress_ids = []
     spec.config.suppress_ids_begin = []
@@ -52,12 +62,15 @@ def build(folder: Path) -> Path:
     return folder
 
 
-def _vocabulary() -> list[str]:
+def _vocabulary(multilingual: bool) -> list[str]:
     """51,865 tokens as Whisper numbers them: text, then special ones, then timestamps."""
     marks = sorted(pre_tokenizers.ByteLevel.alphabet())
     words = [token.replace(" ", "Ġ") for token in SENTENCE if len(token) > 1]
     text = marks + [word for word in dict.fromkeys(words) if word not in marks]
     text += [f"<unused{number}>" for number in range(_TEXT_TOKENS - len(text))]
+    if multilingual:
+        # Only Whisper's multilingual vocabulary has an empty token, and CTranslate2 goes by that.
+        text[-1] = ""
     special = ["<|endoftext|>", "<|startoftranscript|>"]
     special += [f"<|{code}|>" for code in LANGUAGE_CODES]
     special += [
@@ -79,7 +92,7 @@ def _write_tokenizer(folder: Path, tokens: list[str]) -> None:
     (folder / "vocabulary.json").write_text(json.dumps(tokens))
 
 
-def _spec(tokens: list[str]) -> Any:
+def _spec(tokens: list[str], multilingual: bool) -> Any:
     spec = ctranslate2.specs.WhisperSpec(LAYERS, HEADS, LAYERS, HEADS)
     chance = np.random.default_rng(7)
 
@@ -92,22 +105,54 @@ def _spec(tokens: list[str]) -> Any:
     spec.encoder.position_encodings.encodings = noise(1500, WIDTH)
     for layer in (*spec.encoder.layer, *spec.decoder.layer):
         _fill_layer(layer, noise)
+    # answers at right angles, so that none is taken for another
+    directions = np.sqrt(WIDTH) * np.linalg.qr(chance.standard_normal((WIDTH, WIDTH)))[0]
     positions = chance.standard_normal((_POSITIONS, WIDTH)).astype(np.float32)
+    positions[: WIDTH - 2] = directions[2:]
     spec.decoder.position_encodings.encodings = positions
     spec.decoder.embeddings.weight = noise(len(tokens), WIDTH)
     spec.decoder.scale_embeddings = False
-    spec.decoder.projection.weight = _projection(tokens, positions, noise)
+    # the prompt names a language and a task where the model knows several
+    rows = _projection(tokens, positions, 2 if multilingual else 0, noise)
+    if multilingual:
+        _give_ears(spec, directions[:2])
+        _answer_with_languages(rows, tokens, directions[:2], positions[0])
+    spec.decoder.projection.weight = rows
     return spec
 
 
-def _projection(tokens: list[str], positions: Any, noise: Any) -> Any:
-    """Rows that answer to a position: a timestamp first, the sentence, then the end."""
+def _projection(tokens: list[str], positions: Any, first: int, noise: Any) -> Any:
+    """Rows that answer to a position: a timestamp at `first`, the sentence, then the end."""
     rows = noise(len(tokens), WIDTH)
     # with timestamps the prompt is one token shorter, and the first answer is a timestamp
     answers = ["<|0.00|>", *(token.replace(" ", "Ġ") for token in SENTENCE), "<|endoftext|>"]
-    for place, answer in enumerate(answers):
+    for place, answer in enumerate(answers, first):
         rows[tokens.index(answer)] += _SURE * positions[place]
     return rows
+
+
+def _give_ears(spec: Any, directions: Any) -> None:
+    """Let two encoder channels hear low and high sound, and the decoder learn of it."""
+    contrast = np.repeat([1, -1], MELS // 2) * 8 / MELS
+    for channel, weights in ((_LOW, contrast), (_HIGH, -contrast)):
+        itself = np.eye(WIDTH)[channel]
+        for conv, row in ((spec.encoder.conv1, weights), (spec.encoder.conv2, itself)):
+            conv.weight[channel], conv.bias[channel] = 0, 0
+            conv.weight[channel, :, 1] = row
+        spec.encoder.position_encodings.encodings[:, channel] = 0
+        for layer in spec.encoder.layer:
+            for linear in (layer.self_attention.linear[1], layer.ffn.linear_1):
+                linear.weight[channel], linear.bias[channel] = 0, 0
+        _, values, out = spec.decoder.layer[-1].attention.linear
+        values.weight[WIDTH + channel] = itself
+        out.weight[:, channel] = _HEARD * directions[channel]
+
+
+def _answer_with_languages(rows: Any, tokens: list[str], directions: Any, start: Any) -> None:
+    """Make the rows of languages answer to what was heard, at the first position."""
+    for language, channel in ((LOW_LANGUAGE, _LOW), (HIGH_LANGUAGE, _HIGH)):
+        rows[tokens.index(f"<|{language}|>")] += _LIKELY * directions[channel]
+    rows[tokens.index(f"<|{SPARE_LANGUAGE}|>")] += _SPARE * start
 
 
 def _fill_norms(*norms: Any) -> None:
@@ -133,4 +178,4 @@ def _fill_linear(linear: Any, outputs: int, inputs: int, noise: Any) -> None:
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]))
+    build(Path(sys.argv[1]), multilingual="--multilingual" in sys.argv[2:])

@@ -305,9 +305,11 @@ def _stretch(
 
 
 def _watched(findings: Iterator[Finding], seconds: float, progress: Progress) -> Iterator[Finding]:
+    reached = 0.0  # what was cut is reported after the words around it
     for finding in findings:
         if not isinstance(finding, TranscriptWarning):
-            progress(min(finding.end / seconds, 1.0))
+            reached = max(reached, min(finding.end / seconds, 1.0))
+            progress(reached)
         yield finding
 
 

@@ -22,7 +22,7 @@ def run(*words: str | Path, **variables: str) -> subprocess.CompletedProcess[str
         env={**os.environ, **DRAFT, **variables},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
@@ -80,6 +80,31 @@ def test_whisper_on_the_command_line_with_a_model_in_a_folder(tmp_path: Path) ->
     found = json.loads(result.stdout)
     assert found["engine"].startswith("faster-whisper tiny-whisper int8")
     assert len(found["speakers"]) == 3
+
+
+@pytest.mark.xdist_group("sample")  # recognized there too; one at a time
+def test_verify_finds_the_draft_engines_within_their_bounds_and_says_what_did_not_run() -> None:
+    result = run("verify")
+    assert result.returncode == 0, result.stdout
+    assert result.stdout.count("within") == 6
+    assert "not run: Whisper, because ASR_ENGINE is pocketsphinx." in result.stdout
+    assert "not run: pyannote, because DIARIZATION_ENGINE is acoustic." in result.stdout
+
+
+def test_verify_exits_with_6_for_a_model_that_knows_nothing(tmp_path: Path) -> None:
+    folder = build(tmp_path / "tiny-whisper", multilingual=True)
+    real = {"ASR_ENGINE": "auto", "DIARIZATION_ENGINE": "none", "WHISPER_MODEL": str(folder)}
+    result = run("verify", **real)
+    assert result.returncode == 6, result.stderr
+    assert "outside" in next(line for line in result.stdout.splitlines() if "WER" in line)
+    assert "Words: faster-whisper tiny-whisper int8 cpu." in result.stdout
+    assert "not run: Whisper" not in result.stdout
+
+
+def test_verify_never_falls_back_where_weights_cannot_be_had() -> None:
+    result = run("verify", ASR_ENGINE="auto", WHISPER_MODEL="tiny")
+    assert (result.returncode, result.stdout) == (4, "")
+    assert "Cannot fetch Systran/faster-whisper-tiny" in result.stderr
 
 
 def test_the_library_takes_a_recording_to_its_transcript() -> None:

@@ -23,9 +23,13 @@ SAID = "Good morning everybody twenty-five people came."
 SPEECH = [Span(1, 4), Span(40, 43), Span(80, 83)]
 
 
-@pytest.fixture(scope="module")
-def recognizer(tmp_path_factory: pytest.TempPathFactory) -> FasterWhisperRecognizer:
-    return FasterWhisperRecognizer(str(build(tmp_path_factory.mktemp("whisper"))), device="cpu")
+@pytest.fixture(scope="module", params=["english", "multilingual"])
+def recognizer(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> FasterWhisperRecognizer:
+    folder = tmp_path_factory.mktemp("whisper")
+    build(folder, multilingual=request.param == "multilingual")
+    return FasterWhisperRecognizer(str(folder), device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +72,7 @@ def test_parts_in_any_order_give_the_same(
 def test_findings_come_while_decoding_and_may_be_abandoned(
     recognizer: FasterWhisperRecognizer, audio: Waveform
 ) -> None:
-    findings = recognizer.recognize(audio, SPEECH, Options())
+    findings = recognizer.recognize(audio, SPEECH, Options(language="en"))
     assert isinstance(next(findings), Segment)
     findings.close()  # type: ignore[attr-defined]
     assert segments(list(recognizer.recognize(audio, SPEECH[:1], Options())))
@@ -78,9 +82,8 @@ def test_silence_gives_nothing(recognizer: FasterWhisperRecognizer, audio: Wavef
     assert list(recognizer.recognize(audio * 0, [], Options())) == []
 
 
-def test_an_english_model_refuses_other_languages_before_work(
-    recognizer: FasterWhisperRecognizer,
-) -> None:
+def test_an_english_model_refuses_other_languages_before_work(tmp_path: Path) -> None:
+    recognizer = FasterWhisperRecognizer(str(build(tmp_path)), device="cpu")
     for options in (Options(language="fr"), Options(languages=("de",)), Options(task="translate")):
         with pytest.raises(InvalidOptions, match="English"):
             recognizer.check(options)
@@ -111,6 +114,7 @@ class Scripted:
 
     name = "scripted"
     multilingual = True
+    known: Sequence[str] = ("nl", "de", "en")
 
     def __init__(self, room: int = 8, hole: bool = False, text: str = "hello there") -> None:
         self.room = room

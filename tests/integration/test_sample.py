@@ -6,6 +6,7 @@ import pytest
 
 from meet_transcriber.audio.decoder import PyavDecoder
 from meet_transcriber.audio.silero import SileroDetector
+from meet_transcriber.cli.sample import MOST_CPWER, MOST_DER, MOST_WER
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.readers import read_transcript
 from meet_transcriber.core.scoring import (
@@ -50,17 +51,17 @@ def test_four_speakers_are_found_without_a_hint(sample: Transcript) -> None:
 
 
 def test_words_are_at_most_twelve_percent_wrong(sample: Transcript, truth: Transcript) -> None:
-    assert word_errors(all_words(truth), all_words(sample)).rate <= 0.12
+    assert word_errors(all_words(truth), all_words(sample)).rate <= MOST_WER
 
 
 def test_speakers_words_are_at_most_twenty_percent_wrong(
     sample: Transcript, truth: Transcript
 ) -> None:
-    assert cp_word_errors(streams(truth), streams(sample)).rate <= 0.20
+    assert cp_word_errors(streams(truth), streams(sample)).rate <= MOST_CPWER
 
 
 def test_turns_are_at_most_twelve_percent_wrong(sample: Transcript, truth: Transcript) -> None:
-    assert diarization_errors(truth.turns, sample.turns, collar=0.25).rate <= 0.12
+    assert diarization_errors(truth.turns, sample.turns, collar=0.25).rate <= MOST_DER
 
 
 def test_every_word_is_in_order_inside_the_recording(sample: Transcript) -> None:

@@ -112,6 +112,40 @@ def diarizer(settings: Settings, *, draft: bool = True) -> Chosen[Diarizer] | No
         return Chosen(AcousticDiarizer(), (TranscriptWarning("draft_diarizer", message),))
 
 
+def without_drafts(settings: Settings) -> tuple[Settings, tuple[str, ...]]:
+    """
+    Settings in which `auto` is the real engine and nothing falls back.
+
+    pyannote is left out only where it is neither named nor installed. Also returns every real
+    engine that will not run, with the reason.
+    """
+    named: dict[str, str] = {}
+    left_out: list[str] = []
+    if settings.asr_engine == "auto":
+        named["asr_engine"] = "faster-whisper"
+    elif settings.asr_engine != "faster-whisper":
+        left_out.append(f"Whisper, because ASR_ENGINE is {settings.asr_engine}.")
+    if settings.diarization_engine == "auto":
+        missing = _pyannote_missing(settings)
+        named["diarization_engine"] = "none" if missing else "pyannote"
+        left_out += [f"pyannote, because {missing}"] if missing else []
+    elif settings.diarization_engine != "pyannote":
+        left_out.append(f"pyannote, because DIARIZATION_ENGINE is {settings.diarization_engine}.")
+    return settings.model_copy(update=named), tuple(left_out)
+
+
+def _pyannote_missing(settings: Settings) -> str | None:
+    from meet_transcriber.engines.pyannote.runtime import import_library
+
+    if "diarization_model" in settings.model_fields_set:
+        return None
+    try:
+        import_library()
+    except EngineUnavailable as error:
+        return str(error)
+    return None
+
+
 def _pocketsphinx() -> Recognizer:
     from meet_transcriber.engines.pocketsphinx import PocketsphinxRecognizer
 

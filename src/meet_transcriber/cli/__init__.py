@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from meet_transcriber import __version__
-from meet_transcriber.cli import demo, doctor, models, results, transcribe
+from meet_transcriber.cli import demo, doctor, models, results, transcribe, verify
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,6 +17,7 @@ app.command()(results.score)
 app.command()(results.export)
 app.command()(demo.demo)
 app.command()(doctor.doctor)
+app.command()(verify.verify)
 app.add_typer(models.app, name="models")
 
 

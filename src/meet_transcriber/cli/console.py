@@ -28,6 +28,9 @@ EXIT_CODES: dict[type[TranscriptionError], int] = {
 }
 """Kind of error to exit code; any other of ours exits with 1, Ctrl-C with 130."""
 
+EXIT_OUTSIDE = 6
+"""`verify` measured a figure outside its expected range."""
+
 
 def exit_code(error: TranscriptionError) -> int:
     """The code of the nearest class in `EXIT_CODES`."""

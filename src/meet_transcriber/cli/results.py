@@ -13,13 +13,7 @@ from meet_transcriber.cli.console import errors_become_exit_codes
 from meet_transcriber.core.exporters import EXPORTERS
 from meet_transcriber.core.exporters import export as write
 from meet_transcriber.core.readers import read_transcript
-from meet_transcriber.core.scoring import (
-    all_words,
-    cp_word_errors,
-    diarization_errors,
-    streams,
-    word_errors,
-)
+from meet_transcriber.core.scoring import COLLAR, meeting_errors
 
 
 def score(
@@ -27,7 +21,7 @@ def score(
     hypothesis: Annotated[Path, typer.Argument(help="What was written: .json, .stm or .rttm.")],
     collar: Annotated[
         float, typer.Option(help="Seconds each side of a reference boundary that do not count.")
-    ] = 0.25,
+    ] = COLLAR,
     skip_overlap: Annotated[
         bool, typer.Option(help="Leave out where several people speak.")
     ] = False,
@@ -35,18 +29,17 @@ def score(
     """Score a transcript against a reference: WER, cpWER and DER, with their counts."""
     with errors_become_exit_codes():
         said, written = read_transcript(reference), read_transcript(hypothesis)
+        found = meeting_errors(said, written, collar, skip_overlap=skip_overlap)
         table = Table("", "rate", "counts")
         if said.segments:
-            words = word_errors(all_words(said), all_words(written))
-            speakers = cp_word_errors(streams(said), streams(written))
-            for name, errors in (("WER", words), ("cpWER", speakers)):
+            for name, errors in (("WER", found.words), ("cpWER", found.speakers)):
                 counts = (
                     f"{errors.substitutions} substituted, {errors.deletions} deleted, "
                     f"{errors.insertions} inserted of {errors.total} words"
                 )
                 table.add_row(name, f"{errors.rate:.1%}", counts)
         if said.turns:
-            der = diarization_errors(said.turns, written.turns, collar, skip_overlap=skip_overlap)
+            der = found.turns
             counts = (
                 f"{der.missed:.1f} missed, {der.false_alarm:.1f} false alarm, "
                 f"{der.confusion:.1f} confused of {der.total:.1f} seconds"

@@ -107,7 +107,7 @@ def _transcribe_all(
             codes.append(exit_code(error))
     if not paths:
         return codes
-    engines = _engines(settings, options)
+    engines = load_engines(settings, options)
     for path in paths:
         try:
             transcript = transcribe_file(path, options, settings, engines, work_dir)
@@ -135,7 +135,8 @@ def _checked(name: str, settings: Settings) -> Path:
     return path
 
 
-def _engines(settings: Settings, options: Options) -> bootstrap.Engines:
+def load_engines(settings: Settings, options: Options) -> bootstrap.Engines:
+    """The engines, their weights fetched with a progress bar, able to do what is asked."""
     with progress_bar("Fetching weights") as tell:
         engines = bootstrap.engines(
             settings, options, lambda done, total: tell("", done / max(total, 1))

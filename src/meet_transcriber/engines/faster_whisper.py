@@ -58,6 +58,7 @@ class Decoder(Protocol):
 
     name: str
     multilingual: bool
+    known: Sequence[str]
 
     def languages(self, audio: Waveform) -> list[tuple[str, float]]:
         """Language codes with probabilities, the likeliest first."""
@@ -109,6 +110,12 @@ class FasterWhisperRecognizer:
         if self._decoder.multilingual:
             if options.task == "translate" and "turbo" in self.name:
                 raise InvalidOptions("Whisper turbo cannot translate; use medium or large-v3.")
+            asked = (options.language,) if options.language else options.languages
+            if asked and not set(asked).intersection(self._decoder.known):
+                raise InvalidOptions(
+                    f"{self.name} knows none of the languages {', '.join(asked)}; "
+                    "name them by ISO 639-1 codes such as en."
+                )
             return
         if options.task == "translate":
             raise InvalidOptions(f"{self.name} knows English only and cannot translate.")
@@ -168,10 +175,6 @@ class FasterWhisperRecognizer:
         window = build_windows(speech)[0]
         odds = self._decoder.languages(_cut(audio, window))
         allowed = [item for item in odds if not options.languages or item[0] in options.languages]
-        if not allowed:
-            raise InvalidOptions(
-                f"{self.name} knows none of the languages {', '.join(options.languages)}."
-            )
         language, probability = max(allowed, key=lambda item: item[1])
         total = sum(odd for _, odd in allowed)
         if probability >= _SURE_LANGUAGE * max(total, 1e-9):
@@ -296,6 +299,8 @@ class _Model:
         self._model = model
         self.name = name
         self.multilingual = bool(model.model.is_multilingual)
+        codes, token = model.supported_languages, model.hf_tokenizer.token_to_id
+        self.known: Sequence[str] = [code for code in codes if token(f"<|{code}|>") is not None]
 
     def languages(self, audio: Waveform) -> list[tuple[str, float]]:
         _, _, odds = self._model.detect_language(audio, language_detection_threshold=0.0)

@@ -6,6 +6,7 @@ from meet_transcriber.core.scoring.der import (
     detection_errors,
     diarization_errors,
 )
+from meet_transcriber.core.scoring.meeting import COLLAR, MeetingErrors, meeting_errors
 from meet_transcriber.core.scoring.words import (
     WordErrors,
     all_words,
@@ -16,13 +17,16 @@ from meet_transcriber.core.scoring.words import (
 )
 
 __all__ = [
+    "COLLAR",
     "DetectionErrors",
     "DiarizationErrors",
+    "MeetingErrors",
     "WordErrors",
     "all_words",
     "cp_word_errors",
     "detection_errors",
     "diarization_errors",
+    "meeting_errors",
     "normalized",
     "streams",
     "word_errors",

@@ -1,0 +1,24 @@
+"""Which engines the settings mean."""
+
+from meet_transcriber.bootstrap import without_drafts
+from meet_transcriber.settings import Settings
+
+
+def test_without_drafts_auto_is_the_real_engine() -> None:
+    found, left_out = without_drafts(Settings(asr_engine="auto", diarization_engine="none"))
+    assert found.asr_engine == "faster-whisper"
+    assert left_out == ("pyannote, because DIARIZATION_ENGINE is none.",)
+
+
+def test_an_engine_that_was_named_stays_and_what_it_replaces_is_said() -> None:
+    settings = Settings(asr_engine="pocketsphinx", diarization_engine="acoustic")
+    found, left_out = without_drafts(settings)
+    assert found == settings
+    assert [engine.split(",")[0] for engine in left_out] == ["Whisper", "pyannote"]
+
+
+def test_a_diarization_model_that_was_named_is_never_left_out() -> None:
+    settings = Settings(diarization_engine="auto", diarization_model="pyannote/some-pipeline")
+    found, left_out = without_drafts(settings)
+    assert found.diarization_engine == "pyannote"
+    assert not any("pyannote" in engine for engine in left_out)
