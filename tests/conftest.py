@@ -5,6 +5,11 @@ from collections.abc import Generator
 
 import pytest
 
+# Suites that test modules inherit show what they compared, too.
+pytest.register_assert_rewrite(
+    "tests.contract.job_store_contract", "tests.contract.job_store_machine"
+)
+
 # Set by the Makefile, where each target brings what its tests need.
 FORBID_SKIPS = os.environ.get("FORBID_SKIPS") == "1" or os.environ.get("CI") == "true"
 
