@@ -5,8 +5,13 @@ from collections.abc import Generator
 
 import pytest
 
-# Suites that several adapters inherit.
-pytest.register_assert_rewrite("tests.contract.media_store", "tests.contract.media_store_elsewhere")
+# Suites that test modules inherit show what they compared, too.
+pytest.register_assert_rewrite(
+    "tests.contract.job_store_contract",
+    "tests.contract.job_store_machine",
+    "tests.contract.media_store",
+    "tests.contract.media_store_elsewhere",
+)
 
 # Set by the Makefile, where each target brings what its tests need.
 FORBID_SKIPS = os.environ.get("FORBID_SKIPS") == "1" or os.environ.get("CI") == "true"

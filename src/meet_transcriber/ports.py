@@ -329,7 +329,7 @@ class JobStore(Protocol):
         ...
 
     def ahead(self, job: Job) -> int:
-        """How many pending jobs were made before this one."""
+        """How many pending jobs that are listed were made before this one."""
         ...
 
     def backlog(self) -> Backlog:
@@ -442,11 +442,20 @@ class TextIndex(Protocol):
     """Full text of finished transcripts, where the store can search."""
 
     def put_text(self, job_id: str, text: str) -> None:
-        """Make a transcript's text searchable, in place of what was there."""
+        """
+        Make a transcript's text searchable, in place of what was there.
+
+        It goes with its job; for a job that has gone nothing is kept.
+        """
         ...
 
     def find_text(self, query: str, limit: int) -> list[str]:
-        """Jobs whose text has all words of the query, best first."""
+        """
+        Listed jobs whose text has all words of the query, best first.
+
+        Case and accents do not matter; where a script puts no spaces between words, any
+        part of the text is a word. A query without a word finds nothing.
+        """
         ...
 
 

@@ -197,6 +197,7 @@ class IndexEntry:
 
     Attributes:
         listed: whether it appears in lists.
+        active: whether it counts in the backlog: it has neither ended nor been deleted.
         ready: queue -> tasks that could be claimed now.
         running: tasks that somebody holds.
         order: the job with the lowest gets the next free worker: fewest tasks running, then
@@ -208,6 +209,7 @@ class IndexEntry:
     state: State
     created_at: float
     listed: bool
+    active: bool
     ready: Mapping[str, int]
     running: Mapping[str, int]
     order: tuple[int, float]
@@ -219,15 +221,17 @@ def index_entry(job: Job) -> IndexEntry:
     """The entry that belongs to a record; pure, so index and record cannot disagree."""
     ready, running = _by_queue(job, "ready"), _by_queue(job, "running")
     recognized = job.progress if job.tasks else 0.0
+    active = not job.ended and not job.deleted
     return IndexEntry(
         state=job.state,
         created_at=job.created_at,
         listed=job.state != "uploading" and not job.deleted,
+        active=active,
         ready=ready,
         running=running,
         order=(sum(running.values()), job.served_at or job.created_at),
         due_at=due_at(job),
-        seconds_left=0.0 if job.ended else (job.duration or 0.0) * (1.0 - recognized),
+        seconds_left=(job.duration or 0.0) * (1.0 - recognized) if active else 0.0,
     )
 
 
@@ -289,7 +293,7 @@ class Backlog:
 
     Attributes:
         ready, running: queue -> tasks.
-        jobs: state -> jobs, those that have not ended.
+        jobs: state -> jobs, those that have neither ended nor been deleted.
         seconds_left: seconds of audio that still have to be recognized.
     """
 

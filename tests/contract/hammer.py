@@ -1,0 +1,24 @@
+"""Changes one job many times, as one of several processes: python -m tests.contract.hammer."""
+
+import sys
+from pathlib import Path
+
+from meet_transcriber.ports import JobStore
+from meet_transcriber.stores.sqlite import SqliteJobStore
+from tests.contract.job_samples import one_more
+
+
+def open_store(place: str) -> JobStore:
+    """The store at `sqlite:PATH`."""
+    return SqliteJobStore(Path(place.removeprefix("sqlite:")))
+
+
+def main(place: str, job_id: str, times: int) -> None:
+    store = open_store(place)
+    for _ in range(times):
+        store.update(job_id, one_more)
+    store.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
