@@ -10,7 +10,14 @@ from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import TranscriptWarning
 from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline
-from meet_transcriber.ports import SAMPLE_RATE_HZ, AudioDecoder, Diarizer, Recognizer, Waveform
+from meet_transcriber.ports import (
+    SAMPLE_RATE_HZ,
+    AudioDecoder,
+    Diarizer,
+    Recognizer,
+    SpeechDetector,
+    Waveform,
+)
 from meet_transcriber.settings import Settings
 
 Fetching = Callable[[int, int], None]
@@ -41,15 +48,19 @@ def decoder(settings: Settings) -> AudioDecoder:
     return PyavDecoder(settings.max_audio_duration_seconds)
 
 
+def detector() -> SpeechDetector:
+    """What tells speech from everything else."""
+    from meet_transcriber.audio.silero import SileroDetector
+
+    return SileroDetector()
+
+
 def pipeline(settings: Settings, options: Options, folder: Path, name: str) -> Pipeline:
     """A pipeline that keeps its checkpoints below `folder`/`name`."""
-    from meet_transcriber.audio.silero import SileroDetector
     from meet_transcriber.stores.disk import DiskMediaStore
 
     store = DiskMediaStore(folder)
-    return Pipeline(
-        store, FolderCheckpoints(store, name), options, decoder(settings), SileroDetector()
-    )
+    return Pipeline(store, FolderCheckpoints(store, name), options, decoder(settings), detector())
 
 
 def engines(

@@ -1,7 +1,7 @@
 """
 The service: everything that an API, a worker, a command or a page may ask for.
 
-    service.intake.begin(options, name) -> Upload     take in a recording
+    service.intake.begin(name) -> Upload               take in a recording
     service.reading.job(job_id), .transcript, ...      look
     service.changing.cancel(job_id), .rerun, .edit     change
 """
@@ -12,7 +12,7 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.service.attending import Attendant, Presence
 from meet_transcriber.service.changing import Changing
 from meet_transcriber.service.ground import Ground, Rules
-from meet_transcriber.service.intake import Intake, Upload
+from meet_transcriber.service.intake import Intake, Request, Upload
 from meet_transcriber.service.posting import Postman
 from meet_transcriber.service.reading import Reading
 from meet_transcriber.service.tending import Tending
@@ -25,6 +25,7 @@ __all__ = [
     "Postman",
     "Presence",
     "Reading",
+    "Request",
     "Rules",
     "Service",
     "Tending",

@@ -5,8 +5,9 @@ import json
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from meet_transcriber.core.errors import (
     IdempotencyInProgress,
@@ -26,9 +27,20 @@ from meet_transcriber.core.wire import to_plain
 from meet_transcriber.ports import ObjectWriter
 from meet_transcriber.service.ground import Ground
 
+Refuse = Callable[[Options], None]
+"""Raises InvalidOptions for what the configured engines cannot do."""
+
 _MEBIBYTE = 1 << 20
 _NAME_LENGTH = 255
 _RENEW_SHARE = 3
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a sender wants done with a recording."""
+
+    options: Options = field(default_factory=Options)
+    webhook_url: str | None = None
 
 
 class Upload:
@@ -39,10 +51,11 @@ class Upload:
     upload leaves behind is found and removed when its sender or this process dies.
     """
 
-    def __init__(self, ground: Ground, job: Job, earlier: Job | None) -> None:
+    def __init__(self, ground: Ground, job: Job, earlier: Job | None, refuse: Refuse) -> None:
         self._ground = ground
         self._job = job
         self._earlier = earlier
+        self._refuse = refuse
         self._hash = hashlib.sha256()
         self._size = 0
         self._renewed = ground.clock()
@@ -76,22 +89,26 @@ class Upload:
             self._writer.write(data)
             self._renew()
 
-    def finish(self) -> Job:
+    def finish(self, request: Request, name: str | None = None) -> Job:
         """
         Look at the recording and begin the job; returns it.
 
         A request that was made before with the same Idempotency-Key gives the job of then.
+        When it fails, nothing of the upload is kept.
+
+        Args:
+            name: of the recording, where it became known only now.
 
         Raises:
-            InvalidAudio: the recording cannot be used; nothing of it is kept.
+            InvalidAudio: the recording cannot be used.
+            InvalidOptions, AddressRefused: what is asked cannot be done.
             IdempotencyMismatch: the key was used for another request.
             StorageError: it cannot be kept.
         """
-        fingerprint = self._fingerprint()
-        if self._earlier is not None:
-            return _same(self._earlier, fingerprint)
         try:
-            return self._begin(fingerprint)
+            if name is not None:
+                self._job = replace(self._job, name=_clean(name))
+            return self._finish(request)
         except BaseException:
             self.abandon()
             raise
@@ -108,14 +125,24 @@ class Upload:
                 self._ground.media.delete(job.prefix)
                 self._ground.jobs.remove(job.id)
 
-    def _begin(self, fingerprint: str) -> Job:
+    def _finish(self, request: Request) -> Job:
+        self._refuse(request.options)
+        if request.webhook_url is not None:
+            self._ground.fetcher.check(request.webhook_url)
+        fingerprint = self._fingerprint(request)
+        if self._earlier is not None:
+            return _same(self._earlier, fingerprint)
         self._stack.close()
-        known = partial(replace, fingerprint=fingerprint)
+        facts: dict[str, Any] = {"fingerprint": fingerprint, "options": request.options}
+        if request.webhook_url is not None:
+            facts["webhook"] = Webhook(request.webhook_url)
         if self._job.source_url is None:
             media = self._probe()
-            known = partial(known, size_bytes=self._size, media=media, duration=media.duration)
-        now = self._ground.clock()
-        return self._ground.change(self._job.id, lambda job: submitted(known(job), now))
+            facts |= {"size_bytes": self._size, "media": media, "duration": media.duration}
+        now, name = self._ground.clock(), self._job.name
+        return self._ground.change(
+            self._job.id, lambda job: submitted(replace(job, name=name, **facts), now)
+        )
 
     def _probe(self) -> MediaInfo:
         if not self._size:
@@ -123,9 +150,8 @@ class Upload:
         with self._ground.media.open(self._job.objects["recording"]) as file:
             return self._ground.decoder.probe(file)
 
-    def _fingerprint(self) -> str:
-        asked = [self._job.name, to_plain(self._job.options), self._hash.hexdigest()]
-        asked += [self._job.source_url, self._job.webhook and self._job.webhook.url]
+    def _fingerprint(self, request: Request) -> str:
+        asked = [to_plain(request), self._job.name, self._job.source_url, self._hash.hexdigest()]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
     def _renew(self) -> None:
@@ -138,11 +164,7 @@ class Upload:
 class Intake:
     """The door for recordings."""
 
-    def __init__(
-        self,
-        ground: Ground,
-        refuse: Callable[[Options], None] = lambda _options: None,
-    ) -> None:
+    def __init__(self, ground: Ground, refuse: Refuse = lambda _options: None) -> None:
         """
         Args:
             refuse: raises InvalidOptions for what the configured engines cannot do.
@@ -150,52 +172,52 @@ class Intake:
         self._ground = ground
         self._refuse = refuse
 
-    def begin(
-        self,
-        options: Options,
-        name: str = "",
-        source_url: str | None = None,
-        webhook_url: str | None = None,
-        idempotency_key: str | None = None,
-    ) -> Upload:
+    def begin(self, name: str = "", idempotency_key: str | None = None) -> Upload:
         """
-        Open an upload; with a `source_url` there is nothing to write, a worker fetches it.
+        Open an upload; what is wanted of it is said when it is finished.
 
         Raises:
-            InvalidOptions, AddressRefused, FetchError: what is asked cannot be done.
             IdempotencyInProgress: the first request with this key is still being received.
             StorageError: there is no place to keep it.
         """
-        self._refuse(options)
-        for url in filter(None, (source_url, webhook_url)):
-            self._ground.fetcher.check(url)
-        job = replace(
-            self._new(options, name),
-            source_url=source_url,
-            webhook=Webhook(webhook_url) if webhook_url else None,
-            idempotency_key=_checked_key(idempotency_key),
-        )
-        if source_url is None:
-            job = replace(job, objects={"recording": f"{job.prefix}/recording"})
+        job = self._new(name, idempotency_key)
+        return self._open(replace(job, objects={"recording": f"{job.prefix}/recording"}))
+
+    def submit_url(
+        self, url: str, request: Request, name: str = "", idempotency_key: str | None = None
+    ) -> Job:
+        """
+        Begin a job whose recording a worker fetches.
+
+        Raises:
+            AddressRefused, FetchError: the address is not one that may be called.
+            InvalidOptions, IdempotencyError: as `begin` and `Upload.finish` do.
+        """
+        self._ground.fetcher.check(url)
+        job = replace(self._new(name, idempotency_key), source_url=url)
+        return self._open(job).finish(request)
+
+    def _open(self, job: Job) -> Upload:
         kept = self._ground.jobs.create(job)
         if kept.id == job.id:
-            return Upload(self._ground, kept, None)
+            return Upload(self._ground, kept, None, self._refuse)
         if kept.state == "uploading" or kept.deleted:
             raise IdempotencyInProgress(
-                "A request with this Idempotency-Key is still being received, or its job is being "
-                "deleted; send it again a little later."
+                "A request with this Idempotency-Key is still being received, or its job is "
+                "being deleted; send it again a little later."
             )
-        return Upload(self._ground, job, kept)
+        return Upload(self._ground, job, kept, self._refuse)
 
-    def _new(self, options: Options, name: str) -> Job:
+    def _new(self, name: str, key: str | None) -> Job:
         now = self._ground.clock()
         return Job(
             id=uuid.uuid4().hex,
-            options=options,
+            options=Options(),
             name=_clean(name),
             created_at=now,
             state="uploading",
             lease_until=now + self._ground.rules.lease_seconds,
+            idempotency_key=_checked_key(key),
         )
 
 

@@ -1,0 +1,239 @@
+"""Settings to a service: stores, queue, outbound calls, and what a worker needs."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import TypeVar
+
+from meet_transcriber import bootstrap
+from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions
+from meet_transcriber.core.jobs import QUEUES
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.redis_urls import RedisAddress
+from meet_transcriber.ports import JobQueue, JobStore, MediaStore, TextIndex
+from meet_transcriber.service import Engines, Ground, Postman, Rules, Service, Tending, Working
+from meet_transcriber.settings import Settings
+
+T = TypeVar("T")
+
+_MEBIBYTE = 1 << 20
+_RETRY_SECONDS = 60.0
+"""How long an engine that is not there counts as such before it is looked for again."""
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where jobs and objects are kept."""
+
+    jobs: JobStore
+    media: MediaStore
+    text: TextIndex | None
+
+
+def redis_address(settings: Settings) -> RedisAddress | None:
+    """The Redis that the settings name; raises InvalidOptions for an address that is none."""
+    if settings.redis_url is None:
+        return None
+    password = settings.redis_password
+    return RedisAddress.parse(
+        settings.redis_url.get_secret_value(),
+        password=password.get_secret_value() if password else None,
+        sentinel_master=settings.redis_sentinel_master,
+    )
+
+
+def stores(settings: Settings) -> Stores:
+    """
+    Connect to the stores that the settings name.
+
+    Raises:
+        StorageError: they cannot be reached or used.
+        InvalidOptions: an address makes no sense.
+    """
+    address = redis_address(settings)
+    if address is None:
+        from meet_transcriber.stores.sqlite import SqliteJobStore
+
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        jobs = SqliteJobStore(settings.data_dir / "jobs.sqlite3")
+        return Stores(jobs, media_store(settings), jobs)
+    from meet_transcriber.stores.redis_client import connect
+    from meet_transcriber.stores.redis_jobs import RedisJobStore
+
+    return Stores(RedisJobStore(connect(address)), media_store(settings), None)
+
+
+def media_store(settings: Settings) -> MediaStore:
+    """Where objects are kept; raises InvalidOptions for an address of no known kind."""
+    address = redis_address(settings)
+    url = settings.media_url or ("redis" if address else f"file://{settings.data_dir}/media")
+    if url == "redis":
+        if address is None:
+            raise InvalidOptions("MEDIA_URL=redis needs REDIS_URL.")
+        from meet_transcriber.stores.redis_client import connect
+        from meet_transcriber.stores.redis_media import RedisMediaStore
+
+        return RedisMediaStore(connect(address), settings.redis_media_budget_mb * _MEBIBYTE)
+    if url.startswith("file://"):
+        from meet_transcriber.stores.disk import DiskMediaStore
+
+        return DiskMediaStore(Path(url.removeprefix("file://")))
+    from meet_transcriber.stores.objects import ObjectMediaStore
+
+    return ObjectMediaStore.from_url(url)
+
+
+def rules(settings: Settings) -> Rules:
+    """What the operator decided, in the service's own terms."""
+    ttl = settings.result_ttl_hours
+    return Rules(
+        max_upload_bytes=settings.max_upload_size_mb * _MEBIBYTE,
+        lease_seconds=settings.lease_seconds,
+        part_seconds=settings.part_seconds,
+        keep_audio=settings.audio_retention == "keep",
+        result_ttl_seconds=None if ttl is None else ttl * 3600.0,
+        expire_edited=settings.result_ttl_edited,
+    )
+
+
+def ground(settings: Settings, queue: JobQueue) -> Ground:
+    """What a service or a worker stands on; raises StorageError and InvalidOptions."""
+    from meet_transcriber.access.fetching import Fetcher
+
+    kept = stores(settings)
+    fetcher = Fetcher(
+        _allowed(settings),
+        max_bytes=settings.max_upload_size_mb * _MEBIBYTE,
+        timeout_seconds=settings.url_timeout_seconds,
+    )
+    return Ground(
+        jobs=kept.jobs,
+        media=kept.media,
+        queue=queue,
+        decoder=bootstrap.decoder(settings),
+        fetcher=fetcher,
+        clock=time.time,
+        rules=rules(settings),
+        text=kept.text,
+    )
+
+
+def service(settings: Settings, queue: JobQueue) -> Service:
+    """The service on the configured ground."""
+    return Service(ground(settings, queue), partial(refuse, settings))
+
+
+def refuse(settings: Settings, options: Options) -> None:
+    """Raise InvalidOptions for what an engine that is named cannot do; others tell at work."""
+    if settings.asr_engine == "pocketsphinx":
+        from meet_transcriber.engines.pocketsphinx import PocketsphinxRecognizer
+
+        PocketsphinxRecognizer().check(options)
+
+
+def tending(settings: Settings, ground: Ground, holder: str) -> Tending:
+    """What looks after jobs in this process, webhooks included."""
+    from meet_transcriber.access.webhooks import WebhookSender, next_attempt
+
+    sender = WebhookSender(_allowed(settings))
+    postman = Postman(ground, sender, webhook_secret(settings, ground.jobs), next_attempt)
+    return Tending(ground, holder, postman)
+
+
+def webhook_secret(settings: Settings, jobs: JobStore) -> str:
+    """
+    The secret that signs webhooks: the configured one, or one made up once per JobStore.
+
+    Raises:
+        InvalidOptions: WEBHOOK_SECRET is malformed.
+    """
+    from meet_transcriber.access.webhooks import check_secret, new_secret
+
+    if settings.webhook_secret is not None:
+        secret = settings.webhook_secret.get_secret_value()
+        check_secret(secret)
+        return secret
+    known = jobs.recall("webhook_secret")
+    if known is None:
+        known = new_secret()
+        jobs.remember("webhook_secret", known)
+        known = jobs.recall("webhook_secret") or known  # whoever wrote last has won
+    return known
+
+
+def _allowed(settings: Settings) -> list[str]:
+    return [entry.strip() for entry in settings.outbound_allow.split(",") if entry.strip()]
+
+
+# -- workers -----------------------------------------------------------------------------------
+
+
+def worker_engines(
+    settings: Settings, fetching: bootstrap.Fetching = lambda _done, _all: None, *, draft: bool
+) -> Engines:
+    """
+    A worker's engines, each built when it is first asked for and kept.
+
+    Args:
+        draft: whether `auto` may take the draft engines.
+    """
+    return Engines(
+        _kept(lambda: bootstrap.recognizer(settings, fetching, draft=draft)),
+        _kept(lambda: bootstrap.diarizer(settings, draft=draft)),
+        cache(bootstrap.detector),
+    )
+
+
+def _kept(make: Callable[[], T]) -> Callable[[], T]:
+    """What `make` gave once; an engine that is not there is looked for again after a minute."""
+    made: list[T] = []
+    missing: list[tuple[float, EngineUnavailable]] = []
+
+    def get() -> T:
+        if made:
+            return made[0]
+        if missing and time.monotonic() - missing[-1][0] < _RETRY_SECONDS:
+            raise missing[-1][1]
+        try:
+            made.append(make())
+        except EngineUnavailable as error:
+            missing[:] = [(time.monotonic(), error)]
+            raise
+        return made[0]
+
+    return get
+
+
+def working(
+    ground: Ground,
+    engines: Engines,
+    worker: str,
+    queues: tuple[str, ...] = QUEUES,
+    stopping: threading.Event | None = None,
+) -> Working:
+    """One worker's side of the service."""
+    return Working(ground, engines, worker, queues, stopping or threading.Event())
+
+
+def check_place(settings: Settings) -> None:
+    """
+    Refuse to start where jobs would be lost.
+
+    Raises:
+        InvalidOptions: on Cloud Run without Redis; says what to set.
+    """
+    if os.environ.get("K_SERVICE") and settings.redis_url is None:
+        raise InvalidOptions(
+            "On Cloud Run an instance and its disk may vanish at any time, so jobs kept here "
+            "would be lost: set REDIS_URL to a Redis that API and workers share."
+        )
+
+
+def worker_command() -> list[str]:
+    """How the API starts its embedded worker."""
+    return [sys.executable, "-m", "meet_transcriber", "worker", "--embedded"]
