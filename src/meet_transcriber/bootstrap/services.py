@@ -70,8 +70,7 @@ def stores(settings: Settings) -> Stores:
 
 def media_store(settings: Settings) -> MediaStore:
     """Where objects are kept; raises InvalidOptions for an address of no known kind."""
-    address = redis_address(settings)
-    url = settings.media_url or ("redis" if address else f"file://{settings.data_dir}/media")
+    address, url = redis_address(settings), media_url(settings)
     if url == "redis":
         if address is None:
             raise InvalidOptions("MEDIA_URL=redis needs REDIS_URL.")
@@ -88,6 +87,12 @@ def media_store(settings: Settings) -> MediaStore:
     return ObjectMediaStore.from_url(url)
 
 
+def media_url(settings: Settings) -> str:
+    """Where objects are kept: what the settings say, else beside the jobs."""
+    beside = f"file://{settings.data_dir}/media" if settings.redis_url is None else "redis"
+    return settings.media_url or beside
+
+
 def rules(settings: Settings) -> Rules:
     """What the operator decided, in the service's own terms."""
     ttl = settings.result_ttl_hours
@@ -95,6 +100,7 @@ def rules(settings: Settings) -> Rules:
         max_upload_bytes=settings.max_upload_size_mb * _MEBIBYTE,
         lease_seconds=settings.lease_seconds,
         part_seconds=settings.part_seconds,
+        drop_recording=media_url(settings) == "redis",
         keep_audio=settings.audio_retention == "keep",
         result_ttl_seconds=None if ttl is None else ttl * 3600.0,
         expire_edited=settings.result_ttl_edited,

@@ -124,7 +124,7 @@ def fetched(job: Job, name: str, size_bytes: int, media: MediaInfo) -> Job:
     )
 
 
-def planned(job: Job, plan: Plan) -> Job:
+def planned(job: Job, plan: Plan, keep_recording: bool = True) -> Job:
     """`prepare` is done: one task per part, and one to find the speakers, side by side."""
     seconds = sum(part.end - part.start for part in plan.parts)
     tasks = list(job.tasks)
@@ -138,7 +138,10 @@ def planned(job: Job, plan: Plan) -> Job:
         for part in plan.parts
     ]
     tasks.append(Task("attribute", state="waiting"))
-    return replace(job, tasks=tuple(tasks), duration=plan.audio.duration)
+    objects = dict(job.objects)
+    if not keep_recording:
+        objects.pop("recording", None)
+    return replace(job, tasks=tuple(tasks), objects=objects, duration=plan.audio.duration)
 
 
 def concluded(job: Job, transcript: Transcript) -> Job:
@@ -293,7 +296,8 @@ def rerun(job: Job, kinds: Collection[str], options: Options, now: float) -> Job
     needed = {"fetch": None, "prepare": "recording"}.get(first, "working.flac")
     if needed and needed not in job.objects:
         raise JobConflict(
-            "The audio of this job was removed (AUDIO_RETENTION=delete); submit it again."
+            "The audio that this would start from is not kept (AUDIO_RETENTION=delete, or "
+            "MEDIA_URL=redis); submit the recording again."
         )
     begun = replace(
         job,
