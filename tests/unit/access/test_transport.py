@@ -126,6 +126,25 @@ def test_a_server_that_drips_headers_meets_the_deadline(site: Site) -> None:
     assert time.monotonic() - begun < 5
 
 
+def test_nothing_is_connected_after_the_deadline() -> None:
+    recorder = Recorder()
+    backend = GuardedBackend(AddressGuard((), always(*PUBLIC)), Deadline(0), recorder)
+    with pytest.raises(httpcore.TimeoutException):
+        backend.connect_tcp("slow.example", 80, timeout=5)
+    assert recorder.wanted == []
+
+
+def test_a_server_that_never_shakes_hands_meets_the_deadline() -> None:
+    guard, context = AddressGuard(["127.0.0.1"]), httpx.create_ssl_context()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = httpx.URL(f"https://127.0.0.1:{server.getsockname()[1]}/")
+        begun = time.monotonic()
+        client = GuardedClient(guard, Deadline(0.3), context, idle_seconds=10)
+        with client, pytest.raises(httpcore.TimeoutException), client.send("GET", url):
+            pass
+    assert time.monotonic() - begun < 5
+
+
 def test_large_requests_arrive_whole(site: Site) -> None:
     body = bytes(range(256)) * 1000
     exchange(site.url(), AddressGuard(["127.0.0.1"]), body=body)
