@@ -1,7 +1,7 @@
 """Engines, a decoder and a queue that work at once and on nothing."""
 
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -13,10 +13,10 @@ from meet_transcriber.ports import AudioSource, Finding, Progress, Waveform
 
 
 class Tape:
-    """Ten minutes of nothing on some channels."""
+    """Nothing at all on some channels."""
 
-    def __init__(self, channels: int = 1) -> None:
-        self.duration = 600.0
+    def __init__(self, channels: int = 1, duration: float = 600.0) -> None:
+        self.duration = duration
         self.channels = channels
 
     def read(self, start: float, end: float, channel: int = 0) -> Waveform:
@@ -24,32 +24,37 @@ class Tape:
 
 
 class Deck:
-    """An AudioDecoder for tapes."""
+    """An AudioDecoder for tapes: `tape`, or `tape:60;` where they have no ten minutes."""
 
     def __init__(self, channels: int = 1) -> None:
         self.channels = channels
 
     def probe(self, media: BinaryIO) -> MediaInfo:
-        if media.read(4) != b"tape":
+        label = media.read(16)
+        if not label.startswith(b"tape"):
             raise UnsupportedFormat("This is no tape.")
-        return MediaInfo("tape", "pcm", 600.0, 16_000, self.channels)
+        seconds = float(label[5:].partition(b";")[0]) if label[4:5] == b":" else 600.0
+        return MediaInfo("tape", "pcm", seconds, 16_000, self.channels)
 
     def prepare(
         self, media: BinaryIO, working: BinaryIO, options: Options, progress: Progress
     ) -> tuple[PreparedAudio, Peaks]:
+        seconds = self.probe(media).duration or 0.0
         working.write(b"tape")
         progress(1.0)
-        return PreparedAudio(600.0, self.channels, (0.0,) * self.channels), Peaks(20, b"\0\0")
+        return PreparedAudio(seconds, self.channels, (0.0,) * self.channels), Peaks(20, b"\0\0")
 
     def open(self, working: object, prepared: PreparedAudio) -> AudioSource:
-        return Tape(self.channels)
+        return Tape(self.channels, prepared.duration)
 
 
 class Ear:
     """Speech in every tenth second of ten, shifted by channel."""
 
     def detect(self, audio: AudioSource, channel: int, progress: Progress) -> tuple[Span, ...]:
-        return tuple(Span(at + channel, at + channel + 8.0) for at in range(0, 590, 10))
+        return tuple(
+            Span(at + channel, at + channel + 8.0) for at in range(0, int(audio.duration) - 10, 10)
+        )
 
 
 class Scribe:
@@ -116,3 +121,28 @@ class Now:
 
     def __call__(self) -> float:
         return self.at
+
+
+class Sent(NamedTuple):
+    """A webhook as it went out, and how that went."""
+
+    url: str
+    body: bytes
+    message_id: str
+    outcome: str = "delivered"
+    retry_after: float | None = None
+
+
+class Sender:
+    """A WebhookSender that notes what it was given; `outcomes` come first to last."""
+
+    def __init__(self) -> None:
+        self.sent: list[Sent] = []
+        self.outcomes: list[str] = []
+
+    def send(
+        self, url: str, body: bytes, *, message_id: str, timestamp: int, secret: str | None
+    ) -> Sent:
+        outcome = self.outcomes.pop(0) if self.outcomes else "delivered"
+        self.sent.append(Sent(url, body, message_id, outcome))
+        return self.sent[-1]

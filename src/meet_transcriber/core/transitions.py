@@ -26,8 +26,8 @@ from meet_transcriber.core.transcript import Transcript, TranscriptWarning
 MAX_ATTEMPTS = 3
 _FURTHER = 0.01  # less than this counts as no progress
 
-PREPARED = ("working.flac", "peaks.dat", "plan.json")
-"""Logical names of the objects that `prepare` leaves behind."""
+KEPT = ("recording", "edits.json")
+"""Logical names of the objects that no rerun makes again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,16 +332,14 @@ def _reset(job: Job, kinds: Collection[str]) -> tuple[Task, ...]:
 
 def _without_results(objects: Mapping[str, str], tasks: Sequence[Task]) -> dict[str, str]:
     """The objects that stay named when these tasks are done again."""
+    if not any(task.kind == "attribute" for task in tasks):  # from the beginning
+        return {name: key for name, key in objects.items() if name in KEPT}
     again = {name for task in tasks if task.state != "done" for name in results_of(task)}
     return {name: key for name, key in objects.items() if name not in again}
 
 
 def results_of(task: Task) -> tuple[str, ...]:
     """Logical names of what a task leaves behind."""
-    if task.kind == "fetch":
-        return ("recording",)
-    if task.kind == "prepare":
-        return PREPARED
     if task.kind == "recognize":
         return (f"parts/{task.part:04d}.json",)
-    return ({"diarize": "diarization.json", "attribute": "transcript.json"}[task.kind],)
+    return {"diarize": ("diarization.json",), "attribute": ("transcript.json",)}[task.kind]

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -222,7 +223,7 @@ def test_new_text_replaces_the_old(library: SqliteJobStore) -> None:
 
 
 def test_text_goes_with_its_job(library: SqliteJobStore) -> None:
-    library.update("en", deleted)
+    library.update("en", partial(deleted, now=0.0))
     assert library.find_text("release", 9) == []
     library.remove("en")
     library.put_text("en", "release")
