@@ -3,9 +3,12 @@
 import io
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import BinaryIO
 
 from meet_transcriber.core.errors import StorageError
+
+_READINGS = 5
 
 Fetch = Callable[[int], tuple[int, bytes]]
 """From a position inside the object to some block around it: where it begins, its bytes."""
@@ -72,3 +75,12 @@ class BlockReader(io.RawIOBase):
 def open_blocks(size: int, fetch: Fetch) -> BinaryIO:
     """A buffered, seekable file of an object of `size` bytes."""
     return io.BufferedReader(BlockReader(size, fetch))
+
+
+def read_whole(open_object: Callable[[], BinaryIO]) -> bytes:
+    """All bytes of an object, begun anew where somebody replaces it meanwhile."""
+    for _ in range(_READINGS - 1):
+        with suppress(ObjectChanged), open_object() as file:
+            return file.read()
+    with open_object() as file:
+        return file.read()

@@ -11,10 +11,8 @@ from meet_transcriber.core.errors import StorageError
 from meet_transcriber.ports import ObjectWriter
 from meet_transcriber.stores.copying import pour
 from meet_transcriber.stores.keys import checked
-from meet_transcriber.stores.reading import ObjectChanged, open_blocks
+from meet_transcriber.stores.reading import open_blocks, read_whole
 from meet_transcriber.stores.redis_chunks import CHUNK_BYTES, RedisChunks
-
-_READINGS = 5
 
 
 class RedisMediaStore:
@@ -50,11 +48,7 @@ class RedisMediaStore:
             raise
 
     def get(self, key: str) -> bytes:
-        for _ in range(_READINGS - 1):
-            with suppress(ObjectChanged), self.open(key) as file:
-                return file.read()
-        with self.open(key) as file:
-            return file.read()
+        return read_whole(lambda: self.open(key))
 
     def open(self, key: str) -> BinaryIO:
         manifest = self._chunks.manifest(checked(key))
