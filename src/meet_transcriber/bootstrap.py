@@ -27,12 +27,14 @@ class Engines:
 
 
 def set_up_logging(settings: Settings) -> None:
-    """Log lines on stderr, from `log_level` on."""
+    """Log lines on stderr, from `log_level` on; libraries are heard from warnings on, or all."""
+    level = logging.getLevelNamesMapping()[settings.log_level]
     logging.basicConfig(
         stream=sys.stderr,
-        level=settings.log_level,
+        level=level if level == logging.DEBUG else max(level, logging.WARNING),
         format="%(levelname)s %(name)s %(message)s",
     )
+    logging.getLogger("meet_transcriber").setLevel(level)
 
 
 def decoder(settings: Settings) -> AudioDecoder:

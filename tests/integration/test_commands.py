@@ -77,6 +77,7 @@ def test_whisper_on_the_command_line_with_a_model_in_a_folder(tmp_path: Path) ->
         WHISPER_MODEL=str(folder),
     )
     assert result.returncode == 0, result.stderr
+    assert "INFO faster_whisper" not in result.stderr
     found = json.loads(result.stdout)
     assert found["engine"].startswith("faster-whisper tiny-whisper int8")
     assert len(found["speakers"]) == 3
