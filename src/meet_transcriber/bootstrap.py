@@ -234,7 +234,7 @@ def try_whisper(settings: Settings, model: str) -> str:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Try every part on a second of audio; the hub is given up after ten seconds."""
+    """Try every part on a second of audio; the hub is given up after eight seconds."""
     wants = {settings.asr_engine, settings.diarization_engine}
 
     def look(part: str, attempt: Callable[[], str], *, needed: bool = False) -> Finding:
