@@ -24,7 +24,7 @@ from meet_transcriber.audio.silero import SileroDetector
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import Plan
 from meet_transcriber.engines.faster_whisper import FasterWhisperRecognizer, build_windows
-from meet_transcriber.pipeline import Pipeline
+from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline
 from meet_transcriber.ports import Waveform
 from meet_transcriber.stores.disk import DiskMediaStore
 from scripts.make_tiny_whisper import build
@@ -54,7 +54,13 @@ def sample_words() -> list[str]:
 def compare(model: Path, pairs: int, work: Path) -> None:
     """Print each pair and the median ratio."""
     store = DiskMediaStore(work)
-    pipeline = Pipeline(store, "job", Options(language="en"), PyavDecoder(), SileroDetector())
+    pipeline = Pipeline(
+        store,
+        FolderCheckpoints(store, "job"),
+        Options(language="en"),
+        PyavDecoder(),
+        SileroDetector(),
+    )
     with (SAMPLES / "standup.ogg").open("rb") as media:
         plan = pipeline.prepare(media)
     with store.open("job/working.flac") as file:
@@ -77,7 +83,7 @@ def compare(model: Path, pairs: int, work: Path) -> None:
 
 def _ours(pipeline: Pipeline, plan: Plan, recognizer: FasterWhisperRecognizer) -> None:
     for part in plan.parts:
-        pipeline.recognize(plan, part.index, recognizer)
+        pipeline.recognize(plan, part.index, Chosen(recognizer))
 
 
 def _bare(bare: faster_whisper.BatchedInferencePipeline, audio: Waveform, plan: Plan) -> None:
