@@ -13,6 +13,7 @@ from meet_transcriber.core.errors import (
     EngineError,
     InvalidAudio,
     InvalidOptions,
+    ServerError,
     StorageError,
     TranscriptionError,
 )
@@ -25,6 +26,7 @@ EXIT_CODES: dict[type[TranscriptionError], int] = {
     InvalidAudio: 3,
     EngineError: 4,
     StorageError: 5,
+    ServerError: 7,
 }
 """Kind of error to exit code; any other of ours exits with 1, Ctrl-C with 130."""
 
