@@ -105,9 +105,11 @@ def _summary(thing: object) -> str:
 def _error_kinds(
     kind: type[errors.TranscriptionError],
 ) -> Iterator[type[errors.TranscriptionError]]:
+    """The kind and those below it, as far as `core.errors` defines them."""
     yield kind
     for child in kind.__subclasses__():
-        yield from _error_kinds(child)
+        if child.__module__ == errors.__name__:
+            yield from _error_kinds(child)
 
 
 def _default(field: FieldInfo) -> str:
