@@ -158,7 +158,7 @@ def test_a_removal_whose_answer_was_lost_is_a_removal(own_server: RedisServer) -
 
 def test_nothing_is_left_of_a_removed_job(own_server: RedisServer, open_store: OpenStore) -> None:
     store = open_store(own_server.url)
-    store.create(job(idempotency_key="k", untidy=True))
+    store.create(job(idempotency_key="k", tidy_at=0.0))
     store.update("job-1", lambda found: replace(found, state="completed"))
     store.remove("job-1")
     with redis.Redis.from_url(own_server.url) as client:
