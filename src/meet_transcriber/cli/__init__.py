@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from meet_transcriber import __version__
-from meet_transcriber.cli import demo, doctor, jobs, models, results, transcribe, verify
+from meet_transcriber.cli import demo, doctor, jobs, models, results, transcribe, verify, worker
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,6 +23,7 @@ app.command()(jobs.cancel)
 app.command("list")(jobs.list_jobs)
 app.command()(doctor.doctor)
 app.command()(verify.verify)
+app.command()(worker.worker)
 app.add_typer(models.app, name="models")
 
 
