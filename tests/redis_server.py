@@ -106,7 +106,7 @@ class RedisServer:
             process.wait(START_SECONDS)
 
     def _lines(self) -> list[str]:
-        lines = [f"dir {self.folder}", "bind 127.0.0.1", *self._options]
+        lines = [f"dir {self.folder}", "bind 127.0.0.1"]
         tls = self._certificate
         lines += [f"port {0 if tls else self.port}"]
         if tls:
@@ -122,7 +122,7 @@ class RedisServer:
                 lines += [f"sentinel auth-pass mymaster {wanted}"]
         else:
             lines += ["appendonly yes", "appendfsync always", 'save ""']
-        return lines
+        return [*lines, *self._options]
 
     def _wait(self) -> None:
         give_up_at = time.monotonic() + START_SECONDS

@@ -228,6 +228,49 @@ def test_through_sentinels(tmp_path: Path, open_store: OpenStore) -> None:
             open_store(url, password="s3cret", master="other").ping()
 
 
+def test_a_failover_of_sentinels_is_followed(tmp_path: Path, open_store: OpenStore) -> None:
+    limits = {"down-after-milliseconds": 300, "failover-timeout": 1500}
+    soon = [f"sentinel {name} mymaster {limit}" for name, limit in limits.items()]
+    with RedisServer(tmp_path / "master") as master:
+        copying = [f"replicaof 127.0.0.1 {master.port}"]
+        with (
+            RedisServer(tmp_path / "replica", options=copying) as replica,
+            RedisServer(tmp_path / "sentinel", sentinel_of=master, options=soon) as sentinel,
+        ):
+            store = open_store(f"sentinel://127.0.0.1:{sentinel.port}", master="mymaster")
+            store.create(job())
+            wait_until(lambda: "job-1" in str(keys_of(replica)) and knows_replica(sentinel))
+            master.kill9()
+            wait_until(lambda: answers(store))
+            assert store.update("job-1", one_more).fence == 1
+
+
+def keys_of(server: RedisServer) -> object:
+    with redis.Redis.from_url(server.url) as client:
+        return client.keys()
+
+
+def knows_replica(sentinel: RedisServer) -> bool:
+    with redis.Redis.from_url(sentinel.url) as client:
+        return "slave" in str(client.execute_command("SENTINEL REPLICAS", "mymaster"))
+
+
+def answers(store: RedisJobStore) -> bool:
+    try:
+        store.ping()
+        store.remember("alive", "yes")
+    except StorageUnavailable:
+        return False
+    return True
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    give_up_at = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.1)
+
+
 def test_another_database_of_the_same_server(
     own_server: RedisServer, open_store: OpenStore
 ) -> None:
