@@ -4,7 +4,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -81,6 +82,16 @@ class RedisServer:
     def stop(self) -> None:
         """End it in good order."""
         self._end(signal.SIGTERM)
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """For so long, it takes connections and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def restart(self) -> None:
         """End it as a power cut would, and start it on what is left."""

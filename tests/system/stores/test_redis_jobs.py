@@ -156,6 +156,30 @@ def test_a_removal_whose_answer_was_lost_is_a_removal(own_server: RedisServer) -
             store.get("job-1")
 
 
+def test_a_server_that_hangs_is_said_after_one_wait(own_server: RedisServer) -> None:
+    client = build_client(parse_redis_url(own_server.url), timeout_seconds=0.3)
+    store = RedisJobStore(client)
+    store.create(job())
+    with own_server.hanging(), pytest.raises(StorageUnavailable, match="Timeout"):
+        store.get("job-1")
+    assert store.update("job-1", one_more).version == 2
+    client.close()
+
+
+def test_settings_that_may_lose_jobs_are_named(
+    own_server: RedisServer, open_store: OpenStore
+) -> None:
+    store = open_store(own_server.url)
+    assert store.doubts() == []
+    with redis.Redis.from_url(own_server.url) as admin:
+        admin.config_set("maxmemory-policy", "allkeys-lru")
+        admin.config_set("appendonly", "no")
+    assert [doubt.rpartition("set ")[2] for doubt in store.doubts()] == [
+        "maxmemory-policy noeviction.",
+        "appendonly yes.",
+    ]
+
+
 def test_nothing_is_left_of_a_removed_job(own_server: RedisServer, open_store: OpenStore) -> None:
     store = open_store(own_server.url)
     store.create(job(idempotency_key="k", untidy=True))
