@@ -156,6 +156,30 @@ def test_a_removal_whose_answer_was_lost_is_a_removal(own_server: RedisServer) -
             store.get("job-1")
 
 
+def test_a_server_that_hangs_is_said_after_one_wait(own_server: RedisServer) -> None:
+    client = build_client(parse_redis_url(own_server.url), timeout_seconds=0.3)
+    store = RedisJobStore(client)
+    store.create(job())
+    with own_server.hanging(), pytest.raises(StorageUnavailable, match="Timeout"):
+        store.get("job-1")
+    assert store.update("job-1", one_more).version == 2
+    client.close()
+
+
+def test_settings_that_may_lose_jobs_are_named(
+    own_server: RedisServer, open_store: OpenStore
+) -> None:
+    store = open_store(own_server.url)
+    assert store.doubts() == []
+    with redis.Redis.from_url(own_server.url) as admin:
+        admin.config_set("maxmemory-policy", "allkeys-lru")
+        admin.config_set("appendonly", "no")
+    assert [doubt.rpartition("set ")[2] for doubt in store.doubts()] == [
+        "maxmemory-policy noeviction.",
+        "appendonly yes.",
+    ]
+
+
 def test_nothing_is_left_of_a_removed_job(own_server: RedisServer, open_store: OpenStore) -> None:
     store = open_store(own_server.url)
     store.create(job(idempotency_key="k", tidy_at=0.0))
@@ -226,6 +250,49 @@ def test_through_sentinels(tmp_path: Path, open_store: OpenStore) -> None:
         assert open_store(master.url).version("job-1") == 1
         with pytest.raises(StorageUnavailable, match=r"sentinel://.*No master"):
             open_store(url, password="s3cret", master="other").ping()
+
+
+def test_a_failover_of_sentinels_is_followed(tmp_path: Path, open_store: OpenStore) -> None:
+    limits = {"down-after-milliseconds": 300, "failover-timeout": 1500}
+    soon = [f"sentinel {name} mymaster {limit}" for name, limit in limits.items()]
+    with RedisServer(tmp_path / "master") as master:
+        copying = [f"replicaof 127.0.0.1 {master.port}"]
+        with (
+            RedisServer(tmp_path / "replica", options=copying) as replica,
+            RedisServer(tmp_path / "sentinel", sentinel_of=master, options=soon) as sentinel,
+        ):
+            store = open_store(f"sentinel://127.0.0.1:{sentinel.port}", master="mymaster")
+            store.create(job())
+            wait_until(lambda: "job-1" in str(keys_of(replica)) and knows_replica(sentinel))
+            master.kill9()
+            wait_until(lambda: answers(store))
+            assert store.update("job-1", one_more).fence == 1
+
+
+def keys_of(server: RedisServer) -> object:
+    with redis.Redis.from_url(server.url) as client:
+        return client.keys()
+
+
+def knows_replica(sentinel: RedisServer) -> bool:
+    with redis.Redis.from_url(sentinel.url) as client:
+        return "slave" in str(client.execute_command("SENTINEL REPLICAS", "mymaster"))
+
+
+def answers(store: RedisJobStore) -> bool:
+    try:
+        store.ping()
+        store.remember("alive", "yes")
+    except StorageUnavailable:
+        return False
+    return True
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    give_up_at = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.1)
 
 
 def test_another_database_of_the_same_server(

@@ -150,6 +150,26 @@ def test_a_forked_process_opens_its_own_connection(path: Path) -> None:
     store.close()
 
 
+def test_a_process_killed_while_writing_loses_nothing_it_acknowledged(path: Path) -> None:
+    code = """if True:
+        import pathlib, sys
+        from meet_transcriber.stores.sqlite import SqliteJobStore
+        from tests.contract.job_samples import job, one_more
+        store = SqliteJobStore(pathlib.Path(sys.argv[1]))
+        store.create(job())
+        while True:
+            print(store.update("job-1", one_more).fence, flush=True)
+    """
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        said = [process.stdout.readline() for _ in range(20)] if process.stdout else []
+        process.kill()
+        said += process.stdout.readlines() if process.stdout else []
+    store = SqliteJobStore(path)
+    assert store.get("job-1").fence - int(said[-1]) in (0, 1)
+    store.close()
+
+
 # -- full text -------------------------------------------------------------------------------
 
 TEXTS = {
