@@ -206,19 +206,21 @@ def test_over_tls_with_a_certificate_of_ones_own(tmp_path: Path, open_store: Ope
             open_store(bare, "p@ss/wörd").ping()
 
 
+PINGING = """
+import sys
+from meet_transcriber.core.redis_urls import parse_redis_url
+from meet_transcriber.stores.redis_jobs import RedisJobStore
+store = RedisJobStore(parse_redis_url(sys.argv[1]))
+store.ping()
+store.close()
+"""
+
+
 def test_the_systems_authorities_are_trusted(tmp_path: Path) -> None:
     certificate = tmp_path / "redis.crt"
-    code = """if True:
-        import sys
-        from meet_transcriber.core.redis_urls import parse_redis_url
-        from meet_transcriber.stores.redis_jobs import RedisJobStore
-        store = RedisJobStore(parse_redis_url(sys.argv[1]))
-        store.ping()
-        store.close()
-    """
     with RedisServer(tmp_path / "tls", certificate=certificate) as server:
         trusting = {"SSL_CERT_FILE": str(certificate)}
-        subprocess.run([sys.executable, "-c", code, server.url], check=True, env=trusting)
+        subprocess.run([sys.executable, "-c", PINGING, server.url], check=True, env=trusting)
 
 
 def test_with_a_password(tmp_path: Path, open_store: OpenStore) -> None:
@@ -321,21 +323,23 @@ def test_a_client_of_somebody_else_stays_open(own_server: RedisServer) -> None:
     client.close()
 
 
+FORKING = """
+import os, sys
+from meet_transcriber.core.redis_urls import parse_redis_url
+from meet_transcriber.stores.redis_jobs import RedisJobStore
+from tests.contract.job_samples import job, one_more
+store = RedisJobStore(parse_redis_url(sys.argv[1]))
+store.create(job())
+child = os.fork()
+for _ in range(100):
+    store.update("job-1", one_more)
+assert child == 0 or os.waitpid(child, 0)[1] == 0
+store.close()
+"""
+
+
 def test_a_forked_process_has_its_own_connections(own_server: RedisServer) -> None:
-    code = """if True:
-        import os, sys
-        from meet_transcriber.core.redis_urls import parse_redis_url
-        from meet_transcriber.stores.redis_jobs import RedisJobStore
-        from tests.contract.job_samples import job, one_more
-        store = RedisJobStore(parse_redis_url(sys.argv[1]))
-        store.create(job())
-        child = os.fork()
-        for _ in range(100):
-            store.update("job-1", one_more)
-        assert child == 0 or os.waitpid(child, 0)[1] == 0
-        store.close()
-    """
-    subprocess.run([sys.executable, "-c", code, own_server.url], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", FORKING, own_server.url], check=True, timeout=60)
     store = RedisJobStore(parse_redis_url(own_server.url))
     assert store.get("job-1").fence == 200
     store.close()
