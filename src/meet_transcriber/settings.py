@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     redis_password: SecretStr | None = Field(
         None, description="Password of Redis, put in where REDIS_URL has none."
     )
-    redis_sentinel_master: str = Field(
+    redis_master_name: str = Field(
         "mymaster", description="Name of the master that sentinel:// addresses ask for."
     )
     redis_media_budget_mb: int = Field(

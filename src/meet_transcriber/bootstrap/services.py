@@ -45,7 +45,7 @@ def redis_address(settings: Settings) -> RedisAddress | None:
     return parse_redis_url(
         settings.redis_url.get_secret_value(),
         password=password.get_secret_value() if password else None,
-        master_name=settings.redis_sentinel_master,
+        master_name=settings.redis_master_name,
     )
 
 
