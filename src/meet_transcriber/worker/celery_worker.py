@@ -69,6 +69,7 @@ class Crew:
         self._process: WorkerProcess | None = None
         self._ready = threading.Event()
         for signal, receiver in (
+            (signals.celeryd_init, _check_queues),
             (signals.celeryd_after_setup, self._choose_queues),
             (signals.worker_shutting_down, self._end),
             (signals.worker_process_init, self._begin),
@@ -93,8 +94,6 @@ class Crew:
         """Claim only tasks of the queues that this worker consumes, as `-Q` says."""
         consumed = instance.app.amqp.queues.consume_from
         self._queues = tuple(name for name in QUEUES if name in consumed)
-        if not self._queues:
-            raise SystemExit(f"-Q names no queue of ours; there are {' and '.join(QUEUES)}.")
 
     def _end(self, **_: object) -> None:
         self._ending[0] = 1
@@ -145,6 +144,13 @@ class Crew:
         if self._process is not None:
             self._process.wind_down()
             self._process.close()
+
+
+def _check_queues(options: dict[str, Any], **_: object) -> None:
+    """Refuse a `-Q` that Celery would refuse with a traceback."""
+    asked = options.get("queues") or []
+    if unknown := set(asked.split(",") if isinstance(asked, str) else asked) - set(QUEUES):
+        raise SystemExit(f"-Q {min(unknown)} is no queue; there are {' and '.join(QUEUES)}.")
 
 
 def _is_dead_sibling(token: str, worker_id: str) -> bool:
