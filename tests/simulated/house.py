@@ -9,11 +9,11 @@ import time
 import wave
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
-from meet_transcriber.bootstrap import services
+from meet_transcriber.bootstrap import hosting, services
 from meet_transcriber.core.jobs import Job, WorkerInfo
-from meet_transcriber.ports import JobQueue
 from meet_transcriber.service import Request, Service
 from meet_transcriber.settings import Settings
 
@@ -45,16 +45,16 @@ class House:
     """One installation below a folder; each second of a recording is a part.
 
     Args:
-        queue: how the service here tells workers; by default it cannot, so they look.
         variables: of the environment, beside those that make everything quick.
     """
 
-    def __init__(self, folder: Path, queue: JobQueue | None = None, **variables: object) -> None:
+    def __init__(self, folder: Path, **variables: object) -> None:
         self.log = folder / "simulated.log"
         folder.mkdir(parents=True, exist_ok=True)
         self.log.touch()
         wanted: Mapping[str, object] = {
             "DATA_DIR": folder / "data",
+            "EMBEDDED_WORKER": "off",  # here; a host is told otherwise
             "LEASE_SECONDS": 30,
             "PART_SECONDS": 1,
             "SIMULATED_LOG": self.log,
@@ -63,7 +63,7 @@ class House:
         self.environment = {name: str(value) for name, value in wanted.items()}
         known = {name.lower(): value for name, value in self.environment.items()}
         self.settings = Settings.model_validate(known)
-        self.queue = queue or services.embedded_queue()
+        self.queue = services.open_queue(self.settings, hosting.worker_command)
         self.service: Service = services.service(self.settings, self.queue)
         self.processes: list[subprocess.Popen[bytes]] = []
 
@@ -78,7 +78,11 @@ class House:
         self.service.ground.jobs.close()
 
     def start(
-        self, *arguments: str, stdin: int | None = None, cwd: Path = ROOT, **more: object
+        self,
+        *arguments: str,
+        stdin: int | None = None,
+        cwd: Path = ROOT,
+        more: Mapping[str, object] = MappingProxyType({}),
     ) -> "subprocess.Popen[bytes]":
         """Run Python with these arguments, in the environment of this installation."""
         environment = {**os.environ, **self.environment, "PYTHONPATH": str(ROOT)}
@@ -91,7 +95,16 @@ class House:
 
     def worker(self, **more: object) -> "subprocess.Popen[bytes]":
         """An embedded worker with simulated engines."""
-        return self.start("-m", "tests.simulated.worker", **more)
+        return self.start("-m", "tests.simulated.worker", more=more)
+
+    def host(self, **more: object) -> "subprocess.Popen[bytes]":
+        """A process as an API is one, with the same worker under its supervision."""
+        return self.start("-m", "tests.simulated.host", more={"EMBEDDED_WORKER": "on", **more})
+
+    def celery(self, name: str = "one", *options: str, **more: object) -> "subprocess.Popen[bytes]":
+        """A Celery worker with simulated engines."""
+        command = "-m celery -A tests.simulated.celery_app worker --loglevel=INFO --concurrency=1"
+        return self.start(*command.split(), "-n", f"{name}@%h", *options, more=more)
 
     def submit(self, seconds: int = 4) -> str:
         """Send a recording with as many parts as seconds; returns the job's id."""
@@ -105,7 +118,8 @@ class House:
 
     def ended(self, job_id: str, seconds: float = WAIT_SECONDS) -> Job:
         """Wait for the end of a job."""
-        return wait_for(lambda: job if (job := self.job(job_id)).ended else None, seconds)
+        wait_for(lambda: self.job(job_id).ended, seconds)
+        return self.job(job_id)
 
     def begun(self, kind: str = "recognize", times: int = 1) -> int:
         """Wait until an engine began a task for so many times; returns who did so last."""

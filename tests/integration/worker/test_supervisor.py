@@ -16,11 +16,6 @@ def house(tmp_path: Path) -> Iterator[House]:
         yield house
 
 
-def host(house: House) -> int:
-    """Start a process as an API is one; returns its process id."""
-    return house.start("-m", "tests.simulated.host").pid
-
-
 def is_alive(pid: int) -> bool:
     """Whether a process that is not our child runs; one that nobody waited for does not."""
     try:
@@ -30,7 +25,7 @@ def is_alive(pid: int) -> bool:
 
 
 def test_a_killed_worker_costs_at_most_one_part_and_no_lease(house: House) -> None:
-    host(house)
+    house.host()
     job_id = house.submit(seconds=4)
     os.kill(house.begun(times=2), signal.SIGKILL)
     assert house.ended(job_id, seconds=20).state == "completed"  # the lease is 30 s
@@ -39,7 +34,7 @@ def test_a_killed_worker_costs_at_most_one_part_and_no_lease(house: House) -> No
 
 
 def test_a_worker_ends_when_its_supervisor_is_killed(house: House) -> None:
-    process = house.start("-m", "tests.simulated.host")
+    process = house.host()
     job_id = house.submit(seconds=2)
     worker = house.begun()
     end(process, signal.SIGKILL)
@@ -48,7 +43,7 @@ def test_a_worker_ends_when_its_supervisor_is_killed(house: House) -> None:
 
 
 def test_of_two_processes_one_has_the_worker_and_the_other_succeeds_it(house: House) -> None:
-    first, second = (house.start("-m", "tests.simulated.host") for _ in range(2))
+    first, second = (house.host() for _ in range(2))
     job_id = house.submit(seconds=3)
     worker = house.begun()
     assert len(house.workers()) == 1
@@ -59,18 +54,18 @@ def test_of_two_processes_one_has_the_worker_and_the_other_succeeds_it(house: Ho
 
 
 def test_a_successor_buries_the_worker_that_died_with_its_supervisor(house: House) -> None:
-    process = house.start("-m", "tests.simulated.host", SIMULATED_DEAF=1)
+    process = house.host(SIMULATED_DEAF=1)
     job_id = house.submit(seconds=2)
     worker = house.begun()
     os.kill(worker, signal.SIGSTOP)  # it cannot give its task back
     end(process, signal.SIGKILL)
     os.kill(worker, signal.SIGKILL)
-    host(house)
+    house.host()
     assert house.ended(job_id, seconds=20).state == "completed"
 
 
 def test_a_process_that_ends_takes_its_worker_along(house: House) -> None:
-    process = house.start("-m", "tests.simulated.host")
+    process = house.host()
     job_id = house.submit(seconds=2)
     worker = house.begun()
     assert end(process) < 5.0
