@@ -32,7 +32,7 @@ test-system: programs $(VENV)/.system  ## tests that need programs of the system
 
 .PHONY: programs
 programs:
-	@scripts/need.sh flite festival ffmpeg sox g++
+	@scripts/need.sh flite festival ffmpeg sox g++ redis-server openssl
 
 test-deploy: .venv-pyannote/.done  ## pyannote, in an environment of its own (deployment follows)
 	FORBID_SKIPS=1 .venv-pyannote/bin/python -m pytest tests/deploy/pyannote $(ARGS)

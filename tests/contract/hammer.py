@@ -3,14 +3,19 @@
 import sys
 from pathlib import Path
 
+from meet_transcriber.core.redis_urls import parse_redis_url
 from meet_transcriber.ports import JobStore
+from meet_transcriber.stores.redis_jobs import RedisJobStore
 from meet_transcriber.stores.sqlite import SqliteJobStore
 from tests.contract.job_samples import one_more
 
 
 def open_store(place: str) -> JobStore:
-    """The store at `sqlite:PATH`."""
-    return SqliteJobStore(Path(place.removeprefix("sqlite:")))
+    """The store at `sqlite:PATH`, or at a Redis URL with `#NAMESPACE`."""
+    if place.startswith("sqlite:"):
+        return SqliteJobStore(Path(place.removeprefix("sqlite:")))
+    url, _, namespace = place.partition("#")
+    return RedisJobStore(parse_redis_url(url), namespace)
 
 
 def main(place: str, job_id: str, times: int) -> None:

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from obstore.store import LocalStore, MemoryStore
 
 from meet_transcriber.ports import MediaStore
 from meet_transcriber.stores.disk import DiskMediaStore
+from meet_transcriber.stores.objects import ObjectMediaStore
 from tests.contract.media_store import MediaStoreContract
 from tests.contract.media_store_elsewhere import ElsewhereContract
 
@@ -26,3 +28,19 @@ class TestDisk(MediaStoreContract, ElsewhereContract):
             "from meet_transcriber.stores.disk import DiskMediaStore\n"
             f"store = DiskMediaStore(Path({str(tmp_path / 'data')!r}))\n"
         )
+
+
+class TestObjectsInMemory(MediaStoreContract):
+    """obstore, without a network."""
+
+    @pytest.fixture
+    def store(self) -> MediaStore:
+        return ObjectMediaStore(MemoryStore())
+
+
+class TestObjectsInFiles(MediaStoreContract):
+    """obstore, which also knows folders."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> MediaStore:
+        return ObjectMediaStore(LocalStore(tmp_path))

@@ -51,7 +51,7 @@ def test_a_package_that_comes_as_sources_finds_its_build_tools_installed() -> No
     assert setup.index("requirements/build.txt\n") < setup.index('-r "$lock"')
 
 
-@pytest.mark.parametrize("group", ["test", "lint", "reference"])
+@pytest.mark.parametrize("group", ["test", "lint", "system"])
 def test_a_group_agrees_with_the_runtime(group: str) -> None:
     runtime = _packages(ROOT / "requirements" / "runtime.txt")
     locked = _packages(ROOT / "requirements" / f"{group}.txt")

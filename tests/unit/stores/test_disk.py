@@ -155,3 +155,12 @@ def test_a_place_that_is_no_folder_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageError, match="Cannot keep anything in"):
         DiskMediaStore(tmp_path / "file").ping()
+
+
+def test_there_is_nothing_below_an_object(tmp_path: Path) -> None:
+    store = DiskMediaStore(tmp_path)
+    store.put("jobs", b"x")
+    store.delete("jobs/none/at/all")
+    assert not store.exists("jobs/none")
+    assert store.keys("jobs/none") == []
+    assert store.keys("jobs") == ["jobs"]

@@ -1,0 +1,1 @@
+"""What this service reaches on other people's behalf: recordings by address, webhooks."""

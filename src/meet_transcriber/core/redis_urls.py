@@ -1,0 +1,216 @@
+"""Where Redis is, in the words of its clients: one address for our stores and for Celery.
+
+Nothing here connects. Secrets come out of `client_url`, `broker_url` and the options only; they
+are in no error, and `repr` hides them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NoReturn
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
+
+from meet_transcriber.core.errors import InvalidOptions
+
+Kind = Literal["redis", "rediss", "unix", "sentinel"]
+
+_KINDS: Mapping[str, Kind] = {
+    "redis": "redis",
+    "rediss": "rediss",
+    "unix": "unix",
+    "redis+socket": "unix",
+    "sentinel": "sentinel",
+}
+_PORTS: Mapping[Kind, int] = {"redis": 6379, "rediss": 6379, "unix": 0, "sentinel": 26379}
+_TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_CERT_REQS = ("required", "optional", "none")
+_DATABASE = ("db", "virtual_host")  # redis-py's word and Celery's
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAddress:
+    """One Redis, as far as connecting to it goes.
+
+    Attributes:
+        kind: how it is reached; for `sentinel`, `hosts` are the sentinels.
+        hosts: names or addresses, with ports.
+        path: of the socket, for `unix`.
+        db: number of the database.
+        master_name: what the sentinels call the Redis that is wanted.
+        sentinel_password: of the sentinels themselves, where they want one.
+        tls: `ssl_cert_reqs` and files, as redis-py and Celery call them.
+    """
+
+    kind: Kind
+    hosts: tuple[tuple[str, int], ...] = ()
+    path: str = ""
+    db: int = 0
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    master_name: str | None = None
+    sentinel_password: str | None = field(default=None, repr=False)
+    tls: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def client_url(self) -> str:
+        """For redis.Redis.from_url; empty for sentinels, who are asked by `hosts`."""
+        if self.kind == "sentinel":
+            return ""
+        if self.kind == "unix":
+            return f"unix://{self._login()}{quote(self.path)}?db={self.db}"
+        return self._host_url(self.kind, *self.hosts[0], login=self._login())
+
+    @property
+    def broker_url(self) -> str:
+        """For Celery's `broker_url`."""
+        if self.kind == "unix":
+            return f"redis+socket://{self._login()}{quote(self.path)}?virtual_host={self.db}"
+        login = self._login()
+        return ";".join(self._host_url(self.kind, *host, login=login) for host in self.hosts)
+
+    @property
+    def broker_transport_options(self) -> dict[str, Any]:
+        """For Celery's setting of that name: what sentinels need beside the URL."""
+        if self.kind != "sentinel":
+            return {}
+        options: dict[str, Any] = {"master_name": self.master_name}
+        if self.sentinel_password:
+            options["sentinel_kwargs"] = {"password": self.sentinel_password}
+        return options
+
+    @property
+    def masked(self) -> str:
+        """For logs and errors: where it is, and as whom, without secrets."""
+        user = quote(self.username or "", safe="")
+        login = f"{user}:***@" if self.password else f"{user}@" if user else ""
+        if self.kind == "unix":
+            return f"unix://{login}{self.path}?db={self.db}"
+        return ";".join(self._host_url(self.kind, *host, login, False) for host in self.hosts)
+
+    def _login(self) -> str:
+        user = quote(self.username or "", safe="")
+        if self.password:
+            return f"{user}:{quote(self.password, safe='')}@"
+        return f"{user}@" if user else ""
+
+    def _host_url(self, kind: str, host: str, port: int, login: str, tls: bool = True) -> str:
+        host = f"[{host}]" if ":" in host else host
+        query = f"?{urlencode(self.tls)}" if tls and self.tls else ""
+        return f"{kind}://{login}{host}:{port}/{self.db}{query}"
+
+
+def parse_redis_url(
+    url: str,
+    password: str | None = None,
+    master_name: str | None = None,
+    sentinel_password: str | None = None,
+) -> RedisAddress:
+    """
+    Understand REDIS_URL: `redis://`, `rediss://`, `unix://` or `redis+socket://`, or
+    `sentinel://one:26379;sentinel://two:26379/0`.
+
+    Args:
+        password: REDIS_PASSWORD, put in where the URL has none.
+        master_name: what the sentinels call the Redis that is wanted.
+        sentinel_password: of the sentinels themselves, where they want one.
+
+    Raises:
+        InvalidOptions: it makes no sense; says what is wrong, without the URL.
+    """
+    parts = [_split(part) for part in url.strip().split(";") if part.strip()]
+    if not parts:
+        _refuse("is empty")
+    kind, last = _kind(parts), parts[-1]
+    # First, so that no option is named that is the rest of a password in truth.
+    hosts = () if kind == "unix" else tuple(_host(kind, part) for part in parts)
+    path = _socket_path(last) if kind == "unix" else ""
+    options = _options(kind, last)
+    first = next((part for part in parts if part.password or part.username), last)
+    return RedisAddress(
+        kind=kind,
+        hosts=hosts,
+        path=path,
+        db=_database(kind, last, options),
+        username=unquote(first.username) if first.username else None,
+        password=unquote(first.password) if first.password else password or None,
+        master_name=_master_name(kind, master_name),
+        sentinel_password=sentinel_password or None,
+        tls=_tls(options) if kind == "rediss" else {},
+    )
+
+
+def _refuse(reason: str) -> NoReturn:
+    # Without the cause: the errors of the standard library quote the URL, password and all.
+    raise InvalidOptions(
+        f"REDIS_URL {reason}. It should look like redis://redis:6379/0; a password with special "
+        "characters goes into REDIS_PASSWORD."
+    ) from None
+
+
+def _split(part: str) -> SplitResult:
+    try:
+        return urlsplit(part.strip())
+    except ValueError:
+        _refuse("is no URL")
+
+
+def _kind(parts: list[SplitResult]) -> Kind:
+    kinds = {_KINDS.get(part.scheme) for part in parts}
+    (kind, *others) = kinds
+    if kind is None or others:
+        _refuse(f"must begin with one of {', '.join(f'{name}://' for name in _KINDS)}")
+    if len(parts) > 1 and kind != "sentinel":
+        _refuse("names several servers, which only sentinel:// may")
+    return kind
+
+
+def _host(kind: Kind, part: SplitResult) -> tuple[str, int]:
+    try:
+        port = part.port
+    except ValueError:
+        _refuse("has a port that is no number")
+    if not part.hostname or part.fragment:
+        _refuse("names no host, or has a '#', '?' or '/' where a password is")
+    return unquote(part.hostname), port or _PORTS[kind]
+
+
+def _socket_path(part: SplitResult) -> str:
+    if part.hostname or len(part.path) < len("/x"):
+        _refuse("must name a socket by its full path, as in unix:///run/redis.sock")
+    return unquote(part.path)
+
+
+def _options(kind: Kind, part: SplitResult) -> dict[str, str]:
+    known = {
+        "unix": _DATABASE,
+        "rediss": ("db", "ssl_cert_reqs", "ssl_check_hostname", *_TLS_FILES),
+    }.get(kind, ("db",))
+    options = dict(parse_qsl(part.query))
+    if unknown := sorted(set(options) - set(known)):
+        _refuse(f"has the option {unknown[0][:40]!r}; known here are {', '.join(known)}")
+    return options
+
+
+def _database(kind: Kind, part: SplitResult, options: Mapping[str, str]) -> int:
+    given = "" if kind == "unix" else part.path.strip("/")
+    for name in _DATABASE:
+        given = options.get(name, given)
+    if given and not (given.isascii() and given.isdigit()):
+        _refuse("names a database that is no number")
+    return int(given or 0)
+
+
+def _master_name(kind: Kind, name: str | None) -> str | None:
+    if kind != "sentinel":
+        return None
+    if not name:
+        _refuse("names sentinels, but not which Redis they should name: set REDIS_MASTER_NAME")
+    return name
+
+
+def _tls(options: Mapping[str, str]) -> dict[str, str]:
+    """Certificates are required and checked unless the URL says otherwise."""
+    wanted = options.get("ssl_cert_reqs", "required").lower().removeprefix("cert_")
+    if wanted not in _CERT_REQS:
+        _refuse(f"has an unknown ssl_cert_reqs; use one of {', '.join(_CERT_REQS)}")
+    rest = {name: options[name] for name in ("ssl_check_hostname", *_TLS_FILES) if name in options}
+    return {"ssl_cert_reqs": wanted, **rest}

@@ -1,0 +1,127 @@
+"""What Redis keeps at hand about jobs: the keys, and the commands that bring them up to date.
+
+NS:job:ID       hash    doc, version, write, created, state, name
+NS:key:KEY      string  id of the job with this idempotency key
+NS:listed       zset    ids by creation; NS:pending the same, of those that wait
+NS:due          zset    ids by due_at
+NS:ready:QUEUE  zset    ids by IndexEntry.order
+NS:active       hash    id -> what it adds to the backlog
+NS:workers      set     ids; NS:worker:ID what one said, as long as that holds
+NS:lock:NAME    string  the holder, as long as it holds
+NS:facts        hash    name -> value
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from meet_transcriber.core.jobs import Backlog, IndexEntry, Job, index_entry
+from meet_transcriber.stores.records import dump, folded
+
+Command = Sequence[str | bytes | int]
+
+_BUSY_STEP = 1e10
+"""Seconds, later than any moment until 2286: what one running task adds to a score."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The names of all keys of one installation."""
+
+    namespace: str
+
+    def of(self, *parts: str) -> str:
+        return ":".join((self.namespace, *parts))
+
+    def job(self, job_id: str) -> str:
+        return self.of("job", job_id)
+
+
+def score(entry: IndexEntry) -> float:
+    """IndexEntry.order as one number, exact to a tenth of a millisecond."""
+    running, served_at = entry.order
+    return running * _BUSY_STEP + served_at
+
+
+def writing(keys: Keys, old: Job | None, new: Job, write: str) -> list[Command]:
+    """The commands that put `new` in the place of `old`, whose index is as it should be."""
+    record: Command = (
+        *("HSET", keys.job(new.id), "doc", dump(new), "version", new.version, "write", write),
+        *("created", repr(new.created_at), "state", new.state, "name", folded(new.name)),
+    )
+    return [record, *_moves(keys, new.id, old, new), *_key_commands(keys, old, new)]
+
+
+def removing(keys: Keys, old: Job) -> list[Command]:
+    """The commands after which nothing of a job is left."""
+    commands: list[Command] = [("DEL", keys.job(old.id))]
+    commands += _moves(keys, old.id, old, None)
+    if old.idempotency_key is not None:
+        commands.append(("DEL", keys.of("key", old.idempotency_key)))
+    return commands
+
+
+def backlog(found: Iterable[bytes]) -> Backlog:
+    """The sum of what the active jobs say."""
+    ready, running, jobs = Counter[str](), Counter[str](), Counter[str]()
+    seconds_left = 0.0
+    for share in map(json.loads, found):
+        ready.update(share["ready"])
+        running.update(share["running"])
+        jobs[share["state"]] += 1
+        seconds_left += share["seconds_left"]
+    return Backlog(dict(ready), dict(running), dict(jobs), seconds_left)
+
+
+def _scores(keys: Keys, job: Job | None) -> dict[str, str]:
+    """The zsets that a job is in, with its scores."""
+    if job is None:
+        return {}
+    entry = index_entry(job)
+    scores = {keys.of("ready", queue): repr(score(entry)) for queue in entry.ready}
+    if entry.listed:
+        scores[keys.of("listed")] = repr(entry.created_at)
+        if entry.state == "pending":
+            scores[keys.of("pending")] = repr(entry.created_at)
+    if entry.due_at is not None:
+        scores[keys.of("due")] = repr(entry.due_at)
+    return scores
+
+
+def _share(job: Job | None) -> str | None:
+    """What a job adds to the backlog."""
+    entry = index_entry(job) if job else None
+    if entry is None or not entry.active:
+        return None
+    share = {
+        "state": entry.state,
+        "ready": entry.ready,
+        "running": entry.running,
+        "seconds_left": entry.seconds_left,
+    }
+    return json.dumps(share, sort_keys=True)
+
+
+def _moves(keys: Keys, job_id: str, old: Job | None, new: Job | None) -> Iterator[Command]:
+    before, after = _scores(keys, old), _scores(keys, new)
+    for key in sorted(before.keys() - after.keys()):
+        yield ("ZREM", key, job_id)
+    for key, value in after.items():
+        if before.get(key) != value:
+            yield ("ZADD", key, value, job_id)
+    share = _share(new)
+    if share is not None:
+        yield ("HSET", keys.of("active"), job_id, share)
+    elif _share(old) is not None:
+        yield ("HDEL", keys.of("active"), job_id)
+
+
+def _key_commands(keys: Keys, old: Job | None, new: Job) -> Iterator[Command]:
+    had = old.idempotency_key if old else None
+    if had == new.idempotency_key:
+        return
+    if had is not None:
+        yield ("DEL", keys.of("key", had))
+    if new.idempotency_key is not None:
+        yield ("SET", keys.of("key", new.idempotency_key), new.id)

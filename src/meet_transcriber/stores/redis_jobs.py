@@ -1,0 +1,204 @@
+"""A JobStore in Redis."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import redis
+
+from meet_transcriber.core.errors import JobNotFound, StorageError, StorageUnavailable
+from meet_transcriber.core.jobs import Backlog, Job, JobQuery, WorkerInfo
+from meet_transcriber.core.redis_urls import RedisAddress
+from meet_transcriber.stores.records import dump, load
+from meet_transcriber.stores.redis_client import RedisCalls, build_client
+from meet_transcriber.stores.redis_index import Command, Keys, backlog, removing, writing
+from meet_transcriber.stores.redis_pages import PageReader
+from meet_transcriber.stores.redis_scripts import Scripts, new_write
+
+T = TypeVar("T")
+
+BUSY_SECONDS = 10.0
+_PAUSE_SECONDS = 0.001
+_LONGEST_PAUSE_SECONDS = 0.05
+
+
+class RedisJobStore:
+    """
+    Keeps all jobs in one Redis, for any number of threads, processes and machines.
+
+    A record and its index change in one script, if nobody changed the record since it was
+    read; else the change is made again from the new record. What was acknowledged survives
+    as well as Redis itself is told to keep it (`appendonly yes`).
+
+    Args:
+        redis_at: an address, or a client that somebody else closes.
+        namespace: begins every key, so that installations can share a Redis.
+    """
+
+    def __init__(self, redis_at: RedisAddress | redis.Redis, namespace: str = "mt") -> None:
+        owned = isinstance(redis_at, RedisAddress)
+        client = build_client(redis_at) if isinstance(redis_at, RedisAddress) else redis_at
+        place = redis_at.masked if isinstance(redis_at, RedisAddress) else "the given client"
+        self._owned = client if owned else None
+        self._client: Any = client
+        self._calls = RedisCalls(client, place)
+        self._scripts = Scripts(self._calls)
+        self._keys = Keys(namespace)
+        self._pages = PageReader(self._calls, self._keys)
+
+    # -- records -----------------------------------------------------------------------------
+
+    def create(self, job: Job) -> Job:
+        job = replace(job, version=1)
+        while True:
+            answer = self._write(None, job)
+            if answer is True:
+                return job
+            if answer is False:
+                raise StorageError(f"There is a job {job.id} already.")
+            if found := self._find(answer):
+                return found
+
+    def get(self, job_id: str) -> Job:
+        found = self._find(job_id)
+        if found is None:
+            raise JobNotFound(f"There is no job {job_id}.")
+        return found
+
+    def version(self, job_id: str) -> int:
+        version = self._run("HGET", self._keys.job(job_id), "version")
+        if version is None:
+            raise JobNotFound(f"There is no job {job_id}.")
+        return int(version)
+
+    def update(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+        def attempt() -> Job | None:
+            old = self.get(job_id)
+            new = change(old)
+            if new is old:
+                return old
+            new = replace(new, version=old.version + 1)
+            answer = self._write(old, new)
+            if isinstance(answer, str):
+                raise StorageError(f"Another job has the idempotency key of {job_id}.")
+            return new if answer else None
+
+        return _until_unchanged(job_id, attempt)
+
+    def remove(self, job_id: str) -> None:
+        def attempt() -> bool | None:
+            old = self._find(job_id)
+            if old is None:
+                return True
+            commands = removing(self._keys, old)
+            return self._commit(old, old, [self._keys.job(job_id)], "", commands) is True or None
+
+        _until_unchanged(job_id, attempt)
+
+    def find_by_key(self, idempotency_key: str) -> Job | None:
+        job_id = self._run("GET", self._keys.of("key", idempotency_key))
+        return self._find(job_id.decode()) if job_id else None
+
+    def _find(self, job_id: str) -> Job | None:
+        doc = self._run("HGET", self._keys.job(job_id), "doc")
+        return load(Job, doc) if doc else None
+
+    def _write(self, old: Job | None, new: Job) -> bool | str:
+        keys = [self._keys.job(new.id)]
+        if new.idempotency_key is not None:
+            keys.append(self._keys.of("key", new.idempotency_key))
+        write = new_write()
+        return self._commit(old, new, keys, write, writing(self._keys, old, new, write))
+
+    def _commit(
+        self, old: Job | None, new: Job, keys: list[str], write: str, commands: list[Command]
+    ) -> bool | str:
+        version = str(old.version) if old else ""
+        return self._scripts.commit(keys, version, write, new.id, commands)
+
+    # -- indexes -----------------------------------------------------------------------------
+
+    def ready(self, queues: Sequence[str], limit: int) -> list[str]:
+        if limit <= 0 or not queues:
+            return []
+
+        def ask() -> Any:
+            with self._client.pipeline(transaction=False) as pipe:
+                for queue in queues:
+                    pipe.zrange(self._keys.of("ready", queue), 0, limit - 1, withscores=True)
+                return pipe.execute()
+
+        found = sorted((score, job_id) for each in self._calls.run(ask) for job_id, score in each)
+        return list(dict.fromkeys(job_id.decode() for _, job_id in found))[:limit]
+
+    def due(self, now: float, limit: int) -> list[str]:
+        due = ("-inf", repr(now), "BYSCORE", "LIMIT", 0, max(limit, 0))
+        return [job_id.decode() for job_id in self._run("ZRANGE", self._keys.of("due"), *due)]
+
+    def page(self, query: JobQuery) -> list[Job]:
+        return self._pages.read(query)
+
+    def ahead(self, job: Job) -> int:
+        return int(self._run("ZCOUNT", self._keys.of("pending"), "-inf", f"({job.created_at!r}"))
+
+    def backlog(self) -> Backlog:
+        return backlog(self._run("HVALS", self._keys.of("active")))
+
+    # -- workers, locks, facts ---------------------------------------------------------------
+
+    def note_worker(self, worker: WorkerInfo, seconds: float) -> None:
+        def note() -> None:
+            with self._client.pipeline() as pipe:
+                milliseconds = max(1, round(seconds * 1000))
+                pipe.set(self._keys.of("worker", worker.id), dump(worker), px=milliseconds)
+                pipe.sadd(self._keys.of("workers"), worker.id)
+                pipe.execute()
+
+        self._calls.run(note)
+
+    def forget_worker(self, worker_id: str) -> None:
+        self._run("DEL", self._keys.of("worker", worker_id))
+
+    # By the clock of Redis, which every worker shares; their own may differ.
+
+    def workers(self, now: float) -> list[WorkerInfo]:  # noqa: ARG002
+        docs = self._scripts.workers(self._keys.of("workers"), self._keys.of("worker", ""))
+        return sorted((load(WorkerInfo, doc) for doc in docs), key=lambda worker: worker.id)
+
+    def lock(self, name: str, holder: str, seconds: float, now: float) -> bool:  # noqa: ARG002
+        return self._scripts.lock(self._keys.of("lock", name), holder, seconds)
+
+    def remember(self, name: str, value: str) -> None:
+        self._run("HSET", self._keys.of("facts"), name, value)
+
+    def recall(self, name: str) -> str | None:
+        value = self._run("HGET", self._keys.of("facts"), name)
+        return value.decode() if value is not None else None
+
+    # -- the store itself --------------------------------------------------------------------
+
+    def ping(self) -> None:
+        self._run("PING")
+
+    def close(self) -> None:
+        if self._owned is not None:
+            self._owned.close()
+
+    def _run(self, *command: str | float) -> Any:
+        return self._calls.run(lambda: self._client.execute_command(*command))
+
+
+def _until_unchanged(job_id: str, attempt: Callable[[], T | None]) -> T:
+    """Attempt something until nobody came in between, with growing pauses."""
+    give_up_at = time.monotonic() + BUSY_SECONDS
+    pause = _PAUSE_SECONDS
+    while (done := attempt()) is None:
+        if time.monotonic() > give_up_at:
+            raise StorageUnavailable(
+                f"Job {job_id} was changed by others again and again for {BUSY_SECONDS:g} seconds."
+            )
+        time.sleep(random.uniform(0, pause))  # noqa: S311 - only spreads load
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+    return done

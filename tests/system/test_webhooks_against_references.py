@@ -1,0 +1,65 @@
+"""Receivers verify our webhooks with the packages they already have."""
+
+import time
+from collections.abc import Callable, Mapping
+
+import openai
+import pytest
+import standardwebhooks
+
+from meet_transcriber.access.webhooks import event, new_secret, sign
+
+Receive = Callable[[str, bytes, Mapping[str, str]], str]
+BODY = event("job.completed", time.time(), {"job_id": "j1", "title": "Gespräch über Öl 会议"})
+
+
+def headers(secret: str, timestamp: int | None = None) -> dict[str, str]:
+    now = int(time.time()) if timestamp is None else timestamp
+    return {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(now),
+        "webhook-signature": sign(secret, "msg_1", now, BODY),
+    }
+
+
+def receive_with_openai(secret: str, body: bytes, sent: Mapping[str, str]) -> str:
+    client = openai.OpenAI(api_key="x", webhook_secret=secret)
+    try:
+        return str(client.webhooks.unwrap(body, dict(sent)).type)
+    finally:
+        client.close()
+
+
+def receive_with_standardwebhooks(secret: str, body: bytes, sent: Mapping[str, str]) -> str:
+    return str(standardwebhooks.Webhook(secret).verify(body, dict(sent))["type"])
+
+
+RECEIVERS = pytest.mark.parametrize(
+    "receive", [receive_with_openai, receive_with_standardwebhooks], ids=["openai", "standard"]
+)
+REFUSALS = (openai.InvalidWebhookSignatureError, standardwebhooks.WebhookVerificationError)
+
+
+@RECEIVERS
+def test_our_signature_is_verified(receive: Receive) -> None:
+    secret = new_secret()
+    assert receive(secret, BODY, headers(secret)) == "job.completed"
+
+
+@RECEIVERS
+def test_both_secrets_verify_while_they_rotate(receive: Receive) -> None:
+    old, new = new_secret(), new_secret()
+    for secret in (old, new):
+        assert receive(secret, BODY, headers(f"{new} {old}")) == "job.completed"
+
+
+@RECEIVERS
+def test_another_secret_body_or_time_is_not_verified(receive: Receive) -> None:
+    secret, stale = new_secret(), int(time.time()) - 301
+    for body, sent in (
+        (BODY, headers(new_secret())),
+        (BODY + b" ", headers(secret)),
+        (BODY, headers(secret, timestamp=stale)),
+    ):
+        with pytest.raises(REFUSALS):
+            receive(secret, body, sent)
