@@ -44,7 +44,7 @@ def create_app(
     """
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.state.service, app.state.settings = service, settings
-    app.state.statuses = Statuses(service)
+    app.state.statuses = Statuses(service, quick=settings.redis_url is None)
     for room in (submitting, looking, events, audio, changing, health, pages):
         app.include_router(room.router)
     problems.install(app)

@@ -3,6 +3,7 @@
 from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Header, Query
+from fastapi.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -99,7 +100,7 @@ def _states(wanted: list[str] | None) -> tuple[State, ...]:
         **problems(404, 422),
     },
 )
-def get_job(
+async def get_job(
     request: Request,
     job_id: JobId,
     transcript: Annotated[
@@ -109,7 +110,9 @@ def get_job(
 ) -> Response:
     """How far a job is; ask again after `Retry-After` seconds, or follow its events."""
     statuses: Statuses = request.app.state.statuses
-    status = statuses.get(job_id, transcript)
+    status = statuses.known(job_id, transcript) if statuses.quick else None
+    if status is None:  # for it, or a store elsewhere, others need not wait
+        status = await run_in_threadpool(statuses.get, job_id, transcript)
     headers = {"ETag": status.etag, "Cache-Control": "no-cache"}
     if status.retry_after is not None:
         headers["Retry-After"] = str(status.retry_after)

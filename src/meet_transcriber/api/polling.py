@@ -33,11 +33,22 @@ class Status:
 class Statuses:
     """Statuses by job and version, the latest asked for; safe for several threads."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, quick: bool = False) -> None:
+        """
+        Args:
+            quick: the job store is on this machine and tells a version within microseconds.
+        """
+        self.quick = quick
         self._service = service
         self._kept: OrderedDict[tuple[str, int, bool], Status] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
+
+    def known(self, job_id: str, with_transcript: bool) -> Status | None:
+        """What is at hand of a job's present version, in microseconds where the store is quick."""
+        version = self._service.reading.version(job_id)
+        status = self._kept.get((job_id, version, with_transcript))
+        return None if status is None or status.until < time.monotonic() else status
 
     def get(self, job_id: str, with_transcript: bool) -> Status:
         """

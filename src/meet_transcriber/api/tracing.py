@@ -1,9 +1,8 @@
 """Headers that every answer has."""
 
+import os
 import re
-import uuid
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _SANE = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
@@ -21,15 +20,14 @@ class RequestIds:
             await self._app(scope, receive, send)
             return
         given = next((value for name, value in scope["headers"] if name == _NAME), b"")
-        request_id = given if _SANE.fullmatch(given) else uuid.uuid4().hex.encode()
+        request_id = given if _SANE.fullmatch(given) else os.urandom(16).hex().encode()
         scope.setdefault("state", {})["request_id"] = request_id.decode()
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(raw=list(message["headers"]))
-                headers["X-Request-ID"] = request_id.decode()
-                headers["X-Content-Type-Options"] = "nosniff"
-                message["headers"] = headers.raw
+                own = [(_NAME, request_id), (b"x-content-type-options", b"nosniff")]
+                kept = [pair for pair in message["headers"] if pair[0] != _NAME]
+                message["headers"] = kept + own
             await send(message)
 
         await self._app(scope, receive, send_with_id)
