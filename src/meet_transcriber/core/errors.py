@@ -41,6 +41,12 @@ class InvalidOptions(TranscriptionError):
     code = "invalid_options"
 
 
+class MalformedRequest(TranscriptionError):
+    """The request cannot be read: its body is broken."""
+
+    code = "malformed_request"
+
+
 class EngineError(TranscriptionError):
     """An engine could not do its work."""
 
