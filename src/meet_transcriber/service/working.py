@@ -195,19 +195,29 @@ class Working:
 
     def _prepare(self, pipeline: Pipeline, job: Job, hold: Hold) -> Learn:
         if RECOGNIZE_QUEUE in self._queues:  # refuse before any work what cannot be done
-            self._engines.recognizer().engine.check(job.options)
+            self._recognizer(job)
         with self._ground.media.open(job.objects["recording"]) as media:
             plan = pipeline.prepare(media, hold)
         return partial(planned, plan=plan)
 
     def _recognize(self, pipeline: Pipeline, claim: Claim, hold: Hold) -> Learn:
-        recognizer = self._engines.recognizer()
-        recognizer.engine.check(claim.job.options)
+        recognizer = self._recognizer(claim.job)
         plan, started = pipeline.plan(), time.monotonic()
         pipeline.recognize(plan, claim.task.part, recognizer, hold)
         part = plan.parts[claim.task.part]
         self._note_speed((time.monotonic() - started) / max(part.end - part.start, 0.1))
         return _nothing
+
+    def _recognizer(self, job: Job) -> Chosen[Recognizer]:
+        """The recognizer, where it may and can do what the job wants."""
+        recognizer = self._engines.recognizer()
+        if recognizer.fallback and not job.options.allow_drafts:
+            raise EngineUnavailable(
+                "This job takes no words from a draft engine, and the real one is not there "
+                f"(ASR_ENGINE=pocketsphinx would name the draft). {recognizer.fallback.message}"
+            )
+        recognizer.engine.check(job.options)
+        return recognizer
 
     def _diarize(self, pipeline: Pipeline, hold: Hold) -> Learn:
         plan = pipeline.plan()
