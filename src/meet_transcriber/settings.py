@@ -101,6 +101,12 @@ class Settings(BaseSettings):
     port: int | None = Field(
         None, ge=0, le=65535, description="Port that wins over API_PORT, as hosters set it."
     )
+    sync_limit_seconds: float = Field(
+        540.0,
+        gt=0,
+        description="Seconds that a request to /v1/audio waits for its result before it is told "
+        "where to fetch it; below what clients (the official one: 600) and proxies wait.",
+    )
     cors_origins: str = Field(
         "", description="Origins of web pages that may call the API, comma-separated; none unset."
     )

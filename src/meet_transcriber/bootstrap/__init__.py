@@ -9,7 +9,7 @@ from pathlib import Path
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import TranscriptWarning
-from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline
+from meet_transcriber.pipeline import DRAFT_RECOGNIZER, Chosen, FolderCheckpoints, Pipeline
 from meet_transcriber.ports import (
     SAMPLE_RATE_HZ,
     AudioDecoder,
@@ -96,7 +96,7 @@ def recognizer(
         if settings.asr_engine != "auto" or model_named or not draft:
             raise
         message = f"Words come from the draft engine pocketsphinx (English only): {error}"
-        return Chosen(_pocketsphinx(), (TranscriptWarning("draft_recognizer", message),))
+        return Chosen(_pocketsphinx(), (TranscriptWarning(DRAFT_RECOGNIZER, message),))
 
 
 def diarizer(settings: Settings, *, draft: bool = True) -> Chosen[Diarizer] | None:

@@ -141,6 +141,18 @@ def refuse(settings: Settings, options: Options) -> None:
         from meet_transcriber.engines.pocketsphinx import PocketsphinxRecognizer
 
         PocketsphinxRecognizer().check(options)
+    elif settings.asr_engine == "faster-whisper" or not options.allow_drafts:
+        _refuse_for_model(settings.whisper_model, options)
+
+
+def _refuse_for_model(model: str, options: Options) -> None:
+    """What a model's name alone tells; the rest is found when the model is loaded."""
+    if options.task != "translate":
+        return
+    name = model.rstrip("/").rpartition("/")[2]
+    if "turbo" in name or name.endswith(".en"):
+        why = "knows English only" if name.endswith(".en") else "cannot translate"
+        raise InvalidOptions(f"Whisper {name} {why}; WHISPER_MODEL=medium or large-v3 translates.")
 
 
 def tending(settings: Settings, ground: Ground, holder: str) -> Tending:

@@ -226,18 +226,28 @@ class Working:
     def _refuse_early(self, job: Job) -> None:
         """Before any work, see that the engines of this worker are there and can do it."""
         if RECOGNIZE_QUEUE in self._queues:
-            self._engines.recognizer().engine.check(job.options)
+            self._recognizer(job)
         if job.options.enable_diarization:
             self._engines.diarizer()
 
     def _recognize(self, pipeline: Pipeline, claim: Claim, hold: Hold) -> Learn:
-        recognizer = self._engines.recognizer()
-        recognizer.engine.check(claim.job.options)
+        recognizer = self._recognizer(claim.job)
         plan, started = pipeline.plan(), time.monotonic()
         pipeline.recognize(plan, claim.task.part, recognizer, hold)
         part = plan.parts[claim.task.part]
         self._note_speed((time.monotonic() - started) / max(part.end - part.start, 0.1))
         return _nothing
+
+    def _recognizer(self, job: Job) -> Chosen[Recognizer]:
+        """The recognizer, where it may and can do what the job wants."""
+        recognizer = self._engines.recognizer()
+        if recognizer.fallback and not job.options.allow_drafts:
+            raise EngineUnavailable(
+                "This job takes no words from a draft engine, and the real one is not there "
+                f"(ASR_ENGINE=pocketsphinx would name the draft). {recognizer.fallback.message}"
+            )
+        recognizer.engine.check(job.options)
+        return recognizer
 
     def _diarize(self, pipeline: Pipeline, hold: Hold) -> Learn:
         plan = pipeline.plan()
