@@ -95,6 +95,7 @@ class Soak:
     def __init__(self, plan: Plan, folder: Path, redis_url: str) -> None:
         self._plan = plan
         self._receiver = Receiver()
+        folder.mkdir(parents=True, exist_ok=True)
         self._ledger, self._deaths = folder / "ledger", folder / "deaths"
         self._ledger.touch()
         self._deaths.touch()
