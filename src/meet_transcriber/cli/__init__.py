@@ -5,7 +5,17 @@ from typing import Annotated
 import typer
 
 from meet_transcriber import __version__
-from meet_transcriber.cli import demo, doctor, jobs, models, results, transcribe, verify, worker
+from meet_transcriber.cli import (
+    demo,
+    doctor,
+    jobs,
+    models,
+    results,
+    serve,
+    transcribe,
+    verify,
+    worker,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,6 +33,7 @@ app.command()(jobs.cancel)
 app.command("list")(jobs.list_jobs)
 app.command()(doctor.doctor)
 app.command()(verify.verify)
+app.command()(serve.serve)
 app.command()(worker.worker)
 app.add_typer(models.app, name="models")
 
