@@ -97,6 +97,18 @@ class House:
         """An embedded worker with simulated engines."""
         return self.start("-m", "tests.simulated.worker", more=more)
 
+    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """A command of meet-transcriber, to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "meet_transcriber", *words],
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=WAIT_SECONDS,
+            check=False,
+        )
+
     def host(self, **more: object) -> "subprocess.Popen[bytes]":
         """A process as an API is one, with the same worker under its supervision."""
         return self.start("-m", "tests.simulated.host", more={"EMBEDDED_WORKER": "on", **more})

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from meet_transcriber import __version__
-from meet_transcriber.cli import demo, doctor, models, results, transcribe, verify, worker
+from meet_transcriber.cli import demo, doctor, models, queue, results, transcribe, verify, worker
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,6 +19,8 @@ app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.command()(verify.verify)
 app.command()(worker.worker)
+app.command()(queue.queue)
+app.command()(queue.health)
 app.add_typer(models.app, name="models")
 
 
