@@ -19,6 +19,7 @@ from meet_transcriber.service import Engines, Ground, Postman, Rules, Service, T
 from meet_transcriber.settings import Settings
 
 if TYPE_CHECKING:
+    from meet_transcriber.queues.celery import CeleryQueue
     from meet_transcriber.queues.embedded import Bell, EmbeddedQueue
 
 T = TypeVar("T")
@@ -181,6 +182,24 @@ def embedded_queue(bell: "Bell | None" = None) -> "EmbeddedQueue":
     return EmbeddedQueue(bell)
 
 
+def celery_queue(settings: Settings) -> "CeleryQueue":
+    """
+    The queue of processes that share a Redis.
+
+    Raises:
+        InvalidOptions: there is no REDIS_URL, or one that makes no sense.
+    """
+    from meet_transcriber.queues.celery import CeleryQueue, make_app
+
+    address = redis_address(settings)
+    if address is None:
+        raise InvalidOptions(
+            "A Celery worker needs REDIS_URL, the address of the Redis that it shares with the "
+            "API, such as redis://redis:6379/0. Without Redis run: meet-transcriber worker"
+        )
+    return CeleryQueue(make_app(address))
+
+
 def open_queue(settings: Settings, command: Callable[[str], Sequence[str]]) -> JobQueue:
     """
     The queue of an API process; an embedded worker is started by `start_worker`.
@@ -188,12 +207,8 @@ def open_queue(settings: Settings, command: Callable[[str], Sequence[str]]) -> J
     Args:
         command: from the id of a new embedded worker to what starts it.
     """
-    if not settings.embedded and (address := redis_address(settings)) is not None:
-        from meet_transcriber.queues.celery import CeleryQueue, make_app
-
-        return CeleryQueue(make_app(address))
     if not settings.embedded:
-        return embedded_queue()
+        return embedded_queue() if settings.redis_url is None else celery_queue(settings)
     from meet_transcriber.queues.supervisor import Supervisor
 
     settings.data_dir.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,6 @@ from typing import Any
 from meet_transcriber.bootstrap import Fetching, services
 from meet_transcriber.core.errors import EngineUnavailable, StorageUnavailable, TranscriptionError
 from meet_transcriber.core.jobs import CPU_QUEUE, RECOGNIZE_QUEUE, WorkerInfo
-from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports import JobQueue
 from meet_transcriber.service import Attendant, Engines, Presence
 from meet_transcriber.settings import Settings
@@ -133,7 +132,7 @@ class WorkerProcess:
             problems.append(self._look_for("diarizer", self._engines.diarizer))
         return " ".join(filter(None, problems))
 
-    def _look_for(self, what: str, get: Callable[[], Chosen[Any] | None]) -> str:
+    def _look_for(self, what: str, get: Callable[[], Any]) -> str:
         try:
             chosen = get()
         except EngineUnavailable as error:
