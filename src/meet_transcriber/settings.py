@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     redis_password: SecretStr | None = Field(
         None, description="Password of Redis, put in where REDIS_URL has none."
     )
-    redis_sentinel_master: str = Field(
+    redis_master_name: str = Field(
         "mymaster", description="Name of the master that sentinel:// addresses ask for."
     )
     redis_media_budget_mb: int = Field(
@@ -102,6 +102,12 @@ class Settings(BaseSettings):
     api_port: int = Field(8000, ge=0, le=65535, description="Port that `serve` listens on.")
     port: int | None = Field(
         None, ge=0, le=65535, description="Port that wins over API_PORT, as hosters set it."
+    )
+    sync_limit_seconds: float = Field(
+        540.0,
+        gt=0,
+        description="Seconds that a request to /v1/audio waits for its result before it is told "
+        "where to fetch it; below what clients (the official one: 600) and proxies wait.",
     )
     cors_origins: str = Field(
         "", description="Origins of web pages that may call the API, comma-separated; none unset."

@@ -46,7 +46,7 @@ def redis_address(settings: Settings) -> RedisAddress | None:
     return parse_redis_url(
         settings.redis_url.get_secret_value(),
         password=password.get_secret_value() if password else None,
-        master_name=settings.redis_sentinel_master,
+        master_name=settings.redis_master_name,
     )
 
 
@@ -72,8 +72,7 @@ def stores(settings: Settings) -> Stores:
 
 def media_store(settings: Settings) -> MediaStore:
     """Where objects are kept; raises InvalidOptions for an address of no known kind."""
-    address = redis_address(settings)
-    url = settings.media_url or ("redis" if address else f"file://{settings.data_dir}/media")
+    address, url = redis_address(settings), media_url(settings)
     if url == "redis":
         if address is None:
             raise InvalidOptions("MEDIA_URL=redis needs REDIS_URL.")
@@ -90,6 +89,12 @@ def media_store(settings: Settings) -> MediaStore:
     return ObjectMediaStore.from_url(url)
 
 
+def media_url(settings: Settings) -> str:
+    """Where objects are kept: what the settings say, else beside the jobs."""
+    beside = f"file://{settings.data_dir}/media" if settings.redis_url is None else "redis"
+    return settings.media_url or beside
+
+
 def rules(settings: Settings) -> Rules:
     """What the operator decided, in the service's own terms."""
     ttl = settings.result_ttl_hours
@@ -97,6 +102,7 @@ def rules(settings: Settings) -> Rules:
         max_upload_bytes=settings.max_upload_size_mb * _MEBIBYTE,
         lease_seconds=settings.lease_seconds,
         part_seconds=settings.part_seconds,
+        drop_recording=media_url(settings) == "redis",
         keep_audio=settings.audio_retention == "keep",
         result_ttl_seconds=None if ttl is None else ttl * 3600.0,
         expire_edited=settings.result_ttl_edited,
@@ -136,6 +142,18 @@ def refuse(settings: Settings, options: Options) -> None:
         from meet_transcriber.engines.pocketsphinx import PocketsphinxRecognizer
 
         PocketsphinxRecognizer().check(options)
+    elif settings.asr_engine == "faster-whisper" or not options.allow_drafts:
+        _refuse_for_model(settings.whisper_model, options)
+
+
+def _refuse_for_model(model: str, options: Options) -> None:
+    """What a model's name alone tells; the rest is found when the model is loaded."""
+    if options.task != "translate":
+        return
+    name = model.rstrip("/").rpartition("/")[2]
+    if "turbo" in name or name.endswith(".en"):
+        why = "knows English only" if name.endswith(".en") else "cannot translate"
+        raise InvalidOptions(f"Whisper {name} {why}; WHISPER_MODEL=medium or large-v3 translates.")
 
 
 def tending(settings: Settings, ground: Ground, holder: str) -> Tending:

@@ -41,6 +41,12 @@ class InvalidOptions(TranscriptionError):
     code = "invalid_options"
 
 
+class MalformedRequest(TranscriptionError):
+    """The request cannot be read: its body is broken."""
+
+    code = "malformed_request"
+
+
 class EngineError(TranscriptionError):
     """An engine could not do its work."""
 
@@ -135,6 +141,12 @@ class AddressRefused(FetchError):
     """The address is not one that this service may connect to."""
 
     code = "address_refused"
+
+
+class ServerError(TranscriptionError):
+    """A server that a command talks to refuses, fails, or cannot be reached."""
+
+    code = "server_error"
 
 
 class StorageError(TranscriptionError):

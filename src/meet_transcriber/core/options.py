@@ -26,6 +26,7 @@ class Options:
         initial_prompt: text the engine takes as what was said before.
         channels: `split` treats each channel as one speaker, `mix` folds them into one,
             `auto` splits channels that are independent.
+        allow_drafts: take words from the draft recognizer where the real one is not there.
 
     Raises:
         InvalidOptions: a value is out of range or contradicts another.
@@ -42,6 +43,7 @@ class Options:
     hotwords: tuple[str, ...] = ()
     initial_prompt: str | None = None
     channels: ChannelMode = "auto"
+    allow_drafts: bool = True
 
     def __post_init__(self) -> None:
         self._check_choices()
@@ -80,3 +82,24 @@ class Options:
         if self.num_speakers is not None:
             return self.num_speakers, self.num_speakers
         return self.min_speakers or 1, self.max_speakers or MAX_SPEAKERS
+
+
+def speaker_hints(
+    num: int | None,
+    low: int | None,
+    high: int | None,
+    defaults: tuple[int | None, int | None] = (None, None),
+) -> tuple[int | None, int | None]:
+    """
+    Fewest and most speakers: what was asked, else the operator's defaults.
+
+    A default gives way to what was asked where the two contradict each other.
+    """
+    if num is not None:
+        return low, high
+    default_low, default_high = defaults
+    if low is None and default_low is not None and default_low <= (high or default_low):
+        low = default_low
+    if high is None and default_high is not None and default_high >= (low or default_high):
+        high = default_high
+    return low, high

@@ -120,12 +120,15 @@ def parse_redis_url(
     if not parts:
         _refuse("is empty")
     kind, last = _kind(parts), parts[-1]
+    # First, so that no option is named that is the rest of a password in truth.
+    hosts = () if kind == "unix" else tuple(_host(kind, part) for part in parts)
+    path = _socket_path(last) if kind == "unix" else ""
     options = _options(kind, last)
     first = next((part for part in parts if part.password or part.username), last)
     return RedisAddress(
         kind=kind,
-        hosts=() if kind == "unix" else tuple(_host(kind, part) for part in parts),
-        path=_socket_path(last) if kind == "unix" else "",
+        hosts=hosts,
+        path=path,
         db=_database(kind, last, options),
         username=unquote(first.username) if first.username else None,
         password=unquote(first.password) if first.password else password or None,

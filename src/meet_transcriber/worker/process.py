@@ -11,13 +11,16 @@ from meet_transcriber.bootstrap import Fetching, services
 from meet_transcriber.core.errors import EngineUnavailable, StorageUnavailable, TranscriptionError
 from meet_transcriber.core.jobs import CPU_QUEUE, RECOGNIZE_QUEUE, WorkerInfo
 from meet_transcriber.ports import JobQueue
-from meet_transcriber.service import Attendant, Engines, Presence
+from meet_transcriber.service import Attendant, Engines, Ground, Presence
 from meet_transcriber.settings import Settings
 
 log = logging.getLogger(__name__)
 
 MakeEngines = Callable[[Settings, Fetching], Engines]
 """How a worker comes by its engines; the second argument hears how fetching weights goes."""
+
+MakeGround = Callable[[Settings, JobQueue], Ground]
+"""How a worker comes by its stores."""
 
 draft_engines: MakeEngines = partial(services.worker_engines, draft=True)
 real_engines: MakeEngines = partial(services.worker_engines, draft=False)
@@ -44,9 +47,10 @@ class WorkerProcess:
         queues: tuple[str, ...],
         make_engines: MakeEngines,
         worker_id: str,
+        make_ground: MakeGround = services.ground,
     ) -> None:
         self.stopping = threading.Event()
-        self.ground = services.ground(settings, queue)
+        self.ground = make_ground(settings, queue)
         info = WorkerInfo(worker_id, queues, "fetching")
         self._presence = Presence(self.ground.jobs, self.ground.clock, info)
         self._tending = services.tending(settings, self.ground, worker_id)

@@ -1,0 +1,166 @@
+"""A service on SQLite and a folder, with simulated engines and a queue that only notes."""
+
+import io
+import threading
+import time
+import wave
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from meet_transcriber.core.errors import AddressRefused
+from meet_transcriber.core.jobs import QUEUES, Job, WorkerInfo
+from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.transcript import Diarization, Segment, Span, Turn, Word
+from meet_transcriber.pipeline import Chosen
+from meet_transcriber.ports import AudioSource, Fetched, Finding, Progress, Waveform
+from meet_transcriber.service import Engines, Ground, Request, Rules, Service, Working
+from meet_transcriber.stores.disk import DiskMediaStore
+from meet_transcriber.stores.sqlite import SqliteJobStore
+
+SECONDS = 60.0
+
+
+class Nudges:
+    """A JobQueue that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str, str]] = []
+
+    def nudge(self, queue: str, job_id: str, task: str) -> None:
+        self.heard.append((queue, job_id, task))
+
+    def length(self, queue: str) -> int:
+        return 0
+
+    def ping(self) -> None:
+        """Always there."""
+
+    def close(self) -> None:
+        """Nothing to give up."""
+
+
+class Nowhere:
+    """A UrlFetcher that lets addresses of one host pass."""
+
+    def check(self, url: str) -> None:
+        if not url.startswith("https://media.example/"):
+            raise AddressRefused(f"{url} is not an address that may be called.")
+
+    def fetch(self, url: str) -> AbstractContextManager[Fetched]:
+        raise AddressRefused("Nothing is fetched here.")
+
+
+class Tape:
+    """A minute of nothing."""
+
+    duration = SECONDS
+    channels = 1
+
+    def read(self, start: float, end: float, channel: int = 0) -> Waveform:
+        return np.zeros(round((end - start) * 16_000), dtype=np.float32)
+
+
+class Deck:
+    """An AudioDecoder that takes anything for a minute of tape."""
+
+    def probe(self, media: BinaryIO) -> MediaInfo:
+        return MediaInfo("wav", "pcm_s16le", SECONDS, 16_000, 1)
+
+    def prepare(
+        self, media: BinaryIO, working: BinaryIO, options: Options, progress: Progress
+    ) -> tuple[PreparedAudio, Peaks]:
+        working.write(b"tape")
+        progress(1.0)
+        return PreparedAudio(SECONDS, 1, (0.0,)), Peaks(20, bytes(2 * 20 * int(SECONDS)))
+
+    def open(self, working: object, prepared: PreparedAudio) -> AudioSource:
+        return Tape()
+
+
+class Ear:
+    """Speech in eight of every ten seconds."""
+
+    def detect(self, audio: AudioSource, channel: int, progress: Progress) -> tuple[Span, ...]:
+        return tuple(Span(at, at + 8.0) for at in np.arange(0.0, SECONDS, 10.0).tolist())
+
+
+class Scribe:
+    """Two words a span."""
+
+    name = "scribe"
+
+    def check(self, options: Options) -> None:
+        """Anything goes."""
+
+    def recognize(
+        self, audio: Waveform, speech: Sequence[Span], options: Options
+    ) -> Iterator[Finding]:
+        for number, span in enumerate(speech):
+            words = (
+                Word(f"word{number}", span.start, span.start + 1.0, 0.9),
+                Word("ends.", span.start + 1.0, span.end, 0.9),
+            )
+            yield Segment(words, None, "en")
+
+
+class Judge:
+    """Two speakers by turns."""
+
+    name = "judge"
+
+    def diarize(
+        self, audio: AudioSource, speech: Sequence[Span], options: Options, progress: Progress
+    ) -> Diarization:
+        turns = [Turn(span.start, span.end, f"SPEAKER_0{at % 2}") for at, span in enumerate(speech)]
+        return Diarization(tuple(turns))
+
+
+def make_service(folder: Path, rules: Rules | None = None) -> Service:
+    """A service on `folder`."""
+    jobs = SqliteJobStore(folder / "jobs.sqlite3")
+    media = DiskMediaStore(folder / "media")
+    rules = rules or Rules(part_seconds=30.0)
+    return Service(Ground(jobs, media, Nudges(), Deck(), Nowhere(), time.time, rules, jobs))
+
+
+def work(service: Service, tasks: int = 100) -> int:
+    """Do up to so many tasks, as a worker would; returns how many there were."""
+    engines = Engines(lambda: Chosen(Scribe()), lambda: Chosen(Judge()), Ear)
+    worker = Working(service.ground, engines, "worker", QUEUES, threading.Event())
+    return sum(1 for _ in range(tasks) if worker.work())
+
+
+def note_worker(service: Service, **said: object) -> None:
+    """Let a worker have been seen just now."""
+    info = WorkerInfo("worker", QUEUES, "ready", seen_at=time.time(), **said)  # type: ignore[arg-type]
+    service.ground.jobs.note_worker(info, 60.0)
+
+
+def finished(service: Service, name: str = "standup.wav", data: bytes = b"tape") -> Job:
+    """A completed job."""
+    upload = service.intake.begin(name)
+    upload.write(data)
+    job = upload.finish(Request())
+    work(service)
+    return service.reading.job(job.id)
+
+
+def leftovers(service: Service) -> list[str]:
+    """Every object that is kept."""
+    return service.ground.media.keys("jobs")
+
+
+def wav(seconds: float = 1.0) -> bytes:
+    """Silence, as a file."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(16_000)
+        writer.writeframes(bytes(2 * round(16_000 * seconds)))
+    return file.getvalue()
