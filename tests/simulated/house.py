@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-from meet_transcriber.bootstrap import hosting, services
+from meet_transcriber.bootstrap import services
 from meet_transcriber.core.jobs import Job, WorkerInfo
 from meet_transcriber.service import Request, Service
 from meet_transcriber.settings import Settings
@@ -63,7 +63,7 @@ class House:
         self.environment = {name: str(value) for name, value in wanted.items()}
         known = {name.lower(): value for name, value in self.environment.items()}
         self.settings = Settings.model_validate(known)
-        self.queue = services.open_queue(self.settings, hosting.worker_command)
+        self.queue = services.queue_from_outside(self.settings)
         self.service: Service = services.service(self.settings, self.queue)
         self.processes: list[subprocess.Popen[bytes]] = []
 

@@ -237,6 +237,11 @@ def open_queue(settings: Settings, command: Callable[[str], Sequence[str]]) -> J
     return EmbeddedQueue(Supervisor(command, settings.data_dir / "worker.lock"))
 
 
+def queue_from_outside(settings: Settings) -> JobQueue:
+    """The queue as commands see it, who have no worker of their own."""
+    return embedded_queue() if settings.embedded else open_queue(settings, lambda _id: ())
+
+
 def start_worker(queue: JobQueue, died: Callable[[str], None]) -> None:
     """Have the embedded worker run, where the queue has one; `died` hears when it broke down."""
     from meet_transcriber.queues.embedded import EmbeddedQueue

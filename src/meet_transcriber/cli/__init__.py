@@ -12,6 +12,7 @@ from meet_transcriber.cli import (
     models,
     queue,
     results,
+    serve,
     transcribe,
     verify,
     worker,
@@ -33,6 +34,7 @@ app.command()(jobs.cancel)
 app.command("list")(jobs.list_jobs)
 app.command()(doctor.doctor)
 app.command()(verify.verify)
+app.command()(serve.serve)
 app.command()(worker.worker)
 app.command()(queue.queue)
 app.command()(queue.health)

@@ -82,13 +82,6 @@ class Client:
         params: dict[str, Any] = {"limit": limit} | ({"status": status} if status else {})
         return list(self._json("GET", "/transcribe", params=params)["data"])
 
-    def is_up(self) -> bool:
-        """Whether the server answers."""
-        try:
-            return self._http.get("/health").is_success
-        except httpx.TransportError:
-            return False
-
     def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         return cast(dict[str, Any], self._answer(method, path, **request).json())
 

@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -98,11 +97,11 @@ def _send(
             typer.echo(job["job_id"])
             return
         ended = client.wait(job["job_id"], tell)
-    _report(ended)
+    report(ended)
     write_result(client, job["job_id"], form, output, path.stem)
 
 
-def _report(status: dict[str, Any]) -> None:
+def report(status: dict[str, Any]) -> None:
     """Warnings of a job that ended well; an error for any other end."""
     if status["status"] != "completed":
         failure = status.get("error") or {}
@@ -171,13 +170,3 @@ def _talking(server: str, form: str = "txt") -> Iterator[Client]:
             raise InvalidOptions(f"There is no format {form!r}; use {', '.join(EXPORTERS)}.")
         with Client(server) as client:
             yield client
-
-
-def wait_until_up(client: Client, seconds: float) -> bool:
-    """Whether the server answered in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if client.is_up():
-            return True
-        time.sleep(0.1)
-    return False

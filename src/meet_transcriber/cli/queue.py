@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from meet_transcriber.bootstrap import hosting, services
+from meet_transcriber.bootstrap import services
 from meet_transcriber.cli.console import errors_become_exit_codes, load_settings, say_error
 from meet_transcriber.core.jobs import QUEUES, Backlog, JobQuery, WorkerInfo
 from meet_transcriber.core.workers import parse_worker_name
@@ -40,7 +40,7 @@ def queue(as_json: _Json = False) -> None:
     with errors_become_exit_codes():
         settings = load_settings()
         jobs = services.stores(settings).jobs
-        messages = services.open_queue(settings, hosting.worker_command)
+        messages = services.queue_from_outside(settings)
         seen = _look(jobs, messages)
         if as_json:
             typer.echo(json.dumps(_plain(seen), indent=2))
@@ -107,7 +107,7 @@ def health(
         kept = services.stores(settings)
         kept.jobs.ping()
         kept.media.ping()
-        services.open_queue(settings, hosting.worker_command).ping()
+        services.queue_from_outside(settings).ping()
         here = [worker for worker in kept.jobs.workers(time.time()) if _is_here(worker)]
     if not store_only and not here:
         say_error("No worker of this host was heard of in the last seconds.")
