@@ -8,6 +8,7 @@ import logging
 import mmap
 import os
 import secrets
+import signal
 import socket
 import threading
 import time
@@ -62,14 +63,14 @@ class Crew:
         self._ending = mmap.mmap(-1, 1)
         self._process: WorkerProcess | None = None
         self._ready = threading.Event()
-        for signal, receiver in (
+        for event, receiver in (
             (signals.celeryd_init, _check_queues),
             (signals.celeryd_after_setup, self._choose_queues),
             (signals.worker_shutting_down, self._end),
             (signals.worker_process_init, self._begin),
             (signals.worker_process_shutdown, self._leave),
         ):
-            signal.connect(receiver, weak=False)
+            event.connect(receiver, weak=False)
 
     def work(self) -> bool:
         """What a child does with a permit: one task, if there is one."""
@@ -103,6 +104,7 @@ class Crew:
             process = begin(self._make, self._over)
         except TranscriptionError as error:
             log.critical("worker_unusable: %s", error)
+            os.kill(os.getppid(), signal.SIGTERM)  # rather than hold permits without working
             return
         if process is None:
             return
