@@ -67,7 +67,9 @@ class Settings(BaseSettings):
         "auto", description="Whether the API runs a worker itself; auto does without REDIS_URL."
     )
     preload_models: bool = Field(
-        False, description="Load models when a worker starts, not with its first task."
+        False,
+        description="Kept for older deployments: a worker always fetches and loads its models when "
+        "it starts, before it takes work.",
     )
     max_upload_size_mb: int = Field(500, gt=0, description="Largest recording taken, in MiB.")
     url_timeout_seconds: float = Field(

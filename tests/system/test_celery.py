@@ -29,6 +29,11 @@ def house(tmp_path: Path, redis: RedisServer) -> Iterator[House]:
         yield house
 
 
+def children(pid: int) -> str:
+    """The process ids of a process's children."""
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text()
+
+
 def test_a_job_needs_nothing_but_redis(house: House, tmp_path: Path) -> None:
     house.celery(DATA_DIR=tmp_path / "elsewhere", LOG_LEVEL="DEBUG")
     job = house.ended(house.submit(seconds=2))
@@ -121,6 +126,23 @@ def test_a_redis_that_is_killed_and_comes_back_loses_nothing(
     assert house.ended(job_id).state == "completed"
     assert house.words(job_id).count("word0") == 4
     assert len(house.lines("recognize begins")) <= 5
+
+
+def test_a_worker_waits_for_a_redis_that_is_not_there_yet(house: House, redis: RedisServer) -> None:
+    redis.stop()
+    worker = house.celery()
+    wait_for(lambda: children(worker.pid))  # it has come as far as trying to connect
+    redis.start()
+    assert house.ended(house.submit(seconds=1)).state == "completed"
+
+
+def test_a_worker_that_cannot_be_used_ends(house: House) -> None:
+    assert house.celery(MEDIA_URL="ftp://nowhere").wait(30) == 0
+
+
+def test_an_embedded_worker_serves_a_redis_without_celery(house: House) -> None:
+    house.worker()
+    assert house.ended(house.submit(seconds=2)).state == "completed"
 
 
 # -- queues ------------------------------------------------------------------------------------

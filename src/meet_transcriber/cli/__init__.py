@@ -10,6 +10,7 @@ from meet_transcriber.cli import (
     doctor,
     jobs,
     models,
+    queue,
     results,
     serve,
     transcribe,
@@ -35,6 +36,8 @@ app.command()(doctor.doctor)
 app.command()(verify.verify)
 app.command()(serve.serve)
 app.command()(worker.worker)
+app.command()(queue.queue)
+app.command()(queue.health)
 app.add_typer(models.app, name="models")
 
 

@@ -8,6 +8,7 @@ import logging
 import mmap
 import os
 import secrets
+import signal
 import socket
 import threading
 import time
@@ -17,10 +18,10 @@ from typing import Any
 from celery import Celery, signals
 
 from meet_transcriber.bootstrap import services
-from meet_transcriber.core.errors import InvalidOptions, StorageUnavailable, TranscriptionError
+from meet_transcriber.core.errors import StorageUnavailable, TranscriptionError
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.workers import WorkerName, parse_worker_name
-from meet_transcriber.queues.celery import WORK_TASK, CeleryQueue, make_app
+from meet_transcriber.ports import JobQueue
 from meet_transcriber.settings import Settings
 from meet_transcriber.worker.process import MakeEngines, WorkerProcess, begin, real_engines
 
@@ -36,20 +37,14 @@ def build(settings: Settings, make_engines: MakeEngines = real_engines) -> Celer
     Raises:
         InvalidOptions: there is no REDIS_URL, or one that makes no sense.
     """
-    address = services.redis_address(settings)
-    if address is None:
-        raise InvalidOptions(
-            "A Celery worker needs REDIS_URL, the address of the Redis that it shares with the "
-            "API, such as redis://redis:6379/0. Without Redis run: meet-transcriber worker"
-        )
-    app = make_app(address)
-    crew = Crew(settings, app, make_engines)
+    queue = services.celery_queue(settings)
+    crew = Crew(settings, queue, make_engines)
 
-    @app.task(name=WORK_TASK)  # type: ignore[untyped-decorator]
+    @queue.app.task(name=queue.task_name)  # type: ignore[untyped-decorator]
     def work(_job_id: str, _task: str) -> bool:
         return crew.work()
 
-    return app
+    return queue.app
 
 
 class Crew:
@@ -59,23 +54,23 @@ class Crew:
     What the parent says to its children goes through shared memory that is older than they.
     """
 
-    def __init__(self, settings: Settings, app: Celery, make_engines: MakeEngines) -> None:
+    def __init__(self, settings: Settings, queue: JobQueue, make_engines: MakeEngines) -> None:
         self._settings = settings
-        self._queue = CeleryQueue(app)
+        self._queue = queue
         self._make_engines = make_engines
         self._queues: tuple[str, ...] = QUEUES
         self._token = secrets.token_hex(4)
         self._ending = mmap.mmap(-1, 1)
         self._process: WorkerProcess | None = None
         self._ready = threading.Event()
-        for signal, receiver in (
+        for event, receiver in (
             (signals.celeryd_init, _check_queues),
             (signals.celeryd_after_setup, self._choose_queues),
             (signals.worker_shutting_down, self._end),
             (signals.worker_process_init, self._begin),
             (signals.worker_process_shutdown, self._leave),
         ):
-            signal.connect(receiver, weak=False)
+            event.connect(receiver, weak=False)
 
     def work(self) -> bool:
         """What a child does with a permit: one task, if there is one."""
@@ -109,6 +104,7 @@ class Crew:
             process = begin(self._make, self._over)
         except TranscriptionError as error:
             log.critical("worker_unusable: %s", error)
+            os.kill(os.getppid(), signal.SIGTERM)  # rather than hold permits without working
             return
         if process is None:
             return

@@ -71,12 +71,12 @@ def _work(process: WorkerProcess, doorbell: Doorbell, look_seconds: float) -> No
     loop.start()
     doorbell.over()
     broken = not loop.is_alive()
-    if not process.wind_down():
+    if process.wind_down():
+        process.close()
+    else:
         log.warning("worker_cut_off: the engine did not stop; its task is given back")
-        os._exit(0)
-    process.close()
-    if broken:
-        raise SystemExit(1)
+    logging.shutdown()
+    os._exit(int(broken))  # webhooks and downloads on their way would hold up an ordinary end
 
 
 def _loop(process: WorkerProcess, doorbell: Doorbell, look_seconds: float) -> None:
