@@ -15,6 +15,9 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from meet_transcriber.api.openai.envelope import STATUS
+from meet_transcriber.api.openai.fields import FIELDS, Field
+from meet_transcriber.api.openai.models import ALIASES
 from meet_transcriber.api.problems import status_of
 from meet_transcriber.cli import app
 from meet_transcriber.cli.console import EXIT_OUTSIDE, exit_code
@@ -94,11 +97,67 @@ def http_page() -> str:
     return _page("HTTP API", http_reference.LEAD, "\n\n".join(parts))
 
 
+OPENAI_LEAD = f"""`/v1` is for clients of OpenAI's audio API: `POST /v1/audio/transcriptions`,
+`POST /v1/audio/translations`, `GET /v1/models`. The official client needs a base URL:
+
+```python
+client = openai.OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="-")
+with open("standup.mp3", "rb") as file:
+    result = client.audio.transcriptions.create(
+        model="whisper-1", file=file, response_format="diarized_json"
+    )
+```
+
+- **Models.** `model` is the configured one's name (`WHISPER_MODEL`) or a hosted one's, which
+  stands for it: {", ".join(f"`{name}`" for name in ALIASES)}.
+- **Engines.** Words never come from the draft engine unless `ASR_ENGINE` names it; where the
+  real one is not there, the answer is 503.
+- **Jobs.** Behind each request is a job like any other; `x-job-id` names it, and its result
+  stays until it is deleted, at `/transcribe/{{id}}` and in the list. A sender that goes away
+  without an `Idempotency-Key` takes its job along: it is deleted.
+- **Repetition.** With an `Idempotency-Key` the job goes on, and the same request with the same
+  key waits for it again, in any response format. The official client sends none by itself:
+  pass `extra_headers`.
+- **Long recordings.** After `SYNC_LIMIT_SECONDS` the answer is 504 with code `still_running`
+  and a `Location`; the job goes on. `stream=true` has no such limit: while nothing is
+  finished, comments keep the connection alive.
+- **Streams.** `transcript.text.delta` comes part by part, in order; `transcript.text.segment`
+  (diarized_json) once speakers are known; `transcript.text.done` has the text that counts,
+  from which loops were cut that deltas may still have.
+- **Warnings.** JSON answers and `transcript.text.done` have `warnings` where something fell back
+  or is in doubt. `verbose_json` has `speaker` beside segments and words. Its `tokens`, `seek`,
+  `temperature`, `compression_ratio` and `no_speech_prob` are constants: the decoder's own
+  passages are gone once words are put into readable segments.
+- **Errors.** `{{"error": {{"message", "type", "param", "code"}}}}`; `x-should-retry: false` where
+  trying again would end the same way."""
+
+
+def openai_page() -> str:
+    """The OpenAI-compatible endpoints: every field, and the status of errors."""
+    fields = _table(
+        ("field", "sent as", "translations", "what it does"), map(_openai_field, FIELDS)
+    )
+    codes = _table(
+        ("code", "status"), [(f"`{code}`", str(status)) for code, status in STATUS.items()]
+    )
+    body = f"## Fields\n\nAny other field is refused.\n\n{fields}\n\n## Status by code\n\n"
+    more = "\n\nCodes of [Errors](errors.md) that are not in this table are 500."
+    return _page("OpenAI-compatible endpoints", OPENAI_LEAD, body + codes + more)
+
+
+def _openai_field(field: Field) -> tuple[str, ...]:
+    spelled = {"one": field.name, "many": f"{field.name}[]", "object": f"{field.name}[key]"}
+    own = " Not a field of OpenAI's." if field.ours else ""
+    known = "yes" if field.in_translations else "no"
+    return f"`{field.name}`", f"`{spelled[field.kind]}`", known, field.effect + own
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": cli_page,
     "errors.md": errors_page,
     "formats.md": formats_page,
     "http.md": http_page,
+    "openai.md": openai_page,
     "settings.md": settings_page,
 }
 
@@ -123,10 +182,11 @@ def _summary(thing: object) -> str:
 def _error_kinds(
     kind: type[errors.TranscriptionError],
 ) -> Iterator[type[errors.TranscriptionError]]:
-    if kind.__module__ == errors.__name__:  # others are nobody's business but their module's
-        yield kind
+    """The kind and those below it, as far as `core.errors` defines them."""
+    yield kind
     for child in kind.__subclasses__():
-        yield from _error_kinds(child)
+        if child.__module__ == errors.__name__:
+            yield from _error_kinds(child)
 
 
 def _default(field: FieldInfo) -> str:

@@ -42,6 +42,9 @@ from meet_transcriber.ports import (
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+DRAFT_RECOGNIZER = "draft_recognizer"
+"""Code of the warning that words come from the draft recognizer, which nobody asked for."""
+
 E_co = TypeVar("E_co", bound=Recognizer | Diarizer, covariant=True)
 
 
@@ -55,6 +58,11 @@ class Chosen(Generic[E_co]):
 
     engine: E_co
     notes: tuple[TranscriptWarning, ...] = ()
+
+    @property
+    def fallback(self) -> TranscriptWarning | None:
+        """What says that this is the draft recognizer in place of the real one; else None."""
+        return next((note for note in self.notes if note.code == DRAFT_RECOGNIZER), None)
 
 
 class Checkpoints(Protocol):

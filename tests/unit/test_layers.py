@@ -71,6 +71,7 @@ LIVES_IN = {
     "yaml": {"engines"},
     "celery": {"queues", "worker"},
     "kombu": {"queues", "worker"},
+    "anyio": {"api"},
     "fastapi": {"api"},
     "starlette": {"api"},
     "python_multipart": {"api"},

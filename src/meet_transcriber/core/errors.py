@@ -149,6 +149,12 @@ class AddressRefused(FetchError):
     code = "address_refused"
 
 
+class ServerError(TranscriptionError):
+    """A server that a command talks to refuses, fails, or cannot be reached."""
+
+    code = "server_error"
+
+
 class StorageError(TranscriptionError):
     """Stored data is missing, damaged or cannot be written."""
 

@@ -26,6 +26,7 @@ class Options:
         initial_prompt: text the engine takes as what was said before.
         channels: `split` treats each channel as one speaker, `mix` folds them into one,
             `auto` splits channels that are independent.
+        allow_drafts: take words from the draft recognizer where the real one is not there.
 
     Raises:
         InvalidOptions: a value is out of range or contradicts another.
@@ -42,6 +43,7 @@ class Options:
     hotwords: tuple[str, ...] = ()
     initial_prompt: str | None = None
     channels: ChannelMode = "auto"
+    allow_drafts: bool = True
 
     def __post_init__(self) -> None:
         self._check_choices()

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.core.exporters import documents, scoring_formats, subtitles, text
+from meet_transcriber.core.exporters import (
+    documents,
+    openai_bodies,
+    scoring_formats,
+    subtitles,
+    text,
+)
 from meet_transcriber.core.transcript import Transcript
 
 __all__ = ["EXPORTERS", "Exporter", "export"]
@@ -65,14 +71,14 @@ EXPORTERS: Mapping[str, Exporter] = {
         "Minutes as a Word document.",
     ),
     "verbose_json": Exporter(
-        documents.export_verbose_json,
+        openai_bodies.export_verbose_json,
         "application/json",
         "json",
         "OpenAI's verbose_json.",
-        partial(documents.export_verbose_json, word_times=False),
+        partial(openai_bodies.export_verbose_json, word_times=False),
     ),
     "diarized_json": Exporter(
-        documents.export_diarized_json, "application/json", "json", "OpenAI's diarized_json."
+        openai_bodies.export_diarized_json, "application/json", "json", "OpenAI's diarized_json."
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Our own JSON, OpenAI's two, and DOCX."""
+"""Our own JSON, and DOCX."""
 
 import io
 import json
@@ -6,9 +6,8 @@ import zipfile
 from collections.abc import Iterator
 from xml.sax.saxutils import escape
 
-from meet_transcriber.core.exporters.languages import language_name
 from meet_transcriber.core.exporters.text import one_line, shown_name, stamp
-from meet_transcriber.core.transcript import Segment, Transcript, Word
+from meet_transcriber.core.transcript import Segment, Transcript
 from meet_transcriber.core.wire import to_plain
 
 SCHEMA_VERSION = 1
@@ -34,102 +33,6 @@ def _plain_segment(segment: Segment) -> dict[str, object]:
         "language": segment.language,
         "text": segment.text,
     }
-
-
-def export_verbose_json(transcript: Transcript, word_times: bool = True) -> str:
-    """OpenAI's `verbose_json` with segments and words, and `speaker` beside each."""
-    body: dict[str, object] = {
-        "task": "transcribe",
-        "language": language_name(transcript.language),
-        "duration": round(transcript.duration, 3),
-        "text": transcript.text,
-        "segments": [
-            _verbose_segment(number, segment, transcript)
-            for number, segment in enumerate(transcript.segments)
-        ],
-        "usage": _usage(transcript),
-    }
-    if word_times:
-        body["words"] = [_verbose_word(word, transcript) for word in transcript.words]
-    return _dumped(body)
-
-
-def _verbose_word(word: Word, transcript: Transcript) -> dict[str, object]:
-    return {
-        "word": word.text,
-        "start": round(word.start, 3),
-        "end": round(word.end, 3),
-        "speaker": transcript.name_of(word.speaker),
-    }
-
-
-def _verbose_segment(number: int, segment: Segment, transcript: Transcript) -> dict[str, object]:
-    # tokens and decoder statistics are gone once words have been re-segmented
-    return {
-        "id": number,
-        "seek": 0,
-        "start": round(segment.start, 3),
-        "end": round(segment.end, 3),
-        "text": segment.text,
-        "tokens": [],
-        "temperature": 0.0,
-        "avg_logprob": 0.0,
-        "compression_ratio": 1.0,
-        "no_speech_prob": 0.0,
-        "speaker": transcript.name_of(segment.speaker),
-    }
-
-
-def export_diarized_json(transcript: Transcript) -> str:
-    """OpenAI's `diarized_json`; people without a name are A, B, ..., unknown ones null."""
-    people = _people(transcript)
-    spoken = [
-        (people[segment.speaker] if segment.speaker else None, segment)
-        for segment in transcript.segments
-    ]
-    return _dumped(
-        {
-            "task": "transcribe",
-            "duration": round(transcript.duration, 3),
-            "text": "\n".join(f"{who}: {said.text}" if who else said.text for who, said in spoken),
-            "segments": [
-                {
-                    "type": "transcript.text.segment",
-                    "id": f"seg_{number:03d}",
-                    "start": round(segment.start, 3),
-                    "end": round(segment.end, 3),
-                    "text": segment.text,
-                    "speaker": who,
-                }
-                for number, (who, segment) in enumerate(spoken, 1)
-            ],
-            "usage": _usage(transcript),
-        }
-    )
-
-
-def _people(transcript: Transcript) -> dict[str, str]:
-    """Label to name, or to a letter in order of first speech."""
-    heard = (segment.speaker for segment in transcript.segments if segment.speaker)
-    labels = dict.fromkeys([*transcript.speakers, *heard])
-    return {
-        label: transcript.names.get(label, "").strip() or _letters(place)
-        for place, label in enumerate(labels)
-    }
-
-
-def _letters(place: int) -> str:
-    """A, B, ... Z, AA, AB, ..."""
-    first, last = divmod(place, 26)
-    return (_letters(first - 1) if first else "") + chr(ord("A") + last)
-
-
-def _usage(transcript: Transcript) -> dict[str, object]:
-    return {"type": "duration", "seconds": round(transcript.duration)}
-
-
-def _dumped(body: dict[str, object]) -> str:
-    return json.dumps(body, ensure_ascii=False) + "\n"
 
 
 _WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'

@@ -1,5 +1,6 @@
 import io
 import json
+import math
 import zipfile
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meet_transcriber.core.exporters import export
+from meet_transcriber.core.exporters.openai_bodies import plain_body, verbose_body, word_logprobs
 from meet_transcriber.core.exporters.text import one_line
 from meet_transcriber.core.readers import read_json
 from meet_transcriber.core.transcript import Segment, Transcript, Word
@@ -57,6 +59,31 @@ def test_verbose_json_has_openai_fields(meeting: Transcript) -> None:
     )
     assert set(openai.split()) <= set(body["segments"][0])
     assert {"word", "start", "end"} <= set(body["words"][0])
+
+
+def test_verbose_json_has_the_mean_log_probability_of_words(meeting: Transcript) -> None:
+    body = parsed(meeting, "verbose_json")
+    assert body["segments"][0]["avg_logprob"] == pytest.approx(math.log(0.9), abs=1e-4)
+    silent = replace(meeting, segments=(Segment((Word("Yes.", 0.0, 1.0),)),))
+    assert parsed(silent, "verbose_json")["segments"][0]["avg_logprob"] == 0.0
+
+
+def test_a_translation_is_english_whatever_was_spoken(meeting: Transcript) -> None:
+    body = verbose_body(replace(meeting, language="de"), "translate", segments=False, words=False)
+    assert (body["task"], body["language"]) == ("translate", "english")
+    assert not {"segments", "words"} & set(body)
+
+
+def test_log_probabilities_are_those_of_words() -> None:
+    words = [Word("é", 0, 1, 0.5), Word("b", 1, 2, 0.0), Word("c", 2, 3)]
+    found = word_logprobs(words)
+    assert [item["logprob"] for item in found] == [-0.693147, -9999.0, None]
+    assert (found[0]["token"], found[0]["bytes"]) == ("é", [0xC3, 0xA9])
+
+
+def test_plain_json_names_the_languages_heard() -> None:
+    segments = [Segment((Word("a", 0, 1),), None, code) for code in ("de", "en", "de", None)]
+    assert plain_body(Transcript(tuple(segments)))["languages"] == [{"code": "de"}, {"code": "en"}]
 
 
 def test_verbose_json_names_the_speaker_and_may_leave_words_out(meeting: Transcript) -> None:

@@ -1,0 +1,115 @@
+"""The endpoints that OpenAI's clients call; behind each transcription is a job like any other."""
+
+import time
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from meet_transcriber.api.openai import wishes
+from meet_transcriber.api.openai.answers import answer
+from meet_transcriber.api.openai.description import described
+from meet_transcriber.api.openai.envelope import ApiError, EnvelopeRoute
+from meet_transcriber.api.openai.fields import missing
+from meet_transcriber.api.openai.models import Catalogue
+from meet_transcriber.api.openai.streaming import EventStream, events
+from meet_transcriber.api.openai.waiting import Waiter, failure_of, upload_settled
+from meet_transcriber.api.receiving import receive, refuse_unless_form
+from meet_transcriber.core.jobs import Job
+from meet_transcriber.core.options import Task
+from meet_transcriber.service import Request as JobRequest
+from meet_transcriber.service import Service
+from meet_transcriber.settings import Settings
+
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+
+
+def openai_router(service: Service, settings: Settings) -> APIRouter:
+    """The routes of /v1; include them with this prefix. Errors leave in OpenAI's envelope."""
+    router = APIRouter(route_class=EnvelopeRoute, tags=["OpenAI"])
+    desk = _Desk(service, settings)
+    tasks: tuple[tuple[str, Task], ...] = (
+        ("/audio/transcriptions", "transcribe"),
+        ("/audio/translations", "translate"),
+    )
+    for path, task in tasks:
+        router.add_api_route(
+            path,
+            _endpoint(desk, task),
+            methods=["POST"],
+            operation_id=f"openai_{task}",
+            summary=f"{task.capitalize()} a recording and wait for the result",
+            **described(task),
+        )
+    catalogue = Catalogue(settings, round(time.time()))
+    _add_models(router, catalogue)
+    known = {*(path for path, _ in tasks), "/models"}
+    router.add_api_route(
+        "/{path:path}", partial(_unknown, known), methods=_METHODS, include_in_schema=False
+    )
+    return router
+
+
+def _add_models(router: APIRouter, catalogue: Catalogue) -> None:
+    @router.get("/models", operation_id="openai_models", summary="List the models")
+    async def models() -> dict[str, Any]:
+        return catalogue.listing()
+
+    @router.get("/models/{model:path}", operation_id="openai_model", summary="Show a model")
+    async def model(model: str) -> dict[str, Any]:
+        return catalogue.entry(model)
+
+
+def _endpoint(desk: "_Desk", task: Task) -> Any:
+    async def transcribe(request: Request) -> Response:
+        return await desk.serve(request, task)
+
+    return transcribe
+
+
+async def _unknown(known: set[str], request: Request, path: str) -> Response:
+    """What no route is for: another method of a known path, or an unknown one."""
+    if f"/{path}" in known or path.startswith("models/"):
+        allow = "GET" if path.startswith("models") else "POST"
+        message = f"{request.method} is not for /v1/{path}; use {allow}."
+        raise ApiError(405, message, code="method_not_allowed", headers={"allow": allow})
+    raise ApiError(404, f"There is no /v1/{path[:100]} here.", code="unknown_url")
+
+
+class _Desk:
+    """Takes requests in and answers them."""
+
+    def __init__(self, service: Service, settings: Settings) -> None:
+        self._service = service
+        self._settings = settings
+        self._catalogue = Catalogue(settings, 0)
+
+    async def serve(self, request: Request, task: Task) -> Response:
+        """The transcript of the recording in the request, or its events."""
+        refuse_unless_form(request)
+        key = request.headers.get("idempotency-key")
+        asked, job = await self._taken_in(request, task, key)
+        waiter = Waiter(self._service, request, job, keeps=key is not None)
+        if asked.stream:
+            return EventStream(events(self._service, asked, waiter), {"x-job-id": job.id})
+        job = await waiter.end(self._settings.sync_limit_seconds)
+        if failure := failure_of(job):
+            raise failure
+        job, transcript = await run_in_threadpool(self._service.reading.transcript, job.id)
+        response = answer(asked, transcript)
+        response.headers["x-job-id"] = job.id
+        return response
+
+    async def _taken_in(
+        self, request: Request, task: Task, key: str | None
+    ) -> tuple[wishes.Asked, Job]:
+        await upload_settled(self._service, key)
+        async with await receive(request, self._service, idempotency_key=key) as received:
+            sent = [*request.query_params.multi_items(), *received.fields]
+            asked = wishes.read(sent, task, self._catalogue, self._settings)
+            if not received.has_upload:
+                raise missing("file")
+            job = await received.finish(JobRequest(asked.options))
+        return asked, job

@@ -1,0 +1,138 @@
+"""Waiting for a job's end on behalf of a request, without holding a thread."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import anyio
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+
+from meet_transcriber.api.openai.envelope import ApiError, error_of
+from meet_transcriber.core.errors import JobError, StorageError, StorageUnavailable
+from meet_transcriber.core.jobs import Job
+from meet_transcriber.service import Service
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 0.3
+"""Seconds between two looks at a job; they grow from one to the other."""
+
+_STORE_PATIENCE_SECONDS = 30.0
+_UPLOAD_PATIENCE_SECONDS = 30.0
+
+
+class Waiter:
+    """
+    One request that waits for one job.
+
+    A sender that goes away wants nothing any more, so its job is deleted; unless it sent an
+    Idempotency-Key, by which it can come back for the job.
+    """
+
+    def __init__(self, service: Service, request: Request, job: Job, *, keeps: bool) -> None:
+        """
+        Args:
+            keeps: whether the job goes on when the sender goes away.
+        """
+        self._service = service
+        self._request = request
+        self._keeps = keeps
+        self._heard = time.monotonic()
+        self.job = job
+
+    async def looks(self) -> AsyncIterator[bool]:
+        """
+        Look at the job again and again until it has ended; says whether its record changed.
+
+        Raises:
+            ClientDisconnect: the sender went away.
+            JobNotFound: somebody deleted the job.
+            StorageUnavailable: the store does not answer for half a minute.
+        """
+        pause, version = SHORTEST_PAUSE, -1
+        while True:
+            if await self._request.is_disconnected():
+                await self.give_up()
+                raise ClientDisconnect
+            self.job = await run_in_threadpool(self._look)
+            changed, version = self.job.version != version, self.job.version
+            yield changed
+            if self.job.ended:
+                return
+            await anyio.sleep(pause)
+            pause = min(LONGEST_PAUSE, pause * 1.1)
+
+    async def end(self, seconds: float) -> Job:
+        """
+        Wait for the end of the job.
+
+        Raises:
+            ApiError: 504, it takes longer than so many seconds; the job goes on.
+            ClientDisconnect, JobNotFound, StorageUnavailable: as `looks` does.
+        """
+        deadline = time.monotonic() + seconds
+        async for _ in self.looks():
+            if time.monotonic() > deadline and not self.job.ended:
+                raise _takes_longer(self.job, seconds)
+        return self.job
+
+    async def give_up(self) -> None:
+        """The sender is gone."""
+        if not self._keeps:
+            await run_in_threadpool(self._delete)
+
+    def _delete(self) -> None:
+        with suppress(JobError, StorageError):  # else it goes on, and stays in the list
+            self._service.changing.delete(self.job.id)
+
+    def _look(self) -> Job:
+        """The record as it is; the one known before while the store is away for a moment."""
+        now = time.monotonic()
+        try:
+            reading = self._service.reading
+            changed = reading.version(self.job.id) != self.job.version
+            job = reading.job(self.job.id) if changed else self.job
+        except StorageUnavailable:
+            if now - self._heard > _STORE_PATIENCE_SECONDS:
+                raise
+            return self.job
+        self._heard = now
+        return job
+
+
+async def upload_settled(service: Service, key: str | None) -> None:
+    """
+    Let the first request with this key finish its upload, so that this one can join its job.
+
+    A sender that lost its connection comes back within a second, often before the server
+    noticed that the first connection is dead.
+    """
+    deadline = time.monotonic() + _UPLOAD_PATIENCE_SECONDS
+    while key is not None and time.monotonic() < deadline:
+        job = await run_in_threadpool(service.ground.jobs.find_by_key, key)
+        if job is None or not (job.state == "uploading" or job.deleted):
+            return
+        await anyio.sleep(LONGEST_PAUSE)
+
+
+def failure_of(job: Job) -> ApiError | None:
+    """Why a job that has ended has no transcript; None where it has one."""
+    headers = {"x-job-id": job.id}
+    if job.state == "completed":
+        return None
+    if job.state == "cancelled":
+        return error_of("job_cancelled", "The job was cancelled.", headers)
+    error = job.error
+    code, message = (error.code, error.message) if error else ("worker_error", "The job failed.")
+    return error_of(code, message, headers)
+
+
+def _takes_longer(job: Job, seconds: float) -> ApiError:
+    place = f"/transcribe/{job.id}"
+    return ApiError(
+        504,
+        f"This recording takes longer than the {seconds:g} seconds (SYNC_LIMIT_SECONDS) that a "
+        f"request may wait. Its job goes on: fetch the result from {place}. Use stream=true or "
+        "POST /transcribe for long recordings.",
+        code="still_running",
+        headers={"x-job-id": job.id, "location": place, "x-should-retry": "false"},
+    )

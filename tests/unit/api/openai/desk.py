@@ -1,0 +1,92 @@
+"""An app with nothing but /v1, its jobs worked on by a thread with simulated engines."""
+
+import asyncio
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from meet_transcriber.api.openai import openai_router
+from meet_transcriber.core.jobs import QUEUES
+from meet_transcriber.core.transcript import TranscriptWarning
+from meet_transcriber.pipeline import Chosen
+from meet_transcriber.ports import Recognizer
+from meet_transcriber.service import Engines, Service, Working
+from meet_transcriber.settings import Settings
+from tests.unit.api.rig import Ear, Judge, Scribe, make_service
+
+Pairs = Sequence[tuple[str, str]]
+TEXT = "word0 ends. word1 ends. word0 ends. word1 ends. word2 ends. word3 ends."
+
+
+def settings(**changed: Any) -> Settings:
+    """Settings of an installation that names its engines, `.env` aside."""
+    named = {"asr_engine": "faster-whisper", "diarization_engine": "acoustic", **changed}
+    return Settings(_env_file=None, **named)
+
+
+def make_app(service: Service, **changed: Any) -> FastAPI:
+    """The app."""
+    app = FastAPI()
+    app.include_router(openai_router(service, settings(**changed)), prefix="/v1")
+    return app
+
+
+@contextmanager
+def at_work(
+    service: Service, recognizer: Recognizer | None = None, notes: Sequence[TranscriptWarning] = ()
+) -> Iterator[None]:
+    """A worker for as long as the context lasts."""
+    heard: Chosen[Recognizer] = Chosen(recognizer or Scribe(), tuple(notes))
+    engines = Engines(lambda: heard, lambda: Chosen(Judge()), Ear)
+    stopping = threading.Event()
+    worker = Working(service.ground, engines, "worker", QUEUES, stopping)
+
+    def run() -> None:
+        while not stopping.is_set():
+            if not worker.work():
+                stopping.wait(0.02)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
+
+
+def call(app: FastAPI, method: str, path: str, **request: Any) -> httpx.Response:
+    """One request to the app."""
+
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.request(method, path, timeout=60.0, **request)
+
+    return asyncio.run(send())
+
+
+def post(
+    app: FastAPI,
+    fields: Pairs = (),
+    task: str = "transcriptions",
+    headers: dict[str, str] | None = None,
+    data: bytes = b"tape",
+) -> httpx.Response:
+    """A form with a recording; `model` is put in where it is not there."""
+    sent = list(fields) if "model" in dict(fields) else [("model", "whisper-1"), *fields]
+    parts = [(name, (None, value)) for name, value in sent]
+    files = [*parts, ("file", ("standup.wav", data))]
+    return call(app, "POST", f"/v1/audio/{task}", files=files, headers=headers)
+
+
+def transcribed(folder: Path, *fields: tuple[str, str], task: str = "transcriptions") -> Any:
+    """The answer to a request to a service of its own, with a worker."""
+    service = make_service(folder)
+    with at_work(service):
+        return post(make_app(service), fields, task)
