@@ -160,7 +160,7 @@ def test_many_at_once_each_get_theirs(service: Service) -> None:
         stream = await client.audio.transcriptions.create(model="base", file=FILE, stream=True)
         *_, done = [event async for event in stream]
         assert isinstance(done, TranscriptionTextDoneEvent)
-        return done.text
+        return str(done.text)
 
     async def ask_all(url: str) -> list[str]:
         async with openai.AsyncOpenAI(base_url=url, api_key="-", max_retries=0) as client:
@@ -261,10 +261,6 @@ def test_what_a_gate_before_the_routes_says_arrives(
 # -- trying again ------------------------------------------------------------------------------
 
 
-def impatient(client: openai.OpenAI) -> openai.OpenAI:
-    return client.with_options(timeout=0.7, max_retries=6)
-
-
 def test_retries_with_a_key_join_one_job(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     with client_of(make_app(service)) as client:
@@ -275,7 +271,7 @@ def test_retries_with_a_key_join_one_job(tmp_path: Path) -> None:
             )
         first = jobs(service)
         with at_work(service):
-            found = impatient(client).audio.transcriptions.create(
+            found = client.with_options(timeout=0.7, max_retries=6).audio.transcriptions.create(
                 model="base", file=FILE, extra_headers=key
             )
     assert (found.text, jobs(service)) == (TEXT, first)
