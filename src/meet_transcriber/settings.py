@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from meet_transcriber.core.errors import InvalidOptions
 
 
 class Settings(BaseSettings):
@@ -137,3 +139,18 @@ class Settings(BaseSettings):
     def listen_port(self) -> int:
         """The port to listen on."""
         return self.api_port if self.port is None else self.port
+
+
+def load_settings() -> Settings:
+    """
+    Settings from the environment.
+
+    Raises:
+        InvalidOptions: a variable has a value that makes no sense; names it.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).upper() if first["loc"] else "A setting"
+        raise InvalidOptions(f"{name} is not usable: {first['msg']}.") from error

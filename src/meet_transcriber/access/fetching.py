@@ -68,6 +68,10 @@ class Fetcher:
         self._timeout_seconds, self._idle_seconds = timeout_seconds, idle_seconds
         self._ssl_context = httpx.create_ssl_context()
 
+    def check(self, url: str) -> None:
+        """Refuse what may not be called at all; raises AddressRefused or FetchError."""
+        self.guard.check(url)
+
     @contextmanager
     def fetch(self, url: str) -> Iterator[Fetched]:
         """

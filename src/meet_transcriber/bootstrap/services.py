@@ -1,23 +1,25 @@
 """Settings to a service: stores, queue, outbound calls, and what a worker needs."""
 
 import os
-import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from meet_transcriber import bootstrap
 from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.redis_urls import RedisAddress
+from meet_transcriber.core.redis_urls import RedisAddress, parse_redis_url
 from meet_transcriber.ports import JobQueue, JobStore, MediaStore, TextIndex
 from meet_transcriber.service import Engines, Ground, Postman, Rules, Service, Tending, Working
 from meet_transcriber.settings import Settings
+
+if TYPE_CHECKING:
+    from meet_transcriber.queues.embedded import Bell, EmbeddedQueue
 
 T = TypeVar("T")
 
@@ -40,10 +42,10 @@ def redis_address(settings: Settings) -> RedisAddress | None:
     if settings.redis_url is None:
         return None
     password = settings.redis_password
-    return RedisAddress.parse(
+    return parse_redis_url(
         settings.redis_url.get_secret_value(),
         password=password.get_secret_value() if password else None,
-        sentinel_master=settings.redis_sentinel_master,
+        master_name=settings.redis_sentinel_master,
     )
 
 
@@ -62,10 +64,9 @@ def stores(settings: Settings) -> Stores:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         jobs = SqliteJobStore(settings.data_dir / "jobs.sqlite3")
         return Stores(jobs, media_store(settings), jobs)
-    from meet_transcriber.stores.redis_client import connect
     from meet_transcriber.stores.redis_jobs import RedisJobStore
 
-    return Stores(RedisJobStore(connect(address)), media_store(settings), None)
+    return Stores(RedisJobStore(address), media_store(settings), None)
 
 
 def media_store(settings: Settings) -> MediaStore:
@@ -75,10 +76,10 @@ def media_store(settings: Settings) -> MediaStore:
     if url == "redis":
         if address is None:
             raise InvalidOptions("MEDIA_URL=redis needs REDIS_URL.")
-        from meet_transcriber.stores.redis_client import connect
+        from meet_transcriber.stores.redis_client import build_client
         from meet_transcriber.stores.redis_media import RedisMediaStore
 
-        return RedisMediaStore(connect(address), settings.redis_media_budget_mb * _MEBIBYTE)
+        return RedisMediaStore(build_client(address), settings.redis_media_budget_mb * _MEBIBYTE)
     if url.startswith("file://"):
         from meet_transcriber.stores.disk import DiskMediaStore
 
@@ -182,6 +183,43 @@ def _allowed(settings: Settings) -> list[str]:
     return [entry.strip() for entry in settings.outbound_allow.split(",") if entry.strip()]
 
 
+# -- queues ------------------------------------------------------------------------------------
+
+
+def embedded_queue(bell: "Bell | None" = None) -> "EmbeddedQueue":
+    """The queue of one machine; without a bell the worker looks for itself."""
+    from meet_transcriber.queues.embedded import EmbeddedQueue
+
+    return EmbeddedQueue(bell)
+
+
+def open_queue(settings: Settings, command: Callable[[str], Sequence[str]]) -> JobQueue:
+    """
+    The queue of an API process; an embedded worker is started by `start_worker`.
+
+    Args:
+        command: from the id of a new embedded worker to what starts it.
+    """
+    if not settings.embedded and (address := redis_address(settings)) is not None:
+        from meet_transcriber.queues.celery import CeleryQueue, make_app
+
+        return CeleryQueue(make_app(address))
+    if not settings.embedded:
+        return embedded_queue()
+    from meet_transcriber.queues.supervisor import Supervisor
+
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    return embedded_queue(Supervisor(command, settings.data_dir / "worker.lock"))
+
+
+def start_worker(queue: JobQueue, died: Callable[[str], None]) -> None:
+    """Have the embedded worker run, where the queue has one; `died` hears when it broke down."""
+    from meet_transcriber.queues.embedded import EmbeddedQueue
+
+    if isinstance(queue, EmbeddedQueue):
+        queue.start(died)
+
+
 # -- workers -----------------------------------------------------------------------------------
 
 
@@ -205,18 +243,20 @@ def _kept(make: Callable[[], T]) -> Callable[[], T]:
     """What `make` gave once; an engine that is not there is looked for again after a minute."""
     made: list[T] = []
     missing: list[tuple[float, EngineUnavailable]] = []
+    one_at_a_time = threading.Lock()
 
     def get() -> T:
-        if made:
+        with one_at_a_time:
+            if made:
+                return made[0]
+            if missing and time.monotonic() - missing[-1][0] < _RETRY_SECONDS:
+                raise missing[-1][1]
+            try:
+                made.append(make())
+            except EngineUnavailable as error:
+                missing[:] = [(time.monotonic(), error)]
+                raise
             return made[0]
-        if missing and time.monotonic() - missing[-1][0] < _RETRY_SECONDS:
-            raise missing[-1][1]
-        try:
-            made.append(make())
-        except EngineUnavailable as error:
-            missing[:] = [(time.monotonic(), error)]
-            raise
-        return made[0]
 
     return get
 
@@ -227,9 +267,10 @@ def working(
     worker: str,
     queues: tuple[str, ...] = QUEUES,
     stopping: threading.Event | None = None,
+    tell: Callable[[str], None] = lambda _task: None,
 ) -> Working:
     """One worker's side of the service."""
-    return Working(ground, engines, worker, queues, stopping or threading.Event())
+    return Working(ground, engines, worker, queues, stopping or threading.Event(), tell)
 
 
 def check_place(settings: Settings) -> None:
@@ -244,8 +285,3 @@ def check_place(settings: Settings) -> None:
             "On Cloud Run an instance and its disk may vanish at any time, so jobs kept here "
             "would be lost: set REDIS_URL to a Redis that API and workers share."
         )
-
-
-def worker_command() -> list[str]:
-    """How the API starts its embedded worker."""
-    return [sys.executable, "-m", "meet_transcriber", "worker", "--embedded"]

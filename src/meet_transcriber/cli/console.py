@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -16,7 +15,19 @@ from meet_transcriber.core.errors import (
     StorageError,
     TranscriptionError,
 )
-from meet_transcriber.settings import Settings
+from meet_transcriber.settings import load_settings
+
+__all__ = [
+    "EXIT_CODES",
+    "EXIT_OUTSIDE",
+    "errors_become_exit_codes",
+    "exit_code",
+    "load_settings",
+    "progress_bar",
+    "say_error",
+    "say_warning",
+    "stderr",
+]
 
 stderr = Console(stderr=True, highlight=False)
 
@@ -58,21 +69,6 @@ def errors_become_exit_codes() -> Iterator[None]:
         raise typer.Exit(exit_code(error)) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(130) from error
-
-
-def load_settings() -> Settings:
-    """
-    Settings from the environment.
-
-    Raises:
-        InvalidOptions: a variable has a value that makes no sense; names it.
-    """
-    try:
-        return Settings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]).upper() if first["loc"] else "A setting"
-        raise InvalidOptions(f"{name} is not usable: {first['msg']}.") from error
 
 
 @contextmanager

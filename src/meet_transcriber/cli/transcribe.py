@@ -23,7 +23,7 @@ from meet_transcriber.core.errors import (
     UnreadableAudio,
 )
 from meet_transcriber.core.exporters import EXPORTERS, export
-from meet_transcriber.core.options import ChannelMode, Options, Task
+from meet_transcriber.core.options import ChannelMode, Options, Task, speaker_hints
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.pipeline import StageProgress, run
 from meet_transcriber.settings import Settings
@@ -64,14 +64,20 @@ def transcribe(
         bootstrap.set_up_logging(settings)
         if form not in EXPORTERS:
             raise InvalidOptions(f"There is no format {form!r}; use {', '.join(EXPORTERS)}.")
+        low, high = speaker_hints(
+            num_speakers,
+            min_speakers,
+            max_speakers,
+            defaults=(settings.min_speakers, settings.max_speakers),
+        )
         options = Options(
             language=language,
             languages=_listed(languages),
             task=task,
             enable_diarization=diarization,
             num_speakers=num_speakers,
-            min_speakers=min_speakers or _unless(num_speakers, settings.min_speakers),
-            max_speakers=max_speakers or _unless(num_speakers, settings.max_speakers),
+            min_speakers=low,
+            max_speakers=high,
             hotwords=_listed(hotwords),
             initial_prompt=initial_prompt,
             channels=channels,
@@ -83,10 +89,6 @@ def transcribe(
 
 def _listed(text: str | None) -> tuple[str, ...]:
     return tuple(item.strip() for item in (text or "").split(",") if item.strip())
-
-
-def _unless(given: int | None, default: int | None) -> int | None:
-    return None if given is not None else default
 
 
 def _transcribe_all(

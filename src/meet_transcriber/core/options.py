@@ -82,3 +82,24 @@ class Options:
         if self.num_speakers is not None:
             return self.num_speakers, self.num_speakers
         return self.min_speakers or 1, self.max_speakers or MAX_SPEAKERS
+
+
+def speaker_hints(
+    num: int | None,
+    low: int | None,
+    high: int | None,
+    defaults: tuple[int | None, int | None] = (None, None),
+) -> tuple[int | None, int | None]:
+    """
+    Fewest and most speakers: what was asked, else the operator's defaults.
+
+    A default gives way to what was asked where the two contradict each other.
+    """
+    if num is not None:
+        return low, high
+    default_low, default_high = defaults
+    if low is None and default_low is not None and default_low <= (high or default_low):
+        low = default_low
+    if high is None and default_high is not None and default_high >= (low or default_high):
+        high = default_high
+    return low, high

@@ -17,17 +17,19 @@ _REMEMBERED_SECONDS = 15.0
 
 
 class Presence:
-    """What a worker says of itself, until it says something else."""
+    """What a worker says of itself, until it says something else; safe for several threads."""
 
     def __init__(self, jobs: JobStore, clock: Callable[[], float], info: WorkerInfo) -> None:
         self._jobs = jobs
         self._clock = clock
+        self._one_at_a_time = threading.Lock()
         self.info = info
 
     def say(self, **changes: object) -> None:
         """Tell the store, with these fields of WorkerInfo changed."""
-        self.info = replace(self.info, seen_at=self._clock(), **changes)  # type: ignore[arg-type]
-        self._jobs.note_worker(self.info, _REMEMBERED_SECONDS)
+        with self._one_at_a_time:  # else the timer could say again what is no longer so
+            self.info = replace(self.info, seen_at=self._clock(), **changes)  # type: ignore[arg-type]
+            self._jobs.note_worker(self.info, _REMEMBERED_SECONDS)
 
     def leave(self) -> None:
         """Say that the worker has gone."""

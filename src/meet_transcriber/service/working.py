@@ -91,12 +91,20 @@ class Working:
         worker: str,
         queues: tuple[str, ...],
         stopping: threading.Event,
+        tell: Callable[[str], None] = lambda _task: None,
     ) -> None:
+        """
+        Args:
+            stopping: set it, and the task at hand goes back at its next progress.
+            tell: hears the name of the task that is being worked on, and "" after it.
+        """
         self._ground = ground
         self._engines = engines
         self._worker = worker
         self._queues = queues
         self._stopping = stopping
+        self._tell = tell
+        self._held: Claim | None = None
 
     def work(self) -> bool:
         """
@@ -109,12 +117,27 @@ class Working:
         if claim is None:
             return False
         started = time.monotonic()
-        outcome = self._see_through(claim)
+        self._held = claim
+        self._tell(claim.task.name)
+        try:
+            outcome = self._see_through(claim)
+        finally:
+            self._held = None
+            self._tell("")
         log.info(
             "task_ended job_id=%s task=%s outcome=%s seconds=%.2f",
             claim.job.id, claim.task.name, outcome, time.monotonic() - started,
         )  # fmt: skip
         return True
+
+    def let_go(self) -> None:
+        """
+        Give the task at hand back at once; what is still done for it has no effect.
+
+        For another thread that ends the process, because an engine does not hear `stopping`.
+        """
+        if (claim := self._held) is not None:
+            self._record(claim, released)
 
     def _claim(self) -> Claim | None:
         ground = self._ground
@@ -147,7 +170,7 @@ class Working:
             self._forget(checkpoints.written.values())
             self._record(claim, released)
             return "released"
-        except StorageUnavailable:
+        except (StorageUnavailable, KeyboardInterrupt, SystemExit):
             self._record(claim, released)  # the task is not to blame
             raise
         except Exception as error:  # noqa: BLE001 - the outermost frame of a task

@@ -1,0 +1,72 @@
+"""The HTTP API as one ASGI application over a service."""
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Lifespan
+
+from meet_transcriber.api import (
+    audio,
+    changing,
+    documented,
+    events,
+    health,
+    looking,
+    pages,
+    problems,
+    submitting,
+)
+from meet_transcriber.api.polling import Statuses
+from meet_transcriber.api.tracing import RequestIds
+from meet_transcriber.service import Service
+from meet_transcriber.settings import Settings
+
+EXPOSED = (
+    "Accept-Ranges",
+    "Content-Disposition",
+    "Content-Range",
+    "ETag",
+    "Location",
+    "Retry-After",
+    "X-Request-ID",
+)
+
+
+def create_app(
+    service: Service, settings: Settings, lifespan: Lifespan[FastAPI] | None = None
+) -> FastAPI:
+    """
+    The API over a service; nothing is started but what `lifespan` starts.
+
+    Args:
+        lifespan: what runs beside the API, such as its queue.
+    """
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app.state.service, app.state.settings = service, settings
+    app.state.statuses = Statuses(service, quick=settings.redis_url is None)
+    for room in (submitting, looking, events, audio, changing, health, pages):
+        app.include_router(room.router)
+    problems.install(app)
+    app.add_exception_handler(events.NothingMore, _nothing_more)
+    documented.describe(app)
+    _allow_origins(app, settings)
+    app.add_middleware(RequestIds)
+    return app
+
+
+def _allow_origins(app: FastAPI, settings: Settings) -> None:
+    """Pages of these origins may call; never with cookies, so a wildcard gives nothing away."""
+    origins = [each.strip() for each in settings.cors_origins.split(",") if each.strip()]
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
+        )
+
+
+async def _nothing_more(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=204)

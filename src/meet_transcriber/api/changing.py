@@ -1,0 +1,143 @@
+"""Routes that change a job or what its transcript says."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from meet_transcriber.api import shown
+from meet_transcriber.api.context import IfMatch, JobId, TheService, edition_in, json_object
+from meet_transcriber.api.documented import answer, problems, takes
+from meet_transcriber.api.problems import PreconditionFailed
+from meet_transcriber.core.edits import Edit
+from meet_transcriber.core.errors import InvalidOptions, JobConflict
+from meet_transcriber.core.jobs import Job
+from meet_transcriber.service import Service
+
+router = APIRouter(tags=["transcriptions"])
+
+_SHOWN = answer(200, "The job as it is now.", "JobEntry", ("ETag",))
+_EDITING = {**_SHOWN, **problems(400, 404, 409, 412, 413, 422, 507)}
+
+
+@router.post(
+    "/transcribe/{job_id}/cancel",
+    operation_id="cancelTranscription",
+    summary="End a job",
+    response_class=Response,
+    responses={**_SHOWN, **problems(404, 409)},
+)
+def cancel(service: TheService, job_id: JobId) -> Response:
+    """End a job that has not ended; its workers notice within a second or two."""
+    return _entry(service.changing.cancel(job_id))
+
+
+@router.delete(
+    "/transcribe/{job_id}",
+    operation_id="deleteTranscription",
+    summary="Forget a job, its audio and its words",
+    response_class=Response,
+    status_code=204,
+    responses={**answer(204, "It is gone."), **problems(404)},
+)
+def delete(service: TheService, job_id: JobId) -> Response:
+    """Delete a job in whatever state; nothing of it stays."""
+    service.changing.delete(job_id)
+    return Response(status_code=204)
+
+
+@router.patch(
+    "/transcribe/{job_id}/speakers",
+    operation_id="nameSpeakers",
+    summary="Say who the speakers are",
+    response_class=Response,
+    responses=_EDITING,
+    openapi_extra=takes("Names"),
+)
+async def name_speakers(
+    request: Request, service: TheService, job_id: JobId, if_match: IfMatch = None
+) -> Response:
+    """Give speakers their names, in every format from now on; null takes a name away."""
+    names = await json_object(request)
+    if not names or not all(isinstance(name, str | None) for name in names.values()):
+        raise InvalidOptions('Send names by speaker label, such as {"SPEAKER_00": "Ann"}.')
+    given: dict[str, Any] = names
+
+    def change() -> Job:
+        _check_edition(service.reading.job(job_id), if_match)
+        return service.changing.name_speakers(job_id, given)
+
+    return _entry(await run_in_threadpool(change))
+
+
+@router.patch(
+    "/transcribe/{job_id}/segments/{number}",
+    operation_id="editSegment",
+    summary="Change a segment",
+    response_class=Response,
+    responses=_EDITING,
+    openapi_extra=takes("SegmentChange"),
+)
+async def edit_segment(
+    request: Request, service: TheService, job_id: JobId, number: int, if_match: IfMatch = None
+) -> Response:
+    """Put other words into a segment, give it to somebody else, split it, or merge the next."""
+    edit = _edit(number, await json_object(request))
+    return _entry(await run_in_threadpool(_edited, service, job_id, edit, if_match))
+
+
+@router.post(
+    "/transcribe/{job_id}/undo",
+    operation_id="undoEdit",
+    summary="Take back the latest edit",
+    response_class=Response,
+    responses=_EDITING,
+)
+def undo(service: TheService, job_id: JobId, if_match: IfMatch = None) -> Response:
+    """Undo the latest edit that still stands."""
+    return _entry(_edited(service, job_id, Edit("undo"), if_match))
+
+
+def _edited(service: Service, job_id: str, edit: Edit, if_match: str | None) -> Job:
+    """Edit exactly the edition that was meant; a change of the record alone does not matter."""
+    while if_match is not None:
+        job = service.reading.job(job_id)
+        _check_edition(job, if_match)
+        try:
+            return service.changing.edit(job_id, edit, job.version)
+        except JobConflict:
+            if service.reading.job(job_id).version == job.version:
+                raise
+    return service.changing.edit(job_id, edit)
+
+
+def _check_edition(job: Job, if_match: str | None) -> None:
+    wanted = edition_in(if_match)
+    if wanted is not None and wanted != shown.edition(job):
+        raise PreconditionFailed(
+            "Somebody else changed this transcript meanwhile, or If-Match holds no ETag of it; "
+            "load it and edit again."
+        )
+
+
+def _edit(number: int, body: dict[str, object]) -> Edit:
+    match body:
+        case {"text": str(text), **others} if not others:
+            return Edit("text", number, text=text)
+        case {"speaker": (str() | None) as speaker, **others} if not others:
+            return Edit("speaker", number, speaker=speaker)
+        case {"split_at": int(at), **others} if not others and not isinstance(at, bool):
+            return Edit("split", number, at=at)
+        case {"merge": True, **others} if not others:
+            return Edit("merge", number)
+    raise InvalidOptions(
+        'Send one change: {"text": "..."}, {"speaker": "SPEAKER_00"} or null, {"split_at": 3} '
+        'or {"merge": true}.'
+    )
+
+
+def _entry(job: Job) -> Response:
+    headers = {"ETag": f'"{shown.edition(job)}.{job.version}"'}
+    return Response(shown.dumped(shown.entry(job)), 200, headers, "application/json")

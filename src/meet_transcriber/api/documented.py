@@ -1,0 +1,98 @@
+"""Helpers that put what routes do by hand into the OpenAPI document."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from meet_transcriber import __version__
+from meet_transcriber.api.problems import MEDIA_TYPE
+from meet_transcriber.api.schemas import SCHEMAS, Schema, ref
+
+Responses = dict[int | str, dict[str, Any]]
+
+_HEADERS = {
+    "Location": "The job's path.",
+    "Retry-After": "Seconds to wait before asking again.",
+    "ETag": "What If-None-Match compares.",
+    "Content-Disposition": "A file name made from the recording's.",
+    "Content-Range": "Which bytes these are.",
+    "Accept-Ranges": "bytes",
+}
+
+
+def answer(
+    status: int, about: str, schema: str | None = None, headers: tuple[str, ...] = ()
+) -> Responses:
+    """A JSON answer, or one without a body."""
+    content = {"content": {"application/json": {"schema": ref(schema)}}} if schema else {}
+    return {status: {"description": about, "headers": _headers(*headers), **content}}
+
+
+def answer_in(status: int, about: str, kinds: dict[str, Schema], *headers: str) -> Responses:
+    """An answer in one of several media types."""
+    content = {kind: {"schema": schema} for kind, schema in kinds.items()}
+    return {status: {"description": about, "headers": _headers(*headers), "content": content}}
+
+
+def problems(*statuses: int) -> Responses:
+    """These problems, and those that any route may end with."""
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": ref("Problem")}},
+            **(
+                {"headers": _headers("Retry-After")}
+                if status == HTTPStatus.SERVICE_UNAVAILABLE
+                else {}
+            ),
+        }
+        for status in sorted({*statuses, 500, 503})
+    }
+
+
+def takes(schema: str, required: bool = True, **others: str) -> dict[str, Any]:
+    """The request body of a route that reads it by hand, as `openapi_extra`."""
+    content = {"application/json": {"schema": ref(schema)}}
+    content |= {kind.replace("_", "/", 1): {"schema": ref(name)} for kind, name in others.items()}
+    return {"requestBody": {"required": required, "content": content}}
+
+
+def parameter(name: str, where: str, schema: Schema, **more: Any) -> dict[str, Any]:
+    """A parameter that a route reads by hand."""
+    about = schema.get("description", "")
+    return {
+        "name": name,
+        "in": where,
+        "required": False,
+        "schema": schema,
+        "description": about,
+        **more,
+    }
+
+
+def describe(app: FastAPI) -> None:
+    """Let an app's document name our schemas; it is built when it is first asked for."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(
+                title="Meet Transcriber",
+                version=__version__,
+                summary="Who said what, when.",
+                description="Problems are told as RFC 9457 has it, with a stable `code`.",
+                routes=app.routes,
+            )
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            schemas.update(SCHEMAS)
+            for unused in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(unused, None)
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in names}

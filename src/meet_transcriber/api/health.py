@@ -1,0 +1,119 @@
+"""Whether the process lives, and whether it can do its work."""
+
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+from anyio.to_thread import run_sync
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from meet_transcriber.api import shown
+from meet_transcriber.api.context import TheService
+from meet_transcriber.api.documented import answer
+from meet_transcriber.core.errors import TranscriptionError
+from meet_transcriber.core.jobs import QUEUES, WorkerInfo
+from meet_transcriber.service import Service
+
+router = APIRouter(tags=["health"])
+
+_PATIENCE_SECONDS = 3.0
+_JSON = "application/json"
+
+
+@router.get(
+    "/health",
+    operation_id="getHealth",
+    summary="The process lives",
+    response_class=Response,
+    responses=answer(200, "It does.", "Health"),
+)
+async def health() -> Response:
+    """Always the same; asks nobody else."""
+    return Response(b'{"status":"ok"}', media_type=_JSON)
+
+
+@router.get(
+    "/health/ready",
+    operation_id="getReadiness",
+    summary="Every dependency answers",
+    response_class=Response,
+    responses={
+        **answer(200, "Recordings can be taken in and worked on.", "Readiness"),
+        **answer(503, "Something is missing; says what.", "Readiness", ("Retry-After",)),
+    },
+)
+async def ready(service: TheService) -> Response:
+    """Ask the job store, the media store, the queue and the workers whether they are there."""
+    ground, workers = service.ground, list[WorkerInfo]()
+    checks = {
+        "job_store": ground.jobs.ping,
+        "media_store": ground.media.ping,
+        "queue": ground.queue.ping,
+        "worker": lambda: _workers(service, workers),
+    }
+    found: dict[str, str] = {}
+    async with anyio.create_task_group() as tasks:
+        for name, check in checks.items():
+            tasks.start_soon(_checked, name, check, found)
+    wrong = any(found.values())
+    body = {
+        "status": "not_ready" if wrong else "ready",
+        "checks": {name: {"ok": not found[name], "detail": found[name] or "ok"} for name in checks},
+        "workers": [_shown(worker) for worker in workers],
+    }
+    headers = {"Cache-Control": "no-store", **({"Retry-After": "5"} if wrong else {})}
+    return Response(shown.dumped(body), 503 if wrong else 200, headers, _JSON)
+
+
+async def _checked(name: str, check: Callable[[], object], found: dict[str, str]) -> None:
+    """Note what is wrong, nothing when all is well."""
+    found[name] = f"no answer within {_PATIENCE_SECONDS:.0f} s"
+    with anyio.move_on_after(_PATIENCE_SECONDS):
+        try:
+            await run_sync(check, abandon_on_cancel=True)
+            found[name] = ""
+        except TranscriptionError as error:
+            found[name] = str(error)
+
+
+class _NoWorker(TranscriptionError):
+    """Nobody is there who could do the work."""
+
+
+def _workers(service: Service, seen: list[WorkerInfo]) -> None:
+    """Note the workers; every queue needs one that has what it takes."""
+    seen += service.ground.jobs.workers(service.ground.clock())
+    if not seen:
+        raise _NoWorker("No worker was seen of late; start one, or wait until it is up.")
+    for queue in QUEUES:
+        serving = [worker for worker in seen if queue in worker.queues]
+        if not serving:
+            raise _NoWorker(f"No worker serves the queue {queue!r}.")
+        if not any(_able(worker) for worker in serving):
+            raise _NoWorker(_trouble(serving[0]))
+
+
+def _able(worker: WorkerInfo) -> bool:
+    return not worker.problem and worker.state in {"ready", "working"}
+
+
+def _trouble(worker: WorkerInfo) -> str:
+    if worker.problem:
+        return worker.problem
+    share = f" ({worker.progress:.0%})" if worker.state == "fetching" else ""
+    return f"The worker is {worker.state}{share}: {worker.detail or 'not taking work yet'}."
+
+
+def _shown(worker: WorkerInfo) -> dict[str, Any]:
+    return {
+        "id": worker.id,
+        "queues": worker.queues,
+        "state": worker.state,
+        "engine": worker.engine,
+        "diarizer": worker.diarizer,
+        "detail": worker.detail,
+        "problem": worker.problem,
+        "progress": round(100.0 * worker.progress, 1),
+        "seen_at": shown.moment(worker.seen_at),
+    }

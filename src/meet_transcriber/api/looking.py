@@ -1,0 +1,219 @@
+"""Routes that only look: status, lists, exports, edits."""
+
+from typing import Annotated, Literal, get_args
+
+from fastapi import APIRouter, Header, Query
+from fastapi.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from meet_transcriber.api import shown
+from meet_transcriber.api.context import JobId, TheService, matches
+from meet_transcriber.api.documented import answer, answer_in, problems
+from meet_transcriber.api.naming import attachment
+from meet_transcriber.api.negotiation import best
+from meet_transcriber.api.polling import Statuses
+from meet_transcriber.api.problems import OptionProblems
+from meet_transcriber.api.schemas import FORMATS, ref
+from meet_transcriber.core.exporters import EXPORTERS
+from meet_transcriber.core.jobs import SHOWN, JobQuery, Order, State
+from meet_transcriber.service import Service
+
+router = APIRouter(tags=["transcriptions"])
+
+IfNoneMatch = Annotated[
+    str | None, Header(description="An ETag; an answer that is still the same is 304.")
+]
+_JSON = "application/json"
+_BY_KIND = {each.media_type: name for name, each in reversed([*EXPORTERS.items()])}
+_BY_KIND = {_JSON: "json", **{kind: name for kind, name in _BY_KIND.items() if kind != _JSON}}
+
+
+@router.get(
+    "/transcribe",
+    operation_id="listTranscriptions",
+    summary="List jobs, or search what was said",
+    response_class=Response,
+    responses={
+        **answer_in(
+            200,
+            "Jobs in order of creation, or hits.",
+            {_JSON: {"anyOf": [ref("JobPage"), ref("Hits")]}},
+        ),
+        **problems(404, 422),
+    },
+)
+def list_jobs(
+    service: TheService,
+    limit: Annotated[int, Query(ge=1, le=100, description="Jobs in a page.")] = 20,
+    order: Annotated[Literal["asc", "desc"], Query(description="By time of creation.")] = "desc",
+    after: Annotated[str | None, Query(description="`last_id` of the page before.")] = None,
+    status: Annotated[
+        list[str] | None, Query(description="Only jobs in this state; may be repeated.")
+    ] = None,
+    q: Annotated[str, Query(description="Only recordings whose name contains this.")] = "",
+    search: Annotated[
+        str | None, Query(description="Words that were said; with it, only `limit` counts.")
+    ] = None,
+) -> Response:
+    """
+    Jobs, newest first, a page at a time: while `has_more`, ask again with `after=last_id`.
+
+    With `search`, completed meetings in which all these words were said, with the segments that
+    have them; `complete` says whether all meetings were looked at.
+    """
+    if search is not None:
+        return _json(_found(service, search, limit))
+    query = JobQuery(limit + 1, _order(order), after or None, _states(status), q)
+    jobs = service.reading.page(query)
+    rows = [shown.entry(job) for job in jobs[:limit]]
+    return _json(shown.page(rows, has_more=len(jobs) > limit))
+
+
+def _found(service: Service, search: str, limit: int) -> dict[str, object]:
+    result = service.reading.search(search, limit)
+    transcripts = [service.reading.transcript_of(hit.job) for hit in result.hits]
+    return shown.found(result, transcripts)
+
+
+def _order(text: str) -> Order:
+    return "asc" if text == "asc" else "desc"
+
+
+def _states(wanted: list[str] | None) -> tuple[State, ...]:
+    names = [name for text in wanted or () for name in text.split(",") if name]
+    states = tuple(state for state in get_args(State) if state in names and state in SHOWN)
+    if unknown := set(names) - set(states):
+        why = f"There is no status {min(unknown)!r}; there are: {', '.join(SHOWN)}."
+        raise OptionProblems([("status", why)])
+    return states
+
+
+@router.get(
+    "/transcribe/{job_id}",
+    operation_id="getTranscription",
+    summary="Status, and the transcript once it is there",
+    response_class=Response,
+    responses={
+        **answer(200, "The job.", "Job", ("ETag", "Retry-After")),
+        **answer(304, "Nothing changed.", None, ("ETag", "Retry-After")),
+        **problems(404, 422),
+    },
+)
+async def get_job(
+    request: Request,
+    job_id: JobId,
+    transcript: Annotated[
+        bool, Query(description="Whether the transcript comes along once it is there.")
+    ] = True,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """How far a job is; ask again after `Retry-After` seconds, or follow its events."""
+    statuses: Statuses = request.app.state.statuses
+    status = statuses.known(job_id, transcript) if statuses.quick else None
+    if status is None:  # for it, or a store elsewhere, others need not wait
+        status = await run_in_threadpool(statuses.get, job_id, transcript)
+    headers = {"ETag": status.etag, "Cache-Control": "no-cache"}
+    if status.retry_after is not None:
+        headers["Retry-After"] = str(status.retry_after)
+    if matches(if_none_match, status.etag):
+        return Response(status_code=304, headers=headers)
+    return Response(status.body, 200, headers, _JSON)
+
+
+@router.get(
+    "/transcribe/{job_id}/download",
+    operation_id="downloadTranscription",
+    summary="The transcript in any format",
+    response_class=Response,
+    responses={
+        **answer_in(
+            200,
+            "The transcript.",
+            {each.media_type: {"type": "string"} for each in EXPORTERS.values()},
+            "Content-Disposition",
+            "ETag",
+        ),
+        **answer(304, "Nothing changed.", None, ("ETag",)),
+        **problems(404, 406, 409, 422),
+    },
+)
+def download(
+    service: TheService,
+    job_id: JobId,
+    form: Annotated[
+        str | None,
+        Query(
+            alias="format",
+            description="The format; else what Accept prefers, else json.",
+            json_schema_extra={"enum": FORMATS},
+        ),
+    ] = None,
+    accept: Annotated[str | None, Header(include_in_schema=False)] = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """The transcript as a file, people's names applied."""
+    if form is None:
+        form = best(accept, _BY_KIND)
+    job, data = service.reading.export(job_id, form)
+    exporter = EXPORTERS[form]
+    etag = f'"{shown.edition(job)}.{form}"'
+    headers = {"ETag": etag, "Cache-Control": "no-cache", "Vary": "Accept"}
+    if matches(if_none_match, etag):
+        return Response(status_code=304, headers=headers)
+    headers["Content-Disposition"] = attachment(job.name, exporter.extension)
+    kind = exporter.media_type
+    charset = "; charset=utf-8" if exporter.is_text and kind != _JSON else ""
+    headers["Content-Type"] = kind + charset
+    return Response(data, 200, headers)
+
+
+@router.get(
+    "/transcribe/{job_id}/peaks",
+    operation_id="getPeaks",
+    summary="The waveform's outline, for drawing",
+    response_class=Response,
+    responses={
+        **answer_in(
+            200,
+            "The outline. As octets: a byte of steps a second, then pairs of signed bytes.",
+            {
+                _JSON: ref("Peaks"),
+                "application/octet-stream": {"type": "string", "format": "binary"},
+            },
+        ),
+        **problems(404, 406, 409, 422),
+    },
+)
+def peaks(
+    service: TheService,
+    job_id: JobId,
+    accept: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> Response:
+    """Lowest and highest sample per step; there once the recording is prepared."""
+    kind = best(accept, {_JSON: _JSON, "application/octet-stream": "application/octet-stream"})
+    _, data = service.reading.peaks(job_id)
+    headers = {"Vary": "Accept"}
+    if kind != _JSON:
+        return Response(data, 200, headers, kind)
+    values = list(memoryview(data)[1:].cast("b"))
+    return Response(shown.dumped({"per_second": data[0], "data": values}), 200, headers, _JSON)
+
+
+@router.get(
+    "/transcribe/{job_id}/edits",
+    operation_id="listEdits",
+    summary="What people changed",
+    response_class=Response,
+    responses={**answer(200, "All edits in order.", "Edits", ("ETag",)), **problems(404, 409, 422)},
+)
+def list_edits(service: TheService, job_id: JobId) -> Response:
+    """The log of edits since the machine wrote the transcript; undoing is an edit too."""
+    job, _ = service.reading.transcript(job_id)
+    log = service.reading.edits(job)
+    body = {"object": "list", "data": [shown.edit(each) for each in log.edits]}
+    return Response(shown.dumped(body), 200, {"ETag": f'"{shown.edition(job)}"'}, _JSON)
+
+
+def _json(body: object) -> Response:
+    return Response(shown.dumped(body), media_type=_JSON)

@@ -1,0 +1,183 @@
+"""Errors over HTTP: one table from class to status, and RFC 9457's one body."""
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import anyio
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from meet_transcriber.api.receiving import UNREAD
+from meet_transcriber.core import errors
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUSES: Mapping[type[errors.TranscriptionError], int] = {
+    errors.MalformedRequest: 400,
+    errors.InvalidOptions: 422,
+    errors.UnsupportedFormat: 415,
+    errors.UploadTooLarge: 413,
+    errors.InvalidAudio: 422,
+    errors.AddressRefused: 422,
+    errors.FetchError: 422,  # what was asked cannot be fetched; no server of ours is at fault
+    errors.JobNotFound: 404,
+    errors.IdempotencyMismatch: 422,
+    errors.JobError: 409,
+    errors.EngineUnavailable: 503,
+    errors.StorageFull: 507,
+    errors.StorageUnavailable: 503,
+}
+"""Kind of error to status, for the nearest class; any other of ours is a 500."""
+
+RETRY_SECONDS = 5
+_DRAINED_BYTES = 256 << 10
+_DRAINED_SECONDS = 1.0
+
+
+class OptionProblems(errors.InvalidOptions):
+    """Several things are wrong with what was asked; each is named."""
+
+    def __init__(self, found: Sequence[tuple[str, str]]) -> None:
+        """
+        Args:
+            found: names of options, and what is wrong with each, in sentences.
+        """
+        super().__init__(" ".join(message for _, message in found))
+        self.found = found
+
+
+class PreconditionFailed(errors.JobConflict):
+    """The job is not at the version that If-Match names."""
+
+
+def status_of(error: errors.TranscriptionError) -> int:
+    """The status of the nearest class in `STATUSES`."""
+    if isinstance(error, PreconditionFailed):
+        return 412
+    kinds = type(error).__mro__
+    return next((STATUSES[kind] for kind in kinds if kind in STATUSES), 500)
+
+
+class Problem(Response):
+    """
+    A problem+json answer.
+
+    Where the request's body was not read to its end, the answer is sent at once, and a little
+    more of the body is taken in before the connection is closed, so that a sender that looks
+    up finds the answer and not a broken connection.
+    """
+
+    media_type = MEDIA_TYPE
+
+    def __init__(
+        self,
+        request: Request,
+        status: int,
+        code: str,
+        title: str,
+        detail: str,
+        found: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        body: dict[str, Any] = {
+            "type": f"urn:meet-transcriber:problem:{code}",
+            "title": title,
+            "status": status,
+            "detail": detail,
+            "instance": request.url.path,
+            "code": code,
+            "request_id": request.scope.get("state", {}).get("request_id", ""),
+            "errors": [{"name": name, "message": message} for name, message in found],
+        }
+        super().__init__(json.dumps(body), status, headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not scope.get(UNREAD):
+            await super().__call__(scope, receive, send)
+            return
+        self.headers["Connection"] = "close"
+        start = {"type": "http.response.start", "status": self.status_code}
+        await send({**start, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        with anyio.move_on_after(_DRAINED_SECONDS):
+            await _drain(receive)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _drain(receive: Receive) -> None:
+    left = _DRAINED_BYTES
+    while left > 0:
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if not message.get("more_body", False):
+            return
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of an app be answered with a problem."""
+    app.add_exception_handler(errors.TranscriptionError, _ours)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def problem_of(request: Request, error: errors.TranscriptionError) -> Problem:
+    """The answer to one of our errors."""
+    status = status_of(error)
+    found = error.found if isinstance(error, OptionProblems) else ()
+    headers = (
+        {"Retry-After": str(RETRY_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    )
+    title = (inspect.getdoc(_named(type(error))) or "").split("\n\n", 1)[0]
+    return Problem(request, status, error.code, title, str(error), found, headers)
+
+
+def _named(kind: type[errors.TranscriptionError]) -> type[errors.TranscriptionError]:
+    """The class that brought in the code of this one."""
+    return next(each for each in kind.__mro__ if "code" in vars(each))
+
+
+async def _ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.TranscriptionError)  # noqa: S101 - as it was registered
+    return problem_of(request, error)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    found = [
+        (".".join(str(step) for step in each["loc"][1:]), f"{each['msg']}.")
+        for each in error.errors()
+    ]
+    return problem_of(request, OptionProblems([(name, f"{name}: {why}") for name, why in found]))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    status = HTTPStatus(error.status_code)
+    code = status.phrase.lower().replace(" ", "_")
+    return Problem(request, status, code, status.phrase, error.detail, headers=error.headers)
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    """Nobody is there to read it."""
+    return Response(status_code=400)
+
+
+async def _unexpected(request: Request, _error: Exception) -> Response:
+    problem = Problem(
+        request,
+        500,
+        "internal_error",
+        "Something went wrong inside the service.",
+        "The service's log says what, under this request's id.",
+    )
+    problem.headers["X-Request-ID"] = request.scope.get("state", {}).get("request_id", "")
+    return problem

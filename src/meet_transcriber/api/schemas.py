@@ -1,0 +1,255 @@
+"""The shapes that the OpenAPI document names; answers are built by hand, so they are too."""
+
+from typing import Any
+
+from meet_transcriber.core.exporters import EXPORTERS
+from meet_transcriber.core.jobs import SHOWN
+from meet_transcriber.core.options import MAX_SPEAKERS
+from meet_transcriber.service.changing import RERUN_KINDS
+
+Schema = dict[str, Any]
+
+
+def ref(name: str) -> Schema:
+    """A reference to a schema of `SCHEMAS`."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _text(about: str, *examples: str, **more: Any) -> Schema:
+    shown = {"examples": list(examples)} if examples else {}
+    return {"type": "string", "description": about, **shown, **more}
+
+
+def _number(about: str, kind: str = "integer", **more: Any) -> Schema:
+    return {"type": kind, "description": about, **more}
+
+
+def _maybe(schema: Schema) -> Schema:
+    if "$ref" in schema:
+        return {"anyOf": [schema, {"type": "null"}]}
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+def _object(properties: dict[str, Schema], optional: tuple[str, ...] = (), **more: Any) -> Schema:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": properties, "required": required, **more}
+
+
+def _list(of: Schema, about: str = "") -> Schema:
+    return {"type": "array", "items": of, **({"description": about} if about else {})}
+
+
+def _moment(about: str) -> Schema:
+    return _text(about, "2026-11-24T09:00:00.000Z", format="date-time")
+
+
+def _speakers(about: str) -> Schema:
+    return _number(about, minimum=1, maximum=MAX_SPEAKERS)
+
+
+OPTIONS: dict[str, Schema] = {
+    "language": _text("ISO 639-1 code of the speech; left out, it is detected.", "en"),
+    "languages": _list(
+        {"type": "string"}, "Languages that detection may choose from; as text with commas, too."
+    ),
+    "task": _text(
+        "Write as spoken, or translate into English.",
+        enum=["transcribe", "translate"],
+        default="transcribe",
+    ),
+    "enable_diarization": {
+        "type": "boolean",
+        "description": "Find out who spoke.",
+        "default": True,
+    },
+    "num_speakers": _speakers("How many people speak, where that is known."),
+    "min_speakers": _speakers("Fewest people that speak; MIN_SPEAKERS where it is left out."),
+    "max_speakers": _speakers("Most people that speak; MAX_SPEAKERS where it is left out."),
+    "word_timestamps": {
+        "type": "boolean",
+        "description": "Show the times of words; false only hides them.",
+        "default": True,
+    },
+    "hotwords": _list({"type": "string"}, "Names and words to expect; as text with commas, too."),
+    "initial_prompt": _text("Text that the engine takes as what was said before."),
+    "channels": _text(
+        "Whether each channel of the recording is one speaker.",
+        enum=["auto", "mix", "split"],
+        default="auto",
+    ),
+}
+TARGETS: dict[str, Schema] = {
+    "url": _text("Where a worker fetches the recording.", "https://media.example/standup.mp3"),
+    "webhook_url": _text("Who is told of the job's end, signed as Standard Webhooks has it."),
+}
+
+_LINKS = {
+    "type": "object",
+    "description": "Where to go from here, as paths on this host.",
+    "additionalProperties": {"type": "string"},
+}
+_WAIT = {
+    "queue_position": _maybe(_number("1 for the next job to begin; null once it has begun.")),
+    "eta_seconds": _maybe(_number("Seconds until its end, from measured speed; null if unknown.")),
+}
+_STATUS = _text("How far it is.", enum=list(SHOWN))
+_ENTRY: dict[str, Schema] = {
+    "job_id": _text("The job's id.", "0b8f6a3e5c1d4f0a9e7b2c6d8f1a3b5c"),
+    "object": {"type": "string", "const": "transcription"},
+    "status": _STATUS,
+    "stage": _text("What is going on.", "recognize"),
+    "progress": _number("Percent of the work done; never falls within a run.", "number"),
+    "name": _text("The recording, as its sender called it.", "standup.mp3"),
+    "created_at": _moment("When it was taken in."),
+    "started_at": _maybe(_moment("When a worker first began.")),
+    "finished_at": _maybe(_moment("When it ended.")),
+    "expires_at": _maybe(_moment("When it is deleted; null keeps it.")),
+    "duration": _maybe(_number("Seconds of the recording, as far as known.", "number")),
+    "size_bytes": _number("Bytes of the recording."),
+    "options": {"type": "object", "description": "What was asked, as it is applied."},
+    "speakers_requested": _object(
+        {name: _maybe({"type": "integer"}) for name in ("num", "min", "max")}
+    ),
+    "speakers_found": _maybe(_number("Speakers in the transcript.")),
+    "names": {
+        "type": "object",
+        "description": "People's names by speaker label.",
+        "additionalProperties": {"type": "string"},
+    },
+    "engine": _maybe(_text("What recognized the words.")),
+    "diarizer": _maybe(_text("What found the speakers.")),
+    "edited": {"type": "boolean", "description": "Somebody changed the transcript."},
+    "run": _number("Counts reruns, from 1."),
+    "version": _number("Rises with every change of the record."),
+    "edition": _text("Another after each rerun and each edit; what If-Match compares.", "1-0"),
+    "webhook": _maybe(_text("`waiting`, `delivered`, or why telling was given up.")),
+    "warnings": _list(ref("Notice"), "Everything that fell back or is in doubt."),
+    "error": _maybe(ref("Notice")),
+    "links": _LINKS,
+}
+_SEGMENT: dict[str, Schema] = {
+    "segment": _number("Its place, counted from 0."),
+    "start": _number("Seconds.", "number"),
+    "end": _number("Seconds.", "number"),
+    "speaker": _maybe(_text("A label, null when unknown.", "SPEAKER_00")),
+    "name": _maybe(_text("The person's name, else the label.")),
+    "text": _text("What was said."),
+}
+
+
+def _page(of: Schema) -> dict[str, Schema]:
+    return {
+        "object": {"type": "string", "const": "list"},
+        "data": _list(of),
+        "has_more": {"type": "boolean"},
+        "first_id": _maybe({"type": "string"}),
+        "last_id": _maybe(_text("What to give as `after` for the next page.")),
+    }
+
+
+SCHEMAS: dict[str, Schema] = {
+    "Problem": _object(
+        {
+            "type": _text("A URN that ends with the code.", format="uri"),
+            "title": _text("What this kind of problem is."),
+            "status": _number("The HTTP status."),
+            "detail": _text("What happened, why, and what to do."),
+            "instance": _text("The path that was asked for."),
+            "code": _text("Stable; see the reference of errors.", "job_not_found"),
+            "request_id": _text("What X-Request-ID says."),
+            "errors": _list(
+                _object({"name": {"type": "string"}, "message": {"type": "string"}}),
+                "What is wrong with single options.",
+            ),
+        },
+        description="RFC 9457.",
+    ),
+    "Notice": _object({"code": {"type": "string"}, "message": {"type": "string"}}),
+    "Submission": _object({**OPTIONS, **TARGETS}, (*OPTIONS, "webhook_url")),
+    "Upload": _object(
+        {"file": _text("The recording.", format="binary"), **OPTIONS, **TARGETS},
+        (*OPTIONS, *TARGETS, "file"),
+        description="Either `file` or `url`.",
+    ),
+    "Accepted": _object(
+        {
+            "job_id": _ENTRY["job_id"],
+            "status": _STATUS,
+            "message": _text("The state in a sentence."),
+            "created_at": _ENTRY["created_at"],
+            "links": _LINKS,
+            **_WAIT,
+        }
+    ),
+    "JobEntry": _object(_ENTRY),
+    "Job": _object({**_ENTRY, **_WAIT, "transcript": ref("Transcript")}, optional=("transcript",)),
+    "Transcript": {
+        "type": "object",
+        "description": "As the json format has it; there once the job is completed.",
+    },
+    "JobPage": _object(_page(ref("JobEntry"))),
+    "Hits": _object(
+        {
+            **_page(_object({**_ENTRY, "segments": _list(_object(_SEGMENT))})),
+            "complete": {"type": "boolean", "description": "All meetings were looked at."},
+        }
+    ),
+    "Peaks": _object(
+        {
+            "per_second": _number("Steps a second."),
+            "data": _list({"type": "integer"}, "Lowest and highest sample per step, -127 to 127."),
+        }
+    ),
+    "Rerun": _object(
+        {
+            "tasks": _list({"type": "string", "enum": list(RERUN_KINDS)}, "Empty does everything."),
+            "options": _object(OPTIONS, tuple(OPTIONS)),
+        },
+        ("tasks", "options"),
+        additionalProperties=False,
+    ),
+    "Names": {
+        "type": "object",
+        "description": "Speaker label to name; null takes the name away.",
+        "additionalProperties": _maybe({"type": "string", "maxLength": 200}),
+        "examples": [{"SPEAKER_00": "Ann"}],
+    },
+    "SegmentChange": {
+        "description": "One of these changes.",
+        "oneOf": [
+            _object({"text": _text("The new words.")}, additionalProperties=False),
+            _object({"speaker": _maybe(_text("Who said it."))}, additionalProperties=False),
+            _object(
+                {"split_at": _number("The word that begins the second half.", minimum=1)},
+                additionalProperties=False,
+            ),
+            _object({"merge": {"const": True, "type": "boolean"}}, additionalProperties=False),
+        ],
+    },
+    "Edits": _object({"object": {"const": "list", "type": "string"}, "data": _list(ref("Edit"))}),
+    "Edit": _object(
+        {
+            "kind": _text("What was done.", "text"),
+            "segment": _number("The segment's place at that moment."),
+            "text": {"type": "string"},
+            "speaker": _maybe({"type": "string"}),
+            "at": {"type": "integer"},
+            "made_at": _moment("When."),
+        }
+    ),
+    "Health": _object({"status": {"type": "string", "const": "ok"}}),
+    "Readiness": _object(
+        {
+            "status": {"type": "string", "enum": ["ready", "not_ready"]},
+            "checks": {
+                "type": "object",
+                "description": "Each dependency: whether it answered, and what is wrong.",
+                "additionalProperties": _object(
+                    {"ok": {"type": "boolean"}, "detail": {"type": "string"}}
+                ),
+            },
+            "workers": _list({"type": "object"}, "What each worker last said of itself."),
+        }
+    ),
+}
+FORMATS = list(EXPORTERS)

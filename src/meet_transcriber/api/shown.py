@@ -1,0 +1,160 @@
+"""Records as the API shows them: plain dicts, ready for JSON."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from meet_transcriber.core.edits import Edit
+from meet_transcriber.core.jobs import Job
+from meet_transcriber.core.transcript import Segment, Transcript
+from meet_transcriber.core.wire import to_plain
+from meet_transcriber.service.reading import Found, Wait
+
+RETRY_PENDING_SECONDS, RETRY_RUNNING_SECONDS = 5, 2
+
+_MESSAGES = {
+    "pending": "The recording was taken in and waits for a worker.",
+    "processing": "The recording is being worked on.",
+    "completed": "The transcript is ready.",
+    "failed": "The job failed; its status says why.",
+    "cancelled": "The job was cancelled.",
+}
+
+
+def dumped(body: object) -> bytes:
+    """JSON as it goes out."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(
+        "utf-8", "backslashreplace"
+    )
+
+
+def moment(seconds: float | None) -> str | None:
+    """Seconds since 1970 as ISO 8601 in UTC."""
+    if seconds is None:
+        return None
+    stamp = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return stamp.replace("+00:00", "Z")
+
+
+def edition(job: Job) -> str:
+    """What a transcript is as people left it: another after each rerun and each edit."""
+    return f"{job.run}-{job.objects.get('edits.json', '').rpartition('.')[2] or '0'}"
+
+
+def path_of(job_id: str) -> str:
+    """Where a job is found on this host."""
+    return f"/transcribe/{job_id}"
+
+
+def links(job: Job) -> dict[str, str]:
+    """Where to go from a job; only what makes sense in its state."""
+    own = path_of(job.id)
+    there = {"self": own, "events": f"{own}/events"}
+    if job.objects.keys() & {"recording", "working.flac"}:
+        there["audio"] = f"{own}/audio"
+    if "peaks.dat" in job.objects:
+        there["peaks"] = f"{own}/peaks"
+    if job.state == "completed":
+        there |= {"download": f"{own}/download", "edits": f"{own}/edits"}
+    there["rerun" if job.ended else "cancel"] = f"{own}/{'rerun' if job.ended else 'cancel'}"
+    return there
+
+
+def accepted(job: Job, wait: Wait) -> dict[str, Any]:
+    """The answer to a submitted recording, or to another try."""
+    return {
+        "job_id": job.id,
+        "status": job.state,
+        "message": _MESSAGES[job.state],
+        "created_at": moment(job.created_at),
+        "links": links(job),
+        **_waiting(wait),
+    }
+
+
+def status(job: Job, wait: Wait) -> dict[str, Any]:
+    """All about a job but its words."""
+    return {**entry(job), **_waiting(wait)}
+
+
+def _waiting(wait: Wait) -> dict[str, Any]:
+    seconds = None if wait.seconds is None else round(wait.seconds)
+    return {"queue_position": wait.position, "eta_seconds": seconds}
+
+
+def entry(job: Job) -> dict[str, Any]:
+    """A job in a list: its status but for what depends on other jobs."""
+    options = job.options
+    return {
+        "job_id": job.id,
+        "object": "transcription",
+        "status": job.state,
+        "stage": job.stage,
+        "progress": round(100.0 * job.progress, 1),
+        "name": job.name,
+        "created_at": moment(job.created_at),
+        "started_at": moment(job.started_at),
+        "finished_at": moment(job.finished_at),
+        "expires_at": moment(job.expires_at),
+        "duration": job.duration,
+        "size_bytes": job.size_bytes,
+        "options": to_plain(options),
+        "speakers_requested": {
+            "num": options.num_speakers,
+            "min": options.min_speakers,
+            "max": options.max_speakers,
+        },
+        "speakers_found": job.speakers_found,
+        "names": dict(job.names),
+        "engine": job.engine or None,
+        "diarizer": job.diarizer,
+        "edited": job.edited,
+        "run": job.run,
+        "version": job.version,
+        "edition": edition(job),
+        "webhook": job.webhook and job.webhook.outcome,
+        "warnings": to_plain(job.warnings),
+        "error": to_plain(job.error),
+        "links": links(job),
+    }
+
+
+def page(rows: list[dict[str, Any]], has_more: bool) -> dict[str, Any]:
+    """A page of a list, in OpenAI's shape."""
+    ids = [row["job_id"] for row in rows]
+    return {
+        "object": "list",
+        "data": rows,
+        "has_more": has_more,
+        "first_id": ids[0] if ids else None,
+        "last_id": ids[-1] if ids else None,
+    }
+
+
+def found(result: Found, transcripts: list[Transcript]) -> dict[str, Any]:
+    """What a search found; each job with the segments that hold a word of the query."""
+    rows = [
+        {
+            **entry(hit.job),
+            "segments": [segment(at, each, names) for at, each in hit.segments],
+        }
+        for hit, names in zip(result.hits, transcripts, strict=True)
+    ]
+    return {**page(rows, not result.complete), "complete": result.complete}
+
+
+def segment(place: int, each: Segment, transcript: Transcript) -> dict[str, Any]:
+    """One segment by its place, its speaker's name applied."""
+    return {
+        "segment": place,
+        "start": each.start,
+        "end": each.end,
+        "speaker": each.speaker,
+        "name": transcript.name_of(each.speaker),
+        "text": each.text,
+    }
+
+
+def edit(each: Edit) -> dict[str, Any]:
+    """One entry of the log of edits."""
+    return {**to_plain(each), "made_at": moment(each.made_at)}

@@ -1,0 +1,151 @@
+"""Routes that begin work: a recording comes in, or is to be fetched; or is done again."""
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter
+from fastapi.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+
+from meet_transcriber.api import shown
+from meet_transcriber.api.context import (
+    IdempotencyKey,
+    JobId,
+    TheService,
+    json_object,
+    only,
+    settings_of,
+)
+from meet_transcriber.api.documented import answer, parameter, problems, takes
+from meet_transcriber.api.receiving import receive, small_body
+from meet_transcriber.api.schemas import OPTIONS, TARGETS
+from meet_transcriber.api.wishes import Pairs, Wishes, read_json, read_wishes
+from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
+from meet_transcriber.core.jobs import Job
+from meet_transcriber.service import Request, Service
+
+router = APIRouter(tags=["transcriptions"])
+
+_FORM, _LONG_FORM = "application/x-www-form-urlencoded", "multipart/form-data"
+_ACCEPTED = ("Location", "Retry-After")
+_BY_QUERY = [
+    parameter(name, "query", schema, style="form", explode=True)
+    for name, schema in {**OPTIONS, **TARGETS}.items()
+]
+
+
+@router.post(
+    "/transcribe",
+    operation_id="submitTranscription",
+    summary="Submit a recording",
+    response_class=Response,
+    status_code=202,
+    responses={
+        **answer(202, "The recording was taken in.", "Accepted", _ACCEPTED),
+        **problems(400, 409, 413, 415, 422, 507),
+    },
+    openapi_extra={
+        **takes("Submission", False, multipart_form__data="Upload"),
+        "parameters": _BY_QUERY,
+    },
+)
+async def submit(
+    request: HttpRequest, service: TheService, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """
+    Send a recording as the form's `file`, or name a `url` to fetch it from.
+
+    Options go into the form, before or behind the file, into the query, or into the JSON object
+    that has the `url`. An option that does not exist is an error.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == _LONG_FORM:
+        job = await _from_form(request, service, idempotency_key)
+    else:
+        wishes = read_wishes([*request.query_params.multi_items(), *await _pairs(request, kind)])
+        job = await _from_url(request, service, wishes, idempotency_key)
+    return await _accepted(service, job)
+
+
+async def _pairs(request: HttpRequest, kind: str) -> Pairs:
+    data = await small_body(request)
+    if kind == "application/json":
+        return list(read_json(data).items())
+    if kind not in {"", _FORM} or (data and not kind):
+        raise HTTPException(415, f"Send {_LONG_FORM}, application/json or {_FORM}.")
+    try:
+        return parse_qsl(data.decode(), keep_blank_values=True, errors="strict")
+    except ValueError as error:
+        raise MalformedRequest("The form cannot be read: it is no UTF-8.") from error
+
+
+async def _from_form(request: HttpRequest, service: Service, key: str | None) -> Job:
+    async with await receive(request, service, idempotency_key=key) as received:
+        wishes = read_wishes([*request.query_params.multi_items(), *received.fields])
+        if not received.has_upload:
+            return await _from_url(request, service, wishes, key)
+        if wishes.url is not None:
+            raise InvalidOptions("There is a file and a url; send one of them.")
+        return await received.finish(_asked(request, wishes))
+
+
+async def _from_url(request: HttpRequest, service: Service, wishes: Wishes, key: str | None) -> Job:
+    if wishes.url is None:
+        raise InvalidOptions("There is no recording: send a file, or name a url to fetch.")
+    asked = _asked(request, wishes)
+    return await run_in_threadpool(
+        service.intake.submit_url, wishes.url, asked, idempotency_key=key
+    )
+
+
+def _asked(request: HttpRequest, wishes: Wishes) -> Request:
+    return Request(wishes.with_defaults(settings_of(request)), wishes.webhook_url)
+
+
+@router.post(
+    "/transcribe/{job_id}/rerun",
+    operation_id="rerunTranscription",
+    summary="Do a job again, or some of its tasks",
+    response_class=Response,
+    status_code=202,
+    responses={
+        **answer(202, "The job begins again.", "Accepted", _ACCEPTED),
+        **problems(400, 404, 409, 413, 422),
+    },
+    openapi_extra=takes("Rerun", required=False),
+)
+async def rerun(request: HttpRequest, service: TheService, job_id: JobId) -> Response:
+    """
+    Run an ended job again, from its first task or only the tasks that are named.
+
+    Options that are given replace those of the job; what people changed is put aside with the
+    words it belonged to.
+    """
+    body = only(await json_object(request), "tasks", "options")
+    options, tasks = body.get("options") or {}, body.get("tasks") or []
+    if not isinstance(options, dict):
+        raise InvalidOptions("options must be an object.")
+    wishes = read_wishes(options.items(), known=OPTIONS)
+    job = await run_in_threadpool(
+        service.changing.rerun, job_id, list(_texts(tasks)), wishes.options
+    )
+    return await _accepted(service, job)
+
+
+def _texts(value: object) -> Iterable[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise InvalidOptions("tasks must be a list of names.")
+    return value
+
+
+async def _accepted(service: Service, job: Job) -> Response:
+    wait = await run_in_threadpool(service.reading.wait, job)
+    headers = {
+        "Location": shown.path_of(job.id),
+        "Retry-After": str(shown.RETRY_PENDING_SECONDS),
+    }
+    body: dict[str, Any] = shown.accepted(job, wait)
+    return Response(shown.dumped(body), 202, headers, "application/json")

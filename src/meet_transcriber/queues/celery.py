@@ -1,0 +1,101 @@
+"""Celery as the queue: a message is a permit to claim whatever task is next."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from celery import Celery
+from kombu import Connection
+from kombu.entity import Queue
+from kombu.exceptions import OperationalError
+
+from meet_transcriber.core.errors import StorageUnavailable
+from meet_transcriber.core.jobs import QUEUES
+from meet_transcriber.core.redis_urls import RedisAddress
+
+T = TypeVar("T")
+
+WORK_TASK = "meet_transcriber.work"
+
+TIMEOUT_SECONDS = 3.0
+_REPLY_SECONDS = 10.0
+_RETRY = {"max_retries": 2, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.3}
+_VISIBILITY_SECONDS = 6 * 3600
+"""After so long a permit that was taken by a worker that vanished is given out again.
+
+Nothing waits for it: tasks come back with their lease. Longer than any task, because a permit
+too many costs a look into the store.
+"""
+_CHILD_START_SECONDS = 60.0
+
+
+def make_app(address: RedisAddress) -> Celery:
+    """A Celery application on this Redis; connects when it is first used."""
+    app = Celery("meet_transcriber", set_as_current=False)
+    app.conf.update(
+        broker_url=address.broker_url,
+        broker_transport_options={
+            **address.broker_transport_options,
+            **_RETRY,
+            "visibility_timeout": _VISIBILITY_SECONDS,
+            "socket_connect_timeout": TIMEOUT_SECONDS,
+            "socket_timeout": _REPLY_SECONDS,
+            "socket_keepalive": True,
+        },
+        broker_connection_timeout=TIMEOUT_SECONDS,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        task_queues=[Queue(name, routing_key=name) for name in QUEUES],
+        task_create_missing_queues=False,
+        task_default_queue=QUEUES[-1],
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        worker_pool="prefork",
+        worker_concurrency=1,  # each process has models of its own
+        worker_prefetch_multiplier=1,
+        worker_proc_alive_timeout=_CHILD_START_SECONDS,
+        worker_redirect_stdouts=False,
+    )
+    return app
+
+
+class CeleryQueue:
+    """The JobQueue of API and workers that share a Redis."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def nudge(self, queue: str, job_id: str, task: str) -> None:
+        def send(connection: Connection) -> None:
+            self._app.send_task(
+                WORK_TASK, (job_id, task), connection=connection, queue=queue,
+                ignore_result=True, retry=True, retry_policy=_RETRY,
+            )  # fmt: skip
+
+        self._ask(send)
+
+    def length(self, queue: str) -> int:
+        def count(connection: Connection) -> int:
+            # declaring again changes nothing, and counts the lists of all priorities
+            return int(connection.default_channel.queue_declare(queue).message_count)
+
+        return self._ask(count)
+
+    def ping(self) -> None:
+        self._ask(lambda connection: connection.default_channel.client.ping())
+
+    def close(self) -> None:
+        self._app.close()
+
+    def _ask(self, question: Callable[[Connection], T]) -> T:
+        """Ask over a connection of the pool; translates what goes wrong."""
+        with self._app.pool.acquire(block=True, timeout=_REPLY_SECONDS) as connection:
+            trouble = (OperationalError, *connection.connection_errors, *connection.channel_errors)
+            try:
+                return question(connection)
+            except trouble as error:
+                raise StorageUnavailable(
+                    f"The broker at {self._app.connection().as_uri()} does not answer: {error}"
+                ) from error

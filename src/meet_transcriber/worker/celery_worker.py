@@ -1,0 +1,158 @@
+"""
+Celery's worker: the parent hears the broker, each child works with engines of its own.
+
+The parent never loads a model, so it answers `inspect ping` while a child works.
+"""
+
+import logging
+import mmap
+import os
+import secrets
+import socket
+import threading
+import time
+from functools import partial
+from typing import Any
+
+from celery import Celery, signals
+
+from meet_transcriber.bootstrap import services
+from meet_transcriber.core.errors import InvalidOptions, StorageUnavailable, TranscriptionError
+from meet_transcriber.core.jobs import QUEUES
+from meet_transcriber.core.workers import WorkerName, parse_worker_name
+from meet_transcriber.queues.celery import WORK_TASK, CeleryQueue, make_app
+from meet_transcriber.settings import Settings
+from meet_transcriber.worker.process import MakeEngines, WorkerProcess, begin, real_engines
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.1
+
+
+def build(settings: Settings, make_engines: MakeEngines = real_engines) -> Celery:
+    """
+    The Celery application of workers, with its one task; for `celery -A`.
+
+    Raises:
+        InvalidOptions: there is no REDIS_URL, or one that makes no sense.
+    """
+    address = services.redis_address(settings)
+    if address is None:
+        raise InvalidOptions(
+            "A Celery worker needs REDIS_URL, the address of the Redis that it shares with the "
+            "API, such as redis://redis:6379/0. Without Redis run: meet-transcriber worker"
+        )
+    app = make_app(address)
+    crew = Crew(settings, app, make_engines)
+
+    @app.task(name=WORK_TASK)  # type: ignore[untyped-decorator]
+    def work(_job_id: str, _task: str) -> bool:
+        return crew.work()
+
+    return app
+
+
+class Crew:
+    """
+    One Celery worker's children. It is made in the parent; each child has a copy.
+
+    What the parent says to its children goes through shared memory that is older than they.
+    """
+
+    def __init__(self, settings: Settings, app: Celery, make_engines: MakeEngines) -> None:
+        self._settings = settings
+        self._queue = CeleryQueue(app)
+        self._make_engines = make_engines
+        self._queues: tuple[str, ...] = QUEUES
+        self._token = secrets.token_hex(4)
+        self._ending = mmap.mmap(-1, 1)
+        self._process: WorkerProcess | None = None
+        self._ready = threading.Event()
+        for signal, receiver in (
+            (signals.celeryd_after_setup, self._choose_queues),
+            (signals.worker_shutting_down, self._end),
+            (signals.worker_process_init, self._begin),
+            (signals.worker_process_shutdown, self._leave),
+        ):
+            signal.connect(receiver, weak=False)
+
+    def work(self) -> bool:
+        """What a child does with a permit: one task, if there is one."""
+        while not self._ready.wait(_LOOK_SECONDS):
+            if self._over():
+                return False
+        try:
+            return self._process is not None and self._process.work()
+        except StorageUnavailable as error:  # tending sends another permit
+            log.warning("waiting_for_store: %s", error)
+            return False
+
+    # -- in the parent ---------------------------------------------------------------------
+
+    def _choose_queues(self, instance: Any, **_: object) -> None:
+        """Claim only tasks of the queues that this worker consumes, as `-Q` says."""
+        consumed = instance.app.amqp.queues.consume_from
+        self._queues = tuple(name for name in QUEUES if name in consumed)
+        if not self._queues:
+            raise SystemExit(f"-Q names no queue of ours; there are {' and '.join(QUEUES)}.")
+
+    def _end(self, **_: object) -> None:
+        self._ending[0] = 1
+
+    # -- in a child ------------------------------------------------------------------------
+
+    def _begin(self, **_: object) -> None:
+        """Celery waits for this, so it must be quick."""
+        threading.Thread(target=self._run, name="worker", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            process = begin(self._make, self._over)
+        except TranscriptionError as error:
+            log.critical("worker_unusable: %s", error)
+            return
+        if process is None:
+            return
+        process.start()
+        self._bury_siblings(process)
+        self._process = process
+        self._ready.set()
+        while not self._over(_LOOK_SECONDS):
+            pass
+        if not process.wind_down():
+            log.warning("worker_cut_off: the engine did not stop; its task is given back")
+            os._exit(0)
+
+    def _make(self) -> WorkerProcess:
+        name = WorkerName(socket.gethostname(), os.getpid(), self._token)
+        return WorkerProcess(
+            self._settings, self._queue, self._queues, self._make_engines, str(name)
+        )
+
+    def _over(self, seconds: float = 0.0) -> bool:
+        """Wait so long; returns whether the worker as a whole is ending."""
+        time.sleep(seconds)
+        return self._ending[0] == 1
+
+    def _bury_siblings(self, process: WorkerProcess) -> None:
+        """Celery starts a child in place of one that died; what that one held need not wait."""
+        try:
+            process.bury(partial(_is_dead_sibling, self._token))
+        except TranscriptionError as error:
+            log.warning("burial_failed: %s", error)
+
+    def _leave(self, **_: object) -> None:
+        if self._process is not None:
+            self._process.wind_down()
+            self._process.close()
+
+
+def _is_dead_sibling(token: str, worker_id: str) -> bool:
+    name = parse_worker_name(worker_id)
+    if name is None or name.token != token or name.host != socket.gethostname():
+        return False
+    try:
+        os.kill(name.pid, 0)
+    except ProcessLookupError:
+        return True
+    return False

@@ -1,0 +1,100 @@
+"""The worker of a single machine: one process that looks into the store by itself."""
+
+import logging
+import os
+import secrets
+import socket
+import threading
+
+from meet_transcriber.bootstrap import services
+from meet_transcriber.core.errors import StorageUnavailable
+from meet_transcriber.core.jobs import QUEUES
+from meet_transcriber.core.workers import WorkerName
+from meet_transcriber.settings import Settings
+from meet_transcriber.worker.doorbell import Doorbell
+from meet_transcriber.worker.process import (
+    RETRY_SECONDS,
+    MakeEngines,
+    WorkerProcess,
+    begin,
+    draft_engines,
+)
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.1  # SQLite answers in microseconds
+_LOOK_OVER_NETWORK_SECONDS = 0.5
+
+
+def run(
+    settings: Settings,
+    make_engines: MakeEngines = draft_engines,
+    *,
+    queues: tuple[str, ...] = QUEUES,
+    worker_id: str | None = None,
+    lifeline: int | None = None,
+) -> None:
+    """
+    Work until SIGTERM or SIGINT comes, or the lifeline ends; the task at hand goes back.
+
+    For the main thread of a process of its own: it may end the process.
+
+    Args:
+        worker_id: under which to claim tasks; None makes one up.
+        lifeline: a pipe of whoever started this; a byte on it means that there is work.
+
+    Raises:
+        StorageError, InvalidOptions: the stores cannot be used as configured.
+    """
+    worker_id = worker_id or str(
+        WorkerName(socket.gethostname(), os.getpid(), secrets.token_hex(4))
+    )
+    queue = services.embedded_queue()
+
+    def make() -> WorkerProcess:
+        return WorkerProcess(settings, queue, queues, make_engines, worker_id)
+
+    with Doorbell(lifeline) as doorbell:
+        process = begin(make, doorbell.over)
+        if process is not None:
+            look_seconds = _LOOK_OVER_NETWORK_SECONDS if settings.redis_url else _LOOK_SECONDS
+            _work(process, doorbell, look_seconds)
+
+
+def _work(process: WorkerProcess, doorbell: Doorbell, look_seconds: float) -> None:
+    process.start()
+    loop = threading.Thread(
+        target=_loop, args=(process, doorbell, look_seconds), name="work", daemon=True
+    )
+    loop.start()
+    doorbell.over()
+    broken = not loop.is_alive()
+    if not process.wind_down():
+        log.warning("worker_cut_off: the engine did not stop; its task is given back")
+        os._exit(0)
+    process.close()
+    if broken:
+        raise SystemExit(1)
+
+
+def _loop(process: WorkerProcess, doorbell: Doorbell, look_seconds: float) -> None:
+    try:
+        while not process.stopping.is_set():
+            doorbell.rung.clear()
+            if not _try(process):
+                doorbell.rung.wait(look_seconds)
+    finally:
+        if not process.stopping.is_set():
+            doorbell.end()
+
+
+def _try(process: WorkerProcess) -> bool:
+    """Do a task if there is one; a store that is away is asked again a little later."""
+    try:
+        return process.work()
+    except StorageUnavailable as error:
+        log.warning("waiting_for_store: %s", error)
+    except Exception:
+        log.exception("worker_error")
+    process.stopping.wait(RETRY_SECONDS)
+    return False

@@ -1,0 +1,172 @@
+"""What every worker process does around its tasks: engines, presence, tending, ending."""
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
+from meet_transcriber.bootstrap import Fetching, services
+from meet_transcriber.core.errors import EngineUnavailable, StorageUnavailable, TranscriptionError
+from meet_transcriber.core.jobs import CPU_QUEUE, RECOGNIZE_QUEUE, WorkerInfo
+from meet_transcriber.ports import JobQueue
+from meet_transcriber.service import Attendant, Engines, Presence
+from meet_transcriber.settings import Settings
+
+log = logging.getLogger(__name__)
+
+MakeEngines = Callable[[Settings, Fetching], Engines]
+"""How a worker comes by its engines; the second argument hears how fetching weights goes."""
+
+draft_engines: MakeEngines = partial(services.worker_engines, draft=True)
+real_engines: MakeEngines = partial(services.worker_engines, draft=False)
+
+PATIENCE_SECONDS = 3.0
+"""How long a task may take to notice that it should end, before it is given back without it."""
+RETRY_SECONDS = 1.0
+_ENGINES_AGAIN_SECONDS = 60.0
+_TOLD_SHARE = 0.01
+
+
+class WorkerProcess:
+    """One worker; `work` is for one thread at a time, all else for any.
+
+    Raises:
+        StorageUnavailable: the stores do not answer; try again.
+        StorageError, InvalidOptions: they cannot be used as configured.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        queue: JobQueue,
+        queues: tuple[str, ...],
+        make_engines: MakeEngines,
+        worker_id: str,
+    ) -> None:
+        self.stopping = threading.Event()
+        self.ground = services.ground(settings, queue)
+        info = WorkerInfo(worker_id, queues, "fetching")
+        self._presence = Presence(self.ground.jobs, self.ground.clock, info)
+        self._tending = services.tending(settings, self.ground, worker_id)
+        self._attendant = Attendant(self._tending, self._presence)
+        self._engines = make_engines(settings, self._fetching)
+        self._working = services.working(
+            self.ground, self._engines, worker_id, queues, self.stopping, self._at
+        )
+        self._looked = threading.Event()
+        self._idle = threading.Event()
+        self._idle.set()
+
+    def start(self) -> None:
+        """Say that the worker is there, and get its engines in a thread."""
+        self._say()
+        self._attendant.start()
+        threading.Thread(target=self._get_engines, name="engines", daemon=True).start()
+
+    def work(self) -> bool:
+        """
+        Claim a task and see it through, once the engines were looked for.
+
+        Returns False when there was nothing to do or it is time to end.
+
+        Raises:
+            StorageUnavailable: the store does not answer; try again later.
+        """
+        self._looked.wait()
+        self._idle.clear()
+        try:
+            return not self.stopping.is_set() and self._working.work()
+        finally:
+            self._idle.set()
+
+    def wind_down(self) -> bool:
+        """
+        Have the task at hand go back to its queue, within seconds.
+
+        Returns False when it goes on all the same, because its engine does not listen: then
+        only the end of the process ends it.
+        """
+        self.stopping.set()
+        self._looked.set()
+        self._say(state="stopping")
+        if self._idle.wait(PATIENCE_SECONDS):
+            return True
+        self._working.let_go()
+        return False
+
+    def close(self) -> None:
+        """Leave in good order."""
+        self._attendant.stop()
+        with suppress(TranscriptionError):
+            self._presence.leave()
+        self.ground.jobs.close()
+
+    def bury(self, gone: Callable[[str], bool]) -> None:
+        """Let the tasks of workers that were seen lately and are gone be claimed at once."""
+        seen = [worker.id for worker in self.ground.jobs.workers(self.ground.clock())]
+        if dead := [worker_id for worker_id in seen if gone(worker_id)]:
+            log.warning("workers_buried workers=%s", ",".join(dead))
+            self._tending.bury(dead)
+            for worker_id in dead:
+                self.ground.jobs.forget_worker(worker_id)
+
+    # -- engines ---------------------------------------------------------------------------
+
+    def _get_engines(self) -> None:
+        """Look for engines before any work, and again as long as one is missing."""
+        while not self.stopping.is_set():
+            problem = self._look_for_engines()
+            self._looked.set()
+            self._say(state=self._state(), problem=problem, progress=0.0, detail="")
+            if not problem or self.stopping.wait(_ENGINES_AGAIN_SECONDS):
+                return
+
+    def _look_for_engines(self) -> str:
+        """Have them built; returns what is missing, in a sentence."""
+        queues = self._presence.info.queues
+        try:
+            if RECOGNIZE_QUEUE in queues:
+                self._say(engine=self._engines.recognizer().engine.name)
+            if CPU_QUEUE in queues and (diarizer := self._engines.diarizer()):
+                self._say(diarizer=diarizer.engine.name)
+        except EngineUnavailable as error:
+            log.error("engine_unavailable: %s", error)  # noqa: TRY400 - a sentence, not a stack
+            return str(error)
+        except Exception as error:
+            log.exception("engine_broken")
+            return f"An engine could not be started: {str(error) or type(error).__name__}"
+        return ""
+
+    # -- presence --------------------------------------------------------------------------
+
+    def _fetching(self, done: int, total: int) -> None:
+        share = done / max(total, 1)
+        if share >= 1.0 or share > self._presence.info.progress + _TOLD_SHARE:
+            self._say(progress=share, detail="weights")
+
+    def _at(self, task: str) -> None:
+        self._say(state="working" if task else self._state(), detail=task)
+
+    def _state(self) -> str:
+        return "stopping" if self.stopping.is_set() else "ready"
+
+    def _say(self, **changes: object) -> None:
+        with suppress(TranscriptionError):  # the attendant says it again
+            self._presence.say(**changes)
+
+
+def begin(make: Callable[[], WorkerProcess], over: Callable[[float], bool]) -> WorkerProcess | None:
+    """
+    A worker as soon as the stores answer; None when it is time to end before they do.
+
+    Args:
+        over: waits for so many seconds, or until it is time to end; returns whether it is.
+    """
+    while True:
+        try:
+            return make()
+        except StorageUnavailable as error:
+            log.warning("waiting_for_store: %s", error)
+            if over(RETRY_SECONDS):
+                return None

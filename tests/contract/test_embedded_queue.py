@@ -1,0 +1,28 @@
+"""The contract of queues on the embedded one, without a worker and with one that is supervised."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from meet_transcriber.ports import JobQueue
+from meet_transcriber.queues.embedded import EmbeddedQueue
+from meet_transcriber.queues.supervisor import Supervisor
+from tests.contract.job_queue import JobQueueContract
+
+
+class TestWithoutBell(JobQueueContract):
+    @pytest.fixture
+    def queue(self) -> JobQueue:
+        return EmbeddedQueue()
+
+
+class TestSupervised(JobQueueContract):
+    @pytest.fixture
+    def queue(self, tmp_path: Path) -> Iterator[JobQueue]:
+        child = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+        queue = EmbeddedQueue(Supervisor(lambda _worker_id: child, tmp_path / "lock"))
+        queue.start(lambda _worker_id: None)
+        yield queue
+        queue.close()

@@ -1,0 +1,92 @@
+"""
+A recognizer, a diarizer and a speech detector whose cost the environment sets.
+
+SIMULATED_PART_SECONDS: what a part takes; SIMULATED_DIARIZE_SECONDS: what diarizing takes;
+SIMULATED_DEAF=1: neither listens to progress while it works, as one long call into C would.
+SIMULATED_LOG: a file that gets one line when a task begins and one when it is done.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+
+from meet_transcriber.bootstrap import Fetching
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.transcript import Diarization, Segment, Span, Turn, Word
+from meet_transcriber.pipeline import Chosen
+from meet_transcriber.ports import SAMPLE_RATE_HZ, AudioSource, Finding, Progress, Waveform
+from meet_transcriber.service import Engines
+from meet_transcriber.settings import Settings
+
+_STEP_SECONDS = 0.02
+
+
+def make_engines(settings: Settings, fetching: Fetching) -> Engines:
+    """Engines as a worker wants them."""
+    recognizer, diarizer, detector = SimulatedRecognizer(), SimulatedDiarizer(), EverySecond()
+    return Engines(lambda: Chosen(recognizer), lambda: Chosen(diarizer), lambda: detector)
+
+
+def note(text: str) -> None:
+    """A line with the process id in SIMULATED_LOG, written at once."""
+    if path := os.environ.get("SIMULATED_LOG"):
+        line = f"{os.getpid()} {text}\n".encode()
+        log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.write(log, line)
+        os.close(log)
+
+
+def _cost(name: str) -> float:
+    return float(os.environ.get(name, "0"))
+
+
+class EverySecond:
+    """Hears speech in each second, with a pause around it."""
+
+    def detect(self, audio: AudioSource, channel: int, progress: Progress) -> tuple[Span, ...]:
+        progress(1.0)
+        return tuple(Span(at + 0.1, at + 0.9) for at in range(int(audio.duration)))
+
+
+class SimulatedRecognizer:
+    """Takes its time, and hears a word now and then."""
+
+    name = "simulated"
+
+    def check(self, options: Options) -> None:
+        """It can do anything."""
+
+    def recognize(
+        self, audio: Waveform, speech: Sequence[Span], options: Options
+    ) -> Iterator[Finding]:
+        seconds = len(audio) / SAMPLE_RATE_HZ
+        note("recognize begins")
+        for share in _passing("SIMULATED_PART_SECONDS"):
+            start = share * (seconds - 0.02)
+            yield Segment((Word(f"word{int(share * 100)}", start, start + 0.01),))
+        note("recognize ends")
+
+
+class SimulatedDiarizer:
+    """Hears one speaker from beginning to end."""
+
+    name = "simulated"
+
+    def diarize(
+        self, audio: AudioSource, speech: Sequence[Span], options: Options, progress: Progress
+    ) -> Diarization:
+        note("diarize begins")
+        for share in _passing("SIMULATED_DIARIZE_SECONDS"):
+            progress(share)
+        note("diarize ends")
+        return Diarization((Turn(0.0, audio.duration, "SPEAKER_00"),))
+
+
+def _passing(cost: str) -> Iterator[float]:
+    """The share of the cost that has passed, now and then; once only where nobody listens."""
+    started, seconds = time.monotonic(), _cost(cost)
+    step = seconds if os.environ.get("SIMULATED_DEAF") == "1" else _STEP_SECONDS
+    yield 0.0
+    while (passed := time.monotonic() - started) < seconds:
+        time.sleep(min(step, seconds - passed))
+        yield min((time.monotonic() - started) / seconds, 1.0)

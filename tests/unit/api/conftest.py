@@ -1,0 +1,23 @@
+"""An app over a service of its own, and a client of it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from meet_transcriber.api.app import create_app
+from meet_transcriber.service import Service
+from meet_transcriber.settings import Settings
+from tests.unit.api.rig import make_service
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Service:
+    return make_service(tmp_path)
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[TestClient]:
+    with TestClient(create_app(service, Settings()), raise_server_exceptions=False) as client:
+        yield client
