@@ -20,10 +20,11 @@ from openai.types.audio import (
 )
 from starlette.exceptions import HTTPException
 
+from meet_transcriber.api.app import create_app
 from meet_transcriber.api.openai import openai_router
 from meet_transcriber.core.errors import RecognitionFailed
 from meet_transcriber.core.jobs import JobQuery
-from meet_transcriber.service import Service
+from meet_transcriber.service import Rules, Service
 from tests.system.openai_server import client_of, serving
 from tests.unit.api.openai.desk import TEXT, at_work, make_app, settings
 from tests.unit.api.openai.test_routes import Raising
@@ -194,6 +195,16 @@ def test_what_is_wrong_raises_the_class_for_it(client: openai.OpenAI) -> None:
     assert missing.value.code == "model_not_found"
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("gpt-9")
+
+
+def test_what_is_too_large_is_told_before_the_connection_closes(tmp_path: Path) -> None:
+    service = make_service(tmp_path, Rules(max_upload_bytes=1 << 20))
+    with (
+        client_of(create_app(service, settings())) as client,
+        pytest.raises(openai.APIStatusError, match="MAX_UPLOAD_SIZE_MB") as raised,
+    ):
+        client.audio.transcriptions.create(model="base", file=("a.wav", bytes(64 << 20)))
+    assert (raised.value.status_code, raised.value.code) == (413, "upload_too_large")
 
 
 def test_voices_to_recognize_are_refused(client: openai.OpenAI) -> None:

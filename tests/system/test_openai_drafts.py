@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
@@ -10,14 +11,13 @@ import soundfile
 from openai.types.audio import TranscriptionTextDoneEvent
 
 from meet_transcriber.bootstrap import services
-from meet_transcriber.settings import Settings
 from tests.system.openai_server import client_of
-from tests.unit.api.openai.desk import make_app, working
+from tests.unit.api.openai.desk import make_app, settings, working
 from tests.unit.api.rig import Nudges
 
 SAMPLE = Path(__file__).parents[2] / "src" / "meet_transcriber" / "samples" / "standup.ogg"
 SECONDS = 21.5
-DRAFTS = {"asr_engine": "pocketsphinx", "diarization_engine": "acoustic"}
+DRAFTS: dict[str, Any] = {"asr_engine": "pocketsphinx", "diarization_engine": "acoustic"}
 KEY = {"Idempotency-Key": "the same work for every test"}
 
 pytestmark = pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # translations
@@ -35,7 +35,7 @@ def recording() -> tuple[str, bytes]:
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[openai.OpenAI]:
     folder = tmp_path_factory.mktemp("drafts")
-    installed = Settings(_env_file=None, data_dir=folder, **DRAFTS)
+    installed = settings(data_dir=folder, **DRAFTS)
     service = services.service(installed, Nudges())
     engines = services.worker_engines(installed, draft=True)
     with working(service, engines), client_of(make_app(service, **DRAFTS)) as client:
@@ -51,7 +51,8 @@ def test_words_with_times_come_out(client: openai.OpenAI, recording: tuple[str, 
         extra_body={"diarization": True},
         extra_headers=KEY,
     )
-    assert (found.language, found.duration) == ("english", pytest.approx(SECONDS, abs=0.1))
+    assert found.language == "english"
+    assert found.duration == pytest.approx(SECONDS, abs=0.1)
     assert "good morning" in found.text.lower()
     assert all(0 <= word.start <= word.end <= SECONDS for word in found.words or [])
     assert found.segments is None
