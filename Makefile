@@ -17,10 +17,8 @@ help:  ## list the commands
 demo: $(VENV)/.runtime  ## transcribe the bundled sample with the draft engines; ONCE=1 ends after it
 	@ASR_ENGINE=pocketsphinx DIARIZATION_ENGINE=acoustic $(BIN)/meet-transcriber demo
 
-serve:  ## start the HTTP API (not part of this version)
-	@echo "This version has no HTTP API yet. Transcribe on the command line:" \
-	    "'make demo', or '$(BIN)/meet-transcriber transcribe FILE'." >&2
-	@exit 1
+serve: $(VENV)/.runtime  ## start the HTTP API and its worker; ARGS="--port 0" takes a free port
+	@$(BIN)/meet-transcriber serve $(ARGS)
 
 # --- checking it ------------------------------------------------------------------------
 

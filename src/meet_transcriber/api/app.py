@@ -1,5 +1,7 @@
 """The HTTP API as one ASGI application over a service."""
 
+import threading
+
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -46,6 +48,7 @@ def create_app(
     """
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.state.service, app.state.settings = service, settings
+    app.state.stopping = threading.Event()
     app.state.statuses = Statuses(service, quick=settings.redis_url is None)
     for room in (submitting, looking, events, audio, changing, health, pages):
         app.include_router(room.router)

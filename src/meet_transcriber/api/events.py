@@ -8,6 +8,7 @@ import anyio
 from fastapi import APIRouter, Depends, Header
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.requests import Request
 
 from meet_transcriber.api import shown
 from meet_transcriber.api.context import JobId, TheService
@@ -96,7 +97,10 @@ async def _listener(
     },
 )
 async def follow(
-    service: TheService, job_id: JobId, told: Annotated[Told, Depends(_listener)]
+    request: Request,
+    service: TheService,
+    job_id: JobId,
+    told: Annotated[Told, Depends(_listener)],
 ) -> AsyncIterator[ServerSentEvent]:
     """
     Events: `progress` (the job's status), `segment` (words of a part that is done, speakers not
@@ -105,7 +109,7 @@ async def follow(
     An event's id begins with the record's version; `Last-Event-ID` goes on behind it.
     """
     yield ServerSentEvent(retry=_RETRY_MS, comment="hello")
-    while not told.ended:
+    while not told.ended and not request.app.state.stopping.is_set():
         try:
             events = await run_in_threadpool(_news, service, job_id, told)
         except JobNotFound as error:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from meet_transcriber import __version__
-from meet_transcriber.cli import demo, doctor, models, results, transcribe, verify, worker
+from meet_transcriber.cli import demo, doctor, models, results, serve, transcribe, verify, worker
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,6 +18,7 @@ app.command()(results.export)
 app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.command()(verify.verify)
+app.command()(serve.serve)
 app.command()(worker.worker)
 app.add_typer(models.app, name="models")
 

@@ -1,0 +1,74 @@
+"""`meet-transcriber serve`: the HTTP API, with a worker of its own where no Redis is named."""
+
+import socket
+from typing import Annotated
+
+import typer
+
+from meet_transcriber import bootstrap
+from meet_transcriber.cli.console import errors_become_exit_codes, load_settings, stderr
+from meet_transcriber.core.errors import InvalidOptions
+
+_GRACE_SECONDS = 10
+_BACKLOG = 2048
+
+
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; API_HOST where left out.")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port; PORT or API_PORT where left out, 0 a free one."),
+    ] = None,
+) -> None:
+    """Serve the HTTP API until Ctrl-C."""
+    import uvicorn  # noqa: PLC0415 - no other command needs a web server
+
+    from meet_transcriber.api.running import build  # noqa: PLC0415
+
+    with errors_become_exit_codes():
+        settings = load_settings()
+        bootstrap.set_up_logging(settings)
+        listener = listen(
+            settings.api_host if host is None else host,
+            settings.listen_port if port is None else port,
+        )
+        app = build(settings)
+        stderr.print(f"Listening on {address(listener)} (Ctrl-C ends)", soft_wrap=True)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """
+    A listening socket.
+
+    Raises:
+        InvalidOptions: the port is taken, or the address is not this machine's; says what to do.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise InvalidOptions(
+            f"Cannot listen on {host} port {port}: {error.strerror or error}. Give another one "
+            "with --host and --port; --port 0 takes a free one."
+        ) from error
+    return listener
+
+
+def address(listener: socket.socket) -> str:
+    """Where a browser finds it."""
+    host, port = listener.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{shown}:{port}"
