@@ -48,7 +48,7 @@ _BY_QUERY = [
         **problems(400, 409, 413, 415, 422, 507),
     },
     openapi_extra={
-        **takes("Submission", False, multipart_form__data="Upload"),
+        **takes("Submission", required=False, others={_LONG_FORM: "Upload", _FORM: "Submission"}),
         "parameters": _BY_QUERY,
     },
 )
