@@ -19,6 +19,7 @@ from meet_transcriber.api import (
     problems,
     submitting,
 )
+from meet_transcriber.api.openai import openai_router
 from meet_transcriber.api.polling import Statuses
 from meet_transcriber.api.tracing import RequestIds
 from meet_transcriber.service import Service
@@ -31,6 +32,7 @@ EXPOSED = (
     "ETag",
     "Location",
     "Retry-After",
+    "X-Job-ID",
     "X-Request-ID",
 )
 
@@ -56,6 +58,7 @@ def create_app(
     app.state.statuses = Statuses(service, quick=settings.redis_url is None)
     for room in (submitting, looking, events, audio, changing, health, pages):
         app.include_router(room.router)
+    app.include_router(openai_router(service, settings), prefix="/v1")
     problems.install(app)
     app.add_exception_handler(events.NothingMore, _nothing_more)
     documented.describe(app)

@@ -79,14 +79,29 @@ def status_of(error: errors.TranscriptionError) -> int:
     return next((STATUSES[kind] for kind in kinds if kind in STATUSES), 500)
 
 
-class Problem(Response):
+class EarlyResponse(Response):
     """
-    A problem+json answer.
+    An answer that may go out before the request's body was read to its end.
 
-    Where the request's body was not read to its end, the answer is sent at once, and a little
-    more of the body is taken in before the connection is closed, so that a sender that looks
-    up finds the answer and not a broken connection.
+    Then it is sent at once, and a little more of the body is taken in before the connection
+    is closed, so that a sender that looks up finds the answer and not a broken connection.
     """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not scope.get(UNREAD):
+            await super().__call__(scope, receive, send)
+            return
+        self.headers["Connection"] = "close"
+        start = {"type": "http.response.start", "status": self.status_code}
+        await send({**start, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        with anyio.move_on_after(_DRAINED_SECONDS):
+            await _drain(receive)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class Problem(EarlyResponse):
+    """A problem+json answer."""
 
     media_type = MEDIA_TYPE
 
@@ -111,18 +126,6 @@ class Problem(Response):
             "errors": [{"name": name, "message": message} for name, message in found],
         }
         super().__init__(json.dumps(body), status, headers)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not scope.get(UNREAD):
-            await super().__call__(scope, receive, send)
-            return
-        self.headers["Connection"] = "close"
-        start = {"type": "http.response.start", "status": self.status_code}
-        await send({**start, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        with anyio.move_on_after(_DRAINED_SECONDS):
-            await _drain(receive)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _drain(receive: Receive) -> None:
