@@ -66,8 +66,13 @@ def described(task: Task) -> dict[str, Any]:
     body = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
     return {
         "openapi_extra": {"requestBody": body, "parameters": [key]},
-        "responses": {200: _success(task), **{status: _error(status) for status in _STATUSES}},
+        "responses": {200: _success(task), **failures(*_STATUSES)},
     }
+
+
+def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """These statuses with OpenAI's envelope."""
+    return {status: _error(status) for status in statuses}
 
 
 def _property(field: Field) -> tuple[str, dict[str, Any]]:

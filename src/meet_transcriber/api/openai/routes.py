@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from meet_transcriber.api.openai import wishes
 from meet_transcriber.api.openai.answers import answer
-from meet_transcriber.api.openai.description import described
+from meet_transcriber.api.openai.description import described, failures
 from meet_transcriber.api.openai.envelope import ApiError, EnvelopeRoute
 from meet_transcriber.api.openai.fields import missing
 from meet_transcriber.api.openai.models import Catalogue
@@ -39,7 +39,7 @@ def openai_router(service: Service, settings: Settings) -> APIRouter:
             path,
             _endpoint(desk, task),
             methods=["POST"],
-            operation_id=f"openai_{task}",
+            operation_id="createTranscription" if task == "transcribe" else "createTranslation",
             summary=f"{task.capitalize()} a recording and wait for the result",
             **described(task),
         )
@@ -53,11 +53,21 @@ def openai_router(service: Service, settings: Settings) -> APIRouter:
 
 
 def _add_models(router: APIRouter, catalogue: Catalogue) -> None:
-    @router.get("/models", operation_id="openai_models", summary="List the models")
+    @router.get(
+        "/models",
+        operation_id="listModels",
+        summary="List the models",
+        responses=failures(500, 503),
+    )
     async def models() -> dict[str, Any]:
         return catalogue.listing()
 
-    @router.get("/models/{model:path}", operation_id="openai_model", summary="Show a model")
+    @router.get(
+        "/models/{model:path}",
+        operation_id="retrieveModel",
+        summary="Show a model",
+        responses=failures(404, 500, 503),
+    )
     async def model(model: str) -> dict[str, Any]:
         return catalogue.entry(model)
 
