@@ -8,6 +8,7 @@ from meet_transcriber.core.options import MAX_SPEAKERS, Task
 _SPEAKERS = {"type": "integer", "minimum": 1, "maximum": MAX_SPEAKERS}
 _TYPES: dict[str, dict[str, Any]] = {
     "file": {"type": "string", "format": "binary"},
+    "model": {"type": "string", "minLength": 1, "examples": ["whisper-1"]},
     "temperature": {"type": "number", "minimum": 0, "maximum": 1},
     "response_format": {"type": "string", "enum": list(FORMATS), "default": "json"},
     "stream": {"type": "boolean", "default": False},

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.responses import Response
 
 from meet_transcriber.api.openai import wishes
@@ -22,6 +23,15 @@ from meet_transcriber.core.options import Task
 from meet_transcriber.service import Request as JobRequest
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
+
+
+class _Anything(PathConvertor):
+    """The rest of a path, line breaks included, which starlette's own `path` does not match."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("anything", _Anything())
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -47,7 +57,7 @@ def openai_router(service: Service, settings: Settings) -> APIRouter:
     _add_models(router, catalogue)
     known = {*(path for path, _ in tasks), "/models"}
     router.add_api_route(
-        "/{path:path}", partial(_unknown, known), methods=_METHODS, include_in_schema=False
+        "/{path:anything}", partial(_unknown, known), methods=_METHODS, include_in_schema=False
     )
     return router
 
@@ -63,7 +73,7 @@ def _add_models(router: APIRouter, catalogue: Catalogue) -> None:
         return catalogue.listing()
 
     @router.get(
-        "/models/{model:path}",
+        "/models/{model:anything}",
         operation_id="retrieveModel",
         summary="Show a model",
         responses=failures(404, 500, 503),

@@ -69,6 +69,8 @@ def test_fields_may_stand_in_the_query(tmp_path: Path) -> None:
     [
         ("GET", "/v1/nothing", 404),
         ("POST", "/v1/chat/completions", 404),
+        ("GET", "/v1/models/a%0Ab", 404),
+        ("GET", "/v1/a%0Ab", 404),
         ("GET", "/v1/audio/transcriptions", 405),
         ("DELETE", "/v1/models/whisper-1", 405),
         ("POST", "/v1/models", 405),
