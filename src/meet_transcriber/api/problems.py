@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -17,6 +18,8 @@ from starlette.types import Receive, Scope, Send
 
 from meet_transcriber.api.receiving import UNREAD
 from meet_transcriber.core import errors
+
+log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -202,7 +205,9 @@ async def _gone(_request: Request, _error: Exception) -> Response:
     return Response(status_code=400)
 
 
-async def _unexpected(request: Request, _error: Exception) -> Response:
+async def _unexpected(request: Request, error: Exception) -> Response:
+    request_id = request.scope.get("state", {}).get("request_id", "")
+    log.error("request_failed request_id=%s error=%s", request_id, type(error).__name__)
     problem = Problem(
         request,
         500,
@@ -210,5 +215,5 @@ async def _unexpected(request: Request, _error: Exception) -> Response:
         "Something went wrong inside the service.",
         "The service's log says what, under this request's id.",
     )
-    problem.headers["X-Request-ID"] = request.scope.get("state", {}).get("request_id", "")
+    problem.headers["X-Request-ID"] = request_id
     return problem

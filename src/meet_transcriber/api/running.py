@@ -40,6 +40,8 @@ def build(settings: Settings) -> FastAPI:
     services.check_place(settings)
     queue = services.open_queue(settings, worker_command)
     service = services.service(settings, queue)
+    if settings.webhook_secret is not None:  # one that is none is said now, not by a thread
+        services.webhook_secret(settings, service.ground.jobs)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

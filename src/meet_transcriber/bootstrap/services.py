@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from meet_transcriber import bootstrap
-from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions
+from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions, StorageError
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.redis_urls import RedisAddress, parse_redis_url
@@ -58,12 +58,23 @@ def stores(settings: Settings) -> Stores:
     if address is None:
         from meet_transcriber.stores.sqlite import SqliteJobStore
 
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        make_data_dir(settings)
         jobs = SqliteJobStore(settings.data_dir / "jobs.sqlite3")
         return Stores(jobs, media_store(settings), jobs)
     from meet_transcriber.stores.redis_jobs import RedisJobStore
 
     return Stores(RedisJobStore(address), media_store(settings), None)
+
+
+def make_data_dir(settings: Settings) -> None:
+    """Have the folder of everything that is kept on this machine; raises StorageError."""
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"The folder {settings.data_dir} cannot be made: {error.strerror or error}. "
+            "DATA_DIR names another one."
+        ) from error
 
 
 def media_store(settings: Settings) -> MediaStore:
@@ -233,7 +244,7 @@ def open_queue(settings: Settings, command: Callable[[str], Sequence[str]]) -> J
     from meet_transcriber.queues.embedded import EmbeddedQueue
     from meet_transcriber.queues.supervisor import Supervisor
 
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    make_data_dir(settings)
     return EmbeddedQueue(Supervisor(command, settings.data_dir / "worker.lock"))
 
 

@@ -73,7 +73,14 @@ def test_the_guides_own_name_leads_to_the_application(env: dict[str, str]) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("K_SERVICE", "x"), ("API_PORT", "many"), ("MEDIA_URL", "redis")]
+    ("name", "value"),
+    [
+        ("K_SERVICE", "x"),
+        ("API_PORT", "many"),
+        ("MEDIA_URL", "redis"),
+        ("WEBHOOK_SECRET", "short"),
+        ("DATA_DIR", "/dev/null/data"),
+    ],
 )
 def test_settings_that_make_no_sense_end_it_with_a_sentence(
     env: dict[str, str], name: str, value: str
