@@ -17,6 +17,7 @@ sound makes it surer.
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,17 @@ _HEARD = 0.4  # share of a heard channel that reaches the decoder
 _LIKELY, _SPARE = 0.4, 0.03  # how a language answers to what was heard, and to nothing
 
 
-def build(folder: Path, *, multilingual: bool = False) -> Path:
-    """Write model.bin, config.json, vocabulary.json and tokenizer.json; returns the folder."""
+def build(folder: Path, *, multilingual: bool = False, sentence: Sequence[str] = SENTENCE) -> Path:
+    """
+    Write model.bin, config.json, vocabulary.json and tokenizer.json; returns the folder.
+
+    Args:
+        sentence: what it says, as distinct tokens, at most 200.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    tokens = _vocabulary(multilingual)
+    tokens = _vocabulary(sentence, multilingual)
     _write_tokenizer(folder, tokens)
-    spec = _spec(tokens, multilingual)
+    spec = _spec(tokens, sentence, multilingual)
     spec.register_vocabulary(tokens)
     spec.config.suppress_ids = []
     spec.config.suppress_ids_begin = []
@@ -62,10 +68,10 @@ def build(folder: Path, *, multilingual: bool = False) -> Path:
     return folder
 
 
-def _vocabulary(multilingual: bool) -> list[str]:
+def _vocabulary(sentence: Sequence[str], multilingual: bool) -> list[str]:
     """51,865 tokens as Whisper numbers them: text, then special ones, then timestamps."""
     marks = sorted(pre_tokenizers.ByteLevel.alphabet())
-    words = [token.replace(" ", "Ġ") for token in SENTENCE if len(token) > 1]
+    words = [token.replace(" ", "Ġ") for token in sentence if len(token) > 1]
     text = marks + [word for word in dict.fromkeys(words) if word not in marks]
     text += [f"<unused{number}>" for number in range(_TEXT_TOKENS - len(text))]
     if multilingual:
@@ -92,7 +98,7 @@ def _write_tokenizer(folder: Path, tokens: list[str]) -> None:
     (folder / "vocabulary.json").write_text(json.dumps(tokens))
 
 
-def _spec(tokens: list[str], multilingual: bool) -> Any:
+def _spec(tokens: list[str], sentence: Sequence[str], multilingual: bool) -> Any:
     spec = ctranslate2.specs.WhisperSpec(LAYERS, HEADS, LAYERS, HEADS)
     chance = np.random.default_rng(7)
 
@@ -113,22 +119,17 @@ def _spec(tokens: list[str], multilingual: bool) -> Any:
     spec.decoder.embeddings.weight = noise(len(tokens), WIDTH)
     spec.decoder.scale_embeddings = False
     # the prompt names a language and a task where the model knows several
-    rows = _projection(tokens, positions, 2 if multilingual else 0, noise)
+    first = 2 if multilingual else 0
+    # with timestamps the prompt is one token shorter, and the first answer is a timestamp
+    answers = ["<|0.00|>", *(token.replace(" ", "Ġ") for token in sentence), "<|endoftext|>"]
+    rows = noise(len(tokens), WIDTH)
+    for place, answer in enumerate(answers, first):
+        rows[tokens.index(answer)] += _SURE * positions[place]
     if multilingual:
         _give_ears(spec, directions[:2])
         _answer_with_languages(rows, tokens, directions[:2], positions[0])
     spec.decoder.projection.weight = rows
     return spec
-
-
-def _projection(tokens: list[str], positions: Any, first: int, noise: Any) -> Any:
-    """Rows that answer to a position: a timestamp at `first`, the sentence, then the end."""
-    rows = noise(len(tokens), WIDTH)
-    # with timestamps the prompt is one token shorter, and the first answer is a timestamp
-    answers = ["<|0.00|>", *(token.replace(" ", "Ġ") for token in SENTENCE), "<|endoftext|>"]
-    for place, answer in enumerate(answers, first):
-        rows[tokens.index(answer)] += _SURE * positions[place]
-    return rows
 
 
 def _give_ears(spec: Any, directions: Any) -> None:

@@ -4,7 +4,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -82,6 +83,16 @@ class RedisServer:
         """End it in good order."""
         self._end(signal.SIGTERM)
 
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """For so long, it takes connections and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def restart(self) -> None:
         """End it as a power cut would, and start it on what is left."""
         self.kill9()
@@ -106,7 +117,7 @@ class RedisServer:
             process.wait(START_SECONDS)
 
     def _lines(self) -> list[str]:
-        lines = [f"dir {self.folder}", "bind 127.0.0.1", *self._options]
+        lines = [f"dir {self.folder}", "bind 127.0.0.1"]
         tls = self._certificate
         lines += [f"port {0 if tls else self.port}"]
         if tls:
@@ -122,7 +133,7 @@ class RedisServer:
                 lines += [f"sentinel auth-pass mymaster {wanted}"]
         else:
             lines += ["appendonly yes", "appendfsync always", 'save ""']
-        return lines
+        return [*lines, *self._options]
 
     def _wait(self) -> None:
         give_up_at = time.monotonic() + START_SECONDS

@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     redis_password: SecretStr | None = Field(
         None, description="Password of Redis, put in where REDIS_URL has none."
     )
-    redis_sentinel_master: str = Field(
+    redis_master_name: str = Field(
         "mymaster", description="Name of the master that sentinel:// addresses ask for."
     )
     redis_media_budget_mb: int = Field(
@@ -65,7 +65,9 @@ class Settings(BaseSettings):
         "auto", description="Whether the API runs a worker itself; auto does without REDIS_URL."
     )
     preload_models: bool = Field(
-        False, description="Load models when a worker starts, not with its first task."
+        False,
+        description="Kept for older deployments: a worker always fetches and loads its models when "
+        "it starts, before it takes work.",
     )
     max_upload_size_mb: int = Field(500, gt=0, description="Largest recording taken, in MiB.")
     url_timeout_seconds: float = Field(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -258,7 +259,7 @@ class PagesContract(_Contract):
     def test_the_list_goes_on_behind_a_deleted_job(
         self, listed: JobStore, order: str, rest: list[str]
     ) -> None:
-        listed.update("j3", deleted)
+        listed.update("j3", partial(deleted, now=0.0))
         query = JobQuery(limit=2, order="asc" if order == "asc" else "desc", after="j3")
         assert self.ids(listed, query) == rest
 

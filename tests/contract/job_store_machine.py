@@ -32,7 +32,7 @@ changes = st.fixed_dictionaries(
         "served_at": moments,
         "lease_until": moments,
         "deleted": st.booleans(),
-        "untidy": st.booleans(),
+        "tidy_at": st.none() | st.integers(0, 100).map(float),
         "duration": st.none() | moments,
         "name": st.sampled_from(["a", "B", "ab"]),
     },

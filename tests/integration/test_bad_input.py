@@ -97,7 +97,7 @@ def test_a_truncated_mp4(tmp_path: Path) -> None:
 
 def test_a_recording_over_the_length_limit(tmp_path: Path) -> None:
     result = transcribe(tone(tmp_path / "long.wav", 30), MAX_AUDIO_DURATION_SECONDS="10")
-    refused(result, 3, "limit", "MAX_AUDIO_DURATION_SECONDS")
+    refused(result, 3, "30 seconds long; the limit is 10 seconds", "MAX_AUDIO_DURATION_SECONDS")
 
 
 def test_a_folder_a_missing_file_and_an_address(tmp_path: Path) -> None:

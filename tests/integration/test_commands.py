@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,14 @@ def test_doctor_fails_where_a_named_engine_is_missing() -> None:
     result = run("doctor", ASR_ENGINE="faster-whisper", WHISPER_MODEL="tiny")
     assert result.returncode == 4
     assert "models pull tiny" in " ".join(result.stdout.replace("│", " ").split())
+
+
+def test_doctor_gives_up_a_hub_that_never_answers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        result = run("doctor", HF_ENDPOINT=address, HF_HUB_OFFLINE="0", NO_PROXY="127.0.0.1")
+    assert result.returncode == 0
+    assert "no answer within 8 seconds" in " ".join(result.stdout.replace("│", " ").split())
 
 
 def test_a_model_in_a_folder_is_found_and_tried(tmp_path: Path) -> None:
@@ -77,6 +86,7 @@ def test_whisper_on_the_command_line_with_a_model_in_a_folder(tmp_path: Path) ->
         WHISPER_MODEL=str(folder),
     )
     assert result.returncode == 0, result.stderr
+    assert "INFO faster_whisper" not in result.stderr
     found = json.loads(result.stdout)
     assert found["engine"].startswith("faster-whisper tiny-whisper int8")
     assert len(found["speakers"]) == 3

@@ -1,18 +1,23 @@
-"""`python -m tests.simulated.host`: a process as an API is one, with a simulated worker."""
+"""`python -m tests.simulated.host`: what runs beside the API, with a simulated worker."""
 
 from meet_transcriber import bootstrap
-from meet_transcriber.bootstrap import hosting
+from meet_transcriber.api.running import Companions
+from meet_transcriber.bootstrap import services
 from meet_transcriber.settings import Settings
 from meet_transcriber.worker.doorbell import Doorbell
 from tests.simulated.worker import command
 
 
 def main() -> None:
-    """Offer the service until told to end."""
+    """Keep a worker alive until told to end."""
     settings = Settings()
     bootstrap.set_up_logging(settings)
-    with Doorbell() as doorbell, hosting.hosted(settings, command):
+    queue = services.open_queue(settings, command)
+    companions = Companions(settings, services.service(settings, queue), queue)
+    with Doorbell() as doorbell:
+        companions.start()
         doorbell.over()
+        companions.stop()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-from meet_transcriber.bootstrap import hosting, services
+from meet_transcriber.bootstrap import services
 from meet_transcriber.core.jobs import Job, WorkerInfo
 from meet_transcriber.service import Request, Service
 from meet_transcriber.settings import Settings
@@ -63,7 +63,7 @@ class House:
         self.environment = {name: str(value) for name, value in wanted.items()}
         known = {name.lower(): value for name, value in self.environment.items()}
         self.settings = Settings.model_validate(known)
-        self.queue = services.open_queue(self.settings, hosting.worker_command)
+        self.queue = services.queue_from_outside(self.settings)
         self.service: Service = services.service(self.settings, self.queue)
         self.processes: list[subprocess.Popen[bytes]] = []
 
@@ -96,6 +96,18 @@ class House:
     def worker(self, **more: object) -> "subprocess.Popen[bytes]":
         """An embedded worker with simulated engines."""
         return self.start("-m", "tests.simulated.worker", more=more)
+
+    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """A command of meet-transcriber, to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "meet_transcriber", *words],
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=WAIT_SECONDS,
+            check=False,
+        )
 
     def host(self, **more: object) -> "subprocess.Popen[bytes]":
         """A process as an API is one, with the same worker under its supervision."""

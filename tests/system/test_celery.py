@@ -4,15 +4,17 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.redis_server import RedisServer
 from tests.simulated.house import ROOT, House, end, wait_for
+from tests.simulated.once import completes
 
-BIN = ROOT / ".venv" / "bin"
+BIN = Path(sys.executable).parent
 
 
 @pytest.fixture
@@ -147,10 +149,16 @@ def test_a_queue_that_is_none_of_ours_is_refused_with_a_sentence(redis: RedisSer
 
 
 def run(command: str, **more: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command as the guide has it, from the repository's root."""
+    """Run a command as the guide has it."""
     program, *arguments = command.split()
+    return run_here([str(BIN / program), *arguments], **more)
+
+
+def run_here(command: Sequence[str], **more: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command from the repository's root."""
     return subprocess.run(
-        [BIN / program, *arguments],
+        command,
+        check=False,
         cwd=ROOT,
         env={**os.environ, **more},
         capture_output=True,
@@ -190,25 +198,34 @@ def test_without_redis_a_worker_says_what_it_needs() -> None:
 # -- brokers -----------------------------------------------------------------------------------
 
 
-def completes(tmp_path: Path, url: str, **variables: object) -> bool:
-    """Whether a job gets through over this address."""
-    with House(tmp_path / "house", REDIS_URL=url, **variables) as house:
-        house.celery()
-        return house.ended(house.submit(seconds=1)).state == "completed"
-
-
 def test_a_password_is_put_in(tmp_path: Path) -> None:
     with RedisServer(tmp_path / "redis", password="p@ss/word") as server:
         url = f"redis://127.0.0.1:{server.port}"
-        assert completes(tmp_path, url, REDIS_PASSWORD="p@ss/word")
+        assert completes(tmp_path / "house", url, REDIS_PASSWORD="p@ss/word")
 
 
 def test_a_socket_serves(tmp_path: Path) -> None:
     with RedisServer(tmp_path / "redis", unix_socket=tmp_path / "r.sock") as server:
-        assert completes(tmp_path, server.url)
+        assert completes(tmp_path / "house", server.url)
 
 
 def test_sentinels_name_the_redis(tmp_path: Path) -> None:
-    with RedisServer(tmp_path / "redis") as server:
-        with RedisServer(tmp_path / "sentinel", sentinel_of=server) as sentinel:
-            assert completes(tmp_path, f"sentinel://127.0.0.1:{sentinel.port}/0")
+    with (
+        RedisServer(tmp_path / "redis") as server,
+        RedisServer(tmp_path / "sentinel", sentinel_of=server) as sentinel,
+    ):
+        assert completes(tmp_path / "house", f"sentinel://127.0.0.1:{sentinel.port}/0")
+
+
+@pytest.mark.parametrize(("trusted", "outcome"), [(True, 0), (False, 1)])
+def test_tls_is_checked_against_the_authorities_of_ssl_cert_file(
+    tmp_path: Path, trusted: bool, outcome: int
+) -> None:
+    certificate = tmp_path / "ca.pem"
+    with RedisServer(tmp_path / "redis", password="secret", certificate=certificate) as server:
+        command = ["-m", "tests.simulated.once", str(tmp_path / "house"), server.url]
+        trust = {"SSL_CERT_FILE": str(certificate)} if trusted else {}
+        asked = run_here([sys.executable, *command], **trust)
+        assert (asked.returncode, "CERTIFICATE_VERIFY_FAILED" in asked.stderr) == (
+            outcome, not trusted,
+        )  # fmt: skip

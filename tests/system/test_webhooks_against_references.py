@@ -7,10 +7,14 @@ import openai
 import pytest
 import standardwebhooks
 
-from meet_transcriber.access.webhooks import event, new_secret, sign
+from meet_transcriber.access.webhooks import new_secret, sign
+from meet_transcriber.core.jobs import Failure, Job
+from meet_transcriber.core.options import Options
+from meet_transcriber.service.posting import event
 
 Receive = Callable[[str, bytes, Mapping[str, str]], str]
-BODY = event("job.completed", time.time(), {"job_id": "j1", "title": "Gespräch über Öl 会议"})
+FAILURE = Failure("fetch_failed", "Gespräch über Öl 会议")
+BODY = event(Job("j1", Options(), state="failed", error=FAILURE, finished_at=time.time()))
 
 
 def headers(secret: str, timestamp: int | None = None) -> dict[str, str]:
@@ -43,14 +47,14 @@ REFUSALS = (openai.InvalidWebhookSignatureError, standardwebhooks.WebhookVerific
 @RECEIVERS
 def test_our_signature_is_verified(receive: Receive) -> None:
     secret = new_secret()
-    assert receive(secret, BODY, headers(secret)) == "job.completed"
+    assert receive(secret, BODY, headers(secret)) == "job.failed"
 
 
 @RECEIVERS
 def test_both_secrets_verify_while_they_rotate(receive: Receive) -> None:
     old, new = new_secret(), new_secret()
     for secret in (old, new):
-        assert receive(secret, BODY, headers(f"{new} {old}")) == "job.completed"
+        assert receive(secret, BODY, headers(f"{new} {old}")) == "job.failed"
 
 
 @RECEIVERS

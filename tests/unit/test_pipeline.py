@@ -1,102 +1,15 @@
 """The tasks of one recording, with simulated engines and real files."""
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
-import numpy as np
 import pytest
 
 from meet_transcriber.core.errors import DiarizationFailed, JobCancelled
-from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.transcript import (
-    Diarization,
-    Removed,
-    Segment,
-    Span,
-    TranscriptWarning,
-    Turn,
-    Word,
-)
+from meet_transcriber.core.transcript import TranscriptWarning
 from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline, StageProgress, run
-from meet_transcriber.ports import AudioSource, Finding, Progress, Waveform
 from meet_transcriber.stores.disk import DiskMediaStore
-
-
-class Tape:
-    """Ten minutes of nothing on some channels."""
-
-    def __init__(self, channels: int = 1) -> None:
-        self.duration = 600.0
-        self.channels = channels
-
-    def read(self, start: float, end: float, channel: int = 0) -> Waveform:
-        return np.full(round((end - start) * 16_000), channel, dtype=np.float32)
-
-
-class Deck:
-    """An AudioDecoder for tapes."""
-
-    def __init__(self, channels: int = 1) -> None:
-        self.channels = channels
-
-    def probe(self, media: object) -> MediaInfo:
-        return MediaInfo("tape", "pcm", 600.0, 16_000, self.channels)
-
-    def prepare(
-        self, media: BinaryIO, working: BinaryIO, options: Options, progress: Progress
-    ) -> tuple[PreparedAudio, Peaks]:
-        working.write(b"tape")
-        progress(1.0)
-        return PreparedAudio(600.0, self.channels, (0.0,) * self.channels), Peaks(20, b"\0\0")
-
-    def open(self, working: object, prepared: PreparedAudio) -> AudioSource:
-        return Tape(self.channels)
-
-
-class Ear:
-    """Speech in every tenth second of ten, shifted by channel."""
-
-    def detect(self, audio: AudioSource, channel: int, progress: Progress) -> tuple[Span, ...]:
-        return tuple(Span(at + channel, at + channel + 8.0) for at in range(0, 590, 10))
-
-
-class Scribe:
-    """One word a span; counts how often it was asked."""
-
-    name = "scribe"
-
-    def __init__(self) -> None:
-        self.parts = 0
-
-    def check(self, options: Options) -> None:
-        """Anything goes."""
-
-    def recognize(
-        self, audio: Waveform, speech: Sequence[Span], options: Options
-    ) -> Iterator[Finding]:
-        self.parts += 1
-        for number, span in enumerate(speech):
-            yield Segment((Word(f"w{number}.", span.start, span.end, 0.9),), None, "en")
-        yield Removed(1.0, 2.0, "silence", "you")
-
-
-class Judge:
-    """Two speakers by turns, or a failure."""
-
-    name = "judge"
-
-    def __init__(self, failure: Exception | None = None) -> None:
-        self.failure = failure
-
-    def diarize(
-        self, audio: AudioSource, speech: Sequence[Span], options: Options, progress: Progress
-    ) -> Diarization:
-        if self.failure:
-            raise self.failure
-        turns = [Turn(span.start, span.end, f"SPEAKER_0{at % 2}") for at, span in enumerate(speech)]
-        return Diarization(tuple(turns))
+from tests.unit.doubles import Deck, Ear, Judge, Scribe
 
 
 @pytest.fixture

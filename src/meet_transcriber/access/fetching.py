@@ -69,7 +69,7 @@ class Fetcher:
         self._ssl_context = httpx.create_ssl_context()
 
     def check(self, url: str) -> None:
-        """Refuse what may not be called at all; raises AddressRefused or FetchError."""
+        """Refuse early what may not be called; raises AddressRefused or FetchError."""
         self.guard.check(url)
 
     @contextmanager

@@ -8,11 +8,9 @@ import base64
 import binascii
 import hashlib
 import hmac
-import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from random import Random
 from typing import Literal
@@ -23,7 +21,6 @@ from meet_transcriber.access.addresses import AddressGuard, Resolver, system_res
 from meet_transcriber.access.transport import NETWORK_ERRORS, TIMEOUTS, Deadline, GuardedClient
 from meet_transcriber.core.errors import AddressRefused, FetchError, InvalidOptions
 
-EventType = Literal["job.completed", "job.failed", "job.cancelled"]
 Outcome = Literal["delivered", "retry", "gone", "refused"]
 
 SCHEDULE_SECONDS = (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
@@ -90,19 +87,6 @@ def _bad_secret(reason: str) -> InvalidOptions:
         f"The webhook secret cannot be used: {reason}. "
         f"Make one with: echo {_PREFIX}$(openssl rand -base64 32)"
     )
-
-
-def event(event_type: EventType, timestamp: float, data: Mapping[str, object]) -> bytes:
-    """
-    Write the body of a webhook.
-
-    Args:
-        timestamp: when it happened, in unix seconds; written as ISO 8601 in UTC.
-        data: what JSON can hold.
-    """
-    moment = datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="milliseconds")
-    body = {"type": event_type, "timestamp": moment.replace("+00:00", "Z"), "data": data}
-    return json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
 
 
 def next_attempt(

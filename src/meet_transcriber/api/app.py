@@ -46,7 +46,13 @@ def create_app(
     Args:
         lifespan: what runs beside the API, such as its queue.
     """
-    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app = FastAPI(
+        title="Meet Transcriber",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
     app.state.service, app.state.settings = service, settings
     app.state.stopping = threading.Event()
     app.state.statuses = Statuses(service, quick=settings.redis_url is None)

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from meet_transcriber import __version__
-from meet_transcriber.api.problems import MEDIA_TYPE
+from meet_transcriber.api.problems import MEDIA_TYPE, PHRASES
 from meet_transcriber.api.schemas import SCHEMAS, Schema, ref
 
 Responses = dict[int | str, dict[str, Any]]
@@ -41,7 +41,7 @@ def problems(*statuses: int) -> Responses:
     """These problems, and those that any route may end with."""
     return {
         status: {
-            "description": HTTPStatus(status).phrase,
+            "description": PHRASES[status],
             "content": {MEDIA_TYPE: {"schema": ref("Problem")}},
             **(
                 {"headers": _headers("Retry-After")}

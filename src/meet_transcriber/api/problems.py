@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -29,12 +30,31 @@ STATUSES: Mapping[type[errors.TranscriptionError], int] = {
     errors.FetchError: 422,  # what was asked cannot be fetched; no server of ours is at fault
     errors.JobNotFound: 404,
     errors.IdempotencyMismatch: 422,
+    errors.EditConflict: 412,  # what If-Match is for
     errors.JobError: 409,
     errors.EngineUnavailable: 503,
     errors.StorageFull: 507,
     errors.StorageUnavailable: 503,
 }
 """Kind of error to status, for the nearest class; any other of ours is a 500."""
+
+PHRASES: Mapping[int, str] = {
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    406: "Not Acceptable",
+    408: "Request Timeout",
+    409: "Conflict",
+    412: "Precondition Failed",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+    507: "Insufficient Storage",
+}
+"""RFC 9110's names; Python's own change from version to version."""
 
 RETRY_SECONDS = 5
 _DRAINED_BYTES = 256 << 10
@@ -53,14 +73,8 @@ class OptionProblems(errors.InvalidOptions):
         self.found = found
 
 
-class PreconditionFailed(errors.JobConflict):
-    """The job is not at the version that If-Match names."""
-
-
 def status_of(error: errors.TranscriptionError) -> int:
     """The status of the nearest class in `STATUSES`."""
-    if isinstance(error, PreconditionFailed):
-        return 412
     kinds = type(error).__mro__
     return next((STATUSES[kind] for kind in kinds if kind in STATUSES), 500)
 
@@ -164,9 +178,23 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    status = HTTPStatus(error.status_code)
-    code = status.phrase.lower().replace(" ", "_")
-    return Problem(request, status, code, status.phrase, error.detail, headers=error.headers)
+    status = error.status_code
+    phrase = PHRASES.get(status) or HTTPStatus(status).phrase
+    code = phrase.lower().replace(" ", "_")
+    headers = dict(error.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _allowed(request) or headers.get("Allow", "")
+    return Problem(request, status, code, phrase, error.detail, headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """All methods of a path; the router names those of the first route alone."""
+    methods: list[str] = []
+    for template, operations in request.app.openapi()["paths"].items():
+        pattern = re.sub(r"\\\{.*?\\\}", "[^/]+", re.escape(template))
+        if re.fullmatch(pattern, request.url.path):
+            methods += operations
+    return ", ".join(sorted(method.upper() for method in methods))
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:

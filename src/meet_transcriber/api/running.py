@@ -24,6 +24,8 @@ from meet_transcriber.settings import Settings
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
+_BURIAL_SECONDS = 10.0
+"""How long a burial waits for a store; after that the dead worker's leases run out."""
 
 
 def build(settings: Settings) -> FastAPI:
@@ -67,6 +69,7 @@ class Companions:
         self._ground = service.ground
         self._queue = queue
         self._tending: Tending | None = None
+        self._attending = threading.Event()
         self._attendant: Attendant | None = None
         self._over = threading.Event()
         self._starter = threading.Thread(target=self._attend, name="starter", daemon=True)
@@ -96,10 +99,12 @@ class Companions:
             else:
                 self._attendant = Attendant(self._tending)
                 self._attendant.start()
+                self._attending.set()
                 return
 
     def _bury(self, worker_id: str) -> None:
         """A worker that was seen to die holds nothing any more."""
+        self._attending.wait(_BURIAL_SECONDS)
         if self._tending is not None:
             self._tending.bury([worker_id])
         self._ground.jobs.forget_worker(worker_id)

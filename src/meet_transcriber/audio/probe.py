@@ -34,6 +34,7 @@ _PLAYLIST = re.compile(
 )
 _HEAD_BYTES = 4096
 _ABSURD_SECONDS = 30 * 86400.0
+_MINUTES_FROM = 600.0  # seconds from which a length is told in minutes
 _ENCRYPTED = "The recording is encrypted (DRM); export an unprotected copy and send that."
 _TEXT_SHARE = 0.97
 _TEXT_BYTES = frozenset(b"\t\r\n\f") | frozenset(range(0x20, 0x7F)) | frozenset(range(0xC2, 0x100))
@@ -91,11 +92,16 @@ def _check_duration(duration: float, limit: float) -> None:
 
 def too_long(limit: float, duration: float | None = None) -> AudioTooLong:
     """The error for a recording over the limit."""
-    length = f"{duration / 60:.0f} minutes long" if duration else "longer than allowed"
+    length = f"{_in_words(duration)} long" if duration else "longer than allowed"
     return AudioTooLong(
-        f"The recording is {length}; the limit is {limit / 60:.0f} minutes. "
+        f"The recording is {length}; the limit is {_in_words(limit)}. "
         "Split it, or raise MAX_AUDIO_DURATION_SECONDS."
     )
+
+
+def _in_words(seconds: float) -> str:
+    """Minutes, or seconds where minutes would say little."""
+    return f"{seconds / 60:.0f} minutes" if seconds >= _MINUTES_FROM else f"{seconds:.0f} seconds"
 
 
 def _is_cover(stream: object) -> bool:

@@ -33,12 +33,14 @@ class Engines:
 
 
 def set_up_logging(settings: Settings) -> None:
-    """Log lines on stderr, from `log_level` on."""
+    """Log lines on stderr, from `log_level` on; libraries are heard from warnings on, or all."""
+    level = logging.getLevelNamesMapping()[settings.log_level]
     logging.basicConfig(
         stream=sys.stderr,
-        level=settings.log_level,
+        level=level if level == logging.DEBUG else max(level, logging.WARNING),
         format="%(levelname)s %(name)s %(message)s",
     )
+    logging.getLogger("meet_transcriber").setLevel(level)
 
 
 def decoder(settings: Settings) -> AudioDecoder:
@@ -256,7 +258,7 @@ def try_whisper(settings: Settings, model: str) -> str:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Try every part on a second of audio; the hub is given up after ten seconds."""
+    """Try every part on a second of audio; the hub is given up after eight seconds."""
     wants = {settings.asr_engine, settings.diarization_engine}
 
     def look(part: str, attempt: Callable[[], str], *, needed: bool = False) -> Finding:

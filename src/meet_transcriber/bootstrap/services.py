@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from meet_transcriber import bootstrap
 from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions
@@ -17,9 +17,6 @@ from meet_transcriber.core.redis_urls import RedisAddress, parse_redis_url
 from meet_transcriber.ports import JobQueue, JobStore, MediaStore, TextIndex
 from meet_transcriber.service import Engines, Ground, Postman, Rules, Service, Tending, Working
 from meet_transcriber.settings import Settings
-
-if TYPE_CHECKING:
-    from meet_transcriber.queues.embedded import Bell, EmbeddedQueue
 
 T = TypeVar("T")
 
@@ -45,7 +42,7 @@ def redis_address(settings: Settings) -> RedisAddress | None:
     return parse_redis_url(
         settings.redis_url.get_secret_value(),
         password=password.get_secret_value() if password else None,
-        master_name=settings.redis_sentinel_master,
+        master_name=settings.redis_master_name,
     )
 
 
@@ -71,8 +68,7 @@ def stores(settings: Settings) -> Stores:
 
 def media_store(settings: Settings) -> MediaStore:
     """Where objects are kept; raises InvalidOptions for an address of no known kind."""
-    address = redis_address(settings)
-    url = settings.media_url or ("redis" if address else f"file://{settings.data_dir}/media")
+    address, url = redis_address(settings), media_url(settings)
     if url == "redis":
         if address is None:
             raise InvalidOptions("MEDIA_URL=redis needs REDIS_URL.")
@@ -89,6 +85,12 @@ def media_store(settings: Settings) -> MediaStore:
     return ObjectMediaStore.from_url(url)
 
 
+def media_url(settings: Settings) -> str:
+    """Where objects are kept: what the settings say, else beside the jobs."""
+    beside = f"file://{settings.data_dir}/media" if settings.redis_url is None else "redis"
+    return settings.media_url or beside
+
+
 def rules(settings: Settings) -> Rules:
     """What the operator decided, in the service's own terms."""
     ttl = settings.result_ttl_hours
@@ -96,6 +98,7 @@ def rules(settings: Settings) -> Rules:
         max_upload_bytes=settings.max_upload_size_mb * _MEBIBYTE,
         lease_seconds=settings.lease_seconds,
         part_seconds=settings.part_seconds,
+        drop_recording=media_url(settings) == "redis",
         keep_audio=settings.audio_retention == "keep",
         result_ttl_seconds=None if ttl is None else ttl * 3600.0,
         expire_edited=settings.result_ttl_edited,
@@ -186,11 +189,36 @@ def _allowed(settings: Settings) -> list[str]:
 # -- queues ------------------------------------------------------------------------------------
 
 
-def embedded_queue(bell: "Bell | None" = None) -> "EmbeddedQueue":
-    """The queue of one machine; without a bell the worker looks for itself."""
+class TaskQueue(JobQueue, Protocol):
+    """A JobQueue whose workers are Celery's: they register the task `task_name` with `app`."""
+
+    app: Any
+    task_name: str
+
+
+def embedded_queue() -> JobQueue:
+    """The queue of one machine as its worker has it, who looks for work without being told."""
     from meet_transcriber.queues.embedded import EmbeddedQueue
 
-    return EmbeddedQueue(bell)
+    return EmbeddedQueue()
+
+
+def celery_queue(settings: Settings) -> TaskQueue:
+    """
+    The queue of processes that share a Redis.
+
+    Raises:
+        InvalidOptions: there is no REDIS_URL, or one that makes no sense.
+    """
+    from meet_transcriber.queues.celery import CeleryQueue, make_app
+
+    address = redis_address(settings)
+    if address is None:
+        raise InvalidOptions(
+            "A Celery worker needs REDIS_URL, the address of the Redis that it shares with the "
+            "API, such as redis://redis:6379/0. Without Redis run: meet-transcriber worker"
+        )
+    return CeleryQueue(make_app(address))
 
 
 def open_queue(settings: Settings, command: Callable[[str], Sequence[str]]) -> JobQueue:
@@ -200,16 +228,18 @@ def open_queue(settings: Settings, command: Callable[[str], Sequence[str]]) -> J
     Args:
         command: from the id of a new embedded worker to what starts it.
     """
-    if not settings.embedded and (address := redis_address(settings)) is not None:
-        from meet_transcriber.queues.celery import CeleryQueue, make_app
-
-        return CeleryQueue(make_app(address))
     if not settings.embedded:
-        return embedded_queue()
+        return embedded_queue() if settings.redis_url is None else celery_queue(settings)
+    from meet_transcriber.queues.embedded import EmbeddedQueue
     from meet_transcriber.queues.supervisor import Supervisor
 
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    return embedded_queue(Supervisor(command, settings.data_dir / "worker.lock"))
+    return EmbeddedQueue(Supervisor(command, settings.data_dir / "worker.lock"))
+
+
+def queue_from_outside(settings: Settings) -> JobQueue:
+    """The queue as commands see it, who have no worker of their own."""
+    return embedded_queue() if settings.embedded else open_queue(settings, lambda _id: ())
 
 
 def start_worker(queue: JobQueue, died: Callable[[str], None]) -> None:

@@ -5,7 +5,18 @@ from typing import Annotated
 import typer
 
 from meet_transcriber import __version__
-from meet_transcriber.cli import demo, doctor, models, results, serve, transcribe, verify, worker
+from meet_transcriber.cli import (
+    demo,
+    doctor,
+    jobs,
+    models,
+    queue,
+    results,
+    serve,
+    transcribe,
+    verify,
+    worker,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,10 +27,17 @@ app.command()(transcribe.transcribe)
 app.command()(results.score)
 app.command()(results.export)
 app.command()(demo.demo)
+app.command()(jobs.submit)
+app.command()(jobs.status)
+app.command()(jobs.download)
+app.command()(jobs.cancel)
+app.command("list")(jobs.list_jobs)
 app.command()(doctor.doctor)
 app.command()(verify.verify)
 app.command()(serve.serve)
 app.command()(worker.worker)
+app.command()(queue.queue)
+app.command()(queue.health)
 app.add_typer(models.app, name="models")
 
 

@@ -12,6 +12,7 @@ from meet_transcriber.core.errors import (
     EngineError,
     InvalidAudio,
     InvalidOptions,
+    ServerError,
     StorageError,
     TranscriptionError,
 )
@@ -36,6 +37,7 @@ EXIT_CODES: dict[type[TranscriptionError], int] = {
     InvalidAudio: 3,
     EngineError: 4,
     StorageError: 5,
+    ServerError: 7,
 }
 """Kind of error to exit code; any other of ours exits with 1, Ctrl-C with 130."""
 

@@ -1,6 +1,8 @@
 """The bundled sample meeting: transcribed, and scored against what was really said."""
 
+from contextlib import AbstractContextManager
 from importlib.resources import as_file, files
+from pathlib import Path
 
 from meet_transcriber.bootstrap import Engines
 from meet_transcriber.cli.transcribe import transcribe_file
@@ -23,6 +25,11 @@ LEAST_COVERAGE = 0.9
 _SAMPLES = files("meet_transcriber") / "samples"
 
 
+def sample_recording() -> AbstractContextManager[Path]:
+    """The sample as a file."""
+    return as_file(_SAMPLES / "standup.ogg")
+
+
 def sample_reference() -> Transcript:
     """What was said in the sample, by whom and when."""
     return read_json((_SAMPLES / "standup.json").read_text("utf-8"))
@@ -30,7 +37,7 @@ def sample_reference() -> Transcript:
 
 def transcribe_sample(settings: Settings, engines: Engines) -> Transcript:
     """The sample through the engines, without any hint."""
-    with as_file(_SAMPLES / "standup.ogg") as path:
+    with sample_recording() as path:
         return transcribe_file(path, Options(), settings, engines)
 
 

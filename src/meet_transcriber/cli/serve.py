@@ -1,13 +1,17 @@
 """`meet-transcriber serve`: the HTTP API, with a worker of its own where no Redis is named."""
 
 import socket
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from meet_transcriber import bootstrap
 from meet_transcriber.cli.console import errors_become_exit_codes, load_settings, stderr
 from meet_transcriber.core.errors import InvalidOptions
+from meet_transcriber.settings import Settings
+
+if TYPE_CHECKING:
+    import uvicorn
 
 _GRACE_SECONDS = 10
 _BACKLOG = 2048
@@ -23,10 +27,6 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the HTTP API until Ctrl-C."""
-    import uvicorn  # noqa: PLC0415 - no other command needs a web server
-
-    from meet_transcriber.api.running import build  # noqa: PLC0415
-
     with errors_become_exit_codes():
         settings = load_settings()
         bootstrap.set_up_logging(settings)
@@ -34,15 +34,24 @@ def serve(
             settings.api_host if host is None else host,
             settings.listen_port if port is None else port,
         )
-        app = build(settings)
+        server = make_server(settings)
         stderr.print(f"Listening on {address(listener)} (Ctrl-C ends)", soft_wrap=True)
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=_GRACE_SECONDS,
-        )
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
+
+
+def make_server(settings: Settings) -> "uvicorn.Server":
+    """The HTTP API, ready to run on a listening socket."""
+    import uvicorn  # noqa: PLC0415 - no other command needs a web server
+
+    from meet_transcriber.api.running import build  # noqa: PLC0415
+
+    config = uvicorn.Config(
+        build(settings),
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    return uvicorn.Server(config)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from meet_transcriber import bootstrap
+from meet_transcriber.cli import wishes
 from meet_transcriber.cli.console import (
     errors_become_exit_codes,
     exit_code,
@@ -23,7 +24,7 @@ from meet_transcriber.core.errors import (
     UnreadableAudio,
 )
 from meet_transcriber.core.exporters import EXPORTERS, export
-from meet_transcriber.core.options import ChannelMode, Options, Task, speaker_hints
+from meet_transcriber.core.options import Options, speaker_hints
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.pipeline import StageProgress, run
 from meet_transcriber.settings import Settings
@@ -31,29 +32,21 @@ from meet_transcriber.settings import Settings
 
 def transcribe(
     files: Annotated[list[str], typer.Argument(help="Recordings, audio or video.")],
-    form: Annotated[
-        str, typer.Option("--format", "-f", help=f"One of {', '.join(EXPORTERS)}.")
-    ] = "txt",
+    form: wishes.Format = "txt",
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder for results; one file per recording."),
     ] = None,
-    language: Annotated[str | None, typer.Option(help="ISO 639-1 code of the speech.")] = None,
-    languages: Annotated[
-        str | None, typer.Option(help="Languages that detection may choose from: en,de,nl.")
-    ] = None,
-    task: Annotated[Task, typer.Option(help="Write as spoken, or translate to English.")] = (
-        "transcribe"
-    ),
-    diarization: Annotated[bool, typer.Option(help="Find out who spoke.")] = True,
-    num_speakers: Annotated[int | None, typer.Option(help="How many people speak.")] = None,
-    min_speakers: Annotated[int | None, typer.Option(help="Fewest people that speak.")] = None,
-    max_speakers: Annotated[int | None, typer.Option(help="Most people that speak.")] = None,
-    hotwords: Annotated[str | None, typer.Option(help="Names and words: Ann,Keycloak.")] = None,
-    initial_prompt: Annotated[str | None, typer.Option(help="Text that came before.")] = None,
-    channels: Annotated[
-        ChannelMode, typer.Option(help="Whether each channel is one speaker.")
-    ] = "auto",
+    language: wishes.Language = None,
+    languages: wishes.Languages = None,
+    task: wishes.WhichTask = "transcribe",
+    diarization: wishes.Diarization = True,
+    num_speakers: wishes.NumSpeakers = None,
+    min_speakers: wishes.MinSpeakers = None,
+    max_speakers: wishes.MaxSpeakers = None,
+    hotwords: wishes.Hotwords = None,
+    initial_prompt: wishes.InitialPrompt = None,
+    channels: wishes.Channels = "auto",
     work_dir: Annotated[
         Path | None, typer.Option(help="Keep checkpoints here and go on from them.")
     ] = None,
@@ -72,23 +65,19 @@ def transcribe(
         )
         options = Options(
             language=language,
-            languages=_listed(languages),
+            languages=wishes.listed(languages),
             task=task,
             enable_diarization=diarization,
             num_speakers=num_speakers,
             min_speakers=low,
             max_speakers=high,
-            hotwords=_listed(hotwords),
+            hotwords=wishes.listed(hotwords),
             initial_prompt=initial_prompt,
             channels=channels,
         )
         codes = _transcribe_all(files, form, output, options, settings, work_dir)
     if codes:
         raise typer.Exit(max(codes))
-
-
-def _listed(text: str | None) -> tuple[str, ...]:
-    return tuple(item.strip() for item in (text or "").split(",") if item.strip())
 
 
 def _transcribe_all(

@@ -86,6 +86,7 @@ def _show(figures: list[Figure], transcript: Transcript, left_out: tuple[str, ..
         table.add_row(figure.name, figure.measured, figure.expected, verdicts[figure.within])
     console = Console()
     console.print(table)
-    console.print(f"Words: {transcript.engine}. Speakers: {transcript.diarizer}.", markup=False)
+    speakers = transcript.diarizer or "not looked for"
+    console.print(f"Words: {transcript.engine}. Speakers: {speakers}.", markup=False)
     for engine in left_out:
         console.print(f"[yellow]not run:[/yellow] {escape(engine)}", soft_wrap=True)

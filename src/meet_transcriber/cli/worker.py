@@ -25,7 +25,9 @@ def worker(
         bool,
         typer.Option("--embedded", help="Look for work without Celery, and end with stdin."),
     ] = False,
-    worker_id: Annotated[str | None, typer.Option("--id", hidden=True)] = None,
+    worker_id: Annotated[
+        str | None, typer.Option("--id", hidden=True, help="The id to claim tasks under.")
+    ] = None,
 ) -> None:
     """Work on jobs: of the Redis in REDIS_URL as a Celery worker, else of DATA_DIR."""
     with errors_become_exit_codes():

@@ -101,6 +101,12 @@ class JobConflict(JobError):
     code = "job_conflict"
 
 
+class EditConflict(JobConflict):
+    """Somebody else changed the transcript first; the edit was not made."""
+
+    code = "edit_conflict"
+
+
 class LeaseLost(JobError):
     """Somebody else took over the task, so this worker's result does not count."""
 
@@ -141,6 +147,12 @@ class AddressRefused(FetchError):
     """The address is not one that this service may connect to."""
 
     code = "address_refused"
+
+
+class ServerError(TranscriptionError):
+    """A server that a command talks to refuses, fails, or cannot be reached."""
+
+    code = "server_error"
 
 
 class StorageError(TranscriptionError):

@@ -26,8 +26,8 @@ from meet_transcriber.core.transcript import Transcript, TranscriptWarning
 MAX_ATTEMPTS = 3
 _FURTHER = 0.01  # less than this counts as no progress
 
-PREPARED = ("working.flac", "peaks.dat", "plan.json")
-"""Logical names of the objects that `prepare` leaves behind."""
+KEPT = ("recording", "edits.json")
+"""Logical names of the objects that no rerun makes again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def fetched(job: Job, name: str, size_bytes: int, media: MediaInfo) -> Job:
     )
 
 
-def planned(job: Job, plan: Plan) -> Job:
+def planned(job: Job, plan: Plan, keep_recording: bool = True) -> Job:
     """`prepare` is done: one task per part, and one to find the speakers, side by side."""
     seconds = sum(part.end - part.start for part in plan.parts)
     tasks = list(job.tasks)
@@ -138,7 +138,10 @@ def planned(job: Job, plan: Plan) -> Job:
         for part in plan.parts
     ]
     tasks.append(Task("attribute", state="waiting"))
-    return replace(job, tasks=tuple(tasks), duration=plan.audio.duration)
+    objects = dict(job.objects)
+    if not keep_recording:
+        objects.pop("recording", None)
+    return replace(job, tasks=tuple(tasks), objects=objects, duration=plan.audio.duration)
 
 
 def concluded(job: Job, transcript: Transcript) -> Job:
@@ -293,7 +296,8 @@ def rerun(job: Job, kinds: Collection[str], options: Options, now: float) -> Job
     needed = {"fetch": None, "prepare": "recording"}.get(first, "working.flac")
     if needed and needed not in job.objects:
         raise JobConflict(
-            "The audio of this job was removed (AUDIO_RETENTION=delete); submit it again."
+            "The audio that this would start from is not kept (AUDIO_RETENTION=delete, or "
+            "MEDIA_URL=redis); submit the recording again."
         )
     begun = replace(
         job,
@@ -328,16 +332,14 @@ def _reset(job: Job, kinds: Collection[str]) -> tuple[Task, ...]:
 
 def _without_results(objects: Mapping[str, str], tasks: Sequence[Task]) -> dict[str, str]:
     """The objects that stay named when these tasks are done again."""
+    if not any(task.kind == "attribute" for task in tasks):  # from the beginning
+        return {name: key for name, key in objects.items() if name in KEPT}
     again = {name for task in tasks if task.state != "done" for name in results_of(task)}
     return {name: key for name, key in objects.items() if name not in again}
 
 
 def results_of(task: Task) -> tuple[str, ...]:
     """Logical names of what a task leaves behind."""
-    if task.kind == "fetch":
-        return ("recording",)
-    if task.kind == "prepare":
-        return PREPARED
     if task.kind == "recognize":
         return (f"parts/{task.part:04d}.json",)
-    return ({"diarize": "diarization.json", "attribute": "transcript.json"}[task.kind],)
+    return {"diarize": ("diarization.json",), "attribute": ("transcript.json",)}[task.kind]

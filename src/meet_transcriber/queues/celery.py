@@ -14,8 +14,6 @@ from meet_transcriber.core.redis_urls import RedisAddress
 
 T = TypeVar("T")
 
-WORK_TASK = "meet_transcriber.work"
-
 TIMEOUT_SECONDS = 3.0
 _REPLY_SECONDS = 10.0
 _RETRY = {"max_retries": 2, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.3}
@@ -62,15 +60,22 @@ def make_app(address: RedisAddress) -> Celery:
 
 
 class CeleryQueue:
-    """The JobQueue of API and workers that share a Redis."""
+    """
+    The JobQueue of API and workers that share a Redis.
+
+    Attributes:
+        app: workers register their one task here, under `task_name`.
+    """
+
+    task_name = "meet_transcriber.work"
 
     def __init__(self, app: Celery) -> None:
-        self._app = app
+        self.app = app
 
     def nudge(self, queue: str, job_id: str, task: str) -> None:
         def send(connection: Connection) -> None:
-            self._app.send_task(
-                WORK_TASK, (job_id, task), connection=connection, queue=queue,
+            self.app.send_task(
+                self.task_name, (job_id, task), connection=connection, queue=queue,
                 ignore_result=True, retry=True, retry_policy=_RETRY,
             )  # fmt: skip
 
@@ -87,15 +92,15 @@ class CeleryQueue:
         self._ask(lambda connection: connection.default_channel.client.ping())
 
     def close(self) -> None:
-        self._app.close()
+        self.app.close()
 
     def _ask(self, question: Callable[[Connection], T]) -> T:
         """Ask over a connection of the pool; translates what goes wrong."""
-        with self._app.pool.acquire(block=True, timeout=_REPLY_SECONDS) as connection:
+        with self.app.pool.acquire(block=True, timeout=_REPLY_SECONDS) as connection:
             trouble = (OperationalError, *connection.connection_errors, *connection.channel_errors)
             try:
                 return question(connection)
             except trouble as error:
                 raise StorageUnavailable(
-                    f"The broker at {self._app.connection().as_uri()} does not answer: {error}"
+                    f"The broker at {self.app.connection().as_uri()} does not answer: {error}"
                 ) from error

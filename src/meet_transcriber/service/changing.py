@@ -124,7 +124,14 @@ class Changing:
         self._ground.media.put(key, json.dumps(to_plain(log)).encode())
         try:
             changed = self._ground.jobs.update(
-                job_id, partial(_with_log, before=job, key=key, transcript=transcript)
+                job_id,
+                partial(
+                    _with_log,
+                    before=job,
+                    key=key,
+                    transcript=transcript,
+                    spare=not self._ground.rules.expire_edited,
+                ),
             )
         except (JobConflict, JobNotFound):
             self._ground.media.delete(key)
@@ -139,7 +146,7 @@ class Changing:
             self._ground.media.delete(old)
 
 
-def _with_log(job: Job, before: Job, key: str, transcript: Transcript) -> Job:
+def _with_log(job: Job, before: Job, key: str, transcript: Transcript, spare: bool) -> Job:
     same = job.objects.get("edits.json") == before.objects.get("edits.json")
     if job.deleted or job.state != "completed" or job.run != before.run or not same:
         raise _changed_meanwhile()
@@ -148,6 +155,7 @@ def _with_log(job: Job, before: Job, key: str, transcript: Transcript) -> Job:
         objects={**job.objects, "edits.json": key},
         names=dict(transcript.names),
         edited=True,
+        expires_at=None if spare else job.expires_at,
     )
 
 

@@ -28,6 +28,7 @@ class Rules:
         max_upload_bytes: of one recording.
         lease_seconds: a worker that is silent for so long has lost its task.
         part_seconds: length that parts aim at.
+        drop_recording: whether an upload goes as soon as its working audio is there.
         keep_audio: whether recordings stay when their job is completed.
         result_ttl_seconds: how long results stay after the end; None keeps them.
         expire_edited: whether results that somebody edited go as well.
@@ -36,6 +37,7 @@ class Rules:
     max_upload_bytes: int = 500 << 20
     lease_seconds: float = 30.0
     part_seconds: float = TARGET_SECONDS
+    drop_recording: bool = False
     keep_audio: bool = True
     result_ttl_seconds: float | None = None
     expire_edited: bool = False

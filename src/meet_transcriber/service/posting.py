@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -36,6 +36,7 @@ class Postman:
         self._schedule = schedule
         self._chance = Random()  # noqa: S311 - spreads attempts, guards nothing
         self._threads = ThreadPoolExecutor(_AT_A_TIME, "webhook")
+        self._attempts: set[Future[None]] = set()
 
     def notify(self, job: Job) -> None:
         """Take the delivery that is due, and make the attempt soon."""
@@ -43,11 +44,12 @@ class Postman:
         with suppress(JobError):
             taken = self._ground.jobs.update(job.id, partial(_attempted, now=now))
             if taken.version != job.version:
-                self._threads.submit(self._deliver, taken)
+                self._attempts = {each for each in self._attempts if not each.done()}
+                self._attempts.add(self._threads.submit(self._deliver, taken))
 
-    def close(self) -> None:
+    def settle(self) -> None:
         """Wait for the attempts that are being made."""
-        self._threads.shutdown()
+        wait(self._attempts)
 
     def _deliver(self, job: Job) -> None:
         if job.webhook is None:

@@ -58,6 +58,10 @@ class Tending:
         self._tidy(now)
         return True
 
+    def settle(self) -> None:
+        """Wait for webhooks that are on their way."""
+        self._postman.settle()
+
     def bury(self, workers: Collection[str]) -> None:
         """These workers are known to be dead: what they held may be claimed at once."""
         for job_id in self._ground.jobs.due(float("inf"), _BATCH):

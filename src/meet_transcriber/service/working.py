@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -163,18 +163,19 @@ class Working:
             with Hold(self._ground, claim, self._stopping) as hold:
                 learn = self._do(claim, checkpoints, hold)
                 self._commit(claim, checkpoints, learn)
+            self._drop_recording(claim)
         except (JobCancelled, JobNotFound, LeaseLost) as error:
-            self._forget(checkpoints.written.values())
+            self._forget(claim, checkpoints)
             return error.code
         except WorkerStopping:
-            self._forget(checkpoints.written.values())
+            self._forget(claim, checkpoints)
             self._record(claim, released)
             return "released"
         except (StorageUnavailable, KeyboardInterrupt, SystemExit):
             self._record(claim, released)  # the task is not to blame
             raise
         except Exception as error:  # noqa: BLE001 - the outermost frame of a task
-            self._forget(checkpoints.written.values())
+            self._forget(claim, checkpoints)
             self._fail(claim, error)
             return "failed"
         return "done"
@@ -217,11 +218,17 @@ class Working:
         return partial(fetched, name=name, size_bytes=size, media=info)
 
     def _prepare(self, pipeline: Pipeline, job: Job, hold: Hold) -> Learn:
-        if RECOGNIZE_QUEUE in self._queues:  # refuse before any work what cannot be done
-            self._recognizer(job)
+        self._refuse_early(job)
         with self._ground.media.open(job.objects["recording"]) as media:
             plan = pipeline.prepare(media, hold)
-        return partial(planned, plan=plan)
+        return partial(planned, plan=plan, keep_recording=not self._ground.rules.drop_recording)
+
+    def _refuse_early(self, job: Job) -> None:
+        """Before any work, see that the engines of this worker are there and can do it."""
+        if RECOGNIZE_QUEUE in self._queues:
+            self._recognizer(job)
+        if job.options.enable_diarization:
+            self._engines.diarizer()
 
     def _recognize(self, pipeline: Pipeline, claim: Claim, hold: Hold) -> Learn:
         recognizer = self._recognizer(claim.job)
@@ -281,6 +288,12 @@ class Working:
             time.sleep(_COMMIT_PATIENCE_SECONDS)
         self._ground.change(claim.job.id, count)
 
+    def _drop_recording(self, claim: Claim) -> None:
+        """Where room is short, the upload goes as soon as its working audio counts."""
+        if claim.task.kind == "prepare" and self._ground.rules.drop_recording:
+            with suppress(StorageError):  # the sweep finds it
+                self._ground.media.delete(claim.job.objects["recording"])
+
     def _fail(self, claim: Claim, error: Exception) -> None:
         code = error.code if isinstance(error, TranscriptionError) else "worker_error"
         message = str(error) or type(error).__name__
@@ -300,10 +313,24 @@ class Working:
         with suppress(JobError, StorageUnavailable):  # else its lease runs out
             self._ground.change(claim.job.id, lambda job: change(job, task.name, task.token))
 
-    def _forget(self, keys: Iterable[str]) -> None:
-        for key in keys:
-            with suppress(StorageError):  # sweeping after the job's end finds it too
-                self._ground.media.delete(key)
+    def _forget(self, claim: Claim, checkpoints: ClaimedCheckpoints) -> None:
+        """
+        Remove what was written in vain.
+
+        A commit whose answer was lost may have counted all the same: what the record names
+        stays. What cannot be removed now is found by the sweep after the job's end.
+        """
+        with suppress(StorageError):
+            named = self._named(claim.job.id)
+            for key in checkpoints.written.values():
+                if key not in named:
+                    self._ground.media.delete(key)
+
+    def _named(self, job_id: str) -> set[str]:
+        try:
+            return set(self._ground.jobs.get(job_id).objects.values())
+        except JobNotFound:
+            return set()
 
 
 def _nothing(job: Job) -> Job:

@@ -31,7 +31,7 @@ from meet_transcriber.core.redis_urls import RedisAddress
 
 T = TypeVar("T")
 
-TIMEOUT_SECONDS = 10.0
+TIMEOUT_SECONDS = 5.0
 _PAUSES_SECONDS = (0.05, 0.2, 0.5)
 _MOST_CONNECTIONS = 1000
 _REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
@@ -77,6 +77,8 @@ class RedisCalls:
         """
         Make a call that may be repeated, and repeat it a few times where the line breaks.
 
+        A server that is silent for TIMEOUT_SECONDS is not asked again: the caller has waited.
+
         Raises:
             StorageUnavailable: there is no answer.
             StorageFull: Redis has no memory or disk left.
@@ -94,7 +96,7 @@ class RedisCalls:
                 return call()
             except _REFUSED:
                 raise
-            except (RedisConnectionError, RedisTimeoutError):
+            except RedisConnectionError:
                 if pause is None:
                     raise
                 time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - only spreads load
@@ -115,6 +117,29 @@ class RedisCalls:
                 "sentinels, for high availability)."
             )
         self._looked_at = True
+
+    def doubts(self) -> list[str]:
+        """
+        Sentences about settings of this Redis that may lose jobs; empty when all is well.
+
+        Raises:
+            StorageUnavailable, StorageError: as `run` does.
+        """
+        memory: Any = self.run(lambda: self.client.info("memory"))
+        disk: Any = self.run(lambda: self.client.info("persistence"))
+        found = []
+        policy = str(memory.get("maxmemory_policy", "noeviction"))
+        if policy.startswith("allkeys"):
+            found.append(
+                f"The Redis at {self.place} forgets jobs when its memory is full "
+                f"(maxmemory-policy {policy}); set maxmemory-policy noeviction."
+            )
+        if disk.get("aof_enabled") == 0:
+            found.append(
+                f"The Redis at {self.place} may lose the latest jobs when it dies; set "
+                "appendonly yes."
+            )
+        return found
 
     def translated(self, error: RedisError) -> StorageError:
         """Our error for one of the client's."""

@@ -50,13 +50,14 @@ def writing(keys: Keys, old: Job | None, new: Job, write: str) -> list[Command]:
         *("HSET", keys.job(new.id), "doc", dump(new), "version", new.version, "write", write),
         *("created", repr(new.created_at), "state", new.state, "name", folded(new.name)),
     )
-    return [record, *_moves(keys, new.id, old, new), *_key_commands(keys, old, new)]
+    before, after = index_entry(old) if old else None, index_entry(new)
+    return [record, *_moves(keys, new.id, before, after), *_key_commands(keys, old, new)]
 
 
 def removing(keys: Keys, old: Job) -> list[Command]:
     """The commands after which nothing of a job is left."""
     commands: list[Command] = [("DEL", keys.job(old.id))]
-    commands += _moves(keys, old.id, old, None)
+    commands += _moves(keys, old.id, index_entry(old), None)
     if old.idempotency_key is not None:
         commands.append(("DEL", keys.of("key", old.idempotency_key)))
     return commands
@@ -74,11 +75,10 @@ def backlog(found: Iterable[bytes]) -> Backlog:
     return Backlog(dict(ready), dict(running), dict(jobs), seconds_left)
 
 
-def _scores(keys: Keys, job: Job | None) -> dict[str, str]:
+def _scores(keys: Keys, entry: IndexEntry | None) -> dict[str, str]:
     """The zsets that a job is in, with its scores."""
-    if job is None:
+    if entry is None:
         return {}
-    entry = index_entry(job)
     scores = {keys.of("ready", queue): repr(score(entry)) for queue in entry.ready}
     if entry.listed:
         scores[keys.of("listed")] = repr(entry.created_at)
@@ -89,9 +89,8 @@ def _scores(keys: Keys, job: Job | None) -> dict[str, str]:
     return scores
 
 
-def _share(job: Job | None) -> str | None:
+def _share(entry: IndexEntry | None) -> str | None:
     """What a job adds to the backlog."""
-    entry = index_entry(job) if job else None
     if entry is None or not entry.active:
         return None
     share = {
@@ -103,7 +102,9 @@ def _share(job: Job | None) -> str | None:
     return json.dumps(share, sort_keys=True)
 
 
-def _moves(keys: Keys, job_id: str, old: Job | None, new: Job | None) -> Iterator[Command]:
+def _moves(
+    keys: Keys, job_id: str, old: IndexEntry | None, new: IndexEntry | None
+) -> Iterator[Command]:
     before, after = _scores(keys, old), _scores(keys, new)
     for key in sorted(before.keys() - after.keys()):
         yield ("ZREM", key, job_id)

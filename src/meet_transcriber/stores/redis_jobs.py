@@ -182,6 +182,10 @@ class RedisJobStore:
     def ping(self) -> None:
         self._run("PING")
 
+    def doubts(self) -> list[str]:
+        """Sentences about settings of this Redis that may lose jobs."""
+        return self._calls.doubts()
+
     def close(self) -> None:
         if self._owned is not None:
             self._owned.close()

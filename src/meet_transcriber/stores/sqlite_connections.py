@@ -1,6 +1,7 @@
 """Connections to one SQLite file from any thread of any process."""
 
 import os
+import random
 import sqlite3
 import threading
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 from meet_transcriber.core.errors import StorageError, StorageFull, StorageUnavailable
 from meet_transcriber.stores.sqlite_schema import migrate
 
-_WAL_RETRY_SECONDS = 0.02
+_LONGEST_PAUSE_SECONDS = 0.004
 _SHM_GROWTH_FAILED = 4874  # SQLITE_IOERR_SHMSIZE, which a full disk causes as well
 _inherited: list[sqlite3.Connection] = []
 
@@ -53,6 +54,10 @@ class Connections:
         self._most_bytes = most_bytes
         self._local = threading.local()
         self._all: weakref.WeakSet[_Held] = weakref.WeakSet()
+        # SQLite lets writers wait without order, so that one of many threads may starve; of a
+        # process only one stands in that crowd.
+        self._turn = threading.Lock()
+        _everywhere.add(self)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -65,15 +70,20 @@ class Connections:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction that is alone in writing; an exception takes all of it back."""
-        with self.reading() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-                db.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    db.execute("ROLLBACK")
-                raise
+        if not self._turn.acquire(timeout=self._busy_seconds):
+            raise self._locked()
+        try:
+            with self.reading() as db:
+                self._insist(db, "BEGIN IMMEDIATE")
+                try:
+                    yield db
+                    db.execute("COMMIT")
+                except BaseException:
+                    with suppress(sqlite3.Error):
+                        db.execute("ROLLBACK")
+                    raise
+        finally:
+            self._turn.release()
 
     def close(self) -> None:
         """Close what this process opened; whatever comes later opens again."""
@@ -117,20 +127,37 @@ class Connections:
 
     def _use_wal(self, db: sqlite3.Connection) -> None:
         """Switch the file to a write-ahead log, for which SQLite itself does not wait."""
-        give_up_at = time.monotonic() + self._busy_seconds
-        while True:
-            try:
-                (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
-                break
-            except sqlite3.OperationalError as error:
-                if not _is_busy(error) or time.monotonic() > give_up_at:
-                    raise
-                time.sleep(_WAL_RETRY_SECONDS)
+        (mode,) = self._insist(db, "PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise StorageError(
                 f"{self._path} lies on a file system where SQLite cannot keep a write-ahead "
                 "log, for example a network share; set DATA_DIR to a folder on a local disk."
             )
+
+    def _insist(self, db: sqlite3.Connection, statement: str) -> sqlite3.Cursor:
+        """
+        Run a statement as soon as other processes let us.
+
+        SQLite's own way of waiting sleeps longer with every attempt, up to 0.1 s, and loses to
+        whoever has just come; short random pauses give each the same chance.
+        """
+        give_up_at = time.monotonic() + self._busy_seconds
+        db.execute("PRAGMA busy_timeout = 0")
+        try:
+            while True:
+                try:
+                    return db.execute(statement)
+                except sqlite3.OperationalError as error:
+                    if not _is_busy(error) or time.monotonic() > give_up_at:
+                        raise
+                time.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))  # noqa: S311
+        finally:
+            db.execute(f"PRAGMA busy_timeout = {round(1000 * self._busy_seconds)}")
+
+    def _locked(self) -> StorageUnavailable:
+        return StorageUnavailable(
+            f"Others were writing to {self._path} for {self._busy_seconds:g} seconds."
+        )
 
     def _translated(self, error: sqlite3.Error) -> StorageError:
         code = getattr(error, "sqlite_errorcode", 0)
@@ -140,12 +167,23 @@ class Connections:
                 "DATA_DIR to a larger one."
             )
         if _is_busy(error):
-            return StorageUnavailable(
-                f"{self._path} was locked by another process for {self._busy_seconds:g} seconds."
-            )
+            return self._locked()
         if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return StorageError(f"{self._path} is damaged or no job database: {error}.")
         return StorageError(f"The job database {self._path} failed: {error}.")
+
+
+_everywhere: weakref.WeakSet[Connections] = weakref.WeakSet()
+
+
+def _renew_turns() -> None:
+    """A fork may have copied a lock whose holder it did not copy."""
+    for each in list(_everywhere):
+        each._turn = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_turns)
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

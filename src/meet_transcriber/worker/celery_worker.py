@@ -17,10 +17,10 @@ from typing import Any
 from celery import Celery, signals
 
 from meet_transcriber.bootstrap import services
-from meet_transcriber.core.errors import InvalidOptions, StorageUnavailable, TranscriptionError
+from meet_transcriber.core.errors import StorageUnavailable, TranscriptionError
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.workers import WorkerName, parse_worker_name
-from meet_transcriber.queues.celery import WORK_TASK, CeleryQueue, make_app
+from meet_transcriber.ports import JobQueue
 from meet_transcriber.settings import Settings
 from meet_transcriber.worker.process import MakeEngines, WorkerProcess, begin, real_engines
 
@@ -36,20 +36,14 @@ def build(settings: Settings, make_engines: MakeEngines = real_engines) -> Celer
     Raises:
         InvalidOptions: there is no REDIS_URL, or one that makes no sense.
     """
-    address = services.redis_address(settings)
-    if address is None:
-        raise InvalidOptions(
-            "A Celery worker needs REDIS_URL, the address of the Redis that it shares with the "
-            "API, such as redis://redis:6379/0. Without Redis run: meet-transcriber worker"
-        )
-    app = make_app(address)
-    crew = Crew(settings, app, make_engines)
+    queue = services.celery_queue(settings)
+    crew = Crew(settings, queue, make_engines)
 
-    @app.task(name=WORK_TASK)  # type: ignore[untyped-decorator]
+    @queue.app.task(name=queue.task_name)  # type: ignore[untyped-decorator]
     def work(_job_id: str, _task: str) -> bool:
         return crew.work()
 
-    return app
+    return queue.app
 
 
 class Crew:
@@ -59,9 +53,9 @@ class Crew:
     What the parent says to its children goes through shared memory that is older than they.
     """
 
-    def __init__(self, settings: Settings, app: Celery, make_engines: MakeEngines) -> None:
+    def __init__(self, settings: Settings, queue: JobQueue, make_engines: MakeEngines) -> None:
         self._settings = settings
-        self._queue = CeleryQueue(app)
+        self._queue = queue
         self._make_engines = make_engines
         self._queues: tuple[str, ...] = QUEUES
         self._token = secrets.token_hex(4)
@@ -69,6 +63,7 @@ class Crew:
         self._process: WorkerProcess | None = None
         self._ready = threading.Event()
         for signal, receiver in (
+            (signals.celeryd_init, _check_queues),
             (signals.celeryd_after_setup, self._choose_queues),
             (signals.worker_shutting_down, self._end),
             (signals.worker_process_init, self._begin),
@@ -93,8 +88,6 @@ class Crew:
         """Claim only tasks of the queues that this worker consumes, as `-Q` says."""
         consumed = instance.app.amqp.queues.consume_from
         self._queues = tuple(name for name in QUEUES if name in consumed)
-        if not self._queues:
-            raise SystemExit(f"-Q names no queue of ours; there are {' and '.join(QUEUES)}.")
 
     def _end(self, **_: object) -> None:
         self._ending[0] = 1
@@ -145,6 +138,13 @@ class Crew:
         if self._process is not None:
             self._process.wind_down()
             self._process.close()
+
+
+def _check_queues(options: dict[str, Any], **_: object) -> None:
+    """Refuse a `-Q` that Celery would refuse with a traceback."""
+    asked = options.get("queues") or []
+    if unknown := set(asked.split(",") if isinstance(asked, str) else asked) - set(QUEUES):
+        raise SystemExit(f"-Q {min(unknown)} is no queue; there are {' and '.join(QUEUES)}.")
 
 
 def _is_dead_sibling(token: str, worker_id: str) -> bool:

@@ -15,6 +15,7 @@ from meet_transcriber.worker.doorbell import Doorbell
 from meet_transcriber.worker.process import (
     RETRY_SECONDS,
     MakeEngines,
+    MakeGround,
     WorkerProcess,
     begin,
     draft_engines,
@@ -30,6 +31,7 @@ def run(
     settings: Settings,
     make_engines: MakeEngines = draft_engines,
     *,
+    make_ground: MakeGround = services.ground,
     queues: tuple[str, ...] = QUEUES,
     worker_id: str | None = None,
     lifeline: int | None = None,
@@ -52,7 +54,7 @@ def run(
     queue = services.embedded_queue()
 
     def make() -> WorkerProcess:
-        return WorkerProcess(settings, queue, queues, make_engines, worker_id)
+        return WorkerProcess(settings, queue, queues, make_engines, worker_id, make_ground)
 
     with Doorbell(lifeline) as doorbell:
         process = begin(make, doorbell.over)
@@ -69,12 +71,12 @@ def _work(process: WorkerProcess, doorbell: Doorbell, look_seconds: float) -> No
     loop.start()
     doorbell.over()
     broken = not loop.is_alive()
-    if not process.wind_down():
+    if process.wind_down():
+        process.close()
+    else:
         log.warning("worker_cut_off: the engine did not stop; its task is given back")
-        os._exit(0)
-    process.close()
-    if broken:
-        raise SystemExit(1)
+    logging.shutdown()
+    os._exit(int(broken))  # webhooks and downloads on their way would hold up an ordinary end
 
 
 def _loop(process: WorkerProcess, doorbell: Doorbell, look_seconds: float) -> None:

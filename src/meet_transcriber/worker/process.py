@@ -5,18 +5,22 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from meet_transcriber.bootstrap import Fetching, services
 from meet_transcriber.core.errors import EngineUnavailable, StorageUnavailable, TranscriptionError
 from meet_transcriber.core.jobs import CPU_QUEUE, RECOGNIZE_QUEUE, WorkerInfo
 from meet_transcriber.ports import JobQueue
-from meet_transcriber.service import Attendant, Engines, Presence
+from meet_transcriber.service import Attendant, Engines, Ground, Presence
 from meet_transcriber.settings import Settings
 
 log = logging.getLogger(__name__)
 
 MakeEngines = Callable[[Settings, Fetching], Engines]
 """How a worker comes by its engines; the second argument hears how fetching weights goes."""
+
+MakeGround = Callable[[Settings, JobQueue], Ground]
+"""How a worker comes by its stores."""
 
 draft_engines: MakeEngines = partial(services.worker_engines, draft=True)
 real_engines: MakeEngines = partial(services.worker_engines, draft=False)
@@ -43,9 +47,10 @@ class WorkerProcess:
         queues: tuple[str, ...],
         make_engines: MakeEngines,
         worker_id: str,
+        make_ground: MakeGround = services.ground,
     ) -> None:
         self.stopping = threading.Event()
-        self.ground = services.ground(settings, queue)
+        self.ground = make_ground(settings, queue)
         info = WorkerInfo(worker_id, queues, "fetching")
         self._presence = Presence(self.ground.jobs, self.ground.clock, info)
         self._tending = services.tending(settings, self.ground, worker_id)
@@ -123,19 +128,24 @@ class WorkerProcess:
                 return
 
     def _look_for_engines(self) -> str:
-        """Have them built; returns what is missing, in a sentence."""
-        queues = self._presence.info.queues
+        """Have them built; returns what is missing, in sentences."""
+        queues, problems = self._presence.info.queues, []
+        if RECOGNIZE_QUEUE in queues:
+            problems.append(self._look_for("engine", self._engines.recognizer))
+        if CPU_QUEUE in queues:
+            problems.append(self._look_for("diarizer", self._engines.diarizer))
+        return " ".join(filter(None, problems))
+
+    def _look_for(self, what: str, get: Callable[[], Any]) -> str:
         try:
-            if RECOGNIZE_QUEUE in queues:
-                self._say(engine=self._engines.recognizer().engine.name)
-            if CPU_QUEUE in queues and (diarizer := self._engines.diarizer()):
-                self._say(diarizer=diarizer.engine.name)
+            chosen = get()
         except EngineUnavailable as error:
             log.error("engine_unavailable: %s", error)  # noqa: TRY400 - a sentence, not a stack
             return str(error)
         except Exception as error:
             log.exception("engine_broken")
-            return f"An engine could not be started: {str(error) or type(error).__name__}"
+            return f"The {what} could not be started: {str(error) or type(error).__name__}."
+        self._say(**{what: chosen.engine.name if chosen else ""})
         return ""
 
     # -- presence --------------------------------------------------------------------------

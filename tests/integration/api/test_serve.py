@@ -69,7 +69,7 @@ def test_a_port_that_is_taken_is_said_so(env: dict[str, str]) -> None:
 def test_the_guides_own_name_leads_to_the_application(env: dict[str, str]) -> None:
     code = f"import sys, src.api.main as m; print(m.app.title, sorted({HEAVY} & set(sys.modules)))"
     done = run("-W", "error", "-c", code, env=env)
-    assert done.stdout == "FastAPI []\n", done.stderr
+    assert done.stdout == "Meet Transcriber []\n", done.stderr
 
 
 @pytest.mark.parametrize(

@@ -156,9 +156,33 @@ def test_a_removal_whose_answer_was_lost_is_a_removal(own_server: RedisServer) -
             store.get("job-1")
 
 
+def test_a_server_that_hangs_is_said_after_one_wait(own_server: RedisServer) -> None:
+    client = build_client(parse_redis_url(own_server.url), timeout_seconds=0.3)
+    store = RedisJobStore(client)
+    store.create(job())
+    with own_server.hanging(), pytest.raises(StorageUnavailable, match="Timeout"):
+        store.get("job-1")
+    assert store.update("job-1", one_more).version == 2
+    client.close()
+
+
+def test_settings_that_may_lose_jobs_are_named(
+    own_server: RedisServer, open_store: OpenStore
+) -> None:
+    store = open_store(own_server.url)
+    assert store.doubts() == []
+    with redis.Redis.from_url(own_server.url) as admin:
+        admin.config_set("maxmemory-policy", "allkeys-lru")
+        admin.config_set("appendonly", "no")
+    assert [doubt.rpartition("set ")[2] for doubt in store.doubts()] == [
+        "maxmemory-policy noeviction.",
+        "appendonly yes.",
+    ]
+
+
 def test_nothing_is_left_of_a_removed_job(own_server: RedisServer, open_store: OpenStore) -> None:
     store = open_store(own_server.url)
-    store.create(job(idempotency_key="k", untidy=True))
+    store.create(job(idempotency_key="k", tidy_at=0.0))
     store.update("job-1", lambda found: replace(found, state="completed"))
     store.remove("job-1")
     with redis.Redis.from_url(own_server.url) as client:
@@ -182,19 +206,21 @@ def test_over_tls_with_a_certificate_of_ones_own(tmp_path: Path, open_store: Ope
             open_store(bare, "p@ss/wörd").ping()
 
 
+PINGING = """
+import sys
+from meet_transcriber.core.redis_urls import parse_redis_url
+from meet_transcriber.stores.redis_jobs import RedisJobStore
+store = RedisJobStore(parse_redis_url(sys.argv[1]))
+store.ping()
+store.close()
+"""
+
+
 def test_the_systems_authorities_are_trusted(tmp_path: Path) -> None:
     certificate = tmp_path / "redis.crt"
-    code = """if True:
-        import sys
-        from meet_transcriber.core.redis_urls import parse_redis_url
-        from meet_transcriber.stores.redis_jobs import RedisJobStore
-        store = RedisJobStore(parse_redis_url(sys.argv[1]))
-        store.ping()
-        store.close()
-    """
     with RedisServer(tmp_path / "tls", certificate=certificate) as server:
         trusting = {"SSL_CERT_FILE": str(certificate)}
-        subprocess.run([sys.executable, "-c", code, server.url], check=True, env=trusting)
+        subprocess.run([sys.executable, "-c", PINGING, server.url], check=True, env=trusting)
 
 
 def test_with_a_password(tmp_path: Path, open_store: OpenStore) -> None:
@@ -228,6 +254,49 @@ def test_through_sentinels(tmp_path: Path, open_store: OpenStore) -> None:
             open_store(url, password="s3cret", master="other").ping()
 
 
+def test_a_failover_of_sentinels_is_followed(tmp_path: Path, open_store: OpenStore) -> None:
+    limits = {"down-after-milliseconds": 300, "failover-timeout": 1500}
+    soon = [f"sentinel {name} mymaster {limit}" for name, limit in limits.items()]
+    with RedisServer(tmp_path / "master") as master:
+        copying = [f"replicaof 127.0.0.1 {master.port}"]
+        with (
+            RedisServer(tmp_path / "replica", options=copying) as replica,
+            RedisServer(tmp_path / "sentinel", sentinel_of=master, options=soon) as sentinel,
+        ):
+            store = open_store(f"sentinel://127.0.0.1:{sentinel.port}", master="mymaster")
+            store.create(job())
+            wait_until(lambda: "job-1" in str(keys_of(replica)) and knows_replica(sentinel))
+            master.kill9()
+            wait_until(lambda: answers(store))
+            assert store.update("job-1", one_more).fence == 1
+
+
+def keys_of(server: RedisServer) -> object:
+    with redis.Redis.from_url(server.url) as client:
+        return client.keys()
+
+
+def knows_replica(sentinel: RedisServer) -> bool:
+    with redis.Redis.from_url(sentinel.url) as client:
+        return "slave" in str(client.execute_command("SENTINEL REPLICAS", "mymaster"))
+
+
+def answers(store: RedisJobStore) -> bool:
+    try:
+        store.ping()
+        store.remember("alive", "yes")
+    except StorageUnavailable:
+        return False
+    return True
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    give_up_at = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.1)
+
+
 def test_another_database_of_the_same_server(
     own_server: RedisServer, open_store: OpenStore
 ) -> None:
@@ -254,21 +323,23 @@ def test_a_client_of_somebody_else_stays_open(own_server: RedisServer) -> None:
     client.close()
 
 
+FORKING = """
+import os, sys
+from meet_transcriber.core.redis_urls import parse_redis_url
+from meet_transcriber.stores.redis_jobs import RedisJobStore
+from tests.contract.job_samples import job, one_more
+store = RedisJobStore(parse_redis_url(sys.argv[1]))
+store.create(job())
+child = os.fork()
+for _ in range(100):
+    store.update("job-1", one_more)
+assert child == 0 or os.waitpid(child, 0)[1] == 0
+store.close()
+"""
+
+
 def test_a_forked_process_has_its_own_connections(own_server: RedisServer) -> None:
-    code = """if True:
-        import os, sys
-        from meet_transcriber.core.redis_urls import parse_redis_url
-        from meet_transcriber.stores.redis_jobs import RedisJobStore
-        from tests.contract.job_samples import job, one_more
-        store = RedisJobStore(parse_redis_url(sys.argv[1]))
-        store.create(job())
-        child = os.fork()
-        for _ in range(100):
-            store.update("job-1", one_more)
-        assert child == 0 or os.waitpid(child, 0)[1] == 0
-        store.close()
-    """
-    subprocess.run([sys.executable, "-c", code, own_server.url], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", FORKING, own_server.url], check=True, timeout=60)
     store = RedisJobStore(parse_redis_url(own_server.url))
     assert store.get("job-1").fence == 200
     store.close()

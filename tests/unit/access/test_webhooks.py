@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import hmac
-import json
 import socket
 import time
 from email.utils import formatdate
@@ -19,7 +18,6 @@ from meet_transcriber.access.webhooks import (
     Delivery,
     WebhookSender,
     check_secret,
-    event,
     new_secret,
     next_attempt,
     retry_after_seconds,
@@ -102,15 +100,6 @@ def test_other_secrets_are_refused_in_words(secret: str, reason: str) -> None:
     with pytest.raises(InvalidOptions, match=reason) as caught:
         check_secret(secret)
     assert "changeme" not in str(caught.value)
-
-
-def test_an_event_says_what_happened_when() -> None:
-    body = event("job.completed", 1_700_000_000.25, {"job_id": "j1", "title": "Gespräch \ud800"})
-    assert json.loads(body) == {
-        "type": "job.completed",
-        "timestamp": "2023-11-14T22:13:20.250Z",
-        "data": {"job_id": "j1", "title": "Gespräch \ud800"},
-    }
 
 
 def test_attempts_follow_the_schedule_and_end() -> None:

@@ -76,7 +76,7 @@ def test_nobody_writes_over_what_they_have_not_seen(client: TestClient, path: st
     seen = {"If-Match": client.get(path).headers["ETag"]}
     assert client.patch(f"{path}/segments/0", json={"text": "One."}, headers=seen).is_success
     late = client.patch(f"{path}/segments/0", json={"text": "Two."}, headers=seen)
-    assert (late.status_code, late.json()["code"]) == (412, "job_conflict")
+    assert (late.status_code, late.json()["code"]) == (412, "edit_conflict")
     named = client.patch(f"{path}/speakers", json={"SPEAKER_00": "A"}, headers=seen)
     assert named.status_code == 412
     assert client.post(f"{path}/undo", headers=seen).status_code == 412

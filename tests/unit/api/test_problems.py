@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from meet_transcriber.api.app import create_app
-from meet_transcriber.api.problems import PreconditionFailed, status_of
+from meet_transcriber.api.problems import status_of
 from meet_transcriber.core import errors
 from meet_transcriber.settings import Settings
 from tests.unit.api.rig import make_service
@@ -46,7 +46,7 @@ def kinds(
         (errors.StorageUnavailable, 503),
         (errors.StorageError, 500),
         (errors.MalformedRequest, 400),
-        (PreconditionFailed, 412),
+        (errors.EditConflict, 412),
     ],
 )
 def test_each_error_has_its_status(kind: type[errors.TranscriptionError], status: int) -> None:
@@ -70,6 +70,12 @@ def test_every_problem_has_the_same_body(
     assert (answer.status_code, set(answer.json())) == (status, KEYS)
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
+
+
+def test_a_method_that_is_not_allowed_is_told_with_those_that_are(client: TestClient) -> None:
+    assert client.put("/transcribe").headers["Allow"] == "GET, POST"
+    assert client.put("/transcribe/x").headers["Allow"] == "DELETE, GET"
+    assert client.put("/docs").headers["Allow"] == "GET"
 
 
 def test_what_is_wrong_with_single_parameters_is_listed(client: TestClient) -> None:

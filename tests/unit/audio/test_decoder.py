@@ -106,7 +106,7 @@ def test_a_dead_or_inverted_channel_does_not_quieten_the_mix(
 
 
 def test_a_recording_over_the_limit_is_refused_by_its_header(write_wav: Make, tone: Make) -> None:
-    with pytest.raises(AudioTooLong, match="limit is 1 minutes"):
+    with pytest.raises(AudioTooLong, match="limit is 60 seconds"):
         PyavDecoder(60.0).probe(write_wav(tone(61.0)))
 
 

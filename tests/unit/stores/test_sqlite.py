@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -130,22 +131,46 @@ def test_a_threads_connection_is_closed_with_it(store: SqliteJobStore) -> None:
     assert len(store._connections._all) == 0
 
 
+FORKING = """
+import os, pathlib, sys
+from meet_transcriber.stores.sqlite import SqliteJobStore
+from tests.contract.job_samples import job, one_more
+store = SqliteJobStore(pathlib.Path(sys.argv[1]))
+store.create(job())
+child = os.fork()
+for _ in range(50):
+    store.update("job-1", one_more)
+assert child == 0 or os.waitpid(child, 0)[1] == 0
+store.close()
+"""
+
+
 def test_a_forked_process_opens_its_own_connection(path: Path) -> None:
-    code = """if True:
-        import os, pathlib, sys
-        from meet_transcriber.stores.sqlite import SqliteJobStore
-        from tests.contract.job_samples import job, one_more
-        store = SqliteJobStore(pathlib.Path(sys.argv[1]))
-        store.create(job())
-        child = os.fork()
-        for _ in range(50):
-            store.update("job-1", one_more)
-        assert child == 0 or os.waitpid(child, 0)[1] == 0
-        store.close()
-    """
-    subprocess.run([sys.executable, "-W", "error", "-c", code, path], check=True, timeout=60)
+    subprocess.run([sys.executable, "-W", "error", "-c", FORKING, path], check=True, timeout=60)
     store = SqliteJobStore(path)
     assert store.get("job-1").fence == 100
+    store.close()
+
+
+WRITING = """
+import pathlib, sys
+from meet_transcriber.stores.sqlite import SqliteJobStore
+from tests.contract.job_samples import job, one_more
+store = SqliteJobStore(pathlib.Path(sys.argv[1]))
+store.create(job())
+while True:
+    print(store.update("job-1", one_more).fence, flush=True)
+"""
+
+
+def test_a_process_killed_while_writing_loses_nothing_it_acknowledged(path: Path) -> None:
+    command = [sys.executable, "-c", WRITING, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        said = [process.stdout.readline() for _ in range(20)] if process.stdout else []
+        process.kill()
+        said += process.stdout.readlines() if process.stdout else []
+    store = SqliteJobStore(path)
+    assert store.get("job-1").fence - int(said[-1]) in (0, 1)
     store.close()
 
 
@@ -222,7 +247,7 @@ def test_new_text_replaces_the_old(library: SqliteJobStore) -> None:
 
 
 def test_text_goes_with_its_job(library: SqliteJobStore) -> None:
-    library.update("en", deleted)
+    library.update("en", partial(deleted, now=0.0))
     assert library.find_text("release", 9) == []
     library.remove("en")
     library.put_text("en", "release")

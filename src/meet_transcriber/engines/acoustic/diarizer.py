@@ -11,9 +11,11 @@ from meet_transcriber.core.transcript import Diarization, Span, TranscriptWarnin
 from meet_transcriber.engines.acoustic.clustering import cluster
 from meet_transcriber.engines.acoustic.embedding import Windows, embed
 from meet_transcriber.engines.acoustic.features import HOP_SECONDS, Frames, extract
+from meet_transcriber.engines.acoustic.growing import grow
 from meet_transcriber.engines.acoustic.resegmentation import resegment
 from meet_transcriber.ports import AudioSource, Progress
 
+_SHORT_SECONDS = 40.0  # of speech; in less, neighbouring windows are too few to whiten by
 _PAUSE = 0.15  # a gap between frames at which speakers like to change
 _ONE_TURN = 0.3  # seconds of silence inside a turn
 _MIN_TURN = 0.2
@@ -40,16 +42,24 @@ class AcousticDiarizer:
         if not len(frames):
             return Diarization()
         fewest, most = options.speaker_range
-        windows = embed(frames)
-        labels = cluster(windows.vectors, fewest, most)
-        voices = int(labels.max()) + 1 if len(labels) else 1
-        progress(0.7)
-        if voices > 1:
-            path = _refined(frames, windows, labels, voices, progress, keep=fewest)
+        if len(frames) * HOP_SECONDS < _SHORT_SECONDS:
+            path = grow(_standardized(frames), _pauses(frames), fewest, most)
         else:
-            path = np.zeros(len(frames), dtype=np.int64)
+            path = _clustered(frames, fewest, most, progress)
+        progress(1.0)
         turns = _turns(frames, path, speech)
         return Diarization(turns, warnings=_doubts(turns, options))
+
+
+def _clustered(frames: Frames, fewest: int, most: int, progress: Progress) -> npt.NDArray[np.int64]:
+    """A voice per frame of a recording with many windows."""
+    windows = embed(frames)
+    labels = cluster(windows.vectors, fewest, most)
+    voices = int(labels.max()) + 1 if len(labels) else 1
+    progress(0.7)
+    if voices == 1:
+        return np.zeros(len(frames), dtype=np.int64)
+    return _refined(frames, windows, labels, voices, progress, keep=fewest)
 
 
 def _refined(
@@ -62,7 +72,7 @@ def _refined(
 ) -> npt.NDArray[np.int64]:
     """A voice per frame, without voices that hardly speak."""
     features = _standardized(frames)
-    pauses = np.diff(frames.times, prepend=frames.times[0]) > _PAUSE
+    pauses = _pauses(frames)
     guess = _frame_labels(len(frames), windows, labels, voices)
     path = resegment(features, pauses, guess, voices, lambda share: progress(0.7 + 0.25 * share))
     counts = np.bincount(path, minlength=voices) * HOP_SECONDS
@@ -71,7 +81,6 @@ def _refined(
     if small:
         path = np.where(np.isin(path, small), -1, path)
         path = resegment(features, pauses, path, voices, lambda _share: None)
-    progress(1.0)
     return path if len(np.unique(path)) >= keep else _filled(guess)
 
 
@@ -80,6 +89,11 @@ def _filled(guess: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     known = np.flatnonzero(guess >= 0)
     places = np.searchsorted(known, np.arange(len(guess)), "right") - 1
     return guess[known[np.maximum(places, 0)]]
+
+
+def _pauses(frames: Frames) -> npt.NDArray[np.bool_]:
+    """(n,) whether silence lies before each frame."""
+    return np.asarray(np.diff(frames.times, prepend=frames.times[0]) > _PAUSE)
 
 
 def _standardized(frames: Frames) -> npt.NDArray[np.float64]:

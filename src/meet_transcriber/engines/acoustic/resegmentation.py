@@ -101,20 +101,33 @@ def best_path(scores: Matrix, costs: Matrix) -> Labels:
         scores: (n, states) log likelihood.
         costs: (n,) price of a change of state before each frame.
     """
-    count, states = scores.shape
+    paths, _ = best_paths(scores[:, None], costs)
+    path: Labels = paths[0]
+    return path
+
+
+def best_paths(scores: Matrix, costs: Matrix) -> tuple[Labels, Matrix]:
+    """
+    Return the best path (m, n) through each of m sets of scores, and what each scores (m,).
+
+    Args:
+        scores: (n, m, states) log likelihood.
+        costs: (n,) price of a change of state before each frame, in every set.
+    """
+    count, many, states = scores.shape
+    path = np.zeros((many, count), dtype=np.int64)
     if not count:
-        return np.zeros(0, dtype=np.int64)
-    came_from = np.zeros((count, states), dtype=np.int16)
-    stay = np.arange(states)
+        return path, np.zeros(many)
+    came_from = np.zeros((count, many * states), dtype=np.int16)
+    stay, first = np.arange(states), np.arange(many) * states
     total = scores[0].copy()
     for frame in range(1, count):
-        best = int(np.argmax(total))
-        change = total[best] - costs[frame]
+        best = np.argmax(total, axis=1)
+        change = total.reshape(-1)[first + best][:, None] - costs[frame]
         switch = change > total
-        came_from[frame] = np.where(switch, best, stay)
+        came_from[frame] = np.where(switch, best[:, None], stay).reshape(-1)
         total = np.where(switch, change, total) + scores[frame]
-    path = np.zeros(count, dtype=np.int64)
-    path[-1] = int(np.argmax(total))
+    path[:, -1] = np.argmax(total, axis=1)
     for frame in range(count - 1, 0, -1):
-        path[frame - 1] = came_from[frame, path[frame]]
-    return path
+        path[:, frame - 1] = came_from[frame, first + path[:, frame]]
+    return path, np.max(total, axis=1)

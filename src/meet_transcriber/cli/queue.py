@@ -1,0 +1,121 @@
+"""`meet-transcriber queue` and `meet-transcriber health`: what waits, and who works on it."""
+
+import json
+import socket
+import time
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from meet_transcriber.bootstrap import services
+from meet_transcriber.cli.console import errors_become_exit_codes, load_settings, say_error
+from meet_transcriber.core.jobs import QUEUES, Backlog, JobQuery, WorkerInfo
+from meet_transcriber.core.workers import parse_worker_name
+from meet_transcriber.ports import JobQueue, JobStore
+
+_Json = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What there is to tell about the queues.
+
+    Attributes:
+        messages: queue -> messages of the broker that nobody took yet.
+        oldest_seconds: since the oldest unfinished job was sent; None where there is none.
+    """
+
+    backlog: Backlog
+    messages: dict[str, int]
+    workers: list[WorkerInfo]
+    oldest_seconds: float | None
+
+
+def queue(as_json: _Json = False) -> None:
+    """Show how much work waits and runs, since when, and which workers were heard of lately."""
+    with errors_become_exit_codes():
+        settings = load_settings()
+        jobs = services.stores(settings).jobs
+        messages = services.queue_from_outside(settings)
+        seen = _look(jobs, messages)
+        if as_json:
+            typer.echo(json.dumps(_plain(seen), indent=2))
+        else:
+            _show(seen)
+
+
+def _look(jobs: JobStore, messages: JobQueue) -> _Seen:
+    now = time.time()
+    oldest = jobs.page(JobQuery(limit=1, order="asc", states=("pending", "processing")))
+    return _Seen(
+        jobs.backlog(),
+        {name: messages.length(name) for name in QUEUES},
+        jobs.workers(now),
+        now - oldest[0].created_at if oldest else None,
+    )
+
+
+def _plain(seen: _Seen) -> dict[str, object]:
+    backlog = seen.backlog
+    return {
+        "queues": {
+            name: {
+                "ready": backlog.ready.get(name, 0),
+                "running": backlog.running.get(name, 0),
+                "messages": seen.messages[name],
+            }
+            for name in QUEUES
+        },
+        "jobs": dict(backlog.jobs),
+        "oldest_seconds": seen.oldest_seconds,
+        "audio_seconds_left": backlog.seconds_left,
+        "workers": [asdict(worker) for worker in seen.workers],
+    }
+
+
+def _show(seen: _Seen) -> None:
+    console, backlog = Console(), seen.backlog
+    table = Table("queue", "ready", "running", "messages")
+    for name in QUEUES:
+        counts = backlog.ready.get(name, 0), backlog.running.get(name, 0), seen.messages[name]
+        table.add_row(name, *map(str, counts))
+    console.print(table)
+    states = ", ".join(f"{count} {state}" for state, count in sorted(backlog.jobs.items()) if count)
+    age = "" if seen.oldest_seconds is None else f"; the oldest for {seen.oldest_seconds:.0f} s"
+    console.print(f"Jobs: {states or 'none unfinished'}{age}.")
+    workers = Table("worker", "state", "queues", "engines", "at")
+    for worker in seen.workers:
+        engines = ", ".join(filter(None, (worker.engine, worker.diarizer)))
+        at = worker.problem or worker.detail
+        row = (worker.id, worker.state, " ".join(worker.queues), engines, at)
+        workers.add_row(*map(escape, row))
+    console.print(workers if seen.workers else "No worker was heard of lately.")
+
+
+def health(
+    store_only: Annotated[
+        bool, typer.Option("--store-only", help="Do not ask for a worker on this host.")
+    ] = False,
+) -> None:
+    """Exit with 0 when stores and broker answer and a worker of this host was heard of lately."""
+    with errors_become_exit_codes():
+        settings = load_settings()
+        kept = services.stores(settings)
+        kept.jobs.ping()
+        kept.media.ping()
+        services.queue_from_outside(settings).ping()
+        here = [worker for worker in kept.jobs.workers(time.time()) if _is_here(worker)]
+    if not store_only and not here:
+        say_error("No worker of this host was heard of in the last seconds.")
+        raise typer.Exit(1)
+    states = [f"{worker.id} is {worker.state}. {worker.problem}".strip() for worker in here]
+    typer.echo("\n".join(["Stores and broker answer.", *states]))
+
+
+def _is_here(worker: WorkerInfo) -> bool:
+    name = parse_worker_name(worker.id)
+    return name is not None and name.host == socket.gethostname()

@@ -1,0 +1,56 @@
+"""`worker`, `queue` and `health` as a person or a probe runs them."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.simulated.house import House, end, wait_for
+
+DRAFT = {"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic", "HF_HUB_OFFLINE": "1"}
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with House(tmp_path) as house:
+        yield house
+
+
+def test_a_worker_of_the_command_line_does_a_job(house: House) -> None:
+    process = house.start("-m", "meet_transcriber", "worker", more=DRAFT)
+    job = house.ended(house.submit(seconds=2))
+    assert (job.state, job.diarizer) == ("completed", "acoustic")
+    assert end(process) < 5.0
+    assert process.returncode == 0
+
+
+def test_a_worker_without_weights_says_so_and_fails_jobs(house: House) -> None:
+    house.start("-m", "meet_transcriber", "worker", more={**DRAFT, "ASR_ENGINE": "faster-whisper"})
+    job = house.ended(house.submit(seconds=1))
+    assert (job.state, job.error and job.error.code) == ("failed", "engine_unavailable")
+    (worker,) = house.workers()
+    assert "HF_HUB_OFFLINE" in worker.problem
+    assert worker.diarizer == "acoustic"
+
+
+def test_an_unknown_queue_is_refused(house: House) -> None:
+    asked = house.run("worker", "--queues", "whisper")
+    assert (asked.returncode, "name recognize or cpu" in asked.stderr) == (2, True)
+
+
+def test_the_queue_is_told(house: House) -> None:
+    house.submit(seconds=1)
+    told = json.loads(house.run("queue", "--json").stdout)
+    assert told["queues"]["cpu"] == {"ready": 1, "running": 0, "messages": 0}
+    assert (told["jobs"], told["workers"]) == ({"pending": 1}, [])
+    assert told["oldest_seconds"] > 0
+    assert "1 pending" in house.run("queue").stdout
+
+
+def test_health_wants_a_worker_of_this_host(house: House) -> None:
+    assert house.run("health").returncode == 1
+    assert house.run("health", "--store-only").returncode == 0
+    house.worker()
+    wait_for(house.workers)
+    assert house.run("health").returncode == 0

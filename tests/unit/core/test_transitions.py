@@ -1,0 +1,288 @@
+"""A job's way from record to record."""
+
+from dataclasses import replace
+
+import pytest
+
+from meet_transcriber.core.errors import JobCancelled, JobConflict, JobNotFound, LeaseLost
+from meet_transcriber.core.jobs import QUEUES, Failure, Job, Webhook, due_at, index_entry
+from meet_transcriber.core.media import PreparedAudio
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.plan import Part, Plan
+from meet_transcriber.core.transcript import Span
+from meet_transcriber.core.transitions import (
+    MAX_ATTEMPTS,
+    alive,
+    cancelled,
+    claim_in,
+    claimed,
+    committed,
+    deleted,
+    expired,
+    planned,
+    released,
+    rerun,
+    submitted,
+    task_failed,
+)
+
+LEASE = 30.0
+FAILURE = Failure("recognition_failed", "It broke.")
+
+
+def uploading(**facts: object) -> Job:
+    job = Job("j", Options(), state="uploading", objects={"recording": "jobs/j/recording"})
+    return replace(job, **facts)  # type: ignore[arg-type]
+
+
+def plan(parts: int = 3) -> Plan:
+    audio = PreparedAudio(100.0 * parts, 1, (0.0,))
+    cuts = tuple(Part(at, 100.0 * at, 100.0 * at + 100, 0, (Span(0, 1),)) for at in range(parts))
+    return Plan(audio, ((Span(0, 1),),), cuts)
+
+
+def taken(job: Job, now: float = 0.0, worker: str = "w") -> Job:
+    return claimed(job, QUEUES, worker, now, LEASE)
+
+
+def done(job: Job, name: str, now: float = 1.0, **objects: str) -> Job:
+    return committed(job, name, job.task(name).token, objects, now)
+
+
+def prepared(parts: int = 3) -> Job:
+    """A job whose parts and speakers are still to be found."""
+    job = taken(submitted(uploading(), 0.0))
+    token = job.task("prepare").token
+    objects = {"working.flac": "w", "peaks.dat": "p", "plan.json": "q"}
+    return committed(job, "prepare", token, objects, 1.0, lambda job: planned(job, plan(parts)))
+
+
+def finished(parts: int = 3) -> Job:
+    job = prepared(parts)
+    while not job.ended:
+        job = taken(job)
+        (task,) = job.in_state("running")
+        name = {"recognize": f"parts/{task.name[-1]}", "diarize": "diarization.json"}
+        left = name.get(task.kind, "transcript.json")
+        job = committed(job, task.name, task.token, {left: f"jobs/j/{left}"}, 2.0)
+    return job
+
+
+def test_the_tasks_of_a_meeting_are_independent_until_the_last() -> None:
+    job = prepared(3)
+    assert [task.name for task in job.in_state("ready")] == [
+        "diarize", "recognize:0", "recognize:1", "recognize:2",
+    ]  # fmt: skip
+    assert job.task("attribute").state == "waiting"
+    assert sum(task.weight for task in job.tasks) == pytest.approx(1.0)
+
+
+def test_the_last_task_opens_when_all_others_are_done() -> None:
+    job = prepared(1)
+    job = done(taken(job), "diarize")
+    assert job.task("attribute").state == "waiting"
+    job = done(taken(job), "recognize:0")
+    assert job.task("attribute").state == "ready"
+    assert done(taken(job), "attribute").state == "completed"
+
+
+def test_silence_needs_no_recognition() -> None:
+    job = done(taken(prepared(0)), "diarize")
+    assert [task.name for task in job.in_state("ready")] == ["attribute"]
+
+
+def test_without_diarization_nobody_looks_for_speakers() -> None:
+    job = replace(prepared(0), options=Options(enable_diarization=False))
+    assert "diarize" not in [task.name for task in planned(submitted(uploading(
+        options=Options(enable_diarization=False)), 0.0), plan(1)).tasks]  # fmt: skip
+    assert job.options.enable_diarization is False
+
+
+def test_a_claim_takes_one_task_of_its_queues() -> None:
+    job = prepared(2)
+    first = claimed(job, ["recognize"], "gpu", 5.0, LEASE)
+    claim = claim_in(first, "gpu")
+    assert claim is not None
+    assert claim.task.name == "recognize:0"
+    assert claimed(first, ["nothing"], "gpu", 5.0, LEASE) is first
+
+
+def test_every_claim_has_a_token_of_its_own() -> None:
+    job = taken(taken(prepared(3)))
+    tokens = [task.token for task in job.in_state("running")]
+    assert len(set(tokens)) == 2
+    assert max(tokens) == job.fence
+
+
+def test_who_lost_the_lease_commits_nothing() -> None:
+    job = taken(prepared(1), worker="slow")
+    old = job.task("diarize").token
+    job = taken(expired(job, LEASE + 1), LEASE + 1, "quick")
+    with pytest.raises(LeaseLost):
+        committed(job, "diarize", old, {}, LEASE + 2)
+    assert done(job, "diarize").task("diarize").state == "done"
+
+
+def test_a_commit_counts_once() -> None:
+    job = taken(prepared(1))
+    token = job.task("diarize").token
+    job = committed(job, "diarize", token, {}, 1.0)
+    with pytest.raises(LeaseLost):
+        committed(job, "diarize", token, {}, 1.0)
+
+
+def test_a_heartbeat_keeps_the_lease_and_progress_never_falls() -> None:
+    job = taken(prepared(1))
+    token = job.task("diarize").token
+    job = alive(job, "diarize", token, 0.5, 20.0, LEASE)
+    assert expired(job, 40.0) is job
+    reached = job.progress
+    job = expired(job, 60.0)
+    assert job.task("diarize").state == "ready"
+    assert job.progress == reached
+
+
+@pytest.mark.parametrize("kills", range(1, MAX_ATTEMPTS + 1))
+def test_only_deaths_without_progress_count(kills: int) -> None:
+    job = prepared(1)
+    job = done(taken(job), "diarize")
+    for at in range(kills):
+        job = expired(taken(job, 100.0 * at), 100.0 * at + 50)
+    assert (job.state == "failed") == (kills == MAX_ATTEMPTS)
+
+
+def test_a_task_that_gets_further_each_time_is_never_given_up() -> None:
+    job = done(taken(prepared(1)), "diarize")
+    for at in range(10):
+        job = taken(job, 100.0 * at)
+        token = job.task("recognize:0").token
+        job = alive(job, "recognize:0", token, 0.05 * (at + 1), 100.0 * at, LEASE)
+        job = expired(job, 100.0 * at + 50)
+    assert job.state == "processing"
+
+
+def test_an_orderly_release_never_counts() -> None:
+    job = done(taken(prepared(1)), "diarize")
+    for _ in range(10):
+        job = taken(job)
+        job = released(job, "recognize:0", job.task("recognize:0").token)
+    assert job.task("recognize:0").attempts == 0
+    assert job.task("recognize:0").state == "ready"
+
+
+def test_a_diarizer_that_dies_again_and_again_costs_no_words() -> None:
+    job = prepared(1)
+    for at in range(MAX_ATTEMPTS):
+        job = claimed(job, ["cpu"], "w", 100.0 * at, LEASE)
+        job = expired(job, 100.0 * at + 50)
+    assert job.task("diarize").state == "done"
+    assert [warning.code for warning in job.warnings] == ["diarization_failed"]
+    assert done(taken(job), "recognize:0").task("attribute").state == "ready"
+
+
+def test_an_engine_that_is_not_there_fails_the_job_even_when_it_is_the_diarizer() -> None:
+    job = taken(prepared(1))
+    gone = Failure("engine_unavailable", "Install it.")
+    job = task_failed(job, "diarize", job.task("diarize").token, gone, True, 5.0)
+    assert (job.state, job.error) == ("failed", gone)
+
+
+def test_cancelling_ends_at_once_and_the_workers_learn_of_it() -> None:
+    job = taken(prepared(1))
+    token = job.task("diarize").token
+    job = cancelled(job, 3.0)
+    assert job.ended
+    with pytest.raises(JobCancelled):
+        alive(job, "diarize", token, 0.5, 4.0, LEASE)
+    with pytest.raises(JobConflict, match="cancelled"):
+        cancelled(job, 5.0)
+
+
+def test_a_deleted_job_takes_no_results() -> None:
+    job = taken(prepared(1))
+    token = job.task("diarize").token
+    with pytest.raises(JobNotFound):
+        committed(deleted(job, 2.0), "diarize", token, {}, 3.0)
+
+
+def test_an_upload_that_was_given_up_cannot_begin() -> None:
+    with pytest.raises(JobConflict):
+        submitted(deleted(uploading(), 1.0), 2.0)
+
+
+def test_a_recording_from_an_address_is_fetched_first() -> None:
+    job = submitted(uploading(source_url="https://example.org/a.ogg", objects={}), 0.0)
+    assert [task.name for task in job.in_state("ready")] == ["fetch"]
+    job = done(taken(job), "fetch", recording="jobs/j/recording.1")
+    assert [task.name for task in job.in_state("ready")] == ["prepare"]
+
+
+def test_a_rerun_of_the_speakers_keeps_the_words() -> None:
+    job = rerun(finished(2), ["diarize"], Options(num_speakers=3), 9.0)
+    assert [task.name for task in job.in_state("ready")] == ["diarize"]
+    assert job.options.num_speakers == 3
+    assert "diarization.json" not in job.objects
+    assert (job.state, job.run) == ("pending", 2)
+
+
+def test_a_rerun_of_all_begins_at_the_recording() -> None:
+    job = rerun(finished(2), [], Options(), 9.0)
+    assert [task.name for task in job.tasks] == ["prepare"]
+    assert list(job.objects) == ["recording"]
+    assert job.progress == 0.0
+
+
+def test_speakers_that_nobody_looked_for_can_be_found_later() -> None:
+    job = replace(finished(1), tasks=tuple(t for t in finished(1).tasks if t.kind != "diarize"))
+    job = rerun(job, ["diarize"], Options(), 9.0)
+    assert [task.name for task in job.in_state("ready")] == ["diarize"]
+    assert job.tasks[-1].kind == "attribute"
+
+
+def test_a_failed_job_goes_on_where_it_was() -> None:
+    job = done(taken(prepared(2)), "diarize")
+    job = done(taken(job), "recognize:0")
+    job = taken(job)
+    token = job.task("recognize:1").token
+    job = task_failed(job, "recognize:1", token, FAILURE, True, 5.0)
+    job = rerun(job, ["unfinished"], job.options, 9.0)
+    assert [task.name for task in job.in_state("ready")] == ["recognize:1"]
+    assert job.error is None
+
+
+def test_a_rerun_of_what_is_not_kept_is_refused() -> None:
+    job = replace(finished(1), objects={"transcript.json": "t"})
+    with pytest.raises(JobConflict, match="not kept"):
+        rerun(job, [], Options(), 9.0)
+
+
+def test_names_stay_when_the_speakers_do() -> None:
+    named = replace(finished(1), names={"SPEAKER_00": "Ann"}, edited=True)
+    assert rerun(named, ["recognize"], Options(), 9.0).names == {"SPEAKER_00": "Ann"}
+    assert rerun(named, ["diarize"], Options(), 9.0).names == {}
+
+
+def test_the_end_makes_the_webhook_due_once_per_run() -> None:
+    job = replace(prepared(0), webhook=Webhook("https://example.org"))
+    job = done(taken(done(taken(job), "diarize")), "attribute", now=7.0)
+    assert job.webhook is not None
+    assert (job.webhook.event_id, job.webhook.next_at) == ("j-1", 7.0)
+
+
+def test_the_job_served_longest_ago_with_least_running_is_next() -> None:
+    busy, fresh = taken(prepared(3), 50.0), prepared(3)
+    assert index_entry(fresh).order < index_entry(busy).order
+    assert index_entry(busy).running == {"cpu": 1}
+    assert index_entry(busy).ready == {"recognize": 3}
+
+
+def test_what_is_due_first() -> None:
+    assert due_at(prepared(1)) is None
+    assert due_at(taken(prepared(1), 5.0)) == 5.0 + LEASE
+    assert due_at(uploading(lease_until=7.0)) == 7.0
+    assert due_at(deleted(taken(prepared(1), 5.0), 6.0)) == 6.0
+
+
+def test_a_job_that_ended_offers_no_work() -> None:
+    entry = index_entry(cancelled(taken(prepared(3)), 2.0))
+    assert (entry.ready, entry.running, entry.seconds_left) == ({}, {}, 0.0)

@@ -1,0 +1,148 @@
+"""Engines, a decoder and a queue that work at once and on nothing."""
+
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from meet_transcriber.core.errors import UnsupportedFormat
+from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.transcript import Diarization, Removed, Segment, Span, Turn, Word
+from meet_transcriber.ports import AudioSource, Finding, Progress, Waveform
+
+
+class Tape:
+    """Nothing at all on some channels."""
+
+    def __init__(self, channels: int = 1, duration: float = 600.0) -> None:
+        self.duration = duration
+        self.channels = channels
+
+    def read(self, start: float, end: float, channel: int = 0) -> Waveform:
+        return np.full(round((end - start) * 16_000), channel, dtype=np.float32)
+
+
+class Deck:
+    """An AudioDecoder for tapes: `tape`, or `tape:60;` where they have no ten minutes."""
+
+    def __init__(self, channels: int = 1) -> None:
+        self.channels = channels
+
+    def probe(self, media: BinaryIO) -> MediaInfo:
+        label = media.read(16)
+        if not label.startswith(b"tape"):
+            raise UnsupportedFormat("This is no tape.")
+        seconds = float(label[5:].partition(b";")[0]) if label[4:5] == b":" else 600.0
+        return MediaInfo("tape", "pcm", seconds, 16_000, self.channels)
+
+    def prepare(
+        self, media: BinaryIO, working: BinaryIO, options: Options, progress: Progress
+    ) -> tuple[PreparedAudio, Peaks]:
+        seconds = self.probe(media).duration or 0.0
+        working.write(b"tape")
+        progress(1.0)
+        return PreparedAudio(seconds, self.channels, (0.0,) * self.channels), Peaks(20, b"\0\0")
+
+    def open(self, working: object, prepared: PreparedAudio) -> AudioSource:
+        return Tape(self.channels, prepared.duration)
+
+
+class Ear:
+    """Speech in every tenth second of ten, shifted by channel."""
+
+    def detect(self, audio: AudioSource, channel: int, progress: Progress) -> tuple[Span, ...]:
+        return tuple(
+            Span(at + channel, at + channel + 8.0) for at in range(0, int(audio.duration) - 10, 10)
+        )
+
+
+class Scribe:
+    """One word a span; counts how often it was asked."""
+
+    name = "scribe"
+
+    def __init__(self) -> None:
+        self.parts = 0
+
+    def check(self, options: Options) -> None:
+        """Anything goes."""
+
+    def recognize(
+        self, audio: Waveform, speech: Sequence[Span], options: Options
+    ) -> Iterator[Finding]:
+        self.parts += 1
+        for number, span in enumerate(speech):
+            yield Segment((Word(f"w{number}.", span.start, span.end, 0.9),), None, "en")
+        yield Removed(1.0, 2.0, "silence", "you")
+
+
+class Judge:
+    """Two speakers by turns, or a failure."""
+
+    name = "judge"
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
+
+    def diarize(
+        self, audio: AudioSource, speech: Sequence[Span], options: Options, progress: Progress
+    ) -> Diarization:
+        if self.failure:
+            raise self.failure
+        turns = [Turn(span.start, span.end, f"SPEAKER_0{at % 2}") for at, span in enumerate(speech)]
+        return Diarization(tuple(turns))
+
+
+class Bell:
+    """A JobQueue that notes what it was told; tests decide who hears it."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str, str]] = []
+
+    def nudge(self, queue: str, job_id: str, task: str) -> None:
+        self.heard.append((queue, job_id, task))
+
+    def length(self, queue: str) -> int:
+        return sum(message[0] == queue for message in self.heard)
+
+    def ping(self) -> None:
+        """Always there."""
+
+    def close(self) -> None:
+        """Nothing to give up."""
+
+
+class Now:
+    """A Clock that stands still until it is set forward."""
+
+    def __init__(self) -> None:
+        self.at = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+class Sent(NamedTuple):
+    """A webhook as it went out, and how that went."""
+
+    url: str
+    body: bytes
+    message_id: str
+    outcome: str = "delivered"
+    retry_after: float | None = None
+
+
+class Sender:
+    """A WebhookSender that notes what it was given; `outcomes` come first to last."""
+
+    def __init__(self) -> None:
+        self.sent: list[Sent] = []
+        self.outcomes: list[str] = []
+
+    def send(
+        self, url: str, body: bytes, *, message_id: str, timestamp: int, secret: str | None
+    ) -> Sent:
+        outcome = self.outcomes.pop(0) if self.outcomes else "delivered"
+        self.sent.append(Sent(url, body, message_id, outcome))
+        return self.sent[-1]

@@ -1,0 +1,138 @@
+"""Looking at jobs, and changing them afterwards."""
+
+from dataclasses import replace
+
+import pytest
+
+from meet_transcriber.core.edits import Edit
+from meet_transcriber.core.errors import InvalidOptions, JobConflict, JobNotFound, JobNotReady
+from meet_transcriber.core.jobs import JobQuery, WorkerInfo
+from meet_transcriber.service import Reading
+from tests.unit.service.conftest import House
+
+
+def test_a_transcript_is_there_when_the_job_is_completed(house: House) -> None:
+    job = house.submit()
+    with pytest.raises(JobNotReady, match="pending"):
+        house.service.reading.transcript(job.id)
+    job = house.finished()
+    assert b"SPEAKER_01" in house.service.reading.export(job.id, "srt")[1]
+
+
+def test_names_are_in_every_format(house: House) -> None:
+    job = house.finished()
+    house.service.changing.name_speakers(job.id, {"SPEAKER_00": "Ann"})
+    for form in ("txt", "srt", "json", "rttm"):
+        assert b"Ann" in house.service.reading.export(job.id, form)[1]
+    house.service.changing.name_speakers(job.id, {"SPEAKER_00": None})
+    assert b"Ann" not in house.service.reading.export(job.id, "txt")[1]
+
+
+def test_edits_stand_beside_the_words_of_the_machine(house: House) -> None:
+    job = house.finished()
+    changing, reading = house.service.changing, house.service.reading
+    before = reading.transcript(job.id)[1]
+    changing.edit(job.id, Edit("text", 0, "corrected"))
+    assert reading.transcript(job.id)[1].segments[0].text == "corrected"
+    changing.edit(job.id, Edit("undo"))
+    assert reading.transcript(job.id)[1].segments == before.segments
+    assert [e.kind for e in reading.edits(reading.job(job.id)).edits] == ["text", "undo"]
+    assert reading.machine_transcript(reading.job(job.id)).segments == before.segments
+
+
+def test_an_edit_of_something_older_is_refused(house: House) -> None:
+    job = house.finished()
+    house.service.changing.edit(job.id, Edit("text", 0, "one"), version=job.version)
+    with pytest.raises(JobConflict, match="meanwhile"):
+        house.service.changing.edit(job.id, Edit("text", 0, "two"), version=job.version)
+
+
+def test_edits_leave_one_object(house: House) -> None:
+    job = house.finished()
+    for text in ("one", "two", "three"):
+        house.service.changing.edit(job.id, Edit("text", 0, text))
+    assert sum("edits" in key for key in house.left()) == 1
+
+
+def test_a_rerun_of_the_speakers_recognizes_nothing_again(house: House) -> None:
+    job = house.finished()
+    house.service.changing.rerun(job.id, ["diarize"], {"num_speakers": 2})
+    assert house.service.reading.job(job.id).options.num_speakers == 2
+    worker = house.worker(queues=("cpu",))
+    while worker.work():
+        pass
+    assert house.service.reading.job(job.id).state == "completed"
+
+
+def test_a_rerun_that_makes_no_sense_is_refused(house: House) -> None:
+    job = house.submit()
+    with pytest.raises(JobConflict):
+        house.service.changing.rerun(job.id)
+    with pytest.raises(InvalidOptions, match="no task 'sing'"):
+        house.service.changing.rerun(job.id, ["sing"])
+
+
+def test_what_is_deleted_cannot_be_found(house: House) -> None:
+    job = house.finished()
+    house.service.changing.delete(job.id)
+    for look in (house.service.reading.job, house.service.changing.delete):
+        with pytest.raises(JobNotFound):
+            look(job.id)
+    assert house.service.reading.page(JobQuery()) == []
+    assert house.service.reading.search("w1").hits == ()
+
+
+def test_the_wait_is_told_from_measured_speed(house: House) -> None:
+    first = house.submit()
+    house.now.at += 1
+    second = house.submit()
+    house.jobs.remember("rtf", "0.1")
+    info = WorkerInfo("w", ("cpu", "recognize"), "ready", seen_at=house.now())
+    house.jobs.note_worker(info, 100)
+    assert house.service.reading.wait(first).position == 1
+    wait = house.service.reading.wait(second)
+    assert wait.position == 2
+    assert wait.seconds == pytest.approx(120.0)
+
+
+def test_without_a_worker_nobody_knows_how_long(house: House) -> None:
+    assert house.service.reading.wait(house.submit()).seconds is None
+
+
+def test_search_finds_the_words_and_where_they_are(house: House) -> None:
+    job = house.finished()
+    found = house.service.reading.search("W7")
+    assert [hit.job.id for hit in found.hits] == [job.id]
+    assert "w7" in found.hits[0].segments[0][1].text
+    assert house.service.reading.search("nobody said this").hits == ()
+
+
+def test_search_without_an_index_says_whether_it_saw_all(house: House) -> None:
+    job = house.finished()
+    found = Reading(replace(house.ground, text=None)).search("w7")
+    assert [hit.job.id for hit in found.hits] == [job.id]
+    assert found.complete
+
+
+def test_edited_words_are_found_too(house: House) -> None:
+    job = house.finished()
+    house.service.changing.edit(job.id, Edit("text", 0, "Keycloak"))
+    assert len(house.service.reading.search("keycloak").hits) == 1
+
+
+def test_parts_can_be_read_as_they_are_done(house: House) -> None:
+    job, worker = house.submit(), house.worker()
+    known: set[str] = set()
+    seen = 0
+    while worker.work():
+        fresh = list(house.service.reading.parts(house.jobs.get(job.id), known))
+        seen += len(fresh)
+    assert seen == 59
+
+
+def test_the_audio_and_its_outline_can_be_read(house: House) -> None:
+    job = house.finished()
+    _, file, size = house.service.reading.audio(job.id)
+    with file:
+        assert len(file.read()) == size == job.size_bytes
+    assert house.service.reading.peaks(job.id)[1][0] == 20
