@@ -50,8 +50,9 @@ bench: $(VENV)/.test  ## measure: every benchmark, or NAME="memory recognition"
 
 # --- keeping it -------------------------------------------------------------------------
 
-docs: $(VENV)/.test  ## generate docs/reference from the code
+docs: $(VENV)/.test  ## generate docs/reference and .env.example from the code
 	$(BIN)/python -m scripts.make_reference
+	$(BIN)/python -m scripts.make_env_example
 
 lock: $(VENV)/.lint  ## re-create requirements/*.txt; ARGS=--upgrade takes new versions
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lock.sh $(ARGS)

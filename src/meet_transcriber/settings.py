@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, field_validator, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from meet_transcriber.core.errors import InvalidOptions
@@ -12,7 +12,9 @@ from meet_transcriber.core.errors import InvalidOptions
 class Settings(BaseSettings):
     """One frozen set of settings; the names are the environment's, in lower case."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     huggingface_access_token: SecretStr | None = Field(
         None, description="Token for gated models of Hugging Face; nothing else uses it."
@@ -129,6 +131,11 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severity of the log lines on stderr."
     )
+
+    @field_validator("data_dir")
+    @classmethod
+    def _at_home(cls, folder: Path) -> Path:
+        return folder.expanduser()
 
     @property
     def embedded(self) -> bool:

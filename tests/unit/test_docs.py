@@ -6,6 +6,7 @@ import pytest
 
 from meet_transcriber.core.exporters import EXPORTERS
 from meet_transcriber.settings import Settings
+from scripts import make_env_example
 from scripts.make_reference import FOLDER, PAGES
 
 ROOT = Path(__file__).parents[2]
@@ -15,6 +16,11 @@ ROOT = Path(__file__).parents[2]
 def test_a_reference_page_is_fresh(name: str) -> None:
     committed = (FOLDER / name).read_text(encoding="utf-8")
     assert committed == PAGES[name](), "run `make docs` and commit docs/reference"
+
+
+def test_the_example_of_an_env_file_is_fresh() -> None:
+    committed = make_env_example.PATH.read_text(encoding="utf-8")
+    assert committed == make_env_example.text(), "run `make docs` and commit .env.example"
 
 
 def test_no_reference_page_is_left_over() -> None:

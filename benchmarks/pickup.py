@@ -1,0 +1,102 @@
+"""
+How soon a worker begins with a recording that was submitted, over HTTP.
+
+    python -m benchmarks.pickup [--jobs 60]
+
+From the moment the record says the job was submitted to the moment it says a worker claimed it;
+once with the embedded worker on SQLite and once with Celery on Redis. The worker is idle.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import httpx
+
+from tests.redis_server import RedisServer, free_port
+from tests.simulated.house import House, recording, wait_for
+
+_TWENTY = 20
+
+
+@contextmanager
+def served(folder: Path, **variables: object) -> Iterator[tuple[House, httpx.Client]]:
+    """An installation whose API listens on a port of its own."""
+    port = free_port()
+    drafts = {"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic"}
+    with House(folder, LOG_LEVEL="ERROR", API_PORT=port, **drafts, **variables) as house:
+        house.start("-m", "meet_transcriber", "serve", more={"EMBEDDED_WORKER": "auto"})
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            wait_for(lambda: _is_up(client))
+            yield house, client
+
+
+def _is_up(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health").is_success
+    except httpx.TransportError:
+        return False
+
+
+def _seconds(status: dict[str, Any], name: str) -> float:
+    return datetime.fromisoformat(status[name]).timestamp()
+
+
+def pickups(client: httpx.Client, jobs: int) -> list[float]:
+    """Seconds from submission to claim, job by job."""
+    waits = []
+    for _ in range(jobs):
+        answer = client.post("/transcribe", files={"file": ("a.wav", recording(1))})
+        path = answer.raise_for_status().headers["location"]
+        status = _ended(client, path)
+        waits.append(_seconds(status, "started_at") - _seconds(status, "created_at"))
+    return waits
+
+
+def _ended(client: httpx.Client, path: str) -> dict[str, Any]:
+    """The status of a job once it has ended."""
+
+    def status() -> dict[str, Any]:
+        return dict(client.get(path, params={"transcript": "false"}).json())
+
+    wait_for(lambda: status()["status"] in {"completed", "failed"})
+    return status()
+
+
+def report(name: str, waits: list[float]) -> None:
+    """A line with the median and the 95th percentile."""
+    high = quantiles(waits, n=_TWENTY)[-1]
+    print(
+        f"{name:9s} {len(waits)} jobs: median {1000 * median(waits):5.0f} ms, "
+        f"p95 {1000 * high:5.0f} ms",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Print a line for each queue."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=60)
+    jobs = parser.parse_args().jobs
+    with tempfile.TemporaryDirectory() as name:
+        with served(Path(name, "embedded")) as (house, client):
+            wait_for(lambda: [w for w in house.workers() if w.state == "ready"])
+            report("embedded", pickups(client, jobs))
+        with (
+            RedisServer(Path(name, "redis")) as server,
+            served(Path(name, "celery"), REDIS_URL=server.url) as (house, client),
+        ):
+            house.celery("one", "--loglevel=ERROR")
+            wait_for(lambda: [w for w in house.workers() if w.state == "ready"])
+            time.sleep(1)
+            report("celery", pickups(client, jobs))
+
+
+if __name__ == "__main__":
+    main()
