@@ -44,7 +44,7 @@ def test_every_code_in_the_table_is_one_of_ours() -> None:
 def test_an_error_has_the_status_of_its_kind(error: Exception, status: int, kind: str) -> None:
     answer = enveloped(error)
     assert answer.status_code == status
-    assert json.loads(answer.body)["error"]["type"] == kind
+    assert json.loads(bytes(answer.body))["error"]["type"] == kind
 
 
 def test_headers_of_a_refusal_survive() -> None:
