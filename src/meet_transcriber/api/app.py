@@ -19,6 +19,7 @@ from meet_transcriber.api import (
     problems,
     submitting,
 )
+from meet_transcriber.api.openai import openai_router
 from meet_transcriber.api.polling import Statuses
 from meet_transcriber.api.tracing import RequestIds
 from meet_transcriber.service import Service
@@ -31,6 +32,7 @@ EXPOSED = (
     "ETag",
     "Location",
     "Retry-After",
+    "X-Job-ID",
     "X-Request-ID",
 )
 
@@ -44,12 +46,19 @@ def create_app(
     Args:
         lifespan: what runs beside the API, such as its queue.
     """
-    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app = FastAPI(
+        title="Meet Transcriber",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
     app.state.service, app.state.settings = service, settings
     app.state.stopping = threading.Event()
     app.state.statuses = Statuses(service, quick=settings.redis_url is None)
     for room in (submitting, looking, events, audio, changing, health, pages):
         app.include_router(room.router)
+    app.include_router(openai_router(service, settings), prefix="/v1")
     problems.install(app)
     app.add_exception_handler(events.NothingMore, _nothing_more)
     documented.describe(app)

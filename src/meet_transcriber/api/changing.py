@@ -10,9 +10,8 @@ from starlette.responses import Response
 from meet_transcriber.api import shown
 from meet_transcriber.api.context import IfMatch, JobId, TheService, edition_in, json_object
 from meet_transcriber.api.documented import answer, problems, takes
-from meet_transcriber.api.problems import PreconditionFailed
 from meet_transcriber.core.edits import Edit
-from meet_transcriber.core.errors import InvalidOptions, JobConflict
+from meet_transcriber.core.errors import EditConflict, InvalidOptions, JobConflict
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.service import Service
 
@@ -116,7 +115,7 @@ def _edited(service: Service, job_id: str, edit: Edit, if_match: str | None) -> 
 def _check_edition(job: Job, if_match: str | None) -> None:
     wanted = edition_in(if_match)
     if wanted is not None and wanted != shown.edition(job):
-        raise PreconditionFailed(
+        raise EditConflict(
             "Somebody else changed this transcript meanwhile, or If-Match holds no ETag of it; "
             "load it and edit again."
         )
@@ -128,14 +127,18 @@ def _edit(number: int, body: dict[str, object]) -> Edit:
             return Edit("text", number, text=text)
         case {"speaker": (str() | None) as speaker, **others} if not others:
             return Edit("speaker", number, speaker=speaker)
-        case {"split_at": int(at), **others} if not others and not isinstance(at, bool):
-            return Edit("split", number, at=at)
+        case {"split_at": (int() | float()) as at, **others} if not others and _whole(at):
+            return Edit("split", number, at=int(at))
         case {"merge": True, **others} if not others:
             return Edit("merge", number)
     raise InvalidOptions(
         'Send one change: {"text": "..."}, {"speaker": "SPEAKER_00"} or null, {"split_at": 3} '
         'or {"merge": true}.'
     )
+
+
+def _whole(number: float) -> bool:
+    return not isinstance(number, bool) and number == number // 1
 
 
 def _entry(job: Job) -> Response:

@@ -1,5 +1,6 @@
 """Helpers that put what routes do by hand into the OpenAPI document."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -7,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from meet_transcriber import __version__
-from meet_transcriber.api.problems import MEDIA_TYPE
+from meet_transcriber.api.problems import MEDIA_TYPE, PHRASES
 from meet_transcriber.api.schemas import SCHEMAS, Schema, ref
 
 Responses = dict[int | str, dict[str, Any]]
@@ -40,7 +41,7 @@ def problems(*statuses: int) -> Responses:
     """These problems, and those that any route may end with."""
     return {
         status: {
-            "description": HTTPStatus(status).phrase,
+            "description": PHRASES[status],
             "content": {MEDIA_TYPE: {"schema": ref("Problem")}},
             **(
                 {"headers": _headers("Retry-After")}
@@ -52,10 +53,12 @@ def problems(*statuses: int) -> Responses:
     }
 
 
-def takes(schema: str, required: bool = True, **others: str) -> dict[str, Any]:
+def takes(
+    schema: str, required: bool = True, others: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """The request body of a route that reads it by hand, as `openapi_extra`."""
-    content = {"application/json": {"schema": ref(schema)}}
-    content |= {kind.replace("_", "/", 1): {"schema": ref(name)} for kind, name in others.items()}
+    kinds = {"application/json": schema, **(others or {})}
+    content = {kind: {"schema": ref(name)} for kind, name in kinds.items()}
     return {"requestBody": {"required": required, "content": content}}
 
 
@@ -84,14 +87,23 @@ def describe(app: FastAPI) -> None:
                 description="Problems are told as RFC 9457 has it, with a stable `code`.",
                 routes=app.routes,
             )
-            schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            schemas.update(SCHEMAS)
-            for unused in ("HTTPValidationError", "ValidationError"):
-                schemas.pop(unused, None)
-            app.openapi_schema = document
+            document.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS)
+            app.openapi_schema = _without_made_up(document)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _without_made_up(document: dict[str, Any]) -> dict[str, Any]:
+    """The document without FastAPI's own 422, which no route of ours gives."""
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            answers = operation["responses"]
+            if "HTTPValidationError" in str(answers.get("422")):
+                del answers["422"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(unused, None)
+    return document
 
 
 def _headers(*names: str) -> dict[str, Any]:

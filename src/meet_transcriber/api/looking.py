@@ -53,7 +53,8 @@ def list_jobs(
     ] = None,
     q: Annotated[str, Query(description="Only recordings whose name contains this.")] = "",
     search: Annotated[
-        str | None, Query(description="Words that were said; with it, only `limit` counts.")
+        str | None,
+        Query(min_length=1, description="Words that were said; with it, only `limit` counts."),
     ] = None,
 ) -> Response:
     """

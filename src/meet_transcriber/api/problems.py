@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -29,12 +30,31 @@ STATUSES: Mapping[type[errors.TranscriptionError], int] = {
     errors.FetchError: 422,  # what was asked cannot be fetched; no server of ours is at fault
     errors.JobNotFound: 404,
     errors.IdempotencyMismatch: 422,
+    errors.EditConflict: 412,  # what If-Match is for
     errors.JobError: 409,
     errors.EngineUnavailable: 503,
     errors.StorageFull: 507,
     errors.StorageUnavailable: 503,
 }
 """Kind of error to status, for the nearest class; any other of ours is a 500."""
+
+PHRASES: Mapping[int, str] = {
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    406: "Not Acceptable",
+    408: "Request Timeout",
+    409: "Conflict",
+    412: "Precondition Failed",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+    507: "Insufficient Storage",
+}
+"""RFC 9110's names; Python's own change from version to version."""
 
 RETRY_SECONDS = 5
 _DRAINED_BYTES = 256 << 10
@@ -53,26 +73,35 @@ class OptionProblems(errors.InvalidOptions):
         self.found = found
 
 
-class PreconditionFailed(errors.JobConflict):
-    """The job is not at the version that If-Match names."""
-
-
 def status_of(error: errors.TranscriptionError) -> int:
     """The status of the nearest class in `STATUSES`."""
-    if isinstance(error, PreconditionFailed):
-        return 412
     kinds = type(error).__mro__
     return next((STATUSES[kind] for kind in kinds if kind in STATUSES), 500)
 
 
-class Problem(Response):
+class EarlyResponse(Response):
     """
-    A problem+json answer.
+    An answer that may go out before the request's body was read to its end.
 
-    Where the request's body was not read to its end, the answer is sent at once, and a little
-    more of the body is taken in before the connection is closed, so that a sender that looks
-    up finds the answer and not a broken connection.
+    Then it is sent at once, and a little more of the body is taken in before the connection
+    is closed, so that a sender that looks up finds the answer and not a broken connection.
     """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not scope.get(UNREAD):
+            await super().__call__(scope, receive, send)
+            return
+        self.headers["Connection"] = "close"
+        start = {"type": "http.response.start", "status": self.status_code}
+        await send({**start, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        with anyio.move_on_after(_DRAINED_SECONDS):
+            await _drain(receive)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class Problem(EarlyResponse):
+    """A problem+json answer."""
 
     media_type = MEDIA_TYPE
 
@@ -97,18 +126,6 @@ class Problem(Response):
             "errors": [{"name": name, "message": message} for name, message in found],
         }
         super().__init__(json.dumps(body), status, headers)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not scope.get(UNREAD):
-            await super().__call__(scope, receive, send)
-            return
-        self.headers["Connection"] = "close"
-        start = {"type": "http.response.start", "status": self.status_code}
-        await send({**start, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        with anyio.move_on_after(_DRAINED_SECONDS):
-            await _drain(receive)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _drain(receive: Receive) -> None:
@@ -161,9 +178,23 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    status = HTTPStatus(error.status_code)
-    code = status.phrase.lower().replace(" ", "_")
-    return Problem(request, status, code, status.phrase, error.detail, headers=error.headers)
+    status = error.status_code
+    phrase = PHRASES.get(status) or HTTPStatus(status).phrase
+    code = phrase.lower().replace(" ", "_")
+    headers = dict(error.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _allowed(request) or headers.get("Allow", "")
+    return Problem(request, status, code, phrase, error.detail, headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """All methods of a path; the router names those of the first route alone."""
+    methods: list[str] = []
+    for template, operations in request.app.openapi()["paths"].items():
+        pattern = re.sub(r"\\\{.*?\\\}", "[^/]+", re.escape(template))
+        if re.fullmatch(pattern, request.url.path):
+            methods += operations
+    return ", ".join(sorted(method.upper() for method in methods))
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:

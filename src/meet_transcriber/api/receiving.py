@@ -7,14 +7,17 @@ Taking in a form with a recording: its bytes go straight to the service, never t
 Whatever is raised before `finish` leaves nothing of the recording behind.
 """
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
 import anyio
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
+from starlette.types import Message
 
 from meet_transcriber.api.multipart import FIELDS_BYTES, FileBegins, FormReader
 from meet_transcriber.core.errors import InvalidOptions, UploadTooLarge
@@ -24,7 +27,12 @@ from meet_transcriber.service import Request, Service, Upload
 UNREAD = "meet_transcriber.unread"
 """Key of an ASGI scope that says whether the body was read to its end."""
 
+STALL_SECONDS = 60.0
+"""How long a sender may say nothing in the middle of a body."""
+
 _BATCH_BYTES = 512 << 10
+_BEAT_SHARE = 4
+_BEAT_SECONDS = 5.0
 _FRAMING_BYTES = 64 << 10
 _MEBIBYTE = 1 << 20
 
@@ -93,12 +101,13 @@ async def receive(
         MalformedRequest, InvalidOptions: the body is no form, or not a form of this kind.
         IdempotencyInProgress, StorageError: as `Intake.begin` and `Upload.write` do.
         ClientDisconnect: the sender went away.
+        HTTPException: 408, it says nothing any more.
     """
     reader = FormReader(request.headers.get("content-type", ""), file_field, fields_bytes)
     limit = service.ground.rules.max_upload_bytes + fields_bytes + _FRAMING_BYTES
     flow = _Flow(service, idempotency_key)
     try:
-        async for chunk in body(request, limit):
+        async for chunk in body(request, limit, flow.flush, flow.beat_seconds):
             for event in reader.feed(chunk):
                 await flow.take(event)
         reader.finish()
@@ -109,25 +118,53 @@ async def receive(
     return Received(reader.fields, flow.upload)
 
 
-async def body(request: HttpRequest, limit: int) -> AsyncIterator[bytes]:
+async def _no_beat() -> None:
+    return
+
+
+async def body(
+    request: HttpRequest,
+    limit: int,
+    beat: Callable[[], Awaitable[None]] = _no_beat,
+    beat_seconds: float = _BEAT_SECONDS,
+) -> AsyncIterator[bytes]:
     """
     Yield a request's body, at most about `limit` bytes of it.
+
+    Args:
+        beat: called every so many seconds in which nothing comes.
 
     Raises:
         UploadTooLarge: it is longer, by its announced length or in fact.
         ClientDisconnect: the sender went away.
+        HTTPException: 408, it says nothing any more.
     """
     request.scope[UNREAD] = True
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
         raise _too_large(limit)
-    size = 0
-    async for chunk in request.stream():
+    size, more = 0, True
+    while more:
+        message = await _next_message(request, beat, beat_seconds)
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk, more = message.get("body", b""), message.get("more_body", False)
         size += len(chunk)
         if size > limit:
             raise _too_large(limit)
         yield chunk
     request.scope[UNREAD] = False
+
+
+async def _next_message(
+    request: HttpRequest, beat: Callable[[], Awaitable[None]], beat_seconds: float
+) -> Message:
+    silent_since = time.monotonic()
+    while time.monotonic() - silent_since < STALL_SECONDS:
+        with anyio.move_on_after(beat_seconds):
+            return await request.receive()
+        await beat()
+    raise HTTPException(408, f"Nothing came for {STALL_SECONDS:.0f} seconds; send it again.")
 
 
 async def small_body(request: HttpRequest, limit: int = FIELDS_BYTES) -> bytes:
@@ -147,23 +184,30 @@ class _Flow:
 
     def __init__(self, service: Service, idempotency_key: str | None) -> None:
         self.upload: Upload | None = None
+        lease = service.ground.rules.lease_seconds
+        self.beat_seconds = min(_BEAT_SECONDS, lease / _BEAT_SHARE)
         self._service = service
         self._key = idempotency_key
         self._batch = bytearray()
+        self._flushed = time.monotonic()
 
     async def take(self, event: FileBegins | bytes) -> None:
+        """Begin the upload, or add to it."""
         if isinstance(event, FileBegins):
             begin = self._service.intake.begin
             with anyio.CancelScope(shield=True):  # or nobody would hold what it opens
                 self.upload = await run_in_threadpool(begin, event.name, self._key)
             return
         self._batch += event
-        if len(self._batch) >= _BATCH_BYTES:
+        slow = time.monotonic() - self._flushed > self.beat_seconds
+        if slow or len(self._batch) >= _BATCH_BYTES:
             await self.flush()
 
     async def flush(self) -> None:
-        if self._batch and self.upload is not None:
+        """Write what there is, at least every few seconds: that keeps the upload alive."""
+        if self.upload is not None:
             batch, self._batch = bytes(self._batch), bytearray()
+            self._flushed = time.monotonic()
             with anyio.CancelScope(shield=True):  # or it would go on behind abandon's back
                 await run_in_threadpool(self.upload.write, batch)
 

@@ -165,11 +165,14 @@ SCHEMAS: dict[str, Schema] = {
         description="RFC 9457.",
     ),
     "Notice": _object({"code": {"type": "string"}, "message": {"type": "string"}}),
-    "Submission": _object({**OPTIONS, **TARGETS}, (*OPTIONS, "webhook_url")),
+    "Submission": _object(
+        {**OPTIONS, **TARGETS}, (*OPTIONS, "webhook_url"), additionalProperties=False
+    ),
     "Upload": _object(
         {"file": _text("The recording.", format="binary"), **OPTIONS, **TARGETS},
         (*OPTIONS, *TARGETS, "file"),
         description="Either `file` or `url`.",
+        additionalProperties=False,
     ),
     "Accepted": _object(
         {
@@ -203,7 +206,7 @@ SCHEMAS: dict[str, Schema] = {
     "Rerun": _object(
         {
             "tasks": _list({"type": "string", "enum": list(RERUN_KINDS)}, "Empty does everything."),
-            "options": _object(OPTIONS, tuple(OPTIONS)),
+            "options": _object(OPTIONS, tuple(OPTIONS), additionalProperties=False),
         },
         ("tasks", "options"),
         additionalProperties=False,
@@ -211,6 +214,7 @@ SCHEMAS: dict[str, Schema] = {
     "Names": {
         "type": "object",
         "description": "Speaker label to name; null takes the name away.",
+        "minProperties": 1,
         "additionalProperties": _maybe({"type": "string", "maxLength": 200}),
         "examples": [{"SPEAKER_00": "Ann"}],
     },

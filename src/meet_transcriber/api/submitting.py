@@ -45,10 +45,10 @@ _BY_QUERY = [
     status_code=202,
     responses={
         **answer(202, "The recording was taken in.", "Accepted", _ACCEPTED),
-        **problems(400, 409, 413, 415, 422, 507),
+        **problems(400, 408, 409, 413, 415, 422, 507),
     },
     openapi_extra={
-        **takes("Submission", False, multipart_form__data="Upload"),
+        **takes("Submission", required=False, others={_LONG_FORM: "Upload", _FORM: "Submission"}),
         "parameters": _BY_QUERY,
     },
 )

@@ -101,6 +101,12 @@ class JobConflict(JobError):
     code = "job_conflict"
 
 
+class EditConflict(JobConflict):
+    """Somebody else changed the transcript first; the edit was not made."""
+
+    code = "edit_conflict"
+
+
 class LeaseLost(JobError):
     """Somebody else took over the task, so this worker's result does not count."""
 

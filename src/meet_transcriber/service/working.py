@@ -243,8 +243,8 @@ class Working:
         recognizer = self._engines.recognizer()
         if recognizer.fallback and not job.options.allow_drafts:
             raise EngineUnavailable(
-                "This job takes no words from a draft engine, and the real one is not there "
-                f"(ASR_ENGINE=pocketsphinx would name the draft). {recognizer.fallback.message}"
+                "This job takes no words from a draft engine, unless ASR_ENGINE=pocketsphinx names "
+                f"it, and the real one is not there. The worker says: {recognizer.fallback.message}"
             )
         recognizer.engine.check(job.options)
         return recognizer

@@ -52,7 +52,9 @@ def _new_file(folder: Path) -> tuple[BinaryIO, Path]:
             folder.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=folder, prefix=_SCRAP)
             return os.fdopen(handle, "wb"), Path(name)
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):  # mkdir met it, then missed it
+            if folder.is_file():
+                raise
             time.sleep(0.001 * attempt)
     raise StorageError(f"Cannot write into {folder}: it is removed again and again.")
 

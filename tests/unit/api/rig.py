@@ -7,7 +7,7 @@ import wave
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -137,7 +137,8 @@ def work(service: Service, tasks: int = 100) -> int:
 
 def note_worker(service: Service, **said: object) -> None:
     """Let a worker have been seen just now."""
-    info = WorkerInfo("worker", QUEUES, "ready", seen_at=time.time(), **said)  # type: ignore[arg-type]
+    facts: dict[str, Any] = {"queues": QUEUES, "state": "ready", "seen_at": time.time(), **said}
+    info = WorkerInfo("worker", **facts)
     service.ground.jobs.note_worker(info, 60.0)
 
 

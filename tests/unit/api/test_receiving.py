@@ -1,6 +1,7 @@
 """A form with a recording on its way into the service."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +81,23 @@ def test_an_announced_length_over_the_limit_is_refused_unread(tmp_path: Path) ->
     with pytest.raises(UploadTooLarge):
         asyncio.run(receive(sender.request, service))
     assert sender.taken == 0
+
+
+def test_a_sender_that_pauses_keeps_its_upload_alive(tmp_path: Path) -> None:
+    service = make_service(tmp_path, Rules(lease_seconds=1.0))
+
+    async def send() -> list[str]:
+        pausing, wire = Sender(iter([HEAD, b"x", TAIL])), asyncio.Queue[Message]()
+        receiving = asyncio.create_task(
+            receive(HttpRequest(pausing.request.scope, wire.get), service)
+        )
+        for _ in range(3):
+            await wire.put(await pausing.receive())
+            await asyncio.sleep(1.2)
+        await receiving
+        return service.ground.jobs.due(time.time() - 1.0, 9)
+
+    assert asyncio.run(send()) == []
 
 
 def test_a_form_without_a_file_says_so_when_it_is_asked_for(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from meet_transcriber.core.options import MAX_SPEAKERS, Task
 _SPEAKERS = {"type": "integer", "minimum": 1, "maximum": MAX_SPEAKERS}
 _TYPES: dict[str, dict[str, Any]] = {
     "file": {"type": "string", "format": "binary"},
+    "model": {"type": "string", "minLength": 1, "examples": ["whisper-1"]},
     "temperature": {"type": "number", "minimum": 0, "maximum": 1},
     "response_format": {"type": "string", "enum": list(FORMATS), "default": "json"},
     "stream": {"type": "boolean", "default": False},
@@ -66,8 +67,13 @@ def described(task: Task) -> dict[str, Any]:
     body = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
     return {
         "openapi_extra": {"requestBody": body, "parameters": [key]},
-        "responses": {200: _success(task), **{status: _error(status) for status in _STATUSES}},
+        "responses": {200: _success(task), **failures(*_STATUSES)},
     }
+
+
+def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """These statuses with OpenAI's envelope."""
+    return {status: _error(status) for status in statuses}
 
 
 def _property(field: Field) -> tuple[str, dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Errors as OpenAI's clients expect them: one envelope, and statuses that raise their classes."""
 
+import json
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
@@ -8,8 +9,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
+from meet_transcriber.api.problems import EarlyResponse
 from meet_transcriber.core.errors import TranscriptionError
 
 log = logging.getLogger(__name__)
@@ -105,7 +107,7 @@ def enveloped(error: Exception) -> Response:
         case _:
             log.error("request_failed", exc_info=error)
             found = ApiError(500, "The server made a mistake; its log says which.")
-    return JSONResponse(found.body, found.status, found.headers)
+    return EarlyResponse(json.dumps(found.body), found.status, found.headers, "application/json")
 
 
 class EnvelopeRoute(APIRoute):

@@ -6,11 +6,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.responses import Response
 
 from meet_transcriber.api.openai import wishes
 from meet_transcriber.api.openai.answers import answer
-from meet_transcriber.api.openai.description import described
+from meet_transcriber.api.openai.description import described, failures
 from meet_transcriber.api.openai.envelope import ApiError, EnvelopeRoute
 from meet_transcriber.api.openai.fields import missing
 from meet_transcriber.api.openai.models import Catalogue
@@ -22,6 +23,15 @@ from meet_transcriber.core.options import Task
 from meet_transcriber.service import Request as JobRequest
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
+
+
+class _Anything(PathConvertor):
+    """The rest of a path, line breaks included, which starlette's own `path` does not match."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("anything", _Anything())
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -39,7 +49,7 @@ def openai_router(service: Service, settings: Settings) -> APIRouter:
             path,
             _endpoint(desk, task),
             methods=["POST"],
-            operation_id=f"openai_{task}",
+            operation_id="createTranscription" if task == "transcribe" else "createTranslation",
             summary=f"{task.capitalize()} a recording and wait for the result",
             **described(task),
         )
@@ -47,17 +57,27 @@ def openai_router(service: Service, settings: Settings) -> APIRouter:
     _add_models(router, catalogue)
     known = {*(path for path, _ in tasks), "/models"}
     router.add_api_route(
-        "/{path:path}", partial(_unknown, known), methods=_METHODS, include_in_schema=False
+        "/{path:anything}", partial(_unknown, known), methods=_METHODS, include_in_schema=False
     )
     return router
 
 
 def _add_models(router: APIRouter, catalogue: Catalogue) -> None:
-    @router.get("/models", operation_id="openai_models", summary="List the models")
+    @router.get(
+        "/models",
+        operation_id="listModels",
+        summary="List the models",
+        responses=failures(500, 503),
+    )
     async def models() -> dict[str, Any]:
         return catalogue.listing()
 
-    @router.get("/models/{model:path}", operation_id="openai_model", summary="Show a model")
+    @router.get(
+        "/models/{model:anything}",
+        operation_id="retrieveModel",
+        summary="Show a model",
+        responses=failures(404, 500, 503),
+    )
     async def model(model: str) -> dict[str, Any]:
         return catalogue.entry(model)
 

@@ -54,7 +54,9 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": b""})
 
 
-async def events(service: Service, asked: Asked, waiter: Waiter) -> AsyncIterator[bytes]:
+async def events(
+    service: Service, asked: Asked, waiter: Waiter, silence_seconds: float = SILENCE_SECONDS
+) -> AsyncIterator[bytes]:
     """Yield the events of a job, to its end; an error comes as OpenAI's `data: {"error": ...}`."""
     deltas = Deltas(service, asked.logprobs)
     spoke = 0.0
@@ -65,7 +67,7 @@ async def events(service: Service, asked: Asked, waiter: Waiter) -> AsyncIterato
                 yield _sse(event)
             if found:
                 spoke = time.monotonic()
-            elif time.monotonic() - spoke > SILENCE_SECONDS:
+            elif time.monotonic() - spoke > silence_seconds:
                 spoke = time.monotonic()
                 yield b": still at work\n\n"
         if failure := failure_of(waiter.job):

@@ -28,14 +28,24 @@ class Waiter:
     Idempotency-Key, by which it can come back for the job.
     """
 
-    def __init__(self, service: Service, request: Request, job: Job, *, keeps: bool) -> None:
+    def __init__(
+        self,
+        service: Service,
+        request: Request,
+        job: Job,
+        *,
+        keeps: bool,
+        patience_seconds: float = _STORE_PATIENCE_SECONDS,
+    ) -> None:
         """
         Args:
             keeps: whether the job goes on when the sender goes away.
+            patience_seconds: how long the store may be away before that is an error.
         """
         self._service = service
         self._request = request
         self._keeps = keeps
+        self._patience_seconds = patience_seconds
         self._heard = time.monotonic()
         self.job = job
 
@@ -46,7 +56,7 @@ class Waiter:
         Raises:
             ClientDisconnect: the sender went away.
             JobNotFound: somebody deleted the job.
-            StorageUnavailable: the store does not answer for half a minute.
+            StorageUnavailable: the store was away for too long.
         """
         pause, version = SHORTEST_PAUSE, -1
         while True:
@@ -92,7 +102,7 @@ class Waiter:
             changed = reading.version(self.job.id) != self.job.version
             job = reading.job(self.job.id) if changed else self.job
         except StorageUnavailable:
-            if now - self._heard > _STORE_PATIENCE_SECONDS:
+            if now - self._heard > self._patience_seconds:
                 raise
             return self.job
         self._heard = now

@@ -8,7 +8,7 @@ from meet_transcriber.api.openai.fields import FIELDS, FORMATS, STREAMED, Form, 
 from meet_transcriber.api.openai.fields import number as checked_number
 from meet_transcriber.api.openai.models import Catalogue
 from meet_transcriber.core.exporters.languages import LANGUAGES
-from meet_transcriber.core.options import Options, Task
+from meet_transcriber.core.options import Options, Task, speaker_hints
 from meet_transcriber.core.transcript import TranscriptWarning
 from meet_transcriber.settings import Settings
 
@@ -68,16 +68,20 @@ def read(
 
 def _options(form: Form, task: Task, diarization: bool, settings: Settings) -> Options:
     hotwords = (form.text("hotwords") or "").split(",")
-    expected, said = form.whole("expected_speakers"), any(name in form for name in _SPEAKERS)
+    expected = form.whole("expected_speakers")
+    speakers = form.whole("num_speakers") if expected is None else expected
     fewest, most = form.whole("min_speakers"), form.whole("max_speakers")
+    if diarization:
+        defaults = (settings.min_speakers, settings.max_speakers)
+        fewest, most = speaker_hints(speakers, fewest, most, defaults)
     return Options(
         language=_language("language", form.text("language")),
         languages=tuple(_code("languages", code) for code in form.many("languages")),
         task=task,
         enable_diarization=diarization,
-        num_speakers=form.whole("num_speakers") if expected is None else expected,
-        min_speakers=fewest if said or not diarization else settings.min_speakers,
-        max_speakers=most if said or not diarization else settings.max_speakers,
+        num_speakers=speakers,
+        min_speakers=fewest,
+        max_speakers=most,
         hotwords=(*form.many("keywords"), *(word.strip() for word in hotwords if word.strip())),
         initial_prompt=form.text("prompt"),
         allow_drafts=False,

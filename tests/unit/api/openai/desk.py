@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,17 @@ def make_app(service: Service, **changed: Any) -> FastAPI:
     return app
 
 
-@contextmanager
 def at_work(
     service: Service, recognizer: Recognizer | None = None, notes: Sequence[TranscriptWarning] = ()
-) -> Iterator[None]:
-    """A worker for as long as the context lasts."""
+) -> AbstractContextManager[None]:
+    """A worker with simulated engines for as long as the context lasts."""
     heard: Chosen[Recognizer] = Chosen(recognizer or Scribe(), tuple(notes))
-    engines = Engines(lambda: heard, lambda: Chosen(Judge()), Ear)
+    return working(service, Engines(lambda: heard, lambda: Chosen(Judge()), Ear))
+
+
+@contextmanager
+def working(service: Service, engines: Engines) -> Iterator[None]:
+    """A worker with these engines."""
     stopping = threading.Event()
     worker = Working(service.ground, engines, "worker", QUEUES, stopping)
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
 
+from meet_transcriber.api.openai.fields import FIELDS
 from meet_transcriber.core.errors import RecognitionFailed, UnreadableAudio
 from meet_transcriber.core.jobs import Job, JobQuery
 from meet_transcriber.core.options import Options
@@ -67,6 +69,8 @@ def test_fields_may_stand_in_the_query(tmp_path: Path) -> None:
     [
         ("GET", "/v1/nothing", 404),
         ("POST", "/v1/chat/completions", 404),
+        ("GET", "/v1/models/a%0Ab", 404),
+        ("GET", "/v1/a%0Ab", 404),
         ("GET", "/v1/audio/transcriptions", 405),
         ("DELETE", "/v1/models/whisper-1", 405),
         ("POST", "/v1/models", 405),
@@ -158,6 +162,22 @@ def test_a_job_that_somebody_cancels_is_409(tmp_path: Path) -> None:
     threading.Thread(target=cancel).start()
     answer = post(make_app(service))
     assert (answer.status_code, error_in(answer)["code"]) == (409, "job_cancelled")
+
+
+# -- beside the native routes ------------------------------------------------------------------
+
+
+def test_the_whole_app_answers_v1_in_its_own_way(client: TestClient) -> None:
+    assert client.get("/v1/models").json()["object"] == "list"
+    assert set(client.get("/v1/nothing").json()) == {"error"}
+    assert client.get("/nothing").headers["content-type"] == "application/problem+json"
+
+
+def test_the_document_tells_each_field(client: TestClient) -> None:
+    operation = client.get("/openapi.json").json()["paths"]["/v1/audio/transcriptions"]["post"]
+    form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
+    told = {name.removesuffix("[]") for name in form["properties"]}
+    assert told == {field.name for field in FIELDS}
 
 
 # -- idempotency -------------------------------------------------------------------------------

@@ -1,0 +1,125 @@
+"""Cancelling, naming, editing, undoing."""
+
+import pytest
+from starlette.testclient import TestClient
+
+from meet_transcriber.service import Service
+from tests.unit.api.rig import finished
+
+
+@pytest.fixture
+def path(service: Service) -> str:
+    return f"/transcribe/{finished(service).id}"
+
+
+def text(client: TestClient, path: str) -> str:
+    return client.get(f"{path}/download", params={"format": "txt"}).text
+
+
+def test_a_name_shows_in_every_format(client: TestClient, path: str) -> None:
+    answer = client.patch(f"{path}/speakers", json={"SPEAKER_00": "Ann <Q&A>"})
+    assert answer.json()["names"] == {"SPEAKER_00": "Ann <Q&A>"}
+    assert "Ann <Q&A>: word0" in text(client, path)
+    assert "Ann" in client.get(f"{path}/download", params={"format": "vtt"}).text
+    client.patch(f"{path}/speakers", json={"SPEAKER_00": None})
+    assert "SPEAKER_00: word0" in text(client, path)
+
+
+def test_an_edit_shows_in_exports_and_is_taken_back(client: TestClient, path: str) -> None:
+    client.patch(f"{path}/segments/0", json={"text": "Good morning."})
+    assert "SPEAKER_00: Good morning." in text(client, path)
+    assert client.get(path).json()["edited"]
+    client.post(f"{path}/undo")
+    assert "Good morning." not in text(client, path)
+    kinds = [each["kind"] for each in client.get(f"{path}/edits").json()["data"]]
+    assert kinds == ["text", "undo"]
+
+
+@pytest.mark.parametrize(
+    ("change", "count"),
+    [({"speaker": None}, 6), ({"speaker": "X"}, 6), ({"split_at": 1}, 7), ({"merge": True}, 5)],
+)  # fmt: skip
+def test_each_kind_of_edit_works(
+    client: TestClient, path: str, change: dict[str, object], count: int
+) -> None:
+    assert client.patch(f"{path}/segments/1", json=change).status_code == 200
+    assert len(client.get(path).json()["transcript"]["segments"]) == count
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"text": 1}, {"text": ""}, {"merge": False}, {"split_at": True}, {"split_at": 9},
+     {"text": "a", "merge": True}, {"split_at": 10**30}, {"colour": "red"}],
+)  # fmt: skip
+def test_an_edit_that_makes_no_sense_is_refused(
+    client: TestClient, path: str, change: dict[str, object]
+) -> None:
+    answer = client.patch(f"{path}/segments/0", json=change)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_options")
+
+
+@pytest.mark.parametrize("number", ["6", "-1", "x", "1.5", "9" * 30])
+def test_a_segment_that_is_not_there_is_refused(client: TestClient, path: str, number: str) -> None:
+    assert client.patch(f"{path}/segments/{number}", json={"text": "a"}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"SPEAKER_09": "Ann"}, {"SPEAKER_00": 1}, {"SPEAKER_00": "x" * 201}]
+)
+def test_names_that_make_no_sense_are_refused(
+    client: TestClient, path: str, body: dict[str, object]
+) -> None:
+    assert client.patch(f"{path}/speakers", json=body).status_code == 422
+
+
+def test_nobody_writes_over_what_they_have_not_seen(client: TestClient, path: str) -> None:
+    seen = {"If-Match": client.get(path).headers["ETag"]}
+    assert client.patch(f"{path}/segments/0", json={"text": "One."}, headers=seen).is_success
+    late = client.patch(f"{path}/segments/0", json={"text": "Two."}, headers=seen)
+    assert (late.status_code, late.json()["code"]) == (412, "edit_conflict")
+    named = client.patch(f"{path}/speakers", json={"SPEAKER_00": "A"}, headers=seen)
+    assert named.status_code == 412
+    assert client.post(f"{path}/undo", headers=seen).status_code == 412
+
+
+def test_the_answer_to_an_edit_is_good_for_the_next(client: TestClient, path: str) -> None:
+    for _ in range(3):
+        answer = client.patch(f"{path}/segments/0", json={"text": "One."})
+        head = {"If-Match": answer.headers["ETag"]}
+        assert client.patch(f"{path}/segments/1", json={"speaker": None}, headers=head).is_success
+    edition = client.get(path).json()["edition"]
+    assert client.post(f"{path}/undo", headers={"If-Match": f'"{edition}"'}).is_success
+    assert client.post(f"{path}/undo", headers={"If-Match": "*"}).is_success
+
+
+def test_a_change_of_the_record_alone_is_no_edit(
+    client: TestClient, path: str, service: Service
+) -> None:
+    seen = {"If-Match": client.get(path).headers["ETag"]}
+    service.ground.jobs.update(path.rpartition("/")[2], lambda job: job.with_task(job.tasks[0]))
+    assert client.patch(f"{path}/segments/0", json={"text": "One."}, headers=seen).is_success
+
+
+def test_undoing_nothing_is_refused(client: TestClient, path: str) -> None:
+    assert client.post(f"{path}/undo").json()["code"] == "invalid_options"
+
+
+def test_a_cancelled_job_has_ended(client: TestClient, service: Service) -> None:
+    job_id = client.post("/transcribe", files={"file": ("a.wav", b"tape")}).json()["job_id"]
+    assert client.post(f"/transcribe/{job_id}/cancel").json()["status"] == "cancelled"
+    again = client.post(f"/transcribe/{job_id}/cancel")
+    assert (again.status_code, again.json()["code"]) == (409, "job_conflict")
+
+
+@pytest.mark.parametrize(
+    ("method", "tail"),
+    [("GET", ""), ("GET", "/download"), ("GET", "/events"), ("GET", "/audio"), ("HEAD", "/audio"),
+     ("GET", "/peaks"), ("GET", "/edits"), ("POST", "/cancel"), ("POST", "/rerun"),
+     ("POST", "/undo"), ("DELETE", "")],
+)  # fmt: skip
+def test_a_job_that_is_not_there_is_not_found_anywhere(
+    client: TestClient, method: str, tail: str
+) -> None:
+    answer = client.request(method, f"/transcribe/none{tail}")
+    assert answer.status_code == 404
+    assert answer.headers["Content-Type"] == "application/problem+json"

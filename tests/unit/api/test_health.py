@@ -1,0 +1,57 @@
+"""Alive, and able."""
+
+from pathlib import Path
+
+from starlette.testclient import TestClient
+
+from meet_transcriber.service import Service
+from tests.unit.api.rig import note_worker
+
+
+def test_health_asks_nobody(client: TestClient, service: Service, tmp_path: Path) -> None:
+    (tmp_path / "jobs.sqlite3").write_text("no database")
+    assert client.get("/health").json() == {"status": "ok"}
+
+
+def test_ready_when_all_answer_and_a_worker_was_seen(client: TestClient, service: Service) -> None:
+    note_worker(service, engine="scribe")
+    answer = client.get("/health/ready")
+    assert answer.status_code == 200
+    assert all(check["ok"] for check in answer.json()["checks"].values())
+    assert answer.json()["workers"][0]["engine"] == "scribe"
+
+
+def test_without_a_worker_it_is_not_ready(client: TestClient) -> None:
+    answer = client.get("/health/ready")
+    assert answer.status_code == 503
+    assert "Retry-After" in answer.headers
+    wrong = [name for name, check in answer.json()["checks"].items() if not check["ok"]]
+    assert wrong == ["worker"]
+
+
+def test_a_worker_without_its_engine_says_what_is_missing(
+    client: TestClient, service: Service
+) -> None:
+    note_worker(service, problem="Run `meet-transcriber models pull`.")
+    assert "models pull" in client.get("/health/ready").json()["checks"]["worker"]["detail"]
+
+
+def test_a_worker_that_fetches_says_how_far_it_is(client: TestClient, service: Service) -> None:
+    note_worker(service, state="fetching", detail="weights", progress=0.4)
+    answer = client.get("/health/ready")
+    assert answer.status_code == 503
+    assert "fetching (40%): weights" in answer.json()["checks"]["worker"]["detail"]
+
+
+def test_a_queue_that_nobody_serves_is_named(client: TestClient, service: Service) -> None:
+    note_worker(service, queues=("cpu",))
+    assert "'recognize'" in client.get("/health/ready").json()["checks"]["worker"]["detail"]
+
+
+def test_a_store_that_is_away_is_named(
+    client: TestClient, service: Service, tmp_path: Path
+) -> None:
+    note_worker(service)
+    (tmp_path / "media").write_text("in the way")
+    checks = client.get("/health/ready").json()["checks"]
+    assert [name for name, check in checks.items() if not check["ok"]] == ["media_store"]
