@@ -24,7 +24,7 @@ from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.engines.acoustic import AcousticDiarizer
 from meet_transcriber.engines.pocketsphinx import PocketsphinxRecognizer
 from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline, run
-from meet_transcriber.ports import SAMPLE_RATE_HZ
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
 from meet_transcriber.stores.disk import DiskMediaStore
 
 # Seeds from 9000 on are for measuring only; nothing was ever tuned on them.

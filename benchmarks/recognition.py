@@ -25,7 +25,7 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import Plan
 from meet_transcriber.engines.faster_whisper import FasterWhisperRecognizer, build_windows
 from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline
-from meet_transcriber.ports import Waveform
+from meet_transcriber.ports.engines import Waveform
 from meet_transcriber.stores.disk import DiskMediaStore
 from scripts.make_tiny_whisper import build
 

@@ -9,7 +9,7 @@ import soundfile
 from benchmarks.meetings.generate import Meeting, from_script, from_seed
 from meet_transcriber.core.exporters import EXPORTERS, export
 from meet_transcriber.core.wire import to_plain
-from meet_transcriber.ports import SAMPLE_RATE_HZ
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
 
 
 def main() -> None:

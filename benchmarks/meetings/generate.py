@@ -11,7 +11,7 @@ from benchmarks.meetings.mix import Scene, Utterance, place, reference, render
 from benchmarks.meetings.talk import BACKCHANNELS, read_script, sentences
 from benchmarks.meetings.voices import SIMILAR, VOICES, Voice
 from meet_transcriber.core.transcript import Transcript
-from meet_transcriber.ports import Waveform
+from meet_transcriber.ports.engines import Waveform
 
 _WORDS_PER_MINUTE = 160
 

@@ -13,7 +13,7 @@ from benchmarks.meetings.talk import SHORT_BACKCHANNELS
 from benchmarks.meetings.voices import Voice, synthesize
 from meet_transcriber.core.segmentation import build_segments
 from meet_transcriber.core.transcript import Segment, Span, Transcript, Turn, Word
-from meet_transcriber.ports import SAMPLE_RATE_HZ, Waveform
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 
 _PAUSE = 0.3  # silence this long ends a reference turn
 _FRAME = 160

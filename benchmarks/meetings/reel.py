@@ -7,7 +7,7 @@ from typing import IO
 
 import numpy as np
 
-from meet_transcriber.ports import Waveform
+from meet_transcriber.ports.engines import Waveform
 
 
 class Reel:

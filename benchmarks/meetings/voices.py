@@ -14,7 +14,7 @@ from scipy.signal import resample_poly
 
 from benchmarks.meetings.phones import Phone, spread_words
 from meet_transcriber.core.transcript import Span
-from meet_transcriber.ports import SAMPLE_RATE_HZ, Waveform
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 
 
 @dataclass(frozen=True)

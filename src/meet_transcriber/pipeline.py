@@ -28,16 +28,16 @@ from meet_transcriber.core.transcript import (
     TranscriptWarning,
 )
 from meet_transcriber.core.wire import from_plain, to_plain
-from meet_transcriber.ports import (
+from meet_transcriber.ports.engines import (
     AudioDecoder,
     AudioSource,
     Diarizer,
     Finding,
-    MediaStore,
     Progress,
     Recognizer,
     SpeechDetector,
 )
+from meet_transcriber.ports.stores import MediaStore
 
 log = logging.getLogger(__name__)
 

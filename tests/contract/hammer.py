@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from meet_transcriber.core.redis_urls import parse_redis_url
-from meet_transcriber.ports import JobStore
+from meet_transcriber.ports.stores import JobStore
 from meet_transcriber.stores.redis_jobs import RedisJobStore
 from meet_transcriber.stores.sqlite import SqliteJobStore
 from tests.contract.job_samples import one_more

@@ -17,7 +17,7 @@ import pytest
 from meet_transcriber.core.errors import JobConflict, JobNotFound, StorageError
 from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Task, WorkerInfo
 from meet_transcriber.core.transitions import claimed, deleted, submitted
-from meet_transcriber.ports import JobStore
+from meet_transcriber.ports.stores import JobStore
 from tests.contract.hammer import open_store
 from tests.contract.job_samples import job, long_job, one_more, unchanged
 from tests.contract.job_store_machine import check_store

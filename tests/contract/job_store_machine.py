@@ -13,7 +13,7 @@ from hypothesis.stateful import (
 )
 
 from meet_transcriber.core.jobs import QUEUES, Backlog, IndexEntry, Job, JobQuery, Task, index_entry
-from meet_transcriber.ports import JobStore
+from meet_transcriber.ports.stores import JobStore
 from tests.contract.job_samples import job
 
 moments = st.integers(0, 9).map(float)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from meet_transcriber.core.errors import StorageError
-from meet_transcriber.ports import MediaStore
+from meet_transcriber.ports.stores import MediaStore
 
 BORDER_BYTES = 512 * 1024
 """Where pieces of stores begin and end: at multiples of this."""

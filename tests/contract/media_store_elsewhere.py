@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from meet_transcriber.ports import MediaStore
+from meet_transcriber.ports.stores import MediaStore
 
 MEBIBYTE = 1 << 20
 

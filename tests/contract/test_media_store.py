@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from obstore.store import LocalStore, MemoryStore
 
-from meet_transcriber.ports import MediaStore
+from meet_transcriber.ports.stores import MediaStore
 from meet_transcriber.stores.disk import DiskMediaStore
 from meet_transcriber.stores.objects import ObjectMediaStore
 from tests.contract.media_store import MediaStoreContract

@@ -16,7 +16,7 @@ from meet_transcriber.engines.faster_whisper import (
     RawSegment,
     build_windows,
 )
-from meet_transcriber.ports import Finding, Waveform
+from meet_transcriber.ports.engines import Finding, Waveform
 from scripts.make_tiny_whisper import SENTENCE, build
 
 SAID = "Good morning everybody twenty-five people came."

@@ -9,7 +9,7 @@ from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Segment, Span, TranscriptWarning
 from meet_transcriber.engines.faster_whisper import FasterWhisperRecognizer
-from meet_transcriber.ports import SAMPLE_RATE_HZ, Finding, Waveform
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Finding, Waveform
 from scripts.make_tiny_whisper import HIGH_LANGUAGE, LOW_LANGUAGE, SPARE_LANGUAGE, build
 
 SPEECH = [Span(1, 9), Span(11, 19)]

@@ -13,7 +13,7 @@ from meet_transcriber.core.plan import Plan
 from meet_transcriber.core.transcript import Diarization, Span
 from meet_transcriber.engines.faster_whisper import FasterWhisperRecognizer
 from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline
-from meet_transcriber.ports import AudioSource, Progress
+from meet_transcriber.ports.engines import AudioSource, Progress
 from meet_transcriber.stores.disk import DiskMediaStore
 from scripts.make_tiny_whisper import HIGH_LANGUAGE, LOW_LANGUAGE, build
 

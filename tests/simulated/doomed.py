@@ -18,7 +18,8 @@ from typing import Any
 from meet_transcriber import bootstrap
 from meet_transcriber.bootstrap import services
 from meet_transcriber.core.jobs import Job
-from meet_transcriber.ports import JobQueue, JobStore
+from meet_transcriber.ports.queues import JobQueue
+from meet_transcriber.ports.stores import JobStore
 from meet_transcriber.service import Ground
 from meet_transcriber.settings import Settings
 from meet_transcriber.worker import embedded

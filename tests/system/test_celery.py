@@ -201,13 +201,18 @@ def test_a_worker_answers_while_it_works(house: House) -> None:
     assert [task["name"] for task in tasks] == ["meet_transcriber.work"]
 
 
-def test_the_guides_worker_does_a_job(house: House) -> None:
-    command = "-m celery -A src.worker.celery_app worker --loglevel=INFO --concurrency=1"
-    house.start(
-        *command.split(), more={"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic"}
-    )
-    job = house.ended(house.submit(seconds=2))
-    assert job.state == "completed"
+@pytest.mark.parametrize(
+    "command",
+    [
+        "celery -A src.worker.celery_app worker --loglevel=INFO --concurrency=1",
+        "meet_transcriber worker --queues recognize,cpu",
+    ],
+)
+def test_a_command_that_starts_a_worker_does_a_job(house: House, command: str) -> None:
+    drafts = {"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic"}
+    worker = house.start("-m", *command.split(), more=drafts)
+    assert house.ended(house.submit(seconds=2)).state == "completed"
+    assert end(worker) < 10.0
 
 
 def test_without_redis_a_worker_says_what_it_needs() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from meet_transcriber.core.errors import StorageError, StorageUnavailable
-from meet_transcriber.ports import MediaStore
+from meet_transcriber.ports.stores import MediaStore
 from meet_transcriber.stores.objects import ObjectMediaStore
 from tests.contract.media_store import MediaStoreContract, noise, written
 from tests.contract.media_store_elsewhere import DIES, ElsewhereContract, started

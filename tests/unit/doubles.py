@@ -9,7 +9,7 @@ from meet_transcriber.core.errors import UnsupportedFormat
 from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Diarization, Removed, Segment, Span, Turn, Word
-from meet_transcriber.ports import AudioSource, Finding, Progress, Waveform
+from meet_transcriber.ports.engines import AudioSource, Finding, Progress, Waveform
 
 
 class Tape:

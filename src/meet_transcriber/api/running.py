@@ -17,7 +17,7 @@ from fastapi.concurrency import run_in_threadpool
 from meet_transcriber.api.app import create_app
 from meet_transcriber.bootstrap import services
 from meet_transcriber.core.errors import StorageUnavailable
-from meet_transcriber.ports import JobQueue
+from meet_transcriber.ports.queues import JobQueue
 from meet_transcriber.service import Attendant, Service, Tending
 from meet_transcriber.settings import Settings
 

@@ -15,7 +15,7 @@ from meet_transcriber.audio.resampling import Block
 from meet_transcriber.audio.working import FlacWriter, WorkingAudio, read_blocks
 from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
 from meet_transcriber.core.options import Options
-from meet_transcriber.ports import SAMPLE_RATE_HZ, AudioSource, Progress
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from meet_transcriber.audio.resampling import Block, Resampler
 from meet_transcriber.core.errors import UnreadableAudio
 from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.core.transcript import TranscriptWarning
-from meet_transcriber.ports import SAMPLE_RATE_HZ, Progress
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Progress
 
 _HOLE_SECONDS = 0.1  # timestamps jitter by less than this
 _LONGEST_HOLE_SECONDS = 3600.0  # a longer one is a clock that was set, not a pause

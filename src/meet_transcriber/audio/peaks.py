@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meet_transcriber.core.media import Peaks
-from meet_transcriber.ports import SAMPLE_RATE_HZ
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
 
 PER_SECOND = 20
 _STEP = SAMPLE_RATE_HZ // PER_SECOND

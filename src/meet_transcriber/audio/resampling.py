@@ -6,7 +6,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from meet_transcriber.ports import SAMPLE_RATE_HZ
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
 
 Block = npt.NDArray[np.float32]
 """(channels, samples) float32 at 16 kHz."""

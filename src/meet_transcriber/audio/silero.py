@@ -20,7 +20,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 from meet_transcriber.core.coverage import merged
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.transcript import Span
-from meet_transcriber.ports import SAMPLE_RATE_HZ, AudioSource, Progress, Waveform
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress, Waveform
 
 _WINDOW = 512  # samples the model judges at a time: 32 ms
 _CONTEXT = 64  # samples of the window before, which the model expects in front

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from meet_transcriber.core.errors import UnreadableAudio
 from meet_transcriber.core.media import PreparedAudio
-from meet_transcriber.ports import SAMPLE_RATE_HZ, Waveform
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 
 _LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
 _SEEK_AHEAD = 10 * SAMPLE_RATE_HZ  # decoding this far is quicker than seeking

@@ -10,7 +10,7 @@ from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import TranscriptWarning
 from meet_transcriber.pipeline import DRAFT_RECOGNIZER, Chosen, FolderCheckpoints, Pipeline
-from meet_transcriber.ports import (
+from meet_transcriber.ports.engines import (
     SAMPLE_RATE_HZ,
     AudioDecoder,
     Diarizer,

@@ -14,7 +14,8 @@ from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions, Stor
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.redis_urls import RedisAddress, parse_redis_url
-from meet_transcriber.ports import JobQueue, JobStore, MediaStore, TextIndex
+from meet_transcriber.ports.queues import JobQueue
+from meet_transcriber.ports.stores import JobStore, MediaStore, TextIndex
 from meet_transcriber.service import Engines, Ground, Postman, Rules, Service, Tending, Working
 from meet_transcriber.settings import Settings
 

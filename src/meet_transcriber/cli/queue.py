@@ -15,7 +15,8 @@ from meet_transcriber.bootstrap import services
 from meet_transcriber.cli.console import errors_become_exit_codes, load_settings, say_error
 from meet_transcriber.core.jobs import QUEUES, Backlog, JobQuery, WorkerInfo
 from meet_transcriber.core.workers import parse_worker_name
-from meet_transcriber.ports import JobQueue, JobStore
+from meet_transcriber.ports.queues import JobQueue
+from meet_transcriber.ports.stores import JobStore
 
 _Json = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
 

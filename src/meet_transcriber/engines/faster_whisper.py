@@ -14,7 +14,7 @@ from meet_transcriber.core.scoring.words import normalized
 from meet_transcriber.core.timing import RawWord, outside_speech, tidy_words
 from meet_transcriber.core.transcript import Removed, Segment, Span, TranscriptWarning, Word
 from meet_transcriber.engines.hub import missing_files
-from meet_transcriber.ports import SAMPLE_RATE_HZ, Finding, Waveform
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Finding, Waveform
 
 log = logging.getLogger(__name__)
 

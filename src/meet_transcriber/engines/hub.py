@@ -135,8 +135,8 @@ def pull_model(model: str, tell: Callable[[int, int], None]) -> Path:
     if problem := hub_problem():
         raise EngineUnavailable(
             f"Cannot fetch {repository}: {hub_endpoint()} cannot be reached ({problem}). "
-            "Check the network, set HF_ENDPOINT to a mirror, or copy the folder and set "
-            "WHISPER_MODEL to it."
+            f"With a network or a mirror in HF_ENDPOINT run: meet-transcriber models pull {model} "
+            "- or copy the folder from elsewhere and set WHISPER_MODEL to it."
         )
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - slow to import
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415

@@ -11,7 +11,7 @@ import numpy as np
 from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions, RecognitionFailed
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Segment, Span, TranscriptWarning, Word
-from meet_transcriber.ports import SAMPLE_RATE_HZ, Finding, Waveform
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Finding, Waveform
 
 _FRAMES_PER_SECOND = 100
 _PADDING = 0.15  # seconds of quiet that the decoder likes around an utterance

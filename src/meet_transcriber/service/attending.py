@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from meet_transcriber.core.errors import TranscriptionError
 from meet_transcriber.core.jobs import WorkerInfo
-from meet_transcriber.ports import JobStore
+from meet_transcriber.ports.stores import JobStore
 from meet_transcriber.service.tending import Tending
 
 log = logging.getLogger(__name__)

@@ -7,15 +7,10 @@ from dataclasses import dataclass
 from meet_transcriber.core.errors import StorageUnavailable
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.plan import TARGET_SECONDS
-from meet_transcriber.ports import (
-    AudioDecoder,
-    Clock,
-    JobQueue,
-    JobStore,
-    MediaStore,
-    TextIndex,
-    UrlFetcher,
-)
+from meet_transcriber.ports.engines import AudioDecoder
+from meet_transcriber.ports.outside import UrlFetcher
+from meet_transcriber.ports.queues import JobQueue
+from meet_transcriber.ports.stores import Clock, JobStore, MediaStore, TextIndex
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transitions import deleted, submitted
 from meet_transcriber.core.wire import to_plain
-from meet_transcriber.ports import ObjectWriter
+from meet_transcriber.ports.stores import ObjectWriter
 from meet_transcriber.service.ground import Ground
 
 Refuse = Callable[[Options], None]

@@ -12,7 +12,7 @@ from random import Random
 
 from meet_transcriber.core.errors import JobError, StorageUnavailable
 from meet_transcriber.core.jobs import Job, Webhook
-from meet_transcriber.ports import Delivery, WebhookSender
+from meet_transcriber.ports.outside import Delivery, WebhookSender
 from meet_transcriber.service.ground import Ground
 
 log = logging.getLogger(__name__)

@@ -36,7 +36,7 @@ from meet_transcriber.core.transitions import (
     task_failed,
 )
 from meet_transcriber.pipeline import Chosen, Pipeline
-from meet_transcriber.ports import Diarizer, Recognizer, SpeechDetector
+from meet_transcriber.ports.engines import Diarizer, Recognizer, SpeechDetector
 from meet_transcriber.service.ground import Ground
 from meet_transcriber.service.holding import Hold, WorkerStopping
 from meet_transcriber.service.reading import RTF

@@ -3,7 +3,7 @@
 from typing import BinaryIO
 
 from meet_transcriber.core.errors import StorageError
-from meet_transcriber.ports import ObjectWriter
+from meet_transcriber.ports.stores import ObjectWriter
 
 _PIECE_BYTES = 1 << 20
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from meet_transcriber.core.errors import StorageError, StorageFull
-from meet_transcriber.ports import ObjectWriter
+from meet_transcriber.ports.stores import ObjectWriter
 from meet_transcriber.stores.copying import pour
 from meet_transcriber.stores.keys import checked, is_key
 

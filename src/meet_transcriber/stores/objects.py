@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import obstore
 
-from meet_transcriber.ports import ObjectWriter
+from meet_transcriber.ports.stores import ObjectWriter
 from meet_transcriber.stores.copying import pour
 from meet_transcriber.stores.keys import checked, is_key
 from meet_transcriber.stores.object_errors import translated

@@ -21,7 +21,7 @@ from meet_transcriber.bootstrap import services
 from meet_transcriber.core.errors import StorageUnavailable, TranscriptionError
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.workers import WorkerName, parse_worker_name
-from meet_transcriber.ports import JobQueue
+from meet_transcriber.ports.queues import JobQueue
 from meet_transcriber.settings import Settings
 from meet_transcriber.worker.process import MakeEngines, WorkerProcess, begin, real_engines
 

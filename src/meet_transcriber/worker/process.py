@@ -10,7 +10,7 @@ from typing import Any
 from meet_transcriber.bootstrap import Fetching, services
 from meet_transcriber.core.errors import EngineUnavailable, StorageUnavailable, TranscriptionError
 from meet_transcriber.core.jobs import CPU_QUEUE, RECOGNIZE_QUEUE, WorkerInfo
-from meet_transcriber.ports import JobQueue
+from meet_transcriber.ports.queues import JobQueue
 from meet_transcriber.service import Attendant, Engines, Ground, Presence
 from meet_transcriber.settings import Settings
 

@@ -30,7 +30,7 @@ def main(folder: str, switch: str) -> None:
     from meet_transcriber.core.transcript import Span
     from meet_transcriber.engines.pyannote import PyannoteDiarizer
     from meet_transcriber.engines.pyannote.runtime import import_library
-    from meet_transcriber.ports import SAMPLE_RATE_HZ, Waveform
+    from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 
     class Noise:
         """Four seconds of an AudioSource."""

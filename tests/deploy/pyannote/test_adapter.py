@@ -13,7 +13,7 @@ from meet_transcriber.core.errors import EngineUnavailable, JobCancelled
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Diarization, Span
 from meet_transcriber.engines.pyannote import PyannoteDiarizer
-from meet_transcriber.ports import AudioSource, Progress
+from meet_transcriber.ports.engines import AudioSource, Progress
 from tests.deploy.pyannote import tiny_pipelines
 
 BOTH = pytest.mark.parametrize("kind", ["like-3.1", "like-community-1"])

@@ -17,7 +17,8 @@ from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Diarization, Segment, Span, Turn, Word
 from meet_transcriber.pipeline import Chosen
-from meet_transcriber.ports import AudioSource, Fetched, Finding, Progress, Waveform
+from meet_transcriber.ports.engines import AudioSource, Finding, Progress, Waveform
+from meet_transcriber.ports.outside import Fetched
 from meet_transcriber.service import Engines, Ground, Request, Rules, Service, Working
 from meet_transcriber.stores.disk import DiskMediaStore
 from meet_transcriber.stores.sqlite import SqliteJobStore

@@ -15,7 +15,7 @@ from av.audio.stream import AudioStream
 from meet_transcriber.audio.decoder import PyavDecoder
 from meet_transcriber.core.media import Peaks, PreparedAudio
 from meet_transcriber.core.options import Options
-from meet_transcriber.ports import AudioSource
+from meet_transcriber.ports.engines import AudioSource
 
 Samples = npt.NDArray[np.float32]
 

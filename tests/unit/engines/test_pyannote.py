@@ -14,7 +14,7 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Diarization, Span, Turn
 from meet_transcriber.engines.pyannote import PyannoteDiarizer
 from meet_transcriber.engines.pyannote.runtime import Hook, OutOfMemory, import_library
-from meet_transcriber.ports import Progress, Waveform
+from meet_transcriber.ports.engines import Progress, Waveform
 
 Hints = Mapping[str, int]
 NONE: Hints = {}

@@ -13,7 +13,7 @@ from meet_transcriber.access.fetching import Fetcher
 from meet_transcriber.core.jobs import QUEUES, Job
 from meet_transcriber.core.options import Options
 from meet_transcriber.pipeline import Chosen
-from meet_transcriber.ports import Diarizer, Recognizer
+from meet_transcriber.ports.engines import Diarizer, Recognizer
 from meet_transcriber.service import Engines, Ground, Request, Rules, Service, Tending, Working
 from meet_transcriber.service.posting import Postman
 from meet_transcriber.stores.disk import DiskMediaStore

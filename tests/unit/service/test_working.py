@@ -19,7 +19,7 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Span
 from meet_transcriber.core.transitions import cancelled
 from meet_transcriber.pipeline import Chosen
-from meet_transcriber.ports import Diarizer, Finding, Waveform
+from meet_transcriber.ports.engines import Diarizer, Finding, Waveform
 from meet_transcriber.service import Rules
 from tests.unit.doubles import Judge, Scribe
 from tests.unit.service.conftest import House, house_in

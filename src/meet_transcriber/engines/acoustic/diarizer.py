@@ -13,7 +13,7 @@ from meet_transcriber.engines.acoustic.embedding import Windows, embed
 from meet_transcriber.engines.acoustic.features import HOP_SECONDS, Frames, extract
 from meet_transcriber.engines.acoustic.growing import grow
 from meet_transcriber.engines.acoustic.resegmentation import resegment
-from meet_transcriber.ports import AudioSource, Progress
+from meet_transcriber.ports.engines import AudioSource, Progress
 
 _SHORT_SECONDS = 40.0  # of speech; in less, neighbouring windows are too few to whiten by
 _PAUSE = 0.15  # a gap between frames at which speakers like to change

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meet_transcriber.core.transcript import Span
-from meet_transcriber.ports import SAMPLE_RATE_HZ, AudioSource, Progress, Waveform
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress, Waveform
 
 HOP_SECONDS = 0.01
 CEPSTRA = 20

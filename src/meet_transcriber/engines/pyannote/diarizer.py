@@ -20,7 +20,7 @@ from meet_transcriber.engines.pyannote.weights import (
     find_recipe,
     usable_token,
 )
-from meet_transcriber.ports import AudioSource, Progress, Waveform
+from meet_transcriber.ports.engines import AudioSource, Progress, Waveform
 
 DEFAULT_MODEL = "pyannote/speaker-diarization-3.1"
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.engines.pyannote.recipe import VBX, Recipe
-from meet_transcriber.ports import SAMPLE_RATE_HZ, Waveform
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 
 INSTALL = 'pip install "meet-transcriber[pyannote]"'
 

@@ -14,7 +14,7 @@ from meet_transcriber.api.openai import openai_router
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.transcript import TranscriptWarning
 from meet_transcriber.pipeline import Chosen
-from meet_transcriber.ports import Recognizer
+from meet_transcriber.ports.engines import Recognizer
 from meet_transcriber.service import Engines, Service, Working
 from meet_transcriber.settings import Settings
 from tests.unit.api.rig import Ear, Judge, Scribe, make_service

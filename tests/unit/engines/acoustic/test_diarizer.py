@@ -9,7 +9,7 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.scoring.der import diarization_errors
 from meet_transcriber.core.transcript import Diarization, Span, Turn, total_seconds
 from meet_transcriber.engines.acoustic import AcousticDiarizer
-from meet_transcriber.ports import SAMPLE_RATE_HZ, Waveform
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 
 _VOICES = {"low": (95.0, 1.0), "high": (210.0, 1.25), "middle": (140.0, 0.85)}
 _VOWELS = ((730, 1090), (270, 2290), (300, 870), (530, 1840), (570, 840))

@@ -5,7 +5,7 @@ import pytest
 
 from meet_transcriber.core.transcript import Span
 from meet_transcriber.engines.acoustic.features import CEPSTRA, extract
-from meet_transcriber.ports import SAMPLE_RATE_HZ, Waveform
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 
 
 class _Array:

@@ -1,0 +1,1 @@
+"""What the pipeline and the service ask of the outside world; adapters answer."""

@@ -1,0 +1,164 @@
+"""Sound, and the engines that listen to it.
+
+Arrays are numpy; times are seconds; audio is 16 kHz mono float32 in [-1, 1].
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.transcript import (
+    Diarization,
+    Removed,
+    Segment,
+    Span,
+    TranscriptWarning,
+)
+
+SAMPLE_RATE_HZ = 16_000
+
+Waveform = npt.NDArray[np.float32]
+"""(samples,) float32 in [-1, 1], mono, 16 kHz."""
+
+Finding = Segment | Removed | TranscriptWarning
+"""What a recognizer reports: words, a span it cut, or something in doubt."""
+
+
+class Progress(Protocol):
+    """Hears how much of a task is done, and may stop it."""
+
+    def __call__(self, share: float, /) -> None:
+        """
+        Take note of the share done, in [0, 1].
+
+        Raises:
+            JobCancelled: the caller wants the task to end; let it pass through.
+        """
+        ...
+
+
+class AudioDecoder(Protocol):
+    """Turns any audio or video file into working audio, streaming."""
+
+    def probe(self, media: BinaryIO) -> MediaInfo:
+        """
+        Look at a recording without decoding it.
+
+        Raises:
+            UnsupportedFormat, UnreadableAudio, AudioTooLong: with the reason in words.
+        """
+        ...
+
+    def prepare(
+        self, media: BinaryIO, working: BinaryIO, options: Options, progress: Progress
+    ) -> tuple[PreparedAudio, Peaks]:
+        """
+        Decode `media` once and write its working audio, 16 kHz FLAC, to `working`.
+
+        Raises:
+            UnsupportedFormat, UnreadableAudio, AudioTooLong: with the reason in words.
+        """
+        ...
+
+    def open(self, working: BinaryIO, prepared: PreparedAudio) -> "AudioSource":
+        """Open working audio that `prepare` wrote."""
+        ...
+
+
+class AudioSource(Protocol):
+    """The working audio of one recording: 16 kHz, level-normalized, random access."""
+
+    @property
+    def duration(self) -> float:
+        """Seconds of audio."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Independent channels kept; 1 unless the recording was split."""
+        ...
+
+    def read(self, start: float, end: float, channel: int = 0) -> Waveform:
+        """
+        Return the samples from `start` to `end` seconds, sample-exact, cut at the ends
+        of the recording: round(start * 16000) up to round(end * 16000).
+
+        Raises:
+            UnreadableAudio: the working audio is damaged.
+        """
+        ...
+
+
+class SpeechDetector(Protocol):
+    """Tells speech from everything else."""
+
+    def detect(self, audio: AudioSource, channel: int, progress: Progress) -> tuple[Span, ...]:
+        """Return the spans that hold speech, in order, apart from each other."""
+        ...
+
+
+class Recognizer(Protocol):
+    """Turns speech into timed words."""
+
+    @property
+    def name(self) -> str:
+        """Engine, model, precision and device, as results should show it."""
+        ...
+
+    def check(self, options: Options) -> None:
+        """
+        Say before any work whether the engine can do what is asked.
+
+        Raises:
+            InvalidOptions: it cannot, for example because it knows one language only.
+        """
+        ...
+
+    def recognize(
+        self, audio: Waveform, speech: Sequence[Span], options: Options
+    ) -> Iterator[Finding]:
+        """
+        Yield findings in time order while decoding, so that callers can report progress.
+
+        Args:
+            audio: one part of a recording, a few minutes.
+            speech: where speech was detected, in seconds from the start of `audio`;
+                no words are made up outside it.
+            options: language, task, hotwords and prompt are used here.
+
+        Raises:
+            EngineUnavailable: the package, the weights or the memory is missing.
+            InvalidOptions: the engine cannot do what was asked (language, task).
+            RecognitionFailed: decoding stopped; the engine's own error is the cause.
+        """
+        ...
+
+
+class Diarizer(Protocol):
+    """Finds out who speaks when."""
+
+    @property
+    def name(self) -> str:
+        """Engine and model, as results should show it."""
+        ...
+
+    def diarize(
+        self, audio: AudioSource, speech: Sequence[Span], options: Options, progress: Progress
+    ) -> Diarization:
+        """
+        Return turns labelled `SPEAKER_00`, ... in order of first speech.
+
+        Args:
+            audio: the whole recording.
+            speech: where speech was detected, in seconds.
+            options: the hints num_speakers, min_speakers and max_speakers are honoured.
+
+        Raises:
+            EngineUnavailable: the package, the weights or the memory is missing.
+            DiarizationFailed: it stopped; the engine's own error is the cause.
+        """
+        ...

@@ -1,0 +1,240 @@
+"""Where jobs and their objects are kept."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import BinaryIO, Protocol
+
+from meet_transcriber.core.jobs import Backlog, Job, JobQuery, WorkerInfo
+
+
+class Clock(Protocol):
+    """Tells the time; tests bring their own."""
+
+    def __call__(self) -> float:
+        """Seconds since 1970."""
+        ...
+
+
+class ObjectWriter(Protocol):
+    """Takes the bytes of one object."""
+
+    def write(self, data: bytes, /) -> object:
+        """
+        Take some more bytes.
+
+        Raises:
+            StorageFull: there is no room for them; says which setting gives more.
+            StorageError: they cannot be written.
+        """
+        ...
+
+
+class MediaStore(Protocol):
+    """Objects of one installation by key: recordings, working audio, parts, transcripts.
+
+    Keys are relative paths of letters, digits, `.`, `_`, `-` and `/`.
+    """
+
+    def put(self, key: str, data: bytes | BinaryIO) -> None:
+        """Write an object whole or not at all; an existing one is replaced."""
+        ...
+
+    def writer(self, key: str) -> AbstractContextManager[ObjectWriter]:
+        """
+        Write an object piece by piece, with bounded memory and no second copy on disk.
+
+        It appears when the context ends well, in place of an older one; after an exception
+        nothing of it remains. Of several writers of one key the one that ends last counts.
+
+        Raises:
+            StorageFull, StorageError: as `ObjectWriter.write` does, when the context ends.
+        """
+        ...
+
+    def get(self, key: str) -> bytes:
+        """
+        Return an object's bytes.
+
+        Raises:
+            StorageError: there is no such object, or it cannot be read.
+        """
+        ...
+
+    def open(self, key: str) -> BinaryIO:
+        """
+        Open an object for reading, seekable, read as needed with bounded memory.
+
+        Where it is replaced or deleted meanwhile, reading goes on with its old bytes or raises
+        StorageError, depending on the store; it never gets bytes of another object.
+
+        Raises:
+            StorageError: as `get` does; so do the reads.
+        """
+        ...
+
+    def size(self, key: str) -> int:
+        """Bytes of an object; raises StorageError as `get` does."""
+        ...
+
+    def exists(self, key: str) -> bool:
+        """Whether there is an object of this key."""
+        ...
+
+    def keys(self, prefix: str) -> list[str]:
+        """The keys that are `prefix` or lie below it, in order; nothing half written."""
+        ...
+
+    def delete(self, prefix: str) -> None:
+        """Remove every object whose key is `prefix` or lies below it."""
+        ...
+
+    def tidy(self, older_than_seconds: float) -> int:
+        """
+        Remove what writers that died left behind; returns how many of them there were.
+
+        A writer that wrote nothing for so long counts as dead, and fails when it goes on.
+        """
+        ...
+
+    def ping(self) -> None:
+        """
+        Find out whether objects can be kept at all.
+
+        Raises:
+            StorageError: they cannot, with the reason.
+        """
+        ...
+
+
+class JobStore(Protocol):
+    """
+    The records of all jobs, and small indexes of them.
+
+    A record and its index entry (`core.jobs.index_entry`) change together or not at all.
+    """
+
+    def create(self, job: Job) -> Job:
+        """
+        Keep a new record; returns it with its version.
+
+        Where its `idempotency_key` belongs to a job already, nothing is written and that job
+        is returned.
+        """
+        ...
+
+    def get(self, job_id: str) -> Job:
+        """
+        Return a record, deleted ones too.
+
+        Raises:
+            JobNotFound: there is none.
+        """
+        ...
+
+    def version(self, job_id: str) -> int:
+        """The record's version, read without the record; raises JobNotFound."""
+        ...
+
+    def update(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+        """
+        Replace a record by what a pure function makes of it, atomically.
+
+        The function may be called several times. Returns the new record, its version one
+        higher; the old one, unwritten, where the function returned the very record it got.
+
+        Raises:
+            JobNotFound: there is none.
+            TranscriptionError: whatever the function raises; then nothing was written.
+        """
+        ...
+
+    def remove(self, job_id: str) -> None:
+        """Forget a record, its index entry and its idempotency key; none is no error."""
+        ...
+
+    def ready(self, queues: Sequence[str], limit: int) -> list[str]:
+        """Jobs with a ready task in one of these queues, by `IndexEntry.order`."""
+        ...
+
+    def due(self, now: float, limit: int) -> list[str]:
+        """Jobs whose `due_at` has come, earliest first."""
+        ...
+
+    def page(self, query: JobQuery) -> list[Job]:
+        """
+        Up to `query.limit` jobs that the query admits, in its order.
+
+        Raises:
+            JobNotFound: `query.after` names no job.
+        """
+        ...
+
+    def ahead(self, job: Job) -> int:
+        """How many pending jobs that are listed were made before this one."""
+        ...
+
+    def backlog(self) -> Backlog:
+        """What waits and runs, over all jobs."""
+        ...
+
+    def find_by_key(self, idempotency_key: str) -> Job | None:
+        """The job that was made with this key."""
+        ...
+
+    def note_worker(self, worker: WorkerInfo, seconds: float) -> None:
+        """Remember what a worker says of itself for so long."""
+        ...
+
+    def forget_worker(self, worker_id: str) -> None:
+        """The worker has gone in good order."""
+        ...
+
+    def workers(self, now: float) -> list[WorkerInfo]:
+        """The workers that were heard of lately, by id."""
+        ...
+
+    def lock(self, name: str, holder: str, seconds: float, now: float) -> bool:
+        """Take or keep a lock for so long; False when somebody else holds it."""
+        ...
+
+    def remember(self, name: str, value: str) -> None:
+        """Keep a small fact, such as the measured speed."""
+        ...
+
+    def recall(self, name: str) -> str | None:
+        """A fact that was remembered."""
+        ...
+
+    def ping(self) -> None:
+        """
+        Find out whether the store answers.
+
+        Raises:
+            StorageUnavailable: it does not, with the reason.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give up connections."""
+        ...
+
+
+class TextIndex(Protocol):
+    """Full text of finished transcripts, where the store can search."""
+
+    def put_text(self, job_id: str, text: str) -> None:
+        """
+        Make a transcript's text searchable, in place of what was there.
+
+        It goes with its job; for a job that has gone nothing is kept.
+        """
+        ...
+
+    def find_text(self, query: str, limit: int) -> list[str]:
+        """
+        Listed jobs whose text has all words of the query, best first.
+
+        Case and accents do not matter; where a script puts no spaces between words, any
+        part of the text is a word. A query without a word finds nothing.
+        """
+        ...
