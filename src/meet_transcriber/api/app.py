@@ -19,11 +19,16 @@ from meet_transcriber.api import (
     problems,
     submitting,
 )
+from meet_transcriber.api.callers import Callers
+from meet_transcriber.api.hardening import BoundedRequests, SafeAnswers
+from meet_transcriber.api.limiting import AddressLimits
 from meet_transcriber.api.openai import openai_router
 from meet_transcriber.api.polling import Statuses
+from meet_transcriber.api.proxies import Proxies
 from meet_transcriber.api.tracing import RequestIds
+from meet_transcriber.bootstrap import rates
 from meet_transcriber.service import Service
-from meet_transcriber.settings import Settings
+from meet_transcriber.settings import Settings, listed
 
 EXPOSED = (
     "Accept-Ranges",
@@ -31,6 +36,8 @@ EXPOSED = (
     "Content-Range",
     "ETag",
     "Location",
+    "RateLimit",
+    "RateLimit-Policy",
     "Retry-After",
     "X-Job-ID",
     "X-Request-ID",
@@ -62,14 +69,25 @@ def create_app(
     problems.install(app)
     app.add_exception_handler(events.NothingMore, _nothing_more)
     documented.describe(app)
-    _allow_origins(app, settings)
-    app.add_middleware(RequestIds)
+    _guard(app, settings)
     return app
+
+
+def _guard(app: FastAPI, settings: Settings) -> None:
+    """What a request passes before its route, from the innermost to the outermost."""
+    limits = rates.limits(settings)
+    if not limits.off:
+        app.add_middleware(AddressLimits, limits=limits)
+    _allow_origins(app, settings)
+    app.add_middleware(Callers, proxies=Proxies(listed(settings.trusted_proxies)))
+    app.add_middleware(BoundedRequests)
+    app.add_middleware(SafeAnswers)
+    app.add_middleware(RequestIds)
 
 
 def _allow_origins(app: FastAPI, settings: Settings) -> None:
     """Pages of these origins may call; never with cookies, so a wildcard gives nothing away."""
-    origins = [each.strip() for each in settings.cors_origins.split(",") if each.strip()]
+    origins = listed(settings.cors_origins)
     if origins:
         app.add_middleware(
             CORSMiddleware,

@@ -17,7 +17,7 @@ from meet_transcriber.core.redis_urls import RedisAddress, parse_redis_url
 from meet_transcriber.ports.queues import JobQueue
 from meet_transcriber.ports.stores import JobStore, MediaStore, TextIndex
 from meet_transcriber.service import Engines, Ground, Postman, Rules, Service, Tending, Working
-from meet_transcriber.settings import Settings
+from meet_transcriber.settings import Settings, listed
 
 T = TypeVar("T")
 
@@ -195,7 +195,7 @@ def webhook_secret(settings: Settings, jobs: JobStore) -> str:
 
 
 def _allowed(settings: Settings) -> list[str]:
-    return [entry.strip() for entry in settings.outbound_allow.split(",") if entry.strip()]
+    return listed(settings.outbound_allow)
 
 
 # -- queues ------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import typer
 from meet_transcriber import bootstrap
 from meet_transcriber.cli.console import errors_become_exit_codes, load_settings, stderr
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.settings import Settings
+from meet_transcriber.settings import Settings, listed
 
 if TYPE_CHECKING:
     import uvicorn
@@ -43,10 +43,20 @@ def make_server(settings: Settings) -> "uvicorn.Server":
     """The HTTP API, ready to run on a listening socket."""
     import uvicorn  # noqa: PLC0415 - no other command needs a web server
 
+    from meet_transcriber.api.protocol import protocol  # noqa: PLC0415
+    from meet_transcriber.api.proxies import Proxies  # noqa: PLC0415
     from meet_transcriber.api.running import build  # noqa: PLC0415
 
+    proxies = Proxies(listed(settings.trusted_proxies))
     config = uvicorn.Config(
         build(settings),
+        http=protocol(
+            settings.header_timeout_seconds,
+            settings.max_connections_per_address or None,
+            proxies.trusts,
+        ),
+        proxy_headers=False,  # `api.callers` believes those that TRUSTED_PROXIES names
+        server_header=False,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,

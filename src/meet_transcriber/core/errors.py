@@ -171,3 +171,42 @@ class StorageUnavailable(StorageError):
     """The store does not answer at the moment; trying again may help."""
 
     code = "storage_unavailable"
+
+
+class TooMuch(TranscriptionError):
+    """
+    More was asked than is allowed; later, or after something has ended, it may be possible.
+
+    Attributes:
+        retry_after_seconds: when asking again makes sense; None where waiting does not help.
+    """
+
+    code = "too_much"
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class RateLimited(TooMuch):
+    """Too many requests came in too short a time."""
+
+    code = "rate_limited"
+
+
+class QuotaExceeded(TooMuch):
+    """The caller has used up what one tenant may use; names the setting."""
+
+    code = "quota_exceeded"
+
+
+class QueueFull(TooMuch):
+    """So many jobs wait that no more are taken at the moment."""
+
+    code = "queue_full"
+
+
+class NotLocal(TranscriptionError):
+    """Only programs on this machine may call, and this request may come from elsewhere."""
+
+    code = "not_local"

@@ -41,6 +41,7 @@ _STATUSES = {
     413: "The recording is too large",
     415: "The body is no multipart form",
     422: "The Idempotency-Key was used for another request",
+    429: "Too much was asked for the moment, or for a tenant",
     500: "The job failed",
     503: "An engine or the store is not there",
     504: "It takes longer than SYNC_LIMIT_SECONDS; the job goes on",

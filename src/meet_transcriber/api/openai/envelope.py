@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from meet_transcriber.api.problems import EarlyResponse
+from meet_transcriber.api.problems import EarlyResponse, retry_after
 from meet_transcriber.core.errors import TranscriptionError
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,10 @@ STATUS: Mapping[str, int] = {
     "idempotency_error": 400,
     "idempotency_in_progress": 409,
     "idempotency_mismatch": 422,
+    "not_local": 403,
+    "rate_limited": 429,
+    "quota_exceeded": 429,
+    "queue_full": 429,
     "engine_unavailable": 503,
     "storage_unavailable": 503,
     "storage_full": 507,
@@ -99,7 +103,7 @@ def enveloped(error: Exception) -> Response:
         case ApiError():
             found = error
         case TranscriptionError():
-            found = error_of(error.code, str(error))
+            found = error_of(error.code, str(error), _retry_headers(error))
         case RequestValidationError():
             found = ApiError(400, "; ".join(str(each["msg"]) for each in error.errors()))
         case HTTPException():
@@ -108,6 +112,12 @@ def enveloped(error: Exception) -> Response:
             log.error("request_failed", exc_info=error)
             found = ApiError(500, "The server made a mistake; its log says which.")
     return EarlyResponse(json.dumps(found.body), found.status, found.headers, "application/json")
+
+
+def _retry_headers(error: TranscriptionError) -> dict[str, str]:
+    """When to try again where the error knows it, in place of not to."""
+    wait = retry_after(error)
+    return {} if wait is None else {"retry-after": str(wait), "x-should-retry": "true"}
 
 
 class EnvelopeRoute(APIRoute):

@@ -67,7 +67,7 @@ def _add_models(router: APIRouter, catalogue: Catalogue) -> None:
         "/models",
         operation_id="listModels",
         summary="List the models",
-        responses=failures(500, 503),
+        responses=failures(429, 500, 503),
     )
     async def models() -> dict[str, Any]:
         return catalogue.listing()
@@ -76,7 +76,7 @@ def _add_models(router: APIRouter, catalogue: Catalogue) -> None:
         "/models/{model:anything}",
         operation_id="retrieveModel",
         summary="Show a model",
-        responses=failures(404, 500, 503),
+        responses=failures(404, 429, 500, 503),
     )
     async def model(model: str) -> dict[str, Any]:
         return catalogue.entry(model)
