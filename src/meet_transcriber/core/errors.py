@@ -183,7 +183,7 @@ class TooMuch(TranscriptionError):
 
     code = "too_much"
 
-    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+    def __init__(self, message: str = "", retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
 
