@@ -10,21 +10,37 @@ from starlette.types import Lifespan
 
 from meet_transcriber.api import (
     audio,
+    auditing,
     changing,
     documented,
     events,
     health,
+    keys,
     looking,
     pages,
     problems,
+    sessions,
     submitting,
 )
 from meet_transcriber.api.openai import openai_router
 from meet_transcriber.api.polling import Statuses
 from meet_transcriber.api.tracing import RequestIds
+from meet_transcriber.bootstrap import guards
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
 
+_ROOMS = (
+    submitting,
+    looking,
+    events,
+    audio,
+    changing,
+    sessions,
+    keys,
+    auditing,
+    health,
+    pages,
+)
 EXPOSED = (
     "Accept-Ranges",
     "Content-Disposition",
@@ -38,13 +54,17 @@ EXPOSED = (
 
 
 def create_app(
-    service: Service, settings: Settings, lifespan: Lifespan[FastAPI] | None = None
+    service: Service,
+    settings: Settings,
+    lifespan: Lifespan[FastAPI] | None = None,
+    guard: guards.Guard | None = None,
 ) -> FastAPI:
     """
     The API over a service; nothing is started but what `lifespan` starts.
 
     Args:
         lifespan: what runs beside the API, such as its queue.
+        guard: who may come in; None makes it from the settings.
     """
     app = FastAPI(
         title="Meet Transcriber",
@@ -53,15 +73,17 @@ def create_app(
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    app.state.service, app.state.settings = service, settings
+    guard = guard or guards.guard(settings, service.ground.jobs)
+    app.state.service, app.state.settings, app.state.guard = service, settings, guard
     app.state.stopping = threading.Event()
-    app.state.statuses = Statuses(service, quick=settings.redis_url is None)
-    for room in (submitting, looking, events, audio, changing, health, pages):
+    app.state.statuses = Statuses(quick=settings.redis_url is None)
+    for room in _ROOMS:
         app.include_router(room.router)
-    app.include_router(openai_router(service, settings), prefix="/v1")
+    app.include_router(openai_router(settings), prefix="/v1")
     problems.install(app)
     app.add_exception_handler(events.NothingMore, _nothing_more)
     documented.describe(app)
+    app.add_middleware(auditing.Auditing, guard=guard)
     _allow_origins(app, settings)
     app.add_middleware(RequestIds)
     return app
