@@ -114,6 +114,33 @@ class Settings(BaseSettings):
     cors_origins: str = Field(
         "", description="Origins of web pages that may call the API, comma-separated; none unset."
     )
+    auth_mode: Literal["required", "loopback", "open"] = Field(
+        "required",
+        description="Who may come in: required asks everybody for an API key, loopback nobody on "
+        "this machine, open nobody at all; `serve` and `demo` on 127.0.0.1 use loopback where "
+        "nothing is set.",
+    )
+    api_keys: SecretStr | None = Field(
+        None,
+        description="API keys beside those that `keys create` makes, comma-separated: key, "
+        "name:key, name:key:scopes or name:key:scopes:tenant, scopes with + between them.",
+    )
+    api_keys_file: Path | None = Field(
+        None, description="File with keys as in API_KEYS, one a line, such as a mounted secret."
+    )
+    api_key_pepper: SecretStr | None = Field(
+        None,
+        description="Secret that API keys are digested with; unset makes one in DATA_DIR or "
+        "Redis. Another one makes every key worthless.",
+    )
+    audit_log: Path | None = Field(
+        None,
+        description="File that the audit log is appended to; unset is DATA_DIR/audit.jsonl, and "
+        "with REDIS_URL a stream in Redis that keeps the latest 100,000 entries.",
+    )
+    audit_file_names: bool = Field(
+        False, description="Whether the audit log tells the names of recordings."
+    )
     rate_limit: str = Field(
         "1200/minute",
         description="Requests that each API key, and each address, may make; 0 does not limit.",

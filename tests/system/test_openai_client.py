@@ -262,7 +262,7 @@ def test_what_a_gate_before_the_routes_says_arrives(
         raise HTTPException(status, "Not now.", {"Retry-After": "3"})
 
     app = FastAPI()
-    router = openai_router(make_service(tmp_path), settings())
+    router = openai_router(settings())
     app.include_router(router, prefix="/v1", dependencies=[Depends(gate)])
     with client_of(app) as client, pytest.raises(kind, match="Not now") as raised:
         client.models.list()

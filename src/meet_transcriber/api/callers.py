@@ -1,6 +1,6 @@
 """Where requests come from: proxies that are believed, and callers on this very machine."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -11,7 +11,6 @@ from meet_transcriber.api.proxies import Proxies
 PEER = "meet_transcriber.peer"
 """Key of an ASGI scope: the address that the connection really came from, else empty."""
 
-SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 _HERE = ("127.0.0.1", "localhost", "::1")
 _FORWARDED = (
     "forwarded",
@@ -72,25 +71,6 @@ def stranger(scope: Scope) -> str | None:
     if len(hosts) != 1 or host_name(hosts[0]) not in _HERE:
         return "its Host is not 127.0.0.1, localhost or [::1]"
     return None
-
-
-def foreign_page(scope: Scope, allowed: Sequence[str]) -> bool:
-    """
-    Whether a page of another origin makes a browser change something here (CSRF).
-
-    Args:
-        allowed: origins whose pages may.
-    """
-    if scope["method"] in SAFE:
-        return False
-    sent = dict(headers(scope))
-    origin = sent.get("origin")
-    if origin in allowed:
-        return False
-    site = sent.get("sec-fetch-site")
-    if site is not None:
-        return site not in {"same-origin", "none"}
-    return origin is not None and urlsplit(origin).netloc != sent.get("host", "")
 
 
 def host_name(host: str) -> str:

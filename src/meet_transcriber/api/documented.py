@@ -49,7 +49,7 @@ def problems(*statuses: int) -> Responses:
                 else {}
             ),
         }
-        for status in sorted({*statuses, 429, 500, 503})
+        for status in sorted({*statuses, 401, 403, 429, 500, 503})
     }
 
 

@@ -1,10 +1,8 @@
 """What every answer carries for browsers, and what no request may exceed."""
 
-from collections.abc import Sequence
-
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from meet_transcriber.api.callers import foreign_page, stranger
+from meet_transcriber.api.callers import stranger
 from meet_transcriber.api.refusing import answer_early, plain_refusal, refusal
 from meet_transcriber.api.safe_headers import completed
 from meet_transcriber.core.errors import NotLocal
@@ -58,35 +56,18 @@ def _excess(scope: Scope) -> tuple[int, str] | None:
 
 
 class LocalOnly:
-    """
-    Middleware: nobody but programs and pages of this very machine comes in without a key.
+    """Middleware: nobody but programs and pages of this very machine comes in (AUTH_MODE)."""
 
-    Args:
-        strangers: whether those from elsewhere may, so that only pages are looked at.
-        origins: whose pages may change something, besides our own.
-    """
-
-    def __init__(self, app: ASGIApp, strangers: bool, origins: Sequence[str] = ()) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._strangers = strangers
-        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self._why_not(scope) if scope["type"] == "http" else None
-        if found is None:
+        why = stranger(scope) if scope["type"] == "http" else None
+        if why is None:
             await self._app(scope, receive, send)
-        else:
-            await answer_early(refusal(scope, NotLocal(found)), scope, receive, send)
-
-    def _why_not(self, scope: Scope) -> str | None:
-        if not self._strangers and (why := stranger(scope)):
-            return (
-                f"AUTH_MODE=loopback lets only programs on this machine in without a key, and {why}"
-                "; call http://127.0.0.1 directly, or set AUTH_MODE=required and use an API key."
-            )
-        if foreign_page(scope, self._origins):
-            return (
-                "A page of another origin must not change anything here; CORS_ORIGINS names the "
-                "origins that may."
-            )
-        return None
+            return
+        error = NotLocal(
+            f"AUTH_MODE=loopback lets only programs on this machine in without a key, and {why}; "
+            "call http://127.0.0.1 directly, or set AUTH_MODE=required and use an API key."
+        )
+        await answer_early(refusal(scope, error), scope, receive, send)

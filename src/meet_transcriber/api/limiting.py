@@ -1,90 +1,50 @@
 """Rate limits over HTTP: who counts for what, and what answers say of it (RateLimit headers)."""
 
-from collections.abc import Callable, Iterable, Sequence
-from http import HTTPStatus
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ParamSpec, TypeVar
 
 from fastapi.concurrency import run_in_threadpool
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.requests import Request
+from starlette.types import Scope
 
-from meet_transcriber.api.proxies import household
-from meet_transcriber.api.refusing import answer_early, refusal
 from meet_transcriber.core.errors import RateLimited
 from meet_transcriber.core.rates import FAILED, Count, Limits
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-PROBES = ("/health", "/health/ready")
-"""Never limited: an orchestrator may share its address with everybody whom it lets in."""
+COUNTS = "meet_transcriber.counts"
+"""Key of an ASGI scope: where the API key stands."""
 
 
-class AddressLimits:
-    """Middleware: limits what one address asks, and how often it is wrong about its key."""
-
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
-        self._app = app
-        self._limits = limits
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in PROBES:
-            await self._app(scope, receive, send)
-            return
-        limits, who = self._limits, household((scope.get("client") or ("", 0))[0])
-
-        async def send_and_learn(message: Message) -> None:
-            if message.get("status") == HTTPStatus.UNAUTHORIZED:
-                await _run(limits, limits.failed, who)
-            await send(message)
-
-        counts = await _run(limits, limits.failed_too_often, who)
-        counts = counts or await _run(limits, limits.count, "address", who, submits(scope))
-        await _go_on(self._app, counts, scope, receive, send_and_learn)
-
-
-class KeyLimits:
+async def count_key(request: Request, key_id: str) -> None:
     """
-    Middleware: limits what one API key asks, from however many addresses.
+    Count a request of an API key, from whatever address; those without one count nowhere.
 
-    Args:
-        key_of: the id of the key that a request was let in with; empty without one.
+    Raises:
+        RateLimited: there were too many.
     """
-
-    def __init__(self, app: ASGIApp, limits: Limits, key_of: Callable[[Scope], str]) -> None:
-        self._app = app
-        self._limits = limits
-        self._key_of = key_of
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        key = self._key_of(scope) if scope["type"] == "http" else ""
-        if not key or scope["path"] in PROBES:
-            await self._app(scope, receive, send)
-            return
-        counts = await _run(self._limits, self._limits.count, "key", key, submits(scope))
-        await _go_on(self._app, counts, scope, receive, send)
+    if not key_id:
+        return
+    limits: Limits = request.app.state.limits
+    if not limits.off:
+        counts = await run(limits, limits.count, "key", key_id, submits(request.scope))
+        request.scope[COUNTS] = counts
+        check(counts)
 
 
-async def _run(limits: Limits, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def run(limits: Limits, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a method of limits, in a thread where it asks over a network."""
     if limits.quick:
         return call(*args, **kwargs)
     return await run_in_threadpool(call, *args, **kwargs)
 
 
-async def _go_on(
-    app: ASGIApp, counts: Sequence[Count], scope: Scope, receive: Receive, send: Send
-) -> None:
-    """Let the request pass, unless a limit was passed; the answer says where the caller stands."""
-
-    async def send_with_counts(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = _merged(list(message["headers"]), counts)
-        await send(message)
-
-    if all(count.allowed for count in counts):
-        await app(scope, receive, send_with_counts)
-        return
-    error = passed(next(count for count in counts if not count.allowed))
-    await answer_early(refusal(scope, error), scope, receive, send_with_counts)
+def check(counts: Iterable[Count]) -> None:
+    """Raise RateLimited where one of the limits was passed."""
+    for count in counts:
+        if not count.allowed:
+            raise passed(count)
 
 
 def passed(count: Count) -> RateLimited:
@@ -106,15 +66,18 @@ def submits(scope: Scope) -> bool:
     return makes and scope["method"] == "POST"
 
 
-def _merged(given: list[tuple[bytes, bytes]], counts: Iterable[Count]) -> list[tuple[bytes, bytes]]:
-    """Headers of draft-ietf-httpapi-ratelimit-headers-10, after those of a limiter further in."""
-    for name, written in ((b"ratelimit-policy", _policy), (b"ratelimit", _standing)):
-        values = [value for each, value in given if each == name]
-        values = [written(count).encode() for count in counts] + values
-        given = [pair for pair in given if pair[0] != name]
-        if values:
-            given.append((name, b", ".join(values)))
-    return given
+def tried_a_key(scope: Scope) -> bool:
+    """Whether a request showed a key; none at all, or a session that is over, is no attempt."""
+    names = {name for name, _ in scope["headers"]}
+    signs_in = scope["path"] == "/session" and scope["method"] == "POST"
+    return signs_in or bool(names & {b"authorization", b"x-api-key"})
+
+
+def standing(counts: Sequence[Count]) -> Iterator[tuple[bytes, bytes]]:
+    """As draft-ietf-httpapi-ratelimit-headers-10 has them."""
+    if counts:
+        yield b"ratelimit-policy", ", ".join(map(_policy, counts)).encode()
+        yield b"ratelimit", ", ".join(map(_standing, counts)).encode()
 
 
 def _policy(count: Count) -> str:

@@ -37,9 +37,12 @@ STATUSES: Mapping[type[errors.TranscriptionError], int] = {
     errors.IdempotencyMismatch: 422,
     errors.EditConflict: 412,  # what If-Match is for
     errors.JobError: 409,
-    errors.NotLocal: 403,
     errors.TooMuch: 429,
     errors.EngineUnavailable: 503,
+    errors.KeyRequired: 401,
+    errors.KeyRefused: 401,
+    errors.AccessError: 403,
+    errors.KeyNotFound: 404,
     errors.StorageFull: 507,
     errors.StorageUnavailable: 503,
 }
@@ -47,6 +50,7 @@ STATUSES: Mapping[type[errors.TranscriptionError], int] = {
 
 PHRASES: Mapping[int, str] = {
     400: "Bad Request",
+    401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
@@ -68,6 +72,12 @@ PHRASES: Mapping[int, str] = {
 """RFC 9110's names; Python's own change from version to version."""
 
 RETRY_SECONDS = 5
+HINTS: Mapping[int, Mapping[str, str]] = {
+    401: {"WWW-Authenticate": "Bearer"},
+    503: {"Retry-After": str(RETRY_SECONDS)},
+}
+"""Headers that an answer of this status has."""
+
 _DRAINED_BYTES = 256 << 10
 _DRAINED_SECONDS = 1.0
 
@@ -161,8 +171,8 @@ def problem_of(request: Request, error: errors.TranscriptionError) -> Problem:
     """The answer to one of our errors."""
     status = status_of(error)
     found = error.found if isinstance(error, OptionProblems) else ()
-    wait = RETRY_SECONDS if status == HTTPStatus.SERVICE_UNAVAILABLE else retry_after(error)
-    headers = {} if wait is None else {"Retry-After": str(wait)}
+    wait = retry_after(error)
+    headers = HINTS.get(status, {}) if wait is None else {"Retry-After": str(wait)}
     title = (inspect.getdoc(_named(type(error))) or "").split("\n\n", 1)[0]
     return Problem(request, status, error.code, title, str(error), found, headers)
 

@@ -12,6 +12,8 @@ def limits(settings: Settings) -> Limits:
     """
     What may be asked how often, counted where all processes see it; nothing is connected yet.
 
+    On one's own machine alone (AUTH_MODE=loopback) nothing is limited.
+
     Raises:
         InvalidOptions: a rate is none; names the setting.
     """
@@ -24,7 +26,7 @@ def limits(settings: Settings) -> Limits:
         from meet_transcriber.stores.redis_client import build_client
 
         counters = Counters(build_client(address, _TIMEOUT_SECONDS))
-    return Limits(
+    limits = Limits(
         counters.hit,
         counters.peek,
         counters.quick,
@@ -32,3 +34,4 @@ def limits(settings: Settings) -> Limits:
         submits=parse_rate(settings.rate_limit_submit, "RATE_LIMIT_SUBMIT"),
         failures=parse_rate(settings.rate_limit_failed_auth, "RATE_LIMIT_FAILED_AUTH"),
     )
+    return Limits(counters.hit, counters.peek) if settings.auth_mode == "loopback" else limits

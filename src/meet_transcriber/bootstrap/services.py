@@ -186,12 +186,7 @@ def webhook_secret(settings: Settings, jobs: JobStore) -> str:
         secret = settings.webhook_secret.get_secret_value()
         check_secret(secret)
         return secret
-    known = jobs.recall("webhook_secret")
-    if known is None:
-        known = new_secret()
-        jobs.remember("webhook_secret", known)
-        known = jobs.recall("webhook_secret") or known  # whoever wrote last has won
-    return known
+    return jobs.recall("webhook_secret") or jobs.settle("webhook_secret", new_secret())
 
 
 def _allowed(settings: Settings) -> list[str]:

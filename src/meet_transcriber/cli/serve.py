@@ -34,9 +34,17 @@ def serve(
             settings.api_host if host is None else host,
             settings.listen_port if port is None else port,
         )
-        server = make_server(settings)
+        server = make_server(for_this_machine(settings, listener))
         stderr.print(f"Listening on {address(listener)} (Ctrl-C ends)", soft_wrap=True)
         server.run(sockets=[listener])
+
+
+def for_this_machine(settings: Settings, listener: socket.socket) -> Settings:
+    """Without a word about AUTH_MODE, who listens on this machine alone asks for no key."""
+    host = str(listener.getsockname()[0])
+    if "auth_mode" in settings.model_fields_set or not host.startswith(("127.", "::1")):
+        return settings
+    return settings.model_copy(update={"auth_mode": "loopback"})
 
 
 def make_server(settings: Settings) -> "uvicorn.Server":

@@ -155,6 +155,42 @@ class ServerError(TranscriptionError):
     code = "server_error"
 
 
+class AccessError(TranscriptionError):
+    """The caller may not do what was asked."""
+
+    code = "access_error"
+
+
+class KeyRequired(AccessError):
+    """There is no API key in the request, and it needs one."""
+
+    code = "key_required"
+
+
+class KeyRefused(AccessError):
+    """The API key or session is unknown, was revoked or has expired."""
+
+    code = "invalid_api_key"
+
+
+class ScopeMissing(AccessError):
+    """The API key holds, but not for this."""
+
+    code = "scope_missing"
+
+
+class CsrfRefused(AccessError):
+    """A page of another site may have sent the request, or the CSRF token is missing."""
+
+    code = "csrf_refused"
+
+
+class KeyNotFound(TranscriptionError):
+    """There is no such API key."""
+
+    code = "key_not_found"
+
+
 class StorageError(TranscriptionError):
     """Stored data is missing, damaged or cannot be written."""
 
@@ -206,7 +242,7 @@ class QueueFull(TooMuch):
     code = "queue_full"
 
 
-class NotLocal(TranscriptionError):
+class NotLocal(AccessError):
     """Only programs on this machine may call, and this request may come from elsewhere."""
 
     code = "not_local"

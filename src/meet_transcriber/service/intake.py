@@ -164,13 +164,17 @@ class Upload:
 class Intake:
     """The door for recordings."""
 
-    def __init__(self, ground: Ground, refuse: Refuse = lambda _options: None) -> None:
+    def __init__(
+        self, ground: Ground, refuse: Refuse = lambda _options: None, tenant: str = ""
+    ) -> None:
         """
         Args:
             refuse: raises InvalidOptions for what the configured engines cannot do.
+            tenant: whose jobs are made.
         """
         self._ground = ground
         self._refuse = refuse
+        self._tenant = tenant
 
     def begin(self, name: str = "", idempotency_key: str | None = None) -> Upload:
         """
@@ -217,13 +221,14 @@ class Intake:
             created_at=now,
             state="uploading",
             lease_until=now + self._ground.rules.lease_seconds,
+            tenant=self._tenant,
             idempotency_key=_checked_key(key),
         )
 
 
 def _checked_key(key: str | None) -> str | None:
-    if key is not None and not 1 <= len(key) <= _NAME_LENGTH:
-        raise InvalidOptions(f"Idempotency-Key must have 1 to {_NAME_LENGTH} characters.")
+    if key is not None and not (1 <= len(key) <= _NAME_LENGTH and key.isprintable()):
+        raise InvalidOptions(f"Idempotency-Key must have 1 to {_NAME_LENGTH} printable characters.")
     return key
 
 

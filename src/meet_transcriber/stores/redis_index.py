@@ -1,14 +1,17 @@
 """What Redis keeps at hand about jobs: the keys, and the commands that bring them up to date.
 
-NS:job:ID       hash    doc, version, write, created, state, name
+NS:job:ID       hash    doc, version, write, created, state, name, tenant
 NS:key:KEY      string  id of the job with this idempotency key
 NS:listed       zset    ids by creation; NS:pending the same, of those that wait
+NS:listed:TENANT  zset  the same of one tenant
 NS:due          zset    ids by due_at
 NS:ready:QUEUE  zset    ids by IndexEntry.order
 NS:active       hash    id -> what it adds to the backlog
 NS:workers      set     ids; NS:worker:ID what one said, as long as that holds
 NS:lock:NAME    string  the holder, as long as it holds
 NS:facts        hash    name -> value
+NS:keys         hash    id -> API key; NS:session:ID a browser's session, as long as it lasts
+NS:audit        stream  what was done, the latest of it
 """
 
 import json
@@ -49,6 +52,7 @@ def writing(keys: Keys, old: Job | None, new: Job, write: str) -> list[Command]:
     record: Command = (
         *("HSET", keys.job(new.id), "doc", dump(new), "version", new.version, "write", write),
         *("created", repr(new.created_at), "state", new.state, "name", folded(new.name)),
+        *("tenant", new.tenant),
     )
     before, after = index_entry(old) if old else None, index_entry(new)
     return [record, *_moves(keys, new.id, before, after), *_key_commands(keys, old, new)]
@@ -58,8 +62,8 @@ def removing(keys: Keys, old: Job) -> list[Command]:
     """The commands after which nothing of a job is left."""
     commands: list[Command] = [("DEL", keys.job(old.id))]
     commands += _moves(keys, old.id, index_entry(old), None)
-    if old.idempotency_key is not None:
-        commands.append(("DEL", keys.of("key", old.idempotency_key)))
+    if old.unique_key is not None:
+        commands.append(("DEL", keys.of("key", old.unique_key)))
     return commands
 
 
@@ -82,6 +86,7 @@ def _scores(keys: Keys, entry: IndexEntry | None) -> dict[str, str]:
     scores = {keys.of("ready", queue): repr(score(entry)) for queue in entry.ready}
     if entry.listed:
         scores[keys.of("listed")] = repr(entry.created_at)
+        scores[keys.of("listed", entry.tenant)] = repr(entry.created_at)
         if entry.state == "pending":
             scores[keys.of("pending")] = repr(entry.created_at)
     if entry.due_at is not None:
@@ -119,10 +124,10 @@ def _moves(
 
 
 def _key_commands(keys: Keys, old: Job | None, new: Job) -> Iterator[Command]:
-    had = old.idempotency_key if old else None
-    if had == new.idempotency_key:
+    had, has = old.unique_key if old else None, new.unique_key
+    if had == has:
         return
     if had is not None:
         yield ("DEL", keys.of("key", had))
-    if new.idempotency_key is not None:
-        yield ("SET", keys.of("key", new.idempotency_key), new.id)
+    if has is not None:
+        yield ("SET", keys.of("key", has), new.id)

@@ -53,7 +53,15 @@ _TABLES = (
     """,
 )
 
-MIGRATIONS: Sequence[Sequence[str]] = (_TABLES,)
+_TENANTS = (
+    "ALTER TABLE jobs ADD COLUMN tenant TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX jobs_of_tenant ON jobs (tenant, created_at, id) WHERE listed",
+    "CREATE TABLE keys (id TEXT PRIMARY KEY, doc TEXT NOT NULL)",
+    "CREATE TABLE sessions (id TEXT PRIMARY KEY, until REAL NOT NULL, doc TEXT NOT NULL)",
+    "CREATE INDEX sessions_over ON sessions (until)",
+)
+
+MIGRATIONS: Sequence[Sequence[str]] = (_TABLES, _TENANTS)
 """Statements that lead from schema n to n + 1. What was released is never edited."""
 
 

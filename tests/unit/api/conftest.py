@@ -18,6 +18,7 @@ def service(tmp_path: Path) -> Service:
 
 
 @pytest.fixture
-def client(service: Service) -> Iterator[TestClient]:
-    with TestClient(create_app(service, Settings()), raise_server_exceptions=False) as client:
+def client(service: Service, tmp_path: Path) -> Iterator[TestClient]:
+    app = create_app(service, Settings(auth_mode="open", data_dir=tmp_path))
+    with TestClient(app, raise_server_exceptions=False) as client:
         yield client

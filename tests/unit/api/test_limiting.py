@@ -1,20 +1,16 @@
 """Rate limits as clients meet them."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 from starlette.testclient import TestClient
-from starlette.types import Scope
 
 from meet_transcriber.api.app import create_app
-from meet_transcriber.api.limiting import AddressLimits, KeyLimits
 from meet_transcriber.bootstrap.rates import limits
 from meet_transcriber.core.errors import InvalidOptions
+from meet_transcriber.core.keys import EVERYDAY
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
 
@@ -22,12 +18,12 @@ FORM = {"file": ("a.wav", b"tape")}
 
 
 def settings(**given: Any) -> Settings:
-    return Settings(**{"rate_limit": "3/minute", **given})
+    return Settings(**{"rate_limit": "3/minute", "auth_mode": "open", **given})
 
 
 @pytest.fixture
-def make(service: Service) -> Callable[..., TestClient]:
-    return lambda **given: TestClient(create_app(service, settings(**given)))
+def make(service: Service, tmp_path: Path) -> Callable[..., TestClient]:
+    return lambda **given: TestClient(create_app(service, settings(data_dir=tmp_path, **given)))
 
 
 def test_past_the_limit_a_problem_says_when_to_come_back(make: Callable[..., TestClient]) -> None:
@@ -96,9 +92,8 @@ def test_a_rate_that_is_none_is_said_at_the_start(name: str) -> None:
         limits(settings(**{name: "sometimes"}))
 
 
-def test_one_address_does_not_use_up_anothers_share(service: Service) -> None:
-    app = create_app(service, settings(trusted_proxies="10.0.0.0/8"))
-    client = TestClient(app, client=("10.0.0.1", 5))
+def test_one_address_does_not_use_up_anothers_share(make: Callable[..., TestClient]) -> None:
+    client = TestClient(make(trusted_proxies="10.0.0.0/8").app, client=("10.0.0.1", 5))
     for _ in range(4):
         client.get("/transcribe", headers={"X-Forwarded-For": "203.0.113.9"})
     for address, status in (
@@ -110,8 +105,10 @@ def test_one_address_does_not_use_up_anothers_share(service: Service) -> None:
         assert answer.status_code == status
 
 
-def test_a_stranger_cannot_choose_the_address_that_counts(service: Service) -> None:
-    client = TestClient(create_app(service, settings()))
+def test_a_stranger_cannot_choose_the_address_that_counts(
+    make: Callable[..., TestClient],
+) -> None:
+    client = make()
     statuses = [
         client.get("/transcribe", headers={"X-Forwarded-For": f"203.0.113.{at}"}).status_code
         for at in range(5)
@@ -122,37 +119,54 @@ def test_a_stranger_cannot_choose_the_address_that_counts(service: Service) -> N
 # -- keys ------------------------------------------------------------------------------------
 
 
-async def guarded(request: Request) -> Response:
-    return PlainTextResponse("", 200 if request.headers.get("key") == "right" else 401)
+@pytest.fixture
+def keyed(make: Callable[..., TestClient]) -> Callable[..., tuple[TestClient, list[str]]]:
+    """A client of an API that asks for keys, and two of them."""
+
+    def made(**given: Any) -> tuple[TestClient, list[str]]:
+        client = make(auth_mode="required", **given)
+        app: Any = client.app
+        keyring = app.state.guard.keyring
+        return client, [keyring.create(name, name, EVERYDAY, None).token for name in ("a", "b")]
+
+    return made
 
 
-def key_of(scope: Scope) -> str:
-    return next((value.decode() for name, value in scope["headers"] if name == b"key"), "")
+def ask(client: TestClient, key: str, path: str = "/transcribe") -> int:
+    return client.get(path, headers={"Authorization": f"Bearer {key}"}).status_code
 
 
-def guarded_client(middleware: Any, **options: Any) -> TestClient:
-    app = Starlette(routes=[Route("/transcribe", guarded), Route("/health", guarded)])
-    app.add_middleware(middleware, **options)
-    return TestClient(app)
+def test_wrong_keys_shut_an_address_out_and_right_ones_do_not(keyed: Callable[..., Any]) -> None:
+    client, (right, _) = keyed(rate_limit="0", rate_limit_failed_auth="3/minute")
+    assert {ask(client, right) for _ in range(9)} == {200}
+    assert [ask(client, "mt_abc_wrong") for _ in range(4)] == [401, 401, 401, 429]
+    assert ask(client, right) == 429
+    assert "RATE_LIMIT_FAILED_AUTH" in client.get("/transcribe").json()["detail"]
+    assert client.get("/health").status_code == 200
 
 
-def test_wrong_keys_shut_an_address_out_and_right_ones_do_not() -> None:
-    rates = limits(settings(rate_limit="0", rate_limit_failed_auth="3/minute"))
-    client = guarded_client(AddressLimits, limits=rates)
-    right, wrong = {"key": "right"}, {"key": "wrong"}
-    assert {client.get("/transcribe", headers=right).status_code for _ in range(9)} == {200}
-    assert [client.get("/transcribe", headers=wrong).status_code for _ in range(4)] == [
-        401, 401, 401, 429,
-    ]  # fmt: skip
-    answer = client.get("/transcribe", headers=right)
-    assert (answer.status_code, "RATE_LIMIT_FAILED_AUTH" in answer.text) == (429, True)
-    assert client.get("/health", headers=wrong).status_code == 401
+def test_signing_in_with_wrong_keys_is_limited_too(keyed: Callable[..., Any]) -> None:
+    client, _ = keyed(rate_limit="0", rate_limit_failed_auth="2/minute")
+    statuses = [client.post("/session", json={"key": "mt_x_y"}).status_code for _ in range(4)]
+    assert statuses == [401, 401, 429, 429]
 
 
-def test_each_key_has_its_share_wherever_it_is_used() -> None:
-    client = guarded_client(KeyLimits, limits=limits(settings()), key_of=key_of)
-    assert [client.get("/transcribe", headers={"key": "right"}).status_code for _ in range(4)] == [
-        200, 200, 200, 429,
-    ]  # fmt: skip
-    assert client.get("/transcribe", headers={"key": "other"}).status_code == 401
-    assert "RateLimit" not in client.get("/transcribe").headers
+def test_no_key_at_all_is_no_attempt(keyed: Callable[..., Any]) -> None:
+    client, _ = keyed(rate_limit="0", rate_limit_failed_auth="2/minute")
+    assert {client.get("/transcribe").status_code for _ in range(9)} == {401}
+
+
+def test_each_key_has_its_share_from_wherever_it_is_used(keyed: Callable[..., Any]) -> None:
+    client, (one, other) = keyed()
+    elsewhere = [TestClient(client.app, client=(f"192.0.2.{at}", 5)) for at in range(5)]
+    assert [ask(each, one) for each in elsewhere] == [200, 200, 200, 429, 429]
+    assert [ask(each, other, "/v1/models") for each in elsewhere[:3]] == [200, 200, 200]
+    answer = elsewhere[0].get("/transcribe", headers={"X-API-Key": one})
+    assert [part.split(";")[0] for part in answer.headers["RateLimit"].split(", ")] == [
+        '"address"',
+        '"key"',
+    ]
+
+
+def test_on_ones_own_machine_nothing_is_limited() -> None:
+    assert limits(settings(auth_mode="loopback")).off

@@ -43,7 +43,10 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
 @pytest.fixture
 def client(service: Service, tmp_path: Path) -> TestClient:
     (tmp_path / "secret.txt").write_text(SECRET)
-    return TestClient(create_app(service, Settings(rate_limit="0")), raise_server_exceptions=False)
+    return TestClient(
+        create_app(service, Settings(auth_mode="open", data_dir=tmp_path / "data")),
+        raise_server_exceptions=False,
+    )
 
 
 def test_there_are_routes_to_try(routes: list[tuple[str, str]]) -> None:
@@ -78,7 +81,7 @@ def test_a_name_that_is_a_path_stays_inside(
     assert all(key.startswith(f"jobs/{job_id}/") for key in leftovers(service))
     assert not set("/\\\x00") & set(service.reading.job(job_id).name)
     after = {path for path in tmp_path.rglob("*") if "media" not in path.parts}
-    assert {path.name.split("-")[0] for path in after - before} <= {"jobs.sqlite3"}
+    assert {path.name.split("-")[0] for path in after - before} <= {"audit.jsonl", "data", "jobs.sqlite3"}
 
 
 @pytest.mark.parametrize("form", ["../txt", "/etc/passwd", "txt/../../secret", "txt\x00"])

@@ -36,6 +36,8 @@ _ERROR = {
 }
 _STATUSES = {
     400: "A field or the recording cannot be used",
+    401: "There is no API key, or it is unknown, was revoked or has expired",
+    403: "The API key is not for this",
     404: "There is no such model",
     409: "The first request with this Idempotency-Key is still coming in",
     413: "The recording is too large",

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -26,6 +27,11 @@ STATUS: Mapping[str, int] = {
     "upload_too_large": 413,
     "invalid_options": 400,
     "malformed_request": 400,
+    "key_required": 401,
+    "invalid_api_key": 401,
+    "access_error": 403,
+    "scope_missing": 403,
+    "csrf_refused": 403,
     "job_not_found": 404,
     "job_cancelled": 409,
     "idempotency_error": 400,
@@ -92,6 +98,8 @@ def error_of(code: str, message: str, headers: Mapping[str, str] | None = None) 
     would end the same way, the header `x-should-retry` tells it not to.
     """
     status = STATUS.get(code, 500)
+    if status == HTTPStatus.UNAUTHORIZED:
+        code, headers = "invalid_api_key", {"www-authenticate": "Bearer", **(headers or {})}
     later = TRY_AGAIN_SECONDS.get(code)
     hint = {"retry-after": str(later)} if later else {"x-should-retry": "false"}
     return ApiError(status, message, code=code, headers={**hint, **(headers or {})})
