@@ -105,7 +105,8 @@ def media_url(settings: Settings) -> str:
 
 def rules(settings: Settings) -> Rules:
     """What the operator decided, in the service's own terms."""
-    ttl = settings.result_ttl_hours
+    ttl, hours = settings.result_ttl_hours, settings.max_audio_hours_per_day
+    stored = settings.max_stored_mb
     return Rules(
         max_upload_bytes=settings.max_upload_size_mb * _MEBIBYTE,
         lease_seconds=settings.lease_seconds,
@@ -114,6 +115,10 @@ def rules(settings: Settings) -> Rules:
         keep_audio=settings.audio_retention == "keep",
         result_ttl_seconds=None if ttl is None else ttl * 3600.0,
         expire_edited=settings.result_ttl_edited,
+        max_queued_jobs=settings.max_queued_jobs or None,
+        max_jobs_in_flight=settings.max_jobs_in_flight,
+        max_audio_seconds=None if hours is None else hours * 3600.0,
+        max_stored_bytes=None if stored is None else stored * _MEBIBYTE,
     )
 
 

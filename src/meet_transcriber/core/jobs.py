@@ -216,6 +216,9 @@ class IndexEntry:
             served longest ago, so that no job starves behind another.
         due_at: when `tend` has something to do for it, None when never.
         seconds_left: seconds of audio that still have to be recognized.
+        stored_bytes: of its recording, as long as that is kept.
+        audio: when it was submitted, and its seconds, once both are known; what a store
+            remembers of it when the record has gone, because it was used all the same.
     """
 
     state: State
@@ -228,6 +231,8 @@ class IndexEntry:
     due_at: float | None
     seconds_left: float
     tenant: str = ""
+    stored_bytes: int = 0
+    audio: tuple[float, float] | None = None
 
 
 def index_entry(job: Job) -> IndexEntry:
@@ -246,7 +251,15 @@ def index_entry(job: Job) -> IndexEntry:
         due_at=due_at(job),
         seconds_left=(job.duration or 0.0) * (1.0 - recognized) if active else 0.0,
         tenant=job.tenant,
+        stored_bytes=job.size_bytes if "recording" in job.objects and not job.deleted else 0,
+        audio=_audio(job),
     )
+
+
+def _audio(job: Job) -> tuple[float, float] | None:
+    if job.state == "uploading" or job.duration is None:
+        return None
+    return job.created_at, job.duration
 
 
 def _by_queue(job: Job, state: TaskState) -> dict[str, int]:
@@ -318,6 +331,28 @@ class Backlog:
     running: Mapping[str, int] = field(default_factory=dict)
     jobs: Mapping[str, int] = field(default_factory=dict)
     seconds_left: float = 0.0
+
+    @property
+    def active(self) -> int:
+        """How many jobs there are."""
+        return sum(self.jobs.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a tenant has.
+
+    Attributes:
+        jobs: that have neither ended nor been deleted.
+        stored_bytes: of recordings that are kept.
+        audio_seconds: submitted since some moment, whatever became of it.
+        oldest_at: when the first of these was submitted; None without any.
+    """
+
+    jobs: int = 0
+    stored_bytes: int = 0
+    audio_seconds: float = 0.0
+    oldest_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import BinaryIO, Protocol
 
-from meet_transcriber.core.jobs import Backlog, Job, JobQuery, WorkerInfo
+from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Usage, WorkerInfo
 from meet_transcriber.ports.keys import KeyStore
 
 
@@ -181,6 +181,14 @@ class JobStore(Protocol):
 
     def backlog(self) -> Backlog:
         """What waits and runs, over all jobs."""
+        ...
+
+    def usage(self, tenant: str, since: float) -> Usage:
+        """
+        What a tenant has; audio that was submitted since a moment, at most a day ago.
+
+        Audio counts for a day even where its job was deleted.
+        """
         ...
 
     def find_by_key(self, idempotency_key: str, tenant: str = "") -> Job | None:

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 _RECORDS, _TRANSCRIPTS = 1024, 4
 _BACKLOG_SECONDS = 0.5
-_FIRST_GUESS_RTF = 0.3
+FIRST_GUESS_RTF = 0.3
 _SCANNED_JOBS = 200
 RTF = "rtf"
 """Name of the fact that holds the measured speed of recognition, per worker."""
@@ -129,7 +129,7 @@ class Reading:
         return backlog
 
     def _rtf(self) -> float:
-        return float(self._ground.jobs.recall(RTF) or _FIRST_GUESS_RTF)
+        return float(self._ground.jobs.recall(RTF) or FIRST_GUESS_RTF)
 
     # -- results ---------------------------------------------------------------------------
 

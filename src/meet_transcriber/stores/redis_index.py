@@ -7,6 +7,9 @@ NS:listed:TENANT  zset  the same of one tenant
 NS:due          zset    ids by due_at
 NS:ready:QUEUE  zset    ids by IndexEntry.order
 NS:active       hash    id -> what it adds to the backlog
+NS:active:TENANT  zset  ids of the jobs that one tenant has in it
+NS:stored:TENANT  hash  id -> bytes of the recording, as long as that is kept
+NS:audio:TENANT   zset  `ID SECONDS` by submission, for two days
 NS:workers      set     ids; NS:worker:ID what one said, as long as that holds
 NS:lock:NAME    string  the holder, as long as it holds
 NS:facts        hash    name -> value
@@ -19,10 +22,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from meet_transcriber.core.jobs import Backlog, IndexEntry, Job, index_entry
+from meet_transcriber.core.jobs import Backlog, IndexEntry, Job, Usage, index_entry
 from meet_transcriber.stores.records import dump, folded
 
 Command = Sequence[str | bytes | int]
+
+REMEMBERED_SECONDS = 2 * 24 * 3600.0
+"""How long audio counts as submitted lately, at least."""
 
 _BUSY_STEP = 1e10
 """Seconds, later than any moment until 2286: what one running task adds to a score."""
@@ -79,6 +85,13 @@ def backlog(found: Iterable[bytes]) -> Backlog:
     return Backlog(dict(ready), dict(running), dict(jobs), seconds_left)
 
 
+def usage(active: int, stored: Iterable[bytes], audio: Sequence[tuple[bytes, float]]) -> Usage:
+    """The answers of `NS:active:TENANT`, `NS:stored:TENANT` and `NS:audio:TENANT` put together."""
+    seconds = sum(float(member.rpartition(b" ")[2]) for member, _ in audio)
+    oldest = min((at for _, at in audio), default=None)
+    return Usage(active, sum(map(int, stored)), seconds, oldest)
+
+
 def _scores(keys: Keys, entry: IndexEntry | None) -> dict[str, str]:
     """The zsets that a job is in, with its scores."""
     if entry is None:
@@ -89,6 +102,8 @@ def _scores(keys: Keys, entry: IndexEntry | None) -> dict[str, str]:
         scores[keys.of("listed", entry.tenant)] = repr(entry.created_at)
         if entry.state == "pending":
             scores[keys.of("pending")] = repr(entry.created_at)
+    if entry.active:
+        scores[keys.of("active", entry.tenant)] = repr(entry.created_at)
     if entry.due_at is not None:
         scores[keys.of("due")] = repr(entry.due_at)
     return scores
@@ -116,11 +131,35 @@ def _moves(
     for key, value in after.items():
         if before.get(key) != value:
             yield ("ZADD", key, value, job_id)
+    yield from _used(keys, job_id, old, new)
     share = _share(new)
     if share is not None:
         yield ("HSET", keys.of("active"), job_id, share)
     elif _share(old) is not None:
         yield ("HDEL", keys.of("active"), job_id)
+
+
+def _used(
+    keys: Keys, job_id: str, old: IndexEntry | None, new: IndexEntry | None
+) -> Iterator[Command]:
+    """What counts against a tenant's quotas; audio stays when its job goes."""
+    entry = new or old
+    if entry is None:
+        return
+    had, has = old.stored_bytes if old else 0, new.stored_bytes if new else 0
+    stored, audio = keys.of("stored", entry.tenant), keys.of("audio", entry.tenant)
+    if has and has != had:
+        yield ("HSET", stored, job_id, has)
+    elif had and not has:
+        yield ("HDEL", stored, job_id)
+    before = old.audio if old else None
+    if new is not None and new.audio is not None and new.audio != before:
+        at, seconds = new.audio
+        if before is not None:
+            yield ("ZREM", audio, f"{job_id} {before[1]!r}")
+        yield ("ZADD", audio, repr(at), f"{job_id} {seconds!r}")
+        yield ("ZREMRANGEBYSCORE", audio, "-inf", repr(at - REMEMBERED_SECONDS))
+        yield ("EXPIRE", audio, int(REMEMBERED_SECONDS))
 
 
 def _key_commands(keys: Keys, old: Job | None, new: Job) -> Iterator[Command]:

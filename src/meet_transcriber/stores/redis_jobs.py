@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 import redis
 
 from meet_transcriber.core.errors import JobNotFound, StorageError, StorageUnavailable
-from meet_transcriber.core.jobs import Backlog, Job, JobQuery, WorkerInfo, unique
+from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Usage, WorkerInfo, unique
 from meet_transcriber.core.redis_urls import RedisAddress
 from meet_transcriber.stores.records import dump, load
 from meet_transcriber.stores.redis_client import RedisCalls, build_client
-from meet_transcriber.stores.redis_index import Command, Keys, backlog, removing, writing
+from meet_transcriber.stores.redis_index import Command, Keys, backlog, removing, usage, writing
 from meet_transcriber.stores.redis_keys import RedisKeyStore, RedisTrail
 from meet_transcriber.stores.redis_pages import PageReader
 from meet_transcriber.stores.redis_scripts import Scripts, new_write
@@ -148,6 +148,17 @@ class RedisJobStore:
 
     def backlog(self) -> Backlog:
         return backlog(self._run("HVALS", self._keys.of("active")))
+
+    def usage(self, tenant: str, since: float) -> Usage:
+        def ask() -> Any:
+            with self._client.pipeline() as pipe:
+                pipe.zcard(self._keys.of("active", tenant))
+                pipe.hvals(self._keys.of("stored", tenant))
+                audio = self._keys.of("audio", tenant)
+                pipe.zrangebyscore(audio, repr(since), "+inf", withscores=True)
+                return pipe.execute()
+
+        return usage(*self._calls.run(ask))
 
     # -- workers, locks, facts ---------------------------------------------------------------
 

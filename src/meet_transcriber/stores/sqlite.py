@@ -7,23 +7,32 @@ from pathlib import Path
 from typing import Any
 
 from meet_transcriber.core.errors import JobNotFound, StorageError
-from meet_transcriber.core.jobs import Backlog, Job, JobQuery, WorkerInfo, index_entry, unique
+from meet_transcriber.core.jobs import (
+    Backlog,
+    Job,
+    JobQuery,
+    Usage,
+    WorkerInfo,
+    index_entry,
+    unique,
+)
 from meet_transcriber.stores.records import dump, folded, load
 from meet_transcriber.stores.sqlite_connections import Connections
 from meet_transcriber.stores.sqlite_keys import SqliteKeyStore
+from meet_transcriber.stores.sqlite_usage import note_audio, usage
 from meet_transcriber.stores.words import match_expression, searchable
 
 BUSY_SECONDS = 10.0
 
 _INSERT = """
     INSERT INTO jobs (version, idempotency_key, state, listed, active, created_at, due_at,
-                      seconds_left, folded_name, tenant, doc, id)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                      seconds_left, folded_name, tenant, stored_bytes, doc, id)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _UPDATE = """
     UPDATE jobs SET version = ?, idempotency_key = ?, state = ?, listed = ?, active = ?,
                     created_at = ?, due_at = ?, seconds_left = ?, folded_name = ?,
-                    tenant = ?, doc = ?
+                    tenant = ?, stored_bytes = ?, doc = ?
     WHERE id = ?
 """
 
@@ -138,6 +147,10 @@ class SqliteJobStore:
             seconds_left=sum(seconds for *_, seconds in states),
         )
 
+    def usage(self, tenant: str, since: float) -> Usage:
+        with self._reading() as db:
+            return usage(db, tenant, since)
+
     # -- workers, locks, facts ---------------------------------------------------------------
 
     def note_worker(self, worker: WorkerInfo, seconds: float) -> None:
@@ -215,8 +228,9 @@ def _write(db: sqlite3.Connection, statement: str, job: Job) -> None:
     """Write a record, and what can be looked up of it in place of what could before."""
     entry = index_entry(job)
     lookup = (entry.state, entry.listed, entry.active, entry.created_at, entry.due_at)
-    kept = (entry.seconds_left, folded(job.name), job.tenant, dump(job), job.id)
-    db.execute(statement, (job.version, job.unique_key, *lookup, *kept))
+    kept = (entry.seconds_left, folded(job.name), job.tenant, entry.stored_bytes)
+    db.execute(statement, (job.version, job.unique_key, *lookup, *kept, dump(job), job.id))
+    note_audio(db, job.id, entry)
     number = _number(db, job.id)
     db.execute("DELETE FROM work WHERE number = ?", (number,))
     for queue in {*entry.ready, *entry.running}:

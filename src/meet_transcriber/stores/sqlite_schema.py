@@ -61,7 +61,22 @@ _TENANTS = (
     "CREATE INDEX sessions_over ON sessions (until)",
 )
 
-MIGRATIONS: Sequence[Sequence[str]] = (_TABLES, _TENANTS)
+_QUOTAS = (
+    "ALTER TABLE jobs ADD COLUMN stored_bytes INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX jobs_active_of_tenant ON jobs (tenant) WHERE active",
+    "CREATE INDEX jobs_stored ON jobs (tenant, stored_bytes) WHERE stored_bytes > 0",
+    """
+    UPDATE jobs SET stored_bytes = coalesce(json_extract(doc, '$.size_bytes'), 0)
+    WHERE json_extract(doc, '$.objects.recording') IS NOT NULL AND listed
+    """,
+    # IndexEntry.audio; a row outlives its job.
+    "CREATE TABLE audio (id TEXT PRIMARY KEY, tenant TEXT NOT NULL, at REAL NOT NULL, "
+    "seconds REAL NOT NULL)",
+    "CREATE INDEX audio_of_tenant ON audio (tenant, at)",
+    "CREATE INDEX audio_age ON audio (at)",
+)
+
+MIGRATIONS: Sequence[Sequence[str]] = (_TABLES, _TENANTS, _QUOTAS)
 """Statements that lead from schema n to n + 1. What was released is never edited."""
 
 
