@@ -46,12 +46,13 @@ def id_in(token: str) -> str | None:
     """The id that a key names; None where it has not the form of one."""
     prefix, _, rest = token.partition("_")
     key_id, _, secret = rest.partition("_")
-    return key_id if prefix == PREFIX and key_id and secret else None
+    plain = key_id.isascii() and key_id.isalnum()
+    return key_id if prefix == PREFIX and plain and secret else None
 
 
 def digest(pepper: bytes, purpose: str, token: str) -> str:
     """HMAC-SHA-256 of a text in hex; the purpose keeps digests of different things apart."""
-    text = f"{purpose}\0{token}".encode("utf-8", "surrogateescape")
+    text = f"{purpose}\0{token}".encode("utf-8", "surrogatepass")
     return hmac.new(pepper, text, hashlib.sha256).hexdigest()
 
 
