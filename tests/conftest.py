@@ -7,7 +7,9 @@ import pytest
 
 # Suites that test modules inherit show what they compared, too.
 pytest.register_assert_rewrite(
+    "tests.contract.audit_trail",
     "tests.contract.job_store_contract",
+    "tests.contract.key_store_contract",
     "tests.contract.job_store_machine",
     "tests.contract.media_store",
     "tests.contract.media_store_elsewhere",

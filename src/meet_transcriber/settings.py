@@ -114,6 +114,75 @@ class Settings(BaseSettings):
     cors_origins: str = Field(
         "", description="Origins of web pages that may call the API, comma-separated; none unset."
     )
+    auth_mode: Literal["required", "loopback", "open"] = Field(
+        "required",
+        description="Who may come in: required asks everybody for an API key, loopback nobody on "
+        "this machine, open nobody at all; `serve` and `demo` on 127.0.0.1 use loopback where "
+        "nothing is set.",
+    )
+    api_keys: SecretStr | None = Field(
+        None,
+        description="API keys beside those that `keys create` makes, comma-separated: key, "
+        "name:key, name:key:scopes or name:key:scopes:tenant, scopes with + between them.",
+    )
+    api_keys_file: Path | None = Field(
+        None, description="File with keys as in API_KEYS, one a line, such as a mounted secret."
+    )
+    api_key_pepper: SecretStr | None = Field(
+        None,
+        description="Secret that API keys are digested with; unset makes one in DATA_DIR or "
+        "Redis. Another one makes every key worthless.",
+    )
+    audit_log: Path | None = Field(
+        None,
+        description="File that the audit log is appended to; unset is DATA_DIR/audit.jsonl, and "
+        "with REDIS_URL a stream in Redis that keeps the latest 100,000 entries.",
+    )
+    audit_file_names: bool = Field(
+        False, description="Whether the audit log tells the names of recordings."
+    )
+    rate_limit: str = Field(
+        "1200/minute",
+        description="Requests that each API key, and each address, may make; 0 does not limit.",
+    )
+    rate_limit_submit: str = Field(
+        "120/minute",
+        description="How many of these may submit recordings or run jobs again; 0 does not limit.",
+    )
+    rate_limit_failed_auth: str = Field(
+        "30/minute",
+        description="Wrong API keys that an address may try before all of its requests are refused "
+        "for the rest of that time; 0 does not limit.",
+    )
+    max_queued_jobs: int = Field(
+        1000,
+        ge=0,
+        description="Jobs of everybody that may wait or be worked on before more are refused; 0 "
+        "does not limit.",
+    )
+    max_jobs_in_flight: int | None = Field(
+        None, ge=1, description="The same of one tenant; unset does not limit."
+    )
+    max_audio_hours_per_day: float | None = Field(
+        None, gt=0, description="Hours of audio that a tenant may submit within 24 hours."
+    )
+    max_stored_mb: int | None = Field(
+        None, ge=1, description="MiB of recordings, as they were sent, that a tenant may keep here."
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="Addresses and networks of proxies, comma-separated, whose X-Forwarded-For, "
+        "X-Forwarded-Proto and Forwarded are believed; none unset.",
+    )
+    header_timeout_seconds: float = Field(
+        20.0, gt=0, description="Seconds that `serve` waits for the headers of a request."
+    )
+    max_connections_per_address: int = Field(
+        256,
+        ge=0,
+        description="Connections that `serve` keeps open to one address, those of TRUSTED_PROXIES "
+        "aside; 0 does not limit.",
+    )
     min_speakers: int | None = Field(
         None, ge=1, le=50, description="Fewest speakers, where the request says nothing."
     )
@@ -148,6 +217,11 @@ class Settings(BaseSettings):
     def listen_port(self) -> int:
         """The port to listen on."""
         return self.api_port if self.port is None else self.port
+
+
+def listed(text: str) -> list[str]:
+    """The entries of a setting that is a list with commas."""
+    return [entry.strip() for entry in text.split(",") if entry.strip()]
 
 
 def load_settings() -> Settings:

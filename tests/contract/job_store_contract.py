@@ -15,7 +15,7 @@ from functools import partial
 import pytest
 
 from meet_transcriber.core.errors import JobConflict, JobNotFound, StorageError
-from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Task, WorkerInfo
+from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Task, Usage, WorkerInfo
 from meet_transcriber.core.transitions import claimed, deleted, submitted
 from meet_transcriber.ports.stores import JobStore
 from tests.contract.hammer import open_store
@@ -346,7 +346,57 @@ class FactsContract(_Contract):
         assert store.version("job-1") == 1
 
 
+class UsageContract(_Contract):
+    """What a tenant has is what the records say."""
+
+    def test_who_has_nothing_has_nothing(self, store: JobStore) -> None:
+        store.create(job(tenant="ann", size_bytes=7, duration=60.0))
+        assert store.usage("ben", 0.0) == Usage()
+        assert store.usage("", 0.0) == Usage()
+
+    def test_jobs_bytes_and_seconds_are_added_up(self, store: JobStore) -> None:
+        facts = {"tenant": "ann", "objects": {"recording": "r"}, "size_bytes": 7}
+        for at in range(3):
+            store.create(job(f"job-{at}", created_at=100.0 + at, duration=60.5, **facts))
+        assert store.usage("ann", 0.0) == Usage(3, 21, 181.5, 100.0)
+        assert store.usage("ann", 102.0) == Usage(3, 21, 60.5, 102.0)
+
+    def test_an_upload_has_its_place_before_it_has_arrived(self, store: JobStore) -> None:
+        store.create(job(state="uploading", tasks=(), objects={"recording": "r"}))
+        assert store.usage("", 0.0) == Usage(1)
+
+    def test_what_ended_keeps_its_bytes_and_gives_up_its_place(self, store: JobStore) -> None:
+        made = store.create(job(objects={"recording": "r"}, size_bytes=7, duration=60.0))
+        store.update(made.id, partial(replace, state="completed", tasks=()))
+        assert store.usage("", 0.0) == Usage(0, 7, 60.0, 100.0)
+        store.update(made.id, partial(replace, objects={}))
+        assert store.usage("", 0.0) == Usage(0, 0, 60.0, 100.0)
+
+    def test_audio_counts_although_its_job_is_gone(self, store: JobStore) -> None:
+        made = store.create(job(objects={"recording": "r"}, size_bytes=7, duration=60.0))
+        store.update(made.id, partial(deleted, now=200.0))
+        assert store.usage("", 0.0) == Usage(0, 0, 60.0, 100.0)
+        store.remove(made.id)
+        assert store.usage("", 0.0) == Usage(0, 0, 60.0, 100.0)
+
+    def test_a_duration_that_becomes_known_later_counts_once(self, store: JobStore) -> None:
+        made = store.create(job(duration=None))
+        for seconds in (60.0, 61.0, 61.0):
+            store.update(made.id, partial(replace, duration=seconds, fence=int(seconds)))
+        assert store.usage("", 0.0) == Usage(1, 0, 61.0, 100.0)
+
+    def test_what_was_long_ago_is_forgotten(self, store: JobStore) -> None:
+        store.create(job("old", created_at=100.0, duration=60.0))
+        store.create(job("new", created_at=300_000.0, duration=1.0))
+        assert store.usage("", 0.0) == Usage(2, 0, 1.0, 300_000.0)
+
+
 class JobStoreContract(
-    RecordsContract, RacesContract, IndexesContract, PagesContract, FactsContract
+    RecordsContract,
+    RacesContract,
+    IndexesContract,
+    PagesContract,
+    FactsContract,
+    UsageContract,
 ):
     """All of it."""

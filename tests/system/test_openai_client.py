@@ -8,7 +8,7 @@ from typing import Any
 
 import openai
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import Depends
 from openai.types.audio import (
     Transcription,
     TranscriptionDiarized,
@@ -24,6 +24,7 @@ from meet_transcriber.api.app import create_app
 from meet_transcriber.api.openai import openai_router
 from meet_transcriber.core.errors import RecognitionFailed
 from meet_transcriber.core.jobs import JobQuery
+from meet_transcriber.core.keys import Scope
 from meet_transcriber.service import Rules, Service
 from tests.system.openai_server import client_of, serving
 from tests.unit.api.openai.desk import TEXT, at_work, make_app, settings
@@ -200,7 +201,7 @@ def test_what_is_wrong_raises_the_class_for_it(client: openai.OpenAI) -> None:
 def test_what_is_too_large_is_told_before_the_connection_closes(tmp_path: Path) -> None:
     service = make_service(tmp_path, Rules(max_upload_bytes=1 << 20))
     with (
-        client_of(create_app(service, settings())) as client,
+        client_of(create_app(service, settings(auth_mode="open", data_dir=tmp_path))) as client,
         pytest.raises(openai.APIStatusError, match="MAX_UPLOAD_SIZE_MB") as raised,
     ):
         client.audio.transcriptions.create(model="base", file=("a.wav", bytes(64 << 20)))
@@ -261,9 +262,9 @@ def test_what_a_gate_before_the_routes_says_arrives(
     def gate() -> None:
         raise HTTPException(status, "Not now.", {"Retry-After": "3"})
 
-    app = FastAPI()
-    router = openai_router(make_service(tmp_path), settings())
-    app.include_router(router, prefix="/v1", dependencies=[Depends(gate)])
+    app = make_app(make_service(tmp_path))
+    app.router.routes.clear()
+    app.include_router(openai_router(settings()), prefix="/v1", dependencies=[Depends(gate)])
     with client_of(app) as client, pytest.raises(kind, match="Not now") as raised:
         client.models.list()
     assert raised.value.response.headers["retry-after"] == "3"
@@ -296,3 +297,45 @@ def test_retries_without_a_key_leave_no_job_of_the_earlier_ones(tmp_path: Path) 
                 model="base", file=FILE
             )
         assert eventually(lambda: jobs(service) == [])
+
+
+# -- keys --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scopes", "revoked", "kind", "code"),
+    [
+        (("admin",), False, openai.PermissionDeniedError, "scope_missing"),
+        (("submit",), False, openai.PermissionDeniedError, "scope_missing"),
+        (("submit", "read"), True, openai.AuthenticationError, "invalid_api_key"),
+        (None, False, openai.AuthenticationError, "invalid_api_key"),
+    ],
+)
+def test_a_key_that_is_not_for_this_raises_the_clients_own_error(
+    tmp_path: Path,
+    scopes: tuple[Scope, ...] | None,
+    revoked: bool,
+    kind: type[openai.APIStatusError],
+    code: str,
+) -> None:
+    app = make_app(make_service(tmp_path), auth_mode="required")
+    keyring = app.state.guard.keyring
+    made = keyring.create("test", "", scopes, None) if scopes else None
+    if made and revoked:
+        keyring.revoke(made.key.id)
+    with client_of(app) as client:
+        mine = client.with_options(api_key=made.token if made else "sk-wrong")
+        with pytest.raises(kind) as raised:
+            mine.audio.transcriptions.create(model="base", file=("a.wav", bytes(8 << 20)))
+    assert raised.value.code == code
+
+
+def test_with_its_key_the_client_is_served(tmp_path: Path) -> None:
+    service = make_service(tmp_path)
+    app = make_app(service, auth_mode="required")
+    made = app.state.guard.keyring.create("test", "acme", ("submit", "read"), None)
+    with at_work(service), client_of(app) as client:
+        mine = client.with_options(api_key=made.token)
+        assert mine.models.list().data
+        assert mine.audio.transcriptions.create(model="base", file=FILE).text == TEXT
+    assert [job.tenant for job in service.reading.page(JobQuery())] == ["acme"]

@@ -28,7 +28,7 @@ class Installation:
 
     def __init__(self, folder: Path, **variables: str) -> None:
         self.folder = folder
-        self.variables = {"LEASE_SECONDS": "10", "LOG_LEVEL": "INFO", **variables}
+        self.variables = {"LEASE_SECONDS": "10", "AUTH_MODE": "open", **variables}
         self.port = free_port()
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
         self.processes: list[subprocess.Popen[bytes]] = []

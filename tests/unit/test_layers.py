@@ -78,6 +78,7 @@ LIVES_IN = {
     "uvicorn": {"api", "cli"},
     "httpx": {"access", "cli"},
     "httpcore": {"access"},
+    "limits": {"access"},
     "obstore": {"stores"},
     "redis": {"stores"},
     "pydantic": {"settings", "cli", "api"},

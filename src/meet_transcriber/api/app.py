@@ -10,27 +10,49 @@ from starlette.types import Lifespan
 
 from meet_transcriber.api import (
     audio,
+    auditing,
     changing,
     documented,
     events,
     health,
+    keys,
     looking,
     pages,
     problems,
+    sessions,
     submitting,
 )
+from meet_transcriber.api.address_limits import AddressLimits
+from meet_transcriber.api.callers import Callers
+from meet_transcriber.api.hardening import BoundedRequests, LocalOnly, SafeAnswers
 from meet_transcriber.api.openai import openai_router
 from meet_transcriber.api.polling import Statuses
+from meet_transcriber.api.proxies import Proxies
 from meet_transcriber.api.tracing import RequestIds
+from meet_transcriber.bootstrap import guards, rates
 from meet_transcriber.service import Service
-from meet_transcriber.settings import Settings
+from meet_transcriber.settings import Settings, listed
 
+_ROOMS = (
+    submitting,
+    looking,
+    events,
+    audio,
+    changing,
+    sessions,
+    keys,
+    auditing,
+    health,
+    pages,
+)
 EXPOSED = (
     "Accept-Ranges",
     "Content-Disposition",
     "Content-Range",
     "ETag",
     "Location",
+    "RateLimit",
+    "RateLimit-Policy",
     "Retry-After",
     "X-Job-ID",
     "X-Request-ID",
@@ -38,13 +60,17 @@ EXPOSED = (
 
 
 def create_app(
-    service: Service, settings: Settings, lifespan: Lifespan[FastAPI] | None = None
+    service: Service,
+    settings: Settings,
+    lifespan: Lifespan[FastAPI] | None = None,
+    guard: guards.Guard | None = None,
 ) -> FastAPI:
     """
     The API over a service; nothing is started but what `lifespan` starts.
 
     Args:
         lifespan: what runs beside the API, such as its queue.
+        guard: who may come in; None makes it from the settings.
     """
     app = FastAPI(
         title="Meet Transcriber",
@@ -53,23 +79,38 @@ def create_app(
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    app.state.service, app.state.settings = service, settings
+    guard = guard or guards.guard(settings, service.ground.jobs)
+    app.state.service, app.state.settings, app.state.guard = service, settings, guard
     app.state.stopping = threading.Event()
     app.state.statuses = Statuses(service, quick=settings.redis_url is None)
-    for room in (submitting, looking, events, audio, changing, health, pages):
+    for room in _ROOMS:
         app.include_router(room.router)
-    app.include_router(openai_router(service, settings), prefix="/v1")
+    app.include_router(openai_router(settings), prefix="/v1")
     problems.install(app)
     app.add_exception_handler(events.NothingMore, _nothing_more)
     documented.describe(app)
-    _allow_origins(app, settings)
-    app.add_middleware(RequestIds)
+    app.add_middleware(auditing.Auditing, guard=guard)
+    _stand_guard(app, settings, guard.mode)
     return app
+
+
+def _stand_guard(app: FastAPI, settings: Settings, mode: str) -> None:
+    """What a request passes before its route, from the innermost to the outermost."""
+    app.state.limits = limits = rates.limits(settings)
+    if not limits.off:
+        app.add_middleware(AddressLimits, limits=limits)
+    _allow_origins(app, settings)
+    if mode == "loopback":
+        app.add_middleware(LocalOnly)
+    app.add_middleware(Callers, proxies=Proxies(listed(settings.trusted_proxies)))
+    app.add_middleware(BoundedRequests)
+    app.add_middleware(SafeAnswers)
+    app.add_middleware(RequestIds)
 
 
 def _allow_origins(app: FastAPI, settings: Settings) -> None:
     """Pages of these origins may call; never with cookies, so a wildcard gives nothing away."""
-    origins = [each.strip() for each in settings.cors_origins.split(",") if each.strip()]
+    origins = listed(settings.cors_origins)
     if origins:
         app.add_middleware(
             CORSMiddleware,

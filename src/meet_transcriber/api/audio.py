@@ -11,7 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from meet_transcriber.api.context import JobId, TheService
+from meet_transcriber.api.admission import ToRead
+from meet_transcriber.api.context import JobId
 from meet_transcriber.api.documented import answer, answer_in, problems
 from meet_transcriber.api.naming import attachment
 from meet_transcriber.core.errors import StorageError
@@ -78,7 +79,7 @@ class Span(NamedTuple):
     responses={**answer(200, "It is there.", None, ("ETag", "Accept-Ranges")), **_ANSWERS},
 )
 async def get_audio(
-    service: TheService,
+    service: ToRead,
     job_id: JobId,
     range_: Annotated[str | None, Header(alias="Range", description="One range of bytes.")] = None,
     if_range: IfRange = None,

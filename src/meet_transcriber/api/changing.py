@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from meet_transcriber.api import shown
-from meet_transcriber.api.context import IfMatch, JobId, Place, TheService, edition_in, json_object
+from meet_transcriber.api.admission import ToSubmit
+from meet_transcriber.api.context import IfMatch, JobId, Place, edition_in, json_object
 from meet_transcriber.api.documented import answer, problems, takes
 from meet_transcriber.core.edits import Edit, refuse_long_names, split_new_text
 from meet_transcriber.core.errors import EditConflict, InvalidOptions, JobConflict
@@ -28,7 +29,7 @@ _EDITING = {**_SHOWN, **problems(400, 404, 409, 412, 413, 422, 507)}
     response_class=Response,
     responses={**_SHOWN, **problems(404, 409)},
 )
-def cancel(service: TheService, job_id: JobId) -> Response:
+def cancel(service: ToSubmit, job_id: JobId) -> Response:
     """End a job that has not ended; its workers notice within a second or two."""
     return _entry(service.changing.cancel(job_id))
 
@@ -41,7 +42,7 @@ def cancel(service: TheService, job_id: JobId) -> Response:
     status_code=204,
     responses={**answer(204, "It is gone."), **problems(404)},
 )
-def delete(service: TheService, job_id: JobId) -> Response:
+def delete(service: ToSubmit, job_id: JobId) -> Response:
     """Delete a job in whatever state; nothing of it stays."""
     service.changing.delete(job_id)
     return Response(status_code=204)
@@ -56,7 +57,7 @@ def delete(service: TheService, job_id: JobId) -> Response:
     openapi_extra=takes("Names"),
 )
 async def name_speakers(
-    request: Request, service: TheService, job_id: JobId, if_match: IfMatch = None
+    request: Request, service: ToSubmit, job_id: JobId, if_match: IfMatch = None
 ) -> Response:
     """Give speakers their names, in every format from now on; null takes a name away."""
     names = await json_object(request)
@@ -82,7 +83,7 @@ async def name_speakers(
     openapi_extra=takes("SegmentChange"),
 )
 async def edit_segment(
-    request: Request, service: TheService, job_id: JobId, number: Place, if_match: IfMatch = None
+    request: Request, service: ToSubmit, job_id: JobId, number: Place, if_match: IfMatch = None
 ) -> Response:
     """Put other words into a segment, give it to somebody else, split it, or merge the next."""
     edit = _edit(number, await json_object(request))
@@ -96,7 +97,7 @@ async def edit_segment(
     response_class=Response,
     responses=_EDITING,
 )
-def undo(service: TheService, job_id: JobId, if_match: IfMatch = None) -> Response:
+def undo(service: ToSubmit, job_id: JobId, if_match: IfMatch = None) -> Response:
     """Undo the latest edit that still stands."""
     return _entry(_edited(service, job_id, Edit("undo"), if_match))
 

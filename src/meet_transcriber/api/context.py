@@ -1,24 +1,14 @@
-"""What every route shares: the service, conditional requests, small bodies."""
+"""What every route shares: conditional requests, small bodies."""
 
 from typing import Annotated
 
-from fastapi import Depends, Header, Path
+from fastapi import Header, Path
 from starlette.requests import Request
 
 from meet_transcriber.api.receiving import small_body
 from meet_transcriber.api.wishes import read_json
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
-
-
-def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
-
-
-async def _given_service(request: Request) -> Service:
-    return _service(request)
 
 
 def settings_of(request: Request) -> Settings:
@@ -27,7 +17,6 @@ def settings_of(request: Request) -> Settings:
     return settings
 
 
-TheService = Annotated[Service, Depends(_given_service)]
 JobId = Annotated[
     str, Path(description="The job's id.", examples=["0b8f6a3e5c1d4f0a9e7b2c6d8f1a3b5c"])
 ]

@@ -45,11 +45,11 @@ def problems(*statuses: int) -> Responses:
             "content": {MEDIA_TYPE: {"schema": ref("Problem")}},
             **(
                 {"headers": _headers("Retry-After")}
-                if status == HTTPStatus.SERVICE_UNAVAILABLE
+                if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
                 else {}
             ),
         }
-        for status in sorted({*statuses, 500, 503})
+        for status in sorted({*statuses, 401, 403, 429, 500, 503})
     }
 
 

@@ -11,7 +11,8 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 
 from meet_transcriber.api import shown
-from meet_transcriber.api.context import JobId, TheService
+from meet_transcriber.api.admission import ToRead
+from meet_transcriber.api.context import JobId
 from meet_transcriber.api.documented import answer, problems
 from meet_transcriber.core.errors import JobNotFound, StorageUnavailable
 from meet_transcriber.core.jobs import Job
@@ -69,7 +70,7 @@ _BITS = 10_000
 
 
 async def _listener(
-    service: TheService,
+    service: ToRead,
     job_id: JobId,
     last_event_id: Annotated[
         str | None, Header(description="Where to go on; events before it are not repeated.")
@@ -98,7 +99,7 @@ async def _listener(
 )
 async def follow(
     request: Request,
-    service: TheService,
+    service: ToRead,
     job_id: JobId,
     told: Annotated[Told, Depends(_listener)],
 ) -> AsyncIterator[ServerSentEvent]:

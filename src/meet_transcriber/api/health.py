@@ -6,10 +6,11 @@ from typing import Any
 import anyio
 from anyio.to_thread import run_sync
 from fastapi import APIRouter
+from starlette.requests import Request
 from starlette.responses import Response
 
 from meet_transcriber.api import shown
-from meet_transcriber.api.context import TheService
+from meet_transcriber.api.admission import MayLook
 from meet_transcriber.api.documented import answer
 from meet_transcriber.core.errors import TranscriptionError
 from meet_transcriber.core.jobs import QUEUES, WorkerInfo
@@ -43,8 +44,13 @@ async def health() -> Response:
         **answer(503, "Something is missing; says what.", "Readiness", ("Retry-After",)),
     },
 )
-async def ready(service: TheService) -> Response:
-    """Ask the job store, the media store, the queue and the workers whether they are there."""
+async def ready(request: Request, may_look: MayLook) -> Response:
+    """
+    Ask the job store, the media store, the queue and the workers whether they are there.
+
+    What is wrong, and who works, is told to those who may read; others hear whether all is well.
+    """
+    service: Service = request.app.state.service
     ground, workers = service.ground, list[WorkerInfo]()
     checks = {
         "job_store": ground.jobs.ping,
@@ -59,11 +65,16 @@ async def ready(service: TheService) -> Response:
     wrong = any(found.values())
     body = {
         "status": "not_ready" if wrong else "ready",
-        "checks": {name: {"ok": not found[name], "detail": found[name] or "ok"} for name in checks},
-        "workers": [_shown(worker) for worker in workers],
+        "checks": {name: _told(found[name], may_look) for name in checks},
+        "workers": [_shown(worker) for worker in workers if may_look],
     }
     headers = {"Cache-Control": "no-store", **({"Retry-After": "5"} if wrong else {})}
     return Response(shown.dumped(body), 503 if wrong else 200, headers, _JSON)
+
+
+def _told(wrong: str, may_look: bool) -> dict[str, Any]:
+    detail = wrong if may_look else "a key with the scope read is told what is wrong"
+    return {"ok": not wrong, "detail": detail if wrong else "ok"}
 
 
 async def _checked(name: str, check: Callable[[], object], found: dict[str, str]) -> None:

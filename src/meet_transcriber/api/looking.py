@@ -9,7 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from meet_transcriber.api import shown
-from meet_transcriber.api.context import JobId, TheService, matches
+from meet_transcriber.api.admission import ToRead
+from meet_transcriber.api.auditing import speech_told
+from meet_transcriber.api.context import JobId, matches
 from meet_transcriber.api.documented import answer, answer_in, problems
 from meet_transcriber.api.naming import attachment
 from meet_transcriber.api.negotiation import best
@@ -50,7 +52,8 @@ _BY_KIND = {_JSON: "json", **{kind: name for kind, name in _BY_KIND.items() if k
     },
 )
 def list_jobs(
-    service: TheService,
+    request: Request,
+    service: ToRead,
     limit: Annotated[int, Query(ge=1, le=100, description="Jobs in a page.")] = 20,
     order: Annotated[Literal["asc", "desc"], Query(description="By time of creation.")] = "desc",
     after: Annotated[str | None, Query(description="`last_id` of the page before.")] = None,
@@ -72,6 +75,7 @@ def list_jobs(
     """
     states = _states(status)
     if search is not None:
+        speech_told(request)
         return _json(_found(service, search, limit))
     query = JobQuery(limit + 1, _order(order), after or None, states, q)
     jobs = service.reading.page(query)
@@ -111,6 +115,7 @@ def _states(wanted: list[str] | None) -> tuple[State, ...]:
 )
 async def get_job(
     request: Request,
+    service: ToRead,
     job_id: JobId,
     transcript: Annotated[
         bool, Query(description="Whether the transcript comes along once it is there.")
@@ -119,14 +124,16 @@ async def get_job(
 ) -> Response:
     """How far a job is; ask again after `Retry-After` seconds, or follow its events."""
     statuses: Statuses = request.app.state.statuses
-    status = await statuses.known(job_id, transcript)
+    status = await statuses.known(service.reading, job_id, transcript)
     if status is None:  # others need not wait until it is made
-        status = await run_in_threadpool(statuses.get, job_id, transcript)
+        status = await run_in_threadpool(statuses.get, service.reading, job_id, transcript)
     headers = {"ETag": status.etag, "Cache-Control": "no-cache"}
     if status.retry_after is not None:
         headers["Retry-After"] = str(status.retry_after)
     if matches(if_none_match, status.etag):
         return Response(status_code=304, headers=headers)
+    if status.speaks:
+        speech_told(request)
     return Response(status.body, 200, headers, _JSON)
 
 
@@ -148,7 +155,7 @@ async def get_job(
     },
 )
 def download(
-    service: TheService,
+    service: ToRead,
     job_id: JobId,
     form: Annotated[
         str | None,
@@ -195,7 +202,7 @@ def download(
     },
 )
 def peaks(
-    service: TheService,
+    service: ToRead,
     job_id: JobId,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
@@ -216,7 +223,7 @@ def peaks(
     response_class=Response,
     responses={**answer(200, "All edits in order.", "Edits", ("ETag",)), **problems(404, 409, 422)},
 )
-def list_edits(service: TheService, job_id: JobId) -> Response:
+def list_edits(service: ToRead, job_id: JobId) -> Response:
     """The log of edits since the machine wrote the transcript; undoing is an edit too."""
     job, _ = service.reading.transcript(job_id)
     log = service.reading.edits(job)

@@ -12,8 +12,9 @@ from meet_transcriber.api import shown
 from meet_transcriber.core.errors import TranscriptionError
 from meet_transcriber.core.exporters import export
 from meet_transcriber.core.jobs import Job
-from meet_transcriber.service import Service
+from meet_transcriber.service import Reading, Service
 
+_Key = tuple[str | None, str, int, bool]
 _KEPT_BYTES = 32 << 20
 _FRESH_SECONDS = 0.5
 """How long queue position and ETA, which change without the record, are taken for true."""
@@ -26,12 +27,14 @@ class Status:
     Attributes:
         retry_after: seconds to wait before asking again; None when nothing will change.
         until: on the monotonic clock; what is older is made again.
+        speaks: whether the transcript is in it.
     """
 
     body: bytes
     etag: str
     retry_after: int | None
     until: float
+    speaks: bool = False
 
 
 @dataclass
@@ -78,7 +81,7 @@ class Versions:
 
 
 class Statuses:
-    """Statuses by job and version, the latest asked for; safe for several threads."""
+    """Statuses by tenant, job and version, the latest asked for; safe for several threads."""
 
     def __init__(self, service: Service, quick: bool = False) -> None:
         """
@@ -86,56 +89,33 @@ class Statuses:
             quick: the job store is on this machine and tells a version within microseconds.
         """
         self._quick = quick
-        self._service = service
         self._versions = Versions(service)
-        self._kept: OrderedDict[tuple[str, int, bool], Status] = OrderedDict()
+        self._kept: OrderedDict[_Key, Status] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
 
-    async def known(self, job_id: str, with_transcript: bool) -> Status | None:
+    async def known(self, reading: Reading, job_id: str, with_transcript: bool) -> Status | None:
         """What is at hand of a job's present version; raises JobNotFound or StorageError."""
-        if self._quick:
-            version = self._service.reading.version(job_id)
-        else:
-            version = await self._versions.get(job_id)
-        status = self._kept.get((job_id, version, with_transcript))
+        version = reading.version(job_id) if self._quick else await self._versions.get(job_id)
+        status = self._kept.get((reading.tenant, job_id, version, with_transcript))
         return None if status is None or status.until < time.monotonic() else status
 
-    def get(self, job_id: str, with_transcript: bool) -> Status:
+    def get(self, reading: Reading, job_id: str, with_transcript: bool) -> Status:
         """
         A job's status as it is now.
 
         Raises:
-            JobNotFound: there is none.
+            JobNotFound: there is none that this reader may see.
             StorageError: its transcript cannot be read.
         """
-        key = (job_id, self._service.reading.version(job_id), with_transcript)
+        key = (reading.tenant, job_id, reading.version(job_id), with_transcript)
         status = self._kept.get(key)
         if status is None or status.until < time.monotonic():
-            status = self._made(self._service.reading.job(job_id), with_transcript)
+            status = _made(reading, reading.job(job_id), with_transcript)
             self._keep(key, status)
         return status
 
-    def _made(self, job: Job, with_transcript: bool) -> Status:
-        wait = self._service.reading.wait(job)
-        body = shown.status(job, wait)
-        data = shown.dumped(body)
-        if with_transcript and job.state == "completed":
-            transcript = self._service.reading.transcript_of(job)
-            written = export(transcript, "json", job.options.word_timestamps).strip()
-            data = data[:-1] + b',"transcript":' + written + b"}"
-        tag = f"{shown.edition(job)}.{job.version}"
-        if job.ended:
-            return Status(data, f'"{tag}"', None, float("inf"))
-        pending = job.state == "pending"
-        return Status(
-            data,
-            f'W/"{tag}.{body["queue_position"]}.{body["eta_seconds"]}"',
-            shown.RETRY_PENDING_SECONDS if pending else shown.RETRY_RUNNING_SECONDS,
-            time.monotonic() + _FRESH_SECONDS,
-        )
-
-    def _keep(self, key: tuple[str, int, bool], status: Status) -> None:
+    def _keep(self, key: _Key, status: Status) -> None:
         with self._lock:
             old = self._kept.pop(key, None)
             self._bytes += len(status.body) - (len(old.body) if old else 0)
@@ -143,3 +123,24 @@ class Statuses:
             while self._bytes > _KEPT_BYTES and self._kept:
                 _, dropped = self._kept.popitem(last=False)
                 self._bytes -= len(dropped.body)
+
+
+def _made(reading: Reading, job: Job, with_transcript: bool) -> Status:
+    wait = reading.wait(job)
+    body = shown.status(job, wait)
+    data = shown.dumped(body)
+    if with_transcript and job.state == "completed":
+        transcript = reading.transcript_of(job)
+        written = export(transcript, "json", job.options.word_timestamps).strip()
+        data = data[:-1] + b',"transcript":' + written + b"}"
+    tag = f"{shown.edition(job)}.{job.version}"
+    if job.ended:
+        speaks = with_transcript and job.state == "completed"
+        return Status(data, f'"{tag}"', None, float("inf"), speaks)
+    pending = job.state == "pending"
+    return Status(
+        data,
+        f'W/"{tag}.{body["queue_position"]}.{body["eta_seconds"]}"',
+        shown.RETRY_PENDING_SECONDS if pending else shown.RETRY_RUNNING_SECONDS,
+        time.monotonic() + _FRESH_SECONDS,
+    )

@@ -3,6 +3,7 @@
 import inspect
 import json
 import logging
+import math
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -17,6 +18,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from meet_transcriber.api.receiving import UNREAD
+from meet_transcriber.api.safe_headers import completed
 from meet_transcriber.core import errors
 
 log = logging.getLogger(__name__)
@@ -35,7 +37,12 @@ STATUSES: Mapping[type[errors.TranscriptionError], int] = {
     errors.IdempotencyMismatch: 422,
     errors.EditConflict: 412,  # what If-Match is for
     errors.JobError: 409,
+    errors.TooMuch: 429,
     errors.EngineUnavailable: 503,
+    errors.KeyRequired: 401,
+    errors.KeyRefused: 401,
+    errors.AccessError: 403,
+    errors.KeyNotFound: 404,
     errors.StorageFull: 507,
     errors.StorageUnavailable: 503,
 }
@@ -43,6 +50,8 @@ STATUSES: Mapping[type[errors.TranscriptionError], int] = {
 
 PHRASES: Mapping[int, str] = {
     400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
     406: "Not Acceptable",
@@ -50,9 +59,12 @@ PHRASES: Mapping[int, str] = {
     409: "Conflict",
     412: "Precondition Failed",
     413: "Content Too Large",
+    414: "URI Too Long",
     415: "Unsupported Media Type",
     416: "Range Not Satisfiable",
     422: "Unprocessable Content",
+    429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     503: "Service Unavailable",
     507: "Insufficient Storage",
@@ -60,6 +72,12 @@ PHRASES: Mapping[int, str] = {
 """RFC 9110's names; Python's own change from version to version."""
 
 RETRY_SECONDS = 5
+HINTS: Mapping[int, Mapping[str, str]] = {
+    401: {"WWW-Authenticate": "Bearer"},
+    503: {"Retry-After": str(RETRY_SECONDS)},
+}
+"""Headers that an answer of this status has."""
+
 _DRAINED_BYTES = 256 << 10
 _DRAINED_SECONDS = 1.0
 
@@ -153,11 +171,16 @@ def problem_of(request: Request, error: errors.TranscriptionError) -> Problem:
     """The answer to one of our errors."""
     status = status_of(error)
     found = error.found if isinstance(error, OptionProblems) else ()
-    headers = (
-        {"Retry-After": str(RETRY_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-    )
+    wait = retry_after(error)
+    headers = HINTS.get(status, {}) if wait is None else {"Retry-After": str(wait)}
     title = (inspect.getdoc(_named(type(error))) or "").split("\n\n", 1)[0]
     return Problem(request, status, error.code, title, str(error), found, headers)
+
+
+def retry_after(error: errors.TranscriptionError) -> int | None:
+    """Whole seconds after which asking again makes sense, where the error knows them."""
+    seconds = error.retry_after_seconds if isinstance(error, errors.TooMuch) else None
+    return None if seconds is None else max(1, math.ceil(seconds))
 
 
 def _named(kind: type[errors.TranscriptionError]) -> type[errors.TranscriptionError]:
@@ -216,4 +239,5 @@ async def _unexpected(request: Request, error: Exception) -> Response:
         "The service's log says what, under this request's id.",
     )
     problem.headers["X-Request-ID"] = request_id
+    problem.raw_headers = completed(problem.raw_headers, request.scope["scheme"])
     return problem

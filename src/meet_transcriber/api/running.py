@@ -8,15 +8,17 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from types import FrameType
+from typing import TextIO
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from meet_transcriber.api.app import create_app
-from meet_transcriber.bootstrap import services
-from meet_transcriber.core.errors import StorageUnavailable
+from meet_transcriber.bootstrap import guards, services
+from meet_transcriber.core.errors import StorageError, StorageUnavailable
 from meet_transcriber.ports.queues import JobQueue
 from meet_transcriber.service import Attendant, Service, Tending
 from meet_transcriber.settings import Settings
@@ -40,12 +42,13 @@ def build(settings: Settings) -> FastAPI:
     services.check_place(settings)
     queue = services.open_queue(settings, worker_command)
     service = services.service(settings, queue)
+    guard = guards.guard(settings, service.ground.jobs)
     if settings.webhook_secret is not None:  # one that is none is said now, not by a thread
         services.webhook_secret(settings, service.ground.jobs)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        companions = Companions(settings, service, queue)
+        companions = Companions(settings, service, queue, partial(show_first_key, settings, guard))
         companions.start()
         try:
             with _noticing(app.state.stopping.set):
@@ -54,7 +57,28 @@ def build(settings: Settings) -> FastAPI:
             app.state.stopping.set()
             await run_in_threadpool(companions.stop)
 
-    return create_app(service, settings, lifespan)
+    return create_app(service, settings, lifespan, guard)
+
+
+def show_first_key(settings: Settings, guard: guards.Guard, terminal: TextIO | None = None) -> None:
+    """
+    Where a key is needed and there is none, make an administrator's, and show it on a terminal.
+
+    Without a terminal none is made: whoever is refused is told how to make one.
+
+    Raises:
+        StorageError: it cannot be kept.
+    """
+    terminal = terminal or sys.stderr
+    if guard.mode != "required" or not terminal.isatty():
+        return
+    if found := guards.first_key(settings, guard.keyring):
+        made, path = found
+        terminal.write(
+            f"There was no API key, so here is one for the administrator, kept in {path}:\n\n"
+            f"  {made.token}\n\n"
+        )
+        terminal.flush()
 
 
 def worker_command(worker_id: str) -> list[str]:
@@ -66,8 +90,19 @@ def worker_command(worker_id: str) -> list[str]:
 class Companions:
     """The embedded worker's supervisor, where there is one, and the attendant."""
 
-    def __init__(self, settings: Settings, service: Service, queue: JobQueue) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        service: Service,
+        queue: JobQueue,
+        greet: Callable[[], None] = lambda: None,
+    ) -> None:
+        """
+        Args:
+            greet: called once the store answers.
+        """
         self._settings = settings
+        self._greet = greet
         self._ground = service.ground
         self._queue = queue
         self._tending: Tending | None = None
@@ -102,6 +137,8 @@ class Companions:
                 self._attendant = Attendant(self._tending)
                 self._attendant.start()
                 self._attending.set()
+                with suppress(StorageError):  # whoever is refused is told what to do
+                    self._greet()
                 return
 
     def _bury(self, worker_id: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from meet_transcriber.core.edits import LONGEST_NAME, LONGEST_TEXT
 from meet_transcriber.core.exporters import EXPORTERS
 from meet_transcriber.core.jobs import SHOWN
+from meet_transcriber.core.keys import SCOPES
 from meet_transcriber.core.options import MAX_SPEAKERS
 from meet_transcriber.service.changing import RERUN_KINDS
 
@@ -142,6 +143,19 @@ _SEGMENT: dict[str, Schema] = {
     "name": _maybe(_text("The person's name, else the label.")),
     "text": _text("What was said."),
 }
+_SCOPES = _list({"type": "string", "enum": list(SCOPES)}, "What the key is for.")
+_KEY: dict[str, Schema] = {
+    "id": _text("Public; the middle of the key.", "0b8f6a3e5c1d"),
+    "object": {"type": "string", "const": "key"},
+    "name": _text("What it is for."),
+    "tenant": _text("Whose jobs it makes and sees."),
+    "scopes": _SCOPES,
+    "created_at": _maybe(_moment("When it was made; null for keys of API_KEYS.")),
+    "expires_at": _maybe(_moment("null never expires.")),
+    "revoked_at": _maybe(_moment("null while it holds.")),
+    "used_at": _maybe(_moment("When it was last seen, to the minute.")),
+    "static": {"type": "boolean", "description": "It comes from API_KEYS."},
+}
 
 
 def _page(of: Schema) -> dict[str, Schema]:
@@ -261,6 +275,63 @@ SCHEMAS: dict[str, Schema] = {
             "at": {"type": "integer"},
             "made_at": _moment("When."),
         }
+    ),
+    "SignIn": _object(
+        {"key": _text("An API key.", "mt_0b8f6a3e5c1d_...")}, additionalProperties=False
+    ),
+    "SignedIn": _object(
+        {
+            "key_id": _text("The key that was signed in with."),
+            "name": _text("The key's name."),
+            "tenant": _text("Whose jobs it sees."),
+            "scopes": _SCOPES,
+            "csrf_token": _text("What X-CSRF-Token must say with everything but GET and HEAD."),
+            "expires_at": _moment("When the session ends."),
+        }
+    ),
+    "KeyWish": _object(
+        {
+            "name": _text("What it is for, in letters, digits, '.', '_', '-'.", "ci"),
+            "tenant": _text("Whose jobs it makes and sees; its name where left out."),
+            "scopes": _SCOPES,
+            "expires_in_days": _maybe(_number("null never expires.", minimum=1, maximum=36_500)),
+        },
+        ("tenant", "scopes", "expires_in_days"),
+        additionalProperties=False,
+    ),
+    "Rotation": _object(
+        {
+            "overlap_seconds": _number(
+                "How long the old secret counts on.", minimum=0, maximum=86_400
+            )
+        },
+        ("overlap_seconds",),
+        additionalProperties=False,
+    ),
+    "Key": _object(_KEY),
+    "NewKey": _object({**_KEY, "key": _text("The key itself.", "mt_0b8f6a3e5c1d_...")}),
+    "KeyList": _object({"object": {"const": "list", "type": "string"}, "data": _list(ref("Key"))}),
+    "AuditPage": _object(
+        {
+            "object": {"const": "list", "type": "string"},
+            "data": _list(ref("AuditEntry")),
+            "after": _maybe(_text("What gives the next page; null at the end.")),
+        }
+    ),
+    "AuditEntry": _object(
+        {
+            "at": _moment("When."),
+            "action": _text("What was done, or `refused`.", "delete"),
+            "key": _text("The id of the key; empty where none was needed or known."),
+            "tenant": _text("Whose key it was."),
+            "job": _text("To which job."),
+            "target": _text("To what else; of a refusal, what was asked."),
+            "status": _number("Of the answer."),
+            "address": _text("Where it came from; `terminal` for commands."),
+            "request_id": _text("What X-Request-ID said."),
+            "name": _text("Of the recording, where AUDIT_FILE_NAMES is on."),
+        },
+        ("name",),
     ),
     "Health": _object({"status": {"type": "string", "const": "ok"}}),
     "Readiness": _object(

@@ -11,10 +11,10 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from meet_transcriber.api import shown
+from meet_transcriber.api.admission import ToSubmit
 from meet_transcriber.api.context import (
     IdempotencyKey,
     JobId,
-    TheService,
     json_object,
     only,
     settings_of,
@@ -55,7 +55,7 @@ _BY_QUERY = [
     },
 )
 async def submit(
-    request: HttpRequest, service: TheService, idempotency_key: IdempotencyKey = None
+    request: HttpRequest, service: ToSubmit, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """
     Send a recording as the form's `file`, or name a `url` to fetch it from.
@@ -69,7 +69,7 @@ async def submit(
     else:
         wishes = read_wishes([*request.query_params.multi_items(), *await _pairs(request, kind)])
         job = await _from_url(request, service, wishes, idempotency_key)
-    return await _accepted(service, job)
+    return await _accepted(request, service, job)
 
 
 async def _pairs(request: HttpRequest, kind: str) -> Pairs:
@@ -119,7 +119,7 @@ def _asked(request: HttpRequest, wishes: Wishes) -> Request:
     },
     openapi_extra=takes("Rerun", required=False),
 )
-async def rerun(request: HttpRequest, service: TheService, job_id: JobId) -> Response:
+async def rerun(request: HttpRequest, service: ToSubmit, job_id: JobId) -> Response:
     """
     Run an ended job again, from its first task or only the tasks that are named.
 
@@ -135,7 +135,7 @@ async def rerun(request: HttpRequest, service: TheService, job_id: JobId) -> Res
     job = await run_in_threadpool(
         service.changing.rerun, job_id, list(_texts(tasks)), wishes.options
     )
-    return await _accepted(service, job)
+    return await _accepted(request, service, job)
 
 
 def _texts(value: object) -> Iterable[str]:
@@ -144,7 +144,8 @@ def _texts(value: object) -> Iterable[str]:
     return value
 
 
-async def _accepted(service: Service, job: Job) -> Response:
+async def _accepted(request: HttpRequest, service: Service, job: Job) -> Response:
+    request.state.job = job
     wait = await run_in_threadpool(service.reading.wait, job)
     headers = {
         "Location": shown.path_of(job.id),

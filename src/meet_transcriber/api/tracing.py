@@ -25,9 +25,8 @@ class RequestIds:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                own = [(_NAME, request_id), (b"x-content-type-options", b"nosniff")]
                 kept = [pair for pair in message["headers"] if pair[0] != _NAME]
-                message["headers"] = kept + own
+                message["headers"] = [*kept, (_NAME, request_id)]
             await send(message)
 
         await self._app(scope, receive, send_with_id)

@@ -17,7 +17,7 @@ from meet_transcriber.core.redis_urls import RedisAddress, parse_redis_url
 from meet_transcriber.ports.queues import JobQueue
 from meet_transcriber.ports.stores import JobStore, MediaStore, TextIndex
 from meet_transcriber.service import Engines, Ground, Postman, Rules, Service, Tending, Working
-from meet_transcriber.settings import Settings
+from meet_transcriber.settings import Settings, listed
 
 T = TypeVar("T")
 
@@ -105,7 +105,8 @@ def media_url(settings: Settings) -> str:
 
 def rules(settings: Settings) -> Rules:
     """What the operator decided, in the service's own terms."""
-    ttl = settings.result_ttl_hours
+    ttl, hours = settings.result_ttl_hours, settings.max_audio_hours_per_day
+    stored = settings.max_stored_mb
     return Rules(
         max_upload_bytes=settings.max_upload_size_mb * _MEBIBYTE,
         lease_seconds=settings.lease_seconds,
@@ -114,6 +115,10 @@ def rules(settings: Settings) -> Rules:
         keep_audio=settings.audio_retention == "keep",
         result_ttl_seconds=None if ttl is None else ttl * 3600.0,
         expire_edited=settings.result_ttl_edited,
+        max_queued_jobs=settings.max_queued_jobs or None,
+        max_jobs_in_flight=settings.max_jobs_in_flight,
+        max_audio_seconds=None if hours is None else hours * 3600.0,
+        max_stored_bytes=None if stored is None else stored * _MEBIBYTE,
     )
 
 
@@ -186,16 +191,11 @@ def webhook_secret(settings: Settings, jobs: JobStore) -> str:
         secret = settings.webhook_secret.get_secret_value()
         check_secret(secret)
         return secret
-    known = jobs.recall("webhook_secret")
-    if known is None:
-        known = new_secret()
-        jobs.remember("webhook_secret", known)
-        known = jobs.recall("webhook_secret") or known  # whoever wrote last has won
-    return known
+    return jobs.recall("webhook_secret") or jobs.settle("webhook_secret", new_secret())
 
 
 def _allowed(settings: Settings) -> list[str]:
-    return [entry.strip() for entry in settings.outbound_allow.split(",") if entry.strip()]
+    return listed(settings.outbound_allow)
 
 
 # -- queues ------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from meet_transcriber.cli import (
     demo,
     doctor,
     jobs,
+    keys,
     models,
     queue,
     results,
@@ -39,6 +40,7 @@ app.command()(worker.worker)
 app.command()(queue.queue)
 app.command()(queue.health)
 app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
 
 
 def _version(wanted: bool) -> None:

@@ -22,7 +22,7 @@ from meet_transcriber.cli.console import (
 from meet_transcriber.cli.http import Client
 from meet_transcriber.cli.jobs import report
 from meet_transcriber.cli.sample import sample_recording, score_sample
-from meet_transcriber.cli.serve import address, listen, make_server
+from meet_transcriber.cli.serve import address, for_this_machine, listen, make_server
 from meet_transcriber.core.exporters import export
 from meet_transcriber.core.readers import read_json
 from meet_transcriber.core.transcript import Transcript
@@ -61,7 +61,7 @@ def demo(
 def _served(settings: Settings) -> Iterator[str]:
     """The API with its worker on a free port of this machine, as long as the context lasts."""
     listener = listen("127.0.0.1", 0)
-    server = make_server(settings)
+    server = make_server(for_this_machine(settings, listener))
     thread = threading.Thread(target=server.run, args=([listener],), name="server")
     thread.start()
     try:

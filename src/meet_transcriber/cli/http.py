@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Self, cast
 
 import httpx
 
-from meet_transcriber.core.errors import ServerError, UnreadableAudio
+from meet_transcriber.core.errors import InvalidOptions, ServerError, UnreadableAudio
 
 Tell = Callable[[str, float], None]
 """Hears a stage and the share of it that is done."""
@@ -22,9 +22,19 @@ ENDED = ("completed", "failed", "cancelled")
 class Client:
     """Talks to one server; what it refuses is raised as ServerError with its own words."""
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, key: str | None = None) -> None:
+        """
+        Args:
+            key: an API key, where the server asks for one.
+
+        Raises:
+            InvalidOptions: the key has characters that no key has.
+        """
         self._server = server.rstrip("/")
-        self._http = httpx.Client(base_url=self._server, timeout=_TIMEOUT)
+        if key is not None and not (key.isascii() and key.isprintable()):
+            raise InvalidOptions("The API key has characters that no key has; copy it again.")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=self._server, timeout=_TIMEOUT, headers=headers)
 
     def __enter__(self) -> Self:
         return self

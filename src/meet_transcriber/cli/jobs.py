@@ -29,6 +29,14 @@ from meet_transcriber.core.exporters import EXPORTERS
 Server = Annotated[
     str, typer.Option(envvar="MEET_TRANSCRIBER_SERVER", help="Address of the server.")
 ]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        envvar="MEET_TRANSCRIBER_KEY",
+        help="API key; other users of this machine can see what a command line says, so better "
+        "set the variable.",
+    ),
+]
 JobId = Annotated[str, typer.Argument(help="The job's id, as submit printed it.")]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="Folder for results; stdout if left out.")
@@ -40,6 +48,7 @@ _HERE = "http://127.0.0.1:8000"
 def submit(
     files: Annotated[list[Path], typer.Argument(help="Recordings, audio or video.")],
     server: Server = _HERE,
+    key: Key = None,
     wait: Annotated[bool, typer.Option(help="Wait for the transcripts and write them.")] = False,
     form: wishes.Format = "txt",
     output: Output = None,
@@ -71,7 +80,7 @@ def submit(
     }
     fields = {name: str(value) for name, value in asked.items() if value is not None}
     codes: list[int] = []
-    with _talking(server, form) as client:
+    with _talking(server, key, form) as client:
         for path in files:
             try:
                 _send(client, path, fields, form, output, wait=wait)
@@ -124,33 +133,38 @@ def write_result(client: Client, job_id: str, form: str, output: Path | None, st
     stderr.print(f"{target}", markup=False)
 
 
-def status(job_id: JobId, server: Server = _HERE) -> None:
+def status(job_id: JobId, server: Server = _HERE, key: Key = None) -> None:
     """Print what a server says of a job, as JSON."""
-    with _talking(server) as client:
+    with _talking(server, key) as client:
         typer.echo(json.dumps(client.status(job_id), indent=2, ensure_ascii=False))
 
 
 def download(
-    job_id: JobId, server: Server = _HERE, form: wishes.Format = "txt", output: Output = None
+    job_id: JobId,
+    server: Server = _HERE,
+    key: Key = None,
+    form: wishes.Format = "txt",
+    output: Output = None,
 ) -> None:
     """Write the transcript of a job that is completed."""
-    with _talking(server, form) as client:
+    with _talking(server, key, form) as client:
         write_result(client, job_id, form, output, job_id)
 
 
-def cancel(job_id: JobId, server: Server = _HERE) -> None:
+def cancel(job_id: JobId, server: Server = _HERE, key: Key = None) -> None:
     """End a job."""
-    with _talking(server) as client:
+    with _talking(server, key) as client:
         typer.echo(client.cancel(job_id)["status"])
 
 
 def list_jobs(
     server: Server = _HERE,
+    key: Key = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 20,
     only: Annotated[str | None, typer.Option("--status", help="Only jobs in this state.")] = None,
 ) -> None:
     """Show a server's latest jobs."""
-    with _talking(server) as client:
+    with _talking(server, key) as client:
         table = Table("job", "status", "", "made", "recording")
         for job in client.jobs(limit, only):
             share, name = f"{job['progress']:.0f} %", escape(job["name"])
@@ -164,9 +178,9 @@ def _local(moment: str) -> str:
 
 
 @contextmanager
-def _talking(server: str, form: str = "txt") -> Iterator[Client]:
+def _talking(server: str, key: str | None, form: str = "txt") -> Iterator[Client]:
     with errors_become_exit_codes():
         if form not in EXPORTERS:
             raise InvalidOptions(f"There is no format {form!r}; use {', '.join(EXPORTERS)}.")
-        with Client(server) as client:
+        with Client(server, key) as client:
             yield client

@@ -9,7 +9,7 @@ import typer
 from meet_transcriber import bootstrap
 from meet_transcriber.cli.console import errors_become_exit_codes, load_settings, stderr
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.settings import Settings
+from meet_transcriber.settings import Settings, listed
 
 if TYPE_CHECKING:
     import uvicorn
@@ -35,24 +35,43 @@ def serve(
             settings.api_host if host is None else host,
             settings.listen_port if port is None else port,
         )
-        server = make_server(settings)
+        server = make_server(for_this_machine(settings, listener))
         stderr.print(f"Listening on {address(listener)} (Ctrl-C ends)", soft_wrap=True)
         server.run(sockets=[listener])
+
+
+def for_this_machine(settings: Settings, listener: socket.socket) -> Settings:
+    """Without a word about AUTH_MODE, who listens on this machine alone asks for no key."""
+    host = str(listener.getsockname()[0])
+    if "auth_mode" in settings.model_fields_set or not host.startswith(("127.", "::1")):
+        return settings
+    return settings.model_copy(update={"auth_mode": "loopback"})
 
 
 def make_server(settings: Settings) -> "uvicorn.Server":
     """The HTTP API, ready to run on a listening socket."""
     from meet_transcriber.api.running import build  # noqa: PLC0415 - no other command needs it
 
-    return server_of(build(settings))
+    return server_of(build(settings), settings)
 
 
-def server_of(app: Callable[..., Any]) -> "uvicorn.Server":
+def server_of(app: Callable[..., Any], settings: Settings) -> "uvicorn.Server":
     """A server for an ASGI application, set as ours is."""
     import uvicorn  # noqa: PLC0415 - no other command needs a web server
 
+    from meet_transcriber.api.protocol import protocol  # noqa: PLC0415
+    from meet_transcriber.api.proxies import Proxies  # noqa: PLC0415
+
+    proxies = Proxies(listed(settings.trusted_proxies))
     config = uvicorn.Config(
         app,
+        http=protocol(
+            settings.header_timeout_seconds,
+            settings.max_connections_per_address or None,
+            proxies.trusts,
+        ),
+        proxy_headers=False,  # `api.callers` believes those that TRUSTED_PROXIES names
+        server_header=False,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,

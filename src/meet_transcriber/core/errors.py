@@ -155,6 +155,42 @@ class ServerError(TranscriptionError):
     code = "server_error"
 
 
+class AccessError(TranscriptionError):
+    """The caller may not do what was asked."""
+
+    code = "access_error"
+
+
+class KeyRequired(AccessError):
+    """There is no API key in the request, and it needs one."""
+
+    code = "key_required"
+
+
+class KeyRefused(AccessError):
+    """The API key or session is unknown, was revoked or has expired."""
+
+    code = "invalid_api_key"
+
+
+class ScopeMissing(AccessError):
+    """The API key holds, but not for this."""
+
+    code = "scope_missing"
+
+
+class CsrfRefused(AccessError):
+    """A page of another site may have sent the request, or the CSRF token is missing."""
+
+    code = "csrf_refused"
+
+
+class KeyNotFound(TranscriptionError):
+    """There is no such API key."""
+
+    code = "key_not_found"
+
+
 class StorageError(TranscriptionError):
     """Stored data is missing, damaged or cannot be written."""
 
@@ -171,3 +207,42 @@ class StorageUnavailable(StorageError):
     """The store does not answer at the moment; trying again may help."""
 
     code = "storage_unavailable"
+
+
+class TooMuch(TranscriptionError):
+    """
+    More was asked than is allowed; later, or after something has ended, it may be possible.
+
+    Attributes:
+        retry_after_seconds: when asking again makes sense; None where waiting does not help.
+    """
+
+    code = "too_much"
+
+    def __init__(self, message: str = "", retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class RateLimited(TooMuch):
+    """Too many requests came in too short a time."""
+
+    code = "rate_limited"
+
+
+class QuotaExceeded(TooMuch):
+    """The caller has used up what one tenant may use; names the setting."""
+
+    code = "quota_exceeded"
+
+
+class QueueFull(TooMuch):
+    """So many jobs wait that no more are taken at the moment."""
+
+    code = "queue_full"
+
+
+class NotLocal(AccessError):
+    """Only programs on this machine may call, and this request may come from elsewhere."""
+
+    code = "not_local"

@@ -99,6 +99,7 @@ class Job:
 
     Attributes:
         name: of the recording, as its sender called it.
+        tenant: whose job it is; nobody else ever hears of it.
         state, tasks: how far it is; `run` counts from 1 and rises with each rerun.
         objects: what was committed, as logical name -> key in the MediaStore. An object that no
             record names is rubbish.
@@ -140,6 +141,7 @@ class Job:
     names: Mapping[str, str] = field(default_factory=dict)
     edited: bool = False
     webhook: Webhook | None = None
+    tenant: str = ""
     idempotency_key: str | None = None
     fingerprint: str = ""
     started_at: float | None = None
@@ -153,6 +155,11 @@ class Job:
     def prefix(self) -> str:
         """The folder of its objects in the MediaStore."""
         return f"jobs/{self.id}"
+
+    @property
+    def unique_key(self) -> str | None:
+        """Its idempotency key as it is unique over all tenants."""
+        return None if self.idempotency_key is None else unique(self.tenant, self.idempotency_key)
 
     @property
     def ended(self) -> bool:
@@ -191,6 +198,11 @@ class Job:
             yield from (task for task in self.tasks if task.state in states)
 
 
+def unique(tenant: str, idempotency_key: str) -> str:
+    """A tenant's key among those of all tenants; names and keys have no line breaks."""
+    return f"{tenant}\n{idempotency_key}" if tenant else idempotency_key
+
+
 @dataclass(frozen=True, slots=True)
 class IndexEntry:
     """What a store keeps at hand about a job, so that it need not read every record.
@@ -204,6 +216,9 @@ class IndexEntry:
             served longest ago, so that no job starves behind another.
         due_at: when `tend` has something to do for it, None when never.
         seconds_left: seconds of audio that still have to be recognized.
+        stored_bytes: of its recording, as long as that is kept.
+        audio: when it was submitted, and its seconds, once both are known; what a store
+            remembers of it when the record has gone, because it was used all the same.
     """
 
     state: State
@@ -215,6 +230,9 @@ class IndexEntry:
     order: tuple[int, float]
     due_at: float | None
     seconds_left: float
+    tenant: str = ""
+    stored_bytes: int = 0
+    audio: tuple[float, float] | None = None
 
 
 def index_entry(job: Job) -> IndexEntry:
@@ -232,7 +250,16 @@ def index_entry(job: Job) -> IndexEntry:
         order=(sum(running.values()), job.served_at or job.created_at),
         due_at=due_at(job),
         seconds_left=(job.duration or 0.0) * (1.0 - recognized) if active else 0.0,
+        tenant=job.tenant,
+        stored_bytes=job.size_bytes if "recording" in job.objects and not job.deleted else 0,
+        audio=_audio(job),
     )
+
+
+def _audio(job: Job) -> tuple[float, float] | None:
+    if job.state == "uploading" or job.duration is None:
+        return None
+    return job.created_at, job.duration
 
 
 def _by_queue(job: Job, state: TaskState) -> dict[str, int]:
@@ -269,6 +296,7 @@ class JobQuery:
         after: the id of the last job seen; the list goes on behind it.
         states: only jobs in one of these; empty takes all that are shown.
         name: only recordings whose name contains this, in any case.
+        tenant: only this tenant's jobs; None takes everybody's.
     """
 
     limit: int = 20
@@ -276,11 +304,13 @@ class JobQuery:
     after: str | None = None
     states: Sequence[State] = ()
     name: str = ""
+    tenant: str | None = None
 
     def admits(self, job: Job) -> bool:
         """Whether a job belongs into the list, its place aside."""
         return (
             (not self.states or job.state in self.states)
+            and self.tenant in {None, job.tenant}
             and self.name.casefold() in job.name.casefold()
             and not job.deleted
             and job.state in SHOWN
@@ -301,6 +331,28 @@ class Backlog:
     running: Mapping[str, int] = field(default_factory=dict)
     jobs: Mapping[str, int] = field(default_factory=dict)
     seconds_left: float = 0.0
+
+    @property
+    def active(self) -> int:
+        """How many jobs there are."""
+        return sum(self.jobs.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a tenant has.
+
+    Attributes:
+        jobs: that have neither ended nor been deleted.
+        stored_bytes: of recordings that are kept.
+        audio_seconds: submitted since some moment, whatever became of it.
+        oldest_at: when the first of these was submitted; None without any.
+    """
+
+    jobs: int = 0
+    stored_bytes: int = 0
+    audio_seconds: float = 0.0
+    oldest_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import BinaryIO, Protocol
 
-from meet_transcriber.core.jobs import Backlog, Job, JobQuery, WorkerInfo
+from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Usage, WorkerInfo
+from meet_transcriber.ports.keys import KeyStore
 
 
 class Clock(Protocol):
@@ -113,12 +114,17 @@ class JobStore(Protocol):
     A record and its index entry (`core.jobs.index_entry`) change together or not at all.
     """
 
+    @property
+    def keys(self) -> KeyStore:
+        """Where API keys are kept: beside the jobs."""
+        ...
+
     def create(self, job: Job) -> Job:
         """
         Keep a new record; returns it with its version.
 
-        Where its `idempotency_key` belongs to a job already, nothing is written and that job
-        is returned.
+        Where its `idempotency_key` belongs to a job of its tenant already, nothing is written
+        and that job is returned.
         """
         ...
 
@@ -165,7 +171,7 @@ class JobStore(Protocol):
         Up to `query.limit` jobs that the query admits, in its order.
 
         Raises:
-            JobNotFound: `query.after` names no job.
+            JobNotFound: `query.after` names no job of the query's tenant.
         """
         ...
 
@@ -177,8 +183,16 @@ class JobStore(Protocol):
         """What waits and runs, over all jobs."""
         ...
 
-    def find_by_key(self, idempotency_key: str) -> Job | None:
-        """The job that was made with this key."""
+    def usage(self, tenant: str, since: float) -> Usage:
+        """
+        What a tenant has; audio that was submitted since a moment, at most a day ago.
+
+        Audio counts for a day even where its job was deleted.
+        """
+        ...
+
+    def find_by_key(self, idempotency_key: str, tenant: str = "") -> Job | None:
+        """The job that a tenant made with this key."""
         ...
 
     def note_worker(self, worker: WorkerInfo, seconds: float) -> None:
@@ -199,6 +213,10 @@ class JobStore(Protocol):
 
     def remember(self, name: str, value: str) -> None:
         """Keep a small fact, such as the measured speed."""
+        ...
+
+    def settle(self, name: str, value: str) -> str:
+        """Keep a small fact unless there is one of this name; returns the one that is kept."""
         ...
 
     def recall(self, name: str) -> str | None:
@@ -230,9 +248,9 @@ class TextIndex(Protocol):
         """
         ...
 
-    def find_text(self, query: str, limit: int) -> list[str]:
+    def find_text(self, query: str, limit: int, tenant: str | None = None) -> list[str]:
         """
-        Listed jobs whose text has all words of the query, best first.
+        Listed jobs whose text has all words of the query, best first; of one tenant if named.
 
         Case and accents do not matter; where a script puts no spaces between words, any
         part of the text is a word. A query without a word finds nothing.

@@ -6,6 +6,7 @@ The service: everything that an API, a worker, a command or a page may ask for.
     service.changing.cancel(job_id), .rerun, .edit     change
 """
 
+import copy
 from collections.abc import Callable
 
 from meet_transcriber.core.options import Options
@@ -50,3 +51,12 @@ class Service:
         self.intake = Intake(ground, refuse)
         self.reading = Reading(ground)
         self.changing = Changing(ground, self.reading, refuse)
+        self._refuse = refuse
+
+    def of(self, tenant: str) -> "Service":
+        """The same service for one tenant: it makes and finds that tenant's jobs only."""
+        narrowed = copy.copy(self)
+        narrowed.intake = Intake(self.ground, self._refuse, tenant)
+        narrowed.reading = self.reading.of(tenant)
+        narrowed.changing = Changing(self.ground, narrowed.reading, self._refuse)
+        return narrowed

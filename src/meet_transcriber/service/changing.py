@@ -15,6 +15,7 @@ from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.core.transitions import cancelled, deleted, rerun
 from meet_transcriber.core.wire import to_plain
 from meet_transcriber.service.ground import Ground
+from meet_transcriber.service.quotas import Quotas
 from meet_transcriber.service.reading import Reading
 
 RERUN_KINDS = ("prepare", "recognize", "diarize", "attribute", "unfinished")
@@ -68,6 +69,7 @@ class Changing:
         Raises:
             JobNotFound, JobConflict: there is none, or it is still going on.
             InvalidOptions: a kind or an option makes no sense.
+            QueueFull, QuotaExceeded: no more jobs are taken, or none of this tenant.
         """
         if unknown := set(kinds) - set(RERUN_KINDS):
             raise InvalidOptions(
@@ -76,8 +78,9 @@ class Changing:
         job = self._reading.job(job_id)
         options = replace(job.options, **dict(wishes or {}))  # type: ignore[arg-type]
         self._refuse(options)
-        now = self._ground.clock()
-        return self._ground.change(job_id, lambda job: rerun(job, kinds, options, now))
+        with Quotas(self._ground, job.tenant).place(brings_audio=False):
+            now = self._ground.clock()
+            return self._ground.change(job_id, lambda job: rerun(job, kinds, options, now))
 
     # -- editing ---------------------------------------------------------------------------
 

@@ -27,6 +27,10 @@ class Rules:
         keep_audio: whether recordings stay when their job is completed.
         result_ttl_seconds: how long results stay after the end; None keeps them.
         expire_edited: whether results that somebody edited go as well.
+        max_queued_jobs: of everybody, that have not ended; None does not limit, as below.
+        max_jobs_in_flight: the same of one tenant.
+        max_audio_seconds: that a tenant may submit within a day.
+        max_stored_bytes: of recordings that a tenant may keep.
     """
 
     max_upload_bytes: int = 500 << 20
@@ -36,6 +40,10 @@ class Rules:
     keep_audio: bool = True
     result_ttl_seconds: float | None = None
     expire_edited: bool = False
+    max_queued_jobs: int | None = None
+    max_jobs_in_flight: int | None = None
+    max_audio_seconds: float | None = None
+    max_stored_bytes: int | None = None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from meet_transcriber.core.transitions import deleted, submitted
 from meet_transcriber.core.wire import to_plain
 from meet_transcriber.ports.stores import ObjectWriter
 from meet_transcriber.service.ground import Ground
+from meet_transcriber.service.quotas import Quotas
 
 Refuse = Callable[[Options], None]
 """Raises InvalidOptions for what the configured engines cannot do."""
@@ -56,6 +57,8 @@ class Upload:
         self._job = job
         self._earlier = earlier
         self._refuse = refuse
+        self._quotas = Quotas(ground, job.tenant)
+        self._free = None if earlier else self._quotas.free_bytes()
         self._hash = hashlib.sha256()
         self._size = 0
         self._renewed = ground.clock()
@@ -75,6 +78,7 @@ class Upload:
 
         Raises:
             UploadTooLarge: there are more than the limit allows.
+            QuotaExceeded: there are more than its tenant may still keep.
             StorageFull, StorageError: they cannot be kept.
         """
         self._size += len(data)
@@ -84,6 +88,8 @@ class Upload:
                 f"The recording has more than {limit // _MEBIBYTE} MiB, the limit that "
                 "MAX_UPLOAD_SIZE_MB sets; send a smaller file, for example its sound alone."
             )
+        if self._free is not None and self._size > self._free:
+            raise self._quotas.no_room()
         self._hash.update(data)
         if self._writer is not None:
             self._writer.write(data)
@@ -101,6 +107,7 @@ class Upload:
 
         Raises:
             InvalidAudio: the recording cannot be used.
+            QuotaExceeded: its tenant has used up what one may use.
             InvalidOptions, AddressRefused: what is asked cannot be done.
             IdempotencyMismatch: the key was used for another request.
             StorageError: it cannot be kept.
@@ -139,10 +146,15 @@ class Upload:
         if self._job.source_url is None:
             media = self._probe()
             facts |= {"size_bytes": self._size, "media": media, "duration": media.duration}
-        now, name = self._ground.clock(), self._job.name
-        return self._ground.change(
-            self._job.id, lambda job: submitted(replace(job, name=name, **facts), now)
-        )
+        return self._submitted(facts)
+
+    def _submitted(self, facts: dict[str, Any]) -> Job:
+        name = self._job.name
+        with self._quotas.room(self._size, facts.get("duration") or 0.0):
+            now = self._ground.clock()
+            return self._ground.change(
+                self._job.id, lambda job: submitted(replace(job, name=name, **facts), now)
+            )
 
     def _probe(self) -> MediaInfo:
         if not self._size:
@@ -164,13 +176,17 @@ class Upload:
 class Intake:
     """The door for recordings."""
 
-    def __init__(self, ground: Ground, refuse: Refuse = lambda _options: None) -> None:
+    def __init__(
+        self, ground: Ground, refuse: Refuse = lambda _options: None, tenant: str = ""
+    ) -> None:
         """
         Args:
             refuse: raises InvalidOptions for what the configured engines cannot do.
+            tenant: whose jobs are made.
         """
         self._ground = ground
         self._refuse = refuse
+        self._tenant = tenant
 
     def begin(self, name: str = "", idempotency_key: str | None = None) -> Upload:
         """
@@ -178,6 +194,7 @@ class Intake:
 
         Raises:
             IdempotencyInProgress: the first request with this key is still being received.
+            QueueFull, QuotaExceeded: no more jobs are taken, or none of this tenant.
             StorageError: there is no place to keep it.
         """
         job = self._new(name, idempotency_key)
@@ -198,7 +215,7 @@ class Intake:
         return self._open(job).finish(request)
 
     def _open(self, job: Job) -> Upload:
-        kept = self._ground.jobs.create(job)
+        kept = self._known(job) or self._created(job)
         if kept.id == job.id:
             return Upload(self._ground, kept, None, self._refuse)
         if kept.state == "uploading" or kept.deleted:
@@ -207,6 +224,15 @@ class Intake:
                 "being deleted; send it again a little later."
             )
         return Upload(self._ground, job, kept, self._refuse)
+
+    def _known(self, job: Job) -> Job | None:
+        """The job of a repeated request, which needs no place of its own."""
+        key = job.idempotency_key
+        return None if key is None else self._ground.jobs.find_by_key(key, self._tenant)
+
+    def _created(self, job: Job) -> Job:
+        with Quotas(self._ground, self._tenant).place():
+            return self._ground.jobs.create(job)
 
     def _new(self, name: str, key: str | None) -> Job:
         now = self._ground.clock()
@@ -217,13 +243,14 @@ class Intake:
             created_at=now,
             state="uploading",
             lease_until=now + self._ground.rules.lease_seconds,
+            tenant=self._tenant,
             idempotency_key=_checked_key(key),
         )
 
 
 def _checked_key(key: str | None) -> str | None:
-    if key is not None and not 1 <= len(key) <= _NAME_LENGTH:
-        raise InvalidOptions(f"Idempotency-Key must have 1 to {_NAME_LENGTH} characters.")
+    if key is not None and not (1 <= len(key) <= _NAME_LENGTH and key.isprintable()):
+        raise InvalidOptions(f"Idempotency-Key must have 1 to {_NAME_LENGTH} printable characters.")
     return key
 
 

@@ -1,5 +1,6 @@
 """Everything that only looks: status, lists, transcripts, exports, search."""
 
+import copy
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
@@ -26,7 +27,7 @@ T = TypeVar("T")
 
 _RECORDS, _TRANSCRIPTS = 1024, 4
 _BACKLOG_SECONDS = 0.5
-_FIRST_GUESS_RTF = 0.3
+FIRST_GUESS_RTF = 0.3
 _SCANNED_JOBS = 200
 RTF = "rtf"
 """Name of the fact that holds the measured speed of recognition, per worker."""
@@ -66,9 +67,16 @@ class Reading:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
+        self.tenant: str | None = None
         self._records: _Recent[Job] = _Recent(_RECORDS)
         self._transcripts: _Recent[Transcript] = _Recent(_TRANSCRIPTS)
-        self._backlog: tuple[float, Backlog] = (float("-inf"), Backlog())
+        self._backlog = [(float("-inf"), Backlog())]
+
+    def of(self, tenant: str) -> "Reading":
+        """The same windows, through which only one tenant's jobs are seen."""
+        narrowed = copy.copy(self)
+        narrowed.tenant = tenant
+        return narrowed
 
     def job(self, job_id: str) -> Job:
         """
@@ -79,8 +87,9 @@ class Reading:
         """
         version = self._ground.jobs.version(job_id)
         job = self._records.get((job_id, version), lambda: self._ground.jobs.get(job_id))
-        if job.deleted or job.state not in SHOWN:
-            raise JobNotFound(f"There is no job {job_id}; it may have been deleted.")
+        hidden = job.deleted or job.state not in SHOWN
+        if hidden or self.tenant not in {None, job.tenant}:
+            raise JobNotFound(f"There is no job {job_id}.")
         return job
 
     def version(self, job_id: str) -> int:
@@ -89,7 +98,13 @@ class Reading:
 
     def page(self, query: JobQuery) -> list[Job]:
         """Jobs in order of creation; raises JobNotFound for an `after` that names none."""
+        if self.tenant is not None:
+            query = replace(query, tenant=self.tenant)
         return self._ground.jobs.page(query)
+
+    def with_key(self, idempotency_key: str) -> Job | None:
+        """The job that was made with this key, while it is still being received too."""
+        return self._ground.jobs.find_by_key(idempotency_key, self.tenant or "")
 
     def wait(self, job: Job) -> Wait:
         """Where a job stands in the queue, and how long it may take."""
@@ -107,14 +122,14 @@ class Reading:
     def backlog(self) -> Backlog:
         """What waits and runs; up to half a second old."""
         now = self._ground.clock()
-        taken, backlog = self._backlog
+        taken, backlog = self._backlog[0]
         if not 0 <= now - taken < _BACKLOG_SECONDS:
             backlog = self._ground.jobs.backlog()
-            self._backlog = (now, backlog)
+            self._backlog[0] = (now, backlog)
         return backlog
 
     def _rtf(self) -> float:
-        return float(self._ground.jobs.recall(RTF) or _FIRST_GUESS_RTF)
+        return float(self._ground.jobs.recall(RTF) or FIRST_GUESS_RTF)
 
     # -- results ---------------------------------------------------------------------------
 
@@ -233,7 +248,7 @@ class Reading:
             latest = self.page(JobQuery(limit=_SCANNED_JOBS, states=("completed",)))
             return latest, len(latest) < _SCANNED_JOBS
         found: list[Job] = []
-        ids = self._ground.text.find_text(query, 2 * limit)
+        ids = self._ground.text.find_text(query, 2 * limit, self.tenant)
         for job_id in ids:
             with suppress(JobNotFound):
                 job = self.job(job_id)

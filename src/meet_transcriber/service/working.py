@@ -17,6 +17,7 @@ from meet_transcriber.core.errors import (
     JobError,
     JobNotFound,
     LeaseLost,
+    QuotaExceeded,
     StorageError,
     StorageFull,
     StorageUnavailable,
@@ -39,13 +40,21 @@ from meet_transcriber.pipeline import Chosen, Pipeline
 from meet_transcriber.ports.engines import Diarizer, Recognizer, SpeechDetector
 from meet_transcriber.service.ground import Ground
 from meet_transcriber.service.holding import Hold, WorkerStopping
+from meet_transcriber.service.quotas import Quotas
 from meet_transcriber.service.reading import RTF
 
 log = logging.getLogger(__name__)
 
 Learn = Callable[[Job], Job]
 
-_FINAL = (AddressRefused, InvalidAudio, InvalidOptions, EngineUnavailable, StorageFull)
+_FINAL = (
+    AddressRefused,
+    InvalidAudio,
+    InvalidOptions,
+    EngineUnavailable,
+    QuotaExceeded,
+    StorageFull,
+)
 _CANDIDATES = 16
 _COMMIT_PATIENCE_SECONDS = 0.5
 
@@ -215,6 +224,7 @@ class Working:
             name = source.name
         with media.open(key) as file:
             info = self._ground.decoder.probe(file)
+        Quotas(self._ground, job.tenant).check(size, info.duration or 0.0)
         return partial(fetched, name=name, size_bytes=size, media=info)
 
     def _prepare(self, pipeline: Pipeline, job: Job, hold: Hold) -> Learn:

@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 import redis
 
 from meet_transcriber.core.errors import JobNotFound, StorageError, StorageUnavailable
-from meet_transcriber.core.jobs import Backlog, Job, JobQuery, WorkerInfo
+from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Usage, WorkerInfo, unique
 from meet_transcriber.core.redis_urls import RedisAddress
 from meet_transcriber.stores.records import dump, load
 from meet_transcriber.stores.redis_client import RedisCalls, build_client
-from meet_transcriber.stores.redis_index import Command, Keys, backlog, removing, writing
+from meet_transcriber.stores.redis_index import Command, Keys, backlog, removing, usage, writing
+from meet_transcriber.stores.redis_keys import RedisKeyStore, RedisTrail
 from meet_transcriber.stores.redis_pages import PageReader
 from meet_transcriber.stores.redis_scripts import Scripts, new_write
 
@@ -47,6 +48,8 @@ class RedisJobStore:
         self._scripts = Scripts(self._calls)
         self._keys = Keys(namespace)
         self._pages = PageReader(self._calls, self._keys)
+        self.keys = RedisKeyStore(self._calls, self._keys)
+        self.trail = RedisTrail(self._calls, self._keys)
 
     # -- records -----------------------------------------------------------------------------
 
@@ -97,8 +100,8 @@ class RedisJobStore:
 
         _until_unchanged(job_id, attempt)
 
-    def find_by_key(self, idempotency_key: str) -> Job | None:
-        job_id = self._run("GET", self._keys.of("key", idempotency_key))
+    def find_by_key(self, idempotency_key: str, tenant: str = "") -> Job | None:
+        job_id = self._run("GET", self._keys.of("key", unique(tenant, idempotency_key)))
         return self._find(job_id.decode()) if job_id else None
 
     def _find(self, job_id: str) -> Job | None:
@@ -107,8 +110,8 @@ class RedisJobStore:
 
     def _write(self, old: Job | None, new: Job) -> bool | str:
         keys = [self._keys.job(new.id)]
-        if new.idempotency_key is not None:
-            keys.append(self._keys.of("key", new.idempotency_key))
+        if new.unique_key is not None:
+            keys.append(self._keys.of("key", new.unique_key))
         write = new_write()
         return self._commit(old, new, keys, write, writing(self._keys, old, new, write))
 
@@ -146,6 +149,17 @@ class RedisJobStore:
     def backlog(self) -> Backlog:
         return backlog(self._run("HVALS", self._keys.of("active")))
 
+    def usage(self, tenant: str, since: float) -> Usage:
+        def ask() -> Any:
+            with self._client.pipeline() as pipe:
+                pipe.zcard(self._keys.of("active", tenant))
+                pipe.hvals(self._keys.of("stored", tenant))
+                audio = self._keys.of("audio", tenant)
+                pipe.zrangebyscore(audio, repr(since), "+inf", withscores=True)
+                return pipe.execute()
+
+        return usage(*self._calls.run(ask))
+
     # -- workers, locks, facts ---------------------------------------------------------------
 
     def note_worker(self, worker: WorkerInfo, seconds: float) -> None:
@@ -172,6 +186,10 @@ class RedisJobStore:
 
     def remember(self, name: str, value: str) -> None:
         self._run("HSET", self._keys.of("facts"), name, value)
+
+    def settle(self, name: str, value: str) -> str:
+        self._run("HSETNX", self._keys.of("facts"), name, value)
+        return self.recall(name) or value
 
     def recall(self, name: str) -> str | None:
         value = self._run("HGET", self._keys.of("facts"), name)

@@ -26,7 +26,7 @@ class PageReader:
 
     def read(self, query: JobQuery) -> list[Job]:
         """A page, as JobStore.page promises it."""
-        place = self._place(query.after)
+        place = self._place(query)
         found: list[Job] = []
         while (wanted := query.limit - len(found)) > 0:
             places = self._behind(place, query)
@@ -37,12 +37,13 @@ class PageReader:
             found += self._jobs(ids, query, wanted)
         return found
 
-    def _place(self, after: str | None) -> Place | None:
+    def _place(self, query: JobQuery) -> Place | None:
+        after = query.after
         if after is None:
             return None
         key = self._keys.job(after)
-        created = self._calls.run(lambda: self._client.hget(key, "created"))
-        if created is None:
+        created, tenant = self._calls.run(lambda: self._client.hmget(key, "created", "tenant"))
+        if created is None or query.tenant not in {None, (tenant or b"").decode()}:
             raise JobNotFound(f"There is no job {after}.")
         return float(created), after.encode()
 
@@ -65,8 +66,9 @@ class PageReader:
         end = "+inf" if upward else "-inf"
         start = repr(place[0]) if place else "-inf" if upward else "+inf"
         read = self._client.zrangebyscore if upward else self._client.zrevrangebyscore
+        owner = () if query.tenant is None else (query.tenant,)
         rows: list[tuple[bytes, float]] = self._calls.run(
-            lambda: read(self._keys.of("listed"), start, end, 0, size, withscores=True)
+            lambda: read(self._keys.of("listed", *owner), start, end, 0, size, withscores=True)
         )
         return [(job_id, score) for job_id, score in rows]
 

@@ -7,21 +7,32 @@ from pathlib import Path
 from typing import Any
 
 from meet_transcriber.core.errors import JobNotFound, StorageError
-from meet_transcriber.core.jobs import Backlog, Job, JobQuery, WorkerInfo, index_entry
+from meet_transcriber.core.jobs import (
+    Backlog,
+    Job,
+    JobQuery,
+    Usage,
+    WorkerInfo,
+    index_entry,
+    unique,
+)
 from meet_transcriber.stores.records import dump, folded, load
 from meet_transcriber.stores.sqlite_connections import Connections
+from meet_transcriber.stores.sqlite_keys import SqliteKeyStore
+from meet_transcriber.stores.sqlite_usage import note_audio, usage
 from meet_transcriber.stores.words import match_expression, searchable
 
 BUSY_SECONDS = 10.0
 
 _INSERT = """
     INSERT INTO jobs (version, idempotency_key, state, listed, active, created_at, due_at,
-                      seconds_left, folded_name, doc, id)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                      seconds_left, folded_name, tenant, stored_bytes, doc, id)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _UPDATE = """
     UPDATE jobs SET version = ?, idempotency_key = ?, state = ?, listed = ?, active = ?,
-                    created_at = ?, due_at = ?, seconds_left = ?, folded_name = ?, doc = ?
+                    created_at = ?, due_at = ?, seconds_left = ?, folded_name = ?,
+                    tenant = ?, stored_bytes = ?, doc = ?
     WHERE id = ?
 """
 
@@ -43,12 +54,13 @@ class SqliteJobStore:
     ) -> None:
         self._connections = Connections(path, busy_seconds, most_bytes)
         self._reading, self._writing = self._connections.reading, self._connections.writing
+        self.keys = SqliteKeyStore(self._connections)
 
     # -- records -----------------------------------------------------------------------------
 
     def create(self, job: Job) -> Job:
         with self._writing() as db:
-            if found := _with_key(db, job.idempotency_key):
+            if found := _with_key(db, job.unique_key):
                 return found
             job = replace(job, version=1)
             try:
@@ -89,9 +101,9 @@ class SqliteJobStore:
             ):
                 db.execute(statement, (number,))
 
-    def find_by_key(self, idempotency_key: str) -> Job | None:
+    def find_by_key(self, idempotency_key: str, tenant: str = "") -> Job | None:
         with self._reading() as db:
-            return _with_key(db, idempotency_key)
+            return _with_key(db, unique(tenant, idempotency_key))
 
     # -- indexes -----------------------------------------------------------------------------
 
@@ -111,7 +123,7 @@ class SqliteJobStore:
 
     def page(self, query: JobQuery) -> list[Job]:
         with self._reading() as db:
-            statement, values = _page_statement(query, _cursor(db, query.after))
+            statement, values = _page_statement(query, _cursor(db, query))
             docs = db.execute(statement, values).fetchall()
         return [load(Job, doc) for (doc,) in docs]
 
@@ -134,6 +146,10 @@ class SqliteJobStore:
             jobs={state: jobs for state, jobs, _ in states},
             seconds_left=sum(seconds for *_, seconds in states),
         )
+
+    def usage(self, tenant: str, since: float) -> Usage:
+        with self._reading() as db:
+            return usage(db, tenant, since)
 
     # -- workers, locks, facts ---------------------------------------------------------------
 
@@ -165,6 +181,12 @@ class SqliteJobStore:
         with self._writing() as db:
             db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
+    def settle(self, name: str, value: str) -> str:
+        with self._writing() as db:
+            db.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, value))
+            row = db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return str(row[0])
+
     def recall(self, name: str) -> str | None:
         with self._reading() as db:
             row = db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
@@ -180,16 +202,17 @@ class SqliteJobStore:
                 row = (number, searchable(text))
                 db.execute("INSERT INTO texts (rowid, text) VALUES (?, ?)", row)
 
-    def find_text(self, query: str, limit: int) -> list[str]:
+    def find_text(self, query: str, limit: int, tenant: str | None = None) -> list[str]:
         expression = match_expression(query)
         if not expression:
             return []
         statement = """
             SELECT id FROM texts JOIN jobs ON number = texts.rowid
-            WHERE texts MATCH ? AND listed ORDER BY rank LIMIT ?
+            WHERE texts MATCH ? AND listed AND (? IS NULL OR tenant = ?) ORDER BY rank LIMIT ?
         """
         with self._reading() as db:
-            return [row[0] for row in db.execute(statement, (expression, limit))]
+            values = (expression, tenant, tenant, limit)
+            return [row[0] for row in db.execute(statement, values)]
 
     # -- the store itself --------------------------------------------------------------------
 
@@ -205,8 +228,9 @@ def _write(db: sqlite3.Connection, statement: str, job: Job) -> None:
     """Write a record, and what can be looked up of it in place of what could before."""
     entry = index_entry(job)
     lookup = (entry.state, entry.listed, entry.active, entry.created_at, entry.due_at)
-    kept = (entry.seconds_left, folded(job.name), dump(job), job.id)
-    db.execute(statement, (job.version, job.idempotency_key, *lookup, *kept))
+    kept = (entry.seconds_left, folded(job.name), job.tenant, entry.stored_bytes)
+    db.execute(statement, (job.version, job.unique_key, *lookup, *kept, dump(job), job.id))
+    note_audio(db, job.id, entry)
     number = _number(db, job.id)
     db.execute("DELETE FROM work WHERE number = ?", (number,))
     for queue in {*entry.ready, *entry.running}:
@@ -236,16 +260,20 @@ def _with_key(db: sqlite3.Connection, key: str | None) -> Job | None:
     return row and load(Job, row[0])
 
 
-def _cursor(db: sqlite3.Connection, after: str | None) -> tuple[Any, ...] | None:
-    if after is None:
+def _cursor(db: sqlite3.Connection, query: JobQuery) -> tuple[Any, ...] | None:
+    if query.after is None:
         return None
-    row = db.execute("SELECT created_at, id FROM jobs WHERE id = ?", (after,)).fetchone()
-    return _found(row, after)
+    statement = "SELECT created_at, id FROM jobs WHERE id = ? AND (? IS NULL OR tenant = ?)"
+    row = db.execute(statement, (query.after, query.tenant, query.tenant)).fetchone()
+    return _found(row, query.after)
 
 
 def _page_statement(query: JobQuery, cursor: tuple[Any, ...] | None) -> tuple[str, list[object]]:
     """The statement that reads a page, and its values."""
     where, values = ["listed"], list[object]()
+    if query.tenant is not None:
+        where.append("tenant = ?")
+        values.append(query.tenant)
     if query.states:
         where.append(f"state IN ({', '.join('?' * len(query.states))})")
         values += query.states

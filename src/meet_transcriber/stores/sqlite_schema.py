@@ -53,7 +53,30 @@ _TABLES = (
     """,
 )
 
-MIGRATIONS: Sequence[Sequence[str]] = (_TABLES,)
+_TENANTS = (
+    "ALTER TABLE jobs ADD COLUMN tenant TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX jobs_of_tenant ON jobs (tenant, created_at, id) WHERE listed",
+    "CREATE TABLE keys (id TEXT PRIMARY KEY, doc TEXT NOT NULL)",
+    "CREATE TABLE sessions (id TEXT PRIMARY KEY, until REAL NOT NULL, doc TEXT NOT NULL)",
+    "CREATE INDEX sessions_over ON sessions (until)",
+)
+
+_QUOTAS = (
+    "ALTER TABLE jobs ADD COLUMN stored_bytes INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX jobs_active_of_tenant ON jobs (tenant) WHERE active",
+    "CREATE INDEX jobs_stored ON jobs (tenant, stored_bytes) WHERE stored_bytes > 0",
+    """
+    UPDATE jobs SET stored_bytes = coalesce(json_extract(doc, '$.size_bytes'), 0)
+    WHERE json_extract(doc, '$.objects.recording') IS NOT NULL AND listed
+    """,
+    # IndexEntry.audio; a row outlives its job.
+    "CREATE TABLE audio (id TEXT PRIMARY KEY, tenant TEXT NOT NULL, at REAL NOT NULL, "
+    "seconds REAL NOT NULL)",
+    "CREATE INDEX audio_of_tenant ON audio (tenant, at)",
+    "CREATE INDEX audio_age ON audio (at)",
+)
+
+MIGRATIONS: Sequence[Sequence[str]] = (_TABLES, _TENANTS, _QUOTAS)
 """Statements that lead from schema n to n + 1. What was released is never edited."""
 
 

@@ -75,9 +75,10 @@ def main(folder: str, mebibytes: str) -> None:
     service = make_service(
         Path(folder), Rules(max_upload_bytes=int(mebibytes) << 20, part_seconds=30)
     )
+    settings = Settings(auth_mode="open", data_dir=Path(folder))
     listener = listen("127.0.0.1", 0)
     print(address(listener), file=sys.stderr, flush=True)
-    config = uvicorn.Config(create_app(service, Settings()), log_level="error")
+    config = uvicorn.Config(create_app(service, settings), log_level="error")
     uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -79,6 +79,8 @@ def test_the_guides_own_name_leads_to_the_application(env: dict[str, str]) -> No
         ("API_PORT", "many"),
         ("MEDIA_URL", "redis"),
         ("WEBHOOK_SECRET", "short"),
+        ("API_KEYS", "short"),
+        ("API_KEYS_FILE", "/dev/null/keys"),
         ("DATA_DIR", "/dev/null/data"),
     ],
 )

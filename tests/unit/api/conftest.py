@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 from meet_transcriber.api.app import create_app
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
+from tests.unit.api.locked import Locked, locked_in
 from tests.unit.api.rig import make_service
 
 
@@ -18,6 +19,12 @@ def service(tmp_path: Path) -> Service:
 
 
 @pytest.fixture
-def client(service: Service) -> Iterator[TestClient]:
-    with TestClient(create_app(service, Settings()), raise_server_exceptions=False) as client:
+def client(service: Service, tmp_path: Path) -> Iterator[TestClient]:
+    app = create_app(service, Settings(auth_mode="open", data_dir=tmp_path))
+    with TestClient(app, raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[Locked]:
+    yield from locked_in(tmp_path)

@@ -47,6 +47,11 @@ def kinds(
         (errors.StorageError, 500),
         (errors.MalformedRequest, 400),
         (errors.EditConflict, 412),
+        (errors.KeyRequired, 401),
+        (errors.KeyRefused, 401),
+        (errors.ScopeMissing, 403),
+        (errors.CsrfRefused, 403),
+        (errors.KeyNotFound, 404),
     ],
 )
 def test_each_error_has_its_status(kind: type[errors.TranscriptionError], status: int) -> None:
@@ -110,7 +115,7 @@ def test_no_origin_may_call_unless_it_is_named(client: TestClient) -> None:
 
 @pytest.mark.parametrize("origins", ["https://a.example", "*"])
 def test_a_named_origin_may_call_without_cookies(tmp_path: Path, origins: str) -> None:
-    app = create_app(make_service(tmp_path), Settings(cors_origins=origins))
+    app = create_app(make_service(tmp_path), Settings(cors_origins=origins, data_dir=tmp_path))
     with TestClient(app) as client:
         answer = client.get("/health", headers={"Origin": "https://a.example"})
     assert answer.headers["Access-Control-Allow-Origin"] in {"*", "https://a.example"}

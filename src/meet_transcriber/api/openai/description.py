@@ -36,11 +36,14 @@ _ERROR = {
 }
 _STATUSES = {
     400: "A field or the recording cannot be used",
+    401: "There is no API key, or it is unknown, was revoked or has expired",
+    403: "The API key is not for this",
     404: "There is no such model",
     409: "The first request with this Idempotency-Key is still coming in",
     413: "The recording is too large",
     415: "The body is no multipart form",
     422: "The Idempotency-Key was used for another request",
+    429: "Too much was asked for the moment, or for a tenant",
     500: "The job failed",
     503: "An engine or the store is not there",
     504: "It takes longer than SYNC_LIMIT_SECONDS; the job goes on",

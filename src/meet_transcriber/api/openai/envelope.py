@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -11,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from meet_transcriber.api.problems import EarlyResponse
+from meet_transcriber.api.problems import EarlyResponse, retry_after
 from meet_transcriber.core.errors import TranscriptionError
 
 log = logging.getLogger(__name__)
@@ -26,11 +27,20 @@ STATUS: Mapping[str, int] = {
     "upload_too_large": 413,
     "invalid_options": 400,
     "malformed_request": 400,
+    "key_required": 401,
+    "invalid_api_key": 401,
+    "access_error": 403,
+    "scope_missing": 403,
+    "csrf_refused": 403,
     "job_not_found": 404,
     "job_cancelled": 409,
     "idempotency_error": 400,
     "idempotency_in_progress": 409,
     "idempotency_mismatch": 422,
+    "not_local": 403,
+    "rate_limited": 429,
+    "quota_exceeded": 429,
+    "queue_full": 429,
     "engine_unavailable": 503,
     "storage_unavailable": 503,
     "storage_full": 507,
@@ -88,6 +98,8 @@ def error_of(code: str, message: str, headers: Mapping[str, str] | None = None) 
     would end the same way, the header `x-should-retry` tells it not to.
     """
     status = STATUS.get(code, 500)
+    if status == HTTPStatus.UNAUTHORIZED:
+        code, headers = "invalid_api_key", {"www-authenticate": "Bearer", **(headers or {})}
     later = TRY_AGAIN_SECONDS.get(code)
     hint = {"retry-after": str(later)} if later else {"x-should-retry": "false"}
     return ApiError(status, message, code=code, headers={**hint, **(headers or {})})
@@ -99,7 +111,7 @@ def enveloped(error: Exception) -> Response:
         case ApiError():
             found = error
         case TranscriptionError():
-            found = error_of(error.code, str(error))
+            found = error_of(error.code, str(error), _retry_headers(error))
         case RequestValidationError():
             found = ApiError(400, "; ".join(str(each["msg"]) for each in error.errors()))
         case HTTPException():
@@ -108,6 +120,12 @@ def enveloped(error: Exception) -> Response:
             log.error("request_failed", exc_info=error)
             found = ApiError(500, "The server made a mistake; its log says which.")
     return EarlyResponse(json.dumps(found.body), found.status, found.headers, "application/json")
+
+
+def _retry_headers(error: TranscriptionError) -> dict[str, str]:
+    """When to try again where the error knows it, in place of not to."""
+    wait = retry_after(error)
+    return {} if wait is None else {"retry-after": str(wait), "x-should-retry": "true"}
 
 
 class EnvelopeRoute(APIRoute):

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.responses import Response
 
+from meet_transcriber.api.admission import ToRead, ToTranscribe
 from meet_transcriber.api.openai import wishes
 from meet_transcriber.api.openai.answers import answer
 from meet_transcriber.api.openai.description import described, failures
@@ -36,10 +37,10 @@ register_url_convertor("anything", _Anything())
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
-def openai_router(service: Service, settings: Settings) -> APIRouter:
+def openai_router(settings: Settings) -> APIRouter:
     """The routes of /v1; include them with this prefix. Errors leave in OpenAI's envelope."""
     router = APIRouter(route_class=EnvelopeRoute, tags=["OpenAI"])
-    desk = _Desk(service, settings)
+    desk = _Desk(settings)
     tasks: tuple[tuple[str, Task], ...] = (
         ("/audio/transcriptions", "transcribe"),
         ("/audio/translations", "translate"),
@@ -67,24 +68,24 @@ def _add_models(router: APIRouter, catalogue: Catalogue) -> None:
         "/models",
         operation_id="listModels",
         summary="List the models",
-        responses=failures(500, 503),
+        responses=failures(401, 403, 429, 500, 503),
     )
-    async def models() -> dict[str, Any]:
+    async def models(_service: ToRead) -> dict[str, Any]:
         return catalogue.listing()
 
     @router.get(
         "/models/{model:anything}",
         operation_id="retrieveModel",
         summary="Show a model",
-        responses=failures(404, 500, 503),
+        responses=failures(401, 403, 404, 429, 500, 503),
     )
-    async def model(model: str) -> dict[str, Any]:
+    async def model(model: str, _service: ToRead) -> dict[str, Any]:
         return catalogue.entry(model)
 
 
 def _endpoint(desk: "_Desk", task: Task) -> Any:
-    async def transcribe(request: Request) -> Response:
-        return await desk.serve(request, task)
+    async def transcribe(request: Request, service: ToTranscribe) -> Response:
+        return await desk.serve(request, service, task)
 
     return transcribe
 
@@ -101,32 +102,32 @@ async def _unknown(known: set[str], request: Request, path: str) -> Response:
 class _Desk:
     """Takes requests in and answers them."""
 
-    def __init__(self, service: Service, settings: Settings) -> None:
-        self._service = service
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._catalogue = Catalogue(settings, 0)
 
-    async def serve(self, request: Request, task: Task) -> Response:
+    async def serve(self, request: Request, service: Service, task: Task) -> Response:
         """The transcript of the recording in the request, or its events."""
         refuse_unless_form(request)
         key = request.headers.get("idempotency-key")
-        asked, job = await self._taken_in(request, task, key)
-        waiter = Waiter(self._service, request, job, keeps=key is not None)
+        asked, job = await self._taken_in(request, service, task, key)
+        request.state.job = job
+        waiter = Waiter(service, request, job, keeps=key is not None)
         if asked.stream:
-            return EventStream(events(self._service, asked, waiter), {"x-job-id": job.id})
+            return EventStream(events(service, asked, waiter), {"x-job-id": job.id})
         job = await waiter.end(self._settings.sync_limit_seconds)
         if failure := failure_of(job):
             raise failure
-        job, transcript = await run_in_threadpool(self._service.reading.transcript, job.id)
+        job, transcript = await run_in_threadpool(service.reading.transcript, job.id)
         response = answer(asked, transcript)
         response.headers["x-job-id"] = job.id
         return response
 
     async def _taken_in(
-        self, request: Request, task: Task, key: str | None
+        self, request: Request, service: Service, task: Task, key: str | None
     ) -> tuple[wishes.Asked, Job]:
-        await upload_settled(self._service, key)
-        async with await receive(request, self._service, idempotency_key=key) as received:
+        await upload_settled(service, key)
+        async with await receive(request, service, idempotency_key=key) as received:
             sent = [*request.query_params.multi_items(), *received.fields]
             asked = wishes.read(sent, task, self._catalogue, self._settings)
             if not received.has_upload:

@@ -118,7 +118,7 @@ async def upload_settled(service: Service, key: str | None) -> None:
     """
     deadline = time.monotonic() + _UPLOAD_PATIENCE_SECONDS
     while key is not None and time.monotonic() < deadline:
-        job = await run_in_threadpool(service.ground.jobs.find_by_key, key)
+        job = await run_in_threadpool(service.reading.with_key, key)
         if job is None or not (job.state == "uploading" or job.deleted):
             return
         await anyio.sleep(LONGEST_PAUSE)

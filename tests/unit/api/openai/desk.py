@@ -11,6 +11,7 @@ import httpx
 from fastapi import FastAPI
 
 from meet_transcriber.api.openai import openai_router
+from meet_transcriber.bootstrap.guards import guard
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.transcript import TranscriptWarning
 from meet_transcriber.pipeline import Chosen
@@ -31,8 +32,10 @@ def settings(**changed: Any) -> Settings:
 
 def make_app(service: Service, **changed: Any) -> FastAPI:
     """The app."""
-    app = FastAPI()
-    app.include_router(openai_router(service, settings(**changed)), prefix="/v1")
+    app, wanted = FastAPI(), settings(**{"auth_mode": "open", **changed})
+    app.state.service, app.state.settings = service, wanted
+    app.state.guard = guard(wanted, service.ground.jobs)
+    app.include_router(openai_router(wanted), prefix="/v1")
     return app
 
 

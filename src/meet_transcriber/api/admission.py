@@ -1,0 +1,171 @@
+"""Who is calling, and whether they may: every route that touches jobs asks for its service here."""
+
+import hmac
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Security
+from fastapi.concurrency import run_in_threadpool
+from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPBearer, SecurityScopes
+from starlette.requests import Request
+
+from meet_transcriber.api.limiting import count_key
+from meet_transcriber.api.receiving import UNREAD
+from meet_transcriber.bootstrap.guards import Guard
+from meet_transcriber.core.errors import (
+    AccessError,
+    CsrfRefused,
+    KeyRefused,
+    KeyRequired,
+    ScopeMissing,
+)
+from meet_transcriber.core.keys import EVERYDAY, SCOPES, Caller, SignedIn, caller_of
+from meet_transcriber.service import Service
+from meet_transcriber.settings import Settings
+
+COOKIE, CSRF_HEADER = "mt_session", "X-CSRF-Token"
+
+_SAFE = {"GET", "HEAD", "OPTIONS"}
+_HERE = ("127.", "::1", "::ffff:127.")
+_MISSING = (
+    "This needs an API key, in the header 'Authorization: Bearer mt_...'. Where the service runs, "
+    "'meet-transcriber keys create NAME' makes one."
+)
+
+_BY_BEARER = HTTPBearer(
+    scheme_name="ApiKey", description="An API key: `mt_<id>_<secret>`.", auto_error=False
+)
+_BY_HEADER = APIKeyHeader(
+    name="X-API-Key", scheme_name="ApiKeyHeader", description="The same.", auto_error=False
+)
+_BY_COOKIE = APIKeyCookie(
+    name=COOKIE,
+    scheme_name="Session",
+    description=f"What POST /session gives; what changes anything needs {CSRF_HEADER}, too.",
+    auto_error=False,
+)
+
+
+async def _admitted(
+    request: Request,
+    wanted: SecurityScopes,
+    _bearer: Annotated[object, Security(_BY_BEARER)],
+    _header: Annotated[object, Security(_BY_HEADER)],
+    _cookie: Annotated[object, Security(_BY_COOKIE)],
+) -> Service:
+    """The service as this caller may use it; what is seen through it is their tenant's."""
+    request.scope[UNREAD] = _has_body(request)  # a refusal must reach who is still sending
+    caller = await _identified(request)
+    request.state.caller = caller
+    await count_key(request, caller.key_id)
+    if missing := [scope for scope in wanted.scopes if scope not in caller.scopes]:
+        raise ScopeMissing(_not_enough(missing, caller))
+    request.scope[UNREAD] = False
+    service: Service = request.app.state.service
+    return service.of(caller.tenant)
+
+
+ToRead = Annotated[Service, Security(_admitted, scopes=["read"])]
+ToSubmit = Annotated[Service, Security(_admitted, scopes=["submit"])]
+ToTranscribe = Annotated[Service, Security(_admitted, scopes=["submit", "read"])]
+ToAdminister = Annotated[Service, Security(_admitted, scopes=["admin"])]
+
+
+def guard_of(request: Request) -> Guard:
+    """The guard of the app that serves a request."""
+    guard: Guard = request.app.state.guard
+    return guard
+
+
+def token_in(request: Request) -> str | None:
+    """The key that a request shows, in either header."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip()
+    return request.headers.get("x-api-key", "").strip() or None
+
+
+async def _may_look(request: Request) -> bool:
+    try:
+        return "read" in (await _identified(request)).scopes
+    except AccessError:
+        return False
+
+
+MayLook = Annotated[bool, Depends(_may_look)]
+"""Whether details of the inside may be told to this caller."""
+
+
+async def _identified(request: Request) -> Caller:
+    """
+    Who calls.
+
+    Raises:
+        KeyRequired, KeyRefused: nobody we know.
+        CsrfRefused: perhaps a page of another site in their browser.
+    """
+    guard = guard_of(request)
+    if guard.mode != "required":
+        return _anybody(request, guard)
+    if token := token_in(request):
+        return caller_of(await run_in_threadpool(guard.keyring.check, token))
+    if not request.cookies.get(COOKIE):
+        raise KeyRequired(_MISSING)
+    signed_in = await session_of(request)
+    if request.method not in _SAFE:
+        refuse_without_csrf_token(request, signed_in)
+    return caller_of(signed_in.key)
+
+
+def _anybody(request: Request, guard: Guard) -> Caller:
+    """Who needs no key: in `open` mode for everyday things only, as a key outlives the mode."""
+    if guard.mode == "loopback":
+        peer = request.client.host if request.client else "127.0.0.1"
+        if not peer.startswith(_HERE):
+            raise KeyRequired("AUTH_MODE=loopback serves this machine alone; set it to required.")
+    if request.method not in _SAFE:
+        refuse_other_sites(request)
+    return Caller(scopes=SCOPES if guard.mode == "loopback" else EVERYDAY)
+
+
+async def session_of(request: Request) -> SignedIn:
+    """The session of a browser that signed in; raises KeyRefused where there is none."""
+    token = request.cookies.get(COOKIE)
+    if not token:
+        raise KeyRefused("There is no session; sign in with POST /session.")
+    return await run_in_threadpool(guard_of(request).keyring.session, token)
+
+
+def refuse_without_csrf_token(request: Request, signed_in: SignedIn) -> None:
+    """Raise CsrfRefused unless the page that sends this could read what signing in gave."""
+    shown = request.headers.get(CSRF_HEADER, "")
+    if not hmac.compare_digest(shown.encode(), signed_in.csrf_token.encode()):
+        raise CsrfRefused(f"A session needs its csrf_token in {CSRF_HEADER}; see GET /session.")
+
+
+def refuse_other_sites(request: Request) -> None:
+    """Raise CsrfRefused for what a page of another site made a browser send."""
+    settings: Settings = request.app.state.settings
+    origin = request.headers.get("origin")
+    allowed = {each.strip() for each in settings.cors_origins.split(",")} - {""}
+    if origin is not None and allowed & {origin, "*"}:
+        return
+    fetched = request.headers.get("sec-fetch-site", "")
+    if fetched:
+        foreign = fetched not in {"same-origin", "none"}
+    else:
+        foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    if foreign:
+        raise CsrfRefused("A page of another site sent this; CORS_ORIGINS may allow that site.")
+
+
+def _has_body(request: Request) -> bool:
+    length = request.headers.get("content-length", "0")
+    return length != "0" or "transfer-encoding" in request.headers
+
+
+def _not_enough(missing: list[str], caller: Caller) -> str:
+    what = " and ".join(missing)
+    if caller.key_id:
+        return f"This API key has not the scope {what}; a key that has it is needed."
+    return f"AUTH_MODE=open gives nobody the scope {what}; with AUTH_MODE=required a key has it."

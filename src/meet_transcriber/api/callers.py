@@ -1,0 +1,91 @@
+"""Where requests come from: proxies that are believed, and callers on this very machine."""
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from meet_transcriber.api.proxies import Proxies
+
+PEER = "meet_transcriber.peer"
+"""Key of an ASGI scope: the address that the connection really came from, else empty."""
+
+_HERE = ("127.0.0.1", "localhost", "::1")
+_FORWARDED = (
+    "forwarded",
+    "via",
+    "x-forwarded",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-",
+    "true-client-ip",
+    "cf-",
+    "fly-client-ip",
+    "fastly-client-ip",
+    "x-envoy-",
+    "x-azure-",
+    "x-appengine-",
+)
+"""How the names of headers begin that only a proxy or somebody who plays one sends."""
+
+
+class Callers:
+    """Middleware: the scope tells of the client behind a proxy, where that proxy is believed."""
+
+    def __init__(self, app: ASGIApp, proxies: Proxies) -> None:
+        self._app = app
+        self._proxies = proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            client = scope.get("client") or ("", 0)
+            scope[PEER] = client[0]
+            whence = self._proxies.origin(client[0], list(headers(scope)))
+            if whence.address != client[0]:
+                scope["client"] = (whence.address, 0)
+            scope["scheme"] = whence.scheme or scope["scheme"]
+        await self._app(scope, receive, send)
+
+
+def headers(scope: Scope) -> Iterator[tuple[str, str]]:
+    """The headers of a request as text, names in lower case."""
+    return ((name.decode("latin-1").lower(), value.decode("latin-1"))
+            for name, value in scope["headers"])  # fmt: skip
+
+
+def stranger(scope: Scope) -> str | None:
+    """
+    Why a request may come from elsewhere than this machine; None when it does not.
+
+    A proxy that hands a stranger's request on, and a name of the stranger's that leads to
+    127.0.0.1 (DNS rebinding), are told by what they send.
+    """
+    if not _is_loopback(scope.get(PEER, (scope.get("client") or ("", 0))[0])):
+        return "it does not come from this machine"
+    for name, _ in headers(scope):
+        if name.startswith(_FORWARDED):
+            return f"a proxy handed it on ({name})"
+    hosts = [value for name, value in headers(scope) if name == "host"]
+    if len(hosts) != 1 or host_name(hosts[0]) not in _HERE:
+        return "its Host is not 127.0.0.1, localhost or [::1]"
+    return None
+
+
+def host_name(host: str) -> str:
+    """The name in a Host header, without its port; empty where it is no such header."""
+    try:
+        parts = urlsplit(f"//{host}")
+        parts.port  # noqa: B018 - a port that is none raises
+    except ValueError:
+        return ""
+    return "" if parts.username is not None or parts.path else (parts.hostname or "")
+
+
+def _is_loopback(peer: str) -> bool:
+    try:
+        address = ip_address(peer.partition("%")[0])
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

@@ -1,0 +1,109 @@
+"""Signing in with a key: a cookie for browsers, whose players and event streams send no headers."""
+
+from fastapi import APIRouter
+from fastapi.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from meet_transcriber.api import shown
+from meet_transcriber.api.admission import (
+    COOKIE,
+    guard_of,
+    refuse_other_sites,
+    refuse_without_csrf_token,
+    session_of,
+    token_in,
+)
+from meet_transcriber.api.context import json_object, only
+from meet_transcriber.api.documented import answer, problems, takes
+from meet_transcriber.core.errors import InvalidOptions
+from meet_transcriber.core.keys import SignedIn, caller_of
+
+router = APIRouter(tags=["access"])
+
+_SHOWN = answer(200, "Who is signed in, and the token for X-CSRF-Token.", "SignedIn")
+
+
+@router.post(
+    "/session",
+    operation_id="signIn",
+    summary="Sign a browser in",
+    response_class=Response,
+    responses={**_SHOWN, **problems(400, 413, 415, 422)},
+    openapi_extra=takes("SignIn", required=False),
+)
+async def sign_in(request: Request) -> Response:
+    """
+    Begin a session with a key, from the body or `Authorization`; the answer sets a cookie.
+
+    It lasts twelve hours, and ends before when its key is revoked, rotated or expires.
+    """
+    refuse_other_sites(request)
+    keyring = guard_of(request).keyring
+    token = token_in(request) or await _key_in_body(request)
+    signed_in = await run_in_threadpool(keyring.sign_in, token)
+    response = _answer(request, signed_in)
+    response.set_cookie(
+        COOKIE,
+        signed_in.token,
+        max_age=max(0, round(signed_in.until - request.app.state.service.ground.clock())),
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    return response
+
+
+@router.get(
+    "/session",
+    operation_id="getSession",
+    summary="Who is signed in",
+    response_class=Response,
+    responses={**_SHOWN, **problems()},
+)
+async def get_session(request: Request) -> Response:
+    """What signing in said; a page that was loaded again finds its CSRF token here."""
+    return _answer(request, await session_of(request))
+
+
+@router.delete(
+    "/session",
+    operation_id="signOut",
+    summary="Sign a browser out",
+    response_class=Response,
+    status_code=204,
+    responses={**answer(204, "The session is over."), **problems()},
+)
+async def sign_out(request: Request) -> Response:
+    """End the session, here and for everybody who has its cookie."""
+    signed_in = await session_of(request)
+    refuse_without_csrf_token(request, signed_in)
+    request.state.caller = caller_of(signed_in.key)
+    await run_in_threadpool(guard_of(request).keyring.sign_out, signed_in.token)
+    response = Response(status_code=204)
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return response
+
+
+async def _key_in_body(request: Request) -> str:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":  # a form of another site cannot send this kind
+        raise HTTPException(415, "Send the key as application/json.")
+    key = only(await json_object(request), "key").get("key")
+    if not isinstance(key, str) or not key:
+        raise InvalidOptions('Send the key to sign in with: {"key": "mt_..."}.')
+    return key
+
+
+def _answer(request: Request, signed_in: SignedIn) -> Response:
+    request.state.caller = caller_of(signed_in.key)
+    body = {
+        "key_id": signed_in.key.id,
+        "name": signed_in.key.name,
+        "tenant": signed_in.key.tenant,
+        "scopes": list(signed_in.key.scopes),
+        "csrf_token": signed_in.csrf_token,
+        "expires_at": shown.moment(signed_in.until),
+    }
+    return Response(shown.dumped(body), 200, {"Cache-Control": "no-store"}, "application/json")

@@ -1,0 +1,104 @@
+"""An app that asks for keys, and what is needed to try every one of its operations."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from starlette.testclient import TestClient
+
+from meet_transcriber.api.app import create_app
+from meet_transcriber.bootstrap.guards import Guard, guard
+from meet_transcriber.core.audit import AuditEntry, AuditQuery
+from meet_transcriber.core.keys import SCOPES, NewKey, Scope
+from meet_transcriber.service import Service
+from meet_transcriber.settings import Settings
+from tests.unit.api.rig import finished, make_service
+
+PUBLIC = {"getHealth", "getReadiness", "signIn"}
+"""Operations that anybody may call; a session's own ones ask for its cookie by themselves."""
+
+OWN_SESSION = {"getSession", "signOut"}
+_BODIES: dict[str, dict[str, Any]] = {
+    "submitTranscription": {"json": {"url": "https://media.example/a.mp3"}},
+    "nameSpeakers": {"json": {"SPEAKER_00": "Ann"}},
+    "editSegment": {"json": {"text": "other words"}},
+    "createKey": {"json": {"name": "new"}},
+    "createTranscription": {"files": {"model": (None, "base"), "file": ("a.wav", b"tape")}},
+    "createTranslation": {"files": {"model": (None, "base"), "file": ("a.wav", b"tape")}},
+    "signIn": {"json": {"key": "mt_000000000000_x"}},
+}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of the OpenAPI document."""
+
+    name: str
+    method: str
+    path: str
+    security: tuple[dict[str, list[str]], ...]
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """What a key needs for it."""
+        return tuple(
+            sorted(
+                {scope for each in self.security for scopes in each.values() for scope in scopes}
+            )
+        )
+
+    def about(self, **values: str) -> str:
+        """Its path, with these values in it."""
+        known = {"number": "0", "model": "whisper-1", "job_id": "nothing", "key_id": "nothing"}
+        return self.path.format(**{**known, **values})
+
+
+@dataclass(frozen=True)
+class Locked:
+    """A service behind a lock, and a client of it that keeps no cookies of its own accord."""
+
+    service: Service
+    guard: Guard
+    client: TestClient
+    folder: Path
+
+    def key(self, *scopes: Scope, tenant: str = "", days: float | None = None) -> NewKey:
+        """A new key, for everything where no scope is named."""
+        until = None if days is None else self.service.ground.clock() + days * 86_400
+        return self.guard.keyring.create("test", tenant, scopes or SCOPES, until)
+
+    def bearer(self, *scopes: Scope, tenant: str = "") -> dict[str, str]:
+        """Headers with a new key."""
+        return {"Authorization": f"Bearer {self.key(*scopes, tenant=tenant).token}"}
+
+    def operations(self) -> Iterator[Operation]:
+        """Every operation that there is."""
+        document = self.client.get("/openapi.json").json()
+        for path, methods in document["paths"].items():
+            for method, each in methods.items():
+                security = tuple(each.get("security", ()))
+                yield Operation(each["operationId"], method.upper(), path, security)
+
+    def call(self, operation: Operation, path: str, headers: dict[str, str]) -> Any:
+        """Do what the operation is for, as far as a request goes."""
+        body = _BODIES.get(operation.name, {})
+        return self.client.request(operation.method, path, headers=headers, **body)
+
+    def finished(self, tenant: str) -> str:
+        """The id of a completed job."""
+        return finished(self.service.of(tenant)).id
+
+    def trail(self, **query: Any) -> list[AuditEntry]:
+        """What was written down, the latest first."""
+        return list(self.guard.trail.page(AuditQuery(limit=500, **query)).entries)
+
+
+def locked_in(folder: Path, **settings: Any) -> Iterator[Locked]:
+    """An app on `folder` that asks for keys unless told otherwise."""
+    wanted = Settings(_env_file=None, **{"auth_mode": "required", "data_dir": folder, **settings})
+    service = make_service(folder)
+    known = guard(wanted, service.ground.jobs)
+    app = create_app(service, wanted, guard=known)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield Locked(service, known, client, folder)

@@ -1,0 +1,132 @@
+"""Browsers sign in with a key, and what a page of another site makes them send does nothing."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.unit.api.locked import Locked, locked_in
+
+CSRF = "X-CSRF-Token"
+
+
+def signed_in(locked: Locked, token: str | None = None) -> tuple[TestClient, dict[str, Any]]:
+    """A browser with a session, and what it was told."""
+    browser = TestClient(locked.client.app, raise_server_exceptions=False)
+    answer = browser.post("/session", json={"key": token or locked.key().token})
+    assert answer.status_code == 200
+    return browser, answer.json()
+
+
+def test_signing_in_gives_a_cookie_that_no_script_and_no_other_site_gets(locked: Locked) -> None:
+    made = locked.key("read", tenant="acme")
+    answer = locked.client.post("/session", json={"key": made.token})
+    cookie = answer.headers["Set-Cookie"].lower()
+    assert {"httponly", "samesite=strict", "path=/"} <= set(cookie.split("; "))
+    assert "secure" not in cookie
+    assert 43_000 < int(cookie.partition("max-age=")[2].split(";")[0]) <= 43_200
+    body = answer.json()
+    assert (body["key_id"], body["tenant"], body["scopes"]) == (made.key.id, "acme", ["read"])
+    assert made.token not in answer.text
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_over_https_the_cookie_is_for_https_only(locked: Locked) -> None:
+    browser = TestClient(locked.client.app, "https://meet.example")
+    answer = browser.post("/session", headers=locked.bearer())
+    assert "secure" in answer.headers["Set-Cookie"].lower().split("; ")
+
+
+def test_players_and_event_streams_need_the_cookie_alone(locked: Locked) -> None:
+    job_id = locked.finished("")
+    browser, _ = signed_in(locked)
+    assert browser.get(f"/transcribe/{job_id}/audio").content == b"tape"
+    assert "event: done" in browser.get(f"/transcribe/{job_id}/events").text
+    assert browser.get(f"/transcribe/{job_id}").json()["status"] == "completed"
+
+
+def test_nothing_is_changed_without_the_csrf_token(locked: Locked) -> None:
+    job_id = locked.finished("")
+    browser, told = signed_in(locked)
+    for each in locked.operations():
+        if each.method in {"POST", "PATCH", "DELETE"} and each.name != "signIn":
+            for headers in ({}, {CSRF: ""}, {CSRF: "x"}, {CSRF: told["csrf_token"][:-1]}):
+                path = each.about(job_id=job_id, key_id=told["key_id"])
+                answer = browser.request(each.method, path, headers=headers)
+                assert answer.status_code == 403, each.name
+    assert locked.service.reading.job(job_id).state == "completed"
+
+
+def test_with_the_csrf_token_things_are_changed(locked: Locked) -> None:
+    path = f"/transcribe/{locked.finished('')}"
+    browser, told = signed_in(locked)
+    assert browser.delete(path, headers={CSRF: told["csrf_token"]}).status_code == 204
+    assert browser.get(path).status_code == 404
+
+
+def test_the_csrf_token_of_another_session_is_worth_nothing(locked: Locked) -> None:
+    browser, _ = signed_in(locked)
+    _, other = signed_in(locked)
+    answer = browser.post("/keys", json={"name": "a"}, headers={CSRF: other["csrf_token"]})
+    assert answer.json()["code"] == "csrf_refused"
+
+
+def test_a_page_that_is_loaded_again_finds_its_token(locked: Locked) -> None:
+    browser, told = signed_in(locked)
+    assert browser.get("/session").json() == told
+    assert locked.client.get("/session").status_code == 401
+
+
+def test_who_signs_out_is_out_even_with_the_old_cookie(locked: Locked) -> None:
+    browser, told = signed_in(locked)
+    cookies = dict(browser.cookies)
+    assert browser.delete("/session", headers={CSRF: told["csrf_token"]}).status_code == 204
+    assert dict(browser.cookies) == {}
+    again = TestClient(locked.client.app, cookies=cookies)
+    assert again.get("/transcribe").status_code == 401
+
+
+def test_a_session_ends_with_its_key(locked: Locked) -> None:
+    for end in (locked.guard.keyring.revoke, locked.guard.keyring.rotate):
+        made = locked.key()
+        browser, _ = signed_in(locked, made.token)
+        assert browser.get("/transcribe").status_code == 200
+        end(made.key.id)
+        assert browser.get("/transcribe").status_code == 401
+
+
+def test_a_session_has_its_keys_scopes_and_tenant(locked: Locked) -> None:
+    theirs = locked.finished("theirs")
+    browser, told = signed_in(locked, locked.key("read", tenant="mine").token)
+    assert browser.get(f"/transcribe/{theirs}").status_code == 404
+    answer = browser.post("/keys", json={"name": "a"}, headers={CSRF: told["csrf_token"]})
+    assert answer.json()["code"] == "scope_missing"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        ({"json": {"key": "mt_aa_x"}}, 401),
+        ({"json": {"key": 5}}, 422),
+        ({"json": {}}, 422),
+        ({"json": {"key": "x", "more": 1}}, 422),
+        ({"content": b'{"key": "mt_aa_x"}', "headers": {"Content-Type": "text/plain"}}, 415),
+        ({"data": {"key": "mt_aa_x"}}, 415),
+        ({"json": {"key": "mt_aa_x"}, "headers": {"Origin": "https://evil.example"}}, 403),
+    ],
+)
+def test_nobody_is_signed_in_by_mistake(
+    locked: Locked, request_: dict[str, Any], status: int
+) -> None:
+    answer = locked.client.post("/session", **request_)
+    assert answer.status_code == status
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_a_static_key_signs_in_too(tmp_path: Path) -> None:
+    token = "static-secret-of-an-operator"
+    for locked in locked_in(tmp_path, api_keys=f"ops:{token}"):
+        browser, told = signed_in(locked, token)
+        assert told["key_id"] == "static-ops"
+        assert browser.get("/transcribe").status_code == 200
