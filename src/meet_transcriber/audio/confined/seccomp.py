@@ -1,7 +1,8 @@
 """The system calls that decoding needs, and a filter in the kernel that refuses all others.
 
 Without `open`, `socket`, `execve`, `clone` and the like there is no way to a file, a host or a
-process that was not handed in: neither for FFmpeg, nor for code that took it over.
+process that was not handed in: neither for FFmpeg, nor for code that took it over. Without
+`sched_getaffinity` FFmpeg sees one processor, and does not ask for threads.
 See seccomp(2); a filter needs no privileges once PR_SET_NO_NEW_PRIVS is set.
 """
 
@@ -20,7 +21,7 @@ _CALLS = {
     "sendto": (44, 206), "recvfrom": (45, 207), "exit": (60, 93), "fsync": (74, 82),
     "ftruncate": (77, 46), "gettimeofday": (96, 169), "getrusage": (98, 165),
     "sigaltstack": (131, 132), "gettid": (186, 178), "futex": (202, 98),
-    "sched_getaffinity": (204, 123), "restart_syscall": (219, 128), "clock_gettime": (228, 113),
+    "restart_syscall": (219, 128), "clock_gettime": (228, 113),
     "clock_nanosleep": (230, 115), "exit_group": (231, 94), "set_robust_list": (273, 99),
     "getrandom": (318, 278), "membarrier": (324, 283), "rseq": (334, 293),
 }  # fmt: skip

@@ -11,6 +11,7 @@ import gc
 import importlib
 import io
 import os
+import random
 import selectors
 import signal
 import socket
@@ -24,6 +25,7 @@ from meet_transcriber.audio.confined.child import MakeDecoder, live
 from meet_transcriber.core.options import Options
 
 BORN = b"b"
+_RATE_HZ = 8000
 STATUS = struct.Struct("=i")
 
 
@@ -84,8 +86,9 @@ class Template:
 
     def _let_go(self, pid: int) -> None:
         """Kill the child whose leash was let go; it is ours until it is reaped."""
-        self._selector.unregister(self._leashes[pid])
-        os.kill(pid, signal.SIGKILL)
+        if pid in self._leashes:
+            self._selector.unregister(self._leashes[pid])
+            os.kill(pid, signal.SIGKILL)
 
     def _reap(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -114,13 +117,22 @@ def silence() -> None:
 
 
 def warm_up(make_decoder: MakeDecoder) -> None:
-    """Decode a moment of silence, so that no child has to look for a module any more."""
+    """
+    Decode two people taking turns, so that no child has to look for a module any more.
+
+    A child may not: tests/system/test_media_trace.py sees whether one tries.
+    """
     media = io.BytesIO()
     with wave.open(media, "wb") as writer:
         writer.setnchannels(2)
         writer.setsampwidth(2)
-        writer.setframerate(8000)
-        writer.writeframes(bytes(8000))
+        writer.setframerate(_RATE_HZ)
+        for speaker in (0, 1) * 4:
+            loud = random.Random(speaker).randbytes(_RATE_HZ * 2)  # noqa: S311 - noise, no secret
+            samples = bytearray(len(loud) * 2)
+            for byte in range(2):
+                samples[speaker * 2 + byte :: 4] = loud[byte::2]
+            writer.writeframes(samples)
     make_decoder(60.0, io.BytesIO).prepare(media, io.BytesIO(), Options(), lambda _: None)
 
 
