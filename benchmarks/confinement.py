@@ -31,7 +31,7 @@ _LONGEST = 1e5
 def meeting(path: Path, minutes: float) -> None:
     """Write the sample meeting, said over and over, as FLAC."""
     source = cast(BinaryIO, EndlessMeeting(minutes * 60))
-    with av.open(source) as media, av.open(str(path), "w", format="flac") as output:
+    with av.open(source, mode="r") as media, av.open(str(path), "w", format="flac") as output:
         stream = output.add_stream("flac", rate=RATE_HZ, layout="stereo")
         for frame in media.decode(audio=0):
             output.mux(stream.encode(frame))

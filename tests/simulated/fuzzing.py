@@ -77,13 +77,10 @@ class Fuzz:
 def _judged(job: Job) -> str:
     assert job.state in {"completed", "failed"}, f"the job is {job.state}"
     if job.state == "completed":
-        assert job.duration is not None and 0 < job.duration <= LONGEST_SECONDS + 1
+        assert 0 < (job.duration or 0) <= LONGEST_SECONDS + 1, f"it has {job.duration} seconds"
     else:
-        assert job.error is not None and job.error.code in {
-            "unreadable_audio",
-            "audio_too_long",
-            "unsupported_format",
-        }, job.error
+        code = job.error.code if job.error else None
+        assert code in {"unreadable_audio", "audio_too_long", "unsupported_format"}, job.error
     return job.state
 
 

@@ -12,8 +12,8 @@ _SEND_SECONDS = 60.0  # a child that asked for bytes and does not take them hang
 
 ORDER, DATA = b"O", b"D"
 """From us: what to do; bytes of the recording."""
-READ, SHARE, RESULT, PEAKS, FAILED = b"R", b"S", b"A", b"P", b"F"
-"""From the child: wanted bytes; share done; the answer; its outline; an error."""
+UNFILTERED, READ, SHARE, RESULT, PEAKS, FAILED = b"U", b"R", b"S", b"A", b"P", b"F"
+"""From the child: no kernel holds it; wanted bytes; share; the answer; its outline; an error."""
 
 
 class ChannelClosed(Exception):

@@ -12,6 +12,7 @@ from meet_transcriber.audio.confined.channel import (
     PEAKS,
     RESULT,
     SHARE,
+    UNFILTERED,
     Channel,
     ChannelClosed,
 )
@@ -47,7 +48,8 @@ def _do(channel: Channel, make_decoder: MakeDecoder) -> None:
     theirs = [os.fdopen(handle, "rb") for handle in handles[: len(handles) - order["writable"]]]
     media = theirs[0] if theirs else open_served(channel, order["size"])
     decoder = make_decoder(order["max_duration"], lambda: mine[1])
-    confine(from_plain(Limits, order["limits"]))
+    if not confine(from_plain(Limits, order["limits"])):
+        channel.send(UNFILTERED)
     try:
         if mine:
             _prepare(channel, decoder, media, mine[0], from_plain(Options, order["options"]))

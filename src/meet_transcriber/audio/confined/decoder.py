@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import os
 import shutil
 import stat
@@ -9,6 +10,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, BinaryIO
 
 from meet_transcriber.audio.confined import answers
@@ -20,6 +22,7 @@ from meet_transcriber.audio.confined.channel import (
     READ,
     RESULT,
     SHARE,
+    UNFILTERED,
     ChannelClosed,
     Frame,
 )
@@ -32,6 +35,8 @@ from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.wire import to_plain
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress
+
+log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.5
 _PROBE_CPU_SECONDS = 20
@@ -170,8 +175,16 @@ class _Talk:
             self.peaks = frame.data
         elif frame.kind == FAILED:
             raise answers.error(frame.data, self.limits)
+        elif frame.kind == UNFILTERED:
+            _say_unfiltered()
         else:
             raise UnreadableAudio(answers.BROKEN_SENTENCE)
+
+
+@cache
+def _say_unfiltered() -> None:
+    """Once per process."""
+    log.warning("decoder_unfiltered: this kernel does not keep decoders from files and hosts")
 
 
 def _file_of(file: BinaryIO) -> BinaryIO | None:

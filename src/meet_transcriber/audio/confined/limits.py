@@ -29,12 +29,14 @@ class Limits:
     file_bytes: int
 
 
-def confine(limits: Limits) -> None:
+def confine(limits: Limits) -> bool:
     """
     Give up, for good, what decoding does not need.
 
     What a system does not know is left out; docs/security.md says what protects where.
+    Returns whether the kernel refuses all else.
     """
+    filtered = False
     _limit("RLIMIT_CORE", 0)
     _limit("RLIMIT_NOFILE", _OPEN_FILES)
     _limit("RLIMIT_NPROC", 0)
@@ -43,8 +45,9 @@ def confine(limits: Limits) -> None:
     _limit("RLIMIT_AS", limits.memory_bytes)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        seccomp.install()
+        filtered = seccomp.install()
     sys.addaudithook(_refuse)
+    return filtered
 
 
 def _limit(name: str, soft: int, hard: int | None = None) -> None:
