@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST := FORBID_SKIPS=1 $(BIN)/python -m pytest
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-system test-deploy lint format bench lock docs clean
+.PHONY: help demo serve test test-system test-deploy fuzz lint format bench lock docs clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## */\t/' | expand -t 14
@@ -30,10 +30,13 @@ test-system: programs $(VENV)/.system  ## tests that need programs of the system
 
 .PHONY: programs
 programs:
-	@scripts/need.sh flite festival ffmpeg sox g++ redis-server openssl
+	@scripts/need.sh flite festival ffmpeg sox g++ redis-server openssl strace
 
 test-deploy: .venv-pyannote/.done  ## pyannote, in an environment of its own (deployment follows)
 	FORBID_SKIPS=1 .venv-pyannote/bin/python -m pytest tests/deploy/pyannote $(ARGS)
+
+fuzz: $(VENV)/.test  ## two thousand mutated recordings as whole jobs; `make test` takes 500
+	FUZZ_MUTATIONS=$(or $(MUTATIONS),2000) $(PYTEST) -n 2 tests/integration/audio/test_media_fuzz.py $(ARGS)
 
 lint: $(VENV)/.lint  ## style, types and layers
 	$(BIN)/ruff check

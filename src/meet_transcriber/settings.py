@@ -192,6 +192,12 @@ class Settings(BaseSettings):
     max_audio_duration_seconds: float = Field(
         14_400, gt=0, description="Longest recording taken, in seconds."
     )
+    decoder_memory_mb: int = Field(
+        1024,
+        ge=384,
+        description="MiB of memory that the process which decodes a recording may use; a recording "
+        "that needs more is refused.",
+    )
     data_dir: Path = Field(
         Path.home() / ".local" / "share" / "meet-transcriber",
         description="Folder of the database, recordings and results where no REDIS_URL and "

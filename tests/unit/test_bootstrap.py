@@ -1,6 +1,7 @@
-"""Which engines the settings mean."""
+"""Which engines, and which decoder, the settings mean."""
 
-from meet_transcriber.bootstrap import without_drafts
+from meet_transcriber.audio.confined.decoder import ConfinedDecoder
+from meet_transcriber.bootstrap import decoder, without_drafts
 from meet_transcriber.settings import Settings
 
 
@@ -22,3 +23,9 @@ def test_a_diarization_model_that_was_named_is_never_left_out() -> None:
     found, left_out = without_drafts(settings)
     assert found.diarization_engine == "pyannote"
     assert not any("pyannote" in engine for engine in left_out)
+
+
+def test_recordings_are_decoded_in_a_process_of_their_own() -> None:
+    chosen = decoder(Settings(decoder_memory_mb=512, max_audio_duration_seconds=60))
+    assert isinstance(chosen, ConfinedDecoder)
+    assert (chosen.memory_bytes, chosen.max_duration) == (512 << 20, 60)

@@ -1,6 +1,7 @@
 """Any recording to working audio: decoded once, streamed, levelled, folded."""
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -24,9 +25,11 @@ class PyavDecoder:
 
     Attributes:
         max_duration: seconds; longer recordings are refused, by their header or while decoding.
+        scratch: gives a file for channels that are folded later; it is closed after use.
     """
 
     max_duration: float = 14_400.0
+    scratch: Callable[[], BinaryIO] = tempfile.TemporaryFile
 
     def probe(self, media: BinaryIO) -> MediaInfo:
         return read_info(media, self.max_duration)
@@ -40,7 +43,7 @@ class PyavDecoder:
         info = self.probe(media)
         if info.channels == 1:
             return self._write(media, working, info, progress)
-        with tempfile.TemporaryFile() as spread:
+        with self.scratch() as spread:
             return self._fold(media, spread, working, info, options, progress)
 
     def _write(

@@ -159,6 +159,8 @@ class Decoding:
                 packet = next(packets)
             except StopIteration:
                 return
+            except MemoryError:
+                raise
             except (av.FFmpegError, ValueError):
                 self._damaged += 1
                 return
@@ -166,6 +168,8 @@ class Decoding:
                 frames = packet.decode()
             except av.EOFError:
                 return
+            except MemoryError:
+                raise
             except (av.FFmpegError, ValueError):
                 self._damaged += 1
                 continue

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from typing import BinaryIO
 
 import av
 from av.audio.stream import AudioStream
+from av.codec.codec import UnknownCodecError
 from av.container import InputContainer
 
 from meet_transcriber.audio.claims import is_encrypted, is_estimated
@@ -25,9 +27,8 @@ _DEMUXERS = (
     "flac,flv,gsm,gxf,ircam,ivf,loas,lxf,m4v,matroska,webm,mlv,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpc,"
     "mpc8,mpeg,mpegts,mxf,nsv,nut,ogg,oma,osq,rm,sox,spdif,tak,truehd,tta,voc,w64,wav,wtv,wv,xwma"
 )
-_OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"}
-
 MAX_CHANNELS = 32
+MAX_STREAMS = 128
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
 _PLAYLIST = re.compile(
     rb"^\xef?\xbb?\xbf?\s*(#EXTM3U|ffconcat|\[playlist\]|v=0\r?\n|<\?xml|<MPD|<smil|https?://)"
@@ -50,11 +51,35 @@ def opened(media: BinaryIO) -> Iterator[tuple[InputContainer, AudioStream]]:
     """
     _refuse_what_is_no_recording(media)
     try:
-        container = av.open(media, mode="r", options=_OPTIONS, metadata_errors="replace")
+        container = av.open(media, mode="r", options=_options(), metadata_errors="replace")
+    except MemoryError as error:  # FFmpeg says so of streams over the limit, too
+        raise UnreadableAudio(
+            f"The file has more than {MAX_STREAMS} streams, or needs more memory than the decoder "
+            "may use (DECODER_MEMORY_MB); export its sound alone."
+        ) from error
     except (av.FFmpegError, ValueError, OSError) as error:
         raise _open_error(media) from error
     with container:
         yield container, _audio_stream(container)
+
+
+@cache
+def _options() -> dict[str, str]:
+    """What FFmpeg may use: these demuxers, no protocol, and decoders of sound alone."""
+    return {
+        "format_whitelist": _DEMUXERS,
+        "protocol_whitelist": "none",
+        "codec_whitelist": ",".join(_sound_decoders()),
+        "max_streams": str(MAX_STREAMS),
+    }
+
+
+def _sound_decoders() -> Iterator[str]:
+    """Pictures are never decoded, not even to find out how large they are."""
+    for name in sorted(av.codecs_available):
+        with suppress(UnknownCodecError):
+            if av.Codec(name, "r").type == "audio":
+                yield name
 
 
 def read_info(media: BinaryIO, max_duration: float) -> MediaInfo:

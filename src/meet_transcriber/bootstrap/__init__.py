@@ -44,10 +44,17 @@ def set_up_logging(settings: Settings) -> None:
 
 
 def decoder(settings: Settings) -> AudioDecoder:
-    """The decoder with the configured length limit."""
+    """The decoder with the configured limits; in a process of its own where the system can."""
+    from meet_transcriber.audio import confined
+
+    longest = settings.max_audio_duration_seconds
+    if confined.is_possible():
+        from meet_transcriber.audio.confined.decoder import ConfinedDecoder
+
+        return ConfinedDecoder(longest, settings.decoder_memory_mb << 20)
     from meet_transcriber.audio.decoder import PyavDecoder
 
-    return PyavDecoder(settings.max_audio_duration_seconds)
+    return PyavDecoder(longest)
 
 
 def detector() -> SpeechDetector:

@@ -1,0 +1,47 @@
+"""
+Five hundred mutated recordings, as whole jobs; `make fuzz` takes two thousand.
+
+A failure names the call that makes the same bytes again.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from meet_transcriber.audio.confined.nursery import shared_nursery
+from meet_transcriber.service import Request
+from tests.simulated.children import none_left
+from tests.simulated.fuzzing import Fuzz, fuzz_in
+from tests.simulated.recordings import CONTAINERS, mutated, whole
+
+MUTATIONS = int(os.environ.get("FUZZ_MUTATIONS", "500"))
+SEEDS = range(MUTATIONS // len(CONTAINERS))
+
+
+@pytest.fixture
+def fuzz(tmp_path: Path) -> Iterator[Fuzz]:
+    with fuzz_in(tmp_path) as fuzz:
+        yield fuzz
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_every_mutation_ends_in_words_or_in_bounded_sound(container: str, fuzz: Fuzz) -> None:
+    ends = [fuzz.end(container, seed) for seed in SEEDS]
+    assert len(ends) == len(SEEDS)
+    assert set(ends) > {"completed"}, "mutations should neither all break it nor all spare it"
+    assert fuzz.left_of_refused() == []
+    assert none_left(shared_nursery().pid)
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_the_recording_they_begin_with_is_a_good_one(container: str, fuzz: Fuzz) -> None:
+    upload = fuzz.service.intake.begin()
+    upload.write(whole(container))
+    assert upload.finish(Request()).state == "pending"
+
+
+def test_a_seed_gives_the_same_bytes_again() -> None:
+    assert mutated("wav", 7).getvalue() == mutated("wav", 7).getvalue()
+    assert mutated("wav", 7).getvalue() != mutated("wav", 8).getvalue()
