@@ -17,6 +17,8 @@ _MENDING = {
     "AWS_SECRET_ACCESS_KEY.",
 }
 
+_OTHERWISE = "Check the network, AWS_REGION and the rights of whoever asks."
+
 
 def read(settings_cls: type[BaseSettings], name: str) -> dict[str, Any]:
     """
@@ -37,15 +39,14 @@ def read(settings_cls: type[BaseSettings], name: str) -> dict[str, Any]:
     what = f"The secret {name} of AWS Secrets Manager"
     try:
         source = AWSSecretsManagerSettingsSource(
-            settings_cls, name, os.environ.get("AWS_REGION"), case_sensitive=False
+            settings_cls, name, os.environ.get("AWS_REGION") or None, case_sensitive=False
         )
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", "nothing"))
-        raise unreadable(what, f"AWS answers {code}", _MENDING.get(code, "")) from None
+        raise unreadable(what, f"AWS answers {code}", _MENDING.get(code, _OTHERWISE)) from None
     except BotoCoreError as error:
         code = type(error).__name__
-        mending = _MENDING.get(code, "Check the network and AWS_REGION.")
-        raise unreadable(what, code, mending) from None
+        raise unreadable(what, code, _MENDING.get(code, _OTHERWISE)) from None
     except (ValueError, AttributeError, KeyError, TypeError):  # they may carry the value
         mending = 'Write it as {"HUGGINGFACE_ACCESS_TOKEN": "hf_..."}.'
         raise unreadable(what, "it is no JSON object", mending) from None
