@@ -179,6 +179,15 @@ class Settings(BaseSettings):
         return folder.expanduser()
 
     @property
+    def secrets_that_are_set(self) -> tuple[str, ...]:
+        """The variables of every secret that has a value."""
+        return tuple(
+            name.upper()
+            for name in type(self).model_fields
+            if isinstance(getattr(self, name), SecretStr)
+        )
+
+    @property
     def embedded(self) -> bool:
         """Whether the API runs a worker itself."""
         if self.embedded_worker == "auto":
