@@ -61,6 +61,7 @@ def from_seed(
     voices: int = 4,
     similar: bool = False,
     quiet_share: float | None = None,
+    accent: str | None = None,
 ) -> Meeting:
     """
     A meeting nobody wrote.
@@ -69,9 +70,10 @@ def from_seed(
         voices: how many people take part, 1 to 10.
         similar: two of them have one synthesizer at two scales.
         quiet_share: one of them has about this share of the turns.
+        accent: of everybody; None mixes them.
     """
     chance = random.Random(seed)
-    people = _people(chance, voices, similar)
+    people = _people(chance, voices, similar, accent)
     lines = _lines(chance, seed, people, minutes, quiet_share)
     scene = Scene(
         reverb_seconds=chance.choice((0.0, 0.15, 0.25)),
@@ -82,10 +84,12 @@ def from_seed(
     return Meeting(tuple(place(lines, chance, overlap=0.15, backchannels=0.12)), scene, seed)
 
 
-def _people(chance: random.Random, count: int, similar: bool) -> list[Voice]:
-    names: list[str] = list(chance.choice(SIMILAR)) if similar else []
+def _people(chance: random.Random, count: int, similar: bool, accent: str | None) -> list[Voice]:
+    fitting = [name for name, voice in VOICES.items() if accent in {None, voice.accent}]
+    pairs = [pair for pair in SIMILAR if set(pair) <= set(fitting)]
+    names: list[str] = list(chance.choice(pairs)) if similar else []
     partners = {one: other for pair in SIMILAR for one, other in (pair, pair[::-1])}
-    others = [name for name in VOICES if name not in names]
+    others = [name for name in fitting if name not in names]
     chance.shuffle(others)
     for name in others:
         if len(names) < count and (partners.get(name) not in names or count > len(VOICES) // 2):

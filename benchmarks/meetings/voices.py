@@ -24,6 +24,7 @@ class Voice:
     name: str
     base: str
     scale: float = 1.0
+    accent: str = "US"
 
 
 VOICES = {
@@ -31,13 +32,13 @@ VOICES = {
     for voice in (
         Voice("slt", "flite:slt"),
         Voice("rms", "flite:rms"),
-        Voice("awb", "flite:awb"),
+        Voice("awb", "flite:awb", accent="Scottish"),
         Voice("kal", "flite:kal16"),
         Voice("ked", "festival:ked_diphone", 1.1),
         Voice("slt-low", "flite:slt", 0.93),
         Voice("rms-high", "flite:rms", 1.1),
         Voice("kal-high", "flite:kal16", 1.1),
-        Voice("awb-low", "flite:awb", 0.92),
+        Voice("awb-low", "flite:awb", 0.92, accent="Scottish"),
         Voice("hts", "festival:cmu_us_slt_arctic_hts"),
     )
 }

@@ -72,8 +72,8 @@ class Installation:
     def close(self) -> None:
         self.http.close()
         for process in self.processes:
-            process.kill()
-            process.wait()
+            process.terminate()  # who is killed leaves uvicorn's other processes behind
+            process.wait(60)
 
 
 @pytest.fixture

@@ -46,6 +46,7 @@ def demo(
     ):
         # the embedded worker is a process of its own and reads the environment
         os.environ["DATA_DIR"] = name
+        os.environ.setdefault("LOG_LEVEL", "WARNING")
         settings = load_settings()
         bootstrap.set_up_logging(settings)
         with _served(settings) as server:

@@ -1,9 +1,13 @@
 """The draft recognizer: pocketsphinx with the US-English model that its package carries."""
 
+import importlib.util
+import json
 import re
+import subprocess
+import sys
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +15,8 @@ import numpy as np
 from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions, RecognitionFailed
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Segment, Span, TranscriptWarning, Word
+from meet_transcriber.engines import sphinx_child
+from meet_transcriber.engines.sphinx_child import LENGTH
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Finding, Waveform
 
 _FRAMES_PER_SECOND = 100
@@ -30,6 +36,9 @@ class PocketsphinxRecognizer:
     """
 
     name = "pocketsphinx en-us"
+
+    def __init__(self) -> None:
+        self._process = _Process()
 
     def check(self, options: Options) -> None:
         """Refuse everything but English; see the port."""
@@ -62,43 +71,92 @@ class PocketsphinxRecognizer:
             yield Segment(_readable(words, begins=begins, ends=ends), None, "en")
             begins = ends
 
-    @cached_property
-    def _decoder(self) -> Any:
-        try:
-            import pocketsphinx  # noqa: PLC0415 - only where the engine is used
-        except ImportError as error:
-            raise EngineUnavailable(
-                "The package pocketsphinx is not installed; run: pip install pocketsphinx"
-            ) from error
-        return pocketsphinx.Decoder(loglevel="FATAL", lw=_LANGUAGE_WEIGHT)
-
     def _decode(self, audio: Waveform, utterance: Span) -> list[Word]:
         """Words of one utterance, in seconds of the part."""
         start = max(utterance.start - _PADDING, 0.0)
         end = utterance.end + _PADDING
         samples = audio[round(start * SAMPLE_RATE_HZ) : round(end * SAMPLE_RATE_HZ)]
         pcm = np.clip(samples * 32767, -32768, 32767).astype(np.int16).tobytes()
-        decoder = self._decoder
-        try:
-            decoder.start_utt()
-            decoder.process_raw(pcm, False, True)
-            decoder.end_utt()
-            found = list(decoder.seg() or ()) if decoder.hyp() else []
-        except RuntimeError as error:
-            raise RecognitionFailed(f"pocketsphinx stopped: {error}.") from error
-        exp = decoder.get_logmath().exp
         words = (
             Word(
-                _VARIANT.sub("", item.word),
-                start + item.start_frame / _FRAMES_PER_SECOND,
-                start + (item.end_frame + 1) / _FRAMES_PER_SECOND,
-                min(float(exp(item.prob)), 1.0),
+                _VARIANT.sub("", text),
+                start + first / _FRAMES_PER_SECOND,
+                start + (last + 1) / _FRAMES_PER_SECOND,
+                probability,
             )
-            for item in found
-            if item.word[0] not in "<[+"
+            for text, first, last, probability in self._process.hear(pcm)
+            if text[0] not in "<[+"
         )
         limit = len(audio) / SAMPLE_RATE_HZ
         return [word for word in words if word.end <= limit + _PADDING]
+
+
+class _Process:
+    """
+    The decoder in a process of its own, started when it is first needed.
+
+    While it listens, pocketsphinx holds Python's lock: in this process no heartbeat would beat
+    and no signal would be heard, for as long as an utterance takes.
+    """
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def hear(self, pcm: bytes) -> list[tuple[str, int, int, float]]:
+        """
+        What was said: word, first and last frame, probability.
+
+        Raises:
+            EngineUnavailable: pocketsphinx is not installed.
+            RecognitionFailed: it stopped; the next utterance gets a new process.
+        """
+        child = self._child or self._start()
+        try:
+            answer = self._ask(child, pcm)
+        except BaseException:
+            self._stop(child)  # an answer may be on its way that nobody asked for any more
+            raise
+        if isinstance(answer, dict):
+            raise RecognitionFailed(f"pocketsphinx stopped: {answer['error']}.")
+        return [(text, first, last, probability) for text, first, last, probability in answer]
+
+    def _ask(self, child: "subprocess.Popen[bytes]", pcm: bytes) -> Any:
+        assert child.stdin is not None  # noqa: S101 - both are pipes
+        assert child.stdout is not None  # noqa: S101
+        try:
+            child.stdin.write(LENGTH.pack(len(pcm)) + pcm)
+            child.stdin.flush()
+            line = child.stdout.readline()
+        except BrokenPipeError:
+            line = b""
+        if not line:
+            raise RecognitionFailed(f"pocketsphinx ended with {child.wait()} while it listened.")
+        return json.loads(line)
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        if importlib.util.find_spec("pocketsphinx") is None:
+            raise EngineUnavailable(
+                "The package pocketsphinx is not installed; run: pip install pocketsphinx"
+            )
+        command = [sys.executable, "-P", sphinx_child.__file__, str(_LANGUAGE_WEIGHT)]
+        self._child = subprocess.Popen(  # noqa: S603 - our own file
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            process_group=0,  # Ctrl-C is this process's business
+        )
+        self._finalizer = weakref.finalize(self, _end, self._child)
+        return self._child
+
+    def _stop(self, child: "subprocess.Popen[bytes]") -> None:
+        self._child = None
+        self._finalizer.detach()
+        _end(child)
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    child.kill()
+    child.communicate()
 
 
 def _ignored(options: Options) -> Iterator[TranscriptWarning]:

@@ -65,3 +65,5 @@ class Attendant:
                 self._tending.tend()
             except TranscriptionError as error:
                 log.warning("tending_delayed: %s", error)
+            except Exception:  # the outermost frame of this thread, which must go on
+                log.exception("tending_broken")

@@ -10,7 +10,6 @@ from meet_transcriber.core.errors import (
     JobError,
     JobNotFound,
     LeaseLost,
-    StorageUnavailable,
     TranscriptionError,
 )
 from meet_transcriber.core.transitions import Claim, alive
@@ -71,10 +70,10 @@ class Hold:
         while self._problem is None and not self._over.wait(_LOOK_SECONDS):
             try:
                 self._look()
-            except StorageUnavailable as error:
-                log.warning("heartbeat_delayed: %s", error)
             except JobError as error:
                 self._problem = error
+            except TranscriptionError as error:
+                log.warning("heartbeat_delayed: %s", error)
 
     def _look(self) -> None:
         now, lease = self._ground.clock(), self._ground.rules.lease_seconds

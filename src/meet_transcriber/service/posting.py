@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from random import Random
 
-from meet_transcriber.core.errors import JobError, StorageUnavailable
+from meet_transcriber.core.errors import JobError, TranscriptionError
 from meet_transcriber.core.jobs import Job, Webhook
 from meet_transcriber.ports.outside import Delivery, WebhookSender
 from meet_transcriber.service.ground import Ground
@@ -62,7 +62,7 @@ class Postman:
             secret=self._secret,
         )
         log.info("webhook_attempted job_id=%s outcome=%s", job.id, delivery.outcome)
-        with suppress(JobError, StorageUnavailable):  # then it is made again, with the same id
+        with suppress(TranscriptionError):  # then it is made again, with the same id
             self._ground.jobs.update(job.id, lambda now: self._noted(now, job.webhook, delivery))
 
     def _noted(self, job: Job, made: Webhook | None, delivery: Delivery) -> Job:

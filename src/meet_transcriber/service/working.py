@@ -267,8 +267,9 @@ class Working:
     def _note_speed(self, rtf: float) -> None:
         """Keep a running mean of seconds of work per second of audio, for estimates."""
         jobs = self._ground.jobs
-        known = jobs.recall(RTF)
-        jobs.remember(RTF, f"{rtf if known is None else 0.8 * float(known) + 0.2 * rtf:.4f}")
+        with suppress(StorageUnavailable):  # a part is worth more than an estimate
+            known = jobs.recall(RTF)
+            jobs.remember(RTF, f"{rtf if known is None else 0.8 * float(known) + 0.2 * rtf:.4f}")
 
     # -- ends ------------------------------------------------------------------------------
 
