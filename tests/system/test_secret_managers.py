@@ -67,6 +67,7 @@ def test_a_secret_of_aws_that_is_no_object_is_not_shown(
     [
         ({"SECRETS_NAME": "elsewhere"}, "AWS answers ResourceNotFoundException. There is none"),
         ({"AWS_REGION": ""}, "NoRegionError. Set AWS_REGION"),
+        ({"AWS_ENDPOINT_URL": "nowhere at all"}, "the address of AWS is none. Check"),
         ({"AWS_ACCESS_KEY_ID": ""}, "NoCredentialsError. Give the machine a role"),
         (
             {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"},

@@ -1,6 +1,7 @@
 """AWS Secrets Manager, through pydantic-settings' own source."""
 
 import os
+from json import JSONDecodeError
 from typing import Any
 
 from pydantic_settings import AWSSecretsManagerSettingsSource, BaseSettings
@@ -47,7 +48,9 @@ def read(settings_cls: type[BaseSettings], name: str) -> dict[str, Any]:
     except BotoCoreError as error:
         code = type(error).__name__
         raise unreadable(what, code, _MENDING.get(code, _OTHERWISE)) from None
-    except (ValueError, AttributeError, KeyError, TypeError):  # they may carry the value
+    except (JSONDecodeError, AttributeError, KeyError, TypeError):  # they may carry the value
         mending = 'Write it as {"HUGGINGFACE_ACCESS_TOKEN": "hf_..."}.'
         raise unreadable(what, "it is no JSON object", mending) from None
+    except ValueError:
+        raise unreadable(what, "the address of AWS is none", _OTHERWISE) from None
     return by_setting(settings_cls, source())
