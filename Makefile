@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST := FORBID_SKIPS=1 $(BIN)/python -m pytest
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-system test-deploy fuzz lint format bench lock docs clean
+.PHONY: help demo serve test test-system test-deploy fuzz lint format bench lock audit sbom docs clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## */\t/' | expand -t 14
@@ -25,7 +25,7 @@ serve: $(VENV)/.runtime  ## start the HTTP API and its worker; ARGS="--port 0" t
 test: $(VENV)/.test  ## tests that need nothing beyond pip
 	$(PYTEST) -n 2 --dist loadgroup $(ARGS)
 
-test-system: programs $(VENV)/.system  ## tests that need programs of the system
+test-system: programs $(VENV)/.system $(VENV)/.audit  ## tests that need programs of the system
 	$(PYTEST) tests/system $(ARGS)
 
 .PHONY: programs
@@ -59,6 +59,15 @@ docs: $(VENV)/.test  ## generate docs/reference and .env.example from the code
 
 lock: $(VENV)/.lint  ## re-create requirements/*.txt; ARGS=--upgrade takes new versions
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lock.sh $(ARGS)
+
+audit: $(VENV)/.audit  ## ask an advisory database about every locked package
+	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/audit.sh $(ARGS)
+
+sbom: $(VENV)/.audit  ## write dist/sbom.cdx.json: what the product consists of, as CycloneDX
+	@mkdir -p dist
+	@PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements requirements/runtime.txt \
+	    --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json
+	@echo "dist/sbom.cdx.json lists every package of requirements/runtime.txt with its hashes."
 
 clean:  ## remove environments, caches and results
 	rm -rf .venv .venv-* .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \

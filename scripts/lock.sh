@@ -24,8 +24,11 @@ lock() { # lock NAME [argument...]
 lock build --group build "$@"
 set -- pyproject.toml --constraints requirements/build.txt "$@"
 lock runtime "$@"
+lock managers --extra aws --extra gcp --extra azure --constraints requirements/runtime.txt "$@"
 lock test --group test --constraints requirements/runtime.txt "$@"
 set -- "$@" --group test --constraints requirements/test.txt
 lock lint --group lint "$@"
-lock system --group system "$@"
+lock audit --group audit "$@"
+lock system --group system --extra aws --extra gcp --extra azure \
+    --constraints requirements/managers.txt "$@"
 lock pyannote --extra pyannote "$@"

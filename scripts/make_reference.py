@@ -72,7 +72,8 @@ def settings_page() -> str:
     ]
     return _page(
         "Settings",
-        "Read from the environment, then from a file `.env` in the working directory.",
+        "Read from the environment, then from a file `.env` in the working directory, then from "
+        "mounted files and a secret manager: [Where secrets are kept](../secrets.md).",
         _table(("variable", "default", "values", "meaning"), rows),
     )
 

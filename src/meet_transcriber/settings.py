@@ -1,23 +1,36 @@
-"""Everything that can be set from outside: the environment, or a `.env` file beside it."""
+"""Everything that can be set from outside: environment, `.env`, mounted files, a manager."""
 
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from meet_transcriber.core.errors import InvalidOptions
+from meet_transcriber.secrets.sources import Manager, kept_elsewhere
 
 
 class Settings(BaseSettings):
     """One frozen set of settings; the names are the environment's, in lower case."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     huggingface_access_token: SecretStr | None = Field(
-        None, description="Token for gated models of Hugging Face; nothing else uses it."
+        None,
+        validation_alias=AliasChoices("huggingface_access_token", "hf_token"),
+        description="Token for gated models of Hugging Face; nothing else uses it. HF_TOKEN is "
+        "read, too.",
     )
     whisper_model: str = Field(
         "base",
@@ -203,14 +216,51 @@ class Settings(BaseSettings):
         description="Folder of the database, recordings and results where no REDIS_URL and "
         "MEDIA_URL name another place.",
     )
+    secrets_dir: Path | None = Field(
+        None,
+        description="Folder with a file for each secret, named like its setting in either case, "
+        "as Kubernetes, Docker and Vault's agent mount them.",
+    )
+    secrets_from: Manager | None = Field(
+        None,
+        description="Manager that is asked once, at start, for what nothing else sets.",
+    )
+    secrets_name: str | None = Field(
+        None,
+        description="What is read there; unset is meet-transcriber/hf-token (aws), hf-token (gcp) "
+        "or secret/meet-transcriber (vault); azure wants the name of a key vault.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severity of the log lines on stderr."
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ours stands for it
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What wins, from first to last: arguments, environment, .env, files, a manager."""
+        said = {**dotenv_settings(), **env_settings(), **init_settings()}
+        elsewhere = kept_elsewhere(settings_cls, said)
+        return init_settings, env_settings, dotenv_settings, *elsewhere
 
     @field_validator("data_dir")
     @classmethod
     def _at_home(cls, folder: Path) -> Path:
         return folder.expanduser()
+
+    @property
+    def secrets_that_are_set(self) -> tuple[str, ...]:
+        """The variables of every secret that has a value."""
+        return tuple(
+            name.upper()
+            for name in type(self).model_fields
+            if isinstance(getattr(self, name), SecretStr)
+        )
 
     @property
     def embedded(self) -> bool:
@@ -232,14 +282,19 @@ def listed(text: str) -> list[str]:
 
 def load_settings() -> Settings:
     """
-    Settings from the environment.
+    Settings from everywhere they are looked for; a process does so once, when it starts.
 
     Raises:
-        InvalidOptions: a variable has a value that makes no sense; names it.
+        InvalidOptions: a variable has a value that makes no sense, or a place cannot be read;
+            names it and never the value.
     """
     try:
         return Settings()
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_input=False)[0]
         name = str(first["loc"][0]).upper() if first["loc"] else "A setting"
         raise InvalidOptions(f"{name} is not usable: {first['msg']}.") from error
+    except (SettingsError, OSError, UnicodeError):  # they may carry the text of .env
+        raise InvalidOptions(
+            "The file .env cannot be read as text in UTF-8; mend it or take it away."
+        ) from None

@@ -51,9 +51,18 @@ def test_a_package_that_comes_as_sources_finds_its_build_tools_installed() -> No
     assert setup.index("requirements/build.txt\n") < setup.index('-r "$lock"')
 
 
-@pytest.mark.parametrize("group", ["test", "lint", "system"])
+@pytest.mark.parametrize("group", ["test", "lint", "audit", "system"])
 def test_a_group_agrees_with_the_runtime(group: str) -> None:
     runtime = _packages(ROOT / "requirements" / "runtime.txt")
     locked = _packages(ROOT / "requirements" / f"{group}.txt")
     assert {_name(each) for each in PROJECT["dependency-groups"][group]} <= set(locked)
+    assert {name: locked[name] for name in runtime} == runtime
+
+
+def test_the_managers_lock_has_every_extra_of_theirs_and_agrees_with_the_runtime() -> None:
+    runtime = _packages(ROOT / "requirements" / "runtime.txt")
+    locked = _packages(ROOT / "requirements" / "managers.txt")
+    extras = PROJECT["project"]["optional-dependencies"]
+    asked = [each for extra in ("aws", "gcp", "azure") for each in extras[extra]]
+    assert {_name(each) for each in asked} <= set(locked)
     assert {name: locked[name] for name in runtime} == runtime

@@ -274,6 +274,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         except EngineUnavailable as error:
             return Finding(part, False, str(error), needed)
 
+    yield look("secrets", lambda: _secrets(settings))
     yield look("silero", _try_silero, needed=True)
     yield look("pocketsphinx", lambda: _heard(_pocketsphinx()), needed="pocketsphinx" in wants)
     whisper = "faster-whisper" in wants
@@ -284,6 +285,16 @@ def examine(settings: Settings) -> Iterator[Finding]:
         "pyannote", lambda: _pyannote(settings, fetch=False).name, needed="pyannote" in wants
     )
     yield look("hub", _try_hub)
+
+
+def _secrets(settings: Settings) -> str:
+    """Which secrets are set, and never what they are."""
+    from meet_transcriber.engines.pyannote.weights import usable_token
+
+    token = settings.huggingface_access_token
+    if token is not None and usable_token(token.get_secret_value()) is None:
+        raise EngineUnavailable("HUGGINGFACE_ACCESS_TOKEN is the guide's placeholder, no token.")
+    return ", ".join(settings.secrets_that_are_set) or "none is set"
 
 
 def _try_hub() -> str:

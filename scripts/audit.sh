@@ -1,0 +1,31 @@
+#!/bin/sh
+# Asks an advisory database about every locked package. Ends with 0 when it knows of no
+# vulnerability, 1 when it knows of some, 2 when it cannot be asked.
+#
+#   scripts/audit.sh [LOCK...]      needs pip-audit (`make audit` installs it into .venv);
+#                                   OSV_URL names another database that speaks OSV's interface
+set -u
+cd "$(dirname "$0")/.." || exit 2
+[ $# -gt 0 ] || set -- requirements/*.txt
+count=$#
+for lock in "$@"; do
+    shift
+    set -- "$@" --requirement "$lock"
+done
+
+report=$(mktemp)
+said=$(mktemp)
+trap 'rm -f "$report" "$said"' EXIT
+if pip-audit --vulnerability-service osv ${OSV_URL:+--osv-url "$OSV_URL"} --disable-pip \
+    --require-hashes --aliases on --progress-spinner off --output "$report" "$@" 2>"$said"; then
+    echo "No vulnerability is known in what $count locks install."
+elif [ -s "$report" ]; then # written only when every package was asked about
+    cat "$report"
+    echo "Take newer versions with: make lock ARGS=--upgrade" >&2
+    exit 1
+else
+    tail -n 1 "$said" >&2
+    echo "The advisory database cannot be asked from here, so nothing was checked." \
+        "Run this where it can be reached, or name another one with OSV_URL." >&2
+    exit 2
+fi

@@ -1,0 +1,1 @@
+"""Where secrets are kept outside the environment: mounted files and managers."""
