@@ -75,7 +75,9 @@ def main(folder: str, mebibytes: str) -> None:
     service = make_service(
         Path(folder), Rules(max_upload_bytes=int(mebibytes) << 20, part_seconds=30)
     )
-    settings = Settings(auth_mode="open", data_dir=Path(folder))
+    settings = Settings(
+        rate_limit="0", rate_limit_submit="0", auth_mode="open", data_dir=Path(folder)
+    )
     listener = listen("127.0.0.1", 0)
     print(address(listener), file=sys.stderr, flush=True)
     config = uvicorn.Config(create_app(service, settings), log_level="error")
