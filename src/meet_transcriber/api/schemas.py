@@ -286,7 +286,7 @@ SCHEMAS: dict[str, Schema] = {
             "tenant": _text("Whose jobs it sees."),
             "scopes": _SCOPES,
             "csrf_token": _text("What X-CSRF-Token must say with everything but GET and HEAD."),
-            "expires_at": _moment("When the session ends."),
+            "expires_at": _maybe(_moment("When the session ends; null where nobody needs a key.")),
         }
     ),
     "KeyWish": _object(

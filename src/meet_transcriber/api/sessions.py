@@ -10,6 +10,7 @@ from meet_transcriber.api import shown
 from meet_transcriber.api.admission import (
     COOKIE,
     guard_of,
+    identified,
     refuse_other_sites,
     refuse_without_csrf_token,
     session_of,
@@ -18,7 +19,7 @@ from meet_transcriber.api.admission import (
 from meet_transcriber.api.context import json_object, only
 from meet_transcriber.api.documented import answer, problems, takes
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.core.keys import SignedIn, caller_of
+from meet_transcriber.core.keys import Caller, SignedIn, caller_of
 
 router = APIRouter(tags=["access"])
 
@@ -63,7 +64,13 @@ async def sign_in(request: Request) -> Response:
     responses={**_SHOWN, **problems()},
 )
 async def get_session(request: Request) -> Response:
-    """What signing in said; a page that was loaded again finds its CSRF token here."""
+    """
+    What signing in said; a page that was loaded again finds its CSRF token here.
+
+    Where nobody needs a key, it says what everybody may do, and the token is empty.
+    """
+    if guard_of(request).mode != "required" and COOKIE not in request.cookies:
+        return _said(await identified(request), "", None)
     return _answer(request, await session_of(request))
 
 
@@ -98,12 +105,16 @@ async def _key_in_body(request: Request) -> str:
 
 def _answer(request: Request, signed_in: SignedIn) -> Response:
     request.state.caller = caller_of(signed_in.key)
+    return _said(request.state.caller, signed_in.csrf_token, signed_in.until)
+
+
+def _said(caller: Caller, csrf_token: str, until: float | None) -> Response:
     body = {
-        "key_id": signed_in.key.id,
-        "name": signed_in.key.name,
-        "tenant": signed_in.key.tenant,
-        "scopes": list(signed_in.key.scopes),
-        "csrf_token": signed_in.csrf_token,
-        "expires_at": shown.moment(signed_in.until),
+        "key_id": caller.key_id,
+        "name": caller.name,
+        "tenant": caller.tenant,
+        "scopes": list(caller.scopes),
+        "csrf_token": csrf_token,
+        "expires_at": shown.moment(until),
     }
     return Response(shown.dumped(body), 200, {"Cache-Control": "no-store"}, "application/json")
