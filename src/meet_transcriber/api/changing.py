@@ -9,9 +9,9 @@ from starlette.responses import Response
 
 from meet_transcriber.api import shown
 from meet_transcriber.api.admission import ToSubmit
-from meet_transcriber.api.context import IfMatch, JobId, edition_in, json_object
+from meet_transcriber.api.context import IfMatch, JobId, Place, edition_in, json_object
 from meet_transcriber.api.documented import answer, problems, takes
-from meet_transcriber.core.edits import Edit
+from meet_transcriber.core.edits import Edit, refuse_long_names, split_new_text
 from meet_transcriber.core.errors import EditConflict, InvalidOptions, JobConflict
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.service import Service
@@ -65,6 +65,8 @@ async def name_speakers(
         raise InvalidOptions('Send names by speaker label, such as {"SPEAKER_00": "Ann"}.')
     given: dict[str, Any] = names
 
+    refuse_long_names(given)  # before anybody asks who else changed what
+
     def change() -> Job:
         _check_edition(service.reading.job(job_id), if_match)
         return service.changing.name_speakers(job_id, given)
@@ -81,7 +83,7 @@ async def name_speakers(
     openapi_extra=takes("SegmentChange"),
 )
 async def edit_segment(
-    request: Request, service: ToSubmit, job_id: JobId, number: int, if_match: IfMatch = None
+    request: Request, service: ToSubmit, job_id: JobId, number: Place, if_match: IfMatch = None
 ) -> Response:
     """Put other words into a segment, give it to somebody else, split it, or merge the next."""
     edit = _edit(number, await json_object(request))
@@ -125,10 +127,11 @@ def _check_edition(job: Job, if_match: str | None) -> None:
 def _edit(number: int, body: dict[str, object]) -> Edit:
     match body:
         case {"text": str(text), **others} if not others:
+            split_new_text(text)
             return Edit("text", number, text=text)
         case {"speaker": (str() | None) as speaker, **others} if not others:
             return Edit("speaker", number, speaker=speaker)
-        case {"split_at": (int() | float()) as at, **others} if not others and _whole(at):
+        case {"split_at": (int() | float()) as at, **others} if not others and _counts(at):
             return Edit("split", number, at=int(at))
         case {"merge": True, **others} if not others:
             return Edit("merge", number)
@@ -138,8 +141,8 @@ def _edit(number: int, body: dict[str, object]) -> Edit:
     )
 
 
-def _whole(number: float) -> bool:
-    return not isinstance(number, bool) and number == number // 1
+def _counts(number: float) -> bool:
+    return not isinstance(number, bool) and number >= 1 and number % 1 == 0
 
 
 def _entry(job: Job) -> Response:

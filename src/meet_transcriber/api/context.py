@@ -20,6 +20,7 @@ def settings_of(request: Request) -> Settings:
 JobId = Annotated[
     str, Path(description="The job's id.", examples=["0b8f6a3e5c1d4f0a9e7b2c6d8f1a3b5c"])
 ]
+Place = Annotated[int, Path(ge=0, description="The segment's place, counted from 0.")]
 IfMatch = Annotated[
     str | None, Header(description="ETag or `edition` that is to be changed; any where left out.")
 ]

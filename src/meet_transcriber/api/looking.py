@@ -4,6 +4,7 @@ from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Header, Query
 from fastapi.concurrency import run_in_threadpool
+from pydantic import WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -26,7 +27,12 @@ router = APIRouter(tags=["transcriptions"])
 IfNoneMatch = Annotated[
     str | None, Header(description="An ETag; an answer that is still the same is 304.")
 ]
+_Status = Annotated[str, WithJsonSchema({"type": "string", "enum": [*SHOWN, ""]})]
 _JSON = "application/json"
+_KINDS = {
+    each.media_type: {"type": "object" if each.media_type == _JSON else "string"}
+    for each in EXPORTERS.values()
+}
 _BY_KIND = {each.media_type: name for name, each in reversed([*EXPORTERS.items()])}
 _BY_KIND = {_JSON: "json", **{kind: name for kind, name in _BY_KIND.items() if kind != _JSON}}
 
@@ -52,7 +58,8 @@ def list_jobs(
     order: Annotated[Literal["asc", "desc"], Query(description="By time of creation.")] = "desc",
     after: Annotated[str | None, Query(description="`last_id` of the page before.")] = None,
     status: Annotated[
-        list[str] | None, Query(description="Only jobs in this state; may be repeated.")
+        list[_Status] | None,
+        Query(description="Only jobs in this state, empty for any; may be repeated."),
     ] = None,
     q: Annotated[str, Query(description="Only recordings whose name contains this.")] = "",
     search: Annotated[
@@ -66,10 +73,11 @@ def list_jobs(
     With `search`, completed meetings in which all these words were said, with the segments that
     have them; `complete` says whether all meetings were looked at.
     """
+    states = _states(status)
     if search is not None:
         speech_told(request)
         return _json(_found(service, search, limit))
-    query = JobQuery(limit + 1, _order(order), after or None, _states(status), q)
+    query = JobQuery(limit + 1, _order(order), after or None, states, q)
     jobs = service.reading.page(query)
     rows = [shown.entry(job) for job in jobs[:limit]]
     return _json(shown.page(rows, has_more=len(jobs) > limit))
@@ -116,8 +124,8 @@ async def get_job(
 ) -> Response:
     """How far a job is; ask again after `Retry-After` seconds, or follow its events."""
     statuses: Statuses = request.app.state.statuses
-    status = statuses.known(service.reading, job_id, transcript) if statuses.quick else None
-    if status is None:  # for it, or a store elsewhere, others need not wait
+    status = await statuses.known(service.reading, job_id, transcript)
+    if status is None:  # others need not wait until it is made
         status = await run_in_threadpool(statuses.get, service.reading, job_id, transcript)
     headers = {"ETag": status.etag, "Cache-Control": "no-cache"}
     if status.retry_after is not None:
@@ -138,7 +146,7 @@ async def get_job(
         **answer_in(
             200,
             "The transcript.",
-            {each.media_type: {"type": "string"} for each in EXPORTERS.values()},
+            _KINDS,
             "Content-Disposition",
             "ETag",
         ),

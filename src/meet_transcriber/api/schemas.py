@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from meet_transcriber.core.edits import LONGEST_NAME, LONGEST_TEXT
 from meet_transcriber.core.exporters import EXPORTERS
 from meet_transcriber.core.jobs import SHOWN
 from meet_transcriber.core.keys import SCOPES
@@ -26,8 +27,10 @@ def _number(about: str, kind: str = "integer", **more: Any) -> Schema:
 
 
 def _maybe(schema: Schema) -> Schema:
-    if "$ref" in schema:
+    if "$ref" in schema or "enum" in schema:
         return {"anyOf": [schema, {"type": "null"}]}
+    if "anyOf" in schema:
+        return {**schema, "anyOf": [*schema["anyOf"], {"type": "null"}]}
     return {**schema, "type": [schema["type"], "null"]}
 
 
@@ -40,6 +43,10 @@ def _list(of: Schema, about: str = "") -> Schema:
     return {"type": "array", "items": of, **({"description": about} if about else {})}
 
 
+def _texts(about: str) -> Schema:
+    return {"anyOf": [_list({"type": "string"}), {"type": "string"}], "description": about}
+
+
 def _moment(about: str) -> Schema:
     return _text(about, "2026-11-24T09:00:00.000Z", format="date-time")
 
@@ -50,9 +57,7 @@ def _speakers(about: str) -> Schema:
 
 OPTIONS: dict[str, Schema] = {
     "language": _text("ISO 639-1 code of the speech; left out, it is detected.", "en"),
-    "languages": _list(
-        {"type": "string"}, "Languages that detection may choose from; as text with commas, too."
-    ),
+    "languages": _texts("Languages that detection may choose from; as text with commas, too."),
     "task": _text(
         "Write as spoken, or translate into English.",
         enum=["transcribe", "translate"],
@@ -71,7 +76,7 @@ OPTIONS: dict[str, Schema] = {
         "description": "Show the times of words; false only hides them.",
         "default": True,
     },
-    "hotwords": _list({"type": "string"}, "Names and words to expect; as text with commas, too."),
+    "hotwords": _texts("Names and words to expect; as text with commas, too."),
     "initial_prompt": _text("Text that the engine takes as what was said before."),
     "channels": _text(
         "Whether each channel of the recording is one speaker.",
@@ -83,6 +88,8 @@ TARGETS: dict[str, Schema] = {
     "url": _text("Where a worker fetches the recording.", "https://media.example/standup.mp3"),
     "webhook_url": _text("Who is told of the job's end, signed as Standard Webhooks has it."),
 }
+_IN_JSON = {name: _maybe(schema) for name, schema in OPTIONS.items()}
+"""In a JSON object null stands for an option that is left out."""
 
 _LINKS = {
     "type": "object",
@@ -136,6 +143,7 @@ _SEGMENT: dict[str, Schema] = {
     "name": _maybe(_text("The person's name, else the label.")),
     "text": _text("What was said."),
 }
+_PLAIN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _SCOPES = _list({"type": "string", "enum": list(SCOPES)}, "What the key is for.")
 _KEY: dict[str, Schema] = {
     "id": _text("Public; the middle of the key.", "0b8f6a3e5c1d"),
@@ -180,6 +188,11 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Notice": _object({"code": {"type": "string"}, "message": {"type": "string"}}),
     "Submission": _object(
+        {**_IN_JSON, "url": TARGETS["url"], "webhook_url": _maybe(TARGETS["webhook_url"])},
+        (*OPTIONS, "webhook_url"),
+        additionalProperties=False,
+    ),
+    "SubmissionForm": _object(
         {**OPTIONS, **TARGETS}, (*OPTIONS, "webhook_url"), additionalProperties=False
     ),
     "Upload": _object(
@@ -219,8 +232,10 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Rerun": _object(
         {
-            "tasks": _list({"type": "string", "enum": list(RERUN_KINDS)}, "Empty does everything."),
-            "options": _object(OPTIONS, tuple(OPTIONS), additionalProperties=False),
+            "tasks": _maybe(
+                _list({"type": "string", "enum": list(RERUN_KINDS)}, "Empty does everything.")
+            ),
+            "options": _maybe(_object(_IN_JSON, tuple(OPTIONS), additionalProperties=False)),
         },
         ("tasks", "options"),
         additionalProperties=False,
@@ -229,13 +244,20 @@ SCHEMAS: dict[str, Schema] = {
         "type": "object",
         "description": "Speaker label to name; null takes the name away.",
         "minProperties": 1,
-        "additionalProperties": _maybe({"type": "string", "maxLength": 200}),
+        "additionalProperties": _maybe({"type": "string", "maxLength": LONGEST_NAME}),
         "examples": [{"SPEAKER_00": "Ann"}],
     },
     "SegmentChange": {
         "description": "One of these changes.",
         "oneOf": [
-            _object({"text": _text("The new words.")}, additionalProperties=False),
+            _object(
+                {
+                    "text": _text(
+                        "The new words.", pattern=r"\S", minLength=1, maxLength=LONGEST_TEXT
+                    )
+                },
+                additionalProperties=False,
+            ),
             _object({"speaker": _maybe(_text("Who said it."))}, additionalProperties=False),
             _object(
                 {"split_at": _number("The word that begins the second half.", minimum=1)},
@@ -256,7 +278,9 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     "SignIn": _object(
-        {"key": _text("An API key.", "mt_0b8f6a3e5c1d_...")}, additionalProperties=False
+        {"key": _maybe(_text("An API key.", "mt_0b8f6a3e5c1d_...", minLength=1))},
+        ("key",),
+        additionalProperties=False,
     ),
     "SignedIn": _object(
         {
@@ -270,9 +294,13 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "KeyWish": _object(
         {
-            "name": _text("What it is for, in letters, digits, '.', '_', '-'.", "ci"),
-            "tenant": _text("Whose jobs it makes and sees; its name where left out."),
-            "scopes": _SCOPES,
+            "name": _text("What it is for.", "ci", pattern=_PLAIN),
+            "tenant": _maybe(
+                _text(
+                    "Whose jobs it makes and sees; its name where left out.", pattern=f"^$|{_PLAIN}"
+                )
+            ),
+            "scopes": _maybe({**_SCOPES, "minItems": 1}),
             "expires_in_days": _maybe(_number("null never expires.", minimum=1, maximum=36_500)),
         },
         ("tenant", "scopes", "expires_in_days"),
@@ -280,8 +308,8 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Rotation": _object(
         {
-            "overlap_seconds": _number(
-                "How long the old secret counts on.", minimum=0, maximum=86_400
+            "overlap_seconds": _maybe(
+                _number("How long the old secret counts on.", minimum=0, maximum=86_400)
             )
         },
         ("overlap_seconds",),

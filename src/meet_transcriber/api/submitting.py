@@ -48,7 +48,9 @@ _BY_QUERY = [
         **problems(400, 408, 409, 413, 415, 422, 507),
     },
     openapi_extra={
-        **takes("Submission", required=False, others={_LONG_FORM: "Upload", _FORM: "Submission"}),
+        **takes(
+            "Submission", required=False, others={_LONG_FORM: "Upload", _FORM: "SubmissionForm"}
+        ),
         "parameters": _BY_QUERY,
     },
 )
@@ -125,7 +127,8 @@ async def rerun(request: HttpRequest, service: ToSubmit, job_id: JobId) -> Respo
     words it belonged to.
     """
     body = only(await json_object(request), "tasks", "options")
-    options, tasks = body.get("options") or {}, body.get("tasks") or []
+    options = {} if body.get("options") is None else body["options"]
+    tasks = [] if body.get("tasks") is None else body["tasks"]
     if not isinstance(options, dict):
         raise InvalidOptions("options must be an object.")
     wishes = read_wishes(options.items(), known=OPTIONS)

@@ -27,8 +27,8 @@ def _flag(value: object) -> bool:
 
 
 def _count(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and value % 1 == 0:
+        return int(value)  # 3.0 is a whole number, in JSON at least
     if isinstance(value, str) and value.strip().isdecimal() and len(value) <= _DIGITS:
         return int(value)
     raise ValueError("must be a whole number")

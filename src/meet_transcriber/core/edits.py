@@ -16,7 +16,8 @@ from meet_transcriber.core.transcript import Segment, Transcript, Word
 
 EditKind = Literal["text", "speaker", "split", "merge", "undo", "name"]
 
-_LONGEST_TEXT = 10_000
+LONGEST_TEXT = 10_000
+LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +118,7 @@ def _at(segments: Sequence[Segment], place: int) -> Segment:
 
 def _text(segments: list[Segment], edit: Edit) -> None:
     segment = _at(segments, edit.segment)
-    texts = split_text(edit.text)
-    if not texts or len(edit.text) > _LONGEST_TEXT:
-        raise InvalidOptions(
-            f"The text of a segment must have 1 to {_LONGEST_TEXT} characters; to drop a "
-            "segment, merge it with its neighbour."
-        )
+    texts = split_new_text(edit.text)
     segments[edit.segment] = replace(segment, words=tuple(_retimed(segment.words, texts)))
 
 
@@ -158,6 +154,23 @@ _APPLY: Mapping[str, Callable[[list[Segment], Edit], None]] = {
     "split": _split,
     "merge": _merge,
 }
+
+
+def split_new_text(text: str) -> list[str]:
+    """The words that shall stand in a segment; raises InvalidOptions for none or too many."""
+    texts = split_text(text)
+    if not texts or len(text) > LONGEST_TEXT:
+        raise InvalidOptions(
+            f"The text of a segment must have 1 to {LONGEST_TEXT} characters; to drop a "
+            "segment, merge it with its neighbour."
+        )
+    return texts
+
+
+def refuse_long_names(names: Mapping[str, str | None]) -> None:
+    """Raise InvalidOptions where a speaker's name is longer than anybody's."""
+    if long := [name for name in names.values() if name and len(name) > LONGEST_NAME]:
+        raise InvalidOptions(f"{long[0][:40]!r}... is longer than {LONGEST_NAME} characters.")
 
 
 def split_text(text: str) -> list[str]:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from meet_transcriber.core.edits import Edit, with_edit
+from meet_transcriber.core.edits import Edit, refuse_long_names, with_edit
 from meet_transcriber.core.errors import InvalidOptions, JobConflict, JobNotFound, StorageError
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
@@ -18,8 +18,6 @@ from meet_transcriber.service.ground import Ground
 from meet_transcriber.service.reading import Reading
 
 RERUN_KINDS = ("prepare", "recognize", "diarize", "attribute", "unfinished")
-
-_NAME_LENGTH = 200
 
 
 class Changing:
@@ -91,8 +89,7 @@ class Changing:
             JobNotFound, JobNotReady: there is no transcript.
             InvalidOptions: there is no such speaker, or a name is too long.
         """
-        if long := [name for name in names.values() if name and len(name) > _NAME_LENGTH]:
-            raise InvalidOptions(f"{long[0][:40]!r}... is longer than {_NAME_LENGTH} characters.")
+        refuse_long_names(names)
         edits = [Edit("name", speaker=label, text=name or "") for label, name in names.items()]
         return self._edit(job_id, edits, None)
 

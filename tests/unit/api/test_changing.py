@@ -25,6 +25,18 @@ def test_a_name_shows_in_every_format(client: TestClient, path: str) -> None:
     assert "SPEAKER_00: word0" in text(client, path)
 
 
+@pytest.mark.parametrize(
+    ("room", "body"),
+    [("speakers", {"SPEAKER_00": "A" * 201}), ("segments/0", {"split_at": 0}),
+     ("segments/0", {"text": " "}), ("segments/0", {"text": "a" * 10_001})],
+)  # fmt: skip
+def test_a_body_that_never_fits_is_refused_before_anybody_compares_editions(
+    client: TestClient, path: str, room: str, body: dict[str, object]
+) -> None:
+    answer = client.patch(f"{path}/{room}", json=body, headers={"If-Match": '"another"'})
+    assert answer.status_code == 422
+
+
 def test_an_edit_shows_in_exports_and_is_taken_back(client: TestClient, path: str) -> None:
     client.patch(f"{path}/segments/0", json={"text": "Good morning."})
     assert "SPEAKER_00: Good morning." in text(client, path)

@@ -127,7 +127,16 @@ def test_a_list_can_be_narrowed(client: TestClient, service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=101", "limit=x", "order=up", "status=uploading", "search="]
+    "query",
+    [
+        "limit=0",
+        "limit=101",
+        "limit=x",
+        "order=up",
+        "status=uploading",
+        "search=",
+        "search=a&status=lost",
+    ],
 )
 def test_a_list_that_makes_no_sense_is_refused(client: TestClient, query: str) -> None:
     answer = client.get(f"/transcribe?{query}")

@@ -154,7 +154,8 @@ def test_a_rerun_begins_again_with_other_options(client: TestClient, service: Se
 @pytest.mark.parametrize(
     ("body", "code"),
     [({"tasks": ["sing"]}, 422), ({"options": {"url": "x"}}, 422), ({"task": []}, 422),
-     ({"tasks": "diarize"}, 422), ({"options": []}, 202), ({"options": [1]}, 422)],
+     ({"tasks": "diarize"}, 422), ({"options": []}, 422), ({"options": [1]}, 422),
+     ({"tasks": False}, 422), ({"tasks": None, "options": None}, 202)],
 )  # fmt: skip
 def test_a_rerun_that_makes_no_sense_is_refused(
     client: TestClient, service: Service, body: dict[str, object], code: int

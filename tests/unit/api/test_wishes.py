@@ -73,6 +73,10 @@ def test_a_count_is_a_whole_number_or_an_error(value: object) -> None:
         options(("num_speakers", value))
 
 
+def test_a_whole_number_may_have_a_point_in_json() -> None:
+    assert options(("num_speakers", 3.0)) == Options(num_speakers=3)
+
+
 def test_the_operators_defaults_apply_where_nothing_was_said() -> None:
     made = read_wishes([]).with_defaults(DEFAULTS)
     assert (made.min_speakers, made.max_speakers) == (3, 6)
