@@ -82,7 +82,7 @@ def create_app(
     guard = guard or guards.guard(settings, service.ground.jobs)
     app.state.service, app.state.settings, app.state.guard = service, settings, guard
     app.state.stopping = threading.Event()
-    app.state.statuses = Statuses(quick=settings.redis_url is None)
+    app.state.statuses = Statuses(service, quick=settings.redis_url is None)
     for room in _ROOMS:
         app.include_router(room.router)
     app.include_router(openai_router(settings), prefix="/v1")

@@ -16,8 +16,10 @@ from meet_transcriber.api.admission import (
     session_of,
     token_in,
 )
-from meet_transcriber.api.context import json_object, only
+from meet_transcriber.api.context import only
 from meet_transcriber.api.documented import answer, problems, takes
+from meet_transcriber.api.receiving import small_body
+from meet_transcriber.api.wishes import read_json
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.keys import Caller, SignedIn, caller_of
 
@@ -42,7 +44,9 @@ async def sign_in(request: Request) -> Response:
     """
     refuse_other_sites(request)
     keyring = guard_of(request).keyring
-    token = token_in(request) or await _key_in_body(request)
+    token = await _key_in_body(request) or token_in(request)
+    if token is None:
+        raise InvalidOptions('Send the key to sign in with: {"key": "mt_..."}.')
     signed_in = await run_in_threadpool(keyring.sign_in, token)
     response = _answer(request, signed_in)
     response.set_cookie(
@@ -93,13 +97,16 @@ async def sign_out(request: Request) -> Response:
     return response
 
 
-async def _key_in_body(request: Request) -> str:
+async def _key_in_body(request: Request) -> str | None:
+    data = await small_body(request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not data:
+        return None
     if kind != "application/json":  # a form of another site cannot send this kind
         raise HTTPException(415, "Send the key as application/json.")
-    key = only(await json_object(request), "key").get("key")
-    if not isinstance(key, str) or not key:
-        raise InvalidOptions('Send the key to sign in with: {"key": "mt_..."}.')
+    key = only(read_json(data), "key").get("key")
+    if key is not None and not (isinstance(key, str) and key):
+        raise InvalidOptions("key must be an API key.")
     return key
 
 

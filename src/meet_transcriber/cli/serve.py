@@ -1,7 +1,8 @@
 """`meet-transcriber serve`: the HTTP API, with a worker of its own where no Redis is named."""
 
 import socket
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -49,15 +50,21 @@ def for_this_machine(settings: Settings, listener: socket.socket) -> Settings:
 
 def make_server(settings: Settings) -> "uvicorn.Server":
     """The HTTP API, ready to run on a listening socket."""
+    from meet_transcriber.api.running import build  # noqa: PLC0415 - no other command needs it
+
+    return server_of(build(settings), settings)
+
+
+def server_of(app: Callable[..., Any], settings: Settings) -> "uvicorn.Server":
+    """A server for an ASGI application, set as ours is."""
     import uvicorn  # noqa: PLC0415 - no other command needs a web server
 
     from meet_transcriber.api.protocol import protocol  # noqa: PLC0415
     from meet_transcriber.api.proxies import Proxies  # noqa: PLC0415
-    from meet_transcriber.api.running import build  # noqa: PLC0415
 
     proxies = Proxies(listed(settings.trusted_proxies))
     config = uvicorn.Config(
-        build(settings),
+        app,
         http=protocol(
             settings.header_timeout_seconds,
             settings.max_connections_per_address or None,
