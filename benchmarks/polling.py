@@ -27,7 +27,7 @@ from fastapi import FastAPI
 
 from benchmarks.pickup import served
 from meet_transcriber.cli.serve import listen, server_of
-from meet_transcriber.settings import load_settings
+from meet_transcriber.settings import Settings
 from tests.redis_server import RedisServer, free_port
 from tests.simulated.house import House, end, wait_for
 
@@ -124,7 +124,7 @@ def bare() -> None:
     async def status() -> dict[str, object]:
         return {"status": "completed", "progress": 100.0}
 
-    server_of(app, load_settings()).run(sockets=[listen("127.0.0.1", int(sys.argv[2]))])
+    server_of(app, Settings()).run(sockets=[listen("127.0.0.1", int(sys.argv[2]))])
 
 
 def jobs(house: House) -> dict[str, str]:

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from meet_transcriber.core.errors import JobNotFound, KeyNotFound, KeyRefused, StorageError
+from meet_transcriber.core.errors import JobNotFound, KeyConflict, KeyNotFound, StorageError
 from meet_transcriber.core.jobs import JobQuery
 from meet_transcriber.core.keys import ApiKey, Session, revoked, rotated
 from meet_transcriber.ports.keys import KeyStore
@@ -113,7 +113,7 @@ class KeysContract(_Contract):
 
     def test_a_change_that_raises_leaves_the_key(self, keys: KeyStore) -> None:
         keys.put_key(key(revoked_at=1.0))
-        with pytest.raises(KeyRefused):
+        with pytest.raises(KeyConflict):
             keys.change_key("aa", partial(rotated, digest="e", now=2.0, overlap_seconds=0.0))
         assert keys.all_keys() == [key(revoked_at=1.0)]
 

@@ -1,5 +1,6 @@
 """The audit trail as a file: one JSON object per line, only ever appended to."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -30,9 +31,9 @@ class FileTrail:
         line = json.dumps(fields, separators=(",", ":")) + "\n"
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             try:
-                os.write(file, line.encode())
+                _write(file, line.encode())
             finally:
                 os.close(file)
         except OSError as error:
@@ -74,6 +75,15 @@ class FileTrail:
             f"The audit log {self._path} cannot be used: {error.strerror or error}. AUDIT_LOG "
             "names another file."
         )
+
+
+def _write(file: int, line: bytes) -> None:
+    """Append a line in one piece, on a line of its own even behind one that was cut short."""
+    size = os.lseek(file, 0, os.SEEK_END)
+    if size and os.pread(file, 1, size - 1) != b"\n":
+        line = b"\n" + line
+    if os.write(file, line) != len(line):
+        raise OSError(errno.ENOSPC, "there was room for a part of the line only")
 
 
 def _lines(data: bytes, start: int) -> Iterator[tuple[int, bytes]]:

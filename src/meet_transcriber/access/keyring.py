@@ -16,7 +16,13 @@ from meet_transcriber.access.keys import (
     new_token,
     same,
 )
-from meet_transcriber.core.errors import InvalidOptions, KeyNotFound, KeyRefused, StorageError
+from meet_transcriber.core.errors import (
+    InvalidOptions,
+    KeyConflict,
+    KeyNotFound,
+    KeyRefused,
+    StorageError,
+)
 from meet_transcriber.core.keys import (
     SCOPES,
     ApiKey,
@@ -115,7 +121,7 @@ class ApiKeyring:
 
     def _refuse_static(self, key_id: str) -> None:
         if key_id in self._statics():
-            raise InvalidOptions("This key comes from API_KEYS; change it there.")
+            raise KeyConflict("This key comes from API_KEYS; change it there.")
 
     # -- knowing again ---------------------------------------------------------------------
 

@@ -67,7 +67,7 @@ def read_static(text: str) -> list[StaticKey]:
     `name:key:scopes` or `name:key:scopes:tenant`, scopes with `+` between them.
 
     A key without a name belongs to the tenant without a name, any other to one of its own
-    name unless it names another.
+    name unless it says another, which may be the one without a name.
 
     Raises:
         InvalidOptions: an entry makes no sense; says which, never what it holds.
@@ -92,13 +92,10 @@ def _read(entries: Iterator[str]) -> Iterator[StaticKey]:
 
 def _static(parts: list[str], number: int) -> StaticKey:
     if len(parts) == 1:
-        parts = [f"key-{number}", parts[0], "", ""]
-    elif len(parts) <= _PARTS:
-        parts = [*parts, "", ""]
-        parts[3] = parts[3] or parts[0]
-    else:
+        parts = [f"key-{number}", *parts, "", ""]
+    if len(parts) > _PARTS:
         raise ValueError("has more than three colons")
-    name, token, scopes, tenant = parts[:_PARTS]
+    name, token, scopes, tenant = [*parts, *("", parts[0])[len(parts) - 2 :]]
     if not SHORTEST_STATIC <= len(token) <= LONGEST:
         raise ValueError(f"has a key that is not {SHORTEST_STATIC} to {LONGEST} characters long")
     return StaticKey(

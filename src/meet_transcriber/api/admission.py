@@ -18,6 +18,7 @@ from meet_transcriber.core.errors import (
     KeyRefused,
     KeyRequired,
     ScopeMissing,
+    StorageError,
 )
 from meet_transcriber.core.keys import EVERYDAY, SCOPES, Caller, SignedIn, caller_of
 from meet_transcriber.service import Service
@@ -55,7 +56,7 @@ async def _admitted(
 ) -> Service:
     """The service as this caller may use it; what is seen through it is their tenant's."""
     request.scope[UNREAD] = _has_body(request)  # a refusal must reach who is still sending
-    caller = await _identified(request)
+    caller = await identified(request)
     request.state.caller = caller
     await count_key(request, caller.key_id)
     if missing := [scope for scope in wanted.scopes if scope not in caller.scopes]:
@@ -87,16 +88,27 @@ def token_in(request: Request) -> str | None:
 
 async def _may_look(request: Request) -> bool:
     try:
-        return "read" in (await _identified(request)).scopes
+        return "read" in (await identified(request)).scopes
     except AccessError:
         return False
+
+
+async def still_admitted(request: Request) -> bool:
+    """Whether the key or session of an answer that is under way still holds."""
+    try:
+        await identified(request)
+    except AccessError:
+        return False
+    except StorageError:
+        return True  # it was admitted, and nobody can tell otherwise
+    return True
 
 
 MayLook = Annotated[bool, Depends(_may_look)]
 """Whether details of the inside may be told to this caller."""
 
 
-async def _identified(request: Request) -> Caller:
+async def identified(request: Request) -> Caller:
     """
     Who calls.
 

@@ -159,7 +159,7 @@ def _seconds(text: str | None, default: float) -> float:
         return default
     try:
         return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, OSError) as error:
         raise InvalidOptions("since and until are moments such as 2026-11-24T09:00:00Z.") from error
 
 

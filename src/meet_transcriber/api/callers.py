@@ -11,7 +11,6 @@ from meet_transcriber.api.proxies import Proxies
 PEER = "meet_transcriber.peer"
 """Key of an ASGI scope: the address that the connection really came from, else empty."""
 
-_HERE = ("127.0.0.1", "localhost", "::1")
 _FORWARDED = (
     "forwarded",
     "via",
@@ -68,7 +67,7 @@ def stranger(scope: Scope) -> str | None:
         if name.startswith(_FORWARDED):
             return f"a proxy handed it on ({name})"
     hosts = [value for name, value in headers(scope) if name == "host"]
-    if len(hosts) != 1 or host_name(hosts[0]) not in _HERE:
+    if len(hosts) != 1 or not _is_here(host_name(hosts[0])):
         return "its Host is not 127.0.0.1, localhost or [::1]"
     return None
 
@@ -81,6 +80,11 @@ def host_name(host: str) -> str:
     except ValueError:
         return ""
     return "" if parts.username is not None or parts.path else (parts.hostname or "")
+
+
+def _is_here(name: str) -> bool:
+    """No name but one: what a name leads to is for others to say, an address is not."""
+    return name == "localhost" or _is_loopback(name)
 
 
 def _is_loopback(peer: str) -> bool:

@@ -1,5 +1,6 @@
 """What happens to a job, as server-sent events."""
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 
 from meet_transcriber.api import shown
-from meet_transcriber.api.admission import ToRead
+from meet_transcriber.api.admission import ToRead, still_admitted
 from meet_transcriber.api.context import JobId
 from meet_transcriber.api.documented import answer, problems
 from meet_transcriber.core.errors import JobNotFound, StorageUnavailable
@@ -23,6 +24,8 @@ router = APIRouter(tags=["transcriptions"])
 
 _LOOK_SECONDS = 0.3
 _RETRY_MS = 2000
+_CHECK_SECONDS = 1.0
+"""How long a key that was revoked may go on listening."""
 
 
 class NothingMore(Exception):
@@ -110,6 +113,7 @@ async def follow(
     An event's id begins with the record's version; `Last-Event-ID` goes on behind it.
     """
     yield ServerSentEvent(retry=_RETRY_MS, comment="hello")
+    checked = time.monotonic()
     while not told.ended and not request.app.state.stopping.is_set():
         try:
             events = await run_in_threadpool(_news, service, job_id, told)
@@ -120,6 +124,10 @@ async def follow(
             events = []  # it comes back, or the caller gives up
         for event in events:
             yield event
+        if time.monotonic() - checked > _CHECK_SECONDS:
+            checked = time.monotonic()
+            if not await still_admitted(request):
+                return
         await anyio.sleep(0 if told.ended else _LOOK_SECONDS)
 
 

@@ -12,7 +12,7 @@ from meet_transcriber.api.admission import ToAdminister, guard_of
 from meet_transcriber.api.context import json_object, only
 from meet_transcriber.api.documented import answer, problems, takes
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.core.keys import EVERYDAY, ApiKey, NewKey, checked_scopes
+from meet_transcriber.core.keys import EVERYDAY, ApiKey, NewKey, Scope, checked_scopes
 
 router = APIRouter(tags=["access"])
 
@@ -51,15 +51,10 @@ def list_keys(request: Request, _service: ToAdminister) -> Response:
 async def create_key(request: Request, service: ToAdminister) -> Response:
     """Make a key; without `tenant` its jobs are seen by keys of its own name's tenant alone."""
     body = only(await json_object(request), "name", "tenant", "scopes", "expires_in_days")
-    name = _text(body, "name", "")
-    days, scopes = _days(body), body.get("scopes")
-    if scopes is not None and not isinstance(scopes, list):
-        raise InvalidOptions("scopes must be a list of names.")
-    wanted = EVERYDAY if scopes is None else checked_scopes(map(str, scopes))
+    name, days = _text(body, "name", ""), _whole(body, "expires_in_days", 1, _MOST_DAYS)
     expires_at = None if days is None else service.ground.clock() + days * _DAY_SECONDS
-    keyring = guard_of(request).keyring
-    tenant = _text(body, "tenant", name)
-    made = await run_in_threadpool(keyring.create, name, tenant, wanted, expires_at)
+    keyring, tenant, scopes = guard_of(request).keyring, _text(body, "tenant", name), _scopes(body)
+    made = await run_in_threadpool(keyring.create, name, tenant, scopes, expires_at)
     return _told(request, made, 201)
 
 
@@ -69,7 +64,7 @@ async def create_key(request: Request, service: ToAdminister) -> Response:
     summary="Revoke an API key",
     response_class=Response,
     status_code=204,
-    responses={**answer(204, "It holds no more, and its sessions are over."), **problems(404, 422)},
+    responses={**answer(204, "It holds no more, and its sessions are over."), **problems(404, 409)},
 )
 def revoke_key(request: Request, _service: ToAdminister, key_id: KeyId) -> Response:
     """Let a key hold no more, from this moment on."""
@@ -84,38 +79,43 @@ def revoke_key(request: Request, _service: ToAdminister, key_id: KeyId) -> Respo
     response_class=Response,
     responses={
         **answer(200, "The key with its new secret.", "NewKey"),
-        **problems(400, 401, 404, 413, 422),
+        **problems(400, 404, 409, 413, 422),
     },
     openapi_extra=takes("Rotation", required=False),
 )
 async def rotate_key(request: Request, _service: ToAdminister, key_id: KeyId) -> Response:
     """The old secret counts for `overlap_seconds` more, none where left out; sessions end."""
-    seconds = only(await json_object(request), "overlap_seconds").get("overlap_seconds") or 0
-    if (
-        isinstance(seconds, bool)
-        or not isinstance(seconds, int)
-        or not 0 <= seconds <= _DAY_SECONDS
-    ):
-        raise InvalidOptions("overlap_seconds must be a whole number from 0 to 86400.")
+    body = only(await json_object(request), "overlap_seconds")
+    seconds = _whole(body, "overlap_seconds", 0, round(_DAY_SECONDS)) or 0
     keyring = guard_of(request).keyring
     made = await run_in_threadpool(keyring.rotate, key_id, float(seconds))
     return _told(request, made, 200)
 
 
 def _text(body: dict[str, object], name: str, default: str) -> str:
-    value = body.get(name, default)
+    value = default if body.get(name) is None else body[name]
     if not isinstance(value, str):
         raise InvalidOptions(f"{name} must be a text.")
     return value
 
 
-def _days(body: dict[str, object]) -> int | None:
-    days = body.get("expires_in_days")
-    if days is None:
+def _scopes(body: dict[str, object]) -> tuple[Scope, ...]:
+    names = body.get("scopes")
+    if names is None:
+        return EVERYDAY
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InvalidOptions("scopes must be a list of names.")
+    return checked_scopes(names)
+
+
+def _whole(body: dict[str, object], name: str, least: int, most: int) -> int | None:
+    value = body.get(name)
+    if value is None:
         return None
-    if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= _MOST_DAYS:
-        raise InvalidOptions(f"expires_in_days must be a whole number from 1 to {_MOST_DAYS}.")
-    return days
+    number = isinstance(value, int | float) and not isinstance(value, bool) and value % 1 == 0
+    if not number or not least <= float(str(value)) <= most:
+        raise InvalidOptions(f"{name} must be a whole number from {least} to {most}.")
+    return int(float(str(value)))
 
 
 def _told(request: Request, made: NewKey, status: int) -> Response:

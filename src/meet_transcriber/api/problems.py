@@ -43,6 +43,7 @@ STATUSES: Mapping[type[errors.TranscriptionError], int] = {
     errors.KeyRefused: 401,
     errors.AccessError: 403,
     errors.KeyNotFound: 404,
+    errors.KeyConflict: 409,
     errors.StorageFull: 507,
     errors.StorageUnavailable: 503,
 }

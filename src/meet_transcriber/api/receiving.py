@@ -164,12 +164,16 @@ async def _next_message(
         with anyio.move_on_after(beat_seconds):
             return await request.receive()
         await beat()
-    raise HTTPException(408, f"Nothing came for {STALL_SECONDS:.0f} seconds; send it again.")
+    raise _stalled()
 
 
 async def small_body(request: HttpRequest, limit: int = FIELDS_BYTES) -> bytes:
-    """A body without a recording in it, whole; raises as `body` does."""
-    return b"".join([chunk async for chunk in body(request, limit)])
+    """A body without a recording in it, whole, within STALL_SECONDS; raises as `body` does."""
+    try:
+        with anyio.fail_after(STALL_SECONDS):
+            return b"".join([chunk async for chunk in body(request, limit)])
+    except TimeoutError as error:
+        raise _stalled() from error
 
 
 def refuse_unless_form(request: HttpRequest) -> None:
@@ -210,6 +214,10 @@ class _Flow:
             self._flushed = time.monotonic()
             with anyio.CancelScope(shield=True):  # or it would go on behind abandon's back
                 await run_in_threadpool(self.upload.write, batch)
+
+
+def _stalled() -> HTTPException:
+    return HTTPException(408, f"Too little came in {STALL_SECONDS:.0f} seconds; send it again.")
 
 
 def _too_large(limit: int) -> UploadTooLarge:

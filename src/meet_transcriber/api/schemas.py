@@ -143,6 +143,7 @@ _SEGMENT: dict[str, Schema] = {
     "name": _maybe(_text("The person's name, else the label.")),
     "text": _text("What was said."),
 }
+_PLAIN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _SCOPES = _list({"type": "string", "enum": list(SCOPES)}, "What the key is for.")
 _KEY: dict[str, Schema] = {
     "id": _text("Public; the middle of the key.", "0b8f6a3e5c1d"),
@@ -277,7 +278,9 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     "SignIn": _object(
-        {"key": _text("An API key.", "mt_0b8f6a3e5c1d_...")}, additionalProperties=False
+        {"key": _maybe(_text("An API key.", "mt_0b8f6a3e5c1d_...", minLength=1))},
+        ("key",),
+        additionalProperties=False,
     ),
     "SignedIn": _object(
         {
@@ -286,14 +289,18 @@ SCHEMAS: dict[str, Schema] = {
             "tenant": _text("Whose jobs it sees."),
             "scopes": _SCOPES,
             "csrf_token": _text("What X-CSRF-Token must say with everything but GET and HEAD."),
-            "expires_at": _moment("When the session ends."),
+            "expires_at": _maybe(_moment("When the session ends; null where nobody needs a key.")),
         }
     ),
     "KeyWish": _object(
         {
-            "name": _text("What it is for, in letters, digits, '.', '_', '-'.", "ci"),
-            "tenant": _text("Whose jobs it makes and sees; its name where left out."),
-            "scopes": _SCOPES,
+            "name": _text("What it is for.", "ci", pattern=_PLAIN),
+            "tenant": _maybe(
+                _text(
+                    "Whose jobs it makes and sees; its name where left out.", pattern=f"^$|{_PLAIN}"
+                )
+            ),
+            "scopes": _maybe({**_SCOPES, "minItems": 1}),
             "expires_in_days": _maybe(_number("null never expires.", minimum=1, maximum=36_500)),
         },
         ("tenant", "scopes", "expires_in_days"),
@@ -301,8 +308,8 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Rotation": _object(
         {
-            "overlap_seconds": _number(
-                "How long the old secret counts on.", minimum=0, maximum=86_400
+            "overlap_seconds": _maybe(
+                _number("How long the old secret counts on.", minimum=0, maximum=86_400)
             )
         },
         ("overlap_seconds",),

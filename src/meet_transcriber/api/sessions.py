@@ -10,15 +10,18 @@ from meet_transcriber.api import shown
 from meet_transcriber.api.admission import (
     COOKIE,
     guard_of,
+    identified,
     refuse_other_sites,
     refuse_without_csrf_token,
     session_of,
     token_in,
 )
-from meet_transcriber.api.context import json_object, only
+from meet_transcriber.api.context import only
 from meet_transcriber.api.documented import answer, problems, takes
+from meet_transcriber.api.receiving import small_body
+from meet_transcriber.api.wishes import read_json
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.core.keys import SignedIn, caller_of
+from meet_transcriber.core.keys import Caller, SignedIn, caller_of
 
 router = APIRouter(tags=["access"])
 
@@ -41,7 +44,9 @@ async def sign_in(request: Request) -> Response:
     """
     refuse_other_sites(request)
     keyring = guard_of(request).keyring
-    token = token_in(request) or await _key_in_body(request)
+    token = await _key_in_body(request) or token_in(request)
+    if token is None:
+        raise InvalidOptions('Send the key to sign in with: {"key": "mt_..."}.')
     signed_in = await run_in_threadpool(keyring.sign_in, token)
     response = _answer(request, signed_in)
     response.set_cookie(
@@ -63,7 +68,13 @@ async def sign_in(request: Request) -> Response:
     responses={**_SHOWN, **problems()},
 )
 async def get_session(request: Request) -> Response:
-    """What signing in said; a page that was loaded again finds its CSRF token here."""
+    """
+    What signing in said; a page that was loaded again finds its CSRF token here.
+
+    Where nobody needs a key, it says what everybody may do, and the token is empty.
+    """
+    if guard_of(request).mode != "required" and COOKIE not in request.cookies:
+        return _said(await identified(request), "", None)
     return _answer(request, await session_of(request))
 
 
@@ -86,24 +97,31 @@ async def sign_out(request: Request) -> Response:
     return response
 
 
-async def _key_in_body(request: Request) -> str:
+async def _key_in_body(request: Request) -> str | None:
+    data = await small_body(request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not data:
+        return None
     if kind != "application/json":  # a form of another site cannot send this kind
         raise HTTPException(415, "Send the key as application/json.")
-    key = only(await json_object(request), "key").get("key")
-    if not isinstance(key, str) or not key:
-        raise InvalidOptions('Send the key to sign in with: {"key": "mt_..."}.')
+    key = only(read_json(data), "key").get("key")
+    if key is not None and not (isinstance(key, str) and key):
+        raise InvalidOptions("key must be an API key.")
     return key
 
 
 def _answer(request: Request, signed_in: SignedIn) -> Response:
     request.state.caller = caller_of(signed_in.key)
+    return _said(request.state.caller, signed_in.csrf_token, signed_in.until)
+
+
+def _said(caller: Caller, csrf_token: str, until: float | None) -> Response:
     body = {
-        "key_id": signed_in.key.id,
-        "name": signed_in.key.name,
-        "tenant": signed_in.key.tenant,
-        "scopes": list(signed_in.key.scopes),
-        "csrf_token": signed_in.csrf_token,
-        "expires_at": shown.moment(signed_in.until),
+        "key_id": caller.key_id,
+        "name": caller.name,
+        "tenant": caller.tenant,
+        "scopes": list(caller.scopes),
+        "csrf_token": csrf_token,
+        "expires_at": shown.moment(until),
     }
     return Response(shown.dumped(body), 200, {"Cache-Control": "no-store"}, "application/json")

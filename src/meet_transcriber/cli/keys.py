@@ -15,7 +15,7 @@ from rich.table import Table
 from meet_transcriber.bootstrap import guards, services
 from meet_transcriber.cli.console import errors_become_exit_codes, load_settings, stderr
 from meet_transcriber.core.audit import AuditEntry
-from meet_transcriber.core.keys import ApiKey, NewKey, checked_scopes
+from meet_transcriber.core.keys import ApiKey, NewKey, Scope, checked_scopes
 
 app = typer.Typer(no_args_is_help=True, help="API keys, where the service keeps its jobs.")
 
@@ -41,7 +41,7 @@ def create(
     with _guarded() as guard:
         expires_at = None if days is None else time.time() + days * _DAY_SECONDS
         owner = name if tenant is None else tenant
-        made = guard.keyring.create(name, owner, checked_scopes(scopes.split(",")), expires_at)
+        made = guard.keyring.create(name, owner, _scopes(scopes), expires_at)
         _write_down(guard, "create_key", made.key)
         _print(made)
 
@@ -97,6 +97,10 @@ def _guarded() -> Iterator[guards.Guard]:
             yield guards.guard(settings, jobs)
         finally:
             jobs.close()
+
+
+def _scopes(text: str) -> tuple[Scope, ...]:
+    return checked_scopes(name.strip() for name in text.split(","))
 
 
 def _write_down(guard: guards.Guard, action: str, key: ApiKey) -> None:

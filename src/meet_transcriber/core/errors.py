@@ -185,6 +185,12 @@ class CsrfRefused(AccessError):
     code = "csrf_refused"
 
 
+class KeyConflict(TranscriptionError):
+    """What was asked cannot be done to this API key."""
+
+    code = "key_conflict"
+
+
 class KeyNotFound(TranscriptionError):
     """There is no such API key."""
 

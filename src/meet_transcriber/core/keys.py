@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from meet_transcriber.core.errors import InvalidOptions, KeyRefused
+from meet_transcriber.core.errors import InvalidOptions, KeyConflict, KeyRefused
 
 Scope = Literal["submit", "read", "admin"]
 """`submit`: make jobs and change them. `read`: see them. `admin`: keys and the audit log."""
@@ -131,7 +131,7 @@ def checked_scopes(names: Iterable[str]) -> tuple[Scope, ...]:
     Raises:
         InvalidOptions: there is none, or one that does not exist.
     """
-    wanted = {name.strip() for name in names}
+    wanted = set(names)
     found = tuple(scope for scope in SCOPES if scope in wanted)
     if not found or len(found) != len(wanted):
         raise InvalidOptions(f"Scopes are one or more of {', '.join(SCOPES)}.")
@@ -148,8 +148,9 @@ def rotated(key: ApiKey, digest: str, now: float, overlap_seconds: float) -> Api
     The key with another secret; the old one counts for `overlap_seconds` more.
 
     Raises:
-        KeyRefused: it was revoked or has expired.
+        KeyConflict: it was revoked or has expired.
     """
-    key.check(now)
+    if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
+        raise KeyConflict("This key was revoked or has expired; make another one.")
     old, until = (key.digest, now + overlap_seconds) if overlap_seconds > 0 else ("", 0.0)
     return replace(key, digest=digest, old_digest=old, old_until=until)

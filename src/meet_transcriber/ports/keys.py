@@ -69,8 +69,7 @@ class Keyring(Protocol):
 
         Raises:
             KeyNotFound: there is none.
-            KeyRefused: it was revoked, or has expired.
-            InvalidOptions: it comes from API_KEYS.
+            KeyConflict: it was revoked, has expired, or comes from API_KEYS.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The API in a process of its own: `python -m tests.integration.api.serving FOLDER MEBIBYTES`."""
+"""The API as a process: `python -m tests.integration.api.serving FOLDER MEBIBYTES [KEY]`."""
 
 import os
 import signal
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
+from pydantic import SecretStr
 
 from meet_transcriber.api.app import create_app
 from meet_transcriber.cli.serve import address, listen
@@ -70,12 +71,19 @@ def eventually(fact: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> b
     return True
 
 
-def main(folder: str, mebibytes: str) -> None:
-    """Serve a service on `folder` that takes recordings of so many MiB."""
+def main(folder: str, mebibytes: str, key: str = "") -> None:
+    """Serve a service on `folder` that takes so many MiB, and asks for the key if there is one."""
     service = make_service(
         Path(folder), Rules(max_upload_bytes=int(mebibytes) << 20, part_seconds=30)
     )
-    settings = Settings(auth_mode="open", data_dir=Path(folder))
+    settings = Settings(
+        rate_limit="0",
+        rate_limit_submit="0",
+        rate_limit_failed_auth="0",
+        auth_mode="required" if key else "open",
+        api_keys=SecretStr(f"all:{key}:submit+read+admin:,") if key else None,
+        data_dir=Path(folder),
+    )
     listener = listen("127.0.0.1", 0)
     print(address(listener), file=sys.stderr, flush=True)
     config = uvicorn.Config(create_app(service, settings), log_level="error")

@@ -50,6 +50,13 @@ def test_a_line_that_was_cut_short_says_nothing(tmp_path: Path) -> None:
     assert list(trail.page(AuditQuery()).entries) == [ENTRY]
 
 
+def test_an_entry_behind_a_line_that_was_cut_short_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.write_bytes(b'{"at": 2.0, "act')
+    FileTrail(path).append(ENTRY)
+    assert list(FileTrail(path).page(AuditQuery()).entries) == [ENTRY]
+
+
 def test_a_long_file_is_read_a_bounded_piece_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     trail = FileTrail(path)

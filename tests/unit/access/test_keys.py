@@ -34,12 +34,13 @@ def test_digests_depend_on_pepper_purpose_and_text() -> None:
 
 
 def test_static_keys_are_read_in_every_form() -> None:
-    text = f"{LONG},\nci:{LONG}1\n bot:{LONG}2:read , ops:{LONG}3:admin+read:acme,"
+    text = f"{LONG},\nci:{LONG}1\n bot:{LONG}2:read , ops:{LONG}3:admin+read:acme,a:{LONG}4::"
     assert read_static(text) == [
         StaticKey("key-1", LONG, ("submit", "read"), ""),
         StaticKey("ci", f"{LONG}1", ("submit", "read"), "ci"),
         StaticKey("bot", f"{LONG}2", ("read",), "bot"),
         StaticKey("ops", f"{LONG}3", ("read", "admin"), "acme"),
+        StaticKey("a", f"{LONG}4", ("submit", "read"), ""),
     ]
 
 
@@ -63,7 +64,7 @@ def test_names_are_plain(name: str) -> None:
 
 
 def test_scopes_come_once_and_in_their_order() -> None:
-    assert checked_scopes(["read", " submit", "read"]) == ("submit", "read")
-    for wrong in ([], [""], ["root"], ["read", "write"]):
+    assert checked_scopes(["read", "submit", "read"]) == ("submit", "read")
+    for wrong in ([], [""], ["root"], ["read", "write"], [" read"]):
         with pytest.raises(InvalidOptions):
             checked_scopes(wrong)

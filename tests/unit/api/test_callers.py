@@ -27,7 +27,9 @@ def client_at(
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:80", "localhost:8000", "[::1]:8000"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.0.0.1:80", "localhost:8000", "[::1]:8000", "127.0.0.2"]
+)
 def test_this_machine_comes_in(peer: str, host: str) -> None:
     assert client_at(peer, host).post("/transcribe").status_code == 200
 

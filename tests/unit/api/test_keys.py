@@ -51,6 +51,13 @@ def test_a_key_that_is_not_there_is_not_found(locked: Locked) -> None:
         assert (answer.status_code, answer.json()["code"]) == (404, "key_not_found")
 
 
+def test_a_key_that_was_revoked_is_not_rotated(locked: Locked) -> None:
+    made, admin = locked.key(), locked.bearer("admin")
+    locked.client.delete(f"/keys/{made.key.id}", headers=admin)
+    answer = locked.client.post(f"/keys/{made.key.id}/rotate", headers=admin)
+    assert (answer.status_code, answer.json()["code"]) == (409, "key_conflict")
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -61,6 +68,8 @@ def test_a_key_that_is_not_there_is_not_found(locked: Locked) -> None:
         {"name": "a", "tenant": "a\nb"},
         {"name": "a", "scopes": ["root"]},
         {"name": "a", "scopes": []},
+        {"name": "a", "scopes": [" read"]},
+        {"name": "a", "scopes": [["read"]]},
         {"name": "a", "scopes": "read"},
         {"name": "a", "expires_in_days": 0},
         {"name": "a", "expires_in_days": True},
@@ -73,7 +82,7 @@ def test_a_wish_that_makes_no_sense_makes_no_key(locked: Locked, body: dict[str,
     assert len(locked.guard.keyring.keys()) == 1
 
 
-@pytest.mark.parametrize("seconds", [-1, 1.5, "5", True, 86_401])
+@pytest.mark.parametrize("seconds", [-1, 1.5, "5", True, False, 86_401])
 def test_an_overlap_that_makes_no_sense_rotates_nothing(locked: Locked, seconds: object) -> None:
     made, admin = locked.key(), locked.bearer("admin")
     answer = locked.client.post(

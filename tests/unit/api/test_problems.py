@@ -52,6 +52,7 @@ def kinds(
         (errors.ScopeMissing, 403),
         (errors.CsrfRefused, 403),
         (errors.KeyNotFound, 404),
+        (errors.KeyConflict, 409),
     ],
 )
 def test_each_error_has_its_status(kind: type[errors.TranscriptionError], status: int) -> None:

@@ -1,11 +1,14 @@
 """Browsers sign in with a key, and what a page of another site makes them send does nothing."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from meet_transcriber.service import Request
 from tests.unit.api.locked import Locked, locked_in
 
 CSRF = "X-CSRF-Token"
@@ -130,3 +133,27 @@ def test_a_static_key_signs_in_too(tmp_path: Path) -> None:
         browser, told = signed_in(locked, token)
         assert told["key_id"] == "static-ops"
         assert browser.get("/transcribe").status_code == 200
+
+
+@pytest.mark.parametrize(("mode", "scopes"), [("open", 2), ("loopback", 3)])
+def test_a_page_learns_where_nobody_needs_to_sign_in(
+    tmp_path: Path, mode: str, scopes: int
+) -> None:
+    for unlocked in locked_in(tmp_path, auth_mode=mode):
+        browser = TestClient(unlocked.client.app, client=("127.0.0.1", 5))
+        told = browser.get("/session").json()
+        assert (told["key_id"], told["csrf_token"], told["expires_at"]) == ("", "", None)
+        assert len(told["scopes"]) == scopes
+
+
+def test_who_listens_hears_no_more_once_the_key_is_revoked(locked: Locked) -> None:
+    made = locked.key("read")
+    upload = locked.service.of("").intake.begin("standup.wav")
+    upload.write(b"tape")
+    path = f"/transcribe/{upload.finish(Request()).id}/events"  # nobody works on it
+    with ThreadPoolExecutor(1) as pool:
+        heard = pool.submit(locked.client.get, path, headers={"X-API-Key": made.token})
+        time.sleep(0.5)
+        assert not heard.done()
+        locked.guard.keyring.revoke(made.key.id)
+        assert "event: progress" in heard.result(20).text

@@ -78,7 +78,9 @@ def _table(transcript: Transcript, delimiter: str) -> str:
     A row per segment: start, end, speaker, text; quoted as RFC 4180 says.
 
     Spreadsheets run cells that begin like a formula; such cells get an apostrophe in front
-    (OWASP, CSV Injection), which is all that differs from what was said.
+    (OWASP, CSV Injection), which is all that differs from what was said. So do cells that
+    begin like that behind apostrophes of their own: to get back what was said, take one
+    apostrophe from every cell that has a formula's sign behind its apostrophes.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter=delimiter, lineterminator="\r\n")
@@ -92,4 +94,4 @@ def _table(transcript: Transcript, delimiter: str) -> str:
 
 def _cell(text: str) -> str:
     safe = one_line(text)
-    return f"'{safe}" if safe.startswith(_FORMULA) else safe
+    return f"'{safe}" if safe.lstrip("'").startswith(_FORMULA) else safe
