@@ -1,12 +1,14 @@
 """Who is calling, and whether they may: every route that touches jobs asks for its service here."""
 
 import hmac
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Security
 from fastapi.concurrency import run_in_threadpool
-from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPBearer, SecurityScopes
+from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
+from fastapi.security import SecurityScopes
+from fastapi.security.base import SecurityBase
 from starlette.requests import Request
 
 from meet_transcriber.api.limiting import count_key
@@ -33,43 +35,49 @@ _MISSING = (
     "'meet-transcriber keys create NAME' makes one."
 )
 
-_BY_BEARER = HTTPBearer(
-    scheme_name="ApiKey", description="An API key: `mt_<id>_<secret>`.", auto_error=False
-)
-_BY_HEADER = APIKeyHeader(
-    name="X-API-Key", scheme_name="ApiKeyHeader", description="The same.", auto_error=False
-)
-_BY_COOKIE = APIKeyCookie(
-    name=COOKIE,
-    scheme_name="Session",
-    description=f"What POST /session gives; what changes anything needs {CSRF_HEADER}, too.",
-    auto_error=False,
-)
+
+class _Door(SecurityBase):
+    """
+    Gives a route the service as its caller may use it; what is seen through it is their tenant's.
+
+    It is a scheme of OpenAPI's, so that the document tells what a route needs; the other ways to
+    show a key are put in beside it by `other_ways`, as each would cost every request its time.
+    """
+
+    def __init__(self) -> None:
+        self.scheme_name = "ApiKey"
+        self.model = HTTPBearerModel(description="An API key: `mt_<id>_<secret>`.")
+
+    async def __call__(self, request: Request, wanted: SecurityScopes) -> Service:
+        request.scope[UNREAD] = _has_body(request)  # a refusal must reach who is still sending
+        caller = await identified(request)
+        request.state.caller = caller
+        await count_key(request, caller.key_id)
+        if missing := [scope for scope in wanted.scopes if scope not in caller.scopes]:
+            raise ScopeMissing(_not_enough(missing, caller))
+        request.scope[UNREAD] = False
+        service: Service = request.app.state.service
+        return service.of(caller.tenant)
 
 
-async def _admitted(
-    request: Request,
-    wanted: SecurityScopes,
-    _bearer: Annotated[object, Security(_BY_BEARER)],
-    _header: Annotated[object, Security(_BY_HEADER)],
-    _cookie: Annotated[object, Security(_BY_COOKIE)],
-) -> Service:
-    """The service as this caller may use it; what is seen through it is their tenant's."""
-    request.scope[UNREAD] = _has_body(request)  # a refusal must reach who is still sending
-    caller = await identified(request)
-    request.state.caller = caller
-    await count_key(request, caller.key_id)
-    if missing := [scope for scope in wanted.scopes if scope not in caller.scopes]:
-        raise ScopeMissing(_not_enough(missing, caller))
-    request.scope[UNREAD] = False
-    service: Service = request.app.state.service
-    return service.of(caller.tenant)
+_DOOR = _Door()
+ToRead = Annotated[Service, Security(_DOOR, scopes=["read"])]
+ToSubmit = Annotated[Service, Security(_DOOR, scopes=["submit"])]
+ToTranscribe = Annotated[Service, Security(_DOOR, scopes=["submit", "read"])]
+ToAdminister = Annotated[Service, Security(_DOOR, scopes=["admin"])]
 
 
-ToRead = Annotated[Service, Security(_admitted, scopes=["read"])]
-ToSubmit = Annotated[Service, Security(_admitted, scopes=["submit"])]
-ToTranscribe = Annotated[Service, Security(_admitted, scopes=["submit", "read"])]
-ToAdminister = Annotated[Service, Security(_admitted, scopes=["admin"])]
+def other_ways(document: dict[str, Any]) -> None:
+    """Let an OpenAPI document say that a key may come in another header, or as a session."""
+    schemes = document["components"]["securitySchemes"]
+    schemes["ApiKeyHeader"] = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
+    about = f"What POST /session gives; what changes anything needs {CSRF_HEADER}, too."
+    schemes["Session"] = {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": about}
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            for way in operation.get("security", ())[:1]:
+                scopes = way["ApiKey"]
+                operation["security"] += [{"ApiKeyHeader": scopes}, {"Session": scopes}]
 
 
 def guard_of(request: Request) -> Guard:

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from meet_transcriber import __version__
+from meet_transcriber.api.admission import other_ways
 from meet_transcriber.api.problems import MEDIA_TYPE, PHRASES
 from meet_transcriber.api.schemas import SCHEMAS, Schema, ref
 
@@ -88,6 +89,7 @@ def describe(app: FastAPI) -> None:
                 routes=app.routes,
             )
             document.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS)
+            other_ways(document)
             app.openapi_schema = _without_made_up(document)
         return app.openapi_schema
 

@@ -35,6 +35,10 @@ __all__ = [
 ]
 
 
+_TENANTS = 1000
+"""How many narrowed services are kept at hand."""
+
+
 class Service:
     """The parts of the service on one ground; safe for several threads."""
 
@@ -52,11 +56,18 @@ class Service:
         self.reading = Reading(ground)
         self.changing = Changing(ground, self.reading, refuse)
         self._refuse = refuse
+        self._narrowed: dict[str, Service] = {}
 
     def of(self, tenant: str) -> "Service":
         """The same service for one tenant: it makes and finds that tenant's jobs only."""
+        known = self._narrowed.get(tenant)
+        if known is not None:
+            return known
         narrowed = copy.copy(self)
         narrowed.intake = Intake(self.ground, self._refuse, tenant)
         narrowed.reading = self.reading.of(tenant)
         narrowed.changing = Changing(self.ground, narrowed.reading, self._refuse)
+        if len(self._narrowed) >= _TENANTS:
+            self._narrowed.clear()
+        self._narrowed[tenant] = narrowed  # only now: others may take it at once
         return narrowed

@@ -7,8 +7,8 @@ import pytest
 from meet_transcriber.core.edits import Edit
 from meet_transcriber.core.errors import InvalidOptions, JobConflict, JobNotFound, JobNotReady
 from meet_transcriber.core.jobs import JobQuery, WorkerInfo
-from meet_transcriber.service import Reading
-from tests.unit.service.conftest import House
+from meet_transcriber.service import Reading, Request
+from tests.unit.service.conftest import TAPE, House
 
 
 def test_a_transcript_is_there_when_the_job_is_completed(house: House) -> None:
@@ -136,3 +136,16 @@ def test_the_audio_and_its_outline_can_be_read(house: House) -> None:
     with file:
         assert len(file.read()) == size == job.size_bytes
     assert house.service.reading.peaks(job.id)[1][0] == 20
+
+
+def test_a_service_for_one_tenant_makes_and_finds_that_tenants_jobs_only(house: House) -> None:
+    mine, theirs = house.service.of("mine"), house.service.of("theirs")
+    upload = mine.intake.begin("a.ogg")
+    upload.write(TAPE)
+    job = upload.finish(Request())
+    assert (job.tenant, mine.of("theirs").reading.tenant) == ("mine", "theirs")
+    assert mine.reading.job(job.id) == house.service.reading.job(job.id) == job
+    for call in (theirs.reading.job, theirs.changing.cancel, theirs.changing.delete):
+        with pytest.raises(JobNotFound, match=job.id):
+            call(job.id)
+    assert theirs.reading.page(JobQuery(tenant="mine")) == []
