@@ -26,12 +26,14 @@ _TWENTY = 20
 
 
 @contextmanager
-def served(folder: Path, **variables: object) -> Iterator[tuple[House, httpx.Client]]:
-    """An installation whose API listens on a port of its own."""
+def served(
+    folder: Path, worker: str = "auto", **variables: object
+) -> Iterator[tuple[House, httpx.Client]]:
+    """An installation whose API listens on a port of its own; `worker` is its EMBEDDED_WORKER."""
     port = free_port()
     drafts = {"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic"}
     with House(folder, LOG_LEVEL="ERROR", API_PORT=port, **drafts, **variables) as house:
-        house.start("-m", "meet_transcriber", "serve", more={"EMBEDDED_WORKER": "auto"})
+        house.start("-m", "meet_transcriber", "serve", more={"EMBEDDED_WORKER": worker})
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             wait_for(lambda: _is_up(client))
             yield house, client

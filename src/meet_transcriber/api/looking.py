@@ -119,8 +119,8 @@ async def get_job(
 ) -> Response:
     """How far a job is; ask again after `Retry-After` seconds, or follow its events."""
     statuses: Statuses = request.app.state.statuses
-    status = statuses.known(job_id, transcript) if statuses.quick else None
-    if status is None:  # for it, or a store elsewhere, others need not wait
+    status = await statuses.known(job_id, transcript)
+    if status is None:  # others need not wait until it is made
         status = await run_in_threadpool(statuses.get, job_id, transcript)
     headers = {"ETag": status.etag, "Cache-Control": "no-cache"}
     if status.retry_after is not None:

@@ -2,10 +2,14 @@
 
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 
+import anyio
+from fastapi.concurrency import run_in_threadpool
+
 from meet_transcriber.api import shown
+from meet_transcriber.core.errors import TranscriptionError
 from meet_transcriber.core.exporters import export
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.service import Service
@@ -30,6 +34,49 @@ class Status:
     until: float
 
 
+@dataclass
+class _Batch:
+    job_ids: set[str] = field(default_factory=set)
+    found: dict[str, int | TranscriptionError] | None = None
+
+
+class Versions:
+    """
+    Versions of records in a store that has to be waited for.
+
+    Whoever asks while others wait for an answer is asked for in the next round, all of them in
+    one thread: no answer is older than its question, and many callers cost little more than one.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._next = _Batch()
+        self._turn = anyio.Lock()
+
+    async def get(self, job_id: str) -> int:
+        """The version of a job's record now; raises JobNotFound or StorageError."""
+        batch = self._next
+        batch.job_ids.add(job_id)
+        async with self._turn:
+            if batch.found is None:
+                if self._next is batch:
+                    self._next = _Batch()
+                batch.found = await run_in_threadpool(self._look, batch.job_ids)
+        version = batch.found[job_id]
+        if isinstance(version, TranscriptionError):
+            raise version
+        return version
+
+    def _look(self, job_ids: set[str]) -> dict[str, int | TranscriptionError]:
+        return {job_id: self._version(job_id) for job_id in job_ids}
+
+    def _version(self, job_id: str) -> int | TranscriptionError:
+        try:
+            return self._service.reading.version(job_id)
+        except TranscriptionError as error:
+            return error
+
+
 class Statuses:
     """Statuses by job and version, the latest asked for; safe for several threads."""
 
@@ -38,15 +85,19 @@ class Statuses:
         Args:
             quick: the job store is on this machine and tells a version within microseconds.
         """
-        self.quick = quick
+        self._quick = quick
         self._service = service
+        self._versions = Versions(service)
         self._kept: OrderedDict[tuple[str, int, bool], Status] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
 
-    def known(self, job_id: str, with_transcript: bool) -> Status | None:
-        """What is at hand of a job's present version, in microseconds where the store is quick."""
-        version = self._service.reading.version(job_id)
+    async def known(self, job_id: str, with_transcript: bool) -> Status | None:
+        """What is at hand of a job's present version; raises JobNotFound or StorageError."""
+        if self._quick:
+            version = self._service.reading.version(job_id)
+        else:
+            version = await self._versions.get(job_id)
         status = self._kept.get((job_id, version, with_transcript))
         return None if status is None or status.until < time.monotonic() else status
 

@@ -1,7 +1,8 @@
 """`meet-transcriber serve`: the HTTP API, with a worker of its own where no Redis is named."""
 
 import socket
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -41,12 +42,17 @@ def serve(
 
 def make_server(settings: Settings) -> "uvicorn.Server":
     """The HTTP API, ready to run on a listening socket."""
+    from meet_transcriber.api.running import build  # noqa: PLC0415 - no other command needs it
+
+    return server_of(build(settings))
+
+
+def server_of(app: Callable[..., Any]) -> "uvicorn.Server":
+    """A server for an ASGI application, set as ours is."""
     import uvicorn  # noqa: PLC0415 - no other command needs a web server
 
-    from meet_transcriber.api.running import build  # noqa: PLC0415
-
     config = uvicorn.Config(
-        build(settings),
+        app,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
