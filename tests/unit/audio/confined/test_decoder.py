@@ -112,9 +112,10 @@ class Played(Nursery):
     def child(self) -> Iterator[Child]:
         ours, theirs = socket.socketpair()
         leash, held = socket.socketpair()
-        with ours, leash, held, theirs:
-            for kind, data in self._said:
-                Channel(theirs).send(kind, data)
+        with ours, leash:
+            with theirs, held:
+                for kind, data in self._said:
+                    Channel(theirs).send(kind, data)
             yield Child(Channel(ours), leash)
 
 
