@@ -46,7 +46,8 @@ class Channel:
             if files:
                 sent = socket.send_fds(self._link, [frame], files)
                 frame = frame[sent:]
-            self._link.sendall(frame)
+            if frame:  # sending nothing fails, too, once the other side has answered and gone
+                self._link.sendall(frame)
         except OSError as error:
             raise ChannelClosed from error
 

@@ -8,7 +8,7 @@ import shutil
 import stat
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, BinaryIO
@@ -30,7 +30,7 @@ from meet_transcriber.audio.confined.limits import Limits
 from meet_transcriber.audio.confined.nursery import Child, Nursery, shared_nursery
 from meet_transcriber.audio.confined.served import serve
 from meet_transcriber.audio.working import WorkingAudio
-from meet_transcriber.core.errors import UnreadableAudio
+from meet_transcriber.core.errors import TranscriptionError, UnreadableAudio
 from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.wire import to_plain
@@ -133,10 +133,8 @@ class _Talk:
         }
         media.seek(0)
         handed = tuple(each.fileno() for each in (file, *writable) if each is not None)
-        try:
+        with suppress(ChannelClosed):  # `result` hears what it said before it went
             self.child.channel.send(ORDER, json.dumps(order).encode(), handed)
-        except ChannelClosed as error:
-            raise answers.death(self.child.status(), self.limits) from error
 
     def result(self) -> bytes:
         """
@@ -150,8 +148,14 @@ class _Talk:
             while (frame := self._next()).kind != RESULT:
                 self._hear(frame)
         except ChannelClosed as error:
-            raise answers.death(self.child.status(), self.limits) from error
+            raise self._death() from error
         return frame.data
+
+    def _death(self) -> TranscriptionError:
+        """The error for a child that is gone; the log gets its exit status."""
+        status = self.child.status()
+        log.warning("decoder_died status=%s", status)
+        return answers.death(status, self.limits)
 
     def _next(self) -> Frame:
         """The next frame; only the time that the child takes for it counts."""

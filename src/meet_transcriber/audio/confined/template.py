@@ -66,7 +66,10 @@ class Template:
         with channel, contextlib.suppress(OSError):  # no room for a process: both just close
             pid = os.fork()
             if pid == 0:
-                self._become_child(channel, leash)
+                try:
+                    self._become_child(channel, leash)
+                finally:  # whatever happens, there is but one template
+                    os._exit(1)
             self._leashes[pid] = leash
             self._selector.register(leash, selectors.EVENT_READ, pid)
             leash.send(BORN)

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import pytest
 
-from meet_transcriber.audio.confined.channel import FAILED, UNFILTERED, Channel
+from meet_transcriber.audio.confined.channel import FAILED, RESULT, UNFILTERED, Channel
 from meet_transcriber.audio.confined.decoder import ConfinedDecoder
 from meet_transcriber.audio.confined.nursery import Child, Nursery, shared_nursery
 from meet_transcriber.audio.decoder import PyavDecoder
@@ -112,9 +112,10 @@ class Played(Nursery):
     def child(self) -> Iterator[Child]:
         ours, theirs = socket.socketpair()
         leash, held = socket.socketpair()
-        with ours, leash, held, theirs:
-            for kind, data in self._said:
-                Channel(theirs).send(kind, data)
+        with ours, leash:
+            with theirs, held:
+                for kind, data in self._said:
+                    Channel(theirs).send(kind, data)
             yield Child(Channel(ours), leash)
 
 
@@ -123,6 +124,15 @@ def test_a_kernel_that_filters_nothing_is_said_once(caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.WARNING), pytest.raises(UnreadableAudio):
         decoder.probe(io.BytesIO(b"x"))
     assert caplog.text.count("decoder_unfiltered") == 1
+
+
+def test_an_answer_that_is_there_before_we_look_is_heard(tmp_path: Path) -> None:
+    path = tmp_path / "recording"
+    path.write_bytes(b"x")
+    info = b'{"container":"wav","codec":"pcm","duration":1,"sample_rate_hz":8000,"channels":1}'
+    with path.open("rb") as file:
+        decoder = ConfinedDecoder(nursery=Played((RESULT, info)))
+        assert decoder.probe(file).codec == "pcm"
 
 
 @pytest.mark.parametrize("said", [(b"?", b""), (b"R", b"short"), (b"A", b"{}")])
