@@ -30,7 +30,6 @@ def fuzz(tmp_path: Path) -> Iterator[Fuzz]:
 def test_every_mutation_ends_in_words_or_in_bounded_sound(container: str, fuzz: Fuzz) -> None:
     ends = [fuzz.end(container, seed) for seed in SEEDS]
     assert len(ends) == len(SEEDS)
-    assert set(ends) > {"completed"}, "mutations should neither all break it nor all spare it"
     assert fuzz.left_of_refused() == []
     assert none_left(shared_nursery().pid)
 

@@ -32,8 +32,11 @@ def test_a_decoder_that_eats_memory_is_stopped_in_words(simulated: Make, quick: 
 
 
 def test_a_decoder_that_spins_is_stopped_in_words(simulated: Make, quick: Make) -> None:
-    with pytest.raises(UnreadableAudio, match="more than the 1 seconds"):
-        simulated("Spinning", cpu_seconds=1).probe(io.BytesIO(b"x"))
+    with pytest.raises(
+        UnreadableAudio,
+        match=r"more than the [26] seconds",  # or by the clock, where it is busy
+    ):
+        simulated("Spinning", cpu_seconds=2).probe(io.BytesIO(b"x"))
     quick(20)
 
 
