@@ -41,10 +41,10 @@ class Callers:
         if scope["type"] == "http":
             client = scope.get("client") or ("", 0)
             scope[PEER] = client[0]
-            whence = self._proxies.origin(client[0], list(headers(scope)))
-            if whence.address != client[0]:
+            if self._proxies.trusts(client[0]):
+                whence = self._proxies.origin(client[0], list(headers(scope)))
                 scope["client"] = (whence.address, 0)
-            scope["scheme"] = whence.scheme or scope["scheme"]
+                scope["scheme"] = whence.scheme or scope["scheme"]
         await self._app(scope, receive, send)
 
 

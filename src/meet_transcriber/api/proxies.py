@@ -45,7 +45,7 @@ class Proxies:
 
     def trusts(self, peer: str) -> bool:
         """Whether an address is one of the proxies."""
-        address = read_address(peer)
+        address = read_address(peer) if self._networks else None
         return address is not None and any(address in network for network in self._networks)
 
     def origin(self, peer: str, headers: Sequence[tuple[str, str]]) -> Origin:

@@ -140,7 +140,9 @@ def test_a_page_learns_where_nobody_needs_to_sign_in(
     tmp_path: Path, mode: str, scopes: int
 ) -> None:
     for unlocked in locked_in(tmp_path, auth_mode=mode):
-        browser = TestClient(unlocked.client.app, client=("127.0.0.1", 5))
+        browser = TestClient(
+            unlocked.client.app, client=("127.0.0.1", 5), base_url="http://127.0.0.1:8000"
+        )
         told = browser.get("/session").json()
         assert (told["key_id"], told["csrf_token"], told["expires_at"]) == ("", "", None)
         assert len(told["scopes"]) == scopes
