@@ -5,7 +5,8 @@ SOAK_LEDGER: a file outside the service that gets a line for every commit that c
 SOAK_DEATHS: a file that gets a line for every death in a commit, before it happens.
 SOAK_SHARE: the share of commits that are deadly; half of those deaths come right before the
 store is asked, half right after.
-SOAK_MOST: so many deaths of this kind in all.
+SOAK_MOST: so many deaths of this kind in all, and none twice at one task: what kills its worker
+again and again is given up after three times, and rightly so.
 """
 
 import os
@@ -56,7 +57,7 @@ class Deadly:
                 task.name for task in new.tasks if task.state == "done" and task.name not in before
             ]
             if done and self._fate() == "before":
-                self._die("before")
+                self._die(f"before {job_id} {done[0]}")
             return new
 
         job = self._store.update(job_id, noting)
@@ -64,7 +65,7 @@ class Deadly:
             for name in done:
                 append(self._ledger, f"{job_id} {name}")
             if self._fate() == "after":
-                self._die("after")
+                self._die(f"after {job_id} {done[0]}")
         return job
 
     def _fate(self) -> str:
@@ -72,12 +73,14 @@ class Deadly:
             return "life"
         return self._chance.choice(("before", "after"))
 
-    def _die(self, when: str) -> None:
+    def _die(self, where: str) -> None:
+        task = where.partition(" ")[2]
         with open(self._deaths, "a+") as deaths:  # noqa: PTH123 - as append does
             deaths.seek(0)
-            if len(deaths.readlines()) >= self._most:
-                return
-        append(self._deaths, f"{os.getpid()} {when}")
+            before = deaths.read().splitlines()
+        if len(before) >= self._most or any(line.endswith(task) for line in before):
+            return
+        append(self._deaths, f"{os.getpid()} {where}")
         os.kill(os.getpid(), signal.SIGKILL)
 
 

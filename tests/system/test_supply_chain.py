@@ -75,7 +75,7 @@ def test_a_database_that_cannot_be_asked_is_no_good_news() -> None:
 
 
 def test_make_audit_asks_about_every_lock() -> None:
-    planned = run("make", "--dry-run", "audit").stdout.splitlines()[-1]
+    planned = run("make", "--dry-run", "--no-print-directory", "audit").stdout.splitlines()[-1]
     assert planned.strip().endswith("scripts/audit.sh")
 
 

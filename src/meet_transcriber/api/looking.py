@@ -1,5 +1,6 @@
 """Routes that only look: status, lists, exports, edits."""
 
+from collections import Counter
 from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Header, Query
@@ -18,6 +19,7 @@ from meet_transcriber.api.negotiation import best
 from meet_transcriber.api.polling import Statuses
 from meet_transcriber.api.problems import OptionProblems
 from meet_transcriber.api.schemas import FORMATS, ref
+from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.exporters import EXPORTERS
 from meet_transcriber.core.jobs import SHOWN, JobQuery, Order, State
 from meet_transcriber.service import Service
@@ -73,6 +75,7 @@ def list_jobs(
     With `search`, completed meetings in which all these words were said, with the segments that
     have them; `complete` says whether all meetings were looked at.
     """
+    _given_once(request, but="status")
     states = _states(status)
     if search is not None:
         speech_told(request)
@@ -81,6 +84,13 @@ def list_jobs(
     jobs = service.reading.page(query)
     rows = [shown.entry(job) for job in jobs[:limit]]
     return _json(shown.page(rows, has_more=len(jobs) > limit))
+
+
+def _given_once(request: Request, but: str) -> None:
+    """Refuse what is in the query twice, as one of the two would be passed over in silence."""
+    names = Counter(name for name, _ in request.query_params.multi_items())
+    if twice := [name for name, count in names.items() if count > 1 and name != but]:
+        raise InvalidOptions(f"{min(twice)} was given twice; give it once.")
 
 
 def _found(service: Service, search: str, limit: int) -> dict[str, object]:

@@ -115,6 +115,12 @@ def test_a_list_goes_on_where_the_page_before_ended(client: TestClient, service:
     assert first["object"] == "list"
 
 
+def test_what_is_asked_twice_is_not_passed_over(client: TestClient) -> None:
+    answer = client.get("/transcribe?after=one&after=two&search=words")
+    assert answer.status_code == 422
+    assert "after was given twice" in answer.json()["detail"]
+
+
 def test_a_list_can_be_narrowed(client: TestClient, service: Service) -> None:
     done, waits = finished(service, "retro.wav").id, pending(service, "standup.wav")
 

@@ -11,6 +11,7 @@ import httpx
 from fastapi import FastAPI
 
 from meet_transcriber.api.openai import openai_router
+from meet_transcriber.bootstrap import rates
 from meet_transcriber.bootstrap.guards import guard
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.transcript import TranscriptWarning
@@ -35,6 +36,7 @@ def make_app(service: Service, **changed: Any) -> FastAPI:
     app, wanted = FastAPI(), settings(**{"auth_mode": "open", **changed})
     app.state.service, app.state.settings = service, wanted
     app.state.guard = guard(wanted, service.ground.jobs)
+    app.state.limits = rates.limits(wanted)
     app.include_router(openai_router(wanted), prefix="/v1")
     return app
 
