@@ -35,8 +35,8 @@ programs:
 test-deploy: .venv-pyannote/.done  ## pyannote, in an environment of its own (deployment follows)
 	FORBID_SKIPS=1 .venv-pyannote/bin/python -m pytest tests/deploy/pyannote $(ARGS)
 
-fuzz: $(VENV)/.test  ## two thousand mutated recordings as whole jobs; `make test` takes 500
-	FUZZ_MUTATIONS=$(or $(MUTATIONS),2000) $(PYTEST) -n 2 tests/integration/audio/test_media_fuzz.py $(ARGS)
+fuzz: $(VENV)/.test  ## two thousand mutated recordings as whole jobs; `make test-system` takes 500
+	FUZZ_MUTATIONS=$(or $(MUTATIONS),2000) $(PYTEST) -n 2 tests/system/test_media_fuzz.py $(ARGS)
 
 lint: $(VENV)/.lint  ## style, types and layers
 	$(BIN)/ruff check
