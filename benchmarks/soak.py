@@ -107,6 +107,8 @@ class Soak:
             REDIS_URL=redis_url,
             OUTBOUND_ALLOW="127.0.0.1",
             LEASE_SECONDS=LEASE_SECONDS,
+            # by default a task is given up that dies three times; here chance kills some as often
+            MAX_ATTEMPTS=20,
             LOG_LEVEL="ERROR",
             SIMULATED_PART_SECONDS=plan.seconds,
             SOAK_LEDGER=self._ledger,

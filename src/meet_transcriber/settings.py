@@ -110,6 +110,11 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         30.0, ge=1, description="Seconds of silence after which a worker has lost its task."
     )
+    max_attempts: int = Field(
+        3,
+        ge=1,
+        description="Deaths of a task in a row, without getting further, that fail its job.",
+    )
     part_seconds: float = Field(
         150.0, ge=1, description="Length of the parts that workers share, in seconds."
     )

@@ -110,6 +110,7 @@ def rules(settings: Settings) -> Rules:
     return Rules(
         max_upload_bytes=settings.max_upload_size_mb * _MEBIBYTE,
         lease_seconds=settings.lease_seconds,
+        max_attempts=settings.max_attempts,
         part_seconds=settings.part_seconds,
         drop_recording=media_url(settings) == "redis",
         keep_audio=settings.audio_retention == "keep",

@@ -22,6 +22,8 @@ SHOWN: tuple[State, ...] = ("pending", "processing", *TERMINAL)
 
 TaskState = Literal["waiting", "ready", "running", "done"]
 
+MAX_ATTEMPTS = 3
+
 CPU_QUEUE, RECOGNIZE_QUEUE = "cpu", "recognize"
 QUEUES = (RECOGNIZE_QUEUE, CPU_QUEUE)
 
@@ -112,6 +114,7 @@ class Job:
         deleted: nobody may see it any more; record and objects wait to be removed.
         tidy_at: when to remove objects that the record no longer names, or does not name yet.
         expires_at: when the result is deleted; None keeps it.
+        max_attempts: so many deaths in a row without getting further end the job.
         duration: seconds, as far as known.
         source_url: where the recording is fetched from; it may hold a secret and is never shown.
         fingerprint: what the request was, to tell a repetition from another request.
@@ -149,6 +152,7 @@ class Job:
     lease_until: float = 0.0
     deleted: bool = False
     tidy_at: float | None = None
+    max_attempts: int = MAX_ATTEMPTS
     expires_at: float | None = None
 
     @property

@@ -23,7 +23,6 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import Plan
 from meet_transcriber.core.transcript import Transcript, TranscriptWarning
 
-MAX_ATTEMPTS = 3
 _FURTHER = 0.01  # less than this counts as no progress
 
 KEPT = ("recording", "edits.json")
@@ -186,7 +185,7 @@ def expired(job: Job, now: float, dead: Collection[str] = ()) -> Job:
 def _died(job: Job, task: Task, failure: Failure, now: float) -> Job:
     further = task.progress > task.reached + _FURTHER
     attempts = 1 if further else task.attempts + 1
-    if attempts >= MAX_ATTEMPTS:
+    if attempts >= job.max_attempts:
         return _given_up(job, task, failure, now)
     return job.with_task(
         replace(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from meet_transcriber.core.errors import StorageUnavailable
-from meet_transcriber.core.jobs import Job
+from meet_transcriber.core.jobs import MAX_ATTEMPTS, Job
 from meet_transcriber.core.plan import TARGET_SECONDS
 from meet_transcriber.ports.engines import AudioDecoder
 from meet_transcriber.ports.outside import UrlFetcher
@@ -22,6 +22,7 @@ class Rules:
     Attributes:
         max_upload_bytes: of one recording.
         lease_seconds: a worker that is silent for so long has lost its task.
+        max_attempts: deaths of a task in a row, without getting further, that end its job.
         part_seconds: length that parts aim at.
         drop_recording: whether an upload goes as soon as its working audio is there.
         keep_audio: whether recordings stay when their job is completed.
@@ -35,6 +36,7 @@ class Rules:
 
     max_upload_bytes: int = 500 << 20
     lease_seconds: float = 30.0
+    max_attempts: int = MAX_ATTEMPTS
     part_seconds: float = TARGET_SECONDS
     drop_recording: bool = False
     keep_audio: bool = True

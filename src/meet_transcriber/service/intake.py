@@ -242,6 +242,7 @@ class Intake:
             name=_clean(name),
             created_at=now,
             state="uploading",
+            max_attempts=self._ground.rules.max_attempts,
             lease_until=now + self._ground.rules.lease_seconds,
             tenant=self._tenant,
             idempotency_key=_checked_key(key),

@@ -5,13 +5,20 @@ from dataclasses import replace
 import pytest
 
 from meet_transcriber.core.errors import JobCancelled, JobConflict, JobNotFound, LeaseLost
-from meet_transcriber.core.jobs import QUEUES, Failure, Job, Webhook, due_at, index_entry
+from meet_transcriber.core.jobs import (
+    MAX_ATTEMPTS,
+    QUEUES,
+    Failure,
+    Job,
+    Webhook,
+    due_at,
+    index_entry,
+)
 from meet_transcriber.core.media import PreparedAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import Part, Plan
 from meet_transcriber.core.transcript import Span
 from meet_transcriber.core.transitions import (
-    MAX_ATTEMPTS,
     alive,
     cancelled,
     claim_in,
