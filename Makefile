@@ -32,8 +32,9 @@ test-system: programs $(VENV)/.system $(VENV)/.audit  ## tests that need program
 programs:
 	@scripts/need.sh flite festival ffmpeg sox g++ redis-server openssl strace
 
-test-deploy: .venv-pyannote/.done  ## pyannote, in an environment of its own (deployment follows)
+test-deploy: $(VENV)/.deploy $(patsubst %,.venv-%/.done,pyannote awscli azure-cli checkov)  ## images, manifests and cloud clients; pyannote in an environment of its own
 	FORBID_SKIPS=1 .venv-pyannote/bin/python -m pytest tests/deploy/pyannote $(ARGS)
+	$(PYTEST) tests/deploy --ignore tests/deploy/pyannote $(ARGS)
 
 fuzz: $(VENV)/.test  ## two thousand mutated recordings as whole jobs; `make test-system` takes 500
 	FUZZ_MUTATIONS=$(or $(MUTATIONS),2000) $(PYTEST) -n 2 tests/system/test_media_fuzz.py $(ARGS)
@@ -80,6 +81,12 @@ $(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml
 
 # The reference scorers are built from source, against the numpy of the tests.
 $(VENV)/.system: $(VENV)/.test
+$(VENV)/.deploy: $(VENV)/.system
+
+# Programs that checks call, each by itself: they pin what they use.
+.venv-%/.done: requirements/%.txt
+	@scripts/setup.sh .venv-$* $< alone
+	@touch $@
 
 .venv-pyannote/.done: requirements/pyannote.txt requirements/build.txt pyproject.toml
 	@scripts/setup.sh .venv-pyannote $<

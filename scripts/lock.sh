@@ -22,6 +22,7 @@ lock() { # lock NAME [argument...]
 # `build` is installed first; each other lock holds the whole of its environment, in the
 # versions of the smaller one that it builds on.
 lock build --group build "$@"
+upgrade=${1:-}
 set -- pyproject.toml --constraints requirements/build.txt "$@"
 lock runtime "$@"
 lock managers --extra aws --extra gcp --extra azure --constraints requirements/runtime.txt "$@"
@@ -31,4 +32,11 @@ lock lint --group lint "$@"
 lock audit --group audit "$@"
 lock system --group system --extra aws --extra gcp --extra azure \
     --constraints requirements/managers.txt "$@"
+lock deploy --group deploy --group system --extra aws --extra gcp --extra azure \
+    --constraints requirements/system.txt "$@"
 lock pyannote --extra pyannote "$@"
+
+# Programs that checks call; nothing of ours is in their environments.
+for program in awscli azure-cli checkov; do
+    lock "$program" --group "$program" ${upgrade:+"$upgrade"}
+done

@@ -3,6 +3,7 @@
 # comes as sources is built with the build tools of requirements/build.txt and no others.
 #
 #   scripts/setup.sh .venv requirements/test.txt
+#   scripts/setup.sh .venv-checkov requirements/checkov.txt alone     a program, without us
 set -eu
 cd "$(dirname "$0")/.."
 venv=$1
@@ -39,8 +40,12 @@ if ! usable "$venv/bin/python"; then
     create "$python"
 fi
 install() {
-    "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-build-isolation "$@"
+    "$venv/bin/python" -m pip install -qq --disable-pip-version-check "$@"
 }
-install --only-binary :all: --require-hashes -r requirements/build.txt
-install --require-hashes -r "$lock"
-install --no-deps --editable .
+if [ "${3:-}" = alone ]; then
+    install --require-hashes -r "$lock"
+    exit
+fi
+install --no-build-isolation --only-binary :all: --require-hashes -r requirements/build.txt
+install --no-build-isolation --require-hashes -r "$lock"
+install --no-build-isolation --no-deps --editable .
