@@ -48,10 +48,10 @@ def test_the_build_backend_is_locked() -> None:
 def test_a_package_that_comes_as_sources_finds_its_build_tools_installed() -> None:
     setup = (ROOT / "scripts" / "setup.sh").read_text()
     assert "--no-build-isolation" in setup
-    assert setup.index("requirements/build.txt\n") < setup.index('-r "$lock"')
+    assert setup.index("requirements/build.txt\n") < setup.rindex('-r "$lock"')
 
 
-@pytest.mark.parametrize("group", ["test", "lint", "audit", "system"])
+@pytest.mark.parametrize("group", ["test", "lint", "audit", "system", "deploy"])
 def test_a_group_agrees_with_the_runtime(group: str) -> None:
     runtime = _packages(ROOT / "requirements" / "runtime.txt")
     locked = _packages(ROOT / "requirements" / f"{group}.txt")
