@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from meet_transcriber import bootstrap
 from meet_transcriber.bootstrap import Fetching, services
 from meet_transcriber.core.errors import EngineUnavailable, StorageUnavailable, TranscriptionError
 from meet_transcriber.core.jobs import CPU_QUEUE, RECOGNIZE_QUEUE, WorkerInfo
@@ -50,6 +51,7 @@ class WorkerProcess:
         make_ground: MakeGround = services.ground,
     ) -> None:
         self.stopping = threading.Event()
+        self._settings = settings
         self.ground = make_ground(settings, queue)
         info = WorkerInfo(worker_id, queues, "fetching")
         self._presence = Presence(self.ground.jobs, self.ground.clock, info)
@@ -133,7 +135,8 @@ class WorkerProcess:
         if RECOGNIZE_QUEUE in queues:
             problems.append(self._look_for("engine", self._engines.recognizer))
         if CPU_QUEUE in queues:
-            problems.append(self._look_for("diarizer", self._engines.diarizer))
+            found = self._look_for("diarizer", self._engines.diarizer)
+            problems.append(bootstrap.token_in_vain(self._settings) or found)
         return " ".join(filter(None, problems))
 
     def _look_for(self, what: str, get: Callable[[], Any]) -> str:
