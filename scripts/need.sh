@@ -8,6 +8,8 @@ for program in "$@"; do
 done
 case "$missing" in *festival*) missing="$missing festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts" ;; esac
 case "$missing" in *g++*) missing="$missing python3-dev" ;; esac
+case "$missing" in *certbot*) missing="$missing python3-certbot-nginx" ;; esac
+missing=$(echo "$missing" | sed 's/ docker / docker.io /; s/ docker$/ docker.io/; s/systemd-analyze/systemd/')
 if [ -n "$missing" ]; then
     echo "These tests need programs that are not installed:" \
         "sudo apt-get install -y --no-install-recommends$missing" >&2

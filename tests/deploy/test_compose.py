@@ -11,7 +11,6 @@ import yaml
 
 from tests.deploy.engine import DRAFTS, ROOT, Stack, answers, docker, finished, submit, until
 
-RECORDING = ROOT / "tests" / "data" / "budget.ogg"
 SERVICES = ("redis", "api", "worker", "nginx")
 GUIDES_ENV = {
     "HUGGINGFACE_ACCESS_TOKEN": "hf_your_token_here",
@@ -26,13 +25,23 @@ GUIDES_ENV = {
 @pytest.fixture(scope="module")
 def stack(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The guide's .env, with draft engines named because there is no hub, and small parts."""
-    settings = {**GUIDES_ENV, **DRAFTS, "PART_SECONDS": "15", "DOMAIN": "meet.example.test"}
+    settings = {**GUIDES_ENV, **DRAFTS, "PART_SECONDS": "5", "DOMAIN": "meet.example.test"}
     running = Stack(tmp_path_factory.mktemp("stack"), settings)
     try:
         running.up()
         yield running
     finally:
         running.compose("--profile", "tls", "down", "-v", "--timeout", "5")
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first two speakers of a meeting, so that little is to be computed."""
+    path = tmp_path_factory.mktemp("recording") / "start.ogg"
+    whole = str(ROOT / "tests" / "data" / "budget.ogg")
+    command = ["ffmpeg", "-v", "error", "-i", whole, "-t", "12", "-c", "copy", str(path)]
+    subprocess.run(command, check=True)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +100,12 @@ def test_redis_has_a_password_of_its_own_and_loses_nothing(stack: Stack) -> None
     assert said == ["appendonly", "yes", "appendfsync", "always", "maxmemory-policy", "noeviction"]
 
 
-def test_a_recording_becomes_a_transcript_through_the_proxy(stack: Stack, key: str) -> None:
+def test_a_recording_becomes_a_transcript_through_the_proxy(stack: Stack, key: str, recording: Path) -> None:
     with stack.client(key) as client:
-        job = finished(client, submit(client, RECORDING))
+        job = finished(client, submit(client, recording))
     assert job["status"] == "completed"
     assert (job["engine"], job["diarizer"]) == ("pocketsphinx en-us", "acoustic")
-    assert len(job["transcript"]["segments"]) > 3
+    assert len(job["transcript"]["segments"]) >= 2
 
 
 def test_without_a_key_nobody_comes_in(stack: Stack) -> None:
@@ -104,32 +113,32 @@ def test_without_a_key_nobody_comes_in(stack: Stack) -> None:
         assert client.get("/transcribe").status_code == 401
 
 
-def test_the_address_of_a_client_comes_through_the_proxy(stack: Stack, key: str) -> None:
+def test_the_address_of_a_client_comes_through_the_proxy(stack: Stack, key: str, recording: Path) -> None:
     """And one that a client makes up does not."""
     with stack.client(key) as client:
         client.get("/keys", headers={"X-Forwarded-For": "203.0.113.7"})
-        submit(client, RECORDING)
+        submit(client, recording)
         told = client.get("/audit").text
     networks = stack.container("nginx")["NetworkSettings"]["Networks"].values()
     gateways = {network["Gateway"] for network in networks}
     assert "203.0.113.7" not in told
-    assert any(gateway in told for gateway in gateways)
+    assert any(gateway in told for gateway in gateways), (gateways, told)
 
 
-def test_a_worker_that_is_killed_in_mid_job_loses_nothing(stack: Stack, key: str) -> None:
+def test_a_worker_that_is_killed_in_mid_job_loses_nothing(stack: Stack, key: str, recording: Path) -> None:
     with stack.client(key) as client:
-        job = submit(client, RECORDING)
+        job = submit(client, recording)
         until("the job's work", lambda: client.get(job).json()["progress"] > 5.0)
         before = stack.identity("worker")
         docker("kill", before)
-        assert client.get(job).json()["status"] == "processing"
+        assert client.get(job).json()["status"] == "processing"  # nobody else is there
         docker("start", before)
         ended = finished(client, job)
     assert ended["status"] == "completed", ended["error"]
     assert ended["transcript"]["coverage"] == 1.0
 
 
-def test_down_and_up_keep_jobs_keys_and_the_password(stack: Stack, key: str) -> None:
+def test_down_and_up_keep_jobs_keys_and_the_password(stack: Stack, key: str, recording: Path) -> None:
     with stack.client(key) as client:
         before = [job["job_id"] for job in client.get("/transcribe").json()["data"]]
     stack.compose("down", "--timeout", "30")
@@ -139,7 +148,7 @@ def test_down_and_up_keep_jobs_keys_and_the_password(stack: Stack, key: str) -> 
         audio = client.get(f"/transcribe/{before[0]}/audio")
     assert [job["job_id"] for job in after] == before != []
     assert audio.status_code == 200
-    assert audio.content == RECORDING.read_bytes()
+    assert audio.content == recording.read_bytes()
 
 
 def test_a_certificate_turns_https_on_without_a_restart(stack: Stack, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_without_pyannote_and_without_a_token_speakers_come_from_the_draft_engin
     chosen = diarizer(Settings(huggingface_access_token=PLACEHOLDER), draft=False)
     assert chosen is not None
     assert chosen.engine.name == "acoustic"
-    assert [warning.code for warning in chosen.warnings] == ["draft_diarizer"]
+    assert [note.code for note in chosen.notes] == ["draft_diarizer"]
 
 
 def test_a_token_asks_for_pyannote_and_for_nothing_less() -> None:
