@@ -63,7 +63,9 @@ def test_the_configuration_holds_with_every_profile(profile: str, docker_engine:
 
 def test_every_image_is_ours_or_has_a_version() -> None:
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
-    foreign = {each["image"] for each in services.values() if "meet-transcriber" not in each["image"]}
+    foreign = {
+        each["image"] for each in services.values() if "meet-transcriber" not in each["image"]
+    }
     assert len(foreign) == 3
     assert all(":" in image and not image.endswith(":latest") for image in foreign)
 
@@ -100,7 +102,9 @@ def test_redis_has_a_password_of_its_own_and_loses_nothing(stack: Stack) -> None
     assert said == ["appendonly", "yes", "appendfsync", "always", "maxmemory-policy", "noeviction"]
 
 
-def test_a_recording_becomes_a_transcript_through_the_proxy(stack: Stack, key: str, recording: Path) -> None:
+def test_a_recording_becomes_a_transcript_through_the_proxy(
+    stack: Stack, key: str, recording: Path
+) -> None:
     with stack.client(key) as client:
         job = finished(client, submit(client, recording))
     assert job["status"] == "completed"
@@ -113,7 +117,9 @@ def test_without_a_key_nobody_comes_in(stack: Stack) -> None:
         assert client.get("/transcribe").status_code == 401
 
 
-def test_the_address_of_a_client_comes_through_the_proxy(stack: Stack, key: str, recording: Path) -> None:
+def test_the_address_of_a_client_comes_through_the_proxy(
+    stack: Stack, key: str, recording: Path
+) -> None:
     """And one that a client makes up does not."""
     with stack.client(key) as client:
         client.get("/keys", headers={"X-Forwarded-For": "203.0.113.7"})
@@ -125,7 +131,9 @@ def test_the_address_of_a_client_comes_through_the_proxy(stack: Stack, key: str,
     assert any(gateway in told for gateway in gateways), (gateways, told)
 
 
-def test_a_worker_that_is_killed_in_mid_job_loses_nothing(stack: Stack, key: str, recording: Path) -> None:
+def test_a_worker_that_is_killed_in_mid_job_loses_nothing(
+    stack: Stack, key: str, recording: Path
+) -> None:
     with stack.client(key) as client:
         job = submit(client, recording)
         until("the job's work", lambda: client.get(job).json()["progress"] > 5.0)
@@ -138,7 +146,9 @@ def test_a_worker_that_is_killed_in_mid_job_loses_nothing(stack: Stack, key: str
     assert ended["transcript"]["coverage"] == 1.0
 
 
-def test_down_and_up_keep_jobs_keys_and_the_password(stack: Stack, key: str, recording: Path) -> None:
+def test_down_and_up_keep_jobs_keys_and_the_password(
+    stack: Stack, key: str, recording: Path
+) -> None:
     with stack.client(key) as client:
         before = [job["job_id"] for job in client.get("/transcribe").json()["data"]]
     stack.compose("down", "--timeout", "30")

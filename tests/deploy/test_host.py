@@ -49,7 +49,9 @@ def test_a_unit_is_hardened(unit: Path) -> None:
 def test_a_script_is_clean(script: Path) -> None:
     shell = [] if script.read_text().startswith("#!") else ["--shell=sh"]
     checker = str(Path(sys.executable).with_name("shellcheck"))
-    done = subprocess.run([checker, *shell, str(script)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [checker, *shell, str(script)], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (0, "")
 
 

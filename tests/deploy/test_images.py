@@ -23,7 +23,9 @@ def test_our_own_layers_stay_small(
 
 
 def test_a_container_has_no_rights_and_writes_nowhere(image: str) -> None:
-    script = "id -u; touch /app/x /opt/venv/x 2>&1; touch /tmp/x && echo tmp; grep CapEff /proc/1/status"
+    script = (
+        "id -u; touch /app/x /opt/venv/x 2>&1; touch /tmp/x && echo tmp; grep CapEff /proc/1/status"
+    )
     said = docker("run", "--rm", *SAFE, image, "sh", "-c", f"{script} || true")
     assert said.splitlines()[0] == "10001"
     assert said.count("Read-only file system") == 2

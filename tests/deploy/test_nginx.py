@@ -75,7 +75,9 @@ def test_nothing_of_an_upload_is_written_down_by_the_proxy(
 
 
 def test_far_too_much_is_refused_before_it_is_sent(nginx: Nginx) -> None:
-    announced = f"POST /transcribe HTTP/1.1\r\nHost: x\r\nContent-Length: {limit_bytes() + 1}\r\n\r\n"
+    announced = (
+        f"POST /transcribe HTTP/1.1\r\nHost: x\r\nContent-Length: {limit_bytes() + 1}\r\n\r\n"
+    )
     with socket.create_connection(("127.0.0.1", nginx.port), timeout=30) as connection:
         connection.sendall(announced.encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 413")

@@ -31,7 +31,9 @@ class Start(NamedTuple):
 
 
 def _composed(service: str) -> tuple[str, ...]:
-    return tuple(yaml.safe_load((ROOT / "compose.yaml").read_text())["services"][service]["command"])
+    return tuple(
+        yaml.safe_load((ROOT / "compose.yaml").read_text())["services"][service]["command"]
+    )
 
 
 def _unit(name: str) -> tuple[str, ...]:

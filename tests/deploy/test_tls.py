@@ -43,21 +43,13 @@ class Authority:
             "tlsPort": free_port(),
         }
         (folder / "pebble.json").write_text(json.dumps({"pebble": settings}))
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        challenges = ["-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv6", ""]
+        dns, management = f"127.0.0.1:{names}", f"127.0.0.1:{free_port()}"
+        config = str(folder / "pebble.json")
         self._processes = [
-            subprocess.Popen(
-                ["pebble-challtestsrv", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "",
-                 "-dns01", f"127.0.0.1:{names}", "-http01", "", "-https01", "",
-                 "-tlsalpn01", "", "-management", f"127.0.0.1:{free_port()}"],
-                **quiet,
-            ),  # fmt: skip
-            subprocess.Popen(
-                ["pebble", "-config", str(folder / "pebble.json"),
-                 "-dnsserver", f"127.0.0.1:{names}"],
-                env={**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"},
-                **quiet,
-            ),  # fmt: skip
-        ]  # type: ignore[call-overload]
+            _quietly("pebble-challtestsrv", *challenges, "-dns01", dns, "-management", management),
+            _quietly("pebble", "-config", config, "-dnsserver", dns),
+        ]
 
     def is_up(self) -> bool:
         """Whether it answers; fetches the root that it issues under."""
@@ -77,6 +69,13 @@ class Authority:
         for process in self._processes:
             process.terminate()
             process.wait(30)
+
+
+def _quietly(*command: str) -> subprocess.Popen[bytes]:
+    """Start a program of pebble's that neither dawdles nor refuses at random."""
+    environment = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}
+    nowhere = subprocess.DEVNULL
+    return subprocess.Popen(command, env=environment, stdout=nowhere, stderr=nowhere)
 
 
 def _self_signed(certificate: Path, key: Path, name: str) -> None:
@@ -106,7 +105,9 @@ def authority(nginx: Nginx, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def certbot(authority: Authority, nginx: Nginx, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def certbot(
+    authority: Authority, nginx: Nginx, tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
     """The command, but for what it should do."""
     folder = tmp_path_factory.mktemp("certbot")
     places = [f"--{place}-dir={folder}/{place}" for place in ("config", "work", "logs")]
@@ -154,7 +155,7 @@ def test_certbot_makes_the_site_speak_https(
     address = f"http://127.0.0.1:{nginx.port}/health"
 
     def led() -> str:
-        return httpx.get(address, headers={"Host": DOMAIN}).headers.get("Location", "")
+        return str(httpx.get(address, headers={"Host": DOMAIN}).headers.get("Location", ""))
 
     assert until("the way to HTTPS", led, 30).startswith(f"https://{DOMAIN}")
 
