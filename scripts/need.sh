@@ -4,12 +4,16 @@
 #   scripts/need.sh flite festival
 missing=
 for program in "$@"; do
-    command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
+    command -v "$program" >/dev/null 2>&1 && continue
+    case "$program" in # where the package has another name, or needs a second one
+        docker) program=docker.io ;;
+        certbot) program="certbot python3-certbot-nginx" ;;
+        systemd-analyze) program=systemd ;;
+    esac
+    missing="$missing $program"
 done
 case "$missing" in *festival*) missing="$missing festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts" ;; esac
 case "$missing" in *g++*) missing="$missing python3-dev" ;; esac
-case "$missing" in *certbot*) missing="$missing python3-certbot-nginx" ;; esac
-missing=$(echo "$missing" | sed 's/ docker / docker.io /; s/ docker$/ docker.io/; s/systemd-analyze/systemd/')
 if [ -n "$missing" ]; then
     echo "These tests need programs that are not installed:" \
         "sudo apt-get install -y --no-install-recommends$missing" >&2
