@@ -40,7 +40,9 @@ def bucket(endpoint: str) -> ObjectMediaStore:
 
 def put(url: str, data: bytes) -> None:
     """What a client does with a signed URL."""
-    with urllib.request.urlopen(urllib.request.Request(url, data, method="PUT")):
+    kind = {"Content-Type": "application/octet-stream"}
+    request = urllib.request.Request(url, data, kind, method="PUT")
+    with urllib.request.urlopen(request, timeout=30):
         pass
 
 
