@@ -9,7 +9,7 @@ import pytest
 from meet_transcriber.api.auditing import ACTIONS, WHEN_TOLD
 from tests.unit.api.locked import Locked, locked_in
 
-NOT_WRITTEN = {"getHealth", "getReadiness", "getSession", "getPeaks", "headAudio", "listModels",
+NOT_WRITTEN = {"getHealth", "getReadiness", "getQueue", "getSession", "getPeaks", "headAudio", "listModels",
                "retrieveModel"}  # fmt: skip
 
 
