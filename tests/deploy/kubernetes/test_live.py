@@ -31,8 +31,8 @@ def test_the_manifests_redis_asks_for_its_password_and_keeps_what_it_is_given(
     tmp_path: Path,
 ) -> None:
     where = str(tmp_path / "socket")
-    with live.redis(tmp_path, "p@ss \\ \"word") as process:
-        client = Redis(unix_socket_path=where, password="p@ss \\ \"word")
+    with live.redis(tmp_path, 'p@ss \\ "word') as process:
+        client = Redis(unix_socket_path=where, password='p@ss \\ "word')
         wait_for(lambda: pinged(client))
         with pytest.raises(AuthenticationError):
             Redis(unix_socket_path=where).get("x")

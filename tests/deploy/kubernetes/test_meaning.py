@@ -161,6 +161,9 @@ def test_images_are_exact_and_say_our_version_in_one_way(rendered: list[Object])
     assert images["api"] == f"your-registry/meet-transcriber:{__version__}"
     assert images["worker"] in {images["api"], f"{images['api']}-gpu"}
     assert re.fullmatch(r"redis:\d+\.\d+\.\d+-alpine", images["redis"])
+
+
+def test_the_page_names_the_same_images() -> None:
     page = (ROOT / "docs/deployment/kubernetes.md").read_text()
     told = re.findall(r"your-registry/meet-transcriber:([\w.-]+)", page)
     assert set(told) == {__version__, f"{__version__}-gpu"}
@@ -211,7 +214,8 @@ def test_nothing_but_the_front_door_is_open_to_the_world(rendered: list[Object])
              if x["kind"] == "Service"}  # fmt: skip
     assert kinds.pop("redis") == "ClusterIP"
     assert set(kinds) == {"api"}
-    listened = [y["port"] for x in rendered if x["kind"] == "Gateway" for y in x["spec"]["listeners"]]
+    gateways = [x["spec"] for x in rendered if x["kind"] == "Gateway"]
+    listened = [y["port"] for spec in gateways for y in spec["listeners"]]
     assert listened in ([], [80, 443])
 
 
@@ -257,7 +261,7 @@ def guides_config() -> str:
 
 
 def test_the_settings_make_sense_together(rendered: list[Object]) -> None:
-    known = {name.lower(): value for name, value in config(rendered).items()}
+    known: dict[str, Any] = {name.lower(): x for name, x in config(rendered).items()}
     settings = Settings(_env_file=None, **known)
     assert settings.embedded is False
     assert settings.auth_mode == "required"
