@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from meet_transcriber.api import shown
 from meet_transcriber.api.admission import MayLook
-from meet_transcriber.api.documented import answer
+from meet_transcriber.api.documented import answer, problems
 from meet_transcriber.core.errors import TranscriptionError
 from meet_transcriber.core.jobs import QUEUES, WorkerInfo
 from meet_transcriber.service import Service
@@ -42,6 +42,7 @@ async def health() -> Response:
     responses={
         **answer(200, "Recordings can be taken in and worked on.", "Readiness"),
         **answer(503, "Something is missing; says what.", "Readiness", ("Retry-After",)),
+        422: problems(422)[422],
     },
 )
 async def ready(
