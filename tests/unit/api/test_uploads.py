@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from httpx import Response
 from starlette.testclient import TestClient
 from starlette.types import Message
 
@@ -25,7 +26,10 @@ def begin(client: TestClient, size: int, **more: object) -> str:
     return path
 
 
-def append(client: TestClient, path: str, offset: int, data: bytes, kind: str = PARTIAL):  # type: ignore[no-untyped-def]
+def append(
+    client: TestClient, path: str, offset: int, data: bytes, kind: str = PARTIAL
+) -> Response:
+    """Send some bytes of an upload."""
     headers = {"Content-Type": kind, "Upload-Offset": str(offset)}
     return client.patch(path, content=data, headers=headers)
 
