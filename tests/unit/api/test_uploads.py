@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from httpx import Response
 from starlette.testclient import TestClient
 from starlette.types import Message
 
@@ -26,9 +26,7 @@ def begin(client: TestClient, size: int, **more: object) -> str:
     return path
 
 
-def append(
-    client: TestClient, path: str, offset: int, data: bytes, kind: str = PARTIAL
-) -> Response:
+def append(client: TestClient, path: str, offset: int, data: bytes, kind: str = PARTIAL) -> Any:
     """Send some bytes of an upload."""
     headers = {"Content-Type": kind, "Upload-Offset": str(offset)}
     return client.patch(path, content=data, headers=headers)
