@@ -33,7 +33,7 @@ programs:
 	@scripts/need.sh flite festival ffmpeg sox g++ redis-server openssl strace
 
 deploy-programs:
-	@scripts/need.sh redis-server kubectl
+	@scripts/need.sh redis-server kubectl ffmpeg docker nginx certbot pebble openssl systemd-analyze curl
 
 test-deploy: deploy-programs $(VENV)/.deploy $(patsubst %,.venv-%/.done,pyannote awscli azure-cli checkov)  ## images, manifests and cloud clients; pyannote in an environment of its own
 	FORBID_SKIPS=1 .venv-pyannote/bin/python -m pytest tests/deploy/pyannote $(ARGS)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from meet_transcriber import bootstrap
 from meet_transcriber.bootstrap import Fetching, services
 from meet_transcriber.core.errors import EngineUnavailable, StorageUnavailable, TranscriptionError
 from meet_transcriber.core.jobs import CPU_QUEUE, RECOGNIZE_QUEUE, WorkerInfo
@@ -52,6 +53,7 @@ class WorkerProcess:
         make_ground: MakeGround = services.ground,
     ) -> None:
         self.stopping = threading.Event()
+        self._settings = settings
         self.ground = make_ground(settings, queue)
         info = WorkerInfo(worker_id, queues, "fetching")
         self._presence = Presence(self.ground.jobs, self.ground.clock, info)
@@ -162,7 +164,8 @@ class WorkerProcess:
         if RECOGNIZE_QUEUE in queues:
             problems.append(_look_for("engine", engines.recognizer, found))
         if CPU_QUEUE in queues:
-            problems.append(_look_for("diarizer", engines.diarizer, found))
+            problem = _look_for("diarizer", engines.diarizer, found)
+            problems.append(bootstrap.token_in_vain(self._settings) or problem)
         return {**found, "problem": " ".join(filter(None, problems))}
 
     # -- presence --------------------------------------------------------------------------
