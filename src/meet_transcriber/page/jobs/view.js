@@ -1,0 +1,9 @@
+/* All meetings, live. */
+
+import { h } from "../dom.js";
+
+/** @param {HTMLElement} root @param {import("../app.js").Context} context */
+export function mount(root, context) {
+  root.append(h("h1", null, "Meetings"));
+  return () => {};
+}
