@@ -30,7 +30,7 @@ test-system: programs $(VENV)/.system $(VENV)/.audit  ## tests that need program
 
 .PHONY: programs
 programs:
-	@scripts/need.sh flite festival ffmpeg sox g++ redis-server openssl strace
+	@scripts/need.sh flite festival ffmpeg sox g++ redis-server openssl strace chromium
 
 test-deploy: $(VENV)/.deploy $(patsubst %,.venv-%/.done,pyannote awscli azure-cli checkov)  ## images, manifests and cloud clients; pyannote in an environment of its own
 	FORBID_SKIPS=1 .venv-pyannote/bin/python -m pytest tests/deploy/pyannote $(ARGS)
