@@ -1,9 +1,45 @@
-/* One meeting: its player, its words, its speakers. */
+/* One meeting: its player, its words, its speakers; or how far it is, or why there is nothing. */
 
-import { h } from "../dom.js";
+import { fill, h } from "../dom.js";
+import { Desk } from "./desk.js";
+import { showEnded } from "./ended.js";
+import { Live } from "./live.js";
 
-/** @param {HTMLElement} root @param {import("../app.js").Context} context */
+/** @param {HTMLElement} root @param {import("../app.js").Context} context @returns {() => void} */
 export function mount(root, context) {
-  root.append(h("h1", null, `Meeting ${context.params.id}`));
-  return () => {};
+  const path = `/transcribe/${context.params.id}`;
+  let shown = { close() {}, goTo(_query) {} };
+  let gone = false;
+
+  const load = async () => {
+    shown.close();
+    try {
+      const job = await context.api.get(path);
+      if (gone) return;
+      context.title(job.name);
+      if (job.status === "completed") shown = new Desk(root, context, job, load);
+      else if (job.status === "pending" || job.status === "processing") shown = new Live(root, context, job, load);
+      else shown = showEnded(root, context, job, load);
+    } catch (problem) {
+      if (gone) return;
+      if (problem.status === undefined) throw problem;
+      showProblem(root, problem, load);
+    }
+  };
+
+  context.onQuery((query) => shown.goTo(query));
+  fill(root, h("p", { class: "quiet", role: "status" }, "The meeting is being loaded."));
+  load();
+  return () => {
+    gone = true;
+    shown.close();
+  };
+}
+
+function showProblem(root, problem, load) {
+  fill(root, h("h1", null, problem.status === 404 ? "There is no such meeting" : "The meeting cannot be shown"),
+    h("p", null, problem.status === 404 ? "It was deleted, or belongs to another key." : problem.message),
+    h("p", { class: "ended-actions" },
+      problem.status !== 404 && h("button", { type: "button", class: "button", onclick: load }, "Try again"),
+      h("a", { class: "button", href: "#/" }, "All meetings")));
 }
