@@ -103,6 +103,35 @@ export class Api extends EventTarget {
     return { method, headers: all, signal, cache: "no-cache", body: value === undefined ? body : JSON.stringify(value) };
   }
 
+  /**
+   * Send bytes and hear how many have gone out; fetch does not tell that.
+   * @param {string} method
+   * @param {string} url Of this server, or one that this server signed.
+   * @param {Blob} body
+   * @param {{headers: Object<string, string>, signal: AbortSignal, progress: (bytes: number) => void}} options
+   * @returns {Promise<XMLHttpRequest>}
+   * @throws {Problem}
+   */
+  send(method, url, body, { headers, signal, progress }) {
+    return new Promise((done, failed) => {
+      const request = new XMLHttpRequest();
+      request.open(method, url);
+      for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+      request.upload.onprogress = (event) => progress(event.loaded);
+      request.onload = () => {
+        this.reached(true);
+        if (request.status < 400) return done(request);
+        if (request.status === 401) this.dispatchEvent(new Event("signedout"));
+        return failed(new Problem(request.status, parsed(request.responseText), headersOf(request)));
+      };
+      request.onerror = () => { this.reached(false); failed(new Problem(0, AWAY)); };
+      request.onabort = () => failed(signal.reason);
+      signal.addEventListener("abort", () => request.abort(), { once: true });
+      if (signal.aborted) failed(signal.reason);
+      else request.send(body);
+    });
+  }
+
   /** @param {boolean} answered Note whether the server was reached. */
   reached(answered) {
     if (answered === this.#online) return;
@@ -178,11 +207,20 @@ async function json(response) {
 }
 
 async function told(response) {
+  return parsed(await response.text().catch(() => ""));
+}
+
+function parsed(text) {
   try {
-    return await response.json();
+    return JSON.parse(text) ?? {};
   } catch {
     return {};
   }
+}
+
+function headersOf(request) {
+  const lines = request.getAllResponseHeaders().trim().split("\r\n").filter(Boolean);
+  return new Headers(lines.map((line) => /** @type {[string, string]} */ (line.split(/: ?(.*)/s).slice(0, 2))));
 }
 
 /** @param {number} milliseconds */

@@ -3,7 +3,7 @@
 import { Api } from "./api.js";
 import { showBar } from "./bar.js";
 import { announce, fill, h } from "./dom.js";
-import { showNotices } from "./notices.js";
+import { hideNotices, showNotices, tell } from "./notices.js";
 import { showSignIn } from "./signin.js";
 
 /**
@@ -12,6 +12,7 @@ import { showSignIn } from "./signin.js";
  * @property {Api} api
  * @property {(hash: string) => void} navigate Go to a view: "#/job/ID?t=12.3".
  * @property {(text: string) => void} announce Tell people who use a screen reader.
+ * @property {(text: string) => void} tell Show everybody what went wrong, until it is put away.
  * @property {import("./api.js").Session} session
  * @property {Object<string, string>} params What the path names: {id} of a job.
  * @property {URLSearchParams} query What stands behind the question mark, as of now.
@@ -51,7 +52,7 @@ async function route() {
   const params = { ...pattern.exec(path)?.groups };
   const { mount } = await load();
   if (shownPath !== path) return; // somebody was quicker than the network
-  leave = mount(main, { api, navigate, announce, session: api.session, params, query, onQuery, title });
+  leave = mount(main, { api, navigate, announce, tell, session: api.session, params, query, onQuery, title });
   main.focus({ preventScroll: true });
   scrollTo(0, 0);
 }
@@ -89,6 +90,7 @@ function askForKey(why) {
   removeEventListener("hashchange", route);
   listening = false;
   clear();
+  hideNotices();
   showBar(api, navigate);
   showSignIn(main, api, why, enter);
 }

@@ -1,0 +1,74 @@
+/* Says that draft engines are in use, and has the real models fetched. */
+
+import { fill, h } from "./dom.js";
+import { percent } from "./format.js";
+import { icon } from "./icons.js";
+import { languageOnly } from "./upload/options.js";
+
+const DRAFTS = new Set(["pocketsphinx", "acoustic"]);
+const LOOK_MS = 15_000;
+const LOOK_CLOSER_MS = 1_000;
+
+/** @param {import("./api.js").Api} api @returns {HTMLElement} */
+export function makeModelsNotice(api) {
+  const root = h("div", null);
+  let asked = false;
+  const look = async () => {
+    if (asked && !root.isConnected) return; // another notice took its place
+    asked = true;
+    const workers = document.hidden ? null : await readiness(api);
+    const fetching = workers ? show(workers) : false;
+    setTimeout(look, fetching ? LOOK_CLOSER_MS : LOOK_MS);
+  };
+
+  let shown = "";
+  /** @returns {boolean} Whether models are on their way. */
+  const show = (workers) => {
+    const fetching = workers.find((worker) => worker.state === "fetching");
+    const drafts = workers.some((worker) => DRAFTS.has(worker.engine));
+    languageOnly(drafts && !fetching ? "en" : null);
+    const now = fetching ? `fetching ${Math.floor(fetching.progress)}` : drafts ? "drafts" : "";
+    if (now !== shown) fill(root, fetching ? download(fetching) : drafts && banner());
+    shown = now;
+    return Boolean(fetching);
+  };
+
+  const banner = () => {
+    const wrong = h("p", { class: "wrong", role: "alert" });
+    const button = h("button", {
+      class: "button small", type: "button",
+      onclick: async () => {
+        button.disabled = true;
+        wrong.textContent = "";
+        try {
+          await api.post("/models/fetch");
+          setTimeout(look, LOOK_CLOSER_MS);
+        } catch (problem) {
+          wrong.textContent = problem.message;
+        }
+        button.disabled = false;
+      },
+    }, icon("down"), "Fetch the real models");
+    return h("section", { class: "notice warning", "aria-label": "Draft engines" }, icon("warning"), h("div", { class: "notice-text" },
+      h("p", null, h("b", null, "Draft engines are in use. "),
+        "They understand English only and mishear a lot; they are here so that everything can be tried at once. The real models are fetched once and then stay on this server."),
+      wrong), may(api) && button);
+  };
+
+  const download = (worker) => h("section", { class: "notice", "aria-label": "Models are being fetched" }, icon("down"), h("div", { class: "notice-text" },
+    h("p", null, h("b", null, "The real models are being fetched: "), percent(worker.progress), ". Meetings wait until they are there."),
+    h("div", { class: "meter", role: "progressbar", "aria-label": "Models fetched", "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.floor(worker.progress), vars: { "--share": `${worker.progress}%` } }, h("i"))));
+
+  look();
+  return root;
+}
+
+function may(api) { return api.session?.scopes.includes("submit"); }
+
+async function readiness(api) {
+  try {
+    return (await api.get("/health/ready")).workers;
+  } catch (problem) {
+    return null;
+  }
+}
