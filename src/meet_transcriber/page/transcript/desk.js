@@ -3,13 +3,12 @@
 import { confirmed, fill, h } from "../dom.js";
 import { clock, counted, moment } from "../format.js";
 import { icon } from "../icons.js";
+import { remove, rerun } from "../jobs/actions.js";
 import { Cast } from "./cast.js";
-import { reassigning } from "./edits.js";
+import { Deeds } from "./deeds.js";
 import { Editing } from "./editing.js";
-import { copy, exportButton } from "./exporting.js";
+import { exportButton } from "./exporting.js";
 import { FindBar } from "./find_bar.js";
-import { openHelp } from "./help.js";
-import { openHistory } from "./history.js";
 import { MOVING, SINGLE, meant, singleKeys } from "./keys.js";
 import { openMenu } from "./menu.js";
 import { speakersIn } from "./model.js";
@@ -20,6 +19,9 @@ import { printable } from "./printing.js";
 import { qualityPanel } from "./quality_panel.js";
 import { SpeakersPanel } from "./speakers_panel.js";
 import { Waveform } from "./waveform.js";
+
+const ANYWHERE = new Set(["find", "nextHit", "previousHit", "undo", "redo"]);
+const WITHOUT_WORDS = new Set(["toggle", "back", "forward", "slower", "faster", "undo", "redo", "history", "help"]);
 
 export class Desk {
   /**
@@ -41,6 +43,7 @@ export class Desk {
     this.finder = new FindBar(() => this.segments, this.mayEdit);
     this.pane = new Pane(this.cast, this.address, (at) => this.finder.hits(at));
     this.speakers = new SpeakersPanel(this.cast, this.mayEdit);
+    this.deeds = new Deeds(this);
     fill(root, this.#layout(job));
     this.#listen();
     root.classList.add("main-desk");
@@ -60,6 +63,7 @@ export class Desk {
     this.pane.close();
     this.unprint();
     removeEventListener("beforeunload", this.unsaved);
+    document.removeEventListener("keydown", this.anywhere);
   }
 
   /** @param {URLSearchParams} query Go to the moment it names. */
@@ -70,6 +74,11 @@ export class Desk {
     this.#chooseAt(time);
   }
 
+  /** @param {string} text Tell what has come of something, for a moment. */
+  say(text) {
+    this.status.textContent = ` · ${text}`;
+  }
+
   // --- what is seen ------------------------------------------------------------------------
 
   #layout(job) {
@@ -77,7 +86,7 @@ export class Desk {
     this.status = h("span", { class: "quiet save-state", role: "status" });
     this.notices = h("div", { class: "desk-notices" });
     this.selectionBar = h("div", { class: "selection-bar", role: "group", "aria-label": "Selected words", hidden: true });
-    this.followButton = h("button", { type: "button", class: "button small follow", onclick: () => this.follow() }, icon("follow"), "Follow");
+    this.followButton = h("button", { type: "button", class: "button small follow", onclick: () => this.deeds.follow() }, icon("follow"), "Follow");
     const side = h("aside", { class: "side", "aria-label": "About this meeting" }, this.speakers.element,
       qualityPanel(job.transcript, {
         seek: (time) => this.#seek(time),
@@ -97,27 +106,27 @@ export class Desk {
       this.notices,
       h("div", { class: "listen" }, player.element, wave.element),
       finder.element,
-      h("div", { class: "desk-body" }, h("div", { class: "reading" }, pane.scroller, this.selectionBar, player.audio && this.followButton), side));
+      h("div", { class: "desk-body" }, h("div", { class: "reading" }, pane.scroller,
+        job.transcript.segments.length === 0 && h("p", { class: "silent" }, "Nobody speaks in this recording."), this.selectionBar, player.audio && this.followButton), side));
   }
 
   #tools(job) {
     const tool = (name, label, key, run) => h("button",
       { type: "button", class: "icon-button", "aria-label": label, title: `${label} (${key})`, onclick: run }, icon(name));
-    const { api, announce } = this.context;
+    const { api } = this.context;
     const more = h("button", {
       type: "button", class: "icon-button", "aria-label": "More for this meeting", title: "More", "aria-haspopup": "menu", "aria-expanded": "false",
       onclick: () => openMenu(more, "More for this meeting", [
-        { label: "Find the speakers again", run: () => this.#rerun(["diarize"]) },
-        { label: "Transcribe again", run: () => this.#rerun([]) },
-        { label: "Delete", run: () => this.#delete(job) },
+        { label: "Run again", run: () => this.#toJob(rerun, this.reload) },
+        { label: "Delete", run: () => this.#toJob(remove, () => this.context.navigate("#/")) },
       ]),
     }, icon("more"));
     return [
-      this.mayEdit && [tool("undo", "Undo", "Ctrl+Z", () => this.undo()), tool("redo", "Redo", "Ctrl+Y", () => this.redo())],
+      this.mayEdit && [tool("undo", "Undo", "Ctrl+Z", () => this.deeds.undo()), tool("redo", "Redo", "Ctrl+Y", () => this.deeds.redo())],
       tool("search", "Find", "/", () => this.finder.show()),
-      tool("history", "What was changed", "H", () => this.history()),
-      tool("help", "Keys", "?", () => openHelp()),
-      exportButton(api, this.path, announce, () => this.#saved()),
+      tool("history", "What was changed", "H", () => this.deeds.history()),
+      tool("help", "Keys", "?", () => this.deeds.help()),
+      exportButton(api, this.path, (text) => this.say(text), () => this.#saved()),
       this.mayEdit && more,
     ];
   }
@@ -150,15 +159,15 @@ export class Desk {
       this.wave.tick(player.time);
     });
     pane.addEventListener("seek", ({ detail }) => this.#seek(detail));
-    pane.addEventListener("player", ({ detail }) => this[detail]());
+    pane.addEventListener("player", ({ detail }) => this.deeds[detail]());
     pane.addEventListener("save", ({ detail: { at, text } }) => editing.change([{ segment: at, text }]));
     pane.addEventListener("selected", () => this.#selection());
     pane.addEventListener("followed", () => this.#sayFollowing());
-    pane.addEventListener("act", ({ detail }) => this.#act(detail));
+    pane.addEventListener("act", ({ detail }) => this.deeds.act(detail));
     pane.scroller.addEventListener("keydown", (event) => this.#key(event));
     editing.addEventListener("change", () => this.#show());
     editing.addEventListener("saving", () => {
-      this.status.textContent = editing.waiting ? " · saving…" : " · saved";
+      this.say(editing.waiting ? "saving…" : "saved");
     });
     editing.addEventListener("conflict", ({ detail }) => this.#conflict(detail));
     editing.addEventListener("refused", ({ detail }) => this.#conflict(detail));
@@ -167,123 +176,37 @@ export class Desk {
     finder.addEventListener("show", ({ detail }) => { pane.follow(false); pane.choose(detail.segment, detail.from); });
     finder.addEventListener("replace", ({ detail }) => this.#replace(detail));
     speakers.addEventListener("rename", ({ detail: { label, name } }) => {
-      if (name === null || name === (this.cast.names[label] ?? "")) this.speakers.show(this.segments);
-      else editing.name(label, name).then(() => context.announce(`${label} is called ${name || label} everywhere.`));
+      editing.name(label, name);
+      this.say(`${label} is called ${name || label} everywhere.`);
     });
     speakers.addEventListener("reassign", ({ detail: { from, to } }) => editing.reassign(from, to));
     this.unprint = printable(() => ({ title: editing.job.name, segments: this.segments, cast: this.cast }));
     this.unsaved = (event) => { if (pane.typing || editing.waiting) event.preventDefault(); };
     addEventListener("beforeunload", this.unsaved);
+    this.anywhere = (event) => this.#keyAnywhere(event);
+    document.addEventListener("keydown", this.anywhere);
     this.#sayFollowing();
   }
 
   #sayFollowing() { this.followButton.setAttribute("aria-pressed", String(this.pane.following)); }
 
   #key(event) {
-    const does = meant(MOVING, event) ?? (singleKeys.on && !event.target.matches("input, textarea, select") ? meant(SINGLE, event) : undefined);
-    if (!does) return;
-    if ((event.key === "Enter" || event.key === " ") && event.target.closest("[data-act]")) return; // presses the button
+    const { target } = event;
+    if (target.closest("[data-act]") && (event.key === "Enter" || event.key === " ")) return; // presses the button
+    this.#do(meant(MOVING, event) ?? (singleKeys.on ? meant(SINGLE, event) : undefined), event);
+  }
+
+  /** Keys that count wherever the focus is, but where something is typed. */
+  #keyAnywhere(event) {
+    if (event.defaultPrevented || event.target.closest("input, textarea, select, dialog, [role='menu']")) return;
+    const does = meant(MOVING, event);
+    if (ANYWHERE.has(does)) this.#do(does, event);
+  }
+
+  #do(does, event) {
+    if (!does || (!this.segments.length && !WITHOUT_WORDS.has(does))) return;
     event.preventDefault();
-    this[does](event);
-  }
-
-  // --- what keys and buttons do --------------------------------------------------------------
-
-  toggle() { this.player.toggle(); }
-  back() { this.player.skip(-5); }
-  forward() { this.player.skip(5); }
-  slower() { this.context.announce(`Speed ${this.player.faster(-1)}`); }
-  faster() { this.context.announce(`Speed ${this.player.faster(1)}`); }
-  down() { this.pane.move(1, "segment"); }
-  up() { this.pane.move(-1, "segment"); }
-  right() { this.pane.move(1, "word"); }
-  left() { this.pane.move(-1, "word"); }
-  selectRight() { this.pane.move(1, "word", true); }
-  selectLeft() { this.pane.move(-1, "word", true); }
-  first() { this.pane.move(-Infinity, "segment"); }
-  last() { this.pane.move(Infinity, "segment"); }
-  undo() { this.#ifAllowed(() => this.editing.undo()); }
-  find() { this.finder.show(); }
-  history() { openHistory(this.context.api, this.path, this.cast).catch((problem) => this.context.announce(problem.message)); }
-  help() { openHelp(); }
-  nextHit() { this.finder.step(1); }
-  previousHit() { this.finder.step(-1); }
-  follow() { this.pane.follow(!this.pane.following); }
-
-  redo() {
-    this.#ifAllowed(async () => {
-      if (!await this.editing.redo()) this.context.announce("There is nothing to do again.");
-    });
-  }
-
-  seek() {
-    this.player.seek(this.#chosen.start);
-    this.player.play();
-  }
-
-  drop() {
-    this.pane.cursor.drop();
-    document.getSelection().removeAllRanges();
-    this.pane.mark();
-    this.#selection();
-  }
-
-  edit() { this.#ifAllowed(() => this.pane.edit(this.pane.cursor.at.segment)); }
-
-  split() {
-    const { segment, word } = this.pane.cursor.at;
-    if (word === 0) this.context.announce("Choose the word that shall begin the new segment.");
-    else this.#ifAllowed(() => this.editing.change([{ segment, split_at: word }]));
-  }
-
-  merge() {
-    const { segment } = this.pane.cursor.at;
-    if (segment + 1 === this.segments.length) this.context.announce("This is the last segment.");
-    else this.#ifAllowed(() => this.editing.change([{ segment, merge: true }]));
-  }
-
-  /** @param {KeyboardEvent} event The digit says who. */
-  assign({ key }) {
-    const label = key === "0" ? null : this.cast.labels[Number(key) - 1];
-    if (label === undefined) this.context.announce(`There is no speaker ${key}; N makes a new one.`);
-    else this.give(label);
-  }
-
-  fresh() { this.give(this.cast.fresh()); }
-
-  rename() {
-    const { speaker } = this.segments[this.pane.cursor.at.segment];
-    if (speaker !== null) this.#ifAllowed(() => this.speakers.rename(speaker));
-  }
-
-  link() {
-    const address = `${location.origin}${location.pathname}${this.address}?t=${this.#chosen.start.toFixed(1)}`;
-    copy(address, this.context.announce, "The link was copied.");
-  }
-
-  /** Give the selected words, else the chosen segment, to somebody. @param {string|null} label */
-  give(label) {
-    const { cursor } = this.pane;
-    const changes = cursor.selection
-      ? reassigning(this.segments, ...cursor.selection, label)
-      : [{ segment: cursor.at.segment, speaker: label }];
-    this.#ifAllowed(() => {
-      this.drop();
-      this.editing.change(changes);
-      this.context.announce(`Given to ${this.cast.name(label)}.`);
-    });
-  }
-
-  // --- the rest --------------------------------------------------------------------------------
-
-  get #chosen() {
-    const { segment, word } = this.pane.cursor.at;
-    return this.segments[segment].words[word];
-  }
-
-  #ifAllowed(run) {
-    if (this.mayEdit) run();
-    else this.context.announce("This key may only read.");
+    this.deeds[does](event);
   }
 
   #seek(time) {
@@ -291,38 +214,11 @@ export class Desk {
     this.pane.hear(time, false);
   }
 
-  #act({ name, at, button }) {
-    if (this.pane.cursor.at.segment !== at) this.pane.cursor.choose(at);
-    if (name === "edit") this.edit();
-    else if (name === "speaker") openMenu(button, "Who says this", this.#castItems());
-    else openMenu(button, "Actions", this.#rowItems(button));
-  }
-
-  #castItems() {
-    const items = this.cast.labels.map((label, at) => ({
-      label: h("bdi", null, this.cast.name(label)), hint: at < 9 ? String(at + 1) : "", run: () => this.give(label),
-    }));
-    return [...items, { label: "New speaker", hint: "N", run: () => this.fresh() },
-      { label: "Unknown speaker", hint: "0", run: () => this.give(null) },
-      { label: "Rename everywhere", hint: "R", run: () => this.rename() }];
-  }
-
-  #rowItems(button) {
-    return [
-      { label: "Edit the text", hint: "E", run: () => this.edit() },
-      { label: "Change the speaker", run: () => openMenu(button, "Who says this", this.#castItems()) },
-      { label: "Split before the chosen word", hint: "S", run: () => this.split() },
-      { label: "Merge with the next", hint: "M", run: () => this.merge() },
-      { label: "Play from here", hint: "Enter", run: () => this.seek() },
-      { label: "Copy a link", hint: "C", run: () => this.link() },
-    ];
-  }
-
   #selection() {
     const { selection } = this.pane.cursor;
     this.selectionBar.hidden = !selection || !this.mayEdit;
     if (this.selectionBar.hidden) return;
-    const give = (label, text) => h("button", { type: "button", class: "button small", vars: { "--voice": this.cast.colour(label) }, onclick: () => this.give(label) }, text);
+    const give = (label, text) => h("button", { type: "button", class: "button small", vars: { "--voice": this.cast.colour(label) }, onclick: () => this.deeds.give(label) }, text);
     fill(this.selectionBar, h("span", null, "Give to"),
       this.cast.labels.map((label) => give(label, h("bdi", null, this.cast.name(label)))),
       give(this.cast.fresh(), "New speaker"));
@@ -339,14 +235,14 @@ export class Desk {
   async #replace({ find, put, count }) {
     if (!find) return;
     if (!put) {
-      this.context.announce("Type what shall stand there instead.");
+      this.say("type what shall stand there instead");
       this.finder.put.focus();
       return;
     }
     const text = `${counted(count, "place", "places")} with “${find}” will say “${put}”. Undo takes it back.`;
     if (await confirmed("Replace everywhere?", text, "Replace")) {
       await this.editing.replace(find, put);
-      this.context.announce("Replaced.");
+      this.say("replaced");
     }
   }
 
@@ -366,14 +262,11 @@ export class Desk {
     while (this.editing.waiting) await new Promise((done) => { this.editing.addEventListener("saving", done, { once: true }); });
   }
 
-  async #rerun(tasks) {
-    const text = "It runs again from the recording; what was edited here is put aside with the words it belonged to.";
-    if (!await confirmed("Run this again?", text, "Run again")) return;
-    await this.context.api.post(`${this.path}/rerun`, { tasks }).then(this.reload, (problem) => this.#conflict({ message: problem.message, texts: [] }));
-  }
-
-  async #delete(job) {
-    if (!await confirmed("Delete this meeting?", `${job.name}: the recording and its words will be gone.`, "Delete")) return;
-    await this.context.api.delete(this.path).then(() => this.context.navigate("#/"), (problem) => this.#conflict({ message: problem.message, texts: [] }));
+  async #toJob(does, then) {
+    try {
+      if (await does(this.context, this.editing.job)) then();
+    } catch (problem) {
+      this.#conflict({ message: problem.message, texts: [] });
+    }
   }
 }

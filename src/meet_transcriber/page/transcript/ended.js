@@ -2,6 +2,7 @@
 
 import { fill, h } from "../dom.js";
 import { moment } from "../format.js";
+import { remove, rerun } from "../jobs/actions.js";
 
 /**
  * @param {HTMLElement} root
@@ -12,10 +13,9 @@ import { moment } from "../format.js";
 export function showEnded(root, context, job, reload) {
   const failed = job.status === "failed";
   const wrong = h("p", { class: "wrong", role: "alert" });
-  const again = async () => {
+  const act = (does, then) => async () => {
     try {
-      await context.api.post(`/transcribe/${job.job_id}/rerun`, { tasks: failed ? ["unfinished"] : [] });
-      reload();
+      if (await does(context, job)) then();
     } catch (problem) {
       wrong.textContent = problem.message;
     }
@@ -26,7 +26,10 @@ export function showEnded(root, context, job, reload) {
       failed ? ["It failed: ", h("span", { dir: "auto" }, job.error?.message ?? "nobody knows why.")] : "It was cancelled before it was done.")),
     wrong,
     h("p", { class: "ended-actions" },
-      context.session.scopes.includes("submit") && h("button", { type: "button", class: "button primary", onclick: again }, failed ? "Go on where it failed" : "Run it again"),
+      context.session.scopes.includes("submit") && [
+        h("button", { type: "button", class: "button primary", onclick: act(rerun, reload) }, "Run again"),
+        h("button", { type: "button", class: "button danger", onclick: act(remove, () => context.navigate("#/")) }, "Delete"),
+      ],
       h("a", { class: "button", href: "#/" }, "All meetings")));
   return { close() {}, goTo() {} };
 }

@@ -10,7 +10,7 @@ export function openHelp() {
     h("p", { class: "quiet" }, "They count while the focus is in the transcript: click a word, or reach it with Tab. On a Mac, Command is Ctrl."),
     h("div", { class: "help-keys" },
       table("Single keys", SINGLE), table("Moving and finding", MOVING), table("While editing", EDITING)),
-    h("label", { class: "check" }, toggle, " Use single keys"),
+    h("label", { class: "single-keys" }, toggle, " Use single keys"),
     h("div", { class: "dialog-actions" }, h("button", { type: "submit", class: "button primary", autofocus: true }, "Close")),
   ], { wide: true });
 }

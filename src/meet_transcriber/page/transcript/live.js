@@ -1,18 +1,11 @@
 /* A meeting that is still being worked on: how far it is, and the words that are there already. */
 
 import { fill, h } from "../dom.js";
-import { clock, percent, span } from "../format.js";
+import { clock } from "../format.js";
+import { cancel } from "../jobs/actions.js";
+import { progress } from "../jobs/words.js";
 import { lastNotAbove } from "./model.js";
 import { VirtualList } from "./virtual_list.js";
-
-const STAGES = {
-  pending: "Waiting for a worker",
-  fetch: "Fetching the recording",
-  prepare: "Preparing the sound",
-  recognize: "Writing down the words",
-  diarize: "Finding the speakers",
-  attribute: "Putting words and speakers together",
-};
 
 export class Live {
   #segments = [];
@@ -41,7 +34,11 @@ export class Live {
     this.root = root;
     root.classList.add("main-desk");
     fill(root, h("div", { class: "desk live" },
-      h("header", { class: "desk-head" }, h("h1", { dir: "auto" }, job.name)),
+      h("header", { class: "desk-head" }, h("h1", { dir: "auto" }, job.name),
+        context.session.scopes.includes("submit") && h("button", {
+          type: "button", class: "button small",
+          onclick: () => cancel(context, job).catch((problem) => { this.stage.textContent = problem.message; }),
+        }, "Cancel")),
       h("div", { class: "live-progress" }, this.bar, this.stage, this.warnings),
       h("div", { class: "desk-body" }, h("div", { class: "reading" }, this.scroller))));
     this.#progress(job);
@@ -65,11 +62,9 @@ export class Live {
   /** Moments can be shown when it is done. */
   goTo() {}
 
-  #progress({ status, stage, progress, queue_position: position, eta_seconds: eta }) {
-    this.bar.value = progress;
-    const what = STAGES[status === "pending" ? "pending" : stage] ?? stage;
-    const parts = [what, percent(progress), position && `place ${position} in the queue`, eta && `about ${span(eta)} left`];
-    const text = parts.filter(Boolean).join(" · ");
+  #progress(job) {
+    this.bar.value = job.progress;
+    const text = progress(job);
     if (this.stage.textContent !== text) this.stage.textContent = text;
   }
 

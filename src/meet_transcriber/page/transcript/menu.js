@@ -29,7 +29,7 @@ export function openMenu(anchor, label, items) {
     menu.remove();
   });
   anchor.setAttribute("aria-expanded", "true");
-  document.body.append(menu);
+  (anchor.closest("main") ?? document.body).append(menu);
   menu.showPopover();
   place(menu, anchor);
   menu.firstElementChild.focus();

@@ -10,6 +10,7 @@ import { SegmentRows } from "./rows.js";
 import { VirtualList } from "./virtual_list.js";
 
 const FOLLOWED_AT = 0.3; // how far down the window the spoken segment is put
+const ROUNDING = 0.005; // browsers keep the position in coarser steps than our times
 const SCROLLING = new Set(["PageUp", "PageDown", "Home", "End"]);
 
 /**
@@ -82,6 +83,7 @@ export class Pane extends EventTarget {
 
   /** @param {number} steps Words, or segments, to go on. @param {"word"|"segment"} by @param {boolean} [selecting] */
   move(steps, by, selecting = false) {
+    if (by === "segment") this.#scrolledByHand();
     if (by === "segment") this.cursor.choose(this.cursor.at.segment + steps);
     else this.cursor.move(steps, selecting);
     this.mark();
@@ -91,7 +93,7 @@ export class Pane extends EventTarget {
 
   /** @param {number} time What is heard now. @param {boolean} playing */
   hear(time, playing) {
-    this.#spoken = placeAt(this.segments, time);
+    this.#spoken = placeAt(this.segments, time + ROUNDING);
     this.#light();
     if (playing && this.following) this.#follow();
   }

@@ -24,7 +24,7 @@ export class Player extends EventTarget {
     this.speedChoice = h("select", { "aria-label": "Speed", onchange: () => this.#pace() },
       SPEEDS.map((speed) => h("option", { value: String(speed), selected: speed === 1 }, `${speed}×`)));
     this.element = h("div", { class: "player", role: "group", "aria-label": "Player" },
-      this.audio ? this.#controls() : h("p", { class: "quiet" }, "The recording was not kept, so it cannot be played."));
+      this.audio ? [this.audio, this.#controls()] : h("p", { class: "quiet" }, "The recording was not kept, so it cannot be played."));
     this.#listen();
     this.#say();
   }

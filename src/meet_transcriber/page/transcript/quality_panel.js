@@ -2,6 +2,7 @@
 
 import { h } from "../dom.js";
 import { clock, counted } from "../format.js";
+import { languageName } from "../jobs/words.js";
 
 const REASONS = {
   silence: "nobody spoke there",
@@ -23,7 +24,7 @@ export function chosenThreshold() {
  */
 export function qualityPanel(transcript, does) {
   const { coverage, removed, language, engine, diarizer, warnings } = transcript;
-  return h("section", { class: "panel", "aria-labelledby": "quality-title" },
+  return h("section", { class: "side-panel", "aria-labelledby": "quality-title" },
     h("h2", { id: "quality-title" }, "Quality"),
     warnings.length > 0 && h("ul", { class: "warnings" }, warnings.map((each) => h("li", { dir: "auto" }, each.message))),
     h("dl", { class: "facts" },
@@ -38,10 +39,6 @@ export function qualityPanel(transcript, does) {
 
 function fact(name, value) {
   return [h("dt", null, name), h("dd", null, h("bdi", null, value))];
-}
-
-function languageName(code) {
-  try { return new Intl.DisplayNames("en", { type: "language" }).of(code) ?? code; } catch { return code; }
 }
 
 function doubt(does) {

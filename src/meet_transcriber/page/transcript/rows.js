@@ -78,7 +78,7 @@ export class SegmentRows {
       const list = span.classList;
       list.toggle("doubtful", word.probability !== null && word.probability < threshold);
       list.toggle("overlap", word.overlap === true);
-      list.toggle("hit", hits.has(place));
+      list.toggle("found", hits.has(place));
       list.toggle("chosen", place === cursor);
       list.toggle("selected", selected !== null && selected[0] <= place && place <= selected[1]);
     });
@@ -94,7 +94,7 @@ export class SegmentRows {
 
   #chip(speaker) {
     const number = this.look.cast.number(speaker);
-    return h("span", { class: "chip", "aria-hidden": "true" }, number < 0 ? "?" : number + 1);
+    return h("span", { class: "voice", "aria-hidden": "true" }, number < 0 ? "?" : number + 1);
   }
 }
 

@@ -1,6 +1,6 @@
 /* Who spoke, for how long; renaming them everywhere. */
 
-import { fill, h } from "../dom.js";
+import { fill, h, openDialog } from "../dom.js";
 import { clock } from "../format.js";
 import { icon } from "../icons.js";
 import { openMenu } from "./menu.js";
@@ -14,7 +14,7 @@ export class SpeakersPanel extends EventTarget {
     this.cast = cast;
     this.mayEdit = mayEdit;
     this.list = h("ul", { class: "speakers" });
-    this.element = h("section", { class: "panel", "aria-labelledby": "speakers-title" },
+    this.element = h("section", { class: "side-panel", "aria-labelledby": "speakers-title" },
       h("h2", { id: "speakers-title" }, "Speakers"), this.list);
   }
 
@@ -24,37 +24,26 @@ export class SpeakersPanel extends EventTarget {
     const all = Math.max([...seconds.values()].reduce((sum, each) => sum + each, 0), 0.001);
     const labels = this.cast.labels.filter((label) => seconds.has(label));
     if (seconds.has(null)) labels.push(null);
-    const editing = this.list.querySelector("input");
-    if (editing) return; // shown when the name is done
     fill(this.list, labels.map((label) => this.#row(label, seconds.get(label), seconds.get(label) / all)));
   }
 
   /** @param {string} label Let somebody type its name. */
-  rename(label) {
-    const row = [...this.list.children].find((each) => each.dataset.label === label);
-    const name = row?.querySelector(".speaker-name");
-    if (!name) return;
+  async rename(label) {
     const input = h("input", {
-      type: "text", class: "speaker-input", value: this.cast.names[label] ?? "", maxLength: 200, dir: "auto", autocomplete: "off",
+      type: "text", value: this.cast.names[label] ?? "", maxLength: 200, dir: "auto", autocomplete: "off", autofocus: true,
       placeholder: label, "aria-label": `Name of ${label}`,
     });
-    let ended = false;
-    const end = (save) => {
-      if (ended) return;
-      ended = true;
-      input.replaceWith(name);
-      name.focus();
-      this.dispatchEvent(new CustomEvent("rename", { detail: { label, name: save ? input.value.trim() : null } }));
-    };
-    input.addEventListener("keydown", (event) => {
-      if (event.isComposing || !["Enter", "Escape"].includes(event.key)) return;
-      event.preventDefault();
-      end(event.key === "Enter");
-    });
-    input.addEventListener("blur", () => end(true));
-    name.replaceWith(input);
-    input.focus();
+    const { closed } = openDialog(`Who is ${this.cast.name(label)}?`, [
+      input,
+      h("p", { class: "quiet" }, "The name is used everywhere, in every export too. Without a name it is ", label, " again."),
+      h("div", { class: "dialog-actions" },
+        h("button", { type: "button", class: "button", onclick: () => input.closest("dialog").close("") }, "Cancel"),
+        h("button", { type: "submit", value: "save", class: "button primary" }, "Rename everywhere")),
+    ]);
     input.select();
+    if (await closed === "save" && input.value.trim() !== (this.cast.names[label] ?? "")) {
+      this.dispatchEvent(new CustomEvent("rename", { detail: { label, name: input.value.trim() } }));
+    }
   }
 
   #row(label, seconds, share) {
@@ -62,7 +51,7 @@ export class SpeakersPanel extends EventTarget {
     const number = this.cast.number(label);
     const percent = `${Math.round(100 * share)} %`;
     return h("li", { class: "speaker-row", dataset: { label: label ?? "" }, vars: { "--voice": this.cast.colour(label), "--share": share } },
-      h("span", { class: "chip", "aria-hidden": "true" }, number < 0 ? "?" : number + 1),
+      h("span", { class: "voice", "aria-hidden": "true" }, number < 0 ? "?" : number + 1),
       label !== null && this.mayEdit
         ? h("button", { type: "button", class: "speaker-name", title: "Rename everywhere", onclick: () => this.rename(label) }, h("bdi", null, name))
         : h("span", { class: "speaker-name" }, h("bdi", null, name)),

@@ -66,7 +66,7 @@ export class VirtualList {
     this.#heights.splice(same, old.length - tail - same,
       fresh.map((item, at) => this.how.guess(item, same + at, this.#width)));
     const grown = items.length - old.length;
-    if (this.#anchor.at >= old.length - tail) this.#anchor.at += grown;
+    if (old.length && this.#anchor.at >= old.length - tail) this.#anchor.at += grown;
     this.#anchor.at = Math.min(this.#anchor.at, Math.max(0, items.length - 1));
     this.#settle();
   }
