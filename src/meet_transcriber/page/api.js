@@ -121,7 +121,7 @@ export class Api extends EventTarget {
       request.onload = () => {
         this.reached(true);
         if (request.status < 400) return done(request);
-        if (request.status === 401) this.dispatchEvent(new Event("signedout"));
+        if (request.status === 401 && url.startsWith("/")) this.dispatchEvent(new Event("signedout"));
         return failed(new Problem(request.status, parsed(request.responseText), headersOf(request)));
       };
       request.onerror = () => { this.reached(false); failed(new Problem(0, AWAY)); };

@@ -8,7 +8,7 @@ export function showBar(api, navigate) {
   const bar = /** @type {HTMLElement} */ (document.getElementById("bar"));
   const session = api.session;
   fill(bar,
-    h("a", { class: "brand", href: "#/" }, h("img", { src: "/page/icon.svg", alt: "", width: 28, height: 28 }),
+    h("a", { class: "brand", href: "#/", "aria-label": "Meet Transcriber: all meetings" }, h("img", { src: "/page/icon.svg", alt: "", width: 28, height: 28 }),
       h("span", null, "Meet Transcriber")),
     session && searchForm(navigate),
     h("nav", { class: "bar-end", "aria-label": "Settings" },

@@ -5,6 +5,7 @@ import { svg } from "./dom.js";
 const PATHS = {
   back: "M9 4L5 8l4 4M5 8h8a6 6 0 1 1-5.6 8.2",
   book: "M5 4h10a4 4 0 0 1 4 4v12H8a3 3 0 0 1-3-3zM5 17a3 3 0 0 1 3-3h11",
+  cancel: "M12 3a9 9 0 1 1 0 18 9 9 0 0 1 0-18zM9 9l6 6M15 9l-6 6",
   check: "M5 12.5l4.5 4.5L19 7.5",
   close: "M6 6l12 12M18 6L6 18",
   down: "M6 9l6 6 6-6",

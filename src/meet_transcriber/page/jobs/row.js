@@ -29,7 +29,7 @@ export function makeRow(does) {
     class: "icon-button", type: "button", title: text, onclick: () => does[verb](job),
   }, icon(image));
   const buttons = [
-    ["cancel", button("cancel", "Cancel", "stop")],
+    ["cancel", button("cancel", "Cancel", "cancel")],
     ["rerun", button("rerun", "Run again", "redo")],
     ["remove", button("remove", "Delete", "trash")],
   ];

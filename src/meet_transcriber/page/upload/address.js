@@ -12,9 +12,9 @@ export function askForAddress(context, readOptions) {
   const address = h("input", { type: "url", id: "address", required: true, placeholder: "https://", autocomplete: "off", autofocus: true });
   const wrong = h("p", { class: "wrong", role: "alert" });
   const button = h("button", { type: "submit", class: "button primary" }, "Transcribe");
-  const { dialog } = openDialog("From an address", [
-    h("p", { class: "quiet" }, "A direct link to an audio or video file. The server fetches it; addresses of its own network are refused unless its operator allows them."),
-    h("div", { class: "field" }, h("label", { for: "address" }, "Address"), address, wrong),
+  const { dialog } = openDialog("From a link", [
+    h("p", { class: "quiet" }, "A direct link to an audio or video file. The server fetches it; links into its own network are refused unless its operator allows them."),
+    h("div", { class: "field" }, h("label", { for: "address" }, "Link"), address, wrong),
     h("div", { class: "dialog-actions" },
       h("button", { type: "button", class: "button", onclick: () => dialog.close() }, "Close"), button),
   ]);

@@ -31,6 +31,9 @@ async function asked(store, mode, ask) {
 /** @param {"uploads"|"recordings"} store @returns {Promise<any[]>} */
 export const all = (store) => asked(store, "readonly", (each) => each.getAll());
 
+/** @param {"uploads"|"recordings"} store @param {string} id @returns {Promise<any>} undefined where there is none. */
+export const get = (store, id) => asked(store, "readonly", (each) => each.get(id));
+
 /** @param {"uploads"|"recordings"} store @param {{id: string}} value */
 export const put = (store, value) => asked(store, "readwrite", (each) => each.put(value));
 

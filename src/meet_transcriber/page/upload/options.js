@@ -52,7 +52,7 @@ export function makeOptions() {
     vocabulary.value.trim() ? "own vocabulary" : "",
     diarization.checked ? "" : "speakers not told apart",
     channels.value === "auto" ? "" : channels.selectedOptions[0].textContent,
-  ].filter(Boolean).join(" · ") || "language and speakers are found out";
+  ].filter(Boolean).join(" · ") || "everything is found out";
   element.addEventListener("input", () => {
     check();
     save({ language: language.value, speakers: speakers.value, vocabulary: vocabulary.value, diarization: diarization.checked, channels: channels.value });

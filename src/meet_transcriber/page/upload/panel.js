@@ -20,6 +20,7 @@ export function makePanel(context) {
     queue.restore();
   }
   const uploads = queue;
+  uploads.admitted();
   const options = makeOptions();
   const add = (files) => {
     const asked = options.read();
@@ -36,7 +37,7 @@ export function makePanel(context) {
       h("p", { class: "quiet" }, "Audio or video, as many as you like"),
       h("div", { class: "zone-actions" },
         h("button", { class: "button primary", type: "button", onclick: () => input.click() }, "Choose files"), input,
-        h("button", { class: "button", type: "button", onclick: address }, icon("link"), "From an address"),
+        h("button", { class: "button", type: "button", onclick: address }, icon("link"), "From a link"),
         recorder.button)),
     recorder.element,
     options.element);

@@ -53,10 +53,16 @@ export class Queue extends EventTarget {
         const upload = /** @type {Upload} */ ({
           id: kept.newId(), name: file.name, size: file.size, modified: file.lastModified, file, options, state: "waiting", sent: 0, began: 0, beganAt: 0,
         });
+        await keep(upload);
         this.uploads.set(upload.id, upload);
       }
     }
     this.#changed();
+  }
+
+  /** Somebody signed in again: go on with what was refused meanwhile. */
+  admitted() {
+    for (const upload of this.uploads.values()) if (upload.problem?.status === 401) this.resume(upload.id);
   }
 
   /** @param {string} id */
@@ -96,19 +102,24 @@ export class Queue extends EventTarget {
   async #run(upload) {
     const controller = new AbortController();
     this.#running.set(upload.id, controller);
-    const mine = await kept.alone(`upload-${upload.id}`, () => this.#send(upload, controller.signal)).catch(() => true);
+    const mine = await kept.alone(`upload-${upload.id}`, () => this.#send(upload, controller.signal));
     this.#running.delete(upload.id);
     if (!mine) this.uploads.delete(upload.id); // another tab is at it
     this.#changed();
   }
 
   async #send(upload, signal) {
-    await this.#keep(upload);
+    const known = await kept.get("uploads", upload.id).catch(() => upload);
+    if (!known) { // another tab has done it, or gave it up
+      this.uploads.delete(upload.id);
+      return;
+    }
+    upload.upload_id ??= known.upload_id;
     this.#set(upload.id, { state: "sending", began: 0 });
     try {
       const job = await send(this.api, upload, {
         signal,
-        begun: () => this.#keep(upload),
+        begun: () => kept.put("uploads", { ...known, upload_id: upload.upload_id }).catch(() => {}),
         sent: (bytes) => this.#set(upload.id, upload.began ? { sent: bytes } : { sent: bytes, began: Date.now(), beganAt: bytes }),
         lost: (lost) => this.#set(upload.id, { state: lost ? "lost" : "sending", began: 0 }),
       });
@@ -120,13 +131,11 @@ export class Queue extends EventTarget {
       this.#set(upload.id, { state: "failed", problem });
     }
   }
+}
 
-  /** Where a browser has no room for the file, it is asked for again after a reload. */
-  async #keep(upload) {
-    const { id, upload_id, name, size, modified, options, sent } = upload;
-    const plain = { id, upload_id, name, size, modified, options, sent, began: 0, beganAt: 0 };
-    await kept.put("uploads", { ...plain, file: upload.file }).catch(() => kept.put("uploads", { ...plain, file: null })).catch(() => {});
-  }
+/** Where a browser has no room for the file, it is asked for again after a reload. */
+async function keep(upload) {
+  await kept.put("uploads", upload).catch(() => kept.put("uploads", { ...upload, file: null })).catch(() => {});
 }
 
 function isSame(upload, file) {
