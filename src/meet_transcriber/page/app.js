@@ -104,6 +104,8 @@ api.addEventListener("signedout", () => {
 document.getElementById("skip")?.addEventListener("click", () => main.focus());
 
 async function start() {
+  const path = new URL(location.hash.slice(1) || "/", "http://page").pathname;
+  ROUTES.find(([each]) => each.test(path))?.[1]().catch(() => {}); // on its way while the server is asked who is here
   try {
     if (await api.whoami()) enter();
     else askForKey("");

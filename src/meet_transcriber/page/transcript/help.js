@@ -5,13 +5,13 @@ import { EDITING, MOVING, SINGLE, singleKeys } from "./keys.js";
 
 /** Show the keys; their switch is here, too. */
 export function openHelp() {
-  const toggle = h("input", { type: "checkbox", checked: singleKeys.on, onchange: () => { singleKeys.on = toggle.checked; } });
+  const toggle = h("input", { type: "checkbox", autofocus: true, checked: singleKeys.on, onchange: () => { singleKeys.on = toggle.checked; } });
   return openDialog("Keys", [
     h("p", { class: "quiet" }, "They count while the focus is in the transcript: click a word, or reach it with Tab. On a Mac, Command is Ctrl."),
+    h("label", { class: "single-keys" }, toggle, " Use single keys"),
     h("div", { class: "help-keys" },
       table("Single keys", SINGLE), table("Moving and finding", MOVING), table("While editing", EDITING)),
-    h("label", { class: "single-keys" }, toggle, " Use single keys"),
-    h("div", { class: "dialog-actions" }, h("button", { type: "submit", class: "button primary", autofocus: true }, "Close")),
+    h("div", { class: "dialog-actions" }, h("button", { type: "submit", class: "button primary" }, "Close")),
   ], { wide: true });
 }
 

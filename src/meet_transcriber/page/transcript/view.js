@@ -1,9 +1,10 @@
 /* One meeting: its player, its words, its speakers; or how far it is, or why there is nothing. */
 
 import { fill, h } from "../dom.js";
-import { Desk } from "./desk.js";
 import { showEnded } from "./ended.js";
 import { Live } from "./live.js";
+
+const desk = import("./desk.js"); // large, and on its way before it is known whether it is needed
 
 /** @param {HTMLElement} root @param {import("../app.js").Context} context @returns {() => void} */
 export function mount(root, context) {
@@ -14,7 +15,7 @@ export function mount(root, context) {
   const load = async () => {
     shown.close();
     try {
-      const job = await context.api.get(path);
+      const [job, { Desk }] = await Promise.all([context.api.get(path), desk]);
       if (gone) return;
       context.title(job.name);
       if (job.status === "completed") shown = new Desk(root, context, job, load);
