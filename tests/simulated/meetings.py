@@ -24,7 +24,9 @@ _PEAKS_PER_SECOND = 20
 _RATE_HZ = 3000  # the least that Chromium plays
 
 
-def long_meeting(words: int, seconds: float, speakers: int, seed: int = 1) -> Transcript:
+def long_meeting(
+    words: int, seconds: float, speakers: int, seed: int = 1, **more: object
+) -> Transcript:
     """So many words, evenly over the time, in segments of 5 to 25 words by turns."""
     chance = random.Random(seed)
     step = seconds / words
@@ -35,7 +37,7 @@ def long_meeting(words: int, seconds: float, speakers: int, seed: int = 1) -> Tr
         places = range(at, min(words, at + chance.randint(5, 25)))
         segments.append(Segment(tuple(_word(chance, place, step, speaker) for place in places), speaker, "en"))
         at = places.stop
-    return transcript_of(segments, seconds)
+    return transcript_of(segments, seconds, **more)
 
 
 def _word(chance: random.Random, place: int, step: float, speaker: str) -> Word:
@@ -64,21 +66,22 @@ def spoken(*lines: tuple[str | None, str], word_seconds: float = 0.5) -> list[Se
     return segments
 
 
-def keep(ground: Ground, transcript: Transcript, name: str = "planning.wav") -> str:
-    """Put a completed job with this transcript, quiet sound and an outline into the stores."""
+def keep(ground: Ground, transcript: Transcript, sound: bool = True) -> str:
+    """Put a completed job with this transcript, an outline and quiet sound into the stores."""
     job_id = uuid.uuid4().hex
     objects = {
-        "recording": _quiet(transcript.duration),
         "peaks.dat": _outline(transcript.duration),
         "transcript.json": json.dumps(to_plain(transcript)).encode(),
     }
+    if sound:
+        objects["recording"] = _quiet(transcript.duration)
     keys = {logical: f"jobs/{job_id}/{logical}.1" for logical in objects}
     for logical, key in keys.items():
         ground.media.put(key, objects[logical])
     now = time.time()
     job = Job(
-        job_id, Options(), name, now, "completed", objects=keys, progress=1.0,
-        size_bytes=len(objects["recording"]), duration=transcript.duration,
+        job_id, Options(), "planning.wav", now, "completed", objects=keys, progress=1.0,
+        size_bytes=len(objects.get("recording", b"")), duration=transcript.duration,
         media=MediaInfo("wav", "pcm_u8", transcript.duration, _RATE_HZ, 1),
         engine=transcript.engine, diarizer=transcript.diarizer, warnings=transcript.warnings,
         speakers_found=len(transcript.speakers), names=transcript.names, started_at=now, finished_at=now,
