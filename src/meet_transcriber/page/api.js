@@ -150,6 +150,17 @@ export class Api extends EventTarget {
     return this.session;
   }
 
+  async #stillSignedIn() {
+    try {
+      await this.get("/session");
+    } catch (problem) {
+      if (problem.status !== 401) return true;
+      this.dispatchEvent(new Event("signedout"));
+      return false;
+    }
+    return true;
+  }
+
   /** @param {string} key @returns {Promise<Session>} */
   async signIn(key) {
     this.session = await this.post("/session", { key });
@@ -182,7 +193,7 @@ export class Api extends EventTarget {
       source.onerror = () => {
         if (source?.readyState === EventSource.CLOSED) { // refused, or over: ask why
           close();
-          again = setTimeout(() => this.get("/session").catch(() => {}).then(open), 2000);
+          again = setTimeout(() => this.#stillSignedIn().then((is) => is && open()), 2000);
         } else this.reached(false);
       };
       for (const [name, handle] of Object.entries(handlers)) {

@@ -26,7 +26,7 @@ export function makePanel(context) {
     const asked = options.read();
     if (asked && files.length) uploads.add(files, asked);
   };
-  const input = h("input", { type: "file", multiple: true, accept: KINDS, class: "unseen", tabIndex: -1, "aria-label": "Recordings",
+  const input = h("input", { type: "file", multiple: true, accept: KINDS, hidden: true, "aria-label": "Recordings",
     onchange: () => { add([...input.files]); input.value = ""; } });
   const list = h("ul", { class: "jobs uploads", "aria-label": "Uploads", hidden: true });
   const recorder = makeRecorder((file) => add([file]));
