@@ -21,6 +21,7 @@ from meet_transcriber.api import (
     problems,
     sessions,
     submitting,
+    uploads,
 )
 from meet_transcriber.api.address_limits import AddressLimits
 from meet_transcriber.api.callers import Callers
@@ -35,6 +36,7 @@ from meet_transcriber.settings import Settings, listed
 
 _ROOMS = (
     submitting,
+    uploads,
     looking,
     events,
     audio,
@@ -54,6 +56,9 @@ EXPOSED = (
     "RateLimit",
     "RateLimit-Policy",
     "Retry-After",
+    "Upload-Complete",
+    "Upload-Length",
+    "Upload-Offset",
     "X-Job-ID",
     "X-Request-ID",
 )

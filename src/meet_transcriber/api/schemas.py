@@ -86,6 +86,7 @@ OPTIONS: dict[str, Schema] = {
 }
 TARGETS: dict[str, Schema] = {
     "url": _text("Where a worker fetches the recording.", "https://media.example/standup.mp3"),
+    "upload": _text("The id of an upload that is complete."),
     "webhook_url": _text("Who is told of the job's end, signed as Standard Webhooks has it."),
 }
 _IN_JSON = {name: _maybe(schema) for name, schema in OPTIONS.items()}
@@ -188,18 +189,56 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Notice": _object({"code": {"type": "string"}, "message": {"type": "string"}}),
     "Submission": _object(
-        {**_IN_JSON, "url": TARGETS["url"], "webhook_url": _maybe(TARGETS["webhook_url"])},
-        (*OPTIONS, "webhook_url"),
+        {**_IN_JSON, **{name: _maybe(schema) for name, schema in TARGETS.items()}},
+        (*OPTIONS, *TARGETS),
+        description="Either `url` or `upload`.",
         additionalProperties=False,
     ),
     "SubmissionForm": _object(
-        {**OPTIONS, **TARGETS}, (*OPTIONS, "webhook_url"), additionalProperties=False
+        {**OPTIONS, **TARGETS},
+        (*OPTIONS, *TARGETS),
+        description="Either `url` or `upload`.",
+        additionalProperties=False,
     ),
     "Upload": _object(
         {"file": _text("The recording.", format="binary"), **OPTIONS, **TARGETS},
         (*OPTIONS, *TARGETS, "file"),
-        description="Either `file` or `url`.",
+        description="One of `file`, `url` and `upload`.",
         additionalProperties=False,
+    ),
+    "UploadWish": _object(
+        {
+            "name": _ENTRY["name"],
+            "size_bytes": _number("Bytes of the recording.", minimum=1),
+            "method": _maybe(
+                _text(
+                    "Through this API, or straight to the bucket; left out, the latter where "
+                    "there is one.",
+                    enum=["resumable", "signed"],
+                )
+            ),
+        },
+        ("method",),
+        additionalProperties=False,
+    ),
+    "UploadEntry": _object(
+        {
+            "upload_id": _text("Its id, and its job's.", "0b8f6a3e5c1d4f0a9e7b2c6d8f1a3b5c"),
+            "object": {"type": "string", "const": "upload"},
+            "method": _text("How the bytes come.", enum=["resumable", "signed"]),
+            "name": _ENTRY["name"],
+            "size_bytes": _number("Bytes that were announced."),
+            "received_bytes": _number("Bytes that came through this API."),
+            "expires_at": _maybe(_moment("When it is given up; null once it is a job.")),
+            "links": _LINKS,
+            "url": _text("Where a signed upload is PUT to, for an hour.", format="uri"),
+            "headers": {
+                "type": "object",
+                "description": "What the PUT has to send.",
+                "additionalProperties": {"type": "string"},
+            },
+        },
+        ("url", "headers"),
     ),
     "Accepted": _object(
         {

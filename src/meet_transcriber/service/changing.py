@@ -57,7 +57,8 @@ class Changing:
             self._ground.media.delete(job.prefix)
             if self._ground.text is not None:
                 self._ground.text.put_text(job_id, "")
-            if not any(task.state == "running" for task in job.tasks):
+            signed = job.upload is not None and job.upload.signed_until > self._ground.clock()
+            if not signed and not any(task.state == "running" for task in job.tasks):
                 self._ground.jobs.remove(job_id)
 
     def rerun(

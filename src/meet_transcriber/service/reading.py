@@ -22,6 +22,7 @@ from meet_transcriber.core.plan import PartResult
 from meet_transcriber.core.transcript import Segment, Transcript
 from meet_transcriber.core.wire import from_plain
 from meet_transcriber.service.ground import Ground
+from meet_transcriber.service.recordings import open_recording, size_of
 
 T = TypeVar("T")
 
@@ -202,7 +203,8 @@ class Reading:
         key = job.objects.get("recording") or job.objects.get("working.flac")
         if key is None:
             raise JobNotReady("The audio of this job is not kept (AUDIO_RETENTION=delete).")
-        return job, self._ground.media.open(key), self._ground.media.size(key)
+        media = self._ground.media
+        return job, open_recording(media, key), size_of(media, key)
 
     def peaks(self, job_id: str) -> tuple[Job, bytes]:
         """
