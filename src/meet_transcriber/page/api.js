@@ -6,7 +6,7 @@ const TRIES = 3;
 export class Problem extends Error {
   /**
    * @param {number} status 0 where no answer came.
-   * @param {{code?: string, detail?: string, errors?: {name: string, message: string}[]}} body
+   * @param {Object<string, any>} body What it says, {} where it says nothing that can be read.
    * @param {Headers} [headers]
    */
   constructor(status, body, headers) {
@@ -14,6 +14,7 @@ export class Problem extends Error {
     this.status = status;
     this.code = body.code ?? "";
     this.errors = body.errors ?? [];
+    this.body = body;
     this.headers = headers ?? new Headers();
   }
 

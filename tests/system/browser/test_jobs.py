@@ -122,10 +122,12 @@ def test_older_meetings_are_a_button_away(quick: Simulated, browse: Browse) -> N
     expect(page.get_by_role("button", name="Show more")).to_be_hidden()
 
 
-def test_a_recording_that_is_none_says_why_it_failed(quick: Simulated, browse: Browse) -> None:
+def test_a_link_that_is_refused_is_said_why(quick: Simulated, browse: Browse) -> None:
     url = "http://127.0.0.1:9/none.wav"
     refused = httpx.post(f"{quick.url}/transcribe", json={"url": url})
-    page = browse(quick.url).page()
+    watched = browse(quick.url)
+    watched.allow("status of 422")
+    page = watched.page()
     page.get_by_role("button", name="From a link").click()
     page.get_by_role("textbox", name="Link").fill(url)
     page.get_by_role("button", name="Transcribe").click()

@@ -19,7 +19,10 @@ class Watched:
     def __init__(self, chromium: Browser, url: str, dark: bool, width: int) -> None:
         self.url = url
         self.troubles: list[str] = []
-        self._allowed: list[str] = ["/events"]
+        self._allowed = [
+            "/events",
+            r"503.*/health/ready",
+        ]  # says what is not ready yet, in its body
         self.context: BrowserContext = chromium.new_context(
             base_url=url,
             color_scheme="dark" if dark else "light",
