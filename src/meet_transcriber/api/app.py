@@ -22,6 +22,7 @@ from meet_transcriber.api import (
     sessions,
     submitting,
     uploads,
+    watching,
 )
 from meet_transcriber.api.address_limits import AddressLimits
 from meet_transcriber.api.callers import Callers
@@ -39,6 +40,7 @@ _ROOMS = (
     uploads,
     looking,
     events,
+    watching,
     audio,
     changing,
     sessions,
@@ -87,6 +89,7 @@ def create_app(
     guard = guard or guards.guard(settings, service.ground.jobs)
     app.state.service, app.state.settings, app.state.guard = service, settings, guard
     app.state.stopping = threading.Event()
+    app.state.marks = watching.Marks(service)
     app.state.statuses = Statuses(service, quick=settings.redis_url is None)
     for room in _ROOMS:
         app.include_router(room.router)

@@ -394,6 +394,30 @@ class Usage:
     oldest_at: float | None = None
 
 
+CHANGES_KEPT = 10_000
+"""So many changes, of everybody, can be told of afterwards at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What happened to a tenant's jobs since some mark.
+
+    Attributes:
+        mark: rises with every change of any job; what to ask with the next time.
+        jobs: ids in order of their latest change, of jobs that were removed too.
+        missed: more happened than can be told, so that all has to be looked at again.
+    """
+
+    mark: int
+    jobs: tuple[str, ...] = ()
+    missed: bool = False
+
+    @classmethod
+    def since(cls, since: int, mark: int, jobs: Sequence[str]) -> "Changes":
+        """What a store found between two marks."""
+        return cls(mark, tuple(jobs), not mark - CHANGES_KEPT <= since <= mark)
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
     """A worker as it last said about itself.

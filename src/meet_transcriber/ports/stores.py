@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
-from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Usage, WorkerInfo
+from meet_transcriber.core.jobs import Backlog, Changes, Job, JobQuery, Usage, WorkerInfo
 from meet_transcriber.ports.keys import KeyStore
 
 
@@ -198,6 +198,14 @@ class JobStore(Protocol):
 
     def ahead(self, job: Job) -> int:
         """How many pending jobs that are listed were made before this one."""
+        ...
+
+    def mark(self) -> int:
+        """Rises with every change of any job; cheap enough to be asked all the time."""
+        ...
+
+    def changes(self, tenant: str, since: int) -> Changes:
+        """What happened to a tenant's jobs after a mark."""
         ...
 
     def backlog(self) -> Backlog:

@@ -98,8 +98,7 @@ class Tending:
             return
         named = set(job.objects.values())
         named |= {
-            piece.key
-            for piece in pieces_of(self._ground.media, job.objects.get("recording"))
+            piece.key for piece in pieces_of(self._ground.media, job.objects.get("recording"))
         }
         for key in self._ground.media.keys(job.prefix):
             if key not in named:

@@ -8,6 +8,7 @@ from meet_transcriber.core.errors import StorageError
 
 _READINGS = 5
 
+
 class ObjectChanged(StorageError):
     """The object that was opened is not there any more; perhaps another one is."""
 
