@@ -8,6 +8,7 @@ const PATHS = {
   check: "M5 12.5l4.5 4.5L19 7.5",
   close: "M6 6l12 12M18 6L6 18",
   down: "M6 9l6 6 6-6",
+  download: "M12 4v12M7 11l5 5 5-5M5 20h14",
   file: "M7 3h7l5 5v13H7zM14 3v5h5",
   leave: "M10 4H5v16h5M14 8l4 4-4 4M18 12H9",
   link: "M10 14a4 4 0 0 0 6 .5l3-3a4 4 0 0 0-6-6l-1 1M14 10a4 4 0 0 0-6-.5l-3 3a4 4 0 0 0 6 6l1-1",

@@ -5,7 +5,7 @@ import { percent } from "./format.js";
 import { icon } from "./icons.js";
 import { languageOnly } from "./upload/options.js";
 
-const DRAFTS = new Set(["pocketsphinx", "acoustic"]);
+const DRAFT = "pocketsphinx";
 const LOOK_MS = 15_000;
 const LOOK_CLOSER_MS = 1_000;
 /** So many looks in a row until it is said that something is missing: a service that starts is not broken. */
@@ -28,7 +28,7 @@ export function makeModelsNotice(api) {
   /** @returns {boolean} Whether something is expected to be otherwise soon. */
   const show = ({ workers, checks }) => {
     const fetching = workers.find((worker) => worker.state === "fetching");
-    const drafts = workers.some((worker) => DRAFTS.has(worker.engine));
+    const drafts = workers.some((worker) => worker.engine.startsWith(DRAFT));
     const trouble = Object.values(checks).find((check) => !check.ok)?.detail ?? "";
     missing = trouble && !fetching ? missing + 1 : 0;
     languageOnly(drafts && !fetching ? "en" : null);
@@ -56,14 +56,14 @@ export function makeModelsNotice(api) {
         }
         button.disabled = false;
       },
-    }, icon("down"), "Fetch the real models");
+    }, icon("download"), "Fetch the real models");
     return h("section", { class: "notice warning", "aria-label": "Draft engines" }, icon("warning"), h("div", { class: "notice-text" },
       h("p", null, h("b", null, "Draft engines are in use. "),
-        "They understand English only and mishear a lot; they are here so that everything can be tried at once. The real models are fetched once and then stay on this server."),
+        "They know English only and mishear a lot. The real models are fetched once and stay on this server."),
       wrong), may(api) && button);
   };
 
-  const download = (worker) => h("section", { class: "notice", "aria-label": "Models are being fetched" }, icon("down"), h("div", { class: "notice-text" },
+  const download = (worker) => h("section", { class: "notice", "aria-label": "Models are being fetched" }, icon("download"), h("div", { class: "notice-text" },
     h("p", null, h("b", null, "The real models are being fetched: "), percent(worker.progress), ". Meetings wait until they are there."),
     h("div", { class: "meter", role: "progressbar", "aria-label": "Models fetched", "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.floor(worker.progress), vars: { "--share": `${worker.progress}%` } }, h("i"))));
 
