@@ -305,6 +305,67 @@ SCHEMAS: dict[str, Schema] = {
             _object({"merge": {"const": True, "type": "boolean"}}, additionalProperties=False),
         ],
     },
+    "SegmentChanges": {
+        "description": "One of these; each is one step, made whole or not at all.",
+        "oneOf": [
+            _object(
+                {
+                    "changes": {
+                        "type": "array",
+                        "minItems": 1,
+                        "maxItems": 500,
+                        "description": "In order, each at the places that the one before left.",
+                        "items": {
+                            "type": "object",
+                            "description": "A SegmentChange with its `segment`.",
+                            "properties": {
+                                "segment": _number("Its place, counted from 0.", minimum=0),
+                                "text": {"type": "string", "maxLength": LONGEST_TEXT},
+                                "speaker": _maybe({"type": "string"}),
+                                "split_at": {"type": "integer", "minimum": 1},
+                                "merge": {"const": True, "type": "boolean"},
+                            },
+                            "required": ["segment"],
+                            "minProperties": 2,
+                            "maxProperties": 2,
+                            "additionalProperties": False,
+                        },
+                    }
+                },
+                additionalProperties=False,
+            ),
+            _object(
+                {
+                    "replace": _object(
+                        {
+                            "find": _text("Whole words, in any case.", "Jon", pattern=r"\S"),
+                            "with": _text("What stands there instead.", "John", pattern=r"\S"),
+                        },
+                        additionalProperties=False,
+                    )
+                },
+                additionalProperties=False,
+            ),
+            _object(
+                {
+                    "reassign": _object(
+                        {
+                            "from": _maybe(_text("Whose words; null for unknown.")),
+                            "to": _maybe(_text("A speaker, a new one too; null for unknown.")),
+                        },
+                        additionalProperties=False,
+                    )
+                },
+                additionalProperties=False,
+            ),
+        ],
+    },
+    "EditedEntry": _object(
+        {
+            **_ENTRY,
+            "changed": _number("Places that changed: replacements, segments or changes."),
+        }
+    ),
     "Edits": _object({"object": {"const": "list", "type": "string"}, "data": _list(ref("Edit"))}),
     "Edit": _object(
         {
@@ -313,6 +374,12 @@ SCHEMAS: dict[str, Schema] = {
             "text": {"type": "string"},
             "speaker": _maybe({"type": "string"}),
             "at": {"type": "integer"},
+            "find": _text("What was replaced everywhere."),
+            "source": _maybe(_text("Whose words were given to `speaker`.")),
+            "joined": {"type": "boolean", "description": "Made together with the one before."},
+            "step": _number("What one undo takes back, counted from 1."),
+            "undone": {"type": "boolean", "description": "It does not stand any more."},
+            "summary": _text("What was done, in a sentence.", "Segment 3 got other words."),
             "made_at": _moment("When."),
         }
     ),

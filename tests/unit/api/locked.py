@@ -28,6 +28,7 @@ _BODIES: dict[str, dict[str, Any]] = {
     },
     "nameSpeakers": {"json": {"SPEAKER_00": "Ann"}},
     "editSegment": {"json": {"text": "other words"}},
+    "editSegments": {"json": {"replace": {"find": "ends", "with": "finishes"}}},
     "createKey": {"json": {"name": "new"}},
     "createTranscription": {"files": {"model": (None, "base"), "file": ("a.wav", b"tape")}},
     "createTranslation": {"files": {"model": (None, "base"), "file": ("a.wav", b"tape")}},
@@ -90,7 +91,12 @@ class Locked:
         """Do what the operation is for, as far as a request goes."""
         body = dict(_BODIES.get(operation.name, {}))
         headers = {**headers, **body.pop("headers", {})}
-        return self.client.request(operation.method, path, headers=headers, **body)
+        stopping = self.client.app.state.stopping  # type: ignore[attr-defined]
+        if operation.name == "watchTranscriptions":
+            stopping.set()  # it has no end of its own
+        answer = self.client.request(operation.method, path, headers=headers, **body)
+        stopping.clear()
+        return answer
 
     def finished(self, tenant: str) -> str:
         """The id of a completed job."""
