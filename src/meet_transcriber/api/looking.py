@@ -240,7 +240,7 @@ def list_edits(service: ToRead, job_id: JobId) -> Response:
     """The log of edits since the machine wrote the transcript; undoing is an edit too."""
     job, _ = service.reading.transcript(job_id)
     log = service.reading.edits(job)
-    body = {"object": "list", "data": [shown.edit(each) for each in log.edits]}
+    body = {"object": "list", "data": shown.edits(log)}
     return Response(shown.dumped(body), 200, {"ETag": f'"{shown.edition(job)}"'}, _JSON)
 
 

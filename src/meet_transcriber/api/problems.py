@@ -174,6 +174,8 @@ def problem_of(request: Request, error: errors.TranscriptionError) -> Problem:
     found = error.found if isinstance(error, OptionProblems) else ()
     wait = retry_after(error)
     headers = HINTS.get(status, {}) if wait is None else {"Retry-After": str(wait)}
+    if isinstance(error, errors.UploadConflict):
+        headers = {**headers, "Upload-Offset": str(error.received_bytes)}
     title = (inspect.getdoc(_named(type(error))) or "").split("\n\n", 1)[0]
     return Problem(request, status, error.code, title, str(error), found, headers)
 

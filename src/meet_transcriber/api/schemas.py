@@ -86,6 +86,7 @@ OPTIONS: dict[str, Schema] = {
 }
 TARGETS: dict[str, Schema] = {
     "url": _text("Where a worker fetches the recording.", "https://media.example/standup.mp3"),
+    "upload": _text("The id of an upload that is complete."),
     "webhook_url": _text("Who is told of the job's end, signed as Standard Webhooks has it."),
 }
 _IN_JSON = {name: _maybe(schema) for name, schema in OPTIONS.items()}
@@ -188,18 +189,56 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Notice": _object({"code": {"type": "string"}, "message": {"type": "string"}}),
     "Submission": _object(
-        {**_IN_JSON, "url": TARGETS["url"], "webhook_url": _maybe(TARGETS["webhook_url"])},
-        (*OPTIONS, "webhook_url"),
+        {**_IN_JSON, **{name: _maybe(schema) for name, schema in TARGETS.items()}},
+        (*OPTIONS, *TARGETS),
+        description="Either `url` or `upload`.",
         additionalProperties=False,
     ),
     "SubmissionForm": _object(
-        {**OPTIONS, **TARGETS}, (*OPTIONS, "webhook_url"), additionalProperties=False
+        {**OPTIONS, **TARGETS},
+        (*OPTIONS, *TARGETS),
+        description="Either `url` or `upload`.",
+        additionalProperties=False,
     ),
     "Upload": _object(
         {"file": _text("The recording.", format="binary"), **OPTIONS, **TARGETS},
         (*OPTIONS, *TARGETS, "file"),
-        description="Either `file` or `url`.",
+        description="One of `file`, `url` and `upload`.",
         additionalProperties=False,
+    ),
+    "UploadWish": _object(
+        {
+            "name": _ENTRY["name"],
+            "size_bytes": _number("Bytes of the recording.", minimum=1),
+            "method": _maybe(
+                _text(
+                    "Through this API, or straight to the bucket; left out, the latter where "
+                    "there is one.",
+                    enum=["resumable", "signed"],
+                )
+            ),
+        },
+        ("method",),
+        additionalProperties=False,
+    ),
+    "UploadEntry": _object(
+        {
+            "upload_id": _text("Its id, and its job's.", "0b8f6a3e5c1d4f0a9e7b2c6d8f1a3b5c"),
+            "object": {"type": "string", "const": "upload"},
+            "method": _text("How the bytes come.", enum=["resumable", "signed"]),
+            "name": _ENTRY["name"],
+            "size_bytes": _number("Bytes that were announced."),
+            "received_bytes": _number("Bytes that came through this API."),
+            "expires_at": _maybe(_moment("When it is given up; null once it is a job.")),
+            "links": _LINKS,
+            "url": _text("Where a signed upload is PUT to, for an hour.", format="uri"),
+            "headers": {
+                "type": "object",
+                "description": "What the PUT has to send.",
+                "additionalProperties": {"type": "string"},
+            },
+        },
+        ("url", "headers"),
     ),
     "Accepted": _object(
         {
@@ -266,6 +305,67 @@ SCHEMAS: dict[str, Schema] = {
             _object({"merge": {"const": True, "type": "boolean"}}, additionalProperties=False),
         ],
     },
+    "SegmentChanges": {
+        "description": "One of these; each is one step, made whole or not at all.",
+        "oneOf": [
+            _object(
+                {
+                    "changes": {
+                        "type": "array",
+                        "minItems": 1,
+                        "maxItems": 500,
+                        "description": "In order, each at the places that the one before left.",
+                        "items": {
+                            "type": "object",
+                            "description": "A SegmentChange with its `segment`.",
+                            "properties": {
+                                "segment": _number("Its place, counted from 0.", minimum=0),
+                                "text": {"type": "string", "maxLength": LONGEST_TEXT},
+                                "speaker": _maybe({"type": "string"}),
+                                "split_at": {"type": "integer", "minimum": 1},
+                                "merge": {"const": True, "type": "boolean"},
+                            },
+                            "required": ["segment"],
+                            "minProperties": 2,
+                            "maxProperties": 2,
+                            "additionalProperties": False,
+                        },
+                    }
+                },
+                additionalProperties=False,
+            ),
+            _object(
+                {
+                    "replace": _object(
+                        {
+                            "find": _text("Whole words, in any case.", "Jon", pattern=r"\S"),
+                            "with": _text("What stands there instead.", "John", pattern=r"\S"),
+                        },
+                        additionalProperties=False,
+                    )
+                },
+                additionalProperties=False,
+            ),
+            _object(
+                {
+                    "reassign": _object(
+                        {
+                            "from": _maybe(_text("Whose words; null for unknown.")),
+                            "to": _maybe(_text("A speaker, a new one too; null for unknown.")),
+                        },
+                        additionalProperties=False,
+                    )
+                },
+                additionalProperties=False,
+            ),
+        ],
+    },
+    "EditedEntry": _object(
+        {
+            **_ENTRY,
+            "changed": _number("Places that changed: replacements, segments or changes."),
+        }
+    ),
     "Edits": _object({"object": {"const": "list", "type": "string"}, "data": _list(ref("Edit"))}),
     "Edit": _object(
         {
@@ -274,6 +374,12 @@ SCHEMAS: dict[str, Schema] = {
             "text": {"type": "string"},
             "speaker": _maybe({"type": "string"}),
             "at": {"type": "integer"},
+            "find": _text("What was replaced everywhere."),
+            "source": _maybe(_text("Whose words were given to `speaker`.")),
+            "joined": {"type": "boolean", "description": "Made together with the one before."},
+            "step": _number("What one undo takes back, counted from 1."),
+            "undone": {"type": "boolean", "description": "It does not stand any more."},
+            "summary": _text("What was done, in a sentence.", "Segment 3 got other words."),
             "made_at": _moment("When."),
         }
     ),

@@ -137,6 +137,27 @@ class UploadTooLarge(InvalidAudio):
     code = "upload_too_large"
 
 
+class UploadNotFound(JobNotFound):
+    """There is no such upload, or it was given up or has expired."""
+
+    code = "upload_not_found"
+
+
+class UploadConflict(JobConflict):
+    """
+    What was asked does not fit what has come of the upload.
+
+    Attributes:
+        received_bytes: how much has come: where to go on.
+    """
+
+    code = "upload_conflict"
+
+    def __init__(self, message: str = "", received_bytes: int = 0) -> None:
+        super().__init__(message)
+        self.received_bytes = received_bytes
+
+
 class FetchError(TranscriptionError):
     """A recording could not be fetched from its address."""
 

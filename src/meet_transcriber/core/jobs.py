@@ -96,6 +96,36 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """Some bytes of an upload, as an object of their own."""
+
+    key: str
+    size_bytes: int
+
+
+UploadMethod = Literal["resumable", "signed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """How a recording comes before anything is asked of it.
+
+    Attributes:
+        method: `resumable` through us, piece by piece; `signed` straight into the bucket.
+        pieces: what has come, in order; empty once the job has begun.
+        signed_until: until when somebody may still write into the bucket.
+    """
+
+    method: UploadMethod
+    pieces: tuple[Piece, ...] = ()
+    signed_until: float = 0.0
+
+    @property
+    def received_bytes(self) -> int:
+        return sum(piece.size_bytes for piece in self.pieces)
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """Everything that is known about one recording's way to its transcript.
 
@@ -118,6 +148,7 @@ class Job:
         duration: seconds, as far as known.
         source_url: where the recording is fetched from; it may hold a secret and is never shown.
         fingerprint: what the request was, to tell a repetition from another request.
+        upload: of a job that began as an upload of its own; its id is the upload's.
     """
 
     id: str
@@ -134,6 +165,7 @@ class Job:
     version: int = 0
     source_url: str | None = None
     size_bytes: int = 0
+    upload: Upload | None = None
     media: MediaInfo | None = None
     duration: float | None = None
     error: Failure | None = None
@@ -213,14 +245,15 @@ class IndexEntry:
 
     Attributes:
         listed: whether it appears in lists.
-        active: whether it counts in the backlog: it has neither ended nor been deleted.
+        active: whether it counts in the backlog: it has neither ended nor been deleted, and is
+            no upload that nothing was asked of yet.
         ready: queue -> tasks that could be claimed now.
         running: tasks that somebody holds.
         order: the job with the lowest gets the next free worker: fewest tasks running, then
             served longest ago, so that no job starves behind another.
         due_at: when `tend` has something to do for it, None when never.
         seconds_left: seconds of audio that still have to be recognized.
-        stored_bytes: of its recording, as long as that is kept.
+        stored_bytes: of its recording, as long as that is kept; an upload's as announced.
         audio: when it was submitted, and its seconds, once both are known; what a store
             remembers of it when the record has gone, because it was used all the same.
     """
@@ -243,7 +276,9 @@ def index_entry(job: Job) -> IndexEntry:
     """The entry that belongs to a record; pure, so index and record cannot disagree."""
     ready, running = _by_queue(job, "ready"), _by_queue(job, "running")
     recognized = job.progress if job.tasks else 0.0
-    active = not job.ended and not job.deleted
+    waits_for_bytes = job.state == "uploading" and job.upload is not None
+    active = not job.ended and not job.deleted and not waits_for_bytes
+    stored = (waits_for_bytes or "recording" in job.objects) and not job.deleted
     return IndexEntry(
         state=job.state,
         created_at=job.created_at,
@@ -255,7 +290,7 @@ def index_entry(job: Job) -> IndexEntry:
         due_at=due_at(job),
         seconds_left=(job.duration or 0.0) * (1.0 - recognized) if active else 0.0,
         tenant=job.tenant,
-        stored_bytes=job.size_bytes if "recording" in job.objects and not job.deleted else 0,
+        stored_bytes=job.size_bytes if stored else 0,
         audio=_audio(job),
     )
 
@@ -357,6 +392,30 @@ class Usage:
     stored_bytes: int = 0
     audio_seconds: float = 0.0
     oldest_at: float | None = None
+
+
+CHANGES_KEPT = 10_000
+"""So many changes, of everybody, can be told of afterwards at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What happened to a tenant's jobs since some mark.
+
+    Attributes:
+        mark: rises with every change of any job; what to ask with the next time.
+        jobs: ids in order of their latest change, of jobs that were removed too.
+        missed: more happened than can be told, so that all has to be looked at again.
+    """
+
+    mark: int
+    jobs: tuple[str, ...] = ()
+    missed: bool = False
+
+    @classmethod
+    def since(cls, since: int, mark: int, jobs: Sequence[str]) -> "Changes":
+        """What a store found between two marks."""
+        return cls(mark, tuple(jobs), not mark - CHANGES_KEPT <= since <= mark)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ const TRIES = 3;
 export class Problem extends Error {
   /**
    * @param {number} status 0 where no answer came.
-   * @param {{code?: string, detail?: string, errors?: {name: string, message: string}[]}} body
+   * @param {Object<string, any>} body What it says, {} where it says nothing that can be read.
    * @param {Headers} [headers]
    */
   constructor(status, body, headers) {
@@ -14,6 +14,7 @@ export class Problem extends Error {
     this.status = status;
     this.code = body.code ?? "";
     this.errors = body.errors ?? [];
+    this.body = body;
     this.headers = headers ?? new Headers();
   }
 
@@ -150,6 +151,17 @@ export class Api extends EventTarget {
     return this.session;
   }
 
+  async #stillSignedIn() {
+    try {
+      await this.get("/session");
+    } catch (problem) {
+      if (problem.status !== 401) return true;
+      this.dispatchEvent(new Event("signedout"));
+      return false;
+    }
+    return true;
+  }
+
   /** @param {string} key @returns {Promise<Session>} */
   async signIn(key) {
     this.session = await this.post("/session", { key });
@@ -182,7 +194,7 @@ export class Api extends EventTarget {
       source.onerror = () => {
         if (source?.readyState === EventSource.CLOSED) { // refused, or over: ask why
           close();
-          again = setTimeout(() => this.get("/session").catch(() => {}).then(open), 2000);
+          again = setTimeout(() => this.#stillSignedIn().then((is) => is && open()), 2000);
         } else this.reached(false);
       };
       for (const [name, handle] of Object.entries(handlers)) {

@@ -38,15 +38,15 @@ def test_a_wrong_key_is_said_so_and_a_right_one_opens_the_page(
     expect(page.get_by_role("alert")).to_contain_text("key")
     shoot(page, "sign-in")
     sign_in(page)
-    expect(page.get_by_role("heading", name="Meetings")).to_be_visible()
+    expect(page.get_by_role("heading", name="Meetings", level=1)).to_be_visible()
     page.reload()
-    expect(page.get_by_role("heading", name="Meetings")).to_be_visible()
+    expect(page.get_by_role("heading", name="Meetings", level=1)).to_be_visible()
 
 
 def test_no_script_can_read_the_key_or_the_session(watched: Watched) -> None:
     page = watched.page()
     sign_in(page)
-    expect(page.get_by_role("heading", name="Meetings")).to_be_visible()
+    expect(page.get_by_role("heading", name="Meetings", level=1)).to_be_visible()
     seen = page.evaluate("document.cookie + JSON.stringify([{...localStorage}, location.href])")
     assert KEY not in seen
     assert "mt_session" not in seen

@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response
 
-PATIENCE_MS = 30_000
+PATIENCE_MS = 12_000
 WIDE, NARROW = 1440, 390
 _AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 
@@ -19,7 +19,10 @@ class Watched:
     def __init__(self, chromium: Browser, url: str, dark: bool, width: int) -> None:
         self.url = url
         self.troubles: list[str] = []
-        self._allowed: list[str] = []
+        self._allowed = [
+            "/events",
+            r"503.*/health/ready",
+        ]  # says what is not ready yet, in its body
         self.context: BrowserContext = chromium.new_context(
             base_url=url,
             color_scheme="dark" if dark else "light",
@@ -45,7 +48,7 @@ class Watched:
         """End it; nothing may have gone wrong."""
         self.context.close()
         found = [each for each in self.troubles if not self._is_allowed(each)]
-        assert found == []
+        assert not found, "\n".join(found)
 
     def _is_allowed(self, trouble: str) -> bool:
         return any(re.search(pattern, trouble) for pattern in self._allowed)
@@ -86,7 +89,8 @@ def violations(page: Page) -> list[str]:
 
 def no_violations(page: Page) -> None:
     """Fail with what axe-core finds."""
-    assert violations(page) == []
+    found = violations(page)
+    assert not found, "\n".join(found)
 
 
 def shot(page: Page, name: str, folder: Path) -> Path:

@@ -29,7 +29,7 @@ export function mount(root, context) {
     if (job.status === "failed") context.announce(`${job.name} failed. ${job.error?.message ?? ""}`);
   });
   const filters = makeFilters(context.query, (filter) => list.show(filter));
-  const panel = context.session.scopes.includes("submit") ? makePanel(context) : null;
+  const panel = context.session.scopes.includes("submit") ? makePanel(context, () => list.refresh()) : null;
   root.append(...[
     h("h1", { tabindex: -1 }, "Meetings"),
     panel?.element,

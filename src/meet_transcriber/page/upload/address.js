@@ -5,8 +5,9 @@ import { h, openDialog } from "../dom.js";
 /**
  * @param {import("../app.js").Context} context
  * @param {() => Object<string, any>|null} readOptions
+ * @param {() => void} arrived Called when there is a job.
  */
-export function askForAddress(context, readOptions) {
+export function askForAddress(context, readOptions, arrived) {
   const options = readOptions();
   if (!options) return;
   const address = h("input", { type: "url", id: "address", required: true, placeholder: "https://", autocomplete: "off", autofocus: true });
@@ -26,6 +27,7 @@ export function askForAddress(context, readOptions) {
       await context.api.post("/transcribe", { url: address.value.trim(), ...options });
       context.announce("The server fetches the recording.");
       dialog.close();
+      arrived();
     } catch (problem) {
       wrong.textContent = problem.message;
       button.disabled = false;

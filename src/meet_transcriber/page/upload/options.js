@@ -21,14 +21,14 @@ export function languageOnly(code) {
 export function makeOptions() {
   const kept = load();
   const language = h("select", { name: "language" },
-    h("option", { value: "" }, "Find out"),
+    h("option", { value: "" }, "Automatic"),
     LANGUAGES.map((code) => [languageName(code), code]).sort().map(([name, code]) => h("option", { value: code }, name)));
   language.value = kept.language ?? "";
-  const speakers = h("input", { name: "speakers", value: kept.speakers ?? "", placeholder: "Find out", inputMode: "text", autocomplete: "off", "aria-describedby": "speakers-about" });
+  const speakers = h("input", { name: "speakers", value: kept.speakers ?? "", placeholder: "Automatic", inputMode: "text", autocomplete: "off", "aria-describedby": "speakers-about" });
   const vocabulary = h("input", { name: "vocabulary", value: kept.vocabulary ?? "", placeholder: "Names and terms, with commas", dir: "auto", autocomplete: "off" });
   const diarization = h("input", { type: "checkbox", name: "diarization", checked: kept.diarization ?? true });
   const channels = h("select", { name: "channels" },
-    [["auto", "Find out"], ["mix", "Mix them"], ["split", "One speaker each"]].map(([value, label]) => h("option", { value }, label)));
+    [["auto", "Automatic"], ["mix", "Mix them"], ["split", "One speaker each"]].map(([value, label]) => h("option", { value }, label)));
   channels.value = kept.channels ?? "auto";
   const summary = h("span", { class: "quiet" });
 
@@ -52,7 +52,7 @@ export function makeOptions() {
     vocabulary.value.trim() ? "own vocabulary" : "",
     diarization.checked ? "" : "speakers not told apart",
     channels.value === "auto" ? "" : channels.selectedOptions[0].textContent,
-  ].filter(Boolean).join(" · ") || "everything is found out";
+  ].filter(Boolean).join(" · ") || "automatic";
   element.addEventListener("input", () => {
     check();
     save({ language: language.value, speakers: speakers.value, vocabulary: vocabulary.value, diarization: diarization.checked, channels: channels.value });

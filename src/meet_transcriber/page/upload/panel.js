@@ -13,8 +13,12 @@ const KINDS = "audio/*,video/*,.mkv,.m4a,.opus,.flac,.amr,.caf,.mka,.wma,.aac,.a
 /** @type {Queue|null} Goes on while other views are shown. */
 let queue = null;
 
-/** @param {import("../app.js").Context} context @returns {{element: HTMLElement, unmount: () => void}} */
-export function makePanel(context) {
+/**
+ * @param {import("../app.js").Context} context
+ * @param {() => void} arrived Called when a recording has become a job.
+ * @returns {{element: HTMLElement, unmount: () => void}}
+ */
+export function makePanel(context, arrived) {
   if (!queue) {
     queue = new Queue(context.api);
     queue.restore();
@@ -26,11 +30,11 @@ export function makePanel(context) {
     const asked = options.read();
     if (asked && files.length) uploads.add(files, asked);
   };
-  const input = h("input", { type: "file", multiple: true, accept: KINDS, class: "unseen", tabIndex: -1, "aria-label": "Recordings",
+  const input = h("input", { type: "file", multiple: true, accept: KINDS, hidden: true, "aria-label": "Recordings",
     onchange: () => { add([...input.files]); input.value = ""; } });
   const list = h("ul", { class: "jobs uploads", "aria-label": "Uploads", hidden: true });
   const recorder = makeRecorder((file) => add([file]));
-  const address = () => askForAddress(context, options.read);
+  const address = () => askForAddress(context, options.read, arrived);
   const zone = h("section", { class: "card intake", "aria-label": "New recordings" },
     h("div", { class: "zone" },
       h("p", { class: "zone-title" }, icon("upload"), h("span", null, "Drop recordings here")),
@@ -55,7 +59,10 @@ export function makePanel(context) {
     }
     list.hidden = !rows.size;
   };
-  const done = ({ detail: { upload } }) => context.announce(`${upload.name} is uploaded.`);
+  const done = ({ detail: { upload } }) => {
+    context.announce(`${upload.name} is uploaded.`);
+    arrived();
+  };
   uploads.addEventListener("change", show);
   uploads.addEventListener("done", done);
   const forget = acceptDrops(zone, add);

@@ -16,10 +16,11 @@ export function makeUploadRow(queue, upload) {
   const button = (text, image, onclick) => h("button", { class: "icon-button", type: "button", title: text, "aria-label": `${text} the upload of ${name}`, onclick }, icon(image));
   const pause = button("Pause", "pause", () => { queue.pause(id); resume.focus(); });
   const resume = button("Go on with", "play", () => { queue.resume(id); pause.focus(); });
+  const again = button("Try again", "redo", () => { queue.resume(id); pause.focus(); });
   const cancel = button("Cancel", "close", () => queue.cancel(id));
   const element = h("li", { class: "job upload" },
     h("div", { class: "job-main" }, h("div", { class: "job-head" }, h("span", { class: "job-title", dir: "auto" }, name)), bar, said),
-    h("div", { class: "job-actions" }, pause, resume, cancel));
+    h("div", { class: "job-actions" }, pause, resume, again, cancel));
 
   const show = () => {
     const share = upload.size ? (100 * upload.sent) / upload.size : 0;
@@ -28,7 +29,9 @@ export function makeUploadRow(queue, upload) {
     bar.setAttribute("aria-valuenow", String(Math.floor(share)));
     said.textContent = words(upload, share);
     pause.hidden = !["sending", "lost", "waiting"].includes(upload.state);
-    resume.hidden = !["paused", "failed"].includes(upload.state);
+    resume.hidden = upload.state !== "paused";
+    bar.hidden = upload.state === "failed";
+    again.hidden = !bar.hidden;
   };
   show();
   return { element, show };
