@@ -198,7 +198,9 @@ export class Api extends EventTarget {
         } else this.reached(false);
       };
       for (const [name, handle] of Object.entries(handlers)) {
-        source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
+        source.addEventListener(name, (event) => {
+          if (event.data !== undefined) handle(JSON.parse(event.data)); // a lost connection is an "error", too
+        });
       }
     };
     const close = () => { source?.close(); source = null; };

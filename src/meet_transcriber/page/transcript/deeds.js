@@ -30,17 +30,13 @@ export class Deeds {
   last() { this.pane.move(Infinity, "segment"); }
   undo() { this.#ifAllowed(() => this.editing.undo()); }
   find() { this.finder.show(); }
-  history() { openHistory(this.context.api, this.path, this.cast).catch((problem) => this.say(problem.message)); }
+  history() { openHistory(this.context.api, this.path).catch((problem) => this.say(problem.message)); }
   help() { openHelp(); }
   nextHit() { this.finder.step(1); }
   previousHit() { this.finder.step(-1); }
   follow() { this.pane.follow(!this.pane.following); }
 
-  redo() {
-    this.#ifAllowed(async () => {
-      if (!await this.editing.redo()) this.say("There is nothing to do again.");
-    });
-  }
+  redo() { this.#ifAllowed(() => this.editing.redo()); }
 
   seek() {
     this.player.seek(this.#chosen.start);
@@ -96,6 +92,7 @@ export class Deeds {
     this.#ifAllowed(() => {
       this.drop();
       this.editing.change(changes);
+      this.pane.focus();
       this.say(`Given to ${this.cast.name(label)}.`);
     });
   }

@@ -9,6 +9,7 @@ import { Deeds } from "./deeds.js";
 import { Editing } from "./editing.js";
 import { exportButton } from "./exporting.js";
 import { FindBar } from "./find_bar.js";
+import { wholeWords } from "./finding.js";
 import { MOVING, SINGLE, meant, singleKeys } from "./keys.js";
 import { openMenu } from "./menu.js";
 import { speakersIn } from "./model.js";
@@ -170,7 +171,10 @@ export class Desk {
       this.say(editing.waiting ? "saving…" : "saved");
     });
     editing.addEventListener("conflict", ({ detail }) => this.#conflict(detail));
-    editing.addEventListener("refused", ({ detail }) => this.#conflict(detail));
+    editing.addEventListener("refused", ({ detail }) => {
+      if (detail.texts.length) this.#conflict(detail);
+      else this.say(detail.message);
+    });
     finder.addEventListener("found", () => pane.mark());
     finder.addEventListener("closed", () => pane.focus());
     finder.addEventListener("show", ({ detail }) => { pane.follow(false); pane.choose(detail.segment, detail.from); });
@@ -232,8 +236,12 @@ export class Desk {
     this.pane.list.reveal(at, 0.3);
   }
 
-  async #replace({ find, put, count }) {
-    if (!find) return;
+  async #replace({ find, put }) {
+    const count = wholeWords(this.segments, find);
+    if (!count) {
+      this.say("these are no whole words of this transcript");
+      return;
+    }
     if (!put) {
       this.say("type what shall stand there instead");
       this.finder.put.focus();

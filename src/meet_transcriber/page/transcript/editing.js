@@ -76,36 +76,31 @@ export class Editing extends EventTarget {
   async replace(find, put) {
     await this.#reading;
     const before = this.state;
-    await this.#ask({ method: "PATCH", path: "/segments", body: { replace: { find, with: put } } }, true);
-    if (this.state !== before) this.#done.push({ before, after: this.state, request: null });
-    this.#undone = [];
+    if (await this.#ask({ method: "PATCH", path: "/segments", body: { replace: { find, with: put } } }, true)) {
+      this.#done.push({ before, after: this.state });
+      this.#undone.length = 0;
+    }
   }
 
-  /** @returns {Promise<boolean>} Whether there was something to take back. */
-  async undo() {
-    await this.#reading;
-    const step = this.#done.pop();
-    if (!step) return this.#ask({ method: "POST", path: "/undo" }, true);
-    this.#undone.push(step);
-    this.#set(step.before);
-    this.#ask({ method: "POST", path: "/undo" });
-    return true;
-  }
+  /** Take back the latest step; one from before this visit is known to the server alone. */
+  undo() { return this.#walk("/undo", this.#done, this.#undone, "before"); }
 
-  /** @returns {Promise<boolean>} Whether there was something to do again. */
-  async redo() {
+  /** Bring back what was undone last. */
+  redo() { return this.#walk("/redo", this.#undone, this.#done, "after"); }
+
+  async #walk(path, from, to, side) {
     await this.#reading;
-    const step = this.#undone.pop();
-    if (!step) return false;
-    this.#done.push(step);
-    this.#set(step.after);
-    this.#ask({ method: "POST", path: "/redo" });
-    return true;
+    const step = from.pop();
+    if (step) {
+      to.push(step);
+      this.#set(step[side]);
+    }
+    await this.#ask({ method: "POST", path }, !step);
   }
 
   #step(after, request, texts = []) {
     this.#done.push({ before: this.state, after });
-    this.#undone = [];
+    this.#undone.length = 0;
     this.#set(after);
     this.#ask(request, false, texts);
   }
@@ -162,8 +157,8 @@ export class Editing extends EventTarget {
   async #refused(problem) {
     const lost = this.#waiting.flatMap((each) => each.texts);
     this.#waiting = [];
-    this.#done = [];
-    this.#undone = [];
+    this.#done.length = 0;
+    this.#undone.length = 0;
     this.#reading = this.#read().catch(() => {}).then(() => { this.#reading = null; });
     await this.#reading;
     const texts = lost.filter(({ text }) => !this.state.segments.some((each) => each.text === text));

@@ -91,7 +91,7 @@ export class FindBar extends EventTarget {
   }
 
   #replace() {
-    this.dispatchEvent(new CustomEvent("replace", { detail: { find: this.query.value.trim(), put: this.put.value.trim(), count: this.matches.length } }));
+    this.dispatchEvent(new CustomEvent("replace", { detail: { find: this.query.value.trim(), put: this.put.value.trim() } }));
   }
 
   #key(event) {

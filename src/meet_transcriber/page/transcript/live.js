@@ -48,7 +48,7 @@ export class Live {
       segment: (data) => this.#segment(data),
       warning: ({ message }) => this.warnings.append(h("li", { dir: "auto" }, message)),
       done: () => { context.announce("The transcript is ready."); reload(); },
-      error: (data) => { if (data) reload(); },
+      error: () => reload(),
     });
   }
 
