@@ -43,6 +43,7 @@ ACTIONS: Mapping[str, str] = {
     "editSegments": "edit",
     "undoEdit": "edit",
     "redoEdit": "edit",
+    "fetchModels": "fetch_models",
     "signIn": "sign_in",
     "signOut": "sign_out",
     "listKeys": "list_keys",

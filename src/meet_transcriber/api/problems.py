@@ -39,6 +39,7 @@ STATUSES: Mapping[type[errors.TranscriptionError], int] = {
     errors.JobError: 409,
     errors.TooMuch: 429,
     errors.EngineUnavailable: 503,
+    errors.NothingToFetch: 409,
     errors.KeyRequired: 401,
     errors.KeyRefused: 401,
     errors.AccessError: 403,

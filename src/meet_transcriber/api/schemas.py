@@ -458,6 +458,31 @@ SCHEMAS: dict[str, Schema] = {
                 ),
             },
             "workers": _list({"type": "object"}, "What each worker last said of itself."),
+            "engines": _maybe(
+                _object(
+                    {
+                        "draft": {"type": "boolean", "description": "Draft engines do the work."},
+                        "reasons": _list({"type": "string"}, "Why, in sentences."),
+                        "fetchable": _list({"type": "string"}, "Models that would do better."),
+                        "fetching": _maybe(
+                            _object(
+                                {
+                                    "bytes": _number("That came."),
+                                    "total": _number("That are to come, as far as known."),
+                                }
+                            )
+                        ),
+                    },
+                    description="null for those who may not read.",
+                )
+            ),
+        }
+    ),
+    "FetchAsked": _object(
+        {
+            "status": {"type": "string", "const": "asked"},
+            "models": _list({"type": "string"}, "What they look for."),
+            "workers": _number("How many there are."),
         }
     ),
 }

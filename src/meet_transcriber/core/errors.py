@@ -59,6 +59,12 @@ class EngineUnavailable(EngineError):
     code = "engine_unavailable"
 
 
+class NothingToFetch(EngineError):
+    """No worker would look for other engines: they are named, or the real ones are there."""
+
+    code = "nothing_to_fetch"
+
+
 class RecognitionFailed(EngineError):
     """Speech recognition stopped; the engine's own error is the cause."""
 

@@ -427,6 +427,8 @@ class WorkerInfo:
         detail: what it fetches or works on, or why it cannot work.
         problem: a sentence when its engines are not there, else empty.
         seen_at: when it said so.
+        drafts: why it works with draft engines, in sentences; none where it does not.
+        fetched_bytes, fetch_bytes: of the weights that it is fetching; 0 of 0 when it is not.
     """
 
     id: str
@@ -438,3 +440,6 @@ class WorkerInfo:
     problem: str = ""
     progress: float = 0.0
     seen_at: float = 0.0
+    drafts: tuple[str, ...] = ()
+    fetched_bytes: int = 0
+    fetch_bytes: int = 0

@@ -94,12 +94,12 @@ export class Api extends EventTarget {
   }
 
   /** Headers that a request which changes anything needs. */
-  get proof() {
+  get #proof() {
     return this.session?.csrf_token ? { "X-CSRF-Token": this.session.csrf_token } : {};
   }
 
   #request(method, { json: value, body, headers, signal }) {
-    const all = method === "GET" || method === "HEAD" ? { ...headers } : { ...this.proof, ...headers };
+    const all = method === "GET" || method === "HEAD" ? { ...headers } : { ...this.#proof, ...headers };
     if (value !== undefined) all["Content-Type"] = "application/json";
     return { method, headers: all, signal, cache: "no-cache", body: value === undefined ? body : JSON.stringify(value) };
   }
@@ -107,22 +107,22 @@ export class Api extends EventTarget {
   /**
    * Send bytes and hear how many have gone out; fetch does not tell that.
    * @param {string} method
-   * @param {string} url Of this server, or one that this server signed.
+   * @param {string} path
    * @param {Blob} body
    * @param {{headers: Object<string, string>, signal: AbortSignal, progress: (bytes: number) => void}} options
    * @returns {Promise<XMLHttpRequest>}
    * @throws {Problem}
    */
-  send(method, url, body, { headers, signal, progress }) {
+  send(method, path, body, { headers, signal, progress }) {
     return new Promise((done, failed) => {
       const request = new XMLHttpRequest();
-      request.open(method, url);
-      for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+      request.open(method, path);
+      for (const [name, value] of Object.entries({ ...this.#proof, ...headers })) request.setRequestHeader(name, value);
       request.upload.onprogress = (event) => progress(event.loaded);
       request.onload = () => {
         this.reached(true);
         if (request.status < 400) return done(request);
-        if (request.status === 401 && url.startsWith("/")) this.dispatchEvent(new Event("signedout"));
+        if (request.status === 401) this.dispatchEvent(new Event("signedout"));
         return failed(new Problem(request.status, parsed(request.responseText), headersOf(request)));
       };
       request.onerror = () => { this.reached(false); failed(new Problem(0, AWAY)); };

@@ -11,7 +11,7 @@ import copy
 from collections.abc import Callable
 
 from meet_transcriber.core.options import Options
-from meet_transcriber.service.attending import Attendant, Presence
+from meet_transcriber.service.attending import FETCH_ASKED, Attendant, Presence
 from meet_transcriber.service.changing import Changing
 from meet_transcriber.service.ground import Ground, Rules
 from meet_transcriber.service.intake import Intake, Request, Upload
@@ -22,6 +22,7 @@ from meet_transcriber.service.uploads import Uploads
 from meet_transcriber.service.working import Engines, Working
 
 __all__ = [
+    "FETCH_ASKED",
     "Attendant",
     "Engines",
     "Ground",

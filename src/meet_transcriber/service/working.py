@@ -116,6 +116,10 @@ class Working:
         self._tell = tell
         self._held: Claim | None = None
 
+    def use(self, engines: Engines) -> None:
+        """Work with these engines from the next task on."""
+        self._engines = engines
+
     def work(self) -> bool:
         """
         Claim the next task and see it through; False when there was nothing to do.

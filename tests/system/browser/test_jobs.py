@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from tests.simulated.house import recording
 from tests.system.browser.conftest import Browse, Shoot, Simulated
@@ -30,10 +30,6 @@ def submit(service: Simulated, name: str, seconds: int = 2) -> str:
     return job_id
 
 
-def row(page: Page, name: str = "standup.wav") -> object:
-    return page.get_by_role("listitem").filter(has_text=name)
-
-
 def test_the_first_visit_says_what_to_do(quick: Simulated, browse: Browse, shoot: Shoot) -> None:
     page = browse(quick.url).page()
     expect(page.get_by_text("No meetings yet")).to_be_visible()
@@ -41,17 +37,32 @@ def test_the_first_visit_says_what_to_do(quick: Simulated, browse: Browse, shoot
     shoot(page, "empty")
 
 
+@pytest.fixture
+def busy(simulated: Callable[..., Simulated]) -> Simulated:
+    """Meetings in every state but failed."""
+    service = simulated(SIMULATED_PART_SECONDS="0.2")
+    for name in (
+        "Interview with Dana.wav",
+        "\u05d9\u05e9\u05d9\u05d1\u05ea \u05e6\u05d5\u05d5\u05ea.wav",
+    ):
+        service.house.ended(submit(service, name))
+    cancelled = submit(service, "Wrong file.wav", 300)
+    httpx.post(f"{service.url}/transcribe/{cancelled}/cancel").raise_for_status()
+    submit(service, "Planning the spring release.wav", 900)
+    submit(service, "Retrospective.wav", 600)
+    return service
+
+
 @pytest.mark.parametrize(("dark", "width"), [(False, WIDE), (True, NARROW)])
 def test_states_can_be_told_apart_in_any_light_on_any_screen(
-    quick: Simulated, browse: Browse, shoot: Shoot, dark: bool, width: int
+    busy: Simulated, browse: Browse, shoot: Shoot, dark: bool, width: int
 ) -> None:
-    quick.house.ended(submit(quick, "Planning the spring release.wav"))
-    quick.house.ended(submit(quick, "\u05d9\u05e9\u05d9\u05d1\u05ea \u05e6\u05d5\u05d5\u05ea.wav"))
-    page = browse(quick.url, dark, width).page()
-    expect(page.get_by_text("Ready", exact=True)).to_have_count(3)  # one is the filter's
+    page = browse(busy.url, dark, width).page()
+    expect(page.get_by_role("list", name="Meetings").get_by_text("Ready")).to_have_count(2)
+    expect(page.get_by_text("about").first).to_be_visible()
+    shoot(page, f"jobs-{'dark' if dark else 'light'}-{width}")
     page.get_by_text("Options").click()
     no_violations(page)
-    shoot(page, f"jobs-{'dark' if dark else 'light'}-{width}")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 

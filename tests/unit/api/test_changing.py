@@ -49,7 +49,8 @@ def test_an_edit_shows_in_exports_and_is_taken_back(client: TestClient, path: st
 
 @pytest.mark.parametrize(
     ("change", "count"),
-    [({"speaker": None}, 6), ({"speaker": "SPEAKER_05"}, 6), ({"split_at": 1}, 7), ({"merge": True}, 5)],
+    [({"speaker": None}, 6), ({"speaker": "SPEAKER_05"}, 6),
+     ({"split_at": 1}, 7), ({"merge": True}, 5)],
 )  # fmt: skip
 def test_each_kind_of_edit_works(
     client: TestClient, path: str, change: dict[str, object], count: int

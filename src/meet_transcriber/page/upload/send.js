@@ -2,7 +2,8 @@
 
 import { pause, Problem } from "../api.js";
 
-const PIECE_BYTES = 32 * 1024 * 1024;
+/** Proxies and platforms take at most 32 MiB in one request, where they have a limit. */
+const PIECE_BYTES = 16 * 1024 * 1024;
 const LONGEST_WAIT_MS = 10_000;
 
 /**
@@ -29,10 +30,9 @@ const LONGEST_WAIT_MS = 10_000;
 export async function send(api, sending, watch) {
   for (let wait = 1000; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
     try {
-      const began = await begin(api, sending, watch);
+      const received = await begin(api, sending, watch);
       watch.lost(false);
-      if (began.method === "signed") await put(api, sending, began, watch);
-      else await append(api, sending, began.received, () => { wait = 1000; }, watch);
+      await append(api, sending, received, () => { wait = 1000; }, watch);
       return await api.post("/transcribe", { upload: sending.upload_id, ...sending.options }, { signal: watch.signal });
     } catch (problem) {
       if (!(problem instanceof Problem) || !passing(problem)) throw problem;
@@ -47,19 +47,21 @@ function passing(problem) {
   return [0, 408, 409, 502, 503, 504].includes(problem.status) || (problem.status === 429 && problem.headers.has("Retry-After"));
 }
 
+/** @returns {Promise<number>} The bytes that the server has. */
 async function begin(api, sending, { signal, begun }) {
   if (sending.upload_id) {
     try {
       const answer = await api.call("HEAD", `/uploads/${sending.upload_id}`, { signal });
-      return { method: "resumable", received: Number(answer.headers.get("Upload-Offset")) };
+      return Number(answer.headers.get("Upload-Offset"));
     } catch (problem) {
       if (![404, 410].includes(problem.status)) throw problem; // it was given up meanwhile: once more
     }
   }
-  const made = await api.post("/uploads", { name: sending.name, size_bytes: sending.file.size }, { signal });
+  const wish = { name: sending.name, size_bytes: sending.file.size, method: "resumable" };
+  const made = await api.post("/uploads", wish, { signal });
   sending.upload_id = made.upload_id;
   await begun();
-  return { ...made, received: made.received_bytes };
+  return made.received_bytes;
 }
 
 async function append(api, sending, from, arrived, { signal, sent }) {
@@ -69,17 +71,12 @@ async function append(api, sending, from, arrived, { signal, sent }) {
     const piece = sending.file.slice(offset, offset + PIECE_BYTES);
     const headers = { "Content-Type": "application/partial-upload", "Upload-Offset": String(offset) };
     const answer = await api.send("PATCH", `/uploads/${sending.upload_id}`, piece, {
-      headers: { ...api.proof, ...headers }, signal, progress: (bytes) => sent(offset + bytes),
+      headers, signal, progress: (bytes) => sent(offset + bytes),
     });
     offset = Number(answer.getResponseHeader("Upload-Offset"));
     arrived();
     sent(offset);
   }
-}
-
-async function put(api, sending, { url, headers }, { signal, sent }) {
-  await api.send("PUT", url, sending.file, { headers: headers ?? {}, signal, progress: sent });
-  sent(sending.file.size);
 }
 
 /** Wait, but no longer than until the browser says that it is online again. */
