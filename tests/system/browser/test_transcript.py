@@ -275,7 +275,7 @@ def test_everything_of_one_speaker_goes_to_another(
     expect(page.locator(".segment .speaker", has_text="SPEAKER_00")).to_have_count(4)
     saved(page)
     kept = transcript(shelf, job_id)["segments"]
-    assert [each["speaker"][-1] for each in kept] == list("010010")  # type: ignore[attr-defined]
+    assert [each["speaker"][-1] for each in kept] == [*"010010"]  # type: ignore[attr-defined]
     page.reload()
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".segment .speaker", has_text="SPEAKER_02")).to_have_count(2)

@@ -5,6 +5,7 @@ import { showEnded } from "./ended.js";
 import { Live } from "./live.js";
 
 const desk = import("./desk.js"); // large, and on its way before it is known whether it is needed
+desk.catch(() => {}); // said when it is waited for
 
 /** @param {HTMLElement} root @param {import("../app.js").Context} context @returns {() => void} */
 export function mount(root, context) {
@@ -23,8 +24,11 @@ export function mount(root, context) {
       else shown = showEnded(root, context, job, load);
     } catch (problem) {
       if (gone) return;
-      if (problem.status === undefined) throw problem;
-      showProblem(root, problem, load);
+      if (problem.status !== undefined) showProblem(root, problem, load);
+      else { // a part of the page itself did not come, or broke
+        showProblem(root, problem, () => location.reload());
+        console.error(problem);
+      }
     }
   };
 
