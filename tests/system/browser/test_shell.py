@@ -19,18 +19,30 @@ class Models:
     """Answers as a service does whose worker fetches its models when it is told to."""
 
     def __init__(self, page: Page) -> None:
-        self.worker: dict[str, Any] = {"state": "ready", "engine": "pocketsphinx en-us"}
+        self.engine = "pocketsphinx en-us"
+        self.engines: dict[str, Any] = {
+            "draft": True,
+            "reasons": ["Words come from the draft engine: the hub was out of reach."],
+            "fetchable": ["faster-whisper base"],
+            "fetching": None,
+        }
         page.route("**/health/ready", self._ready)
         page.route("**/models/fetch", self._fetch)
 
     def _ready(self, route: Route) -> None:
-        worker = {"diarizer": "acoustic", "progress": 0.0, **self.worker}
-        route.fulfill(body=json.dumps({"checks": {}, "workers": [worker]}))
+        workers = [{"state": "ready", "engine": self.engine}]
+        body = {"checks": {}, "workers": workers, "engines": self.engines}
+        route.fulfill(body=json.dumps(body))
 
     def _fetch(self, route: Route) -> None:
         assert route.request.method == "POST"
-        self.worker = {"state": "fetching", "engine": "", "progress": 40.0}
+        self.engines["fetching"] = {"bytes": 40_000_000, "total": 100_000_000}
         route.fulfill(status=202, body="{}")
+
+    def arrive(self) -> None:
+        """The models are there."""
+        self.engine = "faster-whisper base"
+        self.engines = {"draft": False, "reasons": [], "fetchable": [], "fetching": None}
 
 
 def test_the_real_models_are_a_click_away(browse: Browse, server: Server, shoot: Shoot) -> None:
@@ -44,7 +56,8 @@ def test_the_real_models_are_a_click_away(browse: Browse, server: Server, shoot:
     expect(bar).to_have_attribute("aria-valuenow", "40")
     no_violations(page)
     shoot(page, "models")
-    models.worker = {"state": "ready", "engine": "faster-whisper base"}
+    expect(page.get_by_text("40.0 MB of 100 MB")).to_be_visible()
+    models.arrive()
     expect(page.get_by_text("real models")).to_have_count(0)
     expect(page.get_by_role("option", name="German")).to_be_enabled()
 
