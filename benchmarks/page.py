@@ -31,14 +31,18 @@ new PerformanceObserver((list) => {
 }).observe({ type: "longtask", buffered: true });
 """
 _SEEN = """new Promise((done) => {
-  const look = () => (document.querySelector(".segment .w") ? requestAnimationFrame(() => done(performance.now())) : setTimeout(look, 5));
+  const seen = () => requestAnimationFrame(() => done(performance.now()));
+  const look = () => (document.querySelector(".segment .w") ? seen() : setTimeout(look, 5));
   look();
 })"""
 _SCROLL = """(async () => {
   const scroller = document.querySelector(".transcript");
   const frame = () => new Promise(requestAnimationFrame);
   for (let step = 0; step < 120; step += 1) { scroller.scrollTop += 400; await frame(); }
-  for (let step = 1; step <= 40; step += 1) { scroller.scrollTop = (scroller.scrollHeight * step * 7 % 40) / 40; await frame(); }
+  for (let step = 1; step <= 40; step += 1) {
+    scroller.scrollTop = scroller.scrollHeight * ((step * 7) % 40) / 40;
+    await frame();
+  }
 })()"""
 _SETTLED = "new Promise((done) => setTimeout(done, 300))"
 
@@ -87,7 +91,14 @@ def find(page: Page) -> None:
 def edit(page: Page) -> None:
     """Write, split, merge and undo in the middle."""
     page.locator(".segment .w").nth(40).click()
-    for keys in (["e", "End", " and so on", "Enter"], ["ArrowRight", "ArrowRight", "s"], ["m"], ["2"], ["u"], ["u"]):
+    for keys in (
+        ["e", "End", " and so on", "Enter"],
+        ["ArrowRight", "ArrowRight", "s"],
+        ["m"],
+        ["2"],
+        ["u"],
+        ["u"],
+    ):
         for key in keys:
             page.keyboard.type(key) if key.startswith(" ") else page.keyboard.press(key)
         page.evaluate(_SETTLED)
@@ -109,7 +120,9 @@ def measured(chromium: Browser, address: str) -> dict[str, float]:
     page = context.new_page()
     page.goto(address)
     figures = {"words seen after": page.evaluate(_SEEN)}
-    figures["first paint"] = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    figures["first paint"] = page.evaluate(
+        "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+    )
     page.evaluate(_SETTLED)
     figures["longest task, loading"] = page.evaluate("window.longest")
     for name, do in DOINGS.items():
@@ -124,21 +137,28 @@ def measured(chromium: Browser, address: str) -> dict[str, float]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--words", type=int, default=40_000)
     parser.add_argument("--hours", type=float, default=4.0)
     parser.add_argument("--speakers", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=3)
     wanted = parser.parse_args()
     transcript = long_meeting(wanted.words, 3600 * wanted.hours, wanted.speakers)
-    print(f"{wanted.words} words in {len(transcript.segments)} segments, {wanted.hours:g} h, {wanted.speakers} speakers")
+    print(
+        f"{wanted.words} words in {len(transcript.segments)} segments, "
+        f"{wanted.hours:g} h, {wanted.speakers} speakers"
+    )
     with (
         tempfile.TemporaryDirectory() as folder,
         served(Path(folder), transcript) as (_, address),
         sync_playwright() as playwright,
     ):
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        visits = [measured(chromium, address) for _ in range(wanted.rounds + 1)][1:]  # the first warms up
+        visits = [measured(chromium, address) for _ in range(wanted.rounds + 1)][
+            1:
+        ]  # the first warms up
         chromium.close()
     for name in visits[0]:
         unit = "" if name.startswith("rows") else " ms"

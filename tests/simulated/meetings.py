@@ -7,6 +7,8 @@ import time
 import uuid
 import wave
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.media import MediaInfo
@@ -16,16 +18,17 @@ from meet_transcriber.core.wire import to_plain
 from meet_transcriber.service import Ground
 
 _VOCABULARY = (
-    "we should move the release to Thursday because nobody has tested printing on paper from "
-    "another tray and the pictures look wrong in this version while Ann wants budget numbers "
-    "before anything goes out so let us decide who writes minutes and when they are sent"
-).split()
+    "we", "should", "move", "release", "to", "Thursday", "because", "nobody", "has", "tested",
+    "printing", "on", "paper", "from", "another", "tray", "and", "pictures", "look", "wrong",
+    "this", "version", "while", "Ann", "wants", "numbers", "before", "anything", "goes", "out",
+    "so", "let", "us", "decide", "who", "writes", "minutes", "when", "they", "are", "sent",
+)  # fmt: skip
 _PEAKS_PER_SECOND = 20
 _RATE_HZ = 3000  # the least that Chromium plays
 
 
 def long_meeting(
-    words: int, seconds: float, speakers: int, seed: int = 1, **more: object
+    words: int, seconds: float, speakers: int, seed: int = 1, **more: Any
 ) -> Transcript:
     """So many words, evenly over the time, in segments of 5 to 25 words by turns."""
     chance = random.Random(seed)
@@ -35,7 +38,9 @@ def long_meeting(
     while at < words:
         speaker = f"SPEAKER_{chance.randrange(speakers):02d}"
         places = range(at, min(words, at + chance.randint(5, 25)))
-        segments.append(Segment(tuple(_word(chance, place, step, speaker) for place in places), speaker, "en"))
+        segments.append(
+            Segment(tuple(_word(chance, place, step, speaker) for place in places), speaker, "en")
+        )
         at = places.stop
     return transcript_of(segments, seconds, **more)
 
@@ -43,14 +48,22 @@ def long_meeting(
 def _word(chance: random.Random, place: int, step: float, speaker: str) -> Word:
     probability = round(chance.uniform(0.3, 1.0), 2)
     text = chance.choice(_VOCABULARY)
-    return Word(text, place * step, (place + 0.9) * step, probability, speaker, overlap=chance.random() < 0.01)
+    return Word(
+        text,
+        place * step,
+        (place + 0.9) * step,
+        probability,
+        speaker,
+        overlap=chance.random() < 0.01,
+    )
 
 
-def transcript_of(segments: Sequence[Segment], seconds: float, **more: object) -> Transcript:
+def transcript_of(segments: Sequence[Segment], seconds: float, **more: Any) -> Transcript:
     """A transcript of these segments; more of its fields may be given."""
     labels = [segment.speaker for segment in segments if segment.speaker]
-    facts = {"engine": "simulated", "diarizer": "simulated", "language": "en", **more}
-    return Transcript(tuple(segments), duration=seconds, speakers=tuple(dict.fromkeys(labels)), **facts)  # type: ignore[arg-type]
+    speakers = tuple(dict.fromkeys(labels))
+    made = Transcript(tuple(segments), "en", seconds, speakers, engine="simulated")
+    return replace(made, diarizer="simulated", **more)
 
 
 def spoken(*lines: tuple[str | None, str], word_seconds: float = 0.5) -> list[Segment]:
@@ -80,11 +93,23 @@ def keep(ground: Ground, transcript: Transcript, sound: bool = True) -> str:
         ground.media.put(key, objects[logical])
     now = time.time()
     job = Job(
-        job_id, Options(), "planning.wav", now, "completed", objects=keys, progress=1.0,
-        size_bytes=len(objects.get("recording", b"")), duration=transcript.duration,
+        job_id,
+        Options(),
+        "planning.wav",
+        now,
+        "completed",
+        objects=keys,
+        progress=1.0,
+        size_bytes=len(objects.get("recording", b"")),
+        duration=transcript.duration,
         media=MediaInfo("wav", "pcm_u8", transcript.duration, _RATE_HZ, 1),
-        engine=transcript.engine, diarizer=transcript.diarizer, warnings=transcript.warnings,
-        speakers_found=len(transcript.speakers), names=transcript.names, started_at=now, finished_at=now,
+        engine=transcript.engine,
+        diarizer=transcript.diarizer,
+        warnings=transcript.warnings,
+        speakers_found=len(transcript.speakers),
+        names=transcript.names,
+        started_at=now,
+        finished_at=now,
     )
     ground.jobs.create(job)
     if ground.text is not None:

@@ -17,7 +17,7 @@ LINES = (
 )
 
 
-def meeting(**more: object) -> Transcript:
+def meeting(**more: Any) -> Transcript:
     """Half a minute of six segments, in three scripts."""
     return transcript_of(spoken(*LINES), 30.0, **more)
 

@@ -27,7 +27,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def closed(tmp_path: Path) -> "Callable[[], Server]":
+def closed(tmp_path: Path) -> Callable[[], Server]:
     return lambda: serve(tmp_path / "closed", AUTH_MODE="required", API_KEYS=KEY, **DRAFTS)
 
 
@@ -47,7 +47,9 @@ def corrected(page: Page) -> None:
     start = heard(page)["time"]
     assert start > 0
     page.keyboard.press(" ")
-    page.wait_for_function("start => document.querySelector('audio').currentTime > start + 0.3", arg=start)
+    page.wait_for_function(
+        "start => document.querySelector('audio').currentTime > start + 0.3", arg=start
+    )
     page.keyboard.press(" ")
     page.locator(".segment .w").first.click()
     page.keyboard.press("r")
@@ -94,7 +96,7 @@ def test_a_meeting_from_its_recording_to_its_minutes(
 
 
 def test_the_same_where_a_key_is_needed(
-    browse: Browse, closed: "Callable[[], Server]", clip: Path
+    browse: Browse, closed: Callable[[], Server], clip: Path
 ) -> None:
     server = closed()
     try:

@@ -1,7 +1,8 @@
 """One meeting: its words, its player, its speakers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -37,8 +38,8 @@ def page(shelf: Simulated, browse: Browse, job_id: str) -> Page:
     return page
 
 
-def transcript(shelf: Simulated, job_id: str) -> dict[str, object]:
-    answer: dict[str, object] = httpx.get(f"{shelf.url}/transcribe/{job_id}").json()["transcript"]
+def transcript(shelf: Simulated, job_id: str) -> dict[str, Any]:
+    answer: dict[str, Any] = httpx.get(f"{shelf.url}/transcribe/{job_id}").json()["transcript"]
     return answer
 
 
@@ -134,7 +135,7 @@ def test_the_page_times_edited_words_as_the_server_does(
     )
     page.keyboard.press("Enter")
     saved(page)
-    kept = transcript(shelf, job_id)["segments"][0]["words"]  # type: ignore[index]
+    kept = transcript(shelf, job_id)["segments"][0]["words"]
     for place in (1, 3, 9):
         page.locator(".segment").first.locator(".w").nth(place).click()
         assert heard(page)["time"] == pytest.approx(kept[place]["start"], abs=0.01)
@@ -184,7 +185,7 @@ def test_a_number_gives_a_segment_to_a_speaker(page: Page, shelf: Simulated, job
     expect(page.locator(".segment .speaker").nth(1)).to_contain_text("SPEAKER_03")
     saved(page)
     kept = transcript(shelf, job_id)["segments"]
-    assert [each["speaker"] for each in kept][:2] == ["SPEAKER_02", "SPEAKER_03"]  # type: ignore[index, attr-defined]
+    assert [each["speaker"] for each in kept][:2] == ["SPEAKER_02", "SPEAKER_03"]
 
 
 def test_selected_words_go_to_somebody_else_in_one_step(
@@ -193,7 +194,9 @@ def test_selected_words_go_to_somebody_else_in_one_step(
     word(page, "solved", 1).click()
     for _ in range(3):
         page.keyboard.press("Shift+ArrowRight")
-    page.get_by_role("group", name="Selected words").get_by_role("button", name="SPEAKER_00").click()
+    page.get_by_role("group", name="Selected words").get_by_role(
+        "button", name="SPEAKER_00"
+    ).click()
     expected = ["The printing problem is", "solved and the report", "is on paper"]
     assert lines(page)[1:4] == expected
     saved(page)
@@ -275,13 +278,24 @@ def test_everything_of_one_speaker_goes_to_another(
     expect(page.locator(".segment .speaker", has_text="SPEAKER_00")).to_have_count(4)
     saved(page)
     kept = transcript(shelf, job_id)["segments"]
-    assert [each["speaker"][-1] for each in kept] == [*"010010"]  # type: ignore[attr-defined]
+    assert [each["speaker"][-1] for each in kept] == [*"010010"]
     page.reload()
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".segment .speaker", has_text="SPEAKER_02")).to_have_count(2)
 
 
 # -- what is told of it --------------------------------------------------------------------
+
+
+def test_the_picture_of_the_readme(browse: Browse, shelf: Simulated, shoot: Shoot) -> None:
+    names = {"SPEAKER_00": "Ann Marie", "SPEAKER_01": "Bob", "SPEAKER_02": "نور"}
+    page = browse(shelf.url).page()
+    page.set_viewport_size({"width": 1040, "height": 480})
+    open_meeting(page, keep(shelf.house.service.ground, meeting(names=names, coverage=0.97)))
+    word(page, "report", 1).click()
+    expect(page.locator(".w.spoken")).to_have_text("report")
+    expect(page.locator(".segment .speaker").nth(3)).to_contain_text("نور")
+    shoot(page, "transcript")  # docs/images/transcript.png
 
 
 def test_what_is_in_doubt_was_cut_or_fell_back_is_said(page: Page, shelf: Simulated) -> None:
@@ -403,20 +417,24 @@ def test_an_edit_of_a_long_meeting_makes_one_row_anew(page: Page, shelf: Simulat
 
 
 def test_a_meeting_that_goes_on_shows_progress_and_words_and_then_the_transcript(
-    browse: Browse, simulated: object
+    browse: Browse, simulated: Callable[..., Simulated]
 ) -> None:
-    service = simulated(SIMULATED_PART_SECONDS="0.7")  # type: ignore[operator]
+    service = simulated(SIMULATED_PART_SECONDS="0.7")
     job_id = service.house.submit(6)
     page = browse(service.url).page(f"/#/job/{job_id}")
     expect(page.get_by_role("progressbar", name="Progress")).to_be_visible()
     no_violations(page)
-    expect(page.get_by_role("region", name="Words so far").get_by_role("listitem").first).to_be_visible()
+    expect(
+        page.get_by_role("region", name="Words so far").get_by_role("listitem").first
+    ).to_be_visible()
     expect(page.get_by_role("region", name="Transcript", exact=True)).to_be_visible()
     expect(page.get_by_role("heading", level=1)).to_have_text("standup.wav")
 
 
-def test_a_cancelled_meeting_says_so_and_can_be_run_again(browse: Browse, simulated: object) -> None:
-    service = simulated(SIMULATED_PART_SECONDS="5")  # type: ignore[operator]
+def test_a_cancelled_meeting_says_so_and_can_be_run_again(
+    browse: Browse, simulated: Callable[..., Simulated]
+) -> None:
+    service = simulated(SIMULATED_PART_SECONDS="5")
     page = browse(service.url).page(f"/#/job/{service.house.submit(6)}")
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("It was cancelled before it was done.")).to_be_visible()

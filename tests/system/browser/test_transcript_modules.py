@@ -13,7 +13,13 @@ from meet_transcriber.core.wire import to_plain
 from tests.integration.api.serving import ROOT
 from tests.simulated.meetings import long_meeting
 
-TEXTS = ("so we move it", "we should we should move", "日本語 and more", "a", "the release to Thursday")
+TEXTS = (
+    "so we move it",
+    "we should we should move",
+    "日本語 and more",
+    "a",
+    "the release to Thursday",
+)
 _CHANGED = """async ([plain, changes]) => {
   const { segmentsOf } = await import("/page/transcript/model.js");
   const { changed } = await import("/page/transcript/edits.js");
@@ -34,7 +40,7 @@ _HEIGHTS = """async ([heights, changes]) => {
     heights[at] = fresh[0] + 1;
   }
   const sums = heights.map((_, at) => heights.slice(0, at).reduce((sum, each) => sum + each, 0));
-  return [sums.every((sum, at) => rows.offset(at) === sum), sums.every((sum, at) => rows.at(sum) === at)];
+  return sums.every((sum, at) => rows.offset(at) === sum && rows.at(sum) === at);
 }"""
 _KEYS = """async () => {
   const { SINGLE, MOVING, EDITING } = await import("/page/transcript/keys.js");
@@ -51,7 +57,13 @@ def wishes(transcript: Transcript, seed: int) -> list[Edit]:
         words = len(now.segments[place].words)
         kinds = ["text", "speaker", "merge", *(["split"] if words > 1 else [])]
         kind: Any = chance.choice(kinds)
-        edit = Edit(kind, place, chance.choice(TEXTS), chance.choice(transcript.speakers), max(1, words // 2))
+        edit = Edit(
+            kind,
+            place,
+            chance.choice(TEXTS),
+            chance.choice(transcript.speakers),
+            max(1, words // 2),
+        )
         log, now = with_edits(transcript, log, [edit])
         edits.append(edit)
     return edits
@@ -78,12 +90,19 @@ def test_edits_give_in_the_page_what_they_give_on_the_server(page: Page, seed: i
         log, expected = with_edits(transcript, log, [edit])
     plain = to_plain(transcript)["segments"]
     found = page.evaluate(_CHANGED, [plain, [change(edit) for edit in edits]])
-    kept = [{"speaker": each["speaker"], "words": each["words"]} for each in to_plain(expected)["segments"]]
+    kept = [
+        {"speaker": each["speaker"], "words": each["words"]}
+        for each in to_plain(expected)["segments"]
+    ]
     assert len(found) == len(kept)
     for mine, theirs in zip(found, kept, strict=True):
         assert mine["speaker"] == theirs["speaker"]
-        assert [word.pop("start") for word in mine["words"]] == pytest.approx([word.pop("start") for word in theirs["words"]])
-        assert [word.pop("end") for word in mine["words"]] == pytest.approx([word.pop("end") for word in theirs["words"]])
+        assert [word.pop("start") for word in mine["words"]] == pytest.approx(
+            [word.pop("start") for word in theirs["words"]]
+        )
+        assert [word.pop("end") for word in mine["words"]] == pytest.approx(
+            [word.pop("end") for word in theirs["words"]]
+        )
         assert mine["words"] == theirs["words"]
 
 
@@ -99,8 +118,10 @@ def test_a_moment_is_in_the_word_that_is_spoken(page: Page) -> None:
 
 def test_rows_lie_below_each_other_whatever_is_measured(page: Page) -> None:
     chance = random.Random(3)
-    changes = [[chance.randrange(20), chance.randrange(3), [chance.randrange(20, 90)]] for _ in range(30)]
-    assert page.evaluate(_HEIGHTS, [[40] * 30, changes]) == [True, True]
+    changes = [
+        [chance.randrange(20), chance.randrange(3), [chance.randrange(20, 90)]] for _ in range(30)
+    ]
+    assert page.evaluate(_HEIGHTS, [[40] * 30, changes]) is True
 
 
 def test_the_keys_in_the_documentation_are_those_of_the_page(page: Page) -> None:
