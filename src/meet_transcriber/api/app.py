@@ -14,6 +14,7 @@ from meet_transcriber.api import (
     changing,
     documented,
     events,
+    figures,
     health,
     keys,
     looking,
@@ -47,6 +48,7 @@ _ROOMS = (
     keys,
     auditing,
     health,
+    figures,
     pages,
 )
 EXPOSED = (

@@ -203,7 +203,7 @@ def _edits(body: dict[str, object]) -> list[Edit]:
 def _placed(change: object) -> Edit:
     match change:
         case {"segment": int() | float() as number, **body}:
-            if number == 0 or _counts(number):
+            if number is not False and (number == 0 or _counts(number)):
                 return _edit(int(number), {str(name): value for name, value in body.items()})
     raise InvalidOptions('Each change says its place, such as {"segment": 3, "merge": true}.')
 

@@ -10,7 +10,8 @@ from fastapi.openapi.utils import get_openapi
 from meet_transcriber import __version__
 from meet_transcriber.api.admission import other_ways
 from meet_transcriber.api.problems import MEDIA_TYPE, PHRASES
-from meet_transcriber.api.schemas import SCHEMAS, Schema, ref
+from meet_transcriber.api.schemas import SCHEMAS
+from meet_transcriber.api.shapes import Schema, ref
 
 Responses = dict[int | str, dict[str, Any]]
 

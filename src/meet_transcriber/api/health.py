@@ -1,11 +1,11 @@
 """Whether the process lives, and whether it can do its work."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 from anyio.to_thread import run_sync
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -44,22 +44,34 @@ async def health() -> Response:
     responses={
         **answer(200, "Recordings can be taken in and worked on.", "Readiness"),
         **answer(503, "Something is missing; says what.", "Readiness", ("Retry-After",)),
+        422: problems(422)[422],
     },
 )
-async def ready(request: Request, may_look: MayLook) -> Response:
+async def ready(
+    request: Request,
+    may_look: MayLook,
+    worker: Annotated[
+        bool,
+        Query(description="Whether a worker has to be there; without, only what takes jobs in."),
+    ] = True,
+) -> Response:
     """
     Ask the job store, the media store, the queue and the workers whether they are there.
+
+    A probe of a load balancer says `worker=false`: recordings can be taken in while nobody
+    works, and where workers come and go with the queue they must be.
 
     What is wrong, and who works, is told to those who may read; others hear whether all is well.
     """
     service: Service = request.app.state.service
     ground, workers = service.ground, list[WorkerInfo]()
-    checks = {
+    checks: dict[str, Callable[[], object]] = {
         "job_store": ground.jobs.ping,
         "media_store": ground.media.ping,
         "queue": ground.queue.ping,
-        "worker": lambda: _workers(service, workers),
     }
+    if worker:
+        checks["worker"] = lambda: _workers(service, workers)
     found: dict[str, str] = {}
     async with anyio.create_task_group() as tasks:
         for name, check in checks.items():
@@ -68,7 +80,7 @@ async def ready(request: Request, may_look: MayLook) -> Response:
     body = {
         "status": "not_ready" if wrong else "ready",
         "checks": {name: _told(found[name], may_look) for name in checks},
-        "workers": [_shown(worker) for worker in workers if may_look],
+        "workers": [_shown(each) for each in workers if may_look],
         "engines": _engines(request, workers) if may_look else None,
     }
     headers = {"Cache-Control": "no-store", **({"Retry-After": "5"} if wrong else {})}

@@ -18,7 +18,8 @@ from meet_transcriber.api.naming import attachment
 from meet_transcriber.api.negotiation import best
 from meet_transcriber.api.polling import Statuses
 from meet_transcriber.api.problems import OptionProblems
-from meet_transcriber.api.schemas import FORMATS, ref
+from meet_transcriber.api.schemas import FORMATS
+from meet_transcriber.api.shapes import ref
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.exporters import EXPORTERS
 from meet_transcriber.core.jobs import SHOWN, JobQuery, Order, State

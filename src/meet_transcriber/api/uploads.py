@@ -15,7 +15,8 @@ from meet_transcriber.api.context import json_object, only
 from meet_transcriber.api.documented import answer, problems, takes
 from meet_transcriber.api.receiving import body
 from meet_transcriber.core.errors import InvalidOptions, UploadTooLarge
-from meet_transcriber.core.jobs import Job, UploadMethod
+from meet_transcriber.core.jobs import Job
+from meet_transcriber.core.uploads import UploadMethod
 from meet_transcriber.service import Service
 from meet_transcriber.service.uploads import Receiving
 

@@ -13,6 +13,7 @@ from typing import Literal
 from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import TranscriptWarning
+from meet_transcriber.core.uploads import Upload
 
 State = Literal["uploading", "pending", "processing", "completed", "failed", "cancelled"]
 """`uploading` is never shown: the recording has not arrived, so nobody was told of the job."""
@@ -93,36 +94,6 @@ class Webhook:
     attempts: int = 0
     next_at: float | None = None
     outcome: str = "waiting"
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Some bytes of an upload, as an object of their own."""
-
-    key: str
-    size_bytes: int
-
-
-UploadMethod = Literal["resumable", "signed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """How a recording comes before anything is asked of it.
-
-    Attributes:
-        method: `resumable` through us, piece by piece; `signed` straight into the bucket.
-        pieces: what has come, in order; empty once the job has begun.
-        signed_until: until when somebody may still write into the bucket.
-    """
-
-    method: UploadMethod
-    pieces: tuple[Piece, ...] = ()
-    signed_until: float = 0.0
-
-    @property
-    def received_bytes(self) -> int:
-        return sum(piece.size_bytes for piece in self.pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,30 +363,6 @@ class Usage:
     stored_bytes: int = 0
     audio_seconds: float = 0.0
     oldest_at: float | None = None
-
-
-CHANGES_KEPT = 10_000
-"""So many changes, of everybody, can be told of afterwards at least."""
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What happened to a tenant's jobs since some mark.
-
-    Attributes:
-        mark: rises with every change of any job; what to ask with the next time.
-        jobs: ids in order of their latest change, of jobs that were removed too.
-        missed: more happened than can be told, so that all has to be looked at again.
-    """
-
-    mark: int
-    jobs: tuple[str, ...] = ()
-    missed: bool = False
-
-    @classmethod
-    def since(cls, since: int, mark: int, jobs: Sequence[str]) -> "Changes":
-        """What a store found between two marks."""
-        return cls(mark, tuple(jobs), not mark - CHANGES_KEPT <= since <= mark)
 
 
 @dataclass(frozen=True, slots=True)

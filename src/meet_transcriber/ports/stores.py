@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
-from meet_transcriber.core.jobs import Backlog, Changes, Job, JobQuery, Usage, WorkerInfo
+from meet_transcriber.core.changes import Changes
+from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Usage, WorkerInfo
 from meet_transcriber.ports.keys import KeyStore
 
 

@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import BinaryIO
 
 from meet_transcriber.core.blocks import BlockReader, buffered
-from meet_transcriber.core.jobs import Piece
+from meet_transcriber.core.uploads import Piece
 from meet_transcriber.core.wire import from_plain, to_plain
 from meet_transcriber.ports.stores import MediaStore
 

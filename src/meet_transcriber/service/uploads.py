@@ -25,9 +25,10 @@ from meet_transcriber.core.errors import (
     UploadNotFound,
     UploadTooLarge,
 )
-from meet_transcriber.core.jobs import Job, Piece, Upload, UploadMethod, Webhook
+from meet_transcriber.core.jobs import Job, Webhook
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transitions import submitted
+from meet_transcriber.core.uploads import Piece, Upload, UploadMethod
 from meet_transcriber.core.wire import to_plain
 from meet_transcriber.ports.stores import ObjectWriter, SignedPut
 from meet_transcriber.service.ground import Ground

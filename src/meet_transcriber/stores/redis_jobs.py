@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import redis
 
+from meet_transcriber.core.changes import Changes
 from meet_transcriber.core.errors import JobNotFound, StorageError, StorageUnavailable
-from meet_transcriber.core.jobs import Backlog, Changes, Job, JobQuery, Usage, WorkerInfo, unique
+from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Usage, WorkerInfo, unique
 from meet_transcriber.core.redis_urls import RedisAddress
 from meet_transcriber.stores.records import dump, load
 from meet_transcriber.stores.redis_client import RedisCalls, build_client

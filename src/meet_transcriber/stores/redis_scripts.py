@@ -4,8 +4,8 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
+from meet_transcriber.core.changes import CHANGES_KEPT
 from meet_transcriber.core.errors import StorageUnavailable
-from meet_transcriber.core.jobs import CHANGES_KEPT
 from meet_transcriber.stores.redis_client import RedisCalls
 from meet_transcriber.stores.redis_index import CHANGED, Command
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from meet_transcriber.core.changes import Changes
 from meet_transcriber.core.errors import JobNotFound, StorageError
 from meet_transcriber.core.jobs import (
     Backlog,
-    Changes,
     Job,
     JobQuery,
     Usage,

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from meet_transcriber.core.jobs import CHANGES_KEPT, Changes
+from meet_transcriber.core.changes import CHANGES_KEPT, Changes
 
 _NOTE = "INSERT OR REPLACE INTO changes (id, tenant) VALUES (?, ?)"
 _FORGET = "DELETE FROM changes WHERE mark <= last_insert_rowid() - ?"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -70,6 +71,23 @@ def simulated(tmp_path: Path) -> Iterator[Callable[..., Simulated]]:
     yield start
     for each in started:
         each.end()
+
+
+@pytest.fixture(scope="session")
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
+    service = Simulated(tmp_path_factory.mktemp("shared") / "house", OUTBOUND_ALLOW="127.0.0.0/8")
+    yield service
+    service.end()
+
+
+@pytest.fixture
+def quick(_shared: Simulated) -> Simulated:
+    """Simulated engines that cost nothing, and no job yet; one service for all tests."""
+    with httpx.Client(base_url=_shared.url) as http:
+        while found := http.get("/transcribe", params={"limit": 100}).json()["data"]:
+            for job in found:
+                http.delete(f"/transcribe/{job['job_id']}").raise_for_status()
+    return _shared
 
 
 def serve(folder: Path, **more: str) -> Server:

@@ -14,11 +14,6 @@ HOSTILE = "<img src=x onerror=alert(1)><b>Budget.wav"
 
 
 @pytest.fixture
-def quick(simulated: Callable[..., Simulated]) -> Simulated:
-    return simulated()
-
-
-@pytest.fixture
 def slow(simulated: Callable[..., Simulated]) -> Simulated:
     return simulated(SIMULATED_PART_SECONDS="2")
 
@@ -134,7 +129,7 @@ def test_older_meetings_are_a_button_away(quick: Simulated, browse: Browse) -> N
 
 
 def test_a_link_that_is_refused_is_said_why(quick: Simulated, browse: Browse) -> None:
-    url = "http://127.0.0.1:9/none.wav"
+    url = "http://169.254.169.254/none.wav"
     refused = httpx.post(f"{quick.url}/transcribe", json={"url": url})
     watched = browse(quick.url)
     watched.allow("status of 422")

@@ -1,7 +1,5 @@
 """Recording from the microphone; Chromium's own one beeps once a second."""
 
-from collections.abc import Callable
-
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -10,8 +8,8 @@ from tests.system.browser.watching import Watched, no_violations
 
 
 @pytest.fixture
-def watched(simulated: Callable[..., Simulated], browse: Browse) -> Watched:
-    return browse(simulated().url)
+def watched(quick: Simulated, browse: Browse) -> Watched:
+    return browse(quick.url)
 
 
 def record(page: Page, seconds: int = 2) -> None:

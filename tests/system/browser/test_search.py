@@ -1,7 +1,5 @@
 """Finding what was said."""
 
-from collections.abc import Callable
-
 import httpx
 import pytest
 from playwright.sync_api import expect
@@ -13,9 +11,9 @@ HOSTILE = "<b>we</b> ship on <script>alert(1)</script> Tuesday"
 
 
 @pytest.fixture
-def spoken(simulated: Callable[..., Simulated]) -> tuple[Simulated, str]:
+def spoken(quick: Simulated) -> tuple[Simulated, str]:
     """A meeting in which somebody with a hostile name says hostile words."""
-    service = simulated()
+    service = quick
     job_id = service.house.submit(2)
     service.house.ended(job_id)
     job = f"{service.url}/transcribe/{job_id}"

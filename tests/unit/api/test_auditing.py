@@ -9,8 +9,8 @@ import pytest
 from meet_transcriber.api.auditing import ACTIONS, WHEN_TOLD
 from tests.unit.api.locked import Locked, locked_in
 
-NOT_WRITTEN = {"getHealth", "getReadiness", "getSession", "getPeaks", "headAudio", "listModels",
-               "retrieveModel", "getUpload", "headUpload", "appendUpload",
+NOT_WRITTEN = {"getHealth", "getReadiness", "getQueue", "getSession", "getPeaks", "headAudio",
+               "listModels", "retrieveModel", "getUpload", "headUpload", "appendUpload",
                "watchTranscriptions"}  # fmt: skip
 
 

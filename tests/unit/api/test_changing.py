@@ -188,6 +188,7 @@ def test_the_history_can_be_read(client: TestClient, path: str) -> None:
     [
         {}, {"changes": []}, {"changes": [{"text": "x"}]},
         {"changes": [{"segment": -1, "text": "x"}]},
+        {"changes": [{"segment": False, "text": "x"}]},
         {"changes": [{"segment": True, "text": "x"}]}, {"changes": ["x"]},
         {"changes": [{"segment": 0, "text": "x"}] * 501},
         {"replace": {"find": "", "with": "x"}}, {"replace": {"find": "x"}},

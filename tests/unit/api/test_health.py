@@ -92,3 +92,9 @@ def test_engines_that_are_named_are_not_fetched_by_asking(tmp_path: Path) -> Non
         answer = locked.client.post("/models/fetch", headers=locked.bearer("admin"))
         assert (answer.status_code, answer.json()["code"]) == (409, "nothing_to_fetch")
         assert "models pull" in answer.json()["detail"]
+
+
+def test_who_only_takes_recordings_in_needs_no_worker(client: TestClient) -> None:
+    ready = client.get("/health/ready?worker=false")
+    assert (ready.status_code, "worker" in ready.json()["checks"]) == (200, False)
+    assert client.get("/health/ready?worker=true").status_code == 503

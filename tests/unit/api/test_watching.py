@@ -8,7 +8,7 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from meet_transcriber.api.watching import Marks, Watch
-from meet_transcriber.core import jobs
+from meet_transcriber.core import changes
 from meet_transcriber.service import Request, Service
 from tests.unit.api.locked import Locked
 from tests.unit.api.rig import finished, work
@@ -74,7 +74,7 @@ def test_an_upload_is_not_told_of_before_it_is_a_job(service: Service) -> None:
 def test_who_missed_too_much_gets_everything_again(service: Service) -> None:
     submitted(service, "1.wav")
     watch = Watch(service)
-    watch.mark = service.reading.mark() - jobs.CHANGES_KEPT - 1
+    watch.mark = service.reading.mark() - changes.CHANGES_KEPT - 1
     assert [kind for kind, _ in news(watch)] == ["job", "snapshot"]
 
 

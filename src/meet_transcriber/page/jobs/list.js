@@ -13,6 +13,8 @@ export class JobList {
   #filter = { states: /** @type {string[]} */ ([]), name: "" };
   #more = false;
   #asked = 0;
+  /** What events told before the first page came; null afterwards. @type {any[]|null} */
+  #early = [];
 
   /**
    * @param {import("../api.js").Api} api
@@ -54,11 +56,18 @@ export class JobList {
     if (!further) this.#forgetBut(new Set(page.data.map((job) => job.job_id)));
     this.#more = page.has_more;
     for (const job of page.data) this.#put(job);
+    const early = this.#early ?? [];
+    this.#early = null;
+    for (const job of early) this.apply(job);
     this.#settle();
   }
 
   /** @param {any} job As an event tells it. */
   apply(job) {
+    if (this.#early) {
+      this.#early.push(job);
+      return;
+    }
     const known = this.#rows.get(job.job_id);
     if (known && known.job.version > job.version) return;
     if (known && known.job.status !== job.status) this.changed(job, known.job);
