@@ -30,7 +30,7 @@ test-system: programs $(VENV)/.system $(VENV)/.audit  ## tests that need program
 
 .PHONY: programs deploy-programs
 programs:
-	@scripts/need.sh flite festival ffmpeg sox g++ redis-server openssl strace
+	@scripts/need.sh flite festival ffmpeg sox g++ redis-server openssl strace chromium
 
 deploy-programs:
 	@scripts/need.sh redis-server kubectl ffmpeg docker nginx certbot pebble openssl systemd-analyze curl
