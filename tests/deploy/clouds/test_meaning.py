@@ -77,12 +77,15 @@ def test_secrets_are_called_as_the_guide_calls_them() -> None:
     )
     used = set()
     for name in ("cloudrun-api.service.yaml", "worker-pool.yaml"):
-        used |= set(re.findall(r"secretKeyRef: \{ name: (\S+),", (DEPLOY / "gcp" / name).read_text()))
+        used |= set(
+            re.findall(r"secretKeyRef: \{ name: (\S+),", (DEPLOY / "gcp" / name).read_text())
+        )
     assert used == made == {"hf-token", "api-key", "redis-password"}
     assert "huggingface-access-token" in (DEPLOY / "azure/keyvault.sh").read_text()
-    assert "secrets/huggingface-access-token" in (
-        DEPLOY / "azure/containerapp-worker.yaml"
-    ).read_text()
+    assert (
+        "secrets/huggingface-access-token"
+        in (DEPLOY / "azure/containerapp-worker.yaml").read_text()
+    )
 
 
 def test_security_groups_open_the_web_and_nothing_else() -> None:
@@ -102,7 +105,9 @@ def test_no_script_opens_another_port() -> None:
         for rule in re.findall(r"firewall-rules create(?:.*\\\n)*.*", path.read_text()):
             ports = set(re.findall(r"tcp:(\d+)", rule))
             allowed |= set() if "--source-ranges" in rule else ports
-        allowed |= set(" ".join(re.findall(r"destination-port-ranges ([\d ]+)", path.read_text())).split())
+        allowed |= set(
+            " ".join(re.findall(r"destination-port-ranges ([\d ]+)", path.read_text())).split()
+        )
         assert "open-port" not in path.read_text()
     assert allowed == {"80", "443"}
     (ranges,) = re.findall(r"--source-ranges (\S+)", (DEPLOY / "gcp/gce.sh").read_text())
@@ -114,7 +119,10 @@ def test_containers_with_an_address_show_the_web_alone() -> None:
     assert (shown["type"], {x["port"] for x in shown["ports"]}) == ("Public", {80, 443})
     ingress = read("deploy/azure/containerapp-api.yaml")["properties"]["configuration"]["ingress"]
     assert ingress["allowInsecure"] is False
-    assert "ingress" not in read("deploy/azure/containerapp-worker.yaml")["properties"]["configuration"]
+    assert (
+        "ingress"
+        not in read("deploy/azure/containerapp-worker.yaml")["properties"]["configuration"]
+    )
 
 
 def test_a_worker_has_time_to_give_its_task_back() -> None:
