@@ -13,7 +13,7 @@ DEPLOY = ROOT / "deploy"
 STACKS = DEPLOY / "aws" / "cloudformation"
 
 
-class _CloudFormation(yaml.SafeLoader):
+class _CloudFormation(yaml.SafeLoader):  # type: ignore[misc]
     """Reads `!Ref a` as {"Ref": "a"}, and so on."""
 
 

@@ -34,7 +34,7 @@ IMAGE = {
 }
 
 
-def _found(path: str) -> Any:
+def _found(path: str) -> Any:  # noqa: C901, PLR0911 - a table of what is there
     """What is there already; None where there is nothing."""
     name = path.rpartition("/")[2]
     there: dict[str, Any] = {"id": path, "name": name, "location": "eastus", "properties": {}}
@@ -54,8 +54,6 @@ def _found(path: str) -> Any:
         return [there | {"name": "NvidiaGpuDriverLinux"}]
     if "/publicIPAddresses/" in path or "/networkInterfaces/" in path:
         return there | {"properties": {"ipConfigurations": []}}
-    if "/networkSecurityGroups/" in path and "/securityRules/" not in path:
-        return there | {"properties": {"securityRules": []}}
     if path.lower().endswith("/providers/microsoft.compute"):
         return {"namespace": "Microsoft.Compute", "resourceTypes": []}
     return None
@@ -86,7 +84,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
-    do_GET = do_PUT = do_POST = do_PATCH = _answer
+    do_GET = do_PUT = do_POST = do_PATCH = _answer  # noqa: N815 - http.server finds them by name
 
     def log_message(self, *_: object) -> None: ...
 

@@ -8,7 +8,7 @@ from threading import Thread
 from typing import Any, NamedTuple
 
 PROJECT = "meetings"
-SERVICES = [
+SERVICES = (
     "RUN",
     "CONTAINER",
     "SECRETMANAGER",
@@ -19,7 +19,7 @@ SERVICES = [
     "IAM",
     "SERVICEUSAGE",
     "CLOUDRESOURCEMANAGER",
-]
+)
 
 
 class Asked(NamedTuple):
@@ -52,7 +52,7 @@ def google() -> Iterator[tuple[list[Asked], dict[str, str]]]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_POST = do_PUT = do_PATCH = _answer
+        do_GET = do_POST = do_PUT = do_PATCH = _answer  # noqa: N815 - http.server finds them by name
 
         def log_message(self, *_: object) -> None: ...
 

@@ -21,7 +21,8 @@ def script(tmp_path: Path) -> Script:
     client = tmp_path / "gcloud"
     # The answers are too bare for gcloud to call the end a success; what it sent is what counts.
     client.write_text(
-        f'#!/bin/bash\n"{GCLOUD}" "$@"\n[ $? -ne {WRONG_WORDS} ] || touch "{tmp_path}/wrong"\nexit 0\n'
+        f'#!/bin/bash\n"{GCLOUD}" "$@"\n'
+        f'[ $? -ne {WRONG_WORDS} ] || touch "{tmp_path}/wrong"\nexit 0\n'
     )
     client.chmod(0o755)
 
