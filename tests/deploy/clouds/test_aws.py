@@ -52,7 +52,8 @@ def stacks(
     image = template("ec2")["Parameters"]["ImageId"]["Default"]
     machine.write_text(machine.read_text().replace(image, MOTOS_AMI))
     fargate = folder / "cloudformation/ecs-fargate.yaml"
-    fargate.write_text(fargate.read_text().replace("${Redis.PrimaryEndPoint.Address}", MOTOS_REDIS))
+    text = fargate.read_text().replace("${Redis.PrimaryEndPoint.Address}", MOTOS_REDIS)
+    fargate.write_text(text.replace("Value: !Ref RedisPassword,", f"Value: {MOTOS_REDIS},"))
     token = ["--secret-string", '{"HUGGINGFACE_ACCESS_TOKEN":"hf_x"}']
     asked(aws, "secretsmanager", "create-secret", "--name", SECRET, *token)
     certificate = asked(aws, "acm", "request-certificate", "--domain-name", "meet.example.org")

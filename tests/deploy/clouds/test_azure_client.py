@@ -55,8 +55,8 @@ def test_a_machine_has_no_way_in_but_the_web(azure: Azure) -> None:
         and not x["path"].endswith("/validate")
     )  # fmt: skip
     made = {x["type"]: x for x in deployment}
-    group = made["Microsoft.Network/networkSecurityGroups"]["properties"]
-    assert group.get("securityRules", []) == []
+    group = made["Microsoft.Network/networkSecurityGroups"]
+    assert group.get("properties", {}).get("securityRules", []) == []
     machine = made["Microsoft.Compute/virtualMachines"]["properties"]
     assert machine["hardwareProfile"]["vmSize"] == "Standard_NC4as_T4_v3"
     assert machine["priority"] == "Spot"
