@@ -15,7 +15,7 @@ from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.redis_urls import RedisAddress, parse_redis_url
 from meet_transcriber.ports.queues import JobQueue
-from meet_transcriber.ports.stores import JobStore, MediaStore, TextIndex
+from meet_transcriber.ports.stores import DirectUploads, JobStore, MediaStore, TextIndex
 from meet_transcriber.service import Engines, Ground, Postman, Rules, Service, Tending, Working
 from meet_transcriber.settings import Settings, listed
 
@@ -142,6 +142,7 @@ def ground(settings: Settings, queue: JobQueue) -> Ground:
         clock=time.time,
         rules=rules(settings),
         text=kept.text,
+        direct=kept.media if isinstance(kept.media, DirectUploads) else None,
     )
 
 

@@ -42,6 +42,7 @@ from meet_transcriber.service.ground import Ground
 from meet_transcriber.service.holding import Hold, WorkerStopping
 from meet_transcriber.service.quotas import Quotas
 from meet_transcriber.service.reading import RTF
+from meet_transcriber.service.recordings import delete_recording, open_recording
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +115,10 @@ class Working:
         self._stopping = stopping
         self._tell = tell
         self._held: Claim | None = None
+
+    def use(self, engines: Engines) -> None:
+        """Work with these engines from the next task on."""
+        self._engines = engines
 
     def work(self) -> bool:
         """
@@ -229,7 +234,7 @@ class Working:
 
     def _prepare(self, pipeline: Pipeline, job: Job, hold: Hold) -> Learn:
         self._refuse_early(job)
-        with self._ground.media.open(job.objects["recording"]) as media:
+        with open_recording(self._ground.media, job.objects["recording"]) as media:
             plan = pipeline.prepare(media, hold)
         return partial(planned, plan=plan, keep_recording=not self._ground.rules.drop_recording)
 
@@ -303,7 +308,7 @@ class Working:
         """Where room is short, the upload goes as soon as its working audio counts."""
         if claim.task.kind == "prepare" and self._ground.rules.drop_recording:
             with suppress(StorageError):  # the sweep finds it
-                self._ground.media.delete(claim.job.objects["recording"])
+                delete_recording(self._ground.media, claim.job.objects["recording"])
 
     def _fail(self, claim: Claim, error: Exception) -> None:
         code = error.code if isinstance(error, TranscriptionError) else "worker_error"

@@ -2,7 +2,8 @@
 
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -48,17 +49,19 @@ def overlay(name: str) -> list[Object]:
     return kustomize(BASE if name == "base" else KUBERNETES / "overlays" / name)
 
 
-def together(folder: Path, components: Sequence[str]) -> list[Object]:
+@cache
+def together(components: tuple[str, ...]) -> list[Object]:
     """The objects of a kustomization that puts components on the base."""
-    here = os.path.relpath(KUBERNETES, folder)
-    wanted = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": [f"{here}/base"],
-        "components": [f"{here}/components/{name}" for name in components],
-    }
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(wanted))
-    return kustomize(folder)
+    with tempfile.TemporaryDirectory() as folder:
+        here = os.path.relpath(KUBERNETES, folder)
+        wanted = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "resources": [f"{here}/base"],
+            "components": [f"{here}/components/{name}" for name in components],
+        }
+        (Path(folder) / "kustomization.yaml").write_text(yaml.safe_dump(wanted))
+        return kustomize(Path(folder))
 
 
 def one(found: list[Object], kind: str, name: str) -> Object:

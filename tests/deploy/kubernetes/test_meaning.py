@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,10 +38,10 @@ SECRETS_PAGE = (ROOT / "docs" / "secrets.md").read_text()
 
 
 @pytest.fixture(params=["base", *OVERLAYS, *TOGETHER], ids=str)
-def rendered(request: pytest.FixtureRequest, tmp_path: Path) -> list[Object]:
+def rendered(request: pytest.FixtureRequest) -> list[Object]:
     """Everything that can be applied, one after the other."""
     wanted = request.param
-    return overlay(wanted) if isinstance(wanted, str) else together(tmp_path, wanted)
+    return overlay(wanted) if isinstance(wanted, str) else together(wanted)
 
 
 def strings(value: Any) -> Iterator[str]:
@@ -335,8 +334,8 @@ def test_external_secrets_read_what_the_guides_commands_write(manager: str) -> N
     assert data["remoteRef"].get("property") == fields[manager]
 
 
-def test_vaults_agent_gets_what_the_page_of_secrets_says(tmp_path: Path) -> None:
-    worker = one(together(tmp_path, ("vault",)), "Deployment", "worker")["spec"]["template"]
+def test_vaults_agent_gets_what_the_page_of_secrets_says() -> None:
+    worker = one(together(("vault",)), "Deployment", "worker")["spec"]["template"]
     block = re.search(r"(?s)```yaml\n(vault\.hashicorp.*?)```", SECRETS_PAGE)
     assert block is not None
     (told,) = objects(block.group(1))

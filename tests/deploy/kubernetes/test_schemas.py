@@ -57,8 +57,8 @@ def test_an_overlay_is_what_the_cluster_takes(name: str) -> None:
 
 
 @pytest.mark.parametrize("components", TOGETHER)
-def test_components_go_together(components: tuple[str, ...], tmp_path: Path) -> None:
-    for each in together(tmp_path, components):
+def test_components_go_together(components: tuple[str, ...]) -> None:
+    for each in together(components):
         check(each)
 
 
@@ -81,8 +81,8 @@ def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str |
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "NetworkPolicy", *sorted({k for _, k in SCHEMAS})])
-def test_a_field_that_does_not_exist_is_found(kind: str, tmp_path: Path) -> None:
-    known = [*together(tmp_path, ("keda", "gateway")),
+def test_a_field_that_does_not_exist_is_found(kind: str) -> None:
+    known = [*together(("keda", "gateway")),
              *objects((DEPLOY / "secrets/external-secret.vault.yaml").read_text())]  # fmt: skip
     whole = next(each for each in known if each["kind"] == kind)
     for path in leaves(whole):
@@ -100,7 +100,7 @@ def test_a_field_that_does_not_exist_is_found(kind: str, tmp_path: Path) -> None
 # -- the guide ---------------------------------------------------------------------------------
 
 
-def test_the_guides_commands_apply_every_object_in_their_order(tmp_path: Path) -> None:
+def test_the_guides_commands_apply_every_object_in_their_order() -> None:
     names = re.findall(r"^kubectl apply -f ([\w-]+\.yaml)$", GUIDE_TEXT, re.MULTILINE)
     assert len(names) == 6
     texts = {path.name: path.read_text() for path in BASE.glob("*.yaml")}
@@ -149,7 +149,7 @@ def test_the_files_are_written_evenly() -> None:
 
 
 def test_checkov_finds_nothing_that_has_no_reason(tmp_path: Path) -> None:
-    for name in ("base", "gpu", "keda"):
+    for name in ("base", *OVERLAYS):
         made = subprocess.run(["kubectl", "kustomize", BASE if name == "base" else
                                KUBERNETES / "overlays" / name],
                               capture_output=True, check=True)  # fmt: skip
