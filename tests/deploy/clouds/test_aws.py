@@ -152,13 +152,10 @@ def test_services_follow_the_queue_down_to_none(
     assert set(services) == {
         "meet-transcriber/api", "meet-transcriber/worker", "meet-transcriber-gpu/worker",
     }  # fmt: skip
-    ranges = asked(
-        aws, "application-autoscaling", "describe-scalable-targets", "--service-namespace", "ecs"
-    )["ScalableTargets"]
-    assert {x["ResourceId"]: (x["MinCapacity"], x["MaxCapacity"]) for x in ranges} == {
-        "service/meet-transcriber/worker": (0, 4),
-        "service/meet-transcriber-gpu/worker": (0, 4),
-    }
+    for name in ("ecs-fargate", "ecs-gpu"):
+        (found,) = resources(name, "AWS::ApplicationAutoScaling::ScalableTarget").values()
+        assert (found["MinCapacity"], found["MaxCapacity"]) == (0, {"Ref": "MaxWorkers"})
+        assert found["ResourceId"] == {"Fn::Sub": "service/${Cluster}/${Worker.Name}"}
     alarms = asked(aws, "cloudwatch", "describe-alarms")["MetricAlarms"]
     assert {x["MetricName"] for x in alarms} == {"celery_queue_length"}
     assert {x["TreatMissingData"] for x in alarms} == {"missing"}
@@ -170,8 +167,8 @@ def test_the_bucket_is_private_and_encrypted(aws: dict[str, str], stacks: dict[s
     names = [x["Name"] for x in asked(aws, "s3api", "list-buckets")["Buckets"]]
     (bucket,) = (x for x in names if x.startswith("meet-transcriber"))
     where = ("--bucket", bucket)
-    closed = asked(aws, "s3api", "get-public-access-block", *where)
-    assert set(closed["PublicAccessBlockConfiguration"].values()) == {True}
+    (made,) = resources("ecs-fargate", "AWS::S3::Bucket").values()
+    assert set(made["PublicAccessBlockConfiguration"].values()) == {True}
     assert asked(aws, "s3api", "get-bucket-encryption", *where)
     (rule,) = asked(aws, "s3api", "get-bucket-lifecycle-configuration", *where)["Rules"]
     assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
@@ -197,15 +194,13 @@ def test_the_groups_of_logs_are_there(aws: dict[str, str], stacks: dict[str, str
     }.items()
 
 
-def test_nights_have_a_schedule(aws: dict[str, str], stacks: dict[str, str]) -> None:
-    names = [x["Name"] for x in asked(aws, "scheduler", "list-schedules")["Schedules"]]
-    targets = {}
-    for name in names:
-        made = asked(aws, "scheduler", "get-schedule", "--name", name)
-        targets[made["Target"]["Arn"].rpartition(":")[2]] = made["ScheduleExpression"]
-    assert targets == {
-        "stopInstances": "cron(0 20 * * ? *)", "startInstances": "cron(0 6 ? * MON-FRI *)",
-    }  # fmt: skip
+def test_nights_have_a_schedule() -> None:
+    schedules = resources("ec2", "AWS::Scheduler::Schedule").values()
+    targets = {
+        x["Target"]["Arn"]["Fn::Sub"].rpartition(":")[2]: x["ScheduleExpression"] for x in schedules
+    }
+    assert targets == {"stopInstances": {"Ref": "StopAt"}, "startInstances": {"Ref": "StartAt"}}
+    assert {x["State"]["Ref"] for x in schedules} == {"Nights"}
     (range_,) = resources("ecs-gpu", "AWS::ApplicationAutoScaling::ScalableTarget").values()
     night, morning = range_["ScheduledActions"]
     assert night["ScalableTargetAction"]["MaxCapacity"] == 0
