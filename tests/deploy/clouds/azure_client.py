@@ -34,7 +34,7 @@ IMAGE = {
 }
 
 
-def _found(path: str) -> Any:  # noqa: C901, PLR0911 - a table of what is there
+def _found(path: str) -> Any:  # noqa: PLR0911 - a table of what is there
     """What is there already; None where there is nothing."""
     name = path.rpartition("/")[2]
     there: dict[str, Any] = {"id": path, "name": name, "location": "eastus", "properties": {}}

@@ -156,11 +156,14 @@ def test_services_follow_the_queue_down_to_none(
         (found,) = resources(name, "AWS::ApplicationAutoScaling::ScalableTarget").values()
         assert (found["MinCapacity"], found["MaxCapacity"]) == (0, {"Ref": "MaxWorkers"})
         assert found["ResourceId"] == {"Fn::Sub": "service/${Cluster}/${Worker.Name}"}
-    alarms = asked(aws, "cloudwatch", "describe-alarms")["MetricAlarms"]
-    assert {x["MetricName"] for x in alarms} == {"celery_queue_length"}
-    assert {x["TreatMissingData"] for x in alarms} == {"missing"}
-    assert all(x["AlarmActions"] for x in alarms)
-    assert len(alarms) == 4
+        alarms = resources(name, "AWS::CloudWatch::Alarm")
+        assert {x["MetricName"] for x in alarms.values()} == {"celery_queue_length"}
+        assert {x["TreatMissingData"] for x in alarms.values()} == {"missing"}
+        acted = {key: x["AlarmActions"] for key, x in alarms.items()}
+        assert acted == {
+            "SomethingToDo": [{"Ref": "FollowTheQueue"}],
+            "NothingToDo": [{"Ref": "NothingLeft"}],
+        }
 
 
 def test_the_bucket_is_private_and_encrypted(aws: dict[str, str], stacks: dict[str, str]) -> None:
@@ -170,7 +173,7 @@ def test_the_bucket_is_private_and_encrypted(aws: dict[str, str], stacks: dict[s
     (made,) = resources("ecs-fargate", "AWS::S3::Bucket").values()
     assert set(made["PublicAccessBlockConfiguration"].values()) == {True}
     assert asked(aws, "s3api", "get-bucket-encryption", *where)
-    (rule,) = asked(aws, "s3api", "get-bucket-lifecycle-configuration", *where)["Rules"]
+    (rule,) = made["LifecycleConfiguration"]["Rules"]
     assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
 
 
