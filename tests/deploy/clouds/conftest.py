@@ -30,7 +30,13 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     folder, port = tmp_path_factory.mktemp("moto"), free_port()
     url = f"http://127.0.0.1:{port}"
     with (folder / "log").open("wb") as log:
-        command = [Path(sys.executable).parent / "moto_server", "-H", "127.0.0.1", "-p", str(port)]
+        command = [
+            str(Path(sys.executable).parent / "moto_server"),
+            "-H",
+            "127.0.0.1",
+            "-p",
+            str(port),
+        ]
         server = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         until = httpx.Client(transport=httpx.HTTPTransport(retries=10), trust_env=False)

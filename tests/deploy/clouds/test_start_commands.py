@@ -97,7 +97,7 @@ def test_an_api_answers_on_the_port_that_it_is_told(
 @pytest.mark.parametrize("start", _workers(), ids=_id)
 def test_a_worker_is_seen(start: Start, redis: RedisServer, tmp_path: Path) -> None:
     with _started(start, redis, tmp_path) as environment:
-        asked = [BIN / "meet-transcriber", "health"]
+        asked = [str(BIN / "meet-transcriber"), "health"]
 
         def seen() -> bool:
             return subprocess.run(asked, cwd=ROOT, env=environment, check=False).returncode == 0
