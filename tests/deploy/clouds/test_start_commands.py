@@ -79,7 +79,7 @@ def _until(answers: Callable[[], bool], what: str) -> None:
 
 def _healthy(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health", trust_env=False).json() == {"status": "ok"}
+        return bool(httpx.get(f"{url}/health", trust_env=False).json() == {"status": "ok"})
     except httpx.TransportError:
         return False
 
