@@ -1,12 +1,15 @@
 """`worker`, `queue` and `health` as a person or a probe runs them."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.simulated.house import House, end, wait_for
+from tests.simulated.house import ROOT, House, end, wait_for
 
 DRAFT = {"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic", "HF_HUB_OFFLINE": "1"}
 
@@ -55,6 +58,23 @@ def test_the_queue_is_told(house: House) -> None:
     assert (told["jobs"], told["workers"]) == ({"pending": 1}, [])
     assert told["oldest_seconds"] > 0
     assert "1 pending" in house.run("queue").stdout
+
+
+def test_the_queues_length_becomes_a_metric_of_cloudwatch(house: House) -> None:
+    house.submit(seconds=1)
+    telling = subprocess.Popen(
+        [sys.executable, "-m", "meet_transcriber", "queue", "--emf-every", "1"],
+        cwd=ROOT, env={**os.environ, **house.environment}, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    house.processes.append(telling)
+    assert telling.stdout is not None
+    with telling.stdout as said:
+        first, second = json.loads(said.readline()), json.loads(said.readline())
+    (directive,) = first["_aws"]["CloudWatchMetrics"]
+    (metric,) = directive["Metrics"]
+    assert (directive["Namespace"], metric["Name"]) == ("meet-transcriber", "celery_queue_length")
+    assert first["celery_queue_length"] == 1
+    assert second["_aws"]["Timestamp"] > first["_aws"]["Timestamp"]
 
 
 def test_health_wants_a_worker_of_this_host(house: House) -> None:
