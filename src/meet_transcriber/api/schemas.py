@@ -133,6 +133,7 @@ _ENTRY: dict[str, Schema] = {
     "webhook": _maybe(_text("`waiting`, `delivered`, or why telling was given up.")),
     "warnings": _list(ref("Notice"), "Everything that fell back or is in doubt."),
     "error": _maybe(ref("Notice")),
+    "delay": _maybe(ref("Notice")),
     "links": _LINKS,
 }
 _SEGMENT: dict[str, Schema] = {

@@ -15,7 +15,7 @@ from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.redis_urls import RedisAddress, parse_redis_url
 from meet_transcriber.ports.queues import JobQueue
-from meet_transcriber.ports.stores import JobStore, MediaStore, TextIndex
+from meet_transcriber.ports.stores import Clock, JobStore, MediaStore, TextIndex
 from meet_transcriber.service import Engines, Ground, Postman, Rules, Service, Tending, Working
 from meet_transcriber.settings import Settings, listed
 
@@ -28,11 +28,12 @@ _RETRY_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Stores:
-    """Where jobs and objects are kept."""
+    """Where jobs and objects are kept, and the clock that all who use them share."""
 
     jobs: JobStore
     media: MediaStore
     text: TextIndex | None
+    clock: Clock = time.time
 
 
 def redis_address(settings: Settings) -> RedisAddress | None:
@@ -64,7 +65,8 @@ def stores(settings: Settings) -> Stores:
         return Stores(jobs, media_store(settings), jobs)
     from meet_transcriber.stores.redis_jobs import RedisJobStore
 
-    return Stores(RedisJobStore(address), media_store(settings), None)
+    jobs_there = RedisJobStore(address)
+    return Stores(jobs_there, media_store(settings), None, jobs_there.clock)
 
 
 def make_data_dir(settings: Settings) -> None:
@@ -139,7 +141,7 @@ def ground(settings: Settings, queue: JobQueue) -> Ground:
         queue=queue,
         decoder=bootstrap.decoder(settings),
         fetcher=fetcher,
-        clock=time.time,
+        clock=kept.clock,
         rules=rules(settings),
         text=kept.text,
     )
@@ -176,7 +178,13 @@ def tending(settings: Settings, ground: Ground, holder: str) -> Tending:
 
     sender = WebhookSender(_allowed(settings))
     postman = Postman(ground, sender, webhook_secret(settings, ground.jobs), next_attempt)
-    return Tending(ground, holder, postman)
+    return Tending(ground, holder, postman, _steady())
+
+
+def _steady() -> Clock:
+    """Seconds since the machine started, sleep included where the system counts it."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic if boot is None else partial(time.clock_gettime, boot)
 
 
 def webhook_secret(settings: Settings, jobs: JobStore) -> str:

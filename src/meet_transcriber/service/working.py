@@ -1,6 +1,7 @@
 """What a worker does: claim a task, work on it, and make its result count."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from meet_transcriber.core.transitions import (
     claimed,
     committed,
     concluded,
+    delayed,
     fetched,
     planned,
     released,
@@ -53,10 +55,12 @@ _FINAL = (
     InvalidOptions,
     EngineUnavailable,
     QuotaExceeded,
-    StorageFull,
 )
 _CANDIDATES = 16
 _COMMIT_PATIENCE_SECONDS = 0.5
+_ROOM_PATIENCE_SECONDS = 3600.0
+"""How long a job waits for room; one that never fits must not go round for ever."""
+_WAITED_FOR = (StorageFull, StorageUnavailable)
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,8 @@ class Working:
         Claim the next task and see it through; False when there was nothing to do.
 
         Raises:
-            StorageUnavailable: the store does not answer; nothing is lost, try again later.
+            StorageFull, StorageUnavailable: a store has no room or does not answer; nothing is
+                lost, try again later.
         """
         claim = self._claim()
         if claim is None:
@@ -180,7 +185,10 @@ class Working:
             self._forget(claim, checkpoints)
             self._record(claim, released)
             return "released"
-        except (StorageUnavailable, KeyboardInterrupt, SystemExit):
+        except _WAITED_FOR as error:
+            self._put_off(claim, checkpoints, error)
+            raise
+        except (KeyboardInterrupt, SystemExit):
             self._record(claim, released)  # the task is not to blame
             raise
         except Exception as error:  # noqa: BLE001 - the outermost frame of a task
@@ -277,23 +285,23 @@ class Working:
     def _note_speed(self, rtf: float) -> None:
         """Keep a running mean of seconds of work per second of audio, for estimates."""
         jobs = self._ground.jobs
-        with suppress(StorageUnavailable):  # a part is worth more than an estimate
+        with suppress(*_WAITED_FOR):  # a part is worth more than an estimate
             known = jobs.recall(RTF)
             jobs.remember(RTF, f"{rtf if known is None else 0.8 * float(known) + 0.2 * rtf:.4f}")
 
     # -- ends ------------------------------------------------------------------------------
 
     def _commit(self, claim: Claim, checkpoints: ClaimedCheckpoints, learn: Learn) -> None:
-        """Make the result count; waits for a store that is away, while the lease may last."""
+        """Make the result count; waits for a store that is away or full, for two leases."""
         written = checkpoints.written
-        deadline = self._ground.clock() + 2 * self._ground.rules.lease_seconds
+        deadline = time.monotonic() + 2 * self._ground.rules.lease_seconds
         task = claim.task
 
         def count(job: Job) -> Job:
             return committed(job, task.name, task.token, written, self._ground.clock(), learn)
 
-        while self._ground.clock() < deadline:
-            with suppress(StorageUnavailable):
+        while time.monotonic() < deadline:
+            with suppress(*_WAITED_FOR):
                 self._ground.change(claim.job.id, count)
                 return
             time.sleep(_COMMIT_PATIENCE_SECONDS)
@@ -304,6 +312,15 @@ class Working:
         if claim.task.kind == "prepare" and self._ground.rules.drop_recording:
             with suppress(StorageError):  # the sweep finds it
                 self._ground.media.delete(claim.job.objects["recording"])
+
+    def _put_off(self, claim: Claim, checkpoints: ClaimedCheckpoints, error: StorageError) -> None:
+        """The task is not to blame for its store; the record tells what it waits for."""
+        full = isinstance(error, StorageFull)
+        if full:
+            self._forget(claim, checkpoints)
+        patience = _ROOM_PATIENCE_SECONDS if full else math.inf
+        failure, now = Failure(error.code, str(error)), self._ground.clock()
+        self._record(claim, partial(delayed, failure=failure, patience=patience, now=now))
 
     def _fail(self, claim: Claim, error: Exception) -> None:
         code = error.code if isinstance(error, TranscriptionError) else "worker_error"
@@ -321,7 +338,7 @@ class Working:
 
     def _record(self, claim: Claim, change: Callable[[Job, str, int], Job]) -> None:
         task = claim.task
-        with suppress(JobError, StorageUnavailable):  # else its lease runs out
+        with suppress(JobError, *_WAITED_FOR):  # else its lease runs out
             self._ground.change(claim.job.id, lambda job: change(job, task.name, task.token))
 
     def _forget(self, claim: Claim, checkpoints: ClaimedCheckpoints) -> None:

@@ -13,6 +13,7 @@ from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Usage, WorkerInfo
 from meet_transcriber.core.redis_urls import RedisAddress
 from meet_transcriber.stores.records import dump, load
 from meet_transcriber.stores.redis_client import RedisCalls, build_client
+from meet_transcriber.stores.redis_clock import RedisClock
 from meet_transcriber.stores.redis_index import Command, Keys, backlog, removing, usage, writing
 from meet_transcriber.stores.redis_keys import RedisKeyStore, RedisTrail
 from meet_transcriber.stores.redis_pages import PageReader
@@ -50,6 +51,7 @@ class RedisJobStore:
         self._pages = PageReader(self._calls, self._keys)
         self.keys = RedisKeyStore(self._calls, self._keys)
         self.trail = RedisTrail(self._calls, self._keys)
+        self.clock = RedisClock(self._calls)
 
     # -- records -----------------------------------------------------------------------------
 
