@@ -320,7 +320,10 @@ class Working:
             self._forget(claim, checkpoints)
         patience = _ROOM_PATIENCE_SECONDS if full else math.inf
         failure, now = Failure(error.code, str(error)), self._ground.clock()
-        self._record(claim, partial(delayed, failure=failure, patience=patience, now=now))
+        change = partial(delayed, failure=failure, patience=patience, now=now)
+        while not self._record(claim, change):  # else it would count as a death
+            if self._stopping.wait(_COMMIT_PATIENCE_SECONDS):
+                return
 
     def _fail(self, claim: Claim, error: Exception) -> None:
         code = error.code if isinstance(error, TranscriptionError) else "worker_error"
@@ -336,10 +339,14 @@ class Working:
         now, final = self._ground.clock(), isinstance(error, _FINAL)
         self._record(claim, partial(task_failed, failure=failure, final=final, now=now))
 
-    def _record(self, claim: Claim, change: Callable[[Job, str, int], Job]) -> None:
+    def _record(self, claim: Claim, change: Callable[[Job, str, int], Job]) -> bool:
+        """Whether it is on record or does not matter any more; else the lease runs out."""
         task = claim.task
-        with suppress(JobError, *_WAITED_FOR):  # else its lease runs out
-            self._ground.change(claim.job.id, lambda job: change(job, task.name, task.token))
+        with suppress(*_WAITED_FOR):
+            with suppress(JobError):
+                self._ground.change(claim.job.id, lambda job: change(job, task.name, task.token))
+            return True
+        return False
 
     def _forget(self, claim: Claim, checkpoints: ClaimedCheckpoints) -> None:
         """
