@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from meet_transcriber import bootstrap
 from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions, StorageError
@@ -19,9 +19,13 @@ from meet_transcriber.ports.stores import Clock, JobStore, MediaStore, TextIndex
 from meet_transcriber.service import Engines, Ground, Postman, Rules, Service, Tending, Working
 from meet_transcriber.settings import Settings, listed
 
+if TYPE_CHECKING:
+    from meet_transcriber.stores.backups import Copied
+
 T = TypeVar("T")
 
 _MEBIBYTE = 1 << 20
+_DATABASE = "jobs.sqlite3"
 _RETRY_SECONDS = 60.0
 """How long an engine that is not there counts as such before it is looked for again."""
 
@@ -61,12 +65,35 @@ def stores(settings: Settings) -> Stores:
         from meet_transcriber.stores.sqlite import SqliteJobStore
 
         make_data_dir(settings)
-        jobs = SqliteJobStore(settings.data_dir / "jobs.sqlite3")
+        jobs = SqliteJobStore(settings.data_dir / _DATABASE)
         return Stores(jobs, media_store(settings), jobs)
     from meet_transcriber.stores.redis_jobs import RedisJobStore
 
     jobs_there = RedisJobStore(address)
     return Stores(jobs_there, media_store(settings), None, jobs_there.clock)
+
+
+def back_up(settings: Settings, folder: Path) -> "Copied":
+    """Copy what this machine keeps; raises StorageError, InvalidOptions where Redis keeps it."""
+    from meet_transcriber.stores.backups import back_up
+
+    return back_up(_database(settings), media_store(settings), folder)
+
+
+def put_back(settings: Settings, folder: Path) -> "Copied":
+    """Bring back what `back_up` copied; raises as it does."""
+    from meet_transcriber.stores.backups import put_back
+
+    return put_back(folder, _database(settings), media_store(settings))
+
+
+def _database(settings: Settings) -> Path:
+    if settings.redis_url is not None:
+        raise InvalidOptions(
+            "REDIS_URL is set, so jobs are in Redis, whose own files are the backup: "
+            "docs/operations.md has the commands."
+        )
+    return settings.data_dir / _DATABASE
 
 
 def make_data_dir(settings: Settings) -> None:
