@@ -53,10 +53,10 @@ def came_through(house: House, job_id: str, parts: int) -> Job:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 48 MB; only root may mount it."""
+    """A file system of 24 MB; only root may mount it."""
     place = tmp_path / "disk"
     place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", place], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", place], check=True)
     yield place
     subprocess.run(["umount", "--lazy", place], check=True)
 
@@ -77,7 +77,7 @@ def test_a_disk_that_fills_up_during_an_upload(tmp_path: Path, small_disk: Path)
         api = house.api()
         kept = sent(api).json()["job_id"]
         before = sorted(small_disk.rglob("*"))
-        refused = sent(api, seconds=1400)
+        refused = sent(api, seconds=500)
         problem = refused.json()
         assert (refused.status_code, problem["code"]) == (507, "storage_full")
         assert (
@@ -93,7 +93,7 @@ def test_a_disk_that_fills_up_during_an_upload(tmp_path: Path, small_disk: Path)
 def test_a_disk_that_is_nearly_full_during_a_job(tmp_path: Path, small_disk: Path) -> None:
     with House(tmp_path, DATA_DIR=small_disk / "data") as house:
         api = house.api()
-        old, job_id = sent(api, seconds=300).json()["job_id"], house.submit(seconds=2)
+        old, job_id = sent(api, seconds=200).json()["job_id"], house.submit(seconds=2)
         house.service.changing.cancel(old)
         with filled(small_disk, but=12 << 20):
             house.worker()
