@@ -65,6 +65,7 @@ ToRead = Annotated[Service, Security(_DOOR, scopes=["read"])]
 ToSubmit = Annotated[Service, Security(_DOOR, scopes=["submit"])]
 ToTranscribe = Annotated[Service, Security(_DOOR, scopes=["submit", "read"])]
 ToAdminister = Annotated[Service, Security(_DOOR, scopes=["admin"])]
+ToMonitor = Annotated[Service, Security(_DOOR, scopes=["monitor"])]
 
 
 def other_ways(document: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from meet_transcriber.api import (
     changing,
     documented,
     events,
+    figures,
     health,
     keys,
     looking,
@@ -21,6 +22,8 @@ from meet_transcriber.api import (
     problems,
     sessions,
     submitting,
+    uploads,
+    watching,
 )
 from meet_transcriber.api.address_limits import AddressLimits
 from meet_transcriber.api.callers import Callers
@@ -35,14 +38,17 @@ from meet_transcriber.settings import Settings, listed
 
 _ROOMS = (
     submitting,
+    uploads,
     looking,
     events,
+    watching,
     audio,
     changing,
     sessions,
     keys,
     auditing,
     health,
+    figures,
     pages,
 )
 EXPOSED = (
@@ -54,6 +60,9 @@ EXPOSED = (
     "RateLimit",
     "RateLimit-Policy",
     "Retry-After",
+    "Upload-Complete",
+    "Upload-Length",
+    "Upload-Offset",
     "X-Job-ID",
     "X-Request-ID",
 )
@@ -82,6 +91,7 @@ def create_app(
     guard = guard or guards.guard(settings, service.ground.jobs)
     app.state.service, app.state.settings, app.state.guard = service, settings, guard
     app.state.stopping = threading.Event()
+    app.state.marks = watching.Marks(service)
     app.state.statuses = Statuses(service, quick=settings.redis_url is None)
     for room in _ROOMS:
         app.include_router(room.router)

@@ -15,7 +15,7 @@ from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.redis_urls import RedisAddress, parse_redis_url
 from meet_transcriber.ports.queues import JobQueue
-from meet_transcriber.ports.stores import Clock, JobStore, MediaStore, TextIndex
+from meet_transcriber.ports.stores import Clock, DirectUploads, JobStore, MediaStore, TextIndex
 from meet_transcriber.service import Engines, Ground, Postman, Rules, Service, Tending, Working
 from meet_transcriber.settings import Settings, listed
 
@@ -171,6 +171,7 @@ def ground(settings: Settings, queue: JobQueue) -> Ground:
         clock=kept.clock,
         rules=rules(settings),
         text=kept.text,
+        direct=kept.media if isinstance(kept.media, DirectUploads) else None,
     )
 
 

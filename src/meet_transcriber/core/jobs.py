@@ -13,6 +13,7 @@ from typing import Literal
 from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import TranscriptWarning
+from meet_transcriber.core.uploads import Upload
 
 State = Literal["uploading", "pending", "processing", "completed", "failed", "cancelled"]
 """`uploading` is never shown: the recording has not arrived, so nobody was told of the job."""
@@ -128,6 +129,7 @@ class Job:
         duration: seconds, as far as known.
         source_url: where the recording is fetched from; it may hold a secret and is never shown.
         fingerprint: what the request was, to tell a repetition from another request.
+        upload: of a job that began as an upload of its own; its id is the upload's.
     """
 
     id: str
@@ -144,6 +146,7 @@ class Job:
     version: int = 0
     source_url: str | None = None
     size_bytes: int = 0
+    upload: Upload | None = None
     media: MediaInfo | None = None
     duration: float | None = None
     error: Failure | None = None
@@ -224,14 +227,15 @@ class IndexEntry:
 
     Attributes:
         listed: whether it appears in lists.
-        active: whether it counts in the backlog: it has neither ended nor been deleted.
+        active: whether it counts in the backlog: it has neither ended nor been deleted, and is
+            no upload that nothing was asked of yet.
         ready: queue -> tasks that could be claimed now.
         running: tasks that somebody holds.
         order: the job with the lowest gets the next free worker: fewest tasks running, then
             served longest ago, so that no job starves behind another.
         due_at: when `tend` has something to do for it, None when never.
         seconds_left: seconds of audio that still have to be recognized.
-        stored_bytes: of its recording, as long as that is kept.
+        stored_bytes: of its recording, as long as that is kept; an upload's as announced.
         audio: when it was submitted, and its seconds, once both are known; what a store
             remembers of it when the record has gone, because it was used all the same.
     """
@@ -254,7 +258,9 @@ def index_entry(job: Job) -> IndexEntry:
     """The entry that belongs to a record; pure, so index and record cannot disagree."""
     ready, running = _by_queue(job, "ready"), _by_queue(job, "running")
     recognized = job.progress if job.tasks else 0.0
-    active = not job.ended and not job.deleted
+    waits_for_bytes = job.state == "uploading" and job.upload is not None
+    active = not job.ended and not job.deleted and not waits_for_bytes
+    stored = (waits_for_bytes or "recording" in job.objects) and not job.deleted
     return IndexEntry(
         state=job.state,
         created_at=job.created_at,
@@ -266,7 +272,7 @@ def index_entry(job: Job) -> IndexEntry:
         due_at=due_at(job),
         seconds_left=(job.duration or 0.0) * (1.0 - recognized) if active else 0.0,
         tenant=job.tenant,
-        stored_bytes=job.size_bytes if "recording" in job.objects and not job.deleted else 0,
+        stored_bytes=job.size_bytes if stored else 0,
         audio=_audio(job),
     )
 
@@ -379,6 +385,8 @@ class WorkerInfo:
         detail: what it fetches or works on, or why it cannot work.
         problem: a sentence when its engines are not there, else empty.
         seen_at: when it said so.
+        drafts: why it works with draft engines, in sentences; none where it does not.
+        fetched_bytes, fetch_bytes: of the weights that it is fetching; 0 of 0 when it is not.
     """
 
     id: str
@@ -390,3 +398,6 @@ class WorkerInfo:
     problem: str = ""
     progress: float = 0.0
     seen_at: float = 0.0
+    drafts: tuple[str, ...] = ()
+    fetched_bytes: int = 0
+    fetch_bytes: int = 0

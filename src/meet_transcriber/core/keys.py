@@ -7,8 +7,11 @@ from typing import Literal, get_args
 
 from meet_transcriber.core.errors import InvalidOptions, KeyConflict, KeyRefused
 
-Scope = Literal["submit", "read", "admin"]
-"""`submit`: make jobs and change them. `read`: see them. `admin`: keys and the audit log."""
+Scope = Literal["submit", "read", "admin", "monitor"]
+"""
+`submit`: make jobs and change them. `read`: see them. `admin`: keys and the audit log.
+`monitor`: how much waits and runs, of everybody.
+"""
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 EVERYDAY: tuple[Scope, ...] = ("submit", "read")

@@ -10,7 +10,7 @@ from meet_transcriber.core.plan import TARGET_SECONDS
 from meet_transcriber.ports.engines import AudioDecoder
 from meet_transcriber.ports.outside import UrlFetcher
 from meet_transcriber.ports.queues import JobQueue
-from meet_transcriber.ports.stores import Clock, JobStore, MediaStore, TextIndex
+from meet_transcriber.ports.stores import Clock, DirectUploads, JobStore, MediaStore, TextIndex
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ class Ground:
 
     Attributes:
         text: the store's full-text index; None where it has none.
+        direct: the media store as a bucket that takes uploads without us; None where it cannot.
     """
 
     jobs: JobStore
@@ -64,6 +65,7 @@ class Ground:
     clock: Clock
     rules: Rules = Rules()
     text: TextIndex | None = None
+    direct: DirectUploads | None = None
 
     def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
         """

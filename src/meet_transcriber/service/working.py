@@ -44,6 +44,7 @@ from meet_transcriber.service.ground import Ground
 from meet_transcriber.service.holding import Hold, WorkerStopping
 from meet_transcriber.service.quotas import Quotas
 from meet_transcriber.service.reading import RTF
+from meet_transcriber.service.recordings import delete_recording, open_recording
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +119,10 @@ class Working:
         self._stopping = stopping
         self._tell = tell
         self._held: Claim | None = None
+
+    def use(self, engines: Engines) -> None:
+        """Work with these engines from the next task on."""
+        self._engines = engines
 
     def work(self) -> bool:
         """
@@ -237,7 +242,7 @@ class Working:
 
     def _prepare(self, pipeline: Pipeline, job: Job, hold: Hold) -> Learn:
         self._refuse_early(job)
-        with self._ground.media.open(job.objects["recording"]) as media:
+        with open_recording(self._ground.media, job.objects["recording"]) as media:
             plan = pipeline.prepare(media, hold)
         return partial(planned, plan=plan, keep_recording=not self._ground.rules.drop_recording)
 
@@ -311,7 +316,7 @@ class Working:
         """Where room is short, the upload goes as soon as its working audio counts."""
         if claim.task.kind == "prepare" and self._ground.rules.drop_recording:
             with suppress(StorageError):  # the sweep finds it
-                self._ground.media.delete(claim.job.objects["recording"])
+                delete_recording(self._ground.media, claim.job.objects["recording"])
 
     def _put_off(self, claim: Claim, checkpoints: ClaimedCheckpoints, error: StorageError) -> None:
         """The task is not to blame for its store; the record tells what it waits for."""

@@ -30,7 +30,7 @@ class Copied:
 
 def back_up(database: Path, media: MediaStore, target: Path) -> Copied:
     """
-    Copy the records as they are at one moment, then the objects that they name.
+    Copy the records as they are at one moment, then the objects of their jobs.
 
     The copy is laid out as DATA_DIR is. What is deleted meanwhile is left out of it; uploads
     and tasks that are under way begin again where it is put back.
@@ -90,7 +90,7 @@ class _Backup:
 
     def _keep(self, job: Job) -> bool:
         """Copy a job's objects; False when it was deleted meanwhile."""
-        while missing := [key for key in job.objects.values() if not self._take(key)]:
+        while missing := [key for key in self._keys(job) if not self._take(key)]:
             try:
                 now = self._live.get(job.id)
             except JobNotFound:
@@ -98,11 +98,15 @@ class _Backup:
             if now.deleted:
                 return False
             if now.version == job.version or now.objects == job.objects:
-                self._copied.missing += tuple(missing)
+                self._copied.missing += tuple(set(missing) & set(job.objects.values()))
                 break
             job = self._copy.update(job.id, lambda _, now=now: now)  # type: ignore[misc]
         self._copied.jobs += 1
         return True
+
+    def _keys(self, job: Job) -> set[str]:
+        """What the record names, and what that names in turn: it lies in the job's folder."""
+        return {*job.objects.values(), *self._source.keys(job.prefix)}
 
     def _take(self, key: str) -> bool:
         """Copy an object unless that was done; False when it is not there."""

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -16,7 +17,7 @@ from meet_transcriber.core.errors import (
 )
 from meet_transcriber.core.jobs import CPU_QUEUE, RECOGNIZE_QUEUE, WorkerInfo
 from meet_transcriber.ports.queues import JobQueue
-from meet_transcriber.service import Attendant, Engines, Ground, Presence
+from meet_transcriber.service import FETCH_ASKED, Attendant, Engines, Ground, Presence
 from meet_transcriber.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ PATIENCE_SECONDS = 3.0
 RETRY_SECONDS = 1.0
 _ROOM_AGAIN_SECONDS = 5.0
 _ENGINES_AGAIN_SECONDS = 60.0
+_ASKED_SECONDS = 2.0
 _TOLD_SHARE = 0.01
 
 
@@ -61,7 +63,8 @@ class WorkerProcess:
         self._presence = Presence(self.ground.jobs, self.ground.clock, info)
         self._tending = services.tending(settings, self.ground, worker_id)
         self._attendant = Attendant(self._tending, self._presence)
-        self._engines = make_engines(settings, self._fetching)
+        self._make_engines = partial(make_engines, settings, self._fetching)
+        self._engines = self._make_engines()
         self._working = services.working(
             self.ground, self._engines, worker_id, queues, self.stopping, self._at
         )
@@ -130,41 +133,56 @@ class WorkerProcess:
     # -- engines ---------------------------------------------------------------------------
 
     def _get_engines(self) -> None:
-        """Look for engines before any work, and again as long as one is missing."""
+        """
+        Look for engines before any work, again as long as one is missing, and when asked to.
+
+        Work goes on with the engines that are there until others have been looked for.
+        """
+        asked, engines = self._asked(), self._engines
         while not self.stopping.is_set():
-            problem = self._look_for_engines()
-            self._looked.set()
-            self._say(state=self._state(), problem=problem, progress=0.0, detail="")
-            if not problem or self.stopping.wait(_ENGINES_AGAIN_SECONDS):
-                return
+            found = self._look_for_engines(engines)
+            self._working.use(engines)
+            self._say(**found, progress=0.0, fetched_bytes=0, fetch_bytes=0)
+            if not self._looked.is_set():
+                self._say(state=self._state(), detail="")
+                self._looked.set()
+            asked, engines = self._wait_to_look(asked, engines, bool(found["problem"]))
 
-    def _look_for_engines(self) -> str:
-        """Have them built; returns what is missing, in sentences."""
-        queues, problems = self._presence.info.queues, []
-        if RECOGNIZE_QUEUE in queues:
-            problems.append(self._look_for("engine", self._engines.recognizer))
-        if CPU_QUEUE in queues:
-            problems.append(self._look_for("diarizer", self._engines.diarizer))
-        return " ".join(filter(None, problems))
+    def _wait_to_look(self, asked: str, engines: Engines, missing: bool) -> tuple[str, Engines]:
+        """Until it is time to look again; with new engines where somebody asked for that."""
+        again_at = time.monotonic() + _ENGINES_AGAIN_SECONDS
+        while not self.stopping.wait(_ASKED_SECONDS):
+            if (now_asked := self._asked()) != asked:
+                asked = now_asked
+                if missing or self._presence.info.drafts:
+                    return asked, self._make_engines()
+            if missing and time.monotonic() > again_at:
+                break
+        return asked, engines
 
-    def _look_for(self, what: str, get: Callable[[], Any]) -> str:
-        try:
-            chosen = get()
-        except EngineUnavailable as error:
-            log.error("engine_unavailable: %s", error)  # noqa: TRY400 - a sentence, not a stack
-            return str(error)
-        except Exception as error:
-            log.exception("engine_broken")
-            return f"The {what} could not be started: {str(error) or type(error).__name__}."
-        self._say(**{what: chosen.engine.name if chosen else ""})
+    def _asked(self) -> str:
+        """When somebody last asked workers to look for the real engines."""
+        with suppress(TranscriptionError):
+            return self.ground.jobs.recall(FETCH_ASKED) or ""
         return ""
+
+    def _look_for_engines(self, engines: Engines) -> dict[str, Any]:
+        """Have them built; returns what is to be said of them."""
+        queues, problems = self._presence.info.queues, []
+        found: dict[str, Any] = {"drafts": ()}
+        if RECOGNIZE_QUEUE in queues:
+            problems.append(_look_for("engine", engines.recognizer, found))
+        if CPU_QUEUE in queues:
+            problems.append(_look_for("diarizer", engines.diarizer, found))
+        return {**found, "problem": " ".join(filter(None, problems))}
 
     # -- presence --------------------------------------------------------------------------
 
     def _fetching(self, done: int, total: int) -> None:
         share = done / max(total, 1)
         if share >= 1.0 or share > self._presence.info.progress + _TOLD_SHARE:
-            self._say(progress=share, detail="weights")
+            detail = {} if self._looked.is_set() else {"detail": "weights"}
+            self._say(progress=share, fetched_bytes=done, fetch_bytes=total, **detail)
 
     def _at(self, task: str) -> None:
         self._say(state="working" if task else self._state(), detail=task)
@@ -175,6 +193,22 @@ class WorkerProcess:
     def _say(self, **changes: object) -> None:
         with suppress(TranscriptionError):  # the attendant says it again
             self._presence.say(**changes)
+
+
+def _look_for(what: str, get: Callable[[], Any], found: dict[str, Any]) -> str:
+    """Note an engine's name and what fell back; returns what is missing, in sentences."""
+    try:
+        chosen = get()
+    except EngineUnavailable as error:
+        log.error("engine_unavailable: %s", error)  # noqa: TRY400 - a sentence, not a stack
+        return str(error)
+    except Exception as error:
+        log.exception("engine_broken")
+        return f"The {what} could not be started: {str(error) or type(error).__name__}."
+    found[what] = chosen.engine.name if chosen else ""
+    if chosen:
+        found["drafts"] += tuple(note.message for note in chosen.notes)
+    return ""
 
 
 def begin(make: Callable[[], WorkerProcess], over: Callable[[float], bool]) -> WorkerProcess | None:
