@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from meet_transcriber import bootstrap
 from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions, StorageError
@@ -15,12 +15,16 @@ from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.redis_urls import RedisAddress, parse_redis_url
 from meet_transcriber.ports.queues import JobQueue
-from meet_transcriber.ports.stores import Clock, DirectUploads, JobStore, MediaStore, TextIndex
+from meet_transcriber.ports.stores import (
+    Clock,
+    Copied,
+    DirectUploads,
+    JobStore,
+    MediaStore,
+    TextIndex,
+)
 from meet_transcriber.service import Engines, Ground, Postman, Rules, Service, Tending, Working
 from meet_transcriber.settings import Settings, listed
-
-if TYPE_CHECKING:
-    from meet_transcriber.stores.backups import Copied
 
 T = TypeVar("T")
 
@@ -73,14 +77,14 @@ def stores(settings: Settings) -> Stores:
     return Stores(jobs_there, media_store(settings), None, jobs_there.clock)
 
 
-def back_up(settings: Settings, folder: Path) -> "Copied":
+def back_up(settings: Settings, folder: Path) -> Copied:
     """Copy what this machine keeps; raises StorageError, InvalidOptions where Redis keeps it."""
     from meet_transcriber.stores.backups import back_up
 
     return back_up(_database(settings), media_store(settings), folder)
 
 
-def put_back(settings: Settings, folder: Path) -> "Copied":
+def put_back(settings: Settings, folder: Path) -> Copied:
     """Bring back what `back_up` copied; raises as it does."""
     from meet_transcriber.stores.backups import put_back
 

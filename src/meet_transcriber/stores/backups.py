@@ -2,30 +2,16 @@
 
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 from meet_transcriber.core.errors import JobNotFound, StorageError
 from meet_transcriber.core.jobs import Job, JobQuery
-from meet_transcriber.ports.stores import MediaStore
+from meet_transcriber.ports.stores import Copied, MediaStore
 from meet_transcriber.stores.disk import DiskMediaStore
 from meet_transcriber.stores.sqlite import SqliteJobStore
 
 _PAGE = 100
 _DATABASE, _MEDIA = "jobs.sqlite3", "media"
-
-
-@dataclass
-class Copied:
-    """What a copy holds.
-
-    Attributes:
-        missing: keys that a record names and that are nowhere.
-    """
-
-    jobs: int = 0
-    objects: int = 0
-    missing: tuple[str, ...] = ()
 
 
 def back_up(database: Path, media: MediaStore, target: Path) -> Copied:
