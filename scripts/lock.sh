@@ -25,6 +25,8 @@ lock build --group build "$@"
 upgrade=${1:-}
 set -- pyproject.toml --constraints requirements/build.txt "$@"
 lock runtime "$@"
+lock image-gpu --extra gpu --constraints requirements/runtime.txt "$@"
+lock image-pyannote --extra pyannote --constraints requirements/runtime.txt "$@"
 lock managers --extra aws --extra gcp --extra azure --constraints requirements/runtime.txt "$@"
 lock test --group test --constraints requirements/runtime.txt "$@"
 set -- "$@" --group test --constraints requirements/test.txt
@@ -35,6 +37,9 @@ lock system --group system --extra aws --extra gcp --extra azure \
 lock deploy --group deploy --group system --extra aws --extra gcp --extra azure \
     --constraints requirements/system.txt "$@"
 lock pyannote --extra pyannote "$@"
+
+# The API's own image: a group alone, in the versions of the whole.
+lock api --group api --constraints requirements/runtime.txt ${upgrade:+"$upgrade"}
 
 # Programs that checks call; nothing of ours is in their environments.
 for program in awscli azure-cli checkov; do

@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "core": set[str](),
     "ports": {"core"},
     "samples": set[str](),
+    "page": set[str](),
     "audio": {"core", "ports"},
     "engines": {"core", "ports"},
     "stores": {"core", "ports"},

@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from meet_transcriber import bootstrap
 from meet_transcriber.bootstrap import Fetching, services
 from meet_transcriber.core.errors import (
     EngineUnavailable,
@@ -58,6 +59,7 @@ class WorkerProcess:
         make_ground: MakeGround = services.ground,
     ) -> None:
         self.stopping = threading.Event()
+        self._settings = settings
         self.ground = make_ground(settings, queue)
         info = WorkerInfo(worker_id, queues, "fetching")
         self._presence = Presence(self.ground.jobs, self.ground.clock, info)
@@ -173,7 +175,8 @@ class WorkerProcess:
         if RECOGNIZE_QUEUE in queues:
             problems.append(_look_for("engine", engines.recognizer, found))
         if CPU_QUEUE in queues:
-            problems.append(_look_for("diarizer", engines.diarizer, found))
+            problem = _look_for("diarizer", engines.diarizer, found)
+            problems.append(bootstrap.token_in_vain(self._settings) or problem)
         return {**found, "problem": " ".join(filter(None, problems))}
 
     # -- presence --------------------------------------------------------------------------

@@ -34,6 +34,15 @@ def test_a_worker_without_weights_says_so_and_fails_jobs(house: House) -> None:
     assert worker.diarizer == "acoustic"
 
 
+def test_a_worker_with_a_token_but_without_pyannote_says_so(house: House) -> None:
+    asked = {**DRAFT, "DIARIZATION_ENGINE": "auto", "HUGGINGFACE_ACCESS_TOKEN": "hf_real_looking"}
+    house.start("-m", "meet_transcriber", "worker", more=asked)
+    job = house.ended(house.submit(seconds=1))
+    wait_for(lambda: house.workers()[0].problem)
+    assert "HUGGINGFACE_ACCESS_TOKEN is set, but pyannote" in house.workers()[0].problem
+    assert (job.state, job.diarizer) == ("completed", "acoustic")
+
+
 def test_an_unknown_queue_is_refused(house: House) -> None:
     asked = house.run("worker", "--queues", "whisper")
     assert (asked.returncode, "name recognize or cpu" in asked.stderr) == (2, True)
