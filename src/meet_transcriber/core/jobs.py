@@ -80,6 +80,15 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Delay:
+    """Why a job does not get on although nothing is wrong with it, and since when."""
+
+    code: str
+    message: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
 class Webhook:
     """Who wants to hear the end of a job, and how far telling them has come.
 
@@ -111,6 +120,7 @@ class Job:
         served_at: when a task of it was last claimed; who was served longest ago is next.
         version: rises by one with every change; set by the store.
         names: speaker label to a person's name, given after the fact.
+        delay: what its tasks wait for, such as room on a disk; None when they get on.
         lease_until: of an upload; when it has passed, the sender is gone.
         deleted: nobody may see it any more; record and objects wait to be removed.
         tidy_at: when to remove objects that the record no longer names, or does not name yet.
@@ -157,6 +167,7 @@ class Job:
     tidy_at: float | None = None
     max_attempts: int = MAX_ATTEMPTS
     expires_at: float | None = None
+    delay: Delay | None = None
 
     @property
     def prefix(self) -> str:

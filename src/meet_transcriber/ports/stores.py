@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 from meet_transcriber.core.changes import Changes
@@ -15,6 +16,19 @@ class Clock(Protocol):
     def __call__(self) -> float:
         """Seconds since 1970."""
         ...
+
+
+@dataclass
+class Copied:
+    """What a copy of jobs and objects holds.
+
+    Attributes:
+        missing: keys that a record names and that are nowhere.
+    """
+
+    jobs: int = 0
+    objects: int = 0
+    missing: tuple[str, ...] = ()
 
 
 class ObjectWriter(Protocol):

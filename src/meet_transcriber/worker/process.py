@@ -10,7 +10,12 @@ from typing import Any
 
 from meet_transcriber import bootstrap
 from meet_transcriber.bootstrap import Fetching, services
-from meet_transcriber.core.errors import EngineUnavailable, StorageUnavailable, TranscriptionError
+from meet_transcriber.core.errors import (
+    EngineUnavailable,
+    StorageFull,
+    StorageUnavailable,
+    TranscriptionError,
+)
 from meet_transcriber.core.jobs import CPU_QUEUE, RECOGNIZE_QUEUE, WorkerInfo
 from meet_transcriber.ports.queues import JobQueue
 from meet_transcriber.service import FETCH_ASKED, Attendant, Engines, Ground, Presence
@@ -30,6 +35,7 @@ real_engines: MakeEngines = partial(services.worker_engines, draft=False)
 PATIENCE_SECONDS = 3.0
 """How long a task may take to notice that it should end, before it is given back without it."""
 RETRY_SECONDS = 1.0
+_ROOM_AGAIN_SECONDS = 5.0
 _ENGINES_AGAIN_SECONDS = 60.0
 _ASKED_SECONDS = 2.0
 _TOLD_SHARE = 0.01
@@ -78,7 +84,7 @@ class WorkerProcess:
         """
         Claim a task and see it through, once the engines were looked for.
 
-        Returns False when there was nothing to do or it is time to end.
+        Returns False when there was nothing to do, there is no room, or it is time to end.
 
         Raises:
             StorageUnavailable: the store does not answer; try again later.
@@ -87,6 +93,11 @@ class WorkerProcess:
         self._idle.clear()
         try:
             return not self.stopping.is_set() and self._working.work()
+        except StorageFull as error:
+            log.warning("waiting_for_room: %s", error)
+            self._say(detail=str(error))
+            self.stopping.wait(_ROOM_AGAIN_SECONDS)
+            return False
         finally:
             self._idle.set()
 
