@@ -22,7 +22,7 @@ from meet_transcriber.core.errors import (
     ScopeMissing,
     StorageError,
 )
-from meet_transcriber.core.keys import EVERYDAY, SCOPES, Caller, SignedIn, caller_of
+from meet_transcriber.core.keys import OPEN, SCOPES, Caller, SignedIn, caller_of
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
 
@@ -65,6 +65,7 @@ ToRead = Annotated[Service, Security(_DOOR, scopes=["read"])]
 ToSubmit = Annotated[Service, Security(_DOOR, scopes=["submit"])]
 ToTranscribe = Annotated[Service, Security(_DOOR, scopes=["submit", "read"])]
 ToAdminister = Annotated[Service, Security(_DOOR, scopes=["admin"])]
+ToMonitor = Annotated[Service, Security(_DOOR, scopes=["monitor"])]
 
 
 def other_ways(document: dict[str, Any]) -> None:
@@ -145,7 +146,7 @@ def _anybody(request: Request, guard: Guard) -> Caller:
             raise KeyRequired("AUTH_MODE=loopback serves this machine alone; set it to required.")
     if request.method not in _SAFE:
         refuse_other_sites(request)
-    return Caller(scopes=SCOPES if guard.mode == "loopback" else EVERYDAY)
+    return Caller(scopes=SCOPES if guard.mode == "loopback" else OPEN)
 
 
 async def session_of(request: Request) -> SignedIn:

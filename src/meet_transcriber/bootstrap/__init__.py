@@ -1,15 +1,21 @@
 """Settings to working parts; the only module that names adapters."""
 
-import logging
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from meet_transcriber import logs
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.transcript import TranscriptWarning
-from meet_transcriber.pipeline import DRAFT_RECOGNIZER, Chosen, FolderCheckpoints, Pipeline
+from meet_transcriber.core.transcript import Span, TranscriptWarning
+from meet_transcriber.pipeline import (
+    DRAFT_RECOGNIZER,
+    Chosen,
+    FolderCheckpoints,
+    Pipeline,
+    ignore_progress,
+)
 from meet_transcriber.ports.engines import (
     SAMPLE_RATE_HZ,
     AudioDecoder,
@@ -19,6 +25,10 @@ from meet_transcriber.ports.engines import (
     Waveform,
 )
 from meet_transcriber.settings import Settings
+
+E = TypeVar("E", Recognizer, Diarizer)
+
+_WHOLE = Span(0.0, 1.0)
 
 Fetching = Callable[[int, int], None]
 """Hears bytes fetched and bytes in all."""
@@ -33,14 +43,12 @@ class Engines:
 
 
 def set_up_logging(settings: Settings) -> None:
-    """Log lines on stderr, from `log_level` on; libraries are heard from warnings on, or all."""
-    level = logging.getLevelNamesMapping()[settings.log_level]
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=level if level == logging.DEBUG else max(level, logging.WARNING),
-        format="%(levelname)s %(name)s %(message)s",
+    """Log lines as the settings want them; raises InvalidOptions where they cannot be had."""
+    logs.set_up(
+        settings.log_level,
+        as_json=settings.log_json,
+        cloudwatch_group=settings.cloudwatch_log_group,
     )
-    logging.getLogger("meet_transcriber").setLevel(level)
 
 
 def decoder(settings: Settings) -> AudioDecoder:
@@ -261,7 +269,7 @@ def try_whisper(settings: Settings, model: str) -> str:
     recognizer = FasterWhisperRecognizer(
         str(folder), settings.whisper_device, settings.whisper_compute_type
     )
-    return _heard(recognizer)
+    return heard(recognizer)
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -276,7 +284,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
     yield look("secrets", lambda: _secrets(settings))
     yield look("silero", _try_silero, needed=True)
-    yield look("pocketsphinx", lambda: _heard(_pocketsphinx()), needed="pocketsphinx" in wants)
+    yield look("pocketsphinx", lambda: heard(_pocketsphinx()), needed="pocketsphinx" in wants)
     whisper = "faster-whisper" in wants
     yield look(
         "faster-whisper", lambda: try_whisper(settings, settings.whisper_model), needed=whisper
@@ -324,13 +332,46 @@ def _try_silero() -> str:
     return "speech detection, decoding and FLAC"
 
 
-def _heard(recognizer: Recognizer) -> str:
+def heard(recognizer: Recognizer) -> str:
     """The name of a recognizer that got through a second of noise."""
-    from meet_transcriber.core.transcript import Span
-
-    for _ in recognizer.recognize(_second(), [Span(0.0, 1.0)], Options()):
+    for _ in recognizer.recognize(_second(), [_WHOLE], Options()):
         pass
     return recognizer.name
+
+
+def told_apart(diarizer: Diarizer) -> str:
+    """The same of a diarizer."""
+    diarizer.diarize(_Second(), [_WHOLE], Options(), ignore_progress)
+    return diarizer.name
+
+
+def tried(chosen: Chosen[E], attempt: Callable[[E], str]) -> Chosen[E]:
+    """
+    An engine that got through an attempt just now, so that no job is the first to try it.
+
+    Raises:
+        EngineUnavailable: it did not; says how that went.
+    """
+    engine = chosen.engine
+    try:
+        attempt(engine)
+    except EngineUnavailable:
+        raise
+    except Exception as error:  # whatever a library does that was loaded but does not work
+        raise EngineUnavailable(
+            f"{engine.name} was loaded, but failed on a second of audio when it was tried: "
+            f"{str(error) or type(error).__name__}. 'meet-transcriber doctor' tries it again."
+        ) from error
+    return chosen
+
+
+class _Second:
+    """A second of quiet noise as an AudioSource."""
+
+    duration, channels = 1.0, 1
+
+    def read(self, start: float, end: float, channel: int = 0) -> Waveform:  # noqa: ARG002
+        return _second()[round(start * SAMPLE_RATE_HZ) : round(end * SAMPLE_RATE_HZ)]
 
 
 def _second() -> Waveform:

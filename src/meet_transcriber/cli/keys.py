@@ -28,7 +28,7 @@ KeyId = Annotated[str, typer.Argument(help="The key's id, as `list` shows it.")]
 def create(
     name: Annotated[str, typer.Argument(help="What it is for: letters, digits, '.', '_', '-'.")],
     scopes: Annotated[
-        str, typer.Option(help="Some of submit, read and admin, with commas.")
+        str, typer.Option(help="Some of submit, read, admin and monitor, with commas.")
     ] = "submit,read",
     tenant: Annotated[
         str | None, typer.Option(help="Whose jobs it makes and sees; its name where left out.")

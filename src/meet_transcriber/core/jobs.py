@@ -12,6 +12,7 @@ from typing import Literal
 
 from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.core.options import Options
+from meet_transcriber.core.origin import Origin
 from meet_transcriber.core.transcript import TranscriptWarning
 
 State = Literal["uploading", "pending", "processing", "completed", "failed", "cancelled"]
@@ -154,6 +155,7 @@ class Job:
     tidy_at: float | None = None
     max_attempts: int = MAX_ATTEMPTS
     expires_at: float | None = None
+    origin: Origin = field(default_factory=Origin)
 
     @property
     def prefix(self) -> str:
@@ -168,6 +170,16 @@ class Job:
     @property
     def ended(self) -> bool:
         return self.state in TERMINAL
+
+    @property
+    def waited_seconds(self) -> float | None:
+        """From sending to the first claim; None while nobody knows, and for a rerun."""
+        return _between(self.created_at, self.started_at) if self.run == 1 else None
+
+    @property
+    def worked_seconds(self) -> float | None:
+        """From the first claim to the end; None while nobody knows, and for a rerun."""
+        return _between(self.started_at, self.finished_at) if self.run == 1 else None
 
     @property
     def stage(self) -> str:
@@ -200,6 +212,10 @@ class Job:
         """Its tasks in one of these states; a job that has ended has no work left."""
         if not self.ended and not self.deleted:
             yield from (task for task in self.tasks if task.state in states)
+
+
+def _between(start: float | None, end: float | None) -> float | None:
+    return None if start is None or end is None else max(end - start, 0.0)
 
 
 def unique(tenant: str, idempotency_key: str) -> str:
@@ -243,11 +259,11 @@ def index_entry(job: Job) -> IndexEntry:
     """The entry that belongs to a record; pure, so index and record cannot disagree."""
     ready, running = _by_queue(job, "ready"), _by_queue(job, "running")
     recognized = job.progress if job.tasks else 0.0
-    active = not job.ended and not job.deleted
+    active, coming = not job.ended and not job.deleted, job.state == "uploading"
     return IndexEntry(
         state=job.state,
         created_at=job.created_at,
-        listed=job.state != "uploading" and not job.deleted,
+        listed=not coming and not job.deleted,
         active=active,
         ready=ready,
         running=running,
@@ -256,14 +272,8 @@ def index_entry(job: Job) -> IndexEntry:
         seconds_left=(job.duration or 0.0) * (1.0 - recognized) if active else 0.0,
         tenant=job.tenant,
         stored_bytes=job.size_bytes if "recording" in job.objects and not job.deleted else 0,
-        audio=_audio(job),
+        audio=None if coming or job.duration is None else (job.created_at, job.duration),
     )
-
-
-def _audio(job: Job) -> tuple[float, float] | None:
-    if job.state == "uploading" or job.duration is None:
-        return None
-    return job.created_at, job.duration
 
 
 def _by_queue(job: Job, state: TaskState) -> dict[str, int]:
@@ -329,12 +339,15 @@ class Backlog:
         ready, running: queue -> tasks.
         jobs: state -> jobs, those that have neither ended nor been deleted.
         seconds_left: seconds of audio that still have to be recognized.
+        waiting_since: queue -> when the job that waits there for longest was served last, or
+            else made.
     """
 
     ready: Mapping[str, int] = field(default_factory=dict)
     running: Mapping[str, int] = field(default_factory=dict)
     jobs: Mapping[str, int] = field(default_factory=dict)
     seconds_left: float = 0.0
+    waiting_since: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def active(self) -> int:

@@ -7,11 +7,16 @@ from typing import Literal, get_args
 
 from meet_transcriber.core.errors import InvalidOptions, KeyConflict, KeyRefused
 
-Scope = Literal["submit", "read", "admin"]
-"""`submit`: make jobs and change them. `read`: see them. `admin`: keys and the audit log."""
+Scope = Literal["submit", "read", "admin", "monitor"]
+"""
+`submit`: make jobs and change them. `read`: see them. `admin`: keys and the audit log.
+`monitor`: how much waits and runs, of everybody.
+"""
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 EVERYDAY: tuple[Scope, ...] = ("submit", "read")
+OPEN: tuple[Scope, ...] = (*EVERYDAY, "monitor")
+"""What anybody may do where no key is asked for."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

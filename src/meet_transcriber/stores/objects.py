@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import obstore
 
-from meet_transcriber.ports.stores import ObjectWriter
+from meet_transcriber.ports.stores import ObjectWriter, Room
 from meet_transcriber.stores.copying import pour
 from meet_transcriber.stores.keys import checked, is_key
 from meet_transcriber.stores.object_errors import translated
@@ -121,6 +121,9 @@ class ObjectMediaStore:
 
     def tidy(self, older_than_seconds: float) -> int:  # noqa: ARG002
         return 0
+
+    def room(self) -> Room | None:
+        return None  # as much as is paid for
 
     def ping(self) -> None:
         """Write and delete a small object the first time; afterwards list nothing."""

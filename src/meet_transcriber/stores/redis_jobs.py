@@ -11,6 +11,7 @@ import redis
 from meet_transcriber.core.errors import JobNotFound, StorageError, StorageUnavailable
 from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Usage, WorkerInfo, unique
 from meet_transcriber.core.redis_urls import RedisAddress
+from meet_transcriber.ports.stores import Room
 from meet_transcriber.stores.records import dump, load
 from meet_transcriber.stores.redis_client import RedisCalls, build_client
 from meet_transcriber.stores.redis_index import Command, Keys, backlog, removing, usage, writing
@@ -196,6 +197,11 @@ class RedisJobStore:
         return value.decode() if value is not None else None
 
     # -- the store itself --------------------------------------------------------------------
+
+    def room(self) -> Room | None:
+        memory = self._run("INFO", "memory")
+        limit = int(memory["maxmemory"]) or int(memory["total_system_memory"])
+        return Room("redis", int(memory["used_memory"]), limit)
 
     def ping(self) -> None:
         self._run("PING")

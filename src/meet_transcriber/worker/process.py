@@ -1,7 +1,7 @@
 """What every worker process does around its tasks: engines, presence, tending, ending."""
 
-import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -10,11 +10,12 @@ from typing import Any
 from meet_transcriber.bootstrap import Fetching, services
 from meet_transcriber.core.errors import EngineUnavailable, StorageUnavailable, TranscriptionError
 from meet_transcriber.core.jobs import CPU_QUEUE, RECOGNIZE_QUEUE, WorkerInfo
+from meet_transcriber.logs import get_logger
 from meet_transcriber.ports.queues import JobQueue
 from meet_transcriber.service import Attendant, Engines, Ground, Presence
 from meet_transcriber.settings import Settings
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 MakeEngines = Callable[[Settings, Fetching], Engines]
 """How a worker comes by its engines; the second argument hears how fetching weights goes."""
@@ -59,6 +60,7 @@ class WorkerProcess:
         self._working = services.working(
             self.ground, self._engines, worker_id, queues, self.stopping, self._at
         )
+        self._fetched: float | None = None
         self._looked = threading.Event()
         self._idle = threading.Event()
         self._idle.set()
@@ -105,13 +107,14 @@ class WorkerProcess:
         self._attendant.stop()
         with suppress(TranscriptionError):
             self._presence.leave()
+        self.ground.tracer.close()
         self.ground.jobs.close()
 
     def bury(self, gone: Callable[[str], bool]) -> None:
         """Let the tasks of workers that were seen lately and are gone be claimed at once."""
         seen = [worker.id for worker in self.ground.jobs.workers(self.ground.clock())]
         if dead := [worker_id for worker_id in seen if gone(worker_id)]:
-            log.warning("workers_buried workers=%s", ",".join(dead))
+            log.warning("workers_buried", workers=dead)
             self._tending.bury(dead)
             for worker_id in dead:
                 self.ground.jobs.forget_worker(worker_id)
@@ -137,14 +140,26 @@ class WorkerProcess:
         return " ".join(filter(None, problems))
 
     def _look_for(self, what: str, get: Callable[[], Any]) -> str:
+        self._fetched = None
+        started = time.monotonic()
         try:
             chosen = get()
         except EngineUnavailable as error:
-            log.error("engine_unavailable: %s", error)  # noqa: TRY400 - a sentence, not a stack
+            log.error("engine_unavailable", part=what, error=str(error))  # noqa: TRY400 - a sentence, not a stack
             return str(error)
         except Exception as error:
-            log.exception("engine_broken")
+            log.exception("engine_broken", part=what)
             return f"The {what} could not be started: {str(error) or type(error).__name__}."
+        if chosen is not None:
+            fetched = self._fetched or started
+            now = time.monotonic()
+            self.ground.meters.engine(what, fetched - started, now - fetched)
+            log.info(
+                "engine_ready",
+                part=what,
+                engine=chosen.engine.name,
+                seconds=round(now - started, 2),
+            )
         self._say(**{what: chosen.engine.name if chosen else ""})
         return ""
 
@@ -152,6 +167,7 @@ class WorkerProcess:
 
     def _fetching(self, done: int, total: int) -> None:
         share = done / max(total, 1)
+        self._fetched = time.monotonic()
         if share >= 1.0 or share > self._presence.info.progress + _TOLD_SHARE:
             self._say(progress=share, detail="weights")
 
@@ -177,6 +193,6 @@ def begin(make: Callable[[], WorkerProcess], over: Callable[[float], bool]) -> W
         try:
             return make()
         except StorageUnavailable as error:
-            log.warning("waiting_for_store: %s", error)
+            log.warning("waiting_for_store", error=str(error))
             if over(RETRY_SECONDS):
                 return None

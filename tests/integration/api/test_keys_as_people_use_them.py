@@ -143,7 +143,7 @@ def test_the_first_start_on_a_terminal_shows_an_administrators_key_once(
     token = path.read_text().strip()
     assert re.findall(r"mt_[0-9a-f]+_[A-Za-z0-9_-]+", shown) == [token]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [row["scopes"] for row in listed(run)] == [["submit", "read", "admin"]]
+    assert [row["scopes"] for row in listed(run)] == [["submit", "read", "admin", "monitor"]]
     path.unlink()
     assert "mt_" not in on_a_terminal(env)
     assert not path.exists()
