@@ -30,7 +30,7 @@ test-system: programs $(VENV)/.system $(VENV)/.audit  ## tests that need program
 
 .PHONY: programs
 programs:
-	@scripts/need.sh flite festival ffmpeg sox g++ redis-server openssl strace
+	@scripts/need.sh flite festival ffmpeg sox g++ redis-server openssl strace prometheus
 
 test-deploy: $(VENV)/.deploy $(patsubst %,.venv-%/.done,pyannote awscli azure-cli checkov)  ## images, manifests and cloud clients; pyannote in an environment of its own
 	FORBID_SKIPS=1 .venv-pyannote/bin/python -m pytest tests/deploy/pyannote $(ARGS)
@@ -54,9 +54,10 @@ bench: $(VENV)/.test  ## measure: every benchmark, or NAME="memory recognition"
 
 # --- keeping it -------------------------------------------------------------------------
 
-docs: $(VENV)/.test  ## generate docs/reference and .env.example from the code
+docs: $(VENV)/.test  ## generate docs/reference, .env.example and dashboards from the code
 	$(BIN)/python -m scripts.make_reference
 	$(BIN)/python -m scripts.make_env_example
+	$(BIN)/python -m scripts.make_dashboards
 
 lock: $(VENV)/.lint  ## re-create requirements/*.txt; ARGS=--upgrade takes new versions
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lock.sh $(ARGS)
