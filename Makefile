@@ -28,11 +28,14 @@ test: $(VENV)/.test  ## tests that need nothing beyond pip
 test-system: programs $(VENV)/.system $(VENV)/.audit  ## tests that need programs of the system
 	$(PYTEST) tests/system $(ARGS)
 
-.PHONY: programs
+.PHONY: programs deploy-programs
 programs:
 	@scripts/need.sh flite festival ffmpeg sox g++ redis-server openssl strace prometheus
 
-test-deploy: $(VENV)/.deploy $(patsubst %,.venv-%/.done,pyannote awscli azure-cli checkov)  ## images, manifests and cloud clients; pyannote in an environment of its own
+deploy-programs:
+	@scripts/need.sh redis-server kubectl
+
+test-deploy: deploy-programs $(VENV)/.deploy $(patsubst %,.venv-%/.done,pyannote awscli azure-cli checkov)  ## images, manifests and cloud clients; pyannote in an environment of its own
 	FORBID_SKIPS=1 .venv-pyannote/bin/python -m pytest tests/deploy/pyannote $(ARGS)
 	$(PYTEST) tests/deploy --ignore tests/deploy/pyannote $(ARGS)
 

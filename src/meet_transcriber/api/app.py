@@ -15,6 +15,7 @@ from meet_transcriber.api import (
     changing,
     documented,
     events,
+    figures,
     health,
     keys,
     looking,
@@ -45,6 +46,7 @@ _ROOMS = (
     keys,
     auditing,
     health,
+    figures,
     metrics,
     pages,
 )

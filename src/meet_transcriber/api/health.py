@@ -1,17 +1,17 @@
 """Whether the process lives, and whether it can do its work."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 from anyio.to_thread import run_sync
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from meet_transcriber.api import shown
 from meet_transcriber.api.admission import MayLook
-from meet_transcriber.api.documented import answer
+from meet_transcriber.api.documented import answer, problems
 from meet_transcriber.core.errors import TranscriptionError
 from meet_transcriber.core.jobs import QUEUES, WorkerInfo
 from meet_transcriber.service import Service
@@ -42,22 +42,34 @@ async def health() -> Response:
     responses={
         **answer(200, "Recordings can be taken in and worked on.", "Readiness"),
         **answer(503, "Something is missing; says what.", "Readiness", ("Retry-After",)),
+        422: problems(422)[422],
     },
 )
-async def ready(request: Request, may_look: MayLook) -> Response:
+async def ready(
+    request: Request,
+    may_look: MayLook,
+    worker: Annotated[
+        bool,
+        Query(description="Whether a worker has to be there; without, only what takes jobs in."),
+    ] = True,
+) -> Response:
     """
     Ask the job store, the media store, the queue and the workers whether they are there.
+
+    A probe of a load balancer says `worker=false`: recordings can be taken in while nobody
+    works, and where workers come and go with the queue they must be.
 
     What is wrong, and who works, is told to those who may read; others hear whether all is well.
     """
     service: Service = request.app.state.service
     ground, workers = service.ground, list[WorkerInfo]()
-    checks = {
+    checks: dict[str, Callable[[], object]] = {
         "job_store": ground.jobs.ping,
         "media_store": ground.media.ping,
         "queue": ground.queue.ping,
-        "worker": lambda: _workers(service, workers),
     }
+    if worker:
+        checks["worker"] = lambda: _workers(service, workers)
     found: dict[str, str] = {}
     async with anyio.create_task_group() as tasks:
         for name, check in checks.items():
@@ -66,7 +78,7 @@ async def ready(request: Request, may_look: MayLook) -> Response:
     body = {
         "status": "not_ready" if wrong else "ready",
         "checks": {name: _told(found[name], may_look) for name in checks},
-        "workers": [_shown(worker) for worker in workers if may_look],
+        "workers": [_shown(each) for each in workers if may_look],
     }
     headers = {"Cache-Control": "no-store", **({"Retry-After": "5"} if wrong else {})}
     return Response(shown.dumped(body), 503 if wrong else 200, headers, _JSON)

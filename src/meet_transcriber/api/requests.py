@@ -17,7 +17,7 @@ UNKNOWN = "unknown"
 
 _SANE = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _NAME = b"x-request-id"
-PROBES = frozenset({"/health", "/health/ready", "/metrics"})
+PROBES = frozenset({"/health", "/health/ready", "/metrics", "/queue"})
 """What is asked every few seconds; a line or a span of each would tell nobody anything."""
 _BROKEN = 500
 

@@ -340,6 +340,32 @@ SCHEMAS: dict[str, Schema] = {
         },
         ("name",),
     ),
+    "Queue": _object(
+        {
+            "celery_queue_length": _number("Tasks that wait or run, over all queues."),
+            "queues": {
+                "type": "object",
+                "description": "Each queue: tasks that wait and run, and the broker's messages.",
+                "additionalProperties": _object(
+                    {
+                        "ready": _number("Tasks that a worker could take now."),
+                        "running": _number("Tasks that a worker holds."),
+                        "length": _number("Both together: what workers should follow."),
+                        "messages": _number("Of the broker, that nobody took yet."),
+                    }
+                ),
+            },
+            "jobs": {
+                "type": "object",
+                "description": "State to how many jobs that have not ended.",
+                "additionalProperties": {"type": "integer"},
+            },
+            "oldest_seconds": _maybe(
+                _number("Since the oldest unfinished job was sent; null without any.", "number")
+            ),
+            "audio_seconds_left": _number("Audio that has still to be recognized.", "number"),
+        }
+    ),
     "Health": _object({"status": {"type": "string", "const": "ok"}}),
     "Readiness": _object(
         {

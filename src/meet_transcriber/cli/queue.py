@@ -3,7 +3,7 @@
 import json
 import socket
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -13,72 +13,28 @@ from rich.table import Table
 
 from meet_transcriber.bootstrap import services
 from meet_transcriber.cli.console import errors_become_exit_codes, load_settings, say_error
-from meet_transcriber.core.jobs import QUEUES, Backlog, JobQuery, WorkerInfo
+from meet_transcriber.core.jobs import QUEUES, WorkerInfo
 from meet_transcriber.core.workers import parse_worker_name
-from meet_transcriber.ports.queues import JobQueue
-from meet_transcriber.ports.stores import JobStore
+from meet_transcriber.service import figures
 
 _Json = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What there is to tell about the queues.
-
-    Attributes:
-        messages: queue -> messages of the broker that nobody took yet.
-        oldest_seconds: since the oldest unfinished job was sent; None where there is none.
-    """
-
-    backlog: Backlog
-    messages: dict[str, int]
-    workers: list[WorkerInfo]
-    oldest_seconds: float | None
 
 
 def queue(as_json: _Json = False) -> None:
     """Show how much work waits and runs, since when, and which workers were heard of lately."""
     with errors_become_exit_codes():
         settings = load_settings()
-        jobs = services.stores(settings).jobs
-        messages = services.queue_from_outside(settings)
-        seen = _look(jobs, messages)
+        jobs, now = services.stores(settings).jobs, time.time()
+        seen = figures.look(jobs, services.queue_from_outside(settings), now)
+        workers = jobs.workers(now)
         if as_json:
-            typer.echo(json.dumps(_plain(seen), indent=2))
+            told = {**seen.plain(), "workers": [asdict(worker) for worker in workers]}
+            typer.echo(json.dumps(told, indent=2))
         else:
-            _show(seen)
+            _show(seen, workers)
 
 
-def _look(jobs: JobStore, messages: JobQueue) -> _Seen:
-    now = time.time()
-    oldest = jobs.page(JobQuery(limit=1, order="asc", states=("pending", "processing")))
-    return _Seen(
-        jobs.backlog(),
-        {name: messages.length(name) for name in QUEUES},
-        jobs.workers(now),
-        now - oldest[0].created_at if oldest else None,
-    )
-
-
-def _plain(seen: _Seen) -> dict[str, object]:
-    backlog = seen.backlog
-    return {
-        "queues": {
-            name: {
-                "ready": backlog.ready.get(name, 0),
-                "running": backlog.running.get(name, 0),
-                "messages": seen.messages[name],
-            }
-            for name in QUEUES
-        },
-        "jobs": dict(backlog.jobs),
-        "oldest_seconds": seen.oldest_seconds,
-        "audio_seconds_left": backlog.seconds_left,
-        "workers": [asdict(worker) for worker in seen.workers],
-    }
-
-
-def _show(seen: _Seen) -> None:
+def _show(seen: figures.Figures, known: list[WorkerInfo]) -> None:
     console, backlog = Console(), seen.backlog
     table = Table("queue", "ready", "running", "messages")
     for name in QUEUES:
@@ -89,12 +45,12 @@ def _show(seen: _Seen) -> None:
     age = "" if seen.oldest_seconds is None else f"; the oldest for {seen.oldest_seconds:.0f} s"
     console.print(f"Jobs: {states or 'none unfinished'}{age}.")
     workers = Table("worker", "state", "queues", "engines", "at")
-    for worker in seen.workers:
+    for worker in known:
         engines = ", ".join(filter(None, (worker.engine, worker.diarizer)))
         at = worker.problem or worker.detail
         row = (worker.id, worker.state, " ".join(worker.queues), engines, at)
         workers.add_row(*map(escape, row))
-    console.print(workers if seen.workers else "No worker was heard of lately.")
+    console.print(workers if known else "No worker was heard of lately.")
 
 
 def health(

@@ -81,7 +81,7 @@ def main(folder: str, mebibytes: str, key: str = "") -> None:
         rate_limit_submit="0",
         rate_limit_failed_auth="0",
         auth_mode="required" if key else "open",
-        api_keys=SecretStr(f"all:{key}:submit+read+admin:,") if key else None,
+        api_keys=SecretStr(f"all:{key}:submit+read+admin+monitor:,") if key else None,
         data_dir=Path(folder),
     )
     listener = listen("127.0.0.1", 0)

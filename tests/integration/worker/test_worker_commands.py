@@ -42,7 +42,7 @@ def test_an_unknown_queue_is_refused(house: House) -> None:
 def test_the_queue_is_told(house: House) -> None:
     house.submit(seconds=1)
     told = json.loads(house.run("queue", "--json").stdout)
-    assert told["queues"]["cpu"] == {"ready": 1, "running": 0, "messages": 0}
+    assert told["queues"]["cpu"] == {"ready": 1, "running": 0, "length": 1, "messages": 0}
     assert (told["jobs"], told["workers"]) == ({"pending": 1}, [])
     assert told["oldest_seconds"] > 0
     assert "1 pending" in house.run("queue").stdout

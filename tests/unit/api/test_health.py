@@ -55,3 +55,9 @@ def test_a_store_that_is_away_is_named(
     (tmp_path / "media").write_text("in the way")
     checks = client.get("/health/ready").json()["checks"]
     assert [name for name, check in checks.items() if not check["ok"]] == ["media_store"]
+
+
+def test_who_only_takes_recordings_in_needs_no_worker(client: TestClient) -> None:
+    ready = client.get("/health/ready?worker=false")
+    assert (ready.status_code, "worker" in ready.json()["checks"]) == (200, False)
+    assert client.get("/health/ready?worker=true").status_code == 503

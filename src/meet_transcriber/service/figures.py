@@ -1,0 +1,61 @@
+"""How much waits and runs, of everybody: what operators and autoscalers look at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from meet_transcriber.core.jobs import QUEUES, Backlog, JobQuery
+from meet_transcriber.ports.queues import JobQueue
+from meet_transcriber.ports.stores import JobStore
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What there is to tell about the queues.
+
+    Attributes:
+        messages: queue -> messages of the broker that nobody took yet.
+        oldest_seconds: since the oldest unfinished job was sent; None where there is none.
+    """
+
+    backlog: Backlog
+    messages: Mapping[str, int]
+    oldest_seconds: float | None
+
+    def length(self, queue: str) -> int:
+        """Tasks that could run now or do; unlike messages, not 0 while somebody works."""
+        return self.backlog.ready.get(queue, 0) + self.backlog.running.get(queue, 0)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it."""
+        ready, running = self.backlog.ready, self.backlog.running
+        return {
+            "celery_queue_length": sum(map(self.length, QUEUES)),
+            "queues": {
+                name: {
+                    "ready": ready.get(name, 0),
+                    "running": running.get(name, 0),
+                    "length": self.length(name),
+                    "messages": self.messages[name],
+                }
+                for name in QUEUES
+            },
+            "jobs": dict(self.backlog.jobs),
+            "oldest_seconds": self.oldest_seconds,
+            "audio_seconds_left": self.backlog.seconds_left,
+        }
+
+
+def look(jobs: JobStore, queue: JobQueue, now: float) -> Figures:
+    """
+    The figures of this moment.
+
+    Raises:
+        StorageError: the store or the broker does not answer.
+    """
+    oldest = jobs.page(JobQuery(limit=1, order="asc", states=("pending", "processing")))
+    return Figures(
+        jobs.backlog(),
+        {name: queue.length(name) for name in QUEUES},
+        max(now - oldest[0].created_at, 0.0) if oldest else None,
+    )
