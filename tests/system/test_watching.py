@@ -107,20 +107,22 @@ def test_a_killed_worker_is_seen_and_told_and_forgotten(watched: Watched) -> Non
 
 def _what_happened_is_counted(watched: Watched) -> None:
     """The processes that did it tell of it, and the API of the stores."""
-    ask = watched.prometheus.ask
-    completed = 'sum(transcription_jobs_ended_total{state="completed"})'
-    wait_for(lambda: ask(completed) == {(): 2.0})
-    assert ask('sum(transcription_requests_total{outcome="accepted"})') == {(): 2.0}
-    parts = 'sum by (stage) (transcription_task_seconds_count{outcome="done"})'
-    assert ask(parts) == {("prepare",): 2, ("recognize",): 4, ("diarize",): 2, ("attribute",): 2}
-    assert ask('sum(up{job="meet-transcriber-worker"})') == {(): 2.0}
-    assert ask('sum by (queue) (transcription_workers{state="ready"})') == {
-        ("cpu",): 1,
-        ("recognize",): 1,
-    }
-    assert ask("transcription_store_up == 1").keys() == {
-        (f"127.0.0.1:{watched.port}", "meet-transcriber-api", store) for store in ("jobs", "media")
-    }
+    stages = {("prepare",): 2, ("recognize",): 4, ("diarize",): 2, ("attribute",): 2}
+    both = {("cpu",): 1, ("recognize",): 1}
+    for query, wanted in (
+        ('sum(transcription_jobs_ended_total{state="completed"})', {(): 2}),
+        ('sum(transcription_requests_total{outcome="accepted"})', {(): 2}),
+        ('sum by (stage) (transcription_task_seconds_count{outcome="done"})', stages),
+        ('sum(up{job="meet-transcriber-worker"})', {(): 2}),
+        ('sum by (queue) (transcription_workers{state="ready"})', both),
+        ("min(transcription_store_up)", {(): 1}),
+    ):
+        _comes_to(watched, query, wanted)
+
+
+def _comes_to(watched: Watched, query: str, wanted: dict[tuple[str, ...], int]) -> None:
+    """At the latest when every target was asked again."""
+    wait_for(lambda: watched.prometheus.ask(query) == wanted)
 
 
 def _every_name_is_known(watched: Watched) -> None:
