@@ -96,7 +96,8 @@ def test_a_killed_worker_is_seen_and_told_and_forgotten(watched: Watched) -> Non
     job_id = watched.send()
     wait_for(firing)
     assert firing() == {("MeetTranscriberNoWorkers", "recognize")}
-    assert ask('sum(transcription_workers{queue="recognize"})') == {(): 0.0}
+    able = 'sum(transcription_workers{queue="recognize",state=~"ready|working|fetching"})'
+    assert ask(able) == {(): 0.0}
     assert ask('celery_queue_length{queue="recognize"} > 0')
 
     watched.workers["recognize"] = watched.worker("recognize")
