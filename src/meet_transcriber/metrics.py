@@ -24,6 +24,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from meet_transcriber.core.durations import waited_seconds, worked_seconds
 from meet_transcriber.core.jobs import TERMINAL, Job
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -184,9 +185,9 @@ class Counting:
     def job_ended(self, job: Job) -> None:
         code = job.error.code if job.error else ""
         self._of("transcription_jobs_ended_total", job.state, code).inc()
-        if job.waited_seconds is not None and job.worked_seconds is not None:
-            seconds = job.waited_seconds + job.worked_seconds
-            self._of("transcription_duration_seconds", job.state).observe(seconds)
+        waited, worked = waited_seconds(job), worked_seconds(job)
+        if waited is not None and worked is not None:
+            self._of("transcription_duration_seconds", job.state).observe(waited + worked)
         if job.state == "completed":
             self._of("transcription_audio_seconds_total").inc(job.duration or 0.0)
             for warning in {warning.code for warning in job.warnings}:

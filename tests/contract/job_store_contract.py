@@ -14,8 +14,16 @@ from functools import partial
 
 import pytest
 
+from meet_transcriber.core.changes import CHANGES_KEPT, Changes
 from meet_transcriber.core.errors import JobConflict, JobNotFound, StorageError
-from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Task, Usage, WorkerInfo
+from meet_transcriber.core.jobs import (
+    Backlog,
+    Job,
+    JobQuery,
+    Task,
+    Usage,
+    WorkerInfo,
+)
 from meet_transcriber.core.transitions import claimed, deleted, submitted
 from meet_transcriber.ports.stores import JobStore
 from tests.contract.hammer import open_store
@@ -392,7 +400,43 @@ class UsageContract(_Contract):
         assert store.usage("", 0.0) == Usage(2, 0, 1.0, 300_000.0)
 
 
+class ChangesContract(_Contract):
+    """What happened can be told afterwards, without reading every record."""
+
+    def test_nothing_has_happened_at_first(self, store: JobStore) -> None:
+        assert (store.mark(), store.changes("", 0)) == (0, Changes(0))
+
+    def test_each_job_is_told_once_in_order_of_its_latest_change(self, store: JobStore) -> None:
+        for at in range(3):
+            store.create(job(f"job-{at}"))
+        middle = store.mark()
+        store.update("job-0", one_more)
+        store.remove("job-2")
+        assert store.changes("", 0).jobs == ("job-1", "job-0", "job-2")
+        assert store.changes("", middle) == Changes(store.mark(), ("job-0", "job-2"))
+        assert store.changes("", store.mark()).jobs == ()
+
+    def test_what_changes_nothing_is_no_change(self, store: JobStore) -> None:
+        store.create(job())
+        before = store.mark()
+        store.update("job-1", unchanged)
+        store.remove("never-made")
+        assert store.mark() == before
+
+    def test_a_tenant_hears_of_its_own_jobs_only(self, store: JobStore) -> None:
+        store.create(job("a", tenant="ann"))
+        store.create(job("b", tenant="ben"))
+        assert store.changes("ann", 0) == Changes(store.mark(), ("a",))
+
+    def test_who_was_away_too_long_is_told_so(self, store: JobStore) -> None:
+        store.create(job())
+        assert store.changes("", store.mark() + 1).missed
+        assert Changes.since(0, CHANGES_KEPT, []).missed is False
+        assert Changes.since(0, CHANGES_KEPT + 1, []).missed
+
+
 class JobStoreContract(
+    ChangesContract,
     RecordsContract,
     RacesContract,
     IndexesContract,

@@ -32,6 +32,9 @@ CONFIG = {
 }
 
 
+schemathesis.serializer.alias("application/partial-upload", "application/octet-stream")
+
+
 class Fuzzed:
     """The API under test, and what it answered to each operation."""
 
@@ -54,6 +57,7 @@ class Fuzzed:
         if case.meta.generation.mode.is_positive:
             make_sense(case, name)
             self._name_keys(case, name)
+            self._name_uploads(case)
         with self._helped(case, name, state):
             response = case.call(base_url=self.url, timeout=SECONDS, headers=self._headers(name))
         self.answers[name][response.status_code] += 1
@@ -74,6 +78,15 @@ class Fuzzed:
             case.path_parameters["key_id"] = made["id"]
         if name == "signIn" and isinstance(case.body, dict) and case.body.get("key"):
             case.body["key"] = KEY
+
+    def _name_uploads(self, case: Any) -> None:
+        """Put in an upload that is there, and where to go on with it."""
+        if isinstance(case.body, dict) and "size_bytes" in case.body:
+            case.body["size_bytes"] = int(case.body["size_bytes"]) % 1000 + 1
+        if "upload_id" in (case.path_parameters or {}):
+            case.path_parameters["upload_id"] = self._service.uploads.create("a.wav", 1000).id
+            if "Upload-Offset" in (case.headers or {}):
+                case.headers["Upload-Offset"] = "0"
 
     def _helped(self, case: Any, name: str, state: str) -> AbstractContextManager[None]:
         """What has to go on beside a request so that it comes to an end."""
@@ -103,6 +116,7 @@ def make_sense(case: Any, name: str) -> None:
                 if key in place:
                     place[key] = value
             place.pop("webhook_url", None)
+            place.pop("upload", None)
             place.pop("after", None)
     if isinstance(body, dict) and "file" in body:
         body["file"] = wav(0.01)
@@ -142,7 +156,8 @@ def _conforms(case: Any, fuzzed: Fuzzed) -> None:
 
 API = schemathesis.openapi.from_dict(document(), config=schemathesis.Config.from_dict(CONFIG))
 API.hook("filter_failure")(means_something)
-test_every_answer_is_as_the_document_says = API.parametrize()(_conforms)
+ENDS = API.exclude(operation_id="watchTranscriptions")  # all others come to an end
+test_every_answer_is_as_the_document_says = ENDS.parametrize()(_conforms)
 
 
 def test_the_document_is_the_one_that_is_served(fuzzed: Fuzzed) -> None:
@@ -153,8 +168,8 @@ def test_nine_of_ten_operations_were_done_and_not_only_refused(fuzzed: Fuzzed) -
     refused = {
         name: seen for name, seen in fuzzed.answers.items() if all(each >= 300 for each in seen)
     }
-    assert len(fuzzed.answers) == 29
-    assert len(refused) <= 0.1 * 29, refused
+    assert len(fuzzed.answers) == 38
+    assert len(refused) <= 0.1 * 38, refused
 
 
 def test_jobs_in_every_state_were_asked_for(fuzzed: Fuzzed) -> None:

@@ -24,6 +24,8 @@ from meet_transcriber.api import (
     problems,
     sessions,
     submitting,
+    uploads,
+    watching,
 )
 from meet_transcriber.api.address_limits import AddressLimits
 from meet_transcriber.api.callers import Callers
@@ -32,14 +34,17 @@ from meet_transcriber.api.openai import openai_router
 from meet_transcriber.api.polling import Statuses
 from meet_transcriber.api.proxies import Proxies
 from meet_transcriber.api.requests import PROBES, Requests
-from meet_transcriber.bootstrap import guards, rates, watching
+from meet_transcriber.bootstrap import guards, rates
+from meet_transcriber.bootstrap import watching as figures_of
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings, listed
 
 _ROOMS = (
     submitting,
+    uploads,
     looking,
     events,
+    watching,
     audio,
     changing,
     sessions,
@@ -67,6 +72,9 @@ EXPOSED = (
     "RateLimit",
     "RateLimit-Policy",
     "Retry-After",
+    "Upload-Complete",
+    "Upload-Length",
+    "Upload-Offset",
     "X-Job-ID",
     "X-Request-ID",
 )
@@ -96,7 +104,8 @@ def create_app(
     guard = guard or guards.guard(settings, service.ground.jobs)
     app.state.service, app.state.settings, app.state.guard = service, settings, guard
     app.state.stopping = threading.Event()
-    app.state.exposition = watching.exposition(service.ground, stores=True)
+    app.state.exposition = figures_of.exposition(service.ground, stores=True)
+    app.state.marks = watching.Marks(service)
     app.state.statuses = Statuses(service, quick=settings.redis_url is None)
     for room in _ROOMS:
         app.include_router(room.router)

@@ -27,6 +27,8 @@ router = APIRouter(tags=["access"])
 
 ACTIONS: Mapping[str, str] = {
     "submitTranscription": "submit",
+    "createUpload": "upload",
+    "deleteUpload": "discard",
     "createTranscription": "submit",
     "createTranslation": "submit",
     "downloadTranscription": "export",
@@ -38,7 +40,10 @@ ACTIONS: Mapping[str, str] = {
     "deleteTranscription": "delete",
     "nameSpeakers": "rename",
     "editSegment": "edit",
+    "editSegments": "edit",
     "undoEdit": "edit",
+    "redoEdit": "edit",
+    "fetchModels": "fetch_models",
     "signIn": "sign_in",
     "signOut": "sign_out",
     "listKeys": "list_keys",
@@ -103,13 +108,18 @@ def entry_of(scope: Scope, status: int, names: bool) -> AuditEntry | None:
         action=action,
         key=caller.key_id,
         tenant=caller.tenant,
-        job=job.id if job else parameters.get("job_id", "")[:_TEXT_LENGTH],
+        job=job.id if job else _named(parameters)[:_TEXT_LENGTH],
         target=target or state.get("target") or parameters.get("key_id", "")[:_TEXT_LENGTH],
         status=status,
         address=(scope.get("client") or ("",))[0],
         request_id=state.get("request_id", ""),
         name=job.name if job and names else None,
     )
+
+
+def _named(parameters: dict[str, str]) -> str:
+    """The job that a path is about; an upload has the id of its job."""
+    return parameters.get("job_id") or parameters.get("upload_id", "")
 
 
 def _action(scope: Scope, status: int) -> tuple[str | None, str]:

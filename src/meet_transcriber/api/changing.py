@@ -1,5 +1,6 @@
 """Routes that change a job or what its transcript says."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter
@@ -11,10 +12,12 @@ from meet_transcriber.api import shown
 from meet_transcriber.api.admission import ToSubmit
 from meet_transcriber.api.context import IfMatch, JobId, Place, edition_in, json_object
 from meet_transcriber.api.documented import answer, problems, takes
-from meet_transcriber.core.edits import Edit, refuse_long_names, split_new_text
+from meet_transcriber.core.edits import LONGEST_FIND, Edit, refuse_long_names, split_new_text
 from meet_transcriber.core.errors import EditConflict, InvalidOptions, JobConflict
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.service import Service
+
+MOST_CHANGES = 500
 
 router = APIRouter(tags=["transcriptions"])
 
@@ -87,7 +90,42 @@ async def edit_segment(
 ) -> Response:
     """Put other words into a segment, give it to somebody else, split it, or merge the next."""
     edit = _edit(number, await json_object(request))
-    return _entry(await run_in_threadpool(_edited, service, job_id, edit, if_match))
+    return _entry((await run_in_threadpool(_edited, service, job_id, [edit], if_match))[0])
+
+
+@router.patch(
+    "/transcribe/{job_id}/segments",
+    operation_id="editSegments",
+    summary="Change many segments at once",
+    response_class=Response,
+    responses={
+        **answer(200, "The job as it is now, and how much changed.", "EditedEntry", ("ETag",)),
+        **problems(400, 404, 409, 412, 413, 422, 507),
+    },
+    openapi_extra=takes("SegmentChanges"),
+)
+async def edit_segments(
+    request: Request, service: ToSubmit, job_id: JobId, if_match: IfMatch = None
+) -> Response:
+    """
+    Several changes in order, a name put right everywhere, or all that one speaker said given to
+    another: one step, all of it or nothing, which one undo takes back.
+    """
+    edits = _edits(await json_object(request))
+    job, changed = await run_in_threadpool(_edited, service, job_id, edits, if_match)
+    return _entry(job, {"changed": changed})
+
+
+@router.post(
+    "/transcribe/{job_id}/redo",
+    operation_id="redoEdit",
+    summary="Bring back what was undone",
+    response_class=Response,
+    responses=_EDITING,
+)
+def redo(service: ToSubmit, job_id: JobId, if_match: IfMatch = None) -> Response:
+    """Bring back the step that was undone last, unless something else was changed since."""
+    return _entry(_edited(service, job_id, [Edit("redo")], if_match)[0])
 
 
 @router.post(
@@ -98,21 +136,23 @@ async def edit_segment(
     responses=_EDITING,
 )
 def undo(service: ToSubmit, job_id: JobId, if_match: IfMatch = None) -> Response:
-    """Undo the latest edit that still stands."""
-    return _entry(_edited(service, job_id, Edit("undo"), if_match))
+    """Undo the latest edit that still stands, with all that was changed in the same request."""
+    return _entry(_edited(service, job_id, [Edit("undo")], if_match)[0])
 
 
-def _edited(service: Service, job_id: str, edit: Edit, if_match: str | None) -> Job:
+def _edited(
+    service: Service, job_id: str, edits: list[Edit], if_match: str | None
+) -> tuple[Job, int]:
     """Edit exactly the edition that was meant; a change of the record alone does not matter."""
     while if_match is not None:
         job = service.reading.job(job_id)
         _check_edition(job, if_match)
         try:
-            return service.changing.edit(job_id, edit, job.version)
+            return service.changing.edit_all(job_id, edits, job.version)
         except JobConflict:
             if service.reading.job(job_id).version == job.version:
                 raise
-    return service.changing.edit(job_id, edit)
+    return service.changing.edit_all(job_id, edits)
 
 
 def _check_edition(job: Job, if_match: str | None) -> None:
@@ -141,10 +181,38 @@ def _edit(number: int, body: dict[str, object]) -> Edit:
     )
 
 
+def _edits(body: dict[str, object]) -> list[Edit]:
+    match body:
+        case {"changes": [_, *_] as changes, **others} if not others:
+            if len(changes) > MOST_CHANGES:
+                raise InvalidOptions(f"Send at most {MOST_CHANGES} changes at once.")
+            return [_placed(change) for change in changes]
+        case {"replace": {"find": str(find), "with": str(text), **more}, **others} if not others:
+            if not more and find.strip() and text.strip() and len(find) <= LONGEST_FIND:
+                split_new_text(text)
+                return [Edit("replace", find=find.strip(), text=text.strip())]
+        case {"reassign": {"from": source, "to": to, **more}, **others} if not others:
+            if not more and isinstance(source, str | None) and isinstance(to, str | None):
+                return [Edit("reassign", source=source, speaker=to)]
+    raise InvalidOptions(
+        'Send {"changes": [{"segment": 3, "text": "..."}, ...]}, {"replace": {"find": "Jon", '
+        '"with": "John"}} or {"reassign": {"from": "SPEAKER_02", "to": "SPEAKER_00"}}.'
+    )
+
+
+def _placed(change: object) -> Edit:
+    match change:
+        case {"segment": int() | float() as number, **body}:
+            if number is not False and (number == 0 or _counts(number)):
+                return _edit(int(number), {str(name): value for name, value in body.items()})
+    raise InvalidOptions('Each change says its place, such as {"segment": 3, "merge": true}.')
+
+
 def _counts(number: float) -> bool:
     return not isinstance(number, bool) and number >= 1 and number % 1 == 0
 
 
-def _entry(job: Job) -> Response:
+def _entry(job: Job, more: Mapping[str, int] | None = None) -> Response:
     headers = {"ETag": f'"{shown.edition(job)}.{job.version}"'}
-    return Response(shown.dumped(shown.entry(job)), 200, headers, "application/json")
+    body = {**shown.entry(job), **(more or {})}
+    return Response(shown.dumped(body), 200, headers, "application/json")

@@ -10,17 +10,21 @@ from fastapi.openapi.utils import get_openapi
 from meet_transcriber import __version__
 from meet_transcriber.api.admission import other_ways
 from meet_transcriber.api.problems import MEDIA_TYPE, PHRASES
-from meet_transcriber.api.schemas import SCHEMAS, Schema, ref
+from meet_transcriber.api.schemas import SCHEMAS
+from meet_transcriber.api.shapes import Schema, ref
 
 Responses = dict[int | str, dict[str, Any]]
 
 _HEADERS = {
-    "Location": "The job's path.",
+    "Location": "The path of what was made.",
     "Retry-After": "Seconds to wait before asking again.",
     "ETag": "What If-None-Match compares.",
     "Content-Disposition": "A file name made from the recording's.",
     "Content-Range": "Which bytes these are.",
     "Accept-Ranges": "bytes",
+    "Upload-Offset": "Bytes that have come.",
+    "Upload-Length": "Bytes that were announced.",
+    "Upload-Complete": "`?1` once all have come, else `?0`.",
 }
 
 

@@ -23,8 +23,8 @@ from meet_transcriber.service import Service
 router = APIRouter(tags=["transcriptions"])
 
 _LOOK_SECONDS = 0.3
-_RETRY_MS = 2000
-_CHECK_SECONDS = 1.0
+RETRY_MS = 2000
+CHECK_SECONDS = 1.0
 """How long a key that was revoked may go on listening."""
 
 
@@ -112,7 +112,7 @@ async def follow(
 
     An event's id begins with the record's version; `Last-Event-ID` goes on behind it.
     """
-    yield ServerSentEvent(retry=_RETRY_MS, comment="hello")
+    yield ServerSentEvent(retry=RETRY_MS, comment="hello")
     checked = time.monotonic()
     while not told.ended and not request.app.state.stopping.is_set():
         try:
@@ -124,7 +124,7 @@ async def follow(
             events = []  # it comes back, or the caller gives up
         for event in events:
             yield event
-        if time.monotonic() - checked > _CHECK_SECONDS:
+        if time.monotonic() - checked > CHECK_SECONDS:
             checked = time.monotonic()
             if not await still_admitted(request):
                 return

@@ -9,12 +9,14 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from meet_transcriber import bootstrap
 from meet_transcriber.api import shown
-from meet_transcriber.api.admission import MayLook
+from meet_transcriber.api.admission import MayLook, ToAdminister
+from meet_transcriber.api.context import settings_of
 from meet_transcriber.api.documented import answer, problems
-from meet_transcriber.core.errors import TranscriptionError
+from meet_transcriber.core.errors import NothingToFetch, TranscriptionError
 from meet_transcriber.core.jobs import QUEUES, WorkerInfo
-from meet_transcriber.service import Service
+from meet_transcriber.service import FETCH_ASKED, Service
 
 router = APIRouter(tags=["health"])
 
@@ -79,9 +81,52 @@ async def ready(
         "status": "not_ready" if wrong else "ready",
         "checks": {name: _told(found[name], may_look) for name in checks},
         "workers": [_shown(each) for each in workers if may_look],
+        "engines": _engines(request, workers) if may_look else None,
     }
     headers = {"Cache-Control": "no-store", **({"Retry-After": "5"} if wrong else {})}
     return Response(shown.dumped(body), 503 if wrong else 200, headers, _JSON)
+
+
+def _engines(request: Request, workers: list[WorkerInfo]) -> dict[str, Any]:
+    """Whether drafts do the work, why, what would be fetched instead, and how far that is."""
+    drafts = dict.fromkeys(reason for worker in workers for reason in worker.drafts)
+    fetching = max(workers, key=lambda worker: worker.fetch_bytes, default=None)
+    running = fetching is not None and fetching.fetch_bytes > 0
+    return {
+        "draft": bool(drafts),
+        "reasons": list(drafts),
+        "fetchable": bootstrap.fetchable(settings_of(request)) if drafts else [],
+        "fetching": {"bytes": fetching.fetched_bytes, "total": fetching.fetch_bytes}
+        if running and fetching is not None
+        else None,
+    }
+
+
+@router.post(
+    "/models/fetch",
+    operation_id="fetchModels",
+    summary="Have workers look for the real engines again",
+    response_class=Response,
+    status_code=202,
+    responses={**answer(202, "They were asked to.", "FetchAsked"), **problems(409)},
+)
+def fetch_models(request: Request, service: ToAdminister) -> Response:
+    """
+    Ask workers that work with draft engines, as the hub was out of reach when they began, to
+    fetch the real weights; running work goes on, and /health/ready shows how far it is.
+    """
+    models = bootstrap.fetchable(settings_of(request))
+    if not models:
+        raise NothingToFetch(
+            "ASR_ENGINE, WHISPER_MODEL, DIARIZATION_ENGINE or DIARIZATION_MODEL name the engines, "
+            "so there are no others to fetch; `meet-transcriber models pull` fetches what is named."
+        )
+    workers = service.ground.jobs.workers(service.ground.clock())
+    if workers and not any(worker.drafts or worker.problem for worker in workers):
+        raise NothingToFetch("Every worker has its real engines already.")
+    service.ground.jobs.remember(FETCH_ASKED, repr(service.ground.clock()))
+    body = {"status": "asked", "models": models, "workers": len(workers)}
+    return Response(shown.dumped(body), 202, {"Cache-Control": "no-store"}, _JSON)
 
 
 def _told(wrong: str, may_look: bool) -> dict[str, Any]:
@@ -138,5 +183,6 @@ def _shown(worker: WorkerInfo) -> dict[str, Any]:
         "detail": worker.detail,
         "problem": worker.problem,
         "progress": round(100.0 * worker.progress, 1),
+        "drafts": worker.drafts,
         "seen_at": shown.moment(worker.seen_at),
     }

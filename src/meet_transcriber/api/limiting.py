@@ -62,8 +62,8 @@ def passed(count: Count) -> RateLimited:
 def submits(scope: Scope) -> bool:
     """Whether a request makes work."""
     path: str = scope["path"].rstrip("/")
-    makes = path == "/transcribe" or path.startswith("/v1/audio") or path.endswith("/rerun")
-    return makes and scope["method"] == "POST"
+    makes = path in {"/transcribe", "/uploads"} or path.endswith("/rerun")
+    return scope["method"] == "POST" and (makes or path.startswith("/v1/audio"))
 
 
 def tried_a_key(scope: Scope) -> bool:

@@ -18,7 +18,8 @@ from meet_transcriber.api.naming import attachment
 from meet_transcriber.api.negotiation import best
 from meet_transcriber.api.polling import Statuses
 from meet_transcriber.api.problems import OptionProblems
-from meet_transcriber.api.schemas import FORMATS, ref
+from meet_transcriber.api.schemas import FORMATS
+from meet_transcriber.api.shapes import ref
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.exporters import EXPORTERS
 from meet_transcriber.core.jobs import SHOWN, JobQuery, Order, State
@@ -237,7 +238,7 @@ def list_edits(service: ToRead, job_id: JobId) -> Response:
     """The log of edits since the machine wrote the transcript; undoing is an edit too."""
     job, _ = service.reading.transcript(job_id)
     log = service.reading.edits(job)
-    body = {"object": "list", "data": [shown.edit(each) for each in log.edits]}
+    body = {"object": "list", "data": shown.edits(log)}
     return Response(shown.dumped(body), 200, {"ETag": f'"{shown.edition(job)}"'}, _JSON)
 
 

@@ -39,6 +39,7 @@ STATUSES: Mapping[type[errors.TranscriptionError], int] = {
     errors.JobError: 409,
     errors.TooMuch: 429,
     errors.EngineUnavailable: 503,
+    errors.NothingToFetch: 409,
     errors.KeyRequired: 401,
     errors.KeyRefused: 401,
     errors.AccessError: 403,
@@ -174,6 +175,8 @@ def problem_of(request: Request, error: errors.TranscriptionError) -> Problem:
     found = error.found if isinstance(error, OptionProblems) else ()
     wait = retry_after(error)
     headers = HINTS.get(status, {}) if wait is None else {"Retry-After": str(wait)}
+    if isinstance(error, errors.UploadConflict):
+        headers = {**headers, "Upload-Offset": str(error.received_bytes)}
     title = (inspect.getdoc(_named(type(error))) or "").split("\n\n", 1)[0]
     return Problem(request, status, error.code, title, str(error), found, headers)
 

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from meet_transcriber.core.edits import Edit
+from meet_transcriber.core.edits import Edit, EditLog
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.transcript import Segment, Transcript
 from meet_transcriber.core.wire import to_plain
@@ -155,6 +155,30 @@ def segment(place: int, each: Segment, transcript: Transcript) -> dict[str, Any]
     }
 
 
-def edit(each: Edit) -> dict[str, Any]:
-    """One entry of the log of edits."""
-    return {**to_plain(each), "made_at": moment(each.made_at)}
+def edits(log: EditLog) -> list[dict[str, Any]]:
+    """The log of edits: each with the step that it belongs to, and whether it was undone."""
+    rows, step = [], 0
+    standing = {place for each in log.steps()[0] for place in each}
+    for place, edit in enumerate(log.edits):
+        step += not edit.joined
+        undone = place not in standing and edit.kind not in {"undo", "redo"}
+        row = {"step": step, "undone": undone, "summary": summary(edit)}
+        rows.append({**to_plain(edit), **row, "made_at": moment(edit.made_at)})
+    return rows
+
+
+def summary(edit: Edit) -> str:
+    """What was done, in words."""
+    who, source = edit.speaker or "unknown", edit.source or "unknown"
+    sentences = {
+        "text": f"Segment {edit.segment} got other words.",
+        "speaker": f"Segment {edit.segment} was given to {who}.",
+        "split": f"Segment {edit.segment} was split before word {edit.at}.",
+        "merge": f"Segment {edit.segment} was merged with the next one.",
+        "replace": f"{edit.find!r} became {edit.text!r} everywhere.",
+        "reassign": f"All that {source} said was given to {who}.",
+        "name": f"{who} is called {edit.text!r}." if edit.text else f"{who} has no name any more.",
+        "undo": "The latest step was undone.",
+        "redo": "What was undone came back.",
+    }
+    return sentences[edit.kind]

@@ -45,7 +45,7 @@ _BY_QUERY = [
     status_code=202,
     responses={
         **answer(202, "The recording was taken in.", "Accepted", _ACCEPTED),
-        **problems(400, 408, 409, 413, 415, 422, 507),
+        **problems(400, 404, 408, 409, 413, 415, 422, 507),
     },
     openapi_extra={
         **takes(
@@ -58,17 +58,18 @@ async def submit(
     request: HttpRequest, service: ToSubmit, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """
-    Send a recording as the form's `file`, or name a `url` to fetch it from.
+    Send a recording as the form's `file`, or name a `url` to fetch it from, or an `upload`.
 
     Options go into the form, before or behind the file, into the query, or into the JSON object
-    that has the `url`. An option that does not exist is an error.
+    that has the `url` or `upload`. An upload that is submitted again gives the same job. An
+    option that does not exist is an error.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == _LONG_FORM:
         job = await _from_form(request, service, idempotency_key)
     else:
         wishes = read_wishes([*request.query_params.multi_items(), *await _pairs(request, kind)])
-        job = await _from_url(request, service, wishes, idempotency_key)
+        job = await _from_elsewhere(request, service, wishes, idempotency_key)
     return await _accepted(request, service, job)
 
 
@@ -88,16 +89,24 @@ async def _from_form(request: HttpRequest, service: Service, key: str | None) ->
     async with await receive(request, service, idempotency_key=key) as received:
         wishes = read_wishes([*request.query_params.multi_items(), *received.fields])
         if not received.has_upload:
-            return await _from_url(request, service, wishes, key)
-        if wishes.url is not None:
-            raise InvalidOptions("There is a file and a url; send one of them.")
+            return await _from_elsewhere(request, service, wishes, key)
+        if wishes.url is not None or wishes.upload is not None:
+            raise InvalidOptions("There is a file, and a url or an upload; send one of them.")
         return await received.finish(_asked(request, wishes))
 
 
-async def _from_url(request: HttpRequest, service: Service, wishes: Wishes, key: str | None) -> Job:
-    if wishes.url is None:
-        raise InvalidOptions("There is no recording: send a file, or name a url to fetch.")
+async def _from_elsewhere(
+    request: HttpRequest, service: Service, wishes: Wishes, key: str | None
+) -> Job:
     asked = _asked(request, wishes)
+    if wishes.url is not None and wishes.upload is not None:
+        raise InvalidOptions("There is a url and an upload; name one of them.")
+    if wishes.upload is not None:
+        return await run_in_threadpool(service.uploads.submit, wishes.upload, asked, key)
+    if wishes.url is None:
+        raise InvalidOptions(
+            "There is no recording: send a file, or name a url to fetch, or an upload."
+        )
     return await run_in_threadpool(
         service.intake.submit_url, wishes.url, asked, idempotency_key=key
     )

@@ -64,7 +64,7 @@ _READERS: Mapping[str, Callable[[object], Any]] = {
     "channels": _text,
 }
 _OPTIONS = frozenset(field.name for field in fields(Options))
-KNOWN = (*_READERS, "url", "webhook_url")
+KNOWN = (*_READERS, "url", "upload", "webhook_url")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ class Wishes:
 
     options: Mapping[str, Any]
     url: str | None = None
+    upload: str | None = None
     webhook_url: str | None = None
 
     def with_defaults(self, settings: Settings) -> Options:
@@ -116,7 +117,7 @@ def read_wishes(pairs: Pairs, known: Iterable[str] = KNOWN) -> Wishes:
     if found:
         raise OptionProblems(list(found.items()))
     options = {name: value for name, value in values.items() if name in _OPTIONS}
-    return Wishes(options, values.get("url"), values.get("webhook_url"))
+    return Wishes(options, values.get("url"), values.get("upload"), values.get("webhook_url"))
 
 
 def _read(raw: str, value: object) -> object:

@@ -257,6 +257,23 @@ def fetch_model(settings: Settings, model: str, fetching: Fetching) -> str:
     return f"{model} is complete."
 
 
+def fetchable(settings: Settings) -> list[str]:
+    """
+    The models behind engines that are not named, which workers fetch where they can.
+
+    Empty where both are named: then a worker uses these or says that it cannot.
+    """
+    from meet_transcriber.engines.hub import REPOSITORIES
+
+    found = []
+    if settings.asr_engine == "auto" and "whisper_model" not in settings.model_fields_set:
+        found.append(REPOSITORIES.get(settings.whisper_model, settings.whisper_model))
+    named = "diarization_model" in settings.model_fields_set
+    if settings.diarization_engine == "auto" and not named:
+        found.append(settings.diarization_model)
+    return found
+
+
 def try_whisper(settings: Settings, model: str) -> str:
     """Load a Whisper model from disk and run it on a second of audio; returns its name."""
     from meet_transcriber.engines.faster_whisper import FasterWhisperRecognizer

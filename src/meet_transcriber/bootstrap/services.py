@@ -18,7 +18,7 @@ from meet_transcriber.core.redis_urls import RedisAddress, parse_redis_url
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import Diarizer, Recognizer
 from meet_transcriber.ports.queues import JobQueue
-from meet_transcriber.ports.stores import JobStore, MediaStore, TextIndex
+from meet_transcriber.ports.stores import DirectUploads, JobStore, MediaStore, TextIndex
 from meet_transcriber.service import Engines, Ground, Postman, Rules, Service, Tending, Working
 from meet_transcriber.settings import Settings, listed
 
@@ -155,6 +155,7 @@ def ground(settings: Settings, queue: JobQueue, role: str = "worker") -> Ground:
         text=kept.text,
         meters=watching.meters(settings),
         tracer=watching.tracer(settings, role),
+        direct=kept.media if isinstance(kept.media, DirectUploads) else None,
     )
 
 

@@ -2,22 +2,29 @@
 What people change in a transcript afterwards, kept beside the machine's words.
 
 An edit names a segment by its place among the segments as they are at that moment. The log of
-edits is never rewritten: undoing is an edit too.
+edits is never rewritten: undoing is an edit too. Edits that were made together are one step,
+which is undone as a whole.
 """
 
+import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.core.scripts import is_spaceless
+from meet_transcriber.core.scripts import is_spaceless, join_words, needs_space
 from meet_transcriber.core.transcript import Segment, Transcript, Word
 
-EditKind = Literal["text", "speaker", "split", "merge", "undo", "name"]
+EditKind = Literal[
+    "text", "speaker", "split", "merge", "replace", "reassign", "name", "undo", "redo"
+]
 
 LONGEST_TEXT = 10_000
 LONGEST_NAME = 200
+LONGEST_FIND = 200
+_LABEL = re.compile(r"SPEAKER_[0-9]{2,3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +33,16 @@ class Edit:
 
     Attributes:
         kind: `text` puts other words in, `speaker` gives the segment to somebody else, `split`
-            cuts it before word `at`, `merge` joins the next one to it, `undo` takes back the
-            latest edit that still stands, `name` says who a speaker is.
+            cuts it before word `at`, `merge` joins the next one to it, `replace` puts `text` in
+            wherever `find` stands, `reassign` gives all that `source` said to `speaker`, `name`
+            says who a speaker is, `undo` takes back the latest step that still stands, `redo`
+            brings back what was undone last.
         segment: the segment's place, counted from 0.
         text: the new text, or the person's name.
-        speaker: a label of this recording; None for an unknown speaker.
+        speaker: a label of this recording, or a new one; None for an unknown speaker.
         at: the first word of the second half of a split, counted from 0.
         made_at: seconds since 1970.
+        joined: it belongs to the step of the edit before it.
     """
 
     kind: EditKind
@@ -41,6 +51,9 @@ class Edit:
     speaker: str | None = None
     at: int = 0
     made_at: float = 0.0
+    find: str = ""
+    source: str | None = None
+    joined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +64,26 @@ class EditLog:
 
     def standing(self) -> list[Edit]:
         """The edits that were not undone."""
-        kept: list[Edit] = []
-        for edit in self.edits:
-            if edit.kind != "undo":
-                kept.append(edit)
-            elif kept:
-                kept.pop()
-        return kept
+        return [self.edits[place] for step in self.steps()[0] for place in step]
+
+    def steps(self) -> tuple[list[list[int]], list[list[int]]]:
+        """
+        Places of edits by step: those that stand, and those that can be brought back, last
+        undone last.
+        """
+        standing: list[list[int]] = []
+        undone: list[list[int]] = []
+        for place, edit in enumerate(self.edits):
+            if edit.kind == "undo":
+                undone += [standing.pop()] if standing else []
+            elif edit.kind == "redo":
+                standing += [undone.pop()] if undone else []
+            elif edit.joined and standing:
+                standing[-1].append(place)
+            else:
+                standing.append([place])
+                undone.clear()
+        return standing, undone
 
 
 def edited(transcript: Transcript, log: EditLog) -> Transcript:
@@ -71,7 +97,7 @@ def edited(transcript: Transcript, log: EditLog) -> Transcript:
     names = dict(transcript.names)
     for edit in log.standing():
         if edit.kind == "name":
-            _name(transcript.speakers, names, edit)
+            _name(_speakers(transcript.speakers, segments), names, edit)
         else:
             _APPLY[edit.kind](segments, edit)
     return replace(
@@ -82,17 +108,49 @@ def edited(transcript: Transcript, log: EditLog) -> Transcript:
     )
 
 
-def with_edit(transcript: Transcript, log: EditLog, edit: Edit) -> tuple[EditLog, Transcript]:
+def with_edits(
+    transcript: Transcript, log: EditLog, edits: Sequence[Edit]
+) -> tuple[EditLog, Transcript]:
     """
-    The log with one more edit, and the transcript that it gives.
+    The log with one more step, and the transcript that it gives.
 
     Raises:
-        InvalidOptions: the edit does not fit, or there is nothing to undo.
+        InvalidOptions: an edit does not fit, or there is nothing to undo or to bring back.
     """
-    if edit.kind == "undo" and not log.standing():
+    standing, undone = log.steps()
+    if edits[0].kind == "undo" and not standing:
         raise InvalidOptions("There is nothing to undo: no edit stands.")
-    longer = EditLog((*log.edits, edit))
+    if edits[0].kind == "redo" and not undone:
+        raise InvalidOptions("There is nothing to bring back: nothing was undone last.")
+    _refuse_made_up_labels(edited(transcript, log), edits)
+    step = (replace(edit, joined=at > 0) for at, edit in enumerate(edits))
+    longer = EditLog((*log.edits, *step))
     return longer, edited(transcript, longer)
+
+
+def count(transcript: Transcript, edit: Edit) -> int:
+    """In how many places a `replace` or `reassign` would change something; 1 for others."""
+    match edit.kind:
+        case "replace":
+            pattern = _whole_words(edit.find)
+            return sum(
+                spot.hits for each in transcript.segments for spot in _spots(each.words, pattern)
+            )
+        case "reassign":
+            return sum(each.speaker == edit.source for each in transcript.segments)
+    return 1
+
+
+def _refuse_made_up_labels(transcript: Transcript, edits: Sequence[Edit]) -> None:
+    for edit in edits:
+        label = edit.speaker
+        known = label is None or label in transcript.speakers or label in transcript.names
+        if edit.kind in {"speaker", "reassign"} and not known and not _LABEL.fullmatch(label or ""):
+            raise InvalidOptions(
+                f"{str(label)[:40]!r} is no speaker of this recording; there are: "
+                f"{', '.join(transcript.speakers) or 'none'}. For somebody new use a label such "
+                "as SPEAKER_07, and name it with PATCH .../speakers."
+            )
 
 
 def _name(speakers: Sequence[str], names: dict[str, str], edit: Edit) -> None:
@@ -148,11 +206,90 @@ def _merge(segments: list[Segment], edit: Edit) -> None:
     segments[edit.segment : edit.segment + 2] = [replace(first, words=(*first.words, *words))]
 
 
+def _replace_everywhere(segments: list[Segment], edit: Edit) -> None:
+    pattern, found = _whole_words(edit.find), False
+    for place, segment in enumerate(segments):
+        if spots := _spots(segment.words, pattern):
+            found = True
+            words = tuple(_replaced(segment.words, spots, pattern, edit))
+            segments[place] = replace(segment, words=words)
+    if not found:
+        raise InvalidOptions(f"{edit.find!r} does not stand in this transcript as whole words.")
+
+
+def _reassign(segments: list[Segment], edit: Edit) -> None:
+    places = [at for at, each in enumerate(segments) if each.speaker == edit.source]
+    if not places:
+        raise InvalidOptions(f"Nothing in this transcript was said by {edit.source or 'unknown'}.")
+    for place in places:
+        _speaker(segments, replace(edit, segment=place))
+
+
+def _whole_words(find: str) -> re.Pattern[str]:
+    """What finds a text in any case, between whatever marks; spaces part its words."""
+    edges = ("" if is_spaceless(char) or not char.isalnum() else r"\b" for char in
+             (find[0], find[-1]))  # fmt: skip
+    begin, end = edges
+    return re.compile(begin + r"\s+".join(map(re.escape, find.split())) + end, re.IGNORECASE)
+
+
+class _Spot(NamedTuple):
+    """Neighbouring words that hold what was found: from `first` to `last`, exclusive."""
+
+    first: int
+    last: int
+    hits: int
+
+
+def _spots(words: Sequence[Word], pattern: re.Pattern[str]) -> list[_Spot]:
+    starts, text = [], ""
+    for word in words:
+        text += " " if needs_space(text, word.text) else ""
+        starts.append(len(text))
+        text += word.text
+    spots: list[_Spot] = []
+    for hit in pattern.finditer(text):
+        first, last = bisect_right(starts, hit.start()) - 1, bisect_right(starts, hit.end() - 1)
+        if spots and spots[-1].last > first:  # two in one word
+            spots[-1] = _Spot(spots[-1].first, last, spots[-1].hits + 1)
+        else:
+            spots.append(_Spot(first, last, 1))
+    return spots
+
+
+def _replaced(
+    words: Sequence[Word], spots: Sequence[_Spot], pattern: re.Pattern[str], edit: Edit
+) -> Iterator[Word]:
+    done = 0
+    for spot in spots:
+        yield from words[done : spot.first]
+        old = words[spot.first : spot.last]
+        text = pattern.sub(
+            lambda hit: _in_case_of(hit.group(), edit), join_words(word.text for word in old)
+        )
+        yield from _retimed(old, split_text(text))
+        done = spot.last
+    yield from words[done:]
+
+
+def _in_case_of(found: str, edit: Edit) -> str:
+    """The new text, with capitals where what was found has more of them than what was sought."""
+    if found == edit.find or not edit.text:
+        return edit.text
+    if found.isupper() and len(found) > 1 and not edit.find.isupper():
+        return edit.text.upper()
+    if found[0].isupper() and edit.find[0].islower():
+        return edit.text[0].upper() + edit.text[1:]
+    return edit.text
+
+
 _APPLY: Mapping[str, Callable[[list[Segment], Edit], None]] = {
     "text": _text,
     "speaker": _speaker,
     "split": _split,
     "merge": _merge,
+    "replace": _replace_everywhere,
+    "reassign": _reassign,
 }
 
 

@@ -59,6 +59,12 @@ class EngineUnavailable(EngineError):
     code = "engine_unavailable"
 
 
+class NothingToFetch(EngineError):
+    """No worker would look for other engines: they are named, or the real ones are there."""
+
+    code = "nothing_to_fetch"
+
+
 class RecognitionFailed(EngineError):
     """Speech recognition stopped; the engine's own error is the cause."""
 
@@ -135,6 +141,27 @@ class UploadTooLarge(InvalidAudio):
     """The recording has more bytes than the limit allows."""
 
     code = "upload_too_large"
+
+
+class UploadNotFound(JobNotFound):
+    """There is no such upload, or it was given up or has expired."""
+
+    code = "upload_not_found"
+
+
+class UploadConflict(JobConflict):
+    """
+    What was asked does not fit what has come of the upload.
+
+    Attributes:
+        received_bytes: how much has come: where to go on.
+    """
+
+    code = "upload_conflict"
+
+    def __init__(self, message: str = "", received_bytes: int = 0) -> None:
+        super().__init__(message)
+        self.received_bytes = received_bytes
 
 
 class FetchError(TranscriptionError):

@@ -14,6 +14,7 @@ from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.origin import Origin
 from meet_transcriber.core.transcript import TranscriptWarning
+from meet_transcriber.core.uploads import Upload
 
 State = Literal["uploading", "pending", "processing", "completed", "failed", "cancelled"]
 """`uploading` is never shown: the recording has not arrived, so nobody was told of the job."""
@@ -119,6 +120,7 @@ class Job:
         duration: seconds, as far as known.
         source_url: where the recording is fetched from; it may hold a secret and is never shown.
         fingerprint: what the request was, to tell a repetition from another request.
+        upload: of a job that began as an upload of its own; its id is the upload's.
     """
 
     id: str
@@ -135,6 +137,7 @@ class Job:
     version: int = 0
     source_url: str | None = None
     size_bytes: int = 0
+    upload: Upload | None = None
     media: MediaInfo | None = None
     duration: float | None = None
     error: Failure | None = None
@@ -172,16 +175,6 @@ class Job:
         return self.state in TERMINAL
 
     @property
-    def waited_seconds(self) -> float | None:
-        """From sending to the first claim; None while nobody knows, and for a rerun."""
-        return _between(self.created_at, self.started_at) if self.run == 1 else None
-
-    @property
-    def worked_seconds(self) -> float | None:
-        """From the first claim to the end; None while nobody knows, and for a rerun."""
-        return _between(self.started_at, self.finished_at) if self.run == 1 else None
-
-    @property
     def stage(self) -> str:
         """What is going on: the kind of the first task that is not done."""
         if self.ended or self.state == "uploading":
@@ -214,10 +207,6 @@ class Job:
             yield from (task for task in self.tasks if task.state in states)
 
 
-def _between(start: float | None, end: float | None) -> float | None:
-    return None if start is None or end is None else max(end - start, 0.0)
-
-
 def unique(tenant: str, idempotency_key: str) -> str:
     """A tenant's key among those of all tenants; names and keys have no line breaks."""
     return f"{tenant}\n{idempotency_key}" if tenant else idempotency_key
@@ -229,14 +218,15 @@ class IndexEntry:
 
     Attributes:
         listed: whether it appears in lists.
-        active: whether it counts in the backlog: it has neither ended nor been deleted.
+        active: whether it counts in the backlog: it has neither ended nor been deleted, and is
+            no upload that nothing was asked of yet.
         ready: queue -> tasks that could be claimed now.
         running: tasks that somebody holds.
         order: the job with the lowest gets the next free worker: fewest tasks running, then
             served longest ago, so that no job starves behind another.
         due_at: when `tend` has something to do for it, None when never.
         seconds_left: seconds of audio that still have to be recognized.
-        stored_bytes: of its recording, as long as that is kept.
+        stored_bytes: of its recording, as long as that is kept; an upload's as announced.
         audio: when it was submitted, and its seconds, once both are known; what a store
             remembers of it when the record has gone, because it was used all the same.
     """
@@ -259,7 +249,10 @@ def index_entry(job: Job) -> IndexEntry:
     """The entry that belongs to a record; pure, so index and record cannot disagree."""
     ready, running = _by_queue(job, "ready"), _by_queue(job, "running")
     recognized = job.progress if job.tasks else 0.0
-    active, coming = not job.ended and not job.deleted, job.state == "uploading"
+    coming = job.state == "uploading"
+    waits_for_bytes = coming and job.upload is not None
+    active = not job.ended and not job.deleted and not waits_for_bytes
+    stored = (waits_for_bytes or "recording" in job.objects) and not job.deleted
     return IndexEntry(
         state=job.state,
         created_at=job.created_at,
@@ -271,7 +264,7 @@ def index_entry(job: Job) -> IndexEntry:
         due_at=due_at(job),
         seconds_left=(job.duration or 0.0) * (1.0 - recognized) if active else 0.0,
         tenant=job.tenant,
-        stored_bytes=job.size_bytes if "recording" in job.objects and not job.deleted else 0,
+        stored_bytes=job.size_bytes if stored else 0,
         audio=None if coming or job.duration is None else (job.created_at, job.duration),
     )
 
@@ -381,6 +374,8 @@ class WorkerInfo:
         detail: what it fetches or works on, or why it cannot work.
         problem: a sentence when its engines are not there, else empty.
         seen_at: when it said so.
+        drafts: why it works with draft engines, in sentences; none where it does not.
+        fetched_bytes, fetch_bytes: of the weights that it is fetching; 0 of 0 when it is not.
     """
 
     id: str
@@ -392,3 +387,6 @@ class WorkerInfo:
     problem: str = ""
     progress: float = 0.0
     seen_at: float = 0.0
+    drafts: tuple[str, ...] = ()
+    fetched_bytes: int = 0
+    fetch_bytes: int = 0

@@ -1,10 +1,11 @@
 """Where jobs and their objects are kept."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
+from meet_transcriber.core.changes import Changes
 from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Usage, WorkerInfo
 from meet_transcriber.ports.keys import KeyStore
 
@@ -128,6 +129,27 @@ class MediaStore(Protocol):
         ...
 
 
+class SignedPut(NamedTuple):
+    """Where a client may put one object without us, and the headers that it has to send."""
+
+    url: str
+    headers: Mapping[str, str]
+
+
+@runtime_checkable
+class DirectUploads(Protocol):
+    """A bucket that lets others write one object, with our signature."""
+
+    def sign_put(self, key: str, seconds: float) -> SignedPut:
+        """
+        Let whoever has the URL write an object for so long.
+
+        Raises:
+            StorageError: the credentials cannot sign.
+        """
+        ...
+
+
 class JobStore(Protocol):
     """
     The records of all jobs, and small indexes of them.
@@ -198,6 +220,14 @@ class JobStore(Protocol):
 
     def ahead(self, job: Job) -> int:
         """How many pending jobs that are listed were made before this one."""
+        ...
+
+    def mark(self) -> int:
+        """Rises with every change of any job; cheap enough to be asked all the time."""
+        ...
+
+    def changes(self, tenant: str, since: int) -> Changes:
+        """What happened to a tenant's jobs after a mark."""
         ...
 
     def backlog(self) -> Backlog:

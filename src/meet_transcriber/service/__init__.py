@@ -2,6 +2,7 @@
 The service: everything that an API, a worker, a command or a page may ask for.
 
     service.intake.begin(name) -> Upload               take in a recording
+    service.uploads.create(name, size)   one that comes in many requests
     service.reading.job(job_id), .transcript, ...      look
     service.changing.cancel(job_id), .rerun, .edit     change
 """
@@ -10,16 +11,18 @@ import copy
 from collections.abc import Callable
 
 from meet_transcriber.core.options import Options
-from meet_transcriber.service.attending import Attendant, Presence
+from meet_transcriber.service.attending import FETCH_ASKED, Attendant, Presence
 from meet_transcriber.service.changing import Changing
 from meet_transcriber.service.ground import Ground, Rules
 from meet_transcriber.service.intake import Intake, Request, Upload
 from meet_transcriber.service.posting import Postman
 from meet_transcriber.service.reading import Reading
 from meet_transcriber.service.tending import Tending
+from meet_transcriber.service.uploads import Uploads
 from meet_transcriber.service.working import Engines, Working
 
 __all__ = [
+    "FETCH_ASKED",
     "Attendant",
     "Engines",
     "Ground",
@@ -53,6 +56,7 @@ class Service:
         """
         self.ground = ground
         self.intake = Intake(ground, refuse)
+        self.uploads = Uploads(ground, refuse)
         self.reading = Reading(ground)
         self.changing = Changing(ground, self.reading, refuse)
         self._refuse = refuse
@@ -65,6 +69,7 @@ class Service:
             return known
         narrowed = copy.copy(self)
         narrowed.intake = Intake(self.ground, self._refuse, tenant)
+        narrowed.uploads = Uploads(self.ground, self._refuse, tenant)
         narrowed.reading = self.reading.of(tenant)
         narrowed.changing = Changing(self.ground, narrowed.reading, self._refuse)
         if len(self._narrowed) >= _TENANTS:

@@ -12,6 +12,9 @@ from meet_transcriber.service.tending import Tending
 
 log = get_logger(__name__)
 
+FETCH_ASKED = "fetch_asked"
+"""Name of the fact that says when workers were last asked to look for the real engines."""
+
 INTERVAL_SECONDS = 2.0
 _REMEMBERED_SECONDS = 15.0
 

@@ -2,12 +2,12 @@
 
 import json
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from meet_transcriber.core.edits import Edit, refuse_long_names, with_edit
+from meet_transcriber.core.edits import Edit, count, refuse_long_names, with_edits
 from meet_transcriber.core.errors import InvalidOptions, JobConflict, JobNotFound, StorageError
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
@@ -57,7 +57,8 @@ class Changing:
             self._ground.media.delete(job.prefix)
             if self._ground.text is not None:
                 self._ground.text.put_text(job_id, "")
-            if not any(task.state == "running" for task in job.tasks):
+            signed = job.upload is not None and job.upload.signed_until > self._ground.clock()
+            if not signed and not any(task.state == "running" for task in job.tasks):
                 self._ground.jobs.remove(job_id)
 
     def rerun(
@@ -94,32 +95,38 @@ class Changing:
         """
         refuse_long_names(names)
         edits = [Edit("name", speaker=label, text=name or "") for label, name in names.items()]
-        return self._edit(job_id, edits, None)
+        return self._edit(job_id, edits, None)[0]
 
     def edit(self, job_id: str, edit: Edit, version: int | None = None) -> Job:
         """
-        Change a segment, or undo the latest change.
+        Change a segment, undo the latest step, or bring it back; raises as `edit_all` does.
+        """
+        return self.edit_all(job_id, [edit], version)[0]
+
+    def edit_all(
+        self, job_id: str, edits: Sequence[Edit], version: int | None = None
+    ) -> tuple[Job, int]:
+        """
+        Make edits in order as one step, all or none; also returns how many places changed.
 
         Args:
             version: of the record that the editor saw; None takes any.
 
         Raises:
             JobNotFound, JobNotReady: there is no transcript.
-            InvalidOptions: the edit does not fit.
+            InvalidOptions: an edit does not fit.
             JobConflict: somebody else changed the transcript meanwhile.
         """
-        return self._edit(job_id, [edit], version)
+        return self._edit(job_id, edits, version)
 
-    def _edit(self, job_id: str, edits: Collection[Edit], version: int | None) -> Job:
+    def _edit(self, job_id: str, edits: Sequence[Edit], version: int | None) -> tuple[Job, int]:
         """Write the longer log beside the old one, then let the record name it."""
-        job, _ = self._reading.transcript(job_id)
+        job, before = self._reading.transcript(job_id)
         if version is not None and version != job.version:
             raise _changed_meanwhile()
         log, machine = self._reading.edits(job), self._reading.machine_transcript(job)
-        transcript = machine
-        for edit in edits:
-            made = replace(edit, made_at=self._ground.clock())
-            log, transcript = with_edit(machine, log, made)
+        now = self._ground.clock()
+        log, transcript = with_edits(machine, log, [replace(each, made_at=now) for each in edits])
         key = f"{job.prefix}/edits.json.{time.time_ns():x}"
         self._ground.media.put(key, json.dumps(to_plain(log)).encode())
         try:
@@ -137,7 +144,7 @@ class Changing:
             self._ground.media.delete(key)
             raise
         self._clean_up(job, transcript)
-        return changed
+        return changed, sum(count(before, each) for each in edits)
 
     def _clean_up(self, before: Job, transcript: Transcript) -> None:
         if self._ground.text is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from meet_transcriber.core.durations import waited_seconds, worked_seconds
 from meet_transcriber.core.errors import StorageUnavailable
 from meet_transcriber.core.jobs import MAX_ATTEMPTS, Job
 from meet_transcriber.core.plan import TARGET_SECONDS
@@ -10,7 +11,7 @@ from meet_transcriber.logs import get_logger
 from meet_transcriber.ports.engines import AudioDecoder
 from meet_transcriber.ports.outside import UrlFetcher
 from meet_transcriber.ports.queues import JobQueue
-from meet_transcriber.ports.stores import Clock, JobStore, MediaStore, TextIndex
+from meet_transcriber.ports.stores import Clock, DirectUploads, JobStore, MediaStore, TextIndex
 from meet_transcriber.ports.watching import UNMETERED, UNTRACED, Meters, Tracer
 
 log = get_logger(__name__)
@@ -55,6 +56,7 @@ class Ground:
 
     Attributes:
         text: the store's full-text index; None where it has none.
+        direct: the media store as a bucket that takes uploads without us; None where it cannot.
         meters, tracer: who counts what happens, and who follows it over processes.
     """
 
@@ -66,6 +68,7 @@ class Ground:
     clock: Clock
     rules: Rules = Rules()
     text: TextIndex | None = None
+    direct: DirectUploads | None = None
     meters: Meters = UNMETERED
     tracer: Tracer = UNTRACED
 
@@ -106,7 +109,7 @@ class Ground:
 
 def summary(job: Job) -> dict[str, object]:
     """What one line tells of a job that has ended: figures and names of ours, no speech."""
-    waited, worked = job.waited_seconds, job.worked_seconds
+    waited, worked = waited_seconds(job), worked_seconds(job)
     known = {
         "job_id": job.id,
         "request_id": job.origin.request_id,

@@ -86,12 +86,7 @@ class Upload:
             StorageFull, StorageError: they cannot be kept.
         """
         self._size += len(data)
-        limit = self._ground.rules.max_upload_bytes
-        if self._size > limit:
-            raise UploadTooLarge(
-                f"The recording has more than {limit // _MEBIBYTE} MiB, the limit that "
-                "MAX_UPLOAD_SIZE_MB sets; send a smaller file, for example its sound alone."
-            )
+        refuse_too_large(self._size, self._ground.rules.max_upload_bytes)
         if self._free is not None and self._size > self._free:
             raise self._quotas.no_room()
         self._hash.update(data)
@@ -118,7 +113,7 @@ class Upload:
         """
         try:
             if name is not None:
-                self._job = replace(self._job, name=_clean(name))
+                self._job = replace(self._job, name=clean(name))
             with counted(self._ground.meters, source_of(self._job)):
                 return self._finish(request)
         except BaseException:
@@ -132,7 +127,7 @@ class Upload:
             return
         with suppress(StorageError, JobNotFound):  # tending removes it when its lease is over
             now = self._ground.clock()
-            job = self._ground.jobs.update(self._job.id, partial(_withdrawn, now=now))
+            job = self._ground.jobs.update(self._job.id, partial(withdrawn, now=now))
             if job.deleted:
                 self._ground.media.delete(job.prefix)
                 self._ground.jobs.remove(job.id)
@@ -248,13 +243,13 @@ class Intake:
         return Job(
             id=uuid.uuid4().hex,
             options=Options(),
-            name=_clean(name),
+            name=clean(name),
             created_at=now,
             state="uploading",
             max_attempts=self._ground.rules.max_attempts,
             lease_until=now + self._ground.rules.lease_seconds,
             tenant=self._tenant,
-            idempotency_key=_checked_key(key),
+            idempotency_key=checked_key(key),
             origin=Origin(now_bound("request_id"), self._ground.tracer.current()),
         )
 
@@ -276,13 +271,23 @@ def source_of(job: Job) -> str:
     return "upload" if job.source_url is None else "url"
 
 
-def _checked_key(key: str | None) -> str | None:
+def refuse_too_large(size_bytes: int, limit: int) -> None:
+    """Raise UploadTooLarge for more bytes than the limit."""
+    if size_bytes > limit:
+        raise UploadTooLarge(
+            f"The recording has more than {limit // _MEBIBYTE} MiB, the limit that "
+            "MAX_UPLOAD_SIZE_MB sets; send a smaller file, for example its sound alone."
+        )
+
+
+def checked_key(key: str | None) -> str | None:
+    """An Idempotency-Key as it is; raises InvalidOptions for what is none."""
     if key is not None and not (1 <= len(key) <= _NAME_LENGTH and key.isprintable()):
         raise InvalidOptions(f"Idempotency-Key must have 1 to {_NAME_LENGTH} printable characters.")
     return key
 
 
-def _clean(name: str) -> str:
+def clean(name: str) -> str:
     """The last part of a path as anybody may show it: printable, on one line."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
     return "".join(char for char in last if char.isprintable())[:_NAME_LENGTH]
@@ -297,5 +302,6 @@ def _same(earlier: Job, fingerprint: str) -> Job:
     return earlier
 
 
-def _withdrawn(job: Job, now: float) -> Job:
+def withdrawn(job: Job, now: float) -> Job:
+    """Nobody waits for this upload any more; a job that it has become stays."""
     return deleted(job, now) if job.state == "uploading" else job

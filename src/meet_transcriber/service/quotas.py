@@ -79,15 +79,33 @@ class Quotas:
             self.check(size_bytes, seconds)
             yield
 
+    @contextmanager
+    def beginning(self, seconds: float) -> Iterator[None]:
+        """
+        Begin a job on a recording whose bytes are here and counted: within the context it is begun.
+
+        Raises:
+            QueueFull, QuotaExceeded, StorageUnavailable: as `place` and `room` do.
+        """
+        limited = (self._rules.max_jobs_in_flight, self._rules.max_audio_seconds) != (None, None)
+        if not limited and not self._queue_may_fill():
+            yield
+            return
+        with self._turn():
+            self._check_queue()
+            usage = self._usage()
+            self._check_flight(usage)
+            self._check_hours(usage, seconds)
+            yield
+
     def check(self, size_bytes: int, seconds: float) -> None:
         """Raise QuotaExceeded where a recording does not fit into what its tenant may have."""
         usage = self._usage()
         self._check_used(usage)
-        most_bytes, most_seconds = self._rules.max_stored_bytes, self._rules.max_audio_seconds
-        if most_bytes is not None and usage.stored_bytes + size_bytes > most_bytes:
+        most = self._rules.max_stored_bytes
+        if most is not None and usage.stored_bytes + size_bytes > most:
             raise self.no_room(usage)
-        if most_seconds is not None and usage.audio_seconds + seconds > most_seconds:
-            raise self._no_hours(usage, seconds)
+        self._check_hours(usage, seconds)
 
     def free_bytes(self) -> int | None:
         """Bytes that the tenant may still store; None without a limit."""
@@ -137,6 +155,11 @@ class Quotas:
             raise self.no_room(usage)
         if most_seconds is not None and usage.audio_seconds >= most_seconds:
             raise self._no_hours(usage, 0.0)
+
+    def _check_hours(self, usage: Usage, seconds: float) -> None:
+        most = self._rules.max_audio_seconds
+        if most is not None and usage.audio_seconds + seconds > most:
+            raise self._no_hours(usage, seconds)
 
     def no_room(self, usage: Usage | None = None) -> QuotaExceeded:
         """What is said to a tenant who has too many bytes here."""

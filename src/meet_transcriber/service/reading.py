@@ -3,7 +3,7 @@
 import copy
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -22,6 +22,7 @@ from meet_transcriber.core.plan import PartResult
 from meet_transcriber.core.transcript import Segment, Transcript
 from meet_transcriber.core.wire import from_plain
 from meet_transcriber.service.ground import Ground
+from meet_transcriber.service.recordings import open_recording, size_of
 
 T = TypeVar("T")
 
@@ -62,6 +63,24 @@ class Found:
     complete: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Jobs that changed since some mark, in order; None for one that is gone.
+
+    Attributes:
+        mark: what to ask with the next time.
+        missed: too much happened, so that all has to be looked at again.
+    """
+
+    mark: int
+    jobs: Mapping[str, Job | None]
+    missed: bool
+
+
+class _StillComing(Exception):
+    """A record of a recording that has not come whole."""
+
+
 class Reading:
     """The service's windows; safe for several threads."""
 
@@ -96,6 +115,39 @@ class Reading:
         """The record's version, without reading it; raises JobNotFound."""
         return self._ground.jobs.version(job_id)
 
+    def mark(self) -> int:
+        """Another one after every change of any job."""
+        return self._ground.jobs.mark()
+
+    def changed(self, since: int) -> Changed:
+        """What happened to jobs after a mark; uploads that are no jobs yet are left out."""
+        found = self._ground.jobs.changes(self.tenant or "", since)
+        jobs: dict[str, Job | None] = {}
+        if not found.missed:
+            for job_id in found.jobs:
+                with suppress(_StillComing):
+                    jobs[job_id] = self._shown(job_id)
+        return Changed(found.mark, jobs, found.missed)
+
+    def _shown(self, job_id: str) -> Job | None:
+        try:
+            return self.job(job_id)
+        except JobNotFound:
+            with suppress(JobNotFound):
+                if self._ground.jobs.get(job_id).state == "uploading":
+                    raise _StillComing from None
+            return None
+
+    def changed_place(self, job_id: str, place: int | None) -> Job | None:
+        """A job that waits, if it does so at another place now."""
+        with suppress(JobNotFound):
+            job = self.job(job_id)
+            return job if self._place(job) != place else None
+        return None
+
+    def _place(self, job: Job) -> int | None:
+        return self._ground.jobs.ahead(job) + 1 if job.state == "pending" else None
+
     def page(self, query: JobQuery) -> list[Job]:
         """Jobs in order of creation; raises JobNotFound for an `after` that names none."""
         if self.tenant is not None:
@@ -110,7 +162,7 @@ class Reading:
         """Where a job stands in the queue, and how long it may take."""
         if job.ended:
             return Wait(None, None)
-        position = self._ground.jobs.ahead(job) + 1 if job.state == "pending" else None
+        position = self._place(job)
         backlog, workers = self.backlog(), len(self._ground.jobs.workers(self._ground.clock()))
         if not workers or job.duration is None:
             return Wait(position, None)
@@ -202,7 +254,8 @@ class Reading:
         key = job.objects.get("recording") or job.objects.get("working.flac")
         if key is None:
             raise JobNotReady("The audio of this job is not kept (AUDIO_RETENTION=delete).")
-        return job, self._ground.media.open(key), self._ground.media.size(key)
+        media = self._ground.media
+        return job, open_recording(media, key), size_of(media, key)
 
     def peaks(self, job_id: str) -> tuple[Job, bytes]:
         """

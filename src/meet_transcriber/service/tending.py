@@ -17,6 +17,7 @@ from meet_transcriber.core.transitions import deleted, expired
 from meet_transcriber.logs import get_logger
 from meet_transcriber.service.ground import Ground, Rules
 from meet_transcriber.service.posting import Postman
+from meet_transcriber.service.recordings import pieces_of
 
 log = get_logger(__name__)
 
@@ -114,6 +115,9 @@ class Tending:
         if not job.ended or job.deleted:
             return
         named = set(job.objects.values())
+        named |= {
+            piece.key for piece in pieces_of(self._ground.media, job.objects.get("recording"))
+        }
         for key in self._ground.media.keys(job.prefix):
             if key not in named:
                 self._ground.media.delete(key)
@@ -122,9 +126,10 @@ class Tending:
         self._ground.jobs.update(job.id, partial(_swept, version=job.version, again=again))
 
     def _calm_at(self, job: Job) -> float:
-        """When whoever still works on an ended job has noticed it, or lost its lease."""
+        """When whoever still works on an ended job, or may write for it, has noticed or may not."""
         held = [task.lease_until for task in job.tasks if task.state == "running"]
-        return max(held, default=0.0) + self._ground.rules.lease_seconds if held else 0.0
+        noticed = max(held, default=0.0) + self._ground.rules.lease_seconds if held else 0.0
+        return max(noticed, job.upload.signed_until if job.upload else 0.0)
 
     def _tidy(self, now: float) -> None:
         if now - self._tidied > _HALF_WRITTEN_SECONDS / 6:

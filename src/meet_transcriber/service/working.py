@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
+from meet_transcriber.core.durations import waited_seconds
 from meet_transcriber.core.errors import (
     AddressRefused,
     EngineUnavailable,
@@ -42,6 +43,7 @@ from meet_transcriber.service.ground import Ground
 from meet_transcriber.service.holding import Hold, WorkerStopping
 from meet_transcriber.service.quotas import Quotas
 from meet_transcriber.service.reading import RTF
+from meet_transcriber.service.recordings import delete_recording, open_recording
 
 log = get_logger(__name__)
 
@@ -115,6 +117,10 @@ class Working:
         self._tell = tell
         self._held: Claim | None = None
 
+    def use(self, engines: Engines) -> None:
+        """Work with these engines from the next task on."""
+        self._engines = engines
+
     def work(self) -> bool:
         """
         Claim the next task and see it through; False when there was nothing to do.
@@ -139,8 +145,8 @@ class Working:
         job, task = claim.job, claim.task
         ids = {"job_id": job.id, "request_id": job.origin.request_id, "task": task.name}
         started, outcome = time.monotonic(), "interrupted"
-        if job.fence == 1 and job.waited_seconds is not None:
-            self._ground.meters.waited(task.queue, job.waited_seconds)
+        if job.fence == 1 and (waited := waited_seconds(job)) is not None:
+            self._ground.meters.waited(task.queue, waited)
         with (
             bound(**{name: value for name, value in ids.items() if value}),
             self._ground.tracer.span(task.kind, job.origin.traceparent, ids),
@@ -243,7 +249,7 @@ class Working:
 
     def _prepare(self, pipeline: Pipeline, job: Job, hold: Hold) -> Learn:
         self._refuse_early(job)
-        with self._ground.media.open(job.objects["recording"]) as media:
+        with open_recording(self._ground.media, job.objects["recording"]) as media:
             plan = pipeline.prepare(media, hold)
         return partial(planned, plan=plan, keep_recording=not self._ground.rules.drop_recording)
 
@@ -318,7 +324,7 @@ class Working:
         """Where room is short, the upload goes as soon as its working audio counts."""
         if claim.task.kind == "prepare" and self._ground.rules.drop_recording:
             with suppress(StorageError):  # the sweep finds it
-                self._ground.media.delete(claim.job.objects["recording"])
+                delete_recording(self._ground.media, claim.job.objects["recording"])
 
     def _fail(self, claim: Claim, error: Exception) -> None:
         code = error.code if isinstance(error, TranscriptionError) else "worker_error"

@@ -2,17 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO
 
 import obstore
+from obstore.store import AzureStore, GCSStore, S3Store
 
-from meet_transcriber.ports.stores import ObjectWriter, Room
+from meet_transcriber.core.blocks import open_blocks
+from meet_transcriber.core.errors import StorageError
+from meet_transcriber.ports.stores import ObjectWriter, Room, SignedPut
 from meet_transcriber.stores.copying import pour
 from meet_transcriber.stores.keys import checked, is_key
 from meet_transcriber.stores.object_errors import translated
 from meet_transcriber.stores.object_places import Place
 from meet_transcriber.stores.object_uploads import PART_BYTES, Upload
-from meet_transcriber.stores.reading import open_blocks, read_whole
+from meet_transcriber.stores.reading import read_whole
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -133,6 +137,15 @@ class ObjectMediaStore:
                 obstore.delete(self._store, _PROBE)
             next(iter(obstore.list(self._store, _PROBE, chunk_size=1)), None)
         self._may_write = True
+
+    def sign_put(self, key: str, seconds: float) -> SignedPut:
+        """As DirectUploads promises it."""
+        if not isinstance(self._store, AzureStore | GCSStore | S3Store):
+            raise StorageError("Only the buckets of clouds have signed URLs.")
+        with translated("sign", checked(key)):
+            url = obstore.sign(self._store, "PUT", key, timedelta(seconds=seconds))
+        azure = isinstance(self._store, AzureStore)
+        return SignedPut(url, {"x-ms-blob-type": "BlockBlob"} if azure else {})
 
     def _send(self, key: str, data: bytes | Iterator[bytes]) -> None:
         with translated("write", key):

@@ -1,7 +1,5 @@
-"""Seekable files over objects that are fetched block by block."""
+"""Reading objects that somebody may replace meanwhile."""
 
-import io
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import BinaryIO
@@ -10,71 +8,9 @@ from meet_transcriber.core.errors import StorageError
 
 _READINGS = 5
 
-Fetch = Callable[[int], tuple[int, bytes]]
-"""From a position inside the object to some block around it: where it begins, its bytes."""
-
 
 class ObjectChanged(StorageError):
     """The object that was opened is not there any more; perhaps another one is."""
-
-
-class BlockReader(io.RawIOBase):
-    """
-    The raw file below a buffered one; holds one block.
-
-    Args:
-        size: bytes of the object.
-        fetch: gets a block; what it raises comes out of the reads.
-    """
-
-    def __init__(self, size: int, fetch: Fetch) -> None:
-        self._size, self._fetch = size, fetch
-        self._position = self._start = 0
-        self._block = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise ValueError(f"negative seek position {base + offset}")
-        self._position = base + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
-        piece = self._here(len(buffer))
-        buffer[: len(piece)] = piece
-        return len(piece)
-
-    def readall(self) -> bytes:
-        pieces = []
-        while piece := self._here(self._size):
-            pieces.append(bytes(piece))
-        return b"".join(pieces)
-
-    def _here(self, size: int) -> memoryview:
-        """At most `size` bytes from the position on, none at the end; moves beyond them."""
-        if self._position >= self._size:
-            return memoryview(b"")
-        if not self._start <= self._position < self._start + len(self._block):
-            self._block = b""  # so that two blocks are never held
-            self._start, self._block = self._fetch(self._position)
-        begin = self._position - self._start
-        piece = memoryview(self._block)[begin : begin + size]
-        self._position += len(piece)
-        return piece
-
-
-def open_blocks(size: int, fetch: Fetch) -> BinaryIO:
-    """A buffered, seekable file of an object of `size` bytes."""
-    return io.BufferedReader(BlockReader(size, fetch))
 
 
 def read_whole(open_object: Callable[[], BinaryIO]) -> bytes:

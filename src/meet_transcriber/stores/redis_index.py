@@ -10,6 +10,8 @@ NS:active       hash    id -> what it adds to the backlog
 NS:active:TENANT  zset  ids of the jobs that one tenant has in it
 NS:stored:TENANT  hash  id -> bytes of the recording, as long as that is kept
 NS:audio:TENANT   zset  `ID SECONDS` by submission, for two days
+NS:mark         string  counts the changes of all jobs
+NS:changes:TENANT  zset  ids by the mark of their latest change, of jobs that went too
 NS:workers      set     ids; NS:worker:ID what one said, as long as that holds
 NS:lock:NAME    string  the holder, as long as it holds
 NS:facts        hash    name -> value
@@ -30,6 +32,9 @@ Command = Sequence[str | bytes | int]
 
 REMEMBERED_SECONDS = 2 * 24 * 3600.0
 """How long audio counts as submitted lately, at least."""
+
+CHANGED = "CHANGED"
+"""No command of Redis: the script that commits notes a change by the next mark."""
 
 _BUSY_STEP = 1e10
 """Seconds, later than any moment until 2286: what one running task adds to a score."""
@@ -62,16 +67,22 @@ def writing(keys: Keys, old: Job | None, new: Job, write: str) -> list[Command]:
         *("tenant", new.tenant),
     )
     before, after = index_entry(old) if old else None, index_entry(new)
-    return [record, *_moves(keys, new.id, before, after), *_key_commands(keys, old, new)]
+    changed = _changed(keys, new)
+    return [record, *_moves(keys, new.id, before, after), *_key_commands(keys, old, new), changed]
 
 
 def removing(keys: Keys, old: Job) -> list[Command]:
     """The commands after which nothing of a job is left."""
-    commands: list[Command] = [("DEL", keys.job(old.id))]
+    commands: list[Command] = [("DEL", keys.job(old.id)), _changed(keys, old)]
     commands += _moves(keys, old.id, index_entry(old), None)
     if old.unique_key is not None:
         commands.append(("DEL", keys.of("key", old.unique_key)))
     return commands
+
+
+def _changed(keys: Keys, job: Job) -> Command:
+    """What the script of a commit knows: note the job's latest change."""
+    return CHANGED, keys.of("mark"), keys.of("changes", job.tenant), job.id
 
 
 def backlog(found: Iterable[bytes]) -> Backlog:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import redis
 
+from meet_transcriber.core.changes import Changes
 from meet_transcriber.core.errors import JobNotFound, StorageError, StorageUnavailable
 from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Usage, WorkerInfo, unique
 from meet_transcriber.core.redis_urls import RedisAddress
@@ -146,6 +147,19 @@ class RedisJobStore:
 
     def ahead(self, job: Job) -> int:
         return int(self._run("ZCOUNT", self._keys.of("pending"), "-inf", f"({job.created_at!r}"))
+
+    def mark(self) -> int:
+        return int(self._run("GET", self._keys.of("mark")) or 0)
+
+    def changes(self, tenant: str, since: int) -> Changes:
+        def ask() -> Any:
+            with self._client.pipeline() as pipe:
+                pipe.get(self._keys.of("mark"))
+                pipe.zrangebyscore(self._keys.of("changes", tenant), f"({since}", "+inf")
+                return pipe.execute()
+
+        mark, job_ids = self._calls.run(ask)
+        return Changes.since(since, int(mark or 0), [job_id.decode() for job_id in job_ids])
 
     def backlog(self) -> Backlog:
         return backlog(self._run("HVALS", self._keys.of("active")))

@@ -7,11 +7,12 @@ from typing import BinaryIO
 
 import redis
 
+from meet_transcriber.core.blocks import open_blocks
 from meet_transcriber.core.errors import StorageError
 from meet_transcriber.ports.stores import ObjectWriter, Room
 from meet_transcriber.stores.copying import pour
 from meet_transcriber.stores.keys import checked
-from meet_transcriber.stores.reading import open_blocks, read_whole
+from meet_transcriber.stores.reading import read_whole
 from meet_transcriber.stores.redis_chunks import CHUNK_BYTES, RedisChunks
 
 

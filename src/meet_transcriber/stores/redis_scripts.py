@@ -4,9 +4,10 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
+from meet_transcriber.core.changes import CHANGES_KEPT
 from meet_transcriber.core.errors import StorageUnavailable
 from meet_transcriber.stores.redis_client import RedisCalls
-from meet_transcriber.stores.redis_index import Command
+from meet_transcriber.stores.redis_index import CHANGED, Command
 
 _CHANGED = 0
 
@@ -21,11 +22,17 @@ if owner and owner ~= ARGV[3] then return owner end
 local at = 4
 while at <= #ARGV do
     local size = tonumber(ARGV[at])
-    redis.call(unpack(ARGV, at + 1, at + size))
+    if ARGV[at + 1] == 'CHANGED' then
+        local mark = redis.call('INCR', ARGV[at + 2])
+        redis.call('ZADD', ARGV[at + 3], mark, ARGV[at + 4])
+        redis.call('ZREMRANGEBYSCORE', ARGV[at + 3], '-inf', mark - KEPT)
+    else
+        redis.call(unpack(ARGV, at + 1, at + size))
+    end
     at = at + size + 1
 end
 return 1
-"""
+""".replace("CHANGED", CHANGED).replace("KEPT", str(CHANGES_KEPT))
 
 _LOCK = """
 local holder = redis.call('GET', KEYS[1])

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from meet_transcriber.core.changes import Changes
 from meet_transcriber.core.errors import JobNotFound, StorageError, StorageUnavailable
 from meet_transcriber.core.jobs import (
     Backlog,
@@ -19,6 +20,7 @@ from meet_transcriber.core.jobs import (
 from meet_transcriber.ports.stores import Room
 from meet_transcriber.stores.disk import disk_room
 from meet_transcriber.stores.records import dump, folded, load
+from meet_transcriber.stores.sqlite_changes import changes, mark, note_change
 from meet_transcriber.stores.sqlite_connections import Connections
 from meet_transcriber.stores.sqlite_keys import SqliteKeyStore
 from meet_transcriber.stores.sqlite_usage import note_audio, usage
@@ -96,7 +98,11 @@ class SqliteJobStore:
 
     def remove(self, job_id: str) -> None:
         with self._writing() as db:
-            number = _number(db, job_id)
+            row = db.execute("SELECT number, tenant FROM jobs WHERE id = ?", (job_id,)).fetchone()
+            if row is None:
+                return
+            number, tenant = row
+            note_change(db, job_id, tenant)
             for statement in (
                 "DELETE FROM texts WHERE rowid = ?",
                 "DELETE FROM work WHERE number = ?",
@@ -136,6 +142,14 @@ class SqliteJobStore:
         """
         with self._reading() as db:
             return int(db.execute(statement, (job.created_at,)).fetchone()[0])
+
+    def mark(self) -> int:
+        with self._reading() as db:
+            return mark(db)
+
+    def changes(self, tenant: str, since: int) -> Changes:
+        with self._reading() as db:
+            return changes(db, tenant, since)
 
     def backlog(self) -> Backlog:
         by_state = "SELECT state, count(*), sum(seconds_left) FROM jobs WHERE active GROUP BY 1"
@@ -242,6 +256,7 @@ def _write(db: sqlite3.Connection, statement: str, job: Job) -> None:
     kept = (entry.seconds_left, folded(job.name), job.tenant, entry.stored_bytes)
     db.execute(statement, (job.version, job.unique_key, *lookup, *kept, dump(job), job.id))
     note_audio(db, job.id, entry)
+    note_change(db, job.id, job.tenant)
     number = _number(db, job.id)
     db.execute("DELETE FROM work WHERE number = ?", (number,))
     for queue in {*entry.ready, *entry.running}:

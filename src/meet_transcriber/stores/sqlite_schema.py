@@ -76,7 +76,14 @@ _QUOTAS = (
     "CREATE INDEX audio_age ON audio (at)",
 )
 
-MIGRATIONS: Sequence[Sequence[str]] = (_TABLES, _TENANTS, _QUOTAS)
+_CHANGES = (
+    # The latest change of each job; a row outlives its job for a while.
+    "CREATE TABLE changes (mark INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, "
+    "tenant TEXT NOT NULL)",
+    "CREATE INDEX changes_of_tenant ON changes (tenant, mark)",
+)
+
+MIGRATIONS: Sequence[Sequence[str]] = (_TABLES, _TENANTS, _QUOTAS, _CHANGES)
 """Statements that lead from schema n to n + 1. What was released is never edited."""
 
 

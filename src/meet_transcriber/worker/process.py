@@ -12,7 +12,7 @@ from meet_transcriber.core.errors import EngineUnavailable, StorageUnavailable, 
 from meet_transcriber.core.jobs import CPU_QUEUE, RECOGNIZE_QUEUE, WorkerInfo
 from meet_transcriber.logs import get_logger
 from meet_transcriber.ports.queues import JobQueue
-from meet_transcriber.service import Attendant, Engines, Ground, Presence
+from meet_transcriber.service import FETCH_ASKED, Attendant, Engines, Ground, Presence
 from meet_transcriber.settings import Settings
 
 log = get_logger(__name__)
@@ -30,6 +30,7 @@ PATIENCE_SECONDS = 3.0
 """How long a task may take to notice that it should end, before it is given back without it."""
 RETRY_SECONDS = 1.0
 _ENGINES_AGAIN_SECONDS = 60.0
+_ASKED_SECONDS = 2.0
 _TOLD_SHARE = 0.01
 
 
@@ -56,7 +57,8 @@ class WorkerProcess:
         self._presence = Presence(self.ground.jobs, self.ground.clock, info)
         self._tending = services.tending(settings, self.ground, worker_id)
         self._attendant = Attendant(self._tending, self._presence)
-        self._engines = make_engines(settings, self._fetching)
+        self._make_engines = partial(make_engines, settings, self._fetching)
+        self._engines = self._make_engines()
         self._working = services.working(
             self.ground, self._engines, worker_id, queues, self.stopping, self._at
         )
@@ -122,46 +124,71 @@ class WorkerProcess:
     # -- engines ---------------------------------------------------------------------------
 
     def _get_engines(self) -> None:
-        """Look for engines before any work, and again as long as one is missing."""
+        """
+        Look for engines before any work, again as long as one is missing, and when asked to.
+
+        Work goes on with the engines that are there until others have been looked for.
+        """
+        asked, engines = self._asked(), self._engines
         while not self.stopping.is_set():
-            problem = self._look_for_engines()
-            self._looked.set()
-            self._say(state=self._state(), problem=problem, progress=0.0, detail="")
-            if not problem or self.stopping.wait(_ENGINES_AGAIN_SECONDS):
-                return
+            found = self._look_for_engines(engines)
+            self._working.use(engines)
+            self._say(**found, progress=0.0, fetched_bytes=0, fetch_bytes=0)
+            if not self._looked.is_set():
+                self._say(state=self._state(), detail="")
+                self._looked.set()
+            asked, engines = self._wait_to_look(asked, engines, bool(found["problem"]))
 
-    def _look_for_engines(self) -> str:
-        """Have them built; returns what is missing, in sentences."""
+    def _wait_to_look(self, asked: str, engines: Engines, missing: bool) -> tuple[str, Engines]:
+        """Until it is time to look again; with new engines where somebody asked for that."""
+        again_at = time.monotonic() + _ENGINES_AGAIN_SECONDS
+        while not self.stopping.wait(_ASKED_SECONDS):
+            if (now_asked := self._asked()) != asked:
+                asked = now_asked
+                if missing or self._presence.info.drafts:
+                    return asked, self._make_engines()
+            if missing and time.monotonic() > again_at:
+                break
+        return asked, engines
+
+    def _asked(self) -> str:
+        """When somebody last asked workers to look for the real engines."""
+        with suppress(TranscriptionError):
+            return self.ground.jobs.recall(FETCH_ASKED) or ""
+        return ""
+
+    def _look_for_engines(self, engines: Engines) -> dict[str, Any]:
+        """Have them built; returns what is to be said of them."""
         queues, problems = self._presence.info.queues, []
+        found: dict[str, Any] = {"drafts": ()}
         if RECOGNIZE_QUEUE in queues:
-            problems.append(self._look_for("engine", self._engines.recognizer))
+            problems.append(self._look_for("engine", engines.recognizer, found))
         if CPU_QUEUE in queues:
-            problems.append(self._look_for("diarizer", self._engines.diarizer))
-        return " ".join(filter(None, problems))
+            problems.append(self._look_for("diarizer", engines.diarizer, found))
+        return {**found, "problem": " ".join(filter(None, problems))}
 
-    def _look_for(self, what: str, get: Callable[[], Any]) -> str:
-        self._fetched = None
-        started = time.monotonic()
+    def _look_for(self, what: str, get: Callable[[], Any], found: dict[str, Any]) -> str:
+        """Note an engine's name and what fell back; returns what is missing, in sentences."""
+        self._fetched, started = None, time.monotonic()
         try:
             chosen = get()
         except EngineUnavailable as error:
-            log.error("engine_unavailable", part=what, error=str(error))  # noqa: TRY400 - a sentence, not a stack
+            log.error("engine_unavailable", part=what, error=str(error))  # noqa: TRY400 - a sentence
             return str(error)
         except Exception as error:
             log.exception("engine_broken", part=what)
             return f"The {what} could not be started: {str(error) or type(error).__name__}."
-        if chosen is not None:
-            fetched = self._fetched or started
-            now = time.monotonic()
-            self.ground.meters.engine(what, fetched - started, now - fetched)
-            log.info(
-                "engine_ready",
-                part=what,
-                engine=chosen.engine.name,
-                seconds=round(now - started, 2),
-            )
-        self._say(**{what: chosen.engine.name if chosen else ""})
+        found[what] = chosen.engine.name if chosen else ""
+        if chosen:
+            found["drafts"] += tuple(note.message for note in chosen.notes)
+            self._note_start(what, chosen.engine.name, started)
         return ""
+
+    def _note_start(self, what: str, name: str, started: float) -> None:
+        """Tell how long an engine took until it could work."""
+        now, fetched = time.monotonic(), self._fetched or started
+        self.ground.meters.engine(what, fetched - started, now - fetched)
+        log.info("engine_ready", part=what, engine=name, seconds=round(now - started, 2))
 
     # -- presence --------------------------------------------------------------------------
 
@@ -169,7 +196,8 @@ class WorkerProcess:
         share = done / max(total, 1)
         self._fetched = time.monotonic()
         if share >= 1.0 or share > self._presence.info.progress + _TOLD_SHARE:
-            self._say(progress=share, detail="weights")
+            detail = {} if self._looked.is_set() else {"detail": "weights"}
+            self._say(progress=share, fetched_bytes=done, fetch_bytes=total, **detail)
 
     def _at(self, task: str) -> None:
         self._say(state="working" if task else self._state(), detail=task)

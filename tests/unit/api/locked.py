@@ -21,8 +21,14 @@ PUBLIC = {"getHealth", "getReadiness", "signIn"}
 OWN_SESSION = {"getSession", "signOut"}
 _BODIES: dict[str, dict[str, Any]] = {
     "submitTranscription": {"json": {"url": "https://media.example/a.mp3"}},
+    "createUpload": {"json": {"name": "a.wav", "size_bytes": 4}},
+    "appendUpload": {
+        "content": b"tape",
+        "headers": {"Content-Type": "application/partial-upload", "Upload-Offset": "0"},
+    },
     "nameSpeakers": {"json": {"SPEAKER_00": "Ann"}},
     "editSegment": {"json": {"text": "other words"}},
+    "editSegments": {"json": {"replace": {"find": "ends", "with": "finishes"}}},
     "createKey": {"json": {"name": "new"}},
     "createTranscription": {"files": {"model": (None, "base"), "file": ("a.wav", b"tape")}},
     "createTranslation": {"files": {"model": (None, "base"), "file": ("a.wav", b"tape")}},
@@ -50,7 +56,8 @@ class Operation:
 
     def about(self, **values: str) -> str:
         """Its path, with these values in it."""
-        known = {"number": "0", "model": "whisper-1", "job_id": "nothing", "key_id": "nothing"}
+        ids = dict.fromkeys(("job_id", "key_id", "upload_id"), "nothing")
+        known = {"number": "0", "model": "whisper-1", **ids}
         return self.path.format(**{**known, **values})
 
 
@@ -82,8 +89,14 @@ class Locked:
 
     def call(self, operation: Operation, path: str, headers: dict[str, str]) -> Any:
         """Do what the operation is for, as far as a request goes."""
-        body = _BODIES.get(operation.name, {})
-        return self.client.request(operation.method, path, headers=headers, **body)
+        body = dict(_BODIES.get(operation.name, {}))
+        headers = {**headers, **body.pop("headers", {})}
+        stopping = self.client.app.state.stopping  # type: ignore[attr-defined]
+        if operation.name == "watchTranscriptions":
+            stopping.set()  # it has no end of its own
+        answer = self.client.request(operation.method, path, headers=headers, **body)
+        stopping.clear()
+        return answer
 
     def finished(self, tenant: str) -> str:
         """The id of a completed job."""

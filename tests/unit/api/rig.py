@@ -19,6 +19,7 @@ from meet_transcriber.core.transcript import Diarization, Segment, Span, Turn, W
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import AudioSource, Finding, Progress, Waveform
 from meet_transcriber.ports.outside import Fetched
+from meet_transcriber.ports.stores import DirectUploads, MediaStore
 from meet_transcriber.service import Engines, Ground, Request, Rules, Service, Working
 from meet_transcriber.stores.disk import DiskMediaStore
 from meet_transcriber.stores.sqlite import SqliteJobStore
@@ -121,12 +122,16 @@ class Judge:
         return Diarization(tuple(turns))
 
 
-def make_service(folder: Path, rules: Rules | None = None) -> Service:
-    """A service on `folder`."""
+def make_service(
+    folder: Path, rules: Rules | None = None, media: MediaStore | None = None
+) -> Service:
+    """A service on `folder`, its objects elsewhere where that is said."""
     jobs = SqliteJobStore(folder / "jobs.sqlite3")
-    media = DiskMediaStore(folder / "media")
+    media = media or DiskMediaStore(folder / "media")
     rules = rules or Rules(part_seconds=30.0)
-    return Service(Ground(jobs, media, Nudges(), Deck(), Nowhere(), time.time, rules, jobs))
+    direct = media if isinstance(media, DirectUploads) else None
+    ground = Ground(jobs, media, Nudges(), Deck(), Nowhere(), time.time, rules, jobs, direct)
+    return Service(ground)
 
 
 def work(service: Service, tasks: int = 100) -> int:

@@ -49,7 +49,8 @@ def test_an_edit_shows_in_exports_and_is_taken_back(client: TestClient, path: st
 
 @pytest.mark.parametrize(
     ("change", "count"),
-    [({"speaker": None}, 6), ({"speaker": "X"}, 6), ({"split_at": 1}, 7), ({"merge": True}, 5)],
+    [({"speaker": None}, 6), ({"speaker": "SPEAKER_05"}, 6),
+     ({"split_at": 1}, 7), ({"merge": True}, 5)],
 )  # fmt: skip
 def test_each_kind_of_edit_works(
     client: TestClient, path: str, change: dict[str, object], count: int
@@ -135,3 +136,77 @@ def test_a_job_that_is_not_there_is_not_found_anywhere(
     answer = client.request(method, f"/transcribe/none{tail}")
     assert answer.status_code == 404
     assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def labels(client: TestClient, path: str) -> list[str]:
+    return [each["speaker"] for each in client.get(path).json()["transcript"]["segments"]]
+
+
+def test_a_selection_is_given_to_somebody_else_in_one_step(client: TestClient, path: str) -> None:
+    before = labels(client, path)
+    changes = [{"segment": 0, "split_at": 1}, {"segment": 1, "speaker": "SPEAKER_07"}]
+    answer = client.patch(f"{path}/segments", json={"changes": changes})
+    assert (answer.status_code, answer.json()["changed"]) == (200, 2)
+    assert labels(client, path)[:2] == ["SPEAKER_00", "SPEAKER_07"]
+    client.post(f"{path}/undo")
+    assert labels(client, path) == before
+    client.post(f"{path}/redo")
+    assert labels(client, path)[1] == "SPEAKER_07"
+    assert client.post(f"{path}/redo").status_code == 422
+
+
+def test_a_misheard_name_is_put_right_everywhere(client: TestClient, path: str) -> None:
+    wish = {"replace": {"find": "ends", "with": "finishes"}}
+    changed = client.patch(f"{path}/segments", json=wish).json()["changed"]
+    text = client.get(f"{path}/download", params={"format": "txt"}).text
+    assert (text.count("finishes."), text.count("ends.")) == (changed, 0)
+    assert changed > 1
+    nothing = client.patch(f"{path}/segments", json=wish)
+    assert (nothing.status_code, nothing.json()["code"]) == (422, "invalid_options")
+
+
+def test_everything_of_one_speaker_goes_to_another(client: TestClient, path: str) -> None:
+    wish = {"reassign": {"from": "SPEAKER_01", "to": "SPEAKER_00"}}
+    assert client.patch(f"{path}/segments", json=wish).json()["changed"] >= 1
+    assert set(labels(client, path)) == {"SPEAKER_00"}
+
+
+def test_the_history_can_be_read(client: TestClient, path: str) -> None:
+    changes = [{"segment": 0, "text": "one"}, {"segment": 1, "speaker": None}]
+    client.patch(f"{path}/segments", json={"changes": changes})
+    client.post(f"{path}/undo")
+    rows = client.get(f"{path}/edits").json()["data"]
+    assert [(row["step"], row["undone"], row["summary"]) for row in rows] == [
+        (1, True, "Segment 0 got other words."),
+        (1, True, "Segment 1 was given to unknown."),
+        (2, False, "The latest step was undone."),
+    ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {}, {"changes": []}, {"changes": [{"text": "x"}]},
+        {"changes": [{"segment": -1, "text": "x"}]},
+        {"changes": [{"segment": False, "text": "x"}]},
+        {"changes": [{"segment": True, "text": "x"}]}, {"changes": ["x"]},
+        {"changes": [{"segment": 0, "text": "x"}] * 501},
+        {"replace": {"find": "", "with": "x"}}, {"replace": {"find": "x"}},
+        {"replace": {"find": "x", "with": "y", "z": 1}}, {"reassign": {"from": "SPEAKER_00"}},
+        {"reassign": {"from": "SPEAKER_00", "to": "Ann"}},
+        {"changes": [{"segment": 0, "text": "x"}, {"segment": 999, "text": "x"}]},
+    ],
+)  # fmt: skip
+def test_changes_that_make_no_sense_change_nothing(
+    client: TestClient, path: str, body: object
+) -> None:
+    assert client.patch(f"{path}/segments", json=body).status_code == 422
+    assert client.get(f"{path}/edits").json()["data"] == []
+
+
+def test_changes_honour_the_edition(client: TestClient, path: str) -> None:
+    edition = client.get(path).json()["edition"]
+    wish = {"changes": [{"segment": 0, "text": "x"}]}
+    headers = {"If-Match": f'"{edition}"'}
+    assert client.patch(f"{path}/segments", json=wish, headers=headers).is_success
+    assert client.patch(f"{path}/segments", json=wish, headers=headers).status_code == 412

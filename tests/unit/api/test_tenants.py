@@ -19,8 +19,24 @@ def test_another_tenants_job_is_not_found_on_any_route(locked: Locked) -> None:
             own.text.replace(job_id, "").split('"request_id"')[0]
             == (made_up.text.replace("0" * 32, "").split('"request_id"')[0])
         )
-    assert len(tried) == 13
+    assert len(tried) == 15
     assert (locked.service.reading.job(job_id), leftovers(locked.service)) == before
+
+
+def test_another_tenants_upload_is_not_found_on_any_route(locked: Locked) -> None:
+    upload = locked.service.of("theirs").uploads.create("a.wav", 4)
+    headers = locked.bearer(tenant="mine")
+    tried = [each for each in locked.operations() if "{upload_id}" in each.path]
+    for each in tried:
+        answers = [
+            locked.call(each, each.about(upload_id=an_id), headers)
+            for an_id in (upload.id, "0" * 32)
+        ]
+        assert [answer.status_code for answer in answers] == [404, 404], each.name
+    asked = locked.client.post("/transcribe", json={"upload": upload.id}, headers=headers)
+    assert (asked.status_code, asked.json()["code"]) == (404, "upload_not_found")
+    assert len(tried) == 4
+    assert locked.service.of("theirs").uploads.find(upload.id) == upload
 
 
 def test_the_owner_finds_the_job_on_every_route(locked: Locked) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meet_transcriber.core.edits import Edit, EditLog, edited, split_text, with_edit
+from meet_transcriber.core.edits import Edit, EditLog, count, edited, split_text, with_edits
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.transcript import Segment, Transcript, Word
 
@@ -27,7 +27,7 @@ MEETING = Transcript(
 def after(*edits: Edit) -> Transcript:
     log, transcript = EditLog(), MEETING
     for edit in edits:
-        log, transcript = with_edit(MEETING, log, edit)
+        log, transcript = with_edits(MEETING, log, [edit])
     return transcript
 
 
@@ -74,8 +74,8 @@ def test_there_must_be_something_to_undo() -> None:
 
 
 def test_the_log_keeps_what_was_undone() -> None:
-    log, _ = with_edit(MEETING, EditLog(), Edit("text", 0, "one"))
-    log, transcript = with_edit(MEETING, log, Edit("undo"))
+    log, _ = with_edits(MEETING, EditLog(), [Edit("text", 0, "one")])
+    log, transcript = with_edits(MEETING, log, [Edit("undo")])
     assert [edit.kind for edit in log.edits] == ["text", "undo"]
     assert transcript == MEETING
 
@@ -117,3 +117,91 @@ def test_any_text_gives_words_in_order_inside_the_segment(words: list[str]) -> N
     times = [(word.start, word.end) for word in found.words]
     assert all(0.0 <= start <= end <= 4.0 for start, end in times)
     assert [start for start, _ in times] == sorted(start for start, _ in times)
+
+
+def together(*steps: list[Edit]) -> Transcript:
+    """What is left after steps of several edits."""
+    log, transcript = EditLog(), MEETING
+    for step in steps:
+        log, transcript = with_edits(MEETING, log, step)
+    return transcript
+
+
+def test_edits_that_were_made_together_are_undone_together() -> None:
+    cut_out = [Edit("split", 0, at=2), Edit("speaker", 1, speaker="SPEAKER_07")]
+    transcript = together(cut_out)
+    assert [each.speaker for each in transcript.segments] == [
+        "SPEAKER_00", "SPEAKER_07", "SPEAKER_01"]  # fmt: skip
+    assert transcript.speakers == ("SPEAKER_00", "SPEAKER_01", "SPEAKER_07")
+    assert together([Edit("merge", 0)], [Edit("split", 0, at=4)], cut_out, [Edit("undo")]) == after(
+        Edit("merge", 0), Edit("split", 0, at=4)
+    )
+
+
+def test_of_edits_that_are_made_together_all_fit_or_none_is_made() -> None:
+    with pytest.raises(InvalidOptions, match="no segment 9"):
+        together([Edit("split", 0, at=2), Edit("merge", 9)])
+
+
+def test_what_was_undone_can_be_brought_back_until_something_else_is_done() -> None:
+    one, two, undo, redo = (
+        Edit("text", 0, "one"),
+        Edit("text", 0, "two"),
+        Edit("undo"),
+        Edit("redo"),
+    )
+    assert texts(after(one, two, undo, redo))[0] == "two"
+    assert texts(after(one, two, undo, undo, redo))[0] == "one"
+    for edits in ((one, redo), (one, undo, two, redo), (one, undo, redo, redo)):
+        with pytest.raises(InvalidOptions, match="nothing to bring back"):
+            after(*edits)
+
+
+@pytest.mark.parametrize(
+    ("said", "find", "text", "left", "hits"),
+    [
+        ("Jon said, Jon's (JON) jonathan", "Jon", "John", "John said, John's (JOHN) jonathan", 3),
+        ("the colour, Colour", "colour", "color", "the color, Color", 2),
+        ("tell Jon Smith, now", "jon smith", "Joan Smyth-Ray", "tell Joan Smyth-Ray, now", 1),
+        ("New York", "new york", "Newark", "Newark", 1),
+        ("Jon/Jon", "Jon", "John", "John/John", 2),
+        ("C++ it is", "C++", "Rust", "Rust it is", 1),
+        ("会 议 很", "会议", "大会", "大会很", 1),
+    ],
+)
+def test_a_name_is_put_right_everywhere(
+    said: str, find: str, text: str, left: str, hits: int
+) -> None:
+    meeting = Transcript((segment(said, 0.0), segment("no", 50.0)), duration=60.0)
+    edit = Edit("replace", find=find, text=text)
+    _, transcript = with_edits(meeting, EditLog(), [edit])
+    assert (transcript.segments[0].text, count(meeting, edit)) == (left, hits)
+    words = transcript.segments[0].words
+    assert [each.start for each in words] == sorted(each.start for each in words)
+
+
+def test_words_beside_a_replacement_stay_as_they_were() -> None:
+    words = after(Edit("replace", find="ship", text="sail")).segments[0].words
+    assert [word.probability for word in words] == [0.9, None, 0.9, 0.9]
+
+
+def test_what_does_not_stand_there_is_not_replaced() -> None:
+    with pytest.raises(InvalidOptions, match="whole words"):
+        after(Edit("replace", find="tues", text="x"))
+
+
+@pytest.mark.parametrize("to", ["SPEAKER_01", "SPEAKER_09", None])
+def test_all_that_somebody_said_goes_to_another(to: str | None) -> None:
+    edit = Edit("reassign", source="SPEAKER_00", speaker=to)
+    assert [each.speaker for each in after(edit).segments] == [to, "SPEAKER_01"]
+    assert count(MEETING, edit) == 1
+    with pytest.raises(InvalidOptions, match="Nothing in this transcript"):
+        after(edit, edit)
+
+
+def test_a_new_speaker_has_a_label_and_may_be_named() -> None:
+    new = Edit("speaker", 1, speaker="SPEAKER_07")
+    assert after(new, Edit("name", speaker="SPEAKER_07", text="Eve")).names == {"SPEAKER_07": "Eve"}
+    for kind in ("speaker", "reassign"):
+        with pytest.raises(InvalidOptions, match="no speaker of this recording"):
+            after(Edit(kind, source="SPEAKER_00", speaker="Eve"))

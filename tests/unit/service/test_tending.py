@@ -9,7 +9,7 @@ from meet_transcriber.core.errors import JobNotFound
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transitions import claimed
-from meet_transcriber.service import Request, Rules
+from meet_transcriber.service import Request, Rules, uploads
 from tests.unit.service.conftest import TAPE, House, house_in
 
 
@@ -146,3 +146,15 @@ def test_what_was_written_in_vain_is_swept_after_the_end(house: House) -> None:
     house.media.put(f"{job.prefix}/parts/0000.json.99", b"in vain")
     house.later(1)
     assert house.left() == sorted(house.jobs.get(job.id).objects.values())
+
+
+def test_an_upload_that_nobody_goes_on_with_is_removed(house: House) -> None:
+    job = house.service.uploads.create("a.ogg", 8)
+    receiving = house.service.uploads.receive(job.id, 0)
+    house.later(uploads.KEPT_SECONDS - 1)
+    receiving.write(b"tape")
+    receiving.close()
+    house.later(uploads.KEPT_SECONDS - 1)
+    assert house.service.uploads.find(job.id).upload is not None
+    house.later(2)
+    assert (house.left(), house.jobs.due(float("inf"), 9)) == ([], [])

@@ -4,8 +4,9 @@ import io
 
 import pytest
 
+from meet_transcriber.core.blocks import BlockReader, open_blocks
 from meet_transcriber.core.errors import StorageError
-from meet_transcriber.stores.reading import BlockReader, ObjectChanged, open_blocks, read_whole
+from meet_transcriber.stores.reading import ObjectChanged, read_whole
 
 DATA = bytes(range(250))
 

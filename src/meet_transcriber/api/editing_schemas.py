@@ -1,0 +1,98 @@
+"""The shapes of what people change in a transcript."""
+
+from meet_transcriber.api.shapes import Schema, listed, maybe, moment, number, ref, shape, text
+from meet_transcriber.core.edits import LONGEST_TEXT
+
+EDITING: dict[str, Schema] = {
+    "SegmentChange": {
+        "description": "One of these changes.",
+        "oneOf": [
+            shape(
+                {
+                    "text": text(
+                        "The new words.", pattern=r"\S", minLength=1, maxLength=LONGEST_TEXT
+                    )
+                },
+                additionalProperties=False,
+            ),
+            shape({"speaker": maybe(text("Who said it."))}, additionalProperties=False),
+            shape(
+                {"split_at": number("The word that begins the second half.", minimum=1)},
+                additionalProperties=False,
+            ),
+            shape({"merge": {"const": True, "type": "boolean"}}, additionalProperties=False),
+        ],
+    },
+    "SegmentChanges": {
+        "description": "One of these; each is one step, made whole or not at all.",
+        "oneOf": [
+            shape(
+                {
+                    "changes": {
+                        "type": "array",
+                        "minItems": 1,
+                        "maxItems": 500,
+                        "description": "In order, each at the places that the one before left.",
+                        "items": {
+                            "type": "object",
+                            "description": "A SegmentChange with its `segment`.",
+                            "properties": {
+                                "segment": number("Its place, counted from 0.", minimum=0),
+                                "text": {"type": "string", "maxLength": LONGEST_TEXT},
+                                "speaker": maybe({"type": "string"}),
+                                "split_at": {"type": "integer", "minimum": 1},
+                                "merge": {"const": True, "type": "boolean"},
+                            },
+                            "required": ["segment"],
+                            "minProperties": 2,
+                            "maxProperties": 2,
+                            "additionalProperties": False,
+                        },
+                    }
+                },
+                additionalProperties=False,
+            ),
+            shape(
+                {
+                    "replace": shape(
+                        {
+                            "find": text("Whole words, in any case.", "Jon", pattern=r"\S"),
+                            "with": text("What stands there instead.", "John", pattern=r"\S"),
+                        },
+                        additionalProperties=False,
+                    )
+                },
+                additionalProperties=False,
+            ),
+            shape(
+                {
+                    "reassign": shape(
+                        {
+                            "from": maybe(text("Whose words; null for unknown.")),
+                            "to": maybe(text("A speaker, a new one too; null for unknown.")),
+                        },
+                        additionalProperties=False,
+                    )
+                },
+                additionalProperties=False,
+            ),
+        ],
+    },
+    "Edits": shape({"object": {"const": "list", "type": "string"}, "data": listed(ref("Edit"))}),
+    "Edit": shape(
+        {
+            "kind": text("What was done.", "text"),
+            "segment": number("The segment's place at that moment."),
+            "text": {"type": "string"},
+            "speaker": maybe({"type": "string"}),
+            "at": {"type": "integer"},
+            "find": text("What was replaced everywhere."),
+            "source": maybe(text("Whose words were given to `speaker`.")),
+            "joined": {"type": "boolean", "description": "Made together with the one before."},
+            "step": number("What one undo takes back, counted from 1."),
+            "undone": {"type": "boolean", "description": "It does not stand any more."},
+            "summary": text("What was done, in a sentence.", "Segment 3 got other words."),
+            "made_at": moment("When."),
+        }
+    ),
+}

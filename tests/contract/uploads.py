@@ -1,0 +1,114 @@
+"""What uploads of their own promise on every MediaStore; one class per store inherits it."""
+
+from pathlib import Path
+
+import pytest
+
+from meet_transcriber.core.errors import IdempotencyMismatch, UploadConflict, UploadNotFound
+from meet_transcriber.core.jobs import Job
+from meet_transcriber.core.options import Options
+from meet_transcriber.ports.stores import MediaStore
+from meet_transcriber.service import Request, Service, Tending, uploads
+from meet_transcriber.service.posting import Postman
+from tests.contract.media_store import noise
+from tests.unit.api.rig import leftovers, make_service, work
+from tests.unit.doubles import Sender
+
+
+def send(service: Service, job: Job, offset: int, data: bytes) -> None:
+    """One request's worth."""
+    receiving = service.uploads.receive(job.id, offset)
+    receiving.write(data)
+    receiving.close()
+
+
+def never(*_: object) -> None:
+    """When a webhook is tried again."""
+
+
+class UploadsContract:
+    """The promises."""
+
+    @pytest.fixture
+    def service(self, tmp_path: Path, store: MediaStore) -> Service:
+        return make_service(tmp_path, media=store)
+
+    def test_pieces_become_one_recording(self, service: Service) -> None:
+        data = noise(1_300_000)
+        job = service.uploads.create("../standup.wav", len(data), "resumable")
+        for start, end in ((0, 600_000), (600_000, 600_001), (600_001, len(data))):
+            send(service, job, start, data[start:end])
+        job = service.uploads.submit(job.id, Request())
+        assert (job.state, job.name, job.upload and job.upload.pieces) == (
+            "pending", "standup.wav", ())  # fmt: skip
+        _, file, size = service.reading.audio(job.id)
+        with file:
+            assert (size, file.read()) == (len(data), data)
+            file.seek(599_990)
+            assert file.read(20) == data[599_990:600_010]
+
+    def test_the_recording_stays_whole_until_its_job_goes(self, service: Service) -> None:
+        data = noise(3000)
+        job = service.uploads.create("a.wav", len(data), "resumable")
+        for start in (0, 1000, 2000):
+            send(service, job, start, data[start : start + 1000])
+        stray = f"{job.prefix}/recording/0-of-somebody-who-died"
+        service.ground.media.put(stray, b"lost")
+        service.uploads.submit(job.id, Request())
+        work(service)
+        Tending(service.ground, "test", Postman(service.ground, Sender(), None, never)).tend()
+        _, file, _ = service.reading.audio(job.id)
+        with file:
+            assert file.read() == data
+        assert not service.ground.media.exists(stray)
+        service.changing.delete(job.id)
+        assert leftovers(service) == []
+
+    def test_what_is_submitted_again_is_the_same_job(self, service: Service) -> None:
+        job = service.uploads.create("a.wav", 4, "resumable")
+        send(service, job, 0, b"tape")
+        first = service.uploads.submit(job.id, Request())
+        assert service.uploads.submit(job.id, Request()).id == first.id == job.id
+        with pytest.raises(IdempotencyMismatch, match="other options"):
+            service.uploads.submit(job.id, Request(Options(language="de")))
+        with pytest.raises(UploadConflict, match="has ended"):
+            service.uploads.receive(job.id, 4)
+
+    def test_of_two_senders_one_goes_on(self, service: Service) -> None:
+        job = service.uploads.create("a.wav", 8, "resumable")
+        slow, quick = (service.uploads.receive(job.id, 0) for _ in range(2))
+        slow.write(b"slow")
+        quick.write(b"quic")
+        quick.close()
+        with pytest.raises(UploadConflict) as caught:
+            slow.close()
+        assert caught.value.received_bytes == 4
+        send(service, job, 4, b"tail")
+        job = service.uploads.submit(job.id, Request())
+        _, file, _ = service.reading.audio(job.id)
+        with file:
+            assert file.read() == b"quictail"
+
+    def test_an_upload_that_is_given_up_leaves_nothing(self, service: Service) -> None:
+        job = service.uploads.create("a.wav", 8, "resumable")
+        send(service, job, 0, b"half")
+        late = service.uploads.receive(job.id, 4)
+        late.write(b"late")
+        service.uploads.discard(job.id)
+        with pytest.raises((UploadNotFound, UploadConflict)):
+            late.close()
+        assert leftovers(service) == []
+        with pytest.raises(UploadNotFound):
+            service.uploads.find(job.id)
+
+    def test_large_requests_count_piece_by_piece(self, service: Service) -> None:
+        job = service.uploads.create("a.wav", 2 * uploads.PIECE_BYTES, "resumable")
+        receiving = service.uploads.receive(job.id, 0)
+        receiving.write(bytes(uploads.PIECE_BYTES + 5))
+        found = service.uploads.find(job.id).upload
+        assert found is not None
+        assert found.received_bytes == uploads.PIECE_BYTES
+        receiving.close()
+        assert receiving.received_bytes == uploads.PIECE_BYTES + 5
+        service.uploads.discard(job.id)
+        assert leftovers(service) == []
