@@ -121,7 +121,7 @@ def _what_happened_is_counted(watched: Watched) -> None:
         _comes_to(watched, query, wanted)
 
 
-def _comes_to(watched: Watched, query: str, wanted: dict[tuple[str, ...], int]) -> None:
+def _comes_to(watched: Watched, query: str, wanted: object) -> None:
     """At the latest when every target was asked again."""
     wait_for(lambda: watched.prometheus.ask(query) == wanted)
 
