@@ -30,10 +30,10 @@ test-system: programs $(VENV)/.system $(VENV)/.audit  ## tests that need program
 
 .PHONY: programs deploy-programs
 programs:
-	@scripts/need.sh flite festival ffmpeg sox g++ redis-server openssl strace prometheus
+	@scripts/need.sh flite festival ffmpeg sox g++ redis-server openssl strace prometheus chromium
 
 deploy-programs:
-	@scripts/need.sh redis-server kubectl
+	@scripts/need.sh redis-server kubectl ffmpeg docker nginx certbot pebble openssl systemd-analyze curl
 
 test-deploy: deploy-programs $(VENV)/.deploy $(patsubst %,.venv-%/.done,pyannote awscli azure-cli checkov)  ## images, manifests and cloud clients; pyannote in an environment of its own
 	FORBID_SKIPS=1 .venv-pyannote/bin/python -m pytest tests/deploy/pyannote $(ARGS)

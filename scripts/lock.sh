@@ -31,6 +31,8 @@ lock build --group build "$@"
 upgrade=${1:-}
 set -- pyproject.toml --constraints requirements/build.txt "$@"
 lock runtime "$@"
+lock image-gpu --extra gpu --constraints requirements/runtime.txt "$@"
+lock image-pyannote --extra pyannote --constraints requirements/runtime.txt "$@"
 with_clients managers --constraints requirements/runtime.txt "$@"
 lock test --group test --constraints requirements/runtime.txt "$@"
 set -- "$@" --group test --constraints requirements/test.txt
@@ -40,6 +42,9 @@ with_clients system --group system --constraints requirements/managers.txt "$@"
 with_clients deploy --group deploy --group system \
     --constraints requirements/system.txt "$@"
 lock pyannote --extra pyannote "$@"
+
+# The API's own image: a group alone, in the versions of the whole.
+lock api --group api --constraints requirements/runtime.txt ${upgrade:+"$upgrade"}
 
 # Programs that checks call; nothing of ours is in their environments.
 for program in awscli azure-cli checkov; do

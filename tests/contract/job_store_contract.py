@@ -22,9 +22,9 @@ from meet_transcriber.core.jobs import (
     JobQuery,
     Task,
     Usage,
-    WorkerInfo,
 )
 from meet_transcriber.core.transitions import claimed, deleted, submitted
+from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.ports.stores import JobStore
 from tests.contract.hammer import open_store
 from tests.contract.job_samples import job, long_job, one_more, unchanged

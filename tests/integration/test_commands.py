@@ -40,6 +40,15 @@ def test_doctor_fails_where_a_named_engine_is_missing() -> None:
     assert "models pull tiny" in " ".join(result.stdout.replace("│", " ").split())
 
 
+def test_doctor_fails_where_a_token_asks_for_pyannote_that_is_not_there() -> None:
+    asked = {"DIARIZATION_ENGINE": "auto", "HUGGINGFACE_ACCESS_TOKEN": "hf_real_looking"}
+    result = run("doctor", **asked)
+    assert result.returncode == 4
+    assert "PYANNOTE=1" in " ".join(result.stdout.replace("│", " ").split())
+    placeholder = {**asked, "HUGGINGFACE_ACCESS_TOKEN": "hf_your_token_here"}
+    assert run("doctor", **placeholder).returncode == 0
+
+
 def test_doctor_gives_up_a_hub_that_never_answers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"

@@ -3,9 +3,19 @@
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from meet_transcriber.audio.confined.decoder import ConfinedDecoder
-from meet_transcriber.bootstrap import decoder, heard, services, told_apart, tried, without_drafts
+from meet_transcriber.bootstrap import (
+    decoder,
+    diarizer,
+    heard,
+    services,
+    token_in_vain,
+    told_apart,
+    tried,
+    without_drafts,
+)
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.service import Engines
@@ -13,6 +23,8 @@ from meet_transcriber.settings import Settings
 from meet_transcriber.worker.process import WorkerProcess
 from tests.simulated.house import wait_for
 from tests.unit.doubles import Ear, Judge, Scribe
+
+PLACEHOLDER = SecretStr("hf_your_token_here")
 
 
 def test_without_drafts_auto_is_the_real_engine() -> None:
@@ -73,3 +85,22 @@ def _problem(worker: WorkerProcess) -> str:
     jobs = worker.ground.jobs
     (seen,) = wait_for(lambda: [each for each in jobs.workers(0.0) if each.problem])
     return seen.problem
+
+
+def test_without_pyannote_and_without_a_token_speakers_come_from_the_draft_engine() -> None:
+    chosen = diarizer(Settings(huggingface_access_token=PLACEHOLDER), draft=False)
+    assert chosen is not None
+    assert chosen.engine.name == "acoustic"
+    assert [note.code for note in chosen.notes] == ["draft_diarizer"]
+
+
+def test_a_token_asks_for_pyannote_and_for_nothing_less() -> None:
+    settings = Settings(huggingface_access_token=SecretStr("hf_real_looking"))
+    assert "PYANNOTE=1" in token_in_vain(settings)
+    with pytest.raises(EngineUnavailable):
+        diarizer(settings, draft=False)
+
+
+def test_a_token_is_not_in_vain_where_another_diarizer_is_named() -> None:
+    token = SecretStr("hf_real_looking")
+    assert not token_in_vain(Settings(huggingface_access_token=token, diarization_engine="none"))

@@ -35,6 +35,16 @@ def test_a_lock_names_no_address_and_no_folder(lock: Path) -> None:
     assert [line for line in lines if "://" in line or line.startswith(("-", "/", "."))] == []
 
 
+def test_the_apis_packages_are_some_of_the_projects() -> None:
+    """The group stands beside the dependencies because neither can name the other."""
+    whole = PROJECT["project"]["dependencies"]
+    assert [each for each in PROJECT["dependency-groups"]["api"] if each not in whole] == []
+    engines = {"faster-whisper", "onnxruntime", "pocketsphinx", "huggingface-hub", "tqdm"}
+    assert {_name(each) for each in whole} - engines == {
+        _name(each) for each in PROJECT["dependency-groups"]["api"]
+    }
+
+
 def test_every_dependency_is_locked() -> None:
     locked = _packages(ROOT / "requirements" / "runtime.txt")
     assert {_name(each) for each in PROJECT["project"]["dependencies"]} <= set(locked)

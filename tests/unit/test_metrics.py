@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from meet_transcriber.api.app import create_app
 from meet_transcriber.bootstrap.watching import Overview, exposition
 from meet_transcriber.core.errors import StorageUnavailable
-from meet_transcriber.core.jobs import WorkerInfo
+from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.metrics import COUNTED, METRICS, Counting, Exposition
 from meet_transcriber.ports.watching import Meters, Unmetered
 from meet_transcriber.service import Ground, Service

@@ -173,7 +173,10 @@ def download(
         Query(
             alias="format",
             description="The format; else what Accept prefers, else json.",
-            json_schema_extra={"enum": FORMATS},
+            json_schema_extra={
+                "enum": FORMATS,
+                "x-enum-descriptions": [each.summary for each in EXPORTERS.values()],
+            },
         ),
     ] = None,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,

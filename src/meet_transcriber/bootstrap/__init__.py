@@ -1,5 +1,6 @@
 """Settings to working parts; the only module that names adapters."""
 
+import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +119,8 @@ def diarizer(settings: Settings, *, draft: bool = True) -> Chosen[Diarizer] | No
     """
     Choose and build the diarizer as `recognizer` does; None where the settings want none.
 
+    Where pyannote is not installed and no token asks for it, `auto` is the draft engine anywhere.
+
     Raises:
         EngineUnavailable: with the command that mends it.
     """
@@ -134,10 +137,41 @@ def diarizer(settings: Settings, *, draft: bool = True) -> Chosen[Diarizer] | No
             settings.diarization_engine != "auto"
             or "diarization_model" in settings.model_fields_set
         )
-        if named or not draft:
+        unasked = not token_is_set(settings) and not pyannote_is_installed()
+        if named or not (draft or unasked):
             raise
         message = f"Speakers come from the draft engine acoustic: {error}"
         return Chosen(AcousticDiarizer(), (TranscriptWarning("draft_diarizer", message),))
+
+
+def token_is_set(settings: Settings) -> bool:
+    """Whether there is a token for gated models; the guide's placeholder is none."""
+    from meet_transcriber.engines.pyannote.weights import usable_token
+
+    token = settings.huggingface_access_token
+    return token is not None and usable_token(token.get_secret_value()) is not None
+
+
+def pyannote_is_installed() -> bool:
+    """Whether the package is there; nothing is imported."""
+    parts = ("pyannote", "pyannote.audio")
+    return all(importlib.util.find_spec(part) is not None for part in parts)
+
+
+def token_in_vain(settings: Settings) -> str:
+    """
+    What is wrong where a token asks for pyannote, which is not there; else nothing.
+
+    DIARIZATION_ENGINE=acoustic and none are a decision against pyannote.
+    """
+    wanted = settings.diarization_engine in {"auto", "pyannote"}
+    if not wanted or pyannote_is_installed() or not token_is_set(settings):
+        return ""
+    return (
+        "HUGGINGFACE_ACCESS_TOKEN is set, but pyannote, which alone uses it, is not installed: "
+        "install meet-transcriber[pyannote], build the image with PYANNOTE=1, or set "
+        "DIARIZATION_ENGINE=acoustic for the draft engine."
+    )
 
 
 def without_drafts(settings: Settings) -> tuple[Settings, tuple[str, ...]]:
@@ -306,20 +340,22 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield look(
         "faster-whisper", lambda: try_whisper(settings, settings.whisper_model), needed=whisper
     )
-    yield look(
-        "pyannote", lambda: _pyannote(settings, fetch=False).name, needed="pyannote" in wants
-    )
+    needed = "pyannote" in wants or bool(token_in_vain(settings))
+    yield look("pyannote", lambda: _try_pyannote(settings), needed=needed)
     yield look("hub", _try_hub)
 
 
 def _secrets(settings: Settings) -> str:
     """Which secrets are set, and never what they are."""
-    from meet_transcriber.engines.pyannote.weights import usable_token
-
-    token = settings.huggingface_access_token
-    if token is not None and usable_token(token.get_secret_value()) is None:
+    if settings.huggingface_access_token is not None and not token_is_set(settings):
         raise EngineUnavailable("HUGGINGFACE_ACCESS_TOKEN is the guide's placeholder, no token.")
     return ", ".join(settings.secrets_that_are_set) or "none is set"
+
+
+def _try_pyannote(settings: Settings) -> str:
+    if problem := token_in_vain(settings):
+        raise EngineUnavailable(problem)
+    return _pyannote(settings, fetch=False).name
 
 
 def _try_hub() -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meet_transcriber.core.errors import InvalidOptions, StorageError
-from meet_transcriber.core.jobs import QUEUES, SHOWN, TERMINAL, WorkerInfo
+from meet_transcriber.core.jobs import QUEUES, SHOWN, TERMINAL
+from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.ports.stores import JobStore, MediaStore
 from meet_transcriber.ports.watching import UNTRACED, Meters, Tracer
 from meet_transcriber.service import Ground

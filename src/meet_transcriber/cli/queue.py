@@ -4,7 +4,7 @@ import json
 import socket
 import time
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -13,17 +13,32 @@ from rich.table import Table
 
 from meet_transcriber.bootstrap import services
 from meet_transcriber.cli.console import errors_become_exit_codes, load_settings, say_error
-from meet_transcriber.core.jobs import QUEUES, WorkerInfo
-from meet_transcriber.core.workers import parse_worker_name
+from meet_transcriber.core.errors import StorageError
+from meet_transcriber.core.jobs import QUEUES
+from meet_transcriber.core.workers import WorkerInfo, parse_worker_name
 from meet_transcriber.service import figures
+from meet_transcriber.settings import Settings
+
+_LENGTH = "celery_queue_length"
 
 _Json = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
+_Every = Annotated[
+    float | None,
+    typer.Option(
+        "--emf-every",
+        min=1,
+        help="Write the queue's length every so many seconds, as lines that CloudWatch Logs makes "
+        "metrics of (embedded metric format).",
+    ),
+]
 
 
-def queue(as_json: _Json = False) -> None:
+def queue(as_json: _Json = False, emf_every: _Every = None) -> None:
     """Show how much work waits and runs, since when, and which workers were heard of lately."""
     with errors_become_exit_codes():
         settings = load_settings()
+        if emf_every is not None:
+            _keep_telling(settings, emf_every)
         jobs, now = services.stores(settings).jobs, time.time()
         seen = figures.look(jobs, services.queue_from_outside(settings), now)
         workers = jobs.workers(now)
@@ -32,6 +47,29 @@ def queue(as_json: _Json = False) -> None:
             typer.echo(json.dumps(told, indent=2))
         else:
             _show(seen, workers)
+
+
+def _keep_telling(settings: Settings, seconds: float) -> NoReturn:
+    """One line after the other; while stores are away there is none, and scalers do nothing."""
+    jobs, messages = services.stores(settings).jobs, services.queue_from_outside(settings)
+    while True:
+        try:
+            now = time.time()
+            told = figures.look(jobs, messages, now).plain()
+            typer.echo(json.dumps(_embedded_metric(told["celery_queue_length"], now)))
+        except StorageError as error:
+            say_error(str(error))
+        time.sleep(seconds)
+
+
+def _embedded_metric(length: int, now: float) -> dict[str, object]:
+    """A log line of Amazon's embedded metric format, version 0."""
+    metric = {"Name": _LENGTH, "Unit": "Count"}
+    directive = {"Namespace": "meet-transcriber", "Dimensions": [[]], "Metrics": [metric]}
+    return {
+        "_aws": {"Timestamp": round(now * 1000), "CloudWatchMetrics": [directive]},
+        _LENGTH: length,
+    }
 
 
 def _show(seen: figures.Figures, known: list[WorkerInfo]) -> None:

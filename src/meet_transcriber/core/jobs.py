@@ -81,6 +81,15 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Delay:
+    """Why a job does not get on although nothing is wrong with it, and since when."""
+
+    code: str
+    message: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
 class Webhook:
     """Who wants to hear the end of a job, and how far telling them has come.
 
@@ -112,6 +121,7 @@ class Job:
         served_at: when a task of it was last claimed; who was served longest ago is next.
         version: rises by one with every change; set by the store.
         names: speaker label to a person's name, given after the fact.
+        delay: what its tasks wait for, such as room on a disk; None when they get on.
         lease_until: of an upload; when it has passed, the sender is gone.
         deleted: nobody may see it any more; record and objects wait to be removed.
         tidy_at: when to remove objects that the record no longer names, or does not name yet.
@@ -158,6 +168,7 @@ class Job:
     tidy_at: float | None = None
     max_attempts: int = MAX_ATTEMPTS
     expires_at: float | None = None
+    delay: Delay | None = None
     origin: Origin = field(default_factory=Origin)
 
     @property
@@ -363,30 +374,3 @@ class Usage:
     stored_bytes: int = 0
     audio_seconds: float = 0.0
     oldest_at: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerInfo:
-    """A worker as it last said about itself.
-
-    Attributes:
-        state: `fetching` weights, `ready`, `working` or `stopping`.
-        detail: what it fetches or works on, or why it cannot work.
-        problem: a sentence when its engines are not there, else empty.
-        seen_at: when it said so.
-        drafts: why it works with draft engines, in sentences; none where it does not.
-        fetched_bytes, fetch_bytes: of the weights that it is fetching; 0 of 0 when it is not.
-    """
-
-    id: str
-    queues: tuple[str, ...]
-    state: str
-    engine: str = ""
-    diarizer: str = ""
-    detail: str = ""
-    problem: str = ""
-    progress: float = 0.0
-    seen_at: float = 0.0
-    drafts: tuple[str, ...] = ()
-    fetched_bytes: int = 0
-    fetch_bytes: int = 0

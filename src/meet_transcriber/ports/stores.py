@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 from meet_transcriber.core.changes import Changes
-from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Usage, WorkerInfo
+from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Usage
+from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.ports.keys import KeyStore
 
 
@@ -32,6 +33,19 @@ class Clock(Protocol):
     def __call__(self) -> float:
         """Seconds since 1970."""
         ...
+
+
+@dataclass
+class Copied:
+    """What a copy of jobs and objects holds.
+
+    Attributes:
+        missing: keys that a record names and that are nowhere.
+    """
+
+    jobs: int = 0
+    objects: int = 0
+    missing: tuple[str, ...] = ()
 
 
 class ObjectWriter(Protocol):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from meet_transcriber.core.errors import TranscriptionError
-from meet_transcriber.core.jobs import WorkerInfo
+from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.logs import get_logger
 from meet_transcriber.ports.stores import JobStore
 from meet_transcriber.service.tending import Tending

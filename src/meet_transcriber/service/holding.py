@@ -78,7 +78,7 @@ class Hold:
     def _look(self) -> None:
         now, lease = self._ground.clock(), self._ground.rules.lease_seconds
         share = self._share
-        if share > self._told + _TOLD_SHARE or now - self._renewed > lease / 3:
+        if share > self._told + _TOLD_SHARE or abs(now - self._renewed) > lease / 3:
             self._ground.jobs.update(
                 self._claim.job.id,
                 lambda job: alive(

@@ -169,7 +169,7 @@ class Upload:
 
     def _renew(self) -> None:
         now, lease = self._ground.clock(), self._ground.rules.lease_seconds
-        if now - self._renewed > lease / _RENEW_SHARE:
+        if abs(now - self._renewed) > lease / _RENEW_SHARE:  # a clock may be set back
             self._renewed = now
             self._ground.jobs.update(self._job.id, partial(replace, lease_until=now + lease))
 

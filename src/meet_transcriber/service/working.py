@@ -1,5 +1,6 @@
 """What a worker does: claim a task, work on it, and make its result count."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from meet_transcriber.core.transitions import (
     claimed,
     committed,
     concluded,
+    delayed,
     fetched,
     planned,
     released,
@@ -55,10 +57,12 @@ _FINAL = (
     InvalidOptions,
     EngineUnavailable,
     QuotaExceeded,
-    StorageFull,
 )
 _CANDIDATES = 16
 _COMMIT_PATIENCE_SECONDS = 0.5
+_ROOM_PATIENCE_SECONDS = 3600.0
+"""How long a job waits for room; one that never fits must not go round for ever."""
+_WAITED_FOR = (StorageFull, StorageUnavailable)
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,8 @@ class Working:
         Claim the next task and see it through; False when there was nothing to do.
 
         Raises:
-            StorageUnavailable: the store does not answer; nothing is lost, try again later.
+            StorageFull, StorageUnavailable: a store has no room or does not answer; nothing is
+                lost, try again later.
         """
         claim = self._claim()
         if claim is None:
@@ -199,7 +204,10 @@ class Working:
             self._forget(claim, checkpoints)
             self._record(claim, released)
             return "released"
-        except (StorageUnavailable, KeyboardInterrupt, SystemExit):
+        except _WAITED_FOR as error:
+            self._put_off(claim, checkpoints, error)
+            raise
+        except (KeyboardInterrupt, SystemExit):
             self._record(claim, released)  # the task is not to blame
             raise
         except Exception as error:  # noqa: BLE001 - the outermost frame of a task
@@ -298,23 +306,23 @@ class Working:
     def _note_speed(self, rtf: float) -> None:
         """Keep a running mean of seconds of work per second of audio, for estimates."""
         jobs = self._ground.jobs
-        with suppress(StorageUnavailable):  # a part is worth more than an estimate
+        with suppress(*_WAITED_FOR):  # a part is worth more than an estimate
             known = jobs.recall(RTF)
             jobs.remember(RTF, f"{rtf if known is None else 0.8 * float(known) + 0.2 * rtf:.4f}")
 
     # -- ends ------------------------------------------------------------------------------
 
     def _commit(self, claim: Claim, checkpoints: ClaimedCheckpoints, learn: Learn) -> None:
-        """Make the result count; waits for a store that is away, while the lease may last."""
+        """Make the result count; waits for a store that is away or full, for two leases."""
         written = checkpoints.written
-        deadline = self._ground.clock() + 2 * self._ground.rules.lease_seconds
+        deadline = time.monotonic() + 2 * self._ground.rules.lease_seconds
         task = claim.task
 
         def count(job: Job) -> Job:
             return committed(job, task.name, task.token, written, self._ground.clock(), learn)
 
-        while self._ground.clock() < deadline:
-            with suppress(StorageUnavailable):
+        while time.monotonic() < deadline:
+            with suppress(*_WAITED_FOR):
                 self._ground.change(claim.job.id, count)
                 return
             time.sleep(_COMMIT_PATIENCE_SECONDS)
@@ -325,6 +333,18 @@ class Working:
         if claim.task.kind == "prepare" and self._ground.rules.drop_recording:
             with suppress(StorageError):  # the sweep finds it
                 delete_recording(self._ground.media, claim.job.objects["recording"])
+
+    def _put_off(self, claim: Claim, checkpoints: ClaimedCheckpoints, error: StorageError) -> None:
+        """The task is not to blame for its store; the record tells what it waits for."""
+        full = isinstance(error, StorageFull)
+        if full:
+            self._forget(claim, checkpoints)
+        patience = _ROOM_PATIENCE_SECONDS if full else math.inf
+        failure, now = Failure(error.code, str(error)), self._ground.clock()
+        change = partial(delayed, failure=failure, patience=patience, now=now)
+        while not self._record(claim, change):  # else it would count as a death
+            if self._stopping.wait(_COMMIT_PATIENCE_SECONDS):
+                return
 
     def _fail(self, claim: Claim, error: Exception) -> None:
         code = error.code if isinstance(error, TranscriptionError) else "worker_error"
@@ -337,10 +357,14 @@ class Working:
         now, final = self._ground.clock(), isinstance(error, _FINAL)
         self._record(claim, partial(task_failed, failure=failure, final=final, now=now))
 
-    def _record(self, claim: Claim, change: Callable[[Job, str, int], Job]) -> None:
+    def _record(self, claim: Claim, change: Callable[[Job, str, int], Job]) -> bool:
+        """Whether it is on record or does not matter any more; else the lease runs out."""
         task = claim.task
-        with suppress(JobError, StorageUnavailable):  # else its lease runs out
-            self._ground.change(claim.job.id, lambda job: change(job, task.name, task.token))
+        with suppress(*_WAITED_FOR):
+            with suppress(JobError):
+                self._ground.change(claim.job.id, lambda job: change(job, task.name, task.token))
+            return True
+        return False
 
     def _forget(self, claim: Claim, checkpoints: ClaimedCheckpoints) -> None:
         """

@@ -16,6 +16,9 @@ from meet_transcriber.stores.copying import pour
 from meet_transcriber.stores.keys import checked, is_key
 
 _SCRAP = ".new-"
+_RESERVE_BYTES = 16 << 20
+"""Room that recordings leave on the disk, for the records that tell of it and for deleting."""
+_LOOK_BYTES = 1 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _ATTEMPTS = 20
 
@@ -95,10 +98,20 @@ class _FileWriter:
 
     def __init__(self, file: BinaryIO, key: str) -> None:
         self._file, self._key = file, key
+        self._unlooked = _LOOK_BYTES
 
     def write(self, data: bytes, /) -> int:
         with translated("write", self._key):
+            self._look(len(data))
             return self._file.write(data)
+
+    def _look(self, size: int) -> None:
+        """Now and then, see that there is more room than the reserve."""
+        self._unlooked += size
+        if self._unlooked > _LOOK_BYTES:
+            self._unlooked = 0
+            if shutil.disk_usage(self._file.fileno()).free < _RESERVE_BYTES:
+                raise OSError(errno.ENOSPC, "the reserve is left")
 
 
 class DiskMediaStore:

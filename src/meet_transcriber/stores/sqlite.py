@@ -13,10 +13,10 @@ from meet_transcriber.core.jobs import (
     Job,
     JobQuery,
     Usage,
-    WorkerInfo,
     index_entry,
     unique,
 )
+from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.ports.stores import Room
 from meet_transcriber.stores.disk import disk_room
 from meet_transcriber.stores.records import dump, folded, load
@@ -191,10 +191,11 @@ class SqliteJobStore:
         statement = """
             INSERT INTO locks VALUES (?, ?, ?)
             ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
-            WHERE holder = excluded.holder OR until <= ?
+            WHERE holder = excluded.holder OR until <= ? OR until > ?
         """
+        until = now + seconds  # none is held for longer, unless the clock was set back
         with self._writing() as db:
-            return db.execute(statement, (name, holder, now + seconds, now)).rowcount == 1
+            return db.execute(statement, (name, holder, until, now, until)).rowcount == 1
 
     def remember(self, name: str, value: str) -> None:
         with self._writing() as db:

@@ -7,9 +7,16 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from meet_transcriber import bootstrap
 from meet_transcriber.bootstrap import Fetching, services
-from meet_transcriber.core.errors import EngineUnavailable, StorageUnavailable, TranscriptionError
-from meet_transcriber.core.jobs import CPU_QUEUE, RECOGNIZE_QUEUE, WorkerInfo
+from meet_transcriber.core.errors import (
+    EngineUnavailable,
+    StorageFull,
+    StorageUnavailable,
+    TranscriptionError,
+)
+from meet_transcriber.core.jobs import CPU_QUEUE, RECOGNIZE_QUEUE
+from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.logs import get_logger
 from meet_transcriber.ports.queues import JobQueue
 from meet_transcriber.service import FETCH_ASKED, Attendant, Engines, Ground, Presence
@@ -29,6 +36,7 @@ real_engines: MakeEngines = partial(services.worker_engines, draft=False)
 PATIENCE_SECONDS = 3.0
 """How long a task may take to notice that it should end, before it is given back without it."""
 RETRY_SECONDS = 1.0
+_ROOM_AGAIN_SECONDS = 5.0
 _ENGINES_AGAIN_SECONDS = 60.0
 _ASKED_SECONDS = 2.0
 _TOLD_SHARE = 0.01
@@ -52,6 +60,7 @@ class WorkerProcess:
         make_ground: MakeGround = services.ground,
     ) -> None:
         self.stopping = threading.Event()
+        self._settings = settings
         self.ground = make_ground(settings, queue)
         info = WorkerInfo(worker_id, queues, "fetching")
         self._presence = Presence(self.ground.jobs, self.ground.clock, info)
@@ -77,7 +86,7 @@ class WorkerProcess:
         """
         Claim a task and see it through, once the engines were looked for.
 
-        Returns False when there was nothing to do or it is time to end.
+        Returns False when there was nothing to do, there is no room, or it is time to end.
 
         Raises:
             StorageUnavailable: the store does not answer; try again later.
@@ -86,6 +95,11 @@ class WorkerProcess:
         self._idle.clear()
         try:
             return not self.stopping.is_set() and self._working.work()
+        except StorageFull as error:
+            log.warning("waiting_for_room", error=str(error))
+            self._say(detail=str(error))
+            self.stopping.wait(_ROOM_AGAIN_SECONDS)
+            return False
         finally:
             self._idle.set()
 
@@ -164,7 +178,8 @@ class WorkerProcess:
         if RECOGNIZE_QUEUE in queues:
             problems.append(self._look_for("engine", engines.recognizer, found))
         if CPU_QUEUE in queues:
-            problems.append(self._look_for("diarizer", engines.diarizer, found))
+            problem = self._look_for("diarizer", engines.diarizer, found)
+            problems.append(bootstrap.token_in_vain(self._settings) or problem)
         return {**found, "problem": " ".join(filter(None, problems))}
 
     def _look_for(self, what: str, get: Callable[[], Any], found: dict[str, Any]) -> str:

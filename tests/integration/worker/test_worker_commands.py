@@ -1,12 +1,15 @@
 """`worker`, `queue` and `health` as a person or a probe runs them."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.simulated.house import House, end, wait_for
+from tests.simulated.house import ROOT, House, end, wait_for
 
 DRAFT = {"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic", "HF_HUB_OFFLINE": "1"}
 
@@ -34,6 +37,15 @@ def test_a_worker_without_weights_says_so_and_fails_jobs(house: House) -> None:
     assert worker.diarizer == "acoustic"
 
 
+def test_a_worker_with_a_token_but_without_pyannote_says_so(house: House) -> None:
+    asked = {**DRAFT, "DIARIZATION_ENGINE": "auto", "HUGGINGFACE_ACCESS_TOKEN": "hf_real_looking"}
+    house.start("-m", "meet_transcriber", "worker", more=asked)
+    job = house.ended(house.submit(seconds=1))
+    wait_for(lambda: house.workers()[0].problem)
+    assert "HUGGINGFACE_ACCESS_TOKEN is set, but pyannote" in house.workers()[0].problem
+    assert (job.state, job.diarizer) == ("completed", "acoustic")
+
+
 def test_an_unknown_queue_is_refused(house: House) -> None:
     asked = house.run("worker", "--queues", "whisper")
     assert (asked.returncode, "name recognize or cpu" in asked.stderr) == (2, True)
@@ -46,6 +58,23 @@ def test_the_queue_is_told(house: House) -> None:
     assert (told["jobs"], told["workers"]) == ({"pending": 1}, [])
     assert told["oldest_seconds"] > 0
     assert "1 pending" in house.run("queue").stdout
+
+
+def test_the_queues_length_becomes_a_metric_of_cloudwatch(house: House) -> None:
+    house.submit(seconds=1)
+    telling = subprocess.Popen(
+        [sys.executable, "-m", "meet_transcriber", "queue", "--emf-every", "1"],
+        cwd=ROOT, env={**os.environ, **house.environment}, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    house.processes.append(telling)
+    assert telling.stdout is not None
+    with telling.stdout as said:
+        first, second = json.loads(said.readline()), json.loads(said.readline())
+    (directive,) = first["_aws"]["CloudWatchMetrics"]
+    (metric,) = directive["Metrics"]
+    assert (directive["Namespace"], metric["Name"]) == ("meet-transcriber", "celery_queue_length")
+    assert first["celery_queue_length"] == 1
+    assert second["_aws"]["Timestamp"] > first["_aws"]["Timestamp"]
 
 
 def test_health_wants_a_worker_of_this_host(house: House) -> None:

@@ -71,7 +71,3 @@ def test_the_page_asks_no_other_host(client: TestClient) -> None:
         assert answer.status_code == 200
         assert re.findall(r"(?:https?:)?//[a-z]", answer.text.replace("// ", "")) == []
     assert "default-src 'none'" in client.get("/docs").headers["Content-Security-Policy"]
-
-
-def test_the_front_door_leads_to_the_page(client: TestClient) -> None:
-    assert client.get("/").url.path == "/docs"

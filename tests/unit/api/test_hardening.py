@@ -15,9 +15,9 @@ from meet_transcriber.settings import Settings
 from tests.unit.api.rig import finished, leftovers
 
 REQUESTS = [
-    ("GET", "/"),
     ("GET", "/docs"),
     ("GET", "/docs/docs.js"),
+    ("GET", "/page/app.js"),
     ("GET", "/openapi.json"),
     ("GET", "/health"),
     ("GET", "/health/ready"),

@@ -1,0 +1,169 @@
+"""
+How quick the page is with a long meeting: 40,000 words, six speakers, four hours.
+
+    python -m benchmarks.page [--words 40000] [--hours 4] [--speakers 6] [--rounds 3]
+
+A real server with the meeting in its stores, and Debian's Chromium (`apt-get install chromium`).
+Printed are the medians over fresh browsers: when the words are first seen, counted from opening
+the address; and, as the browser's own long-task observer tells it, the longest time for which the
+page answered to nothing while loading, scrolling, seeking, playing, finding and editing.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from meet_transcriber.core.transcript import Transcript
+from tests.integration.api.serving import Server
+from tests.simulated.house import House
+from tests.simulated.meetings import keep, long_meeting
+
+CHROMIUM = "/usr/bin/chromium"
+_OBSERVER = """
+window.longest = 0;
+new PerformanceObserver((list) => {
+  for (const task of list.getEntries()) window.longest = Math.max(window.longest, task.duration);
+}).observe({ type: "longtask", buffered: true });
+"""
+_SEEN = """new Promise((done) => {
+  const seen = () => requestAnimationFrame(() => done(performance.now()));
+  const look = () => (document.querySelector(".segment .w") ? seen() : setTimeout(look, 5));
+  look();
+})"""
+_SCROLL = """(async () => {
+  const scroller = document.querySelector(".transcript");
+  const frame = () => new Promise(requestAnimationFrame);
+  for (let step = 0; step < 120; step += 1) { scroller.scrollTop += 400; await frame(); }
+  for (let step = 1; step <= 40; step += 1) {
+    scroller.scrollTop = scroller.scrollHeight * ((step * 7) % 40) / 40;
+    await frame();
+  }
+})()"""
+_SETTLED = "new Promise((done) => setTimeout(done, 300))"
+
+
+@contextmanager
+def served(folder: Path, transcript: Transcript) -> Iterator[tuple[str, str]]:
+    """A server that has the meeting: its address, and the view's."""
+    with House(folder) as house:
+        job_id = keep(house.service.ground, transcript)
+        env = {**house.environment, "LOG_LEVEL": "ERROR", "AUTH_MODE": "loopback"}
+        server = Server("meet_transcriber", "serve", "--port", "0", env=env)
+        try:
+            yield server.url, f"{server.url}/#/job/{job_id}"
+        finally:
+            server.end()
+
+
+def seek(page: Page) -> None:
+    """Go to places all over the recording."""
+    slider = page.get_by_role("slider", name="Position in the recording")
+    box = slider.bounding_box()
+    assert box is not None
+    for share in (0.9, 0.1, 0.5, 0.75, 0.3):
+        page.mouse.click(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+        page.get_by_role("button", name="Follow").click(click_count=2)
+        page.evaluate(_SETTLED)
+
+
+def play(page: Page) -> None:
+    """Listen for two seconds at three times the speed."""
+    page.get_by_role("combobox", name="Speed").select_option("3")
+    page.get_by_role("button", name="Play", exact=True).click()
+    page.wait_for_timeout(2000)
+    page.get_by_role("button", name="Pause").click()
+
+
+def find(page: Page) -> None:
+    """Look for a word that is everywhere."""
+    page.get_by_role("button", name="Find", exact=True).click()
+    page.keyboard.type("thursday", delay=30)
+    for _ in range(5):
+        page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+
+
+def edit(page: Page) -> None:
+    """Write, split, merge and undo in the middle."""
+    page.locator(".segment .w").nth(40).click()
+    for keys in (
+        ["e", "End", " and so on", "Enter"],
+        ["ArrowRight", "ArrowRight", "s"],
+        ["m"],
+        ["2"],
+        ["u"],
+        ["u"],
+    ):
+        for key in keys:
+            page.keyboard.type(key) if key.startswith(" ") else page.keyboard.press(key)
+        page.evaluate(_SETTLED)
+
+
+DOINGS: dict[str, Callable[[Page], object]] = {
+    "scrolling": lambda page: page.evaluate(_SCROLL),
+    "seeking": seek,
+    "playing": play,
+    "finding": find,
+    "editing": edit,
+}
+
+
+def measured(chromium: Browser, address: str) -> dict[str, float]:
+    """Milliseconds of one visit, by what was done."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    context.add_init_script(_OBSERVER)
+    page = context.new_page()
+    page.goto(address)
+    figures = {"words seen after": page.evaluate(_SEEN)}
+    figures["first paint"] = page.evaluate(
+        "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+    )
+    page.evaluate(_SETTLED)
+    figures["longest task, loading"] = page.evaluate("window.longest")
+    for name, do in DOINGS.items():
+        page.evaluate("window.longest = 0")
+        do(page)
+        page.evaluate(_SETTLED)
+        figures[f"longest task, {name}"] = page.evaluate("window.longest")
+    figures["rows in the document"] = page.locator(".segment").count()
+    context.close()
+    return figures
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--words", type=int, default=40_000)
+    parser.add_argument("--hours", type=float, default=4.0)
+    parser.add_argument("--speakers", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=3)
+    wanted = parser.parse_args()
+    transcript = long_meeting(wanted.words, 3600 * wanted.hours, wanted.speakers)
+    print(
+        f"{wanted.words} words in {len(transcript.segments)} segments, "
+        f"{wanted.hours:g} h, {wanted.speakers} speakers"
+    )
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        served(Path(folder), transcript) as (_, address),
+        sync_playwright() as playwright,
+    ):
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        visits = [measured(chromium, address) for _ in range(wanted.rounds + 1)][
+            1:
+        ]  # the first warms up
+        chromium.close()
+    for name in visits[0]:
+        unit = "" if name.startswith("rows") else " ms"
+        print(f"  {name:<26}{median(visit[name] for visit in visits):8.0f}{unit}")
+
+
+if __name__ == "__main__":
+    main()

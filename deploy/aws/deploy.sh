@@ -1,0 +1,19 @@
+#!/bin/bash
+# Creates or updates a stack:   deploy/aws/deploy.sh ec2|ecs-fargate|ecs-gpu Parameter=Value...
+#
+# STACK names it (meet-transcriber where unset, meet-transcriber-gpu for ecs-gpu). The secret
+# meet-transcriber/hf-token has to be there. --dry-run makes a change set and does not run it.
+set -euo pipefail
+
+only=
+[ "${1:-}" = --dry-run ] && { only=--no-execute-changeset; shift; }
+template=${1:?name a template: ec2, ecs-fargate or ecs-gpu}
+shift
+stack=meet-transcriber
+[ "$template" = ecs-gpu ] && stack=meet-transcriber-gpu
+token=$(aws secretsmanager describe-secret --secret-id meet-transcriber/hf-token \
+    --query ARN --output text)
+aws cloudformation deploy --stack-name "${STACK:-$stack}" \
+    --template-file "$(dirname "$0")/cloudformation/$template.yaml" \
+    --capabilities CAPABILITY_IAM --no-fail-on-empty-changeset ${only:+"$only"} \
+    --parameter-overrides "TokenSecretArn=$token" "$@"

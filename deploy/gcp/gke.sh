@@ -1,0 +1,17 @@
+#!/bin/bash
+# A cluster with GPU nodes that come and go:   deploy/gcp/gke.sh
+#
+# Needs GOOGLE_CLOUD_PROJECT. What runs in it: deploy/kubernetes/overlays/gke. GKE installs the
+# driver itself, so nothing is applied from a branch of somebody's repository.
+set -euo pipefail
+zone=${ZONE:-us-central1-a}
+
+gcloud container clusters create meet-transcriber --zone "$zone" \
+    --num-nodes 1 --machine-type e2-standard-4 --release-channel regular \
+    --workload-pool "${GOOGLE_CLOUD_PROJECT:?}.svc.id.goog" --enable-dataplane-v2 \
+    --enable-shielded-nodes
+gcloud container node-pools create gpu-pool --cluster meet-transcriber --zone "$zone" \
+    --machine-type g2-standard-4 \
+    --accelerator type=nvidia-l4,count=1,gpu-driver-version=latest \
+    --num-nodes 0 --enable-autoscaling --min-nodes 0 --max-nodes "${MAX_NODES:-4}" \
+    --spot --node-taints nvidia.com/gpu=present:NoSchedule

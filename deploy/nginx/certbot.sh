@@ -1,0 +1,15 @@
+# certbot of compose.yaml: gets a certificate for DOMAIN through nginx' webroot, then looks twice
+# a day whether it should be renewed. nginx notices by itself.
+set -eu
+: "${DOMAIN:?set DOMAIN in .env to the name that leads here, such as meet.example.org}"
+: "${EMAIL:?set EMAIL in .env to where the certificate authority may write}"
+places="--config-dir /certificates --work-dir /tmp/work --logs-dir /tmp/logs"
+
+while true; do
+    # shellcheck disable=SC2086 # three options with their values
+    certbot certonly $places --webroot -w /certificates/webroot -d "$DOMAIN" \
+        --non-interactive --agree-tos -m "$EMAIL" --keep-until-expiring ${CERTBOT_OPTIONS:-} ||
+        echo "certbot: no certificate yet; is port 80 of $DOMAIN this machine?" >&2
+    sleep 43200 &
+    wait $!
+done

@@ -1,0 +1,2 @@
+# Exits with 0 when Redis answers to its password.
+REDISCLI_AUTH=$(cat /secrets/REDIS_PASSWORD) redis-cli ping | grep -q PONG

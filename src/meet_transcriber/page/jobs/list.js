@@ -1,0 +1,129 @@
+/* The list of jobs: pages from the server, kept true by its events. */
+
+import { fill, h } from "../dom.js";
+import { makeRow } from "./row.js";
+
+const PAGE = 30;
+
+/** What is asked for. @typedef {{states: string[], name: string}} Filter */
+
+export class JobList {
+  /** @type {Map<string, {job: any, row: import("./row.js").Row}>} */
+  #rows = new Map();
+  #filter = { states: /** @type {string[]} */ ([]), name: "" };
+  #more = false;
+  #asked = 0;
+  /** What events told before the first page came; null afterwards. @type {any[]|null} */
+  #early = [];
+
+  /**
+   * @param {import("../api.js").Api} api
+   * @param {Object<string, (job: any) => void>} does What the buttons of a row do.
+   * @param {(job: any, before: any) => void} changed Called when a job that was shown is in another state.
+   */
+  constructor(api, does, changed) {
+    this.api = api;
+    this.does = does;
+    this.changed = changed;
+    this.element = h("ul", { class: "jobs", "aria-label": "Meetings" });
+    this.message = h("div", { class: "jobs-message" });
+    this.button = h("button", { class: "button", type: "button", hidden: true, onclick: () => this.#load(true) }, "Show more");
+    this.root = h("div", null, this.element, this.message, h("p", { class: "more" }, this.button));
+  }
+
+  /** @param {Filter} filter Show what fits it, from the newest on. */
+  show(filter) {
+    this.#filter = filter;
+    return this.#load(false);
+  }
+
+  /** Load again what is shown: events may have been missed. */
+  refresh() { return this.#load(false); }
+
+  async #load(further) {
+    const turn = ++this.#asked;
+    const query = new URLSearchParams({ limit: String(further ? PAGE : Math.min(100, Math.max(PAGE, this.#rows.size))), q: this.#filter.name });
+    for (const state of this.#filter.states) query.append("status", state);
+    if (further) query.set("after", this.#last() ?? "");
+    let page;
+    try {
+      page = await this.api.get(`/transcribe?${query}`);
+    } catch (problem) {
+      if (turn === this.#asked) this.#say("The list could not be loaded", problem.message, "Try again", () => this.refresh());
+      return;
+    }
+    if (turn !== this.#asked) return; // another filter was chosen meanwhile
+    if (!further) this.#forgetBut(new Set(page.data.map((job) => job.job_id)));
+    this.#more = page.has_more;
+    for (const job of page.data) this.#put(job);
+    const early = this.#early ?? [];
+    this.#early = null;
+    for (const job of early) this.apply(job);
+    this.#settle();
+  }
+
+  /** @param {any} job As an event tells it. */
+  apply(job) {
+    if (this.#early) {
+      this.#early.push(job);
+      return;
+    }
+    const known = this.#rows.get(job.job_id);
+    if (known && known.job.version > job.version) return;
+    if (known && known.job.status !== job.status) this.changed(job, known.job);
+    if (!this.#fits(job)) this.remove(job.job_id);
+    else if (known || !this.#more || job.created_at > (this.#oldest() ?? "")) this.#put(job);
+    this.#settle();
+  }
+
+  /** @param {string} id */
+  remove(id) {
+    const row = this.#rows.get(id);
+    if (!row) return;
+    if (row.row.element.contains(document.activeElement)) {
+      const next = row.row.element.nextElementSibling ?? row.row.element.previousElementSibling;
+      (next?.querySelector("a") ?? document.getElementById("main"))?.focus();
+    }
+    row.row.element.remove();
+    this.#rows.delete(id);
+    this.#settle();
+  }
+
+  #fits(job) {
+    const { states, name } = this.#filter;
+    return (!states.length || states.includes(job.status)) && job.name.toLowerCase().includes(name.toLowerCase());
+  }
+
+  #put(job) {
+    let known = this.#rows.get(job.job_id);
+    if (!known) {
+      known = { job, row: makeRow(this.does) };
+      this.#rows.set(job.job_id, known);
+      known.row.element.dataset.id = job.job_id;
+      known.row.element.dataset.at = job.created_at;
+      const after = [...this.element.children].find((each) => each.dataset.at < job.created_at);
+      this.element.insertBefore(known.row.element, after ?? null);
+    }
+    known.job = { ...known.job, ...job };
+    known.row.show(known.job);
+  }
+
+  #forgetBut(ids) {
+    for (const id of [...this.#rows.keys()]) if (!ids.has(id)) this.remove(id);
+  }
+
+  #last() { return /** @type {HTMLElement|null} */ (this.element.lastElementChild)?.dataset.id; }
+
+  #oldest() { return /** @type {HTMLElement|null} */ (this.element.lastElementChild)?.dataset.at; }
+
+  #settle() {
+    this.button.hidden = !this.#more;
+    if (this.#rows.size) fill(this.message);
+    else if (this.#filter.states.length || this.#filter.name) this.#say("Nothing fits these filters", "Choose All, or empty the name.");
+    else this.#say("No meetings yet", "Drop a recording above, paste the address of one, or record one. It stays on this server.");
+  }
+
+  #say(title, text, verb, act) {
+    fill(this.message, h("h2", null, title), h("p", null, text), verb && h("button", { class: "button", type: "button", onclick: act }, verb));
+  }
+}

@@ -1,0 +1,52 @@
+/* All meetings, live, and the place where new ones are taken in. */
+
+import { h } from "../dom.js";
+import { makePanel } from "../upload/panel.js";
+import * as actions from "./actions.js";
+import { makeFilters } from "./filters.js";
+import { JobList } from "./list.js";
+
+/** @param {HTMLElement} root @param {import("../app.js").Context} context */
+export function mount(root, context) {
+  const trying = (act) => async (job) => {
+    try {
+      await act(job);
+    } catch (problem) {
+      if (problem.status !== 404) context.tell(problem.message);
+      list.refresh();
+    }
+  };
+  const list = new JobList(context.api, {
+    cancel: trying(async (job) => list.apply({ ...job, ...(await actions.cancel(context, job)) })),
+    rerun: trying(async (job) => { if (await actions.rerun(context, job)) list.refresh(); }),
+    remove: trying(async (job) => {
+      if (!(await actions.remove(context, job))) return;
+      list.remove(job.job_id);
+      context.announce(`${job.name} is deleted.`);
+    }),
+  }, (job) => {
+    if (job.status === "completed") context.announce(`The transcript of ${job.name} is ready.`);
+    if (job.status === "failed") context.announce(`${job.name} failed. ${job.error?.message ?? ""}`);
+  });
+  const filters = makeFilters(context.query, (filter) => list.show(filter));
+  const panel = context.session.scopes.includes("submit") ? makePanel(context, () => list.refresh()) : null;
+  root.append(...[
+    h("h1", { tabindex: -1 }, "Meetings"),
+    panel?.element,
+    filters.element,
+    list.root,
+  ].filter(Boolean));
+  list.show(filters.filter);
+  const stop = context.api.events("/events", {
+    snapshot: () => list.refresh(),
+    job: (job) => list.apply(job),
+    deleted: ({ job_id: id }) => list.remove(id),
+  });
+  const back = () => list.refresh();
+  context.api.addEventListener("online", back);
+  return () => {
+    stop();
+    panel?.unmount();
+    context.api.removeEventListener("online", back);
+  };
+}

@@ -1,0 +1,49 @@
+/* Who speaks: labels, people's names, and the number that gives each a colour and a key. */
+
+const COLOURS = 8;
+
+export class Cast {
+  #numbers = new Map();
+
+  /** @param {string[]} labels In order of first speech. @param {Object<string, string>} names */
+  constructor(labels, names) {
+    this.names = names;
+    this.know(labels);
+  }
+
+  /** @param {string[]} labels Give those that are new the next numbers; nobody's number changes. */
+  know(labels) {
+    for (const label of labels) {
+      if (!this.#numbers.has(label)) this.#numbers.set(label, this.#numbers.size);
+    }
+  }
+
+  /** @returns {string[]} Labels by number. */
+  get labels() { return [...this.#numbers.keys()]; }
+
+  /** @param {string|null} label @returns {number} -1 for somebody unknown. */
+  number(label) { return this.#numbers.get(label) ?? -1; }
+
+  /** @param {string|null} label @returns {string} */
+  name(label) { return label === null ? "Unknown speaker" : this.names[label] || label; }
+
+  /** @returns {string} A label that nobody has. */
+  fresh() {
+    for (let at = 0; ; at += 1) {
+      const label = `SPEAKER_${String(at).padStart(2, "0")}`;
+      if (!this.#numbers.has(label)) return label;
+    }
+  }
+
+  /** @param {string|null} label @returns {string} A colour for style sheets. */
+  colour(label) { return property(this.number(label)); }
+
+  /** @param {number} number @returns {string} The colour of a number, for a canvas. */
+  ink(number) {
+    return getComputedStyle(document.documentElement).getPropertyValue(property(number).slice(4, -1));
+  }
+}
+
+function property(number) {
+  return number < 0 ? "var(--text-quiet)" : `var(--speaker-${number % COLOURS})`;
+}

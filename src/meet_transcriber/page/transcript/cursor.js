@@ -1,0 +1,71 @@
+/* The chosen word, and the words selected from it; in the model, so that scrolling loses nothing. */
+
+/** @typedef {{segment: number, word: number}} Place */
+
+export class Cursor {
+  /** @type {Place} */
+  at = { segment: 0, word: 0 };
+  /** @type {Place|null} The other end of what is selected. */
+  from = null;
+
+  /** @param {() => import("./model.js").Segment[]} segments */
+  constructor(segments) { this.segments = segments; }
+
+  /** @param {number} segment @param {number} [word] */
+  choose(segment, word = 0) {
+    this.from = null;
+    this.at = this.#within(segment, word);
+  }
+
+  /** Select from one place to another. @param {Place} from @param {Place} to */
+  select(from, to) {
+    this.from = from;
+    this.at = to;
+  }
+
+  /** Drop what is selected. */
+  drop() { this.from = null; }
+
+  /** @param {number} steps Words to go; negative goes back. @param {boolean} selecting */
+  move(steps, selecting) {
+    const next = { segment: this.at.segment, word: this.at.word + steps };
+    const segments = this.segments();
+    if (next.word < 0 && next.segment > 0) {
+      next.segment -= 1;
+      next.word = segments[next.segment].words.length - 1;
+    } else if (next.word >= segments[next.segment].words.length && next.segment + 1 < segments.length) {
+      next.segment += 1;
+      next.word = 0;
+    }
+    const from = selecting ? this.from ?? this.at : null;
+    this.at = this.#within(next.segment, next.word);
+    this.from = from;
+  }
+
+  /** Stay inside when segments have changed. */
+  settle() {
+    this.from = null;
+    this.at = this.#within(this.at.segment, this.at.word);
+  }
+
+  /** What is selected, in order; null where nothing is. @returns {[Place, Place]|null} */
+  get selection() {
+    if (!this.from) return null;
+    const order = this.from.segment - this.at.segment || this.from.word - this.at.word;
+    return order <= 0 ? [this.from, this.at] : [this.at, this.from];
+  }
+
+  /** @param {number} segment @returns {[number, number]|null} Its words that are selected. */
+  selectedIn(segment) {
+    if (!this.selection) return null;
+    const [from, to] = this.selection;
+    if (segment < from.segment || segment > to.segment) return null;
+    return [segment === from.segment ? from.word : 0, segment === to.segment ? to.word : Infinity];
+  }
+
+  #within(segment, word) {
+    const segments = this.segments();
+    const at = Math.max(0, Math.min(segment, segments.length - 1));
+    return { segment: at, word: Math.max(0, Math.min(word, (segments[at]?.words.length ?? 1) - 1)) };
+  }
+}

@@ -1,0 +1,137 @@
+/* What can be done to a transcript with a key, a button or a menu; `keys.js` names the methods. */
+
+import { h } from "../dom.js";
+import { reassigning } from "./edits.js";
+import { copy } from "./exporting.js";
+import { openHelp } from "./help.js";
+import { openHistory } from "./history.js";
+import { openMenu } from "./menu.js";
+
+export class Deeds {
+  /** @param {import("./desk.js").Desk} desk */
+  constructor(desk) {
+    const { player, pane, editing, cast, speakers, finder, context, path, address, mayEdit } = desk;
+    Object.assign(this, { player, pane, editing, cast, speakers, finder, context, path, address, mayEdit });
+    this.say = (text) => desk.say(text);
+  }
+
+  toggle() { this.player.toggle(); }
+  back() { this.player.skip(-5); }
+  forward() { this.player.skip(5); }
+  slower() { this.say(`Speed ${this.player.faster(-1)}`); }
+  faster() { this.say(`Speed ${this.player.faster(1)}`); }
+  down() { this.pane.move(1, "segment"); }
+  up() { this.pane.move(-1, "segment"); }
+  right() { this.pane.move(1, "word"); }
+  left() { this.pane.move(-1, "word"); }
+  selectRight() { this.pane.move(1, "word", true); }
+  selectLeft() { this.pane.move(-1, "word", true); }
+  first() { this.pane.move(-Infinity, "segment"); }
+  last() { this.pane.move(Infinity, "segment"); }
+  undo() { this.#ifAllowed(() => this.editing.undo()); }
+  find() { this.finder.show(); }
+  history() { openHistory(this.context.api, this.path).catch((problem) => this.say(problem.message)); }
+  help() { openHelp(); }
+  nextHit() { this.finder.step(1); }
+  previousHit() { this.finder.step(-1); }
+  follow() { this.pane.follow(!this.pane.following); }
+
+  redo() { this.#ifAllowed(() => this.editing.redo()); }
+
+  seek() {
+    this.player.seek(this.#chosen.start);
+    this.player.play();
+  }
+
+  drop() {
+    this.pane.cursor.drop();
+    document.getSelection().removeAllRanges();
+    this.pane.mark();
+    this.pane.dispatchEvent(new Event("selected"));
+  }
+
+  edit() { this.#ifAllowed(() => this.pane.edit(this.pane.cursor.at.segment)); }
+
+  split() {
+    const { segment, word } = this.pane.cursor.at;
+    if (word === 0) this.say("Choose the word that shall begin the new segment.");
+    else this.#ifAllowed(() => this.editing.change([{ segment, split_at: word }]));
+  }
+
+  merge() {
+    const { segment } = this.pane.cursor.at;
+    if (segment + 1 === this.editing.state.segments.length) this.say("This is the last segment.");
+    else this.#ifAllowed(() => this.editing.change([{ segment, merge: true }]));
+  }
+
+  /** @param {KeyboardEvent} event The digit says who. */
+  assign({ key }) {
+    const label = key === "0" ? null : this.cast.labels[Number(key) - 1];
+    if (label === undefined) this.say(`There is no speaker ${key}; N makes a new one.`);
+    else this.give(label);
+  }
+
+  fresh() { this.give(this.cast.fresh()); }
+
+  rename() {
+    const { speaker } = this.editing.state.segments[this.pane.cursor.at.segment];
+    if (speaker !== null) this.#ifAllowed(() => this.speakers.rename(speaker));
+  }
+
+  link() {
+    const address = `${location.origin}${location.pathname}${this.address}?t=${this.#chosen.start.toFixed(1)}`;
+    copy(address, this.say, "The link was copied.");
+  }
+
+  /** Give the selected words, else the chosen segment, to somebody. @param {string|null} label */
+  give(label) {
+    const { cursor } = this.pane;
+    const changes = cursor.selection
+      ? reassigning(this.editing.state.segments, ...cursor.selection, label)
+      : [{ segment: cursor.at.segment, speaker: label }];
+    this.#ifAllowed(() => {
+      this.drop();
+      this.editing.change(changes);
+      this.pane.focus();
+      this.say(`Given to ${this.cast.name(label)}.`);
+    });
+  }
+
+  get #chosen() {
+    const { segment, word } = this.pane.cursor.at;
+    return this.editing.state.segments[segment].words[word];
+  }
+
+  #ifAllowed(run) {
+    if (this.mayEdit) run();
+    else this.say("This key may only read.");
+  }
+
+  /** @param {{name: string, at: number, button?: HTMLElement}} act What a row asks for. */
+  act({ name, at, button }) {
+    if (this.pane.cursor.at.segment !== at) this.pane.cursor.choose(at);
+    if (name === "edit") this.edit();
+    else if (name === "speaker") openMenu(button, "Who says this", this.#castItems());
+    else openMenu(button, "Actions", this.#rowItems(button));
+  }
+
+  #castItems() {
+    const items = this.cast.labels.map((label, at) => ({
+      label: h("bdi", null, this.cast.name(label)), hint: at < 9 ? String(at + 1) : "", run: () => this.give(label),
+    }));
+    return [...items, { label: "New speaker", hint: "N", run: () => this.fresh() },
+      { label: "Unknown speaker", hint: "0", run: () => this.give(null) },
+      { label: "Rename everywhere", hint: "R", run: () => this.rename() }];
+  }
+
+  #rowItems(button) {
+    return [
+      { label: "Edit the text", hint: "E", run: () => this.edit() },
+      { label: "Change the speaker", run: () => openMenu(button, "Who says this", this.#castItems()) },
+      { label: "Split before the chosen word", hint: "S", run: () => this.split() },
+      { label: "Merge with the next", hint: "M", run: () => this.merge() },
+      { label: "Play from here", hint: "Enter", run: () => this.seek() },
+      { label: "Copy a link", hint: "C", run: () => this.link() },
+    ];
+  }
+}

@@ -1,0 +1,186 @@
+/* Changing a transcript: seen at once, sent in order, undone and done again. */
+
+import { pause } from "../api.js";
+import { changed } from "./edits.js";
+import { Segment, segmentsOf } from "./model.js";
+
+const AGAIN_MS = 2000;
+
+/**
+ * @typedef {Object} State
+ * @property {Segment[]} segments
+ * @property {Object<string, string>} names
+ *
+ * @typedef {Object} Request What the server is asked.
+ * @property {"PATCH"|"POST"} method
+ * @property {string} path Behind the job's.
+ * @property {any} [body]
+ */
+
+/**
+ * Fires `change` (other segments or names), `saving` (how many changes wait), `conflict` (somebody
+ * else was first; `detail` has the message and the texts that were not taken) and `refused`.
+ */
+export class Editing extends EventTarget {
+  #done = [];
+  #undone = [];
+  #queue = Promise.resolve();
+  #waiting = [];
+  #reading = null; // while the whole transcript is on its way
+
+  /** @param {import("../api.js").Api} api @param {any} job As GET /transcribe/{id} has it. */
+  constructor(api, job) {
+    super();
+    this.api = api;
+    this.path = `/transcribe/${job.job_id}`;
+    this.#take(job);
+  }
+
+  /** How many changes the server has not taken yet. */
+  get waiting() { return this.#waiting.length; }
+
+  /** @param {import("./edits.js").Change[]} changes One step of undo. */
+  async change(changes) {
+    const texts = changes.filter((each) => "text" in each)
+      .map((each) => ({ text: each.text, start: this.state.segments[each.segment].start }));
+    const [{ segment }] = changes;
+    const meant = this.state.segments[segment].text;
+    await this.#reading;
+    if (this.state.segments[segment]?.text !== meant) { // it was read again meanwhile
+      this.#tell("conflict", { message: "Somebody else changed this segment meanwhile.", texts });
+      return;
+    }
+    const request = changes.length === 1
+      ? { method: "PATCH", path: `/segments/${changes[0].segment}`, body: without(changes[0]) }
+      : { method: "PATCH", path: "/segments", body: { changes } };
+    this.#step({ ...this.state, segments: changed(this.state.segments, changes) }, request, texts);
+  }
+
+  /** @param {string} label @param {string} name Empty takes it away. */
+  async name(label, name) {
+    await this.#reading;
+    const names = { ...this.state.names, [label]: name };
+    if (!name) delete names[label];
+    this.#step({ ...this.state, names }, { method: "PATCH", path: "/speakers", body: { [label]: name || null } });
+  }
+
+  /** Give everything that one speaker said to another. @param {string|null} from @param {string|null} to */
+  async reassign(from, to) {
+    await this.#reading;
+    const segments = this.state.segments.map((each) => (each.speaker === from
+      ? new Segment(each.words.map((word) => ({ ...word, speaker: to })), to, each.language) : each));
+    this.#step({ ...this.state, segments }, { method: "PATCH", path: "/segments", body: { reassign: { from, to } } });
+  }
+
+  /** Put one text for another everywhere. @param {string} find @param {string} put */
+  async replace(find, put) {
+    await this.#reading;
+    const before = this.state;
+    if (await this.#ask({ method: "PATCH", path: "/segments", body: { replace: { find, with: put } } }, true)) {
+      this.#done.push({ before, after: this.state });
+      this.#undone.length = 0;
+    }
+  }
+
+  /** Take back the latest step; one from before this visit is known to the server alone. */
+  undo() { return this.#walk("/undo", this.#done, this.#undone, "before"); }
+
+  /** Bring back what was undone last. */
+  redo() { return this.#walk("/redo", this.#undone, this.#done, "after"); }
+
+  async #walk(path, from, to, side) {
+    await this.#reading;
+    const step = from.pop();
+    if (step) {
+      to.push(step);
+      this.#set(step[side]);
+    }
+    await this.#ask({ method: "POST", path }, !step);
+  }
+
+  #step(after, request, texts = []) {
+    this.#done.push({ before: this.state, after });
+    this.#undone.length = 0;
+    this.#set(after);
+    this.#ask(request, false, texts);
+  }
+
+  #set(state) {
+    this.state = state;
+    this.dispatchEvent(new Event("change"));
+  }
+
+  /**
+   * Send a request behind those that wait.
+   * @param {Request} request
+   * @param {boolean} [read] Then read the transcript again, as only the server knows what came of it.
+   * @param {{text: string, start: number}[]} [texts] What somebody typed.
+   * @returns {Promise<boolean>} Whether it was taken.
+   */
+  #ask(request, read = false, texts = []) {
+    const entry = { texts };
+    this.#waiting.push(entry);
+    this.#tell("saving");
+    const answer = this.#queue.then(async () => {
+      if (!this.#waiting.includes(entry)) return false; // went down with one before it
+      try {
+        this.edition = (await this.#send(request)).edition;
+        if (read) await this.#read();
+        this.#waiting.shift();
+        return true;
+      } catch (problem) {
+        await this.#refused(problem);
+        return false;
+      } finally {
+        this.#tell("saving");
+      }
+    });
+    this.#queue = answer.then(() => {});
+    if (read) this.#reading = this.#queue.then(() => { this.#reading = null; });
+    return answer;
+  }
+
+  async #send({ method, path, body }) {
+    for (;;) {
+      try {
+        const headers = { "If-Match": `"${this.edition}"` };
+        const answer = await this.api.call(method, this.path + path, { json: body, headers });
+        return await answer.json();
+      } catch (problem) {
+        if (!problem.offline) throw problem;
+        await pause(AGAIN_MS); // with If-Match, what was taken before is not taken twice
+      }
+    }
+  }
+
+  /** Begin again from what the server has; what was typed is handed over. */
+  async #refused(problem) {
+    const lost = this.#waiting.flatMap((each) => each.texts);
+    this.#waiting = [];
+    this.#done.length = 0;
+    this.#undone.length = 0;
+    this.#reading = this.#read().catch(() => {}).then(() => { this.#reading = null; });
+    await this.#reading;
+    const texts = lost.filter(({ text }) => !this.state.segments.some((each) => each.text === text));
+    const conflict = problem.status === 412 || problem.status === 409;
+    this.#tell(conflict ? "conflict" : "refused", { message: problem.message, texts });
+  }
+
+  /** Read everything again. */
+  async #read() {
+    this.#take(await this.api.get(this.path));
+    this.dispatchEvent(new Event("change"));
+  }
+
+  #take(job) {
+    this.job = job;
+    this.edition = job.edition;
+    this.state = { segments: segmentsOf(job.transcript.segments), names: { ...job.transcript.names } };
+  }
+
+  #tell(name, detail = null) { this.dispatchEvent(new CustomEvent(name, { detail })); }
+}
+
+function without({ segment: _, ...change }) {
+  return change;
+}

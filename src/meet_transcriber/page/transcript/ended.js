@@ -1,0 +1,35 @@
+/* A meeting without a transcript: it failed, or was cancelled. */
+
+import { fill, h } from "../dom.js";
+import { moment } from "../format.js";
+import { remove, rerun } from "../jobs/actions.js";
+
+/**
+ * @param {HTMLElement} root
+ * @param {import("../app.js").Context} context
+ * @param {any} job
+ * @param {() => void} reload
+ */
+export function showEnded(root, context, job, reload) {
+  const failed = job.status === "failed";
+  const wrong = h("p", { class: "wrong", role: "alert" });
+  const act = (does, then) => async () => {
+    try {
+      if (await does(context, job)) then();
+    } catch (problem) {
+      wrong.textContent = problem.message;
+    }
+  };
+  fill(root, h("h1", { dir: "auto" }, job.name),
+    h("p", { class: "quiet" }, moment(job.created_at)),
+    h("div", { class: failed ? "notice warning" : "notice" }, h("p", null,
+      failed ? ["It failed: ", h("span", { dir: "auto" }, job.error?.message ?? "nobody knows why.")] : "It was cancelled before it was done.")),
+    wrong,
+    h("p", { class: "ended-actions" },
+      context.session.scopes.includes("submit") && [
+        h("button", { type: "button", class: "button primary", onclick: act(rerun, reload) }, "Run again"),
+        h("button", { type: "button", class: "button danger", onclick: act(remove, () => context.navigate("#/")) }, "Delete"),
+      ],
+      h("a", { class: "button", href: "#/" }, "All meetings")));
+  return { close() {}, goTo() {} };
+}

@@ -1,0 +1,78 @@
+/* A meeting that is still being worked on: how far it is, and the words that are there already. */
+
+import { fill, h } from "../dom.js";
+import { clock } from "../format.js";
+import { cancel } from "../jobs/actions.js";
+import { progress } from "../jobs/words.js";
+import { lastNotAbove } from "./model.js";
+import { VirtualList } from "./virtual_list.js";
+
+export class Live {
+  #segments = [];
+
+  /**
+   * @param {HTMLElement} root
+   * @param {import("../app.js").Context} context
+   * @param {any} job
+   * @param {() => void} reload Called when it has ended.
+   */
+  constructor(root, context, job, reload) {
+    this.bar = h("progress", { max: 100, value: 0, "aria-label": "Progress" });
+    this.stage = h("p", { class: "live-stage" });
+    this.warnings = h("ul", { class: "warnings" });
+    this.element = h("ol", { class: "segments plain" });
+    this.scroller = h("div", { class: "transcript", role: "region", "aria-label": "Words so far", tabindex: 0 }, this.element);
+    this.list = new VirtualList(this.scroller, this.element, {
+      make: ({ start, text, language }) => h("li", { class: "segment" },
+        h("span", { class: "moment" }, clock(start)), h("p", { class: "words", dir: "auto", lang: language }, text)),
+      place: (row, at) => {
+        row.setAttribute("aria-posinset", at + 1);
+        row.setAttribute("aria-setsize", -1); // more are to come
+      },
+      guess: ({ text }, _at, width) => 35 + 27 * Math.floor((text.length * 8) / Math.max(120, width - 100)),
+    });
+    this.root = root;
+    root.classList.add("main-desk");
+    fill(root, h("div", { class: "desk live" },
+      h("header", { class: "desk-head" }, h("h1", { dir: "auto" }, job.name),
+        context.session.scopes.includes("submit") && h("button", {
+          type: "button", class: "button small",
+          onclick: () => cancel(context, job).catch((problem) => { this.stage.textContent = problem.message; }),
+        }, "Cancel")),
+      h("div", { class: "live-progress" }, this.bar, this.stage, this.warnings),
+      h("div", { class: "desk-body" }, h("div", { class: "reading" }, this.scroller))));
+    this.#progress(job);
+    const path = `/transcribe/${job.job_id}/events`;
+    this.silence = context.api.events(path, {
+      progress: (data) => this.#progress(data),
+      segment: (data) => this.#segment(data),
+      warning: ({ message }) => this.warnings.append(h("li", { dir: "auto" }, message)),
+      done: () => { context.announce("The transcript is ready."); reload(); },
+      error: () => reload(),
+    });
+  }
+
+  /** Stop listening. */
+  close() {
+    this.silence();
+    this.list.close();
+    this.root.classList.remove("main-desk");
+  }
+
+  /** Moments can be shown when it is done. */
+  goTo() {}
+
+  #progress(job) {
+    this.bar.value = job.progress;
+    const text = progress(job);
+    if (this.stage.textContent !== text) this.stage.textContent = text;
+  }
+
+  #segment(segment) {
+    const at = lastNotAbove(this.#segments.length, (place) => this.#segments[place].start, segment.start);
+    if (this.#segments[at]?.start === segment.start && this.#segments[at].text === segment.text) return; // told again
+    this.#segments = this.#segments.toSpliced(at + 1, 0, segment);
+    clearTimeout(this.soon);
+    this.soon = setTimeout(() => this.list.show(this.#segments)); // many come at once
+  }
+}

@@ -1,0 +1,66 @@
+/* A menu that hangs below a button: arrows move, Escape closes, the focus comes back. */
+
+import { h } from "../dom.js";
+
+/**
+ * @typedef {Object} Item
+ * @property {any} label Text, or nodes.
+ * @property {() => void} [run]
+ * @property {string} [href] Where it leads, for a download.
+ * @property {string} [hint] A key, or a word about it.
+ */
+
+/**
+ * @param {HTMLElement} anchor The button it belongs to.
+ * @param {string} label
+ * @param {Item[]} items
+ */
+export function openMenu(anchor, label, items) {
+  const menu = h("div", { class: "menu", role: "menu", "aria-label": label, popover: "auto", onkeydown: move },
+    items.map((item) => entry(item, () => close(true))));
+  const close = (back) => {
+    if (back) anchor.focus();
+    menu.hidePopover();
+  };
+  menu.addEventListener("toggle", ({ newState }) => {
+    if (newState !== "closed") return;
+    anchor.setAttribute("aria-expanded", "false");
+    if (menu.contains(document.activeElement)) anchor.focus();
+    menu.remove();
+  });
+  anchor.setAttribute("aria-expanded", "true");
+  (anchor.closest("main") ?? document.body).append(menu);
+  menu.showPopover();
+  place(menu, anchor);
+  menu.firstElementChild.focus();
+}
+
+function entry({ label, run, href, hint }, close) {
+  const content = [h("span", { class: "menu-label" }, label), hint && h("span", { class: "menu-hint" }, hint)];
+  if (href) {
+    return h("a", { class: "menu-item", role: "menuitem", tabindex: -1, href, download: "", onclick: () => setTimeout(close) }, content);
+  }
+  return h("button", {
+    class: "menu-item", role: "menuitem", tabindex: -1, type: "button",
+    onclick: () => { close(); run(); },
+  }, content);
+}
+
+function place(menu, anchor) {
+  const box = anchor.getBoundingClientRect();
+  const { offsetWidth: width, offsetHeight: height } = menu;
+  const left = Math.min(Math.max(8, box.left), innerWidth - width - 8);
+  const below = box.bottom + 4;
+  const top = below + height < innerHeight - 8 ? below : Math.max(8, box.top - height - 4);
+  menu.style.left = `${left}px`;
+  menu.style.top = `${top}px`;
+}
+
+function move(event) {
+  const items = [...event.currentTarget.children];
+  const at = items.indexOf(document.activeElement);
+  const to = { ArrowDown: at + 1, ArrowUp: at - 1 + items.length, Home: 0, End: items.length - 1 }[event.key];
+  if (to === undefined) return;
+  event.preventDefault();
+  items[to % items.length].focus();
+}

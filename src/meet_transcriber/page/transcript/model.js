@@ -1,0 +1,141 @@
+/* What was said, as data. Nothing here is changed in place: an edit makes new segments, so a list of
+   segments is a snapshot. */
+
+import { needsSpace, splitText } from "./scripts.js";
+
+/**
+ * @typedef {Object} Word
+ * @property {string} text
+ * @property {number} start
+ * @property {number} end
+ * @property {number|null} probability
+ * @property {string|null} speaker
+ * @property {boolean} estimated
+ * @property {boolean} overlap
+ */
+
+/** Consecutive words of one speaker. */
+export class Segment {
+  #text;
+  #folded;
+  #offsets;
+
+  /** @param {Word[]} words @param {string|null} speaker @param {string|null} language */
+  constructor(words, speaker, language) {
+    this.words = words;
+    this.speaker = speaker;
+    this.language = language;
+    this.start = words[0].start;
+    this.end = words.reduce((latest, word) => Math.max(latest, word.end), 0);
+  }
+
+  /** @param {Word[]} words @returns {Segment} The same with other words. */
+  holding(words) { return new Segment(words, this.speaker, this.language); }
+
+  /** Its words as running text. */
+  get text() {
+    if (this.#text === undefined) this.#join();
+    return this.#text;
+  }
+
+  /** Where each word begins in `text`. @returns {number[]} */
+  get offsets() {
+    if (this.#offsets === undefined) this.#join();
+    return this.#offsets;
+  }
+
+  /** Its text as a search looks at it. */
+  get folded() { return (this.#folded ??= folded(this.text)); }
+
+  #join() {
+    let text = "";
+    this.#offsets = this.words.map((word) => {
+      if (needsSpace(text, word.text)) text += " ";
+      const offset = text.length;
+      text += word.text;
+      return offset;
+    });
+    this.#text = text;
+  }
+}
+
+/** @param {string} text @returns {string} Without upper case, of the same length. */
+export function folded(text) {
+  const lower = text.toLowerCase();
+  return lower.length === text.length ? lower : [...text].map(lowerOrSame).join("");
+}
+
+function lowerOrSame(character) {
+  const lower = character.toLowerCase();
+  return lower.length === character.length ? lower : character;
+}
+
+/** @param {any[]} plain Segments as the json format has them. @returns {Segment[]} */
+export function segmentsOf(plain) {
+  return plain.filter((each) => each.words?.length || each.text)
+    .map((each) => new Segment(each.words ?? spread(each), each.speaker, each.language));
+}
+
+/** Words for a segment whose words' times are hidden: evenly over its time. */
+function spread({ start, end, text, speaker }) {
+  const texts = splitText(text);
+  const step = (end - start) / texts.length;
+  return texts.map((each, at) => ({
+    text: each, start: start + at * step, end: start + (at + 1) * step,
+    probability: null, speaker, estimated: true, overlap: false,
+  }));
+}
+
+/**
+ * The last place whose value is not above a wanted one, by halving.
+ * @param {number} count
+ * @param {(at: number) => number} valueAt Rising.
+ * @param {number} wanted
+ * @returns {number} -1 where all are above.
+ */
+export function lastNotAbove(count, valueAt, wanted) {
+  let [low, high] = [0, count];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (valueAt(middle) <= wanted) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
+/** How many segments before one may still be going on where people speak at once. */
+const REACH = 12;
+
+/**
+ * Where in the words a moment is.
+ * @param {Segment[]} segments In time order.
+ * @param {number} time Seconds.
+ * @returns {{segment: number, word: number}} The word that is spoken, else the last one before;
+ *   -1 where there is none.
+ */
+export function placeAt(segments, time) {
+  const last = lastNotAbove(segments.length, (at) => segments[at].start, time);
+  if (last < 0) return { segment: -1, word: -1 };
+  let segment = last;
+  for (let at = last; at >= 0 && last - at < REACH; at -= 1) {
+    if (segments[at].end > time) { segment = at; break; }
+  }
+  const { words } = segments[segment];
+  return { segment, word: lastNotAbove(words.length, (at) => words[at].start, time) };
+}
+
+/** @param {Segment[]} segments @param {string[]} known @returns {string[]} Labels, the known first. */
+export function speakersIn(segments, known) {
+  const heard = new Set(segments.map((each) => each.speaker).filter(Boolean));
+  return [...new Set([...known.filter((label) => heard.has(label)), ...heard])];
+}
+
+/** @param {Segment[]} segments @returns {Map<string|null, number>} Seconds of words by speaker. */
+export function talkTime(segments) {
+  const seconds = new Map();
+  for (const { speaker, words } of segments) {
+    const spoken = words.reduce((sum, word) => sum + word.end - word.start, 0);
+    seconds.set(speaker, (seconds.get(speaker) ?? 0) + spoken);
+  }
+  return seconds;
+}

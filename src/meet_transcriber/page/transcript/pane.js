@@ -1,0 +1,263 @@
+/* The words on the screen: which are chosen, spoken, found, and edited. */
+
+import { h } from "../dom.js";
+import { clock } from "../format.js";
+import { Cursor } from "./cursor.js";
+import { TextEditor } from "./text_editor.js";
+import { placeAt } from "./model.js";
+import { chosenThreshold } from "./quality_panel.js";
+import { SegmentRows } from "./rows.js";
+import { VirtualList } from "./virtual_list.js";
+
+const FOLLOWED_AT = 0.3; // how far down the window the spoken segment is put
+const ROUNDING = 0.005; // browsers keep the position in coarser steps than our times
+const SCROLLING = new Set(["PageUp", "PageDown", "Home", "End"]);
+
+/**
+ * Fires `seek` (`detail` is a time), `act` (`detail` has the `name` and the `button` of an action in a
+ * row), `selected`, `followed`, and what its editors fire: `save`, `player`.
+ */
+export class Pane extends EventTarget {
+  /** @type {import("./model.js").Segment[]} */
+  segments = [];
+  following = true;
+  threshold = chosenThreshold();
+  #drafts = new Map(); // what is typed, by segment
+  #spoken = { segment: -1, word: -1 };
+  #lit = null;
+
+  /**
+   * @param {import("./cast.js").Cast} cast
+   * @param {string} address Of the view.
+   * @param {(at: number) => Set<number>} hits Words that a search found in a segment.
+   */
+  constructor(cast, address, hits) {
+    super();
+    this.cursor = new Cursor(() => this.segments);
+    this.rows = new SegmentRows({
+      cast, address,
+      segments: () => this.segments,
+      editor: (segment) => this.#editor(segment),
+      marks: (at) => this.#marks(at, hits),
+    });
+    this.element = h("ol", { class: "segments" });
+    this.scroller = h("div", { class: "transcript", role: "region", "aria-label": "Transcript", tabindex: 0 }, this.element);
+    this.list = new VirtualList(this.scroller, this.element, {
+      make: (segment) => this.rows.make(segment),
+      place: (row, at) => this.rows.place(row, at),
+      guess: (segment, at, width) => this.rows.guess(segment, at, width),
+    });
+    this.#listen();
+  }
+
+  /** @param {import("./model.js").Segment[]} segments */
+  show(segments) {
+    this.#carryDrafts(segments);
+    this.segments = segments;
+    this.cursor.settle();
+    const focused = this.scroller.contains(document.activeElement) && !isEditor(document.activeElement);
+    this.list.show(segments);
+    this.mark();
+    if (focused) this.focus();
+  }
+
+  /** Show marks again: what is chosen, found, in doubt. */
+  mark() {
+    this.list.refresh();
+    for (const row of this.element.children) this.rows.mark(row, this.rows.at(row));
+    this.#light();
+  }
+
+  /** Choose a word, and bring it into sight. @param {number} segment @param {number} [word] */
+  choose(segment, word = 0) {
+    this.cursor.choose(segment, word);
+    this.list.reveal(this.cursor.at.segment);
+    this.mark();
+  }
+
+  /** Put the focus on the chosen segment. */
+  focus() {
+    this.list.reveal(this.cursor.at.segment);
+    this.list.row(this.cursor.at.segment)?.focus({ preventScroll: true });
+  }
+
+  /** @param {number} steps Words, or segments, to go on. @param {"word"|"segment"} by @param {boolean} [selecting] */
+  move(steps, by, selecting = false) {
+    if (by === "segment") this.#scrolledByHand();
+    if (by === "segment") this.cursor.choose(this.cursor.at.segment + steps);
+    else this.cursor.move(steps, selecting);
+    this.mark();
+    this.focus();
+    this.dispatchEvent(new Event("selected"));
+  }
+
+  /** @param {number} time What is heard now. @param {boolean} playing */
+  hear(time, playing) {
+    this.#spoken = placeAt(this.segments, time + ROUNDING);
+    this.#light();
+    if (playing && this.following) this.#follow();
+  }
+
+  /** @param {boolean} on */
+  follow(on) {
+    this.following = on;
+    if (on) this.#follow();
+    this.dispatchEvent(new Event("followed"));
+  }
+
+  /** Edit a segment's text. @param {number} at @param {string} [text] What stands there to begin with. */
+  edit(at, text) {
+    const segment = this.segments[at];
+    if (!segment) return;
+    if (!this.#drafts.has(segment)) this.#drafts.set(segment, text ?? segment.text);
+    this.cursor.choose(at, this.cursor.at.segment === at ? this.cursor.at.word : 0);
+    this.list.remake(segment);
+    this.list.reveal(at);
+    this.mark();
+    this.list.row(at)?.querySelector("textarea")?.focus({ preventScroll: true });
+  }
+
+  /** Whether something is typed that was not saved. */
+  get typing() { return this.#drafts.size > 0; }
+
+  /** Give up watching. */
+  close() { this.list.close(); }
+
+  #marks(at, hits) {
+    const { cursor } = this;
+    return {
+      threshold: this.threshold,
+      hits: hits(at),
+      cursor: cursor.at.segment === at ? cursor.at.word : -1,
+      selected: cursor.selectedIn(at),
+    };
+  }
+
+  /** Mark the word that is spoken, and nothing else. */
+  #light() {
+    const { segment, word } = this.#spoken;
+    const span = segment < 0 ? null : this.list.row(segment)?.querySelector(`[data-w="${word}"]`) ?? null;
+    if (span === this.#lit) return;
+    this.#lit?.classList.remove("spoken");
+    span?.classList.add("spoken");
+    this.#lit = span;
+  }
+
+  #follow() {
+    const at = this.#spoken.segment;
+    if (at < 0) return;
+    const box = (this.#lit ?? this.list.row(at))?.getBoundingClientRect();
+    const { top, bottom, height } = this.scroller.getBoundingClientRect();
+    if (box && box.top >= top && box.bottom <= bottom - 0.15 * height) return;
+    this.list.reveal(at, FOLLOWED_AT);
+    this.#light();
+  }
+
+  #editor(segment) {
+    if (!this.#drafts.has(segment)) return null;
+    const editor = new TextEditor(this.#drafts.get(segment), `Text of the segment at ${clock(segment.start)}`);
+    editor.addEventListener("typed", () => this.#drafts.set(segment, editor.text));
+    editor.addEventListener("player", ({ detail }) => this.dispatchEvent(new CustomEvent("player", { detail })));
+    editor.addEventListener("end", ({ detail }) => this.#end(segment, detail));
+    return editor.element;
+  }
+
+  #end(segment, { save, next }) {
+    const text = this.#drafts.get(segment).trim();
+    this.#drafts.delete(segment);
+    const at = this.segments.indexOf(segment);
+    this.list.remake(segment);
+    this.mark();
+    if (save && text !== segment.text) this.dispatchEvent(new CustomEvent("save", { detail: { at, text } }));
+    if (next && at + 1 < this.segments.length) this.edit(at + 1);
+    else this.focus();
+  }
+
+  /** What is typed in segments that are no longer the same goes to those in their time. */
+  #carryDrafts(segments) {
+    const here = new Set(segments);
+    for (const [segment, text] of [...this.#drafts]) {
+      if (here.has(segment)) continue;
+      this.#drafts.delete(segment);
+      const other = segments[placeAt(segments, segment.start).segment];
+      if (other && !this.#drafts.has(other)) this.#drafts.set(other, text);
+    }
+  }
+
+  #listen() {
+    const { element, scroller } = this;
+    element.addEventListener("click", (event) => this.#clicked(event));
+    element.addEventListener("dblclick", (event) => {
+      const place = this.#placeOf(event.target);
+      if (place) this.dispatchEvent(new CustomEvent("act", { detail: { name: "edit", at: place.segment } }));
+    });
+    element.addEventListener("pointerup", () => setTimeout(() => this.#selected()));
+    element.addEventListener("focusin", ({ target }) => this.#entered(target.closest(".segment")));
+    for (const name of ["wheel", "touchmove"]) scroller.addEventListener(name, () => this.#scrolledByHand(), { passive: true });
+    scroller.addEventListener("pointerdown", ({ target }) => { if (target === scroller) this.#scrolledByHand(); });
+    scroller.addEventListener("keydown", ({ key }) => { if (SCROLLING.has(key)) this.#scrolledByHand(); });
+  }
+
+  #scrolledByHand() { if (this.following) this.follow(false); }
+
+  /** The buttons of the row with the focus can be reached with Tab, those of the others not. */
+  #entered(row) {
+    if (!row || row === this.active) return;
+    for (const each of this.active?.querySelectorAll("[data-act]") ?? []) each.tabIndex = -1;
+    for (const each of row.querySelectorAll("[data-act]")) each.tabIndex = 0;
+    this.active = row;
+    if (this.cursor.at.segment !== this.rows.at(row)) {
+      this.cursor.choose(this.rows.at(row));
+      this.mark();
+    }
+  }
+
+  #clicked(event) {
+    const { target } = event;
+    const button = target.closest("[data-act]");
+    const row = target.closest(".segment");
+    if (button) {
+      event.preventDefault();
+      const at = this.rows.at(row);
+      if (button.dataset.act === "moment") this.dispatchEvent(new CustomEvent("seek", { detail: this.segments[at].start }));
+      else this.dispatchEvent(new CustomEvent("act", { detail: { name: button.dataset.act, at, button } }));
+      return;
+    }
+    const place = this.#placeOf(target);
+    if (!place || !document.getSelection().isCollapsed) return;
+    this.cursor.choose(place.segment, place.word);
+    this.mark();
+    row.focus({ preventScroll: true });
+    this.dispatchEvent(new Event("selected"));
+    this.dispatchEvent(new CustomEvent("seek", { detail: this.segments[place.segment].words[place.word].start }));
+  }
+
+  /** Take over what the pointer has selected. */
+  #selected() {
+    const selection = document.getSelection();
+    if (selection.isCollapsed || !selection.rangeCount) return;
+    const range = selection.getRangeAt(0);
+    const [from, to] = [this.#wordAt(range.startContainer, 1), this.#wordAt(range.endContainer, -1)];
+    if (!from || !to) return;
+    this.cursor.select(from, to);
+    this.mark();
+    this.dispatchEvent(new Event("selected"));
+  }
+
+  /** The word that a node is in; of the space between words the one that follows, or the one before. */
+  #wordAt(node, step) {
+    const element = node.nodeType === Node.TEXT_NODE && node.parentElement.matches(".words")
+      ? (step > 0 ? node.nextElementSibling : node.previousElementSibling) : node;
+    return this.#placeOf(element);
+  }
+
+  #placeOf(node) {
+    const span = (node?.nodeType === Node.TEXT_NODE ? node.parentElement : node)?.closest(".w");
+    const row = span?.closest(".segment");
+    return row && this.element.contains(row) ? { segment: this.rows.at(row), word: Number(span.dataset.w) } : null;
+  }
+}
+
+function isEditor(element) {
+  return element.matches("textarea, input");
+}

@@ -1,0 +1,37 @@
+/* On paper there is no list to scroll: all segments are written out, for as long as it is printed. */
+
+import { h } from "../dom.js";
+import { clock } from "../format.js";
+
+/**
+ * @param {() => {title: string, segments: import("./model.js").Segment[], cast: import("./cast.js").Cast}} shown
+ * @returns {() => void} Ends it.
+ */
+export function printable(shown) {
+  let paper = null;
+  const before = () => {
+    paper?.remove();
+    paper = sheet(shown());
+    document.body.append(paper);
+  };
+  const after = () => { paper?.remove(); };
+  addEventListener("beforeprint", before);
+  addEventListener("afterprint", after);
+  return () => {
+    removeEventListener("beforeprint", before);
+    removeEventListener("afterprint", after);
+    after();
+  };
+}
+
+function sheet({ title, segments, cast }) {
+  let last;
+  return h("article", { class: "paper" }, h("h1", { dir: "auto" }, title), segments.map(({ speaker, start, text }) => {
+    const fresh = speaker !== last;
+    last = speaker;
+    return [
+      fresh && h("h2", null, h("bdi", null, cast.name(speaker)), " ", h("small", null, clock(start))),
+      h("p", { dir: "auto" }, text),
+    ];
+  }));
+}

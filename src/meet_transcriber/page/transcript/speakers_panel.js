@@ -1,0 +1,76 @@
+/* Who spoke, for how long; renaming them everywhere. */
+
+import { fill, h, openDialog } from "../dom.js";
+import { clock } from "../format.js";
+import { icon } from "../icons.js";
+import { openMenu } from "./menu.js";
+import { talkTime } from "./model.js";
+
+/** Fires `rename` ({label, name}), `reassign` ({from, to}). */
+export class SpeakersPanel extends EventTarget {
+  /** @param {import("./cast.js").Cast} cast @param {boolean} mayEdit */
+  constructor(cast, mayEdit) {
+    super();
+    this.cast = cast;
+    this.mayEdit = mayEdit;
+    this.list = h("ul", { class: "speakers" });
+    this.element = h("section", { class: "side-panel", "aria-labelledby": "speakers-title" },
+      h("h2", { id: "speakers-title" }, "Speakers"), this.list);
+  }
+
+  /** @param {import("./model.js").Segment[]} segments */
+  show(segments) {
+    const seconds = talkTime(segments);
+    const all = Math.max([...seconds.values()].reduce((sum, each) => sum + each, 0), 0.001);
+    const labels = this.cast.labels.filter((label) => seconds.has(label));
+    if (seconds.has(null)) labels.push(null);
+    fill(this.list, labels.map((label) => this.#row(label, seconds.get(label), seconds.get(label) / all)));
+  }
+
+  /** @param {string} label Let somebody type its name. */
+  async rename(label) {
+    const input = h("input", {
+      type: "text", value: this.cast.names[label] ?? "", maxLength: 200, dir: "auto", autocomplete: "off", autofocus: true,
+      placeholder: label, "aria-label": `Name of ${label}`,
+    });
+    const { closed } = openDialog(`Who is ${this.cast.name(label)}?`, [
+      input,
+      h("p", { class: "quiet" }, "The name is used everywhere, in every export too. Without a name it is ", label, " again."),
+      h("div", { class: "dialog-actions" },
+        h("button", { type: "button", class: "button", onclick: () => input.closest("dialog").close("") }, "Cancel"),
+        h("button", { type: "submit", value: "save", class: "button primary" }, "Rename everywhere")),
+    ]);
+    input.select();
+    if (await closed === "save" && input.value.trim() !== (this.cast.names[label] ?? "")) {
+      this.dispatchEvent(new CustomEvent("rename", { detail: { label, name: input.value.trim() } }));
+    }
+  }
+
+  #row(label, seconds, share) {
+    const name = this.cast.name(label);
+    const number = this.cast.number(label);
+    const percent = `${Math.round(100 * share)} %`;
+    return h("li", { class: "speaker-row", dataset: { label: label ?? "" }, vars: { "--voice": this.cast.colour(label), "--share": share } },
+      h("span", { class: "voice", "aria-hidden": "true" }, number < 0 ? "?" : number + 1),
+      label !== null && this.mayEdit
+        ? h("button", { type: "button", class: "speaker-name", title: "Rename everywhere", onclick: () => this.rename(label) }, h("bdi", null, name))
+        : h("span", { class: "speaker-name" }, h("bdi", null, name)),
+      h("span", { class: "speaker-time" }, `${clock(seconds)} · ${percent}`),
+      this.mayEdit && this.#more(label, name),
+      h("span", { class: "speaker-bar", "aria-hidden": "true" }));
+  }
+
+  #more(label, name) {
+    const button = h("button", {
+      type: "button", class: "icon-button", "aria-label": `Actions for ${name}`, "aria-haspopup": "menu", "aria-expanded": "false",
+      onclick: () => openMenu(button, `Actions for ${name}`, [
+        ...(label === null ? [] : [{ label: "Rename everywhere", run: () => this.rename(label) }]),
+        ...this.cast.labels.filter((other) => other !== label).map((other) => ({
+          label: ["Give everything to ", h("bdi", null, this.cast.name(other))],
+          run: () => this.dispatchEvent(new CustomEvent("reassign", { detail: { from: label, to: other } })),
+        })),
+      ]),
+    }, icon("more"));
+    return button;
+  }
+}

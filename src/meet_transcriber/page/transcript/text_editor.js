@@ -1,0 +1,45 @@
+/* A segment's text, being typed. */
+
+import { h } from "../dom.js";
+import { EDITING, meant } from "./keys.js";
+
+/** Fires `typed`, `end` ({save, next}) and `player` (`detail` is what its keys want of it). */
+export class TextEditor extends EventTarget {
+  /** @param {string} text @param {string} label */
+  constructor(text, label) {
+    super();
+    this.input = h("textarea", {
+      rows: 1, value: text, dir: "auto", "aria-label": label, maxLength: 10_000, spellcheck: true,
+      oninput: () => { this.#fit(); this.dispatchEvent(new Event("typed")); },
+      onkeydown: (event) => this.#key(event),
+    });
+    this.element = h("div", { class: "text-editor" }, this.input,
+      h("div", { class: "text-editor-actions" },
+        h("button", { type: "button", class: "button small primary", onclick: () => this.#end(true, false) }, "Save"),
+        h("button", { type: "button", class: "button small", onclick: () => this.#end(false, false) }, "Cancel"),
+        h("span", { class: "quiet" }, "Enter saves, Ctrl+Enter goes on to the next")));
+    requestAnimationFrame(() => this.#fit());
+  }
+
+  get text() { return this.input.value.replace(/\s+/gu, " "); }
+
+  #fit() {
+    this.input.style.height = "auto";
+    this.input.style.height = `${this.input.scrollHeight + 2}px`;
+  }
+
+  #end(save, next) {
+    if (save && !this.text.trim()) return; // a segment without words is merged instead
+    this.dispatchEvent(new CustomEvent("end", { detail: { save, next } }));
+  }
+
+  #key(event) {
+    event.stopPropagation();
+    const does = meant(EDITING, event);
+    if (!does) return;
+    event.preventDefault();
+    if (does === "cancel") this.#end(false, false);
+    else if (does === "save" || does === "saveAndNext") this.#end(true, does === "saveAndNext");
+    else this.dispatchEvent(new CustomEvent("player", { detail: does }));
+  }
+}

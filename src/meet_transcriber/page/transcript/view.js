@@ -1,0 +1,50 @@
+/* One meeting: its player, its words, its speakers; or how far it is, or why there is nothing. */
+
+import { fill, h } from "../dom.js";
+import { showEnded } from "./ended.js";
+import { Live } from "./live.js";
+
+const desk = import("./desk.js"); // large, and on its way before it is known whether it is needed
+desk.catch(() => {}); // said when it is waited for
+
+/** @param {HTMLElement} root @param {import("../app.js").Context} context @returns {() => void} */
+export function mount(root, context) {
+  const path = `/transcribe/${context.params.id}`;
+  let shown = { close() {}, goTo(_query) {} };
+  let gone = false;
+
+  const load = async () => {
+    shown.close();
+    try {
+      const [job, { Desk }] = await Promise.all([context.api.get(path), desk]);
+      if (gone) return;
+      context.title(job.name);
+      if (job.status === "completed") shown = new Desk(root, context, job, load);
+      else if (job.status === "pending" || job.status === "processing") shown = new Live(root, context, job, load);
+      else shown = showEnded(root, context, job, load);
+    } catch (problem) {
+      if (gone) return;
+      if (problem.status !== undefined) showProblem(root, problem, load);
+      else { // a part of the page itself did not come, or broke
+        showProblem(root, problem, () => location.reload());
+        console.error(problem);
+      }
+    }
+  };
+
+  context.onQuery((query) => shown.goTo(query));
+  fill(root, h("p", { class: "quiet", role: "status" }, "The meeting is being loaded."));
+  load();
+  return () => {
+    gone = true;
+    shown.close();
+  };
+}
+
+function showProblem(root, problem, load) {
+  fill(root, h("h1", null, problem.status === 404 ? "There is no such meeting" : "The meeting cannot be shown"),
+    h("p", null, problem.status === 404 ? "It was deleted, or belongs to another key." : problem.message),
+    h("p", { class: "ended-actions" },
+      problem.status !== 404 && h("button", { type: "button", class: "button", onclick: load }, "Try again"),
+      h("a", { class: "button", href: "#/" }, "All meetings")));
+}

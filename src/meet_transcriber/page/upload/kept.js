@@ -1,0 +1,77 @@
+/* What outlives the tab: uploads under way and recordings that are being made, in IndexedDB. */
+
+const NAME = "meet-transcriber";
+
+/** @type {Promise<IDBDatabase>|null} */
+let opened = null;
+
+function open() {
+  opened ??= new Promise((done, failed) => {
+    const request = indexedDB.open(NAME, 1);
+    request.onupgradeneeded = () => {
+      request.result.createObjectStore("uploads", { keyPath: "id" });
+      request.result.createObjectStore("recordings", { keyPath: "id" });
+      request.result.createObjectStore("chunks", { autoIncrement: true }).createIndex("of", "of");
+    };
+    request.onsuccess = () => done(request.result);
+    request.onerror = () => failed(request.error);
+  });
+  return opened;
+}
+
+async function asked(store, mode, ask) {
+  const transaction = (await open()).transaction(store, mode);
+  const request = ask(transaction.objectStore(store));
+  return new Promise((done, failed) => {
+    transaction.oncomplete = () => done(request.result);
+    transaction.onerror = transaction.onabort = () => failed(transaction.error);
+  });
+}
+
+/** @param {"uploads"|"recordings"} store @returns {Promise<any[]>} */
+export const all = (store) => asked(store, "readonly", (each) => each.getAll());
+
+/** @param {"uploads"|"recordings"} store @param {string} id @returns {Promise<any>} undefined where there is none. */
+export const get = (store, id) => asked(store, "readonly", (each) => each.get(id));
+
+/** @param {"uploads"|"recordings"} store @param {{id: string}} value */
+export const put = (store, value) => asked(store, "readwrite", (each) => each.put(value));
+
+/** @param {"uploads"|"recordings"} store @param {string} id */
+export const remove = (store, id) => asked(store, "readwrite", (each) => each.delete(id));
+
+/** @param {string} recording @param {Blob} data The next second of it. */
+export const addChunk = (recording, data) => asked("chunks", "readwrite", (each) => each.add({ of: recording, data }));
+
+/** @param {string} recording @returns {Promise<Blob[]>} */
+export async function chunks(recording) {
+  const found = await asked("chunks", "readonly", (each) => each.index("of").getAll(recording));
+  return found.map((each) => each.data);
+}
+
+/** @param {string} recording */
+export async function removeRecording(recording) {
+  const keys = await asked("chunks", "readonly", (each) => each.index("of").getAllKeys(recording));
+  for (const key of keys) await asked("chunks", "readwrite", (each) => each.delete(key));
+  await remove("recordings", recording);
+}
+
+/**
+ * Do something that one tab alone may do at a time; where browsers have no locks (pages that came
+ * over plain HTTP), it is simply done.
+ * @param {string} name
+ * @param {() => Promise<void>} act
+ * @returns {Promise<boolean>} Whether this tab did it.
+ */
+export async function alone(name, act) {
+  if (!navigator.locks) return act().then(() => true);
+  return navigator.locks.request(name, { ifAvailable: true }, async (lock) => {
+    if (lock) await act();
+    return lock !== null;
+  });
+}
+
+/** @returns {string} An id that nobody else has. */
+export function newId() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,153 @@
+/* All uploads of this browser: two at a time, kept until they are jobs, whatever view is shown. */
+
+import * as kept from "./kept.js";
+import { send } from "./send.js";
+
+const AT_ONCE = 2;
+
+/**
+ * @typedef {Object} Upload
+ * @property {string} id Of this browser.
+ * @property {string} [upload_id] Of the server.
+ * @property {string} name
+ * @property {number} size
+ * @property {number} modified
+ * @property {File|null} file null where it must be chosen again.
+ * @property {Object<string, any>} options
+ * @property {"waiting"|"sending"|"lost"|"paused"|"missing"|"failed"} state
+ * @property {number} sent Bytes.
+ * @property {number} began When this part of it began, in ms; 0 before.
+ * @property {number} beganAt Bytes that were there then.
+ * @property {any} [problem]
+ */
+
+/** Fires `change` (an upload is another one than before), `done` ({upload, job}). */
+export class Queue extends EventTarget {
+  /** @type {Map<string, Upload>} */
+  uploads = new Map();
+  /** @type {Map<string, AbortController>} */
+  #running = new Map();
+
+  /** @param {import("../api.js").Api} api */
+  constructor(api) {
+    super();
+    this.api = api;
+  }
+
+  /** Go on with what an earlier visit left. */
+  async restore() {
+    for (const upload of await kept.all("uploads").catch(() => [])) {
+      if (this.uploads.has(upload.id)) continue;
+      const file = upload.file && await readable(upload.file) ? upload.file : null;
+      this.uploads.set(upload.id, { ...upload, file, state: file ? "waiting" : "missing" });
+    }
+    this.#changed();
+  }
+
+  /** @param {Iterable<File>} files @param {Object<string, any>} options */
+  async add(files, options) {
+    for (const file of files) {
+      const missing = [...this.uploads.values()].find((each) => each.state === "missing" && isSame(each, file));
+      if (missing) Object.assign(missing, { file, state: "waiting" });
+      else {
+        const upload = /** @type {Upload} */ ({
+          id: kept.newId(), name: file.name, size: file.size, modified: file.lastModified, file, options, state: "waiting", sent: 0, began: 0, beganAt: 0,
+        });
+        await keep(upload);
+        this.uploads.set(upload.id, upload);
+      }
+    }
+    this.#changed();
+  }
+
+  /** Somebody signed in again: go on with what was refused meanwhile. */
+  admitted() {
+    for (const upload of this.uploads.values()) if (upload.problem?.status === 401) this.resume(upload.id);
+  }
+
+  /** @param {string} id */
+  pause(id) {
+    this.#set(id, { state: "paused" });
+    this.#running.get(id)?.abort();
+  }
+
+  /** @param {string} id */
+  resume(id) { this.#set(id, { state: "waiting", problem: undefined }); }
+
+  /** Give an upload up, here and on the server. @param {string} id */
+  async cancel(id) {
+    const upload = this.uploads.get(id);
+    this.uploads.delete(id);
+    this.#running.get(id)?.abort();
+    this.#changed();
+    await kept.remove("uploads", id).catch(() => {});
+    if (upload?.upload_id) await this.api.delete(`/uploads/${upload.upload_id}`).catch(() => {}); // else it expires there
+  }
+
+  #changed() {
+    this.dispatchEvent(new Event("change"));
+    for (const upload of this.uploads.values()) {
+      if (this.#running.size >= AT_ONCE) return;
+      if (upload.state === "waiting" && !this.#running.has(upload.id)) this.#run(upload);
+    }
+  }
+
+  #set(id, changes) {
+    const upload = this.uploads.get(id);
+    if (!upload) return;
+    Object.assign(upload, changes);
+    this.#changed();
+  }
+
+  async #run(upload) {
+    const controller = new AbortController();
+    this.#running.set(upload.id, controller);
+    const mine = await kept.alone(`upload-${upload.id}`, () => this.#send(upload, controller.signal));
+    this.#running.delete(upload.id);
+    if (!mine) this.uploads.delete(upload.id); // another tab is at it
+    this.#changed();
+  }
+
+  async #send(upload, signal) {
+    const known = await kept.get("uploads", upload.id).catch(() => upload);
+    if (!known) { // another tab has done it, or gave it up
+      this.uploads.delete(upload.id);
+      return;
+    }
+    upload.upload_id ??= known.upload_id;
+    this.#set(upload.id, { state: "sending", began: 0 });
+    try {
+      const job = await send(this.api, upload, {
+        signal,
+        begun: () => kept.put("uploads", { ...known, upload_id: upload.upload_id }).catch(() => {}),
+        sent: (bytes) => this.#set(upload.id, upload.began ? { sent: bytes } : { sent: bytes, began: Date.now(), beganAt: bytes }),
+        lost: (lost) => this.#set(upload.id, { state: lost ? "lost" : "sending", began: 0 }),
+      });
+      this.uploads.delete(upload.id);
+      await kept.remove("uploads", upload.id).catch(() => {});
+      this.dispatchEvent(new CustomEvent("done", { detail: { upload, job } }));
+    } catch (problem) {
+      if (signal.aborted) return;
+      this.#set(upload.id, { state: "failed", problem });
+    }
+  }
+}
+
+/** Where a browser has no room for the file, it is asked for again after a reload. */
+async function keep(upload) {
+  await kept.put("uploads", upload).catch(() => kept.put("uploads", { ...upload, file: null })).catch(() => {});
+}
+
+function isSame(upload, file) {
+  return upload.name === file.name && upload.size === file.size && upload.modified === file.lastModified;
+}
+
+/** Whether a file that was kept can still be read: it may have been moved, or changed. */
+async function readable(file) {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+    return true;
+  } catch {
+    return false;
+  }
+}

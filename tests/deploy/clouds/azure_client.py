@@ -1,0 +1,123 @@
+"""Runs in the environment of azure-cli: `az ARGUMENTS...` against an Azure of ours.
+
+Usage: azure_client.py LOG CERTIFICATE ARGUMENTS...; every request that changes something is
+appended to LOG, a line of JSON each. Only the account of the client is put in, as nobody can log
+in here; what it makes of its arguments is its own.
+"""
+
+import json
+import re
+import ssl
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from azure.cli.core import _profile, get_default_cli
+from azure.core.credentials import AccessToken, AccessTokenInfo
+
+LOG, CERTIFICATE, *ARGUMENTS = sys.argv[1:]
+SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
+MACHINE = {
+    "storageProfile": {"osDisk": {}},
+    "networkProfile": {"networkInterfaces": []},
+    "instanceView": {"statuses": [], "vmAgent": {"statuses": []}},
+    "provisioningState": "Succeeded",
+}
+IMAGE = {
+    "hyperVGeneration": "V2",
+    "architecture": "x64",
+    "osDiskImage": {"operatingSystem": "Linux"},
+    "features": [],
+}
+
+
+def _found(path: str) -> Any:  # noqa: PLR0911 - a table of what is there
+    """What is there already; None where there is nothing."""
+    name = path.rpartition("/")[2]
+    there: dict[str, Any] = {"id": path, "name": name, "location": "eastus", "properties": {}}
+    if re.search(r"/versions/[^/]+$", path):
+        return there | {"properties": IMAGE}
+    if path.endswith("/versions"):
+        return [there | {"name": "24.04.1"}]
+    if "/virtualMachines/" in path and "/extensions/" not in path:
+        return there | {"properties": MACHINE}
+    if "/deployments/" in path or re.search(r"/resource[gG]roups/[^/]+$", path):
+        return there | {"properties": {"provisioningState": "Succeeded", "outputs": {}}}
+    if re.search(r"/(virtualNetworks|networkSecurityGroups|skus|usages)$", path):
+        return {"value": []}
+    if path.endswith("/publishers"):
+        return [there | {"name": "Microsoft.HpcCompute"}]
+    if path.endswith("/types"):
+        return [there | {"name": "NvidiaGpuDriverLinux"}]
+    if "/publicIPAddresses/" in path or "/networkInterfaces/" in path:
+        return there | {"properties": {"ipConfigurations": []}}
+    if path.lower().endswith("/providers/microsoft.compute"):
+        return {"namespace": "Microsoft.Compute", "resourceTypes": []}
+    return None
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Takes everything, and says that it is made."""
+
+    def _answer(self) -> None:
+        text = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        path = self.path.partition("?")[0]
+        found: Any
+        if self.command == "GET":
+            found = _found(path)
+            if found is None:
+                sys.stderr.write(f"nothing at {path}\n")
+        else:
+            body = json.loads(text or b"{}")
+            with Path(LOG).open("a") as log:
+                log.write(json.dumps({"path": path, "body": body}) + "\n")
+            state = {**(body.get("properties") or {}), "provisioningState": "Succeeded"}
+            found = {**body, "id": path, "name": path.rpartition("/")[2], "properties": state}
+        missing = {"error": {"code": "ResourceNotFound", "message": "not found"}}
+        answer = json.dumps(missing if found is None else found).encode()
+        self.send_response(404 if found is None else 200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_GET = do_PUT = do_POST = do_PATCH = _answer  # noqa: N815 - http.server finds them by name
+
+    def log_message(self, *_: object) -> None: ...
+
+
+class Credential:
+    """An account that is logged in."""
+
+    def get_token(self, *_: object, **__: object) -> AccessToken:
+        return AccessToken("theirs", int(time.time()) + 3600)
+
+    def get_token_info(self, *_: object, **__: object) -> AccessTokenInfo:
+        return AccessTokenInfo("theirs", int(time.time()) + 3600)
+
+
+def main() -> int:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE, f"{CERTIFICATE}.key")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    Thread(target=server.serve_forever, daemon=True).start()
+    account = {
+        "id": SUBSCRIPTION, "tenantId": "t", "name": "s", "environmentName": "AzureCloud",
+        "user": {"name": "u", "type": "user"},
+    }  # fmt: skip
+    _profile.Profile.get_login_credentials = lambda *_, **__: (Credential(), SUBSCRIPTION, "t")
+    _profile.Profile.get_subscription = lambda *_, **__: account
+    _profile.Profile.get_subscription_id = lambda *_, **__: SUBSCRIPTION
+    client = get_default_cli()
+    client.cloud.endpoints.resource_manager = f"https://127.0.0.1:{server.server_port}/"
+    try:
+        return int(client.invoke(ARGUMENTS))
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+sys.exit(main())

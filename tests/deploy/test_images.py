@@ -1,0 +1,68 @@
+"""What the images are made of, and what they may do."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.deploy.engine import ROOT, SAFE, docker, layers
+
+
+def _megabytes(image: str) -> float:
+    return sum(layers(image).values()) / 1e6
+
+
+@pytest.mark.parametrize(("name", "bound"), [("image", 650), ("api_image", 325)])
+def test_our_own_layers_stay_small(
+    name: str, bound: int, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = request.getfixturevalue(name)
+    with capsys.disabled():
+        print(f"\n{image}: our own layers have {_megabytes(image):.0f} MB")
+    assert 50 < _megabytes(image) < bound
+
+
+def test_a_container_has_no_rights_and_writes_nowhere(image: str) -> None:
+    script = (
+        "id -u; touch /app/x /opt/venv/x 2>&1; touch /tmp/x && echo tmp; grep CapEff /proc/1/status"
+    )
+    said = docker("run", "--rm", *SAFE, image, "sh", "-c", f"{script} || true")
+    assert said.splitlines()[0] == "10001"
+    assert said.count("Read-only file system") == 2
+    assert "tmp" in said.splitlines()
+    assert said.endswith("0000000000000000")
+
+
+def test_an_image_says_what_it_is(image: str) -> None:
+    labels = docker("image", "inspect", image, "--format", "{{json .Config.Labels}}")
+    version = docker("run", "--rm", *SAFE, image, "meet-transcriber", "--version").split()[-1]
+    assert '"org.opencontainers.image.licenses":"MIT"' in labels
+    assert f'"org.opencontainers.image.version":"{version}"' in labels
+
+
+def test_the_api_image_has_no_engine_and_its_application_loads(api_image: str) -> None:
+    program = (
+        "import importlib.util as u; from meet_transcriber.api.main import app; "
+        "print([n for n in ('faster_whisper', 'ctranslate2', 'onnxruntime', 'pocketsphinx', "
+        "'torch') if u.find_spec(n)], app.title)"
+    )
+    said = docker("run", "--rm", *SAFE, api_image, "python", "-c", program)
+    assert said == "[] Meet Transcriber"
+
+
+def test_the_gpu_image_finds_cublas_by_its_name(gpu_image: str) -> None:
+    program = "import ctypes, ctranslate2; ctypes.CDLL('libcublas.so.12'); print('found')"
+    assert docker("run", "--rm", *SAFE, gpu_image, "python", "-c", program) == "found"
+
+
+def test_the_dockerfile_is_clean() -> None:
+    hadolint = [str(ROOT / sys.prefix / "bin" / "hadolint"), str(ROOT / "Dockerfile")]
+    done = subprocess.run(hadolint, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_nothing_of_a_checkout_but_what_is_needed_goes_to_the_engine() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert "*" in lines
+    wanted = {line[1:] for line in lines if line.startswith("!")}
+    assert wanted == {"LICENSE", "README.md", "pyproject.toml", "requirements", "src"}

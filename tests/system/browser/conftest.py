@@ -1,0 +1,122 @@
+"""A browser, and servers with the draft engines and with simulated ones."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.integration.api.serving import Server
+from tests.simulated.house import House
+from tests.system.browser.watching import PATIENCE_MS, WIDE, Watched, shot
+
+Browse = Callable[..., Watched]
+Shoot = Callable[[Page, str], Path]
+
+_FLAGS = [
+    "--no-sandbox",  # CI is root in a container
+    "--disable-dev-shm-usage",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]
+QUICK = {"LOG_LEVEL": "ERROR", "RATE_LIMIT": "0", "RATE_LIMIT_SUBMIT": "0"}
+DRAFTS = {"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic"}
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Debian's own."""
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`serve` with the draft engines; whoever is on this machine may come in."""
+    folder = tmp_path_factory.mktemp("server")
+    server = serve(folder, **DRAFTS)
+    yield server
+    server.end()
+
+
+class Simulated(Server):
+    """`serve` beside a worker whose engines cost what they are told to."""
+
+    def __init__(self, folder: Path, **more: str) -> None:
+        self.house = House(folder, **more)
+        self.house.worker()
+        env = {**self.house.environment, "EMBEDDED_WORKER": "off", **QUICK, **more}
+        super().__init__("meet_transcriber", "serve", "--port", "0", env=env)
+
+    def end(self) -> int:
+        """End the server, then its worker."""
+        code = super().end()
+        self.house.__exit__()
+        return code
+
+
+@pytest.fixture
+def simulated(tmp_path: Path) -> Iterator[Callable[..., Simulated]]:
+    """Starts a service of its own with simulated engines, given more of the environment."""
+    started: list[Simulated] = []
+
+    def start(**more: str) -> Simulated:
+        started.append(Simulated(tmp_path / f"house{len(started)}", **more))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.end()
+
+
+@pytest.fixture(scope="session")
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
+    service = Simulated(tmp_path_factory.mktemp("shared") / "house", OUTBOUND_ALLOW="127.0.0.0/8")
+    yield service
+    service.end()
+
+
+@pytest.fixture
+def quick(_shared: Simulated) -> Simulated:
+    """Simulated engines that cost nothing, and no job yet; one service for all tests."""
+    with httpx.Client(base_url=_shared.url) as http:
+        while found := http.get("/transcribe", params={"limit": 100}).json()["data"]:
+            for job in found:
+                http.delete(f"/transcribe/{job['job_id']}").raise_for_status()
+    return _shared
+
+
+def serve(folder: Path, **more: str) -> Server:
+    """`meet-transcriber serve` on a free port, its data in a folder."""
+    env = {**QUICK, "DATA_DIR": str(folder), **more}
+    return Server("meet_transcriber", "serve", "--port", "0", env=env)
+
+
+@pytest.fixture
+def browse(chromium: Browser) -> Iterator[Browse]:
+    """Opens a browser at an address, as somebody who was never there; it is watched."""
+    opened: list[Watched] = []
+
+    def open_at(url: str, dark: bool = False, width: int = WIDE) -> Watched:
+        opened.append(Watched(chromium, url, dark, width))
+        return opened[-1]
+
+    yield open_at
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def page(browse: Browse, server: Server) -> Page:
+    """The page of the server with the draft engines, wide and light."""
+    return browse(server.url).page()
+
+
+@pytest.fixture
+def shoot(tmp_path: Path) -> Shoot:
+    """Takes a picture of a page by a name."""
+    return lambda page, name: shot(page, name, tmp_path)

@@ -1,0 +1,166 @@
+"""The list of meetings."""
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from tests.simulated.house import recording
+from tests.system.browser.conftest import Browse, Shoot, Simulated
+from tests.system.browser.watching import NARROW, WIDE, no_violations
+
+HOSTILE = "<img src=x onerror=alert(1)><b>Budget.wav"
+
+
+@pytest.fixture
+def slow(simulated: Callable[..., Simulated]) -> Simulated:
+    return simulated(SIMULATED_PART_SECONDS="2")
+
+
+def submit(service: Simulated, name: str, seconds: int = 2) -> str:
+    files = {"file": (name, recording(seconds))}
+    answer = httpx.post(f"{service.url}/transcribe", files=files)
+    job_id: str = answer.raise_for_status().json()["job_id"]
+    return job_id
+
+
+def test_the_first_visit_says_what_to_do(quick: Simulated, browse: Browse, shoot: Shoot) -> None:
+    page = browse(quick.url).page()
+    expect(page.get_by_text("No meetings yet")).to_be_visible()
+    no_violations(page)
+    shoot(page, "empty")
+
+
+@pytest.fixture
+def busy(simulated: Callable[..., Simulated]) -> Simulated:
+    """Meetings in every state but failed."""
+    service = simulated(SIMULATED_PART_SECONDS="0.2")
+    for name in (
+        "Interview with Dana.wav",
+        "\u05d9\u05e9\u05d9\u05d1\u05ea \u05e6\u05d5\u05d5\u05ea.wav",
+    ):
+        service.house.ended(submit(service, name))
+    cancelled = submit(service, "Wrong file.wav", 300)
+    httpx.post(f"{service.url}/transcribe/{cancelled}/cancel").raise_for_status()
+    submit(service, "Planning the spring release.wav", 900)
+    submit(service, "Retrospective.wav", 600)
+    return service
+
+
+@pytest.mark.parametrize(("dark", "width"), [(False, WIDE), (True, NARROW)])
+def test_states_can_be_told_apart_in_any_light_on_any_screen(
+    busy: Simulated, browse: Browse, shoot: Shoot, dark: bool, width: int
+) -> None:
+    page = browse(busy.url, dark, width).page()
+    expect(page.get_by_role("list", name="Meetings").get_by_text("Ready")).to_have_count(2)
+    expect(page.get_by_text("about").first).to_be_visible()
+    shoot(page, f"jobs-{'dark' if dark else 'light'}-{width}")
+    page.get_by_text("Options").click()
+    no_violations(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_progress_is_seen_in_two_tabs_and_after_a_reload(slow: Simulated, browse: Browse) -> None:
+    watched = browse(slow.url)
+    tabs = [watched.page(), watched.page()]
+    job_id = slow.house.submit(4)
+    for page in tabs:
+        expect(page.get_by_role("progressbar")).not_to_have_attribute("aria-valuenow", "0")
+    tabs[0].reload()
+    expect(tabs[0].get_by_role("progressbar")).to_be_visible()
+    slow.house.ended(job_id)
+    for page in tabs:
+        expect(page.get_by_role("progressbar")).to_have_count(0)
+        expect(page.get_by_text("1 speaker")).to_be_visible()
+
+
+def test_a_job_is_cancelled_run_again_and_deleted(slow: Simulated, browse: Browse) -> None:
+    slow.house.submit(30)
+    page = browse(slow.url).page()
+    page.get_by_role("button", name="Cancel standup.wav").click()
+    job = page.get_by_role("listitem").filter(has_text="standup.wav")
+    expect(job.get_by_text("Cancelled")).to_be_visible()
+    job.get_by_role("button", name="Run again").click()
+    no_violations(page)
+    page.get_by_role("dialog").get_by_role("button", name="Run again").click()
+    expect(job.get_by_text("run 2")).to_be_visible()
+    job.get_by_role("button", name="Delete").click()
+    page.keyboard.press("Escape")
+    expect(job).to_be_visible()
+    job.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("No meetings yet")).to_be_visible()
+
+
+@pytest.mark.parametrize("task", ["Words only", "Speakers only", "Put words and speakers"])
+def test_one_task_alone_is_run_again(quick: Simulated, browse: Browse, task: str) -> None:
+    quick.house.ended(quick.house.submit(2))
+    page = browse(quick.url).page()
+    page.get_by_role("button", name="Run again").click()
+    page.get_by_role("radio", name=task).check()
+    page.get_by_role("dialog").get_by_role("button", name="Run again").click()
+    expect(page.get_by_text("run 2")).to_be_visible()
+    expect(page.get_by_text("1 speaker")).to_be_visible()
+
+
+def test_filters_stay_in_the_address(quick: Simulated, browse: Browse) -> None:
+    for name in ("planning.wav", "retro.wav"):
+        quick.house.ended(submit(quick, name))
+    page = browse(quick.url).page()
+    page.get_by_label("Filter by name").fill("RETRO")
+    expect(page.get_by_role("link", name="planning.wav")).to_have_count(0)
+    page.reload()
+    expect(page.get_by_role("link", name="retro.wav")).to_be_visible()
+    expect(page.get_by_role("link", name="planning.wav")).to_have_count(0)
+    page.get_by_role("radio", name="Failed").check()
+    expect(page.get_by_text("Nothing fits these filters")).to_be_visible()
+
+
+def test_older_meetings_are_a_button_away(quick: Simulated, browse: Browse) -> None:
+    for _ in range(31):
+        quick.house.submit(1)
+    page = browse(quick.url).page()
+    rows = page.get_by_role("list", name="Meetings").get_by_role("listitem")
+    expect(rows).to_have_count(30)
+    page.get_by_role("button", name="Show more").click()
+    expect(rows).to_have_count(31)
+    expect(page.get_by_role("button", name="Show more")).to_be_hidden()
+
+
+def test_a_link_that_is_refused_is_said_why(quick: Simulated, browse: Browse) -> None:
+    url = "http://169.254.169.254/none.wav"
+    refused = httpx.post(f"{quick.url}/transcribe", json={"url": url})
+    watched = browse(quick.url)
+    watched.allow("status of 422")
+    page = watched.page()
+    page.get_by_role("button", name="From a link").click()
+    page.get_by_role("textbox", name="Link").fill(url)
+    page.get_by_role("button", name="Transcribe").click()
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_have_text(refused.json()["detail"])
+
+
+def test_a_server_that_is_away_is_said_so_until_it_is_back(
+    quick: Simulated, browse: Browse, shoot: Shoot
+) -> None:
+    watched = browse(quick.url)
+    watched.allow("ERR_INTERNET_DISCONNECTED|ERR_FAILED|status of 5")
+    page = watched.page()
+    expect(page.get_by_text("No meetings yet")).to_be_visible()
+    watched.context.set_offline(True)
+    page.get_by_label("Filter by name").fill("x")
+    expect(page.get_by_text("The server cannot be reached.").first).to_be_visible()
+    no_violations(page)
+    shoot(page, "offline")
+    watched.context.set_offline(False)
+    expect(page.get_by_text("Nothing fits these filters")).to_be_visible()
+    expect(page.get_by_text("The server cannot be reached.")).to_have_count(0)
+
+
+def test_a_hostile_name_is_text(quick: Simulated, browse: Browse) -> None:
+    quick.house.ended(submit(quick, HOSTILE))
+    page = browse(quick.url).page()
+    expect(page.get_by_role("link", name="<img src=x onerror=alert(1)>")).to_be_visible()
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("dialog")).to_contain_text("<img src=x onerror=alert(1)>")
+    assert page.locator("img[src=x], script:not([src])").count() == 0

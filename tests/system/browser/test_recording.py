@@ -1,0 +1,56 @@
+"""Recording from the microphone; Chromium's own one beeps once a second."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.system.browser.conftest import Browse, Shoot, Simulated
+from tests.system.browser.watching import Watched, no_violations
+
+
+@pytest.fixture
+def watched(quick: Simulated, browse: Browse) -> Watched:
+    return browse(quick.url)
+
+
+def record(page: Page, seconds: int = 2) -> None:
+    page.get_by_role("button", name="Record").click()
+    expect(page.locator("output")).to_have_text(f"0:0{seconds}")
+
+
+def test_what_was_recorded_is_transcribed(watched: Watched, shoot: Shoot) -> None:
+    page = watched.page()
+    record(page)
+    assert float(page.locator(".level").evaluate("each => each.style.getPropertyValue('--level')"))
+    no_violations(page)
+    shoot(page, "recording")
+    page.get_by_role("button", name="Stop and transcribe").click()
+    expect(page.get_by_role("link", name="Recording 20")).to_be_visible()
+    expect(page.get_by_text("1 speaker")).to_be_visible()
+
+
+def test_a_tab_that_was_closed_loses_nothing(watched: Watched) -> None:
+    page = watched.page()
+    record(page, seconds=3)
+    page.close()
+    page = watched.page()
+    expect(page.get_by_text("It is still here.")).to_be_visible()
+    page.get_by_role("button", name="Transcribe it").click()
+    expect(page.get_by_text("1 speaker")).to_be_visible()
+
+
+def test_what_was_thrown_away_is_gone(watched: Watched) -> None:
+    page = watched.page()
+    record(page)
+    page.get_by_role("button", name="Throw away").click()
+    page.reload()
+    expect(page.get_by_text("No meetings yet")).to_be_visible()
+    expect(page.get_by_text("It is still here.")).to_have_count(0)
+
+
+def test_where_browsers_let_nobody_record_it_is_said_why(watched: Watched) -> None:
+    watched.context.add_init_script(
+        "Object.defineProperty(navigator, 'mediaDevices', {value: undefined})"
+    )
+    page = watched.page()
+    page.get_by_role("button", name="Record").click()
+    expect(page.get_by_text("only over HTTPS")).to_be_visible()

@@ -1,0 +1,87 @@
+"""Where the server asks for a key."""
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.system.browser.conftest import Browse, Shoot, Simulated
+from tests.system.browser.watching import Watched, no_violations
+
+KEY = "a-key-that-is-long-enough-for-anybody"
+
+
+@pytest.fixture
+def closed(simulated: Callable[..., Simulated]) -> Simulated:
+    return simulated(AUTH_MODE="required", API_KEYS=KEY, SIMULATED_PART_SECONDS="0.3")
+
+
+@pytest.fixture
+def watched(closed: Simulated, browse: Browse) -> Watched:
+    watched = browse(closed.url)
+    watched.allow("status of 401")  # which is how the page learns that a key is needed
+    return watched
+
+
+def sign_in(page: Page, key: str = KEY) -> None:
+    page.get_by_label("API key").fill(key)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def test_a_wrong_key_is_said_so_and_a_right_one_opens_the_page(
+    watched: Watched, shoot: Shoot
+) -> None:
+    page = watched.page()
+    no_violations(page)
+    sign_in(page, "wrong")
+    expect(page.get_by_role("alert")).to_contain_text("key")
+    shoot(page, "sign-in")
+    sign_in(page)
+    expect(page.get_by_role("heading", name="Meetings", level=1)).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="Meetings", level=1)).to_be_visible()
+
+
+def test_no_script_can_read_the_key_or_the_session(watched: Watched) -> None:
+    page = watched.page()
+    sign_in(page)
+    expect(page.get_by_role("heading", name="Meetings", level=1)).to_be_visible()
+    seen = page.evaluate("document.cookie + JSON.stringify([{...localStorage}, location.href])")
+    assert KEY not in seen
+    assert "mt_session" not in seen
+
+
+def test_progress_is_live_for_who_signed_in(watched: Watched, closed: Simulated) -> None:
+    page = watched.page()
+    sign_in(page)
+    expect(page.get_by_text("No meetings yet")).to_be_visible()
+    closed.house.submit(4)
+    expect(page.get_by_role("progressbar")).to_be_visible()
+    expect(page.get_by_text("Ready", exact=True).last).to_be_visible()
+    page.get_by_role("button", name="Delete standup.wav").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("No meetings yet")).to_be_visible()
+
+
+def test_who_signs_out_is_out_and_comes_back_to_where_they_were(watched: Watched) -> None:
+    page = watched.page("/#/search?q=printer")
+    sign_in(page)
+    expect(page.get_by_role("heading", name="Search for")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_text("You are signed out.")).to_be_visible()
+    sign_in(page)
+    expect(page.get_by_role("heading", name="Search for")).to_be_visible()
+
+
+def test_a_session_that_is_over_is_said_so(watched: Watched, closed: Simulated) -> None:
+    page = watched.page("/#/?show=failed")
+    sign_in(page)
+    expect(page.get_by_text("Nothing fits these filters")).to_be_visible()
+    cookie = {each["name"]: each["value"] for each in watched.context.cookies()}["mt_session"]
+    with httpx.Client(base_url=closed.url, cookies={"mt_session": cookie}) as other:
+        token = other.get("/session").json()["csrf_token"]
+        assert other.delete("/session", headers={"X-CSRF-Token": token}).status_code == 204
+    expect(page.get_by_text("Your session is over")).to_be_visible()
+    sign_in(page)
+    expect(page.get_by_role("radio", name="Failed")).to_be_checked()

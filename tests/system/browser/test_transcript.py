@@ -1,0 +1,452 @@
+"""One meeting: its words, its player, its speakers."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from meet_transcriber.core.exporters import EXPORTERS
+from meet_transcriber.core.transcript import Removed, TranscriptWarning
+from tests.simulated.meetings import keep, long_meeting
+from tests.system.browser.conftest import Browse, Shoot, Simulated
+from tests.system.browser.reading import LINES, heard, lines, meeting, open_meeting, saved, word
+from tests.system.browser.watching import NARROW, WIDE, no_violations
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
+    """A service that meetings are put into."""
+    service = Simulated(tmp_path_factory.mktemp("shelf"), AUTH_MODE="loopback")
+    yield service
+    service.end()
+
+
+@pytest.fixture
+def job_id(shelf: Simulated) -> str:
+    return keep(shelf.house.service.ground, meeting())
+
+
+@pytest.fixture
+def page(shelf: Simulated, browse: Browse, job_id: str) -> Page:
+    page = browse(shelf.url).page()
+    open_meeting(page, job_id)
+    return page
+
+
+def transcript(shelf: Simulated, job_id: str) -> dict[str, Any]:
+    answer: dict[str, Any] = httpx.get(f"{shelf.url}/transcribe/{job_id}").json()["transcript"]
+    return answer
+
+
+def texts(shelf: Simulated, job_id: str) -> list[str]:
+    text = httpx.get(f"{shelf.url}/transcribe/{job_id}/download?format=txt").text
+    return [line.partition(": ")[2] for line in text.splitlines()]
+
+
+# -- listening -----------------------------------------------------------------------------
+
+
+def test_a_click_on_a_word_goes_there_and_the_word_is_marked(page: Page) -> None:
+    word(page, "report", 1).click()
+    expect(page.locator(".w.spoken")).to_have_text("report")
+    assert heard(page)["time"] == pytest.approx(8.0, abs=0.05)
+
+
+def test_the_marked_word_is_the_one_that_is_played(page: Page) -> None:
+    page.get_by_role("button", name="Play", exact=True).click()
+    expect(page.locator(".w.spoken")).to_have_text("morning")
+    now = heard(page)
+    page.get_by_role("button", name="Pause").click()
+    assert now["segment"] == 0
+    assert now["word"] * 0.5 <= now["time"] + 0.02
+    assert now["time"] < (now["word"] + 1) * 0.5 + 0.3  # a busy machine paints late
+
+
+def test_keys_play_and_go_back_and_change_the_speed(page: Page) -> None:
+    word(page, "Thursday", 2).click()
+    page.keyboard.press("j")
+    assert heard(page)["time"] == pytest.approx(12.0 - 5, abs=0.05)
+    page.keyboard.press("l")
+    page.keyboard.press("]")
+    expect(page.get_by_label("Speed")).to_have_value("1.25")
+    page.keyboard.press(" ")
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    page.keyboard.press("k")
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+
+
+def test_the_picture_of_the_recording_seeks_with_pointer_and_keys(page: Page) -> None:
+    slider = page.get_by_role("slider", name="Position in the recording")
+    slider.click()
+    expect(slider).to_have_attribute("aria-valuenow", "15")
+    slider.press("ArrowRight")
+    expect(slider).to_have_attribute("aria-valuenow", "20")
+    slider.press("Home")
+    expect(slider).to_have_attribute("aria-valuenow", "0")
+
+
+def test_a_link_leads_to_its_moment(page: Page, job_id: str) -> None:
+    open_meeting(page, job_id, "?t=15.2")
+    expect(page.locator(".w.spoken")).to_have_text("שלום")
+    page.evaluate("location.hash = location.hash.replace('15.2', '20')")
+    expect(page.locator(".w.spoken")).to_have_text("me")
+
+
+def test_without_its_audio_a_meeting_is_still_read(shelf: Simulated, page: Page) -> None:
+    ground = shelf.house.service.ground
+    job_id = keep(ground, meeting(), sound=False)
+    open_meeting(page, job_id)
+    expect(page.get_by_text("The recording was not kept")).to_be_visible()
+    word(page, "solved", 1).click()
+    expect(page.locator(".w.spoken")).to_have_text("solved")
+
+
+# -- editing -------------------------------------------------------------------------------
+
+
+def test_a_text_is_edited_undone_done_again_and_kept(
+    page: Page, shelf: Simulated, job_id: str
+) -> None:
+    word(page, "Then", 2).dblclick()
+    page.get_by_label("Text of the segment at 0:10").fill(f"We ship on Friday {HOSTILE}")
+    page.keyboard.press("Enter")
+    assert lines(page)[2] == f"We ship on Friday {HOSTILE}"
+    page.keyboard.press("Control+z")
+    assert lines(page)[2] == LINES[2][1]
+    page.keyboard.press("Control+y")
+    saved(page)
+    page.reload()
+    expect(page.get_by_text("We ship on Friday")).to_be_visible()
+    assert texts(shelf, job_id)[2] == f"We ship on Friday {HOSTILE}"
+
+
+def test_the_page_times_edited_words_as_the_server_does(
+    page: Page, shelf: Simulated, job_id: str
+) -> None:
+    word(page, "Good", 0).click()
+    page.keyboard.press("e")
+    page.get_by_role("textbox", name="Text of the segment at 0:00").fill(
+        "Good day and welcome everybody, let us begin with release two"
+    )
+    page.keyboard.press("Enter")
+    saved(page)
+    kept = transcript(shelf, job_id)["segments"][0]["words"]
+    for place in (1, 3, 9):
+        page.locator(".segment").first.locator(".w").nth(place).click()
+        assert heard(page)["time"] == pytest.approx(kept[place]["start"], abs=0.01)
+
+
+def test_enter_with_control_goes_on_to_the_next_segment(page: Page) -> None:
+    word(page, "Good", 0).dblclick()
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_label("Text of the segment at 0:04")).to_be_focused()
+    page.keyboard.press("Escape")
+    assert lines(page) == [text for _, text in LINES]
+
+
+def test_a_speaker_is_renamed_everywhere_and_a_hostile_name_is_text(
+    page: Page, shelf: Simulated, job_id: str
+) -> None:
+    word(page, "printing", 1).click()
+    page.keyboard.press("r")
+    page.get_by_label("Name of SPEAKER_01").fill(HOSTILE)
+    page.keyboard.press("Enter")
+    expect(page.locator(".segment .speaker", has_text=HOSTILE)).to_have_count(2)
+    saved(page)
+    exported = httpx.get(f"{shelf.url}/transcribe/{job_id}/download?format=txt").text
+    assert exported.count(f"{HOSTILE}: ") == 2
+
+
+def test_a_segment_is_cut_in_two_and_put_together_again(
+    page: Page, shelf: Simulated, job_id: str
+) -> None:
+    word(page, "is", 1).click()
+    page.keyboard.press("s")
+    assert lines(page)[1:3] == ["The printing problem", "is solved and the report is on paper"]
+    saved(page)
+    assert texts(shelf, job_id)[1] == "The printing problem"
+    page.keyboard.press("m")
+    assert len(lines(page)) == len(LINES)
+    saved(page)
+    assert texts(shelf, job_id)[1] == LINES[1][1]
+
+
+def test_a_number_gives_a_segment_to_a_speaker(page: Page, shelf: Simulated, job_id: str) -> None:
+    word(page, "Good", 0).click()
+    page.keyboard.press("3")
+    expect(page.locator(".segment .speaker").first).to_contain_text("SPEAKER_02")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("n")
+    expect(page.locator(".segment .speaker").nth(1)).to_contain_text("SPEAKER_03")
+    saved(page)
+    kept = transcript(shelf, job_id)["segments"]
+    assert [each["speaker"] for each in kept][:2] == ["SPEAKER_02", "SPEAKER_03"]
+
+
+def test_selected_words_go_to_somebody_else_in_one_step(
+    page: Page, shelf: Simulated, job_id: str
+) -> None:
+    word(page, "solved", 1).click()
+    for _ in range(3):
+        page.keyboard.press("Shift+ArrowRight")
+    page.get_by_role("group", name="Selected words").get_by_role(
+        "button", name="SPEAKER_00"
+    ).click()
+    expected = ["The printing problem is", "solved and the report", "is on paper"]
+    assert lines(page)[1:4] == expected
+    saved(page)
+    assert texts(shelf, job_id)[1:4] == expected
+    page.keyboard.press("u")
+    saved(page)
+    assert texts(shelf, job_id)[1] == LINES[1][1]
+
+
+def test_a_conflict_loads_the_others_edit_and_keeps_what_was_typed(
+    browse: Browse, shelf: Simulated, job_id: str
+) -> None:
+    watched = browse(shelf.url)
+    watched.allow("412")
+    page = watched.page()
+    open_meeting(page, job_id)
+    word(page, "Then", 2).dblclick()
+    page.get_by_label("Text of the segment at 0:10").fill("Mine of Thursday")
+    url = f"{shelf.url}/transcribe/{job_id}/segments/0"
+    httpx.patch(url, json={"text": "Theirs"}).raise_for_status()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("What you typed is still there")
+    expect(page.get_by_text("Theirs")).to_be_visible()
+    expect(page.get_by_label("Text of the segment at 0:10")).to_have_value("Mine of Thursday")
+    page.get_by_role("button", name="Save").click()
+    saved(page)
+    assert texts(shelf, job_id)[2] == "Mine of Thursday"
+
+
+def test_what_was_changed_is_told(page: Page) -> None:
+    word(page, "is", 1).click()
+    page.keyboard.press("s")
+    page.keyboard.press("u")
+    saved(page)
+    page.keyboard.press("h")
+    history = page.get_by_role("dialog", name="What was changed")
+    expect(history.get_by_role("listitem")).to_have_count(2)
+    expect(history).to_contain_text("(undone)")
+    no_violations(page)
+
+
+# -- finding -------------------------------------------------------------------------------
+
+
+def test_find_marks_all_matches_and_goes_from_one_to_the_next(page: Page) -> None:
+    page.keyboard.press("Control+f")
+    page.keyboard.type("THURSDAY")
+    expect(page.get_by_text("1 of 2")).to_be_visible()
+    expect(page.locator(".w.found")).to_have_count(2)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("2 of 2")).to_be_visible()
+    no_violations(page)
+    page.keyboard.press("Escape")
+    expect(page.locator(".w.found")).to_have_count(0)
+
+
+def test_a_name_that_was_misheard_is_replaced_everywhere_and_undone(
+    page: Page, shelf: Simulated, job_id: str
+) -> None:
+    page.get_by_role("button", name="Find", exact=True).click()
+    page.keyboard.type("thursday")
+    page.get_by_label("Replace with").fill("Friday")
+    page.get_by_role("button", name="Replace everywhere").click()
+    expect(page.get_by_role("dialog")).to_contain_text("2 places")
+    page.get_by_role("dialog").get_by_role("button", name="Replace").click()
+    expect(page.locator(".words", has_text="Friday")).to_have_count(2)
+    expect(page.locator(".save-state")).to_have_text(" · replaced")
+    assert "Thursday" not in " ".join(texts(shelf, job_id))
+    page.get_by_role("button", name="Undo").click()
+    saved(page)
+    assert texts(shelf, job_id)[5] == LINES[5][1]
+
+
+def test_everything_of_one_speaker_goes_to_another(
+    page: Page, shelf: Simulated, job_id: str
+) -> None:
+    page.get_by_role("button", name="Actions for SPEAKER_02", exact=True).click()
+    page.get_by_role("menuitem", name="Give everything to SPEAKER_00").click()
+    expect(page.locator(".segment .speaker", has_text="SPEAKER_00")).to_have_count(4)
+    saved(page)
+    kept = transcript(shelf, job_id)["segments"]
+    assert [each["speaker"][-1] for each in kept] == [*"010010"]
+    page.reload()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".segment .speaker", has_text="SPEAKER_02")).to_have_count(2)
+
+
+# -- what is told of it --------------------------------------------------------------------
+
+
+def test_the_picture_of_the_readme(browse: Browse, shelf: Simulated, shoot: Shoot) -> None:
+    names = {"SPEAKER_00": "Ann Marie", "SPEAKER_01": "Bob", "SPEAKER_02": "نور"}
+    page = browse(shelf.url).page()
+    page.set_viewport_size({"width": 1040, "height": 480})
+    open_meeting(page, keep(shelf.house.service.ground, meeting(names=names, coverage=0.97)))
+    word(page, "report", 1).click()
+    expect(page.locator(".w.spoken")).to_have_text("report")
+    expect(page.locator(".segment .speaker").nth(3)).to_contain_text("نور")
+    shoot(page, "transcript")  # docs/images/transcript.png
+
+
+def test_what_is_in_doubt_was_cut_or_fell_back_is_said(page: Page, shelf: Simulated) -> None:
+    doubtful = meeting(
+        coverage=0.964,
+        removed=(Removed(20.0, 24.0, "loop", "thank you thank you"),),
+        warnings=(TranscriptWarning("draft_recognizer", "A draft engine wrote this."),),
+    )
+    open_meeting(page, keep(shelf.house.service.ground, doubtful))
+    expect(page.get_by_text("A draft engine wrote this.")).to_be_visible()
+    expect(page.get_by_text("96.4 %")).to_be_visible()
+    page.get_by_text("1 passage was cut").click()
+    expect(page.get_by_text("thank you thank you")).to_be_visible()
+    expect(page.locator(".segment .w.doubtful")).to_have_count(0)
+    page.get_by_label("Words in doubt").fill("0.95")
+    expect(page.locator(".segment .w.doubtful").first).to_be_visible()
+
+
+def test_hebrew_and_arabic_run_from_the_right(page: Page) -> None:
+    directions = page.locator(".segment .words").evaluate_all(
+        "all => all.map((each) => getComputedStyle(each).direction)"
+    )
+    assert directions == ["ltr", "ltr", "ltr", "rtl", "rtl", "ltr"]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_everybody_can_use_it_in_any_light_on_any_screen(
+    browse: Browse, shelf: Simulated, shoot: Shoot, dark: bool, width: int
+) -> None:
+    ground = shelf.house.service.ground
+    names = {"SPEAKER_00": "Ann Marie", "SPEAKER_01": "Bob"}
+    page = browse(shelf.url, dark, width).page()
+    open_meeting(page, keep(ground, long_meeting(2000, 900.0, 5, names=names)), "?t=31")
+    word(page, "", 3).click()
+    no_violations(page)
+    shoot(page, f"transcript-{'dark' if dark else 'light'}-{width}")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_role("button", name="Keys").click()
+    no_violations(page)
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Export").click()
+    expect(page.get_by_role("menuitem")).to_have_count(len(EXPORTERS) + 2)
+    no_violations(page)
+
+
+def test_single_keys_can_be_switched_off(page: Page) -> None:
+    word(page, "is", 1).click()
+    page.keyboard.press("?")
+    page.get_by_label("Use single keys").uncheck()
+    page.keyboard.press("Escape")
+    word(page, "solved", 1).click()
+    page.keyboard.press("s")
+    assert lines(page) == [text for _, text in LINES]
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(".segment").nth(2)).to_be_focused()
+
+
+# -- export --------------------------------------------------------------------------------
+
+
+def test_every_format_of_the_api_is_in_the_menu(page: Page) -> None:
+    page.get_by_role("button", name="Export").click()
+    labels = page.get_by_role("menuitem").locator(".menu-label").all_inner_texts()
+    assert labels == ["Copy as text", "Print", *EXPORTERS]
+    with page.expect_download() as download:
+        page.get_by_role("menuitem", name="srt").click()
+    assert download.value.suggested_filename == "planning.srt"
+    assert "Good morning" in Path(download.value.path()).read_text(encoding="utf-8")
+
+
+def test_on_paper_there_are_all_segments_and_nothing_else(page: Page) -> None:
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    expect(page.locator(".paper p")).to_have_count(len(LINES))
+    expect(page.locator(".paper")).to_contain_text("SPEAKER_01 0:04")
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_hidden()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    expect(page.locator(".paper")).to_have_count(0)
+
+
+# -- long meetings -------------------------------------------------------------------------
+
+
+def test_of_a_long_meeting_only_what_is_in_sight_is_in_the_document(
+    page: Page, shelf: Simulated
+) -> None:
+    long = long_meeting(12_000, 7200.0, 6)
+    open_meeting(page, keep(shelf.house.service.ground, long), "?t=3600")
+    expect(page.locator(".w.spoken")).to_be_visible()
+    rows = page.locator(".segment")
+    assert rows.count() < 80
+    assert rows.first.get_attribute("aria-setsize") == str(len(long.segments))
+    scroller = page.get_by_role("region", name="Transcript")
+    for share in (0.1, 0.9, 0.4, 1.0):
+        scroller.evaluate("(each, share) => { each.scrollTop = share * each.scrollHeight; }", share)
+        expect(rows.last).to_be_attached()
+        assert rows.count() < 80
+    expect(page.locator(f".segment[aria-posinset='{len(long.segments)}']")).to_be_visible()
+
+
+def test_an_edit_of_a_long_meeting_makes_one_row_anew(page: Page, shelf: Simulated) -> None:
+    open_meeting(page, keep(shelf.house.service.ground, long_meeting(4000, 2400.0, 4)), "?t=1200")
+    before = page.get_by_role("region", name="Transcript").evaluate("each => each.scrollTop")
+    assert before > 0
+    page.evaluate("document.querySelectorAll('.segment').forEach((row) => { row.known = true; })")
+    page.locator(".w.spoken").dblclick()
+    page.keyboard.press("End")
+    page.keyboard.type(" indeed")
+    page.keyboard.press("Enter")
+    expect(page.locator(".words", has_text="indeed")).to_be_visible()
+    fresh = page.locator(".segment").evaluate_all("all => all.filter((row) => !row.known).length")
+    assert fresh <= 2
+    after = page.get_by_role("region", name="Transcript").evaluate("each => each.scrollTop")
+    assert after == pytest.approx(before, abs=60)
+
+
+# -- what is not done ----------------------------------------------------------------------
+
+
+def test_a_meeting_that_goes_on_shows_progress_and_words_and_then_the_transcript(
+    browse: Browse, simulated: Callable[..., Simulated]
+) -> None:
+    service = simulated(SIMULATED_PART_SECONDS="0.7")
+    job_id = service.house.submit(6)
+    page = browse(service.url).page(f"/#/job/{job_id}")
+    expect(page.get_by_role("progressbar", name="Progress")).to_be_visible()
+    no_violations(page)
+    expect(
+        page.get_by_role("region", name="Words so far").get_by_role("listitem").first
+    ).to_be_visible()
+    expect(page.get_by_role("region", name="Transcript", exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text("standup.wav")
+
+
+def test_a_cancelled_meeting_says_so_and_can_be_run_again(
+    browse: Browse, simulated: Callable[..., Simulated]
+) -> None:
+    service = simulated(SIMULATED_PART_SECONDS="5")
+    page = browse(service.url).page(f"/#/job/{service.house.submit(6)}")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("It was cancelled before it was done.")).to_be_visible()
+    no_violations(page)
+    page.get_by_role("button", name="Run again").click()
+    page.get_by_role("dialog").get_by_role("button", name="Run again").click()
+    expect(page.get_by_role("progressbar", name="Progress")).to_be_visible()
+
+
+def test_a_meeting_that_is_not_there_is_said_so(browse: Browse, shelf: Simulated) -> None:
+    watched = browse(shelf.url)
+    watched.allow("404")
+    page = watched.page("/#/job/nowhere")
+    expect(page.get_by_role("heading", name="There is no such meeting")).to_be_visible()
+    no_violations(page)

@@ -1,0 +1,102 @@
+"""Pages that are watched: what goes wrong in a browser, or leaves its host, fails the test."""
+
+import os
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response
+
+PATIENCE_MS = 30_000
+WIDE, NARROW = 1440, 390
+_AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+
+
+class Watched:
+    """A context of a browser whose pages may do nothing wrong; `close` tells what they did."""
+
+    def __init__(self, chromium: Browser, url: str, dark: bool, width: int) -> None:
+        self.url = url
+        self.troubles: list[str] = []
+        self._allowed = [
+            "/events",
+            r"503.*/health/ready",
+        ]  # says what is not ready yet, in its body
+        self.context: BrowserContext = chromium.new_context(
+            base_url=url,
+            color_scheme="dark" if dark else "light",
+            viewport={"width": width, "height": 844 if width == NARROW else 900},
+            has_touch=width == NARROW,
+            reduced_motion="reduce",
+            permissions=["microphone"],
+        )
+        self.context.set_default_timeout(PATIENCE_MS)
+        self.context.on("page", self._watch)
+
+    def page(self, path: str = "/") -> Page:
+        """A new tab."""
+        page = self.context.new_page()
+        page.goto(path)
+        return page
+
+    def allow(self, pattern: str) -> None:
+        """Let the browser complain about this, as the test makes it happen."""
+        self._allowed.append(pattern)
+
+    def close(self) -> None:
+        """End it; nothing may have gone wrong."""
+        self.context.close()
+        found = [each for each in self.troubles if not self._is_allowed(each)]
+        assert not found, "\n".join(found)
+
+    def _is_allowed(self, trouble: str) -> bool:
+        return any(re.search(pattern, trouble) for pattern in self._allowed)
+
+    def _watch(self, page: Page) -> None:
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.troubles.append(f"error: {error}"))
+        page.on("request", self._asked)
+        page.on("response", self._answered)
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        # violations of the content security policy are said here, too
+        if message.type in {"error", "warning"}:
+            self.troubles.append(f"{message.type}: {message.text} {message.location['url']}")
+
+    def _asked(self, request: Request) -> None:
+        if not request.url.startswith((f"{self.url}/", "blob:", "data:")):
+            self.troubles.append(f"another host: {request.url}")
+
+    def _answered(self, response: Response) -> None:
+        if response.status >= 500:
+            self.troubles.append(f"{response.status} {response.url}")
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds wrong with the view as it is, of any impact."""
+    page.evaluate(_AXE)
+    result: dict[str, Any] = page.evaluate(
+        "() => axe.run({runOnly: ['wcag2a','wcag2aa','wcag21a','wcag21aa','wcag22aa',"
+        "'best-practice']})"
+    )
+    return [
+        f"{each['id']} ({each['impact']}): {node['html'][:160]} - {node['failureSummary'][:300]}"
+        for each in result["violations"]
+        for node in each["nodes"]
+    ]
+
+
+def no_violations(page: Page) -> None:
+    """Fail with what axe-core finds."""
+    found = violations(page)
+    assert not found, "\n".join(found)
+
+
+def shot(page: Page, name: str, folder: Path) -> Path:
+    """A picture of what is seen now, in SCREENSHOTS or the folder."""
+    folder = Path(os.environ.get("SCREENSHOTS") or folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.png"
+    page.screenshot(path=path)
+    return path
