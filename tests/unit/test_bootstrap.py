@@ -9,13 +9,11 @@ from meet_transcriber.audio.confined.decoder import ConfinedDecoder
 from meet_transcriber.bootstrap import (
     decoder,
     diarizer,
-    heard,
     services,
     token_in_vain,
-    told_apart,
-    tried,
     without_drafts,
 )
+from meet_transcriber.bootstrap.trials import heard, told_apart, tried
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.service import Engines

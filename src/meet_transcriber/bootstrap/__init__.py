@@ -4,32 +4,25 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from meet_transcriber import logs
+from meet_transcriber.bootstrap import trials
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.transcript import Span, TranscriptWarning
+from meet_transcriber.core.transcript import TranscriptWarning
 from meet_transcriber.pipeline import (
     DRAFT_RECOGNIZER,
     Chosen,
     FolderCheckpoints,
     Pipeline,
-    ignore_progress,
 )
 from meet_transcriber.ports.engines import (
-    SAMPLE_RATE_HZ,
     AudioDecoder,
     Diarizer,
     Recognizer,
     SpeechDetector,
-    Waveform,
 )
 from meet_transcriber.settings import Settings
-
-E = TypeVar("E", Recognizer, Diarizer)
-
-_WHOLE = Span(0.0, 1.0)
 
 Fetching = Callable[[int, int], None]
 """Hears bytes fetched and bytes in all."""
@@ -320,7 +313,7 @@ def try_whisper(settings: Settings, model: str) -> str:
     recognizer = FasterWhisperRecognizer(
         str(folder), settings.whisper_device, settings.whisper_compute_type
     )
-    return heard(recognizer)
+    return trials.heard(recognizer)
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -335,7 +328,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
     yield look("secrets", lambda: _secrets(settings))
     yield look("silero", _try_silero, needed=True)
-    yield look("pocketsphinx", lambda: heard(_pocketsphinx()), needed="pocketsphinx" in wants)
+    yield look(
+        "pocketsphinx", lambda: trials.heard(_pocketsphinx()), needed="pocketsphinx" in wants
+    )
     whisper = "faster-whisper" in wants
     yield look(
         "faster-whisper", lambda: try_whisper(settings, settings.whisper_model), needed=whisper
@@ -378,57 +373,8 @@ def _try_silero() -> str:
 
     file = io.BytesIO()
     writer = FlacWriter(file, 1)
-    writer.write(_second()[None])
+    writer.write(trials.a_second()[None])
     writer.close()
     source = WorkingAudio(file, PreparedAudio(1.0, 1, (0.0,)))
     SileroDetector().detect(source, 0, lambda _share: None)
     return "speech detection, decoding and FLAC"
-
-
-def heard(recognizer: Recognizer) -> str:
-    """The name of a recognizer that got through a second of noise."""
-    for _ in recognizer.recognize(_second(), [_WHOLE], Options()):
-        pass
-    return recognizer.name
-
-
-def told_apart(diarizer: Diarizer) -> str:
-    """The same of a diarizer."""
-    diarizer.diarize(_Second(), [_WHOLE], Options(), ignore_progress)
-    return diarizer.name
-
-
-def tried(chosen: Chosen[E], attempt: Callable[[E], str]) -> Chosen[E]:
-    """
-    An engine that got through an attempt just now, so that no job is the first to try it.
-
-    Raises:
-        EngineUnavailable: it did not; says how that went.
-    """
-    engine = chosen.engine
-    try:
-        attempt(engine)
-    except EngineUnavailable:
-        raise
-    except Exception as error:  # whatever a library does that was loaded but does not work
-        raise EngineUnavailable(
-            f"{engine.name} was loaded, but failed on a second of audio when it was tried: "
-            f"{str(error) or type(error).__name__}. 'meet-transcriber doctor' tries it again."
-        ) from error
-    return chosen
-
-
-class _Second:
-    """A second of quiet noise as an AudioSource."""
-
-    duration, channels = 1.0, 1
-
-    def read(self, start: float, end: float, channel: int = 0) -> Waveform:  # noqa: ARG002
-        return _second()[round(start * SAMPLE_RATE_HZ) : round(end * SAMPLE_RATE_HZ)]
-
-
-def _second() -> Waveform:
-    """A second of quiet noise."""
-    import numpy as np
-
-    return np.random.default_rng(0).normal(0, 0.01, SAMPLE_RATE_HZ).astype(np.float32)

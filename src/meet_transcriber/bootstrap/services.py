@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from meet_transcriber import bootstrap
-from meet_transcriber.bootstrap import watching
+from meet_transcriber.bootstrap import trials, watching
 from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions, StorageError
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.options import Options
@@ -338,12 +338,12 @@ def worker_engines(
 def _recognizer(
     settings: Settings, fetching: bootstrap.Fetching, draft: bool
 ) -> Chosen[Recognizer]:
-    return bootstrap.tried(bootstrap.recognizer(settings, fetching, draft=draft), bootstrap.heard)
+    return trials.tried(bootstrap.recognizer(settings, fetching, draft=draft), trials.heard)
 
 
 def _diarizer(settings: Settings, draft: bool) -> Chosen[Diarizer] | None:
     chosen = bootstrap.diarizer(settings, draft=draft)
-    return bootstrap.tried(chosen, bootstrap.told_apart) if chosen else None
+    return trials.tried(chosen, trials.told_apart) if chosen else None
 
 
 def _kept(make: Callable[[], T]) -> Callable[[], T]:
