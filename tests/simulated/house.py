@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 import httpx
 
 from meet_transcriber.bootstrap import services
-from meet_transcriber.core.jobs import Job, WorkerInfo
+from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
+from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.service import Request, Service
 from meet_transcriber.settings import Settings
 from tests.redis_server import free_port

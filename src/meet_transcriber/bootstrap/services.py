@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from meet_transcriber import bootstrap
+from meet_transcriber.bootstrap import trials, watching
 from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions, StorageError
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.redis_urls import RedisAddress, parse_redis_url
+from meet_transcriber.pipeline import Chosen
+from meet_transcriber.ports.engines import Diarizer, Recognizer
 from meet_transcriber.ports.queues import JobQueue
 from meet_transcriber.ports.stores import (
     Clock,
@@ -156,8 +159,16 @@ def rules(settings: Settings) -> Rules:
     )
 
 
-def ground(settings: Settings, queue: JobQueue) -> Ground:
-    """What a service or a worker stands on; raises StorageError and InvalidOptions."""
+def ground(settings: Settings, queue: JobQueue, role: str = "worker") -> Ground:
+    """
+    What a service or a worker stands on.
+
+    Args:
+        role: of this process, as traces name it.
+
+    Raises:
+        StorageError, InvalidOptions: the stores cannot be used as configured.
+    """
     from meet_transcriber.access.fetching import Fetcher
 
     kept = stores(settings)
@@ -175,13 +186,15 @@ def ground(settings: Settings, queue: JobQueue) -> Ground:
         clock=kept.clock,
         rules=rules(settings),
         text=kept.text,
+        meters=watching.meters(settings),
+        tracer=watching.tracer(settings, role),
         direct=kept.media if isinstance(kept.media, DirectUploads) else None,
     )
 
 
 def service(settings: Settings, queue: JobQueue) -> Service:
     """The service on the configured ground."""
-    return Service(ground(settings, queue), partial(refuse, settings))
+    return Service(ground(settings, queue, "api"), partial(refuse, settings))
 
 
 def refuse(settings: Settings, options: Options) -> None:
@@ -310,16 +323,27 @@ def worker_engines(
     settings: Settings, fetching: bootstrap.Fetching = lambda _done, _all: None, *, draft: bool
 ) -> Engines:
     """
-    A worker's engines, each built when it is first asked for and kept.
+    A worker's engines, each built and tried when it is first asked for, and kept.
 
     Args:
         draft: whether `auto` may take the draft engines.
     """
     return Engines(
-        _kept(lambda: bootstrap.recognizer(settings, fetching, draft=draft)),
-        _kept(lambda: bootstrap.diarizer(settings, draft=draft)),
+        _kept(lambda: _recognizer(settings, fetching, draft)),
+        _kept(lambda: _diarizer(settings, draft)),
         cache(bootstrap.detector),
     )
+
+
+def _recognizer(
+    settings: Settings, fetching: bootstrap.Fetching, draft: bool
+) -> Chosen[Recognizer]:
+    return trials.tried(bootstrap.recognizer(settings, fetching, draft=draft), trials.heard)
+
+
+def _diarizer(settings: Settings, draft: bool) -> Chosen[Diarizer] | None:
+    chosen = bootstrap.diarizer(settings, draft=draft)
+    return trials.tried(chosen, trials.told_apart) if chosen else None
 
 
 def _kept(make: Callable[[], T]) -> Callable[[], T]:

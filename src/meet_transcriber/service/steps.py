@@ -1,10 +1,9 @@
 """Noticing that the clock was set, or that time passed unseen, before anybody loses a lease."""
 
-import logging
-
+from meet_transcriber.logs import get_logger
 from meet_transcriber.ports.stores import Clock
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _NOTED_SECONDS = 5.0
 _UNSEEN_SECONDS = 6.0  # three turns of who looks
@@ -43,7 +42,7 @@ class Steps:
         step = clock - self._seen[0] - passed
         self._seen = clock, steady
         if abs(step) > _NOTED_SECONDS:
-            log.warning("clock_set seconds=%.0f: leases are given time to be renewed", step)
+            log.warning("clock_set", seconds=round(step))
             self.ahead = max(self.ahead + step, 0.0)
             self.went_back = self.went_back or step < 0
         elif passed < self._unseen_seconds or self._clock is self._steady:

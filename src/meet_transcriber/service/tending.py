@@ -5,7 +5,6 @@ Every worker and every API process runs a `Tending` on a timer. A lock in the st
 that one of them works at a time, so no beat process is needed.
 """
 
-import logging
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
@@ -15,13 +14,14 @@ from itertools import cycle, islice
 from meet_transcriber.core.errors import JobError, StorageUnavailable, TranscriptionError
 from meet_transcriber.core.jobs import QUEUES, Job
 from meet_transcriber.core.transitions import deleted, expired
+from meet_transcriber.logs import get_logger
 from meet_transcriber.ports.stores import Clock
 from meet_transcriber.service.ground import Ground, Rules
 from meet_transcriber.service.posting import Postman
 from meet_transcriber.service.recordings import pieces_of
 from meet_transcriber.service.steps import Steps
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _LOCK_SECONDS = 10.0
 _BATCH = 100
@@ -74,7 +74,7 @@ class Tending:
     def _release(self, change: Callable[[Job], Job]) -> None:
         for job_id in self._ground.jobs.due(float("inf"), _BATCH):
             with suppress(JobError):
-                self._ground.change(job_id, change)
+                self._lapsed(job_id, change)
 
     def _tend_due(self, now: float) -> None:
         if self._steps.went_back:  # leases of the dead would hold until the old time comes again
@@ -89,16 +89,35 @@ class Tending:
             except StorageUnavailable:
                 raise
             except TranscriptionError as error:
-                log.warning("tending_failed job_id=%s: %s", job_id, error)
+                log.warning("tending_failed", job_id=job_id, error=str(error))
 
     def _tend_job(self, job_id: str) -> None:
         now = self._ground.clock()
         old = now - self._steps.ahead
-        job = self._ground.change(job_id, lambda job: _aged(expired(job, now), now, old))
+        job = self._lapsed(job_id, lambda job: _aged(expired(job, now), now, old))
         if job.tidy_at is not None and job.tidy_at <= now:
             (self._remove if job.deleted else self._sweep)(job, now)
         if job.webhook and job.webhook.next_at is not None and job.webhook.next_at <= now:
             self._postman.notify(job)
+
+    def _lapsed(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+        """Change a record, and tell which tasks lost their holder by it."""
+        held: dict[str, str] = {}
+
+        def noting(job: Job) -> Job:
+            held.clear()
+            held.update((task.name, task.worker) for task in job.in_state("running"))
+            return change(job)
+
+        job = self._ground.change(job_id, noting)
+        if job.state != "cancelled" and not job.deleted:
+            for task in job.tasks:
+                if task.name in held and task.state != "running":
+                    self._ground.meters.lease_expired(task.kind)
+                    log.warning(
+                        "lease_expired", job_id=job.id, task=task.name, worker=held[task.name]
+                    )
+        return job
 
     # -- rubbish ---------------------------------------------------------------------------
 

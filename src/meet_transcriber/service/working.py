@@ -1,6 +1,5 @@
 """What a worker does: claim a task, work on it, and make its result count."""
 
-import logging
 import math
 import threading
 import time
@@ -9,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
+from meet_transcriber.core.durations import waited_seconds
 from meet_transcriber.core.errors import (
     AddressRefused,
     EngineUnavailable,
@@ -38,6 +38,7 @@ from meet_transcriber.core.transitions import (
     released,
     task_failed,
 )
+from meet_transcriber.logs import bound, get_logger
 from meet_transcriber.pipeline import Chosen, Pipeline
 from meet_transcriber.ports.engines import Diarizer, Recognizer, SpeechDetector
 from meet_transcriber.service.ground import Ground
@@ -46,7 +47,7 @@ from meet_transcriber.service.quotas import Quotas
 from meet_transcriber.service.reading import RTF
 from meet_transcriber.service.recordings import delete_recording, open_recording
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 Learn = Callable[[Job], Job]
 
@@ -135,19 +136,32 @@ class Working:
         claim = self._claim()
         if claim is None:
             return False
-        started = time.monotonic()
         self._held = claim
         self._tell(claim.task.name)
         try:
-            outcome = self._see_through(claim)
+            self._watched(claim)
         finally:
             self._held = None
             self._tell("")
-        log.info(
-            "task_ended job_id=%s task=%s outcome=%s seconds=%.2f",
-            claim.job.id, claim.task.name, outcome, time.monotonic() - started,
-        )  # fmt: skip
         return True
+
+    def _watched(self, claim: Claim) -> None:
+        """See a claimed task through, for everybody who watches to see."""
+        job, task = claim.job, claim.task
+        ids = {"job_id": job.id, "request_id": job.origin.request_id, "task": task.name}
+        started, outcome = time.monotonic(), "interrupted"
+        if job.fence == 1 and (waited := waited_seconds(job)) is not None:
+            self._ground.meters.waited(task.queue, waited)
+        with (
+            bound(**{name: value for name, value in ids.items() if value}),
+            self._ground.tracer.span(task.kind, job.origin.traceparent, ids),
+        ):
+            try:
+                outcome = self._see_through(claim)
+            finally:
+                seconds = time.monotonic() - started
+                self._ground.meters.task(task.kind, outcome, seconds)
+                log.info("task_ended", outcome=outcome, seconds=round(seconds, 3))
 
     def let_go(self) -> None:
         """
@@ -235,6 +249,7 @@ class Working:
                     size += len(chunk)
                     hold(size / source.size if source.size else 0.0)
             name = source.name
+        self._ground.meters.upload(size)
         with media.open(key) as file:
             info = self._ground.decoder.probe(file)
         Quotas(self._ground, job.tenant).check(size, info.duration or 0.0)
@@ -257,8 +272,9 @@ class Working:
         recognizer = self._recognizer(claim.job)
         plan, started = pipeline.plan(), time.monotonic()
         pipeline.recognize(plan, claim.task.part, recognizer, hold)
-        part = plan.parts[claim.task.part]
-        self._note_speed((time.monotonic() - started) / max(part.end - part.start, 0.1))
+        part, seconds = plan.parts[claim.task.part], time.monotonic() - started
+        self._ground.meters.recognition(recognizer.engine.name, part.end - part.start, seconds)
+        self._note_speed(seconds / max(part.end - part.start, 0.1))
         return _nothing
 
     def _recognizer(self, job: Job) -> Chosen[Recognizer]:
@@ -336,10 +352,7 @@ class Working:
         if isinstance(error, MemoryError):
             message = "The worker has too little memory for this task; give it more."
         unexpected = None if isinstance(error, TranscriptionError) else error
-        log.warning(
-            "task_failed job_id=%s task=%s code=%s", claim.job.id, claim.task.name, code,
-            exc_info=unexpected,
-        )  # fmt: skip
+        log.warning("task_failed", code=code, exc_info=unexpected)
         failure = Failure(code, message)
         now, final = self._ground.clock(), isinstance(error, _FINAL)
         self._record(claim, partial(task_failed, failure=failure, final=final, now=now))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from meet_transcriber.core.errors import StorageError, StorageFull
-from meet_transcriber.ports.stores import ObjectWriter
+from meet_transcriber.ports.stores import ObjectWriter, Room
 from meet_transcriber.stores.copying import pour
 from meet_transcriber.stores.keys import checked, is_key
 
@@ -83,6 +83,14 @@ def _remove_if_empty(folder: Path) -> bool:
             raise
         return error.errno == errno.ENOENT
     return True
+
+
+def disk_room(folder: Path) -> Room:
+    """How full the disk is that a folder is on, or will be on; raises OSError."""
+    while not folder.exists():
+        folder = folder.parent
+    usage = shutil.disk_usage(folder)
+    return Room("disk", usage.total - usage.free, usage.total)
 
 
 class _FileWriter:
@@ -190,6 +198,10 @@ class DiskMediaStore:
                         file.unlink()
                         removed += 1
         return removed
+
+    def room(self) -> Room | None:
+        with translated("measure", str(self._root)):
+            return disk_room(self._root)
 
     def ping(self) -> None:
         with translated("keep anything in", str(self._root)):

@@ -1,6 +1,5 @@
 """A JobStore in Redis."""
 
-import logging
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -12,8 +11,11 @@ import redis
 
 from meet_transcriber.core.changes import Changes
 from meet_transcriber.core.errors import JobNotFound, StorageError, StorageUnavailable
-from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Usage, WorkerInfo, unique
+from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Usage, unique
 from meet_transcriber.core.redis_urls import RedisAddress
+from meet_transcriber.core.workers import WorkerInfo
+from meet_transcriber.logs import get_logger
+from meet_transcriber.ports.stores import Room
 from meet_transcriber.stores.records import dump, load
 from meet_transcriber.stores.redis_client import RedisCalls, build_client
 from meet_transcriber.stores.redis_clock import RedisClock
@@ -24,7 +26,7 @@ from meet_transcriber.stores.redis_scripts import Scripts, new_write
 
 T = TypeVar("T")
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 SCHEMA = 1
 """Of the indexes; those without a number are from before tenants or quotas."""
@@ -154,7 +156,7 @@ class RedisJobStore:
             except StorageUnavailable:
                 raise
             except StorageError as error:
-                log.warning("job_not_indexed job_id=%s: %s", job_id, error)
+                log.warning("job_not_indexed", job_id=job_id, error=str(error))
         self._run("SET", self._keys.of("schema"), SCHEMA)
 
     def _index(self, job_id: str) -> bool | None:
@@ -253,6 +255,11 @@ class RedisJobStore:
         return value.decode() if value is not None else None
 
     # -- the store itself --------------------------------------------------------------------
+
+    def room(self) -> Room | None:
+        memory = self._run("INFO", "memory")
+        limit = int(memory["maxmemory"]) or int(memory["total_system_memory"])
+        return Room("redis", int(memory["used_memory"]), limit)
 
     def ping(self) -> None:
         self._run("PING")
