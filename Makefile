@@ -35,9 +35,13 @@ programs:
 deploy-programs:
 	@scripts/need.sh redis-server kubectl ffmpeg docker nginx certbot pebble openssl systemd-analyze curl
 
-test-deploy: deploy-programs $(VENV)/.deploy $(patsubst %,.venv-%/.done,pyannote awscli azure-cli checkov)  ## images, manifests and cloud clients; pyannote in an environment of its own
+.PHONY: deploy-environments
+deploy-environments: $(VENV)/.deploy $(patsubst %,.venv-%/.done,pyannote awscli azure-cli checkov)
+
+test-deploy: deploy-programs  ## images, manifests and cloud clients; pyannote in an environment of its own
+	@$(MAKE) --no-print-directory -j 2 deploy-environments
 	FORBID_SKIPS=1 .venv-pyannote/bin/python -m pytest tests/deploy/pyannote $(ARGS)
-	$(PYTEST) tests/deploy --ignore tests/deploy/pyannote $(ARGS)
+	$(PYTEST) -n 2 --dist loadgroup --no-loadscope-reorder tests/deploy --ignore tests/deploy/pyannote $(ARGS)
 
 fuzz: $(VENV)/.test  ## two thousand mutated recordings as whole jobs; `make test-system` takes 500
 	FUZZ_MUTATIONS=$(or $(MUTATIONS),2000) $(PYTEST) -n 2 tests/system/test_media_fuzz.py $(ARGS)

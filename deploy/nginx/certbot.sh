@@ -1,3 +1,4 @@
+#!/bin/sh
 # certbot of compose.yaml: gets a certificate for DOMAIN through nginx' webroot, then looks twice
 # a day whether it should be renewed. nginx notices by itself.
 set -eu

@@ -1,3 +1,4 @@
+#!/bin/sh
 # nginx of compose.yaml: the site of this folder, with what differs in a container put in, as a
 # user without rights. With DOMAIN set it serves HTTPS as soon as there is a certificate, and
 # takes a renewed one without being asked.    start.sh [healthy]

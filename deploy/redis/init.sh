@@ -1,3 +1,4 @@
+#!/bin/sh
 # Makes the password of Redis once, for the volume /secrets of compose.yaml.
 set -eu
 file=/secrets/REDIS_PASSWORD

@@ -126,6 +126,23 @@ def test_verify_never_falls_back_where_weights_cannot_be_had() -> None:
     assert "Cannot fetch Systran/faster-whisper-tiny" in result.stderr
 
 
+def test_a_plan_is_made_from_the_factor_that_is_given() -> None:
+    result = run("plan", "--recordings", "100", "--rtf", "0.5")
+    assert result.returncode == 0, result.stderr
+    figures = dict(line.split("│")[1:3] for line in result.stdout.splitlines() if "│" in line)
+    told = {what.strip(): how_much.strip() for what, how_much in figures.items()}
+    assert (told["work"], told["workers"]) == ("50.0 h a day", "3")
+    assert "RTF 0.5 as given." in result.stdout
+
+
+def test_a_plan_measures_the_factor_of_this_machine(tmp_path: Path) -> None:
+    folder = build(tmp_path / "tiny-whisper", multilingual=True)
+    real = {"ASR_ENGINE": "auto", "DIARIZATION_ENGINE": "none", "WHISPER_MODEL": str(folder)}
+    result = run("plan", "--recordings", "1", **real)
+    assert result.returncode == 0, result.stderr
+    assert "on this machine. Words: faster-whisper tiny-whisper int8 cpu." in result.stdout
+
+
 def test_the_library_takes_a_recording_to_its_transcript() -> None:
     settings = Settings(asr_engine="pocketsphinx", diarization_engine="acoustic")
     found = transcribe(DATA / "budget.ogg", settings=settings, num_speakers=3)

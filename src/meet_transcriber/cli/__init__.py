@@ -12,6 +12,7 @@ from meet_transcriber.cli import (
     jobs,
     keys,
     models,
+    plan,
     queue,
     results,
     serve,
@@ -36,6 +37,7 @@ app.command()(jobs.cancel)
 app.command("list")(jobs.list_jobs)
 app.command()(doctor.doctor)
 app.command()(verify.verify)
+app.command()(plan.plan)
 app.command()(serve.serve)
 app.command()(worker.worker)
 app.command()(queue.queue)

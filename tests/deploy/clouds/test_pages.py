@@ -1,57 +1,13 @@
-"""The pages about clouds: their blocks are sound, and AWS' run with the real client on moto."""
+"""The commands of the page about AWS run with the real client on moto."""
 
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
-
-import pytest
 
 from scripts.guide import commands
 from tests.deploy.clouds.artifacts import ROOT
-
-PAGES = {
-    name: (ROOT / f"docs/deployment/{name}.md").read_text()
-    for name in ("aws", "google-cloud", "azure", "railway-render")
-}
-BLOCKS = [
-    (name, block)
-    for name, text in PAGES.items()
-    for block in re.findall(r"(?ms)^```bash\n(.*?)^```$", text)
-]
-PARTS = (
-    "Check", "Undo", "What it costs to leave on", "What changed from the guide", "Never run by us",
-)  # fmt: skip
-
-
-@pytest.mark.parametrize(("name", "block"), BLOCKS)
-def test_its_commands_are_sound(name: str, block: str, tmp_path: Path) -> None:
-    path = tmp_path / "block.sh"
-    path.write_text(f"#!/bin/bash\nset -e\n{block}")
-    checker = Path(sys.executable).parent / "shellcheck"
-    # SC2154: what a page has in capitals is the reader's to set.
-    done = subprocess.run(
-        [checker, "-e", "SC2154", path], capture_output=True, text=True, check=False
-    )
-    assert done.stdout == ""
-    assert not re.search(r"<[a-z-]+>", block)
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_says_all_that_it_has_to(name: str) -> None:
-    assert [part for part in PARTS if part not in PAGES[name]] == []
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_every_file_that_it_names_is_there(name: str) -> None:
-    named = set(
-        re.findall(
-            r"(?<![\w./])(?:deploy/[\w./-]+\w|railway[\w.]*\.json|render\.yaml)", PAGES[name]
-        )
-    )
-    assert named
-    assert [x for x in sorted(named) if not (ROOT / x).exists()] == []
+from tests.deploy.pages import FOLDER, blocks
 
 
 def _asked(aws: dict[str, str], command: str, **more: str) -> str:
@@ -64,7 +20,7 @@ def _asked(aws: dict[str, str], command: str, **more: str) -> str:
 
 
 def _of_the_page(beginning: str) -> list[str]:
-    every = [x for name, block in BLOCKS if name == "aws" for x in commands(block)]
+    every = [x for block in blocks(FOLDER / "aws.md", "bash") for x in commands(block.text)]
     found = [x for x in every if x.startswith(beginning)]
     assert found, beginning
     return found

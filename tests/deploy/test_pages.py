@@ -1,0 +1,264 @@
+"""Pages about running the service: blocks are sound, commands exist, platforms say everything."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from typer.core import TyperGroup
+from typer.testing import CliRunner
+
+from meet_transcriber.cli import app
+from meet_transcriber.core.sizing import API_GB, PROXY_GB, REDIS_GB, WORKER_GB, Load
+from scripts.guide import GUIDE, ROOT, functions_of, terms
+from tests.deploy.pages import FOLDER, PAGES, SHELLS, Block, blocks, prose, simple_commands
+
+EVERY = [block for page in PAGES for block in blocks(page)]
+SHELL = [block for block in EVERY if block.language in SHELLS]
+PLATFORMS = (
+    *("compose", "systemd", "kubernetes", "aws", "google-cloud", "azure", "railway-render"),
+)  # fmt: skip
+COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+
+of_every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+
+
+# -- blocks ------------------------------------------------------------------------------------
+
+
+def _nothing(text: str) -> None:
+    """What stands there for people to read."""
+
+
+CHECKS: dict[str, Callable[[str], Any]] = {
+    "json": json.loads,
+    "yaml": lambda text: list(yaml.safe_load_all(text)),
+    "python": lambda text: compile(text, "page", "exec"),
+    "text": _nothing,
+    "promql": _nothing,
+    **dict.fromkeys(SHELLS, _nothing),  # all of them at once, below
+}
+
+
+@pytest.mark.parametrize("block", EVERY, ids=lambda block: block.id)
+def test_a_block_says_its_language_and_can_be_read(block: Block) -> None:
+    CHECKS[block.language](block.text)
+    assert block.text
+
+
+def test_every_command_is_sound(tmp_path: Path) -> None:
+    files = []
+    for block in SHELL:
+        files.append(tmp_path / f"{block.id}.sh")
+        files[-1].write_text(f"#!/bin/bash\nset -e\n{block.text}")
+        parsed = subprocess.run(["bash", "-n", files[-1]], capture_output=True, check=False)
+        assert parsed.stderr == b""
+    # SC2154: what a page has in capitals is the reader's to set.
+    checked = subprocess.run(
+        [Path(sys.executable).parent / "shellcheck", "-e", "SC2154", *files],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert checked.stdout == ""
+
+
+@pytest.mark.parametrize("block", SHELL, ids=lambda block: block.id)
+def test_nothing_in_a_command_is_a_redirection_by_mistake(block: Block) -> None:
+    assert re.findall(r"<[a-z-]+>", block.text) == []
+
+
+# -- what commands name ------------------------------------------------------------------------
+
+
+def _ours(words: list[str]) -> list[str]:
+    """The words after `meet-transcriber`, where they are a command of ours; else none."""
+    if "--" in words:
+        words = words[words.index("--") + 1 :]
+    elif "exec" in words:  # the service's name comes between
+        words = words[words.index("exec") + 2 :]
+    return words[1:] if words[:1] == ["meet-transcriber"] else []
+
+
+def _problems(words: list[str]) -> Iterator[str]:
+    """What in the words after `meet-transcriber` does not exist."""
+    command: Any = typer.main.get_command(app)
+    rest = list(words)
+    while isinstance(command, TyperGroup) and rest and not rest[0].startswith("-"):
+        name = rest.pop(0)
+        if name not in command.commands:
+            yield f"no command {name}: {words}"
+            return
+        command = command.commands[name]
+    known = {option for each in command.params for option in each.opts} | {"--help"}
+    for word in rest:
+        option = word.partition("=")[0]
+        if option.startswith("--") and option not in known:
+            yield f"no option {option}: {words}"
+
+
+@of_every_page
+def test_our_own_commands_exist_with_their_options(page: Path) -> None:
+    told = [_ours(words) for words in simple_commands(page)]
+    assert [problem for words in told if words for problem in _problems(words)] == []
+
+
+def test_commands_that_do_not_exist_are_found() -> None:
+    assert list(_problems(["queue", "--slip"])) == ["no option --slip: ['queue', '--slip']"]
+    assert list(_problems(["slip"])) == ["no command slip: ['slip']"]
+    assert list(_problems(["models", "pull", "tiny"])) == []
+    assert _ours(["docker", "compose", "exec", "api", "meet-transcriber", "slip"]) == ["slip"]
+    assert _ours(["docker", "build", "-t", "meet-transcriber", "."]) == []
+    told = [words for page in PAGES for each in simple_commands(page) if (words := _ours(each))]
+    assert len(told) > 30
+
+
+VALUED = {"--scale", "--profile", "--tail", "--format", "--since", "--user"}
+OF_SERVICES = {"exec", "logs", "restart", "stop", "start", "ps", "up", "build", "pull", "run"}
+
+
+def _named(words: list[str]) -> Iterator[tuple[str, str]]:
+    """("service" or "profile", name) of a command of `docker compose`."""
+    verb, rest = "", iter(words[2:])
+    for word in rest:
+        if word in VALUED:
+            value = next(rest, "")
+            if word == "--profile":
+                yield "profile", value
+            if word == "--scale":
+                yield "service", value.partition("=")[0]
+        elif word.startswith("-"):
+            continue
+        elif not verb:
+            verb = word
+        elif verb in OF_SERVICES:
+            yield "service", word
+            if verb in {"exec", "run"}:  # the rest is the container's
+                return
+
+
+@of_every_page
+def test_services_and_profiles_of_compose_exist(page: Path) -> None:
+    profiles = {x for each in COMPOSE["services"].values() for x in each.get("profiles", ())}
+    known = {"service": set(COMPOSE["services"]), "profile": profiles}
+    told = [x for words in simple_commands(page) if words[:2] == ["docker", "compose"]
+            for x in _named(words)]  # fmt: skip
+    assert [(kind, name) for kind, name in told if name not in known[kind]] == []
+
+
+def test_a_service_is_found_behind_options() -> None:
+    words = ["docker", "compose", "--profile", "gpu", "up", "-d", "--scale", "worker=0", "api"]
+    assert list(_named(words)) == [("profile", "gpu"), ("service", "worker"), ("service", "api")]
+
+
+MADE = re.compile(r"/mine|/secrets\.yaml$")
+"""Files that the reader makes."""
+
+
+@of_every_page
+def test_every_file_that_it_names_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![\w./-])(?:deploy|docs|scripts|src|tests)/[\w./-]*\w", text))
+    named |= set(re.findall(r"(?<![\w./-])(?:railway[\w.]*\.json|render\.yaml)", text))
+    known = {x.removesuffix("/NAME") for x in named if not MADE.search(x)}
+    assert [x for x in sorted(known) if not (ROOT / x).exists()] == []
+
+
+@of_every_page
+def test_modules_and_targets_that_it_names_are_there(page: Path) -> None:
+    text, makefile = page.read_text(encoding="utf-8"), (ROOT / "Makefile").read_text()
+    modules = re.findall(r"python -m ((?:benchmarks|scripts)\.\w+)", text)
+    modules += [f"benchmarks.{name}" for name in re.findall(r"make bench\s+NAME=(\w+)", text)]
+    lost = [x for x in modules if not (ROOT / f"{x.replace('.', '/')}.py").exists()]
+    targets = re.findall(r"`make\s+([a-z-]+)", text)
+    assert lost + [x for x in targets if not re.search(rf"^{x}:", makefile, re.MULTILINE)] == []
+
+
+# -- what a page has to say --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PLATFORMS)
+def test_a_platform_says_all_that_it_has_to(name: str) -> None:
+    page = FOLDER / f"{name}.md"
+    headings = set(re.findall(r"(?m)^## (.*)$", prose(page)))
+    assert {"Before you start", "Undo", "What it costs to leave on"} <= headings
+    text = prose(page)
+    assert re.search(r"^## Check$|^\*\*Check", text, re.MULTILINE)
+    assert "Expected:" in text
+    assert re.search(r"\*\*Never run [^*]*by us", text)
+    assert list(blocks(page, "bash"))
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert [page.name for page in sorted(FOLDER.glob("*.md"))
+            if page.name != "README.md" and f"]({page.name})" not in index] == []  # fmt: skip
+
+
+# -- the guide ---------------------------------------------------------------------------------
+
+
+def _rows(page: str, heading: str) -> list[list[str]]:
+    """The cells of the table under a heading."""
+    text = (FOLDER / f"{page}.md").read_text(encoding="utf-8")
+    section = text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
+
+
+def _guides(heading: str) -> list[list[str]]:
+    """The cells of the guide's table under a heading."""
+    section = GUIDE.read_text(encoding="utf-8").partition(f"### {heading}\n")[2]
+    lines = [line for line in section.partition("\n#")[0].splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
+
+
+def test_every_line_of_the_guides_checklists_has_its_way_and_its_test() -> None:
+    rows = [*_rows("checklist", "Before you deploy"), *_rows("checklist", "Security")]
+    assert [row[0] for row in rows] == terms(GUIDE.read_text(encoding="utf-8"))["Checklist"]
+    for _, here, test in rows:
+        path, _, function = test.strip("`").partition("::")
+        assert function in functions_of(ROOT / path), test
+        assert here
+
+
+def test_every_symptom_of_the_guide_has_a_section() -> None:
+    common = GUIDE.read_text(encoding="utf-8").partition("### Common Issues")[2]
+    symptoms = re.findall(r"(?m)^\*\*(.*):\*\*$", common)
+    headings = re.findall(r"(?m)^## (.*)$", prose(FOLDER / "troubleshooting.md"))
+    assert symptoms
+    assert [x for x in [*symptoms, "Health checks"] if x not in headings] == []
+
+
+def test_the_guides_instances_hold_what_the_page_says() -> None:
+    rows, guides = _rows("sizing", "The guide's instances"), _guides("Resource Requirements")
+    an_hour_gb = Load(1, minutes=60, rtf=1, kept_days=1).disk_gb
+    assert len(rows) == 4
+    for (workload, instance, _, _, storage), row in zip(guides, rows, strict=True):
+        assert (row[0], row[1]) == (workload, f"`{instance}`, {storage.replace('GB', ' GB')}")
+        memory = re.search(r"(\d+) GB", row[2])
+        assert memory is not None
+        rest = int(memory[1]) - (API_GB + REDIS_GB + PROXY_GB)
+        hours = (int(storage.removesuffix("GB")) - 20) / an_hour_gb
+        assert (int(row[3]), int(row[4])) == (int(max(0, rest) // WORKER_GB), int(hours))
+
+
+def test_the_guides_usage_patterns_hold_up_to_the_factor_that_the_page_says() -> None:
+    rows = _rows("sizing", "The guide's usage patterns")
+    assert [row[:2] for row in rows] == _guides("Right-Sizing")
+    for pattern, _, workers, rtf in rows[:3]:
+        most = int(re.findall(r"\d+", pattern)[-1])
+        assert Load(most, minutes=60, rtf=float(rtf)).workers == int(workers)
+        assert Load(most, minutes=60, rtf=float(rtf) * 1.001).workers == int(workers) + 1
+
+
+def test_the_plan_of_the_page_is_what_the_command_prints() -> None:
+    text = (FOLDER / "sizing.md").read_text(encoding="utf-8")
+    found = re.search(r"(?s)```console\n\$ meet-transcriber (.*?)\n(.*?)```", text)
+    assert found is not None
+    result = CliRunner().invoke(app, found[1].split(), env={"COLUMNS": "100"})
+    assert result.output == found[2]
