@@ -35,13 +35,16 @@ programs:
 deploy-programs:
 	@scripts/need.sh redis-server kubectl ffmpeg docker nginx certbot pebble openssl systemd-analyze curl
 
+# Those that need the engine share its images and networks, so they run one after another.
+DOCKERED := $(patsubst %,tests/deploy/test_%.py,images compose start_commands)
 .PHONY: deploy-environments
 deploy-environments: $(VENV)/.deploy $(patsubst %,.venv-%/.done,pyannote awscli azure-cli checkov)
 
 test-deploy: deploy-programs  ## images, manifests and cloud clients; pyannote in an environment of its own
 	@$(MAKE) --no-print-directory -j 2 deploy-environments
 	FORBID_SKIPS=1 .venv-pyannote/bin/python -m pytest tests/deploy/pyannote $(ARGS)
-	$(PYTEST) -n 2 --dist loadgroup --no-loadscope-reorder tests/deploy --ignore tests/deploy/pyannote $(ARGS)
+	$(PYTEST) $(DOCKERED) $(ARGS)
+	$(PYTEST) -n 2 --dist loadfile tests/deploy $(patsubst %,--ignore %,tests/deploy/pyannote $(DOCKERED)) $(ARGS)
 
 fuzz: $(VENV)/.test  ## two thousand mutated recordings as whole jobs; `make test-system` takes 500
 	FUZZ_MUTATIONS=$(or $(MUTATIONS),2000) $(PYTEST) -n 2 tests/system/test_media_fuzz.py $(ARGS)

@@ -1,23 +1,10 @@
-"""Images that several modules use, each built once, and who does what at the same time."""
+"""Images that several modules use, each built once."""
 
 import subprocess
 
 import pytest
 
 from tests.deploy.engine import build
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """
-    One process does all that needs the engine, so that an image is built once and nobody is in
-    the way of a stack; others do the rest, a module at a time.
-    """
-    engine = {item.path for item in items if "docker_engine" in getattr(item, "fixturenames", ())}
-    for item in items:
-        group = "docker" if item.path in engine else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: item.path not in engine)
 
 
 @pytest.fixture(scope="session")
