@@ -43,6 +43,7 @@ class Edit:
         at: the first word of the second half of a split, counted from 0.
         made_at: seconds since 1970.
         joined: it belongs to the step of the edit before it.
+        author: name of the API key that it came with; None without a key, and in old logs.
     """
 
     kind: EditKind
@@ -54,6 +55,7 @@ class Edit:
     find: str = ""
     source: str | None = None
     joined: bool = False
+    author: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
