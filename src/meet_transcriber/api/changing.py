@@ -125,9 +125,7 @@ async def edit_segments(
     response_class=Response,
     responses=_EDITING,
 )
-def redo(
-    request: Request, service: ToSubmit, job_id: JobId, if_match: IfMatch = None
-) -> Response:
+def redo(request: Request, service: ToSubmit, job_id: JobId, if_match: IfMatch = None) -> Response:
     """Bring back the step that was undone last, unless something else was changed since."""
     return _entry(_edited(service, job_id, [Edit("redo")], if_match, author_of(request))[0])
 
@@ -139,9 +137,7 @@ def redo(
     response_class=Response,
     responses=_EDITING,
 )
-def undo(
-    request: Request, service: ToSubmit, job_id: JobId, if_match: IfMatch = None
-) -> Response:
+def undo(request: Request, service: ToSubmit, job_id: JobId, if_match: IfMatch = None) -> Response:
     """Undo the latest edit that still stands, with all that was changed in the same request."""
     return _entry(_edited(service, job_id, [Edit("undo")], if_match, author_of(request))[0])
 

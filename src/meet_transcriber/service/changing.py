@@ -136,7 +136,7 @@ class Changing:
         log, machine = self._reading.edits(job), self._reading.machine_transcript(job)
         now = self._ground.clock()
         signed = [replace(each, made_at=now, author=author) for each in edits]
-        log, transcript = with_edits(machine, log, signed)
+        log, transcript = with_edits(machine, log, before, signed)
         key = f"{job.prefix}/edits.json.{time.time_ns():x}"
         self._ground.media.put(key, json.dumps(to_plain(log)).encode())
         try:
@@ -153,6 +153,7 @@ class Changing:
         except (JobConflict, JobNotFound):
             self._ground.media.delete(key)
             raise
+        self._reading.keep(changed, transcript)
         self._clean_up(job, transcript)
         return changed, sum(count(before, each) for each in edits)
 

@@ -14,7 +14,9 @@ KEY = "a-key-that-is-long-enough-for-anybody"
 
 @pytest.fixture
 def closed(simulated: Callable[..., Simulated]) -> Simulated:
-    return simulated(AUTH_MODE="required", API_KEYS=f"ann:{KEY}:submit+read+admin:", SIMULATED_PART_SECONDS="0.3")
+    return simulated(
+        AUTH_MODE="required", API_KEYS=f"ann:{KEY}:submit+read+admin:", SIMULATED_PART_SECONDS="0.3"
+    )
 
 
 @pytest.fixture
