@@ -17,7 +17,7 @@ T = TypeVar("T")
 MAX_EXACT_INTEGER = 2**53
 """Larger integers do not survive as a float."""
 
-_ATOMS = frozenset({str, int, float, bool, type(None)})
+_ATOMS: frozenset[type] = frozenset({str, int, float, bool, type(None)})
 _Reader = Callable[[Any], Any]
 
 

@@ -53,6 +53,7 @@ def test_the_theme_is_the_systems_until_another_is_chosen(browse: Browse, server
 
 
 def test_everything_can_be_reached_with_the_keyboard(page: Page) -> None:
+    expect(page.get_by_role("heading", name="Meetings", level=1)).to_be_visible()
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
