@@ -30,7 +30,7 @@ test-system: programs $(VENV)/.system $(VENV)/.audit  ## tests that need program
 
 .PHONY: programs deploy-programs
 programs:
-	@scripts/need.sh flite festival ffmpeg sox g++ redis-server openssl strace chromium
+	@scripts/need.sh flite festival ffmpeg sox g++ redis-server openssl strace prometheus chromium
 
 deploy-programs:
 	@scripts/need.sh redis-server kubectl ffmpeg docker nginx certbot pebble openssl systemd-analyze curl
@@ -57,9 +57,10 @@ bench: $(VENV)/.test  ## measure: every benchmark, or NAME="memory recognition"
 
 # --- keeping it -------------------------------------------------------------------------
 
-docs: $(VENV)/.test  ## generate docs/reference and .env.example from the code
+docs: $(VENV)/.test  ## generate docs/reference, .env.example and dashboards from the code
 	$(BIN)/python -m scripts.make_reference
 	$(BIN)/python -m scripts.make_env_example
+	$(BIN)/python -m scripts.make_dashboards
 
 lock: $(VENV)/.lint  ## re-create requirements/*.txt; ARGS=--upgrade takes new versions
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lock.sh $(ARGS)

@@ -19,6 +19,12 @@ lock() { # lock NAME [argument...]
         --custom-compile-command "make lock"
 }
 
+with_clients() { # with_clients NAME [argument...]: with every extra that needs no torch
+    name=$1
+    shift
+    lock "$name" --extra aws --extra azure --extra cloudwatch --extra gcp --extra otel "$@"
+}
+
 # `build` is installed first; each other lock holds the whole of its environment, in the
 # versions of the smaller one that it builds on.
 lock build --group build "$@"
@@ -27,14 +33,13 @@ set -- pyproject.toml --constraints requirements/build.txt "$@"
 lock runtime "$@"
 lock image-gpu --extra gpu --constraints requirements/runtime.txt "$@"
 lock image-pyannote --extra pyannote --constraints requirements/runtime.txt "$@"
-lock managers --extra aws --extra gcp --extra azure --constraints requirements/runtime.txt "$@"
+with_clients managers --constraints requirements/runtime.txt "$@"
 lock test --group test --constraints requirements/runtime.txt "$@"
 set -- "$@" --group test --constraints requirements/test.txt
 lock lint --group lint "$@"
 lock audit --group audit "$@"
-lock system --group system --extra aws --extra gcp --extra azure \
-    --constraints requirements/managers.txt "$@"
-lock deploy --group deploy --group system --extra aws --extra gcp --extra azure \
+with_clients system --group system --constraints requirements/managers.txt "$@"
+with_clients deploy --group deploy --group system \
     --constraints requirements/system.txt "$@"
 lock pyannote --extra pyannote "$@"
 

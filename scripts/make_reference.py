@@ -23,6 +23,7 @@ from meet_transcriber.cli import app
 from meet_transcriber.cli.console import EXIT_OUTSIDE, exit_code
 from meet_transcriber.core import errors
 from meet_transcriber.core.exporters import EXPORTERS
+from meet_transcriber.metrics import METRICS
 from meet_transcriber.settings import Settings
 from scripts import http_reference
 
@@ -153,11 +154,30 @@ def _openai_field(field: Field) -> tuple[str, ...]:
     return f"`{field.name}`", f"`{spelled[field.kind]}`", known, field.effect + own
 
 
+def metrics_page() -> str:
+    """Every metric: what it counts, where, and with which labels."""
+    rows = [
+        (f"`{each.name}`", each.kind, ", ".join(f"`{label}`" for label in each.labels),
+         each.where, each.help)
+        for each in METRICS
+    ]  # fmt: skip
+    return _page(
+        "Metrics",
+        "What `GET /metrics` of the API and METRICS_PORT of a worker tell, in Prometheus' text "
+        "format; [how they are gathered and what watches them](../monitoring.md). Values of "
+        "labels come from small sets: routes are templates, and what no route answers is "
+        "`unknown`; models are Whisper's sizes, and any other is `other`. Beside these there are "
+        "Prometheus' own `process_*`, of the process that is asked.",
+        _table(("metric", "kind", "labels", "counted by", "meaning"), rows),
+    )
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": cli_page,
     "errors.md": errors_page,
     "formats.md": formats_page,
     "http.md": http_page,
+    "metrics.md": metrics_page,
     "openai.md": openai_page,
     "settings.md": settings_page,
 }

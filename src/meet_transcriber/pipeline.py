@@ -6,7 +6,6 @@ is already there returns it: a killed worker costs at most one part.
 """
 
 import json
-import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from meet_transcriber.core.transcript import (
     TranscriptWarning,
 )
 from meet_transcriber.core.wire import from_plain, to_plain
+from meet_transcriber.logs import get_logger
 from meet_transcriber.ports.engines import (
     AudioDecoder,
     AudioSource,
@@ -39,7 +39,7 @@ from meet_transcriber.ports.engines import (
 )
 from meet_transcriber.ports.stores import MediaStore
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 T = TypeVar("T")
 DRAFT_RECOGNIZER = "draft_recognizer"
@@ -198,7 +198,7 @@ class Pipeline:
             with self._source(plan) as source:
                 return diarizer.diarize(source, plan.speech[0], self.options, progress)
         except DiarizationFailed as error:
-            log.warning("diarization_failed: %s", error)
+            log.warning("diarization_failed", error=str(error))
             message = f"Speakers are unknown, because diarization failed: {error}"
             return Diarization(warnings=(TranscriptWarning("diarization_failed", message),))
 

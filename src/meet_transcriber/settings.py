@@ -238,6 +238,29 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severity of the log lines on stderr."
     )
+    log_json: bool = Field(
+        False, description="Whether each log line is a JSON object rather than text."
+    )
+    cloudwatch_log_group: str | None = Field(
+        None,
+        description="Log group of AWS CloudWatch that gets the log lines, too; needs the extra "
+        "cloudwatch.",
+    )
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address that workers tell their metrics on, without a key."
+    )
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port of a worker's metrics; unset has none. The API tells its own, and an "
+        "embedded worker's, at /metrics.",
+    )
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None,
+        description="Address of an OpenTelemetry collector (OTLP over HTTP) that gets traces, "
+        "such as http://collector:4318; needs the extra otel.",
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -22,9 +22,9 @@ from meet_transcriber.core.jobs import (
     JobQuery,
     Task,
     Usage,
-    WorkerInfo,
 )
 from meet_transcriber.core.transitions import claimed, deleted, submitted
+from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.ports.stores import JobStore
 from tests.contract.hammer import open_store
 from tests.contract.job_samples import job, long_job, one_more, unchanged
@@ -221,7 +221,7 @@ class IndexesContract(_Contract):
     def test_the_backlog_counts_what_waits_and_runs(self, store: JobStore) -> None:
         running = (Task("recognize:0", state="running"), Task("diarize"), Task("recognize:1"))
         store.create(job("a", state="processing", tasks=running, duration=100.0, progress=0.25))
-        store.create(job("b"))
+        store.create(job("b", created_at=90.0))
         store.create(job("c", state="completed", duration=50.0))
         store.create(job("d", deleted=True, duration=50.0))
         assert store.backlog() == Backlog(
@@ -229,6 +229,7 @@ class IndexesContract(_Contract):
             running={"recognize": 1},
             jobs={"processing": 1, "pending": 1},
             seconds_left=75.0,
+            waiting_since={"cpu": 90.0, "recognize": 100.0},
         )
 
     def test_an_empty_store_has_nothing_to_tell(self, store: JobStore) -> None:

@@ -111,6 +111,11 @@ def _backlog(entries: list[IndexEntry]) -> Backlog:
         running=total([entry.running for entry in entries]),
         jobs={state: states.count(state) for state in states},
         seconds_left=sum(entry.seconds_left for entry in entries),
+        waiting_since={
+            queue: min(entry.order[1] for entry in entries if queue in entry.ready)
+            for queue in QUEUES
+            if any(queue in entry.ready for entry in entries)
+        },
     )
 
 

@@ -56,7 +56,7 @@ def _service(name: str) -> dict[str, object]:
     return found
 
 
-@pytest.mark.parametrize("profile", ["", "gpu", "tls"])
+@pytest.mark.parametrize("profile", ["", "gpu", "tls", "monitoring"])
 def test_the_configuration_holds_with_every_profile(profile: str, docker_engine: None) -> None:
     assert docker("compose", "--profile", profile, "config", "--quiet") == ""
 
@@ -87,8 +87,9 @@ def test_a_service_has_limits_and_no_rights(stack: Stack, service: str) -> None:
 def test_only_the_proxy_is_published_and_the_api_on_this_machine(stack: Stack) -> None:
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
     published = {name: each["ports"] for name, each in services.items() if "ports" in each}
-    assert set(published) == {"api", "nginx"}
-    assert all(port.startswith("127.0.0.1:") for port in published["api"])
+    assert set(published) == {"api", "nginx", "prometheus", "alertmanager", "grafana"}
+    local = [port for name, ports in published.items() if name != "nginx" for port in ports]
+    assert all(port.startswith("127.0.0.1:") for port in local)
     assert not stack.container("redis")["HostConfig"]["PortBindings"]
     assert answers(f"http://127.0.0.1:{stack.api_port}/health")
 

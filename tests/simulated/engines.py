@@ -4,9 +4,13 @@ A recognizer, a diarizer and a speech detector whose cost the environment sets.
 SIMULATED_PART_SECONDS: what a part takes; SIMULATED_DIARIZE_SECONDS: what diarizing takes;
 SIMULATED_DEAF=1: neither listens to progress while it works, as one long call into C would.
 SIMULATED_LOG: a file that gets one line when a task begins and one when it is done.
+
+A job whose `initial_prompt` is `hungry` makes the recognizer ask for a gigabyte of memory; one
+with `doomed` has its process killed, as a system does that has no memory left.
 """
 
 import os
+import signal
 import time
 from collections.abc import Iterator, Sequence
 
@@ -61,6 +65,10 @@ class SimulatedRecognizer:
     ) -> Iterator[Finding]:
         seconds = len(audio) / SAMPLE_RATE_HZ
         note("recognize begins")
+        if options.initial_prompt == "hungry":
+            bytearray(1 << 30)
+        elif options.initial_prompt == "doomed":
+            os.kill(os.getpid(), signal.SIGKILL)
         for share in _passing("SIMULATED_PART_SECONDS"):
             start = share * (seconds - 0.02)
             yield Segment((Word(f"word{int(share * 100)}", start, start + 0.01),))

@@ -10,12 +10,17 @@ import wave
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import httpx
 
 from meet_transcriber.bootstrap import services
-from meet_transcriber.core.jobs import Job, WorkerInfo
+from meet_transcriber.core.jobs import Job
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.service import Request, Service
 from meet_transcriber.settings import Settings
+from tests.redis_server import free_port
 
 ROOT = Path(__file__).parents[2]
 WAIT_SECONDS = 60.0
@@ -69,11 +74,14 @@ class House:
         self.queue = services.queue_from_outside(self.settings)
         self.service: Service = services.service(self.settings, self.queue)
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.clients: list[httpx.Client] = []
 
     def __enter__(self) -> "House":
         return self
 
     def __exit__(self, *_: object) -> None:
+        for client in self.clients:
+            client.close()
         for process in self.processes:
             process.kill()
             process.wait()
@@ -116,16 +124,26 @@ class House:
         """A process as an API is one, with the same worker under its supervision."""
         return self.start("-m", "tests.simulated.host", more={"EMBEDDED_WORKER": "on", **more})
 
+    def api(self, **more: object) -> httpx.Client:
+        """The HTTP API as a process, once it answers; without a worker."""
+        port = free_port()
+        command = f"-m uvicorn src.api.main:app --host 127.0.0.1 --port {port}"
+        self.start(*command.split(), more=more)
+        client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=WAIT_SECONDS)
+        self.clients.append(client)
+        wait_for(lambda: _answers(client))
+        return client
+
     def celery(self, name: str = "one", *options: str, **more: object) -> "subprocess.Popen[bytes]":
         """A Celery worker with simulated engines."""
         command = "-m celery -A tests.simulated.celery_app worker --loglevel=INFO --concurrency=1"
         return self.start(*command.split(), "-n", f"{name}@%h", *options, more=more)
 
-    def submit(self, seconds: int = 4) -> str:
+    def submit(self, seconds: int = 4, **options: Any) -> str:
         """Send a recording with as many parts as seconds; returns the job's id."""
         upload = self.service.intake.begin("standup.wav")
         upload.write(recording(seconds))
-        return upload.finish(Request()).id
+        return upload.finish(Request(Options(**options))).id
 
     def job(self, job_id: str) -> Job:
         """The record as it is now."""
@@ -155,6 +173,13 @@ class House:
         """The words of the transcript."""
         transcript = self.service.reading.transcript(job_id)[1]
         return [word.text for segment in transcript.segments for word in segment.words]
+
+
+def _answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health").is_success
+    except httpx.TransportError:
+        return False
 
 
 def end(process: "subprocess.Popen[bytes]", how: signal.Signals = signal.SIGTERM) -> float:

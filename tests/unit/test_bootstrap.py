@@ -1,12 +1,26 @@
 """Which engines, and which decoder, the settings mean."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import SecretStr
 
 from meet_transcriber.audio.confined.decoder import ConfinedDecoder
-from meet_transcriber.bootstrap import decoder, diarizer, token_in_vain, without_drafts
+from meet_transcriber.bootstrap import (
+    decoder,
+    diarizer,
+    services,
+    token_in_vain,
+    without_drafts,
+)
+from meet_transcriber.bootstrap.trials import heard, told_apart, tried
 from meet_transcriber.core.errors import EngineUnavailable
+from meet_transcriber.pipeline import Chosen
+from meet_transcriber.service import Engines
 from meet_transcriber.settings import Settings
+from meet_transcriber.worker.process import WorkerProcess
+from tests.simulated.house import wait_for
+from tests.unit.doubles import Ear, Judge, Scribe
 
 PLACEHOLDER = SecretStr("hf_your_token_here")
 
@@ -35,6 +49,40 @@ def test_recordings_are_decoded_in_a_process_of_their_own() -> None:
     chosen = decoder(Settings(decoder_memory_mb=512, max_audio_duration_seconds=60))
     assert isinstance(chosen, ConfinedDecoder)
     assert (chosen.memory_bytes, chosen.max_duration) == (512 << 20, 60)
+
+
+def test_an_engine_that_works_is_tried_before_it_is_given_out() -> None:
+    scribe, judge = Scribe(), Judge()
+    assert tried(Chosen(scribe), heard).engine is scribe
+    assert scribe.parts == 1
+    assert tried(Chosen(judge), told_apart).engine is judge
+
+
+def test_an_engine_that_fails_when_it_is_tried_is_not_there_and_readiness_says_why(
+    tmp_path: Path,
+) -> None:
+    broken = Judge(RuntimeError("no kernel image is available"))
+    engines = Engines(
+        lambda: tried(Chosen(Scribe()), heard), lambda: tried(Chosen(broken), told_apart), Ear
+    )
+    queue = services.embedded_queue()
+    worker = WorkerProcess(
+        Settings(data_dir=tmp_path), queue, ("recognize", "cpu"), lambda *_: engines, "w"
+    )
+    worker.start()
+    problem = _problem(worker)
+    worker.wind_down()
+    worker.close()
+    assert "judge was loaded, but failed on a second of audio" in problem
+    assert "no kernel image is available" in problem
+    with pytest.raises(EngineUnavailable, match="doctor"):
+        tried(Chosen(broken), told_apart)
+
+
+def _problem(worker: WorkerProcess) -> str:
+    jobs = worker.ground.jobs
+    (seen,) = wait_for(lambda: [each for each in jobs.workers(0.0) if each.problem])
+    return seen.problem
 
 
 def test_without_pyannote_and_without_a_token_speakers_come_from_the_draft_engine() -> None:

@@ -6,7 +6,6 @@ does not answer, each process counts for itself for a while: a limiter that is a
 the service nor opens it.
 """
 
-import logging
 import time
 from threading import Lock
 from typing import Any
@@ -17,8 +16,9 @@ from limits.storage import MemoryStorage, RedisStorage, Storage
 
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.rates import Count, Rate
+from meet_transcriber.logs import get_logger
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _ASIDE_SECONDS = 10.0
 """How long a Redis that did not answer is left alone."""
@@ -86,7 +86,7 @@ class Counters:
                 return _counted(self._shared, key, policy, rate, amount)
             except CounterError as error:
                 self._aside_until = time.monotonic() + _ASIDE_SECONDS
-                log.warning("limits_counted_here: Redis does not answer: %s", error)
+                log.warning("limits_counted_here", error=f"Redis does not answer: {error}")
         with self._lock:  # MemoryStorage alone loses hits where a window ends
             return _counted(self._here, key, policy, rate, amount)
 

@@ -22,7 +22,7 @@ from meet_transcriber.core.errors import (
     ScopeMissing,
     StorageError,
 )
-from meet_transcriber.core.keys import EVERYDAY, SCOPES, Caller, SignedIn, caller_of
+from meet_transcriber.core.keys import OPEN, SCOPES, Caller, SignedIn, caller_of
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
 
@@ -152,7 +152,7 @@ def _anybody(request: Request, guard: Guard) -> Caller:
             raise KeyRequired("AUTH_MODE=loopback serves this machine alone; set it to required.")
     if request.method not in _SAFE:
         refuse_other_sites(request)
-    return Caller(scopes=SCOPES if guard.mode == "loopback" else EVERYDAY)
+    return Caller(scopes=SCOPES if guard.mode == "loopback" else OPEN)
 
 
 async def session_of(request: Request) -> SignedIn:

@@ -3,6 +3,7 @@
 import threading
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +19,7 @@ from meet_transcriber.api import (
     health,
     keys,
     looking,
+    metrics,
     pages,
     problems,
     sessions,
@@ -31,8 +33,9 @@ from meet_transcriber.api.hardening import BoundedRequests, LocalOnly, SafeAnswe
 from meet_transcriber.api.openai import openai_router
 from meet_transcriber.api.polling import Statuses
 from meet_transcriber.api.proxies import Proxies
-from meet_transcriber.api.tracing import RequestIds
+from meet_transcriber.api.requests import PROBES, Requests
 from meet_transcriber.bootstrap import guards, rates
+from meet_transcriber.bootstrap import watching as figures_of
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings, listed
 
@@ -49,8 +52,17 @@ _ROOMS = (
     auditing,
     health,
     figures,
+    metrics,
     pages,
 )
+_TELEMETRY: TelemetryConfig = {
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+    "exclude": lambda scope: scope["path"] in PROBES,
+}
+"""FastAPI makes each request a span where `traces` gave it somebody to tell; no more than that."""
 EXPOSED = (
     "Accept-Ranges",
     "Content-Disposition",
@@ -87,10 +99,12 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        telemetry=_TELEMETRY,
     )
     guard = guard or guards.guard(settings, service.ground.jobs)
     app.state.service, app.state.settings, app.state.guard = service, settings, guard
     app.state.stopping = threading.Event()
+    app.state.exposition = figures_of.exposition(service.ground, stores=True)
     app.state.marks = watching.Marks(service)
     app.state.statuses = Statuses(service, quick=settings.redis_url is None)
     for room in _ROOMS:
@@ -100,11 +114,11 @@ def create_app(
     app.add_exception_handler(events.NothingMore, _nothing_more)
     documented.describe(app)
     app.add_middleware(auditing.Auditing, guard=guard)
-    _stand_guard(app, settings, guard.mode)
+    _stand_guard(app, service, settings, guard.mode)
     return app
 
 
-def _stand_guard(app: FastAPI, settings: Settings, mode: str) -> None:
+def _stand_guard(app: FastAPI, service: Service, settings: Settings, mode: str) -> None:
     """What a request passes before its route, from the innermost to the outermost."""
     app.state.limits = limits = rates.limits(settings)
     if not limits.off:
@@ -115,7 +129,7 @@ def _stand_guard(app: FastAPI, settings: Settings, mode: str) -> None:
     app.add_middleware(Callers, proxies=Proxies(listed(settings.trusted_proxies)))
     app.add_middleware(BoundedRequests)
     app.add_middleware(SafeAnswers)
-    app.add_middleware(RequestIds)
+    app.add_middleware(Requests, meters=service.ground.meters)
 
 
 def _allow_origins(app: FastAPI, settings: Settings) -> None:

@@ -1,6 +1,5 @@
 """Writing down who did what: one table of actions, one place where entries are made."""
 
-import logging
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -20,8 +19,9 @@ from meet_transcriber.bootstrap.guards import Guard
 from meet_transcriber.core.audit import AuditEntry, AuditQuery
 from meet_transcriber.core.errors import InvalidOptions, StorageError
 from meet_transcriber.core.keys import Caller
+from meet_transcriber.logs import get_logger
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 router = APIRouter(tags=["access"])
 
@@ -91,7 +91,7 @@ class Auditing:
         try:
             self._guard.trail.append(entry)
         except StorageError as error:  # a service that nobody can use would be worse
-            log.critical("audit_failed action=%s key=%s: %s", entry.action, entry.key, error)
+            log.critical("audit_failed", action=entry.action, key=entry.key, error=str(error))
 
 
 def entry_of(scope: Scope, status: int, names: bool) -> AuditEntry | None:

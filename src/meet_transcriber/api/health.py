@@ -15,7 +15,8 @@ from meet_transcriber.api.admission import MayLook, ToAdminister
 from meet_transcriber.api.context import settings_of
 from meet_transcriber.api.documented import answer, problems
 from meet_transcriber.core.errors import NothingToFetch, TranscriptionError
-from meet_transcriber.core.jobs import QUEUES, WorkerInfo
+from meet_transcriber.core.jobs import QUEUES
+from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.service import FETCH_ASKED, Service
 
 router = APIRouter(tags=["health"])

@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from meet_transcriber import bootstrap
 from meet_transcriber.api.running import build
+from meet_transcriber.bootstrap import watching
 from meet_transcriber.core.errors import TranscriptionError
 from meet_transcriber.settings import load_settings
 
@@ -13,6 +14,7 @@ def _from_environment() -> FastAPI:
     try:
         settings = load_settings()
         bootstrap.set_up_logging(settings)
+        watching.share_figures()
         return build(settings)
     except TranscriptionError as error:
         raise SystemExit(f"error: {error}") from None

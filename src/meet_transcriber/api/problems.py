@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -20,8 +19,9 @@ from starlette.types import Receive, Scope, Send
 from meet_transcriber.api.receiving import UNREAD
 from meet_transcriber.api.safe_headers import completed
 from meet_transcriber.core import errors
+from meet_transcriber.logs import get_logger
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -234,7 +234,7 @@ async def _gone(_request: Request, _error: Exception) -> Response:
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     request_id = request.scope.get("state", {}).get("request_id", "")
-    log.error("request_failed request_id=%s error=%s", request_id, type(error).__name__)
+    log.error("request_failed", error=type(error).__name__)
     problem = Problem(
         request,
         500,

@@ -1,6 +1,5 @@
 """The API as a process: what runs beside it, from its start to its end."""
 
-import logging
 import os
 import secrets
 import signal
@@ -19,11 +18,12 @@ from fastapi.concurrency import run_in_threadpool
 from meet_transcriber.api.app import create_app
 from meet_transcriber.bootstrap import guards, services
 from meet_transcriber.core.errors import StorageError, StorageUnavailable
+from meet_transcriber.logs import get_logger
 from meet_transcriber.ports.queues import JobQueue
 from meet_transcriber.service import Attendant, Service, Tending
 from meet_transcriber.settings import Settings
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _RETRY_SECONDS = 1.0
 _BURIAL_SECONDS = 10.0
@@ -123,6 +123,7 @@ class Companions:
         self._queue.close()
         if self._attendant is not None:
             self._attendant.stop()
+        self._ground.tracer.close()
         self._ground.jobs.close()
 
     def _attend(self) -> None:
@@ -131,7 +132,7 @@ class Companions:
             try:
                 self._tending = services.tending(self._settings, self._ground, holder)
             except StorageUnavailable as error:
-                log.warning("waiting_for_store: %s", error)
+                log.warning("waiting_for_store", error=str(error))
                 self._over.wait(_RETRY_SECONDS)
             else:
                 self._attendant = Attendant(self._tending)

@@ -103,6 +103,7 @@ _ENTRY: dict[str, Schema] = {
     "webhook": maybe(text("`waiting`, `delivered`, or why telling was given up.")),
     "warnings": listed(ref("Notice"), "Everything that fell back or is in doubt."),
     "error": maybe(ref("Notice")),
+    "delay": maybe(ref("Notice")),
     "links": _LINKS,
 }
 _SEGMENT: dict[str, Schema] = {

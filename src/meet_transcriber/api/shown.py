@@ -115,6 +115,7 @@ def entry(job: Job) -> dict[str, Any]:
         "webhook": job.webhook and job.webhook.outcome,
         "warnings": to_plain(job.warnings),
         "error": to_plain(job.error),
+        "delay": job.delay and {"code": job.delay.code, "message": job.delay.message},
         "links": links(job),
     }
 

@@ -1,23 +1,26 @@
 """Settings to working parts; the only module that names adapters."""
 
 import importlib.util
-import logging
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from meet_transcriber import logs
+from meet_transcriber.bootstrap import trials
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import TranscriptWarning
-from meet_transcriber.pipeline import DRAFT_RECOGNIZER, Chosen, FolderCheckpoints, Pipeline
+from meet_transcriber.pipeline import (
+    DRAFT_RECOGNIZER,
+    Chosen,
+    FolderCheckpoints,
+    Pipeline,
+)
 from meet_transcriber.ports.engines import (
-    SAMPLE_RATE_HZ,
     AudioDecoder,
     Diarizer,
     Recognizer,
     SpeechDetector,
-    Waveform,
 )
 from meet_transcriber.settings import Settings
 
@@ -34,14 +37,12 @@ class Engines:
 
 
 def set_up_logging(settings: Settings) -> None:
-    """Log lines on stderr, from `log_level` on; libraries are heard from warnings on, or all."""
-    level = logging.getLevelNamesMapping()[settings.log_level]
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=level if level == logging.DEBUG else max(level, logging.WARNING),
-        format="%(levelname)s %(name)s %(message)s",
+    """Log lines as the settings want them; raises InvalidOptions where they cannot be had."""
+    logs.set_up(
+        settings.log_level,
+        as_json=settings.log_json,
+        cloudwatch_group=settings.cloudwatch_log_group,
     )
-    logging.getLogger("meet_transcriber").setLevel(level)
 
 
 def decoder(settings: Settings) -> AudioDecoder:
@@ -312,7 +313,7 @@ def try_whisper(settings: Settings, model: str) -> str:
     recognizer = FasterWhisperRecognizer(
         str(folder), settings.whisper_device, settings.whisper_compute_type
     )
-    return _heard(recognizer)
+    return trials.heard(recognizer)
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -327,7 +328,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
     yield look("secrets", lambda: _secrets(settings))
     yield look("silero", _try_silero, needed=True)
-    yield look("pocketsphinx", lambda: _heard(_pocketsphinx()), needed="pocketsphinx" in wants)
+    yield look(
+        "pocketsphinx", lambda: trials.heard(_pocketsphinx()), needed="pocketsphinx" in wants
+    )
     whisper = "faster-whisper" in wants
     yield look(
         "faster-whisper", lambda: try_whisper(settings, settings.whisper_model), needed=whisper
@@ -370,24 +373,8 @@ def _try_silero() -> str:
 
     file = io.BytesIO()
     writer = FlacWriter(file, 1)
-    writer.write(_second()[None])
+    writer.write(trials.a_second()[None])
     writer.close()
     source = WorkingAudio(file, PreparedAudio(1.0, 1, (0.0,)))
     SileroDetector().detect(source, 0, lambda _share: None)
     return "speech detection, decoding and FLAC"
-
-
-def _heard(recognizer: Recognizer) -> str:
-    """The name of a recognizer that got through a second of noise."""
-    from meet_transcriber.core.transcript import Span
-
-    for _ in recognizer.recognize(_second(), [Span(0.0, 1.0)], Options()):
-        pass
-    return recognizer.name
-
-
-def _second() -> Waveform:
-    """A second of quiet noise."""
-    import numpy as np
-
-    return np.random.default_rng(0).normal(0, 0.01, SAMPLE_RATE_HZ).astype(np.float32)

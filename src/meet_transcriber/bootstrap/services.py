@@ -10,29 +10,41 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from meet_transcriber import bootstrap
+from meet_transcriber.bootstrap import trials, watching
 from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions, StorageError
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.redis_urls import RedisAddress, parse_redis_url
+from meet_transcriber.pipeline import Chosen
+from meet_transcriber.ports.engines import Diarizer, Recognizer
 from meet_transcriber.ports.queues import JobQueue
-from meet_transcriber.ports.stores import DirectUploads, JobStore, MediaStore, TextIndex
+from meet_transcriber.ports.stores import (
+    Clock,
+    Copied,
+    DirectUploads,
+    JobStore,
+    MediaStore,
+    TextIndex,
+)
 from meet_transcriber.service import Engines, Ground, Postman, Rules, Service, Tending, Working
 from meet_transcriber.settings import Settings, listed
 
 T = TypeVar("T")
 
 _MEBIBYTE = 1 << 20
+_DATABASE = "jobs.sqlite3"
 _RETRY_SECONDS = 60.0
 """How long an engine that is not there counts as such before it is looked for again."""
 
 
 @dataclass(frozen=True)
 class Stores:
-    """Where jobs and objects are kept."""
+    """Where jobs and objects are kept, and the clock that all who use them share."""
 
     jobs: JobStore
     media: MediaStore
     text: TextIndex | None
+    clock: Clock = time.time
 
 
 def redis_address(settings: Settings) -> RedisAddress | None:
@@ -60,11 +72,35 @@ def stores(settings: Settings) -> Stores:
         from meet_transcriber.stores.sqlite import SqliteJobStore
 
         make_data_dir(settings)
-        jobs = SqliteJobStore(settings.data_dir / "jobs.sqlite3")
+        jobs = SqliteJobStore(settings.data_dir / _DATABASE)
         return Stores(jobs, media_store(settings), jobs)
     from meet_transcriber.stores.redis_jobs import RedisJobStore
 
-    return Stores(RedisJobStore(address), media_store(settings), None)
+    jobs_there = RedisJobStore(address)
+    return Stores(jobs_there, media_store(settings), None, jobs_there.clock)
+
+
+def back_up(settings: Settings, folder: Path) -> Copied:
+    """Copy what this machine keeps; raises StorageError, InvalidOptions where Redis keeps it."""
+    from meet_transcriber.stores.backups import back_up
+
+    return back_up(_database(settings), media_store(settings), folder)
+
+
+def put_back(settings: Settings, folder: Path) -> Copied:
+    """Bring back what `back_up` copied; raises as it does."""
+    from meet_transcriber.stores.backups import put_back
+
+    return put_back(folder, _database(settings), media_store(settings))
+
+
+def _database(settings: Settings) -> Path:
+    if settings.redis_url is not None:
+        raise InvalidOptions(
+            "REDIS_URL is set, so jobs are in Redis, whose own files are the backup: "
+            "docs/operations.md has the commands."
+        )
+    return settings.data_dir / _DATABASE
 
 
 def make_data_dir(settings: Settings) -> None:
@@ -123,8 +159,16 @@ def rules(settings: Settings) -> Rules:
     )
 
 
-def ground(settings: Settings, queue: JobQueue) -> Ground:
-    """What a service or a worker stands on; raises StorageError and InvalidOptions."""
+def ground(settings: Settings, queue: JobQueue, role: str = "worker") -> Ground:
+    """
+    What a service or a worker stands on.
+
+    Args:
+        role: of this process, as traces name it.
+
+    Raises:
+        StorageError, InvalidOptions: the stores cannot be used as configured.
+    """
     from meet_transcriber.access.fetching import Fetcher
 
     kept = stores(settings)
@@ -139,16 +183,18 @@ def ground(settings: Settings, queue: JobQueue) -> Ground:
         queue=queue,
         decoder=bootstrap.decoder(settings),
         fetcher=fetcher,
-        clock=time.time,
+        clock=kept.clock,
         rules=rules(settings),
         text=kept.text,
+        meters=watching.meters(settings),
+        tracer=watching.tracer(settings, role),
         direct=kept.media if isinstance(kept.media, DirectUploads) else None,
     )
 
 
 def service(settings: Settings, queue: JobQueue) -> Service:
     """The service on the configured ground."""
-    return Service(ground(settings, queue), partial(refuse, settings))
+    return Service(ground(settings, queue, "api"), partial(refuse, settings))
 
 
 def refuse(settings: Settings, options: Options) -> None:
@@ -177,7 +223,13 @@ def tending(settings: Settings, ground: Ground, holder: str) -> Tending:
 
     sender = WebhookSender(_allowed(settings))
     postman = Postman(ground, sender, webhook_secret(settings, ground.jobs), next_attempt)
-    return Tending(ground, holder, postman)
+    return Tending(ground, holder, postman, _steady())
+
+
+def _steady() -> Clock:
+    """Seconds since the machine started, sleep included where the system counts it."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic if boot is None else partial(time.clock_gettime, boot)
 
 
 def webhook_secret(settings: Settings, jobs: JobStore) -> str:
@@ -271,16 +323,27 @@ def worker_engines(
     settings: Settings, fetching: bootstrap.Fetching = lambda _done, _all: None, *, draft: bool
 ) -> Engines:
     """
-    A worker's engines, each built when it is first asked for and kept.
+    A worker's engines, each built and tried when it is first asked for, and kept.
 
     Args:
         draft: whether `auto` may take the draft engines.
     """
     return Engines(
-        _kept(lambda: bootstrap.recognizer(settings, fetching, draft=draft)),
-        _kept(lambda: bootstrap.diarizer(settings, draft=draft)),
+        _kept(lambda: _recognizer(settings, fetching, draft)),
+        _kept(lambda: _diarizer(settings, draft)),
         cache(bootstrap.detector),
     )
+
+
+def _recognizer(
+    settings: Settings, fetching: bootstrap.Fetching, draft: bool
+) -> Chosen[Recognizer]:
+    return trials.tried(bootstrap.recognizer(settings, fetching, draft=draft), trials.heard)
+
+
+def _diarizer(settings: Settings, draft: bool) -> Chosen[Diarizer] | None:
+    chosen = bootstrap.diarizer(settings, draft=draft)
+    return trials.tried(chosen, trials.told_apart) if chosen else None
 
 
 def _kept(make: Callable[[], T]) -> Callable[[], T]:

@@ -6,6 +6,7 @@ import typer
 
 from meet_transcriber import __version__
 from meet_transcriber.cli import (
+    backup,
     demo,
     doctor,
     jobs,
@@ -39,6 +40,8 @@ app.command()(serve.serve)
 app.command()(worker.worker)
 app.command()(queue.queue)
 app.command()(queue.health)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
 

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from meet_transcriber import bootstrap
+from meet_transcriber.bootstrap import watching
 from meet_transcriber.cli.console import (
     errors_become_exit_codes,
     load_settings,
@@ -49,6 +50,7 @@ def demo(
         os.environ.setdefault("LOG_LEVEL", "WARNING")
         settings = load_settings()
         bootstrap.set_up_logging(settings)
+        watching.share_figures()
         with _served(settings) as server:
             _show(_transcribed(server))
             if once or not sys.stdout.isatty():

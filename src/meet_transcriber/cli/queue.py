@@ -14,8 +14,8 @@ from rich.table import Table
 from meet_transcriber.bootstrap import services
 from meet_transcriber.cli.console import errors_become_exit_codes, load_settings, say_error
 from meet_transcriber.core.errors import StorageError
-from meet_transcriber.core.jobs import QUEUES, WorkerInfo
-from meet_transcriber.core.workers import parse_worker_name
+from meet_transcriber.core.jobs import QUEUES
+from meet_transcriber.core.workers import WorkerInfo, parse_worker_name
 from meet_transcriber.service import figures
 from meet_transcriber.settings import Settings
 

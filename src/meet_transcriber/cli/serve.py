@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from meet_transcriber import bootstrap
+from meet_transcriber.bootstrap import watching
 from meet_transcriber.cli.console import errors_become_exit_codes, load_settings, stderr
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.settings import Settings, listed
@@ -31,6 +32,7 @@ def serve(
     with errors_become_exit_codes():
         settings = load_settings()
         bootstrap.set_up_logging(settings)
+        watching.share_figures()
         listener = listen(
             settings.api_host if host is None else host,
             settings.listen_port if port is None else port,

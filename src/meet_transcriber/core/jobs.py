@@ -12,6 +12,7 @@ from typing import Literal
 
 from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.core.options import Options
+from meet_transcriber.core.origin import Origin
 from meet_transcriber.core.transcript import TranscriptWarning
 from meet_transcriber.core.uploads import Upload
 
@@ -80,6 +81,15 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Delay:
+    """Why a job does not get on although nothing is wrong with it, and since when."""
+
+    code: str
+    message: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
 class Webhook:
     """Who wants to hear the end of a job, and how far telling them has come.
 
@@ -111,6 +121,7 @@ class Job:
         served_at: when a task of it was last claimed; who was served longest ago is next.
         version: rises by one with every change; set by the store.
         names: speaker label to a person's name, given after the fact.
+        delay: what its tasks wait for, such as room on a disk; None when they get on.
         lease_until: of an upload; when it has passed, the sender is gone.
         deleted: nobody may see it any more; record and objects wait to be removed.
         tidy_at: when to remove objects that the record no longer names, or does not name yet.
@@ -157,6 +168,8 @@ class Job:
     tidy_at: float | None = None
     max_attempts: int = MAX_ATTEMPTS
     expires_at: float | None = None
+    delay: Delay | None = None
+    origin: Origin = field(default_factory=Origin)
 
     @property
     def prefix(self) -> str:
@@ -247,13 +260,14 @@ def index_entry(job: Job) -> IndexEntry:
     """The entry that belongs to a record; pure, so index and record cannot disagree."""
     ready, running = _by_queue(job, "ready"), _by_queue(job, "running")
     recognized = job.progress if job.tasks else 0.0
-    waits_for_bytes = job.state == "uploading" and job.upload is not None
+    coming = job.state == "uploading"
+    waits_for_bytes = coming and job.upload is not None
     active = not job.ended and not job.deleted and not waits_for_bytes
     stored = (waits_for_bytes or "recording" in job.objects) and not job.deleted
     return IndexEntry(
         state=job.state,
         created_at=job.created_at,
-        listed=job.state != "uploading" and not job.deleted,
+        listed=not coming and not job.deleted,
         active=active,
         ready=ready,
         running=running,
@@ -262,14 +276,8 @@ def index_entry(job: Job) -> IndexEntry:
         seconds_left=(job.duration or 0.0) * (1.0 - recognized) if active else 0.0,
         tenant=job.tenant,
         stored_bytes=job.size_bytes if stored else 0,
-        audio=_audio(job),
+        audio=None if coming or job.duration is None else (job.created_at, job.duration),
     )
-
-
-def _audio(job: Job) -> tuple[float, float] | None:
-    if job.state == "uploading" or job.duration is None:
-        return None
-    return job.created_at, job.duration
 
 
 def _by_queue(job: Job, state: TaskState) -> dict[str, int]:
@@ -335,12 +343,15 @@ class Backlog:
         ready, running: queue -> tasks.
         jobs: state -> jobs, those that have neither ended nor been deleted.
         seconds_left: seconds of audio that still have to be recognized.
+        waiting_since: queue -> when the job that waits there for longest was served last, or
+            else made.
     """
 
     ready: Mapping[str, int] = field(default_factory=dict)
     running: Mapping[str, int] = field(default_factory=dict)
     jobs: Mapping[str, int] = field(default_factory=dict)
     seconds_left: float = 0.0
+    waiting_since: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def active(self) -> int:
@@ -363,30 +374,3 @@ class Usage:
     stored_bytes: int = 0
     audio_seconds: float = 0.0
     oldest_at: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerInfo:
-    """A worker as it last said about itself.
-
-    Attributes:
-        state: `fetching` weights, `ready`, `working` or `stopping`.
-        detail: what it fetches or works on, or why it cannot work.
-        problem: a sentence when its engines are not there, else empty.
-        seen_at: when it said so.
-        drafts: why it works with draft engines, in sentences; none where it does not.
-        fetched_bytes, fetch_bytes: of the weights that it is fetching; 0 of 0 when it is not.
-    """
-
-    id: str
-    queues: tuple[str, ...]
-    state: str
-    engine: str = ""
-    diarizer: str = ""
-    detail: str = ""
-    problem: str = ""
-    progress: float = 0.0
-    seen_at: float = 0.0
-    drafts: tuple[str, ...] = ()
-    fetched_bytes: int = 0
-    fetch_bytes: int = 0

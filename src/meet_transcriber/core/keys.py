@@ -15,6 +15,8 @@ Scope = Literal["submit", "read", "admin", "monitor"]
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 EVERYDAY: tuple[Scope, ...] = ("submit", "read")
+OPEN: tuple[Scope, ...] = (*EVERYDAY, "monitor")
+"""What anybody may do where no key is asked for."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

@@ -5,6 +5,7 @@ Stores run these atomically, possibly more than once. A function that finds noth
 returns the very record it was given, and then nothing is written.
 """
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from meet_transcriber.core.jobs import (
     DIARIZE_SHARE,
     PREPARE_SHARE,
     RECOGNIZE_SHARE,
+    Delay,
     Failure,
     Job,
     State,
@@ -112,7 +114,7 @@ def committed(
         learn: takes what the record itself should say of the result: `planned`, `concluded`.
     """
     _held(job, name, token)
-    job = replace(job, objects={**job.objects, **objects})
+    job = replace(job, objects={**job.objects, **objects}, delay=None)
     return _unlocked(_done(learn(job), name, now), now)
 
 
@@ -160,6 +162,21 @@ def released(job: Job, name: str, token: int) -> Job:
     return job.with_task(replace(task, state="ready", worker="", progress=0.0))
 
 
+def delayed(job: Job, name: str, token: int, failure: Failure, patience: float, now: float) -> Job:
+    """
+    A store has no room or no answer: the task goes back and is no worse for it.
+
+    Args:
+        patience: seconds after which a job that gets on no more is given up.
+    """
+    before = job.delay if job.delay and job.delay.code == failure.code else None
+    since = before.since if before else now
+    if now - since > patience:
+        return _given_up(job, _held(job, name, token), failure, now)
+    job = released(job, name, token)
+    return replace(job, delay=Delay(failure.code, failure.message, since))
+
+
 def task_failed(job: Job, name: str, token: int, failure: Failure, final: bool, now: float) -> Job:
     """The holder could not do it; `final` when another attempt would end the same way."""
     task = _held(job, name, token)
@@ -168,10 +185,15 @@ def task_failed(job: Job, name: str, token: int, failure: Failure, final: bool, 
     return _died(job, task, failure, now)
 
 
-def expired(job: Job, now: float, dead: Collection[str] = ()) -> Job:
-    """Tasks whose holder is silent for too long, or known to be dead, may be claimed again."""
+def expired(job: Job, now: float, dead: Collection[str] = (), latest: float = math.inf) -> Job:
+    """
+    Tasks whose holder is silent for too long, or known to be dead, may be claimed again.
+
+    Args:
+        latest: later than this no lease can end that was renewed lately.
+    """
     for task in job.tasks:
-        silent = task.lease_until <= now or task.worker in dead
+        silent = not now < task.lease_until <= latest or task.worker in dead
         if task.state == "running" and silent and not job.ended:
             failure = Failure(
                 "worker_lost",
@@ -251,7 +273,13 @@ def ended(job: Job, state: State, now: float) -> Job:
     )
     progress = 1.0 if state == "completed" else job.progress
     return replace(
-        job, state=state, finished_at=now, progress=progress, webhook=webhook, tidy_at=now
+        job,
+        state=state,
+        finished_at=now,
+        progress=progress,
+        webhook=webhook,
+        tidy_at=now,
+        delay=None,
     )
 
 

@@ -1,5 +1,6 @@
-"""What a worker is called: where it runs, and which one it is there."""
+"""Workers: what one is called, where it runs, and what it says of itself."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -27,3 +28,30 @@ def parse_worker_name(worker_id: str) -> WorkerName | None:
     if len(rest) != 2 or not rest[0].isdecimal():  # noqa: PLR2004 - pid and token
         return None
     return WorkerName(host, int(rest[0]), rest[1])
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """A worker as it last said about itself.
+
+    Attributes:
+        state: `fetching` weights, `ready`, `working` or `stopping`.
+        detail: what it fetches or works on, or why it cannot work.
+        problem: a sentence when its engines are not there, else empty.
+        seen_at: when it said so.
+        drafts: why it works with draft engines, in sentences; none where it does not.
+        fetched_bytes, fetch_bytes: of the weights that it is fetching; 0 of 0 when it is not.
+    """
+
+    id: str
+    queues: tuple[str, ...]
+    state: str
+    engine: str = ""
+    diarizer: str = ""
+    detail: str = ""
+    problem: str = ""
+    progress: float = 0.0
+    seen_at: float = 0.0
+    drafts: tuple[str, ...] = ()
+    fetched_bytes: int = 0
+    fetch_bytes: int = 0

@@ -1,6 +1,5 @@
 """Whisper through faster-whisper and CTranslate2: the recognizer for real work."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,10 @@ from meet_transcriber.core.scoring.words import normalized
 from meet_transcriber.core.timing import RawWord, outside_speech, tidy_words
 from meet_transcriber.core.transcript import Removed, Segment, Span, TranscriptWarning, Word
 from meet_transcriber.engines.hub import missing_files
+from meet_transcriber.logs import get_logger
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Finding, Waveform
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 WINDOW_SECONDS = 28.0
 """Speech decoded at a time; Whisper looks at 30 seconds."""
@@ -158,7 +158,7 @@ class FasterWhisperRecognizer:
                 "WHISPER_MODEL, or WHISPER_COMPUTE_TYPE=int8_float16."
             ) from error
         self._batch_size //= 2
-        log.warning("batch_reduced to %d", self._batch_size)
+        log.warning("batch_reduced", batch_size=self._batch_size)
         return TranscriptWarning(
             "batch_reduced",
             f"The GPU ran out of memory; Whisper went on with batches of {self._batch_size}.",

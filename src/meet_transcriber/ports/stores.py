@@ -2,11 +2,29 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 from meet_transcriber.core.changes import Changes
-from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Usage, WorkerInfo
+from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Usage
+from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.ports.keys import KeyStore
+
+
+@dataclass(frozen=True)
+class Room:
+    """
+    How full the place is where a store keeps things.
+
+    Attributes:
+        kind: `disk`, `redis` (its memory) or `budget` (what it may use of that).
+        used_bytes: by everybody.
+        size_bytes: that there are in all.
+    """
+
+    kind: str
+    used_bytes: int
+    size_bytes: int
 
 
 class Clock(Protocol):
@@ -15,6 +33,19 @@ class Clock(Protocol):
     def __call__(self) -> float:
         """Seconds since 1970."""
         ...
+
+
+@dataclass
+class Copied:
+    """What a copy of jobs and objects holds.
+
+    Attributes:
+        missing: keys that a record names and that are nowhere.
+    """
+
+    jobs: int = 0
+    objects: int = 0
+    missing: tuple[str, ...] = ()
 
 
 class ObjectWriter(Protocol):
@@ -96,6 +127,10 @@ class MediaStore(Protocol):
 
         A writer that wrote nothing for so long counts as dead, and fails when it goes on.
         """
+        ...
+
+    def room(self) -> Room | None:
+        """How full its place is; None where nobody can tell. Raises StorageError as `get` does."""
         ...
 
     def ping(self) -> None:
@@ -251,6 +286,10 @@ class JobStore(Protocol):
 
     def recall(self, name: str) -> str | None:
         """A fact that was remembered."""
+        ...
+
+    def room(self) -> Room | None:
+        """How full its place is; raises StorageUnavailable as `ping` does."""
         ...
 
     def ping(self) -> None:

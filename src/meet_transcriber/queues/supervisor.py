@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import logging
 import os
 import secrets
 import socket
@@ -15,8 +14,9 @@ from typing import BinaryIO
 
 from meet_transcriber.core.errors import TranscriptionError
 from meet_transcriber.core.workers import WorkerName
+from meet_transcriber.logs import get_logger
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 ELECTION_SECONDS = 1.0
 GRACE_SECONDS = 10.0
@@ -127,7 +127,7 @@ class Supervisor:
                 deaths = 0
             pause = _BACKOFF_SECONDS[min(deaths, len(_BACKOFF_SECONDS) - 1)]
             deaths += 1
-            log.warning("worker_died worker=%s code=%d restart_seconds=%.1f", worker, code, pause)
+            log.warning("worker_died", worker=worker, code=code, restart_seconds=pause)
             self._tell(died, worker)
             self._over.wait(pause)
 
@@ -137,7 +137,7 @@ class Supervisor:
         try:
             child = self._spawn(lock, worker)
         except OSError as error:
-            log.error("worker_not_started: %s", error)  # noqa: TRY400 - the reason says it all
+            log.error("worker_not_started", error=str(error))  # noqa: TRY400 - the reason says it all
             return -1
         if child is None:
             return 0
@@ -167,7 +167,7 @@ class Supervisor:
         try:
             died(worker)
         except TranscriptionError as error:  # then its leases run out
-            log.warning("burial_failed worker=%s: %s", worker, error)
+            log.warning("burial_failed", worker=worker, error=str(error))
 
 
 def _read(lock: BinaryIO) -> str:

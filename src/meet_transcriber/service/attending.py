@@ -1,16 +1,16 @@
 """The thread in every API and worker process that tends jobs and says that the process lives."""
 
-import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 
 from meet_transcriber.core.errors import TranscriptionError
-from meet_transcriber.core.jobs import WorkerInfo
+from meet_transcriber.core.workers import WorkerInfo
+from meet_transcriber.logs import get_logger
 from meet_transcriber.ports.stores import JobStore
 from meet_transcriber.service.tending import Tending
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 FETCH_ASKED = "fetch_asked"
 """Name of the fact that says when workers were last asked to look for the real engines."""
@@ -67,6 +67,6 @@ class Attendant:
                     self._presence.say()
                 self._tending.tend()
             except TranscriptionError as error:
-                log.warning("tending_delayed: %s", error)
+                log.warning("tending_delayed", error=str(error))
             except Exception:  # the outermost frame of this thread, which must go on
                 log.exception("tending_broken")

@@ -1,18 +1,20 @@
 """What every part of the service stands on."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from meet_transcriber.core.durations import waited_seconds, worked_seconds
 from meet_transcriber.core.errors import StorageUnavailable
 from meet_transcriber.core.jobs import MAX_ATTEMPTS, Job
 from meet_transcriber.core.plan import TARGET_SECONDS
+from meet_transcriber.logs import get_logger
 from meet_transcriber.ports.engines import AudioDecoder
 from meet_transcriber.ports.outside import UrlFetcher
 from meet_transcriber.ports.queues import JobQueue
 from meet_transcriber.ports.stores import Clock, DirectUploads, JobStore, MediaStore, TextIndex
+from meet_transcriber.ports.watching import UNMETERED, UNTRACED, Meters, Tracer
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Ground:
     Attributes:
         text: the store's full-text index; None where it has none.
         direct: the media store as a bucket that takes uploads without us; None where it cannot.
+        meters, tracer: who counts what happens, and who follows it over processes.
     """
 
     jobs: JobStore
@@ -66,30 +69,63 @@ class Ground:
     rules: Rules = Rules()
     text: TextIndex | None = None
     direct: DirectUploads | None = None
+    meters: Meters = UNMETERED
+    tracer: Tracer = UNTRACED
 
     def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
         """
-        Update a record and tell workers about the tasks that became ready by it.
+        Update a record; tell workers about the tasks that became ready by it, and whoever
+        watches about its end.
 
         Raises:
             JobNotFound, TranscriptionError: as `JobStore.update` does.
         """
-        ready: set[str] = set()
+        before: list[Job] = []
 
         def noting(job: Job) -> Job:
-            ready.clear()
-            ready.update(task.name for task in job.in_state("ready"))
+            before[:] = [job]
             return change(job)
 
         job = self.jobs.update(job_id, noting)
+        ready = {task.name for task in before[0].in_state("ready")}
         for task in job.in_state("ready"):
             if task.name not in ready:
                 self.nudge(task.queue, job.id, task.name)
+        if job.ended and not before[0].ended:
+            self._ended(job)
         return job
+
+    def _ended(self, job: Job) -> None:
+        self.meters.job_ended(job)
+        log.info("job_finished", **summary(job))
 
     def nudge(self, queue: str, job_id: str, task: str) -> None:
         """Say that a task is ready; what is not heard now is said again by tending."""
         try:
             self.queue.nudge(queue, job_id, task)
         except StorageUnavailable as error:
-            log.warning("nudge_failed job_id=%s: %s", job_id, error)
+            log.warning("nudge_failed", job_id=job_id, error=str(error))
+
+
+def summary(job: Job) -> dict[str, object]:
+    """What one line tells of a job that has ended: figures and names of ours, no speech."""
+    waited, worked = waited_seconds(job), worked_seconds(job)
+    known = {
+        "job_id": job.id,
+        "request_id": job.origin.request_id,
+        "state": job.state,
+        "code": job.error.code if job.error else None,
+        "audio_seconds": job.duration and round(job.duration, 2),
+        "waited_seconds": None if waited is None else round(waited, 2),
+        "worked_seconds": None if worked is None else round(worked, 2),
+        "rtf": round(worked / job.duration, 3) if worked and job.duration else None,
+        "speakers": job.speakers_found,
+        "engine": job.engine or None,
+        "diarizer": job.diarizer,
+        "attempts": job.fence,
+        "tasks": len(job.tasks),
+        "run": job.run,
+        "size_bytes": job.size_bytes,
+        "warnings": [warning.code for warning in job.warnings] or None,
+    }
+    return {name: value for name, value in known.items() if value is not None}

@@ -1,6 +1,5 @@
 """Keeping a claimed task alive while it is worked on, and telling its work when to stop."""
 
-import logging
 import threading
 from types import TracebackType
 from typing import Self
@@ -13,9 +12,10 @@ from meet_transcriber.core.errors import (
     TranscriptionError,
 )
 from meet_transcriber.core.transitions import Claim, alive
+from meet_transcriber.logs import get_logger
 from meet_transcriber.service.ground import Ground
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _LOOK_SECONDS = 0.5
 _TOLD_SHARE = 0.01  # progress worth a write of its own
@@ -73,12 +73,12 @@ class Hold:
             except JobError as error:
                 self._problem = error
             except TranscriptionError as error:
-                log.warning("heartbeat_delayed: %s", error)
+                log.warning("heartbeat_delayed", job_id=self._claim.job.id, error=str(error))
 
     def _look(self) -> None:
         now, lease = self._ground.clock(), self._ground.rules.lease_seconds
         share = self._share
-        if share > self._told + _TOLD_SHARE or now - self._renewed > lease / 3:
+        if share > self._told + _TOLD_SHARE or abs(now - self._renewed) > lease / 3:
             self._ground.jobs.update(
                 self._claim.job.id,
                 lambda job: alive(

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import uuid
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -16,15 +16,19 @@ from meet_transcriber.core.errors import (
     JobConflict,
     JobNotFound,
     StorageError,
+    TranscriptionError,
     UnsupportedFormat,
     UploadTooLarge,
 )
 from meet_transcriber.core.jobs import Job, Webhook
 from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.core.options import Options
+from meet_transcriber.core.origin import Origin
 from meet_transcriber.core.transitions import deleted, submitted
 from meet_transcriber.core.wire import to_plain
+from meet_transcriber.logs import now_bound
 from meet_transcriber.ports.stores import ObjectWriter
+from meet_transcriber.ports.watching import Meters
 from meet_transcriber.service.ground import Ground
 from meet_transcriber.service.quotas import Quotas
 
@@ -110,7 +114,8 @@ class Upload:
         try:
             if name is not None:
                 self._job = replace(self._job, name=clean(name))
-            return self._finish(request)
+            with counted(self._ground.meters, source_of(self._job)):
+                return self._finish(request)
         except BaseException:
             self.abandon()
             raise
@@ -140,6 +145,7 @@ class Upload:
             facts["webhook"] = Webhook(request.webhook_url)
         if self._job.source_url is None:
             media = self._probe()
+            self._ground.meters.upload(self._size)
             facts |= {"size_bytes": self._size, "media": media, "duration": media.duration}
         return self._submitted(facts)
 
@@ -163,7 +169,7 @@ class Upload:
 
     def _renew(self) -> None:
         now, lease = self._ground.clock(), self._ground.rules.lease_seconds
-        if now - self._renewed > lease / _RENEW_SHARE:
+        if abs(now - self._renewed) > lease / _RENEW_SHARE:  # a clock may be set back
             self._renewed = now
             self._ground.jobs.update(self._job.id, partial(replace, lease_until=now + lease))
 
@@ -192,8 +198,9 @@ class Intake:
             QueueFull, QuotaExceeded: no more jobs are taken, or none of this tenant.
             StorageError: there is no place to keep it.
         """
-        job = self._new(name, idempotency_key)
-        return self._open(replace(job, objects={"recording": f"{job.prefix}/recording"}))
+        with counted(self._ground.meters, "upload", also_success=False):
+            job = self._new(name, idempotency_key)
+            return self._open(replace(job, objects={"recording": f"{job.prefix}/recording"}))
 
     def submit_url(
         self, url: str, request: Request, name: str = "", idempotency_key: str | None = None
@@ -205,9 +212,11 @@ class Intake:
             AddressRefused, FetchError: the address is not one that may be called.
             InvalidOptions, IdempotencyError: as `begin` and `Upload.finish` do.
         """
-        self._ground.fetcher.check(url)
-        job = replace(self._new(name, idempotency_key), source_url=url)
-        return self._open(job).finish(request)
+        with counted(self._ground.meters, "url", also_success=False):
+            self._ground.fetcher.check(url)
+            job = replace(self._new(name, idempotency_key), source_url=url)
+            upload = self._open(job)
+        return upload.finish(request)
 
     def _open(self, job: Job) -> Upload:
         kept = self._known(job) or self._created(job)
@@ -241,7 +250,25 @@ class Intake:
             lease_until=now + self._ground.rules.lease_seconds,
             tenant=self._tenant,
             idempotency_key=checked_key(key),
+            origin=Origin(now_bound("request_id"), self._ground.tracer.current()),
         )
+
+
+@contextmanager
+def counted(meters: Meters, source: str, *, also_success: bool = True) -> Iterator[None]:
+    """Count what somebody sends: that it was accepted, or why it was not."""
+    try:
+        yield
+    except TranscriptionError as error:
+        meters.submission(source, error.code)
+        raise
+    if also_success:
+        meters.submission(source, "accepted")
+
+
+def source_of(job: Job) -> str:
+    """How a recording comes."""
+    return "upload" if job.source_url is None else "url"
 
 
 def refuse_too_large(size_bytes: int, limit: int) -> None:

@@ -1,7 +1,6 @@
 """Telling webhooks that a job has ended; every attempt is on record before it is made."""
 
 import json
-import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -12,10 +11,11 @@ from random import Random
 
 from meet_transcriber.core.errors import JobError, TranscriptionError
 from meet_transcriber.core.jobs import Job, Webhook
+from meet_transcriber.logs import get_logger
 from meet_transcriber.ports.outside import Delivery, WebhookSender
 from meet_transcriber.service.ground import Ground
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _ATTEMPT_SECONDS = 60.0  # an attempt that nobody reported on for so long is made again
 _AT_A_TIME = 4
@@ -61,7 +61,8 @@ class Postman:
             timestamp=round(self._ground.clock()),
             secret=self._secret,
         )
-        log.info("webhook_attempted job_id=%s outcome=%s", job.id, delivery.outcome)
+        self._ground.meters.webhook(delivery.outcome)
+        log.info("webhook_attempted", job_id=job.id, outcome=delivery.outcome)
         with suppress(TranscriptionError):  # then it is made again, with the same id
             self._ground.jobs.update(job.id, lambda now: self._noted(now, job.webhook, delivery))
 

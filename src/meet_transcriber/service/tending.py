@@ -5,8 +5,7 @@ Every worker and every API process runs a `Tending` on a timer. A lock in the st
 that one of them works at a time, so no beat process is needed.
 """
 
-import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -15,11 +14,14 @@ from itertools import cycle, islice
 from meet_transcriber.core.errors import JobError, StorageUnavailable, TranscriptionError
 from meet_transcriber.core.jobs import QUEUES, Job
 from meet_transcriber.core.transitions import deleted, expired
+from meet_transcriber.logs import get_logger
+from meet_transcriber.ports.stores import Clock
 from meet_transcriber.service.ground import Ground, Rules
 from meet_transcriber.service.posting import Postman
 from meet_transcriber.service.recordings import pieces_of
+from meet_transcriber.service.steps import Steps
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _LOCK_SECONDS = 10.0
 _BATCH = 100
@@ -30,8 +32,15 @@ _HALF_WRITTEN_SECONDS = 3600.0
 class Tending:
     """Looks after what is due."""
 
-    def __init__(self, ground: Ground, holder: str, postman: Postman) -> None:
+    def __init__(
+        self, ground: Ground, holder: str, postman: Postman, steady: Clock | None = None
+    ) -> None:
+        """
+        Args:
+            steady: seconds that no one can set; None where the ground's clock is such a one.
+        """
         self._ground = ground
+        self._steps = Steps(ground.clock, steady or ground.clock, ground.rules.lease_seconds)
         self._holder = holder
         self._postman = postman
         self._tidied = 0.0
@@ -44,17 +53,12 @@ class Tending:
             StorageUnavailable: the store does not answer; try again at the next turn.
         """
         now = self._ground.clock()
-        if not self._ground.jobs.lock("tending", self._holder, _LOCK_SECONDS, now):
+        holding = self._ground.jobs.lock("tending", self._holder, _LOCK_SECONDS, now)
+        self._steps.look()
+        if not holding:
             return False
-        for job_id in self._ground.jobs.due(now, _BATCH):
-            try:
-                self._tend_job(job_id)
-            except JobError:
-                continue
-            except StorageUnavailable:
-                raise
-            except TranscriptionError as error:
-                log.warning("tending_failed job_id=%s: %s", job_id, error)
+        if self._steps.settled:
+            self._tend_due(now)
         self._top_up()
         self._tidy(now)
         return True
@@ -65,19 +69,55 @@ class Tending:
 
     def bury(self, workers: Collection[str]) -> None:
         """These workers are known to be dead: what they held may be claimed at once."""
+        self._release(lambda job: expired(job, self._ground.clock(), dead=workers))
+
+    def _release(self, change: Callable[[Job], Job]) -> None:
         for job_id in self._ground.jobs.due(float("inf"), _BATCH):
             with suppress(JobError):
-                self._ground.change(
-                    job_id, lambda job: expired(job, self._ground.clock(), dead=workers)
-                )
+                self._lapsed(job_id, change)
+
+    def _tend_due(self, now: float) -> None:
+        if self._steps.went_back:  # leases of the dead would hold until the old time comes again
+            latest = now + self._ground.rules.lease_seconds
+            self._release(lambda job: expired(job, now, latest=latest))
+            self._steps.went_back = False
+        for job_id in self._ground.jobs.due(now, _BATCH):
+            try:
+                self._tend_job(job_id)
+            except JobError:
+                continue
+            except StorageUnavailable:
+                raise
+            except TranscriptionError as error:
+                log.warning("tending_failed", job_id=job_id, error=str(error))
 
     def _tend_job(self, job_id: str) -> None:
         now = self._ground.clock()
-        job = self._ground.change(job_id, lambda job: _aged(expired(job, now), now))
+        old = now - self._steps.ahead
+        job = self._lapsed(job_id, lambda job: _aged(expired(job, now), now, old))
         if job.tidy_at is not None and job.tidy_at <= now:
             (self._remove if job.deleted else self._sweep)(job, now)
         if job.webhook and job.webhook.next_at is not None and job.webhook.next_at <= now:
             self._postman.notify(job)
+
+    def _lapsed(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+        """Change a record, and tell which tasks lost their holder by it."""
+        held: dict[str, str] = {}
+
+        def noting(job: Job) -> Job:
+            held.clear()
+            held.update((task.name, task.worker) for task in job.in_state("running"))
+            return change(job)
+
+        job = self._ground.change(job_id, noting)
+        if job.state != "cancelled" and not job.deleted:
+            for task in job.tasks:
+                if task.name in held and task.state != "running":
+                    self._ground.meters.lease_expired(task.kind)
+                    log.warning(
+                        "lease_expired", job_id=job.id, task=task.name, worker=held[task.name]
+                    )
+        return job
 
     # -- rubbish ---------------------------------------------------------------------------
 
@@ -131,10 +171,10 @@ class Tending:
                     self._ground.nudge(queue, job_id, "")
 
 
-def _aged(job: Job, now: float) -> Job:
+def _aged(job: Job, now: float, result_now: float) -> Job:
     """An upload whose sender is gone, or a result past its time, is deleted."""
     abandoned = job.state == "uploading" and job.lease_until <= now
-    old = job.ended and job.expires_at is not None and job.expires_at <= now
+    old = job.ended and job.expires_at is not None and job.expires_at <= result_now
     return deleted(job, now) if abandoned or old else job
 
 

@@ -27,9 +27,11 @@ from meet_transcriber.core.errors import (
 )
 from meet_transcriber.core.jobs import Job, Webhook
 from meet_transcriber.core.options import Options
+from meet_transcriber.core.origin import Origin
 from meet_transcriber.core.transitions import submitted
 from meet_transcriber.core.uploads import Piece, Upload, UploadMethod
 from meet_transcriber.core.wire import to_plain
+from meet_transcriber.logs import now_bound
 from meet_transcriber.ports.stores import ObjectWriter, SignedPut
 from meet_transcriber.service.ground import Ground
 from meet_transcriber.service.intake import (
@@ -37,6 +39,7 @@ from meet_transcriber.service.intake import (
     Request,
     checked_key,
     clean,
+    counted,
     refuse_too_large,
     withdrawn,
 )
@@ -180,7 +183,8 @@ class Uploads:
             if request.webhook_url is not None:
                 self._ground.fetcher.check(request.webhook_url)
             self._check_key(idempotency_key)
-            job = self._begun(job, request, fingerprint, idempotency_key)
+            with counted(self._ground.meters, "upload"):
+                job = self._begun(job, request, fingerprint, idempotency_key)
         if job.fingerprint != fingerprint:
             raise IdempotencyMismatch(
                 f"This upload has become a job with other options: /transcribe/{job.id}. Run that "
@@ -192,7 +196,9 @@ class Uploads:
         recording = self._complete(job)
         with open_recording(self._ground.media, recording) as file:
             media = self._ground.decoder.probe(file)
+        self._ground.meters.upload(job.size_bytes)
         facts = {
+            "origin": Origin(now_bound("request_id"), self._ground.tracer.current()),
             "objects": {"recording": recording},
             "media": media,
             "duration": media.duration,

@@ -1,6 +1,6 @@
 """What a worker does: claim a task, work on it, and make its result count."""
 
-import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
+from meet_transcriber.core.durations import waited_seconds
 from meet_transcriber.core.errors import (
     AddressRefused,
     EngineUnavailable,
@@ -31,11 +32,13 @@ from meet_transcriber.core.transitions import (
     claimed,
     committed,
     concluded,
+    delayed,
     fetched,
     planned,
     released,
     task_failed,
 )
+from meet_transcriber.logs import bound, get_logger
 from meet_transcriber.pipeline import Chosen, Pipeline
 from meet_transcriber.ports.engines import Diarizer, Recognizer, SpeechDetector
 from meet_transcriber.service.ground import Ground
@@ -44,7 +47,7 @@ from meet_transcriber.service.quotas import Quotas
 from meet_transcriber.service.reading import RTF
 from meet_transcriber.service.recordings import delete_recording, open_recording
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 Learn = Callable[[Job], Job]
 
@@ -54,10 +57,12 @@ _FINAL = (
     InvalidOptions,
     EngineUnavailable,
     QuotaExceeded,
-    StorageFull,
 )
 _CANDIDATES = 16
 _COMMIT_PATIENCE_SECONDS = 0.5
+_ROOM_PATIENCE_SECONDS = 3600.0
+"""How long a job waits for room; one that never fits must not go round for ever."""
+_WAITED_FOR = (StorageFull, StorageUnavailable)
 
 
 @dataclass(frozen=True)
@@ -125,24 +130,38 @@ class Working:
         Claim the next task and see it through; False when there was nothing to do.
 
         Raises:
-            StorageUnavailable: the store does not answer; nothing is lost, try again later.
+            StorageFull, StorageUnavailable: a store has no room or does not answer; nothing is
+                lost, try again later.
         """
         claim = self._claim()
         if claim is None:
             return False
-        started = time.monotonic()
         self._held = claim
         self._tell(claim.task.name)
         try:
-            outcome = self._see_through(claim)
+            self._watched(claim)
         finally:
             self._held = None
             self._tell("")
-        log.info(
-            "task_ended job_id=%s task=%s outcome=%s seconds=%.2f",
-            claim.job.id, claim.task.name, outcome, time.monotonic() - started,
-        )  # fmt: skip
         return True
+
+    def _watched(self, claim: Claim) -> None:
+        """See a claimed task through, for everybody who watches to see."""
+        job, task = claim.job, claim.task
+        ids = {"job_id": job.id, "request_id": job.origin.request_id, "task": task.name}
+        started, outcome = time.monotonic(), "interrupted"
+        if job.fence == 1 and (waited := waited_seconds(job)) is not None:
+            self._ground.meters.waited(task.queue, waited)
+        with (
+            bound(**{name: value for name, value in ids.items() if value}),
+            self._ground.tracer.span(task.kind, job.origin.traceparent, ids),
+        ):
+            try:
+                outcome = self._see_through(claim)
+            finally:
+                seconds = time.monotonic() - started
+                self._ground.meters.task(task.kind, outcome, seconds)
+                log.info("task_ended", outcome=outcome, seconds=round(seconds, 3))
 
     def let_go(self) -> None:
         """
@@ -185,7 +204,10 @@ class Working:
             self._forget(claim, checkpoints)
             self._record(claim, released)
             return "released"
-        except (StorageUnavailable, KeyboardInterrupt, SystemExit):
+        except _WAITED_FOR as error:
+            self._put_off(claim, checkpoints, error)
+            raise
+        except (KeyboardInterrupt, SystemExit):
             self._record(claim, released)  # the task is not to blame
             raise
         except Exception as error:  # noqa: BLE001 - the outermost frame of a task
@@ -227,6 +249,7 @@ class Working:
                     size += len(chunk)
                     hold(size / source.size if source.size else 0.0)
             name = source.name
+        self._ground.meters.upload(size)
         with media.open(key) as file:
             info = self._ground.decoder.probe(file)
         Quotas(self._ground, job.tenant).check(size, info.duration or 0.0)
@@ -249,8 +272,9 @@ class Working:
         recognizer = self._recognizer(claim.job)
         plan, started = pipeline.plan(), time.monotonic()
         pipeline.recognize(plan, claim.task.part, recognizer, hold)
-        part = plan.parts[claim.task.part]
-        self._note_speed((time.monotonic() - started) / max(part.end - part.start, 0.1))
+        part, seconds = plan.parts[claim.task.part], time.monotonic() - started
+        self._ground.meters.recognition(recognizer.engine.name, part.end - part.start, seconds)
+        self._note_speed(seconds / max(part.end - part.start, 0.1))
         return _nothing
 
     def _recognizer(self, job: Job) -> Chosen[Recognizer]:
@@ -282,23 +306,23 @@ class Working:
     def _note_speed(self, rtf: float) -> None:
         """Keep a running mean of seconds of work per second of audio, for estimates."""
         jobs = self._ground.jobs
-        with suppress(StorageUnavailable):  # a part is worth more than an estimate
+        with suppress(*_WAITED_FOR):  # a part is worth more than an estimate
             known = jobs.recall(RTF)
             jobs.remember(RTF, f"{rtf if known is None else 0.8 * float(known) + 0.2 * rtf:.4f}")
 
     # -- ends ------------------------------------------------------------------------------
 
     def _commit(self, claim: Claim, checkpoints: ClaimedCheckpoints, learn: Learn) -> None:
-        """Make the result count; waits for a store that is away, while the lease may last."""
+        """Make the result count; waits for a store that is away or full, for two leases."""
         written = checkpoints.written
-        deadline = self._ground.clock() + 2 * self._ground.rules.lease_seconds
+        deadline = time.monotonic() + 2 * self._ground.rules.lease_seconds
         task = claim.task
 
         def count(job: Job) -> Job:
             return committed(job, task.name, task.token, written, self._ground.clock(), learn)
 
-        while self._ground.clock() < deadline:
-            with suppress(StorageUnavailable):
+        while time.monotonic() < deadline:
+            with suppress(*_WAITED_FOR):
                 self._ground.change(claim.job.id, count)
                 return
             time.sleep(_COMMIT_PATIENCE_SECONDS)
@@ -310,24 +334,37 @@ class Working:
             with suppress(StorageError):  # the sweep finds it
                 delete_recording(self._ground.media, claim.job.objects["recording"])
 
+    def _put_off(self, claim: Claim, checkpoints: ClaimedCheckpoints, error: StorageError) -> None:
+        """The task is not to blame for its store; the record tells what it waits for."""
+        full = isinstance(error, StorageFull)
+        if full:
+            self._forget(claim, checkpoints)
+        patience = _ROOM_PATIENCE_SECONDS if full else math.inf
+        failure, now = Failure(error.code, str(error)), self._ground.clock()
+        change = partial(delayed, failure=failure, patience=patience, now=now)
+        while not self._record(claim, change):  # else it would count as a death
+            if self._stopping.wait(_COMMIT_PATIENCE_SECONDS):
+                return
+
     def _fail(self, claim: Claim, error: Exception) -> None:
         code = error.code if isinstance(error, TranscriptionError) else "worker_error"
         message = str(error) or type(error).__name__
         if isinstance(error, MemoryError):
             message = "The worker has too little memory for this task; give it more."
         unexpected = None if isinstance(error, TranscriptionError) else error
-        log.warning(
-            "task_failed job_id=%s task=%s code=%s", claim.job.id, claim.task.name, code,
-            exc_info=unexpected,
-        )  # fmt: skip
+        log.warning("task_failed", code=code, exc_info=unexpected)
         failure = Failure(code, message)
         now, final = self._ground.clock(), isinstance(error, _FINAL)
         self._record(claim, partial(task_failed, failure=failure, final=final, now=now))
 
-    def _record(self, claim: Claim, change: Callable[[Job, str, int], Job]) -> None:
+    def _record(self, claim: Claim, change: Callable[[Job, str, int], Job]) -> bool:
+        """Whether it is on record or does not matter any more; else the lease runs out."""
         task = claim.task
-        with suppress(JobError, StorageUnavailable):  # else its lease runs out
-            self._ground.change(claim.job.id, lambda job: change(job, task.name, task.token))
+        with suppress(*_WAITED_FOR):
+            with suppress(JobError):
+                self._ground.change(claim.job.id, lambda job: change(job, task.name, task.token))
+            return True
+        return False
 
     def _forget(self, claim: Claim, checkpoints: ClaimedCheckpoints) -> None:
         """

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -10,11 +11,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from meet_transcriber.core.errors import StorageError, StorageFull
-from meet_transcriber.ports.stores import ObjectWriter
+from meet_transcriber.ports.stores import ObjectWriter, Room
 from meet_transcriber.stores.copying import pour
 from meet_transcriber.stores.keys import checked, is_key
 
 _SCRAP = ".new-"
+_RESERVE_BYTES = 16 << 20
+"""Room that recordings leave on the disk, for the records that tell of it and for deleting."""
+_LOOK_BYTES = 1 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _ATTEMPTS = 20
 
@@ -81,15 +85,33 @@ def _remove_if_empty(folder: Path) -> bool:
     return True
 
 
+def disk_room(folder: Path) -> Room:
+    """How full the disk is that a folder is on, or will be on; raises OSError."""
+    while not folder.exists():
+        folder = folder.parent
+    usage = shutil.disk_usage(folder)
+    return Room("disk", usage.total - usage.free, usage.total)
+
+
 class _FileWriter:
     """Takes the bytes of one file; its errors are ours, those of who fills it are not."""
 
     def __init__(self, file: BinaryIO, key: str) -> None:
         self._file, self._key = file, key
+        self._unlooked = _LOOK_BYTES
 
     def write(self, data: bytes, /) -> int:
         with translated("write", self._key):
+            self._look(len(data))
             return self._file.write(data)
+
+    def _look(self, size: int) -> None:
+        """Now and then, see that there is more room than the reserve."""
+        self._unlooked += size
+        if self._unlooked > _LOOK_BYTES:
+            self._unlooked = 0
+            if shutil.disk_usage(self._file.fileno()).free < _RESERVE_BYTES:
+                raise OSError(errno.ENOSPC, "the reserve is left")
 
 
 class DiskMediaStore:
@@ -176,6 +198,10 @@ class DiskMediaStore:
                         file.unlink()
                         removed += 1
         return removed
+
+    def room(self) -> Room | None:
+        with translated("measure", str(self._root)):
+            return disk_room(self._root)
 
     def ping(self) -> None:
         with translated("keep anything in", str(self._root)):

@@ -10,7 +10,7 @@ from obstore.store import AzureStore, GCSStore, S3Store
 
 from meet_transcriber.core.blocks import open_blocks
 from meet_transcriber.core.errors import StorageError
-from meet_transcriber.ports.stores import ObjectWriter, SignedPut
+from meet_transcriber.ports.stores import ObjectWriter, Room, SignedPut
 from meet_transcriber.stores.copying import pour
 from meet_transcriber.stores.keys import checked, is_key
 from meet_transcriber.stores.object_errors import translated
@@ -125,6 +125,9 @@ class ObjectMediaStore:
 
     def tidy(self, older_than_seconds: float) -> int:  # noqa: ARG002
         return 0
+
+    def room(self) -> Room | None:
+        return None  # as much as is paid for
 
     def ping(self) -> None:
         """Write and delete a small object the first time; afterwards list nothing."""

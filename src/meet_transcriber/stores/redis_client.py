@@ -67,10 +67,12 @@ class RedisCalls:
 
     Attributes:
         place: where it is, for errors; without secrets.
+        first: comes before the first call of others.
     """
 
     client: redis.Redis
     place: str
+    first: Callable[[], None] = lambda: None
     _looked_at: bool = False
 
     def run(self, call: Callable[[], T]) -> T:
@@ -117,6 +119,11 @@ class RedisCalls:
                 "sentinels, for high availability)."
             )
         self._looked_at = True
+        try:
+            self.first()
+        except BaseException:
+            self._looked_at = False
+            raise
 
     def doubts(self) -> list[str]:
         """

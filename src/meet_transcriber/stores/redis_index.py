@@ -15,6 +15,7 @@ NS:changes:TENANT  zset  ids by the mark of their latest change, of jobs that we
 NS:workers      set     ids; NS:worker:ID what one said, as long as that holds
 NS:lock:NAME    string  the holder, as long as it holds
 NS:facts        hash    name -> value
+NS:schema       string  number of the schema that all indexes follow
 NS:keys         hash    id -> API key; NS:session:ID a browser's session, as long as it lasts
 NS:audit        stream  what was done, the latest of it
 """
@@ -23,6 +24,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from meet_transcriber.core.jobs import Backlog, IndexEntry, Job, Usage, index_entry
 from meet_transcriber.stores.records import dump, folded
@@ -87,13 +89,17 @@ def _changed(keys: Keys, job: Job) -> Command:
 def backlog(found: Iterable[bytes]) -> Backlog:
     """The sum of what the active jobs say."""
     ready, running, jobs = Counter[str](), Counter[str](), Counter[str]()
-    seconds_left = 0.0
+    seconds_left, since = 0.0, dict[str, float]()
     for share in map(json.loads, found):
         ready.update(share["ready"])
         running.update(share["running"])
         jobs[share["state"]] += 1
         seconds_left += share["seconds_left"]
-    return Backlog(dict(ready), dict(running), dict(jobs), seconds_left)
+        for queue in share["ready"]:
+            served_at = share.get("served_at", inf)  # older versions did not tell
+            since[queue] = min(since.get(queue, inf), served_at)
+    known = {queue: at for queue, at in since.items() if at < inf}
+    return Backlog(dict(ready), dict(running), dict(jobs), seconds_left, known)
 
 
 def usage(active: int, stored: Iterable[bytes], audio: Sequence[tuple[bytes, float]]) -> Usage:
@@ -129,6 +135,7 @@ def _share(entry: IndexEntry | None) -> str | None:
         "ready": entry.ready,
         "running": entry.running,
         "seconds_left": entry.seconds_left,
+        "served_at": entry.order[1],
     }
     return json.dumps(share, sort_keys=True)
 

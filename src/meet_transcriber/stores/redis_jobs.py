@@ -4,16 +4,21 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import redis
 
 from meet_transcriber.core.changes import Changes
 from meet_transcriber.core.errors import JobNotFound, StorageError, StorageUnavailable
-from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Usage, WorkerInfo, unique
+from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Usage, unique
 from meet_transcriber.core.redis_urls import RedisAddress
+from meet_transcriber.core.workers import WorkerInfo
+from meet_transcriber.logs import get_logger
+from meet_transcriber.ports.stores import Room
 from meet_transcriber.stores.records import dump, load
 from meet_transcriber.stores.redis_client import RedisCalls, build_client
+from meet_transcriber.stores.redis_clock import RedisClock
 from meet_transcriber.stores.redis_index import Command, Keys, backlog, removing, usage, writing
 from meet_transcriber.stores.redis_keys import RedisKeyStore, RedisTrail
 from meet_transcriber.stores.redis_pages import PageReader
@@ -21,7 +26,13 @@ from meet_transcriber.stores.redis_scripts import Scripts, new_write
 
 T = TypeVar("T")
 
+log = get_logger(__name__)
+
+SCHEMA = 1
+"""Of the indexes; those without a number are from before tenants or quotas."""
+
 BUSY_SECONDS = 10.0
+_SCANNED = 500
 _PAUSE_SECONDS = 0.001
 _LONGEST_PAUSE_SECONDS = 0.05
 
@@ -51,6 +62,8 @@ class RedisJobStore:
         self._pages = PageReader(self._calls, self._keys)
         self.keys = RedisKeyStore(self._calls, self._keys)
         self.trail = RedisTrail(self._calls, self._keys)
+        self.clock = RedisClock(self._calls)
+        self._calls.first = self._migrate
 
     # -- records -----------------------------------------------------------------------------
 
@@ -121,6 +134,38 @@ class RedisJobStore:
     ) -> bool | str:
         version = str(old.version) if old else ""
         return self._scripts.commit(keys, version, write, new.id, commands)
+
+    # -- older versions ----------------------------------------------------------------------
+
+    def _migrate(self) -> None:
+        """Put jobs of older versions into indexes that these did not have; each process once."""
+        schema = int(self._run("GET", self._keys.of("schema")) or 0)
+        if schema > SCHEMA:
+            raise StorageError(
+                f"A newer version of this program wrote the jobs in Redis: they have schema "
+                f"{schema}, and this version knows up to {SCHEMA}. Install the newer version "
+                "again, or put back the copy from before the upgrade."
+            )
+        if schema == SCHEMA:
+            return
+        prefix = self._keys.job("")
+        for key in self._client.scan_iter(match=f"{prefix}*", count=_SCANNED):
+            job_id = key.decode().removeprefix(prefix)
+            try:
+                _until_unchanged(job_id, partial(self._index, job_id))
+            except StorageUnavailable:
+                raise
+            except StorageError as error:
+                log.warning("job_not_indexed", job_id=job_id, error=str(error))
+        self._run("SET", self._keys.of("schema"), SCHEMA)
+
+    def _index(self, job_id: str) -> bool | None:
+        """Write a record's index once more, all of it; None when it changed meanwhile."""
+        job, write = self._find(job_id), new_write()
+        if job is None:
+            return True
+        commands = writing(self._keys, None, job, write)
+        return self._commit(job, job, [self._keys.job(job_id)], write, commands) is True or None
 
     # -- indexes -----------------------------------------------------------------------------
 
@@ -210,6 +255,11 @@ class RedisJobStore:
         return value.decode() if value is not None else None
 
     # -- the store itself --------------------------------------------------------------------
+
+    def room(self) -> Room | None:
+        memory = self._run("INFO", "memory")
+        limit = int(memory["maxmemory"]) or int(memory["total_system_memory"])
+        return Room("redis", int(memory["used_memory"]), limit)
 
     def ping(self) -> None:
         self._run("PING")

@@ -9,7 +9,7 @@ import redis
 
 from meet_transcriber.core.blocks import open_blocks
 from meet_transcriber.core.errors import StorageError
-from meet_transcriber.ports.stores import ObjectWriter
+from meet_transcriber.ports.stores import ObjectWriter, Room
 from meet_transcriber.stores.copying import pour
 from meet_transcriber.stores.keys import checked
 from meet_transcriber.stores.reading import read_whole
@@ -32,6 +32,7 @@ class RedisMediaStore:
 
     def __init__(self, client: redis.Redis, budget_bytes: int, namespace: str = "mt") -> None:
         self._chunks = RedisChunks(client, budget_bytes, namespace)
+        self._budget_bytes = budget_bytes
 
     def put(self, key: str, data: bytes | BinaryIO) -> None:
         with self.writer(key) as writer:
@@ -75,6 +76,9 @@ class RedisMediaStore:
 
     def tidy(self, older_than_seconds: float) -> int:
         return self._chunks.tidy(older_than_seconds)
+
+    def room(self) -> Room | None:
+        return Room("budget", self.used_bytes(), self._budget_bytes)
 
     def ping(self) -> None:
         self._chunks.append("anything", "ping", 0, b"")

@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from meet_transcriber.core.changes import Changes
-from meet_transcriber.core.errors import JobNotFound, StorageError
+from meet_transcriber.core.errors import JobNotFound, StorageError, StorageUnavailable
 from meet_transcriber.core.jobs import (
     Backlog,
     Job,
     JobQuery,
     Usage,
-    WorkerInfo,
     index_entry,
     unique,
 )
+from meet_transcriber.core.workers import WorkerInfo
+from meet_transcriber.ports.stores import Room
+from meet_transcriber.stores.disk import disk_room
 from meet_transcriber.stores.records import dump, folded, load
 from meet_transcriber.stores.sqlite_changes import changes, mark, note_change
 from meet_transcriber.stores.sqlite_connections import Connections
@@ -54,6 +56,7 @@ class SqliteJobStore:
     def __init__(
         self, path: Path, busy_seconds: float = BUSY_SECONDS, most_bytes: int | None = None
     ) -> None:
+        self._path = path
         self._connections = Connections(path, busy_seconds, most_bytes)
         self._reading, self._writing = self._connections.reading, self._connections.writing
         self.keys = SqliteKeyStore(self._connections)
@@ -150,15 +153,17 @@ class SqliteJobStore:
 
     def backlog(self) -> Backlog:
         by_state = "SELECT state, count(*), sum(seconds_left) FROM jobs WHERE active GROUP BY 1"
-        by_queue = "SELECT queue, sum(ready), sum(running) FROM work GROUP BY 1"
+        waits = "min(CASE WHEN ready > 0 THEN served_at END)"
+        by_queue = f"SELECT queue, sum(ready), sum(running), {waits} FROM work GROUP BY 1"  # noqa: S608 - our own words
         with self._reading() as db:
             states = db.execute(by_state).fetchall()
             queues = db.execute(by_queue).fetchall()
         return Backlog(
-            ready={queue: ready for queue, ready, _ in queues if ready},
-            running={queue: running for queue, _, running in queues if running},
+            ready={queue: ready for queue, ready, _, _ in queues if ready},
+            running={queue: running for queue, _, running, _ in queues if running},
             jobs={state: jobs for state, jobs, _ in states},
             seconds_left=sum(seconds for *_, seconds in states),
+            waiting_since={queue: since for queue, *_, since in queues if since is not None},
         )
 
     def usage(self, tenant: str, since: float) -> Usage:
@@ -186,10 +191,11 @@ class SqliteJobStore:
         statement = """
             INSERT INTO locks VALUES (?, ?, ?)
             ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
-            WHERE holder = excluded.holder OR until <= ?
+            WHERE holder = excluded.holder OR until <= ? OR until > ?
         """
+        until = now + seconds  # none is held for longer, unless the clock was set back
         with self._writing() as db:
-            return db.execute(statement, (name, holder, now + seconds, now)).rowcount == 1
+            return db.execute(statement, (name, holder, until, now, until)).rowcount == 1
 
     def remember(self, name: str, value: str) -> None:
         with self._writing() as db:
@@ -229,6 +235,12 @@ class SqliteJobStore:
             return [row[0] for row in db.execute(statement, values)]
 
     # -- the store itself --------------------------------------------------------------------
+
+    def room(self) -> Room | None:
+        try:
+            return disk_room(self._path.parent)
+        except OSError as error:
+            raise StorageUnavailable(f"The disk of {self._path} does not answer.") from error
 
     def ping(self) -> None:
         with self._reading() as db:

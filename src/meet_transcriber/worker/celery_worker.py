@@ -12,22 +12,27 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from celery import Celery, signals
 
-from meet_transcriber.bootstrap import services
-from meet_transcriber.core.errors import StorageUnavailable, TranscriptionError
+from meet_transcriber import bootstrap
+from meet_transcriber.bootstrap import services, watching
+from meet_transcriber.core.errors import InvalidOptions, StorageUnavailable, TranscriptionError
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.workers import WorkerName, parse_worker_name
+from meet_transcriber.logs import get_logger
 from meet_transcriber.ports.queues import JobQueue
 from meet_transcriber.settings import Settings
 from meet_transcriber.worker.process import MakeEngines, WorkerProcess, begin, real_engines
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _LOOK_SECONDS = 0.1
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 def build(settings: Settings, make_engines: MakeEngines = real_engines) -> Celery:
@@ -65,6 +70,8 @@ class Crew:
         self._ready = threading.Event()
         for event, receiver in (
             (signals.celeryd_init, _check_queues),
+            (signals.celeryd_init, self._open_figures),
+            (signals.setup_logging, self._set_up_logging),
             (signals.celeryd_after_setup, self._choose_queues),
             (signals.worker_shutting_down, self._end),
             (signals.worker_process_init, self._begin),
@@ -80,10 +87,24 @@ class Crew:
         try:
             return self._process is not None and self._process.work()
         except StorageUnavailable as error:  # tending sends another permit
-            log.warning("waiting_for_store: %s", error)
+            log.warning("waiting_for_store", error=str(error))
             return False
 
     # -- in the parent ---------------------------------------------------------------------
+
+    def _open_figures(self, **_: object) -> None:
+        """The parent tells what its children count, also of those that died."""
+        watching.share_figures()
+        with _sentences():
+            watching.serve_figures(self._settings, None)
+
+    def _set_up_logging(self, loglevel: int = 0, **_: object) -> None:
+        """In place of what Celery does; its --loglevel counts where LOG_LEVEL is not set."""
+        told = logging.getLevelName(loglevel)
+        if "log_level" not in self._settings.model_fields_set and told in _LEVELS:
+            self._settings = self._settings.model_copy(update={"log_level": told})
+        with _sentences():
+            bootstrap.set_up_logging(self._settings)
 
     def _choose_queues(self, instance: Any, **_: object) -> None:
         """Claim only tasks of the queues that this worker consumes, as `-Q` says."""
@@ -97,13 +118,16 @@ class Crew:
 
     def _begin(self, **_: object) -> None:
         """Celery waits for this, so it must be quick."""
+        if self._settings.cloudwatch_log_group:  # its threads stayed with the parent
+            bootstrap.set_up_logging(self._settings)
+        watching.instrument_celery(self._settings)
         threading.Thread(target=self._run, name="worker", daemon=True).start()
 
     def _run(self) -> None:
         try:
             process = begin(self._make, self._over)
         except TranscriptionError as error:
-            log.critical("worker_unusable: %s", error)
+            log.critical("worker_unusable", error=str(error))
             os.kill(os.getppid(), signal.SIGTERM)  # rather than hold permits without working
             return
         if process is None:
@@ -115,7 +139,7 @@ class Crew:
         while not self._over(_LOOK_SECONDS):
             pass
         if not process.wind_down():
-            log.warning("worker_cut_off: the engine did not stop; its task is given back")
+            log.warning("worker_cut_off", why="the engine did not stop; its task is given back")
             os._exit(0)
 
     def _make(self) -> WorkerProcess:
@@ -134,12 +158,21 @@ class Crew:
         try:
             process.bury(partial(_is_dead_sibling, self._token))
         except TranscriptionError as error:
-            log.warning("burial_failed: %s", error)
+            log.warning("burial_failed", error=str(error))
 
     def _leave(self, **_: object) -> None:
         if self._process is not None:
             self._process.wind_down()
             self._process.close()
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """What cannot be had ends the process with a sentence."""
+    try:
+        yield
+    except InvalidOptions as error:
+        raise SystemExit(f"error: {error}") from None
 
 
 def _check_queues(options: dict[str, Any], **_: object) -> None:

@@ -6,10 +6,11 @@ import secrets
 import socket
 import threading
 
-from meet_transcriber.bootstrap import services
+from meet_transcriber.bootstrap import services, watching
 from meet_transcriber.core.errors import StorageUnavailable
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.workers import WorkerName
+from meet_transcriber.logs import get_logger
 from meet_transcriber.settings import Settings
 from meet_transcriber.worker.doorbell import Doorbell
 from meet_transcriber.worker.process import (
@@ -21,7 +22,7 @@ from meet_transcriber.worker.process import (
     draft_engines,
 )
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _LOOK_SECONDS = 0.1  # SQLite answers in microseconds
 _LOOK_OVER_NETWORK_SECONDS = 0.5
@@ -59,6 +60,8 @@ def run(
     with Doorbell(lifeline) as doorbell:
         process = begin(make, doorbell.over)
         if process is not None:
+            if lifeline is None:  # else whoever started it tells its figures
+                watching.serve_figures(settings, process.ground)
             look_seconds = _LOOK_OVER_NETWORK_SECONDS if settings.redis_url else _LOOK_SECONDS
             _work(process, doorbell, look_seconds)
 
@@ -74,7 +77,7 @@ def _work(process: WorkerProcess, doorbell: Doorbell, look_seconds: float) -> No
     if process.wind_down():
         process.close()
     else:
-        log.warning("worker_cut_off: the engine did not stop; its task is given back")
+        log.warning("worker_cut_off", why="the engine did not stop; its task is given back")
     logging.shutdown()
     os._exit(int(broken))  # webhooks and downloads on their way would hold up an ordinary end
 
@@ -95,7 +98,7 @@ def _try(process: WorkerProcess) -> bool:
     try:
         return process.work()
     except StorageUnavailable as error:
-        log.warning("waiting_for_store: %s", error)
+        log.warning("waiting_for_store", error=str(error))
     except Exception:
         log.exception("worker_error")
     process.stopping.wait(RETRY_SECONDS)

@@ -1,6 +1,5 @@
 """What every worker process does around its tasks: engines, presence, tending, ending."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -10,13 +9,20 @@ from typing import Any
 
 from meet_transcriber import bootstrap
 from meet_transcriber.bootstrap import Fetching, services
-from meet_transcriber.core.errors import EngineUnavailable, StorageUnavailable, TranscriptionError
-from meet_transcriber.core.jobs import CPU_QUEUE, RECOGNIZE_QUEUE, WorkerInfo
+from meet_transcriber.core.errors import (
+    EngineUnavailable,
+    StorageFull,
+    StorageUnavailable,
+    TranscriptionError,
+)
+from meet_transcriber.core.jobs import CPU_QUEUE, RECOGNIZE_QUEUE
+from meet_transcriber.core.workers import WorkerInfo
+from meet_transcriber.logs import get_logger
 from meet_transcriber.ports.queues import JobQueue
 from meet_transcriber.service import FETCH_ASKED, Attendant, Engines, Ground, Presence
 from meet_transcriber.settings import Settings
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 MakeEngines = Callable[[Settings, Fetching], Engines]
 """How a worker comes by its engines; the second argument hears how fetching weights goes."""
@@ -30,6 +36,7 @@ real_engines: MakeEngines = partial(services.worker_engines, draft=False)
 PATIENCE_SECONDS = 3.0
 """How long a task may take to notice that it should end, before it is given back without it."""
 RETRY_SECONDS = 1.0
+_ROOM_AGAIN_SECONDS = 5.0
 _ENGINES_AGAIN_SECONDS = 60.0
 _ASKED_SECONDS = 2.0
 _TOLD_SHARE = 0.01
@@ -64,6 +71,7 @@ class WorkerProcess:
         self._working = services.working(
             self.ground, self._engines, worker_id, queues, self.stopping, self._at
         )
+        self._fetched: float | None = None
         self._looked = threading.Event()
         self._idle = threading.Event()
         self._idle.set()
@@ -78,7 +86,7 @@ class WorkerProcess:
         """
         Claim a task and see it through, once the engines were looked for.
 
-        Returns False when there was nothing to do or it is time to end.
+        Returns False when there was nothing to do, there is no room, or it is time to end.
 
         Raises:
             StorageUnavailable: the store does not answer; try again later.
@@ -87,6 +95,11 @@ class WorkerProcess:
         self._idle.clear()
         try:
             return not self.stopping.is_set() and self._working.work()
+        except StorageFull as error:
+            log.warning("waiting_for_room", error=str(error))
+            self._say(detail=str(error))
+            self.stopping.wait(_ROOM_AGAIN_SECONDS)
+            return False
         finally:
             self._idle.set()
 
@@ -110,13 +123,14 @@ class WorkerProcess:
         self._attendant.stop()
         with suppress(TranscriptionError):
             self._presence.leave()
+        self.ground.tracer.close()
         self.ground.jobs.close()
 
     def bury(self, gone: Callable[[str], bool]) -> None:
         """Let the tasks of workers that were seen lately and are gone be claimed at once."""
         seen = [worker.id for worker in self.ground.jobs.workers(self.ground.clock())]
         if dead := [worker_id for worker_id in seen if gone(worker_id)]:
-            log.warning("workers_buried workers=%s", ",".join(dead))
+            log.warning("workers_buried", workers=dead)
             self._tending.bury(dead)
             for worker_id in dead:
                 self.ground.jobs.forget_worker(worker_id)
@@ -162,16 +176,40 @@ class WorkerProcess:
         queues, problems = self._presence.info.queues, []
         found: dict[str, Any] = {"drafts": ()}
         if RECOGNIZE_QUEUE in queues:
-            problems.append(_look_for("engine", engines.recognizer, found))
+            problems.append(self._look_for("engine", engines.recognizer, found))
         if CPU_QUEUE in queues:
-            problem = _look_for("diarizer", engines.diarizer, found)
+            problem = self._look_for("diarizer", engines.diarizer, found)
             problems.append(bootstrap.token_in_vain(self._settings) or problem)
         return {**found, "problem": " ".join(filter(None, problems))}
+
+    def _look_for(self, what: str, get: Callable[[], Any], found: dict[str, Any]) -> str:
+        """Note an engine's name and what fell back; returns what is missing, in sentences."""
+        self._fetched, started = None, time.monotonic()
+        try:
+            chosen = get()
+        except EngineUnavailable as error:
+            log.error("engine_unavailable", part=what, error=str(error))  # noqa: TRY400 - a sentence
+            return str(error)
+        except Exception as error:
+            log.exception("engine_broken", part=what)
+            return f"The {what} could not be started: {str(error) or type(error).__name__}."
+        found[what] = chosen.engine.name if chosen else ""
+        if chosen:
+            found["drafts"] += tuple(note.message for note in chosen.notes)
+            self._note_start(what, chosen.engine.name, started)
+        return ""
+
+    def _note_start(self, what: str, name: str, started: float) -> None:
+        """Tell how long an engine took until it could work."""
+        now, fetched = time.monotonic(), self._fetched or started
+        self.ground.meters.engine(what, fetched - started, now - fetched)
+        log.info("engine_ready", part=what, engine=name, seconds=round(now - started, 2))
 
     # -- presence --------------------------------------------------------------------------
 
     def _fetching(self, done: int, total: int) -> None:
         share = done / max(total, 1)
+        self._fetched = time.monotonic()
         # the share falls when another file's size becomes known
         if share >= 1.0 or abs(share - self._presence.info.progress) > _TOLD_SHARE:
             detail = {} if self._looked.is_set() else {"detail": "weights"}
@@ -188,22 +226,6 @@ class WorkerProcess:
             self._presence.say(**changes)
 
 
-def _look_for(what: str, get: Callable[[], Any], found: dict[str, Any]) -> str:
-    """Note an engine's name and what fell back; returns what is missing, in sentences."""
-    try:
-        chosen = get()
-    except EngineUnavailable as error:
-        log.error("engine_unavailable: %s", error)  # noqa: TRY400 - a sentence, not a stack
-        return str(error)
-    except Exception as error:
-        log.exception("engine_broken")
-        return f"The {what} could not be started: {str(error) or type(error).__name__}."
-    found[what] = chosen.engine.name if chosen else ""
-    if chosen:
-        found["drafts"] += tuple(note.message for note in chosen.notes)
-    return ""
-
-
 def begin(make: Callable[[], WorkerProcess], over: Callable[[float], bool]) -> WorkerProcess | None:
     """
     A worker as soon as the stores answer; None when it is time to end before they do.
@@ -215,6 +237,6 @@ def begin(make: Callable[[], WorkerProcess], over: Callable[[float], bool]) -> W
         try:
             return make()
         except StorageUnavailable as error:
-            log.warning("waiting_for_store: %s", error)
+            log.warning("waiting_for_store", error=str(error))
             if over(RETRY_SECONDS):
                 return None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meet_transcriber.core.jobs import WorkerInfo
+from meet_transcriber.core.workers import WorkerInfo
 from tests.simulated.house import House, end, wait_for
 
 

@@ -1,11 +1,13 @@
 """The list of meetings."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import httpx
 import pytest
 from playwright.sync_api import expect
 
+from meet_transcriber.core.jobs import Failure
 from meet_transcriber.core.transcript import TranscriptWarning
 from tests.simulated.house import recording
 from tests.simulated.meetings import keep, long_meeting
@@ -82,14 +84,16 @@ def test_what_failed_says_why_and_what_is_in_doubt_is_told(
 ) -> None:
     doubt = TranscriptWarning("low_coverage", "Half of the speech has no words.")
     keep(quick.house.service.ground, long_meeting(30, 20.0, 2, warnings=(doubt,)), sound=False)
-    files = {"file": ("notes.wav", b"no recording at all " * 100)}
-    sent = httpx.post(f"{quick.url}/transcribe", files=files).raise_for_status()
-    failed = quick.house.ended(sent.json()["job_id"])
-    assert failed.error is not None
+    broken = Failure("unreadable_audio", "The recording breaks off after 3 s; send it again whole.")
+    job_id = quick.house.ended(submit(quick, "notes.wav")).id
+    quick.house.service.ground.jobs.update(
+        job_id, lambda job: replace(job, state="failed", error=broken)
+    )
     page = browse(quick.url).page()
     row = page.get_by_role("listitem").filter(has_text="notes.wav")
-    expect(row.get_by_text(failed.error.message)).to_be_visible()
-    page.get_by_text("1 thing to know").click()
+    expect(row.get_by_text(broken.message)).to_be_visible()
+    done = page.get_by_role("listitem").filter(has_text="planning.wav")
+    done.get_by_text("1 thing to know").click()
     expect(page.get_by_text(doubt.message)).to_be_visible()
     no_violations(page)
     shoot(page, "failed")

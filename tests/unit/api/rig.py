@@ -12,10 +12,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from meet_transcriber.core.errors import AddressRefused
-from meet_transcriber.core.jobs import QUEUES, Job, WorkerInfo
+from meet_transcriber.core.jobs import QUEUES, Job
 from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Diarization, Segment, Span, Turn, Word
+from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import AudioSource, Finding, Progress, Waveform
 from meet_transcriber.ports.outside import Fetched

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from meet_transcriber.logs import formatter
 from tests.unit.api.locked import PUBLIC, Locked, locked_in
 from tests.unit.api.rig import work
 
@@ -14,6 +15,7 @@ STATIC = "static-secret-of-an-operator"
 @pytest.fixture
 def heard(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     caplog.set_level(logging.DEBUG)
+    caplog.handler.setFormatter(formatter(as_json=True))
     return caplog
 
 

@@ -135,7 +135,7 @@ def test_a_static_key_signs_in_too(tmp_path: Path) -> None:
         assert browser.get("/transcribe").status_code == 200
 
 
-@pytest.mark.parametrize(("mode", "scopes"), [("open", 2), ("loopback", 4)])
+@pytest.mark.parametrize(("mode", "scopes"), [("open", 3), ("loopback", 4)])
 def test_a_page_learns_where_nobody_needs_to_sign_in(
     tmp_path: Path, mode: str, scopes: int
 ) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from meet_transcriber.core.errors import QueueFull, QuotaExceeded, TooMuch
-from meet_transcriber.core.jobs import Job, WorkerInfo
+from meet_transcriber.core.jobs import Job
+from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.service import Request, Rules, Service
 from tests.unit.service.conftest import TAPE, House, house_in
 

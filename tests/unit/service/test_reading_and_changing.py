@@ -6,7 +6,8 @@ import pytest
 
 from meet_transcriber.core.edits import Edit
 from meet_transcriber.core.errors import InvalidOptions, JobConflict, JobNotFound, JobNotReady
-from meet_transcriber.core.jobs import JobQuery, WorkerInfo
+from meet_transcriber.core.jobs import JobQuery
+from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.service import Reading, Request
 from tests.unit.service.conftest import TAPE, House
 

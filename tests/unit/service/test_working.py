@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,18 @@ from meet_transcriber.core.errors import (
     EngineUnavailable,
     InvalidOptions,
     RecognitionFailed,
+    StorageFull,
     StorageUnavailable,
 )
-from meet_transcriber.core.jobs import Job
+from meet_transcriber.core.jobs import Delay, Failure, Job
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Span
 from meet_transcriber.core.transitions import cancelled
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import Diarizer, Finding, Waveform
-from meet_transcriber.service import Rules
-from tests.unit.doubles import Judge, Scribe
+from meet_transcriber.ports.stores import JobStore
+from meet_transcriber.service import Engines, Rules, Working
+from tests.unit.doubles import Ear, Judge, Scribe
 from tests.unit.service.conftest import House, house_in
 
 
@@ -50,6 +53,23 @@ class Failing(Scribe):
         self, audio: Waveform, speech: Sequence[Span], options: Options
     ) -> Iterator[Finding]:
         raise self.error
+
+
+class Away:
+    """A JobStore that has no answer to `left` changes of records that follow a claim."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store, self._claimed, self.left = store, False, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def update(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+        if self._claimed and self.left:
+            self.left -= 1
+            raise StorageUnavailable("Gone.")
+        self._claimed = True
+        return self._store.update(job_id, change)
 
 
 def run_out(house: House, **engines: Any) -> Job:
@@ -206,6 +226,52 @@ def test_a_store_that_is_away_is_no_fault_of_the_task(house: House) -> None:
     while house.worker().work():
         pass
     assert house.jobs.get(job.id).state == "completed"
+
+
+def test_without_room_a_job_waits_and_says_so(house: House) -> None:
+    job = house.submit()
+    full = house.worker(recognizer=Failing(StorageFull("Free some.")), queues=("recognize",))
+    house.worker(queues=("cpu",)).work()
+    for _ in range(5):
+        with pytest.raises(StorageFull):
+            full.work()
+        house.later(600)
+    waiting = house.jobs.get(job.id)
+    assert (waiting.state, waiting.delay) == (
+        "processing",
+        Delay("storage_full", "Free some.", waiting.served_at - 2400),
+    )
+    assert {task.attempts for task in waiting.tasks} == {0}
+    house.worker().work()
+    assert house.jobs.get(job.id).delay is None
+
+
+def test_a_job_that_never_fits_is_given_up_after_an_hour(house: House) -> None:
+    job = house.submit()
+    house.worker(queues=("cpu",)).work()
+    full = house.worker(recognizer=Failing(StorageFull("Free some.")), queues=("recognize",))
+    for _ in range(2):
+        with pytest.raises(StorageFull):
+            full.work()
+        house.later(3601)
+    failed = house.jobs.get(job.id)
+    assert (failed.state, failed.error) == ("failed", Failure("storage_full", "Free some."))
+
+
+def test_a_task_whose_store_is_away_goes_back_once_that_can_be_written(house: House) -> None:
+    job = house.submit()
+    away = Away(house.jobs)
+    failing = Failing(StorageUnavailable("Gone."))
+    ground = replace(house.ground, jobs=away)
+    engines = Engines(lambda: Chosen(failing), lambda: Chosen(Judge()), Ear)
+    house.worker(queues=("cpu",)).work()
+    worker = Working(ground, engines, "w", ("recognize",), house.stopping)
+    away.left = 3  # the claim goes through, then nothing does for a while
+    with pytest.raises(StorageUnavailable):
+        worker.work()
+    assert away.left == 0
+    tasks = [task for task in house.jobs.get(job.id).tasks if task.kind == "recognize"]
+    assert {(task.state, task.attempts) for task in tasks} == {("ready", 0)}
 
 
 def test_where_room_is_short_the_upload_goes_after_preparing(tmp_path: Path) -> None:

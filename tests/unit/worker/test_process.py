@@ -8,8 +8,9 @@ import pytest
 
 from meet_transcriber.bootstrap import Fetching
 from meet_transcriber.core.errors import EngineUnavailable
-from meet_transcriber.core.jobs import QUEUES, WorkerInfo
+from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.transcript import TranscriptWarning
+from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.service import FETCH_ASKED, Engines, Request
 from meet_transcriber.settings import Settings

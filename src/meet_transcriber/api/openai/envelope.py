@@ -1,7 +1,6 @@
 """Errors as OpenAI's clients expect them: one envelope, and statuses that raise their classes."""
 
 import json
-import logging
 from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -14,8 +13,9 @@ from starlette.responses import Response
 
 from meet_transcriber.api.problems import EarlyResponse, retry_after
 from meet_transcriber.core.errors import TranscriptionError
+from meet_transcriber.logs import get_logger
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 

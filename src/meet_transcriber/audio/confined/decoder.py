@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 import os
 import shutil
 import stat
@@ -34,9 +33,10 @@ from meet_transcriber.core.errors import TranscriptionError, UnreadableAudio
 from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.wire import to_plain
+from meet_transcriber.logs import get_logger
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _TICK_SECONDS = 0.5
 _PROBE_CPU_SECONDS = 20
@@ -154,7 +154,7 @@ class _Talk:
     def _death(self) -> TranscriptionError:
         """The error for a child that is gone; the log gets its exit status."""
         status = self.child.status()
-        log.warning("decoder_died status=%s", status)
+        log.warning("decoder_died", status=status)
         return answers.death(status, self.limits)
 
     def _next(self) -> Frame:
@@ -188,7 +188,7 @@ class _Talk:
 @cache
 def _say_unfiltered() -> None:
     """Once per process."""
-    log.warning("decoder_unfiltered: this kernel does not keep decoders from files and hosts")
+    log.warning("decoder_unfiltered", why="this kernel does not keep decoders from files and hosts")
 
 
 def _file_of(file: BinaryIO) -> BinaryIO | None:

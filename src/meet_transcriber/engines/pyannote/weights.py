@@ -1,6 +1,5 @@
 """Where a pipeline's files come from: a folder, the hub's cache, or the hub."""
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +8,9 @@ from typing import Protocol
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.engines.hub import hub_endpoint, hub_problem
 from meet_transcriber.engines.pyannote.recipe import Recipe, read_recipe
+from meet_transcriber.logs import get_logger
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 # What the deployment guide prints where a token belongs.
 PLACEHOLDERS = frozenset({"hf_your_token_here", "hf_your_token"})
@@ -63,8 +63,8 @@ def usable_token(token: str | None) -> str | None:
     cleaned = (token or "").strip()
     if cleaned in PLACEHOLDERS:
         log.warning(
-            "HUGGINGFACE_ACCESS_TOKEN is the guide's placeholder %r, no token; it is ignored.",
-            cleaned,
+            "placeholder_token_ignored",
+            why=f"HUGGINGFACE_ACCESS_TOKEN is the placeholder {cleaned}",
         )
         return None
     return cleaned or None

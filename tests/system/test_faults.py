@@ -1,0 +1,276 @@
+"""What goes wrong in a machine room: nothing is lost, it is said, and work goes on by itself."""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from meet_transcriber.core.jobs import Job
+from tests.redis_server import RedisServer
+from tests.simulated.failing_proxy import FailingProxy, failing_proxy
+from tests.simulated.house import ROOT, House, end, recording, wait_for
+from tests.system.media_servers import aws_environment, moto_server
+
+REDIS_AWAY_SECONDS = float(os.environ.get("REDIS_AWAY_SECONDS", "4"))
+HOUR = 3600
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path / "redis") as server:
+        yield server
+
+
+def sent(api: httpx.Client, seconds: int = 2) -> httpx.Response:
+    return api.post("/transcribe", files={"file": ("standup.wav", recording(seconds))})
+
+
+def seen(api: httpx.Client, job_id: str) -> dict[str, Any]:
+    return dict(api.get(f"/transcribe/{job_id}").raise_for_status().json())
+
+
+def came_through(house: House, job_id: str, parts: int) -> Job:
+    """The job as it ended: well, at its first run, each part in it once and no death counted."""
+    job = house.ended(job_id)
+    assert (job.state, job.run, job.error, job.delay) == ("completed", 1, None, None)
+    assert [task.attempts for task in job.tasks] == [0] * len(job.tasks)
+    assert sum(name.startswith("parts/") for name in job.objects) == parts
+    assert house.words(job_id)
+    return job
+
+
+# -- a full disk -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MB; only root may mount it."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", place], check=True)
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@contextmanager
+def filled(disk: Path, but: int = 0) -> Iterator[None]:
+    """For so long, there is no room, but for so many bytes, on the disk."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+        while (free := shutil.disk_usage(disk).free) > but:
+            file.write(bytes(min(free - but, 1 << 20)))
+    yield
+    filler.unlink()
+
+
+def test_a_disk_that_fills_up_during_an_upload(tmp_path: Path, small_disk: Path) -> None:
+    with House(tmp_path, DATA_DIR=small_disk / "data") as house:
+        api = house.api()
+        kept = sent(api).json()["job_id"]
+        before = sorted(small_disk.rglob("*"))
+        refused = sent(api, seconds=500)
+        problem = refused.json()
+        assert (refused.status_code, problem["code"]) == (507, "storage_full")
+        assert (
+            "Make room there, or name another place by DATA_DIR or MEDIA_URL" in problem["detail"]
+        )
+        wait_for(lambda: sorted(small_disk.rglob("*")) == before)
+        after = sent(api).json()["job_id"]
+        house.worker()
+        for job_id in (kept, after):
+            came_through(house, job_id, parts=2)
+
+
+def test_a_disk_that_is_nearly_full_during_a_job(tmp_path: Path, small_disk: Path) -> None:
+    with House(tmp_path, DATA_DIR=small_disk / "data") as house:
+        api = house.api()
+        old, job_id = sent(api, seconds=200).json()["job_id"], house.submit(seconds=2)
+        house.service.changing.cancel(old)
+        with filled(small_disk, but=12 << 20):
+            house.worker()
+            wait_for(lambda: house.job(job_id).delay)
+            status = seen(api, job_id)
+            assert status["status"] == "processing"
+            assert status["delay"]["code"] == "storage_full"
+            assert "Make room there" in status["delay"]["message"]
+            assert sent(api).status_code == 507
+            assert api.delete(f"/transcribe/{old}").is_success  # which makes room
+            came_through(house, job_id, parts=2)
+
+
+def test_a_disk_without_room_for_a_byte(tmp_path: Path, small_disk: Path) -> None:
+    with House(tmp_path, DATA_DIR=small_disk / "data") as house:
+        api = house.api()
+        job_id = house.submit(seconds=2)
+        with filled(small_disk):
+            house.worker()
+            refused = sent(api)
+            assert (refused.status_code, refused.json()["code"]) == (507, "storage_full")
+            assert seen(api, job_id)["status"] == "pending"
+            assert "DATA_DIR" in api.get("/health/ready").json()["checks"]["media_store"]["detail"]
+        came_through(house, job_id, parts=2)
+
+
+# -- Redis that is away ----------------------------------------------------------------------
+
+
+@contextmanager
+def killed(server: RedisServer) -> Iterator[None]:
+    """For so long, nobody listens; then it starts on what it wrote."""
+    server.kill9()
+    yield
+    server.start()
+
+
+@pytest.mark.parametrize("away", [RedisServer.hanging, killed])
+def test_redis_is_away(tmp_path: Path, redis: RedisServer, away: Any) -> None:
+    seconds = {"LEASE_SECONDS": 8, "SIMULATED_PART_SECONDS": 1}
+    with House(tmp_path, REDIS_URL=redis.url, **seconds) as house:
+        api = house.api()
+        house.celery()
+        first = sent(api, seconds=3).json()["job_id"]
+        house.begun()
+        with away(redis):
+            back_at = time.monotonic() + REDIS_AWAY_SECONDS
+            refused = sent(api)
+            assert (refused.status_code, refused.json()["code"]) == (503, "storage_unavailable")
+            assert "Redis" in refused.json()["detail"]
+            assert refused.headers["Retry-After"]
+            assert api.get("/health").is_success
+            time.sleep(max(0.0, back_at - time.monotonic()))
+        second = wait_for(lambda: sent(api).json().get("job_id"))
+        came_through(house, first, parts=3)
+        came_through(house, second, parts=2)
+        kept = {key.split("/")[1] for key in house.service.ground.media.keys("jobs")}
+        assert kept == {first, second}
+
+
+# -- an object store that fails or dawdles ---------------------------------------------------
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Iterator[FailingProxy]:
+    with ExitStack() as stack:
+        stack.enter_context(aws_environment())
+        behind = stack.enter_context(moto_server(tmp_path))
+        httpx.put(f"{behind}/meetings").raise_for_status()
+        proxy = stack.enter_context(failing_proxy(behind))
+        os.environ["AWS_ENDPOINT_URL"] = proxy.url
+        stack.callback(os.environ.pop, "AWS_ENDPOINT_URL")
+        yield proxy
+
+
+def test_an_object_store_that_answers_500_and_then_slowly(
+    tmp_path: Path, redis: RedisServer, bucket: FailingProxy
+) -> None:
+    places = {"REDIS_URL": redis.url, "MEDIA_URL": "s3://meetings/here"}
+    with House(tmp_path, **places, SIMULATED_PART_SECONDS=0.5) as house:
+        api = house.api()
+        first = sent(api).json()["job_id"]
+        house.worker()
+        house.begun()
+        bucket.broken = True
+        refused = sent(api)
+        problem = refused.json()
+        assert (refused.status_code, problem["code"]) == (503, "storage_unavailable")
+        assert "the store of MEDIA_URL does not answer" in problem["detail"]
+        wait_for(lambda: house.job(first).delay)
+        assert seen(api, first)["delay"]["code"] == "storage_unavailable"
+        bucket.broken, bucket.seconds = False, 0.1
+        second = sent(api).json()["job_id"]
+        came_through(house, first, parts=2)
+        came_through(house, second, parts=2)
+        bucket.seconds = 0.0
+        media, named = house.service.ground.media, set[str]()
+        for job_id in (first, second):
+            named |= set(house.job(job_id).objects.values())
+        wait_for(lambda: set(media.keys("jobs")) == named)
+
+
+# -- clocks that are set ---------------------------------------------------------------------
+
+
+class Wall:
+    """The clock on the wall of processes that start with `variables`; it can be set."""
+
+    def __init__(self, folder: Path) -> None:
+        library, self._file = folder / "wall_clock.so", folder / "wall_clock"
+        source = ROOT / "tests" / "simulated" / "wall_clock.c"
+        subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source], check=True)
+        self.set(0)
+        self.variables = {"LD_PRELOAD": library, "WALL_CLOCK": self._file}
+
+    def set(self, seconds: int) -> None:
+        """So many seconds ahead of the right time."""
+        new = self._file.with_suffix(".new")
+        new.write_text(str(seconds))
+        new.replace(self._file)
+
+
+@pytest.mark.parametrize("seconds", [HOUR, -HOUR])
+def test_one_workers_clock_is_set(tmp_path: Path, redis: RedisServer, seconds: int) -> None:
+    quick = {"LEASE_SECONDS": 4, "SIMULATED_PART_SECONDS": 3, "RESULT_TTL_HOURS": 0.5}
+    wall = Wall(tmp_path)
+    with House(tmp_path, REDIS_URL=redis.url, **quick) as house:
+        house.worker(**wall.variables), house.worker()
+        wait_for(lambda: len(house.workers()) == 2)
+        jobs = [house.submit(seconds=2), house.submit(seconds=2)]
+        house.begun(times=2)
+        wall.set(seconds)
+        for job_id in jobs:
+            came_through(house, job_id, parts=2)
+        assert len(house.lines("recognize begins")) == 4
+
+
+def test_the_clock_of_the_whole_machine_is_set(tmp_path: Path) -> None:
+    quick = {"LEASE_SECONDS": 3, "SIMULATED_PART_SECONDS": 2.5, "RESULT_TTL_HOURS": 0.5}
+    wall = Wall(tmp_path)
+    with House(tmp_path, **quick) as house:
+        first, _ = house.worker(**wall.variables), house.worker(**wall.variables)
+        wait_for(lambda: len(house.workers()) == 2)
+        ahead = house.submit(seconds=3)
+        house.begun(times=2)
+        wall.set(HOUR)
+        came_through(house, ahead, parts=3)
+        assert len(house.lines("recognize begins")) == 3
+        back = house.submit(seconds=3)
+        house.begun(times=5)
+        wall.set(0)
+        end(first, signal.SIGKILL)
+        assert house.ended(back, seconds=30).state == "completed"
+        assert house.job(ahead).state == "completed"
+
+
+# -- too little memory -----------------------------------------------------------------------
+
+
+def test_a_worker_that_runs_out_of_memory(tmp_path: Path) -> None:
+    with House(tmp_path) as house:
+        house.host()
+        came_through(house, house.submit(seconds=1), parts=1)
+        _limit_memory(house.begun())
+        hungry = house.ended(house.submit(seconds=1, initial_prompt="hungry"))
+        assert hungry.error is not None
+        assert "too little memory for this task; give it more" in hungry.error.message
+        doomed = house.ended(house.submit(seconds=1, initial_prompt="doomed"))
+        assert doomed.error is not None
+        assert doomed.error.code == "worker_lost"
+        assert "died 3 times while at recognize:0" in doomed.error.message
+        assert "often memory" in doomed.error.message
+        came_through(house, house.submit(seconds=2), parts=2)
+
+
+def _limit_memory(pid: int) -> None:
+    """Let a process have 256 MiB more than it has."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + (256 << 20)
+    resource.prlimit(pid, resource.RLIMIT_AS, (limit, limit))

@@ -1,0 +1,165 @@
+"""The commands of docs/operations.md do what the page says."""
+
+import math
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from meet_transcriber.core.jobs import Failure
+from meet_transcriber.core.transitions import task_failed
+from tests.redis_server import RedisServer, free_port
+from tests.simulated.house import ROOT, House, end, wait_for
+
+PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+BIN = Path(sys.executable).parent
+
+
+def section(title: str) -> str:
+    """What stands under a heading, up to the next one of its level."""
+    found = re.search(
+        rf"^(##+) {re.escape(title)}\n(.*?)(?=^##+ |\Z)", PAGE, re.MULTILINE | re.DOTALL
+    )
+    assert found, title
+    return found[2]
+
+
+def blocks(title: str) -> list[str]:
+    return re.findall(r"```console\n(.*?)```", section(title), re.DOTALL)
+
+
+def follow(house: House, block: str, **variables: object) -> None:
+    """Run the commands of a block, one shell each, and find the lines that stand below them."""
+    path = f"{BIN}:{os.environ['PATH']}"
+    more = {name: str(value) for name, value in variables.items()}
+    environment = {**os.environ, **house.environment, **more, "PATH": path}
+    for step in block.split("$ ")[1:] if block.startswith("$ ") else []:
+        command, *expected = step.strip().split("\n")
+        done = subprocess.run(
+            ["bash", "-c", command],
+            check=False,
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        said = done.stdout + done.stderr
+        assert done.returncode == 0, f"{command}: {said}"
+        for line in expected:
+            assert _general(line) in _general(said), f"{command}: {said}"
+
+
+def _general(text: str) -> str:
+    """Text as it is on any day: without figures, and without what `...` leaves out."""
+    return re.sub(r"\d+", "N", text.partition("...")[0] if "\n" not in text else text)
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path / "redis") as server:
+        yield server
+
+
+def test_one_machine_is_backed_up_and_put_back(tmp_path: Path) -> None:
+    with House(tmp_path) as house:
+        jobs = [house.submit(seconds=1) for _ in range(3)]
+        house.worker()
+        for job_id in jobs:
+            house.ended(job_id)
+        out, back = blocks("On one machine")
+        folders = {"BACKUPS": tmp_path / "backups", "NEW_DATA_DIR": tmp_path / "new" / "data"}
+        follow(house, out, **folders)
+        follow(house, back, **folders)
+        with House(tmp_path / "new") as new:
+            assert [new.words(job_id) for job_id in jobs] == [
+                house.words(job_id) for job_id in jobs
+            ]
+
+
+def test_redis_and_a_folder_are_backed_up_and_put_back(tmp_path: Path, redis: RedisServer) -> None:
+    media, backups = tmp_path / "media", tmp_path / "backups"
+    fresh, port = tmp_path / "fresh", str(free_port())
+    fresh.mkdir()
+    backups.mkdir()
+    folders = {"MEDIA_FOLDER": media, "BACKUPS": backups, "REDIS_FOLDER": fresh}
+    out, back = blocks("With Redis")
+    with House(tmp_path, REDIS_URL=redis.url, MEDIA_URL=f"file://{media}") as house:
+        done, worker = house.submit(seconds=1), house.worker()
+        house.ended(done)
+        end(worker)
+        waiting, words = house.submit(seconds=2), house.words(done)
+        follow(house, out, **folders)
+        redis.kill9()
+        follow(house, back.replace("6379", port), **folders)
+        try:
+            url = f"redis://127.0.0.1:{port}/0"
+            with House(tmp_path, REDIS_URL=url, MEDIA_URL=f"file://{media}") as new:
+                assert new.words(done) == words
+                new.worker()
+                assert new.ended(waiting).state == "completed"
+        finally:
+            subprocess.run(["redis-cli", "-p", port, "shutdown", "nosave"], check=True)
+    assert list(fresh.glob("appendonlydir/*.aof"))
+
+
+def test_without_workers(tmp_path: Path, redis: RedisServer) -> None:
+    with House(tmp_path, REDIS_URL=redis.url) as house:
+        house.submit(seconds=1)
+        (look,) = blocks("No workers")
+        follow(house, look)
+
+
+def test_a_lost_redis(tmp_path: Path, redis: RedisServer) -> None:
+    with House(tmp_path, REDIS_URL=redis.url) as house:
+        redis.kill9()
+        (look,) = blocks("Lost Redis")
+        follow(house, look)
+
+
+def test_the_other_incidents(tmp_path: Path, redis: RedisServer) -> None:
+    (tmp_path / "data").mkdir()
+    drafts = {"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic"}
+    with House(tmp_path, REDIS_URL=redis.url, SIMULATED_PART_SECONDS=30, **drafts) as house:
+        server = str(house.api().base_url)
+        house.worker()
+        failed, jobs = house.submit(seconds=1), [house.submit(seconds=1) for _ in range(2)]
+        house.begun()
+        _fail(house, failed)
+        wait_for(lambda: all(house.job(each).state == "processing" for each in jobs))
+        for title in (
+            *("Queue stuck", "Jobs failing", "Degraded transcripts", "API down", "API errors"),
+            *("API slow", "Redis memory", "Disk full", "Upgrade and rollback"),
+        ):
+            for block in blocks(title):
+                follow(house, block, SERVER=server, JOB=jobs[0], FAILED=failed)
+
+
+def _fail(house: House, job_id: str) -> None:
+    """Have a job end as one whose worker died of an error."""
+    wait_for(lambda: any(task.token for task in house.job(job_id).in_state("running")))
+    (task, *_) = house.job(job_id).in_state("running")
+    failure = Failure("worker_error", "The worker has too little memory for this task.")
+    house.service.ground.change(
+        job_id, lambda job: task_failed(job, task.name, task.token, failure, final=True, now=1.0)
+    )
+
+
+def test_every_block_is_run_here() -> None:
+    titles = re.findall(r"^##+ (.*)$", PAGE, re.MULTILINE)
+    here = Path(__file__).read_text(encoding="utf-8")
+    assert [each for each in titles if blocks(each) and f'"{each}"' not in here] == []
+
+
+def test_the_table_of_capacity_is_right() -> None:
+    rows = re.findall(
+        r"^\| ([\d.]+) \| (\d+) \| (\d+) \| (\d+) \|$", section("Capacity"), re.MULTILINE
+    )
+    assert len(rows) == 6
+    for rtf, a_day, for_100, for_1000 in rows:
+        exact = round(86400 * 0.7 / (float(rtf) * 3600), 6)
+        assert int(a_day) == int(exact)
+        assert (int(for_100), int(for_1000)) == (math.ceil(100 / exact), math.ceil(1000 / exact))

@@ -1,0 +1,114 @@
+"""What ships for Prometheus, Grafana and compose: fresh, lint-free, closed to other machines."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from meet_transcriber.metrics import METRICS
+from scripts import make_dashboards
+from scripts.make_dashboards import DASHBOARDS
+from tests.simulated.house import ROOT
+from tests.system.monitoring_files import autoscaled_by, expressions, metrics_in, panels, rules
+
+FOLDER = ROOT / "deploy" / "monitoring"
+PATHS = {uid: make_dashboards.FOLDER / f"{uid}.json" for uid in DASHBOARDS}
+
+
+@pytest.mark.parametrize("uid", DASHBOARDS)
+def test_a_dashboard_is_fresh(uid: str) -> None:
+    committed = PATHS[uid].read_text(encoding="utf-8")
+    assert committed == make_dashboards.text(uid), "run `make docs` and commit deploy/monitoring"
+
+
+def test_no_dashboard_is_left_over() -> None:
+    assert set(make_dashboards.FOLDER.iterdir()) == set(PATHS.values())
+
+
+@pytest.mark.parametrize("uid", DASHBOARDS)
+def test_a_dashboard_finds_its_data_wherever_it_is_put(uid: str) -> None:
+    dashboard = json.loads(PATHS[uid].read_text())
+    assert [each["type"] for each in dashboard["templating"]["list"]] == ["datasource"]
+    shown = panels(PATHS[uid])
+    assert len({panel["id"] for panel in shown}) == len(shown)
+    assert len({panel["title"] for panel in shown}) == len(shown)
+    for panel in shown:
+        references = [target["refId"] for target in panel["targets"]]
+        assert len(set(references)) == len(references) > 0
+        for asked in (panel, *panel["targets"]):
+            assert asked["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+
+
+def test_panels_do_not_lie_over_each_other() -> None:
+    for path in PATHS.values():
+        taken = [
+            (panel["gridPos"]["x"] + across, panel["gridPos"]["y"] + down)
+            for panel in panels(path)
+            for across in range(panel["gridPos"]["w"])
+            for down in range(panel["gridPos"]["h"])
+        ]
+        assert len(set(taken)) == len(taken)
+        assert max(x for x, _ in taken) < 24
+
+
+def test_every_metric_that_is_named_is_documented() -> None:
+    page = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
+    named = {name for expression in expressions() for name in metrics_in(expression)}
+    ours = {name for name in named | autoscaled_by() if not name.startswith("process_")}
+    assert {name for name in ours if f"| `{name}` |" not in page} == set()
+    assert len(ours) > len(METRICS) * 0.8
+
+
+def test_every_recorded_figure_is_one_that_a_rule_records() -> None:
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    used = {
+        name for each in expressions() for name in re.findall(r"meet_transcriber:\w+:\w+", each)
+    }
+    assert used <= recorded
+
+
+def test_every_alert_says_what_is_wrong_and_where_to_read_on() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    anchors = {f"docs/operations.md#{each.lower().replace(' ', '-')}" for each in headings}
+    for rule in rules():
+        if "alert" in rule:
+            assert rule["annotations"]["summary"].endswith(".")
+            assert rule["annotations"]["runbook_url"] in anchors
+            assert rule["labels"]["severity"] in {"critical", "warning"}
+
+
+def test_every_alert_has_a_test_in_which_it_fires() -> None:
+    told = yaml.safe_load((FOLDER / "rules_test.yml").read_text())["tests"]
+    fired = {
+        case["alertname"] for test in told for case in test["alert_rule_test"] if case["exp_alerts"]
+    }
+    assert fired == {rule["alert"] for rule in rules() if "alert" in rule}
+
+
+def watching() -> dict[str, dict[str, Any]]:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    return {
+        name: each for name, each in services.items() if "monitoring" in each.get("profiles", ())
+    }
+
+
+def test_nothing_of_it_is_open_to_other_machines() -> None:
+    ports = [port for service in watching().values() for port in service.get("ports", ())]
+    assert len(ports) == 3
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_it_runs_where_the_profile_is_named_and_takes_its_password_from_a_file() -> None:
+    assert watching().keys() == {"prometheus", "alertmanager", "grafana"}
+    grafana = watching()["grafana"]["environment"]
+    assert grafana["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/run/secrets/grafana_password"
+    assert "GF_SECURITY_ADMIN_PASSWORD" not in grafana
+
+
+def test_every_file_that_it_mounts_is_there() -> None:
+    mounted = [volume for service in watching().values() for volume in service.get("volumes", ())]
+    shipped = [volume.split(":")[0] for volume in mounted if volume.startswith("./")]
+    assert [path for path in shipped if not (ROOT / path).exists()] == []
