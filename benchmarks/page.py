@@ -4,19 +4,23 @@ How quick the page is with a long meeting: 40,000 words, six speakers, four hour
     python -m benchmarks.page [--words 40000] [--hours 4] [--speakers 6] [--rounds 3]
 
 A real server with the meeting in its stores, and Debian's Chromium (`apt-get install chromium`).
-Printed are the medians over fresh browsers: when the words are first seen, counted from opening
-the address; and, as the browser's own long-task observer tells it, the longest time for which the
-page answered to nothing while loading, scrolling, seeking, playing, finding and editing.
+Printed is first how long the server takes to answer with the transcript, to replace a word
+everywhere and to undo that. Then the medians over fresh browsers: when the words are first seen,
+counted from opening the address; and, as the browser's own long-task observer tells it, the
+longest time for which the page answered to nothing while loading, scrolling, seeking, playing,
+finding and editing. Every visit makes sure that the server has its edits.
 """
 
 import argparse
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from playwright.sync_api import Browser, Page, sync_playwright
+import httpx
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from meet_transcriber.core.transcript import Transcript
 from tests.integration.api.serving import Server
@@ -49,13 +53,13 @@ _SETTLED = "new Promise((done) => setTimeout(done, 300))"
 
 @contextmanager
 def served(folder: Path, transcript: Transcript) -> Iterator[tuple[str, str]]:
-    """A server that has the meeting: its address, and the view's."""
+    """A server that has the meeting: where it is in the API, and its view's address."""
     with House(folder) as house:
         job_id = keep(house.service.ground, transcript)
         env = {**house.environment, "LOG_LEVEL": "ERROR", "AUTH_MODE": "loopback"}
         server = Server("meet_transcriber", "serve", "--port", "0", env=env)
         try:
-            yield server.url, f"{server.url}/#/job/{job_id}"
+            yield f"{server.url}/transcribe/{job_id}", f"{server.url}/#/job/{job_id}"
         finally:
             server.end()
 
@@ -102,6 +106,7 @@ def edit(page: Page) -> None:
         for key in keys:
             page.keyboard.type(key) if key.startswith(" ") else page.keyboard.press(key)
         page.evaluate(_SETTLED)
+    expect(page.locator(".save-state")).to_have_text(" · saved", timeout=60_000)
 
 
 DOINGS: dict[str, Callable[[Page], object]] = {
@@ -111,6 +116,26 @@ DOINGS: dict[str, Callable[[Page], object]] = {
     "finding": find,
     "editing": edit,
 }
+
+
+def answered(meeting: str) -> dict[str, float]:
+    """Milliseconds that the server takes, by what it was asked; the first is the very first."""
+    everywhere = {"replace": {"find": "thursday", "with": "Friday"}}
+    asked = {
+        "transcript, first": ("GET", "/download?format=json", None),
+        "transcript, again": ("GET", "/download?format=json", None),
+        "replace everywhere": ("PATCH", "/segments", everywhere),
+        "transcript, after it": ("GET", "/download?format=json", None),
+        "undo": ("POST", "/undo", None),
+    }
+    figures = {}
+    with httpx.Client(timeout=120) as http:
+        http.get(f"{meeting}/peaks").raise_for_status()  # routes and stores are warm
+        for name, (method, path, body) in asked.items():
+            began = time.perf_counter()
+            http.request(method, meeting + path, json=body).raise_for_status()
+            figures[name] = 1000 * (time.perf_counter() - began)
+    return figures
 
 
 def measured(chromium: Browser, address: str) -> dict[str, float]:
@@ -135,6 +160,13 @@ def measured(chromium: Browser, address: str) -> dict[str, float]:
     return figures
 
 
+def show(figures: dict[str, float]) -> None:
+    """A line each."""
+    for name, figure in figures.items():
+        unit = "" if name.startswith("rows") else " ms"
+        print(f"  {name:<26}{figure:8.0f}{unit}")
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -152,17 +184,16 @@ def main() -> None:
     )
     with (
         tempfile.TemporaryDirectory() as folder,
-        served(Path(folder), transcript) as (_, address),
+        served(Path(folder), transcript) as (meeting, address),
         sync_playwright() as playwright,
     ):
+        show(answered(meeting))
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         visits = [measured(chromium, address) for _ in range(wanted.rounds + 1)][
             1:
         ]  # the first warms up
         chromium.close()
-    for name in visits[0]:
-        unit = "" if name.startswith("rows") else " ms"
-        print(f"  {name:<26}{median(visit[name] for visit in visits):8.0f}{unit}")
+    show({name: median(visit[name] for visit in visits) for name in visits[0]})
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
-"""A Redis for the tests of a session; who needs another way to reach it starts their own."""
+"""A Redis for the tests of a session, and a hub of models for one; who needs others starts them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from scripts.make_tiny_whisper import build
+from tests.model_hub import ModelHub
 from tests.redis_server import RedisServer
 
 
@@ -11,3 +14,11 @@ from tests.redis_server import RedisServer
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
         yield server
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[ModelHub]:
+    """A hub that has a tiny Whisper once it is started."""
+    hub = ModelHub(build(tmp_path / "model"), tmp_path / "cache")
+    yield hub
+    hub.stop()

@@ -81,6 +81,12 @@ def other_ways(document: dict[str, Any]) -> None:
                 operation["security"] += [{"ApiKeyHeader": scopes}, {"Session": scopes}]
 
 
+def author_of(request: Request) -> str | None:
+    """Who changes something: the name of their key, its id where it has none; None without one."""
+    caller: Caller = request.state.caller
+    return caller.name or caller.key_id or None
+
+
 def guard_of(request: Request) -> Guard:
     """The guard of the app that serves a request."""
     guard: Guard = request.app.state.guard

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from meet_transcriber.api import shown
-from meet_transcriber.api.admission import ToSubmit
+from meet_transcriber.api.admission import ToSubmit, author_of
 from meet_transcriber.api.context import IfMatch, JobId, Place, edition_in, json_object
 from meet_transcriber.api.documented import answer, problems, takes
 from meet_transcriber.core.edits import LONGEST_FIND, Edit, refuse_long_names, split_new_text
@@ -72,7 +72,7 @@ async def name_speakers(
 
     def change() -> Job:
         _check_edition(service.reading.job(job_id), if_match)
-        return service.changing.name_speakers(job_id, given)
+        return service.changing.name_speakers(job_id, given, author_of(request))
 
     return _entry(await run_in_threadpool(change))
 
@@ -90,7 +90,8 @@ async def edit_segment(
 ) -> Response:
     """Put other words into a segment, give it to somebody else, split it, or merge the next."""
     edit = _edit(number, await json_object(request))
-    return _entry((await run_in_threadpool(_edited, service, job_id, [edit], if_match))[0])
+    author = author_of(request)
+    return _entry((await run_in_threadpool(_edited, service, job_id, [edit], if_match, author))[0])
 
 
 @router.patch(
@@ -112,7 +113,8 @@ async def edit_segments(
     another: one step, all of it or nothing, which one undo takes back.
     """
     edits = _edits(await json_object(request))
-    job, changed = await run_in_threadpool(_edited, service, job_id, edits, if_match)
+    author = author_of(request)
+    job, changed = await run_in_threadpool(_edited, service, job_id, edits, if_match, author)
     return _entry(job, {"changed": changed})
 
 
@@ -123,9 +125,9 @@ async def edit_segments(
     response_class=Response,
     responses=_EDITING,
 )
-def redo(service: ToSubmit, job_id: JobId, if_match: IfMatch = None) -> Response:
+def redo(request: Request, service: ToSubmit, job_id: JobId, if_match: IfMatch = None) -> Response:
     """Bring back the step that was undone last, unless something else was changed since."""
-    return _entry(_edited(service, job_id, [Edit("redo")], if_match)[0])
+    return _entry(_edited(service, job_id, [Edit("redo")], if_match, author_of(request))[0])
 
 
 @router.post(
@@ -135,24 +137,24 @@ def redo(service: ToSubmit, job_id: JobId, if_match: IfMatch = None) -> Response
     response_class=Response,
     responses=_EDITING,
 )
-def undo(service: ToSubmit, job_id: JobId, if_match: IfMatch = None) -> Response:
+def undo(request: Request, service: ToSubmit, job_id: JobId, if_match: IfMatch = None) -> Response:
     """Undo the latest edit that still stands, with all that was changed in the same request."""
-    return _entry(_edited(service, job_id, [Edit("undo")], if_match)[0])
+    return _entry(_edited(service, job_id, [Edit("undo")], if_match, author_of(request))[0])
 
 
 def _edited(
-    service: Service, job_id: str, edits: list[Edit], if_match: str | None
+    service: Service, job_id: str, edits: list[Edit], if_match: str | None, author: str | None
 ) -> tuple[Job, int]:
     """Edit exactly the edition that was meant; a change of the record alone does not matter."""
     while if_match is not None:
         job = service.reading.job(job_id)
         _check_edition(job, if_match)
         try:
-            return service.changing.edit_all(job_id, edits, job.version)
+            return service.changing.edit_all(job_id, edits, job.version, author)
         except JobConflict:
             if service.reading.job(job_id).version == job.version:
                 raise
-    return service.changing.edit_all(job_id, edits)
+    return service.changing.edit_all(job_id, edits, author=author)
 
 
 def _check_edition(job: Job, if_match: str | None) -> None:

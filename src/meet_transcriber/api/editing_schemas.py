@@ -93,6 +93,7 @@ EDITING: dict[str, Schema] = {
             "undone": {"type": "boolean", "description": "It does not stand any more."},
             "summary": text("What was done, in a sentence.", "Segment 3 got other words."),
             "made_at": moment("When."),
+            "author": maybe(text("Name of the key it was made with; null without one.", "ann")),
         }
     ),
 }

@@ -43,6 +43,7 @@ class Edit:
         at: the first word of the second half of a split, counted from 0.
         made_at: seconds since 1970.
         joined: it belongs to the step of the edit before it.
+        author: name of the API key that it came with; None without a key, and in old logs.
     """
 
     kind: EditKind
@@ -54,6 +55,7 @@ class Edit:
     find: str = ""
     source: str | None = None
     joined: bool = False
+    author: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +111,14 @@ def edited(transcript: Transcript, log: EditLog) -> Transcript:
 
 
 def with_edits(
-    transcript: Transcript, log: EditLog, edits: Sequence[Edit]
+    transcript: Transcript, log: EditLog, before: Transcript, edits: Sequence[Edit]
 ) -> tuple[EditLog, Transcript]:
     """
     The log with one more step, and the transcript that it gives.
+
+    Args:
+        transcript: as the machine wrote it.
+        before: as the log left it.
 
     Raises:
         InvalidOptions: an edit does not fit, or there is nothing to undo or to bring back.
@@ -122,7 +128,7 @@ def with_edits(
         raise InvalidOptions("There is nothing to undo: no edit stands.")
     if edits[0].kind == "redo" and not undone:
         raise InvalidOptions("There is nothing to bring back: nothing was undone last.")
-    _refuse_made_up_labels(edited(transcript, log), edits)
+    _refuse_made_up_labels(before, edits)
     step = (replace(edit, joined=at > 0) for at, edit in enumerate(edits))
     longer = EditLog((*log.edits, *step))
     return longer, edited(transcript, longer)

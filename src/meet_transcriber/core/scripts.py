@@ -19,10 +19,14 @@ _SPACELESS = (
     (0x20000, 0x3FFFF),  # CJK extensions B and later
 )
 
+_FIRST = _SPACELESS[0][0]
+
 
 def is_spaceless(character: str) -> bool:
     """Whether the character's script is written without spaces between words."""
     point = ord(character)
+    if point < _FIRST:  # most characters of most meetings
+        return False
     return any(low <= point <= high for low, high in _SPACELESS)
 
 

@@ -17,7 +17,7 @@ T = TypeVar("T")
 MAX_EXACT_INTEGER = 2**53
 """Larger integers do not survive as a float."""
 
-_ATOMS = frozenset({str, int, float, bool, type(None)})
+_ATOMS: frozenset[type] = frozenset({str, int, float, bool, type(None)})
 _Reader = Callable[[Any], Any]
 
 
@@ -27,7 +27,11 @@ def to_plain(value: object) -> Any:
     if kind in _ATOMS:
         return value
     if names := _field_names(kind):
-        return {name: to_plain(getattr(value, name)) for name in names}
+        plain = {name: getattr(value, name) for name in names}
+        for name, item in plain.items():
+            if type(item) not in _ATOMS:
+                plain[name] = to_plain(item)
+        return plain
     if isinstance(value, Mapping):
         return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -80,8 +84,15 @@ def _field_names(kind: type) -> tuple[str, ...]:
 
 
 @cache
-def _field_readers(kind: type) -> tuple[tuple[str, _Reader], ...]:
-    return tuple((name, _reader(hint)) for name, hint in get_type_hints(kind).items())
+def _field_readers(kind: type) -> tuple[tuple[str, frozenset[type], _Reader], ...]:
+    """Each field's name, the types whose values are taken as they are, and what reads others."""
+    hints = get_type_hints(kind).items()
+    return tuple((name, _atoms_of(hint), _reader(hint)) for name, hint in hints)
+
+
+def _atoms_of(hint: Any) -> frozenset[type]:
+    is_union = get_origin(hint) in (Union, types.UnionType)
+    return _ATOMS.intersection(get_args(hint) if is_union else (hint,))
 
 
 @cache
@@ -106,10 +117,14 @@ def _dataclass_reader(kind: type) -> _Reader:
             raise _wrong_type(data)
         given = {}
         # Looked up at the first reading, not before: a class may hold values of its own kind.
-        for name, reader in _field_readers(kind):
+        for name, atoms, reader in _field_readers(kind):
             if name in data:
+                value = data[name]
+                if type(value) in atoms:  # most are, and a call of each would take most of the time
+                    given[name] = value
+                    continue
                 try:
-                    given[name] = reader(data[name])
+                    given[name] = reader(value)
                 except _Misfit as misfit:
                     raise misfit.under(f".{name}") from misfit.__cause__
         try:

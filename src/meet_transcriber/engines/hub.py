@@ -156,6 +156,7 @@ def _telling(tell: Callable[[int, int], None]) -> Any:
         def __init__(self, *args: Any, **options: Any) -> None:
             options.pop("name", None)
             options["disable"] = False
+            options["mininterval"] = 0  # pieces are large, and the first is told, too
             super().__init__(*args, **options)
 
         def display(self, *_: Any, **__: Any) -> bool:

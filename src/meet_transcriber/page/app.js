@@ -32,6 +32,8 @@ const main = /** @type {HTMLElement} */ (document.getElementById("main"));
 const api = new Api();
 let leave = () => {};
 let shownPath = "";
+/** Nothing was shown yet: the focus is at the beginning, where the first Tab finds the way past the bar. */
+let fresh = true;
 /** @type {((query: URLSearchParams) => void)[]} */
 let queryListeners = [];
 
@@ -53,7 +55,8 @@ async function route() {
   const { mount } = await load();
   if (shownPath !== path) return; // somebody was quicker than the network
   leave = mount(main, { api, navigate, announce, tell, session: api.session, params, query, onQuery, title });
-  main.focus({ preventScroll: true });
+  if (!fresh) main.focus({ preventScroll: true });
+  fresh = false;
   scrollTo(0, 0);
 }
 
@@ -88,7 +91,7 @@ function enter() {
 /** Ask for a key; afterwards one is where one was. @param {string} why */
 function askForKey(why) {
   removeEventListener("hashchange", route);
-  listening = false;
+  listening = fresh = false;
   clear();
   hideNotices();
   showBar(api, navigate);

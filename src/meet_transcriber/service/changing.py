@@ -85,7 +85,9 @@ class Changing:
 
     # -- editing ---------------------------------------------------------------------------
 
-    def name_speakers(self, job_id: str, names: Mapping[str, str | None]) -> Job:
+    def name_speakers(
+        self, job_id: str, names: Mapping[str, str | None], author: str | None = None
+    ) -> Job:
         """
         Say who the speakers are, in every format from now on; None or "" takes a name away.
 
@@ -95,7 +97,7 @@ class Changing:
         """
         refuse_long_names(names)
         edits = [Edit("name", speaker=label, text=name or "") for label, name in names.items()]
-        return self._edit(job_id, edits, None)[0]
+        return self._edit(job_id, edits, None, author)[0]
 
     def edit(self, job_id: str, edit: Edit, version: int | None = None) -> Job:
         """
@@ -104,29 +106,37 @@ class Changing:
         return self.edit_all(job_id, [edit], version)[0]
 
     def edit_all(
-        self, job_id: str, edits: Sequence[Edit], version: int | None = None
+        self,
+        job_id: str,
+        edits: Sequence[Edit],
+        version: int | None = None,
+        author: str | None = None,
     ) -> tuple[Job, int]:
         """
         Make edits in order as one step, all or none; also returns how many places changed.
 
         Args:
             version: of the record that the editor saw; None takes any.
+            author: who makes them, for the history.
 
         Raises:
             JobNotFound, JobNotReady: there is no transcript.
             InvalidOptions: an edit does not fit.
             JobConflict: somebody else changed the transcript meanwhile.
         """
-        return self._edit(job_id, edits, version)
+        return self._edit(job_id, edits, version, author)
 
-    def _edit(self, job_id: str, edits: Sequence[Edit], version: int | None) -> tuple[Job, int]:
+    def _edit(
+        self, job_id: str, edits: Sequence[Edit], version: int | None, author: str | None
+    ) -> tuple[Job, int]:
         """Write the longer log beside the old one, then let the record name it."""
         job, before = self._reading.transcript(job_id)
         if version is not None and version != job.version:
             raise _changed_meanwhile()
         log, machine = self._reading.edits(job), self._reading.machine_transcript(job)
         now = self._ground.clock()
-        log, transcript = with_edits(machine, log, [replace(each, made_at=now) for each in edits])
+        signed = [replace(each, made_at=now, author=author) for each in edits]
+        log, transcript = with_edits(machine, log, before, signed)
         key = f"{job.prefix}/edits.json.{time.time_ns():x}"
         self._ground.media.put(key, json.dumps(to_plain(log)).encode())
         try:
@@ -143,6 +153,7 @@ class Changing:
         except (JobConflict, JobNotFound):
             self._ground.media.delete(key)
             raise
+        self._reading.keep(changed, transcript)
         self._clean_up(job, transcript)
         return changed, sum(count(before, each) for each in edits)
 

@@ -26,7 +26,7 @@ from meet_transcriber.service.recordings import open_recording, size_of
 
 T = TypeVar("T")
 
-_RECORDS, _TRANSCRIPTS = 1024, 4
+_RECORDS, _TRANSCRIPTS = 1024, 8  # edited ones share most words with the machine's
 _BACKLOG_SECONDS = 0.5
 FIRST_GUESS_RTF = 0.3
 _SCANNED_JOBS = 200
@@ -203,9 +203,11 @@ class Reading:
 
     def transcript_of(self, job: Job) -> Transcript:
         """The transcript of a completed job; raises StorageError when it is not there."""
-        objects = (job.objects["transcript.json"], job.objects.get("edits.json"))
-        named = tuple(sorted(job.names.items()))
-        return self._transcripts.get((*objects, named), lambda: self._assembled(job))
+        return self._transcripts.get(_content(job), lambda: self._assembled(job))
+
+    def keep(self, job: Job, transcript: Transcript) -> None:
+        """Have the transcript of a job at hand that was just made."""
+        self._transcripts.get(_content(job), lambda: transcript)
 
     def _assembled(self, job: Job) -> Transcript:
         transcript = edited(self.machine_transcript(job), self.edits(job))
@@ -213,7 +215,8 @@ class Reading:
 
     def machine_transcript(self, job: Job) -> Transcript:
         """What the machine wrote, before any edit."""
-        return self._object(job, "transcript.json", Transcript)
+        key = job.objects["transcript.json"]
+        return self._transcripts.get(key, lambda: self._object(job, "transcript.json", Transcript))
 
     def edits(self, job: Job) -> EditLog:
         """What people changed since."""
@@ -321,6 +324,12 @@ def _matching(transcript: Transcript, terms: list[str]) -> tuple[tuple[int, Segm
         for number, segment in enumerate(transcript.segments)
         if any(term in segment.text.casefold() for term in terms)
     )
+
+
+def _content(job: Job) -> Hashable:
+    """What decides what a job's transcript says."""
+    objects = (job.objects["transcript.json"], job.objects.get("edits.json"))
+    return (*objects, tuple(sorted(job.names.items())))
 
 
 class _Recent(Generic[T]):

@@ -210,7 +210,8 @@ class WorkerProcess:
     def _fetching(self, done: int, total: int) -> None:
         share = done / max(total, 1)
         self._fetched = time.monotonic()
-        if share >= 1.0 or share > self._presence.info.progress + _TOLD_SHARE:
+        # the share falls when another file's size becomes known
+        if share >= 1.0 or abs(share - self._presence.info.progress) > _TOLD_SHARE:
             detail = {} if self._looked.is_set() else {"detail": "weights"}
             self._say(progress=share, fetched_bytes=done, fetch_bytes=total, **detail)
 

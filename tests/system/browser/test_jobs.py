@@ -1,12 +1,16 @@
 """The list of meetings."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import httpx
 import pytest
 from playwright.sync_api import expect
 
+from meet_transcriber.core.jobs import Failure
+from meet_transcriber.core.transcript import TranscriptWarning
 from tests.simulated.house import recording
+from tests.simulated.meetings import keep, long_meeting
 from tests.system.browser.conftest import Browse, Shoot, Simulated
 from tests.system.browser.watching import NARROW, WIDE, no_violations
 
@@ -75,7 +79,29 @@ def test_progress_is_seen_in_two_tabs_and_after_a_reload(slow: Simulated, browse
         expect(page.get_by_text("1 speaker")).to_be_visible()
 
 
-def test_a_job_is_cancelled_run_again_and_deleted(slow: Simulated, browse: Browse) -> None:
+def test_what_failed_says_why_and_what_is_in_doubt_is_told(
+    quick: Simulated, browse: Browse, shoot: Shoot
+) -> None:
+    doubt = TranscriptWarning("low_coverage", "Half of the speech has no words.")
+    keep(quick.house.service.ground, long_meeting(30, 20.0, 2, warnings=(doubt,)), sound=False)
+    broken = Failure("unreadable_audio", "The recording breaks off after 3 s; send it again whole.")
+    job_id = quick.house.ended(submit(quick, "notes.wav")).id
+    quick.house.service.ground.jobs.update(
+        job_id, lambda job: replace(job, state="failed", error=broken)
+    )
+    page = browse(quick.url).page()
+    row = page.get_by_role("listitem").filter(has_text="notes.wav")
+    expect(row.get_by_text(broken.message)).to_be_visible()
+    done = page.get_by_role("listitem").filter(has_text="planning.wav")
+    done.get_by_text("1 thing to know").click()
+    expect(page.get_by_text(doubt.message)).to_be_visible()
+    no_violations(page)
+    shoot(page, "failed")
+
+
+def test_a_job_is_cancelled_run_again_and_deleted(
+    slow: Simulated, browse: Browse, shoot: Shoot
+) -> None:
     slow.house.submit(30)
     page = browse(slow.url).page()
     page.get_by_role("button", name="Cancel standup.wav").click()
@@ -83,6 +109,7 @@ def test_a_job_is_cancelled_run_again_and_deleted(slow: Simulated, browse: Brows
     expect(job.get_by_text("Cancelled")).to_be_visible()
     job.get_by_role("button", name="Run again").click()
     no_violations(page)
+    shoot(page, "rerun")
     page.get_by_role("dialog").get_by_role("button", name="Run again").click()
     expect(job.get_by_text("run 2")).to_be_visible()
     job.get_by_role("button", name="Delete").click()

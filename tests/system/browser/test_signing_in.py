@@ -14,7 +14,9 @@ KEY = "a-key-that-is-long-enough-for-anybody"
 
 @pytest.fixture
 def closed(simulated: Callable[..., Simulated]) -> Simulated:
-    return simulated(AUTH_MODE="required", API_KEYS=KEY, SIMULATED_PART_SECONDS="0.3")
+    return simulated(
+        AUTH_MODE="required", API_KEYS=f"ann:{KEY}:submit+read+admin:", SIMULATED_PART_SECONDS="0.3"
+    )
 
 
 @pytest.fixture
@@ -62,6 +64,20 @@ def test_progress_is_live_for_who_signed_in(watched: Watched, closed: Simulated)
     page.get_by_role("button", name="Delete standup.wav").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_text("No meetings yet")).to_be_visible()
+
+
+def test_the_history_names_the_key(watched: Watched, closed: Simulated, shoot: Shoot) -> None:
+    job = closed.house.ended(closed.house.submit(1))
+    change = f"{closed.url}/transcribe/{job.id}/segments/0"
+    bearer = {"Authorization": f"Bearer {KEY}"}
+    httpx.patch(change, json={"text": "Good morning."}, headers=bearer).raise_for_status()
+    page = watched.page(f"/#/job/{job.id}")
+    sign_in(page)
+    expect(page.get_by_text("morning.")).to_be_visible()
+    page.get_by_role("button", name="What was changed").click()
+    history = page.get_by_role("dialog", name="What was changed")
+    expect(history.get_by_role("listitem")).to_contain_text(", ann")
+    shoot(page, "history")
 
 
 def test_who_signs_out_is_out_and_comes_back_to_where_they_were(watched: Watched) -> None:

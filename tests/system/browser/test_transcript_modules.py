@@ -64,7 +64,7 @@ def wishes(transcript: Transcript, seed: int) -> list[Edit]:
             chance.choice(transcript.speakers),
             max(1, words // 2),
         )
-        log, now = with_edits(transcript, log, [edit])
+        log, now = with_edits(transcript, log, now, [edit])
         edits.append(edit)
     return edits
 
@@ -87,7 +87,7 @@ def test_edits_give_in_the_page_what_they_give_on_the_server(page: Page, seed: i
     expected = transcript
     log = EditLog()
     for edit in edits:
-        log, expected = with_edits(transcript, log, [edit])
+        log, expected = with_edits(transcript, log, expected, [edit])
     plain = to_plain(transcript)["segments"]
     found = page.evaluate(_CHANGED, [plain, [change(edit) for edit in edits]])
     kept = [

@@ -181,6 +181,7 @@ def test_the_history_can_be_read(client: TestClient, path: str) -> None:
         (1, True, "Segment 1 was given to unknown."),
         (2, False, "The latest step was undone."),
     ]
+    assert {row["author"] for row in rows} == {None}  # nobody had to show a key
 
 
 @pytest.mark.parametrize(

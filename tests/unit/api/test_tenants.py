@@ -47,6 +47,22 @@ def test_the_owner_finds_the_job_on_every_route(locked: Locked) -> None:
             assert locked.call(each, path, headers).status_code != 404, each.name
 
 
+def test_the_history_says_with_which_key_and_to_the_tenant_alone(locked: Locked) -> None:
+    path = f"/transcribe/{locked.finished('theirs')}"
+    create = locked.guard.keyring.create
+    for name in ("ann", "ben"):
+        key = create(name, "theirs", ("submit", "read"), None)
+        headers = {"Authorization": f"Bearer {key.token}"}
+        wish = {"text": f"words of {name}"}
+        locked.client.patch(f"{path}/segments/0", json=wish, headers=headers)
+    locked.client.patch(f"{path}/speakers", json={"SPEAKER_00": "Cy"}, headers=headers)
+    locked.client.post(f"{path}/undo", headers=headers)
+    rows = locked.client.get(f"{path}/edits", headers=headers).json()["data"]
+    assert [row["author"] for row in rows] == ["ann", "ben", "ben", "ben"]
+    mine = locked.client.get(f"{path}/edits", headers=locked.bearer(tenant="mine"))
+    assert (mine.status_code, "ann" in mine.text) == (404, False)
+
+
 def test_a_status_that_the_owner_just_read_is_for_nobody_else(locked: Locked) -> None:
     path = f"/transcribe/{locked.finished('theirs')}"
     theirs, mine = locked.bearer(tenant="theirs"), locked.bearer(tenant="mine")

@@ -27,7 +27,7 @@ MEETING = Transcript(
 def after(*edits: Edit) -> Transcript:
     log, transcript = EditLog(), MEETING
     for edit in edits:
-        log, transcript = with_edits(MEETING, log, [edit])
+        log, transcript = with_edits(MEETING, log, transcript, [edit])
     return transcript
 
 
@@ -74,8 +74,8 @@ def test_there_must_be_something_to_undo() -> None:
 
 
 def test_the_log_keeps_what_was_undone() -> None:
-    log, _ = with_edits(MEETING, EditLog(), [Edit("text", 0, "one")])
-    log, transcript = with_edits(MEETING, log, [Edit("undo")])
+    log, changed = with_edits(MEETING, EditLog(), MEETING, [Edit("text", 0, "one")])
+    log, transcript = with_edits(MEETING, log, changed, [Edit("undo")])
     assert [edit.kind for edit in log.edits] == ["text", "undo"]
     assert transcript == MEETING
 
@@ -123,7 +123,7 @@ def together(*steps: list[Edit]) -> Transcript:
     """What is left after steps of several edits."""
     log, transcript = EditLog(), MEETING
     for step in steps:
-        log, transcript = with_edits(MEETING, log, step)
+        log, transcript = with_edits(MEETING, log, transcript, step)
     return transcript
 
 
@@ -174,7 +174,7 @@ def test_a_name_is_put_right_everywhere(
 ) -> None:
     meeting = Transcript((segment(said, 0.0), segment("no", 50.0)), duration=60.0)
     edit = Edit("replace", find=find, text=text)
-    _, transcript = with_edits(meeting, EditLog(), [edit])
+    _, transcript = with_edits(meeting, EditLog(), meeting, [edit])
     assert (transcript.segments[0].text, count(meeting, edit)) == (left, hits)
     words = transcript.segments[0].words
     assert [each.start for each in words] == sorted(each.start for each in words)

@@ -1,6 +1,6 @@
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import pytest
@@ -44,6 +44,11 @@ wholes = st.builds(
 @given(wholes)
 def test_what_is_written_reads_back_equal(whole: Whole) -> None:
     assert from_plain(Whole, json.loads(json.dumps(to_plain(whole)))) == whole
+
+
+@given(wholes)
+def test_what_is_written_is_what_the_standard_library_makes_of_it(whole: Whole) -> None:
+    assert json.dumps(to_plain(whole)) == json.dumps(asdict(whole))
 
 
 def test_keys_of_a_newer_version_are_passed_over_and_missing_ones_take_defaults() -> None:

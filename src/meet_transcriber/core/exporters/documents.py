@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from typing import Any
 from xml.sax.saxutils import escape
 
 from meet_transcriber.core.exporters.text import one_line, shown_name, stamp
@@ -22,7 +23,17 @@ def export_json(transcript: Transcript, word_times: bool = True) -> str:
     body = {"schema_version": SCHEMA_VERSION, **to_plain(transcript)}
     if not word_times:
         body["segments"] = [_plain_segment(segment) for segment in transcript.segments]
-    return json.dumps(body, ensure_ascii=False, indent=1) + "\n"
+    return "{\n" + ",\n".join(_lines(body)) + "\n}\n"
+
+
+def _lines(body: dict[str, Any]) -> Iterator[str]:
+    """A field a line, and an item of a list a line; a dump of each is quick, indenting is not."""
+    for name, value in body.items():
+        items = ",\n".join(map(_dumped, value)) if isinstance(value, list) else ""
+        yield f" {_dumped(name)}: " + (f"[\n{items}\n ]" if items else _dumped(value))
+
+
+_dumped = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _plain_segment(segment: Segment) -> dict[str, object]:

@@ -17,9 +17,9 @@ export async function openHistory(api, path) {
   ], { wide: true });
 }
 
-function entry({ kind, text, undone, summary, made_at: madeAt }) {
+function entry({ kind, text, undone, summary, made_at: madeAt, author }) {
   return h("li", { class: undone ? "undone" : null },
     h("p", null, h("span", { dir: "auto" }, summary), kind === "text" && [" ", h("q", { dir: "auto" }, text)],
       undone && h("span", { class: "quiet" }, " (undone)")),
-    h("p", { class: "quiet" }, h("time", { dateTime: madeAt }, moment(madeAt))));
+    h("p", { class: "quiet" }, h("time", { dateTime: madeAt }, moment(madeAt)), author && [", ", h("span", { dir: "auto" }, author)]));
 }

@@ -1,3 +1,5 @@
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,12 @@ def test_a_meeting_is_written_like_its_golden_file(form: str, meeting: Transcrip
         assert golden.read_bytes()[:4] == export(meeting, form)[:4]
     else:
         assert export(meeting, form) == golden.read_bytes()
+
+
+def test_json_has_a_segment_a_line_and_says_the_same_as_the_values(meeting: Transcript) -> None:
+    text = export(meeting, "json").decode()
+    assert json.loads(text) == json.loads(json.dumps({"schema_version": 1, **asdict(meeting)}))
+    assert sum(line.startswith('{"words": ') for line in text.splitlines()) == len(meeting.segments)
 
 
 @pytest.mark.parametrize("form", [form for form in EXPORTERS if form != "json"])
