@@ -26,7 +26,8 @@ test: $(VENV)/.test  ## tests that need nothing beyond pip
 	$(PYTEST) -n 2 --dist loadgroup $(ARGS)
 
 test-system: programs $(VENV)/.system $(VENV)/.audit  ## tests that need programs of the system
-	$(PYTEST) tests/system $(ARGS)
+	$(PYTEST) -n 2 tests/system/browser $(ARGS)
+	$(PYTEST) tests/system --ignore tests/system/browser $(ARGS)
 
 .PHONY: programs deploy-programs
 programs:

@@ -7,18 +7,20 @@
 set -u
 cd "$(dirname "$0")/.." || exit 2
 [ $# -gt 0 ] || set -- requirements/*.txt
-count=$#
-for lock in "$@"; do
-    shift
-    set -- "$@" --requirement "$lock"
-done
+if [ $# -gt 1 ]; then # each by itself: they need not agree with each other
+    worst=0
+    for lock in "$@"; do
+        scripts/audit.sh "$lock" || worst=$?
+    done
+    exit "$worst"
+fi
 
 report=$(mktemp)
 said=$(mktemp)
 trap 'rm -f "$report" "$said"' EXIT
 if pip-audit --vulnerability-service osv ${OSV_URL:+--osv-url "$OSV_URL"} --disable-pip \
-    --require-hashes --aliases on --progress-spinner off --output "$report" "$@" 2>"$said"; then
-    echo "No vulnerability is known in what $count locks install."
+    --require-hashes --aliases on --progress-spinner off --output "$report" --requirement "$1" 2>"$said"; then
+    echo "No vulnerability is known in what $1 installs."
 elif [ -s "$report" ]; then # written only when every package was asked about
     cat "$report"
     echo "Take newer versions with: make lock ARGS=--upgrade" >&2

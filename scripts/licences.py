@@ -21,7 +21,9 @@ REFUSED = re.compile(
     re.IGNORECASE,
 )
 # Their metadata names none; their LICENSE file does.
-KNOWN = dict.fromkeys(("pyannote-core", "pyannote-database", "pyannote-metrics"), "MIT")
+KNOWN = dict.fromkeys(
+    ("axe-playwright-python", "pyannote-core", "pyannote-database", "pyannote-metrics"), "MIT"
+)
 
 
 def locked_here(lock: str) -> list[str]:

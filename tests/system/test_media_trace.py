@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[2]
 OUTWARD = "%file,%network,%process,open_by_handle_at,memfd_create,shmget"
 # FFmpeg wants the names of broadcasts in our characters, and does without when it is refused.
 TABLES = re.compile(r'openat\(AT_FDCWD, "\S+/gconv/\S+", O_RDONLY\|O_CLOEXEC\) = -1 EPERM')
+# Of whoever ended the run: a child's own would have been refused, and so have ended.
+CUT_SHORT = re.compile(r"kill\(\d+, SIGKILL <unfinished \.\.\.>")
 HARMLESS = {"exit", "exit_group", "exited", "killed", "recvfrom", "sendto"}
 
 
@@ -53,7 +55,7 @@ def test_a_confined_child_does_not_even_try_files_hosts_or_programs(run: Run) ->
         for lines in run.confined()
         for line in lines
         if (call := re.match(r"[+-]* ?(\w+)", line)) and call[1] not in HARMLESS
-        if not TABLES.match(line)
+        if not TABLES.match(line) and not CUT_SHORT.match(line)
     }
     assert tried == set()
 

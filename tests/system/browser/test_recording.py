@@ -42,6 +42,7 @@ def test_what_was_thrown_away_is_gone(watched: Watched) -> None:
     page = watched.page()
     record(page)
     page.get_by_role("button", name="Throw away").click()
+    expect(page.locator("output")).to_be_hidden()
     page.reload()
     expect(page.get_by_text("No meetings yet")).to_be_visible()
     expect(page.get_by_text("It is still here.")).to_have_count(0)

@@ -61,7 +61,7 @@ def test_a_sessions_secrets_are_with_its_browser_alone(
     answer = locked.client.post("/session", json={"key": locked.key().token})
     secrets = [answer.cookies["mt_session"], answer.json()["csrf_token"]]
     for each in locked.operations():
-        if each.name != "signOut":
+        if each.name not in {"signOut", "watchTranscriptions"}:  # that one has no end
             locked.client.request(each.method, each.about(), headers={"X-CSRF-Token": secrets[1]})
     kept = b"".join(path.read_bytes() for path in locked.folder.rglob("*") if path.is_file())
     for secret in secrets:
