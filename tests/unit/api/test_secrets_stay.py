@@ -1,6 +1,7 @@
 """Keys and tokens are in no log, no error, no record and no trail: everything is searched."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,12 @@ STATIC = "static-secret-of-an-operator"
 
 
 @pytest.fixture
-def heard(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def heard(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     caplog.set_level(logging.DEBUG)
+    before = caplog.handler.formatter  # one handler serves every test
     caplog.handler.setFormatter(formatter(as_json=True))
-    return caplog
+    yield caplog
+    caplog.handler.setFormatter(before)
 
 
 def used_everywhere(locked: Locked, token: str) -> list[str]:
