@@ -36,7 +36,8 @@ def word(page: Page, text: str, segment: int = 0) -> Locator:
 
 def lines(page: Page) -> list[str]:
     """What stands in the segments."""
-    return page.locator(".segment .words").all_inner_texts()
+    texts: list[str] = page.locator(".segment .words").all_inner_texts()
+    return texts
 
 
 def saved(page: Page) -> None:
