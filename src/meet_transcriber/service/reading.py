@@ -193,13 +193,18 @@ class Reading:
             JobNotFound: there is no such job.
             JobNotReady: it is not completed.
         """
-        job = self.job(job_id)
-        if job.state != "completed":
-            raise JobNotReady(
-                f"The job is {job.state}: there is a transcript only when it is completed."
-                + (f" {job.error.message}" if job.error else "")
-            )
-        return job, self.transcript_of(job)
+        while True:
+            job = self.job(job_id)
+            if job.state != "completed":
+                raise JobNotReady(
+                    f"The job is {job.state}: there is a transcript only when it is completed."
+                    + (f" {job.error.message}" if job.error else "")
+                )
+            try:
+                return job, self.transcript_of(job)
+            except StorageError:  # unless somebody changed it meanwhile
+                if self.version(job_id) == job.version:
+                    raise
 
     def transcript_of(self, job: Job) -> Transcript:
         """The transcript of a completed job; raises StorageError when it is not there."""
