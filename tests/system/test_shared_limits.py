@@ -64,6 +64,15 @@ def test_another_process_sees_what_is_left(redis_server: RedisServer) -> None:
     assert 590 < other.peek("key", rate, "k").reset_seconds <= 600
 
 
+def test_when_a_window_ends_is_asked_once_at_most(redis_server: RedisServer) -> None:
+    one, other, rate = counters(redis_server.url), counters(redis_server.url), Rate(99, 600)
+    client = build_client(parse_redis_url(redis_server.url))
+    before = client.info("commandstats").get("cmdstat_ttl", {"calls": 0})["calls"]
+    left = [each.hit("key", rate, "often").reset_seconds for each in (one, other) * 9]
+    assert client.info("commandstats")["cmdstat_ttl"]["calls"] == before + 1
+    assert set(left) <= set(range(500, 601))
+
+
 def test_a_redis_that_goes_away_leaves_a_limit(tmp_path: Path) -> None:
     with RedisServer(tmp_path) as server:
         shared, rate = counters(server.url), Rate(2, 600)

@@ -23,6 +23,8 @@ log = get_logger(__name__)
 _ASIDE_SECONDS = 10.0
 """How long a Redis that did not answer is left alone."""
 
+_MOST_ENDS = 10_000
+
 
 def parse_rate(text: str, setting: str) -> Rate | None:
     """
@@ -54,17 +56,18 @@ class Counters:
             namespace: begins every key.
         """
         self._namespace = namespace
-        self._here = MemoryStorage()
+        self._here = _Windows(MemoryStorage())
         self._lock = Lock()
         self._aside_until = 0.0
-        self._shared: Storage | None = None
+        self._shared: _Windows | None = None
         if redis_client is not None:
-            self._shared = RedisStorage(
+            storage = RedisStorage(
                 "redis://",
                 connection_pool=redis_client.connection_pool,
                 key_prefix=f"{namespace}:limits",
                 wrap_exceptions=True,
             )
+            self._shared = _Windows(storage)
 
     @property
     def quick(self) -> bool:
@@ -80,24 +83,46 @@ class Counters:
         return self._count(policy, rate, who, 0)
 
     def _count(self, policy: str, rate: Rate, who: str, amount: int) -> Count:
-        key = f"{policy}/{rate.amount}/{rate.seconds}/{who}"
         if self._shared is not None and time.monotonic() >= self._aside_until:
             try:
-                return _counted(self._shared, key, policy, rate, amount)
+                return self._shared.count(policy, rate, who, amount)
             except CounterError as error:
                 self._aside_until = time.monotonic() + _ASIDE_SECONDS
                 log.warning("limits_counted_here", error=f"Redis does not answer: {error}")
         with self._lock:  # MemoryStorage alone loses hits where a window ends
-            return _counted(self._here, key, policy, rate, amount)
+            return self._here.count(policy, rate, who, amount)
 
 
-def _counted(storage: Storage, key: str, policy: str, rate: Rate, amount: int) -> Count:
-    used = storage.incr(key, rate.seconds, amount) if amount else storage.get(key) + 1
-    left = storage.get_expiry(key) - time.time()
-    return Count(
-        policy,
-        rate,
-        remaining=max(0, rate.amount - used),
-        reset_seconds=max(1, min(rate.seconds, round(left + 0.5))),
-        allowed=used <= rate.amount,
-    )
+class _Windows:
+    """Counts in one storage; remembers when windows end, as asking may cost a round trip."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._ends: dict[str, float] = {}
+
+    def count(self, policy: str, rate: Rate, who: str, amount: int) -> Count:
+        """Count one request, or none: where a caller would stand after one more."""
+        key = f"{policy}/{rate.amount}/{rate.seconds}/{who}"
+        used = self._storage.incr(key, rate.seconds) if amount else self._storage.get(key) + 1
+        left = rate.seconds if used == 1 else self._end(key) - time.time()
+        if amount and used == 1:
+            self._remember(key, time.time() + rate.seconds)
+        return Count(
+            policy,
+            rate,
+            remaining=max(0, rate.amount - used),
+            reset_seconds=max(1, min(rate.seconds, round(left + 0.5))),
+            allowed=used <= rate.amount,
+        )
+
+    def _end(self, key: str) -> float:
+        end = self._ends.get(key, 0.0)
+        if end <= time.time():
+            end = self._storage.get_expiry(key)
+            self._remember(key, end)
+        return end
+
+    def _remember(self, key: str, end: float) -> None:
+        if len(self._ends) >= _MOST_ENDS:
+            self._ends.clear()
+        self._ends[key] = end

@@ -26,8 +26,7 @@ class AddressLimits:
             await self._app(scope, receive, send)
             return
         limits, who = self._limits, household((scope.get("client") or ("", 0))[0])
-        counts = await run(limits, limits.failed_too_often, who)
-        counts = counts or await run(limits, limits.count, "address", who, submits(scope))
+        counts = await run(limits, limits.count_address, who, submits(scope))
 
         async def send_and_learn(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -75,12 +75,13 @@ class Limits:
                 counts.append(self.hit(policy, rate, who))
         return counts
 
-    def failed_too_often(self, address: str) -> list[Count]:
-        """The limit that was passed, if an address has tried too many wrong keys."""
-        if self.failures is None:
-            return []
-        count = self.peek(FAILED, self.failures, address)
-        return [] if count.allowed else [count]
+    def count_address(self, address: str, submits: bool) -> list[Count]:
+        """Count a request as `count` does, unless the address has tried too many wrong keys."""
+        if self.failures is not None:
+            failed = self.peek(FAILED, self.failures, address)
+            if not failed.allowed:
+                return [failed]
+        return self.count("address", address, submits)
 
     def failed(self, address: str) -> None:
         """Count a wrong key."""
