@@ -6,7 +6,8 @@ How fast a job's status is answered, against a route of FastAPI that does nothin
 Three processes: the API as `serve` runs it, with a completed job and one that goes on; a bare
 FastAPI app under the same server settings; and here the caller, who keeps some connections open
 and asks again as soon as the last answer is read. The two are asked by turns, in pairs, so that a
-machine that slows down slows both. Once with SQLite, and with Redis where redis-server is there.
+machine that slows down slows both. Once with SQLite, and with Redis where redis-server is there;
+with a key that every request shows, and rates that are counted but never reached.
 """
 
 import argparse
@@ -32,6 +33,8 @@ from tests.redis_server import RedisServer, free_port
 from tests.simulated.house import House, end, wait_for
 
 _CHUNK_BYTES = 64 << 10
+_KEY = "a key of the benchmark"
+_ACCESS = {"AUTH_MODE": "required", "API_KEYS": _KEY, "RATE_LIMIT": "1000000/minute"}
 
 
 class Target(NamedTuple):
@@ -43,7 +46,8 @@ class Target(NamedTuple):
     @property
     def request(self) -> bytes:
         """One request, as often as one likes on one connection."""
-        return f"GET {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n\r\n".encode()
+        lines = (f"GET {self.path} HTTP/1.1", f"Host: 127.0.0.1:{self.port}", f"X-API-Key: {_KEY}")
+        return "\r\n".join((*lines, "", "")).encode()
 
 
 class Caller:
@@ -169,11 +173,12 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=8)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        with served(Path(folder, "sqlite"), "off") as (house, client):
+        with served(Path(folder, "sqlite"), "off", **_ACCESS) as (house, client):
             measure("SQLite", house, client.base_url.port or 0, args)
         if shutil.which("redis-server"):
             url = stack.enter_context(RedisServer(Path(folder, "redis"))).url
-            with served(Path(folder, "redis-house"), "off", REDIS_URL=url) as (house, client):
+            variables = {"REDIS_URL": url, **_ACCESS}
+            with served(Path(folder, "redis-house"), "off", **variables) as (house, client):
                 measure("Redis", house, client.base_url.port or 0, args)
 
 

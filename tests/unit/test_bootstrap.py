@@ -51,6 +51,24 @@ def test_recordings_are_decoded_in_a_process_of_their_own() -> None:
     assert (chosen.memory_bytes, chosen.max_duration) == (512 << 20, 60)
 
 
+def test_what_the_operator_says_of_old_results_and_of_audio_is_the_services_rule() -> None:
+    usual = services.rules(Settings())
+    assert (usual.keep_audio, usual.drop_recording, usual.result_ttl_seconds) == (True, False, None)
+    rules = services.rules(
+        Settings(
+            audio_retention="delete",
+            media_url="redis",
+            result_ttl_hours=2,
+            result_ttl_edited=True,
+            max_audio_hours_per_day=3,
+            max_stored_mb=4,
+        )
+    )
+    assert (rules.keep_audio, rules.drop_recording, rules.expire_edited) == (False, True, True)
+    assert (rules.result_ttl_seconds, rules.max_audio_seconds) == (7200.0, 10_800.0)
+    assert rules.max_stored_bytes == 4 << 20
+
+
 def test_an_engine_that_works_is_tried_before_it_is_given_out() -> None:
     scribe, judge = Scribe(), Judge()
     assert tried(Chosen(scribe), heard).engine is scribe

@@ -55,7 +55,6 @@ class Counters:
                 in this process.
             namespace: begins every key.
         """
-        self._namespace = namespace
         self._here = _Windows(MemoryStorage())
         self._lock = Lock()
         self._aside_until = 0.0
