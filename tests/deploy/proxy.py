@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import TracebackType
 
 from tests.deploy.engine import DRAFTS, ROOT, answers, free_port, until
 
@@ -35,12 +34,7 @@ class Api:
         until("the API", lambda: answers(f"http://127.0.0.1:{self.port}/health"))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.terminate()
         self._process.wait(30)
 
@@ -86,12 +80,7 @@ class Nginx:
         until("nginx", lambda: answers(f"http://127.0.0.1:{self.port}/health"))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.command("-s", "stop")
 
 

@@ -119,27 +119,28 @@ async def edit_segments(
 
 
 @router.post(
-    "/transcribe/{job_id}/redo",
-    operation_id="redoEdit",
-    summary="Bring back what was undone",
-    response_class=Response,
-    responses=_EDITING,
-)
-def redo(request: Request, service: ToSubmit, job_id: JobId, if_match: IfMatch = None) -> Response:
-    """Bring back the step that was undone last, unless something else was changed since."""
-    return _entry(_edited(service, job_id, [Edit("redo")], if_match, author_of(request))[0])
-
-
-@router.post(
     "/transcribe/{job_id}/undo",
     operation_id="undoEdit",
     summary="Take back the latest edit",
     response_class=Response,
     responses=_EDITING,
 )
-def undo(request: Request, service: ToSubmit, job_id: JobId, if_match: IfMatch = None) -> Response:
-    """Undo the latest edit that still stands, with all that was changed in the same request."""
-    return _entry(_edited(service, job_id, [Edit("undo")], if_match, author_of(request))[0])
+@router.post(
+    "/transcribe/{job_id}/redo",
+    operation_id="redoEdit",
+    summary="Bring back what was undone",
+    response_class=Response,
+    responses=_EDITING,
+)
+def undo_or_redo(
+    request: Request, service: ToSubmit, job_id: JobId, if_match: IfMatch = None
+) -> Response:
+    """
+    Undo takes back the latest edit that still stands, with all that was changed in the same
+    request; redo brings back what was undone last, unless something else was changed since.
+    """
+    edit = Edit("redo" if request.url.path.endswith("/redo") else "undo")
+    return _entry(_edited(service, job_id, [edit], if_match, author_of(request))[0])
 
 
 def _edited(

@@ -1,7 +1,6 @@
 """Keeping a claimed task alive while it is worked on, and telling its work when to stop."""
 
 import threading
-from types import TracebackType
 from typing import Self
 
 from meet_transcriber.core.errors import (
@@ -57,12 +56,7 @@ class Hold:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
 

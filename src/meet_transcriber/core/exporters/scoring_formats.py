@@ -14,7 +14,7 @@ UNKNOWN = "unknown"
 
 
 def export_rttm(transcript: Transcript) -> str:
-    """A SPEAKER line per turn (NIST RT-09); per segment without turns, as where people moved words."""
+    """A SPEAKER line per turn (NIST RT-09); per segment where there are none."""
     turns = transcript.turns or tuple(
         Turn(segment.start, segment.end, segment.speaker)
         for segment in transcript.segments
