@@ -159,7 +159,7 @@ spelled = st.tuples(names, st.sampled_from(["", "[]", "[0]", "[type]", "[", "]]"
 values = st.sampled_from([*FORMATS, "true", "0", "1", "auto", "word", "en", "{}", "null", "1e999"])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(deadline=None)
 @given(st.lists(st.tuples(spelled, values | st.text(max_size=30)), max_size=6))
 def test_whatever_is_sent_is_taken_or_refused_in_words(sent: list[tuple[str, str]]) -> None:
     with suppress(ApiError, InvalidOptions):
