@@ -30,6 +30,7 @@ from meet_transcriber.api import (
 from meet_transcriber.api.address_limits import AddressLimits
 from meet_transcriber.api.callers import Callers
 from meet_transcriber.api.hardening import BoundedRequests, LocalOnly, SafeAnswers
+from meet_transcriber.api.looks import Looks
 from meet_transcriber.api.openai import openai_router
 from meet_transcriber.api.polling import Statuses
 from meet_transcriber.api.proxies import Proxies
@@ -106,6 +107,7 @@ def create_app(
     app.state.stopping = threading.Event()
     app.state.exposition = figures_of.exposition(service.ground, stores=True)
     app.state.marks = watching.Marks(service)
+    app.state.looks = Looks()
     app.state.statuses = Statuses(service, quick=settings.redis_url is None)
     for room in _ROOMS:
         app.include_router(room.router)
