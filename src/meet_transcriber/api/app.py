@@ -108,6 +108,7 @@ def create_app(
     app.state.exposition = figures_of.exposition(service.ground, stores=True)
     app.state.marks = watching.Marks(service)
     app.state.looks = Looks()
+    app.state.rounds = health.Rounds(service)
     app.state.statuses = Statuses(service, quick=settings.redis_url is None)
     for room in _ROOMS:
         app.include_router(room.router)
