@@ -149,7 +149,7 @@ def _allow_origins(app: FastAPI, settings: Settings) -> None:
     origins = listed(settings.cors_origins)
     if "*" in origins and settings.auth_mode == "loopback":
         raise InvalidOptions(
-            "CORS_ORIGINS=* would let every page in a browser of this machine read all meetings, as "
+            "CORS_ORIGINS=* would let any page in a browser of this machine read all meetings, as "
             "AUTH_MODE=loopback asks for no key; name the origins, or set AUTH_MODE=required."
         )
     if origins:

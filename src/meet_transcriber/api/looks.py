@@ -26,9 +26,7 @@ class Looks:
     """
 
     def __init__(self, most_of_tenant: int = MOST_OF_TENANT, most: int = MOST) -> None:
-        self._of_tenant = defaultdict[str, CapacityLimiter](
-            lambda: CapacityLimiter(most_of_tenant)
-        )
+        self._of_tenant = defaultdict[str, CapacityLimiter](lambda: CapacityLimiter(most_of_tenant))
         self._of_all = CapacityLimiter(most)
 
     async def run(self, tenant: str, call: Callable[[], T]) -> T:

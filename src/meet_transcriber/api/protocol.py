@@ -2,7 +2,8 @@
 A server's side of HTTP/1.1 that waits for nobody for ever: uvicorn's own, with deadlines.
 
 uvicorn itself lets a client take any time and any number of bytes for its headers, any time to
-take an answer, and open any number of connections. `serve` uses this; other ways to start uvicorn can:
+take an answer, and open any number of connections. `serve` uses this; other ways to start
+uvicorn can:
 
     uvicorn src.api.main:app --http meet_transcriber.api.protocol:PatientProtocol
 """

@@ -7,7 +7,14 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from meet_transcriber.core.edits import Edit, count, refuse_long_names, with_edits
+from meet_transcriber.core.edits import (
+    MOST_LOG_BYTES,
+    Edit,
+    EditLog,
+    count,
+    refuse_long_names,
+    with_edits,
+)
 from meet_transcriber.core.errors import InvalidOptions, JobConflict, JobNotFound, StorageError
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
@@ -138,7 +145,7 @@ class Changing:
         signed = [replace(each, made_at=now, author=author) for each in edits]
         log, transcript = with_edits(machine, log, before, signed)
         key = f"{job.prefix}/edits.json.{time.time_ns():x}"
-        self._ground.media.put(key, json.dumps(to_plain(log)).encode())
+        self._ground.media.put(key, _dumped(log))
         try:
             changed = self._ground.jobs.update(
                 job_id,
@@ -162,6 +169,16 @@ class Changing:
             self._ground.text.put_text(before.id, transcript.text)
         if old := before.objects.get("edits.json"):
             self._ground.media.delete(old)
+
+
+def _dumped(log: EditLog) -> bytes:
+    data = json.dumps(to_plain(log)).encode()
+    if len(data) > MOST_LOG_BYTES:
+        raise JobConflict(
+            f"The history of this transcript has {MOST_LOG_BYTES >> 20} MiB, and no more is kept; "
+            "running the task attribute again begins another one."
+        )
+    return data
 
 
 def _with_log(job: Job, before: Job, key: str, transcript: Transcript, spare: bool) -> Job:

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +17,8 @@ from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
 from tests.unit.api.rig import Deck, Nowhere, make_service
+
+Ask = Callable[..., Coroutine[Any, Any, httpx.Response]]
 
 MANY = 60
 """More than there are threads for all requests together."""
@@ -75,7 +77,7 @@ def test_others_are_served_meanwhile(tmp_path: Path, sent: Callable[[], dict[str
     stuck, made = Stuck(), make_service(tmp_path)
     ground = replace(made.ground, decoder=HostileDecoder(stuck), fetcher=SilentNames(stuck))
 
-    async def others(ask: Callable[..., Awaitable[httpx.Response]]) -> list[int]:
+    async def others(ask: Ask) -> list[int]:
         theirs = [asyncio.create_task(ask("theirs", "POST", **sent())) for _ in range(MANY)]
         mine = {"files": {"file": ("a.wav", b"tape")}}
         try:
@@ -96,7 +98,7 @@ def test_others_are_served_meanwhile(tmp_path: Path, sent: Callable[[], dict[str
 async def _over_http(
     service: Service,
     folder: Path,
-    course: Callable[[Callable[..., Awaitable[httpx.Response]]], Awaitable[list[int]]],
+    course: Callable[[Ask], Awaitable[list[int]]],
 ) -> list[int]:
     settings = Settings(_env_file=None, data_dir=folder, auth_mode="required")
     known = guard(settings, service.ground.jobs)
