@@ -103,9 +103,12 @@ def token_in(request: Request) -> str | None:
 
 
 async def _may_look(request: Request) -> bool:
+    """A key that is shown has to hold, or wrong ones could be told from right ones unnoticed."""
     try:
         return "read" in (await identified(request)).scopes
     except AccessError:
+        if token_in(request):
+            raise
         return False
 
 
@@ -121,7 +124,7 @@ async def still_admitted(request: Request) -> bool:
 
 
 MayLook = Annotated[bool, Depends(_may_look)]
-"""Whether details of the inside may be told to this caller."""
+"""Whether details of the inside may be told to this caller; who shows nothing is a stranger."""
 
 
 async def identified(request: Request) -> Caller:

@@ -104,7 +104,7 @@ async def health() -> Response:
     responses={
         **answer(200, "Recordings can be taken in and worked on.", "Readiness"),
         **answer(503, "Something is missing; says what.", "Readiness", ("Retry-After",)),
-        422: problems(422)[422],
+        **{status: problems(422)[status] for status in (401, 422, 429)},
     },
 )
 async def ready(
@@ -122,6 +122,7 @@ async def ready(
     works, and where workers come and go with the queue they must be.
 
     What is wrong, and who works, is told to those who may read; others hear whether all is well.
+    A key that is shown has to hold.
     """
     rounds: Rounds = request.app.state.rounds
     found = await rounds.next()
