@@ -3,6 +3,9 @@
 import io
 import json
 import logging
+import sys
+import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,7 +39,11 @@ class Lines(io.StringIO):
 def as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    hooks = sys.excepthook, threading.excepthook
     yield
+    sys.excepthook, threading.excepthook = hooks
+    logging.captureWarnings(False)
+    logging.getLogger("multiprocessing").handlers.clear()
     root.handlers[:] = handlers
     root.setLevel(level)
     for name in ("meet_transcriber", "uvicorn", "celery", "botocore", "celery.app.trace"):
@@ -69,12 +76,33 @@ def test_on_a_terminal_the_same_is_text() -> None:
 
 
 def test_lines_of_servers_look_like_ours(lines: Lines) -> None:
-    for name in ("uvicorn.error", "celery.worker"):
-        logging.getLogger(name).info("Started %s", name)
+    for name in ("uvicorn.error", "celery.worker", "multiprocessing"):
+        logging.getLogger(name).warning("Heard %s", name)
     assert [line["event"] for line in lines.all()] == [
-        "Started uvicorn.error",
-        "Started celery.worker",
+        "Heard uvicorn.error",
+        "Heard celery.worker",
+        "Heard multiprocessing",
     ]
+
+
+def test_a_warning_and_what_nobody_caught_are_lines_too(lines: Lines) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(True)  # of the filters that are in force here
+        warnings.warn("of old", DeprecationWarning, stacklevel=1)
+        logging.captureWarnings(False)
+    thread = threading.Thread(target=lambda: 1 / 0)
+    thread.start()
+    thread.join()
+    try:
+        raise ValueError("broken")
+    except ValueError as error:
+        sys.excepthook(ValueError, error, error.__traceback__)
+    told, *crashes = lines.all()
+    assert "DeprecationWarning: of old" in told["event"]
+    assert [crash["event"] for crash in crashes] == ["crashed", "crashed"]
+    assert "ZeroDivisionError" in crashes[0]["exception"]
+    assert "ValueError: broken" in crashes[1]["exception"]
 
 
 def test_other_libraries_are_heard_from_warnings_on(lines: Lines) -> None:
