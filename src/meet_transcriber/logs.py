@@ -117,10 +117,11 @@ def _level(levels: Mapping[str, int]) -> None:
 
 
 def _adopt_uvicorn() -> None:
-    """Its own command gives its loggers handlers; its access log would say everything twice."""
+    """Its command gives its loggers handlers and levels; its access log would say all twice."""
     for name in ("uvicorn", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
+    logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
     access = logging.getLogger("uvicorn.access")
     access.handlers, access.propagate = [], False
     access.addHandler(logging.NullHandler())

@@ -94,10 +94,7 @@ def test_a_warning_and_what_nobody_caught_are_lines_too(lines: Lines) -> None:
     thread = threading.Thread(target=lambda: 1 / 0)
     thread.start()
     thread.join()
-    try:
-        raise ValueError("broken")
-    except ValueError as error:
-        sys.excepthook(ValueError, error, error.__traceback__)
+    sys.excepthook(ValueError, ValueError("broken"), None)
     told, *crashes = lines.all()
     assert "DeprecationWarning: of old" in told["event"]
     assert [crash["event"] for crash in crashes] == ["crashed", "crashed"]
@@ -116,11 +113,15 @@ def test_a_server_that_set_up_its_own_logs_is_adopted() -> None:
     own = logging.StreamHandler(io.StringIO())
     for name in ("uvicorn", "uvicorn.access"):
         logging.getLogger(name).addHandler(own)
+    logging.getLogger("uvicorn.error").setLevel(logging.INFO)
     stream = Lines()
     logs.set_up("INFO", as_json=True, stream=stream)
     logging.getLogger("uvicorn.error").info("ready")
     logging.getLogger("uvicorn.access").info("GET /transcribe?search=secret")
     assert [line["event"] for line in stream.all()] == ["ready"]
+    logs.set_up("ERROR", as_json=True, stream=stream)
+    logging.getLogger("uvicorn.error").info("less")
+    assert len(stream.all()) == 1
     assert own.stream.getvalue() == ""
 
 
