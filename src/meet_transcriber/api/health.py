@@ -137,7 +137,10 @@ def _told(wrong: str, may_look: bool) -> dict[str, Any]:
 
 async def _checked(name: str, check: Callable[[], object], found: dict[str, str]) -> None:
     """Note what is wrong, nothing when all is well."""
-    found[name] = f"no answer within {_PATIENCE_SECONDS:.0f} s"
+    found[name] = (
+        f"No answer within {_PATIENCE_SECONDS:.0f} s. See whether it runs, and whether it can be "
+        "reached from here."
+    )
     with anyio.move_on_after(_PATIENCE_SECONDS):
         try:
             await run_sync(check, abandon_on_cancel=True)
