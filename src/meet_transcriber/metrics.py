@@ -119,6 +119,8 @@ OBSERVED = (
            "that are not words yet.", (), "API"),
     Figure("transcription_workers", "gauge", "Workers that were heard of in the last 15 seconds.",
            ("queue", "state"), "API"),
+    Figure("transcription_longest_task_seconds", "gauge", "Seconds that a worker has been at one "
+           "task, the longest of all; 0 where none works.", (), "API"),
     Figure("transcription_worker_last_seen_timestamp_seconds", "gauge", "When a worker of this "
            "queue was last heard of; kept while this API runs.", ("queue",), "API"),
     Figure("transcription_store_up", "gauge", "Whether the store answers.", ("store",), "API"),

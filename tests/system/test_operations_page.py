@@ -131,7 +131,14 @@ def test_the_other_incidents(tmp_path: Path, redis: RedisServer) -> None:
         _fail(house, failed)
         wait_for(lambda: all(house.job(each).state == "processing" for each in jobs))
         for title in (
-            *("Queue stuck", "Jobs failing", "Degraded transcripts", "API down", "API errors"),
+            *(
+                "Queue stuck",
+                "Task stuck",
+                "Jobs failing",
+                "Degraded transcripts",
+                "API down",
+                "API errors",
+            ),
             *("API slow", "Redis memory", "Disk full", "Upgrade and rollback"),
         ):
             for block in blocks(title):

@@ -15,7 +15,7 @@ from meet_transcriber.core.errors import StorageUnavailable
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.metrics import COUNTED, METRICS, Counting, Exposition
 from meet_transcriber.ports.watching import Meters, Unmetered
-from meet_transcriber.service import Ground, Service
+from meet_transcriber.service import Ground, Presence, Service
 from meet_transcriber.settings import Settings
 from tests.unit.api.rig import finished, make_service, note_worker
 
@@ -131,6 +131,18 @@ def test_processes_that_share_a_folder_count_together(tmp_path: Path) -> None:
     ).stdout
     assert value(told, "transcription_upload_bytes_total") == 7
     assert all(f"# TYPE {figure.name} " in told for figure in METRICS)
+
+
+def test_the_longest_task_is_told_from_when_it_was_begun(tmp_path: Path) -> None:
+    service, now = make_service(tmp_path), 100.0
+    longest = Overview(Ground(**{**vars(service.ground), "clock": lambda: now}), 0.0)
+    presence = Presence(service.ground.jobs, lambda: now, WorkerInfo("w", ("cpu",), "fetching"))
+    presence.say(state="working", detail="diarize")
+    now = 160.0
+    presence.say()
+    assert ("transcription_longest_task_seconds", (), 60.0) in longest.look()
+    presence.say(state="ready", detail="")
+    assert ("transcription_longest_task_seconds", (), 0.0) in longest.look()
 
 
 def test_workers_are_told_by_queue_and_state(tmp_path: Path) -> None:
