@@ -2,7 +2,8 @@
 # One GPU machine with Docker Compose:   deploy/gcp/gce.sh
 #
 # Needs GOOGLE_CLOUD_PROJECT, and deploy/gcp/secrets.sh to have run. ZONE, MACHINE and GPU
-# (g2-standard-4 with nvidia-l4) and REPOSITORY may be set; SPOT=yes is cheaper and may be stopped at any time.
+# (g2-standard-4 has one nvidia-l4) and REPOSITORY may be set; SPOT=yes is cheaper and may be
+# stopped at any time.
 set -euo pipefail
 zone=${ZONE:-us-central1-a}
 spot=()

@@ -34,7 +34,9 @@ class Asked(NamedTuple):
 def google() -> Iterator[tuple[list[Asked], dict[str, str]]]:
     """What was asked, and the environment that leads `gcloud` here without an account."""
     asked: list[Asked] = []
-    named: set[str] = set()  # with `?secretId=hf-token` something is made, and is there from then on
+    named: set[str] = (
+        set()
+    )  # with `?secretId=hf-token` something is made, and is there from then on
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:

@@ -127,7 +127,9 @@ def test_an_api_and_gpu_workers_are_sent_to_cloud_run(cloud_run: list[Asked]) ->
     assert [container["image"], working["image"]] == [image, f"{image}-worker-gpu"]
     account = f"meet-transcriber@{PROJECT}.iam.gserviceaccount.com"
     assert {api["serviceAccountName"], worker["serviceAccountName"]} == {account}
-    (redis,) = {x["value"] for y in (container, working) for x in y["env"] if x["name"] == "REDIS_URL"}
+    (redis,) = {
+        x["value"] for y in (container, working) for x in y["env"] if x["name"] == "REDIS_URL"
+    }
     assert redis == "redis://10.0.0.3:6379/0"
     secret = {x["name"] for each in (container, working) for x in each["env"] if "valueFrom" in x}
     assert secret == {"REDIS_PASSWORD", "API_KEYS", "HUGGINGFACE_ACCESS_TOKEN"}
