@@ -33,44 +33,44 @@ IMAGE = {
     "osDiskImage": {"operatingSystem": "Linux"},
     "features": [],
 }
+APPS = [
+    {"resourceType": kind, "locations": ["East US"]}
+    for kind in ("containerApps", "managedEnvironments")
+]
 
 
-def _found(path: str) -> Any:  # noqa: PLR0911 - a table of what is there
+def _has(**properties: Any) -> dict[str, Any]:
+    return {"properties": properties}
+
+
+# Part of a path -> what is at it besides its id and name; a list stands for itself.
+THERE: tuple[tuple[str, Any], ...] = (
+    (r"/versions/[^/]+$", _has(**IMAGE)),
+    (r"/versions$", [{"name": "24.04.1"}]),
+    (r"/virtualMachines/[^/]+(/instanceView)?$", _has(**MACHINE)),
+    (r"/deployments/|/resource[gG]roups/[^/]+$", _has(provisioningState="Succeeded", outputs={})),
+    (r"/(virtualNetworks|networkSecurityGroups|skus|usages)$", {"value": []}),
+    (r"/publishers$", [{"name": "Microsoft.HpcCompute"}]),
+    (r"/types$", [{"name": "NvidiaGpuDriverLinux"}]),
+    (r"/(publicIPAddresses|networkInterfaces)/", _has(ipConfigurations=[])),
+    (r"/roleDefinitions$", {"value": [{"id": "/role"}]}),
+    (r"/providers/[\w.]+$", {"registrationState": "Registered", "resourceTypes": APPS}),
+    (r"/userAssignedIdentities/", _has(clientId=CLIENT_ID)),
+    (r"/managedEnvironments/", _has(workloadProfiles=[{"name": "gpu"}])),
+)
+
+
+def _found(path: str) -> Any:
     """What is there already; None where there is nothing."""
-    name = path.rpartition("/")[2]
-    there: dict[str, Any] = {"id": path, "name": name, "location": "eastus", "properties": {}}
-    if re.search(r"/versions/[^/]+$", path):
-        return there | {"properties": IMAGE}
-    if path.endswith("/versions"):
-        return [there | {"name": "24.04.1"}]
-    if "/virtualMachines/" in path and "/extensions/" not in path:
-        return there | {"properties": MACHINE}
-    if "/deployments/" in path or re.search(r"/resource[gG]roups/[^/]+$", path):
-        return there | {"properties": {"provisioningState": "Succeeded", "outputs": {}}}
-    if re.search(r"/(virtualNetworks|networkSecurityGroups|skus|usages)$", path):
-        return {"value": []}
-    if path.endswith("/publishers"):
-        return [there | {"name": "Microsoft.HpcCompute"}]
-    if path.endswith("/types"):
-        return [there | {"name": "NvidiaGpuDriverLinux"}]
-    if "/publicIPAddresses/" in path or "/networkInterfaces/" in path:
-        return there | {"properties": {"ipConfigurations": []}}
-    if path.endswith("/roleDefinitions"):
-        return {"value": [there]}
-    if path.endswith("/providers/Microsoft.App"):
-        kinds = ("containerApps", "managedEnvironments")
-        types = [{"resourceType": kind, "locations": ["East US"]} for kind in kinds]
-        return {"registrationState": "Registered", "resourceTypes": types}
-    if re.search(r"/providers/[\w.]+$", path):
-        return {"namespace": name, "resourceTypes": []}
-    if "/userAssignedIdentities/" in path:
-        return there | {"properties": {"clientId": CLIENT_ID}}
-    if "/managedEnvironments/" in path:
-        return there | {"properties": {"workloadProfiles": [{"name": "gpu"}]}}
+    there = {"id": path, "name": path.rpartition("/")[2], "location": "eastus", "properties": {}}
     if path.endswith("/containerApps/meet-transcriber") and _asked_for(path):
-        ingress = {"fqdn": "api.example.azurecontainerapps.io"}
-        return there | {"properties": {"configuration": {"ingress": ingress}}}
-    return None
+        return there | _has(
+            configuration={"ingress": {"fqdn": "api.example.azurecontainerapps.io"}}
+        )
+    found = next((each for pattern, each in THERE if re.search(pattern, path)), None)
+    if isinstance(found, list):
+        return [there | each for each in found]
+    return None if found is None else there | found
 
 
 def _asked_for(path: str) -> bool:

@@ -113,9 +113,9 @@ def test_gpu_workers_and_an_api_are_sent_to_container_apps(azure: Azure) -> None
     told = rule["custom"]["metadata"]
     assert told["url"] == "https://api.example.azurecontainerapps.io/queue"
     assert told["valueLocation"] == "celery_queue_length"
-    sides = [{x["name"]: x["value"] or x["secretRef"] for x in each["template"]["containers"][0]["env"]}
-             for each in (api, worker)]  # fmt: skip
-    for side in sides:
+    for each in (api, worker):
+        (container,) = each["template"]["containers"]
+        side = {x["name"]: x["value"] or x["secretRef"] for x in container["env"]}
         assert side["AZURE_CLIENT_ID"].endswith("2")
         assert side["AZURE_STORAGE_ACCOUNT_NAME"] == "meetingsstore"
         assert side["REDIS_URL"] == "rediss://meetings.eastus.redis.azure.net:10000/0"
@@ -165,7 +165,7 @@ def _of_the_page() -> list[str]:
 
 def test_the_client_knows_every_command_of_the_page_with_its_options(tmp_path: Path) -> None:
     told = [x for line in _of_the_page() for x in re.findall(r"\baz [a-z].*?(?=\)$|$)", line)]
-    known = [shlex.split(x.replace("$(", "").replace(")\"", '"'))[1:] for x in told
+    known = [shlex.split(x.replace("$(", "").replace(')"', '"'))[1:] for x in told
              if not x.startswith(NEEDS_AN_EXTENSION)]  # fmt: skip
     assert len(known) > 15
     wrong = ["group", "create", "--slip"]
