@@ -141,6 +141,18 @@ def test_the_page_times_edited_words_as_the_server_does(
         assert heard(page)["time"] == pytest.approx(kept[place]["start"], abs=0.01)
 
 
+def test_what_is_typed_when_the_view_is_left_is_saved(
+    page: Page, shelf: Simulated, job_id: str
+) -> None:
+    word(page, "Then", 2).dblclick()
+    page.get_by_label("Text of the segment at 0:10").fill("We ship on Friday")
+    page.get_by_role("link", name="all meetings").click()
+    expect(page.get_by_role("heading", name="Meetings", level=1)).to_be_visible()
+    page.go_back()
+    expect(page.get_by_text("We ship on Friday")).to_be_visible()
+    assert texts(shelf, job_id)[2] == "We ship on Friday"
+
+
 def test_enter_with_control_goes_on_to_the_next_segment(page: Page) -> None:
     word(page, "Good", 0).dblclick()
     page.keyboard.press("Control+Enter")
@@ -340,6 +352,35 @@ def test_everybody_can_use_it_in_any_light_on_any_screen(
     page.get_by_role("button", name="Export").click()
     expect(page.get_by_role("menuitem")).to_have_count(len(EXPORTERS) + 2)
     no_violations(page)
+
+
+def test_the_focus_goes_into_a_panel_or_a_menu_and_comes_back(
+    browse: Browse, shelf: Simulated, job_id: str
+) -> None:
+    page = browse(shelf.url, width=NARROW).page()
+    open_meeting(page, job_id)
+    details = page.get_by_role("button", name="Details")
+    details.click()
+    expect(page.get_by_role("complementary", name="About this meeting")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(details).to_be_focused()
+    page.get_by_role("button", name="More for this meeting").click()
+    expect(page.get_by_role("menuitem", name="Run again")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("menu")).to_have_count(0)
+    expect(details).to_be_focused()
+
+
+def test_what_is_marked_is_seen_where_the_system_gives_the_colours(page: Page) -> None:
+    page.emulate_media(forced_colors="active")
+    word(page, "report", 1).click()
+    page.keyboard.press("Control+f")
+    page.keyboard.type("Thursday")
+    grounds = page.evaluate(
+        """() => [".w.spoken", ".w.found", ".words"].map(
+          (each) => getComputedStyle(document.querySelector(each)).backgroundColor)"""
+    )
+    assert len(set(grounds)) == len(grounds)
 
 
 def test_single_keys_can_be_switched_off(page: Page) -> None:

@@ -120,8 +120,11 @@ export class Pane extends EventTarget {
   /** Whether something is typed that was not saved. */
   get typing() { return this.#drafts.size > 0; }
 
-  /** Give up watching. */
-  close() { this.list.close(); }
+  /** Give up watching; what is typed is saved, as nobody could come back to it. */
+  close() {
+    for (const [segment, text] of this.#drafts) this.#save(segment, text.trim());
+    this.list.close();
+  }
 
   #marks(at, hits) {
     const { cursor } = this;
@@ -168,9 +171,14 @@ export class Pane extends EventTarget {
     const at = this.segments.indexOf(segment);
     this.list.remake(segment);
     this.mark();
-    if (save && text !== segment.text) this.dispatchEvent(new CustomEvent("save", { detail: { at, text } }));
+    if (save) this.#save(segment, text);
     if (next && at + 1 < this.segments.length) this.edit(at + 1);
     else this.focus();
+  }
+
+  #save(segment, text) {
+    const at = this.segments.indexOf(segment);
+    if (text && text !== segment.text) this.dispatchEvent(new CustomEvent("save", { detail: { at, text } }));
   }
 
   /** What is typed in segments that are no longer the same goes to those in their time. */
