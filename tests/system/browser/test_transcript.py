@@ -12,7 +12,16 @@ from meet_transcriber.core.exporters import EXPORTERS
 from meet_transcriber.core.transcript import Removed, TranscriptWarning
 from tests.simulated.meetings import keep, long_meeting
 from tests.system.browser.conftest import Browse, Shoot, Simulated
-from tests.system.browser.reading import LINES, heard, lines, meeting, open_meeting, saved, word
+from tests.system.browser.reading import (
+    LINES,
+    heard,
+    lines,
+    meeting,
+    minutes,
+    open_meeting,
+    saved,
+    word,
+)
 from tests.system.browser.watching import NARROW, WIDE, no_violations
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -300,13 +309,12 @@ def test_everything_of_one_speaker_goes_to_another(
 
 
 def test_the_picture_of_the_readme(browse: Browse, shelf: Simulated, shoot: Shoot) -> None:
-    names = {"SPEAKER_00": "Ann Marie", "SPEAKER_01": "Bob", "SPEAKER_02": "نور"}
     page = browse(shelf.url).page()
-    page.set_viewport_size({"width": 1040, "height": 480})
-    open_meeting(page, keep(shelf.house.service.ground, meeting(names=names, coverage=0.97)))
-    word(page, "report", 1).click()
-    expect(page.locator(".w.spoken")).to_have_text("report")
-    expect(page.locator(".segment .speaker").nth(3)).to_contain_text("نور")
+    page.set_viewport_size({"width": 1080, "height": 675})
+    open_meeting(page, keep(shelf.house.service.ground, minutes()))
+    word(page, "printing", 1).click()
+    expect(page.locator(".w.spoken")).to_have_text("printing")
+    expect(page.locator(".segment .speaker").nth(4)).to_contain_text("נועה")
     shoot(page, "transcript")  # docs/images/transcript.png
 
 
