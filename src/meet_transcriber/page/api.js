@@ -22,7 +22,7 @@ export class Problem extends Error {
   get offline() { return this.status === 0; }
 }
 
-const AWAY = { code: "offline", detail: "The server cannot be reached. It is tried again; nothing is lost." };
+const AWAY = { code: "offline", detail: "The server cannot be reached. Try again when it is back." };
 
 /**
  * @typedef {Object} Session

@@ -22,7 +22,7 @@ from tests.system.browser.reading import (
     saved,
     word,
 )
-from tests.system.browser.watching import NARROW, WIDE, no_violations
+from tests.system.browser.watching import NARROW, SMALLEST, WIDE, no_violations
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -227,6 +227,19 @@ def test_selected_words_go_to_somebody_else_in_one_step(
     assert texts(shelf, job_id)[1] == LINES[1][1]
 
 
+def test_words_selected_by_a_finger_are_given_to_somebody_else(page: Page) -> None:
+    page.evaluate(  # which sends no event of a pointer
+        """() => {
+          const words = document.querySelectorAll(".segment:nth-child(2) .w");
+          getSelection().setBaseAndExtent(words[3].firstChild, 0, words[4].firstChild, 2);
+        }"""
+    )
+    give = page.get_by_role("group", name="Selected words")
+    give.get_by_role("button", name="New speaker").click()
+    assert lines(page)[1:4] == ["The printing problem", "is solved", "and the report is on paper"]
+    saved(page)
+
+
 def test_a_conflict_loads_the_others_edit_and_keeps_what_was_typed(
     browse: Browse, shelf: Simulated, job_id: str
 ) -> None:
@@ -245,6 +258,17 @@ def test_a_conflict_loads_the_others_edit_and_keeps_what_was_typed(
     page.get_by_role("button", name="Save").click()
     saved(page)
     assert texts(shelf, job_id)[2] == "Mine of Thursday"
+
+
+def test_what_is_refused_is_said_and_not_called_saved(
+    browse: Browse, shelf: Simulated, job_id: str
+) -> None:
+    watched = browse(shelf.url)
+    watched.allow("422")
+    page = watched.page()
+    open_meeting(page, job_id)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".save-state")).to_contain_text("nothing to undo")
 
 
 def test_what_was_changed_is_told(page: Page) -> None:
@@ -342,7 +366,7 @@ def test_hebrew_and_arabic_run_from_the_right(page: Page) -> None:
 
 
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [WIDE, NARROW])
+@pytest.mark.parametrize("width", [WIDE, NARROW, SMALLEST])
 def test_everybody_can_use_it_in_any_light_on_any_screen(
     browse: Browse, shelf: Simulated, shoot: Shoot, dark: bool, width: int
 ) -> None:

@@ -62,6 +62,9 @@ export class JobList {
     this.#settle();
   }
 
+  /** Say again how long ago everything was. */
+  age() { for (const { job, row } of this.#rows.values()) row.show(job); }
+
   /** @param {any} job As an event tells it. */
   apply(job) {
     if (this.#early) {

@@ -43,10 +43,12 @@ export function mount(root, context) {
     job: (job) => list.apply(job),
     deleted: ({ job_id: id }) => list.remove(id),
   });
+  const ageing = setInterval(() => list.age(), 60_000);
   const back = () => list.refresh();
   context.api.addEventListener("online", back);
   return () => {
     stop();
+    clearInterval(ageing);
     panel?.unmount();
     context.api.removeEventListener("online", back);
   };

@@ -234,6 +234,7 @@ export class Desk {
     fill(this.selectionBar, h("span", null, "Give to"),
       this.cast.labels.map((label) => give(label, h("bdi", null, this.cast.name(label)))),
       give(this.cast.fresh(), "New speaker"));
+    this.pane.list.reveal(this.pane.cursor.at.segment); // there is less room now
   }
 
   #chooseAt(time) {
@@ -263,6 +264,7 @@ export class Desk {
   }
 
   #conflict({ message, texts }) {
+    this.say("not saved");
     const close = () => { fill(this.notices); this.pane.focus(); };
     fill(this.notices, h("div", { class: "notice warning", role: "alert" }, icon("warning"),
       h("p", null, message, " The transcript was loaded again.",
@@ -278,7 +280,7 @@ export class Desk {
     try {
       if (await does(this.context, this.editing.job)) then();
     } catch (problem) {
-      this.#conflict({ message: problem.message, texts: [] });
+      this.context.tell(problem.message);
     }
   }
 }

@@ -135,12 +135,11 @@ export class Editing extends EventTarget {
         this.edition = (await this.#send(request)).edition;
         if (read) await this.#read();
         this.#waiting.shift();
+        this.#tell("saving");
         return true;
       } catch (problem) {
         await this.#refused(problem);
         return false;
-      } finally {
-        this.#tell("saving");
       }
     });
     this.#queue = answer.then(() => {});
