@@ -25,6 +25,8 @@ EditKind = Literal[
 LONGEST_TEXT = 10_000
 LONGEST_NAME = 200
 LONGEST_FIND = 200
+MOST_LOG_BYTES = 16 << 20
+"""Of a transcript's history, which is read and written whole."""
 _LABEL = re.compile(r"SPEAKER_[0-9]{2,3}")
 _EDGES = rf"(?:(?<!\w)|(?<=[{SPACELESS}]))", rf"(?:(?!\w)|(?=[{SPACELESS}]))"
 

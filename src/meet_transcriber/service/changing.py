@@ -7,7 +7,14 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from meet_transcriber.core.edits import Edit, count, refuse_long_names, with_edits
+from meet_transcriber.core.edits import (
+    MOST_LOG_BYTES,
+    Edit,
+    EditLog,
+    count,
+    refuse_long_names,
+    with_edits,
+)
 from meet_transcriber.core.errors import (
     InvalidOptions,
     JobConflict,
@@ -149,7 +156,7 @@ class Changing:
         signed = [replace(each, made_at=now, author=author) for each in edits]
         log, transcript = with_edits(machine, log, before, signed)
         key = f"{job.prefix}/edits.json.{uuid.uuid4().hex}"
-        self._ground.media.put(key, json.dumps(to_plain(log)).encode())
+        self._ground.media.put(key, _dumped(log))
         try:
             changed = self._ground.jobs.update(
                 job_id,
@@ -182,6 +189,16 @@ class Changing:
             self._ground.text.put_text(job_id, transcript.text)
             if self._reading.version(job_id) == job.version:
                 return
+
+
+def _dumped(log: EditLog) -> bytes:
+    data = json.dumps(to_plain(log)).encode()
+    if len(data) > MOST_LOG_BYTES:
+        raise JobConflict(
+            f"The history of this transcript has {MOST_LOG_BYTES >> 20} MiB, and no more is kept; "
+            "running the task attribute again begins another one."
+        )
+    return data
 
 
 def _with_log(job: Job, before: Job, key: str, transcript: Transcript, spare: bool) -> Job:

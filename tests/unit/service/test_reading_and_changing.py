@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meet_transcriber.core.edits import Edit
+from meet_transcriber.core.edits import LONGEST_TEXT, MOST_LOG_BYTES, Edit
 from meet_transcriber.core.errors import InvalidOptions, JobConflict, JobNotFound, JobNotReady
 from meet_transcriber.core.jobs import JobQuery
 from meet_transcriber.core.workers import WorkerInfo
@@ -104,6 +104,14 @@ def test_what_stands_is_found_whichever_edit_is_indexed_last(house: House, tmp_p
     here.edit(job.id, Edit("text", 0, "two"))
     text.close()
     assert len(house.service.reading.search("keycloak").hits) == 1
+
+
+def test_a_history_does_not_grow_without_end(house: House) -> None:
+    job = house.finished()
+    one = Edit("text", 0, "\N{GRINNING FACE}" * LONGEST_TEXT)  # twelve bytes each in JSON
+    with pytest.raises(JobConflict, match="16 MiB"):
+        house.service.changing.edit_all(job.id, [one] * (MOST_LOG_BYTES // LONGEST_TEXT // 10))
+    house.service.changing.edit(job.id, one)
 
 
 def test_a_rerun_of_the_speakers_recognizes_nothing_again(house: House) -> None:
