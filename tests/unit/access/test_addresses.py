@@ -3,14 +3,13 @@
 from ipaddress import IPv4Address
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meet_transcriber.access.addresses import AddressGuard, system_resolver
 from meet_transcriber.core.errors import AddressRefused, FetchError
 from tests.unit.access.sites import ScriptedResolver, always
 
-patient = settings(deadline=None)
 PUBLIC = "93.184.215.14"
 MALFORMED = {
     "only http and https": [
@@ -183,7 +182,6 @@ def _spellings(address: IPv4Address) -> list[str]:
     ]
 
 
-@patient
 @given(st.ip_addresses(v=4), st.integers(0, 11))
 def test_no_spelling_gets_a_non_public_address_past(address: IPv4Address, spelling: int) -> None:
     host = _spellings(address)[spelling]
@@ -195,7 +193,6 @@ def test_no_spelling_gets_a_non_public_address_past(address: IPv4Address, spelli
     assert address.is_global
 
 
-@patient
 @given(st.text(max_size=30))
 def test_any_text_is_read_or_refused(text: str) -> None:
     guard = AddressGuard(["wiki"], always("127.0.0.1"))

@@ -145,9 +145,7 @@ def test_a_redirect_cannot_rebind_its_own_name(site: Site) -> None:
         read(site.url(host="a.example"), fetcher(resolver=resolver))
 
 
-@settings(
-    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_categories=["Cc"])))
 def test_any_location_is_followed_or_refused(site: Site, place: str) -> None:
     site.answers["/"] = redirect("http:" + place)

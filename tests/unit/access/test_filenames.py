@@ -2,12 +2,11 @@
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meet_transcriber.access.filenames import FALLBACK, file_name
 
-patient = settings(deadline=None)
 PLACE = httpx.URL("https://files.example/a/from%20path.mp3?download=1")
 
 
@@ -54,7 +53,6 @@ def test_a_long_name_is_cut_and_keeps_its_suffix() -> None:
     assert 190 < len(name.encode()) <= 200
 
 
-@patient
 @given(st.text(max_size=300))
 def test_any_header_gives_a_harmless_name(text: str) -> None:
     for header in (text, f'a; filename="{text}"', f"a; filename*=utf-8''{text}"):

@@ -3,7 +3,7 @@
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meet_transcriber.access.networks import (
@@ -15,7 +15,6 @@ from meet_transcriber.access.networks import (
 )
 from meet_transcriber.core.errors import InvalidOptions
 
-patient = settings(deadline=None)
 SPECIAL = """
 0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.127.255.255 127.0.0.1 127.255.255.255 169.254.1.1
 172.16.0.1 172.31.255.255 192.0.0.1 192.0.2.1 192.88.99.1 192.168.0.1 198.18.0.1 198.19.255.255
@@ -49,14 +48,12 @@ def test_metadata_addresses_are_called_so(text: str) -> None:
     assert special_kind(ip_address(text)) == "a cloud's metadata"
 
 
-@patient
 @given(st.ip_addresses())
 def test_what_python_calls_not_global_is_never_public(address: IPv4Address | IPv6Address) -> None:
     if not unwrapped(address).is_global or address.is_multicast:
         assert special_kind(address)
 
 
-@patient
 @given(st.ip_addresses(v=4))
 def test_wrapping_changes_nothing(address: IPv4Address) -> None:
     for prefix in ("::ffff:0:0", "64:ff9b::"):
@@ -64,7 +61,6 @@ def test_wrapping_changes_nothing(address: IPv4Address) -> None:
         assert special_kind(wrapped) == special_kind(address)
 
 
-@patient
 @given(st.ip_addresses(v=4))
 def test_tunnels_are_never_public(address: IPv4Address) -> None:
     six_to_four = IPv6Address((0x2002 << 112) | (int(address) << 80) | 1)

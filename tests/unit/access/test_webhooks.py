@@ -9,7 +9,7 @@ from email.utils import formatdate
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meet_transcriber.access.webhooks import (
@@ -26,7 +26,6 @@ from meet_transcriber.access.webhooks import (
 from meet_transcriber.core.errors import InvalidOptions
 from tests.unit.access.sites import Answer, Request, ScriptedResolver, Site, always, redirect
 
-patient = settings(deadline=None)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # of the Standard Webhooks documentation
 NOW = 1_614_265_330
 
@@ -47,7 +46,6 @@ def test_the_signature_is_that_of_the_documentation() -> None:
     assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-@patient
 @given(
     st.binary(min_size=24, max_size=64),
     st.from_regex(r"[A-Za-z0-9_]+", fullmatch=True),
@@ -183,7 +181,6 @@ def test_retry_after_is_honoured_within_a_day(site: Site, value: str, seconds: f
     assert deliver(site.url()).retry_after == seconds
 
 
-@patient
 @given(st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E)))
 def test_any_retry_after_is_understood_or_passed_over(value: str) -> None:
     wait = retry_after_seconds(value, NOW)

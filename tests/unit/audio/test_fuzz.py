@@ -17,7 +17,6 @@ from meet_transcriber.core.options import Options
 Make = Callable[..., Any]
 QUICK = settings(
     max_examples=60,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -29,7 +29,7 @@ def found(db: sqlite3.Connection, text: str, query: str) -> bool:
     return bool(rows.fetchone() == (1,))
 
 
-ANY_TEXT = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+ANY_TEXT = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @given(st.text(), st.text())

@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meet_transcriber.api.openai.envelope import ApiError
@@ -159,7 +159,6 @@ spelled = st.tuples(names, st.sampled_from(["", "[]", "[0]", "[type]", "[", "]]"
 values = st.sampled_from([*FORMATS, "true", "0", "1", "auto", "word", "en", "{}", "null", "1e999"])
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(spelled, values | st.text(max_size=30)), max_size=6))
 def test_whatever_is_sent_is_taken_or_refused_in_words(sent: list[tuple[str, str]]) -> None:
     with suppress(ApiError, InvalidOptions):

@@ -18,7 +18,7 @@ from meet_transcriber.core.readers import read_json
 from meet_transcriber.core.transcript import Segment, Transcript, Word
 
 Strategy = st.SearchStrategy[Transcript]
-several = settings(max_examples=25, deadline=None)
+several = settings(max_examples=25)
 
 
 def parsed(transcript: Transcript, form: str, **options: bool) -> Any:

@@ -10,7 +10,7 @@ from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.exporters import EXPORTERS, export
 from meet_transcriber.core.transcript import Transcript
 
-several = settings(max_examples=10, deadline=None)
+several = settings(max_examples=10)
 GOLDEN = Path(__file__).parents[3] / "golden" / "exports"
 
 

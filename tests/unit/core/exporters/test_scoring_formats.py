@@ -10,7 +10,7 @@ from meet_transcriber.core.readers import read_json, read_rttm, read_stm
 from meet_transcriber.core.transcript import Transcript
 
 Strategy = st.SearchStrategy[Transcript]
-several = settings(max_examples=25, deadline=None)
+several = settings(max_examples=25)
 
 RTTM = re.compile(r"SPEAKER recording 1 \d+\.\d{3} \d+\.\d{3} <NA> <NA> [^\s;]+ <NA> <NA>")
 STM = re.compile(r"recording 1 [^\s;]+ (\d+\.\d{3}) (\d+\.\d{3}) ?(.*)")

@@ -21,7 +21,7 @@ from meet_transcriber.core.exporters.subtitles import clock
 from meet_transcriber.core.transcript import Segment, Transcript, Word
 
 Strategy = st.SearchStrategy[Transcript]
-several = settings(max_examples=25, deadline=None)
+several = settings(max_examples=25)
 
 
 def exported(transcript: Transcript, form: str) -> str:

@@ -12,7 +12,7 @@ from meet_transcriber.core.readers import read_txt
 from meet_transcriber.core.transcript import Segment, Transcript, Word
 
 Strategy = st.SearchStrategy[Transcript]
-several = settings(max_examples=25, deadline=None)
+several = settings(max_examples=25)
 
 
 def one(text: str, speaker: str | None = None) -> Transcript:
