@@ -34,9 +34,7 @@ class Asked(NamedTuple):
 def google() -> Iterator[tuple[list[Asked], dict[str, str]]]:
     """What was asked, and the environment that leads `gcloud` here without an account."""
     asked: list[Asked] = []
-    named: set[str] = (
-        set()
-    )  # with `?secretId=hf-token` something is made, and is there from then on
+    named = set[str]()  # with `?secretId=hf-token` something is made, and is there from then on
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
@@ -48,13 +46,12 @@ def google() -> Iterator[tuple[list[Asked], dict[str, str]]]:
             named.update(f"{path}/{x}" for each in query.values() for x in each)
             found = self.command != "GET" or "/images/family/" in path or ":getIamPolicy" in path
             found = found or path in named
-            status = 200 if found else 404
             done = {"name": "operations/one", "done": True, "status": "DONE", "bindings": [],
                     "host": "10.0.0.3", "port": 6379, "authString": "theirs"}  # fmt: skip
             error = {"error": {"code": 404, "message": "not found", "status": "NOT_FOUND"}}
             image = {"name": "image", "selfLink": "https://compute.googleapis.com/image"}
             body = json.dumps(image if "/images/" in path else done if found else error).encode()
-            self.send_response(status)
+            self.send_response(200 if found else 404)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -70,10 +70,9 @@ class Locked:
     client: TestClient
     folder: Path
 
-    def key(self, *scopes: Scope, tenant: str = "", days: float | None = None) -> NewKey:
+    def key(self, *scopes: Scope, tenant: str = "") -> NewKey:
         """A new key, for everything where no scope is named."""
-        until = None if days is None else self.service.ground.clock() + days * 86_400
-        return self.guard.keyring.create("test", tenant, scopes or SCOPES, until)
+        return self.guard.keyring.create("test", tenant, scopes or SCOPES, None)
 
     def bearer(self, *scopes: Scope, tenant: str = "") -> dict[str, str]:
         """Headers with a new key."""
