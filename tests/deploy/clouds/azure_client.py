@@ -156,7 +156,7 @@ def main() -> int:
         "user": {"name": "u", "type": "user"},
     }  # fmt: skip
     _profile.Profile.get_login_credentials = lambda *_, **__: (Credential(), SUBSCRIPTION, "t")
-    token = ("Bearer", "theirs", {})
+    token: tuple[str, str, dict[str, str]] = ("Bearer", "theirs", {})
     _profile.Profile.get_raw_token = lambda *_, **__: (token, SUBSCRIPTION, "t")
     _profile.Profile.get_subscription = lambda *_, **__: account
     _profile.Profile.get_subscription_id = lambda *_, **__: SUBSCRIPTION

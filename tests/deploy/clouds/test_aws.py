@@ -228,7 +228,7 @@ def test_nothing_but_an_empty_queue_takes_a_worker_away(name: str) -> None:
     more = rules["FollowTheQueue"]
     assert more["AdjustmentType"] == "ChangeInCapacity"
     added = [x["ScalingAdjustment"] for x in more["StepAdjustments"]]
-    assert added == [1, 2, {"Ref": "MaxWorkers"}]
+    assert added == [1, 2, 100]
     # for each worker five tasks, as in Kubernetes
     assert [x["MetricIntervalLowerBound"] for x in more["StepAdjustments"]] == [0, 6, 11]
 

@@ -125,7 +125,7 @@ def test_security_groups_open_the_web_and_nothing_else() -> None:
 def test_no_script_opens_another_port() -> None:
     allowed = set()
     for path in SCRIPTS:
-        for rule in re.findall(r"firewall-rules create(?:.*\\\n)*.*", path.read_text()):
+        for rule in re.findall(r"(?m)^rule .*", path.read_text()):
             ports = set(re.findall(r"tcp:(\d+)", rule))
             allowed |= set() if "--source-ranges" in rule else ports
         allowed |= set(
