@@ -149,8 +149,8 @@ def test_what_is_kept_outlives_the_machine(aws: dict[str, str], stacks: dict[str
     assert "${Data}" in json.dumps(found["LaunchTemplate"])
 
 
-@pytest.mark.parametrize("signature", ["TYPE=ext4", ""], ids=["kept", "new"])
-def test_a_new_machine_takes_the_disk_as_it_is(signature: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("found", "formatted"), [(0, False), (2, True), (8, False)])
+def test_only_an_empty_disk_is_formatted(found: int, formatted: bool, tmp_path: Path) -> None:
     (data,) = resources("ec2", "AWS::EC2::LaunchTemplate").values()
     (script,) = data["LaunchTemplateData"]["UserData"]["Fn::Base64"].values()
     moved = {
@@ -166,14 +166,14 @@ def test_a_new_machine_takes_the_disk_as_it_is(signature: str, tmp_path: Path) -
     for name in ("aws", "blkid", "cloud-init", "docker", "git", "mkfs.ext4", "mount", "systemctl"):
         said = {
             "aws": """echo '{"HUGGINGFACE_ACCESS_TOKEN": "hf_x"}'""",
-            "blkid": f"test -n '{signature}'",
+            "blkid": f"exit {found}",  # 2: nothing is on it
         }.get(name, ":")
         (tmp_path / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/did\n{said}\n')
         (tmp_path / name).chmod(0o755)
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     subprocess.run(["bash"], input=script, text=True, env=environment, check=True)
     did = [x.split()[0] for x in (tmp_path / "did").read_text().splitlines()]
-    assert ("mkfs.ext4" in did) is not bool(signature)
+    assert ("mkfs.ext4" in did) is formatted
     assert did.index("mount") < did.index("git") < did.index("docker")
     assert "PYANNOTE=1" in (tmp_path / "home/.env").read_text().split()
 
