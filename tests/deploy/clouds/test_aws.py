@@ -269,6 +269,57 @@ def test_redis_speaks_tls_and_is_no_cluster() -> None:
             assert url["Fn::Sub"].startswith("rediss://")
 
 
+@pytest.mark.parametrize(
+    ("command", "query", "there"),
+    [
+        ("elbv2 describe-load-balancers", "LoadBalancers[].Scheme", ["internet-facing"]),
+        ("autoscaling describe-auto-scaling-groups", "AutoScalingGroups[].MinSize", [0]),
+        ("ecs list-task-definition-families", "sort(families)",
+         ["meet-transcriber", "meet-transcriber-gpu", "meet-transcriber-worker"]),
+    ],
+)  # fmt: skip
+def test_the_parts_of_the_stacks_are_there(
+    aws: dict[str, str], stacks: dict[str, str], command: str, query: str, there: object
+) -> None:
+    assert asked(aws, *command.split(), "--query", query) == there
+
+
+def _plain(value: Any) -> Any:
+    """A property with a text in the place of each function."""
+    if isinstance(value, dict):
+        function = next(iter(value), "")
+        if function == "Ref" or function.startswith("Fn::"):
+            return "arn:aws:theirs:us-east-1:123456789012:x"
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(
+    ("name", "cluster"),
+    [("ecs-fargate", "meet-transcriber"), ("ecs-gpu", "meet-transcriber-gpu")],
+)
+def test_what_moto_does_not_make_of_a_stack_is_what_the_client_takes(
+    aws: dict[str, str], stacks: dict[str, str], name: str, cluster: str
+) -> None:
+    worker = {
+        "ServiceNamespace": "ecs", "ScalableDimension": "ecs:service:DesiredCount",
+        "ResourceId": f"service/{cluster}/worker",
+    }  # fmt: skip
+
+    def made(command: str, given: dict[str, Any]) -> None:
+        asked(aws, *command.split(), "--cli-input-json", json.dumps(given))
+
+    made("application-autoscaling register-scalable-target",
+         worker | {"MinCapacity": 0, "MaxCapacity": 4})  # fmt: skip
+    for each in resources(name, "AWS::ApplicationAutoScaling::ScalingPolicy").values():
+        policy = {key: _plain(value) for key, value in each.items() if key != "ScalingTargetId"}
+        made("application-autoscaling put-scaling-policy", worker | policy)
+    for key, each in resources(name, "AWS::CloudWatch::Alarm").items():
+        made("cloudwatch put-metric-alarm", {"AlarmName": f"{name}-{key}"} | _plain(each))
+    told = asked(aws, "cloudwatch", "describe-alarms", "--alarm-name-prefix", name)
+    assert len(told["MetricAlarms"]) == 2
+
+
 def test_the_groups_of_logs_are_there(aws: dict[str, str], stacks: dict[str, str]) -> None:
     groups = asked(aws, "logs", "describe-log-groups")["logGroups"]
     assert {"/ecs/meet-transcriber": 30}.items() <= {
