@@ -9,13 +9,16 @@ zone=${ZONE:-us-central1-a}
 spot=()
 [ "${SPOT:-no}" = yes ] && spot=(--provisioning-model=SPOT --instance-termination-action=STOP)
 
+rule() { # rule NAME OPTIONS...: a rule of the firewall for the machine, unless it is there
+    gcloud compute firewall-rules describe "$1" >/dev/null 2>&1 ||
+        gcloud compute firewall-rules create "$@" --target-tags http-server
+}
+
 # The web, and ssh through Google's own proxy alone. The network default lets the whole world in on
 # port 22, by a rule that everything here comes before.
-gcloud compute firewall-rules create allow-http --allow tcp:80,tcp:443 --target-tags http-server
-gcloud compute firewall-rules create allow-iap-ssh --allow tcp:22 \
-    --source-ranges 35.235.240.0/20 --target-tags http-server
-gcloud compute firewall-rules create deny-others --action DENY --rules all --priority 2000 \
-    --target-tags http-server
+rule allow-http --allow tcp:80,tcp:443
+rule allow-iap-ssh --allow tcp:22 --source-ranges 35.235.240.0/20
+rule deny-others --action DENY --rules all --priority 2000
 
 # Secure boot would refuse NVIDIA's kernel modules.
 gcloud compute instances create meet-transcriber --zone "$zone" \

@@ -30,11 +30,30 @@ class Asked(NamedTuple):
     body: Any
 
 
+def _environment(url: str) -> dict[str, str]:
+    """Leads `gcloud` to that address, without an account."""
+    override = "CLOUDSDK_API_ENDPOINT_OVERRIDES_"
+    environment = {f"{override}{name}": url for name in SERVICES}
+    return environment | {
+        f"{override}COMPUTE": f"{url}compute/v1/",
+        # The client puts the region before this name, so it is asked for as from a proxy.
+        f"{override}RUN": "http://run.test/",
+        "http_proxy": url,
+        "no_proxy": "127.0.0.1",
+        "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
+        "CLOUDSDK_CORE_PROJECT": PROJECT,
+        "GOOGLE_CLOUD_PROJECT": PROJECT,
+        "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
+        "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
+        "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
+    }
+
+
 @contextmanager
 def google() -> Iterator[tuple[list[Asked], dict[str, str]]]:
     """What was asked, and the environment that leads `gcloud` here without an account."""
     asked: list[Asked] = []
-    named = set[str]()  # with `?secretId=hf-token` something is made, and is there from then on
+    named = set[str]()  # what `?secretId=hf-token` and its like made is there from then on
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
@@ -64,20 +83,5 @@ def google() -> Iterator[tuple[list[Asked], dict[str, str]]]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/"
-        override = "CLOUDSDK_API_ENDPOINT_OVERRIDES_"
-        environment = {f"{override}{name}": url for name in SERVICES}
-        environment |= {
-            f"{override}COMPUTE": f"{url}compute/v1/",
-            # The client puts the region before this name, so it is asked for as from a proxy.
-            f"{override}RUN": "http://run.test/",
-            "http_proxy": url,
-            "no_proxy": "127.0.0.1",
-            "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
-            "CLOUDSDK_CORE_PROJECT": PROJECT,
-            "GOOGLE_CLOUD_PROJECT": PROJECT,
-            "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
-            "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
-            "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
-        }
-        yield asked, environment
+        yield asked, _environment(url)
         server.shutdown()

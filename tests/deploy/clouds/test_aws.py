@@ -149,8 +149,8 @@ def test_what_is_kept_outlives_the_machine(aws: dict[str, str], stacks: dict[str
     assert "${Data}" in json.dumps(found["LaunchTemplate"])
 
 
-@pytest.mark.parametrize("signature", ["TYPE=ext4", ""], ids=["kept", "new"])
-def test_a_new_machine_takes_the_disk_as_it_is(signature: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("found", "formatted"), [(0, False), (2, True), (8, False)])
+def test_only_an_empty_disk_is_formatted(found: int, formatted: bool, tmp_path: Path) -> None:
     (data,) = resources("ec2", "AWS::EC2::LaunchTemplate").values()
     (script,) = data["LaunchTemplateData"]["UserData"]["Fn::Base64"].values()
     moved = {
@@ -166,14 +166,14 @@ def test_a_new_machine_takes_the_disk_as_it_is(signature: str, tmp_path: Path) -
     for name in ("aws", "blkid", "cloud-init", "docker", "git", "mkfs.ext4", "mount", "systemctl"):
         said = {
             "aws": """echo '{"HUGGINGFACE_ACCESS_TOKEN": "hf_x"}'""",
-            "blkid": f"test -n '{signature}'",
+            "blkid": f"exit {found}",  # 2: nothing is on it
         }.get(name, ":")
         (tmp_path / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/did\n{said}\n')
         (tmp_path / name).chmod(0o755)
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     subprocess.run(["bash"], input=script, text=True, env=environment, check=True)
     did = [x.split()[0] for x in (tmp_path / "did").read_text().splitlines()]
-    assert ("mkfs.ext4" in did) is not bool(signature)
+    assert ("mkfs.ext4" in did) is formatted
     assert did.index("mount") < did.index("git") < did.index("docker")
     assert "PYANNOTE=1" in (tmp_path / "home/.env").read_text().split()
 
@@ -228,7 +228,7 @@ def test_nothing_but_an_empty_queue_takes_a_worker_away(name: str) -> None:
     more = rules["FollowTheQueue"]
     assert more["AdjustmentType"] == "ChangeInCapacity"
     added = [x["ScalingAdjustment"] for x in more["StepAdjustments"]]
-    assert added == [1, 2, {"Ref": "MaxWorkers"}]
+    assert added == [1, 2, 100]
     # for each worker five tasks, as in Kubernetes
     assert [x["MetricIntervalLowerBound"] for x in more["StepAdjustments"]] == [0, 6, 11]
 
@@ -267,6 +267,57 @@ def test_redis_speaks_tls_and_is_no_cluster() -> None:
         for container in task["ContainerDefinitions"]:
             (url,) = (x["Value"] for x in container["Environment"] if x["Name"] == "REDIS_URL")
             assert url["Fn::Sub"].startswith("rediss://")
+
+
+@pytest.mark.parametrize(
+    ("command", "query", "there"),
+    [
+        ("elbv2 describe-load-balancers", "LoadBalancers[].Scheme", ["internet-facing"]),
+        ("autoscaling describe-auto-scaling-groups", "AutoScalingGroups[].MinSize", [0]),
+        ("ecs list-task-definition-families", "sort(families)",
+         ["meet-transcriber", "meet-transcriber-gpu", "meet-transcriber-worker"]),
+    ],
+)  # fmt: skip
+def test_the_parts_of_the_stacks_are_there(
+    aws: dict[str, str], stacks: dict[str, str], command: str, query: str, there: object
+) -> None:
+    assert asked(aws, *command.split(), "--query", query) == there
+
+
+def _plain(value: Any) -> Any:
+    """A property with a text in the place of each function."""
+    if isinstance(value, dict):
+        function = next(iter(value), "")
+        if function == "Ref" or function.startswith("Fn::"):
+            return "arn:aws:theirs:us-east-1:123456789012:x"
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(
+    ("name", "cluster"),
+    [("ecs-fargate", "meet-transcriber"), ("ecs-gpu", "meet-transcriber-gpu")],
+)
+def test_what_moto_does_not_make_of_a_stack_is_what_the_client_takes(
+    aws: dict[str, str], stacks: dict[str, str], name: str, cluster: str
+) -> None:
+    worker = {
+        "ServiceNamespace": "ecs", "ScalableDimension": "ecs:service:DesiredCount",
+        "ResourceId": f"service/{cluster}/worker",
+    }  # fmt: skip
+
+    def made(command: str, given: dict[str, Any]) -> None:
+        asked(aws, *command.split(), "--cli-input-json", json.dumps(given))
+
+    made("application-autoscaling register-scalable-target",
+         worker | {"MinCapacity": 0, "MaxCapacity": 4})  # fmt: skip
+    for each in resources(name, "AWS::ApplicationAutoScaling::ScalingPolicy").values():
+        policy = {key: _plain(value) for key, value in each.items() if key != "ScalingTargetId"}
+        made("application-autoscaling put-scaling-policy", worker | policy)
+    for key, each in resources(name, "AWS::CloudWatch::Alarm").items():
+        made("cloudwatch put-metric-alarm", {"AlarmName": f"{name}-{key}"} | _plain(each))
+    told = asked(aws, "cloudwatch", "describe-alarms", "--alarm-name-prefix", name)
+    assert len(told["MetricAlarms"]) == 2
 
 
 def test_the_groups_of_logs_are_there(aws: dict[str, str], stacks: dict[str, str]) -> None:

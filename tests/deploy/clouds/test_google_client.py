@@ -78,6 +78,10 @@ def test_a_machine_has_a_gpu_and_shows_the_web_alone(script: Script) -> None:
 
 def test_a_cluster_has_gpu_nodes_that_come_and_go(script: Script) -> None:
     asked = script("gke.sh")
+    rule = next(x.body for x in asked if x.path.endswith("/firewalls"))
+    assert rule["denied"] == [{"IPProtocol": "tcp", "ports": ["22"]}]
+    nodes = next(x.body["cluster"]["nodePools"] for x in asked if x.path.endswith("/clusters"))
+    assert [x["config"]["tags"] for x in nodes] == [rule["targetTags"]]
     pool = next(x.body["nodePool"] for x in asked if x.path.endswith("/nodePools"))
     (gpu,) = pool["config"]["accelerators"]
     assert (gpu["acceleratorType"], gpu["acceleratorCount"]) == ("nvidia-l4", "1")
@@ -85,6 +89,7 @@ def test_a_cluster_has_gpu_nodes_that_come_and_go(script: Script) -> None:
     assert pool["config"]["spot"] is True
     assert pool["autoscaling"]["enabled"] is True
     assert pool["autoscaling"].get("minNodeCount", 0) == 0
+    assert pool["config"]["tags"] == rule["targetTags"]
     (taint,) = pool["config"]["taints"]
     assert taint["key"] == "nvidia.com/gpu"
 

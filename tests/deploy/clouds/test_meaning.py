@@ -13,6 +13,7 @@ ALL = list(starts())
 # Read by libraries: the clients of object stores and of Azure's identities, and Python itself.
 LIBRARIES = {"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "TMPDIR"}
 LIBRARIES |= {"AZURE_STORAGE_ACCOUNT_NAME", "AZURE_CLIENT_ID"}
+BUILD = {"PYANNOTE"}  # Render gives variables to the build, too
 PUBLIC = re.compile(r"0\.0\.0\.0/0|Internet|\*")
 SCRIPTS = sorted(
     path for cloud in ("aws", "gcp", "azure") for path in (DEPLOY / cloud).glob("*.sh")
@@ -22,7 +23,7 @@ SCRIPTS = sorted(
 @pytest.mark.parametrize("start", ALL, ids=lambda start: start.id)
 def test_every_variable_is_a_setting(start: Start) -> None:
     settings = {name.upper() for name in Settings.model_fields}
-    assert set(start.environment) - settings - LIBRARIES == set()
+    assert set(start.environment) - settings - LIBRARIES - BUILD == set()
 
 
 @pytest.mark.parametrize("start", ALL, ids=lambda start: start.id)
@@ -84,6 +85,32 @@ def test_secrets_are_called_as_the_guide_calls_them() -> None:
     )
 
 
+def test_where_there_is_a_token_pyannote_is_built_in() -> None:
+    # a token without it fails every job that wants speakers
+    pages = [(ROOT / f"docs/deployment/{name}.md").read_text() for name in ("aws", "azure")]
+    files = [x.read_text() for x in DEPLOY.rglob("*") if x.suffix in {".sh", ".yaml"}]
+    text = "\n".join([*files, *pages]).replace("\\\n", " ")
+    builds = re.findall(r"(?m)^(?:\$run docker build|az acr build| +args: \[build).*", text)
+    settings = re.findall(r".*COMPOSE_PROFILES=gpu.*", text)
+    assert (len(builds), len(settings)) == (6, 3)
+    assert [x for x in [*builds, *settings] if "PYANNOTE=1" not in x] == []
+    worker = next(x for x in read("render.yaml")["services"] if x["type"] == "worker")
+    assert {"key": "PYANNOTE", "value": "1"} in worker["envVars"]
+
+
+def test_what_a_task_writes_to_is_a_volume_of_the_image() -> None:
+    # else it would be root's, and closed to uid 10001
+    (named,) = re.findall(r"(?m)^VOLUME (.*)$", (ROOT / "Dockerfile").read_text())
+    written = {
+        mount["ContainerPath"]
+        for name in ("ecs-fargate", "ecs-gpu")
+        for task in resources(name, "AWS::ECS::TaskDefinition").values()
+        for each in task["ContainerDefinitions"]
+        for mount in each.get("MountPoints", [])
+    }
+    assert written == set(json.loads(named))
+
+
 def test_security_groups_open_the_web_and_nothing_else() -> None:
     opened = {
         (rule["FromPort"], rule["ToPort"])
@@ -98,7 +125,7 @@ def test_security_groups_open_the_web_and_nothing_else() -> None:
 def test_no_script_opens_another_port() -> None:
     allowed = set()
     for path in SCRIPTS:
-        for rule in re.findall(r"firewall-rules create(?:.*\\\n)*.*", path.read_text()):
+        for rule in re.findall(r"(?m)^rule .*", path.read_text()):
             ports = set(re.findall(r"tcp:(\d+)", rule))
             allowed |= set() if "--source-ranges" in rule else ports
         allowed |= set(
