@@ -27,6 +27,7 @@ _OURS = {kind.code: kind for kind in (AudioTooLong, InvalidAudio, UnreadableAudi
 _OURS[UnsupportedFormat.code] = UnsupportedFormat
 _MAX_MESSAGE = 1000
 _MAX_NAME = 200
+_MAX_RATE_HZ = 1 << 31
 _MAX_WARNINGS = 10
 _MAX_GAIN_DB = 60.0
 _MEBIBYTE = 1 << 20
@@ -46,8 +47,9 @@ def info(data: bytes) -> MediaInfo:
     """
     found = _read(MediaInfo, data)
     _must(found.duration is None or 0 <= found.duration < math.inf)
-    _must(1 <= found.channels <= MAX_CHANNELS and found.sample_rate_hz > 0)
+    _must(1 <= found.channels <= MAX_CHANNELS and 0 < found.sample_rate_hz <= _MAX_RATE_HZ)
     _must(len(found.container) + len(found.codec) < _MAX_NAME)
+    _must((found.container + found.codec).isprintable())
     return found
 
 
@@ -64,6 +66,7 @@ def prepared(data: bytes, max_duration: float) -> PreparedAudio:
     _must(all(abs(gain) <= _MAX_GAIN_DB for gain in found.gains_db))
     _must(len(found.warnings) <= _MAX_WARNINGS)
     _must(all(len(warning.message) <= _MAX_MESSAGE for warning in found.warnings))
+    _must(all((warning.code + warning.message).isprintable() for warning in found.warnings))
     return found
 
 
@@ -88,7 +91,7 @@ def error(data: bytes, limits: Limits) -> TranscriptionError:
     """The error that a child reports, as one of ours."""
     told = _plain(data)
     code, message = str(told.get("code")), str(told.get("message"))
-    if code in _OURS:
+    if code in _OURS and message.isprintable():
         return _OURS[code](message[:_MAX_MESSAGE])
     if code == TOO_MUCH_MEMORY:
         return too_much_memory(limits)
