@@ -64,6 +64,7 @@ WORKDIR /app
 COPY src/api src/api
 COPY src/worker src/worker
 EXPOSE 8000
+# Without it the volumes of ECS on Fargate belong to root.
 VOLUME ["/data", "/models"]
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:%s/health' % (os.environ.get('PORT') or os.environ.get('API_PORT') or 8000), timeout=4)"]

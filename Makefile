@@ -65,10 +65,11 @@ bench: $(VENV)/.test  ## measure: every benchmark, or NAME="memory recognition"
 
 # --- keeping it -------------------------------------------------------------------------
 
-docs: $(VENV)/.test  ## generate docs/reference, .env.example and dashboards from the code
+docs: $(VENV)/.test  ## generate docs/reference, .env.example, dashboards and Railway's Dockerfile
 	$(BIN)/python -m scripts.make_reference
 	$(BIN)/python -m scripts.make_env_example
 	$(BIN)/python -m scripts.make_dashboards
+	$(BIN)/python -m scripts.make_railway_dockerfile
 
 lock: $(VENV)/.lint  ## re-create requirements/*.txt; ARGS=--upgrade takes new versions
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lock.sh $(ARGS)

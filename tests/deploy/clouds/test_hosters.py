@@ -1,11 +1,13 @@
 """railway*.json and render.yaml against strict schemas, written from the hosters' documentation."""
 
 import copy
+import re
 from typing import Any
 
 import jsonschema
 import pytest
 
+from scripts import make_railway_dockerfile
 from tests.deploy.clouds.artifacts import ROOT, read
 
 TEXT = {"type": "string", "minLength": 1}
@@ -120,7 +122,16 @@ RAILWAYS = sorted(path.name for path in ROOT.glob("railway*.json"))
 @pytest.mark.parametrize("name", RAILWAYS)
 def test_a_railway_file_follows_the_documentation(name: str) -> None:
     jsonschema.validate(read(name), RAILWAY)
-    assert (ROOT / read(name)["build"]["dockerfilePath"]).is_file()
+
+
+def test_railway_builds_our_dockerfile_without_what_it_refuses() -> None:
+    """Its builder stops at VOLUME, and at a cache whose id does not begin with the service's."""
+    dockerfile = make_railway_dockerfile.TARGET.read_text()
+    assert dockerfile == make_railway_dockerfile.text(), "run `make docs`"
+    assert not re.search(r"^VOLUME|type=cache", dockerfile, re.MULTILINE)
+    assert {read(name)["build"]["dockerfilePath"] for name in RAILWAYS} == {
+        str(make_railway_dockerfile.TARGET.relative_to(ROOT))
+    }
 
 
 def test_railway_has_both_ways() -> None:
