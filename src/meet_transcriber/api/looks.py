@@ -12,8 +12,8 @@ from starlette.requests import Request
 P = ParamSpec("P")
 T = TypeVar("T")
 
-MOST_OF_TENANT = 4
-MOST = 16
+MOST_OF_TENANT = 8
+MOST = 32
 
 
 class Looks:
