@@ -116,7 +116,7 @@ def create_app(
     app.state.statuses = Statuses(service, quick=settings.redis_url is None)
     for room in _ROOMS:
         app.include_router(room.router)
-    app.include_router(openai_router(settings), prefix="/v1")
+    app.include_router(openai_router(settings))
     problems.install(app)
     app.add_exception_handler(events.NothingMore, _nothing_more)
     documented.describe(app)

@@ -75,7 +75,10 @@ class Rounds:
         return found
 
     async def _check(self, name: str, check: Callable[[], object], wrong: dict[str, str]) -> None:
-        wrong[name] = f"no answer within {_PATIENCE_SECONDS:.0f} s"
+        wrong[name] = (
+            f"No answer within {_PATIENCE_SECONDS:.0f} s. See whether it runs, and whether it can "
+            "be reached from here."
+        )
         with anyio.move_on_after(_PATIENCE_SECONDS):
             try:
                 await run_sync(check, abandon_on_cancel=True, limiter=self._threads)

@@ -39,8 +39,8 @@ _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
 def openai_router(settings: Settings) -> APIRouter:
-    """The routes of /v1; include them with this prefix. Errors leave in OpenAI's envelope."""
-    router = APIRouter(route_class=EnvelopeRoute, tags=["OpenAI"])
+    """The routes of /v1. Errors leave in OpenAI's envelope."""
+    router = APIRouter(prefix="/v1", route_class=EnvelopeRoute, tags=["OpenAI"])
     desk = _Desk(settings)
     tasks: tuple[tuple[str, Task], ...] = (
         ("/audio/transcriptions", "transcribe"),

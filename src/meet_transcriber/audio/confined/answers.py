@@ -5,11 +5,9 @@ import math
 import signal
 from typing import Any, NoReturn, TypeVar
 
-from meet_transcriber.audio.channels import MAX_SPLIT
+from meet_transcriber.audio.bounds import MAX_CHANNELS, MAX_SPLIT, PEAKS_PER_SECOND
 from meet_transcriber.audio.confined.child import DISK_FULL, TOO_MUCH_MEMORY
 from meet_transcriber.audio.confined.limits import Limits
-from meet_transcriber.audio.peaks import PER_SECOND
-from meet_transcriber.audio.probe import MAX_CHANNELS
 from meet_transcriber.core.errors import (
     AudioTooLong,
     EngineError,
@@ -74,9 +72,9 @@ def prepared(data: bytes, max_duration: float) -> PreparedAudio:
 
 def outline(data: bytes, duration: float) -> Peaks:
     """The outline of so many seconds; raises UnreadableAudio where it is none."""
-    _must(data[:1] == bytes([PER_SECOND]))
-    _must(len(data) <= 1 + 2 * math.ceil(duration * PER_SECOND + 1))
-    return Peaks(PER_SECOND, data[1:])
+    _must(data[:1] == bytes([PEAKS_PER_SECOND]))
+    _must(len(data) <= 1 + 2 * math.ceil(duration * PEAKS_PER_SECOND + 1))
+    return Peaks(PEAKS_PER_SECOND, data[1:])
 
 
 def share(data: bytes) -> float:

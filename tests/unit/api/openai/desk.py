@@ -38,7 +38,7 @@ def make_app(service: Service, **changed: Any) -> FastAPI:
     app.state.service, app.state.settings = service, wanted
     app.state.guard = guard(wanted, service.ground.jobs)
     app.state.limits, app.state.looks = rates.limits(wanted), Looks()
-    app.include_router(openai_router(wanted), prefix="/v1")
+    app.include_router(openai_router(wanted))
     return app
 
 
