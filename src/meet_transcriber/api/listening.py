@@ -48,5 +48,5 @@ class Listeners:
 async def listens(request: Request, service: ToRead) -> AsyncIterator[None]:
     """What a route of events depends on; ends with its stream."""
     listeners: Listeners = request.app.state.listeners
-    with listeners.one_more(service.reading.tenant):
+    with listeners.one_more(service.reading.tenant or ""):
         yield
