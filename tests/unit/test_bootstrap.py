@@ -120,3 +120,9 @@ def test_a_token_asks_for_pyannote_and_for_nothing_less() -> None:
 def test_a_token_is_not_in_vain_where_another_diarizer_is_named() -> None:
     token = SecretStr("hf_real_looking")
     assert not token_in_vain(Settings(huggingface_access_token=token, diarization_engine="none"))
+
+
+def test_a_new_data_dir_is_for_its_owner_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "share" / "meetings"
+    services.stores(Settings(_env_file=None, data_dir=folder))
+    assert folder.stat().st_mode & 0o777 == 0o700

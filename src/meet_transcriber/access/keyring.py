@@ -161,6 +161,8 @@ class ApiKeyring:
         secret, until = new_secret(), now + SESSION_SECONDS
         if key.expires_at is not None:
             until = min(until, key.expires_at)
+        if not same(key.digest, self._digest(token)):
+            until = min(until, key.old_until)  # it has the secret of before the rotation
         session = Session(self._digest(secret, "session"), key.id, key.digest, until)
         self._store.put_session(session, now)
         return self._signed_in(key, secret, until)

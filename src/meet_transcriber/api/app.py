@@ -30,6 +30,7 @@ from meet_transcriber.api import (
 from meet_transcriber.api.address_limits import AddressLimits
 from meet_transcriber.api.callers import Callers
 from meet_transcriber.api.hardening import BoundedRequests, LocalOnly, SafeAnswers
+from meet_transcriber.api.listening import Listeners
 from meet_transcriber.api.looks import Looks
 from meet_transcriber.api.openai import openai_router
 from meet_transcriber.api.polling import Statuses
@@ -111,7 +112,7 @@ def create_app(
     app.state.stopping = threading.Event()
     app.state.exposition = figures_of.exposition(service.ground, stores=True)
     app.state.marks = watching.Marks(service)
-    app.state.looks = Looks()
+    app.state.looks, app.state.listeners = Looks(), Listeners()
     app.state.rounds = health.Rounds(service)
     app.state.statuses = Statuses(service, quick=settings.redis_url is None)
     for room in _ROOMS:

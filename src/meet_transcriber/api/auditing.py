@@ -28,6 +28,7 @@ router = APIRouter(tags=["access"])
 ACTIONS: Mapping[str, str] = {
     "submitTranscription": "submit",
     "createUpload": "upload",
+    "appendUpload": "append",
     "deleteUpload": "discard",
     "createTranscription": "submit",
     "createTranslation": "submit",

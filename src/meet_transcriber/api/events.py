@@ -15,6 +15,7 @@ from meet_transcriber.api import shown
 from meet_transcriber.api.admission import ToRead, still_admitted
 from meet_transcriber.api.context import JobId
 from meet_transcriber.api.documented import answer, problems
+from meet_transcriber.api.listening import listens
 from meet_transcriber.core.errors import JobNotFound, StorageUnavailable
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.wire import to_plain
@@ -92,6 +93,7 @@ async def _listener(
     operation_id="followTranscription",
     summary="Follow a job",
     response_class=EventSourceResponse,
+    dependencies=[Depends(listens)],
     responses={
         200: {
             "description": "Events until the job's end: progress, segment, warning, done, error."

@@ -23,7 +23,6 @@ from meet_transcriber.api.shapes import ref
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.exporters import EXPORTERS
 from meet_transcriber.core.jobs import SHOWN, JobQuery, Order, State
-from meet_transcriber.service import Service
 
 router = APIRouter(tags=["transcriptions"])
 
@@ -80,7 +79,7 @@ def list_jobs(
     states = _states(status)
     if search is not None:
         speech_told(request)
-        return _json(_found(service, search, limit))
+        return _json(shown.found(service.reading.search(search, limit)))
     query = JobQuery(limit + 1, _order(order), after or None, states, q)
     jobs = service.reading.page(query)
     rows = [shown.entry(job) for job in jobs[:limit]]
@@ -92,12 +91,6 @@ def _given_once(request: Request, but: str) -> None:
     names = Counter(name for name, _ in request.query_params.multi_items())
     if twice := [name for name, count in names.items() if count > 1 and name != but]:
         raise InvalidOptions(f"{min(twice)} was given twice; give it once.")
-
-
-def _found(service: Service, search: str, limit: int) -> dict[str, object]:
-    result = service.reading.search(search, limit)
-    transcripts = [service.reading.transcript_of(hit.job) for hit in result.hits]
-    return shown.found(result, transcripts)
 
 
 def _order(text: str) -> Order:

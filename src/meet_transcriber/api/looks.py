@@ -12,8 +12,8 @@ from starlette.requests import Request
 P = ParamSpec("P")
 T = TypeVar("T")
 
-MOST_OF_TENANT = 4
-MOST = 16
+MOST_OF_TENANT = 8
+MOST = 32
 
 
 class Looks:
@@ -25,9 +25,9 @@ class Looks:
     tenant with a few dozen of these would stop everybody.
     """
 
-    def __init__(self, most_of_tenant: int = MOST_OF_TENANT, most: int = MOST) -> None:
-        self._of_tenant = defaultdict[str, CapacityLimiter](lambda: CapacityLimiter(most_of_tenant))
-        self._of_all = CapacityLimiter(most)
+    def __init__(self) -> None:
+        self._of_tenant = defaultdict[str, CapacityLimiter](lambda: CapacityLimiter(MOST_OF_TENANT))
+        self._of_all = CapacityLimiter(MOST)
 
     async def run(self, tenant: str, call: Callable[[], T]) -> T:
         """The result of a call, made in a thread once it is the tenant's turn."""

@@ -1,12 +1,13 @@
 """Records as the API shows them: plain dicts, ready for JSON."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from meet_transcriber.core.edits import Edit, EditLog
 from meet_transcriber.core.jobs import Job
-from meet_transcriber.core.transcript import Segment, Transcript
+from meet_transcriber.core.transcript import Segment
 from meet_transcriber.core.wire import to_plain
 from meet_transcriber.service.reading import Found, Wait
 
@@ -132,26 +133,26 @@ def page(rows: list[dict[str, Any]], has_more: bool) -> dict[str, Any]:
     }
 
 
-def found(result: Found, transcripts: list[Transcript]) -> dict[str, Any]:
+def found(result: Found) -> dict[str, Any]:
     """What a search found; each job with the segments that hold a word of the query."""
     rows = [
         {
             **entry(hit.job),
-            "segments": [segment(at, each, names) for at, each in hit.segments],
+            "segments": [segment(at, each, hit.job.names) for at, each in hit.segments],
         }
-        for hit, names in zip(result.hits, transcripts, strict=True)
+        for hit in result.hits
     ]
     return {**page(rows, not result.complete), "complete": result.complete}
 
 
-def segment(place: int, each: Segment, transcript: Transcript) -> dict[str, Any]:
+def segment(place: int, each: Segment, names: Mapping[str, str]) -> dict[str, Any]:
     """One segment by its place, its speaker's name applied."""
     return {
         "segment": place,
         "start": each.start,
         "end": each.end,
         "speaker": each.speaker,
-        "name": transcript.name_of(each.speaker),
+        "name": each.speaker and (names.get(each.speaker) or each.speaker),
         "text": each.text,
     }
 

@@ -14,6 +14,7 @@ from meet_transcriber.api import shown
 from meet_transcriber.api.admission import ToRead, still_admitted
 from meet_transcriber.api.documented import problems
 from meet_transcriber.api.events import CHECK_SECONDS, RETRY_MS
+from meet_transcriber.api.listening import listens
 from meet_transcriber.core.errors import StorageUnavailable
 from meet_transcriber.core.jobs import Job, JobQuery
 from meet_transcriber.service import Service
@@ -103,6 +104,7 @@ async def _watch(service: ToRead) -> Watch:
     operation_id="watchTranscriptions",
     summary="Follow all jobs",
     response_class=EventSourceResponse,
+    dependencies=[Depends(listens)],
     responses={200: {"description": "Events: job, snapshot, deleted."}, **problems()},
 )
 async def watch(

@@ -104,9 +104,9 @@ def _database(settings: Settings) -> Path:
 
 
 def make_data_dir(settings: Settings) -> None:
-    """Have the folder of everything that is kept on this machine; raises StorageError."""
+    """Have the folder of everything that is kept here, a new one private; raises StorageError."""
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(
             f"The folder {settings.data_dir} cannot be made: {error.strerror or error}. "

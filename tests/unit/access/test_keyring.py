@@ -186,3 +186,14 @@ def test_a_key_needs_a_plain_name_and_a_time_to_come(ring: Ring) -> None:
     for name, tenant, until in (("a b", "", None), ("a", "a\nb", None), ("a", "", 0.0)):
         with pytest.raises(InvalidOptions):
             ring.keyring.create(name, tenant, ("read",), until)
+
+
+def test_a_session_from_an_old_secret_ends_with_it(ring: Ring) -> None:
+    old = ring.key()
+    new = ring.keyring.rotate(old.key.id, overlap_seconds=60.0)
+    stolen, own = ring.keyring.sign_in(old.token), ring.keyring.sign_in(new.token)
+    ring.now.at += 59.0
+    assert ring.keyring.session(stolen.token).key.id == old.key.id
+    ring.now.at += 2.0
+    assert "over" in refused(lambda: ring.keyring.session(stolen.token))
+    assert ring.keyring.session(own.token).until > ring.now() + 11 * HOUR

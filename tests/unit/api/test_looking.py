@@ -161,6 +161,9 @@ def test_a_search_finds_words_and_where_they_were_said(
         "segment": 0, "start": 0.0, "end": 8.0, "speaker": "SPEAKER_00", "name": "SPEAKER_00",
         "text": "word0 ends.",
     }  # fmt: skip
+    client.patch(f"/transcribe/{job.id}/speakers", json={"SPEAKER_00": "Ann"})
+    (row,) = client.get("/transcribe", params={"search": "ends"}).json()["data"]
+    assert {each["name"] for each in row["segments"]} == {"Ann", "SPEAKER_01"}
 
 
 def test_peaks_come_as_numbers_or_as_bytes(client: TestClient, service: Service) -> None:

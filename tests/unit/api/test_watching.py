@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from meet_transcriber.api.listening import Listeners
 from meet_transcriber.api.watching import Marks, Watch
 from meet_transcriber.core import changes
 from meet_transcriber.core.errors import StorageUnavailable
@@ -166,3 +168,19 @@ def test_many_listeners_ask_the_store_once() -> None:
 
     assert asyncio.run(listen()) == [7] * 20
     assert counted.asked == 1
+
+
+@pytest.mark.parametrize("path", ["/events", "/transcribe/{job_id}/events"])
+def test_a_tenant_has_so_many_streams_open_and_no_more(locked: Locked, path: str) -> None:
+    app: Any = locked.client.app
+    app.state.listeners = Listeners(most=1)
+    mine, theirs = (locked.bearer(tenant=name) for name in ("mine", "theirs"))
+    where = path.format(job_id=submitted(locked.service.of("mine"), "a.wav"))  # and never done
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(locked.client.get, where, headers=mine) for _ in range(2)]
+        refused, heard = wait(both, 20, FIRST_COMPLETED)
+        app.state.stopping.set()  # or the other would have no end
+        assert [each.result().json()["code"] for each in refused] == ["rate_limited"]
+        assert locked.client.get("/events", headers=theirs).is_success
+        assert [each.result(20).status_code for each in heard] == [200]
+    assert locked.client.get(where, headers=mine).is_success

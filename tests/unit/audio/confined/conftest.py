@@ -12,6 +12,8 @@ import pytest
 from meet_transcriber.audio.confined.decoder import ConfinedDecoder
 from meet_transcriber.audio.confined.nursery import Nursery
 
+_BUSY = 5
+
 
 @cache
 def _nursery(name: str) -> Nursery:
@@ -42,10 +44,10 @@ def recording(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def quick() -> Callable[[float], None]:
-    """Fails a test that takes longer than so many seconds from here."""
+    """Fails a test that takes so many seconds from here, and more than a busy machine explains."""
     started = time.monotonic()
 
     def within(seconds: float) -> None:
-        assert time.monotonic() - started < seconds
+        assert time.monotonic() - started < _BUSY * seconds
 
     return within
