@@ -10,8 +10,10 @@ No speech and no name of a recording ever goes into a line.
 import logging
 import os
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any, TextIO
 
 import structlog
@@ -29,6 +31,8 @@ _CHATTY = ("celery.app.trace", "celery.worker.strategy")
 """They tell of every message; our own lines tell of every task."""
 _CARRIERS = ("boto3", "botocore", "urllib3", "watchtower", "opentelemetry")
 """They send lines and traces, so a line of theirs for each of ours would never end."""
+_APART = "multiprocessing"
+"""The logger of processes and of Celery's pool; it keeps its lines from all others' handlers."""
 _CLUTTER = ("color_message", "data", "taskName")
 
 
@@ -92,6 +96,19 @@ def set_up(
     _level({PACKAGE: number, **dict.fromkeys(SERVERS, number)})
     _level(dict.fromkeys((*_CHATTY, *_CARRIERS), max(number, logging.WARNING)))
     _adopt_uvicorn()
+    logging.getLogger(_APART).handlers = handlers
+    logging.getLogger(_APART).propagate = False
+    logging.captureWarnings(True)
+    sys.excepthook = _crashed
+    threading.excepthook = lambda end: _crashed(end.exc_type, end.exc_value, end.exc_traceback)
+
+
+def _crashed(
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+) -> None:
+    """What nobody caught is told as everything else is."""
+    if error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):
+        logging.getLogger(PACKAGE).critical("crashed", exc_info=(kind, error, trace))
 
 
 def _level(levels: Mapping[str, int]) -> None:
@@ -100,10 +117,11 @@ def _level(levels: Mapping[str, int]) -> None:
 
 
 def _adopt_uvicorn() -> None:
-    """Its own command gives its loggers handlers; its access log would say everything twice."""
+    """Its command gives its loggers handlers and levels; its access log would say all twice."""
     for name in ("uvicorn", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
+    logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
     access = logging.getLogger("uvicorn.access")
     access.handlers, access.propagate = [], False
     access.addHandler(logging.NullHandler())

@@ -25,7 +25,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from meet_transcriber.core.durations import waited_seconds, worked_seconds
-from meet_transcriber.core.jobs import TERMINAL, Job
+from meet_transcriber.core.jobs import KINDS, Job
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -35,6 +35,18 @@ FACTORS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0)
 
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 OTHER = "other"
+"""Methods that a route does not have, so that asking all routes by all of them adds little."""
+_NOT_ALLOWED = 405
+
+_OURS = (
+    "engine_unavailable",
+    "recognition_failed",
+    "storage_error",
+    "storage_full",
+    "worker_error",
+    "worker_lost",
+)
+"""Codes of what is not the sender's fault, for which an alert may have to fire at once."""
 
 Kind = Literal["counter", "gauge", "histogram"]
 Where = Literal["API", "worker", "API and worker"]
@@ -107,6 +119,8 @@ OBSERVED = (
            "that are not words yet.", (), "API"),
     Figure("transcription_workers", "gauge", "Workers that were heard of in the last 15 seconds.",
            ("queue", "state"), "API"),
+    Figure("transcription_longest_task_seconds", "gauge", "Seconds that a worker has been at one "
+           "task, the longest of all; 0 where none works.", (), "API"),
     Figure("transcription_worker_last_seen_timestamp_seconds", "gauge", "When a worker of this "
            "queue was last heard of; kept while this API runs.", ("queue",), "API"),
     Figure("transcription_store_up", "gauge", "Whether the store answers.", ("store",), "API"),
@@ -143,8 +157,11 @@ class Counting:
         """What happens for the first time must be seen to rise, from 0 on."""
         for source in ("upload", "url"):
             self._of("transcription_requests_total", source, "accepted")
-        for state in TERMINAL:
-            self._of("transcription_jobs_ended_total", state, "")
+        for state, codes in (("completed", ("",)), ("cancelled", ("",)), ("failed", _OURS)):
+            for code in codes:
+                self._of("transcription_jobs_ended_total", state, code)
+        for kind in KINDS:
+            self._of("transcription_lease_expiries_total", kind)
         for name in ("transcription_uploads_total", "transcription_audio_seconds_total"):
             self._of(name)
 
@@ -201,7 +218,7 @@ class Counting:
         self._of("transcription_engine_load_seconds", part).set(load_seconds)
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        method = method if method in METHODS else OTHER
+        method = method if method in METHODS and status != _NOT_ALLOWED else OTHER
         self._of("http_requests_total", method, route, str(status)).inc()
         self._of("http_request_duration_seconds", method, route).observe(seconds)
 

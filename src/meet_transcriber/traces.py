@@ -1,5 +1,6 @@
 """Traces by OpenTelemetry: one trace from a request to the last task of its job."""
 
+import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
@@ -11,7 +12,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 _PATH = "/v1/traces"
-_FLUSH_MS = 3000
+_PATIENCE_SECONDS = 3.0
+"""What the SDK calls a timeout does not end an attempt that is under way."""
 
 
 class OpenTelemetry:
@@ -25,7 +27,7 @@ class OpenTelemetry:
 
     def __init__(self, endpoint: str, service: str) -> None:
         resource = Resource.create({SERVICE_NAME: service}).merge(OTELResourceDetector().detect())
-        self._provider = TracerProvider(resource=resource)
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         exporter = OTLPSpanExporter(endpoint=endpoint.rstrip("/") + _PATH)
         self._provider.add_span_processor(_WithoutQueries())
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
@@ -50,7 +52,10 @@ class OpenTelemetry:
         return found
 
     def close(self) -> None:
-        self._provider.force_flush(_FLUSH_MS)
+        """Send what is left, for seconds; a collector that is away holds up nobody's end."""
+        ending = threading.Thread(target=self._provider.shutdown, name="spans", daemon=True)
+        ending.start()
+        ending.join(_PATIENCE_SECONDS)
 
 
 class _WithoutQueries(SpanProcessor):  # type: ignore[misc]  # it may not be installed

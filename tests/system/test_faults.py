@@ -7,12 +7,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import redis as client
 
 from meet_transcriber.core.jobs import Job
 from tests.redis_server import RedisServer
@@ -131,7 +132,27 @@ def killed(server: RedisServer) -> Iterator[None]:
     server.start()
 
 
-@pytest.mark.parametrize("away", [RedisServer.hanging, killed])
+@contextmanager
+def refusing(server: RedisServer) -> Iterator[None]:
+    """For so long, another password is wanted, of those who are connected as well."""
+    with closing(client.Redis(port=server.port)) as ours:
+        ours.config_set("requirepass", "changed")
+    with closing(client.Redis(port=server.port, password="changed")) as ours:
+        ours.client_kill_filter(_type="normal", skipme=True)
+        yield
+        ours.config_set("requirepass", "")
+
+
+@contextmanager
+def read_only(server: RedisServer) -> Iterator[None]:
+    """For so long, it is the replica of a server that is gone."""
+    with closing(client.Redis(port=server.port)) as ours:
+        ours.replicaof("127.0.0.1", "1")
+        yield
+        ours.replicaof("NO", "ONE")
+
+
+@pytest.mark.parametrize("away", [RedisServer.hanging, killed, refusing, read_only])
 def test_redis_is_away(tmp_path: Path, redis: RedisServer, away: Any) -> None:
     seconds = {"LEASE_SECONDS": 8, "SIMULATED_PART_SECONDS": 1}
     with House(tmp_path, REDIS_URL=redis.url, **seconds) as house:
@@ -146,6 +167,7 @@ def test_redis_is_away(tmp_path: Path, redis: RedisServer, away: Any) -> None:
             assert "Redis" in refused.json()["detail"]
             assert refused.headers["Retry-After"]
             assert api.get("/health").is_success
+            assert not api.get("/health/ready").json()["checks"]["job_store"]["ok"]
             time.sleep(max(0.0, back_at - time.monotonic()))
         second = wait_for(lambda: sent(api).json().get("job_id"))
         came_through(house, first, parts=3)

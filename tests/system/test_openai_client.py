@@ -264,7 +264,7 @@ def test_what_a_gate_before_the_routes_says_arrives(
 
     app = make_app(make_service(tmp_path))
     app.router.routes.clear()
-    app.include_router(openai_router(settings()), prefix="/v1", dependencies=[Depends(gate)])
+    app.include_router(openai_router(settings()), dependencies=[Depends(gate)])
     with client_of(app) as client, pytest.raises(kind, match="Not now") as raised:
         client.models.list()
     assert raised.value.response.headers["retry-after"] == "3"

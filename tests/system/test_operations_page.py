@@ -70,10 +70,10 @@ def test_one_machine_is_backed_up_and_put_back(tmp_path: Path) -> None:
         house.worker()
         for job_id in jobs:
             house.ended(job_id)
-        out, back = blocks("On one machine")
+        out, look, back = blocks("On one machine")
         folders = {"BACKUPS": tmp_path / "backups", "NEW_DATA_DIR": tmp_path / "new" / "data"}
-        follow(house, out, **folders)
-        follow(house, back, **folders)
+        for block in (out, look, back):
+            follow(house, block, **folders)
         with House(tmp_path / "new") as new:
             assert [new.words(job_id) for job_id in jobs] == [
                 house.words(job_id) for job_id in jobs
@@ -131,7 +131,14 @@ def test_the_other_incidents(tmp_path: Path, redis: RedisServer) -> None:
         _fail(house, failed)
         wait_for(lambda: all(house.job(each).state == "processing" for each in jobs))
         for title in (
-            *("Queue stuck", "Jobs failing", "Degraded transcripts", "API down", "API errors"),
+            *(
+                "Queue stuck",
+                "Task stuck",
+                "Jobs failing",
+                "Degraded transcripts",
+                "API down",
+                "API errors",
+            ),
             *("API slow", "Redis memory", "Disk full", "Upgrade and rollback"),
         ):
             for block in blocks(title):

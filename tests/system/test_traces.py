@@ -1,5 +1,6 @@
 """One trace from a request to the last task of its job, as a collector receives it."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ import httpx
 import pytest
 
 from tests.redis_server import RedisServer, free_port
-from tests.simulated.house import House, recording, wait_for
+from tests.simulated.house import House, end, recording, wait_for
 from tests.system.otlp_receiver import Collector, Seen, collector
 
 DRAFTS = {"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic"}
@@ -61,13 +62,15 @@ def _is_one_trace(spans: list[Seen], stages: set[str]) -> None:
     assert {task.pairs["request_id"] for task in tasks} == {"from-the-sender"}
 
 
-def test_a_job_of_celery_is_one_trace(tmp_path: Path, heard: Collector) -> None:
+def test_a_job_of_two_workers_is_one_trace(tmp_path: Path, heard: Collector) -> None:
     with (
         RedisServer(tmp_path / "redis") as redis,
         House(tmp_path / "house", API_PORT=free_port(), REDIS_URL=redis.url, **DRAFTS) as house,
     ):
         house.start("-m", "meet_transcriber", "serve", more=told(heard))
-        house.celery("one", **told(heard))
+        for queue in ("recognize", "cpu"):
+            house.celery(queue, "-Q", queue, **told(heard))
+        wait_for(lambda: [worker.state for worker in house.workers()] == ["ready", "ready"])
         _is_one_trace(job_of(house, heard, STAGES), STAGES)
         wait_for(lambda: any(span.name.startswith("run/") for span in heard.spans))
 
@@ -77,6 +80,27 @@ def test_a_job_of_the_embedded_worker_is_one_trace(tmp_path: Path, heard: Collec
     with House(tmp_path, API_PORT=free_port(), **DRAFTS) as house:
         house.start("-m", "meet_transcriber", "serve", more=told(heard, EMBEDDED_WORKER="on"))
         _is_one_trace(job_of(house, heard, stages), stages)
+
+
+def test_a_collector_that_never_answers_holds_up_nobody(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        RedisServer(tmp_path / "redis") as redis,
+        House(tmp_path / "house", API_PORT=free_port(), REDIS_URL=redis.url, **DRAFTS) as house,
+    ):
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        patient = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_TIMEOUT": "600"}
+        processes = [
+            house.start("-m", "meet_transcriber", "serve", more=patient),
+            house.celery(**patient),
+        ]
+        port = house.settings.api_port
+        wait_for(lambda: _answers(port))
+        files = {"file": ("standup.wav", recording(1))}
+        sent = httpx.post(f"http://127.0.0.1:{port}/transcribe", files=files, timeout=60)
+        assert house.ended(sent.raise_for_status().json()["job_id"]).state == "completed"
+        for process in processes:
+            end(process)
 
 
 def test_without_an_endpoint_nothing_of_it_is_imported(tmp_path: Path) -> None:

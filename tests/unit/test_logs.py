@@ -3,6 +3,9 @@
 import io
 import json
 import logging
+import sys
+import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,7 +39,11 @@ class Lines(io.StringIO):
 def as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    hooks = sys.excepthook, threading.excepthook
     yield
+    sys.excepthook, threading.excepthook = hooks
+    logging.captureWarnings(False)
+    logging.getLogger("multiprocessing").handlers.clear()
     root.handlers[:] = handlers
     root.setLevel(level)
     for name in ("meet_transcriber", "uvicorn", "celery", "botocore", "celery.app.trace"):
@@ -69,12 +76,30 @@ def test_on_a_terminal_the_same_is_text() -> None:
 
 
 def test_lines_of_servers_look_like_ours(lines: Lines) -> None:
-    for name in ("uvicorn.error", "celery.worker"):
-        logging.getLogger(name).info("Started %s", name)
+    for name in ("uvicorn.error", "celery.worker", "multiprocessing"):
+        logging.getLogger(name).warning("Heard %s", name)
     assert [line["event"] for line in lines.all()] == [
-        "Started uvicorn.error",
-        "Started celery.worker",
+        "Heard uvicorn.error",
+        "Heard celery.worker",
+        "Heard multiprocessing",
     ]
+
+
+def test_a_warning_and_what_nobody_caught_are_lines_too(lines: Lines) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(True)  # of the filters that are in force here
+        warnings.warn("of old", DeprecationWarning, stacklevel=1)
+        logging.captureWarnings(False)
+    thread = threading.Thread(target=lambda: 1 / 0)
+    thread.start()
+    thread.join()
+    sys.excepthook(ValueError, ValueError("broken"), None)
+    told, *crashes = lines.all()
+    assert "DeprecationWarning: of old" in told["event"]
+    assert [crash["event"] for crash in crashes] == ["crashed", "crashed"]
+    assert "ZeroDivisionError" in crashes[0]["exception"]
+    assert "ValueError: broken" in crashes[1]["exception"]
 
 
 def test_other_libraries_are_heard_from_warnings_on(lines: Lines) -> None:
@@ -88,11 +113,15 @@ def test_a_server_that_set_up_its_own_logs_is_adopted() -> None:
     own = logging.StreamHandler(io.StringIO())
     for name in ("uvicorn", "uvicorn.access"):
         logging.getLogger(name).addHandler(own)
+    logging.getLogger("uvicorn.error").setLevel(logging.INFO)
     stream = Lines()
     logs.set_up("INFO", as_json=True, stream=stream)
     logging.getLogger("uvicorn.error").info("ready")
     logging.getLogger("uvicorn.access").info("GET /transcribe?search=secret")
     assert [line["event"] for line in stream.all()] == ["ready"]
+    logs.set_up("ERROR", as_json=True, stream=stream)
+    logging.getLogger("uvicorn.error").info("less")
+    assert len(stream.all()) == 1
     assert own.stream.getvalue() == ""
 
 

@@ -15,7 +15,7 @@ from meet_transcriber.core.errors import StorageUnavailable
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.metrics import COUNTED, METRICS, Counting, Exposition
 from meet_transcriber.ports.watching import Meters, Unmetered
-from meet_transcriber.service import Ground, Service
+from meet_transcriber.service import Ground, Presence, Service
 from meet_transcriber.settings import Settings
 from tests.unit.api.rig import finished, make_service, note_worker
 
@@ -54,6 +54,13 @@ def test_every_figure_is_told_before_anything_happened() -> None:
         assert f"# HELP {figure.name} {figure.help}" in text
 
 
+def test_what_alerts_count_is_seen_to_rise_from_0() -> None:
+    text = Exposition(Counting("1.0")).text().decode()
+    for code in ("worker_lost", "engine_unavailable"):
+        assert value(text, f'transcription_jobs_ended_total{{code="{code}",state="failed"}}') == 0
+    assert value(text, 'transcription_lease_expiries_total{stage="recognize"}') == 0
+
+
 def test_a_job_is_counted_from_its_upload_to_its_end(counted: tuple[Service, TestClient]) -> None:
     service, client = counted
     finished(service)
@@ -85,19 +92,23 @@ def test_a_thousand_odd_requests_make_no_series_of_their_own(
     def ask(number: int) -> None:
         client.request(("GET", "BREW", "POST")[number % 3], f"/odd/{number}?x={number}")
         client.get(f"/transcribe/{number:032x}", headers={"X-Request-ID": f"r{number}"})
+        client.request(("PUT", "OPTIONS", "BREW")[number % 3], f"/transcribe/{number:032x}/peaks")
+        client.get(f"/v1/models/{number}")
 
     for number in range(5):
         ask(number)
     client.get("/metrics")
     before = len(client.get("/metrics").text.splitlines())
-    for number in range(500):
+    for number in range(250):
         ask(number)
     text = client.get("/metrics").text
     assert len(text.splitlines()) == before
     unknown = 'http_requests_total{method="%s",route="unknown",status="404"}'
-    assert value(text, unknown % "other") > 100 < value(text, unknown % "GET")
-    status = 'http_requests_total{method="GET",route="/transcribe/{job_id}",status="404"}'
-    assert value(text, status) == 505
+    assert value(text, unknown % "other") > 80 < value(text, unknown % "GET")
+    series = 'http_requests_total{method="%s",route="%s",status="%d"}'
+    assert value(text, series % ("GET", "/transcribe/{job_id}", 404)) == 255
+    assert value(text, series % ("other", "/transcribe/{job_id}/peaks", 405)) == 255
+    assert value(text, series % ("GET", "/v1/models/{model:anything}", 404)) == 255
 
 
 def test_who_may_not_monitor_sees_no_figures(tmp_path: Path) -> None:
@@ -120,6 +131,18 @@ def test_processes_that_share_a_folder_count_together(tmp_path: Path) -> None:
     ).stdout
     assert value(told, "transcription_upload_bytes_total") == 7
     assert all(f"# TYPE {figure.name} " in told for figure in METRICS)
+
+
+def test_the_longest_task_is_told_from_when_it_was_begun(tmp_path: Path) -> None:
+    service, now = make_service(tmp_path), 100.0
+    longest = Overview(Ground(**{**vars(service.ground), "clock": lambda: now}), 0.0)
+    presence = Presence(service.ground.jobs, lambda: now, WorkerInfo("w", ("cpu",), "fetching"))
+    presence.say(state="working", detail="diarize")
+    now = 160.0
+    presence.say()
+    assert ("transcription_longest_task_seconds", (), 60.0) in longest.look()
+    presence.say(state="ready", detail="")
+    assert ("transcription_longest_task_seconds", (), 0.0) in longest.look()
 
 
 def test_workers_are_told_by_queue_and_state(tmp_path: Path) -> None:

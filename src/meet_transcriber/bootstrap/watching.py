@@ -174,7 +174,10 @@ class Overview:
             if state not in TERMINAL:
                 yield "transcription_jobs", (state,), backlog.jobs.get(state, 0)
         yield "transcription_audio_left_seconds", (), backlog.seconds_left
-        yield from self._workers(jobs.workers(now))
+        workers = jobs.workers(now)
+        busy = [now - each.since for each in workers if each.state == "working" and each.since]
+        yield "transcription_longest_task_seconds", (), max([0.0, *busy])
+        yield from self._workers(workers)
 
     def _workers(self, workers: list[WorkerInfo]) -> "Iterator[Sample]":
         for queue in QUEUES:

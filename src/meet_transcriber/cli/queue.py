@@ -46,7 +46,7 @@ def queue(as_json: _Json = False, emf_every: _Every = None) -> None:
             told = {**seen.plain(), "workers": [asdict(worker) for worker in workers]}
             typer.echo(json.dumps(told, indent=2))
         else:
-            _show(seen, workers)
+            _show(seen, workers, now)
 
 
 def _keep_telling(settings: Settings, seconds: float) -> NoReturn:
@@ -72,7 +72,7 @@ def _embedded_metric(length: int, now: float) -> dict[str, object]:
     }
 
 
-def _show(seen: figures.Figures, known: list[WorkerInfo]) -> None:
+def _show(seen: figures.Figures, known: list[WorkerInfo], now: float) -> None:
     console, backlog = Console(), seen.backlog
     table = Table("queue", "ready", "running", "messages")
     for name in QUEUES:
@@ -85,7 +85,8 @@ def _show(seen: figures.Figures, known: list[WorkerInfo]) -> None:
     workers = Table("worker", "state", "queues", "engines", "at")
     for worker in known:
         engines = ", ".join(filter(None, (worker.engine, worker.diarizer)))
-        at = worker.problem or worker.detail
+        since = f" for {now - worker.since:.0f} s" if worker.detail and worker.since else ""
+        at = worker.problem or worker.detail + since
         row = (worker.id, worker.state, " ".join(worker.queues), engines, at)
         workers.add_row(*map(escape, row))
     console.print(workers if known else "No worker was heard of lately.")

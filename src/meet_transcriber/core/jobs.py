@@ -28,6 +28,8 @@ MAX_ATTEMPTS = 3
 
 CPU_QUEUE, RECOGNIZE_QUEUE = "cpu", "recognize"
 QUEUES = (RECOGNIZE_QUEUE, CPU_QUEUE)
+KINDS = ("fetch", "prepare", "recognize", "diarize", "attribute")
+"""What a task may be about, in the order in which a job goes through them."""
 
 FETCH_SHARE, PREPARE_SHARE, DIARIZE_SHARE, RECOGNIZE_SHARE = 0.0, 0.1, 0.1, 0.8
 
@@ -128,7 +130,8 @@ class Job:
         expires_at: when the result is deleted; None keeps it.
         max_attempts: so many deaths in a row without getting further end the job.
         duration: seconds, as far as known.
-        source_url: where the recording is fetched from; it may hold a secret and is never shown.
+        source_url: where the recording is still to be fetched from; it may hold a secret, is never
+            shown, and goes once the recording is here.
         fingerprint: what the request was, to tell a repetition from another request.
         upload: of a job that began as an upload of its own; its id is the upload's.
     """
@@ -192,7 +195,7 @@ class Job:
             return self.state
         running = [task.kind for task in self.tasks if task.state == "running"]
         open_tasks = [task.kind for task in self.tasks if task.state != "done"]
-        for kind in ("fetch", "prepare", "recognize", "diarize", "attribute"):
+        for kind in KINDS:
             if kind in (running or open_tasks):
                 return kind if running else "waiting"
         return "waiting"

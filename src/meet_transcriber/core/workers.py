@@ -39,6 +39,7 @@ class WorkerInfo:
         detail: what it fetches or works on, or why it cannot work.
         problem: a sentence when its engines are not there, else empty.
         seen_at: when it said so.
+        since: when it came to be in this state, at this detail; 0 where an older version told.
         drafts: why it works with draft engines, in sentences; none where it does not.
         fetched_bytes, fetch_bytes: of the weights that it is fetching; 0 of 0 when it is not.
     """
@@ -52,6 +53,7 @@ class WorkerInfo:
     problem: str = ""
     progress: float = 0.0
     seen_at: float = 0.0
+    since: float = 0.0
     drafts: tuple[str, ...] = ()
     fetched_bytes: int = 0
     fetch_bytes: int = 0

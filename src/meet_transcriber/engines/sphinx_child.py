@@ -11,6 +11,7 @@ Ends when stdin does.
 import json
 import struct
 import sys
+from contextlib import suppress
 from typing import Any
 
 LENGTH = struct.Struct("<I")
@@ -44,4 +45,5 @@ def _answer(decoder: Any, pcm: bytes) -> object:
 
 
 if __name__ == "__main__":
-    main()
+    with suppress(BrokenPipeError, KeyboardInterrupt):  # whoever asked is gone
+        main()

@@ -294,10 +294,10 @@ class JobStore(Protocol):
 
     def ping(self) -> None:
         """
-        Find out whether the store answers.
+        Find out whether the store answers, and takes something where it may be too full.
 
         Raises:
-            StorageUnavailable: it does not, with the reason.
+            StorageUnavailable, StorageFull: it does not, with the reason.
         """
         ...
 

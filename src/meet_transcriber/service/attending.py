@@ -31,7 +31,10 @@ class Presence:
     def say(self, **changes: object) -> None:
         """Tell the store, with these fields of WorkerInfo changed."""
         with self._one_at_a_time:  # else the timer could say again what is no longer so
-            self.info = replace(self.info, seen_at=self._clock(), **changes)  # type: ignore[arg-type]
+            now, old = self._clock(), self.info
+            info = replace(old, seen_at=now, **changes)  # type: ignore[arg-type]
+            as_before = old.since and (info.state, info.detail) == (old.state, old.detail)
+            self.info = info if as_before else replace(info, since=now)
             self._jobs.note_worker(self.info, _REMEMBERED_SECONDS)
 
     def leave(self) -> None:

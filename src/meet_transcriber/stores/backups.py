@@ -1,6 +1,8 @@
 """A copy of everything that one machine keeps, taken while the service runs, and put back."""
 
+import hashlib
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -8,10 +10,12 @@ from meet_transcriber.core.errors import JobNotFound, StorageError
 from meet_transcriber.core.jobs import Job, JobQuery
 from meet_transcriber.ports.stores import Copied, MediaStore
 from meet_transcriber.stores.disk import DiskMediaStore
+from meet_transcriber.stores.keys import checked
 from meet_transcriber.stores.sqlite import SqliteJobStore
+from meet_transcriber.stores.sqlite_schema import refuse_newer
 
 _PAGE = 100
-_DATABASE, _MEDIA = "jobs.sqlite3", "media"
+_DATABASE, _MEDIA, _SUMS = "jobs.sqlite3", "media", "SHA256SUMS"
 
 
 def back_up(database: Path, media: MediaStore, target: Path) -> Copied:
@@ -19,7 +23,8 @@ def back_up(database: Path, media: MediaStore, target: Path) -> Copied:
     Copy the records as they are at one moment, then the objects of their jobs.
 
     The copy is laid out as DATA_DIR is. What is deleted meanwhile is left out of it; uploads
-    and tasks that are under way begin again where it is put back.
+    and tasks that are under way begin again where it is put back. The last file to come is
+    SHA256SUMS, as `sha256sum --check` reads it.
 
     Raises:
         StorageError: there is something in `target`, or it cannot be written.
@@ -30,7 +35,9 @@ def back_up(database: Path, media: MediaStore, target: Path) -> Copied:
         closing(SqliteJobStore(database)) as live,
         closing(SqliteJobStore(target / _DATABASE)) as copy,
     ):
-        return _Backup(live, copy, media, DiskMediaStore(target / _MEDIA)).run()
+        copied = _Backup(live, copy, media, DiskMediaStore(target / _MEDIA)).run()
+    _seal(target)
+    return copied
 
 
 def put_back(source: Path, database: Path, media: MediaStore) -> Copied:
@@ -38,17 +45,16 @@ def put_back(source: Path, database: Path, media: MediaStore) -> Copied:
     Bring a copy to where a service that is not running keeps its jobs and objects.
 
     Raises:
-        StorageError: there are jobs already, or `source` is no such copy.
+        StorageError: there are jobs already, or `source` is no such copy, whole and as it was
+            made; nothing was put back then.
     """
-    if not (source / _DATABASE).is_file():
-        raise StorageError(f"{source} is no backup: it has no {_DATABASE}.")
     if database.exists():
         raise StorageError(
             f"There are jobs in {database} already. Name an empty folder by DATA_DIR, or move "
             "what is there out of the way."
         )
     kept, copied = DiskMediaStore(source / _MEDIA), Copied()
-    for key in kept.keys("jobs"):
+    for key in _sealed(source):
         with kept.open(key) as file:
             media.put(key, file)
         copied.objects += 1
@@ -107,6 +113,71 @@ class _Backup:
             return False
         self._copied.objects += 1
         return True
+
+
+# -- whole or not at all ---------------------------------------------------------------------
+
+
+def _seal(folder: Path) -> None:
+    """Say what the copy consists of; without it, it did not come to its end."""
+    names = [
+        _DATABASE,
+        *(f"{_MEDIA}/{key}" for key in DiskMediaStore(folder / _MEDIA).keys("jobs")),
+    ]
+    unfinished = folder / f"{_SUMS}.new"
+    try:
+        unfinished.write_text("".join(f"{_sum(folder / name)}  {name}\n" for name in names))
+        unfinished.replace(folder / _SUMS)
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be sealed: {error.strerror or error}.") from error
+
+
+def _sealed(folder: Path) -> list[str]:
+    """The keys of a copy's objects, after a look at every byte of it."""
+    names = dict(_listed(folder))
+    if _DATABASE not in names:
+        raise StorageError(
+            f"{folder} is no backup, or one that did not come to its end: it has no whole {_SUMS}."
+        )
+    for name, known in names.items():
+        _compare(folder / name, known)
+    with closing(
+        sqlite3.connect(f"{(folder / _DATABASE).resolve().as_uri()}?mode=ro", uri=True)
+    ) as db:
+        refuse_newer(db)
+    return [checked(name.removeprefix(f"{_MEDIA}/")) for name in names if name != _DATABASE]
+
+
+def _listed(folder: Path) -> Iterator[tuple[str, str]]:
+    try:
+        lines = (folder / _SUMS).read_text().splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"{folder / _SUMS} cannot be read: {error}.") from error
+    for line in lines:
+        known, _, name = line.partition("  ")
+        yield name, known
+
+
+def _compare(path: Path, known: str) -> None:
+    try:
+        found = _sum(path)
+    except OSError as error:
+        raise StorageError(
+            f"The backup is not whole: {path} cannot be read: {error.strerror or error}. Nothing "
+            "was put back; take another backup."
+        ) from error
+    if found != known:
+        raise StorageError(
+            f"The backup is not as it was made: {path} has other bytes. Nothing was put back; "
+            "take another backup."
+        )
+
+
+def _sum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _expect_nothing_in(folder: Path) -> None:

@@ -82,7 +82,7 @@ class RedisCalls:
         A server that is silent for TIMEOUT_SECONDS is not asked again: the caller has waited.
 
         Raises:
-            StorageUnavailable: there is no answer.
+            StorageUnavailable: there is no answer, or the password is refused.
             StorageFull: Redis has no memory or disk left.
             StorageError: it refuses; says why.
         """
@@ -151,8 +151,8 @@ class RedisCalls:
     def translated(self, error: RedisError) -> StorageError:
         """Our error for one of the client's."""
         text = str(error)
-        if isinstance(error, AuthenticationError):
-            return StorageError(
+        if isinstance(error, AuthenticationError):  # it is being changed, and soon fits again
+            return StorageUnavailable(
                 f"The Redis at {self.place} refused the password; set REDIS_PASSWORD, or put it "
                 f"into REDIS_URL ({text})."
             )

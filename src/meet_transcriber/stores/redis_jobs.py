@@ -262,7 +262,7 @@ class RedisJobStore:
         return Room("redis", int(memory["used_memory"]), limit)
 
     def ping(self) -> None:
-        self._run("PING")
+        self._run("SET", self._keys.of("ping"), "", "EX", 10)  # a replica, or a full one, reads on
 
     def doubts(self) -> list[str]:
         """Sentences about settings of this Redis that may lose jobs."""

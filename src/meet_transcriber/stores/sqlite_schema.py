@@ -99,7 +99,7 @@ def migrate(db: sqlite3.Connection, migrations: Sequence[Sequence[str]] = MIGRAT
         return
     db.execute("BEGIN IMMEDIATE")
     try:
-        _refuse_newer(_schema(db), latest)
+        refuse_newer(db, latest)
         for statements in migrations[_schema(db) :]:
             for statement in statements:
                 db.execute(statement)
@@ -116,7 +116,9 @@ def _schema(db: sqlite3.Connection) -> int:
     return int(number)
 
 
-def _refuse_newer(schema: int, latest: int) -> None:
+def refuse_newer(db: sqlite3.Connection, latest: int = len(MIGRATIONS)) -> None:
+    """Raise StorageError where a newer version wrote the file."""
+    schema = _schema(db)
     if schema > latest:
         raise StorageError(
             f"A newer version of this program wrote the job database: it has schema {schema}, "

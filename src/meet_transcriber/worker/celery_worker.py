@@ -70,6 +70,7 @@ class Crew:
         self._ready = threading.Event()
         for event, receiver in (
             (signals.celeryd_init, _check_queues),
+            (signals.celeryd_init, self._set_up_logging),  # Celery itself would do so later
             (signals.celeryd_init, self._open_figures),
             (signals.setup_logging, self._set_up_logging),
             (signals.celeryd_after_setup, self._choose_queues),
@@ -98,8 +99,10 @@ class Crew:
         with _sentences():
             watching.serve_figures(self._settings, None)
 
-    def _set_up_logging(self, loglevel: int = 0, **_: object) -> None:
+    def _set_up_logging(self, loglevel: int = 0, instance: Any = None, **_: object) -> None:
         """In place of what Celery does; its --loglevel counts where LOG_LEVEL is not set."""
+        if instance is not None and self._settings.log_json:
+            instance.quiet = True  # its banner is no line of a log
         told = logging.getLevelName(loglevel)
         if "log_level" not in self._settings.model_fields_set and told in _LEVELS:
             self._settings = self._settings.model_copy(update={"log_level": told})

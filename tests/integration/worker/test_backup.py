@@ -56,6 +56,7 @@ def test_a_folder_that_is_in_use_is_refused(house: House, tmp_path: Path) -> Non
     assert "is not empty" in again.stderr
     onto = house.run("restore", str(tmp_path / "backup"))
     assert "There are jobs in" in onto.stderr
+    house.environment["DATA_DIR"] = str(tmp_path / "fresh")
     nothing = house.run("restore", str(tmp_path))
     assert "is no backup" in nothing.stderr
     assert 0 not in (again.returncode, onto.returncode, nothing.returncode)
