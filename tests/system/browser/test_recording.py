@@ -38,6 +38,16 @@ def test_a_tab_that_was_closed_loses_nothing(watched: Watched) -> None:
     expect(page.get_by_text("1 speaker")).to_be_visible()
 
 
+def test_a_browser_without_room_records_all_the_same(watched: Watched) -> None:
+    watched.context.add_init_script(
+        "Object.defineProperty(window, 'indexedDB', {value: {open() { throw new Error('full'); }}})"
+    )
+    page = watched.page()
+    record(page)
+    page.get_by_role("button", name="Stop and transcribe").click()
+    expect(page.get_by_text("1 speaker")).to_be_visible()
+
+
 def test_what_was_thrown_away_is_gone(watched: Watched) -> None:
     page = watched.page()
     record(page)

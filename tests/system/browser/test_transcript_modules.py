@@ -2,13 +2,14 @@
 
 import random
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page
 
 from meet_transcriber.core.edits import Edit, EditLog, with_edits
-from meet_transcriber.core.transcript import Transcript
+from meet_transcriber.core.transcript import Transcript, Word
 from meet_transcriber.core.wire import to_plain
 from tests.integration.api.serving import ROOT
 from tests.simulated.meetings import long_meeting
@@ -80,9 +81,22 @@ def change(edit: Edit) -> dict[str, object]:
     return {"segment": edit.segment, **sent[edit.kind]}
 
 
+def at_once(transcript: Transcript) -> Transcript:
+    """Every second segment begins a second earlier, as where people talk at once."""
+
+    def earlier(word: Word) -> Word:
+        return replace(word, start=max(word.start - 1, 0), end=max(word.end - 1, 0))
+
+    segments = [
+        replace(each, words=tuple(map(earlier, each.words))) if at % 2 else each
+        for at, each in enumerate(transcript.segments)
+    ]
+    return replace(transcript, segments=tuple(segments))
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_edits_give_in_the_page_what_they_give_on_the_server(page: Page, seed: int) -> None:
-    transcript = long_meeting(150, 60.0, 3, seed)
+    transcript = at_once(long_meeting(150, 60.0, 3, seed))
     edits = wishes(transcript, seed)
     expected = transcript
     log = EditLog()

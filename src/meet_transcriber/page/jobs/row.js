@@ -40,6 +40,7 @@ export function makeRow(does) {
   const show = (now) => {
     job = now;
     const active = isActive(job);
+    const focused = document.activeElement;
     element.dataset.status = job.status;
     name.href = `#/job/${job.job_id}`;
     name.textContent = job.name;
@@ -59,7 +60,7 @@ export function makeRow(does) {
     for (const [verb, each] of buttons) {
       each.hidden = (verb === "cancel") !== active && verb !== "remove";
       each.setAttribute("aria-label", `${each.title} ${job.name}`);
-      if (each.hidden && each === document.activeElement) name.focus();
+      if (each.hidden && each === focused) name.focus();
     }
   };
   return { element, show };

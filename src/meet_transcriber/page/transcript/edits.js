@@ -46,7 +46,12 @@ function split(all, { segment, split_at: at }) {
 
 function merge(all, { segment }) {
   const [first, second] = all.slice(segment, segment + 2);
-  all.splice(segment, 2, first.holding([...first.words, ...spokenBy(second.words, first.speaker)]));
+  const words = [...first.words];
+  for (const word of second.words) {
+    const start = Math.max(word.start, words.at(-1).start); // people may have talked at once
+    words.push({ ...word, start, end: Math.max(word.end, start), speaker: first.speaker });
+  }
+  all.splice(segment, 2, first.holding(words));
 }
 
 function spokenBy(words, speaker) {
@@ -65,15 +70,12 @@ function retimed(words, texts) {
   });
 }
 
+/** Texts, evenly over the words they replace, or the gap they were put into; none begins after the word behind. */
 function spread(words, [from, to], texts) {
-  let start, end;
-  if (from < to) {
-    start = words[from].start;
-    end = Math.max(...words.slice(from, to).map((word) => word.end));
-  } else {
-    start = from ? words[from - 1].end : words[0].start;
-    end = Math.max(start, from < words.length ? words[from].start : words.at(-1).end);
-  }
+  const following = to < words.length ? words[to].start : Infinity;
+  const old = from < to ? words.slice(from, to) : words;
+  const start = from === to && from > 0 ? Math.min(words[from - 1].end, following) : words[from].start;
+  const end = Math.min(Math.max(...old.map((word) => word.end)), following);
   const { speaker } = words[Math.min(from, words.length - 1)];
   const step = (end - start) / Math.max(texts.length, 1);
   return texts.map((text, at) => {

@@ -1,7 +1,7 @@
 /* Finding text among segments; a match is within one segment. */
 
 import { folded } from "./model.js";
-import { needsSpace } from "./scripts.js";
+import { SPACELESS_SET, needsSpace } from "./scripts.js";
 
 /**
  * @typedef {Object} Match
@@ -44,8 +44,8 @@ function touched(offsets, start, end) {
 export function wholeWords(segments, text) {
   const words = text.split(/\s+/u).filter(Boolean).map((each) => each.replace(/[\\^$.*+?()[\]{}|/-]/gu, "\\$&"));
   if (!words.length) return 0;
-  const begin = /^[\p{L}\p{N}]/u.test(text) && needsSpace("a", text) ? "(?<![\\p{L}\\p{N}_])" : "";
-  const end = /[\p{L}\p{N}]$/u.test(text) && needsSpace(text, "a") ? "(?![\\p{L}\\p{N}_])" : "";
+  const begin = /^[\p{L}\p{N}]/u.test(text) && needsSpace("a", text) ? `(?:(?<![\\p{L}\\p{N}_])|(?<=[${SPACELESS_SET}]))` : "";
+  const end = /[\p{L}\p{N}]$/u.test(text) && needsSpace(text, "a") ? `(?:(?![\\p{L}\\p{N}_])|(?=[${SPACELESS_SET}]))` : "";
   const pattern = new RegExp(begin + words.join("\\s+") + end, "giu");
   return segments.reduce((sum, each) => sum + (each.text.match(pattern)?.length ?? 0), 0);
 }

@@ -7,6 +7,9 @@ const SPACELESS = [
   [0xff00, 0xffef], [0x20000, 0x3ffff],
 ];
 
+/** The same characters, as a set of a regular expression has them. */
+export const SPACELESS_SET = SPACELESS.map((range) => range.map((point) => `\\u{${point.toString(16)}}`).join("-")).join("");
+
 /** @param {string} character */
 function isSpaceless(character) {
   const point = character.codePointAt(0) ?? 0;

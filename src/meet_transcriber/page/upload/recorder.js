@@ -7,6 +7,10 @@ import * as kept from "./kept.js";
 
 const FORMATS = ["audio/webm;codecs=opus", "audio/mp4", "audio/ogg;codecs=opus"];
 const PIECE_MS = 1000;
+const REFUSALS = {
+  NotAllowedError: "The browser does not let this page use the microphone; allow it beside the page's address.",
+  NotFoundError: "No microphone was found; connect one, or choose it in the system's settings.",
+};
 
 /**
  * @param {(file: File) => void} done Gets the recording once it is stopped.
@@ -36,9 +40,7 @@ export function makeRecorder(done) {
       show(recording);
     } catch (problem) {
       button.disabled = false;
-      say(h("p", null, problem.name === "NotAllowedError"
-        ? "The browser does not let this page use the microphone; allow it beside the page's address."
-        : "No microphone was found; connect one, or choose it in the system's settings."));
+      say(h("p", null, REFUSALS[problem.name] ?? "The microphone gives no sound; another program may be using it."));
     }
   };
   const show = (current) => {
@@ -66,7 +68,7 @@ export function makeRecorder(done) {
 
   lostRecordings((lost) => {
     const act = async (keep) => {
-      const file = keep ? await assembled(lost) : null;
+      const file = keep ? named(lost, await kept.chunks(lost.id)) : null;
       await kept.removeRecording(lost.id);
       say();
       button.focus();
@@ -85,7 +87,8 @@ class Recording {
   ondata = (_seconds) => {};
   onlevel = (_share) => {};
   #seconds = 0;
-  #pieces = Promise.resolve();
+  /** @type {Blob[]} */
+  #chunks = [];
   #over = () => {};
 
   /** @param {MediaStream} stream */
@@ -96,13 +99,17 @@ class Recording {
     this.media = new MediaRecorder(stream, { mimeType: type, audioBitsPerSecond: 64_000 });
     this.record = { id: this.id, began: new Date().toISOString(), type: this.media.mimeType || type };
     kept.alone(`recording-${this.id}`, () => new Promise((over) => { this.#over = () => over(undefined); }));
-    this.#pieces = kept.put("recordings", this.record);
+    kept.put("recordings", this.record).catch(() => {}); // without room in the browser a crash loses it, and nothing else does
     this.media.addEventListener("dataavailable", ({ data }) => {
-      this.#pieces = this.#pieces.then(() => kept.addChunk(this.id, data));
+      this.#chunks.push(data);
+      kept.addChunk(this.id, data).catch(() => {});
     });
     this.media.start(PIECE_MS);
-    this.timer = setInterval(() => {
-      if (this.media.state === "recording") this.ondata(this.#seconds += 0.25);
+    let last = performance.now();
+    this.timer = setInterval(() => { // seldom in a hidden tab
+      const now = performance.now();
+      if (this.media.state === "recording") this.ondata(this.#seconds += (now - last) / 1000);
+      last = now;
     }, 250);
     this.#listen();
   }
@@ -135,18 +142,16 @@ class Recording {
     await new Promise((ended) => { this.media.addEventListener("stop", ended, { once: true }); this.media.stop(); });
     for (const track of this.stream.getTracks()) track.stop();
     this.audio?.close();
-    await this.#pieces;
-    const file = keep ? await assembled(this.record) : null;
-    await kept.removeRecording(this.id);
+    await kept.removeRecording(this.id).catch(() => {});
     this.#over();
-    return file;
+    return keep ? named(this.record, this.#chunks) : null;
   }
 }
 
-async function assembled({ id, began, type }) {
+function named({ began, type }, chunks) {
   const extension = type.includes("mp4") ? "m4a" : type.includes("ogg") ? "ogg" : "webm";
   const name = `Recording ${began.slice(0, 16).replace("T", " ").replace(":", ".")}.${extension}`;
-  return new File(await kept.chunks(id), name, { type: type.split(";")[0] });
+  return new File(chunks, name, { type: type.split(";")[0] });
 }
 
 /** Recordings that no tab is making any more. @param {(lost: any) => void} found */
