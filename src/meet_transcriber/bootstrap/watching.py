@@ -42,7 +42,7 @@ def share_figures() -> None:
     if parent is not None:
         folder = Path(tempfile.gettempdir()) / f"meet-transcriber-{os.getuid()}-{parent.pid}"
         folder.mkdir(mode=0o700, exist_ok=True)
-        if folder.stat().st_uid == os.getuid():
+        if folder.lstat().st_uid == os.getuid():  # nobody led us elsewhere
             os.environ[_FOLDER] = str(folder)
             return
     folder = Path(tempfile.mkdtemp(prefix="meet-transcriber-figures-"))
