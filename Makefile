@@ -34,7 +34,7 @@ programs:
 	@scripts/need.sh flite festival ffmpeg sox g++ redis-server openssl strace prometheus chromium
 
 deploy-programs:
-	@scripts/need.sh redis-server kubectl ffmpeg docker nginx certbot pebble openssl systemd-analyze curl
+	@scripts/need.sh redis-server kubectl ffmpeg docker nginx caddy certbot pebble openssl systemd-analyze curl
 
 # Those that need the engine share its images and networks, so they run one after another.
 DOCKERED := $(patsubst %,tests/deploy/test_%.py,images compose start_commands)

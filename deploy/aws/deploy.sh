@@ -1,16 +1,18 @@
 #!/bin/bash
 # Creates or updates a stack:   deploy/aws/deploy.sh ec2|ecs-fargate|ecs-gpu Parameter=Value...
 #
-# STACK names it (meet-transcriber where unset, meet-transcriber-gpu for ecs-gpu). The secret
-# meet-transcriber/hf-token has to be there. --dry-run makes a change set and does not run it.
+# STACK names it; where unset it is meet-transcriber, and -ec2 or -gpu is added for those two. The
+# secret meet-transcriber/hf-token has to be there. --dry-run makes a change set and does not run it.
 set -euo pipefail
 
 only=
 [ "${1:-}" = --dry-run ] && { only=--no-execute-changeset; shift; }
 template=${1:?name a template: ec2, ecs-fargate or ecs-gpu}
 shift
-stack=meet-transcriber
-[ "$template" = ecs-gpu ] && stack=meet-transcriber-gpu
+case $template in
+ecs-fargate) stack=meet-transcriber ;;
+*) stack=meet-transcriber-${template#ecs-} ;;
+esac
 token=$(aws secretsmanager describe-secret --secret-id meet-transcriber/hf-token \
     --query ARN --output text)
 aws cloudformation deploy --stack-name "${STACK:-$stack}" \

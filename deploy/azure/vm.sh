@@ -2,7 +2,8 @@
 # One GPU machine with Docker Compose:   deploy/azure/vm.sh
 #
 # Needs `az login`. RESOURCE_GROUP, LOCATION, SIZE and REPOSITORY may be set; SPOT=yes is cheaper
-# and may be stopped at any time. No port for SSH: docs/deployment/azure.md says how to come in.
+# and may be stopped at any time; STOP_AT=2000 stops it at that time (UTC) every day, and nothing
+# starts it again. No port for SSH: docs/deployment/azure.md says how to come in.
 set -euo pipefail
 group=${RESOURCE_GROUP:-meet-transcriber-rg}
 spot=()
@@ -26,4 +27,6 @@ az network nsg rule create --resource-group "$group" --nsg-name meet-transcriber
     --source-address-prefixes Internet --destination-port-ranges 80 443
 az vm extension set --resource-group "$group" --vm-name meet-transcriber \
     --publisher Microsoft.HpcCompute --name NvidiaGpuDriverLinux
-az vm auto-shutdown --resource-group "$group" --name meet-transcriber --time "${STOP_AT:-2000}"
+if [ -n "${STOP_AT:-}" ]; then
+    az vm auto-shutdown --resource-group "$group" --name meet-transcriber --time "$STOP_AT"
+fi

@@ -8,6 +8,7 @@ tag=${1:?give a tag, such as the version: deploy/gcp/cloudrun.sh 0.1.0}
 here=$(dirname "$0")
 project=${GOOGLE_CLOUD_PROJECT:?}
 region=${REGION:-us-central1}
+export CLOUDSDK_RUN_REGION=$region # some clients know no --region at `worker-pools replace`
 account=meet-transcriber@$project.iam.gserviceaccount.com
 bucket=$project-meet-transcriber
 
@@ -45,5 +46,5 @@ for what in cloudrun-api.service worker-pool; do
     sed -e "s/PROJECT_ID/$project/g" -e "s/REGION/$region/g" -e "s/TAG/$tag/g" \
         -e "s/REDIS_HOST_AND_PORT/$redis/g" "$here/$what.yaml" >"$rendered/$what.yaml"
 done
-gcloud run services replace "$rendered/cloudrun-api.service.yaml" --region "$region"
-gcloud beta run worker-pools replace "$rendered/worker-pool.yaml" --region "$region"
+gcloud run services replace "$rendered/cloudrun-api.service.yaml"
+gcloud beta run worker-pools replace "$rendered/worker-pool.yaml"

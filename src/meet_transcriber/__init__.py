@@ -8,10 +8,16 @@ Meeting transcription: who said what, when.
         print(segment.start, transcript.name_of(segment.speaker), segment.text)
 """
 
+import os
+
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Segment, Transcript, Turn, Word
 from meet_transcriber.library import transcribe
 
 __version__ = "0.1.0"
+
+# onnxruntime tells its maker what it does unless this stood there before it was loaded, which
+# happens in several places and in other packages.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __all__ = ["Options", "Segment", "Transcript", "Turn", "Word", "transcribe"]

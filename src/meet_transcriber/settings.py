@@ -154,7 +154,8 @@ class Settings(BaseSettings):
     audit_log: Path | None = Field(
         None,
         description="File that the audit log is appended to; unset is DATA_DIR/audit.jsonl, and "
-        "with REDIS_URL a stream in Redis that keeps the latest 100,000 entries.",
+        "with REDIS_URL streams in Redis that keep the latest 100,000 entries, and as many of "
+        "those whom no key let in.",
     )
     audit_file_names: bool = Field(
         False, description="Whether the audit log tells the names of recordings."

@@ -1,11 +1,14 @@
 """Debian's nginx with the site of deploy/nginx, and the real API behind it."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
+
+import httpx
 
 from tests.deploy.engine import DRAFTS, ROOT, answers, free_port, until
 
@@ -100,3 +103,23 @@ def limit_bytes() -> int:
     found = re.search(r"client_max_body_size (\d+)m;", SITE.read_text())
     assert found is not None
     return int(found[1]) << 20
+
+
+def states_heard(client: httpx.Client, job: str) -> list[str]:
+    """
+    The first and the last state that a job's events tell.
+
+    What ends the job is asked for only after its first event came through the proxy.
+    """
+    states = []
+    with client.stream("GET", f"{job}/events") as events:
+        assert events.status_code == 200
+        for line in events.iter_lines():
+            if not line.startswith("data:"):
+                continue
+            states.append(json.loads(line[5:])["status"])
+            if len(states) == 1:
+                assert client.post(f"{job}/cancel").is_success
+            if states[-1] == "cancelled":
+                break
+    return [states[0], states[-1]]

@@ -1,6 +1,5 @@
 """The site for nginx, with Debian's nginx before the real API."""
 
-import json
 import socket
 import struct
 import subprocess
@@ -12,7 +11,7 @@ import pytest
 
 from meet_transcriber.settings import Settings
 from tests.deploy.engine import ROOT, submit
-from tests.deploy.proxy import KEY, SITE, Api, Nginx, limit_bytes
+from tests.deploy.proxy import KEY, SITE, Api, Nginx, limit_bytes, states_heard
 
 RECORDING = ROOT / "tests" / "data" / "budget.ogg"
 LIMIT_BYTES = Settings.model_fields["max_upload_size_mb"].default << 20
@@ -84,20 +83,7 @@ def test_far_too_much_is_refused_before_it_is_sent(nginx: Nginx) -> None:
 
 
 def test_events_arrive_as_they_happen(client: httpx.Client) -> None:
-    """What ends the job is asked for only after its first event came through the proxy."""
-    job = submit(client, RECORDING)
-    states = []
-    with client.stream("GET", f"{job}/events") as events:
-        assert events.status_code == 200
-        for line in events.iter_lines():
-            if not line.startswith("data:"):
-                continue
-            states.append(json.loads(line[5:])["status"])
-            if len(states) == 1:
-                assert client.post(f"{job}/cancel").is_success
-            if states[-1] == "cancelled":
-                break
-    assert (states[0], states[-1]) == ("pending", "cancelled")
+    assert states_heard(client, submit(client, RECORDING)) == ["pending", "cancelled"]
 
 
 def test_no_header_of_ours_is_said_twice(client: httpx.Client) -> None:

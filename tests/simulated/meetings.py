@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import random
 import time
 import uuid
@@ -126,6 +127,9 @@ def _quiet(seconds: float) -> bytes:
 
 
 def _outline(seconds: float) -> bytes:
-    steps = round(seconds * _PEAKS_PER_SECOND)
-    loud = [(at * 7919) % 90 + 20 for at in range(steps)]
-    return bytes([_PEAKS_PER_SECOND]) + b"".join(bytes([256 - each, each]) for each in loud)
+    chance = random.Random(1)
+    loud = [
+        round(chance.uniform(20, 110) * abs(math.sin(at / 31)) ** 0.4)
+        for at in range(round(seconds * _PEAKS_PER_SECOND))
+    ]
+    return bytes([_PEAKS_PER_SECOND]) + b"".join(bytes([-each & 0xFF, each]) for each in loud)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from meet_transcriber.audio.confined.nursery import shared_nursery
+from meet_transcriber.audio.confined.nursery import DECODER, PROBER, shared_nursery
 from meet_transcriber.service import Request
 from tests.simulated.children import none_left
 from tests.simulated.fuzzing import Fuzz, fuzz_in
@@ -31,7 +31,8 @@ def test_every_mutation_ends_in_words_or_in_bounded_sound(container: str, fuzz: 
     ends = [fuzz.end(container, seed) for seed in SEEDS]
     assert len(ends) == len(SEEDS)
     assert fuzz.left_of_refused() == []
-    assert none_left(shared_nursery().pid)
+    for kind in (DECODER, PROBER):
+        assert none_left(shared_nursery(kind).pid)
 
 
 @pytest.mark.parametrize("container", CONTAINERS)

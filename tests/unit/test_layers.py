@@ -1,6 +1,7 @@
 """The arrows of docs/architecture.md, read from every import in the source."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -199,8 +200,15 @@ def test_the_rules_name_rooms_that_exist(adapter: str) -> None:
     assert (SOURCE / adapter / "__init__.py").is_file()
 
 
-def test_importing_the_package_loads_no_engine() -> None:
-    heavy = {"av", "ctranslate2", "faster_whisper", "onnxruntime", "pocketsphinx", "torch"}
-    code = f"import sys, {PACKAGE}; print(sorted({heavy} & set(sys.modules)))"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("module", [PACKAGE, f"{PACKAGE}.api.main"])
+def test_neither_the_package_nor_the_api_loads_an_engine(module: str, tmp_path: Path) -> None:
+    heavy = {
+        *("av", "ctranslate2", "faster_whisper", "numpy", "onnxruntime", "pocketsphinx", "torch"),
+    }
+    code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
+    shown = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "DATA_DIR": str(tmp_path)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
     assert shown.stdout.strip() == "[]"

@@ -4,14 +4,22 @@ from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from meet_transcriber.api.limiting import COUNTS, check, run, standing, submits, tried_a_key
+from meet_transcriber.api.limiting import (
+    COUNTS,
+    check,
+    run,
+    shows_nothing,
+    standing,
+    submits,
+    tried_a_key,
+)
 from meet_transcriber.api.proxies import household
 from meet_transcriber.api.refusing import answer_early, refusal
 from meet_transcriber.core.errors import RateLimited
 from meet_transcriber.core.rates import Limits
 
 PROBES = ("/health", "/health/ready")
-"""Never limited: an orchestrator may share its address with everybody whom it lets in."""
+"""Not limited without a key: an orchestrator may share its address with all whom it lets in."""
 
 
 class AddressLimits:
@@ -22,7 +30,7 @@ class AddressLimits:
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in PROBES:
+        if scope["type"] != "http" or (scope["path"] in PROBES and shows_nothing(scope)):
             await self._app(scope, receive, send)
             return
         limits, who = self._limits, household((scope.get("client") or ("", 0))[0])

@@ -72,7 +72,8 @@ def other_ways(document: dict[str, Any]) -> None:
     """Let an OpenAPI document say that a key may come in another header, or as a session."""
     schemes = document["components"]["securitySchemes"]
     schemes["ApiKeyHeader"] = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
-    about = f"What POST /session gives; what changes anything needs {CSRF_HEADER}, too."
+    about = f"""What POST /session gives, over HTTPS as `__Host-{COOKIE}`; what changes anything \
+needs {CSRF_HEADER}, too."""
     schemes["Session"] = {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": about}
     for methods in document["paths"].values():
         for operation in methods.values():
@@ -102,9 +103,12 @@ def token_in(request: Request) -> str | None:
 
 
 async def _may_look(request: Request) -> bool:
+    """A key that is shown has to hold, or wrong ones could be told from right ones unnoticed."""
     try:
         return "read" in (await identified(request)).scopes
     except AccessError:
+        if token_in(request):
+            raise
         return False
 
 
@@ -120,7 +124,7 @@ async def still_admitted(request: Request) -> bool:
 
 
 MayLook = Annotated[bool, Depends(_may_look)]
-"""Whether details of the inside may be told to this caller."""
+"""Whether details of the inside may be told to this caller; who shows nothing is a stranger."""
 
 
 async def identified(request: Request) -> Caller:
@@ -136,7 +140,7 @@ async def identified(request: Request) -> Caller:
         return _anybody(request, guard)
     if token := token_in(request):
         return caller_of(await run_in_threadpool(guard.keyring.check, token))
-    if not request.cookies.get(COOKIE):
+    if not session_token(request):
         raise KeyRequired(_MISSING)
     signed_in = await session_of(request)
     if request.method not in _SAFE:
@@ -155,9 +159,19 @@ def _anybody(request: Request, guard: Guard) -> Caller:
     return Caller(scopes=SCOPES if guard.mode == "loopback" else OPEN)
 
 
+def cookie_name(request: Request) -> str:
+    """The session's cookie; over HTTPS one that no neighbour in the domain can set (__Host-)."""
+    return f"__Host-{COOKIE}" if request.scope["scheme"] == "https" else COOKIE
+
+
+def session_token(request: Request) -> str | None:
+    """What the session's cookie holds, if there is one."""
+    return request.cookies.get(cookie_name(request)) or None
+
+
 async def session_of(request: Request) -> SignedIn:
     """The session of a browser that signed in; raises KeyRefused where there is none."""
-    token = request.cookies.get(COOKIE)
+    token = session_token(request)
     if not token:
         raise KeyRefused("There is no session; sign in with POST /session.")
     return await run_in_threadpool(guard_of(request).keyring.session, token)

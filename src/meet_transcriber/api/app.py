@@ -30,12 +30,14 @@ from meet_transcriber.api import (
 from meet_transcriber.api.address_limits import AddressLimits
 from meet_transcriber.api.callers import Callers
 from meet_transcriber.api.hardening import BoundedRequests, LocalOnly, SafeAnswers
+from meet_transcriber.api.looks import Looks
 from meet_transcriber.api.openai import openai_router
 from meet_transcriber.api.polling import Statuses
 from meet_transcriber.api.proxies import Proxies
 from meet_transcriber.api.requests import PROBES, Requests
 from meet_transcriber.bootstrap import guards, rates
 from meet_transcriber.bootstrap import watching as figures_of
+from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings, listed
 
@@ -92,6 +94,9 @@ def create_app(
     Args:
         lifespan: what runs beside the API, such as its queue.
         guard: who may come in; None makes it from the settings.
+
+    Raises:
+        InvalidOptions: the settings make no sense, or would let strangers in.
     """
     app = FastAPI(
         title="Meet Transcriber",
@@ -106,6 +111,8 @@ def create_app(
     app.state.stopping = threading.Event()
     app.state.exposition = figures_of.exposition(service.ground, stores=True)
     app.state.marks = watching.Marks(service)
+    app.state.looks = Looks()
+    app.state.rounds = health.Rounds(service)
     app.state.statuses = Statuses(service, quick=settings.redis_url is None)
     for room in _ROOMS:
         app.include_router(room.router)
@@ -133,8 +140,18 @@ def _stand_guard(app: FastAPI, service: Service, settings: Settings, mode: str) 
 
 
 def _allow_origins(app: FastAPI, settings: Settings) -> None:
-    """Pages of these origins may call; never with cookies, so a wildcard gives nothing away."""
+    """
+    Pages of these origins may call; never with cookies, so a wildcard gives nothing away.
+
+    Raises:
+        InvalidOptions: all origins may, and nobody needs a key.
+    """
     origins = listed(settings.cors_origins)
+    if "*" in origins and settings.auth_mode == "loopback":
+        raise InvalidOptions(
+            "CORS_ORIGINS=* would let any page in a browser of this machine read all meetings, as "
+            "AUTH_MODE=loopback asks for no key; name the origins, or set AUTH_MODE=required."
+        )
     if origins:
         app.add_middleware(
             CORSMiddleware,

@@ -12,20 +12,33 @@ PEER = "meet_transcriber.peer"
 """Key of an ASGI scope: the address that the connection really came from, else empty."""
 
 _FORWARDED = (
-    "forwarded",
-    "via",
-    "x-forwarded",
-    "x-real-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-original-",
-    "true-client-ip",
+    "cdn-loop",
     "cf-",
-    "fly-client-ip",
+    "client-ip",
     "fastly-client-ip",
-    "x-envoy-",
-    "x-azure-",
+    "fly-client-ip",
+    "forwarded",
+    "front-end-https",
+    "proxy-",
+    "true-client-ip",
+    "via",
+    "wl-proxy-",
+    "x-amz-cf-",
+    "x-amzn-",
     "x-appengine-",
+    "x-arr-",
+    "x-azure-",
+    "x-client-ip",
+    "x-cloud-trace-context",
+    "x-cluster-client-ip",
+    "x-envoy-",
+    "x-forward",
+    "x-host",
+    "x-origin",
+    "x-proxy",
+    "x-real-ip",
+    "x-remote-",
+    "x-scheme",
 )
 """How the names of headers begin that only a proxy or somebody who plays one sends."""
 
@@ -66,6 +79,8 @@ def stranger(scope: Scope) -> str | None:
     for name, _ in headers(scope):
         if name.startswith(_FORWARDED):
             return f"a proxy handed it on ({name})"
+    if scope["http_version"] == "1.0":  # nginx, which adds nothing of its own accord
+        return "a proxy seems to have handed it on (HTTP/1.0)"
     hosts = [value for name, value in headers(scope) if name == "host"]
     if len(hosts) != 1 or not _is_here(host_name(hosts[0])):
         return "its Host is not 127.0.0.1, localhost or [::1]"

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 import anyio
@@ -116,7 +116,7 @@ async def follow(
     checked = time.monotonic()
     while not told.ended and not request.app.state.stopping.is_set():
         try:
-            events = await run_in_threadpool(_news, service, job_id, told)
+            events, told = await run_in_threadpool(_news, service, job_id, told)
         except JobNotFound as error:
             yield _error(told, error.code, str(error), "deleted")
             return
@@ -131,11 +131,12 @@ async def follow(
         await anyio.sleep(0 if told.ended else _LOOK_SECONDS)
 
 
-def _news(service: Service, job_id: str, told: Told) -> list[ServerSentEvent]:
-    """What happened since; cheap when nothing did."""
+def _news(service: Service, job_id: str, told: Told) -> tuple[list[ServerSentEvent], Told]:
+    """What happened since, and what is told with it; cheap when nothing did."""
     if service.reading.version(job_id) == told.version:
-        return []
-    return list(_events(service, service.reading.job(job_id), told))
+        return [], told
+    told = replace(told, parts=set(told.parts))  # nothing is told if this breaks off
+    return list(_events(service, service.reading.job(job_id), told)), told
 
 
 def _events(service: Service, job: Job, told: Told) -> Iterator[ServerSentEvent]:

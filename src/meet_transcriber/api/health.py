@@ -1,6 +1,9 @@
 """Whether the process lives, and whether it can do its work."""
 
+import math
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import anyio
@@ -22,7 +25,66 @@ from meet_transcriber.service import FETCH_ASKED, Service
 router = APIRouter(tags=["health"])
 
 _PATIENCE_SECONDS = 3.0
+_THREADS = 8
 _JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a round found wrong of each dependency, nothing where all is well; and the workers."""
+
+    wrong: dict[str, str] = field(default_factory=dict)
+    workers: list[WorkerInfo] = field(default_factory=list)
+
+
+class Rounds:
+    """
+    Asks every dependency, one round at a time and in threads of its own.
+
+    Strangers may want to know, and as often as they like. Whoever comes during a round gets the
+    result of the next one, so no answer is older than its question.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._turn = anyio.Lock()
+        self._threads = anyio.CapacityLimiter(_THREADS)
+        self._began = -math.inf
+        self._found = Found()
+
+    async def next(self) -> Found:
+        """The result of a round that began after this was called."""
+        asked = time.monotonic()
+        async with self._turn:
+            if self._began < asked:
+                self._began = time.monotonic()
+                self._found = await self._made()
+            return self._found
+
+    async def _made(self) -> Found:
+        ground, found = self._service.ground, Found()
+        checks: dict[str, Callable[[], object]] = {
+            "job_store": ground.jobs.ping,
+            "media_store": ground.media.ping,
+            "queue": ground.queue.ping,
+            "worker": lambda: _workers(self._service, found.workers),
+        }
+        async with anyio.create_task_group() as tasks:
+            for name, check in checks.items():
+                tasks.start_soon(self._check, name, check, found.wrong)
+        return found
+
+    async def _check(self, name: str, check: Callable[[], object], wrong: dict[str, str]) -> None:
+        wrong[name] = (
+            f"No answer within {_PATIENCE_SECONDS:.0f} s. See whether it runs, and whether it can "
+            "be reached from here."
+        )
+        with anyio.move_on_after(_PATIENCE_SECONDS):
+            try:
+                await run_sync(check, abandon_on_cancel=True, limiter=self._threads)
+                wrong[name] = ""
+            except TranscriptionError as error:
+                wrong[name] = str(error)
 
 
 @router.get(
@@ -45,7 +107,7 @@ async def health() -> Response:
     responses={
         **answer(200, "Recordings can be taken in and worked on.", "Readiness"),
         **answer(503, "Something is missing; says what.", "Readiness", ("Retry-After",)),
-        422: problems(422)[422],
+        **{status: problems(422)[status] for status in (401, 422, 429)},
     },
 )
 async def ready(
@@ -63,25 +125,17 @@ async def ready(
     works, and where workers come and go with the queue they must be.
 
     What is wrong, and who works, is told to those who may read; others hear whether all is well.
+    A key that is shown has to hold.
     """
-    service: Service = request.app.state.service
-    ground, workers = service.ground, list[WorkerInfo]()
-    checks: dict[str, Callable[[], object]] = {
-        "job_store": ground.jobs.ping,
-        "media_store": ground.media.ping,
-        "queue": ground.queue.ping,
-    }
-    if worker:
-        checks["worker"] = lambda: _workers(service, workers)
-    found: dict[str, str] = {}
-    async with anyio.create_task_group() as tasks:
-        for name, check in checks.items():
-            tasks.start_soon(_checked, name, check, found)
-    wrong = any(found.values())
+    rounds: Rounds = request.app.state.rounds
+    found = await rounds.next()
+    told = {name: why for name, why in found.wrong.items() if worker or name != "worker"}
+    workers = found.workers if worker and may_look else []
+    wrong = any(told.values())
     body = {
         "status": "not_ready" if wrong else "ready",
-        "checks": {name: _told(found[name], may_look) for name in checks},
-        "workers": [_shown(each) for each in workers if may_look],
+        "checks": {name: _told(why, may_look) for name, why in told.items()},
+        "workers": [_shown(each) for each in workers],
         "engines": _engines(request, workers) if may_look else None,
     }
     headers = {"Cache-Control": "no-store", **({"Retry-After": "5"} if wrong else {})}
@@ -133,20 +187,6 @@ def fetch_models(request: Request, service: ToAdminister) -> Response:
 def _told(wrong: str, may_look: bool) -> dict[str, Any]:
     detail = wrong if may_look else "a key with the scope read is told what is wrong"
     return {"ok": not wrong, "detail": detail if wrong else "ok"}
-
-
-async def _checked(name: str, check: Callable[[], object], found: dict[str, str]) -> None:
-    """Note what is wrong, nothing when all is well."""
-    found[name] = (
-        f"No answer within {_PATIENCE_SECONDS:.0f} s. See whether it runs, and whether it can be "
-        "reached from here."
-    )
-    with anyio.move_on_after(_PATIENCE_SECONDS):
-        try:
-            await run_sync(check, abandon_on_cancel=True)
-            found[name] = ""
-        except TranscriptionError as error:
-            found[name] = str(error)
 
 
 class _NoWorker(TranscriptionError):

@@ -73,6 +73,11 @@ def tried_a_key(scope: Scope) -> bool:
     return signs_in or bool(names & {b"authorization", b"x-api-key"})
 
 
+def shows_nothing(scope: Scope) -> bool:
+    """Whether a request has nothing with it by which somebody might be known."""
+    return not {name for name, _ in scope["headers"]} & {b"authorization", b"x-api-key", b"cookie"}
+
+
 def standing(counts: Sequence[Count]) -> Iterator[tuple[bytes, bytes]]:
     """As draft-ietf-httpapi-ratelimit-headers-10 has them."""
     if counts:

@@ -9,7 +9,7 @@ import anyio
 from fastapi.concurrency import run_in_threadpool
 
 from meet_transcriber.api import shown
-from meet_transcriber.core.errors import TranscriptionError
+from meet_transcriber.core.errors import StorageError, TranscriptionError
 from meet_transcriber.core.exporters import export
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.service import Reading, Service
@@ -108,12 +108,19 @@ class Statuses:
             JobNotFound: there is none that this reader may see.
             StorageError: its transcript cannot be read.
         """
-        key = (reading.tenant, job_id, reading.version(job_id), with_transcript)
-        status = self._kept.get(key)
-        if status is None or status.until < time.monotonic():
-            status = _made(reading, reading.job(job_id), with_transcript)
+        while True:
+            key = (reading.tenant, job_id, reading.version(job_id), with_transcript)
+            status = self._kept.get(key)
+            if status is not None and status.until >= time.monotonic():
+                return status
+            try:
+                status = _made(reading, reading.job(job_id), with_transcript)
+            except StorageError:  # unless somebody changed it meanwhile
+                if reading.version(job_id) == key[2]:
+                    raise
+                continue
             self._keep(key, status)
-        return status
+            return status
 
     def _keep(self, key: _Key, status: Status) -> None:
         with self._lock:

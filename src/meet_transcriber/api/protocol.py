@@ -1,8 +1,9 @@
 """
 A server's side of HTTP/1.1 that waits for nobody for ever: uvicorn's own, with deadlines.
 
-uvicorn itself lets a client take any time and any number of bytes for its headers, and open any
-number of connections. `serve` uses this; other ways to start uvicorn can:
+uvicorn itself lets a client take any time and any number of bytes for its headers, any time to
+take an answer, and open any number of connections. `serve` uses this; other ways to start
+uvicorn can:
 
     uvicorn src.api.main:app --http meet_transcriber.api.protocol:PatientProtocol
 """
@@ -15,7 +16,10 @@ from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from meet_transcriber.api.proxies import household
+
 HEADER_SECONDS = 20.0
+TAKING_SECONDS = 60.0
 HEADER_BYTES = 64 << 10
 
 _SLOW = b"408 Request Timeout"
@@ -25,16 +29,19 @@ _LARGE = b"431 Request Header Fields Too Large"
 class PatientProtocol(HttpToolsProtocol):
     """
     One connection. Its headers must be there within `header_seconds`, from its opening and from
-    the first byte of every later request, and have at most about `header_bytes`.
+    the first byte of every later request, and have at most about `header_bytes`. Of an answer, a
+    piece must be taken within `taking_seconds`.
     """
 
     header_seconds: ClassVar[float] = HEADER_SECONDS
     header_bytes: ClassVar[int] = HEADER_BYTES
+    taking_seconds: ClassVar[float] = TAKING_SECONDS
     most_connections: ClassVar[int | None] = None
-    """Per address; None does not limit them."""
+    """Per client, as `household` tells them apart; None does not limit them."""
     _open: ClassVar[Counter[str]] = Counter()
 
     _deadline: TimerHandle | None = None
+    _untaken: TimerHandle | None = None
     _in_message = False
     _header_size = 0
     _counted: str | None = None
@@ -43,22 +50,39 @@ class PatientProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.set_write_buffer_limits(0)  # so that we hear of all that is not taken at once
         self._await_headers()
         peer = self.client[0] if self.client else ""
         if self.most_connections is not None and not self.is_proxy(peer):
-            self._counted = peer
-            self._open[peer] += 1
-            if self._open[peer] > self.most_connections:
+            self._counted = household(peer)
+            self._open[self._counted] += 1
+            if self._open[self._counted] > self.most_connections:
                 transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._got_headers()
+        self._was_taken()
         if self._counted is not None:
             self._open[self._counted] -= 1
             if not self._open[self._counted]:
                 del self._open[self._counted]
             self._counted = None
         super().connection_lost(exc)
+
+    # -- answers ---------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._untaken = self.loop.call_later(self.taking_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._was_taken()
+
+    def _was_taken(self) -> None:
+        if self._untaken is not None:
+            self._untaken.cancel()
+            self._untaken = None
 
     # -- requests --------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 Taking in a form with a recording: its bytes go straight to the service, never through a file.
 
     async with await receive(request, service) as received:
-        job = await received.finish(Request(options_of(received.fields)))
+        job = await look(request, received.upload.finish, Request(options_of(received.fields)))
 
 Whatever is raised before `finish` leaves nothing of the recording behind.
 """
@@ -21,8 +21,7 @@ from starlette.types import Message
 
 from meet_transcriber.api.multipart import FIELDS_BYTES, FileBegins, FormReader
 from meet_transcriber.core.errors import InvalidOptions, UploadTooLarge
-from meet_transcriber.core.jobs import Job
-from meet_transcriber.service import Request, Service, Upload
+from meet_transcriber.service import Service, Upload
 
 UNREAD = "meet_transcriber.unread"
 """Key of an ASGI scope that says whether the body was read to its end."""
@@ -55,10 +54,6 @@ class Received:
         if self._upload is None:
             raise InvalidOptions("There is no recording in the request; send it as a file.")
         return self._upload
-
-    async def finish(self, request: Request, name: str | None = None) -> Job:
-        """Begin the job, in a thread; raises as `Upload.finish` does."""
-        return await run_in_threadpool(self.upload.finish, request, name)
 
     async def abandon(self) -> None:
         """Keep nothing, even when the request is being cancelled; harmless after `finish`."""

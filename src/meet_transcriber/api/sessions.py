@@ -8,12 +8,13 @@ from starlette.responses import Response
 
 from meet_transcriber.api import shown
 from meet_transcriber.api.admission import (
-    COOKIE,
+    cookie_name,
     guard_of,
     identified,
     refuse_other_sites,
     refuse_without_csrf_token,
     session_of,
+    session_token,
     token_in,
 )
 from meet_transcriber.api.context import only
@@ -50,12 +51,12 @@ async def sign_in(request: Request) -> Response:
     signed_in = await run_in_threadpool(keyring.sign_in, token)
     response = _answer(request, signed_in)
     response.set_cookie(
-        COOKIE,
+        cookie_name(request),
         signed_in.token,
         max_age=max(0, round(signed_in.until - request.app.state.service.ground.clock())),
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=_is_secure(request),
     )
     return response
 
@@ -73,7 +74,7 @@ async def get_session(request: Request) -> Response:
 
     Where nobody needs a key, it says what everybody may do, and the token is empty.
     """
-    if guard_of(request).mode != "required" and COOKIE not in request.cookies:
+    if guard_of(request).mode != "required" and session_token(request) is None:
         return _said(await identified(request), "", None)
     return _answer(request, await session_of(request))
 
@@ -93,8 +94,13 @@ async def sign_out(request: Request) -> Response:
     request.state.caller = caller_of(signed_in.key)
     await run_in_threadpool(guard_of(request).keyring.sign_out, signed_in.token)
     response = Response(status_code=204)
-    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    secure = _is_secure(request)
+    response.delete_cookie(cookie_name(request), httponly=True, samesite="strict", secure=secure)
     return response
+
+
+def _is_secure(request: Request) -> bool:
+    return request.url.scheme == "https"
 
 
 async def _key_in_body(request: Request) -> str | None:

@@ -20,6 +20,7 @@ from meet_transcriber.api.context import (
     settings_of,
 )
 from meet_transcriber.api.documented import answer, parameter, problems, takes
+from meet_transcriber.api.looks import look
 from meet_transcriber.api.receiving import receive, small_body
 from meet_transcriber.api.schemas import OPTIONS, TARGETS
 from meet_transcriber.api.wishes import Pairs, Wishes, read_json, read_wishes
@@ -92,7 +93,7 @@ async def _from_form(request: HttpRequest, service: Service, key: str | None) ->
             return await _from_elsewhere(request, service, wishes, key)
         if wishes.url is not None or wishes.upload is not None:
             raise InvalidOptions("There is a file, and a url or an upload; send one of them.")
-        return await received.finish(_asked(request, wishes))
+        return await look(request, received.upload.finish, _asked(request, wishes))
 
 
 async def _from_elsewhere(
@@ -102,14 +103,12 @@ async def _from_elsewhere(
     if wishes.url is not None and wishes.upload is not None:
         raise InvalidOptions("There is a url and an upload; name one of them.")
     if wishes.upload is not None:
-        return await run_in_threadpool(service.uploads.submit, wishes.upload, asked, key)
+        return await look(request, service.uploads.submit, wishes.upload, asked, key)
     if wishes.url is None:
         raise InvalidOptions(
             "There is no recording: send a file, or name a url to fetch, or an upload."
         )
-    return await run_in_threadpool(
-        service.intake.submit_url, wishes.url, asked, idempotency_key=key
-    )
+    return await look(request, service.intake.submit_url, wishes.url, asked, idempotency_key=key)
 
 
 def _asked(request: HttpRequest, wishes: Wishes) -> Request:

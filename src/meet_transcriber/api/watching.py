@@ -60,17 +60,18 @@ class Watch:
         if changed.missed:
             yield from self._snapshot()
             return
-        self.mark = changed.mark
         for job_id, job in changed.jobs.items():
             yield self._gone(job_id) if job is None else self._told(job)
         yield from self._moved(set(changed.jobs))
+        self.mark = changed.mark  # last: what breaks off is told again
 
     def _snapshot(self) -> Iterator[ServerSentEvent]:
-        self.mark = self._reading.mark()  # first, so that nothing falls between
+        mark = self._reading.mark()  # first, so that nothing falls between
         self._places.clear()
         for job in self._reading.page(JobQuery(limit=SHOWN_JOBS)):
             yield self._told(job)
         yield ServerSentEvent(event="snapshot", data={})
+        self.mark = mark
 
     def _moved(self, but: set[str]) -> Iterator[ServerSentEvent]:
         """Jobs whose place in the queue changed although their records did not."""

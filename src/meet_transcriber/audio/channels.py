@@ -3,10 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from meet_transcriber.audio.bounds import MAX_SPLIT
 from meet_transcriber.core.options import ChannelMode
-
-MAX_SPLIT = 8
-"""FLAC holds no more channels than this."""
 
 _BLOCK = 1600  # 0.1 s at 16 kHz
 _DEAD_DB = 40.0  # this far below the loudest a channel holds no speech

@@ -1,17 +1,16 @@
 """Any recording to working audio: decoded once, streamed, levelled, folded."""
 
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
 
-from meet_transcriber.audio.channels import MAX_SPLIT, ChannelStatistics, kept_channels
+from meet_transcriber.audio.bounds import MAX_SPLIT
+from meet_transcriber.audio.channels import ChannelStatistics, kept_channels
 from meet_transcriber.audio.decoding import Decoding
 from meet_transcriber.audio.loudness import LoudnessMeter
 from meet_transcriber.audio.peaks import PeakMeter
-from meet_transcriber.audio.probe import read_info
+from meet_transcriber.audio.probe import Prober
 from meet_transcriber.audio.resampling import Block
 from meet_transcriber.audio.working import FlacWriter, WorkingAudio, read_blocks
 from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
@@ -20,19 +19,8 @@ from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress
 
 
 @dataclass(frozen=True)
-class PyavDecoder:
-    """An AudioDecoder on PyAV, whose wheel carries FFmpeg.
-
-    Attributes:
-        max_duration: seconds; longer recordings are refused, by their header or while decoding.
-        scratch: gives a file for channels that are folded later; it is closed after use.
-    """
-
-    max_duration: float = 14_400.0
-    scratch: Callable[[], BinaryIO] = tempfile.TemporaryFile
-
-    def probe(self, media: BinaryIO) -> MediaInfo:
-        return read_info(media, self.max_duration)
+class PyavDecoder(Prober):
+    """An AudioDecoder on PyAV, whose wheel carries FFmpeg."""
 
     def open(self, working: BinaryIO, prepared: PreparedAudio) -> AudioSource:
         return WorkingAudio(working, prepared)

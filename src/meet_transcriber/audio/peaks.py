@@ -3,11 +3,11 @@
 import numpy as np
 import numpy.typing as npt
 
+from meet_transcriber.audio.bounds import PEAKS_PER_SECOND
 from meet_transcriber.core.media import Peaks
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
 
-PER_SECOND = 20
-_STEP = SAMPLE_RATE_HZ // PER_SECOND
+_STEP = SAMPLE_RATE_HZ // PEAKS_PER_SECOND
 
 
 class PeakMeter:
@@ -31,7 +31,7 @@ class PeakMeter:
         if len(self._rest):
             self._store(self._rest[np.newaxis])
             self._rest = self._rest[:0]
-        return Peaks(PER_SECOND, bytes(self._data))
+        return Peaks(PEAKS_PER_SECOND, bytes(self._data))
 
     def _store(self, steps: npt.NDArray[np.float32]) -> None:
         if len(steps):

@@ -1,8 +1,10 @@
 """Opening recordings safely, and saying in words why one cannot be used."""
 
 import re
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from typing import BinaryIO
 
@@ -11,6 +13,7 @@ from av.audio.stream import AudioStream
 from av.codec.codec import UnknownCodecError
 from av.container import InputContainer
 
+from meet_transcriber.audio.bounds import MAX_CHANNELS
 from meet_transcriber.audio.claims import is_encrypted, is_estimated
 from meet_transcriber.core.errors import (
     AudioTooLong,
@@ -27,7 +30,6 @@ _DEMUXERS = (
     "flac,flv,gsm,gxf,ircam,ivf,loas,lxf,m4v,matroska,webm,mlv,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpc,"
     "mpc8,mpeg,mpegts,mxf,nsv,nut,ogg,oma,osq,rm,sox,spdif,tak,truehd,tta,voc,w64,wav,wtv,wv,xwma"
 )
-MAX_CHANNELS = 32
 MAX_STREAMS = 128
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
 _PLAYLIST = re.compile(
@@ -39,6 +41,22 @@ _MINUTES_FROM = 600.0  # seconds from which a length is told in minutes
 _ENCRYPTED = "The recording is encrypted (DRM); export an unprotected copy and send that."
 _TEXT_SHARE = 0.97
 _TEXT_BYTES = frozenset(b"\t\r\n\f") | frozenset(range(0x20, 0x7F)) | frozenset(range(0xC2, 0x100))
+
+
+@dataclass(frozen=True)
+class Prober:
+    """What PyavDecoder does without samples, and so without numpy: an AudioProber.
+
+    Attributes:
+        max_duration: seconds; longer recordings are refused, by their header or while decoding.
+        scratch: gives a file for channels that are folded later; it is closed after use.
+    """
+
+    max_duration: float = 14_400.0
+    scratch: Callable[[], BinaryIO] = tempfile.TemporaryFile
+
+    def probe(self, media: BinaryIO) -> MediaInfo:
+        return read_info(media, self.max_duration)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import os
 import sys
 import tempfile
 import threading
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,7 +74,7 @@ def _served(settings: Settings) -> Iterator[str]:
 
 def _transcribed(server: str) -> Transcript:
     with sample_recording() as path, Client(server) as client, progress_bar(path.name) as tell:
-        job = client.submit(Path(path), {}, uuid.uuid4().hex, tell)
+        job = client.submit(Path(path), {}, tell)
         ended = client.wait(job["job_id"], tell)
         report(ended)
         return read_json(client.download(job["job_id"], "json").decode())

@@ -1,21 +1,28 @@
 """A client of the HTTP API, for the commands that talk to a server."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Self, cast
+from typing import Any, BinaryIO, Self, TypeVar, cast
 
 import httpx
 
 from meet_transcriber.core.errors import InvalidOptions, ServerError, UnreadableAudio
 
+T = TypeVar("T")
 Tell = Callable[[str, float], None]
 """Hears a stage and the share of it that is done."""
 
 _TIMEOUT = httpx.Timeout(30.0, read=120.0)
 _POLL_SECONDS = 0.5
 _PATIENCE_SECONDS = 60.0
+_FRUITLESS = 10
+"""Times that an upload is gone on with although nothing of it came through."""
+_BLOCK_BYTES = 1 << 16
+_PASSING = (408, 502, 503, 504)
+"""What a server, or the proxy before it, answers while it is away."""
 ENDED = ("completed", "failed", "cancelled")
 
 
@@ -42,21 +49,58 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def submit(self, path: Path, wishes: Mapping[str, str], key: str, tell: Tell) -> dict[str, Any]:
+    def submit(self, path: Path, wishes: Mapping[str, str], tell: Tell) -> dict[str, Any]:
         """
-        Upload a recording; returns the job's first status.
+        Upload a recording and make one job of it; returns the job's first status.
+
+        A connection that breaks is gone on with from where the server had come.
 
         Args:
             wishes: options by their names in the API.
-            key: makes sending again harmless.
             tell: hears how much of the file is sent.
+
+        Raises:
+            UnreadableAudio: the file cannot be read, or is empty.
         """
         with _opened(path) as file:
-            watched = _Watched(file, path.stat().st_size, tell)
-            files = {"file": (path.name, cast(BinaryIO, watched))}
-            return self._json(
-                "POST", "/transcribe", data=wishes, files=files, headers={"Idempotency-Key": key}
-            )
+            size = os.fstat(file.fileno()).st_size
+            if not size:
+                raise UnreadableAudio("The file is empty; nothing was recorded or the copy failed.")
+            wish = {"name": path.name, "size_bytes": size, "method": "resumable"}
+            upload = self._json("POST", "/uploads", json=wish)["upload_id"]
+            try:
+                self._fill(f"/uploads/{upload}", file, size, tell)
+                job = {**wishes, "upload": upload}
+                return self._patiently(lambda: self._json("POST", "/transcribe", json=job))
+            except ServerUnreachable:  # it is removed there when nothing comes of it
+                raise
+            except (ServerError, UnreadableAudio):
+                with suppress(ServerError):
+                    self._answer("DELETE", f"/uploads/{upload}")
+                raise
+
+    def _fill(self, upload: str, file: BinaryIO, size: int, tell: Tell) -> None:
+        """Send what the server does not have, until it has everything."""
+        received, fruitless = 0, 0
+        while (offset := self._patiently(lambda: self._received(upload))) < size:
+            fruitless = 0 if offset > received else fruitless
+            received = offset
+            headers = {
+                "Content-Type": "application/partial-upload",
+                "Content-Length": str(size - offset),
+                "Upload-Offset": str(offset),
+            }
+            rest = _rest(file, offset, size, tell)
+            try:
+                self._answer("PATCH", upload, passing=409, content=rest, headers=headers)
+            except ServerUnreachable:
+                fruitless += 1
+                if fruitless == _FRUITLESS:
+                    raise
+                time.sleep(_POLL_SECONDS)
+
+    def _received(self, upload: str) -> int:
+        return int(self._answer("HEAD", upload).headers["Upload-Offset"])
 
     def status(self, job_id: str) -> dict[str, Any]:
         """A job's status, without its transcript."""
@@ -64,18 +108,11 @@ class Client:
 
     def wait(self, job_id: str, tell: Tell) -> dict[str, Any]:
         """The status once the job has ended; a server that is away for a while is waited for."""
-        last_heard = time.monotonic()
         while True:
-            try:
-                status = self.status(job_id)
-            except ServerUnreachable:
-                if time.monotonic() - last_heard > _PATIENCE_SECONDS:
-                    raise
-            else:
-                last_heard = time.monotonic()
-                tell(str(status["stage"]), float(status["progress"]) / 100)
-                if status["status"] in ENDED:
-                    return status
+            status = self._patiently(lambda: self.status(job_id))
+            tell(str(status["stage"]), float(status["progress"]) / 100)
+            if status["status"] in ENDED:
+                return status
             time.sleep(_POLL_SECONDS)
 
     def download(self, job_id: str, form: str) -> bytes:
@@ -95,7 +132,28 @@ class Client:
     def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         return cast(dict[str, Any], self._answer(method, path, **request).json())
 
-    def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """What `ask` returns; a server that is away is asked again for a minute."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                return ask()
+            except ServerUnreachable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_POLL_SECONDS)
+
+    def _answer(
+        self, method: str, path: str, passing: int | None = None, **request: Any
+    ) -> httpx.Response:
+        """
+        Args:
+            passing: another status that passes by itself.
+
+        Raises:
+            ServerUnreachable: nobody is there, or not now.
+            ServerError: the server refuses; with its own words.
+        """
         try:
             response = self._http.request(method, path, **request)
         except httpx.TransportError as error:
@@ -107,32 +165,26 @@ class Client:
             raise ServerError(f"{self._server} is no address of a server: {error}.") from error
         if response.is_success:
             return response
-        raise ServerError(_sentence(response))
+        away = response.status_code in (*_PASSING, passing)
+        raise (ServerUnreachable if away else ServerError)(_sentence(response))
 
 
 class ServerUnreachable(ServerError):
-    """Nobody answers there."""
+    """Nobody answers there, or not now."""
 
     code = "server_unreachable"
 
 
-class _Watched:
-    """A file whose reading is told."""
-
-    def __init__(self, file: BinaryIO, size: int, tell: Tell) -> None:
-        self._file, self._size, self._tell, self._done = file, size, tell, 0
-
-    def read(self, size: int = -1, /) -> bytes:
-        data = self._file.read(size)
-        self._done += len(data)
-        self._tell("upload", self._done / max(self._size, 1))
-        return data
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(lambda: self.read(1 << 16), b"")
+def _rest(file: BinaryIO, position: int, size: int, tell: Tell) -> Iterator[bytes]:
+    """What a file has from a position on, up to the size that was announced."""
+    file.seek(position)
+    while position < size:
+        data = file.read(min(_BLOCK_BYTES, size - position))
+        if not data:
+            raise UnreadableAudio("The file became shorter while it was sent; send it again.")
+        yield data
+        position += len(data)
+        tell("upload", position / size)
 
 
 @contextmanager

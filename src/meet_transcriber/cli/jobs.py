@@ -2,7 +2,6 @@
 
 import json
 import sys
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,7 +100,7 @@ def _send(
     wait: bool,
 ) -> None:
     with progress_bar(path.name) as tell:
-        job = client.submit(path, fields, uuid.uuid4().hex, tell)
+        job = client.submit(path, fields, tell)
         if not wait:
             typer.echo(job["job_id"])
             return

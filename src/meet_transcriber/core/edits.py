@@ -11,10 +11,11 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from math import inf
 from typing import Literal, NamedTuple
 
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.core.scripts import is_spaceless, join_words, needs_space
+from meet_transcriber.core.scripts import SPACELESS, is_spaceless, join_words, needs_space
 from meet_transcriber.core.transcript import Segment, Transcript, Word
 
 EditKind = Literal[
@@ -24,7 +25,10 @@ EditKind = Literal[
 LONGEST_TEXT = 10_000
 LONGEST_NAME = 200
 LONGEST_FIND = 200
+MOST_LOG_BYTES = 16 << 20
+"""Of a transcript's history, which is read and written whole."""
 _LABEL = re.compile(r"SPEAKER_[0-9]{2,3}")
+_EDGES = rf"(?:(?<!\w)|(?<=[{SPACELESS}]))", rf"(?:(?!\w)|(?=[{SPACELESS}]))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +96,15 @@ def edited(transcript: Transcript, log: EditLog) -> Transcript:
     """
     The transcript as people left it, the names they gave included.
 
+    Where they gave words to somebody else, who speaks is told by segments alone: no turns.
+
     Raises:
         InvalidOptions: an edit does not fit; says which and why.
     """
     segments = list(transcript.segments)
-    names = dict(transcript.names)
+    names, turns = dict(transcript.names), transcript.turns
     for edit in log.standing():
+        turns = () if _moves_words(segments, edit) else turns
         if edit.kind == "name":
             _name(_speakers(transcript.speakers, segments), names, edit)
         else:
@@ -107,7 +114,15 @@ def edited(transcript: Transcript, log: EditLog) -> Transcript:
         segments=tuple(segments),
         names=names,
         speakers=_speakers(transcript.speakers, segments),
+        turns=turns,
     )
+
+
+def _moves_words(segments: Sequence[Segment], edit: Edit) -> bool:
+    """Whether words go to another speaker by it."""
+    if edit.kind == "merge":
+        return len({each.speaker for each in segments[edit.segment :][:2]}) > 1
+    return edit.kind in {"speaker", "reassign"}
 
 
 def with_edits(
@@ -207,9 +222,12 @@ def _merge(segments: list[Segment], edit: Edit) -> None:
     first = _at(segments, edit.segment)
     if edit.segment + 1 == len(segments):
         raise InvalidOptions("The last segment has no next one to merge with.")
-    second = segments[edit.segment + 1]
-    words = tuple(replace(word, speaker=first.speaker) for word in second.words)
-    segments[edit.segment : edit.segment + 2] = [replace(first, words=(*first.words, *words))]
+    words = [*first.words]
+    for word in segments[edit.segment + 1].words:
+        start = max(word.start, words[-1].start)  # people may have talked at once
+        end = max(word.end, start)
+        words.append(replace(word, start=start, end=end, speaker=first.speaker))
+    segments[edit.segment : edit.segment + 2] = [replace(first, words=tuple(words))]
 
 
 def _replace_everywhere(segments: list[Segment], edit: Edit) -> None:
@@ -233,10 +251,14 @@ def _reassign(segments: list[Segment], edit: Edit) -> None:
 
 def _whole_words(find: str) -> re.Pattern[str]:
     """What finds a text in any case, between whatever marks; spaces part its words."""
-    edges = ("" if is_spaceless(char) or not char.isalnum() else r"\b" for char in
-             (find[0], find[-1]))  # fmt: skip
-    begin, end = edges
-    return re.compile(begin + r"\s+".join(map(re.escape, find.split())) + end, re.IGNORECASE)
+    begin, end = (_EDGES if _parts(char) else ("", "") for char in (find[0], find[-1]))
+    text = r"\s+".join(map(re.escape, find.split()))
+    return re.compile(begin[0] + text + end[1], re.IGNORECASE)
+
+
+def _parts(char: str) -> bool:
+    """Whether a text that ends with this character stands alone only where a word does."""
+    return char.isalnum() and not is_spaceless(char)
 
 
 class _Spot(NamedTuple):
@@ -273,7 +295,8 @@ def _replaced(
         text = pattern.sub(
             lambda hit: _in_case_of(hit.group(), edit), join_words(word.text for word in old)
         )
-        yield from _retimed(old, split_text(text))
+        until = words[spot.last].start if spot.last < len(words) else inf
+        yield from _retimed(old, split_text(text), until)
         done = spot.last
     yield from words[done:]
 
@@ -332,8 +355,13 @@ def split_text(text: str) -> list[str]:
     return words
 
 
-def _retimed(words: Sequence[Word], texts: Sequence[str]) -> Iterator[Word]:
-    """New words in the time of the old: what stayed keeps its time, the rest shares the gaps."""
+def _retimed(words: Sequence[Word], texts: Sequence[str], until: float = inf) -> Iterator[Word]:
+    """
+    New words in the time of the old: what stayed keeps its time, the rest shares the gaps.
+
+    Args:
+        until: when the word behind them begins.
+    """
     matcher = SequenceMatcher(None, [word.text for word in words], texts, autojunk=False)
     for tag, old, old_end, new, new_end in matcher.get_opcodes():
         if tag == "equal":
@@ -342,21 +370,25 @@ def _retimed(words: Sequence[Word], texts: Sequence[str]) -> Iterator[Word]:
             for word, text in zip(words[old:old_end], texts[new:new_end], strict=True):
                 yield replace(word, text=text, probability=None)
         else:
-            yield from _spread(words, old, old_end, texts[new:new_end])
+            following = words[old_end].start if old_end < len(words) else until
+            yield from _spread(words, slice(old, old_end), texts[new:new_end], following)
 
 
-def _spread(words: Sequence[Word], old: int, old_end: int, texts: Sequence[str]) -> Iterator[Word]:
-    """These texts, evenly over the words they replace, or over the gap they were put into."""
-    if old < old_end:
-        start, end = words[old].start, max(word.end for word in words[old:old_end])
-    else:
-        start = words[old - 1].end if old else words[0].start
-        end = words[old].start if old < len(words) else words[-1].end
-        end = max(start, end)
-    speaker = words[min(old, len(words) - 1)].speaker
+def _spread(
+    words: Sequence[Word], replaced: slice, texts: Sequence[str], following: float
+) -> Iterator[Word]:
+    """
+    These texts, evenly over the words they replace, or over the gap they were put into; none
+    begins after the word behind them, which may run into the one before.
+    """
+    place, old = replaced.start, words[replaced]
+    inserted = not old and place > 0
+    start = min(words[place - 1].end, following) if inserted else words[place].start
+    end = min(max(word.end for word in old or words), following)
+    speaker = words[min(place, len(words) - 1)].speaker
     step = (end - start) / max(len(texts), 1)
-    for place, text in enumerate(texts):
-        begin = start + place * step
+    for number, text in enumerate(texts):
+        begin = start + number * step
         yield Word(text, begin, begin + step, None, speaker, estimated=True)
 
 

@@ -130,7 +130,8 @@ class Job:
         expires_at: when the result is deleted; None keeps it.
         max_attempts: so many deaths in a row without getting further end the job.
         duration: seconds, as far as known.
-        source_url: where the recording is fetched from; it may hold a secret and is never shown.
+        source_url: where the recording is still to be fetched from; it may hold a secret, is never
+            shown, and goes once the recording is here.
         fingerprint: what the request was, to tell a repetition from another request.
         upload: of a job that began as an upload of its own; its id is the upload's.
     """

@@ -21,6 +21,9 @@ _SPACELESS = (
 
 _FIRST = _SPACELESS[0][0]
 
+SPACELESS = "".join(f"{chr(low)}-{chr(high)}" for low, high in _SPACELESS)
+"""The same characters, as a set of a regular expression has them."""
+
 
 def is_spaceless(character: str) -> bool:
     """Whether the character's script is written without spaces between words."""

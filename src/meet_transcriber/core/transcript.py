@@ -136,7 +136,7 @@ class Transcript:
         duration: of the recording, in seconds.
         speakers: labels in order of first speech.
         names: label to a person's name; every exporter applies it.
-        turns: the diarization behind `speakers`; may overlap.
+        turns: the diarization behind `speakers`; may overlap. None where people said otherwise.
         engine, diarizer: what made it, for example `faster-whisper base int8 cpu`.
         warnings: everything that fell back, said aloud.
         coverage: share of detected speech seconds that has words, in [0, 1].

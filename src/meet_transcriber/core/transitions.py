@@ -119,9 +119,14 @@ def committed(
 
 
 def fetched(job: Job, name: str, size_bytes: int, media: MediaInfo) -> Job:
-    """The recording came from its address and was looked at."""
+    """The recording came from its address, which may hold a secret and is not needed any more."""
     return replace(
-        job, name=job.name or name, size_bytes=size_bytes, media=media, duration=media.duration
+        job,
+        name=job.name or name,
+        size_bytes=size_bytes,
+        media=media,
+        duration=media.duration,
+        source_url=None,
     )
 
 

@@ -22,7 +22,7 @@ export class Problem extends Error {
   get offline() { return this.status === 0; }
 }
 
-const AWAY = { code: "offline", detail: "The server cannot be reached. It is tried again; nothing is lost." };
+const AWAY = { code: "offline", detail: "The server cannot be reached. Try again when it is back." };
 
 /**
  * @typedef {Object} Session
@@ -33,7 +33,7 @@ const AWAY = { code: "offline", detail: "The server cannot be reached. It is tri
  * @property {string|null} expires_at null where nobody needs a key.
  */
 
-/** Fires `signedout` (the server wants a key), `offline` and `online`. */
+/** Fires `signedout` (the server wants a key), `signedin`, `offline` and `online`. */
 export class Api extends EventTarget {
   /** @type {Session|null} */
   session = null;
@@ -165,6 +165,7 @@ export class Api extends EventTarget {
   /** @param {string} key @returns {Promise<Session>} */
   async signIn(key) {
     this.session = await this.post("/session", { key });
+    this.dispatchEvent(new Event("signedin"));
     return this.session;
   }
 

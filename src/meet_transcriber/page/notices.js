@@ -32,6 +32,6 @@ export function hideNotices() {
 /** Say what went wrong until it is put away. @param {string} text */
 export function tell(text) {
   const notice = h("div", { class: "notice bad", role: "alert" }, icon("warning"), h("p", { dir: "auto" }, text),
-    h("button", { class: "icon-button", type: "button", "aria-label": "Put this away", onclick: () => notice.remove() }, icon("close")));
+    h("button", { class: "icon-button", type: "button", "aria-label": "Put this away", onclick: () => { notice.remove(); document.getElementById("main")?.focus(); } }, icon("close")));
   fill(told, notice);
 }

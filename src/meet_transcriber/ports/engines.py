@@ -4,10 +4,7 @@ Arrays are numpy; times are seconds; audio is 16 kHz mono float32 in [-1, 1].
 """
 
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias, runtime_checkable
 
 from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
 from meet_transcriber.core.options import Options
@@ -19,9 +16,13 @@ from meet_transcriber.core.transcript import (
     TranscriptWarning,
 )
 
+if TYPE_CHECKING:  # an API process listens to nothing, and its image has no numpy
+    import numpy as np
+    import numpy.typing as npt
+
 SAMPLE_RATE_HZ = 16_000
 
-Waveform = npt.NDArray[np.float32]
+Waveform: TypeAlias = "npt.NDArray[np.float32]"
 """(samples,) float32 in [-1, 1], mono, 16 kHz."""
 
 Finding = Segment | Removed | TranscriptWarning
@@ -41,8 +42,8 @@ class Progress(Protocol):
         ...
 
 
-class AudioDecoder(Protocol):
-    """Turns any audio or video file into working audio, streaming."""
+class AudioProber(Protocol):
+    """Looks at recordings."""
 
     def probe(self, media: BinaryIO) -> MediaInfo:
         """
@@ -52,6 +53,11 @@ class AudioDecoder(Protocol):
             UnsupportedFormat, UnreadableAudio, AudioTooLong: with the reason in words.
         """
         ...
+
+
+@runtime_checkable
+class AudioDecoder(AudioProber, Protocol):
+    """Turns any audio or video file into working audio, streaming."""
 
     def prepare(
         self, media: BinaryIO, working: BinaryIO, options: Options, progress: Progress

@@ -1,14 +1,27 @@
 """What people do to a job after it was submitted: cancel, rerun, delete, name, edit."""
 
 import json
-import time
+import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from meet_transcriber.core.edits import Edit, count, refuse_long_names, with_edits
-from meet_transcriber.core.errors import InvalidOptions, JobConflict, JobNotFound, StorageError
+from meet_transcriber.core.edits import (
+    MOST_LOG_BYTES,
+    Edit,
+    EditLog,
+    count,
+    refuse_long_names,
+    with_edits,
+)
+from meet_transcriber.core.errors import (
+    InvalidOptions,
+    JobConflict,
+    JobError,
+    JobNotFound,
+    StorageError,
+)
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Transcript
@@ -133,12 +146,17 @@ class Changing:
         job, before = self._reading.transcript(job_id)
         if version is not None and version != job.version:
             raise _changed_meanwhile()
-        log, machine = self._reading.edits(job), self._reading.machine_transcript(job)
+        try:
+            log, machine = self._reading.edits(job), self._reading.machine_transcript(job)
+        except StorageError as error:
+            if self._reading.version(job_id) == job.version:
+                raise
+            raise _changed_meanwhile() from error
         now = self._ground.clock()
         signed = [replace(each, made_at=now, author=author) for each in edits]
         log, transcript = with_edits(machine, log, before, signed)
-        key = f"{job.prefix}/edits.json.{time.time_ns():x}"
-        self._ground.media.put(key, json.dumps(to_plain(log)).encode())
+        key = f"{job.prefix}/edits.json.{uuid.uuid4().hex}"
+        self._ground.media.put(key, _dumped(log))
         try:
             changed = self._ground.jobs.update(
                 job_id,
@@ -154,14 +172,33 @@ class Changing:
             self._ground.media.delete(key)
             raise
         self._reading.keep(changed, transcript)
-        self._clean_up(job, transcript)
+        self._clean_up(job)
         return changed, sum(count(before, each) for each in edits)
 
-    def _clean_up(self, before: Job, transcript: Transcript) -> None:
-        if self._ground.text is not None:
-            self._ground.text.put_text(before.id, transcript.text)
-        if old := before.objects.get("edits.json"):
-            self._ground.media.delete(old)
+    def _clean_up(self, before: Job) -> None:
+        """The edit counts by now: what fails here is no reason to make it again."""
+        with suppress(StorageError, JobError):
+            if old := before.objects.get("edits.json"):
+                self._ground.media.delete(old)
+            self._index(before.id)
+
+    def _index(self, job_id: str) -> None:
+        """Let what stands now be found, whoever else edits at the same time."""
+        while self._ground.text is not None:
+            job, transcript = self._reading.transcript(job_id)
+            self._ground.text.put_text(job_id, transcript.text)
+            if self._reading.version(job_id) == job.version:
+                return
+
+
+def _dumped(log: EditLog) -> bytes:
+    data = json.dumps(to_plain(log)).encode()
+    if len(data) > MOST_LOG_BYTES:
+        raise JobConflict(
+            f"The history of this transcript has {MOST_LOG_BYTES >> 20} MiB, and no more is kept; "
+            "running the task attribute again begins another one."
+        )
+    return data
 
 
 def _with_log(job: Job, before: Job, key: str, transcript: Transcript, spare: bool) -> Job:

@@ -94,15 +94,12 @@ class Upload:
             self._writer.write(data)
             self._renew()
 
-    def finish(self, request: Request, name: str | None = None) -> Job:
+    def finish(self, request: Request) -> Job:
         """
         Look at the recording and begin the job; returns it.
 
         A request that was made before with the same Idempotency-Key gives the job of then.
         When it fails, nothing of the upload is kept.
-
-        Args:
-            name: of the recording, where it became known only now.
 
         Raises:
             InvalidAudio: the recording cannot be used.
@@ -112,8 +109,6 @@ class Upload:
             StorageError: it cannot be kept.
         """
         try:
-            if name is not None:
-                self._job = replace(self._job, name=clean(name))
             with counted(self._ground.meters, source_of(self._job)):
                 return self._finish(request)
         except BaseException:
@@ -150,11 +145,10 @@ class Upload:
         return self._submitted(facts)
 
     def _submitted(self, facts: dict[str, Any]) -> Job:
-        name = self._job.name
         with self._quotas.room(self._size, facts.get("duration") or 0.0):
             now = self._ground.clock()
             return self._ground.change(
-                self._job.id, lambda job: submitted(replace(job, name=name, **facts), now)
+                self._job.id, lambda job: submitted(replace(job, **facts), now)
             )
 
     def _probe(self) -> MediaInfo:

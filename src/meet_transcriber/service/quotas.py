@@ -98,6 +98,11 @@ class Quotas:
             self._check_hours(usage, seconds)
             yield
 
+    def check_length(self, claimed: float | None, seconds: float) -> None:
+        """Raise QuotaExceeded where a recording is too much by what it has beyond its claim."""
+        if self._rules.max_audio_seconds is not None and seconds > (claimed or 0.0):
+            self._check_hours(self._usage(), seconds - (claimed or 0.0))
+
     def check(self, size_bytes: int, seconds: float) -> None:
         """Raise QuotaExceeded where a recording does not fit into what its tenant may have."""
         usage = self._usage()

@@ -15,6 +15,7 @@ from meet_transcriber.core.errors import (
     JobNotFound,
     JobNotReady,
     StorageError,
+    StorageUnavailable,
 )
 from meet_transcriber.core.exporters import export
 from meet_transcriber.core.jobs import SHOWN, Backlog, Job, JobQuery
@@ -193,13 +194,18 @@ class Reading:
             JobNotFound: there is no such job.
             JobNotReady: it is not completed.
         """
-        job = self.job(job_id)
-        if job.state != "completed":
-            raise JobNotReady(
-                f"The job is {job.state}: there is a transcript only when it is completed."
-                + (f" {job.error.message}" if job.error else "")
-            )
-        return job, self.transcript_of(job)
+        while True:
+            job = self.job(job_id)
+            if job.state != "completed":
+                raise JobNotReady(
+                    f"The job is {job.state}: there is a transcript only when it is completed."
+                    + (f" {job.error.message}" if job.error else "")
+                )
+            try:
+                return job, self.transcript_of(job)
+            except StorageError:  # unless somebody changed it meanwhile
+                if self.version(job_id) == job.version:
+                    raise
 
     def transcript_of(self, job: Job) -> Transcript:
         """The transcript of a completed job; raises StorageError when it is not there."""
@@ -237,13 +243,22 @@ class Reading:
         return job, export(transcript, form, job.options.word_timestamps)
 
     def parts(self, job: Job, known: set[str]) -> Iterator[tuple[str, Segment]]:
-        """Segments of parts that are done but not yet `known`, as the recognizer wrote them."""
+        """
+        Segments of parts that are done but not yet `known`, as the recognizer wrote them.
+
+        Raises:
+            StorageUnavailable: they cannot be read now.
+        """
         for name in sorted(job.objects):
             if name.startswith("parts/") and name not in known:
-                known.add(name)
-                with suppress(StorageError):  # a rerun may have begun meanwhile
+                try:
                     result = self._object(job, name, PartResult)
                     yield from ((name, segment) for segment in result.segments)
+                except StorageUnavailable:
+                    raise
+                except StorageError:
+                    pass  # a rerun may have begun meanwhile
+                known.add(name)
 
     def audio(self, job_id: str) -> tuple[Job, BinaryIO, int]:
         """

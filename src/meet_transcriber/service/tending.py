@@ -132,7 +132,7 @@ class Tending:
             self._ground.jobs.remove(job.id)
 
     def _sweep(self, job: Job, now: float) -> None:
-        """Remove objects that the record of an ended job does not name."""
+        """Remove what the tasks of an ended job left and its record does not name."""
         job = self._ground.jobs.update(job.id, partial(_settled, rules=self._ground.rules))
         if not job.ended or job.deleted:
             return
@@ -140,8 +140,12 @@ class Tending:
         named |= {
             piece.key for piece in pieces_of(self._ground.media, job.objects.get("recording"))
         }
-        for key in self._ground.media.keys(job.prefix):
-            if key not in named:
+        edits = f"{job.prefix}/edits.json."  # is written before the record names it
+        found = self._ground.media.keys(job.prefix)
+        if self._ground.jobs.version(job.id) != job.version:
+            return  # what was found may count by now; there is another turn
+        for key in found:
+            if key not in named and not key.startswith(edits):
                 self._ground.media.delete(key)
         calm = self._calm_at(job)
         again = calm if now < calm else None

@@ -259,6 +259,7 @@ class Working:
         self._refuse_early(job)
         with open_recording(self._ground.media, job.objects["recording"]) as media:
             plan = pipeline.prepare(media, hold)
+        Quotas(self._ground, job.tenant).check_length(job.duration, plan.audio.duration)
         return partial(planned, plan=plan, keep_recording=not self._ground.rules.drop_recording)
 
     def _refuse_early(self, job: Job) -> None:

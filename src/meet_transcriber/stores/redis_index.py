@@ -18,7 +18,8 @@ NS:facts        hash    name -> value
 NS:schema       string  number of the schema that all indexes follow
 NS:ping         string  that something could be written; gone after seconds
 NS:keys         hash    id -> API key; NS:session:ID a browser's session, as long as it lasts
-NS:audit        stream  what was done, the latest of it
+NS:audit        stream  what was done, the latest of it; NS:audit:strangers what was refused
+                        to those who showed no key that holds
 """
 
 import json

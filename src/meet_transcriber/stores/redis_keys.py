@@ -2,7 +2,8 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from meet_transcriber.core.audit import AuditEntry, AuditPage, AuditQuery
@@ -19,10 +20,12 @@ from meet_transcriber.stores.redis_index import Keys
 
 BUSY_SECONDS = 10.0
 MOST_ENTRIES = 100_000
-"""About how many entries of the audit trail are kept; a file keeps all."""
+"""About how many entries a stream of the audit trail keeps; a file keeps all."""
 
 _SCANNED = 1000
-_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
+_CURSOR = re.compile(r"([0-9]{1,19}-[0-9]{1,19})-([01])")
+_END = f"{10**18}-0"
+"""Behind every entry that there can be."""
 
 # KEYS: the hash of keys. ARGV: an id, what must be there, what is put in its place.
 _SWAP = """
@@ -87,28 +90,44 @@ class RedisKeyStore:
 
 
 class RedisTrail:
-    """The latest entries, in a stream that Redis caps."""
+    """
+    The latest entries, in streams that Redis caps: one of those who showed a key that holds or
+    need none, one of strangers, so that nobody without a key can push out what others did.
+    """
 
-    def __init__(self, calls: RedisCalls, keys: Keys) -> None:
+    def __init__(self, calls: RedisCalls, keys: Keys, most: int = MOST_ENTRIES) -> None:
         self._calls = calls
         self._client: Any = calls.client
-        self._stream = keys.of("audit")
+        self._streams = keys.of("audit"), keys.of("audit", "strangers")
+        self._most = most
 
     def append(self, entry: AuditEntry) -> None:
+        stream = self._streams[entry.action == "refused" and not entry.key]
         row = {"doc": dump(entry)}
-        self._calls.run(lambda: self._client.xadd(self._stream, row, maxlen=MOST_ENTRIES))
+        self._calls.run(lambda: self._client.xadd(stream, row, maxlen=self._most))
 
     def page(self, query: AuditQuery) -> AuditPage:
-        if query.after is not None and not _ID.fullmatch(query.after):
-            raise InvalidOptions("`after` is not the cursor of a page.")
-        start = f"({query.after}" if query.after else "+"
-        rows = self._calls.run(
-            lambda: self._client.xrevrange(self._stream, start, "-", count=_SCANNED)
-        )
+        rows = sorted(self._rows(query.after), reverse=True)
         found: list[AuditEntry] = []
-        for place, row in rows:
-            entry = load(AuditEntry, row[b"doc"])
+        for place, which, doc in rows[:_SCANNED]:
+            entry = load(AuditEntry, doc)
             found += [entry] if query.admits(entry) else []
             if len(found) == query.limit:
-                return AuditPage(found, place.decode())
-        return AuditPage(found, rows[-1][0].decode() if len(rows) == _SCANNED else None)
+                return AuditPage(found, _cursor(place, which))
+        return AuditPage(found, _cursor(*rows[_SCANNED - 1][:2]) if len(rows) >= _SCANNED else None)
+
+    def _rows(self, after: str | None) -> Iterator[tuple[tuple[int, ...], int, bytes]]:
+        """Place, number of the stream and entry of what stands before a cursor."""
+        cursor = _CURSOR.fullmatch(after or f"{_END}-1")
+        if cursor is None:
+            raise InvalidOptions("`after` is not the cursor of a page.")
+        for which, stream in enumerate(self._streams):
+            # of two at the same place, that of strangers is the later
+            start = cursor[1] if which < int(cursor[2]) else f"({cursor[1]}"
+            rows = self._calls.run(partial(self._client.xrevrange, stream, start, count=_SCANNED))
+            for place, row in rows:
+                yield tuple(map(int, place.split(b"-"))), which, row[b"doc"]
+
+
+def _cursor(place: tuple[int, ...], which: int) -> str:
+    return f"{place[0]}-{place[1]}-{which}"

@@ -20,6 +20,7 @@ from azure.core.credentials import AccessToken, AccessTokenInfo
 
 LOG, CERTIFICATE, *ARGUMENTS = sys.argv[1:]
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
+CLIENT_ID = "00000000-0000-0000-0000-000000000002"
 MACHINE = {
     "storageProfile": {"osDisk": {}},
     "networkProfile": {"networkInterfaces": []},
@@ -32,37 +33,66 @@ IMAGE = {
     "osDiskImage": {"operatingSystem": "Linux"},
     "features": [],
 }
+APPS = [
+    {"resourceType": kind, "locations": ["East US"]}
+    for kind in ("containerApps", "managedEnvironments")
+]
 
 
-def _found(path: str) -> Any:  # noqa: PLR0911 - a table of what is there
+def _has(**properties: Any) -> dict[str, Any]:
+    return {"properties": properties}
+
+
+# Part of a path -> what is at it besides its id and name; a list stands for itself.
+THERE: tuple[tuple[str, Any], ...] = (
+    (r"/versions/[^/]+$", _has(**IMAGE)),
+    (r"/versions$", [{"name": "24.04.1"}]),
+    (r"/virtualMachines/[^/]+(/instanceView)?$", _has(**MACHINE)),
+    (r"/deployments/|/resource[gG]roups/[^/]+$", _has(provisioningState="Succeeded", outputs={})),
+    (r"/(virtualNetworks|networkSecurityGroups|skus|usages)$", {"value": []}),
+    (r"/publishers$", [{"name": "Microsoft.HpcCompute"}]),
+    (r"/types$", [{"name": "NvidiaGpuDriverLinux"}]),
+    (r"/(publicIPAddresses|networkInterfaces)/", _has(ipConfigurations=[])),
+    (r"/roleDefinitions$", {"value": [{"id": "/role"}]}),
+    (r"/providers/[\w.]+$", {"registrationState": "Registered", "resourceTypes": APPS}),
+    (r"/userAssignedIdentities/", _has(clientId=CLIENT_ID)),
+    (r"/managedEnvironments/", _has(workloadProfiles=[{"name": "gpu"}])),
+)
+
+
+def _found(path: str) -> Any:
     """What is there already; None where there is nothing."""
-    name = path.rpartition("/")[2]
-    there: dict[str, Any] = {"id": path, "name": name, "location": "eastus", "properties": {}}
-    if re.search(r"/versions/[^/]+$", path):
-        return there | {"properties": IMAGE}
-    if path.endswith("/versions"):
-        return [there | {"name": "24.04.1"}]
-    if "/virtualMachines/" in path and "/extensions/" not in path:
-        return there | {"properties": MACHINE}
-    if "/deployments/" in path or re.search(r"/resource[gG]roups/[^/]+$", path):
-        return there | {"properties": {"provisioningState": "Succeeded", "outputs": {}}}
-    if re.search(r"/(virtualNetworks|networkSecurityGroups|skus|usages)$", path):
-        return {"value": []}
-    if path.endswith("/publishers"):
-        return [there | {"name": "Microsoft.HpcCompute"}]
-    if path.endswith("/types"):
-        return [there | {"name": "NvidiaGpuDriverLinux"}]
-    if "/publicIPAddresses/" in path or "/networkInterfaces/" in path:
-        return there | {"properties": {"ipConfigurations": []}}
-    if path.lower().endswith("/providers/microsoft.compute"):
-        return {"namespace": "Microsoft.Compute", "resourceTypes": []}
-    return None
+    there = {"id": path, "name": path.rpartition("/")[2], "location": "eastus", "properties": {}}
+    if path.endswith("/containerApps/meet-transcriber") and _asked_for(path):
+        return there | _has(
+            configuration={"ingress": {"fqdn": "api.example.azurecontainerapps.io"}}
+        )
+    found = next((each for pattern, each in THERE if re.search(pattern, path)), None)
+    if isinstance(found, list):
+        return [there | each for each in found]
+    return None if found is None else there | found
+
+
+def _asked_for(path: str) -> bool:
+    """Whether it was made by an earlier command."""
+    log = Path(LOG)
+    return log.exists() and f'"path": "{path}"' in log.read_text()
+
+
+def _said(value: Any) -> Any:
+    """What Azure answers of what it was told: nothing that is null."""
+    if isinstance(value, dict):
+        return {key: _said(each) for key, each in value.items() if each is not None}
+    return [_said(each) for each in value] if isinstance(value, list) else value
 
 
 class Handler(BaseHTTPRequestHandler):
     """Takes everything, and says that it is made."""
 
     def _answer(self) -> None:
+        if self.path.startswith("/secrets/") and "Authorization" not in self.headers:
+            self._ask_who_it_is()
+            return
         text = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = self.path.partition("?")[0]
         found: Any
@@ -74,8 +104,15 @@ class Handler(BaseHTTPRequestHandler):
             body = json.loads(text or b"{}")
             with Path(LOG).open("a") as log:
                 log.write(json.dumps({"path": path, "body": body}) + "\n")
-            state = {**(body.get("properties") or {}), "provisioningState": "Succeeded"}
-            found = {**body, "id": path, "name": path.rpartition("/")[2], "properties": state}
+            state = {**_said(body.get("properties") or {}), "provisioningState": "Succeeded"}
+            found = {
+                **_said(body),
+                "id": path,
+                "name": path.rpartition("/")[2],
+                "properties": state,
+            }
+            if path.startswith("/secrets/"):
+                found["id"] = f"https://vault.example{path}/1"
         missing = {"error": {"code": "ResourceNotFound", "message": "not found"}}
         answer = json.dumps(missing if found is None else found).encode()
         self.send_response(404 if found is None else 200)
@@ -83,6 +120,15 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)
+
+    def _ask_who_it_is(self) -> None:
+        """As a key vault does, before it takes anything."""
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.send_response(401)
+        where = 'authorization="https://login.example/t", resource="https://127.0.0.1"'
+        self.send_header("WWW-Authenticate", f"Bearer {where}")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     do_GET = do_PUT = do_POST = do_PATCH = _answer  # noqa: N815 - http.server finds them by name
 
@@ -110,10 +156,14 @@ def main() -> int:
         "user": {"name": "u", "type": "user"},
     }  # fmt: skip
     _profile.Profile.get_login_credentials = lambda *_, **__: (Credential(), SUBSCRIPTION, "t")
+    token = ("Bearer", "theirs", {})
+    _profile.Profile.get_raw_token = lambda *_, **__: (token, SUBSCRIPTION, "t")
     _profile.Profile.get_subscription = lambda *_, **__: account
     _profile.Profile.get_subscription_id = lambda *_, **__: SUBSCRIPTION
     client = get_default_cli()
     client.cloud.endpoints.resource_manager = f"https://127.0.0.1:{server.server_port}/"
+    # A vault's address is https://NAME and this.
+    client.cloud.suffixes.keyvault_dns = f"@127.0.0.1:{server.server_port}"
     try:
         return int(client.invoke(ARGUMENTS))
     except SystemExit as end:

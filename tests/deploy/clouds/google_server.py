@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
 
 PROJECT = "meetings"
 SERVICES = (
-    "RUN",
     "CONTAINER",
     "SECRETMANAGER",
     "ARTIFACTREGISTRY",
@@ -23,7 +23,7 @@ SERVICES = (
 
 
 class Asked(NamedTuple):
-    """A request: its method, path and JSON body."""
+    """A request: its method, path and body, read from JSON."""
 
     method: str
     path: str
@@ -34,15 +34,23 @@ class Asked(NamedTuple):
 def google() -> Iterator[tuple[list[Asked], dict[str, str]]]:
     """What was asked, and the environment that leads `gcloud` here without an account."""
     asked: list[Asked] = []
+    named: set[str] = (
+        set()
+    )  # with `?secretId=hf-token` something is made, and is there from then on
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
             text = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            path = self.path.partition("?")[0]
-            asked.append(Asked(self.command, path, json.loads(text or b"null")))
+            path = urlsplit(self.path).path
+            told = self.headers.get_content_type() == "application/json" and text
+            asked.append(Asked(self.command, path, json.loads(told or b"null")))
+            query = parse_qs(urlsplit(self.path).query)
+            named.update(f"{path}/{x}" for each in query.values() for x in each)
             found = self.command != "GET" or "/images/family/" in path or ":getIamPolicy" in path
+            found = found or path in named
             status = 200 if found else 404
-            done = {"name": "operations/one", "done": True, "status": "DONE", "bindings": []}
+            done = {"name": "operations/one", "done": True, "status": "DONE", "bindings": [],
+                    "host": "10.0.0.3", "port": 6379, "authString": "theirs"}  # fmt: skip
             error = {"error": {"code": 404, "message": "not found", "status": "NOT_FOUND"}}
             image = {"name": "image", "selfLink": "https://compute.googleapis.com/image"}
             body = json.dumps(image if "/images/" in path else done if found else error).encode()
@@ -63,6 +71,10 @@ def google() -> Iterator[tuple[list[Asked], dict[str, str]]]:
         environment = {f"{override}{name}": url for name in SERVICES}
         environment |= {
             f"{override}COMPUTE": f"{url}compute/v1/",
+            # The client puts the region before this name, so it is asked for as from a proxy.
+            f"{override}RUN": "http://run.test/",
+            "http_proxy": url,
+            "no_proxy": "127.0.0.1",
             "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
             "CLOUDSDK_CORE_PROJECT": PROJECT,
             "GOOGLE_CLOUD_PROJECT": PROJECT,

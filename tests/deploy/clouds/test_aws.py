@@ -5,6 +5,8 @@ leaves out is asserted on the templates.
 """
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,14 +40,16 @@ def asked(aws: dict[str, str], *words: str) -> Any:
 def network(aws: dict[str, str]) -> dict[str, str]:
     (vpc,) = asked(aws, "ec2", "describe-vpcs", "--filters", "Name=is-default,Values=true")["Vpcs"]
     found = asked(aws, "ec2", "describe-subnets")["Subnets"]
-    return {"vpc": vpc["VpcId"], "subnets": ",".join(x["SubnetId"] for x in found[:2])}
+    first, second = (x["SubnetId"] for x in found[:2])
+    return {"vpc": vpc["VpcId"], "subnet": first, "zone": found[0]["AvailabilityZone"],
+            "subnets": f"{first},{second}"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def stacks(
     aws: dict[str, str], network: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
-    """All three, deployed with the project's script; name to what it said."""
+    """All three, the machine with the project's script; name to what it said."""
     folder = tmp_path_factory.mktemp("copied") / "aws"
     shutil.copytree(ROOT / "deploy/aws", folder)
     machine = folder / "cloudformation/ec2.yaml"
@@ -57,10 +61,12 @@ def stacks(
     token = ["--secret-string", '{"HUGGINGFACE_ACCESS_TOKEN":"hf_x"}']
     asked(aws, "secretsmanager", "create-secret", "--name", SECRET, *token)
     certificate = asked(aws, "acm", "request-certificate", "--domain-name", "meet.example.org")
-    one, both = network["subnets"].split(",")[0], network["subnets"]
+    one, both = network["subnet"], network["subnets"]
     registry = "123456789012.dkr.ecr.us-east-1.amazonaws.com/meet-transcriber:0.1.0"
     wanted = {
-        "ec2": [f"VpcId={network['vpc']}", f"SubnetId={one}", "Spot=yes"],
+        "ec2": [
+            f"VpcId={network['vpc']}", f"SubnetId={one}", f"Zone={network['zone']}", "Spot=yes",
+        ],
         "ecs-fargate": [
             f"VpcId={network['vpc']}", f"PublicSubnets={both}", f"PrivateSubnets={both}",
             f"CertificateArn={certificate['CertificateArn']}", f"ImageUri={registry}",
@@ -73,11 +79,9 @@ def stacks(
 def _deployed(aws: dict[str, str], folder: Path, name: str, more: list[str]) -> str:
     if name != "ec2":
         return _created(aws, folder / "cloudformation" / f"{name}.yaml", more)
-    environment = aws | {"STACK": "meet-transcriber-ec2"}
     done = subprocess.run(
-        [folder / "deploy.sh", name, *more],
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [folder / "deploy.sh", name, *more], env=aws, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -106,7 +110,7 @@ def test_the_templates_are_sound() -> None:
 def test_checkov_finds_nothing_that_has_no_reason() -> None:
     done = subprocess.run(
         [ROOT / ".venv-checkov/bin/checkov", "--quiet", "--compact", "--framework",
-         "cloudformation", "-d", STACKS, "-o", "json",
+         "cloudformation", "-d", STACKS, "-o", "json", "--skip-download",
          "--config-file", ROOT / "deploy/aws/checkov.yaml"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -129,6 +133,49 @@ def test_a_machine_runs_without_ssh(aws: dict[str, str], stacks: dict[str, str])
     assert machine["InstanceType"] == "g6.xlarge"
     assert machine["IamInstanceProfile"]
     assert machine.get("KeyName", "") == ""
+    (address,) = asked(aws, "ec2", "describe-addresses")["Addresses"]
+    assert address["InstanceId"] == machine["InstanceId"]
+
+
+def test_what_is_kept_outlives_the_machine(aws: dict[str, str], stacks: dict[str, str]) -> None:
+    free = "Name=status,Values=available"  # moto runs no user data
+    (disk,) = asked(aws, "ec2", "describe-volumes", "--filters", free)["Volumes"]
+    assert disk["Size"] == 100
+    found = template("ec2")["Resources"]
+    assert found["Data"]["Properties"]["Encrypted"] is True
+    assert found["Data"]["DeletionPolicy"] == found["Data"]["UpdateReplacePolicy"] == "Snapshot"
+    # A stack's parts are deleted in the order of who needs whom: first what holds the disk.
+    assert "Instance" not in json.dumps(found["Data"])
+    assert "${Data}" in json.dumps(found["LaunchTemplate"])
+
+
+@pytest.mark.parametrize("signature", ["TYPE=ext4", ""], ids=["kept", "new"])
+def test_a_new_machine_takes_the_disk_as_it_is(signature: str, tmp_path: Path) -> None:
+    (data,) = resources("ec2", "AWS::EC2::LaunchTemplate").values()
+    (script,) = data["LaunchTemplateData"]["UserData"]["Fn::Base64"].values()
+    moved = {
+        "${Data}": "vol-01", "/dev/disk": f"{tmp_path}/disk", "/etc/fstab": f"{tmp_path}/fstab",
+        "/opt/meet-transcript-whisper": f"{tmp_path}/home",
+    }  # fmt: skip
+    for there, here in moved.items():
+        script = script.replace(there, here)
+    script = re.sub(r"\$\{[\w:]+\}", "theirs", script)
+    (tmp_path / "disk/by-id").mkdir(parents=True)
+    (tmp_path / "disk/by-id/nvme-Amazon_Elastic_Block_Store_vol01").touch()
+    (tmp_path / "home").mkdir()
+    for name in ("aws", "blkid", "cloud-init", "docker", "git", "mkfs.ext4", "mount", "systemctl"):
+        said = {
+            "aws": """echo '{"HUGGINGFACE_ACCESS_TOKEN": "hf_x"}'""",
+            "blkid": f"test -n '{signature}'",
+        }.get(name, ":")
+        (tmp_path / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/did\n{said}\n')
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["bash"], input=script, text=True, env=environment, check=True)
+    did = [x.split()[0] for x in (tmp_path / "did").read_text().splitlines()]
+    assert ("mkfs.ext4" in did) is not bool(signature)
+    assert did.index("mount") < did.index("git") < did.index("docker")
+    assert "PYANNOTE=1" in (tmp_path / "home/.env").read_text().split()
 
 
 def test_only_the_web_is_open_to_the_world(aws: dict[str, str], stacks: dict[str, str]) -> None:
@@ -157,13 +204,45 @@ def test_services_follow_the_queue_down_to_none(
         assert (found["MinCapacity"], found["MaxCapacity"]) == (0, {"Ref": "MaxWorkers"})
         assert found["ResourceId"] == {"Fn::Sub": "service/${Cluster}/${Worker.Name}"}
         alarms = resources(name, "AWS::CloudWatch::Alarm")
-        assert {x["MetricName"] for x in alarms.values()} == {"celery_queue_length"}
         assert {x["TreatMissingData"] for x in alarms.values()} == {"missing"}
         acted = {key: x["AlarmActions"] for key, x in alarms.items()}
         assert acted == {
-            "SomethingToDo": [{"Ref": "FollowTheQueue"}],
+            "MoreThanWorkersCanDo": [{"Ref": "FollowTheQueue"}],
             "NothingToDo": [{"Ref": "NothingLeft"}],
         }
+        assert alarms["NothingToDo"]["MetricName"] == "celery_queue_length"
+        math, length, workers = alarms["MoreThanWorkersCanDo"]["Metrics"]
+        assert math["Expression"] == "length - 5 * FILL(workers, 0)"
+        assert length["MetricStat"]["Metric"]["MetricName"] == "celery_queue_length"
+        assert workers["MetricStat"]["Metric"]["MetricName"] == "DesiredTaskCount"
+
+
+@pytest.mark.parametrize("name", ["ecs-fargate", "ecs-gpu"])
+def test_nothing_but_an_empty_queue_takes_a_worker_away(name: str) -> None:
+    rules = {key: x["StepScalingPolicyConfiguration"] for key, x in resources(
+        name, "AWS::ApplicationAutoScaling::ScalingPolicy").items()}  # fmt: skip
+    (nothing,) = rules["NothingLeft"]["StepAdjustments"]
+    assert (rules["NothingLeft"]["AdjustmentType"], nothing["ScalingAdjustment"]) == (
+        "ExactCapacity", 0
+    )  # fmt: skip
+    more = rules["FollowTheQueue"]
+    assert more["AdjustmentType"] == "ChangeInCapacity"
+    added = [x["ScalingAdjustment"] for x in more["StepAdjustments"]]
+    assert added == [1, 2, {"Ref": "MaxWorkers"}]
+    # for each worker five tasks, as in Kubernetes
+    assert [x["MetricIntervalLowerBound"] for x in more["StepAdjustments"]] == [0, 6, 11]
+
+
+@pytest.mark.parametrize("name", ["ecs-fargate", "ecs-gpu"])
+def test_workers_outlast_a_redis_that_is_away(name: str) -> None:
+    (worker,) = [
+        container
+        for task in resources(name, "AWS::ECS::TaskDefinition").values()
+        for container in task["ContainerDefinitions"]
+        if container["Name"] == "worker"
+    ]
+    asked = worker["HealthCheck"]
+    assert asked["Interval"] * asked["Retries"] >= 600
 
 
 def test_the_bucket_is_private_and_encrypted(aws: dict[str, str], stacks: dict[str, str]) -> None:
@@ -204,8 +283,11 @@ def test_nights_have_a_schedule() -> None:
     }
     assert targets == {"stopInstances": {"Ref": "StopAt"}, "startInstances": {"Ref": "StartAt"}}
     assert {x["State"]["Ref"] for x in schedules} == {"Nights"}
+    asked = {name: template(name)["Parameters"]["Nights"]["Default"] for name in ("ec2", "ecs-gpu")}
+    assert asked == {"ec2": "DISABLED", "ecs-gpu": "no"}  # a service that is there unless asked
     (range_,) = resources("ecs-gpu", "AWS::ApplicationAutoScaling::ScalableTarget").values()
-    night, morning = range_["ScheduledActions"]
+    condition, (night, morning), _ = range_["ScheduledActions"]["Fn::If"]
+    assert condition == "HasNights"
     assert night["ScalableTargetAction"]["MaxCapacity"] == 0
     assert morning["ScalableTargetAction"]["MaxCapacity"] == {"Ref": "MaxWorkers"}
 
@@ -241,8 +323,11 @@ def test_machines_have_sealed_disks_and_new_metadata(name: str) -> None:
     assert all(x["Ebs"]["Encrypted"] for x in data["BlockDeviceMappings"])
     assert list(data["UserData"]) == ["Fn::Base64"]
     (script,) = data["UserData"]["Fn::Base64"].values()
-    checked = subprocess.run(["bash", "-n"], input=script, text=True, check=False)
-    assert checked.returncode == 0
+    checked = subprocess.run(
+        [BIN / "shellcheck", "-S", "warning", "-e", "SC2154", "-"], input=script, text=True,
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert checked.stdout == ""
     image = template(name)["Parameters"]["ImageId" if name == "ec2" else "Ami"]
     assert image["Type"] == "AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>"
 
@@ -255,7 +340,7 @@ def test_a_role_may_do_what_it_needs_on_what_it_needs() -> None:
         for policy in role.get("Policies", [])
         for statement in policy["PolicyDocument"]["Statement"]
     ]
-    assert len(statements) == 5
+    assert len(statements) == 7
     for each in statements:
         actions = each["Action"] if isinstance(each["Action"], list) else [each["Action"]]
         assert each["Resource"] != "*"

@@ -3,7 +3,7 @@
 import os
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,24 +15,27 @@ WRONG_WORDS = 2  # gcloud's exit code for options that it does not know
 Script = Callable[..., list[Asked]]
 
 
-@pytest.fixture
-def script(tmp_path: Path) -> Script:
+@pytest.fixture(scope="module")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Script:
     """Run a script of deploy/gcp; gives the requests that change something."""
+    tmp_path = tmp_path_factory.mktemp("gcloud")
     client = tmp_path / "gcloud"
     # The answers are too bare for gcloud to call the end a success; what it sent is what counts.
+    # Only whether something is there yet, it can tell.
     client.write_text(
-        f'#!/bin/bash\n"{GCLOUD}" "$@"\n'
-        f'[ $? -ne {WRONG_WORDS} ] || touch "{tmp_path}/wrong"\nexit 0\n'
+        f'#!/bin/bash\n"{GCLOUD}" "$@"\ncode=$?\n'
+        f'[ $code -ne {WRONG_WORDS} ] || touch "{tmp_path}/wrong"\n'
+        'case " $* " in *" describe "*) exit $code ;; esac\n'
     )
     client.chmod(0o755)
 
-    def run(name: str, **more: str) -> list[Asked]:
+    def run(name: str, *words: str, **more: str) -> list[Asked]:
         with google() as (asked, environment):
             environment |= {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)}
             environment |= {"CLOUDSDK_CONFIG": str(tmp_path / "config"), **more}
             done = subprocess.run(
-                [ROOT / "deploy/gcp" / name],
-                env=environment, capture_output=True, text=True, check=False,
+                [ROOT / "deploy/gcp" / name, *words],
+                cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
             )  # fmt: skip
         assert not (tmp_path / "wrong").exists(), done.stderr
         assert done.returncode == 0, done.stderr
@@ -41,7 +44,13 @@ def script(tmp_path: Path) -> Script:
     return run
 
 
-def _body(asked: list[Asked], ending: str) -> dict[str, object]:
+@pytest.fixture(scope="module")
+def cloud_run(script: Script) -> list[Asked]:
+    """What is asked for by `cloudrun.sh 0.1.0` where nothing is there yet."""
+    return script("cloudrun.sh", "0.1.0")
+
+
+def _body(asked: list[Asked], ending: str) -> dict[str, Any]:
     (body,) = (x.body for x in asked if x.path.endswith(ending) and x.body)
     assert isinstance(body, dict)
     return body
@@ -58,6 +67,10 @@ def test_a_machine_has_a_gpu_and_shows_the_web_alone(script: Script) -> None:
     (account,) = machine["serviceAccounts"]
     assert account["email"] == f"meet-transcriber@{PROJECT}.iam.gserviceaccount.com"
     rules = {x.body["name"]: x.body for x in asked if x.path.endswith("/firewalls")}
+    # The network default has a rule of priority 65534 that opens port 22 to the world.
+    closed = rules.pop("deny-others")
+    assert (closed["denied"], closed["targetTags"]) == ([{"IPProtocol": "all"}], ["http-server"])
+    assert max(x.get("priority", 1000) for x in rules.values()) < closed["priority"] < 65534
     opened = {name: {p for a in x["allowed"] for p in a["ports"]} for name, x in rules.items()}
     assert opened == {"allow-http": {"80", "443"}, "allow-iap-ssh": {"22"}}
     assert rules["allow-iap-ssh"]["sourceRanges"] == ["35.235.240.0/20"]
@@ -96,3 +109,37 @@ def test_nights_have_a_schedule(script: Script) -> None:
     schedule = made["instanceSchedulePolicy"]
     assert schedule["vmStopSchedule"] == {"schedule": "0 20 * * *"}
     assert schedule["vmStartSchedule"] == {"schedule": "0 6 * * 1-5"}
+
+
+def test_an_api_and_gpu_workers_are_sent_to_cloud_run(cloud_run: list[Asked]) -> None:
+    api = _body(cloud_run, f"/namespaces/{PROJECT}/services")["spec"]["template"]["spec"]
+    (container,) = api["containers"]
+    assert container["ports"] == [{"containerPort": 8000}]
+    assert "nvidia.com/gpu" not in container["resources"]["limits"]
+    pool = _body(cloud_run, f"/namespaces/{PROJECT}/workerpools")
+    assert pool["metadata"]["annotations"]["run.googleapis.com/manualInstanceCount"] == "1"
+    worker = pool["spec"]["template"]["spec"]
+    (working,) = worker["containers"]
+    assert worker["nodeSelector"] == {"run.googleapis.com/accelerator": "nvidia-l4"}
+    assert working["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    image = f"us-central1-docker.pkg.dev/{PROJECT}/meet-transcriber/meet-transcriber:0.1.0"
+    assert [container["image"], working["image"]] == [image, f"{image}-worker-gpu"]
+    account = f"meet-transcriber@{PROJECT}.iam.gserviceaccount.com"
+    assert {api["serviceAccountName"], worker["serviceAccountName"]} == {account}
+    (redis,) = {
+        x["value"] for y in (container, working) for x in y["env"] if x["name"] == "REDIS_URL"
+    }
+    assert redis == "redis://10.0.0.3:6379/0"
+    secret = {x["name"] for each in (container, working) for x in each["env"] if "valueFrom" in x}
+    assert secret == {"REDIS_PASSWORD", "API_KEYS", "HUGGINGFACE_ACCESS_TOKEN"}
+
+
+def test_what_cloud_run_needs_is_made_first(cloud_run: list[Asked]) -> None:
+    redis = next(x.body for x in cloud_run if x.path.endswith("/locations/us-central1/instances"))
+    assert redis["redisConfigs"] == {"maxmemory-policy": "noeviction"}
+    assert redis["authEnabled"] is True
+    bucket = next(x.body for x in cloud_run if x.path.endswith("/b"))
+    assert bucket["name"] == f"{PROJECT}-meet-transcriber"
+    assert bucket["iamConfiguration"]["publicAccessPrevention"] == "enforced"
+    registry = next(x for x in cloud_run if x.path.endswith("/repositories"))
+    assert registry.body["format"] == "DOCKER"

@@ -51,6 +51,8 @@ def test_the_commands_of_aws_run(aws: dict[str, str]) -> None:
     assert started["InstanceType"] == "g4dn.xlarge"
     assert started["MetadataOptions"]["HttpTokens"] == "required"
     assert {"Key": "Name", "Value": "meet-transcriber"} in started["Tags"]
+    (zone,) = _of_the_page("ZONE=")
+    assert _asked(aws, f'{zone}; echo "$ZONE"', **given).strip() == subnets[0]["AvailabilityZone"]
 
 
 def test_an_image_is_pushed_in_the_guides_order(aws: dict[str, str], tmp_path: Path) -> None:
@@ -58,7 +60,7 @@ def test_an_image_is_pushed_in_the_guides_order(aws: dict[str, str], tmp_path: P
     registry = "123456789012.dkr.ecr.us-east-1.amazonaws.com/meet-transcriber:0.1.0-worker-gpu"
     assert [x.split()[:3] for x in said[:-1]] == [
         ["aws", "ecr", "create-repository"],
-        ["docker", "build", "--target"],
+        ["docker", "build", "--build-arg"],
         ["docker", "tag", "meet-transcriber:0.1.0-worker-gpu"],
         ["docker", "push", registry],
     ]

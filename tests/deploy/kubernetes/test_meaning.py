@@ -74,7 +74,7 @@ def test_gpus_are_the_workers_alone_and_whole(rendered: list[Object]) -> None:
 @pytest.mark.parametrize("name", ["gpu", "gke"])
 def test_workers_with_a_gpu_have_the_image_that_can_use_it(name: str) -> None:
     images = {workload: each["image"] for workload, each in containers(overlay(name))}
-    assert images["worker"] == f"{images['api']}-gpu"
+    assert images["worker"] == f"{images['api']}-worker-gpu"
 
 
 @pytest.mark.parametrize("way", ["mps", "timeSlicing"])
@@ -158,14 +158,14 @@ def test_variables_of_services_would_stop_us() -> None:
 def test_images_are_exact_and_say_our_version_in_one_way(rendered: list[Object]) -> None:
     images = {name: each["image"] for name, each in containers(rendered)}
     assert images["api"] == f"your-registry/meet-transcriber:{__version__}"
-    assert images["worker"] in {images["api"], f"{images['api']}-gpu"}
+    assert images["worker"] in {images["api"], f"{images['api']}-worker-gpu"}
     assert re.fullmatch(r"redis:\d+\.\d+\.\d+-alpine", images["redis"])
 
 
 def test_the_page_names_the_same_images() -> None:
     page = (ROOT / "docs/deployment/kubernetes.md").read_text()
     told = re.findall(r"your-registry/meet-transcriber:([\w.-]+)", page)
-    assert set(told) == {__version__, f"{__version__}-gpu"}
+    assert set(told) == {__version__, f"{__version__}-worker-gpu"}
 
 
 def test_the_deployment_is_in_the_guides_words() -> None:
@@ -179,33 +179,6 @@ def test_the_deployment_is_in_the_guides_words() -> None:
 
 
 # -- who reaches what --------------------------------------------------------------------------
-
-
-def test_redis_is_reached_by_api_and_worker_alone_and_reaches_nobody(
-    rendered: list[Object],
-) -> None:
-    policies = {x["metadata"]["name"]: x["spec"] for x in rendered if x["kind"] == "NetworkPolicy"}
-    assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    assert "egress" not in policies["redis"]
-    (rule,) = policies["redis"]["ingress"]
-    assert rule["ports"] == [{"port": 6379}]
-    (who,) = rule["from"]
-    assert who == {"podSelector": {"matchExpressions": [
-        {"key": "app", "operator": "In", "values": ["api", "worker"]}]}}  # fmt: skip
-    assert "ingress" not in policies["worker"]
-    assert policies["api"]["ingress"] == [{"ports": [{"port": 8000}]}]
-    assert {p["podSelector"]["matchLabels"]["app"] for n, p in policies.items()
-            if n != "default-deny"} == {"redis", "api", "worker"}  # fmt: skip
-
-
-def test_only_where_it_is_the_identity_of_pods_the_nodes_own_is_reached(
-    rendered: list[Object],
-) -> None:
-    for name in ("api", "worker"):
-        rules = one(rendered, "NetworkPolicy", name)["spec"]["egress"]
-        blocks = [to["ipBlock"] for rule in rules for to in rule.get("to", ()) if "ipBlock" in to]
-        held_back = any("169.254.169.254/32" in block.get("except", ()) for block in blocks)
-        assert held_back is not config(rendered)["MEDIA_URL"].startswith("gs://")
 
 
 def test_nothing_but_the_front_door_is_open_to_the_world(rendered: list[Object]) -> None:

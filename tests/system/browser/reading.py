@@ -1,10 +1,11 @@
 """Meetings that are read in a browser, and what the tests of the transcript's view ask of it."""
 
+from dataclasses import replace
 from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
-from meet_transcriber.core.transcript import Transcript
+from meet_transcriber.core.transcript import Transcript, Word
 from tests.simulated.meetings import spoken, transcript_of
 
 LINES = (
@@ -20,6 +21,39 @@ LINES = (
 def meeting(**more: Any) -> Transcript:
     """Half a minute of six segments, in three scripts."""
     return transcript_of(spoken(*LINES), 30.0, **more)
+
+
+MINUTES = (
+    ("SPEAKER_00", "Good morning everybody, let us start with the release."),
+    (
+        "SPEAKER_01",
+        "I looked at the printing problem yesterday. It happens with one kind of paper only,",
+    ),
+    ("SPEAKER_01", "and only in the old version, so I would not wait for that."),
+    ("SPEAKER_02", "Good to know! Then I take care of the pictures, and the printing can wait."),
+    ("SPEAKER_03", "תודה, אני מסכים."),
+    ("SPEAKER_00", "Then we ship on Thursday, and Ben writes the minutes."),
+    ("SPEAKER_02", "Who tells the customers?"),
+    ("SPEAKER_01", "I do, as soon as the numbers are out."),
+    ("SPEAKER_00", "Good. That was quick, see you next week."),
+)
+
+
+def minutes() -> Transcript:
+    """A meeting to be shown: four people by name, words in doubt, people who speak at once."""
+    segments = [
+        replace(each, words=tuple(map(_marked, each.words)))
+        for each in spoken(*MINUTES, word_seconds=0.4)
+    ]
+    names = {"SPEAKER_00": "Ann Marie", "SPEAKER_01": "Ben", "SPEAKER_02": "Clara"}
+    return transcript_of(segments, 34.0, names=names | {"SPEAKER_03": "נועה"}, coverage=0.984)
+
+
+def _marked(word: Word) -> Word:
+    doubt = word.text in {"customers?", "pictures,"}
+    return replace(
+        word, probability=0.3 if doubt else 0.9, overlap=word.text in {"Good", "to", "know!"}
+    )
 
 
 def open_meeting(page: Page, job_id: str, query: str = "") -> None:

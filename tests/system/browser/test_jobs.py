@@ -112,6 +112,7 @@ def test_a_job_is_cancelled_run_again_and_deleted(
     shoot(page, "rerun")
     page.get_by_role("dialog").get_by_role("button", name="Run again").click()
     expect(job.get_by_text("run 2")).to_be_visible()
+    expect(job.get_by_role("link")).to_be_focused()  # its button is gone
     job.get_by_role("button", name="Delete").click()
     page.keyboard.press("Escape")
     expect(job).to_be_visible()

@@ -10,12 +10,15 @@ from tests.system.browser.conftest import Browse, Shoot, Simulated
 from tests.system.browser.watching import Watched, no_violations
 
 KEY = "a-key-that-is-long-enough-for-anybody"
+READING = "one-more-key-that-may-read-and-no-more"
 
 
 @pytest.fixture
 def closed(simulated: Callable[..., Simulated]) -> Simulated:
     return simulated(
-        AUTH_MODE="required", API_KEYS=f"ann:{KEY}:submit+read+admin:", SIMULATED_PART_SECONDS="0.3"
+        AUTH_MODE="required",
+        API_KEYS=f"ann:{KEY}:submit+read+admin:,ben:{READING}:read:",
+        SIMULATED_PART_SECONDS="0.3",
     )
 
 
@@ -54,6 +57,17 @@ def test_no_script_can_read_the_key_or_the_session(watched: Watched) -> None:
     assert "mt_session" not in seen
 
 
+def test_a_key_that_may_only_read_sees_no_button_that_would_be_refused(
+    watched: Watched, closed: Simulated
+) -> None:
+    page = watched.page()
+    sign_in(page, READING)
+    expect(page.get_by_text("This key may only read")).to_be_visible()
+    closed.house.ended(closed.house.submit(1))
+    expect(page.get_by_role("link", name="standup.wav")).to_be_visible()
+    expect(page.get_by_role("main").get_by_role("button")).to_have_count(0)
+
+
 def test_progress_is_live_for_who_signed_in(watched: Watched, closed: Simulated) -> None:
     page = watched.page()
     sign_in(page)
@@ -90,14 +104,35 @@ def test_who_signs_out_is_out_and_comes_back_to_where_they_were(watched: Watched
     expect(page.get_by_role("heading", name="Search for")).to_be_visible()
 
 
-def test_a_session_that_is_over_is_said_so(watched: Watched, closed: Simulated) -> None:
+def end_session(watched: Watched) -> None:
+    """As when its time is over."""
+    cookie = {each["name"]: each["value"] for each in watched.context.cookies()}["mt_session"]
+    with httpx.Client(base_url=watched.url, cookies={"mt_session": cookie}) as other:
+        token = other.get("/session").json()["csrf_token"]
+        assert other.delete("/session", headers={"X-CSRF-Token": token}).status_code == 204
+
+
+def test_what_is_typed_when_the_session_ends_is_saved_by_who_comes_back(
+    watched: Watched, closed: Simulated
+) -> None:
+    job = closed.house.ended(closed.house.submit(1))
+    page = watched.page(f"/#/job/{job.id}")
+    sign_in(page)
+    page.locator(".segment .w").first.dblclick()
+    page.get_by_role("textbox", name="Text of the segment").fill("Words of a long day")
+    end_session(watched)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Your session is over")).to_be_visible()
+    sign_in(page)
+    expect(page.get_by_text("Words of a long day")).to_be_visible()
+    assert closed.house.words(job.id) == ["Words", "of", "a", "long", "day"]
+
+
+def test_a_session_that_is_over_is_said_so(watched: Watched) -> None:
     page = watched.page("/#/?show=failed")
     sign_in(page)
     expect(page.get_by_text("Nothing fits these filters")).to_be_visible()
-    cookie = {each["name"]: each["value"] for each in watched.context.cookies()}["mt_session"]
-    with httpx.Client(base_url=closed.url, cookies={"mt_session": cookie}) as other:
-        token = other.get("/session").json()["csrf_token"]
-        assert other.delete("/session", headers={"X-CSRF-Token": token}).status_code == 204
+    end_session(watched)
     expect(page.get_by_text("Your session is over")).to_be_visible()
     sign_in(page)
     expect(page.get_by_role("radio", name="Failed")).to_be_checked()

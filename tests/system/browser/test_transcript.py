@@ -12,8 +12,17 @@ from meet_transcriber.core.exporters import EXPORTERS
 from meet_transcriber.core.transcript import Removed, TranscriptWarning
 from tests.simulated.meetings import keep, long_meeting
 from tests.system.browser.conftest import Browse, Shoot, Simulated
-from tests.system.browser.reading import LINES, heard, lines, meeting, open_meeting, saved, word
-from tests.system.browser.watching import NARROW, WIDE, no_violations
+from tests.system.browser.reading import (
+    LINES,
+    heard,
+    lines,
+    meeting,
+    minutes,
+    open_meeting,
+    saved,
+    word,
+)
+from tests.system.browser.watching import NARROW, SMALLEST, WIDE, no_violations
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -141,6 +150,18 @@ def test_the_page_times_edited_words_as_the_server_does(
         assert heard(page)["time"] == pytest.approx(kept[place]["start"], abs=0.01)
 
 
+def test_what_is_typed_when_the_view_is_left_is_saved(
+    page: Page, shelf: Simulated, job_id: str
+) -> None:
+    word(page, "Then", 2).dblclick()
+    page.get_by_label("Text of the segment at 0:10").fill("We ship on Friday")
+    page.get_by_role("link", name="all meetings").click()
+    expect(page.get_by_role("heading", name="Meetings", level=1)).to_be_visible()
+    page.go_back()
+    expect(page.get_by_text("We ship on Friday")).to_be_visible()
+    assert texts(shelf, job_id)[2] == "We ship on Friday"
+
+
 def test_enter_with_control_goes_on_to_the_next_segment(page: Page) -> None:
     word(page, "Good", 0).dblclick()
     page.keyboard.press("Control+Enter")
@@ -206,6 +227,19 @@ def test_selected_words_go_to_somebody_else_in_one_step(
     assert texts(shelf, job_id)[1] == LINES[1][1]
 
 
+def test_words_selected_by_a_finger_are_given_to_somebody_else(page: Page) -> None:
+    page.evaluate(  # which sends no event of a pointer
+        """() => {
+          const words = document.querySelectorAll(".segment:nth-child(2) .w");
+          getSelection().setBaseAndExtent(words[3].firstChild, 0, words[4].firstChild, 2);
+        }"""
+    )
+    give = page.get_by_role("group", name="Selected words")
+    give.get_by_role("button", name="New speaker").click()
+    assert lines(page)[1:4] == ["The printing problem", "is solved", "and the report is on paper"]
+    saved(page)
+
+
 def test_a_conflict_loads_the_others_edit_and_keeps_what_was_typed(
     browse: Browse, shelf: Simulated, job_id: str
 ) -> None:
@@ -224,6 +258,17 @@ def test_a_conflict_loads_the_others_edit_and_keeps_what_was_typed(
     page.get_by_role("button", name="Save").click()
     saved(page)
     assert texts(shelf, job_id)[2] == "Mine of Thursday"
+
+
+def test_what_is_refused_is_said_and_not_called_saved(
+    browse: Browse, shelf: Simulated, job_id: str
+) -> None:
+    watched = browse(shelf.url)
+    watched.allow("422")
+    page = watched.page()
+    open_meeting(page, job_id)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".save-state")).to_contain_text("nothing to undo")
 
 
 def test_what_was_changed_is_told(page: Page) -> None:
@@ -288,13 +333,12 @@ def test_everything_of_one_speaker_goes_to_another(
 
 
 def test_the_picture_of_the_readme(browse: Browse, shelf: Simulated, shoot: Shoot) -> None:
-    names = {"SPEAKER_00": "Ann Marie", "SPEAKER_01": "Bob", "SPEAKER_02": "نور"}
     page = browse(shelf.url).page()
-    page.set_viewport_size({"width": 1040, "height": 480})
-    open_meeting(page, keep(shelf.house.service.ground, meeting(names=names, coverage=0.97)))
-    word(page, "report", 1).click()
-    expect(page.locator(".w.spoken")).to_have_text("report")
-    expect(page.locator(".segment .speaker").nth(3)).to_contain_text("نور")
+    page.set_viewport_size({"width": 1080, "height": 675})
+    open_meeting(page, keep(shelf.house.service.ground, minutes()))
+    word(page, "printing", 1).click()
+    expect(page.locator(".w.spoken")).to_have_text("printing")
+    expect(page.locator(".segment .speaker").nth(4)).to_contain_text("נועה")
     shoot(page, "transcript")  # docs/images/transcript.png
 
 
@@ -322,7 +366,7 @@ def test_hebrew_and_arabic_run_from_the_right(page: Page) -> None:
 
 
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [WIDE, NARROW])
+@pytest.mark.parametrize("width", [WIDE, NARROW, SMALLEST])
 def test_everybody_can_use_it_in_any_light_on_any_screen(
     browse: Browse, shelf: Simulated, shoot: Shoot, dark: bool, width: int
 ) -> None:
@@ -340,6 +384,35 @@ def test_everybody_can_use_it_in_any_light_on_any_screen(
     page.get_by_role("button", name="Export").click()
     expect(page.get_by_role("menuitem")).to_have_count(len(EXPORTERS) + 2)
     no_violations(page)
+
+
+def test_the_focus_goes_into_a_panel_or_a_menu_and_comes_back(
+    browse: Browse, shelf: Simulated, job_id: str
+) -> None:
+    page = browse(shelf.url, width=NARROW).page()
+    open_meeting(page, job_id)
+    details = page.get_by_role("button", name="Details")
+    details.click()
+    expect(page.get_by_role("complementary", name="About this meeting")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(details).to_be_focused()
+    page.get_by_role("button", name="More for this meeting").click()
+    expect(page.get_by_role("menuitem", name="Run again")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("menu")).to_have_count(0)
+    expect(details).to_be_focused()
+
+
+def test_what_is_marked_is_seen_where_the_system_gives_the_colours(page: Page) -> None:
+    page.emulate_media(forced_colors="active")
+    word(page, "report", 1).click()
+    page.keyboard.press("Control+f")
+    page.keyboard.type("Thursday")
+    grounds = page.evaluate(
+        """() => [".w.spoken", ".w.found", ".words"].map(
+          (each) => getComputedStyle(document.querySelector(each)).backgroundColor)"""
+    )
+    assert len(set(grounds)) == len(grounds)
 
 
 def test_single_keys_can_be_switched_off(page: Page) -> None:

@@ -185,11 +185,14 @@ def test_what_is_no_recording_is_refused_in_words(watched: Watched, tmp_path: Pa
     watched.allow("status of 4(15|22)")
     page = watched.page()
     (tmp_path / "notes.txt").write_text("no sound\n" * 50)
-    choose(page, tmp_path / "notes.txt")
-    upload = page.get_by_role("list", name="Uploads").get_by_role("listitem")
-    expect(upload).to_contain_text("recording")
-    upload.get_by_role("button", name="Cancel").click()
-    expect(upload).to_have_count(0)
+    (tmp_path / "empty.wav").touch()
+    choose(page, tmp_path / "notes.txt", tmp_path / "empty.wav")
+    uploads = page.get_by_role("list", name="Uploads").get_by_role("listitem")
+    expect(uploads).to_contain_text(["send an audio or video recording", "The file is empty"])
+    for _ in range(2):
+        uploads.last.get_by_role("button", name="Cancel").click()
+    expect(uploads).to_have_count(0)
+    expect(page.get_by_role("button", name="Choose files")).to_be_focused()
 
 
 def test_options_that_make_no_sense_stop_nothing_but_the_upload(watched: Watched) -> None:

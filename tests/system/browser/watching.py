@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 
 PATIENCE_MS = 30_000
 WIDE, NARROW = 1440, 390
+SMALLEST = 320  # WCAG 2.2, 1.4.10: 1280 pixels at 400 %
 _AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 
 
@@ -26,8 +27,8 @@ class Watched:
         self.context: BrowserContext = chromium.new_context(
             base_url=url,
             color_scheme="dark" if dark else "light",
-            viewport={"width": width, "height": 844 if width == NARROW else 900},
-            has_touch=width == NARROW,
+            viewport={"width": width, "height": 900 if width == WIDE else 844},
+            has_touch=width != WIDE,
             reduced_motion="reduce",
             permissions=["microphone"],
         )

@@ -5,10 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from meet_transcriber.core.audit import AuditQuery
 from meet_transcriber.core.redis_urls import parse_redis_url
+from meet_transcriber.stores.redis_client import RedisCalls, build_client
+from meet_transcriber.stores.redis_index import Keys
 from meet_transcriber.stores.redis_jobs import RedisJobStore
 from meet_transcriber.stores.redis_keys import RedisTrail
-from tests.contract.audit_trail import AuditTrailContract
+from tests.contract.audit_trail import AuditTrailContract, entry
 from tests.contract.job_store_contract import JobStoreContract
 from tests.contract.key_store_contract import KeyStoreContract
 from tests.redis_server import RedisServer
@@ -26,3 +29,26 @@ class TestRedisTrail(AuditTrailContract):
         store = RedisJobStore(parse_redis_url(redis_server.url), uuid.uuid4().hex)
         yield store.trail
         store.close()
+
+    def test_strangers_cannot_push_out_what_others_did(self, redis_server: RedisServer) -> None:
+        client = build_client(parse_redis_url(redis_server.url), 10.0)
+        trail = RedisTrail(RedisCalls(client, "here"), Keys(uuid.uuid4().hex), most=100)
+        trail.append(entry(0, "delete", key="aa"))
+        for number in range(500):
+            trail.append(entry(number, "refused"))
+        refused = trail.page(AuditQuery(limit=500, action="refused")).entries
+        assert [each.key for each in trail.page(AuditQuery(action="delete")).entries] == ["aa"]
+        assert (refused[0].at, len(refused) < 400) == (499, True)
+        client.close()
+
+    def test_pages_lead_through_both_kinds_once(self, trail: RedisTrail) -> None:
+        for number in range(60):
+            trail.append(entry(number, "refused", key="aa" if number % 3 else ""))
+        page = trail.page(AuditQuery(limit=7))
+        seen = list(page.entries)
+        while page.after is not None:
+            page = trail.page(AuditQuery(limit=7, after=page.after))
+            seen += page.entries
+        for key in ("", "aa"):
+            told = [each.at for each in seen if each.key == key]
+            assert told == [at for at in range(59, -1, -1) if bool(at % 3) == bool(key)]

@@ -7,7 +7,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from meet_transcriber.api.callers import Callers
+from meet_transcriber.api.callers import Callers, stranger
 from meet_transcriber.api.hardening import LocalOnly
 from meet_transcriber.api.proxies import Proxies
 
@@ -59,12 +59,19 @@ def test_a_name_that_was_bound_to_this_machine_does_not(host: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["X-Forwarded-For", "x-forwarded-proto", "X-Forwarded-Host", "Forwarded", "X-Real-IP", "Via",
-     "CF-Connecting-IP", "True-Client-IP", "X-Envoy-External-Address"],
+     "CF-Connecting-IP", "True-Client-IP", "X-Envoy-External-Address", "Client-IP",
+     "X-Remote-Addr", "X-Originating-IP", "Proxy-Client-IP", "X-Amzn-Trace-Id"],
 )  # fmt: skip
 def test_what_a_proxy_hands_on_does_not(name: str) -> None:
     answer = client_at("127.0.0.1").get("/transcribe", headers={name: "127.0.0.1"})
     assert answer.status_code == 403
     assert name.lower() in answer.json()["detail"]
+
+
+def test_what_a_proxy_hands_on_without_a_word_does_not() -> None:
+    said = {"client": ("127.0.0.1", 5), "headers": [(b"host", b"127.0.0.1:8000")]}
+    assert stranger({**said, "http_version": "1.1"}) is None
+    assert "HTTP/1.0" in (stranger({**said, "http_version": "1.0"}) or "")
 
 
 def test_a_trusted_proxy_makes_nobody_local() -> None:

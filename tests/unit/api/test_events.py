@@ -2,13 +2,18 @@
 
 import json
 import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from meet_transcriber.api.events import Told
+from meet_transcriber.core.errors import StorageUnavailable
 from meet_transcriber.service import Request, Service
+from meet_transcriber.stores.disk import DiskMediaStore
 from tests.unit.api.rig import finished, work
 
 Event = tuple[str, str, Any]
@@ -71,6 +76,32 @@ def test_who_comes_back_hears_nothing_twice(client: TestClient, service: Service
     assert Told.from_id(first).parts <= {name for name in job.objects if name.startswith("parts/")}
     assert [kind for kind, _, _ in follow(client, job_id, first)] == ["done"]
     assert told
+
+
+class Fitful(DiskMediaStore):
+    """Does not answer once when it is asked what the second part says."""
+
+    asked = 0
+    then: Callable[[], object] = staticmethod(lambda: None)
+
+    def get(self, key: str) -> bytes:
+        if "/parts/0001" in key:
+            self.asked += 1
+            if self.asked == 1:
+                raise StorageUnavailable("The store does not answer.")
+            self.then()
+        return super().get(key)
+
+
+def test_words_that_a_store_keeps_back_for_a_while_are_told_later(
+    client: TestClient, service: Service, tmp_path: Path
+) -> None:
+    media = Fitful(tmp_path / "media")
+    client.app.state.service = Service(replace(service.ground, media=media))  # type: ignore[attr-defined]
+    job_id = running(service, 4)
+    media.then = lambda: service.changing.cancel(job_id)
+    told = [data["part"] for kind, _, data in follow(client, job_id) if kind == "segment"]
+    assert told == [0, 0, 1, 1, 1, 1]
 
 
 def test_who_heard_the_end_is_told_to_stay_away(client: TestClient, service: Service) -> None:

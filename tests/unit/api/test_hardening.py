@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 from meet_transcriber.api.app import create_app
 from meet_transcriber.api.hardening import HEADERS_COUNT, URL_BYTES
 from meet_transcriber.api.safe_headers import HEADERS
+from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
 from tests.unit.api.rig import finished, leftovers
@@ -121,6 +122,11 @@ def test_pages_of_a_named_origin_may_and_never_with_cookies(client: TestClient) 
     assert "Access-Control-Allow-Credentials" not in friend.headers
     stranger = client.get("/transcribe", headers={"Origin": "https://attacker.example"})
     assert "Access-Control-Allow-Origin" not in stranger.headers
+
+
+def test_a_wildcard_is_refused_where_no_key_keeps_pages_out(service: Service) -> None:
+    with pytest.raises(InvalidOptions, match="CORS_ORIGINS"):
+        create_app(service, Settings(auth_mode="loopback", cors_origins="*"))
 
 
 def test_a_wildcard_gives_no_cookies_away(service: Service) -> None:

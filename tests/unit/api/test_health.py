@@ -1,12 +1,15 @@
 """Alive, and able."""
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 from starlette.testclient import TestClient
 
+from meet_transcriber.api.health import Found, Rounds
 from meet_transcriber.service import FETCH_ASKED, Service
 from tests.unit.api.locked import Locked, locked_in
-from tests.unit.api.rig import note_worker
+from tests.unit.api.rig import Nudges, note_worker
 
 
 def test_health_asks_nobody(client: TestClient, service: Service, tmp_path: Path) -> None:
@@ -98,3 +101,27 @@ def test_who_only_takes_recordings_in_needs_no_worker(client: TestClient) -> Non
     ready = client.get("/health/ready?worker=false")
     assert (ready.status_code, "worker" in ready.json()["checks"]) == (200, False)
     assert client.get("/health/ready?worker=true").status_code == 503
+
+
+class Counted(Nudges):
+    """A queue that counts how often it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def ping(self) -> None:
+        self.asked += 1
+
+
+def test_however_many_ask_nobody_is_asked_by_two_at_a_time(service: Service) -> None:
+    queue = Counted()
+    rounds = Rounds(Service(replace(service.ground, queue=queue)))
+
+    async def many() -> list[Found]:
+        return list(await asyncio.gather(*(rounds.next() for _ in range(50))))
+
+    assert len(asyncio.run(many())) == 50
+    assert queue.asked in {1, 2}  # whoever came during the first round shares the second
+    note_worker(service)
+    assert asyncio.run(rounds.next()).wrong["worker"] == ""

@@ -81,6 +81,14 @@ def test_probes_are_never_limited(make: Callable[..., TestClient]) -> None:
     assert "RateLimit" not in client.get("/health").headers
 
 
+def test_a_probe_is_no_place_to_try_keys(keyed: Callable[..., Any]) -> None:
+    client, (right, _) = keyed(rate_limit="0", rate_limit_failed_auth="3/minute")
+    statuses = [ask(client, f"mt_aa_{at}", "/health/ready") for at in range(5)]
+    assert statuses == [401, 401, 401, 429, 429]
+    assert ask(client, right, "/health/ready") == 429
+    assert client.get("/health/ready").status_code == 503  # as no worker is there
+
+
 def test_a_zero_turns_limits_off(make: Callable[..., TestClient]) -> None:
     client = make(rate_limit="0", rate_limit_submit="0/minute", rate_limit_failed_auth="0")
     assert "RateLimit" not in client.get("/transcribe").headers

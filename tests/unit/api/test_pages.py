@@ -16,6 +16,11 @@ def test_the_front_door_leads_to_the_page(client: TestClient) -> None:
     assert "/page/app.js" in answer.text
 
 
+def test_what_the_front_door_asks_for_is_there(client: TestClient) -> None:
+    asked = re.findall(r'(?:src|href)="/page/([^"]+)"', client.get("/").text)
+    assert set(asked) <= set(NAMES)
+
+
 def test_the_page_may_load_and_call_nothing_but_its_own_host(client: TestClient) -> None:
     policy = client.get("/").headers["Content-Security-Policy"]
     rules = dict(each.strip().split(" ", 1) for each in policy.split(";"))

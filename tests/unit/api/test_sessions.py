@@ -39,6 +39,19 @@ def test_over_https_the_cookie_is_for_https_only(locked: Locked) -> None:
     browser = TestClient(locked.client.app, "https://meet.example")
     answer = browser.post("/session", headers=locked.bearer())
     assert "secure" in answer.headers["Set-Cookie"].lower().split("; ")
+    assert browser.get("/transcribe").status_code == 200
+
+
+def test_a_neighbour_in_the_domain_cannot_sign_somebody_in(locked: Locked) -> None:
+    theirs = locked.client.post("/session", headers=locked.bearer()).cookies["mt_session"]
+    browser = TestClient(locked.client.app, "https://meet.example")
+    planted = {"Cookie": f"mt_session={theirs}"}  # any host of the domain can set this name
+    assert browser.get("/transcribe", headers=planted).status_code == 401
+    answer = browser.post("/session", headers=locked.bearer())
+    assert answer.headers["Set-Cookie"].startswith("__Host-mt_session=")
+    gone = browser.delete("/session", headers={CSRF: answer.json()["csrf_token"]})
+    assert gone.headers["Set-Cookie"].startswith('__Host-mt_session="";')
+    assert "secure" in gone.headers["Set-Cookie"].lower().split("; ")
 
 
 def test_players_and_event_streams_need_the_cookie_alone(locked: Locked) -> None:

@@ -3,13 +3,19 @@
 import asyncio
 import json
 import threading
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
 from starlette.testclient import TestClient
 
 from meet_transcriber.api.watching import Marks, Watch
 from meet_transcriber.core import changes
+from meet_transcriber.core.errors import StorageUnavailable
+from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.service import Request, Service
+from meet_transcriber.stores.sqlite import SqliteJobStore
 from tests.unit.api.locked import Locked
 from tests.unit.api.rig import finished, work
 from tests.unit.api.test_events import parse
@@ -76,6 +82,32 @@ def test_who_missed_too_much_gets_everything_again(service: Service) -> None:
     watch = Watch(service)
     watch.mark = service.reading.mark() - changes.CHANGES_KEPT - 1
     assert [kind for kind, _ in news(watch)] == ["job", "snapshot"]
+
+
+class Fitful(SqliteJobStore):
+    """Does not answer once when it is asked which workers there are."""
+
+    silent = False
+
+    def workers(self, now: float) -> list[WorkerInfo]:
+        if self.silent:
+            self.silent = False
+            raise StorageUnavailable("The store does not answer.")
+        return super().workers(now)
+
+
+def test_what_a_store_that_is_away_keeps_back_is_told_later(
+    service: Service, tmp_path: Path
+) -> None:
+    jobs = Fitful(tmp_path / "jobs.sqlite3")
+    watch = Watch(Service(replace(service.ground, jobs=jobs)))
+    for expected in (["job", "snapshot"], ["job"]):
+        submitted(service, "1.wav")
+        jobs.silent = True
+        with pytest.raises(StorageUnavailable):
+            news(watch)
+        assert [kind for kind, _ in news(watch)] == expected
+    jobs.close()
 
 
 def test_the_stream_begins_with_a_snapshot_and_goes_on(

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from meet_transcriber.audio.bounds import PEAKS_PER_SECOND
 from meet_transcriber.audio.channels import ChannelStatistics, kept_channels
 from meet_transcriber.audio.loudness import TARGET_DBFS, LoudnessMeter
-from meet_transcriber.audio.peaks import PER_SECOND, PeakMeter
+from meet_transcriber.audio.peaks import PeakMeter
 from meet_transcriber.core.options import Options
 
 Make = Callable[..., Any]
@@ -117,12 +118,12 @@ def test_peaks_hold_the_extremes_of_every_step() -> None:
     for first in range(0, 16_000, 333):
         meter.add(samples[:, first : first + 333])
     outline = np.frombuffer(meter.peaks().data, np.int8).reshape(-1, 2)
-    assert outline.shape == (PER_SECOND, 2)
+    assert outline.shape == (PEAKS_PER_SECOND, 2)
     assert outline[3].tolist() == [-64, 127]
     assert not np.delete(outline, 3, axis=0).any()
 
 
 def test_peaks_cover_an_unfinished_step(write_wav: Make, prepare: Make, tone: Make) -> None:
     _, peaks, audio = prepare(write_wav(tone(1.02)))
-    assert len(peaks.data) == 2 * (PER_SECOND + 1)
+    assert len(peaks.data) == 2 * (PEAKS_PER_SECOND + 1)
     assert audio.duration == 1.02

@@ -167,6 +167,7 @@ def test_what_was_undone_can_be_brought_back_until_something_else_is_done() -> N
         ("Jon/Jon", "Jon", "John", "John/John", 2),
         ("C++ it is", "C++", "Rust", "Rust it is", 1),
         ("会 议 很", "会议", "大会", "大会很", 1),
+        ("用 Jon 吧", "Jon", "John", "用John吧", 1),
     ],
 )
 def test_a_name_is_put_right_everywhere(

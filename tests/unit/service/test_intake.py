@@ -145,6 +145,21 @@ def test_a_recording_is_fetched_by_a_worker(house: House, tape_server: str) -> N
     assert (done.state, done.name, done.size_bytes) == ("completed", "monday.ogg", len(TAPE))
 
 
+def test_an_address_is_forgotten_once_its_recording_has_come(
+    house: House, tape_server: str
+) -> None:
+    url = f"{tape_server}/monday?signature=secret.ogg"
+    job = house.service.intake.submit_url(url, Request())
+    worker = house.worker()
+    while worker.work():
+        pass
+    assert house.jobs.get(job.id).source_url is None
+    house.service.changing.rerun(job.id)
+    while worker.work():
+        pass
+    assert house.jobs.get(job.id).state == "completed"
+
+
 def test_an_address_without_a_recording_fails_the_job_in_words(
     house: House, tape_server: str
 ) -> None:

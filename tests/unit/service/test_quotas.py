@@ -3,15 +3,20 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
 from meet_transcriber.core.errors import QueueFull, QuotaExceeded, TooMuch
 from meet_transcriber.core.jobs import Job
+from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
+from meet_transcriber.core.options import Options
 from meet_transcriber.core.workers import WorkerInfo
+from meet_transcriber.ports.engines import Progress
 from meet_transcriber.service import Request, Rules, Service
+from tests.unit.doubles import Deck
 from tests.unit.service.conftest import TAPE, House, house_in
 
 MINUTES = 10  # that every tape has
@@ -210,6 +215,37 @@ def test_a_recording_by_address_is_measured_when_it_has_come(make: Make, tape_se
         pass
     done = {(each.state, each.error and each.error.code) for each in map(house.jobs.get, ids)}
     assert done == {("completed", None), ("failed", "quota_exceeded")}
+
+
+class Liar(Deck):
+    """Claims for every tape that it has so many seconds."""
+
+    def __init__(self, seconds: float | None) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    def probe(self, media: BinaryIO) -> MediaInfo:
+        return replace(super().probe(media), duration=self._seconds)
+
+    def prepare(
+        self, media: BinaryIO, working: BinaryIO, options: Options, progress: Progress
+    ) -> tuple[PreparedAudio, Peaks]:
+        return Deck().prepare(media, working, options, progress)
+
+
+@pytest.mark.parametrize("claimed", [None, 1.0])
+def test_a_recording_counts_with_what_it_has_and_not_with_what_it_claims(
+    make: Make, claimed: float | None
+) -> None:
+    house = make(max_audio_seconds=1.5 * MINUTES * 60)
+    house.ground = replace(house.ground, decoder=Liar(claimed))
+    service = Service(house.ground)
+    ids = [submit(service).id for _ in range(3)]
+    worker = house.worker()
+    while worker.work():
+        pass
+    done = [(each.state, each.error and each.error.code) for each in map(house.jobs.get, ids)]
+    assert sorted(done) == [("completed", None), *[("failed", "quota_exceeded")] * 2]
 
 
 def test_what_was_used_survives_a_restart(make: Make, tmp_path: Path) -> None:

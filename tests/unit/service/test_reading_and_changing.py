@@ -1,14 +1,18 @@
 """Looking at jobs, and changing them afterwards."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from meet_transcriber.core.edits import Edit
+from meet_transcriber.core.edits import LONGEST_TEXT, MOST_LOG_BYTES, Edit
 from meet_transcriber.core.errors import InvalidOptions, JobConflict, JobNotFound, JobNotReady
 from meet_transcriber.core.jobs import JobQuery
 from meet_transcriber.core.workers import WorkerInfo
-from meet_transcriber.service import Reading, Request
+from meet_transcriber.service import Reading, Request, Service
+from meet_transcriber.stores.disk import DiskMediaStore
+from meet_transcriber.stores.sqlite import SqliteJobStore
 from tests.unit.service.conftest import TAPE, House
 
 
@@ -53,6 +57,61 @@ def test_edits_leave_one_object(house: House) -> None:
     for text in ("one", "two", "three"):
         house.service.changing.edit(job.id, Edit("text", 0, text))
     assert sum("edits" in key for key in house.left()) == 1
+
+
+class Overtaken(DiskMediaStore):
+    """Something happens once, right before a log of edits is read."""
+
+    happen: Callable[[], object] | None = None
+
+    def get(self, key: str) -> bytes:
+        if "/edits.json." in key and (happen := self.happen):
+            self.happen = None
+            happen()
+        return super().get(key)
+
+
+def test_who_reads_or_edits_while_somebody_else_edits_is_not_told_of_a_lost_log(
+    house: House, tmp_path: Path
+) -> None:
+    job, media = house.finished(), Overtaken(tmp_path / "media")
+    there, here = house.service.changing, Service(replace(house.ground, media=media))
+    there.edit(job.id, Edit("text", 0, "one"))
+    media.happen = lambda: there.edit(job.id, Edit("text", 0, "two"))
+    assert here.reading.transcript(job.id)[1].segments[0].text == "two"
+    media.happen = lambda: there.edit(job.id, Edit("text", 0, "three"))
+    with pytest.raises(JobConflict, match="meanwhile"):
+        here.changing.edit(job.id, Edit("text", 0, "four"))
+    assert here.reading.transcript(job.id)[1].segments[0].text == "three"
+
+
+class Late(SqliteJobStore):
+    """Something happens once, right before a text is put into the index."""
+
+    happen: Callable[[], object] | None = None
+
+    def put_text(self, job_id: str, text: str) -> None:
+        if happen := self.happen:
+            self.happen = None
+            happen()
+        super().put_text(job_id, text)
+
+
+def test_what_stands_is_found_whichever_edit_is_indexed_last(house: House, tmp_path: Path) -> None:
+    job, text = house.finished(), Late(tmp_path / "jobs.sqlite3")
+    there, here = house.service.changing, Service(replace(house.ground, text=text)).changing
+    text.happen = lambda: there.edit(job.id, Edit("text", 0, "Keycloak"))
+    here.edit(job.id, Edit("text", 0, "two"))
+    text.close()
+    assert len(house.service.reading.search("keycloak").hits) == 1
+
+
+def test_a_history_does_not_grow_without_end(house: House) -> None:
+    job = house.finished()
+    one = Edit("text", 0, "\N{GRINNING FACE}" * LONGEST_TEXT)  # twelve bytes each in JSON
+    with pytest.raises(JobConflict, match="16 MiB"):
+        house.service.changing.edit_all(job.id, [one] * (MOST_LOG_BYTES // LONGEST_TEXT // 10))
+    house.service.changing.edit(job.id, one)
 
 
 def test_a_rerun_of_the_speakers_recognizes_nothing_again(house: House) -> None:

@@ -1,5 +1,7 @@
 """What is looked after without anybody asking."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,9 @@ from meet_transcriber.core.errors import JobNotFound
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transitions import claimed
-from meet_transcriber.service import Request, Rules, uploads
+from meet_transcriber.service import Reading, Request, Rules, Tending, uploads
+from meet_transcriber.service.posting import Postman
+from meet_transcriber.stores.disk import DiskMediaStore
 from tests.unit.service.conftest import TAPE, House, house_in
 
 
@@ -158,3 +162,31 @@ def test_an_upload_that_nobody_goes_on_with_is_removed(house: House) -> None:
     assert house.service.uploads.find(job.id).upload is not None
     house.later(2)
     assert (house.left(), house.jobs.due(float("inf"), 9)) == ([], [])
+
+
+class Watched(DiskMediaStore):
+    """Something happens whenever somebody is about to list objects."""
+
+    happen: Callable[[], object] = staticmethod(lambda: None)
+
+    def keys(self, prefix: str) -> list[str]:
+        self.happen()
+        return super().keys(prefix)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_edits_that_are_made_while_rubbish_is_swept_stay(tmp_path: Path, late: bool) -> None:
+    with house_in(tmp_path, Rules(part_seconds=100)) as house:
+        job, media = house.finished(), Watched(tmp_path / "media")
+        log = f"{job.prefix}/edits.json.0"
+        if late:  # its record says so only after the sweep
+            media.happen = lambda: media.put(log, b"{}")
+        else:
+            edit = Edit("text", 0, "corrected")
+            media.happen = lambda: house.service.changing.edit(job.id, edit)
+        ground = replace(house.ground, media=media)
+        Tending(ground, "test", Postman(ground, house.sender, None, lambda *_: 0.0)).tend()
+        if late:
+            assert media.exists(log)
+        else:
+            assert Reading(ground).transcript(job.id)[1].segments[0].text == "corrected"

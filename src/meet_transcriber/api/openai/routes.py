@@ -10,6 +10,7 @@ from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.responses import Response
 
 from meet_transcriber.api.admission import ToRead, ToTranscribe
+from meet_transcriber.api.looks import look
 from meet_transcriber.api.openai import wishes
 from meet_transcriber.api.openai.answers import answer
 from meet_transcriber.api.openai.description import described, failures
@@ -132,5 +133,5 @@ class _Desk:
             asked = wishes.read(sent, task, self._catalogue, self._settings)
             if not received.has_upload:
                 raise missing("file")
-            job = await received.finish(JobRequest(asked.options))
+            job = await look(request, received.upload.finish, JobRequest(asked.options))
         return asked, job

@@ -5,11 +5,9 @@ import math
 import signal
 from typing import Any, NoReturn, TypeVar
 
-from meet_transcriber.audio.channels import MAX_SPLIT
+from meet_transcriber.audio.bounds import MAX_CHANNELS, MAX_SPLIT, PEAKS_PER_SECOND
 from meet_transcriber.audio.confined.child import DISK_FULL, TOO_MUCH_MEMORY
 from meet_transcriber.audio.confined.limits import Limits
-from meet_transcriber.audio.peaks import PER_SECOND
-from meet_transcriber.audio.probe import MAX_CHANNELS
 from meet_transcriber.core.errors import (
     AudioTooLong,
     EngineError,
@@ -29,6 +27,7 @@ _OURS = {kind.code: kind for kind in (AudioTooLong, InvalidAudio, UnreadableAudi
 _OURS[UnsupportedFormat.code] = UnsupportedFormat
 _MAX_MESSAGE = 1000
 _MAX_NAME = 200
+_MAX_RATE_HZ = 1 << 31
 _MAX_WARNINGS = 10
 _MAX_GAIN_DB = 60.0
 _MEBIBYTE = 1 << 20
@@ -48,8 +47,9 @@ def info(data: bytes) -> MediaInfo:
     """
     found = _read(MediaInfo, data)
     _must(found.duration is None or 0 <= found.duration < math.inf)
-    _must(1 <= found.channels <= MAX_CHANNELS and found.sample_rate_hz > 0)
+    _must(1 <= found.channels <= MAX_CHANNELS and 0 < found.sample_rate_hz <= _MAX_RATE_HZ)
     _must(len(found.container) + len(found.codec) < _MAX_NAME)
+    _must((found.container + found.codec).isprintable())
     return found
 
 
@@ -66,14 +66,15 @@ def prepared(data: bytes, max_duration: float) -> PreparedAudio:
     _must(all(abs(gain) <= _MAX_GAIN_DB for gain in found.gains_db))
     _must(len(found.warnings) <= _MAX_WARNINGS)
     _must(all(len(warning.message) <= _MAX_MESSAGE for warning in found.warnings))
+    _must(all((warning.code + warning.message).isprintable() for warning in found.warnings))
     return found
 
 
 def outline(data: bytes, duration: float) -> Peaks:
     """The outline of so many seconds; raises UnreadableAudio where it is none."""
-    _must(data[:1] == bytes([PER_SECOND]))
-    _must(len(data) <= 1 + 2 * math.ceil(duration * PER_SECOND + 1))
-    return Peaks(PER_SECOND, data[1:])
+    _must(data[:1] == bytes([PEAKS_PER_SECOND]))
+    _must(len(data) <= 1 + 2 * math.ceil(duration * PEAKS_PER_SECOND + 1))
+    return Peaks(PEAKS_PER_SECOND, data[1:])
 
 
 def share(data: bytes) -> float:
@@ -90,7 +91,7 @@ def error(data: bytes, limits: Limits) -> TranscriptionError:
     """The error that a child reports, as one of ours."""
     told = _plain(data)
     code, message = str(told.get("code")), str(told.get("message"))
-    if code in _OURS:
+    if code in _OURS and message.isprintable():
         return _OURS[code](message[:_MAX_MESSAGE])
     if code == TOO_MUCH_MEMORY:
         return too_much_memory(limits)

@@ -5,7 +5,7 @@ import json
 import os
 import socket
 from collections.abc import Callable
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO, NoReturn, cast
 
 from meet_transcriber.audio.confined.channel import (
     FAILED,
@@ -21,9 +21,9 @@ from meet_transcriber.audio.confined.served import open_served
 from meet_transcriber.core.errors import InvalidAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.wire import from_plain, to_plain
-from meet_transcriber.ports.engines import AudioDecoder
+from meet_transcriber.ports.engines import AudioDecoder, AudioProber
 
-MakeDecoder = Callable[[float, Callable[[], BinaryIO]], AudioDecoder]
+MakeDecoder = Callable[[float, Callable[[], BinaryIO]], AudioProber]
 """From the longest duration in seconds, and what gives a file for its own use."""
 
 MAX_FILES = 3
@@ -52,7 +52,8 @@ def _do(channel: Channel, make_decoder: MakeDecoder) -> None:
         channel.send(UNFILTERED)
     try:
         if mine:
-            _prepare(channel, decoder, media, mine[0], from_plain(Options, order["options"]))
+            options = from_plain(Options, order["options"])
+            _prepare(channel, cast(AudioDecoder, decoder), media, mine[0], options)
         else:
             _send(channel, decoder.probe(media))
     except ChannelClosed:

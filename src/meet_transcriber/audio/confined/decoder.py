@@ -9,7 +9,7 @@ import tempfile
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any, BinaryIO
 
 from meet_transcriber.audio.confined import answers
@@ -26,9 +26,14 @@ from meet_transcriber.audio.confined.channel import (
     Frame,
 )
 from meet_transcriber.audio.confined.limits import Limits
-from meet_transcriber.audio.confined.nursery import Child, Nursery, shared_nursery
+from meet_transcriber.audio.confined.nursery import (
+    DECODER,
+    PROBER,
+    Child,
+    Nursery,
+    shared_nursery,
+)
 from meet_transcriber.audio.confined.served import serve
-from meet_transcriber.audio.working import WorkingAudio
 from meet_transcriber.core.errors import TranscriptionError, UnreadableAudio
 from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
 from meet_transcriber.core.options import Options
@@ -58,17 +63,19 @@ class ConfinedDecoder:
         max_duration: seconds; longer recordings are refused.
         memory_bytes: address space that a child may have, 230 MB of program included.
         cpu_seconds: computing time that a child may take; None has it follow max_duration.
-        nursery: where children come from.
+        nursery, probing: where children come from that decode, and that only look; of each
+            the process from which they are forked starts when one is first wanted.
     """
 
     max_duration: float = 14_400.0
     memory_bytes: int = 1024 * _MEBIBYTE
     cpu_seconds: int | None = None
-    nursery: Nursery = field(default_factory=shared_nursery)
+    nursery: Nursery = field(default_factory=partial(shared_nursery, DECODER))
+    probing: Nursery = field(default_factory=partial(shared_nursery, PROBER))
 
     def probe(self, media: BinaryIO) -> MediaInfo:
         """Look at a recording; see the port."""
-        with self.nursery.child() as child:
+        with self.probing.child() as child:
             talk = self._talk(child, media, _PROBE_CPU_SECONDS, _unwatched)
             talk.order(media, self.max_duration)
             return answers.info(talk.result())
@@ -92,6 +99,9 @@ class ConfinedDecoder:
 
     def open(self, working: BinaryIO, prepared: PreparedAudio) -> AudioSource:
         """Open working audio, which is FLAC and nothing else, in this process."""
+        # Who only looks at recordings has FFmpeg in no process of its own, and no numpy at all.
+        from meet_transcriber.audio.working import WorkingAudio  # noqa: PLC0415
+
         return WorkingAudio(working, prepared)
 
     def _talk(self, child: Child, media: BinaryIO, cpu_seconds: int, progress: Progress) -> "_Talk":

@@ -16,6 +16,9 @@ from meet_transcriber.audio.confined.template import BORN
 from meet_transcriber.core.errors import EngineError
 
 DECODER = "meet_transcriber.audio.decoder:PyavDecoder"
+PROBER = "meet_transcriber.audio.probe:Prober"
+"""What children are made for: all work, or a look at a recording, which needs less."""
+
 _MODULE = "meet_transcriber.audio.confined.template"
 _KEPT = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "TMPDIR", "TZ")
 _ATTEMPTS = 2
@@ -51,7 +54,7 @@ class Nursery:
     Each process that uses a nursery has a template of its own, forked processes too.
     """
 
-    def __init__(self, decoder: str = DECODER) -> None:
+    def __init__(self, decoder: str) -> None:
         """
         Args:
             decoder: `module:Class` of what children decode with.
@@ -140,6 +143,6 @@ def _end(process: subprocess.Popen[bytes], control: socket.socket, owner: int) -
 
 
 @cache
-def shared_nursery() -> Nursery:
-    """The nursery of this process."""
-    return Nursery()
+def shared_nursery(decoder: str) -> Nursery:
+    """The nursery of this process for DECODER or PROBER."""
+    return Nursery(decoder)

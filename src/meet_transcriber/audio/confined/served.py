@@ -27,7 +27,7 @@ def serve(media: BinaryIO, wanted: bytes) -> bytes:
     """The bytes that a child asked for; what `media` raises comes out."""
     try:
         position, size = _WANTED.unpack(wanted)
-    except struct.error as error:
+        media.seek(position)
+    except (struct.error, OverflowError, ValueError) as error:  # it asks for what no file has
         raise ChannelClosed from error
-    media.seek(position)
     return media.read(min(size, _PIECE_BYTES))

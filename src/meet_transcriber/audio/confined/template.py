@@ -23,6 +23,7 @@ from typing import cast
 
 from meet_transcriber.audio.confined.child import MakeDecoder, live
 from meet_transcriber.core.options import Options
+from meet_transcriber.ports.engines import AudioDecoder
 
 BORN = b"b"
 _RATE_HZ = 8000
@@ -121,7 +122,8 @@ def silence() -> None:
 
 def warm_up(make_decoder: MakeDecoder) -> None:
     """
-    Decode two people taking turns, so that no child has to look for a module any more.
+    Decode two people taking turns, or only look at them, so that no child has to look for a
+    module any more.
 
     A child may not: tests/system/test_media_trace.py sees whether one tries.
     """
@@ -136,7 +138,11 @@ def warm_up(make_decoder: MakeDecoder) -> None:
             for byte in range(2):
                 samples[speaker * 2 + byte :: 4] = loud[byte::2]
             writer.writeframes(samples)
-    make_decoder(60.0, io.BytesIO).prepare(media, io.BytesIO(), Options(), lambda _: None)
+    decoder = make_decoder(60.0, io.BytesIO)
+    if isinstance(decoder, AudioDecoder):
+        decoder.prepare(media, io.BytesIO(), Options(), lambda _: None)
+    else:
+        decoder.probe(media)
 
 
 def load(name: str) -> MakeDecoder:

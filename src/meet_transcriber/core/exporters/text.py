@@ -8,7 +8,11 @@ from meet_transcriber.core.transcript import Transcript
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]+")
 _MARKDOWN = re.compile(r"[\\`*<\[\]~&]|(?<!\w)_|_(?!\w)|^[-+#>=]|(?<=^\d)[.)]|(?<=^\d\d)[.)]")
-_FORMULA = tuple("=+-@＝＋－＠")
+_CELL_BEGINS = {
+    delimiter: re.compile(rf"(^|[{others}])([\s\"']*)(?=[=+@＝＋－＠-])")
+    for delimiter, others in {",": ";", "\t": ";,"}.items()
+}
+"""Where a spreadsheet may see a formula: at a cell's beginning, and behind other separators."""
 
 
 def one_line(text: str) -> str:
@@ -77,10 +81,11 @@ def _table(transcript: Transcript, delimiter: str) -> str:
     """
     A row per segment: start, end, speaker, text; quoted as RFC 4180 says.
 
-    Spreadsheets run cells that begin like a formula; such cells get an apostrophe in front
-    (OWASP, CSV Injection), which is all that differs from what was said. So do cells that
-    begin like that behind apostrophes of their own: to get back what was said, take one
-    apostrophe from every cell that has a formula's sign behind its apostrophes.
+    Spreadsheets run cells that begin like a formula; in front of its sign goes an apostrophe
+    (OWASP, CSV Injection), which is all that differs from what was said. A spreadsheet may part
+    cells at other marks, as at semicolons in most of Europe, so what follows one of those counts
+    as a beginning, too. To get back what was said, take one apostrophe from in front of each
+    such sign.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter=delimiter, lineterminator="\r\n")
@@ -88,10 +93,6 @@ def _table(transcript: Transcript, delimiter: str) -> str:
     for segment in transcript.segments:
         name = shown_name(transcript, segment.speaker) or ""
         times = (f"{segment.start:.3f}", f"{segment.end:.3f}")
-        writer.writerow((*times, _cell(name), _cell(segment.text)))
+        texts = (one_line(each) for each in (name, segment.text))
+        writer.writerow((*times, *(_CELL_BEGINS[delimiter].sub(r"\1\2'", each) for each in texts)))
     return buffer.getvalue()
-
-
-def _cell(text: str) -> str:
-    safe = one_line(text)
-    return f"'{safe}" if safe.lstrip("'").startswith(_FORMULA) else safe

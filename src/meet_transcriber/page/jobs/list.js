@@ -18,7 +18,7 @@ export class JobList {
 
   /**
    * @param {import("../api.js").Api} api
-   * @param {Object<string, (job: any) => void>} does What the buttons of a row do.
+   * @param {Object<string, (job: any) => void>} does What the buttons of a row do; empty for somebody who may only read.
    * @param {(job: any, before: any) => void} changed Called when a job that was shown is in another state.
    */
   constructor(api, does, changed) {
@@ -61,6 +61,9 @@ export class JobList {
     for (const job of early) this.apply(job);
     this.#settle();
   }
+
+  /** Say again how long ago everything was. */
+  age() { for (const { job, row } of this.#rows.values()) row.show(job); }
 
   /** @param {any} job As an event tells it. */
   apply(job) {
@@ -120,7 +123,8 @@ export class JobList {
     this.button.hidden = !this.#more;
     if (this.#rows.size) fill(this.message);
     else if (this.#filter.states.length || this.#filter.name) this.#say("Nothing fits these filters", "Choose All, or empty the name.");
-    else this.#say("No meetings yet", "Drop a recording above, paste the address of one, or record one. It stays on this server.");
+    else if ("remove" in this.does) this.#say("No meetings yet", "Drop a recording above, paste the address of one, or record one. It stays on this server.");
+    else this.#say("No meetings yet", "This key may only read; those who may send recordings fill this list.");
   }
 
   #say(title, text, verb, act) {

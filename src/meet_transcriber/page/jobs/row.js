@@ -12,7 +12,7 @@ import { facts, isActive, progress, state } from "./words.js";
  */
 
 /**
- * @param {Object<string, (job: any) => void>} does What the buttons do: cancel, rerun, remove.
+ * @param {Object<string, (job: any) => void>} does What the buttons do: cancel, rerun, remove; a button for each.
  * @returns {Row}
  */
 export function makeRow(does) {
@@ -28,11 +28,8 @@ export function makeRow(does) {
   const button = (verb, text, image) => h("button", {
     class: "icon-button", type: "button", title: text, onclick: () => does[verb](job),
   }, icon(image));
-  const buttons = [
-    ["cancel", button("cancel", "Cancel", "cancel")],
-    ["rerun", button("rerun", "Run again", "redo")],
-    ["remove", button("remove", "Delete", "trash")],
-  ];
+  const buttons = [["cancel", "Cancel", "cancel"], ["rerun", "Run again", "redo"], ["remove", "Delete", "trash"]]
+    .filter(([verb]) => verb in does).map(([verb, text, image]) => /** @type {const} */ ([verb, button(verb, text, image)]));
   const element = h("li", { class: "job" },
     h("div", { class: "job-main" },
       h("div", { class: "job-head" }, name, badge),
@@ -62,6 +59,7 @@ export function makeRow(does) {
     for (const [verb, each] of buttons) {
       each.hidden = (verb === "cancel") !== active && verb !== "remove";
       each.setAttribute("aria-label", `${each.title} ${job.name}`);
+      if (each.hidden && each === document.activeElement) name.focus();
     }
   };
   return { element, show };

@@ -16,7 +16,8 @@ export function mount(root, context) {
       list.refresh();
     }
   };
-  const list = new JobList(context.api, {
+  const maySubmit = context.session.scopes.includes("submit");
+  const list = new JobList(context.api, maySubmit ? {
     cancel: trying(async (job) => list.apply({ ...job, ...(await actions.cancel(context, job)) })),
     rerun: trying(async (job) => { if (await actions.rerun(context, job)) list.refresh(); }),
     remove: trying(async (job) => {
@@ -24,12 +25,12 @@ export function mount(root, context) {
       list.remove(job.job_id);
       context.announce(`${job.name} is deleted.`);
     }),
-  }, (job) => {
+  } : {}, (job) => {
     if (job.status === "completed") context.announce(`The transcript of ${job.name} is ready.`);
     if (job.status === "failed") context.announce(`${job.name} failed. ${job.error?.message ?? ""}`);
   });
   const filters = makeFilters(context.query, (filter) => list.show(filter));
-  const panel = context.session.scopes.includes("submit") ? makePanel(context, () => list.refresh()) : null;
+  const panel = maySubmit ? makePanel(context, () => list.refresh()) : null;
   root.append(...[
     h("h1", { tabindex: -1 }, "Meetings"),
     panel?.element,
@@ -42,10 +43,12 @@ export function mount(root, context) {
     job: (job) => list.apply(job),
     deleted: ({ job_id: id }) => list.remove(id),
   });
+  const ageing = setInterval(() => list.age(), 60_000);
   const back = () => list.refresh();
   context.api.addEventListener("online", back);
   return () => {
     stop();
+    clearInterval(ageing);
     panel?.unmount();
     context.api.removeEventListener("online", back);
   };

@@ -25,7 +25,7 @@ export class Cast {
   number(label) { return this.#numbers.get(label) ?? -1; }
 
   /** @param {string|null} label @returns {string} */
-  name(label) { return label === null ? "Unknown speaker" : this.names[label] || label; }
+  name(label) { return label === null ? "Unknown" : this.names[label] || label; }
 
   /** @returns {string} A label that nobody has. */
   fresh() {

@@ -22,10 +22,10 @@ export class Deeds {
   faster() { this.say(`Speed ${this.player.faster(1)}`); }
   down() { this.pane.move(1, "segment"); }
   up() { this.pane.move(-1, "segment"); }
-  right() { this.pane.move(1, "word"); }
-  left() { this.pane.move(-1, "word"); }
-  selectRight() { this.pane.move(1, "word", true); }
-  selectLeft() { this.pane.move(-1, "word", true); }
+  right() { this.#word(1, false); }
+  left() { this.#word(-1, false); }
+  selectRight() { this.#word(1, true); }
+  selectLeft() { this.#word(-1, true); }
   first() { this.pane.move(-Infinity, "segment"); }
   last() { this.pane.move(Infinity, "segment"); }
   undo() { this.#ifAllowed(() => this.editing.undo()); }
@@ -97,6 +97,12 @@ export class Deeds {
     });
   }
 
+  /** The focus stays on the segment, so the word is said. */
+  #word(steps, selecting) {
+    this.pane.move(steps, "word", selecting);
+    this.context.announce(this.#chosen.text);
+  }
+
   get #chosen() {
     const { segment, word } = this.pane.cursor.at;
     return this.editing.state.segments[segment].words[word];
@@ -120,7 +126,7 @@ export class Deeds {
       label: h("bdi", null, this.cast.name(label)), hint: at < 9 ? String(at + 1) : "", run: () => this.give(label),
     }));
     return [...items, { label: "New speaker", hint: "N", run: () => this.fresh() },
-      { label: "Unknown speaker", hint: "0", run: () => this.give(null) },
+      { label: "Unknown", hint: "0", run: () => this.give(null) },
       { label: "Rename everywhere", hint: "R", run: () => this.rename() }];
   }
 

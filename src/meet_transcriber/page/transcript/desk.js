@@ -6,7 +6,7 @@ import { icon } from "../icons.js";
 import { remove, rerun } from "../jobs/actions.js";
 import { Cast } from "./cast.js";
 import { Deeds } from "./deeds.js";
-import { Editing } from "./editing.js";
+import { Editing, settled } from "./editing.js";
 import { exportButton } from "./exporting.js";
 import { FindBar } from "./find_bar.js";
 import { wholeWords } from "./finding.js";
@@ -84,18 +84,26 @@ export class Desk {
 
   #layout(job) {
     const { pane, player, wave, finder } = this;
+    const silent = job.transcript.segments.length === 0;
     this.status = h("span", { class: "quiet save-state", role: "status" });
     this.notices = h("div", { class: "desk-notices" });
     this.selectionBar = h("div", { class: "selection-bar", role: "group", "aria-label": "Selected words", hidden: true });
     this.followButton = h("button", { type: "button", class: "button small follow", onclick: () => this.deeds.follow() }, icon("follow"), "Follow");
-    const side = h("aside", { class: "side", "aria-label": "About this meeting" }, this.speakers.element,
+    const side = h("aside", {
+      class: "side", id: "details", tabindex: -1, "aria-label": "About this meeting",
+      onkeydown: (event) => { if (event.key === "Escape" && side.classList.contains("open")) details.click(); },
+    }, this.speakers.element,
       qualityPanel(job.transcript, {
         seek: (time) => this.#seek(time),
         doubt: (threshold) => { pane.threshold = threshold; pane.mark(); },
       }));
     const details = h("button", {
-      type: "button", class: "button small side-switch", "aria-expanded": "false",
-      onclick: () => details.setAttribute("aria-expanded", String(side.classList.toggle("open"))),
+      type: "button", class: "button small side-switch", "aria-expanded": "false", "aria-controls": "details",
+      onclick: () => {
+        const open = side.classList.toggle("open");
+        details.setAttribute("aria-expanded", String(open));
+        (open ? side : details).focus();
+      },
     }, icon("sliders"), h("span", null, "Details"));
     return h("div", { class: "desk" },
       h("header", { class: "desk-head" },
@@ -108,7 +116,7 @@ export class Desk {
       h("div", { class: "listen" }, player.element, wave.element),
       finder.element,
       h("div", { class: "desk-body" }, h("div", { class: "reading" }, pane.scroller,
-        job.transcript.segments.length === 0 && h("p", { class: "silent" }, "Nobody speaks in this recording."), this.selectionBar, player.audio && this.followButton), side));
+        silent && h("p", { class: "silent" }, "Nobody speaks in this recording."), this.selectionBar, player.audio && !silent && this.followButton), side));
   }
 
   #tools(job) {
@@ -127,7 +135,7 @@ export class Desk {
       tool("search", "Find", "/", () => this.finder.show()),
       tool("history", "What was changed", "H", () => this.deeds.history()),
       tool("help", "Keys", "?", () => this.deeds.help()),
-      exportButton(api, this.path, (text) => this.say(text), () => this.#saved()),
+      exportButton(api, this.path, (text) => this.say(text), () => settled(this.path)),
       this.mayEdit && more,
     ];
   }
@@ -185,7 +193,7 @@ export class Desk {
     });
     speakers.addEventListener("reassign", ({ detail: { from, to } }) => editing.reassign(from, to));
     this.unprint = printable(() => ({ title: editing.job.name, segments: this.segments, cast: this.cast }));
-    this.unsaved = (event) => { if (pane.typing || editing.waiting) event.preventDefault(); };
+    this.unsaved = (event) => { if (pane.typing) event.preventDefault(); };
     addEventListener("beforeunload", this.unsaved);
     this.anywhere = (event) => this.#keyAnywhere(event);
     document.addEventListener("keydown", this.anywhere);
@@ -226,6 +234,7 @@ export class Desk {
     fill(this.selectionBar, h("span", null, "Give to"),
       this.cast.labels.map((label) => give(label, h("bdi", null, this.cast.name(label)))),
       give(this.cast.fresh(), "New speaker"));
+    this.pane.list.reveal(this.pane.cursor.at.segment); // there is less room now
   }
 
   #chooseAt(time) {
@@ -255,7 +264,8 @@ export class Desk {
   }
 
   #conflict({ message, texts }) {
-    const close = () => fill(this.notices);
+    this.say("not saved");
+    const close = () => { fill(this.notices); this.pane.focus(); };
     fill(this.notices, h("div", { class: "notice warning", role: "alert" }, icon("warning"),
       h("p", null, message, " The transcript was loaded again.",
         texts.length > 0 && " What you typed is still there; look at it and save it again."),
@@ -266,15 +276,11 @@ export class Desk {
     }
   }
 
-  async #saved() {
-    while (this.editing.waiting) await new Promise((done) => { this.editing.addEventListener("saving", done, { once: true }); });
-  }
-
   async #toJob(does, then) {
     try {
       if (await does(this.context, this.editing.job)) then();
     } catch (problem) {
-      this.#conflict({ message: problem.message, texts: [] });
+      this.context.tell(problem.message);
     }
   }
 }

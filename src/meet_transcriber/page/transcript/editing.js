@@ -6,6 +6,13 @@ import { Segment, segmentsOf } from "./model.js";
 
 const AGAIN_MS = 2000;
 
+/** What is on its way to the server, by its job's path; goes on when the view is left. @type {Map<string, Promise<void>>} */
+const underWay = new Map();
+addEventListener("beforeunload", (event) => { if (underWay.size) event.preventDefault(); });
+
+/** @param {string} path Of a job. @returns {Promise<void>} When the server has every change of it, or has refused it. */
+export function settled(path) { return underWay.get(path) ?? Promise.resolve(); }
+
 /**
  * @typedef {Object} State
  * @property {Segment[]} segments
@@ -33,6 +40,7 @@ export class Editing extends EventTarget {
     super();
     this.api = api;
     this.path = `/transcribe/${job.job_id}`;
+    this.key = api.session.key_id;
     this.#take(job);
   }
 
@@ -127,15 +135,16 @@ export class Editing extends EventTarget {
         this.edition = (await this.#send(request)).edition;
         if (read) await this.#read();
         this.#waiting.shift();
+        this.#tell("saving");
         return true;
       } catch (problem) {
         await this.#refused(problem);
         return false;
-      } finally {
-        this.#tell("saving");
       }
     });
     this.#queue = answer.then(() => {});
+    underWay.set(this.path, this.#queue);
+    this.#queue.then(() => { if (!this.#waiting.length) underWay.delete(this.path); });
     if (read) this.#reading = this.#queue.then(() => { this.#reading = null; });
     return answer;
   }
@@ -147,10 +156,17 @@ export class Editing extends EventTarget {
         const answer = await this.api.call(method, this.path + path, { json: body, headers });
         return await answer.json();
       } catch (problem) {
-        if (!problem.offline) throw problem;
-        await pause(AGAIN_MS); // with If-Match, what was taken before is not taken twice
+        if (problem.status === 401) await this.#signedIn(problem);
+        else if (problem.offline) await pause(AGAIN_MS); // with If-Match, what was taken before is not taken twice
+        else throw problem;
       }
     }
+  }
+
+  /** What was changed before a session was over waits for the same key, and goes to no other. */
+  async #signedIn(problem) {
+    await new Promise((done) => { this.api.addEventListener("signedin", done, { once: true }); });
+    if (this.api.session.key_id !== this.key) throw problem;
   }
 
   /** Begin again from what the server has; what was typed is handed over. */

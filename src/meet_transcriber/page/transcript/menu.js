@@ -18,6 +18,7 @@ import { h } from "../dom.js";
 export function openMenu(anchor, label, items) {
   const menu = h("div", { class: "menu", role: "menu", "aria-label": label, popover: "auto", onkeydown: move },
     items.map((item) => entry(item, () => close(true))));
+  menu.firstElementChild.tabIndex = 0;
   const close = (back) => {
     if (back) anchor.focus();
     menu.hidePopover();
@@ -57,6 +58,7 @@ function place(menu, anchor) {
 }
 
 function move(event) {
+  if (event.key === "Tab") event.currentTarget.hidePopover(); // the focus is back at its button, and goes on from there
   const items = [...event.currentTarget.children];
   const at = items.indexOf(document.activeElement);
   const to = { ArrowDown: at + 1, ArrowUp: at - 1 + items.length, Home: 0, End: items.length - 1 }[event.key];

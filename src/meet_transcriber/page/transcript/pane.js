@@ -11,6 +11,7 @@ import { VirtualList } from "./virtual_list.js";
 
 const FOLLOWED_AT = 0.3; // how far down the window the spoken segment is put
 const ROUNDING = 0.005; // browsers keep the position in coarser steps than our times
+const SETTLED_MS = 100; // until a selection counts as made
 const SCROLLING = new Set(["PageUp", "PageDown", "Home", "End"]);
 
 /**
@@ -25,6 +26,14 @@ export class Pane extends EventTarget {
   #drafts = new Map(); // what is typed, by segment
   #spoken = { segment: -1, word: -1 };
   #lit = null;
+  #held = false; // the pointer is down, so a selection is not finished
+  #soon = 0;
+  #let = () => { if (this.#held) { this.#held = false; this.#selecting(); } };
+  /** On touch screens a selection is made and changed without any event of a pointer. */
+  #selecting = () => {
+    clearTimeout(this.#soon);
+    this.#soon = setTimeout(() => { if (!this.#held) this.#selected(); }, SETTLED_MS);
+  };
 
   /**
    * @param {import("./cast.js").Cast} cast
@@ -120,8 +129,14 @@ export class Pane extends EventTarget {
   /** Whether something is typed that was not saved. */
   get typing() { return this.#drafts.size > 0; }
 
-  /** Give up watching. */
-  close() { this.list.close(); }
+  /** Give up watching; what is typed is saved, as nobody could come back to it. */
+  close() {
+    for (const [segment, text] of this.#drafts) this.#save(segment, text.trim());
+    this.list.close();
+    clearTimeout(this.#soon);
+    for (const name of ["pointerup", "pointercancel"]) removeEventListener(name, this.#let);
+    document.removeEventListener("selectionchange", this.#selecting);
+  }
 
   #marks(at, hits) {
     const { cursor } = this;
@@ -168,9 +183,14 @@ export class Pane extends EventTarget {
     const at = this.segments.indexOf(segment);
     this.list.remake(segment);
     this.mark();
-    if (save && text !== segment.text) this.dispatchEvent(new CustomEvent("save", { detail: { at, text } }));
+    if (save) this.#save(segment, text);
     if (next && at + 1 < this.segments.length) this.edit(at + 1);
     else this.focus();
+  }
+
+  #save(segment, text) {
+    const at = this.segments.indexOf(segment);
+    if (text && text !== segment.text) this.dispatchEvent(new CustomEvent("save", { detail: { at, text } }));
   }
 
   /** What is typed in segments that are no longer the same goes to those in their time. */
@@ -191,7 +211,9 @@ export class Pane extends EventTarget {
       const place = this.#placeOf(event.target);
       if (place) this.dispatchEvent(new CustomEvent("act", { detail: { name: "edit", at: place.segment } }));
     });
-    element.addEventListener("pointerup", () => setTimeout(() => this.#selected()));
+    element.addEventListener("pointerdown", () => { this.#held = true; });
+    for (const name of ["pointerup", "pointercancel"]) addEventListener(name, this.#let);
+    document.addEventListener("selectionchange", this.#selecting);
     element.addEventListener("focusin", ({ target }) => this.#entered(target.closest(".segment")));
     for (const name of ["wheel", "touchmove"]) scroller.addEventListener(name, () => this.#scrolledByHand(), { passive: true });
     scroller.addEventListener("pointerdown", ({ target }) => { if (target === scroller) this.#scrolledByHand(); });

@@ -10,6 +10,7 @@ export const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3];
 export class Player extends EventTarget {
   #place = 0; // where nothing can be played
   #frame = 0;
+  #broken = false;
 
   /**
    * @param {string|undefined} address Where the recording is; undefined where it was not kept.
@@ -95,7 +96,8 @@ export class Player extends EventTarget {
   }
 
   #fail() {
-    fill(this.shown, "This browser cannot play the recording.");
+    this.#broken = true;
+    fill(this.shown, "This browser cannot play the recording; everything else works.");
   }
 
   #pace() {
@@ -113,7 +115,7 @@ export class Player extends EventTarget {
 
   #tick() {
     const text = `${clock(this.time)} / ${clock(this.duration)}`;
-    if (this.shown.textContent !== text) this.shown.textContent = text;
+    if (!this.#broken && this.shown.textContent !== text) this.shown.textContent = text;
     this.dispatchEvent(new Event("tick"));
   }
 

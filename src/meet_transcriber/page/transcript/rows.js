@@ -65,7 +65,7 @@ export class SegmentRows {
     row.style.setProperty("--voice", this.look.cast.colour(speaker));
     const button = row.querySelector(".speaker");
     fill(button, this.#chip(speaker), h("bdi", null, name));
-    button.title = "Change the speaker";
+    button.title = `${name}: change the speaker`;
     this.mark(row, at);
   }
 

@@ -53,7 +53,7 @@ export class SpeakersPanel extends EventTarget {
     return h("li", { class: "speaker-row", dataset: { label: label ?? "" }, vars: { "--voice": this.cast.colour(label), "--share": share } },
       h("span", { class: "voice", "aria-hidden": "true" }, number < 0 ? "?" : number + 1),
       label !== null && this.mayEdit
-        ? h("button", { type: "button", class: "speaker-name", title: "Rename everywhere", onclick: () => this.rename(label) }, h("bdi", null, name))
+        ? h("button", { type: "button", class: "speaker-name", title: `${name}: rename everywhere`, onclick: () => this.rename(label) }, h("bdi", null, name))
         : h("span", { class: "speaker-name" }, h("bdi", null, name)),
       h("span", { class: "speaker-time" }, `${clock(seconds)} · ${percent}`),
       this.mayEdit && this.#more(label, name),

@@ -10,7 +10,7 @@ export class TextEditor extends EventTarget {
     super();
     this.input = h("textarea", {
       rows: 1, value: text, dir: "auto", "aria-label": label, maxLength: 10_000, spellcheck: true,
-      oninput: () => { this.#fit(); this.dispatchEvent(new Event("typed")); },
+      oninput: () => { this.input.setCustomValidity(""); this.#fit(); this.dispatchEvent(new Event("typed")); },
       onkeydown: (event) => this.#key(event),
     });
     this.element = h("div", { class: "text-editor" }, this.input,
@@ -29,7 +29,11 @@ export class TextEditor extends EventTarget {
   }
 
   #end(save, next) {
-    if (save && !this.text.trim()) return; // a segment without words is merged instead
+    if (save && !this.text.trim()) {
+      this.input.setCustomValidity("A segment has words. To drop it, write them elsewhere and merge it with its neighbour.");
+      this.input.reportValidity();
+      return;
+    }
     this.dispatchEvent(new CustomEvent("end", { detail: { save, next } }));
   }
 

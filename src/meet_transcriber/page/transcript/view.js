@@ -2,6 +2,7 @@
 
 import { fill, h } from "../dom.js";
 import { showEnded } from "./ended.js";
+import { settled } from "./editing.js";
 import { Live } from "./live.js";
 
 const desk = import("./desk.js"); // large, and on its way before it is known whether it is needed
@@ -15,7 +16,9 @@ export function mount(root, context) {
 
   const load = async () => {
     shown.close();
+    const here = root.contains(document.activeElement);
     try {
+      await settled(path); // what this tab changed shall be in it
       const [job, { Desk }] = await Promise.all([context.api.get(path), desk]);
       if (gone) return;
       context.title(job.name);
@@ -30,6 +33,7 @@ export function mount(root, context) {
         console.error(problem);
       }
     }
+    if (here && !root.contains(document.activeElement)) root.focus({ preventScroll: true }); // what had it is gone
   };
 
   context.onQuery((query) => shown.goTo(query));

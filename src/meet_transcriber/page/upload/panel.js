@@ -32,6 +32,7 @@ export function makePanel(context, arrived) {
   };
   const input = h("input", { type: "file", multiple: true, accept: KINDS, hidden: true, "aria-label": "Recordings",
     onchange: () => { add([...input.files]); input.value = ""; } });
+  const choose = h("button", { class: "button primary", type: "button", onclick: () => input.click() }, "Choose files");
   const list = h("ul", { class: "jobs uploads", "aria-label": "Uploads", hidden: true });
   const recorder = makeRecorder((file) => add([file]));
   const address = () => askForAddress(context, options.read, arrived);
@@ -40,7 +41,7 @@ export function makePanel(context, arrived) {
       h("p", { class: "zone-title" }, icon("upload"), h("span", null, "Drop recordings here")),
       h("p", { class: "quiet" }, "Audio or video, as many as you like"),
       h("div", { class: "zone-actions" },
-        h("button", { class: "button primary", type: "button", onclick: () => input.click() }, "Choose files"), input,
+        choose, input,
         h("button", { class: "button", type: "button", onclick: address }, icon("link"), "From a link"),
         recorder.button)),
     recorder.element,
@@ -49,7 +50,12 @@ export function makePanel(context, arrived) {
 
   const rows = new Map();
   const show = () => {
-    for (const id of [...rows.keys()]) if (!uploads.uploads.has(id)) { rows.get(id).element.remove(); rows.delete(id); }
+    for (const [id, row] of rows) {
+      if (uploads.uploads.has(id)) continue;
+      if (row.element.contains(document.activeElement)) choose.focus();
+      row.element.remove();
+      rows.delete(id);
+    }
     for (const [id, upload] of uploads.uploads) {
       if (!rows.has(id)) {
         rows.set(id, makeUploadRow(uploads, upload));

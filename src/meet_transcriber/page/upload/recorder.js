@@ -69,6 +69,7 @@ export function makeRecorder(done) {
       const file = keep ? await assembled(lost) : null;
       await kept.removeRecording(lost.id);
       say();
+      button.focus();
       if (file) done(file);
     };
     say(h("p", null, `A recording of ${moment(lost.began)} was interrupted. It is still here.`),

@@ -28,6 +28,7 @@ const LONGEST_WAIT_MS = 10_000;
  * @throws {Problem}
  */
 export async function send(api, sending, watch) {
+  if (!sending.file.size) throw new Problem(415, { detail: "The file is empty: nothing was recorded, or the copy failed. Choose another." });
   for (let wait = 1000; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
     try {
       const received = await begin(api, sending, watch);

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from meet_transcriber.api.looks import Looks
 from meet_transcriber.api.openai import openai_router
 from meet_transcriber.bootstrap import rates
 from meet_transcriber.bootstrap.guards import guard
@@ -36,7 +37,7 @@ def make_app(service: Service, **changed: Any) -> FastAPI:
     app, wanted = FastAPI(), settings(**{"auth_mode": "open", **changed})
     app.state.service, app.state.settings = service, wanted
     app.state.guard = guard(wanted, service.ground.jobs)
-    app.state.limits = rates.limits(wanted)
+    app.state.limits, app.state.looks = rates.limits(wanted), Looks()
     app.include_router(openai_router(wanted))
     return app
 

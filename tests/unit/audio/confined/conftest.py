@@ -23,7 +23,7 @@ def simulated() -> Callable[..., ConfinedDecoder]:
     """From the name of a class of tests/simulated/decoders.py to a decoder in a child."""
 
     def make(name: str, **limits: Any) -> ConfinedDecoder:
-        return ConfinedDecoder(nursery=_nursery(name), **limits)
+        return ConfinedDecoder(nursery=_nursery(name), probing=_nursery(name), **limits)
 
     return make
 

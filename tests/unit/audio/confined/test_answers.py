@@ -1,12 +1,16 @@
 """A child that somebody took over may say anything."""
 
 import json
+import struct
 from typing import Any
 
 import pytest
 
 from meet_transcriber.audio.confined import answers
+from meet_transcriber.audio.confined.channel import ChannelClosed
 from meet_transcriber.audio.confined.limits import Limits
+from meet_transcriber.audio.confined.served import serve
+from meet_transcriber.core.blocks import open_blocks
 from meet_transcriber.core.errors import (
     AudioTooLong,
     EngineError,
@@ -31,13 +35,29 @@ WARNING = {"code": "x", "message": "y"}
         {"channels": 33},
         {"sample_rate_hz": 0},
         {"sample_rate_hz": "fast"},
+        {"sample_rate_hz": 10**100},
         {"codec": "x" * 300},
+        {"codec": "\x1b[2J"},
+        {"container": "\ud800"},
         {"container": None},
     ],
 )
 def test_facts_that_cannot_be_are_not_believed(lie: dict[str, Any]) -> None:
     with pytest.raises(UnreadableAudio):
         answers.info(json.dumps(INFO | lie).encode())
+
+
+@pytest.mark.parametrize("position", [1 << 63, (1 << 64) - 1])
+def test_bytes_that_no_file_has_are_not_looked_for(position: int) -> None:
+    media = open_blocks(4, lambda _: (0, b"tape"))
+    with pytest.raises(ChannelClosed):
+        serve(media, struct.pack("<QI", position, 4))
+    assert serve(media, struct.pack("<QI", 1, 4)) == b"ape"
+
+
+def test_an_error_cannot_write_to_a_terminal() -> None:
+    told = {"code": "unreadable_audio", "message": "\x1b]0;mine\x07"}
+    assert str(answers.error(json.dumps(told).encode(), LIMITS)) == answers.BROKEN_SENTENCE
 
 
 @pytest.mark.parametrize(

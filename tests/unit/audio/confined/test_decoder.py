@@ -18,7 +18,7 @@ import pytest
 
 from meet_transcriber.audio.confined.channel import FAILED, RESULT, UNFILTERED, Channel
 from meet_transcriber.audio.confined.decoder import ConfinedDecoder
-from meet_transcriber.audio.confined.nursery import Child, Nursery, shared_nursery
+from meet_transcriber.audio.confined.nursery import DECODER, Child, Nursery, shared_nursery
 from meet_transcriber.audio.decoder import PyavDecoder
 from meet_transcriber.core.errors import EngineError, UnreadableAudio
 from meet_transcriber.core.options import Options
@@ -61,13 +61,13 @@ def test_several_threads_have_children_at_once() -> None:
         thread.join(60)
     assert len(done) == 8
     assert all(each == done[0] for each in done)
-    assert none_left(shared_nursery().pid)
+    assert none_left(shared_nursery(DECODER).pid)
 
 
 def test_the_template_has_none_of_our_secrets() -> None:
     code = (
         "import io; from meet_transcriber.audio.confined.decoder import ConfinedDecoder as D\n"
-        "d = D(); d.probe(open('r', 'rb')); e = open(f'/proc/{d.nursery.pid}/environ').read()\n"
+        "d = D(); d.probe(open('r', 'rb')); e = open(f'/proc/{d.probing.pid}/environ').read()\n"
         "print('SECRET' in e, 'PATH' in e)"
     )
     assert in_a_process(code, API_KEYS="SECRET").stdout.split() == ["False", "True"]
@@ -76,7 +76,7 @@ def test_the_template_has_none_of_our_secrets() -> None:
 def test_nothing_is_left_of_a_process_that_was_killed() -> None:
     code = (
         "import os; from meet_transcriber.audio.confined.decoder import ConfinedDecoder as D\n"
-        "d = D(); d.probe(open('r', 'rb')); print(d.nursery.pid, flush=True)\n"
+        "d = D(); d.probe(open('r', 'rb')); print(d.probing.pid, flush=True)\n"
         "os.kill(os.getpid(), 9)"
     )
     killed = in_a_process(code)
@@ -96,7 +96,7 @@ def in_a_process(code: str, **variables: str) -> subprocess.CompletedProcess[str
 
 
 def test_a_decoder_that_is_not_there_is_said() -> None:
-    decoder = ConfinedDecoder(nursery=Nursery("no_such_module:Decoder"))
+    decoder = ConfinedDecoder(probing=Nursery("no_such_module:Decoder"))
     with pytest.raises(EngineError, match="cannot be started"):
         decoder.probe(io.BytesIO(whole("wav")))
 
@@ -105,7 +105,7 @@ class Played(Nursery):
     """Children that say what a test wants them to."""
 
     def __init__(self, *said: tuple[bytes, bytes]) -> None:
-        super().__init__()
+        super().__init__("")
         self._said = said
 
     @contextmanager
@@ -120,7 +120,7 @@ class Played(Nursery):
 
 
 def test_a_kernel_that_filters_nothing_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    decoder = ConfinedDecoder(nursery=Played((UNFILTERED, b""), (UNFILTERED, b""), (FAILED, b"{}")))
+    decoder = ConfinedDecoder(probing=Played((UNFILTERED, b""), (UNFILTERED, b""), (FAILED, b"{}")))
     with caplog.at_level(logging.WARNING), pytest.raises(UnreadableAudio):
         decoder.probe(io.BytesIO(b"x"))
     assert caplog.text.count("decoder_unfiltered") == 1
@@ -131,11 +131,11 @@ def test_an_answer_that_is_there_before_we_look_is_heard(tmp_path: Path) -> None
     path.write_bytes(b"x")
     info = b'{"container":"wav","codec":"pcm","duration":1,"sample_rate_hz":8000,"channels":1}'
     with path.open("rb") as file:
-        decoder = ConfinedDecoder(nursery=Played((RESULT, info)))
+        decoder = ConfinedDecoder(probing=Played((RESULT, info)))
         assert decoder.probe(file).codec == "pcm"
 
 
 @pytest.mark.parametrize("said", [(b"?", b""), (b"R", b"short"), (b"A", b"{}")])
 def test_a_child_that_talks_nonsense_is_not_heard(said: tuple[bytes, bytes]) -> None:
     with pytest.raises((UnreadableAudio, EngineError)):
-        ConfinedDecoder(nursery=Played(said)).probe(io.BytesIO(b"x"))
+        ConfinedDecoder(probing=Played(said)).probe(io.BytesIO(b"x"))

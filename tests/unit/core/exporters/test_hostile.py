@@ -57,6 +57,15 @@ def test_no_cell_is_run_by_a_spreadsheet(text: str, form: str, delimiter: str) -
         assert cell[1:] == text.strip()  # one apostrophe less is what was said
 
 
+@pytest.mark.parametrize("text", ["so;=1+1", "so; -1", 'so;"=1+1;"', "so;'@x", "so;;+1", "＝1;＝1"])
+@pytest.mark.parametrize(("form", "marks"), [("csv", ";"), ("tsv", ";,")])
+def test_no_cell_is_run_where_cells_are_parted_otherwise(text: str, form: str, marks: str) -> None:
+    for mark in marks:  # as spreadsheets do in other countries
+        written = export(saying(text.replace(";", mark)), form).decode()
+        for cell in written.replace("\r\n", mark).split(mark):
+            assert not re.match(r"[\s\"]*[=+@＝＋－＠-]", cell)
+
+
 @pytest.mark.parametrize("text", ["it's -1", "a=b", "'quoted'", "1-2", "don't"])
 def test_other_cells_are_as_they_were_said(text: str) -> None:
     written = export(saying(text), "csv").decode()

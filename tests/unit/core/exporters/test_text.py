@@ -56,10 +56,14 @@ def test_tables_read_back_row_for_row(
     assert head == ["start", "end", "speaker", "text"]
     for row, segment in zip(body, transcript.segments, strict=True):
         assert abs(float(row[0]) - segment.start) <= 0.0006
-        assert row[3].removeprefix("'") == one_line(segment.text).removeprefix("'")
-        assert row[2].removeprefix("'") == (
-            shown_name(transcript, segment.speaker) or ""
-        ).removeprefix("'")
+        assert as_said(row[3], form) == one_line(segment.text)
+        assert as_said(row[2], form) == (shown_name(transcript, segment.speaker) or "")
+
+
+def as_said(cell: str, form: str) -> str:
+    """A cell without the apostrophes that keep spreadsheets from running it."""
+    others = {"csv": ";", "tsv": ";,"}[form]
+    return re.sub(rf"(^|[{others}])([\s\"']*)'(?=[=+@＝＋－＠-])", r"\1\2", cell)
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r=", " =", "＝"])

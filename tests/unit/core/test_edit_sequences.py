@@ -1,0 +1,106 @@
+"""Whatever people change in whatever order: nothing is lost, and all of it can be taken back."""
+
+from collections.abc import Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meet_transcriber.core.edits import Edit, EditLog, edited, with_edits
+from meet_transcriber.core.errors import InvalidOptions
+from meet_transcriber.core.exporters import EXPORTERS, export
+from meet_transcriber.core.readers import read_json, read_stm
+from meet_transcriber.core.transcript import Segment, Transcript, Turn, Word
+
+LABELS = st.sampled_from(["SPEAKER_00", "SPEAKER_01", "SPEAKER_07", None])
+TEXTS = st.sampled_from(
+    ["ship it", "用 Jon 吧", "no", "a b c d e f g h", "<b> --> & *", "fine, Jon"]
+)
+PLACES = st.integers(0, 5)
+EDITS = st.one_of(
+    st.builds(Edit, st.just("text"), PLACES, TEXTS),
+    st.builds(Edit, st.just("speaker"), PLACES, speaker=LABELS),
+    st.builds(Edit, st.just("split"), PLACES, at=PLACES),
+    st.builds(Edit, st.just("merge"), PLACES),
+    st.builds(
+        Edit, st.just("replace"), find=st.sampled_from(["jon", "ship", "we ship"]), text=TEXTS
+    ),
+    st.builds(Edit, st.just("reassign"), source=LABELS, speaker=LABELS),
+    st.builds(Edit, st.just("name"), speaker=LABELS, text=st.sampled_from(["Ann", "Bob", ""])),
+)
+STEPS = st.lists(
+    st.one_of(
+        st.lists(EDITS, min_size=1, max_size=3),
+        st.sampled_from(["undo", "redo"]).map(lambda kind: [Edit(kind)]),
+    ),
+    max_size=12,
+)  # fmt: skip
+
+
+def segment(text: str, start: float, speaker: str | None, step: float = 1.0) -> Segment:
+    """Words of 1.5 seconds each, so that they run into each other as decoders have them."""
+    words = tuple(
+        Word(word, start + at * step, start + at * step + 1.5, 0.9, speaker)
+        for at, word in enumerate(text.split())
+    )
+    return Segment(words, speaker, "en")
+
+
+MEETING = Transcript(
+    segments=(
+        segment("we ship on tuesday says Jon", 0.0, "SPEAKER_00"),
+        segment("fine by me", 2.0, "SPEAKER_01"),  # at the same time, as channels have it
+        segment("会 议 Jon", 10.0, None, step=0.5),
+    ),
+    duration=20.0,
+    speakers=("SPEAKER_00", "SPEAKER_01"),
+    turns=(Turn(0.0, 6.5, "SPEAKER_00"), Turn(2.0, 5.5, "SPEAKER_01")),
+)
+
+
+def made(steps: Sequence[Sequence[Edit]]) -> tuple[EditLog, Transcript]:
+    """What comes of those steps that fit; the others are refused and change nothing."""
+    log, transcript = EditLog(), MEETING
+    for step in steps:
+        try:
+            log, transcript = with_edits(MEETING, log, transcript, step)
+        except InvalidOptions:
+            continue
+    return log, transcript
+
+
+@given(STEPS)
+def test_undoing_everything_gives_the_words_of_the_machine(steps: list[list[Edit]]) -> None:
+    log, transcript = made(steps)
+    left = log
+    for _ in log.steps()[0]:
+        left, transcript = with_edits(MEETING, left, transcript, [Edit("undo")])
+    assert transcript == MEETING
+    for _ in log.steps()[0]:
+        left, transcript = with_edits(MEETING, left, transcript, [Edit("redo")])
+    assert transcript == edited(MEETING, log)
+    assert left.edits[: len(log.edits)] == log.edits
+
+
+@given(STEPS)
+def test_words_stay_in_order_and_inside_the_recording(steps: list[list[Edit]]) -> None:
+    _, transcript = made(steps)
+    for each in transcript.segments:
+        starts = [word.start for word in each.words]
+        assert starts == sorted(starts)
+        assert all(0.0 <= word.start <= word.end <= MEETING.duration for word in each.words)
+        assert {word.speaker for word in each.words} == {each.speaker}
+    heard = {each.speaker for each in transcript.segments} - {None}
+    assert sorted(transcript.speakers) == sorted(heard)
+
+
+@settings(max_examples=40)
+@given(STEPS)
+def test_every_format_tells_of_the_edits(steps: list[list[Edit]]) -> None:
+    _, transcript = made(steps)
+    written = {form: export(transcript, form) for form in EXPORTERS}
+    assert read_json(written["json"].decode()).segments == transcript.segments
+    spoken = [each.text for each in read_stm(written["stm"].decode()).segments]
+    assert sorted(spoken) == sorted(each.text for each in transcript.segments)
+    said_by = {transcript.name_of(each.speaker) for each in transcript.segments} - {None}
+    told = {line.split()[7] for line in written["rttm"].decode().splitlines()}
+    assert told <= said_by
