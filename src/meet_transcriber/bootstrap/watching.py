@@ -187,7 +187,8 @@ class Overview:
                 yield "transcription_workers", (queue, state), states.count(state)
             seen = max((worker.seen_at for worker in here), default=0.0)
             self._seen[queue] = max(seen, self._seen.get(queue, 0.0))
-            yield "transcription_worker_last_seen_timestamp_seconds", (queue,), self._seen[queue]
+            if seen_at := self._seen[queue]:
+                yield "transcription_worker_last_seen_timestamp_seconds", (queue,), seen_at
 
 
 def _room(store: str, kept: JobStore | MediaStore) -> "Iterator[Sample]":
