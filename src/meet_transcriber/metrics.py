@@ -122,7 +122,7 @@ OBSERVED = (
     Figure("transcription_longest_task_seconds", "gauge", "Seconds that a worker has been at one "
            "task, the longest of all; 0 where none works.", (), "API"),
     Figure("transcription_worker_last_seen_timestamp_seconds", "gauge", "When a worker of this "
-           "queue was last heard of; kept while this API runs.", ("queue",), "API"),
+           "queue was last heard of, if ever; kept while this API runs.", ("queue",), "API"),
     Figure("transcription_store_up", "gauge", "Whether the store answers.", ("store",), "API"),
     Figure("transcription_store_used_bytes", "gauge", "Bytes in use where jobs and media are "
            "kept, by everybody.", ("store", "kind"), "API"),

@@ -8,6 +8,7 @@ import sys
 import time
 import wave
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -94,13 +95,21 @@ class House:
         stdin: int | None = None,
         cwd: Path = ROOT,
         more: Mapping[str, object] = MappingProxyType({}),
+        out: Path | None = None,
     ) -> "subprocess.Popen[bytes]":
-        """Run Python with these arguments, in the environment of this installation."""
+        """Run Python with these arguments, in this environment; all it says may go to a file."""
         environment = {**os.environ, **self.environment, "PYTHONPATH": str(ROOT)}
         environment |= {name: str(value) for name, value in more.items()}
-        process = subprocess.Popen(
-            [sys.executable, *arguments], cwd=cwd, env=environment, stdin=stdin
-        )
+        with ExitStack() as stack:
+            file = stack.enter_context(out.open("ab")) if out else None
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=cwd,
+                env=environment,
+                stdin=stdin,
+                stdout=file,
+                stderr=file,
+            )
         self.processes.append(process)
         return process
 

@@ -42,7 +42,7 @@ def share_figures() -> None:
     if parent is not None:
         folder = Path(tempfile.gettempdir()) / f"meet-transcriber-{os.getuid()}-{parent.pid}"
         folder.mkdir(mode=0o700, exist_ok=True)
-        if folder.stat().st_uid == os.getuid():
+        if folder.lstat().st_uid == os.getuid():  # nobody led us elsewhere
             os.environ[_FOLDER] = str(folder)
             return
     folder = Path(tempfile.mkdtemp(prefix="meet-transcriber-figures-"))
@@ -187,7 +187,8 @@ class Overview:
                 yield "transcription_workers", (queue, state), states.count(state)
             seen = max((worker.seen_at for worker in here), default=0.0)
             self._seen[queue] = max(seen, self._seen.get(queue, 0.0))
-            yield "transcription_worker_last_seen_timestamp_seconds", (queue,), self._seen[queue]
+            if seen_at := self._seen[queue]:
+                yield "transcription_worker_last_seen_timestamp_seconds", (queue,), seen_at
 
 
 def _room(store: str, kept: JobStore | MediaStore) -> "Iterator[Sample]":
