@@ -76,6 +76,7 @@ class Watched:
 
 def violations(page: Page) -> list[str]:
     """What axe-core finds wrong with the view as it is, of any impact."""
+    page.locator("h1").first.wait_for(state="attached")  # of every view, once it is there
     page.evaluate(_AXE)
     result: dict[str, Any] = page.evaluate(
         "() => axe.run({runOnly: ['wcag2a','wcag2aa','wcag21a','wcag21aa','wcag22aa',"
