@@ -408,6 +408,7 @@ def test_what_is_marked_is_seen_where_the_system_gives_the_colours(page: Page) -
     word(page, "report", 1).click()
     page.keyboard.press("Control+f")
     page.keyboard.type("Thursday")
+    expect(page.locator(".w.found").first).to_be_visible()
     grounds = page.evaluate(
         """() => [".w.spoken", ".w.found", ".words"].map(
           (each) => getComputedStyle(document.querySelector(each)).backgroundColor)"""
