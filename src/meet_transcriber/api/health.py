@@ -12,10 +12,8 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from meet_transcriber import bootstrap
 from meet_transcriber.api import shown
 from meet_transcriber.api.admission import MayLook, ToAdminister
-from meet_transcriber.api.context import settings_of
 from meet_transcriber.api.documented import answer, problems
 from meet_transcriber.core.errors import NothingToFetch, TranscriptionError
 from meet_transcriber.core.jobs import QUEUES
@@ -136,51 +134,41 @@ async def ready(
         "status": "not_ready" if wrong else "ready",
         "checks": {name: _told(why, may_look) for name, why in told.items()},
         "workers": [_shown(each) for each in workers],
-        "engines": _engines(request, workers) if may_look else None,
+        "engines": _engines(workers) if may_look else None,
     }
     headers = {"Cache-Control": "no-store", **({"Retry-After": "5"} if wrong else {})}
     return Response(shown.dumped(body), 503 if wrong else 200, headers, _JSON)
 
 
-def _engines(request: Request, workers: list[WorkerInfo]) -> dict[str, Any]:
-    """Whether drafts do the work, why, what would be fetched instead, and how far that is."""
-    drafts = dict.fromkeys(reason for worker in workers for reason in worker.drafts)
-    fetching = max(workers, key=lambda worker: worker.fetch_bytes, default=None)
-    running = fetching is not None and fetching.fetch_bytes > 0
+def _engines(workers: list[WorkerInfo]) -> dict[str, Any]:
+    """How far weights are that a worker fetches; of several workers the one that has most to do."""
+    busiest = max(workers, key=lambda worker: worker.fetch_bytes, default=None)
+    running = busiest is not None and busiest.fetch_bytes > 0
     return {
-        "draft": bool(drafts),
-        "reasons": list(drafts),
-        "fetchable": bootstrap.fetchable(settings_of(request)) if drafts else [],
-        "fetching": {"bytes": fetching.fetched_bytes, "total": fetching.fetch_bytes}
-        if running and fetching is not None
-        else None,
+        "fetching": {"bytes": busiest.fetched_bytes, "total": busiest.fetch_bytes}
+        if running and busiest is not None
+        else None
     }
 
 
 @router.post(
     "/models/fetch",
     operation_id="fetchModels",
-    summary="Have workers look for the real engines again",
+    summary="Have workers look for missing engines again",
     response_class=Response,
     status_code=202,
     responses={**answer(202, "They were asked to.", "FetchAsked"), **problems(409)},
 )
-def fetch_models(request: Request, service: ToAdminister) -> Response:
+def fetch_models(service: ToAdminister) -> Response:
     """
-    Ask workers that work with draft engines, as the hub was out of reach when they began, to
-    fetch the real weights; running work goes on, and /health/ready shows how far it is.
+    Ask workers whose engines are missing, as no weights could be had when they began, to look for
+    them again at once rather than within a minute; /health/ready shows how far it is.
     """
-    models = bootstrap.fetchable(settings_of(request))
-    if not models:
-        raise NothingToFetch(
-            "ASR_ENGINE, WHISPER_MODEL, DIARIZATION_ENGINE or DIARIZATION_MODEL name the engines, "
-            "so there are no others to fetch; `meet-transcriber models pull` fetches what is named."
-        )
-    workers = service.ground.jobs.workers(service.ground.clock())
-    if workers and not any(worker.drafts or worker.problem for worker in workers):
-        raise NothingToFetch("Every worker has its real engines already.")
+    lacking = [each for each in service.ground.jobs.workers(service.ground.clock()) if each.problem]
+    if not lacking:
+        raise NothingToFetch("Every worker has its engines already.")
     service.ground.jobs.remember(FETCH_ASKED, repr(service.ground.clock()))
-    body = {"status": "asked", "models": models, "workers": len(workers)}
+    body = {"status": "asked", "workers": len(lacking)}
     return Response(shown.dumped(body), 202, {"Cache-Control": "no-store"}, _JSON)
 
 
@@ -227,6 +215,6 @@ def _shown(worker: WorkerInfo) -> dict[str, Any]:
         "detail": worker.detail,
         "problem": worker.problem,
         "progress": round(100.0 * worker.progress, 1),
-        "drafts": worker.drafts,
+        "notes": worker.notes,
         "seen_at": shown.moment(worker.seen_at),
     }

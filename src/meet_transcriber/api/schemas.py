@@ -367,9 +367,6 @@ SCHEMAS: dict[str, Schema] = {
             "engines": maybe(
                 shape(
                     {
-                        "draft": {"type": "boolean", "description": "Draft engines do the work."},
-                        "reasons": listed({"type": "string"}, "Why, in sentences."),
-                        "fetchable": listed({"type": "string"}, "Models that would do better."),
                         "fetching": maybe(
                             shape(
                                 {
@@ -387,8 +384,7 @@ SCHEMAS: dict[str, Schema] = {
     "FetchAsked": shape(
         {
             "status": {"type": "string", "const": "asked"},
-            "models": listed({"type": "string"}, "What they look for."),
-            "workers": number("How many there are."),
+            "workers": number("How many lack an engine."),
         }
     ),
 }

@@ -11,7 +11,7 @@ from av.container import InputContainer
 
 from meet_transcriber.audio.claims import is_estimated, missing_bytes
 from meet_transcriber.audio.probe import opened, too_long
-from meet_transcriber.audio.resampling import Block, Resampler
+from meet_transcriber.audio.resampling import Block, Resampler, gathered
 from meet_transcriber.core.errors import UnreadableAudio
 from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.core.transcript import TranscriptWarning
@@ -126,17 +126,11 @@ class Decoding:
         self.warnings.append(TranscriptWarning(code, message))
 
     def _gathered(self, media: BinaryIO, channels: int) -> Iterator[Block]:
-        """Small frames made into blocks of some seconds."""
-        pending: list[Block] = []
-        size = 0
-        for block in self._resampled(media, channels):
-            pending.append(block)
-            size += block.shape[1]
-            if size >= _BLOCK:
-                yield np.concatenate(pending, axis=1)
-                pending, size = [], 0
-        if size:
-            yield np.concatenate(pending, axis=1)
+        """Blocks of some seconds, since each step that follows has its price per block."""
+        return (
+            np.nan_to_num(block, copy=False)
+            for block in gathered(self._resampled(media, channels), _BLOCK)
+        )
 
     def _resampled(self, media: BinaryIO, channels: int) -> Iterator[Block]:
         with opened(media) as (container, stream):

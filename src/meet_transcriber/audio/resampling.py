@@ -1,6 +1,6 @@
 """Frames of any format to 16 kHz."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import av
 import numpy as np
@@ -38,16 +38,31 @@ class Resampler:
     def _drain(self, frame: av.AudioFrame | None) -> Iterator[Block]:
         if self._resampler is not None:
             for piece in self._resampler.resample(frame):
-                packed = piece.to_ndarray().reshape(-1, piece.layout.nb_channels)
-                yield _fitted(packed.T, self._channels)
+                count = piece.layout.nb_channels
+                packed = np.frombuffer(piece.planes[0], np.float32, piece.samples * count)
+                yield _fitted(packed.reshape(-1, count).T, self._channels)
+
+
+def gathered(blocks: Iterable[Block], samples: int) -> Iterator[Block]:
+    """Small blocks joined until they have so many samples; the last may have fewer."""
+    pending: list[Block] = []
+    size = 0
+    for block in blocks:
+        pending.append(block)
+        size += block.shape[1]
+        if size >= samples:
+            yield np.concatenate(pending, axis=1)
+            pending, size = [], 0
+    if size:
+        yield np.concatenate(pending, axis=1)
 
 
 def _fitted(block: npt.NDArray[np.generic], channels: int) -> Block:
     """As many channels as wanted: the last one takes the mean of those beyond."""
-    samples = np.nan_to_num(block.astype(np.float32))
+    samples = block.astype(np.float32, copy=False)
+    if len(samples) == channels:
+        return samples
     if len(samples) > channels:
         rest = samples[channels - 1 :].mean(axis=0, keepdims=True)
         return np.concatenate([samples[: channels - 1], rest])
-    if len(samples) < channels:
-        return np.concatenate([samples, np.repeat(samples[-1:], channels - len(samples), axis=0)])
-    return samples
+    return np.concatenate([samples, np.repeat(samples[-1:], channels - len(samples), axis=0)])

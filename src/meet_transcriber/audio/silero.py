@@ -1,9 +1,12 @@
 """Speech detection with silero, in streaming form."""
 
 import importlib.util
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 
 from meet_transcriber.core.coverage import merged
 from meet_transcriber.core.errors import EngineUnavailable
+from meet_transcriber.core.processors import usable_cores
 from meet_transcriber.core.transcript import Span
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress, Waveform
 
@@ -26,6 +30,8 @@ _WINDOW = 512  # samples the model judges at a time: 32 ms
 _CONTEXT = 64  # samples of the window before, which the model expects in front
 _STEP = _WINDOW / SAMPLE_RATE_HZ
 _BLOCK_WINDOWS = 1024
+_PIECE_SECONDS = 3750 * _STEP  # two minutes
+_LEAD_SECONDS = 250 * _STEP  # eight seconds, after which the state no longer depends on the start
 _INPUTS = {"input": (_WINDOW + _CONTEXT,), "h": (1, 128), "c": (1, 128)}
 _LOAD_ERRORS = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile)
 
@@ -35,7 +41,6 @@ class SileroDetector:
     """
     A SpeechDetector on the silero model that faster-whisper's package carries.
 
-    The state is carried through the whole recording, so that a block's edge changes nothing.
     Thresholds form a hysteresis: speech starts at `onset` and lasts until `offset`. They lie
     below silero's own 0.5, at which far-field rooms are missed; in return a span has to
     rise above the noise around it by `min_rise_db`.
@@ -95,20 +100,53 @@ class SileroDetector:
 def _frames(
     audio: AudioSource, channel: int, progress: Progress
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Probability of speech and level in dB of every window."""
-    model = _Silero(_session())
-    probabilities, levels = [], []
-    seconds = _BLOCK_WINDOWS * _STEP
-    for index in range(int(np.ceil(audio.duration / seconds))):
-        block = audio.read(index * seconds, (index + 1) * seconds, channel)
-        windows = np.pad(block, (0, -len(block) % _WINDOW)).reshape(-1, _WINDOW)
-        probabilities.append(model(windows))
-        power = np.mean(np.square(windows), axis=1)
-        levels.append(10 * np.log10(np.maximum(power, 1e-10)))
-        progress(min((index + 1) * seconds / audio.duration, 1.0))
-    if not probabilities:
+    """
+    Probability of speech and level in dB of every window.
+
+    The model looks at each window after the other. So a recording is cut into pieces that are
+    worked on side by side, each after some seconds of what comes before it. The pieces are the
+    same on every machine, and so is the result.
+    """
+    session = _session()
+    threads = usable_cores()
+    found: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]] = []
+    pending: deque[Future[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]] = deque()
+    starts = [at * _PIECE_SECONDS for at in range(ceil(audio.duration / _PIECE_SECONDS))]
+
+    def take() -> None:
+        found.append(pending.popleft().result())
+        progress(min(len(found) * _PIECE_SECONDS / audio.duration, 1.0))
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="silero") as pool:
+        for start in starts:
+            lead = min(_LEAD_SECONDS, start)
+            samples = audio.read(start - lead, start + _PIECE_SECONDS, channel)
+            pending.append(pool.submit(_judged, session, samples, round(lead / _STEP)))
+            if len(pending) > threads:
+                take()
+        while pending:
+            take()
+    if not found:
         return np.zeros(0, np.float32), np.zeros(0, np.float32)
+    probabilities, levels = zip(*found, strict=True)
     return np.concatenate(probabilities), np.concatenate(levels)
+
+
+def _judged(
+    session: onnxruntime.InferenceSession, samples: Waveform, lead: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Probabilities and levels of a piece, without those of its first `lead` windows."""
+    windows = np.pad(samples, (0, -len(samples) % _WINDOW)).reshape(-1, _WINDOW)
+    model = _Silero(session)
+    probabilities = np.concatenate(
+        [
+            model(windows[at : at + _BLOCK_WINDOWS])
+            for at in range(0, max(len(windows), 1), _BLOCK_WINDOWS)
+        ]
+    )
+    power = np.mean(np.square(windows), axis=1)
+    levels: npt.NDArray[np.float32] = 10 * np.log10(np.maximum(power, 1e-10))
+    return probabilities[lead:], levels[lead:]
 
 
 class _Silero:

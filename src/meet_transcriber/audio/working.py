@@ -7,11 +7,13 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from meet_transcriber.audio.resampling import gathered
 from meet_transcriber.core.errors import UnreadableAudio
 from meet_transcriber.core.media import PreparedAudio
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 
 _LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
+_BLOCK = 2 * SAMPLE_RATE_HZ
 _SEEK_AHEAD = 10 * SAMPLE_RATE_HZ  # decoding this far is quicker than seeking
 
 
@@ -30,6 +32,8 @@ class FlacWriter:
         self._stream = self._container.add_stream(
             "flac", rate=SAMPLE_RATE_HZ, layout=self._layout, format="s32"
         )
+        # each frame has its price in Python; these are the longest that every decoder takes
+        self._stream.codec_context.options = {"frame_size": "4608"}
         self._written = 0
         self._peak = 0.0
 
@@ -61,8 +65,8 @@ def read_blocks(file: BinaryIO) -> Iterator[npt.NDArray[np.float32]]:
     """Yield a working file's blocks (channels, samples) from its beginning."""
     file.seek(0)
     with av.open(file, mode="r", format="flac") as container:
-        for frame in container.decode(container.streams.audio[0]):
-            yield _samples(frame)
+        frames = container.decode(container.streams.audio[0])
+        yield from gathered((_samples(frame) for frame in frames), _BLOCK)
 
 
 class WorkingAudio:

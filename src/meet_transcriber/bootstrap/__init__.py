@@ -4,18 +4,14 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from meet_transcriber import logs
 from meet_transcriber.bootstrap import trials
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import TranscriptWarning
-from meet_transcriber.pipeline import (
-    DRAFT_RECOGNIZER,
-    Chosen,
-    FolderCheckpoints,
-    Pipeline,
-)
+from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline
 from meet_transcriber.ports.engines import (
     AudioDecoder,
     Diarizer,
@@ -23,6 +19,9 @@ from meet_transcriber.ports.engines import (
     SpeechDetector,
 )
 from meet_transcriber.settings import Settings
+
+if TYPE_CHECKING:
+    from meet_transcriber.engines.weights.fetch import Weights
 
 Fetching = Callable[[int, int], None]
 """Hears bytes fetched and bytes in all."""
@@ -77,42 +76,29 @@ def pipeline(settings: Settings, options: Options, folder: Path, name: str) -> P
 def engines(
     settings: Settings, options: Options, fetching: Fetching = lambda _done, _all: None
 ) -> Engines:
-    """Both engines, as `recognizer` and `diarizer` choose them, for what the options want."""
+    """Both engines, for what the options want."""
     heard = recognizer(settings, fetching)
     return Engines(heard, diarizer(settings) if options.enable_diarization else None)
 
 
 def recognizer(
-    settings: Settings, fetching: Fetching = lambda _done, _all: None, *, draft: bool = True
+    settings: Settings, fetching: Fetching = lambda _done, _all: None
 ) -> Chosen[Recognizer]:
     """
-    Choose and build the recognizer, fetching weights before any work where `auto` may.
-
-    An engine or model named explicitly never falls back; `auto` does and says so.
-
-    Args:
-        draft: whether `auto` may take the draft engine.
+    Build the recognizer, fetching its weights first where they are missing.
 
     Raises:
-        EngineUnavailable: with the command that mends it.
+        EngineUnavailable: with every place that was asked for weights, and what mends it.
     """
-    if settings.asr_engine == "pocketsphinx":
-        return Chosen(_pocketsphinx())
-    try:
-        return Chosen(_faster_whisper(settings, fetching))
-    except EngineUnavailable as error:
-        model_named = "whisper_model" in settings.model_fields_set
-        if settings.asr_engine != "auto" or model_named or not draft:
-            raise
-        message = f"Words come from the draft engine pocketsphinx (English only): {error}"
-        return Chosen(_pocketsphinx(), (TranscriptWarning(DRAFT_RECOGNIZER, message),))
+    return Chosen(_whisper(settings, weights(settings).pull(settings.whisper_model, fetching)))
 
 
-def diarizer(settings: Settings, *, draft: bool = True) -> Chosen[Diarizer] | None:
+def diarizer(settings: Settings) -> Chosen[Diarizer] | None:
     """
-    Choose and build the diarizer as `recognizer` does; None where the settings want none.
+    Choose and build the diarizer; None where the settings want none.
 
-    Where pyannote is not installed and no token asks for it, `auto` is the draft engine anywhere.
+    `auto` is pyannote where it is installed with its weights, else acoustic, and says so. What is
+    named explicitly, or asked for by a token, never falls back.
 
     Raises:
         EngineUnavailable: with the command that mends it.
@@ -130,11 +116,10 @@ def diarizer(settings: Settings, *, draft: bool = True) -> Chosen[Diarizer] | No
             settings.diarization_engine != "auto"
             or "diarization_model" in settings.model_fields_set
         )
-        unasked = not token_is_set(settings) and not pyannote_is_installed()
-        if named or not (draft or unasked):
+        if named or token_is_set(settings):
             raise
-        message = f"Speakers come from the draft engine acoustic: {error}"
-        return Chosen(AcousticDiarizer(), (TranscriptWarning("draft_diarizer", message),))
+        message = f"Speakers come from the engine acoustic, which uses no model: {error}"
+        return Chosen(AcousticDiarizer(), (TranscriptWarning("acoustic_diarizer", message),))
 
 
 def token_is_set(settings: Settings) -> bool:
@@ -163,58 +148,31 @@ def token_in_vain(settings: Settings) -> str:
     return (
         "HUGGINGFACE_ACCESS_TOKEN is set, but pyannote, which alone uses it, is not installed: "
         "install meet-transcriber[pyannote], build the image with PYANNOTE=1, or set "
-        "DIARIZATION_ENGINE=acoustic for the draft engine."
+        "DIARIZATION_ENGINE=acoustic."
     )
 
 
-def without_drafts(settings: Settings) -> tuple[Settings, tuple[str, ...]]:
-    """
-    Settings in which `auto` is the real engine and nothing falls back.
+def weights(settings: Settings) -> "Weights":
+    """The models of this machine, in MODELS_DIR."""
+    from meet_transcriber.engines.weights.fetch import Weights
+    from meet_transcriber.engines.weights.folder import ModelsFolder
 
-    pyannote is left out only where it is neither named nor installed. Also returns every real
-    engine that will not run, with the reason.
-    """
-    named: dict[str, str] = {}
-    left_out: list[str] = []
-    if settings.asr_engine == "auto":
-        named["asr_engine"] = "faster-whisper"
-    elif settings.asr_engine != "faster-whisper":
-        left_out.append(f"Whisper, because ASR_ENGINE is {settings.asr_engine}.")
-    if settings.diarization_engine == "auto":
-        missing = _pyannote_missing(settings)
-        named["diarization_engine"] = "none" if missing else "pyannote"
-        left_out += [f"pyannote, because {missing}"] if missing else []
-    elif settings.diarization_engine != "pyannote":
-        left_out.append(f"pyannote, because DIARIZATION_ENGINE is {settings.diarization_engine}.")
-    return settings.model_copy(update=named), tuple(left_out)
+    return Weights(ModelsFolder(settings.models_dir))
 
 
-def _pyannote_missing(settings: Settings) -> str | None:
-    from meet_transcriber.engines.pyannote.runtime import import_library
+def _whisper(settings: Settings, folder: Path) -> Recognizer:
+    from meet_transcriber.core.processors import usable_cores
+    from meet_transcriber.engines.weights.catalogue import catalogue
+    from meet_transcriber.engines.whisper.load import load_recognizer
 
-    if "diarization_model" in settings.model_fields_set:
-        return None
-    try:
-        import_library()
-    except EngineUnavailable as error:
-        return str(error)
-    return None
-
-
-def _pocketsphinx() -> Recognizer:
-    from meet_transcriber.engines.pocketsphinx import PocketsphinxRecognizer
-
-    return PocketsphinxRecognizer()
-
-
-def _faster_whisper(settings: Settings, fetching: Fetching) -> Recognizer:
-    from meet_transcriber.engines.faster_whisper import FasterWhisperRecognizer
-    from meet_transcriber.engines.hub import pull_model
-
-    return FasterWhisperRecognizer(
-        str(pull_model(settings.whisper_model, fetching)),
-        device=settings.whisper_device,
-        compute_type=settings.whisper_compute_type,
+    name = settings.whisper_model.rstrip("/")
+    known = catalogue().find(name)
+    return load_recognizer(
+        str(folder),
+        known.name if known else folder.name if Path(name).is_dir() else name,
+        settings.whisper_device,
+        settings.whisper_compute_type,
+        usable_cores(),
     )
 
 
@@ -234,15 +192,6 @@ def _pyannote(settings: Settings, *, fetch: bool) -> Diarizer:
 
 
 @dataclass(frozen=True)
-class ModelOnDisk:
-    """A complete Whisper model: its size name, folder and bytes."""
-
-    name: str
-    folder: Path
-    size_bytes: int
-
-
-@dataclass(frozen=True)
 class Finding:
     """One part of a check-up; `needed` says that the settings name it."""
 
@@ -252,18 +201,49 @@ class Finding:
     needed: bool = False
 
 
-def local_whisper_models() -> list[ModelOnDisk]:
-    """Every Whisper model in the hub's cache that is complete."""
-    from meet_transcriber.engines.hub import local_models
+@dataclass(frozen=True)
+class KnownModel:
+    """
+    A model of the catalogue, or one that is on this machine.
 
-    return [ModelOnDisk(model.name, model.folder, model.size_bytes) for model in local_models()]
+    Attributes:
+        licence, attribution, size_bytes: empty or 0 where nobody wrote them down.
+        folder: where it is; None where it is not on this machine.
+        source: where it came from.
+    """
+
+    name: str
+    kind: str
+    licence: str = ""
+    attribution: str = ""
+    size_bytes: int = 0
+    folder: Path | None = None
+    source: str = ""
 
 
-def whisper_folder(model: str) -> Path | None:
-    """Where a Whisper model is on this machine, None when it is not."""
-    from meet_transcriber.engines.hub import find_model
-
-    return find_model(model)
+def known_models(settings: Settings) -> Iterator[KnownModel]:
+    """The models whose digests are known, then others that are on this machine."""
+    kept = weights(settings)
+    here = {model.name: model for model in kept.local()}
+    for name, model in kept.catalogue.models.items():
+        found = here.pop(name, None)
+        yield KnownModel(
+            name,
+            model.kind,
+            model.licence,
+            model.attribution,
+            found.size_bytes if found else model.size_bytes,
+            found.folder if found else None,
+            found.source if found else "",
+        )
+    for found in here.values():
+        yield KnownModel(
+            found.name,
+            "recognition",
+            size_bytes=found.size_bytes,
+            folder=found.folder,
+            source=found.source,
+        )
 
 
 def fetch_model(settings: Settings, model: str, fetching: Fetching) -> str:
@@ -273,10 +253,8 @@ def fetch_model(settings: Settings, model: str, fetching: Fetching) -> str:
     Raises:
         EngineUnavailable: with the command or the page that mends it.
     """
-    from meet_transcriber.engines.hub import pull_model
-
     if not model.startswith("pyannote/"):
-        return str(pull_model(model, fetching))
+        return str(weights(settings).pull(model, fetching))
     from meet_transcriber.engines.pyannote.weights import pull_pipeline
 
     token = settings.huggingface_access_token
@@ -284,41 +262,17 @@ def fetch_model(settings: Settings, model: str, fetching: Fetching) -> str:
     return f"{model} is complete."
 
 
-def fetchable(settings: Settings) -> list[str]:
-    """
-    The models behind engines that are not named, which workers fetch where they can.
-
-    Empty where both are named: then a worker uses these or says that it cannot.
-    """
-    from meet_transcriber.engines.hub import REPOSITORIES
-
-    found = []
-    if settings.asr_engine == "auto" and "whisper_model" not in settings.model_fields_set:
-        found.append(REPOSITORIES.get(settings.whisper_model, settings.whisper_model))
-    named = "diarization_model" in settings.model_fields_set
-    if settings.diarization_engine == "auto" and not named:
-        found.append(settings.diarization_model)
-    return found
-
-
 def try_whisper(settings: Settings, model: str) -> str:
     """Load a Whisper model from disk and run it on a second of audio; returns its name."""
-    from meet_transcriber.engines.faster_whisper import FasterWhisperRecognizer
-
-    folder = whisper_folder(model)
+    kept = weights(settings)
+    folder = kept.find(model)
     if folder is None:
-        raise EngineUnavailable(
-            f"Whisper {model} is not on this machine; run: meet-transcriber models pull {model}"
-        )
-    recognizer = FasterWhisperRecognizer(
-        str(folder), settings.whisper_device, settings.whisper_compute_type
-    )
-    return trials.heard(recognizer)
+        raise EngineUnavailable(kept.absence(model))
+    return trials.heard(_whisper(settings.model_copy(update={"whisper_model": model}), folder))
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Try every part on a second of audio; the hub is given up after eight seconds."""
-    wants = {settings.asr_engine, settings.diarization_engine}
 
     def look(part: str, attempt: Callable[[], str], *, needed: bool = False) -> Finding:
         try:
@@ -328,14 +282,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
     yield look("secrets", lambda: _secrets(settings))
     yield look("silero", _try_silero, needed=True)
-    yield look(
-        "pocketsphinx", lambda: trials.heard(_pocketsphinx()), needed="pocketsphinx" in wants
-    )
-    whisper = "faster-whisper" in wants
-    yield look(
-        "faster-whisper", lambda: try_whisper(settings, settings.whisper_model), needed=whisper
-    )
-    needed = "pyannote" in wants or bool(token_in_vain(settings))
+    yield look("whisper", lambda: try_whisper(settings, settings.whisper_model), needed=True)
+    needed = settings.diarization_engine == "pyannote" or bool(token_in_vain(settings))
     yield look("pyannote", lambda: _try_pyannote(settings), needed=needed)
     yield look("hub", _try_hub)
 
@@ -354,7 +302,7 @@ def _try_pyannote(settings: Settings) -> str:
 
 
 def _try_hub() -> str:
-    from meet_transcriber.engines.hub import hub_endpoint, hub_problem
+    from meet_transcriber.engines.weights.hub import hub_endpoint, hub_problem
 
     if problem := hub_problem():
         raise EngineUnavailable(

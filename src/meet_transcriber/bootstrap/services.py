@@ -198,13 +198,8 @@ def service(settings: Settings, queue: JobQueue) -> Service:
 
 
 def refuse(settings: Settings, options: Options) -> None:
-    """Raise InvalidOptions for what an engine that is named cannot do; others tell at work."""
-    if settings.asr_engine == "pocketsphinx":
-        from meet_transcriber.engines.pocketsphinx import PocketsphinxRecognizer
-
-        PocketsphinxRecognizer().check(options)
-    elif settings.asr_engine == "faster-whisper" or not options.allow_drafts:
-        _refuse_for_model(settings.whisper_model, options)
+    """Raise InvalidOptions for what the model's name tells that it cannot do."""
+    _refuse_for_model(settings.whisper_model, options)
 
 
 def _refuse_for_model(model: str, options: Options) -> None:
@@ -320,29 +315,22 @@ def start_worker(queue: JobQueue, died: Callable[[str], None]) -> None:
 
 
 def worker_engines(
-    settings: Settings, fetching: bootstrap.Fetching = lambda _done, _all: None, *, draft: bool
+    settings: Settings, fetching: bootstrap.Fetching = lambda _done, _all: None
 ) -> Engines:
-    """
-    A worker's engines, each built and tried when it is first asked for, and kept.
-
-    Args:
-        draft: whether `auto` may take the draft engines.
-    """
+    """A worker's engines, each built and tried when it is first asked for, and kept."""
     return Engines(
-        _kept(lambda: _recognizer(settings, fetching, draft)),
-        _kept(lambda: _diarizer(settings, draft)),
+        _kept(lambda: _recognizer(settings, fetching)),
+        _kept(lambda: _diarizer(settings)),
         cache(bootstrap.detector),
     )
 
 
-def _recognizer(
-    settings: Settings, fetching: bootstrap.Fetching, draft: bool
-) -> Chosen[Recognizer]:
-    return trials.tried(bootstrap.recognizer(settings, fetching, draft=draft), trials.heard)
+def _recognizer(settings: Settings, fetching: bootstrap.Fetching) -> Chosen[Recognizer]:
+    return trials.tried(bootstrap.recognizer(settings, fetching), trials.heard)
 
 
-def _diarizer(settings: Settings, draft: bool) -> Chosen[Diarizer] | None:
-    chosen = bootstrap.diarizer(settings, draft=draft)
+def _diarizer(settings: Settings) -> Chosen[Diarizer] | None:
+    chosen = bootstrap.diarizer(settings)
     return trials.tried(chosen, trials.told_apart) if chosen else None
 
 

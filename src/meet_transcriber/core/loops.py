@@ -2,14 +2,20 @@
 
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 
-from meet_transcriber.core.transcript import Removed, Word
+from meet_transcriber.core.transcript import Removed, Span, Word
 
 MAX_PERIOD = 12
 """Longest phrase, in words, whose repetition is looked at."""
 
 _KEEP = 2  # repetitions left standing once a loop is cut
 _MIN_REPEATS_BY_PERIOD = {1: 8, 2: 6, 3: 5}  # "no no no" and chants stay; longer phrases need 4
+_PAUSE_SECONDS = 0.3
+_SHORT = 0.1  # seconds, in which nobody says a word
+_VOTES = 4  # repetitions that are looked at one by one
+_VOTE_SECONDS, _VOTE_SECONDS_PER_LETTER = 0.2, 0.05
+_APART_SHARE = 0.75
 _DIGIT_REPEATS = 16  # "one one one" is dictated honestly, up to the length of a card number
 
 
@@ -19,7 +25,11 @@ def cut_loops(words: Sequence[Word]) -> tuple[tuple[Word, ...], tuple[Removed, .
 
     Whisper is known to fall into such loops (openai/whisper discussion 679); people do
     repeat themselves, so one word has to come 8 times in a row, a phrase of four or more
-    words 4 times, before anything is cut.
+    words 4 times, before anything is cut. Repetitions that are said apart stay, each after a
+    pause or by another speaker, as votes and roll calls are: a loop has no pauses of its own.
+
+    Args:
+        words: in time order, with their speakers where they are known.
 
     Returns:
         the words that stay and, for each cut, the span with its text, reason `loop`.
@@ -34,6 +44,10 @@ def cut_loops(words: Sequence[Word]) -> tuple[tuple[Word, ...], tuple[Removed, .
             kept.append(words[at])
             at += 1
             continue
+        if _said_apart(words[at : at + period * repeats], period):
+            kept.extend(words[at : at + period * repeats])
+            at += period * repeats
+            continue
         stay, end = at + period * _KEEP, at + period * repeats
         kept.extend(words[at:stay])
         cut = words[stay:end]
@@ -41,6 +55,62 @@ def cut_loops(words: Sequence[Word]) -> tuple[tuple[Word, ...], tuple[Removed, .
         removed.append(Removed(cut[0].start, cut[-1].end, "loop", text))
         at = end
     return tuple(kept), tuple(removed)
+
+
+def settle_repetitions(
+    words: Sequence[Word], speech: Sequence[Span]
+) -> tuple[tuple[Word, ...], tuple[Removed, ...]]:
+    """
+    Give each repetition of a word its own stretch of speech, as votes in a roll call have it.
+
+    A decoder that hears the same word many times loses count and place: one stretch gets two of
+    them and another none. Where there are as many stretches as repetitions, or one less, each
+    stretch gets one.
+
+    Args:
+        words: of one window, in time order.
+        speech: spans that hold all the words.
+
+    Returns:
+        the words, and the repetition that nobody said, if there was one.
+    """
+    settled: list[Word] = []
+    removed: list[Removed] = []
+    at = 0
+    while at < len(words):
+        end = at + 1
+        while end < len(words) and _key(words[end].text) == _key(words[at].text):
+            end += 1
+        run = list(words[at:end])
+        low = settled[-1].end if settled else float("-inf")
+        high = words[end].start if end < len(words) else float("inf")
+        own = [span for span in speech if low <= span.start and span.end <= high]
+        if len(run) >= _VOTES and len(own) <= len(run) <= len(own) + 1:
+            removed += [Removed(each.start, each.end, "loop", each.text) for each in run[len(own):]]
+            run = [_placed(word, span) for word, span in zip(run, own, strict=False)]
+        settled += run
+        at = end
+    return tuple(settled), tuple(removed)
+
+
+def _placed(word: Word, span: Span) -> Word:
+    """The word within the span; where it was, if that is there already."""
+    if span.start <= word.start and word.end <= span.end and word.end - word.start >= _SHORT:
+        return word
+    length = min(_VOTE_SECONDS + _VOTE_SECONDS_PER_LETTER * len(word.text), span.duration)
+    start = span.start + (span.duration - length) / 2
+    return replace(word, start=start, end=start + length, estimated=True)
+
+
+def _said_apart(words: Sequence[Word], period: int) -> bool:
+    """Whether most repetitions begin after a pause, or with another speaker."""
+    starts = range(period, len(words), period)
+    apart = sum(
+        words[at].start - words[at - 1].end >= _PAUSE_SECONDS
+        or words[at].speaker != words[at - 1].speaker
+        for at in starts
+    )
+    return apart >= _APART_SHARE * len(starts)
 
 
 def _key(text: str) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from meet_transcriber.core.errors import InvalidOptions
+from meet_transcriber.core.languages import parse_language
 
 Task = Literal["transcribe", "translate"]
 ChannelMode = Literal["auto", "mix", "split"]
@@ -16,7 +17,8 @@ class Options:
     """Wishes of the caller; the defaults suit a meeting nobody said anything about.
 
     Attributes:
-        language: ISO 639-1 code of the speech; None lets the engine detect it per part.
+        language: code of the speech (see `core.languages`); any way to write it is understood.
+            None lets the engine detect it, again whenever it changes.
         languages: the languages that detection may choose from; empty allows all.
         task: `transcribe`, or `translate` into English where the model can.
         enable_diarization: find out who spoke.
@@ -26,7 +28,6 @@ class Options:
         initial_prompt: text the engine takes as what was said before.
         channels: `split` treats each channel as one speaker, `mix` folds them into one,
             `auto` splits channels that are independent.
-        allow_drafts: take words from the draft recognizer where the real one is not there.
 
     Raises:
         InvalidOptions: a value is out of range or contradicts another.
@@ -43,9 +44,12 @@ class Options:
     hotwords: tuple[str, ...] = ()
     initial_prompt: str | None = None
     channels: ChannelMode = "auto"
-    allow_drafts: bool = True
 
     def __post_init__(self) -> None:
+        if self.language is not None:
+            object.__setattr__(self, "language", parse_language(self.language))
+        parsed = dict.fromkeys(parse_language(code) for code in self.languages)
+        object.__setattr__(self, "languages", tuple(parsed))
         self._check_choices()
         self._check_speakers()
 

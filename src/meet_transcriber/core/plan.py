@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+from meet_transcriber.core.coverage import merged
 from meet_transcriber.core.media import PreparedAudio
 from meet_transcriber.core.transcript import Removed, Segment, Span, TranscriptWarning
 
-TARGET_SECONDS = 150.0
+TARGET_SECONDS = 300.0
 """Length that parts aim at; they end at the longest silence near it."""
 
 _SLACK = 0.4  # share of the target within which a silence is looked for
+_OVERLAP = 1.0  # seconds that both parts hear beyond a cut through running speech
 _MARGIN = 0.3  # seconds of silence kept around a part's speech
 
 
@@ -20,6 +23,8 @@ class Part:
     Attributes:
         start, end: seconds of the recording; parts of a channel follow each other.
         channel: of the working audio.
+        seam: where running speech was cut to begin this part; the part before hears some audio
+            after it and this one some before. None where the part begins in a pause.
         speech: spans that hold speech, in seconds of the recording.
     """
 
@@ -28,6 +33,7 @@ class Part:
     end: float
     channel: int
     speech: tuple[Span, ...]
+    seam: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class PartResult:
-    """The words of one part, in seconds of the recording."""
+    """The words of one part, in seconds of the recording; `seam` as in `Part`."""
 
     index: int
     channel: int
@@ -53,6 +59,7 @@ class PartResult:
     segments: tuple[Segment, ...]
     removed: tuple[Removed, ...] = ()
     warnings: tuple[TranscriptWarning, ...] = ()
+    seam: float | None = None
 
 
 def plan_parts(
@@ -61,16 +68,31 @@ def plan_parts(
     """
     Cut each channel into parts of about `target` seconds, in silence.
 
-    A stretch of speech without any pause is cut where the target falls. Silence makes no
-    part of its own, so a silent recording has none.
+    A stretch of speech without any pause is cut where the target falls; both parts hear the same
+    two seconds around the cut. Silence makes no part of its own, so a silent recording has none.
     """
     parts: list[Part] = []
     for channel, spans in enumerate(speech):
-        for group in _groups(spans, target):
-            start = max(group[0].start - _MARGIN, 0.0)
-            end = min(group[-1].end + _MARGIN, duration)
-            parts.append(Part(len(parts), start, end, channel, tuple(group)))
+        groups = _groups(spans, target)
+        for before, group, after in zip(
+            [None, *groups], groups, [*groups[1:], None], strict=False
+        ):
+            seam = _seam(before, group)
+            heard = list(merged(group))
+            if seam is not None:
+                heard[0] = Span(seam - _OVERLAP, heard[0].end)
+            if after is not None and _seam(group, after) is not None:
+                heard[-1] = Span(heard[-1].start, heard[-1].end + _OVERLAP)
+            start = max(heard[0].start - (_MARGIN if seam is None else 0.0), 0.0)
+            end = min(heard[-1].end + _MARGIN, duration)
+            parts.append(Part(len(parts), start, end, channel, tuple(heard), seam))
     return tuple(parts)
+
+
+def _seam(before: Sequence[Span] | None, after: Sequence[Span]) -> float | None:
+    """Where running speech was cut between two groups; None where there is a pause."""
+    touching = before is not None and before[-1].end == after[0].start
+    return after[0].start if touching else None
 
 
 def _groups(spans: Sequence[Span], target: float) -> list[list[Span]]:
@@ -84,12 +106,10 @@ def _groups(spans: Sequence[Span], target: float) -> list[list[Span]]:
 
 
 def _chopped(span: Span, target: float) -> list[Span]:
-    """Equal pieces no longer than the target."""
+    """Equal pieces no longer than the target; each ends exactly where the next begins."""
     pieces = max(1, int(-(-span.duration // target)))
-    step = span.duration / pieces
-    return [
-        Span(span.start + step * index, span.start + step * (index + 1)) for index in range(pieces)
-    ]
+    edges = [span.start + span.duration * at / pieces for at in range(pieces)] + [span.end]
+    return [Span(low, high) for low, high in pairwise(edges)]
 
 
 def _cut_index(spans: Sequence[Span], target: float) -> int:

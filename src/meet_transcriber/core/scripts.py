@@ -1,5 +1,11 @@
-"""Script-aware joining of words: Chinese, Japanese and Thai take no spaces."""
+"""
+Script-aware joining of words: Chinese, Japanese and Thai take no spaces.
 
+Where such a script was written with a space all the same (Thai between phrases, Chinese around
+Latin words), the word after it begins with that space.
+"""
+
+import unicodedata
 from collections.abc import Iterable
 
 # Scripts written without spaces between words, as Unicode ranges (Unicode 15, Blocks.txt),
@@ -20,6 +26,8 @@ _SPACELESS = (
 )
 
 _FIRST = _SPACELESS[0][0]
+_EXTENDING = frozenset("\u0e33\u0eb3\u200c\u200d")  # Thai and Lao AM, the zero-width joiners
+_STACKING = frozenset("\u1039\u17d2\u200d")  # Myanmar's and Khmer's stackers, the joiner
 
 SPACELESS = "".join(f"{chr(low)}-{chr(high)}" for low, high in _SPACELESS)
 """The same characters, as a set of a regular expression has them."""
@@ -33,9 +41,31 @@ def is_spaceless(character: str) -> bool:
     return any(low <= point <= high for low, high in _SPACELESS)
 
 
+def attaches(left: str, right: str) -> bool:
+    """
+    Whether the character `right` belongs to the character before it (UAX 29, extended clusters).
+
+    Combining marks and joiners do, Thai and Lao AM, and what follows a sign that stacks letters.
+    """
+    if unicodedata.category(right)[0] == "M" or right in _EXTENDING:
+        return True
+    return left in _STACKING
+
+
+def clusters(text: str) -> list[str]:
+    """What a reader takes for single characters: letters with their marks."""
+    found: list[str] = []
+    for character in text:
+        if found and attaches(found[-1][-1], character):
+            found[-1] += character
+        else:
+            found.append(character)
+    return found
+
+
 def needs_space(left: str, right: str) -> bool:
-    """Whether a space belongs between two neighbouring pieces of text."""
-    if not left or not right:
+    """Whether a space is missing between two neighbouring pieces of text."""
+    if not left or not right or right[0].isspace():
         return False
     return not (is_spaceless(left[-1]) or is_spaceless(right[0]))
 
@@ -47,4 +77,4 @@ def join_words(texts: Iterable[str]) -> str:
         if pieces and needs_space(pieces[-1], text):
             pieces.append(" ")
         pieces.append(text)
-    return "".join(pieces)
+    return "".join(pieces).strip()

@@ -3,6 +3,7 @@
 All are frozen. Times are float seconds from the start of the recording.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -132,12 +133,12 @@ class Transcript:
 
     Attributes:
         segments: in time order; together they hold every recognized word.
-        language: ISO 639-1 code of most of the speech, None when unknown.
+        language: code of the language of most words, None when unknown.
         duration: of the recording, in seconds.
         speakers: labels in order of first speech.
         names: label to a person's name; every exporter applies it.
         turns: the diarization behind `speakers`; may overlap. None where people said otherwise.
-        engine, diarizer: what made it, for example `faster-whisper base int8 cpu`.
+        engine, diarizer: what made it, for example `whisper base int8 cpu`.
         warnings: everything that fell back, said aloud.
         coverage: share of detected speech seconds that has words, in [0, 1].
         removed: spans cut as silence, loop or hallucination.
@@ -156,6 +157,11 @@ class Transcript:
     removed: tuple[Removed, ...] = ()
 
     @property
+    def languages(self) -> tuple[str, ...]:
+        """Codes of the languages heard, that of most words first."""
+        return languages_of(self.segments)
+
+    @property
     def words(self) -> tuple[Word, ...]:
         return tuple(word for segment in self.segments for word in segment.words)
 
@@ -166,6 +172,15 @@ class Transcript:
     def name_of(self, speaker: str | None) -> str | None:
         """The person behind a label, the label itself when unnamed, None when unknown."""
         return None if speaker is None else self.names.get(speaker) or speaker
+
+
+def languages_of(segments: Iterable[Segment]) -> tuple[str, ...]:
+    """Codes of the languages of segments, that of most words first."""
+    counts: Counter[str] = Counter()
+    for segment in segments:
+        if segment.language:
+            counts[segment.language] += len(segment.words)
+    return tuple(code for code, _ in counts.most_common())
 
 
 def total_seconds(spans: Iterable[Span | Turn]) -> float:

@@ -40,7 +40,7 @@ class WorkerInfo:
         problem: a sentence when its engines are not there, else empty.
         seen_at: when it said so.
         since: when it came to be in this state, at this detail; 0 where an older version told.
-        drafts: why it works with draft engines, in sentences; none where it does not.
+        notes: what fell back when its engines were chosen, in sentences.
         fetched_bytes, fetch_bytes: of the weights that it is fetching; 0 of 0 when it is not.
     """
 
@@ -54,6 +54,6 @@ class WorkerInfo:
     progress: float = 0.0
     seen_at: float = 0.0
     since: float = 0.0
-    drafts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     fetched_bytes: int = 0
     fetch_bytes: int = 0

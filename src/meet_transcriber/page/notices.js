@@ -1,4 +1,4 @@
-/* What is true of the whole page: the server is away, draft engines are in use; and what went wrong. */
+/* What is true of the whole page: the server is away, models are missing; and what went wrong. */
 
 import { announce, fill, h } from "./dom.js";
 import { icon } from "./icons.js";

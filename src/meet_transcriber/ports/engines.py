@@ -125,16 +125,17 @@ class Recognizer(Protocol):
         ...
 
     def recognize(
-        self, audio: Waveform, speech: Sequence[Span], options: Options
+        self, audio: Waveform, speech: Sequence[Span], options: Options, progress: Progress
     ) -> Iterator[Finding]:
         """
-        Yield findings in time order while decoding, so that callers can report progress.
+        Yield findings in time order.
 
         Args:
             audio: one part of a recording, a few minutes.
             speech: where speech was detected, in seconds from the start of `audio`;
                 no words are made up outside it.
             options: language, task, hotwords and prompt are used here.
+            progress: hears the share that is decoded.
 
         Raises:
             EngineUnavailable: the package, the weights or the memory is missing.

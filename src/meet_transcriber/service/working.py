@@ -281,11 +281,6 @@ class Working:
     def _recognizer(self, job: Job) -> Chosen[Recognizer]:
         """The recognizer, where it may and can do what the job wants."""
         recognizer = self._engines.recognizer()
-        if recognizer.fallback and not job.options.allow_drafts:
-            raise EngineUnavailable(
-                "This job takes no words from a draft engine, unless ASR_ENGINE=pocketsphinx names "
-                f"it, and the real one is not there. The worker says: {recognizer.fallback.message}"
-            )
         recognizer.engine.check(job.options)
         return recognizer
 

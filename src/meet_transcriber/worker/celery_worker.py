@@ -27,7 +27,7 @@ from meet_transcriber.core.workers import WorkerName, parse_worker_name
 from meet_transcriber.logs import get_logger
 from meet_transcriber.ports.queues import JobQueue
 from meet_transcriber.settings import Settings
-from meet_transcriber.worker.process import MakeEngines, WorkerProcess, begin, real_engines
+from meet_transcriber.worker.process import MakeEngines, WorkerProcess, begin
 
 log = get_logger(__name__)
 
@@ -35,7 +35,7 @@ _LOOK_SECONDS = 0.1
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
-def build(settings: Settings, make_engines: MakeEngines = real_engines) -> Celery:
+def build(settings: Settings, make_engines: MakeEngines = services.worker_engines) -> Celery:
     """
     The Celery application of workers, with its one task; for `celery -A`.
 

@@ -19,7 +19,6 @@ from meet_transcriber.worker.process import (
     MakeGround,
     WorkerProcess,
     begin,
-    draft_engines,
 )
 
 log = get_logger(__name__)
@@ -30,7 +29,7 @@ _LOOK_OVER_NETWORK_SECONDS = 0.5
 
 def run(
     settings: Settings,
-    make_engines: MakeEngines = draft_engines,
+    make_engines: MakeEngines = services.worker_engines,
     *,
     make_ground: MakeGround = services.ground,
     queues: tuple[str, ...] = QUEUES,

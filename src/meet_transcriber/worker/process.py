@@ -30,9 +30,6 @@ MakeEngines = Callable[[Settings, Fetching], Engines]
 MakeGround = Callable[[Settings, JobQueue], Ground]
 """How a worker comes by its stores."""
 
-draft_engines: MakeEngines = partial(services.worker_engines, draft=True)
-real_engines: MakeEngines = partial(services.worker_engines, draft=False)
-
 PATIENCE_SECONDS = 3.0
 """How long a task may take to notice that it should end, before it is given back without it."""
 RETRY_SECONDS = 1.0
@@ -159,7 +156,7 @@ class WorkerProcess:
         while not self.stopping.wait(_ASKED_SECONDS):
             if (now_asked := self._asked()) != asked:
                 asked = now_asked
-                if missing or self._presence.info.drafts:
+                if missing:
                     return asked, self._make_engines()
             if missing and time.monotonic() > again_at:
                 break
@@ -174,7 +171,7 @@ class WorkerProcess:
     def _look_for_engines(self, engines: Engines) -> dict[str, Any]:
         """Have them built; returns what is to be said of them."""
         queues, problems = self._presence.info.queues, []
-        found: dict[str, Any] = {"drafts": ()}
+        found: dict[str, Any] = {"notes": ()}
         if RECOGNIZE_QUEUE in queues:
             problems.append(self._look_for("engine", engines.recognizer, found))
         if CPU_QUEUE in queues:
@@ -195,7 +192,7 @@ class WorkerProcess:
             return f"The {what} could not be started: {str(error) or type(error).__name__}."
         found[what] = chosen.engine.name if chosen else ""
         if chosen:
-            found["drafts"] += tuple(note.message for note in chosen.notes)
+            found["notes"] += tuple(note.message for note in chosen.notes)
             self._note_start(what, chosen.engine.name, started)
         return ""
 

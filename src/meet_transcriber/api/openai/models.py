@@ -60,9 +60,6 @@ class Catalogue:
 
 def _configured(settings: Settings) -> Iterator[str]:
     """The configured model's names; of a folder or a hub id the last part, no path is shown."""
-    if settings.asr_engine == "pocketsphinx":
-        yield "pocketsphinx"
-        return
     name = settings.whisper_model.rstrip("/").rpartition("/")[2]
     yield name
     yield f"whisper-{name}"

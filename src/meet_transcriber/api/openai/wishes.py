@@ -7,7 +7,8 @@ from meet_transcriber.api.openai.envelope import refused
 from meet_transcriber.api.openai.fields import FIELDS, FORMATS, STREAMED, Form, Format, checked
 from meet_transcriber.api.openai.fields import number as checked_number
 from meet_transcriber.api.openai.models import Catalogue
-from meet_transcriber.core.exporters.languages import LANGUAGES
+from meet_transcriber.core.errors import InvalidOptions
+from meet_transcriber.core.languages import parse_language
 from meet_transcriber.core.options import Options, Task, speaker_hints
 from meet_transcriber.core.transcript import TranscriptWarning
 from meet_transcriber.settings import Settings
@@ -84,7 +85,6 @@ def _options(form: Form, task: Task, diarization: bool, settings: Settings) -> O
         max_speakers=most,
         hotwords=(*form.many("keywords"), *(word.strip() for word in hotwords if word.strip())),
         initial_prompt=form.text("prompt"),
-        allow_drafts=False,
     )
 
 
@@ -93,10 +93,10 @@ def _language(name: str, value: str | None) -> str | None:
 
 
 def _code(name: str, value: str) -> str:
-    code = value.lower()
-    if code not in LANGUAGES:
-        raise refused(name, f"{name}: {value[:40]!r} is not an ISO 639-1 code such as en.")
-    return code
+    try:
+        return parse_language(value)
+    except InvalidOptions as error:
+        raise refused(name, f"{name}: {error}") from error
 
 
 def _diarization(form: Form, written: Format, settings: Settings) -> bool:

@@ -20,7 +20,11 @@ def export_json(transcript: Transcript, word_times: bool = True) -> str:
 
     Without word times a segment has `start`, `end` and `text` instead of `words`.
     """
-    body = {"schema_version": SCHEMA_VERSION, **to_plain(transcript)}
+    body = {"schema_version": SCHEMA_VERSION}
+    for name, value in to_plain(transcript).items():
+        body[name] = value
+        if name == "language":
+            body["languages"] = list(transcript.languages)
     if not word_times:
         body["segments"] = [_plain_segment(segment) for segment in transcript.segments]
     return "{\n" + ",\n".join(_lines(body)) + "\n}\n"

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from meet_transcriber.core.exporters.languages import language_name
+from meet_transcriber.core.languages import language_name
 from meet_transcriber.core.transcript import Segment, Transcript, Word
 
 Body = dict[str, Any]

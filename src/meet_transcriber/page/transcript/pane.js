@@ -23,7 +23,7 @@ export class Pane extends EventTarget {
   segments = [];
   following = true;
   threshold = chosenThreshold();
-  #drafts = new Map(); // what is typed, by segment
+  #typed = new Map(); // what is typed, by segment
   #spoken = { segment: -1, word: -1 };
   #lit = null;
   #held = false; // the pointer is down, so a selection is not finished
@@ -61,7 +61,7 @@ export class Pane extends EventTarget {
 
   /** @param {import("./model.js").Segment[]} segments */
   show(segments) {
-    this.#carryDrafts(segments);
+    this.#carryTyped(segments);
     this.segments = segments;
     this.cursor.settle();
     const focused = this.scroller.contains(document.activeElement) && !isEditor(document.activeElement);
@@ -118,7 +118,7 @@ export class Pane extends EventTarget {
   edit(at, text) {
     const segment = this.segments[at];
     if (!segment) return;
-    if (!this.#drafts.has(segment)) this.#drafts.set(segment, text ?? segment.text);
+    if (!this.#typed.has(segment)) this.#typed.set(segment, text ?? segment.text);
     this.cursor.choose(at, this.cursor.at.segment === at ? this.cursor.at.word : 0);
     this.list.remake(segment);
     this.list.reveal(at);
@@ -127,11 +127,11 @@ export class Pane extends EventTarget {
   }
 
   /** Whether something is typed that was not saved. */
-  get typing() { return this.#drafts.size > 0; }
+  get typing() { return this.#typed.size > 0; }
 
   /** Give up watching; what is typed is saved, as nobody could come back to it. */
   close() {
-    for (const [segment, text] of this.#drafts) this.#save(segment, text.trim());
+    for (const [segment, text] of this.#typed) this.#save(segment, text.trim());
     this.list.close();
     clearTimeout(this.#soon);
     for (const name of ["pointerup", "pointercancel"]) removeEventListener(name, this.#let);
@@ -169,17 +169,17 @@ export class Pane extends EventTarget {
   }
 
   #editor(segment) {
-    if (!this.#drafts.has(segment)) return null;
-    const editor = new TextEditor(this.#drafts.get(segment), `Text of the segment at ${clock(segment.start)}`);
-    editor.addEventListener("typed", () => this.#drafts.set(segment, editor.text));
+    if (!this.#typed.has(segment)) return null;
+    const editor = new TextEditor(this.#typed.get(segment), `Text of the segment at ${clock(segment.start)}`);
+    editor.addEventListener("typed", () => this.#typed.set(segment, editor.text));
     editor.addEventListener("player", ({ detail }) => this.dispatchEvent(new CustomEvent("player", { detail })));
     editor.addEventListener("end", ({ detail }) => this.#end(segment, detail));
     return editor.element;
   }
 
   #end(segment, { save, next }) {
-    const text = this.#drafts.get(segment).trim();
-    this.#drafts.delete(segment);
+    const text = this.#typed.get(segment).trim();
+    this.#typed.delete(segment);
     const at = this.segments.indexOf(segment);
     this.list.remake(segment);
     this.mark();
@@ -194,13 +194,13 @@ export class Pane extends EventTarget {
   }
 
   /** What is typed in segments that are no longer the same goes to those in their time. */
-  #carryDrafts(segments) {
+  #carryTyped(segments) {
     const here = new Set(segments);
-    for (const [segment, text] of [...this.#drafts]) {
+    for (const [segment, text] of [...this.#typed]) {
       if (here.has(segment)) continue;
-      this.#drafts.delete(segment);
+      this.#typed.delete(segment);
       const other = segments[placeAt(segments, segment.start).segment];
-      if (other && !this.#drafts.has(other)) this.#drafts.set(other, text);
+      if (other && !this.#typed.has(other)) this.#typed.set(other, text);
     }
   }
 

@@ -1,0 +1,1 @@
+"""Weights: known by their digests, kept in one folder, fetched from wherever they can be had."""
