@@ -3,6 +3,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+MODELS := .cache/models
 # A skipped test is a failed one in every target here: the target brings what it needs.
 PYTEST := FORBID_SKIPS=1 $(BIN)/python -m pytest
 ARGS ?=
@@ -14,18 +15,18 @@ help:  ## list the commands
 
 # --- running it -------------------------------------------------------------------------
 
-demo: $(VENV)/.runtime  ## transcribe the bundled sample with the draft engines; ONCE=1 ends after it
-	@ASR_ENGINE=pocketsphinx DIARIZATION_ENGINE=acoustic $(BIN)/meet-transcriber demo
+demo: $(VENV)/.runtime  ## transcribe the bundled sample; ONCE=1 ends after it
+	@$(BIN)/meet-transcriber demo
 
 serve: $(VENV)/.runtime  ## start the HTTP API and its worker; ARGS="--port 0" takes a free port
 	@$(BIN)/meet-transcriber serve $(ARGS)
 
 # --- checking it ------------------------------------------------------------------------
 
-test: $(VENV)/.test  ## tests that need nothing beyond pip
+test: $(VENV)/.test $(MODELS)/tiny.en  ## tests that need nothing beyond pip
 	$(PYTEST) -n 2 --dist loadgroup $(ARGS)
 
-test-system: programs $(VENV)/.system $(VENV)/.audit  ## tests that need programs of the system
+test-system: programs $(VENV)/.system $(VENV)/.audit $(MODELS)/tiny.en $(MODELS)/base  ## tests that need programs of the system
 	$(PYTEST) -n 2 tests/system/browser $(ARGS)
 	$(PYTEST) tests/system --ignore tests/system/browser $(ARGS)
 
@@ -41,7 +42,7 @@ DOCKERED := $(patsubst %,tests/deploy/test_%.py,images compose start_commands)
 .PHONY: deploy-environments
 deploy-environments: $(VENV)/.deploy $(patsubst %,.venv-%/.done,pyannote awscli azure-cli checkov)
 
-test-deploy: deploy-programs  ## images, manifests and cloud clients; pyannote in an environment of its own
+test-deploy: deploy-programs $(MODELS)/tiny.en  ## images, manifests and cloud clients; pyannote in an environment of its own
 	@$(MAKE) --no-print-directory -j 2 deploy-environments
 	FORBID_SKIPS=1 .venv-pyannote/bin/python -m pytest tests/deploy/pyannote $(ARGS)
 	$(PYTEST) $(DOCKERED) $(ARGS)
@@ -60,7 +61,7 @@ format: $(VENV)/.lint  ## let ruff mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/.test  ## measure: every benchmark, or NAME="memory recognition"
+bench: $(VENV)/.test $(MODELS)/base  ## measure: every benchmark, or NAME="memory recognition"
 	$(BIN)/python -m scripts.bench $(NAME)
 
 # --- keeping it -------------------------------------------------------------------------
@@ -91,6 +92,10 @@ clean:  ## remove environments, caches and results
 $(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml
 	@scripts/setup.sh $(VENV) $<
 	@touch $@
+
+# The weights that tests and benchmarks hear with, kept between runs.
+$(MODELS)/%: | $(VENV)/.test
+	MODELS_DIR=$(MODELS) $(BIN)/meet-transcriber models pull $*
 
 # The reference scorers are built from source, against the numpy of the tests.
 $(VENV)/.system: $(VENV)/.test

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,9 @@ pytest.register_assert_rewrite(
     "tests.contract.media_store",
     "tests.contract.media_store_elsewhere",
 )
+
+# Real weights, fetched once by the Makefile and kept between runs.
+os.environ.setdefault("MODELS_DIR", str(Path(__file__).parents[1] / ".cache" / "models"))
 
 # Set by the Makefile, where each target brings what its tests need.
 FORBID_SKIPS = os.environ.get("FORBID_SKIPS") == "1" or os.environ.get("CI") == "true"

@@ -61,7 +61,7 @@ class SimulatedRecognizer:
         """It can do anything."""
 
     def recognize(
-        self, audio: Waveform, speech: Sequence[Span], options: Options
+        self, audio: Waveform, speech: Sequence[Span], options: Options, progress: Progress
     ) -> Iterator[Finding]:
         seconds = len(audio) / SAMPLE_RATE_HZ
         note("recognize begins")

@@ -69,7 +69,7 @@ class Scribe:
         """Anything goes."""
 
     def recognize(
-        self, audio: Waveform, speech: Sequence[Span], options: Options
+        self, audio: Waveform, speech: Sequence[Span], options: Options, progress: Progress
     ) -> Iterator[Finding]:
         self.parts += 1
         for number, span in enumerate(speech):

@@ -101,7 +101,7 @@ class Scribe:
         """Anything goes."""
 
     def recognize(
-        self, audio: Waveform, speech: Sequence[Span], options: Options
+        self, audio: Waveform, speech: Sequence[Span], options: Options, progress: Progress
     ) -> Iterator[Finding]:
         for number, span in enumerate(speech):
             words = (

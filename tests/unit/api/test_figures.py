@@ -8,7 +8,7 @@ from meet_transcriber.core.jobs import QUEUES, Job
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Span
 from meet_transcriber.pipeline import Chosen
-from meet_transcriber.ports.engines import Finding, Waveform
+from meet_transcriber.ports.engines import Finding, Progress, Waveform
 from meet_transcriber.service import Engines, Request, Service, Working
 from tests.unit.api.locked import Locked
 from tests.unit.api.rig import Ear, Judge, Scribe, finished
@@ -21,7 +21,7 @@ class Watched(Scribe):
         self._look = look
 
     def recognize(
-        self, audio: Waveform, speech: Sequence[Span], options: Options
+        self, audio: Waveform, speech: Sequence[Span], options: Options, progress: Progress
     ) -> Iterator[Finding]:
         self._look()
         yield from super().recognize(audio, speech, options)

@@ -21,7 +21,7 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Span
 from meet_transcriber.core.transitions import cancelled
 from meet_transcriber.pipeline import Chosen
-from meet_transcriber.ports.engines import Diarizer, Finding, Waveform
+from meet_transcriber.ports.engines import Diarizer, Finding, Progress, Waveform
 from meet_transcriber.ports.stores import JobStore
 from meet_transcriber.service import Engines, Rules, Working
 from tests.unit.doubles import Ear, Judge, Scribe
@@ -36,7 +36,7 @@ class Doing(Scribe):
         self.happens = happens
 
     def recognize(
-        self, audio: Waveform, speech: Sequence[Span], options: Options
+        self, audio: Waveform, speech: Sequence[Span], options: Options, progress: Progress
     ) -> Iterator[Finding]:
         self.happens()
         yield from super().recognize(audio, speech, options)
@@ -50,7 +50,7 @@ class Failing(Scribe):
         self.error = error
 
     def recognize(
-        self, audio: Waveform, speech: Sequence[Span], options: Options
+        self, audio: Waveform, speech: Sequence[Span], options: Options, progress: Progress
     ) -> Iterator[Finding]:
         raise self.error
 

@@ -16,7 +16,7 @@ from meet_transcriber.core.jobs import Job, JobQuery
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Span, TranscriptWarning
 from meet_transcriber.pipeline import DRAFT_RECOGNIZER
-from meet_transcriber.ports.engines import Finding, Waveform
+from meet_transcriber.ports.engines import Finding, Progress, Waveform
 from meet_transcriber.service import Rules, Service
 from tests.unit.api.openai.desk import TEXT, at_work, call, make_app, post, transcribed
 from tests.unit.api.rig import Scribe, leftovers, make_service
@@ -31,7 +31,7 @@ class Raising(Scribe):
         self._error = error
 
     def recognize(
-        self, audio: Waveform, speech: Sequence[Span], options: Options
+        self, audio: Waveform, speech: Sequence[Span], options: Options, progress: Progress
     ) -> Iterator[Finding]:
         raise self._error
 
