@@ -3,8 +3,9 @@
 #
 #   docker build -t meet-transcriber .                    API, worker and commands, on the CPU
 #   docker build --build-arg PYANNOTE=1 .                 the same with pyannote and torch
+#   docker build --build-arg MODEL=base .                 the same with Whisper's weights
 #   docker build --target api -t meet-transcriber-api .   the API alone, without an engine
-#   docker build --target worker-gpu .                    with CUDA 12; takes PYANNOTE=1, too
+#   docker build --target worker-gpu .                    with CUDA 12; takes both, too
 #
 # Pin the base for good with --build-arg BASE_IMAGE=python:3.12-slim-bookworm@sha256:...
 ARG BASE_IMAGE=python:3.12-slim-bookworm
@@ -40,7 +41,8 @@ COPY requirements/runtime.txt requirements/image-pyannote.txt requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/tools/bin/pip --python /opt/venv/bin/python install -q \
     --only-binary :all: --require-hashes \
-    -r "requirements/$([ -n "$PYANNOTE" ] && echo image-pyannote || echo runtime).txt"
+    -r "requirements/$([ -n "$PYANNOTE" ] && echo image-pyannote || echo runtime).txt" && \
+    /opt/venv/bin/python -m ensurepip  # fetches weights where the hub is out of reach
 
 FROM installer AS gpu-packages
 ARG PYANNOTE=
@@ -48,17 +50,21 @@ COPY requirements/image-gpu.txt requirements/image-pyannote.txt requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/tools/bin/pip --python /opt/venv/bin/python install -q \
     --only-binary :all: --require-hashes \
-    -r "requirements/image-$([ -n "$PYANNOTE" ] && echo pyannote || echo gpu).txt"
+    -r "requirements/image-$([ -n "$PYANNOTE" ] && echo pyannote || echo gpu).txt" && \
+    /opt/venv/bin/python -m ensurepip
 
 # --- what runs -------------------------------------------------------------------------------
 
 FROM ${BASE_IMAGE} AS ground
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data meet-transcriber && \
     install -d -o 10001 -g 10001 /data /media /models /secrets /certificates
+# The hub's own cache lies beside the models: pyannote's weights are there.
 ENV PATH=/opt/venv/bin:$PATH \
+    PIP_NO_CACHE_DIR=1 \
     PYTHONUNBUFFERED=1 \
     API_HOST=0.0.0.0 \
     DATA_DIR=/data \
+    MODELS_DIR=/models \
     HF_HOME=/models
 WORKDIR /app
 COPY src/api src/api
@@ -92,6 +98,9 @@ RUN --mount=from=wheel,source=/wheels,target=/wheels \
 # CTranslate2 loads cuBLAS by its name when it first computes; here it is missed at build time.
 ENV LD_LIBRARY_PATH=/opt/cuda
 RUN python -c "import ctypes; ctypes.CDLL('libcublas.so.12'); import ctranslate2"
+ARG MODEL=
+ARG HF_ENDPOINT
+RUN --mount=source=deploy/weights,target=/weights sh /weights/bake.sh "$MODEL"
 USER 10001:10001
 CMD ["celery", "-A", "src.worker.celery_app", "worker", "--loglevel=INFO", "--concurrency=1"]
 HEALTHCHECK --interval=30s --timeout=20s --start-period=120s --retries=3 \
@@ -102,4 +111,7 @@ COPY --from=cpu-packages /opt/venv /opt/venv
 RUN --mount=from=wheel,source=/wheels,target=/wheels \
     --mount=from=installer,source=/opt/tools,target=/opt/tools \
     /opt/tools/bin/pip --python /opt/venv/bin/python install -q --no-deps --no-cache-dir /wheels/*.whl
+ARG MODEL=
+ARG HF_ENDPOINT
+RUN --mount=source=deploy/weights,target=/weights sh /weights/bake.sh "$MODEL"
 USER 10001:10001
