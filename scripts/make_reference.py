@@ -112,8 +112,7 @@ with open("standup.mp3", "rb") as file:
 
 - **Models.** `model` is the configured one's name (`WHISPER_MODEL`) or a hosted one's, which
   stands for it: {", ".join(f"`{name}`" for name in ALIASES)}.
-- **Engines.** Words never come from the draft engine unless `ASR_ENGINE` names it; where the
-  real one is not there, the answer is 503.
+- **Engines.** Where no worker has its weights, the answer is 503 and says what is missing.
 - **Jobs.** Behind each request is a job like any other; `x-job-id` names it, and its result
   stays until it is deleted, at `/transcribe/{{id}}` and in the list. A sender that goes away
   without an `Idempotency-Key` takes its job along: it is deleted.

@@ -1,4 +1,4 @@
-"""The draft diarizer: voices told apart by their acoustics alone."""
+"""The acoustic diarizer: voices told apart by their sound alone, without a model."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -28,8 +28,8 @@ class AcousticDiarizer:
     """
     A Diarizer without a model: windows of cepstra and pitch, clustered, then resegmented.
 
-    Good for drafts: it tells apart voices that sound different on one microphone. Where they
-    do not it says one speaker, with a warning.
+    It tells apart voices that sound different on one microphone. Where they do not it says one
+    speaker, with a warning; in rooms with far microphones it is weak.
     """
 
     name = "acoustic"
@@ -141,9 +141,9 @@ def _doubts(turns: Sequence[Turn], options: Options) -> tuple[TranscriptWarning,
     found = len({turn.speaker for turn in turns})
     fewest, most = options.speaker_range
     if found < fewest:
-        message = f"{fewest} speakers were asked for, and the draft diarizer told {found} apart."
+        message = f"{fewest} speakers were asked for, and the acoustic diarizer told {found} apart."
         return (TranscriptWarning("speakers_requested_found", message),)
     if found == 1 and most > 1:
-        message = "The draft diarizer found no second voice; if several people speak, say how many."
+        message = "The acoustic diarizer found no second voice; if several people speak, say how many."
         return (TranscriptWarning("speakers_not_separable", message),)
     return ()
