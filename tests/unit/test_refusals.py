@@ -21,8 +21,8 @@ def test_other_models_translate() -> None:
     refuse(settings, Options(task="translate"))
 
 
-def test_auto_counts_as_whisper_where_no_draft_may_stand_in() -> None:
-    settings = Settings(asr_engine="auto", whisper_model="turbo")
-    refuse(settings, Options(task="translate"))
+@pytest.mark.parametrize("engine", ["auto", "whisper", "faster-whisper"])
+def test_every_name_of_the_engine_is_refused_alike(engine: str) -> None:
+    settings = Settings.model_validate({"asr_engine": engine, "whisper_model": "turbo"})
     with pytest.raises(InvalidOptions):
-        refuse(settings, Options(task="translate", allow_drafts=False))
+        refuse(settings, Options(task="translate"))

@@ -39,7 +39,9 @@ class Resampler:
         if self._resampler is not None:
             for piece in self._resampler.resample(frame):
                 count = piece.layout.nb_channels
-                packed = np.frombuffer(piece.planes[0], np.float32, piece.samples * count)
+                packed = np.frombuffer(
+                    memoryview(piece.planes[0]), np.float32, piece.samples * count
+                )
                 yield _fitted(packed.reshape(-1, count).T, self._channels)
 
 

@@ -86,7 +86,9 @@ def settle_repetitions(
         high = words[end].start if end < len(words) else float("inf")
         own = [span for span in speech if low <= span.start and span.end <= high]
         if len(run) >= _VOTES and len(own) <= len(run) <= len(own) + 1:
-            removed += [Removed(each.start, each.end, "loop", each.text) for each in run[len(own):]]
+            removed += [
+                Removed(each.start, each.end, "loop", each.text) for each in run[len(own) :]
+            ]
             run = [_placed(word, span) for word, span in zip(run, own, strict=False)]
         settled += run
         at = end

@@ -74,9 +74,7 @@ def plan_parts(
     parts: list[Part] = []
     for channel, spans in enumerate(speech):
         groups = _groups(spans, target)
-        for before, group, after in zip(
-            [None, *groups], groups, [*groups[1:], None], strict=False
-        ):
+        for before, group, after in zip([None, *groups], groups, [*groups[1:], None], strict=False):
             seam = _seam(before, group)
             heard = list(merged(group))
             if seam is not None:

@@ -24,7 +24,7 @@ class Watched(Scribe):
         self, audio: Waveform, speech: Sequence[Span], options: Options, progress: Progress
     ) -> Iterator[Finding]:
         self._look()
-        yield from super().recognize(audio, speech, options)
+        yield from super().recognize(audio, speech, options, progress)
 
 
 def submitted(service: Service) -> Job:

@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from meet_transcriber.api.health import Found, Rounds
 from meet_transcriber.service import FETCH_ASKED, Service
-from tests.unit.api.locked import Locked, locked_in
+from tests.unit.api.locked import Locked
 from tests.unit.api.rig import Nudges, note_worker
 
 
@@ -61,40 +61,31 @@ def test_a_store_that_is_away_is_named(
     assert [name for name, check in checks.items() if not check["ok"]] == ["media_store"]
 
 
-def test_a_page_learns_that_drafts_work_and_what_would_be_fetched(
-    client: TestClient, service: Service
-) -> None:
-    note_worker(service, drafts=("The hub cannot be reached.",), fetched_bytes=5, fetch_bytes=10)
+def test_a_page_learns_how_far_weights_are(client: TestClient, service: Service) -> None:
+    note_worker(service, state="fetching", fetched_bytes=5, fetch_bytes=10)
     engines = client.get("/health/ready").json()["engines"]
-    assert (engines["draft"], engines["reasons"]) == (True, ["The hub cannot be reached."])
-    assert engines["fetchable"][0] == "Systran/faster-whisper-base"
-    assert engines["fetching"] == {"bytes": 5, "total": 10}
+    assert engines == {"fetching": {"bytes": 5, "total": 10}}
 
 
-def test_real_engines_have_nothing_to_fetch(locked: Locked) -> None:
-    admin = locked.bearer("admin")
-    note_worker(locked.service, engine="faster-whisper base")
-    assert locked.client.get("/health/ready", headers=locked.bearer("read")).json()["engines"] == {
-        "draft": False, "reasons": [], "fetchable": [], "fetching": None}  # fmt: skip
-    answer = locked.client.post("/models/fetch", headers=admin)
-    assert (answer.status_code, answer.json()["code"]) == (409, "nothing_to_fetch")
+def test_who_may_look_sees_notes_of_the_engines_and_others_see_nothing(locked: Locked) -> None:
+    note_worker(locked.service, notes=("Speakers come from the engine acoustic.",))
+    (worker,) = locked.client.get("/health/ready", headers=locked.bearer("read")).json()["workers"]
+    assert worker["notes"] == ["Speakers come from the engine acoustic."]
     assert locked.client.get("/health/ready").json()["engines"] is None
 
 
+def test_workers_that_have_their_engines_have_nothing_to_fetch(locked: Locked) -> None:
+    note_worker(locked.service, engine="base")
+    answer = locked.client.post("/models/fetch", headers=locked.bearer("admin"))
+    assert (answer.status_code, answer.json()["code"]) == (409, "nothing_to_fetch")
+
+
 def test_administrators_ask_workers_to_look_again(locked: Locked) -> None:
-    note_worker(locked.service, drafts=("The hub cannot be reached.",))
+    note_worker(locked.service, problem="The hub cannot be reached.")
     assert locked.client.post("/models/fetch", headers=locked.bearer("submit")).status_code == 403
     answer = locked.client.post("/models/fetch", headers=locked.bearer("admin"))
     assert (answer.status_code, answer.json()["workers"]) == (202, 1)
     assert locked.service.ground.jobs.recall(FETCH_ASKED)
-
-
-def test_engines_that_are_named_are_not_fetched_by_asking(tmp_path: Path) -> None:
-    named = {"asr_engine": "pocketsphinx", "diarization_engine": "acoustic"}
-    for locked in locked_in(tmp_path, **named):
-        answer = locked.client.post("/models/fetch", headers=locked.bearer("admin"))
-        assert (answer.status_code, answer.json()["code"]) == (409, "nothing_to_fetch")
-        assert "models pull" in answer.json()["detail"]
 
 
 def test_who_only_takes_recordings_in_needs_no_worker(client: TestClient) -> None:

@@ -39,7 +39,7 @@ class Doing(Scribe):
         self, audio: Waveform, speech: Sequence[Span], options: Options, progress: Progress
     ) -> Iterator[Finding]:
         self.happens()
-        yield from super().recognize(audio, speech, options)
+        yield from super().recognize(audio, speech, options, progress)
 
 
 class Failing(Scribe):

@@ -9,7 +9,6 @@ import pytest
 from meet_transcriber.bootstrap import Fetching
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.jobs import QUEUES
-from meet_transcriber.core.transcript import TranscriptWarning
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.service import FETCH_ASKED, Engines, Request
@@ -19,10 +18,10 @@ from tests.unit.api.rig import Ear, Judge, Nudges, Scribe, make_service
 
 
 class Hub:
-    """Engines that are drafts, or not there at all, while it is out of reach."""
+    """Where a recognizer comes from, once it is in reach."""
 
-    def __init__(self, missing: bool) -> None:
-        self.in_reach, self.missing, self.asked = False, missing, 0
+    def __init__(self) -> None:
+        self.in_reach, self.asked = False, 0
 
     def engines(self, _settings: Settings, fetching: Fetching) -> Engines:
         self.asked += 1
@@ -32,16 +31,14 @@ class Hub:
                 fetching(5, 10)
                 fetching(10, 10)
                 return Chosen(Scribe())
-            if self.missing:
-                raise EngineUnavailable("The hub cannot be reached.")
-            return Chosen(Scribe(), (TranscriptWarning("draft", "The hub cannot be reached."),))
+            raise EngineUnavailable("The hub cannot be reached.")
 
         return Engines(recognizer, lambda: Chosen(Judge()), Ear)
 
 
-@pytest.fixture(params=[False, True], ids=["drafts", "missing"])
-def hub(request: pytest.FixtureRequest) -> Hub:
-    return Hub(request.param)
+@pytest.fixture
+def hub() -> Hub:
+    return Hub()
 
 
 @pytest.fixture
@@ -68,12 +65,12 @@ def said(process: WorkerProcess, wanted: Callable[[WorkerInfo], bool]) -> Worker
     raise AssertionError("The worker never said so.")
 
 
-def test_the_real_engines_come_when_they_are_asked_for(process: WorkerProcess, hub: Hub) -> None:
+def test_missing_engines_come_when_they_are_asked_for(process: WorkerProcess, hub: Hub) -> None:
     before = said(process, lambda worker: worker.state == "ready")
-    assert (before.drafts or (before.problem,)) == ("The hub cannot be reached.",)
+    assert before.problem == "The hub cannot be reached."
     hub.in_reach = True
     process.ground.jobs.remember(FETCH_ASKED, "now")
-    after = said(process, lambda worker: not worker.drafts and not worker.problem)
+    after = said(process, lambda worker: not worker.problem)
     assert (after.state, after.engine, after.fetch_bytes) == ("ready", "scribe", 0)
     assert hub.asked == 2
 
@@ -87,7 +84,7 @@ def test_work_goes_on_with_the_engines_that_came(
     job = upload.finish(Request())
     hub.in_reach = True
     process.ground.jobs.remember(FETCH_ASKED, "now")
-    said(process, lambda worker: not worker.drafts and not worker.problem)
+    said(process, lambda worker: not worker.problem)
     while process.work():
         pass
     assert process.ground.jobs.get(job.id).state == "completed"

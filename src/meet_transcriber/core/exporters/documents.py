@@ -20,7 +20,7 @@ def export_json(transcript: Transcript, word_times: bool = True) -> str:
 
     Without word times a segment has `start`, `end` and `text` instead of `words`.
     """
-    body = {"schema_version": SCHEMA_VERSION}
+    body: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
     for name, value in to_plain(transcript).items():
         body[name] = value
         if name == "language":

@@ -280,5 +280,7 @@ def _drop_wrong(model: Model, staging: Path) -> None:
     """Files that came and are not the official ones go."""
     for file in model.files:
         path = staging / file.path
-        if path.is_file() and (file.size not in (None, path.stat().st_size) or digest(path) != file.sha256):
+        if path.is_file() and (
+            file.size not in (None, path.stat().st_size) or digest(path) != file.sha256
+        ):
             path.unlink()

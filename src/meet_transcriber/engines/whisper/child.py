@@ -14,8 +14,11 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from meet_transcriber.core.errors import EngineUnavailable, RecognitionFailed, TranscriptionError
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.transcript import Span
 from meet_transcriber.engines.whisper.process import Loaded, ProcessLost, Recipe
 from meet_transcriber.engines.whisper.recognizer import WhisperRecognizer
+from meet_transcriber.ports.engines import Waveform
 
 
 def main(connection: "Connection[Any, Any]") -> None:
@@ -28,7 +31,8 @@ def main(connection: "Connection[Any, Any]") -> None:
         return
     connection.send(Loaded(recognizer.name, tuple(recognizer.languages), recognizer.batch_size))
     while True:
-        answer = _answer(recognizer, connection, *connection.recv())
+        audio, speech, options = connection.recv()
+        answer = _answer(recognizer, connection, audio, speech, options)
         connection.send(answer)
         if isinstance(answer, ProcessLost):
             return
@@ -45,10 +49,15 @@ def _load(recipe: Recipe) -> WhisperRecognizer:
 
 
 def _answer(
-    recognizer: WhisperRecognizer, connection: "Connection[Any, Any]", *part: Any
+    recognizer: WhisperRecognizer,
+    connection: "Connection[Any, Any]",
+    audio: Waveform,
+    speech: tuple[Span, ...],
+    options: Options,
 ) -> object:
+    """The findings of a part; an error in their place."""
     try:
-        return list(recognizer.recognize(*part, connection.send))
+        return list(recognizer.recognize(audio, speech, options, connection.send))
     except RecognitionFailed as error:
         return ProcessLost(str(error.__cause__ or error))
     except TranscriptionError as error:

@@ -76,8 +76,7 @@ def likeliest_languages(
         jump = scores[best] - _SWITCH
         came = [place if scores[place] >= jump else best for place in range(len(codes))]
         scores = [
-            max(scores[place], jump) + stretch.evidence(code)
-            for place, code in enumerate(codes)
+            max(scores[place], jump) + stretch.evidence(code) for place, code in enumerate(codes)
         ]
         origins.append(came)
     place = max(range(len(codes)), key=scores.__getitem__)

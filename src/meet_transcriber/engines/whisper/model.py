@@ -1,6 +1,5 @@
 """A Whisper model on CTranslate2: what the decoder asks of it, batch by batch."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,11 +68,14 @@ class SpeechModel(Protocol):
 
     name: str
     device: str
-    languages: Sequence[str]
-    """Codes that it knows; only `en` where it is not multilingual."""
     tokens: Tokens
     replicas: int
     """How many batches may be worked on side by side."""
+
+    @property
+    def languages(self) -> Sequence[str]:
+        """Codes that it knows; only `en` where it is not multilingual."""
+        ...
 
     def encode(self, windows: Sequence[Waveform]) -> Encoded:
         """Encode up to 30 seconds of each window."""

@@ -145,8 +145,10 @@ class RecognizerProcess:
             raise EngineUnavailable(f"Whisper's process ended while loading ({error}).") from error
         if not isinstance(answer, Loaded):
             self.close()
-            raise answer if isinstance(answer, TranscriptionError) else EngineUnavailable(
-                f"Whisper's process could not load its model: {answer}."
+            raise (
+                answer
+                if isinstance(answer, TranscriptionError)
+                else EngineUnavailable(f"Whisper's process could not load its model: {answer}.")
             )
         return answer
 
@@ -194,4 +196,3 @@ class RecognizerProcess:
         if code < 0:
             return f"its process was ended by {signal.Signals(-code).name}"
         return f"its process ended with code {code}"
-

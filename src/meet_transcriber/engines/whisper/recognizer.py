@@ -11,9 +11,11 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.scoring.words import normalized
 from meet_transcriber.core.seams import join_at_seam
 from meet_transcriber.core.transcript import Removed, Segment, Span, TranscriptWarning
-from meet_transcriber.engines.whisper.decoding import Heard, WindowDecoder
+from meet_transcriber.engines.whisper.decoding import WindowDecoder
+from meet_transcriber.engines.whisper.heard import Heard
 from meet_transcriber.engines.whisper.languages import Stretch, certainty, likeliest_languages
 from meet_transcriber.engines.whisper.model import SpeechModel
+from meet_transcriber.engines.whisper.second_look import CarefulDecoder
 from meet_transcriber.engines.whisper.windows import Window, plan_windows
 from meet_transcriber.ports.engines import Finding, Progress, Waveform
 
@@ -82,16 +84,21 @@ class WhisperRecognizer:
             context,
             self._batch_size,
             _in_script(options),
-            [] if self._known(options) else self._allowed(options),
             count,
         )
+        others = () if self._known(options) else self._allowed(options)
+        careful = CarefulDecoder(decoder, audio, others)
         try:
-            yield from _believed(self._heard(decoder, windows, options), options)
+            yield from _believed(self._heard(decoder, careful, windows, options), options)
         except RuntimeError as error:
             raise RecognitionFailed(f"Whisper stopped: {error}.") from error
 
     def _heard(
-        self, decoder: WindowDecoder, windows: Sequence[Window], options: Options
+        self,
+        decoder: WindowDecoder,
+        careful: CarefulDecoder,
+        windows: Sequence[Window],
+        options: Options,
     ) -> Iterator[Heard | TranscriptWarning]:
         """Block by block, so that nothing grows with the length of the audio."""
         known = self._known(options)
@@ -107,7 +114,7 @@ class WhisperRecognizer:
                 path = likeliest_languages(stretches, allowed, language)
                 yield from _doubts(stretches, path, allowed)
                 todo, language = list(_in_languages(block, asked, path)), path[-1]
-            yield from decoder.hear_well(todo)
+            yield from careful.hear(todo)
 
     def _known(self, options: Options) -> str | None:
         """The language, where it was given or the model has but one."""
@@ -195,9 +202,7 @@ def _in_script(options: Options) -> str | None:
     return next((code for code in asked if code and code != spoken_code(code)), None)
 
 
-def _believed(
-    heard: Iterator[Heard | TranscriptWarning], options: Options
-) -> Iterator[Finding]:
+def _believed(heard: Iterator[Heard | TranscriptWarning], options: Options) -> Iterator[Finding]:
     """Segments of the words that were said, each once, and what was said by nobody."""
     last: Segment | None = None
     for each in heard:

@@ -27,8 +27,8 @@ def complaint(*sent: tuple[str, str], task: Task = "transcribe", **changed: obje
     return raised.value
 
 
-def test_without_fields_there_is_plain_json_and_no_draft() -> None:
-    assert asked() == Asked(Options(enable_diarization=False, allow_drafts=False))
+def test_without_fields_there_is_plain_json_without_speakers() -> None:
+    assert asked() == Asked(Options(enable_diarization=False))
 
 
 @pytest.mark.parametrize("name", ["languages", "languages[]", "languages[0]"])
@@ -40,6 +40,20 @@ def test_arrays_come_in_every_spelling(name: str) -> None:
 def test_words_to_expect_come_from_keywords_and_hotwords() -> None:
     found = asked(("keywords[]", "Quokka, Inc."), ("hotwords", "Ann Lee, Bo"))
     assert found.options.hotwords == ("Quokka, Inc.", "Ann Lee", "Bo")
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        ("english", "en"),
+        ("pt-BR", "pt"),
+        ("zh-TW", "zh-Hant"),
+        ("iw", "he"),
+        ("zh-Hans", "zh-Hans"),
+    ],
+)
+def test_a_language_is_taken_by_its_name_its_region_and_its_old_code(sent: str, code: str) -> None:
+    assert asked(("language", sent)).options.language == code
 
 
 def test_language_and_prompt_go_to_the_engine() -> None:
@@ -94,7 +108,7 @@ def test_a_temperature_that_changes_nothing_is_said_aloud() -> None:
         ("language[]", [("language[]", "en")]),
         ("languages[x]", [("languages[x]", "en")]),
         ("language", [("language", "en"), ("language", "de")]),
-        ("language", [("language", "english")]),
+        ("language", [("language", "englsh")]),
         ("languages", [("languages[]", "xx")]),
         ("temperature", [("temperature", "1.01")]),
         ("temperature", [("temperature", "nan")]),
@@ -162,7 +176,7 @@ values = st.sampled_from([*FORMATS, "true", "0", "1", "auto", "word", "en", "{}"
 @given(st.lists(st.tuples(spelled, values | st.text(max_size=30)), max_size=6))
 def test_whatever_is_sent_is_taken_or_refused_in_words(sent: list[tuple[str, str]]) -> None:
     with suppress(ApiError, InvalidOptions):
-        assert not asked(*sent).options.allow_drafts
+        assert asked(*sent).form in FORMATS
 
 
 @given(st.text() | st.floats() | st.none() | st.integers() | st.lists(st.none()))

@@ -29,11 +29,3 @@ def test_a_folder_or_hub_id_shows_its_last_part_only(model: str) -> None:
     found = Catalogue(settings(whisper_model=model), 0)
     assert found.entry("legal")["id"] == "legal"
     assert "srv" not in str(found.listing())
-
-
-def test_the_draft_engine_is_a_model_where_it_is_named() -> None:
-    names = [
-        each["id"] for each in Catalogue(settings(asr_engine="pocketsphinx"), 0).listing()["data"]
-    ]
-    assert names[0] == "pocketsphinx"
-    assert "base" not in names

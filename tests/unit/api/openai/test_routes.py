@@ -14,8 +14,7 @@ from meet_transcriber.api.openai.fields import FIELDS
 from meet_transcriber.core.errors import RecognitionFailed, UnreadableAudio
 from meet_transcriber.core.jobs import Job, JobQuery
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.transcript import Span, TranscriptWarning
-from meet_transcriber.pipeline import DRAFT_RECOGNIZER
+from meet_transcriber.core.transcript import Span
 from meet_transcriber.ports.engines import Finding, Progress, Waveform
 from meet_transcriber.service import Rules, Service
 from tests.unit.api.openai.desk import TEXT, at_work, call, make_app, post, transcribed
@@ -132,14 +131,6 @@ def test_a_failed_job_is_an_error_of_its_kind(
         answer = post(make_app(service))
     assert (answer.status_code, error_in(answer)["code"]) == (status, code)
     assert answer.headers["x-should-retry"] == "false", "it would end the same way"
-
-
-def test_a_draft_engine_that_nobody_named_is_503(tmp_path: Path) -> None:
-    service = make_service(tmp_path)
-    with at_work(service, notes=[TranscriptWarning(DRAFT_RECOGNIZER, "The hub is away.")]):
-        answer = post(make_app(service))
-    assert (answer.status_code, error_in(answer)["code"]) == (503, "engine_unavailable")
-    assert "The hub is away." in error_in(answer)["message"]
 
 
 def test_what_takes_too_long_is_504_and_goes_on(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def meeting() -> Transcript:
             Turn(4.2, 8.7, "SPEAKER_01"),
             Turn(6, 6.5, "SPEAKER_02"),
         ),
-        engine="pocketsphinx draft",
+        engine="base",
         diarizer="acoustic",
         warnings=(TranscriptWarning("ghost_speaker", "One speaker has very few words."),),
         coverage=0.96,
