@@ -1,10 +1,22 @@
 """Images that several modules use, each built once."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from tests.deploy.engine import build
+from tests.deploy.engine import MODEL, ROOT, build
+
+
+@pytest.fixture(scope="session")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first two speakers of a meeting, so that little is to be computed."""
+    path = tmp_path_factory.mktemp("recording") / "start.ogg"
+    whole = str(ROOT / "tests" / "data" / "budget.ogg")
+    command = ["ffmpeg", "-v", "error", "-i", whole, "-t", "12", "-c", "copy", str(path)]
+    subprocess.run(command, check=True)
+    path.chmod(0o644)
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +37,12 @@ def image(docker_engine: None) -> str:
 def api_image(docker_engine: None) -> str:
     """The image without an engine."""
     return build("meet-transcriber-api", "--target", "api")
+
+
+@pytest.fixture(scope="session")
+def baked_image(image: str) -> str:
+    """The image with a model in it."""
+    return build("meet-transcriber-baked", "--build-arg", f"MODEL={MODEL}")
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,12 @@ SAFE = (
     "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL",
     "--security-opt", "no-new-privileges", "--init",
 )  # fmt: skip
-DRAFTS = {"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic"}
+MODEL = "tiny.en"
+SETTINGS = {"WHISPER_MODEL": MODEL, "DIARIZATION_ENGINE": "acoustic"}
+ALONE = {"HF_HUB_OFFLINE": "1", "PIP_NO_INDEX": "1"}
+"""No weights are asked for anywhere but on disk."""
+WEIGHTS = ROOT / ".cache" / "models"
+"""Where `make test-deploy` has put them."""
 PATIENCE_SECONDS = 240.0
 
 
@@ -33,6 +38,13 @@ def docker(*arguments: str, cwd: Path = ROOT, **environment: str) -> str:
     )
     assert done.returncode == 0, f"docker {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
     return done.stdout.strip()
+
+
+def weights(model: str = MODEL) -> Path:
+    """The folder of a model of these tests."""
+    folder = WEIGHTS / model
+    assert folder.is_dir(), f"run: MODELS_DIR={WEIGHTS} meet-transcriber models pull {model}"
+    return folder
 
 
 def build(tag: str, *arguments: str) -> str:
@@ -95,6 +107,11 @@ class Stack:
         }
         lines = [f"{name}={value}\n" for name, value in {**settings, **ports}.items()]
         (folder / ".env").write_text("".join(lines))
+
+    def set(self, name: str, value: str) -> None:
+        """Write another value of a setting to .env."""
+        with (self.folder / ".env").open("a") as file:
+            file.write(f"{name}={value}\n")
 
     def compose(self, *arguments: str) -> str:
         """What `docker compose ...` prints."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.deploy.engine import DRAFTS, ROOT, answers, free_port, until
+from tests.deploy.engine import ROOT, SETTINGS, answers, free_port, until
 
 KEY = "key-of-a-test-0123456789abcdef"
 SITE = ROOT / "deploy" / "nginx" / "meet-transcriber"
@@ -21,7 +21,7 @@ class Api:
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         settings = {
-            **DRAFTS,
+            **SETTINGS,
             "DATA_DIR": str(folder / "data"),
             "EMBEDDED_WORKER": "off",
             "AUTH_MODE": "required",

@@ -1,11 +1,15 @@
 """What the images are made of, and what they may do."""
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.deploy.engine import ROOT, SAFE, docker, layers
+from tests.deploy.engine import MODEL, ROOT, SAFE, SETTINGS, docker, layers, weights
+
+NO_NETWORK = ("--network", "none")
 
 
 def _megabytes(image: str) -> float:
@@ -43,8 +47,8 @@ def test_an_image_says_what_it_is(image: str) -> None:
 def test_the_api_image_has_no_engine_and_its_application_loads(api_image: str) -> None:
     program = (
         "import importlib.util as u; from meet_transcriber.api.main import app; "
-        "print([n for n in ('faster_whisper', 'ctranslate2', 'numpy', 'onnxruntime', "
-        "'pocketsphinx', 'torch') if u.find_spec(n)], app.title)"
+        "print([n for n in ('ctranslate2', 'tokenizers', 'numpy', 'onnxruntime', 'torch', 'pip') "
+        "if u.find_spec(n)], app.title)"
     )
     said = docker("run", "--rm", *SAFE, api_image, "python", "-c", program)
     assert said == "[] Meet Transcriber"
@@ -58,6 +62,45 @@ def test_the_api_image_looks_at_a_recording(api_image: str) -> None:
     meeting = f"{ROOT}/tests/data/budget.ogg:/meeting.ogg:ro"
     said = docker("run", "--rm", *SAFE, "-v", meeting, api_image, "python", "-c", program)
     assert said == "opus"
+
+
+def _heard(image: str, recording: Path, *options: str) -> str:
+    """What a container without a network transcribes."""
+    settings = [f"--env={name}={value}" for name, value in SETTINGS.items()]
+    mounted = ["--volume", f"{recording}:/start.ogg:ro"]
+    command = ("meet-transcriber", "transcribe", "/start.ogg")
+    return docker("run", "--rm", *SAFE, *NO_NETWORK, *settings, *mounted, *options, image, *command)
+
+
+def test_a_model_in_the_image_needs_no_network(baked_image: str, recording: Path) -> None:
+    assert "budget" in _heard(baked_image, recording).lower()
+    script = f"cat /models/{MODEL}/LICENSE; stat -c %Y.%u /models/{MODEL}/model.bin; ls /models"
+    said = docker("run", "--rm", *SAFE, *NO_NETWORK, baked_image, "sh", "-c", script)
+    assert "Copyright (c) 2022 OpenAI" in said
+    assert said.splitlines()[-2:] == ["0.10001", MODEL]
+
+
+def test_a_folder_that_was_copied_needs_no_network(
+    image: str, recording: Path, tmp_path: Path
+) -> None:
+    """Mounted to be read alone, and younger than its record says."""
+    shutil.copytree(weights(), tmp_path / MODEL, copy_function=shutil.copyfile)
+    mounted = ("--volume", f"{tmp_path / MODEL}:/models/{MODEL}:ro")
+    assert "budget" in _heard(image, recording, *mounted).lower()
+
+
+def test_without_a_network_an_image_says_where_it_looked_and_what_helps(image: str) -> None:
+    script = "meet-transcriber models pull base 2>&1 || echo $?"
+    said = docker("run", "--rm", *SAFE, *NO_NETWORK, image, "sh", "-c", script)
+    text = " ".join(said.split())
+    assert text.endswith(" 4")
+    for place in (
+        "/models (it is not there)",
+        "huggingface.co",
+        "the package index",
+        "Copy a folder",
+    ):
+        assert place in text
 
 
 def test_the_gpu_image_finds_cublas_by_its_name(gpu_image: str) -> None:
@@ -75,4 +118,5 @@ def test_nothing_of_a_checkout_but_what_is_needed_goes_to_the_engine() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in lines
     wanted = {line[1:] for line in lines if line.startswith("!")}
-    assert wanted == {"LICENSE", "README.md", "pyproject.toml", "requirements", "src"}
+    packed = {"LICENSE", "README.md", "pyproject.toml", "requirements", "src"}
+    assert wanted == packed | {"deploy/weights"}

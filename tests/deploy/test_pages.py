@@ -117,7 +117,7 @@ def test_commands_that_do_not_exist_are_found() -> None:
     assert len(told) > 30
 
 
-VALUED = {"--scale", "--profile", "--tail", "--format", "--since", "--user"}
+VALUED = {"--scale", "--profile", "--tail", "--format", "--since", "--user", "--volume"}
 OF_SERVICES = {"exec", "logs", "restart", "stop", "start", "ps", "up", "build", "pull", "run"}
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from tests.deploy.engine import DRAFTS, ROOT, SAFE, docker, until
+from tests.deploy.engine import ALONE, ROOT, SAFE, SETTINGS, docker, until, weights
 
 NETWORK = "meet-transcriber-start"
 
@@ -79,8 +79,9 @@ def redis(docker_engine: None) -> Iterator[str]:
 
 @pytest.mark.parametrize("start", STARTS, ids=[start.platform for start in STARTS])
 def test_a_start_command_serves(start: Start, image: str, redis: str) -> None:
-    environment = {"REDIS_URL": redis, **DRAFTS, **start.environment}
+    environment = {"REDIS_URL": redis, **SETTINGS, **ALONE, **start.environment}
     options = [f"--env={name}={value}" for name, value in environment.items()]
+    options += ["--volume", f"{weights().parent}:/models:ro"]
     running = docker("run", "-d", "--network", NETWORK, *SAFE, *options, image, *start.command)
     try:
         if start.port is None:

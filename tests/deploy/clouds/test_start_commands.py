@@ -12,14 +12,14 @@ import httpx
 import pytest
 
 from tests.deploy.clouds.artifacts import ROOT, Start, starts
+from tests.deploy.engine import ALONE, SETTINGS, weights
 from tests.redis_server import RedisServer, free_port
 
 BIN = Path(sys.executable).parent
 WAIT_SECONDS = 90.0
 ALL = list(starts())
 WORKER = ("celery", "-A", "src.worker.celery_app", "worker", "--loglevel=INFO", "--concurrency=1")
-DRAFT = {"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic", "HF_HUB_OFFLINE": "1"}
-ALONE = {"API_HOST": "127.0.0.1", "AUTH_MODE": "required"}
+CLOSED = {"API_HOST": "127.0.0.1", "AUTH_MODE": "required"}
 # What is another here; API_HOST because tests listen on this machine alone.
 HERE = {"API_HOST", "DATA_DIR", "TMPDIR", "MEDIA_URL", "REDIS_URL", "WHISPER_DEVICE"}
 
@@ -58,7 +58,8 @@ def _started(start: Start, redis: RedisServer, folder: Path) -> Iterator[dict[st
         port = f"127.0.0.1:{redis.port}/0"
         ours |= {"REDIS_URL": f"redis://{port}", "REDIS_PASSWORD": "theirs"}
         ours |= {"MEDIA_URL": f"file://{folder}/media"}
-    environment = given | ours | DRAFT | ALONE
+    ours["MODELS_DIR"] = str(weights().parent)
+    environment = given | ours | SETTINGS | ALONE | CLOSED
     environment["PORT"] = environment.get("PORT", str(free_port()))
     with (folder / "said").open("wb") as said:
         process = subprocess.Popen(start.command, cwd=ROOT, env=environment, stdout=said)

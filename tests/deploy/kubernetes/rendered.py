@@ -20,6 +20,7 @@ TOGETHER = (
     ("gpu", "s3", "keda", "gateway"),
     ("gpu", "spot", "rwx", "keda", "loadbalancer"),
     ("cpu", "spot", "s3", "vault"),
+    ("cpu", "baked", "rwx"),
     ("gke", "spot", "keda", "gateway"),
 )
 """Components that people put together in a kustomization of their own."""

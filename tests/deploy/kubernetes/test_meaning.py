@@ -239,6 +239,16 @@ def test_the_settings_make_sense_together(rendered: list[Object]) -> None:
     assert settings.auth_mode == "required"
 
 
+def test_a_model_in_the_image_has_no_volume_over_it() -> None:
+    def places(components: tuple[str, ...]) -> set[str]:
+        worker = dict(pods(together(components)))["worker"]
+        mounts = worker["containers"][0]["volumeMounts"]
+        assert {x["name"] for x in mounts} == {x["name"] for x in worker["volumes"]}
+        return {x["mountPath"] for x in mounts}
+
+    assert places(("cpu", "rwx")) - places(("cpu", "baked", "rwx")) == {"/models"}
+
+
 def mounted(found: list[Object]) -> dict[str, set[str]]:
     """Workload -> keys of our Secret that it has as files."""
     keys: dict[str, set[str]] = {}

@@ -47,7 +47,7 @@ def test_there_is_an_overlay_for_everything_promised() -> None:
     assert {"cpu", "gpu", "s3", "rwx", "keda", "loadbalancer", "gateway", "spot", "gke"} == set(
         OVERLAYS
     )
-    assert set(OVERLAYS) | {"vault"} == set(COMPONENTS)
+    assert set(OVERLAYS) | {"baked", "vault"} == set(COMPONENTS)
 
 
 @pytest.mark.parametrize("name", ["base", *OVERLAYS])
