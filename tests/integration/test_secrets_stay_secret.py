@@ -10,17 +10,16 @@ import httpx
 import pytest
 
 from tests.integration.api.serving import Server, eventually
+from tests.integration.hearing import TINY
 from tests.simulated.house import recording
 from tests.unit.access.sites import Site
 from tests.unit.secrets.canaries import CLOSED_PORT, environment, leaked
-
-DRAFTS = {"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic", "HF_HUB_OFFLINE": "1"}
 
 
 def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "meet_transcriber", *words],
-        env={**os.environ, **DRAFTS, "COLUMNS": "200", **variables},
+        env={**os.environ, **TINY, "COLUMNS": "200", **variables},
         capture_output=True,
         text=True,
         timeout=120,
@@ -50,7 +49,7 @@ def test_a_redis_that_is_not_there_is_said_without_its_password(words: str) -> N
 @pytest.mark.parametrize("words", ["worker", "serve --port 0"])
 def test_who_waits_for_redis_does_not_say_its_password(tmp_path: Path, words: str) -> None:
     log = tmp_path / "log"
-    said = {**os.environ, **DRAFTS, **environment(), "LOG_LEVEL": "DEBUG"}
+    said = {**os.environ, **TINY, **environment(), "LOG_LEVEL": "DEBUG"}
     command = [sys.executable, "-m", "meet_transcriber", *words.split()]
     with log.open("wb") as out, subprocess.Popen(command, env=said, stdout=out, stderr=out) as it:
         try:
@@ -73,7 +72,7 @@ def hook() -> Iterator[Site]:
 def server(tmp_path: Path, hook: Site) -> Iterator[Server]:
     """An API with its worker on this machine."""
     said = {"DATA_DIR": str(tmp_path), "LOG_LEVEL": "DEBUG", "OUTBOUND_ALLOW": "127.0.0.1"}
-    env = {**DRAFTS, **environment("redis_url"), **said}
+    env = {**TINY, **environment("redis_url"), **said}
     server = Server("meet_transcriber", "serve", "--port", "0", env=env)
     yield server
     server.end()

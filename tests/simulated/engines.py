@@ -70,6 +70,7 @@ class SimulatedRecognizer:
         elif options.initial_prompt == "doomed":
             os.kill(os.getpid(), signal.SIGKILL)
         for share in _passing("SIMULATED_PART_SECONDS"):
+            progress(share)
             start = share * (seconds - 0.02)
             yield Segment((Word(f"word{int(share * 100)}", start, start + 0.01),))
         note("recognize ends")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.api.serving import ROOT, Server
 
-HEAVY = {"ctranslate2", "faster_whisper", "onnxruntime", "pocketsphinx", "torch"}
+HEAVY = {"ctranslate2", "faster_whisper", "onnxruntime", "opencc", "tokenizers", "torch"}
 
 
 @pytest.fixture

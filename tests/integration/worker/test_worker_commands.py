@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.hearing import TINY
 from tests.simulated.house import ROOT, House, end, wait_for
-
-DRAFT = {"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic", "HF_HUB_OFFLINE": "1"}
 
 
 @pytest.fixture
@@ -21,29 +20,34 @@ def house(tmp_path: Path) -> Iterator[House]:
 
 
 def test_a_worker_of_the_command_line_does_a_job(house: House) -> None:
-    process = house.start("-m", "meet_transcriber", "worker", more=DRAFT)
+    process = house.start("-m", "meet_transcriber", "worker", more=TINY)
+    wait_for(lambda: any(worker.state == "ready" for worker in house.workers()))
+    (worker,) = house.workers()
+    assert (worker.engine, worker.diarizer) == ("whisper tiny.en int8 cpu", "acoustic")
+    assert (worker.problem, worker.notes) == ("", ())
     job = house.ended(house.submit(seconds=2))
     assert (job.state, job.diarizer) == ("completed", "acoustic")
     assert end(process) < 5.0
     assert process.returncode == 0
 
 
-def test_a_worker_without_weights_says_so_and_fails_jobs(house: House) -> None:
-    house.start("-m", "meet_transcriber", "worker", more={**DRAFT, "ASR_ENGINE": "faster-whisper"})
+def test_a_worker_without_weights_says_so_and_fails_jobs(house: House, tmp_path: Path) -> None:
+    house.start("-m", "meet_transcriber", "worker", more={**TINY, "MODELS_DIR": tmp_path / "none"})
     job = house.ended(house.submit(seconds=1))
     assert (job.state, job.error and job.error.code) == ("failed", "engine_unavailable")
     (worker,) = house.workers()
-    assert "HF_HUB_OFFLINE" in worker.problem
+    for place in (f"{tmp_path / 'none'} (it is not there)", "HF_HUB_OFFLINE", "package index"):
+        assert place in worker.problem
     assert worker.diarizer == "acoustic"
 
 
-def test_a_worker_with_a_token_but_without_pyannote_says_so(house: House) -> None:
-    asked = {**DRAFT, "DIARIZATION_ENGINE": "auto", "HUGGINGFACE_ACCESS_TOKEN": "hf_real_looking"}
+def test_a_worker_with_a_token_but_without_pyannote_says_so_and_fails_jobs(house: House) -> None:
+    asked = {**TINY, "DIARIZATION_ENGINE": "auto", "HUGGINGFACE_ACCESS_TOKEN": "hf_real_looking"}
     house.start("-m", "meet_transcriber", "worker", more=asked)
     job = house.ended(house.submit(seconds=1))
     wait_for(lambda: house.workers()[0].problem)
     assert "HUGGINGFACE_ACCESS_TOKEN is set, but pyannote" in house.workers()[0].problem
-    assert (job.state, job.diarizer) == ("completed", "acoustic")
+    assert (job.state, job.error and job.error.code) == ("failed", "engine_unavailable")
 
 
 def test_an_unknown_queue_is_refused(house: House) -> None:
