@@ -23,16 +23,22 @@ def list_models() -> None:
     """Show every model: whether it is on this machine, its licence, and how to fetch it."""
     with errors_become_exit_codes():
         settings = load_settings()
-        table = Table("model", "for", "licence", "size", "on this machine")
-        for model in bootstrap.known_models(settings):
+        models = list(bootstrap.known_models(settings))
+        table = Table(box=None, pad_edge=False)
+        for title in ("model", "for", "licence", "size", "on this machine"):
+            table.add_column(title, overflow="fold")
+        for model in models:
             table.add_row(
                 model.name,
                 model.kind,
-                f"{model.licence} ({model.attribution})" if model.licence else "see the hub",
+                model.licence or "see the hub",
                 f"{model.size_bytes / _MEBIBYTE:.0f} MiB" if model.size_bytes else "",
                 f"{model.folder}, from {model.source}" if model.folder else "no",
             )
-        Console().print(table)
+        Console(highlight=False, markup=False).print(table)
+        for attribution in dict.fromkeys(model.attribution for model in models):
+            names = [model.name for model in models if model.attribution == attribution]
+            typer.echo(f"By {attribution or 'those whom the hub names'}: {', '.join(names)}.")
         typer.echo(f"Kept in {settings.models_dir}.")
         typer.echo(f"Fetch one with: meet-transcriber models pull {settings.whisper_model}")
 

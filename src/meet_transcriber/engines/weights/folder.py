@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,9 +24,10 @@ _BLOCK = 1 << 20
 class WrongDigest(EngineUnavailable):
     """A file that is not what its name says; its place is told, and what was found."""
 
-    def __init__(self, place: str, expected: str, found: str) -> None:
+    def __init__(self, place: str, expected: str, found: str, remedy: str = "") -> None:
         super().__init__(
-            f"{place} is not the official file: its SHA-256 is {found}, expected was {expected}."
+            f"{place} is not the official file: its SHA-256 is {found}, expected was "
+            f"{expected}.{remedy}"
         )
 
 
@@ -106,16 +107,17 @@ class ModelsFolder:
         return place
 
 
-def verified(path: Path, expected: str, place: str) -> RecordedFile:
+def verified(path: Path, expected: str) -> RecordedFile:
     """
-    A file whose digest is the expected one.
+    A file of a model's folder whose digest is the expected one.
 
     Raises:
         WrongDigest: it is another one.
     """
     found = digest(path)
     if found != expected:
-        raise WrongDigest(place, expected, found)
+        remedy = f" Remove {path.parent}, then fetch or copy it again."
+        raise WrongDigest(str(path), expected, found, remedy)
     return recorded(path, found)
 
 
@@ -137,7 +139,7 @@ def read_record(folder: Path) -> Record | None:
         data = json.loads((folder / RECORD).read_text("utf-8"))
         files = {name: RecordedFile(**each) for name, each in data["files"].items()}
         return Record(data["source"], data["revision"], files)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -148,7 +150,8 @@ def write_record(folder: Path, record: Record) -> None:
         temporary.write_text(json.dumps(asdict(record), indent=1) + "\n", "utf-8")
         temporary.replace(folder / RECORD)
     except OSError:  # a volume that is mounted to be read; digests are computed each time
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _checked(path: Path, file: WeightFile, known: dict[str, RecordedFile]) -> RecordedFile:
@@ -156,4 +159,4 @@ def _checked(path: Path, file: WeightFile, known: dict[str, RecordedFile]) -> Re
     same = RecordedFile(file.sha256, facts.st_size, facts.st_mtime_ns)
     if known.get(file.path) == same:
         return same
-    return verified(path, file.sha256, str(path))
+    return verified(path, file.sha256)

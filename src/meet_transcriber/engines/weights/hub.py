@@ -1,12 +1,14 @@
 """The hub of models: whether it can be reached, and files from it."""
 
+import http.client
 import os
+import re
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from meet_transcriber.core.errors import EngineUnavailable
 
@@ -17,8 +19,17 @@ Tell = Callable[[int, int], None]
 
 
 def hub_endpoint() -> str:
-    """The hub's address; a mirror is set with HF_ENDPOINT."""
-    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+    """The hub's address, to be shown; a mirror is set with HF_ENDPOINT."""
+    return without_passwords(_endpoint())
+
+
+def without_passwords(text: str) -> str:
+    """A text whose addresses have lost the user and the password."""
+    return re.sub(r"://\S*@", "://", text)
+
+
+def _endpoint() -> str:
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
 def hub_problem(seconds: float = _DECIDE_SECONDS) -> str | None:
@@ -33,8 +44,8 @@ def hub_problem(seconds: float = _DECIDE_SECONDS) -> str | None:
                 answer.append(None)
         except urllib.error.HTTPError:
             answer.append(None)  # it answered, whatever it said
-        except (OSError, ValueError) as error:
-            answer.append(str(getattr(error, "reason", error)))
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            answer.append(without_passwords(str(getattr(error, "reason", error))))
 
     # a name that does not resolve can block for longer than any socket's time limit
     thread = threading.Thread(target=ask, daemon=True)
@@ -44,15 +55,17 @@ def hub_problem(seconds: float = _DECIDE_SECONDS) -> str | None:
 
 
 def cached(repository: str, revision: str | None, patterns: Sequence[str]) -> Path | None:
-    """The files of a repository in the hub's own cache; None where some are missing."""
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - slow to import
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError  # noqa: PLC0415
-
+    """The folder of a repository in the hub's own cache; None where there is none."""
+    try:
+        from huggingface_hub import snapshot_download  # noqa: PLC0415 - slow to import
+        from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
+    except ImportError:  # an API's machine
+        return None
     try:
         folder = snapshot_download(
             repository, revision=revision, allow_patterns=list(patterns), local_files_only=True
         )
-    except (LocalEntryNotFoundError, HFValidationError):
+    except (LocalEntryNotFoundError, ValueError):  # it is not there, or it is no name
         return None
     return Path(folder)
 
@@ -71,30 +84,40 @@ def fetch(
     """
     if problem := hub_problem():
         raise EngineUnavailable(f"{hub_endpoint()} cannot be reached ({problem})")
-    from huggingface_hub import HfApi, snapshot_download  # noqa: PLC0415 - slow to import
-    from huggingface_hub.errors import (  # noqa: PLC0415
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-    )
-
     try:
-        commit = HfApi().model_info(repository, revision=revision).sha or revision or "main"
+        from huggingface_hub import HfApi, snapshot_download  # noqa: PLC0415 - slow to import
+        from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
+    except ImportError as error:
+        raise EngineUnavailable("huggingface_hub is not installed here") from error
+    # what its HTTP client raises, whichever that is, and what comes of a mirror that is none
+    client = cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__)
+    troubles: tuple[type[Exception], ...] = (
+        *client,
+        OSError,
+        ValueError,
+        TypeError,
+        AssertionError,
+        RuntimeError,
+    )
+    try:
+        api = HfApi(endpoint=_endpoint())
+        commit = api.model_info(repository, revision=revision).sha or revision or "main"
         snapshot_download(
             repository,
             revision=commit,
             allow_patterns=list(patterns),
             local_dir=folder,
             tqdm_class=_telling(tell),
+            endpoint=_endpoint(),
         )
-    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
+    except troubles as error:
         raise EngineUnavailable(f"{hub_endpoint()}/{repository}: {_first_line(error)}") from error
     return commit
 
 
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    return without_passwords(lines[0].rstrip(".")) if lines else type(error).__name__
 
 
 def _telling(tell: Tell) -> Any:

