@@ -15,7 +15,13 @@ from math import inf
 from typing import Literal, NamedTuple
 
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.core.scripts import SPACELESS, is_spaceless, join_words, needs_space
+from meet_transcriber.core.scripts import (
+    SPACELESS,
+    is_spaceless,
+    join_words,
+    needs_space,
+    split_words,
+)
 from meet_transcriber.core.transcript import Segment, Transcript, Word
 
 EditKind = Literal[
@@ -296,7 +302,8 @@ def _replaced(
             lambda hit: _in_case_of(hit.group(), edit), join_words(word.text for word in old)
         )
         until = words[spot.last].start if spot.last < len(words) else inf
-        yield from _retimed(old, split_text(text), until)
+        space = " " if old[0].text[:1].isspace() else ""
+        yield from _retimed(old, split_words(space + text), until)
         done = spot.last
     yield from words[done:]
 
@@ -324,7 +331,7 @@ _APPLY: Mapping[str, Callable[[list[Segment], Edit], None]] = {
 
 def split_new_text(text: str) -> list[str]:
     """The words that shall stand in a segment; raises InvalidOptions for none or too many."""
-    texts = split_text(text)
+    texts = split_words(text.strip())
     if not texts or len(text) > LONGEST_TEXT:
         raise InvalidOptions(
             f"The text of a segment must have 1 to {LONGEST_TEXT} characters; to drop a "
@@ -337,22 +344,6 @@ def refuse_long_names(names: Mapping[str, str | None]) -> None:
     """Raise InvalidOptions where a speaker's name is longer than anybody's."""
     if long := [name for name in names.values() if name and len(name) > LONGEST_NAME]:
         raise InvalidOptions(f"{long[0][:40]!r}... is longer than {LONGEST_NAME} characters.")
-
-
-def split_text(text: str) -> list[str]:
-    """Words of a text, and single characters where the script has no spaces."""
-    words: list[str] = []
-    for piece in text.split():
-        run = ""
-        for char in piece:
-            if is_spaceless(char):
-                words += [run] if run else []
-                words.append(char)
-                run = ""
-            else:
-                run += char
-        words += [run] if run else []
-    return words
 
 
 def _retimed(words: Sequence[Word], texts: Sequence[str], until: float = inf) -> Iterator[Word]:

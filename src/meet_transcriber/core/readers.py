@@ -10,6 +10,7 @@ from typing import NamedTuple
 from meet_transcriber.core.errors import StorageError
 from meet_transcriber.core.exporters.documents import SCHEMA_VERSION
 from meet_transcriber.core.exporters.scoring_formats import UNKNOWN
+from meet_transcriber.core.scripts import spaced_words
 from meet_transcriber.core.segmentation import build_segments
 from meet_transcriber.core.transcript import Transcript, Turn, Word
 from meet_transcriber.core.wire import from_plain
@@ -192,7 +193,7 @@ def _spoken(rows: Sequence[Row]) -> Transcript:
 
 
 def _words(row: Row) -> list[Word]:
-    texts = row.text.split()
+    texts = spaced_words(row.text)
     step = (row.end - row.start) / max(len(texts), 1)
     return [
         Word(text, row.start + step * at, row.start + step * (at + 1), None, row.speaker, True)

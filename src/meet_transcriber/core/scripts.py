@@ -5,6 +5,7 @@ Where such a script was written with a space all the same (Thai between phrases,
 Latin words), the word after it begins with that space.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -26,8 +27,12 @@ _SPACELESS = (
 )
 
 _FIRST = _SPACELESS[0][0]
-_EXTENDING = frozenset("\u0e33\u0eb3\u200c\u200d")  # Thai and Lao AM, the zero-width joiners
-_STACKING = frozenset("\u1039\u17d2\u200d")  # Myanmar's and Khmer's stackers, the joiner
+_SMALL_KANA = "ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶー々ゝゞヽヾ"  # part of the kana before
+_EXTENDING = frozenset(f"\u0e33\u0eb3\u200c\u200d{_SMALL_KANA}")  # Thai and Lao AM, joiners
+# Signs that stack the next letter: Indic linkers (UAX 29, GB9c), Myanmar's, Khmer's, the joiner.
+_STACKING = frozenset("\u094d\u09cd\u0acd\u0b4d\u0c4d\u0d4d\u1039\u17d2\u200d")
+
+_PIECE = re.compile(r"(\s*)(\S+)")
 
 SPACELESS = "".join(f"{chr(low)}-{chr(high)}" for low, high in _SPACELESS)
 """The same characters, as a set of a regular expression has them."""
@@ -46,6 +51,8 @@ def attaches(left: str, right: str) -> bool:
     Whether the character `right` belongs to the character before it (UAX 29, extended clusters).
 
     Combining marks and joiners do, Thai and Lao AM, and what follows a sign that stacks letters.
+    Small kana and signs that repeat or lengthen do, too: nobody parts them in writing.
+    Without `left` only what can never stand by itself does.
     """
     if unicodedata.category(right)[0] == "M" or right in _EXTENDING:
         return True
@@ -60,6 +67,39 @@ def clusters(text: str) -> list[str]:
             found[-1] += character
         else:
             found.append(character)
+    return found
+
+
+def split_words(text: str) -> list[str]:
+    """
+    Words of a text, and single clusters where the script has no spaces.
+
+    `join_words` gives the text back, with one space for any run of them.
+    """
+    words: list[str] = []
+    for space, piece in _PIECE.findall(text):
+        for at, word in enumerate(_apart(piece)):
+            beside = is_spaceless(word[0]) or (bool(words) and is_spaceless(words[-1][-1]))
+            words.append(f" {word}" if space and at == 0 and beside else word)
+    return words
+
+
+def spaced_words(text: str) -> list[str]:
+    """What stands between spaces; `join_words` gives the text back as `split_words` has it."""
+    words: list[str] = []
+    for piece in text.split():
+        missing = bool(words) and not needs_space(words[-1], piece)
+        words.append(f" {piece}" if missing else piece)
+    return words
+
+
+def _apart(piece: str) -> list[str]:
+    found: list[str] = []
+    for cluster in clusters(piece):
+        if found and not (is_spaceless(cluster[0]) or is_spaceless(found[-1][0])):
+            found[-1] += cluster
+        else:
+            found.append(cluster)
     return found
 
 

@@ -268,10 +268,12 @@ def _plausible(text: str) -> float:
 
 
 def _begins_word(before: str, text: str, space: bool) -> bool:
-    if attaches(before[-1], text[0]):
+    if attaches("", text[0]):
         return False
     if space:
         return True
+    if attaches(before[-1], text[0]):
+        return False
     if _is_punctuation(text) and text[0] not in _OPENING:
         return False
     if _is_punctuation(before):

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meet_transcriber.core.edits import Edit, EditLog, count, edited, split_text, with_edits
+from meet_transcriber.core.edits import Edit, EditLog, count, edited, with_edits
 from meet_transcriber.core.errors import InvalidOptions
+from meet_transcriber.core.scripts import split_words
 from meet_transcriber.core.transcript import Segment, Transcript, Word
 
 
@@ -106,14 +107,14 @@ def test_an_edit_that_does_not_fit_says_why(edit: Edit, why: str) -> None:
 
 
 def test_chinese_is_split_by_character() -> None:
-    assert split_text("我们 ship 周二") == ["我", "们", "ship", "周", "二"]
+    assert split_words("我们 ship 周二") == ["我", "们", " ship", " 周", "二"]
 
 
 @given(st.lists(st.text(st.characters(categories=["L", "N"]), min_size=1), min_size=1))
 def test_any_text_gives_words_in_order_inside_the_segment(words: list[str]) -> None:
     text = " ".join(words)
     found = edited(MEETING, EditLog((Edit("text", 0, text),))).segments[0]
-    assert [word.text for word in found.words] == split_text(text)
+    assert [word.text for word in found.words] == split_words(text)
     times = [(word.start, word.end) for word in found.words]
     assert all(0.0 <= start <= end <= 4.0 for start, end in times)
     assert [start for start, _ in times] == sorted(start for start, _ in times)

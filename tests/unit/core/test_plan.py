@@ -1,9 +1,12 @@
 """Parts of a recording."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meet_transcriber.core.plan import plan_parts
+from meet_transcriber.core.coverage import merged
+from meet_transcriber.core.plan import TARGET_SECONDS, plan_parts
 from meet_transcriber.core.transcript import Span
 
 
@@ -17,15 +20,27 @@ def test_a_short_recording_is_one_part_with_some_silence_around_it() -> None:
 
 
 def test_parts_end_at_the_longest_silence_near_the_target() -> None:
-    speech = [Span(at, at + 9.5) for at in range(0, 300, 10)]
-    speech[16] = Span(163, 169.5)  # a silence of 3.5 s before it
-    first, *_ = plan_parts([speech], 300)
-    assert first.speech[-1] == Span(150, 159.5)
+    speech = [Span(at, at + 9.5) for at in range(0, 900, 10)]
+    speech[32] = Span(323, 329.5)  # a silence of 3.5 s before it
+    first, second, *_ = plan_parts([speech], 900)
+    assert first.speech[-1] == Span(310, 319.5)
+    assert second.seam is None
 
 
 def test_speech_without_a_pause_is_cut_all_the_same() -> None:
     parts = plan_parts([(Span(0, 1000),)], 1000)
-    assert max(part.end - part.start for part in parts) <= 150 * 1.4 + 1
+    assert max(part.end - part.start for part in parts) <= TARGET_SECONDS + 3
+    assert [part.seam for part in parts] == [None, 250.0, 500.0, 750.0]
+
+
+def test_both_sides_of_a_cut_through_speech_hear_what_is_around_it() -> None:
+    parts = plan_parts([(Span(0, 1000),)], 1000)
+    for before, after in pairwise(parts):
+        assert after.seam is not None
+        assert before.speech[-1].end == after.seam + 1.0
+        assert after.speech[0].start == after.seam - 1.0
+        assert before.end >= before.speech[-1].end
+        assert after.start <= after.speech[0].start
 
 
 def test_channels_have_parts_of_their_own() -> None:
@@ -40,5 +55,7 @@ def test_all_speech_is_in_exactly_one_part(lengths: list[tuple[float, float]]) -
         speech.append(Span(at, at + seconds))
         at += seconds + pause
     parts = plan_parts([speech], at)
+    twice = 2.0 * sum(part.seam is not None for part in parts)
     total = sum(span.duration for part in parts for span in part.speech)
-    assert abs(total - sum(span.duration for span in speech)) < 1e-6
+    assert abs(total - twice - sum(span.duration for span in speech)) < 1e-6
+    assert list(merged(span for part in parts for span in part.speech)) == speech

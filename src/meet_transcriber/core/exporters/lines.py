@@ -5,7 +5,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from meet_transcriber.core.exporters.text import one_line, shown_name
-from meet_transcriber.core.scripts import is_spaceless, join_words
+from meet_transcriber.core.scripts import (
+    clusters,
+    is_spaceless,
+    join_words,
+    needs_space,
+    spaced_words,
+)
 from meet_transcriber.core.sentences import ends_clause, ends_sentence, gap_after
 from meet_transcriber.core.transcript import Transcript, Word
 
@@ -20,7 +26,8 @@ SHORTEST_SECONDS = 0.5
 _MIN_SECONDS = 1.0
 _COLUMNS_PER_SECOND = 17.0
 _PAUSE = 0.8  # a pause that ends a cue
-_GLUED = "、。，．！？：；）」』】〉》〕…ー々ぁぃぅぇぉっゃゅょァィゥェォッャュョ"  # start no line
+_GLUED = "、。，．！？：；）」』】〉》〕…"  # start no line
+_SPACE_COLUMNS = 42  # the same for one at a space in a script that has few
 _CLAUSE_COLUMNS = 16  # of imbalance that a break after a clause is worth
 _NO_ROOM_LEFT = 3  # words that may still follow before a sentence ends
 
@@ -57,19 +64,22 @@ def wrap(texts: Sequence[str]) -> tuple[str, ...]:
     """Break words into lines, two of about equal length where one is not enough."""
     greedy = _greedy(texts)
     if len(greedy) != MAX_LINES:
-        return tuple(greedy)
+        return tuple(line.strip() for line in greedy)
 
     def merit(cut: int) -> float:
         top, bottom = (width(join_words(part)) for part in (texts[:cut], texts[cut:]))
         too_wide = 1000 * (max(top, bottom) > LINE_WIDTH)
-        return abs(top - bottom) - _CLAUSE_COLUMNS * ends_clause(texts[cut - 1]) + too_wide
+        welcome = _CLAUSE_COLUMNS * ends_clause(texts[cut - 1])
+        if texts[cut][0].isspace():
+            welcome = _SPACE_COLUMNS
+        return abs(top - bottom) - welcome + too_wide
 
     best = min(range(1, len(texts)), key=merit)
     return join_words(texts[:best]), join_words(texts[best:])
 
 
 def _columns(character: str) -> int:
-    if unicodedata.combining(character):
+    if unicodedata.category(character) in {"Mn", "Me", "Cf"}:
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
@@ -90,7 +100,8 @@ def _relabelled(groups: Iterable[list[Word]], transcript: Transcript) -> Iterato
     last: str | None = None
     for group in groups:
         label = _label(group[0], transcript)
-        missing = group[0].speaker != last and label != group[: len(label)]
+        there = [word.text.strip() for word in group[: len(label)]]
+        missing = group[0].speaker != last and there != [word.text.strip() for word in label]
         yield from _cut(label + group) if missing else [group]
         last = group[0].speaker
 
@@ -99,12 +110,18 @@ def _label(first: Word, transcript: Transcript) -> list[Word]:
     name = shown_name(transcript, first.speaker)
     if name is None:
         return []
-    return list(_pieces(Word(f"{name}:", first.start, first.start, speaker=first.speaker)))
+    words = list(_pieces(Word(f"{name}:", first.start, first.start, speaker=first.speaker)))
+    if not (first.text[:1].isspace() or needs_space(words[-1].text, first.text)):
+        words[-1] = replace(words[-1], text=f"{words[-1].text} ")
+    return words
 
 
 def _pieces(word: Word) -> Iterator[Word]:
     """The word, cut where it is wider than a line or holds space; each with its time."""
-    texts = [piece for text in one_line(word.text).split() for piece in _broken(text)]
+    spaced = " " if word.text[:1].isspace() else ""
+    parts = spaced_words(one_line(word.text))
+    texts = [piece for part in parts for piece in _broken(part)]
+    texts[:1] = [spaced + text for text in texts[:1]]
     step = (word.end - word.start) / max(len(texts), 1)
     for place, text in enumerate(texts):
         start = word.start + step * place
@@ -117,14 +134,14 @@ def _broken(text: str) -> Iterator[str]:
         yield text
         return
     atom = ""
-    for character in text:
-        glued = character in _GLUED or not (
-            is_spaceless(character) or is_spaceless(atom[-1:] or "a")
+    for cluster in clusters(text):
+        glued = cluster in _GLUED or not (
+            is_spaceless(cluster[0]) or is_spaceless(atom[-1:] or "a")
         )
-        if atom and (not glued or width(atom + character) > LINE_WIDTH):
+        if atom.strip() and (not glued or width(atom + cluster) > LINE_WIDTH):
             yield atom
             atom = ""
-        atom += character
+        atom += cluster
     yield atom
 
 
@@ -147,7 +164,8 @@ def _ends_cue(words: Sequence[Word], start: int, index: int) -> bool:
         return True
     full = width(join_words(taken)) > LINE_WIDTH
     text = words[index].text
-    ends = ends_sentence(text) or (ends_clause(text) and not _room(words, index))
+    clause = ends_clause(text) or words[index + 1].text[0].isspace()
+    ends = ends_sentence(text) or (clause and not _room(words, index))
     return full and ends
 
 

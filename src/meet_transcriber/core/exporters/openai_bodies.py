@@ -135,7 +135,7 @@ def usage(transcript: Transcript) -> Body:
 
 def _verbose_word(word: Word, transcript: Transcript) -> Body:
     return {
-        "word": word.text,
+        "word": word.text.strip(),
         "start": round(word.start, 3),
         "end": round(word.end, 3),
         "speaker": transcript.name_of(word.speaker),

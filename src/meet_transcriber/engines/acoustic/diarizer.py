@@ -144,6 +144,8 @@ def _doubts(turns: Sequence[Turn], options: Options) -> tuple[TranscriptWarning,
         message = f"{fewest} speakers were asked for, and the acoustic diarizer told {found} apart."
         return (TranscriptWarning("speakers_requested_found", message),)
     if found == 1 and most > 1:
-        message = "The acoustic diarizer found no second voice; if several people speak, say how many."
+        message = (
+            "The acoustic diarizer found no second voice; if several people speak, say how many."
+        )
         return (TranscriptWarning("speakers_not_separable", message),)
     return ()

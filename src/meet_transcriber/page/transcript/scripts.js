@@ -18,7 +18,7 @@ function isSpaceless(character) {
 
 /** @param {string} left @param {string} right @returns {boolean} Whether a space belongs between. */
 export function needsSpace(left, right) {
-  if (!left || !right) return false;
+  if (!left || !right || /^\s/u.test(right)) return false;
   return !(isSpaceless(lastOf(left)) || isSpaceless(right));
 }
 
@@ -27,21 +27,42 @@ function lastOf(text) {
   return low >= 0xdc00 && low < 0xe000 ? text.slice(-2) : text.slice(-1);
 }
 
-/** @param {string} text @returns {string[]} Words, and single characters of scripts without spaces. */
+/** What belongs to the character before it: marks, Thai and Lao AM, joiners, small kana. */
+const ATTACHED = /^[\p{M}\u0e33\u0eb3\u200c\u200dぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶー々ゝゞヽヾ]/u;
+
+/** Signs that stack the letter after them. */
+const STACKING = /[\u094d\u09cd\u0acd\u0b4d\u0c4d\u0d4d\u1039\u17d2\u200d]$/u;
+
+/**
+ * @param {string} text
+ * @returns {string[]} Words, and single characters with their marks of scripts without spaces; a
+ *   space that was written in such a script begins the word after it.
+ */
 export function splitText(text) {
   const words = [];
-  for (const piece of text.split(/\s+/u)) {
-    let run = "";
-    for (const character of piece) {
-      if (!isSpaceless(character)) {
-        run += character;
-        continue;
-      }
-      if (run) words.push(run);
-      words.push(character);
-      run = "";
-    }
-    if (run) words.push(run);
+  for (const [, space, piece] of text.trim().matchAll(/(\s*)(\S+)/gu)) {
+    const before = lastOf(words.at(-1) ?? "");
+    const apart = partsOf(piece);
+    const beside = isSpaceless(apart[0]) || (before !== "" && isSpaceless(before));
+    words.push(space && beside ? ` ${apart[0]}` : apart[0], ...apart.slice(1));
   }
   return words;
+}
+
+function partsOf(piece) {
+  const parts = [];
+  let cluster = "";
+  for (const character of [...piece, ""]) {
+    if (cluster && character && (ATTACHED.test(character) || STACKING.test(cluster))) {
+      cluster += character;
+      continue;
+    }
+    if (cluster) {
+      const joins = parts.length && !isSpaceless(cluster) && !isSpaceless(parts.at(-1));
+      if (joins) parts[parts.length - 1] += cluster;
+      else parts.push(cluster);
+    }
+    cluster = character;
+  }
+  return parts;
 }

@@ -1,5 +1,6 @@
 import io
 import re
+import unicodedata
 from itertools import pairwise
 
 import srt
@@ -18,6 +19,7 @@ from meet_transcriber.core.exporters.lines import (
     wrap,
 )
 from meet_transcriber.core.exporters.subtitles import clock
+from meet_transcriber.core.scripts import split_words
 from meet_transcriber.core.transcript import Segment, Transcript, Word
 
 Strategy = st.SearchStrategy[Transcript]
@@ -145,3 +147,19 @@ def test_a_cue_stays_long_enough_to_be_read_where_time_allows() -> None:
     words = [Word("understandable", at * 0.1, at * 0.1 + 0.1) for at in range(4)]
     (cue,) = build_cues(said(*words))
     assert sum(width(line) for line in cue.lines) / (cue.end - cue.start) <= 17.1
+
+
+THAI = (
+    "สวัสดีครับทุกคน วันนี้เราจะคุยกันเรื่องงบประมาณของปีหน้า ก่อนอื่นขอให้ทุกคนแนะนำตัว "
+    "แล้วค่อยเริ่มประชุมกันตามวาระ ถ้ามีคำถามถามได้เลยครับ ไม่ต้องรอให้จบก่อน"
+)
+
+
+def test_thai_breaks_at_the_spaces_that_were_written_and_never_before_a_mark() -> None:
+    texts = split_words(THAI)
+    words = tuple(Word(text, at * 0.15, at * 0.15 + 0.15) for at, text in enumerate(texts))
+    transcript = Transcript((Segment(words, "S"),), duration=30.0, speakers=("S",))
+    lines = [line for cue in build_cues(transcript, labels=True) for line in cue.lines]
+    assert " ".join(lines).replace("S: ", "", 1) == THAI
+    assert lines[0].startswith("S: ")
+    assert not any(unicodedata.category(line[0]) == "Mn" for line in lines)
