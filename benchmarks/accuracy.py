@@ -1,31 +1,30 @@
 """
-How good the draft engines are on meetings that nobody tuned on.
+How good Whisper and the diarizer are on meetings that nobody tuned on.
 
-    python -m benchmarks.accuracy [--mixed]
+    python -m benchmarks.accuracy [--mixed] [--model base] [--diarizer auto]
 
-Makes ten meetings from seeds kept apart, runs each through the pipeline, and prints word and
-speaker errors with their medians. Needs flite and festival.
+Makes ten meetings from seeds kept apart, runs each through the pipeline without any hint, and
+prints word and speaker errors with their medians. Needs flite and festival.
 """
 
 import argparse
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
 import soundfile
 
 from benchmarks.meetings.generate import Meeting, from_seed
-from meet_transcriber.audio.decoder import PyavDecoder
-from meet_transcriber.audio.silero import SileroDetector
+from benchmarks.whisper.recording import models_dir
+from meet_transcriber import bootstrap
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.scoring import meeting_errors
 from meet_transcriber.core.transcript import Transcript
-from meet_transcriber.engines.acoustic import AcousticDiarizer
-from meet_transcriber.engines.pocketsphinx import PocketsphinxRecognizer
-from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline, run
+from meet_transcriber.pipeline import run
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
-from meet_transcriber.stores.disk import DiskMediaStore
+from meet_transcriber.settings import Settings
 
 # Seeds from 9000 on are for measuring only; nothing was ever tuned on them.
 FIRST_SEED = 9000
@@ -35,7 +34,8 @@ def meetings(count: int, mixed: bool = False) -> list[Meeting]:
     """
     Three to five voices; every second meeting has two alike or one that hardly speaks.
 
-    The draft recognizer knows US English only, so nobody has another accent unless `mixed`.
+    Args:
+        mixed: Scottish voices among those from the US.
     """
     return [
         from_seed(
@@ -50,35 +50,48 @@ def meetings(count: int, mixed: bool = False) -> list[Meeting]:
     ]
 
 
-def transcript_of(meeting: Meeting) -> Transcript:
-    """The meeting through decoder, detector, both draft engines and attribution."""
+def transcript_of(meeting: Meeting, settings: Settings, engines: bootstrap.Engines) -> Transcript:
+    """The meeting through the pipeline, as `meet-transcriber transcribe` runs it."""
     with tempfile.TemporaryDirectory() as folder:
         recording = Path(folder, "meeting.flac")
         soundfile.write(recording, meeting.audio, SAMPLE_RATE_HZ)
-        store = DiskMediaStore(Path(folder, "work"))
-        pipeline = Pipeline(
-            store, FolderCheckpoints(store, "job"), Options(), PyavDecoder(), SileroDetector()
-        )
-        return run(
-            pipeline, recording, Chosen(PocketsphinxRecognizer()), Chosen(AcousticDiarizer())
-        )
+        pipeline = bootstrap.pipeline(settings, Options(), Path(folder, "work"), "job")
+        return run(pipeline, recording, engines.recognizer, engines.diarizer)
 
 
 def main() -> None:
+    """Print a line for each meeting, and the medians."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=10, help="how many meetings")
     parser.add_argument("--mixed", action="store_true", help="other accents than US, too")
+    parser.add_argument("--model", default="base", help="WHISPER_MODEL")
+    parser.add_argument("--diarizer", default="auto", help="DIARIZATION_ENGINE")
     args = parser.parse_args()
+    settings = Settings.model_validate(
+        {
+            "whisper_model": args.model,
+            "models_dir": models_dir(),
+            "diarization_engine": args.diarizer,
+        }
+    )
+    engines = bootstrap.engines(settings, Options())
+    speakers = engines.diarizer.engine.name if engines.diarizer else "none"
+    print(f"words: {engines.recognizer.engine.name}; speakers: {speakers}")
+    score(meetings(args.count, args.mixed), settings, engines)
+
+
+def score(sample: Sequence[Meeting], settings: Settings, engines: bootstrap.Engines) -> None:
+    """Print a line for each meeting, and the medians."""
     rows = []
     print("seed  speakers  found    WER  cpWER    DER    RTF")
-    for meeting in meetings(args.count, args.mixed):
+    for meeting in sample:
         truth, start = meeting.reference, time.perf_counter()
-        found = transcript_of(meeting)
+        found = transcript_of(meeting, settings, engines)
+        speed = (time.perf_counter() - start) / found.duration
         errors = meeting_errors(truth, found)
         rates = (errors.words.rate, errors.speakers.rate, errors.turns.rate)
         rows.append(rates)
         figures = "  ".join(f"{rate:5.1%}" for rate in rates)
-        speed = (time.perf_counter() - start) / found.duration
         counts = f"{len(truth.speakers):8d}  {len(found.speakers):5d}"
         print(f"{meeting.seed}  {counts}  {figures}  {speed:5.2f}", flush=True)
     medians = "  ".join(f"{median(column):5.1%}" for column in zip(*rows, strict=True))

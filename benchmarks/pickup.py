@@ -4,7 +4,8 @@ How soon a worker begins with a recording that was submitted, over HTTP.
     python -m benchmarks.pickup [--jobs 60]
 
 From the moment the record says the job was submitted to the moment it says a worker claimed it;
-once with the embedded worker on SQLite and once with Celery on Redis. The worker is idle.
+once with the embedded worker on SQLite and once with Celery on Redis. The worker is idle, and the
+recording holds no speech, so that no model has anything to do.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from typing import Any
 
 import httpx
 
+from benchmarks.whisper.recording import models_dir
 from tests.redis_server import RedisServer, free_port
 from tests.simulated.house import House, recording, wait_for
 
@@ -31,8 +33,8 @@ def served(
 ) -> Iterator[tuple[House, httpx.Client]]:
     """An installation whose API listens on a port of its own; `worker` is its EMBEDDED_WORKER."""
     port = free_port()
-    drafts = {"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic"}
-    with House(folder, LOG_LEVEL="ERROR", API_PORT=port, **drafts, **variables) as house:
+    engines = {"MODELS_DIR": models_dir(), "DIARIZATION_ENGINE": "acoustic"}
+    with House(folder, LOG_LEVEL="ERROR", API_PORT=port, **engines, **variables) as house:
         house.start("-m", "meet_transcriber", "serve", more={"EMBEDDED_WORKER": worker})
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             wait_for(lambda: _is_up(client))

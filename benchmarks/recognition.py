@@ -1,104 +1,145 @@
 """
-Whisper through the pipeline against bare batched faster-whisper, on the same weights.
+Whisper through our pipeline against bare batched faster-whisper, on the same weights.
 
-    python -m benchmarks.recognition [--model FOLDER] [--pairs N]
+    python -m benchmarks.recognition [--minutes 30] [--pairs 3] [--model base]
 
-Interleaved pairs on the bundled sample, both from its working audio and speech on; prints
-seconds of both and the median ratio. Without a model it builds a tiny one with scripted weights
-that says about as many words in 28 seconds as people do. That measures what we add around the
-decoder at its most visible: the decoder itself costs almost nothing there.
+Synthetic meetings of half an hour, which nobody tuned on, from the file to words: ours with its
+preparation and parts, bare with its own decoding and voice activity detection (batches of 8, words
+with times, English given, int8, the same cores). Then bare on the speech that ours found, against
+our recognition. Pairs take turns in who begins; what is told last is the median of each.
+WHISPERX_PYTHON names the Python of an environment with WhisperX, which is measured, too.
 """
 
 import argparse
 import json
-import tempfile
-import time
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import as_file, files
 from pathlib import Path
 from statistics import median
 
-import faster_whisper
+from benchmarks.whisper.bare import Bare
+from benchmarks.whisper.ours import Ours, load
+from benchmarks.whisper.recording import ROOT, Recording, model_folder, recording
+from benchmarks.whisper.stopwatch import Run, scored, told
+from meet_transcriber.core.processors import usable_cores
+from meet_transcriber.core.scoring import normalized
+from meet_transcriber.core.transcript import Span
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 
-from meet_transcriber.audio.decoder import PyavDecoder
-from meet_transcriber.audio.silero import SileroDetector
-from meet_transcriber.core.options import Options
-from meet_transcriber.core.plan import Plan
-from meet_transcriber.engines.faster_whisper import FasterWhisperRecognizer, build_windows
-from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline
-from meet_transcriber.ports.engines import Waveform
-from meet_transcriber.stores.disk import DiskMediaStore
-from scripts.make_tiny_whisper import build
 
-SAMPLES = Path(__file__).parents[1] / "src" / "meet_transcriber" / "samples"
-WORDS = 70
-"""What the tiny model says in each window of up to 28 seconds: 150 words a minute."""
+@dataclass(frozen=True)
+class Pair:
+    """One run of each."""
+
+    ours: Run
+    bare: Run
+    bare_from_speech: Run
+
+    @property
+    def whole(self) -> float:
+        """Our seconds from file to words, over bare's."""
+        return self.ours.seconds / self.bare.seconds
+
+    @property
+    def recognition(self) -> float:
+        """Our seconds from speech to words, over bare's."""
+        return self.ours.stages["recognize"] / self.bare_from_speech.seconds
 
 
 def main() -> None:
+    """Print every pair, the medians and the errors."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, help="a CTranslate2 Whisper model")
-    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--model", default="base", help="a name or a folder")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        model = args.model or build(Path(folder, "tiny-whisper"), sentence=sample_words())
-        compare(model, args.pairs, Path(folder, "work"))
-
-
-def sample_words() -> list[str]:
-    """Different words of the sample, as tokens."""
-    segments = json.loads((SAMPLES / "standup.json").read_text("utf-8"))["segments"]
-    said = (word["text"] for segment in segments for word in segment["words"])
-    return [f" {word}" for word in dict.fromkeys(said) if word.isascii()][:WORDS]
-
-
-def compare(model: Path, pairs: int, work: Path) -> None:
-    """Print each pair and the median ratio."""
-    store = DiskMediaStore(work)
-    pipeline = Pipeline(
-        store,
-        FolderCheckpoints(store, "job"),
-        Options(language="en"),
-        PyavDecoder(),
-        SileroDetector(),
+    meeting, model = recording(args.minutes), model_folder(args.model)
+    ours, bare = Ours(load(model, "cpu")), Bare(model, "cpu")
+    with as_file(files("meet_transcriber.samples") / "standup.ogg") as short:
+        ours.file_to_words(short)  # both are warm after it
+        bare.file_to_words(short)
+    audio, speech = ours.speech(meeting.path)
+    print(
+        f"{len(audio) / SAMPLE_RATE_HZ:.0f} s of meetings, {sum(s.duration for s in speech):.0f} s "
+        f"of speech; {ours.recognizer.name}, {usable_cores()} cores",
+        flush=True,
     )
-    with (SAMPLES / "standup.ogg").open("rb") as media:
-        plan = pipeline.prepare(media)
-    with store.open("job/working.flac") as file:
-        audio = pipeline.decoder.open(file, plan.audio).read(0.0, plan.audio.duration)
-    ours = FasterWhisperRecognizer(str(model), device="cpu")
-    bare = faster_whisper.BatchedInferencePipeline(
-        faster_whisper.WhisperModel(str(model), device="cpu", compute_type="int8")
+    pairs = [_pair(place, ours, bare, meeting, audio, speech) for place in range(args.pairs)]
+    report(pairs, meeting, len(audio) / SAMPLE_RATE_HZ)
+    if python := os.environ.get("WHISPERX_PYTHON"):
+        runs = [whisperx(python, meeting.path, model) for _ in range(args.pairs)]
+        run = sorted(runs, key=lambda each: each.seconds)[len(runs) // 2]
+        print(told("WhisperX, file to words", run))
+        print(scored("WhisperX", run, meeting.words))
+
+
+def _pair(
+    place: int,
+    ours: Ours,
+    bare: Bare,
+    meeting: Recording,
+    audio: Waveform,
+    speech: Sequence[Span],
+) -> Pair:
+    """One pair; bare begins every second one."""
+    if place % 2:
+        theirs = bare.file_to_words(meeting.path)
+        from_speech = bare.speech_to_words(audio, speech)
+        pair = Pair(ours.file_to_words(meeting.path), theirs, from_speech)
+    else:
+        mine = ours.file_to_words(meeting.path)
+        theirs = bare.file_to_words(meeting.path)
+        pair = Pair(mine, theirs, bare.speech_to_words(audio, speech))
+    print(
+        f"pair {place + 1}: ours {pair.ours.seconds:.1f} s, bare {pair.bare.seconds:.1f} s, "
+        f"{pair.whole:.2f} x; recognition {pair.ours.stages['recognize']:.1f} s against "
+        f"{pair.bare_from_speech.seconds:.1f} s, {pair.recognition:.2f} x",
+        flush=True,
     )
-    ratios = []
-    for pair in range(pairs + 1):
-        store.delete("job/parts")
-        mine = _seconds(lambda: _ours(pipeline, plan, ours))
-        theirs = _seconds(lambda: _bare(bare, audio, plan))
-        if pair:  # the first warms both up
-            ratios.append(mine / theirs)
-            print(f"ours {mine:6.2f} s   bare {theirs:6.2f} s   ratio {ratios[-1]:.2f}")
-    seconds = plan.audio.duration
-    print(f"median ratio {median(ratios):.2f} over {pairs} pairs, {seconds:.0f} s of audio")
+    return pair
 
 
-def _ours(pipeline: Pipeline, plan: Plan, recognizer: FasterWhisperRecognizer) -> None:
-    for part in plan.parts:
-        pipeline.recognize(plan, part.index, Chosen(recognizer))
-
-
-def _bare(bare: faster_whisper.BatchedInferencePipeline, audio: Waveform, plan: Plan) -> None:
-    clips = [{"start": window.start, "end": window.end} for window in build_windows(plan.speech[0])]
-    segments, _ = bare.transcribe(
-        audio, language="en", word_timestamps=True, clip_timestamps=clips, batch_size=8
+def report(pairs: Sequence[Pair], meeting: Recording, seconds: float) -> None:
+    """Medians of all pairs, and the errors, which are those of the last."""
+    ours, bare = _typical([each.ours for each in pairs]), _typical([each.bare for each in pairs])
+    from_speech = _typical([each.bare_from_speech for each in pairs])
+    print(told("ours, file to words", ours))
+    print(told("bare, file to words", bare))
+    print(told("bare, speech to words", from_speech))
+    print(scored("ours", ours, meeting.words))
+    print(scored("bare", bare, meeting.words))
+    print(scored("bare, on our speech", from_speech, meeting.words))
+    same = len({tuple(each.ours.words) for each in pairs}) == 1
+    print(f"ours gave the same words every time: {'yes' if same else 'no'}")
+    whole, recognition = (
+        median(each.whole for each in pairs),
+        median(each.recognition for each in pairs),
     )
-    for _ in segments:
-        pass
+    print(
+        f"median of {len(pairs)} pairs: {whole:.2f} x of bare's time from file to words, "
+        f"{recognition:.2f} x from speech to words"
+    )
+    print(f"ours from file to words: {seconds / ours.seconds:.1f} x real time")
 
 
-def _seconds(work: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+def _typical(runs: Sequence[Run]) -> Run:
+    """The last run with the median seconds of each stage."""
+    stages = {name: median(run.stages[name] for run in runs) for name in runs[0].stages}
+    return Run(stages, runs[-1].words, runs[-1].warnings)
+
+
+def whisperx(python: str, media: Path, model: Path) -> Run:
+    """WhisperX in its own environment; seconds without loading the model."""
+    command = [python, "-m", "benchmarks.whisperx_run", str(media), str(model)]
+    done = subprocess.run(
+        command, cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=sys.stderr, text=True
+    )
+    said = json.loads(done.stdout.splitlines()[-1])
+    return Run(said["seconds"], normalized(said["text"]))
 
 
 if __name__ == "__main__":

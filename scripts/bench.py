@@ -1,17 +1,33 @@
-"""Run the benchmarks: `python -m scripts.bench [NAME...]`, all of them without a name.
+"""
+Run the benchmarks and keep what they say.
+
+    python -m scripts.bench [NAME...]              those named, or all
+    python -m scripts.bench accuracy -- --mixed    one, with arguments of its own
+    python -m scripts.bench --page                 write docs/benchmarks.md from what was kept
 
 A benchmark is a module of `benchmarks/`; its docstring says in one line how to run it. One
-that wants an argument (a word in capitals, such as FOLDER) is listed and left to its reader.
+that wants an argument (a word in capitals, such as FOLDER) is listed and left to its reader, but
+where arguments are given. Results are kept in `bench-results/`, or the folder of `--into`.
 """
 
+import argparse
 import ast
+import os
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from scripts import bench_page
+from scripts.bench_page import Result
+
 ROOT = Path(__file__).parents[1]
+NOT_RUN = 3
+"""What a benchmark exits with that cannot run on this machine, having said why."""
 
 
 class Benchmark(NamedTuple):
@@ -39,25 +55,63 @@ def _read(path: Path) -> Benchmark:
     return Benchmark(path.stem, text.splitlines()[0], usage.group() if usage else default)
 
 
-def run(benchmark: Benchmark) -> int:
-    """Run one with this Python and return its exit code; one that wants an argument is named."""
+def run(benchmark: Benchmark, arguments: Sequence[str], into: Path) -> int:
+    """Run one with this Python, keep what it says and return its exit code."""
     print(f"\n== {benchmark.name}: {benchmark.summary}", flush=True)
-    if benchmark.wants_argument:
+    if benchmark.wants_argument and not arguments:
         print(f"   not run here: {benchmark.usage}")
         return 0
-    command = [sys.executable, "-m", f"benchmarks.{benchmark.name}"]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+    load, started = os.getloadavg()[0], time.perf_counter()
+    code, said = _said([sys.executable, "-m", f"benchmarks.{benchmark.name}", *arguments])
+    if code == 0:
+        result = Result(
+            name=benchmark.name,
+            arguments=list(arguments),
+            summary=benchmark.summary,
+            date=datetime.now(UTC).date().isoformat(),
+            machine=bench_page.machine(),
+            load=round(load, 1),
+            seconds=round(time.perf_counter() - started),
+            output=said,
+        )
+        bench_page.keep(result, into)
+    return 0 if code == NOT_RUN else code
 
 
-def main(names: list[str]) -> int:
+def _said(command: Sequence[str]) -> tuple[int, list[str]]:
+    """Run a command, show its lines as they come, and return its exit code and the lines."""
+    lines = []
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            lines.append(line.rstrip())
+    return process.returncode, lines
+
+
+def main(words: Sequence[str]) -> int:
     """Run the benchmarks named, or all; the exit code is the worst of theirs."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--page", action="store_true", help="write docs/benchmarks.md and end")
+    parser.add_argument("--into", type=Path, default=ROOT / "bench-results")
+    at = words.index("--") if "--" in words else len(words)
+    args, arguments = parser.parse_args(words[:at]), words[at + 1 :]
+    if args.page:
+        bench_page.write(args.into, ROOT / "docs" / "benchmarks.md")
+        return 0
     known = find(ROOT / "benchmarks")
-    missing = set(names) - {each.name for each in known}
-    if missing:
-        print(f"There is no benchmark {', '.join(sorted(missing))}; there are:", file=sys.stderr)
+    missing = set(args.names) - {each.name for each in known}
+    if missing or (arguments and len(args.names) != 1):
+        problem = f"There is no benchmark {', '.join(sorted(missing))}" if missing else ""
+        print(f"{problem or 'Arguments are for one benchmark'}; there are:", file=sys.stderr)
         print(*(each.name for each in known), file=sys.stderr)
         return 2
-    return max((run(each) for each in known if not names or each.name in names), default=0)
+    chosen = [each for each in known if not args.names or each.name in args.names]
+    return max((run(each, arguments, args.into) for each in chosen), default=0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,121 @@
+"""Our pipeline without speakers, stage by stage."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.whisper.stopwatch import Run, Stopwatch
+from meet_transcriber.audio import confined
+from meet_transcriber.audio.confined.decoder import ConfinedDecoder
+from meet_transcriber.audio.decoder import PyavDecoder
+from meet_transcriber.audio.silero import SileroDetector
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.plan import TARGET_SECONDS, Plan
+from meet_transcriber.core.processors import usable_cores
+from meet_transcriber.core.scoring import all_words
+from meet_transcriber.core.transcript import Diarization, Span
+from meet_transcriber.engines.whisper.load import load_here, load_recognizer
+from meet_transcriber.engines.whisper.process import Recipe, RecognizerProcess
+from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline
+from meet_transcriber.ports.engines import (
+    AudioDecoder,
+    AudioSource,
+    Progress,
+    Recognizer,
+    Waveform,
+)
+from meet_transcriber.stores.disk import DiskMediaStore
+
+_LONGEST_SECONDS = 86_400.0
+_DECODER_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Ours:
+    """One recognizer in the pipeline that a worker runs."""
+
+    recognizer: Recognizer
+    part_seconds: float = TARGET_SECONDS
+
+    def file_to_words(self, media: Path) -> Run:
+        """Every stage but speakers; English is given."""
+        watch = Stopwatch()
+        with tempfile.TemporaryDirectory() as folder:
+            pipeline = self._pipeline(Path(folder), watch)
+            with media.open("rb") as file, watch.stage("prepare"):
+                plan = pipeline.prepare(file)
+            chosen = Chosen(self.recognizer)
+            with watch.stage("recognize"):
+                parts = [pipeline.recognize(plan, part.index, chosen) for part in plan.parts]
+            with watch.stage("assemble"):
+                transcript = pipeline.attribute(plan, parts, Diarization())
+        codes = tuple(warning.code for warning in transcript.warnings)
+        return Run(watch.seconds, all_words(transcript), codes)
+
+    def speech(self, media: Path) -> tuple[Waveform, tuple[Span, ...]]:
+        """The working audio of a recording, and where speech is in it."""
+        with tempfile.TemporaryDirectory() as folder:
+            pipeline = self._pipeline(Path(folder), Stopwatch())
+            with media.open("rb") as file:
+                plan: Plan = pipeline.prepare(file)
+            with pipeline.store.open("job/working.flac") as working:
+                source = pipeline.decoder.open(working, plan.audio)
+                return source.read(0.0, plan.audio.duration), plan.speech[0]
+
+    def _pipeline(self, folder: Path, watch: Stopwatch) -> Pipeline:
+        store = DiskMediaStore(folder)
+        return Pipeline(
+            store,
+            FolderCheckpoints(store, "job"),
+            Options(language="en", enable_diarization=False),
+            _decoder(),
+            _TimedDetector(watch),
+            self.part_seconds,
+        )
+
+
+class _TimedDetector:
+    """A SpeechDetector whose time is a stage of its own."""
+
+    def __init__(self, watch: Stopwatch) -> None:
+        self._detector = SileroDetector()
+        self._watch = watch
+
+    def detect(self, audio: AudioSource, channel: int, progress: Progress) -> tuple[Span, ...]:
+        with self._watch.stage("detect"):
+            return self._detector.detect(audio, channel, progress)
+
+
+def _decoder() -> AudioDecoder:
+    """As a worker has it: in a process of its own where the system can."""
+    if confined.is_possible():
+        return ConfinedDecoder(_LONGEST_SECONDS, _DECODER_BYTES)
+    return PyavDecoder(_LONGEST_SECONDS)
+
+
+def load(model: Path, device: str, batch_size: int | None = None) -> Recognizer:
+    """
+    The recognizer as a worker loads it: here on a CPU, in a process of its own on a GPU.
+
+    Args:
+        batch_size: None lets it choose.
+
+    Raises:
+        EngineUnavailable: the model cannot be loaded.
+    """
+    threads = usable_cores()
+    if batch_size is None:
+        return load_recognizer(str(model), model.name, device, None, threads)
+    if device == "cpu":
+        return load_here(str(model), model.name, device, None, threads, batch_size)
+    arguments = {"folder": str(model), "name": model.name, "device": device}
+    loader = f"{load_here.__module__}:{load_here.__name__}"
+    return RecognizerProcess(
+        Recipe(loader, {**arguments, "compute_type": None, "threads": threads}, batch_size)
+    )
+
+
+def unload(recognizer: Recognizer) -> None:
+    """End the process that a recognizer on a GPU lives in."""
+    if isinstance(recognizer, RecognizerProcess):
+        recognizer.close()
