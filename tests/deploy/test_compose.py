@@ -97,10 +97,12 @@ def test_the_model_came_before_the_worker(stack: Stack) -> None:
 
 def test_a_folder_is_copied_into_the_volume(stack: Stack) -> None:
     """As docs/deployment/compose.md has it for a machine without a network."""
-    copied = ("--volume", f"{weights('base')}:/copied:ro")
-    stack.compose("run", "--rm", *copied, "models", "cp", "-r", "/copied", "/models/base")
-    asked = ("meet-transcriber", "models", "path", "base")
-    assert stack.compose("exec", "-T", "worker", *asked) == "/models/base"
+    place = f"/models/{MODEL}"
+    stack.compose("exec", "-T", "worker", "rm", "-r", place)
+    copied = ("--volume", f"{weights()}:/copied:ro")
+    stack.compose("run", "--rm", *copied, "models", "cp", "-r", "/copied", place)
+    checked = stack.compose("run", "--rm", "models", "meet-transcriber", "models", "check", MODEL)
+    assert checked.endswith("works.")
 
 
 def test_only_the_proxy_is_published_and_the_api_on_this_machine(stack: Stack) -> None:
