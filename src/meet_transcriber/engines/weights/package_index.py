@@ -210,8 +210,8 @@ class _Pip:
 
 def _bytes_of_wheels(scratch: Path) -> int:
     size = 0
-    for file in scratch.rglob("*.whl"):
-        with suppress(FileNotFoundError):  # pip has moved it meanwhile
+    with suppress(FileNotFoundError):  # pip tidies up meanwhile, folders, too
+        for file in scratch.rglob("*.whl"):
             size += file.stat().st_size
     return size
 

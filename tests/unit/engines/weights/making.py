@@ -59,13 +59,13 @@ def wheel(folder: Path, name: str, content: Mapping[str, bytes]) -> Package:
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{name.replace('-', '_')}-1.0.0"
     path = folder / f"{stem}-py3-none-any.whl"
-    facts = {
+    facts: Mapping[str, str | bytes] = {
         f"{stem}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0.0\n",
         f"{stem}.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{stem}.dist-info/RECORD": "",
     }
     with zipfile.ZipFile(path, "w") as archive:
-        for member, data in {**content, **facts}.items():
+        for member, data in (*content.items(), *facts.items()):
             archive.writestr(member, data)
     return Package(name, "1.0.0", path.name, path.stat().st_size, sha256(path.read_bytes()))
 

