@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meet_transcriber.core.loops import cut_loops
-from meet_transcriber.core.transcript import Word
+from meet_transcriber.core.loops import cut_loops, settle_repetitions
+from meet_transcriber.core.transcript import Span, Word
 
 
 def spoken(text: str) -> list[Word]:
@@ -47,3 +47,47 @@ def test_nothing_is_lost_without_being_listed(letters: list[str]) -> None:
     kept, removed = cut_loops(words)
     listed = sum(len(cut.text.split()) for cut in removed)
     assert len(kept) + listed == len(words)
+
+
+def apart(text: str, pause: float, speakers: str = "a") -> list[Word]:
+    """Words with a pause after each, by the speakers in turn."""
+    return [
+        Word(word, at * (0.4 + pause), at * (0.4 + pause) + 0.4, None, speakers[at % len(speakers)])
+        for at, word in enumerate(text.split())
+    ]
+
+
+def test_votes_that_are_said_apart_stay() -> None:
+    votes = apart("Yes. " * 10, 0.8)
+    assert cut_loops(votes) == (tuple(votes), ())
+
+
+def test_votes_of_several_people_without_a_pause_stay() -> None:
+    votes = apart("Yes. " * 10, 0.05, "abcd")
+    assert cut_loops(votes) == (tuple(votes), ())
+
+
+def test_one_speaker_without_a_pause_is_a_loop() -> None:
+    kept, (cut,) = cut_loops(apart("Yes. " * 10, 0.05))
+    assert (len(kept), cut.text.count("Yes.")) == (2, 8)
+
+
+def test_each_stretch_of_speech_gets_its_own_vote() -> None:
+    speech = [Span(at * 2.0, at * 2.0 + 0.6) for at in range(6)]
+    crowded = [Word("Yes.", 0.1, 0.3), Word("yes.", 0.3, 0.5)]
+    crowded += [Word("Yes.", at * 2.0 + 0.1, at * 2.0 + 0.5) for at in range(2, 6)]
+    settled, removed = settle_repetitions(crowded, speech)
+    assert [any(s.start <= w.start < w.end <= s.end for w in settled) for s in speech] == [True] * 6
+    assert removed == ()
+
+
+def test_a_vote_too_many_is_removed_and_told() -> None:
+    speech = [Span(at * 2.0, at * 2.0 + 0.6) for at in range(5)]
+    words = [Word("Yes.", at * 1.6, at * 1.6 + 0.3) for at in range(6)]
+    settled, removed = settle_repetitions(words, speech)
+    assert (len(settled), [each.text for each in removed]) == (5, ["Yes."])
+
+
+def test_other_words_are_left_where_they_are() -> None:
+    words = tuple(apart("one two three four five six", 0.5))
+    assert settle_repetitions(words, [Span(0, 10)]) == (words, ())

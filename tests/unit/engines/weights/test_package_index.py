@@ -156,6 +156,12 @@ def test_why_an_index_is_out_of_reach_is_said_in_its_own_words(
     assert str(error.value) == f"it cannot be reached ({why})"
 
 
+def test_a_pip_that_breaks_is_quoted_by_its_last_line(tmp_path: Path, package: Package) -> None:
+    said = "ERROR: Exception:\nTraceback (most recent call last):\nOSError: [Errno 28] No space"
+    with pytest.raises(EngineUnavailable, match=r"^OSError: \[Errno 28\] No space$"):
+        fetch_wheels([package], tmp_path, unheard, saying(said))
+
+
 def test_nothing_in_the_current_folder_is_run_and_nothing_is_installed(
     tmp_path: Path, package: Package, trap: Path
 ) -> None:

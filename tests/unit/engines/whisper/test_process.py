@@ -1,0 +1,125 @@
+"""Whisper in a process of its own, which is replaced when its GPU fails."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.transcript import Segment, Span, TranscriptWarning
+from meet_transcriber.engines.whisper.process import Recipe, RecognizerProcess
+from meet_transcriber.ports.engines import Finding, Progress
+from tests.unit.engines.whisper.doomed import OUT_OF_MEMORY, script
+
+LOADERS = "tests.unit.engines.whisper.doomed"
+ROOT = Path(__file__).parents[4]
+SPEECH = [Span(0.9, 3.0)]
+
+
+def silent(_share: float) -> None:
+    """Nobody listens."""
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child finds the loaders above."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+@pytest.fixture
+def started() -> Iterator[Any]:
+    """Starts recognizers, and ends them."""
+    running: list[RecognizerProcess] = []
+
+    def start(loader: str, **arguments: Any) -> RecognizerProcess:
+        running.append(RecognizerProcess(Recipe(f"{LOADERS}:{loader}", arguments)))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.close()
+
+
+def heard(
+    recognizer: RecognizerProcess, options: Options | None = None, progress: Progress = silent
+) -> list[Finding]:
+    audio = script().audio(4.0)
+    wanted = options or Options(language="en")
+    return list(recognizer.recognize(audio, SPEECH, wanted, progress))
+
+
+def text_of(findings: list[Finding]) -> str:
+    return " ".join(each.text for each in findings if isinstance(each, Segment))
+
+
+def test_findings_and_progress_come_from_the_process(started: Any) -> None:
+    recognizer = started("small_gpu", fits=8, how="error")
+    shares: list[float] = []
+    assert text_of(heard(recognizer, progress=shares.append)) == "six words that everybody may hear"
+    assert shares[-1] == 1.0
+    assert recognizer.name == "scripted"
+
+
+@pytest.mark.parametrize("how", ["error", "kill"])
+def test_after_a_failure_it_goes_on_with_half_the_batch_in_a_new_process_and_says_so(
+    started: Any, how: str
+) -> None:
+    recognizer = started("small_gpu", fits=2, how=how)
+    findings = heard(recognizer)
+    assert text_of(findings) == "six words that everybody may hear"
+    notes = [each for each in findings if isinstance(each, TranscriptWarning)]
+    assert [note.code for note in notes] == ["batch_reduced"] * 2
+    assert "2 windows in place of 4" in notes[-1].message
+    assert (OUT_OF_MEMORY if how == "error" else "SIGKILL") in notes[0].message
+    again = heard(recognizer)
+    assert [each for each in again if isinstance(each, TranscriptWarning)] == []
+
+
+def test_where_not_even_one_window_fits_it_says_what_to_do(started: Any) -> None:
+    recognizer = started("small_gpu", fits=0, how="error")
+    with pytest.raises(EngineUnavailable, match="WHISPER_MODEL") as raised:
+        heard(recognizer)
+    assert OUT_OF_MEMORY in str(raised.value)
+
+
+def test_what_cannot_be_loaded_there_is_said_here(started: Any) -> None:
+    with pytest.raises(EngineUnavailable, match="no weights here"):
+        started("missing")
+
+
+def test_options_are_refused_without_asking_it(started: Any) -> None:
+    recognizer = started("small_gpu", fits=8, how="error")
+    with pytest.raises(InvalidOptions, match="none of the languages"):
+        heard(recognizer, Options(language="sw"))
+
+
+class Cancelled(Exception):
+    """Somebody cancelled the job."""
+
+
+def test_a_part_that_nobody_wants_any_more_ends_at_once(started: Any) -> None:
+    recognizer = started("slow")
+
+    def cancel(share: float) -> None:
+        if share > 0:
+            raise Cancelled
+
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        heard(recognizer, progress=cancel)
+    assert time.monotonic() - began < 10
+    assert _children() == []
+
+
+def _children() -> list[str]:
+    """Command lines of this process' children that run the engine."""
+    found = []
+    for task in Path(f"/proc/{os.getpid()}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            line = Path(f"/proc/{child}/cmdline").read_bytes().decode()
+            found += [line] if "whisper.child" in line else []
+    return found
