@@ -56,7 +56,7 @@ def main() -> None:
     meeting = (files("meet_transcriber.samples") / "standup.ogg").read_bytes()
     with (
         tempfile.TemporaryDirectory() as name,
-        served(Path(name), "on") as (house, client),
+        served(Path(name), "on", PART_SECONDS=300) as (house, client),
     ):
         wait_for(lambda: ready(house))
         report("idle", list(answers(client, seconds / 4)))
