@@ -124,7 +124,7 @@ class Weights:
                 record = self._known(known, tell) if known else self._other(name, tell)
             except EngineUnavailable:
                 if not any(entry.is_file() for entry in staging.rglob("*")):
-                    shutil.rmtree(staging)
+                    shutil.rmtree(staging)  # nothing to go on with
                 raise
             place = self.folder.complete(name, record)
         log.info("model_fetched", model=name)
@@ -146,8 +146,9 @@ class Weights:
             seen.add(place)
             size = sum(file.stat().st_size for file in place.iterdir() if file.is_file())
             record = read_record(place)
-            source = record.source if record else "the hub's cache"
-            yield LocalModel(name, place, size, "a damaged copy" if damaged else source)
+            source = "a copy" if place.parent == self.folder.root else "the hub's cache"
+            source = "a damaged copy" if damaged else record.source if record else source
+            yield LocalModel(name, place, size, source)
 
     def check(self, model: str) -> Iterator[str]:
         """
@@ -249,7 +250,8 @@ class Weights:
             ) from error
         _tidy(staging)
         if missing := missing_files(staging):
-            shutil.rmtree(staging)
+            for file in staging.iterdir():
+                file.unlink()
             raise EngineUnavailable(
                 f"{repository} is not a Whisper model in CTranslate2's format: it lacks "
                 f"{', '.join(missing)}."

@@ -220,6 +220,6 @@ def _reason(said: str) -> str:
     """What went wrong, in pip's own words, without addresses that may hold a password."""
     if broken := re.search(r"connection broken by '(?:\w+\('?)?(?:<[^>]*>: )?(.*?)'*\)?': /", said):
         return f"it cannot be reached ({without_passwords(broken[1])[:300]})"
-    errors = re.findall(r"^ERROR: (.*)", said, re.MULTILINE)
+    errors = re.findall(r"^ERROR: (?!Exception:)(.*)", said, re.MULTILINE)
     text = errors[0] if errors else (said.strip().splitlines() or ["pip failed"])[-1]
     return without_passwords(text)[:300].rstrip(".")

