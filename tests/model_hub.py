@@ -8,9 +8,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.integration.hearing import NO_INDEX
 from tests.redis_server import free_port
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+MODEL = "someone/tiny-whisper"
+"""A model whose digests are known nowhere."""
 HELD_BYTES = 16 << 20
 """What a client gets of a file at most, until the hub lets go: more than it reads at once."""
 
@@ -73,11 +76,11 @@ class ModelHub:
 
     Args:
         folder: the model's files.
-        cache: where services keep what they fetched.
+        models: where services keep what they fetched.
     """
 
-    def __init__(self, folder: Path, cache: Path) -> None:
-        self._cache = cache
+    def __init__(self, folder: Path, models: Path) -> None:
+        self.models = models
         self._files = {file.name: file for file in folder.iterdir()}
         self._port = free_port()
         self._server: _Server | None = None
@@ -85,9 +88,12 @@ class ModelHub:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What sends a service here; it names no recognizer."""
+        """What sends a process here, and nowhere else, for a model that it has not."""
         return {
-            "HF_HOME": str(self._cache),
+            **NO_INDEX,
+            "WHISPER_MODEL": MODEL,
+            "MODELS_DIR": str(self.models),
+            "HF_HOME": str(self.models.parent / "hub"),
             "DIARIZATION_ENGINE": "acoustic",
             "HF_ENDPOINT": f"http://127.0.0.1:{self._port}",
             "HF_HUB_OFFLINE": "0",

@@ -62,11 +62,11 @@ def test_every_word_takes_time_in_order_inside_the_recording(sample: Transcript)
     assert not any(word.estimated for word in sample.words)
 
 
-def test_no_word_is_there_twice(sample: Transcript, truth: Transcript) -> None:
-    assert _twice(sample) - _twice(truth) == set()
+def test_no_word_is_theretwice(sample: Transcript, truth: Transcript) -> None:
+    assert twice(sample) - twice(truth) == set()
 
 
-def _twice(transcript: Transcript) -> set[tuple[str, ...]]:
+def twice(transcript: Transcript) -> set[tuple[str, ...]]:
     """Up to four words that are said twice in a row."""
     words = normalized(transcript.text)
     return {

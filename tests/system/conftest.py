@@ -19,6 +19,6 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[ModelHub]:
     """A hub that has a tiny Whisper once it is started."""
-    hub = ModelHub(build(tmp_path / "model"), tmp_path / "cache")
+    hub = ModelHub(build(tmp_path / "model"), tmp_path / "cache" / "models")
     yield hub
     hub.stop()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.hearing import TINY
 from tests.redis_server import RedisServer
 from tests.simulated.house import ROOT, House, end, wait_for
 from tests.simulated.once import completes
@@ -209,8 +210,7 @@ def test_a_worker_answers_while_it_works(house: House) -> None:
     ],
 )
 def test_a_command_that_starts_a_worker_does_a_job(house: House, command: str) -> None:
-    drafts = {"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic"}
-    worker = house.start("-m", *command.split(), more=drafts)
+    worker = house.start("-m", *command.split(), more=TINY)
     assert house.ended(house.submit(seconds=2)).state == "completed"
     assert end(worker) < 10.0
 

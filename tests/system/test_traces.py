@@ -9,11 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.integration.hearing import TINY
 from tests.redis_server import RedisServer, free_port
 from tests.simulated.house import House, end, recording, wait_for
 from tests.system.otlp_receiver import Collector, Seen, collector
 
-DRAFTS = {"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic"}
 STAGES = {"prepare", "diarize", "recognize", "attribute"}
 
 
@@ -65,7 +65,7 @@ def _is_one_trace(spans: list[Seen], stages: set[str]) -> None:
 def test_a_job_of_two_workers_is_one_trace(tmp_path: Path, heard: Collector) -> None:
     with (
         RedisServer(tmp_path / "redis") as redis,
-        House(tmp_path / "house", API_PORT=free_port(), REDIS_URL=redis.url, **DRAFTS) as house,
+        House(tmp_path / "house", API_PORT=free_port(), REDIS_URL=redis.url, **TINY) as house,
     ):
         house.start("-m", "meet_transcriber", "serve", more=told(heard))
         for queue in ("recognize", "cpu"):
@@ -77,7 +77,7 @@ def test_a_job_of_two_workers_is_one_trace(tmp_path: Path, heard: Collector) -> 
 
 def test_a_job_of_the_embedded_worker_is_one_trace(tmp_path: Path, heard: Collector) -> None:
     stages = STAGES - {"recognize"}  # it is real, and there is no speech in the recording
-    with House(tmp_path, API_PORT=free_port(), **DRAFTS) as house:
+    with House(tmp_path, API_PORT=free_port(), **TINY) as house:
         house.start("-m", "meet_transcriber", "serve", more=told(heard, EMBEDDED_WORKER="on"))
         _is_one_trace(job_of(house, heard, stages), stages)
 
@@ -86,7 +86,7 @@ def test_a_collector_that_never_answers_holds_up_nobody(tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         RedisServer(tmp_path / "redis") as redis,
-        House(tmp_path / "house", API_PORT=free_port(), REDIS_URL=redis.url, **DRAFTS) as house,
+        House(tmp_path / "house", API_PORT=free_port(), REDIS_URL=redis.url, **TINY) as house,
     ):
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         patient = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_TIMEOUT": "600"}

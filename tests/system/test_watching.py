@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from meet_transcriber.metrics import METRICS
+from tests.integration.hearing import TINY
 from tests.redis_server import RedisServer, free_port
 from tests.simulated.children import children_of
 from tests.simulated.house import ROOT, House, end, recording, wait_for
@@ -20,7 +21,6 @@ from tests.system.prometheus_server import Prometheus
 
 KEY = "watches-and-no-more-than-that"
 SENDER = "sends-and-sees-what-it-sent"
-DRAFTS = {"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic"}
 
 
 class Watched:
@@ -35,7 +35,7 @@ class Watched:
             AUTH_MODE="required",
             API_KEYS=keys,
             API_PORT=self.port,
-            **DRAFTS,
+            **TINY,
         )
         targets = {
             "meet-transcriber-api": [self.port],

@@ -1,4 +1,4 @@
-"""The service as people run it: the guide's own commands, draft engines, nothing simulated."""
+"""The service as people run it: the guide's own commands, Whisper base, nothing simulated."""
 
 import json
 import os
@@ -13,12 +13,11 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.integration.hearing import BASE, NO_HUB, NO_INDEX
 from tests.redis_server import RedisServer, free_port
 from tests.simulated.house import ROOT, recording, wait_for
 from tests.system.media_servers import aws_environment, moto_server
 
-DRAFTS = {"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic"}
-NO_HUB = {"HF_ENDPOINT": "http://127.0.0.1:9"}  # nobody listens there
 BIN = Path(sys.executable).parent
 CELERY = "celery -A src.worker.celery_app worker --loglevel=INFO --concurrency=1"
 
@@ -97,16 +96,16 @@ def installed(folder: Path, **variables: str) -> Iterator[Installation]:
 
 @pytest.fixture
 def spread(tmp_path: Path, redis: RedisServer) -> Iterator[Installation]:
-    yield from installed(tmp_path, REDIS_URL=redis.url, **NO_HUB)
+    yield from installed(tmp_path, REDIS_URL=redis.url, DIARIZATION_ENGINE="acoustic")
 
 
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[Installation]:
-    yield from installed(tmp_path, **DRAFTS)
+    yield from installed(tmp_path, **BASE)
 
 
 def test_an_api_and_a_worker_share_nothing_but_redis(spread: Installation, spoken: bytes) -> None:
-    spread.variables |= DRAFTS
+    spread.variables |= BASE
     spread.api()
     spread.start("worker", CELERY)
     done = spread.ended(spread.submit(spoken))
@@ -115,21 +114,25 @@ def test_an_api_and_a_worker_share_nothing_but_redis(spread: Installation, spoke
     assert {path.name for path in (spread.folder / "worker").iterdir()} <= {"log"}
 
 
-def test_without_weights_and_names_of_engines_the_job_fails_with_what_mends_it(
-    spread: Installation, spoken: bytes
+def test_without_weights_the_job_fails_with_what_mends_it(
+    spread: Installation, spoken: bytes, tmp_path: Path
 ) -> None:
+    spread.variables |= {**NO_HUB, **NO_INDEX, "MODELS_DIR": str(tmp_path / "models")}
     spread.api()
     spread.start("worker", CELERY)
     failed = spread.ended(spread.submit(spoken))
     assert failed["status"] == "failed"
     assert failed["error"]["code"] == "engine_unavailable"
-    assert "meet-transcriber models pull" in failed["error"]["message"]
+    message = failed["error"]["message"]
+    for place in (str(tmp_path / "models"), NO_HUB["HF_ENDPOINT"], "the package index"):
+        assert place in message
+    assert "Copy a folder" in message
 
 
 def test_an_api_that_is_killed_right_after_its_answer_loses_nothing(
     spread: Installation, spoken: bytes
 ) -> None:
-    spread.variables |= DRAFTS
+    spread.variables |= BASE
     api = spread.api()
     job_id = spread.submit(spoken)
     api.kill()
@@ -165,7 +168,7 @@ def test_recordings_in_an_object_store(tmp_path: Path, redis: RedisServer, spoke
     with aws_environment(), moto_server(tmp_path) as endpoint:
         httpx.put(f"{endpoint}/meetings").raise_for_status()
         places = {"MEDIA_URL": "s3://meetings/here", "AWS_ENDPOINT_URL": endpoint}
-        for spread in installed(tmp_path, REDIS_URL=redis.url, **places, **DRAFTS):
+        for spread in installed(tmp_path, REDIS_URL=redis.url, **places, **BASE):
             spread.api()
             spread.start("worker", CELERY)
             job_id = spread.submit(spoken)

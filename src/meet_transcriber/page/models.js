@@ -34,7 +34,7 @@ export function makeModelsNotice(api) {
     missing = trouble && !fetching ? missing + 1 : 0;
     languageOnly(workers.length && workers.every((worker) => ENGLISH_ONLY.test(worker.engine)) ? "en" : null);
     const [now, make] = fetching ? [JSON.stringify(fetching), () => download(fetching)]
-      : missing >= PATIENCE ? [trouble, () => notReady(trouble, workers.some((worker) => worker.problem))]
+      : missing >= PATIENCE ? [trouble, () => notReady(trouble, workers.some((worker) => worker.problem === trouble))]
       : ["", () => null];
     if (now !== shown) fill(root, make());
     shown = now;
@@ -56,7 +56,7 @@ export function makeModelsNotice(api) {
     };
     const button = h("button", { class: "button small", type: "button", onclick: tryAgain }, icon("download"), "Try again now");
     return notice("Not ready", "warning", [
-      h("p", null, h("b", null, "Recordings can be sent, but they wait. "), trouble), wrong,
+      h("p", null, h("b", null, lacking ? "Recordings cannot be transcribed. " : "Recordings can be sent, but they wait. "), trouble), wrong,
     ], lacking && may(api) && button);
   };
 

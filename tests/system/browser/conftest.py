@@ -1,4 +1,4 @@
-"""A browser, and servers with the draft engines and with simulated ones."""
+"""A browser, and servers with Whisper base and with simulated engines."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.integration.api.serving import Server
+from tests.integration.hearing import BASE
 from tests.simulated.house import House
 from tests.system.browser.watching import PATIENCE_MS, WIDE, Watched, shot
 
@@ -21,7 +22,6 @@ _FLAGS = [
     "--use-fake-ui-for-media-stream",
 ]
 QUICK = {"LOG_LEVEL": "ERROR", "RATE_LIMIT": "0", "RATE_LIMIT_SUBMIT": "0"}
-DRAFTS = {"ASR_ENGINE": "pocketsphinx", "DIARIZATION_ENGINE": "acoustic"}
 
 
 @pytest.fixture(scope="session")
@@ -36,9 +36,9 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """`serve` with the draft engines; whoever is on this machine may come in."""
+    """`serve` with Whisper base; whoever is on this machine may come in."""
     folder = tmp_path_factory.mktemp("server")
-    server = serve(folder, **DRAFTS)
+    server = serve(folder, **BASE)
     yield server
     server.end()
 
@@ -112,7 +112,7 @@ def browse(chromium: Browser) -> Iterator[Browse]:
 
 @pytest.fixture
 def page(browse: Browse, server: Server) -> Page:
-    """The page of the server with the draft engines, wide and light."""
+    """The page of the server with Whisper base, wide and light."""
     return browse(server.url).page()
 
 

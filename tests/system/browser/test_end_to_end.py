@@ -1,4 +1,4 @@
-"""From a recording to minutes, with the draft engines, with a key and without one."""
+"""From a recording to minutes, with Whisper base, with a key and without one."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,13 +8,14 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.integration.api.serving import ROOT, Server
-from tests.system.browser.conftest import DRAFTS, Browse, Shoot, serve
+from tests.integration.hearing import BASE
+from tests.system.browser.conftest import Browse, Shoot, serve
 from tests.system.browser.reading import heard, saved
 from tests.system.browser.test_signing_in import KEY, sign_in
 from tests.system.browser.watching import NARROW, WIDE
 
 SAMPLE = ROOT / "src/meet_transcriber/samples/standup.ogg"
-LONG_MS = 240_000  # the draft engines take their time on a busy machine
+LONG_MS = 240_000  # engines take their time on a busy machine
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def clip(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def closed(tmp_path: Path) -> Callable[[], Server]:
-    return lambda: serve(tmp_path / "closed", AUTH_MODE="required", API_KEYS=KEY, **DRAFTS)
+    return lambda: serve(tmp_path / "closed", AUTH_MODE="required", API_KEYS=KEY, **BASE)
 
 
 def transcribed(page: Page, clip: Path) -> None:

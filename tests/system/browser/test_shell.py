@@ -7,7 +7,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.integration.api.serving import Server
-from tests.model_hub import ModelHub
+from tests.integration.hearing import TINY
+from tests.model_hub import MODEL, ModelHub
 from tests.system.browser.conftest import Browse, Shoot, serve
 from tests.system.browser.watching import no_violations
 
@@ -18,28 +19,50 @@ def theme(page: Page) -> str:
 
 
 @pytest.fixture
-def drafting(tmp_path: Path, hub: ModelHub) -> Iterator[Server]:
-    """A service whose hub was away when it began."""
+def starved(tmp_path: Path, hub: ModelHub) -> Iterator[Server]:
+    """A service without weights, whose hub was away when it began."""
     server = serve(tmp_path / "server", **hub.environment)
     yield server
     server.end()
 
 
-def test_the_real_models_are_a_click_away(
-    browse: Browse, drafting: Server, hub: ModelHub, shoot: Shoot
+@pytest.fixture
+def english(tmp_path: Path) -> Iterator[Server]:
+    """A service whose model knows English only."""
+    server = serve(tmp_path / "server", **TINY)
+    yield server
+    server.end()
+
+
+def test_missing_models_are_said_and_a_click_away(
+    browse: Browse, starved: Server, hub: ModelHub, shoot: Shoot
 ) -> None:
-    page = browse(drafting.url).page()
-    page.get_by_text("Options").click()
-    expect(page.get_by_role("option", name="German")).to_be_disabled()
+    page = browse(starved.url).page()
+    missing = page.get_by_role("region", name="Not ready")
+    expect(missing).to_contain_text("Recordings cannot be transcribed.")
+    expect(missing).to_contain_text(f"{MODEL} cannot be had.")
+    no_violations(page)
     hub.start()
-    page.get_by_role("button", name="Fetch the real models").click()
+    missing.get_by_role("button", name="Try again now").click()
     expect(page.get_by_role("progressbar", name="Models fetched")).to_be_visible()
     expect(page.get_by_text("MB of 30.9 MB")).to_be_visible()
+    expect(missing).to_have_count(0)
     no_violations(page)
     shoot(page, "models")
     hub.go_on.set()
-    expect(page.get_by_text("real models")).to_have_count(0)
-    expect(page.get_by_text("Draft engines")).to_have_count(0)
+    expect(page.get_by_text("Models are being fetched")).to_have_count(0)
+    expect(missing).to_have_count(0)
+
+
+def test_a_model_of_english_only_offers_no_other_language(browse: Browse, english: Server) -> None:
+    page = browse(english.url).page()
+    page.get_by_text("Options").click()
+    expect(page.get_by_role("option", name="German")).to_be_disabled()
+    expect(page.get_by_role("option", name="English")).to_be_enabled()
+
+
+def test_the_default_model_offers_every_language(page: Page) -> None:
+    page.get_by_text("Options").click()
     expect(page.get_by_role("option", name="German")).to_be_enabled()
 
 

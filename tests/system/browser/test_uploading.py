@@ -70,7 +70,7 @@ class Cut:
 
 
 def test_the_sample_becomes_a_meeting(page: Page, server: Server, shoot: Shoot) -> None:
-    expect(page.get_by_text("Draft engines are in use.")).to_be_visible()
+    expect(page.get_by_role("button", name="Choose files")).to_be_visible()
     no_violations(page)
     choose(page, SAMPLE)
     job = page.get_by_role("listitem").filter(has_text="standup.ogg")

@@ -1,0 +1,52 @@
+"""Whisper base, the default: the bundled sample, and what an English meeting is in German."""
+
+import pytest
+
+from meet_transcriber import transcribe
+from meet_transcriber.cli.sample import (
+    LEAST_COVERAGE,
+    MOST_CPWER,
+    MOST_DER,
+    MOST_WER,
+    sample_recording,
+    score_sample,
+)
+from meet_transcriber.core.transcript import Transcript
+from meet_transcriber.settings import Settings
+from tests.integration.test_sample import DATA, twice
+
+SETTINGS = Settings(whisper_model="base", diarization_engine="acoustic")
+
+
+@pytest.fixture(scope="module")
+def sample() -> Transcript:
+    with sample_recording() as path:
+        return transcribe(path, settings=SETTINGS)
+
+
+def test_the_sample_keeps_the_bounds_of_verify(sample: Transcript) -> None:
+    errors = score_sample(sample)
+    assert errors.words.rate <= MOST_WER
+    assert errors.speakers.rate <= MOST_CPWER
+    assert errors.turns.rate <= MOST_DER
+    assert sample.coverage >= LEAST_COVERAGE
+    assert len(sample.speakers) == 4
+    assert sample.engine.startswith("whisper base ")
+
+
+def test_the_language_is_heard_and_nothing_is_in_doubt(sample: Transcript) -> None:
+    assert (sample.language, sample.languages) == ("en", ("en",))
+    assert (sample.removed, sample.warnings) == ((), ())
+
+
+def test_every_word_takes_time_and_none_is_there_twice(sample: Transcript) -> None:
+    assert all(0 <= word.start < word.end <= sample.duration for word in sample.words)
+    assert twice(sample) == set()
+
+
+def test_a_language_that_is_not_allowed_is_told() -> None:
+    found = transcribe(DATA / "budget.ogg", settings=SETTINGS, languages=("de", "nl"))
+    (warning,) = found.warnings
+    assert warning.code == "language_not_allowed"
+    assert "English was heard, but only de, nl may be" in warning.message
+    assert set(found.languages) <= {"de", "nl"}
