@@ -4,7 +4,7 @@ Our recognizer against bare faster-whisper on a GPU, by size of batch, and with 
     python -m benchmarks.gpu [--minutes 30] [--pairs 3] [--batches 8 16 32] [--free 400 1000]
 
 Runs alone on a machine with a driver and these packages: av, ctranslate2, faster-whisper,
-huggingface-hub, numpy, onnxruntime, opencc, structlog, tokenizers, and `src` in PYTHONPATH.
+huggingface-hub, numpy, onnxruntime, pydantic-settings, structlog, tokenizers; `src` in PYTHONPATH.
 CTranslate2 4 loads libcublas.so.12 by name (the extra `gpu`; a link of that name to CUDA 13's
 libcublas.so.13, in a folder of LD_LIBRARY_PATH, works, too). `.cache/models` holds the weights and
 `.cache/benchmarks` the recording, which `--make` writes where flite and festival are.

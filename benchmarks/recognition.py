@@ -135,6 +135,7 @@ def _typical(runs: Sequence[Run]) -> Run:
 def whisperx(python: str, media: Path, model: Path) -> Run:
     """WhisperX in its own environment; seconds without loading the model."""
     command = [python, "-m", "benchmarks.whisperx_run", str(media), str(model)]
+    command += ["--threads", str(usable_cores())]
     done = subprocess.run(
         command, cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=sys.stderr, text=True
     )

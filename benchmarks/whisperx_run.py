@@ -1,7 +1,7 @@
 """
 WhisperX on one recording, as JSON; for `benchmarks.recognition`, in WhisperX's own environment.
 
-    python -m benchmarks.whisperx_run RECORDING MODEL [--device cpu] [--batch-size 8]
+    python -m benchmarks.whisperx_run RECORDING MODEL [--device cpu] [--batch-size 8] [--threads 4]
 
 Written for WhisperX 3.8.6, whose voice activity detection comes inside the package. Its alignment
 needs a network of its own and is left out, so these are seconds to sentences, not to timed words.
@@ -11,7 +11,6 @@ Needs the program ffmpeg. The last line of its output is the result.
 import argparse
 import importlib
 import json
-import os
 import time
 from typing import Any
 
@@ -23,6 +22,7 @@ def main() -> None:
     parser.add_argument("model", help="a folder in CTranslate2's format")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=4)
     args = parser.parse_args()
     library: Any = importlib.import_module("whisperx")  # not in the environment of this project
     model = library.load_model(
@@ -30,7 +30,7 @@ def main() -> None:
         args.device,
         compute_type="int8" if args.device == "cpu" else "float16",
         language="en",
-        threads=len(os.sched_getaffinity(0)),
+        threads=args.threads,
     )
     started = time.perf_counter()
     audio = library.load_audio(args.recording)

@@ -1,6 +1,5 @@
 """Meetings after one another as one long recording."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import soundfile
@@ -12,28 +11,29 @@ from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
 FIRST_SEED = 9100
 """Seeds from here on are for measuring only; nothing was ever tuned on them."""
 
-_MEETING_MINUTES = 3.0
+_MEETING_SECONDS = 180.0
+_TOO_SHORT_SECONDS = 15.0  # for another meeting
 
 
-def meetings(minutes: float) -> Iterator[Meeting]:
-    """Meetings of three to five voices, every second one with two alike, of so much talk in all."""
-    place, left = 0, minutes
-    while left > 0:
-        yield from_seed(
-            FIRST_SEED + place,
-            minutes=min(left, _MEETING_MINUTES),
-            voices=3 + place % 3,
-            similar=place % 2 == 1,
-        )
-        place, left = place + 1, left - _MEETING_MINUTES
+def meeting(place: int, seconds: float) -> Meeting:
+    """A meeting of about so much talk between three to five voices; every second has two alike."""
+    return from_seed(
+        FIRST_SEED + place,
+        minutes=min(seconds, _MEETING_SECONDS) / 60,
+        voices=3 + place % 3,
+        similar=place % 2 == 1,
+    )
 
 
 def write(minutes: float, path: Path) -> None:
     """Write the sound as FLAC, and what is said in it, a meeting a line, beside it as .txt."""
-    said = []
+    said: list[str] = []
+    left = minutes * 60
     with soundfile.SoundFile(path, "w", SAMPLE_RATE_HZ, 1, subtype="PCM_16") as file:
-        for meeting in meetings(minutes):
-            for block in meeting.blocks():
+        while left > _TOO_SHORT_SECONDS:
+            next_one = meeting(len(said), left)
+            for block in next_one.blocks():
                 file.write(block)
-            said.append(" ".join(all_words(meeting.reference)))
+                left -= len(block) / SAMPLE_RATE_HZ
+            said.append(" ".join(all_words(next_one.reference)))
     path.with_suffix(".txt").write_text("\n".join(said) + "\n", encoding="utf-8")
