@@ -63,7 +63,7 @@ def test_every_word_takes_time_in_order_inside_the_recording(sample: Transcript)
 
 
 def test_no_word_is_theretwice(sample: Transcript, truth: Transcript) -> None:
-    assert twice(sample) - twice(truth) == set()
+    assert twice(sample) <= twice(truth)
 
 
 def twice(transcript: Transcript) -> set[tuple[str, ...]]:
