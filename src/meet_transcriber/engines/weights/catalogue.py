@@ -124,7 +124,7 @@ def read_catalogue(data: dict[str, Any]) -> Catalogue:
 
 def _is_hub_id(model: str) -> bool:
     """By the hub's own rules; such a name cannot leave the folder that it names one in."""
-    odd = "--" in model or ".." in model or len(model) > _LONGEST_HUB_ID
+    odd = "--" in model or len(model) > _LONGEST_HUB_ID
     return not odd and _HUB_ID.fullmatch(model) is not None
 
 
