@@ -23,6 +23,7 @@ def list_models() -> None:
     """Show every model: whether it is on this machine, its licence, and how to fetch it."""
     with errors_become_exit_codes():
         settings = load_settings()
+        bootstrap.set_up_logging(settings)
         models = list(bootstrap.known_models(settings))
         table = Table(box=None, pad_edge=False)
         for title in ("model", "for", "licence", "size", "on this machine"):
@@ -58,6 +59,7 @@ def pull(
     """
     with errors_become_exit_codes():
         settings = load_settings()
+        bootstrap.set_up_logging(settings)
         for name in models or [settings.whisper_model]:
             with progress_bar(name) as tell:
                 place = bootstrap.fetch_model(
@@ -73,6 +75,7 @@ def check(model: _Model = None) -> None:
     """Compute the digests of a model's files, then load it and let it hear a second of audio."""
     with errors_become_exit_codes():
         settings = load_settings()
+        bootstrap.set_up_logging(settings)
         name = model or settings.whisper_model
         for line in bootstrap.weights(settings).check(name):
             typer.echo(line)
@@ -84,6 +87,7 @@ def path(model: _Model = None) -> None:
     """Print the folder of a model that is on this machine."""
     with errors_become_exit_codes():
         settings = load_settings()
+        bootstrap.set_up_logging(settings)
         name = model or settings.whisper_model
         kept = bootstrap.weights(settings)
         folder = kept.find(name)
