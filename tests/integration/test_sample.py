@@ -62,7 +62,7 @@ def test_every_word_takes_time_in_order_inside_the_recording(sample: Transcript)
     assert not any(word.estimated for word in sample.words)
 
 
-def test_no_word_is_theretwice(sample: Transcript, truth: Transcript) -> None:
+def test_no_word_is_there_twice(sample: Transcript, truth: Transcript) -> None:
     assert twice(sample) <= twice(truth)
 
 
