@@ -12,7 +12,7 @@ for program in "$@"; do
     esac
     missing="$missing $program"
 done
-case "$missing" in *festival*) missing="$missing festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts" ;; esac
+case "$missing" in *festival*) missing="$missing festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts festvox-italp16k" ;; esac
 case "$missing" in *g++*) missing="$missing python3-dev" ;; esac
 if [ -n "$missing" ]; then
     echo "These tests need programs that are not installed:" \

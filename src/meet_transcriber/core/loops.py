@@ -1,7 +1,7 @@
 """Guard against loops: a decoder that says the same few words over and over."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from meet_transcriber.core.transcript import Removed, Span, Word
@@ -76,23 +76,46 @@ def settle_repetitions(
     """
     settled: list[Word] = []
     removed: list[Removed] = []
+    for run, own in _runs(words, speech):
+        settle = len(run) >= _VOTES and len(own) <= len(run) <= len(own) + 1
+        surplus = run[len(own) :] if settle else []
+        removed += [Removed(each.start, each.end, "loop", each.text) for each in surplus]
+        settled += map(_placed, run, own) if settle else run
+    return tuple(settled), tuple(removed)
+
+
+def unheard_repetitions(words: Sequence[Word], speech: Sequence[Span]) -> list[tuple[Span, str]]:
+    """
+    Return the stretches of speech among many repetitions of a word that have none of them.
+
+    Args:
+        words: of one window, in time order.
+        speech: spans that hold all the words.
+
+    Returns:
+        each stretch with the word that is repeated around it.
+    """
+    return [
+        (span, run[0].text)
+        for run, own in _runs(words, speech)
+        if len(run) >= _VOTES
+        for span in own
+        if not any(word.start < span.end and word.end > span.start for word in run)
+    ]
+
+
+def _runs(words: Sequence[Word], speech: Sequence[Span]) -> Iterator[tuple[list[Word], list[Span]]]:
+    """Words that are all the same, and the stretches of speech between those around them."""
     at = 0
     while at < len(words):
         end = at + 1
         while end < len(words) and _key(words[end].text) == _key(words[at].text):
             end += 1
-        run = list(words[at:end])
-        low = settled[-1].end if settled else float("-inf")
+        low = words[at - 1].end if at else float("-inf")
         high = words[end].start if end < len(words) else float("inf")
         own = [span for span in speech if low <= span.start and span.end <= high]
-        if len(run) >= _VOTES and len(own) <= len(run) <= len(own) + 1:
-            removed += [
-                Removed(each.start, each.end, "loop", each.text) for each in run[len(own) :]
-            ]
-            run = [_placed(word, span) for word, span in zip(run, own, strict=False)]
-        settled += run
+        yield list(words[at:end]), own
         at = end
-    return tuple(settled), tuple(removed)
 
 
 def _placed(word: Word, span: Span) -> Word:

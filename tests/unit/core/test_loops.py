@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meet_transcriber.core.loops import cut_loops, settle_repetitions
+from meet_transcriber.core.loops import cut_loops, settle_repetitions, unheard_repetitions
 from meet_transcriber.core.transcript import Span, Word
 
 
@@ -86,6 +86,14 @@ def test_a_vote_too_many_is_removed_and_told() -> None:
     words = [Word("Yes.", at * 1.6, at * 1.6 + 0.3) for at in range(6)]
     settled, removed = settle_repetitions(words, speech)
     assert (len(settled), [each.text for each in removed]) == (5, ["Yes."])
+
+
+def test_a_stretch_that_no_vote_has_is_named_with_the_word() -> None:
+    speech = [Span(at * 2.0, at * 2.0 + 0.6) for at in range(6)]
+    words = [Word("Yes.", at * 2.0, at * 2.0 + 0.4) for at in (0, 1, 3, 4)]
+    assert unheard_repetitions(words, speech) == [(speech[2], "Yes."), (speech[5], "Yes.")]
+    other = [*words, Word("Thanks", 10.0, 10.5)]
+    assert unheard_repetitions(other, speech) == [(speech[2], "Yes.")]
 
 
 def test_other_words_are_left_where_they_are() -> None:

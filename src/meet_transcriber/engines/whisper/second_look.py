@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from meet_transcriber.core.loops import unheard_repetitions
 from meet_transcriber.core.scoring.words import normalized, word_errors
 from meet_transcriber.core.timing import pause_to_pause
 from meet_transcriber.core.transcript import Span, Word
@@ -37,12 +38,13 @@ class CarefulDecoder:
         """
         What is said in windows whose language is known, in their order.
 
-        Windows that went wrong are halved, and speech without words is decoded again.
+        Windows that went wrong are halved, and speech without words is decoded again. So is a
+        stretch among repetitions, of which the decoder loses count.
         """
         heard = [[each] for each in self._decoder.hear(windows)]
         for _ in range(_LOOKS):
             heard = self._halved(heard)
-        yield from self._filled([each for group in heard for each in group])
+        yield from self._filled(self._repeated([each for group in heard for each in group]))
         self._decoder.forget()
 
     def _halved(self, heard: Sequence[Sequence[Heard]]) -> list[list[Heard]]:
@@ -64,6 +66,23 @@ class CarefulDecoder:
             [part for each in group for part in _less_doubtful(each, better.get(each.window))]
             for group in heard
         ]
+
+    def _repeated(self, heard: list[Heard]) -> list[Heard]:
+        """Where a word is said over and over, as in a vote, the ones that were passed over too."""
+        missing = [
+            (place, span, text)
+            for place, each in enumerate(heard)
+            for span, text in unheard_repetitions(each.words, each.window.speech)
+        ]
+        windows = [
+            (heard[place].window.between(span.start, span.end), heard[place].language)
+            for place, span, _ in missing
+        ]
+        for (place, _, text), found in zip(missing, self._decoder.hear(windows), strict=True):
+            if _keys(found.words) == normalized(text):
+                words = sorted([*heard[place].words, *found.words], key=lambda word: word.start)
+                heard[place] = replace(heard[place], words=tuple(words))
+        return heard
 
     def _filled(self, heard: Sequence[Heard]) -> list[Heard]:
         """

@@ -1,4 +1,4 @@
-"""The whole draft diarizer on buzzing voices: harmonics under resonances."""
+"""The whole acoustic diarizer on buzzing voices: harmonics under resonances."""
 
 from itertools import pairwise
 

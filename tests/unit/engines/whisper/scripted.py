@@ -117,7 +117,7 @@ class ScriptedModel:
         return [encoded[place] for place in places]
 
     def detect_languages(self, encoded: Any) -> list[Mapping[str, float]]:
-        found = []
+        found: list[Mapping[str, float]] = []
         for heard in encoded:
             seconds = dict.fromkeys(LANGUAGES, 1e-4)
             for number, start, end in heard:

@@ -1,6 +1,7 @@
 """Words from a scripted model: what was said, once, at its time, whatever the model does wrong."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from meet_transcriber.core.errors import InvalidOptions, RecognitionFailed
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Span
+from meet_transcriber.engines.whisper.model import Alignment
 from tests.unit.engines.whisper.scripted import Heard, Script, ScriptedModel, recognized
 
 ENGLISH = Options(language="en")
@@ -111,8 +113,8 @@ def test_times_that_fall_together_are_spread_and_marked() -> None:
     script, span = running(12)
 
     class Collapsing(ScriptedModel):
-        def align(self, encoded, start, texts, seconds):  # type: ignore[no-untyped-def]
-            found = super().align(encoded, start, texts, seconds)
+        def align(self, *what: Any) -> list[Alignment]:
+            found = super().align(*what)
             return [
                 type(each)((*each.edges[:10], *(8.0,) * (len(each.edges) - 10)), each.probabilities)
                 for each in found
@@ -141,6 +143,18 @@ def test_votes_in_a_roll_call_stay_each_in_its_own_stretch() -> None:
         speech.append(Span(1 + 2.0 * at, end))
     found = recognized(ScriptedModel(script), script.audio(24), speech, ENGLISH)
     assert found.text == " ".join(["Yes."] * 10)
+    assert [round(word.start) for word in found.words] == [round(span.start) for span in speech]
+
+
+def test_a_vote_that_was_passed_over_is_heard_again() -> None:
+    def passes_over(heard: Heard, _language: str) -> tuple[Heard, float]:
+        return ([*heard[:4], *heard[5:]], -0.3) if len(heard) > 5 else (heard, -0.2)
+
+    script, speech = Script(), []
+    for at in range(10):
+        end = script.say("Yes.", 1 + 2.0 * at, seconds=0.5)
+        speech.append(Span(1 + 2.0 * at, end))
+    found = recognized(ScriptedModel(script, passes_over), script.audio(24), speech, ENGLISH)
     assert [round(word.start) for word in found.words] == [round(span.start) for span in speech]
 
 
