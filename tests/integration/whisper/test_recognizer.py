@@ -161,10 +161,11 @@ def test_an_english_model_refuses_other_languages_before_work(
         next(iter(recognizer.recognize(*recording, options, ignore_progress)))
 
 
+@pytest.mark.parametrize("name", ["model.bin", "tokenizer.json"])
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"damaged")])
 def test_a_folder_that_is_no_model_is_said_in_words(
-    tmp_path: Path, damage: Callable[[Path], object]
+    tmp_path: Path, damage: Callable[[Path], object], name: str
 ) -> None:
-    damage(build(tmp_path / "mine") / "model.bin")
+    damage(build(tmp_path / "mine") / name)
     with pytest.raises(EngineUnavailable, match="mine cannot be loaded on cpu"):
         load_recognizer(str(tmp_path / "mine"), "mine", "cpu", None, 1)

@@ -108,6 +108,7 @@ class Template:
                 leash.send(STATUS.pack(os.waitstatus_to_exitcode(status)))
 
     def _end(self) -> None:
+        signal.set_wakeup_fd(-1)  # its socket is closed before the last child is gone
         for pid in self._leashes:
             os.kill(pid, signal.SIGKILL)
 

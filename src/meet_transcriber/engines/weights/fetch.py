@@ -92,13 +92,14 @@ class Weights:
 
         Raises:
             WrongDigest: a file is not what its name says.
-            EngineUnavailable: there is no model of this name, or its files cannot be read.
+            EngineUnavailable: there is no model of this name, a folder lacks some of its files, or
+                they cannot be read.
         """
         with self._disk():
             if known := self.catalogue.find(model):
                 return self.folder.find(known) or self._in_hub_cache(known)
             if model and model not in self.catalogue.hub_names and Path(model).is_dir():
-                return Path(model)
+                return _whole(Path(model))
             return self._find_other(self._repository_of(model))
 
     def pull(self, model: str, tell: Tell) -> Path:
@@ -329,6 +330,16 @@ def missing_files(folder: Path) -> list[str]:
     if not any(folder.glob("vocabulary.*")):
         missing.append("vocabulary.txt")
     return missing
+
+
+def _whole(folder: Path) -> Path:
+    if missing := missing_files(folder):
+        raise EngineUnavailable(
+            f"{folder} is not a Whisper model in CTranslate2's format: it lacks "
+            f"{', '.join(missing)}. Convert it with ct2-transformers-converter, or name another in "
+            "WHISPER_MODEL."
+        )
+    return folder
 
 
 def _digests(folder: Path) -> dict[str, RecordedFile]:

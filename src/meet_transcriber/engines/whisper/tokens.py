@@ -33,12 +33,18 @@ class Tokens:
 
     Args:
         file: tokenizer.json of the model.
+
+    Raises:
+        ValueError: it is missing or no vocabulary.
     """
 
     def __init__(self, file: Path) -> None:
         import tokenizers  # noqa: PLC0415 - native code, loaded only where it is used
 
-        self._tokenizer: Any = tokenizers.Tokenizer.from_file(str(file))
+        try:
+            self._tokenizer: Any = tokenizers.Tokenizer.from_file(str(file))
+        except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
+            raise ValueError(f"{file.name}: {error}") from error
 
     @cached_property
     def end(self) -> int:

@@ -210,7 +210,8 @@ def test_a_name_cannot_leave_the_folder(models: ModelsFolder, name: str) -> None
 
 
 def test_a_model_may_be_a_folder(models: ModelsFolder, tmp_path: Path) -> None:
-    mine = put(tmp_path / "mine", {"model.bin": b"anything"})
+    files = ("model.bin", "config.json", "tokenizer.json", "vocabulary.json")
+    mine = put(tmp_path / "mine", dict.fromkeys(files, b"anything"))
     assert kept(models).pull(str(mine), unheard) == mine
     assert list(kept(models).check(str(mine))) == []
 
@@ -259,3 +260,11 @@ def test_a_size_that_is_not_known_makes_the_sum_unknown() -> None:
     assert model.size_bytes == sum(len(data) for data in CONTENT.values())
     unknown = replace(model.files[0], size=None)
     assert replace(model, files=(unknown, *model.files[1:])).size_bytes == 0
+
+
+def test_a_folder_that_lacks_files_is_no_model_and_they_are_named(
+    models: ModelsFolder, tmp_path: Path
+) -> None:
+    mine = put(tmp_path / "mine", {"model.bin": b"anything", "config.json": b"{}"})
+    with pytest.raises(EngineUnavailable, match=r"lacks tokenizer\.json, vocabulary\.txt"):
+        kept(models).find(str(mine))
