@@ -43,7 +43,7 @@ class Tokens:
 
         try:
             self._tokenizer: Any = tokenizers.Tokenizer.from_file(str(file))
-        except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
+        except Exception as error:  # the library raises nothing narrower
             raise ValueError(f"{file.name}: {error}") from error
 
     @cached_property
