@@ -64,24 +64,36 @@ def settle_repetitions(
     Give each repetition of a word its own stretch of speech, as votes in a roll call have it.
 
     A decoder that hears the same word many times loses count and place: one stretch gets two of
-    them and another none. Where there are as many stretches as repetitions, or one less, each
-    stretch gets one.
+    them and another none. One that has no time of its own was not said. Where there are as many
+    stretches as repetitions, or one less, each stretch gets one.
 
     Args:
         words: of one window, in time order.
         speech: spans that hold all the words.
 
     Returns:
-        the words, and the repetition that nobody said, if there was one.
+        the words, and the repetitions that nobody said.
     """
     settled: list[Word] = []
     removed: list[Removed] = []
-    for run, own in _runs(words, speech):
+    for every, own in _runs(words, speech):
+        surplus = _squeezed(every, own) if len(every) >= _VOTES else []
+        run = [word for word in every if word not in surplus]
         settle = len(run) >= _VOTES and len(own) <= len(run) <= len(own) + 1
-        surplus = run[len(own) :] if settle else []
+        surplus += run[len(own) :] if settle else []
         removed += [Removed(each.start, each.end, "loop", each.text) for each in surplus]
         settled += map(_placed, run, own) if settle else run
     return tuple(settled), tuple(removed)
+
+
+def _squeezed(run: Sequence[Word], own: Sequence[Span]) -> list[Word]:
+    """Repetitions for which there was no time in a stretch that has another one."""
+    found = []
+    for span in own:
+        inside = [word for word in run if span.start <= word.start < span.end]
+        short = [word for word in inside if word.end - word.start < _SHORT]
+        found += short[len(short) == len(inside) :]
+    return found
 
 
 def unheard_repetitions(words: Sequence[Word], speech: Sequence[Span]) -> list[tuple[Span, str]]:

@@ -88,6 +88,16 @@ def test_a_vote_too_many_is_removed_and_told() -> None:
     assert (len(settled), [each.text for each in removed]) == (5, ["Yes."])
 
 
+def test_a_vote_without_time_of_its_own_beside_another_is_removed_and_told() -> None:
+    speech = [Span(at * 2.0, at * 2.0 + 0.8) for at in range(5)]
+    said = [Word("Yes.", at * 2.0, at * 2.0 + 0.4) for at in range(5)]
+    squeezed = [Word("Yes.", 2.75, 2.8), Word("Yes.", 4.75, 4.8)]
+    words = sorted([*said, *squeezed], key=lambda word: word.start)
+    settled, removed = settle_repetitions(words, speech)
+    assert list(settled) == said
+    assert [cut.start for cut in removed] == [2.75, 4.75]
+
+
 def test_a_stretch_that_no_vote_has_is_named_with_the_word() -> None:
     speech = [Span(at * 2.0, at * 2.0 + 0.6) for at in range(6)]
     words = [Word("Yes.", at * 2.0, at * 2.0 + 0.4) for at in (0, 1, 3, 4)]
