@@ -4,7 +4,8 @@ How good Whisper and the diarizer are on meetings that nobody tuned on.
     python -m benchmarks.accuracy [--mixed] [--model base] [--diarizer auto]
 
 Makes ten meetings from seeds kept apart, runs each through the pipeline without any hint, and
-prints word and speaker errors with their medians. Needs flite and festival.
+prints word and speaker errors with their medians, beside the word errors of bare batched
+faster-whisper, which is told that they are in English. Needs flite and festival.
 """
 
 import argparse
@@ -17,10 +18,11 @@ from statistics import median
 import soundfile
 
 from benchmarks.meetings.generate import Meeting, from_seed
-from benchmarks.whisper.recording import models_dir
+from benchmarks.whisper.bare import Bare
+from benchmarks.whisper.recording import model_folder, models_dir
 from meet_transcriber import bootstrap
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.scoring import meeting_errors
+from meet_transcriber.core.scoring import WordErrors, all_words, meeting_errors
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.pipeline import run
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
@@ -50,13 +52,10 @@ def meetings(count: int, mixed: bool = False) -> list[Meeting]:
     ]
 
 
-def transcript_of(meeting: Meeting, settings: Settings, engines: bootstrap.Engines) -> Transcript:
-    """The meeting through the pipeline, as `meet-transcriber transcribe` runs it."""
-    with tempfile.TemporaryDirectory() as folder:
-        recording = Path(folder, "meeting.flac")
-        soundfile.write(recording, meeting.audio, SAMPLE_RATE_HZ)
-        pipeline = bootstrap.pipeline(settings, Options(), Path(folder, "work"), "job")
-        return run(pipeline, recording, engines.recognizer, engines.diarizer)
+def transcript_of(recording: Path, settings: Settings, engines: bootstrap.Engines) -> Transcript:
+    """The recording through the pipeline, as `meet-transcriber transcribe` runs it."""
+    pipeline = bootstrap.pipeline(settings, Options(), recording.parent / "work", "job")
+    return run(pipeline, recording, engines.recognizer, engines.diarizer)
 
 
 def main() -> None:
@@ -77,25 +76,44 @@ def main() -> None:
     engines = bootstrap.engines(settings, Options())
     speakers = engines.diarizer.engine.name if engines.diarizer else "none"
     print(f"words: {engines.recognizer.engine.name}; speakers: {speakers}")
-    score(meetings(args.count, args.mixed), settings, engines)
+    bare = Bare(model_folder(args.model), "cpu")
+    score(meetings(args.count, args.mixed), settings, engines, bare)
 
 
-def score(sample: Sequence[Meeting], settings: Settings, engines: bootstrap.Engines) -> None:
-    """Print a line for each meeting, and the medians."""
+def score(
+    sample: Sequence[Meeting], settings: Settings, engines: bootstrap.Engines, bare: Bare
+) -> None:
+    """Print a line for each meeting, the medians, and the errors in all words."""
     rows = []
-    print("seed  speakers  found    WER  cpWER    DER    RTF")
+    ours: list[WordErrors] = []
+    theirs: list[WordErrors] = []
+    print("seed  speakers  found    WER   bare  cpWER    DER    RTF")
     for meeting in sample:
-        truth, start = meeting.reference, time.perf_counter()
-        found = transcript_of(meeting, settings, engines)
-        speed = (time.perf_counter() - start) / found.duration
+        with tempfile.TemporaryDirectory() as folder:
+            recording = Path(folder, "meeting.flac")
+            soundfile.write(recording, meeting.audio, SAMPLE_RATE_HZ)
+            truth, start = meeting.reference, time.perf_counter()
+            found = transcript_of(recording, settings, engines)
+            speed = (time.perf_counter() - start) / found.duration
+            theirs.append(bare.file_to_words(recording).errors(all_words(truth)))
         errors = meeting_errors(truth, found)
-        rates = (errors.words.rate, errors.speakers.rate, errors.turns.rate)
+        ours.append(errors.words)
+        rates = (errors.words.rate, theirs[-1].rate, errors.speakers.rate, errors.turns.rate)
         rows.append(rates)
         figures = "  ".join(f"{rate:5.1%}" for rate in rates)
         counts = f"{len(truth.speakers):8d}  {len(found.speakers):5d}"
         print(f"{meeting.seed}  {counts}  {figures}  {speed:5.2f}", flush=True)
     medians = "  ".join(f"{median(column):5.1%}" for column in zip(*rows, strict=True))
     print(f"median                 {medians}")
+    print(f"all words, ours        {_in_all(ours)}")
+    print(f"all words, bare        {_in_all(theirs)}")
+
+
+def _in_all(each: Sequence[WordErrors]) -> str:
+    total = sum(errors.total for errors in each)
+    wrong = sum(errors.errors for errors in each) / total
+    insertions = sum(errors.insertions for errors in each)
+    return f"{wrong:6.2%} of {total} words; {insertions} insertions, {insertions / total:.2%}"
 
 
 if __name__ == "__main__":
