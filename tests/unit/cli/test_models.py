@@ -1,24 +1,35 @@
 """`meet-transcriber models list` on a terminal of 80 columns."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
-
-from meet_transcriber.cli.models import app
 
 
-@pytest.fixture
-def listed(tmp_path: Path) -> list[str]:
-    """The lines for a folder that holds one model, which nobody knows."""
-    place = tmp_path / "Systran--faster-distil-whisper-large-v3"
+@pytest.fixture(scope="module")
+def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds one model, which nobody knows."""
+    root = tmp_path_factory.mktemp("models")
+    place = root / "Systran--faster-distil-whisper-large-v3"
     place.mkdir()
     for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.json"):
         (place / name).write_bytes(b"x" * (1 << 20))
-    variables = {"MODELS_DIR": str(tmp_path), "COLUMNS": "80", "HF_HUB_OFFLINE": "1"}
-    result = CliRunner().invoke(app, ["list"], env=variables)
-    assert result.exit_code == 0, result.output
-    return result.stdout.splitlines()
+    return root
+
+
+@pytest.fixture(scope="module")
+def listed(models_dir: Path) -> list[str]:
+    """The lines that the command prints for it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "meet_transcriber", "models", "list"],
+        env={**os.environ, "MODELS_DIR": str(models_dir), "COLUMNS": "80", "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()
 
 
 def line_of(name: str, listed: list[str]) -> list[str]:
@@ -35,8 +46,8 @@ def test_makers_and_licences_are_shown(listed: list[str]) -> None:
     assert any(line.startswith("By those whom the hub names: ") for line in listed)
 
 
-def test_lines_fit_and_nothing_is_cut_off(listed: list[str], tmp_path: Path) -> None:
+def test_lines_fit_and_nothing_is_cut_off(listed: list[str], models_dir: Path) -> None:
     table = listed[: next(at for at, line in enumerate(listed) if line.startswith("By "))]
     assert max(map(len, table)) <= 80
     assert "…" not in "".join(listed)
-    assert f"Kept in {tmp_path}." in listed
+    assert f"Kept in {models_dir}." in listed
