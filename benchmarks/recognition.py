@@ -7,7 +7,7 @@ Synthetic meetings of half an hour, which nobody tuned on, from the file to word
 preparation and parts, bare with its own decoding and voice activity detection (batches of 8, words
 with times, English given, int8, the same cores). Then bare on the speech that ours found, against
 our recognition. Pairs take turns in who begins; what is told last is the median of each.
-WHISPERX_PYTHON names the Python of an environment with WhisperX, which is measured, too.
+WHISPERX_PYTHON names the Python of an environment with WhisperX, which is measured once, too.
 """
 
 import argparse
@@ -71,8 +71,7 @@ def main() -> None:
     pairs = [_pair(place, ours, bare, meeting, audio, speech) for place in range(args.pairs)]
     report(pairs, meeting, len(audio) / SAMPLE_RATE_HZ)
     if python := os.environ.get("WHISPERX_PYTHON"):
-        runs = [whisperx(python, meeting.path, model) for _ in range(args.pairs)]
-        run = sorted(runs, key=lambda each: each.seconds)[len(runs) // 2]
+        run = whisperx(python, meeting.path, model)
         print(told("WhisperX, file to words", run))
         print(scored("WhisperX", run, meeting.words))
 
