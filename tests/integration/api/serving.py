@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
@@ -48,8 +49,11 @@ class Server:
 
     def open_files(self) -> list[str]:
         """What its descriptors point to."""
-        links = Path(f"/proc/{self.process.pid}/fd").iterdir()
-        return [str(link.readlink()) for link in links if link.is_symlink()]
+        found = []
+        for link in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # it was closed meanwhile
+                found.append(str(link.readlink()))
+        return found
 
     def end(self) -> int:
         """Ask it to end; returns its exit code."""

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,7 @@ def _children() -> list[str]:
     found = []
     for task in Path(f"/proc/{os.getpid()}/task").iterdir():
         for child in (task / "children").read_text().split():
-            line = Path(f"/proc/{child}/cmdline").read_bytes().decode()
-            found += [line] if "whisper.child" in line else []
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+                line = Path(f"/proc/{child}/cmdline").read_bytes().decode()
+                found += [line] if "whisper.child" in line else []
     return found
