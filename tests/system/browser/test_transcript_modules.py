@@ -20,6 +20,9 @@ TEXTS = (
     "日本語 and more",
     "a",
     "the release to Thursday",
+    "用 Jon 写 パーティー",
+    "สวัสดีครับ วันนี้ นำ้",
+    "हिन्दी में ക്ഷ നന്ദി",
 )
 _CHANGED = """async ([plain, changes]) => {
   const { segmentsOf } = await import("/page/transcript/model.js");
