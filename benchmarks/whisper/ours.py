@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.whisper.stopwatch import Run, Stopwatch
-from meet_transcriber.audio import confined
-from meet_transcriber.audio.confined.decoder import ConfinedDecoder
-from meet_transcriber.audio.decoder import PyavDecoder
+from meet_transcriber import bootstrap
 from meet_transcriber.audio.silero import SileroDetector
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import TARGET_SECONDS, Plan
@@ -18,16 +16,13 @@ from meet_transcriber.engines.whisper.load import load_here, load_recognizer
 from meet_transcriber.engines.whisper.process import Recipe, RecognizerProcess
 from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline
 from meet_transcriber.ports.engines import (
-    AudioDecoder,
     AudioSource,
     Progress,
     Recognizer,
     Waveform,
 )
+from meet_transcriber.settings import Settings
 from meet_transcriber.stores.disk import DiskMediaStore
-
-_LONGEST_SECONDS = 86_400.0
-_DECODER_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -68,7 +63,7 @@ class Ours:
             store,
             FolderCheckpoints(store, "job"),
             Options(language="en", enable_diarization=False),
-            _decoder(),
+            bootstrap.decoder(Settings()),
             _TimedDetector(watch),
             self.part_seconds,
         )
@@ -84,13 +79,6 @@ class _TimedDetector:
     def detect(self, audio: AudioSource, channel: int, progress: Progress) -> tuple[Span, ...]:
         with self._watch.stage("detect"):
             return self._detector.detect(audio, channel, progress)
-
-
-def _decoder() -> AudioDecoder:
-    """As a worker has it: in a process of its own where the system can."""
-    if confined.is_possible():
-        return ConfinedDecoder(_LONGEST_SECONDS, _DECODER_BYTES)
-    return PyavDecoder(_LONGEST_SECONDS)
 
 
 def load(model: Path, device: str, batch_size: int | None = None) -> Recognizer:

@@ -1,7 +1,9 @@
 """Whisper base on recordings made here: what was said, once, at its time, in its language."""
 
 import os
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,15 +16,14 @@ from benchmarks.meetings.generate import from_seed
 from benchmarks.meetings.sounds import SOUNDS, sound
 from benchmarks.meetings.talk import sentences
 from benchmarks.meetings.voices import VOICES, Voice, synthesize
-from meet_transcriber.audio.decoder import PyavDecoder
-from meet_transcriber.audio.silero import SileroDetector
+from meet_transcriber import bootstrap
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.scoring import all_words, normalized, word_errors
 from meet_transcriber.core.transcript import Removed, Segment, Span, Transcript
 from meet_transcriber.engines.whisper.load import load_here
-from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline, ignore_progress, run
+from meet_transcriber.pipeline import Chosen, Pipeline, ignore_progress, run
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Recognizer, Waveform
-from meet_transcriber.stores.disk import DiskMediaStore
+from meet_transcriber.settings import Settings
 
 WEIGHTS = Path(os.environ["MODELS_DIR"]) / "base"
 SEEDS = (8801, 8802, 8803)  # of meetings that nothing was tuned on
@@ -40,20 +41,23 @@ def recognizer() -> Recognizer:
     return load_here(str(WEIGHTS), "base", "cpu", None, 2, None)
 
 
+@contextmanager
+def recorded(audio: Waveform, options: Options) -> Iterator[tuple[Path, Pipeline]]:
+    """A file with the samples, and the pipeline of a worker for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "recording.flac")
+        soundfile.write(path, audio, SAMPLE_RATE_HZ, subtype="PCM_16")
+        yield path, bootstrap.pipeline(Settings(), options, Path(folder, "work"), "job")
+
+
 @pytest.fixture
-def hear(recognizer: Recognizer, tmp_path: Path) -> Hear:
+def hear(recognizer: Recognizer) -> Hear:
     """Takes samples through the whole pipeline, without speakers."""
 
     def heard(audio: Waveform, language: str | None = "en", **wishes: object) -> Transcript:
-        path = tmp_path / "recording.flac"
-        soundfile.write(path, audio, SAMPLE_RATE_HZ, subtype="PCM_16")
-        store = DiskMediaStore(tmp_path / "store")
-        name = f"job{len(list(tmp_path.glob('store/*')))}"
         options = Options(language=language, enable_diarization=False, **wishes)  # type: ignore[arg-type]
-        pipeline = Pipeline(
-            store, FolderCheckpoints(store, name), options, PyavDecoder(), SileroDetector()
-        )
-        return run(pipeline, path, Chosen(recognizer), None)
+        with recorded(audio, options) as (path, pipeline):
+            return run(pipeline, path, Chosen(recognizer), None)
 
     return heard
 
@@ -75,14 +79,10 @@ def without_pauses(seed: int, seconds: float) -> tuple[Waveform, str]:
     raise AssertionError("sentences never end")
 
 
-def speech_in(audio: Waveform, folder: Path) -> Sequence[Span]:
+def speech_in(audio: Waveform) -> Sequence[Span]:
     """Where the pipeline finds speech."""
-    path = folder / "speech.flac"
-    soundfile.write(path, audio, SAMPLE_RATE_HZ, subtype="PCM_16")
-    decoder = PyavDecoder()
-    with path.open("rb") as media, (folder / "speech.working").open("w+b") as working:
-        prepared, _ = decoder.prepare(media, working, Options(), ignore_progress)
-        return SileroDetector().detect(decoder.open(working, prepared), 0, ignore_progress)
+    with recorded(audio, Options()) as (path, pipeline), path.open("rb") as media:
+        return pipeline.prepare(media).speech[0]
 
 
 def repeated(words: Sequence[str], size: int = 6) -> set[tuple[str, ...]]:
@@ -110,7 +110,7 @@ def bare() -> Callable[[Waveform], list[str]]:
 
 
 def test_meetings_are_heard_as_well_as_by_the_library_and_nothing_is_added(
-    hear: Hear, bare: Callable[[Waveform], list[str]], tmp_path: Path
+    hear: Hear, bare: Callable[[Waveform], list[str]]
 ) -> None:
     truth: list[str] = []
     ours: list[str] = []
@@ -119,7 +119,7 @@ def test_meetings_are_heard_as_well_as_by_the_library_and_nothing_is_added(
         meeting = from_seed(seed, minutes=2.0, voices=4)
         said, found = all_words(meeting.reference), hear(meeting.audio)
         assert repeated(all_words(found)) <= repeated(said)
-        _expect_times_inside(found, speech_in(meeting.audio, tmp_path))
+        _expect_times_inside(found, speech_in(meeting.audio))
         truth, ours, theirs = truth + said, ours + all_words(found), theirs + bare(meeting.audio)
     errors, library = word_errors(truth, ours), word_errors(truth, theirs)
     print(f"WER {errors.rate:.2%}, the library's {library.rate:.2%}; {errors}")
@@ -145,10 +145,10 @@ def test_the_same_recording_gives_the_same_words_at_the_same_times(hear: Hear) -
 
 
 def test_speech_without_a_pause_is_joined_without_losing_or_doubling_a_word(
-    hear: Hear, bare: Callable[[Waveform], list[str]], tmp_path: Path
+    hear: Hear, bare: Callable[[Waveform], list[str]]
 ) -> None:
     audio, said = without_pauses(11, 100.0)
-    assert max(span.duration for span in speech_in(audio, tmp_path)) > 60
+    assert max(span.duration for span in speech_in(audio)) > 60
     found = hear(audio)
     errors = word_errors(normalized(said), all_words(found))
     library = word_errors(normalized(said), bare(audio))

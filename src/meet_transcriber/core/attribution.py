@@ -84,8 +84,7 @@ def _speaker_of(word: Word, near: Sequence[Turn]) -> str | None:
 
 def _is_spoken_over(word: Word, active: Sequence[Turn]) -> bool:
     """Whether two people speak at the middle of the word."""
-    middle = (word.start + word.end) / 2
-    return len({turn.speaker for turn in active if turn.start <= middle <= turn.end}) > 1
+    return len({turn.speaker for turn in active if turn.start <= word.middle <= turn.end}) > 1
 
 
 def _breaks_after(words: Sequence[Word], index: int) -> bool:
@@ -143,7 +142,7 @@ def _may_move(
     if len({speakers[position] for position in moved}) != 1:
         return False
     for position in moved:
-        middle = (words[position].start + words[position].end) / 2
+        middle = words[position].middle
         at = bisect_left(boundaries, middle)
         near = boundaries[max(at - 1, 0) : at + 1]
         if not any(abs(middle - edge) <= _SNAP_SECONDS for edge in near):

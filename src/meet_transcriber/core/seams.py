@@ -29,18 +29,18 @@ def join_at_seam(
 
         def distance(pair: tuple[int, int]) -> float:
             context = _agreement(left, right, *pair)
-            return abs(_middle(left[pair[0]]) - seam) - context
+            return abs(left[pair[0]].middle - seam) - context
 
         one, two = min(pairs, key=distance)
         return list(left[:one]), list(right[two:])
     return (
-        [word for word in left if _middle(word) < seam],
-        [word for word in right if _middle(word) >= seam],
+        [word for word in left if word.middle < seam],
+        [word for word in right if word.middle >= seam],
     )
 
 
 def _same(one: Word, two: Word) -> bool:
-    near = abs(_middle(one) - _middle(two)) <= _FAR
+    near = abs(one.middle - two.middle) <= _FAR
     return near and bool(key := normalized(one.text)) and key == normalized(two.text)
 
 
@@ -52,7 +52,3 @@ def _agreement(left: Sequence[Word], right: Sequence[Word], one: int, two: int) 
         and _same(left[one + step], right[two + step])
         for step in (-2, -1, 1, 2)
     )
-
-
-def _middle(word: Word) -> float:
-    return (word.start + word.end) / 2

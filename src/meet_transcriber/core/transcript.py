@@ -27,7 +27,8 @@ class Word:
     """The smallest timed unit of a transcript.
 
     Attributes:
-        text: the word as shown, with its punctuation, without surrounding space.
+        text: the word as shown, with its punctuation, without surrounding space; in a script
+            without spaces with the one that was written before it (`core.scripts`).
         start, end: seconds from the start of the recording.
         probability: the engine's confidence in [0, 1], None where it gives none.
         speaker: `SPEAKER_00`, or None when unknown; never a made-up label.
@@ -42,6 +43,11 @@ class Word:
     speaker: str | None = None
     estimated: bool = False
     overlap: bool = False
+
+    @property
+    def middle(self) -> float:
+        """Seconds from the start of the recording."""
+        return (self.start + self.end) / 2
 
     def shifted(self, seconds: float) -> "Word":
         """This word, `seconds` later."""

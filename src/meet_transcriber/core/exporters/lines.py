@@ -27,8 +27,8 @@ _MIN_SECONDS = 1.0
 _COLUMNS_PER_SECOND = 17.0
 _PAUSE = 0.8  # a pause that ends a cue
 _GLUED = "、。，．！？：；）」』】〉》〕…"  # start no line
-_SPACE_COLUMNS = 42  # the same for one at a space in a script that has few
 _CLAUSE_COLUMNS = 16  # of imbalance that a break after a clause is worth
+_SPACE_COLUMNS = 42  # the same for one at a space in a script that has few
 _NO_ROOM_LEFT = 3  # words that may still follow before a sentence ends
 
 

