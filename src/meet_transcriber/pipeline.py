@@ -179,7 +179,8 @@ class Pipeline:
             found = self._run_diarizer(plan, diarizer.engine, progress)
             notes = (*diarizer.notes, *found.warnings)
             result = replace(found, warnings=notes, diarizer=diarizer.engine.name)
-        self._save("diarization.json", result)
+        # voices are personal data and must not lie in a plain object
+        self._save("diarization.json", replace(result, voices={}))
         progress(1.0)
         return result
 

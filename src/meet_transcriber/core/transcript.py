@@ -117,6 +117,21 @@ class TranscriptWarning:
 
 
 @dataclass(frozen=True, slots=True)
+class Voice:
+    """What one voice sounds like. It is personal data: never logged, and stored sealed only.
+
+    Attributes:
+        model: the network that made the vector; vectors of different ones cannot be compared.
+        vector: its embedding, of length 1.
+        seconds: of speech that it was made from.
+    """
+
+    model: str
+    vector: tuple[float, ...] = field(repr=False)
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Diarization:
     """Who spoke when.
 
@@ -125,12 +140,14 @@ class Diarization:
         exclusive: the same without overlap, one speaker at a time, for words;
             empty where the diarizer makes no such difference.
         diarizer: who found that out; None when nobody looked.
+        voices: what each speaker sounds like, by label; empty where the diarizer keeps none.
     """
 
     turns: tuple[Turn, ...] = ()
     exclusive: tuple[Turn, ...] = ()
     warnings: tuple[TranscriptWarning, ...] = ()
     diarizer: str | None = None
+    voices: Mapping[str, Voice] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from meet_transcriber.core.transcript import (
     Segment,
     Span,
     TranscriptWarning,
+    Voice,
 )
 
 if TYPE_CHECKING:  # an API process listens to nothing, and its image has no numpy
@@ -167,5 +168,22 @@ class Diarizer(Protocol):
         Raises:
             EngineUnavailable: the package, the weights or the memory is missing.
             DiarizationFailed: it stopped; the engine's own error is the cause.
+        """
+        ...
+
+
+@runtime_checkable
+class VoiceEmbedder(Protocol):
+    """Says what a voice sounds like, so that it is known again elsewhere."""
+
+    def voice(self, audio: AudioSource, speech: Sequence[Span]) -> Voice | None:
+        """
+        Return the voice of a recording of one person; None where too little is said.
+
+        Args:
+            speech: where speech was detected, in seconds.
+
+        Raises:
+            EngineUnavailable: the package, the weights or the memory is missing.
         """
         ...
