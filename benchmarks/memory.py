@@ -7,7 +7,6 @@ stereo WAV file that exists nowhere but in the reading of it.
 """
 
 import io
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from typing import BinaryIO, cast
 import av
 import numpy as np
 
+from benchmarks.diarizers.measured import peak_bytes
 from meet_transcriber.audio.decoder import PyavDecoder
 from meet_transcriber.audio.silero import SileroDetector
 from meet_transcriber.core.options import Options
@@ -98,19 +98,7 @@ def _prepare(minutes: float) -> None:
         audio = decoder.open(working, prepared)
         spans = SileroDetector().detect(audio, 0, lambda _: None)
     assert total_seconds(spans) > 0.3 * audio.duration
-    print(_peak_bytes() / 1e6)
-
-
-def _peak_bytes() -> int:
-    """Peak resident memory of this process since it was started."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # Linux: a child's ru_maxrss begins at what its parent held; VmHWM begins anew with exec.
-        fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        return int(fields["VmHWM"].split()[0]) * 1024
-    # macOS counts bytes, others kibibytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    print(peak_bytes() / 1e6)
 
 
 def main(lengths: list[float]) -> None:

@@ -79,7 +79,7 @@ def main() -> None:
 
 def write(voices: Sequence[Reader], recipe: Recipe, out: Path) -> Transcript:
     """Write a meeting of some of the voices, and its .rttm; returns its reference."""
-    chance = random.Random(recipe.seed)  # noqa: S311 - the same seed has to give the same meeting
+    chance = random.Random(recipe.seed)
     meeting = converse(chance.sample(list(voices), recipe.voices), recipe.minutes, chance)
     room, noise = recipe.heard_in
     generator = np.random.default_rng(recipe.seed)

@@ -45,6 +45,7 @@ class Samples:
         return len(self.samples) / SAMPLE_RATE_HZ
 
     def read(self, start: float, end: float, channel: int = 0) -> Waveform:
+        assert channel < self.channels
         first, last = (max(round(at * SAMPLE_RATE_HZ), 0) for at in (start, end))
         return self.samples[first:last]
 

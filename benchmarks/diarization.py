@@ -1,0 +1,168 @@
+"""
+Who spoke when: speed, peak memory and errors of every diarizer that can run.
+
+    python -m benchmarks.diarization [--recordings DIR] [--readers DIR] [--engines auto acoustic]
+        [--pyannote PYTHON] [--senko PYTHON] [--other NAME=COMMAND] [--hours 1 2 4]
+
+One table: the bundled sample, the synthetic meetings of `benchmarks.accuracy` (with flite and
+festival), every WAV or FLAC of `--recordings` with an .rttm beside it, and of `--readers`, which
+has a recording of one reader in each file, every reader alone and ten meetings joined from them
+(`benchmarks.meetings.readers`). Every recording is a process of its own; seconds are from the
+file to the turns, without loading models. DER has a collar of 0.25 s on each side of a boundary,
+and overlap counts. `--hint` tells our diarizers how many speakers there are.
+
+Then the time of long recordings (`--minutes`, `--hours`; others than ours the shortest alone),
+how it grows, and how it compares with one bare pass of both networks, which lie in MODELS_DIR or
+are named by `--networks`. Environment variables name folders and interpreters as well:
+RECORDINGS, READERS, PYANNOTE_PYTHON, SENKO_PYTHON, and PYANNOTE_SEGMENTATION and
+PYANNOTE_EMBEDDING for the checkpoints that pyannote.audio shall use.
+"""
+
+import argparse
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.diarizers import bare, results
+from benchmarks.diarizers.command import Diarizer, Finding, ours, pyannote_audio, run, senko
+from benchmarks.diarizers.recordings import everything, long
+from benchmarks.whisper.recording import models_dir
+from meet_transcriber.core.processors import usable_cores
+
+
+Runs = dict[str, list[tuple[float, Finding]]]
+"""By the diarizer's name: minutes, and what was found."""
+
+
+def main() -> int:
+    """Print the table, its sums and the times; 1 where a diarizer failed."""
+    args = _parser().parse_args()
+    compared = diarizers(args)
+    print(f"{usable_cores()} cores; collar {results.COLLAR} s on each side, overlap scored")
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        whole = args.only_times or table(compared, args, work)
+        lengths = sorted({*args.minutes, *(60 * hours for hours in args.hours)})
+        runs, complete = timed(compared, lengths, args.readers, work)
+    for name, each in runs.items():
+        print(*(f"{name}, {line}" for line in results.growth(each)), sep="\n", end="")
+    if first := runs.get(compared[0].name):
+        against_bare(*first[0], args)
+    return 0 if whole and complete else 1
+
+
+def diarizers(args: argparse.Namespace) -> list[Diarizer]:
+    """Ours first, then the others that were named."""
+    found = [ours(engine) for engine in args.engines]
+    if args.pyannote:
+        if not args.segmentation:
+            sys.exit("--pyannote needs --segmentation, the checkpoint of segmentation-3.0")
+        found.append(pyannote_audio(args.pyannote, args.segmentation, args.embedding))
+    if args.senko:
+        found.append(senko(args.senko))
+    for named in args.other:
+        name, _, command = named.partition("=")
+        found.append(Diarizer(name, tuple(shlex.split(command))))
+    return found
+
+
+def table(compared: Sequence[Diarizer], args: argparse.Namespace, work: Path) -> bool:
+    """Print a line for each recording, then the sums; whether nothing failed."""
+    print(*results.header([each.name for each in compared]), sep="\n", flush=True)
+    scores: dict[str, list[results.Score]] = {each.name: [] for each in compared}
+    notes, whole = {}, True
+    for recording in everything(args.recordings, args.readers, args.count, work):
+        cells: list[results.Score | None] = []
+        for each in compared:
+            found = run(each, recording.path, recording.speakers if args.hint else None)
+            cells.append(results.score(recording, found) if found else None)
+            if found and found.note:
+                notes[each.name] = found.note
+        print(results.row(recording, cells), flush=True)
+        recording.path.unlink()  # ten meetings are half a gigabyte
+        for each, cell in zip(compared, cells, strict=True):
+            scores[each.name] += [cell] if cell else []
+            whole = whole and cell is not None
+    for name, each_score in scores.items():
+        print(*results.summary(name, each_score), sep="\n")
+    for name, note in notes.items():
+        print(f"{name} is not scored: {note}")
+    return whole
+
+
+def timed(
+    compared: Sequence[Diarizer], lengths: Sequence[float], readers: Path | None, work: Path
+) -> tuple[Runs, bool]:
+    """Print the times of long recordings; those, and whether nothing failed."""
+    runs: Runs = {}
+    whole = True
+    for minutes in lengths:
+        path = long(minutes, readers, work)
+        for each in compared:
+            if minutes > lengths[0] and each.hint is None:
+                continue  # others than ours take hours
+            found = run(each, path)
+            whole = whole and found is not None
+            if found:
+                runs.setdefault(each.name, []).append((minutes, found))
+                print(results.timing(each.name, minutes, found), flush=True)
+        path.unlink()
+    return runs, whole
+
+
+def against_bare(minutes: float, found: Finding, args: argparse.Namespace) -> None:
+    """Print how the seconds of diarization compare with those that its networks take."""
+    if args.networks:
+        networks: tuple[bare.Network, ...] | None = tuple(map(bare.Network, args.networks))
+    else:
+        networks = bare.found_in(models_dir())
+    if not networks:
+        print("no networks to compare with: none in MODELS_DIR, none named by --networks")
+        return
+    segmentation, embedding = networks
+    first = segmentation.pass_seconds(60 * minutes, args.step)
+    second = embedding.pass_seconds(60 * minutes)
+    print(
+        f"one bare pass of both networks, {minutes:g} min: {first + second:.1f} s (segmentation "
+        f"{first:.1f}, a window every {args.step:g} s; embedding {second:.1f})"
+    )
+    ratio = found.seconds["diarize"] / (first + second)
+    whole = found.total_seconds / (first + second)
+    print(f"diarize is {ratio:.2f} x of that, from the file to the turns {whole:.2f} x")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.diarization",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--recordings", type=Path, default=_path("RECORDINGS"), metavar="DIR")
+    parser.add_argument("--readers", type=Path, default=_path("READERS"), metavar="DIR")
+    parser.add_argument("--count", type=int, default=10, help="how many synthetic meetings")
+    parser.add_argument("--engines", nargs="+", default=["auto"], help="DIARIZATION_ENGINE")
+    parser.add_argument("--hint", action="store_true", help="tell how many speakers there are")
+    parser.add_argument("--pyannote", default=os.environ.get("PYANNOTE_PYTHON"), metavar="PYTHON")
+    for name in ("segmentation", "embedding"):
+        default = _path(f"PYANNOTE_{name.upper()}")
+        parser.add_argument(f"--{name}", type=Path, default=default, metavar="CHECKPOINT")
+    parser.add_argument("--senko", default=os.environ.get("SENKO_PYTHON"), metavar="PYTHON")
+    parser.add_argument("--other", action="append", default=[], metavar="NAME=COMMAND")
+    parser.add_argument("--minutes", type=float, nargs="*", default=[30.0], help="of long ones")
+    parser.add_argument("--hours", type=float, nargs="*", default=[])
+    parser.add_argument("--only-times", action="store_true", help="no table")
+    parser.add_argument("--networks", type=Path, nargs=2, metavar=("SEGMENTATION", "EMBEDDING"))
+    parser.add_argument("--step", type=float, default=2.0, help="seconds between windows")
+    return parser
+
+
+def _path(variable: str) -> Path | None:
+    value = os.environ.get(variable)
+    return Path(value) if value else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""One bare pass of both networks over a recording: no diarizer on them can be faster."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from meet_transcriber.core.processors import usable_cores
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
+
+_BATCHES = (1, 4, 16, 32)
+_FRAME_SECONDS = 0.01
+_MEL_DIMENSIONS = (80,)
+
+
+@dataclass(frozen=True)
+class Network:
+    """
+    A network as an ONNX file with one input.
+
+    The input is (n, 1, samples) of sound or (n, frames, 80) of features, n being free.
+    """
+
+    path: Path
+
+    def pass_seconds(self, seconds: float, step: float | None = None) -> float:
+        """
+        Seconds that so much audio takes, at the batch size that is the quickest.
+
+        Args:
+            step: seconds from a window to the next; None for windows side by side.
+        """
+        session = self._session()
+        shape = tuple(session.get_inputs()[0].shape[1:])
+        window = _window_seconds(shape)
+        count = max(1 + ceil((seconds - window) / (step or window)), 1)
+        batch = min(_BATCHES, key=lambda size: _seconds(session, shape, 32, size) / 32)
+        return _seconds(session, shape, count, batch)
+
+    def _session(self) -> onnxruntime.InferenceSession:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = usable_cores()
+        options.inter_op_num_threads = 1
+        return onnxruntime.InferenceSession(
+            str(self.path), options, providers=["CPUExecutionProvider"]
+        )
+
+
+def found_in(folder: Path) -> tuple[Network, Network] | None:
+    """The two networks in a folder of models, by their names; None where one is missing."""
+    first = sorted(folder.rglob("*segmentation*.onnx"))
+    second = sorted(folder.rglob("*campplus*.onnx"))
+    return (Network(first[0]), Network(second[0])) if first and second else None
+
+
+def _window_seconds(shape: tuple[int, ...]) -> float:
+    """Of sound or of features."""
+    if shape[-1:] == _MEL_DIMENSIONS:
+        return shape[-2] * _FRAME_SECONDS
+    return shape[-1] / SAMPLE_RATE_HZ
+
+
+def _seconds(
+    session: onnxruntime.InferenceSession, shape: tuple[int, ...], count: int, batch: int
+) -> float:
+    """Seconds that `count` windows take, after one batch to warm up."""
+    name = session.get_inputs()[0].name
+    session.run(None, {name: _noise((batch, *shape))})
+    started = time.perf_counter()
+    for size in _sizes(count, batch):
+        session.run(None, {name: _noise((size, *shape))})
+    return time.perf_counter() - started
+
+
+def _sizes(count: int, batch: int) -> Iterator[int]:
+    for at in range(0, count, batch):
+        yield min(batch, count - at)
+
+
+def _noise(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """The same for the same shape; what is in it does not change the time."""
+    return np.full(shape, 0.01, dtype=np.float32)
