@@ -28,10 +28,9 @@ from pathlib import Path
 
 from benchmarks.diarizers import bare, results
 from benchmarks.diarizers.command import Diarizer, Finding, ours, pyannote_audio, run, senko
-from benchmarks.diarizers.recordings import everything, long
+from benchmarks.diarizers.recordings import bundled, everything, long
 from benchmarks.whisper.recording import models_dir
 from meet_transcriber.core.processors import usable_cores
-
 
 Runs = dict[str, list[tuple[float, Finding]]]
 """By the diarizer's name: minutes, and what was found."""
@@ -40,15 +39,16 @@ Runs = dict[str, list[tuple[float, Finding]]]
 def main() -> int:
     """Print the table, its sums and the times; 1 where a diarizer failed."""
     args = _parser().parse_args()
-    compared = diarizers(args)
     print(f"{usable_cores()} cores; collar {results.COLLAR} s on each side, overlap scored")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
+        compared = able(diarizers(args), work)
         whole = args.only_times or table(compared, args, work)
         lengths = sorted({*args.minutes, *(60 * hours for hours in args.hours)})
         runs, complete = timed(compared, lengths, args.readers, work)
     for name, each in runs.items():
-        print(*(f"{name}, {line}" for line in results.growth(each)), sep="\n", end="")
+        for line in results.growth(each):
+            print(f"{name}, {line}")
     if first := runs.get(compared[0].name):
         against_bare(*first[0], args)
     return 0 if whole and complete else 1
@@ -67,6 +67,16 @@ def diarizers(args: argparse.Namespace) -> list[Diarizer]:
         name, _, command = named.partition("=")
         found.append(Diarizer(name, tuple(shlex.split(command))))
     return found
+
+
+def able(wanted: Sequence[Diarizer], work: Path) -> list[Diarizer]:
+    """Those that can diarize the bundled sample, which are warm after it; exits if none can."""
+    sample = bundled(work).path
+    found = [each for each in wanted if run(each, sample)]
+    for each in wanted:
+        if each not in found:
+            print(f"{each.name} cannot run here")
+    return found or sys.exit(1)
 
 
 def table(compared: Sequence[Diarizer], args: argparse.Namespace, work: Path) -> bool:

@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from importlib.resources import files
-from pathlib import Path
 from typing import BinaryIO, cast
 
 import av

@@ -48,14 +48,20 @@ class Result:
     @property
     def title(self) -> str:
         """The name, with arguments."""
-        return " ".join([self.name, *self.arguments])
+        return " ".join([self.name, *map(_shown, self.arguments)])
 
     @property
     def command(self) -> str:
         """What runs it again."""
         if not self.arguments:
             return f"make bench NAME={self.name}"
-        return f"python -m scripts.bench {self.name} -- {' '.join(self.arguments)}"
+        arguments = " ".join(map(_shown, self.arguments))
+        return f"python -m scripts.bench {self.name} -- {arguments}"
+
+
+def _shown(argument: str) -> str:
+    """An argument as the page shows it: of a path on the machine, which others lack, its end."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
 
 
 def machine() -> str:

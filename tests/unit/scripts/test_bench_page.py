@@ -50,3 +50,13 @@ def test_what_was_run_again_is_new_and_the_rest_stays(tmp_path: Path) -> None:
 def test_a_machine_is_told_by_what_it_has() -> None:
     assert "cores" in machine()
     assert "Python 3" in machine()
+
+
+def test_paths_of_the_machine_do_not_go_into_the_page(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    keep(
+        replace(SPEED, arguments=["--recordings", "/home/somebody/audio", "--count", "3"]), tmp_path
+    )
+    write(tmp_path, page)
+    assert "## speed --recordings audio --count 3\n" in page.read_text()
+    assert "/home" not in page.read_text()
