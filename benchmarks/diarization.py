@@ -1,21 +1,21 @@
 """
-Who spoke when: speed, peak memory and errors of every diarizer that can run.
+Speed, peak memory and diarization error rate of every diarizer that can run.
 
     python -m benchmarks.diarization [--recordings DIR] [--readers DIR] [--engines auto acoustic]
         [--pyannote PYTHON] [--senko PYTHON] [--other NAME=COMMAND] [--hours 1 2 4]
 
-One table: the bundled sample, the synthetic meetings of `benchmarks.accuracy` (with flite and
-festival), every WAV or FLAC of `--recordings` with an .rttm beside it, and of `--readers`, which
-has a recording of one reader in each file, every reader alone and ten meetings joined from them
-(`benchmarks.meetings.readers`). Every recording is a process of its own; seconds are from the
-file to the turns, without loading models. DER has a collar of 0.25 s on each side of a boundary,
-and overlap counts. `--hint` tells our diarizers how many speakers there are.
+The table covers the bundled sample, the synthetic meetings of `benchmarks.accuracy` (needs flite
+and festival), every WAV or FLAC in `--recordings` with an .rttm beside it, and, from `--readers` (a
+folder of recordings of one reader each), every reader alone and ten meetings joined from them
+(`benchmarks.meetings.readers`). Each run is a separate process; times cover the file to the turns
+without loading models. DER uses a collar of 0.25 s on each side of a boundary and scores overlap.
+`--hint` passes the true number of speakers to our diarizers.
 
-Then the time of long recordings (`--minutes`, `--hours`; others than ours the shortest alone),
-how it grows, and how it compares with one bare pass of both networks, which lie in MODELS_DIR or
-are named by `--networks`. Environment variables name folders and interpreters as well:
-RECORDINGS, READERS, PYANNOTE_PYTHON, SENKO_PYTHON, and PYANNOTE_SEGMENTATION and
-PYANNOTE_EMBEDDING for the checkpoints that pyannote.audio shall use.
+Long recordings (`--minutes`, `--hours`) give speed, memory and how time grows with length; other
+diarizers run on the shortest only. The first engine is compared with one bare pass of both
+networks, found in MODELS_DIR or named by `--networks`. RECORDINGS, READERS, PYANNOTE_PYTHON,
+PYANNOTE_SEGMENTATION, PYANNOTE_EMBEDDING and SENKO_PYTHON in the environment are the defaults of
+the options. `--other` adds any command; `benchmarks/diarizers/__init__.py` describes its protocol.
 """
 
 import argparse
@@ -33,11 +33,11 @@ from benchmarks.whisper.recording import models_dir
 from meet_transcriber.core.processors import usable_cores
 
 Runs = dict[str, list[tuple[float, Finding]]]
-"""By the diarizer's name: minutes, and what was found."""
+"""Minutes and finding of every long recording, by diarizer."""
 
 
 def main() -> int:
-    """Print the table, its sums and the times; 1 where a diarizer failed."""
+    """Print table, summaries and timings; returns 1 if a diarizer failed."""
     args = _parser().parse_args()
     print(f"{usable_cores()} cores; collar {results.COLLAR} s on each side, overlap scored")
     with tempfile.TemporaryDirectory() as folder:
@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def diarizers(args: argparse.Namespace) -> list[Diarizer]:
-    """Ours first, then the others that were named."""
+    """The diarizers asked for, ours first."""
     found = [ours(engine) for engine in args.engines]
     if args.pyannote:
         if not args.segmentation:
@@ -70,7 +70,7 @@ def diarizers(args: argparse.Namespace) -> list[Diarizer]:
 
 
 def able(wanted: Sequence[Diarizer], work: Path) -> list[Diarizer]:
-    """Those that can diarize the bundled sample, which are warm after it; exits if none can."""
+    """Diarizers that can process the bundled sample; exits if there is none."""
     sample = bundled(work).path
     found = [each for each in wanted if run(each, sample)]
     for each in wanted:
@@ -80,7 +80,7 @@ def able(wanted: Sequence[Diarizer], work: Path) -> list[Diarizer]:
 
 
 def table(compared: Sequence[Diarizer], args: argparse.Namespace, work: Path) -> bool:
-    """Print a line for each recording, then the sums; whether nothing failed."""
+    """Print a line per recording and the summaries; False if a diarizer failed."""
     print(*results.header([each.name for each in compared]), sep="\n", flush=True)
     scores: dict[str, list[results.Score]] = {each.name: [] for each in compared}
     notes, whole = {}, True
@@ -106,14 +106,14 @@ def table(compared: Sequence[Diarizer], args: argparse.Namespace, work: Path) ->
 def timed(
     compared: Sequence[Diarizer], lengths: Sequence[float], readers: Path | None, work: Path
 ) -> tuple[Runs, bool]:
-    """Print the times of long recordings; those, and whether nothing failed."""
+    """Print the timings of long recordings; the second value is False if a diarizer failed."""
     runs: Runs = {}
     whole = True
     for minutes in lengths:
         path = long(minutes, readers, work)
         for each in compared:
             if minutes > lengths[0] and each.hint is None:
-                continue  # others than ours take hours
+                continue  # other diarizers take hours
             found = run(each, path)
             whole = whole and found is not None
             if found:
@@ -124,7 +124,7 @@ def timed(
 
 
 def against_bare(minutes: float, found: Finding, args: argparse.Namespace) -> None:
-    """Print how the seconds of diarization compare with those that its networks take."""
+    """Print the time of a bare pass of the networks, and the diarizer's relative to it."""
     if args.networks:
         networks: tuple[bare.Network, ...] | None = tuple(map(bare.Network, args.networks))
     else:
@@ -154,16 +154,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--readers", type=Path, default=_path("READERS"), metavar="DIR")
     parser.add_argument("--count", type=int, default=10, help="how many synthetic meetings")
     parser.add_argument("--engines", nargs="+", default=["auto"], help="DIARIZATION_ENGINE")
-    parser.add_argument("--hint", action="store_true", help="tell how many speakers there are")
+    parser.add_argument("--hint", action="store_true", help="pass the true number of speakers")
     parser.add_argument("--pyannote", default=os.environ.get("PYANNOTE_PYTHON"), metavar="PYTHON")
     for name in ("segmentation", "embedding"):
         default = _path(f"PYANNOTE_{name.upper()}")
         parser.add_argument(f"--{name}", type=Path, default=default, metavar="CHECKPOINT")
     parser.add_argument("--senko", default=os.environ.get("SENKO_PYTHON"), metavar="PYTHON")
     parser.add_argument("--other", action="append", default=[], metavar="NAME=COMMAND")
-    parser.add_argument("--minutes", type=float, nargs="*", default=[30.0], help="of long ones")
+    parser.add_argument(
+        "--minutes", type=float, nargs="*", default=[30.0], help="lengths of long recordings"
+    )
     parser.add_argument("--hours", type=float, nargs="*", default=[])
-    parser.add_argument("--only-times", action="store_true", help="no table")
+    parser.add_argument("--only-times", action="store_true", help="long recordings only")
     parser.add_argument("--networks", type=Path, nargs=2, metavar=("SEGMENTATION", "EMBEDDING"))
     parser.add_argument("--step", type=float, default=2.0, help="seconds between windows")
     return parser

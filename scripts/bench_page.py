@@ -60,7 +60,7 @@ class Result:
 
 
 def _shown(argument: str) -> str:
-    """An argument as the page shows it: of a path on the machine, which others lack, its end."""
+    """An argument as the page shows it; absolute paths are cut to their last part."""
     return Path(argument).name if Path(argument).is_absolute() else argument
 
 

@@ -1,4 +1,4 @@
-"""One bare pass of both networks over a recording: no diarizer on them can be faster."""
+"""One bare pass of both networks over a recording: the lower bound of a diarizer's time."""
 
 import time
 from collections.abc import Iterator
@@ -30,10 +30,10 @@ class Network:
 
     def pass_seconds(self, seconds: float, step: float | None = None) -> float:
         """
-        Seconds that so much audio takes, at the batch size that is the quickest.
+        Time the network on `seconds` of audio, at the fastest batch size.
 
         Args:
-            step: seconds from a window to the next; None for windows side by side.
+            step: seconds between window starts; None for adjacent windows.
         """
         session = self._session()
         shape = tuple(session.get_inputs()[0].shape[1:])
@@ -52,14 +52,14 @@ class Network:
 
 
 def found_in(folder: Path) -> tuple[Network, Network] | None:
-    """The two networks in a folder of models, by their names; None where one is missing."""
+    """Segmentation and embedding networks in a folder, by name; None if one is missing."""
     first = sorted(folder.rglob("*segmentation*.onnx"))
     second = sorted(folder.rglob("*campplus*.onnx"))
     return (Network(first[0]), Network(second[0])) if first and second else None
 
 
 def _window_seconds(shape: tuple[int, ...]) -> float:
-    """Of sound or of features."""
+    """Seconds of audio in one window."""
     if shape[-1:] == _MEL_DIMENSIONS:
         return shape[-2] * _FRAME_SECONDS
     return shape[-1] / SAMPLE_RATE_HZ
@@ -68,7 +68,7 @@ def _window_seconds(shape: tuple[int, ...]) -> float:
 def _seconds(
     session: onnxruntime.InferenceSession, shape: tuple[int, ...], count: int, batch: int
 ) -> float:
-    """Seconds that `count` windows take, after one batch to warm up."""
+    """Time `count` windows, after one warm-up batch."""
     name = session.get_inputs()[0].name
     session.run(None, {name: _noise((batch, *shape))})
     started = time.perf_counter()
@@ -83,5 +83,5 @@ def _sizes(count: int, batch: int) -> Iterator[int]:
 
 
 def _noise(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """The same for the same shape; what is in it does not change the time."""
+    """Input of constant value; the content does not affect the time."""
     return np.full(shape, 0.01, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Diarizers as commands, run one recording after the other."""
+"""Diarizers as commands, and what they report."""
 
 import json
 import os
@@ -16,10 +16,10 @@ from meet_transcriber.core.transcript import Turn
 @dataclass(frozen=True)
 class Diarizer:
     """
-    A command that is run as `COMMAND RECORDING RTTM`; see the package's docstring.
+    A command, run as `COMMAND RECORDING RTTM`; see the package's docstring.
 
     Attributes:
-        hint: the option, if it has one, that tells it how many speakers there are.
+        hint: its option for the number of speakers; None where it takes none.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Diarizer:
 @dataclass(frozen=True)
 class Finding:
     """
-    What a diarizer found in a recording.
+    Turns and cost of one run.
 
     Attributes:
         seconds: by stage, without loading models.
@@ -74,10 +74,10 @@ def senko(python: str) -> Diarizer:
 
 def run(diarizer: Diarizer, recording: Path, speakers: int | None = None) -> Finding | None:
     """
-    Run a diarizer on a recording; None where it failed, having said why on stderr.
+    Run a diarizer on a recording; None if it failed, which is printed to stderr.
 
     Args:
-        speakers: how many there are, for those that can be told.
+        speakers: the true number, passed to diarizers that take a hint.
     """
     rttm = recording.with_suffix(f".{diarizer.name}.rttm")
     rttm.unlink(missing_ok=True)
@@ -94,7 +94,7 @@ def run(diarizer: Diarizer, recording: Path, speakers: int | None = None) -> Fin
 
 
 def read(output: Sequence[str], rttm: Path) -> Finding:
-    """The finding that a command's output and its RTTM tell."""
+    """Parse a command's output and its RTTM."""
     told = json.loads(output[-1])
     return Finding(
         read_transcript(rttm).turns, told["seconds"], told["peak_mb"], told.get("note", "")

@@ -1,4 +1,4 @@
-"""What a diarizer's process tells about itself. Needs the standard library alone."""
+"""Time and memory of this process, reported as JSON. Needs the standard library alone."""
 
 import json
 import resource

@@ -1,9 +1,9 @@
 """
-A diarizer of this project on one recording; for `benchmarks.diarization`.
+Run this project's diarizer on one recording; for `benchmarks.diarization`.
 
     python -m benchmarks.diarizers.ours RECORDING RTTM [--engine auto] [--speakers 4]
 
-From the file to turns as a worker does it: prepare the working audio, detect speech, diarize.
+Stages as in a worker: prepare the working audio, detect speech, diarize.
 """
 
 import argparse

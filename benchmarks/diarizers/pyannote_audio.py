@@ -1,11 +1,11 @@
 """
-pyannote.audio's pipeline 3.1 on one recording; for `benchmarks.diarization`.
+Run pyannote.audio's 3.1 pipeline on one recording; for `benchmarks.diarization`.
 
     python -m benchmarks.diarizers.pyannote_audio RECORDING RTTM --segmentation CHECKPOINT
 
-Written for pyannote.audio 4.0.7, in an environment that has this project's packages, too
-(`requirements/pyannote.txt`). `--embedding` names the checkpoint of a WeSpeaker ResNet34; without
-it the weights are random, which takes the same time and makes no sense: nothing is scored then.
+Written for pyannote.audio 4.0.7 in an environment that also has this project's packages
+(`requirements/pyannote.txt`). `--embedding` names the checkpoint of a WeSpeaker ResNet34. Without
+it the embedder has random weights: timings hold, the turns are not scored.
 Windows, batches and clustering are those of pyannote/speaker-diarization-3.1.
 """
 

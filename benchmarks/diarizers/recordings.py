@@ -1,4 +1,4 @@
-"""Recordings whose speakers are known, as WAV files that every diarizer reads."""
+"""Recordings with reference turns, as WAV files that every diarizer reads."""
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,10 +34,10 @@ _LONG_VOICES = 6
 @dataclass(frozen=True)
 class Recording:
     """
-    A WAV file (16 kHz, mono, 16 bit) and who speaks when in it.
+    A WAV file (16 kHz, mono, 16 bit) and its reference turns.
 
     Attributes:
-        group: recordings of one kind are summed up together.
+        group: recordings of one group are summarized together.
     """
 
     group: str
@@ -73,7 +73,7 @@ def single(readers: Sequence[Reader], work: Path) -> Iterator[Recording]:
 
 
 def joined(readers: Sequence[Reader], work: Path) -> Iterator[Recording]:
-    """Ten meetings of real voices, as far as there are voices for them."""
+    """The meetings of `VOICES_AND_MINUTES` for which there are enough readers."""
     for place, (voices, minutes) in enumerate(VOICES_AND_MINUTES):
         recipe = Recipe(FIRST_SEED + place, voices, minutes)
         if voices <= len(readers):
@@ -93,7 +93,7 @@ def synthetic(count: int, work: Path) -> Iterator[Recording]:
 
 
 def bundled(work: Path) -> Recording:
-    """The sample that comes with the package."""
+    """The sample in the package."""
     samples = files("meet_transcriber.samples")
     with as_file(samples / "standup.ogg") as sound, as_file(samples / "standup.json") as told:
         return Recording("sample", "standup", _as_wav(sound, work), read_transcript(told).turns)
@@ -102,7 +102,7 @@ def bundled(work: Path) -> Recording:
 def everything(
     folder: Path | None, readers: Path | None, count: int, work: Path
 ) -> Iterator[Recording]:
-    """All there are, made when they are asked for."""
+    """All recordings, each made when it is reached."""
     yield bundled(work)
     yield from synthetic(count, work)
     if folder:
@@ -114,7 +114,7 @@ def everything(
 
 
 def long(minutes: float, readers: Path | None, work: Path) -> Path:
-    """A WAV file of so many minutes: real voices, or the sample over and over."""
+    """A WAV file of `minutes`: a meeting of readers, or the sample repeated."""
     path = work / f"long-{minutes:g}.wav"
     if readers:
         voices = readers_in(readers)
@@ -126,7 +126,7 @@ def long(minutes: float, readers: Path | None, work: Path) -> Path:
 
 
 def _write(path: Path, blocks: Iterable[Waveform], count: int) -> None:
-    """So many samples of the blocks."""
+    """Write the first `count` samples of the blocks."""
     with soundfile.SoundFile(path, "w", SAMPLE_RATE_HZ, 1, subtype="PCM_16") as file:
         for block in blocks:
             file.write(block[:count])

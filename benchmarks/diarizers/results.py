@@ -1,4 +1,4 @@
-"""Rows of the table, and what they come to."""
+"""Scores, table rows and summaries."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from benchmarks.diarizers.recordings import Recording
 from meet_transcriber.core.scoring import DiarizationErrors, diarization_errors
 
 COLLAR = 0.25
-"""Seconds on each side of a boundary of the reference that are not scored; overlap is."""
+"""Seconds on each side of a reference boundary that are not scored; overlap is scored."""
 
 _NAME = 34
 _CELL = 34
@@ -22,7 +22,7 @@ class Score:
 
     Attributes:
         errors: None where the turns must not be scored.
-        speed: seconds of audio in a second.
+        speed: audio seconds per processing second.
     """
 
     group: str
@@ -34,7 +34,7 @@ class Score:
 
 
 def score(recording: Recording, finding: Finding) -> Score:
-    """Hold what was found against the reference."""
+    """Score a finding against the reference."""
     errors = diarization_errors(recording.turns, finding.turns, COLLAR)
     return Score(
         recording.group,
@@ -47,7 +47,7 @@ def score(recording: Recording, finding: Finding) -> Score:
 
 
 def header(names: Sequence[str]) -> list[str]:
-    """Two lines: the diarizers, and what their columns are."""
+    """Two lines: names of diarizers, and names of columns."""
     columns = " found     DER  x real time    MB"
     return [
         " " * (_NAME + 6) + "".join(f"  {name:>{_CELL - 2}}" for name in names),
@@ -56,7 +56,7 @@ def header(names: Sequence[str]) -> list[str]:
 
 
 def row(recording: Recording, scores: Sequence[Score | None]) -> str:
-    """A recording and its score by every diarizer."""
+    """The line of a recording: one cell per diarizer."""
     name = f"{recording.group}: {recording.name}"
     return f"{name:{_NAME}.{_NAME}}{recording.speakers:6d}" + "".join(map(_cell, scores))
 
@@ -69,7 +69,7 @@ def _cell(score: Score | None) -> str:
 
 
 def summary(name: str, scores: Sequence[Score]) -> Iterator[str]:
-    """A line for each group of recordings, by the order in which they came."""
+    """A line per group of recordings, in order of appearance."""
     for group in dict.fromkeys(score.group for score in scores):
         these = [score for score in scores if score.group == group]
         scored = [score for score in these if score.errors]
@@ -79,7 +79,7 @@ def summary(name: str, scores: Sequence[Score]) -> Iterator[str]:
 
 
 def _quality(scores: Sequence[Score]) -> str:
-    """DER and numbers of speakers; nothing where nothing was scored."""
+    """DER and speaker counts; empty if nothing was scored."""
     rates = [score.errors.rate for score in scores if score.errors]
     if not rates:
         return ""
@@ -92,7 +92,7 @@ def _quality(scores: Sequence[Score]) -> str:
 
 
 def timing(name: str, minutes: float, finding: Finding) -> str:
-    """A line for one long recording: speed, memory, and the seconds of each stage."""
+    """The line of one long recording: speed, memory, seconds of each stage."""
     stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in finding.seconds.items())
     speed = 60 * minutes / finding.total_seconds
     return (
@@ -102,7 +102,7 @@ def timing(name: str, minutes: float, finding: Finding) -> str:
 
 
 def growth(runs: Sequence[tuple[float, Finding]]) -> Iterator[str]:
-    """By how much the seconds per minute of audio differ from those of the shortest run."""
+    """Seconds per minute of audio of every run, relative to the shortest recording."""
     by_length = sorted(runs, key=lambda run: run[0])
     minutes, first = by_length[0]
     base = first.total_seconds / minutes

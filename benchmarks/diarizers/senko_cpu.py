@@ -1,9 +1,9 @@
 """
-senko on one recording, on the CPU with silero; for `benchmarks.diarization`.
+Run senko on one recording, on the CPU with silero; for `benchmarks.diarization`.
 
     python -m benchmarks.diarizers.senko_cpu RECORDING RTTM
 
-Written for senko 0.2.2, in an environment of its own; of this project it needs the folder alone.
+Written for senko 0.2.2 in its own environment, which needs none of this project's packages.
 """
 
 import argparse

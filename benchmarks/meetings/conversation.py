@@ -1,4 +1,4 @@
-"""Who says which piece of a recording when, so that it is like a meeting."""
+"""Lays pieces of recordings out as a conversation."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -8,18 +8,18 @@ from benchmarks.meetings.recorded import Piece, Reader, backchannel_of, piece_of
 from meet_transcriber.core.transcript import Turn, total_seconds
 
 LEAST_SECONDS = 15.0
-"""What even the one who hardly speaks says."""
+"""Speech of even the quietest speaker."""
 
 _LEAD = 0.6
-_SILENCE_SHARE = 0.12  # of the meeting lies between turns
+_SILENCE_SHARE = 0.12  # of the meeting is pauses between turns
 _QUIET_SHARE = 0.04
-_LONG_TURN = 5.0  # seconds; nobody agrees with less
+_LONG_TURN = 5.0  # seconds; shorter turns get no back-channel
 _BACKCHANNEL_DB = -4.0
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A piece at a time of the meeting."""
+    """A piece at its time in the meeting."""
 
     piece: Piece
     start: float
@@ -36,13 +36,13 @@ class Placed:
 
 def converse(readers: Sequence[Reader], minutes: float, chance: random.Random) -> list[Placed]:
     """
-    A meeting of about so many minutes, in which everybody speaks for 15 s and more.
+    Lay out a meeting of about `minutes`, in which every reader speaks for at least 15 s.
 
     Args:
-        readers: one voice each; the last hardly speaks.
+        readers: three or more; the last hardly speaks.
 
     Returns:
-        pieces by their starts. Nobody speaks over themselves.
+        pieces sorted by start; pieces of one reader do not overlap.
     """
     seconds = 60 * minutes * (1 - _SILENCE_SHARE)
     wanted = _shares(len(readers), seconds, chance)
@@ -56,7 +56,7 @@ def converse(readers: Sequence[Reader], minutes: float, chance: random.Random) -
 
 
 def reference(meeting: Sequence[Placed]) -> tuple[Turn, ...]:
-    """Who speaks when, by the starts."""
+    """Turns of the placed speech, sorted by start."""
     turns = [
         Turn(round(placed.start + span.start, 3), round(placed.start + span.end, 3), placed.speaker)
         for placed in meeting
@@ -66,7 +66,7 @@ def reference(meeting: Sequence[Placed]) -> tuple[Turn, ...]:
 
 
 def _shares(count: int, seconds: float, chance: random.Random) -> list[float]:
-    """Seconds of everybody; some talk several times as much as others."""
+    """Seconds of speech for each reader, uneven by up to a factor of 4."""
     quiet = max(LEAST_SECONDS, _QUIET_SHARE * seconds)
     weights = [chance.uniform(1, 4) for _ in range(count - 1)]
     rest = (seconds - quiet) / sum(weights)
@@ -74,7 +74,7 @@ def _shares(count: int, seconds: float, chance: random.Random) -> list[float]:
 
 
 def _monologue(reader: Reader, seconds: float, chance: random.Random) -> Iterator[Piece]:
-    """Pieces of 1 to 20 s, many of them short, until so much is said."""
+    """Pieces of 1 to 20 s that add up to `seconds` of speech."""
     said = 0.0
     while said < seconds:
         wanted = min(chance.choice([1.5, 3, 5, 8, 12, 20]), max(seconds - said, 2.0))
@@ -86,7 +86,7 @@ def _monologue(reader: Reader, seconds: float, chance: random.Random) -> Iterato
 
 
 def _in_order(turns: Sequence[list[Piece]], chance: random.Random) -> Iterator[Piece]:
-    """One turn after the other; people with much to say come more often."""
+    """Pieces in random order, by different readers in a row where possible."""
     last = -1
     while any(turns):
         others = [who for who, left in enumerate(turns) if left and who != last]
@@ -107,14 +107,14 @@ def _placed(
             yield word
         yield placed
         if placed.piece.duration > _LONG_TURN and chance.random() < 0.4:
-            # Whoever follows may begin 1.5 s before the end, whoever went before is done by 2 s.
+            # Neighbouring turns overlap this one by at most 1.5 s; keep clear of them.
             at = chance.uniform(placed.start + 2, placed.end - 2.6)
             yield _agreement(readers, {placed.speaker}, at, chance)
         last = placed
 
 
 def _start(last: Placed | None, piece: Piece, chance: random.Random) -> float:
-    """After a short pause, or while the turn before still lasts."""
+    """After a short pause, or up to 1.5 s before the previous turn ends."""
     if last is None:
         return _LEAD
     same = last.piece.reader is piece.reader
@@ -127,6 +127,6 @@ def _start(last: Placed | None, piece: Piece, chance: random.Random) -> float:
 def _agreement(
     readers: Sequence[Reader], but: set[str], start: float, chance: random.Random
 ) -> Placed:
-    """Somebody else's short word."""
+    """A back-channel of a reader who is not in `but`."""
     others = [reader for reader in readers if reader.name not in but]
     return Placed(backchannel_of(chance.choice(others), chance), start, _BACKCHANNEL_DB)

@@ -1,18 +1,18 @@
 """
-Real voices joined into meetings with exact references.
+Join recordings of single readers into meetings with exact references.
 
     python -m benchmarks.meetings.readers FOLDER --seed 7 --voices 5 --minutes 5 --out meeting.wav
 
-FOLDER has recordings of one reader each (FLAC or WAV), `--cuts` names one with recordings of
-several people and an .rttm beside each, of which those stretches are taken in which somebody
-speaks alone. Written are the sound, 16 kHz mono, WAV or FLAC, and beside it the .rttm.
+FOLDER holds recordings of one reader each (FLAC or WAV). `--cuts` names a folder of recordings of
+several people (WAV) with an .rttm beside each; only stretches of a single speaker are used.
+Writes the audio (16 kHz mono, WAV or FLAC by the file's ending) and an .rttm beside it.
 
-A meeting has turns of 1 to 20 s that are cut at pauses, listeners who agree, people who begin
-before another has ended, one who hardly speaks, a room of three and noise of three levels. Its
-reference is the speech in the pieces where they were laid: what silero finds, its edges moved to
-where sound begins and ends, ended by pauses of over 0.3 s; the echo of a room is not in it. Where
-a recording is shorter than what its reader has to say, it is said again, cut elsewhere. Voices
-are never pitched: that would make no other person. The same arguments give the same samples.
+A meeting has turns of 1 to 20 s cut at pauses, back-channels, overlapping turn changes, one
+speaker who hardly speaks, one of three rooms, one of three noise levels, and levels that differ
+by speaker. Its reference is the speech within the placed pieces: silero's spans, trimmed to where
+sound begins and ends, split at pauses over 0.3 s; reverberation is not part of it. Meetings are
+longer than the recordings, so passages repeat, cut at other places. Voices are not pitched: a
+pitched copy is not another person. The same arguments give the same samples.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
 @dataclass(frozen=True)
 class Recipe:
     """
-    What a meeting is made of.
+    Parameters of one meeting.
 
     Attributes:
         room, noise: keys of `ROOMS` and `NOISES`; None lets the seed choose.
@@ -49,7 +49,7 @@ class Recipe:
 
     @property
     def heard_in(self) -> tuple[str, str]:
-        """Room and noise; nine seeds after each other have every pair once."""
+        """Names of room and noise; nine consecutive seeds cover every pair."""
         rooms, noises = list(ROOMS), list(NOISES)
         room = self.room or rooms[self.seed % 3]
         return room, self.noise or noises[(self.seed // 3) % 3]
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def write(voices: Sequence[Reader], recipe: Recipe, out: Path) -> Transcript:
-    """Write a meeting of some of the voices, and its .rttm; returns its reference."""
+    """Write a meeting of `recipe.voices` of the readers and its .rttm; returns the reference."""
     chance = random.Random(recipe.seed)
     meeting = converse(chance.sample(list(voices), recipe.voices), recipe.minutes, chance)
     room, noise = recipe.heard_in

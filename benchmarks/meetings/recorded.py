@@ -1,4 +1,4 @@
-"""Voices of people, from recordings of one person each, and pieces cut out of them."""
+"""Readers: recordings of one person each, their speech, and pieces cut from them."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from meet_transcriber.core.transcript import Span, Turn, total_seconds
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 
 LEVEL_DBFS = -26.0
-"""What the speech of every voice is brought to."""
+"""RMS level that every reader's speech is normalized to."""
 
 PAUSE = 0.3
 """Seconds of silence that end a reference turn."""
@@ -26,10 +26,10 @@ PAUSE = 0.3
 _STEP = 0.01
 _QUIET_DB = 35.0  # below the loud frames of the recording
 _CUT = 0.05  # seconds; a pause this long is a place to cut at
-_UNCUT = 4.0  # seconds; what is longer is cut where it is quietest
-_LEAST_SPEECH = 8.0  # seconds; less of a person is no voice
+_UNCUT = 4.0  # seconds; longer stretches are also cut at their quietest frames
+_LEAST_SPEECH = 8.0  # seconds; readers with less are left out
 _SEAM = 0.5  # seconds of silence between stretches of one person
-_EDGE = 0.1  # seconds that the edges of a reference may be off
+_EDGE = 0.1  # seconds that reference boundaries may be off
 _SUFFIXES = (".flac", ".wav")
 
 
@@ -57,8 +57,8 @@ class Reader:
 
     Attributes:
         samples: (samples,) float32, 16 kHz, speech at `LEVEL_DBFS`.
-        speech: where the person speaks, exact to 10 ms; pauses over `PAUSE` are left out.
-        cuts: seconds at which a piece may begin or end, in order.
+        speech: spans of speech, exact to 10 ms, split at pauses over `PAUSE`.
+        cuts: seconds at which a piece may begin or end, ascending.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Reader:
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of what a person said, from `start` to `end` seconds of the recording."""
+    """The part of a recording from `start` to `end` seconds."""
 
     reader: Reader
     start: float
@@ -81,7 +81,7 @@ class Piece:
 
     @property
     def speech(self) -> tuple[Span, ...]:
-        """Where there is speech, in seconds from the start of the piece."""
+        """Spans of speech, in seconds from the start of the piece."""
         return tuple(
             Span(max(span.start, self.start) - self.start, min(span.end, self.end) - self.start)
             for span in self.reader.speech
@@ -99,14 +99,14 @@ class Piece:
 
 
 def piece_of(reader: Reader, seconds: float, chance: random.Random) -> Piece:
-    """A piece of about so many seconds, cut at pauses; somewhere else every time."""
+    """A random piece of about `seconds`, at least 1 s, that begins and ends at cuts."""
     start = chance.choice([at for at in reader.cuts[:-1] if at + 1 <= reader.cuts[-1]])
     ends = [at for at in reader.cuts if at - start >= 1]
     return Piece(reader, start, min(ends, key=lambda at: abs(at - start - seconds)))
 
 
 def backchannel_of(reader: Reader, chance: random.Random) -> Piece:
-    """0.3 to 1 second from the start of speech to where it is quietest."""
+    """A piece of 0.3 to 1 s from the start of a span to its quietest frame."""
     span = chance.choice([each for each in reader.speech if each.duration >= PAUSE])
     least = round((span.start + PAUSE) / _STEP)
     levels = _levels(reader.samples)[least : round(min(span.end, span.start + 1.0) / _STEP) + 1]
@@ -115,16 +115,16 @@ def backchannel_of(reader: Reader, chance: random.Random) -> Piece:
 
 
 def readers_in(folder: Path) -> list[Reader]:
-    """A reader for every recording of the folder with enough speech, sorted by name."""
+    """A reader for every recording in the folder with enough speech, sorted by name."""
     files = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
     return _with_enough([reader_of(path.stem, _read(path)) for path in files])
 
 
 def people_in(folder: Path) -> list[Reader]:
     """
-    Everybody who speaks alone for long enough in the folder's recordings with an .rttm.
+    A reader for every speaker with enough non-overlapped speech in the folder's annotated WAVs.
 
-    A label stands for one person in all recordings, as in the AMI corpus.
+    A label means the same person in all recordings, as in the AMI corpus.
     """
     stretches: dict[str, list[Waveform]] = {}
     for path in sorted(folder.glob("*.rttm")):
@@ -144,7 +144,7 @@ def _with_enough(readers: Sequence[Reader]) -> list[Reader]:
 
 
 def reader_of(name: str, samples: Waveform) -> Reader:
-    """Find the speech of one person and bring it to the common level."""
+    """Detect the speech in a recording of one person and normalize its level."""
     speech = _speech(samples)
     if not speech:
         return Reader(name, samples, (), ())
@@ -165,7 +165,7 @@ def _read(path: Path) -> Waveform:
 
 
 def _alone(turns: Sequence[Turn]) -> Iterator[Turn]:
-    """Stretches of a second and more in which one person speaks and nobody else."""
+    """Stretches of at least 1 s with exactly one speaker."""
     edges = sorted({edge for turn in turns for edge in (turn.start, turn.end)})
     for start, end in pairwise(edges):
         who = {turn.speaker for turn in turns if turn.start < end and turn.end > start}
@@ -174,7 +174,7 @@ def _alone(turns: Sequence[Turn]) -> Iterator[Turn]:
 
 
 def _levels(samples: Waveform) -> Waveform:
-    """dB of every 10 ms."""
+    """(frames,) level of every 10 ms in dBFS."""
     frame = round(_STEP * SAMPLE_RATE_HZ)
     frames = samples[: len(samples) // frame * frame].reshape(-1, frame)
     power = np.mean(np.square(frames), axis=1)
@@ -182,7 +182,7 @@ def _levels(samples: Waveform) -> Waveform:
 
 
 def _loud(samples: Waveform) -> list[Span]:
-    """Every run of frames that are not quiet."""
+    """Runs of frames above the recording's silence threshold."""
     levels = _levels(samples)
     loud = levels > np.percentile(levels, 95) - _QUIET_DB
     edges = np.flatnonzero(np.diff(np.concatenate([[False], loud, [False]]).astype(np.int8)))
@@ -190,7 +190,7 @@ def _loud(samples: Waveform) -> list[Span]:
 
 
 def _speech(samples: Waveform) -> tuple[Span, ...]:
-    """Where silero finds speech, its edges moved to where sound begins and ends."""
+    """Silero's spans, trimmed to where sound begins and ends."""
     detector = SileroDetector(onset=0.5, offset=0.2, min_speech=0.1, min_silence=PAUSE)
     voiced = detector.detect(Samples(samples), 0, lambda _share: None)
     sounding = [

@@ -1,4 +1,4 @@
-"""Rooms and noise, and the sound of a meeting in them."""
+"""Room acoustics and noise, and the mixing of a meeting."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +17,12 @@ _TILT_HZ = 1500.0
 @dataclass(frozen=True)
 class Room:
     """
-    What a room adds to a voice.
+    Acoustics of a room.
 
     Attributes:
-        reverb_seconds: time in which the echo falls by 60 dB; 0 for none.
-        direct_db: by how much the direct sound is louder than its echo, for the nearest and
-            the farthest seat.
-        far_hz: what lies above is lost on the way.
+        reverb_seconds: RT60; 0 for none.
+        direct_db: direct-to-reverberant ratio of the nearest and the farthest seat.
+        far_hz: cut-off of the low-pass that distance makes; None for none.
     """
 
     reverb_seconds: float
@@ -38,19 +37,19 @@ ROOMS: Mapping[str, Room] = {
 }
 
 NOISES: Mapping[str, float] = {"quiet": -75.0, "office": -56.0, "loud": -46.0}
-"""dBFS of the noise; speech has about -26."""
+"""RMS of the noise in dBFS; speech has about -26."""
 
 
 @dataclass(frozen=True)
 class Seat:
-    """How one person is heard."""
+    """Impulse response and gain of one speaker."""
 
     echo: Waveform
     gain_db: float
 
 
 def seats(names: Sequence[str], room: Room, generator: np.random.Generator) -> dict[str, Seat]:
-    """A place in the room and a loudness within 12 dB for everybody."""
+    """A random seat and a gain of -6 to 6 dB for every speaker."""
     found = {}
     for name in names:
         near, far = room.direct_db
@@ -60,13 +59,13 @@ def seats(names: Sequence[str], room: Room, generator: np.random.Generator) -> d
 
 
 def impulse_response(room: Room, direct_db: float, generator: np.random.Generator) -> Waveform:
-    """(samples,) the direct sound at once, reflections, and an exponential tail; energy 1."""
+    """(samples,) direct sound at 0 and an exponentially decaying tail, normalized to energy 1."""
     if not room.reverb_seconds:
         return np.ones(1, dtype=np.float32)
     time = np.arange(round(room.reverb_seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
     tail = generator.standard_normal(len(time)) * 10 ** (-3 * time / room.reverb_seconds)
     tail[: round(_EARLY * SAMPLE_RATE_HZ)] = 0
-    tail = lfilter([0.4], [1, -0.6], tail)  # walls swallow high frequencies
+    tail = lfilter([0.4], [1, -0.6], tail)  # walls absorb high frequencies
     tail *= 10 ** (-direct_db / 20) / np.sqrt(np.sum(np.square(tail)))
     tail[0] = 1.0
     if room.far_hz:
@@ -80,7 +79,7 @@ def render(
     noise_dbfs: float,
     generator: np.random.Generator,
 ) -> Iterator[Waveform]:
-    """Yield the sound of pieces that are sorted by start; memory does not grow with its length."""
+    """Yield the mix in blocks, from pieces sorted by start; memory is bounded by a turn."""
     noise = _Noise(noise_dbfs, generator)
     pending = np.zeros(0, dtype=np.float32)
     flushed = 0
@@ -99,7 +98,7 @@ def render(
 
 
 def _heard(placed: Placed, seat: Seat, generator: np.random.Generator) -> Waveform:
-    """A piece as the microphone has it; every turn a little brighter or darker."""
+    """A piece at the microphone, with its gain, a random spectral tilt and the room."""
     sound: npt.NDArray[np.floating] = placed.piece.samples * 10 ** (
         (placed.gain_db + seat.gain_db) / 20
     )
@@ -111,7 +110,7 @@ def _heard(placed: Placed, seat: Seat, generator: np.random.Generator) -> Wavefo
 
 
 class _Noise:
-    """A room's hum and hiss, without a seam between blocks."""
+    """Low-pass noise, continuous across blocks."""
 
     def __init__(self, level_dbfs: float, generator: np.random.Generator) -> None:
         self._gain = 10 ** (level_dbfs / 20)
@@ -119,7 +118,7 @@ class _Noise:
         self._state = np.zeros(1)
 
     def over(self, block: Waveform) -> Waveform:
-        """The block with noise on it, within [-1, 1]."""
+        """The block plus noise, clipped to [-1, 1]."""
         white = self._generator.standard_normal(len(block))
         # One pole at 0.9, and the gain that keeps the power of white noise.
         brown, self._state = lfilter([np.sqrt(1 - 0.81)], [1, -0.9], white, zi=self._state)
