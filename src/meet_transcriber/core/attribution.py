@@ -9,19 +9,19 @@ from meet_transcriber.core.transcript import Diarization, Turn, Word
 MAX_GAP = 1.0
 """Seconds between a word and the nearest turn beyond which its speaker stays unknown."""
 
-# Seconds of words outside somebody's turns that outweigh one change of speaker.
+# Costs are seconds of words outside their speaker's turns; a change of speaker costs as much as:
 _CHANGE_IN_SENTENCE = 1.0
 _CHANGE_AT_CLAUSE = 0.6
 _BREAK_PAUSE = 0.6  # from here on a pause is as good a place for a change as a full stop
 
-_DISTANCE_WEIGHT = 0.7  # of a second between word and turn, beside one of the word itself
-_ESTIMATED_WEIGHT = 0.5
-_EXCLUSIVE_WEIGHT = 0.25
-_MIN_WEIGHT, _MAX_WEIGHT = 0.1, 0.5  # seconds that a word counts for, however long it seems
+_DISTANCE_WEIGHT = 0.7  # of a second between word and turn
+_ESTIMATED_WEIGHT = 0.5  # of a word whose times nobody measured
+_MIN_SECONDS, _MAX_SECONDS = 0.1, 0.5  # what a word counts for, however short or long it seems
+_EXCLUSIVE_SHARE = 0.25
 
-_INTERJECTION_SECONDS = 1.2  # a turn this short over somebody's longer one
+_INTERJECTION_SECONDS = 1.2  # a turn this short over a longer one of somebody else
 _INTERJECTION_COVER = 0.6
-_INTERJECTION_WEIGHT = 0.4
+_INTERJECTION_SHARE = 0.4
 
 _Costs = Mapping[str, float]
 
@@ -46,16 +46,8 @@ def attribute_words(
         As many words, in the same order, with `speaker` and `overlap` set.
         Near-linear in words plus turns.
     """
-    turns = _by_start(diarization.turns)
-    basis = turns or _by_start(diarization.exclusive)
-    costs = [_costs(word, near, max_gap) for word, near in _near(words, basis, max_gap)]
-    if turns and diarization.exclusive:
-        alone = _near(words, _by_start(diarization.exclusive), max_gap)
-        costs = [
-            _weighed(each, _costs(word, near, max_gap))
-            for each, (word, near) in zip(costs, alone, strict=True)
-        ]
-    return _labelled(words, _cheapest(words, costs), turns)
+    costs = _costs_of(words, diarization, max_gap)
+    return _labelled(words, _cheapest(words, costs), _by_start(diarization.turns))
 
 
 def attribute_channel(
@@ -107,10 +99,24 @@ def _is_spoken_over(word: Word, speaker: str | None, near: Sequence[Turn]) -> bo
 # -- what speaks against a speaker -------------------------------------------------------------
 
 
-def _costs(word: Word, near: Sequence[Turn], max_gap: float) -> _Costs:
-    """For each speaker with a turn nearby, how much speaks against them, in seconds."""
-    half = max(word.end - word.start, _MIN_WEIGHT) / 2
-    low, high = word.middle - half, word.middle + half
+def _costs_of(words: Sequence[Word], diarization: Diarization, max_gap: float) -> list[_Costs]:
+    """For each word what speaks against each speaker nearby, in seconds."""
+    turns = _by_start(diarization.turns or diarization.exclusive)
+    exclusive = _by_start(diarization.exclusive)
+    costs: list[_Costs] = []
+    alone = _near(words, exclusive, max_gap)
+    for (word, near), (_, only) in zip(_near(words, turns, max_gap), alone, strict=True):
+        outside = _outside(word, near, max_gap)
+        if only:
+            costs.append(_mixed(outside, _outside(word, only, max_gap)))
+        else:
+            costs.append(outside if exclusive else _with_interjections(outside, word, near))
+    return costs
+
+
+def _outside(word: Word, near: Sequence[Turn], max_gap: float) -> _Costs:
+    """Seconds of the word, and to it, outside the turns of each speaker."""
+    low, high = _extent(word)
     inside: dict[str, float] = {}
     distance: dict[str, float] = {}
     for turn in near:
@@ -118,38 +124,45 @@ def _costs(word: Word, near: Sequence[Turn], max_gap: float) -> _Costs:
         inside[turn.speaker] = inside.get(turn.speaker, 0.0) + max(shared, 0.0)
         distance[turn.speaker] = min(distance.get(turn.speaker, max_gap), max(-shared, 0.0))
     trust = _ESTIMATED_WEIGHT if word.estimated else 1.0
-    weight = trust * min(2 * half, _MAX_WEIGHT)
-    beside = _beside_interjection(low, high, near)
+    weight = min(high - low, _MAX_SECONDS)
     return {
-        speaker: weight * max(1 - seconds / (high - low), 0.0)
-        + trust * _DISTANCE_WEIGHT * distance[speaker]
-        + (weight * _INTERJECTION_WEIGHT if speaker in beside else 0.0)
+        speaker: trust
+        * (weight * max(1 - seconds / (high - low), 0.0) + _DISTANCE_WEIGHT * distance[speaker])
         for speaker, seconds in inside.items()
     }
 
 
-def _beside_interjection(low: float, high: float, near: Sequence[Turn]) -> set[str]:
-    """Those who speak on while somebody says something short just here, which was heard then."""
+def _extent(word: Word) -> tuple[float, float]:
+    """Start and end, apart by the least that a word lasts."""
+    half = max(word.end - word.start, _MIN_SECONDS) / 2
+    return word.middle - half, word.middle + half
+
+
+def _mixed(every: _Costs, alone: _Costs) -> _Costs:
+    """By all turns, and a little by the exclusive ones, so that these tell in overlap."""
+    most = max(alone.values())
+    return {
+        speaker: (1 - _EXCLUSIVE_SHARE) * cost + _EXCLUSIVE_SHARE * alone.get(speaker, most)
+        for speaker, cost in every.items()
+    }
+
+
+def _with_interjections(costs: _Costs, word: Word, near: Sequence[Turn]) -> _Costs:
+    """Where somebody says something short over somebody else's turn, it was rather that."""
+    low, high = _extent(word)
     over = [
         turn
         for turn in near
         if min(high, turn.end) - max(low, turn.start) > _INTERJECTION_COVER * (high - low)
     ]
     shortest = min(over, key=lambda turn: turn.duration, default=None)
-    if shortest is None or shortest.duration >= _INTERJECTION_SECONDS:
-        return set()
-    return {turn.speaker for turn in over if turn.duration > 2 * shortest.duration} - {
-        shortest.speaker
-    }
-
-
-def _weighed(every: _Costs, alone: _Costs) -> _Costs:
-    """Costs by all turns, with those by the exclusive ones mixed in."""
-    most = max(alone.values(), default=0.0)
+    if shortest is None or shortest.duration > _INTERJECTION_SECONDS:
+        return costs
+    long = {turn.speaker for turn in over if turn.duration > 2 * shortest.duration}
+    extra = _INTERJECTION_SHARE * min(high - low, _MAX_SECONDS)
     return {
-        speaker: (1 - _EXCLUSIVE_WEIGHT) * cost
-        + _EXCLUSIVE_WEIGHT * (alone.get(speaker, most) if alone else cost)
-        for speaker, cost in every.items()
+        speaker: cost + (extra if speaker in long - {shortest.speaker} else 0.0)
+        for speaker, cost in costs.items()
     }
 
 
@@ -177,9 +190,7 @@ def _cheapest(words: Sequence[Word], costs: Sequence[_Costs]) -> list[str | None
     return _traced(totals, befores)
 
 
-def _step(
-    until: _Costs, own: _Costs, change: float
-) -> tuple[dict[str, float], dict[str, str]]:
+def _step(until: _Costs, own: _Costs, change: float) -> tuple[dict[str, float], dict[str, str]]:
     """Lowest costs up to a word by its speaker, and for each the speaker of the word before."""
     if not until:
         return dict(own), {}
