@@ -10,8 +10,8 @@ MAX_GAP = 1.0
 """Seconds between a word and the nearest turn beyond which its speaker stays unknown."""
 
 # Costs are seconds of words outside their speaker's turns; a change of speaker costs as much as:
-_CHANGE_IN_SENTENCE = 1.0
-_CHANGE_AT_CLAUSE = 0.6
+_CHANGE_IN_SENTENCE = 0.7
+_CHANGE_AT_CLAUSE = 0.5
 _BREAK_PAUSE = 0.6  # from here on a pause is as good a place for a change as a full stop
 
 _DISTANCE_WEIGHT = 0.7  # of a second between word and turn
@@ -47,7 +47,11 @@ def attribute_words(
         Near-linear in words plus turns.
     """
     costs = _costs_of(words, diarization, max_gap)
-    return _labelled(words, _cheapest(words, costs), _by_start(diarization.turns))
+    overlaps = _spoken_over(words, _by_start(diarization.turns), voices=2)
+    return tuple(
+        replace(word, speaker=speaker, overlap=overlap)
+        for word, speaker, overlap in zip(words, _cheapest(words, costs), overlaps, strict=True)
+    )
 
 
 def attribute_channel(
@@ -60,7 +64,11 @@ def attribute_channel(
         words: of one channel, in time order.
         turns: of all channels, in any order.
     """
-    return _labelled(words, [speaker] * len(words), _by_start(turns))
+    others = _by_start([turn for turn in turns if turn.speaker != speaker])
+    return tuple(
+        replace(word, speaker=speaker, overlap=overlap)
+        for word, overlap in zip(words, _spoken_over(words, others, voices=1), strict=True)
+    )
 
 
 def _by_start(turns: Sequence[Turn]) -> list[Turn]:
@@ -81,19 +89,12 @@ def _near(
         yield word, [turn for turn in active if turn.start <= word.end + margin]
 
 
-def _labelled(
-    words: Sequence[Word], speakers: Sequence[str | None], turns: Sequence[Turn]
-) -> tuple[Word, ...]:
-    return tuple(
-        replace(word, speaker=speaker, overlap=_is_spoken_over(word, speaker, near))
-        for (word, near), speaker in zip(_near(words, turns), speakers, strict=True)
-    )
-
-
-def _is_spoken_over(word: Word, speaker: str | None, near: Sequence[Turn]) -> bool:
-    """Whether two people speak at the middle of the word, its own speaker among them or not."""
-    heard = {turn.speaker for turn in near if turn.start <= word.middle <= turn.end}
-    return len(heard) > 1
+def _spoken_over(words: Sequence[Word], turns: Sequence[Turn], voices: int) -> list[bool]:
+    """Whether so many voices have turns at the middle of each word."""
+    return [
+        len({turn.speaker for turn in near if turn.start <= word.middle <= turn.end}) >= voices
+        for word, near in _near(words, turns)
+    ]
 
 
 # -- what speaks against a speaker -------------------------------------------------------------

@@ -123,7 +123,8 @@ SPANS = st.lists(st.tuples(TIMES, LENGTHS), min_size=1, max_size=6).map(
 
 def expect_agreement(done: Transcript) -> None:
     """Speakers are those of turns and words; formats know no others."""
-    known = {turn.speaker for turn in done.turns} | {word.speaker for word in done.words} - {None}
+    heard = {word.speaker for word in done.words if word.speaker}
+    known = heard | {turn.speaker for turn in done.turns}
     assert sorted(done.speakers) == sorted(known)
     for segment in done.segments:
         assert {word.speaker for word in segment.words} == {segment.speaker}
