@@ -7,7 +7,7 @@ from meet_transcriber.core.sentences import ends_clause, ends_sentence, gap_afte
 from meet_transcriber.core.transcript import Diarization, Turn, Word
 
 MAX_GAP = 1.0
-"""Seconds between a word and the nearest turn beyond which its speaker stays unknown."""
+"""Seconds between a word and a turn beyond which the turn says nothing about it."""
 
 # Costs are seconds of words outside their speaker's turns; a change of speaker costs as much as:
 _CHANGE_IN_SENTENCE = 0.7
@@ -34,9 +34,10 @@ def attribute_words(
 
     Of all ways to give the words to the speakers whose turns are within `max_gap` seconds, the
     one is taken that leaves the fewest seconds of words outside their speaker's turns, where a
-    change of speaker costs nothing after a sentence or a pause and a second within a sentence.
-    So an error of a few tenths of a second in a turn breaks no sentence, and a short turn that
-    has a sentence of its own keeps it. A word with no turn near stays unknown.
+    change of speaker costs nothing after a sentence or a pause and 0.7 s within a sentence. So
+    an error of a few tenths of a second in a turn breaks no sentence, and a short turn that has
+    a sentence of its own keeps it. A word with no turn near goes to whoever says the rest of its
+    sentence, and stays unknown where there is none.
 
     Args:
         words: in time order.
@@ -47,10 +48,11 @@ def attribute_words(
         Near-linear in words plus turns.
     """
     costs = _costs_of(words, diarization, max_gap)
+    speakers = _continued(words, _cheapest(words, costs))
     overlaps = _spoken_over(words, _by_start(diarization.turns), voices=2)
     return tuple(
         replace(word, speaker=speaker, overlap=overlap)
-        for word, speaker, overlap in zip(words, _cheapest(words, costs), overlaps, strict=True)
+        for word, speaker, overlap in zip(words, speakers, overlaps, strict=True)
     )
 
 
@@ -175,6 +177,17 @@ def _change_cost(words: Sequence[Word], index: int) -> float:
     cost = _CHANGE_AT_CLAUSE if ends_clause(text) else _CHANGE_IN_SENTENCE
     pause = max(gap_after(words, index - 1), 0.0)
     return cost * max(1 - pause / _BREAK_PAUSE, 0.0)
+
+
+def _continued(words: Sequence[Word], speakers: Sequence[str | None]) -> list[str | None]:
+    """Words without a speaker go to the one before in their sentence, else to the one after."""
+    result = list(speakers)
+    joints = [index for index in range(1, len(words)) if _change_cost(words, index) > 0]
+    for index in joints:
+        result[index] = result[index] or result[index - 1]
+    for index in reversed(joints):
+        result[index - 1] = result[index - 1] or result[index]
+    return result
 
 
 # -- the cheapest way through all words --------------------------------------------------------

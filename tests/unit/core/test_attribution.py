@@ -120,6 +120,18 @@ def test_crosstalk_goes_to_who_began_and_is_marked() -> None:
     assert [word.overlap for word in done] == [False] * 3 + [True] * 2 + [False] * 3
 
 
+def test_a_sentence_that_diarization_missed_in_part_is_of_one_speaker() -> None:
+    words = sentence("so we will have to look at this again. Nobody knows.", step=0.5)
+    assert speakers(words, Turn(0, 1.0, A)) == [A] * 9 + [None] * 2
+
+
+def test_the_part_of_a_sentence_before_a_turn_is_of_its_speaker_and_nothing_beyond_a_pause() -> (
+    None
+):
+    words = [*sentence("we begin"), *sentence("so this is it and no more", start=3.0)]
+    assert speakers(words, Turn(5.8, 6.4, B)) == [None] * 2 + [B] * 7
+
+
 def test_a_word_without_any_length_belongs_to_the_turn_around_it() -> None:
     words = words_at(("so.", 1.0, 1.0), ("yes.", 5.0, 5.0))
     assert speakers(words, Turn(0, 3, A), Turn(4, 6, B)) == [A, B]
@@ -156,7 +168,7 @@ WORDS = st.lists(
 
 
 @given(WORDS, TURNS, TURNS)
-def test_words_stay_as_they_are_and_speakers_are_those_nearby(
+def test_words_stay_as_they_are_and_those_with_turns_nearby_go_to_one_of_them(
     words: list[Word], turns: list[Turn], exclusive: list[Turn]
 ) -> None:
     done = attribute_words(words, Diarization(tuple(turns), tuple(exclusive)))
@@ -167,7 +179,7 @@ def test_words_stay_as_they_are_and_speakers_are_those_nearby(
             for turn in turns or exclusive
             if turn.start - word.end <= MAX_GAP and word.start - turn.end <= MAX_GAP
         }
-        assert word.speaker in near or (word.speaker is None and not near)
+        assert word.speaker in (near or {None, *(turn.speaker for turn in turns or exclusive)})
 
 
 @given(WORDS, TURNS)
