@@ -16,7 +16,7 @@ _BREAK_PAUSE = 0.6  # from here on a pause is as good a place for a change as a 
 
 _DISTANCE_WEIGHT = 0.7  # of a second between word and turn
 _ESTIMATED_WEIGHT = 0.5  # of a word whose times nobody measured
-_MIN_SECONDS, _MAX_SECONDS = 0.1, 0.5  # what a word counts for, however short or long it seems
+_MIN_SECONDS, _MAX_SECONDS = 0.1, 1.0  # what a word counts for, however short or long it seems
 _EXCLUSIVE_SHARE = 0.25
 
 _INTERJECTION_SECONDS = 1.2  # a turn this short over a longer one of somebody else
