@@ -192,6 +192,31 @@ def test_votes_of_ten_people_stay_each_in_its_place(hear: Hear) -> None:
     assert all(after.start - before.start > 1.0 for before, after in pairwise(votes))
 
 
+# -- channels ----------------------------------------------------------------------------------
+
+
+def test_two_channels_that_talk_at_once_are_two_speakers_with_their_own_words(hear: Hear) -> None:
+    said: dict[str, list[str]] = {}
+    channels: list[Waveform] = []
+    for start, (voice, seed) in enumerate((("slt", 21), ("rms", 22))):
+        texts = [text for text, _ in zip(sentences(seed), range(4), strict=False)]
+        parts = [synthesize(VOICES[voice], text).samples for text in texts]
+        gaps = [pause(0.5 + start), *(pause(1.2) for _ in texts[1:])]
+        channels.append(
+            np.concatenate([each for pair in zip(gaps, parts, strict=True) for each in pair])
+        )
+        said[f"SPEAKER_{start:02d}"] = normalized(" ".join(texts))
+    audio = np.zeros((max(map(len, channels)), 2), dtype=np.float32)
+    for number, samples in enumerate(channels):
+        audio[: len(samples), number] = samples
+    found = hear(audio)
+    assert found.speakers == tuple(said)
+    assert {turn.speaker for turn in found.turns} == set(said)
+    for speaker, words in said.items():
+        own = normalized(" ".join(word.text for word in found.words if word.speaker == speaker))
+        assert word_errors(words, own).rate <= 0.2, own
+
+
 # -- languages ---------------------------------------------------------------------------------
 
 

@@ -1,10 +1,10 @@
 """The last task as a pure function: parts and diarization become the transcript."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from meet_transcriber.core.attribution import attribute_words
+from meet_transcriber.core.attribution import attribute_channel, attribute_words
 from meet_transcriber.core.coverage import coverage, merged
 from meet_transcriber.core.loops import cut_loops
 from meet_transcriber.core.options import Options
@@ -44,9 +44,15 @@ def assemble(
 
     Args:
         parts: the result of every part, in any order.
-        diarization: from the diarizer, or from `channels_as_speakers`.
+        diarization: from the diarizer. Where there are several channels, each is one speaker
+            whatever it says; of the diarization its warnings are kept.
     """
-    segments, loops = _segments(sorted(parts, key=lambda part: part.index), diarization)
+    labels: Mapping[int, str] = {}
+    if plan.audio.channels > 1:
+        labels = channel_labels(plan.speech)
+        found = channels_as_speakers(plan.speech)
+        diarization = replace(found, warnings=diarization.warnings)
+    segments, loops = _segments(sorted(parts, key=lambda part: part.index), diarization, labels)
     removed = [*(cut for part in parts for cut in part.removed), *loops]
     words = [word for segment in segments for word in segment.words]
     transcript = Transcript(
@@ -89,14 +95,23 @@ def channel_labels(speech: Sequence[Sequence[Span]]) -> dict[int, str]:
 
 
 def _segments(
-    parts: Sequence[PartResult], diarization: Diarization
+    parts: Sequence[PartResult], diarization: Diarization, labels: Mapping[int, str]
 ) -> tuple[tuple[Segment, ...], list[Removed]]:
-    """Attributed, readable segments of all channels in time order, and the loops that were cut."""
+    """
+    Attributed, readable segments of all channels in time order, and the loops that were cut.
+
+    Args:
+        labels: the speaker of each channel; empty where one channel has all speakers.
+    """
     found: list[Segment] = []
     removed: list[Removed] = []
     for channel in {part.channel for part in parts}:
         pieces = _pieces([part for part in parts if part.channel == channel])
-        words = attribute_words(_in_order([word for _, word in pieces]), diarization)
+        heard = _in_order([word for _, word in pieces])
+        if labels:
+            words = attribute_channel(heard, labels.get(channel), diarization.turns)
+        else:
+            words = attribute_words(heard, diarization)
         kept, cuts = cut_loops(words)
         removed.extend(cuts)
         languages = {id(word): language for (language, _), word in zip(pieces, words, strict=True)}

@@ -1,20 +1,29 @@
 """Which speaker said which word: words from recognition meet turns from diarization."""
 
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
 
-from meet_transcriber.core.sentences import ends_sentence, gap_after
+from meet_transcriber.core.sentences import ends_clause, ends_sentence, gap_after
 from meet_transcriber.core.transcript import Diarization, Turn, Word
 
 MAX_GAP = 1.0
-"""Seconds between a word and the nearest turn beyond which its speaker stays unknown."""
+"""Seconds between a word and a turn beyond which the turn says nothing about it."""
 
-_BREAK_PAUSE = 0.35  # a pause that separates utterances where there is no punctuation
-_SNAP_WORDS = 2  # how many words a change of speaker may move
-_SNAP_SECONDS = 0.5  # and how far a moved word may lie inside the other's turn
-_ISLAND_SECONDS = 0.5  # a turn this short inside somebody's sentence is taken for jitter
+# Costs are seconds of words outside their speaker's turns; a change of speaker costs as much as:
+_CHANGE_IN_SENTENCE = 0.7
+_CHANGE_AT_CLAUSE = 0.5
+_BREAK_PAUSE = 0.6  # from here on a pause is as good a place for a change as a full stop
+
+_DISTANCE_WEIGHT = 0.7  # of a second between word and turn
+_ESTIMATED_WEIGHT = 0.5  # of a word whose times nobody measured
+_MIN_SECONDS, _MAX_SECONDS = 0.1, 1.0  # what a word counts for, however short or long it seems
+_EXCLUSIVE_SHARE = 0.25
+
+_INTERJECTION_SECONDS = 1.2  # a turn this short over a longer one of somebody else
+_INTERJECTION_COVER = 0.6
+_INTERJECTION_SHARE = 0.4
+
+_Costs = Mapping[str, float]
 
 
 def attribute_words(
@@ -23,10 +32,12 @@ def attribute_words(
     """
     Give every word its speaker and mark the ones that somebody spoke over.
 
-    A word goes to whoever speaks during most of it, by the exclusive turns where there are
-    any; a word between turns goes to the nearest one within `max_gap` seconds, else it stays
-    unknown. Then changes of speaker that fall within a sentence move to its edge when that
-    is only a word or two away, since diarizers miss a change by a few tenths of a second.
+    Of all ways to give the words to the speakers whose turns are within `max_gap` seconds, the
+    one is taken that leaves the fewest seconds of words outside their speaker's turns, where a
+    change of speaker costs nothing after a sentence or a pause and 0.7 s within a sentence. So
+    an error of a few tenths of a second in a turn breaks no sentence, and a short turn that has
+    a sentence of its own keeps it. A word with no turn near goes to whoever says the rest of its
+    sentence, and stays unknown where there is none.
 
     Args:
         words: in time order.
@@ -36,23 +47,40 @@ def attribute_words(
         As many words, in the same order, with `speaker` and `overlap` set.
         Near-linear in words plus turns.
     """
-    turns = sorted(diarization.turns, key=lambda turn: turn.start)
-    basis = sorted(diarization.exclusive or turns, key=lambda turn: turn.start)
-    if not basis:
-        return tuple(replace(word, speaker=None, overlap=False) for word in words)
-    labelled = _nearest_speakers(words, basis, max_gap)
-    smoothed = _drop_islands(words, _snap_changes(words, labelled, basis))
-    spoken_over = [_is_spoken_over(word, active) for word, active in _active(words, turns)]
+    costs = _costs_of(words, diarization, max_gap)
+    speakers = _continued(words, _cheapest(words, costs))
+    overlaps = _spoken_over(words, _by_start(diarization.turns), voices=2)
     return tuple(
         replace(word, speaker=speaker, overlap=overlap)
-        for word, speaker, overlap in zip(words, smoothed, spoken_over, strict=True)
+        for word, speaker, overlap in zip(words, speakers, overlaps, strict=True)
     )
 
 
-def _active(
+def attribute_channel(
+    words: Sequence[Word], speaker: str | None, turns: Sequence[Turn]
+) -> tuple[Word, ...]:
+    """
+    Give all words of a channel to its one speaker and mark those that others spoke over.
+
+    Args:
+        words: of one channel, in time order.
+        turns: of all channels, in any order.
+    """
+    others = _by_start([turn for turn in turns if turn.speaker != speaker])
+    return tuple(
+        replace(word, speaker=speaker, overlap=overlap)
+        for word, overlap in zip(words, _spoken_over(words, others, voices=1), strict=True)
+    )
+
+
+def _by_start(turns: Sequence[Turn]) -> list[Turn]:
+    return sorted(turns, key=lambda turn: turn.start)
+
+
+def _near(
     words: Sequence[Word], turns: Sequence[Turn], margin: float = 0.0
 ) -> Iterator[tuple[Word, list[Turn]]]:
-    """Each word with the turns that touch it, given both by start time."""
+    """Each word with the turns within `margin` seconds of it; words and turns by start time."""
     active: list[Turn] = []
     upcoming = 0
     for word in words:
@@ -60,107 +88,143 @@ def _active(
             active.append(turns[upcoming])
             upcoming += 1
         active = [turn for turn in active if turn.end >= word.start - margin]
-        yield word, active
+        yield word, [turn for turn in active if turn.start <= word.end + margin]
 
 
-def _nearest_speakers(
-    words: Sequence[Word], turns: Sequence[Turn], max_gap: float
-) -> list[str | None]:
-    return [_speaker_of(word, near) for word, near in _active(words, turns, margin=max_gap)]
+def _spoken_over(words: Sequence[Word], turns: Sequence[Turn], voices: int) -> list[bool]:
+    """Whether so many voices have turns at the middle of each word."""
+    return [
+        len({turn.speaker for turn in near if turn.start <= word.middle <= turn.end}) >= voices
+        for word, near in _near(words, turns)
+    ]
 
 
-def _speaker_of(word: Word, near: Sequence[Turn]) -> str | None:
-    """Most seconds shared; failing that, the nearest turn."""
-    shared: dict[str, float] = {}
+# -- what speaks against a speaker -------------------------------------------------------------
+
+
+def _costs_of(words: Sequence[Word], diarization: Diarization, max_gap: float) -> list[_Costs]:
+    """For each word what speaks against each speaker nearby, in seconds."""
+    turns = _by_start(diarization.turns or diarization.exclusive)
+    exclusive = _by_start(diarization.exclusive)
+    costs: list[_Costs] = []
+    alone = _near(words, exclusive, max_gap)
+    for (word, near), (_, only) in zip(_near(words, turns, max_gap), alone, strict=True):
+        outside = _outside(word, near, max_gap)
+        if only:
+            costs.append(_mixed(outside, _outside(word, only, max_gap)))
+        else:
+            costs.append(outside if exclusive else _with_interjections(outside, word, near))
+    return costs
+
+
+def _outside(word: Word, near: Sequence[Turn], max_gap: float) -> _Costs:
+    """Seconds of the word, and to it, outside the turns of each speaker."""
+    low, high = _extent(word)
+    inside: dict[str, float] = {}
     distance: dict[str, float] = {}
     for turn in near:
-        overlap = min(word.end, turn.end) - max(word.start, turn.start)
-        shared[turn.speaker] = shared.get(turn.speaker, 0.0) + max(overlap, 0.0)
-        distance[turn.speaker] = min(distance.get(turn.speaker, float("inf")), -overlap)
-    if not shared:
-        return None
-    return min(shared, key=lambda speaker: (-shared[speaker], distance[speaker]))
+        shared = min(high, turn.end) - max(low, turn.start)
+        inside[turn.speaker] = inside.get(turn.speaker, 0.0) + max(shared, 0.0)
+        distance[turn.speaker] = min(distance.get(turn.speaker, max_gap), max(-shared, 0.0))
+    trust = _ESTIMATED_WEIGHT if word.estimated else 1.0
+    weight = min(high - low, _MAX_SECONDS)
+    return {
+        speaker: trust
+        * (weight * max(1 - seconds / (high - low), 0.0) + _DISTANCE_WEIGHT * distance[speaker])
+        for speaker, seconds in inside.items()
+    }
 
 
-def _is_spoken_over(word: Word, active: Sequence[Turn]) -> bool:
-    """Whether two people speak at the middle of the word."""
-    return len({turn.speaker for turn in active if turn.start <= word.middle <= turn.end}) > 1
+def _extent(word: Word) -> tuple[float, float]:
+    """Start and end, apart by the least that a word lasts."""
+    half = max(word.end - word.start, _MIN_SECONDS) / 2
+    return word.middle - half, word.middle + half
 
 
-def _breaks_after(words: Sequence[Word], index: int) -> bool:
-    """Whether an utterance may end after the word: a full stop or a pause."""
-    return ends_sentence(words[index].text) or gap_after(words, index) >= _BREAK_PAUSE
+def _mixed(every: _Costs, alone: _Costs) -> _Costs:
+    """By all turns, and a little by the exclusive ones, so that these tell in overlap."""
+    most = max(alone.values())
+    return {
+        speaker: (1 - _EXCLUSIVE_SHARE) * cost + _EXCLUSIVE_SHARE * alone.get(speaker, most)
+        for speaker, cost in every.items()
+    }
 
 
-def _snap_changes(
-    words: Sequence[Word], speakers: Sequence[str | None], turns: Sequence[Turn]
-) -> list[str | None]:
-    """Move each change of speaker to the edge of an utterance close by, if there is one."""
-    result = list(speakers)
-    ends = [
-        index
-        for index in range(len(words) - 1)
-        if None not in (speakers[index], speakers[index + 1])
-        and speakers[index] != speakers[index + 1]
-        and not _breaks_after(words, index)
+def _with_interjections(costs: _Costs, word: Word, near: Sequence[Turn]) -> _Costs:
+    """Where somebody says something short over somebody else's turn, it was rather that."""
+    low, high = _extent(word)
+    over = [
+        turn
+        for turn in near
+        if min(high, turn.end) - max(low, turn.start) > _INTERJECTION_COVER * (high - low)
     ]
-    boundaries = _turn_starts(turns)
-    for index in ends:
-        for target in _edges_nearby(words, index):
-            low, high = sorted((index, target))
-            moved = range(low + 1, high + 1)
-            owner = result[index] if target > index else result[index + 1]
-            if _may_move(words, result, moved, boundaries):
-                for position in moved:
-                    result[position] = owner
-                break
+    shortest = min(over, key=lambda turn: turn.duration, default=None)
+    if shortest is None or shortest.duration > _INTERJECTION_SECONDS:
+        return costs
+    long = {turn.speaker for turn in over if turn.duration > 2 * shortest.duration}
+    extra = _INTERJECTION_SHARE * min(high - low, _MAX_SECONDS)
+    return {
+        speaker: cost + (extra if speaker in long - {shortest.speaker} else 0.0)
+        for speaker, cost in costs.items()
+    }
+
+
+def _change_cost(words: Sequence[Word], index: int) -> float:
+    """What speaks against a change of speaker before word `index`, in seconds."""
+    text = words[index - 1].text
+    if ends_sentence(text):
+        return 0.0
+    cost = _CHANGE_AT_CLAUSE if ends_clause(text) else _CHANGE_IN_SENTENCE
+    pause = max(gap_after(words, index - 1), 0.0)
+    return cost * max(1 - pause / _BREAK_PAUSE, 0.0)
+
+
+def _continued(words: Sequence[Word], speakers: Sequence[str | None]) -> list[str | None]:
+    """Words without a speaker go to the one before in their sentence, else to the one after."""
+    result = list(speakers)
+    joints = [index for index in range(1, len(words)) if _change_cost(words, index) > 0]
+    for index in joints:
+        result[index] = result[index] or result[index - 1]
+    for index in reversed(joints):
+        result[index - 1] = result[index - 1] or result[index]
     return result
 
 
-def _turn_starts(turns: Sequence[Turn]) -> list[float]:
-    return sorted({edge for turn in turns for edge in (turn.start, turn.end)})
+# -- the cheapest way through all words --------------------------------------------------------
 
 
-def _edges_nearby(words: Sequence[Word], index: int) -> list[int]:
-    """Utterance ends within reach of a change after `index`, nearest first."""
-    reach = range(1, _SNAP_WORDS + 1)
-    candidates = [index + sign * step for step in reach for sign in (-1, 1)]
-    return [
-        candidate
-        for candidate in candidates
-        if 0 <= candidate < len(words) - 1 and _breaks_after(words, candidate)
-    ]
+def _cheapest(words: Sequence[Word], costs: Sequence[_Costs]) -> list[str | None]:
+    """Viterbi's algorithm: each word's speaker on the path that costs least in all."""
+    befores: list[Mapping[str, str]] = []
+    totals: list[_Costs] = []
+    for index, own in enumerate(costs):
+        total, before = _step(totals[-1] if totals else {}, own, _change_cost(words, index))
+        totals.append(total)
+        befores.append(before)
+    return _traced(totals, befores)
 
 
-def _may_move(
-    words: Sequence[Word],
-    speakers: Sequence[str | None],
-    moved: range,
-    boundaries: Sequence[float],
-) -> bool:
-    """Only words of one speaker, all close to a turn's edge, are in doubt."""
-    if len({speakers[position] for position in moved}) != 1:
-        return False
-    for position in moved:
-        middle = words[position].middle
-        at = bisect_left(boundaries, middle)
-        near = boundaries[max(at - 1, 0) : at + 1]
-        if not any(abs(middle - edge) <= _SNAP_SECONDS for edge in near):
-            return False
-    return True
+def _step(until: _Costs, own: _Costs, change: float) -> tuple[dict[str, float], dict[str, str]]:
+    """Lowest costs up to a word by its speaker, and for each the speaker of the word before."""
+    if not until:
+        return dict(own), {}
+    cheapest = min(until, key=lambda speaker: (until[speaker], speaker))
+    total: dict[str, float] = {}
+    before: dict[str, str] = {}
+    for speaker, cost in own.items():
+        stays = speaker in until and until[speaker] <= until[cheapest] + change
+        before[speaker] = speaker if stays else cheapest
+        total[speaker] = cost + (until[speaker] if stays else until[cheapest] + change)
+    return total, before
 
 
-def _drop_islands(words: Sequence[Word], speakers: Sequence[str | None]) -> list[str | None]:
-    """Give a lone word inside somebody else's running sentence back to them."""
-    result = list(speakers)
-    runs = [
-        list(group) for _, group in groupby(range(len(words)), key=lambda index: speakers[index])
-    ]
-    for before, run, after in zip(runs, runs[1:], runs[2:], strict=False):
-        first, last = run[0], run[-1]
-        inside = not (_breaks_after(words, before[-1]) or _breaks_after(words, last))
-        same = speakers[before[-1]] == speakers[after[0]] is not None
-        if same and inside and words[last].end - words[first].start <= _ISLAND_SECONDS:
-            for position in run:
-                result[position] = speakers[before[-1]]
-    return result
+def _traced(totals: Sequence[_Costs], befores: Sequence[Mapping[str, str]]) -> list[str | None]:
+    """Back from the last word of each stretch that has speakers."""
+    speakers: list[str | None] = []
+    following: str | None = None
+    for total, before in zip(reversed(totals), reversed(befores), strict=True):
+        if following is None and total:
+            following = min(total, key=lambda speaker: (total[speaker], speaker))
+        speakers.append(following if total else None)
+        following = before.get(following) if following is not None and total else None
+    return speakers[::-1]

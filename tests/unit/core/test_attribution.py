@@ -1,8 +1,12 @@
 """Who said which word."""
 
 import time
+from dataclasses import replace
 
-from meet_transcriber.core.attribution import attribute_words
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meet_transcriber.core.attribution import MAX_GAP, attribute_channel, attribute_words
 from meet_transcriber.core.transcript import Diarization, Turn, Word
 
 A, B = "SPEAKER_00", "SPEAKER_01"
@@ -58,10 +62,142 @@ def test_a_lone_word_inside_somebodys_sentence_is_given_back() -> None:
     assert found == [A] * 9
 
 
-def test_order_and_texts_are_untouched() -> None:
-    words = words_at(("a", 0, 1), ("b", 1, 2), ("c", 2, 3))
-    done = attribute_words(words, Diarization((Turn(0, 3, A),)))
-    assert [word.text for word in done] == ["a", "b", "c"]
+def sentence(text: str, start: float = 0.0, step: float = 0.3) -> list[Word]:
+    """Words without a pause between them."""
+    return [
+        Word(word, start + at * step, start + at * step + step)
+        for at, word in enumerate(text.split())
+    ]
+
+
+def test_a_false_turn_at_the_edge_of_a_sentence_breaks_it_neither() -> None:
+    words = sentence("So we are done. Now we ship the report today.")
+    found = speakers(words, Turn(0, 1.2, A), Turn(1.2, 1.55, B), Turn(1.55, 3, A))
+    assert found == [A] * 10
+
+
+def test_a_change_moves_several_short_words_to_the_end_of_the_sentence() -> None:
+    words = sentence("We will do it. I am on it now.", step=0.15)
+    assert speakers(words, Turn(0, 0.2, A), Turn(0.2, 3, B)) == [B] * 9
+    assert speakers(words, Turn(0, 0.35, A), Turn(0.35, 3, B)) == [A] * 4 + [B] * 5
+    assert speakers(words, Turn(0, 0.9, A), Turn(0.9, 3, B)) == [A] * 4 + [B] * 5
+
+
+def test_somebody_who_takes_over_in_mid_sentence_gets_what_they_say() -> None:
+    words = sentence("I would say that we need oh no we do not need that at all")
+    found = speakers(words, Turn(0, 1.8, A), Turn(1.8, 4.5, B))
+    assert found == [A] * 6 + [B] * 9
+
+
+def test_an_interjection_over_a_longer_turn_keeps_its_speaker() -> None:
+    words = sentence("That is the plan. Right. And we begin on Monday.")
+    assert speakers(words, Turn(0, 5, A), Turn(1.18, 1.52, B)) == [A] * 4 + [B] + [A] * 5
+
+
+def test_an_interjection_of_somebody_whose_turn_was_missed_is_made_up_for_nobody() -> None:
+    words = sentence("That is the plan. Right. And we begin on Monday.")
+    assert speakers(words, Turn(0, 5, A), Turn(9, 10, B)) == [A] * 10
+
+
+def test_without_punctuation_a_pause_is_where_the_speaker_changes() -> None:
+    words = [*sentence("we should ship it"), *sentence("no we should not", start=1.9)]
+    assert speakers(words, Turn(0, 2.1, A), Turn(2.1, 4, B)) == [A] * 4 + [B] * 4
+
+
+def test_estimated_times_weigh_less_than_measured_ones() -> None:
+    words = sentence("we go to the shop now and then we go home again for lunch")
+    turns = Turn(0, 1.2, A), Turn(1.2, 2.7, B), Turn(2.7, 5, A)
+    guessed = [replace(word, estimated=True) for word in words]
+    assert speakers(words, *turns) == [A] * 4 + [B] * 5 + [A] * 5
+    assert speakers(guessed, *turns) == [A] * 14
+
+
+def test_crosstalk_goes_to_who_began_and_is_marked() -> None:
+    words = sentence("We leave at ten. I cannot do ten.")
+    turns = Turn(0, 1.6, A), Turn(0.9, 2.4, B)
+    done = attribute_words(words, Diarization(turns))
+    assert [word.speaker for word in done] == [A] * 4 + [B] * 4
+    assert [word.overlap for word in done] == [False] * 3 + [True] * 2 + [False] * 3
+
+
+def test_a_sentence_that_diarization_missed_in_part_is_of_one_speaker() -> None:
+    words = sentence("so we will have to look at this again. Nobody knows.", step=0.5)
+    assert speakers(words, Turn(0, 1.0, A)) == [A] * 9 + [None] * 2
+
+
+def test_the_part_of_a_sentence_before_a_turn_is_of_its_speaker_and_nothing_beyond_a_pause() -> (
+    None
+):
+    words = [*sentence("we begin"), *sentence("so this is it and no more", start=3.0)]
+    assert speakers(words, Turn(5.8, 6.4, B)) == [None] * 2 + [B] * 7
+
+
+def test_a_word_without_any_length_belongs_to_the_turn_around_it() -> None:
+    words = words_at(("so.", 1.0, 1.0), ("yes.", 5.0, 5.0))
+    assert speakers(words, Turn(0, 3, A), Turn(4, 6, B)) == [A, B]
+
+
+def test_a_channel_has_its_one_speaker_and_the_others_only_mark_overlap() -> None:
+    words = words_at(("so", 1.0, 1.4), ("late", 2.2, 2.6), ("far", 50.0, 50.4))
+    done = attribute_channel(words, A, [Turn(0, 3, B), Turn(1, 2, A)])
+    assert [word.speaker for word in done] == [A] * 3
+    assert [word.overlap for word in done] == [True, True, False]
+
+
+TIMES = st.floats(0, 40, allow_nan=False)
+LENGTHS = st.floats(0, 5, allow_nan=False)
+TURNS = st.lists(
+    st.builds(
+        lambda start, length, speaker: Turn(start, start + length, speaker),
+        TIMES,
+        LENGTHS,
+        st.sampled_from([A, B, "SPEAKER_02"]),
+    ),
+    max_size=10,
+)
+WORDS = st.lists(
+    st.builds(
+        lambda text, start, length, guess: Word(text, start, start + length, estimated=guess),
+        st.sampled_from(["so", "so,", "so.", "。"]),
+        TIMES,
+        LENGTHS,
+        st.booleans(),
+    ),
+    max_size=25,
+).map(lambda words: sorted(words, key=lambda word: word.start))
+
+
+@given(WORDS, TURNS, TURNS)
+def test_words_stay_as_they_are_and_those_with_turns_nearby_go_to_one_of_them(
+    words: list[Word], turns: list[Turn], exclusive: list[Turn]
+) -> None:
+    done = attribute_words(words, Diarization(tuple(turns), tuple(exclusive)))
+    assert [replace(word, speaker=None, overlap=False) for word in done] == words
+    for word in done:
+        near = {
+            turn.speaker
+            for turn in turns or exclusive
+            if turn.start - word.end <= MAX_GAP and word.start - turn.end <= MAX_GAP
+        }
+        everybody = {turn.speaker for turn in turns or exclusive}
+        assert word.speaker in (near or everybody) or (word.speaker is None and not near)
+
+
+@given(WORDS, TURNS)
+def test_one_voice_is_one_speaker(words: list[Word], turns: list[Turn]) -> None:
+    one = tuple(replace(turn, speaker=A) for turn in turns)
+    done = attribute_words(words, Diarization(one))
+    assert {word.speaker for word in done} <= {A, None}
+    assert not any(word.overlap for word in done)
+
+
+@given(WORDS, TURNS)
+def test_labels_are_only_names(words: list[Word], turns: list[Turn]) -> None:
+    other = {A: "X", B: "Y", "SPEAKER_02": "Z"}
+    renamed = tuple(replace(turn, speaker=other[turn.speaker]) for turn in turns)
+    found = [word.speaker for word in attribute_words(words, Diarization(tuple(turns)))]
+    again = [word.speaker for word in attribute_words(words, Diarization(renamed))]
+    assert [speaker and other[speaker] for speaker in found] == again
 
 
 def test_time_grows_about_linearly() -> None:
