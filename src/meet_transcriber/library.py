@@ -1,11 +1,13 @@
 """The library: one function from a recording to its transcript."""
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from meet_transcriber import bootstrap
 from meet_transcriber.core.options import Options
+from meet_transcriber.core.speaker_timeline import read
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.pipeline import StageProgress, run
 from meet_transcriber.settings import Settings
@@ -16,6 +18,7 @@ def transcribe(
     *,
     settings: Settings | None = None,
     progress: StageProgress | None = None,
+    speaker_timeline: str | Sequence[Mapping[str, object]] | None = None,
     **wishes: Any,
 ) -> Transcript:
     """
@@ -25,6 +28,8 @@ def transcribe(
         recording: an audio or video file.
         settings: engines and models; the environment's where left out.
         progress: hears the stage and the share of all work.
+        speaker_timeline: who was speaking when, as the text of a file or as entries with `name`,
+            `start` and `end`; its names are taken over where they fit.
         wishes: fields of `Options`, such as `language` or `num_speakers`.
 
     Raises:
@@ -32,6 +37,7 @@ def transcribe(
     """
     settings = settings or Settings()
     options = Options(**wishes)
+    timeline = None if speaker_timeline is None else read(speaker_timeline)
     engines = bootstrap.engines(settings, options)
     with tempfile.TemporaryDirectory(prefix="meet-transcriber-") as folder:
         pipeline = bootstrap.pipeline(settings, options, Path(folder), "recording")
@@ -41,4 +47,5 @@ def transcribe(
             engines.recognizer,
             engines.diarizer,
             progress,
+            timeline,
         )

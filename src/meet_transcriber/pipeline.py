@@ -7,7 +7,7 @@ is already there returns it: a killed worker costs at most one part.
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -18,6 +18,7 @@ from meet_transcriber.core.assembly import assemble, channels_as_speakers
 from meet_transcriber.core.errors import DiarizationFailed, StorageError
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import TARGET_SECONDS, Part, PartResult, Plan, plan_parts
+from meet_transcriber.core.speaker_timeline import SPEAKER_TIMELINE, Timeline, take_over
 from meet_transcriber.core.transcript import (
     Diarization,
     Removed,
@@ -196,15 +197,25 @@ class Pipeline:
     # -- attribute -------------------------------------------------------------------------
 
     def attribute(
-        self, plan: Plan, parts: Sequence[PartResult], diarization: Diarization
+        self,
+        plan: Plan,
+        parts: Sequence[PartResult],
+        diarization: Diarization,
+        timeline: Timeline | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> Transcript:
         """
         Put words and speakers together into the transcript, and keep it.
 
         Args:
             parts: every part's result, in any order.
+            timeline: whose names voices get, where they fit.
+            names: given by people, by label; they count whatever the timeline says.
         """
         transcript = assemble(plan, parts, diarization, self.options)
+        if timeline is not None:
+            transcript = _named(transcript, timeline)
+        transcript = replace(transcript, names={**transcript.names, **(names or {})})
         self._save("transcript.json", transcript)
         return transcript
 
@@ -218,6 +229,10 @@ class Pipeline:
         plan = self.plan()
         parts = [self._left(f"parts/{part.index:04d}.json", PartResult) for part in plan.parts]
         return plan, parts, self._load("diarization.json", Diarization)
+
+    def speaker_timeline(self) -> Timeline | None:
+        """The speaker timeline that came with the recording."""
+        return self._load(SPEAKER_TIMELINE, Timeline)
 
     def plan(self) -> Plan:
         """The plan that `prepare` left; raises StorageError when there is none."""
@@ -253,6 +268,7 @@ def run(
     recognizer: Chosen[Recognizer],
     diarizer: Chosen[Diarizer] | None,
     progress: "StageProgress | None" = None,
+    timeline: Timeline | None = None,
 ) -> Transcript:
     """
     Take one recording through all its tasks in this process.
@@ -261,6 +277,7 @@ def run(
         media: the recording.
         diarizer: None when speakers are not wanted.
         progress: hears stage and share of all the work.
+        timeline: whose names the speakers get, where they fit.
 
     Raises:
         TranscriptionError: with a sentence that says what happened and what to do.
@@ -275,7 +292,7 @@ def run(
         share = 0.8 / len(plan.parts)
         watch = tell.stage("recognize", 0.2 + part.index * share, share)
         results.append(pipeline.recognize(plan, part.index, recognizer, watch))
-    transcript = pipeline.attribute(plan, results, diarization)
+    transcript = pipeline.attribute(plan, results, diarization, timeline)
     tell.stage("done", 1.0, 0.0)(1.0)
     return transcript
 
@@ -295,6 +312,19 @@ class StageProgress:
             self._tell(name, self._reached)
 
         return progress
+
+
+def _named(transcript: Transcript, timeline: Timeline) -> Transcript:
+    """The transcript with the names of a timeline, and what is in doubt about them."""
+    taken = take_over(timeline, transcript.turns, transcript.duration)
+    log.info(
+        "speaker_timeline_used",
+        offset_seconds=round(taken.offset.seconds, 1),
+        aligned=taken.offset.clear,
+        named=len(taken.names),
+    )
+    warnings = (*transcript.warnings, *taken.warnings)
+    return replace(transcript, names={**transcript.names, **taken.names}, warnings=warnings)
 
 
 def _stretch(

@@ -1,14 +1,17 @@
 """The tasks of one recording, with simulated engines and real files."""
 
+import random
 from pathlib import Path
 
 import pytest
 
 from meet_transcriber.core.errors import DiarizationFailed, JobCancelled
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.transcript import TranscriptWarning
+from meet_transcriber.core.transcript import Span, Transcript, TranscriptWarning
 from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline, StageProgress, run
+from meet_transcriber.ports.engines import AudioSource, Progress
 from meet_transcriber.stores.disk import DiskMediaStore
+from tests.unit.core.speaker_timeline.meetings import PEOPLE, meeting, noted
 from tests.unit.doubles import Deck, Ear, Judge, Scribe
 
 
@@ -64,6 +67,28 @@ def test_each_of_two_channels_is_one_speaker(tape: Path) -> None:
     assert done.diarizer == "channels"
     assert len(done.words) == 118
     assert all(word.overlap for word in done.words)
+
+
+class ByTurns:
+    """A SpeechDetector that hears somebody else on each channel, hardly ever both."""
+
+    turns = meeting(random.Random(1), 590.0, 2)
+
+    def detect(self, audio: AudioSource, channel: int, progress: Progress) -> tuple[Span, ...]:
+        label = f"SPEAKER_{channel:02d}"
+        return tuple(Span(each.start, each.end) for each in self.turns if each.speaker == label)
+
+
+def test_channels_get_the_names_of_a_timeline_and_keep_their_words(tape: Path) -> None:
+    done: list[Transcript] = []
+    for timeline in (None, noted(ByTurns.turns, -300.0)):
+        store = DiskMediaStore(tape.parent / f"objects{len(done)}")
+        two = Pipeline(store, FolderCheckpoints(store, "job"), Options(), Deck(2), ByTurns())
+        done.append(run(two, tape, Chosen(Scribe()), None, timeline=timeline))
+    without, named = done
+    assert sorted(named.names.values()) == sorted(PEOPLE[:2])
+    assert named.names["SPEAKER_00"] == PEOPLE[int(ByTurns.turns[0].speaker[-1])]
+    assert (named.words, named.turns) == (without.words, without.turns)
 
 
 def test_progress_only_rises_and_reaches_the_end(tape: Path) -> None:

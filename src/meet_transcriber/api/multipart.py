@@ -1,12 +1,13 @@
 """Reading multipart/form-data piece by piece; pure, with no idea of where bytes come from or go."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
+from meet_transcriber.core.speaker_timeline import decoded
 
 FIELDS_BYTES = 256 << 10
 """What all fields of a form may have together, names included."""
@@ -35,19 +36,29 @@ class FormReader:
     Takes a body's chunks and gives what they hold: the file's bytes at once, fields at the end.
 
     Exactly one part may be a file: the one named `file_field`, whatever it says of itself. An
-    empty one without a file name, as browsers send for a file nobody chose, is no file.
+    empty one without a file name, as browsers send for a file nobody chose, is no file. Text files
+    are fields, too.
     """
 
     def __init__(
-        self, content_type: str, file_field: str = "file", fields_bytes: int = FIELDS_BYTES
+        self,
+        content_type: str,
+        file_field: str = "file",
+        fields_bytes: int = FIELDS_BYTES,
+        text_files: Mapping[str, int] | None = None,
     ) -> None:
         """
+        Args:
+            fields_bytes: what all fields may have together.
+            text_files: fields that may come as files, and the bytes that each may have besides.
+
         Raises:
             MalformedRequest: the content type names no boundary.
         """
         self.fields: list[tuple[str, str]] = []
         self._file_field = file_field
         self._left = fields_bytes
+        self._left_of = dict(text_files or {})
         self._events: list[FileBegins | bytes] = []
         self._part = _Part()
         self._header = (bytearray(), bytearray())
@@ -123,11 +134,11 @@ class FormReader:
         self._part.name = _decoded(options[b"name"])
         if b"filename" in options:
             self._part.filename = _decoded(options[b"filename"])
-        if self._part.filename and self._part.name != self._file_field:
+        if self._part.filename and self._part.name not in {self._file_field, *self._left_of}:
             raise InvalidOptions(
                 f"There is no file {self._part.name!r}; send the recording as {self._file_field!r}."
             )
-        if self._part.filename:
+        if self._part.filename and self._part.name == self._file_field:
             self._begin_file()
         self._spend(len(self._part.name) + _FIELD_OVERHEAD)
 
@@ -137,7 +148,7 @@ class FormReader:
                 self._begin_file()
             self._events.append(data[start:end])
         else:
-            self._spend(end - start)
+            self._spend(end - start, self._part.name)
             self._part.value += data[start:end]
 
     def _begin_file(self) -> None:
@@ -149,12 +160,19 @@ class FormReader:
 
     def _end_part(self) -> None:
         if self._part.name != self._file_field:
-            self.fields.append((self._part.name, _decoded(bytes(self._part.value))))
+            value = bytes(self._part.value)
+            read = decoded if self._part.name in self._left_of else _decoded
+            self.fields.append((self._part.name, read(value)))
 
     def _end(self) -> None:
         self._ended = True
 
-    def _spend(self, size: int) -> None:
+    def _spend(self, size: int, name: str = "") -> None:
+        if name in self._left_of:
+            self._left_of[name] -= size
+            if self._left_of[name] < 0:
+                raise InvalidOptions(f"The field {name!r} of the form is too large.")
+            return
         self._left -= size
         if self._left < 0:
             raise InvalidOptions("The fields of the form are too large together.")

@@ -8,7 +8,7 @@ Whatever is raised before `finish` leaves nothing of the recording behind.
 """
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -81,6 +81,7 @@ async def receive(
     file_field: str = "file",
     idempotency_key: str | None = None,
     fields_bytes: int = FIELDS_BYTES,
+    text_files: Mapping[str, int] | None = None,
 ) -> Received:
     """
     Read a multipart form: the part `file_field` becomes an Upload, the rest fields in order.
@@ -90,6 +91,7 @@ async def receive(
 
     Args:
         fields_bytes: what all fields may have together.
+        text_files: fields that may come as files, and the bytes that each may have besides.
 
     Raises:
         UploadTooLarge: by its announced length, or while it comes.
@@ -98,7 +100,9 @@ async def receive(
         ClientDisconnect: the sender went away.
         HTTPException: 408, it says nothing any more.
     """
-    reader = FormReader(request.headers.get("content-type", ""), file_field, fields_bytes)
+    kind = request.headers.get("content-type", "")
+    reader = FormReader(kind, file_field, fields_bytes, text_files)
+    fields_bytes += sum((text_files or {}).values())
     limit = service.ground.rules.max_upload_bytes + fields_bytes + _FRAMING_BYTES
     flow = _Flow(service, idempotency_key)
     try:

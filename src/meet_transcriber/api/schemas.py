@@ -12,6 +12,7 @@ from meet_transcriber.api.shapes import (
     text,
     texts,
 )
+from meet_transcriber.api.timeline_schemas import TIMELINE, TIMELINE_IN_JSON
 from meet_transcriber.core.edits import LONGEST_NAME
 from meet_transcriber.core.exporters import EXPORTERS
 from meet_transcriber.core.jobs import SHOWN
@@ -60,6 +61,8 @@ TARGETS: dict[str, Schema] = {
 }
 _IN_JSON = {name: maybe(schema) for name, schema in OPTIONS.items()}
 """In a JSON object null stands for an option that is left out."""
+
+_IN_FORM = {**OPTIONS, **TARGETS, "speaker_timeline": TIMELINE}
 
 _LINKS = {
     "type": "object",
@@ -140,6 +143,10 @@ def _page(of: Schema) -> dict[str, Schema]:
     }
 
 
+def _submission(about: str, fields: dict[str, Schema]) -> Schema:
+    return shape(fields, tuple(fields), description=about, additionalProperties=False)
+
+
 SCHEMAS: dict[str, Schema] = {
     "Problem": shape(
         {
@@ -158,23 +165,18 @@ SCHEMAS: dict[str, Schema] = {
         description="RFC 9457.",
     ),
     "Notice": shape({"code": {"type": "string"}, "message": {"type": "string"}}),
-    "Submission": shape(
-        {**_IN_JSON, **{name: maybe(schema) for name, schema in TARGETS.items()}},
-        (*OPTIONS, *TARGETS),
-        description="Either `url` or `upload`.",
-        additionalProperties=False,
+    "Submission": _submission(
+        "Either `url` or `upload`.",
+        {
+            **_IN_JSON,
+            **{name: maybe(schema) for name, schema in TARGETS.items()},
+            "speaker_timeline": TIMELINE_IN_JSON,
+        },
     ),
-    "SubmissionForm": shape(
-        {**OPTIONS, **TARGETS},
-        (*OPTIONS, *TARGETS),
-        description="Either `url` or `upload`.",
-        additionalProperties=False,
-    ),
-    "Upload": shape(
-        {"file": text("The recording.", format="binary"), **OPTIONS, **TARGETS},
-        (*OPTIONS, *TARGETS, "file"),
-        description="One of `file`, `url` and `upload`.",
-        additionalProperties=False,
+    "SubmissionForm": _submission("Either `url` or `upload`.", _IN_FORM),
+    "Upload": _submission(
+        "One of `file`, `url` and `upload`.",
+        {"file": text("The recording.", format="binary"), **_IN_FORM},
     ),
     "UploadWish": shape(
         {

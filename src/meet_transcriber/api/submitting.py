@@ -1,5 +1,6 @@
 """Routes that begin work: a recording comes in, or is to be fetched; or is done again."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -21,17 +22,22 @@ from meet_transcriber.api.context import (
 )
 from meet_transcriber.api.documented import answer, parameter, problems, takes
 from meet_transcriber.api.looks import look
+from meet_transcriber.api.multipart import FIELDS_BYTES
 from meet_transcriber.api.receiving import receive, small_body
 from meet_transcriber.api.schemas import OPTIONS, TARGETS
 from meet_transcriber.api.wishes import Pairs, Wishes, read_json, read_wishes
 from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
 from meet_transcriber.core.jobs import Job
+from meet_transcriber.core.speaker_timeline import MOST_BYTES, SPEAKER_TIMELINE
+from meet_transcriber.core.wire import to_plain
 from meet_transcriber.service import Request, Service
 
 router = APIRouter(tags=["transcriptions"])
 
 _FORM, _LONG_FORM = "application/x-www-form-urlencoded", "multipart/form-data"
 _ACCEPTED = ("Location", "Retry-After")
+_TIMELINE_BYTES = 2 * MOST_BYTES  # as UTF-16
+_BODY_BYTES = FIELDS_BYTES + 6 * MOST_BYTES  # JSON may write a byte as six
 _BY_QUERY = [
     parameter(name, "query", schema, style="form", explode=True)
     for name, schema in {**OPTIONS, **TARGETS}.items()
@@ -64,18 +70,22 @@ async def submit(
     Options go into the form, before or behind the file, into the query, or into the JSON object
     that has the `url` or `upload`. An upload that is submitted again gives the same job. An
     option that does not exist is an error.
+
+    A `speaker_timeline`, who was speaking when as a conference system noted it, may go along as a
+    field, as a file of the form, or in the JSON object: its names are taken over where they fit.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == _LONG_FORM:
         job = await _from_form(request, service, idempotency_key)
     else:
-        wishes = read_wishes([*request.query_params.multi_items(), *await _pairs(request, kind)])
+        sent = [*request.query_params.multi_items(), *await _pairs(request, kind)]
+        wishes = await run_in_threadpool(read_wishes, sent)  # a timeline takes its time
         job = await _from_elsewhere(request, service, wishes, idempotency_key)
     return await _accepted(request, service, job)
 
 
 async def _pairs(request: HttpRequest, kind: str) -> Pairs:
-    data = await small_body(request)
+    data = await small_body(request, _BODY_BYTES)
     if kind == "application/json":
         return list(read_json(data).items())
     if kind not in {"", _FORM} or (data and not kind):
@@ -87,8 +97,11 @@ async def _pairs(request: HttpRequest, kind: str) -> Pairs:
 
 
 async def _from_form(request: HttpRequest, service: Service, key: str | None) -> Job:
-    async with await receive(request, service, idempotency_key=key) as received:
-        wishes = read_wishes([*request.query_params.multi_items(), *received.fields])
+    texts = {"speaker_timeline": _TIMELINE_BYTES}
+    received = await receive(request, service, idempotency_key=key, text_files=texts)
+    async with received:
+        sent = [*request.query_params.multi_items(), *received.fields]
+        wishes = await run_in_threadpool(read_wishes, sent)
         if not received.has_upload:
             return await _from_elsewhere(request, service, wishes, key)
         if wishes.url is not None or wishes.upload is not None:
@@ -112,7 +125,11 @@ async def _from_elsewhere(
 
 
 def _asked(request: HttpRequest, wishes: Wishes) -> Request:
-    return Request(wishes.with_defaults(settings_of(request)), wishes.webhook_url)
+    options = wishes.with_defaults(settings_of(request))
+    if wishes.timeline is None:
+        return Request(options, wishes.webhook_url)
+    kept = json.dumps(to_plain(wishes.timeline)).encode()
+    return Request(options, wishes.webhook_url, {SPEAKER_TIMELINE: kept})
 
 
 @router.post(

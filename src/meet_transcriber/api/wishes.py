@@ -8,6 +8,7 @@ from typing import Any
 from meet_transcriber.api.problems import OptionProblems
 from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
 from meet_transcriber.core.options import Options, speaker_hints
+from meet_transcriber.core.speaker_timeline import Timeline, read
 from meet_transcriber.settings import Settings
 
 Pairs = Iterable[tuple[str, object]]
@@ -49,6 +50,13 @@ def _listed(value: object) -> tuple[str, ...]:
     raise ValueError("must be a list of texts, or one text with commas")
 
 
+def _timeline(value: object) -> Timeline:
+    """A file's text, or a list of entries."""
+    if isinstance(value, str | list):
+        return read(value)
+    raise ValueError("must be a text, or a list of objects with name, start and end")
+
+
 _LISTS = ("languages", "hotwords")
 _READERS: Mapping[str, Callable[[object], Any]] = {
     "language": _text,
@@ -62,6 +70,7 @@ _READERS: Mapping[str, Callable[[object], Any]] = {
     "hotwords": _listed,
     "initial_prompt": _text,
     "channels": _text,
+    "speaker_timeline": _timeline,
 }
 _OPTIONS = frozenset(field.name for field in fields(Options))
 KNOWN = (*_READERS, "url", "upload", "webhook_url")
@@ -75,6 +84,7 @@ class Wishes:
     url: str | None = None
     upload: str | None = None
     webhook_url: str | None = None
+    timeline: Timeline | None = None
 
     def with_defaults(self, settings: Settings) -> Options:
         """
@@ -114,10 +124,13 @@ def read_wishes(pairs: Pairs, known: Iterable[str] = KNOWN) -> Wishes:
                 _put(values, name, _read(raw, value))
             except ValueError as error:
                 found[name] = f"{name} {error}."
+            except InvalidOptions as error:
+                found[name] = str(error)
     if found:
         raise OptionProblems(list(found.items()))
     options = {name: value for name, value in values.items() if name in _OPTIONS}
-    return Wishes(options, values.get("url"), values.get("upload"), values.get("webhook_url"))
+    targets = (values.get(name) for name in ("url", "upload", "webhook_url", "speaker_timeline"))
+    return Wishes(options, *targets)
 
 
 def _read(raw: str, value: object) -> object:

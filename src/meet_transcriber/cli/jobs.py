@@ -61,6 +61,7 @@ def submit(
     hotwords: wishes.Hotwords = None,
     initial_prompt: wishes.InitialPrompt = None,
     channels: wishes.Channels = "auto",
+    speaker_timeline: wishes.SpeakerTimeline = None,
     webhook_url: Annotated[str | None, typer.Option(help="Who is told of the end.")] = None,
 ) -> None:
     """Send recordings to a server; prints a job id per line, or with --wait the transcripts."""
@@ -80,6 +81,8 @@ def submit(
     fields = {name: str(value) for name, value in asked.items() if value is not None}
     codes: list[int] = []
     with _talking(server, key, form) as client:
+        if text := wishes.timeline_text(speaker_timeline, len(files)):
+            fields["speaker_timeline"] = text
         for path in files:
             try:
                 _send(client, path, fields, form, output, wait=wait)

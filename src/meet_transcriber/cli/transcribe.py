@@ -25,6 +25,7 @@ from meet_transcriber.core.errors import (
 )
 from meet_transcriber.core.exporters import EXPORTERS, export
 from meet_transcriber.core.options import Options, speaker_hints
+from meet_transcriber.core.speaker_timeline import Timeline
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.pipeline import StageProgress, run
 from meet_transcriber.settings import Settings
@@ -47,6 +48,7 @@ def transcribe(
     hotwords: wishes.Hotwords = None,
     initial_prompt: wishes.InitialPrompt = None,
     channels: wishes.Channels = "auto",
+    speaker_timeline: wishes.SpeakerTimeline = None,
     work_dir: Annotated[
         Path | None, typer.Option(help="Keep checkpoints here and go on from them.")
     ] = None,
@@ -75,7 +77,8 @@ def transcribe(
             initial_prompt=initial_prompt,
             channels=channels,
         )
-        codes = _transcribe_all(files, form, output, options, settings, work_dir)
+        timeline = wishes.timeline(speaker_timeline, len(files))
+        codes = _transcribe_all(files, form, output, options, settings, work_dir, timeline)
     if codes:
         raise typer.Exit(max(codes))
 
@@ -87,6 +90,7 @@ def _transcribe_all(
     options: Options,
     settings: Settings,
     work_dir: Path | None,
+    timeline: Timeline | None,
 ) -> list[int]:
     """Exit codes of the recordings that failed; the others are written all the same."""
     paths, codes = [], []
@@ -101,7 +105,7 @@ def _transcribe_all(
     engines = load_engines(settings, options)
     for path in paths:
         try:
-            transcript = transcribe_file(path, options, settings, engines, work_dir)
+            transcript = transcribe_file(path, options, settings, engines, work_dir, timeline)
             _deliver(transcript, path, form, output)
         except TranscriptionError as error:
             say_error(error, str(path))
@@ -142,6 +146,7 @@ def transcribe_file(
     settings: Settings,
     engines: bootstrap.Engines,
     work_dir: Path | None = None,
+    timeline: Timeline | None = None,
 ) -> Transcript:
     """One recording with a progress bar on stderr; warnings are said there too."""
     with tempfile.TemporaryDirectory(prefix="meet-transcriber-") as folder:
@@ -154,6 +159,7 @@ def transcribe_file(
                 engines.recognizer,
                 engines.diarizer,
                 StageProgress(tell),
+                timeline,
             )
     for warning in transcript.warnings:
         say_warning(warning.message)

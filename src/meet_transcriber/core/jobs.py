@@ -122,7 +122,7 @@ class Job:
         progress: share of the work done, in [0, 1]; never falls within a run.
         served_at: when a task of it was last claimed; who was served longest ago is next.
         version: rises by one with every change; set by the store.
-        names: speaker label to a person's name, given after the fact.
+        names: speaker label to a person's name, from a speaker timeline or given after the fact.
         delay: what its tasks wait for, such as room on a disk; None when they get on.
         lease_until: of an upload; when it has passed, the sender is gone.
         deleted: nobody may see it any more; record and objects wait to be removed.

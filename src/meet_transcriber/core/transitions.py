@@ -23,11 +23,12 @@ from meet_transcriber.core.jobs import (
 from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import Plan
+from meet_transcriber.core.speaker_timeline import SPEAKER_TIMELINE
 from meet_transcriber.core.transcript import Transcript, TranscriptWarning
 
 _FURTHER = 0.01  # less than this counts as no progress
 
-KEPT = ("recording", "edits.json")
+KEPT = ("recording", "edits.json", SPEAKER_TIMELINE)
 """Logical names of the objects that no rerun makes again."""
 
 
@@ -158,6 +159,7 @@ def concluded(job: Job, transcript: Transcript) -> Job:
         engine=transcript.engine,
         diarizer=transcript.diarizer,
         speakers_found=len(transcript.speakers),
+        names=dict(transcript.names),
     )
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -42,10 +42,22 @@ _RENEW_SHARE = 3
 
 @dataclass(frozen=True)
 class Request:
-    """What a sender wants done with a recording."""
+    """
+    What a sender wants done with a recording.
+
+    Attributes:
+        extras: objects that come along and go with the job, by logical name.
+    """
 
     options: Options = field(default_factory=Options)
     webhook_url: str | None = None
+    extras: Mapping[str, bytes] = field(default_factory=dict)
+
+    def told(self) -> list[Any]:
+        """What tells it from another request, ready for JSON."""
+        asked: list[Any] = [{"options": to_plain(self.options), "webhook_url": self.webhook_url}]
+        extras = sorted(self.extras.items())
+        return asked + [[name, hashlib.sha256(data).hexdigest()] for name, data in extras]
 
 
 class Upload:
@@ -142,6 +154,7 @@ class Upload:
             media = self._probe()
             self._ground.meters.upload(self._size)
             facts |= {"size_bytes": self._size, "media": media, "duration": media.duration}
+        facts["objects"] = {**self._job.objects, **keep_extras(self._ground, self._job, request)}
         return self._submitted(facts)
 
     def _submitted(self, facts: dict[str, Any]) -> Job:
@@ -158,7 +171,7 @@ class Upload:
             return self._ground.decoder.probe(file)
 
     def _fingerprint(self, request: Request) -> str:
-        asked = [to_plain(request), self._job.name, self._job.source_url, self._hash.hexdigest()]
+        asked = [*request.told(), self._job.name, self._job.source_url, self._hash.hexdigest()]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
     def _renew(self) -> None:
@@ -258,6 +271,22 @@ def counted(meters: Meters, source: str, *, also_success: bool = True) -> Iterat
         raise
     if also_success:
         meters.submission(source, "accepted")
+
+
+def keep_extras(ground: Ground, job: Job, request: Request) -> dict[str, str]:
+    """
+    Write what comes along with a recording, under keys that nobody else uses.
+
+    Returns:
+        What the job's record should name: logical name -> key.
+
+    Raises:
+        StorageFull, StorageError: it cannot be kept.
+    """
+    keys = {name: f"{job.prefix}/{name}.{uuid.uuid4().hex}" for name in request.extras}
+    for name, key in keys.items():
+        ground.media.put(key, request.extras[name])
+    return keys
 
 
 def source_of(job: Job) -> str:

@@ -294,7 +294,8 @@ class Working:
         plan, parts, diarization = pipeline.gather()
         # without a result the record's warnings tell why nobody knows the speakers
         known = diarization or Diarization(warnings=job.warnings)
-        transcript = pipeline.attribute(plan, parts, known)
+        timeline = pipeline.speaker_timeline()
+        transcript = pipeline.attribute(plan, parts, known, timeline, job.names)
         if self._ground.text is not None:
             self._ground.text.put_text(job.id, transcript.text)
         return partial(concluded, transcript=transcript)

@@ -81,3 +81,20 @@ def test_what_is_no_whole_form_is_malformed(body: bytes) -> None:
 def test_a_form_needs_a_boundary() -> None:
     with pytest.raises(MalformedRequest, match="boundary"):
         FormReader("multipart/form-data")
+
+
+def test_a_text_file_is_a_field_with_bytes_of_its_own() -> None:
+    reader = FormReader(KIND, fields_bytes=100, text_files={"notes": 500})
+    body = part("notes", "ü" * 200, "notes.txt") + part("a", "1") + b"--b--\r\n"
+    assert list(reader.feed(body)) == []
+    reader.finish()
+    assert reader.fields == [("notes", "ü" * 200), ("a", "1")]
+    with pytest.raises(InvalidOptions, match="'notes' of the form is too large"):
+        list(FormReader(KIND, text_files={"notes": 500}).feed(part("notes", "x" * 501)))
+
+
+def test_a_text_file_that_is_no_text_is_refused() -> None:
+    reader = FormReader(KIND, text_files={"notes": 500})
+    body = part("notes", "?", "notes.txt").replace(b"?", b"\xff\x80")
+    with pytest.raises(InvalidOptions, match="UTF-8"):
+        list(reader.feed(body + b"--b--\r\n"))

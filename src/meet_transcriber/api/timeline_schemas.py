@@ -1,0 +1,21 @@
+"""The shapes of speaker timelines."""
+
+from meet_transcriber.api.shapes import Schema, listed, shape, text
+from meet_transcriber.core.edits import LONGEST_NAME
+
+TIMELINE = text(
+    "Who was speaking when, as a conference system noted it: JSON, RTTM, WebVTT with names, or "
+    "CSV. Its times may be off; names are taken over where they fit the voices that are heard."
+)
+_TIME: Schema = {
+    "type": ["number", "string"],
+    "description": "Seconds, or a time such as 00:01:23.500.",
+}
+_ENTRY = shape(
+    {"name": text("Who speaks.", "Ann Lee", minLength=1), "start": _TIME, "end": _TIME},
+    description=f"A name has at most {LONGEST_NAME} characters.",
+)
+TIMELINE_IN_JSON: Schema = {
+    "anyOf": [listed(_ENTRY), TIMELINE, {"type": "null"}],
+    "description": TIMELINE["description"],
+}

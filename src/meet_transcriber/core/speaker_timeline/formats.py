@@ -1,0 +1,303 @@
+"""The formats that timelines come in, told apart by their content."""
+
+import csv
+import html
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, pairwise
+from typing import Any
+
+from meet_transcriber.core.speaker_timeline.clock import Moment, read_moment, unwrapped
+from meet_transcriber.core.speaker_timeline.entries import (
+    MOST_BYTES,
+    MOST_ENTRIES,
+    Row,
+    Timeline,
+    refused,
+    timeline_of,
+    too_large,
+)
+
+LAST_SECONDS = 5.0
+"""What the last one lasts, where only the beginnings of entries are written down."""
+
+_EXPECTED = (
+    'JSON such as [{"name": "Ann Lee", "start": 0.0, "end": 4.2}], RTTM, WebVTT with '
+    "`<v Ann Lee>text</v>` or `Ann Lee: text`, or CSV with the columns name, start and end"
+)
+_NAMES = (
+    *("name", "speaker", "speakername", "fullname", "displayname"),
+    *("participant", "participantname", "user", "username"),
+)
+_STARTS = ("start", "starttime", "begin", "begintime", "from", "timestamp", "time", "ts")
+_ENDS = ("end", "endtime", "stop", "stoptime", "to", "until")
+_DURATIONS = ("duration", "length")
+_HEADER_ROWS = 20  # titles may stand above the names of the columns
+_RTTM_FIELDS = 8
+_TIMING = re.compile(r"\s*([\d:.,]+)\s+-->\s+([\d:.,]+)(?:\s.*)?")
+_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?[ \t]+([^<>]*)>")
+_COLON = re.compile(r"\s*(?:-\s+)?([^:<>]{1,100}):\s")
+
+
+def parse(text: str) -> Timeline:
+    """
+    A timeline from JSON, RTTM, WebVTT with names, or CSV.
+
+    Times of day become seconds since the earliest of them.
+
+    Raises:
+        InvalidOptions: it is none of these, or too large; names the line and what is expected.
+    """
+    if len(text) > MOST_BYTES or len(text.encode(errors="replace")) > MOST_BYTES:
+        raise too_large()
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return _reader_of(text)(text)
+
+
+def read(given: str | Sequence[object]) -> Timeline:
+    """A timeline from a file's text or from entries; raises InvalidOptions."""
+    return parse(given) if isinstance(given, str) else read_entries(given)
+
+
+def read_entries(entries: Sequence[object]) -> Timeline:
+    """
+    A timeline from objects with `name`, `start` and `end`, or `duration` for the latter.
+
+    Raises:
+        InvalidOptions: one of them does not fit; says which.
+    """
+    if len(entries) > MOST_ENTRIES:
+        raise refused(f"it has {len(entries)} entries, and at most {MOST_ENTRIES} are taken.")
+    return _timed([_fields(f"entry {at}", each) for at, each in enumerate(entries, 1)])
+
+
+def _reader_of(text: str) -> Callable[[str], Timeline]:
+    first = next((line for line in _lines(text) if not line.startswith(";")), "")
+    if first.startswith(("[", "{")):
+        return _parse_json
+    if first.startswith("WEBVTT") or "-->" in text:
+        return _parse_cues
+    if first.startswith(("SPEAKER ", "SPEAKER\t", "SPKR-INFO")):
+        return _parse_rttm
+    return _parse_csv
+
+
+def _lines(text: str) -> Iterator[str]:
+    return (line.strip() for line in text.split("\n") if line.strip())
+
+
+# -- JSON ------------------------------------------------------------------------------------
+
+
+def _parse_json(text: str) -> Timeline:
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise refused(f"line {error.lineno} is no JSON: {error.msg}.") from error
+    except (ValueError, RecursionError) as error:
+        raise refused("its JSON cannot be read: a number or the nesting is too large.") from error
+    if isinstance(data, dict):
+        if isinstance(data.get("timeline"), list):
+            return _parse_events(data["timeline"])
+        data = data.get("speaker_timeline", data.get("entries"))
+    if not isinstance(data, list):
+        raise refused(f"its JSON is no list of entries; expected is {_EXPECTED}.")
+    return read_entries(data)
+
+
+def _fields(place: str, entry: object) -> "_Fields":
+    if not isinstance(entry, Mapping):
+        raise refused(f"{place} is no object with name, start and end.")
+    known = {_plain(str(key)): value for key, value in entry.items()}
+    name = _first(known, _NAMES)
+    if not isinstance(name, str):
+        raise refused(f"{place} has no name.")
+    return _Fields(place, name, *(_first(known, each) for each in (_STARTS, _ENDS, _DURATIONS)))
+
+
+def _first(known: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((known[name] for name in names if known.get(name) not in (None, "")), None)
+
+
+def _parse_events(events: Sequence[object]) -> Timeline:
+    """Zoom's timeline file: who is active from one moment to the next."""
+    found = []
+    for at, event in enumerate(events, 1):
+        users = event.get("users") if isinstance(event, Mapping) else None
+        if not isinstance(event, Mapping) or not isinstance(users, list):
+            raise refused(f"event {at} of its timeline has no ts and users, as Zoom writes them.")
+        start = _moment(f"event {at}", "ts", event.get("ts")).seconds
+        named = [user for user in users if isinstance(user, Mapping)]
+        found.append((start, [str(user.get("username") or "") for user in named], at))
+    ends = [start for start, _, _ in found[1:]] + [found[-1][0] + LAST_SECONDS] if found else []
+    return timeline_of(
+        [
+            Row(f"event {at}", name, start, max(start, end))
+            for (start, names, at), end in zip(found, ends, strict=True)
+            for name in names
+            if name.strip()
+        ]
+    )
+
+
+# -- WebVTT ----------------------------------------------------------------------------------
+
+
+def _parse_cues(text: str) -> Timeline:
+    """Cues of WebVTT or SubRip; voice tags count, or else what stands before a colon."""
+    cues = list(_cues(text))
+    rows = [
+        Row(f"line {number}", html.unescape(name), start, end)
+        for number, start, end, payload in cues
+        for name in dict.fromkeys(_VOICE.findall(payload))
+        if name.strip()
+    ]
+    if not rows:
+        rows = [
+            Row(f"line {number}", html.unescape(found[1]), start, end)
+            for number, start, end, payload in cues
+            if (found := _COLON.match(payload + " ")) and not found[1].strip().isdecimal()
+        ]
+    if not rows:
+        raise refused(
+            "no cue of its WebVTT says who speaks; expected is `<v Ann Lee>text</v>`, or "
+            "`Ann Lee: text` at the beginning of a cue."
+        )
+    return timeline_of(rows)
+
+
+def _cues(text: str) -> Iterator[tuple[int, float, float, str]]:
+    """Line number, start, end and text of each cue."""
+    lines = text.split("\n")
+    for at, line in enumerate(lines):
+        if "-->" not in line:
+            continue
+        found = _TIMING.fullmatch(line)
+        moments = [read_moment(part) for part in found.groups()] if found else [None]
+        start, end = moments if len(moments) == 2 else (None, None)  # noqa: PLR2004
+        if start is None or end is None:
+            raise refused(
+                f"line {at + 1} has no times of a cue; expected is such as "
+                "`00:00:01.000 --> 00:00:04.200`."
+            )
+        payload = []
+        for each in lines[at + 1 :]:
+            if not each.strip() or "-->" in each:
+                break
+            payload.append(each)
+        yield at + 1, start.seconds, end.seconds, "\n".join(payload)
+
+
+# -- RTTM ------------------------------------------------------------------------------------
+
+
+def _parse_rttm(text: str) -> Timeline:
+    """SPEAKER lines of NIST's RTTM (RT-09) of one recording; others are passed over."""
+    rows, recordings = [], set()
+    for number, line in enumerate(text.split("\n"), 1):
+        fields = line.split()
+        if not fields or fields[0] != "SPEAKER":
+            continue
+        place = f"line {number}"
+        if len(fields) < _RTTM_FIELDS:
+            raise refused(f"{place} is no RTTM: it has {len(fields)} fields, and 8 are needed.")
+        start = _moment(place, "start", fields[3]).seconds
+        rows.append(
+            Row(place, fields[7], start, start + _moment(place, "duration", fields[4]).seconds)
+        )
+        recordings.add(fields[1])
+    if len(recordings) > 1:
+        raise refused(f"its RTTM is about {len(recordings)} recordings; send the lines of one.")
+    return timeline_of(rows)
+
+
+# -- CSV -------------------------------------------------------------------------------------
+
+
+def _parse_csv(text: str) -> Timeline:
+    rows = list(_csv_rows(text))
+    for at, (_, header) in enumerate(rows[:_HEADER_ROWS]):
+        names = [_plain(cell) for cell in header]
+        if set(names) & set(_NAMES) and set(names) & set(_STARTS):
+            named = [
+                (number, dict(zip(names, cells, strict=False))) for number, cells in rows[at + 1 :]
+            ]
+            return _timed([_fields(f"line {number}", each) for number, each in named])
+    raise refused(
+        f"its format is not known; expected is {_EXPECTED}. A list of who attended does not say "
+        "who spoke."
+    )
+
+
+def _csv_rows(text: str) -> Iterator[tuple[int, list[str]]]:
+    head = "".join(text.split("\n")[:_HEADER_ROWS])
+    delimiter = max(",;\t", key=head.count)
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                yield reader.line_num, cells
+    except csv.Error as error:
+        raise refused(f"line {reader.line_num + 1} is no CSV: {error}.") from error
+
+
+def _plain(header: str) -> str:
+    """`Start Time (s)` and `start_time` are one."""
+    return re.sub(r"\([^()]*\)|[\W_]", "", header.casefold())
+
+
+# -- times -----------------------------------------------------------------------------------
+
+
+class _Fields:
+    """An entry's fields before its times are understood."""
+
+    def __init__(self, place: str, name: str, start: Any, end: Any, duration: Any) -> None:
+        self.place, self.name = place, name
+        self.start = _moment(place, "start", start)
+        self.end = None if end is None else _moment(place, "end", end)
+        if end is None and duration is not None:
+            seconds = self.start.seconds + _moment(place, "duration", duration).seconds
+            self.end = Moment(seconds, self.start.of_day)
+
+
+def _moment(place: str, name: str, value: object) -> Moment:
+    found: Moment | None = None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            found = Moment(float(value))
+        except OverflowError:
+            found = None
+    elif isinstance(value, str):
+        found = read_moment(value)
+    if found is None:
+        shown = "nothing" if value is None else repr(value)[:40]
+        raise refused(
+            f"{place} has {shown} as {name}; expected are seconds, or a time such as 00:01:23.500."
+        )
+    return found
+
+
+def _timed(found: Sequence[_Fields]) -> Timeline:
+    """Entries on one clock; one without an end lasts until the next begins."""
+    if len({each.start.of_day for each in found}) > 1:
+        raise refused("some of its times are times of day and others are not; use one kind.")
+    starts = list(unwrapped(each.start.seconds for each in found))
+    zero = min(starts) if found and found[0].start.of_day else 0.0
+    follows = _next_starts(starts)
+    rows = []
+    for each, start in zip(found, starts, strict=True):
+        end = follows[start]
+        if each.end is not None:
+            _, end = unwrapped(iter((start, each.end.seconds + start - each.start.seconds)))
+        rows.append(Row(each.place, each.name, start - zero, end - zero))
+    return timeline_of(rows)
+
+
+def _next_starts(starts: Sequence[float]) -> dict[float, float]:
+    """When somebody else begins, by start."""
+    order = sorted(set(starts))
+    last = [order[-1] + LAST_SECONDS] if order else []
+    return dict(pairwise(chain(order, last)))
