@@ -52,10 +52,32 @@ def ignore_progress(share: float) -> None:
 
 @dataclass(frozen=True)
 class Chosen(Generic[E_co]):
-    """An engine that was chosen, and what fell back on the way to it."""
+    """
+    An engine that was chosen, and what fell back on the way to it.
+
+    Attributes:
+        is_stopgap: it stands in for one that could not be had, and should be looked for again.
+    """
 
     engine: E_co
     notes: tuple[TranscriptWarning, ...] = ()
+    is_stopgap: bool = False
+
+
+class NoDiarizer:
+    """A Diarizer that knows no speakers, for want of weights."""
+
+    name = ""
+
+    def diarize(
+        self,
+        audio: AudioSource,  # noqa: ARG002 - see the port
+        speech: Sequence[Span],  # noqa: ARG002
+        options: Options,  # noqa: ARG002
+        progress: Progress,  # noqa: ARG002
+    ) -> Diarization:
+        """No turns; see the port."""
+        return Diarization()
 
 
 class Checkpoints(Protocol):
@@ -179,7 +201,7 @@ class Pipeline:
         else:
             found = self._run_diarizer(plan, diarizer.engine, progress)
             notes = (*diarizer.notes, *found.warnings)
-            result = replace(found, warnings=notes, diarizer=diarizer.engine.name)
+            result = replace(found, warnings=notes, diarizer=diarizer.engine.name or None)
         # voices are personal data and must not lie in a plain object
         self._save("diarization.json", replace(result, voices={}))
         progress(1.0)

@@ -56,10 +56,14 @@ class Settings(BaseSettings):
         "auto",
         description="Recognizer; there is one, Whisper on CTranslate2, and all values name it.",
     )
-    diarization_engine: Literal["auto", "pyannote", "acoustic", "none"] = Field(
+    diarization_engine: Literal["auto", "onnx", "pyannote", "none"] = Field(
         "auto",
-        description="Diarizer; auto takes pyannote where it is installed with its weights, else "
-        "acoustic, which needs none, and says so.",
+        description="Diarizer; auto is onnx, which needs neither torch nor a token. Without its "
+        "weights auto gives words without speakers and says so; what is named never falls back.",
+    )
+    speaker_embedding: Literal["campplus", "wespeaker"] = Field(
+        "campplus",
+        description="What tells voices apart in the diarizer onnx; wespeaker is on the hub only.",
     )
     redis_url: SecretStr | None = Field(
         None,

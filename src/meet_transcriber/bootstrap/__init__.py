@@ -1,7 +1,7 @@
 """Settings to working parts; the only module that names adapters."""
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from meet_transcriber.bootstrap import trials
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import TranscriptWarning
-from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline
+from meet_transcriber.pipeline import Chosen, FolderCheckpoints, NoDiarizer, Pipeline
 from meet_transcriber.ports.engines import (
     AudioDecoder,
     Diarizer,
@@ -78,7 +78,8 @@ def engines(
 ) -> Engines:
     """Both engines, for what the options want."""
     heard = recognizer(settings, fetching)
-    return Engines(heard, diarizer(settings) if options.enable_diarization else None)
+    wanted = options.enable_diarization
+    return Engines(heard, diarizer(settings, fetching) if wanted else None)
 
 
 def recognizer(
@@ -93,33 +94,36 @@ def recognizer(
     return Chosen(_whisper(settings, weights(settings).pull(settings.whisper_model, fetching)))
 
 
-def diarizer(settings: Settings) -> Chosen[Diarizer] | None:
+def diarizer(
+    settings: Settings, fetching: Fetching = lambda _done, _all: None
+) -> Chosen[Diarizer] | None:
     """
-    Choose and build the diarizer; None where the settings want none.
+    Build the diarizer, fetching its weights first where they are missing; None for none.
 
-    `auto` is pyannote where it is installed with its weights, else acoustic, and says so. What is
-    named explicitly, or asked for by a token, never falls back.
+    `auto` is onnx. Without its weights there are words without speakers, and a note that says
+    why. A diarizer that is named explicitly never falls back.
 
     Raises:
         EngineUnavailable: with the command that mends it.
     """
-    from meet_transcriber.engines.acoustic import AcousticDiarizer
-
     if settings.diarization_engine == "none":
         return None
-    if settings.diarization_engine == "acoustic":
-        return Chosen(AcousticDiarizer())
-    try:
+    if settings.diarization_engine == "pyannote":
         return Chosen(_pyannote(settings, fetch=True))
+    try:
+        places = weights(settings).pull_all(speaker_models(settings), fetching)
+        return Chosen(_onnx(settings, *places))
     except EngineUnavailable as error:
-        named = (
-            settings.diarization_engine != "auto"
-            or "diarization_model" in settings.model_fields_set
-        )
-        if named or token_is_set(settings):
+        if settings.diarization_engine == "onnx":
             raise
-        message = f"Speakers come from the engine acoustic, which uses no model: {error}"
-        return Chosen(AcousticDiarizer(), (TranscriptWarning("acoustic_diarizer", message),))
+        message = f"Speakers are unknown, because their models are not there: {error}"
+        note = TranscriptWarning("speakers_unavailable", message)
+        return Chosen(NoDiarizer(), (note,), is_stopgap=True)
+
+
+def speaker_models(settings: Settings) -> tuple[str, str]:
+    """The models of the diarizer onnx: segmentation, and what voices sound like."""
+    return "segmentation-3.0", settings.speaker_embedding
 
 
 def token_is_set(settings: Settings) -> bool:
@@ -137,18 +141,13 @@ def pyannote_is_installed() -> bool:
 
 
 def token_in_vain(settings: Settings) -> str:
-    """
-    What is wrong where a token asks for pyannote, which is not there; else nothing.
-
-    DIARIZATION_ENGINE=acoustic and none are a decision against pyannote.
-    """
-    wanted = settings.diarization_engine in {"auto", "pyannote"}
-    if not wanted or pyannote_is_installed() or not token_is_set(settings):
+    """What is wrong where pyannote is named, which is not there; else nothing."""
+    if settings.diarization_engine != "pyannote" or pyannote_is_installed():
         return ""
     return (
-        "HUGGINGFACE_ACCESS_TOKEN is set, but pyannote, which alone uses it, is not installed: "
-        "install meet-transcriber[pyannote], build the image with PYANNOTE=1, or set "
-        "DIARIZATION_ENGINE=acoustic."
+        "DIARIZATION_ENGINE=pyannote, but pyannote is not installed: install "
+        "meet-transcriber[pyannote], build the image with PYANNOTE=1, or set "
+        "DIARIZATION_ENGINE=auto, which needs neither pyannote nor a token."
     )
 
 
@@ -173,6 +172,15 @@ def _whisper(settings: Settings, folder: Path) -> Recognizer:
         settings.whisper_device,
         settings.whisper_compute_type,
         usable_cores(),
+    )
+
+
+def _onnx(settings: Settings, segmentation: Path, embedding: Path) -> Diarizer:
+    from meet_transcriber.core.processors import usable_cores
+    from meet_transcriber.engines.onnx.load import load_diarizer
+
+    return load_diarizer(
+        segmentation, embedding, settings.speaker_embedding, settings.whisper_device, usable_cores()
     )
 
 
@@ -246,20 +254,46 @@ def known_models(settings: Settings) -> Iterator[KnownModel]:
         )
 
 
-def fetch_model(settings: Settings, model: str, fetching: Fetching) -> str:
+def wanted_models(settings: Settings) -> list[tuple[str, ...]]:
+    """What the settings name; models of one tuple are fetched together."""
+    speakers = settings.diarization_engine in {"auto", "onnx"}
+    return [(settings.whisper_model,), *([speaker_models(settings)] if speakers else [])]
+
+
+def fetch_models(settings: Settings, models: Sequence[str], fetching: Fetching) -> Sequence[str]:
     """
-    Fetch a Whisper or pyannote model; returns where it is, or which parts came.
+    Fetch models of any kind; returns where each is, or which parts of a pipeline came.
 
     Raises:
         EngineUnavailable: with the command or the page that mends it.
     """
-    if not model.startswith("pyannote/"):
-        return str(weights(settings).pull(model, fetching))
+    known = weights(settings)
+    (first, *_) = models
+    if known.catalogue.find(first) or not first.startswith("pyannote/"):
+        return [str(place) for place in known.pull_all(models, fetching)]
     from meet_transcriber.engines.pyannote.weights import pull_pipeline
 
     token = settings.huggingface_access_token
-    pull_pipeline(model, token.get_secret_value() if token else None)
-    return f"{model} is complete."
+    pull_pipeline(first, token.get_secret_value() if token else None)
+    return [f"{first} is complete."]
+
+
+def try_model(settings: Settings, model: str) -> str:
+    """Load a model of this machine and run it on a second of audio; returns its name."""
+    known = weights(settings).catalogue.find(model)
+    if known is None or known.kind == "recognition":
+        return try_whisper(settings, model)
+    return try_speakers(settings)
+
+
+def try_speakers(settings: Settings) -> str:
+    """The same of the diarizer onnx; raises EngineUnavailable."""
+    kept = weights(settings)
+    places = [(model, kept.find(model)) for model in speaker_models(settings)]
+    for model, place in places:
+        if place is None:
+            raise EngineUnavailable(kept.absence(model))
+    return trials.told_apart(_onnx(settings, *(place for _, place in places if place)))
 
 
 def try_whisper(settings: Settings, model: str) -> str:
@@ -283,7 +317,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield look("secrets", lambda: _secrets(settings))
     yield look("silero", _try_silero, needed=True)
     yield look("whisper", lambda: try_whisper(settings, settings.whisper_model), needed=True)
-    needed = settings.diarization_engine == "pyannote" or bool(token_in_vain(settings))
+    wants_onnx = settings.diarization_engine in {"auto", "onnx"}
+    yield look("speakers", lambda: try_speakers(settings), needed=wants_onnx)
+    needed = settings.diarization_engine == "pyannote"
     yield look("pyannote", lambda: _try_pyannote(settings), needed=needed)
     yield look("hub", _try_hub)
 

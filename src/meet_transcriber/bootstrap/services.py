@@ -320,7 +320,7 @@ def worker_engines(
     """A worker's engines, each built and tried when it is first asked for, and kept."""
     return Engines(
         _kept(lambda: _recognizer(settings, fetching)),
-        _kept(lambda: _diarizer(settings)),
+        _kept(lambda: _diarizer(settings, fetching), lambda chosen: not _is_stopgap(chosen)),
         cache(bootstrap.detector),
     )
 
@@ -329,25 +329,34 @@ def _recognizer(settings: Settings, fetching: bootstrap.Fetching) -> Chosen[Reco
     return trials.tried(bootstrap.recognizer(settings, fetching), trials.heard)
 
 
-def _diarizer(settings: Settings) -> Chosen[Diarizer] | None:
-    chosen = bootstrap.diarizer(settings)
+def _diarizer(settings: Settings, fetching: bootstrap.Fetching) -> Chosen[Diarizer] | None:
+    chosen = bootstrap.diarizer(settings, fetching)
     return trials.tried(chosen, trials.told_apart) if chosen else None
 
 
-def _kept(make: Callable[[], T]) -> Callable[[], T]:
-    """What `make` gave once; an engine that is not there is looked for again after a minute."""
+def _is_stopgap(chosen: Chosen[Diarizer] | None) -> bool:
+    return chosen is not None and chosen.is_stopgap
+
+
+def _kept(
+    make: Callable[[], T], is_final: Callable[[T], bool] = lambda _made: True
+) -> Callable[[], T]:
+    """What `make` gave once; what is not there, or not final, is looked for after a minute."""
     made: list[T] = []
     missing: list[tuple[float, EngineUnavailable]] = []
     one_at_a_time = threading.Lock()
+    made_at = 0.0
 
     def get() -> T:
+        nonlocal made_at
         with one_at_a_time:
-            if made:
+            if made and (is_final(made[0]) or time.monotonic() - made_at < _RETRY_SECONDS):
                 return made[0]
             if missing and time.monotonic() - missing[-1][0] < _RETRY_SECONDS:
                 raise missing[-1][1]
             try:
-                made.append(make())
+                made[:] = [make()]
+                made_at = time.monotonic()
             except EngineUnavailable as error:
                 missing[:] = [(time.monotonic(), error)]
                 raise

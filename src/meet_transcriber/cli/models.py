@@ -41,14 +41,16 @@ def list_models() -> None:
             names = [model.name for model in models if model.attribution == attribution]
             typer.echo(f"By {attribution or 'those whom the hub names'}: {', '.join(names)}.")
         typer.echo(f"Kept in {settings.models_dir}.")
-        typer.echo(f"Fetch one with: meet-transcriber models pull {settings.whisper_model}")
+        typer.echo("Fetch what the settings name with: meet-transcriber models pull")
 
 
 @app.command()
 def pull(
     models: Annotated[
         list[str] | None,
-        typer.Argument(help="Sizes, hub ids or pyannote pipelines; WHISPER_MODEL if left out."),
+        typer.Argument(
+            help="Names, hub ids or pyannote pipelines; if left out, what settings name."
+        ),
     ] = None,
 ) -> None:
     """
@@ -60,14 +62,15 @@ def pull(
     with errors_become_exit_codes():
         settings = load_settings()
         bootstrap.set_up_logging(settings)
-        for name in models or [settings.whisper_model]:
-            with progress_bar(name) as tell:
-                place = bootstrap.fetch_model(
+        for names in [[name] for name in models or ()] or bootstrap.wanted_models(settings):
+            with progress_bar(", ".join(names)) as tell:
+                places = bootstrap.fetch_models(
                     settings,
-                    name,
+                    names,
                     lambda done, total, tell=tell: tell("", done / max(total, 1)),  # type: ignore[misc]
                 )
-            typer.echo(place)
+            for place in places:
+                typer.echo(place)
 
 
 @app.command()
@@ -79,7 +82,7 @@ def check(model: _Model = None) -> None:
         name = model or settings.whisper_model
         for line in bootstrap.weights(settings).check(name):
             typer.echo(line)
-        typer.echo(f"{bootstrap.try_whisper(settings, name)} works.")
+        typer.echo(f"{bootstrap.try_model(settings, name)} works.")
 
 
 @app.command()

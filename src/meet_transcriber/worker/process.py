@@ -69,6 +69,7 @@ class WorkerProcess:
             self.ground, self._engines, worker_id, queues, self.stopping, self._at
         )
         self._fetched: float | None = None
+        self._has_stopgap = False
         self._looked = threading.Event()
         self._idle = threading.Event()
         self._idle.set()
@@ -148,7 +149,8 @@ class WorkerProcess:
             if not self._looked.is_set():
                 self._say(state=self._state(), detail="")
                 self._looked.set()
-            asked, engines = self._wait_to_look(asked, engines, bool(found["problem"]))
+            missing = bool(found["problem"]) or self._has_stopgap
+            asked, engines = self._wait_to_look(asked, engines, missing)
 
     def _wait_to_look(self, asked: str, engines: Engines, missing: bool) -> tuple[str, Engines]:
         """Until it is time to look again; with new engines where somebody asked for that."""
@@ -171,6 +173,7 @@ class WorkerProcess:
     def _look_for_engines(self, engines: Engines) -> dict[str, Any]:
         """Have them built; returns what is to be said of them."""
         queues, problems = self._presence.info.queues, []
+        self._has_stopgap = False
         found: dict[str, Any] = {"notes": ()}
         if RECOGNIZE_QUEUE in queues:
             problems.append(self._look_for("engine", engines.recognizer, found))
@@ -193,6 +196,7 @@ class WorkerProcess:
         found[what] = chosen.engine.name if chosen else ""
         if chosen:
             found["notes"] += tuple(note.message for note in chosen.notes)
+            self._has_stopgap |= chosen.is_stopgap
             self._note_start(what, chosen.engine.name, started)
         return ""
 

@@ -101,7 +101,7 @@ class PyannoteDiarizer:
         except (RuntimeError, ValueError, LookupError, TypeError, ArithmeticError) as error:
             raise DiarizationFailed(
                 f"pyannote stopped with {type(error).__name__}: {error}. "
-                "Run it again, or set DIARIZATION_ENGINE=acoustic."
+                "Run it again, or set DIARIZATION_ENGINE=auto."
             ) from error
         finally:
             self._return_home()

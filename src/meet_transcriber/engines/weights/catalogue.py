@@ -45,7 +45,8 @@ class Model:
 
     Attributes:
         name: what people call it; also the name of its folder.
-        repository, revision: where the hub has it; revision None is the newest.
+        repository, revision: where the hub has it; repository None where it has not, revision
+            None for the newest.
     """
 
     name: str
@@ -54,8 +55,8 @@ class Model:
     licence: str
     attribution: str
     home: str
-    repository: str
     files: tuple[WeightFile, ...]
+    repository: str | None = None
     revision: str | None = None
 
     @property
@@ -93,7 +94,7 @@ class Catalogue:
     def repository_of(self, model: str) -> str | None:
         """The hub id of a name, or the id itself; None for what is neither."""
         if found := self.find(model):
-            return found.repository
+            return found.repository or found.name
         if model in self.hub_names:
             return self.hub_names[model]
         return model if _is_hub_id(model) else None

