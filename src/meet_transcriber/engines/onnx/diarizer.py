@@ -57,7 +57,7 @@ class OnnxDiarizer:
         progress(1.0)
         if speakers is None:
             return Diarization()
-        found = find_turns(activity, voices, speakers, audio.duration)
+        found = find_turns(activity, speakers, audio.duration)
         return Diarization(
             found.turns, found.exclusive, voices=_known(found, speakers, self._embedder.name)
         )

@@ -33,6 +33,7 @@ _CHUNK_FRAMES = CHUNK_SECONDS * 100  # of 10 ms
 _LEAD_SAMPLES = 120  # in front, so that what a frame of 25 ms sees is centred on its 10 ms
 _FRAME_SAMPLES = 400
 _HOP_SAMPLES = 160
+_SILENCE = -14.0  # mean of a frame's logarithms: digital silence has -15.9, the least noise more
 _ERRORS = (EPFail, Fail, InvalidArgument, InvalidGraph, RuntimeException)
 
 
@@ -120,13 +121,21 @@ def _campplus(weights: Mapping[str, Array]) -> bytes:
 
 
 def _chunked_features(audio: Array, window: str) -> Array:
-    """(chunks, 400, 80) float32, each chunk without its mean."""
+    """
+    (chunks, 400, 80) float32, each chunk less its mean.
+
+    Digital silence, with which the last chunk is filled, too, would spoil the mean: it is left
+    out of it and then set to it.
+    """
     chunks = -(-len(audio) // (CHUNK_SECONDS * SAMPLE_RATE_HZ))
     padded = np.zeros((chunks * _CHUNK_FRAMES - 1) * _HOP_SAMPLES + _FRAME_SAMPLES, np.float32)
     part = audio[: len(padded) - _LEAD_SAMPLES]
     padded[_LEAD_SAMPLES : _LEAD_SAMPLES + len(part)] = part
     features = fbank(padded, window=window).reshape(chunks, _CHUNK_FRAMES, -1)
-    centred: Array = features - features.mean(axis=1, keepdims=True)
+    sounds = features.mean(axis=2, keepdims=True) > _SILENCE
+    many = np.maximum(sounds.sum(axis=1, keepdims=True), 1)
+    mean = (features * sounds).sum(axis=1, keepdims=True) / many
+    centred: Array = ((features - mean) * sounds).astype(np.float32)
     return centred
 
 

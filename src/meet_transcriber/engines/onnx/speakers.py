@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from meet_transcriber.core.scoring.assignment import assign
 from meet_transcriber.engines.onnx.linkage import centroid_linkage, cut
 from meet_transcriber.engines.onnx.listening import (
     FIRST_FRAME_SECONDS,
@@ -22,6 +23,7 @@ from meet_transcriber.engines.onnx.listening import (
     SHORT_SECONDS,
     Activity,
     Voices,
+    first_frame,
 )
 from meet_transcriber.engines.onnx.networks import unit
 
@@ -56,11 +58,13 @@ class Speakers:
         path: (steps,) the voice of each step of 0.1 s, from 0, in silence too.
         vectors: (voices, d) what each sounds like, of length 1.
         seconds: (voices,) of speech of each.
+        votes: (frames, voices) how many windows of segmentation say that each voice talks.
     """
 
     path: Array
     vectors: Array
     seconds: Array
+    votes: Array
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -118,14 +122,40 @@ def _clustered(vectors: Array) -> Array:
     return whole
 
 
+def count_votes(activity: Activity, voices: Voices, vectors: Array) -> Array:
+    """(frames, voices) how many windows say that each voice talks, as uint8."""
+    votes = np.zeros((len(activity.count), len(vectors)), np.uint8)
+    for active, local, start in zip(activity.active, voices.local, activity.starts, strict=True):
+        place = first_frame(float(start))
+        seen = votes[place : place + len(active)]
+        for speaker, voice in _assigned(local, active, vectors):
+            seen[:, voice] += active[: len(seen), speaker]
+    return votes
+
+
+def _assigned(local: Array, active: Array, vectors: Array) -> Iterator[tuple[int, int]]:
+    """Each local speaker who talks, with a voice of its own, the likeliest in all."""
+    talking = np.flatnonzero(active.any(axis=0))
+    if not len(talking):
+        return
+    costs = -(local[talking] @ vectors.T)
+    padding = np.full((len(talking), max(len(talking) - len(vectors), 0)), 2.0)
+    matched = assign(np.concatenate([costs, padding], axis=1).tolist())
+    for speaker, voice in zip(talking, matched, strict=True):
+        if voice < len(vectors):
+            yield int(speaker), voice
+
+
 class _Steps:
     """The steps of a recording, and what is heard in them."""
 
     def __init__(self, activity: Activity, voices: Voices) -> None:
+        self._activity, self._voices = activity, voices
         self.vectors, heard = voices.short, voices.heard
         times = (np.arange(len(heard)) + 0.5) * SHORT_HOP
         places = np.rint((times - FIRST_FRAME_SECONDS) / FRAME_SECONDS).astype(int)
-        self.speech = activity.count[np.clip(places, 0, len(activity.count) - 1)] > 0
+        self._frames = np.clip(places, 0, len(activity.count) - 1)
+        self.speech = activity.count[self._frames] > 0
         self.sure = self.speech & (heard >= _SURE_SECONDS)
         if not self.sure.any():
             self.sure = self.speech
@@ -147,10 +177,12 @@ class _Steps:
         return self._speakers(path, centres)
 
     def decide(self, centres: Array) -> Speakers:
-        """The last word: the path through voices that stay as they are."""
-        return self._speakers(
-            best_path(_SCALE * self.similarities(centres), self._costs()), centres
-        )
+        """The last word, with voices as they are; segmentation helps to find where they change."""
+        votes = count_votes(self._activity, self._voices, unit(centres))
+        share = votes[self._frames] / np.maximum(votes[self._frames].sum(axis=1, keepdims=True), 1)
+        gains = _SCALE * self.similarities(centres) + _VOTES * share
+        found = self._speakers(best_path(gains, self._costs()), centres)
+        return replace(found, votes=votes)
 
     def _centre(self, own: Array, before: Array) -> Array:
         own = own & self.sure
@@ -162,7 +194,7 @@ class _Steps:
 
     def _speakers(self, path: Array, centres: Array) -> Speakers:
         seconds = np.bincount(path[self.speech], minlength=len(centres)) * SHORT_HOP
-        return Speakers(path, unit(centres), seconds)
+        return Speakers(path, unit(centres), seconds, np.zeros((0, len(centres)), np.uint8))
 
 
 def best_path(gains: Array, costs: Array) -> Array:

@@ -7,15 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meet_transcriber.core.scoring.assignment import assign
 from meet_transcriber.core.transcript import Turn
 from meet_transcriber.engines.onnx.listening import (
     FIRST_FRAME_SECONDS,
     FRAME_SECONDS,
     SHORT_HOP,
     Activity,
-    Voices,
-    first_frame,
 )
 from meet_transcriber.engines.onnx.speakers import Speakers
 
@@ -47,7 +44,7 @@ def find_turns(activity: Activity, voices: Voices, speakers: Speakers, duration:
     spoken = np.flatnonzero(activity.count > 0)
     talks[spoken, first[spoken]] = True
     exclusive = _in_order(_runs(talks, duration))
-    second, is_there = _second_speakers(activity, voices, speakers, first)
+    second, is_there = _second_speakers(speakers.votes, first)
     overlap = np.flatnonzero((activity.count > 1) & is_there)
     talks[overlap, second[overlap]] = True
     every = _in_order(_runs(talks, duration))
@@ -57,33 +54,13 @@ def find_turns(activity: Activity, voices: Voices, speakers: Speakers, duration:
     return Found(_named(every, labels), _named(exclusive, labels), known)
 
 
-def _second_speakers(
-    activity: Activity, voices: Voices, speakers: Speakers, first: Array
-) -> tuple[Array, Array]:
-    """(frames,) who talks beside the first one, most windows say; and whether any does."""
-    votes = np.zeros((len(first), len(speakers)), np.uint8)
-    for window, start in enumerate(activity.starts):
-        active = activity.active[window]
-        place = first_frame(float(start))
-        seen = votes[place : place + len(active)]
-        for local, voice in _assigned(voices.local[window], active, speakers.vectors):
-            seen[:, voice] += active[: len(seen), local]
-    votes[np.arange(len(first)), first] = 0
-    second = votes.argmax(axis=1)
-    return second, votes[np.arange(len(first)), second] > 0
-
-
-def _assigned(local: Array, active: Array, vectors: Array) -> Iterator[tuple[int, int]]:
-    """Each local speaker who talks, with a voice of its own, the likeliest in all."""
-    talking = np.flatnonzero(active.any(axis=0))
-    if not len(talking):
-        return
-    costs = -(local[talking] @ vectors.T)
-    padding = np.full((len(talking), max(len(talking) - len(vectors), 0)), 2.0)
-    matched = assign(np.concatenate([costs, padding], axis=1).tolist())
-    for place, voice in zip(talking, matched, strict=True):
-        if voice < len(vectors):
-            yield int(place), voice
+def _second_speakers(votes: Array, first: Array) -> tuple[Array, Array]:
+    """(frames,) who talks beside the first one, as most windows say; and whether any does."""
+    frames = np.arange(len(first))
+    others = votes.copy()
+    others[frames, first] = 0
+    second = others.argmax(axis=1)
+    return second, others[frames, second] > 0
 
 
 def _runs(talks: Array, duration: float) -> Iterator[tuple[float, float, int]]:
