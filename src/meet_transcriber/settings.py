@@ -48,9 +48,10 @@ class Settings(BaseSettings):
     whisper_compute_type: str | None = Field(
         None, description="Precision, such as int8 or float16; unset takes what the device does."
     )
-    diarization_model: str = Field(
-        "pyannote/speaker-diarization-3.1",
-        description="pyannote pipeline: a hub id or a folder with a config.yaml.",
+    diarization_model: str | None = Field(
+        None,
+        description="pyannote pipeline: a hub id or a folder with a config.yaml; unset takes "
+        "community-1 where the token reaches it, else 3.1.",
     )
     asr_engine: Literal["auto", "whisper", "faster-whisper"] = Field(
         "auto",

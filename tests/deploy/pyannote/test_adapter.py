@@ -144,14 +144,20 @@ def _cached(cache: Path, repository: str) -> Path:
     return snapshot
 
 
+def _cache_3_1(cache: Path) -> str:
+    """Put 3.1 and its two models into a hub's cache."""
+    names = ("pyannote/segmentation-3.0", "pyannote/wespeaker-voxceleb-resnet34-LM")
+    tiny_pipelines.save(tiny_pipelines.segmentation_model(), _cached(cache, names[0]))
+    tiny_pipelines.save(tiny_pipelines.embedding_model(), _cached(cache, names[1]))
+    model = "pyannote/speaker-diarization-3.1"
+    tiny_pipelines.like_3_1(_cached(cache, model), *names)
+    return model
+
+
 def test_version_3_1_loads_from_the_hubs_cache_without_any_plda(
     tmp_path: Path, sound: AudioSource
 ) -> None:
-    names = ("pyannote/segmentation-3.0", "pyannote/wespeaker-voxceleb-resnet34-LM")
-    tiny_pipelines.save(tiny_pipelines.segmentation_model(), _cached(tmp_path, names[0]))
-    tiny_pipelines.save(tiny_pipelines.embedding_model(), _cached(tmp_path, names[1]))
-    model = "pyannote/speaker-diarization-3.1"
-    tiny_pipelines.like_3_1(_cached(tmp_path, model), *names)
+    model = _cache_3_1(tmp_path)
     diarizer = PyannoteDiarizer(model, cache_dir=tmp_path, device="cpu")
     assert diarizer.name == f"pyannote {model}"
     assert diarizer.diarize(sound, [Span(0.0, 8.0)], Options(), ignore).turns
@@ -163,9 +169,28 @@ def test_community_1_loads_from_the_hubs_cache(tmp_path: Path) -> None:
     assert PyannoteDiarizer(model, cache_dir=tmp_path, device="cpu").name == f"pyannote {model}"
 
 
+@pytest.mark.parametrize("on_disk", ["3.1", "community-1"])
+def test_what_is_on_disk_of_the_two_defaults_is_taken(tmp_path: Path, on_disk: str) -> None:
+    model = f"pyannote/speaker-diarization-{on_disk}"
+    if on_disk == "3.1":
+        _cache_3_1(tmp_path)
+    else:
+        tiny_pipelines.like_community_1(_cached(tmp_path, model))
+    assert PyannoteDiarizer(cache_dir=tmp_path, device="cpu").name == f"pyannote {model}"
+
+
+def test_community_1_comes_before_3_1(tmp_path: Path) -> None:
+    model = "pyannote/speaker-diarization-community-1"
+    _cache_3_1(tmp_path)
+    tiny_pipelines.like_community_1(_cached(tmp_path, model))
+    assert PyannoteDiarizer(cache_dir=tmp_path, device="cpu").name == f"pyannote {model}"
+
+
 def test_weights_that_are_not_on_disk_name_the_command_that_fetches_them(tmp_path: Path) -> None:
-    with pytest.raises(EngineUnavailable, match=r"models pull pyannote/speaker-diarization-3\.1"):
-        PyannoteDiarizer(cache_dir=tmp_path)
+    for model, pulled in ((None, "community-1"), ("pyannote/speaker-diarization-3.1", "3.1")):
+        with pytest.raises(EngineUnavailable) as caught:
+            PyannoteDiarizer(model, cache_dir=tmp_path)
+        assert f"models pull pyannote/speaker-diarization-{pulled}" in str(caught.value)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

@@ -40,6 +40,36 @@ def segmentation_model(seed: int = 0) -> Model:
     return model
 
 
+def whole_segmentation_model(seed: int = 0) -> Model:
+    """A PyanNet with the layers of pyannote/segmentation-3.0 and random weights (6 MB)."""
+    torch.manual_seed(seed)
+    model = PyanNet(
+        sincnet={"stride": 10},
+        lstm={"hidden_size": 128, "num_layers": 4, "bidirectional": True, "monolithic": True},
+        linear={"hidden_size": 128, "num_layers": 2},
+    )
+    model.specifications = Specifications(
+        problem=Problem.MONO_LABEL_CLASSIFICATION,
+        resolution=Resolution.FRAME,
+        duration=10.0,
+        classes=["one", "two", "three"],
+        powerset_max_classes=2,
+        permutation_invariant=True,
+    )
+    model.setup()
+    _change_its_mind(model.eval())
+    return model
+
+
+def _change_its_mind(model: Model) -> None:
+    """Make each class likely at times: random weights hardly react to sound."""
+    with torch.no_grad():
+        usual = model(torch.randn(1, 1, 160_000)).mean(dim=(0, 1))
+        model.classifier.bias.sub_(usual)
+        model.classifier.weight.mul_(1000.0)
+        model.classifier.bias.mul_(1000.0)
+
+
 def embedding_model(seed: int = 0) -> Model:
     """An x-vector network; far smaller than WeSpeaker's, through the same calls."""
     torch.manual_seed(seed)

@@ -13,9 +13,11 @@ from huggingface_hub import errors
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.engines.pyannote.recipe import Recipe
 from meet_transcriber.engines.pyannote.weights import (
+    DEFAULT_MODELS,
     GateClosed,
     HubFiles,
     find_recipe,
+    first_recipe,
     usable_token,
 )
 
@@ -174,6 +176,40 @@ def test_a_gate_behind_an_open_one_is_named_and_no_token_is_asked_for(hub: FakeF
     with pytest.raises(EngineUnavailable, match=r"refuses pyannote/segmentation-3\.0") as caught:
         find_recipe(THREE_ONE, hub, has_token=True)
     assert "HUGGINGFACE_ACCESS_TOKEN" not in str(caught.value)
+
+
+# -- no pipeline is named --------------------------------------------------------------------
+
+
+def test_community_1_is_taken_where_the_token_reaches_it(hub: FakeFiles) -> None:
+    name, recipe = first_recipe(DEFAULT_MODELS, hub, has_token=True)
+    assert (name, recipe.clustering) == (COMMUNITY, "VBxClustering")
+    assert {asked.partition(":")[0] for asked in hub.asked} == {COMMUNITY}
+
+
+def test_who_accepted_the_terms_of_3_1_alone_gets_3_1_and_the_log_says_so(
+    hub: FakeFiles, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub.closed = [COMMUNITY]
+    with caplog.at_level(logging.WARNING):
+        name, recipe = first_recipe(DEFAULT_MODELS, hub, has_token=True)
+    assert (name, recipe.plda) == (THREE_ONE, ())
+    passed = next(record for record in caplog.records if record.msg == "pipeline_passed_over")
+    assert f"https://huggingface.co/{COMMUNITY}" in str(vars(passed))
+
+
+def test_where_neither_can_be_had_the_first_is_explained(hub: FakeFiles) -> None:
+    hub.closed = [COMMUNITY, THREE_ONE]
+    with pytest.raises(EngineUnavailable) as caught:
+        first_recipe(DEFAULT_MODELS, hub, has_token=False)
+    assert str(caught.value).endswith(f"meet-transcriber models pull {COMMUNITY}")
+
+
+def test_a_pipeline_that_is_named_never_becomes_another(hub: FakeFiles) -> None:
+    hub.closed = [COMMUNITY]
+    with pytest.raises(EngineUnavailable, match="community-1"):
+        first_recipe([COMMUNITY], hub, has_token=True)
+    assert not any(THREE_ONE in asked for asked in hub.asked)
 
 
 # -- the hub ---------------------------------------------------------------------------------

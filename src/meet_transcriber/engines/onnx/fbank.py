@@ -17,11 +17,10 @@ _RATE_HZ = 16_000
 _FFT = 512
 _LOWEST_HZ = 20.0
 _PREEMPHASIS = 0.97
-_SCALE = np.float32(32768.0)  # Kaldi reads integers of 16 bits
 _SMALLEST = np.float32(np.finfo(np.float32).eps)
 
 
-def fbank(audio: Array, mels: int = 80, window: str = "povey") -> Array:
+def fbank(audio: Array, mels: int = 80, window: str = "povey", scale: float = 1.0) -> Array:
     """
     Return (frames, mels) float32, frames of 25 ms every 10 ms, as kaldi's compute-fbank-feats.
 
@@ -30,11 +29,13 @@ def fbank(audio: Array, mels: int = 80, window: str = "povey") -> Array:
     Args:
         audio: (samples,) float32 in [-1, 1], mono, 16 kHz.
         window: "povey" or "hamming".
+        scale: samples are multiplied by it, since energies end at a floor; networks differ in
+            whether they were trained on samples in [-1, 1] or on integers of 16 bits.
     """
     if len(audio) < FRAME_SAMPLES:
         return np.zeros((0, mels), np.float32)
-    frames = np.lib.stride_tricks.sliding_window_view(audio, FRAME_SAMPLES)[::HOP_SAMPLES] * _SCALE
-    frames = frames - frames.mean(axis=1, keepdims=True)
+    frames = np.lib.stride_tricks.sliding_window_view(audio, FRAME_SAMPLES)[::HOP_SAMPLES]
+    frames = (frames - frames.mean(axis=1, keepdims=True)) * np.float32(scale)
     before = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
     frames = (frames - np.float32(_PREEMPHASIS) * before) * _window(window)
     spectrum = np.fft.rfft(frames, _FFT, axis=1)

@@ -33,7 +33,7 @@ _CHUNK_FRAMES = CHUNK_SECONDS * 100  # of 10 ms
 _LEAD_SAMPLES = 120  # in front, so that what a frame of 25 ms sees is centred on its 10 ms
 _FRAME_SAMPLES = 400
 _HOP_SAMPLES = 160
-_SILENCE = -14.0  # mean of a frame's logarithms: digital silence has -15.9, the least noise more
+_SILENCE = -15.5  # mean of a frame's logarithms; digital silence has -15.9
 _ERRORS = (EPFail, Fail, InvalidArgument, InvalidGraph, RuntimeException)
 
 

@@ -35,7 +35,7 @@ class Found:
     voices: Mapping[str, int]
 
 
-def find_turns(activity: Activity, voices: Voices, speakers: Speakers, duration: float) -> Found:
+def find_turns(activity: Activity, speakers: Speakers, duration: float) -> Found:
     """Return the turns of a recording of `duration` seconds."""
     frames = len(activity.count)
     steps = np.rint(activity.frame_times / SHORT_HOP - 0.5).astype(int)

@@ -15,14 +15,13 @@ from meet_transcriber.engines.pyannote.runtime import (
     load_engine,
 )
 from meet_transcriber.engines.pyannote.weights import (
+    DEFAULT_MODELS,
     Files,
     HubFiles,
-    find_recipe,
+    first_recipe,
     usable_token,
 )
 from meet_transcriber.ports.engines import AudioSource, Progress, Waveform
-
-DEFAULT_MODEL = "pyannote/speaker-diarization-3.1"
 
 _SMALLEST_BATCH = 4  # below this a GPU is no faster than the processor
 # Share of the work that is done when a step ends.
@@ -56,7 +55,8 @@ class PyannoteDiarizer:
     waveform is held in memory while it runs: 230 MB an hour.
 
     Args:
-        model: a hub id, or a folder with a config.yaml.
+        model: a hub id, or a folder with a config.yaml; None takes community-1 where its files
+            are on disk or its terms were accepted, else 3.1.
         token: for fetching gated models; the guide's placeholder is ignored.
         device: `auto`, `cpu`, `cuda` or a torch device.
         cache_dir: the hub's cache; None for the usual one.
@@ -70,7 +70,7 @@ class PyannoteDiarizer:
 
     def __init__(
         self,
-        model: str = DEFAULT_MODEL,
+        model: str | None = None,
         *,
         token: str | None = None,
         device: str = "auto",
@@ -83,8 +83,9 @@ class PyannoteDiarizer:
             import_library()
         token = usable_token(token)
         source = files or HubFiles(token, cache_dir, local_files_only)
-        recipe = find_recipe(model, source, has_token=token is not None)
-        self.name = f"pyannote {Path(model).name if Path(model).exists() else model}"
+        models = (model,) if model is not None else DEFAULT_MODELS
+        found, recipe = first_recipe(models, source, has_token=token is not None)
+        self.name = f"pyannote {Path(found).name if Path(found).exists() else found}"
         self._engine = (load or load_engine)(recipe, device)
         self._home = self._engine.device
 

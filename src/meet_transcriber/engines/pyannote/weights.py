@@ -14,6 +14,12 @@ log = get_logger(__name__)
 
 # What the deployment guide prints where a token belongs.
 PLACEHOLDERS = frozenset({"hf_your_token_here", "hf_your_token"})
+# What is taken where no pipeline is named, the first one that can be had: who followed the
+# deployment guide accepted the terms of 3.1 and of nothing else.
+DEFAULT_MODELS = (
+    "pyannote/speaker-diarization-community-1",
+    "pyannote/speaker-diarization-3.1",
+)
 # Pipelines whose models lie in gated repositories of their own.
 COMPANIONS = {
     "pyannote/speaker-diarization-3.0": ("pyannote/segmentation-3.0",),
@@ -192,6 +198,24 @@ def find_recipe(model: str, files: Files, *, has_token: bool) -> Recipe:
     if closed or recipe is None:
         raise EngineUnavailable(gate_words(model, closed, has_token=has_token))
     return recipe
+
+
+def first_recipe(models: Sequence[str], files: Files, *, has_token: bool) -> tuple[str, Recipe]:
+    """
+    The first of several pipelines that can be had, with its name; the log says what was not.
+
+    Raises:
+        EngineUnavailable: none can be had; says what is missing of the first.
+    """
+    problems = []
+    for model in models:
+        try:
+            return model, find_recipe(model, files, has_token=has_token)
+        except EngineUnavailable as error:
+            problems.append(error)
+            if model != models[-1]:
+                log.warning("pipeline_passed_over", model=model, why=str(error))
+    raise problems[0]
 
 
 def mending(model: str) -> str:
