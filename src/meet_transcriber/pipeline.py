@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Generic, Protocol, TypeVar
 
-from meet_transcriber.core.assembly import assemble, channels_as_speakers
+from meet_transcriber.core.assembly import assemble, channel_labels, channels_as_speakers
 from meet_transcriber.core.errors import DiarizationFailed, StorageError
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import TARGET_SECONDS, Part, PartResult, Plan, plan_parts
@@ -25,7 +25,9 @@ from meet_transcriber.core.transcript import (
     Span,
     Transcript,
     TranscriptWarning,
+    Voice,
 )
+from meet_transcriber.core.voices import Named
 from meet_transcriber.core.wire import from_plain, to_plain
 from meet_transcriber.logs import get_logger
 from meet_transcriber.ports.engines import (
@@ -36,6 +38,8 @@ from meet_transcriber.ports.engines import (
     Progress,
     Recognizer,
     SpeechDetector,
+    VoiceEmbedder,
+    Waveform,
 )
 from meet_transcriber.ports.stores import MediaStore
 
@@ -193,18 +197,53 @@ class Pipeline:
             message = f"Speakers are unknown, because diarization failed: {error}"
             return Diarization(warnings=(TranscriptWarning("diarization_failed", message),))
 
+    # -- voices ----------------------------------------------------------------------------
+
+    def channel_voices(self, plan: Plan, embedder: VoiceEmbedder) -> dict[str, Voice]:
+        """The voices of a recording whose channels are one speaker each, by label."""
+        labels = channel_labels(plan.speech)
+        with self._source(plan) as source:
+            voices = {
+                labels[channel]: embedder.voice(OneChannel(source, channel), spans)
+                for channel, spans in enumerate(plan.speech)
+                if channel in labels
+            }
+        return {label: voice for label, voice in voices.items() if voice is not None}
+
+    def voice_of(self, media: BinaryIO, embedder: VoiceEmbedder) -> Voice | None:
+        """
+        The voice of a recording of one person that is no part of this one.
+
+        Raises:
+            InvalidAudio: it cannot be used.
+        """
+        options = Options(channels="mix")
+        with tempfile.TemporaryFile() as working:
+            prepared, _ = self.decoder.prepare(media, working, options, ignore_progress)
+            working.seek(0)
+            source = self.decoder.open(working, prepared)
+            return embedder.voice(source, self.detector.detect(source, 0, ignore_progress))
+
     # -- attribute -------------------------------------------------------------------------
 
     def attribute(
-        self, plan: Plan, parts: Sequence[PartResult], diarization: Diarization
+        self,
+        plan: Plan,
+        parts: Sequence[PartResult],
+        diarization: Diarization,
+        named: Named | None = None,
     ) -> Transcript:
         """
         Put words and speakers together into the transcript, and keep it.
 
         Args:
             parts: every part's result, in any order.
+            named: who the speakers are, as far as anybody knows.
         """
         transcript = assemble(plan, parts, diarization, self.options)
+        if named is not None:
+            warnings = tuple(dict.fromkeys((*transcript.warnings, *named.warnings)))
+            transcript = replace(transcript, names=dict(named.names), warnings=warnings)
         self._save("transcript.json", transcript)
         return transcript
 
@@ -245,6 +284,23 @@ class Pipeline:
             raise StorageError("The working audio is gone; submit the recording again.")
         with self.store.open(key) as file:
             yield self.decoder.open(file, plan.audio)
+
+
+@dataclass(frozen=True)
+class OneChannel:
+    """One channel of a recording, as a recording of its own."""
+
+    source: AudioSource
+    channel: int
+    channels: int = 1
+
+    @property
+    def duration(self) -> float:
+        return self.source.duration
+
+    def read(self, start: float, end: float, channel: int = 0) -> Waveform:
+        """The samples; see `AudioSource.read`."""
+        return self.source.read(start, end, self.channel + channel)
 
 
 def run(

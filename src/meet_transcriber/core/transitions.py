@@ -24,10 +24,11 @@ from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import Plan
 from meet_transcriber.core.transcript import Transcript, TranscriptWarning
+from meet_transcriber.core.voices import KNOWN_NAMES, KNOWN_SPEAKERS, TO_REMEMBER, VOICES
 
 _FURTHER = 0.01  # less than this counts as no progress
 
-KEPT = ("recording", "edits.json")
+KEPT = ("recording", "edits.json", KNOWN_SPEAKERS, TO_REMEMBER)
 """Logical names of the objects that no rerun makes again."""
 
 
@@ -158,6 +159,7 @@ def concluded(job: Job, transcript: Transcript) -> Job:
         engine=transcript.engine,
         diarizer=transcript.diarizer,
         speakers_found=len(transcript.speakers),
+        names=dict(transcript.names),
     )
 
 
@@ -374,4 +376,8 @@ def results_of(task: Task) -> tuple[str, ...]:
     """Logical names of what a task leaves behind."""
     if task.kind == "recognize":
         return (f"parts/{task.part:04d}.json",)
-    return {"diarize": ("diarization.json",), "attribute": ("transcript.json",)}[task.kind]
+    left = {
+        "diarize": ("diarization.json", VOICES, KNOWN_NAMES),
+        "attribute": ("transcript.json",),
+    }
+    return left[task.kind]

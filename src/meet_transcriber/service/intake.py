@@ -3,7 +3,7 @@
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -42,10 +42,20 @@ _RENEW_SHARE = 3
 
 @dataclass(frozen=True)
 class Request:
-    """What a sender wants done with a recording."""
+    """
+    What a sender wants done with a recording.
+
+    Attributes:
+        extras: objects that come along and go with the job, by logical name.
+    """
 
     options: Options = field(default_factory=Options)
     webhook_url: str | None = None
+    extras: Mapping[str, bytes] = field(default_factory=dict)
+
+    def told(self) -> dict[str, Any]:
+        """Everything but the extras, ready for JSON."""
+        return {"options": to_plain(self.options), "webhook_url": self.webhook_url}
 
 
 class Upload:
@@ -138,11 +148,20 @@ class Upload:
         facts: dict[str, Any] = {"fingerprint": fingerprint, "options": request.options}
         if request.webhook_url is not None:
             facts["webhook"] = Webhook(request.webhook_url)
+        if request.extras:
+            facts["objects"] = {**self._job.objects, **self._kept(request.extras)}
         if self._job.source_url is None:
             media = self._probe()
             self._ground.meters.upload(self._size)
             facts |= {"size_bytes": self._size, "media": media, "duration": media.duration}
         return self._submitted(facts)
+
+    def _kept(self, extras: Mapping[str, bytes]) -> dict[str, str]:
+        """Keep what comes along; its keys by logical name."""
+        keys = {name: f"{self._job.prefix}/{name}" for name in extras}
+        for name, key in keys.items():
+            self._ground.media.put(key, extras[name])
+        return keys
 
     def _submitted(self, facts: dict[str, Any]) -> Job:
         with self._quotas.room(self._size, facts.get("duration") or 0.0):
@@ -158,7 +177,8 @@ class Upload:
             return self._ground.decoder.probe(file)
 
     def _fingerprint(self, request: Request) -> str:
-        asked = [to_plain(request), self._job.name, self._job.source_url, self._hash.hexdigest()]
+        asked = [request.told(), self._job.name, self._job.source_url, self._hash.hexdigest()]
+        asked += [hashlib.sha256(extra).hexdigest() for _, extra in sorted(request.extras.items())]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
     def _renew(self) -> None:

@@ -30,7 +30,6 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.origin import Origin
 from meet_transcriber.core.transitions import submitted
 from meet_transcriber.core.uploads import Piece, Upload, UploadMethod
-from meet_transcriber.core.wire import to_plain
 from meet_transcriber.logs import now_bound
 from meet_transcriber.ports.stores import ObjectWriter, SignedPut
 from meet_transcriber.service.ground import Ground
@@ -176,7 +175,7 @@ class Uploads:
             IdempotencyMismatch: it, or the key, was used before for another request.
         """
         job = self.find(upload_id)
-        asked = json.dumps([to_plain(request), upload_id, idempotency_key])
+        asked = json.dumps([request.told(), upload_id, idempotency_key])
         fingerprint = hashlib.sha256(asked.encode()).hexdigest()
         if job.state == "uploading":
             self._refuse(request.options)
