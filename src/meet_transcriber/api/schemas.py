@@ -12,6 +12,7 @@ from meet_transcriber.api.shapes import (
     text,
     texts,
 )
+from meet_transcriber.api.voice_schemas import VOICES
 from meet_transcriber.core.edits import LONGEST_NAME
 from meet_transcriber.core.exporters import EXPORTERS
 from meet_transcriber.core.jobs import SHOWN
@@ -263,6 +264,7 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     **EDITING,
+    **VOICES,
     "SignIn": shape(
         {"key": maybe(text("An API key.", "mt_0b8f6a3e5c1d_...", minLength=1))},
         ("key",),
