@@ -41,12 +41,12 @@ Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="Folder for results; stdout if left out.")
 ]
 
-_HERE = "http://127.0.0.1:8000"
+HERE = "http://127.0.0.1:8000"
 
 
 def submit(
     files: Annotated[list[Path], typer.Argument(help="Recordings, audio or video.")],
-    server: Server = _HERE,
+    server: Server = HERE,
     key: Key = None,
     wait: Annotated[bool, typer.Option(help="Wait for the transcripts and write them.")] = False,
     form: wishes.Format = "txt",
@@ -79,7 +79,7 @@ def submit(
     }
     fields = {name: str(value) for name, value in asked.items() if value is not None}
     codes: list[int] = []
-    with _talking(server, key, form) as client:
+    with talking(server, key, form) as client:
         for path in files:
             try:
                 _send(client, path, fields, form, output, wait=wait)
@@ -132,38 +132,38 @@ def write_result(client: Client, job_id: str, form: str, output: Path | None, st
     stderr.print(f"{target}", markup=False)
 
 
-def status(job_id: JobId, server: Server = _HERE, key: Key = None) -> None:
+def status(job_id: JobId, server: Server = HERE, key: Key = None) -> None:
     """Print what a server says of a job, as JSON."""
-    with _talking(server, key) as client:
+    with talking(server, key) as client:
         typer.echo(json.dumps(client.status(job_id), indent=2, ensure_ascii=False))
 
 
 def download(
     job_id: JobId,
-    server: Server = _HERE,
+    server: Server = HERE,
     key: Key = None,
     form: wishes.Format = "txt",
     output: Output = None,
 ) -> None:
     """Write the transcript of a job that is completed."""
-    with _talking(server, key, form) as client:
+    with talking(server, key, form) as client:
         write_result(client, job_id, form, output, job_id)
 
 
-def cancel(job_id: JobId, server: Server = _HERE, key: Key = None) -> None:
+def cancel(job_id: JobId, server: Server = HERE, key: Key = None) -> None:
     """End a job."""
-    with _talking(server, key) as client:
+    with talking(server, key) as client:
         typer.echo(client.cancel(job_id)["status"])
 
 
 def list_jobs(
-    server: Server = _HERE,
+    server: Server = HERE,
     key: Key = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 20,
     only: Annotated[str | None, typer.Option("--status", help="Only jobs in this state.")] = None,
 ) -> None:
     """Show a server's latest jobs."""
-    with _talking(server, key) as client:
+    with talking(server, key) as client:
         table = Table("job", "status", "", "made", "recording")
         for job in client.jobs(limit, only):
             share, name = f"{job['progress']:.0f} %", escape(job["name"])
@@ -177,7 +177,8 @@ def _local(moment: str) -> str:
 
 
 @contextmanager
-def _talking(server: str, key: str | None, form: str = "txt") -> Iterator[Client]:
+def talking(server: str, key: str | None, form: str = "txt") -> Iterator[Client]:
+    """A client of a server; what goes wrong ends the command with a sentence and a code."""
     with errors_become_exit_codes():
         if form not in EXPORTERS:
             raise InvalidOptions(f"There is no format {form!r}; use {', '.join(EXPORTERS)}.")
