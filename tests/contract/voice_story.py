@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from meet_transcriber.core.errors import VoicesSealed
 from meet_transcriber.core.transcript import Voice
-from meet_transcriber.service.voice_book import FOLDER, VoiceBook
+from meet_transcriber.core.voices import FOLDER
+from meet_transcriber.service.voice_book import VoiceBook
 from meet_transcriber.service.voices import heard_in
 from tests.simulated.people import ALMOST_ANN, ANN, BOB, CAY, Town, meeting
 

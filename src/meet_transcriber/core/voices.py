@@ -24,6 +24,9 @@ MARGIN = 0.1
 SHORT_SECONDS = 3.0
 """A voice made from less speech than this is never clear."""
 
+FOLDER = "voices"
+"""Of the MediaStore: the people of each tenant, sealed."""
+
 MOST_PEOPLE = 500
 MOST_SAMPLES = 10
 """Of one person; the oldest goes when there are more."""

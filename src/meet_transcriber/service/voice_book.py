@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from meet_transcriber.core.errors import StorageUnavailable, VoicesOff
-from meet_transcriber.core.voices import Book, Person
+from meet_transcriber.core.voices import FOLDER, Book, Person
 from meet_transcriber.core.wire import from_plain, to_plain
 from meet_transcriber.ports.sealing import Sealer
 from meet_transcriber.service.ground import Ground
 
 T = TypeVar("T")
 
-FOLDER = "voices"
 _LOCK_SECONDS = 30.0
 _PATIENCE_SECONDS = 10.0
 _PAUSE_SECONDS = 0.02
