@@ -210,9 +210,12 @@ class Pipeline:
             }
         return {label: voice for label, voice in voices.items() if voice is not None}
 
-    def voice_of(self, media: BinaryIO, embedder: VoiceEmbedder) -> Voice | None:
+    def voice_of(self, media: BinaryIO, embedder: VoiceEmbedder, seconds: float) -> Voice | None:
         """
         The voice of a recording of one person that is no part of this one.
+
+        Args:
+            seconds: from its start that count; more is not listened to.
 
         Raises:
             InvalidAudio: it cannot be used.
@@ -222,7 +225,10 @@ class Pipeline:
             prepared, _ = self.decoder.prepare(media, working, options, ignore_progress)
             working.seek(0)
             source = self.decoder.open(working, prepared)
-            return embedder.voice(source, self.detector.detect(source, 0, ignore_progress))
+            speech = self.detector.detect(source, 0, ignore_progress)
+            # a header may claim fewer seconds than there are
+            heard = [Span(s.start, min(s.end, seconds)) for s in speech if s.start < seconds]
+            return embedder.voice(source, heard)
 
     # -- attribute -------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 
+from meet_transcriber.core.audit import AuditQuery
 from meet_transcriber.core.errors import VoicesSealed
 from meet_transcriber.core.transcript import Voice
 from meet_transcriber.core.voices import FOLDER
@@ -105,6 +106,20 @@ class VoiceStory:
         job_id = answer.json()["job_id"]
         assert town.ask("GET", f"/transcribe/{job_id}").status_code == 404
         assert [key for key in town.objects() if job_id in key] == []
+
+    def test_what_was_done_is_written_down_without_names(self, town: Town) -> None:
+        job_id = town.met((ANN, 6))
+        person = town.introduce(job_id, "SPEAKER_00", "Annabel").json()["id"]
+        town.ask("GET", f"/voices/{person}/export?embeddings=true")
+        town.ask("PATCH", f"/voices/{person}", json={"name": "Annie"})
+        town.speakers(job_id)
+        town.ask("DELETE", f"/voices/{person}")
+        entries = town.guard.trail.page(AuditQuery(limit=6, tenant="acme")).entries
+        assert [(each.action, each.target or each.job) for each in reversed(entries)][-5:] == [
+            ("remember_voice", person), ("export_voice", person), ("rename_voice", person),
+            ("read", job_id), ("forget_voice", person),
+        ]  # fmt: skip
+        assert "Ann" not in str(entries)
 
     def test_the_voices_of_a_meeting_go_with_it(self, town: Town) -> None:
         job_id = town.met((ANN, 6))

@@ -1,11 +1,13 @@
 """People known by their voices, on one machine: SQLite and a folder."""
 
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from meet_transcriber.logs import formatter
 from tests.contract.voice_story import VoiceStory
 from tests.simulated.people import ANN, BOB, Town, call, town
 
@@ -40,6 +42,57 @@ def test_nothing_is_kept_where_voices_are_off(tmp_path: Path) -> None:
         assert (row["rememberable"], row["similarity"]) == (False, None)
         assert [key for key in plain.objects() if "sealed" in key] == []
     assert not (tmp_path / "data" / "voices.key").exists()
+
+
+def test_no_name_and_no_voice_is_logged(town: Town, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    caplog.handler.setFormatter(formatter(as_json=True))
+    person = town.introduce(town.met((ANN, 6)), "SPEAKER_00", "Annabel").json()["id"]
+    town.speakers(town.met((ANN, 6)))
+    exported = town.ask("GET", f"/voices/{person}/export?embeddings=true").json()
+    assert "job_finished" in caplog.text
+    for secret in ("Annabel", "said yes", str(exported["samples"][0]["embedding"][0])):
+        assert secret not in caplog.text
+
+
+def test_a_rename_by_hand_outlives_reruns_and_edits(town: Town) -> None:
+    first = town.met((ANN, 6), (BOB, 6))
+    town.introduce(first, "SPEAKER_00", "Ann")
+    path = f"/transcribe/{town.met((ANN, 6), (BOB, 6))}"
+    town.ask("PATCH", f"{path}/speakers", json={"SPEAKER_00": "Anna", "SPEAKER_01": "Bobby"})
+    town.introduce(first, "SPEAKER_01", "Bob")
+    town.ask("POST", f"{path}/rerun", json={"tasks": ["attribute"]})
+    town.work()
+    by_hand = {"SPEAKER_00": "Anna", "SPEAKER_01": "Bobby"}
+    assert town.ask("GET", path).json()["names"] == by_hand
+    town.ask("PATCH", f"{path}/segments/0", json={"text": "other words"})
+    assert town.ask("GET", path).json()["names"] == by_hand
+
+
+def test_an_older_meeting_is_named_when_its_speakers_are_looked_at_again(town: Town) -> None:
+    path = f"/transcribe/{town.met((ANN, 6))}"
+    town.introduce(town.met((ANN, 5)), "SPEAKER_00", "Ann")
+    assert town.ask("GET", path).json()["names"] == {}
+    town.ask("POST", f"{path}/rerun", json={"tasks": ["attribute"]})
+    town.work()
+    assert town.ask("GET", path).json()["names"] == {"SPEAKER_00": "Ann"}
+
+
+def test_a_speaker_of_whom_nothing_is_kept_is_told_so(town: Town) -> None:
+    job_id = town.met((ANN, 6))
+    answer = town.introduce(job_id, "SPEAKER_07", "Ann")
+    assert (answer.status_code, answer.json()["code"]) == (409, "no_voice")
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [{}, {"consent": True}, {"consent": False}, {"name": ""}, {"speaker": 1}, {"colour": "red"}],
+)
+def test_a_wish_that_makes_no_sense_keeps_nothing(town: Town, wish: dict[str, object]) -> None:
+    whole = {"job_id": town.met((ANN, 6)), "speaker": "SPEAKER_00", "name": "Ann"}
+    body = {} if wish == {"consent": True} else {**whole, **wish}
+    assert town.ask("POST", "/voices", json={**body, **wish}).status_code == 422
+    assert town.ask("GET", "/voices").json()["data"] == []
 
 
 def test_the_key_of_a_machine_is_its_owners_alone(town: Town) -> None:

@@ -65,11 +65,18 @@ class Town:
     folder: Path
     keys: dict[str, str] = field(default_factory=dict)
 
-    def ask(self, method: str, path: str, tenant: str = "acme", **request: Any) -> Any:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        tenant: str = "acme",
+        headers: dict[str, str] | None = None,
+        **request: Any,
+    ) -> Any:
         """A request with a key of that tenant; the answer."""
         if tenant not in self.keys:
             self.keys[tenant] = self.guard.keyring.create(tenant, tenant, SCOPES, None).token
-        headers = {"Authorization": f"Bearer {self.keys[tenant]}"}
+        headers = {"Authorization": f"Bearer {self.keys[tenant]}", **(headers or {})}
         return self.client.request(method, path, headers=headers, **request)
 
     def met(self, *turns: tuple[int, int], tenant: str = "acme") -> str:

@@ -31,6 +31,7 @@ MOST_PEOPLE = 500
 MOST_SAMPLES = 10
 """Of one person; the oldest goes when there are more."""
 LONGEST_NOTE = 500
+SHORTEST_REFERENCE_SECONDS, LONGEST_REFERENCE_SECONDS = 2.0, 10.0
 _DIGITS = 5  # changes a cosine by less than 0.0001
 
 

@@ -17,6 +17,7 @@ from meet_transcriber.core.transcript import Diarization, TranscriptWarning, Voi
 from meet_transcriber.core.voices import (
     KNOWN_NAMES,
     KNOWN_SPEAKERS,
+    LONGEST_REFERENCE_SECONDS,
     VOICES,
     Heard,
     Named,
@@ -84,7 +85,7 @@ class Listening:
         for person in from_plain(References, stored).people:
             try:
                 file = io.BytesIO(base64.b64decode(person.audio))
-                voice = pipeline.voice_of(file, embedder)
+                voice = pipeline.voice_of(file, embedder, LONGEST_REFERENCE_SECONDS)
             except InvalidAudio:
                 voice = None
             if voice is None:

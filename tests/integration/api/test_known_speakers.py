@@ -27,7 +27,12 @@ def data_url(audio: bytes, kind: str = "audio/wav") -> str:
     return f"data:{kind};base64,{base64.b64encode(audio).decode()}"
 
 
-def asked(town: Town, known: dict[str, str], *fields: tuple[str, str]) -> Any:
+def asked(
+    town: Town,
+    known: dict[str, str],
+    *fields: tuple[str, str],
+    headers: dict[str, str] | None = None,
+) -> Any:
     """The answer to a request about Ann, Bob and Cay."""
     pairs = [("model", "whisper-1"), *fields]
     pairs += [("known_speaker_names[]", name) for name in known]
@@ -37,6 +42,7 @@ def asked(town: Town, known: dict[str, str], *fields: tuple[str, str]) -> Any:
         "POST",
         "/v1/audio/transcriptions",
         files=[*((name, (None, value)) for name, value in pairs), file],
+        headers=headers,
     )
 
 
@@ -65,6 +71,16 @@ def test_ten_seconds_in_stereo_at_48_khz_of_four_people_are_taken(town: Town) ->
     assert len(known["Ann"]) > 2_500_000
     body = asked(town, known, DIARIZED).json()
     assert [each["speaker"] for each in body["segments"]] == ["Cay", "Ann", "Bob"]
+
+
+def test_another_reference_is_another_request(town: Town) -> None:
+    key = {"Idempotency-Key": "once"}
+    ann, bob = data_url(meeting((ANN, 3))), data_url(meeting((BOB, 3)))
+    jobs = [
+        asked(town, {"Ann": url}, DIARIZED, headers=key).headers["x-job-id"] for url in (ann, ann)
+    ]
+    assert jobs[0] == jobs[1]
+    assert asked(town, {"Ann": bob}, DIARIZED, headers=key).status_code == 422
 
 
 def test_references_go_with_their_job_and_nothing_else_keeps_them(town: Town) -> None:

@@ -10,18 +10,24 @@ from meet_transcriber.api.openai.envelope import ApiError, refused
 from meet_transcriber.api.openai.fields import MOST_KNOWN, Form
 from meet_transcriber.core.edits import LONGEST_NAME
 from meet_transcriber.core.errors import InvalidAudio
-from meet_transcriber.core.voices import KNOWN_SPEAKERS, Reference, References
+from meet_transcriber.core.voices import (
+    KNOWN_SPEAKERS,
+    LONGEST_REFERENCE_SECONDS,
+    SHORTEST_REFERENCE_SECONDS,
+    Reference,
+    References,
+)
 from meet_transcriber.core.wire import to_plain
 from meet_transcriber.ports.engines import AudioProber
 
 NAMES, REFERENCES = "known_speaker_names", "known_speaker_references"
 
-SHORTEST_SECONDS, LONGEST_SECONDS = 2.0, 10.0
 _ROUNDING_SECONDS = 0.1  # codecs pad, and a cut is never exact
 _REFERENCE_BYTES = 11 * 48_000 * 2 * 2 * 4 // 3
 """Of a data URL: eleven seconds of WAV at 48 kHz, in stereo, 16 bit, in base64."""
 
-REFERENCES_BYTES = MOST_KNOWN * _REFERENCE_BYTES
+REFERENCES_BYTES = (MOST_KNOWN + 1) * _REFERENCE_BYTES
+"""So many are read that one too many is refused for what it is."""
 
 _DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w.+-]+=[^;,]*)*;base64,", re.IGNORECASE)
 
@@ -79,8 +85,9 @@ def check_lengths(people: tuple[Reference, ...], prober: AudioProber) -> None:
         except InvalidAudio as error:
             raise _refused(person.name, f"cannot be used ({error})") from error
         seconds = found.duration
-        shortest = SHORTEST_SECONDS - _ROUNDING_SECONDS
-        if seconds is not None and not shortest <= seconds <= LONGEST_SECONDS + _ROUNDING_SECONDS:
+        shortest = SHORTEST_REFERENCE_SECONDS - _ROUNDING_SECONDS
+        longest = LONGEST_REFERENCE_SECONDS + _ROUNDING_SECONDS
+        if seconds is not None and not shortest <= seconds <= longest:
             raise _refused(person.name, f"has {seconds:.1f} seconds; send 2 to 10")
 
 
