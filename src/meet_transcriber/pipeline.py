@@ -7,7 +7,7 @@ is already there returns it: a killed worker costs at most one part.
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -237,19 +237,21 @@ class Pipeline:
         plan: Plan,
         parts: Sequence[PartResult],
         diarization: Diarization,
-        named: Named | None = None,
+        names: Mapping[str, str] | None = None,
+        known: Named | None = None,
     ) -> Transcript:
         """
         Put words and speakers together into the transcript, and keep it.
 
         Args:
             parts: every part's result, in any order.
-            named: who the speakers are, as far as anybody knows.
+            names: given by people, by label; they count whatever else is known.
+            known: whom the voices were found to be.
         """
         transcript = assemble(plan, parts, diarization, self.options)
-        if named is not None:
-            warnings = tuple(dict.fromkeys((*transcript.warnings, *named.warnings)))
-            transcript = replace(transcript, names=dict(named.names), warnings=warnings)
+        transcript = replace(transcript, names={**transcript.names, **(names or {})})
+        if known is not None:
+            transcript = _with_known(transcript, known)
         self._save("transcript.json", transcript)
         return transcript
 
@@ -357,6 +359,14 @@ class StageProgress:
             self._tell(name, self._reached)
 
         return progress
+
+
+def _with_known(transcript: Transcript, known: Named) -> Transcript:
+    """The transcript with names of known voices, for speakers who have none and nobody else has."""
+    given = transcript.names
+    free = {label: name for label, name in known.names.items() if name not in given.values()}
+    warnings = tuple(dict.fromkeys((*transcript.warnings, *known.warnings)))
+    return replace(transcript, names={**free, **given}, warnings=warnings)
 
 
 def _stretch(

@@ -79,7 +79,7 @@ def submit(
     }
     fields = {name: str(value) for name, value in asked.items() if value is not None}
     codes: list[int] = []
-    with talking(server, key, form) as client:
+    with _talking(server, key, form) as client:
         for path in files:
             try:
                 _send(client, path, fields, form, output, wait=wait)
@@ -134,7 +134,7 @@ def write_result(client: Client, job_id: str, form: str, output: Path | None, st
 
 def status(job_id: JobId, server: Server = HERE, key: Key = None) -> None:
     """Print what a server says of a job, as JSON."""
-    with talking(server, key) as client:
+    with _talking(server, key) as client:
         typer.echo(json.dumps(client.status(job_id), indent=2, ensure_ascii=False))
 
 
@@ -146,13 +146,13 @@ def download(
     output: Output = None,
 ) -> None:
     """Write the transcript of a job that is completed."""
-    with talking(server, key, form) as client:
+    with _talking(server, key, form) as client:
         write_result(client, job_id, form, output, job_id)
 
 
 def cancel(job_id: JobId, server: Server = HERE, key: Key = None) -> None:
     """End a job."""
-    with talking(server, key) as client:
+    with _talking(server, key) as client:
         typer.echo(client.cancel(job_id)["status"])
 
 
@@ -163,7 +163,7 @@ def list_jobs(
     only: Annotated[str | None, typer.Option("--status", help="Only jobs in this state.")] = None,
 ) -> None:
     """Show a server's latest jobs."""
-    with talking(server, key) as client:
+    with _talking(server, key) as client:
         table = Table("job", "status", "", "made", "recording")
         for job in client.jobs(limit, only):
             share, name = f"{job['progress']:.0f} %", escape(job["name"])
@@ -177,8 +177,7 @@ def _local(moment: str) -> str:
 
 
 @contextmanager
-def talking(server: str, key: str | None, form: str = "txt") -> Iterator[Client]:
-    """A client of a server; what goes wrong ends the command with a sentence and a code."""
+def _talking(server: str, key: str | None, form: str = "txt") -> Iterator[Client]:
     with errors_become_exit_codes():
         if form not in EXPORTERS:
             raise InvalidOptions(f"There is no format {form!r}; use {', '.join(EXPORTERS)}.")

@@ -1,6 +1,8 @@
 """`meet-transcriber voices`: people whom a server knows by their voices."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,9 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from meet_transcriber.cli.console import progress_bar, stderr
+from meet_transcriber.cli.console import errors_become_exit_codes, progress_bar, stderr
 from meet_transcriber.cli.http import Client
-from meet_transcriber.cli.jobs import HERE, Key, Server, report, talking
+from meet_transcriber.cli.jobs import HERE, Key, Server, report
 from meet_transcriber.core.errors import InvalidOptions
 
 app = typer.Typer(no_args_is_help=True, help="People whom a server knows by their voices.")
@@ -27,7 +29,7 @@ def list_voices(
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON for programs.")] = False,
 ) -> None:
     """Show who is remembered."""
-    with talking(server, key) as client:
+    with _asking(server, key) as client:
         people = client.voices("GET")["data"]
         if as_json:
             typer.echo(_dumped(people))
@@ -62,7 +64,7 @@ def add(
     key: Key = None,
 ) -> None:
     """Remember a speaker of a meeting, or the person in a clip; a known name gets a sample more."""
-    with talking(server, key) as client:
+    with _asking(server, key) as client:
         if clip is not None and job is None and speaker is None:
             _add_clip(client, clip, name, consent)
         elif clip is None and job is not None and speaker is not None:
@@ -85,7 +87,7 @@ def _add_clip(client: Client, clip: Path, name: str, consent: str) -> None:
 @app.command()
 def rename(voice_id: VoiceId, name: Name, server: Server = HERE, key: Key = None) -> None:
     """Call somebody otherwise, in meetings to come."""
-    with talking(server, key) as client:
+    with _asking(server, key) as client:
         client.voices("PATCH", f"/{voice_id}", json={"name": name})
 
 
@@ -97,14 +99,14 @@ def merge(
     key: Key = None,
 ) -> None:
     """Make one person of two."""
-    with talking(server, key) as client:
+    with _asking(server, key) as client:
         client.voices("POST", f"/{voice_id}/merge", json={"voice_id": other})
 
 
 @app.command()
 def delete(voice_id: VoiceId, server: Server = HERE, key: Key = None) -> None:
     """Forget somebody's voice, with the clips that were sent for it."""
-    with talking(server, key) as client:
+    with _asking(server, key) as client:
         client.voices("DELETE", f"/{voice_id}")
         stderr.print(f"{voice_id} is forgotten.", markup=False)
 
@@ -119,9 +121,15 @@ def export(
     key: Key = None,
 ) -> None:
     """Print all that is known of somebody, as JSON."""
-    with talking(server, key) as client:
+    with _asking(server, key) as client:
         params = {"embeddings": "true" if embeddings else "false"}
         typer.echo(_dumped(client.voices("GET", f"/{voice_id}/export", params=params)))
+
+
+@contextmanager
+def _asking(server: str, key: str | None) -> Iterator[Client]:
+    with errors_become_exit_codes(), Client(server, key) as client:
+        yield client
 
 
 def _dumped(value: object) -> str:

@@ -53,9 +53,11 @@ class Request:
     webhook_url: str | None = None
     extras: Mapping[str, bytes] = field(default_factory=dict)
 
-    def told(self) -> dict[str, Any]:
-        """Everything but the extras, ready for JSON."""
-        return {"options": to_plain(self.options), "webhook_url": self.webhook_url}
+    def told(self) -> list[Any]:
+        """What tells it from another request, ready for JSON."""
+        asked: list[Any] = [{"options": to_plain(self.options), "webhook_url": self.webhook_url}]
+        extras = sorted(self.extras.items())
+        return asked + [[name, hashlib.sha256(data).hexdigest()] for name, data in extras]
 
 
 class Upload:
@@ -148,20 +150,12 @@ class Upload:
         facts: dict[str, Any] = {"fingerprint": fingerprint, "options": request.options}
         if request.webhook_url is not None:
             facts["webhook"] = Webhook(request.webhook_url)
-        if request.extras:
-            facts["objects"] = {**self._job.objects, **self._kept(request.extras)}
         if self._job.source_url is None:
             media = self._probe()
             self._ground.meters.upload(self._size)
             facts |= {"size_bytes": self._size, "media": media, "duration": media.duration}
+        facts["objects"] = {**self._job.objects, **keep_extras(self._ground, self._job, request)}
         return self._submitted(facts)
-
-    def _kept(self, extras: Mapping[str, bytes]) -> dict[str, str]:
-        """Keep what comes along; its keys by logical name."""
-        keys = {name: f"{self._job.prefix}/{name}" for name in extras}
-        for name, key in keys.items():
-            self._ground.media.put(key, extras[name])
-        return keys
 
     def _submitted(self, facts: dict[str, Any]) -> Job:
         with self._quotas.room(self._size, facts.get("duration") or 0.0):
@@ -177,8 +171,7 @@ class Upload:
             return self._ground.decoder.probe(file)
 
     def _fingerprint(self, request: Request) -> str:
-        asked = [request.told(), self._job.name, self._job.source_url, self._hash.hexdigest()]
-        asked += [hashlib.sha256(extra).hexdigest() for _, extra in sorted(request.extras.items())]
+        asked = [*request.told(), self._job.name, self._job.source_url, self._hash.hexdigest()]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
     def _renew(self) -> None:
@@ -278,6 +271,22 @@ def counted(meters: Meters, source: str, *, also_success: bool = True) -> Iterat
         raise
     if also_success:
         meters.submission(source, "accepted")
+
+
+def keep_extras(ground: Ground, job: Job, request: Request) -> dict[str, str]:
+    """
+    Write what comes along with a recording, under keys that nobody else uses.
+
+    Returns:
+        What the job's record should name: logical name -> key.
+
+    Raises:
+        StorageFull, StorageError: it cannot be kept.
+    """
+    keys = {name: f"{job.prefix}/{name}.{uuid.uuid4().hex}" for name in request.extras}
+    for name, key in keys.items():
+        ground.media.put(key, request.extras[name])
+    return keys
 
 
 def source_of(job: Job) -> str:

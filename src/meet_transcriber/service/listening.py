@@ -96,10 +96,10 @@ class Listening:
 
     # -- beside the attribution --------------------------------------------------------------
 
-    def names(self) -> Named:
+    def known(self) -> Named:
         """
-        Who is known in this job, by label: what people said, then the request's references, then
-        who is remembered and clear. A clip's speaker is remembered first.
+        Who is known in this job, by label: by the request's references, else who is remembered
+        and clear. A clip's speaker is remembered first.
         """
         by_reference = self._left()
         try:
@@ -107,7 +107,7 @@ class Listening:
             by_voice = self._clear()
         except VoicesSealed as error:
             warnings, by_voice = (TranscriptWarning(error.code, str(error)),), {}
-        given = {**by_reference.names, **self._job.names}
+        given = by_reference.names
         free = {label: name for label, name in by_voice.items() if name not in given.values()}
         return Named({**free, **given}, (*by_reference.warnings, *warnings))
 

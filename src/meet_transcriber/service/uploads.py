@@ -39,6 +39,7 @@ from meet_transcriber.service.intake import (
     checked_key,
     clean,
     counted,
+    keep_extras,
     refuse_too_large,
     withdrawn,
 )
@@ -175,7 +176,7 @@ class Uploads:
             IdempotencyMismatch: it, or the key, was used before for another request.
         """
         job = self.find(upload_id)
-        asked = json.dumps([request.told(), upload_id, idempotency_key])
+        asked = json.dumps([*request.told(), upload_id, idempotency_key])
         fingerprint = hashlib.sha256(asked.encode()).hexdigest()
         if job.state == "uploading":
             self._refuse(request.options)
@@ -198,13 +199,13 @@ class Uploads:
         self._ground.meters.upload(job.size_bytes)
         facts = {
             "origin": Origin(now_bound("request_id"), self._ground.tracer.current()),
-            "objects": {"recording": recording},
             "media": media,
             "duration": media.duration,
             "fingerprint": fingerprint,
             "idempotency_key": key,
         }
         with self._quotas.beginning(media.duration or 0.0):
+            facts["objects"] = {"recording": recording, **keep_extras(self._ground, job, request)}
             now = self._ground.clock()
             return self._ground.change(
                 job.id, partial(_submitted, facts=facts, request=request, now=now)

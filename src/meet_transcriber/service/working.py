@@ -298,8 +298,8 @@ class Working:
         plan, parts, diarization = pipeline.gather()
         # without a result the record's warnings tell why nobody knows the speakers
         known = diarization or Diarization(warnings=job.warnings)
-        named = Listening(self._ground, job).names()
-        transcript = pipeline.attribute(plan, parts, known, named)
+        voices = Listening(self._ground, job).known()
+        transcript = pipeline.attribute(plan, parts, known, names=job.names, known=voices)
         if self._ground.text is not None:
             self._ground.text.put_text(job.id, transcript.text)
         return partial(concluded, transcript=transcript)
