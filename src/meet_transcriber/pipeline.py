@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Generic, Protocol, TypeVar
 
-from meet_transcriber.core.assembly import assemble, channel_labels, channels_as_speakers
+from meet_transcriber.core.assembly import assemble, channels_as_speakers
 from meet_transcriber.core.errors import DiarizationFailed, StorageError
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import TARGET_SECONDS, Part, PartResult, Plan, plan_parts
@@ -25,9 +25,8 @@ from meet_transcriber.core.transcript import (
     Span,
     Transcript,
     TranscriptWarning,
-    Voice,
 )
-from meet_transcriber.core.voices import Named
+from meet_transcriber.core.voices import Named, with_known
 from meet_transcriber.core.wire import from_plain, to_plain
 from meet_transcriber.logs import get_logger
 from meet_transcriber.ports.engines import (
@@ -38,8 +37,6 @@ from meet_transcriber.ports.engines import (
     Progress,
     Recognizer,
     SpeechDetector,
-    VoiceEmbedder,
-    Waveform,
 )
 from meet_transcriber.ports.stores import MediaStore
 
@@ -197,39 +194,6 @@ class Pipeline:
             message = f"Speakers are unknown, because diarization failed: {error}"
             return Diarization(warnings=(TranscriptWarning("diarization_failed", message),))
 
-    # -- voices ----------------------------------------------------------------------------
-
-    def channel_voices(self, plan: Plan, embedder: VoiceEmbedder) -> dict[str, Voice]:
-        """The voices of a recording whose channels are one speaker each, by label."""
-        labels = channel_labels(plan.speech)
-        with self._source(plan) as source:
-            voices = {
-                labels[channel]: embedder.voice(OneChannel(source, channel), spans)
-                for channel, spans in enumerate(plan.speech)
-                if channel in labels
-            }
-        return {label: voice for label, voice in voices.items() if voice is not None}
-
-    def voice_of(self, media: BinaryIO, embedder: VoiceEmbedder, seconds: float) -> Voice | None:
-        """
-        The voice of a recording of one person that is no part of this one.
-
-        Args:
-            seconds: from its start that count; more is not listened to.
-
-        Raises:
-            InvalidAudio: it cannot be used.
-        """
-        options = Options(channels="mix")
-        with tempfile.TemporaryFile() as working:
-            prepared, _ = self.decoder.prepare(media, working, options, ignore_progress)
-            working.seek(0)
-            source = self.decoder.open(working, prepared)
-            speech = self.detector.detect(source, 0, ignore_progress)
-            # a header may claim fewer seconds than there are
-            heard = [Span(s.start, min(s.end, seconds)) for s in speech if s.start < seconds]
-            return embedder.voice(source, heard)
-
     # -- attribute -------------------------------------------------------------------------
 
     def attribute(
@@ -251,7 +215,7 @@ class Pipeline:
         transcript = assemble(plan, parts, diarization, self.options)
         transcript = replace(transcript, names={**transcript.names, **(names or {})})
         if known is not None:
-            transcript = _with_known(transcript, known)
+            transcript = with_known(transcript, known)
         self._save("transcript.json", transcript)
         return transcript
 
@@ -292,23 +256,6 @@ class Pipeline:
             raise StorageError("The working audio is gone; submit the recording again.")
         with self.store.open(key) as file:
             yield self.decoder.open(file, plan.audio)
-
-
-@dataclass(frozen=True)
-class OneChannel:
-    """One channel of a recording, as a recording of its own."""
-
-    source: AudioSource
-    channel: int
-    channels: int = 1
-
-    @property
-    def duration(self) -> float:
-        return self.source.duration
-
-    def read(self, start: float, end: float, channel: int = 0) -> Waveform:
-        """The samples; see `AudioSource.read`."""
-        return self.source.read(start, end, self.channel + channel)
 
 
 def run(
@@ -359,14 +306,6 @@ class StageProgress:
             self._tell(name, self._reached)
 
         return progress
-
-
-def _with_known(transcript: Transcript, known: Named) -> Transcript:
-    """The transcript with names of known voices, for speakers who have none and nobody else has."""
-    given = transcript.names
-    free = {label: name for label, name in known.names.items() if name not in given.values()}
-    warnings = tuple(dict.fromkeys((*transcript.warnings, *known.warnings)))
-    return replace(transcript, names={**free, **given}, warnings=warnings)
 
 
 def _stretch(

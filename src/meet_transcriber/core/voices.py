@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from meet_transcriber.core.edits import LONGEST_NAME
 from meet_transcriber.core.errors import InvalidOptions, VoiceConflict, VoiceNotFound
-from meet_transcriber.core.transcript import TranscriptWarning, Voice
+from meet_transcriber.core.transcript import Transcript, TranscriptWarning, Voice
 
 Certainty = Literal["clear", "perhaps"]
 
@@ -322,6 +322,18 @@ class Named:
 
     names: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[TranscriptWarning, ...] = ()
+
+
+def with_known(transcript: Transcript, known: Named) -> Transcript:
+    """The transcript with names of known voices, for speakers who have none and nobody else has."""
+    given = transcript.names
+    free = {
+        label: name
+        for label, name in known.names.items()
+        if label in transcript.speakers and name not in given.values()
+    }
+    warnings = tuple(dict.fromkeys((*transcript.warnings, *known.warnings)))
+    return replace(transcript, names={**free, **given}, warnings=warnings)
 
 
 def named_by(voices: Mapping[str, Voice], references: Mapping[str, Voice]) -> dict[str, str]:

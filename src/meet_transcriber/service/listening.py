@@ -3,8 +3,12 @@
 import base64
 import io
 import json
+import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO
 
+from meet_transcriber.core.assembly import channel_labels
 from meet_transcriber.core.errors import (
     EngineUnavailable,
     InvalidAudio,
@@ -12,8 +16,9 @@ from meet_transcriber.core.errors import (
     VoicesSealed,
 )
 from meet_transcriber.core.jobs import Job
+from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import Plan
-from meet_transcriber.core.transcript import Diarization, TranscriptWarning, Voice
+from meet_transcriber.core.transcript import Diarization, Span, TranscriptWarning, Voice
 from meet_transcriber.core.voices import (
     KNOWN_NAMES,
     KNOWN_SPEAKERS,
@@ -29,8 +34,8 @@ from meet_transcriber.core.voices import (
     named_by,
 )
 from meet_transcriber.core.wire import from_plain, to_plain
-from meet_transcriber.pipeline import Checkpoints, Chosen, Pipeline
-from meet_transcriber.ports.engines import Diarizer, VoiceEmbedder
+from meet_transcriber.pipeline import Checkpoints, Chosen, Pipeline, ignore_progress
+from meet_transcriber.ports.engines import AudioSource, Diarizer, VoiceEmbedder, Waveform
 from meet_transcriber.service.ground import Ground
 from meet_transcriber.service.voice_book import VoiceBook, sealed
 from meet_transcriber.service.voices import add_sample, clip_wanted, heard_in
@@ -64,7 +69,7 @@ class Listening:
             return
         embedder, voices = _embedder(diarizer), dict(found.voices)
         if plan.audio.channels > 1 and embedder is not None:
-            voices = pipeline.channel_voices(plan, embedder)
+            voices = channel_voices(pipeline, plan, embedder)
         if KNOWN_SPEAKERS in self._job.objects:
             named = self._by_references(pipeline, voices, embedder)
             data = json.dumps(to_plain(named)).encode()
@@ -85,7 +90,7 @@ class Listening:
         for person in from_plain(References, stored).people:
             try:
                 file = io.BytesIO(base64.b64decode(person.audio))
-                voice = pipeline.voice_of(file, embedder, LONGEST_REFERENCE_SECONDS)
+                voice = voice_of(pipeline, file, embedder, LONGEST_REFERENCE_SECONDS)
             except InvalidAudio:
                 voice = None
             if voice is None:
@@ -136,6 +141,60 @@ class Listening:
         except VoiceConflict as error:
             return (TranscriptWarning("voice_not_kept", f"Nobody was remembered: {error}"),)
         return ()
+
+
+@dataclass(frozen=True)
+class OneChannel:
+    """One channel of a recording, as a recording of its own."""
+
+    source: AudioSource
+    channel: int
+    channels: int = 1
+
+    @property
+    def duration(self) -> float:
+        """Seconds of audio."""
+        return self.source.duration
+
+    def read(self, start: float, end: float, channel: int = 0) -> Waveform:
+        """The samples; see `AudioSource.read`."""
+        return self.source.read(start, end, self.channel + channel)
+
+
+def channel_voices(pipeline: Pipeline, plan: Plan, embedder: VoiceEmbedder) -> dict[str, Voice]:
+    """The voices of a recording whose channels are one speaker each, by label."""
+    key = pipeline.checkpoints.find("working.flac")
+    if key is None:
+        return {}
+    with pipeline.store.open(key) as file:
+        source = pipeline.decoder.open(file, plan.audio)
+        voices = {
+            label: embedder.voice(OneChannel(source, channel), plan.speech[channel])
+            for channel, label in channel_labels(plan.speech).items()
+        }
+    return {label: voice for label, voice in voices.items() if voice is not None}
+
+
+def voice_of(
+    pipeline: Pipeline, media: BinaryIO, embedder: VoiceEmbedder, seconds: float
+) -> Voice | None:
+    """
+    The voice of a recording of one person that is no part of the meeting.
+
+    Args:
+        seconds: from its start that count; a header may claim fewer than there are.
+
+    Raises:
+        InvalidAudio: it cannot be used.
+    """
+    with tempfile.TemporaryFile() as working:
+        mixed = Options(channels="mix")
+        prepared, _ = pipeline.decoder.prepare(media, working, mixed, ignore_progress)
+        working.seek(0)
+        source = pipeline.decoder.open(working, prepared)
+        speech = pipeline.detector.detect(source, 0, ignore_progress)
+        heard = [Span(each.start, min(each.end, seconds)) for each in speech]
+        return embedder.voice(source, [each for each in heard if each.start < each.end])
 
 
 def _embedder(diarizer: Callable[[], Chosen[Diarizer] | None]) -> VoiceEmbedder | None:
