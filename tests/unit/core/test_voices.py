@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meet_transcriber.core.errors import InvalidOptions, VoiceConflict, VoiceNotFound
-from meet_transcriber.core.transcript import Voice
+from meet_transcriber.core.transcript import Transcript, TranscriptWarning, Voice
 from meet_transcriber.core.voices import (
     CLEAR,
     MARGIN,
@@ -17,6 +17,7 @@ from meet_transcriber.core.voices import (
     Book,
     Consent,
     Match,
+    Named,
     Person,
     Sample,
     checked_consent,
@@ -27,6 +28,7 @@ from meet_transcriber.core.voices import (
     named_by,
     remembered,
     renamed,
+    with_known,
     without,
 )
 
@@ -135,6 +137,15 @@ def test_no_person_is_two_speakers_and_every_clear_one_leads(
         ]
         best = max((each[label].similarity for each in others if each), default=-1.0)
         assert match.certainty == "perhaps" or match.similarity >= best + MARGIN
+
+
+def test_known_names_come_after_all_others() -> None:
+    said = Transcript(speakers=("A", "B", "C"), names={"A": "Ann"})
+    notice = TranscriptWarning("voices_sealed", "They do not open.")
+    known = Named({"A": "Eve", "B": "Ann", "C": "Cay", "gone": "Dan"}, (notice, notice))
+    result = with_known(said, known)
+    assert result.names == {"A": "Ann", "C": "Cay"}
+    assert result.warnings == (notice,)
 
 
 # -- the book --------------------------------------------------------------------------------
