@@ -21,6 +21,7 @@ type: Opaque
 stringData:
   REDIS_PASSWORD: "$(random)"
   API_KEY_PEPPER: "$(random)"
+  VOICE_SECRET: "$(random)"
   # name:key:scopes:tenant; the first key is yours.
   API_KEYS: "admin:$admin:submit+read+admin+monitor:,monitor:$monitor:monitor"
 END

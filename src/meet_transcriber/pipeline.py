@@ -27,6 +27,7 @@ from meet_transcriber.core.transcript import (
     Transcript,
     TranscriptWarning,
 )
+from meet_transcriber.core.voices import Named, with_known
 from meet_transcriber.core.wire import from_plain, to_plain
 from meet_transcriber.logs import get_logger
 from meet_transcriber.ports.engines import (
@@ -225,6 +226,7 @@ class Pipeline:
         diarization: Diarization,
         timeline: Timeline | None = None,
         names: Mapping[str, str] | None = None,
+        known: Named | None = None,
     ) -> Transcript:
         """
         Put words and speakers together into the transcript, and keep it.
@@ -232,12 +234,15 @@ class Pipeline:
         Args:
             parts: every part's result, in any order.
             timeline: whose names voices get, where they fit.
-            names: given by people, by label; they count whatever the timeline says.
+            names: given by people, by label; they count whatever else is known.
+            known: whom the voices were found to be; these names come last.
         """
         transcript = assemble(plan, parts, diarization, self.options)
         if timeline is not None:
             transcript = _named(transcript, timeline)
         transcript = replace(transcript, names={**transcript.names, **(names or {})})
+        if known is not None:
+            transcript = with_known(transcript, known)
         self._save("transcript.json", transcript)
         return transcript
 

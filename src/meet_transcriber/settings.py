@@ -160,6 +160,16 @@ class Settings(BaseSettings):
         description="Secret that API keys are digested with; unset makes one in DATA_DIR or "
         "Redis. Another one makes every key worthless.",
     )
+    voice_profiles: Literal["off", "on"] = Field(
+        "off",
+        description="Whether people may be remembered by their voices, and meetings keep the "
+        "voices heard in them; sealed with VOICE_SECRET.",
+    )
+    voice_secret: SecretStr | None = Field(
+        None,
+        description="Secret that voices are sealed with; unset makes one in DATA_DIR/voices.key. "
+        "With REDIS_URL and VOICE_PROFILES=on it must be set, the same for API and workers.",
+    )
     audit_log: Path | None = Field(
         None,
         description="File that the audit log is appended to; unset is DATA_DIR/audit.jsonl, and "

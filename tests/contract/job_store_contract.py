@@ -330,6 +330,11 @@ class FactsContract(_Contract):
         assert store.lock("tend", "a", 60.0, now)
         assert store.lock("other", "b", 60.0, now)
 
+    def test_a_clock_that_was_looked_at_earlier_takes_no_lock(self, store: JobStore) -> None:
+        now = time.time()
+        assert store.lock("tend", "a", 60.0, now)
+        assert not store.lock("tend", "b", 60.0, now - 0.5)
+
     def test_a_lock_is_free_after_its_time(self, store: JobStore) -> None:
         assert store.lock("tend", "a", 0.4, time.time())
         time.sleep(0.5)

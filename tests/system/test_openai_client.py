@@ -1,6 +1,7 @@
 """The official OpenAI client against /v1, its jobs worked on with simulated engines."""
 
 import asyncio
+import base64
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,8 +27,9 @@ from meet_transcriber.core.errors import RecognitionFailed
 from meet_transcriber.core.jobs import JobQuery
 from meet_transcriber.core.keys import Scope
 from meet_transcriber.service import Rules, Service
+from tests.simulated.people import ANN, BOB, hearing, meeting, town
 from tests.system.openai_server import client_of, serving
-from tests.unit.api.openai.desk import TEXT, at_work, make_app, settings
+from tests.unit.api.openai.desk import TEXT, at_work, make_app, settings, working
 from tests.unit.api.openai.test_routes import Raising
 from tests.unit.api.rig import make_service
 
@@ -208,15 +210,33 @@ def test_what_is_too_large_is_told_before_the_connection_closes(tmp_path: Path) 
     assert (raised.value.status_code, raised.value.code) == (413, "upload_too_large")
 
 
-def test_voices_to_recognize_are_refused(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError, match="voices are not recognized"):
+def test_speakers_that_the_request_knows_have_their_names(tmp_path: Path) -> None:
+    reference = base64.b64encode(meeting((BOB, 3))).decode()
+    with (
+        town(tmp_path, VOICE_PROFILES="off", AUTH_MODE="open") as place,
+        working(place.house.service, hearing()),
+        client_of(create_app(place.house.service, place.house.settings)) as client,
+    ):
+        result = client.audio.transcriptions.create(
+            model="gpt-4o-transcribe-diarize",
+            file=("standup.wav", meeting((ANN, 4), (BOB, 4))),
+            response_format="diarized_json",
+            known_speaker_names=["Bob"],
+            known_speaker_references=[f"data:audio/wav;base64,{reference}"],
+        )
+    assert [each.speaker for each in result.segments] == ["A", "Bob"]
+
+
+def test_a_reference_that_is_no_audio_raises_its_class(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="reference of 'Ann'") as raised:
         client.audio.transcriptions.create(
             model="gpt-4o-transcribe-diarize",
             file=FILE,
             response_format="diarized_json",
             known_speaker_names=["Ann"],
-            known_speaker_references=["data:audio/wav;base64,AAAA"],
+            known_speaker_references=["https://media.example/ann.wav"],
         )
+    assert raised.value.param == "known_speaker_references"
 
 
 def test_a_key_for_another_request_raises_its_class(client: openai.OpenAI) -> None:

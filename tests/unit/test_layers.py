@@ -88,6 +88,7 @@ LIVES_IN = {
     "httpx": {"access", "cli", "secrets"},
     "httpcore": {"access"},
     "limits": {"access"},
+    "monocypher": {"access"},
     "obstore": {"stores"},
     "redis": {"stores"},
     "structlog": {"logs"},

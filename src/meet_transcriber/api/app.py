@@ -25,6 +25,7 @@ from meet_transcriber.api import (
     sessions,
     submitting,
     uploads,
+    voices,
     watching,
 )
 from meet_transcriber.api.address_limits import AddressLimits
@@ -50,6 +51,7 @@ _ROOMS = (
     watching,
     audio,
     changing,
+    voices,
     sessions,
     keys,
     auditing,

@@ -40,6 +40,14 @@ ACTIONS: Mapping[str, str] = {
     "rerunTranscription": "rerun",
     "deleteTranscription": "delete",
     "nameSpeakers": "rename",
+    "listSpeakers": "read",
+    "listVoices": "list_voices",
+    "getVoice": "read_voice",
+    "rememberVoice": "remember_voice",
+    "renameVoice": "rename_voice",
+    "mergeVoices": "merge_voices",
+    "forgetVoice": "forget_voice",
+    "exportVoice": "export_voice",
     "editSegment": "edit",
     "editSegments": "edit",
     "undoEdit": "edit",
@@ -110,7 +118,7 @@ def entry_of(scope: Scope, status: int, names: bool) -> AuditEntry | None:
         key=caller.key_id,
         tenant=caller.tenant,
         job=job.id if job else _named(parameters)[:_TEXT_LENGTH],
-        target=target or state.get("target") or parameters.get("key_id", "")[:_TEXT_LENGTH],
+        target=target or state.get("target") or _other(parameters)[:_TEXT_LENGTH],
         status=status,
         address=(scope.get("client") or ("",))[0],
         request_id=state.get("request_id", ""),
@@ -121,6 +129,11 @@ def entry_of(scope: Scope, status: int, names: bool) -> AuditEntry | None:
 def _named(parameters: dict[str, str]) -> str:
     """The job that a path is about; an upload has the id of its job."""
     return parameters.get("job_id") or parameters.get("upload_id", "")
+
+
+def _other(parameters: dict[str, str]) -> str:
+    """The key or person that a path is about."""
+    return parameters.get("key_id") or parameters.get("voice_id", "")
 
 
 def _action(scope: Scope, status: int) -> tuple[str | None, str]:

@@ -62,7 +62,7 @@ def passed(count: Count) -> RateLimited:
 def submits(scope: Scope) -> bool:
     """Whether a request makes work."""
     path: str = scope["path"].rstrip("/")
-    makes = path in {"/transcribe", "/uploads"} or path.endswith("/rerun")
+    makes = path in {"/transcribe", "/uploads", "/voices"} or path.endswith("/rerun")
     return scope["method"] == "POST" and (makes or path.startswith("/v1/audio"))
 
 

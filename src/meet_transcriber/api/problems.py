@@ -45,6 +45,9 @@ STATUSES: Mapping[type[errors.TranscriptionError], int] = {
     errors.AccessError: 403,
     errors.KeyNotFound: 404,
     errors.KeyConflict: 409,
+    errors.VoicesOff: 409,
+    errors.VoiceNotFound: 404,
+    errors.VoiceConflict: 409,
     errors.StorageFull: 507,
     errors.StorageUnavailable: 503,
 }

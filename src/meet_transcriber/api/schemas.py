@@ -13,6 +13,7 @@ from meet_transcriber.api.shapes import (
     texts,
 )
 from meet_transcriber.api.timeline_schemas import TIMELINE, TIMELINE_IN_JSON
+from meet_transcriber.api.voice_schemas import VOICES
 from meet_transcriber.core.edits import LONGEST_NAME
 from meet_transcriber.core.exporters import EXPORTERS
 from meet_transcriber.core.jobs import SHOWN
@@ -265,6 +266,7 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     **EDITING,
+    **VOICES,
     "SignIn": shape(
         {"key": maybe(text("An API key.", "mt_0b8f6a3e5c1d_...", minLength=1))},
         ("key",),

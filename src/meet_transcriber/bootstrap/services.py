@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from meet_transcriber import bootstrap
-from meet_transcriber.bootstrap import trials, watching
+from meet_transcriber.bootstrap import sealing, trials, watching
 from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions, StorageError
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.options import Options
@@ -189,6 +189,7 @@ def ground(settings: Settings, queue: JobQueue, role: str = "worker") -> Ground:
         meters=watching.meters(settings),
         tracer=watching.tracer(settings, role),
         direct=kept.media if isinstance(kept.media, DirectUploads) else None,
+        sealer=sealing.sealer(settings),
     )
 
 

@@ -18,6 +18,7 @@ from meet_transcriber.cli import (
     serve,
     transcribe,
     verify,
+    voices,
     worker,
 )
 
@@ -46,6 +47,7 @@ app.command()(backup.backup)
 app.command()(backup.restore)
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
+app.add_typer(voices.app, name="voices")
 
 
 def _version(wanted: bool) -> None:

@@ -129,6 +129,21 @@ class Client:
         params: dict[str, Any] = {"limit": limit} | ({"status": status} if status else {})
         return list(self._json("GET", "/transcribe", params=params)["data"])
 
+    def voices(self, method: str, tail: str = "", **request: Any) -> dict[str, Any]:
+        """Do something with the people who are known by their voices; {} without an answer."""
+        answer = self._answer(method, f"/voices{tail}", **request)
+        return cast(dict[str, Any], answer.json()) if answer.content else {}
+
+    def remember_clip(self, path: Path, name: str, consent: str) -> str:
+        """Send a clip of somebody; returns the id of the job that remembers them."""
+        with _opened(path) as file:
+            parts = {
+                "name": (None, name),
+                "consent": (None, consent),
+                "file": (path.name, file),
+            }
+            return str(self.voices("POST", files=parts)["job_id"])
+
     def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         return cast(dict[str, Any], self._answer(method, path, **request).json())
 

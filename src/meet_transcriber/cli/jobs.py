@@ -41,12 +41,12 @@ Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="Folder for results; stdout if left out.")
 ]
 
-_HERE = "http://127.0.0.1:8000"
+HERE = "http://127.0.0.1:8000"
 
 
 def submit(
     files: Annotated[list[Path], typer.Argument(help="Recordings, audio or video.")],
-    server: Server = _HERE,
+    server: Server = HERE,
     key: Key = None,
     wait: Annotated[bool, typer.Option(help="Wait for the transcripts and write them.")] = False,
     form: wishes.Format = "txt",
@@ -135,7 +135,7 @@ def write_result(client: Client, job_id: str, form: str, output: Path | None, st
     stderr.print(f"{target}", markup=False)
 
 
-def status(job_id: JobId, server: Server = _HERE, key: Key = None) -> None:
+def status(job_id: JobId, server: Server = HERE, key: Key = None) -> None:
     """Print what a server says of a job, as JSON."""
     with _talking(server, key) as client:
         typer.echo(json.dumps(client.status(job_id), indent=2, ensure_ascii=False))
@@ -143,7 +143,7 @@ def status(job_id: JobId, server: Server = _HERE, key: Key = None) -> None:
 
 def download(
     job_id: JobId,
-    server: Server = _HERE,
+    server: Server = HERE,
     key: Key = None,
     form: wishes.Format = "txt",
     output: Output = None,
@@ -153,14 +153,14 @@ def download(
         write_result(client, job_id, form, output, job_id)
 
 
-def cancel(job_id: JobId, server: Server = _HERE, key: Key = None) -> None:
+def cancel(job_id: JobId, server: Server = HERE, key: Key = None) -> None:
     """End a job."""
     with _talking(server, key) as client:
         typer.echo(client.cancel(job_id)["status"])
 
 
 def list_jobs(
-    server: Server = _HERE,
+    server: Server = HERE,
     key: Key = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 20,
     only: Annotated[str | None, typer.Option("--status", help="Only jobs in this state.")] = None,

@@ -230,6 +230,36 @@ class StorageError(TranscriptionError):
     code = "storage_error"
 
 
+class VoicesOff(TranscriptionError):
+    """Voices are not remembered here, as VOICE_PROFILES is off."""
+
+    code = "voices_off"
+
+
+class VoiceNotFound(TranscriptionError):
+    """There is no such voice, or it was deleted."""
+
+    code = "voice_not_found"
+
+
+class VoiceConflict(TranscriptionError):
+    """What was asked does not fit the voices that are remembered."""
+
+    code = "voice_conflict"
+
+
+class NoVoice(JobError):
+    """The meeting keeps no voice of this speaker."""
+
+    code = "no_voice"
+
+
+class VoicesSealed(StorageError):
+    """Voices were sealed with another secret, or are damaged."""
+
+    code = "voices_sealed"
+
+
 class StorageFull(StorageError):
     """There is no room for what should be stored; says which setting gives more."""
 

@@ -25,10 +25,11 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import Plan
 from meet_transcriber.core.speaker_timeline import SPEAKER_TIMELINE
 from meet_transcriber.core.transcript import Transcript, TranscriptWarning
+from meet_transcriber.core.voices import KNOWN_NAMES, KNOWN_SPEAKERS, TO_REMEMBER, VOICES
 
 _FURTHER = 0.01  # less than this counts as no progress
 
-KEPT = ("recording", "edits.json", SPEAKER_TIMELINE)
+KEPT = ("recording", "edits.json", SPEAKER_TIMELINE, KNOWN_SPEAKERS, TO_REMEMBER)
 """Logical names of the objects that no rerun makes again."""
 
 
@@ -376,4 +377,8 @@ def results_of(task: Task) -> tuple[str, ...]:
     """Logical names of what a task leaves behind."""
     if task.kind == "recognize":
         return (f"parts/{task.part:04d}.json",)
-    return {"diarize": ("diarization.json",), "attribute": ("transcript.json",)}[task.kind]
+    left = {
+        "diarize": ("diarization.json", VOICES, KNOWN_NAMES),
+        "attribute": ("transcript.json",),
+    }
+    return left[task.kind]

@@ -5,6 +5,7 @@ The service: everything that an API, a worker, a command or a page may ask for.
     service.uploads.create(name, size)   one that comes in many requests
     service.reading.job(job_id), .transcript, ...      look
     service.changing.cancel(job_id), .rerun, .edit     change
+    service.voices.remember(job_id, speaker, name, consent), ...   know people again
 """
 
 import copy
@@ -19,6 +20,7 @@ from meet_transcriber.service.posting import Postman
 from meet_transcriber.service.reading import Reading
 from meet_transcriber.service.tending import Tending
 from meet_transcriber.service.uploads import Uploads
+from meet_transcriber.service.voices import Voices
 from meet_transcriber.service.working import Engines, Working
 
 __all__ = [
@@ -59,6 +61,7 @@ class Service:
         self.uploads = Uploads(ground, refuse)
         self.reading = Reading(ground)
         self.changing = Changing(ground, self.reading, refuse)
+        self.voices = Voices(ground, self.reading, self.changing)
         self._refuse = refuse
         self._narrowed: dict[str, Service] = {}
 
@@ -72,6 +75,7 @@ class Service:
         narrowed.uploads = Uploads(self.ground, self._refuse, tenant)
         narrowed.reading = self.reading.of(tenant)
         narrowed.changing = Changing(self.ground, narrowed.reading, self._refuse)
+        narrowed.voices = Voices(self.ground, narrowed.reading, narrowed.changing)
         if len(self._narrowed) >= _TENANTS:
             self._narrowed.clear()
         self._narrowed[tenant] = narrowed  # only now: others may take it at once

@@ -11,6 +11,7 @@ from meet_transcriber.logs import get_logger
 from meet_transcriber.ports.engines import AudioDecoder
 from meet_transcriber.ports.outside import UrlFetcher
 from meet_transcriber.ports.queues import JobQueue
+from meet_transcriber.ports.sealing import Sealer
 from meet_transcriber.ports.stores import Clock, DirectUploads, JobStore, MediaStore, TextIndex
 from meet_transcriber.ports.watching import UNMETERED, UNTRACED, Meters, Tracer
 
@@ -58,6 +59,7 @@ class Ground:
         text: the store's full-text index; None where it has none.
         direct: the media store as a bucket that takes uploads without us; None where it cannot.
         meters, tracer: who counts what happens, and who follows it over processes.
+        sealer: what voices are kept with; None where none is kept (VOICE_PROFILES=off).
     """
 
     jobs: JobStore
@@ -71,6 +73,7 @@ class Ground:
     direct: DirectUploads | None = None
     meters: Meters = UNMETERED
     tracer: Tracer = UNTRACED
+    sealer: Sealer | None = None
 
     def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
         """

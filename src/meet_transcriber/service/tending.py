@@ -14,6 +14,7 @@ from itertools import cycle, islice
 from meet_transcriber.core.errors import JobError, StorageUnavailable, TranscriptionError
 from meet_transcriber.core.jobs import QUEUES, Job
 from meet_transcriber.core.transitions import deleted, expired
+from meet_transcriber.core.voices import KNOWN_SPEAKERS
 from meet_transcriber.logs import get_logger
 from meet_transcriber.ports.stores import Clock
 from meet_transcriber.service.ground import Ground, Rules
@@ -25,7 +26,7 @@ log = get_logger(__name__)
 
 _LOCK_SECONDS = 10.0
 _BATCH = 100
-AUDIO = ("recording", "working.flac")
+AUDIO = ("recording", "working.flac", KNOWN_SPEAKERS)
 _HALF_WRITTEN_SECONDS = 3600.0
 
 

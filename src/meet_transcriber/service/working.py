@@ -43,6 +43,7 @@ from meet_transcriber.pipeline import Chosen, Pipeline
 from meet_transcriber.ports.engines import Diarizer, Recognizer, SpeechDetector
 from meet_transcriber.service.ground import Ground
 from meet_transcriber.service.holding import Hold, WorkerStopping
+from meet_transcriber.service.listening import Listening
 from meet_transcriber.service.quotas import Quotas
 from meet_transcriber.service.reading import RTF
 from meet_transcriber.service.recordings import delete_recording, open_recording
@@ -236,7 +237,7 @@ class Working:
             case "recognize":
                 return self._recognize(pipeline, claim, hold)
             case "diarize":
-                return self._diarize(pipeline, hold)
+                return self._diarize(pipeline, claim.job, checkpoints, hold)
             case _:
                 return self._attribute(pipeline, claim.job)
 
@@ -284,10 +285,13 @@ class Working:
         recognizer.engine.check(job.options)
         return recognizer
 
-    def _diarize(self, pipeline: Pipeline, hold: Hold) -> Learn:
-        plan = pipeline.plan()
+    def _diarize(
+        self, pipeline: Pipeline, job: Job, checkpoints: ClaimedCheckpoints, hold: Hold
+    ) -> Learn:
+        plan, listening = pipeline.plan(), Listening(self._ground, job)
         diarizer = self._engines.diarizer() if plan.audio.channels == 1 else None
-        pipeline.diarize(plan, diarizer, hold)
+        found = pipeline.diarize(plan, diarizer, hold)
+        listening.keep(pipeline, plan, found, self._engines.diarizer, checkpoints)
         return _nothing
 
     def _attribute(self, pipeline: Pipeline, job: Job) -> Learn:
@@ -295,7 +299,8 @@ class Working:
         # without a result the record's warnings tell why nobody knows the speakers
         known = diarization or Diarization(warnings=job.warnings)
         timeline = pipeline.speaker_timeline()
-        transcript = pipeline.attribute(plan, parts, known, timeline, job.names)
+        voices = Listening(self._ground, job).known()
+        transcript = pipeline.attribute(plan, parts, known, timeline, job.names, voices)
         if self._ground.text is not None:
             self._ground.text.put_text(job.id, transcript.text)
         return partial(concluded, transcript=transcript)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from meet_transcriber.core.errors import JobNotFound, StorageError
 from meet_transcriber.core.jobs import Job, JobQuery
+from meet_transcriber.core.voices import FOLDER as VOICES_FOLDER
 from meet_transcriber.ports.stores import Copied, MediaStore
 from meet_transcriber.stores.disk import DiskMediaStore
 from meet_transcriber.stores.keys import checked
@@ -20,7 +21,8 @@ _DATABASE, _MEDIA, _SUMS = "jobs.sqlite3", "media", "SHA256SUMS"
 
 def back_up(database: Path, media: MediaStore, target: Path) -> Copied:
     """
-    Copy the records as they are at one moment, then the objects of their jobs.
+    Copy the records as they are at one moment, then the objects of their jobs and the people
+    whose voices are remembered, as they are sealed; what they were sealed with is not copied.
 
     The copy is laid out as DATA_DIR is. What is deleted meanwhile is left out of it; uploads
     and tasks that are under way begin again where it is put back. The last file to come is
@@ -78,6 +80,8 @@ class _Backup:
             after = page[-1].id
         for job_id in gone:
             self._copy.remove(job_id)
+        for key in self._source.keys(VOICES_FOLDER):
+            self._take(key)
         return self._copied
 
     def _keep(self, job: Job) -> bool:
@@ -120,10 +124,9 @@ class _Backup:
 
 def _seal(folder: Path) -> None:
     """Say what the copy consists of; without it, it did not come to its end."""
-    names = [
-        _DATABASE,
-        *(f"{_MEDIA}/{key}" for key in DiskMediaStore(folder / _MEDIA).keys("jobs")),
-    ]
+    media = DiskMediaStore(folder / _MEDIA)
+    keys = [*media.keys("jobs"), *media.keys(VOICES_FOLDER)]
+    names = [_DATABASE, *(f"{_MEDIA}/{key}" for key in keys)]
     unfinished = folder / f"{_SUMS}.new"
     try:
         unfinished.write_text("".join(f"{_sum(folder / name)}  {name}\n" for name in names))

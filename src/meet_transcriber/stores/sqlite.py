@@ -27,6 +27,9 @@ from meet_transcriber.stores.sqlite_usage import note_audio, usage
 from meet_transcriber.stores.words import match_expression, searchable
 
 BUSY_SECONDS = 10.0
+_UNSTEADY_SECONDS = 1.0
+"""Of two who ask for a lock at once, the later one may have looked at the clock earlier."""
+
 
 _INSERT = """
     INSERT INTO jobs (version, idempotency_key, state, listed, active, created_at, due_at,
@@ -195,7 +198,8 @@ class SqliteJobStore:
         """
         until = now + seconds  # none is held for longer, unless the clock was set back
         with self._writing() as db:
-            return db.execute(statement, (name, holder, until, now, until)).rowcount == 1
+            values = (name, holder, until, now, until + _UNSTEADY_SECONDS)
+            return db.execute(statement, values).rowcount == 1
 
     def remember(self, name: str, value: str) -> None:
         with self._writing() as db:

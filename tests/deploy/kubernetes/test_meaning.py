@@ -265,8 +265,8 @@ def mounted(found: list[Object]) -> dict[str, set[str]]:
 def test_each_has_the_secrets_that_it_needs_and_no_other() -> None:
     assert mounted(overlay("base")) == {
         "redis": {"REDIS_PASSWORD"},
-        "api": {"REDIS_PASSWORD", "API_KEYS", "API_KEY_PEPPER"},
-        "worker": {"REDIS_PASSWORD", "HUGGINGFACE_ACCESS_TOKEN"},
+        "api": {"REDIS_PASSWORD", "API_KEYS", "API_KEY_PEPPER", "VOICE_SECRET"},
+        "worker": {"REDIS_PASSWORD", "HUGGINGFACE_ACCESS_TOKEN", "VOICE_SECRET"},
     }
 
 

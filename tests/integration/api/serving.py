@@ -12,6 +12,7 @@ from pathlib import Path
 import uvicorn
 from pydantic import SecretStr
 
+from meet_transcriber.access.sealing import MonocypherSealer
 from meet_transcriber.api.app import create_app
 from meet_transcriber.cli.serve import address, listen
 from meet_transcriber.service import Rules
@@ -20,6 +21,7 @@ from tests.unit.api.rig import make_service
 
 ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = 30.0
+SECRET = b"what voices are sealed with here"
 
 
 class Server:
@@ -77,9 +79,8 @@ def eventually(fact: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> b
 
 def main(folder: str, mebibytes: str, key: str = "") -> None:
     """Serve a service on `folder` that takes so many MiB, and asks for the key if there is one."""
-    service = make_service(
-        Path(folder), Rules(max_upload_bytes=int(mebibytes) << 20, part_seconds=30)
-    )
+    rules = Rules(max_upload_bytes=int(mebibytes) << 20, part_seconds=30)
+    service = make_service(Path(folder), rules, sealer=MonocypherSealer(SECRET))
     settings = Settings(
         rate_limit="0",
         rate_limit_submit="0",

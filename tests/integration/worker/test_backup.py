@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulated.house import House
+from tests.simulated.people import ANN, town
 
 
 @pytest.fixture
@@ -65,3 +66,17 @@ def test_a_folder_that_is_in_use_is_refused(house: House, tmp_path: Path) -> Non
 def test_with_redis_the_command_says_where_to_look(tmp_path: Path, house: House) -> None:
     house.environment["REDIS_URL"] = "redis://127.0.0.1:9/0"
     assert "docs/operations.md" in house.run("backup", str(tmp_path / "backup")).stderr
+
+
+def test_voices_come_along_sealed_and_open_with_their_own_secret_alone(tmp_path: Path) -> None:
+    secret = {"VOICE_PROFILES": "on", "VOICE_SECRET": "the secret of the old house"}
+    with town(tmp_path / "old", **secret) as old:
+        old.introduce(old.met((ANN, 6)), "SPEAKER_00", "Ann")
+        assert old.house.run("backup", str(tmp_path / "backup")).returncode == 0
+    with House(tmp_path / "new") as new:
+        said = new.run("restore", str(tmp_path / "backup"))
+        assert said.returncode == 0, said.stderr
+    with town(tmp_path / "new", **secret) as new_town:
+        assert [each["name"] for each in new_town.ask("GET", "/voices").json()["data"]] == ["Ann"]
+    with town(tmp_path / "new", **{**secret, "VOICE_SECRET": "that of somebody else"}) as other:
+        assert other.ask("GET", "/voices").json()["code"] == "voices_sealed"

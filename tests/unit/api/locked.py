@@ -29,6 +29,11 @@ _BODIES: dict[str, dict[str, Any]] = {
     "nameSpeakers": {"json": {"SPEAKER_00": "Ann"}},
     "editSegment": {"json": {"text": "other words"}},
     "editSegments": {"json": {"replace": {"find": "ends", "with": "finishes"}}},
+    "rememberVoice": {
+        "json": {"job_id": "none", "speaker": "SPEAKER_00", "name": "Ann", "consent": True}
+    },
+    "renameVoice": {"json": {"name": "Ann"}},
+    "mergeVoices": {"json": {"voice_id": "other"}},
     "createKey": {"json": {"name": "new"}},
     "createTranscription": {"files": {"model": (None, "base"), "file": ("a.wav", b"tape")}},
     "createTranslation": {"files": {"model": (None, "base"), "file": ("a.wav", b"tape")}},
@@ -56,7 +61,7 @@ class Operation:
 
     def about(self, **values: str) -> str:
         """Its path, with these values in it."""
-        ids = dict.fromkeys(("job_id", "key_id", "upload_id"), "nothing")
+        ids = dict.fromkeys(("job_id", "key_id", "upload_id", "voice_id"), "nothing")
         known = {"number": "0", "model": "whisper-1", **ids}
         return self.path.format(**{**known, **values})
 

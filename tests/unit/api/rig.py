@@ -6,6 +6,7 @@ import time
 import wave
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,11 +16,12 @@ from meet_transcriber.core.errors import AddressRefused
 from meet_transcriber.core.jobs import QUEUES, Job
 from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.transcript import Diarization, Segment, Span, Turn, Word
+from meet_transcriber.core.transcript import Diarization, Segment, Span, Turn, Voice, Word
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import AudioSource, Finding, Progress, Waveform
 from meet_transcriber.ports.outside import Fetched
+from meet_transcriber.ports.sealing import Sealer
 from meet_transcriber.ports.stores import DirectUploads, MediaStore
 from meet_transcriber.service import Engines, Ground, Request, Rules, Service, Working
 from meet_transcriber.stores.disk import DiskMediaStore
@@ -120,11 +122,15 @@ class Judge:
         self, audio: AudioSource, speech: Sequence[Span], options: Options, progress: Progress
     ) -> Diarization:
         turns = [Turn(span.start, span.end, f"SPEAKER_0{at % 2}") for at, span in enumerate(speech)]
-        return Diarization(tuple(turns))
+        voices = {"SPEAKER_00": Voice("judge", (1.0, 0.0), 30.0)}
+        return Diarization(tuple(turns), voices=voices)
 
 
 def make_service(
-    folder: Path, rules: Rules | None = None, media: MediaStore | None = None
+    folder: Path,
+    rules: Rules | None = None,
+    media: MediaStore | None = None,
+    sealer: Sealer | None = None,
 ) -> Service:
     """A service on `folder`, its objects elsewhere where that is said."""
     jobs = SqliteJobStore(folder / "jobs.sqlite3")
@@ -132,7 +138,7 @@ def make_service(
     rules = rules or Rules(part_seconds=30.0)
     direct = media if isinstance(media, DirectUploads) else None
     ground = Ground(jobs, media, Nudges(), Deck(), Nowhere(), time.time, rules, jobs, direct)
-    return Service(ground)
+    return Service(replace(ground, sealer=sealer))
 
 
 def work(service: Service, tasks: int = 100) -> int:

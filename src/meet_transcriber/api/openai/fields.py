@@ -12,6 +12,9 @@ Format = Literal["json", "text", "srt", "vtt", "verbose_json", "diarized_json"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 STREAMED: tuple[Format, ...] = ("json", "text", "diarized_json")
 
+MOST_KNOWN = 4
+"""People that a request may know beforehand."""
+
 C = TypeVar("C", bound=str)
 
 _BRACKETS = re.compile(r"(?P<name>[^\[\]]+)\[(?P<key>[^\[\]]*)\]")
@@ -62,10 +65,12 @@ FIELDS = (
     Field("expected_speakers", "Another name of num_speakers.", ours=True),
     Field("min_speakers", "At least so many people speak.", ours=True),
     Field("max_speakers", "At most so many people speak.", ours=True),
-    Field("known_speaker_names", "Refused: voices are not recognized again yet.", "many",
-          in_translations=False),
-    Field("known_speaker_references", "Refused, as known_speaker_names.", "many",
-          in_translations=False),
+    Field("known_speaker_names", f"Names of up to {MOST_KNOWN} people who may speak, each with its "
+          "reference; they stand where A, B, ... would. With diarized_json or diarization=true.",
+          "many", in_translations=False),
+    Field("known_speaker_references", "A data URL of 2 to 10 seconds of each of them alone, in the "
+          "order of the names. Kept with the job, and nowhere else.",
+          "many", in_translations=False),
 )  # fmt: skip
 
 
@@ -109,7 +114,11 @@ class Form:
 
     def many(self, name: str) -> tuple[str, ...]:
         """All values, each once, in order."""
-        return tuple(dict.fromkeys(self._values.get(name, ())))
+        return tuple(dict.fromkeys(self.every(name)))
+
+    def every(self, name: str) -> tuple[str, ...]:
+        """All values in order, as they came."""
+        return tuple(self._values.get(name, ()))
 
     def required(self, name: str) -> str:
         """The value of a field that must be there."""

@@ -11,11 +11,13 @@ from starlette.responses import Response
 
 from meet_transcriber.api.admission import ToRead, ToTranscribe
 from meet_transcriber.api.looks import look
+from meet_transcriber.api.multipart import FIELDS_BYTES
 from meet_transcriber.api.openai import wishes
 from meet_transcriber.api.openai.answers import answer
 from meet_transcriber.api.openai.description import described, failures
 from meet_transcriber.api.openai.envelope import ApiError, EnvelopeRoute
 from meet_transcriber.api.openai.fields import missing
+from meet_transcriber.api.openai.known_speakers import REFERENCES_BYTES, check_lengths, stored
 from meet_transcriber.api.openai.models import Catalogue
 from meet_transcriber.api.openai.streaming import EventStream, events
 from meet_transcriber.api.openai.waiting import Waiter, failure_of, upload_settled
@@ -128,10 +130,16 @@ class _Desk:
         self, request: Request, service: Service, task: Task, key: str | None
     ) -> tuple[wishes.Asked, Job]:
         await upload_settled(service, key)
-        async with await receive(request, service, idempotency_key=key) as received:
+        room = FIELDS_BYTES + (REFERENCES_BYTES if task == "transcribe" else 0)
+        async with await receive(
+            request, service, idempotency_key=key, fields_bytes=room
+        ) as received:
             sent = [*request.query_params.multi_items(), *received.fields]
             asked = wishes.read(sent, task, self._catalogue, self._settings)
             if not received.has_upload:
                 raise missing("file")
-            job = await look(request, received.upload.finish, JobRequest(asked.options))
+            if asked.known:
+                await look(request, check_lengths, asked.known, service.ground.decoder)
+            wish = JobRequest(asked.options, extras=stored(asked.known))
+            job = await look(request, received.upload.finish, wish)
         return asked, job

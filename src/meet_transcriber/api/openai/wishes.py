@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from meet_transcriber.api.openai.envelope import refused
 from meet_transcriber.api.openai.fields import FIELDS, FORMATS, STREAMED, Form, Format, checked
 from meet_transcriber.api.openai.fields import number as checked_number
+from meet_transcriber.api.openai.known_speakers import known_speakers
 from meet_transcriber.api.openai.models import Catalogue
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.languages import parse_language
 from meet_transcriber.core.options import Options, Task, speaker_hints
 from meet_transcriber.core.transcript import TranscriptWarning
+from meet_transcriber.core.voices import Reference
 from meet_transcriber.settings import Settings
 
 _VAD_DEFAULTS = {"prefix_padding_ms": 300.0, "silence_duration_ms": 200.0, "threshold": 0.5}
@@ -26,6 +28,7 @@ class Asked:
         words, segments: whether `verbose_json` has their times.
         logprobs: whether each word's log probability is wanted.
         notes: what was asked and changes nothing.
+        known: people who may speak.
     """
 
     options: Options
@@ -35,6 +38,7 @@ class Asked:
     logprobs: bool = False
     stream: bool = False
     notes: tuple[TranscriptWarning, ...] = ()
+    known: tuple[Reference, ...] = ()
 
 
 def read(
@@ -53,17 +57,18 @@ def read(
     written = form.choice("response_format", FORMATS, "json")
     if written == "diarized_json" and task == "translate":
         raise refused("response_format", "Translations have no diarized_json.")
-    _refuse_voices(form)
     _check_chunking(form)
     granularities = _granularities(form, written)
+    diarization = _diarization(form, written, settings)
     return Asked(
-        options=_options(form, task, _diarization(form, written, settings), settings),
+        options=_options(form, task, diarization, settings),
         form=written,
         words="word" in granularities,
         segments="segment" in granularities,
         logprobs=_logprobs(form, written),
         stream=_stream(form, written),
         notes=_notes(form),
+        known=known_speakers(form, diarization),
     )
 
 
@@ -114,17 +119,6 @@ def _diarization(form: Form, written: Format, settings: Settings) -> bool:
     if "num_speakers" in form and "expected_speakers" in form:
         raise refused("expected_speakers", "Send num_speakers or expected_speakers, not both.")
     return wanted
-
-
-def _refuse_voices(form: Form) -> None:
-    for name in ("known_speaker_names", "known_speaker_references"):
-        if name in form:
-            raise refused(
-                name,
-                f"{name} is not supported: voices are not recognized again yet. Leave it out, "
-                "and name the speakers of the job afterwards.",
-                "unsupported_parameter",
-            )
 
 
 def _granularities(form: Form, written: Format) -> tuple[str, ...]:

@@ -180,7 +180,8 @@ class _Steps:
         """The last word, with voices as they are; segmentation helps to find where they change."""
         votes = count_votes(self._activity, self._voices, unit(centres))
         share = votes[self._frames] / np.maximum(votes[self._frames].sum(axis=1, keepdims=True), 1)
-        gains = _SCALE * self.similarities(centres) + _VOTES * share
+        unheard = 1 - self._weights[:, None]  # in overlap and short speech
+        gains = _SCALE * self.similarities(centres) + _VOTES * share * unheard
         found = self._speakers(best_path(gains, self._costs()), centres)
         return replace(found, votes=votes)
 

@@ -51,6 +51,7 @@ export class Desk {
     this.root = root;
     this.#show();
     this.#outline(job.links.peaks);
+    this.#voices();
     this.goTo(context.query);
   }
 
@@ -161,6 +162,25 @@ export class Desk {
     }
   }
 
+  async #voices() {
+    try {
+      const { voice_profiles: kept, data } = await this.context.api.get(`${this.path}/speakers`);
+      if (kept) this.speakers.sound(data);
+    } catch {
+      // nobody is suggested; everything else works without it
+    }
+  }
+
+  async #remember({ label, name }) {
+    await settled(this.path); // what is said of that stands in the same place
+    try {
+      await this.context.api.post("/voices", { job_id: this.editing.job.job_id, speaker: label, name, consent: true });
+      this.say(`${name}’s voice is remembered.`);
+    } catch (problem) {
+      this.context.tell(problem.message);
+    }
+  }
+
   #listen() {
     const { pane, player, editing, finder, speakers, context } = this;
     player.addEventListener("tick", () => {
@@ -191,6 +211,7 @@ export class Desk {
       editing.name(label, name);
       this.say(`${label} is called ${name || label} everywhere.`);
     });
+    speakers.addEventListener("remember", ({ detail }) => this.#remember(detail));
     speakers.addEventListener("reassign", ({ detail: { from, to } }) => editing.reassign(from, to));
     this.unprint = printable(() => ({ title: editing.job.name, segments: this.segments, cast: this.cast }));
     this.unsaved = (event) => { if (pane.typing) event.preventDefault(); };

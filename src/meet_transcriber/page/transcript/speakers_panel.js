@@ -1,4 +1,4 @@
-/* Who spoke, for how long; renaming them everywhere. */
+/* Who spoke, for how long, and whom they sound like; renaming them everywhere. */
 
 import { fill, h, openDialog } from "../dom.js";
 import { clock } from "../format.js";
@@ -6,13 +6,16 @@ import { icon } from "../icons.js";
 import { openMenu } from "./menu.js";
 import { talkTime } from "./model.js";
 
-/** Fires `rename` ({label, name}), `reassign` ({from, to}). */
+/** Fires `rename` and `remember` ({label, name}), `reassign` ({from, to}). */
 export class SpeakersPanel extends EventTarget {
   /** @param {import("./cast.js").Cast} cast @param {boolean} mayEdit */
   constructor(cast, mayEdit) {
     super();
     this.cast = cast;
     this.mayEdit = mayEdit;
+    this.segments = [];
+    this.heard = new Map(); // label -> what the server says of the voice
+    this.declined = new Set();
     this.list = h("ul", { class: "speakers" });
     this.element = h("section", { class: "side-panel", "aria-labelledby": "speakers-title" },
       h("h2", { id: "speakers-title" }, "Speakers"), this.list);
@@ -20,6 +23,7 @@ export class SpeakersPanel extends EventTarget {
 
   /** @param {import("./model.js").Segment[]} segments */
   show(segments) {
+    this.segments = segments;
     const seconds = talkTime(segments);
     const all = Math.max([...seconds.values()].reduce((sum, each) => sum + each, 0), 0.001);
     const labels = this.cast.labels.filter((label) => seconds.has(label));
@@ -27,24 +31,36 @@ export class SpeakersPanel extends EventTarget {
     fill(this.list, labels.map((label) => this.#row(label, seconds.get(label), seconds.get(label) / all)));
   }
 
+  /** @param {any[]} voices Of the meeting's speakers, as the server has them where it keeps voices. */
+  sound(voices) {
+    this.heard = new Map(voices.map((each) => [each.speaker, each]));
+    this.show(this.segments);
+  }
+
   /** @param {string} label Let somebody type its name. */
   async rename(label) {
+    const before = this.cast.names[label] ?? "";
+    const remember = this.heard.get(label)?.rememberable && h("input", { type: "checkbox" });
     const input = h("input", {
-      type: "text", value: this.cast.names[label] ?? "", maxLength: 200, dir: "auto", autocomplete: "off", autofocus: true,
+      type: "text", value: before, maxLength: 200, dir: "auto", autocomplete: "off", autofocus: true,
       placeholder: label, "aria-label": `Name of ${label}`,
     });
     const { closed } = openDialog(`Who is ${this.cast.name(label)}?`, [
       input,
+      remember && h("label", { class: "remember" }, remember, h("span", null, "Remember this voice, so that later meetings name it. The person agreed to that.")),
       h("p", { class: "quiet" }, "The name is used everywhere, in every export too. Without a name it is ", label, " again."),
       h("div", { class: "dialog-actions" },
         h("button", { type: "button", class: "button", onclick: () => input.closest("dialog").close("") }, "Cancel"),
         h("button", { type: "submit", value: "save", class: "button primary" }, "Rename everywhere")),
     ]);
     input.select();
-    if (await closed === "save" && input.value.trim() !== (this.cast.names[label] ?? "")) {
-      this.dispatchEvent(new CustomEvent("rename", { detail: { label, name: input.value.trim() } }));
-    }
+    if (await closed !== "save") return;
+    const name = input.value.trim();
+    if (name !== before) this.#tell("rename", { label, name });
+    if (name && remember?.checked) this.#tell("remember", { label, name });
   }
+
+  #tell(what, detail) { this.dispatchEvent(new CustomEvent(what, { detail })); }
 
   #row(label, seconds, share) {
     const name = this.cast.name(label);
@@ -57,7 +73,18 @@ export class SpeakersPanel extends EventTarget {
         : h("span", { class: "speaker-name" }, h("bdi", null, name)),
       h("span", { class: "speaker-time" }, `${clock(seconds)} · ${percent}`),
       this.mayEdit && this.#more(label, name),
+      this.mayEdit && this.#perhaps(label),
       h("span", { class: "speaker-bar", "aria-hidden": "true" }));
+  }
+
+  /** Whom a speaker without a name may be. */
+  #perhaps(label) {
+    const { certainty, voice_name: name } = this.heard.get(label) ?? {};
+    if (certainty !== "perhaps" || this.cast.names[label] || this.declined.has(label)) return null;
+    const button = (text, run) => h("button", { type: "button", class: "button small", "aria-label": `${text}: ${label} is ${text === "Yes" ? "" : "not "}${name}`, onclick: run }, text);
+    return h("span", { class: "speaker-perhaps" }, h("span", null, "Perhaps ", h("bdi", null, name), "?"),
+      button("Yes", () => this.#tell("rename", { label, name })),
+      button("No", () => { this.declined.add(label); this.show(this.segments); }));
   }
 
   #more(label, name) {
@@ -67,7 +94,7 @@ export class SpeakersPanel extends EventTarget {
         ...(label === null ? [] : [{ label: "Rename everywhere", run: () => this.rename(label) }]),
         ...this.cast.labels.filter((other) => other !== label).map((other) => ({
           label: ["Give everything to ", h("bdi", null, this.cast.name(other))],
-          run: () => this.dispatchEvent(new CustomEvent("reassign", { detail: { from: label, to: other } })),
+          run: () => this.#tell("reassign", { from: label, to: other }),
         })),
       ]),
     }, icon("more"));

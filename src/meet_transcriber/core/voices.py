@@ -1,0 +1,348 @@
+"""People whose voices are known, and who of them speaks in a meeting; pure.
+
+Similarity is the cosine of two embeddings of one network; those of different networks are never
+compared. A person's similarity is that of their nearest sample.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from operator import mul
+from typing import Literal, NamedTuple
+
+from meet_transcriber.core.edits import LONGEST_NAME
+from meet_transcriber.core.errors import InvalidOptions, VoiceConflict, VoiceNotFound
+from meet_transcriber.core.transcript import Transcript, TranscriptWarning, Voice
+
+Certainty = Literal["clear", "perhaps"]
+
+CLEAR = 0.6
+"""From this similarity on somebody is named."""
+PERHAPS = 0.45
+"""From this similarity on somebody is suggested."""
+MARGIN = 0.1
+"""By so much a name has to be more similar than the next person's; else it is a suggestion."""
+SHORT_SECONDS = 3.0
+"""A voice made from less speech than this is never clear."""
+
+FOLDER = "voices"
+"""Of the MediaStore: the people of each tenant, sealed."""
+
+MOST_PEOPLE = 500
+MOST_SAMPLES = 10
+"""Of one person; the oldest goes when there are more."""
+LONGEST_NOTE = 500
+SHORTEST_REFERENCE_SECONDS, LONGEST_REFERENCE_SECONDS = 2.0, 10.0
+_DIGITS = 5  # changes a cosine by less than 0.0001
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """That a person agreed: who says so, when (seconds since 1970), and in what words.
+
+    `by` is the name of the API key it came with; None where nobody needs a key.
+    """
+
+    at: float
+    by: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One embedding of a voice, and where it came from.
+
+    Attributes:
+        job, speaker: the meeting, and the label in it.
+        clip: the job was made of a clip for this sample alone, and goes with it.
+    """
+
+    voice: Voice
+    job: str
+    speaker: str
+    consent: Consent
+    clip: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody whose voice is remembered; `created_at` is in seconds since 1970."""
+
+    id: str
+    name: str
+    created_at: float
+    samples: tuple[Sample, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """The people of one tenant, in order of creation; a name is that of one person."""
+
+    people: tuple[Person, ...] = ()
+
+    def find(self, person_id: str) -> Person:
+        """A person; raises VoiceNotFound."""
+        for person in self.people:
+            if person.id == person_id:
+                return person
+        raise VoiceNotFound(f"There is no voice {person_id[:40]!r}.")
+
+    def named(self, name: str) -> Person | None:
+        """The person of a name, in any case."""
+        folded = name.casefold()
+        return next((each for each in self.people if each.name.casefold() == folded), None)
+
+
+# -- changing the book -----------------------------------------------------------------------
+
+
+def remembered(book: Book, name: str, sample: Sample, fresh_id: str) -> tuple[Book, Person]:
+    """
+    The book with one more sample of the person of this name, who may be new to it.
+
+    A sample of the same speaker of the same meeting is replaced.
+
+    Raises:
+        VoiceConflict: there are as many people as can be remembered.
+    """
+    known = book.named(name)
+    if known is None:
+        if len(book.people) >= MOST_PEOPLE:
+            raise VoiceConflict(
+                f"{MOST_PEOPLE} people are remembered, and no more can be; delete some."
+            )
+        person = Person(fresh_id, name, sample.consent.at, (sample,))
+        return Book((*book.people, person)), person
+    person = replace(known, samples=_latest((*known.samples, sample)))
+    return _with(book, person), person
+
+
+def renamed(book: Book, person_id: str, name: str) -> tuple[Book, Person]:
+    """
+    Call a person otherwise.
+
+    Raises:
+        VoiceNotFound: there is no such person.
+        VoiceConflict: somebody else has this name.
+    """
+    person, other = replace(book.find(person_id), name=name), book.named(name)
+    if other is not None and other.id != person_id:
+        raise VoiceConflict(
+            f"The name belongs to the voice {other.id} already. Merge the two if they are one "
+            "person, or choose another name."
+        )
+    return _with(book, person), person
+
+
+def merged_people(book: Book, into: str, source: str) -> tuple[Book, Person]:
+    """
+    Make one person of two: the samples of `source` go to `into`, and `source` is no more.
+
+    Raises:
+        VoiceNotFound: one of them does not exist.
+        InvalidOptions: they are the same.
+    """
+    if into == source:
+        raise InvalidOptions("A voice cannot be merged with itself; name two.")
+    person, other = book.find(into), book.find(source)
+    person = replace(person, samples=_latest((*person.samples, *other.samples)))
+    return _with(without(book, source), person), person
+
+
+def without(book: Book, person_id: str) -> Book:
+    """The book without a person; raises VoiceNotFound."""
+    gone = book.find(person_id)
+    return Book(tuple(each for each in book.people if each is not gone))
+
+
+def _with(book: Book, person: Person) -> Book:
+    return Book(tuple(person if each.id == person.id else each for each in book.people))
+
+
+def _latest(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    """One sample of each speaker of each meeting, the latest of them all."""
+    unique = {(each.job, each.speaker): each for each in samples}
+    in_order = sorted(unique.values(), key=lambda each: each.consent.at)
+    return tuple(in_order[-MOST_SAMPLES:])
+
+
+def checked_person(name: object) -> str:
+    """A name as it is kept; raises InvalidOptions for what is none."""
+    text = name.strip() if isinstance(name, str) else ""
+    if not (1 <= len(text) <= LONGEST_NAME and text.isprintable()):
+        raise InvalidOptions(
+            f"name must be the person's name, of 1 to {LONGEST_NAME} printable characters."
+        )
+    return text
+
+
+def checked_consent(consent: object) -> str:
+    """
+    The note of a consent; "" where it was given without one.
+
+    Raises:
+        InvalidOptions: there is no consent.
+    """
+    if consent is True or (isinstance(consent, str) and consent.strip().lower() == "true"):
+        return ""
+    text = consent.strip() if isinstance(consent, str) else ""
+    if not 1 <= len(text) <= LONGEST_NOTE or text.lower() in {"false", "no", "0"}:
+        raise InvalidOptions(
+            "A voice is kept only with the person's consent: set consent to true, or to a note "
+            f"of up to {LONGEST_NOTE} characters such as who agreed to it, when and how."
+        )
+    return text
+
+
+def compact(voice: Voice) -> Voice:
+    """The voice with digits that matter."""
+    return replace(voice, vector=tuple(round(value, _DIGITS) for value in voice.vector))
+
+
+# -- who speaks ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Who a speaker is, or may be; similarity in [-1, 1]."""
+
+    person: str
+    name: str
+    similarity: float
+    certainty: Certainty
+
+
+class _Pair(NamedTuple):
+    similarity: float
+    label: str
+    person: Person
+    lead: float  # over the most similar other person
+
+
+def matches(voices: Mapping[str, Voice], people: Sequence[Person]) -> dict[str, Match]:
+    """
+    Who the speakers of a meeting are, by label; nobody is two of them.
+
+    The most similar pair is taken first, then the next of those that are left: a name that is
+    taken by a more similar voice is not given to another.
+    """
+    found: dict[str, Match] = {}
+    taken: set[str] = set()
+    pairs = [pair for label, voice in voices.items() for pair in _pairs(label, voice, people)]
+    for pair in sorted(pairs, key=lambda each: (-each.similarity, each.label, each.person.id)):
+        if pair.label in found or pair.person.id in taken:
+            continue
+        taken.add(pair.person.id)
+        certainty = _certainty(pair, voices[pair.label])
+        found[pair.label] = Match(pair.person.id, pair.person.name, pair.similarity, certainty)
+    return found
+
+
+def _pairs(label: str, voice: Voice, people: Sequence[Person]) -> Iterator[_Pair]:
+    """Who the voice may be: similar enough, and not far behind somebody else."""
+    scored = [
+        (found, person) for person in people if (found := similarity(voice, person)) is not None
+    ]
+    scored.sort(key=lambda each: -each[0])
+    for place, (found, person) in enumerate(scored):
+        others = scored[1 if place == 0 else 0 :][:1]
+        lead = found - others[0][0] if others else found
+        if found >= PERHAPS and lead >= -MARGIN:
+            yield _Pair(found, label, person, lead)
+
+
+def _certainty(pair: _Pair, voice: Voice) -> Certainty:
+    enough = voice.seconds >= SHORT_SECONDS
+    clear = pair.similarity >= CLEAR and pair.lead >= MARGIN and enough
+    return "clear" if clear else "perhaps"
+
+
+def similarity(voice: Voice, person: Person) -> float | None:
+    """Cosine to the person's nearest sample of the same network; None where there is none."""
+    comparable = (each.voice for each in person.samples if each.voice.model == voice.model)
+    return max((cosine(voice.vector, each.vector) for each in comparable), default=None)
+
+
+def cosine(one: Sequence[float], other: Sequence[float]) -> float:
+    """Cosine of two vectors of length 1; 0 for vectors of different dimensions."""
+    return sum(map(mul, one, other)) if len(one) == len(other) else 0.0
+
+
+def clear_names(found: Mapping[str, Match]) -> dict[str, str]:
+    """Names by label, of those who are clear."""
+    return {label: match.name for label, match in found.items() if match.certainty == "clear"}
+
+
+# -- what tasks leave for each other ---------------------------------------------------------
+
+VOICES, KNOWN_SPEAKERS, KNOWN_NAMES, TO_REMEMBER = (
+    "voices.sealed",
+    "known_speakers.json",
+    "known_names.json",
+    "remember.sealed",
+)
+"""
+Logical names of a job's objects: the voices heard in it, the references that came with it, whom
+these were found to be, and whom its clip is to be remembered as.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The voices of one meeting, by label."""
+
+    voices: Mapping[str, Voice] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Whom a clip is to be remembered as."""
+
+    name: str
+    consent: Consent
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A few seconds of somebody who may speak in the meeting; `audio` is a file, in base64."""
+
+    name: str
+    audio: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """The people that a request says may speak."""
+
+    people: tuple[Reference, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Names by label, and what stood in the way of others."""
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[TranscriptWarning, ...] = ()
+
+
+def with_known(transcript: Transcript, known: Named) -> Transcript:
+    """The transcript with names of known voices, for speakers who have none and nobody else has."""
+    given = transcript.names
+    free = {
+        label: name
+        for label, name in known.names.items()
+        if label in transcript.speakers and name not in given.values()
+    }
+    warnings = tuple(dict.fromkeys((*transcript.warnings, *known.warnings)))
+    return replace(transcript, names={**free, **given}, warnings=warnings)
+
+
+def named_by(voices: Mapping[str, Voice], references: Mapping[str, Voice]) -> dict[str, str]:
+    """
+    Names by label from references: a request names people whom it expects to hear, so that a
+    likely one counts, too.
+    """
+    at = Consent(0.0)
+    people = [
+        Person(name, name, 0.0, (Sample(voice, "", "", at),)) for name, voice in references.items()
+    ]
+    return {label: match.name for label, match in matches(voices, people).items()}

@@ -1,0 +1,185 @@
+"""Remembering people by their voices, and telling who spoke in a meeting."""
+
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+
+from meet_transcriber.core.errors import JobNotFound, NoVoice
+from meet_transcriber.core.jobs import Job
+from meet_transcriber.core.transcript import Transcript, Voice
+from meet_transcriber.core.voices import (
+    TO_REMEMBER,
+    VOICES,
+    Book,
+    Consent,
+    Heard,
+    Match,
+    Person,
+    Sample,
+    Wanted,
+    compact,
+    matches,
+    merged_people,
+    remembered,
+    renamed,
+    without,
+)
+from meet_transcriber.service.changing import Changing
+from meet_transcriber.service.ground import Ground
+from meet_transcriber.service.reading import Reading
+from meet_transcriber.service.voice_book import VoiceBook, sealed, sealer_of, unsealed
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """A speaker of a meeting.
+
+    Attributes:
+        name: as the transcript has it; None without one.
+        seconds: of their segments.
+        match: whom the voice is most similar to, among those who are remembered.
+        rememberable: whether the meeting keeps their voice.
+    """
+
+    label: str
+    name: str | None
+    seconds: float
+    match: Match | None = None
+    rememberable: bool = False
+
+
+class Voices:
+    """The people of one tenant; safe for several threads."""
+
+    def __init__(self, ground: Ground, reading: Reading, changing: Changing) -> None:
+        self._ground = ground
+        self._reading = reading
+        self._changing = changing
+        self._tenant = reading.tenant or ""
+        self._book = VoiceBook(ground, self._tenant)
+
+    @property
+    def kept(self) -> bool:
+        """Whether voices are kept at all."""
+        return self._ground.sealer is not None
+
+    def people(self) -> tuple[Person, ...]:
+        """Everybody who is remembered; raises VoicesOff, VoicesSealed."""
+        return self._book.read().people
+
+    def person(self, person_id: str) -> Person:
+        """Somebody who is remembered; raises VoiceNotFound and as `people` does."""
+        return self._book.person(person_id)
+
+    def remember(self, job_id: str, speaker: str, name: str, consent: Consent) -> Person:
+        """
+        Remember a speaker of a finished meeting; a name that is known gets one more sample.
+
+        Raises:
+            VoicesOff, VoicesSealed: as `people` does.
+            JobNotFound, JobNotReady: there is no finished meeting.
+            NoVoice: it keeps no voice of this speaker.
+            VoiceConflict: nobody more can be remembered.
+        """
+        sealer_of(self._ground)
+        job, _ = self._reading.transcript(job_id)
+        voice = heard_in(self._ground, job).get(speaker)
+        if voice is None:
+            raise NoVoice(_why_none(job, speaker))
+        sample = Sample(compact(voice), job.id, speaker, consent, clip=TO_REMEMBER in job.objects)
+        return add_sample(self._book, name, sample)
+
+    def rename(self, person_id: str, name: str) -> Person:
+        """Call somebody otherwise; raises VoiceNotFound, VoiceConflict and as `people` does."""
+        return self._book.change(lambda book: renamed(book, person_id, name))
+
+    def merge(self, into: str, source: str) -> Person:
+        """Make one person of two; raises VoiceNotFound, InvalidOptions and as `people` does."""
+        return self._book.change(lambda book: merged_people(book, into, source))
+
+    def delete(self, person_id: str) -> None:
+        """
+        Forget somebody, with the clips that were sent for them; raises as `person` does.
+
+        Meetings stay as they are.
+        """
+
+        def forgotten(book: Book) -> tuple[Book, Person]:
+            return without(book, person_id), book.find(person_id)
+
+        gone = self._book.change(forgotten)
+        for sample in gone.samples:
+            if sample.clip:
+                with suppress(JobNotFound):
+                    self._changing.delete(sample.job)
+
+    def wanted(self, name: str, consent: Consent) -> dict[str, bytes]:
+        """What comes along with a clip whose speaker shall be remembered; raises VoicesOff."""
+        sealer = sealer_of(self._ground)
+        return {TO_REMEMBER: sealed(sealer, Wanted(name, consent), _clip_of(self._tenant))}
+
+    def speakers(self, job_id: str) -> list[Speaker]:
+        """
+        The speakers of a finished meeting in order of first speech, and who they may be.
+
+        Raises:
+            JobNotFound, JobNotReady: there is no finished meeting.
+            VoicesSealed: what is kept does not open.
+        """
+        job, transcript = self._reading.transcript(job_id)
+        voices = heard_in(self._ground, job)
+        found = matches(voices, self.people()) if voices else {}
+        return [
+            Speaker(
+                label,
+                transcript.names.get(label),
+                _seconds_of(transcript, label),
+                found.get(label),
+                label in voices,
+            )
+            for label in transcript.speakers
+        ]
+
+
+def heard_in(ground: Ground, job: Job) -> dict[str, Voice]:
+    """The voices that a meeting keeps, by label; none where none may be kept."""
+    key = job.objects.get(VOICES)
+    if key is None or ground.sealer is None:
+        return {}
+    heard = unsealed(ground.sealer, Heard, ground.media.get(key), f"job:{job.id}")
+    return dict(heard.voices)
+
+
+def clip_wanted(ground: Ground, job: Job) -> Wanted | None:
+    """Whom a job's clip shall be remembered as, where it was sent for that."""
+    key = job.objects.get(TO_REMEMBER)
+    if key is None or ground.sealer is None:
+        return None
+    return unsealed(ground.sealer, Wanted, ground.media.get(key), _clip_of(job.tenant))
+
+
+def add_sample(book: VoiceBook, name: str, sample: Sample) -> Person:
+    """One more sample of the person of this name, who may be new."""
+    fresh = uuid.uuid4().hex
+    return book.change(lambda known: remembered(known, name, sample, fresh))
+
+
+def _clip_of(tenant: str) -> str:
+    return f"clip:{tenant}"
+
+
+def _seconds_of(transcript: Transcript, label: str) -> float:
+    spoken = (each.end - each.start for each in transcript.segments if each.speaker == label)
+    return sum(spoken)
+
+
+def _why_none(job: Job, speaker: str) -> str:
+    if VOICES not in job.objects:
+        return (
+            "This meeting keeps no voices: it was transcribed while VOICE_PROFILES was off, or its "
+            "diarizer hears none. Run its task diarize again."
+        )
+    return (
+        f"This meeting keeps no voice of {speaker[:40]!r}: there is no such speaker, or one who "
+        "says too little."
+    )

@@ -1,0 +1,145 @@
+"""What holds of remembered voices, on every store that they may lie in."""
+
+import json
+from collections.abc import Callable
+
+from meet_transcriber.core.audit import AuditQuery
+from meet_transcriber.core.errors import VoicesSealed
+from meet_transcriber.core.transcript import Voice
+from meet_transcriber.core.voices import FOLDER
+from meet_transcriber.service.voice_book import VoiceBook
+from meet_transcriber.service.voices import heard_in
+from tests.simulated.people import ALMOST_ANN, ANN, BOB, CAY, Town, meeting
+
+
+class VoiceStory:
+    """Inherit it, with the fixtures `town` and `everything`: all bytes that the stores hold."""
+
+    def test_who_was_introduced_is_named_in_the_next_meeting_and_nobody_else(
+        self, town: Town
+    ) -> None:
+        first = town.met((ANN, 6), (BOB, 6))
+        assert town.named(first) == {}
+        assert town.introduce(first, "SPEAKER_00", "Ann").status_code == 201
+        assert town.introduce(first, "SPEAKER_01", "Bob").status_code == 201
+        second = town.met((CAY, 5), (BOB, 4), (ANN, 7))
+        assert town.named(second) == {"SPEAKER_01": "Bob", "SPEAKER_02": "Ann"}
+        assert [(row["voice_name"], row["certainty"]) for row in town.speakers(second)] == [
+            (None, None), ("Bob", "clear"), ("Ann", "clear")
+        ]  # fmt: skip
+
+    def test_who_may_be_somebody_is_suggested_and_not_named(self, town: Town) -> None:
+        town.introduce(town.met((ANN, 6)), "SPEAKER_00", "Ann")
+        job_id = town.met((ALMOST_ANN, 6))
+        (row,) = town.speakers(job_id)
+        assert (row["name"], row["voice_name"], row["certainty"]) == (None, "Ann", "perhaps")
+        assert town.named(job_id) == {}
+
+    def test_a_deleted_voice_leaves_no_byte(
+        self, town: Town, everything: Callable[[], bytes]
+    ) -> None:
+        job_id = town.met((ANN, 6))
+        person = town.introduce(job_id, "SPEAKER_00", "Annabel").json()["id"]
+        (sealed,) = (data for key, data in town.objects().items() if key.startswith(FOLDER))
+        assert sealed[60:124] in everything()
+        assert town.ask("DELETE", f"/voices/{person}").status_code == 204
+        left = everything()
+        for piece in (sealed[60:124], sealed[1:25], b"Annabel", b"said yes"):
+            assert piece not in left
+        assert town.ask("GET", "/voices").json()["data"] == []
+        assert [key for key in town.objects() if key.startswith(FOLDER)] == []
+
+    def test_what_is_left_of_others_does_not_hold_the_deleted_one(self, town: Town) -> None:
+        job_id = town.met((ANN, 6), (BOB, 6))
+        gone = town.introduce(job_id, "SPEAKER_00", "Ann").json()["id"]
+        town.introduce(job_id, "SPEAKER_01", "Bob")
+        town.ask("DELETE", f"/voices/{gone}")
+        book = VoiceBook(town.house.service.ground, "acme").read()
+        assert [person.name for person in book.people] == ["Bob"]
+
+    def test_nothing_of_a_voice_lies_open(
+        self, town: Town, everything: Callable[[], bytes]
+    ) -> None:
+        job_id = town.met((ANN, 6))
+        town.introduce(job_id, "SPEAKER_00", "Annabel")
+        ground = town.house.service.ground
+        voice = heard_in(ground, ground.jobs.get(job_id))["SPEAKER_00"]
+        kept = everything()
+        assert not [text for text in texts_of(voice) if text in kept]
+        assert b"Annabel" not in kept
+
+    def test_another_tenant_sees_nobody_and_is_named_nobody(self, town: Town) -> None:
+        job_id = town.met((ANN, 6))
+        person = town.introduce(job_id, "SPEAKER_00", "Ann").json()["id"]
+        theirs = town.met((ANN, 6), tenant="other")
+        assert town.named(theirs, "other") == {}
+        assert town.speakers(theirs, "other")[0]["voice_name"] is None
+        assert town.ask("GET", "/voices", "other").json()["data"] == []
+        assert town.introduce(job_id, "SPEAKER_00", "Eve", "other").status_code == 404
+        for method, tail in (("GET", ""), ("GET", "/export"), ("PATCH", ""), ("DELETE", "")):
+            body = {"json": {"name": "Eve"}} if method == "PATCH" else {}
+            answer = town.ask(method, f"/voices/{person}{tail}", "other", **body)
+            assert (answer.status_code, answer.json()["code"]) == (404, "voice_not_found")
+
+    def test_what_was_sealed_for_one_tenant_opens_for_no_other(self, town: Town) -> None:
+        town.introduce(town.met((ANN, 6)), "SPEAKER_00", "Ann")
+        ground = town.house.service.ground
+        ground.media.put(
+            VoiceBook(ground, "other").key, ground.media.get(VoiceBook(ground, "acme").key)
+        )
+        assert town.ask("GET", "/voices", "other").json()["code"] == VoicesSealed.code
+
+    def test_a_clip_is_remembered_and_goes_with_its_person(
+        self, town: Town, everything: Callable[[], bytes]
+    ) -> None:
+        files = {"file": ("clip.wav", meeting((ANN, 8))), "name": (None, "Annabel"),
+                 "consent": (None, "by mail")}  # fmt: skip
+        answer = town.ask("POST", "/voices", files=files)
+        assert answer.status_code == 202
+        assert b"Annabel" not in everything()
+        town.work()
+        (person,) = town.ask("GET", "/voices").json()["data"]
+        (sample,) = person["samples"]
+        assert (sample["clip"], sample["consent"]["note"]) == (True, "by mail")
+        assert town.named(town.met((ANN, 5))) == {"SPEAKER_00": "Annabel"}
+        town.ask("DELETE", f"/voices/{person['id']}")
+        job_id = answer.json()["job_id"]
+        assert town.ask("GET", f"/transcribe/{job_id}").status_code == 404
+        assert [key for key in town.objects() if job_id in key] == []
+
+    def test_what_was_done_is_written_down_without_names(self, town: Town) -> None:
+        job_id = town.met((ANN, 6))
+        person = town.introduce(job_id, "SPEAKER_00", "Annabel").json()["id"]
+        town.ask("GET", f"/voices/{person}/export?embeddings=true")
+        town.ask("PATCH", f"/voices/{person}", json={"name": "Annie"})
+        town.speakers(job_id)
+        town.ask("DELETE", f"/voices/{person}")
+        entries = town.guard.trail.page(AuditQuery(limit=6, tenant="acme")).entries
+        assert [(each.action, each.target or each.job) for each in reversed(entries)][-5:] == [
+            ("remember_voice", person), ("export_voice", person), ("rename_voice", person),
+            ("read", job_id), ("forget_voice", person),
+        ]  # fmt: skip
+        assert "Ann" not in str(entries)
+
+    def test_the_voices_of_a_meeting_go_with_it(self, town: Town) -> None:
+        job_id = town.met((ANN, 6))
+        assert [key for key in town.objects() if "voices.sealed" in key] != []
+        town.ask("DELETE", f"/transcribe/{job_id}")
+        assert town.objects() == {}
+
+    def test_two_who_are_one_are_merged(self, town: Town) -> None:
+        job_id = town.met((ANN, 6), (BOB, 6))
+        ann, bob = (
+            town.introduce(job_id, f"SPEAKER_0{at}", name).json()["id"]
+            for at, name in enumerate(("Ann", "Bob"))
+        )
+        merged = town.ask("POST", f"/voices/{ann}/merge", json={"voice_id": bob}).json()
+        assert len(merged["samples"]) == 2
+        assert town.ask("GET", f"/voices/{bob}").status_code == 404
+        assert set(town.named(town.met((BOB, 6))).values()) == {"Ann"}
+
+
+def texts_of(voice: Voice) -> list[bytes]:
+    """Ways in which a voice could lie open."""
+    numbers = [round(value, 5) for value in voice.vector[:3]]
+    return [json.dumps(numbers, separators=gap)[1:-1].encode() for gap in ((",", ":"), (", ", ":"))]

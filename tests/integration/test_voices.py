@@ -1,0 +1,129 @@
+"""People known by their voices, on one machine: SQLite and a folder."""
+
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from meet_transcriber.logs import formatter
+from tests.contract.voice_story import VoiceStory
+from tests.simulated.people import ANN, BOB, Town, call, town
+
+
+@pytest.fixture(name="town")
+def town_(tmp_path: Path) -> Iterator[Town]:
+    with town(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def everything(town: Town) -> Callable[[], bytes]:
+    def read() -> bytes:
+        files = (path for path in town.folder.rglob("*") if path.is_file())
+        return b"\n".join(path.read_bytes() for path in files)
+
+    return read
+
+
+class TestVoicesOnOneMachine(VoiceStory):
+    """The key is made in DATA_DIR."""
+
+
+def test_nothing_is_kept_where_voices_are_off(tmp_path: Path) -> None:
+    with town(tmp_path, VOICE_PROFILES="off") as plain:
+        job_id = plain.met((ANN, 6))
+        answer = plain.introduce(job_id, "SPEAKER_00", "Ann")
+        assert (answer.status_code, answer.json()["code"]) == (409, "voices_off")
+        assert "VOICE_PROFILES" in answer.json()["detail"]
+        assert plain.ask("GET", "/voices").json()["code"] == "voices_off"
+        (row,) = plain.speakers(job_id)
+        assert (row["rememberable"], row["similarity"]) == (False, None)
+        assert [key for key in plain.objects() if "sealed" in key] == []
+    assert not (tmp_path / "data" / "voices.key").exists()
+
+
+def test_no_name_and_no_voice_is_logged(town: Town, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    caplog.handler.setFormatter(formatter(as_json=True))
+    person = town.introduce(town.met((ANN, 6)), "SPEAKER_00", "Annabel").json()["id"]
+    town.speakers(town.met((ANN, 6)))
+    exported = town.ask("GET", f"/voices/{person}/export?embeddings=true").json()
+    assert "job_finished" in caplog.text
+    for secret in ("Annabel", "said yes", str(exported["samples"][0]["embedding"][0])):
+        assert secret not in caplog.text
+
+
+def test_a_rename_by_hand_outlives_reruns_and_edits(town: Town) -> None:
+    first = town.met((ANN, 6), (BOB, 6))
+    town.introduce(first, "SPEAKER_00", "Ann")
+    path = f"/transcribe/{town.met((ANN, 6), (BOB, 6))}"
+    town.ask("PATCH", f"{path}/speakers", json={"SPEAKER_00": "Anna", "SPEAKER_01": "Bobby"})
+    town.introduce(first, "SPEAKER_01", "Bob")
+    town.ask("POST", f"{path}/rerun", json={"tasks": ["attribute"]})
+    town.work()
+    by_hand = {"SPEAKER_00": "Anna", "SPEAKER_01": "Bobby"}
+    assert town.ask("GET", path).json()["names"] == by_hand
+    town.ask("PATCH", f"{path}/segments/0", json={"text": "other words"})
+    assert town.ask("GET", path).json()["names"] == by_hand
+
+
+def test_an_older_meeting_is_named_when_its_speakers_are_looked_at_again(town: Town) -> None:
+    path = f"/transcribe/{town.met((ANN, 6))}"
+    town.introduce(town.met((ANN, 5)), "SPEAKER_00", "Ann")
+    assert town.ask("GET", path).json()["names"] == {}
+    town.ask("POST", f"{path}/rerun", json={"tasks": ["attribute"]})
+    town.work()
+    assert town.ask("GET", path).json()["names"] == {"SPEAKER_00": "Ann"}
+
+
+def test_a_speaker_of_whom_nothing_is_kept_is_told_so(town: Town) -> None:
+    job_id = town.met((ANN, 6))
+    answer = town.introduce(job_id, "SPEAKER_07", "Ann")
+    assert (answer.status_code, answer.json()["code"]) == (409, "no_voice")
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [{}, {"consent": True}, {"consent": False}, {"name": ""}, {"speaker": 1}, {"colour": "red"}],
+)
+def test_a_wish_that_makes_no_sense_keeps_nothing(town: Town, wish: dict[str, object]) -> None:
+    whole = {"job_id": town.met((ANN, 6)), "speaker": "SPEAKER_00", "name": "Ann"}
+    body = {} if wish == {"consent": True} else {**whole, **wish}
+    assert town.ask("POST", "/voices", json={**body, **wish}).status_code == 422
+    assert town.ask("GET", "/voices").json()["data"] == []
+
+
+def test_the_key_of_a_machine_is_its_owners_alone(town: Town) -> None:
+    key = town.folder / "data" / "voices.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+
+
+def test_with_another_key_meetings_go_on_and_say_so(tmp_path: Path) -> None:
+    with town(tmp_path) as before:
+        before.introduce(before.met((ANN, 6)), "SPEAKER_00", "Ann")
+    (tmp_path / "data" / "voices.key").write_text("the key of another machine\n")
+    with town(tmp_path) as after:
+        job = after.ask("GET", f"/transcribe/{after.met((ANN, 6))}").json()
+        assert (job["status"], job["names"]) == ("completed", {})
+        assert [each["code"] for each in job["warnings"]] == ["voices_sealed"]
+        answer = after.ask("GET", "/voices")
+        assert (answer.status_code, answer.json()["code"]) == (500, "voices_sealed")
+
+
+def test_many_changes_at_once_are_all_kept(town: Town) -> None:
+    job_id = town.met(*((pitch, 2) for pitch in range(200, 1000, 100)))
+    labels = [row["speaker"] for row in town.speakers(job_id)]
+    with ThreadPoolExecutor(len(labels)) as pool:
+        answers = list(pool.map(lambda each: town.introduce(job_id, each, f"{each} X"), labels))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len(town.ask("GET", "/voices").json()["data"]) == len(labels)
+
+
+def test_channels_that_are_speakers_have_voices(town: Town) -> None:
+    files = {"file": ("call.wav", call(ANN, BOB)), "channels": (None, "split")}
+    job_id = town.ask("POST", "/transcribe", files=files).json()["job_id"]
+    town.work()
+    town.introduce(job_id, "SPEAKER_01", "Bob")
+    assert town.named(town.met((BOB, 6))) == {"SPEAKER_00": "Bob"}
