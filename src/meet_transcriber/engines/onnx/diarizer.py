@@ -1,10 +1,9 @@
 """The Diarizer port on onnxruntime: no torch, no token."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.transcript import Diarization, Span, Voice
+from meet_transcriber.core.transcript import Diarization, Span, Voice, total_seconds
 from meet_transcriber.engines.onnx.listening import listen_for_activity, listen_to_voices
 from meet_transcriber.engines.onnx.networks import Embedder, Segmentation
 from meet_transcriber.engines.onnx.speakers import Speakers, find_speakers
@@ -70,9 +69,10 @@ class OnnxDiarizer:
 
 def _known(found: Found, speakers: Speakers, model: str) -> Mapping[str, Voice]:
     """What each speaker sounds like, where enough is said to know them again."""
-    seconds = Counter[str]()
-    for turn in found.exclusive:
-        seconds[turn.speaker] += turn.end - turn.start
+    seconds = {
+        label: total_seconds(turn for turn in found.exclusive if turn.speaker == label)
+        for label in found.voices
+    }
     return {
         label: Voice(model, tuple(map(float, speakers.vectors[voice])), round(seconds[label], 2))
         for label, voice in found.voices.items()

@@ -59,9 +59,9 @@ def _mel_filters(mels: int) -> Array:
     bins = _mel(np.arange(_FFT // 2 + 1) * _RATE_HZ / _FFT)[:, None]
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
     rising, falling = (bins - left) / (centre - left), (right - bins) / (right - centre)
-    filters = np.maximum(np.minimum(rising, falling), 0)
+    filters: Array = np.maximum(np.minimum(rising, falling), 0).astype(np.float32)
     filters[-1] = 0  # Kaldi leaves out the highest bin
-    return filters.astype(np.float32)
+    return filters
 
 
 def _mel(hertz: Any) -> Any:

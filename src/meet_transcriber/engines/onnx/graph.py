@@ -127,7 +127,7 @@ def _number(number: int, value: int) -> bytes:
 
 def _varint(value: int) -> bytes:
     digits = bytearray()
-    while value > 0x7F:
+    while value >> 7:
         digits.append(value & 0x7F | 0x80)
         value >>= 7
     digits.append(value)

@@ -1,4 +1,4 @@
-"""One pass of each network over a recording: who may be talking, and what each stretch sounds like."""
+"""One pass of each network over a recording: who may talk, and what each stretch sounds like."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -35,5 +35,5 @@ def load_diarizer(
     return OnnxDiarizer(network, _embedder(embedding, embedder, device), threads)
 
 
-def _embedder(folder: Path, name: str, device: str) -> Embedder:
+def _embedder(folder: Path, name: str, device: str) -> Embedder:  # noqa: ARG001 - one so far
     return Campplus(folder / "campplus_cn_en_common.pt", device)

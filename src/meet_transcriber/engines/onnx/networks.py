@@ -82,7 +82,8 @@ class Segmentation:
 
     def classes(self, windows: Array) -> Array:
         """Samples (n, 160000) to the likeliest set of each frame, (n, 589) uint8."""
-        return np.argmax(self.scores(windows), axis=2).astype(np.uint8)
+        found: Array = np.argmax(self.scores(windows), axis=2).astype(np.uint8)
+        return found
 
 
 class Campplus:

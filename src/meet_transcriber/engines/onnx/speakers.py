@@ -42,9 +42,11 @@ _NOISE_SECONDS = 2.0  # speech that tells as much of a voice as it hides
 _TWO = 7.0  # distance of two halves of a voice, in deviations, from which they are two
 _MOST_ALIKE = 0.9  # cosine between such halves
 _HALF_SECONDS = 5.0  # of speech that each half needs
+_LEAST_STEPS = 4  # of a voice that can be looked at in two halves
 _EDGE_STEPS = 7  # next to a change of speaker, where a short embedding hears both
 
 _SCALE = 3.0  # what a step says for a voice, by its cosine
+_VOTES = 1.0  # what all windows of segmentation say for it where nobody is heard alone
 _CHANGE = 4.0  # what a change of speaker costs while somebody talks,
 _CHANGE_IN_SILENCE = 1.0  # and while nobody does
 
@@ -84,8 +86,8 @@ def find_speakers(activity: Activity, voices: Voices, fewest: int, most: int) ->
     if centres is None:
         return None
     found = steps.settle(centres, rounds=2)
-    found = _joined(steps, _pruned(steps, found, fewest, most), fewest, most)
-    found = _pruned(steps, _split(steps, found, fewest, most), fewest, most)
+    found = _joined(steps, _pruned(steps, found, fewest), fewest, most)
+    found = _pruned(steps, _split(steps, found, fewest, most), fewest)
     return steps.decide(found.vectors)
 
 
@@ -223,7 +225,7 @@ def best_path(gains: Array, costs: Array) -> Array:
     return path
 
 
-def _pruned(steps: _Steps, found: Speakers, fewest: int, most: int) -> Speakers:
+def _pruned(steps: _Steps, found: Speakers, fewest: int) -> Speakers:
     """Without voices that hardly talk; their speech goes to the others."""
     while len(found) > max(fewest, 1):
         least = int(found.seconds.argmin())
@@ -282,7 +284,7 @@ def _halves(steps: _Steps, found: Speakers) -> Iterator[_Halves]:
         inside[np.clip(changes + offset, 0, len(inside) - 1)] = False
     for voice in range(len(found)):
         own = steps.vectors[inside & steps.sure & (found.path == voice)]
-        if len(own) >= 4:
+        if len(own) >= _LEAST_STEPS:
             yield _in_two(voice, own)
 
 
