@@ -9,6 +9,7 @@ Speech that segmentation took for one local speaker is told apart on the way.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -30,15 +31,17 @@ from meet_transcriber.engines.onnx.networks import unit
 Array = npt.NDArray[Any]
 
 _MIN_ALONE_SECONDS = 1.0  # of a local speaker that clusters are made of
-_THRESHOLD = 0.7  # between centroids of clusters, as a distance
-_MIN_MEMBERS = (3, 0.1)  # of a cluster: so many, or this share where there are few
+_THRESHOLD = 0.68  # between centroids of clusters, as a distance
+_MIN_MEMBERS = (5, 0.1)  # of a cluster: so many, or this share where there are few
 _BLOCK = 600  # local speakers clustered at a time: 10 to 20 minutes
 
 _SURE_SECONDS = 0.9  # of one person in a short embedding that voices are computed from
 _MIN_SHARE = 0.03  # of all speech that a voice needs,
-_MIN_SECONDS = (1.0, 8.0)  # within these bounds
+_MIN_SECONDS = (1.0, 12.0)  # within these bounds
 _SAME = 0.85  # cosine between two voices that are one, with endless speech of each
 _NOISE_SECONDS = 2.0  # speech that tells as much of a voice as it hides
+_MAY_BE_SAME = 0.6  # cosine from which two voices are one if their heaps are not apart,
+_ONE = 5.5  # by this distance, in deviations
 _TWO = 7.0  # distance of two halves of a voice, in deviations, from which they are two
 _MOST_ALIKE = 0.9  # cosine between such halves
 _HALF_SECONDS = 5.0  # of speech that each half needs
@@ -88,7 +91,7 @@ def find_speakers(activity: Activity, voices: Voices, fewest: int, most: int) ->
     found = steps.settle(centres, rounds=2)
     found = _joined(steps, _pruned(steps, found, fewest), fewest, most)
     found = _pruned(steps, _split(steps, found, fewest, most), fewest)
-    return steps.decide(found.vectors)
+    return steps.decide(_joined(steps, found, fewest, most).vectors)
 
 
 def _first_guess(voices: Voices, fewest: int) -> Array | None:
@@ -239,16 +242,57 @@ def _pruned(steps: _Steps, found: Speakers, fewest: int) -> Speakers:
 def _joined(steps: _Steps, found: Speakers, fewest: int, most: int) -> Speakers:
     """With voices joined that are one, or too many."""
     while len(found) > max(fewest, 1):
-        certainty = np.sqrt(1 + _NOISE_SECONDS / np.maximum(found.seconds, SHORT_HOP))
-        alike = (found.vectors @ found.vectors.T) * np.outer(certainty, certainty)
-        np.fill_diagonal(alike, -np.inf)
-        one, other = np.unravel_index(alike.argmax(), alike.shape)
-        if alike[one, other] < _SAME and len(found) <= most:
+        pairs = sorted(_alike(steps, found), key=lambda pair: -pair.similarity)
+        ones = [pair for pair in pairs if pair.are_one]
+        if not ones and len(found) <= most:
             break
+        one, other = (ones or pairs)[0].voices
         centres = found.vectors.copy()
         centres[one] = found.seconds[[one, other]] @ centres[[one, other]]
         found = steps.settle(np.delete(centres, other, axis=0))
     return found
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two voices, how alike they are for what is heard of them, and whether they are one."""
+
+    voices: tuple[int, int]
+    similarity: float
+    are_one: bool
+
+
+def _alike(steps: _Steps, found: Speakers) -> Iterator[_Pair]:
+    """Every pair of voices."""
+    certainty = np.sqrt(1 + _NOISE_SECONDS / np.maximum(found.seconds, SHORT_HOP))
+    cosines = found.vectors @ found.vectors.T
+    alike = cosines * np.outer(certainty, certainty)
+    own = _own_vectors(steps, found)
+    for one, other in combinations(range(len(found)), 2):
+        apart = _heaps_apart(own[one], own[other])
+        enough = min(len(own[one]), len(own[other])) * SHORT_HOP >= _HALF_SECONDS
+        same = alike[one, other] >= _SAME and not (enough and apart >= _TWO)
+        blurred = cosines[one, other] >= _MAY_BE_SAME and apart < _ONE
+        yield _Pair((one, other), float(alike[one, other]), bool(same or blurred))
+
+
+def _own_vectors(steps: _Steps, found: Speakers) -> list[Array]:
+    """What is heard of each voice away from changes, where short embeddings hear two."""
+    changes = np.flatnonzero(np.diff(found.path)) + 1
+    inside = np.ones(len(found.path), bool)
+    for offset in range(-_EDGE_STEPS, _EDGE_STEPS):
+        inside[np.clip(changes + offset, 0, len(inside) - 1)] = False
+    return [steps.vectors[inside & steps.sure & (found.path == v)] for v in range(len(found))]
+
+
+def _heaps_apart(one: Array, other: Array) -> float:
+    """How far apart two heaps of vectors are along the line between them, in deviations."""
+    if min(len(one), len(other)) < _LEAST_STEPS:
+        return float("inf")
+    line = other.mean(axis=0) - one.mean(axis=0)
+    along = line / max(np.linalg.norm(line), 1e-9)
+    spread = np.sqrt(((one @ along).var() + (other @ along).var()) / 2)
+    return float(np.linalg.norm(line) / max(spread, 1e-6))
 
 
 def _split(steps: _Steps, found: Speakers, fewest: int, most: int) -> Speakers:
@@ -278,12 +322,7 @@ class _Halves:
 
 def _halves(steps: _Steps, found: Speakers) -> Iterator[_Halves]:
     """Every voice with enough speech, in two halves."""
-    changes = np.flatnonzero(np.diff(found.path)) + 1
-    inside = np.ones(len(found.path), bool)
-    for offset in range(-_EDGE_STEPS, _EDGE_STEPS):
-        inside[np.clip(changes + offset, 0, len(inside) - 1)] = False
-    for voice in range(len(found)):
-        own = steps.vectors[inside & steps.sure & (found.path == voice)]
+    for voice, own in enumerate(_own_vectors(steps, found)):
         if len(own) >= _LEAST_STEPS:
             yield _in_two(voice, own)
 
@@ -309,10 +348,7 @@ def _in_two(voice: int, vectors: Array) -> _Halves:
 
 
 def _judged(voice: int, vectors: Array, second: Array, centres: Array) -> _Halves:
-    line = centres[1] - centres[0]
-    along = vectors @ line / max(np.linalg.norm(line), 1e-9)
-    spread = np.sqrt((along[second].var() + along[~second].var()) / 2)
-    distance = float(np.linalg.norm(line) / max(spread, 1e-6))
+    distance = _heaps_apart(vectors[~second], vectors[second])
     alike = float(np.prod(unit(centres), axis=0).sum())
     shorter = min(second.sum(), (~second).sum()) * SHORT_HOP
     are_two = distance >= _TWO and alike <= _MOST_ALIKE and shorter >= _HALF_SECONDS
