@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from meet_transcriber.core.options import MAX_SPEAKERS
 from meet_transcriber.core.scoring.assignment import assign
 from meet_transcriber.engines.onnx.linkage import centroid_linkage, cut
 from meet_transcriber.engines.onnx.listening import (
@@ -45,6 +46,7 @@ _ONE = 5.5  # by this distance, in deviations
 _TWO = 7.0  # distance of two halves of a voice, in deviations, from which they are two
 _MOST_ALIKE = 0.9  # cosine between such halves
 _HALF_SECONDS = 5.0  # of speech that each half needs
+_MOMENT_STEPS = 10  # that a voice gets which was asked for and has none
 _LEAST_STEPS = 4  # of a voice that can be looked at in two halves
 _EDGE_STEPS = 7  # next to a change of speaker, where a short embedding hears both
 
@@ -85,16 +87,16 @@ def find_speakers(activity: Activity, voices: Voices, fewest: int, most: int) ->
     steps = _Steps(activity, voices)
     if not steps.speech.any():
         return None
-    centres = _first_guess(voices, fewest)
+    centres = _first_guess(voices)
     if centres is None:
         return None
-    found = steps.settle(centres, rounds=2)
-    found = _joined(steps, _pruned(steps, found, fewest), fewest, most)
-    found = _pruned(steps, _split(steps, found, fewest, most), fewest)
-    return steps.decide(_joined(steps, found, fewest, most).vectors)
+    found = _joined(steps, _pruned(steps, steps.settle(centres, rounds=2)))
+    found = _joined(steps, _pruned(steps, _split(steps, found)))
+    found = _split(steps, _joined(steps, found, most=most), fewest=fewest)
+    return _all_heard(steps, steps.decide(found.vectors), fewest)
 
 
-def _first_guess(voices: Voices, fewest: int) -> Array | None:
+def _first_guess(voices: Voices) -> Array | None:
     """Centroids of clusters of local speakers; None where nobody is heard."""
     alone = voices.alone.ravel()
     vectors = voices.local.reshape(len(alone), -1)
@@ -107,8 +109,8 @@ def _first_guess(voices: Voices, fewest: int) -> Array | None:
     sizes = np.bincount(labels)
     least = max(1, min(_MIN_MEMBERS[0], round(_MIN_MEMBERS[1] * len(vectors))))
     kept = np.flatnonzero(sizes >= least)
-    if len(kept) < fewest:
-        kept = np.sort(np.argsort(-sizes, kind="stable")[: max(fewest, 1)])
+    if not len(kept):
+        kept = sizes.argmax(keepdims=True)
     return np.stack([vectors[labels == label].mean(axis=0) for label in kept])
 
 
@@ -228,9 +230,9 @@ def best_path(gains: Array, costs: Array) -> Array:
     return path
 
 
-def _pruned(steps: _Steps, found: Speakers, fewest: int) -> Speakers:
+def _pruned(steps: _Steps, found: Speakers) -> Speakers:
     """Without voices that hardly talk; their speech goes to the others."""
-    while len(found) > max(fewest, 1):
+    while len(found) > 1:
         least = int(found.seconds.argmin())
         needed = np.clip(_MIN_SHARE * found.seconds.sum(), *_MIN_SECONDS)
         if found.seconds[least] >= needed:
@@ -239,14 +241,14 @@ def _pruned(steps: _Steps, found: Speakers, fewest: int) -> Speakers:
     return found
 
 
-def _joined(steps: _Steps, found: Speakers, fewest: int, most: int) -> Speakers:
-    """With voices joined that are one, or too many."""
-    while len(found) > max(fewest, 1):
+def _joined(steps: _Steps, found: Speakers, most: int | None = None) -> Speakers:
+    """With voices joined that are one; where `most` is given, only until there are so many."""
+    while len(found) > (most or 1):
         pairs = sorted(_alike(steps, found), key=lambda pair: -pair.similarity)
-        ones = [pair for pair in pairs if pair.are_one]
-        if not ones and len(found) <= most:
+        chosen = pairs if most else [pair for pair in pairs if pair.are_one]
+        if not chosen:
             break
-        one, other = (ones or pairs)[0].voices
+        one, other = chosen[0].voices
         centres = found.vectors.copy()
         centres[one] = found.seconds[[one, other]] @ centres[[one, other]]
         found = steps.settle(np.delete(centres, other, axis=0))
@@ -295,19 +297,40 @@ def _heaps_apart(one: Array, other: Array) -> float:
     return float(np.linalg.norm(line) / max(spread, 1e-6))
 
 
-def _split(steps: _Steps, found: Speakers, fewest: int, most: int) -> Speakers:
-    """With a voice made two where its speech falls into two heaps, or where two are wanted."""
-    while len(found) < most:
+def _split(steps: _Steps, found: Speakers, fewest: int | None = None) -> Speakers:
+    """
+    With voices made two whose speech falls into two heaps.
+
+    Where `fewest` is given, the voice with the heaps that are furthest apart, until there are so
+    many.
+    """
+    while len(found) < (fewest or MAX_SPEAKERS):
         halves = list(_halves(steps, found))
-        two = [each for each in halves if each.are_two]
-        if not two and len(found) >= fewest:
+        chosen = [each for each in halves if each.are_two] or (halves if fewest else [])
+        if not chosen:
             break
-        if not (two or halves):
-            break
-        best = max(two or halves, key=lambda each: each.distance)
+        best = max(chosen, key=lambda each: each.distance)
         centres = np.delete(found.vectors, best.voice, axis=0)
         found = steps.settle(np.concatenate([centres, best.centres]), rounds=2)
     return found
+
+
+def _all_heard(steps: _Steps, found: Speakers, fewest: int) -> Speakers:
+    """With a moment for each voice that lost all of its own, where so many are asked for."""
+    path = found.path.copy()
+    gains = steps.similarities(found.vectors)
+    for voice in range(len(found)):
+        heard = np.bincount(path[steps.speech], minlength=len(found))
+        if heard[voice] or (heard > 0).sum() >= fewest:
+            continue
+        spare = steps.speech & (heard[path] > 2 * _MOMENT_STEPS)
+        if not spare.any():
+            break
+        gain = np.where(spare, gains[:, voice] - gains[np.arange(len(path)), path], -np.inf)
+        middle = int(gain.argmax())
+        moment = np.arange(len(path)) - middle
+        path[spare & (np.abs(moment) <= _MOMENT_STEPS // 2) & (path == path[middle])] = voice
+    return replace(found, path=path)
 
 
 @dataclass(frozen=True)
