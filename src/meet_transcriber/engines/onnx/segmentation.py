@@ -44,12 +44,16 @@ def segmentation_graph(weights: Mapping[str, Array]) -> bytes:
     graph = Graph("segmentation-3.0")
     audio = graph.input("audio", "windows", 1, WINDOW_SAMPLES)
     value = _normalized(graph, audio, weights, "sincnet.wav_norm1d")
-    value = graph.node("Conv", value, _filters(weights), strides=[_SINC_STRIDE])
+    # a second dimension of 1, since onnxruntime has faster convolutions for two
+    value = graph.node("Unsqueeze", value, np.array([2], np.int64))
+    value = graph.node("Conv", value, _filters(weights)[:, :, None], strides=[1, _SINC_STRIDE])
     value = _pooled(graph, graph.node("Abs", value), weights, "sincnet.norm1d.0")
     for place in (1, 2):
         name = f"sincnet.conv1d.{place}"
-        value = graph.node("Conv", value, weights[f"{name}.weight"], weights[f"{name}.bias"])
+        kernel = weights[f"{name}.weight"][:, :, None]
+        value = graph.node("Conv", value, kernel, weights[f"{name}.bias"])
         value = _pooled(graph, value, weights, f"sincnet.norm1d.{place}")
+    value = graph.node("Squeeze", value, np.array([2], np.int64))
     value = graph.node("Transpose", value, perm=[2, 0, 1])
     for layer in range(_LAYERS):
         value = _lstm(graph, value, weights, layer)
@@ -68,7 +72,7 @@ def _normalized(graph: Graph, value: str, weights: Mapping[str, Array], name: st
 
 
 def _pooled(graph: Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
-    value = graph.node("MaxPool", value, kernel_shape=[3], strides=[3])
+    value = graph.node("MaxPool", value, kernel_shape=[1, 3], strides=[1, 3])
     return graph.node("LeakyRelu", _normalized(graph, value, weights, name), alpha=0.01)
 
 
