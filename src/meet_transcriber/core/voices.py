@@ -15,9 +15,9 @@ from meet_transcriber.core.transcript import Transcript, TranscriptWarning, Voic
 
 Certainty = Literal["clear", "perhaps"]
 
-CLEAR = 0.6
+CLEAR = 0.7
 """From this similarity on somebody is named."""
-PERHAPS = 0.45
+PERHAPS = 0.55
 """From this similarity on somebody is suggested."""
 MARGIN = 0.1
 """By so much a name has to be more similar than the next person's; else it is a suggestion."""
