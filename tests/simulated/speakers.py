@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meet_transcriber.core.transcript import Span, Turn, merge_spans
+from meet_transcriber.core.transcript import Span, Turn
 from meet_transcriber.engines.onnx.networks import CHUNK_SECONDS, TRUNK_HZ, Segmentation, unit
 from meet_transcriber.engines.onnx.segmentation import (
     FIRST_FRAME_SAMPLES,
@@ -55,14 +55,16 @@ class Marked:
 
     @property
     def speech(self) -> list[Span]:
-        """Where anybody talks."""
-        spans = [
-            Span(turn.start + shift, min(turn.end + shift, self.duration))
-            for shift in self._shifts(0.0, self.duration)
-            for turn in self.turns
-            if turn.start + shift < self.duration
-        ]
-        return list(merge_spans(spans))
+        """Where anybody talks, in order and apart from each other."""
+        spans: list[Span] = []
+        for shift in self._shifts(0.0, self.duration):
+            for turn in sorted(self.turns, key=lambda each: each.start):
+                start, end = turn.start + shift, min(turn.end + shift, self.duration)
+                if spans and start <= spans[-1].end:
+                    spans[-1] = Span(spans[-1].start, max(end, spans[-1].end))
+                elif start < end:
+                    spans.append(Span(start, end))
+        return spans
 
     def _shifts(self, start: float, end: float) -> list[float]:
         if not self.repeated:
@@ -138,18 +140,16 @@ class MarkedEmbedder:
 
 
 def meeting(seed: int, people: int, seconds: float) -> Marked:
-    """People by turns of 1 to 10 s, with pauses and overlap; everybody talks for 2 s or more."""
+    """Everybody talks once, then by chance; with pauses, and with overlap between turns."""
     chance = random.Random(seed)
-    turns: list[Turn] = []
+    longest = min(10.0, 0.8 * seconds / people)
     order = chance.sample(range(people), people)
-    share = min(10.0, 0.8 * seconds / people)
-    at = chance.uniform(0, 0.1 * share)
+    turns: list[Turn] = []
+    at = chance.uniform(0, 0.1 * longest)
     while at < seconds - 1.0:
-        others = [person for person in range(people) if person != order[0] or people == 1]
-        person = order.pop(0) if len(order) > 1 or not turns else chance.choice(others)
-        length = chance.uniform(max(0.4 * share, 1.0), share)
-        end = min(at + length, seconds)
+        place = len(turns)
+        person = order[place] if place < people else chance.choice(order)
+        end = min(at + chance.uniform(0.4, 1.0) * longest, seconds)
         turns.append(Turn(at, end, str(person)))
-        order = order or [person]
-        at = end + chance.uniform(-0.1, 0.1) * share
+        at = end + chance.uniform(-0.1, 0.1) * longest
     return Marked(seconds, turns)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from meet_transcriber.engines.onnx.enough import enough_voices
 from meet_transcriber.engines.onnx.linkage import centroid_linkage, cut
 from meet_transcriber.engines.onnx.listening import (
     FIRST_FRAME_SECONDS,
@@ -82,7 +83,7 @@ def find_speakers(activity: Activity, voices: Voices, fewest: int, most: int) ->
     found = steps.settle(centres, rounds=2)
     found = _joined(steps, _pruned(steps, found, fewest, most), fewest, most)
     found = _pruned(steps, _split(steps, found, fewest, most), fewest, most)
-    return steps.decide(found.vectors)
+    return steps.at_least(fewest, steps.decide(found.vectors))
 
 
 def _first_guess(voices: Voices, fewest: int) -> Array | None:
@@ -150,6 +151,12 @@ class _Steps:
         """The last word: the path through voices that stay as they are."""
         return self._speakers(
             best_path(_SCALE * self.similarities(centres), self._costs()), centres
+        )
+
+    def at_least(self, fewest: int, found: Speakers) -> Speakers:
+        """As many voices that talk as were asked for, wherever there is speech enough."""
+        return self._speakers(
+            *enough_voices(found.path, found.vectors, self.speech, self.vectors, fewest)
         )
 
     def _centre(self, own: Array, before: Array) -> Array:
