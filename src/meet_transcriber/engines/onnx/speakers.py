@@ -77,23 +77,21 @@ def find_speakers(activity: Activity, voices: Voices, fewest: int, most: int) ->
     steps = _Steps(activity, voices)
     if not steps.speech.any():
         return None
-    centres = _first_guess(voices, fewest)
-    if centres is None:
-        return None
-    found = steps.settle(centres, rounds=2)
+    found = steps.settle(_first_guess(voices, fewest), rounds=2)
     found = _joined(steps, _pruned(steps, found, fewest, most), fewest, most)
     found = _pruned(steps, _split(steps, found, fewest, most), fewest, most)
     return steps.at_least(fewest, steps.decide(found.vectors))
 
 
-def _first_guess(voices: Voices, fewest: int) -> Array | None:
-    """Centroids of clusters of local speakers; None where nobody is heard."""
+def _first_guess(voices: Voices, fewest: int) -> Array:
+    """Centroids of clusters of local speakers; one where nobody ever talks alone."""
     alone = voices.alone.ravel()
     vectors = voices.local.reshape(len(alone), -1)
     usable = alone >= min(_MIN_ALONE_SECONDS, alone.max(initial=0.0))
     usable &= alone > 0
     if not usable.any():
-        return None
+        everybody: Array = vectors.mean(axis=0, keepdims=True)
+        return everybody
     vectors = vectors[usable]
     labels = _clustered(vectors)
     sizes = np.bincount(labels)
