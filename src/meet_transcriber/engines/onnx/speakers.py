@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from meet_transcriber.core.options import MAX_SPEAKERS
 from meet_transcriber.core.scoring.assignment import assign
+from meet_transcriber.engines.onnx.enough import enough_voices
 from meet_transcriber.engines.onnx.linkage import centroid_linkage, cut
 from meet_transcriber.engines.onnx.listening import (
     FIRST_FRAME_SECONDS,
@@ -46,7 +47,6 @@ _ONE = 5.5  # by this distance, in deviations
 _TWO = 7.0  # distance of two halves of a voice, in deviations, from which they are two
 _MOST_ALIKE = 0.9  # cosine between such halves
 _HALF_SECONDS = 5.0  # of speech that each half needs
-_MOMENT_STEPS = 10  # that a voice gets which was asked for and has none
 _LEAST_STEPS = 4  # of a voice that can be looked at in two halves
 _EDGE_STEPS = 7  # next to a change of speaker, where a short embedding hears both
 
@@ -87,30 +87,29 @@ def find_speakers(activity: Activity, voices: Voices, fewest: int, most: int) ->
     steps = _Steps(activity, voices)
     if not steps.speech.any():
         return None
-    centres = _first_guess(voices)
-    if centres is None:
-        return None
-    found = _joined(steps, _pruned(steps, steps.settle(centres, rounds=2)))
+    found = _joined(steps, _pruned(steps, steps.settle(_first_guess(voices), rounds=2)))
     found = _joined(steps, _pruned(steps, _split(steps, found)))
     found = _split(steps, _joined(steps, found, most=most), fewest=fewest)
-    return _all_heard(steps, steps.decide(found.vectors), fewest)
+    return steps.at_least(fewest, steps.decide(found.vectors))
 
 
-def _first_guess(voices: Voices) -> Array | None:
-    """Centroids of clusters of local speakers; None where nobody is heard."""
+def _first_guess(voices: Voices) -> Array:
+    """Centroids of clusters of local speakers; one where nobody ever talks alone."""
     alone = voices.alone.ravel()
     vectors = voices.local.reshape(len(alone), -1)
     usable = alone >= min(_MIN_ALONE_SECONDS, alone.max(initial=0.0))
     usable &= alone > 0
     if not usable.any():
-        return None
+        everybody: Array = vectors.mean(axis=0, keepdims=True)
+        return everybody
     vectors = vectors[usable]
     labels = _clustered(vectors)
     sizes = np.bincount(labels)
     least = max(1, min(_MIN_MEMBERS[0], round(_MIN_MEMBERS[1] * len(vectors))))
     kept = np.flatnonzero(sizes >= least)
     if not len(kept):
-        kept = sizes.argmax(keepdims=True)
+        kept = np.array([sizes.argmax()])
+    kept = np.sort(kept[np.argsort(-sizes[kept], kind="stable")][: 2 * MAX_SPEAKERS])
     return np.stack([vectors[labels == label].mean(axis=0) for label in kept])
 
 
@@ -125,7 +124,10 @@ def _clustered(vectors: Array) -> Array:
         local = cut(centroid_linkage(vectors[block]), _THRESHOLD)
         labels[block] = local + len(centres)
         centres += [vectors[block][local == label].mean(axis=0) for label in range(local.max() + 1)]
-    whole: Array = _clustered(np.stack(centres))[labels]
+    joined = np.stack(centres)
+    if len(joined) > len(vectors) / 2:  # hardly anything is alike
+        return labels
+    whole: Array = _clustered(joined)[labels]
     return whole
 
 
@@ -191,6 +193,12 @@ class _Steps:
         gains = _SCALE * self.similarities(centres) + _VOTES * share * unheard
         found = self._speakers(best_path(gains, self._costs()), centres)
         return replace(found, votes=votes)
+
+    def at_least(self, fewest: int, found: Speakers) -> Speakers:
+        """As many voices that talk as were asked for, wherever there is speech enough."""
+        path, centres = enough_voices(found.path, found.vectors, self.speech, self.vectors, fewest)
+        votes = count_votes(self._activity, self._voices, unit(centres))
+        return replace(self._speakers(path, centres), votes=votes)
 
     def _centre(self, own: Array, before: Array) -> Array:
         own = own & self.sure
@@ -313,24 +321,6 @@ def _split(steps: _Steps, found: Speakers, fewest: int | None = None) -> Speaker
         centres = np.delete(found.vectors, best.voice, axis=0)
         found = steps.settle(np.concatenate([centres, best.centres]), rounds=2)
     return found
-
-
-def _all_heard(steps: _Steps, found: Speakers, fewest: int) -> Speakers:
-    """With a moment for each voice that lost all of its own, where so many are asked for."""
-    path = found.path.copy()
-    gains = steps.similarities(found.vectors)
-    for voice in range(len(found)):
-        heard = np.bincount(path[steps.speech], minlength=len(found))
-        if heard[voice] or (heard > 0).sum() >= fewest:
-            continue
-        spare = steps.speech & (heard[path] > 2 * _MOMENT_STEPS)
-        if not spare.any():
-            break
-        gain = np.where(spare, gains[:, voice] - gains[np.arange(len(path)), path], -np.inf)
-        middle = int(gain.argmax())
-        moment = np.arange(len(path)) - middle
-        path[spare & (np.abs(moment) <= _MOMENT_STEPS // 2) & (path == path[middle])] = voice
-    return replace(found, path=path)
 
 
 @dataclass(frozen=True)
