@@ -24,6 +24,7 @@ from tests.deploy.engine import (
     until,
     weights,
 )
+from tests.integration.hearing import ONNX
 
 SERVICES = ("redis", "api", "worker", "nginx")
 GUIDES_ENV = {
@@ -98,12 +99,14 @@ def test_the_model_came_before_the_worker(stack: Stack) -> None:
 
 def test_a_folder_is_copied_into_the_volume(stack: Stack) -> None:
     """As docs/deployment/compose.md has it for a machine without a network."""
-    places = [f"/models/{name}" for name in MODELS]
-    stack.compose("exec", "-T", "worker", "rm", "-r", *places)
+    stack.compose("exec", "-T", "worker", "rm", "-r", *(f"/models/{name}" for name in MODELS))
     copied = ("--volume", f"{weights().parent}:/copied:ro")
-    stack.compose("run", "--rm", *copied, "models", "cp", "-r", "/copied/.", "/models")
+    folders = [f"/copied/{name}" for name in MODELS]
+    stack.compose("run", "--rm", *copied, "models", "cp", "-r", *folders, "/models")
     for name in MODELS:
-        checked = stack.compose("run", "--rm", "models", "meet-transcriber", "models", "check", name)
+        checked = stack.compose(
+            "run", "--rm", "models", "meet-transcriber", "models", "check", name
+        )
         assert checked.endswith("works.")
 
 

@@ -259,7 +259,9 @@ def wanted_models(settings: Settings) -> list[tuple[str, ...]]:
     speakers: tuple[str, ...] = ()
     if settings.diarization_engine in {"auto", "onnx"}:
         speakers = speaker_models(settings)
-    elif settings.diarization_engine == "pyannote" and not Path(settings.diarization_model).is_dir():
+    elif (
+        settings.diarization_engine == "pyannote" and not Path(settings.diarization_model).is_dir()
+    ):
         speakers = (settings.diarization_model,)
     return fetched_together(settings, [settings.whisper_model, *speakers])
 

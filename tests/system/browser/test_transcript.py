@@ -346,9 +346,7 @@ def test_what_is_in_doubt_was_cut_or_fell_back_is_said(page: Page, shelf: Simula
     doubtful = meeting(
         coverage=0.964,
         removed=(Removed(20.0, 24.0, "loop", "thank you thank you"),),
-        warnings=(
-            TranscriptWarning("speakers_unavailable", "Speakers are unknown."),
-        ),
+        warnings=(TranscriptWarning("speakers_unavailable", "Speakers are unknown."),),
     )
     open_meeting(page, keep(shelf.house.service.ground, doubtful))
     expect(page.get_by_text("Speakers are unknown.")).to_be_visible()
