@@ -12,7 +12,7 @@ TINY: Mapping[str, str] = {
     "HF_HUB_OFFLINE": "1",
     "PIP_NO_INDEX": "1",
 }
-"""Whisper tiny.en and the diarizer onnx out of MODELS_DIR, as `make test` has them, or not at all."""
+"""Whisper tiny.en and the diarizer onnx out of MODELS_DIR, as `make test` has them; offline."""
 
 BASE: Mapping[str, str] = {**TINY, "WHISPER_MODEL": "base"}
 """The default model, as `make test-system` has it."""

@@ -9,10 +9,10 @@ from meet_transcriber.audio.confined.decoder import ConfinedDecoder
 from meet_transcriber.bootstrap import (
     decoder,
     diarizer,
-    recognizer,
-    services,
     fetched_together,
     pyannote_problem,
+    recognizer,
+    services,
     wanted_models,
 )
 from meet_transcriber.bootstrap.trials import heard, told_apart, tried

@@ -101,7 +101,7 @@ def test_two_models_that_nobody_has_leave_nothing_and_the_first_is_named(
     models: ModelsFolder, tmp_path: Path
 ) -> None:
     weights = Weights(models, two_in_one_wheel(tmp_path / "elsewhere"))
-    with pytest.raises(EngineUnavailable, match="^when cannot be had"):
+    with pytest.raises(EngineUnavailable, match=r"^when cannot be had"):
         weights.pull_all(["when", "who"], unheard)
     assert files_below(models.root) == set()
     assert {path.suffix for path in models.root.iterdir()} == {".lock"}
