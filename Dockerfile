@@ -3,7 +3,7 @@
 #
 #   docker build -t meet-transcriber .                    API, worker and commands, on the CPU
 #   docker build --build-arg PYANNOTE=1 .                 the same with pyannote and torch
-#   docker build --build-arg MODEL=base .                 the same with Whisper's weights
+#   docker build --build-arg MODEL=base .                 the same with all weights
 #   docker build --target api -t meet-transcriber-api .   the API alone, without an engine
 #   docker build --target worker-gpu .                    with CUDA 12; takes both, too
 #

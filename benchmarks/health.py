@@ -3,8 +3,9 @@ How soon `/health` is answered while a job is worked on, by the worker that the 
 
     python -m benchmarks.health [--seconds 20]
 
-Whisper base and acoustic transcribe the bundled meeting three times on the same machine; meanwhile
-one caller asks for `/health` every 20 ms, and for comparison before any work. Aim: p99 of 100 ms.
+Whisper base and the diarizer onnx transcribe the bundled meeting three times on the same machine;
+meanwhile one caller asks for `/health` every 20 ms, and for comparison before any work. Aim: p99 of
+100 ms.
 """
 
 import argparse

@@ -33,7 +33,7 @@ def served(
 ) -> Iterator[tuple[House, httpx.Client]]:
     """An installation whose API listens on a port of its own; `worker` is its EMBEDDED_WORKER."""
     port = free_port()
-    engines = {"MODELS_DIR": models_dir(), "DIARIZATION_ENGINE": "acoustic"}
+    engines = {"MODELS_DIR": models_dir(), "DIARIZATION_ENGINE": "onnx"}
     with House(folder, LOG_LEVEL="ERROR", API_PORT=port, **engines, **variables) as house:
         house.start("-m", "meet_transcriber", "serve", more={"EMBEDDED_WORKER": worker})
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:

@@ -94,7 +94,7 @@ class ModelHub:
             "WHISPER_MODEL": MODEL,
             "MODELS_DIR": str(self.models),
             "HF_HOME": str(self.models.parent / "hub"),
-            "DIARIZATION_ENGINE": "acoustic",
+            "DIARIZATION_ENGINE": "none",
             "HF_ENDPOINT": f"http://127.0.0.1:{self._port}",
             "HF_HUB_OFFLINE": "0",
             "HF_HUB_DOWNLOAD_TIMEOUT": "120",

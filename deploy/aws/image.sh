@@ -1,5 +1,5 @@
 #!/bin/bash
-# Builds the image, with pyannote, and pushes it to ECR:   deploy/aws/image.sh TAG [TARGET]
+# Builds the image and pushes it to ECR:   deploy/aws/image.sh TAG [TARGET]
 #
 # TARGET is a stage of the Dockerfile (cpu where left out; worker-gpu for ecs-gpu.yaml).
 # --dry-run prints what would be done. Needs AWS_REGION, docker, and the rights to ECR.
@@ -16,7 +16,7 @@ registry=$account.dkr.ecr.${AWS_REGION:?}.amazonaws.com
 aws ecr describe-repositories --repository-names meet-transcriber >/dev/null 2>&1 ||
     $run aws ecr create-repository --repository-name meet-transcriber \
         --image-tag-mutability IMMUTABLE --image-scanning-configuration scanOnPush=true
-$run docker build --build-arg PYANNOTE=1 --target "$target" -t "meet-transcriber:$tag" .
+$run docker build --target "$target" -t "meet-transcriber:$tag" .
 $run docker tag "meet-transcriber:$tag" "$registry/meet-transcriber:$tag"
 if [ -z "$run" ]; then
     aws ecr get-login-password --region "$AWS_REGION" |

@@ -14,6 +14,6 @@ if [ ! -e .env ]; then
     deploy/scripts/install-host.sh --gpu
     umask 077
     token=$(gcloud secrets versions access latest --secret hf-token)
-    printf '%s\n' "HUGGINGFACE_ACCESS_TOKEN=$token" PYANNOTE=1 COMPOSE_PROFILES=gpu >.env
+    printf '%s\n' "HUGGINGFACE_ACCESS_TOKEN=$token" COMPOSE_PROFILES=gpu >.env
 fi
 docker compose up -d --build --scale worker=0

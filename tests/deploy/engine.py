@@ -18,7 +18,9 @@ SAFE = (
     "--security-opt", "no-new-privileges", "--init",
 )  # fmt: skip
 MODEL = "tiny.en"
-SETTINGS = {"WHISPER_MODEL": MODEL, "DIARIZATION_ENGINE": "acoustic"}
+MODELS = (MODEL, "segmentation-3.0", "campplus")
+"""What SETTINGS name: Whisper, and what tells speakers apart."""
+SETTINGS = {"WHISPER_MODEL": MODEL, "DIARIZATION_ENGINE": "onnx"}
 ALONE = {"HF_HUB_OFFLINE": "1", "PIP_NO_INDEX": "1"}
 """No weights are asked for anywhere but on disk."""
 WEIGHTS = ROOT / ".cache" / "models"

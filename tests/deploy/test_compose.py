@@ -13,6 +13,7 @@ import yaml
 
 from tests.deploy.engine import (
     MODEL,
+    MODELS,
     ROOT,
     SETTINGS,
     Stack,
@@ -23,6 +24,7 @@ from tests.deploy.engine import (
     until,
     weights,
 )
+from tests.integration.hearing import ONNX
 
 SERVICES = ("redis", "api", "worker", "nginx")
 GUIDES_ENV = {
@@ -97,12 +99,15 @@ def test_the_model_came_before_the_worker(stack: Stack) -> None:
 
 def test_a_folder_is_copied_into_the_volume(stack: Stack) -> None:
     """As docs/deployment/compose.md has it for a machine without a network."""
-    place = f"/models/{MODEL}"
-    stack.compose("exec", "-T", "worker", "rm", "-r", place)
-    copied = ("--volume", f"{weights()}:/copied:ro")
-    stack.compose("run", "--rm", *copied, "models", "cp", "-r", "/copied", place)
-    checked = stack.compose("run", "--rm", "models", "meet-transcriber", "models", "check", MODEL)
-    assert checked.endswith("works.")
+    stack.compose("exec", "-T", "worker", "rm", "-r", *(f"/models/{name}" for name in MODELS))
+    copied = ("--volume", f"{weights().parent}:/copied:ro")
+    folders = [f"/copied/{name}" for name in MODELS]
+    stack.compose("run", "--rm", *copied, "models", "cp", "-r", *folders, "/models")
+    for name in MODELS:
+        checked = stack.compose(
+            "run", "--rm", "models", "meet-transcriber", "models", "check", name
+        )
+        assert checked.endswith("works.")
 
 
 def test_only_the_proxy_is_published_and_the_api_on_this_machine(stack: Stack) -> None:
@@ -131,7 +136,7 @@ def test_a_recording_becomes_a_transcript_through_the_proxy(
         job = finished(client, submit(client, recording))
     assert job["status"] == "completed"
     assert MODEL in job["engine"]
-    assert job["diarizer"] == "acoustic"
+    assert job["diarizer"] == ONNX
     assert "budget" in _said(job).lower()
     assert len(job["transcript"]["segments"]) >= 2
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.engine import MODEL, ROOT, SAFE, SETTINGS, docker, layers, weights
+from tests.deploy.engine import MODEL, MODELS, ROOT, SAFE, SETTINGS, docker, layers, weights
 
 NO_NETWORK = ("--network", "none")
 
@@ -74,18 +74,25 @@ def _heard(image: str, recording: Path, *options: str) -> str:
 
 def test_a_model_in_the_image_needs_no_network(baked_image: str, recording: Path) -> None:
     assert "budget" in _heard(baked_image, recording).lower()
-    script = f"cat /models/{MODEL}/LICENSE; stat -c %Y.%u /models/{MODEL}/model.bin; ls /models"
+    script = f"stat -c %Y.%u /models/{MODEL}/model.bin; ls /models"
     said = docker("run", "--rm", *SAFE, *NO_NETWORK, baked_image, "sh", "-c", script)
-    assert "Copyright (c) 2022 OpenAI" in said
-    assert said.splitlines()[-2:] == ["0.10001", MODEL]
+    assert said.split() == ["0.10001", *sorted(MODELS)]
+
+
+def test_the_models_in_the_image_have_their_licences(baked_image: str) -> None:
+    script = "cat /models/*/LICENSE"
+    said = docker("run", "--rm", *SAFE, *NO_NETWORK, baked_image, "sh", "-c", script)
+    for words in ("Copyright (c) 2022 OpenAI", "CNRS", "Apache License", "3D-Speaker"):
+        assert words in said
 
 
 def test_a_folder_that_was_copied_needs_no_network(
     image: str, recording: Path, tmp_path: Path
 ) -> None:
     """Mounted to be read alone, and younger than its record says."""
-    shutil.copytree(weights(), tmp_path / MODEL, copy_function=shutil.copyfile)
-    mounted = ("--volume", f"{tmp_path / MODEL}:/models/{MODEL}:ro")
+    for name in MODELS:
+        shutil.copytree(weights(name), tmp_path / name, copy_function=shutil.copyfile)
+    mounted = ("--volume", f"{tmp_path}:/models:ro")
     assert "budget" in _heard(image, recording, *mounted).lower()
 
 

@@ -3,13 +3,16 @@
 import os
 from collections.abc import Mapping
 
+ONNX = "onnx segmentation-3.0 campplus-zh-en-common"
+"""The name of the default diarizer with its default models."""
+
 TINY: Mapping[str, str] = {
     "WHISPER_MODEL": "tiny.en",
-    "DIARIZATION_ENGINE": "acoustic",
+    "DIARIZATION_ENGINE": "onnx",
     "HF_HUB_OFFLINE": "1",
     "PIP_NO_INDEX": "1",
 }
-"""Whisper tiny.en out of MODELS_DIR, as `make test` has it; nothing is fetched."""
+"""Whisper tiny.en and the diarizer onnx out of MODELS_DIR, as `make test` has them; offline."""
 
 BASE: Mapping[str, str] = {**TINY, "WHISPER_MODEL": "base"}
 """The default model, as `make test-system` has it."""

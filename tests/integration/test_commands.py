@@ -13,9 +13,10 @@ import pytest
 from meet_transcriber import transcribe
 from meet_transcriber.settings import Settings
 from scripts.make_tiny_whisper import build
-from tests.integration.hearing import NO_HUB, NO_INDEX, TINY
+from tests.integration.hearing import NO_HUB, NO_INDEX, ONNX, TINY
 
 DATA = Path(__file__).parents[1] / "data"
+MODELS = Path(os.environ["MODELS_DIR"]).resolve()
 
 
 def run(*words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -47,13 +48,27 @@ def test_doctor_fails_where_the_weights_are_missing(tmp_path: Path) -> None:
     assert "models pull tiny.en" in row(result.stdout)
 
 
-def test_doctor_fails_where_a_token_asks_for_pyannote_that_is_not_there() -> None:
-    asked = {"DIARIZATION_ENGINE": "auto", "HUGGINGFACE_ACCESS_TOKEN": "hf_real_looking"}
-    result = run("doctor", **asked)
+def test_doctor_fails_where_pyannote_is_named_and_not_there() -> None:
+    token = {"HUGGINGFACE_ACCESS_TOKEN": "hf_real_looking"}
+    result = run("doctor", DIARIZATION_ENGINE="pyannote", **token)
     assert result.returncode == 4
     assert "PYANNOTE=1" in row(result.stdout)
-    placeholder = {**asked, "HUGGINGFACE_ACCESS_TOKEN": "hf_your_token_here"}
-    assert run("doctor", **placeholder).returncode == 0
+
+
+@pytest.mark.parametrize("token", ["hf_real_looking", "hf_your_token_here"])
+def test_doctor_wants_no_pyannote_for_a_token(token: str) -> None:
+    result = run("doctor", DIARIZATION_ENGINE="auto", HUGGINGFACE_ACCESS_TOKEN=token)
+    assert result.returncode == 0
+    assert ONNX in row(result.stdout)
+
+
+def test_doctor_fails_where_the_weights_for_speakers_are_missing(tmp_path: Path) -> None:
+    (tmp_path / "tiny.en").symlink_to(MODELS / "tiny.en")
+    result = run("doctor", MODELS_DIR=str(tmp_path), DIARIZATION_ENGINE="auto")
+    assert result.returncode == 4
+    assert "models pull segmentation-3.0" in row(result.stdout)
+    without = run("doctor", MODELS_DIR=str(tmp_path), DIARIZATION_ENGINE="none")
+    assert without.returncode == 0
 
 
 def test_doctor_gives_up_a_hub_that_never_answers() -> None:
@@ -80,6 +95,21 @@ def test_weights_are_listed_and_found_and_checked() -> None:
         "model.bin", "config.json", "tokenizer.json", "vocabulary.txt",
     ]  # fmt: skip
     assert checked[-1] == "whisper tiny.en int8 cpu works."
+
+
+def test_what_the_settings_name_is_there_already() -> None:
+    names = ("tiny.en", "segmentation-3.0", "campplus")
+    assert run("models", "pull").stdout.split() == [str(MODELS / name) for name in names]
+    alone = run("models", "pull", DIARIZATION_ENGINE="none")
+    assert alone.stdout.split() == [str(MODELS / "tiny.en")]
+
+
+@pytest.mark.parametrize("model", ["campplus", "segmentation-3.0"])
+def test_a_model_for_speakers_is_checked_and_tried(model: str) -> None:
+    checked = run("models", "check", model)
+    assert checked.returncode == 0, checked.stderr
+    assert "sha256:" in checked.stdout
+    assert checked.stdout.endswith(f"\n{ONNX} works.\n")
 
 
 def test_a_file_that_was_changed_is_named(tmp_path: Path) -> None:
@@ -142,7 +172,7 @@ def test_verify_finds_the_engines_within_their_bounds() -> None:
     result = run("verify")
     assert result.returncode == 0, result.stdout
     assert result.stdout.count("within") == 6
-    assert "Words: whisper tiny.en int8 cpu. Speakers: acoustic." in result.stdout
+    assert f"Words: whisper tiny.en int8 cpu. Speakers: {ONNX}." in row(result.stdout)
 
 
 def test_verify_exits_with_6_for_a_model_that_knows_nothing(tmp_path: Path) -> None:
@@ -175,8 +205,8 @@ def test_a_plan_measures_the_factor_of_this_machine() -> None:
 
 
 def test_the_library_takes_a_recording_to_its_transcript() -> None:
-    settings = Settings(whisper_model="tiny.en", diarization_engine="acoustic")
+    settings = Settings(whisper_model="tiny.en", diarization_engine="onnx")
     found = transcribe(DATA / "budget.ogg", settings=settings, num_speakers=3)
     assert found.speakers == ("SPEAKER_00", "SPEAKER_01", "SPEAKER_02")
-    assert (found.engine, found.diarizer) == ("whisper tiny.en int8 cpu", "acoustic")
+    assert (found.engine, found.diarizer) == ("whisper tiny.en int8 cpu", ONNX)
     assert "budget" in found.text.lower()

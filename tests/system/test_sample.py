@@ -16,7 +16,7 @@ from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.settings import Settings
 from tests.integration.test_sample import DATA, twice
 
-SETTINGS = Settings(whisper_model="base", diarization_engine="acoustic")
+SETTINGS = Settings(whisper_model="base", diarization_engine="onnx")
 
 
 @pytest.fixture(scope="module")

@@ -96,7 +96,7 @@ def installed(folder: Path, **variables: str) -> Iterator[Installation]:
 
 @pytest.fixture
 def spread(tmp_path: Path, redis: RedisServer) -> Iterator[Installation]:
-    yield from installed(tmp_path, REDIS_URL=redis.url, DIARIZATION_ENGINE="acoustic")
+    yield from installed(tmp_path, REDIS_URL=redis.url, DIARIZATION_ENGINE="onnx")
 
 
 @pytest.fixture

@@ -9,20 +9,26 @@ from meet_transcriber.audio.confined.decoder import ConfinedDecoder
 from meet_transcriber.bootstrap import (
     decoder,
     diarizer,
+    fetched_together,
+    pyannote_problem,
     recognizer,
     services,
-    token_in_vain,
+    wanted_models,
 )
 from meet_transcriber.bootstrap.trials import heard, told_apart, tried
 from meet_transcriber.core.errors import EngineUnavailable
-from meet_transcriber.pipeline import Chosen
-from meet_transcriber.service import Engines
+from meet_transcriber.core.transcript import TranscriptWarning
+from meet_transcriber.pipeline import Chosen, NoDiarizer
+from meet_transcriber.ports.engines import Diarizer
+from meet_transcriber.service import FETCH_ASKED, Engines
 from meet_transcriber.settings import Settings
 from meet_transcriber.worker.process import WorkerProcess
 from tests.simulated.house import wait_for
 from tests.unit.doubles import Ear, Judge, Scribe
 
 PLACEHOLDER = SecretStr("hf_your_token_here")
+REAL_LOOKING = SecretStr("hf_real_looking")
+UNKNOWN = TranscriptWarning("speakers_unavailable", "Speakers are unknown.")
 
 
 def test_recordings_are_decoded_in_a_process_of_their_own() -> None:
@@ -83,40 +89,112 @@ def _problem(worker: WorkerProcess) -> str:
     return seen.problem
 
 
-def test_without_pyannote_and_without_a_token_speakers_come_from_acoustic() -> None:
-    chosen = diarizer(Settings(huggingface_access_token=PLACEHOLDER))
-    assert chosen is not None
-    assert chosen.engine.name == "acoustic"
-    assert [note.code for note in chosen.notes] == ["acoustic_diarizer"]
-
-
-def test_a_diarizer_or_its_model_that_was_named_never_falls_back() -> None:
-    for named in ({"diarization_engine": "pyannote"}, {"diarization_model": "pyannote/other"}):
-        with pytest.raises(EngineUnavailable):
-            diarizer(Settings.model_validate(named))
-
-
-def test_without_weights_there_is_no_recognizer_and_every_place_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for models on a machine that reaches no place that has any."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
+    return tmp_path / "models"
+
+
+def test_without_weights_auto_knows_no_speakers_and_says_why_once(nowhere: Path) -> None:
+    chosen = diarizer(Settings(models_dir=nowhere))
+    assert chosen is not None
+    assert (chosen.engine.name, chosen.is_stopgap) == ("", True)
+    (note,) = chosen.notes
+    assert note.code == "speakers_unavailable"
+    assert str(nowhere) in note.message
+
+
+@pytest.mark.parametrize("name", ["onnx", "pyannote"])
+def test_a_diarizer_that_was_named_never_falls_back(name: str, nowhere: Path) -> None:
+    named = {"diarization_engine": name, "models_dir": nowhere}
+    with pytest.raises(EngineUnavailable):
+        diarizer(Settings.model_validate(named))
+
+
+def test_with_none_there_is_no_diarizer(nowhere: Path) -> None:
+    assert diarizer(Settings(models_dir=nowhere, diarization_engine="none")) is None
+
+
+def test_without_weights_there_is_no_recognizer_and_every_place_is_named(nowhere: Path) -> None:
     with pytest.raises(EngineUnavailable) as raised:
-        recognizer(Settings(models_dir=tmp_path, whisper_model="base"))
-    for place in (str(tmp_path), "HF_HUB_OFFLINE", "package index"):
+        recognizer(Settings(models_dir=nowhere, whisper_model="base"))
+    for place in (str(nowhere), "HF_HUB_OFFLINE", "package index"):
         assert place in str(raised.value)
 
 
-def test_a_token_asks_for_pyannote_and_for_nothing_less() -> None:
-    settings = Settings(huggingface_access_token=SecretStr("hf_real_looking"))
-    assert "PYANNOTE=1" in token_in_vain(settings)
-    with pytest.raises(EngineUnavailable):
-        diarizer(settings)
+def test_pyannote_is_missed_only_where_it_is_named() -> None:
+    assert "PYANNOTE=1" in pyannote_problem(Settings(diarization_engine="pyannote"))
+    assert not pyannote_problem(Settings(huggingface_access_token=REAL_LOOKING))
 
 
-def test_a_token_is_not_in_vain_where_another_diarizer_is_named() -> None:
-    token = SecretStr("hf_real_looking")
-    assert not token_in_vain(Settings(huggingface_access_token=token, diarization_engine="none"))
+@pytest.mark.parametrize(
+    ("named", "wanted"),
+    [
+        ({}, [("base",), ("segmentation-3.0", "campplus")]),
+        ({"speaker_embedding": "wespeaker"}, [("base",), ("segmentation-3.0", "wespeaker")]),
+        ({"diarization_engine": "none"}, [("base",)]),
+        (
+            {"diarization_engine": "pyannote", "diarization_model": "pyannote/it"},
+            [("base",), ("pyannote/it",)],
+        ),
+        (
+            {"diarization_engine": "pyannote", "diarization_model": str(Path(__file__).parent)},
+            [("base",)],
+        ),
+    ],
+)
+def test_what_the_settings_name_is_what_is_fetched(
+    named: dict[str, str], wanted: list[tuple[str, ...]]
+) -> None:
+    assert wanted_models(Settings.model_validate(named)) == wanted
+
+
+def test_models_of_one_wheel_are_fetched_together() -> None:
+    asked = ["campplus", "tiny", "segmentation-3.0"]
+    assert fetched_together(Settings(), asked) == [("tiny",), ("campplus", "segmentation-3.0")]
+
+
+def test_what_stands_in_is_looked_for_again_and_what_is_final_is_kept() -> None:
+    now = 0.0
+    made: list[int] = []
+
+    def make() -> int:
+        made.append(len(made))
+        return made[-1]
+
+    get = services.kept(make, lambda number: number >= 2, lambda: now)
+    assert (get(), get()) == (0, 0)
+    now = 61.0
+    assert (get(), get()) == (1, 1)
+    now = 122.0
+    assert get() == 2
+    now = 1000.0
+    assert get() == 2
+
+
+def test_a_worker_whose_speakers_are_unknown_looks_for_them_when_it_is_asked_to(
+    tmp_path: Path,
+) -> None:
+    stopgap = Chosen[Diarizer](NoDiarizer(), (UNKNOWN,), is_stopgap=True)
+    rounds = [stopgap, Chosen[Diarizer](Judge())]
+    queue = services.embedded_queue()
+
+    def engines(*_: object) -> Engines:
+        chosen = rounds.pop(0)
+        return Engines(lambda: Chosen(Scribe()), lambda: chosen, Ear)
+
+    worker = WorkerProcess(Settings(data_dir=tmp_path), queue, ("recognize", "cpu"), engines, "w")
+    worker.start()
+    jobs = worker.ground.jobs
+    (seen,) = wait_for(lambda: [each for each in jobs.workers(0.0) if each.notes])
+    assert (seen.problem, seen.notes, seen.diarizer) == ("", (UNKNOWN.message,), "")
+    jobs.remember(FETCH_ASKED, "now")
+    (seen,) = wait_for(lambda: [each for each in jobs.workers(0.0) if each.diarizer])
+    assert (seen.notes, seen.diarizer) == ((), "judge")
+    worker.wind_down()
+    worker.close()
 
 
 def test_a_new_data_dir_is_for_its_owner_alone(tmp_path: Path) -> None:

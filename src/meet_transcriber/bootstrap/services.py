@@ -320,8 +320,8 @@ def worker_engines(
 ) -> Engines:
     """A worker's engines, each built and tried when it is first asked for, and kept."""
     return Engines(
-        _kept(lambda: _recognizer(settings, fetching)),
-        _kept(lambda: _diarizer(settings, fetching), lambda chosen: not _is_stopgap(chosen)),
+        kept(lambda: _recognizer(settings, fetching)),
+        kept(lambda: _diarizer(settings, fetching), lambda chosen: not _is_stopgap(chosen)),
         cache(bootstrap.detector),
     )
 
@@ -339,8 +339,10 @@ def _is_stopgap(chosen: Chosen[Diarizer] | None) -> bool:
     return chosen is not None and chosen.is_stopgap
 
 
-def _kept(
-    make: Callable[[], T], is_final: Callable[[T], bool] = lambda _made: True
+def kept(
+    make: Callable[[], T],
+    is_final: Callable[[T], bool] = lambda _made: True,
+    clock: Clock = time.monotonic,
 ) -> Callable[[], T]:
     """What `make` gave once; what is not there, or not final, is looked for after a minute."""
     made: list[T] = []
@@ -351,15 +353,15 @@ def _kept(
     def get() -> T:
         nonlocal made_at
         with one_at_a_time:
-            if made and (is_final(made[0]) or time.monotonic() - made_at < _RETRY_SECONDS):
+            if made and (is_final(made[0]) or clock() - made_at < _RETRY_SECONDS):
                 return made[0]
-            if missing and time.monotonic() - missing[-1][0] < _RETRY_SECONDS:
+            if missing and clock() - missing[-1][0] < _RETRY_SECONDS:
                 raise missing[-1][1]
             try:
                 made[:] = [make()]
-                made_at = time.monotonic()
+                made_at = clock()
             except EngineUnavailable as error:
-                missing[:] = [(time.monotonic(), error)]
+                missing[:] = [(clock(), error)]
                 raise
             return made[0]
 

@@ -62,7 +62,8 @@ def pull(
     with errors_become_exit_codes():
         settings = load_settings()
         bootstrap.set_up_logging(settings)
-        for names in [[name] for name in models or ()] or bootstrap.wanted_models(settings):
+        wanted = bootstrap.fetched_together(settings, models or ())
+        for names in wanted or bootstrap.wanted_models(settings):
             with progress_bar(", ".join(names)) as tell:
                 places = bootstrap.fetch_models(
                     settings,

@@ -39,9 +39,9 @@ def verify() -> None:
     """
     Run the real engines on the bundled sample and hold the figures against what is expected.
 
-    Fetches the weights that the settings name: WHISPER_MODEL, and DIARIZATION_MODEL where
-    pyannote is installed or named. The bounds are those that a Whisper of size base or larger
-    keeps. Exits with 6 when a figure lies outside, with 4 when weights cannot be had.
+    Fetches the weights that the settings name: WHISPER_MODEL, and those of the diarizer. The
+    bounds are those that a Whisper of size base or larger keeps. Exits with 6 when a figure lies
+    outside, with 4 when weights cannot be had.
     """
     with errors_become_exit_codes():
         settings = load_settings()

@@ -179,7 +179,7 @@ class WorkerProcess:
             problems.append(self._look_for("engine", engines.recognizer, found))
         if CPU_QUEUE in queues:
             problem = self._look_for("diarizer", engines.diarizer, found)
-            problems.append(bootstrap.token_in_vain(self._settings) or problem)
+            problems.append(bootstrap.pyannote_problem(self._settings) or problem)
         return {**found, "problem": " ".join(filter(None, problems))}
 
     def _look_for(self, what: str, get: Callable[[], Any], found: dict[str, Any]) -> str:

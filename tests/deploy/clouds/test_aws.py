@@ -175,7 +175,7 @@ def test_only_an_empty_disk_is_formatted(found: int, formatted: bool, tmp_path: 
     did = [x.split()[0] for x in (tmp_path / "did").read_text().splitlines()]
     assert ("mkfs.ext4" in did) is formatted
     assert did.index("mount") < did.index("git") < did.index("docker")
-    assert "PYANNOTE=1" in (tmp_path / "home/.env").read_text().split()
+    assert "COMPOSE_PROFILES=gpu" in (tmp_path / "home/.env").read_text().split()
 
 
 def test_only_the_web_is_open_to_the_world(aws: dict[str, str], stacks: dict[str, str]) -> None:

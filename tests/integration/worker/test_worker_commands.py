@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.hearing import TINY
+from tests.integration.hearing import ONNX, TINY
 from tests.simulated.house import ROOT, House, end, wait_for
 
 
@@ -23,10 +23,10 @@ def test_a_worker_of_the_command_line_does_a_job(house: House) -> None:
     process = house.start("-m", "meet_transcriber", "worker", more=TINY)
     wait_for(lambda: any(worker.state == "ready" for worker in house.workers()))
     (worker,) = house.workers()
-    assert (worker.engine, worker.diarizer) == ("whisper tiny.en int8 cpu", "acoustic")
+    assert (worker.engine, worker.diarizer) == ("whisper tiny.en int8 cpu", ONNX)
     assert (worker.problem, worker.notes) == ("", ())
     job = house.ended(house.submit(seconds=2))
-    assert (job.state, job.diarizer) == ("completed", "acoustic")
+    assert (job.state, job.diarizer) == ("completed", ONNX)
     assert end(process) < 5.0
     assert process.returncode == 0
 
@@ -38,15 +38,27 @@ def test_a_worker_without_weights_says_so_and_fails_jobs(house: House, tmp_path:
     (worker,) = house.workers()
     for place in (f"{tmp_path / 'none'} (it is not there)", "HF_HUB_OFFLINE", "package index"):
         assert place in worker.problem
-    assert worker.diarizer == "acoustic"
 
 
-def test_a_worker_with_a_token_but_without_pyannote_says_so_and_fails_jobs(house: House) -> None:
-    asked = {**TINY, "DIARIZATION_ENGINE": "auto", "HUGGINGFACE_ACCESS_TOKEN": "hf_real_looking"}
+def test_a_worker_without_weights_for_speakers_says_so_and_gives_words(
+    house: House, tmp_path: Path
+) -> None:
+    (tmp_path / "tiny.en").symlink_to(Path(os.environ["MODELS_DIR"]).resolve() / "tiny.en")
+    asked = {**TINY, "DIARIZATION_ENGINE": "auto", "MODELS_DIR": tmp_path}
+    house.start("-m", "meet_transcriber", "worker", more=asked)
+    job = house.ended(house.submit(seconds=1))
+    (worker,) = house.workers()
+    assert (job.state, job.diarizer, worker.problem) == ("completed", None, "")
+    (note,) = worker.notes
+    assert note.startswith("Speakers are unknown, because their models are not there: ")
+
+
+def test_a_worker_without_the_pyannote_that_is_named_says_so_and_fails_jobs(house: House) -> None:
+    asked = {**TINY, "DIARIZATION_ENGINE": "pyannote"}
     house.start("-m", "meet_transcriber", "worker", more=asked)
     job = house.ended(house.submit(seconds=1))
     wait_for(lambda: house.workers()[0].problem)
-    assert "HUGGINGFACE_ACCESS_TOKEN is set, but pyannote" in house.workers()[0].problem
+    assert "DIARIZATION_ENGINE=pyannote, but pyannote" in house.workers()[0].problem
     assert (job.state, job.error and job.error.code) == ("failed", "engine_unavailable")
 
 

@@ -346,12 +346,10 @@ def test_what_is_in_doubt_was_cut_or_fell_back_is_said(page: Page, shelf: Simula
     doubtful = meeting(
         coverage=0.964,
         removed=(Removed(20.0, 24.0, "loop", "thank you thank you"),),
-        warnings=(
-            TranscriptWarning("acoustic_diarizer", "Speakers come from the engine acoustic."),
-        ),
+        warnings=(TranscriptWarning("speakers_unavailable", "Speakers are unknown."),),
     )
     open_meeting(page, keep(shelf.house.service.ground, doubtful))
-    expect(page.get_by_text("Speakers come from the engine acoustic.")).to_be_visible()
+    expect(page.get_by_text("Speakers are unknown.")).to_be_visible()
     expect(page.get_by_text("96.4 %")).to_be_visible()
     page.get_by_text("1 passage was cut").click()
     expect(page.get_by_text("thank you thank you")).to_be_visible()

@@ -68,9 +68,9 @@ def test_a_page_learns_how_far_weights_are(client: TestClient, service: Service)
 
 
 def test_who_may_look_sees_notes_of_the_engines_and_others_see_nothing(locked: Locked) -> None:
-    note_worker(locked.service, notes=("Speakers come from the engine acoustic.",))
+    note_worker(locked.service, notes=("Speakers are unknown.",))
     (worker,) = locked.client.get("/health/ready", headers=locked.bearer("read")).json()["workers"]
-    assert worker["notes"] == ["Speakers come from the engine acoustic."]
+    assert worker["notes"] == ["Speakers are unknown."]
     assert locked.client.get("/health/ready").json()["engines"] is None
 
 

@@ -43,6 +43,18 @@ def test_the_size_is_left_out_where_that_of_a_file_is_not_known(listed: list[str
 
 def test_makers_and_licences_are_shown(listed: list[str]) -> None:
     assert "By OpenAI; converted by SYSTRAN: base, tiny.en, small." in listed
+    assert "By CNRS (pyannote): segmentation-3.0." in listed
+    assert "By Alibaba (3D-Speaker): campplus." in listed
+    assert line_of("segmentation-3.0", listed) == [
+        "segmentation-3.0",
+        "speakers",
+        "MIT",
+        "6",
+        "MiB",
+        "no",
+    ]
+    assert line_of("campplus", listed) == ["campplus", "speakers", "Apache-2.0", "27", "MiB", "no"]
+    assert line_of("wespeaker", listed) == ["wespeaker", "speakers", "CC-BY-4.0", "no"]
     assert any(line.startswith("By those whom the hub names: ") for line in listed)
 
 

