@@ -5,7 +5,7 @@ from pathlib import Path
 import onnxruntime
 
 from meet_transcriber.engines.onnx.diarizer import OnnxDiarizer
-from meet_transcriber.engines.onnx.networks import Campplus, Embedder, Segmentation
+from meet_transcriber.engines.onnx.networks import Campplus, Embedder, Segmentation, WeSpeaker
 
 SEGMENTATION = "segmentation-3.0"
 EMBEDDERS = ("campplus", "wespeaker")
@@ -35,5 +35,7 @@ def load_diarizer(
     return OnnxDiarizer(network, _embedder(embedding, embedder, device), threads)
 
 
-def _embedder(folder: Path, name: str, device: str) -> Embedder:  # noqa: ARG001 - one so far
+def _embedder(folder: Path, name: str, device: str) -> Embedder:
+    if name == "wespeaker":
+        return WeSpeaker(folder / "pytorch_model.bin", device)
     return Campplus(folder / "campplus_cn_en_common.pt", device)
