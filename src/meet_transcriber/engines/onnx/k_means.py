@@ -39,15 +39,19 @@ def k_means(vectors: Array, clusters: int, starts: int = 3, seed: int = 42) -> A
 def _first_centres(vectors: Array, clusters: int, draw: np.random.RandomState) -> Array:
     """k-means++ (Arthur and Vassilvitskii 2007), the best of a few candidates each time."""
     count = len(vectors)
-    centres = [vectors[draw.choice(count, p=np.full(count, 1 / count))]]
+    once = np.ones(count)
+    centres = [vectors[draw.choice(count, p=once / count)]]
     trials = 2 + int(np.log(clusters))
-    closest = _squares(vectors, centres[0][None])[:, 0]
+    (closest,) = _squares(centres[0][None], vectors)
+    left = closest @ once
     for _ in range(1, clusters):
-        places = draw.uniform(size=trials) * closest.sum()
-        candidates = np.minimum(np.searchsorted(np.cumsum(closest), places), count - 1)
-        closer = np.minimum(closest[:, None], _squares(vectors, vectors[candidates]))
-        best = int(closer.sum(axis=0).argmin())
-        closest = closer[:, best]
+        candidates = np.searchsorted(np.cumsum(closest), draw.uniform(size=trials) * left)
+        candidates = np.minimum(candidates, count - 1)
+        closer = np.minimum(closest, _squares(vectors[candidates], vectors))
+        # two vectors that lie alone are equally good but for rounding, so it has to be the same
+        sums = closer @ once[:, None]
+        best = int(sums.argmin())
+        closest, left = closer[best], sums[best]
         centres.append(vectors[candidates[best]])
     return np.stack(centres)
 
@@ -56,12 +60,12 @@ def _settled(vectors: Array, centres: Array, limit: float) -> tuple[Array, float
     """Labels after Lloyd's rounds, and the sum of squared distances."""
     before = np.full(len(vectors), -1)
     for _ in range(_ROUNDS):
-        labels = _squares(vectors, centres).argmin(axis=1)
+        labels = _squares(centres, vectors).argmin(axis=0)
         old, centres = centres, _means(vectors, labels, centres)
         if (labels == before).all():
             break
         if np.square(centres - old).sum() <= limit:
-            labels = _squares(vectors, centres).argmin(axis=1)
+            labels = _squares(centres, vectors).argmin(axis=0)
             break
         before = labels
     return labels, float(np.square(vectors - centres[labels]).sum())
@@ -86,8 +90,9 @@ def _are_same(one: Array, other: Array) -> bool:
     return len(np.unique(one)) == len(np.unique(other)) == pairs.shape[1]
 
 
-def _squares(vectors: Array, centres: Array) -> Array:
-    """(n, centres) squared distances."""
-    products = vectors @ centres.T
-    lengths = np.square(vectors).sum(axis=1)[:, None] + np.square(centres).sum(axis=1)
-    return np.maximum(lengths - 2 * products, 0)
+def _squares(centres: Array, vectors: Array) -> Array:
+    """(centres, n) squared distances."""
+    found = -2 * (centres @ vectors.T)
+    found += np.einsum("ij,ij->i", centres, centres)[:, None]
+    found += np.einsum("ij,ij->i", vectors, vectors)
+    return np.maximum(found, 0)
