@@ -279,13 +279,13 @@ def plda_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_community_1s_mixture_gives_the_same_clusters(case: Case, plda_folder: Path) -> None:
     case = replace(case, embeddings=np.nan_to_num(case.embeddings, nan=0.1).astype(np.float64))
     trained = int(ours.train_mask(case.embeddings, case.active).sum())
-    fewest, most = (min(each or other, max(trained, 1)) for each, other in zip(case.bounds, (1, 99)))
+    fewest, most = (each and max(1, min(each, trained)) for each in case.bounds)
     clustering = VBxClustering(
         PLDA(*(plda_folder / name for name in PLDA_FILES), lda_dimension=12), metric="cosine"
     )
     expected, _, centroids = clustering.instantiate({"threshold": 0.6, "Fa": 0.07, "Fb": 0.8})(
         embeddings=case.embeddings.copy(), segmentations=case.segmentation,
-        min_clusters=fewest, max_clusters=most,
+        min_clusters=fewest or 1, max_clusters=most or np.inf,
     )  # fmt: skip
     expected = np.where(case.active.any(axis=1), expected, ours.NOBODY)
     found = vbx(case.embeddings, case.active, read_plda(plda_folder), Mixture(), fewest, most)

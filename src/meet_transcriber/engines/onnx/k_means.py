@@ -87,7 +87,7 @@ def _means(vectors: Array, labels: Array, centres: Array) -> Array:
 def _are_same(one: Array, other: Array) -> bool:
     """Whether two clusterings differ in their numbers only."""
     pairs = np.unique(np.stack([one, other]), axis=1)
-    return len(np.unique(one)) == len(np.unique(other)) == pairs.shape[1]
+    return len(np.unique(one)) == len(np.unique(other)) == len(pairs.T)
 
 
 def _squares(centres: Array, vectors: Array) -> Array:
@@ -95,4 +95,5 @@ def _squares(centres: Array, vectors: Array) -> Array:
     found = -2 * (centres @ vectors.T)
     found += np.einsum("ij,ij->i", centres, centres)[:, None]
     found += np.einsum("ij,ij->i", vectors, vectors)
-    return np.maximum(found, 0)
+    squares: Array = np.maximum(found, 0)
+    return squares

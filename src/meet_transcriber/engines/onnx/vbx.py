@@ -32,8 +32,10 @@ from meet_transcriber.engines.onnx.stepwise import (
 
 Array = npt.NDArray[Any]
 
+PLDA_REPOSITORY = "pyannote/speaker-diarization-community-1"
+PLDA_FOLDER = "plda"
 PLDA_FILES = ("xvec_transform.npz", "plda.npz")
-"""What a folder of the PLDA of community-1 holds."""
+"""Where community-1's PLDA is on the hub, and what its folder holds."""
 
 _LOG_2PI = float(np.log(2 * np.pi))
 
@@ -149,7 +151,7 @@ def vbx(
             a window may be one.
     """
     trained = training(embeddings, active, config.most_trained)
-    if len(trained) < 2:
+    if len(trained) <= 1:
         return all_in_one(trained, active)
     centroids = mixture(trained, plda, config)
     wanted = min(max(len(centroids), fewest or 1), most or len(centroids), len(trained))
