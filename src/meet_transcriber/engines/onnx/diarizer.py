@@ -71,7 +71,7 @@ def _known(found: Outcome, model: str) -> Mapping[str, Voice]:
     """What each speaker sounds like, where enough is said to know them again."""
     seconds = {
         label: total_seconds(turn for turn in found.exclusive if turn.speaker == label)
-        for label in found.voices
+        for label in found.vectors
     }
     return {
         label: Voice(model, tuple(map(float, vector)), round(seconds[label], 2))
