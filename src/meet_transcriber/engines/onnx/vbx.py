@@ -92,7 +92,7 @@ def read_plda(folder: Path) -> Plda:
     try:
         contents = []
         for name in PLDA_FILES:
-            with np.load(folder / name, allow_pickle=False) as file:
+            with (folder / name).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 contents.append({key: file[key] for key in file.files})
         return Plda.of(*contents)
     except (OSError, ValueError, KeyError, BadZipFile, np.linalg.LinAlgError) as error:
@@ -154,7 +154,7 @@ def vbx(
     if len(trained) <= 1:
         return all_in_one(trained, active)
     centroids = mixture(trained, plda, config)
-    wanted = min(max(len(centroids), fewest or 1), most or len(centroids), len(trained))
+    wanted = min(max(len(centroids), fewest or 1), most or len(trained), len(trained))
     if wanted != len(centroids):
         centroids = centroids_of(trained, k_means(directions(trained), wanted))
         labels = assign(embeddings, centroids, constrained=False)
