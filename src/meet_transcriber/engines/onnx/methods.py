@@ -15,6 +15,7 @@ from meet_transcriber.engines.onnx.stepwise import (
     Agglomeration,
     Clusters,
     agglomerative,
+    as_many,
     discrete,
     reconstruct,
     stretches,
@@ -96,8 +97,8 @@ class Stepwise:
     4 s, each less its own mean, where pyannote.audio takes every window of 10 s by itself; and
     windows without speech are left out.
 
-    Bounds that no cut of the tree into large clusters meets are met with small ones, where
-    pyannote.audio misses them.
+    Bounds that no cut of the tree into large clusters meets, which 3.1 misses, are met with
+    k-means as in community-1. Even so a voice that was asked for may win no frame of another.
 
     Attributes:
         plda: of community-1.
@@ -139,7 +140,8 @@ class Stepwise:
         found = agglomerative(local, active, self.agglomeration, *bounds)
         if bounds[0] <= len(found.centroids) <= bounds[1]:
             return found
-        return agglomerative(local, active, replace(self.agglomeration, smallest=1), *bounds)
+        wanted = int(np.clip(len(found.centroids), *bounds))
+        return as_many(local, active, wanted, self.agglomeration.most_trained)
 
 
 def _turns(talking: Array, duration: float) -> list[Turn]:

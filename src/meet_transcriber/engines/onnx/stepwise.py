@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meet_transcriber.core.scoring.assignment import assign as matched
+from meet_transcriber.engines.onnx.k_means import k_means
 from meet_transcriber.engines.onnx.linkage import centroid_linkage, cut
 from meet_transcriber.engines.onnx.listening import (
     FIRST_FRAME_SECONDS,
@@ -169,6 +170,23 @@ def agglomerative(
         return all_in_one(trained, active)
     centroids = centroids_of(trained, agglomerated(trained, config, fewest, most))
     labels = assign(embeddings, centroids, constrained=config.constrained)
+    return Clusters(without_silent(labels, active), centroids)
+
+
+def as_many(
+    embeddings: Array, active: Array, wanted: int, most_trained: int | None = None
+) -> Clusters:
+    """
+    Return so many clusters, or one for each embedding where there are fewer, by k-means.
+
+    As community-1 does where its clustering finds another number than was asked for.
+    """
+    trained = training(embeddings, active, most_trained)
+    wanted = min(wanted, len(trained))
+    if wanted <= 1:
+        return all_in_one(trained, active)
+    centroids = centroids_of(trained, k_means(directions(trained), wanted))
+    labels = assign(embeddings, centroids, constrained=False)
     return Clusters(without_silent(labels, active), centroids)
 
 

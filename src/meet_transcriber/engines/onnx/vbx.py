@@ -16,13 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from meet_transcriber.core.errors import EngineUnavailable
-from meet_transcriber.engines.onnx.k_means import k_means
 from meet_transcriber.engines.onnx.linkage import centroid_linkage
 from meet_transcriber.engines.onnx.stepwise import (
     Clusters,
     all_in_one,
-    assign,
-    centroids_of,
+    as_many,
     cut_in_order,
     directions,
     one_to_one,
@@ -156,12 +154,10 @@ def vbx(
     centroids = mixture(trained, plda, config)
     wanted = min(max(len(centroids), fewest or 1), most or len(trained), len(trained))
     if wanted != len(centroids):
-        centroids = centroids_of(trained, k_means(directions(trained), wanted))
-        labels = assign(embeddings, centroids, constrained=False)
-    else:
-        close = directions(embeddings) @ directions(centroids).T
-        close[~active.any(axis=1)] = np.nanmin(close) - 1  # the silent ones come last
-        labels = one_to_one(np.nan_to_num(close, nan=np.nanmin(close)))
+        return as_many(embeddings, active, wanted, config.most_trained)
+    close = directions(embeddings) @ directions(centroids).T
+    close[~active.any(axis=1)] = np.nanmin(close) - 1  # the silent ones come last
+    labels = one_to_one(np.nan_to_num(close, nan=np.nanmin(close)))
     return Clusters(without_silent(labels, active), centroids)
 
 
