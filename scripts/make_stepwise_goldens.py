@@ -10,6 +10,7 @@ torch says. tests/deploy/pyannote compares many more, and larger ones.
 
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -44,14 +45,14 @@ _REDUCED = 12
 _WINDOWS = 30
 
 
-def main() -> None:
+def main(folder: Path = GOLDEN) -> None:
     """Write both files."""
-    GOLDEN.mkdir(parents=True, exist_ok=True)
-    _write_stepwise(np.random.default_rng(5))
-    _write_wespeaker(np.random.default_rng(6))
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(folder / "stepwise.npz", **_stepwise(np.random.default_rng(5)))
+    np.savez_compressed(folder / "wespeaker.npz", **_wespeaker(np.random.default_rng(6)))
 
 
-def _write_stepwise(draw: np.random.Generator) -> None:
+def _stepwise(draw: np.random.Generator) -> dict[str, Array]:
     who = np.argsort(draw.random((_WINDOWS, 3)), axis=1)
     active = _active(draw, who)
     directions = draw.standard_normal((3, _SIZE))
@@ -64,7 +65,7 @@ def _write_stepwise(draw: np.random.Generator) -> None:
         found |= {f"{name}_{key}": value for key, value in expected.items()}
         labels, centroids = _mixture(active.astype(np.float32), embeddings, plda, bounds)
         found |= {f"{name}_vbx_labels": labels, f"{name}_vbx_centroids": centroids}
-    np.savez_compressed(GOLDEN / "stepwise.npz", **found)
+    return found
 
 
 def _active(draw: np.random.Generator, who: Array) -> Array:
@@ -129,15 +130,11 @@ def _mixture(
     bounds: tuple[int | None, int | None],
 ) -> tuple[Array, Array]:
     """Labels and centroids of the pipeline speaker-diarization-community-1."""
-    folder = GOLDEN / "plda"
-    folder.mkdir()
-    files = [folder / "xvec_transform.npz", folder / "plda.npz"]
-    for file, names in zip(files, (("mean1", "lda", "mean2"), ("mu", "tr", "psi")), strict=True):
-        np.savez(file, **{name: arrays[name] for name in names})
-    plda = PLDA(*files, lda_dimension=_REDUCED)
-    for file in files:
-        file.unlink()
-    folder.rmdir()
+    with TemporaryDirectory() as folder:
+        files = [Path(folder, name) for name in ("xvec_transform.npz", "plda.npz")]
+        for file in files:
+            np.savez(file, **arrays)
+        plda = PLDA(*files, lda_dimension=_REDUCED)
     clustering = VBxClustering(plda, metric="cosine")
     labels, _, centroids = clustering.instantiate({"threshold": 0.6, "Fa": 0.07, "Fb": 0.8})(
         embeddings=embeddings.copy(),
@@ -156,7 +153,7 @@ def _without_silent(labels: Array, active: Array) -> Array:
     return np.where(active.any(axis=1), labels, -2).astype(np.int8)
 
 
-def _write_wespeaker(draw: np.random.Generator) -> None:
+def _wespeaker(draw: np.random.Generator) -> dict[str, Array]:
     """Weights are numbers that half precision has exactly, so that the file stays small."""
     model = ResNet(BasicBlock, [1, 1, 1, 1], 1, feat_dim=80, embed_dim=4, two_emb_layer=False)
     model.eval()
@@ -166,17 +163,16 @@ def _write_wespeaker(draw: np.random.Generator) -> None:
     with torch.inference_mode():
         trunk = model.forward_frames(torch.from_numpy(features)).flatten(1, 2)
         embedding = model(torch.from_numpy(features))[1]
-    np.savez_compressed(
-        GOLDEN / "wespeaker.npz",
-        features=features.astype(np.float16),
-        trunk=trunk.numpy(),
-        embedding=embedding.numpy(),
+    return {
+        "features": features.astype(np.float16),
+        "trunk": trunk.numpy(),
+        "embedding": embedding.numpy(),
         **{
             f"resnet.{name}": value.astype(np.float16)
             for name, value in weights.items()
             if not name.endswith("num_batches_tracked")
         },
-    )
+    }
 
 
 def _drawn(draw: np.random.Generator, name: str, shape: tuple[int, ...]) -> Array:

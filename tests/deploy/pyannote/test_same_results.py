@@ -27,11 +27,15 @@ from pyannote.core import SlidingWindow, SlidingWindowFeature
 from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.cluster import KMeans
 
+from meet_transcriber.core.errors import EngineUnavailable
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.transcript import Span
 from meet_transcriber.engines.onnx import stepwise as ours
 from meet_transcriber.engines.onnx.checkpoint import read_checkpoint
 from meet_transcriber.engines.onnx.k_means import k_means
 from meet_transcriber.engines.onnx.linkage import centroid_linkage, cut
 from meet_transcriber.engines.onnx.listening import count_speakers
+from meet_transcriber.engines.onnx.load import load_diarizer
 from meet_transcriber.engines.onnx.networks import TRUNK_HZ, WeSpeaker
 from meet_transcriber.engines.onnx.segmentation import (
     FRAMES,
@@ -41,6 +45,7 @@ from meet_transcriber.engines.onnx.segmentation import (
 from meet_transcriber.engines.onnx.vbx import PLDA_FILES, Mixture, read_plda, vbx
 from meet_transcriber.engines.pyannote.runtime import load_checkpoint
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
+from scripts import make_stepwise_goldens
 from tests.deploy.pyannote import tiny_pipelines
 from tests.deploy.pyannote.conftest import Sound
 
@@ -353,3 +358,33 @@ def test_wespeakers_network_is_the_same(sound: Sound, tmp_path: Path) -> None:
     found = network.head(heard.mean(axis=0)[None], heard.std(axis=0, ddof=1)[None])[0]
     assert np.abs(found - expected).max() < 1e-4
     assert np.abs(expected).max() > 0.05
+
+
+def test_a_whole_recording_goes_through_wespeaker_and_both_clusterings(
+    sound: Sound, plda_folder: Path, tmp_path: Path
+) -> None:
+    segmentation, embedding = tmp_path / "segmentation", tmp_path / "embedding"
+    tiny_pipelines.save(tiny_pipelines.whole_segmentation_model(), segmentation)
+    tiny_pipelines.save(tiny_pipelines.wespeaker_model(), embedding)
+    tiny_pipelines.save_plda(tmp_path / "plda", dimension=256)
+    speech = [Span(0.0, sound.duration)]
+    for plda in (None, tmp_path / "plda"):
+        diarizer = load_diarizer(segmentation, embedding, "wespeaker", "cpu", 1, plda)
+        assert diarizer.name == "onnx segmentation-3.0 wespeaker-voxceleb-resnet34-LM"
+        found = diarizer.diarize(sound, speech, Options(max_speakers=2), lambda _share: None)
+        labels = {turn.speaker for turn in found.turns}
+        assert {"SPEAKER_00"} <= labels <= {"SPEAKER_00", "SPEAKER_01"}
+        for voice in found.voices.values():
+            assert voice.model == "wespeaker-voxceleb-resnet34-LM"
+            assert np.linalg.norm(voice.vector) == pytest.approx(1, abs=1e-5)
+    with pytest.raises(EngineUnavailable, match="is a checkpoint of another network"):
+        load_diarizer(segmentation, segmentation, "wespeaker", "cpu", 1)
+
+
+def test_goldens_are_what_pyannote_says_today(tmp_path: Path) -> None:
+    make_stepwise_goldens.main(tmp_path)
+    for name in ("stepwise.npz", "wespeaker.npz"):
+        with np.load(tmp_path / name) as now, np.load(make_stepwise_goldens.GOLDEN / name) as kept:
+            assert sorted(now.files) == sorted(kept.files)
+            for array in now.files:
+                np.testing.assert_allclose(now[array], kept[array], atol=1e-4, err_msg=array)
