@@ -52,14 +52,18 @@ def main(folder: Path = GOLDEN) -> None:
     np.savez_compressed(folder / "wespeaker.npz", **_wespeaker(np.random.default_rng(6)))
 
 
-def _stepwise(draw: np.random.Generator) -> dict[str, Array]:
+def _stepwise(draw: np.random.Generator) -> dict[str, Any]:
     who = np.argsort(draw.random((_WINDOWS, 3)), axis=1)
     active = _active(draw, who)
     directions = draw.standard_normal((3, _SIZE))
     noise = draw.standard_normal((_WINDOWS, 3, _SIZE)) * 0.45
     embeddings = (directions[who] + noise).astype(np.float16).astype(np.float32)
     plda = _plda(draw)
-    found = {"active": np.packbits(active), "embeddings": embeddings.astype(np.float16), **plda}
+    found: dict[str, Any] = {
+        "active": np.packbits(active),
+        "embeddings": embeddings.astype(np.float16),
+        **plda,
+    }
     for name, bounds in HINTS.items():
         expected = _expected(active.astype(np.float32), embeddings, bounds)
         found |= {f"{name}_{key}": value for key, value in expected.items()}
@@ -75,12 +79,12 @@ def _active(draw: np.random.Generator, who: Array) -> Array:
         talking[draw.integers(0, 3), first : first + draw.integers(60, 260)] = True
     active = np.zeros((_WINDOWS, _FRAMES, 3), bool)
     for window, people in enumerate(who):
-        first = int(np.rint(window / 0.016875)) + draw.integers(0, 5)
+        first = int(np.rint(window / 0.016875)) + int(draw.integers(0, 5))
         active[window] = talking[people, first : first + _FRAMES].T
     return active
 
 
-def _plda(draw: np.random.Generator) -> dict[str, Array]:
+def _plda(draw: np.random.Generator) -> dict[str, Any]:
     """The arrays of community-1's two files, for small embeddings."""
     lda = np.linalg.qr(draw.standard_normal((_SIZE, _REDUCED)))[0]
     noise = draw.standard_normal((_REDUCED, _REDUCED)) * 0.02
@@ -126,7 +130,7 @@ def _expected(
 def _mixture(
     active: Array,
     embeddings: Array,
-    arrays: Mapping[str, Array],
+    arrays: Mapping[str, Any],
     bounds: tuple[int | None, int | None],
 ) -> tuple[Array, Array]:
     """Labels and centroids of the pipeline speaker-diarization-community-1."""
@@ -153,7 +157,7 @@ def _without_silent(labels: Array, active: Array) -> Array:
     return np.where(active.any(axis=1), labels, -2).astype(np.int8)
 
 
-def _wespeaker(draw: np.random.Generator) -> dict[str, Array]:
+def _wespeaker(draw: np.random.Generator) -> dict[str, Any]:
     """Weights are numbers that half precision has exactly, so that the file stays small."""
     model = ResNet(BasicBlock, [1, 1, 1, 1], 1, feat_dim=80, embed_dim=4, two_emb_layer=False)
     model.eval()
@@ -181,7 +185,7 @@ def _drawn(draw: np.random.Generator, name: str, shape: tuple[int, ...]) -> Arra
     if name.endswith(("running_var", "bn1.weight", "bn2.weight", "shortcut.1.weight")):
         values = draw.uniform(0.5, 1.5, shape)
     else:
-        values = draw.standard_normal(shape) / np.sqrt(max(np.prod(shape[1:]), 1))
+        values = draw.standard_normal(shape) / np.sqrt(max(int(np.prod(shape[1:])), 1))
     return values.astype(np.float16).astype(np.float32)
 
 

@@ -194,9 +194,10 @@ def _plda(settings: Settings) -> Path | None:
     if settings.speaker_embedding != "wespeaker":
         return None
     from meet_transcriber.engines.onnx.vbx import PLDA_FILES, PLDA_FOLDER, PLDA_REPOSITORY
+    from meet_transcriber.engines.weights.files import find_files
 
     files = [f"{PLDA_FOLDER}/{name}" for name in PLDA_FILES]
-    found = weights(settings).find_files(PLDA_REPOSITORY, files)
+    found = find_files(weights(settings).folder, PLDA_REPOSITORY, files)
     return found / PLDA_FOLDER if found else None
 
 

@@ -102,19 +102,6 @@ class Weights:
                 return _whole(Path(model))
             return self._find_other(self._repository_of(model))
 
-    def find_files(self, repository: str, files: Sequence[str]) -> Path | None:
-        """
-        The folder that has these files of a repository that is no model of ours.
-
-        No network is used; None where not all of them are there.
-
-        Raises:
-            EngineUnavailable: the disk cannot be read.
-        """
-        with self._disk():
-            places = (self.folder.place(repository), hub.cached(repository, None, files))
-            return next((place for place in places if place and _has(place, files)), None)
-
     def pull(self, model: str, tell: Tell) -> Path:
         """
         Find a model, or fetch it into the folder.
@@ -286,7 +273,7 @@ class Weights:
         if model.repository is None:
             return None
         place = hub.cached(model.repository, model.revision, [file.path for file in model.files])
-        if place is None or not _has(place, [file.path for file in model.files]):
+        if place is None or any(not (place / file.path).is_file() for file in model.files):
             return None
         try:
             for file in model.files:
@@ -356,10 +343,6 @@ def missing_files(folder: Path) -> list[str]:
     if not any(folder.glob("vocabulary.*")):
         missing.append("vocabulary.txt")
     return missing
-
-
-def _has(folder: Path, files: Sequence[str]) -> bool:
-    return all((folder / file).is_file() for file in files)
 
 
 def _whole(folder: Path) -> Path:

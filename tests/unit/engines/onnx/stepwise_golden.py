@@ -27,7 +27,7 @@ class Golden:
 
     def __init__(self) -> None:
         with np.load(FILE) as file:
-            self._arrays = {name: file[name] for name in file.files}
+            self._arrays: dict[str, Array] = {name: file[name] for name in file.files}
         self.embeddings = self._arrays["embeddings"].astype(np.float32)
         shape = (len(self.embeddings), 589, 3)
         bits = np.unpackbits(self._arrays["active"], count=int(np.prod(shape)))
@@ -43,4 +43,5 @@ class Golden:
         """(frames, speakers) bool."""
         shape = tuple(self._arrays[f"{name}_shape"])
         bits = np.unpackbits(self._arrays[name], count=int(np.prod(shape)))
-        return bits.reshape(shape).astype(bool)
+        found: Array = bits.reshape(shape).astype(bool)
+        return found

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -108,8 +109,8 @@ def test_turns_begin_and_end_when_people_do(method: Method) -> None:
 @every_method
 def test_turns_overlap_and_exclusive_ones_do_not(method: Method) -> None:
     found = _found(method)
-    assert any(one.end > other.start + 0.5 for one, other in zip(found.turns, found.turns[1:]))
-    for one, other in zip(found.exclusive, found.exclusive[1:]):
+    assert any(one.end > other.start + 0.5 for one, other in pairwise(found.turns))
+    for one, other in pairwise(found.exclusive):
         assert one.end <= other.start + 1e-6
 
 

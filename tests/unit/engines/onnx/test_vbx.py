@@ -1,6 +1,7 @@
 """The clustering of community-1; tests/deploy/pyannote compares with pyannote.audio."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,7 +54,8 @@ def test_between_speakers_variance_falls_and_embeddings_of_one_spread_alike(gold
 
 def _write(folder: Path, golden: Golden, without: str = "") -> None:
     for file, names in zip(PLDA_FILES, ARRAYS, strict=True):
-        np.savez(folder / file, **{name: golden[name] for name in names if name != without})
+        arrays: dict[str, Any] = {name: golden[name] for name in names if name != without}
+        np.savez(folder / file, **arrays)
 
 
 def test_a_plda_is_read_from_its_two_files(golden: Golden, tmp_path: Path) -> None:
