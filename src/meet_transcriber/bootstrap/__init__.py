@@ -180,8 +180,25 @@ def _onnx(settings: Settings, segmentation: Path, embedding: Path) -> Diarizer:
     from meet_transcriber.engines.onnx.load import load_diarizer
 
     return load_diarizer(
-        segmentation, embedding, settings.speaker_embedding, settings.whisper_device, usable_cores()
+        segmentation,
+        embedding,
+        settings.speaker_embedding,
+        settings.whisper_device,
+        usable_cores(),
+        _plda(settings),
     )
+
+
+def _plda(settings: Settings) -> Path | None:
+    """The folder of community-1's PLDA, where it is here and belongs to the embeddings."""
+    if settings.speaker_embedding != "wespeaker":
+        return None
+    from meet_transcriber.engines.onnx.vbx import PLDA_FILES, PLDA_FOLDER, PLDA_REPOSITORY
+    from meet_transcriber.engines.weights.files import find_files
+
+    files = [f"{PLDA_FOLDER}/{name}" for name in PLDA_FILES]
+    found = find_files(weights(settings).folder, PLDA_REPOSITORY, files)
+    return found / PLDA_FOLDER if found else None
 
 
 def _pyannote(settings: Settings, *, fetch: bool) -> Diarizer:

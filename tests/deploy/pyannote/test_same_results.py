@@ -25,18 +25,27 @@ from pyannote.audio.pipelines.clustering import AgglomerativeClustering, VBxClus
 from pyannote.audio.pipelines.utils import SpeakerDiarizationMixin
 from pyannote.core import SlidingWindow, SlidingWindowFeature
 from scipy.cluster.hierarchy import fcluster, linkage
+from sklearn.cluster import KMeans
 
+from meet_transcriber.core.errors import EngineUnavailable
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.transcript import Span
 from meet_transcriber.engines.onnx import stepwise as ours
 from meet_transcriber.engines.onnx.checkpoint import read_checkpoint
+from meet_transcriber.engines.onnx.k_means import k_means
 from meet_transcriber.engines.onnx.linkage import centroid_linkage, cut
 from meet_transcriber.engines.onnx.listening import count_speakers
+from meet_transcriber.engines.onnx.load import load_diarizer
+from meet_transcriber.engines.onnx.networks import TRUNK_HZ, WeSpeaker
 from meet_transcriber.engines.onnx.segmentation import (
     FRAMES,
     WINDOW_SAMPLES,
     segmentation_graph,
 )
+from meet_transcriber.engines.onnx.vbx import PLDA_FILES, Mixture, read_plda, vbx
 from meet_transcriber.engines.pyannote.runtime import load_checkpoint
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
+from scripts import make_stepwise_goldens
 from tests.deploy.pyannote import tiny_pipelines
 from tests.deploy.pyannote.conftest import Sound
 
@@ -140,6 +149,14 @@ class Case:
         )
 
     @property
+    def starts(self) -> Array:
+        return np.arange(len(self.active)) * STEP_SECONDS
+
+    @property
+    def frames(self) -> int:
+        return ours.frame_count(float(self.starts[-1]))
+
+    @property
     def segmentation(self) -> SlidingWindowFeature:
         return SlidingWindowFeature(
             self.active.copy(), SlidingWindow(start=0.0, duration=10.0, step=STEP_SECONDS)
@@ -217,22 +234,23 @@ class _Reconstruction:
 
 @cases
 def test_as_many_speakers_are_counted_in_each_frame(case: Case) -> None:
-    assert ours.counted(case.active, STEP_SECONDS).tolist() == _counted(case).data[:, 0].tolist()
+    found = ours.count_speakers(case.active, case.starts, case.frames)
+    assert found.tolist() == _counted(case).data[:, 0].tolist()
 
 
 @cases
 @pytest.mark.parametrize("constrained", [False, True])
 def test_embeddings_fall_into_the_same_clusters(case: Case, constrained: bool) -> None:
     config = ours.Agglomeration(constrained=constrained)
-    found = ours.clustered(case.embeddings.copy(), case.active, config, *case.bounds)
+    found = ours.agglomerative(case.embeddings.copy(), case.active, config, *case.bounds).labels
     expected = _clustered(case, constrained=constrained)
     missing = np.isnan(case.embeddings).any(axis=2)  # as close to one cluster as to another
-    assert _renamed(np.where(missing, -2, found)) == _renamed(np.where(missing, -2, expected))
+    assert np.where(missing, -2, found).tolist() == np.where(missing, -2, expected).tolist()
 
 
 @cases
 def test_the_product_counts_as_many_speakers(case: Case) -> None:
-    starts = [window * STEP_SECONDS for window in range(len(case.active))]
+    starts = case.starts.tolist()
     found = count_speakers(case.active.astype(np.uint8), starts, starts[-1] + 10.0)
     assert found.tolist() == _counted(case).data[: len(found), 0].tolist()
 
@@ -246,6 +264,7 @@ def test_the_tree_of_centroids_is_scipys(case: Case) -> None:
     for threshold in np.quantile(expected[:, 2], [0.2, 0.7, 0.95]):
         labels = fcluster(expected, threshold + 1e-6, criterion="distance")
         assert _renamed(cut(tree, threshold + 1e-6)) == _renamed(labels)
+        assert ours.cut_in_order(tree, threshold + 1e-6).tolist() == (labels - 1).tolist()
 
 
 @pytest.fixture(scope="module")
@@ -264,19 +283,28 @@ def plda_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @cases
 def test_community_1s_mixture_gives_the_same_clusters(case: Case, plda_folder: Path) -> None:
     case = replace(case, embeddings=np.nan_to_num(case.embeddings, nan=0.1).astype(np.float64))
-    files = [plda_folder / name for name in ("xvec_transform.npz", "plda.npz")]
-    clustering = VBxClustering(PLDA(*files, lda_dimension=12), metric="cosine")
-    expected, _, _ = clustering.instantiate({"threshold": 0.6, "Fa": 0.07, "Fb": 0.8})(
+    trained = int(ours.train_mask(case.embeddings, case.active).sum())
+    fewest, most = (each and max(1, min(each, trained)) for each in case.bounds)
+    clustering = VBxClustering(
+        PLDA(*(plda_folder / name for name in PLDA_FILES), lda_dimension=12), metric="cosine"
+    )
+    expected, _, centroids = clustering.instantiate({"threshold": 0.6, "Fa": 0.07, "Fb": 0.8})(
         embeddings=case.embeddings.copy(), segmentations=case.segmentation,
-        min_clusters=1, max_clusters=np.inf,
+        min_clusters=fewest or 1, max_clusters=most or np.inf,
     )  # fmt: skip
-    expected = expected.astype(int)
-    expected[case.active.sum(axis=1) == 0] = -2
-    plda = ours.Plda.of(*(dict(np.load(file)) for file in files))
-    found = ours.mixture_clustered(case.embeddings, case.active, plda, ours.Mixture())
-    assert _renamed(found) == _renamed(expected)
-    hinted = ours.mixture_clustered(case.embeddings, case.active, plda, ours.Mixture(), 1, 2)
-    assert hinted.max() < 2
+    expected = np.where(case.active.any(axis=1), expected, ours.NOBODY)
+    found = vbx(case.embeddings, case.active, read_plda(plda_folder), Mixture(), fewest, most)
+    assert found.labels.tolist() == expected.tolist()
+    assert found.centroids == pytest.approx(centroids, nan_ok=True)
+
+
+@cases
+def test_k_means_ends_where_scikit_learns_does(case: Case) -> None:
+    vectors = np.nan_to_num(case.embeddings.reshape(-1, 16)).astype(np.float64)
+    vectors += np.random.default_rng(0).standard_normal(vectors.shape) * 1e-3  # no duplicates
+    for clusters in {1, 2, min(5, len(vectors)), min(11, 1 + len(vectors) // 3)}:
+        theirs = KMeans(n_clusters=clusters, n_init=3, random_state=42, copy_x=True)
+        assert k_means(vectors, clusters).tolist() == theirs.fit_predict(vectors).tolist()
 
 
 @cases
@@ -287,7 +315,9 @@ def test_the_same_speakers_talk_in_each_frame(case: Case, most: int) -> None:
     count.data = np.minimum(count.data, most).astype(np.int8)
     expected = SpeakerDiarization.reconstruct(pipeline, case.segmentation, clusters, count)
     speakers = count.data[:, 0].astype(int)
-    found = ours.reconstructed(case.active, clusters, speakers, STEP_SECONDS)
+    counted = ours.reconstruct(case.active, clusters, case.starts, case.frames)
+    assert (counted == pipeline.votes[:, : counted.shape[1]]).all()
+    found = ours.discrete(counted, speakers)
     for votes, one, other in zip(pipeline.votes, found, expected.data.astype(bool), strict=True):
         assert sorted(votes[one]) == sorted(votes[other])  # one of several with as many windows
 
@@ -302,3 +332,59 @@ def test_turns_have_the_same_times(case: Case) -> None:
     turns = sorted((turn.start, turn.end, label) for turn, _, label in tracks)
     found = sorted(ours.stretches(expected.data.astype(bool)))
     assert np.array(found) == pytest.approx(np.array(turns))
+
+
+# -- embeddings ------------------------------------------------------------------------------
+
+
+def test_wespeakers_network_is_the_same(sound: Sound, tmp_path: Path) -> None:
+    model = tiny_pipelines.wespeaker_model()
+    tiny_pipelines.unsettle(model)
+    network = WeSpeaker(tiny_pipelines.save(model, tmp_path))
+    audio = sound.samples[: 4 * SAMPLE_RATE_HZ]
+    audio = audio + np.random.default_rng(0).standard_normal(len(audio)).astype(np.float32) * 1e-3
+    shifted = np.zeros(399 * 160 + 400, np.float32)  # 25 ms are centred on the 10 ms they stand for
+    shifted[120 : 120 + len(audio)] = audio
+    waveform = torch.from_numpy(shifted)[None, None]
+    mask = np.zeros(50, np.float32)
+    mask[3:21] = mask[30:47] = 1
+    with torch.inference_mode():
+        frames = model.forward_frames(waveform)[0].reshape(2560, 50).numpy().T
+        expected = model(waveform, torch.from_numpy(mask)[None])[0].numpy()
+    trunk = network.trunk(audio)
+    assert trunk.shape == (4 * TRUNK_HZ, network.features)
+    assert np.abs(trunk[::4] - frames).max() < 1e-4
+    heard = trunk[::4][mask > 0]
+    found = network.head(heard.mean(axis=0)[None], heard.std(axis=0, ddof=1)[None])[0]
+    assert np.abs(found - expected).max() < 1e-4
+    assert np.abs(expected).max() > 0.05
+
+
+def test_a_whole_recording_goes_through_wespeaker_and_both_clusterings(
+    sound: Sound, plda_folder: Path, tmp_path: Path
+) -> None:
+    segmentation, embedding = tmp_path / "segmentation", tmp_path / "embedding"
+    tiny_pipelines.save(tiny_pipelines.whole_segmentation_model(), segmentation)
+    tiny_pipelines.save(tiny_pipelines.wespeaker_model(), embedding)
+    tiny_pipelines.save_plda(tmp_path / "plda", dimension=256)
+    speech = [Span(0.0, sound.duration)]
+    for plda in (None, tmp_path / "plda"):
+        diarizer = load_diarizer(segmentation, embedding, "wespeaker", "cpu", 1, plda)
+        assert diarizer.name == "onnx segmentation-3.0 wespeaker-voxceleb-resnet34-LM"
+        found = diarizer.diarize(sound, speech, Options(max_speakers=2), lambda _share: None)
+        labels = {turn.speaker for turn in found.turns}
+        assert {"SPEAKER_00"} <= labels <= {"SPEAKER_00", "SPEAKER_01"}
+        for voice in found.voices.values():
+            assert voice.model == "wespeaker-voxceleb-resnet34-LM"
+            assert np.linalg.norm(voice.vector) == pytest.approx(1, abs=1e-5)
+    with pytest.raises(EngineUnavailable, match="is a checkpoint of another network"):
+        load_diarizer(segmentation, segmentation, "wespeaker", "cpu", 1)
+
+
+def test_goldens_are_what_pyannote_says_today(tmp_path: Path) -> None:
+    make_stepwise_goldens.main(tmp_path)
+    for name in ("stepwise.npz", "wespeaker.npz"):
+        with np.load(tmp_path / name) as now, np.load(make_stepwise_goldens.GOLDEN / name) as kept:
+            assert sorted(now.files) == sorted(kept.files)
+            for array in now.files:
+                np.testing.assert_allclose(now[array], kept[array], atol=1e-4, err_msg=array)

@@ -84,6 +84,19 @@ def wespeaker_model(seed: int = 0) -> Model:
     return _for_embedding(WeSpeakerResNet34())
 
 
+def unsettle(model: Model, seed: int = 0) -> None:
+    """Give batch norms statistics and scales as training does; new ones change nothing."""
+    draw = torch.Generator().manual_seed(seed)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            shape = module.running_mean.shape
+            module.running_mean.copy_(torch.randn(shape, generator=draw) * 0.1)
+            module.running_var.copy_(torch.rand(shape, generator=draw) + 0.5)
+            module.weight.data.copy_(torch.rand(shape, generator=draw) + 0.5)
+            module.bias.data.copy_(torch.randn(shape, generator=draw) * 0.1)
+    model.eval()
+
+
 def _for_embedding(model: Model) -> Model:
     model.specifications = Specifications(
         problem=Problem.REPRESENTATION, resolution=Resolution.CHUNK, duration=_WINDOW_SECONDS

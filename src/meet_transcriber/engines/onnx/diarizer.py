@@ -5,13 +5,9 @@ from collections.abc import Mapping, Sequence
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Diarization, Span, Voice, total_seconds
 from meet_transcriber.engines.onnx.listening import listen_for_activity, listen_to_voices
+from meet_transcriber.engines.onnx.methods import Method, Outcome, Resegmented
 from meet_transcriber.engines.onnx.networks import Embedder, Segmentation
-from meet_transcriber.engines.onnx.speakers import Speakers, find_speakers
-from meet_transcriber.engines.onnx.turns import Found, find_turns
 from meet_transcriber.ports.engines import AudioSource, Progress
-
-STEP_SECONDS = 2.0
-"""From one window of segmentation to the next; each moment is seen five times."""
 
 _SEGMENTATION_SHARE = 0.5  # of the work
 _LEAST_VOICE_SECONDS = 1.0  # of speech that a voice can be known again by
@@ -25,10 +21,18 @@ class OnnxDiarizer:
 
     Args:
         threads: CPU cores to use.
+        method: how speakers are found in what the networks say; None takes our own.
     """
 
-    def __init__(self, segmentation: Segmentation, embedder: Embedder, threads: int) -> None:
+    def __init__(
+        self,
+        segmentation: Segmentation,
+        embedder: Embedder,
+        threads: int,
+        method: Method | None = None,
+    ) -> None:
         self._segmentation, self._embedder, self._threads = segmentation, embedder, threads
+        self._method = method or Resegmented()
         self.name = f"onnx segmentation-3.0 {embedder.name}"
 
     def diarize(
@@ -41,7 +45,7 @@ class OnnxDiarizer:
             self._segmentation,
             audio,
             speech,
-            STEP_SECONDS,
+            self._method.step,
             self._threads,
             lambda share: progress(share * _SEGMENTATION_SHARE),
         )
@@ -52,14 +56,10 @@ class OnnxDiarizer:
             self._threads,
             lambda share: progress(_SEGMENTATION_SHARE + 0.99 * share * (1 - _SEGMENTATION_SHARE)),
         )
-        speakers = find_speakers(activity, voices, *options.speaker_range)
+        found = self._method.find(activity, voices, options.speaker_range, audio.duration)
         progress(1.0)
-        if speakers is None:
-            return Diarization()
-        found = find_turns(activity, speakers, audio.duration)
-        return Diarization(
-            found.turns, found.exclusive, voices=_known(found, speakers, self._embedder.name)
-        )
+        known = _known(found, self._embedder.name)
+        return Diarization(found.turns, found.exclusive, voices=known)
 
     def voice(self, audio: AudioSource, speech: Sequence[Span]) -> Voice | None:
         """The voice of a recording of one person; see the port."""
@@ -67,14 +67,14 @@ class OnnxDiarizer:
         return next(iter(found.voices.values()), None)
 
 
-def _known(found: Found, speakers: Speakers, model: str) -> Mapping[str, Voice]:
+def _known(found: Outcome, model: str) -> Mapping[str, Voice]:
     """What each speaker sounds like, where enough is said to know them again."""
     seconds = {
         label: total_seconds(turn for turn in found.exclusive if turn.speaker == label)
-        for label in found.voices
+        for label in found.vectors
     }
     return {
-        label: Voice(model, tuple(map(float, speakers.vectors[voice])), round(seconds[label], 2))
-        for label, voice in found.voices.items()
+        label: Voice(model, tuple(map(float, vector)), round(seconds[label], 2))
+        for label, vector in found.vectors.items()
         if seconds[label] >= _LEAST_VOICE_SECONDS
     }

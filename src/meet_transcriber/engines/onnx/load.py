@@ -5,7 +5,9 @@ from pathlib import Path
 import onnxruntime
 
 from meet_transcriber.engines.onnx.diarizer import OnnxDiarizer
-from meet_transcriber.engines.onnx.networks import Campplus, Embedder, Segmentation
+from meet_transcriber.engines.onnx.methods import Method, Resegmented, Stepwise
+from meet_transcriber.engines.onnx.networks import Campplus, Embedder, Segmentation, WeSpeaker
+from meet_transcriber.engines.onnx.vbx import read_plda
 
 SEGMENTATION = "segmentation-3.0"
 EMBEDDERS = ("campplus", "wespeaker")
@@ -15,7 +17,12 @@ _CUDA = "CUDAExecutionProvider"
 
 
 def load_diarizer(
-    segmentation: Path, embedding: Path, embedder: str, device: str, threads: int
+    segmentation: Path,
+    embedding: Path,
+    embedder: str,
+    device: str,
+    threads: int,
+    plda: Path | None = None,
 ) -> OnnxDiarizer:
     """
     Return a diarizer on the official checkpoints.
@@ -25,15 +32,27 @@ def load_diarizer(
         embedder: which network the latter is; one of EMBEDDERS.
         device: `cpu`, `cuda` or `auto`, which takes a GPU where onnxruntime can use one.
         threads: CPU cores to use.
+        plda: the folder of community-1's PLDA; only `wespeaker` uses it.
 
     Raises:
-        EngineUnavailable: a checkpoint or the device cannot be used.
+        EngineUnavailable: a checkpoint, the PLDA or the device cannot be used.
     """
     if device == "auto":
         device = "cuda" if _CUDA in onnxruntime.get_available_providers() else "cpu"
     network = Segmentation(segmentation / "pytorch_model.bin", device)
-    return OnnxDiarizer(network, _embedder(embedding, embedder, device), threads)
+    return OnnxDiarizer(
+        network, _embedder(embedding, embedder, device), threads, _method(embedder, plda)
+    )
 
 
-def _embedder(folder: Path, name: str, device: str) -> Embedder:  # noqa: ARG001 - one so far
+def _embedder(folder: Path, name: str, device: str) -> Embedder:
+    if name == "wespeaker":
+        return WeSpeaker(folder / "pytorch_model.bin", device)
     return Campplus(folder / "campplus_cn_en_common.pt", device)
+
+
+def _method(embedder: str, plda: Path | None) -> Method:
+    """Our own rules where they were measured; else the one that was published with a network."""
+    if embedder == "wespeaker":
+        return Stepwise(read_plda(plda) if plda else None)
+    return Resegmented()

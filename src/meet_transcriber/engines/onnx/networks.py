@@ -20,6 +20,12 @@ from meet_transcriber.engines.onnx.campplus import campplus_graph, campplus_head
 from meet_transcriber.engines.onnx.checkpoint import read_checkpoint
 from meet_transcriber.engines.onnx.fbank import fbank
 from meet_transcriber.engines.onnx.segmentation import segmentation_graph
+from meet_transcriber.engines.onnx.wespeaker import (
+    SUBSAMPLING,
+    wespeaker_features,
+    wespeaker_graph,
+    wespeaker_head,
+)
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
 
 Array = npt.NDArray[Any]
@@ -34,6 +40,12 @@ _LEAD_SAMPLES = 120  # in front, so that what a frame of 25 ms sees is centred o
 _FRAME_SAMPLES = 400
 _HOP_SAMPLES = 160
 _SILENCE = -15.5  # mean of a frame's logarithms; digital silence has -15.9
+# Frame j of WeSpeaker's is centred on the j * 8th of 10 ms; a frame of the trunk lasts 20 ms.
+_NEAREST = np.minimum(
+    (np.arange(CHUNK_SECONDS * TRUNK_HZ) + SUBSAMPLING // 4) * 2 // SUBSAMPLING,
+    _CHUNK_FRAMES // SUBSAMPLING - 1,
+)
+_INTEGERS = 32768.0  # full scale of 16 bits, which WeSpeaker was trained on
 _ERRORS = (EPFail, Fail, InvalidArgument, InvalidGraph, RuntimeException)
 
 
@@ -64,7 +76,12 @@ class Embedder(Protocol):
         ...
 
     def head(self, means: Array, deviations: Array) -> Array:
-        """Pooled trunks, (n, features) each, to embeddings (n, d) of length 1."""
+        """
+        Pooled trunks, (n, features) each, to embeddings (n, d).
+
+        CAM++'s are of length 1; WeSpeaker's keep the length that its network gives them, which
+        the PLDA of community-1 was trained on.
+        """
         ...
 
 
@@ -110,6 +127,37 @@ class Campplus:
         return unit(campplus_head(self._weights, np.concatenate([means, deviations], axis=1)))
 
 
+class WeSpeaker:
+    """
+    The Embedder of pyannote's pipelines, WeSpeaker's ResNet34.
+
+    Its own frames last 80 ms; each fills those of the trunk it is nearest to, so that pooling
+    weighs it by the share of it in which somebody talks. pyannote.audio takes windows of 10 s
+    and their mean off the filter banks; here it is chunks, so embeddings differ slightly.
+    """
+
+    name = "wespeaker-voxceleb-resnet34-LM"
+
+    def __init__(self, checkpoint: Path, device: str = "cpu") -> None:
+        """Raises EngineUnavailable: the checkpoint or the device cannot be used."""
+        self._weights = read_checkpoint(checkpoint)
+        self._session = _session(_built(_wespeaker, self._weights, checkpoint), device)
+        self.features = wespeaker_features(self._weights)
+
+    def trunk(self, audio: Array) -> Array:
+        """Filter banks less their mean in each chunk, through the network."""
+        if not len(audio):
+            return np.zeros((0, self.features), np.float32)
+        features = _chunked_features(audio, "hamming", _INTEGERS)
+        found = _run(self._session, "features", features)
+        repeated: Array = found.transpose(0, 2, 1)[:, _NEAREST]
+        return repeated.reshape(-1, self.features)
+
+    def head(self, means: Array, deviations: Array) -> Array:
+        """See `Embedder`."""
+        return wespeaker_head(self._weights, np.concatenate([means, deviations], axis=1))
+
+
 def unit(vectors: Array) -> Array:
     """The same directions with length 1; zeros stay zeros."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
@@ -121,7 +169,11 @@ def _campplus(weights: Mapping[str, Array]) -> bytes:
     return campplus_graph(weights, _CHUNK_FRAMES)
 
 
-def _chunked_features(audio: Array, window: str) -> Array:
+def _wespeaker(weights: Mapping[str, Array]) -> bytes:
+    return wespeaker_graph(weights, _CHUNK_FRAMES)
+
+
+def _chunked_features(audio: Array, window: str, scale: float = 1.0) -> Array:
     """
     (chunks, 400, 80) float32, each chunk less its mean.
 
@@ -132,7 +184,7 @@ def _chunked_features(audio: Array, window: str) -> Array:
     padded = np.zeros((chunks * _CHUNK_FRAMES - 1) * _HOP_SAMPLES + _FRAME_SAMPLES, np.float32)
     part = audio[: len(padded) - _LEAD_SAMPLES]
     padded[_LEAD_SAMPLES : _LEAD_SAMPLES + len(part)] = part
-    features = fbank(padded, window=window).reshape(chunks, _CHUNK_FRAMES, -1)
+    features = fbank(padded, window=window, scale=scale).reshape(chunks, _CHUNK_FRAMES, -1)
     sounds = features.mean(axis=2, keepdims=True) > _SILENCE
     many = np.maximum(sounds.sum(axis=1, keepdims=True), 1)
     mean = (features * sounds).sum(axis=1, keepdims=True) / many
