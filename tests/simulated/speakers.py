@@ -76,7 +76,8 @@ class Marked:
 def marks(samples: Array) -> Array:
     """(n, 12) bool: who talks at each sample."""
     codes = np.rint(samples * _SCALE).astype(int)
-    return (codes[..., None] >> np.arange(12)) & 1 == 1
+    found: Array = (codes[..., None] >> np.arange(12)) & 1 == 1
+    return found
 
 
 class MarkedSegmentation(Segmentation):
@@ -112,9 +113,7 @@ class MarkedEmbedder:
 
     name = "marked"
 
-    def __init__(
-        self, seed: int, noise: float = 1.0, size: int = 64, features: int = 64
-    ) -> None:
+    def __init__(self, seed: int, noise: float = 1.0, size: int = 64, features: int = 64) -> None:
         self.features, self._noise, self._size = features, noise / np.sqrt(size), size
         chance = np.random.default_rng(seed)
         self.voices = unit(chance.standard_normal((12, size))).astype(np.float32)

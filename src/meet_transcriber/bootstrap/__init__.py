@@ -23,6 +23,8 @@ from meet_transcriber.settings import Settings
 if TYPE_CHECKING:
     from meet_transcriber.engines.weights.fetch import Weights
 
+_ANY_PIPELINE = "pyannote"  # the first one that can be had
+
 Fetching = Callable[[int, int], None]
 """Hears bytes fetched and bytes in all."""
 
@@ -276,10 +278,9 @@ def wanted_models(settings: Settings) -> list[tuple[str, ...]]:
     speakers: tuple[str, ...] = ()
     if settings.diarization_engine in {"auto", "onnx"}:
         speakers = speaker_models(settings)
-    elif (
-        settings.diarization_engine == "pyannote" and not Path(settings.diarization_model).is_dir()
-    ):
-        speakers = (settings.diarization_model,)
+    elif settings.diarization_engine == "pyannote":
+        model = settings.diarization_model or _ANY_PIPELINE
+        speakers = () if Path(model).is_dir() else (model,)
     return fetched_together(settings, [settings.whisper_model, *speakers])
 
 
@@ -300,13 +301,16 @@ def fetch_models(settings: Settings, models: Sequence[str], fetching: Fetching) 
     """
     known = weights(settings)
     first = models[0]
-    is_pipeline = first.startswith("pyannote/") or first == settings.diarization_model
+    pipelines = (_ANY_PIPELINE, settings.diarization_model)
+    is_pipeline = first.startswith("pyannote/") or first in pipelines
     if known.catalogue.find(first) or not is_pipeline:
         return [str(place) for place in known.pull_all(models, fetching)]
     from meet_transcriber.engines.pyannote.weights import pull_pipeline
 
     token = settings.huggingface_access_token
-    pull_pipeline(first, token.get_secret_value() if token else None)
+    pull_pipeline(
+        None if first == _ANY_PIPELINE else first, token.get_secret_value() if token else None
+    )
     return [f"{first} is complete."]
 
 

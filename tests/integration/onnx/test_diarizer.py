@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ pytestmark = pytest.mark.xdist_group("speaker networks")  # loaded once, by one 
 
 
 def _found(diarizer: OnnxDiarizer, sound: Sound, **hints: int) -> Diarization:
-    return diarizer.diarize(sound, sound.whole, Options(**hints), lambda _share: None)
+    options = replace(Options(), **hints)  # type: ignore[arg-type]
+    return diarizer.diarize(sound, sound.whole, options, lambda _share: None)
 
 
 def _speakers(found: Diarization) -> int:
@@ -39,9 +41,7 @@ def test_no_speech_has_no_turns(diarizer: OnnxDiarizer) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.01, 0.5, 1.0])
-def test_a_second_or_less_has_at_most_one_speaker(
-    diarizer: OnnxDiarizer, seconds: float
-) -> None:
+def test_a_second_or_less_has_at_most_one_speaker(diarizer: OnnxDiarizer, seconds: float) -> None:
     found = _found(diarizer, Sound(voice(1, seconds, 120.0)))
     assert _speakers(found) <= 1
     assert all(0 <= turn.start < turn.end <= seconds for turn in found.turns)

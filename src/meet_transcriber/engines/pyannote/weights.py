@@ -241,13 +241,20 @@ def gate_words(model: str, closed: Sequence[str], *, has_token: bool) -> str:
     )
 
 
-def pull_pipeline(model: str, token: str | None = None, cache_dir: Path | None = None) -> Recipe:
+def pull_pipeline(
+    model: str | None, token: str | None = None, cache_dir: Path | None = None
+) -> Recipe:
     """
     Fetch every file of a pipeline into the hub's cache; what is there already stays.
+
+    Args:
+        model: a hub id; None takes the first of DEFAULT_MODELS that can be had.
 
     Raises:
         EngineUnavailable: the hub is out of reach or refuses; says which terms to accept.
     """
     token = usable_token(token)
     files = HubFiles(token, cache_dir, local_files_only=False)
+    if model is None:
+        return first_recipe(DEFAULT_MODELS, files, has_token=token is not None)[1]
     return find_recipe(model, files, has_token=token is not None)

@@ -16,10 +16,12 @@ def _vectors(seed: int, count: int, dimensions: int = 8, heaps: int = 0) -> Arra
     chance = np.random.default_rng(seed)
     vectors = chance.standard_normal((count, dimensions))
     if heaps:
-        vectors = 0.2 * vectors + chance.standard_normal((heaps, dimensions))[
-            chance.integers(heaps, size=count)
-        ]
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors = (
+            0.2 * vectors
+            + chance.standard_normal((heaps, dimensions))[chance.integers(heaps, size=count)]
+        )
+    scaled: Array = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return scaled
 
 
 def _same_partition(one: Array, other: Array) -> bool:
