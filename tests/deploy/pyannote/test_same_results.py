@@ -354,6 +354,11 @@ def test_wespeakers_network_is_the_same(sound: Sound, tmp_path: Path) -> None:
     trunk = network.trunk(audio)
     assert trunk.shape == (4 * TRUNK_HZ, network.features)
     assert np.abs(trunk[::4] - frames).max() < 1e-4
+    places = np.array(
+        [0, 0, 1, 1, 1, 1, 2]
+    )  # the nearest ones of 80 ms
+    assert (trunk[:7] == trunk[places * 4]).all()
+    assert (trunk[-6:] == trunk[196]).all()
     heard = trunk[::4][mask > 0]
     found = network.head(heard.mean(axis=0)[None], heard.std(axis=0, ddof=1)[None])[0]
     assert np.abs(found - expected).max() < 1e-4
@@ -379,6 +384,8 @@ def test_a_whole_recording_goes_through_wespeaker_and_both_clusterings(
             assert np.linalg.norm(voice.vector) == pytest.approx(1, abs=1e-5)
     with pytest.raises(EngineUnavailable, match="is a checkpoint of another network"):
         load_diarizer(segmentation, segmentation, "wespeaker", "cpu", 1)
+    with pytest.raises(EngineUnavailable, match="holds no PLDA"):
+        load_diarizer(segmentation, embedding, "wespeaker", "cpu", 1, tmp_path)
 
 
 def test_goldens_are_what_pyannote_says_today(tmp_path: Path) -> None:

@@ -9,12 +9,15 @@ import numpy.typing as npt
 import onnxruntime
 import pytest
 
+from meet_transcriber.engines.onnx.networks import CHUNK_SECONDS, TRUNK_HZ, WeSpeaker
 from meet_transcriber.engines.onnx.wespeaker import (
     SUBSAMPLING,
     wespeaker_features,
     wespeaker_graph,
     wespeaker_head,
 )
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
+from tests.unit.engines.onnx.checkpoints import Tensor, dictionary, write
 
 Array = npt.NDArray[Any]
 
@@ -53,6 +56,38 @@ def test_chunks_do_not_hear_each_other(golden: Mapping[str, Array]) -> None:
     both = _trunk(golden, np.concatenate([features, features[:, ::-1]]))
     np.testing.assert_allclose(both[:1], golden["trunk"], atol=1e-4)
     assert np.abs(both[1] - both[0]).max() > 0.1
+
+
+def _saved(golden: Mapping[str, Array], path: Path) -> Path:
+    """The network as a checkpoint."""
+    weights = {name: value for name, value in golden.items() if name.startswith("resnet.")}
+    tensors = {
+        name: Tensor(
+            name, "FloatStorage", value.shape, [step // value.itemsize for step in value.strides]
+        ).opcodes()
+        for name, value in weights.items()
+    }
+    return write(path, dictionary(tensors), weights)
+
+
+def test_frames_of_80_ms_fill_those_of_20_ms_they_are_nearest_to(
+    golden: Mapping[str, Array], tmp_path: Path
+) -> None:
+    network = WeSpeaker(_saved(golden, tmp_path / "pytorch_model.bin"))
+    audio = np.random.default_rng(0).standard_normal(5 * SAMPLE_RATE_HZ).astype(np.float32) * 0.1
+    trunk = network.trunk(audio)
+    assert trunk.shape == (2 * CHUNK_SECONDS * TRUNK_HZ, network.features)
+    changes = np.flatnonzero((trunk[1:200] != trunk[:199]).any(axis=1)) + 1
+    assert changes.tolist() == list(range(2, 198, 4))
+    assert (network.trunk(audio[: 4 * SAMPLE_RATE_HZ])[:190] == trunk[:190]).all()
+    assert network.trunk(audio[:0]).shape == (0, network.features)
+
+
+def test_embeddings_keep_their_length(golden: Mapping[str, Array], tmp_path: Path) -> None:
+    network = WeSpeaker(_saved(golden, tmp_path / "pytorch_model.bin"))
+    trunk = golden["trunk"]
+    found = network.head(trunk.mean(axis=2), trunk.std(axis=2, ddof=1))
+    np.testing.assert_allclose(found, golden["embedding"], atol=1e-4)
 
 
 def test_the_same_weights_give_the_same_bytes(golden: Mapping[str, Array]) -> None:
