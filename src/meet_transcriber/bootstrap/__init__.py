@@ -180,6 +180,7 @@ def _whisper(settings: Settings, folder: Path) -> Recognizer:
 def _onnx(settings: Settings, segmentation: Path, embedding: Path) -> Diarizer:
     from meet_transcriber.core.processors import usable_cores
     from meet_transcriber.engines.onnx.load import load_diarizer
+    from meet_transcriber.engines.weights.files import find_plda
 
     return load_diarizer(
         segmentation,
@@ -187,20 +188,8 @@ def _onnx(settings: Settings, segmentation: Path, embedding: Path) -> Diarizer:
         settings.speaker_embedding,
         settings.whisper_device,
         usable_cores(),
-        _plda(settings),
+        find_plda(weights(settings).folder) if settings.speaker_embedding == "wespeaker" else None,
     )
-
-
-def _plda(settings: Settings) -> Path | None:
-    """The folder of community-1's PLDA, where it is here and belongs to the embeddings."""
-    if settings.speaker_embedding != "wespeaker":
-        return None
-    from meet_transcriber.engines.onnx.vbx import PLDA_FILES, PLDA_FOLDER, PLDA_REPOSITORY
-    from meet_transcriber.engines.weights.files import find_files
-
-    files = [f"{PLDA_FOLDER}/{name}" for name in PLDA_FILES]
-    found = find_files(weights(settings).folder, PLDA_REPOSITORY, files)
-    return found / PLDA_FOLDER if found else None
 
 
 def _pyannote(settings: Settings, *, fetch: bool) -> Diarizer:

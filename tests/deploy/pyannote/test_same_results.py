@@ -354,9 +354,7 @@ def test_wespeakers_network_is_the_same(sound: Sound, tmp_path: Path) -> None:
     trunk = network.trunk(audio)
     assert trunk.shape == (4 * TRUNK_HZ, network.features)
     assert np.abs(trunk[::4] - frames).max() < 1e-4
-    places = np.array(
-        [0, 0, 1, 1, 1, 1, 2]
-    )  # the nearest ones of 80 ms
+    places = np.array([0, 0, 1, 1, 1, 1, 2])  # the nearest ones of 80 ms
     assert (trunk[:7] == trunk[places * 4]).all()
     assert (trunk[-6:] == trunk[196]).all()
     heard = trunk[::4][mask > 0]

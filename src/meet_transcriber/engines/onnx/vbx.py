@@ -30,10 +30,8 @@ from meet_transcriber.engines.onnx.stepwise import (
 
 Array = npt.NDArray[Any]
 
-PLDA_REPOSITORY = "pyannote/speaker-diarization-community-1"
-PLDA_FOLDER = "plda"
 PLDA_FILES = ("xvec_transform.npz", "plda.npz")
-"""Where community-1's PLDA is on the hub, and what its folder holds."""
+"""What the folder of community-1's PLDA holds."""
 
 _LOG_2PI = float(np.log(2 * np.pi))
 

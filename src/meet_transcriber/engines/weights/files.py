@@ -6,6 +6,15 @@ from pathlib import Path
 from meet_transcriber.engines.weights import hub
 from meet_transcriber.engines.weights.folder import ModelsFolder
 
+PLDA_REPOSITORY = "pyannote/speaker-diarization-community-1"
+_PLDA_FILES = ("plda/xvec_transform.npz", "plda/plda.npz")
+
+
+def find_plda(models: ModelsFolder) -> Path | None:
+    """The folder of community-1's PLDA; None where it is not on this machine."""
+    found = find_files(models, PLDA_REPOSITORY, _PLDA_FILES)
+    return found / "plda" if found else None
+
 
 def find_files(models: ModelsFolder, repository: str, names: Sequence[str]) -> Path | None:
     """

@@ -79,7 +79,6 @@ def test_frames_of_80_ms_fill_those_of_20_ms_they_are_nearest_to(
     assert trunk.shape == (2 * CHUNK_SECONDS * TRUNK_HZ, network.features)
     changes = np.flatnonzero((trunk[1:200] != trunk[:199]).any(axis=1)) + 1
     assert changes.tolist() == list(range(2, 198, 4))
-    assert (network.trunk(audio[: 4 * SAMPLE_RATE_HZ])[:190] == trunk[:190]).all()
     assert network.trunk(audio[:0]).shape == (0, network.features)
 
 

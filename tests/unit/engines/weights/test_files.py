@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from meet_transcriber.engines.weights.files import find_files
+from meet_transcriber.engines.weights.files import PLDA_REPOSITORY, find_files, find_plda
 from meet_transcriber.engines.weights.folder import ModelsFolder
 from tests.unit.engines.weights.hub_at_home import COMMIT
 from tests.unit.engines.weights.making import put
@@ -30,6 +30,14 @@ def test_files_in_the_folder_of_models_count_once_all_are_there(models: ModelsFo
     assert find_files(models, REPOSITORY, names) is None
     put(place / "plda", {"two.npz": b"two"})
     assert find_files(models, REPOSITORY, names) == place
+
+
+def test_the_plda_of_community_1_is_a_folder_of_its_repository(models: ModelsFolder) -> None:
+    assert find_plda(models) is None
+    place = models.place(PLDA_REPOSITORY) / "plda"
+    put(place, {"xvec_transform.npz": b"one", "plda.npz": b"two"})
+    assert find_plda(models) == place
+    assert place.parent.name == "pyannote--speaker-diarization-community-1"
 
 
 @pytest.mark.parametrize("name", ["plda/plda.npz", "plda/other.npz"])
