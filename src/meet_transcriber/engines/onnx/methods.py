@@ -25,7 +25,7 @@ from meet_transcriber.engines.onnx.vbx import Mixture, Plda, vbx
 
 Array = npt.NDArray[Any]
 
-# An hour with windows every second has about as many; then linkage takes some 400 MB.
+# An hour with windows every second has about as many; then linkage takes some 300 MB.
 _MOST_TRAINED = 4000
 _AGGLOMERATION = Agglomeration(most_trained=_MOST_TRAINED)
 _MIXTURE = Mixture(most_trained=_MOST_TRAINED)

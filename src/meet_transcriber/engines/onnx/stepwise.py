@@ -288,18 +288,29 @@ def _nearest_cut(tree: Array, threshold: float, smallest: int, wanted: int) -> A
 
     Merges are tried from those at the threshold outwards.
     """
-    ordered = tree.copy()
-    ordered[:, 2] = np.arange(len(tree))
+    counts = _large_after(tree, smallest)
     best, off = len(tree), abs(1 - wanted)
     for merge in np.argsort(np.abs(tree[:, 2] - threshold), kind="stable"):
         if tree[merge, 3] < smallest:
             continue
-        found = abs(len(_large(cut(ordered, merge), smallest)) - wanted)
+        found = abs(int(counts[merge]) - wanted)
         if found < off:
             best, off = int(merge), found
         if not found:
             break
+    ordered = tree.copy()
+    ordered[:, 2] = np.arange(len(tree))
     return cut_in_order(ordered, best)
+
+
+def _large_after(tree: Array, smallest: int) -> Array:
+    """(merges,) how many large clusters there are after each merge."""
+    first = len(tree) + 1
+    is_large = np.concatenate([np.ones(first), tree[:, 3]]) >= smallest
+    branches = tree[:, :2].astype(int)
+    gained = is_large[first:].astype(int) - is_large[branches].sum(axis=1)
+    found: Array = is_large[:first].sum() + np.cumsum(gained)
+    return found
 
 
 def _without_small(vectors: Array, labels: Array, large: Array) -> Array:
