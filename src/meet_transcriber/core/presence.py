@@ -10,7 +10,8 @@ def speakers_left(
     known: Sequence[str], segments: Sequence[Segment], turns: Sequence[Turn]
 ) -> tuple[str, ...]:
     """Labels that have words or turns: those that were known in their order, then new ones."""
-    left = [each.speaker for each in (*segments, *turns) if each.speaker]
+    heard = (segment.speaker for segment in segments if segment.speaker)
+    left = [*heard, *(turn.speaker for turn in turns)]
     there = set(left)
     return tuple(dict.fromkeys([*(label for label in known if label in there), *left]))
 
