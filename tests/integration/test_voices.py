@@ -84,6 +84,17 @@ def test_a_speaker_of_whom_nothing_is_kept_is_told_so(town: Town) -> None:
     assert (answer.status_code, answer.json()["code"]) == (409, "no_voice")
 
 
+def test_who_was_merged_into_another_has_no_voice_any_more(town: Town) -> None:
+    job_id = town.met((ANN, 6), (BOB, 6))
+    town.introduce(job_id, "SPEAKER_01", "Bob")
+    merge = {"reassign": {"from": "SPEAKER_01", "to": "SPEAKER_00"}}
+    town.ask("PATCH", f"/transcribe/{job_id}/segments", json=merge)
+    assert [row["speaker"] for row in town.speakers(job_id)] == ["SPEAKER_00"]
+    assert town.introduce(job_id, "SPEAKER_01", "Bob").json()["code"] == "no_voice"
+    town.ask("POST", f"/transcribe/{job_id}/undo")
+    assert [row["voice_name"] for row in town.speakers(job_id)] == [None, "Bob"]
+
+
 @pytest.mark.parametrize(
     "wish",
     [{}, {"consent": True}, {"consent": False}, {"name": ""}, {"speaker": 1}, {"colour": "red"}],

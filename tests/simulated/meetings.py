@@ -14,7 +14,7 @@ from typing import Any
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.transcript import Segment, Transcript, Word
+from meet_transcriber.core.transcript import Segment, Transcript, Turn, Word
 from meet_transcriber.core.wire import to_plain
 from meet_transcriber.service import Ground
 
@@ -61,8 +61,9 @@ def _word(chance: random.Random, place: int, step: float, speaker: str) -> Word:
 
 def transcript_of(segments: Sequence[Segment], seconds: float, **more: Any) -> Transcript:
     """A transcript of these segments; more of its fields may be given."""
-    labels = [segment.speaker for segment in segments if segment.speaker]
-    speakers = tuple(dict.fromkeys(labels))
+    turns: Sequence[Turn] = more.get("turns", ())
+    heard = (segment.speaker for segment in segments if segment.speaker)
+    speakers = tuple(dict.fromkeys([*heard, *(turn.speaker for turn in turns)]))
     made = Transcript(tuple(segments), "en", seconds, speakers, engine="simulated")
     return replace(made, diarizer="simulated", **more)
 

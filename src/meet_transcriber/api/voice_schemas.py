@@ -77,7 +77,9 @@ VOICES: dict[str, Schema] = {
                     {
                         "speaker": text("The label.", "SPEAKER_00"),
                         "name": maybe(text("As the transcript has it.")),
-                        "seconds": number("Of their segments.", "number"),
+                        "seconds": number(
+                            "Of their segments; of their turns where they have no words.", "number"
+                        ),
                         "voice_id": maybe(text("Whom of the voices they sound like.")),
                         "voice_name": maybe(text("That person's name.", "Ann")),
                         "similarity": maybe(number("Cosine, at most 1.", "number")),

@@ -10,11 +10,17 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
 from math import inf
 from typing import Literal, NamedTuple
 
 from meet_transcriber.core.errors import InvalidOptions
+from meet_transcriber.core.presence import (
+    speakers_left,
+    turns_by_segments,
+    turns_given,
+    turns_without_words,
+)
+from meet_transcriber.core.retiming import retimed
 from meet_transcriber.core.scripts import (
     SPACELESS,
     is_spaceless,
@@ -22,7 +28,7 @@ from meet_transcriber.core.scripts import (
     needs_space,
     split_words,
 )
-from meet_transcriber.core.transcript import Segment, Transcript, Word
+from meet_transcriber.core.transcript import Segment, Transcript, Turn, Word
 
 EditKind = Literal[
     "text", "speaker", "split", "merge", "replace", "reassign", "name", "undo", "redo"
@@ -102,33 +108,61 @@ def edited(transcript: Transcript, log: EditLog) -> Transcript:
     """
     The transcript as people left it, the names they gave included.
 
-    Where they gave words to somebody else, who speaks is told by segments alone: no turns.
+    All of a speaker goes to another one with words and turns. Where single words did, turns are
+    the times of segments, and the turns of speakers who never had words. Speakers are those of
+    words and turns.
 
     Raises:
         InvalidOptions: an edit does not fit; says which and why.
     """
-    segments = list(transcript.segments)
+    segments, by_segments = list(transcript.segments), False
     names, turns = dict(transcript.names), transcript.turns
     for edit in log.standing():
-        turns = () if _moves_words(segments, edit) else turns
         if edit.kind == "name":
-            _name(_speakers(transcript.speakers, segments), names, edit)
-        else:
-            _APPLY[edit.kind](segments, edit)
+            _name(speakers_left(transcript.speakers, segments, turns), names, edit)
+            continue
+        _refuse_nobody(segments, turns, edit)
+        moved = _moves_words(segments, turns, edit)
+        turns, by_segments = _turns_after(segments, turns, edit, moved), by_segments or moved
+        _APPLY[edit.kind](segments, edit)
+    if by_segments:
+        turns = turns_by_segments(segments, turns)
     return replace(
         transcript,
         segments=tuple(segments),
         names=names,
-        speakers=_speakers(transcript.speakers, segments),
+        speakers=speakers_left(transcript.speakers, segments, turns),
         turns=turns,
     )
 
 
-def _moves_words(segments: Sequence[Segment], edit: Edit) -> bool:
-    """Whether words go to another speaker by it."""
-    if edit.kind == "merge":
-        return len({each.speaker for each in segments[edit.segment :][:2]}) > 1
-    return edit.kind in {"speaker", "reassign"}
+def _moves_words(segments: Sequence[Segment], turns: Sequence[Turn], edit: Edit) -> bool:
+    """Whether words, but no turns, go to another speaker by it."""
+    match edit.kind:
+        case "merge":
+            return len({each.speaker for each in segments[edit.segment :][:2]}) > 1
+        case "speaker":
+            given = segments[edit.segment : edit.segment + 1]
+            return any(each.speaker != edit.speaker for each in given)
+        case "reassign":
+            return all(turn.speaker != edit.source for turn in turns)
+    return False
+
+
+def _refuse_nobody(segments: Sequence[Segment], turns: Sequence[Turn], edit: Edit) -> None:
+    if edit.kind == "reassign" and not any(_of(edit.source, said) for said in (segments, turns)):
+        raise InvalidOptions(f"Nothing in this transcript was said by {edit.source or 'unknown'}.")
+
+
+def _turns_after(
+    segments: Sequence[Segment], turns: Sequence[Turn], edit: Edit, moved: bool
+) -> tuple[Turn, ...]:
+    """What an edit leaves of turns; after words moved, they count where there are no words."""
+    if moved:
+        turns = turns_without_words(segments, turns)
+    if edit.kind == "reassign":
+        turns = turns_given(turns, edit.source, edit.speaker)
+    return tuple(turns)
 
 
 def with_edits(
@@ -156,7 +190,10 @@ def with_edits(
 
 
 def count(transcript: Transcript, edit: Edit) -> int:
-    """In how many places a `replace` or `reassign` would change something; 1 for others."""
+    """
+    In how many places a `replace` or `reassign` would change something, which are turns where a
+    speaker has no words; 1 for others.
+    """
     match edit.kind:
         case "replace":
             pattern = _whole_words(edit.find)
@@ -164,8 +201,13 @@ def count(transcript: Transcript, edit: Edit) -> int:
                 spot.hits for each in transcript.segments for spot in _spots(each.words, pattern)
             )
         case "reassign":
-            return sum(each.speaker == edit.source for each in transcript.segments)
+            said = (transcript.segments, transcript.turns)
+            return next(filter(None, (_of(edit.source, each) for each in said)), 0)
     return 1
+
+
+def _of(speaker: str | None, said: Sequence[Segment | Turn]) -> int:
+    return sum(each.speaker == speaker for each in said)
 
 
 def _refuse_made_up_labels(transcript: Transcript, edits: Sequence[Edit]) -> None:
@@ -204,7 +246,7 @@ def _at(segments: Sequence[Segment], place: int) -> Segment:
 def _text(segments: list[Segment], edit: Edit) -> None:
     segment = _at(segments, edit.segment)
     texts = split_new_text(edit.text)
-    segments[edit.segment] = replace(segment, words=tuple(_retimed(segment.words, texts)))
+    segments[edit.segment] = replace(segment, words=tuple(retimed(segment.words, texts)))
 
 
 def _speaker(segments: list[Segment], edit: Edit) -> None:
@@ -248,11 +290,9 @@ def _replace_everywhere(segments: list[Segment], edit: Edit) -> None:
 
 
 def _reassign(segments: list[Segment], edit: Edit) -> None:
-    places = [at for at, each in enumerate(segments) if each.speaker == edit.source]
-    if not places:
-        raise InvalidOptions(f"Nothing in this transcript was said by {edit.source or 'unknown'}.")
-    for place in places:
-        _speaker(segments, replace(edit, segment=place))
+    for place, segment in enumerate(segments):
+        if segment.speaker == edit.source:
+            _speaker(segments, replace(edit, segment=place))
 
 
 def _whole_words(find: str) -> re.Pattern[str]:
@@ -303,7 +343,7 @@ def _replaced(
         )
         until = words[spot.last].start if spot.last < len(words) else inf
         space = " " if old[0].text[:1].isspace() else ""
-        yield from _retimed(old, split_words(space + text), until)
+        yield from retimed(old, split_words(space + text), until)
         done = spot.last
     yield from words[done:]
 
@@ -344,46 +384,3 @@ def refuse_long_names(names: Mapping[str, str | None]) -> None:
     """Raise InvalidOptions where a speaker's name is longer than anybody's."""
     if long := [name for name in names.values() if name and len(name) > LONGEST_NAME]:
         raise InvalidOptions(f"{long[0][:40]!r}... is longer than {LONGEST_NAME} characters.")
-
-
-def _retimed(words: Sequence[Word], texts: Sequence[str], until: float = inf) -> Iterator[Word]:
-    """
-    New words in the time of the old: what stayed keeps its time, the rest shares the gaps.
-
-    Args:
-        until: when the word behind them begins.
-    """
-    matcher = SequenceMatcher(None, [word.text for word in words], texts, autojunk=False)
-    for tag, old, old_end, new, new_end in matcher.get_opcodes():
-        if tag == "equal":
-            yield from words[old:old_end]
-        elif new_end - new == old_end - old:
-            for word, text in zip(words[old:old_end], texts[new:new_end], strict=True):
-                yield replace(word, text=text, probability=None)
-        else:
-            following = words[old_end].start if old_end < len(words) else until
-            yield from _spread(words, slice(old, old_end), texts[new:new_end], following)
-
-
-def _spread(
-    words: Sequence[Word], replaced: slice, texts: Sequence[str], following: float
-) -> Iterator[Word]:
-    """
-    These texts, evenly over the words they replace, or over the gap they were put into; none
-    begins after the word behind them, which may run into the one before.
-    """
-    place, old = replaced.start, words[replaced]
-    inserted = not old and place > 0
-    start = min(words[place - 1].end, following) if inserted else words[place].start
-    end = min(max(word.end for word in old or words), following)
-    speaker = words[min(place, len(words) - 1)].speaker
-    step = (end - start) / max(len(texts), 1)
-    for number, text in enumerate(texts):
-        begin = start + number * step
-        yield Word(text, begin, begin + step, None, speaker, estimated=True)
-
-
-def _speakers(known: Sequence[str], segments: Sequence[Segment]) -> tuple[str, ...]:
-    """The speakers that are left, those that an edit brought in last."""
-    heard = [segment.speaker for segment in segments if segment.speaker]
-    return tuple(dict.fromkeys([label for label in known if label in set(heard)] + heard))

@@ -158,9 +158,10 @@ class Transcript:
         segments: in time order; together they hold every recognized word.
         language: code of the language of most words, None when unknown.
         duration: of the recording, in seconds.
-        speakers: labels in order of first speech.
+        speakers: labels of words and turns in order of first speech, new ones of edits last.
         names: label to a person's name; every exporter applies it.
-        turns: the diarization behind `speakers`; may overlap. None where people said otherwise.
+        turns: who spoke when, which may overlap: the diarization, or times of segments where
+            people gave words to somebody else.
         engine, diarizer: what made it, for example `whisper base int8 cpu`.
         warnings: everything that fell back, said aloud.
         coverage: share of detected speech seconds that has words, in [0, 1].

@@ -209,6 +209,7 @@ def _with_log(job: Job, before: Job, key: str, transcript: Transcript, spare: bo
         job,
         objects={**job.objects, "edits.json": key},
         names=dict(transcript.names),
+        speakers_found=len(transcript.speakers),
         edited=True,
         expires_at=None if spare else job.expires_at,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from meet_transcriber.core.errors import JobNotFound, NoVoice
 from meet_transcriber.core.jobs import Job
-from meet_transcriber.core.transcript import Transcript, Voice
+from meet_transcriber.core.transcript import Transcript, Voice, total_seconds
 from meet_transcriber.core.voices import (
     TO_REMEMBER,
     VOICES,
@@ -36,7 +36,7 @@ class Speaker:
 
     Attributes:
         name: as the transcript has it; None without one.
-        seconds: of their segments.
+        seconds: of their segments; of their turns where they have no words.
         match: whom the voice is most similar to, among those who are remembered.
         rememberable: whether the meeting keeps their voice.
     """
@@ -82,9 +82,9 @@ class Voices:
             VoiceConflict: nobody more can be remembered.
         """
         sealer_of(self._ground)
-        job, _ = self._reading.transcript(job_id)
+        job, transcript = self._reading.transcript(job_id)
         voice = heard_in(self._ground, job).get(speaker)
-        if voice is None:
+        if voice is None or speaker not in transcript.speakers:
             raise NoVoice(_why_none(job, speaker))
         sample = Sample(compact(voice), job.id, speaker, consent, clip=TO_REMEMBER in job.objects)
         return add_sample(self._book, name, sample)
@@ -127,7 +127,8 @@ class Voices:
             VoicesSealed: what is kept does not open.
         """
         job, transcript = self._reading.transcript(job_id)
-        voices = heard_in(self._ground, job)
+        heard = heard_in(self._ground, job)  # those whom edits have left, too
+        voices = {label: heard[label] for label in transcript.speakers if label in heard}
         found = matches(voices, self.people()) if voices else {}
         return [
             Speaker(
@@ -169,8 +170,8 @@ def _clip_of(tenant: str) -> str:
 
 
 def _seconds_of(transcript: Transcript, label: str) -> float:
-    spoken = (each.end - each.start for each in transcript.segments if each.speaker == label)
-    return sum(spoken)
+    spoken = [each.end - each.start for each in transcript.segments if each.speaker == label]
+    return sum(spoken) or total_seconds(each for each in transcript.turns if each.speaker == label)
 
 
 def _why_none(job: Job, speaker: str) -> str:

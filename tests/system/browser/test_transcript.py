@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from meet_transcriber.core.exporters import EXPORTERS
-from meet_transcriber.core.transcript import Removed, TranscriptWarning
-from tests.simulated.meetings import keep, long_meeting
+from meet_transcriber.core.transcript import Removed, TranscriptWarning, Turn
+from tests.simulated.meetings import keep, long_meeting, spoken, transcript_of
 from tests.system.browser.conftest import Browse, Shoot, Simulated
 from tests.system.browser.reading import (
     LINES,
@@ -327,6 +327,61 @@ def test_everything_of_one_speaker_goes_to_another(
     page.reload()
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".segment .speaker", has_text="SPEAKER_02")).to_have_count(2)
+
+
+def expect_people(page: Page, shelf: Simulated, job_id: str, *labels: str) -> None:
+    """The same ones in the list, the heading, the menus and on the server."""
+    rows = page.locator(".speaker-row")
+    expect(rows).to_have_count(len(labels))
+    assert rows.evaluate_all("rows => rows.map((row) => row.dataset.label)") == list(labels)
+    expect(page.locator(".speaker-count")).to_have_text(
+        f"{len(labels)} speaker{'' if len(labels) == 1 else 's'}"
+    )
+    page.locator(".segment .speaker").first.click()
+    items = page.get_by_role("menuitem").filter(has_text="SPEAKER_").locator("bdi")
+    assert items.all_inner_texts() == list(labels)
+    page.keyboard.press("Escape")
+    assert sorted(transcript(shelf, job_id)["speakers"]) == sorted(labels)
+
+
+def test_who_is_heard_without_words_is_shown_named_and_merged(
+    shelf: Simulated, browse: Browse
+) -> None:
+    a, b, c = "SPEAKER_00", "SPEAKER_01", "SPEAKER_02"
+    said = spoken((a, "we ship on Thursday"), (b, "fine"), (a, "good"))
+    turns = (Turn(0, 2, a), Turn(2, 2.5, b), Turn(2.5, 3, a), Turn(4, 7.5, c))
+    job_id = keep(shelf.house.service.ground, transcript_of(said, 8.0, turns=turns))
+    page = browse(shelf.url).page()
+    open_meeting(page, job_id)
+    expect_people(page, shelf, job_id, a, b, c)
+    expect(page.locator(".speaker-row .speaker-time").nth(2)).to_have_text("0:03 · no words")
+
+    page.get_by_role("button", name="Actions for SPEAKER_01", exact=True).click()
+    page.get_by_role("menuitem", name="Give everything to SPEAKER_00").click()
+    saved(page)
+    expect_people(page, shelf, job_id, a, c)
+    page.locator(".segment").first.click()
+    page.keyboard.press("2")
+    expect(page.locator(".save-state")).to_contain_text("There is no speaker 2")
+
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".segment .speaker", has_text=b)).to_have_count(1)
+    saved(page)
+    page.locator(".segment").nth(1).click()
+    page.keyboard.press("1")
+    saved(page)
+    expect_people(page, shelf, job_id, a, c)
+
+    page.locator(".speaker-name", has_text=c).click()
+    page.get_by_label(f"Name of {c}").fill("Cleo")
+    page.keyboard.press("Enter")
+    saved(page)
+    assert transcript(shelf, job_id)["names"] == {c: "Cleo"}
+    no_violations(page)
+    page.get_by_role("button", name="Actions for Cleo", exact=True).click()
+    page.get_by_role("menuitem", name="Give everything to SPEAKER_00").click()
+    saved(page)
+    expect_people(page, shelf, job_id, a)
 
 
 # -- what is told of it --------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import random
 import re
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -9,10 +10,12 @@ import pytest
 from playwright.sync_api import Page
 
 from meet_transcriber.core.edits import Edit, EditLog, with_edits
-from meet_transcriber.core.transcript import Transcript, Word
+from meet_transcriber.core.errors import InvalidOptions
+from meet_transcriber.core.transcript import Transcript, Turn, Word
 from meet_transcriber.core.wire import to_plain
 from tests.integration.api.serving import ROOT
-from tests.simulated.meetings import long_meeting
+from tests.simulated.meetings import long_meeting, transcript_of
+from tests.system.browser.conftest import Browse, Simulated
 
 TEXTS = (
     "so we move it",
@@ -34,6 +37,19 @@ _PLACES = """async ([plain, times]) => {
   const segments = segmentsOf(plain);
   return times.map((time) => placeAt(segments, time));
 }"""
+_PEOPLE = """async ([transcript, steps]) => {
+  const { Editing } = await import("/page/transcript/editing.js");
+  const { speakersIn } = await import("/page/transcript/model.js");
+  const api = { session: {}, call: async () => ({ json: async () => ({ edition: "" }) }) };
+  const editing = new Editing(api, { job_id: "none", edition: "", transcript });
+  const people = [];
+  for (const { change, reassign } of steps) {
+    if (change) await editing.change([change]);
+    else await editing.reassign(reassign.from, reassign.to);
+    people.push(speakersIn(editing.state.segments, editing.state.silent).sort());
+  }
+  return people;
+}"""
 _HEIGHTS = """async ([heights, changes]) => {
   const { Heights } = await import("/page/transcript/heights.js");
   const rows = new Heights([...heights]);
@@ -50,6 +66,12 @@ _KEYS = """async () => {
   const { SINGLE, MOVING, EDITING } = await import("/page/transcript/keys.js");
   return [...SINGLE, ...MOVING, ...EDITING].map(({ shown, about }) => [shown, about]);
 }"""
+
+
+@pytest.fixture
+def page(browse: Browse, quick: Simulated) -> Page:
+    """Modules need no engine."""
+    return browse(quick.url).page()
 
 
 def wishes(transcript: Transcript, seed: int) -> list[Edit]:
@@ -121,6 +143,52 @@ def test_edits_give_in_the_page_what_they_give_on_the_server(page: Page, seed: i
             [word.pop("end") for word in theirs["words"]]
         )
         assert mine["words"] == theirs["words"]
+
+
+LABELS = [f"SPEAKER_{at:02d}" for at in range(5)]
+
+
+def people_moved(seed: int) -> tuple[Transcript, list[Edit], list[Transcript]]:
+    """A short meeting where some have turns only, edits of who speaks, and what each leaves."""
+    chance = random.Random(seed)
+    turns = tuple(Turn(float(at), at + 1.5, chance.choice(LABELS)) for at in range(6))
+    segments = long_meeting(40, 16.0, 3, seed).segments
+    transcript = transcript_of(segments, 16.0, turns=turns)
+    log, now = EditLog(), transcript
+    edits: list[Edit] = []
+    left: list[Transcript] = []
+    while len(edits) < 12:
+        place, speaker = chance.randrange(len(now.segments)), chance.choice([*LABELS, None])
+        source = chance.choice([*now.speakers, None])
+        edit = chance.choice(
+            [
+                Edit("speaker", place, speaker=speaker),
+                Edit("merge", place),
+                Edit("reassign", source=source, speaker=speaker),
+            ]
+        )
+        with suppress(InvalidOptions):
+            log, now = with_edits(transcript, log, now, [edit])
+            edits.append(edit)
+            left.append(now)
+    return transcript, edits, left
+
+
+@pytest.mark.parametrize("begun", [0, 4])
+def test_the_page_and_the_server_know_the_same_people_after_every_edit(
+    page: Page, begun: int
+) -> None:
+    for seed in range(40):
+        machine, edits, left = people_moved(seed)
+        seen = left[begun - 1] if begun else machine  # where the page is opened
+        steps = [
+            {"reassign": {"from": each.source, "to": each.speaker}}
+            if each.kind == "reassign"
+            else {"change": change(each)}
+            for each in edits[begun:]
+        ]
+        found = page.evaluate(_PEOPLE, [to_plain(seen), steps])
+        assert found == [sorted(each.speakers) for each in left[begun:]], seed
 
 
 def test_a_moment_is_in_the_word_that_is_spoken(page: Page) -> None:

@@ -3,7 +3,9 @@
 import pytest
 from starlette.testclient import TestClient
 
+from meet_transcriber.core.transcript import Turn
 from meet_transcriber.service import Service
+from tests.simulated.meetings import keep, spoken, transcript_of
 from tests.unit.api.rig import finished
 
 
@@ -211,3 +213,45 @@ def test_changes_honour_the_edition(client: TestClient, path: str) -> None:
     headers = {"If-Match": f'"{edition}"'}
     assert client.patch(f"{path}/segments", json=wish, headers=headers).is_success
     assert client.patch(f"{path}/segments", json=wish, headers=headers).status_code == 412
+
+
+@pytest.fixture
+def quiet(service: Service) -> str:
+    """A meeting where SPEAKER_02 is heard, but has no words."""
+    said = spoken(("SPEAKER_00", "we ship on Thursday"), ("SPEAKER_01", "fine"))
+    turns = (Turn(0, 2, "SPEAKER_00"), Turn(2, 2.5, "SPEAKER_01"), Turn(4, 5.5, "SPEAKER_02"))
+    return f"/transcribe/{keep(service.ground, transcript_of(said, 6.0, turns=turns))}"
+
+
+def people(client: TestClient, path: str) -> dict[str, float]:
+    """Seconds of the speakers, who are the same wherever they are asked for."""
+    job = client.get(path).json()
+    rows = {row["speaker"]: row for row in client.get(f"{path}/speakers").json()["data"]}
+    assert list(rows) == job["transcript"]["speakers"]
+    assert len(rows) == job["speakers_found"]
+    rttm = client.get(f"{path}/download", params={"format": "rttm"}).text.splitlines()
+    named = {row["name"] or label for label, row in rows.items()}
+    assert {line.split()[7] for line in rttm} == named
+    markdown = client.get(f"{path}/download", params={"format": "md"}).text
+    assert markdown.splitlines()[2].removeprefix("Speakers: ").split(", ") == [
+        row["name"] or label for label, row in rows.items()
+    ]
+    return {label: row["seconds"] for label, row in rows.items()}
+
+
+@pytest.mark.parametrize("change", [{"text": "we wait"}, {"speaker": "SPEAKER_01"}])
+def test_who_has_turns_without_words_is_a_speaker_named_and_merged(
+    client: TestClient, quiet: str, change: dict[str, str]
+) -> None:
+    assert people(client, quiet) == {"SPEAKER_00": 2.0, "SPEAKER_01": 0.5, "SPEAKER_02": 1.5}
+    assert client.patch(f"{quiet}/segments/0", json=change).status_code == 200
+    assert people(client, quiet)["SPEAKER_02"] == 1.5
+    named = client.patch(f"{quiet}/speakers", json={"SPEAKER_02": "Cleo"})
+    assert named.json()["names"] == {"SPEAKER_02": "Cleo"}
+    assert people(client, quiet)["SPEAKER_02"] == 1.5
+    body = {"reassign": {"from": "SPEAKER_02", "to": "SPEAKER_01"}}
+    assert client.patch(f"{quiet}/segments", json=body).json()["changed"] == 1
+    assert "SPEAKER_02" not in people(client, quiet)
+    assert client.patch(f"{quiet}/segments", json=body).status_code == 422
+    client.post(f"{quiet}/undo")
+    assert people(client, quiet)["SPEAKER_02"] == 1.5

@@ -1,6 +1,7 @@
 """Whatever people change in whatever order: nothing is lost, and all of it can be taken back."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from meet_transcriber.core.exporters import EXPORTERS, export
 from meet_transcriber.core.readers import read_json, read_stm
 from meet_transcriber.core.transcript import Segment, Transcript, Turn, Word
 
-LABELS = st.sampled_from(["SPEAKER_00", "SPEAKER_01", "SPEAKER_07", None])
+LABELS = st.sampled_from(["SPEAKER_00", "SPEAKER_01", "SPEAKER_02", "SPEAKER_07", None])
 TEXTS = st.sampled_from(
     ["ship it", "用 Jon 吧", "no", "a b c d e f g h", "<b> --> & *", "fine, Jon"]
 )
@@ -57,12 +58,14 @@ MEETING = Transcript(
 )
 
 
-def made(steps: Sequence[Sequence[Edit]]) -> tuple[EditLog, Transcript]:
+def made(
+    steps: Sequence[Sequence[Edit]], meeting: Transcript = MEETING
+) -> tuple[EditLog, Transcript]:
     """What comes of those steps that fit; the others are refused and change nothing."""
-    log, transcript = EditLog(), MEETING
+    log, transcript = EditLog(), meeting
     for step in steps:
         try:
-            log, transcript = with_edits(MEETING, log, transcript, step)
+            log, transcript = with_edits(meeting, log, transcript, step)
         except InvalidOptions:
             continue
     return log, transcript
@@ -89,8 +92,64 @@ def test_words_stay_in_order_and_inside_the_recording(steps: list[list[Edit]]) -
         assert starts == sorted(starts)
         assert all(0.0 <= word.start <= word.end <= MEETING.duration for word in each.words)
         assert {word.speaker for word in each.words} == {each.speaker}
-    heard = {each.speaker for each in transcript.segments if each.speaker}
-    assert sorted(transcript.speakers) == sorted(heard)
+    expect_agreement(transcript)
+
+
+def expect_agreement(transcript: Transcript) -> None:
+    """Whoever has words or turns is a speaker, and so is who stands in RTTM."""
+    heard = {word.speaker for word in transcript.words if word.speaker}
+    in_turns = {turn.speaker for turn in transcript.turns}
+    assert sorted(transcript.speakers) == sorted(heard | in_turns)
+    rttm = export(transcript, "rttm").decode().splitlines()
+    names = {transcript.name_of(label) for label in transcript.speakers}
+    assert {line.split()[7] for line in rttm} == names
+
+
+SPEAKING = ["SPEAKER_00", "SPEAKER_01", "SPEAKER_02", "SPEAKER_03"]
+TURNS = st.lists(
+    st.builds(
+        lambda start, speaker: Turn(start, start + 2.0, speaker),
+        st.floats(0.0, 18.0),
+        st.sampled_from(SPEAKING),
+    ),
+    max_size=6,
+).map(lambda turns: tuple(sorted(turns, key=lambda turn: turn.start)))
+
+
+def diarized(turns: tuple[Turn, ...]) -> Transcript:
+    """The meeting with other turns: some have turns only, some have words only."""
+    heard = ["SPEAKER_00", "SPEAKER_01"]
+    speakers = dict.fromkeys([*heard, *(turn.speaker for turn in turns)])
+    return replace(MEETING, turns=turns, speakers=tuple(speakers))
+
+
+@given(TURNS, STEPS)
+def test_speakers_are_those_of_words_and_turns(
+    turns: tuple[Turn, ...], steps: list[list[Edit]]
+) -> None:
+    meeting = diarized(turns)
+    expect_agreement(meeting)
+    log, transcript = made(steps, meeting)
+    expect_agreement(transcript)
+    assert transcript == edited(meeting, log)
+
+
+@given(TURNS, STEPS, EDITS)
+def test_who_never_had_words_stays_until_all_of_theirs_is_given_away(
+    turns: tuple[Turn, ...], steps: list[list[Edit]], last: Edit
+) -> None:
+    log, before = made(steps, meeting := diarized(turns))
+    silent = set(before.speakers) - {each.speaker for each in before.segments}
+    try:
+        _, after = with_edits(meeting, log, before, [last])
+    except InvalidOptions:
+        return
+    given_away = {last.source} if last.kind == "reassign" else set()
+    assert silent - given_away <= set(after.speakers)
+    for label in silent - given_away - {last.speaker}:
+        assert [turn for turn in after.turns if turn.speaker == label] == [
+            turn for turn in before.turns if turn.speaker == label
+        ]
 
 
 @settings(max_examples=40)
@@ -101,6 +160,6 @@ def test_every_format_tells_of_the_edits(steps: list[list[Edit]]) -> None:
     assert read_json(written["json"].decode()).segments == transcript.segments
     spoken = [each.text for each in read_stm(written["stm"].decode()).segments]
     assert sorted(spoken) == sorted(each.text for each in transcript.segments)
-    said_by = {transcript.name_of(each.speaker) for each in transcript.segments} - {None}
-    told = {line.split()[7] for line in written["rttm"].decode().splitlines()}
-    assert told <= said_by
+    people = ", ".join(transcript.name_of(label) or "" for label in transcript.speakers)
+    assert (f"Speakers: {people}\n" in written["md"].decode()) == bool(transcript.speakers)
+    expect_agreement(transcript)

@@ -1,5 +1,7 @@
 """What people change, kept beside the machine's words."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from meet_transcriber.core.edits import Edit, EditLog, count, edited, with_edits
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.scripts import split_words
-from meet_transcriber.core.transcript import Segment, Transcript, Word
+from meet_transcriber.core.transcript import Segment, Transcript, Turn, Word
 
 
 def segment(text: str, start: float, speaker: str = "SPEAKER_00") -> Segment:
@@ -207,3 +209,62 @@ def test_a_new_speaker_has_a_label_and_may_be_named() -> None:
     for kind in ("speaker", "reassign"):
         with pytest.raises(InvalidOptions, match="no speaker of this recording"):
             after(Edit(kind, source="SPEAKER_00", speaker="Eve"))
+
+
+A, B, C = "SPEAKER_00", "SPEAKER_01", "SPEAKER_02"
+QUIET = replace(
+    MEETING, speakers=(A, B, C), turns=(Turn(0, 4.1, A), Turn(5, 6, C), Turn(10, 12.9, B))
+)
+"""Somebody coughs in it: they have a turn and no words."""
+
+
+def quiet_after(*edits: Edit) -> Transcript:
+    log, transcript = EditLog(), QUIET
+    for edit in edits:
+        log, transcript = with_edits(QUIET, log, transcript, [edit])
+    return transcript
+
+
+@pytest.mark.parametrize(
+    ("edits", "speakers", "turns"),
+    [
+        ([Edit("text", 0, "one")], (A, B, C), QUIET.turns),
+        ([Edit("speaker", 1, speaker=B)], (A, B, C), QUIET.turns),  # they said it already
+        (
+            [Edit("speaker", 1, speaker=A)],
+            (A, C),
+            (Turn(0, 3.8, A), Turn(5, 6, C), Turn(10, 12.8, A)),
+        ),
+        ([Edit("speaker", 1, speaker=C)], (A, C), (Turn(0, 3.8, A), Turn(10, 12.8, C))),
+        ([Edit("speaker", 1, speaker=C), Edit("undo")], (A, B, C), QUIET.turns),
+        (
+            [Edit("reassign", source=A, speaker=B)],
+            (B, C),
+            (Turn(0, 4.1, B), Turn(5, 6, C), Turn(10, 12.9, B)),
+        ),
+        (
+            [Edit("reassign", source=C, speaker=B)],
+            (A, B),
+            (Turn(0, 4.1, A), Turn(5, 6, B), Turn(10, 12.9, B)),
+        ),
+        ([Edit("reassign", source=C)], (A, B), (Turn(0, 4.1, A), Turn(10, 12.9, B))),
+        ([Edit("merge", 0)], (A, C), (Turn(0, 12.8, A), Turn(5, 6, C))),
+        (
+            [Edit("speaker", 1, speaker=C), Edit("speaker", 1, speaker=A)],
+            (A,),
+            (Turn(0, 3.8, A), Turn(10, 12.8, A)),
+        ),
+    ],
+)
+def test_speakers_and_turns_follow_words(
+    edits: list[Edit], speakers: tuple[str, ...], turns: tuple[Turn, ...]
+) -> None:
+    transcript = quiet_after(*edits)
+    assert (transcript.speakers, transcript.turns) == (speakers, turns)
+
+
+def test_who_has_turns_only_gets_a_name_before_and_after_edits() -> None:
+    name = Edit("name", speaker=C, text="Cleo")
+    assert quiet_after(name).names == {C: "Cleo"}
+    assert quiet_after(Edit("speaker", 0, speaker=B), name).names == {C: "Cleo"}
+    assert count(QUIET, Edit("reassign", source=C, speaker=B)) == 1

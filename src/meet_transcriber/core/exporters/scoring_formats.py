@@ -14,12 +14,14 @@ UNKNOWN = "unknown"
 
 
 def export_rttm(transcript: Transcript) -> str:
-    """A SPEAKER line per turn (NIST RT-09); per segment where there are none."""
-    turns = transcript.turns or tuple(
+    """A SPEAKER line per turn (NIST RT-09); per segment of speakers who have no turns."""
+    have = {turn.speaker for turn in transcript.turns}
+    segments = (
         Turn(segment.start, segment.end, segment.speaker)
         for segment in transcript.segments
-        if segment.speaker
+        if segment.speaker and segment.speaker not in have
     )
+    turns = sorted((*transcript.turns, *segments), key=lambda turn: turn.start)
     return "".join(
         f"SPEAKER {RECORDING} 1 {turn.start:.3f} {turn.duration:.3f} <NA> <NA> "
         f"{_token(shown_name(transcript, turn.speaker))} <NA> <NA>\n"

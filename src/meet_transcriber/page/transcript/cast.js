@@ -4,6 +4,7 @@ const COLOURS = 8;
 
 export class Cast {
   #numbers = new Map();
+  #present = new Set();
 
   /** @param {string[]} labels In order of first speech. @param {Object<string, string>} names */
   constructor(labels, names) {
@@ -11,15 +12,19 @@ export class Cast {
     this.know(labels);
   }
 
-  /** @param {string[]} labels Give those that are new the next numbers; nobody's number changes. */
+  /** @param {string[]} labels Who is there now: the new ones get the next numbers, nobody's number changes. */
   know(labels) {
+    this.#present = new Set(labels);
     for (const label of labels) {
       if (!this.#numbers.has(label)) this.#numbers.set(label, this.#numbers.size);
     }
   }
 
-  /** @returns {string[]} Labels by number. */
-  get labels() { return [...this.#numbers.keys()]; }
+  /** @returns {string[]} Labels of those who are there, by number. */
+  get labels() { return [...this.#numbers.keys()].filter((label) => this.#present.has(label)); }
+
+  /** @param {number} number @returns {string|undefined} Who is there and has it. */
+  numbered(number) { return this.labels.find((label) => this.number(label) === number); }
 
   /** @param {string|null} label @returns {number} -1 for somebody unknown. */
   number(label) { return this.#numbers.get(label) ?? -1; }
@@ -27,7 +32,7 @@ export class Cast {
   /** @param {string|null} label @returns {string} */
   name(label) { return label === null ? "Unknown" : this.names[label] || label; }
 
-  /** @returns {string} A label that nobody has. */
+  /** @returns {string} A label that nobody has or had. */
   fresh() {
     for (let at = 0; ; at += 1) {
       const label = `SPEAKER_${String(at).padStart(2, "0")}`;

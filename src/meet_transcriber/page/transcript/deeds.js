@@ -66,7 +66,7 @@ export class Deeds {
 
   /** @param {KeyboardEvent} event The digit says who. */
   assign({ key }) {
-    const label = key === "0" ? null : this.cast.labels[Number(key) - 1];
+    const label = key === "0" ? null : this.cast.numbered(Number(key) - 1);
     if (label === undefined) this.say(`There is no speaker ${key}; N makes a new one.`);
     else this.give(label);
   }
@@ -122,12 +122,17 @@ export class Deeds {
   }
 
   #castItems() {
-    const items = this.cast.labels.map((label, at) => ({
-      label: h("bdi", null, this.cast.name(label)), hint: at < 9 ? String(at + 1) : "", run: () => this.give(label),
+    const items = this.cast.labels.map((label) => ({
+      label: h("bdi", null, this.cast.name(label)), hint: this.#digit(label), run: () => this.give(label),
     }));
     return [...items, { label: "New speaker", hint: "N", run: () => this.fresh() },
       { label: "Unknown", hint: "0", run: () => this.give(null) },
       { label: "Rename everywhere", hint: "R", run: () => this.rename() }];
+  }
+
+  #digit(label) {
+    const shown = this.cast.number(label) + 1;
+    return shown <= 9 ? String(shown) : "";
   }
 
   #rowItems(button) {

@@ -87,6 +87,7 @@ export class Desk {
     const { pane, player, wave, finder } = this;
     const silent = job.transcript.segments.length === 0;
     this.status = h("span", { class: "quiet save-state", role: "status" });
+    this.count = h("span", { class: "speaker-count" });
     this.notices = h("div", { class: "desk-notices" });
     this.selectionBar = h("div", { class: "selection-bar", role: "group", "aria-label": "Selected words", hidden: true });
     this.followButton = h("button", { type: "button", class: "button small follow", onclick: () => this.deeds.follow() }, icon("follow"), "Follow");
@@ -111,7 +112,7 @@ export class Desk {
         h("div", { class: "desk-title" },
           h("h1", { dir: "auto", title: job.name }, job.name),
           h("p", { class: "quiet" }, `${moment(job.created_at)} · ${clock(job.transcript.duration)} · `,
-            counted(job.transcript.speakers.length, "speaker", "speakers"), this.status)),
+            this.count, this.status)),
         h("div", { class: "desk-tools", role: "toolbar", "aria-label": "Transcript" }, this.#tools(job), details)),
       this.notices,
       h("div", { class: "listen" }, player.element, wave.element),
@@ -142,12 +143,13 @@ export class Desk {
   }
 
   #show() {
-    const { segments, names } = this.editing.state;
+    const { segments, silent, names } = this.editing.state;
     this.cast.names = names;
-    this.cast.know(speakersIn(segments, this.cast.labels));
+    this.cast.know(speakersIn(segments, silent));
+    this.count.textContent = counted(this.cast.labels.length, "speaker", "speakers");
     this.pane.show(segments);
     this.wave.show(segments);
-    this.speakers.show(segments);
+    this.speakers.show(segments, silent);
     this.finder.refresh();
     this.#selection();
   }

@@ -2,7 +2,7 @@
 
 import { pause } from "../api.js";
 import { changed } from "./edits.js";
-import { Segment, segmentsOf } from "./model.js";
+import { Segment, segmentsOf, wordless } from "./model.js";
 
 const AGAIN_MS = 2000;
 
@@ -16,6 +16,7 @@ export function settled(path) { return underWay.get(path) ?? Promise.resolve(); 
 /**
  * @typedef {Object} State
  * @property {Segment[]} segments
+ * @property {import("./model.js").Turn[]} silent Turns of speakers without words.
  * @property {Object<string, string>} names
  *
  * @typedef {Object} Request What the server is asked.
@@ -77,7 +78,8 @@ export class Editing extends EventTarget {
     await this.#reading;
     const segments = this.state.segments.map((each) => (each.speaker === from
       ? new Segment(each.words.map((word) => ({ ...word, speaker: to })), to, each.language) : each));
-    this.#step({ ...this.state, segments }, { method: "PATCH", path: "/segments", body: { reassign: { from, to } } });
+    const silent = this.state.silent.map((each) => (each.speaker === from ? { ...each, speaker: to } : each)).filter((each) => each.speaker);
+    this.#step({ ...this.state, segments, silent }, { method: "PATCH", path: "/segments", body: { reassign: { from, to } } });
   }
 
   /** Put one text for another everywhere. @param {string} find @param {string} put */
@@ -106,7 +108,8 @@ export class Editing extends EventTarget {
     await this.#ask({ method: "POST", path }, !step);
   }
 
-  #step(after, request, texts = []) {
+  #step(next, request, texts = []) {
+    const after = { ...next, silent: wordless(next.silent, next.segments) };
     this.#done.push({ before: this.state, after });
     this.#undone.length = 0;
     this.#set(after);
@@ -191,7 +194,8 @@ export class Editing extends EventTarget {
   #take(job) {
     this.job = job;
     this.edition = job.edition;
-    this.state = { segments: segmentsOf(job.transcript.segments), names: { ...job.transcript.names } };
+    const segments = segmentsOf(job.transcript.segments);
+    this.state = { segments, silent: wordless(job.transcript.turns, segments), names: { ...job.transcript.names } };
   }
 
   #tell(name, detail = null) { this.dispatchEvent(new CustomEvent(name, { detail })); }

@@ -124,18 +124,36 @@ export function placeAt(segments, time) {
   return { segment, word: lastNotAbove(words.length, (at) => words[at].start, time) };
 }
 
-/** @param {Segment[]} segments @param {string[]} known @returns {string[]} Labels, the known first. */
-export function speakersIn(segments, known) {
-  const heard = new Set(segments.map((each) => each.speaker).filter(Boolean));
-  return [...new Set([...known.filter((label) => heard.has(label)), ...heard])];
+/**
+ * @typedef {Object} Turn
+ * @property {number} start
+ * @property {number} end
+ * @property {string} speaker
+ */
+
+/** @param {Turn[]} turns @param {Segment[]} segments @returns {Turn[]} Those of speakers without words. */
+export function wordless(turns, segments) {
+  const heard = new Set(segments.map((each) => each.speaker));
+  return turns.filter((each) => !heard.has(each.speaker));
 }
 
-/** @param {Segment[]} segments @returns {Map<string|null, number>} Seconds of words by speaker. */
-export function talkTime(segments) {
+/** @param {Segment[]} segments @param {Turn[]} silent Of speakers without words. @returns {string[]} Labels. */
+export function speakersIn(segments, silent) {
+  return [...new Set([...segments, ...silent].map((each) => each.speaker).filter(Boolean))];
+}
+
+/**
+ * @param {Segment[]} segments
+ * @param {Turn[]} silent Of speakers without words.
+ * @returns {Map<string|null, number>} Seconds by speaker: of words, of turns where there are none.
+ */
+export function talkTime(segments, silent) {
   const seconds = new Map();
-  for (const { speaker, words } of segments) {
-    const spoken = words.reduce((sum, word) => sum + word.end - word.start, 0);
+  const add = (speaker, spans) => {
+    const spoken = spans.reduce((sum, each) => sum + each.end - each.start, 0);
     seconds.set(speaker, (seconds.get(speaker) ?? 0) + spoken);
-  }
+  };
+  for (const { speaker, words } of segments) add(speaker, words);
+  for (const turn of silent) add(turn.speaker, [turn]);
   return seconds;
 }

@@ -14,6 +14,7 @@ export class SpeakersPanel extends EventTarget {
     this.cast = cast;
     this.mayEdit = mayEdit;
     this.segments = [];
+    this.silent = [];
     this.heard = new Map(); // label -> what the server says of the voice
     this.declined = new Set();
     this.list = h("ul", { class: "speakers" });
@@ -21,20 +22,23 @@ export class SpeakersPanel extends EventTarget {
       h("h2", { id: "speakers-title" }, "Speakers"), this.list);
   }
 
-  /** @param {import("./model.js").Segment[]} segments */
-  show(segments) {
+  /** @param {import("./model.js").Segment[]} segments @param {import("./model.js").Turn[]} silent Of speakers without words. */
+  show(segments, silent) {
     this.segments = segments;
-    const seconds = talkTime(segments);
+    this.silent = silent;
+    const wordless = new Set(silent.map((each) => each.speaker));
+    const seconds = talkTime(segments, silent);
     const all = Math.max([...seconds.values()].reduce((sum, each) => sum + each, 0), 0.001);
-    const labels = this.cast.labels.filter((label) => seconds.has(label));
-    if (seconds.has(null)) labels.push(null);
-    fill(this.list, labels.map((label) => this.#row(label, seconds.get(label), seconds.get(label) / all)));
+    const labels = [...this.cast.labels, ...(seconds.has(null) ? [null] : [])];
+    fill(this.list, labels.map((label) => this.#row(label, seconds.get(label), seconds.get(label) / all, wordless.has(label))));
   }
+
+  #again() { this.show(this.segments, this.silent); }
 
   /** @param {any[]} voices Of the meeting's speakers, as the server has them where it keeps voices. */
   sound(voices) {
     this.heard = new Map(voices.map((each) => [each.speaker, each]));
-    this.show(this.segments);
+    this.#again();
   }
 
   /** @param {string} label Let somebody type its name. */
@@ -62,16 +66,16 @@ export class SpeakersPanel extends EventTarget {
 
   #tell(what, detail) { this.dispatchEvent(new CustomEvent(what, { detail })); }
 
-  #row(label, seconds, share) {
+  #row(label, seconds, share, wordless) {
     const name = this.cast.name(label);
     const number = this.cast.number(label);
-    const percent = `${Math.round(100 * share)} %`;
+    const part = wordless ? "no words" : `${Math.round(100 * share)} %`;
     return h("li", { class: "speaker-row", dataset: { label: label ?? "" }, vars: { "--voice": this.cast.colour(label), "--share": share } },
       h("span", { class: "voice", "aria-hidden": "true" }, number < 0 ? "?" : number + 1),
       label !== null && this.mayEdit
         ? h("button", { type: "button", class: "speaker-name", title: `${name}: rename everywhere`, onclick: () => this.rename(label) }, h("bdi", null, name))
         : h("span", { class: "speaker-name" }, h("bdi", null, name)),
-      h("span", { class: "speaker-time" }, `${clock(seconds)} · ${percent}`),
+      h("span", { class: "speaker-time" }, `${clock(seconds)} · ${part}`),
       this.mayEdit && this.#more(label, name),
       this.mayEdit && this.#perhaps(label),
       h("span", { class: "speaker-bar", "aria-hidden": "true" }));
@@ -84,7 +88,7 @@ export class SpeakersPanel extends EventTarget {
     const button = (text, run) => h("button", { type: "button", class: "button small", "aria-label": `${text}: ${label} is ${text === "Yes" ? "" : "not "}${name}`, onclick: run }, text);
     return h("span", { class: "speaker-perhaps" }, h("span", null, "Perhaps ", h("bdi", null, name), "?"),
       button("Yes", () => this.#tell("rename", { label, name })),
-      button("No", () => { this.declined.add(label); this.show(this.segments); }));
+      button("No", () => { this.declined.add(label); this.#again(); }));
   }
 
   #more(label, name) {
