@@ -60,7 +60,7 @@ def test_an_image_is_pushed_in_the_guides_order(aws: dict[str, str], tmp_path: P
     registry = "123456789012.dkr.ecr.us-east-1.amazonaws.com/meet-transcriber:0.1.0-worker-gpu"
     assert [x.split()[:3] for x in said[:-1]] == [
         ["aws", "ecr", "create-repository"],
-        ["docker", "build", "--build-arg"],
+        ["docker", "build", "--target"],
         ["docker", "tag", "meet-transcriber:0.1.0-worker-gpu"],
         ["docker", "push", registry],
     ]
