@@ -25,7 +25,7 @@ from tests.simulated.voices import conversation, hiss, voice
 pytestmark = pytest.mark.xdist_group("speaker networks")  # loaded once, by one worker
 
 
-def _found(diarizer: OnnxDiarizer, sound: Sound, **hints: int) -> Diarization:
+def _found(diarizer: OnnxDiarizer, sound: Sound, **hints: Any) -> Diarization:
     return diarizer.diarize(sound, sound.whole, Options(**hints), lambda _share: None)
 
 
@@ -39,9 +39,7 @@ def test_no_speech_has_no_turns(diarizer: OnnxDiarizer) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.01, 0.5, 1.0])
-def test_a_second_or_less_has_at_most_one_speaker(
-    diarizer: OnnxDiarizer, seconds: float
-) -> None:
+def test_a_second_or_less_has_at_most_one_speaker(diarizer: OnnxDiarizer, seconds: float) -> None:
     found = _found(diarizer, Sound(voice(1, seconds, 120.0)))
     assert _speakers(found) <= 1
     assert all(0 <= turn.start < turn.end <= seconds for turn in found.turns)

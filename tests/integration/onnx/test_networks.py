@@ -43,7 +43,8 @@ def windows() -> Array:
 def _embedding(network: Campplus, audio: Array) -> Array:
     """One embedding of all frames."""
     trunk = network.trunk(audio)
-    return network.head(trunk.mean(axis=0)[None], trunk.std(axis=0, ddof=1)[None])[0]
+    whole: Array = network.head(trunk.mean(axis=0)[None], trunk.std(axis=0, ddof=1)[None])[0]
+    return whole
 
 
 def _embeddings(network: Campplus) -> Array:
@@ -65,9 +66,7 @@ def test_the_golden_windows_hold_every_class(golden: Any) -> None:
     assert set(golden["classes"].ravel()) == set(range(len(SETS)))
 
 
-def test_scores_are_those_of_torch(
-    segmentation: Segmentation, golden: Any, windows: Array
-) -> None:
+def test_scores_are_those_of_torch(segmentation: Segmentation, golden: Any, windows: Array) -> None:
     scores = segmentation.scores(windows)[:, ::59]
     np.testing.assert_allclose(scores, golden["scores"], atol=3e-4)
     np.testing.assert_allclose(np.exp(scores).sum(axis=2), 1, atol=1e-5)

@@ -26,7 +26,7 @@ def _diarizer(seed: int = 0, noise: float = 1.0) -> OnnxDiarizer:
     return OnnxDiarizer(MarkedSegmentation(), MarkedEmbedder(seed, noise), THREADS)
 
 
-def _found(audio: Marked, seed: int = 0, noise: float = 1.0, **hints: int) -> Diarization:
+def _found(audio: Marked, seed: int = 0, noise: float = 1.0, **hints: Any) -> Diarization:
     return _diarizer(seed, noise).diarize(audio, audio.speech, Options(**hints), lambda _: None)
 
 
@@ -163,9 +163,7 @@ def test_hints_are_kept_exactly(seed: int) -> None:
         numbers = range(fewest, fewest + 1)
     else:
         numbers = range(fewest, chance.randint(fewest, 10) + 1)
-        found = _found(
-            audio, seed, noise, min_speakers=fewest, max_speakers=numbers.stop - 1
-        )
+        found = _found(audio, seed, noise, min_speakers=fewest, max_speakers=numbers.stop - 1)
     assert len(_speakers(found.turns)) in numbers
     assert len(_speakers(found.exclusive)) in numbers
 

@@ -8,6 +8,7 @@ import pytest
 from scipy.cluster import hierarchy
 
 from meet_transcriber.engines.onnx.linkage import centroid_linkage, cut
+from meet_transcriber.engines.onnx.networks import unit
 
 Array = npt.NDArray[Any]
 
@@ -16,10 +17,11 @@ def _vectors(seed: int, count: int, dimensions: int = 8, heaps: int = 0) -> Arra
     chance = np.random.default_rng(seed)
     vectors = chance.standard_normal((count, dimensions))
     if heaps:
-        vectors = 0.2 * vectors + chance.standard_normal((heaps, dimensions))[
-            chance.integers(heaps, size=count)
-        ]
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors = (
+            0.2 * vectors
+            + chance.standard_normal((heaps, dimensions))[chance.integers(heaps, size=count)]
+        )
+    return unit(vectors)
 
 
 def _same_partition(one: Array, other: Array) -> bool:
