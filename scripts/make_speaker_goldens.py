@@ -5,7 +5,7 @@ Compute tests/golden/speakers with torch: the networks of the diarizer on synthe
 
 Segmentation is pyannote.audio's own class. CAM++ is written down here a second time, after
 modelscope/3D-Speaker (speakerlab/models/campplus), so that torch and onnxruntime can disagree.
-Filter banks are torchaudio's port of Kaldi's.
+Filter banks are torchaudio's port of Kaldi's, of samples in [-1, 1] as CAM++ is used there.
 """
 
 import sys
@@ -30,7 +30,7 @@ def main(models: Path) -> None:
     np.savez_compressed(
         GOLDEN / "filter_banks.npz",
         povey=_filter_banks(sound, "povey"),
-        hamming=_filter_banks(sound, "hamming"),
+        hamming=_filter_banks(32768 * sound, "hamming"),
     )
     with torch.inference_mode():
         scores = _scores(models / "segmentation-3.0" / "pytorch_model.bin")
@@ -46,7 +46,7 @@ def main(models: Path) -> None:
 
 
 def _filter_banks(sound: Any, window: str) -> Any:
-    wave = torch.from_numpy(sound)[None] * 32768
+    wave = torch.from_numpy(sound)[None]
     banks = kaldi.fbank(
         wave, num_mel_bins=80, sample_frequency=16000.0, window_type=window, dither=0.0
     )

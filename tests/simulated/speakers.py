@@ -23,7 +23,9 @@ Array = npt.NDArray[Any]
 
 _SCALE = 4096.0
 _LOCAL_SPEAKERS = SETS.shape[1]
-_CLASS_OF = {tuple(members): place for place, members in enumerate(SETS.astype(bool).tolist())}
+_BITS = 1 << np.arange(_LOCAL_SPEAKERS)
+_CLASS_OF = np.zeros(1 << _LOCAL_SPEAKERS, np.uint8)
+_CLASS_OF[(SETS @ _BITS).astype(int)] = np.arange(len(SETS))
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,8 @@ class Marked:
 def marks(samples: Array) -> Array:
     """(n, 12) bool: who talks at each sample."""
     codes = np.rint(samples * _SCALE).astype(int)
-    found: Array = (codes[..., None] >> np.arange(12)) & 1 == 1
-    return found
+    talks: Array = (codes[..., None] >> np.arange(12)) & 1 == 1
+    return talks
 
 
 class MarkedSegmentation(Segmentation):
@@ -99,7 +101,8 @@ class MarkedSegmentation(Segmentation):
         for place, person in enumerate(order):
             local[:, min(place, _LOCAL_SPEAKERS - 1)] |= talks[:, person]
         local[local.all(axis=1), -1] = False
-        return np.array([_CLASS_OF[tuple(row)] for row in local.tolist()], np.uint8)
+        found: Array = _CLASS_OF[local @ _BITS]
+        return found
 
 
 class MarkedEmbedder:

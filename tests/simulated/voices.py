@@ -41,8 +41,8 @@ def voice(seed: int, seconds: float, pitch_hz: float, size: float = 1.0) -> Wave
 def _vowel(
     chance: np.random.RandomState, length: int, pitch_hz: float, size: float
 ) -> npt.NDArray[Any]:
-    first, last = chance.uniform(0.85, 1.2, 2)
-    melody = pitch_hz * np.linspace(first, last, length)
+    rise, fall = chance.uniform(0.85, 1.2, 2)
+    melody = pitch_hz * np.linspace(rise, fall, length)
     melody *= 1 + 0.01 * chance.uniform(-1, 1)
     phase = np.cumsum(melody) / SAMPLE_RATE_HZ
     sound = np.diff(np.floor(phase), prepend=0.0) + 0.02 * chance.uniform(-1, 1, length)

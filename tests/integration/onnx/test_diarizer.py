@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,8 @@ from tests.simulated.voices import conversation, hiss, voice
 pytestmark = pytest.mark.xdist_group("speaker networks")  # loaded once, by one worker
 
 
-def _found(diarizer: OnnxDiarizer, sound: Sound, **hints: int) -> Diarization:
-    options = replace(Options(), **hints)  # type: ignore[arg-type]
-    return diarizer.diarize(sound, sound.whole, options, lambda _share: None)
+def _found(diarizer: OnnxDiarizer, sound: Sound, **hints: Any) -> Diarization:
+    return diarizer.diarize(sound, sound.whole, Options(**hints), lambda _share: None)
 
 
 def _speakers(found: Diarization) -> int:

@@ -43,8 +43,8 @@ def windows() -> Array:
 def _embedding(network: Campplus, audio: Array) -> Array:
     """One embedding of all frames."""
     trunk = network.trunk(audio)
-    found: Array = network.head(trunk.mean(axis=0)[None], trunk.std(axis=0, ddof=1)[None])[0]
-    return found
+    whole: Array = network.head(trunk.mean(axis=0)[None], trunk.std(axis=0, ddof=1)[None])[0]
+    return whole
 
 
 def _embeddings(network: Campplus) -> Array:

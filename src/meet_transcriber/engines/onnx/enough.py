@@ -67,31 +67,32 @@ def _stretches(path: Array, speech: Array, vectors: Array) -> list[_Stretch]:
 
 def _least_alike(stretches: list[_Stretch]) -> list[_Stretch]:
     """The stretches of a voice that are less like the rest of it than like its odd one out."""
-    best: tuple[bool, float, list[_Stretch]] | None = None
-    for voice in sorted({stretch.voice for stretch in stretches}):
-        own = [stretch for stretch in stretches if stretch.voice == voice]
-        if len(own) == 1:
-            continue
-        found = unit(np.stack([stretch.vector for stretch in own]))
-        short = np.array([stretch.end - stretch.start < _LONG_STEPS for stretch in own])
-        short |= ~found.any(axis=1)
-        alike = found @ unit(found.sum(axis=0)) + 2 * short
-        odd = int(alike.argmin())
-        rest = unit(found.sum(axis=0) - found[odd])
-        moved = found @ found[odd] > found @ rest
-        moved[odd] = True
-        if moved.all():
-            moved = np.arange(len(own)) == odd
-        if best is None or (bool(short[odd]), float(alike[odd])) < best[:2]:
-            chosen = [stretch for stretch, moves in zip(own, moved, strict=True) if moves]
-            best = bool(short[odd]), float(alike[odd]), chosen
-    return best[2] if best else []
+    by_voice: dict[int, list[_Stretch]] = {}
+    for stretch in stretches:
+        by_voice.setdefault(stretch.voice, []).append(stretch)
+    parted = [_parted(own) for own in by_voice.values() if len(own) > 1]
+    return min(parted, key=lambda each: each[0])[1] if parted else []
+
+
+def _parted(own: list[_Stretch]) -> tuple[tuple[bool, float], list[_Stretch]]:
+    """How odd the odd one out is, short ones last, and those that are like it."""
+    vectors = unit(np.stack([stretch.vector for stretch in own]))
+    short = np.array([stretch.end - stretch.start < _LONG_STEPS for stretch in own])
+    short |= ~vectors.any(axis=1)
+    alike = vectors @ unit(vectors.sum(axis=0))
+    odd = int(np.lexsort((alike, short))[0])
+    moved = vectors @ vectors[odd] > vectors @ unit(vectors.sum(axis=0) - vectors[odd])
+    moved[odd] = True
+    if moved.all():
+        moved = np.arange(len(own)) == odd
+    chosen = [stretch for stretch, moves in zip(own, moved, strict=True) if moves]
+    return (bool(short[odd]), float(alike[odd])), chosen
 
 
 def _second_half(stretches: list[_Stretch], vectors: Array) -> list[_Stretch]:
     longest = max(stretches, key=lambda stretch: stretch.end - stretch.start, default=None)
-    if longest is None or longest.end - longest.start == 1:
+    middle = (longest.start + longest.end) // 2 if longest else 0
+    if longest is None or middle == longest.start:
         return []
-    middle = (longest.start + longest.end) // 2
     vector = vectors[middle : longest.end].mean(axis=0)
     return [_Stretch(middle, longest.end, longest.voice, vector)]

@@ -251,8 +251,7 @@ def test_every_truncation_is_refused(path: Path) -> None:
 def _read(path: Path) -> None:
     """Only one class of errors leaves, whatever there is to read."""
     with suppress(EngineUnavailable):
-        found = read_checkpoint(path)
-        assert all(np.isfinite(array.sum()) or array.size for array in found.values())
+        assert all(isinstance(array, np.ndarray) for array in read_checkpoint(path).values())
 
 
 FUZZED = settings(

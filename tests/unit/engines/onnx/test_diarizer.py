@@ -26,9 +26,8 @@ def _diarizer(seed: int = 0, noise: float = 1.0) -> OnnxDiarizer:
     return OnnxDiarizer(MarkedSegmentation(), MarkedEmbedder(seed, noise), THREADS)
 
 
-def _found(audio: Marked, seed: int = 0, noise: float = 1.0, **hints: int | None) -> Diarization:
-    options = replace(Options(), **hints)  # type: ignore[arg-type]
-    return _diarizer(seed, noise).diarize(audio, audio.speech, options, lambda _: None)
+def _found(audio: Marked, seed: int = 0, noise: float = 1.0, **hints: Any) -> Diarization:
+    return _diarizer(seed, noise).diarize(audio, audio.speech, Options(**hints), lambda _: None)
 
 
 def _speakers(turns: tuple[Turn, ...]) -> set[str]:

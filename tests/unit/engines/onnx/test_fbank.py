@@ -11,9 +11,9 @@ from tests.simulated.voices import filter_bank_sound, hiss
 GOLDEN = Path(__file__).parents[3] / "golden" / "speakers" / "filter_banks.npz"
 
 
-@pytest.mark.parametrize("window", ["povey", "hamming"])
-def test_they_are_those_of_kaldi(window: str) -> None:
-    found = fbank(filter_bank_sound(), window=window)
+@pytest.mark.parametrize(("window", "scale"), [("povey", 1.0), ("hamming", 32768.0)])
+def test_they_are_those_of_kaldi(window: str, scale: float) -> None:
+    found = fbank(filter_bank_sound(), window=window, scale=scale)
     with np.load(GOLDEN) as golden:
         np.testing.assert_allclose(found, golden[window], atol=1e-3)
     assert found.dtype == np.float32
@@ -39,7 +39,8 @@ def test_silence_is_finite() -> None:
 
 def test_a_constant_offset_is_not_heard() -> None:
     sound = hiss(1, 0.5)
-    np.testing.assert_allclose(fbank(sound + np.float32(0.25)), fbank(sound), atol=0.01)
+    moved, still = (fbank(each, scale=32768.0) for each in (sound + np.float32(0.25), sound))
+    np.testing.assert_allclose(moved, still, atol=0.01)
 
 
 def test_a_frame_sees_its_own_samples_only() -> None:
@@ -51,7 +52,9 @@ def test_a_frame_sees_its_own_samples_only() -> None:
 
 def test_twice_as_loud_is_the_logarithm_of_four_more() -> None:
     sound = hiss(3, 0.5)
-    np.testing.assert_allclose(fbank(2 * sound) - fbank(sound), np.log(4), atol=1e-3)
+    loud, soft = (fbank(each, scale=32768.0) for each in (2 * sound, sound))
+    np.testing.assert_allclose(loud - soft, np.log(4), atol=1e-3)
+    np.testing.assert_array_equal(fbank(sound, scale=65536.0), loud)
 
 
 @pytest.mark.parametrize("hertz", [200, 1000, 4000])

@@ -8,6 +8,7 @@ import pytest
 from scipy.cluster import hierarchy
 
 from meet_transcriber.engines.onnx.linkage import centroid_linkage, cut
+from meet_transcriber.engines.onnx.networks import unit
 
 Array = npt.NDArray[Any]
 
@@ -20,8 +21,7 @@ def _vectors(seed: int, count: int, dimensions: int = 8, heaps: int = 0) -> Arra
             0.2 * vectors
             + chance.standard_normal((heaps, dimensions))[chance.integers(heaps, size=count)]
         )
-    scaled: Array = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return scaled
+    return unit(vectors)
 
 
 def _same_partition(one: Array, other: Array) -> bool:
