@@ -187,9 +187,15 @@ class _Pooling:
         self._alone = _one_alone(activity, self._steps * _HOP_FRAMES)
         self._trunk = np.zeros((0, network.features), np.float32)  # what windows still need
         self._first = 0  # the frame of the recording on which it begins
-        self._local: list[tuple[Array, Array]] = []
+        windows = len(activity.starts)
+        dimensions = network.head(*np.zeros((2, 1, network.features), np.float32)).shape[1]
+        self._local = np.zeros((windows, LOCAL_SPEAKERS, dimensions), np.float32)
+        self._seconds = np.zeros((windows, LOCAL_SPEAKERS), np.float32)
+        self._pooled = 0  # windows that are done
         self._sums: list[Array] = []
-        self._short: list[tuple[Array, Array]] = []
+        self._short = np.zeros((self._steps, dimensions), np.float32)
+        self._heard = np.zeros(self._steps, np.float32)
+        self._embedded = 0  # steps that are done
 
     def is_spoken_in(self, start: float) -> bool:
         """Whether anybody may talk in the block that begins there."""
@@ -207,21 +213,21 @@ class _Pooling:
         """What was pooled, with the windows that reach beyond the end."""
         self._finish_windows(None)
         self._finish_short(np.zeros((_REACH, 2 * self._network.features + 1)))
-        local, alone = _stacked(self._local)
-        short, heard = _stacked(self._short)
-        return Voices(local, alone, short[: self._steps], heard[: self._steps])
+        return Voices(self._local, self._seconds, self._short, self._heard)
 
     def _finish_windows(self, end: int | None) -> None:
         """Pool the windows that are complete; the rest of the trunk is kept."""
         starts = np.rint(self._activity.starts * TRUNK_HZ).astype(int)
         length = WINDOW_SECONDS * TRUNK_HZ
-        while len(self._local) < len(starts):
-            start = starts[len(self._local)]
+        while self._pooled < len(starts):
+            start, window = starts[self._pooled], self._pooled
             if end is not None and start + length > end:
                 break
             trunk = self._trunk[start - self._first : start - self._first + length]
-            self._local.append(self._pool(trunk, self._activity.active[len(self._local)]))
-        wanted = starts[len(self._local)] if len(self._local) < len(starts) else end or 0
+            pooled = self._pool(trunk, self._activity.active[window])
+            self._local[window], self._seconds[window] = pooled
+            self._pooled += 1
+        wanted = starts[self._pooled] if self._pooled < len(starts) else end or 0
         done = min(max(wanted - self._first, 0), len(self._trunk))
         self._trunk = self._trunk[done:].copy()
         self._first += done
@@ -259,7 +265,10 @@ class _Pooling:
         counts = pooled[:, -1]
         vectors = self._embed(pooled[:, :features], pooled[:, features:-1], counts)
         vectors[counts == 0] = 0
-        self._short.append((vectors, counts / TRUNK_HZ))
+        rest = slice(self._embedded, min(self._embedded + len(vectors), self._steps))
+        many = rest.stop - rest.start
+        self._short[rest], self._heard[rest] = vectors[:many], counts[:many] / TRUNK_HZ
+        self._embedded = rest.stop
 
     def _embed(self, sums: Array, squares: Array, counts: Array) -> Array:
         """Embeddings from sums over `counts` frames: mean and unbiased standard deviation."""
@@ -268,14 +277,6 @@ class _Pooling:
         variances = np.maximum(squares / many - np.square(means), 0) * many
         deviations = np.sqrt(variances / np.maximum(many - 1, 1))
         return self._network.head(means, deviations).astype(np.float32)
-
-
-def _stacked(parts: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
-    """Embeddings and their seconds, as one array each."""
-    if not parts:
-        return np.zeros((0, 0), np.float32), np.zeros(0, np.float32)
-    whole = np.concatenate if parts[0][0].shape[0] != LOCAL_SPEAKERS else np.stack
-    return whole([each for each, _ in parts]), whole([each for _, each in parts])
 
 
 def _spoken_blocks(activity: Activity) -> set[int]:

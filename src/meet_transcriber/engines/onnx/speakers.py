@@ -109,7 +109,7 @@ def _first_guess(voices: Voices) -> Array:
     kept = np.flatnonzero(sizes >= least)
     if not len(kept):
         kept = np.array([sizes.argmax()])
-    kept = np.sort(kept[np.argsort(-sizes[kept], kind="stable")][: 2 * MAX_SPEAKERS])
+    kept = np.sort(kept[np.argsort(-sizes[kept], kind="stable")][:MAX_SPEAKERS])
     return np.stack([vectors[labels == label].mean(axis=0) for label in kept])
 
 
