@@ -35,7 +35,7 @@ SHORT_HOP = 0.1
 SHORT_SECONDS = 1.5
 """What a short embedding hears."""
 
-_BATCH_WINDOWS = 4  # more are slower: their layers leave the processor's cache
+_BATCH_WINDOWS = 2  # more are slower: their layers leave the processor's cache
 _BLOCK_SECONDS = 24  # of trunk at a time: whole chunks
 _MIN_ALONE_SECONDS = 0.4  # less of a voice alone says less than all of it says
 _HOP_FRAMES = round(SHORT_HOP * TRUNK_HZ)

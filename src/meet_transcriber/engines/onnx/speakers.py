@@ -47,6 +47,7 @@ _ONE = 5.5  # by this distance, in deviations
 _TWO = 7.0  # distance of two halves of a voice, in deviations, from which they are two
 _MOST_ALIKE = 0.9  # cosine between such halves
 _HALF_SECONDS = 5.0  # of speech that each half needs
+_MOST_STEPS = 3000  # of a voice that are looked at: five minutes
 _LEAST_STEPS = 4  # of a voice that can be looked at in two halves
 _EDGE_STEPS = 7  # next to a change of speaker, where a short embedding hears both
 
@@ -202,8 +203,10 @@ class _Steps:
 
     def _centre(self, own: Array, before: Array) -> Array:
         own = own & self.sure
-        found: Array = self.vectors[own].mean(axis=0) if own.any() else before
-        return found
+        if not own.any():
+            return before
+        mean: Array = own.astype(np.float32) @ self.vectors / own.sum()  # without copying them
+        return mean
 
     def _costs(self) -> Array:
         return np.where(self.speech, _CHANGE, _CHANGE_IN_SILENCE)
@@ -287,12 +290,17 @@ def _alike(steps: _Steps, found: Speakers) -> Iterator[_Pair]:
 
 
 def _own_vectors(steps: _Steps, found: Speakers) -> list[Array]:
-    """What is heard of each voice away from changes, where short embeddings hear two."""
+    """
+    What is heard of each voice away from changes, where short embeddings hear two.
+
+    Of long recordings a part is enough, evenly chosen.
+    """
     changes = np.flatnonzero(np.diff(found.path)) + 1
     inside = np.ones(len(found.path), bool)
     for offset in range(-_EDGE_STEPS, _EDGE_STEPS):
         inside[np.clip(changes + offset, 0, len(inside) - 1)] = False
-    return [steps.vectors[inside & steps.sure & (found.path == v)] for v in range(len(found))]
+    places = [np.flatnonzero(inside & steps.sure & (found.path == v)) for v in range(len(found))]
+    return [steps.vectors[own[:: 1 + len(own) // _MOST_STEPS]] for own in places]
 
 
 def _heaps_apart(one: Array, other: Array) -> float:
