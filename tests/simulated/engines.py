@@ -102,7 +102,7 @@ class TonalDiarizer:
     Takes each second for a person's, told by its pitch; the voice is made of the pitch alone.
 
     Voices of one multiple of 50 Hz are alike but for a little of each recording's own; with every
-    Hz away from it they are less so: 20 Hz are a cosine of 0.55.
+    Hz away from it they are less so: 20 Hz are a cosine of 0.65.
     """
 
     name = "tones"
@@ -134,7 +134,7 @@ def voice_of_pitch(pitch: int, seconds: float) -> Voice:
     """A voice of 192 values, as deterministic as its pitch and length."""
     base = 50 * round(pitch / 50)
     own, other, noise = (_direction(seed) for seed in (base, base + 1, round(seconds * 10) + 10**6))
-    angle = abs(pitch - base) / 20
+    angle = abs(pitch - base) / 24
     vector = np.cos(angle) * own + np.sin(angle) * other + 0.2 * noise
     vector /= np.linalg.norm(vector)
     return Voice("tones-1", tuple(vector.tolist()), seconds)

@@ -4,6 +4,7 @@ import io
 import math
 import pickle
 import pickletools
+import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -105,9 +106,11 @@ def _stored(archive: zipfile.ZipFile, name: str) -> bytes:
 
 def _check_places(program: bytes) -> None:
     """A pickle's memory is as large as the highest place that it names, up to 32 GB."""
-    for opcode, place, _ in pickletools.genops(program):
-        if opcode.name in {"PUT", "LONG_BINPUT"} and not 0 <= int(place or 0) < len(program):
-            raise pickle.UnpicklingError("it names a place that it cannot fill")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of text that is escaped in odd ways
+        for opcode, place, _ in pickletools.genops(program):
+            if opcode.name in {"PUT", "LONG_BINPUT"} and not 0 <= int(place or 0) < len(program):
+                raise pickle.UnpicklingError("it names a place that it cannot fill")
 
 
 class _TensorBuilder:
