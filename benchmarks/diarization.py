@@ -13,7 +13,7 @@ without loading models. DER uses a collar of 0.25 s on each side of a boundary a
 
 Long recordings (`--minutes`, `--hours`) give speed, memory and how time grows with length; other
 diarizers run on the shortest only. The first engine is compared with one bare pass of both
-networks, found in MODELS_DIR or named by `--networks`. RECORDINGS, READERS, PYANNOTE_PYTHON,
+networks. RECORDINGS, READERS, PYANNOTE_PYTHON,
 PYANNOTE_SEGMENTATION, PYANNOTE_EMBEDDING and SENKO_PYTHON in the environment are the defaults of
 the options. `--other` adds any command; `benchmarks/diarizers/__init__.py` describes its protocol.
 """
@@ -125,12 +125,9 @@ def timed(
 
 def against_bare(minutes: float, found: Finding, args: argparse.Namespace) -> None:
     """Print the time of a bare pass of the networks, and the diarizer's relative to it."""
-    if args.networks:
-        networks: tuple[bare.Network, ...] | None = tuple(map(bare.Network, args.networks))
-    else:
-        networks = bare.found_in(models_dir())
+    networks = bare.found_in(models_dir())
     if not networks:
-        print("no networks to compare with: none in MODELS_DIR, none named by --networks")
+        print("no networks to compare with in MODELS_DIR")
         return
     segmentation, embedding = networks
     first = segmentation.pass_seconds(60 * minutes, args.step)
@@ -166,7 +163,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--hours", type=float, nargs="*", default=[])
     parser.add_argument("--only-times", action="store_true", help="long recordings only")
-    parser.add_argument("--networks", type=Path, nargs=2, metavar=("SEGMENTATION", "EMBEDDING"))
     parser.add_argument("--step", type=float, default=2.0, help="seconds between windows")
     return parser
 

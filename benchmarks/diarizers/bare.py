@@ -11,6 +11,10 @@ import numpy.typing as npt
 import onnxruntime
 
 from meet_transcriber.core.processors import usable_cores
+from meet_transcriber.engines.onnx.campplus import campplus_graph
+from meet_transcriber.engines.onnx.checkpoint import read_checkpoint
+from meet_transcriber.engines.onnx.networks import CHUNK_SECONDS
+from meet_transcriber.engines.onnx.segmentation import segmentation_graph
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
 
 _BATCHES = (1, 4, 16, 32)
@@ -21,12 +25,12 @@ _MEL_DIMENSIONS = (80,)
 @dataclass(frozen=True)
 class Network:
     """
-    A network as an ONNX file with one input.
+    A network as an ONNX graph with one input.
 
     The input is (n, 1, samples) of sound or (n, frames, 80) of features, n being free.
     """
 
-    path: Path
+    graph: bytes
 
     def pass_seconds(self, seconds: float, step: float | None = None) -> float:
         """
@@ -46,16 +50,18 @@ class Network:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = usable_cores()
         options.inter_op_num_threads = 1
-        return onnxruntime.InferenceSession(
-            str(self.path), options, providers=["CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(self.graph, options, providers=["CPUExecutionProvider"])
 
 
 def found_in(folder: Path) -> tuple[Network, Network] | None:
-    """Segmentation and embedding networks in a folder, by name; None if one is missing."""
-    first = sorted(folder.rglob("*segmentation*.onnx"))
-    second = sorted(folder.rglob("*campplus*.onnx"))
-    return (Network(first[0]), Network(second[0])) if first and second else None
+    """Our diarizer's networks, from their checkpoints in MODELS_DIR; None if one is missing."""
+    first = folder / "segmentation-3.0" / "pytorch_model.bin"
+    second = folder / "campplus" / "campplus_cn_en_common.pt"
+    if not (first.is_file() and second.is_file()):
+        return None
+    frames = round(CHUNK_SECONDS / _FRAME_SECONDS)
+    segmentation = segmentation_graph(read_checkpoint(first))
+    return Network(segmentation), Network(campplus_graph(read_checkpoint(second), frames))
 
 
 def _window_seconds(shape: tuple[int, ...]) -> float:

@@ -120,10 +120,5 @@ def test_a_long_recording_is_as_long_as_asked_for(tmp_path: Path) -> None:
     assert soundfile.info(path).frames == 150 * SAMPLE_RATE_HZ
 
 
-def test_networks_are_found_by_their_names(tmp_path: Path) -> None:
+def test_there_is_no_bare_pass_without_both_networks(tmp_path: Path) -> None:
     assert bare.found_in(tmp_path) is None
-    for name in ("segmentation-3.0.onnx", "campplus.onnx"):
-        (tmp_path / name).write_bytes(b"")
-    found = bare.found_in(tmp_path)
-    assert found is not None
-    assert [network.path.stem for network in found] == ["segmentation-3.0", "campplus"]
