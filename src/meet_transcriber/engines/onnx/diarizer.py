@@ -17,7 +17,7 @@ class OnnxDiarizer:
     """
     A Diarizer on segmentation-3.0 and an embedding network; also a VoiceEmbedder.
 
-    It keeps nothing of a recording. Memory grows by about 20 MB an hour.
+    It keeps nothing of a recording. Memory grows by about 30 MB an hour.
 
     Args:
         threads: CPU cores to use.

@@ -78,9 +78,9 @@ class Voices:
     What embedding says.
 
     Attributes:
-        local: (windows, 3, d) each local speaker of each window, of length 1.
+        local: (windows, 3, d) each local speaker of each window, as the embedder gives it.
         alone: (windows, 3) seconds in which such a one talks alone.
-        short: (steps, d) the 1.5 s around each step of 0.1 s, of length 1.
+        short: (steps, d) the 1.5 s around each step of 0.1 s, likewise.
         heard: (steps,) seconds of one person alone in them.
     """
 
@@ -105,11 +105,7 @@ def listen_for_activity(
         step: seconds from one window to the next.
         threads: how many batches are worked on at a time.
     """
-    starts = [
-        start
-        for start in window_starts(audio.duration, step)
-        if any(span.start < start + WINDOW_SECONDS and span.end > start for span in speech)
-    ]
+    starts = _spoken_windows(window_starts(audio.duration, step), speech)
     batches = [starts[at : at + _BATCH_WINDOWS] for at in range(0, len(starts), _BATCH_WINDOWS)]
     windows = (_windows(audio, batch) for batch in batches)
     found = []
@@ -125,6 +121,15 @@ def window_starts(duration: float, step: float) -> list[float]:
     """Where windows begin: every `step` seconds, the last one reaching the end or beyond it."""
     beyond = max(duration - WINDOW_SECONDS, 0.0)
     return [place * step for place in range(int(np.ceil(beyond / step - 1e-9)) + 1)]
+
+
+def _spoken_windows(starts: Sequence[float], speech: Sequence[Span]) -> list[float]:
+    """The windows that some speech reaches into; spans are in order and apart."""
+    begins = np.array([span.start for span in speech])
+    ends = np.array([span.end for span in speech])
+    begun = np.searchsorted(begins, np.array(starts) + WINDOW_SECONDS, "left")
+    ended = np.searchsorted(ends, np.array(starts), "right")
+    return [start for start, many in zip(starts, begun - ended, strict=True) if many > 0]
 
 
 def first_frame(start: float) -> int:
@@ -299,6 +304,8 @@ def _one_alone(activity: Activity, frames: int) -> Array:
 
 def _windows(audio: AudioSource, starts: Sequence[float]) -> Array:
     """(n, 160000) samples of windows, read once where they overlap."""
+    if starts[-1] - starts[0] > WINDOW_SECONDS:  # with silence between them
+        return np.stack([_read(audio, start, start + WINDOW_SECONDS) for start in starts])
     samples = _read(audio, starts[0], starts[-1] + WINDOW_SECONDS)
     places = [round((start - starts[0]) * SAMPLE_RATE_HZ) for start in starts]
     return np.stack([samples[place : place + WINDOW_SAMPLES] for place in places])

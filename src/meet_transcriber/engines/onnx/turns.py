@@ -18,6 +18,8 @@ from meet_transcriber.engines.onnx.speakers import Speakers
 
 Array = npt.NDArray[Any]
 
+_LEAST_FRAMES = 4  # of a turn: 68 ms; steps of 0.1 s and frames do not end together
+
 
 @dataclass(frozen=True)
 class Found:
@@ -64,11 +66,13 @@ def _second_speakers(votes: Array, first: Array) -> tuple[Array, Array]:
 
 
 def _runs(talks: Array, duration: float) -> Iterator[tuple[float, float, int]]:
-    """Start, end and voice of every unbroken run of frames."""
+    """Start, end and voice of every unbroken run of frames that is more than a step's rounding."""
     first = FIRST_FRAME_SECONDS - FRAME_SECONDS / 2
     for voice in range(talks.shape[1]):
         edges = np.flatnonzero(np.diff(talks[:, voice].astype(np.int8), prepend=0, append=0))
-        for start, end in edges.reshape(-1, 2):
+        runs = edges.reshape(-1, 2)
+        longest = np.diff(runs, axis=1).max(initial=0)
+        for start, end in runs[np.diff(runs, axis=1)[:, 0] >= min(_LEAST_FRAMES, longest)]:
             begin = start * FRAME_SECONDS + first if start else 0.0
             finish = min(end * FRAME_SECONDS + first, duration)
             if finish > begin:
