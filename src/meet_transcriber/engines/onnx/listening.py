@@ -35,7 +35,6 @@ SHORT_HOP = 0.1
 SHORT_SECONDS = 1.5
 """What a short embedding hears."""
 
-_BATCH_WINDOWS = 2  # more are slower: their layers leave the processor's cache
 _BLOCK_SECONDS = 24  # of trunk at a time: whole chunks
 _MIN_ALONE_SECONDS = 0.4  # less of a voice alone says less than all of it says
 _HOP_FRAMES = round(SHORT_HOP * TRUNK_HZ)
@@ -95,6 +94,7 @@ def listen_for_activity(
     audio: AudioSource,
     speech: Sequence[Span],
     step: float,
+    batch: int,
     threads: int,
     progress: Progress,
 ) -> Activity:
@@ -103,11 +103,12 @@ def listen_for_activity(
 
     Args:
         step: seconds from one window to the next.
+        batch: windows that the network gets at a time.
         threads: how many batches are worked on at a time.
     """
     starts = _spoken_windows(window_starts(audio.duration, step), speech)
-    batches = [starts[at : at + _BATCH_WINDOWS] for at in range(0, len(starts), _BATCH_WINDOWS)]
-    windows = (_windows(audio, batch) for batch in batches)
+    batches = [starts[at : at + batch] for at in range(0, len(starts), batch)]
+    windows = (_windows(audio, each) for each in batches)
     found = []
     for classes in side_by_side(network.classes, windows, threads):
         found.append(classes)
@@ -304,7 +305,7 @@ def _one_alone(activity: Activity, frames: int) -> Array:
 
 def _windows(audio: AudioSource, starts: Sequence[float]) -> Array:
     """(n, 160000) samples of windows, read once where they overlap."""
-    if starts[-1] - starts[0] > WINDOW_SECONDS:  # with silence between them
+    if starts[-1] - starts[0] > WINDOW_SECONDS * (len(starts) - 1):  # with silence between
         return np.stack([_read(audio, start, start + WINDOW_SECONDS) for start in starts])
     samples = _read(audio, starts[0], starts[-1] + WINDOW_SECONDS)
     places = [round((start - starts[0]) * SAMPLE_RATE_HZ) for start in starts]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import onnxruntime
 
-from meet_transcriber.engines.onnx.diarizer import OnnxDiarizer
+from meet_transcriber.engines.onnx.diarizer import CPU_BATCH, GPU_BATCH, OnnxDiarizer
 from meet_transcriber.engines.onnx.methods import Method, Resegmented, Stepwise
 from meet_transcriber.engines.onnx.networks import Campplus, Embedder, Segmentation, WeSpeaker
 from meet_transcriber.engines.onnx.vbx import read_plda
@@ -30,18 +30,22 @@ def load_diarizer(
     Args:
         segmentation, embedding: folders with the checkpoints.
         embedder: which network the latter is; one of EMBEDDERS.
-        device: `cpu`, `cuda` or `auto`, which takes a GPU where onnxruntime can use one.
+        device: `cpu`, or anything else to take a GPU where onnxruntime can use one; the
+            installed onnxruntime seldom can, and Whisper's device says nothing about it.
         threads: CPU cores to use.
         plda: the folder of community-1's PLDA; only `wespeaker` uses it.
 
     Raises:
         EngineUnavailable: a checkpoint, the PLDA or the device cannot be used.
     """
-    if device == "auto":
-        device = "cuda" if _CUDA in onnxruntime.get_available_providers() else "cpu"
-    network = Segmentation(segmentation / "pytorch_model.bin", device)
+    on_gpu = device != "cpu" and _CUDA in onnxruntime.get_available_providers()
+    device = "cuda" if on_gpu else "cpu"
     return OnnxDiarizer(
-        network, _embedder(embedding, embedder, device), threads, _method(embedder, plda)
+        Segmentation(segmentation / "pytorch_model.bin", device),
+        _embedder(embedding, embedder, device),
+        threads,
+        _method(embedder, plda),
+        GPU_BATCH if on_gpu else CPU_BATCH,
     )
 
 
