@@ -42,6 +42,8 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/tools/bin/pip --python /opt/venv/bin/python install -q \
     --only-binary :all: --require-hashes \
     -r "requirements/$([ -n "$PYANNOTE" ] && echo image-pyannote || echo runtime).txt" && \
+    (cd /opt/venv/lib/python3*/site-packages/onnxruntime && \
+    rm -r transformers tools quantization datasets) && \
     /opt/venv/bin/python -m ensurepip  # fetches weights where the hub is out of reach
 
 FROM installer AS gpu-packages
@@ -51,6 +53,8 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/tools/bin/pip --python /opt/venv/bin/python install -q \
     --only-binary :all: --require-hashes \
     -r "requirements/image-$([ -n "$PYANNOTE" ] && echo pyannote || echo gpu).txt" && \
+    (cd /opt/venv/lib/python3*/site-packages/onnxruntime && \
+    rm -r transformers tools quantization datasets) && \
     /opt/venv/bin/python -m ensurepip
 
 # --- what runs -------------------------------------------------------------------------------
