@@ -40,6 +40,7 @@ _BLOCK = 600  # local speakers clustered at a time: 10 to 20 minutes
 _SURE_SECONDS = 0.9  # of one person in a short embedding that voices are computed from
 _MIN_SHARE = 0.03  # of all speech that a voice needs,
 _MIN_SECONDS = (1.0, 12.0)  # within these bounds
+_HARDLY = 0.3  # of what is needed, below which nothing that is joined to a voice saves it
 _SAME = 0.85  # cosine between two voices that are one, with endless speech of each
 _NOISE_SECONDS = 2.0  # speech that tells as much of a voice as it hides
 _MAY_BE_SAME = 0.6  # cosine from which two voices are one if their heaps are not apart,
@@ -244,11 +245,13 @@ def best_path(gains: Array, costs: Array) -> Array:
 def _pruned(steps: _Steps, found: Speakers) -> Speakers:
     """Without voices that hardly talk; their speech goes to the others."""
     while len(found) > 1:
-        least = int(found.seconds.argmin())
         needed = np.clip(_MIN_SHARE * found.seconds.sum(), *_MIN_SECONDS)
-        if found.seconds[least] >= needed:
+        going = found.seconds < needed * _HARDLY  # many at a time, since each round takes seconds
+        if not going.any():
+            going = (found.seconds < needed) & (found.seconds == found.seconds.min())
+        if not going.any() or going.all():
             break
-        found = steps.settle(np.delete(found.vectors, least, axis=0))
+        found = steps.settle(found.vectors[~going])
     return found
 
 
