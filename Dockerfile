@@ -33,7 +33,8 @@ COPY requirements/api.txt requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/tools/bin/pip --python /opt/venv/bin/python install -q \
     --only-binary :all: --require-hashes -r requirements/api.txt && \
-    strip --strip-debug /opt/venv/lib/python3*/site-packages/uvloop/*.so  # 12 of its 14 MB
+    cd /opt/venv/lib/python3*/site-packages && \
+    strip --strip-debug uvloop/*.so monocypher*.so  # 13 of their 16 MB
 
 FROM installer AS cpu-packages
 ARG PYANNOTE=
