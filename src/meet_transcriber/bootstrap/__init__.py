@@ -116,11 +116,21 @@ def diarizer(
         places = weights(settings).pull_all(speaker_models(settings), fetching)
         return Chosen(_onnx(settings, *places))
     except EngineUnavailable as error:
-        if settings.diarization_engine == "onnx":
-            raise
-        message = f"Speakers are unknown, because their models are not there: {error}"
-        note = TranscriptWarning("speakers_unavailable", message)
-        return Chosen(NoDiarizer(), (note,), is_stopgap=True)
+        return without_speakers(settings, error)
+
+
+def without_speakers(settings: Settings, error: EngineUnavailable) -> Chosen[Diarizer]:
+    """
+    What `auto` does without the diarizer onnx: words without speakers, and a note that says why.
+
+    Raises:
+        EngineUnavailable: the given one, where a diarizer is named.
+    """
+    if settings.diarization_engine != "auto":
+        raise error
+    message = f"Speakers are unknown, because the diarizer cannot be used: {error}"
+    note = TranscriptWarning("speakers_unavailable", message)
+    return Chosen(NoDiarizer(), (note,), is_stopgap=True)
 
 
 def speaker_models(settings: Settings) -> tuple[str, str]:

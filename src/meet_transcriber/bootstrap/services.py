@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from meet_transcriber import bootstrap
 from meet_transcriber.bootstrap import sealing, trials, watching
@@ -320,8 +320,8 @@ def worker_engines(
 ) -> Engines:
     """A worker's engines, each built and tried when it is first asked for, and kept."""
     return Engines(
-        kept(lambda: _recognizer(settings, fetching)),
-        kept(lambda: _diarizer(settings, fetching), lambda chosen: not _is_stopgap(chosen)),
+        Kept(lambda: _recognizer(settings, fetching)),
+        Kept(lambda: _diarizer(settings, fetching), _is_whole),
         cache(bootstrap.detector),
     )
 
@@ -332,40 +332,56 @@ def _recognizer(settings: Settings, fetching: bootstrap.Fetching) -> Chosen[Reco
 
 def _diarizer(settings: Settings, fetching: bootstrap.Fetching) -> Chosen[Diarizer] | None:
     chosen = bootstrap.diarizer(settings, fetching)
-    return trials.tried(chosen, trials.told_apart) if chosen else None
+    if chosen is None or chosen.is_stopgap:
+        return chosen
+    try:
+        return trials.tried(chosen, trials.told_apart)
+    except EngineUnavailable as error:
+        return bootstrap.without_speakers(settings, error)
 
 
-def _is_stopgap(chosen: Chosen[Diarizer] | None) -> bool:
-    return chosen is not None and chosen.is_stopgap
+def _is_whole(chosen: Chosen[Diarizer] | None) -> bool:
+    return chosen is None or not chosen.is_stopgap
 
 
-def kept(
-    make: Callable[[], T],
-    is_final: Callable[[T], bool] = lambda _made: True,
-    clock: Clock = time.monotonic,
-) -> Callable[[], T]:
-    """What `make` gave once; what is not there, or not final, is looked for after a minute."""
-    made: list[T] = []
-    missing: list[tuple[float, EngineUnavailable]] = []
-    one_at_a_time = threading.Lock()
-    made_at = 0.0
+class Kept(Generic[T]):
+    """
+    What `make` gave once.
 
-    def get() -> T:
-        nonlocal made_at
-        with one_at_a_time:
-            if made and (is_final(made[0]) or clock() - made_at < _RETRY_SECONDS):
-                return made[0]
-            if missing and clock() - missing[-1][0] < _RETRY_SECONDS:
-                raise missing[-1][1]
+    An engine that is not there is looked for again a minute later. A stopgap stays until
+    `again` is called, which a worker does between its tasks: no task waits for weights.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], T],
+        is_whole: Callable[[T], bool] = lambda _made: True,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._make, self._is_whole, self._clock = make, is_whole, clock
+        self._made: list[T] = []
+        self._missing: list[tuple[float, EngineUnavailable]] = []
+        self._one_at_a_time = threading.Lock()
+
+    def __call__(self) -> T:
+        """Raises EngineUnavailable."""
+        if self._made:
+            return self._made[0]
+        return self.again()
+
+    def again(self) -> T:
+        """The same, with another try where there is a stopgap; raises EngineUnavailable."""
+        with self._one_at_a_time:
+            if self._made and self._is_whole(self._made[0]):
+                return self._made[0]
+            if self._missing and self._clock() - self._missing[-1][0] < _RETRY_SECONDS:
+                raise self._missing[-1][1]
             try:
-                made[:] = [make()]
-                made_at = clock()
+                self._made[:] = [self._make()]
             except EngineUnavailable as error:
-                missing[:] = [(clock(), error)]
+                self._missing[:] = [(self._clock(), error)]
                 raise
-            return made[0]
-
-    return get
+            return self._made[0]
 
 
 def working(

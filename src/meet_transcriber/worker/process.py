@@ -186,7 +186,7 @@ class WorkerProcess:
         """Note an engine's name and what fell back; returns what is missing, in sentences."""
         self._fetched, started = None, time.monotonic()
         try:
-            chosen = get()
+            chosen = get.again() if isinstance(get, services.Kept) else get()
         except EngineUnavailable as error:
             log.error("engine_unavailable", part=what, error=str(error))  # noqa: TRY400 - a sentence
             return str(error)
@@ -197,7 +197,8 @@ class WorkerProcess:
         if chosen:
             found["notes"] += tuple(note.message for note in chosen.notes)
             self._has_stopgap |= chosen.is_stopgap
-            self._note_start(what, chosen.engine.name, started)
+            if not chosen.is_stopgap:
+                self._note_start(what, chosen.engine.name, started)
         return ""
 
     def _note_start(self, what: str, name: str, started: float) -> None:

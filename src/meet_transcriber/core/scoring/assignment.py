@@ -1,6 +1,8 @@
 """The assignment problem: who matches whom at the least cost."""
 
 from collections.abc import Sequence
+from itertools import chain
+from math import isfinite
 
 
 def assign(costs: Sequence[Sequence[float]]) -> list[int]:
@@ -11,7 +13,12 @@ def assign(costs: Sequence[Sequence[float]]) -> list[int]:
 
     Args:
         costs: rows of equal length, at least as many columns as rows.
+
+    Raises:
+        ValueError: a cost is not a finite number.
     """
+    if not all(map(isfinite, chain.from_iterable(costs))):
+        raise ValueError("Costs must be finite numbers.")
     rows, columns = len(costs), len(costs[0]) if costs else 0
     row_potential = [0.0] * (rows + 1)
     column_potential = [0.0] * (columns + 1)

@@ -38,14 +38,15 @@ def load_diarizer(
     Raises:
         EngineUnavailable: a checkpoint, the PLDA or the device cannot be used.
     """
-    on_gpu = device != "cpu" and _CUDA in onnxruntime.get_available_providers()
-    device = "cuda" if on_gpu else "cpu"
+    may_use_gpu = device != "cpu" and _CUDA in onnxruntime.get_available_providers()
+    device = "cuda" if may_use_gpu else "cpu"
+    network = Segmentation(segmentation / "pytorch_model.bin", device)
     return OnnxDiarizer(
-        Segmentation(segmentation / "pytorch_model.bin", device),
+        network,
         _embedder(embedding, embedder, device),
         threads,
         _method(embedder, plda),
-        GPU_BATCH if on_gpu else CPU_BATCH,
+        GPU_BATCH if network.on_gpu else CPU_BATCH,
     )
 
 

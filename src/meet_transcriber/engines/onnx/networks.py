@@ -46,6 +46,7 @@ _NEAREST = np.minimum(
     _CHUNK_FRAMES // SUBSAMPLING - 1,
 )
 _INTEGERS = 32768.0  # full scale of 16 bits, which WeSpeaker was trained on
+_CUDA = "CUDAExecutionProvider"
 _ERRORS = (EPFail, Fail, InvalidArgument, InvalidGraph, RuntimeException)
 
 
@@ -93,6 +94,11 @@ class Segmentation:
         weights = read_checkpoint(checkpoint)
         self._session = _session(_built(segmentation_graph, weights, checkpoint), device)
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it runs on a GPU, where large batches pay."""
+        return is_on_gpu(self._session)
+
     def scores(self, windows: Array) -> Array:
         """Samples (n, 160000) to log probabilities (n, 589, 7); see `segmentation.SETS`."""
         return _run(self._session, "audio", windows[:, None])
@@ -112,8 +118,8 @@ class Campplus:
     def __init__(self, checkpoint: Path, device: str = "cpu") -> None:
         """Raises EngineUnavailable: the checkpoint or the device cannot be used."""
         self._weights = read_checkpoint(checkpoint)
-        self._on_gpu = device.startswith("cuda")
         self._session = _session(_built(_campplus, self._weights, checkpoint), device)
+        self._on_gpu = is_on_gpu(self._session)
 
     def trunk(self, audio: Array) -> Array:
         """Filter banks less their mean in each chunk, through the network."""
@@ -160,6 +166,11 @@ class WeSpeaker:
     def head(self, means: Array, deviations: Array) -> Array:
         """See `Embedder`."""
         return wespeaker_head(self._weights, np.concatenate([means, deviations], axis=1))
+
+
+def is_on_gpu(session: onnxruntime.InferenceSession) -> bool:
+    """Whether the session got the GPU; onnxruntime goes on without it where libraries lack."""
+    return _CUDA in session.get_providers()
 
 
 def unit(vectors: Array) -> Array:
@@ -214,7 +225,7 @@ def _session(graph: bytes, device: str) -> onnxruntime.InferenceSession:
     providers: list[Any] = ["CPUExecutionProvider"]
     if device.startswith("cuda"):
         # with TF32, its default, one frame in 24 got another class (onnxruntime 1.27 on an H200)
-        providers.insert(0, ("CUDAExecutionProvider", {"use_tf32": 0}))
+        providers.insert(0, (_CUDA, {"use_tf32": 0}))
     try:
         return onnxruntime.InferenceSession(graph, sess_options=options, providers=providers)
     except _ERRORS as error:
@@ -226,4 +237,7 @@ def _run(session: onnxruntime.InferenceSession, name: str, value: Array) -> Arra
         (found,) = session.run(None, {name: value})
     except _ERRORS as error:
         raise DiarizationFailed(f"onnxruntime stopped: {error}") from error
-    return np.asarray(found)
+    values = np.asarray(found)
+    if not np.isfinite(values).all():  # clustering would compare them without an end
+        raise DiarizationFailed("A speaker network returned values that are not numbers.")
+    return values

@@ -9,7 +9,6 @@ Speech that segmentation took for one local speaker is told apart on the way.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from meet_transcriber.engines.onnx.listening import (
     first_frame,
 )
 from meet_transcriber.engines.onnx.networks import unit
+from meet_transcriber.engines.onnx.separation import halves, pairs
 
 Array = npt.NDArray[Any]
 
@@ -41,16 +41,9 @@ _SURE_SECONDS = 0.9  # of one person in a short embedding that voices are comput
 _MIN_SHARE = 0.03  # of all speech that a voice needs,
 _MIN_SECONDS = (1.0, 12.0)  # within these bounds
 _HARDLY = 0.3  # of what is needed, below which nothing that is joined to a voice saves it
-_SAME = 0.85  # cosine between two voices that are one, with endless speech of each
-_NOISE_SECONDS = 2.0  # speech that tells as much of a voice as it hides
-_MAY_BE_SAME = 0.6  # cosine from which two voices are one if their heaps are not apart,
-_ONE = 5.5  # by this distance, in deviations
-_TWO = 7.0  # distance of two halves of a voice, in deviations, from which they are two
-_MOST_ALIKE = 0.9  # cosine between such halves
-_HALF_SECONDS = 5.0  # of speech that each half needs
 _MOST_STEPS = 3000  # of a voice that are looked at: five minutes
-_LEAST_STEPS = 4  # of a voice that can be looked at in two halves
 _EDGE_STEPS = 7  # next to a change of speaker, where a short embedding hears both
+_LEAST_SPLIT_SECONDS = 2.0  # of speech for each voice that is asked for
 
 _SCALE = 3.0  # what a step says for a voice, by its cosine
 _VOTES = 1.0  # what all windows of segmentation say for it where nobody is heard alone
@@ -91,7 +84,9 @@ def find_speakers(activity: Activity, voices: Voices, fewest: int, most: int) ->
         return None
     found = _joined(steps, _pruned(steps, steps.settle(_first_guess(voices), rounds=2)))
     found = _joined(steps, _pruned(steps, _split(steps, found)))
-    found = _split(steps, _joined(steps, found, most=most), fewest=fewest)
+    # a voice of less than two seconds is made in the end, by `at_least`
+    enough = min(fewest, int(steps.speech.sum() * SHORT_HOP / _LEAST_SPLIT_SECONDS))
+    found = _split(steps, _joined(steps, found, most=most), fewest=enough)
     return steps.at_least(fewest, steps.decide(found.vectors))
 
 
@@ -188,7 +183,7 @@ class _Steps:
         return self._speakers(path, centres)
 
     def decide(self, centres: Array) -> Speakers:
-        """The last word, with voices as they are; segmentation helps to find where they change."""
+        """The final path through the given voices; segmentation decides where none is alone."""
         votes = count_votes(self._activity, self._voices, unit(centres))
         share = votes[self._frames] / np.maximum(votes[self._frames].sum(axis=1, keepdims=True), 1)
         unheard = 1 - self._weights[:, None]  # in overlap and short speech
@@ -208,6 +203,19 @@ class _Steps:
             return before
         mean: Array = own.astype(np.float32) @ self.vectors / own.sum()  # without copying them
         return mean
+
+    def own_vectors(self, found: Speakers) -> list[Array]:
+        """
+        What is heard of each voice away from changes, where short embeddings hear two.
+
+        Of long recordings a part is enough, evenly chosen.
+        """
+        changes = np.flatnonzero(np.diff(found.path)) + 1
+        inside = self.sure.copy()
+        for offset in range(-_EDGE_STEPS, _EDGE_STEPS):
+            inside[np.clip(changes + offset, 0, len(inside) - 1)] = False
+        places = [np.flatnonzero(inside & (found.path == voice)) for voice in range(len(found))]
+        return [self.vectors[own[:: 1 + len(own) // _MOST_STEPS]] for own in places]
 
     def _costs(self) -> Array:
         return np.where(self.speech, _CHANGE, _CHANGE_IN_SILENCE)
@@ -258,8 +266,9 @@ def _pruned(steps: _Steps, found: Speakers) -> Speakers:
 def _joined(steps: _Steps, found: Speakers, most: int | None = None) -> Speakers:
     """With voices joined that are one; where `most` is given, only until there are so many."""
     while len(found) > (most or 1):
-        pairs = sorted(_alike(steps, found), key=lambda pair: -pair.similarity)
-        chosen = pairs if most else [pair for pair in pairs if pair.are_one]
+        every = pairs(steps.own_vectors(found), found.vectors, found.seconds)
+        likely = sorted(every, key=lambda pair: -pair.similarity)
+        chosen = likely if most else [pair for pair in likely if pair.are_one]
         if not chosen:
             break
         one, other = chosen[0].voices
@@ -269,111 +278,18 @@ def _joined(steps: _Steps, found: Speakers, most: int | None = None) -> Speakers
     return found
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """Two voices, how alike they are for what is heard of them, and whether they are one."""
-
-    voices: tuple[int, int]
-    similarity: float
-    are_one: bool
-
-
-def _alike(steps: _Steps, found: Speakers) -> Iterator[_Pair]:
-    """Every pair of voices."""
-    certainty = np.sqrt(1 + _NOISE_SECONDS / np.maximum(found.seconds, SHORT_HOP))
-    cosines = found.vectors @ found.vectors.T
-    alike = cosines * np.outer(certainty, certainty)
-    own = _own_vectors(steps, found)
-    for one, other in combinations(range(len(found)), 2):
-        apart = _heaps_apart(own[one], own[other])
-        enough = min(len(own[one]), len(own[other])) * SHORT_HOP >= _HALF_SECONDS
-        same = alike[one, other] >= _SAME and not (enough and apart >= _TWO)
-        blurred = cosines[one, other] >= _MAY_BE_SAME and apart < _ONE
-        yield _Pair((one, other), float(alike[one, other]), bool(same or blurred))
-
-
-def _own_vectors(steps: _Steps, found: Speakers) -> list[Array]:
-    """
-    What is heard of each voice away from changes, where short embeddings hear two.
-
-    Of long recordings a part is enough, evenly chosen.
-    """
-    changes = np.flatnonzero(np.diff(found.path)) + 1
-    inside = np.ones(len(found.path), bool)
-    for offset in range(-_EDGE_STEPS, _EDGE_STEPS):
-        inside[np.clip(changes + offset, 0, len(inside) - 1)] = False
-    places = [np.flatnonzero(inside & steps.sure & (found.path == v)) for v in range(len(found))]
-    return [steps.vectors[own[:: 1 + len(own) // _MOST_STEPS]] for own in places]
-
-
-def _heaps_apart(one: Array, other: Array) -> float:
-    """How far apart two heaps of vectors are along the line between them, in deviations."""
-    if min(len(one), len(other)) < _LEAST_STEPS:
-        return float("inf")
-    line = other.mean(axis=0) - one.mean(axis=0)
-    along = line / max(np.linalg.norm(line), 1e-9)
-    spread = np.sqrt(((one @ along).var() + (other @ along).var()) / 2)
-    return float(np.linalg.norm(line) / max(spread, 1e-6))
-
-
 def _split(steps: _Steps, found: Speakers, fewest: int | None = None) -> Speakers:
     """
-    With voices made two whose speech falls into two heaps.
+    With voices made two that are two.
 
-    Where `fewest` is given, the voice with the heaps that are furthest apart, until there are so
-    many.
+    Where `fewest` is given, the one whose halves are furthest apart, until there are so many.
     """
-    while len(found) < (fewest or MAX_SPEAKERS):
-        halves = list(_halves(steps, found))
-        chosen = [each for each in halves if each.are_two] or (halves if fewest else [])
+    while len(found) < (MAX_SPEAKERS if fewest is None else fewest):
+        every = list(halves(steps.own_vectors(found)))
+        chosen = [each for each in every if each.are_two] or (every if fewest else [])
         if not chosen:
             break
         best = max(chosen, key=lambda each: each.distance)
         centres = np.delete(found.vectors, best.voice, axis=0)
         found = steps.settle(np.concatenate([centres, best.centres]), rounds=2)
     return found
-
-
-@dataclass(frozen=True)
-class _Halves:
-    """A voice in two parts: their centroids, and how far apart they are, in deviations."""
-
-    voice: int
-    centres: Array
-    distance: float
-    are_two: bool
-
-
-def _halves(steps: _Steps, found: Speakers) -> Iterator[_Halves]:
-    """Every voice with enough speech, in two halves."""
-    for voice, own in enumerate(_own_vectors(steps, found)):
-        if len(own) >= _LEAST_STEPS:
-            yield _in_two(voice, own)
-
-
-def _in_two(voice: int, vectors: Array) -> _Halves:
-    """Two means, from the direction in which the vectors differ most."""
-    centred = vectors - vectors.mean(axis=0)
-    direction = np.linalg.eigh(centred.T @ centred)[1][:, -1]
-    second = centred @ direction > 0
-    for _ in range(20):
-        if second.all() or not second.any():
-            break
-        centres = np.stack([vectors[~second].mean(axis=0), vectors[second].mean(axis=0)])
-        line = centres[1] - centres[0]
-        moved = (vectors - centres.mean(axis=0)) @ line > 0
-        if (moved == second).all():
-            break
-        second = moved
-    if second.all() or not second.any():
-        second = np.arange(len(vectors)) % 2 == 1
-        centres = np.stack([vectors[~second].mean(axis=0), vectors[second].mean(axis=0)])
-    return _judged(voice, vectors, second, centres)
-
-
-def _judged(voice: int, vectors: Array, second: Array, centres: Array) -> _Halves:
-    distance = _heaps_apart(vectors[~second], vectors[second])
-    alike = float(np.prod(unit(centres), axis=0).sum())
-    shorter = min(second.sum(), (~second).sum()) * SHORT_HOP
-    are_two = distance >= _TWO and alike <= _MOST_ALIKE and shorter >= _HALF_SECONDS
-    return _Halves(voice, centres, distance, bool(are_two))

@@ -50,7 +50,7 @@ def find_turns(activity: Activity, speakers: Speakers, duration: float) -> Found
     overlap = np.flatnonzero((activity.count > 1) & is_there)
     talks[overlap, second[overlap]] = True
     every = _in_order(_runs(talks, duration))
-    heard = dict.fromkeys(turn.speaker for turn in every)
+    heard = dict.fromkeys(turn.speaker for turn in (*every, *exclusive))
     labels = {voice: f"SPEAKER_{place:02d}" for place, voice in enumerate(heard)}
     known = {label: int(voice) for voice, label in labels.items()}
     return Found(_named(every, labels), _named(exclusive, labels), known)

@@ -39,3 +39,9 @@ def test_large_tables_cost_what_scipy_finds(shape: tuple[int, int]) -> None:
     costs = np.random.default_rng(7).normal(size=shape)
     found = sum(costs[row][column] for row, column in enumerate(assign(costs.tolist())))
     assert found == pytest.approx(costs[linear_sum_assignment(costs)].sum())
+
+
+@pytest.mark.parametrize("cost", [float("nan"), float("inf")])
+def test_a_cost_that_is_no_finite_number_is_refused(cost: float) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        assign([[1.0, cost], [0.0, 1.0]])
