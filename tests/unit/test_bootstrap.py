@@ -9,13 +9,13 @@ from meet_transcriber.audio.confined.decoder import ConfinedDecoder
 from meet_transcriber.bootstrap import (
     decoder,
     diarizer,
-    fetched_together,
     pyannote_problem,
     recognizer,
     services,
-    wanted_models,
     without_speakers,
 )
+from meet_transcriber.bootstrap.kept import Kept
+from meet_transcriber.bootstrap.models import fetched_together, wanted_models
 from meet_transcriber.bootstrap.trials import heard, told_apart, tried
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.transcript import TranscriptWarning
@@ -164,7 +164,7 @@ def test_what_stands_in_is_looked_for_again_and_what_is_final_is_kept() -> None:
         made.append(len(made))
         return made[-1]
 
-    get = services.Kept(make, lambda number: number == 1)
+    get = Kept(make, lambda number: number == 1)
     assert (get(), get()) == (0, 0), "a task waits for no other try"
     assert (get.again(), get(), get.again()) == (1, 1, 1)
 
@@ -177,7 +177,7 @@ def test_what_is_missing_is_looked_for_again_after_a_minute() -> None:
             raise problems.pop()
         return 1
 
-    get = services.Kept(make, clock=lambda: now)
+    get = Kept(make, clock=lambda: now)
     for _ in range(2):
         with pytest.raises(EngineUnavailable, match="no weights"):
             get()

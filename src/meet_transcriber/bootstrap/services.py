@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 from meet_transcriber import bootstrap
 from meet_transcriber.bootstrap import sealing, trials, watching
+from meet_transcriber.bootstrap.kept import Kept
 from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions, StorageError
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.options import Options
@@ -29,11 +30,8 @@ from meet_transcriber.ports.stores import (
 from meet_transcriber.service import Engines, Ground, Postman, Rules, Service, Tending, Working
 from meet_transcriber.settings import Settings, listed
 
-T = TypeVar("T")
-
 _MEBIBYTE = 1 << 20
 _DATABASE = "jobs.sqlite3"
-_RETRY_SECONDS = 60.0
 """How long an engine that is not there counts as such before it is looked for again."""
 
 
@@ -342,46 +340,6 @@ def _diarizer(settings: Settings, fetching: bootstrap.Fetching) -> Chosen[Diariz
 
 def _is_whole(chosen: Chosen[Diarizer] | None) -> bool:
     return chosen is None or not chosen.is_stopgap
-
-
-class Kept(Generic[T]):
-    """
-    What `make` gave once.
-
-    An engine that is not there is looked for again a minute later. A stopgap stays until
-    `again` is called, which a worker does between its tasks: no task waits for weights.
-    """
-
-    def __init__(
-        self,
-        make: Callable[[], T],
-        is_whole: Callable[[T], bool] = lambda _made: True,
-        clock: Clock = time.monotonic,
-    ) -> None:
-        self._make, self._is_whole, self._clock = make, is_whole, clock
-        self._made: list[T] = []
-        self._missing: list[tuple[float, EngineUnavailable]] = []
-        self._one_at_a_time = threading.Lock()
-
-    def __call__(self) -> T:
-        """Raises EngineUnavailable."""
-        if self._made:
-            return self._made[0]
-        return self.again()
-
-    def again(self) -> T:
-        """The same, with another try where there is a stopgap; raises EngineUnavailable."""
-        with self._one_at_a_time:
-            if self._made and self._is_whole(self._made[0]):
-                return self._made[0]
-            if self._missing and self._clock() - self._missing[-1][0] < _RETRY_SECONDS:
-                raise self._missing[-1][1]
-            try:
-                self._made[:] = [self._make()]
-            except EngineUnavailable as error:
-                self._missing[:] = [(self._clock(), error)]
-                raise
-            return self._made[0]
 
 
 def working(

@@ -7,6 +7,12 @@ from rich.console import Console
 from rich.table import Table
 
 from meet_transcriber import bootstrap
+from meet_transcriber.bootstrap.models import (
+    fetch_models,
+    fetched_together,
+    known_models,
+    wanted_models,
+)
 from meet_transcriber.cli.console import errors_become_exit_codes, load_settings, progress_bar
 from meet_transcriber.core.errors import EngineUnavailable
 
@@ -24,7 +30,7 @@ def list_models() -> None:
     with errors_become_exit_codes():
         settings = load_settings()
         bootstrap.set_up_logging(settings)
-        models = list(bootstrap.known_models(settings))
+        models = list(known_models(settings))
         table = Table(box=None, pad_edge=False)
         for title in ("model", "for", "licence", "size", "on this machine"):
             table.add_column(title, overflow="fold")
@@ -62,10 +68,10 @@ def pull(
     with errors_become_exit_codes():
         settings = load_settings()
         bootstrap.set_up_logging(settings)
-        wanted = bootstrap.fetched_together(settings, models or ())
-        for names in wanted or bootstrap.wanted_models(settings):
+        wanted = fetched_together(settings, models or ())
+        for names in wanted or wanted_models(settings):
             with progress_bar(", ".join(names)) as tell:
-                places = bootstrap.fetch_models(
+                places = fetch_models(
                     settings,
                     names,
                     lambda done, total, tell=tell: tell("", done / max(total, 1)),  # type: ignore[misc]

@@ -9,6 +9,7 @@ from typing import Any
 
 from meet_transcriber import bootstrap
 from meet_transcriber.bootstrap import Fetching, services
+from meet_transcriber.bootstrap.kept import Kept
 from meet_transcriber.core.errors import (
     EngineUnavailable,
     StorageFull,
@@ -186,7 +187,7 @@ class WorkerProcess:
         """Note an engine's name and what fell back; returns what is missing, in sentences."""
         self._fetched, started = None, time.monotonic()
         try:
-            chosen = get.again() if isinstance(get, services.Kept) else get()
+            chosen = get.again() if isinstance(get, Kept) else get()
         except EngineUnavailable as error:
             log.error("engine_unavailable", part=what, error=str(error))  # noqa: TRY400 - a sentence
             return str(error)

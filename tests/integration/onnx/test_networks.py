@@ -13,12 +13,12 @@ import numpy.typing as npt
 import onnxruntime
 import pytest
 
-from meet_transcriber.core.errors import DiarizationFailed, EngineUnavailable
+from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.engines.onnx.campplus import campplus_graph, campplus_head
 from meet_transcriber.engines.onnx.checkpoint import read_checkpoint
 from meet_transcriber.engines.onnx.fbank import fbank
 from meet_transcriber.engines.onnx.networks import Campplus, Segmentation, unit
-from meet_transcriber.engines.onnx.segmentation import SETS, WINDOW_SAMPLES, segmentation_graph
+from meet_transcriber.engines.onnx.segmentation import SETS, segmentation_graph
 from tests.simulated.voices import network_chunks, network_windows
 from tests.unit.engines.onnx.checkpoints import small
 
@@ -182,8 +182,3 @@ def test_a_checkpoint_of_another_network_is_refused(
     for path in (other, small(tmp_path / "small.bin")):
         with pytest.raises(EngineUnavailable, match="is a checkpoint of another network"):
             network(path)
-
-
-def test_values_that_are_not_numbers_end_the_diarization(segmentation: Segmentation) -> None:
-    with pytest.raises(DiarizationFailed, match="not numbers"):
-        segmentation.scores(np.full((1, WINDOW_SAMPLES), np.nan, np.float32))
