@@ -6,7 +6,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 from typing import Any
 
 from meet_transcriber.core.speaker_timeline.clock import Moment, read_moment, unwrapped
@@ -239,25 +239,25 @@ def _parse_rttm(text: str) -> Timeline:
 
 
 def _parse_csv(text: str) -> Timeline:
-    rows = list(_csv_rows(text))
-    for at, (_, header) in enumerate(rows[:_HEADER_ROWS]):
+    rows = _csv_rows(text)
+    for _, header in islice(rows, _HEADER_ROWS):
         names = [_plain(cell) for cell in header]
         if set(names) & set(_NAMES) and set(names) & set(_STARTS):
-            return _parse_csv_entries(names, rows[at + 1 :])
+            return _timed(list(_csv_entries(names, rows)))
     raise refused(
         f"its format is unknown; expected {_EXPECTED}. A list of attendees does not say who spoke."
     )
 
 
-def _parse_csv_entries(names: Sequence[str], rows: Sequence[tuple[int, list[str]]]) -> Timeline:
-    """Rows below the header; a long name of an unknown column is not normalized in each."""
-    if len(rows) > MOST_ENTRIES:
-        raise too_many()
-    named = (
-        (number, {name: cell for name, cell in zip(names, cells, strict=False) if name in _COLUMNS})
-        for number, cells in rows
-    )
-    return _timed([_fields(f"line {number}", cells) for number, cells in named])
+def _csv_entries(
+    names: Sequence[str], rows: Iterator[tuple[int, list[str]]]
+) -> Iterator["_Fields"]:
+    """Rows below the header; long names of unknown columns are not normalized again for each."""
+    for at, (number, cells) in enumerate(rows):
+        if at == MOST_ENTRIES:
+            raise too_many()
+        known = {name: cell for name, cell in zip(names, cells, strict=False) if name in _COLUMNS}
+        yield _fields(f"line {number}", known)
 
 
 def _csv_rows(text: str) -> Iterator[tuple[int, list[str]]]:
