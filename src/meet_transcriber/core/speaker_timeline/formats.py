@@ -211,7 +211,8 @@ def _cue_times(number: int, line: str) -> tuple[float, float]:
 
 def _parse_rttm(text: str) -> Timeline:
     """SPEAKER lines of NIST's RTTM (RT-09) of one recording; other lines are ignored."""
-    rows, recordings = [], set()
+    rows: list[Row] = []
+    recordings: set[str] = set()
     for number, line in enumerate(text.split("\n"), 1):
         fields = line.split()
         if not fields or fields[0] != "SPEAKER":
