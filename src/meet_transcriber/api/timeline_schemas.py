@@ -1,11 +1,11 @@
-"""The shapes of speaker timelines."""
+"""Schemas of speaker timelines."""
 
 from meet_transcriber.api.shapes import Schema, listed, shape, text
 from meet_transcriber.core.edits import LONGEST_NAME
 
 TIMELINE = text(
-    "Who was speaking when, as a conference system noted it: JSON, RTTM, WebVTT with names, or "
-    "CSV. Its times may be off; names are taken over where they fit the voices that are heard."
+    "Who spoke when, as recorded by a conference system: JSON, RTTM, WebVTT with names, or CSV. "
+    "It is aligned with the audio; its names are applied to the voices they match."
 )
 _TIME: Schema = {
     "type": ["number", "string"],

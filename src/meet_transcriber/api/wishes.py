@@ -38,23 +38,23 @@ def _count(value: object) -> int:
 def _text(value: object) -> str:
     if isinstance(value, str):
         return value
-    raise ValueError("must be a text")
+    raise ValueError("must be a string")
 
 
 def _listed(value: object) -> tuple[str, ...]:
-    """A list of texts as it is; one text is parted at its commas."""
+    """A list of strings as it is; one string is split at its commas."""
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(item.strip() for item in value if item.strip())
     if isinstance(value, str):
         return tuple(item.strip() for item in value.split(",") if item.strip())
-    raise ValueError("must be a list of texts, or one text with commas")
+    raise ValueError("must be a list of strings, or one string with commas")
 
 
 def _timeline(value: object) -> Timeline:
     """A file's text, or a list of entries."""
     if isinstance(value, str | list):
         return read(value)
-    raise ValueError("must be a text, or a list of objects with name, start and end")
+    raise ValueError("must be a string, or a list of objects with name, start and end")
 
 
 _LISTS = ("languages", "hotwords")
@@ -110,15 +110,15 @@ def read_wishes(pairs: Pairs, known: Iterable[str] = KNOWN) -> Wishes:
     A value that is empty or null counts as not given.
 
     Raises:
-        InvalidOptions: a name is unknown, a value makes no sense, or an option was given twice
-            with different values; says so of each.
+        InvalidOptions: a name is unknown, a value is not valid, or an option was given twice
+            with different values; lists each problem.
     """
     values: dict[str, Any] = {}
     found: dict[str, str] = {}
     for raw, value in pairs:
         name = raw.removesuffix("[]")
         if name not in known:
-            found[name] = f"There is no option {name!r}; there are: {', '.join(known)}."
+            found[name] = f"Unknown option {name!r}; known options: {', '.join(known)}."
         elif value is not None and value != "":
             try:
                 _put(values, name, _read(raw, value))
@@ -151,14 +151,14 @@ def read_json(data: bytes) -> dict[str, object]:
     A JSON object.
 
     Raises:
-        MalformedRequest: the bytes are no JSON.
-        InvalidOptions: they are JSON, but no object.
+        MalformedRequest: the body is not valid JSON.
+        InvalidOptions: the JSON is not an object.
     """
     try:
         value = json.loads(data, object_pairs_hook=_unrepeated)
-        json.dumps(value, ensure_ascii=False).encode()  # half a character is no text
+        json.dumps(value, ensure_ascii=False).encode()  # refuses lone surrogates
     except (ValueError, RecursionError) as error:
-        raise MalformedRequest(f"The body is no JSON: {str(error)[:100]}.") from error
+        raise MalformedRequest(f"The body is not valid JSON: {str(error)[:100]}.") from error
     if not isinstance(value, dict):
         raise InvalidOptions("The body must be a JSON object.")
     return value
@@ -167,5 +167,5 @@ def read_json(data: bytes) -> dict[str, object]:
 def _unrepeated(pairs: list[tuple[str, object]]) -> dict[str, object]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        raise ValueError("a name is there twice in one object")
+        raise ValueError("an object repeats a name")
     return made

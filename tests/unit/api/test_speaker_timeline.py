@@ -91,9 +91,9 @@ def test_a_timeline_waits_for_a_recording_that_is_fetched(
 @pytest.mark.parametrize(
     ("timeline", "why"),
     [
-        ("Dear diary", "format is not known"),
+        ("Dear diary", "format is unknown"),
         (CSV.replace("0.0", "soon", 1), "line 2 has 'soon' as start"),
-        ("name,start,end\n" + "Ann,1,2\n" * 140_000, "more than 1024 KiB"),
+        ("name,start,end\n" + "Ann,1,2\n" * 140_000, "larger than 1024 KiB"),
     ],
 )
 def test_a_bad_timeline_is_refused_and_leaves_nothing_behind(

@@ -57,34 +57,33 @@ def timeline_of(rows: Sequence[Row]) -> Timeline:
     A timeline of rows in any order; entries without length are left out.
 
     Raises:
-        InvalidOptions: a name or a time makes no sense, or there are none or too many.
+        InvalidOptions: a name or a time is not valid, or there are no entries or too many.
     """
     if len(rows) > MOST_ENTRIES:
-        raise refused(f"it has {len(rows)} entries, and at most {MOST_ENTRIES} are taken.")
+        raise too_many()
     entries = [entry for entry in map(_checked, rows) if entry.end > entry.start]
     if not entries:
-        raise refused("it has no entry that says who speaks from when to when.")
+        raise refused("it has no entry with a name, a start and a later end.")
     people = {entry.name for entry in entries}
     if len(people) > MOST_PEOPLE:
-        raise refused(f"it names {len(people)} people, and at most {MOST_PEOPLE} are taken.")
+        raise refused(f"it names {len(people)} people; the limit is {MOST_PEOPLE}.")
     return Timeline(tuple(sorted(entries, key=lambda entry: (entry.start, entry.end))))
 
 
 def _checked(row: Row) -> Entry:
     name = clean_name(row.name)
     if not name:
-        raise refused(f"{row.place} names nobody.")
+        raise refused(f"{row.place} has an empty name.")
     if len(name) > LONGEST_NAME:
         raise refused(
-            f"the name in {row.place} has {len(name)} characters, and at most {LONGEST_NAME} "
-            "are taken."
+            f"the name in {row.place} has {len(name)} characters; the limit is {LONGEST_NAME}."
         )
     if not (math.isfinite(row.start) and math.isfinite(row.end)):
-        raise refused(f"{row.place} has a time that is no number.")
+        raise refused(f"{row.place} has a time that is not a finite number.")
     if not 0 <= row.start <= row.end <= MOST_SECONDS:
         raise refused(
             f"{row.place} runs from {row.start:.1f} to {row.end:.1f} s; it must not start before "
-            "0, end before it starts, or lie more than two days away."
+            "0, end before it starts, or end after 48 hours."
         )
     return Entry(name, row.start, row.end)
 
@@ -113,11 +112,16 @@ def decoded(data: bytes) -> str:
             return data.decode("utf-16")
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise refused("it is no text in UTF-8; save it as UTF-8 and send it again.") from error
+        raise refused("it is not valid UTF-8; save it as UTF-8 and send it again.") from error
 
 
 def too_large() -> InvalidOptions:
-    """The error for more bytes than anybody's timeline has."""
+    """The error for more than MOST_BYTES."""
     return refused(
-        f"it has more than {MOST_BYTES >> 10} KiB; send only who speaks when, without other text."
+        f"it is larger than {MOST_BYTES >> 10} KiB; send only who speaks when, without other text."
     )
+
+
+def too_many() -> InvalidOptions:
+    """The error for more than MOST_ENTRIES."""
+    return refused(f"it has more than {MOST_ENTRIES} entries.")

@@ -6,7 +6,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 from typing import Any
 
 from meet_transcriber.core.speaker_timeline.clock import Moment, read_moment, unwrapped
@@ -18,6 +18,7 @@ from meet_transcriber.core.speaker_timeline.entries import (
     refused,
     timeline_of,
     too_large,
+    too_many,
 )
 
 LAST_SECONDS = 5.0
@@ -34,11 +35,14 @@ _NAMES = (
 _STARTS = ("start", "starttime", "begin", "begintime", "from", "timestamp", "time", "ts")
 _ENDS = ("end", "endtime", "stop", "stoptime", "to", "until")
 _DURATIONS = ("duration", "length")
+_COLUMNS = frozenset((*_NAMES, *_STARTS, *_ENDS, *_DURATIONS))
 _HEADER_ROWS = 20  # titles may stand above the names of the columns
 _RTTM_FIELDS = 8
 _TIMING = re.compile(r"\s*([\d:.,]+)\s+-->\s+([\d:.,]+)(?:\s.*)?")
-_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?[ \t]+([^<>]*)>")
-_COLON = re.compile(r"\s*(?:-\s+)?([^:<>]{1,100}):\s")
+# Adjacent quantifiers never match the same characters, or are possessive: timelines are untrusted.
+_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?[ \t]([^<>]*)>")
+_COLON = re.compile(r"\s*+(?:-\s++)?([^:<>]{1,100}+):\s")
+_LONGEST_ESCAPED = 4_000  # characters; int() refuses a character reference with more digits
 
 
 def parse(text: str) -> Timeline:
@@ -69,7 +73,7 @@ def read_entries(entries: Sequence[object]) -> Timeline:
         InvalidOptions: one of them does not fit; says which.
     """
     if len(entries) > MOST_ENTRIES:
-        raise refused(f"it has {len(entries)} entries, and at most {MOST_ENTRIES} are taken.")
+        raise too_many()
     return _timed([_fields(f"entry {at}", each) for at, each in enumerate(entries, 1)])
 
 
@@ -95,21 +99,21 @@ def _parse_json(text: str) -> Timeline:
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
-        raise refused(f"line {error.lineno} is no JSON: {error.msg}.") from error
+        raise refused(f"line {error.lineno} is not valid JSON: {error.msg}.") from error
     except (ValueError, RecursionError) as error:
-        raise refused("its JSON cannot be read: a number or the nesting is too large.") from error
+        raise refused("its JSON has a number that is too large or is nested too deeply.") from error
     if isinstance(data, dict):
         if isinstance(data.get("timeline"), list):
             return _parse_events(data["timeline"])
         data = data.get("speaker_timeline", data.get("entries"))
     if not isinstance(data, list):
-        raise refused(f"its JSON is no list of entries; expected is {_EXPECTED}.")
+        raise refused(f"its JSON is not a list of entries; expected {_EXPECTED}.")
     return read_entries(data)
 
 
 def _fields(place: str, entry: object) -> "_Fields":
     if not isinstance(entry, Mapping):
-        raise refused(f"{place} is no object with name, start and end.")
+        raise refused(f"{place} is not an object with name, start and end.")
     known = {_plain(str(key)): value for key, value in entry.items()}
     name = _first(known, _NAMES)
     if not isinstance(name, str):
@@ -127,7 +131,7 @@ def _parse_events(events: Sequence[object]) -> Timeline:
     for at, event in enumerate(events, 1):
         users = event.get("users") if isinstance(event, Mapping) else None
         if not isinstance(event, Mapping) or not isinstance(users, list):
-            raise refused(f"event {at} of its timeline has no ts and users, as Zoom writes them.")
+            raise refused(f"event {at} lacks ts or users, the fields of Zoom's timeline.")
         start = _moment(f"event {at}", "ts", event.get("ts")).seconds
         named = [user for user in users if isinstance(user, Mapping)]
         found.append((start, [str(user.get("username") or "") for user in named], at))
@@ -149,67 +153,86 @@ def _parse_cues(text: str) -> Timeline:
     """Cues of WebVTT or SubRip; voice tags count, or else what stands before a colon."""
     cues = list(_cues(text))
     rows = [
-        Row(f"line {number}", html.unescape(name), start, end)
+        Row(f"line {number}", _unescaped(name), start, end)
         for number, start, end, payload in cues
         for name in dict.fromkeys(_VOICE.findall(payload))
         if name.strip()
     ]
     if not rows:
         rows = [
-            Row(f"line {number}", html.unescape(found[1]), start, end)
+            Row(f"line {number}", _unescaped(found[1]), start, end)
             for number, start, end, payload in cues
             if (found := _COLON.match(payload + " ")) and not found[1].strip().isdecimal()
         ]
     if not rows:
         raise refused(
-            "no cue of its WebVTT says who speaks; expected is `<v Ann Lee>text</v>`, or "
+            "no cue of its WebVTT names a speaker; expected `<v Ann Lee>text</v>`, or "
             "`Ann Lee: text` at the beginning of a cue."
         )
     return timeline_of(rows)
 
 
+def _unescaped(name: str) -> str:
+    """A name without character references; a longer one is refused for its length anyway."""
+    return html.unescape(name) if len(name) <= _LONGEST_ESCAPED else name
+
+
 def _cues(text: str) -> Iterator[tuple[int, float, float, str]]:
     """Line number, start, end and text of each cue."""
     lines = text.split("\n")
-    for at, line in enumerate(lines):
+    found, at = 0, 0
+    while at < len(lines):
+        line, at = lines[at], at + 1
         if "-->" not in line:
             continue
-        found = _TIMING.fullmatch(line)
-        moments = [read_moment(part) for part in found.groups()] if found else [None]
-        start, end = moments if len(moments) == 2 else (None, None)  # noqa: PLR2004
-        if start is None or end is None:
-            raise refused(
-                f"line {at + 1} has no times of a cue; expected is such as "
-                "`00:00:01.000 --> 00:00:04.200`."
-            )
-        payload = []
-        for each in lines[at + 1 :]:
-            if not each.strip() or "-->" in each:
-                break
-            payload.append(each)
-        yield at + 1, start.seconds, end.seconds, "\n".join(payload)
+        found += 1
+        if found > MOST_ENTRIES:
+            raise too_many()
+        number, (start, end) = at, _cue_times(at, line)
+        while at < len(lines) and lines[at].strip() and "-->" not in lines[at]:
+            at += 1
+        yield number, start, end, "\n".join(lines[number:at])
+
+
+def _cue_times(number: int, line: str) -> tuple[float, float]:
+    """Start and end on a cue's timing line."""
+    found = _TIMING.fullmatch(line)
+    start, end = (read_moment(found[1]), read_moment(found[2])) if found else (None, None)
+    if start is None or end is None:
+        raise refused(
+            f"line {number} lacks a cue's start and end time; expected "
+            "`00:00:01.000 --> 00:00:04.200` or similar."
+        )
+    return start.seconds, end.seconds
 
 
 # -- RTTM ------------------------------------------------------------------------------------
 
 
 def _parse_rttm(text: str) -> Timeline:
-    """SPEAKER lines of NIST's RTTM (RT-09) of one recording; others are passed over."""
-    rows, recordings = [], set()
+    """SPEAKER lines of NIST's RTTM (RT-09) of one recording; other lines are ignored."""
+    rows: list[Row] = []
+    recordings: set[str] = set()
     for number, line in enumerate(text.split("\n"), 1):
         fields = line.split()
         if not fields or fields[0] != "SPEAKER":
             continue
         place = f"line {number}"
         if len(fields) < _RTTM_FIELDS:
-            raise refused(f"{place} is no RTTM: it has {len(fields)} fields, and 8 are needed.")
+            raise refused(
+                f"{place} is not valid RTTM: it has {len(fields)} fields; 8 are required."
+            )
+        if len(rows) == MOST_ENTRIES:
+            raise too_many()
         start = _moment(place, "start", fields[3]).seconds
         rows.append(
             Row(place, fields[7], start, start + _moment(place, "duration", fields[4]).seconds)
         )
         recordings.add(fields[1])
     if len(recordings) > 1:
-        raise refused(f"its RTTM is about {len(recordings)} recordings; send the lines of one.")
+        raise refused(
+            f"its RTTM covers {len(recordings)} recordings; send the lines of one recording."
+        )
     return timeline_of(rows)
 
 
@@ -217,18 +240,25 @@ def _parse_rttm(text: str) -> Timeline:
 
 
 def _parse_csv(text: str) -> Timeline:
-    rows = list(_csv_rows(text))
-    for at, (_, header) in enumerate(rows[:_HEADER_ROWS]):
+    rows = _csv_rows(text)
+    for _, header in islice(rows, _HEADER_ROWS):
         names = [_plain(cell) for cell in header]
         if set(names) & set(_NAMES) and set(names) & set(_STARTS):
-            named = [
-                (number, dict(zip(names, cells, strict=False))) for number, cells in rows[at + 1 :]
-            ]
-            return _timed([_fields(f"line {number}", each) for number, each in named])
+            return _timed(list(_csv_entries(names, rows)))
     raise refused(
-        f"its format is not known; expected is {_EXPECTED}. A list of who attended does not say "
-        "who spoke."
+        f"its format is unknown; expected {_EXPECTED}. A list of attendees does not say who spoke."
     )
+
+
+def _csv_entries(
+    names: Sequence[str], rows: Iterator[tuple[int, list[str]]]
+) -> Iterator["_Fields"]:
+    """Rows below the header; long names of unknown columns are not normalized again for each."""
+    for at, (number, cells) in enumerate(rows):
+        if at == MOST_ENTRIES:
+            raise too_many()
+        known = {name: cell for name, cell in zip(names, cells, strict=False) if name in _COLUMNS}
+        yield _fields(f"line {number}", known)
 
 
 def _csv_rows(text: str) -> Iterator[tuple[int, list[str]]]:
@@ -240,7 +270,7 @@ def _csv_rows(text: str) -> Iterator[tuple[int, list[str]]]:
             if any(cell.strip() for cell in cells):
                 yield reader.line_num, cells
     except csv.Error as error:
-        raise refused(f"line {reader.line_num + 1} is no CSV: {error}.") from error
+        raise refused(f"line {reader.line_num + 1} is not valid CSV: {error}.") from error
 
 
 def _plain(header: str) -> str:
@@ -273,17 +303,26 @@ def _moment(place: str, name: str, value: object) -> Moment:
     elif isinstance(value, str):
         found = read_moment(value)
     if found is None:
-        shown = "nothing" if value is None else repr(value)[:40]
         raise refused(
-            f"{place} has {shown} as {name}; expected are seconds, or a time such as 00:01:23.500."
+            f"{place} has {_shown(value)} as {name}; expected seconds or a time such as "
+            "00:01:23.500."
         )
     return found
+
+
+def _shown(value: object) -> str:
+    """A value in an error; repr() of huge numbers and of deep nesting fails."""
+    if isinstance(value, str):
+        return repr(value[:40])
+    if value is None or isinstance(value, bool | float):
+        return "nothing" if value is None else repr(value)
+    return "a number out of range" if isinstance(value, int) else f"a {type(value).__name__}"
 
 
 def _timed(found: Sequence[_Fields]) -> Timeline:
     """Entries on one clock; one without an end lasts until the next begins."""
     if len({each.start.of_day for each in found}) > 1:
-        raise refused("some of its times are times of day and others are not; use one kind.")
+        raise refused("it mixes times of day with other times; use one kind.")
     starts = list(unwrapped(each.start.seconds for each in found))
     zero = min(starts) if found and found[0].start.of_day else 0.0
     follows = _next_starts(starts)

@@ -148,15 +148,16 @@ def _differs(
         (name for name in differing if differing[name] >= 1), key=lambda name: -differing[name]
     )
     told = [
-        f"{_short(name)} {differing[name]:.0f} s"
-        + ("" if name in named else " (no voice was clearly theirs)")
+        f"{_short(name)} for {differing[name]:.0f} s"
+        + ("" if name in named else " (matched to no voice)")
         for name in order[:_TOLD_PEOPLE]
     ]
     more = f" and {len(order) - _TOLD_PEOPLE} more" if len(order) > _TOLD_PEOPLE else ""
     return TranscriptWarning(
         "speaker_timeline_differs",
-        f"For {total:.0f} of the {covered:.0f} seconds of the speaker timeline another voice is "
-        f"heard than it says, and the sound was followed. It says: {', '.join(told)}{more}.",
+        f"The speaker timeline names another speaker than the audio for {total:.0f} of its "
+        f"{covered:.0f} seconds; the audio was followed. The timeline names "
+        f"{', '.join(told)}{more}.",
     )
 
 
@@ -165,17 +166,16 @@ def _short(name: str) -> str:
 
 
 def _not_aligned(*, named: bool) -> TranscriptWarning:
-    taken = "names were taken over only where they fit far better than by chance"
+    taken = "names were used only for voices that match far better than by chance"
     return TranscriptWarning(
         "speaker_timeline_not_aligned",
-        "Where the speaker timeline lies in the recording is not clear, so its times were taken "
-        f"as they are; {taken if named else 'no name fits clearly, and none was taken over'}.",
+        "The speaker timeline could not be aligned with the audio, so its times were used "
+        f"unchanged; {taken if named else 'no voice matches a name clearly, and none was used'}.",
     )
 
 
 def _unused() -> TranscriptWarning:
     return TranscriptWarning(
         "speaker_timeline_unused",
-        "The speaker timeline was not used: no speakers were told apart in the sound that it "
-        "could name.",
+        "The speaker timeline was not used: the transcript does not distinguish speakers.",
     )

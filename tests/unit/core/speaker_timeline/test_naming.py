@@ -43,8 +43,8 @@ def test_a_voice_that_is_two_people_is_named_after_one_and_the_other_is_told() -
     turns = [*made()[:60], *[turn for turn in made()[60:] if turn.speaker != C]]
     taken = take_over(noted(turns), heard_as(turns, SPEAKER_02=B), SECONDS)
     assert taken.names == {A: PEOPLE[0], B: PEOPLE[1]}
-    assert f"{PEOPLE[2]} " in taken.warnings[0].message
-    assert "no voice was clearly theirs" in taken.warnings[0].message
+    assert f"{PEOPLE[2]} for " in taken.warnings[0].message
+    assert "matched to no voice" in taken.warnings[0].message
 
 
 def test_a_person_in_two_voices_names_one_of_them() -> None:
