@@ -1,15 +1,29 @@
 """People known by their voices, on one machine: SQLite and a folder."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from meet_transcriber.core.errors import JobCancelled, JobNotFound, StorageUnavailable
+from meet_transcriber.core.jobs import QUEUES, Job
+from meet_transcriber.core.transitions import cancelled, deleted
+from meet_transcriber.core.voices import FOLDER, expecting
 from meet_transcriber.logs import formatter
-from tests.contract.voice_story import VoiceStory
-from tests.simulated.people import ANN, BOB, Town, call, town
+from meet_transcriber.ports.stores import JobStore, MediaStore
+from meet_transcriber.service import Working
+from meet_transcriber.service.changing import Changing
+from meet_transcriber.service.listening import Listening
+from meet_transcriber.service.reading import Reading
+from meet_transcriber.service.voice_book import VoiceBook
+from meet_transcriber.service.voices import Voices, drop_clip
+from tests.contract.voice_story import VoiceStory, send_clip
+from tests.simulated.people import ANN, BOB, Town, call, hearing, town
 
 
 @pytest.fixture(name="town")
@@ -138,3 +152,109 @@ def test_channels_that_are_speakers_have_voices(town: Town) -> None:
     town.work()
     town.introduce(job_id, "SPEAKER_01", "Bob")
     assert town.named(town.met((BOB, 6))) == {"SPEAKER_00": "Bob"}
+
+
+@pytest.mark.parametrize(("change", "error"), [(deleted, JobNotFound), (cancelled, JobCancelled)])
+def test_a_clip_whose_job_ends_while_it_is_worked_on_is_not_remembered(
+    town: Town, change: Callable[[Job, float], Job], error: type[Exception]
+) -> None:
+    ground, job_id = town.house.service.ground, send_clip(town, "Ann")
+    worker = Working(ground, hearing(), "w", QUEUES, threading.Event())
+    while ground.jobs.get(job_id).stage != "waiting" or "voices.sealed" not in (
+        ground.jobs.get(job_id).objects
+    ):
+        assert worker.work()
+    claimed = ground.jobs.get(job_id)
+    ground.jobs.update(job_id, lambda job: change(job, ground.clock()))
+    with pytest.raises(error):
+        Listening(ground, claimed).known()
+    (person,) = town.ask("GET", "/voices").json()["data"]
+    assert person["samples"] == []
+
+
+def test_a_clip_of_no_use_leaves_nobody(town: Town) -> None:
+    job_id = send_clip(town, "Ann")
+    ground = town.house.service.ground
+    drop_clip(ground, ground.jobs.get(job_id))
+    assert town.ask("GET", "/voices").json()["data"] == []
+    town.work()
+    job = town.ask("GET", f"/transcribe/{job_id}").json()
+    assert [each["code"] for each in job["warnings"]] == ["voice_not_kept"]
+
+
+def test_a_clip_that_is_no_recording_leaves_nobody(town: Town) -> None:
+    files = {"file": ("clip.wav", b"no sound"), "name": (None, "Ann"), "consent": (None, "true")}
+    assert town.ask("POST", "/voices", files=files).status_code == 415
+    assert town.ask("GET", "/voices").json()["data"] == []
+
+
+class DeleteFails:
+    """A MediaStore whose book of people cannot be deleted, `times` times."""
+
+    def __init__(self, media: MediaStore, times: int) -> None:
+        self._media = media
+        self._times = times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._media, name)
+
+    def delete(self, key: str) -> None:
+        if key.startswith(FOLDER) and self._times:
+            self._times -= 1
+            raise StorageUnavailable("The disk is away.")
+        self._media.delete(key)
+
+
+def test_deleting_somebody_can_be_tried_again(town: Town) -> None:
+    job_id = send_clip(town, "Ann")
+    town.work()
+    (person,) = town.ask("GET", "/voices").json()["data"]
+    service = town.house.service
+    ground = replace(service.ground, media=DeleteFails(service.ground.media, 1))
+    reading = Reading(ground).of("acme")
+    voices = Voices(ground, reading, Changing(ground, reading))
+    with pytest.raises(StorageUnavailable):
+        voices.delete(person["id"])
+    voices.delete(person["id"])
+    assert town.ask("GET", "/voices").json()["data"] == []
+    assert town.ask("GET", f"/transcribe/{job_id}").status_code == 404
+
+
+class Locks:
+    """A JobStore whose lock is lost, or cannot be freed."""
+
+    def __init__(self, jobs: JobStore, *, lost: bool) -> None:
+        self._jobs = jobs
+        self._lost = lost
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._jobs, name)
+
+    def lock(self, name: str, holder: str, seconds: float, now: float) -> bool:
+        held = self._jobs.lock(name, holder, seconds, now)
+        if held and self._lost:
+            self._jobs.unlock(name, holder)
+            self._jobs.lock(name, "somebody else", seconds, now)
+        return held
+
+    def unlock(self, name: str, holder: str) -> None:
+        self._jobs.unlock(name, holder)
+        raise StorageUnavailable("The line broke.")
+
+
+def test_a_book_whose_lock_cannot_be_freed_is_written(town: Town) -> None:
+    ground = town.house.service.ground
+    book = VoiceBook(replace(ground, jobs=Locks(ground.jobs, lost=False)), "acme")
+    book.change(lambda known: expecting(known, "Ann", "job", 0.0, "1"))
+    assert [each.name for each in book.read().people] == ["Ann"]
+
+
+def test_a_book_whose_lock_was_lost_is_not_written_and_the_lock_stays_its_holders(
+    town: Town,
+) -> None:
+    ground = town.house.service.ground
+    book = VoiceBook(replace(ground, jobs=Locks(ground.jobs, lost=True)), "acme")
+    with pytest.raises(StorageUnavailable, match="locked"):
+        book.change(lambda known: expecting(known, "Ann", "job", 0.0, "1"))
+    assert book.read().people == ()
+    assert not ground.jobs.lock(f"voices:{book.key}", "a third", 30.0, ground.clock())

@@ -1,6 +1,7 @@
 """Routes about people who are known by their voices."""
 
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -85,9 +86,14 @@ async def _from_clip(request: Request, service: Service) -> Response:
     async with await receive(request, service) as received:
         body = only(dict(received.fields), "name", "consent")
         name, consent = checked_person(body.get("name")), _consent(request, body.get("consent"))
-        extras = service.voices.wanted(name, consent)
-        asked = JobRequest(Options(num_speakers=1, channels="mix"), extras=extras)
-        job: Job = await look(request, received.upload.finish, asked)
+        upload = received.upload
+
+        def submit(extras: Mapping[str, bytes]) -> Job:
+            return upload.finish(JobRequest(Options(num_speakers=1, channels="mix"), extras=extras))
+
+        job: Job = await look(
+            request, service.voices.submit_clip, upload.job_id, name, consent, submit
+        )
     request.state.job = job
     wait = await run_in_threadpool(service.reading.wait, job)
     headers = {

@@ -65,12 +65,18 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody whose voice is remembered; `created_at` is in seconds since 1970."""
+    """Somebody whose voice is remembered; `created_at` is in seconds since 1970.
+
+    Attributes:
+        clips: ids of all jobs that were ever made of a clip of this person, whatever became of
+            their samples; they are deleted with the person.
+    """
 
     id: str
     name: str
     created_at: float
     samples: tuple[Sample, ...] = ()
+    clips: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +110,67 @@ def remembered(book: Book, name: str, sample: Sample, fresh_id: str) -> tuple[Bo
     Raises:
         VoiceConflict: there are as many people as can be remembered.
     """
-    known = book.named(name)
-    if known is None:
-        if len(book.people) >= MOST_PEOPLE:
-            raise VoiceConflict(
-                f"{MOST_PEOPLE} people are remembered, and no more can be; delete some."
-            )
-        person = Person(fresh_id, name, sample.consent.at, (sample,))
-        return Book((*book.people, person)), person
-    person = replace(known, samples=_latest((*known.samples, sample)))
+    book, known = _having(book, name, sample.consent.at, fresh_id)
+    person = _sampled(known, sample)
     return _with(book, person), person
+
+
+def expecting(book: Book, name: str, job_id: str, at: float, fresh_id: str) -> tuple[Book, Person]:
+    """
+    The book with the job of a clip of the person of this name, who may be new to it.
+
+    Raises:
+        VoiceConflict: there are as many people as can be remembered.
+    """
+    book, known = _having(book, name, at, fresh_id)
+    person = replace(known, clips=_unique((*known.clips, job_id)))
+    return _with(book, person), person
+
+
+def clip_heard(book: Book, sample: Sample) -> tuple[Book, Person]:
+    """
+    The book with the sample of a clip, for whoever the clip is of by now.
+
+    Raises:
+        VoiceNotFound: the person was deleted.
+    """
+    owner = next((each for each in book.people if sample.job in each.clips), None)
+    if owner is None:
+        raise VoiceNotFound("The person of this clip was deleted.")
+    person = _sampled(owner, sample)
+    return _with(book, person), person
+
+
+def clip_useless(book: Book, job_id: str) -> tuple[Book, None]:
+    """The book without a person of whom there is nothing but this clip, which gave no voice."""
+    left = (each for each in book.people if each.samples or each.clips != (job_id,))
+    return Book(tuple(left)), None
+
+
+def clip_jobs(person: Person) -> tuple[str, ...]:
+    """The jobs that go with a person."""
+    return _unique((*person.clips, *(each.job for each in person.samples if each.clip)))
+
+
+def _having(book: Book, name: str, at: float, fresh_id: str) -> tuple[Book, Person]:
+    """The book with a person of this name, and that person; raises VoiceConflict."""
+    if known := book.named(name):
+        return book, known
+    if len(book.people) >= MOST_PEOPLE:
+        raise VoiceConflict(
+            f"{MOST_PEOPLE} people are remembered, and no more can be; delete some."
+        )
+    person = Person(fresh_id, name, at)
+    return Book((*book.people, person)), person
+
+
+def _sampled(person: Person, sample: Sample) -> Person:
+    clips = _unique((*person.clips, sample.job)) if sample.clip else person.clips
+    return replace(person, samples=_latest((*person.samples, sample)), clips=clips)
+
+
+def _unique(jobs: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(jobs))
 
 
 def renamed(book: Book, person_id: str, name: str) -> tuple[Book, Person]:
@@ -135,7 +192,7 @@ def renamed(book: Book, person_id: str, name: str) -> tuple[Book, Person]:
 
 def merged_people(book: Book, into: str, source: str) -> tuple[Book, Person]:
     """
-    Make one person of two: the samples of `source` go to `into`, and `source` is no more.
+    Merge two people: the samples and clips of `source` go to `into`, and `source` is deleted.
 
     Raises:
         VoiceNotFound: one of them does not exist.
@@ -144,7 +201,11 @@ def merged_people(book: Book, into: str, source: str) -> tuple[Book, Person]:
     if into == source:
         raise InvalidOptions("A voice cannot be merged with itself; name two.")
     person, other = book.find(into), book.find(source)
-    person = replace(person, samples=_latest((*person.samples, *other.samples)))
+    person = replace(
+        person,
+        samples=_latest((*person.samples, *other.samples)),
+        clips=_unique((*clip_jobs(person), *clip_jobs(other))),
+    )
     return _with(without(book, source), person), person
 
 

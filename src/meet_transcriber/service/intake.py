@@ -84,6 +84,11 @@ class Upload:
             self._writer = self._stack.enter_context(ground.media.writer(job.objects["recording"]))
 
     @property
+    def job_id(self) -> str:
+        """The id of the job that this becomes, unless the request was made before."""
+        return self._job.id
+
+    @property
     def size_bytes(self) -> int:
         """Bytes written so far."""
         return self._size

@@ -12,7 +12,7 @@ from meet_transcriber.core.assembly import channel_labels
 from meet_transcriber.core.errors import (
     EngineUnavailable,
     InvalidAudio,
-    VoiceConflict,
+    VoiceNotFound,
     VoicesSealed,
 )
 from meet_transcriber.core.jobs import Job
@@ -38,7 +38,7 @@ from meet_transcriber.pipeline import Checkpoints, Chosen, Pipeline, ignore_prog
 from meet_transcriber.ports.engines import AudioSource, Diarizer, VoiceEmbedder, Waveform
 from meet_transcriber.service.ground import Ground
 from meet_transcriber.service.voice_book import VoiceBook, sealed
-from meet_transcriber.service.voices import add_sample, clip_wanted, heard_in
+from meet_transcriber.service.voices import add_clip, clip_wanted, drop_clip, heard_in
 
 
 class Listening:
@@ -132,14 +132,14 @@ class Listening:
             return ()
         voices = heard_in(self._ground, self._job)
         if not voices:
-            message = "Nobody was remembered: too little is said in the clip, or voices are not "
-            return (TranscriptWarning("voice_not_kept", f"{message}heard by this diarizer."),)
+            drop_clip(self._ground, self._job)
+            return (_not_kept("the clip has too little speech, or the diarizer hears no voices."),)
         label = max(voices, key=lambda each: voices[each].seconds)
         sample = Sample(voices[label], self._job.id, label, wanted.consent, clip=True)
         try:
-            add_sample(VoiceBook(self._ground, self._job.tenant), wanted.name, sample)
-        except VoiceConflict as error:
-            return (TranscriptWarning("voice_not_kept", f"Nobody was remembered: {error}"),)
+            add_clip(self._ground, self._job, sample)
+        except VoiceNotFound:
+            return (_not_kept("the person was deleted before the clip was done."),)
         return ()
 
 
@@ -203,6 +203,10 @@ def _embedder(diarizer: Callable[[], Chosen[Diarizer] | None]) -> VoiceEmbedder 
     except EngineUnavailable:  # where each channel is one speaker, nobody else needs it
         return None
     return chosen.engine if chosen and isinstance(chosen.engine, VoiceEmbedder) else None
+
+
+def _not_kept(why: str) -> TranscriptWarning:
+    return TranscriptWarning("voice_not_kept", f"No voice was stored: {why}")
 
 
 def _warning(why: str) -> TranscriptWarning:

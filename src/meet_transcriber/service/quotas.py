@@ -209,4 +209,4 @@ class Quotas:
         try:
             yield
         finally:
-            jobs.lock("admission", holder, 0.0, clock())
+            jobs.unlock("admission", holder)
