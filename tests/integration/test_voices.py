@@ -134,7 +134,45 @@ def test_with_another_key_meetings_go_on_and_say_so(tmp_path: Path) -> None:
         assert (job["status"], job["names"]) == ("completed", {})
         assert [each["code"] for each in job["warnings"]] == ["voices_sealed"]
         answer = after.ask("GET", "/voices")
-        assert (answer.status_code, answer.json()["code"]) == (500, "voices_sealed")
+        assert (answer.status_code, answer.json()["code"]) == (409, "voices_sealed")
+
+
+def test_after_a_lost_key_the_remedy_that_is_told_works(tmp_path: Path) -> None:
+    with town(tmp_path) as before:
+        old = before.met((ANN, 6))
+        before.introduce(old, "SPEAKER_00", "Ann")
+    (tmp_path / "data" / "voices.key").write_text("the key of another machine\n")
+    with town(tmp_path) as after:
+        assert [row["rememberable"] for row in after.speakers(old)] == [False]
+        answer = after.introduce(old, "SPEAKER_00", "Ann")
+        assert (answer.status_code, answer.json()["code"]) == (409, "no_voice")
+        assert "diarize" in answer.json()["detail"]
+        after.house.service.ground.media.delete(FOLDER)
+        after.ask("POST", f"/transcribe/{old}/rerun", json={"tasks": ["diarize"]})
+        after.work()
+        assert after.introduce(old, "SPEAKER_00", "Ann").status_code == 201
+        assert [row["voice_name"] for row in after.speakers(old)] == ["Ann"]
+
+
+@pytest.mark.parametrize(
+    ("path", "edit"),
+    [
+        ("segments", {"reassign": {"from": "SPEAKER_01", "to": "SPEAKER_00"}}),
+        ("segments/1", {"speaker": "SPEAKER_00"}),
+    ],
+)
+def test_a_voice_whose_words_edits_moved_is_nobodys(
+    town: Town, path: str, edit: dict[str, object]
+) -> None:
+    job_id = town.met((ANN, 1), (BOB, 6))
+    answer = town.ask("PATCH", f"/transcribe/{job_id}/{path}", json=edit)
+    assert answer.status_code == 200, answer.text
+    row = town.speakers(job_id)[0]
+    assert (row["speaker"], row["rememberable"], row["similarity"]) == ("SPEAKER_00", False, None)
+    answer = town.introduce(job_id, "SPEAKER_00", "Bob")
+    assert (answer.status_code, answer.json()["code"]) == (409, "no_voice")
+    town.ask("POST", f"/transcribe/{job_id}/undo")
+    assert town.introduce(job_id, "SPEAKER_00", "Ann").status_code == 201
 
 
 def test_many_changes_at_once_are_all_kept(town: Town) -> None:

@@ -6,7 +6,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from meet_transcriber.core.errors import JobCancelled, JobNotFound, NoVoice, StorageError
+from meet_transcriber.core.edits import labels_given
+from meet_transcriber.core.errors import (
+    JobCancelled,
+    JobNotFound,
+    NoVoice,
+    StorageError,
+    VoicesSealed,
+)
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.transcript import Transcript, Voice, total_seconds
 from meet_transcriber.core.voices import (
@@ -85,14 +92,25 @@ class Voices:
         Raises:
             VoicesOff, VoicesSealed: as `people` does.
             JobNotFound, JobNotReady: there is no finished meeting.
-            NoVoice: it keeps no voice of this speaker.
+            NoVoice: it keeps no voice of this speaker, or one that may be another person's.
             VoiceConflict: nobody more can be remembered.
         """
         sealer_of(self._ground)
         job, transcript = self._reading.transcript(job_id)
-        voice = heard_in(self._ground, job).get(speaker)
+        try:
+            voice = heard_in(self._ground, job).get(speaker)
+        except VoicesSealed as error:
+            raise NoVoice(
+                "The voices of this meeting were sealed with another secret (VOICE_SECRET, or "
+                "voices.key in DATA_DIR). Run its task diarize again."
+            ) from error
         if voice is None or speaker not in transcript.speakers:
             raise NoVoice(_why_none(job, speaker))
+        if speaker in self._given(job):
+            raise NoVoice(
+                f"Edits gave {speaker} what the diarizer heard from somebody else, so that the "
+                "voice may be another person's. Name another meeting, or send a clip."
+            )
         sample = Sample(compact(voice), job.id, speaker, consent, clip=TO_REMEMBER in job.objects)
         return add_sample(self._book, name, sample)
 
@@ -167,11 +185,10 @@ class Voices:
 
         Raises:
             JobNotFound, JobNotReady: there is no finished meeting.
-            VoicesSealed: what is kept does not open.
+            VoicesSealed: the people do not open; a meeting's voices that do not count as none.
         """
         job, transcript = self._reading.transcript(job_id)
-        heard = heard_in(self._ground, job)  # those whom edits have left, too
-        voices = {label: heard[label] for label in transcript.speakers if label in heard}
+        voices = self._voices_of(job, transcript)
         found = matches(voices, self.people()) if voices else {}
         return [
             Speaker(
@@ -183,6 +200,25 @@ class Voices:
             )
             for label in transcript.speakers
         ]
+
+    def _voices_of(self, job: Job, transcript: Transcript) -> dict[str, Voice]:
+        """Of the speakers that edits have left, where they are surely theirs."""
+        try:
+            heard = heard_in(self._ground, job)
+        except VoicesSealed:
+            return {}
+        mixed = self._given(job) if heard else frozenset()
+        return {
+            label: heard[label]
+            for label in transcript.speakers
+            if label in heard and label not in mixed
+        }
+
+    def _given(self, job: Job) -> frozenset[str | None]:
+        """Labels whose voices need not be those of the words that they have by now."""
+        if not job.edited:
+            return frozenset()
+        return labels_given(self._reading.machine_transcript(job), self._reading.edits(job))
 
 
 def heard_in(ground: Ground, job: Job) -> dict[str, Voice]:
