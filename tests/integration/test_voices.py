@@ -2,27 +2,38 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from meet_transcriber.core.errors import JobCancelled, JobNotFound, StorageUnavailable
+from meet_transcriber.core.errors import (
+    DiarizationFailed,
+    JobCancelled,
+    JobNotFound,
+    StorageUnavailable,
+)
 from meet_transcriber.core.jobs import QUEUES, Job
+from meet_transcriber.core.transcript import Span, Voice
 from meet_transcriber.core.transitions import cancelled, deleted
 from meet_transcriber.core.voices import FOLDER, expecting
 from meet_transcriber.logs import formatter
+from meet_transcriber.pipeline import Chosen
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress, Waveform
 from meet_transcriber.ports.stores import JobStore, MediaStore
 from meet_transcriber.service import Working
 from meet_transcriber.service.changing import Changing
-from meet_transcriber.service.listening import Listening
+from meet_transcriber.service.listening import CHANNEL_SPEECH_SECONDS, Excerpt, Listening
 from meet_transcriber.service.reading import Reading
 from meet_transcriber.service.voice_book import VoiceBook
 from meet_transcriber.service.voices import Voices, drop_clip
 from tests.contract.voice_story import VoiceStory, send_clip
+from tests.simulated.engines import TonalDiarizer
 from tests.simulated.people import ANN, BOB, Town, call, hearing, town
 
 
@@ -296,3 +307,88 @@ def test_a_book_whose_lock_was_lost_is_not_written_and_the_lock_stays_its_holder
         book.change(lambda known: expecting(known, "Ann", "job", 0.0, "1"))
     assert book.read().people == ()
     assert not ground.jobs.lock(f"voices:{book.key}", "a third", 30.0, ground.clock())
+
+
+class Breaks(TonalDiarizer):
+    """Finds speakers, but breaks at a single voice."""
+
+    def voice(self, audio: AudioSource, speech: Sequence[Span], progress: Progress) -> Voice | None:
+        raise DiarizationFailed("no memory")
+
+
+def work_with(town: Town, diarizer: TonalDiarizer) -> None:
+    """Do all that there is to do with this diarizer."""
+    engines = replace(hearing(), diarizer=lambda: Chosen(diarizer))
+    worker = Working(town.house.service.ground, engines, "w", QUEUES, threading.Event())
+    while worker.work():
+        pass
+
+
+def test_a_diarizer_that_breaks_at_the_voices_costs_no_speakers(town: Town) -> None:
+    files = {"file": ("call.wav", call(ANN, BOB)), "channels": (None, "split")}
+    job_id = town.ask("POST", "/transcribe", files=files).json()["job_id"]
+    work_with(town, Breaks())
+    job = town.ask("GET", f"/transcribe/{job_id}").json()
+    assert [each["code"] for each in job["warnings"]] == ["voices_missed"]
+    rows = town.speakers(job_id)
+    assert [row["speaker"] for row in rows] == ["SPEAKER_00", "SPEAKER_01"]
+    assert not any(row["rememberable"] for row in rows)
+
+
+class Listens(TonalDiarizer):
+    """Notes how much it is given for a single voice, and cancels the job when told to."""
+
+    def __init__(self, cancel: Callable[[], object] | None = None) -> None:
+        self.given: list[tuple[float, float]] = []
+        self._cancel = cancel
+
+    def voice(self, audio: AudioSource, speech: Sequence[Span], progress: Progress) -> Voice | None:
+        self.given.append((audio.duration, sum(each.end - each.start for each in speech)))
+        if self._cancel is not None:
+            self._cancel()
+            give_up_at = time.monotonic() + 20
+            while time.monotonic() < give_up_at:
+                progress(0.5)
+                time.sleep(0.05)
+        return super().voice(audio, speech, progress)
+
+
+def test_of_a_long_channel_the_beginning_is_enough(town: Town) -> None:
+    files = {"file": ("call.wav", call(ANN, BOB, seconds=190)), "channels": (None, "split")}
+    job_id = town.ask("POST", "/transcribe", files=files).json()["job_id"]
+    diarizer = Listens()
+    work_with(town, diarizer)
+    assert len(diarizer.given) == 2
+    for seconds, of_speech in diarizer.given:
+        assert seconds < 189
+        assert of_speech == pytest.approx(CHANNEL_SPEECH_SECONDS)
+    assert all(row["rememberable"] for row in town.speakers(job_id))
+
+
+def test_the_voices_of_channels_can_be_cancelled(town: Town) -> None:
+    files = {"file": ("call.wav", call(ANN, BOB)), "channels": (None, "split")}
+    job_id = town.ask("POST", "/transcribe", files=files).json()["job_id"]
+    diarizer = Listens(lambda: town.ask("POST", f"/transcribe/{job_id}/cancel"))
+    work_with(town, diarizer)
+    assert len(diarizer.given) == 1
+    assert town.ask("GET", f"/transcribe/{job_id}").json()["status"] == "cancelled"
+
+
+def test_a_reference_that_claims_no_length_is_cut() -> None:
+    sound = Quiet(3600.0)
+    excerpt = Excerpt(sound, 0, 10.0)
+    assert excerpt.duration == 10.0
+    assert len(excerpt.read(9.0, 3600.0)) == SAMPLE_RATE_HZ
+
+
+class Quiet:
+    """So many seconds of silence."""
+
+    channels = 1
+
+    def __init__(self, duration: float) -> None:
+        self.duration = duration
+
+    def read(self, start: float, end: float, channel: int = 0) -> Waveform:
+        assert channel == 0
+        return np.zeros(round((end - start) * SAMPLE_RATE_HZ), np.float32)
