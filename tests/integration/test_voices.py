@@ -103,6 +103,22 @@ def test_an_older_meeting_is_named_when_its_speakers_are_looked_at_again(town: T
     assert town.ask("GET", path).json()["names"] == {"SPEAKER_00": "Ann"}
 
 
+def test_a_name_that_was_found_follows_its_person_and_one_that_was_given_stays(town: Town) -> None:
+    first = town.met((ANN, 6), (BOB, 6))
+    ann = town.introduce(first, "SPEAKER_00", "Ann").json()["id"]
+    bob = town.introduce(first, "SPEAKER_01", "Bob").json()["id"]
+    path = f"/transcribe/{town.met((ANN, 6), (BOB, 6))}"
+    assert town.ask("GET", path).json()["names"] == {"SPEAKER_00": "Ann", "SPEAKER_01": "Bob"}
+    town.ask("PATCH", f"{path}/speakers", json={"SPEAKER_01": "Bob"})  # confirmed
+    town.ask("PATCH", f"/voices/{ann}", json={"name": "Anna"})
+    town.ask("DELETE", f"/voices/{bob}")
+    for left in ({"SPEAKER_00": "Anna", "SPEAKER_01": "Bob"}, {"SPEAKER_01": "Bob"}):
+        town.ask("POST", f"{path}/rerun", json={"tasks": ["attribute"]})
+        town.work()
+        assert town.ask("GET", path).json()["names"] == left
+        town.ask("DELETE", f"/voices/{ann}")
+
+
 def test_a_speaker_of_whom_nothing_is_kept_is_told_so(town: Town) -> None:
     job_id = town.met((ANN, 6))
     answer = town.introduce(job_id, "SPEAKER_07", "Ann")

@@ -123,6 +123,8 @@ class Job:
         served_at: when a task of it was last claimed; who was served longest ago is next.
         version: rises by one with every change; set by the store.
         names: speaker label to a person's name, from a speaker timeline or given after the fact.
+        names_found: those of `names` that were found by voice or speaker timeline, when the
+            transcript was made; nobody gave them.
         delay: what its tasks wait for, such as room on a disk; None when they get on.
         lease_until: of an upload; when it has passed, the sender is gone.
         deleted: nobody may see it any more; record and objects wait to be removed.
@@ -159,6 +161,7 @@ class Job:
     diarizer: str | None = None
     speakers_found: int | None = None
     names: Mapping[str, str] = field(default_factory=dict)
+    names_found: Mapping[str, str] = field(default_factory=dict)
     edited: bool = False
     webhook: Webhook | None = None
     tenant: str = ""
