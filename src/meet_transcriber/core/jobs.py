@@ -135,6 +135,7 @@ class Job:
         source_url: where the recording is still to be fetched from; it may hold a secret, is never
             shown, and goes once the recording is here.
         fingerprint: what the request was, to tell a repetition from another request.
+        extra_bytes: of what came along with the recording, and goes with the job.
         upload: of a job that began as an upload of its own; its id is the upload's.
     """
 
@@ -152,6 +153,7 @@ class Job:
     version: int = 0
     source_url: str | None = None
     size_bytes: int = 0
+    extra_bytes: int = 0
     upload: Upload | None = None
     media: MediaInfo | None = None
     duration: float | None = None
@@ -243,7 +245,8 @@ class IndexEntry:
             served longest ago, so that no job starves behind another.
         due_at: when `tend` has something to do for it, None when never.
         seconds_left: seconds of audio that still have to be recognized.
-        stored_bytes: of its recording, as long as that is kept; an upload's as announced.
+        stored_bytes: of its recording, as long as that is kept, an upload's as announced; and of
+            what came along.
         audio: when it was submitted, and its seconds, once both are known; what a store
             remembers of it when the record has gone, because it was used all the same.
     """
@@ -281,7 +284,7 @@ def index_entry(job: Job) -> IndexEntry:
         due_at=due_at(job),
         seconds_left=(job.duration or 0.0) * (1.0 - recognized) if active else 0.0,
         tenant=job.tenant,
-        stored_bytes=job.size_bytes if stored else 0,
+        stored_bytes=(job.size_bytes if stored else 0) + (0 if job.deleted else job.extra_bytes),
         audio=None if coming or job.duration is None else (job.created_at, job.duration),
     )
 
