@@ -173,6 +173,8 @@ class VoiceStory:
         merged = town.ask("POST", f"/voices/{ann}/merge", json={"voice_id": bob}).json()
         assert len(merged["samples"]) == 2
         assert town.ask("GET", f"/voices/{bob}").status_code == 404
+        (entry, *_) = town.guard.trail.page(AuditQuery(action="merge_voices")).entries
+        assert entry.target == f"{bob} into {ann}"
         assert set(town.named(town.met((BOB, 6))).values()) == {"Ann"}
 
 

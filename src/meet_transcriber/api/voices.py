@@ -20,7 +20,8 @@ from meet_transcriber.api.shapes import ref
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.voices import Consent, Person, Sample, checked_consent, checked_person
+from meet_transcriber.core.voice_checks import checked_consent, checked_person
+from meet_transcriber.core.voices import Consent, Person, Sample
 from meet_transcriber.service import Request as JobRequest
 from meet_transcriber.service import Service
 from meet_transcriber.service.voice_book import sealer_of
@@ -37,7 +38,7 @@ _VOICE = answer(200, "The person as they are known now.", "Voice")
 @router.get(
     "/voices",
     operation_id="listVoices",
-    summary="Who is remembered",
+    summary="List voice profiles",
     response_class=Response,
     responses={**answer(200, "Everybody, in order of creation.", "VoiceList"), **problems(409)},
 )
@@ -49,7 +50,7 @@ def list_voices(service: ToRead) -> Response:
 @router.post(
     "/voices",
     operation_id="rememberVoice",
-    summary="Remember somebody by their voice",
+    summary="Add a voice profile or a sample",
     response_class=Response,
     status_code=201,
     responses={
@@ -110,7 +111,7 @@ def _consent(request: Request, said: object) -> Consent:
 @router.get(
     "/voices/{voice_id}",
     operation_id="getVoice",
-    summary="Somebody who is remembered",
+    summary="Get a voice profile",
     response_class=Response,
     responses={**_VOICE, **problems(404, 409)},
 )
@@ -122,7 +123,7 @@ def get_voice(service: ToRead, voice_id: VoiceId) -> Response:
 @router.patch(
     "/voices/{voice_id}",
     operation_id="renameVoice",
-    summary="Call somebody otherwise",
+    summary="Rename a voice profile",
     response_class=Response,
     responses={**_VOICE, **problems(400, 404, 409, 413, 422)},
     openapi_extra=takes("VoiceName"),
@@ -137,23 +138,25 @@ async def rename(request: Request, service: ToSubmit, voice_id: VoiceId) -> Resp
 @router.post(
     "/voices/{voice_id}/merge",
     operation_id="mergeVoices",
-    summary="Make one person of two",
+    summary="Merge two voice profiles",
     response_class=Response,
     responses={**_VOICE, **problems(400, 404, 409, 413, 422)},
     openapi_extra=takes("VoiceMerge"),
 )
 async def merge(request: Request, service: ToSubmit, voice_id: VoiceId) -> Response:
-    """All that the other is known from goes to this one; the other is no more."""
+    """All samples and clips of the other one go to this one; the other one is deleted."""
     other = only(await json_object(request), "voice_id").get("voice_id")
     if not isinstance(other, str):
         raise InvalidOptions("voice_id must be the id of the other voice.")
-    return _json(_shown(await run_in_threadpool(service.voices.merge, voice_id, other)))
+    person = await run_in_threadpool(service.voices.merge, voice_id, other)
+    request.state.target = f"{other} into {person.id}"
+    return _json(_shown(person))
 
 
 @router.delete(
     "/voices/{voice_id}",
     operation_id="forgetVoice",
-    summary="Forget somebody's voice",
+    summary="Delete a voice profile",
     response_class=Response,
     status_code=204,
     responses={**answer(204, "It is gone."), **problems(404, 409)},
@@ -170,7 +173,7 @@ def forget(service: ToSubmit, voice_id: VoiceId) -> Response:
 @router.get(
     "/voices/{voice_id}/export",
     operation_id="exportVoice",
-    summary="All that is known of somebody",
+    summary="Export a voice profile",
     response_class=Response,
     responses={
         **answer_in(200, "As a file.", {_JSON: ref("Voice")}, "Content-Disposition"),

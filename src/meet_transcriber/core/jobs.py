@@ -6,7 +6,7 @@ function from one record to the next, in `core/transitions.py`; a store runs suc
 atomically and knows nothing of its meaning. Times are seconds since 1970.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -219,6 +219,15 @@ class Job:
         """The job with the task of that name replaced."""
         tasks = tuple(changed if task.name == changed.name else task for task in self.tasks)
         return replace(self, tasks=tasks)
+
+    def names_given(self, confirmed: Collection[str | None] = ()) -> dict[str, str]:
+        """Names that people gave: those that were not found, and those of `confirmed` labels."""
+        found = self.names_found
+        return {
+            label: name
+            for label, name in self.names.items()
+            if label in confirmed or found.get(label) != name
+        }
 
     def in_state(self, *states: TaskState) -> Iterator[Task]:
         """Its tasks in one of these states; a job that has ended has no work left."""

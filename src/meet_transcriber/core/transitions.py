@@ -335,7 +335,7 @@ def rerun(
     if edits := objects.pop("edits.json", None):  # history of words that will be no more
         objects[f"edits-{job.run}.json"] = edits
     again = {task.kind for task in tasks if task.state != "done"}
-    names = {} if again & {"prepare", "diarize"} else _given_names(job, confirmed)
+    names = {} if again & {"prepare", "diarize"} else job.names_given(confirmed)
     job = replace(job, tasks=tasks, objects=objects, names=names, names_found={}, edited=False)
     first = next(task.kind for task in tasks if task.state != "done")
     needed = {"fetch": None, "prepare": "recording"}.get(first, "working.flac")
@@ -358,15 +358,6 @@ def rerun(
         tidy_at=None,
     )
     return _unlocked(begun, now)
-
-
-def _given_names(job: Job, confirmed: Collection[str | None]) -> dict[str, str]:
-    """Names that people gave; those that were found are looked for again."""
-    return {
-        label: name
-        for label, name in job.names.items()
-        if label in confirmed or job.names_found.get(label) != name
-    }
 
 
 def _reset(job: Job, kinds: Collection[str]) -> tuple[Task, ...]:

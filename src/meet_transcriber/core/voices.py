@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from operator import mul
 from typing import Literal, NamedTuple
 
-from meet_transcriber.core.edits import LONGEST_NAME
 from meet_transcriber.core.errors import InvalidOptions, VoiceConflict, VoiceNotFound
 from meet_transcriber.core.transcript import Transcript, TranscriptWarning, Voice
 
@@ -30,7 +29,6 @@ FOLDER = "voices"
 MOST_PEOPLE = 500
 MOST_SAMPLES = 10
 """Of one person; the oldest goes when there are more."""
-LONGEST_NOTE = 500
 SHORTEST_REFERENCE_SECONDS, LONGEST_REFERENCE_SECONDS = 2.0, 10.0
 _DIGITS = 5  # changes a cosine by less than 0.0001
 
@@ -226,34 +224,6 @@ def _latest(samples: Sequence[Sample]) -> tuple[Sample, ...]:
     return tuple(in_order[-MOST_SAMPLES:])
 
 
-def checked_person(name: object) -> str:
-    """A name as it is kept; raises InvalidOptions for what is none."""
-    text = name.strip() if isinstance(name, str) else ""
-    if not (1 <= len(text) <= LONGEST_NAME and text.isprintable()):
-        raise InvalidOptions(
-            f"name must be the person's name, of 1 to {LONGEST_NAME} printable characters."
-        )
-    return text
-
-
-def checked_consent(consent: object) -> str:
-    """
-    The note of a consent; "" where it was given without one.
-
-    Raises:
-        InvalidOptions: there is no consent.
-    """
-    if consent is True or (isinstance(consent, str) and consent.strip().lower() == "true"):
-        return ""
-    text = consent.strip() if isinstance(consent, str) else ""
-    if not 1 <= len(text) <= LONGEST_NOTE or text.lower() in {"false", "no", "0"}:
-        raise InvalidOptions(
-            "A voice is kept only with the person's consent: set consent to true, or to a note "
-            f"of up to {LONGEST_NOTE} characters such as who agreed to it, when and how."
-        )
-    return text
-
-
 def compact(voice: Voice) -> Voice:
     """The voice with digits that matter."""
     return replace(voice, vector=tuple(round(value, _DIGITS) for value in voice.vector))
@@ -388,13 +358,16 @@ class Named:
 def with_known(transcript: Transcript, known: Named) -> Transcript:
     """The transcript with names of known voices, for speakers who have none and nobody else has."""
     given = transcript.names
-    free = {
-        label: name
-        for label, name in known.names.items()
-        if label in transcript.speakers and name not in given.values()
-    }
+    found = {label: name for label, name in known.names.items() if label in transcript.speakers}
+    free = without_taken(found, given)
     warnings = tuple(dict.fromkeys((*transcript.warnings, *known.warnings)))
     return replace(transcript, names={**free, **given}, warnings=warnings)
+
+
+def without_taken(found: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Names by label, without those that somebody has already, in whatever case."""
+    taken = {name.casefold() for name in given.values()}
+    return {label: name for label, name in found.items() if name.casefold() not in taken}
 
 
 def named_by(voices: Mapping[str, Voice], references: Mapping[str, Voice]) -> dict[str, str]:

@@ -33,6 +33,7 @@ from meet_transcriber.core.voices import (
     compact,
     matches,
     named_by,
+    without_taken,
 )
 from meet_transcriber.core.wire import from_plain, to_plain
 from meet_transcriber.logs import get_logger
@@ -141,7 +142,7 @@ class Listening:
         except VoicesSealed as error:
             warnings, by_voice = (TranscriptWarning(error.code, str(error)),), {}
         given = by_reference.names
-        free = {label: name for label, name in by_voice.items() if name not in given.values()}
+        free = without_taken(by_voice, given)
         return Named({**free, **given}, (*by_reference.warnings, *warnings))
 
     def _left(self) -> Named:

@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from meet_transcriber.core.edits import labels_given
 from meet_transcriber.core.errors import (
     JobCancelled,
     JobNotFound,
@@ -15,6 +14,7 @@ from meet_transcriber.core.errors import (
     VoicesSealed,
 )
 from meet_transcriber.core.jobs import Job
+from meet_transcriber.core.moved_words import labels_given
 from meet_transcriber.core.transcript import Transcript, Voice, total_seconds
 from meet_transcriber.core.voices import (
     TO_REMEMBER,
