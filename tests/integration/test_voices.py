@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -15,18 +15,19 @@ import pytest
 from meet_transcriber.core.errors import (
     DiarizationFailed,
     JobCancelled,
+    JobConflict,
     JobNotFound,
     StorageUnavailable,
 )
 from meet_transcriber.core.jobs import QUEUES, Job
 from meet_transcriber.core.transcript import Span, Voice
 from meet_transcriber.core.transitions import cancelled, deleted
-from meet_transcriber.core.voices import FOLDER, expecting
+from meet_transcriber.core.voices import FOLDER, Consent, expecting
 from meet_transcriber.logs import formatter
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress, Waveform
 from meet_transcriber.ports.stores import JobStore, MediaStore
-from meet_transcriber.service import Working
+from meet_transcriber.service import Request, Working
 from meet_transcriber.service.changing import Changing
 from meet_transcriber.service.listening import CHANNEL_SPEECH_SECONDS, Excerpt, Listening
 from meet_transcriber.service.reading import Reading
@@ -34,7 +35,7 @@ from meet_transcriber.service.voice_book import VoiceBook
 from meet_transcriber.service.voices import Voices, drop_clip
 from tests.contract.voice_story import VoiceStory, send_clip
 from tests.simulated.engines import TonalDiarizer
-from tests.simulated.people import ANN, BOB, Town, call, hearing, town
+from tests.simulated.people import ANN, BOB, Town, call, hearing, meeting, town
 
 
 @pytest.fixture(name="town")
@@ -408,3 +409,19 @@ class Quiet:
     def read(self, start: float, end: float, channel: int = 0) -> Waveform:
         assert channel == 0
         return np.zeros(round((end - start) * SAMPLE_RATE_HZ), np.float32)
+
+
+def test_who_is_deleted_while_a_clip_comes_in_does_not_come_back(town: Town) -> None:
+    service = town.house.service.of("acme")
+    upload = service.intake.begin("clip.wav")
+    upload.write(meeting((ANN, 8)))
+
+    def submit(extras: Mapping[str, bytes]) -> Job:
+        (person,) = service.voices.people()
+        service.voices.delete(person.id)
+        return upload.finish(Request(extras=extras))
+
+    with pytest.raises(JobConflict):
+        service.voices.submit_clip(upload.job_id, "Ann", Consent(0.0), submit)
+    assert service.voices.people() == ()
+    assert town.objects() == {}

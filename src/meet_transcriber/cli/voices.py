@@ -98,7 +98,7 @@ def merge(
     server: Server = HERE,
     key: Key = None,
 ) -> None:
-    """Make one person of two."""
+    """Merge two people: the samples of the other go to the first."""
     with _asking(server, key) as client:
         client.voices("POST", f"/{voice_id}/merge", json={"voice_id": other})
 
