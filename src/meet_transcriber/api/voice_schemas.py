@@ -88,7 +88,8 @@ VOICES: dict[str, Schema] = {
                         ),
                         "rememberable": {
                             "type": "boolean",
-                            "description": "The meeting keeps this voice.",
+                            "description": "The meeting keeps this voice, and no edit gave the "
+                            "speaker words of others.",
                         },
                     }
                 )

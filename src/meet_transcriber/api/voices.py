@@ -65,7 +65,8 @@ async def remember(request: Request, service: ToSubmit) -> Response:
     Remember a speaker of a finished meeting, or the one person in a clip of some seconds.
 
     A name that is known gets one more sample of the voice. A clip becomes an ordinary job, whose
-    end says whether it was of use; it is deleted with the person.
+    warnings say whether it was of use; it is deleted with the person, who is listed at once and
+    has no sample until the job is done.
     """
     sealer_of(service.ground)
     if request.headers.get("content-type", "").startswith(_FORM):
