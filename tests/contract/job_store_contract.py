@@ -347,6 +347,15 @@ class FactsContract(_Contract):
         time.sleep(0.5)
         assert not store.lock("tend", "b", 60.0, time.time())
 
+    def test_a_lock_is_freed_by_its_holder_alone(self, store: JobStore) -> None:
+        now = time.time()
+        assert store.lock("tend", "a", 60.0, now)
+        store.unlock("tend", "b")
+        assert not store.lock("tend", "b", 60.0, now)
+        store.unlock("tend", "a")
+        store.unlock("tend", "a")
+        assert store.lock("tend", "b", 60.0, now)
+
     def test_facts_are_remembered(self, stores: Stores) -> None:
         store = stores()
         assert store.recall("speed") is None

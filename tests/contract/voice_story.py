@@ -6,7 +6,7 @@ from collections.abc import Callable
 from meet_transcriber.core.audit import AuditQuery
 from meet_transcriber.core.errors import VoicesSealed
 from meet_transcriber.core.transcript import Voice
-from meet_transcriber.core.voices import FOLDER
+from meet_transcriber.core.voices import FOLDER, MOST_SAMPLES
 from meet_transcriber.service.voice_book import VoiceBook
 from meet_transcriber.service.voices import heard_in
 from tests.simulated.people import ALMOST_ANN, ANN, BOB, CAY, Town, meeting
@@ -107,6 +107,44 @@ class VoiceStory:
         assert town.ask("GET", f"/transcribe/{job_id}").status_code == 404
         assert [key for key in town.objects() if job_id in key] == []
 
+    def test_who_is_deleted_while_a_clip_is_under_way_does_not_come_back(self, town: Town) -> None:
+        first = send_clip(town, "Ann")
+        town.work()
+        second = send_clip(town, "Ann")
+        (person,) = town.ask("GET", "/voices").json()["data"]
+        assert [sample["job_id"] for sample in person["samples"]] == [first]
+        assert town.ask("DELETE", f"/voices/{person['id']}").status_code == 204
+        town.work()
+        assert town.ask("GET", "/voices").json()["data"] == []
+        for job_id in (first, second):
+            assert town.ask("GET", f"/transcribe/{job_id}").status_code == 404
+        assert town.objects() == {}
+
+    def test_clips_whose_samples_were_replaced_by_later_ones_go_with_their_person(
+        self, town: Town
+    ) -> None:
+        clips = [send_clip(town, "Ann") for _ in range(MOST_SAMPLES + 1)]
+        town.work()
+        (person,) = town.ask("GET", "/voices").json()["data"]
+        assert len(person["samples"]) == MOST_SAMPLES
+        town.ask("DELETE", f"/voices/{person['id']}")
+        assert {town.ask("GET", f"/transcribe/{each}").status_code for each in clips} == {404}
+
+    def test_a_clip_that_is_run_again_is_of_whoever_has_its_person_now(self, town: Town) -> None:
+        job_id = send_clip(town, "Ann")
+        town.work()
+        (person,) = town.ask("GET", "/voices").json()["data"]
+        town.ask("PATCH", f"/voices/{person['id']}", json={"name": "Anna"})
+        other = town.introduce(town.met((ANN, 6)), "SPEAKER_00", "Annie").json()["id"]
+        town.ask("POST", f"/voices/{other}/merge", json={"voice_id": person["id"]})
+        again = town.ask("POST", f"/transcribe/{job_id}/rerun", json={"tasks": ["attribute"]})
+        assert again.status_code == 202
+        town.work()
+        (left,) = town.ask("GET", "/voices").json()["data"]
+        assert (left["name"], len(left["samples"])) == ("Annie", 2)
+        town.ask("DELETE", f"/voices/{other}")
+        assert town.ask("GET", f"/transcribe/{job_id}").status_code == 404
+
     def test_what_was_done_is_written_down_without_names(self, town: Town) -> None:
         job_id = town.met((ANN, 6))
         person = town.introduce(job_id, "SPEAKER_00", "Annabel").json()["id"]
@@ -136,7 +174,19 @@ class VoiceStory:
         merged = town.ask("POST", f"/voices/{ann}/merge", json={"voice_id": bob}).json()
         assert len(merged["samples"]) == 2
         assert town.ask("GET", f"/voices/{bob}").status_code == 404
+        (entry, *_) = town.guard.trail.page(AuditQuery(action="merge_voices")).entries
+        assert entry.target == f"{bob} into {ann}"
         assert set(town.named(town.met((BOB, 6))).values()) == {"Ann"}
+
+
+def send_clip(town: Town, name: str) -> str:
+    """The id of the job of a clip that nobody has worked on yet."""
+    files = {"file": ("clip.wav", meeting((ANN, 8))), "name": (None, name),
+             "consent": (None, "by mail")}  # fmt: skip
+    answer = town.ask("POST", "/voices", files=files)
+    assert answer.status_code == 202, answer.text
+    job_id: str = answer.json()["job_id"]
+    return job_id
 
 
 def texts_of(voice: Voice) -> list[bytes]:

@@ -1,15 +1,41 @@
 """People known by their voices, on one machine: SQLite and a folder."""
 
 import logging
-from collections.abc import Callable, Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from meet_transcriber.core.errors import (
+    DiarizationFailed,
+    JobCancelled,
+    JobConflict,
+    JobNotFound,
+    StorageUnavailable,
+)
+from meet_transcriber.core.jobs import QUEUES, Job
+from meet_transcriber.core.transcript import Span, Voice
+from meet_transcriber.core.transitions import cancelled, deleted
+from meet_transcriber.core.voices import FOLDER, Consent, expecting
 from meet_transcriber.logs import formatter
-from tests.contract.voice_story import VoiceStory
-from tests.simulated.people import ANN, BOB, Town, call, town
+from meet_transcriber.pipeline import Chosen
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress, Waveform
+from meet_transcriber.ports.stores import JobStore, MediaStore
+from meet_transcriber.service import Request, Working
+from meet_transcriber.service.changing import Changing
+from meet_transcriber.service.listening import CHANNEL_SPEECH_SECONDS, Excerpt, Listening
+from meet_transcriber.service.reading import Reading
+from meet_transcriber.service.voice_book import VoiceBook
+from meet_transcriber.service.voices import Voices, drop_clip
+from tests.contract.voice_story import VoiceStory, send_clip
+from tests.simulated.engines import TonalDiarizer
+from tests.simulated.people import ANN, BOB, Town, call, hearing, meeting, town
 
 
 @pytest.fixture(name="town")
@@ -78,6 +104,22 @@ def test_an_older_meeting_is_named_when_its_speakers_are_looked_at_again(town: T
     assert town.ask("GET", path).json()["names"] == {"SPEAKER_00": "Ann"}
 
 
+def test_a_name_that_was_found_follows_its_person_and_one_that_was_given_stays(town: Town) -> None:
+    first = town.met((ANN, 6), (BOB, 6))
+    ann = town.introduce(first, "SPEAKER_00", "Ann").json()["id"]
+    bob = town.introduce(first, "SPEAKER_01", "Bob").json()["id"]
+    path = f"/transcribe/{town.met((ANN, 6), (BOB, 6))}"
+    assert town.ask("GET", path).json()["names"] == {"SPEAKER_00": "Ann", "SPEAKER_01": "Bob"}
+    town.ask("PATCH", f"{path}/speakers", json={"SPEAKER_01": "Bob"})  # confirmed
+    town.ask("PATCH", f"/voices/{ann}", json={"name": "Anna"})
+    town.ask("DELETE", f"/voices/{bob}")
+    for left in ({"SPEAKER_00": "Anna", "SPEAKER_01": "Bob"}, {"SPEAKER_01": "Bob"}):
+        town.ask("POST", f"{path}/rerun", json={"tasks": ["attribute"]})
+        town.work()
+        assert town.ask("GET", path).json()["names"] == left
+        town.ask("DELETE", f"/voices/{ann}")
+
+
 def test_a_speaker_of_whom_nothing_is_kept_is_told_so(town: Town) -> None:
     job_id = town.met((ANN, 6))
     answer = town.introduce(job_id, "SPEAKER_07", "Ann")
@@ -120,7 +162,45 @@ def test_with_another_key_meetings_go_on_and_say_so(tmp_path: Path) -> None:
         assert (job["status"], job["names"]) == ("completed", {})
         assert [each["code"] for each in job["warnings"]] == ["voices_sealed"]
         answer = after.ask("GET", "/voices")
-        assert (answer.status_code, answer.json()["code"]) == (500, "voices_sealed")
+        assert (answer.status_code, answer.json()["code"]) == (409, "voices_sealed")
+
+
+def test_after_a_lost_key_the_remedy_that_is_told_works(tmp_path: Path) -> None:
+    with town(tmp_path) as before:
+        old = before.met((ANN, 6))
+        before.introduce(old, "SPEAKER_00", "Ann")
+    (tmp_path / "data" / "voices.key").write_text("the key of another machine\n")
+    with town(tmp_path) as after:
+        assert [row["rememberable"] for row in after.speakers(old)] == [False]
+        answer = after.introduce(old, "SPEAKER_00", "Ann")
+        assert (answer.status_code, answer.json()["code"]) == (409, "no_voice")
+        assert "diarize" in answer.json()["detail"]
+        after.house.service.ground.media.delete(FOLDER)
+        after.ask("POST", f"/transcribe/{old}/rerun", json={"tasks": ["diarize"]})
+        after.work()
+        assert after.introduce(old, "SPEAKER_00", "Ann").status_code == 201
+        assert [row["voice_name"] for row in after.speakers(old)] == ["Ann"]
+
+
+@pytest.mark.parametrize(
+    ("path", "edit"),
+    [
+        ("segments", {"reassign": {"from": "SPEAKER_01", "to": "SPEAKER_00"}}),
+        ("segments/1", {"speaker": "SPEAKER_00"}),
+    ],
+)
+def test_a_voice_whose_words_edits_moved_is_nobodys(
+    town: Town, path: str, edit: dict[str, object]
+) -> None:
+    job_id = town.met((ANN, 1), (BOB, 6))
+    answer = town.ask("PATCH", f"/transcribe/{job_id}/{path}", json=edit)
+    assert answer.status_code == 200, answer.text
+    row = town.speakers(job_id)[0]
+    assert (row["speaker"], row["rememberable"], row["similarity"]) == ("SPEAKER_00", False, None)
+    answer = town.introduce(job_id, "SPEAKER_00", "Bob")
+    assert (answer.status_code, answer.json()["code"]) == (409, "no_voice")
+    town.ask("POST", f"/transcribe/{job_id}/undo")
+    assert town.introduce(job_id, "SPEAKER_00", "Ann").status_code == 201
 
 
 def test_many_changes_at_once_are_all_kept(town: Town) -> None:
@@ -138,3 +218,210 @@ def test_channels_that_are_speakers_have_voices(town: Town) -> None:
     town.work()
     town.introduce(job_id, "SPEAKER_01", "Bob")
     assert town.named(town.met((BOB, 6))) == {"SPEAKER_00": "Bob"}
+
+
+@pytest.mark.parametrize(("change", "error"), [(deleted, JobNotFound), (cancelled, JobCancelled)])
+def test_a_clip_whose_job_ends_while_it_is_worked_on_is_not_remembered(
+    town: Town, change: Callable[[Job, float], Job], error: type[Exception]
+) -> None:
+    ground, job_id = town.house.service.ground, send_clip(town, "Ann")
+    worker = Working(ground, hearing(), "w", QUEUES, threading.Event())
+    while ground.jobs.get(job_id).stage != "waiting" or "voices.sealed" not in (
+        ground.jobs.get(job_id).objects
+    ):
+        assert worker.work()
+    claimed = ground.jobs.get(job_id)
+    ground.jobs.update(job_id, lambda job: change(job, ground.clock()))
+    with pytest.raises(error):
+        Listening(ground, claimed).known()
+    (person,) = town.ask("GET", "/voices").json()["data"]
+    assert person["samples"] == []
+
+
+def test_a_clip_of_no_use_leaves_nobody(town: Town) -> None:
+    job_id = send_clip(town, "Ann")
+    ground = town.house.service.ground
+    drop_clip(ground, ground.jobs.get(job_id))
+    assert town.ask("GET", "/voices").json()["data"] == []
+    town.work()
+    job = town.ask("GET", f"/transcribe/{job_id}").json()
+    assert [each["code"] for each in job["warnings"]] == ["voice_not_kept"]
+
+
+def test_a_clip_that_is_no_recording_leaves_nobody(town: Town) -> None:
+    files = {"file": ("clip.wav", b"no sound"), "name": (None, "Ann"), "consent": (None, "true")}
+    assert town.ask("POST", "/voices", files=files).status_code == 415
+    assert town.ask("GET", "/voices").json()["data"] == []
+
+
+class DeleteFails:
+    """A MediaStore whose book of people cannot be deleted, `times` times."""
+
+    def __init__(self, media: MediaStore, times: int) -> None:
+        self._media = media
+        self._times = times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._media, name)
+
+    def delete(self, key: str) -> None:
+        if key.startswith(FOLDER) and self._times:
+            self._times -= 1
+            raise StorageUnavailable("The disk is away.")
+        self._media.delete(key)
+
+
+def test_deleting_somebody_can_be_tried_again(town: Town) -> None:
+    job_id = send_clip(town, "Ann")
+    town.work()
+    (person,) = town.ask("GET", "/voices").json()["data"]
+    service = town.house.service
+    ground = replace(service.ground, media=DeleteFails(service.ground.media, 1))
+    reading = Reading(ground).of("acme")
+    voices = Voices(ground, reading, Changing(ground, reading))
+    with pytest.raises(StorageUnavailable):
+        voices.delete(person["id"])
+    voices.delete(person["id"])
+    assert town.ask("GET", "/voices").json()["data"] == []
+    assert town.ask("GET", f"/transcribe/{job_id}").status_code == 404
+
+
+class Locks:
+    """A JobStore whose lock is lost, or cannot be freed."""
+
+    def __init__(self, jobs: JobStore, *, lost: bool) -> None:
+        self._jobs = jobs
+        self._lost = lost
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._jobs, name)
+
+    def lock(self, name: str, holder: str, seconds: float, now: float) -> bool:
+        held = self._jobs.lock(name, holder, seconds, now)
+        if held and self._lost:
+            self._jobs.unlock(name, holder)
+            self._jobs.lock(name, "somebody else", seconds, now)
+        return held
+
+    def unlock(self, name: str, holder: str) -> None:
+        self._jobs.unlock(name, holder)
+        raise StorageUnavailable("The line broke.")
+
+
+def test_a_book_whose_lock_cannot_be_freed_is_written(town: Town) -> None:
+    ground = town.house.service.ground
+    book = VoiceBook(replace(ground, jobs=Locks(ground.jobs, lost=False)), "acme")
+    book.change(lambda known: expecting(known, "Ann", "job", 0.0, "1"))
+    assert [each.name for each in book.read().people] == ["Ann"]
+
+
+def test_a_book_whose_lock_was_lost_is_not_written_and_the_lock_stays_its_holders(
+    town: Town,
+) -> None:
+    ground = town.house.service.ground
+    book = VoiceBook(replace(ground, jobs=Locks(ground.jobs, lost=True)), "acme")
+    with pytest.raises(StorageUnavailable, match="locked"):
+        book.change(lambda known: expecting(known, "Ann", "job", 0.0, "1"))
+    assert book.read().people == ()
+    assert not ground.jobs.lock(f"voices:{book.key}", "a third", 30.0, ground.clock())
+
+
+class Breaks(TonalDiarizer):
+    """Finds speakers, but breaks at a single voice."""
+
+    def voice(self, audio: AudioSource, speech: Sequence[Span], progress: Progress) -> Voice | None:
+        raise DiarizationFailed("no memory")
+
+
+def work_with(town: Town, diarizer: TonalDiarizer) -> None:
+    """Do all that there is to do with this diarizer."""
+    engines = replace(hearing(), diarizer=lambda: Chosen(diarizer))
+    worker = Working(town.house.service.ground, engines, "w", QUEUES, threading.Event())
+    while worker.work():
+        pass
+
+
+def test_a_diarizer_that_breaks_at_the_voices_costs_no_speakers(town: Town) -> None:
+    files = {"file": ("call.wav", call(ANN, BOB)), "channels": (None, "split")}
+    job_id = town.ask("POST", "/transcribe", files=files).json()["job_id"]
+    work_with(town, Breaks())
+    job = town.ask("GET", f"/transcribe/{job_id}").json()
+    assert [each["code"] for each in job["warnings"]] == ["voices_missed"]
+    rows = town.speakers(job_id)
+    assert [row["speaker"] for row in rows] == ["SPEAKER_00", "SPEAKER_01"]
+    assert not any(row["rememberable"] for row in rows)
+
+
+class Listens(TonalDiarizer):
+    """Notes how much it is given for a single voice, and cancels the job when told to."""
+
+    def __init__(self, cancel: Callable[[], object] | None = None) -> None:
+        self.given: list[tuple[float, float]] = []
+        self._cancel = cancel
+
+    def voice(self, audio: AudioSource, speech: Sequence[Span], progress: Progress) -> Voice | None:
+        self.given.append((audio.duration, sum(each.end - each.start for each in speech)))
+        if self._cancel is not None:
+            self._cancel()
+            give_up_at = time.monotonic() + 20
+            while time.monotonic() < give_up_at:
+                progress(0.5)
+                time.sleep(0.05)
+        return super().voice(audio, speech, progress)
+
+
+def test_of_a_long_channel_the_beginning_is_enough(town: Town) -> None:
+    files = {"file": ("call.wav", call(ANN, BOB, seconds=190)), "channels": (None, "split")}
+    job_id = town.ask("POST", "/transcribe", files=files).json()["job_id"]
+    diarizer = Listens()
+    work_with(town, diarizer)
+    assert len(diarizer.given) == 2
+    for seconds, of_speech in diarizer.given:
+        assert seconds < 189
+        assert of_speech == pytest.approx(CHANNEL_SPEECH_SECONDS)
+    assert all(row["rememberable"] for row in town.speakers(job_id))
+
+
+def test_the_voices_of_channels_can_be_cancelled(town: Town) -> None:
+    files = {"file": ("call.wav", call(ANN, BOB)), "channels": (None, "split")}
+    job_id = town.ask("POST", "/transcribe", files=files).json()["job_id"]
+    diarizer = Listens(lambda: town.ask("POST", f"/transcribe/{job_id}/cancel"))
+    work_with(town, diarizer)
+    assert len(diarizer.given) == 1
+    assert town.ask("GET", f"/transcribe/{job_id}").json()["status"] == "cancelled"
+
+
+def test_a_reference_that_claims_no_length_is_cut() -> None:
+    sound = Quiet(3600.0)
+    excerpt = Excerpt(sound, 0, 10.0)
+    assert excerpt.duration == 10.0
+    assert len(excerpt.read(9.0, 3600.0)) == SAMPLE_RATE_HZ
+
+
+class Quiet:
+    """So many seconds of silence."""
+
+    channels = 1
+
+    def __init__(self, duration: float) -> None:
+        self.duration = duration
+
+    def read(self, start: float, end: float, channel: int = 0) -> Waveform:
+        assert channel == 0
+        return np.zeros(round((end - start) * SAMPLE_RATE_HZ), np.float32)
+
+
+def test_who_is_deleted_while_a_clip_comes_in_does_not_come_back(town: Town) -> None:
+    service = town.house.service.of("acme")
+    upload = service.intake.begin("clip.wav")
+    upload.write(meeting((ANN, 8)))
+
+    def submit(extras: Mapping[str, bytes]) -> Job:
+        (person,) = service.voices.people()
+        service.voices.delete(person.id)
+        return upload.finish(Request(extras=extras))
+
+    with pytest.raises(JobConflict):
+        service.voices.submit_clip(upload.job_id, "Ann", Consent(0.0), submit)
+    assert service.voices.people() == ()
+    assert town.objects() == {}

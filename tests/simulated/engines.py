@@ -123,7 +123,8 @@ class TonalDiarizer:
         progress(1.0)
         return Diarization(tuple(turns), voices=voices)
 
-    def voice(self, audio: AudioSource, speech: Sequence[Span]) -> Voice | None:
+    def voice(self, audio: AudioSource, speech: Sequence[Span], progress: Progress) -> Voice | None:
+        progress(1.0)
         if not speech:
             return None
         seconds = sum(span.end - span.start for span in speech)

@@ -1,5 +1,7 @@
 """Which secret voices are sealed with."""
 
+import errno
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,21 @@ def test_by_default_nothing_is_sealed_and_no_key_made(tmp_path: Path) -> None:
 
 
 def test_processes_that_start_together_have_one_key(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        sealers = list(pool.map(lambda _: made(tmp_path / "new"), range(8)))
+    sealed = sealers[0].seal(b"ann", "c")
+    assert {each.open(sealed, "c") for each in sealers} == {b"ann"}
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["voices.key"]
+    assert (tmp_path / "new" / "voices.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_without_hard_links_there_is_one_key_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr(os, "link", refuse)
     with ThreadPoolExecutor(8) as pool:
         sealers = list(pool.map(lambda _: made(tmp_path / "new"), range(8)))
     sealed = sealers[0].seal(b"ann", "c")

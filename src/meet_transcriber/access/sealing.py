@@ -42,7 +42,8 @@ class MonocypherSealer:
             raise VoicesSealed(
                 "The voices that are kept here do not open: they were sealed with another secret "
                 "(VOICE_SECRET, or voices.key in DATA_DIR), or are damaged. Bring that secret "
-                "back, or delete the objects below voices/ and begin anew."
+                "back; or delete the objects below voices/, run the task diarize of meetings "
+                "again and introduce people anew."
             )
         return bytes(data)
 

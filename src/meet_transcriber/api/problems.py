@@ -48,6 +48,7 @@ STATUSES: Mapping[type[errors.TranscriptionError], int] = {
     errors.VoicesOff: 409,
     errors.VoiceNotFound: 404,
     errors.VoiceConflict: 409,
+    errors.VoicesSealed: 409,
     errors.StorageFull: 507,
     errors.StorageUnavailable: 503,
 }

@@ -2,7 +2,7 @@
 
 from meet_transcriber.api.shapes import Schema, listed, maybe, moment, number, ref, shape, text
 from meet_transcriber.core.edits import LONGEST_NAME
-from meet_transcriber.core.voices import LONGEST_NOTE
+from meet_transcriber.core.voice_checks import LONGEST_NOTE
 
 _NAME = text("The person's name.", "Ann", minLength=1, maxLength=LONGEST_NAME)
 _CONSENT: Schema = {
@@ -48,7 +48,7 @@ VOICES: dict[str, Schema] = {
     ),
     "VoiceName": shape({"name": _NAME}, additionalProperties=False),
     "VoiceMerge": shape(
-        {"voice_id": text("The other one, who is no more afterwards.")},
+        {"voice_id": text("The other one, which is deleted.")},
         additionalProperties=False,
     ),
     "Voice": shape(
@@ -88,7 +88,8 @@ VOICES: dict[str, Schema] = {
                         ),
                         "rememberable": {
                             "type": "boolean",
-                            "description": "The meeting keeps this voice.",
+                            "description": "The meeting keeps this voice, and no edit gave the "
+                            "speaker words of others.",
                         },
                     }
                 )

@@ -1,6 +1,7 @@
 """Routes about people who are known by their voices."""
 
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -19,7 +20,8 @@ from meet_transcriber.api.shapes import ref
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.voices import Consent, Person, Sample, checked_consent, checked_person
+from meet_transcriber.core.voice_checks import checked_consent, checked_person
+from meet_transcriber.core.voices import Consent, Person, Sample
 from meet_transcriber.service import Request as JobRequest
 from meet_transcriber.service import Service
 from meet_transcriber.service.voice_book import sealer_of
@@ -36,7 +38,7 @@ _VOICE = answer(200, "The person as they are known now.", "Voice")
 @router.get(
     "/voices",
     operation_id="listVoices",
-    summary="Who is remembered",
+    summary="List voice profiles",
     response_class=Response,
     responses={**answer(200, "Everybody, in order of creation.", "VoiceList"), **problems(409)},
 )
@@ -48,7 +50,7 @@ def list_voices(service: ToRead) -> Response:
 @router.post(
     "/voices",
     operation_id="rememberVoice",
-    summary="Remember somebody by their voice",
+    summary="Add a voice profile or a sample",
     response_class=Response,
     status_code=201,
     responses={
@@ -63,7 +65,8 @@ async def remember(request: Request, service: ToSubmit) -> Response:
     Remember a speaker of a finished meeting, or the one person in a clip of some seconds.
 
     A name that is known gets one more sample of the voice. A clip becomes an ordinary job, whose
-    end says whether it was of use; it is deleted with the person.
+    warnings say whether it was of use; it is deleted with the person, who is listed at once and
+    has no sample until the job is done.
     """
     sealer_of(service.ground)
     if request.headers.get("content-type", "").startswith(_FORM):
@@ -85,9 +88,14 @@ async def _from_clip(request: Request, service: Service) -> Response:
     async with await receive(request, service) as received:
         body = only(dict(received.fields), "name", "consent")
         name, consent = checked_person(body.get("name")), _consent(request, body.get("consent"))
-        extras = service.voices.wanted(name, consent)
-        asked = JobRequest(Options(num_speakers=1, channels="mix"), extras=extras)
-        job: Job = await look(request, received.upload.finish, asked)
+        upload = received.upload
+
+        def submit(extras: Mapping[str, bytes]) -> Job:
+            return upload.finish(JobRequest(Options(num_speakers=1, channels="mix"), extras=extras))
+
+        job: Job = await look(
+            request, service.voices.submit_clip, upload.job_id, name, consent, submit
+        )
     request.state.job = job
     wait = await run_in_threadpool(service.reading.wait, job)
     headers = {
@@ -104,7 +112,7 @@ def _consent(request: Request, said: object) -> Consent:
 @router.get(
     "/voices/{voice_id}",
     operation_id="getVoice",
-    summary="Somebody who is remembered",
+    summary="Get a voice profile",
     response_class=Response,
     responses={**_VOICE, **problems(404, 409)},
 )
@@ -116,7 +124,7 @@ def get_voice(service: ToRead, voice_id: VoiceId) -> Response:
 @router.patch(
     "/voices/{voice_id}",
     operation_id="renameVoice",
-    summary="Call somebody otherwise",
+    summary="Rename a voice profile",
     response_class=Response,
     responses={**_VOICE, **problems(400, 404, 409, 413, 422)},
     openapi_extra=takes("VoiceName"),
@@ -131,23 +139,25 @@ async def rename(request: Request, service: ToSubmit, voice_id: VoiceId) -> Resp
 @router.post(
     "/voices/{voice_id}/merge",
     operation_id="mergeVoices",
-    summary="Make one person of two",
+    summary="Merge two voice profiles",
     response_class=Response,
     responses={**_VOICE, **problems(400, 404, 409, 413, 422)},
     openapi_extra=takes("VoiceMerge"),
 )
 async def merge(request: Request, service: ToSubmit, voice_id: VoiceId) -> Response:
-    """All that the other is known from goes to this one; the other is no more."""
+    """All samples and clips of the other one go to this one; the other one is deleted."""
     other = only(await json_object(request), "voice_id").get("voice_id")
     if not isinstance(other, str):
         raise InvalidOptions("voice_id must be the id of the other voice.")
-    return _json(_shown(await run_in_threadpool(service.voices.merge, voice_id, other)))
+    person = await run_in_threadpool(service.voices.merge, voice_id, other)
+    request.state.target = f"{other} into {person.id}"
+    return _json(_shown(person))
 
 
 @router.delete(
     "/voices/{voice_id}",
     operation_id="forgetVoice",
-    summary="Forget somebody's voice",
+    summary="Delete a voice profile",
     response_class=Response,
     status_code=204,
     responses={**answer(204, "It is gone."), **problems(404, 409)},
@@ -164,7 +174,7 @@ def forget(service: ToSubmit, voice_id: VoiceId) -> Response:
 @router.get(
     "/voices/{voice_id}/export",
     operation_id="exportVoice",
-    summary="All that is known of somebody",
+    summary="Export a voice profile",
     response_class=Response,
     responses={
         **answer_in(200, "As a file.", {_JSON: ref("Voice")}, "Content-Disposition"),

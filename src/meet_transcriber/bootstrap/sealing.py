@@ -3,6 +3,7 @@
 import os
 import secrets
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from meet_transcriber.settings import Settings
 
 _KEY = "voices.key"
 _SHORTEST = 16
+_LOOKS, _PAUSE_SECONDS = 10, 0.02
 
 
 def sealer(settings: Settings) -> Sealer | None:
@@ -54,7 +56,7 @@ def _own_key(folder: Path) -> bytes:
         if not path.exists():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _make(path)
-        key = path.read_bytes().strip()
+        key = _read(path)
     except OSError as error:
         raise StorageError(f"{path} cannot be used: {error.strerror or error}.") from error
     if len(key) < _SHORTEST:
@@ -65,13 +67,50 @@ def _own_key(folder: Path) -> bytes:
     return key
 
 
+def _read(path: Path) -> bytes:
+    """The key; waits a little for a process that is just writing it."""
+    for _ in range(_LOOKS):
+        if len(key := path.read_bytes().strip()) >= _SHORTEST:
+            break
+        time.sleep(_PAUSE_SECONDS)
+    return key
+
+
 def _make(path: Path) -> None:
     """Write it aside first: of several processes the first one's key counts, and is whole."""
     file, name = tempfile.mkstemp(prefix=f".{_KEY}.", dir=path.parent)  # for its owner alone
     try:
-        with os.fdopen(file, "w") as writer:
-            writer.write(f"{secrets.token_hex(32)}\n")
+        _write(file, f"{secrets.token_hex(32)}\n".encode())
         with suppress(FileExistsError):
-            os.link(name, path)
+            try:
+                os.link(name, path)
+            except FileExistsError:
+                raise
+            except OSError:  # a file system without hard links
+                _copy(Path(name), path)
+        _sync_folder(path.parent)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def _copy(source: Path, path: Path) -> None:
+    """Write the key in one go, unless there is one; raises FileExistsError."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    _write(file, source.read_bytes())
+
+
+def _write(file: int, data: bytes) -> None:
+    with os.fdopen(file, "wb") as writer:
+        writer.write(data)
+        writer.flush()
+        os.fsync(writer.fileno())  # what was sealed with a lost key is lost
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the file's name on disk, too, where folders can be synchronized."""
+    with suppress(OSError):
+        file = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)

@@ -86,7 +86,7 @@ def _add_clip(client: Client, clip: Path, name: str, consent: str) -> None:
 
 @app.command()
 def rename(voice_id: VoiceId, name: Name, server: Server = HERE, key: Key = None) -> None:
-    """Call somebody otherwise, in meetings to come."""
+    """Rename somebody, in meetings to come."""
     with _asking(server, key) as client:
         client.voices("PATCH", f"/{voice_id}", json={"name": name})
 
@@ -94,11 +94,11 @@ def rename(voice_id: VoiceId, name: Name, server: Server = HERE, key: Key = None
 @app.command()
 def merge(
     voice_id: VoiceId,
-    other: Annotated[str, typer.Argument(help="The other's id, who is no more afterwards.")],
+    other: Annotated[str, typer.Argument(help="The other's id, which is deleted.")],
     server: Server = HERE,
     key: Key = None,
 ) -> None:
-    """Make one person of two."""
+    """Merge two people: the samples of the other go to the first."""
     with _asking(server, key) as client:
         client.voices("POST", f"/{voice_id}/merge", json={"voice_id": other})
 

@@ -39,7 +39,8 @@ LONGEST_NAME = 200
 LONGEST_FIND = 200
 MOST_LOG_BYTES = 16 << 20
 """Of a transcript's history, which is read and written whole."""
-_LABEL = re.compile(r"SPEAKER_[0-9]{2,3}")
+LABEL = re.compile(r"SPEAKER_[0-9]{2,3}")
+"""Of a speaker without a name."""
 _EDGES = rf"(?:(?<!\w)|(?<=[{SPACELESS}]))", rf"(?:(?!\w)|(?=[{SPACELESS}]))"
 
 
@@ -124,7 +125,7 @@ def edited(transcript: Transcript, log: EditLog) -> Transcript:
         _refuse_nobody(segments, turns, edit)
         moved = _moves_words(segments, turns, edit)
         turns, by_segments = _turns_after(segments, turns, edit, moved), by_segments or moved
-        _APPLY[edit.kind](segments, edit)
+        APPLY[edit.kind](segments, edit)
     if by_segments:
         turns = turns_by_segments(segments, turns)
     return replace(
@@ -214,7 +215,7 @@ def _refuse_made_up_labels(transcript: Transcript, edits: Sequence[Edit]) -> Non
     for edit in edits:
         label = edit.speaker
         known = label is None or label in transcript.speakers or label in transcript.names
-        if edit.kind in {"speaker", "reassign"} and not known and not _LABEL.fullmatch(label or ""):
+        if edit.kind in {"speaker", "reassign"} and not known and not LABEL.fullmatch(label or ""):
             raise InvalidOptions(
                 f"{str(label)[:40]!r} is no speaker of this recording; there are: "
                 f"{', '.join(transcript.speakers) or 'none'}. For somebody new use a label such "
@@ -359,7 +360,7 @@ def _in_case_of(found: str, edit: Edit) -> str:
     return edit.text
 
 
-_APPLY: Mapping[str, Callable[[list[Segment], Edit], None]] = {
+APPLY: Mapping[str, Callable[[list[Segment], Edit], None]] = {
     "text": _text,
     "speaker": _speaker,
     "split": _split,
@@ -367,6 +368,7 @@ _APPLY: Mapping[str, Callable[[list[Segment], Edit], None]] = {
     "replace": _replace_everywhere,
     "reassign": _reassign,
 }
+"""What each kind of edit does to segments; a name does nothing to them."""
 
 
 def split_new_text(text: str) -> list[str]:

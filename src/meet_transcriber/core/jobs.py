@@ -6,7 +6,7 @@ function from one record to the next, in `core/transitions.py`; a store runs suc
 atomically and knows nothing of its meaning. Times are seconds since 1970.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -123,6 +123,8 @@ class Job:
         served_at: when a task of it was last claimed; who was served longest ago is next.
         version: rises by one with every change; set by the store.
         names: speaker label to a person's name, from a speaker timeline or given after the fact.
+        names_found: those of `names` that were found by voice or speaker timeline, when the
+            transcript was made; nobody gave them.
         delay: what its tasks wait for, such as room on a disk; None when they get on.
         lease_until: of an upload; when it has passed, the sender is gone.
         deleted: nobody may see it any more; record and objects wait to be removed.
@@ -133,6 +135,7 @@ class Job:
         source_url: where the recording is still to be fetched from; it may hold a secret, is never
             shown, and goes once the recording is here.
         fingerprint: what the request was, to tell a repetition from another request.
+        extra_bytes: of what came along with the recording, and goes with the job.
         upload: of a job that began as an upload of its own; its id is the upload's.
     """
 
@@ -150,6 +153,7 @@ class Job:
     version: int = 0
     source_url: str | None = None
     size_bytes: int = 0
+    extra_bytes: int = 0
     upload: Upload | None = None
     media: MediaInfo | None = None
     duration: float | None = None
@@ -159,6 +163,7 @@ class Job:
     diarizer: str | None = None
     speakers_found: int | None = None
     names: Mapping[str, str] = field(default_factory=dict)
+    names_found: Mapping[str, str] = field(default_factory=dict)
     edited: bool = False
     webhook: Webhook | None = None
     tenant: str = ""
@@ -215,6 +220,15 @@ class Job:
         tasks = tuple(changed if task.name == changed.name else task for task in self.tasks)
         return replace(self, tasks=tasks)
 
+    def names_given(self, confirmed: Collection[str | None] = ()) -> dict[str, str]:
+        """Names that people gave: those that were not found, and those of `confirmed` labels."""
+        found = self.names_found
+        return {
+            label: name
+            for label, name in self.names.items()
+            if label in confirmed or found.get(label) != name
+        }
+
     def in_state(self, *states: TaskState) -> Iterator[Task]:
         """Its tasks in one of these states; a job that has ended has no work left."""
         if not self.ended and not self.deleted:
@@ -240,7 +254,8 @@ class IndexEntry:
             served longest ago, so that no job starves behind another.
         due_at: when `tend` has something to do for it, None when never.
         seconds_left: seconds of audio that still have to be recognized.
-        stored_bytes: of its recording, as long as that is kept; an upload's as announced.
+        stored_bytes: of its recording, as long as that is kept, an upload's as announced; and of
+            what came along.
         audio: when it was submitted, and its seconds, once both are known; what a store
             remembers of it when the record has gone, because it was used all the same.
     """
@@ -278,7 +293,7 @@ def index_entry(job: Job) -> IndexEntry:
         due_at=due_at(job),
         seconds_left=(job.duration or 0.0) * (1.0 - recognized) if active else 0.0,
         tenant=job.tenant,
-        stored_bytes=job.size_bytes if stored else 0,
+        stored_bytes=(job.size_bytes if stored else 0) + (0 if job.deleted else job.extra_bytes),
         audio=None if coming or job.duration is None else (job.created_at, job.duration),
     )
 

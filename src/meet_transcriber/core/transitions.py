@@ -161,6 +161,9 @@ def concluded(job: Job, transcript: Transcript) -> Job:
         diarizer=transcript.diarizer,
         speakers_found=len(transcript.speakers),
         names=dict(transcript.names),
+        names_found={
+            label: name for label, name in transcript.names.items() if label not in job.names
+        },
     )
 
 
@@ -308,12 +311,19 @@ def deleted(job: Job, now: float) -> Job:
     return job if job.deleted else replace(job, deleted=True, tidy_at=now)
 
 
-def rerun(job: Job, kinds: Collection[str], options: Options, now: float) -> Job:
+def rerun(
+    job: Job,
+    kinds: Collection[str],
+    options: Options,
+    now: float,
+    confirmed: Collection[str | None] = (),
+) -> Job:
     """
     Do a job again: all of it, or some tasks and what depends on them.
 
     Args:
         kinds: kinds of task, `unfinished` for those that were not done; empty for all.
+        confirmed: labels whose names people gave, even where the same name was found.
 
     Raises:
         JobConflict: it is still going on, or what the rerun would start from is gone.
@@ -325,8 +335,8 @@ def rerun(job: Job, kinds: Collection[str], options: Options, now: float) -> Job
     if edits := objects.pop("edits.json", None):  # history of words that will be no more
         objects[f"edits-{job.run}.json"] = edits
     again = {task.kind for task in tasks if task.state != "done"}
-    names = {} if again & {"prepare", "diarize"} else job.names
-    job = replace(job, tasks=tasks, objects=objects, names=names, edited=False)
+    names = {} if again & {"prepare", "diarize"} else job.names_given(confirmed)
+    job = replace(job, tasks=tasks, objects=objects, names=names, names_found={}, edited=False)
     first = next(task.kind for task in tasks if task.state != "done")
     needed = {"fetch": None, "prepare": "recording"}.get(first, "working.flac")
     if needed and needed not in job.objects:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from operator import mul
 from typing import Literal, NamedTuple
 
-from meet_transcriber.core.edits import LONGEST_NAME
 from meet_transcriber.core.errors import InvalidOptions, VoiceConflict, VoiceNotFound
 from meet_transcriber.core.transcript import Transcript, TranscriptWarning, Voice
 
@@ -30,7 +29,6 @@ FOLDER = "voices"
 MOST_PEOPLE = 500
 MOST_SAMPLES = 10
 """Of one person; the oldest goes when there are more."""
-LONGEST_NOTE = 500
 SHORTEST_REFERENCE_SECONDS, LONGEST_REFERENCE_SECONDS = 2.0, 10.0
 _DIGITS = 5  # changes a cosine by less than 0.0001
 
@@ -65,12 +63,18 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody whose voice is remembered; `created_at` is in seconds since 1970."""
+    """Somebody whose voice is remembered; `created_at` is in seconds since 1970.
+
+    Attributes:
+        clips: ids of all jobs that were ever made of a clip of this person, whatever became of
+            their samples; they are deleted with the person.
+    """
 
     id: str
     name: str
     created_at: float
     samples: tuple[Sample, ...] = ()
+    clips: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +108,67 @@ def remembered(book: Book, name: str, sample: Sample, fresh_id: str) -> tuple[Bo
     Raises:
         VoiceConflict: there are as many people as can be remembered.
     """
-    known = book.named(name)
-    if known is None:
-        if len(book.people) >= MOST_PEOPLE:
-            raise VoiceConflict(
-                f"{MOST_PEOPLE} people are remembered, and no more can be; delete some."
-            )
-        person = Person(fresh_id, name, sample.consent.at, (sample,))
-        return Book((*book.people, person)), person
-    person = replace(known, samples=_latest((*known.samples, sample)))
+    book, known = _having(book, name, sample.consent.at, fresh_id)
+    person = _sampled(known, sample)
     return _with(book, person), person
+
+
+def expecting(book: Book, name: str, job_id: str, at: float, fresh_id: str) -> tuple[Book, Person]:
+    """
+    The book with the job of a clip of the person of this name, who may be new to it.
+
+    Raises:
+        VoiceConflict: there are as many people as can be remembered.
+    """
+    book, known = _having(book, name, at, fresh_id)
+    person = replace(known, clips=_unique((*known.clips, job_id)))
+    return _with(book, person), person
+
+
+def clip_heard(book: Book, sample: Sample) -> tuple[Book, Person]:
+    """
+    The book with the sample of a clip, for whoever the clip is of by now.
+
+    Raises:
+        VoiceNotFound: the person was deleted.
+    """
+    owner = next((each for each in book.people if sample.job in each.clips), None)
+    if owner is None:
+        raise VoiceNotFound("The person of this clip was deleted.")
+    person = _sampled(owner, sample)
+    return _with(book, person), person
+
+
+def clip_useless(book: Book, job_id: str) -> tuple[Book, None]:
+    """The book without a person of whom there is nothing but this clip, which gave no voice."""
+    left = (each for each in book.people if each.samples or each.clips != (job_id,))
+    return Book(tuple(left)), None
+
+
+def clip_jobs(person: Person) -> tuple[str, ...]:
+    """The jobs that go with a person."""
+    return _unique((*person.clips, *(each.job for each in person.samples if each.clip)))
+
+
+def _having(book: Book, name: str, at: float, fresh_id: str) -> tuple[Book, Person]:
+    """The book with a person of this name, and that person; raises VoiceConflict."""
+    if known := book.named(name):
+        return book, known
+    if len(book.people) >= MOST_PEOPLE:
+        raise VoiceConflict(
+            f"{MOST_PEOPLE} people are remembered, and no more can be; delete some."
+        )
+    person = Person(fresh_id, name, at)
+    return Book((*book.people, person)), person
+
+
+def _sampled(person: Person, sample: Sample) -> Person:
+    clips = _unique((*person.clips, sample.job)) if sample.clip else person.clips
+    return replace(person, samples=_latest((*person.samples, sample)), clips=clips)
+
+
+def _unique(jobs: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(jobs))
 
 
 def renamed(book: Book, person_id: str, name: str) -> tuple[Book, Person]:
@@ -135,7 +190,7 @@ def renamed(book: Book, person_id: str, name: str) -> tuple[Book, Person]:
 
 def merged_people(book: Book, into: str, source: str) -> tuple[Book, Person]:
     """
-    Make one person of two: the samples of `source` go to `into`, and `source` is no more.
+    Merge two people: the samples and clips of `source` go to `into`, and `source` is deleted.
 
     Raises:
         VoiceNotFound: one of them does not exist.
@@ -144,7 +199,11 @@ def merged_people(book: Book, into: str, source: str) -> tuple[Book, Person]:
     if into == source:
         raise InvalidOptions("A voice cannot be merged with itself; name two.")
     person, other = book.find(into), book.find(source)
-    person = replace(person, samples=_latest((*person.samples, *other.samples)))
+    person = replace(
+        person,
+        samples=_latest((*person.samples, *other.samples)),
+        clips=_unique((*clip_jobs(person), *clip_jobs(other))),
+    )
     return _with(without(book, source), person), person
 
 
@@ -163,34 +222,6 @@ def _latest(samples: Sequence[Sample]) -> tuple[Sample, ...]:
     unique = {(each.job, each.speaker): each for each in samples}
     in_order = sorted(unique.values(), key=lambda each: each.consent.at)
     return tuple(in_order[-MOST_SAMPLES:])
-
-
-def checked_person(name: object) -> str:
-    """A name as it is kept; raises InvalidOptions for what is none."""
-    text = name.strip() if isinstance(name, str) else ""
-    if not (1 <= len(text) <= LONGEST_NAME and text.isprintable()):
-        raise InvalidOptions(
-            f"name must be the person's name, of 1 to {LONGEST_NAME} printable characters."
-        )
-    return text
-
-
-def checked_consent(consent: object) -> str:
-    """
-    The note of a consent; "" where it was given without one.
-
-    Raises:
-        InvalidOptions: there is no consent.
-    """
-    if consent is True or (isinstance(consent, str) and consent.strip().lower() == "true"):
-        return ""
-    text = consent.strip() if isinstance(consent, str) else ""
-    if not 1 <= len(text) <= LONGEST_NOTE or text.lower() in {"false", "no", "0"}:
-        raise InvalidOptions(
-            "A voice is kept only with the person's consent: set consent to true, or to a note "
-            f"of up to {LONGEST_NOTE} characters such as who agreed to it, when and how."
-        )
-    return text
 
 
 def compact(voice: Voice) -> Voice:
@@ -327,13 +358,16 @@ class Named:
 def with_known(transcript: Transcript, known: Named) -> Transcript:
     """The transcript with names of known voices, for speakers who have none and nobody else has."""
     given = transcript.names
-    free = {
-        label: name
-        for label, name in known.names.items()
-        if label in transcript.speakers and name not in given.values()
-    }
+    found = {label: name for label, name in known.names.items() if label in transcript.speakers}
+    free = without_taken(found, given)
     warnings = tuple(dict.fromkeys((*transcript.warnings, *known.warnings)))
     return replace(transcript, names={**free, **given}, warnings=warnings)
+
+
+def without_taken(found: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Names by label, without those that somebody has already, in whatever case."""
+    taken = {name.casefold() for name in given.values()}
+    return {label: name for label, name in found.items() if name.casefold() not in taken}
 
 
 def named_by(voices: Mapping[str, Voice], references: Mapping[str, Voice]) -> dict[str, str]:

@@ -176,14 +176,16 @@ class Diarizer(Protocol):
 class VoiceEmbedder(Protocol):
     """Says what a voice sounds like, so that it is known again elsewhere."""
 
-    def voice(self, audio: AudioSource, speech: Sequence[Span]) -> Voice | None:
+    def voice(self, audio: AudioSource, speech: Sequence[Span], progress: Progress) -> Voice | None:
         """
         Return the voice of a recording of one person; None where too little is said.
 
         Args:
             speech: where speech was detected, in seconds.
+            progress: called every few seconds of work; what it raises passes through.
 
         Raises:
+            DiarizationFailed: the engine broke.
             EngineUnavailable: the package, the weights or the memory is missing.
         """
         ...

@@ -276,6 +276,10 @@ class JobStore(Protocol):
         """Take or keep a lock for so long; False when somebody else holds it."""
         ...
 
+    def unlock(self, name: str, holder: str) -> None:
+        """Free a lock; one that somebody else holds by now stays theirs."""
+        ...
+
     def remember(self, name: str, value: str) -> None:
         """Keep a small fact, such as the measured speed."""
         ...

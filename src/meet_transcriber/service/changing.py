@@ -93,8 +93,17 @@ class Changing:
         options = replace(job.options, **dict(wishes or {}))  # type: ignore[arg-type]
         self._refuse(options)
         with Quotas(self._ground, job.tenant).place(brings_audio=False):
-            now = self._ground.clock()
-            return self._ground.change(job_id, lambda job: rerun(job, kinds, options, now))
+            now, confirmed = self._ground.clock(), self._labels_named(job)
+            return self._ground.change(
+                job_id, lambda job: rerun(job, kinds, options, now, confirmed)
+            )
+
+    def _labels_named(self, job: Job) -> set[str | None]:
+        """Labels that people gave names to since the transcript was made."""
+        with suppress(StorageError):  # they lie beside a transcript that may be gone, too
+            standing = self._reading.edits(job).standing()
+            return {each.speaker for each in standing if each.kind == "name"}
+        return set()
 
     # -- editing ---------------------------------------------------------------------------
 

@@ -53,6 +53,11 @@ class Request:
     webhook_url: str | None = None
     extras: Mapping[str, bytes] = field(default_factory=dict)
 
+    @property
+    def extra_bytes(self) -> int:
+        """Bytes of the extras."""
+        return sum(map(len, self.extras.values()))
+
     def told(self) -> list[Any]:
         """What tells it from another request, ready for JSON."""
         asked: list[Any] = [{"options": to_plain(self.options), "webhook_url": self.webhook_url}]
@@ -82,6 +87,11 @@ class Upload:
         self._writer: ObjectWriter | None = None
         if earlier is None and job.source_url is None:
             self._writer = self._stack.enter_context(ground.media.writer(job.objects["recording"]))
+
+    @property
+    def job_id(self) -> str:
+        """The id of the job that this becomes, unless the request was made before."""
+        return self._job.id
 
     @property
     def size_bytes(self) -> int:
@@ -147,7 +157,11 @@ class Upload:
         if self._earlier is not None:
             return _same(self._earlier, fingerprint)
         self._stack.close()
-        facts: dict[str, Any] = {"fingerprint": fingerprint, "options": request.options}
+        facts: dict[str, Any] = {
+            "fingerprint": fingerprint,
+            "options": request.options,
+            "extra_bytes": request.extra_bytes,
+        }
         if request.webhook_url is not None:
             facts["webhook"] = Webhook(request.webhook_url)
         if self._job.source_url is None:
@@ -158,7 +172,8 @@ class Upload:
         return self._submitted(facts)
 
     def _submitted(self, facts: dict[str, Any]) -> Job:
-        with self._quotas.room(self._size, facts.get("duration") or 0.0):
+        size = self._size + facts["extra_bytes"]
+        with self._quotas.room(size, facts.get("duration") or 0.0):
             now = self._ground.clock()
             return self._ground.change(
                 self._job.id, lambda job: submitted(replace(job, **facts), now)

@@ -80,14 +80,18 @@ class Quotas:
             yield
 
     @contextmanager
-    def beginning(self, seconds: float) -> Iterator[None]:
+    def beginning(self, seconds: float, extra_bytes: int = 0) -> Iterator[None]:
         """
         Begin a job on a recording whose bytes are here and counted: within the context it is begun.
+
+        Args:
+            extra_bytes: that come along and are not counted yet.
 
         Raises:
             QueueFull, QuotaExceeded, StorageUnavailable: as `place` and `room` do.
         """
         limited = (self._rules.max_jobs_in_flight, self._rules.max_audio_seconds) != (None, None)
+        limited = limited or (extra_bytes > 0 and self._rules.max_stored_bytes is not None)
         if not limited and not self._queue_may_fill():
             yield
             return
@@ -95,6 +99,8 @@ class Quotas:
             self._check_queue()
             usage = self._usage()
             self._check_flight(usage)
+            if extra_bytes:
+                self._check_room(usage, extra_bytes)
             self._check_hours(usage, seconds)
             yield
 
@@ -107,10 +113,13 @@ class Quotas:
         """Raise QuotaExceeded where a recording does not fit into what its tenant may have."""
         usage = self._usage()
         self._check_used(usage)
+        self._check_room(usage, size_bytes)
+        self._check_hours(usage, seconds)
+
+    def _check_room(self, usage: Usage, size_bytes: int) -> None:
         most = self._rules.max_stored_bytes
         if most is not None and usage.stored_bytes + size_bytes > most:
             raise self.no_room(usage)
-        self._check_hours(usage, seconds)
 
     def free_bytes(self) -> int | None:
         """Bytes that the tenant may still store; None without a limit."""
@@ -209,4 +218,4 @@ class Quotas:
         try:
             yield
         finally:
-            jobs.lock("admission", holder, 0.0, clock())
+            jobs.unlock("admission", holder)

@@ -203,8 +203,9 @@ class Uploads:
             "duration": media.duration,
             "fingerprint": fingerprint,
             "idempotency_key": key,
+            "extra_bytes": request.extra_bytes,
         }
-        with self._quotas.beginning(media.duration or 0.0):
+        with self._quotas.beginning(media.duration or 0.0, request.extra_bytes):
             facts["objects"] = {"recording": recording, **keep_extras(self._ground, job, request)}
             now = self._ground.clock()
             return self._ground.change(

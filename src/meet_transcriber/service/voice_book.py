@@ -5,11 +5,11 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from meet_transcriber.core.errors import StorageUnavailable, VoicesOff
+from meet_transcriber.core.errors import StorageError, StorageUnavailable, VoicesOff
 from meet_transcriber.core.voices import FOLDER, Book, Person
 from meet_transcriber.core.wire import from_plain, to_plain
 from meet_transcriber.ports.sealing import Sealer
@@ -47,24 +47,35 @@ class VoiceBook:
             VoicesOff: none are kept here.
             VoicesSealed, StorageError: they do not open, or cannot be read.
         """
-        sealer, media = sealer_of(self.ground), self.ground.media
-        if not media.exists(self.key):
-            return Book()
-        return unsealed(sealer, Book, media.get(self.key), f"people:{self.tenant}")
+        sealer, data = sealer_of(self.ground), self._stored()
+        return Book() if data is None else unsealed(sealer, Book, data, f"people:{self.tenant}")
+
+    def _stored(self) -> bytes | None:
+        """The object; None where there is none, which may change between two looks."""
+        media = self.ground.media
+        try:
+            return media.get(self.key)
+        except StorageUnavailable:
+            raise
+        except StorageError:
+            return media.get(self.key) if media.exists(self.key) else None
 
     def change(self, change: Callable[[Book], tuple[Book, T]]) -> T:
         """
-        Replace the book by what a pure function makes of it; returns what that says of it.
+        Replace the book by what a function makes of it; returns what that says of it.
 
         Raises:
+            StorageUnavailable: the lock was lost before the book was written; nothing changed.
             TranscriptionError: as `read` does, and whatever the function raises.
         """
         sealer, media = sealer_of(self.ground), self.ground.media
-        with self._alone():
-            book, told = change(self.read())
+        with self._alone() as check_held:
+            before = self.read()
+            book, told = change(before)
+            check_held()
             if book.people:
                 media.put(self.key, sealed(sealer, book, f"people:{self.tenant}"))
-            else:
+            elif before.people:
                 media.delete(self.key)
         return told
 
@@ -73,19 +84,33 @@ class VoiceBook:
         return self.read().find(person_id)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """While nobody else changes the book."""
+    def _alone(self) -> Iterator[Callable[[], None]]:
+        """While nobody else changes the book; gives what raises StorageUnavailable if not so."""
         name, holder = f"voices:{self.key}", uuid.uuid4().hex
         jobs, clock = self.ground.jobs, self.ground.clock
         deadline = time.monotonic() + _PATIENCE_SECONDS
+        asked = time.monotonic()
         while not jobs.lock(name, holder, _LOCK_SECONDS, clock()):
             if time.monotonic() > deadline:
-                raise StorageUnavailable("Somebody else changes the voices; try again.")
+                raise _locked()
             time.sleep(_PAUSE_SECONDS)
+            asked = time.monotonic()
+
+        def check_held() -> None:
+            # a lock that lapsed and is free again was somebody else's in between
+            lapsed = time.monotonic() - asked > _LOCK_SECONDS
+            if lapsed or not jobs.lock(name, holder, _LOCK_SECONDS, clock()):
+                raise _locked()
+
         try:
-            yield
+            yield check_held
         finally:
-            jobs.lock(name, holder, 0.0, clock())  # held no longer: free
+            with suppress(StorageUnavailable):  # what was written counts; the lock lapses
+                jobs.unlock(name, holder)
+
+
+def _locked() -> StorageUnavailable:
+    return StorageUnavailable("The voice profiles are locked by another change; try again.")
 
 
 def sealer_of(ground: Ground) -> Sealer:

@@ -1,11 +1,20 @@
 """Remembering people by their voices, and telling who spoke in a meeting."""
 
 import uuid
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
-from meet_transcriber.core.errors import JobNotFound, NoVoice
+from meet_transcriber.core.errors import (
+    JobCancelled,
+    JobNotFound,
+    NoVoice,
+    StorageError,
+    VoicesSealed,
+)
 from meet_transcriber.core.jobs import Job
+from meet_transcriber.core.moved_words import labels_given
 from meet_transcriber.core.transcript import Transcript, Voice, total_seconds
 from meet_transcriber.core.voices import (
     TO_REMEMBER,
@@ -17,7 +26,11 @@ from meet_transcriber.core.voices import (
     Person,
     Sample,
     Wanted,
+    clip_heard,
+    clip_jobs,
+    clip_useless,
     compact,
+    expecting,
     matches,
     merged_people,
     remembered,
@@ -26,6 +39,7 @@ from meet_transcriber.core.voices import (
 )
 from meet_transcriber.service.changing import Changing
 from meet_transcriber.service.ground import Ground
+from meet_transcriber.service.intake import withdrawn
 from meet_transcriber.service.reading import Reading
 from meet_transcriber.service.voice_book import VoiceBook, sealed, sealer_of, unsealed
 
@@ -78,43 +92,90 @@ class Voices:
         Raises:
             VoicesOff, VoicesSealed: as `people` does.
             JobNotFound, JobNotReady: there is no finished meeting.
-            NoVoice: it keeps no voice of this speaker.
+            NoVoice: it keeps no voice of this speaker, or one that may be another person's.
             VoiceConflict: nobody more can be remembered.
         """
         sealer_of(self._ground)
         job, transcript = self._reading.transcript(job_id)
-        voice = heard_in(self._ground, job).get(speaker)
+        try:
+            voice = heard_in(self._ground, job).get(speaker)
+        except VoicesSealed as error:
+            raise NoVoice(
+                "The voices of this meeting were sealed with another secret (VOICE_SECRET, or "
+                "voices.key in DATA_DIR). Run its task diarize again."
+            ) from error
         if voice is None or speaker not in transcript.speakers:
             raise NoVoice(_why_none(job, speaker))
+        if speaker in self._given(job):
+            raise NoVoice(
+                f"Edits gave {speaker} what the diarizer heard from somebody else, so that the "
+                "voice may be another person's. Name another meeting, or send a clip."
+            )
         sample = Sample(compact(voice), job.id, speaker, consent, clip=TO_REMEMBER in job.objects)
         return add_sample(self._book, name, sample)
 
     def rename(self, person_id: str, name: str) -> Person:
-        """Call somebody otherwise; raises VoiceNotFound, VoiceConflict and as `people` does."""
+        """Rename somebody; raises VoiceNotFound, VoiceConflict and as `people` does."""
         return self._book.change(lambda book: renamed(book, person_id, name))
 
     def merge(self, into: str, source: str) -> Person:
-        """Make one person of two; raises VoiceNotFound, InvalidOptions and as `people` does."""
+        """Merge `source` into `into`; raises VoiceNotFound, InvalidOptions and as `people` does."""
         return self._book.change(lambda book: merged_people(book, into, source))
 
     def delete(self, person_id: str) -> None:
         """
         Forget somebody, with the clips that were sent for them; raises as `person` does.
 
-        Meetings stay as they are.
+        Meetings stay as they are. Clips go first: when it fails, it can be called again.
         """
+        before = clip_jobs(self._book.person(person_id))
+        for job_id in before:
+            self._delete_clip(job_id)
 
-        def forgotten(book: Book) -> tuple[Book, Person]:
-            return without(book, person_id), book.find(person_id)
+        def forgotten(book: Book) -> tuple[Book, None]:
+            for job_id in clip_jobs(book.find(person_id)):
+                if job_id not in before:  # sent meanwhile
+                    self._delete_clip(job_id)
+            return without(book, person_id), None
 
-        gone = self._book.change(forgotten)
-        for sample in gone.samples:
-            if sample.clip:
-                with suppress(JobNotFound):
-                    self._changing.delete(sample.job)
+        self._book.change(forgotten)
 
-    def wanted(self, name: str, consent: Consent) -> dict[str, bytes]:
-        """What comes along with a clip whose speaker shall be remembered; raises VoicesOff."""
+    def _delete_clip(self, job_id: str) -> None:
+        try:
+            self._changing.delete(job_id)
+        except JobNotFound:
+            with suppress(JobNotFound):  # an upload that has not ended never becomes a job
+                now = self._ground.clock()
+                self._ground.jobs.update(job_id, partial(withdrawn, now=now))
+
+    def submit_clip(
+        self, job_id: str, name: str, consent: Consent, submit: Callable[[Mapping[str, bytes]], Job]
+    ) -> Job:
+        """
+        Submit a recording of somebody who shall be remembered.
+
+        The person is in the book before the job begins, so that whoever deletes the person in
+        the meantime deletes the clip, too.
+
+        Args:
+            job_id: of the job that it will be.
+            submit: begins it, with objects that come along.
+
+        Raises:
+            VoiceConflict: nobody more can be remembered.
+            TranscriptionError: as `people` does, and whatever `submit` raises.
+        """
+        extras, fresh = self._wanted(name, consent), uuid.uuid4().hex
+        self._book.change(lambda book: expecting(book, name, job_id, consent.at, fresh))
+        try:
+            return submit(extras)
+        except BaseException:
+            with suppress(StorageError):
+                self._book.change(lambda book: clip_useless(book, job_id))
+            raise
+
+    def _wanted(self, name: str, consent: Consent) -> dict[str, bytes]:
+        """What comes along with a clip; raises VoicesOff."""
         sealer = sealer_of(self._ground)
         return {TO_REMEMBER: sealed(sealer, Wanted(name, consent), _clip_of(self._tenant))}
 
@@ -124,11 +185,10 @@ class Voices:
 
         Raises:
             JobNotFound, JobNotReady: there is no finished meeting.
-            VoicesSealed: what is kept does not open.
+            VoicesSealed: the people do not open; a meeting's voices that do not count as none.
         """
         job, transcript = self._reading.transcript(job_id)
-        heard = heard_in(self._ground, job)  # those whom edits have left, too
-        voices = {label: heard[label] for label in transcript.speakers if label in heard}
+        voices = self._voices_of(job, transcript)
         found = matches(voices, self.people()) if voices else {}
         return [
             Speaker(
@@ -140,6 +200,25 @@ class Voices:
             )
             for label in transcript.speakers
         ]
+
+    def _voices_of(self, job: Job, transcript: Transcript) -> dict[str, Voice]:
+        """Of the speakers that edits have left, where they are surely theirs."""
+        try:
+            heard = heard_in(self._ground, job)
+        except VoicesSealed:
+            return {}
+        mixed = self._given(job) if heard else frozenset()
+        return {
+            label: heard[label]
+            for label in transcript.speakers
+            if label in heard and label not in mixed
+        }
+
+    def _given(self, job: Job) -> frozenset[str | None]:
+        """Labels whose voices need not be those of the words that they have by now."""
+        if not job.edited:
+            return frozenset()
+        return labels_given(self._reading.machine_transcript(job), self._reading.edits(job))
 
 
 def heard_in(ground: Ground, job: Job) -> dict[str, Voice]:
@@ -163,6 +242,31 @@ def add_sample(book: VoiceBook, name: str, sample: Sample) -> Person:
     """One more sample of the person of this name, who may be new."""
     fresh = uuid.uuid4().hex
     return book.change(lambda known: remembered(known, name, sample, fresh))
+
+
+def add_clip(ground: Ground, job: Job, sample: Sample) -> Person:
+    """
+    Keep the sample of a clip.
+
+    Raises:
+        VoiceNotFound: the person was deleted.
+        JobNotFound, JobCancelled: the clip's job was deleted or cancelled.
+    """
+
+    def heard(book: Book) -> tuple[Book, Person]:
+        now = ground.jobs.get(job.id)
+        if now.deleted:
+            raise JobNotFound(f"Job {job.id} was deleted.")
+        if now.state == "cancelled":
+            raise JobCancelled("The job was cancelled.")
+        return clip_heard(book, sample)
+
+    return VoiceBook(ground, job.tenant).change(heard)
+
+
+def drop_clip(ground: Ground, job: Job) -> None:
+    """Forget the person of a clip that gave no voice, if nothing else is known of them."""
+    VoiceBook(ground, job.tenant).change(lambda book: clip_useless(book, job.id))
 
 
 def _clip_of(tenant: str) -> str:

@@ -291,7 +291,7 @@ class Working:
         plan, listening = pipeline.plan(), Listening(self._ground, job)
         diarizer = self._engines.diarizer() if plan.audio.channels == 1 else None
         found = pipeline.diarize(plan, diarizer, hold)
-        listening.keep(pipeline, plan, found, self._engines.diarizer, checkpoints)
+        listening.keep(pipeline, plan, found, self._engines.diarizer, checkpoints, hold)
         return _nothing
 
     def _attribute(self, pipeline: Pipeline, job: Job) -> Learn:

@@ -243,6 +243,9 @@ class RedisJobStore:
     def lock(self, name: str, holder: str, seconds: float, now: float) -> bool:  # noqa: ARG002
         return self._scripts.lock(self._keys.of("lock", name), holder, seconds)
 
+    def unlock(self, name: str, holder: str) -> None:
+        self._scripts.unlock(self._keys.of("lock", name), holder)
+
     def remember(self, name: str, value: str) -> None:
         self._run("HSET", self._keys.of("facts"), name, value)
 

@@ -41,6 +41,10 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
 
+_UNLOCK = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+"""
+
 # KEYS: the set of ids. ARGV: what comes before an id in the key of a worker.
 _WORKERS = """
 local found = {}
@@ -64,6 +68,7 @@ class Scripts:
         self._calls = calls
         self._commit: Any = calls.client.register_script(_COMMIT)
         self._lock: Any = calls.client.register_script(_LOCK)
+        self._unlock: Any = calls.client.register_script(_UNLOCK)
         self._workers: Any = calls.client.register_script(_WORKERS)
 
     def commit(
@@ -97,6 +102,10 @@ class Scripts:
         """Take or keep a lock, by the clock of Redis."""
         milliseconds = max(1, round(seconds * 1000))
         return bool(self._calls.run(lambda: self._lock([key], [holder, milliseconds])))
+
+    def unlock(self, key: str, holder: str) -> None:
+        """Free a lock if this holder has it."""
+        self._calls.run(lambda: self._unlock([key], [holder]))
 
     def workers(self, ids: str, prefix: str) -> list[bytes]:
         """What the workers said that are not silent yet; the others are forgotten."""

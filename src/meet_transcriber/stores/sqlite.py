@@ -201,6 +201,10 @@ class SqliteJobStore:
             values = (name, holder, until, now, until + _UNSTEADY_SECONDS)
             return db.execute(statement, values).rowcount == 1
 
+    def unlock(self, name: str, holder: str) -> None:
+        with self._writing() as db:
+            db.execute("DELETE FROM locks WHERE name = ? AND holder = ?", (name, holder))
+
     def remember(self, name: str, value: str) -> None:
         with self._writing() as db:
             db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))

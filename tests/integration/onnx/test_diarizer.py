@@ -74,7 +74,7 @@ def test_a_hint_is_kept_exactly(diarizer: OnnxDiarizer, number: int) -> None:
 def test_a_voice_is_known_again(diarizer: OnnxDiarizer) -> None:
     low, high = (110.0, 1.15), (230.0, 0.85)
     clips = [voice(31, 8.0, *low), voice(32, 8.0, *low), voice(33, 8.0, *high)]
-    voices = [diarizer.voice(Sound(clip), Sound(clip).whole) for clip in clips]
+    voices = [diarizer.voice(Sound(clip), Sound(clip).whole, lambda _share: None) for clip in clips]
     first, again, other = (np.array(each.vector) for each in voices if each)
     assert first @ again > first @ other + 0.1
     np.testing.assert_allclose(np.linalg.norm(first), 1, atol=1e-4)

@@ -17,13 +17,14 @@ from meet_transcriber.core.jobs import (
 from meet_transcriber.core.media import PreparedAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import Part, Plan
-from meet_transcriber.core.transcript import Span
+from meet_transcriber.core.transcript import Span, Transcript
 from meet_transcriber.core.transitions import (
     alive,
     cancelled,
     claim_in,
     claimed,
     committed,
+    concluded,
     deleted,
     expired,
     planned,
@@ -267,6 +268,16 @@ def test_names_stay_when_the_speakers_do() -> None:
     named = replace(finished(1), names={"SPEAKER_00": "Ann"}, edited=True)
     assert rerun(named, ["recognize"], Options(), 9.0).names == {"SPEAKER_00": "Ann"}
     assert rerun(named, ["diarize"], Options(), 9.0).names == {}
+
+
+def test_names_that_were_found_are_looked_for_again() -> None:
+    said = Transcript(speakers=("A", "B", "C"), names={"A": "Ann", "B": "Bob", "C": "Cay"})
+    job = concluded(replace(finished(1), names={"C": "Cay"}), said)
+    job = replace(job, names={**job.names, "B": "Bobby"})
+    again = rerun(job, ["attribute"], Options(), 9.0)
+    assert (again.names, again.names_found) == ({"B": "Bobby", "C": "Cay"}, {})
+    again = rerun(job, ["attribute"], Options(), 9.0, {"A"})
+    assert again.names == {"A": "Ann", "B": "Bobby", "C": "Cay"}
 
 
 def test_the_end_makes_the_webhook_due_once_per_run() -> None:

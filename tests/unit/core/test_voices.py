@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from meet_transcriber.core.errors import InvalidOptions, VoiceConflict, VoiceNotFound
 from meet_transcriber.core.transcript import Transcript, TranscriptWarning, Voice
+from meet_transcriber.core.voice_checks import checked_consent, checked_person
 from meet_transcriber.core.voices import (
     CLEAR,
     MARGIN,
@@ -20,8 +21,6 @@ from meet_transcriber.core.voices import (
     Named,
     Person,
     Sample,
-    checked_consent,
-    checked_person,
     clear_names,
     matches,
     merged_people,
@@ -142,7 +141,7 @@ def test_no_person_is_two_speakers_and_every_clear_one_leads(
 def test_known_names_come_after_all_others() -> None:
     said = Transcript(speakers=("A", "B", "C"), names={"A": "Ann"})
     notice = TranscriptWarning("voices_sealed", "They do not open.")
-    known = Named({"A": "Eve", "B": "Ann", "C": "Cay", "gone": "Dan"}, (notice, notice))
+    known = Named({"A": "Eve", "B": "ANN", "C": "Cay", "gone": "Dan"}, (notice, notice))
     result = with_known(said, known)
     assert result.names == {"A": "Ann", "C": "Cay"}
     assert result.warnings == (notice,)
@@ -214,7 +213,7 @@ def test_without_consent_nothing_is_kept(said: object) -> None:
         checked_consent(said)
 
 
-@pytest.mark.parametrize("name", [None, "", " ", 1, "a\nb", "x" * 201])
+@pytest.mark.parametrize("name", [None, "", " ", 1, "a\nb", "x" * 201, "SPEAKER_01", "speaker_01"])
 def test_a_person_needs_a_name(name: object) -> None:
     with pytest.raises(InvalidOptions):
         checked_person(name)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -175,6 +175,34 @@ def test_uploads_that_end_at_once_do_not_share_one_rest_of_room(make: Make) -> N
     with ThreadPoolExecutor(8) as pool:
         assert [*pool.map(finish, uploads)].count("pending") == 3
     assert len(house.left()) == 3
+
+
+def test_what_comes_along_needs_room_as_well(make: Make) -> None:
+    house = make(max_stored_bytes=3 * len(TAPE))
+    extras = {"known_speakers.json": bytes(len(TAPE))}
+    for at in range(2):
+        upload = house.service.intake.begin(f"{at}.ogg")
+        upload.write(TAPE)
+        if at == 0:
+            job = upload.finish(Request(extras=extras))
+            continue
+        with pytest.raises(QuotaExceeded, match="MAX_STORED_MB"):
+            upload.finish(Request(extras=extras))
+    assert house.jobs.usage("", 0.0).stored_bytes == 2 * len(TAPE)
+    house.service.changing.delete(job.id)
+    assert house.jobs.usage("", 0.0).stored_bytes == 0
+
+
+def test_what_comes_along_with_an_upload_needs_room_as_well(make: Make) -> None:
+    house = make(max_stored_bytes=2 * len(TAPE))
+    uploads = house.service.uploads
+    job = uploads.create("a.ogg", len(TAPE))
+    with closing(uploads.receive(job.id, 0)) as receiving:
+        receiving.write(TAPE)
+    with pytest.raises(QuotaExceeded, match="MAX_STORED_MB"):
+        uploads.submit(job.id, Request(extras={"a": bytes(len(TAPE) + 1)}))
+    uploads.submit(job.id, Request(extras={"a": bytes(len(TAPE))}))
+    assert house.jobs.usage("", 0.0).stored_bytes == 2 * len(TAPE)
 
 
 # -- hours ---------------------------------------------------------------------------------------

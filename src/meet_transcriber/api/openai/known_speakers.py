@@ -68,12 +68,12 @@ def _reference(name: str, url: str) -> Reference:
         raise _refused(name, f"has more than {_REFERENCE_BYTES >> 10} KiB; send 2 to 10 seconds")
     head = _DATA_URL.match(url)
     if head is None:
-        raise _refused(name, "is no data URL such as data:audio/wav;base64,...")
+        raise _refused(name, "is not a data URL such as data:audio/wav;base64,...")
     audio = url[head.end() :]
     try:
         base64.b64decode(audio, validate=True)
     except binascii.Error as error:
-        raise _refused(name, "is no base64") from error
+        raise _refused(name, "is not base64") from error
     return Reference(name, audio)
 
 

@@ -69,9 +69,9 @@ class OnnxDiarizer:
         known = _known(found, self._embedder.name)
         return Diarization(found.turns, found.exclusive, voices=known)
 
-    def voice(self, audio: AudioSource, speech: Sequence[Span]) -> Voice | None:
+    def voice(self, audio: AudioSource, speech: Sequence[Span], progress: Progress) -> Voice | None:
         """The voice of a recording of one person; see the port."""
-        found = self.diarize(audio, speech, Options(num_speakers=1), lambda _share: None)
+        found = self.diarize(audio, speech, Options(num_speakers=1), progress)
         return next(iter(found.voices.values()), None)
 
 

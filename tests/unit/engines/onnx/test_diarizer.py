@@ -302,7 +302,7 @@ def test_two_recordings_at_a_time_do_not_meet() -> None:
 
 def test_a_recording_of_one_person_has_a_voice() -> None:
     audio = Marked(20.0, [Turn(1.0, 9.0, "3"), Turn(11.0, 18.0, "3")])
-    voice = _diarizer(5).voice(audio, audio.speech)
+    voice = _diarizer(5).voice(audio, audio.speech, lambda _share: None)
     assert voice is not None
     assert np.array(voice.vector) @ MarkedEmbedder(5).voices[3] > 0.9
 
@@ -310,4 +310,4 @@ def test_a_recording_of_one_person_has_a_voice() -> None:
 @pytest.mark.parametrize("turns", [[], [Turn(2.0, 2.4, "0")]])
 def test_too_little_speech_has_no_voice(turns: list[Turn]) -> None:
     audio = Marked(5.0, turns)
-    assert _diarizer().voice(audio, audio.speech) is None
+    assert _diarizer().voice(audio, audio.speech, lambda _share: None) is None
