@@ -136,6 +136,8 @@ def make_sense(case: Any, name: str) -> None:
             for key, value in {"model": "whisper-1", "url": "https://media.example/a.mp3"}.items():
                 if key in place:
                     place[key] = value
+            if place.get("speaker_timeline") is not None:  # in a format, its times in order
+                place["speaker_timeline"] = '[{"name": "Ann Lee", "start": 0.5, "end": 2.5}]'
             place.pop("webhook_url", None)
             place.pop("upload", None)
             place.pop("after", None)

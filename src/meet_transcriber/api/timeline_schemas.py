@@ -9,6 +9,8 @@ TIMELINE = text(
 )
 _TIME: Schema = {
     "type": ["number", "string"],
+    "minimum": 0,
+    "pattern": r"^([0-9]+([.,][0-9]+)?|[0-9]{1,3}:[0-5][0-9](:[0-5][0-9]([.,][0-9]+)?)?.*)$",
     "description": "Seconds, or a time such as 00:01:23.500.",
 }
 _ENTRY = shape(
@@ -16,6 +18,6 @@ _ENTRY = shape(
     description=f"A name has at most {LONGEST_NAME} characters.",
 )
 TIMELINE_IN_JSON: Schema = {
-    "anyOf": [listed(_ENTRY), TIMELINE, {"type": "null"}],
+    "anyOf": [{**listed(_ENTRY), "minItems": 1}, TIMELINE, {"type": "null"}],
     "description": TIMELINE["description"],
 }
