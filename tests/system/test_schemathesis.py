@@ -120,6 +120,22 @@ class Fuzzed:
         return nullcontext()
 
 
+MEANT = {
+    "model": "whisper-1",
+    "url": "https://media.example/a.mp3",
+    "speaker_timeline": '[{"name": "Ann Lee", "start": 0.5, "end": 2.5}]',
+}
+
+
+def _fill(place: dict[str, Any]) -> None:
+    """Put in what is there and means something."""
+    for key, value in MEANT.items():
+        if place.get(key) is not None:
+            place[key] = value
+    for key in ("webhook_url", "upload", "after"):
+        place.pop(key, None)
+
+
 def make_sense(case: Any, name: str) -> None:
     """Put in what no schema can know: addresses, labels and places that there are."""
     body, path = case.body, case.path_parameters or {}
@@ -133,14 +149,7 @@ def make_sense(case: Any, name: str) -> None:
         case.query = {}  # where nothing contradicts the body
     for place in (case.query, body):
         if isinstance(place, dict):
-            for key, value in {"model": "whisper-1", "url": "https://media.example/a.mp3"}.items():
-                if key in place:
-                    place[key] = value
-            if place.get("speaker_timeline") is not None:  # in a format, its times in order
-                place["speaker_timeline"] = '[{"name": "Ann Lee", "start": 0.5, "end": 2.5}]'
-            place.pop("webhook_url", None)
-            place.pop("upload", None)
-            place.pop("after", None)
+            _fill(place)
     if isinstance(body, dict) and "file" in body:
         body["file"] = wav(0.01)
         body.pop("url", None)
