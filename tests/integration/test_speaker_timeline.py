@@ -101,7 +101,7 @@ def test_a_timeline_that_is_none_is_refused_before_anything_is_done(
     diary.write_text("Dear diary", encoding="utf-8")
     sound = str(DATA / "budget.ogg")
     for words, why in (
-        ((sound, "--speaker-timeline", str(diary)), "its format is not known"),
+        ((sound, "--speaker-timeline", str(diary)), "its format is unknown"),
         ((sound, "--speaker-timeline", str(tmp_path / "gone")), "No such file"),
         ((sound, sound, "--speaker-timeline", str(diary)), "belongs to one recording"),
     ):

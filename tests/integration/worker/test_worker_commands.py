@@ -50,7 +50,7 @@ def test_a_worker_without_weights_for_speakers_says_so_and_gives_words(
     (worker,) = house.workers()
     assert (job.state, job.diarizer, worker.problem) == ("completed", None, "")
     (note,) = worker.notes
-    assert note.startswith("Speakers are unknown, because their models are not there: ")
+    assert note.startswith("Speakers are unknown, because the diarizer cannot be used: ")
 
 
 def test_a_worker_without_the_pyannote_that_is_named_says_so_and_fails_jobs(house: House) -> None:
