@@ -78,6 +78,8 @@ def _read(path: Path) -> bytes:
 
 def _make(path: Path) -> None:
     """Write it aside first: of several processes the first one's key counts, and is whole."""
+    from meet_transcriber.stores.disk import flush_folder
+
     file, name = tempfile.mkstemp(prefix=f".{_KEY}.", dir=path.parent)  # for its owner alone
     try:
         _write(file, f"{secrets.token_hex(32)}\n".encode())
@@ -88,7 +90,8 @@ def _make(path: Path) -> None:
                 raise
             except OSError:  # a file system without hard links
                 _copy(Path(name), path)
-        _sync_folder(path.parent)
+        with suppress(OSError):  # a file system that synchronizes no folders
+            flush_folder(path.parent)
     finally:
         Path(name).unlink(missing_ok=True)
 
@@ -104,13 +107,3 @@ def _write(file: int, data: bytes) -> None:
         writer.write(data)
         writer.flush()
         os.fsync(writer.fileno())  # what was sealed with a lost key is lost
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the file's name on disk, too, where folders can be synchronized."""
-    with suppress(OSError):
-        file = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(file)
-        finally:
-            os.close(file)

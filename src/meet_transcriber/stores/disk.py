@@ -39,7 +39,7 @@ def translated(verb: str, key: str) -> Iterator[None]:
         raise StorageError(f"Cannot {verb} {key}: {error.strerror or error}.") from error
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Make a rename outlast a power cut; systems that open no folders need no more."""
     with suppress(PermissionError):
         handle = os.open(folder, os.O_RDONLY)
@@ -151,7 +151,7 @@ class DiskMediaStore:
         try:
             with translated("write", key):
                 scrap.replace(path)
-                _flush_folder(path.parent)
+                flush_folder(path.parent)
         except StorageError as error:
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise

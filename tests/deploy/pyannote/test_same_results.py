@@ -34,7 +34,7 @@ from meet_transcriber.engines.onnx import stepwise as ours
 from meet_transcriber.engines.onnx.checkpoint import read_checkpoint
 from meet_transcriber.engines.onnx.k_means import k_means
 from meet_transcriber.engines.onnx.linkage import centroid_linkage, cut
-from meet_transcriber.engines.onnx.listening import count_speakers
+from meet_transcriber.engines.onnx.listening import FRAME_SECONDS, count_speakers
 from meet_transcriber.engines.onnx.load import load_diarizer
 from meet_transcriber.engines.onnx.networks import TRUNK_HZ, WeSpeaker
 from meet_transcriber.engines.onnx.segmentation import (
@@ -234,7 +234,7 @@ class _Reconstruction:
 
 @cases
 def test_as_many_speakers_are_counted_in_each_frame(case: Case) -> None:
-    found = ours.count_speakers(case.active, case.starts, case.frames)
+    found = count_speakers(case.active, case.starts, case.frames)
     assert found.tolist() == _counted(case).data[:, 0].tolist()
 
 
@@ -250,8 +250,8 @@ def test_embeddings_fall_into_the_same_clusters(case: Case, constrained: bool) -
 
 @cases
 def test_the_product_counts_as_many_speakers(case: Case) -> None:
-    starts = case.starts.tolist()
-    found = count_speakers(case.active.astype(np.uint8), starts, starts[-1] + 10.0)
+    frames = int(np.ceil((case.starts[-1] + 10.0) / FRAME_SECONDS))
+    found = count_speakers(case.active.astype(np.uint8), case.starts, frames)
     assert found.tolist() == _counted(case).data[: len(found), 0].tolist()
 
 

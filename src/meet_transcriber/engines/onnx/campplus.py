@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meet_transcriber.engines.onnx.graph import Graph
+from meet_transcriber.engines.onnx.residual import EPSILON, batch_norm, convolved, residual
 
 Array = npt.NDArray[Any]
 
@@ -21,7 +22,6 @@ MELS = 80
 _LAYERS = (12, 24, 16)
 _DILATIONS = (1, 2, 2)
 _CONTEXT_FRAMES = 100
-_EPSILON = 1e-5
 
 
 def campplus_graph(weights: Mapping[str, Array], frames: int) -> bytes:
@@ -57,37 +57,15 @@ def campplus_graph(weights: Mapping[str, Array], frames: int) -> bytes:
 
 def _front_end(graph: Graph, value: str, weights: Mapping[str, Array]) -> str:
     """(chunks, 1, 80, frames) to (chunks, 32, 10, frames)."""
-    value = _convolved(graph, value, weights, "head.conv1", "head.bn1", stride=1)
+    value = convolved(graph, value, weights, "head.conv1", "head.bn1", (1, 1))
     value = graph.node("Relu", value)
     for layer in (1, 2):
         for place in (0, 1):
             name = f"head.layer{layer}.{place}"
-            value = _residual(graph, value, weights, name, stride=2 if place == 0 else 1)
-    value = _convolved(graph, value, weights, "head.conv2", "head.bn2", stride=2)
+            strides = (2 if place == 0 else 1, 1)
+            value = residual(graph, value, weights, name, strides)
+    value = convolved(graph, value, weights, "head.conv2", "head.bn2", (2, 1))
     return graph.node("Relu", value)
-
-
-def _convolved(
-    graph: Graph, value: str, weights: Mapping[str, Array], conv: str, norm: str, stride: int
-) -> str:
-    """Convolution over mel bands and time, halving the bands where `stride` is 2, normalized."""
-    kernel = weights[f"{conv}.weight"]
-    pad = kernel.shape[-1] // 2
-    value = graph.node("Conv", value, kernel, strides=[stride, 1], pads=[pad] * 4)
-    return _batch_norm(graph, value, weights, norm)
-
-
-def _residual(
-    graph: Graph, value: str, weights: Mapping[str, Array], name: str, stride: int
-) -> str:
-    found = _convolved(graph, value, weights, f"{name}.conv1", f"{name}.bn1", stride)
-    found = graph.node("Relu", found)
-    found = _convolved(graph, found, weights, f"{name}.conv2", f"{name}.bn2", 1)
-    if f"{name}.shortcut.0.weight" in weights:
-        value = _convolved(
-            graph, value, weights, f"{name}.shortcut.0", f"{name}.shortcut.1", stride
-        )
-    return graph.node("Relu", graph.node("Add", found, value))
 
 
 def _dense_layer(
@@ -120,17 +98,7 @@ def _pointwise(graph: Graph, value: str, weights: Mapping[str, Array], name: str
 
 
 def _activated(graph: Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
-    return graph.node("Relu", _batch_norm(graph, value, weights, name))
-
-
-def _batch_norm(graph: Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
-    names = ("weight", "bias", "running_mean", "running_var")
-    return graph.node(
-        "BatchNormalization",
-        value,
-        *(weights[f"{name}.{each}"] for each in names),
-        epsilon=_EPSILON,
-    )
+    return graph.node("Relu", batch_norm(graph, value, weights, name))
 
 
 def campplus_head(weights: Mapping[str, Array], pooled: Array) -> Array:
@@ -140,5 +108,5 @@ def campplus_head(weights: Mapping[str, Array], pooled: Array) -> Array:
     dense = weights["xvector.dense.linear.weight"][:, :, 0]
     norm = "xvector.dense.nonlinear.batchnorm"
     mean, variance = weights[f"{norm}.running_mean"], weights[f"{norm}.running_var"]
-    found: Array = (pooled @ dense.T - mean) / np.sqrt(variance + _EPSILON)
+    found: Array = (pooled @ dense.T - mean) / np.sqrt(variance + EPSILON)
     return found

@@ -115,7 +115,8 @@ def listen_for_activity(
         progress(len(found) / len(batches))
     classes = np.concatenate(found) if found else np.zeros((0, FRAMES), np.uint8)
     active = SETS.astype(np.uint8)[classes]
-    return Activity(np.array(starts), active, count_speakers(active, starts, audio.duration))
+    frames = int(np.ceil(audio.duration / FRAME_SECONDS))
+    return Activity(np.array(starts), active, count_speakers(active, np.array(starts), frames))
 
 
 def window_starts(duration: float, step: float) -> list[float]:
@@ -138,17 +139,22 @@ def first_frame(start: float) -> int:
     return int(np.rint(start / FRAME_SECONDS))
 
 
-def count_speakers(active: Array, starts: Sequence[float], duration: float) -> Array:
-    """How many talk in each frame: the mean over the windows that see it, rounded."""
-    frames = int(np.ceil(duration / FRAME_SECONDS))
-    summed, seen = np.zeros(frames, np.float32), np.zeros(frames, np.float32)
-    for window, start in zip(active, starts, strict=True):
-        first = first_frame(start)
-        people = window.sum(axis=1)[: max(frames - first, 0)]
-        summed[first : first + len(people)] += people
-        seen[first : first + len(people)] += 1
-    counted: Array = np.rint(summed / np.maximum(seen, 1)).astype(np.int8)
-    return counted
+def count_speakers(active: Array, starts: Array, frames: int) -> Array:
+    """Return (frames,) int8: how many talk at once, the mean over the windows, half to even."""
+    speaking = active.sum(axis=2, keepdims=True)
+    covering = summed(np.ones_like(speaking), starts, frames)
+    mean = summed(speaking, starts, frames) / np.maximum(covering, np.float32(1e-12))
+    found: Array = np.rint(mean[:, 0]).astype(np.int8)
+    return found
+
+
+def summed(parts: Array, starts: Array, frames: int) -> Array:
+    """Overlap-add: (windows, frames of one, n) to (frames, n); what lies beyond is cut off."""
+    total = np.zeros((frames, parts.shape[2]), np.float32)
+    for start, part in zip(starts, parts, strict=True):
+        seen = total[first_frame(float(start)) :][: len(part)]
+        seen += part[: len(seen)]
+    return total
 
 
 def listen_to_voices(

@@ -6,14 +6,8 @@ import onnxruntime
 
 from meet_transcriber.engines.onnx.diarizer import CPU_BATCH, GPU_BATCH, OnnxDiarizer
 from meet_transcriber.engines.onnx.methods import Method, Resegmented, Stepwise
-from meet_transcriber.engines.onnx.networks import Campplus, Embedder, Segmentation, WeSpeaker
+from meet_transcriber.engines.onnx.networks import CUDA, Campplus, Embedder, Segmentation, WeSpeaker
 from meet_transcriber.engines.onnx.vbx import read_plda
-
-SEGMENTATION = "segmentation-3.0"
-EMBEDDERS = ("campplus", "wespeaker")
-"""Names of models in the catalogue of weights."""
-
-_CUDA = "CUDAExecutionProvider"
 
 
 def load_diarizer(
@@ -29,7 +23,7 @@ def load_diarizer(
 
     Args:
         segmentation, embedding: folders with the checkpoints.
-        embedder: which network the latter is; one of EMBEDDERS.
+        embedder: which network the latter is; `campplus` or `wespeaker`.
         device: `cpu`, or anything else to take a GPU where onnxruntime can use one; the
             installed onnxruntime seldom can, and Whisper's device says nothing about it.
         threads: CPU cores to use.
@@ -38,7 +32,7 @@ def load_diarizer(
     Raises:
         EngineUnavailable: a checkpoint, the PLDA or the device cannot be used.
     """
-    may_use_gpu = device != "cpu" and _CUDA in onnxruntime.get_available_providers()
+    may_use_gpu = device != "cpu" and CUDA in onnxruntime.get_available_providers()
     device = "cuda" if may_use_gpu else "cpu"
     network = Segmentation(segmentation / "pytorch_model.bin", device)
     return OnnxDiarizer(

@@ -1,7 +1,7 @@
 """From what the networks say to turns: by our own rules, or step by step as pyannote.audio."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,7 +20,7 @@ from meet_transcriber.engines.onnx.stepwise import (
     reconstruct,
     stretches,
 )
-from meet_transcriber.engines.onnx.turns import find_turns
+from meet_transcriber.engines.onnx.turns import find_turns, labelled
 from meet_transcriber.engines.onnx.vbx import Mixture, Plda, vbx
 
 Array = npt.NDArray[Any]
@@ -122,16 +122,15 @@ class Stepwise:
         votes = reconstruct(activity.active, found.labels, activity.starts, len(count))
         every = _turns(discrete(votes, count), duration)
         exclusive = _turns(discrete(votes, np.minimum(count, 1)), duration)
-        heard = dict.fromkeys(turn.speaker for turn in every)
-        labels = {column: f"SPEAKER_{place:02d}" for place, column in enumerate(heard)}
+        named = labelled(every, exclusive)
         vectors = unit(found.centroids)
         known = {
-            label: vectors[int(column)]
-            for column, label in labels.items()
+            label: vectors[column]
+            for label, column in named.voices.items()
             # nobody is heard alone, or more talk at once than there are clusters
-            if int(column) < len(vectors) and np.isfinite(vectors[int(column)]).all()
+            if column < len(vectors) and np.isfinite(vectors[column]).all()
         }
-        return Outcome(_named(every, labels), _named(exclusive, labels), known)
+        return Outcome(named.turns, named.exclusive, known)
 
     def _clusters(self, activity: Activity, voices: Voices, bounds: tuple[int, int]) -> Clusters:
         local, active = voices.local, activity.active
@@ -153,7 +152,3 @@ def _within(talking: Array, duration: float) -> Iterator[tuple[float, float, str
     for start, end, column in stretches(talking):
         if start < duration:
             yield start, min(end, duration), str(column)
-
-
-def _named(turns: list[Turn], labels: Mapping[str, str]) -> tuple[Turn, ...]:
-    return tuple(replace(turn, speaker=labels[turn.speaker]) for turn in turns)

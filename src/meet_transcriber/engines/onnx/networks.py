@@ -35,6 +35,9 @@ CHUNK_SECONDS = 4
 TRUNK_HZ = 50
 """Frames of a trunk in a second."""
 
+CUDA = "CUDAExecutionProvider"
+"""onnxruntime's name for a GPU."""
+
 _CHUNK_FRAMES = CHUNK_SECONDS * 100  # of 10 ms
 _LEAD_SAMPLES = 120  # in front, so that what a frame of 25 ms sees is centred on its 10 ms
 _FRAME_SAMPLES = 400
@@ -46,7 +49,6 @@ _NEAREST = np.minimum(
     _CHUNK_FRAMES // SUBSAMPLING - 1,
 )
 _INTEGERS = 32768.0  # full scale of 16 bits, which WeSpeaker was trained on
-_CUDA = "CUDAExecutionProvider"
 _ERRORS = (EPFail, Fail, InvalidArgument, InvalidGraph, RuntimeException)
 
 
@@ -119,16 +121,12 @@ class Campplus:
         """Raises EngineUnavailable: the checkpoint or the device cannot be used."""
         self._weights = read_checkpoint(checkpoint)
         self._session = _session(_built(_campplus, self._weights, checkpoint), device)
-        self._on_gpu = is_on_gpu(self._session)
 
     def trunk(self, audio: Array) -> Array:
         """Filter banks less their mean in each chunk, through the network."""
         if not len(audio):
             return np.zeros((0, self.features), np.float32)
-        features = _chunked_features(audio, "povey")
-        # on a processor more chunks at a time are no faster and take more memory
-        batches = [features] if self._on_gpu else np.split(features, len(features))
-        found = np.concatenate([_run(self._session, "features", batch) for batch in batches])
+        found = _trunks(self._session, _chunked_features(audio, "povey"))
         return found.transpose(0, 2, 1).reshape(-1, self.features)
 
     def head(self, means: Array, deviations: Array) -> Array:
@@ -157,9 +155,7 @@ class WeSpeaker:
         """Filter banks less their mean in each chunk, through the network."""
         if not len(audio):
             return np.zeros((0, self.features), np.float32)
-        features = _chunked_features(audio, "hamming", _INTEGERS)
-        # one chunk at a time: several at once take as long and six times the memory
-        found = np.concatenate([_run(self._session, "features", each[None]) for each in features])
+        found = _trunks(self._session, _chunked_features(audio, "hamming", _INTEGERS))
         repeated: Array = found.transpose(0, 2, 1)[:, _NEAREST]
         return repeated.reshape(-1, self.features)
 
@@ -168,9 +164,19 @@ class WeSpeaker:
         return wespeaker_head(self._weights, np.concatenate([means, deviations], axis=1))
 
 
+def _trunks(session: onnxruntime.InferenceSession, features: Array) -> Array:
+    """
+    What an embedding network makes of chunks, (chunks, features, frames).
+
+    On a processor more chunks at a time are no faster and take more memory.
+    """
+    batches = [features] if is_on_gpu(session) else np.split(features, len(features))
+    return np.concatenate([_run(session, "features", batch) for batch in batches])
+
+
 def is_on_gpu(session: onnxruntime.InferenceSession) -> bool:
     """Whether the session got the GPU; onnxruntime goes on without it where libraries lack."""
-    return _CUDA in session.get_providers()
+    return CUDA in session.get_providers()
 
 
 def unit(vectors: Array) -> Array:
@@ -225,7 +231,7 @@ def _session(graph: bytes, device: str) -> onnxruntime.InferenceSession:
     providers: list[Any] = ["CPUExecutionProvider"]
     if device.startswith("cuda"):
         # with TF32, its default, one frame in 24 got another class (onnxruntime 1.27 on an H200)
-        providers.insert(0, (_CUDA, {"use_tf32": 0}))
+        providers.insert(0, (CUDA, {"use_tf32": 0}))
     try:
         return onnxruntime.InferenceSession(graph, sess_options=options, providers=providers)
     except _ERRORS as error:

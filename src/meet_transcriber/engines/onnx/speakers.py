@@ -194,6 +194,8 @@ class _Steps:
     def at_least(self, fewest: int, found: Speakers) -> Speakers:
         """As many voices that talk as were asked for, wherever there is speech enough."""
         path, centres = enough_voices(found.path, found.vectors, self.speech, self.vectors, fewest)
+        if np.array_equal(path, found.path):
+            return found
         votes = count_votes(self._activity, self._voices, unit(centres))
         return replace(self._speakers(path, centres), votes=votes)
 

@@ -1,5 +1,5 @@
 """
-Counting, clustering and reconstruction as pyannote.audio does them, step for step.
+Clustering and reconstruction as pyannote.audio does them, step for step.
 
 Hervé Bredin 2023, "pyannote.audio 2.1 speaker diarization pipeline"; numbers are those of the
 pipeline speaker-diarization-3.1 on pyannote.audio 4.0.7 (pipelines/clustering.py,
@@ -23,7 +23,7 @@ from meet_transcriber.engines.onnx.listening import (
     FIRST_FRAME_SECONDS,
     FRAME_SECONDS,
     WINDOW_SECONDS,
-    first_frame,
+    summed,
 )
 
 Array = npt.NDArray[Any]
@@ -74,22 +74,13 @@ def frame_count(last_start: float) -> int:
     return int(np.rint((WINDOW_SECONDS + last_start) / FRAME_SECONDS)) + 1
 
 
-def count_speakers(active: Array, starts: Array, frames: int) -> Array:
-    """Return (frames,) int: how many talk at once, the mean over the windows, half to even."""
-    speaking = active.sum(axis=2, keepdims=True)
-    covering = _summed(np.ones_like(speaking), starts, frames)
-    mean = _summed(speaking, starts, frames) / np.maximum(covering, np.float32(1e-12))
-    found: Array = np.rint(mean[:, 0]).astype(np.int64)
-    return found
-
-
 def reconstruct(active: Array, labels: Array, starts: Array, frames: int) -> Array:
     """Return votes, (frames, clusters) float32: in how many windows a cluster talks."""
     merged = np.zeros((*active.shape[:2], max(int(labels.max(initial=NOBODY)) + 1, 0)), np.uint8)
     for window, speaker in zip(*np.nonzero(labels != NOBODY), strict=True):
         column = merged[window, :, labels[window, speaker]]
         np.maximum(column, active[window, :, speaker], out=column, casting="unsafe")
-    return _summed(merged, starts, frames)
+    return summed(merged, starts, frames)
 
 
 def discrete(votes: Array, count: Array) -> Array:
@@ -119,15 +110,6 @@ def stretches(talking: Array) -> Iterator[tuple[float, float, int]]:
 
 def _middle(frame: int) -> float:
     return frame * FRAME_SECONDS + FIRST_FRAME_SECONDS
-
-
-def _summed(parts: Array, starts: Array, frames: int) -> Array:
-    """Overlap-add: (windows, frames of one, n) to (frames, n); what lies beyond is cut off."""
-    total = np.zeros((frames, parts.shape[2]), np.float32)
-    for start, part in zip(starts, parts, strict=True):
-        seen = total[first_frame(float(start)) :][: len(part)]
-        seen += part[: len(seen)]
-    return total
 
 
 # -- clusters --------------------------------------------------------------------------------

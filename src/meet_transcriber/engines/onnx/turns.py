@@ -1,6 +1,6 @@
 """Who talks at each step, and how many at a time, as turns."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,6 +50,11 @@ def find_turns(activity: Activity, speakers: Speakers, duration: float) -> Found
     overlap = np.flatnonzero((activity.count > 1) & is_there)
     talks[overlap, second[overlap]] = True
     every = _in_order(_runs(talks, duration))
+    return labelled(every, exclusive)
+
+
+def labelled(every: Sequence[Turn], exclusive: Sequence[Turn]) -> Found:
+    """Turns whose speakers are numbers of voices, with labels in order of first speech."""
     heard = dict.fromkeys(turn.speaker for turn in (*every, *exclusive))
     labels = {voice: f"SPEAKER_{place:02d}" for place, voice in enumerate(heard)}
     known = {label: int(voice) for voice, label in labels.items()}
@@ -83,5 +88,5 @@ def _in_order(runs: Iterator[tuple[float, float, int]]) -> list[Turn]:
     return [Turn(start, end, str(voice)) for start, end, voice in sorted(runs)]
 
 
-def _named(found: list[Turn], labels: dict[str, str]) -> tuple[Turn, ...]:
+def _named(found: Sequence[Turn], labels: Mapping[str, str]) -> tuple[Turn, ...]:
     return tuple(replace(turn, speaker=labels[turn.speaker]) for turn in found)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meet_transcriber.engines.onnx.graph import Graph
+from meet_transcriber.engines.onnx.residual import convolved, residual
 
 Array = npt.NDArray[Any]
 
@@ -22,7 +23,6 @@ SUBSAMPLING = 8
 """Frames of 10 ms to one of the trunk."""
 
 _LAYERS = (1, 2, 3, 4)
-_EPSILON = 1e-5
 
 
 def wespeaker_graph(weights: Mapping[str, Array], frames: int) -> bytes:
@@ -37,12 +37,13 @@ def wespeaker_graph(weights: Mapping[str, Array], frames: int) -> bytes:
     value = graph.input("features", "chunks", frames, MELS)
     value = graph.node("Transpose", value, perm=[0, 2, 1])
     value = graph.node("Unsqueeze", value, np.array([1], np.int64))
-    value = _convolved(graph, value, weights, "resnet.conv1", "resnet.bn1", stride=1)
+    value = convolved(graph, value, weights, "resnet.conv1", "resnet.bn1", (1, 1))
     value = graph.node("Relu", value)
     for layer in _LAYERS:
         for place in range(_blocks(weights, layer)):
             stride = 2 if layer > 1 and place == 0 else 1
-            value = _residual(graph, value, weights, f"resnet.layer{layer}.{place}", stride)
+            name = f"resnet.layer{layer}.{place}"
+            value = residual(graph, value, weights, name, (stride, stride))
     size = frames // SUBSAMPLING
     value = graph.node("Reshape", value, np.array([0, -1, size], np.int64))
     graph.output(value, "trunk", "chunks", wespeaker_features(weights), size)
@@ -65,32 +66,3 @@ def wespeaker_head(weights: Mapping[str, Array], pooled: Array) -> Array:
 def _blocks(weights: Mapping[str, Array], layer: int) -> int:
     names = {name.split(".")[2] for name in weights if name.startswith(f"resnet.layer{layer}.")}
     return len(names)
-
-
-def _residual(
-    graph: Graph, value: str, weights: Mapping[str, Array], name: str, stride: int
-) -> str:
-    found = _convolved(graph, value, weights, f"{name}.conv1", f"{name}.bn1", stride)
-    found = graph.node("Relu", found)
-    found = _convolved(graph, found, weights, f"{name}.conv2", f"{name}.bn2", 1)
-    if f"{name}.shortcut.0.weight" in weights:
-        value = _convolved(
-            graph, value, weights, f"{name}.shortcut.0", f"{name}.shortcut.1", stride
-        )
-    return graph.node("Relu", graph.node("Add", found, value))
-
-
-def _convolved(
-    graph: Graph, value: str, weights: Mapping[str, Array], conv: str, norm: str, stride: int
-) -> str:
-    """Convolution over mel bands and time, halving both where `stride` is 2, normalized."""
-    kernel = weights[f"{conv}.weight"]
-    pad = kernel.shape[-1] // 2
-    value = graph.node("Conv", value, kernel, strides=[stride, stride], pads=[pad] * 4)
-    names = ("weight", "bias", "running_mean", "running_var")
-    return graph.node(
-        "BatchNormalization",
-        value,
-        *(weights[f"{norm}.{each}"] for each in names),
-        epsilon=_EPSILON,
-    )

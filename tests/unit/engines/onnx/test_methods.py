@@ -14,11 +14,11 @@ from meet_transcriber.engines.onnx.listening import (
     SHORT_SECONDS,
     Activity,
     Voices,
+    count_speakers,
     first_frame,
 )
 from meet_transcriber.engines.onnx.methods import Method, Outcome, Resegmented, Stepwise
 from meet_transcriber.engines.onnx.networks import unit
-from meet_transcriber.engines.onnx.stepwise import count_speakers
 from meet_transcriber.engines.onnx.vbx import Plda
 
 DURATION = 60.0

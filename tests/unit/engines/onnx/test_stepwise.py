@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from meet_transcriber.engines.onnx.linkage import centroid_linkage
+from meet_transcriber.engines.onnx.listening import count_speakers
 from meet_transcriber.engines.onnx.stepwise import (
     NOBODY,
     Agglomeration,
     agglomerative,
     assign,
-    count_speakers,
     cut_in_order,
     discrete,
     frame_count,
