@@ -41,6 +41,7 @@ _SURE_SECONDS = 0.9  # of one person in a short embedding that voices are comput
 _MIN_SHARE = 0.03  # of all speech that a voice needs,
 _MIN_SECONDS = (1.0, 12.0)  # within these bounds
 _HARDLY = 0.3  # of what is needed, below which nothing that is joined to a voice saves it
+_MIN_INSIDE_SHARE = 0.003  # of the speech away from changes; in hours, mixtures exceed 12 s
 _MOST_STEPS = 3000  # of a voice that are looked at: five minutes
 _EDGE_STEPS = 7  # next to a change of speaker, where a short embedding hears both
 _LEAST_SPLIT_SECONDS = 2.0  # of speech for each voice that is asked for
@@ -212,12 +213,22 @@ class _Steps:
 
         Of long recordings a part is enough, evenly chosen.
         """
+        inside = self._inside(found)
+        places = [np.flatnonzero(inside & (found.path == voice)) for voice in range(len(found))]
+        return [self.vectors[own[:: 1 + len(own) // _MOST_STEPS]] for own in places]
+
+    def shares_inside(self, found: Speakers) -> Array:
+        """(voices,) of the speech that is heard away from changes."""
+        steps = np.bincount(found.path[self._inside(found)], minlength=len(found))
+        return steps / max(steps.sum(), 1)
+
+    def _inside(self, found: Speakers) -> Array:
+        """(steps,) where one voice is heard and no other is near."""
         changes = np.flatnonzero(np.diff(found.path)) + 1
         inside = self.sure.copy()
         for offset in range(-_EDGE_STEPS, _EDGE_STEPS):
             inside[np.clip(changes + offset, 0, len(inside) - 1)] = False
-        places = [np.flatnonzero(inside & (found.path == voice)) for voice in range(len(found))]
-        return [self.vectors[own[:: 1 + len(own) // _MOST_STEPS]] for own in places]
+        return inside
 
     def _costs(self) -> Array:
         return np.where(self.speech, _CHANGE, _CHANGE_IN_SILENCE)
@@ -258,7 +269,9 @@ def _pruned(steps: _Steps, found: Speakers) -> Speakers:
         needed = np.clip(_MIN_SHARE * found.seconds.sum(), *_MIN_SECONDS)
         going = found.seconds < needed * _HARDLY  # many at a time, since each round takes seconds
         if not going.any():
-            going = (found.seconds < needed) & (found.seconds == found.seconds.min())
+            little = found.seconds < needed
+            little |= steps.shares_inside(found) < _MIN_INSIDE_SHARE
+            going = little & (found.seconds == found.seconds[little].min(initial=np.inf))
         if not going.any() or going.all():
             break
         found = steps.settle(found.vectors[~going])

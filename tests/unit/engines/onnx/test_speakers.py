@@ -1,8 +1,10 @@
 """How many talk, from vectors on a sphere; the whole diarizer is in test_diarizer."""
 
 import random
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from meet_transcriber.engines.onnx.enough import enough_voices
@@ -16,6 +18,8 @@ from meet_transcriber.engines.onnx.listening import (
 from meet_transcriber.engines.onnx.networks import unit
 from meet_transcriber.engines.onnx.segmentation import FRAMES
 from meet_transcriber.engines.onnx.speakers import best_path, find_speakers
+
+Array = npt.NDArray[Any]
 
 SIZE = 64
 
@@ -70,6 +74,41 @@ def test_people_are_counted_without_a_hint(people: int) -> None:
     assert found is not None
     assert len(found) == people
     np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=1), 1, atol=1e-5)
+
+
+def test_what_is_heard_only_next_to_changes_is_nobody_however_long_the_recording() -> None:
+    activity, voices, _ = _meeting(5, 4, 3600, 0.5)
+    mixture = unit(np.random.default_rng(6).standard_normal((1, SIZE)))[0]
+    path = _path(activity, voices)
+    changes = np.flatnonzero(np.diff(path)) + 1
+    for change in changes[::8]:
+        voices.short[change - 6 : change + 6] = mixture  # 1.2 s, some 40 times
+    windows = np.linspace(0, len(voices.local) - 1, 12).astype(int)
+    voices.local[windows, 2], voices.alone[windows, 2] = mixture, 1.2
+    assert (voices.short == mixture).all(axis=1).sum() * SHORT_HOP > 12
+    found = find_speakers(activity, voices, 1, 20)
+    assert found is not None
+    assert len(found) == 4
+
+
+def test_whoever_says_a_few_sentences_in_an_hour_is_counted() -> None:
+    activity, voices, _ = _meeting(5, 4, 3600, 0.5)
+    quiet = unit(np.random.default_rng(6).standard_normal((1, SIZE)))[0]
+    changes = np.flatnonzero(np.diff(_path(activity, voices))) + 1
+    for change in changes[::90]:
+        voices.short[change : change + 38] = quiet  # 4 s at a time
+        windows = range(max(change // 20 - 4, 0), change // 20 + 1)
+        voices.local[windows, 2], voices.alone[windows, 2] = quiet, 3.8
+    assert 12 < (voices.short == quiet).all(axis=1).sum() * SHORT_HOP < 40
+    found = find_speakers(activity, voices, 1, 20)
+    assert found is not None
+    assert len(found) == 5
+
+
+def _path(activity: Activity, voices: Voices) -> Array:
+    found = find_speakers(activity, voices, 1, 20)
+    assert found is not None
+    return found.path
 
 
 def test_nobody_talks_where_nothing_is_heard() -> None:
