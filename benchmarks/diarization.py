@@ -13,9 +13,10 @@ without loading models. DER uses a collar of 0.25 s on each side of a boundary a
 
 Long recordings (`--minutes`, `--hours`) give speed, memory and how time grows with length; other
 diarizers run on the shortest only. The first engine is compared with one bare pass of both
-networks. RECORDINGS, READERS, PYANNOTE_PYTHON,
-PYANNOTE_SEGMENTATION, PYANNOTE_EMBEDDING and SENKO_PYTHON in the environment are the defaults of
-the options. `--other` adds any command; `benchmarks/diarizers/__init__.py` describes its protocol.
+networks. Without `--embedding` pyannote.audio is timed with random weights and not scored.
+RECORDINGS, READERS, PYANNOTE_PYTHON, PYANNOTE_SEGMENTATION, PYANNOTE_EMBEDDING and SENKO_PYTHON in
+the environment are the defaults of the options. `--other` adds any command;
+`benchmarks/diarizers/__init__.py` describes its protocol.
 """
 
 import argparse
@@ -42,8 +43,8 @@ def main() -> int:
     print(f"{usable_cores()} cores; collar {results.COLLAR} s on each side, overlap scored")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        compared = able(diarizers(args), work)
-        whole = args.only_times or table(compared, args, work)
+        compared, scored = able(diarizers(args), work)
+        whole = args.only_times or table(scored, args, work)
         lengths = sorted({*args.minutes, *(60 * hours for hours in args.hours)})
         runs, complete = timed(compared, lengths, args.readers, work)
     for name, each in runs.items():
@@ -69,37 +70,44 @@ def diarizers(args: argparse.Namespace) -> list[Diarizer]:
     return found
 
 
-def able(wanted: Sequence[Diarizer], work: Path) -> list[Diarizer]:
-    """Diarizers that can process the bundled sample; exits if there is none."""
+def able(wanted: Sequence[Diarizer], work: Path) -> tuple[list[Diarizer], list[Diarizer]]:
+    """
+    Diarizers that can process the bundled sample, and those of them whose turns are scored.
+
+    Exits if none can.
+    """
     sample = bundled(work).path
-    found = [each for each in wanted if run(each, sample)]
+    compared, scored = [], []
     for each in wanted:
-        if each not in found:
+        found = run(each, sample)
+        if not found:
             print(f"{each.name} cannot run here")
-    return found or sys.exit(1)
+            continue
+        compared.append(each)
+        if found.note:
+            print(f"{each.name} is timed, not scored: {found.note}")
+        else:
+            scored.append(each)
+    return (compared, scored) if compared else sys.exit(1)
 
 
-def table(compared: Sequence[Diarizer], args: argparse.Namespace, work: Path) -> bool:
+def table(scored: Sequence[Diarizer], args: argparse.Namespace, work: Path) -> bool:
     """Print a line per recording and the summaries; False if a diarizer failed."""
-    print(*results.header([each.name for each in compared]), sep="\n", flush=True)
-    scores: dict[str, list[results.Score]] = {each.name: [] for each in compared}
-    notes, whole = {}, True
+    print(*results.header([each.name for each in scored]), sep="\n", flush=True)
+    scores: dict[str, list[results.Score]] = {each.name: [] for each in scored}
+    whole = True
     for recording in everything(args.recordings, args.readers, args.count, work):
         cells: list[results.Score | None] = []
-        for each in compared:
+        for each in scored:
             found = run(each, recording.path, recording.speakers if args.hint else None)
             cells.append(results.score(recording, found) if found else None)
-            if found and found.note:
-                notes[each.name] = found.note
         print(results.row(recording, cells), flush=True)
         recording.path.unlink()  # ten meetings are half a gigabyte
-        for each, cell in zip(compared, cells, strict=True):
+        for each, cell in zip(scored, cells, strict=True):
             scores[each.name] += [cell] if cell else []
             whole = whole and cell is not None
     for name, each_score in scores.items():
         print(*results.summary(name, each_score), sep="\n")
-    for name, note in notes.items():
-        print(f"{name} is not scored: {note}")
     return whole
 
 
