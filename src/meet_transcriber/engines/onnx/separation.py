@@ -25,7 +25,8 @@ _SAME = 0.85  # cosine between two voices that are one, with endless speech of e
 _NOISE_SECONDS = 2.0  # speech that tells as much of a voice as it hides
 _MAY_BE_SAME = 0.6  # cosine from which two voices are one if nothing separates them,
 _ONE = 5.5  # which a distance below this says, in standard deviations
-_TWO = 7.0  # from this distance on the halves of a voice are two voices
+_TWO = (5.5, 15.0)  # halves of a voice are two from this distance on, plus this over the seconds,
+# since two means find more distance by chance in little speech than in much
 _MOST_ALIKE = 0.9  # cosine between such halves
 _HALF_SECONDS = 5.0  # of speech that each half needs
 
@@ -58,10 +59,17 @@ def pairs(own: Sequence[Array], vectors: Array, seconds: Array) -> Iterator[Pair
     alike = cosines * np.outer(certainty, certainty)
     for one, other in combinations(range(len(vectors)), 2):
         apart = _distance(own[one], own[other])
-        enough = min(len(own[one]), len(own[other])) * SHORT_HOP >= _HALF_SECONDS
-        same = alike[one, other] >= _SAME and not (enough and apart >= _TWO)
+        sizes = len(own[one]), len(own[other])
+        enough = min(sizes) * SHORT_HOP >= _HALF_SECONDS
+        two = enough and _are_apart(apart, sum(sizes))
+        same = alike[one, other] >= _SAME and not two
         blurred = cosines[one, other] >= _MAY_BE_SAME and apart < _ONE
         yield Pair((one, other), float(alike[one, other]), bool(same or blurred))
+
+
+def _are_apart(distance: float, steps: int) -> bool:
+    """Whether the halves of so many steps are two voices."""
+    return distance >= _TWO[0] + _TWO[1] / (steps * SHORT_HOP)
 
 
 def _distance(one: Array, other: Array) -> float:
@@ -121,5 +129,6 @@ def _judged(voice: int, vectors: Array, second: Array, centres: Array) -> Halves
     distance = _distance(vectors[~second], vectors[second])
     alike = float(np.prod(unit(centres), axis=0).sum())
     shorter = min(second.sum(), (~second).sum()) * SHORT_HOP
-    are_two = distance >= _TWO and alike <= _MOST_ALIKE and shorter >= _HALF_SECONDS
+    apart = _are_apart(distance, len(second))
+    are_two = apart and alike <= _MOST_ALIKE and shorter >= _HALF_SECONDS
     return Halves(voice, centres, distance, bool(are_two))

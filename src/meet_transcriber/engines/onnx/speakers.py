@@ -220,12 +220,13 @@ class _Steps:
     def shares_inside(self, found: Speakers) -> Array:
         """(voices,) of the speech that is heard away from changes."""
         steps = np.bincount(found.path[self._inside(found)], minlength=len(found))
-        return steps / max(steps.sum(), 1)
+        shares: Array = steps / max(steps.sum(), 1)
+        return shares
 
     def _inside(self, found: Speakers) -> Array:
         """(steps,) where one voice is heard and no other is near."""
         changes = np.flatnonzero(np.diff(found.path)) + 1
-        inside = self.sure.copy()
+        inside: Array = self.sure.copy()
         for offset in range(-_EDGE_STEPS, _EDGE_STEPS):
             inside[np.clip(changes + offset, 0, len(inside) - 1)] = False
         return inside
