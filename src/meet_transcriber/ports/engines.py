@@ -162,7 +162,7 @@ class Diarizer(Protocol):
 
         Args:
             audio: the whole recording.
-            speech: where speech was detected, in seconds.
+            speech: where speech was detected, in seconds; an engine may find more by itself.
             options: the hints num_speakers, min_speakers and max_speakers are honoured.
 
         Raises:

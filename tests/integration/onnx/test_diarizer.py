@@ -33,9 +33,17 @@ def _speakers(found: Diarization) -> int:
     return len({turn.speaker for turn in found.turns})
 
 
-def test_no_speech_has_no_turns(diarizer: OnnxDiarizer) -> None:
+def test_silence_and_noise_have_no_turns(diarizer: OnnxDiarizer) -> None:
+    for samples in (np.zeros(30 * SAMPLE_RATE_HZ, np.float32), hiss(1, 30.0)):
+        sound = Sound(samples)
+        assert diarizer.diarize(sound, [], Options(), lambda _share: None) == Diarization()
+
+
+def test_speech_is_found_that_was_not_detected(diarizer: OnnxDiarizer) -> None:
     sound = Sound(voice(1, 5.0, 120.0))
-    assert diarizer.diarize(sound, [], Options(), lambda _share: None) == Diarization()
+    found = diarizer.diarize(sound, [], Options(), lambda _share: None)
+    assert found == _found(diarizer, sound)
+    assert _speakers(found) == 1
 
 
 @pytest.mark.parametrize("seconds", [0.01, 0.5, 1.0])

@@ -43,15 +43,16 @@ class OnnxDiarizer:
         self.name = f"onnx segmentation-3.0 {embedder.name}"
 
     def diarize(
-        self, audio: AudioSource, speech: Sequence[Span], options: Options, progress: Progress
+        self,
+        audio: AudioSource,
+        speech: Sequence[Span],  # noqa: ARG002 - segmentation finds speech itself
+        options: Options,
+        progress: Progress,
     ) -> Diarization:
         """All turns, exclusive ones, and what each speaker sounds like; see the port."""
-        if not speech:
-            return Diarization()
         activity = listen_for_activity(
             self._segmentation,
             audio,
-            speech,
             self._method.step,
             self._batch,
             self._threads,

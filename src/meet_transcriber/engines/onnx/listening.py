@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from meet_transcriber.core.transcript import Span
 from meet_transcriber.engines.onnx.networks import TRUNK_HZ, Embedder, Segmentation
 from meet_transcriber.engines.onnx.segmentation import (
     FIRST_FRAME_SAMPLES,
@@ -92,29 +91,27 @@ class Voices:
 def listen_for_activity(
     network: Segmentation,
     audio: AudioSource,
-    speech: Sequence[Span],
     step: float,
     batch: int,
     threads: int,
     progress: Progress,
 ) -> Activity:
     """
-    Run segmentation over every window that holds speech.
+    Run segmentation over every window, since it hears speech that a speech detector misses.
 
     Args:
         step: seconds from one window to the next.
         batch: windows that the network gets at a time.
         threads: how many batches are worked on at a time.
     """
-    starts = _spoken_windows(window_starts(audio.duration, step), speech)
+    starts = window_starts(audio.duration, step)
     batches = [starts[at : at + batch] for at in range(0, len(starts), batch)]
     windows = (_windows(audio, each) for each in batches)
     found = []
     for classes in side_by_side(network.classes, windows, threads):
         found.append(classes)
         progress(len(found) / len(batches))
-    classes = np.concatenate(found) if found else np.zeros((0, FRAMES), np.uint8)
-    active = SETS.astype(np.uint8)[classes]
+    active = SETS.astype(np.uint8)[np.concatenate(found)]
     frames = int(np.ceil(audio.duration / FRAME_SECONDS))
     return Activity(np.array(starts), active, count_speakers(active, np.array(starts), frames))
 
@@ -123,15 +120,6 @@ def window_starts(duration: float, step: float) -> list[float]:
     """Where windows begin: every `step` seconds, the last one reaching the end or beyond it."""
     beyond = max(duration - WINDOW_SECONDS, 0.0)
     return [place * step for place in range(int(np.ceil(beyond / step - 1e-9)) + 1)]
-
-
-def _spoken_windows(starts: Sequence[float], speech: Sequence[Span]) -> list[float]:
-    """The windows that some speech reaches into; spans are in order and apart."""
-    begins = np.array([span.start for span in speech])
-    ends = np.array([span.end for span in speech])
-    begun = np.searchsorted(begins, np.array(starts) + WINDOW_SECONDS, "left")
-    ended = np.searchsorted(ends, np.array(starts), "right")
-    return [start for start, many in zip(starts, begun - ended, strict=True) if many > 0]
 
 
 def first_frame(start: float) -> int:

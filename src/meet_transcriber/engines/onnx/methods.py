@@ -94,8 +94,7 @@ class Stepwise:
     With a PLDA it is that of speaker-diarization-community-1, else that of
     speaker-diarization-3.1. Each step gives what pyannote.audio's gives from the same scores and
     embeddings. What comes in differs slightly: embeddings are pooled from one pass in chunks of
-    4 s, each less its own mean, where pyannote.audio takes every window of 10 s by itself; and
-    windows without speech are left out.
+    4 s, each less its own mean, where pyannote.audio takes every window of 10 s by itself.
 
     Bounds that no cut of the tree into large clusters meets, which 3.1 misses, are met with
     k-means as in community-1. Even so a voice that was asked for may win no frame of another.

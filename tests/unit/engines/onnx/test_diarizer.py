@@ -17,6 +17,7 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.scoring import diarization_errors
 from meet_transcriber.core.transcript import Diarization, Span, Turn
 from meet_transcriber.engines.onnx.diarizer import OnnxDiarizer
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
 from tests.simulated.speakers import Marked, MarkedEmbedder, MarkedSegmentation, meeting
 
 THREADS = 2
@@ -129,18 +130,18 @@ def test_one_who_talks_between_long_silences_stays_one() -> None:
     assert len(found.turns) == len(turns)
 
 
-def test_windows_without_speech_are_not_listened_to() -> None:
-    heard: list[int] = []
+def test_the_embedder_does_not_run_where_nobody_talks() -> None:
+    heard: list[float] = []
 
-    class Counting(MarkedSegmentation):
-        def classes(self, windows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-            heard.append(len(windows))
-            return super().classes(windows)
+    class Counting(MarkedEmbedder):
+        def trunk(self, audio: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            heard.append(len(audio) / SAMPLE_RATE_HZ)
+            return super().trunk(audio)
 
     audio = Marked(600.0, [Turn(300.0, 310.0, "0")])
-    diarizer = OnnxDiarizer(Counting(), MarkedEmbedder(0), THREADS)
-    diarizer.diarize(audio, audio.speech, Options(), lambda _: None)
-    assert sum(heard) <= 12
+    diarizer = OnnxDiarizer(MarkedSegmentation(), Counting(0), THREADS)
+    assert diarizer.diarize(audio, [], Options(), lambda _: None).turns
+    assert sum(heard) <= 60
 
 
 # --- hints ------------------------------------------------------------------------------
