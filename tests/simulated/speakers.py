@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meet_transcriber.core.transcript import Span, Turn
+from meet_transcriber.engines.onnx.methods import Resegmented
 from meet_transcriber.engines.onnx.networks import CHUNK_SECONDS, TRUNK_HZ, Segmentation, unit
 from meet_transcriber.engines.onnx.segmentation import (
     FIRST_FRAME_SAMPLES,
@@ -85,12 +86,13 @@ def marks(samples: Array) -> Array:
 class MarkedSegmentation(Segmentation):
     """Finds the first three people of a window, in order of their first words, two at a time."""
 
-    def __init__(self) -> None:
-        """No checkpoint is read."""
+    def __init__(self, gain: float = Resegmented.gain) -> None:
+        """No checkpoint is read; `gain` is what samples were multiplied by."""
+        self._gain = gain
 
     def classes(self, windows: Array) -> Array:
         """Samples (n, 160000) to classes (n, 589)."""
-        return np.stack([self._window(window) for window in windows])
+        return np.stack([self._window(window / self._gain) for window in windows])
 
     def _window(self, window: Array) -> Array:
         middles = FIRST_FRAME_SAMPLES // 2 + FRAME_SAMPLES * np.arange(FRAMES)

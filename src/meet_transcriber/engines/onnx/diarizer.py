@@ -54,6 +54,7 @@ class OnnxDiarizer:
             self._segmentation,
             audio,
             self._method.step,
+            self._method.gain,
             self._batch,
             self._threads,
             lambda share: progress(share * _SEGMENTATION_SHARE),

@@ -15,6 +15,7 @@ FRAME_SAMPLES = 400
 
 _RATE_HZ = 16_000
 _FFT = 512
+_BLOCK_FRAMES = 400  # at a time: spectra take 12 kB a frame
 _LOWEST_HZ = 20.0
 _PREEMPHASIS = 0.97
 _SMALLEST = np.float32(np.finfo(np.float32).eps)
@@ -35,13 +36,20 @@ def fbank(audio: Array, mels: int = 80, window: str = "povey", scale: float = 1.
     if len(audio) < FRAME_SAMPLES:
         return np.zeros((0, mels), np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(audio, FRAME_SAMPLES)[::HOP_SAMPLES]
+    blocks = [frames[at : at + _BLOCK_FRAMES] for at in range(0, len(frames), _BLOCK_FRAMES)]
+    power = np.concatenate([_power(block, window, scale) @ _mel_filters(mels) for block in blocks])
+    energies: Array = np.log(np.maximum(power, _SMALLEST))
+    return energies
+
+
+def _power(frames: Array, window: str, scale: float) -> Array:
+    """(frames, 257) of the spectrum."""
     frames = (frames - frames.mean(axis=1, keepdims=True)) * np.float32(scale)
     before = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
     frames = (frames - np.float32(_PREEMPHASIS) * before) * _window(window)
     spectrum = np.fft.rfft(frames, _FFT, axis=1)
-    power = np.square(spectrum.real) + np.square(spectrum.imag)
-    energies: Array = np.log(np.maximum(power @ _mel_filters(mels), _SMALLEST))
-    return energies
+    power: Array = np.square(spectrum.real) + np.square(spectrum.imag)
+    return power
 
 
 @cache

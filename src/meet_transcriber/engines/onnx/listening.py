@@ -92,6 +92,7 @@ def listen_for_activity(
     network: Segmentation,
     audio: AudioSource,
     step: float,
+    gain: float,
     batch: int,
     threads: int,
     progress: Progress,
@@ -101,12 +102,13 @@ def listen_for_activity(
 
     Args:
         step: seconds from one window to the next.
+        gain: that samples are multiplied by.
         batch: windows that the network gets at a time.
         threads: how many batches are worked on at a time.
     """
     starts = window_starts(audio.duration, step)
     batches = [starts[at : at + batch] for at in range(0, len(starts), batch)]
-    windows = (_windows(audio, each) for each in batches)
+    windows = (np.float32(gain) * _windows(audio, each) for each in batches)
     found = []
     for classes in side_by_side(network.classes, windows, threads):
         found.append(classes)

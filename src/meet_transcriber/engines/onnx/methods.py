@@ -55,6 +55,11 @@ class Method(Protocol):
         """Seconds from one window of segmentation to the next."""
         ...
 
+    @property
+    def gain(self) -> float:
+        """That samples are multiplied by for segmentation."""
+        ...
+
     def find(
         self, activity: Activity, voices: Voices, bounds: tuple[int, int], duration: float
     ) -> Outcome:
@@ -73,6 +78,11 @@ class Resegmented:
 
     step: float = 2.0
     """Each moment is seen five times."""
+    gain: float = 0.1
+    """
+    Working audio is amplified to -24 dBFS; segmentation, which depends on the level, was trained on
+    meetings that are some 20 dB lower, and takes noise for speech in louder ones.
+    """
 
     def find(
         self, activity: Activity, voices: Voices, bounds: tuple[int, int], duration: float
@@ -103,12 +113,14 @@ class Stepwise:
         plda: of community-1.
         agglomeration, mixture: the clustering without a PLDA and with one.
         step: as in both pipelines.
+        gain: none, as in both pipelines.
     """
 
     plda: Plda | None = None
     agglomeration: Agglomeration = _AGGLOMERATION
     mixture: Mixture = _MIXTURE
     step: float = 1.0
+    gain: float = 1.0
 
     def find(
         self, activity: Activity, voices: Voices, bounds: tuple[int, int], duration: float

@@ -119,8 +119,9 @@ class Campplus:
 
     def __init__(self, checkpoint: Path, device: str = "cpu") -> None:
         """Raises EngineUnavailable: the checkpoint or the device cannot be used."""
-        self._weights = read_checkpoint(checkpoint)
-        self._session = _session(_built(_campplus, self._weights, checkpoint), device)
+        weights = read_checkpoint(checkpoint)
+        self._session = _session(_built(_campplus, weights, checkpoint), device)
+        self._head = _part(weights, "xvector.dense.")
 
     def trunk(self, audio: Array) -> Array:
         """Filter banks less their mean in each chunk, through the network."""
@@ -131,7 +132,7 @@ class Campplus:
 
     def head(self, means: Array, deviations: Array) -> Array:
         """See `Embedder`."""
-        return unit(campplus_head(self._weights, np.concatenate([means, deviations], axis=1)))
+        return unit(campplus_head(self._head, np.concatenate([means, deviations], axis=1)))
 
 
 class WeSpeaker:
@@ -147,9 +148,10 @@ class WeSpeaker:
 
     def __init__(self, checkpoint: Path, device: str = "cpu") -> None:
         """Raises EngineUnavailable: the checkpoint or the device cannot be used."""
-        self._weights = read_checkpoint(checkpoint)
-        self._session = _session(_built(_wespeaker, self._weights, checkpoint), device)
-        self.features = wespeaker_features(self._weights)
+        weights = read_checkpoint(checkpoint)
+        self._session = _session(_built(_wespeaker, weights, checkpoint), device)
+        self._head = _part(weights, "resnet.seg_1.")
+        self.features = wespeaker_features(self._head)
 
     def trunk(self, audio: Array) -> Array:
         """Filter banks less their mean in each chunk, through the network."""
@@ -161,7 +163,12 @@ class WeSpeaker:
 
     def head(self, means: Array, deviations: Array) -> Array:
         """See `Embedder`."""
-        return wespeaker_head(self._weights, np.concatenate([means, deviations], axis=1))
+        return wespeaker_head(self._head, np.concatenate([means, deviations], axis=1))
+
+
+def _part(weights: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    """Copies of some weights, so that the memory of all others is free."""
+    return {name: value.copy() for name, value in weights.items() if name.startswith(prefix)}
 
 
 def _trunks(session: onnxruntime.InferenceSession, features: Array) -> Array:
