@@ -136,6 +136,7 @@ def test_filters_stay_in_the_address(quick: Simulated, browse: Browse) -> None:
     for name in ("planning.wav", "retro.wav"):
         quick.house.ended(submit(quick, name))
     page = browse(quick.url).page()
+    expect(page.get_by_role("link", name="planning.wav")).to_be_visible()
     page.get_by_label("Filter by name").fill("RETRO")
     expect(page.get_by_role("link", name="planning.wav")).to_have_count(0)
     page.reload()
