@@ -301,8 +301,6 @@ def _one_alone(activity: Activity, frames: int) -> Array:
 
 def _windows(audio: AudioSource, starts: Sequence[float]) -> Array:
     """(n, 160000) samples of windows, read once where they overlap."""
-    if starts[-1] - starts[0] > WINDOW_SECONDS * (len(starts) - 1):  # with silence between
-        return np.stack([_read(audio, start, start + WINDOW_SECONDS) for start in starts])
     samples = _read(audio, starts[0], starts[-1] + WINDOW_SECONDS)
     places = [round((start - starts[0]) * SAMPLE_RATE_HZ) for start in starts]
     return np.stack([samples[place : place + WINDOW_SAMPLES] for place in places])
