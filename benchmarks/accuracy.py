@@ -20,7 +20,7 @@ import soundfile
 from benchmarks.meetings.generate import Meeting, from_seed
 from benchmarks.whisper.bare import Bare
 from benchmarks.whisper.recording import model_folder, models_dir
-from meet_transcriber import bootstrap
+from meet_transcriber.bootstrap import engines
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.scoring import WordErrors, all_words, meeting_errors
 from meet_transcriber.core.transcript import Transcript
@@ -52,10 +52,10 @@ def meetings(count: int, mixed: bool = False) -> list[Meeting]:
     ]
 
 
-def transcript_of(recording: Path, settings: Settings, engines: bootstrap.Engines) -> Transcript:
+def transcript_of(recording: Path, settings: Settings, loaded: engines.Engines) -> Transcript:
     """The recording through the pipeline, as `meet-transcriber transcribe` runs it."""
-    pipeline = bootstrap.pipeline(settings, Options(), recording.parent / "work", "job")
-    return run(pipeline, recording, engines.recognizer, engines.diarizer)
+    pipeline = engines.pipeline(settings, Options(), recording.parent / "work", "job")
+    return run(pipeline, recording, loaded.recognizer, loaded.diarizer)
 
 
 def main() -> None:
@@ -73,15 +73,15 @@ def main() -> None:
             "diarization_engine": args.diarizer,
         }
     )
-    engines = bootstrap.engines(settings, Options())
-    speakers = engines.diarizer.engine.name if engines.diarizer else "none"
-    print(f"words: {engines.recognizer.engine.name}; speakers: {speakers}")
+    loaded = engines.load_engines(settings, Options())
+    speakers = loaded.diarizer.engine.name if loaded.diarizer else "none"
+    print(f"words: {loaded.recognizer.engine.name}; speakers: {speakers}")
     bare = Bare(model_folder(args.model), "cpu")
-    score(meetings(args.count, args.mixed), settings, engines, bare)
+    score(meetings(args.count, args.mixed), settings, loaded, bare)
 
 
 def score(
-    sample: Sequence[Meeting], settings: Settings, engines: bootstrap.Engines, bare: Bare
+    sample: Sequence[Meeting], settings: Settings, loaded: engines.Engines, bare: Bare
 ) -> None:
     """Print a line for each meeting, the medians, and the errors in all words."""
     rows = []
@@ -93,7 +93,7 @@ def score(
             recording = Path(folder, "meeting.flac")
             soundfile.write(recording, meeting.audio, SAMPLE_RATE_HZ)
             truth, start = meeting.reference, time.perf_counter()
-            found = transcript_of(recording, settings, engines)
+            found = transcript_of(recording, settings, loaded)
             speed = (time.perf_counter() - start) / found.duration
             theirs.append(bare.file_to_words(recording).errors(all_words(truth)))
         errors = meeting_errors(truth, found)

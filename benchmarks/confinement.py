@@ -19,8 +19,8 @@ from typing import BinaryIO, cast
 import av
 
 from benchmarks.memory import RATE_HZ, EndlessMeeting
-from meet_transcriber.audio.confined.decoder import ConfinedDecoder
 from meet_transcriber.audio.decoder import PyavDecoder
+from meet_transcriber.audio.sandbox.client import ConfinedDecoder
 from meet_transcriber.core.options import Options
 from meet_transcriber.ports.engines import AudioDecoder
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from meet_transcriber.audio.decoder import PyavDecoder
-from meet_transcriber.audio.silero import SileroDetector
+from meet_transcriber.audio.vad import SileroDetector
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.scoring.der import DetectionErrors, detection_errors
 from meet_transcriber.core.transcript import Span

@@ -27,7 +27,7 @@ from benchmarks.whisper.recording import Recording, model_folder, recording
 from benchmarks.whisper.stopwatch import Run, scored, told
 from meet_transcriber.core.errors import TranscriptionError
 from meet_transcriber.core.scoring import word_errors
-from meet_transcriber.engines.gpu import gpu_memory
+from meet_transcriber.observability.gpu import gpu_memory
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
 from scripts.bench import NOT_RUN
 

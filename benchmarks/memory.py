@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.diarizers.measured import peak_bytes
 from meet_transcriber.audio.decoder import PyavDecoder
-from meet_transcriber.audio.silero import SileroDetector
+from meet_transcriber.audio.vad import SileroDetector
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import total_seconds
 

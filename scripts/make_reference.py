@@ -15,15 +15,15 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
-from meet_transcriber.api.openai.envelope import STATUS
-from meet_transcriber.api.openai.fields import FIELDS, Field
+from meet_transcriber.api.errors import status_of
+from meet_transcriber.api.openai.errors import STATUS
 from meet_transcriber.api.openai.models import ALIASES
-from meet_transcriber.api.problems import status_of
+from meet_transcriber.api.openai.requests import FIELDS, Field
 from meet_transcriber.cli import app
 from meet_transcriber.cli.console import EXIT_OUTSIDE, exit_code
 from meet_transcriber.core import errors
-from meet_transcriber.core.exporters import EXPORTERS
-from meet_transcriber.metrics import METRICS
+from meet_transcriber.core.formats import EXPORTERS
+from meet_transcriber.observability.metrics import METRICS
 from meet_transcriber.settings import Settings
 from scripts import http_reference
 

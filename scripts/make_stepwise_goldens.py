@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meet_transcriber.engines.pyannote.runtime import import_library
+from meet_transcriber.engines.pyannote.loader import import_library
 
 import_library()
 

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 LONG_FUNCTION_LINES = 50
-LONG_MODULE_LINES = 400
 FOLDERS = ("src", "tests", "benchmarks", "scripts")
 PATCHERS = {"monkeypatch", "mocker", "mock"}
 
@@ -41,11 +40,6 @@ class Style:
     def long_functions(self) -> list[Measured]:
         """Functions over `LONG_FUNCTION_LINES`."""
         return [each for each in self.functions if each.lines > LONG_FUNCTION_LINES]
-
-    @property
-    def long_modules(self) -> list[Measured]:
-        """Modules of `LONG_MODULE_LINES` or more."""
-        return [each for each in self.modules if each.lines >= LONG_MODULE_LINES]
 
 
 def measure(folder: Path) -> Style:

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import onnxruntime
 
 from meet_transcriber.core.processors import usable_cores
-from meet_transcriber.engines.onnx.campplus import campplus_graph
 from meet_transcriber.engines.onnx.checkpoint import read_checkpoint
+from meet_transcriber.engines.onnx.embeddings import campplus_graph
 from meet_transcriber.engines.onnx.networks import CHUNK_SECONDS
 from meet_transcriber.engines.onnx.segmentation import segmentation_graph
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ

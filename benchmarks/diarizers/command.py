@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.whisper.recording import ROOT
-from meet_transcriber.core.readers import read_transcript
+from meet_transcriber.core.formats.readers import read_transcript
 from meet_transcriber.core.transcript import Turn
 
 

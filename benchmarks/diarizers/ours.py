@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.diarizers.measured import Seconds, report
 from benchmarks.whisper.recording import models_dir
-from meet_transcriber import bootstrap
+from meet_transcriber.bootstrap import engines
 from meet_transcriber.core.errors import TranscriptionError
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Diarization
@@ -37,7 +37,7 @@ def main() -> None:
                 "max_audio_duration_seconds": 24 * 3600,
             }
         )
-        chosen = bootstrap.diarizer(settings)
+        chosen = engines.diarizer(settings)
         if chosen is None:
             sys.exit(f"DIARIZATION_ENGINE={args.engine} finds no speakers.")
         options = Options(num_speakers=args.speakers)
@@ -52,13 +52,13 @@ def diarized(
     recording: Path, diarizer: Diarizer, settings: Settings, options: Options
 ) -> tuple[Diarization, Seconds]:
     """The turns of a recording, and the seconds of each stage."""
-    seconds, decoder = Seconds(), bootstrap.decoder(settings)
+    seconds, decoder = Seconds(), engines.decoder(settings)
     with recording.open("rb") as media, tempfile.TemporaryFile() as working:
         with seconds.stage("prepare"):
             prepared, _ = decoder.prepare(media, working, options, lambda _share: None)
         audio = decoder.open(working, prepared)
         with seconds.stage("detect"):
-            speech = bootstrap.detector().detect(audio, 0, lambda _share: None)
+            speech = engines.detector().detect(audio, 0, lambda _share: None)
         with seconds.stage("diarize"):
             found = diarizer.diarize(audio, speech, options, lambda _share: None)
     return found, seconds

@@ -18,7 +18,7 @@ import soundfile
 
 from benchmarks.diarizers.measured import Seconds, report
 from meet_transcriber.core.processors import usable_cores
-from meet_transcriber.engines.pyannote.runtime import import_library, load_checkpoint
+from meet_transcriber.engines.pyannote.loader import import_library, load_checkpoint
 
 _BATCH = 32
 _ARGUMENTS = {

@@ -15,7 +15,7 @@ from scipy.signal import resample_poly
 from benchmarks.accuracy import meetings
 from benchmarks.meetings.readers import Recipe, write
 from benchmarks.meetings.recorded import Reader, readers_in
-from meet_transcriber.core.readers import read_transcript
+from meet_transcriber.core.formats.readers import read_transcript
 from meet_transcriber.core.transcript import Turn
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import soundfile
 
 from benchmarks.meetings.generate import Meeting, from_script, from_seed
-from meet_transcriber.core.exporters import EXPORTERS, export
-from meet_transcriber.core.wire import to_plain
+from meet_transcriber.core.formats import EXPORTERS, export
+from meet_transcriber.core.serialization import to_plain
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
 
 

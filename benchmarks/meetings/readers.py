@@ -27,7 +27,7 @@ import soundfile
 from benchmarks.meetings.conversation import Placed, converse, reference
 from benchmarks.meetings.recorded import Reader, people_in, readers_in
 from benchmarks.meetings.rooms import NOISES, ROOMS, render, seats
-from meet_transcriber.core.exporters import export
+from meet_transcriber.core.formats import export
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
 

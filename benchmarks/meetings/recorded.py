@@ -11,10 +11,10 @@ import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
-from meet_transcriber.audio.silero import SileroDetector
-from meet_transcriber.core.coverage import merged
-from meet_transcriber.core.readers import read_transcript
+from meet_transcriber.audio.vad import SileroDetector
+from meet_transcriber.core.formats.readers import read_transcript
 from meet_transcriber.core.transcript import Span, Turn, total_seconds
+from meet_transcriber.core.word_timing import merged
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 
 LEVEL_DBFS = -26.0

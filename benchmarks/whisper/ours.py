@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.whisper.stopwatch import Run, Stopwatch
-from meet_transcriber import bootstrap
-from meet_transcriber.audio.silero import SileroDetector
+from meet_transcriber.audio.vad import SileroDetector
+from meet_transcriber.bootstrap import engines
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import TARGET_SECONDS, Plan
 from meet_transcriber.core.processors import usable_cores
 from meet_transcriber.core.scoring import all_words
 from meet_transcriber.core.transcript import Diarization, Span
-from meet_transcriber.engines.whisper.load import load_here, load_recognizer
+from meet_transcriber.engines.whisper.loader import load_here, load_recognizer
 from meet_transcriber.engines.whisper.process import Recipe, RecognizerProcess
 from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline
 from meet_transcriber.ports.engines import (
@@ -63,7 +63,7 @@ class Ours:
             store,
             FolderCheckpoints(store, "job"),
             Options(language="en", enable_diarization=False),
-            bootstrap.decoder(Settings()),
+            engines.decoder(Settings()),
             _TimedDetector(watch),
             self.part_seconds,
         )

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from meet_transcriber import bootstrap
+from meet_transcriber.bootstrap import engines
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.speaker_timeline import read
 from meet_transcriber.core.transcript import Transcript
@@ -38,14 +38,14 @@ def transcribe(
     settings = settings or Settings()
     options = Options(**wishes)
     timeline = None if speaker_timeline is None else read(speaker_timeline)
-    engines = bootstrap.engines(settings, options)
+    loaded = engines.load_engines(settings, options)
     with tempfile.TemporaryDirectory(prefix="meet-transcriber-") as folder:
-        pipeline = bootstrap.pipeline(settings, options, Path(folder), "recording")
+        pipeline = engines.pipeline(settings, options, Path(folder), "recording")
         return run(
             pipeline,
             Path(recording),
-            engines.recognizer,
-            engines.diarizer,
+            loaded.recognizer,
+            loaded.diarizer,
             progress,
             timeline,
         )

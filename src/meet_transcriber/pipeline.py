@@ -18,6 +18,7 @@ from meet_transcriber.core.assembly import assemble, channels_as_speakers
 from meet_transcriber.core.errors import DiarizationFailed, StorageError
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import TARGET_SECONDS, Part, PartResult, Plan, plan_parts
+from meet_transcriber.core.serialization import from_plain, to_plain
 from meet_transcriber.core.speaker_timeline import SPEAKER_TIMELINE, Timeline, take_over
 from meet_transcriber.core.transcript import (
     Diarization,
@@ -28,8 +29,7 @@ from meet_transcriber.core.transcript import (
     TranscriptWarning,
 )
 from meet_transcriber.core.voices import Named, with_known
-from meet_transcriber.core.wire import from_plain, to_plain
-from meet_transcriber.logs import get_logger
+from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.ports.engines import (
     AudioDecoder,
     AudioSource,

@@ -6,7 +6,7 @@ import pytest
 
 from meet_transcriber.core.audit import AuditEntry, AuditQuery
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.ports.keys import AuditTrail
+from meet_transcriber.ports.auth import AuditTrail
 
 
 def entry(at: float, action: str = "read", **fields: object) -> AuditEntry:

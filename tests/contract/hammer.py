@@ -5,8 +5,8 @@ from pathlib import Path
 
 from meet_transcriber.core.redis_urls import parse_redis_url
 from meet_transcriber.ports.stores import JobStore
-from meet_transcriber.stores.redis_jobs import RedisJobStore
-from meet_transcriber.stores.sqlite import SqliteJobStore
+from meet_transcriber.stores.redis.jobs import RedisJobStore
+from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 from tests.contract.job_samples import one_more
 
 

@@ -14,10 +14,11 @@ from functools import partial
 
 import pytest
 
-from meet_transcriber.core.changes import CHANGES_KEPT, Changes
 from meet_transcriber.core.errors import JobConflict, JobNotFound, StorageError
 from meet_transcriber.core.jobs import (
+    CHANGES_KEPT,
     Backlog,
+    Changes,
     Job,
     JobQuery,
     Task,

@@ -7,10 +7,10 @@ from functools import partial
 
 import pytest
 
+from meet_transcriber.core.auth import ApiKey, Session, revoked, rotated
 from meet_transcriber.core.errors import JobNotFound, KeyConflict, KeyNotFound, StorageError
 from meet_transcriber.core.jobs import JobQuery
-from meet_transcriber.core.keys import ApiKey, Session, revoked, rotated
-from meet_transcriber.ports.keys import KeyStore
+from meet_transcriber.ports.auth import KeyStore
 from meet_transcriber.ports.stores import JobStore
 from tests.contract.job_samples import job
 from tests.contract.job_store_contract import Stores, _Contract

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from meet_transcriber.access.audit import FileTrail
+from meet_transcriber.auth.audit_log import FileTrail
 from tests.contract.audit_trail import AuditTrailContract
 
 

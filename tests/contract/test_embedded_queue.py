@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from meet_transcriber.ports.queues import JobQueue
-from meet_transcriber.queues.embedded import EmbeddedQueue
-from meet_transcriber.queues.supervisor import Supervisor
+from meet_transcriber.queues.embedded import EmbeddedQueue, Supervisor
 from tests.contract.job_queue import JobQueueContract
 
 

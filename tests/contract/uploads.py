@@ -9,10 +9,10 @@ from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
 from meet_transcriber.ports.stores import MediaStore
 from meet_transcriber.service import Request, Service, Tending, uploads
-from meet_transcriber.service.posting import Postman
+from meet_transcriber.service.webhooks import Postman
 from tests.contract.media_store import noise
 from tests.unit.api.rig import leftovers, make_service, work
-from tests.unit.doubles import Sender
+from tests.unit.fakes import Sender
 
 
 def send(service: Service, job: Job, offset: int, data: bytes) -> None:

@@ -7,8 +7,7 @@ from meet_transcriber.core.audit import AuditQuery
 from meet_transcriber.core.errors import VoicesSealed
 from meet_transcriber.core.transcript import Voice
 from meet_transcriber.core.voices import FOLDER, MOST_SAMPLES
-from meet_transcriber.service.voice_book import VoiceBook
-from meet_transcriber.service.voices import heard_in
+from meet_transcriber.service.voices import VoiceBook, heard_in
 from tests.simulated.people import ALMOST_ANN, ANN, BOB, CAY, Town, meeting
 
 

@@ -56,7 +56,7 @@ def test_the_api_image_has_no_engine_and_its_application_loads(api_image: str) -
 
 def test_the_api_image_looks_at_a_recording(api_image: str) -> None:
     program = (
-        "from meet_transcriber.audio.confined.decoder import ConfinedDecoder; "
+        "from meet_transcriber.audio.sandbox.client import ConfinedDecoder; "
         "print(ConfinedDecoder().probe(open('/meeting.ogg', 'rb')).codec)"
     )
     meeting = f"{ROOT}/tests/data/budget.ogg:/meeting.ogg:ro"

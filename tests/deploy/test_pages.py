@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from meet_transcriber.cli import app
-from meet_transcriber.core.sizing import API_GB, PROXY_GB, REDIS_GB, WORKER_GB, Load
+from meet_transcriber.core.capacity import API_GB, PROXY_GB, REDIS_GB, WORKER_GB, Load
 from scripts.guide import GUIDE, ROOT, functions_of, terms
 from tests.deploy.pages import FOLDER, PAGES, SHELLS, Block, blocks, prose, simple_commands
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.integration.api.serving import ROOT, Server
-from tests.unit.access.sites import Site
+from tests.unit.outbound.sites import Site
 
 STARTS = [
     "meet_transcriber serve --port 0",

@@ -12,8 +12,8 @@ import pytest
 from tests.integration.api.serving import Server, eventually
 from tests.integration.hearing import TINY
 from tests.simulated.house import recording
-from tests.unit.access.sites import Site
-from tests.unit.secrets.canaries import CLOSED_PORT, environment, leaked
+from tests.unit.outbound.sites import Site
+from tests.unit.settings.canaries import CLOSED_PORT, environment, leaked
 
 
 def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from meet_transcriber import transcribe
-from meet_transcriber.core.readers import read_transcript
+from meet_transcriber.core.formats.readers import read_transcript
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.settings import Settings
 from tests.integration.hearing import TINY

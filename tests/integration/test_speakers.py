@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from meet_transcriber import transcribe
-from meet_transcriber.bootstrap import diarizer
+from meet_transcriber.bootstrap.engines import diarizer
 from meet_transcriber.settings import Settings
 from tests.integration.hearing import ONNX
 

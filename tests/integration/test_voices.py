@@ -23,16 +23,19 @@ from meet_transcriber.core.jobs import QUEUES, Job
 from meet_transcriber.core.transcript import Span, Voice
 from meet_transcriber.core.transitions import cancelled, deleted
 from meet_transcriber.core.voices import FOLDER, Consent, expecting
-from meet_transcriber.logs import formatter
+from meet_transcriber.observability.logging import formatter
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress, Waveform
 from meet_transcriber.ports.stores import JobStore, MediaStore
 from meet_transcriber.service import Request, Working
-from meet_transcriber.service.changing import Changing
-from meet_transcriber.service.listening import CHANNEL_SPEECH_SECONDS, Excerpt, Listening
-from meet_transcriber.service.reading import Reading
-from meet_transcriber.service.voice_book import VoiceBook
-from meet_transcriber.service.voices import Voices, drop_clip
+from meet_transcriber.service.commands import Changing
+from meet_transcriber.service.queries import Reading
+from meet_transcriber.service.speaker_identification import (
+    CHANNEL_SPEECH_SECONDS,
+    Excerpt,
+    Listening,
+)
+from meet_transcriber.service.voices import VoiceBook, Voices, drop_clip
 from tests.contract.voice_story import VoiceStory, send_clip
 from tests.simulated.engines import TonalDiarizer
 from tests.simulated.people import ANN, BOB, Town, call, hearing, meeting, town

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from meet_transcriber.audio.decoder import PyavDecoder
-from meet_transcriber.audio.working import WorkingAudio
+from meet_transcriber.audio.working_audio import WorkingAudio
 from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.ports.engines import AudioSource, Progress

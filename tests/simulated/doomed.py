@@ -16,8 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from meet_transcriber import bootstrap
-from meet_transcriber.bootstrap import services
+from meet_transcriber.bootstrap import observability, services
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.ports.queues import JobQueue
 from meet_transcriber.ports.stores import JobStore
@@ -93,7 +92,7 @@ def doomed_ground(settings: Settings, queue: JobQueue) -> Ground:
 def main() -> None:
     """Work until told to end, or until fate comes."""
     settings = Settings()
-    bootstrap.set_up_logging(settings)
+    observability.set_up_logging(settings)
     embedded.run(settings, make_engines, make_ground=doomed_ground)
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from meet_transcriber.bootstrap import Fetching
+from meet_transcriber.bootstrap.engines import Fetching
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Diarization, Segment, Span, Turn, Voice, Word
 from meet_transcriber.pipeline import Chosen

@@ -14,8 +14,8 @@ from typing import Any
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.core.options import Options
+from meet_transcriber.core.serialization import to_plain
 from meet_transcriber.core.transcript import Segment, Transcript, Turn, Word
-from meet_transcriber.core.wire import to_plain
 from meet_transcriber.service import Ground
 
 _VOCABULARY = (

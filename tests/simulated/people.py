@@ -14,9 +14,9 @@ import numpy.typing as npt
 from starlette.testclient import TestClient
 
 from meet_transcriber.api.app import create_app
-from meet_transcriber.bootstrap.guards import Guard, guard
+from meet_transcriber.bootstrap.auth import Guard, guard
+from meet_transcriber.core.auth import SCOPES
 from meet_transcriber.core.jobs import QUEUES
-from meet_transcriber.core.keys import SCOPES
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.service import Engines, Working
 from tests.simulated.engines import EverySecond, SimulatedRecognizer, TonalDiarizer

@@ -5,7 +5,7 @@ With an id, stdin is its lifeline.
 
 import sys
 
-from meet_transcriber import bootstrap
+from meet_transcriber.bootstrap import observability
 from meet_transcriber.settings import Settings
 from meet_transcriber.worker import embedded
 from tests.simulated.engines import make_engines
@@ -19,7 +19,7 @@ def command(worker_id: str) -> list[str]:
 def main() -> None:
     """Work until told to end."""
     settings = Settings()
-    bootstrap.set_up_logging(settings)
+    observability.set_up_logging(settings)
     worker_id = sys.argv[1] if len(sys.argv) > 1 else None
     lifeline = sys.stdin.fileno() if worker_id else None
     embedded.run(settings, make_engines, worker_id=worker_id, lifeline=lifeline)

@@ -14,8 +14,8 @@ from tests.system.media_servers import aws_environment, moto_server
 
 SPEAK = """
 import logging
-from meet_transcriber.bootstrap import set_up_logging
-from meet_transcriber.logs import bound, get_logger
+from meet_transcriber.bootstrap.observability import set_up_logging
+from meet_transcriber.observability.logging import bound, get_logger
 from meet_transcriber.settings import load_settings
 set_up_logging(load_settings())
 with bound(job_id="j1", request_id="r1"):

@@ -6,8 +6,8 @@ from pathlib import Path
 import meeteval
 import pytest
 
-from meet_transcriber.core.exporters import export
-from meet_transcriber.core.readers import read_transcript
+from meet_transcriber.core.formats import export
+from meet_transcriber.core.formats.readers import read_transcript
 from meet_transcriber.core.transcript import Transcript
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "exports"

@@ -22,10 +22,10 @@ from openai.types.audio import (
 from starlette.exceptions import HTTPException
 
 from meet_transcriber.api.app import create_app
-from meet_transcriber.api.openai import openai_router
+from meet_transcriber.api.openai.routes import openai_router
+from meet_transcriber.core.auth import Scope
 from meet_transcriber.core.errors import RecognitionFailed
 from meet_transcriber.core.jobs import JobQuery
-from meet_transcriber.core.keys import Scope
 from meet_transcriber.service import Rules, Service
 from tests.simulated.people import ANN, BOB, hearing, meeting, town
 from tests.system.openai_server import client_of, serving

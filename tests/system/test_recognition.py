@@ -16,11 +16,11 @@ from benchmarks.meetings.generate import from_seed
 from benchmarks.meetings.sounds import SOUNDS, sound
 from benchmarks.meetings.talk import sentences
 from benchmarks.meetings.voices import VOICES, Voice, synthesize
-from meet_transcriber import bootstrap
+from meet_transcriber.bootstrap import engines
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.scoring import all_words, normalized, word_errors
 from meet_transcriber.core.transcript import Removed, Segment, Span, Transcript
-from meet_transcriber.engines.whisper.load import load_here
+from meet_transcriber.engines.whisper.loader import load_here
 from meet_transcriber.pipeline import Chosen, Pipeline, ignore_progress, run
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Recognizer, Waveform
 from meet_transcriber.settings import Settings
@@ -47,7 +47,7 @@ def recorded(audio: Waveform, options: Options) -> Iterator[tuple[Path, Pipeline
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "recording.flac")
         soundfile.write(path, audio, SAMPLE_RATE_HZ, subtype="PCM_16")
-        yield path, bootstrap.pipeline(Settings(), options, Path(folder, "work"), "job")
+        yield path, engines.pipeline(Settings(), options, Path(folder, "work"), "job")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from meet_transcriber.core.errors import StorageError, StorageFull, StorageUnavailable
-from meet_transcriber.stores.redis_media import RedisMediaStore
+from meet_transcriber.stores.redis.media import RedisMediaStore
 from tests.contract.media_store import MediaStoreContract, noise
 from tests.contract.media_store_elsewhere import DIES, ElsewhereContract, started
 from tests.system.media_servers import redis_server
@@ -51,7 +51,7 @@ class TestRedis(MediaStoreContract, ElsewhereContract):
     def making(self, socket: Path) -> str:
         return (
             "import redis\n"
-            "from meet_transcriber.stores.redis_media import RedisMediaStore\n"
+            "from meet_transcriber.stores.redis.media import RedisMediaStore\n"
             f"client = redis.Redis(unix_socket_path={str(socket)!r})\n"
             "store = RedisMediaStore(client, 1 << 30)\n"
         )

@@ -3,7 +3,7 @@
 import pytest
 
 from meet_transcriber import transcribe
-from meet_transcriber.cli.sample import (
+from meet_transcriber.cli.demo import (
     LEAST_COVERAGE,
     MOST_CPWER,
     MOST_DER,

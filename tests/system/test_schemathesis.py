@@ -13,7 +13,7 @@ import httpx
 import pytest
 import schemathesis
 
-from meet_transcriber.access.sealing import MonocypherSealer
+from meet_transcriber.auth.encryption import MonocypherSealer
 from meet_transcriber.core.voices import Consent
 from meet_transcriber.service import Service
 from scripts.http_reference import document

@@ -10,7 +10,7 @@ import pytest
 
 from tests.system import secret_servers as servers
 from tests.system.media_servers import moto_server
-from tests.unit.secrets.child import Loaded, load
+from tests.unit.settings.child import Loaded, load
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 
 from tests.redis_server import RedisServer
 from tests.simulated.house import House
-from tests.unit.secrets.canaries import canary, environment, leaked
+from tests.unit.settings.canaries import canary, environment, leaked
 
 
 def kept_in(folder: Path) -> str:

@@ -17,11 +17,11 @@ import soundfile
 from benchmarks.diarizers.ours import diarized
 from benchmarks.diarizers.recordings import bundled
 from benchmarks.meetings.generate import from_seed
-from meet_transcriber import bootstrap
+from meet_transcriber.bootstrap import engines
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.scoring import diarization_errors
 from meet_transcriber.core.transcript import Diarization, Turn
-from meet_transcriber.engines.onnx.listening import side_by_side
+from meet_transcriber.engines.onnx.inference import side_by_side
 from meet_transcriber.engines.onnx.networks import CHUNK_SECONDS, Campplus, Segmentation
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Diarizer, Waveform
 from meet_transcriber.settings import Settings
@@ -36,7 +36,7 @@ THREADS = 2
 
 @pytest.fixture(scope="module")
 def diarizer() -> Diarizer:
-    chosen = bootstrap.diarizer(SETTINGS)
+    chosen = engines.diarizer(SETTINGS)
     assert chosen is not None
     return chosen.engine
 
@@ -78,8 +78,8 @@ def three_minutes() -> Waveform:
 
 
 def _networks() -> tuple[Segmentation, Campplus]:
-    kept = bootstrap.weights(SETTINGS)
-    folders = [kept.find(model) for model in bootstrap.speaker_models(SETTINGS)]
+    kept = engines.weights(SETTINGS)
+    folders = [kept.find(model) for model in engines.speaker_models(SETTINGS)]
     segmentation, embedding = (folder for folder in folders if folder)
     return (
         Segmentation(segmentation / "pytorch_model.bin"),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from scripts.licences import locked_here, refused
-from tests.unit.access.sites import Answer, Site
+from tests.unit.outbound.sites import Answer, Site
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

@@ -106,7 +106,7 @@ def test_a_collector_that_never_answers_holds_up_nobody(tmp_path: Path) -> None:
 def test_without_an_endpoint_nothing_of_it_is_imported(tmp_path: Path) -> None:
     code = (
         "import sys; from meet_transcriber.settings import Settings;"
-        "from meet_transcriber.api.running import build; build(Settings());"
+        "from meet_transcriber.api.lifespan import build; build(Settings());"
         "sys.exit(any(name.startswith('opentelemetry.sdk') for name in sys.modules))"
     )
     done = subprocess.run(

@@ -12,8 +12,8 @@ from meet_transcriber.core.errors import InvalidOptions, UploadConflict, UploadT
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.ports.stores import MediaStore
 from meet_transcriber.service import Request, Service
-from meet_transcriber.stores.objects import ObjectMediaStore
-from meet_transcriber.stores.redis_media import RedisMediaStore
+from meet_transcriber.stores.buckets.store import ObjectMediaStore
+from meet_transcriber.stores.redis.media import RedisMediaStore
 from tests.contract.media_store import noise
 from tests.contract.uploads import UploadsContract
 from tests.system.media_servers import aws_environment, moto_server, redis_server

@@ -9,7 +9,7 @@ import redis
 
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.voices import FOLDER
-from meet_transcriber.service.voice_book import VoiceBook
+from meet_transcriber.service.voices import VoiceBook
 from tests.contract.voice_story import VoiceStory
 from tests.redis_server import RedisServer
 from tests.simulated.house import wait_for

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from meet_transcriber.metrics import METRICS
+from meet_transcriber.observability.metrics import METRICS
 from tests.integration.hearing import TINY
 from tests.redis_server import RedisServer, free_port
 from tests.simulated.children import children_of

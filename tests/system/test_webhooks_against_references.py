@@ -7,10 +7,10 @@ import openai
 import pytest
 import standardwebhooks
 
-from meet_transcriber.access.webhooks import new_secret, sign
 from meet_transcriber.core.jobs import Failure, Job
 from meet_transcriber.core.options import Options
-from meet_transcriber.service.posting import event
+from meet_transcriber.outbound.webhooks import new_secret, sign
+from meet_transcriber.service.webhooks import event
 
 Receive = Callable[[str, bytes, Mapping[str, str]], str]
 FAILURE = Failure("fetch_failed", "Gespräch über Öl 会议")

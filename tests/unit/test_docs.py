@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from meet_transcriber.core.exporters import EXPORTERS
+from meet_transcriber.core.formats import EXPORTERS
 from meet_transcriber.settings import Settings
 from scripts import make_env_example
 from scripts.make_reference import FOLDER, PAGES

@@ -15,7 +15,7 @@ from meet_transcriber.core.errors import (
     QuotaExceeded,
     TranscriptionError,
 )
-from meet_transcriber.metrics import METRICS
+from meet_transcriber.observability.metrics import METRICS
 from scripts import make_dashboards
 from scripts.make_dashboards import DASHBOARDS
 from tests.simulated.house import ROOT

@@ -12,7 +12,7 @@ from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline, Stage
 from meet_transcriber.ports.engines import AudioSource, Progress
 from meet_transcriber.stores.disk import DiskMediaStore
 from tests.unit.core.speaker_timeline.meetings import PEOPLE, meeting, noted
-from tests.unit.doubles import Deck, Ear, Judge, Scribe
+from tests.unit.fakes import Deck, Ear, Judge, Scribe
 
 
 @pytest.fixture

@@ -9,56 +9,48 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Lifespan
 
-from meet_transcriber.api import (
+from meet_transcriber.api import errors, openapi
+from meet_transcriber.api.middleware import audit
+from meet_transcriber.api.middleware.proxy_headers import Callers, Proxies
+from meet_transcriber.api.middleware.rate_limit import AddressLimits
+from meet_transcriber.api.middleware.request_log import PROBES, Requests
+from meet_transcriber.api.middleware.security import BoundedRequests, LocalOnly, SafeAnswers
+from meet_transcriber.api.openai.routes import openai_router
+from meet_transcriber.api.routes import (
     audio,
-    auditing,
-    changing,
-    documented,
+    edits,
     events,
-    figures,
     health,
     keys,
-    looking,
-    metrics,
-    pages,
-    problems,
+    page,
     sessions,
-    submitting,
+    submissions,
+    transcriptions,
     uploads,
     voices,
-    watching,
 )
-from meet_transcriber.api.address_limits import AddressLimits
-from meet_transcriber.api.callers import Callers
-from meet_transcriber.api.hardening import BoundedRequests, LocalOnly, SafeAnswers
-from meet_transcriber.api.listening import Listeners
-from meet_transcriber.api.looks import Looks
-from meet_transcriber.api.openai import openai_router
-from meet_transcriber.api.polling import Statuses
-from meet_transcriber.api.proxies import Proxies
-from meet_transcriber.api.requests import PROBES, Requests
-from meet_transcriber.bootstrap import guards, rates
-from meet_transcriber.bootstrap import watching as figures_of
+from meet_transcriber.api.routes.events import Listeners
+from meet_transcriber.api.status_cache import Statuses
+from meet_transcriber.api.thread_limits import Looks
+from meet_transcriber.bootstrap import auth
+from meet_transcriber.bootstrap import observability as figures_of
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings, listed
 
-_ROOMS = (
-    submitting,
+_ROUTES = (
+    submissions,
     uploads,
-    looking,
+    transcriptions,
     events,
-    watching,
     audio,
-    changing,
+    edits,
     voices,
     sessions,
     keys,
-    auditing,
+    audit,
     health,
-    figures,
-    metrics,
-    pages,
+    page,
 )
 _TELEMETRY: TelemetryConfig = {
     "metrics": False,
@@ -89,7 +81,7 @@ def create_app(
     service: Service,
     settings: Settings,
     lifespan: Lifespan[FastAPI] | None = None,
-    guard: guards.Guard | None = None,
+    guard: auth.Guard | None = None,
 ) -> FastAPI:
     """
     The API over a service; nothing is started but what `lifespan` starts.
@@ -109,28 +101,28 @@ def create_app(
         openapi_url="/openapi.json",
         telemetry=_TELEMETRY,
     )
-    guard = guard or guards.guard(settings, service.ground.jobs)
+    guard = guard or auth.guard(settings, service.ground.jobs)
     app.state.service, app.state.settings, app.state.guard = service, settings, guard
     app.state.stopping = threading.Event()
     app.state.exposition = figures_of.exposition(service.ground, stores=True)
-    app.state.marks = watching.Marks(service)
+    app.state.marks = events.Marks(service)
     app.state.looks, app.state.listeners = Looks(), Listeners()
     app.state.rounds = health.Rounds(service)
     app.state.statuses = Statuses(service, quick=settings.redis_url is None)
-    for room in _ROOMS:
-        app.include_router(room.router)
+    for route in _ROUTES:
+        app.include_router(route.router)
     app.include_router(openai_router(settings))
-    problems.install(app)
+    errors.install(app)
     app.add_exception_handler(events.NothingMore, _nothing_more)
-    documented.describe(app)
-    app.add_middleware(auditing.Auditing, guard=guard)
+    openapi.describe(app)
+    app.add_middleware(audit.Auditing, guard=guard)
     _stand_guard(app, service, settings, guard.mode)
     return app
 
 
 def _stand_guard(app: FastAPI, service: Service, settings: Settings, mode: str) -> None:
     """What a request passes before its route, from the innermost to the outermost."""
-    app.state.limits = limits = rates.limits(settings)
+    app.state.limits = limits = auth.limits(settings)
     if not limits.off:
         app.add_middleware(AddressLimits, limits=limits)
     _allow_origins(app, settings)

@@ -1,6 +1,15 @@
 """The shapes of what people change in a transcript."""
 
-from meet_transcriber.api.shapes import Schema, listed, maybe, moment, number, ref, shape, text
+from meet_transcriber.api.schema_types import (
+    Schema,
+    listed,
+    maybe,
+    moment,
+    number,
+    ref,
+    shape,
+    text,
+)
 from meet_transcriber.core.edits import LONGEST_TEXT
 
 EDITING: dict[str, Schema] = {

@@ -2,9 +2,8 @@
 
 from fastapi import FastAPI
 
-from meet_transcriber import bootstrap
-from meet_transcriber.api.running import build
-from meet_transcriber.bootstrap import watching
+from meet_transcriber.api.lifespan import build
+from meet_transcriber.bootstrap import observability
 from meet_transcriber.core.errors import TranscriptionError
 from meet_transcriber.settings import load_settings
 
@@ -13,8 +12,8 @@ def _from_environment() -> FastAPI:
     """The application; settings that make no sense end the process with a sentence."""
     try:
         settings = load_settings()
-        bootstrap.set_up_logging(settings)
-        watching.share_figures()
+        observability.set_up_logging(settings)
+        observability.share_figures()
         return build(settings)
     except TranscriptionError as error:
         raise SystemExit(f"error: {error}") from None

@@ -1,7 +1,7 @@
 """The shapes that the OpenAPI document names; answers are built by hand, so they are too."""
 
 from meet_transcriber.api.editing_schemas import EDITING
-from meet_transcriber.api.shapes import (
+from meet_transcriber.api.schema_types import (
     Schema,
     listed,
     maybe,
@@ -14,12 +14,12 @@ from meet_transcriber.api.shapes import (
 )
 from meet_transcriber.api.timeline_schemas import TIMELINE, TIMELINE_IN_JSON
 from meet_transcriber.api.voice_schemas import VOICES
+from meet_transcriber.core.auth import SCOPES
 from meet_transcriber.core.edits import LONGEST_NAME
-from meet_transcriber.core.exporters import EXPORTERS
+from meet_transcriber.core.formats import EXPORTERS
 from meet_transcriber.core.jobs import SHOWN
-from meet_transcriber.core.keys import SCOPES
 from meet_transcriber.core.options import MAX_SPEAKERS
-from meet_transcriber.service.changing import RERUN_KINDS
+from meet_transcriber.service.commands import RERUN_KINDS
 
 
 def _speakers(about: str) -> Schema:

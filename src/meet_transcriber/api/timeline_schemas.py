@@ -1,6 +1,6 @@
 """Schemas of speaker timelines."""
 
-from meet_transcriber.api.shapes import Schema, listed, shape, text
+from meet_transcriber.api.schema_types import Schema, listed, shape, text
 from meet_transcriber.core.edits import LONGEST_NAME
 
 TIMELINE = text(

@@ -1,8 +1,17 @@
 """The shapes of people who are remembered by their voices."""
 
-from meet_transcriber.api.shapes import Schema, listed, maybe, moment, number, ref, shape, text
+from meet_transcriber.api.schema_types import (
+    Schema,
+    listed,
+    maybe,
+    moment,
+    number,
+    ref,
+    shape,
+    text,
+)
 from meet_transcriber.core.edits import LONGEST_NAME
-from meet_transcriber.core.voice_checks import LONGEST_NOTE
+from meet_transcriber.core.voices import LONGEST_NOTE
 
 _NAME = text("The person's name.", "Ann", minLength=1, maxLength=LONGEST_NAME)
 _CONSENT: Schema = {

@@ -1,21 +1,301 @@
 """Any recording to working audio: decoded once, streamed, levelled, folded."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
+import av
 import numpy as np
+import numpy.typing as npt
+from av.audio.stream import AudioStream
+from av.container import InputContainer
 
-from meet_transcriber.audio.bounds import MAX_SPLIT
-from meet_transcriber.audio.channels import ChannelStatistics, kept_channels
-from meet_transcriber.audio.decoding import Decoding
-from meet_transcriber.audio.loudness import LoudnessMeter
-from meet_transcriber.audio.peaks import PeakMeter
-from meet_transcriber.audio.probe import Prober
-from meet_transcriber.audio.resampling import Block
-from meet_transcriber.audio.working import FlacWriter, WorkingAudio, read_blocks
-from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
-from meet_transcriber.core.options import Options
+from meet_transcriber.audio.levels import LoudnessMeter, PeakMeter
+from meet_transcriber.audio.probe import Prober, is_estimated, missing_bytes, opened, too_long
+from meet_transcriber.audio.resampler import Block, Resampler, gathered
+from meet_transcriber.audio.working_audio import FlacWriter, WorkingAudio, read_blocks
+from meet_transcriber.core.errors import UnreadableAudio
+from meet_transcriber.core.media import MAX_SPLIT, MediaInfo, Peaks, PreparedAudio
+from meet_transcriber.core.options import ChannelMode, Options
+from meet_transcriber.core.transcript import TranscriptWarning
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress
+
+_LEVEL_BLOCK = 1600  # 0.1 s at 16 kHz
+_DEAD_DB = 40.0  # this far below the loudest a channel holds no speech
+_ACTIVE_DB = 15.0  # this far below a channel's loud blocks somebody still speaks in it
+_DOMINANT_DB = 10.0
+_SILENT_DB = 30.0  # this far below its loud blocks a channel does not hear the others
+_GATE_DB = 10.0
+_MIN_RANGE_DB = 10.0  # speech has pauses
+_MIN_DOMINANT_SHARE = 0.75
+_MIN_OWN_SHARE = 0.02
+_MIN_APART_SHARE = 0.25
+_MAX_CORRELATION = 0.5
+_INVERTED = -0.5
+_MIN_BLOCKS = 20
+
+
+class ChannelStatistics:
+    """Energies per tenth of a second and correlation with the first channel, streaming."""
+
+    def __init__(self, channels: int) -> None:
+        self._rest = np.zeros((channels, 0), dtype=np.float32)
+        self._levels: list[npt.NDArray[np.float32]] = []
+        self._products = np.zeros((channels, channels))
+
+    def add(self, block: npt.NDArray[np.float32]) -> None:
+        """Take in (channels, samples)."""
+        block = np.concatenate([self._rest, block], axis=1)
+        count = block.shape[1] // _LEVEL_BLOCK
+        whole, self._rest = block[:, : count * _LEVEL_BLOCK], block[:, count * _LEVEL_BLOCK :]
+        if count:
+            self._products += whole.astype(np.float64) @ whole.T.astype(np.float64)
+            power = np.mean(np.square(whole.reshape(len(whole), count, _LEVEL_BLOCK)), axis=2)
+            self._levels.append((10 * np.log10(np.maximum(power, 1e-10))).astype(np.float32))
+
+    def alive(self) -> list[int]:
+        """Channels that hold more than the noise of an unused input."""
+        energy = np.diag(self._products)
+        if not energy.any():
+            return [0]
+        return [
+            index for index, own in enumerate(energy) if own > energy.max() * 10 ** (-_DEAD_DB / 10)
+        ]
+
+    def fold_weights(self) -> npt.NDArray[np.float32]:
+        """Weights (channels,) of the mix: dead channels left out, inverted ones turned."""
+        alive = self.alive()
+        loudest = max(alive, key=lambda index: self._products[index, index])
+        weights = np.zeros(len(self._products), dtype=np.float32)
+        for index in alive:
+            inverted = self._correlation(loudest, index) < _INVERTED
+            weights[index] = (-1.0 if inverted else 1.0) / len(alive)
+        return weights
+
+    def independent(self) -> bool:
+        """Whether each live channel carries its own speaker and hardly the others'."""
+        alive = self.alive()
+        if not 1 < len(alive) <= MAX_SPLIT or not self._levels:
+            return False
+        if any(
+            abs(self._correlation(one, other)) > _MAX_CORRELATION
+            for one in alive
+            for other in alive
+            if one < other
+        ):
+            return False
+        relative = _relative_levels(np.concatenate(self._levels, axis=1)[alive])
+        if np.percentile(relative, 10, axis=1).max() > -_MIN_RANGE_DB:
+            return False  # an even noise is nobody's voice
+        relative = relative[:, relative.max(axis=0) > -_ACTIVE_DB]
+        if relative.shape[1] < _MIN_BLOCKS:
+            return False
+        return _take_turns(relative) or _keep_silent_apart(relative)
+
+    def _correlation(self, one: int, other: int) -> float:
+        scale = np.sqrt(self._products[one, one] * self._products[other, other])
+        return float(self._products[one, other] / scale) if scale else 0.0
+
+
+def _relative_levels(levels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Levels in dB against the loud blocks of the channel, however rare they are."""
+    power = 10.0 ** (levels / 10)
+    gate = power.mean(axis=1, keepdims=True) * 10 ** (-_GATE_DB / 10)
+    loud = np.where(power >= gate, power, 0).sum(axis=1) / (power >= gate).sum(axis=1)
+    relative: npt.NDArray[np.float32] = levels - 10 * np.log10(loud)[:, np.newaxis]
+    return relative
+
+
+def _take_turns(relative: npt.NDArray[np.float32]) -> bool:
+    """Whether nearly always one channel stands out, and each does at times."""
+    ordered = np.sort(relative, axis=0)
+    dominant = ordered[-1] - ordered[-2] > _DOMINANT_DB
+    owners = np.argmax(relative, axis=0)[dominant]
+    shares = np.bincount(owners, minlength=len(relative)) / relative.shape[1]
+    return bool(dominant.mean() >= _MIN_DOMINANT_SHARE and shares.min() >= _MIN_OWN_SHARE)
+
+
+def _keep_silent_apart(relative: npt.NDArray[np.float32]) -> bool:
+    """
+    Whether of any two channels one is often wholly silent while the other is active.
+
+    Holds for people who talk over each other on lines of their own; a second microphone in
+    the same room would hear them.
+    """
+    active, silent = relative > -_ACTIVE_DB, relative < -_SILENT_DB
+    apart = (silent[:, np.newaxis] & active[np.newaxis]).mean(axis=2)
+    either = np.maximum(apart, apart.T)
+    np.fill_diagonal(either, 1.0)
+    return bool(either.min() >= _MIN_APART_SHARE and active.mean(axis=1).min() >= _MIN_OWN_SHARE)
+
+
+def kept_channels(statistics: ChannelStatistics, mode: ChannelMode) -> list[int] | None:
+    """The channels to keep apart, None to fold them into one."""
+    alive = statistics.alive()
+    if mode == "split":
+        return alive[:MAX_SPLIT] if len(alive) > 1 else None
+    return alive if mode == "auto" and statistics.independent() else None
+
+
+_HOLE_SECONDS = 0.1  # timestamps jitter by less than this
+_LONGEST_HOLE_SECONDS = 3600.0  # a longer one is a clock that was set, not a pause
+_BLOCK = SAMPLE_RATE_HZ * 2
+_TRUNCATED_SHARE = 0.98  # of the length the header claims
+_MAX_DAMAGED = 1000
+
+
+@dataclass
+class Timeline:
+    """
+    Where a frame belongs, by the container's timestamps.
+
+    Holes become silence, so that later words keep their times. A clock that jumps back, or
+    ahead by more than an hour, was set anew (a stream joined late, a wrapped counter): the
+    frames follow on each other and the jump is counted in `jumps`.
+    """
+
+    origin: float | None = None
+    clock: float = 0.0
+    jumps: int = 0
+
+    def hole_before(self, start: float | None, seconds: float, earliest: float) -> float:
+        """
+        Take in a frame of `seconds`; return the seconds of silence that belong before it.
+
+        Args:
+            start: the frame's timestamp in seconds, None where there is none.
+            earliest: where the container starts; the sound may begin later than the pictures.
+        """
+        hole = 0.0
+        if start is not None:
+            if self.origin is None:
+                self.origin = min(earliest, start) - self.clock
+            hole = self._judged(start - self.origin - self.clock)
+        self.clock += hole + seconds
+        return hole
+
+    def _judged(self, gap: float) -> float:
+        if abs(gap) <= _HOLE_SECONDS:
+            return 0.0
+        if 0 < gap <= _LONGEST_HOLE_SECONDS:
+            return gap
+        self.jumps += 1
+        self.origin = (self.origin or 0.0) + gap
+        return 0.0
+
+
+@dataclass
+class Decoding:
+    """One pass over a recording."""
+
+    max_duration: float
+    samples: int = 0
+    warnings: list[TranscriptWarning] = field(default_factory=list)
+    _damaged: int = 0
+    _timeline: Timeline = field(default_factory=Timeline)
+
+    def blocks(
+        self, media: BinaryIO, channels: int, info: MediaInfo, progress: Progress
+    ) -> Iterator[Block]:
+        """
+        Yield (channels, samples) at 16 kHz; holes in the timestamps come as silence.
+
+        Args:
+            info: the duration it gives serves progress, and to notice a lack.
+
+        Raises:
+            UnreadableAudio: nothing could be decoded.
+            AudioTooLong: the limit was passed, whatever the header claimed.
+        """
+        limit = round(self.max_duration * SAMPLE_RATE_HZ)
+        for block in self._gathered(media, channels):
+            self.samples += block.shape[1]
+            if self.samples > limit:
+                raise too_long(self.max_duration)
+            seconds = self.samples / SAMPLE_RATE_HZ
+            progress(min(seconds / info.duration, 1.0) if info.duration else 0.0)
+            yield block
+        known = not is_estimated(info.container, media)
+        self._judge(info.duration if known else None, missing_bytes(media))
+
+    def _judge(self, claimed: float | None, lacking: int) -> None:
+        if not self.samples:
+            raise UnreadableAudio(
+                "No sound could be decoded; the file is damaged or was cut off at its beginning. "
+                "Copy the recording again."
+            )
+        duration = self.samples / SAMPLE_RATE_HZ
+        if claimed and duration < claimed * _TRUNCATED_SHARE - 1.0:
+            self._warn(
+                "truncated", f"The recording ends after {duration:.0f} of {claimed:.0f} seconds."
+            )
+        elif lacking:
+            self._warn(
+                "truncated", f"The file was cut off; {lacking} bytes its header names are missing."
+            )
+        if self._damaged:
+            self._warn("damaged", f"Damaged places that were skipped: {self._damaged}.")
+        if self._timeline.jumps:
+            self._warn(
+                "clock_jumps",
+                f"Jumps in the recording's clock: {self._timeline.jumps}; "
+                "times count the sound that is there.",
+            )
+
+    def _warn(self, code: str, message: str) -> None:
+        self.warnings.append(TranscriptWarning(code, message))
+
+    def _gathered(self, media: BinaryIO, channels: int) -> Iterator[Block]:
+        """Blocks of some seconds, since each step that follows has its price per block."""
+        return (
+            np.nan_to_num(block, copy=False)
+            for block in gathered(self._resampled(media, channels), _BLOCK)
+        )
+
+    def _resampled(self, media: BinaryIO, channels: int) -> Iterator[Block]:
+        with opened(media) as (container, stream):
+            resampler = Resampler(channels)
+            earliest = (container.start_time or 0) / av.time_base
+            for frame in self._frames(container, stream):
+                seconds = frame.samples / frame.sample_rate
+                hole = self._timeline.hole_before(frame.time, seconds, earliest)
+                if hole:
+                    yield from resampler.push(None)
+                    yield from _silence(channels, hole)
+                yield from resampler.push(frame)
+            yield from resampler.push(None)
+
+    def _frames(self, container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
+        """Decoded frames; damaged packets are counted and passed over."""
+        packets = container.demux(stream)
+        while self._damaged < _MAX_DAMAGED:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except MemoryError:
+                raise
+            except (av.FFmpegError, ValueError):
+                self._damaged += 1
+                return
+            try:
+                frames = packet.decode()
+            except av.EOFError:
+                return
+            except MemoryError:
+                raise
+            except (av.FFmpegError, ValueError):
+                self._damaged += 1
+                continue
+            yield from (frame for frame in frames if frame.samples and frame.sample_rate)
+
+
+def _silence(channels: int, seconds: float) -> Iterator[Block]:
+    left = round(seconds * SAMPLE_RATE_HZ)
+    while left > 0:
+        size = min(left, _BLOCK)
+        yield np.zeros((channels, size), dtype=np.float32)
+        left -= size
 
 
 @dataclass(frozen=True)

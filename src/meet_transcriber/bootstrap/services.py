@@ -9,9 +9,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from meet_transcriber import bootstrap
-from meet_transcriber.bootstrap import sealing, trials, watching
-from meet_transcriber.bootstrap.kept import Kept
+from meet_transcriber.bootstrap import doctor, encryption, engines, observability
+from meet_transcriber.bootstrap.engines import Kept
 from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions, StorageError
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.options import Options
@@ -67,12 +66,12 @@ def stores(settings: Settings) -> Stores:
     """
     address = redis_address(settings)
     if address is None:
-        from meet_transcriber.stores.sqlite import SqliteJobStore
+        from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 
         make_data_dir(settings)
         jobs = SqliteJobStore(settings.data_dir / _DATABASE)
         return Stores(jobs, media_store(settings), jobs)
-    from meet_transcriber.stores.redis_jobs import RedisJobStore
+    from meet_transcriber.stores.redis.jobs import RedisJobStore
 
     jobs_there = RedisJobStore(address)
     return Stores(jobs_there, media_store(settings), None, jobs_there.clock)
@@ -80,14 +79,14 @@ def stores(settings: Settings) -> Stores:
 
 def back_up(settings: Settings, folder: Path) -> Copied:
     """Copy what this machine keeps; raises StorageError, InvalidOptions where Redis keeps it."""
-    from meet_transcriber.stores.backups import back_up
+    from meet_transcriber.stores.backup import back_up
 
     return back_up(_database(settings), media_store(settings), folder)
 
 
 def put_back(settings: Settings, folder: Path) -> Copied:
     """Bring back what `back_up` copied; raises as it does."""
-    from meet_transcriber.stores.backups import put_back
+    from meet_transcriber.stores.backup import put_back
 
     return put_back(folder, _database(settings), media_store(settings))
 
@@ -118,15 +117,15 @@ def media_store(settings: Settings) -> MediaStore:
     if url == "redis":
         if address is None:
             raise InvalidOptions("MEDIA_URL=redis needs REDIS_URL.")
-        from meet_transcriber.stores.redis_client import build_client
-        from meet_transcriber.stores.redis_media import RedisMediaStore
+        from meet_transcriber.stores.redis.client import build_client
+        from meet_transcriber.stores.redis.media import RedisMediaStore
 
         return RedisMediaStore(build_client(address), settings.redis_media_budget_mb * _MEBIBYTE)
     if url.startswith("file://"):
         from meet_transcriber.stores.disk import DiskMediaStore
 
         return DiskMediaStore(Path(url.removeprefix("file://")))
-    from meet_transcriber.stores.objects import ObjectMediaStore
+    from meet_transcriber.stores.buckets.store import ObjectMediaStore
 
     return ObjectMediaStore.from_url(url)
 
@@ -167,7 +166,7 @@ def ground(settings: Settings, queue: JobQueue, role: str = "worker") -> Ground:
     Raises:
         StorageError, InvalidOptions: the stores cannot be used as configured.
     """
-    from meet_transcriber.access.fetching import Fetcher
+    from meet_transcriber.outbound.download import Fetcher
 
     kept = stores(settings)
     fetcher = Fetcher(
@@ -179,15 +178,15 @@ def ground(settings: Settings, queue: JobQueue, role: str = "worker") -> Ground:
         jobs=kept.jobs,
         media=kept.media,
         queue=queue,
-        decoder=bootstrap.decoder(settings),
+        decoder=engines.decoder(settings),
         fetcher=fetcher,
         clock=kept.clock,
         rules=rules(settings),
         text=kept.text,
-        meters=watching.meters(settings),
-        tracer=watching.tracer(settings, role),
+        meters=observability.meters(settings),
+        tracer=observability.tracer(settings, role),
         direct=kept.media if isinstance(kept.media, DirectUploads) else None,
-        sealer=sealing.sealer(settings),
+        sealer=encryption.sealer(settings),
     )
 
 
@@ -213,7 +212,7 @@ def _refuse_for_model(model: str, options: Options) -> None:
 
 def tending(settings: Settings, ground: Ground, holder: str) -> Tending:
     """What looks after jobs in this process, webhooks included."""
-    from meet_transcriber.access.webhooks import WebhookSender, next_attempt
+    from meet_transcriber.outbound.webhooks import WebhookSender, next_attempt
 
     sender = WebhookSender(_allowed(settings))
     postman = Postman(ground, sender, webhook_secret(settings, ground.jobs), next_attempt)
@@ -233,7 +232,7 @@ def webhook_secret(settings: Settings, jobs: JobStore) -> str:
     Raises:
         InvalidOptions: WEBHOOK_SECRET is malformed.
     """
-    from meet_transcriber.access.webhooks import check_secret, new_secret
+    from meet_transcriber.outbound.webhooks import check_secret, new_secret
 
     if settings.webhook_secret is not None:
         secret = settings.webhook_secret.get_secret_value()
@@ -290,8 +289,7 @@ def open_queue(settings: Settings, command: Callable[[str], Sequence[str]]) -> J
     """
     if not settings.embedded:
         return embedded_queue() if settings.redis_url is None else celery_queue(settings)
-    from meet_transcriber.queues.embedded import EmbeddedQueue
-    from meet_transcriber.queues.supervisor import Supervisor
+    from meet_transcriber.queues.embedded import EmbeddedQueue, Supervisor
 
     make_data_dir(settings)
     return EmbeddedQueue(Supervisor(command, settings.data_dir / "worker.lock"))
@@ -314,28 +312,28 @@ def start_worker(queue: JobQueue, died: Callable[[str], None]) -> None:
 
 
 def worker_engines(
-    settings: Settings, fetching: bootstrap.Fetching = lambda _done, _all: None
+    settings: Settings, fetching: engines.Fetching = lambda _done, _all: None
 ) -> Engines:
     """A worker's engines, each built and tried when it is first asked for, and kept."""
     return Engines(
         Kept(lambda: _recognizer(settings, fetching)),
         Kept(lambda: _diarizer(settings, fetching), _is_whole),
-        cache(bootstrap.detector),
+        cache(engines.detector),
     )
 
 
-def _recognizer(settings: Settings, fetching: bootstrap.Fetching) -> Chosen[Recognizer]:
-    return trials.tried(bootstrap.recognizer(settings, fetching), trials.heard)
+def _recognizer(settings: Settings, fetching: engines.Fetching) -> Chosen[Recognizer]:
+    return doctor.verified(engines.recognizer(settings, fetching), doctor.check_recognizer)
 
 
-def _diarizer(settings: Settings, fetching: bootstrap.Fetching) -> Chosen[Diarizer] | None:
-    chosen = bootstrap.diarizer(settings, fetching)
+def _diarizer(settings: Settings, fetching: engines.Fetching) -> Chosen[Diarizer] | None:
+    chosen = engines.diarizer(settings, fetching)
     if chosen is None or chosen.is_stopgap:
         return chosen
     try:
-        return trials.tried(chosen, trials.told_apart)
+        return doctor.verified(chosen, doctor.check_diarizer)
     except EngineUnavailable as error:
-        return bootstrap.without_speakers(settings, error)
+        return engines.without_speakers(settings, error)
 
 
 def _is_whole(chosen: Chosen[Diarizer] | None) -> bool:

@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from meet_transcriber import bootstrap
+from meet_transcriber.bootstrap.doctor import examine
 from meet_transcriber.cli.console import errors_become_exit_codes, load_settings
 
 
@@ -15,7 +15,7 @@ def doctor() -> None:
         settings = load_settings()
         table = Table("part", "", "detail")
         broken = False
-        for finding in bootstrap.examine(settings):
+        for finding in examine(settings):
             mark = "[green]works[/green]" if finding.works else "[yellow]missing[/yellow]"
             table.add_row(finding.part, mark, escape(finding.detail))
             broken = broken or (finding.needed and not finding.works)

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from meet_transcriber.cli import wishes
+from meet_transcriber.cli import options
+from meet_transcriber.cli.client import Client
 from meet_transcriber.cli.console import (
     errors_become_exit_codes,
     exit_code,
@@ -21,9 +22,8 @@ from meet_transcriber.cli.console import (
     say_warning,
     stderr,
 )
-from meet_transcriber.cli.http import Client
 from meet_transcriber.core.errors import InvalidOptions, ServerError, TranscriptionError
-from meet_transcriber.core.exporters import EXPORTERS
+from meet_transcriber.core.formats import EXPORTERS
 
 Server = Annotated[
     str, typer.Option(envvar="MEET_TRANSCRIBER_SERVER", help="Address of the server.")
@@ -49,19 +49,19 @@ def submit(
     server: Server = HERE,
     key: Key = None,
     wait: Annotated[bool, typer.Option(help="Wait for the transcripts and write them.")] = False,
-    form: wishes.Format = "txt",
+    form: options.Format = "txt",
     output: Output = None,
-    language: wishes.Language = None,
-    languages: wishes.Languages = None,
-    task: wishes.WhichTask = "transcribe",
-    diarization: wishes.Diarization = True,
-    num_speakers: wishes.NumSpeakers = None,
-    min_speakers: wishes.MinSpeakers = None,
-    max_speakers: wishes.MaxSpeakers = None,
-    hotwords: wishes.Hotwords = None,
-    initial_prompt: wishes.InitialPrompt = None,
-    channels: wishes.Channels = "auto",
-    speaker_timeline: wishes.SpeakerTimeline = None,
+    language: options.Language = None,
+    languages: options.Languages = None,
+    task: options.WhichTask = "transcribe",
+    diarization: options.Diarization = True,
+    num_speakers: options.NumSpeakers = None,
+    min_speakers: options.MinSpeakers = None,
+    max_speakers: options.MaxSpeakers = None,
+    hotwords: options.Hotwords = None,
+    initial_prompt: options.InitialPrompt = None,
+    channels: options.Channels = "auto",
+    speaker_timeline: options.SpeakerTimeline = None,
     webhook_url: Annotated[str | None, typer.Option(help="Who is told of the end.")] = None,
 ) -> None:
     """Send recordings to a server; prints a job id per line, or with --wait the transcripts."""
@@ -81,7 +81,7 @@ def submit(
     fields = {name: str(value) for name, value in asked.items() if value is not None}
     codes: list[int] = []
     with _talking(server, key, form) as client:
-        if text := wishes.timeline_text(speaker_timeline, len(files)):
+        if text := options.timeline_text(speaker_timeline, len(files)):
             fields["speaker_timeline"] = text
         for path in files:
             try:
@@ -145,7 +145,7 @@ def download(
     job_id: JobId,
     server: Server = HERE,
     key: Key = None,
-    form: wishes.Format = "txt",
+    form: options.Format = "txt",
     output: Output = None,
 ) -> None:
     """Write the transcript of a job that is completed."""

@@ -12,10 +12,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from meet_transcriber.bootstrap import guards, services
+from meet_transcriber.bootstrap import auth, services
 from meet_transcriber.cli.console import errors_become_exit_codes, load_settings, stderr
 from meet_transcriber.core.audit import AuditEntry
-from meet_transcriber.core.keys import ApiKey, NewKey, Scope, checked_scopes
+from meet_transcriber.core.auth import ApiKey, NewKey, Scope, checked_scopes
 
 app = typer.Typer(no_args_is_help=True, help="API keys, where the service keeps its jobs.")
 
@@ -89,12 +89,12 @@ def rotate(
 
 
 @contextmanager
-def _guarded() -> Iterator[guards.Guard]:
+def _guarded() -> Iterator[auth.Guard]:
     with errors_become_exit_codes():
         settings = load_settings()
         jobs = services.stores(settings).jobs
         try:
-            yield guards.guard(settings, jobs)
+            yield auth.guard(settings, jobs)
         finally:
             jobs.close()
 
@@ -103,7 +103,7 @@ def _scopes(text: str) -> tuple[Scope, ...]:
     return checked_scopes(name.strip() for name in text.split(","))
 
 
-def _write_down(guard: guards.Guard, action: str, key: ApiKey) -> None:
+def _write_down(guard: auth.Guard, action: str, key: ApiKey) -> None:
     who = f"terminal {_user()}".strip()
     guard.trail.append(AuditEntry(time.time(), action, target=key.id, address=who))
 

@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from meet_transcriber import bootstrap
+from meet_transcriber.bootstrap import doctor, engines, observability
 from meet_transcriber.bootstrap.models import (
     fetch_models,
     fetched_together,
@@ -29,7 +29,7 @@ def list_models() -> None:
     """Show every model: whether it is on this machine, its licence, and how to fetch it."""
     with errors_become_exit_codes():
         settings = load_settings()
-        bootstrap.set_up_logging(settings)
+        observability.set_up_logging(settings)
         models = list(known_models(settings))
         table = Table(box=None, pad_edge=False)
         for title in ("model", "for", "licence", "size", "on this machine"):
@@ -67,7 +67,7 @@ def pull(
     """
     with errors_become_exit_codes():
         settings = load_settings()
-        bootstrap.set_up_logging(settings)
+        observability.set_up_logging(settings)
         wanted = fetched_together(settings, models or ())
         for names in wanted or wanted_models(settings):
             with progress_bar(", ".join(names)) as tell:
@@ -85,11 +85,11 @@ def check(model: _Model = None) -> None:
     """Compute the digests of a model's files, then load it and let it hear a second of audio."""
     with errors_become_exit_codes():
         settings = load_settings()
-        bootstrap.set_up_logging(settings)
+        observability.set_up_logging(settings)
         name = model or settings.whisper_model
-        for line in bootstrap.weights(settings).check(name):
+        for line in engines.weights(settings).check(name):
             typer.echo(line)
-        typer.echo(f"{bootstrap.try_model(settings, name)} works.")
+        typer.echo(f"{doctor.try_model(settings, name)} works.")
 
 
 @app.command()
@@ -97,9 +97,9 @@ def path(model: _Model = None) -> None:
     """Print the folder of a model that is on this machine."""
     with errors_become_exit_codes():
         settings = load_settings()
-        bootstrap.set_up_logging(settings)
+        observability.set_up_logging(settings)
         name = model or settings.whisper_model
-        kept = bootstrap.weights(settings)
+        kept = engines.weights(settings)
         folder = kept.find(name)
         if folder is None:
             raise EngineUnavailable(kept.absence(name))

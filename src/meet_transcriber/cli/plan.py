@@ -7,12 +7,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from meet_transcriber import bootstrap
+from meet_transcriber.bootstrap import observability
 from meet_transcriber.cli.console import errors_become_exit_codes, load_settings
-from meet_transcriber.cli.sample import transcribe_sample
+from meet_transcriber.cli.demo import transcribe_sample
 from meet_transcriber.cli.transcribe import load_engines
+from meet_transcriber.core.capacity import API_GB, BUSY, PROXY_GB, REDIS_GB, WORKER_GB, Load
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.sizing import API_GB, BUSY, PROXY_GB, REDIS_GB, WORKER_GB, Load
 
 _MOST = 1e6
 
@@ -57,7 +57,7 @@ def plan(
 def _measured() -> tuple[float, str]:
     """The real-time factor of this machine, and what it was measured with."""
     settings = load_settings()
-    bootstrap.set_up_logging(settings)
+    observability.set_up_logging(settings)
     engines = load_engines(settings, Options())
     started = time.perf_counter()
     transcript = transcribe_sample(settings, engines)

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from meet_transcriber.cli.console import errors_become_exit_codes
-from meet_transcriber.core.exporters import EXPORTERS
-from meet_transcriber.core.exporters import export as write
-from meet_transcriber.core.readers import read_transcript
+from meet_transcriber.core.formats import EXPORTERS
+from meet_transcriber.core.formats import export as write
+from meet_transcriber.core.formats.readers import read_transcript
 from meet_transcriber.core.scoring import COLLAR, meeting_errors
 
 

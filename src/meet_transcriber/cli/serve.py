@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meet_transcriber import bootstrap
-from meet_transcriber.bootstrap import watching
+from meet_transcriber.bootstrap import observability
 from meet_transcriber.cli.console import errors_become_exit_codes, load_settings, stderr
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.settings import Settings, listed
@@ -31,8 +30,8 @@ def serve(
     """Serve the HTTP API until Ctrl-C."""
     with errors_become_exit_codes():
         settings = load_settings()
-        bootstrap.set_up_logging(settings)
-        watching.share_figures()
+        observability.set_up_logging(settings)
+        observability.share_figures()
         listener = listen(
             settings.api_host if host is None else host,
             settings.listen_port if port is None else port,
@@ -52,7 +51,7 @@ def for_this_machine(settings: Settings, listener: socket.socket) -> Settings:
 
 def make_server(settings: Settings) -> "uvicorn.Server":
     """The HTTP API, ready to run on a listening socket."""
-    from meet_transcriber.api.running import build  # noqa: PLC0415 - no other command needs it
+    from meet_transcriber.api.lifespan import build  # noqa: PLC0415 - no other command needs it
 
     return server_of(build(settings), settings)
 
@@ -61,8 +60,8 @@ def server_of(app: Callable[..., Any], settings: Settings) -> "uvicorn.Server":
     """A server for an ASGI application, set as ours is."""
     import uvicorn  # noqa: PLC0415 - no other command needs a web server
 
-    from meet_transcriber.api.protocol import protocol  # noqa: PLC0415
-    from meet_transcriber.api.proxies import Proxies  # noqa: PLC0415
+    from meet_transcriber.api.http_protocol import protocol  # noqa: PLC0415
+    from meet_transcriber.api.middleware.proxy_headers import Proxies  # noqa: PLC0415
 
     proxies = Proxies(listed(settings.trusted_proxies))
     config = uvicorn.Config(

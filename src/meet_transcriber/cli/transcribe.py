@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from meet_transcriber import bootstrap
-from meet_transcriber.cli import wishes
+from meet_transcriber.bootstrap import engines, observability
+from meet_transcriber.cli import options as wishes
 from meet_transcriber.cli.console import (
     errors_become_exit_codes,
     exit_code,
@@ -23,7 +23,7 @@ from meet_transcriber.core.errors import (
     TranscriptionError,
     UnreadableAudio,
 )
-from meet_transcriber.core.exporters import EXPORTERS, export
+from meet_transcriber.core.formats import EXPORTERS, export
 from meet_transcriber.core.options import Options, speaker_hints
 from meet_transcriber.core.speaker_timeline import Timeline
 from meet_transcriber.core.transcript import Transcript
@@ -56,7 +56,7 @@ def transcribe(
     """Transcribe recordings: who said what, when. Results go to stdout or to --output."""
     with errors_become_exit_codes():
         settings = load_settings()
-        bootstrap.set_up_logging(settings)
+        observability.set_up_logging(settings)
         if form not in EXPORTERS:
             raise InvalidOptions(f"There is no format {form!r}; use {', '.join(EXPORTERS)}.")
         low, high = speaker_hints(
@@ -102,10 +102,10 @@ def _transcribe_all(
             codes.append(exit_code(error))
     if not paths:
         return codes
-    engines = load_engines(settings, options)
+    loaded = load_engines(settings, options)
     for path in paths:
         try:
-            transcript = transcribe_file(path, options, settings, engines, work_dir, timeline)
+            transcript = transcribe_file(path, options, settings, loaded, work_dir, timeline)
             _deliver(transcript, path, form, output)
         except TranscriptionError as error:
             say_error(error, str(path))
@@ -122,7 +122,7 @@ def _checked(name: str, settings: Settings) -> Path:
         raise UnreadableAudio("This is a folder; name the recordings in it.")
     try:
         with path.open("rb") as file:
-            bootstrap.decoder(settings).probe(file)
+            engines.decoder(settings).probe(file)
     except FileNotFoundError as error:
         raise UnreadableAudio("There is no such file.") from error
     except OSError as error:
@@ -130,34 +130,34 @@ def _checked(name: str, settings: Settings) -> Path:
     return path
 
 
-def load_engines(settings: Settings, options: Options) -> bootstrap.Engines:
+def load_engines(settings: Settings, options: Options) -> engines.Engines:
     """The engines, their weights fetched with a progress bar, able to do what is asked."""
     with progress_bar("Fetching weights") as tell:
-        engines = bootstrap.engines(
+        loaded = engines.load_engines(
             settings, options, lambda done, total: tell("", done / max(total, 1))
         )
-    engines.recognizer.engine.check(options)
-    return engines
+    loaded.recognizer.engine.check(options)
+    return loaded
 
 
 def transcribe_file(
     path: Path,
     options: Options,
     settings: Settings,
-    engines: bootstrap.Engines,
+    loaded: engines.Engines,
     work_dir: Path | None = None,
     timeline: Timeline | None = None,
 ) -> Transcript:
     """One recording with a progress bar on stderr; warnings are said there too."""
     with tempfile.TemporaryDirectory(prefix="meet-transcriber-") as folder:
         name = _job_name(path) if work_dir else "recording"
-        pipeline = bootstrap.pipeline(settings, options, work_dir or Path(folder), name)
+        pipeline = engines.pipeline(settings, options, work_dir or Path(folder), name)
         with progress_bar(path.name) as tell:
             transcript = run(
                 pipeline,
                 path,
-                engines.recognizer,
-                engines.diarizer,
+                loaded.recognizer,
+                loaded.diarizer,
                 StageProgress(tell),
                 timeline,
             )

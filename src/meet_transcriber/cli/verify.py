@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from meet_transcriber import bootstrap
+from meet_transcriber.bootstrap import observability
 from meet_transcriber.cli.console import EXIT_OUTSIDE, errors_become_exit_codes, load_settings
-from meet_transcriber.cli.sample import (
+from meet_transcriber.cli.demo import (
     LEAST_COVERAGE,
     MOST_CPWER,
     MOST_DER,
@@ -45,7 +45,7 @@ def verify() -> None:
     """
     with errors_become_exit_codes():
         settings = load_settings()
-        bootstrap.set_up_logging(settings)
+        observability.set_up_logging(settings)
         engines = load_engines(settings, Options())
         started = time.perf_counter()
         transcript = transcribe_sample(settings, engines)

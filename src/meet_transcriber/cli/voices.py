@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from meet_transcriber.cli.client import Client
 from meet_transcriber.cli.console import errors_become_exit_codes, progress_bar, stderr
-from meet_transcriber.cli.http import Client
 from meet_transcriber.cli.jobs import HERE, Key, Server, report
 from meet_transcriber.core.errors import InvalidOptions
 

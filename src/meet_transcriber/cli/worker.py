@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from meet_transcriber import bootstrap
-from meet_transcriber.bootstrap import services
+from meet_transcriber.bootstrap import observability, services
 from meet_transcriber.cli.console import errors_become_exit_codes, load_settings
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.jobs import QUEUES
@@ -37,7 +36,7 @@ def worker(
         if settings.redis_url and not is_embedded:
             _celery(wanted, concurrency, settings.log_level)
             return
-        bootstrap.set_up_logging(settings)
+        observability.set_up_logging(settings)
         lifeline = sys.stdin.fileno() if is_embedded else None
         embedded.run(settings, queues=wanted, worker_id=worker_id, lifeline=lifeline)
 

@@ -10,17 +10,11 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from math import inf
 from typing import Literal, NamedTuple
 
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.core.presence import (
-    speakers_left,
-    turns_by_segments,
-    turns_given,
-    turns_without_words,
-)
-from meet_transcriber.core.retiming import retimed
 from meet_transcriber.core.scripts import (
     SPACELESS,
     is_spaceless,
@@ -386,3 +380,98 @@ def refuse_long_names(names: Mapping[str, str | None]) -> None:
     """Raise InvalidOptions where a speaker's name is longer than anybody's."""
     if long := [name for name in names.values() if name and len(name) > LONGEST_NAME]:
         raise InvalidOptions(f"{long[0][:40]!r}... is longer than {LONGEST_NAME} characters.")
+
+
+def labels_given(transcript: Transcript, log: EditLog) -> frozenset[str | None]:
+    """
+    Labels to which edits gave what somebody else had said, as far as they still stand.
+
+    Args:
+        transcript: as the machine wrote it.
+    """
+    segments, given = list(transcript.segments), set[str | None]()
+    for edit in log.standing():
+        if edit.kind == "name":
+            continue
+        given |= _receiver(segments, edit)
+        APPLY[edit.kind](segments, edit)
+    return frozenset(given)
+
+
+def _receiver(segments: Sequence[Segment], edit: Edit) -> set[str | None]:
+    match edit.kind:
+        case "reassign":
+            return {edit.speaker} - {edit.source}
+        case "speaker":
+            return {edit.speaker} - {segments[edit.segment].speaker}
+        case "merge":
+            joined = segments[edit.segment : edit.segment + 2]
+            return {joined[0].speaker} if len({each.speaker for each in joined}) > 1 else set()
+    return set()
+
+
+def speakers_left(
+    known: Sequence[str], segments: Sequence[Segment], turns: Sequence[Turn]
+) -> tuple[str, ...]:
+    """Labels that have words or turns: those that were known in their order, then new ones."""
+    heard = (segment.speaker for segment in segments if segment.speaker)
+    left = [*heard, *(turn.speaker for turn in turns)]
+    there = set(left)
+    return tuple(dict.fromkeys([*(label for label in known if label in there), *left]))
+
+
+def turns_by_segments(segments: Sequence[Segment], turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """Times of segments whose speaker is known, and the turns of those who have no words."""
+    spoken = [Turn(each.start, each.end, each.speaker) for each in segments if each.speaker]
+    both = [*spoken, *turns_without_words(segments, turns)]
+    return tuple(sorted(both, key=lambda turn: (turn.start, turn.end)))
+
+
+def turns_without_words(segments: Sequence[Segment], turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """Turns of speakers who have no segment."""
+    heard = {segment.speaker for segment in segments}
+    return tuple(turn for turn in turns if turn.speaker not in heard)
+
+
+def turns_given(turns: Sequence[Turn], source: str | None, to: str | None) -> tuple[Turn, ...]:
+    """Turns where all of `source` are those of `to`; nobody known has none."""
+    if to is None:
+        return tuple(turn for turn in turns if turn.speaker != source)
+    return tuple(replace(each, speaker=to) if each.speaker == source else each for each in turns)
+
+
+def retimed(words: Sequence[Word], texts: Sequence[str], until: float = inf) -> Iterator[Word]:
+    """
+    New words in the time of the old: what stayed keeps its time, the rest shares the gaps.
+
+    Args:
+        until: when the word behind them begins.
+    """
+    matcher = SequenceMatcher(None, [word.text for word in words], texts, autojunk=False)
+    for tag, old, old_end, new, new_end in matcher.get_opcodes():
+        if tag == "equal":
+            yield from words[old:old_end]
+        elif new_end - new == old_end - old:
+            for word, text in zip(words[old:old_end], texts[new:new_end], strict=True):
+                yield replace(word, text=text, probability=None)
+        else:
+            following = words[old_end].start if old_end < len(words) else until
+            yield from _spread(words, slice(old, old_end), texts[new:new_end], following)
+
+
+def _spread(
+    words: Sequence[Word], replaced: slice, texts: Sequence[str], following: float
+) -> Iterator[Word]:
+    """
+    These texts, evenly over the words they replace, or over the gap they were put into; none
+    begins after the word behind them, which may run into the one before.
+    """
+    place, old = replaced.start, words[replaced]
+    inserted = not old and place > 0
+    start = min(words[place - 1].end, following) if inserted else words[place].start
+    end = min(max(word.end for word in old or words), following)
+    speaker = words[min(place, len(words) - 1)].speaker
+    step = (end - start) / max(len(texts), 1)
+    for number, text in enumerate(texts):
+        begin = start + number * step
+        yield Word(text, begin, begin + step, None, speaker, estimated=True)

@@ -12,9 +12,75 @@ from typing import Literal
 
 from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.origin import Origin
 from meet_transcriber.core.transcript import TranscriptWarning
-from meet_transcriber.core.uploads import Upload
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some bytes of an upload, as an object of their own."""
+
+    key: str
+    size_bytes: int
+
+
+UploadMethod = Literal["resumable", "signed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """How a recording comes before anything is asked of it.
+
+    Attributes:
+        method: `resumable` through us, piece by piece; `signed` straight into the bucket.
+        pieces: what has come, in order; empty once the job has begun.
+        signed_until: until when somebody may still write into the bucket.
+    """
+
+    method: UploadMethod
+    pieces: tuple[Piece, ...] = ()
+    signed_until: float = 0.0
+
+    @property
+    def received_bytes(self) -> int:
+        return sum(piece.size_bytes for piece in self.pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The request that a job came from, so that what is logged and traced of it fits together.
+
+    Attributes:
+        request_id: as X-Request-ID told it.
+        traceparent: of its span, as W3C writes it; empty where nothing is traced.
+    """
+
+    request_id: str = ""
+    traceparent: str = ""
+
+
+CHANGES_KEPT = 10_000
+"""So many changes, of everybody, can be told of afterwards at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What happened to a tenant's jobs since some mark.
+
+    Attributes:
+        mark: rises with every change of any job; what to ask with the next time.
+        jobs: ids in order of their latest change, of jobs that were removed too.
+        missed: more happened than can be told, so that all has to be looked at again.
+    """
+
+    mark: int
+    jobs: tuple[str, ...] = ()
+    missed: bool = False
+
+    @classmethod
+    def since(cls, since: int, mark: int, jobs: Sequence[str]) -> "Changes":
+        """What a store found between two marks."""
+        return cls(mark, tuple(jobs), not mark - CHANGES_KEPT <= since <= mark)
+
 
 State = Literal["uploading", "pending", "processing", "completed", "failed", "cancelled"]
 """`uploading` is never shown: the recording has not arrived, so nobody was told of the job."""
@@ -392,3 +458,17 @@ class Usage:
     stored_bytes: int = 0
     audio_seconds: float = 0.0
     oldest_at: float | None = None
+
+
+def waited_seconds(job: Job) -> float | None:
+    """From sending to the first claim; None while nobody knows, and for a rerun."""
+    return _between(job.created_at, job.started_at) if job.run == 1 else None
+
+
+def worked_seconds(job: Job) -> float | None:
+    """From the first claim to the end; None while nobody knows, and for a rerun."""
+    return _between(job.started_at, job.finished_at) if job.run == 1 else None
+
+
+def _between(start: float | None, end: float | None) -> float | None:
+    return None if start is None or end is None else max(end - start, 0.0)

@@ -4,6 +4,13 @@ from dataclasses import dataclass
 
 from meet_transcriber.core.transcript import TranscriptWarning
 
+MAX_CHANNELS = 32
+"""Recordings with more channels are refused."""
+MAX_SPLIT = 8
+"""Most channels that can be kept apart; FLAC holds no more."""
+PEAKS_PER_SECOND = 20
+"""Steps of a waveform's outline."""
+
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from meet_transcriber.core.coverage import merged
 from meet_transcriber.core.media import PreparedAudio
 from meet_transcriber.core.transcript import Removed, Segment, Span, TranscriptWarning
+from meet_transcriber.core.word_timing import merged
 
 TARGET_SECONDS = 300.0
 """Length that parts aim at; they end at the longest silence near it."""

@@ -5,10 +5,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
-from meet_transcriber.core.changes import Changes
-from meet_transcriber.core.jobs import Backlog, Job, JobQuery, Usage
+from meet_transcriber.core.jobs import Backlog, Changes, Job, JobQuery, Usage
 from meet_transcriber.core.workers import WorkerInfo
-from meet_transcriber.ports.keys import KeyStore
+from meet_transcriber.ports.auth import KeyStore
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,15 @@ import copy
 from collections.abc import Callable
 
 from meet_transcriber.core.options import Options
-from meet_transcriber.service.attending import FETCH_ASKED, Attendant, Presence
-from meet_transcriber.service.changing import Changing
-from meet_transcriber.service.ground import Ground, Rules
-from meet_transcriber.service.intake import Intake, Request, Upload
-from meet_transcriber.service.posting import Postman
-from meet_transcriber.service.reading import Reading
-from meet_transcriber.service.tending import Tending
+from meet_transcriber.service.commands import Changing
+from meet_transcriber.service.context import Ground, Rules
+from meet_transcriber.service.maintenance import FETCH_ASKED, Attendant, Presence, Tending
+from meet_transcriber.service.queries import Reading
+from meet_transcriber.service.submission import Intake, Request, Upload
+from meet_transcriber.service.task_runner import Engines, Working
 from meet_transcriber.service.uploads import Uploads
 from meet_transcriber.service.voices import Voices
-from meet_transcriber.service.working import Engines, Working
+from meet_transcriber.service.webhooks import Postman
 
 __all__ = [
     "FETCH_ASKED",

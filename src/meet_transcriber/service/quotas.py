@@ -12,8 +12,8 @@ from contextlib import contextmanager
 
 from meet_transcriber.core.errors import QueueFull, QuotaExceeded, StorageUnavailable
 from meet_transcriber.core.jobs import Backlog, Usage
-from meet_transcriber.service.ground import Ground
-from meet_transcriber.service.reading import FIRST_GUESS_RTF, RTF
+from meet_transcriber.service.context import Ground
+from meet_transcriber.service.queries import FIRST_GUESS_RTF, RTF
 
 DAY_SECONDS = 24 * 3600.0
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import BinaryIO
 
-from meet_transcriber.core.blocks import BlockReader, buffered
-from meet_transcriber.core.uploads import Piece
-from meet_transcriber.core.wire import from_plain, to_plain
+from meet_transcriber.core.jobs import Piece
+from meet_transcriber.core.range_reader import BlockReader, buffered
+from meet_transcriber.core.serialization import from_plain, to_plain
 from meet_transcriber.ports.stores import MediaStore
 
 _LIST = "pieces.json"

@@ -25,15 +25,15 @@ from meet_transcriber.core.errors import (
     UploadNotFound,
     UploadTooLarge,
 )
-from meet_transcriber.core.jobs import Job, Webhook
+from meet_transcriber.core.jobs import Job, Origin, Piece, Upload, UploadMethod, Webhook
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.origin import Origin
 from meet_transcriber.core.transitions import submitted
-from meet_transcriber.core.uploads import Piece, Upload, UploadMethod
-from meet_transcriber.logs import now_bound
+from meet_transcriber.observability.logging import now_bound
 from meet_transcriber.ports.stores import ObjectWriter, SignedPut
-from meet_transcriber.service.ground import Ground
-from meet_transcriber.service.intake import (
+from meet_transcriber.service.context import Ground
+from meet_transcriber.service.quotas import Quotas
+from meet_transcriber.service.recordings import join, open_recording
+from meet_transcriber.service.submission import (
     Refuse,
     Request,
     checked_key,
@@ -43,8 +43,6 @@ from meet_transcriber.service.intake import (
     refuse_too_large,
     withdrawn,
 )
-from meet_transcriber.service.quotas import Quotas
-from meet_transcriber.service.recordings import join, open_recording
 
 KEPT_SECONDS = 24 * 3600.0
 """How long an upload waits for more bytes, or for its job."""

@@ -12,8 +12,7 @@ from typing import BinaryIO
 
 from meet_transcriber.core.errors import StorageError, StorageFull
 from meet_transcriber.ports.stores import ObjectWriter, Room
-from meet_transcriber.stores.copying import pour
-from meet_transcriber.stores.keys import checked, is_key
+from meet_transcriber.stores.object_io import checked, is_key, pour
 
 _SCRAP = ".new-"
 _RESERVE_BYTES = 16 << 20

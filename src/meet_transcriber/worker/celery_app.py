@@ -4,7 +4,7 @@ from celery import Celery
 
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.settings import load_settings
-from meet_transcriber.worker.celery_worker import build
+from meet_transcriber.worker.celery import build
 
 
 def _from_environment() -> Celery:

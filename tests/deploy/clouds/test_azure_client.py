@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from meet_transcriber.access.keys import read_static
-from meet_transcriber.core.keys import SCOPES
+from meet_transcriber.auth.keyring import read_static
+from meet_transcriber.core.auth import SCOPES
 from scripts.guide import commands
 from tests.deploy.clouds.artifacts import ROOT
 from tests.deploy.pages import FOLDER, blocks

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from meet_transcriber import __version__
-from meet_transcriber.access.keys import read_static
-from meet_transcriber.core.keys import SCOPES
-from meet_transcriber.secrets.sources import DEFAULT_NAMES
+from meet_transcriber.auth.keyring import read_static
+from meet_transcriber.core.auth import SCOPES
 from meet_transcriber.settings import Settings
-from meet_transcriber.worker.process import PATIENCE_SECONDS
+from meet_transcriber.settings.secret_sources import DEFAULT_NAMES
+from meet_transcriber.worker.runtime import PATIENCE_SECONDS
 from scripts.http_reference import document
 from tests.deploy.kubernetes.rendered import (
     BASE,

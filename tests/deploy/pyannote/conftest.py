@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from meet_transcriber.engines.pyannote.runtime import import_library
+from meet_transcriber.engines.pyannote.loader import import_library
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 
 import_library()  # before tiny_pipelines imports it without our care

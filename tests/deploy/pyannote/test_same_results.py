@@ -32,10 +32,9 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Span
 from meet_transcriber.engines.onnx import stepwise as ours
 from meet_transcriber.engines.onnx.checkpoint import read_checkpoint
-from meet_transcriber.engines.onnx.k_means import k_means
-from meet_transcriber.engines.onnx.linkage import centroid_linkage, cut
-from meet_transcriber.engines.onnx.listening import FRAME_SECONDS, count_speakers
-from meet_transcriber.engines.onnx.load import load_diarizer
+from meet_transcriber.engines.onnx.clustering import centroid_linkage, cut, k_means
+from meet_transcriber.engines.onnx.inference import FRAME_SECONDS, count_speakers
+from meet_transcriber.engines.onnx.loader import load_diarizer
 from meet_transcriber.engines.onnx.networks import TRUNK_HZ, WeSpeaker
 from meet_transcriber.engines.onnx.segmentation import (
     FRAMES,
@@ -43,7 +42,7 @@ from meet_transcriber.engines.onnx.segmentation import (
     segmentation_graph,
 )
 from meet_transcriber.engines.onnx.vbx import PLDA_FILES, Mixture, read_plda, vbx
-from meet_transcriber.engines.pyannote.runtime import load_checkpoint
+from meet_transcriber.engines.pyannote.loader import load_checkpoint
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 from scripts import make_stepwise_goldens
 from tests.deploy.pyannote import tiny_pipelines

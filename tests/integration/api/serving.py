@@ -12,8 +12,8 @@ from pathlib import Path
 import uvicorn
 from pydantic import SecretStr
 
-from meet_transcriber.access.sealing import MonocypherSealer
 from meet_transcriber.api.app import create_app
+from meet_transcriber.auth.encryption import MonocypherSealer
 from meet_transcriber.cli.serve import address, listen
 from meet_transcriber.service import Rules
 from meet_transcriber.settings import Settings

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from meet_transcriber.audio.decoder import PyavDecoder
-from meet_transcriber.audio.silero import SileroDetector
-from meet_transcriber.audio.working import FlacWriter
+from meet_transcriber.audio.vad import SileroDetector
+from meet_transcriber.audio.working_audio import FlacWriter
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.scoring.der import detection_errors
 from meet_transcriber.core.transcript import Span

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from meet_transcriber import bootstrap
+from meet_transcriber.bootstrap import engines
 from meet_transcriber.engines.onnx.diarizer import OnnxDiarizer
-from meet_transcriber.engines.onnx.load import load_diarizer
+from meet_transcriber.engines.onnx.loader import load_diarizer
 from meet_transcriber.engines.onnx.networks import Campplus, Segmentation
 from meet_transcriber.settings import Settings
 
@@ -15,9 +15,7 @@ from meet_transcriber.settings import Settings
 def checkpoints() -> tuple[Path, Path]:
     """The checkpoints of segmentation and embedding in MODELS_DIR."""
     settings = Settings()
-    folders = [
-        bootstrap.weights(settings).find(name) for name in bootstrap.speaker_models(settings)
-    ]
+    folders = [engines.weights(settings).find(name) for name in engines.speaker_models(settings)]
     segmentation, embedding = folders
     if segmentation is None or embedding is None:
         pytest.skip("the speaker models are not in MODELS_DIR")

@@ -28,14 +28,14 @@ def main(switch: str) -> None:
         except OSError:
             print(json.dumps({"attempts": ATTEMPTS}))
         return
-    from meet_transcriber import bootstrap  # noqa: PLC0415 - after the guard
+    from meet_transcriber.bootstrap import engines  # noqa: PLC0415
     from meet_transcriber.core.options import Options  # noqa: PLC0415
     from meet_transcriber.core.transcript import Span  # noqa: PLC0415
     from meet_transcriber.settings import Settings  # noqa: PLC0415
     from tests.simulated.sound import Sound  # noqa: PLC0415
     from tests.simulated.voices import conversation  # noqa: PLC0415
 
-    chosen = bootstrap.diarizer(Settings.model_validate({"diarization_engine": "onnx"}))
+    chosen = engines.diarizer(Settings.model_validate({"diarization_engine": "onnx"}))
     assert chosen is not None
     audio = Sound(conversation(1))
     found = chosen.engine.diarize(audio, [Span(0.0, 30.0)], Options(), lambda _share: None)

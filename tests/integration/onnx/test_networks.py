@@ -14,8 +14,8 @@ import onnxruntime
 import pytest
 
 from meet_transcriber.core.errors import EngineUnavailable
-from meet_transcriber.engines.onnx.campplus import campplus_graph, campplus_head
 from meet_transcriber.engines.onnx.checkpoint import read_checkpoint
+from meet_transcriber.engines.onnx.embeddings import campplus_graph, campplus_head
 from meet_transcriber.engines.onnx.fbank import fbank
 from meet_transcriber.engines.onnx.networks import Campplus, Segmentation, unit
 from meet_transcriber.engines.onnx.segmentation import SETS, segmentation_graph

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from meet_transcriber.audio.decoder import PyavDecoder
-from meet_transcriber.audio.silero import SileroDetector
+from meet_transcriber.audio.vad import SileroDetector
 from meet_transcriber.core.errors import JobCancelled
+from meet_transcriber.core.formats.readers import read_transcript
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import PartResult, Plan
-from meet_transcriber.core.readers import read_transcript
 from meet_transcriber.core.scoring import all_words, word_errors
 from meet_transcriber.core.transcript import Diarization
-from meet_transcriber.engines.whisper.load import load_recognizer
+from meet_transcriber.engines.whisper.loader import load_recognizer
 from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline
 from meet_transcriber.ports.engines import Recognizer
 from meet_transcriber.stores.disk import DiskMediaStore

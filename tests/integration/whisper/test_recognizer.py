@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from meet_transcriber.audio.decoder import PyavDecoder
-from meet_transcriber.audio.silero import SileroDetector
+from meet_transcriber.audio.vad import SileroDetector
 from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions, JobCancelled
+from meet_transcriber.core.formats.readers import read_transcript
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.readers import read_transcript
 from meet_transcriber.core.scoring import all_words, word_errors
 from meet_transcriber.core.transcript import (
     Removed,
@@ -22,7 +22,7 @@ from meet_transcriber.core.transcript import (
     Transcript,
     TranscriptWarning,
 )
-from meet_transcriber.engines.whisper.load import load_here, load_recognizer
+from meet_transcriber.engines.whisper.loader import load_here, load_recognizer
 from meet_transcriber.pipeline import ignore_progress
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Finding, Recognizer, Waveform
 from scripts.make_tiny_whisper import build

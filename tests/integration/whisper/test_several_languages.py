@@ -8,7 +8,7 @@ import pytest
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Segment, Span, TranscriptWarning
-from meet_transcriber.engines.whisper.load import load_recognizer
+from meet_transcriber.engines.whisper.loader import load_recognizer
 from meet_transcriber.pipeline import ignore_progress
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Finding, Recognizer, Waveform
 from scripts.make_tiny_whisper import HIGH_LANGUAGE, LOW_LANGUAGE, build

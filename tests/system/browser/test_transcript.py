@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from meet_transcriber.core.exporters import EXPORTERS
+from meet_transcriber.core.formats import EXPORTERS
 from meet_transcriber.core.transcript import Removed, TranscriptWarning, Turn
 from tests.simulated.meetings import keep, long_meeting, spoken, transcript_of
 from tests.system.browser.conftest import Browse, Shoot, Simulated

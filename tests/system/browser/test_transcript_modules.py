@@ -11,8 +11,8 @@ from playwright.sync_api import Page
 
 from meet_transcriber.core.edits import Edit, EditLog, with_edits
 from meet_transcriber.core.errors import InvalidOptions
+from meet_transcriber.core.serialization import to_plain
 from meet_transcriber.core.transcript import Transcript, Turn, Word
-from meet_transcriber.core.wire import to_plain
 from tests.integration.api.serving import ROOT
 from tests.simulated.meetings import long_meeting, transcript_of
 from tests.system.browser.conftest import Browse, Simulated

@@ -7,10 +7,10 @@ import pytest
 
 from meet_transcriber.core.audit import AuditQuery
 from meet_transcriber.core.redis_urls import parse_redis_url
-from meet_transcriber.stores.redis_client import RedisCalls, build_client
-from meet_transcriber.stores.redis_index import Keys
-from meet_transcriber.stores.redis_jobs import RedisJobStore
-from meet_transcriber.stores.redis_keys import RedisTrail
+from meet_transcriber.stores.redis.api_keys import RedisTrail
+from meet_transcriber.stores.redis.client import RedisCalls, build_client
+from meet_transcriber.stores.redis.index import Keys
+from meet_transcriber.stores.redis.jobs import RedisJobStore
 from tests.contract.audit_trail import AuditTrailContract, entry
 from tests.contract.job_store_contract import JobStoreContract
 from tests.contract.key_store_contract import KeyStoreContract

@@ -19,8 +19,8 @@ from meet_transcriber.core.errors import (
 )
 from meet_transcriber.core.jobs import JobQuery
 from meet_transcriber.core.redis_urls import parse_redis_url
-from meet_transcriber.stores.redis_client import build_client
-from meet_transcriber.stores.redis_jobs import RedisJobStore
+from meet_transcriber.stores.redis.client import build_client
+from meet_transcriber.stores.redis.jobs import RedisJobStore
 from tests.contract.job_samples import job, one_more
 from tests.redis_server import RedisServer, free_port
 
@@ -209,7 +209,7 @@ def test_over_tls_with_a_certificate_of_ones_own(tmp_path: Path, open_store: Ope
 PINGING = """
 import sys
 from meet_transcriber.core.redis_urls import parse_redis_url
-from meet_transcriber.stores.redis_jobs import RedisJobStore
+from meet_transcriber.stores.redis.jobs import RedisJobStore
 store = RedisJobStore(parse_redis_url(sys.argv[1]))
 store.ping()
 store.close()
@@ -325,7 +325,7 @@ def test_a_client_of_somebody_else_stays_open(own_server: RedisServer) -> None:
 FORKING = """
 import os, sys
 from meet_transcriber.core.redis_urls import parse_redis_url
-from meet_transcriber.stores.redis_jobs import RedisJobStore
+from meet_transcriber.stores.redis.jobs import RedisJobStore
 from tests.contract.job_samples import job, one_more
 store = RedisJobStore(parse_redis_url(sys.argv[1]))
 store.create(job())

@@ -8,9 +8,9 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from meet_transcriber.api.app import create_app
-from meet_transcriber.bootstrap.guards import Guard, guard
+from meet_transcriber.bootstrap.auth import Guard, guard
 from meet_transcriber.core.audit import AuditEntry, AuditQuery
-from meet_transcriber.core.keys import SCOPES, NewKey, Scope
+from meet_transcriber.core.auth import SCOPES, NewKey, Scope
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
 from tests.unit.api.rig import finished, make_service

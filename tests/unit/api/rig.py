@@ -19,13 +19,13 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Diarization, Segment, Span, Turn, Voice, Word
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.pipeline import Chosen
+from meet_transcriber.ports.auth import Sealer
 from meet_transcriber.ports.engines import AudioSource, Finding, Progress, Waveform
-from meet_transcriber.ports.outside import Fetched
-from meet_transcriber.ports.sealing import Sealer
+from meet_transcriber.ports.outbound import Fetched
 from meet_transcriber.ports.stores import DirectUploads, MediaStore
 from meet_transcriber.service import Engines, Ground, Request, Rules, Service, Working
 from meet_transcriber.stores.disk import DiskMediaStore
-from meet_transcriber.stores.sqlite import SqliteJobStore
+from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 
 SECONDS = 60.0
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meet_transcriber.logs import formatter
+from meet_transcriber.observability.logging import formatter
 from tests.unit.api.locked import PUBLIC, Locked, locked_in
 from tests.unit.api.rig import work
 

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from meet_transcriber.audio.bounds import PEAKS_PER_SECOND
-from meet_transcriber.audio.channels import ChannelStatistics, kept_channels
-from meet_transcriber.audio.loudness import TARGET_DBFS, LoudnessMeter
-from meet_transcriber.audio.peaks import PeakMeter
+from meet_transcriber.audio.decoder import ChannelStatistics, kept_channels
+from meet_transcriber.audio.levels import TARGET_DBFS, LoudnessMeter, PeakMeter
+from meet_transcriber.core.media import PEAKS_PER_SECOND
 from meet_transcriber.core.options import Options
 
 Make = Callable[..., Any]

@@ -13,7 +13,7 @@ from benchmarks.meetings.conversation import LEAST_SECONDS, Placed, converse, re
 from benchmarks.meetings.readers import Recipe, write
 from benchmarks.meetings.recorded import Piece, Reader, backchannel_of, people_in, reader_of
 from benchmarks.meetings.rooms import ROOMS, Seat, impulse_response, render
-from meet_transcriber.core.readers import read_transcript
+from meet_transcriber.core.formats.readers import read_transcript
 from meet_transcriber.core.transcript import Span, Turn, total_seconds
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meet_transcriber.core.assembly import CHANNELS, assemble
-from meet_transcriber.core.exporters import export
+from meet_transcriber.core.formats import export
 from meet_transcriber.core.media import PreparedAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import PartResult, Plan

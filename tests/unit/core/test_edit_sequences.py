@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from meet_transcriber.core.edits import Edit, EditLog, edited, with_edits
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.core.exporters import EXPORTERS, export
-from meet_transcriber.core.readers import read_json, read_stm
+from meet_transcriber.core.formats import EXPORTERS, export
+from meet_transcriber.core.formats.readers import read_json, read_stm
 from meet_transcriber.core.transcript import Segment, Transcript, Turn, Word
 
 LABELS = st.sampled_from(["SPEAKER_00", "SPEAKER_01", "SPEAKER_02", "SPEAKER_07", None])

@@ -5,9 +5,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meet_transcriber.core.coverage import merged
 from meet_transcriber.core.plan import TARGET_SECONDS, plan_parts
 from meet_transcriber.core.transcript import Span
+from meet_transcriber.core.word_timing import merged
 
 
 def test_silence_makes_no_part() -> None:

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from meet_transcriber.core.errors import InvalidOptions, VoiceConflict, VoiceNotFound
 from meet_transcriber.core.transcript import Transcript, TranscriptWarning, Voice
-from meet_transcriber.core.voice_checks import checked_consent, checked_person
 from meet_transcriber.core.voices import (
     CLEAR,
     MARGIN,
@@ -21,6 +20,8 @@ from meet_transcriber.core.voices import (
     Named,
     Person,
     Sample,
+    checked_consent,
+    checked_person,
     clear_names,
     matches,
     merged_people,

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from meet_transcriber.api.pages import page_files
+from meet_transcriber.api.routes.page import page_files
 
 STYLE = page_files()["style.css"].data.decode()
 BLOCKS = dict(re.findall(r'(:root(?:\[data-theme="dark"\])?) \{(.*?)\n\}', STYLE, re.DOTALL))

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from meet_transcriber.access.fetching import Fetcher
 from meet_transcriber.core.jobs import QUEUES, Job
 from meet_transcriber.core.options import Options
+from meet_transcriber.outbound.download import Fetcher
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import Diarizer, Recognizer
 from meet_transcriber.service import Engines, Ground, Request, Rules, Service, Tending, Working
-from meet_transcriber.service.posting import Postman
+from meet_transcriber.service.webhooks import Postman
 from meet_transcriber.stores.disk import DiskMediaStore
-from meet_transcriber.stores.sqlite import SqliteJobStore
-from tests.unit.doubles import Bell, Deck, Ear, Judge, Now, Scribe, Sender
+from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
+from tests.unit.fakes import Bell, Deck, Ear, Judge, Now, Scribe, Sender
 
 TAPE = b"tape" * 1000
 

@@ -16,7 +16,7 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.ports.engines import Progress
 from meet_transcriber.service import Request, Rules, Service
-from tests.unit.doubles import Deck
+from tests.unit.fakes import Deck
 from tests.unit.service.conftest import TAPE, House, house_in
 
 MINUTES = 10  # that every tape has

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from meet_transcriber.api.openai.envelope import ApiError
+from meet_transcriber.api.openai.errors import ApiError
 from meet_transcriber.settings import Settings
 
 ALIASES = (

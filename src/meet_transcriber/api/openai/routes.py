@@ -9,19 +9,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.responses import Response
 
-from meet_transcriber.api.admission import ToRead, ToTranscribe
-from meet_transcriber.api.looks import look
-from meet_transcriber.api.multipart import FIELDS_BYTES
-from meet_transcriber.api.openai import wishes
-from meet_transcriber.api.openai.answers import answer
-from meet_transcriber.api.openai.description import described, failures
-from meet_transcriber.api.openai.envelope import ApiError, EnvelopeRoute
-from meet_transcriber.api.openai.fields import missing
-from meet_transcriber.api.openai.known_speakers import REFERENCES_BYTES, check_lengths, stored
+from meet_transcriber.api.auth import ToRead, ToTranscribe
+from meet_transcriber.api.forms import FIELDS_BYTES, receive, refuse_unless_form
+from meet_transcriber.api.openai import requests
+from meet_transcriber.api.openai.errors import ApiError, EnvelopeRoute
 from meet_transcriber.api.openai.models import Catalogue
-from meet_transcriber.api.openai.streaming import EventStream, events
-from meet_transcriber.api.openai.waiting import Waiter, failure_of, upload_settled
-from meet_transcriber.api.receiving import receive, refuse_unless_form
+from meet_transcriber.api.openai.openapi import described, failures
+from meet_transcriber.api.openai.requests import REFERENCES_BYTES, check_lengths, missing, stored
+from meet_transcriber.api.openai.responses import Waiter, answer, failure_of, upload_settled
+from meet_transcriber.api.openai.stream import EventStream, events
+from meet_transcriber.api.thread_limits import look
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Task
 from meet_transcriber.service import Request as JobRequest
@@ -128,14 +125,14 @@ class _Desk:
 
     async def _taken_in(
         self, request: Request, service: Service, task: Task, key: str | None
-    ) -> tuple[wishes.Asked, Job]:
+    ) -> tuple[requests.Asked, Job]:
         await upload_settled(service, key)
         room = FIELDS_BYTES + (REFERENCES_BYTES if task == "transcribe" else 0)
         async with await receive(
             request, service, idempotency_key=key, fields_bytes=room
         ) as received:
             sent = [*request.query_params.multi_items(), *received.fields]
-            asked = wishes.read(sent, task, self._catalogue, self._settings)
+            asked = requests.read(sent, task, self._catalogue, self._settings)
             if not received.has_upload:
                 raise missing("file")
             if asked.known:

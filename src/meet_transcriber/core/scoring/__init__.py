@@ -7,7 +7,7 @@ from meet_transcriber.core.scoring.der import (
     diarization_errors,
 )
 from meet_transcriber.core.scoring.meeting import COLLAR, MeetingErrors, meeting_errors
-from meet_transcriber.core.scoring.words import (
+from meet_transcriber.core.scoring.wer import (
     WordErrors,
     all_words,
     cp_word_errors,

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from meet_transcriber.core.coverage import merged
 from meet_transcriber.core.scoring.assignment import assign
 from meet_transcriber.core.transcript import Span, Turn, total_seconds
+from meet_transcriber.core.word_timing import merged
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from meet_transcriber.core.scoring.der import DiarizationErrors, diarization_errors
-from meet_transcriber.core.scoring.words import (
+from meet_transcriber.core.scoring.wer import (
     WordErrors,
     all_words,
     cp_word_errors,

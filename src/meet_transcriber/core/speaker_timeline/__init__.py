@@ -8,7 +8,7 @@ from meet_transcriber.core.speaker_timeline.entries import (
     decoded,
 )
 from meet_transcriber.core.speaker_timeline.formats import parse, read, read_entries
-from meet_transcriber.core.speaker_timeline.naming import Naming, take_over
+from meet_transcriber.core.speaker_timeline.names import Naming, take_over
 
 __all__ = [
     "MOST_BYTES",

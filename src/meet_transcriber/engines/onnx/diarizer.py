@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Diarization, Span, Voice, total_seconds
-from meet_transcriber.engines.onnx.listening import listen_for_activity, listen_to_voices
+from meet_transcriber.engines.onnx.inference import listen_for_activity, listen_to_voices
 from meet_transcriber.engines.onnx.methods import Method, Outcome, Resegmented
 from meet_transcriber.engines.onnx.networks import Embedder, Segmentation
 from meet_transcriber.ports.engines import AudioSource, Progress

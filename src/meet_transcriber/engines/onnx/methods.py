@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meet_transcriber.core.transcript import Turn
-from meet_transcriber.engines.onnx.listening import Activity, Voices
+from meet_transcriber.engines.onnx.inference import Activity, Voices
 from meet_transcriber.engines.onnx.networks import unit
 from meet_transcriber.engines.onnx.speakers import find_speakers
 from meet_transcriber.engines.onnx.stepwise import (

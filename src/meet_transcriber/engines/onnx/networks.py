@@ -16,16 +16,17 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 )
 
 from meet_transcriber.core.errors import DiarizationFailed, EngineUnavailable
-from meet_transcriber.engines.onnx.campplus import campplus_graph, campplus_head
 from meet_transcriber.engines.onnx.checkpoint import read_checkpoint
-from meet_transcriber.engines.onnx.fbank import fbank
-from meet_transcriber.engines.onnx.segmentation import segmentation_graph
-from meet_transcriber.engines.onnx.wespeaker import (
+from meet_transcriber.engines.onnx.embeddings import (
     SUBSAMPLING,
+    campplus_graph,
+    campplus_head,
     wespeaker_features,
     wespeaker_graph,
     wespeaker_head,
 )
+from meet_transcriber.engines.onnx.fbank import fbank
+from meet_transcriber.engines.onnx.segmentation import segmentation_graph
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
 
 Array = npt.NDArray[Any]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meet_transcriber.engines.onnx.listening import SHORT_HOP
+from meet_transcriber.engines.onnx.inference import SHORT_HOP
 from meet_transcriber.engines.onnx.networks import unit
 
 Array = npt.NDArray[Any]

@@ -17,9 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from meet_transcriber.core.scoring.assignment import assign as matched
-from meet_transcriber.engines.onnx.k_means import k_means
-from meet_transcriber.engines.onnx.linkage import centroid_linkage, cut
-from meet_transcriber.engines.onnx.listening import (
+from meet_transcriber.engines.onnx.clustering import centroid_linkage, cut, k_means
+from meet_transcriber.engines.onnx.inference import (
     FIRST_FRAME_SECONDS,
     FRAME_SECONDS,
     WINDOW_SECONDS,

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meet_transcriber.core.transcript import Turn
-from meet_transcriber.engines.onnx.listening import (
+from meet_transcriber.engines.onnx.inference import (
     FIRST_FRAME_SECONDS,
     FRAME_SECONDS,
     SHORT_HOP,

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meet_transcriber.core.errors import EngineUnavailable
-from meet_transcriber.engines.onnx.linkage import centroid_linkage
+from meet_transcriber.engines.onnx.clustering import centroid_linkage
 from meet_transcriber.engines.onnx.stepwise import (
     Clusters,
     all_in_one,

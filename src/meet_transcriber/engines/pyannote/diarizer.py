@@ -7,7 +7,7 @@ from typing import Protocol
 from meet_transcriber.core.errors import DiarizationFailed
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Diarization, Span, TranscriptWarning, Turn
-from meet_transcriber.engines.pyannote.runtime import (
+from meet_transcriber.engines.pyannote.loader import (
     Engine,
     Loader,
     OutOfMemory,

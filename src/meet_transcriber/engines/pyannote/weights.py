@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Protocol
 
 from meet_transcriber.core.errors import EngineUnavailable
-from meet_transcriber.engines.pyannote.recipe import Recipe, read_recipe
+from meet_transcriber.engines.pyannote.config import Recipe, read_recipe
 from meet_transcriber.engines.weights.hub import hub_endpoint, hub_problem
-from meet_transcriber.logs import get_logger
+from meet_transcriber.observability.logging import get_logger
 
 log = get_logger(__name__)
 

@@ -28,7 +28,7 @@ from meet_transcriber.engines.weights.folder import (
     write_record,
 )
 from meet_transcriber.engines.weights.hub import Tell
-from meet_transcriber.logs import get_logger
+from meet_transcriber.observability.logging import get_logger
 
 log = get_logger(__name__)
 

@@ -20,7 +20,7 @@ from meet_transcriber.core.errors import EngineUnavailable, TranscriptionError
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Span, TranscriptWarning
 from meet_transcriber.engines.whisper.recognizer import check_options
-from meet_transcriber.logs import get_logger
+from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.ports.engines import Finding, Progress, Waveform
 
 log = get_logger(__name__)

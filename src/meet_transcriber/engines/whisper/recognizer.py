@@ -4,18 +4,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
+from meet_transcriber.core.assembly import join_at_seam
 from meet_transcriber.core.errors import InvalidOptions, RecognitionFailed
 from meet_transcriber.core.languages import language_name, spoken_code
-from meet_transcriber.core.loops import settle_repetitions
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.scoring.words import normalized
-from meet_transcriber.core.seams import join_at_seam
+from meet_transcriber.core.repetition import settle_repetitions
+from meet_transcriber.core.scoring.wer import normalized
 from meet_transcriber.core.transcript import Removed, Segment, Span, TranscriptWarning
-from meet_transcriber.engines.whisper.decoding import WindowDecoder
-from meet_transcriber.engines.whisper.heard import Heard
+from meet_transcriber.engines.whisper.fallback import CarefulDecoder
 from meet_transcriber.engines.whisper.languages import Stretch, certainty, likeliest_languages
 from meet_transcriber.engines.whisper.model import SpeechModel
-from meet_transcriber.engines.whisper.second_look import CarefulDecoder
+from meet_transcriber.engines.whisper.window_decoder import Heard, WindowDecoder
 from meet_transcriber.engines.whisper.windows import Window, plan_windows
 from meet_transcriber.ports.engines import Finding, Progress, Waveform
 

@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from meet_transcriber.api.looks import Looks
-from meet_transcriber.api.openai import openai_router
-from meet_transcriber.bootstrap import rates
-from meet_transcriber.bootstrap.guards import guard
+from meet_transcriber.api.openai.routes import openai_router
+from meet_transcriber.api.thread_limits import Looks
+from meet_transcriber.bootstrap import auth
+from meet_transcriber.bootstrap.auth import guard
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.transcript import TranscriptWarning
 from meet_transcriber.pipeline import Chosen
@@ -37,7 +37,7 @@ def make_app(service: Service, **changed: Any) -> FastAPI:
     app, wanted = FastAPI(), settings(**{"auth_mode": "open", **changed})
     app.state.service, app.state.settings = service, wanted
     app.state.guard = guard(wanted, service.ground.jobs)
-    app.state.limits, app.state.looks = rates.limits(wanted), Looks()
+    app.state.limits, app.state.looks = auth.limits(wanted), Looks()
     app.include_router(openai_router(wanted))
     return app
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from meet_transcriber.api.openai.fields import FIELDS
+from meet_transcriber.api.openai.requests import FIELDS
 from meet_transcriber.core.errors import RecognitionFailed, UnreadableAudio
 from meet_transcriber.core.jobs import Job, JobQuery
 from meet_transcriber.core.options import Options

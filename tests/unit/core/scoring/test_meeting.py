@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from meet_transcriber.core.readers import read_transcript
+from meet_transcriber.core.formats.readers import read_transcript
 from meet_transcriber.core.scoring import meeting_errors
 from meet_transcriber.core.transcript import Transcript
 

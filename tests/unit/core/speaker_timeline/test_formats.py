@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.speaker_timeline import Entry, Timeline, decoded, parse, read
-from meet_transcriber.core.speaker_timeline.clock import read_moment
+from meet_transcriber.core.speaker_timeline.formats import read_moment
 from tests.unit.core.speaker_timeline import samples
 
 ENTRIES = [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from meet_transcriber.core.transcript import Turn
-from meet_transcriber.engines.onnx.listening import (
+from meet_transcriber.engines.onnx.inference import (
     FRAME_SECONDS,
     SHORT_HOP,
     SHORT_SECONDS,

@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from meet_transcriber.engines.onnx.enough import enough_voices
-from meet_transcriber.engines.onnx.listening import (
+from meet_transcriber.engines.onnx.inference import (
     FRAME_SECONDS,
     LOCAL_SPEAKERS,
     SHORT_HOP,
@@ -17,7 +16,7 @@ from meet_transcriber.engines.onnx.listening import (
 )
 from meet_transcriber.engines.onnx.networks import unit
 from meet_transcriber.engines.onnx.segmentation import FRAMES
-from meet_transcriber.engines.onnx.speakers import best_path, find_speakers
+from meet_transcriber.engines.onnx.speakers import best_path, enough_voices, find_speakers
 
 Array = npt.NDArray[Any]
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from meet_transcriber.engines.onnx.linkage import centroid_linkage
-from meet_transcriber.engines.onnx.listening import count_speakers
+from meet_transcriber.engines.onnx.clustering import centroid_linkage
+from meet_transcriber.engines.onnx.inference import count_speakers
 from meet_transcriber.engines.onnx.stepwise import (
     NOBODY,
     Agglomeration,

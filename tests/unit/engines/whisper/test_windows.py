@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meet_transcriber.core.coverage import merged
 from meet_transcriber.core.transcript import Span
+from meet_transcriber.core.word_timing import merged
 from meet_transcriber.engines.whisper.windows import (
     LONGEST_SECONDS,
     OVERLAP_SECONDS,

@@ -1,1 +1,0 @@
-"""What this service reaches on other people's behalf: recordings by address, webhooks."""

@@ -1,0 +1,251 @@
+"""Errors over HTTP: one table from class to status, and RFC 9457's one body."""
+
+import inspect
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import anyio
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from meet_transcriber.api.forms import UNREAD
+from meet_transcriber.api.security_headers import completed
+from meet_transcriber.core import errors
+from meet_transcriber.observability.logging import get_logger
+
+log = get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUSES: Mapping[type[errors.TranscriptionError], int] = {
+    errors.MalformedRequest: 400,
+    errors.InvalidOptions: 422,
+    errors.UnsupportedFormat: 415,
+    errors.UploadTooLarge: 413,
+    errors.InvalidAudio: 422,
+    errors.AddressRefused: 422,
+    errors.FetchError: 422,  # what was asked cannot be fetched; no server of ours is at fault
+    errors.JobNotFound: 404,
+    errors.IdempotencyMismatch: 422,
+    errors.EditConflict: 412,  # what If-Match is for
+    errors.JobError: 409,
+    errors.TooMuch: 429,
+    errors.EngineUnavailable: 503,
+    errors.NothingToFetch: 409,
+    errors.KeyRequired: 401,
+    errors.KeyRefused: 401,
+    errors.AccessError: 403,
+    errors.KeyNotFound: 404,
+    errors.KeyConflict: 409,
+    errors.VoicesOff: 409,
+    errors.VoiceNotFound: 404,
+    errors.VoiceConflict: 409,
+    errors.VoicesSealed: 409,
+    errors.StorageFull: 507,
+    errors.StorageUnavailable: 503,
+}
+"""Kind of error to status, for the nearest class; any other of ours is a 500."""
+
+PHRASES: Mapping[int, str] = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    406: "Not Acceptable",
+    408: "Request Timeout",
+    409: "Conflict",
+    412: "Precondition Failed",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    415: "Unsupported Media Type",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+    507: "Insufficient Storage",
+}
+"""RFC 9110's names; Python's own change from version to version."""
+
+RETRY_SECONDS = 5
+HINTS: Mapping[int, Mapping[str, str]] = {
+    401: {"WWW-Authenticate": "Bearer"},
+    503: {"Retry-After": str(RETRY_SECONDS)},
+}
+"""Headers that an answer of this status has."""
+
+_DRAINED_BYTES = 256 << 10
+_DRAINED_SECONDS = 1.0
+
+
+class OptionProblems(errors.InvalidOptions):
+    """Several things are wrong with what was asked; each is named."""
+
+    def __init__(self, found: Sequence[tuple[str, str]]) -> None:
+        """
+        Args:
+            found: names of options, and what is wrong with each, in sentences.
+        """
+        super().__init__(" ".join(message for _, message in found))
+        self.found = found
+
+
+def status_of(error: errors.TranscriptionError) -> int:
+    """The status of the nearest class in `STATUSES`."""
+    kinds = type(error).__mro__
+    return next((STATUSES[kind] for kind in kinds if kind in STATUSES), 500)
+
+
+class EarlyResponse(Response):
+    """
+    An answer that may go out before the request's body was read to its end.
+
+    Then it is sent at once, and a little more of the body is taken in before the connection
+    is closed, so that a sender that looks up finds the answer and not a broken connection.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not scope.get(UNREAD):
+            await super().__call__(scope, receive, send)
+            return
+        self.headers["Connection"] = "close"
+        start = {"type": "http.response.start", "status": self.status_code}
+        await send({**start, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        with anyio.move_on_after(_DRAINED_SECONDS):
+            await _drain(receive)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class Problem(EarlyResponse):
+    """A problem+json answer."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(
+        self,
+        request: Request,
+        status: int,
+        code: str,
+        title: str,
+        detail: str,
+        found: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        body: dict[str, Any] = {
+            "type": f"urn:meet-transcriber:problem:{code}",
+            "title": title,
+            "status": status,
+            "detail": detail,
+            "instance": request.url.path,
+            "code": code,
+            "request_id": request.scope.get("state", {}).get("request_id", ""),
+            "errors": [{"name": name, "message": message} for name, message in found],
+        }
+        super().__init__(json.dumps(body), status, headers)
+
+
+async def _drain(receive: Receive) -> None:
+    left = _DRAINED_BYTES
+    while left > 0:
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if not message.get("more_body", False):
+            return
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of an app be answered with a problem."""
+    app.add_exception_handler(errors.TranscriptionError, _ours)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def problem_of(request: Request, error: errors.TranscriptionError) -> Problem:
+    """The answer to one of our errors."""
+    status = status_of(error)
+    found = error.found if isinstance(error, OptionProblems) else ()
+    wait = retry_after(error)
+    headers = HINTS.get(status, {}) if wait is None else {"Retry-After": str(wait)}
+    if isinstance(error, errors.UploadConflict):
+        headers = {**headers, "Upload-Offset": str(error.received_bytes)}
+    title = (inspect.getdoc(_named(type(error))) or "").split("\n\n", 1)[0]
+    return Problem(request, status, error.code, title, str(error), found, headers)
+
+
+def retry_after(error: errors.TranscriptionError) -> int | None:
+    """Whole seconds after which asking again makes sense, where the error knows them."""
+    seconds = error.retry_after_seconds if isinstance(error, errors.TooMuch) else None
+    return None if seconds is None else max(1, math.ceil(seconds))
+
+
+def _named(kind: type[errors.TranscriptionError]) -> type[errors.TranscriptionError]:
+    """The class that brought in the code of this one."""
+    return next(each for each in kind.__mro__ if "code" in vars(each))
+
+
+async def _ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.TranscriptionError)  # noqa: S101 - as it was registered
+    return problem_of(request, error)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    found = [
+        (".".join(str(step) for step in each["loc"][1:]), f"{each['msg']}.")
+        for each in error.errors()
+    ]
+    return problem_of(request, OptionProblems([(name, f"{name}: {why}") for name, why in found]))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    status = error.status_code
+    phrase = PHRASES.get(status) or HTTPStatus(status).phrase
+    code = phrase.lower().replace(" ", "_")
+    headers = dict(error.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _allowed(request) or headers.get("Allow", "")
+    return Problem(request, status, code, phrase, error.detail, headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """All methods of a path; the router names those of the first route alone."""
+    methods: list[str] = []
+    for template, operations in request.app.openapi()["paths"].items():
+        pattern = re.sub(r"\\\{.*?\\\}", "[^/]+", re.escape(template))
+        if re.fullmatch(pattern, request.url.path):
+            methods += operations
+    return ", ".join(sorted(method.upper() for method in methods))
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    """Nobody is there to read it."""
+    return Response(status_code=400)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    request_id = request.scope.get("state", {}).get("request_id", "")
+    log.error("request_failed", error=type(error).__name__)
+    problem = Problem(
+        request,
+        500,
+        "internal_error",
+        "Something went wrong inside the service.",
+        "The service's log says what, under this request's id.",
+    )
+    problem.headers["X-Request-ID"] = request_id
+    problem.raw_headers = completed(problem.raw_headers, request.scope["scheme"])
+    return problem

@@ -1,0 +1,398 @@
+"""Reads a form with a recording piece by piece; its bytes go straight to the service."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import anyio
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HttpRequest
+from starlette.types import Message
+
+from meet_transcriber.core.errors import InvalidOptions, MalformedRequest, UploadTooLarge
+from meet_transcriber.core.speaker_timeline import decoded
+from meet_transcriber.service import Service, Upload
+
+FIELDS_BYTES = 256 << 10
+"""What all fields of a form may have together, names included."""
+
+_FIELD_OVERHEAD = 32
+
+
+@dataclass(frozen=True, slots=True)
+class FileBegins:
+    """From here on bytes belong to the file."""
+
+    name: str
+
+
+@dataclass
+class _Part:
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    name: str = ""
+    filename: str | None = None
+    value: bytearray = field(default_factory=bytearray)
+    begun: bool = False
+
+
+class FormReader:
+    """
+    Takes a body's chunks and gives what they hold: the file's bytes at once, fields at the end.
+
+    Exactly one part may be a file: the one named `file_field`, whatever it says of itself. An
+    empty one without a file name, as browsers send for a file nobody chose, is no file. Text files
+    are fields, too.
+    """
+
+    def __init__(
+        self,
+        content_type: str,
+        file_field: str = "file",
+        fields_bytes: int = FIELDS_BYTES,
+        text_files: Mapping[str, int] | None = None,
+    ) -> None:
+        """
+        Args:
+            fields_bytes: what all fields may have together.
+            text_files: fields that may come as files, and the bytes that each may have besides.
+
+        Raises:
+            MalformedRequest: the content type names no boundary.
+        """
+        self.fields: list[tuple[str, str]] = []
+        self._file_field = file_field
+        self._left = fields_bytes
+        self._left_of = dict(text_files or {})
+        self._events: list[FileBegins | bytes] = []
+        self._part = _Part()
+        self._header = (bytearray(), bytearray())
+        self._files = 0
+        self._ended = False
+        self._parser = self._new_parser(content_type)
+
+    def _new_parser(self, content_type: str) -> MultipartParser:
+        boundary = parse_options_header(content_type)[1].get(b"boundary")
+        if not boundary:
+            raise MalformedRequest("The Content-Type of a form must name its boundary.")
+        try:
+            return MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._begin_part,
+                    "on_header_field": lambda data, start, end: self._header[0].extend(
+                        data[start:end]
+                    ),
+                    "on_header_value": lambda data, start, end: self._header[1].extend(
+                        data[start:end]
+                    ),
+                    "on_header_end": self._end_header,
+                    "on_headers_finished": self._end_headers,
+                    "on_part_data": self._take,
+                    "on_part_end": self._end_part,
+                    "on_end": self._end,
+                },
+            )
+        except FormParserError as error:
+            raise MalformedRequest(f"The form cannot be read: {error}.") from error
+
+    def feed(self, chunk: bytes) -> Iterator[FileBegins | bytes]:
+        """
+        Yield the beginning of the file and its bytes, as far as this chunk has them.
+
+        Raises:
+            MalformedRequest: the body is no form.
+            InvalidOptions: there is a second file, or the fields are too large.
+        """
+        try:
+            self._parser.write(chunk)
+        except FormParserError as error:
+            raise MalformedRequest(f"The form cannot be read: {error}.") from error
+        events, self._events = self._events, []
+        yield from events
+
+    def finish(self) -> None:
+        """
+        Say that the body has ended.
+
+        Raises:
+            MalformedRequest: it ended in the middle.
+        """
+        if not self._ended:
+            raise MalformedRequest("The form ends in the middle: its closing boundary is missing.")
+
+    # -- what the parser calls -------------------------------------------------------------
+
+    def _begin_part(self) -> None:
+        self._part = _Part()
+
+    def _end_header(self) -> None:
+        name, value = self._header
+        self._part.headers[bytes(name).lower()] = bytes(value)
+        self._header = (bytearray(), bytearray())
+
+    def _end_headers(self) -> None:
+        disposition = self._part.headers.get(b"content-disposition", b"")
+        _, options = parse_options_header(disposition.decode("latin-1"))
+        if b"name" not in options:
+            raise MalformedRequest("Each part of a form must have a name.")
+        self._part.name = _decoded(options[b"name"])
+        if b"filename" in options:
+            self._part.filename = _decoded(options[b"filename"])
+        if self._part.filename and self._part.name not in {self._file_field, *self._left_of}:
+            raise InvalidOptions(
+                f"There is no file {self._part.name!r}; send the recording as {self._file_field!r}."
+            )
+        if self._part.filename and self._part.name == self._file_field:
+            self._begin_file()
+        self._spend(len(self._part.name) + _FIELD_OVERHEAD)
+
+    def _take(self, data: bytes, start: int, end: int) -> None:
+        if self._part.name == self._file_field:
+            if not self._part.begun:
+                self._begin_file()
+            self._events.append(data[start:end])
+        else:
+            self._spend(end - start, self._part.name)
+            self._part.value += data[start:end]
+
+    def _begin_file(self) -> None:
+        self._part.begun = True
+        self._files += 1
+        if self._files > 1:
+            raise InvalidOptions("There are two files in the form; send one recording a request.")
+        self._events.append(FileBegins(self._part.filename or ""))
+
+    def _end_part(self) -> None:
+        if self._part.name != self._file_field:
+            value = bytes(self._part.value)
+            read = decoded if self._part.name in self._left_of else _decoded
+            self.fields.append((self._part.name, read(value)))
+
+    def _end(self) -> None:
+        self._ended = True
+
+    def _spend(self, size: int, name: str = "") -> None:
+        if name in self._left_of:
+            self._left_of[name] -= size
+            if self._left_of[name] < 0:
+                raise InvalidOptions(f"The field {name!r} of the form is too large.")
+            return
+        self._left -= size
+        if self._left < 0:
+            raise InvalidOptions("The fields of the form are too large together.")
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedRequest("Names and fields of a form must be UTF-8.") from error
+
+
+UNREAD = "meet_transcriber.unread"
+"""Key of an ASGI scope that says whether the body was read to its end."""
+
+STALL_SECONDS = 60.0
+"""How long a sender may say nothing in the middle of a body."""
+
+_BATCH_BYTES = 512 << 10
+_BEAT_SHARE = 4
+_BEAT_SECONDS = 5.0
+_FRAMING_BYTES = 64 << 10
+_MEBIBYTE = 1 << 20
+
+
+class Received:
+    """A form that arrived whole; as a context it leaves nothing behind when it breaks."""
+
+    def __init__(self, fields: list[tuple[str, str]], upload: Upload | None) -> None:
+        self.fields = fields
+        self._upload = upload
+
+    @property
+    def has_upload(self) -> bool:
+        """Whether there was a file."""
+        return self._upload is not None
+
+    @property
+    def upload(self) -> Upload:
+        """The recording, its bytes written; raises InvalidOptions where there was no file."""
+        if self._upload is None:
+            raise InvalidOptions("There is no recording in the request; send it as a file.")
+        return self._upload
+
+    async def abandon(self) -> None:
+        """Keep nothing, even when the request is being cancelled; harmless after `finish`."""
+        if self._upload is not None:
+            with anyio.CancelScope(shield=True):
+                await run_in_threadpool(self._upload.abandon)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            await self.abandon()
+
+
+async def receive(
+    request: HttpRequest,
+    service: Service,
+    *,
+    file_field: str = "file",
+    idempotency_key: str | None = None,
+    fields_bytes: int = FIELDS_BYTES,
+    text_files: Mapping[str, int] | None = None,
+) -> Received:
+    """
+    Read a multipart form: the part `file_field` becomes an Upload, the rest fields in order.
+
+    Memory does not depend on the recording's size, and at most a MiB more than the limits
+    allow is read.
+
+    Args:
+        fields_bytes: what all fields may have together.
+        text_files: fields that may come as files, and the bytes that each may have besides.
+
+    Raises:
+        UploadTooLarge: by its announced length, or while it comes.
+        MalformedRequest, InvalidOptions: the body is no form, or not a form of this kind.
+        IdempotencyInProgress, StorageError: as `Intake.begin` and `Upload.write` do.
+        ClientDisconnect: the sender went away.
+        HTTPException: 408, it says nothing any more.
+    """
+    kind = request.headers.get("content-type", "")
+    reader = FormReader(kind, file_field, fields_bytes, text_files)
+    fields_bytes += sum((text_files or {}).values())
+    limit = service.ground.rules.max_upload_bytes + fields_bytes + _FRAMING_BYTES
+    flow = _Flow(service, idempotency_key)
+    try:
+        async for chunk in body(request, limit, flow.flush, flow.beat_seconds):
+            for event in reader.feed(chunk):
+                await flow.take(event)
+        reader.finish()
+        await flow.flush()
+    except BaseException:
+        await Received([], flow.upload).abandon()
+        raise
+    return Received(reader.fields, flow.upload)
+
+
+async def _no_beat() -> None:
+    return
+
+
+async def body(
+    request: HttpRequest,
+    limit: int,
+    beat: Callable[[], Awaitable[None]] = _no_beat,
+    beat_seconds: float = _BEAT_SECONDS,
+) -> AsyncIterator[bytes]:
+    """
+    Yield a request's body, at most about `limit` bytes of it.
+
+    Args:
+        beat: called every so many seconds in which nothing comes.
+
+    Raises:
+        UploadTooLarge: it is longer, by its announced length or in fact.
+        ClientDisconnect: the sender went away.
+        HTTPException: 408, it says nothing any more.
+    """
+    request.scope[UNREAD] = True
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit:
+        raise _too_large(limit)
+    size, more = 0, True
+    while more:
+        message = await _next_message(request, beat, beat_seconds)
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk, more = message.get("body", b""), message.get("more_body", False)
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        yield chunk
+    request.scope[UNREAD] = False
+
+
+async def _next_message(
+    request: HttpRequest, beat: Callable[[], Awaitable[None]], beat_seconds: float
+) -> Message:
+    silent_since = time.monotonic()
+    while time.monotonic() - silent_since < STALL_SECONDS:
+        with anyio.move_on_after(beat_seconds):
+            return await request.receive()
+        await beat()
+    raise _stalled()
+
+
+async def small_body(request: HttpRequest, limit: int = FIELDS_BYTES) -> bytes:
+    """A body without a recording in it, whole, within STALL_SECONDS; raises as `body` does."""
+    try:
+        with anyio.fail_after(STALL_SECONDS):
+            return b"".join([chunk async for chunk in body(request, limit)])
+    except TimeoutError as error:
+        raise _stalled() from error
+
+
+def refuse_unless_form(request: HttpRequest) -> None:
+    """Raise HTTPException 415 where the body is no multipart form."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "multipart/form-data":
+        raise HTTPException(415, "Send the recording as multipart/form-data.")
+
+
+class _Flow:
+    """The file's bytes on their way to the service, in batches, each written in a thread."""
+
+    def __init__(self, service: Service, idempotency_key: str | None) -> None:
+        self.upload: Upload | None = None
+        lease = service.ground.rules.lease_seconds
+        self.beat_seconds = min(_BEAT_SECONDS, lease / _BEAT_SHARE)
+        self._service = service
+        self._key = idempotency_key
+        self._batch = bytearray()
+        self._flushed = time.monotonic()
+
+    async def take(self, event: FileBegins | bytes) -> None:
+        """Begin the upload, or add to it."""
+        if isinstance(event, FileBegins):
+            begin = self._service.intake.begin
+            with anyio.CancelScope(shield=True):  # or nobody would hold what it opens
+                self.upload = await run_in_threadpool(begin, event.name, self._key)
+            return
+        self._batch += event
+        slow = time.monotonic() - self._flushed > self.beat_seconds
+        if slow or len(self._batch) >= _BATCH_BYTES:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what there is, at least every few seconds: that keeps the upload alive."""
+        if self.upload is not None:
+            batch, self._batch = bytes(self._batch), bytearray()
+            self._flushed = time.monotonic()
+            with anyio.CancelScope(shield=True):  # or it would go on behind abandon's back
+                await run_in_threadpool(self.upload.write, batch)
+
+
+def _stalled() -> HTTPException:
+    return HTTPException(408, f"Too little came in {STALL_SECONDS:.0f} seconds; send it again.")
+
+
+def _too_large(limit: int) -> UploadTooLarge:
+    return UploadTooLarge(
+        f"The request has more than {limit / _MEBIBYTE:.4g} MiB, which is more than is taken "
+        "here; for recordings MAX_UPLOAD_SIZE_MB sets the limit."
+    )

@@ -1,0 +1,204 @@
+"""Writing down who did what: one table of actions, one place where entries are made."""
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from meet_transcriber.api import serializers
+from meet_transcriber.api.auth import ToAdminister, guard_of
+from meet_transcriber.api.openapi import answer, problems
+from meet_transcriber.bootstrap.auth import Guard
+from meet_transcriber.core.audit import AuditEntry, AuditQuery
+from meet_transcriber.core.auth import Caller
+from meet_transcriber.core.errors import InvalidOptions, StorageError
+from meet_transcriber.observability.logging import get_logger
+
+log = get_logger(__name__)
+
+router = APIRouter(tags=["access"])
+
+ACTIONS: Mapping[str, str] = {
+    "submitTranscription": "submit",
+    "createUpload": "upload",
+    "appendUpload": "append",
+    "deleteUpload": "discard",
+    "createTranscription": "submit",
+    "createTranslation": "submit",
+    "downloadTranscription": "export",
+    "followTranscription": "follow",
+    "getAudio": "listen",
+    "listEdits": "read",
+    "cancelTranscription": "cancel",
+    "rerunTranscription": "rerun",
+    "deleteTranscription": "delete",
+    "nameSpeakers": "rename",
+    "listSpeakers": "read",
+    "listVoices": "list_voices",
+    "getVoice": "read_voice",
+    "rememberVoice": "remember_voice",
+    "renameVoice": "rename_voice",
+    "mergeVoices": "merge_voices",
+    "forgetVoice": "forget_voice",
+    "exportVoice": "export_voice",
+    "editSegment": "edit",
+    "editSegments": "edit",
+    "undoEdit": "edit",
+    "redoEdit": "edit",
+    "fetchModels": "fetch_models",
+    "signIn": "sign_in",
+    "signOut": "sign_out",
+    "listKeys": "list_keys",
+    "createKey": "create_key",
+    "revokeKey": "revoke_key",
+    "rotateKey": "rotate_key",
+    "readAudit": "read_audit",
+}
+"""Operation to what is written down of it."""
+
+WHEN_TOLD: Mapping[str, str] = {"getTranscription": "read", "listTranscriptions": "search"}
+"""The same of those that tell speech only sometimes, and then say so with `speech_told`."""
+
+_REFUSALS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+_TEXT_LENGTH = 200
+
+
+def speech_told(request: Request) -> None:
+    """What goes out has words of a recording in it."""
+    request.state.speech_told = True
+
+
+class Auditing:
+    """Middleware: what was done is written down before its answer goes out."""
+
+    def __init__(self, app: ASGIApp, guard: Guard) -> None:
+        self._app = app
+        self._guard = guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_audited(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                entry = entry_of(scope, message["status"], self._guard.names)
+                if entry is not None:
+                    await run_in_threadpool(self._append, entry)
+            await send(message)
+
+        await self._app(scope, receive, send_audited)
+
+    def _append(self, entry: AuditEntry) -> None:
+        try:
+            self._guard.trail.append(entry)
+        except StorageError as error:  # a service that nobody can use would be worse
+            log.critical("audit_failed", action=entry.action, key=entry.key, error=str(error))
+
+
+def entry_of(scope: Scope, status: int, names: bool) -> AuditEntry | None:
+    """What is written down of a request that is answered so; None where nothing is."""
+    action, target = _action(scope, status)
+    if action is None:
+        return None
+    state: dict[str, Any] = scope.get("state", {})
+    caller: Caller = state.get("caller") or Caller()
+    parameters: dict[str, str] = scope.get("path_params", {})
+    job = state.get("job")
+    return AuditEntry(
+        at=time.time(),
+        action=action,
+        key=caller.key_id,
+        tenant=caller.tenant,
+        job=job.id if job else _named(parameters)[:_TEXT_LENGTH],
+        target=target or state.get("target") or _other(parameters)[:_TEXT_LENGTH],
+        status=status,
+        address=(scope.get("client") or ("",))[0],
+        request_id=state.get("request_id", ""),
+        name=job.name if job and names else None,
+    )
+
+
+def _named(parameters: dict[str, str]) -> str:
+    """The job that a path is about; an upload has the id of its job."""
+    return parameters.get("job_id") or parameters.get("upload_id", "")
+
+
+def _other(parameters: dict[str, str]) -> str:
+    """The key or person that a path is about."""
+    return parameters.get("key_id") or parameters.get("voice_id", "")
+
+
+def _action(scope: Scope, status: int) -> tuple[str | None, str]:
+    operation = getattr(scope.get("route"), "operation_id", None) or ""
+    if status in _REFUSALS:
+        return "refused", f"{scope['method']} {operation or scope['path'][:_TEXT_LENGTH]}"
+    if status >= HTTPStatus.BAD_REQUEST or status == HTTPStatus.NOT_MODIFIED:
+        return None, ""
+    if scope.get("state", {}).get("speech_told"):
+        return WHEN_TOLD.get(operation, ACTIONS.get(operation)), ""
+    return ACTIONS.get(operation), ""
+
+
+@router.get(
+    "/audit",
+    operation_id="readAudit",
+    summary="Who did what",
+    response_class=Response,
+    responses={**answer(200, "Entries, the latest first.", "AuditPage"), **problems(422)},
+)
+def read_audit(
+    request: Request,
+    _service: ToAdminister,
+    limit: Annotated[int, Query(ge=1, le=500, description="Entries in a page.")] = 50,
+    after: Annotated[str | None, Query(description="`after` of the page before.")] = None,
+    action: Annotated[str, Query(description="Only this action.")] = "",
+    key: Annotated[str, Query(description="Only what this key did.")] = "",
+    tenant: Annotated[str | None, Query(description="Only this tenant's.")] = None,
+    job: Annotated[str, Query(description="Only what was done to this job.")] = "",
+    since: Annotated[str | None, Query(description="Not before; ISO 8601.")] = None,
+    until: Annotated[str | None, Query(description="Before; ISO 8601.")] = None,
+) -> Response:
+    """A page may be short although there is more: go on while `after` is not null."""
+    begin, end = _seconds(since, 0.0), _seconds(until, float("inf"))
+    query = AuditQuery(limit, after or None, action, key, tenant, job, begin, end)
+    page = guard_of(request).trail.page(query)
+    body = {
+        "object": "list",
+        "data": [_shown(entry) for entry in page.entries],
+        "after": page.after,
+    }
+    return Response(
+        serializers.dumped(body), 200, {"Cache-Control": "no-store"}, "application/json"
+    )
+
+
+def _seconds(text: str | None, default: float) -> float:
+    if text is None:
+        return default
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError) as error:
+        raise InvalidOptions("since and until are moments such as 2026-11-24T09:00:00Z.") from error
+
+
+def _shown(entry: AuditEntry) -> dict[str, Any]:
+    body = {
+        "at": serializers.moment(entry.at),
+        "action": entry.action,
+        "key": entry.key,
+        "tenant": entry.tenant,
+        "job": entry.job,
+        "target": entry.target,
+        "status": entry.status,
+        "address": entry.address,
+        "request_id": entry.request_id,
+    }
+    return body if entry.name is None else {**body, "name": entry.name}

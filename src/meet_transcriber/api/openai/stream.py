@@ -1,0 +1,138 @@
+"""A transcript as server-sent events, while it comes into being."""
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from meet_transcriber.api.openai.errors import ApiError, error_of
+from meet_transcriber.api.openai.requests import Asked
+from meet_transcriber.api.openai.responses import Waiter, as_json, failure_of, told
+from meet_transcriber.core.errors import TranscriptionError
+from meet_transcriber.core.formats.openai_json import (
+    diarized_segments,
+    languages_in,
+    usage,
+    word_logprobs,
+)
+from meet_transcriber.core.jobs import Job
+from meet_transcriber.core.scripts import join_words
+from meet_transcriber.core.transcript import Segment, Transcript
+from meet_transcriber.service import Service
+
+SILENCE_SECONDS = 10.0
+"""Proxies close connections on which nothing is said for long; so comments are sent."""
+
+Event = dict[str, Any]
+
+
+class EventStream(Response):
+    """
+    Sends what an iterator gives.
+
+    Not starlette's StreamingResponse: that ends the iterator when the sender goes away just as
+    when the server stops, and only the former means that nobody wants the job.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: AsyncIterator[bytes], headers: dict[str, str]) -> None:
+        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"} | headers)
+        del self.headers["content-length"]
+        self._events = events
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(start)
+        async for data in self._events:
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def events(
+    service: Service, asked: Asked, waiter: Waiter, silence_seconds: float = SILENCE_SECONDS
+) -> AsyncIterator[bytes]:
+    """Yield the events of a job, to its end; an error comes as OpenAI's `data: {"error": ...}`."""
+    deltas = Deltas(service, asked.logprobs)
+    spoke = 0.0
+    try:
+        async for changed in waiter.looks():
+            found = await run_in_threadpool(deltas.of, waiter.job) if changed else []
+            for event in found:
+                yield _sse(event)
+            if found:
+                spoke = time.monotonic()
+            elif time.monotonic() - spoke > silence_seconds:
+                spoke = time.monotonic()
+                yield b": still at work\n\n"
+        if failure := failure_of(waiter.job):
+            raise failure
+        for event in await run_in_threadpool(_end, service, asked, waiter.job.id):
+            yield _sse(event)
+    except ApiError as error:
+        yield _sse(error.body)
+    except TranscriptionError as error:
+        yield _sse(error_of(error.code, str(error)).body)
+    except ClientDisconnect:
+        return
+
+
+class Deltas:
+    """The text of parts that are finished, in order of the recording."""
+
+    def __init__(self, service: Service, logprobs: bool) -> None:
+        self._reading = service.reading
+        self._logprobs = logprobs
+        self._known: set[str] = set()
+        self._waiting: dict[str, list[Segment]] = {}
+        self._next = 0
+        self._last = ""
+
+    def of(self, job: Job) -> list[Event]:
+        """What can be told of the job now and was not told before."""
+        for name, segment in self._reading.parts(job, self._known):
+            self._waiting.setdefault(name, []).append(segment)
+        return [self._delta(segment) for segment in self._in_order()]
+
+    def _in_order(self) -> Iterator[Segment]:
+        while (name := f"parts/{self._next:04d}.json") in self._known:
+            self._next += 1
+            yield from self._waiting.pop(name, [])
+
+    def _delta(self, segment: Segment) -> Event:
+        """A segment as text that continues what was told, with the space before it."""
+        text = join_words([self._last, segment.text])[len(self._last) :] or segment.text
+        self._last = segment.text or self._last
+        event: Event = {"type": "transcript.text.delta", "delta": text}
+        if self._logprobs:
+            event["logprobs"] = word_logprobs(segment.words)
+        return event
+
+
+def _end(service: Service, asked: Asked, job_id: str) -> list[Event]:
+    """What is known only when the job is done: who spoke, and the whole text."""
+    _, transcript = service.reading.transcript(job_id)
+    segments = diarized_segments(transcript) if asked.form == "diarized_json" else ()
+    return [*segments, _done(asked, transcript)]
+
+
+def _done(asked: Asked, transcript: Transcript) -> Event:
+    event: Event = {
+        "type": "transcript.text.done",
+        "text": transcript.text,
+        "languages": languages_in(transcript.segments),
+        "usage": usage(transcript),
+    }
+    if asked.logprobs:
+        event["logprobs"] = word_logprobs(transcript.words)
+    if warnings := told(asked, transcript.warnings):
+        event["warnings"] = warnings
+    return event
+
+
+def _sse(event: Event) -> bytes:
+    return b"data: " + as_json(event) + b"\n\n"

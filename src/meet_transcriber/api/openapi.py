@@ -1,0 +1,116 @@
+"""Helpers that write the OpenAPI document."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from meet_transcriber import __version__
+from meet_transcriber.api.auth import other_ways
+from meet_transcriber.api.errors import MEDIA_TYPE, PHRASES
+from meet_transcriber.api.schema_types import Schema, ref
+from meet_transcriber.api.schemas import SCHEMAS
+
+Responses = dict[int | str, dict[str, Any]]
+
+_HEADERS = {
+    "Location": "The path of what was made.",
+    "Retry-After": "Seconds to wait before asking again.",
+    "ETag": "What If-None-Match compares.",
+    "Content-Disposition": "A file name made from the recording's.",
+    "Content-Range": "Which bytes these are.",
+    "Accept-Ranges": "bytes",
+    "Upload-Offset": "Bytes that have come.",
+    "Upload-Length": "Bytes that were announced.",
+    "Upload-Complete": "`?1` once all have come, else `?0`.",
+}
+
+
+def answer(
+    status: int, about: str, schema: str | None = None, headers: tuple[str, ...] = ()
+) -> Responses:
+    """A JSON answer, or one without a body."""
+    content = {"content": {"application/json": {"schema": ref(schema)}}} if schema else {}
+    return {status: {"description": about, "headers": _headers(*headers), **content}}
+
+
+def answer_in(status: int, about: str, kinds: dict[str, Schema], *headers: str) -> Responses:
+    """An answer in one of several media types."""
+    content = {kind: {"schema": schema} for kind, schema in kinds.items()}
+    return {status: {"description": about, "headers": _headers(*headers), "content": content}}
+
+
+def problems(*statuses: int) -> Responses:
+    """These problems, and those that any route may end with."""
+    return {
+        status: {
+            "description": PHRASES[status],
+            "content": {MEDIA_TYPE: {"schema": ref("Problem")}},
+            **(
+                {"headers": _headers("Retry-After")}
+                if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
+                else {}
+            ),
+        }
+        for status in sorted({*statuses, 401, 403, 429, 500, 503})
+    }
+
+
+def takes(
+    schema: str, required: bool = True, others: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The request body of a route that reads it by hand, as `openapi_extra`."""
+    kinds = {"application/json": schema, **(others or {})}
+    content = {kind: {"schema": ref(name)} for kind, name in kinds.items()}
+    return {"requestBody": {"required": required, "content": content}}
+
+
+def parameter(name: str, where: str, schema: Schema, **more: Any) -> dict[str, Any]:
+    """A parameter that a route reads by hand."""
+    about = schema.get("description", "")
+    return {
+        "name": name,
+        "in": where,
+        "required": False,
+        "schema": schema,
+        "description": about,
+        **more,
+    }
+
+
+def describe(app: FastAPI) -> None:
+    """Let an app's document name our schemas; it is built when it is first asked for."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(
+                title="Meet Transcriber",
+                version=__version__,
+                summary="Who said what, when.",
+                description="Problems are told as RFC 9457 has it, with a stable `code`.",
+                routes=app.routes,
+            )
+            document.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS)
+            other_ways(document)
+            app.openapi_schema = _without_made_up(document)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _without_made_up(document: dict[str, Any]) -> dict[str, Any]:
+    """The document without FastAPI's own 422, which no route of ours gives."""
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            answers = operation["responses"]
+            if "HTTPValidationError" in str(answers.get("422")):
+                del answers["422"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(unused, None)
+    return document
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in names}

@@ -1,0 +1,189 @@
+"""The recording itself, whole or in ranges, as players ask for it."""
+
+import hashlib
+import re
+from typing import Annotated, BinaryIO, NamedTuple
+
+import anyio
+from fastapi import APIRouter, Header
+from fastapi.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from meet_transcriber.api.auth import ToRead
+from meet_transcriber.api.http import JobId, attachment
+from meet_transcriber.api.openapi import answer, answer_in, problems
+from meet_transcriber.core.errors import StorageError
+from meet_transcriber.core.jobs import Job
+from meet_transcriber.core.media import MediaInfo
+
+router = APIRouter(tags=["transcriptions"])
+
+_CHUNK_BYTES = 256 << 10
+_ENDING_LENGTH = 5
+_SOUND = {
+    "wav": "audio/wav",
+    "w64": "audio/wav",
+    "mp3": "audio/mpeg",
+    "flac": "audio/flac",
+    "ogg": "audio/ogg",
+    "aac": "audio/aac",
+    "mov": "audio/mp4",
+    "mp4": "audio/mp4",
+    "m4a": "audio/mp4",
+    "matroska": "audio/webm",
+    "webm": "audio/webm",
+    "aiff": "audio/aiff",
+    "amr": "audio/amr",
+    "caf": "audio/x-caf",
+}
+"""FFmpeg's name of a container to the media type of sound in it."""
+
+_RANGE = re.compile(r"bytes=\s*([0-9]{0,18})-([0-9]{0,18})\s*")
+_BYTES = {"*/*": {"type": "string", "format": "binary"}}
+_ANSWERS = {
+    **answer_in(200, "The recording.", _BYTES, "ETag", "Accept-Ranges"),
+    **answer_in(206, "A range of it.", _BYTES, "ETag", "Content-Range"),
+    **problems(404, 409, 416, 422),
+}
+IfRange = Annotated[
+    str | None, Header(description="An ETag; the range counts only while it holds.")
+]
+
+
+class NoSuchBytes(Exception):
+    """A range lies behind the end."""
+
+
+class Span(NamedTuple):
+    """Bytes from `start` up to but not including `end`."""
+
+    start: int
+    end: int
+
+
+@router.get(
+    "/transcribe/{job_id}/audio",
+    operation_id="getAudio",
+    summary="The recording, for players",
+    response_class=Response,
+    responses=_ANSWERS,
+)
+@router.head(
+    "/transcribe/{job_id}/audio",
+    operation_id="headAudio",
+    summary="What getting the recording would say",
+    response_class=Response,
+    responses={**answer(200, "It is there.", None, ("ETag", "Accept-Ranges")), **_ANSWERS},
+)
+async def get_audio(
+    service: ToRead,
+    job_id: JobId,
+    range_: Annotated[str | None, Header(alias="Range", description="One range of bytes.")] = None,
+    if_range: IfRange = None,
+) -> Response:
+    """The recording as it was sent, else its working audio; the answer never is all in memory."""
+    job, file, size = await run_in_threadpool(service.reading.audio, job_id)
+    etag = _etag(job)
+    wanted = range_ if if_range is None or if_range.strip() == etag else None
+    headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
+    try:
+        span = parse_range(wanted, size)
+    except NoSuchBytes as error:
+        await run_in_threadpool(file.close)
+        raise HTTPException(416, str(error), {"Content-Range": f"bytes */{size}"}) from error
+    headers["Content-Type"] = media_type(job)
+    headers["Content-Disposition"] = "inline" + attachment(job.name, _ending(job))[10:]
+    if span is None:
+        return _Slice(file, Span(0, size), 200, headers)
+    headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{size}"
+    return _Slice(file, span, 206, headers)
+
+
+def parse_range(header: str | None, size: int) -> Span | None:
+    """
+    The bytes that a Range header asks for.
+
+    None, for all of them, without one, and where it makes no sense or names several ranges, as
+    RFC 9110 allows.
+
+    Raises:
+        NoSuchBytes: there are no such bytes.
+    """
+    found = _RANGE.fullmatch(header or "")
+    if found is None:
+        return None
+    first, last = found.groups()
+    if not (first or last) or (first and last and int(last) < int(first)):
+        return None
+    start = int(first) if first else max(size - int(last), 0)
+    end = min(int(last) + 1, size) if first and last else size
+    if start >= end:
+        raise NoSuchBytes(f"The recording has {size} bytes.")
+    return Span(start, end)
+
+
+def media_type(job: Job) -> str:
+    """The media type of the audio that is kept."""
+    if "recording" not in job.objects:
+        return "audio/flac"
+    container = (job.media or MediaInfo("", "", None, 0, 0)).container.split(",")[0]
+    kind = _SOUND.get(container, "application/octet-stream")
+    if job.media is not None and job.media.has_video:
+        return kind.replace("audio/", "video/")
+    return kind
+
+
+def _ending(job: Job) -> str:
+    if "recording" not in job.objects:
+        return "flac"
+    ending = job.name.rpartition(".")[2]
+    return (
+        ending if ending.isalnum() and ending.isascii() and len(ending) <= _ENDING_LENGTH else "bin"
+    )
+
+
+def _etag(job: Job) -> str:
+    key = job.objects.get("recording") or job.objects.get("working.flac", "")
+    return f'"{hashlib.sha256(key.encode()).hexdigest()[:20]}"'
+
+
+class _Slice(Response):
+    """Bytes of a file, read in a thread while they are sent; closes the file in any case."""
+
+    def __init__(self, file: BinaryIO, span: Span, status: int, headers: dict[str, str]) -> None:
+        super().__init__(None, status, headers)
+        self.headers["Content-Length"] = str(span.end - span.start)
+        self._file = file
+        self._span = span
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_watch, receive, tasks.cancel_scope)
+                await self._send(scope, send)
+                tasks.cancel_scope.cancel()
+        finally:
+            self._file.close()
+
+    async def _send(self, scope: Scope, send: Send) -> None:
+        start = {"type": "http.response.start", "status": self.status_code}
+        await send({**start, "headers": self.raw_headers})
+        if scope["method"] != "HEAD":
+            await run_in_threadpool(self._file.seek, self._span.start)
+            left = self._span.end - self._span.start
+            while left > 0:
+                data = await run_in_threadpool(self._file.read, min(left, _CHUNK_BYTES))
+                if not data:
+                    raise StorageError("The recording became shorter while it was sent.")
+                left -= len(data)
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _watch(receive: Receive, sending: anyio.CancelScope) -> None:
+    """Stop sending when nobody listens any more."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    sending.cancel()

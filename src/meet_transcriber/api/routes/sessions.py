@@ -1,0 +1,135 @@
+"""Signing in with a key: a cookie for browsers, whose players and event streams send no headers."""
+
+from fastapi import APIRouter
+from fastapi.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from meet_transcriber.api import serializers
+from meet_transcriber.api.auth import (
+    cookie_name,
+    guard_of,
+    identified,
+    refuse_other_sites,
+    refuse_without_csrf_token,
+    session_of,
+    session_token,
+    token_in,
+)
+from meet_transcriber.api.forms import small_body
+from meet_transcriber.api.http import only
+from meet_transcriber.api.openapi import answer, problems, takes
+from meet_transcriber.api.options import read_json
+from meet_transcriber.core.auth import Caller, SignedIn, caller_of
+from meet_transcriber.core.errors import InvalidOptions
+
+router = APIRouter(tags=["access"])
+
+_SHOWN = answer(200, "Who is signed in, and the token for X-CSRF-Token.", "SignedIn")
+
+
+@router.post(
+    "/session",
+    operation_id="signIn",
+    summary="Sign a browser in",
+    response_class=Response,
+    responses={**_SHOWN, **problems(400, 413, 415, 422)},
+    openapi_extra=takes("SignIn", required=False),
+)
+async def sign_in(request: Request) -> Response:
+    """
+    Begin a session with a key, from the body or `Authorization`; the answer sets a cookie.
+
+    It lasts twelve hours, and ends before when its key is revoked, rotated or expires.
+    """
+    refuse_other_sites(request)
+    keyring = guard_of(request).keyring
+    token = await _key_in_body(request) or token_in(request)
+    if token is None:
+        raise InvalidOptions('Send the key to sign in with: {"key": "mt_..."}.')
+    signed_in = await run_in_threadpool(keyring.sign_in, token)
+    response = _answer(request, signed_in)
+    response.set_cookie(
+        cookie_name(request),
+        signed_in.token,
+        max_age=max(0, round(signed_in.until - request.app.state.service.ground.clock())),
+        httponly=True,
+        samesite="strict",
+        secure=_is_secure(request),
+    )
+    return response
+
+
+@router.get(
+    "/session",
+    operation_id="getSession",
+    summary="Who is signed in",
+    response_class=Response,
+    responses={**_SHOWN, **problems()},
+)
+async def get_session(request: Request) -> Response:
+    """
+    What signing in said; a page that was loaded again finds its CSRF token here.
+
+    Where nobody needs a key, it says what everybody may do, and the token is empty.
+    """
+    if guard_of(request).mode != "required" and session_token(request) is None:
+        return _said(await identified(request), "", None)
+    return _answer(request, await session_of(request))
+
+
+@router.delete(
+    "/session",
+    operation_id="signOut",
+    summary="Sign a browser out",
+    response_class=Response,
+    status_code=204,
+    responses={**answer(204, "The session is over."), **problems()},
+)
+async def sign_out(request: Request) -> Response:
+    """End the session, here and for everybody who has its cookie."""
+    signed_in = await session_of(request)
+    refuse_without_csrf_token(request, signed_in)
+    request.state.caller = caller_of(signed_in.key)
+    await run_in_threadpool(guard_of(request).keyring.sign_out, signed_in.token)
+    response = Response(status_code=204)
+    secure = _is_secure(request)
+    response.delete_cookie(cookie_name(request), httponly=True, samesite="strict", secure=secure)
+    return response
+
+
+def _is_secure(request: Request) -> bool:
+    return request.url.scheme == "https"
+
+
+async def _key_in_body(request: Request) -> str | None:
+    data = await small_body(request)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not data:
+        return None
+    if kind != "application/json":  # a form of another site cannot send this kind
+        raise HTTPException(415, "Send the key as application/json.")
+    key = only(read_json(data), "key").get("key")
+    if key is not None and not (isinstance(key, str) and key):
+        raise InvalidOptions("key must be an API key.")
+    return key
+
+
+def _answer(request: Request, signed_in: SignedIn) -> Response:
+    request.state.caller = caller_of(signed_in.key)
+    return _said(request.state.caller, signed_in.csrf_token, signed_in.until)
+
+
+def _said(caller: Caller, csrf_token: str, until: float | None) -> Response:
+    body = {
+        "key_id": caller.key_id,
+        "name": caller.name,
+        "tenant": caller.tenant,
+        "scopes": list(caller.scopes),
+        "csrf_token": csrf_token,
+        "expires_at": serializers.moment(until),
+    }
+    return Response(
+        serializers.dumped(body), 200, {"Cache-Control": "no-store"}, "application/json"
+    )

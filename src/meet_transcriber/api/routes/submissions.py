@@ -1,0 +1,173 @@
+"""Routes that begin work: a recording comes in, or is to be fetched; or is done again."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter
+from fastapi.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+
+from meet_transcriber.api import serializers
+from meet_transcriber.api.auth import ToSubmit
+from meet_transcriber.api.forms import FIELDS_BYTES, receive, small_body
+from meet_transcriber.api.http import IdempotencyKey, JobId, json_object, only, settings_of
+from meet_transcriber.api.openapi import answer, parameter, problems, takes
+from meet_transcriber.api.options import Pairs, Wishes, read_json, read_wishes
+from meet_transcriber.api.schemas import OPTIONS, TARGETS
+from meet_transcriber.api.thread_limits import look
+from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
+from meet_transcriber.core.jobs import Job
+from meet_transcriber.core.serialization import to_plain
+from meet_transcriber.core.speaker_timeline import MOST_BYTES, SPEAKER_TIMELINE
+from meet_transcriber.service import Request, Service
+
+router = APIRouter(tags=["transcriptions"])
+
+_FORM, _LONG_FORM = "application/x-www-form-urlencoded", "multipart/form-data"
+_ACCEPTED = ("Location", "Retry-After")
+_TIMELINE_BYTES = 2 * MOST_BYTES  # as UTF-16
+_BODY_BYTES = FIELDS_BYTES + 6 * MOST_BYTES  # JSON may write a byte as six
+_BY_QUERY = [
+    parameter(name, "query", schema, style="form", explode=True)
+    for name, schema in {**OPTIONS, **TARGETS}.items()
+]
+
+
+@router.post(
+    "/transcribe",
+    operation_id="submitTranscription",
+    summary="Submit a recording",
+    response_class=Response,
+    status_code=202,
+    responses={
+        **answer(202, "The recording was taken in.", "Accepted", _ACCEPTED),
+        **problems(400, 404, 408, 409, 413, 415, 422, 507),
+    },
+    openapi_extra={
+        **takes(
+            "Submission", required=False, others={_LONG_FORM: "Upload", _FORM: "SubmissionForm"}
+        ),
+        "parameters": _BY_QUERY,
+    },
+)
+async def submit(
+    request: HttpRequest, service: ToSubmit, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """
+    Send a recording as the form's `file`, or name a `url` to fetch it from, or an `upload`.
+
+    Options go into the form, before or behind the file, into the query, or into the JSON object
+    that has the `url` or `upload`. An upload that is submitted again gives the same job. An
+    option that does not exist is an error.
+
+    A `speaker_timeline`, who was speaking when as a conference system noted it, may go along as a
+    field, as a file of the form, or in the JSON object: its names are taken over where they fit.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == _LONG_FORM:
+        job = await _from_form(request, service, idempotency_key)
+    else:
+        sent = [*request.query_params.multi_items(), *await _pairs(request, kind)]
+        wishes = await run_in_threadpool(read_wishes, sent)  # a timeline takes its time
+        job = await _from_elsewhere(request, service, wishes, idempotency_key)
+    return await _accepted(request, service, job)
+
+
+async def _pairs(request: HttpRequest, kind: str) -> Pairs:
+    data = await small_body(request, _BODY_BYTES)
+    if kind == "application/json":
+        return list(read_json(data).items())
+    if kind not in {"", _FORM} or (data and not kind):
+        raise HTTPException(415, f"Send {_LONG_FORM}, application/json or {_FORM}.")
+    try:
+        return parse_qsl(data.decode(), keep_blank_values=True, errors="strict")
+    except ValueError as error:
+        raise MalformedRequest("The form cannot be read: it is no UTF-8.") from error
+
+
+async def _from_form(request: HttpRequest, service: Service, key: str | None) -> Job:
+    texts = {"speaker_timeline": _TIMELINE_BYTES}
+    received = await receive(request, service, idempotency_key=key, text_files=texts)
+    async with received:
+        sent = [*request.query_params.multi_items(), *received.fields]
+        wishes = await run_in_threadpool(read_wishes, sent)
+        if not received.has_upload:
+            return await _from_elsewhere(request, service, wishes, key)
+        if wishes.url is not None or wishes.upload is not None:
+            raise InvalidOptions("There is a file, and a url or an upload; send one of them.")
+        return await look(request, received.upload.finish, _asked(request, wishes))
+
+
+async def _from_elsewhere(
+    request: HttpRequest, service: Service, wishes: Wishes, key: str | None
+) -> Job:
+    asked = _asked(request, wishes)
+    if wishes.url is not None and wishes.upload is not None:
+        raise InvalidOptions("There is a url and an upload; name one of them.")
+    if wishes.upload is not None:
+        return await look(request, service.uploads.submit, wishes.upload, asked, key)
+    if wishes.url is None:
+        raise InvalidOptions(
+            "There is no recording: send a file, or name a url to fetch, or an upload."
+        )
+    return await look(request, service.intake.submit_url, wishes.url, asked, idempotency_key=key)
+
+
+def _asked(request: HttpRequest, wishes: Wishes) -> Request:
+    options = wishes.with_defaults(settings_of(request))
+    if wishes.timeline is None:
+        return Request(options, wishes.webhook_url)
+    kept = json.dumps(to_plain(wishes.timeline)).encode()
+    return Request(options, wishes.webhook_url, {SPEAKER_TIMELINE: kept})
+
+
+@router.post(
+    "/transcribe/{job_id}/rerun",
+    operation_id="rerunTranscription",
+    summary="Do a job again, or some of its tasks",
+    response_class=Response,
+    status_code=202,
+    responses={
+        **answer(202, "The job begins again.", "Accepted", _ACCEPTED),
+        **problems(400, 404, 409, 413, 422),
+    },
+    openapi_extra=takes("Rerun", required=False),
+)
+async def rerun(request: HttpRequest, service: ToSubmit, job_id: JobId) -> Response:
+    """
+    Run an ended job again, from its first task or only the tasks that are named.
+
+    Options that are given replace those of the job; what people changed is put aside with the
+    words it belonged to.
+    """
+    body = only(await json_object(request), "tasks", "options")
+    options = {} if body.get("options") is None else body["options"]
+    tasks = [] if body.get("tasks") is None else body["tasks"]
+    if not isinstance(options, dict):
+        raise InvalidOptions("options must be an object.")
+    wishes = read_wishes(options.items(), known=OPTIONS)
+    job = await run_in_threadpool(
+        service.changing.rerun, job_id, list(_texts(tasks)), wishes.options
+    )
+    return await _accepted(request, service, job)
+
+
+def _texts(value: object) -> Iterable[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise InvalidOptions("tasks must be a list of names.")
+    return value
+
+
+async def _accepted(request: HttpRequest, service: Service, job: Job) -> Response:
+    request.state.job = job
+    wait = await run_in_threadpool(service.reading.wait, job)
+    headers = {
+        "Location": serializers.path_of(job.id),
+        "Retry-After": str(serializers.RETRY_PENDING_SECONDS),
+    }
+    body: dict[str, Any] = serializers.accepted(job, wait)
+    return Response(serializers.dumped(body), 202, headers, "application/json")

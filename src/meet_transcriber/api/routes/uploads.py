@@ -1,0 +1,215 @@
+"""Routes of recordings that come by themselves, in as many requests as it takes."""
+
+from typing import Annotated, Any, get_args
+
+import anyio
+from fastapi import APIRouter, Header, Path
+from fastapi.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from meet_transcriber.api import serializers
+from meet_transcriber.api.auth import ToSubmit
+from meet_transcriber.api.forms import body
+from meet_transcriber.api.http import json_object, only
+from meet_transcriber.api.openapi import answer, problems, takes
+from meet_transcriber.core.errors import InvalidOptions, UploadTooLarge
+from meet_transcriber.core.jobs import Job, UploadMethod
+from meet_transcriber.service import Service
+from meet_transcriber.service.uploads import Receiving
+
+router = APIRouter(tags=["uploads"])
+
+PARTIAL = "application/partial-upload"
+_BATCH_BYTES = 512 << 10
+_HEADERS = ("Upload-Offset", "Upload-Length", "Upload-Complete")
+_NOT_STORED = {"Cache-Control": "no-store"}
+
+UploadId = Annotated[
+    str, Path(description="The upload's id.", examples=["0b8f6a3e5c1d4f0a9e7b2c6d8f1a3b5c"])
+]
+
+
+@router.post(
+    "/uploads",
+    operation_id="createUpload",
+    summary="Begin an upload",
+    response_class=Response,
+    status_code=201,
+    responses={
+        **answer(201, "Where the bytes go.", "UploadEntry", ("Location",)),
+        **problems(400, 413, 422),
+    },
+    openapi_extra=takes("UploadWish"),
+)
+async def create(request: Request, service: ToSubmit) -> Response:
+    """
+    Announce a recording whose bytes come in requests of their own, and which may be gone on with
+    after a lost connection; `POST /transcribe` takes its id as `upload`.
+
+    With the method `signed` they go straight to the bucket of MEDIA_URL: PUT them to `url`.
+    """
+    wish = only(await json_object(request), "name", "size_bytes", "method")
+    name, size, method = _wanted(wish)
+    job = await run_in_threadpool(service.uploads.create, name, size, method)
+    request.state.job = job
+    entry = await run_in_threadpool(_entry, service, job)
+    headers = {**_NOT_STORED, "Location": _path(job)}
+    return Response(serializers.dumped(entry), 201, headers, "application/json")
+
+
+@router.get(
+    "/uploads/{upload_id}",
+    operation_id="getUpload",
+    summary="How far an upload is",
+    response_class=Response,
+    responses={**answer(200, "The upload.", "UploadEntry", _HEADERS), **problems(404)},
+)
+@router.head(
+    "/uploads/{upload_id}",
+    operation_id="headUpload",
+    summary="Where to go on with an upload",
+    response_class=Response,
+    responses={**answer(200, "The headers alone.", None, _HEADERS), **problems(404)},
+)
+def look(request: Request, service: ToSubmit, upload_id: UploadId) -> Response:
+    """`Upload-Offset` says how many bytes have come; a signed upload's url is made anew."""
+    job = service.uploads.find(upload_id)
+    entry = b"" if request.method == "HEAD" else serializers.dumped(_entry(service, job))
+    return Response(entry, 200, _headers(job), "application/json")
+
+
+@router.patch(
+    "/uploads/{upload_id}",
+    operation_id="appendUpload",
+    summary="Go on with an upload",
+    response_class=Response,
+    status_code=204,
+    responses={
+        **answer(204, "The bytes were taken.", None, _HEADERS),
+        **problems(404, 408, 409, 413, 415, 422, 507),
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {PARTIAL: {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+)
+async def append(
+    request: Request,
+    service: ToSubmit,
+    upload_id: UploadId,
+    upload_offset: Annotated[
+        int, Header(ge=0, description="Where these bytes begin: what `Upload-Offset` said.")
+    ],
+) -> Response:
+    """
+    Send the bytes from `Upload-Offset` on, all or some; what comes before a connection breaks
+    counts. A wrong offset is 409 and says the right one.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != PARTIAL:
+        raise HTTPException(415, f"Send the bytes as {PARTIAL}.")
+    with anyio.CancelScope(shield=True):
+        receiving = await run_in_threadpool(service.uploads.receive, upload_id, upload_offset)
+    await _receive(request, receiving)
+    job = await run_in_threadpool(service.uploads.find, upload_id)
+    return Response(status_code=204, headers=_headers(job))
+
+
+@router.delete(
+    "/uploads/{upload_id}",
+    operation_id="deleteUpload",
+    summary="Give an upload up",
+    response_class=Response,
+    status_code=204,
+    responses={**answer(204, "It is gone."), **problems(404, 409)},
+)
+def discard(service: ToSubmit, upload_id: UploadId) -> Response:
+    """Nothing of it stays; one that has become a job is deleted as a job."""
+    service.uploads.discard(upload_id)
+    return Response(status_code=204)
+
+
+async def _receive(request: Request, receiving: Receiving) -> None:
+    """Take a body; what came of it counts, however it ends."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > receiving.missing_bytes:
+        raise UploadTooLarge(
+            f"{receiving.missing_bytes} bytes are missing of the upload, and more would come."
+        )
+    batch = bytearray()
+    try:
+        async for chunk in body(request, receiving.missing_bytes + 1):
+            batch += chunk
+            if len(batch) >= _BATCH_BYTES:
+                await _write(receiving, batch)
+    finally:
+        with anyio.CancelScope(shield=True):  # whoever cancels must not lose what came
+            try:
+                await _write(receiving, batch)
+            finally:
+                await run_in_threadpool(receiving.close)
+
+
+async def _write(receiving: Receiving, batch: bytearray) -> None:
+    data = bytes(batch)
+    batch.clear()
+    with anyio.CancelScope(shield=True):
+        await run_in_threadpool(receiving.write, data)
+
+
+def _wanted(wish: dict[str, object]) -> tuple[str, int, UploadMethod | None]:
+    match wish:
+        case {"name": str(name), "size_bytes": int() | float() as size} if _whole(size):
+            method = wish.get("method")
+            for known in (None, *get_args(UploadMethod)):
+                if method == known:
+                    return name, int(size), known
+            raise InvalidOptions('method must be "resumable" or "signed", or be left out.')
+    raise InvalidOptions(
+        'Send the recording\'s name and size, such as {"name": "standup.mp3", "size_bytes": 123}.'
+    )
+
+
+def _whole(number: float) -> bool:
+    return not isinstance(number, bool) and number >= 1 and number % 1 == 0
+
+
+def _path(job: Job) -> str:
+    return f"/uploads/{job.id}"
+
+
+def _received(job: Job) -> int:
+    if job.state != "uploading" or job.upload is None:
+        return job.size_bytes
+    return job.upload.received_bytes
+
+
+def _headers(job: Job) -> dict[str, str]:
+    """As draft-ietf-httpbis-resumable-upload names them."""
+    received = _received(job)
+    return {
+        **_NOT_STORED,
+        "Upload-Offset": str(received),
+        "Upload-Length": str(job.size_bytes),
+        "Upload-Complete": f"?{int(received == job.size_bytes)}",
+    }
+
+
+def _entry(service: Service, job: Job) -> dict[str, Any]:
+    begun = job.state != "uploading"
+    entry = {
+        "upload_id": job.id,
+        "object": "upload",
+        "method": job.upload.method if job.upload else "resumable",
+        "name": job.name,
+        "size_bytes": job.size_bytes,
+        "received_bytes": _received(job),
+        "expires_at": None if begun else serializers.moment(job.lease_until),
+        "links": {"self": _path(job), **({"job": serializers.path_of(job.id)} if begun else {})},
+    }
+    if signed := service.uploads.sign(job):
+        entry |= {"url": signed.url, "headers": dict(signed.headers)}
+    return entry

@@ -1,0 +1,216 @@
+"""Speech detection with silero, in streaming form."""
+
+import importlib.util
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import (
+    Fail,
+    InvalidArgument,
+    InvalidGraph,
+    InvalidProtobuf,
+    NoSuchFile,
+)
+
+from meet_transcriber.core.errors import EngineUnavailable
+from meet_transcriber.core.processors import usable_cores
+from meet_transcriber.core.transcript import Span
+from meet_transcriber.core.word_timing import merged
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress, Waveform
+
+_WINDOW = 512  # samples the model judges at a time: 32 ms
+_CONTEXT = 64  # samples of the window before, which the model expects in front
+_STEP = _WINDOW / SAMPLE_RATE_HZ
+_BLOCK_WINDOWS = 1024
+_PIECE_SECONDS = 3750 * _STEP  # two minutes
+_LEAD_SECONDS = 250 * _STEP  # eight seconds, after which the state no longer depends on the start
+_INPUTS = {"input": (_WINDOW + _CONTEXT,), "h": (1, 128), "c": (1, 128)}
+_LOAD_ERRORS = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile)
+
+
+@dataclass(frozen=True)
+class SileroDetector:
+    """
+    A SpeechDetector on the silero model that faster-whisper's package carries.
+
+    Thresholds form a hysteresis: speech starts at `onset` and lasts until `offset`. They lie
+    below silero's own 0.5, at which far-field rooms are missed; in return a span has to
+    rise above the noise around it by `min_rise_db`.
+
+    Attributes:
+        onset, offset: probabilities in [0, 1].
+        min_speech, min_silence, padding: seconds.
+        min_rise_db: how far a span's loud frames rise above the quiet ones of the recording.
+    """
+
+    onset: float = 0.4
+    offset: float = 0.1
+    min_speech: float = 0.2
+    min_silence: float = 0.2
+    padding: float = 0.1
+    min_rise_db: float = 3.0
+
+    def detect(self, audio: AudioSource, channel: int, progress: Progress) -> tuple[Span, ...]:
+        """Spans of speech, in order; see the port."""
+        probabilities, levels = _frames(audio, channel, progress)
+        if not len(probabilities):
+            return ()
+        spans = [span for span in self._hysteresis(probabilities) if self._rises(levels, span)]
+        return merged(self._padded(start, end, audio.duration) for start, end in spans)
+
+    def _padded(self, start: int, end: int, duration: float) -> Span:
+        return Span(
+            max(start * _STEP - self.padding, 0.0), min(end * _STEP + self.padding, duration)
+        )
+
+    def _hysteresis(self, probabilities: npt.NDArray[np.float32]) -> Iterator[tuple[int, int]]:
+        """First and last-plus-one window of each stretch of speech."""
+        start = quiet = None
+        lull = self.min_silence / _STEP
+        for index, probability in enumerate(probabilities):
+            if start is None:
+                start = index if probability >= self.onset else None
+            elif probability >= self.offset:
+                quiet = None
+            else:
+                quiet = index if quiet is None else quiet
+                if index - quiet >= lull:
+                    yield from self._long_enough(start, quiet)
+                    start = quiet = None
+        if start is not None:
+            yield from self._long_enough(start, len(probabilities) if quiet is None else quiet)
+
+    def _long_enough(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        if (end - start) * _STEP >= self.min_speech:
+            yield start, end
+
+    def _rises(self, levels: npt.NDArray[np.float32], span: tuple[int, int]) -> bool:
+        floor = float(np.percentile(levels, 10))
+        return float(np.percentile(levels[slice(*span)], 90)) - floor >= self.min_rise_db
+
+
+def _frames(
+    audio: AudioSource, channel: int, progress: Progress
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """
+    Probability of speech and level in dB of every window.
+
+    The model looks at each window after the other. So a recording is cut into pieces that are
+    worked on side by side, each after some seconds of what comes before it. The pieces are the
+    same on every machine, and so is the result.
+    """
+    session = _session()
+    threads = usable_cores()
+    found: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]] = []
+    pending: deque[Future[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]] = deque()
+    starts = [at * _PIECE_SECONDS for at in range(ceil(audio.duration / _PIECE_SECONDS))]
+
+    def take() -> None:
+        found.append(pending.popleft().result())
+        progress(min(len(found) * _PIECE_SECONDS / audio.duration, 1.0))
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="silero") as pool:
+        for start in starts:
+            lead = min(_LEAD_SECONDS, start)
+            samples = audio.read(start - lead, start + _PIECE_SECONDS, channel)
+            pending.append(pool.submit(_judged, session, samples, round(lead / _STEP)))
+            if len(pending) > threads:
+                take()
+        while pending:
+            take()
+    if not found:
+        return np.zeros(0, np.float32), np.zeros(0, np.float32)
+    probabilities, levels = zip(*found, strict=True)
+    return np.concatenate(probabilities), np.concatenate(levels)
+
+
+def _judged(
+    session: onnxruntime.InferenceSession, samples: Waveform, lead: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Probabilities and levels of a piece, without those of its first `lead` windows."""
+    windows = np.pad(samples, (0, -len(samples) % _WINDOW)).reshape(-1, _WINDOW)
+    model = _Silero(session)
+    probabilities = np.concatenate(
+        [
+            model(windows[at : at + _BLOCK_WINDOWS])
+            for at in range(0, max(len(windows), 1), _BLOCK_WINDOWS)
+        ]
+    )
+    power = np.mean(np.square(windows), axis=1)
+    levels: npt.NDArray[np.float32] = 10 * np.log10(np.maximum(power, 1e-10))
+    return probabilities[lead:], levels[lead:]
+
+
+class _Silero:
+    """The model with its state for one recording."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+        self._h = np.zeros((1, 1, 128), dtype=np.float32)
+        self._c = np.zeros((1, 1, 128), dtype=np.float32)
+        self._context: Waveform = np.zeros(_CONTEXT, dtype=np.float32)
+
+    def __call__(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(n, 512) consecutive windows to (n,) probabilities."""
+        contexts = np.concatenate([self._context[np.newaxis], windows[:-1, -_CONTEXT:]])
+        self._context = windows[-1, -_CONTEXT:]
+        output, self._h, self._c = self._session.run(
+            None,
+            {"input": np.concatenate([contexts, windows], axis=1), "h": self._h, "c": self._c},
+        )
+        result: npt.NDArray[np.float32] = np.asarray(output, dtype=np.float32).reshape(-1)
+        return result
+
+
+@cache
+def _session() -> onnxruntime.InferenceSession:
+    """The model, loaded once per process."""
+    return load_model(_model_path())
+
+
+def load_model(path: Path) -> onnxruntime.InferenceSession:
+    """
+    Load a silero model and check that it is of the kind known here.
+
+    Raises:
+        EngineUnavailable: it cannot be loaded, or takes and gives something else.
+    """
+    options = onnxruntime.SessionOptions()
+    options.inter_op_num_threads = options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(
+            str(path), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except _LOAD_ERRORS as error:
+        raise EngineUnavailable(
+            f"The speech detector's model {path.name} cannot be loaded; it is damaged. "
+            "Run: pip install --force-reinstall faster-whisper"
+        ) from error
+    found = {item.name: tuple(item.shape[1:]) for item in session.get_inputs()}
+    if found != _INPUTS or len(session.get_outputs()) != len(_INPUTS):
+        raise EngineUnavailable(
+            f"{path.name} of the installed faster-whisper takes {found} where "
+            f"{_INPUTS} was expected; install a faster-whisper 1.2."
+        )
+    return session
+
+
+def _model_path() -> Path:
+    # Found without importing the package, which would load CTranslate2.
+    spec = importlib.util.find_spec("faster_whisper")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        if found := sorted(Path(folder).glob("assets/silero_vad*.onnx")):
+            return found[-1]
+    raise EngineUnavailable(
+        "The speech detector's model comes with the package faster-whisper, which is missing; "
+        "run: pip install faster-whisper"
+    )

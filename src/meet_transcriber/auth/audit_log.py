@@ -1,0 +1,111 @@
+"""The audit trail as a file: one JSON object per line, only ever appended to."""
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from meet_transcriber.core.audit import AuditEntry, AuditPage, AuditQuery
+from meet_transcriber.core.errors import InvalidOptions, StorageError
+from meet_transcriber.core.serialization import from_plain, to_plain
+
+_BLOCK_BYTES = 64 << 10
+_SCANNED_BYTES = 8 << 20
+"""How much of the file one page looks through."""
+
+
+class FileTrail:
+    """
+    Appends to the file `path`, for any number of threads and processes of one machine.
+
+    A line is written in one piece, so lines never mix; who may read them is the owner alone.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def append(self, entry: AuditEntry) -> None:
+        fields = {name: value for name, value in to_plain(entry).items() if value not in ("", None)}
+        line = json.dumps(fields, separators=(",", ":")) + "\n"
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                _write(file, line.encode())
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def page(self, query: AuditQuery) -> AuditPage:
+        found: list[AuditEntry] = []
+        last = 0
+        for place, line in self._backwards(_place(query.after)):
+            last, entry = place, _entry(line)
+            if entry is not None and query.admits(entry):
+                found.append(entry)
+            if len(found) == query.limit:
+                break
+        return AuditPage(found, str(last) if last else None)
+
+    def _backwards(self, end: int | None) -> Iterator[tuple[int, bytes]]:
+        """Lines before `end` from the last on, each with its place; a bounded piece of them."""
+        try:
+            with self._path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                position = size if end is None else min(end, size)
+                least, rest = max(0, position - _SCANNED_BYTES), b""
+                while position > least:
+                    start = max(0, position - _BLOCK_BYTES)
+                    file.seek(start)
+                    block = file.read(position - start) + rest
+                    first = (block.find(b"\n") + 1 or len(block)) if start else 0
+                    rest, whole = block[:first], block[first:]
+                    yield from _lines(whole, start + first)
+                    position = start
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> StorageError:
+        return StorageError(
+            f"The audit log {self._path} cannot be used: {error.strerror or error}. AUDIT_LOG "
+            "names another file."
+        )
+
+
+def _write(file: int, line: bytes) -> None:
+    """Append a line in one piece, on a line of its own even behind one that was cut short."""
+    size = os.lseek(file, 0, os.SEEK_END)
+    if size and os.pread(file, 1, size - 1) != b"\n":
+        line = b"\n" + line
+    if os.write(file, line) != len(line):
+        raise OSError(errno.ENOSPC, "there was room for a part of the line only")
+
+
+def _lines(data: bytes, start: int) -> Iterator[tuple[int, bytes]]:
+    """Whole lines, the last first, each with its place in the file."""
+    end = start + len(data)
+    for line in reversed(data.splitlines(keepends=True)):
+        end -= len(line)
+        yield end, line
+
+
+def _place(cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 20):  # noqa: PLR2004
+        raise InvalidOptions("`after` is not the cursor of a page.")
+    return int(cursor)
+
+
+def _entry(line: bytes) -> AuditEntry | None:
+    """What a line says; a line that was cut short says nothing."""
+    try:
+        fields: Any = json.loads(line)
+        return from_plain(AuditEntry, fields)
+    except (ValueError, StorageError):
+        return None

@@ -1,0 +1,295 @@
+"""Making API keys and browser sessions, and knowing them again."""
+
+import hashlib
+import hmac
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from meet_transcriber.core.auth import (
+    EVERYDAY,
+    SCOPES,
+    ApiKey,
+    NewKey,
+    Scope,
+    Session,
+    SignedIn,
+    checked_name,
+    checked_scopes,
+    revoked,
+    rotated,
+)
+from meet_transcriber.core.errors import (
+    InvalidOptions,
+    KeyConflict,
+    KeyNotFound,
+    KeyRefused,
+    StorageError,
+)
+from meet_transcriber.ports.auth import KeyStore
+
+PREFIX = "mt"
+LONGEST = 512
+SHORTEST_STATIC = 16
+"""Characters that a key of API_KEYS has at least."""
+
+_SECRET_BYTES, _ID_BYTES = 32, 6
+_PARTS = 4
+
+
+class StaticKey(NamedTuple):
+    """An entry of API_KEYS."""
+
+    name: str
+    token: str
+    scopes: tuple[Scope, ...]
+    tenant: str
+
+
+def new_id() -> str:
+    """The public part of a new key."""
+    return secrets.token_hex(_ID_BYTES)
+
+
+def new_token(key_id: str) -> str:
+    """A key: `mt_<id>_<secret>`, the secret of 256 random bits."""
+    return f"{PREFIX}_{key_id}_{secrets.token_urlsafe(_SECRET_BYTES)}"
+
+
+def new_secret() -> str:
+    """256 random bits, for a pepper or a session."""
+    return secrets.token_urlsafe(_SECRET_BYTES)
+
+
+def id_in(token: str) -> str | None:
+    """The id that a key names; None where it has not the form of one."""
+    prefix, _, rest = token.partition("_")
+    key_id, _, secret = rest.partition("_")
+    plain = key_id.isascii() and key_id.isalnum()
+    return key_id if prefix == PREFIX and plain and secret else None
+
+
+def digest(pepper: bytes, purpose: str, token: str) -> str:
+    """HMAC-SHA-256 of a text in hex; the purpose keeps digests of different things apart."""
+    text = f"{purpose}\0{token}".encode("utf-8", "surrogatepass")
+    return hmac.new(pepper, text, hashlib.sha256).hexdigest()
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two digests are equal, in a time that tells nothing of where they differ."""
+    return hmac.compare_digest(one.encode(), other.encode())
+
+
+def read_static(text: str) -> list[StaticKey]:
+    """
+    The keys of API_KEYS: parted by commas or line breaks, each `key`, `name:key`,
+    `name:key:scopes` or `name:key:scopes:tenant`, scopes with `+` between them.
+
+    A key without a name belongs to the tenant without a name, any other to one of its own
+    name unless it says another, which may be the one without a name.
+
+    Raises:
+        InvalidOptions: an entry makes no sense; says which, never what it holds.
+    """
+    entries = [entry.strip() for entry in text.replace("\n", ",").split(",")]
+    found = list(_read(entry for entry in entries if entry))
+    names = [key.name for key in found]
+    if len(set(names)) != len(names):
+        raise InvalidOptions("API_KEYS names two keys alike; give each its own name.")
+    return found
+
+
+def _read(entries: Iterator[str]) -> Iterator[StaticKey]:
+    for number, entry in enumerate(entries, 1):
+        try:
+            yield _static(entry.split(":"), number)
+        except ValueError as error:
+            raise InvalidOptions(f"Entry {number} of API_KEYS {error}.") from None
+        except InvalidOptions as error:
+            raise InvalidOptions(f"Entry {number} of API_KEYS: {error}") from None
+
+
+def _static(parts: list[str], number: int) -> StaticKey:
+    if len(parts) == 1:
+        parts = [f"key-{number}", *parts, "", ""]
+    if len(parts) > _PARTS:
+        raise ValueError("has more than three colons")
+    name, token, scopes, tenant = [*parts, *("", parts[0])[len(parts) - 2 :]]
+    if not SHORTEST_STATIC <= len(token) <= LONGEST:
+        raise ValueError(f"has a key that is not {SHORTEST_STATIC} to {LONGEST} characters long")
+    return StaticKey(
+        checked_name(name),
+        token,
+        checked_scopes(scopes.split("+")) if scopes else EVERYDAY,
+        checked_name(tenant, "tenant") if tenant else "",
+    )
+
+
+SESSION_SECONDS = 12 * 3600.0
+USE_SECONDS = 60.0
+"""How much later than the last time a use is written down again."""
+
+_UNKNOWN = "This API key is not known here; check that it was copied whole."
+_OVER = "This session is over; sign in again."
+_STATIC = "static-"
+
+
+class ApiKeyring:
+    """
+    Keys of a store and of API_KEYS; safe for several threads.
+
+    Args:
+        pepper: gives the secret that digests are made with; asked for when it is first needed.
+        static: keys that are held in memory only, as digests.
+        settle: keeps a fact unless there is one of its name; returns the one that is kept.
+    """
+
+    def __init__(
+        self,
+        store: KeyStore,
+        pepper: Callable[[], bytes],
+        clock: Callable[[], float],
+        static: Sequence[StaticKey] = (),
+        settle: Callable[[str, str], str] = lambda _name, value: value,
+    ) -> None:
+        self._store = store
+        self._get_pepper = pepper
+        self._clock = clock
+        self._settle = settle
+        self._unread: Sequence[StaticKey] = static
+        self._static: dict[str, ApiKey] = {}
+        self._pepper: bytes | None = None
+        self._lock = threading.Lock()
+
+    # -- making ----------------------------------------------------------------------------
+
+    def create(
+        self, name: str, tenant: str, scopes: tuple[Scope, ...], expires_at: float | None
+    ) -> NewKey:
+        return self._made(new_id(), checked_name(name), tenant, scopes, expires_at)
+
+    def first(self) -> NewKey | None:
+        if self.keys():
+            return None
+        key_id = new_id()
+        if self._settle("first_key", key_id) != key_id:
+            return None  # another process makes it, or it was made and lost
+        return self._made(key_id, "admin", "", SCOPES, None)
+
+    def _made(
+        self,
+        key_id: str,
+        name: str,
+        tenant: str,
+        scopes: tuple[Scope, ...],
+        expires_at: float | None,
+    ) -> NewKey:
+        if tenant:
+            checked_name(tenant, "tenant")
+        token, now = new_token(key_id), self._clock()
+        if expires_at is not None and expires_at <= now:
+            raise InvalidOptions("A key that has expired already is of no use.")
+        key = ApiKey(key_id, name, self._digest(token), tenant, scopes, now, expires_at)
+        self._store.put_key(key)
+        return NewKey(key, token)
+
+    def rotate(self, key_id: str, overlap_seconds: float = 0.0) -> NewKey:
+        self._refuse_static(key_id)
+        token, now = new_token(key_id), self._clock()
+        change = partial(
+            rotated, digest=self._digest(token), now=now, overlap_seconds=overlap_seconds
+        )
+        return NewKey(self._store.change_key(key_id, change), token)
+
+    def revoke(self, key_id: str) -> ApiKey:
+        self._refuse_static(key_id)
+        return self._store.change_key(key_id, partial(revoked, now=self._clock()))
+
+    def keys(self) -> list[ApiKey]:
+        return [*self._statics().values(), *self._store.all_keys()]
+
+    def _refuse_static(self, key_id: str) -> None:
+        if key_id in self._statics():
+            raise KeyConflict("This key comes from API_KEYS; change it there.")
+
+    # -- knowing again ---------------------------------------------------------------------
+
+    def check(self, token: str) -> ApiKey:
+        key, now = self._known(token), self._clock()
+        key.check(now)
+        if now - (key.used_at or 0.0) >= USE_SECONDS:
+            self._note_use(key, now)
+        return key
+
+    def _known(self, token: str) -> ApiKey:
+        """The key whose secret this is, whether it holds or not; in a time that tells nothing."""
+        shown = self._digest(token[:LONGEST])
+        found = [key for key in self._statics().values() if same(key.digest, shown)]
+        key_id = id_in(token)
+        kept = self._store.find_key(key_id) if key_id else None
+        fits = same(kept.digest if kept else shown[::-1], shown)
+        if found and len(token) <= LONGEST:
+            return found[0]
+        if kept and fits:
+            return kept
+        if kept and self._clock() < kept.old_until and same(kept.old_digest, shown):
+            return kept
+        raise KeyRefused(_UNKNOWN)
+
+    def _note_use(self, key: ApiKey, now: float) -> None:
+        if key.static:
+            self._static[key.id] = replace(key, used_at=now)
+            return
+        with suppress(StorageError, KeyNotFound):  # no reason to turn anybody away
+            self._store.change_key(key.id, partial(replace, used_at=now))
+
+    # -- sessions --------------------------------------------------------------------------
+
+    def sign_in(self, token: str) -> SignedIn:
+        key, now = self.check(token), self._clock()
+        secret, until = new_secret(), now + SESSION_SECONDS
+        if key.expires_at is not None:
+            until = min(until, key.expires_at)
+        if not same(key.digest, self._digest(token)):
+            until = min(until, key.old_until)  # it has the secret of before the rotation
+        session = Session(self._digest(secret, "session"), key.id, key.digest, until)
+        self._store.put_session(session, now)
+        return self._signed_in(key, secret, until)
+
+    def session(self, token: str) -> SignedIn:
+        now = self._clock()
+        found = self._store.find_session(self._digest(token[:LONGEST], "session"), now)
+        if found is None:
+            raise KeyRefused(_OVER)
+        key = self._statics().get(found.key_id) or self._store.find_key(found.key_id)
+        if key is None or not same(key.digest, found.key_digest):
+            raise KeyRefused(_OVER)
+        key.check(now)
+        return self._signed_in(key, token, found.until)
+
+    def sign_out(self, token: str) -> None:
+        self._store.drop_session(self._digest(token[:LONGEST], "session"))
+
+    def _signed_in(self, key: ApiKey, token: str, until: float) -> SignedIn:
+        return SignedIn(key, token, self._digest(token, "csrf"), until)
+
+    # -- digests ---------------------------------------------------------------------------
+
+    def _digest(self, token: str, purpose: str = "key") -> str:
+        if self._pepper is None:
+            self._pepper = self._get_pepper()
+        return digest(self._pepper, purpose, token)
+
+    def _statics(self) -> dict[str, ApiKey]:
+        """The keys of API_KEYS; once they are digested, their texts are forgotten."""
+        with self._lock:
+            for name, token, scopes, tenant in self._unread:
+                digested = self._digest(token)
+                known = ApiKey(f"{_STATIC}{name}", name, digested, tenant, scopes, static=True)
+                self._static[known.id] = known
+            self._unread = ()
+        return self._static

@@ -1,0 +1,208 @@
+"""Settings to what watches this process: metrics, traces, and where they are told."""
+
+import atexit
+import multiprocessing
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meet_transcriber.core.errors import InvalidOptions, StorageError
+from meet_transcriber.core.jobs import QUEUES, SHOWN, TERMINAL
+from meet_transcriber.core.workers import WorkerInfo
+from meet_transcriber.ports.observability import UNTRACED, Meters, Tracer
+from meet_transcriber.ports.stores import JobStore, MediaStore
+from meet_transcriber.service import Ground
+from meet_transcriber.settings import Settings
+
+if TYPE_CHECKING:
+    from meet_transcriber.observability.metrics import Exposition, Sample
+
+_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_FRESH_SECONDS = 1.0
+_WORKER_STATES = ("fetching", "ready", "working", "stopping", "unable")
+
+
+def share_figures() -> None:
+    """
+    Have this process and those that it starts count together; before anything is counted.
+
+    The processes of one `uvicorn --workers` meet in a folder that is named after their parent;
+    where PROMETHEUS_MULTIPROC_DIR names one, that is taken.
+    """
+    if _FOLDER in os.environ:
+        Path(os.environ[_FOLDER]).mkdir(parents=True, exist_ok=True)
+        return
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        folder = Path(tempfile.gettempdir()) / f"meet-transcriber-{os.getuid()}-{parent.pid}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.lstat().st_uid == os.getuid():  # nobody led us elsewhere
+            os.environ[_FOLDER] = str(folder)
+            return
+    folder = Path(tempfile.mkdtemp(prefix="meet-transcriber-figures-"))
+    os.environ[_FOLDER] = str(folder)
+    atexit.register(_remove, folder, os.getpid())
+
+
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # not a fork of it
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def meters(settings: Settings) -> Meters:
+    """What counts in this process."""
+    from meet_transcriber.engines.weights.catalogue import catalogue
+    from meet_transcriber.observability.metrics import Counting
+
+    known = settings.whisper_model in catalogue().recognition_names
+    return Counting(version("meet-transcriber"), settings.whisper_model if known else "other")
+
+
+def tracer(settings: Settings, role: str) -> Tracer:
+    """What follows a job over processes; nothing is imported where nobody listens."""
+    if settings.otel_exporter_otlp_endpoint is None:
+        return UNTRACED
+    try:
+        from meet_transcriber.observability.tracing import OpenTelemetry
+    except ImportError as error:
+        raise InvalidOptions(
+            "OTEL_EXPORTER_OTLP_ENDPOINT needs packages that are not installed; run: "
+            "pip install 'meet-transcriber[otel]'"
+        ) from error
+    return OpenTelemetry(settings.otel_exporter_otlp_endpoint, f"meet-transcriber-{role}")
+
+
+def instrument_celery(settings: Settings) -> None:
+    """Have each message to a worker be a span, where somebody listens."""
+    if settings.otel_exporter_otlp_endpoint is not None:
+        from meet_transcriber.observability.tracing import instrument_celery
+
+        instrument_celery()
+
+
+def exposition(ground: Ground | None, *, stores: bool) -> "Exposition":
+    """
+    What a scrape of this process gets.
+
+    Args:
+        ground: of this process; None where others count and this one only tells.
+        stores: whether to look into its stores, too.
+    """
+    from meet_transcriber.observability.gpu import gpu_memory
+    from meet_transcriber.observability.metrics import Counting, Exposition
+
+    def gpus() -> Iterator["Sample"]:
+        for gpu in gpu_memory():
+            yield "transcription_gpu_memory_used_bytes", (gpu.name,), gpu.used_bytes
+            yield "transcription_gpu_memory_size_bytes", (gpu.name,), gpu.size_bytes
+
+    counting = ground.meters if ground and isinstance(ground.meters, Counting) else None
+    looks = [Overview(ground).look] if ground and stores else []
+    return Exposition(counting, gpus, *looks)
+
+
+def serve_figures(settings: Settings, ground: Ground | None) -> None:
+    """
+    Tell a worker's metrics on its port, where one is set, as long as the process lives.
+
+    Raises:
+        InvalidOptions: the port cannot be had.
+    """
+    if settings.metrics_port is None:
+        return
+    from prometheus_client import start_http_server
+
+    host, port = settings.metrics_host, settings.metrics_port
+    try:
+        start_http_server(port, host, exposition(ground, stores=False).registry)
+    except OSError as error:
+        raise InvalidOptions(
+            f"Cannot tell metrics on {host} port {port}: {error.strerror or error}. METRICS_HOST "
+            "and METRICS_PORT name another place."
+        ) from error
+
+
+class Overview:
+    """What the stores say of all jobs; looked up once a second at most."""
+
+    def __init__(self, ground: Ground, fresh_seconds: float = _FRESH_SECONDS) -> None:
+        self._ground = ground
+        self._fresh_seconds = fresh_seconds
+        self._one_at_a_time = threading.Lock()
+        self._looked_at = float("-inf")
+        self._samples: list[Sample] = []
+        self._seen: dict[str, float] = {}
+
+    def look(self) -> "Iterable[Sample]":
+        """The figures, at most a second old; without those of a store that does not answer."""
+        with self._one_at_a_time:
+            if time.monotonic() - self._looked_at >= self._fresh_seconds:
+                self._samples = list(self._look())
+                self._looked_at = time.monotonic()
+            return self._samples
+
+    def _look(self) -> "Iterator[Sample]":
+        jobs, media = self._ground.jobs, self._ground.media
+        yield from self._answered("jobs", lambda: [*self._jobs(jobs), *_room("jobs", jobs)])
+        yield from self._answered("media", lambda: [*_room("media", media)])
+
+    def _answered(self, store: str, ask: Callable[[], "list[Sample]"]) -> "Iterator[Sample]":
+        try:
+            found = ask()
+        except StorageError:
+            yield "transcription_store_up", (store,), 0.0
+            return
+        yield "transcription_store_up", (store,), 1.0
+        yield from found
+
+    def _jobs(self, jobs: JobStore) -> "Iterator[Sample]":
+        now, backlog = self._ground.clock(), jobs.backlog()
+        for queue in QUEUES:
+            ready, running = backlog.ready.get(queue, 0), backlog.running.get(queue, 0)
+            yield "celery_queue_length", (queue,), ready + running
+            yield "transcription_tasks", (queue, "ready"), ready
+            yield "transcription_tasks", (queue, "running"), running
+            age = max(now - backlog.waiting_since.get(queue, now), 0.0)
+            yield "transcription_oldest_task_age_seconds", (queue,), age
+        for state in ("uploading", *SHOWN):
+            if state not in TERMINAL:
+                yield "transcription_jobs", (state,), backlog.jobs.get(state, 0)
+        yield "transcription_audio_left_seconds", (), backlog.seconds_left
+        workers = jobs.workers(now)
+        busy = [now - each.since for each in workers if each.state == "working" and each.since]
+        yield "transcription_longest_task_seconds", (), max([0.0, *busy])
+        yield from self._workers(workers)
+
+    def _workers(self, workers: list[WorkerInfo]) -> "Iterator[Sample]":
+        for queue in QUEUES:
+            here = [worker for worker in workers if queue in worker.queues]
+            states = ["unable" if worker.problem else worker.state for worker in here]
+            for state in _WORKER_STATES:
+                yield "transcription_workers", (queue, state), states.count(state)
+            seen = max((worker.seen_at for worker in here), default=0.0)
+            self._seen[queue] = max(seen, self._seen.get(queue, 0.0))
+            if seen_at := self._seen[queue]:
+                yield "transcription_worker_last_seen_timestamp_seconds", (queue,), seen_at
+
+
+def _room(store: str, kept: JobStore | MediaStore) -> "Iterator[Sample]":
+    if room := kept.room():
+        yield "transcription_store_used_bytes", (store, room.kind), room.used_bytes
+        yield "transcription_store_size_bytes", (store, room.kind), room.size_bytes
+
+
+def set_up_logging(settings: Settings) -> None:
+    """Log lines as the settings want them; raises InvalidOptions where they cannot be had."""
+    from meet_transcriber.observability import logging
+
+    logging.set_up(
+        settings.log_level,
+        as_json=settings.log_json,
+        cloudwatch_group=settings.cloudwatch_log_group,
+    )

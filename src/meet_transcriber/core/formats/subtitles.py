@@ -1,0 +1,245 @@
+"""SubRip and WebVTT: short, readable cues that never overlap."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from meet_transcriber.core.formats.text import one_line, shown_name
+from meet_transcriber.core.scripts import (
+    clusters,
+    is_spaceless,
+    join_words,
+    needs_space,
+    spaced_words,
+)
+from meet_transcriber.core.sentences import ends_clause, ends_sentence, gap_after
+from meet_transcriber.core.transcript import Transcript, Word
+
+LINE_WIDTH = 42
+"""Columns of a line; full-width characters take two. With two lines a cue: BBC, Netflix."""
+
+MAX_LINES = 2
+MAX_SECONDS = 7.0
+SHORTEST_SECONDS = 0.5
+"""Where people talk at once, a cue waits until the one before stood for this long."""
+
+_MIN_SECONDS = 1.0
+_COLUMNS_PER_SECOND = 17.0
+_PAUSE = 0.8  # a pause that ends a cue
+_GLUED = "、。，．！？：；）」』】〉》〕…"  # start no line
+_CLAUSE_COLUMNS = 16  # of imbalance that a break after a clause is worth
+_SPACE_COLUMNS = 42  # the same for one at a space in a script that has few
+_NO_ROOM_LEFT = 3  # words that may still follow before a sentence ends
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """What stands on the screen from `start` to `end` seconds, in at most two lines."""
+
+    start: float
+    end: float
+    lines: tuple[str, ...]
+    speaker: str | None
+
+
+def build_cues(transcript: Transcript, labels: bool = False) -> tuple[Cue, ...]:
+    """
+    Cut segments into cues and give each time to be read, up to the next one.
+
+    Args:
+        labels: put the speaker's name in front wherever the speaker changes.
+    """
+    groups = sorted(_groups(transcript, labels), key=lambda group: (group[0].start, group[-1].end))
+    if labels:
+        groups = list(_relabelled(groups, transcript))
+    return tuple(_timed([_cue(group) for group in groups]))
+
+
+def width(text: str) -> int:
+    """Columns that a text takes on the screen (Unicode UAX 11)."""
+    return sum(_columns(character) for character in text)
+
+
+def wrap(texts: Sequence[str]) -> tuple[str, ...]:
+    """Break words into lines, two of about equal length where one is not enough."""
+    greedy = _greedy(texts)
+    if len(greedy) != MAX_LINES:
+        return tuple(line.strip() for line in greedy)
+
+    def merit(cut: int) -> float:
+        top, bottom = (width(join_words(part)) for part in (texts[:cut], texts[cut:]))
+        too_wide = 1000 * (max(top, bottom) > LINE_WIDTH)
+        welcome = _CLAUSE_COLUMNS * ends_clause(texts[cut - 1])
+        if texts[cut][0].isspace():
+            welcome = _SPACE_COLUMNS
+        return abs(top - bottom) - welcome + too_wide
+
+    best = min(range(1, len(texts)), key=merit)
+    return join_words(texts[:best]), join_words(texts[best:])
+
+
+def _columns(character: str) -> int:
+    if unicodedata.category(character) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _groups(transcript: Transcript, labels: bool) -> Iterator[list[Word]]:
+    last: str | None = None
+    for segment in transcript.segments:
+        words = [replace(word, speaker=segment.speaker) for word in segment.words]
+        pieces = [piece for word in words for piece in _pieces(word)]
+        if labels and pieces and segment.speaker != last:
+            pieces = _label(pieces[0], transcript) + pieces
+        yield from _cut(pieces)
+        last = segment.speaker
+
+
+def _relabelled(groups: Iterable[list[Word]], transcript: Transcript) -> Iterator[list[Word]]:
+    """Put a label where only the interleaving of overlapping segments changes the speaker."""
+    last: str | None = None
+    for group in groups:
+        label = _label(group[0], transcript)
+        there = [word.text.strip() for word in group[: len(label)]]
+        missing = group[0].speaker != last and there != [word.text.strip() for word in label]
+        yield from _cut(label + group) if missing else [group]
+        last = group[0].speaker
+
+
+def _label(first: Word, transcript: Transcript) -> list[Word]:
+    name = shown_name(transcript, first.speaker)
+    if name is None:
+        return []
+    words = list(_pieces(Word(f"{name}:", first.start, first.start, speaker=first.speaker)))
+    if not (first.text[:1].isspace() or needs_space(words[-1].text, first.text)):
+        words[-1] = replace(words[-1], text=f"{words[-1].text} ")
+    return words
+
+
+def _pieces(word: Word) -> Iterator[Word]:
+    """The word, cut where it is wider than a line or holds space; each with its time."""
+    spaced = " " if word.text[:1].isspace() else ""
+    parts = spaced_words(one_line(word.text))
+    texts = [piece for part in parts for piece in _broken(part)]
+    texts[:1] = [spaced + text for text in texts[:1]]
+    step = (word.end - word.start) / max(len(texts), 1)
+    for place, text in enumerate(texts):
+        start = word.start + step * place
+        yield replace(word, text=text, start=start, end=max(start, word.start + step * (place + 1)))
+
+
+def _broken(text: str) -> Iterator[str]:
+    """Characters of spaceless scripts, other runs in lines; whole if it fits a line."""
+    if width(text) <= LINE_WIDTH:
+        yield text
+        return
+    atom = ""
+    for cluster in clusters(text):
+        glued = cluster in _GLUED or not (
+            is_spaceless(cluster[0]) or is_spaceless(atom[-1:] or "a")
+        )
+        if atom.strip() and (not glued or width(atom + cluster) > LINE_WIDTH):
+            yield atom
+            atom = ""
+        atom += cluster
+    yield atom
+
+
+def _cut(words: Sequence[Word]) -> Iterator[list[Word]]:
+    start = 0
+    for index in range(len(words)):
+        if index + 1 == len(words) or _ends_cue(words, start, index):
+            yield list(words[start : index + 1])
+            start = index + 1
+
+
+def _ends_cue(words: Sequence[Word], start: int, index: int) -> bool:
+    """Whether a cue that began with word `start` ends after word `index`."""
+    if gap_after(words, index) >= _PAUSE:
+        return True
+    taken = [word.text for word in words[start : index + 1]]
+    longer = [*taken, words[index + 1].text]
+    too_long = words[index + 1].end - words[start].start > MAX_SECONDS
+    if too_long or len(_greedy(longer)) > MAX_LINES:
+        return True
+    full = width(join_words(taken)) > LINE_WIDTH
+    text = words[index].text
+    clause = ends_clause(text) or words[index + 1].text[0].isspace()
+    ends = ends_sentence(text) or (clause and not _room(words, index))
+    return full and ends
+
+
+def _room(words: Sequence[Word], index: int) -> bool:
+    """Whether the sentence ends within the next few words anyway."""
+    following = words[index + 1 : index + 1 + _NO_ROOM_LEFT]
+    return any(ends_sentence(word.text) for word in following)
+
+
+def _greedy(texts: Sequence[str]) -> list[str]:
+    """As few lines as possible of texts that each fit a line."""
+    lines: list[str] = []
+    for text in texts:
+        longer = join_words([lines[-1], text]) if lines else text
+        if lines and width(longer) <= LINE_WIDTH:
+            lines[-1] = longer
+        else:
+            lines.append(text)
+    return lines
+
+
+def _cue(words: Sequence[Word]) -> Cue:
+    end = max(word.end for word in words)
+    return Cue(words[0].start, end, wrap([word.text for word in words]), words[0].speaker)
+
+
+def _timed(cues: Sequence[Cue]) -> Iterator[Cue]:
+    """Cues in order, apart from each other, each as long as reading it takes if it can be."""
+    starts: list[float] = []
+    for cue in cues:
+        earliest = starts[-1] + SHORTEST_SECONDS if starts else 0.0
+        starts.append(max(cue.start, earliest))
+    limits = [*starts[1:], float("inf")]
+    for cue, start, limit in zip(cues, starts, limits, strict=False):
+        columns = sum(width(line) for line in cue.lines)
+        wanted = max(cue.end, start + max(_MIN_SECONDS, columns / _COLUMNS_PER_SECOND))
+        yield replace(cue, start=start, end=min(wanted, start + MAX_SECONDS, limit))
+
+
+_ARROW = re.compile(r"-{2,}>")
+
+
+def clock(seconds: float, mark: str = ".") -> str:
+    """`HH:MM:SS.mmm`, rounded to the millisecond."""
+    total = round(seconds * 1000)
+    minutes, rest = divmod(total, 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d}{mark}{rest % 1000:03d}"
+
+
+def export_srt(transcript: Transcript) -> str:
+    """
+    SubRip; a name stands in front where the speaker changes.
+
+    SubRip knows no escaping: `<` and `&` stay as spoken, and an arrow `-->` loses a dash,
+    because parsers would take it for a line of times.
+    """
+    blocks = []
+    for number, cue in enumerate(build_cues(transcript, labels=True), 1):
+        text = _ARROW.sub("->", "\n".join(cue.lines))
+        blocks.append(f"{number}\n{clock(cue.start, ',')} --> {clock(cue.end, ',')}\n{text}\n")
+    return "\n".join(blocks)
+
+
+def export_vtt(transcript: Transcript) -> str:
+    """WebVTT with voice tags (W3C WebVTT, section 3.1)."""
+    blocks = ["WEBVTT\n"]
+    for cue in build_cues(transcript):
+        text = _escaped("\n".join(cue.lines))
+        name = shown_name(transcript, cue.speaker)
+        voice = f"<v {_escaped(name)}>{text}</v>" if name else text
+        blocks.append(f"{clock(cue.start)} --> {clock(cue.end)}\n{voice}\n")
+    return "\n".join(blocks)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,371 @@
+"""Words with times from what a decoder aligned, and how much of the speech they cover."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+from meet_transcriber.core.scripts import attaches, is_spaceless
+from meet_transcriber.core.transcript import Span, Word, total_seconds
+
+_SHORTEST = 0.04  # seconds of a word; two steps of Whisper's encoder
+_BASE_SECONDS = 1.0  # a word takes at most this and some more for each letter
+_SECONDS_PER_LETTER = 0.12
+_MISSING_SECONDS = 1.0  # that a word lasts too long where another was skipped
+_SKIPPED_BASE_SECONDS = 0.4
+_SKIPPED_SECONDS_PER_LETTER = 0.06
+_SLACK = 0.05
+_CROWD = 4  # so many words in a row that come faster than anybody speaks collapsed
+_LETTERS_PER_SECOND = 45.0
+_SPACELESS_PER_SECOND = 16.0  # characters of scripts without spaces hold a syllable or a letter
+_OPENING = "([{<«‹“‘¿¡「『（【《〈"
+
+
+@dataclass(frozen=True, slots=True)
+class RawWord:
+    """Text as a decoder gave it, with its leading space; times may be missing."""
+
+    text: str
+    start: float | None = None
+    end: float | None = None
+    probability: float | None = None
+
+
+def whole_words(pieces: Sequence[RawWord]) -> list[RawWord]:
+    """
+    Join pieces of text into words.
+
+    A piece without a leading space belongs to the word before (`twenty` `-five`), except in
+    scripts without spaces, where each piece is a word of its own; a mark never parts from its
+    letter, nor punctuation from its word. A space that was written in such a script stays in
+    front of its word. Punctuation takes no time: a pause before it is not part of the word.
+    """
+    words: list[RawWord] = []
+    space = False
+    for piece in pieces:
+        text = piece.text.strip()
+        space = space or piece.text[:1].isspace()
+        if text:
+            if words and not _begins_word(words[-1].text, text, space):
+                words[-1] = _joined(words[-1], text, piece)
+            else:
+                words.append(replace(piece, text=_spaced(words, text, space)))
+            space = False
+        space = space or (piece.text[-1:].isspace() and bool(piece.text.strip()))
+    return words
+
+
+def fit_words(words: Sequence[RawWord], speech: Sequence[Span]) -> tuple[Word, ...]:
+    """
+    Return words with times: in order, apart from each other, within the speech, start < end.
+
+    Missing times are spread between their neighbours. Words that collapsed, several at one
+    instant, share the time around them by their length. Both are marked `estimated`. A word
+    that swallowed other sound is cut to a plausible length.
+
+    Args:
+        speech: spans that hold all the words, in order and apart; not empty.
+    """
+    clock = SpeechClock(speech)
+    timed = _Timed(words, clock)
+    timed.cut_long_words()
+    timed.spread_crowds()
+    return tuple(
+        Word(word.text, span.start, span.end, _odds(word), estimated=estimated)
+        for word, span, estimated in timed.located()
+    )
+
+
+def sparse_spans(words: Sequence[RawWord], speech: Sequence[Span]) -> list[Span]:
+    """
+    Return the stretches that have fewer words than were said in them.
+
+    A decoder that skips a sentence stretches the words around it. So words that last much
+    longer than their letters take tell that something is missing where they are.
+
+    Args:
+        words: with times, in order.
+        speech: spans that hold all the words, in order and apart; not empty.
+    """
+    clock = SpeechClock(speech)
+    starts = [clock.at(word.start) for word in words if word.start is not None]
+    edges = [0.0, *starts[1:], clock.length]
+    found: list[tuple[float, float]] = []
+    began, missing = 0.0, 0.0
+    for word, start, end in zip(words, edges, edges[1:], strict=False):
+        spare = end - start - _plausible(word.text)
+        began, missing = (start, 0.0) if spare <= 0 or not missing else (began, missing)
+        missing += max(spare, 0.0)
+        if missing >= _MISSING_SECONDS:
+            if found and found[-1][0] == began:
+                found.pop()
+            found.append((began, end))
+    return [clock.reach(*stretch) for stretch in found]
+
+
+def pause_to_pause(stretch: Span, speech: Sequence[Span]) -> Span:
+    """The stretch made longer until it begins and ends in pauses of the speech."""
+    touched = [span for span in speech if span.start < stretch.end and span.end > stretch.start]
+    return Span(touched[0].start, touched[-1].end) if touched else stretch
+
+
+class SpeechClock:
+    """Seconds of speech since the first span began; pauses take no time."""
+
+    def __init__(self, speech: Sequence[Span]) -> None:
+        self._speech = speech
+        self._starts = [0.0, *accumulate(span.duration for span in speech)]
+
+    @property
+    def length(self) -> float:
+        return self._starts[-1]
+
+    def at(self, seconds: float) -> float:
+        """The reading at a moment; in a pause that of its edge."""
+        place = bisect_right(self._speech, seconds, key=lambda span: span.start) - 1
+        if place < 0:
+            return 0.0
+        span = self._speech[place]
+        return self._starts[place] + min(seconds - span.start, span.duration)
+
+    def reach(self, start: float, end: float) -> Span:
+        """The moments of two readings, pauses between them included."""
+        first = min(bisect_right(self._starts, start + _SLACK), len(self._speech)) - 1
+        last = max(bisect_left(self._starts, end - _SLACK) - 1, first)
+        return Span(
+            self._speech[first].start + start - self._starts[first],
+            min(self._speech[last].start + end - self._starts[last], self._speech[last].end),
+        )
+
+    def span(self, start: float, end: float) -> Span:
+        """The moments of two readings; of a stretch across a pause its larger side."""
+        first = min(bisect_right(self._starts, start), len(self._speech)) - 1
+        best: tuple[float, Span] | None = None
+        for place in range(first, len(self._speech)):
+            low, high = max(start, self._starts[place]), min(end, self._starts[place + 1])
+            shift = self._speech[place].start - self._starts[place]
+            if best is None or high - low > best[0] + 1e-6:
+                best = high - low, Span(low + shift, max(high, low) + shift)
+            if end <= self._starts[place + 1]:
+                break
+        return best[1] if best else Span(self._speech[-1].end, self._speech[-1].end)
+
+
+class _Timed:
+    """Words with readings of the speech clock, being put right."""
+
+    def __init__(self, words: Sequence[RawWord], clock: SpeechClock) -> None:
+        self._words = words
+        self._clock = clock
+        self._starts: list[float] = []
+        self._ends: list[float] = []
+        self._estimated = [word.start is None or word.end is None for word in words]
+        self._read_times()
+
+    def _read_times(self) -> None:
+        latest = 0.0
+        for place, word in enumerate(self._words):
+            if word.start is None or word.end is None:
+                known = self._next_known(place)
+                share = (known[1] - latest) / (known[0] - place)
+                start, end = latest, latest + max(share, 0.0)
+            else:
+                start, end = self._clock.at(word.start), self._clock.at(word.end)
+            self._starts.append(max(start, latest))
+            self._ends.append(max(end, self._starts[-1]))
+            latest = self._ends[-1]
+
+    def _next_known(self, place: int) -> tuple[int, float]:
+        """The next word that has times, and its start; the end of speech where none has."""
+        for later in range(place, len(self._words)):
+            start, end = self._words[later].start, self._words[later].end
+            if start is not None and end is not None:
+                return later, self._clock.at(start)
+        return len(self._words), self._clock.length
+
+    def cut_long_words(self) -> None:
+        for place, word in enumerate(self._words):
+            limit = _BASE_SECONDS + _SECONDS_PER_LETTER * len(word.text)
+            if self._ends[place] - self._starts[place] > limit:
+                if place == 0:  # alignment begins where the audio does, whatever comes first
+                    self._starts[place] = self._ends[place] - limit
+                else:
+                    self._ends[place] = self._starts[place] + limit
+
+    def spread_crowds(self) -> None:
+        """Give words that came at one instant the time around them."""
+        place = 0
+        while place < len(self._words):
+            last = place
+            while last + 1 < len(self._words) and self._crowded(place, last + 1):
+                last += 1
+            if last - place + 1 >= _CROWD or self._ends[place] - self._starts[place] < _SHORTEST:
+                place = self._spread(place, last) + 1
+            else:
+                place += 1
+
+    def _crowded(self, first: int, last: int) -> bool:
+        letters = sum(_weight(word.text) for word in self._words[first : last + 1])
+        return letters > _LETTERS_PER_SECOND * (self._ends[last] - self._starts[first])
+
+    def _spread(self, first: int, last: int) -> int:
+        """Share time by length among a run, widened until there is enough; returns its last."""
+        crowd = last - first + 1 >= _CROWD
+        while True:
+            low = self._ends[first - 1] if first else 0.0
+            high = self._starts[last + 1] if last + 1 < len(self._words) else self._clock.length
+            weights = [_weight(word.text) for word in self._words[first : last + 1]]
+            wanted = max(sum(weights) / _LETTERS_PER_SECOND, _SHORTEST * len(weights))
+            if high - low >= wanted - 1e-9 or (first == 0 and last + 1 == len(self._words)):
+                break
+            if last + 1 < len(self._words):
+                last += 1
+            else:
+                first -= 1
+        low, high = self._narrowed(first, last, low, high, wanted)
+        step, at = (high - low) / max(sum(weights), 1e-9), low
+        for place, weight in zip(range(first, last + 1), weights, strict=True):
+            self._starts[place], at = at, at + step * weight
+            self._ends[place] = at
+            self._estimated[place] = self._estimated[place] or crowd
+        return last
+
+    def _narrowed(
+        self, first: int, last: int, low: float, high: float, wanted: float
+    ) -> tuple[float, float]:
+        """No more of the free time than the words need, around where they were heard."""
+        spare = (high - low) - max(wanted, self._ends[last] - self._starts[first])
+        if spare <= 0:
+            return low, high
+        start = min(max(self._starts[first], low), low + spare)
+        return start, min(start + (high - low) - spare, high)
+
+    def located(self) -> list[tuple[RawWord, Span, bool]]:
+        return [
+            (word, self._clock.span(start, end), estimated)
+            for word, start, end, estimated in zip(
+                self._words, self._starts, self._ends, self._estimated, strict=True
+            )
+        ]
+
+
+def collapsed(words: Sequence[RawWord]) -> bool:
+    """Whether times fell together: several words in a row faster than anybody speaks."""
+    run = 0
+    for word in words:
+        known = word.start is not None and word.end is not None
+        seconds = (word.end or 0.0) - (word.start or 0.0)
+        run = run + 1 if known and _weight(word.text) > _LETTERS_PER_SECOND * seconds else 0
+        if run >= _CROWD:
+            return True
+    return False
+
+
+def _plausible(text: str) -> float:
+    """Seconds that a slow speaker takes for a word."""
+    letters = _weight(text) / (1.0 if text.isascii() else 1.4)
+    return _SKIPPED_BASE_SECONDS + _SKIPPED_SECONDS_PER_LETTER * letters
+
+
+def _begins_word(before: str, text: str, space: bool) -> bool:
+    if attaches("", text[0]):
+        return False
+    if space:
+        return True
+    if attaches(before[-1], text[0]):
+        return False
+    if _is_punctuation(text) and text[0] not in _OPENING:
+        return False
+    if _is_punctuation(before):
+        return False
+    return is_spaceless(text[0]) or is_spaceless(before[-1])
+
+
+def _is_punctuation(text: str) -> bool:
+    return not any(character.isalnum() for character in text)
+
+
+def _spaced(words: Sequence[RawWord], text: str, space: bool) -> str:
+    """The text, behind the space that was written before it where its script needs none."""
+    beside = is_spaceless(text[0]) or (bool(words) and is_spaceless(words[-1].text[-1]))
+    return f" {text}" if space and words and beside else text
+
+
+def _joined(word: RawWord, text: str, piece: RawWord) -> RawWord:
+    known = [odd for odd in (word.probability, piece.probability) if odd is not None]
+    silent = _is_punctuation(text)
+    bare = _is_punctuation(word.text)  # an opening bracket, whose word begins only now
+    return RawWord(
+        word.text + text,
+        piece.start if bare else word.start,
+        word.end if silent or piece.end is None else piece.end,
+        word.probability if silent else min(known, default=None),
+    )
+
+
+def _weight(text: str) -> float:
+    """How long a word takes, in letters of alphabetic scripts."""
+    ratio = _LETTERS_PER_SECOND / _SPACELESS_PER_SECOND
+    return sum(ratio if is_spaceless(character) else 1.0 for character in text.strip())
+
+
+def _odds(word: RawWord) -> float | None:
+    return None if word.probability is None else min(max(word.probability, 0.0), 1.0)
+
+
+BRIDGE = 1.0
+"""Seconds between two words that still count as spoken through: breath, not a hole."""
+
+
+def merged(spans: Iterable[Span], bridge: float = 0.0) -> tuple[Span, ...]:
+    """Spans in order, those that touch or lie within `bridge` seconds made one."""
+    result: list[Span] = []
+    for span in sorted(spans, key=lambda span: span.start):
+        if result and span.start - result[-1].end <= bridge:
+            result[-1] = Span(result[-1].start, max(result[-1].end, span.end))
+        else:
+            result.append(span)
+    return tuple(result)
+
+
+def uncovered(
+    speech: Sequence[Span], words: Sequence[Word], minimum: float = 0.0
+) -> tuple[Span, ...]:
+    """
+    Return the stretches of speech, at least `minimum` seconds long, that have no words.
+
+    Pauses of up to `BRIDGE` seconds between words are covered, and so is half of that
+    before the first and after the last, since detectors pad speech.
+    """
+    spoken = merged((Span(word.start, word.end) for word in words), BRIDGE)
+    holes: list[Span] = []
+    first = 0
+    for span in merged(speech):
+        while first < len(spoken) and spoken[first].end <= span.start - BRIDGE / 2:
+            first += 1
+        holes.extend(_holes(span, spoken, first))
+    return tuple(hole for hole in holes if hole.duration >= max(minimum, 1e-9))
+
+
+def _holes(span: Span, spoken: Sequence[Span], first: int) -> list[Span]:
+    """What of `span` lies outside `spoken[first:]`."""
+    holes: list[Span] = []
+    at = span.start
+    for index in range(first, len(spoken)):
+        start, end = spoken[index].start - BRIDGE / 2, spoken[index].end + BRIDGE / 2
+        if start >= span.end:
+            break
+        if start > at:
+            holes.append(Span(at, start))
+        at = max(at, end)
+    if at < span.end:
+        holes.append(Span(at, span.end))
+    return holes
+
+
+def coverage(speech: Sequence[Span], words: Sequence[Word]) -> float:
+    """Return the share of speech seconds that has words, in [0, 1]; 1 without speech."""
+    total = total_seconds(merged(speech))
+    if total == 0:
+        return 1.0
+    return min(max(1.0 - total_seconds(uncovered(speech, words)) / total, 0.0), 1.0)

@@ -1,0 +1,1 @@
+"""Outgoing HTTP: recordings by address and webhooks, behind an address guard."""

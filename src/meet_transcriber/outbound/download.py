@@ -1,0 +1,220 @@
+"""The file name that a download carries: what the server says, or the end of its address."""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+import httpx
+
+from meet_transcriber.core.errors import FetchError, UploadTooLarge
+from meet_transcriber.outbound.address_guard import AddressGuard, Resolver, system_resolver
+from meet_transcriber.outbound.http_client import NETWORK_ERRORS, TIMEOUTS, Deadline, GuardedClient
+
+FALLBACK = "recording"
+_MOST_BYTES = 200
+_MOST_SUFFIX_BYTES = 16
+_EXTENDED = re.compile(r"(?:^|;)\s*filename\*\s*=\s*([\w-]+)'[^']*'([^;\s]+)", re.IGNORECASE)
+_QUOTED = re.compile(r'(?:^|;)\s*filename\s*=\s*"((?:[^"\\]|\\.)*)"', re.IGNORECASE)
+_TOKEN = re.compile(r"(?:^|;)\s*filename\s*=\s*([^\s;\"]+)", re.IGNORECASE)
+
+
+def file_name(disposition: str, url: httpx.URL) -> str:
+    """
+    Choose a name without folders, control or formatting characters, of 200 bytes at most.
+
+    Args:
+        disposition: the Content-Disposition header (RFC 6266), or nothing.
+        url: where the download came from in the end.
+    """
+    path = url.raw_path.decode("ascii").partition("?")[0]
+    named = (_disposition_name(disposition), unquote(path))
+    return next((name for each in named if (name := _clean(each))), FALLBACK)
+
+
+def _disposition_name(header: str) -> str:
+    if extended := _EXTENDED.search(header):
+        try:
+            return unquote(extended[2], encoding=extended[1], errors="replace")
+        except LookupError:
+            return unquote(extended[2])
+    if quoted := _QUOTED.search(header):
+        return re.sub(r"\\(.)", r"\1", quoted[1])
+    token = _TOKEN.search(header)
+    return token[1] if token else ""
+
+
+def _clean(name: str) -> str:
+    """The last part of a path, without what shells, file systems or eyes stumble over."""
+    last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
+    shown = (" " if char.isspace() else char for char in last if _is_shown(char))
+    text = re.sub(r'[<>:"|?*]', "_", "".join(shown))
+    return _shorten(re.sub(" +", " ", text).strip(" ."))
+
+
+def _is_shown(char: str) -> bool:
+    """False for control, formatting (text direction), surrogate and unassigned characters."""
+    return char.isspace() or not unicodedata.category(char).startswith("C")
+
+
+def _shorten(name: str) -> str:
+    """Cut the stem and keep the suffix, which says what the file is."""
+    stem, dot, suffix = name.rpartition(".")
+    if not stem or len(suffix.encode()) > _MOST_SUFFIX_BYTES:
+        stem, dot, suffix = name, "", ""
+    room = _MOST_BYTES - len(f"{dot}{suffix}".encode())
+    return stem.encode()[:room].decode(errors="ignore").rstrip(" .") + dot + suffix
+
+
+MAX_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_COMPRESSIONS = frozenset({"br", "compress", "deflate", "gzip", "x-compress", "x-gzip", "zstd"})
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A download that has begun: what the server says about it, and its bytes once."""
+
+    name: str
+    content_type: str
+    size: int | None
+    _chunks: Iterator[bytes] = field(repr=False)
+
+    def chunks(self) -> Iterator[bytes]:
+        """
+        Yield the bytes as they arrive, in pieces of at most 64 KiB or so.
+
+        Raises:
+            UploadTooLarge: there are more than the limit; what came before was handed out.
+            FetchError: the server broke off, fell silent or took too long.
+        """
+        return self._chunks
+
+
+class Fetcher:
+    """Fetches over http and https, from permitted addresses, within limits of size and time."""
+
+    def __init__(
+        self,
+        allow: Sequence[str] = (),
+        *,
+        max_bytes: int,
+        timeout_seconds: float = 3600,
+        idle_seconds: float = 30,
+        resolver: Resolver = system_resolver,
+    ) -> None:
+        """
+        Set the limits. Authorities of SSL_CERT_FILE, an intranet's for example, are trusted.
+
+        Args:
+            allow: OUTBOUND_ALLOW, as `AddressGuard` takes it.
+            max_bytes: the largest recording.
+            timeout_seconds: for the whole download, redirects included; a name service that
+                hangs ends by its own limits.
+            idle_seconds: the longest silence while connecting or receiving.
+            resolver: what turns names into addresses.
+
+        Raises:
+            InvalidOptions: an entry of `allow` cannot be read.
+        """
+        self.guard = AddressGuard(allow, resolver)
+        self._max_bytes = max_bytes
+        self._timeout_seconds, self._idle_seconds = timeout_seconds, idle_seconds
+        self._ssl_context = httpx.create_ssl_context()
+
+    def check(self, url: str) -> None:
+        """Refuse early what may not be called; raises AddressRefused or FetchError."""
+        self.guard.check(url)
+
+    @contextmanager
+    def fetch(self, url: str) -> Iterator[Fetched]:
+        """
+        Open a download: `with fetcher.fetch(url) as fetched: for chunk in fetched.chunks()`.
+
+        Nothing is decoded: a server is asked for the bytes as they are.
+
+        Raises:
+            AddressRefused: the address, or one that it redirects to, is forbidden.
+            FetchError: the server cannot be reached or does not answer with the recording.
+            UploadTooLarge: the server announces more than `max_bytes`.
+        """
+        deadline = Deadline(self._timeout_seconds)
+        client = GuardedClient(self.guard, deadline, self._ssl_context, self._idle_seconds)
+        with client, self._follow(client, self.guard.parse(url), deadline) as response:
+            yield self._begin(response, deadline)
+
+    @contextmanager
+    def _follow(
+        self, client: GuardedClient, url: httpx.URL, deadline: Deadline
+    ) -> Iterator[httpx.Response]:
+        """Ask, and go where redirects point, each checked like the first address."""
+        for _ in range(MAX_REDIRECTS + 1):
+            with ExitStack() as stack:
+                with self._translated(url, deadline):
+                    response = stack.enter_context(client.send("GET", url))
+                if response.status_code not in _REDIRECTS or "location" not in response.headers:
+                    yield response
+                    return
+                url = self._next(url, response.headers["location"])
+        raise FetchError(
+            f"{url.host} redirects more than {MAX_REDIRECTS} times; give the address where it ends."
+        )
+
+    def _next(self, url: httpx.URL, location: str) -> httpx.URL:
+        try:
+            return self.guard.parse(str(url.join(location)))
+        except (httpx.InvalidURL, ValueError) as error:
+            raise FetchError(f"{url.host} redirects to an address that cannot be read.") from error
+
+    def _begin(self, response: httpx.Response, deadline: Deadline) -> Fetched:
+        """Look at the head of the answer before its body."""
+        host, headers = response.url.host, response.headers
+        if response.status_code != httpx.codes.OK:
+            raise FetchError(
+                f"{host} answered with status {response.status_code} instead of the recording; "
+                "check that the address is complete, current and open without a login."
+            )
+        if headers.get("content-encoding", "").strip().lower() in _COMPRESSIONS:
+            raise FetchError(f"{host} sends the file compressed though asked not to; upload it.")
+        length = headers.get("content-length", "")
+        size = int(length) if length.isascii() and length.isdigit() else None
+        if size is not None and size > self._max_bytes:
+            raise self._too_large(host)
+        return Fetched(
+            name=file_name(headers.get("content-disposition", ""), response.url),
+            content_type=headers.get("content-type", ""),
+            size=size,
+            _chunks=self._receive(response, deadline),
+        )
+
+    def _receive(self, response: httpx.Response, deadline: Deadline) -> Iterator[bytes]:
+        received = 0
+        with self._translated(response.url, deadline):
+            for chunk in response.iter_raw():
+                received += len(chunk)
+                if received > self._max_bytes:
+                    raise self._too_large(response.url.host)
+                yield chunk
+
+    def _too_large(self, host: str) -> UploadTooLarge:
+        return UploadTooLarge(
+            f"The recording at {host} has more than the {self._max_bytes / _MIB:g} MiB that "
+            "MAX_UPLOAD_SIZE_MB allows; send a shorter or compressed one."
+        )
+
+    @contextmanager
+    def _translated(self, url: httpx.URL, deadline: Deadline) -> Iterator[None]:
+        try:
+            yield
+        except NETWORK_ERRORS as error:
+            raise FetchError(f"{url.host} {self._what_happened(error, deadline)}") from error
+
+    def _what_happened(self, error: Exception, deadline: Deadline) -> str:
+        if deadline.passed:
+            return f"took longer than {deadline.seconds:g} s; try again or upload the file."
+        if isinstance(error, TIMEOUTS):
+            return f"was silent for {self._idle_seconds:g} s; try again or upload the file."
+        return f"broke off or cannot be reached ({error}); try again or upload the file."

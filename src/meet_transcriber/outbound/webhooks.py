@@ -1,0 +1,212 @@
+"""Webhooks as Standard Webhooks has them: https://www.standardwebhooks.com.
+
+The same headers, signature and tolerance as OpenAI's, so receivers verify with the
+`standardwebhooks` packages or with `openai.webhooks.unwrap`.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from random import Random
+from typing import Literal
+
+import httpx
+
+from meet_transcriber.core.errors import AddressRefused, FetchError, InvalidOptions
+from meet_transcriber.outbound.address_guard import AddressGuard, Resolver, system_resolver
+from meet_transcriber.outbound.http_client import NETWORK_ERRORS, TIMEOUTS, Deadline, GuardedClient
+
+Outcome = Literal["delivered", "retry", "gone", "refused"]
+
+SCHEDULE_SECONDS = (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+"""How long to wait before each attempt, counted from the one before."""
+LONGEST_RETRY_AFTER_SECONDS = 86_400.0
+_JITTER = 0.1
+_PREFIX = "whsec_"
+_SECRET_BYTES = range(24, 65)
+
+
+def new_secret() -> str:
+    """Make up a secret of 32 bytes."""
+    return _PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def check_secret(secret: str) -> None:
+    """
+    Accept one secret, or several with spaces between them.
+
+    Raises:
+        InvalidOptions: there is none, or one is not `whsec_` and base64 of 24 to 64 bytes.
+    """
+    _keys(secret)
+
+
+def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
+    """
+    Sign a message: `v1,<base64>`, once for each secret, so that receivers can rotate theirs.
+
+    Args:
+        secret: as `check_secret` accepts it.
+        timestamp: of this attempt, in unix seconds; receivers tolerate 300 s.
+
+    Raises:
+        InvalidOptions: the secret is malformed.
+    """
+    message = f"{message_id}.{timestamp}.".encode() + body
+    digests = (hmac.digest(key, message, hashlib.sha256) for key in _keys(secret))
+    return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
+
+
+def _keys(secret: str) -> list[bytes]:
+    keys = [_key(each) for each in secret.split()]
+    if not keys:
+        raise _bad_secret("it is empty")
+    return keys
+
+
+def _key(secret: str) -> bytes:
+    if not secret.startswith(_PREFIX):
+        raise _bad_secret(f"it does not begin with {_PREFIX}")
+    try:
+        key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise _bad_secret("it is not base64") from error
+    if len(key) not in _SECRET_BYTES:
+        raise _bad_secret(f"it has {len(key)} bytes, not 24 to 64")
+    return key
+
+
+def _bad_secret(reason: str) -> InvalidOptions:
+    """The secret itself stays out of the sentence, which may be logged."""
+    return InvalidOptions(
+        f"The webhook secret cannot be used: {reason}. "
+        f"Make one with: echo {_PREFIX}$(openssl rand -base64 32)"
+    )
+
+
+def next_attempt(
+    attempts: int, now: float, rng: Random, retry_after: float | None = None
+) -> float | None:
+    """
+    Return when to try next, in the seconds of `now`; None when it was tried often enough.
+
+    Args:
+        attempts: how many were made.
+        rng: spreads the attempts by a tenth, so that receivers are not hit all at once.
+        retry_after: what the receiver asked for; the attempt is not earlier.
+    """
+    if attempts >= len(SCHEDULE_SECONDS):
+        return None
+    wait = SCHEDULE_SECONDS[attempts] * rng.uniform(1 - _JITTER, 1 + _JITTER)
+    return now + max(wait, retry_after or 0.0)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """
+    How one attempt went.
+
+    `gone` (the receiver answered 410) and `refused` (the address is forbidden) are final.
+    `detail` names the host and not the address, which may hold a token.
+    """
+
+    outcome: Outcome
+    status: int | None
+    detail: str
+    retry_after: float | None = None
+
+
+class WebhookSender:
+    """Posts webhooks to permitted addresses."""
+
+    def __init__(
+        self,
+        allow: Sequence[str] = (),
+        *,
+        timeout_seconds: float = 20,
+        resolver: Resolver = system_resolver,
+    ) -> None:
+        """
+        Set the limits.
+
+        Args:
+            allow: OUTBOUND_ALLOW, as `AddressGuard` takes it.
+            timeout_seconds: for one attempt as a whole.
+            resolver: what turns names into addresses.
+
+        Raises:
+            InvalidOptions: an entry of `allow` cannot be read.
+        """
+        self.guard = AddressGuard(allow, resolver)
+        self._timeout_seconds = timeout_seconds
+        self._ssl_context = httpx.create_ssl_context()
+
+    def send(
+        self, url: str, body: bytes, *, message_id: str, timestamp: int, secret: str | None
+    ) -> Delivery:
+        """
+        Try once. Redirects are not followed and the answer's body is not read.
+
+        Args:
+            message_id: the same for every attempt of one event, so receivers drop repeats.
+            timestamp: of this attempt, in unix seconds.
+            secret: as `check_secret` accepts it; None sends without a signature.
+
+        Raises:
+            InvalidOptions: the secret is malformed.
+        """
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": message_id,
+            "webhook-timestamp": str(timestamp),
+        }
+        if secret is not None:
+            headers["webhook-signature"] = sign(secret, message_id, timestamp, body)
+        try:
+            return self._post(self.guard.parse(url), headers, body, timestamp)
+        except AddressRefused as error:
+            return Delivery("refused", None, str(error))
+        except FetchError as error:
+            return Delivery("retry", None, str(error))
+
+    def _post(
+        self, url: httpx.URL, headers: Mapping[str, str], body: bytes, now: float
+    ) -> Delivery:
+        deadline = Deadline(self._timeout_seconds)
+        try:
+            client = GuardedClient(self.guard, deadline, self._ssl_context, deadline.seconds)
+            with client, client.send("POST", url, headers, body) as response:
+                return _judge(response, now)
+        except NETWORK_ERRORS as error:
+            late = deadline.passed or isinstance(error, TIMEOUTS)
+            reason = f"no answer in {deadline.seconds:g} s" if late else str(error).rstrip(".")
+            return Delivery("retry", None, f"{url.host} could not be reached: {reason}.")
+
+
+def _judge(response: httpx.Response, now: float) -> Delivery:
+    """410 ends it, 2xx is success; whatever else may be mended on the other side."""
+    status = response.status_code
+    detail = f"{response.url.host} answered with status {status}."
+    if response.is_success:
+        return Delivery("delivered", status, detail)
+    if status == httpx.codes.GONE:
+        return Delivery("gone", status, detail)
+    asked = response.headers.get("retry-after", "").strip()
+    return Delivery("retry", status, detail, retry_after_seconds(asked, now))
+
+
+def retry_after_seconds(value: str, now: float) -> float | None:
+    """Read Retry-After, a number of seconds or an HTTP date; a day at most."""
+    if value.isascii() and value.isdigit():
+        seconds = float(value[:9])
+    else:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - now
+        except (ValueError, OverflowError):
+            return None
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)

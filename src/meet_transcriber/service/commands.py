@@ -1,0 +1,228 @@
+"""What people do to a job after it was submitted: cancel, rerun, delete, name, edit."""
+
+import json
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+from meet_transcriber.core.edits import (
+    MOST_LOG_BYTES,
+    Edit,
+    EditLog,
+    count,
+    refuse_long_names,
+    with_edits,
+)
+from meet_transcriber.core.errors import (
+    InvalidOptions,
+    JobConflict,
+    JobError,
+    JobNotFound,
+    StorageError,
+)
+from meet_transcriber.core.jobs import Job
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.serialization import to_plain
+from meet_transcriber.core.transcript import Transcript
+from meet_transcriber.core.transitions import cancelled, deleted, rerun
+from meet_transcriber.service.context import Ground
+from meet_transcriber.service.queries import Reading
+from meet_transcriber.service.quotas import Quotas
+
+RERUN_KINDS = ("prepare", "recognize", "diarize", "attribute", "unfinished")
+
+
+class Changing:
+    """The service's levers."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        reading: Reading,
+        refuse: Callable[[Options], None] = lambda _options: None,
+    ) -> None:
+        self._ground = ground
+        self._reading = reading
+        self._refuse = refuse
+
+    def cancel(self, job_id: str) -> Job:
+        """
+        End a job; its workers notice within a second or two.
+
+        Raises:
+            JobNotFound, JobConflict: there is none, or it has ended already.
+        """
+        self._reading.job(job_id)
+        return self._ground.change(job_id, partial(cancelled, now=self._ground.clock()))
+
+    def delete(self, job_id: str) -> None:
+        """
+        Forget a job in whatever state: its record, its audio, its words.
+
+        Raises:
+            JobNotFound: there is none.
+        """
+        self._reading.job(job_id)
+        job = self._ground.change(job_id, partial(deleted, now=self._ground.clock()))
+        with suppress(StorageError, JobNotFound):  # else tending does it
+            self._ground.media.delete(job.prefix)
+            if self._ground.text is not None:
+                self._ground.text.put_text(job_id, "")
+            signed = job.upload is not None and job.upload.signed_until > self._ground.clock()
+            if not signed and not any(task.state == "running" for task in job.tasks):
+                self._ground.jobs.remove(job_id)
+
+    def rerun(
+        self, job_id: str, kinds: Collection[str] = (), wishes: Mapping[str, object] | None = None
+    ) -> Job:
+        """
+        Do a job again, or some kinds of its tasks, with other options where given.
+
+        Raises:
+            JobNotFound, JobConflict: there is none, or it is still going on.
+            InvalidOptions: a kind or an option makes no sense.
+            QueueFull, QuotaExceeded: no more jobs are taken, or none of this tenant.
+        """
+        if unknown := set(kinds) - set(RERUN_KINDS):
+            raise InvalidOptions(
+                f"There is no task {min(unknown)!r}; use {', '.join(RERUN_KINDS)}."
+            )
+        job = self._reading.job(job_id)
+        options = replace(job.options, **dict(wishes or {}))  # type: ignore[arg-type]
+        self._refuse(options)
+        with Quotas(self._ground, job.tenant).place(brings_audio=False):
+            now, confirmed = self._ground.clock(), self._labels_named(job)
+            return self._ground.change(
+                job_id, lambda job: rerun(job, kinds, options, now, confirmed)
+            )
+
+    def _labels_named(self, job: Job) -> set[str | None]:
+        """Labels that people gave names to since the transcript was made."""
+        with suppress(StorageError):  # they lie beside a transcript that may be gone, too
+            standing = self._reading.edits(job).standing()
+            return {each.speaker for each in standing if each.kind == "name"}
+        return set()
+
+    # -- editing ---------------------------------------------------------------------------
+
+    def name_speakers(
+        self, job_id: str, names: Mapping[str, str | None], author: str | None = None
+    ) -> Job:
+        """
+        Say who the speakers are, in every format from now on; None or "" takes a name away.
+
+        Raises:
+            JobNotFound, JobNotReady: there is no transcript.
+            InvalidOptions: there is no such speaker, or a name is too long.
+        """
+        refuse_long_names(names)
+        edits = [Edit("name", speaker=label, text=name or "") for label, name in names.items()]
+        return self._edit(job_id, edits, None, author)[0]
+
+    def edit(self, job_id: str, edit: Edit, version: int | None = None) -> Job:
+        """
+        Change a segment, undo the latest step, or bring it back; raises as `edit_all` does.
+        """
+        return self.edit_all(job_id, [edit], version)[0]
+
+    def edit_all(
+        self,
+        job_id: str,
+        edits: Sequence[Edit],
+        version: int | None = None,
+        author: str | None = None,
+    ) -> tuple[Job, int]:
+        """
+        Make edits in order as one step, all or none; also returns how many places changed.
+
+        Args:
+            version: of the record that the editor saw; None takes any.
+            author: who makes them, for the history.
+
+        Raises:
+            JobNotFound, JobNotReady: there is no transcript.
+            InvalidOptions: an edit does not fit.
+            JobConflict: somebody else changed the transcript meanwhile.
+        """
+        return self._edit(job_id, edits, version, author)
+
+    def _edit(
+        self, job_id: str, edits: Sequence[Edit], version: int | None, author: str | None
+    ) -> tuple[Job, int]:
+        """Write the longer log beside the old one, then let the record name it."""
+        job, before = self._reading.transcript(job_id)
+        if version is not None and version != job.version:
+            raise _changed_meanwhile()
+        try:
+            log, machine = self._reading.edits(job), self._reading.machine_transcript(job)
+        except StorageError as error:
+            if self._reading.version(job_id) == job.version:
+                raise
+            raise _changed_meanwhile() from error
+        now = self._ground.clock()
+        signed = [replace(each, made_at=now, author=author) for each in edits]
+        log, transcript = with_edits(machine, log, before, signed)
+        key = f"{job.prefix}/edits.json.{uuid.uuid4().hex}"
+        self._ground.media.put(key, _dumped(log))
+        try:
+            changed = self._ground.jobs.update(
+                job_id,
+                partial(
+                    _with_log,
+                    before=job,
+                    key=key,
+                    transcript=transcript,
+                    spare=not self._ground.rules.expire_edited,
+                ),
+            )
+        except (JobConflict, JobNotFound):
+            self._ground.media.delete(key)
+            raise
+        self._reading.keep(changed, transcript)
+        self._clean_up(job)
+        return changed, sum(count(before, each) for each in edits)
+
+    def _clean_up(self, before: Job) -> None:
+        """The edit counts by now: what fails here is no reason to make it again."""
+        with suppress(StorageError, JobError):
+            if old := before.objects.get("edits.json"):
+                self._ground.media.delete(old)
+            self._index(before.id)
+
+    def _index(self, job_id: str) -> None:
+        """Let what stands now be found, whoever else edits at the same time."""
+        while self._ground.text is not None:
+            job, transcript = self._reading.transcript(job_id)
+            self._ground.text.put_text(job_id, transcript.text)
+            if self._reading.version(job_id) == job.version:
+                return
+
+
+def _dumped(log: EditLog) -> bytes:
+    data = json.dumps(to_plain(log)).encode()
+    if len(data) > MOST_LOG_BYTES:
+        raise JobConflict(
+            f"The history of this transcript has {MOST_LOG_BYTES >> 20} MiB, and no more is kept; "
+            "running the task attribute again begins another one."
+        )
+    return data
+
+
+def _with_log(job: Job, before: Job, key: str, transcript: Transcript, spare: bool) -> Job:
+    same = job.objects.get("edits.json") == before.objects.get("edits.json")
+    if job.deleted or job.state != "completed" or job.run != before.run or not same:
+        raise _changed_meanwhile()
+    return replace(
+        job,
+        objects={**job.objects, "edits.json": key},
+        names=dict(transcript.names),
+        speakers_found=len(transcript.speakers),
+        edited=True,
+        expires_at=None if spare else job.expires_at,
+    )
+
+
+def _changed_meanwhile() -> JobConflict:
+    return JobConflict("Somebody else changed this transcript meanwhile; load it and edit again.")

@@ -1,0 +1,133 @@
+"""What every part of the service stands on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from meet_transcriber.core.errors import StorageUnavailable
+from meet_transcriber.core.jobs import MAX_ATTEMPTS, Job, waited_seconds, worked_seconds
+from meet_transcriber.core.plan import TARGET_SECONDS
+from meet_transcriber.observability.logging import get_logger
+from meet_transcriber.ports.auth import Sealer
+from meet_transcriber.ports.engines import AudioDecoder
+from meet_transcriber.ports.observability import UNMETERED, UNTRACED, Meters, Tracer
+from meet_transcriber.ports.outbound import UrlFetcher
+from meet_transcriber.ports.queues import JobQueue
+from meet_transcriber.ports.stores import Clock, DirectUploads, JobStore, MediaStore, TextIndex
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the operator decided.
+
+    Attributes:
+        max_upload_bytes: of one recording.
+        lease_seconds: a worker that is silent for so long has lost its task.
+        max_attempts: deaths of a task in a row, without getting further, that end its job.
+        part_seconds: length that parts aim at.
+        drop_recording: whether an upload goes as soon as its working audio is there.
+        keep_audio: whether recordings stay when their job is completed.
+        result_ttl_seconds: how long results stay after the end; None keeps them.
+        expire_edited: whether results that somebody edited go as well.
+        max_queued_jobs: of everybody, that have not ended; None does not limit, as below.
+        max_jobs_in_flight: the same of one tenant.
+        max_audio_seconds: that a tenant may submit within a day.
+        max_stored_bytes: of recordings that a tenant may keep.
+    """
+
+    max_upload_bytes: int = 500 << 20
+    lease_seconds: float = 30.0
+    max_attempts: int = MAX_ATTEMPTS
+    part_seconds: float = TARGET_SECONDS
+    drop_recording: bool = False
+    keep_audio: bool = True
+    result_ttl_seconds: float | None = None
+    expire_edited: bool = False
+    max_queued_jobs: int | None = None
+    max_jobs_in_flight: int | None = None
+    max_audio_seconds: float | None = None
+    max_stored_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The adapters that were chosen, and the rules.
+
+    Attributes:
+        text: the store's full-text index; None where it has none.
+        direct: the media store as a bucket that takes uploads without us; None where it cannot.
+        meters, tracer: who counts what happens, and who follows it over processes.
+        sealer: what voices are kept with; None where none is kept (VOICE_PROFILES=off).
+    """
+
+    jobs: JobStore
+    media: MediaStore
+    queue: JobQueue
+    decoder: AudioDecoder
+    fetcher: UrlFetcher
+    clock: Clock
+    rules: Rules = Rules()
+    text: TextIndex | None = None
+    direct: DirectUploads | None = None
+    meters: Meters = UNMETERED
+    tracer: Tracer = UNTRACED
+    sealer: Sealer | None = None
+
+    def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+        """
+        Update a record; tell workers about the tasks that became ready by it, and whoever
+        watches about its end.
+
+        Raises:
+            JobNotFound, TranscriptionError: as `JobStore.update` does.
+        """
+        before: list[Job] = []
+
+        def noting(job: Job) -> Job:
+            before[:] = [job]
+            return change(job)
+
+        job = self.jobs.update(job_id, noting)
+        ready = {task.name for task in before[0].in_state("ready")}
+        for task in job.in_state("ready"):
+            if task.name not in ready:
+                self.nudge(task.queue, job.id, task.name)
+        if job.ended and not before[0].ended:
+            self._ended(job)
+        return job
+
+    def _ended(self, job: Job) -> None:
+        self.meters.job_ended(job)
+        log.info("job_finished", **summary(job))
+
+    def nudge(self, queue: str, job_id: str, task: str) -> None:
+        """Say that a task is ready; what is not heard now is said again by tending."""
+        try:
+            self.queue.nudge(queue, job_id, task)
+        except StorageUnavailable as error:
+            log.warning("nudge_failed", job_id=job_id, error=str(error))
+
+
+def summary(job: Job) -> dict[str, object]:
+    """What one line tells of a job that has ended: figures and names of ours, no speech."""
+    waited, worked = waited_seconds(job), worked_seconds(job)
+    known = {
+        "job_id": job.id,
+        "request_id": job.origin.request_id,
+        "state": job.state,
+        "code": job.error.code if job.error else None,
+        "audio_seconds": job.duration and round(job.duration, 2),
+        "waited_seconds": None if waited is None else round(waited, 2),
+        "worked_seconds": None if worked is None else round(worked, 2),
+        "rtf": round(worked / job.duration, 3) if worked and job.duration else None,
+        "speakers": job.speakers_found,
+        "engine": job.engine or None,
+        "diarizer": job.diarizer,
+        "attempts": job.fence,
+        "tasks": len(job.tasks),
+        "run": job.run,
+        "size_bytes": job.size_bytes,
+        "warnings": [warning.code for warning in job.warnings] or None,
+    }
+    return {name: value for name, value in known.items() if value is not None}

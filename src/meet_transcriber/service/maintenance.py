@@ -1,0 +1,304 @@
+"""Maintenance of jobs: lost leases, retention, rubbish, and the thread that runs it."""
+
+import threading
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from itertools import cycle, islice
+
+from meet_transcriber.core.errors import JobError, StorageUnavailable, TranscriptionError
+from meet_transcriber.core.jobs import QUEUES, Job
+from meet_transcriber.core.transitions import deleted, expired
+from meet_transcriber.core.voices import KNOWN_SPEAKERS
+from meet_transcriber.core.workers import WorkerInfo
+from meet_transcriber.observability.logging import get_logger
+from meet_transcriber.ports.stores import Clock, JobStore
+from meet_transcriber.service.context import Ground, Rules
+from meet_transcriber.service.recordings import pieces_of
+from meet_transcriber.service.webhooks import Postman
+
+log = get_logger(__name__)
+
+_NOTED_SECONDS = 5.0
+_UNSEEN_SECONDS = 6.0  # three turns of who looks
+
+
+class Steps:
+    """
+    Compares the clock with one that cannot be set.
+
+    After a step, and after a while in which nobody looked because the store was away, holders
+    of leases get the time of one lease to renew them: they live, only the time does not fit.
+
+    Attributes:
+        ahead: seconds that the clock was set forward by and not back again. What cannot be
+            taken back, such as deleting old results, waits for so much longer.
+        went_back: the clock was set back; whoever acts on that puts it to False.
+    """
+
+    def __init__(self, clock: Clock, steady: Clock, lease_seconds: float) -> None:
+        self._clock, self._steady, self._lease_seconds = clock, steady, lease_seconds
+        self._unseen_seconds = max(lease_seconds / 2, _UNSEEN_SECONDS)
+        self._seen = clock(), steady()
+        self._settled_at = self._seen[1]
+        self.ahead = 0.0
+        self.went_back = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether leases that have run out have done so for want of a living holder."""
+        return self._steady() >= self._settled_at
+
+    def look(self) -> None:
+        """Notice what happened since the last look."""
+        clock, steady = self._clock(), self._steady()
+        passed = steady - self._seen[1]
+        step = clock - self._seen[0] - passed
+        self._seen = clock, steady
+        if abs(step) > _NOTED_SECONDS:
+            log.warning("clock_set", seconds=round(step))
+            self.ahead = max(self.ahead + step, 0.0)
+            self.went_back = self.went_back or step < 0
+        elif passed < self._unseen_seconds or self._clock is self._steady:
+            return
+        self._settled_at = steady + self._lease_seconds
+
+
+_LOCK_SECONDS = 10.0
+_BATCH = 100
+AUDIO = ("recording", "working.flac", KNOWN_SPEAKERS)
+_HALF_WRITTEN_SECONDS = 3600.0
+
+
+class Tending:
+    """Looks after what is due."""
+
+    def __init__(
+        self, ground: Ground, holder: str, postman: Postman, steady: Clock | None = None
+    ) -> None:
+        """
+        Args:
+            steady: seconds that no one can set; None where the ground's clock is such a one.
+        """
+        self._ground = ground
+        self._steps = Steps(ground.clock, steady or ground.clock, ground.rules.lease_seconds)
+        self._holder = holder
+        self._postman = postman
+        self._tidied = 0.0
+
+    def tend(self) -> bool:
+        """
+        Do everything that is due, unless somebody else is at it; returns whether it was us.
+
+        Raises:
+            StorageUnavailable: the store does not answer; try again at the next turn.
+        """
+        now = self._ground.clock()
+        holding = self._ground.jobs.lock("tending", self._holder, _LOCK_SECONDS, now)
+        self._steps.look()
+        if not holding:
+            return False
+        if self._steps.settled:
+            self._tend_due(now)
+        self._top_up()
+        self._tidy(now)
+        return True
+
+    def settle(self) -> None:
+        """Wait for webhooks that are on their way."""
+        self._postman.settle()
+
+    def bury(self, workers: Collection[str]) -> None:
+        """These workers are known to be dead: what they held may be claimed at once."""
+        self._release(lambda job: expired(job, self._ground.clock(), dead=workers))
+
+    def _release(self, change: Callable[[Job], Job]) -> None:
+        for job_id in self._ground.jobs.due(float("inf"), _BATCH):
+            with suppress(JobError):
+                self._lapsed(job_id, change)
+
+    def _tend_due(self, now: float) -> None:
+        if self._steps.went_back:  # leases of the dead would hold until the old time comes again
+            latest = now + self._ground.rules.lease_seconds
+            self._release(lambda job: expired(job, now, latest=latest))
+            self._steps.went_back = False
+        for job_id in self._ground.jobs.due(now, _BATCH):
+            try:
+                self._tend_job(job_id)
+            except JobError:
+                continue
+            except StorageUnavailable:
+                raise
+            except TranscriptionError as error:
+                log.warning("tending_failed", job_id=job_id, error=str(error))
+
+    def _tend_job(self, job_id: str) -> None:
+        now = self._ground.clock()
+        old = now - self._steps.ahead
+        job = self._lapsed(job_id, lambda job: _aged(expired(job, now), now, old))
+        if job.tidy_at is not None and job.tidy_at <= now:
+            (self._remove if job.deleted else self._sweep)(job, now)
+        if job.webhook and job.webhook.next_at is not None and job.webhook.next_at <= now:
+            self._postman.notify(job)
+
+    def _lapsed(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+        """Change a record, and tell which tasks lost their holder by it."""
+        held: dict[str, str] = {}
+
+        def noting(job: Job) -> Job:
+            held.clear()
+            held.update((task.name, task.worker) for task in job.in_state("running"))
+            return change(job)
+
+        job = self._ground.change(job_id, noting)
+        if job.state != "cancelled" and not job.deleted:
+            for task in job.tasks:
+                if task.name in held and task.state != "running":
+                    self._ground.meters.lease_expired(task.kind)
+                    log.warning(
+                        "lease_expired", job_id=job.id, task=task.name, worker=held[task.name]
+                    )
+        return job
+
+    # -- rubbish ---------------------------------------------------------------------------
+
+    def _remove(self, job: Job, now: float) -> None:
+        """Objects first: as long as the record stands, somebody comes back for them."""
+        self._ground.media.delete(job.prefix)
+        if self._ground.text is not None:
+            self._ground.text.put_text(job.id, "")
+        if now < (calm := self._calm_at(job)):
+            self._ground.jobs.update(job.id, partial(replace, tidy_at=calm))
+        else:
+            self._ground.jobs.remove(job.id)
+
+    def _sweep(self, job: Job, now: float) -> None:
+        """Remove what the tasks of an ended job left and its record does not name."""
+        job = self._ground.jobs.update(job.id, partial(_settled, rules=self._ground.rules))
+        if not job.ended or job.deleted:
+            return
+        named = set(job.objects.values())
+        named |= {
+            piece.key for piece in pieces_of(self._ground.media, job.objects.get("recording"))
+        }
+        edits = f"{job.prefix}/edits.json."  # is written before the record names it
+        found = self._ground.media.keys(job.prefix)
+        if self._ground.jobs.version(job.id) != job.version:
+            return  # what was found may count by now; there is another turn
+        for key in found:
+            if key not in named and not key.startswith(edits):
+                self._ground.media.delete(key)
+        calm = self._calm_at(job)
+        again = calm if now < calm else None
+        self._ground.jobs.update(job.id, partial(_swept, version=job.version, again=again))
+
+    def _calm_at(self, job: Job) -> float:
+        """When whoever still works on an ended job, or may write for it, has noticed or may not."""
+        held = [task.lease_until for task in job.tasks if task.state == "running"]
+        noticed = max(held, default=0.0) + self._ground.rules.lease_seconds if held else 0.0
+        return max(noticed, job.upload.signed_until if job.upload else 0.0)
+
+    def _tidy(self, now: float) -> None:
+        if now - self._tidied > _HALF_WRITTEN_SECONDS / 6:
+            self._tidied = now
+            self._ground.media.tidy(_HALF_WRITTEN_SECONDS)
+
+    # -- messages --------------------------------------------------------------------------
+
+    def _top_up(self) -> None:
+        """As many messages as there are ready tasks: what was lost on the way is said again."""
+        ready = self._ground.jobs.backlog().ready
+        for queue in QUEUES:
+            missing = ready.get(queue, 0) and ready[queue] - self._ground.queue.length(queue)
+            if missing > 0:
+                jobs = self._ground.jobs.ready([queue], missing)
+                for job_id in islice(cycle(jobs), min(missing, _BATCH)):
+                    self._ground.nudge(queue, job_id, "")
+
+
+def _aged(job: Job, now: float, result_now: float) -> Job:
+    """An upload whose sender is gone, or a result past its time, is deleted."""
+    abandoned = job.state == "uploading" and job.lease_until <= now
+    old = job.ended and job.expires_at is not None and job.expires_at <= result_now
+    return deleted(job, now) if abandoned or old else job
+
+
+def _settled(job: Job, rules: Rules) -> Job:
+    """An ended job as the operator's rules want it: whether its audio stays, and how long."""
+    if not job.ended or job.deleted:
+        return job
+    if job.state == "completed" and not rules.keep_audio:
+        kept = {name: key for name, key in job.objects.items() if name not in AUDIO}
+        job = replace(job, objects=kept)
+    ttl, spared = rules.result_ttl_seconds, job.edited and not rules.expire_edited
+    expires_at = None if ttl is None or spared else (job.finished_at or 0.0) + ttl
+    return replace(job, expires_at=expires_at)
+
+
+def _swept(job: Job, version: int, again: float | None) -> Job:
+    """Clean, unless the record changed meanwhile: then there is another turn."""
+    return replace(job, tidy_at=again) if job.version == version else job
+
+
+FETCH_ASKED = "fetch_asked"
+"""Name of the fact that says when workers were last asked to look for the real engines."""
+
+INTERVAL_SECONDS = 2.0
+_REMEMBERED_SECONDS = 15.0
+
+
+class Presence:
+    """What a worker says of itself, until it says something else; safe for several threads."""
+
+    def __init__(self, jobs: JobStore, clock: Callable[[], float], info: WorkerInfo) -> None:
+        self._jobs = jobs
+        self._clock = clock
+        self._one_at_a_time = threading.Lock()
+        self.info = info
+
+    def say(self, **changes: object) -> None:
+        """Tell the store, with these fields of WorkerInfo changed."""
+        with self._one_at_a_time:  # else the timer could say again what is no longer so
+            now, old = self._clock(), self.info
+            info = replace(old, seen_at=now, **changes)  # type: ignore[arg-type]
+            as_before = old.since and (info.state, info.detail) == (old.state, old.detail)
+            self.info = info if as_before else replace(info, since=now)
+            self._jobs.note_worker(self.info, _REMEMBERED_SECONDS)
+
+    def leave(self) -> None:
+        """Say that the worker has gone."""
+        self._jobs.forget_worker(self.info.id)
+
+
+class Attendant:
+    """Tends on a timer; a store that is away is tried again at the next turn."""
+
+    def __init__(
+        self, tending: Tending, presence: Presence | None = None, seconds: float = INTERVAL_SECONDS
+    ) -> None:
+        self._tending = tending
+        self._presence = presence
+        self._seconds = seconds
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="attendant", daemon=True)
+
+    def start(self) -> None:
+        """Begin; at most once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and wait for what is going on."""
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(self._seconds):
+            try:
+                if self._presence is not None:
+                    self._presence.say()
+                self._tending.tend()
+            except TranscriptionError as error:
+                log.warning("tending_delayed", error=str(error))
+            except Exception:  # the outermost frame of this thread, which must go on
+                log.exception("tending_broken")

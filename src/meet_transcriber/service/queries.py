@@ -1,0 +1,368 @@
+"""Everything that only looks: status, lists, transcripts, exports, search."""
+
+import copy
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import BinaryIO, Generic, TypeVar
+
+from meet_transcriber.core.edits import EditLog, edited
+from meet_transcriber.core.errors import (
+    InvalidOptions,
+    JobNotFound,
+    JobNotReady,
+    StorageError,
+    StorageUnavailable,
+)
+from meet_transcriber.core.formats import export
+from meet_transcriber.core.jobs import SHOWN, Backlog, Job, JobQuery
+from meet_transcriber.core.plan import PartResult
+from meet_transcriber.core.serialization import from_plain
+from meet_transcriber.core.transcript import Segment, Transcript
+from meet_transcriber.service.context import Ground
+from meet_transcriber.service.recordings import open_recording, size_of
+
+T = TypeVar("T")
+
+_RECORDS, _TRANSCRIPTS = 1024, 8  # edited ones share most words with the machine's
+_BACKLOG_SECONDS = 0.5
+FIRST_GUESS_RTF = 0.3
+_SCANNED_JOBS = 200
+RTF = "rtf"
+"""Name of the fact that holds the measured speed of recognition, per worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long a job may still take.
+
+    Attributes:
+        position: 1 for the next job to begin; None once it has begun.
+        seconds: until its end, from measured speed; None when nobody can tell.
+    """
+
+    position: int | None
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A finished meeting that holds what was searched for, and the segments that do."""
+
+    job: Job
+    segments: tuple[tuple[int, Segment], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Meetings that hold what was searched for; `complete` says whether all were looked at."""
+
+    hits: tuple[Hit, ...]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Jobs that changed since some mark, in order; None for one that is gone.
+
+    Attributes:
+        mark: what to ask with the next time.
+        missed: too much happened, so that all has to be looked at again.
+    """
+
+    mark: int
+    jobs: Mapping[str, Job | None]
+    missed: bool
+
+
+class _StillComing(Exception):
+    """A record of a recording that has not come whole."""
+
+
+class Reading:
+    """The service's windows; safe for several threads."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self.tenant: str | None = None
+        self._records: _Recent[Job] = _Recent(_RECORDS)
+        self._transcripts: _Recent[Transcript] = _Recent(_TRANSCRIPTS)
+        self._backlog = [(float("-inf"), Backlog())]
+
+    def of(self, tenant: str) -> "Reading":
+        """The same windows, through which only one tenant's jobs are seen."""
+        narrowed = copy.copy(self)
+        narrowed.tenant = tenant
+        return narrowed
+
+    def job(self, job_id: str) -> Job:
+        """
+        A job's record as it is now.
+
+        Raises:
+            JobNotFound: there is none that may be seen.
+        """
+        version = self._ground.jobs.version(job_id)
+        job = self._records.get((job_id, version), lambda: self._ground.jobs.get(job_id))
+        hidden = job.deleted or job.state not in SHOWN
+        if hidden or self.tenant not in {None, job.tenant}:
+            raise JobNotFound(f"There is no job {job_id}.")
+        return job
+
+    def version(self, job_id: str) -> int:
+        """The record's version, without reading it; raises JobNotFound."""
+        return self._ground.jobs.version(job_id)
+
+    def mark(self) -> int:
+        """Another one after every change of any job."""
+        return self._ground.jobs.mark()
+
+    def changed(self, since: int) -> Changed:
+        """What happened to jobs after a mark; uploads that are no jobs yet are left out."""
+        found = self._ground.jobs.changes(self.tenant or "", since)
+        jobs: dict[str, Job | None] = {}
+        if not found.missed:
+            for job_id in found.jobs:
+                with suppress(_StillComing):
+                    jobs[job_id] = self._shown(job_id)
+        return Changed(found.mark, jobs, found.missed)
+
+    def _shown(self, job_id: str) -> Job | None:
+        try:
+            return self.job(job_id)
+        except JobNotFound:
+            with suppress(JobNotFound):
+                if self._ground.jobs.get(job_id).state == "uploading":
+                    raise _StillComing from None
+            return None
+
+    def changed_place(self, job_id: str, place: int | None) -> Job | None:
+        """A job that waits, if it does so at another place now."""
+        with suppress(JobNotFound):
+            job = self.job(job_id)
+            return job if self._place(job) != place else None
+        return None
+
+    def _place(self, job: Job) -> int | None:
+        return self._ground.jobs.ahead(job) + 1 if job.state == "pending" else None
+
+    def page(self, query: JobQuery) -> list[Job]:
+        """Jobs in order of creation; raises JobNotFound for an `after` that names none."""
+        if self.tenant is not None:
+            query = replace(query, tenant=self.tenant)
+        return self._ground.jobs.page(query)
+
+    def with_key(self, idempotency_key: str) -> Job | None:
+        """The job that was made with this key, while it is still being received too."""
+        return self._ground.jobs.find_by_key(idempotency_key, self.tenant or "")
+
+    def wait(self, job: Job) -> Wait:
+        """Where a job stands in the queue, and how long it may take."""
+        if job.ended:
+            return Wait(None, None)
+        position = self._place(job)
+        backlog, workers = self.backlog(), len(self._ground.jobs.workers(self._ground.clock()))
+        if not workers or job.duration is None:
+            return Wait(position, None)
+        own = job.duration * (1.0 - job.progress)
+        share = backlog.jobs.get("processing", 0) + (1 if position else 0)
+        audio = backlog.seconds_left if position else min(own * share, backlog.seconds_left)
+        return Wait(position, max(audio, own) * self._rtf() / workers)
+
+    def backlog(self) -> Backlog:
+        """What waits and runs; up to half a second old."""
+        now = self._ground.clock()
+        taken, backlog = self._backlog[0]
+        if not 0 <= now - taken < _BACKLOG_SECONDS:
+            backlog = self._ground.jobs.backlog()
+            self._backlog[0] = (now, backlog)
+        return backlog
+
+    def _rtf(self) -> float:
+        return float(self._ground.jobs.recall(RTF) or FIRST_GUESS_RTF)
+
+    # -- results ---------------------------------------------------------------------------
+
+    def transcript(self, job_id: str) -> tuple[Job, Transcript]:
+        """
+        A completed job with its transcript as people left it.
+
+        Raises:
+            JobNotFound: there is no such job.
+            JobNotReady: it is not completed.
+        """
+        while True:
+            job = self.job(job_id)
+            if job.state != "completed":
+                raise JobNotReady(
+                    f"The job is {job.state}: there is a transcript only when it is completed."
+                    + (f" {job.error.message}" if job.error else "")
+                )
+            try:
+                return job, self.transcript_of(job)
+            except StorageError:  # unless somebody changed it meanwhile
+                if self.version(job_id) == job.version:
+                    raise
+
+    def transcript_of(self, job: Job) -> Transcript:
+        """The transcript of a completed job; raises StorageError when it is not there."""
+        return self._transcripts.get(_content(job), lambda: self._assembled(job))
+
+    def keep(self, job: Job, transcript: Transcript) -> None:
+        """Have the transcript of a job at hand that was just made."""
+        self._transcripts.get(_content(job), lambda: transcript)
+
+    def _assembled(self, job: Job) -> Transcript:
+        transcript = edited(self.machine_transcript(job), self.edits(job))
+        return replace(transcript, names=dict(job.names))
+
+    def machine_transcript(self, job: Job) -> Transcript:
+        """What the machine wrote, before any edit."""
+        key = job.objects["transcript.json"]
+        return self._transcripts.get(key, lambda: self._object(job, "transcript.json", Transcript))
+
+    def edits(self, job: Job) -> EditLog:
+        """What people changed since."""
+        return self._object(job, "edits.json", EditLog) if job.edited else EditLog()
+
+    def _object(self, job: Job, name: str, kind: type[T]) -> T:
+        return from_plain(kind, json.loads(self._ground.media.get(job.objects[name])))
+
+    def export(self, job_id: str, form: str) -> tuple[Job, bytes]:
+        """
+        The transcript in a format of the registry.
+
+        Raises:
+            JobNotFound, JobNotReady: as `transcript` does.
+            InvalidOptions: there is no such format.
+        """
+        job, transcript = self.transcript(job_id)
+        return job, export(transcript, form, job.options.word_timestamps)
+
+    def parts(self, job: Job, known: set[str]) -> Iterator[tuple[str, Segment]]:
+        """
+        Segments of parts that are done but not yet `known`, as the recognizer wrote them.
+
+        Raises:
+            StorageUnavailable: they cannot be read now.
+        """
+        for name in sorted(job.objects):
+            if name.startswith("parts/") and name not in known:
+                try:
+                    result = self._object(job, name, PartResult)
+                    yield from ((name, segment) for segment in result.segments)
+                except StorageUnavailable:
+                    raise
+                except StorageError:
+                    pass  # a rerun may have begun meanwhile
+                known.add(name)
+
+    def audio(self, job_id: str) -> tuple[Job, BinaryIO, int]:
+        """
+        The recording, or its working audio where the recording was not kept: file and bytes.
+
+        Raises:
+            JobNotFound: there is no such job.
+            JobNotReady: no audio of it is there (any more).
+        """
+        job = self.job(job_id)
+        key = job.objects.get("recording") or job.objects.get("working.flac")
+        if key is None:
+            raise JobNotReady("The audio of this job is not kept (AUDIO_RETENTION=delete).")
+        media = self._ground.media
+        return job, open_recording(media, key), size_of(media, key)
+
+    def peaks(self, job_id: str) -> tuple[Job, bytes]:
+        """
+        The waveform's outline: one byte of steps a second, then pairs of signed bytes.
+
+        Raises:
+            JobNotFound: there is no such job.
+            JobNotReady: it is not prepared yet.
+        """
+        job = self.job(job_id)
+        if "peaks.dat" not in job.objects:
+            raise JobNotReady("The recording is not prepared yet; ask again in a while.")
+        return job, self._ground.media.get(job.objects["peaks.dat"])
+
+    # -- search ----------------------------------------------------------------------------
+
+    def search(self, query: str, limit: int = 20, segments: int = 5) -> Found:
+        """
+        Completed meetings whose words hold all words of the query.
+
+        Where the store has no full-text index, the latest meetings are read one by one, and
+        `complete` says whether that were all.
+
+        Raises:
+            InvalidOptions: the query is empty.
+        """
+        terms = query.casefold().split()
+        if not terms:
+            raise InvalidOptions("The search is empty; give at least one word.")
+        jobs, complete = self._candidates(query, limit)
+        hits: list[Hit] = []
+        for job in jobs:
+            with suppress(StorageError):  # deleted meanwhile
+                transcript = self.transcript_of(job)
+                if _holds(transcript.text, terms):
+                    hits.append(Hit(job, _matching(transcript, terms)[:segments]))
+            if len(hits) == limit:
+                return Found(tuple(hits), complete=False)
+        return Found(tuple(hits), complete)
+
+    def _candidates(self, query: str, limit: int) -> tuple[list[Job], bool]:
+        if self._ground.text is None:
+            latest = self.page(JobQuery(limit=_SCANNED_JOBS, states=("completed",)))
+            return latest, len(latest) < _SCANNED_JOBS
+        found: list[Job] = []
+        ids = self._ground.text.find_text(query, 2 * limit, self.tenant)
+        for job_id in ids:
+            with suppress(JobNotFound):
+                job = self.job(job_id)
+                if job.state == "completed":
+                    found.append(job)
+        return found, len(ids) < 2 * limit
+
+
+def _holds(text: str, terms: list[str]) -> bool:
+    folded = text.casefold()
+    return all(term in folded for term in terms)
+
+
+def _matching(transcript: Transcript, terms: list[str]) -> tuple[tuple[int, Segment], ...]:
+    return tuple(
+        (number, segment)
+        for number, segment in enumerate(transcript.segments)
+        if any(term in segment.text.casefold() for term in terms)
+    )
+
+
+def _content(job: Job) -> Hashable:
+    """What decides what a job's transcript says."""
+    objects = (job.objects["transcript.json"], job.objects.get("edits.json"))
+    return (*objects, tuple(sorted(job.names.items())))
+
+
+class _Recent(Generic[T]):
+    """The values of the keys that were asked for last."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._values: OrderedDict[Hashable, T] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key]
+        value = make()
+        with self._lock:
+            self._values[key] = value
+            if len(self._values) > self._size:
+                self._values.popitem(last=False)
+        return value

@@ -1,0 +1,279 @@
+"""A worker's part in knowing voices: keeping those of a meeting, and naming who is known."""
+
+import base64
+import io
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from meet_transcriber.core.assembly import channel_labels
+from meet_transcriber.core.errors import (
+    DiarizationFailed,
+    EngineUnavailable,
+    InvalidAudio,
+    VoiceNotFound,
+    VoicesSealed,
+)
+from meet_transcriber.core.jobs import Job
+from meet_transcriber.core.options import Options
+from meet_transcriber.core.plan import Plan
+from meet_transcriber.core.serialization import from_plain, to_plain
+from meet_transcriber.core.transcript import Diarization, Span, TranscriptWarning, Voice
+from meet_transcriber.core.voices import (
+    KNOWN_NAMES,
+    KNOWN_SPEAKERS,
+    LONGEST_REFERENCE_SECONDS,
+    VOICES,
+    Heard,
+    Named,
+    References,
+    Sample,
+    clear_names,
+    compact,
+    matches,
+    named_by,
+    without_taken,
+)
+from meet_transcriber.observability.logging import get_logger
+from meet_transcriber.pipeline import Checkpoints, Chosen, Pipeline, ignore_progress
+from meet_transcriber.ports.engines import AudioSource, Diarizer, Progress, VoiceEmbedder, Waveform
+from meet_transcriber.service.context import Ground
+from meet_transcriber.service.voices import (
+    VoiceBook,
+    add_clip,
+    clip_wanted,
+    drop_clip,
+    heard_in,
+    sealed,
+)
+
+log = get_logger(__name__)
+
+CHANNEL_SPEECH_SECONDS = 150.0
+"""So much speech of a channel is enough to tell whose voice it is."""
+_MISSED = "The voices of this meeting could not be analysed, so that nobody is named by them"
+
+
+class Listening:
+    """What tasks of one job do about voices."""
+
+    def __init__(self, ground: Ground, job: Job) -> None:
+        self._ground = ground
+        self._job = job
+
+    # -- beside the diarization --------------------------------------------------------------
+
+    def keep(
+        self,
+        pipeline: Pipeline,
+        plan: Plan,
+        found: Diarization,
+        diarizer: Callable[[], Chosen[Diarizer] | None],
+        checkpoints: Checkpoints,
+        progress: Progress = ignore_progress,
+    ) -> None:
+        """
+        Leave the voices, sealed, and whom the request's references were found to be.
+
+        An engine that breaks at this costs no diarization, but gives a warning.
+
+        Args:
+            found: what the task found.
+            diarizer: gives the one of this worker, who may hear voices apart from meetings.
+            progress: what it raises passes through.
+        """
+        if self._ground.sealer is None and KNOWN_SPEAKERS not in self._job.objects:
+            return
+        embedder, voices, named = _embedder(diarizer), dict(found.voices), Named()
+
+        def tell(_share: float) -> None:
+            progress(1.0)  # the diarization is done
+
+        try:
+            if plan.audio.channels > 1 and embedder is not None:
+                voices = channel_voices(pipeline, plan, embedder, tell)
+            if KNOWN_SPEAKERS in self._job.objects:
+                named = self._by_references(pipeline, voices, embedder, tell)
+        except (DiarizationFailed, EngineUnavailable) as error:
+            log.warning("voices_missed", error=str(error))
+            named = Named({}, (TranscriptWarning("voices_missed", f"{_MISSED}: {error}"),))
+        self._leave(voices, named, checkpoints)
+
+    def _leave(self, voices: Mapping[str, Voice], named: Named, checkpoints: Checkpoints) -> None:
+        if named != Named():
+            data = json.dumps(to_plain(named)).encode()
+            self._ground.media.put(checkpoints.new(KNOWN_NAMES), data)
+        if self._ground.sealer is not None and voices:
+            heard = Heard({label: compact(voice) for label, voice in voices.items()})
+            data = sealed(self._ground.sealer, heard, f"job:{self._job.id}")
+            self._ground.media.put(checkpoints.new(VOICES), data)
+
+    def _by_references(
+        self,
+        pipeline: Pipeline,
+        voices: Mapping[str, Voice],
+        embedder: VoiceEmbedder | None,
+        progress: Progress,
+    ) -> Named:
+        if embedder is None:
+            return Named({}, (_warning("the diarizer of this server does not compare voices"),))
+        stored = json.loads(self._ground.media.get(self._job.objects[KNOWN_SPEAKERS]))
+        known: dict[str, Voice] = {}
+        warnings = []
+        for person in from_plain(References, stored).people:
+            try:
+                file = io.BytesIO(base64.b64decode(person.audio))
+                voice = voice_of(pipeline, file, embedder, LONGEST_REFERENCE_SECONDS, progress)
+            except InvalidAudio:
+                voice = None
+            if voice is None:
+                warnings.append(_warning("in one of the references too little is said"))
+            else:
+                known[person.name] = voice
+        return Named(named_by(voices, known), tuple(dict.fromkeys(warnings)))
+
+    # -- beside the attribution --------------------------------------------------------------
+
+    def known(self) -> Named:
+        """
+        Who is known in this job, by label: by the request's references, else who is remembered
+        and clear. A clip's speaker is remembered first.
+        """
+        by_reference = self._left()
+        try:
+            warnings = self._remember_clip()
+            by_voice = self._clear()
+        except VoicesSealed as error:
+            warnings, by_voice = (TranscriptWarning(error.code, str(error)),), {}
+        given = by_reference.names
+        free = without_taken(by_voice, given)
+        return Named({**free, **given}, (*by_reference.warnings, *warnings))
+
+    def _left(self) -> Named:
+        key = self._job.objects.get(KNOWN_NAMES)
+        return from_plain(Named, json.loads(self._ground.media.get(key))) if key else Named()
+
+    def _clear(self) -> dict[str, str]:
+        voices = heard_in(self._ground, self._job)
+        if not voices:
+            return {}
+        return clear_names(matches(voices, VoiceBook(self._ground, self._job.tenant).read().people))
+
+    def _remember_clip(self) -> tuple[TranscriptWarning, ...]:
+        wanted = clip_wanted(self._ground, self._job)
+        if wanted is None:
+            return ()
+        voices = heard_in(self._ground, self._job)
+        if not voices:
+            drop_clip(self._ground, self._job)
+            return (_not_kept("the clip has too little speech, or the diarizer hears no voices."),)
+        label = max(voices, key=lambda each: voices[each].seconds)
+        sample = Sample(voices[label], self._job.id, label, wanted.consent, clip=True)
+        try:
+            add_clip(self._ground, self._job, sample)
+        except VoiceNotFound:
+            return (_not_kept("the person was deleted before the clip was done."),)
+        return ()
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """The beginning of one channel of a recording, as a recording of its own.
+
+    Attributes:
+        seconds: from the start.
+    """
+
+    source: AudioSource
+    channel: int
+    seconds: float
+    channels: int = 1
+
+    @property
+    def duration(self) -> float:
+        """Seconds of audio."""
+        return min(self.seconds, self.source.duration)
+
+    def read(self, start: float, end: float, channel: int = 0) -> Waveform:
+        """The samples; see `AudioSource.read`."""
+        return self.source.read(start, min(end, self.duration), self.channel + channel)
+
+
+def first_speech(speech: Sequence[Span], seconds: float) -> list[Span]:
+    """The first so many seconds of speech."""
+    kept: list[Span] = []
+    left = seconds
+    for span in speech:
+        if left <= 0:
+            break
+        kept.append(Span(span.start, min(span.end, span.start + left)))
+        left -= kept[-1].end - kept[-1].start
+    return kept
+
+
+def channel_voices(
+    pipeline: Pipeline, plan: Plan, embedder: VoiceEmbedder, progress: Progress = ignore_progress
+) -> dict[str, Voice]:
+    """
+    The voices of a recording whose channels are one speaker each, by label.
+
+    Raises:
+        DiarizationFailed, EngineUnavailable: from the embedder.
+    """
+    key = pipeline.checkpoints.find("working.flac")
+    if key is None:
+        return {}
+    with pipeline.store.open(key) as file:
+        source = pipeline.decoder.open(file, plan.audio)
+        voices: dict[str, Voice | None] = {}
+        for channel, label in channel_labels(plan.speech).items():
+            speech = first_speech(plan.speech[channel], CHANNEL_SPEECH_SECONDS)
+            excerpt = Excerpt(source, channel, speech[-1].end if speech else 0.0)
+            voices[label] = embedder.voice(excerpt, speech, progress)
+    return {label: voice for label, voice in voices.items() if voice is not None}
+
+
+def voice_of(
+    pipeline: Pipeline,
+    media: BinaryIO,
+    embedder: VoiceEmbedder,
+    seconds: float,
+    progress: Progress = ignore_progress,
+) -> Voice | None:
+    """
+    The voice of a recording of one person that is no part of the meeting.
+
+    Args:
+        seconds: from its start that count; a header may claim fewer than there are.
+
+    Raises:
+        InvalidAudio: it cannot be used.
+        DiarizationFailed, EngineUnavailable: from the embedder.
+    """
+    with tempfile.TemporaryFile() as working:
+        mixed = Options(channels="mix")
+        prepared, _ = pipeline.decoder.prepare(media, working, mixed, progress)
+        working.seek(0)
+        source = Excerpt(pipeline.decoder.open(working, prepared), 0, seconds)
+        speech = pipeline.detector.detect(source, 0, progress)
+        heard = [Span(each.start, min(each.end, source.duration)) for each in speech]
+        return embedder.voice(source, [each for each in heard if each.start < each.end], progress)
+
+
+def _embedder(diarizer: Callable[[], Chosen[Diarizer] | None]) -> VoiceEmbedder | None:
+    try:
+        chosen = diarizer()
+    except EngineUnavailable:  # where each channel is one speaker, nobody else needs it
+        return None
+    return chosen.engine if chosen and isinstance(chosen.engine, VoiceEmbedder) else None
+
+
+def _not_kept(why: str) -> TranscriptWarning:
+    return TranscriptWarning("voice_not_kept", f"No voice was stored: {why}")
+
+
+def _warning(why: str) -> TranscriptWarning:
+    message = f"Some known speakers cannot be told: {why}."
+    return TranscriptWarning("known_speakers_missed", message)

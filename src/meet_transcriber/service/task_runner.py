@@ -1,0 +1,470 @@
+"""Keeping a claimed task alive while it is worked on, and telling its work when to stop."""
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Self
+
+from meet_transcriber.core.errors import (
+    AddressRefused,
+    EngineUnavailable,
+    InvalidAudio,
+    InvalidOptions,
+    JobCancelled,
+    JobError,
+    JobNotFound,
+    LeaseLost,
+    QuotaExceeded,
+    StorageError,
+    StorageFull,
+    StorageUnavailable,
+    TranscriptionError,
+)
+from meet_transcriber.core.jobs import RECOGNIZE_QUEUE, Failure, Job, waited_seconds
+from meet_transcriber.core.transcript import Diarization
+from meet_transcriber.core.transitions import (
+    Claim,
+    alive,
+    claim_in,
+    claimed,
+    committed,
+    concluded,
+    delayed,
+    fetched,
+    planned,
+    released,
+    task_failed,
+)
+from meet_transcriber.observability.logging import bound, get_logger
+from meet_transcriber.pipeline import Chosen, Pipeline
+from meet_transcriber.ports.engines import Diarizer, Recognizer, SpeechDetector
+from meet_transcriber.service.context import Ground
+from meet_transcriber.service.queries import RTF
+from meet_transcriber.service.quotas import Quotas
+from meet_transcriber.service.recordings import delete_recording, open_recording
+from meet_transcriber.service.speaker_identification import Listening
+
+log = get_logger(__name__)
+
+_LOOK_SECONDS = 0.5
+_TOLD_SHARE = 0.01  # progress worth a write of its own
+
+
+class WorkerStopping(TranscriptionError):
+    """The worker is asked to end; the task goes back in good order."""
+
+    code = "worker_stopping"
+
+
+class Hold:
+    """
+    A Progress for the work on a claimed task, and the heartbeat of its lease.
+
+    A thread renews the lease and looks whether the job was cancelled. The work learns of it
+    at its next call of progress: JobCancelled, LeaseLost or WorkerStopping passes through it.
+    """
+
+    def __init__(self, ground: Ground, claim: Claim, stopping: threading.Event) -> None:
+        self._ground = ground
+        self._claim = claim
+        self._stopping = stopping
+        self._share = 0.0
+        self._told = 0.0
+        self._renewed = ground.clock()
+        self._problem: JobError | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __call__(self, share: float, /) -> None:
+        self._share = max(self._share, min(share, 1.0))
+        if self._problem is not None:
+            raise self._problem
+        if self._stopping.is_set():
+            raise WorkerStopping("The worker is stopping.")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while self._problem is None and not self._over.wait(_LOOK_SECONDS):
+            try:
+                self._look()
+            except JobError as error:
+                self._problem = error
+            except TranscriptionError as error:
+                log.warning("heartbeat_delayed", job_id=self._claim.job.id, error=str(error))
+
+    def _look(self) -> None:
+        now, lease = self._ground.clock(), self._ground.rules.lease_seconds
+        share = self._share
+        if share > self._told + _TOLD_SHARE or abs(now - self._renewed) > lease / 3:
+            self._ground.jobs.update(
+                self._claim.job.id,
+                lambda job: alive(
+                    job, self._claim.task.name, self._claim.task.token, share, now, lease
+                ),
+            )
+            self._told, self._renewed = share, now
+        else:
+            self._watch()
+
+    def _watch(self) -> None:
+        """Notice a cancelled or deleted job without writing."""
+        job = self._ground.jobs.get(self._claim.job.id)
+        if job.deleted:
+            raise JobNotFound(f"Job {job.id} was deleted.")
+        if job.state == "cancelled":
+            raise JobCancelled("The job was cancelled.")
+        if not any(task.token == self._claim.task.token for task in job.in_state("running")):
+            raise LeaseLost(f"Task {self._claim.task.name} was taken over by another worker.")
+
+
+Learn = Callable[[Job], Job]
+
+_FINAL = (
+    AddressRefused,
+    InvalidAudio,
+    InvalidOptions,
+    EngineUnavailable,
+    QuotaExceeded,
+)
+_CANDIDATES = 16
+_COMMIT_PATIENCE_SECONDS = 0.5
+_ROOM_PATIENCE_SECONDS = 3600.0
+"""How long a job waits for room; one that never fits must not go round for ever."""
+_WAITED_FOR = (StorageFull, StorageUnavailable)
+
+
+@dataclass(frozen=True)
+class Engines:
+    """How a worker comes by its engines; each is built once and kept by its maker.
+
+    Both may raise EngineUnavailable, with the command that mends it.
+    """
+
+    recognizer: Callable[[], Chosen[Recognizer]]
+    diarizer: Callable[[], Chosen[Diarizer] | None]
+    detector: Callable[[], SpeechDetector]
+
+
+@dataclass
+class ClaimedCheckpoints:
+    """
+    Checkpoints of a claimed task: it finds what was committed, and leaves its own aside.
+
+    Keys end with the fencing token, so a worker that lost its lease overwrites nothing.
+    """
+
+    claim: Claim
+    written: dict[str, str] = field(default_factory=dict)
+
+    def find(self, name: str) -> str | None:
+        return self.written.get(name) or self.claim.job.objects.get(name)
+
+    def new(self, name: str) -> str:
+        self.written[name] = f"{self.claim.job.prefix}/{name}.{self.claim.task.token}"
+        return self.written[name]
+
+
+class Working:
+    """One worker's side of the service; not for several threads at once."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        engines: Engines,
+        worker: str,
+        queues: tuple[str, ...],
+        stopping: threading.Event,
+        tell: Callable[[str], None] = lambda _task: None,
+    ) -> None:
+        """
+        Args:
+            stopping: set it, and the task at hand goes back at its next progress.
+            tell: hears the name of the task that is being worked on, and "" after it.
+        """
+        self._ground = ground
+        self._engines = engines
+        self._worker = worker
+        self._queues = queues
+        self._stopping = stopping
+        self._tell = tell
+        self._held: Claim | None = None
+
+    def use(self, engines: Engines) -> None:
+        """Work with these engines from the next task on."""
+        self._engines = engines
+
+    def work(self) -> bool:
+        """
+        Claim the next task and see it through; False when there was nothing to do.
+
+        Raises:
+            StorageFull, StorageUnavailable: a store has no room or does not answer; nothing is
+                lost, try again later.
+        """
+        claim = self._claim()
+        if claim is None:
+            return False
+        self._held = claim
+        self._tell(claim.task.name)
+        try:
+            self._watched(claim)
+        finally:
+            self._held = None
+            self._tell("")
+        return True
+
+    def _watched(self, claim: Claim) -> None:
+        """See a claimed task through, for everybody who watches to see."""
+        job, task = claim.job, claim.task
+        ids = {"job_id": job.id, "request_id": job.origin.request_id, "task": task.name}
+        started, outcome = time.monotonic(), "interrupted"
+        if job.fence == 1 and (waited := waited_seconds(job)) is not None:
+            self._ground.meters.waited(task.queue, waited)
+        with (
+            bound(**{name: value for name, value in ids.items() if value}),
+            self._ground.tracer.span(task.kind, job.origin.traceparent, ids),
+        ):
+            try:
+                outcome = self._see_through(claim)
+            finally:
+                seconds = time.monotonic() - started
+                self._ground.meters.task(task.kind, outcome, seconds)
+                log.info("task_ended", outcome=outcome, seconds=round(seconds, 3))
+
+    def let_go(self) -> None:
+        """
+        Give the task at hand back at once; what is still done for it has no effect.
+
+        For another thread that ends the process, because an engine does not hear `stopping`.
+        """
+        if (claim := self._held) is not None:
+            self._record(claim, released)
+
+    def _claim(self) -> Claim | None:
+        ground = self._ground
+        for job_id in ground.jobs.ready(self._queues, _CANDIDATES):
+            fence = -1
+
+            def claim(job: Job) -> Job:
+                nonlocal fence
+                fence = job.fence
+                now = ground.clock()
+                return claimed(job, self._queues, self._worker, now, ground.rules.lease_seconds)
+
+            with suppress(JobNotFound):
+                job = ground.jobs.update(job_id, claim)
+                if job.fence != fence:
+                    return claim_in(job, self._worker)
+        return None
+
+    def _see_through(self, claim: Claim) -> str:
+        """Work on a claimed task until its end is on record; returns how it ended."""
+        checkpoints = ClaimedCheckpoints(claim)
+        try:
+            with Hold(self._ground, claim, self._stopping) as hold:
+                learn = self._do(claim, checkpoints, hold)
+                self._commit(claim, checkpoints, learn)
+            self._drop_recording(claim)
+        except (JobCancelled, JobNotFound, LeaseLost) as error:
+            self._forget(claim, checkpoints)
+            return error.code
+        except WorkerStopping:
+            self._forget(claim, checkpoints)
+            self._record(claim, released)
+            return "released"
+        except _WAITED_FOR as error:
+            self._put_off(claim, checkpoints, error)
+            raise
+        except (KeyboardInterrupt, SystemExit):
+            self._record(claim, released)  # the task is not to blame
+            raise
+        except Exception as error:  # noqa: BLE001 - the outermost frame of a task
+            self._forget(claim, checkpoints)
+            self._fail(claim, error)
+            return "failed"
+        return "done"
+
+    # -- the tasks -------------------------------------------------------------------------
+
+    def _do(self, claim: Claim, checkpoints: ClaimedCheckpoints, hold: Hold) -> Learn:
+        """Do the task; returns what the record should learn from it."""
+        pipeline = Pipeline(
+            self._ground.media,
+            checkpoints,
+            claim.job.options,
+            self._ground.decoder,
+            self._engines.detector(),
+            self._ground.rules.part_seconds,
+        )
+        match claim.task.kind:
+            case "fetch":
+                return self._fetch(claim.job, checkpoints, hold)
+            case "prepare":
+                return self._prepare(pipeline, claim.job, hold)
+            case "recognize":
+                return self._recognize(pipeline, claim, hold)
+            case "diarize":
+                return self._diarize(pipeline, claim.job, checkpoints, hold)
+            case _:
+                return self._attribute(pipeline, claim.job)
+
+    def _fetch(self, job: Job, checkpoints: ClaimedCheckpoints, hold: Hold) -> Learn:
+        media, size, key = self._ground.media, 0, checkpoints.new("recording")
+        with self._ground.fetcher.fetch(job.source_url or "") as source:
+            with media.writer(key) as writer:
+                for chunk in source.chunks():
+                    writer.write(chunk)
+                    size += len(chunk)
+                    hold(size / source.size if source.size else 0.0)
+            name = source.name
+        self._ground.meters.upload(size)
+        with media.open(key) as file:
+            info = self._ground.decoder.probe(file)
+        Quotas(self._ground, job.tenant).check(size, info.duration or 0.0)
+        return partial(fetched, name=name, size_bytes=size, media=info)
+
+    def _prepare(self, pipeline: Pipeline, job: Job, hold: Hold) -> Learn:
+        self._refuse_early(job)
+        with open_recording(self._ground.media, job.objects["recording"]) as media:
+            plan = pipeline.prepare(media, hold)
+        Quotas(self._ground, job.tenant).check_length(job.duration, plan.audio.duration)
+        return partial(planned, plan=plan, keep_recording=not self._ground.rules.drop_recording)
+
+    def _refuse_early(self, job: Job) -> None:
+        """Before any work, see that the engines of this worker are there and can do it."""
+        if RECOGNIZE_QUEUE in self._queues:
+            self._recognizer(job)
+        if job.options.enable_diarization:
+            self._engines.diarizer()
+
+    def _recognize(self, pipeline: Pipeline, claim: Claim, hold: Hold) -> Learn:
+        recognizer = self._recognizer(claim.job)
+        plan, started = pipeline.plan(), time.monotonic()
+        pipeline.recognize(plan, claim.task.part, recognizer, hold)
+        part, seconds = plan.parts[claim.task.part], time.monotonic() - started
+        self._ground.meters.recognition(recognizer.engine.name, part.end - part.start, seconds)
+        self._note_speed(seconds / max(part.end - part.start, 0.1))
+        return _nothing
+
+    def _recognizer(self, job: Job) -> Chosen[Recognizer]:
+        """The recognizer, where it may and can do what the job wants."""
+        recognizer = self._engines.recognizer()
+        recognizer.engine.check(job.options)
+        return recognizer
+
+    def _diarize(
+        self, pipeline: Pipeline, job: Job, checkpoints: ClaimedCheckpoints, hold: Hold
+    ) -> Learn:
+        plan, listening = pipeline.plan(), Listening(self._ground, job)
+        diarizer = self._engines.diarizer() if plan.audio.channels == 1 else None
+        found = pipeline.diarize(plan, diarizer, hold)
+        listening.keep(pipeline, plan, found, self._engines.diarizer, checkpoints, hold)
+        return _nothing
+
+    def _attribute(self, pipeline: Pipeline, job: Job) -> Learn:
+        plan, parts, diarization = pipeline.gather()
+        # without a result the record's warnings tell why nobody knows the speakers
+        known = diarization or Diarization(warnings=job.warnings)
+        timeline = pipeline.speaker_timeline()
+        voices = Listening(self._ground, job).known()
+        transcript = pipeline.attribute(plan, parts, known, timeline, job.names, voices)
+        if self._ground.text is not None:
+            self._ground.text.put_text(job.id, transcript.text)
+        return partial(concluded, transcript=transcript)
+
+    def _note_speed(self, rtf: float) -> None:
+        """Keep a running mean of seconds of work per second of audio, for estimates."""
+        jobs = self._ground.jobs
+        with suppress(*_WAITED_FOR):  # a part is worth more than an estimate
+            known = jobs.recall(RTF)
+            jobs.remember(RTF, f"{rtf if known is None else 0.8 * float(known) + 0.2 * rtf:.4f}")
+
+    # -- ends ------------------------------------------------------------------------------
+
+    def _commit(self, claim: Claim, checkpoints: ClaimedCheckpoints, learn: Learn) -> None:
+        """Make the result count; waits for a store that is away or full, for two leases."""
+        written = checkpoints.written
+        deadline = time.monotonic() + 2 * self._ground.rules.lease_seconds
+        task = claim.task
+
+        def count(job: Job) -> Job:
+            return committed(job, task.name, task.token, written, self._ground.clock(), learn)
+
+        while time.monotonic() < deadline:
+            with suppress(*_WAITED_FOR):
+                self._ground.change(claim.job.id, count)
+                return
+            time.sleep(_COMMIT_PATIENCE_SECONDS)
+        self._ground.change(claim.job.id, count)
+
+    def _drop_recording(self, claim: Claim) -> None:
+        """Where room is short, the upload goes as soon as its working audio counts."""
+        if claim.task.kind == "prepare" and self._ground.rules.drop_recording:
+            with suppress(StorageError):  # the sweep finds it
+                delete_recording(self._ground.media, claim.job.objects["recording"])
+
+    def _put_off(self, claim: Claim, checkpoints: ClaimedCheckpoints, error: StorageError) -> None:
+        """The task is not to blame for its store; the record tells what it waits for."""
+        full = isinstance(error, StorageFull)
+        if full:
+            self._forget(claim, checkpoints)
+        patience = _ROOM_PATIENCE_SECONDS if full else math.inf
+        failure, now = Failure(error.code, str(error)), self._ground.clock()
+        change = partial(delayed, failure=failure, patience=patience, now=now)
+        while not self._record(claim, change):  # else it would count as a death
+            if self._stopping.wait(_COMMIT_PATIENCE_SECONDS):
+                return
+
+    def _fail(self, claim: Claim, error: Exception) -> None:
+        code = error.code if isinstance(error, TranscriptionError) else "worker_error"
+        message = str(error) or type(error).__name__
+        if isinstance(error, MemoryError):
+            message = "The worker has too little memory for this task; give it more."
+        unexpected = None if isinstance(error, TranscriptionError) else error
+        log.warning("task_failed", code=code, exc_info=unexpected)
+        failure = Failure(code, message)
+        now, final = self._ground.clock(), isinstance(error, _FINAL)
+        self._record(claim, partial(task_failed, failure=failure, final=final, now=now))
+
+    def _record(self, claim: Claim, change: Callable[[Job, str, int], Job]) -> bool:
+        """Whether it is on record or does not matter any more; else the lease runs out."""
+        task = claim.task
+        with suppress(*_WAITED_FOR):
+            with suppress(JobError):
+                self._ground.change(claim.job.id, lambda job: change(job, task.name, task.token))
+            return True
+        return False
+
+    def _forget(self, claim: Claim, checkpoints: ClaimedCheckpoints) -> None:
+        """
+        Remove what was written in vain.
+
+        A commit whose answer was lost may have counted all the same: what the record names
+        stays. What cannot be removed now is found by the sweep after the job's end.
+        """
+        with suppress(StorageError):
+            named = self._named(claim.job.id)
+            for key in checkpoints.written.values():
+                if key not in named:
+                    self._ground.media.delete(key)
+
+    def _named(self, job_id: str) -> set[str]:
+        try:
+            return set(self._ground.jobs.get(job_id).objects.values())
+        except JobNotFound:
+            return set()
+
+
+def _nothing(job: Job) -> Job:
+    return job

@@ -1,0 +1,100 @@
+"""Telling webhooks that a job has ended; every attempt is on record before it is made."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from random import Random
+
+from meet_transcriber.core.errors import JobError, TranscriptionError
+from meet_transcriber.core.jobs import Job, Webhook
+from meet_transcriber.observability.logging import get_logger
+from meet_transcriber.ports.outbound import Delivery, WebhookSender
+from meet_transcriber.service.context import Ground
+
+log = get_logger(__name__)
+
+_ATTEMPT_SECONDS = 60.0  # an attempt that nobody reported on for so long is made again
+_AT_A_TIME = 4
+
+NextAttempt = Callable[[int, float, Random, float | None], float | None]
+"""From attempts made, now, chance and Retry-After to the moment of the next; None for never."""
+
+
+class Postman:
+    """Delivers in threads of its own, so that a slow receiver holds up nobody."""
+
+    def __init__(
+        self, ground: Ground, sender: WebhookSender, secret: str | None, schedule: NextAttempt
+    ) -> None:
+        self._ground = ground
+        self._sender = sender
+        self._secret = secret
+        self._schedule = schedule
+        self._chance = Random()  # noqa: S311 - spreads attempts, guards nothing
+        self._threads = ThreadPoolExecutor(_AT_A_TIME, "webhook")
+        self._attempts: set[Future[None]] = set()
+
+    def notify(self, job: Job) -> None:
+        """Take the delivery that is due, and make the attempt soon."""
+        now = self._ground.clock()
+        with suppress(JobError):
+            taken = self._ground.jobs.update(job.id, partial(_attempted, now=now))
+            if taken.version != job.version:
+                self._attempts = {each for each in self._attempts if not each.done()}
+                self._attempts.add(self._threads.submit(self._deliver, taken))
+
+    def settle(self) -> None:
+        """Wait for the attempts that are being made."""
+        wait(self._attempts)
+
+    def _deliver(self, job: Job) -> None:
+        if job.webhook is None:
+            return
+        delivery = self._sender.send(
+            job.webhook.url,
+            event(job),
+            message_id=job.webhook.event_id,
+            timestamp=round(self._ground.clock()),
+            secret=self._secret,
+        )
+        self._ground.meters.webhook(delivery.outcome)
+        log.info("webhook_attempted", job_id=job.id, outcome=delivery.outcome)
+        with suppress(TranscriptionError):  # then it is made again, with the same id
+            self._ground.jobs.update(job.id, lambda now: self._noted(now, job.webhook, delivery))
+
+    def _noted(self, job: Job, made: Webhook | None, delivery: Delivery) -> Job:
+        hook = job.webhook
+        if hook is None or made is None or hook.event_id != made.event_id:
+            return job  # a rerun began meanwhile
+        if delivery.outcome != "retry":
+            return replace(job, webhook=replace(hook, outcome=delivery.outcome, next_at=None))
+        now, wanted = self._ground.clock(), delivery.retry_after
+        next_at = self._schedule(hook.attempts, now, self._chance, wanted)
+        outcome = "waiting" if next_at else "undeliverable"
+        return replace(job, webhook=replace(hook, outcome=outcome, next_at=next_at))
+
+
+def _attempted(job: Job, now: float) -> Job:
+    hook = job.webhook
+    if hook is None or hook.next_at is None or hook.next_at > now:
+        return job
+    later = now + _ATTEMPT_SECONDS
+    return replace(job, webhook=replace(hook, attempts=hook.attempts + 1, next_at=later))
+
+
+def event(job: Job) -> bytes:
+    """The body that tells of a job's end; ids and states, never speech."""
+    moment = datetime.fromtimestamp(job.finished_at or 0.0, UTC)
+    data: dict[str, object] = {"job_id": job.id, "status": job.state, "run": job.run}
+    if job.error is not None:
+        data["error"] = {"code": job.error.code, "message": job.error.message}
+    body = {
+        "type": f"job.{job.state}",
+        "timestamp": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "data": data,
+    }
+    return json.dumps(body).encode()

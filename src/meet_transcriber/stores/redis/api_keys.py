@@ -1,0 +1,133 @@
+"""A KeyStore, and an AuditTrail of bounded length, in the Redis of the jobs."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from meet_transcriber.core.audit import AuditEntry, AuditPage, AuditQuery
+from meet_transcriber.core.auth import ApiKey, Session
+from meet_transcriber.core.errors import (
+    InvalidOptions,
+    KeyNotFound,
+    StorageError,
+    StorageUnavailable,
+)
+from meet_transcriber.stores.json_records import dump, load
+from meet_transcriber.stores.redis.client import RedisCalls
+from meet_transcriber.stores.redis.index import Keys
+
+BUSY_SECONDS = 10.0
+MOST_ENTRIES = 100_000
+"""About how many entries a stream of the audit trail keeps; a file keeps all."""
+
+_SCANNED = 1000
+_CURSOR = re.compile(r"([0-9]{1,19}-[0-9]{1,19})-([01])")
+_END = f"{10**18}-0"
+"""Behind every entry that there can be."""
+
+# KEYS: the hash of keys. ARGV: an id, what must be there, what is put in its place.
+_SWAP = """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+return 1
+"""
+
+
+class RedisKeyStore:
+    """Keys and sessions beside the jobs; sessions end by the clock of Redis."""
+
+    def __init__(self, calls: RedisCalls, keys: Keys) -> None:
+        self._calls = calls
+        self._client: Any = calls.client
+        self._keys = keys
+        self._swap: Any = self._client.register_script(_SWAP)
+
+    def put_key(self, key: ApiKey) -> None:
+        doc = dump(key)
+        if not self._run("HSETNX", self._keys.of("keys"), key.id, doc):
+            found = self._run("HGET", self._keys.of("keys"), key.id)
+            if found != doc.encode():  # else the line broke behind our own write
+                raise StorageError(f"There is a key {key.id} already.")
+
+    def find_key(self, key_id: str) -> ApiKey | None:
+        doc = self._run("HGET", self._keys.of("keys"), key_id)
+        return load(ApiKey, doc) if doc else None
+
+    def change_key(self, key_id: str, change: Callable[[ApiKey], ApiKey]) -> ApiKey:
+        give_up_at = time.monotonic() + BUSY_SECONDS
+        while time.monotonic() < give_up_at:
+            doc = self._run("HGET", self._keys.of("keys"), key_id)
+            if doc is None:
+                raise KeyNotFound(f"There is no key {key_id[:40]}.")
+            key = change(load(ApiKey, doc))
+            if self._swapped(key_id, doc, dump(key)):
+                return key
+        raise StorageUnavailable(f"Key {key_id} was changed by others again and again.")
+
+    def _swapped(self, key_id: str, old: bytes, new: str) -> bool:
+        keys = [self._keys.of("keys")]
+        return bool(self._calls.run(lambda: self._swap(keys, [key_id, old, new])))
+
+    def all_keys(self) -> list[ApiKey]:
+        found = [load(ApiKey, doc) for doc in self._run("HVALS", self._keys.of("keys"))]
+        return sorted(found, key=lambda key: (key.created_at, key.id))
+
+    def put_session(self, session: Session, now: float) -> None:
+        milliseconds = max(1, round(1000 * (session.until - now)))
+        self._run("SET", self._keys.of("session", session.id), dump(session), "PX", milliseconds)
+
+    def find_session(self, session_id: str, now: float) -> Session | None:  # noqa: ARG002
+        doc = self._run("GET", self._keys.of("session", session_id))
+        return load(Session, doc) if doc else None
+
+    def drop_session(self, session_id: str) -> None:
+        self._run("DEL", self._keys.of("session", session_id))
+
+    def _run(self, *command: str | float) -> Any:
+        return self._calls.run(lambda: self._client.execute_command(*command))
+
+
+class RedisTrail:
+    """
+    The latest entries, in streams that Redis caps: one of those who showed a key that holds or
+    need none, one of strangers, so that nobody without a key can push out what others did.
+    """
+
+    def __init__(self, calls: RedisCalls, keys: Keys, most: int = MOST_ENTRIES) -> None:
+        self._calls = calls
+        self._client: Any = calls.client
+        self._streams = keys.of("audit"), keys.of("audit", "strangers")
+        self._most = most
+
+    def append(self, entry: AuditEntry) -> None:
+        stream = self._streams[entry.action == "refused" and not entry.key]
+        row = {"doc": dump(entry)}
+        self._calls.run(lambda: self._client.xadd(stream, row, maxlen=self._most))
+
+    def page(self, query: AuditQuery) -> AuditPage:
+        rows = sorted(self._rows(query.after), reverse=True)
+        found: list[AuditEntry] = []
+        for place, which, doc in rows[:_SCANNED]:
+            entry = load(AuditEntry, doc)
+            found += [entry] if query.admits(entry) else []
+            if len(found) == query.limit:
+                return AuditPage(found, _cursor(place, which))
+        return AuditPage(found, _cursor(*rows[_SCANNED - 1][:2]) if len(rows) >= _SCANNED else None)
+
+    def _rows(self, after: str | None) -> Iterator[tuple[tuple[int, ...], int, bytes]]:
+        """Place, number of the stream and entry of what stands before a cursor."""
+        cursor = _CURSOR.fullmatch(after or f"{_END}-1")
+        if cursor is None:
+            raise InvalidOptions("`after` is not the cursor of a page.")
+        for which, stream in enumerate(self._streams):
+            # of two at the same place, that of strangers is the later
+            start = cursor[1] if which < int(cursor[2]) else f"({cursor[1]}"
+            rows = self._calls.run(partial(self._client.xrevrange, stream, start, count=_SCANNED))
+            for place, row in rows:
+                yield tuple(map(int, place.split(b"-"))), which, row[b"doc"]
+
+
+def _cursor(place: tuple[int, ...], which: int) -> str:
+    return f"{place[0]}-{place[1]}-{which}"

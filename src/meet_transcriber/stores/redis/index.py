@@ -1,0 +1,192 @@
+"""What Redis keeps at hand about jobs: the keys, and the commands that bring them up to date.
+
+NS:job:ID       hash    doc, version, write, created, state, name, tenant
+NS:key:KEY      string  id of the job with this idempotency key
+NS:listed       zset    ids by creation; NS:pending the same, of those that wait
+NS:listed:TENANT  zset  the same of one tenant
+NS:due          zset    ids by due_at
+NS:ready:QUEUE  zset    ids by IndexEntry.order
+NS:active       hash    id -> what it adds to the backlog
+NS:active:TENANT  zset  ids of the jobs that one tenant has in it
+NS:stored:TENANT  hash  id -> bytes of the recording, as long as that is kept
+NS:audio:TENANT   zset  `ID SECONDS` by submission, for two days
+NS:mark         string  counts the changes of all jobs
+NS:changes:TENANT  zset  ids by the mark of their latest change, of jobs that went too
+NS:workers      set     ids; NS:worker:ID what one said, as long as that holds
+NS:lock:NAME    string  the holder, as long as it holds
+NS:facts        hash    name -> value
+NS:schema       string  number of the schema that all indexes follow
+NS:ping         string  that something could be written; gone after seconds
+NS:keys         hash    id -> API key; NS:session:ID a browser's session, as long as it lasts
+NS:audit        stream  what was done, the latest of it; NS:audit:strangers what was refused
+                        to those who showed no key that holds
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from math import inf
+
+from meet_transcriber.core.jobs import Backlog, IndexEntry, Job, Usage, index_entry
+from meet_transcriber.stores.json_records import dump, folded
+
+Command = Sequence[str | bytes | int]
+
+REMEMBERED_SECONDS = 2 * 24 * 3600.0
+"""How long audio counts as submitted lately, at least."""
+
+CHANGED = "CHANGED"
+"""No command of Redis: the script that commits notes a change by the next mark."""
+
+_BUSY_STEP = 1e10
+"""Seconds, later than any moment until 2286: what one running task adds to a score."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The names of all keys of one installation."""
+
+    namespace: str
+
+    def of(self, *parts: str) -> str:
+        return ":".join((self.namespace, *parts))
+
+    def job(self, job_id: str) -> str:
+        return self.of("job", job_id)
+
+
+def score(entry: IndexEntry) -> float:
+    """IndexEntry.order as one number, exact to a tenth of a millisecond."""
+    running, served_at = entry.order
+    return running * _BUSY_STEP + served_at
+
+
+def writing(keys: Keys, old: Job | None, new: Job, write: str) -> list[Command]:
+    """The commands that put `new` in the place of `old`, whose index is as it should be."""
+    record: Command = (
+        *("HSET", keys.job(new.id), "doc", dump(new), "version", new.version, "write", write),
+        *("created", repr(new.created_at), "state", new.state, "name", folded(new.name)),
+        *("tenant", new.tenant),
+    )
+    before, after = index_entry(old) if old else None, index_entry(new)
+    changed = _changed(keys, new)
+    return [record, *_moves(keys, new.id, before, after), *_key_commands(keys, old, new), changed]
+
+
+def removing(keys: Keys, old: Job) -> list[Command]:
+    """The commands after which nothing of a job is left."""
+    commands: list[Command] = [("DEL", keys.job(old.id)), _changed(keys, old)]
+    commands += _moves(keys, old.id, index_entry(old), None)
+    if old.unique_key is not None:
+        commands.append(("DEL", keys.of("key", old.unique_key)))
+    return commands
+
+
+def _changed(keys: Keys, job: Job) -> Command:
+    """What the script of a commit knows: note the job's latest change."""
+    return CHANGED, keys.of("mark"), keys.of("changes", job.tenant), job.id
+
+
+def backlog(found: Iterable[bytes]) -> Backlog:
+    """The sum of what the active jobs say."""
+    ready, running, jobs = Counter[str](), Counter[str](), Counter[str]()
+    seconds_left, since = 0.0, dict[str, float]()
+    for share in map(json.loads, found):
+        ready.update(share["ready"])
+        running.update(share["running"])
+        jobs[share["state"]] += 1
+        seconds_left += share["seconds_left"]
+        for queue in share["ready"]:
+            served_at = share.get("served_at", inf)  # older versions did not tell
+            since[queue] = min(since.get(queue, inf), served_at)
+    known = {queue: at for queue, at in since.items() if at < inf}
+    return Backlog(dict(ready), dict(running), dict(jobs), seconds_left, known)
+
+
+def usage(active: int, stored: Iterable[bytes], audio: Sequence[tuple[bytes, float]]) -> Usage:
+    """The answers of `NS:active:TENANT`, `NS:stored:TENANT` and `NS:audio:TENANT` put together."""
+    seconds = sum(float(member.rpartition(b" ")[2]) for member, _ in audio)
+    oldest = min((at for _, at in audio), default=None)
+    return Usage(active, sum(map(int, stored)), seconds, oldest)
+
+
+def _scores(keys: Keys, entry: IndexEntry | None) -> dict[str, str]:
+    """The zsets that a job is in, with its scores."""
+    if entry is None:
+        return {}
+    scores = {keys.of("ready", queue): repr(score(entry)) for queue in entry.ready}
+    if entry.listed:
+        scores[keys.of("listed")] = repr(entry.created_at)
+        scores[keys.of("listed", entry.tenant)] = repr(entry.created_at)
+        if entry.state == "pending":
+            scores[keys.of("pending")] = repr(entry.created_at)
+    if entry.active:
+        scores[keys.of("active", entry.tenant)] = repr(entry.created_at)
+    if entry.due_at is not None:
+        scores[keys.of("due")] = repr(entry.due_at)
+    return scores
+
+
+def _share(entry: IndexEntry | None) -> str | None:
+    """What a job adds to the backlog."""
+    if entry is None or not entry.active:
+        return None
+    share = {
+        "state": entry.state,
+        "ready": entry.ready,
+        "running": entry.running,
+        "seconds_left": entry.seconds_left,
+        "served_at": entry.order[1],
+    }
+    return json.dumps(share, sort_keys=True)
+
+
+def _moves(
+    keys: Keys, job_id: str, old: IndexEntry | None, new: IndexEntry | None
+) -> Iterator[Command]:
+    before, after = _scores(keys, old), _scores(keys, new)
+    for key in sorted(before.keys() - after.keys()):
+        yield ("ZREM", key, job_id)
+    for key, value in after.items():
+        if before.get(key) != value:
+            yield ("ZADD", key, value, job_id)
+    yield from _used(keys, job_id, old, new)
+    share = _share(new)
+    if share is not None:
+        yield ("HSET", keys.of("active"), job_id, share)
+    elif _share(old) is not None:
+        yield ("HDEL", keys.of("active"), job_id)
+
+
+def _used(
+    keys: Keys, job_id: str, old: IndexEntry | None, new: IndexEntry | None
+) -> Iterator[Command]:
+    """What counts against a tenant's quotas; audio stays when its job goes."""
+    entry = new or old
+    if entry is None:
+        return
+    had, has = old.stored_bytes if old else 0, new.stored_bytes if new else 0
+    stored, audio = keys.of("stored", entry.tenant), keys.of("audio", entry.tenant)
+    if has and has != had:
+        yield ("HSET", stored, job_id, has)
+    elif had and not has:
+        yield ("HDEL", stored, job_id)
+    before = old.audio if old else None
+    if new is not None and new.audio is not None and new.audio != before:
+        at, seconds = new.audio
+        if before is not None:
+            yield ("ZREM", audio, f"{job_id} {before[1]!r}")
+        yield ("ZADD", audio, repr(at), f"{job_id} {seconds!r}")
+        yield ("ZREMRANGEBYSCORE", audio, "-inf", repr(at - REMEMBERED_SECONDS))
+        yield ("EXPIRE", audio, int(REMEMBERED_SECONDS))
+
+
+def _key_commands(keys: Keys, old: Job | None, new: Job) -> Iterator[Command]:
+    had, has = old.unique_key if old else None, new.unique_key
+    if had == has:
+        return
+    if had is not None:
+        yield ("DEL", keys.of("key", had))
+    if has is not None:
+        yield ("SET", keys.of("key", has), new.id)

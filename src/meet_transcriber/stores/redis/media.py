@@ -1,0 +1,121 @@
+"""A MediaStore in Redis, for small deployments that have nothing else."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
+
+import redis
+
+from meet_transcriber.core.errors import StorageError
+from meet_transcriber.core.range_reader import open_blocks
+from meet_transcriber.ports.stores import ObjectWriter, Room
+from meet_transcriber.stores.object_io import checked, pour, read_whole
+from meet_transcriber.stores.redis.chunks import CHUNK_BYTES, RedisChunks
+
+
+class RedisMediaStore:
+    """
+    Keeps each object in Redis as chunks of 512 KiB and a manifest.
+
+    Replaced objects give their bytes back at once, so a reader of the old one ends with a
+    StorageError. Redis must not evict: `maxmemory-policy noeviction`.
+
+    Args:
+        client: answers in bytes (no `decode_responses`); has timeouts, so that nobody hangs.
+        budget_bytes: the most that all objects together have, half written ones and those
+            about to be replaced too; what Redis needs to keep them comes on top.
+        namespace: what the names of all keys in Redis begin with.
+    """
+
+    def __init__(self, client: redis.Redis, budget_bytes: int, namespace: str = "mt") -> None:
+        self._chunks = RedisChunks(client, budget_bytes, namespace)
+        self._budget_bytes = budget_bytes
+
+    def put(self, key: str, data: bytes | BinaryIO) -> None:
+        with self.writer(key) as writer:
+            pour(data, writer, key)
+
+    @contextmanager
+    def writer(self, key: str) -> Iterator[ObjectWriter]:
+        writer = _ChunkWriter(self._chunks, checked(key))
+        try:
+            yield writer
+            writer.finish()
+        except BaseException:
+            with suppress(StorageError):  # a Redis that went away; `tidy` does it then
+                writer.abandon()
+            raise
+
+    def get(self, key: str) -> bytes:
+        return read_whole(lambda: self.open(key))
+
+    def open(self, key: str) -> BinaryIO:
+        manifest = self._chunks.manifest(checked(key))
+
+        def fetch(position: int) -> tuple[int, bytes]:
+            number = position // manifest.chunk_bytes
+            return number * manifest.chunk_bytes, self._chunks.chunk(key, manifest, number)
+
+        return open_blocks(manifest.size, fetch)
+
+    def size(self, key: str) -> int:
+        return self._chunks.manifest(checked(key)).size
+
+    def exists(self, key: str) -> bool:
+        return self._chunks.exists(checked(key))
+
+    def keys(self, prefix: str) -> list[str]:
+        below = self._chunks.below(checked(prefix))
+        return [prefix, *below] if self.exists(prefix) else below
+
+    def delete(self, prefix: str) -> None:
+        self._chunks.delete(checked(prefix))
+
+    def tidy(self, older_than_seconds: float) -> int:
+        return self._chunks.tidy(older_than_seconds)
+
+    def room(self) -> Room | None:
+        return Room("budget", self.used_bytes(), self._budget_bytes)
+
+    def ping(self) -> None:
+        self._chunks.append("anything", "ping", 0, b"")
+        self._chunks.abandon("anything", "ping")
+
+    def used_bytes(self) -> int:
+        """Bytes that count towards the budget."""
+        return self._chunks.used_bytes()
+
+
+class _ChunkWriter:
+    """Gathers bytes to whole chunks."""
+
+    def __init__(self, chunks: RedisChunks, key: str) -> None:
+        self._chunks, self._key, self._id = chunks, key, uuid.uuid4().hex
+        self._gathered, self._number, self._size = bytearray(), 0, 0
+
+    def write(self, data: bytes, /) -> int:
+        rest = memoryview(data)
+        while rest:
+            taken = rest[: CHUNK_BYTES - len(self._gathered)]
+            self._gathered += taken
+            rest = rest[len(taken) :]
+            if len(self._gathered) == CHUNK_BYTES:
+                self._send()
+        return len(data)
+
+    def finish(self) -> None:
+        """Send what is left, and let the object appear."""
+        if self._gathered:
+            self._send()
+        self._chunks.commit(self._key, self._id, self._size)
+
+    def abandon(self) -> None:
+        """Give the bytes back, if there are any."""
+        if self._number:
+            self._chunks.abandon(self._key, self._id)
+
+    def _send(self) -> None:
+        self._chunks.append(self._key, self._id, self._number, bytes(self._gathered))
+        self._number, self._size = self._number + 1, self._size + len(self._gathered)
+        self._gathered.clear()

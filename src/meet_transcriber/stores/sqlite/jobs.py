@@ -1,0 +1,377 @@
+"""What tenants have, out of the job database."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from meet_transcriber.core.errors import JobNotFound, StorageError, StorageUnavailable
+from meet_transcriber.core.jobs import (
+    CHANGES_KEPT,
+    Backlog,
+    Changes,
+    IndexEntry,
+    Job,
+    JobQuery,
+    Usage,
+    index_entry,
+    unique,
+)
+from meet_transcriber.core.workers import WorkerInfo
+from meet_transcriber.ports.stores import Room
+from meet_transcriber.stores.disk import disk_room
+from meet_transcriber.stores.json_records import dump, folded, load
+from meet_transcriber.stores.sqlite.api_keys import SqliteKeyStore
+from meet_transcriber.stores.sqlite.connections import Connections
+from meet_transcriber.stores.sqlite.fts import match_expression, searchable
+
+REMEMBERED_SECONDS = 2 * 24 * 3600.0
+
+_NOTE_AUDIO = """
+    INSERT INTO audio VALUES (?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET seconds = excluded.seconds WHERE seconds <> excluded.seconds
+"""
+_USAGE = """
+    SELECT (SELECT count(*) FROM jobs WHERE active AND tenant = :tenant),
+           (SELECT coalesce(sum(stored_bytes), 0) FROM jobs
+            WHERE tenant = :tenant AND stored_bytes > 0),
+           (SELECT coalesce(sum(seconds), 0) FROM audio WHERE tenant = :tenant AND at >= :since),
+           (SELECT min(at) FROM audio WHERE tenant = :tenant AND at >= :since)
+"""
+
+
+def note_audio(db: sqlite3.Connection, job_id: str, entry: IndexEntry) -> None:
+    """Remember what was submitted, and forget what was long ago; the same again changes nothing."""
+    if entry.audio is None:
+        return
+    at, seconds = entry.audio
+    if db.execute(_NOTE_AUDIO, (job_id, entry.tenant, at, seconds)).rowcount:
+        db.execute("DELETE FROM audio WHERE at < ?", (at - REMEMBERED_SECONDS,))
+
+
+def usage(db: sqlite3.Connection, tenant: str, since: float) -> Usage:
+    """What a tenant has, as `JobStore.usage` promises it."""
+    return Usage(*db.execute(_USAGE, {"tenant": tenant, "since": since}).fetchone())
+
+
+_NOTE_CHANGE = "INSERT OR REPLACE INTO changes (id, tenant) VALUES (?, ?)"
+_FORGET = "DELETE FROM changes WHERE mark <= last_insert_rowid() - ?"
+
+
+def note_change(db: sqlite3.Connection, job_id: str, tenant: str) -> None:
+    """Remember that a job changed or went, in place of its change before."""
+    db.execute(_NOTE_CHANGE, (job_id, tenant))
+    db.execute(_FORGET, (CHANGES_KEPT,))
+
+
+def mark(db: sqlite3.Connection) -> int:
+    """The mark of the latest change, 0 before the first."""
+    return int(db.execute("SELECT coalesce(max(mark), 0) FROM changes").fetchone()[0])
+
+
+def changes(db: sqlite3.Connection, tenant: str, since: int) -> Changes:
+    """What happened after a mark, as `JobStore.changes` promises it."""
+    statement = "SELECT id FROM changes WHERE tenant = ? AND mark > ? ORDER BY mark"
+    rows = db.execute(statement, (tenant, since)).fetchall()
+    return Changes.since(since, mark(db), [row[0] for row in rows])
+
+
+BUSY_SECONDS = 10.0
+_UNSTEADY_SECONDS = 1.0
+"""Of two who ask for a lock at once, the later one may have looked at the clock earlier."""
+
+
+_INSERT = """
+    INSERT INTO jobs (version, idempotency_key, state, listed, active, created_at, due_at,
+                      seconds_left, folded_name, tenant, stored_bytes, doc, id)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_UPDATE = """
+    UPDATE jobs SET version = ?, idempotency_key = ?, state = ?, listed = ?, active = ?,
+                    created_at = ?, due_at = ?, seconds_left = ?, folded_name = ?,
+                    tenant = ?, stored_bytes = ?, doc = ?
+    WHERE id = ?
+"""
+
+
+class SqliteJobStore:
+    """
+    Keeps all jobs in the file `path`, for any number of threads and processes.
+
+    What was acknowledged is on the disk: every change is flushed before it returns.
+
+    Args:
+        busy_seconds: how long to wait for another writer before StorageUnavailable.
+        most_bytes: size at which the file stops growing and StorageFull is raised; None
+            leaves that to the disk.
+    """
+
+    def __init__(
+        self, path: Path, busy_seconds: float = BUSY_SECONDS, most_bytes: int | None = None
+    ) -> None:
+        self._path = path
+        self._connections = Connections(path, busy_seconds, most_bytes)
+        self._reading, self._writing = self._connections.reading, self._connections.writing
+        self.keys = SqliteKeyStore(self._connections)
+
+    # -- records -----------------------------------------------------------------------------
+
+    def create(self, job: Job) -> Job:
+        with self._writing() as db:
+            if found := _with_key(db, job.unique_key):
+                return found
+            job = replace(job, version=1)
+            try:
+                _write(db, _INSERT, job)
+            except sqlite3.IntegrityError as error:
+                raise StorageError(f"There is a job {job.id} already.") from error
+        return job
+
+    def get(self, job_id: str) -> Job:
+        with self._reading() as db:
+            return _record(db, job_id)
+
+    def version(self, job_id: str) -> int:
+        with self._reading() as db:
+            row = db.execute("SELECT version FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        return int(_found(row, job_id)[0])
+
+    def update(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+        with self._writing() as db:
+            old = _record(db, job_id)
+            new = change(old)
+            if new is old:
+                return old
+            new = replace(new, version=old.version + 1)
+            try:
+                _write(db, _UPDATE, new)
+            except sqlite3.IntegrityError as error:
+                raise StorageError(f"Another job has the idempotency key of {job_id}.") from error
+        return new
+
+    def remove(self, job_id: str) -> None:
+        with self._writing() as db:
+            row = db.execute("SELECT number, tenant FROM jobs WHERE id = ?", (job_id,)).fetchone()
+            if row is None:
+                return
+            number, tenant = row
+            note_change(db, job_id, tenant)
+            for statement in (
+                "DELETE FROM texts WHERE rowid = ?",
+                "DELETE FROM work WHERE number = ?",
+                "DELETE FROM jobs WHERE number = ?",
+            ):
+                db.execute(statement, (number,))
+
+    def find_by_key(self, idempotency_key: str, tenant: str = "") -> Job | None:
+        with self._reading() as db:
+            return _with_key(db, unique(tenant, idempotency_key))
+
+    # -- indexes -----------------------------------------------------------------------------
+
+    def ready(self, queues: Sequence[str], limit: int) -> list[str]:
+        statement = """
+            SELECT busy, served_at, id FROM work WHERE queue = ? AND ready > 0
+            ORDER BY busy, served_at, id LIMIT ?
+        """
+        with self._reading() as db:
+            rows = [row for queue in queues for row in db.execute(statement, (queue, limit))]
+        return list(dict.fromkeys(row[2] for row in sorted(rows)))[:limit]
+
+    def due(self, now: float, limit: int) -> list[str]:
+        statement = "SELECT id FROM jobs WHERE due_at <= ? ORDER BY due_at, id LIMIT ?"
+        with self._reading() as db:
+            return [row[0] for row in db.execute(statement, (now, limit))]
+
+    def page(self, query: JobQuery) -> list[Job]:
+        with self._reading() as db:
+            statement, values = _page_statement(query, _cursor(db, query))
+            docs = db.execute(statement, values).fetchall()
+        return [load(Job, doc) for (doc,) in docs]
+
+    def ahead(self, job: Job) -> int:
+        statement = """
+            SELECT count(*) FROM jobs WHERE listed AND state = 'pending' AND created_at < ?
+        """
+        with self._reading() as db:
+            return int(db.execute(statement, (job.created_at,)).fetchone()[0])
+
+    def mark(self) -> int:
+        with self._reading() as db:
+            return mark(db)
+
+    def changes(self, tenant: str, since: int) -> Changes:
+        with self._reading() as db:
+            return changes(db, tenant, since)
+
+    def backlog(self) -> Backlog:
+        by_state = "SELECT state, count(*), sum(seconds_left) FROM jobs WHERE active GROUP BY 1"
+        waits = "min(CASE WHEN ready > 0 THEN served_at END)"
+        by_queue = f"SELECT queue, sum(ready), sum(running), {waits} FROM work GROUP BY 1"  # noqa: S608 - our own words
+        with self._reading() as db:
+            states = db.execute(by_state).fetchall()
+            queues = db.execute(by_queue).fetchall()
+        return Backlog(
+            ready={queue: ready for queue, ready, _, _ in queues if ready},
+            running={queue: running for queue, _, running, _ in queues if running},
+            jobs={state: jobs for state, jobs, _ in states},
+            seconds_left=sum(seconds for *_, seconds in states),
+            waiting_since={queue: since for queue, *_, since in queues if since is not None},
+        )
+
+    def usage(self, tenant: str, since: float) -> Usage:
+        with self._reading() as db:
+            return usage(db, tenant, since)
+
+    # -- workers, locks, facts ---------------------------------------------------------------
+
+    def note_worker(self, worker: WorkerInfo, seconds: float) -> None:
+        row = (worker.id, worker.seen_at + seconds, dump(worker))
+        with self._writing() as db:
+            db.execute("DELETE FROM workers WHERE until <= ?", (worker.seen_at,))
+            db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?)", row)
+
+    def forget_worker(self, worker_id: str) -> None:
+        with self._writing() as db:
+            db.execute("DELETE FROM workers WHERE id = ?", (worker_id,))
+
+    def workers(self, now: float) -> list[WorkerInfo]:
+        with self._reading() as db:
+            rows = db.execute("SELECT doc FROM workers WHERE until > ? ORDER BY id", (now,))
+            return [load(WorkerInfo, doc) for (doc,) in rows]
+
+    def lock(self, name: str, holder: str, seconds: float, now: float) -> bool:
+        statement = """
+            INSERT INTO locks VALUES (?, ?, ?)
+            ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+            WHERE holder = excluded.holder OR until <= ? OR until > ?
+        """
+        until = now + seconds  # none is held for longer, unless the clock was set back
+        with self._writing() as db:
+            values = (name, holder, until, now, until + _UNSTEADY_SECONDS)
+            return db.execute(statement, values).rowcount == 1
+
+    def unlock(self, name: str, holder: str) -> None:
+        with self._writing() as db:
+            db.execute("DELETE FROM locks WHERE name = ? AND holder = ?", (name, holder))
+
+    def remember(self, name: str, value: str) -> None:
+        with self._writing() as db:
+            db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    def settle(self, name: str, value: str) -> str:
+        with self._writing() as db:
+            db.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, value))
+            row = db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return str(row[0])
+
+    def recall(self, name: str) -> str | None:
+        with self._reading() as db:
+            row = db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return row and str(row[0])
+
+    # -- full text ---------------------------------------------------------------------------
+
+    def put_text(self, job_id: str, text: str) -> None:
+        with self._writing() as db:
+            number = _number(db, job_id)
+            if number is not None:
+                db.execute("DELETE FROM texts WHERE rowid = ?", (number,))
+                row = (number, searchable(text))
+                db.execute("INSERT INTO texts (rowid, text) VALUES (?, ?)", row)
+
+    def find_text(self, query: str, limit: int, tenant: str | None = None) -> list[str]:
+        expression = match_expression(query)
+        if not expression:
+            return []
+        statement = """
+            SELECT id FROM texts JOIN jobs ON number = texts.rowid
+            WHERE texts MATCH ? AND listed AND (? IS NULL OR tenant = ?) ORDER BY rank LIMIT ?
+        """
+        with self._reading() as db:
+            values = (expression, tenant, tenant, limit)
+            return [row[0] for row in db.execute(statement, values)]
+
+    # -- the store itself --------------------------------------------------------------------
+
+    def room(self) -> Room | None:
+        try:
+            return disk_room(self._path.parent)
+        except OSError as error:
+            raise StorageUnavailable(f"The disk of {self._path} does not answer.") from error
+
+    def ping(self) -> None:
+        with self._reading() as db:
+            db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+
+    def close(self) -> None:
+        self._connections.close()
+
+
+def _write(db: sqlite3.Connection, statement: str, job: Job) -> None:
+    """Write a record, and what can be looked up of it in place of what could before."""
+    entry = index_entry(job)
+    lookup = (entry.state, entry.listed, entry.active, entry.created_at, entry.due_at)
+    kept = (entry.seconds_left, folded(job.name), job.tenant, entry.stored_bytes)
+    db.execute(statement, (job.version, job.unique_key, *lookup, *kept, dump(job), job.id))
+    note_audio(db, job.id, entry)
+    note_change(db, job.id, job.tenant)
+    number = _number(db, job.id)
+    db.execute("DELETE FROM work WHERE number = ?", (number,))
+    for queue in {*entry.ready, *entry.running}:
+        counts = (entry.ready.get(queue, 0), entry.running.get(queue, 0))
+        row = (number, queue, job.id, *counts, *entry.order)
+        db.execute("INSERT INTO work VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+
+def _found(row: tuple[Any, ...] | None, job_id: str) -> tuple[Any, ...]:
+    if row is None:
+        raise JobNotFound(f"There is no job {job_id}.")
+    return row
+
+
+def _number(db: sqlite3.Connection, job_id: str) -> int | None:
+    row = db.execute("SELECT number FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    return row and int(row[0])
+
+
+def _record(db: sqlite3.Connection, job_id: str) -> Job:
+    row = db.execute("SELECT doc FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    return load(Job, str(_found(row, job_id)[0]))
+
+
+def _with_key(db: sqlite3.Connection, key: str | None) -> Job | None:
+    row = db.execute("SELECT doc FROM jobs WHERE idempotency_key = ?", (key,)).fetchone()
+    return row and load(Job, row[0])
+
+
+def _cursor(db: sqlite3.Connection, query: JobQuery) -> tuple[Any, ...] | None:
+    if query.after is None:
+        return None
+    statement = "SELECT created_at, id FROM jobs WHERE id = ? AND (? IS NULL OR tenant = ?)"
+    row = db.execute(statement, (query.after, query.tenant, query.tenant)).fetchone()
+    return _found(row, query.after)
+
+
+def _page_statement(query: JobQuery, cursor: tuple[Any, ...] | None) -> tuple[str, list[object]]:
+    """The statement that reads a page, and its values."""
+    where, values = ["listed"], list[object]()
+    if query.tenant is not None:
+        where.append("tenant = ?")
+        values.append(query.tenant)
+    if query.states:
+        where.append(f"state IN ({', '.join('?' * len(query.states))})")
+        values += query.states
+    if query.name:
+        where.append("instr(folded_name, ?) > 0")
+        values.append(folded(query.name))
+    if cursor:
+        where.append(f"(created_at, id) {'>' if query.order == 'asc' else '<'} (?, ?)")
+        values += cursor
+    direction = "ASC" if query.order == "asc" else "DESC"
+    statement = (
+        f"SELECT doc FROM jobs WHERE {' AND '.join(where)} "  # noqa: S608 - no value is in it
+        f"ORDER BY created_at {direction}, id {direction} LIMIT ?"
+    )
+    return statement, [*values, max(query.limit, 0)]

@@ -1,0 +1,168 @@
+"""Headers of every answer, and requests that are larger than anybody's."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from meet_transcriber.api.app import create_app
+from meet_transcriber.api.middleware.security import HEADERS_COUNT, URL_BYTES
+from meet_transcriber.api.security_headers import HEADERS
+from meet_transcriber.core.errors import InvalidOptions
+from meet_transcriber.service import Service
+from meet_transcriber.settings import Settings
+from tests.unit.api.rig import finished, leftovers
+
+REQUESTS = [
+    ("GET", "/docs"),
+    ("GET", "/docs/docs.js"),
+    ("GET", "/page/app.js"),
+    ("GET", "/openapi.json"),
+    ("GET", "/health"),
+    ("GET", "/health/ready"),
+    ("GET", "/transcribe"),
+    ("GET", "/transcribe/JOB"),
+    ("GET", "/transcribe/JOB/download"),
+    ("GET", "/transcribe/JOB/audio"),
+    ("GET", "/transcribe/none"),
+    ("POST", "/transcribe"),
+    ("PUT", "/transcribe"),
+    ("GET", "/nothing"),
+    ("GET", "/broken"),
+    ("GET", "/v1/models"),
+    ("POST", "/v1/audio/transcriptions"),
+]
+
+
+async def broken(_request: object) -> None:
+    raise ZeroDivisionError("secret-of-the-house")
+
+
+@pytest.fixture
+def client(service: Service, tmp_path: Path) -> Iterator[TestClient]:
+    app = create_app(
+        service,
+        Settings(auth_mode="open", data_dir=tmp_path, cors_origins="https://friend.example"),
+    )
+    app.router.routes.append(Route("/broken", broken))
+    with TestClient(app, raise_server_exceptions=False, follow_redirects=False) as client:
+        yield client
+
+
+@pytest.mark.parametrize(("method", "path"), REQUESTS)
+def test_every_answer_tells_browsers_to_be_careful(
+    client: TestClient, service: Service, method: str, path: str
+) -> None:
+    answer = client.request(method, path.replace("JOB", finished(service).id))
+    sent = {name.decode(): value.decode() for name, value in HEADERS.items()}
+    sent.pop("content-security-policy")
+    assert {name: answer.headers[name] for name in sent} == sent
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+    assert "Strict-Transport-Security" not in answer.headers
+    assert {"Cache-Control", "ETag"} & {
+        name.title().replace("Etag", "ETag") for name in answer.headers
+    }
+
+
+def test_no_header_is_there_twice(client: TestClient) -> None:
+    for path in ("/docs", "/transcribe", "/broken"):
+        names = [name for name, _ in client.get(path).headers.multi_items()]
+        assert len(names) == len(set(names))
+
+
+def test_over_tls_browsers_are_told_to_stay_there(client: TestClient) -> None:
+    answer = client.get("https://testserver/health")
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+def test_a_mistake_of_ours_tells_nothing_of_itself(client: TestClient) -> None:
+    answer = client.get("/broken")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    for inside in ("secret-of-the-house", "ZeroDivision", "Traceback", ".py"):
+        assert inside not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/transcribe", "/v1/models"])
+def test_an_endless_address_is_refused(client: TestClient, path: str) -> None:
+    answer = client.get(f"{path}?q=" + "x" * URL_BYTES)
+    assert answer.status_code == 414
+    assert "KiB" in answer.text
+
+
+def test_too_many_headers_are_refused(client: TestClient) -> None:
+    many = {f"X-{at}": "1" for at in range(HEADERS_COUNT)}
+    assert client.get("/health", headers=many).status_code == 431
+    assert client.get("/health", headers={"X": "x" * 40_000}).status_code == 431
+    assert client.get("/health", headers=dict(list(many.items())[:50])).status_code == 200
+
+
+@pytest.mark.parametrize(("path", "mebibytes"), [("/transcribe", 7), ("/transcribe/none/rerun", 1)])
+def test_a_body_of_json_has_a_limit(
+    client: TestClient, service: Service, path: str, mebibytes: int
+) -> None:
+    body = b'{"url": "' + b"x" * (mebibytes << 20) + b'"}'
+    answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413
+    assert leftovers(service) == []
+
+
+# -- CORS ------------------------------------------------------------------------------------
+
+
+def test_pages_of_no_other_origin_read_answers_unless_told_so(service: Service) -> None:
+    client = TestClient(create_app(service, Settings(auth_mode="open")))
+    answer = client.get("/transcribe", headers={"Origin": "https://friend.example"})
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_pages_of_a_named_origin_may_and_never_with_cookies(client: TestClient) -> None:
+    friend = client.get("/transcribe", headers={"Origin": "https://friend.example"})
+    assert friend.headers["Access-Control-Allow-Origin"] == "https://friend.example"
+    assert "Access-Control-Allow-Credentials" not in friend.headers
+    stranger = client.get("/transcribe", headers={"Origin": "https://attacker.example"})
+    assert "Access-Control-Allow-Origin" not in stranger.headers
+
+
+def test_a_wildcard_is_refused_where_no_key_keeps_pages_out(service: Service) -> None:
+    with pytest.raises(InvalidOptions, match="CORS_ORIGINS"):
+        create_app(service, Settings(auth_mode="loopback", cors_origins="*"))
+
+
+def test_a_wildcard_gives_no_cookies_away(service: Service) -> None:
+    client = TestClient(create_app(service, Settings(auth_mode="open", cors_origins="*")))
+    answer = client.get("/transcribe", headers={"Origin": "https://x.example", "Cookie": "a=b"})
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+# -- header injection ------------------------------------------------------------------------
+
+NASTY = 'a"b\r\nSet-Cookie: x=1\r\n\r\n<script>.wav'
+
+
+@pytest.mark.parametrize("path", ["audio", "download?format=txt", "download?format=docx"])
+def test_a_recordings_name_cannot_add_headers(
+    client: TestClient, service: Service, path: str
+) -> None:
+    job = finished(service, NASTY)
+    answer = client.get(f"/transcribe/{job.id}/{path}")
+    assert answer.status_code == 200
+    assert "Set-Cookie" not in answer.headers
+    disposition = answer.headers["Content-Disposition"]
+    assert disposition.count('"') == 2
+    assert not set("\r\n<>") & set(disposition)
+
+
+@pytest.mark.parametrize("value", ["a b", "x" * 500, "é", "<script>", "a;b"])
+def test_a_request_id_that_is_no_such_thing_is_not_repeated(client: TestClient, value: str) -> None:
+    answer = client.get("/health", headers=[(b"X-Request-ID", value.encode())])
+    assert answer.headers["X-Request-ID"] != value
+
+
+def test_a_job_id_is_not_repeated_into_headers(client: TestClient) -> None:
+    answer = client.get("/transcribe/a%0d%0aSet-Cookie:%20x=1")
+    assert answer.status_code == 404
+    assert "Set-Cookie" not in answer.headers

@@ -1,0 +1,90 @@
+"""Waiting for a job while the store comes and goes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from starlette.requests import Request
+from starlette.types import Message
+
+from meet_transcriber.api.openai.requests import Asked
+from meet_transcriber.api.openai.responses import Waiter
+from meet_transcriber.api.openai.stream import events
+from meet_transcriber.core.errors import JobNotFound, StorageUnavailable
+from meet_transcriber.core.options import Options
+from meet_transcriber.service import Request as JobRequest
+from meet_transcriber.service import Service
+from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
+from tests.unit.api.rig import make_service, work
+
+
+class Flaky(SqliteJobStore):
+    """A store that is away for so many looks."""
+
+    away = 3
+
+    def version(self, job_id: str) -> int:
+        self.away -= 1
+        if self.away >= 0:
+            raise StorageUnavailable("The store does not answer.")
+        return super().version(job_id)
+
+
+async def stay() -> Message:
+    """A sender that waits for ever."""
+    await asyncio.sleep(3600)
+    return {"type": "http.disconnect"}
+
+
+def waiter_of(service: Service, patience_seconds: float = 30.0) -> Waiter:
+    upload = service.intake.begin("standup.wav")
+    upload.write(b"tape")
+    job = upload.finish(JobRequest(Options()))
+    request = Request({"type": "http", "headers": []}, stay)
+    return Waiter(service, request, job, keeps=False, patience_seconds=patience_seconds)
+
+
+def flaky(folder: Path) -> Service:
+    ground = make_service(folder).ground
+    return Service(replace(ground, jobs=Flaky(folder / "jobs.sqlite3")))
+
+
+def test_a_store_that_is_away_for_a_moment_costs_nothing(tmp_path: Path) -> None:
+    service = flaky(tmp_path)
+    waiter = waiter_of(service)
+    work(service)
+    assert asyncio.run(waiter.end(60)).state == "completed"
+
+
+def test_a_store_that_stays_away_ends_the_waiting(tmp_path: Path) -> None:
+    waiter = waiter_of(flaky(tmp_path), patience_seconds=-1.0)
+    with pytest.raises(StorageUnavailable):
+        asyncio.run(waiter.end(60))
+
+
+def test_a_job_that_somebody_deletes_ends_the_waiting(tmp_path: Path) -> None:
+    service = make_service(tmp_path)
+    waiter = waiter_of(service)
+    service.changing.delete(waiter.job.id)
+    with pytest.raises(JobNotFound):
+        asyncio.run(waiter.end(60))
+
+
+async def first_of(stream: AsyncIterator[bytes], number: int) -> list[bytes]:
+    return [await anext(stream) for _ in range(number)]
+
+
+def test_a_stream_is_never_silent_for_long(tmp_path: Path) -> None:
+    service = make_service(tmp_path)
+    stream = events(service, Asked(Options()), waiter_of(service), silence_seconds=0.0)
+    assert asyncio.run(first_of(stream, 3)) == [b": still at work\n\n"] * 3
+
+
+def test_a_stream_of_a_deleted_job_ends_with_an_error(tmp_path: Path) -> None:
+    service = make_service(tmp_path)
+    waiter = waiter_of(service)
+    service.changing.delete(waiter.job.id)
+    (event,) = asyncio.run(first_of(events(service, Asked(Options()), waiter), 1))
+    assert b'"code":"job_not_found"' in event

@@ -1,0 +1,157 @@
+"""A job's events, from its beginning and from anywhere later."""
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from meet_transcriber.api.routes.events import Told
+from meet_transcriber.core.errors import StorageUnavailable
+from meet_transcriber.service import Request, Service
+from meet_transcriber.stores.disk import DiskMediaStore
+from tests.unit.api.rig import finished, work
+
+Event = tuple[str, str, Any]
+
+
+def parse(text: str) -> list[Event]:
+    events: list[Event] = []
+    for block in text.strip().split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":"))
+        if "event" in fields:
+            events.append((fields["event"], fields.get("id", ""), json.loads(fields["data"])))
+    return events
+
+
+def follow(client: TestClient, job_id: str, last: str | None = None) -> list[Event]:
+    headers = {} if last is None else {"Last-Event-ID": last}
+    return parse(client.get(f"/transcribe/{job_id}/events", headers=headers).text)
+
+
+def running(service: Service, tasks: int) -> str:
+    upload = service.intake.begin("standup.wav")
+    upload.write(b"tape")
+    job_id = upload.finish(Request()).id
+    work(service, tasks)
+    return job_id
+
+
+def soon(service: Service) -> threading.Timer:
+    timer = threading.Timer(0.5, work, (service,))
+    timer.start()
+    return timer
+
+
+def test_everything_is_told_up_to_the_end(client: TestClient, service: Service) -> None:
+    job_id = running(service, 3)
+    soon(service)
+    events = follow(client, job_id)
+    kinds = [kind for kind, _, _ in events]
+    assert kinds[-1] == "done"
+    assert {"segment", "progress", "done"} <= set(kinds)
+    shown = [data["progress"] for kind, _, data in events if kind == "progress"]
+    assert shown == sorted(shown)
+
+
+def test_ids_begin_with_a_version_that_rises(client: TestClient, service: Service) -> None:
+    job_id = running(service, 2)
+    soon(service)
+    versions = [int(id_.split(".")[0]) for _, id_, _ in follow(client, job_id) if id_]
+    assert versions == sorted(set(versions))
+    assert versions[-1] <= service.reading.version(job_id)
+
+
+def test_who_comes_back_hears_nothing_twice(client: TestClient, service: Service) -> None:
+    job_id = running(service, 3)
+    soon(service)
+    events = follow(client, job_id)
+    first = next(id_ for _, id_, _ in events if id_)
+    told = [data["part"] for kind, _, data in events if kind == "segment"]
+    job = service.reading.job(job_id)
+    assert Told.from_id(first).parts <= {name for name in job.objects if name.startswith("parts/")}
+    assert [kind for kind, _, _ in follow(client, job_id, first)] == ["done"]
+    assert told
+
+
+class Fitful(DiskMediaStore):
+    """Does not answer once when it is asked what the second part says."""
+
+    asked = 0
+    then: Callable[[], object] = staticmethod(lambda: None)
+
+    def get(self, key: str) -> bytes:
+        if "/parts/0001" in key:
+            self.asked += 1
+            if self.asked == 1:
+                raise StorageUnavailable("The store does not answer.")
+            self.then()
+        return super().get(key)
+
+
+def test_words_that_a_store_keeps_back_for_a_while_are_told_later(
+    client: TestClient, service: Service, tmp_path: Path
+) -> None:
+    media = Fitful(tmp_path / "media")
+    client.app.state.service = Service(replace(service.ground, media=media))  # type: ignore[attr-defined]
+    job_id = running(service, 4)
+    media.then = lambda: service.changing.cancel(job_id)
+    told = [data["part"] for kind, _, data in follow(client, job_id) if kind == "segment"]
+    assert told == [0, 0, 1, 1, 1, 1]
+
+
+def test_who_heard_the_end_is_told_to_stay_away(client: TestClient, service: Service) -> None:
+    job_id = finished(service).id
+    end = follow(client, job_id)[-1][1]
+    answer = client.get(f"/transcribe/{job_id}/events", headers={"Last-Event-ID": end})
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
+def test_a_rerun_is_news_for_who_heard_the_end(client: TestClient, service: Service) -> None:
+    job_id = finished(service).id
+    end = follow(client, job_id)[-1][1]
+    service.changing.rerun(job_id)
+    soon(service)
+    assert follow(client, job_id, end)[-1][0] == "done"
+
+
+def test_a_job_that_ends_badly_says_error(client: TestClient, service: Service) -> None:
+    job_id = running(service, 0)
+    service.changing.cancel(job_id)
+    kind, _, data = follow(client, job_id)[-1]
+    assert (kind, data["code"], data["status"]) == ("error", "job_cancelled", "cancelled")
+
+
+def test_a_deleted_job_ends_the_stream(client: TestClient, service: Service) -> None:
+    job_id = running(service, 0)
+    threading.Timer(0.5, service.changing.delete, (job_id,)).start()
+    kind, _, data = follow(client, job_id)[-1]
+    assert (kind, data["status"]) == ("error", "deleted")
+
+
+def test_the_stream_says_when_to_come_back(client: TestClient, service: Service) -> None:
+    answer = client.get(f"/transcribe/{finished(service).id}/events")
+    assert answer.headers["Content-Type"].startswith("text/event-stream")
+    assert "retry: 2000" in answer.text
+
+
+def test_a_server_that_ends_lets_its_listeners_go(client: TestClient, service: Service) -> None:
+    job_id = running(service, 1)
+    threading.Timer(0.5, client.app.state.stopping.set).start()  # type: ignore[attr-defined]
+    assert [kind for kind, _, _ in follow(client, job_id)] == ["progress"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "7", "a.b.c.d", "1.2.zz.3", "1.1." + "f" * 9000 + ".0", "....."]
+)
+def test_an_id_of_somebody_else_says_nothing(text: str) -> None:
+    assert Told.from_id(text).parts == set()
+
+
+def test_an_id_says_what_was_told() -> None:
+    told = Told(7, 2, {"parts/0000.json", "parts/0012.json"}, 1)
+    assert Told.from_id(told.id) == told

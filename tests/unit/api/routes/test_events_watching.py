@@ -1,0 +1,185 @@
+"""All jobs of a caller, as they change."""
+
+import asyncio
+import json
+import threading
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from meet_transcriber.api.routes.events import Listeners, Marks, Watch
+from meet_transcriber.core import jobs as changes
+from meet_transcriber.core.errors import StorageUnavailable
+from meet_transcriber.core.workers import WorkerInfo
+from meet_transcriber.service import Request, Service
+from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
+from tests.unit.api.locked import Locked
+from tests.unit.api.rig import finished, work
+from tests.unit.api.routes.test_events import parse
+
+
+def submitted(service: Service, name: str) -> str:
+    upload = service.intake.begin(name)
+    upload.write(b"tape")
+    return upload.finish(Request()).id
+
+
+def news(watch: Watch) -> list[tuple[str, Any]]:
+    return [(each.event or "", each.data) for each in watch.news()]
+
+
+def test_first_comes_what_there_is_newest_first(service: Service) -> None:
+    ids = [finished(service, f"{at}.wav").id for at in range(3)]
+    told = news(Watch(service))
+    assert [data["job_id"] for kind, data in told if kind == "job"] == ids[::-1]
+    assert told[-1] == ("snapshot", {})
+    assert {"queue_position", "eta_seconds", "progress"} <= told[0][1].keys()
+
+
+def test_then_comes_what_changes_and_what_goes(service: Service) -> None:
+    gone = finished(service).id
+    watch = Watch(service)
+    news(watch)
+    assert news(watch) == []
+    job_id = submitted(service, "new.wav")
+    service.changing.delete(gone)
+    told = news(watch)
+    assert ("deleted", {"job_id": gone}) in told
+    assert [data["job_id"] for kind, data in told if kind == "job"] == [job_id]
+    work(service)
+    ((kind, data),) = news(watch)
+    assert (kind, data["status"], data["progress"]) == ("job", "completed", 100.0)
+
+
+def test_who_moves_up_in_the_queue_hears_of_it(service: Service) -> None:
+    first, second = submitted(service, "1.wav"), submitted(service, "2.wav")
+    watch = Watch(service)
+    places = {data.get("job_id"): data.get("queue_position") for _, data in news(watch)}
+    assert (places[first], places[second]) == (1, 2)
+    service.changing.cancel(first)
+    assert {data["job_id"]: data["queue_position"] for _, data in news(watch)} == {
+        first: None, second: 1}  # fmt: skip
+
+
+def test_an_upload_is_not_told_of_before_it_is_a_job(service: Service) -> None:
+    watch = Watch(service)
+    news(watch)
+    upload = service.uploads.create("a.wav", 4)
+    assert news(watch) == []
+    receiving = service.uploads.receive(upload.id, 0)
+    receiving.write(b"tape")
+    receiving.close()
+    assert news(watch) == []
+    service.uploads.submit(upload.id, Request())
+    assert [kind for kind, _ in news(watch)] == ["job"]
+
+
+def test_who_missed_too_much_gets_everything_again(service: Service) -> None:
+    submitted(service, "1.wav")
+    watch = Watch(service)
+    watch.mark = service.reading.mark() - changes.CHANGES_KEPT - 1
+    assert [kind for kind, _ in news(watch)] == ["job", "snapshot"]
+
+
+class Fitful(SqliteJobStore):
+    """Does not answer once when it is asked which workers there are."""
+
+    silent = False
+
+    def workers(self, now: float) -> list[WorkerInfo]:
+        if self.silent:
+            self.silent = False
+            raise StorageUnavailable("The store does not answer.")
+        return super().workers(now)
+
+
+def test_what_a_store_that_is_away_keeps_back_is_told_later(
+    service: Service, tmp_path: Path
+) -> None:
+    jobs = Fitful(tmp_path / "jobs.sqlite3")
+    watch = Watch(Service(replace(service.ground, jobs=jobs)))
+    for expected in (["job", "snapshot"], ["job"]):
+        submitted(service, "1.wav")
+        jobs.silent = True
+        with pytest.raises(StorageUnavailable):
+            news(watch)
+        assert [kind for kind, _ in news(watch)] == expected
+    jobs.close()
+
+
+def test_the_stream_begins_with_a_snapshot_and_goes_on(
+    client: TestClient, service: Service
+) -> None:
+    submitted(service, "1.wav")
+    stopping: threading.Event = client.app.state.stopping  # type: ignore[attr-defined]
+    threading.Timer(1.0, work, (service,)).start()
+    threading.Timer(4.0, stopping.set).start()
+    answer = client.get("/events")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert "retry: " in answer.text
+    events = [(kind, data) for kind, _, data in parse(answer.text)]
+    assert [kind for kind, _ in events[:2]] == ["job", "snapshot"]
+    assert events[-1][1]["status"] == "completed"
+
+
+def test_each_tenant_is_told_of_its_own_jobs(locked: Locked) -> None:
+    own, other = locked.finished("mine"), locked.finished("theirs")
+    watch = Watch(locked.service.of("mine"))
+    assert other not in json.dumps([first := news(watch)])
+    assert first[0][1]["job_id"] == own
+    locked.service.of("theirs").changing.delete(other)
+    assert news(watch) == []
+
+
+def test_who_may_not_read_is_not_told(locked: Locked) -> None:
+    assert locked.client.get("/events", headers=locked.bearer("submit")).status_code == 403
+    assert locked.client.get("/events").status_code == 401
+
+
+def test_a_listener_whose_key_is_revoked_is_cut_off(locked: Locked) -> None:
+    made = locked.key("read")
+    threading.Timer(0.5, locked.guard.keyring.revoke, (made.key.id,)).start()
+    headers = {"Authorization": f"Bearer {made.token}"}
+    assert locked.client.get("/events", headers=headers).text.count("event: snapshot") == 1
+
+
+def test_many_listeners_ask_the_store_once() -> None:
+    class Counted:
+        asked = 0
+
+        @property
+        def reading(self) -> "Counted":
+            return self
+
+        def mark(self) -> int:
+            self.asked += 1
+            return 7
+
+    counted = Counted()
+
+    async def listen() -> list[int]:
+        marks = Marks(counted)  # type: ignore[arg-type]
+        return [await marks.latest() for _ in range(20)]
+
+    assert asyncio.run(listen()) == [7] * 20
+    assert counted.asked == 1
+
+
+@pytest.mark.parametrize("path", ["/events", "/transcribe/{job_id}/events"])
+def test_a_tenant_has_so_many_streams_open_and_no_more(locked: Locked, path: str) -> None:
+    app: Any = locked.client.app
+    app.state.listeners = Listeners(most=1)
+    mine, theirs = (locked.bearer(tenant=name) for name in ("mine", "theirs"))
+    where = path.format(job_id=submitted(locked.service.of("mine"), "a.wav"))  # and never done
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(locked.client.get, where, headers=mine) for _ in range(2)]
+        refused, heard = wait(both, 20, FIRST_COMPLETED)
+        app.state.stopping.set()  # or the other would have no end
+        assert [each.result().json()["code"] for each in refused] == ["rate_limited"]
+        assert locked.client.get("/events", headers=theirs).is_success
+        assert [each.result(20).status_code for each in heard] == [200]
+    assert locked.client.get(where, headers=mine).is_success

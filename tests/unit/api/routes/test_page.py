@@ -1,0 +1,74 @@
+"""The page's files, as they are served."""
+
+import re
+
+import pytest
+from fastapi.testclient import TestClient
+
+from meet_transcriber.api.routes.page import page_files
+
+NAMES = sorted(page_files())
+
+
+def test_the_front_door_leads_to_the_page(client: TestClient) -> None:
+    answer = client.get("/")
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "/page/app.js" in answer.text
+
+
+def test_what_the_front_door_asks_for_is_there(client: TestClient) -> None:
+    asked = re.findall(r'(?:src|href)="/page/([^"]+)"', client.get("/").text)
+    assert set(asked) <= set(NAMES)
+
+
+def test_the_page_may_load_and_call_nothing_but_its_own_host(client: TestClient) -> None:
+    policy = client.get("/").headers["Content-Security-Policy"]
+    rules = dict(each.strip().split(" ", 1) for each in policy.split(";"))
+    sources = {source for each in rules.values() for source in each.split()}
+    assert sources <= {"'none'", "'self'", "data:", "blob:"}
+    assert (rules["default-src"], rules["script-src"], rules["style-src"]) == (
+        "'none'",
+        "'self'",
+        "'self'",
+    )
+
+
+def test_the_page_alone_may_record(client: TestClient) -> None:
+    assert "microphone=(self)" in client.get("/").headers["Permissions-Policy"]
+    assert "microphone=()" in client.get("/docs").headers["Permissions-Policy"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_is_sent_once_and_then_asked_for_by_its_tag(client: TestClient, name: str) -> None:
+    answer = client.get(f"/page/{name}")
+    assert answer.headers["Cache-Control"] == "no-cache"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    again = client.get(f"/page/{name}", headers={"If-None-Match": answer.headers["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith(".js")])
+def test_no_script_makes_markup_or_code_of_text(name: str) -> None:
+    text = page_files()[name].data.decode()
+    forbidden = r"insertAdjacentHTML|document\.write|\beval\(|new Function|\.(inner|outer)HTML\s*="
+    assert re.findall(forbidden, text) == []
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "api.js"])
+def test_one_module_alone_asks_the_server(name: str) -> None:
+    asking = r"\bfetch\(|XMLHttpRequest|new EventSource|sendBeacon|WebSocket"
+    assert re.findall(asking, page_files()[name].data.decode()) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_file_names_another_host(name: str) -> None:
+    found = re.findall(r"https?://[\w.]+", page_files()[name].data.decode())
+    # SVG's name; a base for parsing; what people are told to open
+    assert set(found) <= {"http://www.w3.org", "http://page", "http://localhost"}
+
+
+@pytest.mark.parametrize(
+    "name", ["nothing.js", "../settings.py", "%2e%2e/settings.py", "transcript", "__init__.py"]
+)
+def test_nothing_but_the_pages_files_is_served(client: TestClient, name: str) -> None:
+    assert client.get(f"/page/{name}").status_code == 404

@@ -1,0 +1,124 @@
+"""A form with a recording on its way into the service."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HttpRequest
+from starlette.types import Message
+
+from meet_transcriber.api.forms import Received, receive
+from meet_transcriber.core.errors import InvalidOptions, UploadTooLarge
+from meet_transcriber.service import Request, Rules
+from tests.unit.api.rig import leftovers, make_service
+
+HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="m.wav"\r\n\r\n'
+TAIL = b'\r\n--b\r\nContent-Disposition: form-data; name="language"\r\n\r\nen\r\n--b--\r\n'
+
+
+class Sender:
+    """A request that counts how many of its chunks were taken."""
+
+    def __init__(self, chunks: Iterator[bytes], length: int | None = None) -> None:
+        self.chunks = chunks
+        self.taken = 0
+        headers = [(b"content-type", b"multipart/form-data; boundary=b")]
+        if length is not None:
+            headers.append((b"content-length", str(length).encode()))
+        self.request = HttpRequest({"type": "http", "headers": headers}, self.receive)
+
+    async def receive(self) -> Message:
+        for chunk in self.chunks:
+            self.taken += len(chunk)
+            more = chunk != TAIL
+            return {"type": "http.request", "body": chunk, "more_body": more}
+        return {"type": "http.disconnect"}
+
+
+def recording(mebibytes: int) -> Iterator[bytes]:
+    yield HEAD
+    for _ in range(mebibytes * 16):
+        yield bytes(1 << 16)
+    yield TAIL
+
+
+def test_the_bytes_arrive_and_fields_may_come_behind(tmp_path: Path) -> None:
+    service = make_service(tmp_path)
+
+    async def send() -> Received:
+        return await receive(Sender(recording(2)).request, service)
+
+    received = asyncio.run(send())
+    assert received.fields == [("language", "en")]
+    job = received.upload.finish(Request())
+    assert (job.name, job.size_bytes) == ("m.wav", 2 << 20)
+
+
+def test_a_sender_that_goes_away_leaves_nothing(tmp_path: Path) -> None:
+    service = make_service(tmp_path)
+    sender = Sender(iter([HEAD, bytes(1 << 20)]))
+    with pytest.raises(ClientDisconnect):
+        asyncio.run(receive(sender.request, service))
+    assert leftovers(service) == []
+    assert service.ground.jobs.due(float("inf"), 9) == []
+
+
+def test_too_much_is_refused_soon_after_the_limit(tmp_path: Path) -> None:
+    service = make_service(tmp_path, Rules(max_upload_bytes=2 << 20))
+    sender = Sender(recording(64))
+    with pytest.raises(UploadTooLarge):
+        asyncio.run(receive(sender.request, service))
+    assert sender.taken <= 3 << 20
+    assert leftovers(service) == []
+
+
+def test_an_announced_length_over_the_limit_is_refused_unread(tmp_path: Path) -> None:
+    service = make_service(tmp_path, Rules(max_upload_bytes=2 << 20))
+    sender = Sender(recording(64), 64 << 20)
+    with pytest.raises(UploadTooLarge):
+        asyncio.run(receive(sender.request, service))
+    assert sender.taken == 0
+
+
+def test_a_sender_that_pauses_keeps_its_upload_alive(tmp_path: Path) -> None:
+    service = make_service(tmp_path, Rules(lease_seconds=1.0))
+
+    async def send() -> list[str]:
+        pausing, wire = Sender(iter([HEAD, b"x", TAIL])), asyncio.Queue[Message]()
+        receiving = asyncio.create_task(
+            receive(HttpRequest(pausing.request.scope, wire.get), service)
+        )
+        for _ in range(3):
+            await wire.put(await pausing.receive())
+            await asyncio.sleep(1.2)
+        await receiving
+        return service.ground.jobs.due(time.time() - 1.0, 9)
+
+    assert asyncio.run(send()) == []
+
+
+def test_a_form_without_a_file_says_so_when_it_is_asked_for(tmp_path: Path) -> None:
+    sender = Sender(iter([TAIL[2:], TAIL]))
+
+    async def send() -> Received:
+        return await receive(sender.request, make_service(tmp_path))
+
+    received = asyncio.run(send())
+    assert not received.has_upload
+    with pytest.raises(InvalidOptions, match="no recording"):
+        _ = received.upload
+
+
+def test_what_is_raised_inside_leaves_nothing(tmp_path: Path) -> None:
+    service = make_service(tmp_path)
+
+    async def send() -> None:
+        async with await receive(Sender(recording(1)).request, service):
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        asyncio.run(send())
+    assert leftovers(service) == []

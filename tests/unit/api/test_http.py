@@ -1,0 +1,31 @@
+"""What Accept says."""
+
+import pytest
+from starlette.exceptions import HTTPException
+
+from meet_transcriber.api.http import best
+
+OFFERED = {"application/json": "json", "text/plain": "txt", "text/vtt": "vtt"}
+
+
+@pytest.mark.parametrize(
+    ("accept", "chosen"),
+    [
+        (None, "json"),
+        ("", "json"),
+        ("*/*", "json"),
+        ("text/vtt", "vtt"),
+        ("text/*", "txt"),
+        ("text/html, */*;q=0.1", "json"),
+        ("application/json;q=0.5, text/vtt", "vtt"),
+        ("*/*, application/json;q=0, text/plain;q=0", "vtt"),
+        ("text/vtt;q=nonsense, text/plain;q=0.1", "txt"),
+    ],
+)
+def test_the_best_of_what_is_offered_is_chosen(accept: str | None, chosen: str) -> None:
+    assert best(accept, OFFERED) == chosen
+
+
+def test_nothing_acceptable_is_said_so() -> None:
+    with pytest.raises(HTTPException, match="406"):
+        best("image/png", OFFERED)

@@ -1,0 +1,118 @@
+"""Whoever sends what takes long to look at waits; others do not wait for them."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import httpx
+import pytest
+
+from meet_transcriber.api.app import create_app
+from meet_transcriber.api.thread_limits import MOST_OF_TENANT
+from meet_transcriber.bootstrap.auth import guard
+from meet_transcriber.core.media import MediaInfo
+from meet_transcriber.service import Service
+from meet_transcriber.settings import Settings
+from tests.unit.api.rig import Deck, Nowhere, make_service
+
+Ask = Callable[..., Coroutine[Any, Any, httpx.Response]]
+
+MANY = 60
+"""More than there are threads for all requests together."""
+
+
+class Stuck:
+    """Holds up whoever comes, as long as nobody lets them go."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.most = 0
+        self._here = 0
+        self._lock = threading.Lock()
+
+    def hold(self) -> None:
+        with self._lock:
+            self._here += 1
+            self.most = max(self.most, self._here)
+        assert self.go_on.wait(60)
+        with self._lock:
+            self._here -= 1
+
+
+class HostileDecoder(Deck):
+    """Looks at recordings of more than four bytes without end."""
+
+    def __init__(self, stuck: Stuck) -> None:
+        self._stuck = stuck
+
+    def probe(self, media: BinaryIO) -> MediaInfo:
+        if len(media.read()) > 4:
+            self._stuck.hold()
+        return super().probe(media)
+
+
+class SilentNames(Nowhere):
+    """A name service that does not answer."""
+
+    def __init__(self, stuck: Stuck) -> None:
+        self._stuck = stuck
+
+    def check(self, url: str) -> None:
+        self._stuck.hold()
+
+
+def slow_recording() -> dict[str, Any]:
+    return {"files": {"file": ("a.wav", b"tape of a stranger")}}
+
+
+def slow_address() -> dict[str, Any]:
+    return {"json": {"url": "https://media.example/a.mp3"}}
+
+
+@pytest.mark.parametrize("sent", [slow_recording, slow_address])
+def test_others_are_served_meanwhile(tmp_path: Path, sent: Callable[[], dict[str, Any]]) -> None:
+    stuck, made = Stuck(), make_service(tmp_path)
+    ground = replace(made.ground, decoder=HostileDecoder(stuck), fetcher=SilentNames(stuck))
+
+    async def others(ask: Ask) -> list[int]:
+        theirs = [asyncio.create_task(ask("theirs", "POST", **sent())) for _ in range(MANY)]
+        mine = {"files": {"file": ("a.wav", b"tape")}}
+        try:
+            async with asyncio.timeout(30):
+                while stuck.most < MOST_OF_TENANT:
+                    await asyncio.sleep(0.01)
+                asked = [ask("mine", "GET"), ask("mine", "POST", **mine), ask("theirs", "GET")]
+                found = [(await each).status_code for each in asked]
+        finally:
+            stuck.go_on.set()
+        assert {(await each).status_code for each in theirs} == {202}
+        return found
+
+    assert asyncio.run(_over_http(Service(ground), tmp_path, others)) == [200, 202, 200]
+    assert stuck.most == MOST_OF_TENANT
+
+
+async def _over_http(
+    service: Service,
+    folder: Path,
+    course: Callable[[Ask], Awaitable[list[int]]],
+) -> list[int]:
+    settings = Settings(_env_file=None, data_dir=folder, auth_mode="required")
+    known = guard(settings, service.ground.jobs)
+    tokens = {
+        name: known.keyring.create(name, name, ("submit", "read"), None).token
+        for name in ("mine", "theirs")
+    }
+    app = create_app(service, settings, guard=known)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://test", timeout=None
+    ) as client:
+
+        async def ask(whose: str, method: str, **what: Any) -> httpx.Response:
+            headers = {"X-API-Key": tokens[whose]}
+            return await client.request(method, "/transcribe", headers=headers, **what)
+
+        return await course(ask)

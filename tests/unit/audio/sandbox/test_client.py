@@ -1,0 +1,141 @@
+"""A confined decoder does what the other does, wherever the bytes are."""
+
+import io
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import BinaryIO
+
+import pytest
+
+from meet_transcriber.audio.decoder import PyavDecoder
+from meet_transcriber.audio.sandbox.client import ConfinedDecoder
+from meet_transcriber.audio.sandbox.pool import DECODER, Child, Nursery, shared_nursery
+from meet_transcriber.audio.sandbox.protocol import FAILED, RESULT, UNFILTERED, Channel
+from meet_transcriber.core.errors import EngineError, UnreadableAudio
+from meet_transcriber.core.options import Options
+from meet_transcriber.ports.engines import AudioDecoder
+from tests.simulated.children import none_left
+from tests.simulated.house import wait_for
+from tests.simulated.recordings import CONTAINERS, whole
+
+SAMPLE = Path(__file__).parents[4] / "src/meet_transcriber/samples/standup.ogg"
+
+
+def everything(decoder: AudioDecoder, media: BinaryIO, working: BinaryIO) -> tuple[object, ...]:
+    shares: list[float] = []
+    info = decoder.probe(media)
+    prepared, peaks = decoder.prepare(media, working, Options(), shares.append)
+    working.seek(0)
+    return info, prepared, peaks, working.read(), shares[-1]
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_the_result_is_the_same_to_the_byte(container: str, tmp_path: Path) -> None:
+    path = tmp_path / "recording"
+    path.write_bytes(whole(container))
+    expected = everything(PyavDecoder(), io.BytesIO(whole(container)), io.BytesIO())
+    with path.open("rb") as file, TemporaryFile() as working:
+        assert everything(ConfinedDecoder(), file, working) == expected
+    assert everything(ConfinedDecoder(), io.BytesIO(whole(container)), io.BytesIO()) == expected
+
+
+def test_several_threads_have_children_at_once() -> None:
+    decoder, done = ConfinedDecoder(), []
+
+    def work() -> None:
+        done.append(everything(decoder, io.BytesIO(whole("mp3")), io.BytesIO()))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(done) == 8
+    assert all(each == done[0] for each in done)
+    assert none_left(shared_nursery(DECODER).pid)
+
+
+def test_the_template_has_none_of_our_secrets() -> None:
+    code = (
+        "import io; from meet_transcriber.audio.sandbox.client import ConfinedDecoder as D\n"
+        "d = D(); d.probe(open('r', 'rb')); e = open(f'/proc/{d.probing.pid}/environ').read()\n"
+        "print('SECRET' in e, 'PATH' in e)"
+    )
+    assert in_a_process(code, API_KEYS="SECRET").stdout.split() == ["False", "True"]
+
+
+def test_nothing_is_left_of_a_process_that_was_killed() -> None:
+    code = (
+        "import os; from meet_transcriber.audio.sandbox.client import ConfinedDecoder as D\n"
+        "d = D(); d.probe(open('r', 'rb')); print(d.probing.pid, flush=True)\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    killed = in_a_process(code)
+    assert killed.returncode == -signal.SIGKILL
+    wait_for(lambda: not Path(f"/proc/{killed.stdout.strip()}/exe").exists())
+
+
+def in_a_process(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code.replace("'r'", repr(str(SAMPLE)))],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_a_decoder_that_is_not_there_is_said() -> None:
+    decoder = ConfinedDecoder(probing=Nursery("no_such_module:Decoder"))
+    with pytest.raises(EngineError, match="cannot be started"):
+        decoder.probe(io.BytesIO(whole("wav")))
+
+
+class Played(Nursery):
+    """Children that say what a test wants them to."""
+
+    def __init__(self, *said: tuple[bytes, bytes]) -> None:
+        super().__init__("")
+        self._said = said
+
+    @contextmanager
+    def child(self) -> Iterator[Child]:
+        ours, theirs = socket.socketpair()
+        leash, held = socket.socketpair()
+        with ours, leash:
+            with theirs, held:
+                for kind, data in self._said:
+                    Channel(theirs).send(kind, data)
+            yield Child(Channel(ours), leash)
+
+
+def test_a_kernel_that_filters_nothing_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    decoder = ConfinedDecoder(probing=Played((UNFILTERED, b""), (UNFILTERED, b""), (FAILED, b"{}")))
+    with caplog.at_level(logging.WARNING), pytest.raises(UnreadableAudio):
+        decoder.probe(io.BytesIO(b"x"))
+    assert caplog.text.count("decoder_unfiltered") == 1
+
+
+def test_an_answer_that_is_there_before_we_look_is_heard(tmp_path: Path) -> None:
+    path = tmp_path / "recording"
+    path.write_bytes(b"x")
+    info = b'{"container":"wav","codec":"pcm","duration":1,"sample_rate_hz":8000,"channels":1}'
+    with path.open("rb") as file:
+        decoder = ConfinedDecoder(probing=Played((RESULT, info)))
+        assert decoder.probe(file).codec == "pcm"
+
+
+@pytest.mark.parametrize("said", [(b"?", b""), (b"R", b"short"), (b"A", b"{}")])
+def test_a_child_that_talks_nonsense_is_not_heard(said: tuple[bytes, bytes]) -> None:
+    with pytest.raises((UnreadableAudio, EngineError)):
+        ConfinedDecoder(probing=Played(said)).probe(io.BytesIO(b"x"))

@@ -1,0 +1,198 @@
+"""Making keys and sessions, and knowing them again."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from meet_transcriber.auth.keyring import ApiKeyring, read_static
+from meet_transcriber.core.auth import SCOPES, NewKey
+from meet_transcriber.core.errors import InvalidOptions, KeyConflict, KeyNotFound, KeyRefused
+from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
+from tests.unit.fakes import Now
+
+HOUR = 3600.0
+STATIC = "static-secret-of-an-operator"
+
+
+class Ring:
+    """A keyring over SQLite, with a clock that stands."""
+
+    def __init__(self, folder: Path, static: str = "", pepper: bytes = b"pepper") -> None:
+        self.now = Now()
+        self.store = SqliteJobStore(folder / "jobs.sqlite3")
+        self.keyring = ApiKeyring(
+            self.store.keys, lambda: pepper, self.now, read_static(static), self.store.settle
+        )
+
+    def key(self, expires_in: float | None = None) -> NewKey:
+        until = None if expires_in is None else self.now() + expires_in
+        return self.keyring.create("ci", "acme", ("read",), until)
+
+
+@pytest.fixture
+def ring(tmp_path: Path) -> Ring:
+    return Ring(tmp_path)
+
+
+def refused(call: Callable[[], object]) -> str:
+    with pytest.raises(KeyRefused) as raised:
+        call()
+    return str(raised.value)
+
+
+def test_a_key_is_known_again(ring: Ring) -> None:
+    made = ring.key()
+    found = ring.keyring.check(made.token)
+    assert (found.id, found.name, found.tenant, found.scopes) == (
+        made.key.id, "ci", "acme", ("read",)
+    )  # fmt: skip
+
+
+def test_nothing_of_a_key_is_kept_but_its_digest(ring: Ring, tmp_path: Path) -> None:
+    made = ring.key()
+    signed_in = ring.keyring.sign_in(made.token)
+    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    for secret in (made.token, made.token.split("_", 2)[2], signed_in.token, signed_in.csrf_token):
+        assert secret.encode() not in kept
+    assert made.key.digest.encode() in kept
+
+
+def test_what_is_no_key_is_refused(ring: Ring) -> None:
+    token = ring.key().token
+    last = "A" if token[-2] != "A" else "B"
+    for wrong in ("", "x", token[:-1], token + "x", token[:-2] + last + token[-1], token.upper(),
+                  "mt_000000000000_" + "x" * 43, "é\ud800", token + "x" * 9999):  # fmt: skip
+        assert "not known" in refused(lambda wrong=wrong: ring.keyring.check(wrong))  # type: ignore[misc]
+
+
+def test_a_key_is_worth_nothing_with_another_pepper(ring: Ring, tmp_path: Path) -> None:
+    token = ring.key().token
+    assert "not known" in refused(lambda: Ring(tmp_path, pepper=b"other").keyring.check(token))
+
+
+def test_an_expired_key_says_so(ring: Ring) -> None:
+    made = ring.key(expires_in=HOUR)
+    ring.keyring.check(made.token)
+    ring.now.at += HOUR
+    assert "expired" in refused(lambda: ring.keyring.check(made.token))
+    with pytest.raises(KeyConflict, match="expired"):
+        ring.keyring.rotate(made.key.id)
+
+
+def test_a_revoked_key_holds_no_more_anywhere(ring: Ring, tmp_path: Path) -> None:
+    made, elsewhere = ring.key(), Ring(tmp_path)
+    elsewhere.keyring.check(made.token)
+    session = elsewhere.keyring.sign_in(made.token)
+    ring.keyring.revoke(made.key.id)
+    assert "revoked" in refused(lambda: elsewhere.keyring.check(made.token))
+    assert "revoked" in refused(lambda: elsewhere.keyring.session(session.token))
+
+
+def test_a_rotated_key_has_one_secret_at_once(ring: Ring) -> None:
+    old = ring.key()
+    session = ring.keyring.sign_in(old.token)
+    new = ring.keyring.rotate(old.key.id)
+    assert ring.keyring.check(new.token).id == old.key.id
+    refused(lambda: ring.keyring.check(old.token))
+    assert "over" in refused(lambda: ring.keyring.session(session.token))
+
+
+def test_a_rotated_keys_old_secret_counts_as_long_as_was_said(ring: Ring) -> None:
+    old = ring.key()
+    new = ring.keyring.rotate(old.key.id, overlap_seconds=60.0)
+    for token in (old.token, new.token):
+        assert ring.keyring.check(token).id == old.key.id
+    ring.now.at += 60.0
+    refused(lambda: ring.keyring.check(old.token))
+    ring.keyring.check(new.token)
+
+
+def test_uses_are_written_down_once_a_minute(ring: Ring) -> None:
+    made, seen = ring.key(), set[float | None]()
+    for _ in range(13):
+        ring.keyring.check(made.token)
+        seen.add(ring.keyring.keys()[0].used_at)
+        ring.now.at += 10.0
+    assert len(seen) == 3
+
+
+def test_a_session_ends_with_its_time_and_with_its_key(ring: Ring) -> None:
+    long, short = ring.keyring.sign_in(ring.key().token), ring.key(expires_in=HOUR)
+    brief = ring.keyring.sign_in(short.token)
+    ring.now.at += HOUR
+    refused(lambda: ring.keyring.session(brief.token))
+    assert ring.keyring.session(long.token).key.name == "ci"
+    ring.now.at += 11 * HOUR
+    assert "over" in refused(lambda: ring.keyring.session(long.token))
+
+
+def test_a_session_is_over_for_whoever_has_its_cookie(ring: Ring) -> None:
+    session = ring.keyring.sign_in(ring.key().token)
+    ring.keyring.sign_out(session.token)
+    assert "over" in refused(lambda: ring.keyring.session(session.token))
+
+
+def test_sessions_of_one_key_have_different_secrets(ring: Ring) -> None:
+    token = ring.key().token
+    one, two = ring.keyring.sign_in(token), ring.keyring.sign_in(token)
+    assert len({one.token, two.token, one.csrf_token, two.csrf_token}) == 4
+    assert ring.keyring.session(one.token).csrf_token == one.csrf_token
+
+
+def test_a_static_key_holds_as_long_as_it_is_there(tmp_path: Path) -> None:
+    ring = Ring(tmp_path, static=f"ops:{STATIC}:read+admin")
+    key = ring.keyring.check(STATIC)
+    session = ring.keyring.sign_in(STATIC)
+    assert (key.id, key.tenant, key.scopes, key.static) == (
+        "static-ops", "ops", ("read", "admin"), True
+    )  # fmt: skip
+    for change in (ring.keyring.revoke, ring.keyring.rotate):
+        with pytest.raises(KeyConflict, match="API_KEYS"):
+            change(key.id)
+    without = Ring(tmp_path).keyring
+    refused(lambda: without.check(STATIC))
+    refused(lambda: without.session(session.token))
+
+
+def test_a_static_key_is_held_as_a_digest_only(tmp_path: Path) -> None:
+    ring = Ring(tmp_path, static=STATIC)
+    ring.keyring.check(STATIC)
+    ring.now.at += 100
+    assert ring.keyring.keys()[0].used_at is not None
+    assert STATIC not in repr(vars(ring.keyring))
+
+
+def test_the_first_key_is_made_once_per_store(ring: Ring, tmp_path: Path) -> None:
+    made = ring.keyring.first()
+    assert made is not None
+    assert (made.key.name, made.key.tenant, made.key.scopes) == ("admin", "", SCOPES)
+    ring.keyring.revoke(made.key.id)
+    assert ring.keyring.first() is Ring(tmp_path).keyring.first() is None
+
+
+def test_there_is_no_first_key_where_there_is_a_static_one(tmp_path: Path) -> None:
+    assert Ring(tmp_path, static=STATIC).keyring.first() is None
+
+
+def test_a_key_that_is_not_there_cannot_be_changed(ring: Ring) -> None:
+    for change in (ring.keyring.revoke, ring.keyring.rotate):
+        with pytest.raises(KeyNotFound):
+            change("nobody")
+
+
+def test_a_key_needs_a_plain_name_and_a_time_to_come(ring: Ring) -> None:
+    for name, tenant, until in (("a b", "", None), ("a", "a\nb", None), ("a", "", 0.0)):
+        with pytest.raises(InvalidOptions):
+            ring.keyring.create(name, tenant, ("read",), until)
+
+
+def test_a_session_from_an_old_secret_ends_with_it(ring: Ring) -> None:
+    old = ring.key()
+    new = ring.keyring.rotate(old.key.id, overlap_seconds=60.0)
+    stolen, own = ring.keyring.sign_in(old.token), ring.keyring.sign_in(new.token)
+    ring.now.at += 59.0
+    assert ring.keyring.session(stolen.token).key.id == old.key.id
+    ring.now.at += 2.0
+    assert "over" in refused(lambda: ring.keyring.session(stolen.token))
+    assert ring.keyring.session(own.token).until > ring.now() + 11 * HOUR

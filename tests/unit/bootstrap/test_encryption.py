@@ -1,0 +1,75 @@
+"""Which secret voices are sealed with."""
+
+import errno
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meet_transcriber.bootstrap.encryption import sealer
+from meet_transcriber.core.errors import InvalidOptions, StorageError, VoicesSealed
+from meet_transcriber.ports.auth import Sealer
+from meet_transcriber.settings import Settings
+
+
+def made(folder: Path, **settings: Any) -> Sealer:
+    """The sealer of these settings."""
+    usual = {"voice_profiles": "on", "data_dir": folder}
+    found = sealer(Settings(_env_file=None, **{**usual, **settings}))
+    assert found is not None
+    return found
+
+
+def test_by_default_nothing_is_sealed_and_no_key_made(tmp_path: Path) -> None:
+    assert sealer(Settings(_env_file=None, data_dir=tmp_path)) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_processes_that_start_together_have_one_key(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        sealers = list(pool.map(lambda _: made(tmp_path / "new"), range(8)))
+    sealed = sealers[0].seal(b"ann", "c")
+    assert {each.open(sealed, "c") for each in sealers} == {b"ann"}
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["voices.key"]
+    assert (tmp_path / "new" / "voices.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_without_hard_links_there_is_one_key_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with ThreadPoolExecutor(8) as pool:
+        sealers = list(pool.map(lambda _: made(tmp_path / "new"), range(8)))
+    sealed = sealers[0].seal(b"ann", "c")
+    assert {each.open(sealed, "c") for each in sealers} == {b"ann"}
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["voices.key"]
+    assert (tmp_path / "new" / "voices.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_secret_that_is_set_is_used_and_no_file_made(tmp_path: Path) -> None:
+    one = made(tmp_path, voice_secret="a-secret-that-is-set")
+    other = made(tmp_path, voice_secret="another-secret-is-set")
+    with pytest.raises(VoicesSealed):
+        other.open(one.seal(b"ann", "c"), "c")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_machines_that_share_a_redis_need_a_secret(tmp_path: Path) -> None:
+    with pytest.raises(InvalidOptions, match="VOICE_SECRET"):
+        made(tmp_path, redis_url="redis://127.0.0.1/0")
+
+
+def test_a_short_secret_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidOptions, match="VOICE_SECRET is shorter"):
+        made(tmp_path, voice_secret="hunter2")
+
+
+def test_an_empty_key_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "voices.key").touch()
+    with pytest.raises(StorageError, match=r"voices\.key holds no key"):
+        made(tmp_path)

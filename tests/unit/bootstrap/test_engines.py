@@ -1,0 +1,225 @@
+"""Which engines, and which decoder, the settings mean."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from meet_transcriber.audio.sandbox.client import ConfinedDecoder
+from meet_transcriber.bootstrap import services
+from meet_transcriber.bootstrap.doctor import check_diarizer, check_recognizer, verified
+from meet_transcriber.bootstrap.engines import (
+    Kept,
+    decoder,
+    diarizer,
+    pyannote_problem,
+    recognizer,
+    without_speakers,
+)
+from meet_transcriber.bootstrap.models import fetched_together, wanted_models
+from meet_transcriber.core.errors import EngineUnavailable
+from meet_transcriber.core.transcript import TranscriptWarning
+from meet_transcriber.pipeline import Chosen, NoDiarizer
+from meet_transcriber.ports.engines import Diarizer
+from meet_transcriber.service import FETCH_ASKED, Engines
+from meet_transcriber.settings import Settings
+from meet_transcriber.worker.runtime import WorkerProcess
+from tests.simulated.house import wait_for
+from tests.unit.fakes import Ear, Judge, Scribe
+
+PLACEHOLDER = SecretStr("hf_your_token_here")
+REAL_LOOKING = SecretStr("hf_real_looking")
+UNKNOWN = TranscriptWarning("speakers_unavailable", "Speakers are unknown.")
+
+
+def test_recordings_are_decoded_in_a_process_of_their_own() -> None:
+    chosen = decoder(Settings(decoder_memory_mb=512, max_audio_duration_seconds=60))
+    assert isinstance(chosen, ConfinedDecoder)
+    assert (chosen.memory_bytes, chosen.max_duration) == (512 << 20, 60)
+
+
+def test_what_the_operator_says_of_old_results_and_of_audio_is_the_services_rule() -> None:
+    usual = services.rules(Settings())
+    assert (usual.keep_audio, usual.drop_recording, usual.result_ttl_seconds) == (True, False, None)
+    rules = services.rules(
+        Settings(
+            audio_retention="delete",
+            media_url="redis",
+            result_ttl_hours=2,
+            result_ttl_edited=True,
+            max_audio_hours_per_day=3,
+            max_stored_mb=4,
+        )
+    )
+    assert (rules.keep_audio, rules.drop_recording, rules.expire_edited) == (False, True, True)
+    assert (rules.result_ttl_seconds, rules.max_audio_seconds) == (7200.0, 10_800.0)
+    assert rules.max_stored_bytes == 4 << 20
+
+
+def test_an_engine_that_works_is_tried_before_it_is_given_out() -> None:
+    scribe, judge = Scribe(), Judge()
+    assert verified(Chosen(scribe), check_recognizer).engine is scribe
+    assert scribe.parts == 1
+    assert verified(Chosen(judge), check_diarizer).engine is judge
+
+
+def test_an_engine_that_fails_when_it_is_tried_is_not_there_and_readiness_says_why(
+    tmp_path: Path,
+) -> None:
+    broken = Judge(RuntimeError("no kernel image is available"))
+    engines = Engines(
+        lambda: verified(Chosen(Scribe()), check_recognizer),
+        lambda: verified(Chosen(broken), check_diarizer),
+        Ear,
+    )
+    queue = services.embedded_queue()
+    worker = WorkerProcess(
+        Settings(data_dir=tmp_path), queue, ("recognize", "cpu"), lambda *_: engines, "w"
+    )
+    worker.start()
+    problem = _problem(worker)
+    worker.wind_down()
+    worker.close()
+    assert "judge was loaded, but failed on a second of audio" in problem
+    assert "no kernel image is available" in problem
+    with pytest.raises(EngineUnavailable, match="doctor"):
+        verified(Chosen(broken), check_diarizer)
+
+
+def _problem(worker: WorkerProcess) -> str:
+    jobs = worker.ground.jobs
+    (seen,) = wait_for(lambda: [each for each in jobs.workers(0.0) if each.problem])
+    return seen.problem
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for models on a machine that reaches no place that has any."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    return tmp_path / "models"
+
+
+def test_without_weights_auto_knows_no_speakers_and_says_why_once(nowhere: Path) -> None:
+    chosen = diarizer(Settings(models_dir=nowhere))
+    assert chosen is not None
+    assert (chosen.engine.name, chosen.is_stopgap) == ("", True)
+    (note,) = chosen.notes
+    assert note.code == "speakers_unavailable"
+    assert str(nowhere) in note.message
+
+
+@pytest.mark.parametrize("name", ["onnx", "pyannote"])
+def test_a_diarizer_that_was_named_never_falls_back(name: str, nowhere: Path) -> None:
+    named = {"diarization_engine": name, "models_dir": nowhere}
+    with pytest.raises(EngineUnavailable):
+        diarizer(Settings.model_validate(named))
+
+
+def test_with_none_there_is_no_diarizer(nowhere: Path) -> None:
+    assert diarizer(Settings(models_dir=nowhere, diarization_engine="none")) is None
+
+
+def test_without_weights_there_is_no_recognizer_and_every_place_is_named(nowhere: Path) -> None:
+    with pytest.raises(EngineUnavailable) as raised:
+        recognizer(Settings(models_dir=nowhere, whisper_model="base"))
+    for place in (str(nowhere), "HF_HUB_OFFLINE", "package index"):
+        assert place in str(raised.value)
+
+
+def test_pyannote_is_missed_only_where_it_is_named() -> None:
+    assert "PYANNOTE=1" in pyannote_problem(Settings(diarization_engine="pyannote"))
+    assert not pyannote_problem(Settings(huggingface_access_token=REAL_LOOKING))
+
+
+@pytest.mark.parametrize(
+    ("named", "wanted"),
+    [
+        ({}, [("base",), ("segmentation-3.0", "campplus")]),
+        ({"speaker_embedding": "wespeaker"}, [("base",), ("segmentation-3.0", "wespeaker")]),
+        ({"diarization_engine": "none"}, [("base",)]),
+        (
+            {"diarization_engine": "pyannote", "diarization_model": "pyannote/it"},
+            [("base",), ("pyannote/it",)],
+        ),
+        (
+            {"diarization_engine": "pyannote", "diarization_model": str(Path(__file__).parent)},
+            [("base",)],
+        ),
+    ],
+)
+def test_what_the_settings_name_is_what_is_fetched(
+    named: dict[str, str], wanted: list[tuple[str, ...]]
+) -> None:
+    assert wanted_models(Settings.model_validate(named)) == wanted
+
+
+def test_models_of_one_wheel_are_fetched_together() -> None:
+    asked = ["campplus", "tiny", "segmentation-3.0"]
+    assert fetched_together(Settings(), asked) == [("tiny",), ("campplus", "segmentation-3.0")]
+
+
+def test_what_stands_in_is_looked_for_again_and_what_is_final_is_kept() -> None:
+    made: list[int] = []
+
+    def make() -> int:
+        made.append(len(made))
+        return made[-1]
+
+    get = Kept(make, lambda number: number == 1)
+    assert (get(), get()) == (0, 0), "a task waits for no other try"
+    assert (get.again(), get(), get.again()) == (1, 1, 1)
+
+
+def test_what_is_missing_is_looked_for_again_after_a_minute() -> None:
+    now, problems = 0.0, [EngineUnavailable("no weights")]
+
+    def make() -> int:
+        if problems:
+            raise problems.pop()
+        return 1
+
+    get = Kept(make, clock=lambda: now)
+    for _ in range(2):
+        with pytest.raises(EngineUnavailable, match="no weights"):
+            get()
+    now = 61.0
+    assert get() == 1
+
+
+def test_auto_goes_on_without_speakers_where_the_diarizer_fails_and_a_named_one_does_not() -> None:
+    problem = EngineUnavailable("it stopped")
+    chosen = without_speakers(Settings(), problem)
+    assert chosen.is_stopgap
+    assert [note.code for note in chosen.notes] == ["speakers_unavailable"]
+    with pytest.raises(EngineUnavailable, match="it stopped"):
+        without_speakers(Settings(diarization_engine="onnx"), problem)
+
+
+def test_a_worker_whose_speakers_are_unknown_looks_for_them_when_it_is_asked_to(
+    tmp_path: Path,
+) -> None:
+    stopgap = Chosen[Diarizer](NoDiarizer(), (UNKNOWN,), is_stopgap=True)
+    rounds = [stopgap, Chosen[Diarizer](Judge())]
+    queue = services.embedded_queue()
+
+    def engines(*_: object) -> Engines:
+        chosen = rounds.pop(0)
+        return Engines(lambda: Chosen(Scribe()), lambda: chosen, Ear)
+
+    worker = WorkerProcess(Settings(data_dir=tmp_path), queue, ("recognize", "cpu"), engines, "w")
+    worker.start()
+    jobs = worker.ground.jobs
+    (seen,) = wait_for(lambda: [each for each in jobs.workers(0.0) if each.notes])
+    assert (seen.problem, seen.notes, seen.diarizer) == ("", (UNKNOWN.message,), "")
+    jobs.remember(FETCH_ASKED, "now")
+    (seen,) = wait_for(lambda: [each for each in jobs.workers(0.0) if each.diarizer])
+    assert (seen.notes, seen.diarizer) == ((), "judge")
+    worker.wind_down()
+    worker.close()
+
+
+def test_a_new_data_dir_is_for_its_owner_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "share" / "meetings"
+    services.stores(Settings(_env_file=None, data_dir=folder))
+    assert folder.stat().st_mode & 0o777 == 0o700

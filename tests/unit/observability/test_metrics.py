@@ -1,0 +1,212 @@
+"""Figures: counted under bounded names, told whole, by one process or by several together."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from starlette.testclient import TestClient
+
+from meet_transcriber.api.app import create_app
+from meet_transcriber.bootstrap.observability import Overview, exposition
+from meet_transcriber.core.errors import StorageUnavailable
+from meet_transcriber.core.workers import WorkerInfo
+from meet_transcriber.observability.metrics import COUNTED, METRICS, Counting, Exposition
+from meet_transcriber.ports.observability import Meters, Unmetered
+from meet_transcriber.service import Ground, Presence, Service
+from meet_transcriber.settings import Settings
+from tests.unit.api.rig import finished, make_service, note_worker
+
+READER, MONITOR = "reads-and-no-more-than-that", "watches-and-no-more-than-that"
+SHARED = """
+import os, sys
+from meet_transcriber.observability.metrics import Counting, Exposition
+counting = Counting("1.0")
+if os.fork() == 0:
+    counting.upload(5)
+    os._exit(0)
+os.wait()
+counting.upload(2)
+sys.stdout.write(Exposition(None).text().decode())
+"""
+
+
+def value(text: str, series: str) -> float:
+    (line,) = [line for line in text.splitlines() if line.startswith(f"{series} ")]
+    return float(line.split()[-1])
+
+
+@pytest.fixture
+def counted(tmp_path: Path) -> tuple[Service, TestClient]:
+    """A service whose figures are counted, and a client of its API."""
+    bare = make_service(tmp_path)
+    facts = {**vars(bare.ground), "meters": Counting("1.0", "base")}
+    service = Service(Ground(**facts))
+    return service, TestClient(create_app(service, Settings(auth_mode="open", data_dir=tmp_path)))
+
+
+def test_every_figure_is_told_before_anything_happened() -> None:
+    text = Exposition(Counting("1.0")).text().decode()
+    for figure in METRICS:
+        assert f"# TYPE {figure.name} {figure.kind}" in text
+        assert f"# HELP {figure.name} {figure.help}" in text
+
+
+def test_what_alerts_count_is_seen_to_rise_from_0() -> None:
+    text = Exposition(Counting("1.0")).text().decode()
+    for code in ("worker_lost", "engine_unavailable"):
+        assert value(text, f'transcription_jobs_ended_total{{code="{code}",state="failed"}}') == 0
+    assert value(text, 'transcription_lease_expiries_total{stage="recognize"}') == 0
+
+
+def test_a_job_is_counted_from_its_upload_to_its_end(counted: tuple[Service, TestClient]) -> None:
+    service, client = counted
+    finished(service)
+    text = client.get("/metrics").text
+    assert value(text, 'transcription_requests_total{outcome="accepted",source="upload"}') == 1
+    assert value(text, "transcription_upload_bytes_total") == 4
+    assert value(text, 'transcription_jobs_ended_total{code="",state="completed"}') == 1
+    assert value(text, 'transcription_duration_seconds_count{state="completed"}') == 1
+    assert value(text, "transcription_audio_seconds_total") == 60
+    done = 'transcription_task_seconds_count{outcome="done",stage="%s"}'
+    stages = "prepare", "recognize", "attribute"
+    assert [value(text, done % stage) for stage in stages] == [1, 2, 1]
+    labels = 'engine="scribe",model="base"'
+    assert 50 < value(text, f"transcription_recognized_audio_seconds_total{{{labels}}}") <= 60
+
+
+def test_a_refusal_is_counted_under_its_code(counted: tuple[Service, TestClient]) -> None:
+    _, client = counted
+    assert client.post("/transcribe", files={"file": ("a.wav", b"")}).status_code == 415
+    refused = 'transcription_requests_total{outcome="unsupported_format",source="upload"}'
+    assert value(client.get("/metrics").text, refused) == 1
+
+
+def test_a_thousand_odd_requests_make_no_series_of_their_own(
+    counted: tuple[Service, TestClient],
+) -> None:
+    _, client = counted
+
+    def ask(number: int) -> None:
+        client.request(("GET", "BREW", "POST")[number % 3], f"/odd/{number}?x={number}")
+        client.get(f"/transcribe/{number:032x}", headers={"X-Request-ID": f"r{number}"})
+        client.request(("PUT", "OPTIONS", "BREW")[number % 3], f"/transcribe/{number:032x}/peaks")
+        client.get(f"/v1/models/{number}")
+
+    for number in range(5):
+        ask(number)
+    client.get("/metrics")
+    before = len(client.get("/metrics").text.splitlines())
+    for number in range(250):
+        ask(number)
+    text = client.get("/metrics").text
+    assert len(text.splitlines()) == before
+    unknown = 'http_requests_total{method="%s",route="unknown",status="404"}'
+    assert value(text, unknown % "other") > 80 < value(text, unknown % "GET")
+    series = 'http_requests_total{method="%s",route="%s",status="%d"}'
+    assert value(text, series % ("GET", "/transcribe/{job_id}", 404)) == 255
+    assert value(text, series % ("other", "/transcribe/{job_id}/peaks", 405)) == 255
+    assert value(text, series % ("GET", "/v1/models/{model:anything}", 404)) == 255
+
+
+def test_who_may_not_monitor_sees_no_figures(tmp_path: Path) -> None:
+    settings = Settings(
+        api_keys=SecretStr(f"a:{READER}:read,b:{MONITOR}:monitor"), data_dir=tmp_path
+    )
+    client = TestClient(create_app(make_service(tmp_path), settings))
+    asked = [client.get("/metrics", headers={"X-API-Key": key}) for key in (READER, MONITOR)]
+    assert [answer.status_code for answer in asked] == [403, 200]
+    assert client.get("/metrics").status_code == 401
+
+
+def test_processes_that_share_a_folder_count_together(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", SHARED],
+        env={"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert value(told, "transcription_upload_bytes_total") == 7
+    assert all(f"# TYPE {figure.name} " in told for figure in METRICS)
+
+
+def test_the_longest_task_is_told_from_when_it_was_begun(tmp_path: Path) -> None:
+    service, now = make_service(tmp_path), 100.0
+    longest = Overview(Ground(**{**vars(service.ground), "clock": lambda: now}), 0.0)
+    presence = Presence(service.ground.jobs, lambda: now, WorkerInfo("w", ("cpu",), "fetching"))
+    presence.say(state="working", detail="diarize")
+    now = 160.0
+    presence.say()
+    assert ("transcription_longest_task_seconds", (), 60.0) in longest.look()
+    presence.say(state="ready", detail="")
+    assert ("transcription_longest_task_seconds", (), 0.0) in longest.look()
+
+
+def test_workers_are_told_by_queue_and_state(tmp_path: Path) -> None:
+    service = make_service(tmp_path)
+    note_worker(service, state="working", seen_at=1e10)
+    now = service.ground.clock()
+    unable = WorkerInfo("x", ("cpu",), "ready", problem="No weights.", seen_at=now)
+    service.ground.jobs.note_worker(unable, 60.0)
+    text = exposition(service.ground, stores=True).text().decode()
+    workers = 'transcription_workers{queue="%s",state="%s"}'
+    assert value(text, workers % ("recognize", "working")) == 1
+    assert value(text, workers % ("cpu", "unable")) == 1
+    assert value(text, workers % ("cpu", "ready")) == 0
+    seen = 'transcription_worker_last_seen_timestamp_seconds{queue="recognize"}'
+    assert value(text, seen) == 1e10
+
+
+class Away:
+    """A store that does not answer, and counts who asks."""
+
+    asked = 0
+
+    def backlog(self) -> object:
+        self.asked += 1
+        raise StorageUnavailable("Nobody is there.")
+
+
+def test_a_store_that_does_not_answer_is_told_and_asked_once_a_second(tmp_path: Path) -> None:
+    away = Away()
+    ground = Ground(**{**vars(make_service(tmp_path).ground), "jobs": away})
+    overview = Overview(ground, fresh_seconds=3600.0)
+    samples = [list(overview.look()) for _ in range(3)]
+    assert away.asked == 1
+    assert ("transcription_store_up", ("jobs",), 0.0) in samples[-1]
+    assert ("transcription_store_up", ("media",), 1.0) in samples[-1]
+
+
+def _told_by(name: str) -> Callable[[Meters], None]:
+    calls: dict[str, Callable[[Meters], None]] = {
+        "transcription_lease_expiries_total": lambda meters: meters.lease_expired("diarize"),
+        "transcription_webhook_attempts_total": lambda meters: meters.webhook("delivered"),
+        "transcription_queue_wait_seconds": lambda meters: meters.waited("cpu", 2.0),
+        "transcription_engine_load_seconds": lambda meters: meters.engine("engine", 1.0, 2.0),
+    }
+    return calls[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "series"),
+    [
+        ("transcription_lease_expiries_total", '{stage="diarize"} 1.0'),
+        ("transcription_webhook_attempts_total", '{outcome="delivered"} 1.0'),
+        ("transcription_queue_wait_seconds", '_sum{queue="cpu"} 2.0'),
+        ("transcription_engine_load_seconds", '{part="engine"} 2.0'),
+    ],
+)
+def test_what_is_heard_is_counted(name: str, series: str) -> None:
+    counting = Counting("1.0")
+    _told_by(name)(counting)
+    assert f"{name}{series}" in Exposition(counting).text().decode()
+
+
+def test_nobody_needs_to_count() -> None:
+    meters: Meters = Unmetered()
+    meters.lease_expired("diarize")
+    assert b"transcription_lease_expiries_total{" not in Exposition(None).text()
+    assert len({figure.name for figure in COUNTED}) == len(COUNTED)

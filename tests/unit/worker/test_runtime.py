@@ -1,0 +1,90 @@
+"""A worker's engines: looked for at first, and again when somebody asks."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from meet_transcriber.bootstrap.engines import Fetching
+from meet_transcriber.core.errors import EngineUnavailable
+from meet_transcriber.core.jobs import QUEUES
+from meet_transcriber.core.workers import WorkerInfo
+from meet_transcriber.pipeline import Chosen
+from meet_transcriber.service import FETCH_ASKED, Engines, Request
+from meet_transcriber.settings import Settings
+from meet_transcriber.worker.runtime import WorkerProcess
+from tests.unit.api.rig import Ear, Judge, Nudges, Scribe, make_service
+
+
+class Hub:
+    """Where a recognizer comes from, once it is in reach."""
+
+    def __init__(self) -> None:
+        self.in_reach, self.asked = False, 0
+
+    def engines(self, _settings: Settings, fetching: Fetching) -> Engines:
+        self.asked += 1
+
+        def recognizer() -> Chosen[Scribe]:
+            if self.in_reach:
+                fetching(5, 10)
+                fetching(10, 10)
+                return Chosen(Scribe())
+            raise EngineUnavailable("The hub cannot be reached.")
+
+        return Engines(recognizer, lambda: Chosen(Judge()), Ear)
+
+
+@pytest.fixture
+def hub() -> Hub:
+    return Hub()
+
+
+@pytest.fixture
+def process(tmp_path: Path, hub: Hub) -> Iterator[WorkerProcess]:
+    settings = Settings(_env_file=None, data_dir=tmp_path)
+    ground = make_service(tmp_path).ground
+    made = WorkerProcess(
+        settings, Nudges(), QUEUES, hub.engines, "w", lambda _settings, _queue: ground
+    )
+    made.start()
+    yield made
+    made.wind_down()
+    made.close()
+
+
+def said(process: WorkerProcess, wanted: Callable[[WorkerInfo], bool]) -> WorkerInfo:
+    """What the worker says of itself once it says this."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        for worker in process.ground.jobs.workers(process.ground.clock()):
+            if wanted(worker):
+                return worker
+        time.sleep(0.02)
+    raise AssertionError("The worker never said so.")
+
+
+def test_missing_engines_come_when_they_are_asked_for(process: WorkerProcess, hub: Hub) -> None:
+    before = said(process, lambda worker: worker.state == "ready")
+    assert before.problem == "The hub cannot be reached."
+    hub.in_reach = True
+    process.ground.jobs.remember(FETCH_ASKED, "now")
+    after = said(process, lambda worker: not worker.problem)
+    assert (after.state, after.engine, after.fetch_bytes) == ("ready", "scribe", 0)
+    assert hub.asked == 2
+
+
+def test_work_goes_on_with_the_engines_that_came(
+    process: WorkerProcess, hub: Hub, tmp_path: Path
+) -> None:
+    said(process, lambda worker: worker.state == "ready")
+    upload = make_service(tmp_path).intake.begin("a.wav")
+    upload.write(b"tape")
+    job = upload.finish(Request())
+    hub.in_reach = True
+    process.ground.jobs.remember(FETCH_ASKED, "now")
+    said(process, lambda worker: not worker.problem)
+    while process.work():
+        pass
+    assert process.ground.jobs.get(job.id).state == "completed"
