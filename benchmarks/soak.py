@@ -25,7 +25,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from meet_transcriber.core.options import Options
-from meet_transcriber.service import Request
+from meet_transcriber.service import SubmissionRequest
 from tests.redis_server import RedisServer
 from tests.simulated.house import House, recording
 
@@ -134,7 +134,7 @@ class Soak:
     def _submit(self) -> str:
         upload = self.house.service.intake.begin("meeting.wav")
         upload.write(recording(self._plan.parts))
-        return upload.finish(Request(Options(), self._receiver.url)).id
+        return upload.finish(SubmissionRequest(Options(), self._receiver.url)).id
 
     def _see_through(self, jobs: list[str], started: float) -> int:
         """Keep workers alive and kill them until all jobs ended; returns how many did not."""

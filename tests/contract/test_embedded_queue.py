@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from meet_transcriber.ports.queues import JobQueue
-from meet_transcriber.queues.embedded import EmbeddedQueue, Supervisor
+from meet_transcriber.queues.embedded import EmbeddedQueue, WorkerSupervisor
 from tests.contract.job_queue import JobQueueContract
 
 
@@ -21,7 +21,7 @@ class TestSupervised(JobQueueContract):
     @pytest.fixture
     def queue(self, tmp_path: Path) -> Iterator[JobQueue]:
         child = [sys.executable, "-c", "import sys; sys.stdin.read()"]
-        queue = EmbeddedQueue(Supervisor(lambda _worker_id: child, tmp_path / "lock"))
+        queue = EmbeddedQueue(WorkerSupervisor(lambda _worker_id: child, tmp_path / "lock"))
         queue.start(lambda _worker_id: None)
         yield queue
         queue.close()

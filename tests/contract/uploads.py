@@ -8,8 +8,8 @@ from meet_transcriber.core.errors import IdempotencyMismatch, UploadConflict, Up
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
 from meet_transcriber.ports.stores import MediaStore
-from meet_transcriber.service import Request, Service, Tending, uploads
-from meet_transcriber.service.webhooks import Postman
+from meet_transcriber.service import Maintenance, Service, SubmissionRequest, uploads
+from meet_transcriber.service.webhooks import WebhookDispatcher
 from tests.contract.media_store import noise
 from tests.unit.api.rig import leftovers, make_service, work
 from tests.unit.fakes import Sender
@@ -38,7 +38,7 @@ class UploadsContract:
         job = service.uploads.create("../standup.wav", len(data), "resumable")
         for start, end in ((0, 600_000), (600_000, 600_001), (600_001, len(data))):
             send(service, job, start, data[start:end])
-        job = service.uploads.submit(job.id, Request())
+        job = service.uploads.submit(job.id, SubmissionRequest())
         assert (job.state, job.name, job.upload and job.upload.pieces) == (
             "pending", "standup.wav", ())  # fmt: skip
         _, file, size = service.reading.audio(job.id)
@@ -54,9 +54,11 @@ class UploadsContract:
             send(service, job, start, data[start : start + 1000])
         stray = f"{job.prefix}/recording/0-of-somebody-who-died"
         service.ground.media.put(stray, b"lost")
-        service.uploads.submit(job.id, Request())
+        service.uploads.submit(job.id, SubmissionRequest())
         work(service)
-        Tending(service.ground, "test", Postman(service.ground, Sender(), None, never)).tend()
+        Maintenance(
+            service.ground, "test", WebhookDispatcher(service.ground, Sender(), None, never)
+        ).tend()
         _, file, _ = service.reading.audio(job.id)
         with file:
             assert file.read() == data
@@ -67,10 +69,10 @@ class UploadsContract:
     def test_what_is_submitted_again_is_the_same_job(self, service: Service) -> None:
         job = service.uploads.create("a.wav", 4, "resumable")
         send(service, job, 0, b"tape")
-        first = service.uploads.submit(job.id, Request())
-        assert service.uploads.submit(job.id, Request()).id == first.id == job.id
+        first = service.uploads.submit(job.id, SubmissionRequest())
+        assert service.uploads.submit(job.id, SubmissionRequest()).id == first.id == job.id
         with pytest.raises(IdempotencyMismatch, match="other options"):
-            service.uploads.submit(job.id, Request(Options(language="de")))
+            service.uploads.submit(job.id, SubmissionRequest(Options(language="de")))
         with pytest.raises(UploadConflict, match="has ended"):
             service.uploads.receive(job.id, 4)
 
@@ -84,7 +86,7 @@ class UploadsContract:
             slow.close()
         assert caught.value.received_bytes == 4
         send(service, job, 4, b"tail")
-        job = service.uploads.submit(job.id, Request())
+        job = service.uploads.submit(job.id, SubmissionRequest())
         _, file, _ = service.reading.audio(job.id)
         with file:
             assert file.read() == b"quictail"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meet_transcriber.service import Request
+from meet_transcriber.service import SubmissionRequest
 from tests.simulated.house import House
 from tests.simulated.people import ANN, BOB, meeting
 
@@ -37,7 +37,7 @@ def met(house: House) -> str:
     """The id of a finished meeting of Ann and Bob."""
     upload = house.service.intake.begin("standup.wav")
     upload.write(meeting((ANN, 5), (BOB, 5)))
-    return house.ended(upload.finish(Request()).id).id
+    return house.ended(upload.finish(SubmissionRequest()).id).id
 
 
 def test_the_life_of_a_voice(house: House, tmp_path: Path) -> None:

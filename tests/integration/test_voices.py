@@ -27,13 +27,13 @@ from meet_transcriber.observability.logging import formatter
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress, Waveform
 from meet_transcriber.ports.stores import JobStore, MediaStore
-from meet_transcriber.service import Request, Working
-from meet_transcriber.service.commands import Changing
-from meet_transcriber.service.queries import Reading
+from meet_transcriber.service import SubmissionRequest, TaskRunner
+from meet_transcriber.service.commands import JobCommands
+from meet_transcriber.service.queries import JobQueries
 from meet_transcriber.service.speaker_identification import (
     CHANNEL_SPEECH_SECONDS,
     Excerpt,
-    Listening,
+    SpeakerIdentification,
 )
 from meet_transcriber.service.voices import VoiceBook, Voices, drop_clip
 from tests.contract.voice_story import VoiceStory, send_clip
@@ -228,7 +228,7 @@ def test_a_clip_whose_job_ends_while_it_is_worked_on_is_not_remembered(
     town: Town, change: Callable[[Job, float], Job], error: type[Exception]
 ) -> None:
     ground, job_id = town.house.service.ground, send_clip(town, "Ann")
-    worker = Working(ground, hearing(), "w", QUEUES, threading.Event())
+    worker = TaskRunner(ground, hearing(), "w", QUEUES, threading.Event())
     while ground.jobs.get(job_id).stage != "waiting" or "voices.sealed" not in (
         ground.jobs.get(job_id).objects
     ):
@@ -236,7 +236,7 @@ def test_a_clip_whose_job_ends_while_it_is_worked_on_is_not_remembered(
     claimed = ground.jobs.get(job_id)
     ground.jobs.update(job_id, lambda job: change(job, ground.clock()))
     with pytest.raises(error):
-        Listening(ground, claimed).known()
+        SpeakerIdentification(ground, claimed).known()
     (person,) = town.ask("GET", "/voices").json()["data"]
     assert person["samples"] == []
 
@@ -280,8 +280,8 @@ def test_deleting_somebody_can_be_tried_again(town: Town) -> None:
     (person,) = town.ask("GET", "/voices").json()["data"]
     service = town.house.service
     ground = replace(service.ground, media=DeleteFails(service.ground.media, 1))
-    reading = Reading(ground).of("acme")
-    voices = Voices(ground, reading, Changing(ground, reading))
+    reading = JobQueries(ground).of("acme")
+    voices = Voices(ground, reading, JobCommands(ground, reading))
     with pytest.raises(StorageUnavailable):
         voices.delete(person["id"])
     voices.delete(person["id"])
@@ -339,7 +339,7 @@ class Breaks(TonalDiarizer):
 def work_with(town: Town, diarizer: TonalDiarizer) -> None:
     """Do all that there is to do with this diarizer."""
     engines = replace(hearing(), diarizer=lambda: Chosen(diarizer))
-    worker = Working(town.house.service.ground, engines, "w", QUEUES, threading.Event())
+    worker = TaskRunner(town.house.service.ground, engines, "w", QUEUES, threading.Event())
     while worker.work():
         pass
 
@@ -422,7 +422,7 @@ def test_who_is_deleted_while_a_clip_comes_in_does_not_come_back(town: Town) -> 
     def submit(extras: Mapping[str, bytes]) -> Job:
         (person,) = service.voices.people()
         service.voices.delete(person.id)
-        return upload.finish(Request(extras=extras))
+        return upload.finish(SubmissionRequest(extras=extras))
 
     with pytest.raises(JobConflict):
         service.voices.submit_clip(upload.job_id, "Ann", Consent(0.0), submit)

@@ -20,7 +20,7 @@ from meet_transcriber.bootstrap import observability, services
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.ports.queues import JobQueue
 from meet_transcriber.ports.stores import JobStore
-from meet_transcriber.service import Ground
+from meet_transcriber.service import ServiceContext
 from meet_transcriber.settings import Settings
 from meet_transcriber.worker import embedded
 from tests.simulated.engines import make_engines
@@ -83,7 +83,7 @@ class Deadly:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def doomed_ground(settings: Settings, queue: JobQueue) -> Ground:
+def doomed_ground(settings: Settings, queue: JobQueue) -> ServiceContext:
     """The configured ground, with a store that is deadly."""
     ground = services.ground(settings, queue)
     return replace(ground, jobs=Deadly(ground.jobs))

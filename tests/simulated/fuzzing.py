@@ -17,7 +17,7 @@ from pathlib import Path
 from meet_transcriber.bootstrap import services
 from meet_transcriber.core.errors import InvalidAudio
 from meet_transcriber.core.jobs import Job
-from meet_transcriber.service import Request, Service
+from meet_transcriber.service import Service, SubmissionRequest
 from meet_transcriber.settings import Settings
 from tests.simulated.engines import make_engines
 from tests.simulated.recordings import CONTAINERS, mutated
@@ -60,7 +60,7 @@ class Fuzz:
         upload = self.service.intake.begin(f"{seed}.{container}")
         try:
             upload.write(mutated(container, seed).getvalue())
-            job = upload.finish(Request())
+            job = upload.finish(SubmissionRequest())
         except InvalidAudio:
             return "refused"
         while self._worker.work():

@@ -1,9 +1,9 @@
 """`python -m tests.simulated.host`: what runs beside the API, with a simulated worker."""
 
-from meet_transcriber.api.lifespan import Companions
+from meet_transcriber.api.lifespan import BackgroundServices
 from meet_transcriber.bootstrap import observability, services
 from meet_transcriber.settings import Settings
-from meet_transcriber.worker.embedded import Doorbell
+from meet_transcriber.worker.embedded import WakeupPipe
 from tests.simulated.worker import command
 
 
@@ -12,8 +12,8 @@ def main() -> None:
     settings = Settings()
     observability.set_up_logging(settings)
     queue = services.open_queue(settings, command)
-    companions = Companions(settings, services.service(settings, queue), queue)
-    with Doorbell() as doorbell:
+    companions = BackgroundServices(settings, services.service(settings, queue), queue)
+    with WakeupPipe() as doorbell:
         companions.start()
         doorbell.over()
         companions.stop()

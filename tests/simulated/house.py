@@ -19,7 +19,7 @@ from meet_transcriber.bootstrap import services
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.workers import WorkerInfo
-from meet_transcriber.service import Request, Service
+from meet_transcriber.service import Service, SubmissionRequest
 from meet_transcriber.settings import Settings
 from tests.redis_server import free_port
 
@@ -152,7 +152,7 @@ class House:
         """Send a recording with as many parts as seconds; returns the job's id."""
         upload = self.service.intake.begin("standup.wav")
         upload.write(recording(seconds))
-        return upload.finish(Request(Options(**options))).id
+        return upload.finish(SubmissionRequest(Options(**options))).id
 
     def job(self, job_id: str) -> Job:
         """The record as it is now."""

@@ -16,7 +16,7 @@ from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.serialization import to_plain
 from meet_transcriber.core.transcript import Segment, Transcript, Turn, Word
-from meet_transcriber.service import Ground
+from meet_transcriber.service import ServiceContext
 
 _VOCABULARY = (
     "we", "should", "move", "release", "to", "Thursday", "because", "nobody", "has", "tested",
@@ -81,7 +81,7 @@ def spoken(*lines: tuple[str | None, str], word_seconds: float = 0.5) -> list[Se
     return segments
 
 
-def keep(ground: Ground, transcript: Transcript, sound: bool = True) -> str:
+def keep(ground: ServiceContext, transcript: Transcript, sound: bool = True) -> str:
     """Put a completed job with this transcript, an outline and quiet sound into the stores."""
     job_id = uuid.uuid4().hex
     objects = {

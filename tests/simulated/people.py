@@ -14,11 +14,11 @@ import numpy.typing as npt
 from starlette.testclient import TestClient
 
 from meet_transcriber.api.app import create_app
-from meet_transcriber.bootstrap.auth import Guard, guard
+from meet_transcriber.bootstrap.auth import AuthContext, build_auth
 from meet_transcriber.core.auth import SCOPES
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.pipeline import Chosen
-from meet_transcriber.service import Engines, Working
+from meet_transcriber.service import Engines, TaskRunner
 from tests.simulated.engines import EverySecond, SimulatedRecognizer, TonalDiarizer
 from tests.simulated.house import House
 
@@ -61,7 +61,7 @@ class Town:
 
     house: House
     client: TestClient
-    guard: Guard
+    guard: AuthContext
     folder: Path
     keys: dict[str, str] = field(default_factory=dict)
 
@@ -105,7 +105,7 @@ class Town:
 
     def work(self) -> None:
         """Do all that there is to do."""
-        worker = Working(self.house.service.ground, hearing(), "w", QUEUES, threading.Event())
+        worker = TaskRunner(self.house.service.ground, hearing(), "w", QUEUES, threading.Event())
         while worker.work():
             pass
 
@@ -121,7 +121,7 @@ def town(folder: Path, **variables: object) -> Iterator[Town]:
     wanted = {"VOICE_PROFILES": "on", "AUTH_MODE": "required", **variables}
     with ExitStack() as stack:
         house = stack.enter_context(House(folder, **wanted))
-        known = guard(house.settings, house.service.ground.jobs)
+        known = build_auth(house.settings, house.service.ground.jobs)
         app = create_app(house.service, house.settings, guard=known)
         client = stack.enter_context(TestClient(app, raise_server_exceptions=False))
         yield Town(house, client, known, folder)

@@ -11,7 +11,7 @@ from meet_transcriber.core.edits import Edit
 from meet_transcriber.core.errors import JobNotFound
 from meet_transcriber.core.jobs import QUEUES, Failure, Job
 from meet_transcriber.core.transitions import claimed, ended
-from meet_transcriber.service import Request, Service
+from meet_transcriber.service import Service, SubmissionRequest
 from tests.unit.api.rig import wav, work
 
 STATES = ("completed", "pending", "edited", "failed", "processing", "cancelled", "deleted")
@@ -46,7 +46,7 @@ class Stock:
     def _submitted(self) -> str:
         upload = self._service.intake.begin("standup.wav")
         upload.write(wav(0.01))
-        return upload.finish(Request()).id
+        return upload.finish(SubmissionRequest()).id
 
     def _make_pending(self, job_id: str) -> None:
         """As it is."""

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from meet_transcriber.audio.sandbox.pool import DECODER, PROBER, shared_nursery
-from meet_transcriber.service import Request
+from meet_transcriber.audio.sandbox.pool import DECODER, PROBER, shared_pool
+from meet_transcriber.service import SubmissionRequest
 from tests.simulated.children import none_left
 from tests.simulated.fuzzing import Fuzz, fuzz_in
 from tests.simulated.recordings import CONTAINERS, mutated, whole
@@ -32,14 +32,14 @@ def test_every_mutation_ends_in_words_or_in_bounded_sound(container: str, fuzz: 
     assert len(ends) == len(SEEDS)
     assert fuzz.left_of_refused() == []
     for kind in (DECODER, PROBER):
-        assert none_left(shared_nursery(kind).pid)
+        assert none_left(shared_pool(kind).pid)
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_the_recording_they_begin_with_is_a_good_one(container: str, fuzz: Fuzz) -> None:
     upload = fuzz.service.intake.begin()
     upload.write(whole(container))
-    assert upload.finish(Request()).state == "pending"
+    assert upload.finish(SubmissionRequest()).state == "pending"
 
 
 def test_a_seed_gives_the_same_bytes_again() -> None:

@@ -26,7 +26,7 @@ from meet_transcriber.api.openai.routes import openai_router
 from meet_transcriber.core.auth import Scope
 from meet_transcriber.core.errors import RecognitionFailed
 from meet_transcriber.core.jobs import JobQuery
-from meet_transcriber.service import Rules, Service
+from meet_transcriber.service import Policy, Service
 from tests.simulated.people import ANN, BOB, hearing, meeting, town
 from tests.system.openai_server import client_of, serving
 from tests.unit.api.openai.desk import TEXT, at_work, make_app, settings, working
@@ -201,7 +201,7 @@ def test_what_is_wrong_raises_the_class_for_it(client: openai.OpenAI) -> None:
 
 
 def test_what_is_too_large_is_told_before_the_connection_closes(tmp_path: Path) -> None:
-    service = make_service(tmp_path, Rules(max_upload_bytes=1 << 20))
+    service = make_service(tmp_path, Policy(max_upload_bytes=1 << 20))
     with (
         client_of(create_app(service, settings(auth_mode="open", data_dir=tmp_path))) as client,
         pytest.raises(openai.APIStatusError, match="MAX_UPLOAD_SIZE_MB") as raised,

@@ -13,7 +13,7 @@ from meet_transcriber.api.app import create_app
 from meet_transcriber.auth.rate_limiter import Counters
 from meet_transcriber.core.rate_limit import Rate
 from meet_transcriber.core.redis_urls import parse_redis_url
-from meet_transcriber.service import Rules
+from meet_transcriber.service import Policy
 from meet_transcriber.settings import Settings
 from meet_transcriber.stores.redis.client import build_client
 from tests.redis_server import RedisServer
@@ -98,7 +98,7 @@ def test_the_official_client_raises_its_own_error(client: openai.OpenAI) -> None
 
 
 def test_the_official_client_hears_of_a_full_queue(tmp_path: Path) -> None:
-    service = make_service(tmp_path, Rules(max_queued_jobs=1))
+    service = make_service(tmp_path, Policy(max_queued_jobs=1))
     service.intake.begin("a.wav")
     app = create_app(service, Settings(auth_mode="open", data_dir=tmp_path))
     with client_of(app) as client, pytest.raises(openai.RateLimitError) as raised:

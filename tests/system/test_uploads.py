@@ -11,7 +11,7 @@ import redis
 from meet_transcriber.core.errors import InvalidOptions, UploadConflict, UploadTooLarge
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.ports.stores import MediaStore
-from meet_transcriber.service import Request, Service
+from meet_transcriber.service import Service, SubmissionRequest
 from meet_transcriber.stores.buckets.store import ObjectMediaStore
 from meet_transcriber.stores.redis.media import RedisMediaStore
 from tests.contract.media_store import noise
@@ -82,10 +82,10 @@ def test_a_recording_goes_straight_into_the_bucket(service: Service) -> None:
     data = noise(100_000)
     job, url = signed(service, len(data))
     with pytest.raises(UploadConflict, match="Only 0 of 100000"):
-        service.uploads.submit(job.id, Request())
+        service.uploads.submit(job.id, SubmissionRequest())
     put(url, data)
-    made = service.uploads.submit(job.id, Request())
-    assert service.uploads.submit(job.id, Request()).id == made.id == job.id
+    made = service.uploads.submit(job.id, SubmissionRequest())
+    assert service.uploads.submit(job.id, SubmissionRequest()).id == made.id == job.id
     _, file, size = service.reading.audio(job.id)
     with file:
         assert (file.read(), size) == (data, len(data))
@@ -95,10 +95,10 @@ def test_what_is_in_the_bucket_is_as_large_as_announced(service: Service) -> Non
     job, url = signed(service, 1000)
     put(url, bytes(999))
     with pytest.raises(UploadConflict, match="Only 999"):
-        service.uploads.submit(job.id, Request())
+        service.uploads.submit(job.id, SubmissionRequest())
     put(url, bytes(1001))
     with pytest.raises(UploadTooLarge, match="1001"):
-        service.uploads.submit(job.id, Request())
+        service.uploads.submit(job.id, SubmissionRequest())
 
 
 def test_what_is_put_after_the_end_is_found_and_removed(service: Service) -> None:

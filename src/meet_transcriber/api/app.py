@@ -11,10 +11,14 @@ from starlette.types import Lifespan
 
 from meet_transcriber.api import errors, openapi
 from meet_transcriber.api.middleware import audit
-from meet_transcriber.api.middleware.proxy_headers import Callers, Proxies
-from meet_transcriber.api.middleware.rate_limit import AddressLimits
-from meet_transcriber.api.middleware.request_log import PROBES, Requests
-from meet_transcriber.api.middleware.security import BoundedRequests, LocalOnly, SafeAnswers
+from meet_transcriber.api.middleware.proxy_headers import Proxies, ProxyHeadersMiddleware
+from meet_transcriber.api.middleware.rate_limit import AddressLimitMiddleware
+from meet_transcriber.api.middleware.request_log import PROBES, RequestLogMiddleware
+from meet_transcriber.api.middleware.security import (
+    LoopbackOnlyMiddleware,
+    RequestSizeLimitMiddleware,
+    SecurityHeadersMiddleware,
+)
 from meet_transcriber.api.openai.routes import openai_router
 from meet_transcriber.api.routes import (
     audio,
@@ -29,9 +33,9 @@ from meet_transcriber.api.routes import (
     uploads,
     voices,
 )
-from meet_transcriber.api.routes.events import Listeners
-from meet_transcriber.api.status_cache import Statuses
-from meet_transcriber.api.thread_limits import Looks
+from meet_transcriber.api.routes.events import StreamLimiter
+from meet_transcriber.api.status_cache import StatusCache
+from meet_transcriber.api.thread_limits import ProbeLimiter
 from meet_transcriber.bootstrap import auth
 from meet_transcriber.bootstrap import observability as figures_of
 from meet_transcriber.core.errors import InvalidOptions
@@ -81,7 +85,7 @@ def create_app(
     service: Service,
     settings: Settings,
     lifespan: Lifespan[FastAPI] | None = None,
-    guard: auth.Guard | None = None,
+    guard: auth.AuthContext | None = None,
 ) -> FastAPI:
     """
     The API over a service; nothing is started but what `lifespan` starts.
@@ -101,21 +105,21 @@ def create_app(
         openapi_url="/openapi.json",
         telemetry=_TELEMETRY,
     )
-    guard = guard or auth.guard(settings, service.ground.jobs)
+    guard = guard or auth.build_auth(settings, service.ground.jobs)
     app.state.service, app.state.settings, app.state.guard = service, settings, guard
     app.state.stopping = threading.Event()
     app.state.exposition = figures_of.exposition(service.ground, stores=True)
-    app.state.marks = events.Marks(service)
-    app.state.looks, app.state.listeners = Looks(), Listeners()
-    app.state.rounds = health.Rounds(service)
-    app.state.statuses = Statuses(service, quick=settings.redis_url is None)
+    app.state.marks = events.ChangeMarker(service)
+    app.state.looks, app.state.listeners = ProbeLimiter(), StreamLimiter()
+    app.state.rounds = health.ReadinessProbe(service)
+    app.state.statuses = StatusCache(service, quick=settings.redis_url is None)
     for route in _ROUTES:
         app.include_router(route.router)
     app.include_router(openai_router(settings))
     errors.install(app)
-    app.add_exception_handler(events.NothingMore, _nothing_more)
+    app.add_exception_handler(events.StreamComplete, _nothing_more)
     openapi.describe(app)
-    app.add_middleware(audit.Auditing, guard=guard)
+    app.add_middleware(audit.AuditMiddleware, guard=guard)
     _stand_guard(app, service, settings, guard.mode)
     return app
 
@@ -124,14 +128,14 @@ def _stand_guard(app: FastAPI, service: Service, settings: Settings, mode: str) 
     """What a request passes before its route, from the innermost to the outermost."""
     app.state.limits = limits = auth.limits(settings)
     if not limits.off:
-        app.add_middleware(AddressLimits, limits=limits)
+        app.add_middleware(AddressLimitMiddleware, limits=limits)
     _allow_origins(app, settings)
     if mode == "loopback":
-        app.add_middleware(LocalOnly)
-    app.add_middleware(Callers, proxies=Proxies(listed(settings.trusted_proxies)))
-    app.add_middleware(BoundedRequests)
-    app.add_middleware(SafeAnswers)
-    app.add_middleware(Requests, meters=service.ground.meters)
+        app.add_middleware(LoopbackOnlyMiddleware)
+    app.add_middleware(ProxyHeadersMiddleware, proxies=Proxies(listed(settings.trusted_proxies)))
+    app.add_middleware(RequestSizeLimitMiddleware)
+    app.add_middleware(SecurityHeadersMiddleware)
+    app.add_middleware(RequestLogMiddleware, meters=service.ground.meters)
 
 
 def _allow_origins(app: FastAPI, settings: Settings) -> None:

@@ -11,9 +11,9 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import Request
 
-from meet_transcriber.api.forms import UNREAD
+from meet_transcriber.api.forms import BODY_UNREAD
 from meet_transcriber.api.middleware.rate_limit import count_key
-from meet_transcriber.bootstrap.auth import Guard
+from meet_transcriber.bootstrap.auth import AuthContext
 from meet_transcriber.core.auth import OPEN, SCOPES, Caller, SignedIn, caller_of
 from meet_transcriber.core.errors import (
     AccessError,
@@ -36,7 +36,7 @@ _MISSING = (
 )
 
 
-class _Door(SecurityBase):
+class Authenticate(SecurityBase):
     """
     Gives a route the service as its caller may use it; what is seen through it is their tenant's.
 
@@ -49,19 +49,19 @@ class _Door(SecurityBase):
         self.model = HTTPBearerModel(description="An API key: `mt_<id>_<secret>`.")
 
     async def __call__(self, request: Request, wanted: SecurityScopes) -> Service:
-        request.scope[UNREAD] = _has_body(request)  # a refusal must reach who is still sending
-        caller = await identified(request)
+        request.scope[BODY_UNREAD] = _has_body(request)  # a refusal must reach who is still sending
+        caller = await authenticate(request)
         request.state.caller = caller
         await count_key(request, caller.key_id)
         if missing := [scope for scope in wanted.scopes if scope not in caller.scopes]:
             raise ScopeMissing(_not_enough(missing, caller))
-        request.scope[UNREAD] = False
+        request.scope[BODY_UNREAD] = False
         service: Service = request.app.state.service
         return service.of(caller.tenant)
 
 
-_DOOR = _Door()
-ToRead = Annotated[Service, Security(_DOOR, scopes=["read"])]
+_DOOR = Authenticate()
+ReaderService = Annotated[Service, Security(_DOOR, scopes=["read"])]
 ToSubmit = Annotated[Service, Security(_DOOR, scopes=["submit"])]
 ToTranscribe = Annotated[Service, Security(_DOOR, scopes=["submit", "read"])]
 ToAdminister = Annotated[Service, Security(_DOOR, scopes=["admin"])]
@@ -88,9 +88,9 @@ def author_of(request: Request) -> str | None:
     return caller.name or caller.key_id or None
 
 
-def guard_of(request: Request) -> Guard:
+def guard_of(request: Request) -> AuthContext:
     """The guard of the app that serves a request."""
-    guard: Guard = request.app.state.guard
+    guard: AuthContext = request.app.state.guard
     return guard
 
 
@@ -102,20 +102,20 @@ def token_in(request: Request) -> str | None:
     return request.headers.get("x-api-key", "").strip() or None
 
 
-async def _may_look(request: Request) -> bool:
+async def _can_read_details(request: Request) -> bool:
     """A key that is shown has to hold, or wrong ones could be told from right ones unnoticed."""
     try:
-        return "read" in (await identified(request)).scopes
+        return "read" in (await authenticate(request)).scopes
     except AccessError:
         if token_in(request):
             raise
         return False
 
 
-async def still_admitted(request: Request) -> bool:
+async def is_still_authorized(request: Request) -> bool:
     """Whether the key or session of an answer that is under way still holds."""
     try:
-        await identified(request)
+        await authenticate(request)
     except AccessError:
         return False
     except StorageError:
@@ -123,11 +123,11 @@ async def still_admitted(request: Request) -> bool:
     return True
 
 
-MayLook = Annotated[bool, Depends(_may_look)]
+CanReadDetails = Annotated[bool, Depends(_can_read_details)]
 """Whether details of the inside may be told to this caller; who shows nothing is a stranger."""
 
 
-async def identified(request: Request) -> Caller:
+async def authenticate(request: Request) -> Caller:
     """
     Who calls.
 
@@ -148,7 +148,7 @@ async def identified(request: Request) -> Caller:
     return caller_of(signed_in.key)
 
 
-def _anybody(request: Request, guard: Guard) -> Caller:
+def _anybody(request: Request, guard: AuthContext) -> Caller:
     """Who needs no key: in `open` mode for everyday things only, as a key outlives the mode."""
     if guard.mode == "loopback":
         peer = request.client.host if request.client else "127.0.0.1"

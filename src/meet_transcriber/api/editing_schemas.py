@@ -2,12 +2,12 @@
 
 from meet_transcriber.api.schema_types import (
     Schema,
-    listed,
-    maybe,
+    array,
     moment,
+    nullable,
     number,
+    object_schema,
     ref,
-    shape,
     text,
 )
 from meet_transcriber.core.edits import LONGEST_TEXT
@@ -16,7 +16,7 @@ EDITING: dict[str, Schema] = {
     "SegmentChange": {
         "description": "One of these changes.",
         "oneOf": [
-            shape(
+            object_schema(
                 {
                     "text": text(
                         "The new words.", pattern=r"\S", minLength=1, maxLength=LONGEST_TEXT
@@ -24,18 +24,20 @@ EDITING: dict[str, Schema] = {
                 },
                 additionalProperties=False,
             ),
-            shape({"speaker": maybe(text("Who said it."))}, additionalProperties=False),
-            shape(
+            object_schema({"speaker": nullable(text("Who said it."))}, additionalProperties=False),
+            object_schema(
                 {"split_at": number("The word that begins the second half.", minimum=1)},
                 additionalProperties=False,
             ),
-            shape({"merge": {"const": True, "type": "boolean"}}, additionalProperties=False),
+            object_schema(
+                {"merge": {"const": True, "type": "boolean"}}, additionalProperties=False
+            ),
         ],
     },
     "SegmentChanges": {
         "description": "One of these; each is one step, made whole or not at all.",
         "oneOf": [
-            shape(
+            object_schema(
                 {
                     "changes": {
                         "type": "array",
@@ -48,7 +50,7 @@ EDITING: dict[str, Schema] = {
                             "properties": {
                                 "segment": number("Its place, counted from 0.", minimum=0),
                                 "text": {"type": "string", "maxLength": LONGEST_TEXT},
-                                "speaker": maybe({"type": "string"}),
+                                "speaker": nullable({"type": "string"}),
                                 "split_at": {"type": "integer", "minimum": 1},
                                 "merge": {"const": True, "type": "boolean"},
                             },
@@ -61,9 +63,9 @@ EDITING: dict[str, Schema] = {
                 },
                 additionalProperties=False,
             ),
-            shape(
+            object_schema(
                 {
-                    "replace": shape(
+                    "replace": object_schema(
                         {
                             "find": text("Whole words, in any case.", "Jon", pattern=r"\S"),
                             "with": text("What stands there instead.", "John", pattern=r"\S"),
@@ -73,12 +75,12 @@ EDITING: dict[str, Schema] = {
                 },
                 additionalProperties=False,
             ),
-            shape(
+            object_schema(
                 {
-                    "reassign": shape(
+                    "reassign": object_schema(
                         {
-                            "from": maybe(text("Whose words; null for unknown.")),
-                            "to": maybe(text("A speaker, a new one too; null for unknown.")),
+                            "from": nullable(text("Whose words; null for unknown.")),
+                            "to": nullable(text("A speaker, a new one too; null for unknown.")),
                         },
                         additionalProperties=False,
                     )
@@ -87,22 +89,24 @@ EDITING: dict[str, Schema] = {
             ),
         ],
     },
-    "Edits": shape({"object": {"const": "list", "type": "string"}, "data": listed(ref("Edit"))}),
-    "Edit": shape(
+    "Edits": object_schema(
+        {"object": {"const": "list", "type": "string"}, "data": array(ref("Edit"))}
+    ),
+    "Edit": object_schema(
         {
             "kind": text("What was done.", "text"),
             "segment": number("The segment's place at that moment."),
             "text": {"type": "string"},
-            "speaker": maybe({"type": "string"}),
+            "speaker": nullable({"type": "string"}),
             "at": {"type": "integer"},
             "find": text("What was replaced everywhere."),
-            "source": maybe(text("Whose words were given to `speaker`.")),
+            "source": nullable(text("Whose words were given to `speaker`.")),
             "joined": {"type": "boolean", "description": "Made together with the one before."},
             "step": number("What one undo takes back, counted from 1."),
             "undone": {"type": "boolean", "description": "It does not stand any more."},
             "summary": text("What was done, in a sentence.", "Segment 3 got other words."),
             "made_at": moment("When."),
-            "author": maybe(text("Name of the key it was made with; null without one.", "ann")),
+            "author": nullable(text("Name of the key it was made with; null without one.", "ann")),
         }
     ),
 }

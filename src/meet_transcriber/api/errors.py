@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from meet_transcriber.api.forms import UNREAD
+from meet_transcriber.api.forms import BODY_UNREAD
 from meet_transcriber.api.security_headers import completed
 from meet_transcriber.core import errors
 from meet_transcriber.observability.logging import get_logger
@@ -115,7 +115,7 @@ class EarlyResponse(Response):
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not scope.get(UNREAD):
+        if not scope.get(BODY_UNREAD):
             await super().__call__(scope, receive, send)
             return
         self.headers["Connection"] = "close"

@@ -195,7 +195,7 @@ def _decoded(data: bytes) -> str:
         raise MalformedRequest("Names and fields of a form must be UTF-8.") from error
 
 
-UNREAD = "meet_transcriber.unread"
+BODY_UNREAD = "meet_transcriber.unread"
 """Key of an ASGI scope that says whether the body was read to its end."""
 
 STALL_SECONDS = 60.0
@@ -208,7 +208,7 @@ _FRAMING_BYTES = 64 << 10
 _MEBIBYTE = 1 << 20
 
 
-class Received:
+class ReceivedForm:
     """A form that arrived whole; as a context it leaves nothing behind when it breaks."""
 
     def __init__(self, fields: list[tuple[str, str]], upload: Upload | None) -> None:
@@ -254,7 +254,7 @@ async def receive(
     idempotency_key: str | None = None,
     fields_bytes: int = FIELDS_BYTES,
     text_files: Mapping[str, int] | None = None,
-) -> Received:
+) -> ReceivedForm:
     """
     Read a multipart form: the part `file_field` becomes an Upload, the rest fields in order.
 
@@ -268,7 +268,7 @@ async def receive(
     Raises:
         UploadTooLarge: by its announced length, or while it comes.
         MalformedRequest, InvalidOptions: the body is no form, or not a form of this kind.
-        IdempotencyInProgress, StorageError: as `Intake.begin` and `Upload.write` do.
+        IdempotencyInProgress, StorageError: as `Submissions.begin` and `Upload.write` do.
         ClientDisconnect: the sender went away.
         HTTPException: 408, it says nothing any more.
     """
@@ -276,7 +276,7 @@ async def receive(
     reader = FormReader(kind, file_field, fields_bytes, text_files)
     fields_bytes += sum((text_files or {}).values())
     limit = service.ground.rules.max_upload_bytes + fields_bytes + _FRAMING_BYTES
-    flow = _Flow(service, idempotency_key)
+    flow = UploadStream(service, idempotency_key)
     try:
         async for chunk in body(request, limit, flow.flush, flow.beat_seconds):
             for event in reader.feed(chunk):
@@ -284,9 +284,9 @@ async def receive(
         reader.finish()
         await flow.flush()
     except BaseException:
-        await Received([], flow.upload).abandon()
+        await ReceivedForm([], flow.upload).abandon()
         raise
-    return Received(reader.fields, flow.upload)
+    return ReceivedForm(reader.fields, flow.upload)
 
 
 async def _no_beat() -> None:
@@ -310,7 +310,7 @@ async def body(
         ClientDisconnect: the sender went away.
         HTTPException: 408, it says nothing any more.
     """
-    request.scope[UNREAD] = True
+    request.scope[BODY_UNREAD] = True
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
         raise _too_large(limit)
@@ -324,7 +324,7 @@ async def body(
         if size > limit:
             raise _too_large(limit)
         yield chunk
-    request.scope[UNREAD] = False
+    request.scope[BODY_UNREAD] = False
 
 
 async def _next_message(
@@ -354,7 +354,7 @@ def refuse_unless_form(request: HttpRequest) -> None:
         raise HTTPException(415, "Send the recording as multipart/form-data.")
 
 
-class _Flow:
+class UploadStream:
     """The file's bytes on their way to the service, in batches, each written in a thread."""
 
     def __init__(self, service: Service, idempotency_key: str | None) -> None:

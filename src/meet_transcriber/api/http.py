@@ -59,14 +59,14 @@ def matches(if_none_match: str | None, etag: str) -> bool:
     return "*" in known or etag.removeprefix("W/") in known
 
 
-def only(body: dict[str, object], *names: str) -> dict[str, object]:
+def reject_unknown_keys(body: dict[str, object], *names: str) -> dict[str, object]:
     """The body, if it has no other names; raises InvalidOptions."""
     if unknown := body.keys() - set(names):
         raise InvalidOptions(f"There is no {min(unknown)!r} here; there are: {', '.join(names)}.")
     return body
 
 
-def best(accept: str | None, offered: Mapping[str, str]) -> str:
+def negotiate(accept: str | None, offered: Mapping[str, str]) -> str:
     """
     The value of the offered media type that the caller likes best.
 

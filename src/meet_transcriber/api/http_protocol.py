@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from meet_transcriber.api.middleware.proxy_headers import household
+from meet_transcriber.api.middleware.proxy_headers import client_key
 
 HEADER_SECONDS = 20.0
 TAKING_SECONDS = 60.0
@@ -26,7 +26,7 @@ _SLOW = b"408 Request Timeout"
 _LARGE = b"431 Request Header Fields Too Large"
 
 
-class PatientProtocol(HttpToolsProtocol):
+class DeadlineHttpProtocol(HttpToolsProtocol):
     """
     One connection. Its headers must be there within `header_seconds`, from its opening and from
     the first byte of every later request, and have at most about `header_bytes`. Of an answer, a
@@ -54,7 +54,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._await_headers()
         peer = self.client[0] if self.client else ""
         if self.most_connections is not None and not self.is_proxy(peer):
-            self._counted = household(peer)
+            self._counted = client_key(peer)
             self._open[self._counted] += 1
             if self._open[self._counted] > self.most_connections:
                 transport.abort()
@@ -139,7 +139,7 @@ class PatientProtocol(HttpToolsProtocol):
 
 def protocol(
     seconds: float, connections: int | None, trusts: Callable[[str], bool]
-) -> type[PatientProtocol]:
+) -> type[DeadlineHttpProtocol]:
     """
     The protocol for uvicorn's `http`, counting its own connections.
 
@@ -148,7 +148,7 @@ def protocol(
         trusts: whether an address is that of a proxy.
     """
 
-    class Configured(PatientProtocol):
+    class Configured(DeadlineHttpProtocol):
         header_seconds = seconds
         most_connections = connections
         _open: ClassVar[Counter[str]] = Counter()

@@ -20,7 +20,7 @@ from meet_transcriber.bootstrap import auth, services
 from meet_transcriber.core.errors import StorageError, StorageUnavailable
 from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.ports.queues import JobQueue
-from meet_transcriber.service import Attendant, Service, Tending
+from meet_transcriber.service import Maintenance, MaintenanceThread, Service
 from meet_transcriber.settings import Settings
 
 log = get_logger(__name__)
@@ -42,13 +42,15 @@ def build(settings: Settings) -> FastAPI:
     services.check_place(settings)
     queue = services.open_queue(settings, worker_command)
     service = services.service(settings, queue)
-    guard = auth.guard(settings, service.ground.jobs)
+    guard = auth.build_auth(settings, service.ground.jobs)
     if settings.webhook_secret is not None:  # one that is none is said now, not by a thread
         services.webhook_secret(settings, service.ground.jobs)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        companions = Companions(settings, service, queue, partial(show_first_key, settings, guard))
+        companions = BackgroundServices(
+            settings, service, queue, partial(show_first_key, settings, guard)
+        )
         companions.start()
         try:
             with _noticing(app.state.stopping.set):
@@ -60,7 +62,9 @@ def build(settings: Settings) -> FastAPI:
     return create_app(service, settings, lifespan, guard)
 
 
-def show_first_key(settings: Settings, guard: auth.Guard, terminal: TextIO | None = None) -> None:
+def show_first_key(
+    settings: Settings, guard: auth.AuthContext, terminal: TextIO | None = None
+) -> None:
     """
     Where a key is needed and there is none, make an administrator's, and show it on a terminal.
 
@@ -87,7 +91,7 @@ def worker_command(worker_id: str) -> list[str]:
     return [*command, "--id", worker_id]
 
 
-class Companions:
+class BackgroundServices:
     """The embedded worker's supervisor, where there is one, and the attendant."""
 
     def __init__(
@@ -105,9 +109,9 @@ class Companions:
         self._greet = greet
         self._ground = service.ground
         self._queue = queue
-        self._tending: Tending | None = None
+        self._tending: Maintenance | None = None
         self._attending = threading.Event()
-        self._attendant: Attendant | None = None
+        self._attendant: MaintenanceThread | None = None
         self._over = threading.Event()
         self._starter = threading.Thread(target=self._attend, name="starter", daemon=True)
 
@@ -135,7 +139,7 @@ class Companions:
                 log.warning("waiting_for_store", error=str(error))
                 self._over.wait(_RETRY_SECONDS)
             else:
-                self._attendant = Attendant(self._tending)
+                self._attendant = MaintenanceThread(self._tending)
                 self._attendant.start()
                 self._attending.set()
                 with suppress(StorageError):  # whoever is refused is told what to do

@@ -28,7 +28,7 @@ _HEADERS = {
 }
 
 
-def answer(
+def response(
     status: int, about: str, schema: str | None = None, headers: tuple[str, ...] = ()
 ) -> Responses:
     """A JSON answer, or one without a body."""
@@ -58,7 +58,7 @@ def problems(*statuses: int) -> Responses:
     }
 
 
-def takes(
+def request_body(
     schema: str, required: bool = True, others: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """The request body of a route that reads it by hand, as `openapi_extra`."""

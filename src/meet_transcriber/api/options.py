@@ -77,7 +77,7 @@ KNOWN = (*_READERS, "url", "upload", "webhook_url")
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class SubmitOptions:
     """What was asked, in our own terms; options that nobody named are not in it."""
 
     options: Mapping[str, Any]
@@ -103,7 +103,7 @@ class Wishes:
         return Options(**named)
 
 
-def read_wishes(pairs: Pairs, known: Iterable[str] = KNOWN) -> Wishes:
+def read_options(pairs: Pairs, known: Iterable[str] = KNOWN) -> SubmitOptions:
     """
     Read named values; a name may end with `[]`, and a list may come in several pieces.
 
@@ -130,7 +130,7 @@ def read_wishes(pairs: Pairs, known: Iterable[str] = KNOWN) -> Wishes:
         raise OptionProblems(list(found.items()))
     options = {name: value for name, value in values.items() if name in _OPTIONS}
     targets = (values.get(name) for name in ("url", "upload", "webhook_url", "speaker_timeline"))
-    return Wishes(options, *targets)
+    return SubmitOptions(options, *targets)
 
 
 def _read(raw: str, value: object) -> object:

@@ -21,7 +21,7 @@ def number(about: str, kind: str = "integer", **more: Any) -> Schema:
     return {"type": kind, "description": about, **more}
 
 
-def maybe(schema: Schema) -> Schema:
+def nullable(schema: Schema) -> Schema:
     """The same, or null."""
     if "$ref" in schema or "enum" in schema:
         return {"anyOf": [schema, {"type": "null"}]}
@@ -30,20 +30,22 @@ def maybe(schema: Schema) -> Schema:
     return {**schema, "type": [schema["type"], "null"]}
 
 
-def shape(properties: dict[str, Schema], optional: tuple[str, ...] = (), **more: Any) -> Schema:
+def object_schema(
+    properties: dict[str, Schema], optional: tuple[str, ...] = (), **more: Any
+) -> Schema:
     """An object with these properties, needed but for the optional ones."""
     required = [name for name in properties if name not in optional]
     return {"type": "object", "properties": properties, "required": required, **more}
 
 
-def listed(of: Schema, about: str = "") -> Schema:
+def array(of: Schema, about: str = "") -> Schema:
     """A list of these."""
     return {"type": "array", "items": of, **({"description": about} if about else {})}
 
 
 def texts(about: str) -> Schema:
     """A list of texts, or one text."""
-    return {"anyOf": [listed({"type": "string"}), {"type": "string"}], "description": about}
+    return {"anyOf": [array({"type": "string"}), {"type": "string"}], "description": about}
 
 
 def moment(about: str) -> Schema:

@@ -3,12 +3,12 @@
 from meet_transcriber.api.editing_schemas import EDITING
 from meet_transcriber.api.schema_types import (
     Schema,
-    listed,
-    maybe,
+    array,
     moment,
+    nullable,
     number,
+    object_schema,
     ref,
-    shape,
     text,
     texts,
 )
@@ -60,7 +60,7 @@ TARGETS: dict[str, Schema] = {
     "upload": text("The id of an upload that is complete."),
     "webhook_url": text("Who is told of the job's end, signed as Standard Webhooks has it."),
 }
-_IN_JSON = {name: maybe(schema) for name, schema in OPTIONS.items()}
+_IN_JSON = {name: nullable(schema) for name, schema in OPTIONS.items()}
 """In a JSON object null stands for an option that is left out."""
 
 _IN_FORM = {**OPTIONS, **TARGETS, "speaker_timeline": TIMELINE}
@@ -71,8 +71,8 @@ _LINKS = {
     "additionalProperties": {"type": "string"},
 }
 _WAIT = {
-    "queue_position": maybe(number("1 for the next job to begin; null once it has begun.")),
-    "eta_seconds": maybe(number("Seconds until its end, from measured speed; null if unknown.")),
+    "queue_position": nullable(number("1 for the next job to begin; null once it has begun.")),
+    "eta_seconds": nullable(number("Seconds until its end, from measured speed; null if unknown.")),
 }
 _STATUS = text("How far it is.", enum=list(SHOWN))
 _ENTRY: dict[str, Schema] = {
@@ -83,53 +83,53 @@ _ENTRY: dict[str, Schema] = {
     "progress": number("Percent of the work done; never falls within a run.", "number"),
     "name": text("The recording, as its sender called it.", "standup.mp3"),
     "created_at": moment("When it was taken in."),
-    "started_at": maybe(moment("When a worker first began.")),
-    "finished_at": maybe(moment("When it ended.")),
-    "expires_at": maybe(moment("When it is deleted; null keeps it.")),
-    "duration": maybe(number("Seconds of the recording, as far as known.", "number")),
+    "started_at": nullable(moment("When a worker first began.")),
+    "finished_at": nullable(moment("When it ended.")),
+    "expires_at": nullable(moment("When it is deleted; null keeps it.")),
+    "duration": nullable(number("Seconds of the recording, as far as known.", "number")),
     "size_bytes": number("Bytes of the recording."),
     "options": {"type": "object", "description": "What was asked, as it is applied."},
-    "speakers_requested": shape(
-        {name: maybe({"type": "integer"}) for name in ("num", "min", "max")}
+    "speakers_requested": object_schema(
+        {name: nullable({"type": "integer"}) for name in ("num", "min", "max")}
     ),
-    "speakers_found": maybe(number("Speakers in the transcript.")),
+    "speakers_found": nullable(number("Speakers in the transcript.")),
     "names": {
         "type": "object",
         "description": "People's names by speaker label.",
         "additionalProperties": {"type": "string"},
     },
-    "engine": maybe(text("What recognized the words.")),
-    "diarizer": maybe(text("What found the speakers.")),
+    "engine": nullable(text("What recognized the words.")),
+    "diarizer": nullable(text("What found the speakers.")),
     "edited": {"type": "boolean", "description": "Somebody changed the transcript."},
     "run": number("Counts reruns, from 1."),
     "version": number("Rises with every change of the record."),
     "edition": text("Another after each rerun and each edit; what If-Match compares.", "1-0"),
-    "webhook": maybe(text("`waiting`, `delivered`, or why telling was given up.")),
-    "warnings": listed(ref("Notice"), "Everything that fell back or is in doubt."),
-    "error": maybe(ref("Notice")),
-    "delay": maybe(ref("Notice")),
+    "webhook": nullable(text("`waiting`, `delivered`, or why telling was given up.")),
+    "warnings": array(ref("Notice"), "Everything that fell back or is in doubt."),
+    "error": nullable(ref("Notice")),
+    "delay": nullable(ref("Notice")),
     "links": _LINKS,
 }
 _SEGMENT: dict[str, Schema] = {
     "segment": number("Its place, counted from 0."),
     "start": number("Seconds.", "number"),
     "end": number("Seconds.", "number"),
-    "speaker": maybe(text("A label, null when unknown.", "SPEAKER_00")),
-    "name": maybe(text("The person's name, else the label.")),
+    "speaker": nullable(text("A label, null when unknown.", "SPEAKER_00")),
+    "name": nullable(text("The person's name, else the label.")),
     "text": text("What was said."),
 }
 _PLAIN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-_SCOPES = listed({"type": "string", "enum": list(SCOPES)}, "What the key is for.")
+_SCOPES = array({"type": "string", "enum": list(SCOPES)}, "What the key is for.")
 _KEY: dict[str, Schema] = {
     "id": text("Public; the middle of the key.", "0b8f6a3e5c1d"),
     "object": {"type": "string", "const": "key"},
     "name": text("What it is for."),
     "tenant": text("Whose jobs it makes and sees."),
     "scopes": _SCOPES,
-    "created_at": maybe(moment("When it was made; null for keys of API_KEYS.")),
-    "expires_at": maybe(moment("null never expires.")),
-    "revoked_at": maybe(moment("null while it holds.")),
-    "used_at": maybe(moment("When it was last seen, to the minute.")),
+    "created_at": nullable(moment("When it was made; null for keys of API_KEYS.")),
+    "expires_at": nullable(moment("null never expires.")),
+    "revoked_at": nullable(moment("null while it holds.")),
+    "used_at": nullable(moment("When it was last seen, to the minute.")),
     "static": {"type": "boolean", "description": "It comes from API_KEYS."},
 }
 
@@ -137,19 +137,19 @@ _KEY: dict[str, Schema] = {
 def _page(of: Schema) -> dict[str, Schema]:
     return {
         "object": {"type": "string", "const": "list"},
-        "data": listed(of),
+        "data": array(of),
         "has_more": {"type": "boolean"},
-        "first_id": maybe({"type": "string"}),
-        "last_id": maybe(text("What to give as `after` for the next page.")),
+        "first_id": nullable({"type": "string"}),
+        "last_id": nullable(text("What to give as `after` for the next page.")),
     }
 
 
 def _submission(about: str, fields: dict[str, Schema]) -> Schema:
-    return shape(fields, tuple(fields), description=about, additionalProperties=False)
+    return object_schema(fields, tuple(fields), description=about, additionalProperties=False)
 
 
 SCHEMAS: dict[str, Schema] = {
-    "Problem": shape(
+    "Problem": object_schema(
         {
             "type": text("A URN that ends with the code.", format="uri"),
             "title": text("What this kind of problem is."),
@@ -158,19 +158,19 @@ SCHEMAS: dict[str, Schema] = {
             "instance": text("The path that was asked for."),
             "code": text("Stable; see the reference of errors.", "job_not_found"),
             "request_id": text("What X-Request-ID says."),
-            "errors": listed(
-                shape({"name": {"type": "string"}, "message": {"type": "string"}}),
+            "errors": array(
+                object_schema({"name": {"type": "string"}, "message": {"type": "string"}}),
                 "What is wrong with single options.",
             ),
         },
         description="RFC 9457.",
     ),
-    "Notice": shape({"code": {"type": "string"}, "message": {"type": "string"}}),
+    "Notice": object_schema({"code": {"type": "string"}, "message": {"type": "string"}}),
     "Submission": _submission(
         "Either `url` or `upload`.",
         {
             **_IN_JSON,
-            **{name: maybe(schema) for name, schema in TARGETS.items()},
+            **{name: nullable(schema) for name, schema in TARGETS.items()},
             "speaker_timeline": TIMELINE_IN_JSON,
         },
     ),
@@ -179,11 +179,11 @@ SCHEMAS: dict[str, Schema] = {
         "One of `file`, `url` and `upload`.",
         {"file": text("The recording.", format="binary"), **_IN_FORM},
     ),
-    "UploadWish": shape(
+    "UploadWish": object_schema(
         {
             "name": _ENTRY["name"],
             "size_bytes": number("Bytes of the recording.", minimum=1),
-            "method": maybe(
+            "method": nullable(
                 text(
                     "Through this API, or straight to the bucket; left out, the latter where "
                     "there is one.",
@@ -194,7 +194,7 @@ SCHEMAS: dict[str, Schema] = {
         ("method",),
         additionalProperties=False,
     ),
-    "UploadEntry": shape(
+    "UploadEntry": object_schema(
         {
             "upload_id": text("Its id, and its job's.", "0b8f6a3e5c1d4f0a9e7b2c6d8f1a3b5c"),
             "object": {"type": "string", "const": "upload"},
@@ -202,7 +202,7 @@ SCHEMAS: dict[str, Schema] = {
             "name": _ENTRY["name"],
             "size_bytes": number("Bytes that were announced."),
             "received_bytes": number("Bytes that came through this API."),
-            "expires_at": maybe(moment("When it is given up; null once it is a job.")),
+            "expires_at": nullable(moment("When it is given up; null once it is a job.")),
             "links": _LINKS,
             "url": text("Where a signed upload is PUT to, for an hour.", format="uri"),
             "headers": {
@@ -213,7 +213,7 @@ SCHEMAS: dict[str, Schema] = {
         },
         ("url", "headers"),
     ),
-    "Accepted": shape(
+    "Accepted": object_schema(
         {
             "job_id": _ENTRY["job_id"],
             "status": _STATUS,
@@ -223,31 +223,35 @@ SCHEMAS: dict[str, Schema] = {
             **_WAIT,
         }
     ),
-    "JobEntry": shape(_ENTRY),
-    "Job": shape({**_ENTRY, **_WAIT, "transcript": ref("Transcript")}, optional=("transcript",)),
+    "JobEntry": object_schema(_ENTRY),
+    "Job": object_schema(
+        {**_ENTRY, **_WAIT, "transcript": ref("Transcript")}, optional=("transcript",)
+    ),
     "Transcript": {
         "type": "object",
         "description": "As the json format has it; there once the job is completed.",
     },
-    "JobPage": shape(_page(ref("JobEntry"))),
-    "Hits": shape(
+    "JobPage": object_schema(_page(ref("JobEntry"))),
+    "Hits": object_schema(
         {
-            **_page(shape({**_ENTRY, "segments": listed(shape(_SEGMENT))})),
+            **_page(object_schema({**_ENTRY, "segments": array(object_schema(_SEGMENT))})),
             "complete": {"type": "boolean", "description": "All meetings were looked at."},
         }
     ),
-    "Peaks": shape(
+    "Peaks": object_schema(
         {
             "per_second": number("Steps a second."),
-            "data": listed({"type": "integer"}, "Lowest and highest sample per step, -127 to 127."),
+            "data": array({"type": "integer"}, "Lowest and highest sample per step, -127 to 127."),
         }
     ),
-    "Rerun": shape(
+    "Rerun": object_schema(
         {
-            "tasks": maybe(
-                listed({"type": "string", "enum": list(RERUN_KINDS)}, "Empty does everything.")
+            "tasks": nullable(
+                array({"type": "string", "enum": list(RERUN_KINDS)}, "Empty does everything.")
             ),
-            "options": maybe(shape(_IN_JSON, tuple(OPTIONS), additionalProperties=False)),
+            "options": nullable(
+                object_schema(_IN_JSON, tuple(OPTIONS), additionalProperties=False)
+            ),
         },
         ("tasks", "options"),
         additionalProperties=False,
@@ -256,10 +260,10 @@ SCHEMAS: dict[str, Schema] = {
         "type": "object",
         "description": "Speaker label to name; null takes the name away.",
         "minProperties": 1,
-        "additionalProperties": maybe({"type": "string", "maxLength": LONGEST_NAME}),
+        "additionalProperties": nullable({"type": "string", "maxLength": LONGEST_NAME}),
         "examples": [{"SPEAKER_00": "Ann"}],
     },
-    "EditedEntry": shape(
+    "EditedEntry": object_schema(
         {
             **_ENTRY,
             "changed": number("Places that changed: replacements, segments or changes."),
@@ -267,55 +271,57 @@ SCHEMAS: dict[str, Schema] = {
     ),
     **EDITING,
     **VOICES,
-    "SignIn": shape(
-        {"key": maybe(text("An API key.", "mt_0b8f6a3e5c1d_...", minLength=1))},
+    "SignIn": object_schema(
+        {"key": nullable(text("An API key.", "mt_0b8f6a3e5c1d_...", minLength=1))},
         ("key",),
         additionalProperties=False,
     ),
-    "SignedIn": shape(
+    "SignedIn": object_schema(
         {
             "key_id": text("The key that was signed in with."),
             "name": text("The key's name."),
             "tenant": text("Whose jobs it sees."),
             "scopes": _SCOPES,
             "csrf_token": text("What X-CSRF-Token must say with everything but GET and HEAD."),
-            "expires_at": maybe(moment("When the session ends; null where nobody needs a key.")),
+            "expires_at": nullable(moment("When the session ends; null where nobody needs a key.")),
         }
     ),
-    "KeyWish": shape(
+    "KeyWish": object_schema(
         {
             "name": text("What it is for.", "ci", pattern=_PLAIN),
-            "tenant": maybe(
+            "tenant": nullable(
                 text(
                     "Whose jobs it makes and sees; its name where left out.", pattern=f"^$|{_PLAIN}"
                 )
             ),
-            "scopes": maybe({**_SCOPES, "minItems": 1}),
-            "expires_in_days": maybe(number("null never expires.", minimum=1, maximum=36_500)),
+            "scopes": nullable({**_SCOPES, "minItems": 1}),
+            "expires_in_days": nullable(number("null never expires.", minimum=1, maximum=36_500)),
         },
         ("tenant", "scopes", "expires_in_days"),
         additionalProperties=False,
     ),
-    "Rotation": shape(
+    "Rotation": object_schema(
         {
-            "overlap_seconds": maybe(
+            "overlap_seconds": nullable(
                 number("How long the old secret counts on.", minimum=0, maximum=86_400)
             )
         },
         ("overlap_seconds",),
         additionalProperties=False,
     ),
-    "Key": shape(_KEY),
-    "NewKey": shape({**_KEY, "key": text("The key itself.", "mt_0b8f6a3e5c1d_...")}),
-    "KeyList": shape({"object": {"const": "list", "type": "string"}, "data": listed(ref("Key"))}),
-    "AuditPage": shape(
+    "Key": object_schema(_KEY),
+    "NewKey": object_schema({**_KEY, "key": text("The key itself.", "mt_0b8f6a3e5c1d_...")}),
+    "KeyList": object_schema(
+        {"object": {"const": "list", "type": "string"}, "data": array(ref("Key"))}
+    ),
+    "AuditPage": object_schema(
         {
             "object": {"const": "list", "type": "string"},
-            "data": listed(ref("AuditEntry")),
-            "after": maybe(text("What gives the next page; null at the end.")),
+            "data": array(ref("AuditEntry")),
+            "after": nullable(text("What gives the next page; null at the end.")),
         }
     ),
-    "AuditEntry": shape(
+    "AuditEntry": object_schema(
         {
             "at": moment("When."),
             "action": text("What was done, or `refused`.", "delete"),
@@ -330,13 +336,13 @@ SCHEMAS: dict[str, Schema] = {
         },
         ("name",),
     ),
-    "Queue": shape(
+    "Queue": object_schema(
         {
             "celery_queue_length": number("Tasks that wait or run, over all queues."),
             "queues": {
                 "type": "object",
                 "description": "Each queue: tasks that wait and run, and the broker's messages.",
-                "additionalProperties": shape(
+                "additionalProperties": object_schema(
                     {
                         "ready": number("Tasks that a worker could take now."),
                         "running": number("Tasks that a worker holds."),
@@ -350,29 +356,29 @@ SCHEMAS: dict[str, Schema] = {
                 "description": "State to how many jobs that have not ended.",
                 "additionalProperties": {"type": "integer"},
             },
-            "oldest_seconds": maybe(
+            "oldest_seconds": nullable(
                 number("Since the oldest unfinished job was sent; null without any.", "number")
             ),
             "audio_seconds_left": number("Audio that has still to be recognized.", "number"),
         }
     ),
-    "Health": shape({"status": {"type": "string", "const": "ok"}}),
-    "Readiness": shape(
+    "Health": object_schema({"status": {"type": "string", "const": "ok"}}),
+    "Readiness": object_schema(
         {
             "status": {"type": "string", "enum": ["ready", "not_ready"]},
             "checks": {
                 "type": "object",
                 "description": "Each dependency: whether it answered, and what is wrong.",
-                "additionalProperties": shape(
+                "additionalProperties": object_schema(
                     {"ok": {"type": "boolean"}, "detail": {"type": "string"}}
                 ),
             },
-            "workers": listed({"type": "object"}, "What each worker last said of itself."),
-            "engines": maybe(
-                shape(
+            "workers": array({"type": "object"}, "What each worker last said of itself."),
+            "engines": nullable(
+                object_schema(
                     {
-                        "fetching": maybe(
-                            shape(
+                        "fetching": nullable(
+                            object_schema(
                                 {
                                     "bytes": number("That came."),
                                     "total": number("That are to come, as far as known."),
@@ -385,7 +391,7 @@ SCHEMAS: dict[str, Schema] = {
             ),
         }
     ),
-    "FetchAsked": shape(
+    "FetchAsked": object_schema(
         {
             "status": {"type": "string", "const": "asked"},
             "workers": number("How many lack an engine."),

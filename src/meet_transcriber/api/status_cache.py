@@ -12,7 +12,7 @@ from meet_transcriber.api import serializers
 from meet_transcriber.core.errors import StorageError, TranscriptionError
 from meet_transcriber.core.formats import export
 from meet_transcriber.core.jobs import Job
-from meet_transcriber.service import Reading, Service
+from meet_transcriber.service import JobQueries, Service
 
 _Key = tuple[str | None, str, int, bool]
 _KEPT_BYTES = 32 << 20
@@ -43,7 +43,7 @@ class _Batch:
     found: dict[str, int | TranscriptionError] | None = None
 
 
-class Versions:
+class VersionBatcher:
     """
     Versions of records in a store that has to be waited for.
 
@@ -80,7 +80,7 @@ class Versions:
             return error
 
 
-class Statuses:
+class StatusCache:
     """Statuses by tenant, job and version, the latest asked for; safe for several threads."""
 
     def __init__(self, service: Service, quick: bool = False) -> None:
@@ -89,18 +89,18 @@ class Statuses:
             quick: the job store is on this machine and tells a version within microseconds.
         """
         self._quick = quick
-        self._versions = Versions(service)
+        self._versions = VersionBatcher(service)
         self._kept: OrderedDict[_Key, Status] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
 
-    async def known(self, reading: Reading, job_id: str, with_transcript: bool) -> Status | None:
+    async def known(self, reading: JobQueries, job_id: str, with_transcript: bool) -> Status | None:
         """What is at hand of a job's present version; raises JobNotFound or StorageError."""
         version = reading.version(job_id) if self._quick else await self._versions.get(job_id)
         status = self._kept.get((reading.tenant, job_id, version, with_transcript))
         return None if status is None or status.until < time.monotonic() else status
 
-    def get(self, reading: Reading, job_id: str, with_transcript: bool) -> Status:
+    def get(self, reading: JobQueries, job_id: str, with_transcript: bool) -> Status:
         """
         A job's status as it is now.
 
@@ -132,7 +132,7 @@ class Statuses:
                 self._bytes -= len(dropped.body)
 
 
-def _made(reading: Reading, job: Job, with_transcript: bool) -> Status:
+def _made(reading: JobQueries, job: Job, with_transcript: bool) -> Status:
     wait = reading.wait(job)
     body = serializers.status(job, wait)
     data = serializers.dumped(body)

@@ -16,7 +16,7 @@ MOST_OF_TENANT = 8
 MOST = 32
 
 
-class Looks:
+class ProbeLimiter:
     """
     Looks at recordings and at names of hosts, so many at a time; the others wait for their turn.
 
@@ -35,7 +35,9 @@ class Looks:
             return await run_sync(call, limiter=self._of_all)
 
 
-async def look(request: Request, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def run_limited(
+    request: Request, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
     """Call what looks at something that came with a request; raises what that raises."""
-    looks: Looks = request.app.state.looks
+    looks: ProbeLimiter = request.app.state.looks
     return await looks.run(request.state.caller.tenant, partial(call, *args, **kwargs))

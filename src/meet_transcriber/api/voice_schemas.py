@@ -2,12 +2,12 @@
 
 from meet_transcriber.api.schema_types import (
     Schema,
-    listed,
-    maybe,
+    array,
     moment,
+    nullable,
     number,
+    object_schema,
     ref,
-    shape,
     text,
 )
 from meet_transcriber.core.edits import LONGEST_NAME
@@ -27,18 +27,18 @@ _SAMPLE: dict[str, Schema] = {
     "clip": {"type": "boolean", "description": "It was made of a clip."},
     "seconds": number("Of speech that it was made from.", "number"),
     "model": text("The network that made it; others cannot use it."),
-    "consent": shape(
+    "consent": object_schema(
         {
             "at": moment("When it was noted."),
-            "by": maybe(text("The name of the API key that it came with.")),
+            "by": nullable(text("The name of the API key that it came with.")),
             "note": text("What was said of it; empty where it was only ticked."),
         }
     ),
-    "embedding": listed({"type": "number"}, "The voice itself; in exports that ask for it."),
+    "embedding": array({"type": "number"}, "The voice itself; in exports that ask for it."),
 }
 
 VOICES: dict[str, Schema] = {
-    "VoiceWish": shape(
+    "VoiceWish": object_schema(
         {
             "job_id": text("A finished meeting."),
             "speaker": text("The label in it.", "SPEAKER_00"),
@@ -47,7 +47,7 @@ VOICES: dict[str, Schema] = {
         },
         additionalProperties=False,
     ),
-    "VoiceClip": shape(
+    "VoiceClip": object_schema(
         {
             "file": text("A recording of this person alone.", format="binary"),
             "name": _NAME,
@@ -55,44 +55,45 @@ VOICES: dict[str, Schema] = {
         },
         additionalProperties=False,
     ),
-    "VoiceName": shape({"name": _NAME}, additionalProperties=False),
-    "VoiceMerge": shape(
+    "VoiceName": object_schema({"name": _NAME}, additionalProperties=False),
+    "VoiceMerge": object_schema(
         {"voice_id": text("The other one, which is deleted.")},
         additionalProperties=False,
     ),
-    "Voice": shape(
+    "Voice": object_schema(
         {
             "id": text("The person's id.", "0b8f6a3e5c1d4f0a9e7b2c6d8f1a3b5c"),
             "object": {"type": "string", "const": "voice"},
             "name": _NAME,
             "created_at": moment("When the person was first remembered."),
-            "samples": listed(
-                shape(_SAMPLE, ("embedding",)), "What the voice is known from, the latest last."
+            "samples": array(
+                object_schema(_SAMPLE, ("embedding",)),
+                "What the voice is known from, the latest last.",
             ),
         }
     ),
-    "VoiceList": shape(
-        {"object": {"const": "list", "type": "string"}, "data": listed(ref("Voice"))}
+    "VoiceList": object_schema(
+        {"object": {"const": "list", "type": "string"}, "data": array(ref("Voice"))}
     ),
-    "Speakers": shape(
+    "Speakers": object_schema(
         {
             "object": {"const": "list", "type": "string"},
             "voice_profiles": {
                 "type": "boolean",
                 "description": "Whether people can be remembered here (VOICE_PROFILES).",
             },
-            "data": listed(
-                shape(
+            "data": array(
+                object_schema(
                     {
                         "speaker": text("The label.", "SPEAKER_00"),
-                        "name": maybe(text("As the transcript has it.")),
+                        "name": nullable(text("As the transcript has it.")),
                         "seconds": number(
                             "Of their segments; of their turns where they have no words.", "number"
                         ),
-                        "voice_id": maybe(text("Whom of the voices they sound like.")),
-                        "voice_name": maybe(text("That person's name.", "Ann")),
-                        "similarity": maybe(number("Cosine, at most 1.", "number")),
-                        "certainty": maybe(
+                        "voice_id": nullable(text("Whom of the voices they sound like.")),
+                        "voice_name": nullable(text("That person's name.", "Ann")),
+                        "similarity": nullable(number("Cosine, at most 1.", "number")),
+                        "certainty": nullable(
                             text("Whether that is clear, or perhaps so.", enum=["clear", "perhaps"])
                         ),
                         "rememberable": {

@@ -15,7 +15,7 @@ from meet_transcriber.settings import Settings
 
 
 @dataclass(frozen=True)
-class Guard:
+class AuthContext:
     """
     Who may come in, and where it is written down.
 
@@ -30,7 +30,7 @@ class Guard:
     names: bool = False
 
 
-def guard(settings: Settings, jobs: JobStore) -> Guard:
+def build_auth(settings: Settings, jobs: JobStore) -> AuthContext:
     """
     What the settings ask for, on these stores; none of them is asked anything yet.
 
@@ -46,7 +46,9 @@ def guard(settings: Settings, jobs: JobStore) -> Guard:
         read_static(_static_keys(settings)),
         jobs.settle,
     )
-    return Guard(settings.auth_mode, keyring, _trail(settings, jobs), settings.audit_file_names)
+    return AuthContext(
+        settings.auth_mode, keyring, _trail(settings, jobs), settings.audit_file_names
+    )
 
 
 def _pepper(settings: Settings, jobs: JobStore) -> bytes:

@@ -17,7 +17,7 @@ from meet_transcriber.core.jobs import QUEUES, SHOWN, TERMINAL
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.ports.observability import UNTRACED, Meters, Tracer
 from meet_transcriber.ports.stores import JobStore, MediaStore
-from meet_transcriber.service import Ground
+from meet_transcriber.service import ServiceContext
 from meet_transcriber.settings import Settings
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def instrument_celery(settings: Settings) -> None:
         instrument_celery()
 
 
-def exposition(ground: Ground | None, *, stores: bool) -> "Exposition":
+def exposition(ground: ServiceContext | None, *, stores: bool) -> "Exposition":
     """
     What a scrape of this process gets.
 
@@ -107,7 +107,7 @@ def exposition(ground: Ground | None, *, stores: bool) -> "Exposition":
     return Exposition(counting, gpus, *looks)
 
 
-def serve_figures(settings: Settings, ground: Ground | None) -> None:
+def serve_figures(settings: Settings, ground: ServiceContext | None) -> None:
     """
     Tell a worker's metrics on its port, where one is set, as long as the process lives.
 
@@ -131,7 +131,7 @@ def serve_figures(settings: Settings, ground: Ground | None) -> None:
 class Overview:
     """What the stores say of all jobs; looked up once a second at most."""
 
-    def __init__(self, ground: Ground, fresh_seconds: float = _FRESH_SECONDS) -> None:
+    def __init__(self, ground: ServiceContext, fresh_seconds: float = _FRESH_SECONDS) -> None:
         self._ground = ground
         self._fresh_seconds = fresh_seconds
         self._one_at_a_time = threading.Lock()

@@ -26,7 +26,15 @@ from meet_transcriber.ports.stores import (
     MediaStore,
     TextIndex,
 )
-from meet_transcriber.service import Engines, Ground, Postman, Rules, Service, Tending, Working
+from meet_transcriber.service import (
+    Engines,
+    Maintenance,
+    Policy,
+    Service,
+    ServiceContext,
+    TaskRunner,
+    WebhookDispatcher,
+)
 from meet_transcriber.settings import Settings, listed
 
 _MEBIBYTE = 1 << 20
@@ -136,11 +144,11 @@ def media_url(settings: Settings) -> str:
     return settings.media_url or beside
 
 
-def rules(settings: Settings) -> Rules:
+def rules(settings: Settings) -> Policy:
     """What the operator decided, in the service's own terms."""
     ttl, hours = settings.result_ttl_hours, settings.max_audio_hours_per_day
     stored = settings.max_stored_mb
-    return Rules(
+    return Policy(
         max_upload_bytes=settings.max_upload_size_mb * _MEBIBYTE,
         lease_seconds=settings.lease_seconds,
         max_attempts=settings.max_attempts,
@@ -156,7 +164,7 @@ def rules(settings: Settings) -> Rules:
     )
 
 
-def ground(settings: Settings, queue: JobQueue, role: str = "worker") -> Ground:
+def ground(settings: Settings, queue: JobQueue, role: str = "worker") -> ServiceContext:
     """
     What a service or a worker stands on.
 
@@ -174,7 +182,7 @@ def ground(settings: Settings, queue: JobQueue, role: str = "worker") -> Ground:
         max_bytes=settings.max_upload_size_mb * _MEBIBYTE,
         timeout_seconds=settings.url_timeout_seconds,
     )
-    return Ground(
+    return ServiceContext(
         jobs=kept.jobs,
         media=kept.media,
         queue=queue,
@@ -210,13 +218,13 @@ def _refuse_for_model(model: str, options: Options) -> None:
         raise InvalidOptions(f"Whisper {name} {why}; WHISPER_MODEL=medium or large-v3 translates.")
 
 
-def tending(settings: Settings, ground: Ground, holder: str) -> Tending:
+def tending(settings: Settings, ground: ServiceContext, holder: str) -> Maintenance:
     """What looks after jobs in this process, webhooks included."""
     from meet_transcriber.outbound.webhooks import WebhookSender, next_attempt
 
     sender = WebhookSender(_allowed(settings))
-    postman = Postman(ground, sender, webhook_secret(settings, ground.jobs), next_attempt)
-    return Tending(ground, holder, postman, _steady())
+    postman = WebhookDispatcher(ground, sender, webhook_secret(settings, ground.jobs), next_attempt)
+    return Maintenance(ground, holder, postman, _steady())
 
 
 def _steady() -> Clock:
@@ -289,10 +297,10 @@ def open_queue(settings: Settings, command: Callable[[str], Sequence[str]]) -> J
     """
     if not settings.embedded:
         return embedded_queue() if settings.redis_url is None else celery_queue(settings)
-    from meet_transcriber.queues.embedded import EmbeddedQueue, Supervisor
+    from meet_transcriber.queues.embedded import EmbeddedQueue, WorkerSupervisor
 
     make_data_dir(settings)
-    return EmbeddedQueue(Supervisor(command, settings.data_dir / "worker.lock"))
+    return EmbeddedQueue(WorkerSupervisor(command, settings.data_dir / "worker.lock"))
 
 
 def queue_from_outside(settings: Settings) -> JobQueue:
@@ -341,15 +349,15 @@ def _is_whole(chosen: Chosen[Diarizer] | None) -> bool:
 
 
 def working(
-    ground: Ground,
+    ground: ServiceContext,
     engines: Engines,
     worker: str,
     queues: tuple[str, ...] = QUEUES,
     stopping: threading.Event | None = None,
     tell: Callable[[str], None] = lambda _task: None,
-) -> Working:
+) -> TaskRunner:
     """One worker's side of the service."""
-    return Working(ground, engines, worker, queues, stopping or threading.Event(), tell)
+    return TaskRunner(ground, engines, worker, queues, stopping or threading.Event(), tell)
 
 
 def check_place(settings: Settings) -> None:

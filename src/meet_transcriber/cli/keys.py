@@ -89,12 +89,12 @@ def rotate(
 
 
 @contextmanager
-def _guarded() -> Iterator[auth.Guard]:
+def _guarded() -> Iterator[auth.AuthContext]:
     with errors_become_exit_codes():
         settings = load_settings()
         jobs = services.stores(settings).jobs
         try:
-            yield auth.guard(settings, jobs)
+            yield auth.build_auth(settings, jobs)
         finally:
             jobs.close()
 
@@ -103,7 +103,7 @@ def _scopes(text: str) -> tuple[Scope, ...]:
     return checked_scopes(name.strip() for name in text.split(","))
 
 
-def _write_down(guard: auth.Guard, action: str, key: ApiKey) -> None:
+def _write_down(guard: auth.AuthContext, action: str, key: ApiKey) -> None:
     who = f"terminal {_user()}".strip()
     guard.trail.append(AuditEntry(time.time(), action, target=key.id, address=who))
 

@@ -40,7 +40,7 @@ def queue(as_json: _Json = False, emf_every: _Every = None) -> None:
         if emf_every is not None:
             _keep_telling(settings, emf_every)
         jobs, now = services.stores(settings).jobs, time.time()
-        seen = queue_stats.look(jobs, services.queue_from_outside(settings), now)
+        seen = queue_stats.measure(jobs, services.queue_from_outside(settings), now)
         workers = jobs.workers(now)
         if as_json:
             told = {**seen.plain(), "workers": [asdict(worker) for worker in workers]}
@@ -55,7 +55,7 @@ def _keep_telling(settings: Settings, seconds: float) -> NoReturn:
     while True:
         try:
             now = time.time()
-            told = queue_stats.look(jobs, messages, now).plain()
+            told = queue_stats.measure(jobs, messages, now).plain()
             typer.echo(json.dumps(_embedded_metric(told["celery_queue_length"], now)))
         except StorageError as error:
             say_error(str(error))
@@ -72,7 +72,7 @@ def _embedded_metric(length: int, now: float) -> dict[str, object]:
     }
 
 
-def _show(seen: queue_stats.Figures, known: list[WorkerInfo], now: float) -> None:
+def _show(seen: queue_stats.QueueStats, known: list[WorkerInfo], now: float) -> None:
     console, backlog = Console(), seen.backlog
     table = Table("queue", "ready", "running", "messages")
     for name in QUEUES:

@@ -24,7 +24,7 @@ _BACKOFF_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _HEALTHY_SECONDS = 60.0
 
 
-class Supervisor:
+class WorkerSupervisor:
     """
     Starts a command again whenever it ends, in whichever of several processes was elected.
 
@@ -181,7 +181,7 @@ def _write(lock: BinaryIO, worker: str) -> None:
     lock.flush()
 
 
-class Bell(Protocol):
+class WorkerBell(Protocol):
     """What keeps the worker alive and can wake it."""
 
     def start(self, died: Callable[[str], None]) -> None: ...
@@ -199,7 +199,7 @@ class EmbeddedQueue:
     found at the worker's next look.
     """
 
-    def __init__(self, bell: Bell | None = None) -> None:
+    def __init__(self, bell: WorkerBell | None = None) -> None:
         self._bell = bell
 
     def start(self, died: Callable[[str], None]) -> None:

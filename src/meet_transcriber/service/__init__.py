@@ -12,30 +12,35 @@ import copy
 from collections.abc import Callable
 
 from meet_transcriber.core.options import Options
-from meet_transcriber.service.commands import Changing
-from meet_transcriber.service.context import Ground, Rules
-from meet_transcriber.service.maintenance import FETCH_ASKED, Attendant, Presence, Tending
-from meet_transcriber.service.queries import Reading
-from meet_transcriber.service.submission import Intake, Request, Upload
-from meet_transcriber.service.task_runner import Engines, Working
+from meet_transcriber.service.commands import JobCommands
+from meet_transcriber.service.context import Policy, ServiceContext
+from meet_transcriber.service.maintenance import (
+    FETCH_ASKED,
+    Maintenance,
+    MaintenanceThread,
+    WorkerRegistration,
+)
+from meet_transcriber.service.queries import JobQueries
+from meet_transcriber.service.submission import SubmissionRequest, Submissions, Upload
+from meet_transcriber.service.task_runner import Engines, TaskRunner
 from meet_transcriber.service.uploads import Uploads
 from meet_transcriber.service.voices import Voices
-from meet_transcriber.service.webhooks import Postman
+from meet_transcriber.service.webhooks import WebhookDispatcher
 
 __all__ = [
     "FETCH_ASKED",
-    "Attendant",
     "Engines",
-    "Ground",
-    "Postman",
-    "Presence",
-    "Reading",
-    "Request",
-    "Rules",
+    "JobQueries",
+    "Maintenance",
+    "MaintenanceThread",
+    "Policy",
     "Service",
-    "Tending",
+    "ServiceContext",
+    "SubmissionRequest",
+    "TaskRunner",
     "Upload",
-    "Working",
+    "WebhookDispatcher",
+    "WorkerRegistration",
 ]
 
 
@@ -48,7 +53,7 @@ class Service:
 
     def __init__(
         self,
-        ground: Ground,
+        ground: ServiceContext,
         refuse: Callable[[Options], None] = lambda _options: None,
     ) -> None:
         """
@@ -56,10 +61,10 @@ class Service:
             refuse: raises InvalidOptions for what the configured engines cannot do.
         """
         self.ground = ground
-        self.intake = Intake(ground, refuse)
+        self.intake = Submissions(ground, refuse)
         self.uploads = Uploads(ground, refuse)
-        self.reading = Reading(ground)
-        self.changing = Changing(ground, self.reading, refuse)
+        self.reading = JobQueries(ground)
+        self.changing = JobCommands(ground, self.reading, refuse)
         self.voices = Voices(ground, self.reading, self.changing)
         self._refuse = refuse
         self._narrowed: dict[str, Service] = {}
@@ -70,10 +75,10 @@ class Service:
         if known is not None:
             return known
         narrowed = copy.copy(self)
-        narrowed.intake = Intake(self.ground, self._refuse, tenant)
+        narrowed.intake = Submissions(self.ground, self._refuse, tenant)
         narrowed.uploads = Uploads(self.ground, self._refuse, tenant)
         narrowed.reading = self.reading.of(tenant)
-        narrowed.changing = Changing(self.ground, narrowed.reading, self._refuse)
+        narrowed.changing = JobCommands(self.ground, narrowed.reading, self._refuse)
         narrowed.voices = Voices(self.ground, narrowed.reading, narrowed.changing)
         if len(self._narrowed) >= _TENANTS:
             self._narrowed.clear()

@@ -27,20 +27,20 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.serialization import to_plain
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.core.transitions import cancelled, deleted, rerun
-from meet_transcriber.service.context import Ground
-from meet_transcriber.service.queries import Reading
+from meet_transcriber.service.context import ServiceContext
+from meet_transcriber.service.queries import JobQueries
 from meet_transcriber.service.quotas import Quotas
 
 RERUN_KINDS = ("prepare", "recognize", "diarize", "attribute", "unfinished")
 
 
-class Changing:
+class JobCommands:
     """The service's levers."""
 
     def __init__(
         self,
-        ground: Ground,
-        reading: Reading,
+        ground: ServiceContext,
+        reading: JobQueries,
         refuse: Callable[[Options], None] = lambda _options: None,
     ) -> None:
         self._ground = ground

@@ -18,7 +18,7 @@ log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Rules:
+class Policy:
     """What the operator decided.
 
     Attributes:
@@ -51,7 +51,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Ground:
+class ServiceContext:
     """The adapters that were chosen, and the rules.
 
     Attributes:
@@ -67,7 +67,7 @@ class Ground:
     decoder: AudioDecoder
     fetcher: UrlFetcher
     clock: Clock
-    rules: Rules = Rules()
+    rules: Policy = Policy()
     text: TextIndex | None = None
     direct: DirectUploads | None = None
     meters: Meters = UNMETERED

@@ -14,9 +14,9 @@ from meet_transcriber.core.voices import KNOWN_SPEAKERS
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.ports.stores import Clock, JobStore
-from meet_transcriber.service.context import Ground, Rules
+from meet_transcriber.service.context import Policy, ServiceContext
 from meet_transcriber.service.recordings import pieces_of
-from meet_transcriber.service.webhooks import Postman
+from meet_transcriber.service.webhooks import WebhookDispatcher
 
 log = get_logger(__name__)
 
@@ -24,7 +24,7 @@ _NOTED_SECONDS = 5.0
 _UNSEEN_SECONDS = 6.0  # three turns of who looks
 
 
-class Steps:
+class ClockJumpDetector:
     """
     Compares the clock with one that cannot be set.
 
@@ -71,18 +71,24 @@ AUDIO = ("recording", "working.flac", KNOWN_SPEAKERS)
 _HALF_WRITTEN_SECONDS = 3600.0
 
 
-class Tending:
+class Maintenance:
     """Looks after what is due."""
 
     def __init__(
-        self, ground: Ground, holder: str, postman: Postman, steady: Clock | None = None
+        self,
+        ground: ServiceContext,
+        holder: str,
+        postman: WebhookDispatcher,
+        steady: Clock | None = None,
     ) -> None:
         """
         Args:
             steady: seconds that no one can set; None where the ground's clock is such a one.
         """
         self._ground = ground
-        self._steps = Steps(ground.clock, steady or ground.clock, ground.rules.lease_seconds)
+        self._steps = ClockJumpDetector(
+            ground.clock, steady or ground.clock, ground.rules.lease_seconds
+        )
         self._holder = holder
         self._postman = postman
         self._tidied = 0.0
@@ -136,7 +142,7 @@ class Tending:
     def _tend_job(self, job_id: str) -> None:
         now = self._ground.clock()
         old = now - self._steps.ahead
-        job = self._lapsed(job_id, lambda job: _aged(expired(job, now), now, old))
+        job = self._lapsed(job_id, lambda job: _apply_retention(expired(job, now), now, old))
         if job.tidy_at is not None and job.tidy_at <= now:
             (self._remove if job.deleted else self._sweep)(job, now)
         if job.webhook and job.webhook.next_at is not None and job.webhook.next_at <= now:
@@ -191,7 +197,7 @@ class Tending:
                 self._ground.media.delete(key)
         calm = self._calm_at(job)
         again = calm if now < calm else None
-        self._ground.jobs.update(job.id, partial(_swept, version=job.version, again=again))
+        self._ground.jobs.update(job.id, partial(_mark_swept, version=job.version, again=again))
 
     def _calm_at(self, job: Job) -> float:
         """When whoever still works on an ended job, or may write for it, has noticed or may not."""
@@ -217,14 +223,14 @@ class Tending:
                     self._ground.nudge(queue, job_id, "")
 
 
-def _aged(job: Job, now: float, result_now: float) -> Job:
+def _apply_retention(job: Job, now: float, result_now: float) -> Job:
     """An upload whose sender is gone, or a result past its time, is deleted."""
     abandoned = job.state == "uploading" and job.lease_until <= now
     old = job.ended and job.expires_at is not None and job.expires_at <= result_now
     return deleted(job, now) if abandoned or old else job
 
 
-def _settled(job: Job, rules: Rules) -> Job:
+def _settled(job: Job, rules: Policy) -> Job:
     """An ended job as the operator's rules want it: whether its audio stays, and how long."""
     if not job.ended or job.deleted:
         return job
@@ -236,7 +242,7 @@ def _settled(job: Job, rules: Rules) -> Job:
     return replace(job, expires_at=expires_at)
 
 
-def _swept(job: Job, version: int, again: float | None) -> Job:
+def _mark_swept(job: Job, version: int, again: float | None) -> Job:
     """Clean, unless the record changed meanwhile: then there is another turn."""
     return replace(job, tidy_at=again) if job.version == version else job
 
@@ -248,7 +254,7 @@ INTERVAL_SECONDS = 2.0
 _REMEMBERED_SECONDS = 15.0
 
 
-class Presence:
+class WorkerRegistration:
     """What a worker says of itself, until it says something else; safe for several threads."""
 
     def __init__(self, jobs: JobStore, clock: Callable[[], float], info: WorkerInfo) -> None:
@@ -271,11 +277,14 @@ class Presence:
         self._jobs.forget_worker(self.info.id)
 
 
-class Attendant:
+class MaintenanceThread:
     """Tends on a timer; a store that is away is tried again at the next turn."""
 
     def __init__(
-        self, tending: Tending, presence: Presence | None = None, seconds: float = INTERVAL_SECONDS
+        self,
+        tending: Maintenance,
+        presence: WorkerRegistration | None = None,
+        seconds: float = INTERVAL_SECONDS,
     ) -> None:
         self._tending = tending
         self._presence = presence

@@ -22,7 +22,7 @@ from meet_transcriber.core.jobs import SHOWN, Backlog, Job, JobQuery
 from meet_transcriber.core.plan import PartResult
 from meet_transcriber.core.serialization import from_plain
 from meet_transcriber.core.transcript import Segment, Transcript
-from meet_transcriber.service.context import Ground
+from meet_transcriber.service.context import ServiceContext
 from meet_transcriber.service.recordings import open_recording, size_of
 
 T = TypeVar("T")
@@ -82,17 +82,17 @@ class _StillComing(Exception):
     """A record of a recording that has not come whole."""
 
 
-class Reading:
+class JobQueries:
     """The service's windows; safe for several threads."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: ServiceContext) -> None:
         self._ground = ground
         self.tenant: str | None = None
         self._records: _Recent[Job] = _Recent(_RECORDS)
         self._transcripts: _Recent[Transcript] = _Recent(_TRANSCRIPTS)
         self._backlog = [(float("-inf"), Backlog())]
 
-    def of(self, tenant: str) -> "Reading":
+    def of(self, tenant: str) -> "JobQueries":
         """The same windows, through which only one tenant's jobs are seen."""
         narrowed = copy.copy(self)
         narrowed.tenant = tenant

@@ -10,7 +10,7 @@ from meet_transcriber.ports.stores import JobStore
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class QueueStats:
     """What there is to tell about the queues.
 
     Attributes:
@@ -46,7 +46,7 @@ class Figures:
         }
 
 
-def look(jobs: JobStore, queue: JobQueue, now: float) -> Figures:
+def measure(jobs: JobStore, queue: JobQueue, now: float) -> QueueStats:
     """
     The figures of this moment.
 
@@ -54,7 +54,7 @@ def look(jobs: JobStore, queue: JobQueue, now: float) -> Figures:
         StorageError: the store or the broker does not answer.
     """
     oldest = jobs.page(JobQuery(limit=1, order="asc", states=("pending", "processing")))
-    return Figures(
+    return QueueStats(
         jobs.backlog(),
         {name: queue.length(name) for name in QUEUES},
         max(now - oldest[0].created_at, 0.0) if oldest else None,

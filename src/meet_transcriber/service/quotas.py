@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from meet_transcriber.core.errors import QueueFull, QuotaExceeded, StorageUnavailable
 from meet_transcriber.core.jobs import Backlog, Usage
-from meet_transcriber.service.context import Ground
+from meet_transcriber.service.context import ServiceContext
 from meet_transcriber.service.queries import FIRST_GUESS_RTF, RTF
 
 DAY_SECONDS = 24 * 3600.0
@@ -31,7 +31,7 @@ _MEBIBYTE = 1 << 20
 class Quotas:
     """One tenant's share, by the rules of a ground."""
 
-    def __init__(self, ground: Ground, tenant: str) -> None:
+    def __init__(self, ground: ServiceContext, tenant: str) -> None:
         self._ground = ground
         self._rules = ground.rules
         self._tenant = tenant

@@ -39,7 +39,7 @@ from meet_transcriber.core.voices import (
 from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.pipeline import Checkpoints, Chosen, Pipeline, ignore_progress
 from meet_transcriber.ports.engines import AudioSource, Diarizer, Progress, VoiceEmbedder, Waveform
-from meet_transcriber.service.context import Ground
+from meet_transcriber.service.context import ServiceContext
 from meet_transcriber.service.voices import (
     VoiceBook,
     add_clip,
@@ -56,10 +56,10 @@ CHANNEL_SPEECH_SECONDS = 150.0
 _MISSED = "The voices of this meeting could not be analysed, so that nobody is named by them"
 
 
-class Listening:
+class SpeakerIdentification:
     """What tasks of one job do about voices."""
 
-    def __init__(self, ground: Ground, job: Job) -> None:
+    def __init__(self, ground: ServiceContext, job: Job) -> None:
         self._ground = ground
         self._job = job
 

@@ -28,7 +28,7 @@ from meet_transcriber.core.transitions import deleted, submitted
 from meet_transcriber.observability.logging import now_bound
 from meet_transcriber.ports.observability import Meters
 from meet_transcriber.ports.stores import ObjectWriter
-from meet_transcriber.service.context import Ground
+from meet_transcriber.service.context import ServiceContext
 from meet_transcriber.service.quotas import Quotas
 
 Refuse = Callable[[Options], None]
@@ -40,7 +40,7 @@ _RENEW_SHARE = 3
 
 
 @dataclass(frozen=True)
-class Request:
+class SubmissionRequest:
     """
     What a sender wants done with a recording.
 
@@ -72,7 +72,9 @@ class Upload:
     upload leaves behind is found and removed when its sender or this process dies.
     """
 
-    def __init__(self, ground: Ground, job: Job, earlier: Job | None, refuse: Refuse) -> None:
+    def __init__(
+        self, ground: ServiceContext, job: Job, earlier: Job | None, refuse: Refuse
+    ) -> None:
         self._ground = ground
         self._job = job
         self._earlier = earlier
@@ -115,7 +117,7 @@ class Upload:
             self._writer.write(data)
             self._renew()
 
-    def finish(self, request: Request) -> Job:
+    def finish(self, request: SubmissionRequest) -> Job:
         """
         Look at the recording and begin the job; returns it.
 
@@ -148,7 +150,7 @@ class Upload:
                 self._ground.media.delete(job.prefix)
                 self._ground.jobs.remove(job.id)
 
-    def _finish(self, request: Request) -> Job:
+    def _finish(self, request: SubmissionRequest) -> Job:
         self._refuse(request.options)
         if request.webhook_url is not None:
             self._ground.fetcher.check(request.webhook_url)
@@ -184,7 +186,7 @@ class Upload:
         with self._ground.media.open(self._job.objects["recording"]) as file:
             return self._ground.decoder.probe(file)
 
-    def _fingerprint(self, request: Request) -> str:
+    def _fingerprint(self, request: SubmissionRequest) -> str:
         asked = [*request.told(), self._job.name, self._job.source_url, self._hash.hexdigest()]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
@@ -195,11 +197,11 @@ class Upload:
             self._ground.jobs.update(self._job.id, partial(replace, lease_until=now + lease))
 
 
-class Intake:
+class Submissions:
     """The door for recordings."""
 
     def __init__(
-        self, ground: Ground, refuse: Refuse = lambda _options: None, tenant: str = ""
+        self, ground: ServiceContext, refuse: Refuse = lambda _options: None, tenant: str = ""
     ) -> None:
         """
         Args:
@@ -224,7 +226,11 @@ class Intake:
             return self._open(replace(job, objects={"recording": f"{job.prefix}/recording"}))
 
     def submit_url(
-        self, url: str, request: Request, name: str = "", idempotency_key: str | None = None
+        self,
+        url: str,
+        request: SubmissionRequest,
+        name: str = "",
+        idempotency_key: str | None = None,
     ) -> Job:
         """
         Begin a job whose recording a worker fetches.
@@ -287,7 +293,7 @@ def counted(meters: Meters, source: str, *, also_success: bool = True) -> Iterat
         meters.submission(source, "accepted")
 
 
-def keep_extras(ground: Ground, job: Job, request: Request) -> dict[str, str]:
+def keep_extras(ground: ServiceContext, job: Job, request: SubmissionRequest) -> dict[str, str]:
     """
     Write what comes along with a recording, under keys that nobody else uses.
 

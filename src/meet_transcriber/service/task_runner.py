@@ -42,11 +42,11 @@ from meet_transcriber.core.transitions import (
 from meet_transcriber.observability.logging import bound, get_logger
 from meet_transcriber.pipeline import Chosen, Pipeline
 from meet_transcriber.ports.engines import Diarizer, Recognizer, SpeechDetector
-from meet_transcriber.service.context import Ground
+from meet_transcriber.service.context import ServiceContext
 from meet_transcriber.service.queries import RTF
 from meet_transcriber.service.quotas import Quotas
 from meet_transcriber.service.recordings import delete_recording, open_recording
-from meet_transcriber.service.speaker_identification import Listening
+from meet_transcriber.service.speaker_identification import SpeakerIdentification
 
 log = get_logger(__name__)
 
@@ -60,7 +60,7 @@ class WorkerStopping(TranscriptionError):
     code = "worker_stopping"
 
 
-class Hold:
+class TaskHeartbeat:
     """
     A Progress for the work on a claimed task, and the heartbeat of its lease.
 
@@ -68,7 +68,7 @@ class Hold:
     at its next call of progress: JobCancelled, LeaseLost or WorkerStopping passes through it.
     """
 
-    def __init__(self, ground: Ground, claim: Claim, stopping: threading.Event) -> None:
+    def __init__(self, ground: ServiceContext, claim: Claim, stopping: threading.Event) -> None:
         self._ground = ground
         self._claim = claim
         self._stopping = stopping
@@ -175,12 +175,12 @@ class ClaimedCheckpoints:
         return self.written[name]
 
 
-class Working:
+class TaskRunner:
     """One worker's side of the service; not for several threads at once."""
 
     def __init__(
         self,
-        ground: Ground,
+        ground: ServiceContext,
         engines: Engines,
         worker: str,
         queues: tuple[str, ...],
@@ -272,7 +272,7 @@ class Working:
         """Work on a claimed task until its end is on record; returns how it ended."""
         checkpoints = ClaimedCheckpoints(claim)
         try:
-            with Hold(self._ground, claim, self._stopping) as hold:
+            with TaskHeartbeat(self._ground, claim, self._stopping) as hold:
                 learn = self._do(claim, checkpoints, hold)
                 self._commit(claim, checkpoints, learn)
             self._drop_recording(claim)
@@ -297,7 +297,7 @@ class Working:
 
     # -- the tasks -------------------------------------------------------------------------
 
-    def _do(self, claim: Claim, checkpoints: ClaimedCheckpoints, hold: Hold) -> Learn:
+    def _do(self, claim: Claim, checkpoints: ClaimedCheckpoints, hold: TaskHeartbeat) -> Learn:
         """Do the task; returns what the record should learn from it."""
         pipeline = Pipeline(
             self._ground.media,
@@ -319,7 +319,7 @@ class Working:
             case _:
                 return self._attribute(pipeline, claim.job)
 
-    def _fetch(self, job: Job, checkpoints: ClaimedCheckpoints, hold: Hold) -> Learn:
+    def _fetch(self, job: Job, checkpoints: ClaimedCheckpoints, hold: TaskHeartbeat) -> Learn:
         media, size, key = self._ground.media, 0, checkpoints.new("recording")
         with self._ground.fetcher.fetch(job.source_url or "") as source:
             with media.writer(key) as writer:
@@ -334,7 +334,7 @@ class Working:
         Quotas(self._ground, job.tenant).check(size, info.duration or 0.0)
         return partial(fetched, name=name, size_bytes=size, media=info)
 
-    def _prepare(self, pipeline: Pipeline, job: Job, hold: Hold) -> Learn:
+    def _prepare(self, pipeline: Pipeline, job: Job, hold: TaskHeartbeat) -> Learn:
         self._refuse_early(job)
         with open_recording(self._ground.media, job.objects["recording"]) as media:
             plan = pipeline.prepare(media, hold)
@@ -348,7 +348,7 @@ class Working:
         if job.options.enable_diarization:
             self._engines.diarizer()
 
-    def _recognize(self, pipeline: Pipeline, claim: Claim, hold: Hold) -> Learn:
+    def _recognize(self, pipeline: Pipeline, claim: Claim, hold: TaskHeartbeat) -> Learn:
         recognizer = self._recognizer(claim.job)
         plan, started = pipeline.plan(), time.monotonic()
         pipeline.recognize(plan, claim.task.part, recognizer, hold)
@@ -364,9 +364,9 @@ class Working:
         return recognizer
 
     def _diarize(
-        self, pipeline: Pipeline, job: Job, checkpoints: ClaimedCheckpoints, hold: Hold
+        self, pipeline: Pipeline, job: Job, checkpoints: ClaimedCheckpoints, hold: TaskHeartbeat
     ) -> Learn:
-        plan, listening = pipeline.plan(), Listening(self._ground, job)
+        plan, listening = pipeline.plan(), SpeakerIdentification(self._ground, job)
         diarizer = self._engines.diarizer() if plan.audio.channels == 1 else None
         found = pipeline.diarize(plan, diarizer, hold)
         listening.keep(pipeline, plan, found, self._engines.diarizer, checkpoints, hold)
@@ -377,7 +377,7 @@ class Working:
         # without a result the record's warnings tell why nobody knows the speakers
         known = diarization or Diarization(warnings=job.warnings)
         timeline = pipeline.speaker_timeline()
-        voices = Listening(self._ground, job).known()
+        voices = SpeakerIdentification(self._ground, job).known()
         transcript = pipeline.attribute(plan, parts, known, timeline, job.names, voices)
         if self._ground.text is not None:
             self._ground.text.put_text(job.id, transcript.text)

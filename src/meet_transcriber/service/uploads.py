@@ -30,12 +30,12 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.transitions import submitted
 from meet_transcriber.observability.logging import now_bound
 from meet_transcriber.ports.stores import ObjectWriter, SignedPut
-from meet_transcriber.service.context import Ground
+from meet_transcriber.service.context import ServiceContext
 from meet_transcriber.service.quotas import Quotas
 from meet_transcriber.service.recordings import join, open_recording
 from meet_transcriber.service.submission import (
     Refuse,
-    Request,
+    SubmissionRequest,
     checked_key,
     clean,
     counted,
@@ -59,7 +59,7 @@ class Uploads:
     """The door for recordings that come by themselves."""
 
     def __init__(
-        self, ground: Ground, refuse: Refuse = lambda _options: None, tenant: str = ""
+        self, ground: ServiceContext, refuse: Refuse = lambda _options: None, tenant: str = ""
     ) -> None:
         """
         Args:
@@ -163,7 +163,9 @@ class Uploads:
             if job.upload is None or job.upload.signed_until <= self._ground.clock():
                 self._ground.jobs.remove(job.id)
 
-    def submit(self, upload_id: str, request: Request, idempotency_key: str | None = None) -> Job:
+    def submit(
+        self, upload_id: str, request: SubmissionRequest, idempotency_key: str | None = None
+    ) -> Job:
         """
         Look at an upload that is complete and begin its job; the same job when asked again.
 
@@ -190,7 +192,9 @@ class Uploads:
             )
         return job
 
-    def _begun(self, job: Job, request: Request, fingerprint: str, key: str | None) -> Job:
+    def _begun(
+        self, job: Job, request: SubmissionRequest, fingerprint: str, key: str | None
+    ) -> Job:
         recording = self._complete(job)
         with open_recording(self._ground.media, recording) as file:
             media = self._ground.decoder.probe(file)
@@ -251,7 +255,7 @@ class Uploads:
 class Receiving:
     """Appends to an upload; `close` keeps what has come, in whatever way it ended."""
 
-    def __init__(self, ground: Ground, job: Job, offset: int) -> None:
+    def __init__(self, ground: ServiceContext, job: Job, offset: int) -> None:
         self._ground = ground
         self._job = job
         self._received = offset
@@ -376,7 +380,7 @@ def _signed(job: Job, until: float) -> Job:
     return replace(job, upload=replace(job.upload, signed_until=until), lease_until=lease)
 
 
-def _submitted(job: Job, facts: dict[str, object], request: Request, now: float) -> Job:
+def _submitted(job: Job, facts: dict[str, object], request: SubmissionRequest, now: float) -> Job:
     """The job begins, unless somebody was quicker: then it stays as it is."""
     if job.upload is None or job.state != "uploading":
         return job

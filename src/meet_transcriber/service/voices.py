@@ -46,9 +46,9 @@ from meet_transcriber.core.voices import (
     without,
 )
 from meet_transcriber.ports.auth import Sealer
-from meet_transcriber.service.commands import Changing
-from meet_transcriber.service.context import Ground
-from meet_transcriber.service.queries import Reading
+from meet_transcriber.service.commands import JobCommands
+from meet_transcriber.service.context import ServiceContext
+from meet_transcriber.service.queries import JobQueries
 from meet_transcriber.service.submission import withdrawn
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ class VoiceBook:
     deleted is in no object any more.
     """
 
-    ground: Ground
+    ground: ServiceContext
     tenant: str
 
     @property
@@ -149,7 +149,7 @@ def _locked() -> StorageUnavailable:
     return StorageUnavailable("The voice profiles are locked by another change; try again.")
 
 
-def sealer_of(ground: Ground) -> Sealer:
+def sealer_of(ground: ServiceContext) -> Sealer:
     """What voices are sealed with; raises VoicesOff where none are kept."""
     if ground.sealer is None:
         raise VoicesOff(
@@ -191,7 +191,7 @@ class Speaker:
 class Voices:
     """The people of one tenant; safe for several threads."""
 
-    def __init__(self, ground: Ground, reading: Reading, changing: Changing) -> None:
+    def __init__(self, ground: ServiceContext, reading: JobQueries, changing: JobCommands) -> None:
         self._ground = ground
         self._reading = reading
         self._changing = changing
@@ -347,7 +347,7 @@ class Voices:
         return labels_given(self._reading.machine_transcript(job), self._reading.edits(job))
 
 
-def heard_in(ground: Ground, job: Job) -> dict[str, Voice]:
+def heard_in(ground: ServiceContext, job: Job) -> dict[str, Voice]:
     """The voices that a meeting keeps, by label; none where none may be kept."""
     key = job.objects.get(VOICES)
     if key is None or ground.sealer is None:
@@ -356,7 +356,7 @@ def heard_in(ground: Ground, job: Job) -> dict[str, Voice]:
     return dict(heard.voices)
 
 
-def clip_wanted(ground: Ground, job: Job) -> Wanted | None:
+def clip_wanted(ground: ServiceContext, job: Job) -> Wanted | None:
     """Whom a job's clip shall be remembered as, where it was sent for that."""
     key = job.objects.get(TO_REMEMBER)
     if key is None or ground.sealer is None:
@@ -370,7 +370,7 @@ def add_sample(book: VoiceBook, name: str, sample: Sample) -> Person:
     return book.change(lambda known: remembered(known, name, sample, fresh))
 
 
-def add_clip(ground: Ground, job: Job, sample: Sample) -> Person:
+def add_clip(ground: ServiceContext, job: Job, sample: Sample) -> Person:
     """
     Keep the sample of a clip.
 
@@ -390,7 +390,7 @@ def add_clip(ground: Ground, job: Job, sample: Sample) -> Person:
     return VoiceBook(ground, job.tenant).change(heard)
 
 
-def drop_clip(ground: Ground, job: Job) -> None:
+def drop_clip(ground: ServiceContext, job: Job) -> None:
     """Forget the person of a clip that gave no voice, if nothing else is known of them."""
     VoiceBook(ground, job.tenant).change(lambda book: clip_useless(book, job.id))
 

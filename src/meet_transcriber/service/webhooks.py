@@ -13,7 +13,7 @@ from meet_transcriber.core.errors import JobError, TranscriptionError
 from meet_transcriber.core.jobs import Job, Webhook
 from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.ports.outbound import Delivery, WebhookSender
-from meet_transcriber.service.context import Ground
+from meet_transcriber.service.context import ServiceContext
 
 log = get_logger(__name__)
 
@@ -24,11 +24,15 @@ NextAttempt = Callable[[int, float, Random, float | None], float | None]
 """From attempts made, now, chance and Retry-After to the moment of the next; None for never."""
 
 
-class Postman:
+class WebhookDispatcher:
     """Delivers in threads of its own, so that a slow receiver holds up nobody."""
 
     def __init__(
-        self, ground: Ground, sender: WebhookSender, secret: str | None, schedule: NextAttempt
+        self,
+        ground: ServiceContext,
+        sender: WebhookSender,
+        secret: str | None,
+        schedule: NextAttempt,
     ) -> None:
         self._ground = ground
         self._sender = sender

@@ -42,7 +42,7 @@ def build(settings: Settings, make_engines: MakeEngines = services.worker_engine
         InvalidOptions: there is no REDIS_URL, or one that makes no sense.
     """
     queue = services.celery_queue(settings)
-    crew = Crew(settings, queue, make_engines)
+    crew = CeleryChildren(settings, queue, make_engines)
 
     @queue.app.task(name=queue.task_name)  # type: ignore[untyped-decorator]
     def work(_job_id: str, _task: str) -> bool:
@@ -51,7 +51,7 @@ def build(settings: Settings, make_engines: MakeEngines = services.worker_engine
     return queue.app
 
 
-class Crew:
+class CeleryChildren:
     """
     One Celery worker's children. It is made in the parent; each child has a copy.
 

@@ -25,7 +25,7 @@ from meet_transcriber.worker.runtime import (
 )
 
 
-class Doorbell:
+class WakeupPipe:
     """
     Tells the main thread when to end, and others when to look for work.
 
@@ -108,7 +108,7 @@ def run(
     def make() -> WorkerProcess:
         return WorkerProcess(settings, queue, queues, make_engines, worker_id, make_ground)
 
-    with Doorbell(lifeline) as doorbell:
+    with WakeupPipe(lifeline) as doorbell:
         process = begin(make, doorbell.over)
         if process is not None:
             if lifeline is None:  # else whoever started it tells its figures
@@ -117,7 +117,7 @@ def run(
             _work(process, doorbell, look_seconds)
 
 
-def _work(process: WorkerProcess, doorbell: Doorbell, look_seconds: float) -> None:
+def _work(process: WorkerProcess, doorbell: WakeupPipe, look_seconds: float) -> None:
     process.start()
     loop = threading.Thread(
         target=_loop, args=(process, doorbell, look_seconds), name="work", daemon=True
@@ -133,7 +133,7 @@ def _work(process: WorkerProcess, doorbell: Doorbell, look_seconds: float) -> No
     os._exit(int(broken))  # webhooks and downloads on their way would hold up an ordinary end
 
 
-def _loop(process: WorkerProcess, doorbell: Doorbell, look_seconds: float) -> None:
+def _loop(process: WorkerProcess, doorbell: WakeupPipe, look_seconds: float) -> None:
     try:
         while not process.stopping.is_set():
             doorbell.rung.clear()

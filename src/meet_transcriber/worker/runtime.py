@@ -19,7 +19,13 @@ from meet_transcriber.core.jobs import CPU_QUEUE, RECOGNIZE_QUEUE
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.ports.queues import JobQueue
-from meet_transcriber.service import FETCH_ASKED, Attendant, Engines, Ground, Presence
+from meet_transcriber.service import (
+    FETCH_ASKED,
+    Engines,
+    MaintenanceThread,
+    ServiceContext,
+    WorkerRegistration,
+)
 from meet_transcriber.settings import Settings
 
 log = get_logger(__name__)
@@ -27,7 +33,7 @@ log = get_logger(__name__)
 MakeEngines = Callable[[Settings, Fetching], Engines]
 """How a worker comes by its engines; the second argument hears how fetching weights goes."""
 
-MakeGround = Callable[[Settings, JobQueue], Ground]
+MakeGround = Callable[[Settings, JobQueue], ServiceContext]
 """How a worker comes by its stores."""
 
 PATIENCE_SECONDS = 3.0
@@ -60,9 +66,9 @@ class WorkerProcess:
         self._settings = settings
         self.ground = make_ground(settings, queue)
         info = WorkerInfo(worker_id, queues, "fetching")
-        self._presence = Presence(self.ground.jobs, self.ground.clock, info)
+        self._presence = WorkerRegistration(self.ground.jobs, self.ground.clock, info)
         self._tending = services.tending(settings, self.ground, worker_id)
-        self._attendant = Attendant(self._tending, self._presence)
+        self._attendant = MaintenanceThread(self._tending, self._presence)
         self._make_engines = partial(make_engines, settings, self._fetching)
         self._engines = self._make_engines()
         self._working = services.working(

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from meet_transcriber.api.app import create_app
 from meet_transcriber.auth.encryption import MonocypherSealer
 from meet_transcriber.cli.serve import address, listen
-from meet_transcriber.service import Rules
+from meet_transcriber.service import Policy
 from meet_transcriber.settings import Settings
 from tests.unit.api.rig import make_service
 
@@ -79,7 +79,7 @@ def eventually(fact: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> b
 
 def main(folder: str, mebibytes: str, key: str = "") -> None:
     """Serve a service on `folder` that takes so many MiB, and asks for the key if there is one."""
-    rules = Rules(max_upload_bytes=int(mebibytes) << 20, part_seconds=30)
+    rules = Policy(max_upload_bytes=int(mebibytes) << 20, part_seconds=30)
     service = make_service(Path(folder), rules, sealer=MonocypherSealer(SECRET))
     settings = Settings(
         rate_limit="0",

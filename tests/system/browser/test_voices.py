@@ -7,7 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from meet_transcriber.service import Request
+from meet_transcriber.service import SubmissionRequest
 from tests.simulated.people import ALMOST_ANN, ANN, BOB, meeting
 from tests.system.browser.conftest import Browse, Simulated
 from tests.system.browser.reading import open_meeting, saved
@@ -28,7 +28,7 @@ def met(shelf: Simulated, *turns: tuple[int, int]) -> str:
     """The id of a finished meeting."""
     upload = shelf.house.service.intake.begin("standup.wav")
     upload.write(meeting(*turns))
-    return shelf.house.ended(upload.finish(Request()).id).id
+    return shelf.house.ended(upload.finish(SubmissionRequest()).id).id
 
 
 def names(shelf: Simulated, job_id: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from meet_transcriber.api.app import create_app
-from meet_transcriber.bootstrap.auth import Guard, guard
+from meet_transcriber.bootstrap.auth import AuthContext, build_auth
 from meet_transcriber.core.audit import AuditEntry, AuditQuery
 from meet_transcriber.core.auth import SCOPES, NewKey, Scope
 from meet_transcriber.service import Service
@@ -71,7 +71,7 @@ class Locked:
     """A service behind a lock, and a client of it that keeps no cookies of its own accord."""
 
     service: Service
-    guard: Guard
+    guard: AuthContext
     client: TestClient
     folder: Path
 
@@ -117,7 +117,7 @@ def locked_in(folder: Path, **settings: Any) -> Iterator[Locked]:
     usual = {"auth_mode": "required", "data_dir": folder, "rate_limit_failed_auth": "0"}
     wanted = Settings(_env_file=None, **{**usual, **settings})
     service = make_service(folder)
-    known = guard(wanted, service.ground.jobs)
+    known = build_auth(wanted, service.ground.jobs)
     app = create_app(service, wanted, guard=known)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield Locked(service, known, client, folder)

@@ -23,7 +23,14 @@ from meet_transcriber.ports.auth import Sealer
 from meet_transcriber.ports.engines import AudioSource, Finding, Progress, Waveform
 from meet_transcriber.ports.outbound import Fetched
 from meet_transcriber.ports.stores import DirectUploads, MediaStore
-from meet_transcriber.service import Engines, Ground, Request, Rules, Service, Working
+from meet_transcriber.service import (
+    Engines,
+    Policy,
+    Service,
+    ServiceContext,
+    SubmissionRequest,
+    TaskRunner,
+)
 from meet_transcriber.stores.disk import DiskMediaStore
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 
@@ -128,23 +135,25 @@ class Judge:
 
 def make_service(
     folder: Path,
-    rules: Rules | None = None,
+    rules: Policy | None = None,
     media: MediaStore | None = None,
     sealer: Sealer | None = None,
 ) -> Service:
     """A service on `folder`, its objects elsewhere where that is said."""
     jobs = SqliteJobStore(folder / "jobs.sqlite3")
     media = media or DiskMediaStore(folder / "media")
-    rules = rules or Rules(part_seconds=30.0)
+    rules = rules or Policy(part_seconds=30.0)
     direct = media if isinstance(media, DirectUploads) else None
-    ground = Ground(jobs, media, Nudges(), Deck(), Nowhere(), time.time, rules, jobs, direct)
+    ground = ServiceContext(
+        jobs, media, Nudges(), Deck(), Nowhere(), time.time, rules, jobs, direct
+    )
     return Service(replace(ground, sealer=sealer))
 
 
 def work(service: Service, tasks: int = 100) -> int:
     """Do up to so many tasks, as a worker would; returns how many there were."""
     engines = Engines(lambda: Chosen(Scribe()), lambda: Chosen(Judge()), Ear)
-    worker = Working(service.ground, engines, "worker", QUEUES, threading.Event())
+    worker = TaskRunner(service.ground, engines, "worker", QUEUES, threading.Event())
     return sum(1 for _ in range(tasks) if worker.work())
 
 
@@ -159,7 +168,7 @@ def finished(service: Service, name: str = "standup.wav", data: bytes = b"tape")
     """A completed job."""
     upload = service.intake.begin(name)
     upload.write(data)
-    job = upload.finish(Request())
+    job = upload.finish(SubmissionRequest())
     work(service)
     return service.reading.job(job.id)
 

@@ -10,9 +10,9 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.types import Message
 
-from meet_transcriber.api.forms import Received, receive
+from meet_transcriber.api.forms import ReceivedForm, receive
 from meet_transcriber.core.errors import InvalidOptions, UploadTooLarge
-from meet_transcriber.service import Request, Rules
+from meet_transcriber.service import Policy, SubmissionRequest
 from tests.unit.api.rig import leftovers, make_service
 
 HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="m.wav"\r\n\r\n'
@@ -48,12 +48,12 @@ def recording(mebibytes: int) -> Iterator[bytes]:
 def test_the_bytes_arrive_and_fields_may_come_behind(tmp_path: Path) -> None:
     service = make_service(tmp_path)
 
-    async def send() -> Received:
+    async def send() -> ReceivedForm:
         return await receive(Sender(recording(2)).request, service)
 
     received = asyncio.run(send())
     assert received.fields == [("language", "en")]
-    job = received.upload.finish(Request())
+    job = received.upload.finish(SubmissionRequest())
     assert (job.name, job.size_bytes) == ("m.wav", 2 << 20)
 
 
@@ -67,7 +67,7 @@ def test_a_sender_that_goes_away_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_too_much_is_refused_soon_after_the_limit(tmp_path: Path) -> None:
-    service = make_service(tmp_path, Rules(max_upload_bytes=2 << 20))
+    service = make_service(tmp_path, Policy(max_upload_bytes=2 << 20))
     sender = Sender(recording(64))
     with pytest.raises(UploadTooLarge):
         asyncio.run(receive(sender.request, service))
@@ -76,7 +76,7 @@ def test_too_much_is_refused_soon_after_the_limit(tmp_path: Path) -> None:
 
 
 def test_an_announced_length_over_the_limit_is_refused_unread(tmp_path: Path) -> None:
-    service = make_service(tmp_path, Rules(max_upload_bytes=2 << 20))
+    service = make_service(tmp_path, Policy(max_upload_bytes=2 << 20))
     sender = Sender(recording(64), 64 << 20)
     with pytest.raises(UploadTooLarge):
         asyncio.run(receive(sender.request, service))
@@ -84,7 +84,7 @@ def test_an_announced_length_over_the_limit_is_refused_unread(tmp_path: Path) ->
 
 
 def test_a_sender_that_pauses_keeps_its_upload_alive(tmp_path: Path) -> None:
-    service = make_service(tmp_path, Rules(lease_seconds=1.0))
+    service = make_service(tmp_path, Policy(lease_seconds=1.0))
 
     async def send() -> list[str]:
         pausing, wire = Sender(iter([HEAD, b"x", TAIL])), asyncio.Queue[Message]()
@@ -103,7 +103,7 @@ def test_a_sender_that_pauses_keeps_its_upload_alive(tmp_path: Path) -> None:
 def test_a_form_without_a_file_says_so_when_it_is_asked_for(tmp_path: Path) -> None:
     sender = Sender(iter([TAIL[2:], TAIL]))
 
-    async def send() -> Received:
+    async def send() -> ReceivedForm:
         return await receive(sender.request, make_service(tmp_path))
 
     received = asyncio.run(send())

@@ -3,7 +3,7 @@
 import pytest
 from starlette.exceptions import HTTPException
 
-from meet_transcriber.api.http import best
+from meet_transcriber.api.http import negotiate
 
 OFFERED = {"application/json": "json", "text/plain": "txt", "text/vtt": "vtt"}
 
@@ -23,9 +23,9 @@ OFFERED = {"application/json": "json", "text/plain": "txt", "text/vtt": "vtt"}
     ],
 )
 def test_the_best_of_what_is_offered_is_chosen(accept: str | None, chosen: str) -> None:
-    assert best(accept, OFFERED) == chosen
+    assert negotiate(accept, OFFERED) == chosen
 
 
 def test_nothing_acceptable_is_said_so() -> None:
     with pytest.raises(HTTPException, match="406"):
-        best("image/png", OFFERED)
+        negotiate("image/png", OFFERED)

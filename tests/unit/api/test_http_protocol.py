@@ -11,13 +11,13 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from meet_transcriber.api.http_protocol import PatientProtocol
+from meet_transcriber.api.http_protocol import DeadlineHttpProtocol
 
 MEBIBYTE = 1 << 20
 PATIENCE_SECONDS = 30.0
 
 
-class Hasty(PatientProtocol):
+class Hasty(DeadlineHttpProtocol):
     taking_seconds: ClassVar[float] = 1.0
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meet_transcriber.api.errors import OptionProblems
-from meet_transcriber.api.options import read_json, read_wishes
+from meet_transcriber.api.options import read_json, read_options
 from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
 from meet_transcriber.core.options import Options
 from meet_transcriber.settings import Settings
@@ -16,7 +16,7 @@ DEFAULTS = Settings(min_speakers=3, max_speakers=6)
 
 
 def options(*pairs: tuple[str, object]) -> Options:
-    return read_wishes(pairs).with_defaults(Settings())
+    return read_options(pairs).with_defaults(Settings())
 
 
 @pytest.mark.parametrize("text", ["false", "0", "no", "OFF", False, 0])
@@ -48,12 +48,12 @@ def test_an_item_of_a_real_list_keeps_its_comma() -> None:
 
 def test_an_unknown_option_is_named_with_those_that_exist() -> None:
     with pytest.raises(InvalidOptions, match=r"'languge'.*language, languages, task"):
-        read_wishes([("languge", "en")])
+        read_options([("languge", "en")])
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:
     with pytest.raises(OptionProblems) as caught:
-        read_wishes([("num_speakers", "many"), ("x", "1"), ("word_timestamps", "perhaps")])
+        read_options([("num_speakers", "many"), ("x", "1"), ("word_timestamps", "perhaps")])
     assert [name for name, _ in caught.value.found] == ["num_speakers", "x", "word_timestamps"]
 
 
@@ -78,14 +78,14 @@ def test_a_whole_number_may_have_a_point_in_json() -> None:
 
 
 def test_the_operators_defaults_apply_where_nothing_was_said() -> None:
-    made = read_wishes([]).with_defaults(DEFAULTS)
+    made = read_options([]).with_defaults(DEFAULTS)
     assert (made.min_speakers, made.max_speakers) == (3, 6)
 
 
 def test_a_default_gives_way_to_what_it_contradicts() -> None:
-    made = read_wishes([("max_speakers", "2")]).with_defaults(DEFAULTS)
+    made = read_options([("max_speakers", "2")]).with_defaults(DEFAULTS)
     assert (made.min_speakers, made.max_speakers) == (None, 2)
-    assert read_wishes([("num_speakers", "9")]).with_defaults(DEFAULTS).min_speakers is None
+    assert read_options([("num_speakers", "9")]).with_defaults(DEFAULTS).min_speakers is None
 
 
 @pytest.mark.parametrize(
@@ -106,4 +106,4 @@ def test_json_must_be_an_object(data: bytes) -> None:
 @given(st.dictionaries(st.text(max_size=12), st.none() | st.booleans() | st.text() | st.integers()))
 def test_anything_else_is_an_option_or_an_error_of_ours(body: dict[str, object]) -> None:
     with suppress(InvalidOptions):
-        read_wishes(body.items()).with_defaults(DEFAULTS)
+        read_options(body.items()).with_defaults(DEFAULTS)

@@ -8,7 +8,7 @@ from typing import cast
 import anyio
 import pytest
 
-from meet_transcriber.api.status_cache import Versions
+from meet_transcriber.api.status_cache import VersionBatcher
 from meet_transcriber.core.errors import JobNotFound
 from meet_transcriber.service import Service
 
@@ -33,7 +33,7 @@ def told(slow: Slow, job_ids: Sequence[str]) -> dict[int, int]:
     answers: dict[int, int] = {}
 
     async def main() -> None:
-        versions = Versions(cast(Service, SimpleNamespace(reading=slow)))
+        versions = VersionBatcher(cast(Service, SimpleNamespace(reading=slow)))
 
         async def ask(number: int, job_id: str) -> None:
             answers[number] = await versions.get(job_id)

@@ -12,7 +12,7 @@ import pytest
 
 from meet_transcriber.api.app import create_app
 from meet_transcriber.api.thread_limits import MOST_OF_TENANT
-from meet_transcriber.bootstrap.auth import guard
+from meet_transcriber.bootstrap.auth import build_auth
 from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
@@ -101,7 +101,7 @@ async def _over_http(
     course: Callable[[Ask], Awaitable[list[int]]],
 ) -> list[int]:
     settings = Settings(_env_file=None, data_dir=folder, auth_mode="required")
-    known = guard(settings, service.ground.jobs)
+    known = build_auth(settings, service.ground.jobs)
     tokens = {
         name: known.keyring.create(name, name, ("submit", "read"), None).token
         for name in ("mine", "theirs")

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from meet_transcriber.api.app import create_app
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.observability import logging as logs
-from meet_transcriber.service import Request
+from meet_transcriber.service import SubmissionRequest
 from meet_transcriber.settings import Settings
 from tests.unit.api.rig import make_service, work
 
@@ -169,7 +169,7 @@ def test_a_job_takes_the_id_of_its_request_to_the_worker(lines: Lines, tmp_path:
     with logs.bound(request_id="r2"):
         upload = service.intake.begin("secret-merger.wav")
         upload.write(b"tape")
-        job = upload.finish(Request())
+        job = upload.finish(SubmissionRequest())
     work(service)
     line = lines.one("job_finished")
     assert (line["job_id"], line["state"], line["speakers"]) == (job.id, "completed", 2)

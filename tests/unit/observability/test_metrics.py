@@ -15,7 +15,7 @@ from meet_transcriber.core.errors import StorageUnavailable
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.observability.metrics import COUNTED, METRICS, Counting, Exposition
 from meet_transcriber.ports.observability import Meters, Unmetered
-from meet_transcriber.service import Ground, Presence, Service
+from meet_transcriber.service import Service, ServiceContext, WorkerRegistration
 from meet_transcriber.settings import Settings
 from tests.unit.api.rig import finished, make_service, note_worker
 
@@ -43,7 +43,7 @@ def counted(tmp_path: Path) -> tuple[Service, TestClient]:
     """A service whose figures are counted, and a client of its API."""
     bare = make_service(tmp_path)
     facts = {**vars(bare.ground), "meters": Counting("1.0", "base")}
-    service = Service(Ground(**facts))
+    service = Service(ServiceContext(**facts))
     return service, TestClient(create_app(service, Settings(auth_mode="open", data_dir=tmp_path)))
 
 
@@ -135,8 +135,10 @@ def test_processes_that_share_a_folder_count_together(tmp_path: Path) -> None:
 
 def test_the_longest_task_is_told_from_when_it_was_begun(tmp_path: Path) -> None:
     service, now = make_service(tmp_path), 100.0
-    longest = Overview(Ground(**{**vars(service.ground), "clock": lambda: now}), 0.0)
-    presence = Presence(service.ground.jobs, lambda: now, WorkerInfo("w", ("cpu",), "fetching"))
+    longest = Overview(ServiceContext(**{**vars(service.ground), "clock": lambda: now}), 0.0)
+    presence = WorkerRegistration(
+        service.ground.jobs, lambda: now, WorkerInfo("w", ("cpu",), "fetching")
+    )
     presence.say(state="working", detail="diarize")
     now = 160.0
     presence.say()
@@ -172,7 +174,7 @@ class Away:
 
 def test_a_store_that_does_not_answer_is_told_and_asked_once_a_second(tmp_path: Path) -> None:
     away = Away()
-    ground = Ground(**{**vars(make_service(tmp_path).ground), "jobs": away})
+    ground = ServiceContext(**{**vars(make_service(tmp_path).ground), "jobs": away})
     overview = Overview(ground, fresh_seconds=3600.0)
     samples = [list(overview.look()) for _ in range(3)]
     assert away.asked == 1

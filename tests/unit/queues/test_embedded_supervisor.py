@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from meet_transcriber.queues.embedded import Supervisor
+from meet_transcriber.queues.embedded import WorkerSupervisor
 
-Make = Callable[..., Supervisor]
+Make = Callable[..., WorkerSupervisor]
 
 PATIENT = "import sys; sys.stdin.read()"
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
@@ -18,8 +18,8 @@ DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    def make(code: str, died: Callable[[str], None] = lambda _id: None) -> Supervisor:
-        supervisor = Supervisor(
+    def make(code: str, died: Callable[[str], None] = lambda _id: None) -> WorkerSupervisor:
+        supervisor = WorkerSupervisor(
             lambda worker_id: [sys.executable, "-c", code, worker_id],
             tmp_path / "lock",
             grace_seconds=0.5,
@@ -104,7 +104,7 @@ def test_nothing_is_started_while_somebody_else_holds_the_lock(make: Make, tmp_p
 
 def test_a_command_that_is_not_there_is_tried_again(tmp_path: Path) -> None:
     dead: list[str] = []
-    supervisor = Supervisor(lambda _id: ["/no/such/program"], tmp_path / "lock")
+    supervisor = WorkerSupervisor(lambda _id: ["/no/such/program"], tmp_path / "lock")
     supervisor.start(dead.append)
     until(lambda: len(dead) >= 2)
     supervisor.close()

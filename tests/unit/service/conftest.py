@@ -14,8 +14,16 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.outbound.download import Fetcher
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import Diarizer, Recognizer
-from meet_transcriber.service import Engines, Ground, Request, Rules, Service, Tending, Working
-from meet_transcriber.service.webhooks import Postman
+from meet_transcriber.service import (
+    Engines,
+    Maintenance,
+    Policy,
+    Service,
+    ServiceContext,
+    SubmissionRequest,
+    TaskRunner,
+)
+from meet_transcriber.service.webhooks import WebhookDispatcher
 from meet_transcriber.stores.disk import DiskMediaStore
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 from tests.unit.fakes import Bell, Deck, Ear, Judge, Now, Scribe, Sender
@@ -26,17 +34,17 @@ TAPE = b"tape" * 1000
 class House:
     """The service and everything around it that a test wants to touch."""
 
-    def __init__(self, folder: Path, rules: Rules) -> None:
+    def __init__(self, folder: Path, rules: Policy) -> None:
         self.now, self.bell, self.sender = Now(), Bell(), Sender()
         self.jobs = SqliteJobStore(folder / "jobs.sqlite3")
         self.media = DiskMediaStore(folder / "media")
         fetcher = Fetcher(["127.0.0.1"], max_bytes=rules.max_upload_bytes)
-        self.ground = Ground(
+        self.ground = ServiceContext(
             self.jobs, self.media, self.bell, Deck(), fetcher, self.now, rules, self.jobs
         )
         self.service = Service(self.ground)
-        postman = Postman(self.ground, self.sender, None, lambda *_: self.now() + 60)
-        self.tending = Tending(self.ground, "test", postman)
+        postman = WebhookDispatcher(self.ground, self.sender, None, lambda *_: self.now() + 60)
+        self.tending = Maintenance(self.ground, "test", postman)
         self.stopping = threading.Event()
 
     def worker(
@@ -46,15 +54,15 @@ class House:
         diarizer: Diarizer | None = None,
         queues: tuple[str, ...] = QUEUES,
         make_diarizer: Callable[[], Chosen[Diarizer]] | None = None,
-    ) -> Working:
+    ) -> TaskRunner:
         heard, judged = Chosen(recognizer or Scribe()), Chosen(diarizer or Judge())
         engines = Engines(lambda: heard, make_diarizer or (lambda: judged), Ear)
-        return Working(self.ground, engines, name, queues, self.stopping)
+        return TaskRunner(self.ground, engines, name, queues, self.stopping)
 
     def submit(self, name: str = "standup.ogg", tape: bytes = TAPE, **wishes: Any) -> Job:
         upload = self.service.intake.begin(name)
         upload.write(tape)
-        return upload.finish(Request(Options(**wishes)))
+        return upload.finish(SubmissionRequest(Options(**wishes)))
 
     def finished(self, **wishes: Any) -> Job:
         """A job that one worker saw through."""
@@ -74,7 +82,7 @@ class House:
 
 
 @contextmanager
-def house_in(folder: Path, rules: Rules) -> Iterator[House]:
+def house_in(folder: Path, rules: Policy) -> Iterator[House]:
     house = House(folder, rules)
     yield house
     house.jobs.close()
@@ -82,7 +90,7 @@ def house_in(folder: Path, rules: Rules) -> Iterator[House]:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    with house_in(tmp_path, Rules(part_seconds=100)) as house:
+    with house_in(tmp_path, Policy(part_seconds=100)) as house:
         yield house
 
 

@@ -11,8 +11,8 @@ from meet_transcriber.core.errors import JobNotFound
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transitions import claimed
-from meet_transcriber.service import Reading, Request, Rules, Tending, uploads
-from meet_transcriber.service.webhooks import Postman
+from meet_transcriber.service import JobQueries, Maintenance, Policy, SubmissionRequest, uploads
+from meet_transcriber.service.webhooks import WebhookDispatcher
 from meet_transcriber.stores.disk import DiskMediaStore
 from tests.unit.service.conftest import TAPE, House, house_in
 
@@ -20,7 +20,7 @@ from tests.unit.service.conftest import TAPE, House, house_in
 def hooked(house: House) -> Job:
     upload = house.service.intake.begin("a.ogg")
     upload.write(TAPE)
-    return upload.finish(Request(Options(), "http://127.0.0.1/hook"))
+    return upload.finish(SubmissionRequest(Options(), "http://127.0.0.1/hook"))
 
 
 def complete(house: House, job: Job) -> None:
@@ -104,7 +104,7 @@ def test_a_webhook_that_is_gone_is_left_alone(house: House) -> None:
 
 
 def test_audio_goes_where_the_operator_wants_no_audio(tmp_path: Path) -> None:
-    with house_in(tmp_path, Rules(part_seconds=100, keep_audio=False)) as house:
+    with house_in(tmp_path, Policy(part_seconds=100, keep_audio=False)) as house:
         job = house.finished()
         house.later(1)
         left = house.jobs.get(job.id).objects
@@ -114,7 +114,7 @@ def test_audio_goes_where_the_operator_wants_no_audio(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("edited", [False, True])
 def test_old_results_go_unless_somebody_edited_them(tmp_path: Path, edited: bool) -> None:
-    with house_in(tmp_path, Rules(part_seconds=100, result_ttl_seconds=60)) as house:
+    with house_in(tmp_path, Policy(part_seconds=100, result_ttl_seconds=60)) as house:
         job = house.finished()
         house.later(1)
         if edited:
@@ -176,7 +176,7 @@ class Watched(DiskMediaStore):
 
 @pytest.mark.parametrize("late", [False, True])
 def test_edits_that_are_made_while_rubbish_is_swept_stay(tmp_path: Path, late: bool) -> None:
-    with house_in(tmp_path, Rules(part_seconds=100)) as house:
+    with house_in(tmp_path, Policy(part_seconds=100)) as house:
         job, media = house.finished(), Watched(tmp_path / "media")
         log = f"{job.prefix}/edits.json.0"
         if late:  # its record says so only after the sweep
@@ -185,8 +185,10 @@ def test_edits_that_are_made_while_rubbish_is_swept_stay(tmp_path: Path, late: b
             edit = Edit("text", 0, "corrected")
             media.happen = lambda: house.service.changing.edit(job.id, edit)
         ground = replace(house.ground, media=media)
-        Tending(ground, "test", Postman(ground, house.sender, None, lambda *_: 0.0)).tend()
+        Maintenance(
+            ground, "test", WebhookDispatcher(ground, house.sender, None, lambda *_: 0.0)
+        ).tend()
         if late:
             assert media.exists(log)
         else:
-            assert Reading(ground).transcript(job.id)[1].segments[0].text == "corrected"
+            assert JobQueries(ground).transcript(job.id)[1].segments[0].text == "corrected"

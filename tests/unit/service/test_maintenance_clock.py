@@ -7,9 +7,9 @@ import pytest
 from meet_transcriber.core.errors import JobNotFound
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.transitions import alive, claimed
-from meet_transcriber.service import Rules, Tending
-from meet_transcriber.service.maintenance import Steps
-from meet_transcriber.service.webhooks import Postman
+from meet_transcriber.service import Maintenance, Policy
+from meet_transcriber.service.maintenance import ClockJumpDetector
+from meet_transcriber.service.webhooks import WebhookDispatcher
 from tests.unit.fakes import Now
 from tests.unit.service.conftest import House, house_in
 
@@ -21,8 +21,8 @@ class Machine:
 
     def __init__(self, house: House) -> None:
         self.house, self.steady = house, Now()
-        postman = Postman(house.ground, house.sender, None, lambda *_: None)
-        self.tending = Tending(house.ground, "test", postman, self.steady)
+        postman = WebhookDispatcher(house.ground, house.sender, None, lambda *_: None)
+        self.tending = Maintenance(house.ground, "test", postman, self.steady)
 
     def passes(self, seconds: float) -> None:
         """Time goes by, and is tended through, two seconds at a time."""
@@ -95,7 +95,7 @@ def test_after_an_outage_holders_have_time_to_renew(machine: Machine) -> None:
 
 
 def test_results_are_not_deleted_because_a_clock_was_set(tmp_path: Path) -> None:
-    with house_in(tmp_path, Rules(part_seconds=100, result_ttl_seconds=HOUR / 2)) as house:
+    with house_in(tmp_path, Policy(part_seconds=100, result_ttl_seconds=HOUR / 2)) as house:
         machine = Machine(house)
         job = house.finished()
         machine.passes(2)
@@ -109,7 +109,7 @@ def test_results_are_not_deleted_because_a_clock_was_set(tmp_path: Path) -> None
 
 def test_a_clock_that_is_put_right_again_delays_nothing() -> None:
     clock, steady = Now(), Now()
-    steps = Steps(clock, steady, 30)
+    steps = ClockJumpDetector(clock, steady, 30)
     clock.at += HOUR
     steps.look()
     assert (steps.ahead, steps.settled) == (HOUR, False)

@@ -10,7 +10,7 @@ from meet_transcriber.core.edits import LONGEST_TEXT, MOST_LOG_BYTES, Edit
 from meet_transcriber.core.errors import InvalidOptions, JobConflict, JobNotFound, JobNotReady
 from meet_transcriber.core.jobs import JobQuery
 from meet_transcriber.core.workers import WorkerInfo
-from meet_transcriber.service import Reading, Request, Service
+from meet_transcriber.service import JobQueries, Service, SubmissionRequest
 from meet_transcriber.stores.disk import DiskMediaStore
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 from tests.unit.service.conftest import TAPE, House
@@ -169,7 +169,7 @@ def test_search_finds_the_words_and_where_they_are(house: House) -> None:
 
 def test_search_without_an_index_says_whether_it_saw_all(house: House) -> None:
     job = house.finished()
-    found = Reading(replace(house.ground, text=None)).search("w7")
+    found = JobQueries(replace(house.ground, text=None)).search("w7")
     assert [hit.job.id for hit in found.hits] == [job.id]
     assert found.complete
 
@@ -202,7 +202,7 @@ def test_a_service_for_one_tenant_makes_and_finds_that_tenants_jobs_only(house: 
     mine, theirs = house.service.of("mine"), house.service.of("theirs")
     upload = mine.intake.begin("a.ogg")
     upload.write(TAPE)
-    job = upload.finish(Request())
+    job = upload.finish(SubmissionRequest())
     assert (job.tenant, mine.of("theirs").reading.tenant) == ("mine", "theirs")
     assert mine.reading.job(job.id) == house.service.reading.job(job.id) == job
     for call in (theirs.reading.job, theirs.changing.cancel, theirs.changing.delete):

@@ -15,7 +15,7 @@ from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.ports.engines import Progress
-from meet_transcriber.service import Request, Rules, Service
+from meet_transcriber.service import Policy, Service, SubmissionRequest
 from tests.unit.fakes import Deck
 from tests.unit.service.conftest import TAPE, House, house_in
 
@@ -26,13 +26,13 @@ Make = Callable[..., House]
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
     with ExitStack() as stack:
-        yield lambda **rules: stack.enter_context(house_in(tmp_path, Rules(**rules)))
+        yield lambda **rules: stack.enter_context(house_in(tmp_path, Policy(**rules)))
 
 
 def submit(service: Service, tape: bytes = TAPE, key: str | None = None) -> Job:
     upload = service.intake.begin("a.ogg", key)
     upload.write(tape)
-    return upload.finish(Request())
+    return upload.finish(SubmissionRequest())
 
 
 def attempts(service: Service, times: int, **options: Any) -> list[str]:
@@ -55,7 +55,7 @@ def test_past_the_bound_of_the_queue_nothing_is_taken(make: Make) -> None:
     assert attempts(house.service, 3) == ["pending", "pending", "queue_full"]
     assert attempts(house.service.of("ann"), 1) == ["queue_full"]
     with pytest.raises(QueueFull, match="MAX_QUEUED_JOBS"):
-        house.service.intake.submit_url("http://127.0.0.1/a.ogg", Request())
+        house.service.intake.submit_url("http://127.0.0.1/a.ogg", SubmissionRequest())
     assert len(house.left()) == 2
 
 
@@ -168,7 +168,7 @@ def test_uploads_that_end_at_once_do_not_share_one_rest_of_room(make: Make) -> N
 
     def finish(upload: Any) -> str:
         try:
-            return str(upload.finish(Request()).state)
+            return str(upload.finish(SubmissionRequest()).state)
         except QuotaExceeded as error:
             return error.code
 
@@ -184,10 +184,10 @@ def test_what_comes_along_needs_room_as_well(make: Make) -> None:
         upload = house.service.intake.begin(f"{at}.ogg")
         upload.write(TAPE)
         if at == 0:
-            job = upload.finish(Request(extras=extras))
+            job = upload.finish(SubmissionRequest(extras=extras))
             continue
         with pytest.raises(QuotaExceeded, match="MAX_STORED_MB"):
-            upload.finish(Request(extras=extras))
+            upload.finish(SubmissionRequest(extras=extras))
     assert house.jobs.usage("", 0.0).stored_bytes == 2 * len(TAPE)
     house.service.changing.delete(job.id)
     assert house.jobs.usage("", 0.0).stored_bytes == 0
@@ -200,8 +200,8 @@ def test_what_comes_along_with_an_upload_needs_room_as_well(make: Make) -> None:
     with closing(uploads.receive(job.id, 0)) as receiving:
         receiving.write(TAPE)
     with pytest.raises(QuotaExceeded, match="MAX_STORED_MB"):
-        uploads.submit(job.id, Request(extras={"a": bytes(len(TAPE) + 1)}))
-    uploads.submit(job.id, Request(extras={"a": bytes(len(TAPE))}))
+        uploads.submit(job.id, SubmissionRequest(extras={"a": bytes(len(TAPE) + 1)}))
+    uploads.submit(job.id, SubmissionRequest(extras={"a": bytes(len(TAPE))}))
     assert house.jobs.usage("", 0.0).stored_bytes == 2 * len(TAPE)
 
 
@@ -237,7 +237,7 @@ def test_a_recording_that_is_too_long_by_itself_is_not_told_to_wait(make: Make) 
 def test_a_recording_by_address_is_measured_when_it_has_come(make: Make, tape_server: str) -> None:
     house = make(max_audio_seconds=1.5 * MINUTES * 60)
     submit_url = house.service.intake.submit_url
-    ids = [submit_url(f"{tape_server}/{at}.ogg", Request()).id for at in range(2)]
+    ids = [submit_url(f"{tape_server}/{at}.ogg", SubmissionRequest()).id for at in range(2)]
     worker = house.worker()
     while worker.work():
         pass
@@ -279,7 +279,7 @@ def test_a_recording_counts_with_what_it_has_and_not_with_what_it_claims(
 def test_what_was_used_survives_a_restart(make: Make, tmp_path: Path) -> None:
     house = make(max_jobs_in_flight=1)
     submit(house.service)
-    with house_in(tmp_path, Rules(max_jobs_in_flight=1)) as again:
+    with house_in(tmp_path, Policy(max_jobs_in_flight=1)) as again:
         assert attempts(again.service, 1) == ["quota_exceeded"]
 
 

@@ -16,7 +16,7 @@ from meet_transcriber.core.errors import (
 )
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
-from meet_transcriber.service import Request, Rules
+from meet_transcriber.service import Policy, SubmissionRequest
 from tests.unit.service.conftest import TAPE, House, house_in
 
 
@@ -40,7 +40,7 @@ def test_what_is_no_recording_leaves_nothing(house: House, data: bytes) -> None:
     upload = house.service.intake.begin("a.ogg")
     upload.write(data)
     with pytest.raises(UnsupportedFormat):
-        upload.finish(Request())
+        upload.finish(SubmissionRequest())
     assert house.left() == []
     assert house.jobs.due(float("inf"), 1) == []
 
@@ -55,7 +55,7 @@ def test_an_abandoned_upload_leaves_nothing(house: House) -> None:
 
 
 def test_the_limit_is_said_with_its_setting(tmp_path: Path) -> None:
-    with house_in(tmp_path, Rules(max_upload_bytes=1 << 20)) as house:
+    with house_in(tmp_path, Policy(max_upload_bytes=1 << 20)) as house:
         upload = house.service.intake.begin("a.ogg")
         upload.write(b"tape" * (1 << 18))
         with pytest.raises(UploadTooLarge, match=r"1 MiB.*MAX_UPLOAD_SIZE_MB"):
@@ -71,7 +71,7 @@ def test_what_the_engines_cannot_do_is_refused_at_the_door(house: House) -> None
     upload = intake.begin("a.ogg")
     upload.write(TAPE)
     with pytest.raises(InvalidOptions):
-        upload.finish(Request(Options(language="fr")))
+        upload.finish(SubmissionRequest(Options(language="fr")))
     assert house.left() == []
 
 
@@ -81,7 +81,7 @@ def test_what_the_engines_cannot_do_is_refused_at_the_door(house: House) -> None
 def send(house: House, data: bytes = TAPE, key: str = "k", **wishes: Any) -> Job:
     upload = house.service.intake.begin("a.ogg", idempotency_key=key)
     upload.write(data)
-    return upload.finish(Request(Options(**wishes)))
+    return upload.finish(SubmissionRequest(Options(**wishes)))
 
 
 def test_the_same_request_gives_the_same_job(house: House) -> None:
@@ -123,7 +123,7 @@ def test_a_key_has_a_sensible_length(house: House) -> None:
 
 def test_an_address_is_checked_before_anything_is_kept(house: House) -> None:
     with pytest.raises(AddressRefused):
-        house.service.intake.submit_url("http://169.254.169.254/latest", Request())
+        house.service.intake.submit_url("http://169.254.169.254/latest", SubmissionRequest())
     assert house.jobs.due(float("inf"), 1) == []
 
 
@@ -131,12 +131,12 @@ def test_a_webhook_address_is_checked_too(house: House) -> None:
     upload = house.service.intake.begin("a.ogg")
     upload.write(TAPE)
     with pytest.raises(AddressRefused):
-        upload.finish(Request(webhook_url="http://10.0.0.1/"))
+        upload.finish(SubmissionRequest(webhook_url="http://10.0.0.1/"))
     assert house.left() == []
 
 
 def test_a_recording_is_fetched_by_a_worker(house: House, tape_server: str) -> None:
-    job = house.service.intake.submit_url(f"{tape_server}/monday.ogg", Request())
+    job = house.service.intake.submit_url(f"{tape_server}/monday.ogg", SubmissionRequest())
     assert job.state == "pending"
     worker = house.worker()
     while worker.work():
@@ -149,7 +149,7 @@ def test_an_address_is_forgotten_once_its_recording_has_come(
     house: House, tape_server: str
 ) -> None:
     url = f"{tape_server}/monday?signature=secret.ogg"
-    job = house.service.intake.submit_url(url, Request())
+    job = house.service.intake.submit_url(url, SubmissionRequest())
     worker = house.worker()
     while worker.work():
         pass
@@ -163,7 +163,7 @@ def test_an_address_is_forgotten_once_its_recording_has_come(
 def test_an_address_without_a_recording_fails_the_job_in_words(
     house: House, tape_server: str
 ) -> None:
-    job = house.service.intake.submit_url(f"{tape_server}/nothing", Request())
+    job = house.service.intake.submit_url(f"{tape_server}/nothing", SubmissionRequest())
     worker = house.worker()
     while worker.work():
         pass

@@ -23,7 +23,7 @@ from meet_transcriber.core.transitions import cancelled
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import Diarizer, Finding, Progress, Waveform
 from meet_transcriber.ports.stores import JobStore
-from meet_transcriber.service import Engines, Rules, Working
+from meet_transcriber.service import Engines, Policy, TaskRunner
 from tests.unit.fakes import Ear, Judge, Scribe
 from tests.unit.service.conftest import House, house_in
 
@@ -265,7 +265,7 @@ def test_a_task_whose_store_is_away_goes_back_once_that_can_be_written(house: Ho
     ground = replace(house.ground, jobs=away)
     engines = Engines(lambda: Chosen(failing), lambda: Chosen(Judge()), Ear)
     house.worker(queues=("cpu",)).work()
-    worker = Working(ground, engines, "w", ("recognize",), house.stopping)
+    worker = TaskRunner(ground, engines, "w", ("recognize",), house.stopping)
     away.left = 3  # the claim goes through, then nothing does for a while
     with pytest.raises(StorageUnavailable):
         worker.work()
@@ -275,7 +275,7 @@ def test_a_task_whose_store_is_away_goes_back_once_that_can_be_written(house: Ho
 
 
 def test_where_room_is_short_the_upload_goes_after_preparing(tmp_path: Path) -> None:
-    with house_in(tmp_path, Rules(part_seconds=100, drop_recording=True)) as house:
+    with house_in(tmp_path, Policy(part_seconds=100, drop_recording=True)) as house:
         job = house.submit()
         house.worker().work()
         assert not house.media.exists(job.objects["recording"])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from meet_transcriber.worker.embedded import Doorbell
+from meet_transcriber.worker.embedded import WakeupPipe
 
 
 @pytest.fixture
@@ -28,13 +28,13 @@ def _signals() -> Iterator[None]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_means_the_end(number: signal.Signals) -> None:
-    with Doorbell() as doorbell:
+    with WakeupPipe() as doorbell:
         threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
         assert doorbell.over()
 
 
 def test_a_byte_rings(pipe: tuple[int, int]) -> None:
-    with Doorbell(pipe[0]) as doorbell:
+    with WakeupPipe(pipe[0]) as doorbell:
         assert not doorbell.over(0.0)
         os.write(pipe[1], b"\n\n")
         assert not doorbell.over(1.0)
@@ -43,12 +43,12 @@ def test_a_byte_rings(pipe: tuple[int, int]) -> None:
 
 
 def test_the_end_of_the_lifeline_means_the_end(pipe: tuple[int, int]) -> None:
-    with Doorbell(pipe[0]) as doorbell:
+    with WakeupPipe(pipe[0]) as doorbell:
         os.close(pipe[1])
         assert doorbell.over()
 
 
 def test_another_thread_may_end_it() -> None:
-    with Doorbell() as doorbell:
+    with WakeupPipe() as doorbell:
         threading.Timer(0.05, doorbell.end).start()
         assert doorbell.over()

@@ -11,7 +11,7 @@ from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.pipeline import Chosen
-from meet_transcriber.service import FETCH_ASKED, Engines, Request
+from meet_transcriber.service import FETCH_ASKED, Engines, SubmissionRequest
 from meet_transcriber.settings import Settings
 from meet_transcriber.worker.runtime import WorkerProcess
 from tests.unit.api.rig import Ear, Judge, Nudges, Scribe, make_service
@@ -81,7 +81,7 @@ def test_work_goes_on_with_the_engines_that_came(
     said(process, lambda worker: worker.state == "ready")
     upload = make_service(tmp_path).intake.begin("a.wav")
     upload.write(b"tape")
-    job = upload.finish(Request())
+    job = upload.finish(SubmissionRequest())
     hub.in_reach = True
     process.ground.jobs.remember(FETCH_ASKED, "now")
     said(process, lambda worker: not worker.problem)

@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import ToAdminister, guard_of
-from meet_transcriber.api.openapi import answer, problems
-from meet_transcriber.bootstrap.auth import Guard
+from meet_transcriber.api.openapi import problems, response
+from meet_transcriber.bootstrap.auth import AuthContext
 from meet_transcriber.core.audit import AuditEntry, AuditQuery
 from meet_transcriber.core.auth import Caller
 from meet_transcriber.core.errors import InvalidOptions, StorageError
@@ -70,15 +70,15 @@ _REFUSALS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 _TEXT_LENGTH = 200
 
 
-def speech_told(request: Request) -> None:
+def mark_content_read(request: Request) -> None:
     """What goes out has words of a recording in it."""
     request.state.speech_told = True
 
 
-class Auditing:
+class AuditMiddleware:
     """Middleware: what was done is written down before its answer goes out."""
 
-    def __init__(self, app: ASGIApp, guard: Guard) -> None:
+    def __init__(self, app: ASGIApp, guard: AuthContext) -> None:
         self._app = app
         self._guard = guard
 
@@ -152,7 +152,7 @@ def _action(scope: Scope, status: int) -> tuple[str | None, str]:
     operation_id="readAudit",
     summary="Who did what",
     response_class=Response,
-    responses={**answer(200, "Entries, the latest first.", "AuditPage"), **problems(422)},
+    responses={**response(200, "Entries, the latest first.", "AuditPage"), **problems(422)},
 )
 def read_audit(
     request: Request,

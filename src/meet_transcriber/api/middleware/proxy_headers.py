@@ -92,7 +92,7 @@ def read_address(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def household(peer: str) -> str:
+def client_key(peer: str) -> str:
     """What counts as one client: an IPv4 address, or the /64 of IPv6 that one customer has."""
     address = read_address(peer)
     if isinstance(address, IPv6Address) and not address.is_loopback:
@@ -157,7 +157,7 @@ _FORWARDED = (
 """How the names of headers begin that only a proxy or somebody who plays one sends."""
 
 
-class Callers:
+class ProxyHeadersMiddleware:
     """Middleware: the scope tells of the client behind a proxy, where that proxy is believed."""
 
     def __init__(self, app: ASGIApp, proxies: Proxies) -> None:
@@ -181,7 +181,7 @@ def headers(scope: Scope) -> Iterator[tuple[str, str]]:
             for name, value in scope["headers"])  # fmt: skip
 
 
-def stranger(scope: Scope) -> str | None:
+def non_local_reason(scope: Scope) -> str | None:
     """
     Why a request may come from elsewhere than this machine; None when it does not.
 

@@ -8,8 +8,8 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from meet_transcriber.api.early_errors import answer_early, refusal
-from meet_transcriber.api.middleware.proxy_headers import household
+from meet_transcriber.api.early_errors import error_response, send_early
+from meet_transcriber.api.middleware.proxy_headers import client_key
 from meet_transcriber.core.errors import RateLimited
 from meet_transcriber.core.rate_limit import FAILED, Count, Limits
 
@@ -100,7 +100,7 @@ PROBES = ("/health", "/health/ready")
 """Not limited without a key: an orchestrator may share its address with all whom it lets in."""
 
 
-class AddressLimits:
+class AddressLimitMiddleware:
     """Middleware: limits what one address asks, and how often it is wrong about its key."""
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
@@ -111,7 +111,7 @@ class AddressLimits:
         if scope["type"] != "http" or (scope["path"] in PROBES and shows_nothing(scope)):
             await self._app(scope, receive, send)
             return
-        limits, who = self._limits, household((scope.get("client") or ("", 0))[0])
+        limits, who = self._limits, client_key((scope.get("client") or ("", 0))[0])
         counts = await run(limits, limits.count_address, who, submits(scope))
 
         async def send_and_learn(message: Message) -> None:
@@ -125,6 +125,6 @@ class AddressLimits:
         try:
             check(counts)
         except RateLimited as error:
-            await answer_early(refusal(scope, error), scope, receive, send_and_learn)
+            await send_early(error_response(scope, error), scope, receive, send_and_learn)
         else:
             await self._app(scope, receive, send_and_learn)

@@ -22,7 +22,7 @@ PROBES = frozenset({"/health", "/health/ready", "/metrics", "/queue"})
 _BROKEN = 500
 
 
-class Requests:
+class RequestLogMiddleware:
     """
     Middleware, the outermost: X-Request-ID is taken over where it is sane, else made up, and
     echoed; every line about the request tells it. How it was answered is counted and logged.

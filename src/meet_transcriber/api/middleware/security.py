@@ -2,8 +2,8 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from meet_transcriber.api.early_errors import answer_early, plain_refusal, refusal
-from meet_transcriber.api.middleware.proxy_headers import stranger
+from meet_transcriber.api.early_errors import error_response, plain_error_response, send_early
+from meet_transcriber.api.middleware.proxy_headers import non_local_reason
 from meet_transcriber.api.security_headers import completed
 from meet_transcriber.core.errors import NotLocal
 
@@ -12,7 +12,7 @@ HEADERS_BYTES = 32 << 10
 HEADERS_COUNT = 100
 
 
-class SafeAnswers:
+class SecurityHeadersMiddleware:
     """Middleware: adds what `safe_headers` says."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -31,7 +31,7 @@ class SafeAnswers:
         await self._app(scope, receive, send_safely)
 
 
-class BoundedRequests:
+class RequestSizeLimitMiddleware:
     """Middleware: a longer address or more headers than anybody needs are refused."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -42,7 +42,7 @@ class BoundedRequests:
         if found is None:
             await self._app(scope, receive, send)
         else:
-            await answer_early(plain_refusal(scope, *found), scope, receive, send)
+            await send_early(plain_error_response(scope, *found), scope, receive, send)
 
 
 def _excess(scope: Scope) -> tuple[int, str] | None:
@@ -55,14 +55,14 @@ def _excess(scope: Scope) -> tuple[int, str] | None:
     return None
 
 
-class LocalOnly:
+class LoopbackOnlyMiddleware:
     """Middleware: nobody but programs and pages of this very machine comes in (AUTH_MODE)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        why = stranger(scope) if scope["type"] == "http" else None
+        why = non_local_reason(scope) if scope["type"] == "http" else None
         if why is None:
             await self._app(scope, receive, send)
             return
@@ -70,4 +70,4 @@ class LocalOnly:
             f"AUTH_MODE=loopback lets only programs on this machine in without a key, and {why}; "
             "call http://127.0.0.1 directly, or set AUTH_MODE=required and use an API key."
         )
-        await answer_early(refusal(scope, error), scope, receive, send)
+        await send_early(error_response(scope, error), scope, receive, send)

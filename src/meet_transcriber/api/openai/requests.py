@@ -294,7 +294,7 @@ _VAD_LIMIT = 1e6
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TranscriptionRequest:
     """A request that can be fulfilled.
 
     Attributes:
@@ -316,7 +316,7 @@ class Asked:
 
 def read(
     sent: list[tuple[str, str]], task: Task, catalogue: Catalogue, settings: Settings
-) -> Asked:
+) -> TranscriptionRequest:
     """
     Read the fields of a request.
 
@@ -333,7 +333,7 @@ def read(
     _check_chunking(form)
     granularities = _granularities(form, written)
     diarization = _diarization(form, written, settings)
-    return Asked(
+    return TranscriptionRequest(
         options=_options(form, task, diarization, settings),
         form=written,
         words="word" in granularities,

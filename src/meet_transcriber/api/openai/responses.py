@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from meet_transcriber.api.openai.errors import ApiError, error_of
-from meet_transcriber.api.openai.requests import Asked
+from meet_transcriber.api.openai.requests import TranscriptionRequest
 from meet_transcriber.core.errors import JobError, StorageError, StorageUnavailable
 from meet_transcriber.core.formats import export
 from meet_transcriber.core.formats.openai_json import (
@@ -163,7 +163,7 @@ def _takes_longer(job: Job, seconds: float) -> ApiError:
 _TEXT = "text/plain; charset=utf-8"
 
 
-def answer(asked: Asked, transcript: Transcript) -> Response:
+def answer(asked: TranscriptionRequest, transcript: Transcript) -> Response:
     """The response with the whole transcript."""
     if asked.form in ("srt", "vtt"):
         return Response(export(transcript, asked.form), media_type=_TEXT)
@@ -175,7 +175,9 @@ def answer(asked: Asked, transcript: Transcript) -> Response:
     return Response(as_json(body), media_type="application/json")
 
 
-def told(asked: Asked, warnings: Sequence[TranscriptWarning]) -> list[dict[str, str]]:
+def told(
+    asked: TranscriptionRequest, warnings: Sequence[TranscriptWarning]
+) -> list[dict[str, str]]:
     """What fell back or is in doubt: nothing of that is ever kept from who asked."""
     return [{"code": each.code, "message": each.message} for each in (*asked.notes, *warnings)]
 
@@ -190,11 +192,11 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def _text(asked: Asked, transcript: Transcript) -> str:
+def _text(asked: TranscriptionRequest, transcript: Transcript) -> str:
     return diarized_text(transcript) if asked.options.enable_diarization else transcript.text
 
 
-def _body(asked: Asked, transcript: Transcript) -> dict[str, Any]:
+def _body(asked: TranscriptionRequest, transcript: Transcript) -> dict[str, Any]:
     if asked.form == "diarized_json":
         return diarized_body(transcript)
     if asked.form == "verbose_json":

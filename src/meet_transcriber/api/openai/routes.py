@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.responses import Response
 
-from meet_transcriber.api.auth import ToRead, ToTranscribe
+from meet_transcriber.api.auth import ReaderService, ToTranscribe
 from meet_transcriber.api.forms import FIELDS_BYTES, receive, refuse_unless_form
 from meet_transcriber.api.openai import requests
 from meet_transcriber.api.openai.errors import ApiError, EnvelopeRoute
@@ -18,11 +18,11 @@ from meet_transcriber.api.openai.openapi import described, failures
 from meet_transcriber.api.openai.requests import REFERENCES_BYTES, check_lengths, missing, stored
 from meet_transcriber.api.openai.responses import Waiter, answer, failure_of, upload_settled
 from meet_transcriber.api.openai.stream import EventStream, events
-from meet_transcriber.api.thread_limits import look
+from meet_transcriber.api.thread_limits import run_limited
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Task
-from meet_transcriber.service import Request as JobRequest
 from meet_transcriber.service import Service
+from meet_transcriber.service import SubmissionRequest as JobRequest
 from meet_transcriber.settings import Settings
 
 
@@ -70,7 +70,7 @@ def _add_models(router: APIRouter, catalogue: Catalogue) -> None:
         summary="List the models",
         responses=failures(401, 403, 429, 500, 503),
     )
-    async def models(_service: ToRead) -> dict[str, Any]:
+    async def models(_service: ReaderService) -> dict[str, Any]:
         return catalogue.listing()
 
     @router.get(
@@ -79,7 +79,7 @@ def _add_models(router: APIRouter, catalogue: Catalogue) -> None:
         summary="Show a model",
         responses=failures(401, 403, 404, 429, 500, 503),
     )
-    async def model(model: str, _service: ToRead) -> dict[str, Any]:
+    async def model(model: str, _service: ReaderService) -> dict[str, Any]:
         return catalogue.entry(model)
 
 
@@ -125,7 +125,7 @@ class _Desk:
 
     async def _taken_in(
         self, request: Request, service: Service, task: Task, key: str | None
-    ) -> tuple[requests.Asked, Job]:
+    ) -> tuple[requests.TranscriptionRequest, Job]:
         await upload_settled(service, key)
         room = FIELDS_BYTES + (REFERENCES_BYTES if task == "transcribe" else 0)
         async with await receive(
@@ -136,7 +136,7 @@ class _Desk:
             if not received.has_upload:
                 raise missing("file")
             if asked.known:
-                await look(request, check_lengths, asked.known, service.ground.decoder)
+                await run_limited(request, check_lengths, asked.known, service.ground.decoder)
             wish = JobRequest(asked.options, extras=stored(asked.known))
-            job = await look(request, received.upload.finish, wish)
+            job = await run_limited(request, received.upload.finish, wish)
         return asked, job

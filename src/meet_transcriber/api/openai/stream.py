@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from meet_transcriber.api.openai.errors import ApiError, error_of
-from meet_transcriber.api.openai.requests import Asked
+from meet_transcriber.api.openai.requests import TranscriptionRequest
 from meet_transcriber.api.openai.responses import Waiter, as_json, failure_of, told
 from meet_transcriber.core.errors import TranscriptionError
 from meet_transcriber.core.formats.openai_json import (
@@ -54,7 +54,10 @@ class EventStream(Response):
 
 
 async def events(
-    service: Service, asked: Asked, waiter: Waiter, silence_seconds: float = SILENCE_SECONDS
+    service: Service,
+    asked: TranscriptionRequest,
+    waiter: Waiter,
+    silence_seconds: float = SILENCE_SECONDS,
 ) -> AsyncIterator[bytes]:
     """Yield the events of a job, to its end; an error comes as OpenAI's `data: {"error": ...}`."""
     deltas = Deltas(service, asked.logprobs)
@@ -113,14 +116,14 @@ class Deltas:
         return event
 
 
-def _end(service: Service, asked: Asked, job_id: str) -> list[Event]:
+def _end(service: Service, asked: TranscriptionRequest, job_id: str) -> list[Event]:
     """What is known only when the job is done: who spoke, and the whole text."""
     _, transcript = service.reading.transcript(job_id)
     segments = diarized_segments(transcript) if asked.form == "diarized_json" else ()
     return [*segments, _done(asked, transcript)]
 
 
-def _done(asked: Asked, transcript: Transcript) -> Event:
+def _done(asked: TranscriptionRequest, transcript: Transcript) -> Event:
     event: Event = {
         "type": "transcript.text.done",
         "text": transcript.text,

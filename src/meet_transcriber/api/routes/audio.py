@@ -11,9 +11,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from meet_transcriber.api.auth import ToRead
+from meet_transcriber.api.auth import ReaderService
 from meet_transcriber.api.http import JobId, attachment
-from meet_transcriber.api.openapi import answer, answer_in, problems
+from meet_transcriber.api.openapi import answer_in, problems, response
 from meet_transcriber.core.errors import StorageError
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.media import MediaInfo
@@ -75,10 +75,10 @@ class Span(NamedTuple):
     operation_id="headAudio",
     summary="What getting the recording would say",
     response_class=Response,
-    responses={**answer(200, "It is there.", None, ("ETag", "Accept-Ranges")), **_ANSWERS},
+    responses={**response(200, "It is there.", None, ("ETag", "Accept-Ranges")), **_ANSWERS},
 )
 async def get_audio(
-    service: ToRead,
+    service: ReaderService,
     job_id: JobId,
     range_: Annotated[str | None, Header(alias="Range", description="One range of bytes.")] = None,
     if_range: IfRange = None,

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import ToSubmit, author_of
 from meet_transcriber.api.http import IfMatch, JobId, Place, edition_in, json_object
-from meet_transcriber.api.openapi import answer, problems, takes
+from meet_transcriber.api.openapi import problems, request_body, response
 from meet_transcriber.core.edits import LONGEST_FIND, Edit, refuse_long_names, split_new_text
 from meet_transcriber.core.errors import EditConflict, InvalidOptions, JobConflict
 from meet_transcriber.core.jobs import Job
@@ -21,7 +21,7 @@ MOST_CHANGES = 500
 
 router = APIRouter(tags=["transcriptions"])
 
-_SHOWN = answer(200, "The job as it is now.", "JobEntry", ("ETag",))
+_SHOWN = response(200, "The job as it is now.", "JobEntry", ("ETag",))
 _EDITING = {**_SHOWN, **problems(400, 404, 409, 412, 413, 422, 507)}
 
 
@@ -43,7 +43,7 @@ def cancel(service: ToSubmit, job_id: JobId) -> Response:
     summary="Forget a job, its audio and its words",
     response_class=Response,
     status_code=204,
-    responses={**answer(204, "It is gone."), **problems(404)},
+    responses={**response(204, "It is gone."), **problems(404)},
 )
 def delete(service: ToSubmit, job_id: JobId) -> Response:
     """Delete a job in whatever state; nothing of it stays."""
@@ -57,7 +57,7 @@ def delete(service: ToSubmit, job_id: JobId) -> Response:
     summary="Say who the speakers are",
     response_class=Response,
     responses=_EDITING,
-    openapi_extra=takes("Names"),
+    openapi_extra=request_body("Names"),
 )
 async def name_speakers(
     request: Request, service: ToSubmit, job_id: JobId, if_match: IfMatch = None
@@ -83,7 +83,7 @@ async def name_speakers(
     summary="Change a segment",
     response_class=Response,
     responses=_EDITING,
-    openapi_extra=takes("SegmentChange"),
+    openapi_extra=request_body("SegmentChange"),
 )
 async def edit_segment(
     request: Request, service: ToSubmit, job_id: JobId, number: Place, if_match: IfMatch = None
@@ -100,10 +100,10 @@ async def edit_segment(
     summary="Change many segments at once",
     response_class=Response,
     responses={
-        **answer(200, "The job as it is now, and how much changed.", "EditedEntry", ("ETag",)),
+        **response(200, "The job as it is now, and how much changed.", "EditedEntry", ("ETag",)),
         **problems(400, 404, 409, 412, 413, 422, 507),
     },
-    openapi_extra=takes("SegmentChanges"),
+    openapi_extra=request_body("SegmentChanges"),
 )
 async def edit_segments(
     request: Request, service: ToSubmit, job_id: JobId, if_match: IfMatch = None

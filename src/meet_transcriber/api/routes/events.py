@@ -14,9 +14,9 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 
 from meet_transcriber.api import serializers
-from meet_transcriber.api.auth import ToRead, still_admitted
+from meet_transcriber.api.auth import ReaderService, is_still_authorized
 from meet_transcriber.api.http import JobId
-from meet_transcriber.api.openapi import answer, problems
+from meet_transcriber.api.openapi import problems, response
 from meet_transcriber.core.errors import JobNotFound, RateLimited, StorageUnavailable
 from meet_transcriber.core.jobs import Job, JobQuery
 from meet_transcriber.core.serialization import to_plain
@@ -26,7 +26,7 @@ MOST = 300
 _WAIT_SECONDS = 30.0
 
 
-class Listeners:
+class StreamLimiter:
     """Who listens to this process."""
 
     def __init__(self, most: int = MOST) -> None:
@@ -58,9 +58,9 @@ class Listeners:
             self._open[tenant] -= 1
 
 
-async def listens(request: Request, service: ToRead) -> AsyncIterator[None]:
+async def listens(request: Request, service: ReaderService) -> AsyncIterator[None]:
     """What a route of events depends on; ends with its stream."""
-    listeners: Listeners = request.app.state.listeners
+    listeners: StreamLimiter = request.app.state.listeners
     with listeners.one_more(service.reading.tenant or ""):
         yield
 
@@ -73,12 +73,12 @@ CHECK_SECONDS = 1.0
 """How long a key that was revoked may go on listening."""
 
 
-class NothingMore(Exception):
+class StreamComplete(Exception):
     """The caller has heard the end of this job."""
 
 
 @dataclass
-class Told:
+class SseCursor:
     """What a listener knows, written into the id of every event.
 
     Attributes:
@@ -103,7 +103,7 @@ class Told:
         return f"{self.version}.{self.run}.{bits:x}.{self.warnings}{end}"
 
     @classmethod
-    def from_id(cls, text: str | None) -> "Told":
+    def from_id(cls, text: str | None) -> "SseCursor":
         """What an id says; what is no id of ours says nothing."""
         try:
             version, run, bits, warnings, *end = (text or "").split(".")
@@ -118,18 +118,18 @@ _BITS = 10_000
 
 
 async def _listener(
-    service: ToRead,
+    service: ReaderService,
     job_id: JobId,
     last_event_id: Annotated[
         str | None, Header(description="Where to go on; events before it are not repeated.")
     ] = None,
-) -> Told:
+) -> SseCursor:
     """Before anything is sent: the job is there, and there is something to tell."""
-    told = Told.from_id(last_event_id)
+    told = SseCursor.from_id(last_event_id)
     job = await run_in_threadpool(service.reading.job, job_id)
     if told.ended and job.ended and told.run == job.run:
-        raise NothingMore
-    return Told(told.version, told.run, told.parts, told.warnings)
+        raise StreamComplete
+    return SseCursor(told.version, told.run, told.parts, told.warnings)
 
 
 @router.get(
@@ -142,15 +142,15 @@ async def _listener(
         200: {
             "description": "Events until the job's end: progress, segment, warning, done, error."
         },
-        **answer(204, "The end was told already."),
+        **response(204, "The end was told already."),
         **problems(404, 422),
     },
 )
 async def follow(
     request: Request,
-    service: ToRead,
+    service: ReaderService,
     job_id: JobId,
-    told: Annotated[Told, Depends(_listener)],
+    told: Annotated[SseCursor, Depends(_listener)],
 ) -> AsyncIterator[ServerSentEvent]:
     """
     Events: `progress` (the job's status), `segment` (words of a part that is done, speakers not
@@ -172,12 +172,14 @@ async def follow(
             yield event
         if time.monotonic() - checked > CHECK_SECONDS:
             checked = time.monotonic()
-            if not await still_admitted(request):
+            if not await is_still_authorized(request):
                 return
         await anyio.sleep(0 if told.ended else _LOOK_SECONDS)
 
 
-def _news(service: Service, job_id: str, told: Told) -> tuple[list[ServerSentEvent], Told]:
+def _news(
+    service: Service, job_id: str, told: SseCursor
+) -> tuple[list[ServerSentEvent], SseCursor]:
     """What happened since, and what is told with it; cheap when nothing did."""
     if service.reading.version(job_id) == told.version:
         return [], told
@@ -185,7 +187,7 @@ def _news(service: Service, job_id: str, told: Told) -> tuple[list[ServerSentEve
     return list(_events(service, service.reading.job(job_id), told)), told
 
 
-def _events(service: Service, job: Job, told: Told) -> Iterator[ServerSentEvent]:
+def _events(service: Service, job: Job, told: SseCursor) -> Iterator[ServerSentEvent]:
     if told.run != job.run:
         told.run, told.parts, told.warnings = job.run, set(), 0
     if not job.ended:
@@ -211,7 +213,7 @@ def _words(segment: Any) -> dict[str, Any]:
     }
 
 
-def _end(job: Job, told: Told) -> ServerSentEvent:
+def _end(job: Job, told: SseCursor) -> ServerSentEvent:
     if job.state == "completed":
         told.ended = True
         return ServerSentEvent(event="done", id=told.id, data=serializers.entry(job))
@@ -221,7 +223,7 @@ def _end(job: Job, told: Told) -> ServerSentEvent:
     return _error(told, code, message, job.state)
 
 
-def _error(told: Told, code: str, message: str, status: str) -> ServerSentEvent:
+def _error(told: SseCursor, code: str, message: str, status: str) -> ServerSentEvent:
     told.ended = True
     data = {"code": code, "message": message, "status": status}
     return ServerSentEvent(event="error", id=told.id, data=data)
@@ -233,7 +235,7 @@ LOOK_SECONDS = 0.5
 SHOWN_JOBS = 50
 
 
-class Marks:
+class ChangeMarker:
     """The mark of the latest change: looked for once in a while, however many want to know."""
 
     def __init__(self, service: Service) -> None:
@@ -250,7 +252,7 @@ class Marks:
             return self._mark
 
 
-class Watch:
+class JobFeed:
     """What one listener was told; `news` is for one thread at a time."""
 
     def __init__(self, service: Service) -> None:
@@ -300,9 +302,9 @@ class Watch:
         return ServerSentEvent(event="deleted", data={"job_id": job_id})
 
 
-async def _watch(service: ToRead) -> Watch:
+async def _watch(service: ReaderService) -> JobFeed:
     """Refuse before the stream begins who may not listen."""
-    return Watch(service)
+    return JobFeed(service)
 
 
 @router.get(
@@ -314,7 +316,7 @@ async def _watch(service: ToRead) -> Watch:
     responses={200: {"description": "Events: job, snapshot, deleted."}, **problems()},
 )
 async def watch(
-    request: Request, told: Annotated[Watch, Depends(_watch)]
+    request: Request, told: Annotated[JobFeed, Depends(_watch)]
 ) -> AsyncIterator[ServerSentEvent]:
     """
     First an event `job` for each of the newest 50 jobs, newest first, and `snapshot`; then a
@@ -323,7 +325,7 @@ async def watch(
     A `job` is a JobEntry with `queue_position` and `eta_seconds`. Whoever connects again gets a
     snapshot again, and so does whoever was too slow.
     """
-    marks: Marks = request.app.state.marks
+    marks: ChangeMarker = request.app.state.marks
     yield ServerSentEvent(retry=RETRY_MS, comment="hello")
     checked = time.monotonic()
     while not request.app.state.stopping.is_set():
@@ -335,6 +337,6 @@ async def watch(
             pass  # it comes back, or the caller gives up
         if time.monotonic() - checked > CHECK_SECONDS:
             checked = time.monotonic()
-            if not await still_admitted(request):
+            if not await is_still_authorized(request):
                 return
         await anyio.sleep(LOOK_SECONDS)

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from meet_transcriber.api import serializers
-from meet_transcriber.api.auth import MayLook, ToAdminister, ToMonitor
-from meet_transcriber.api.openapi import answer, answer_in, problems
+from meet_transcriber.api.auth import CanReadDetails, ToAdminister, ToMonitor
+from meet_transcriber.api.openapi import answer_in, problems, response
 from meet_transcriber.core.errors import NothingToFetch, TranscriptionError
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.workers import WorkerInfo
@@ -28,14 +28,14 @@ _JSON = "application/json"
 
 
 @dataclass(frozen=True)
-class Found:
+class ReadinessReport:
     """What a round found wrong of each dependency, nothing where all is well; and the workers."""
 
     wrong: dict[str, str] = field(default_factory=dict)
     workers: list[WorkerInfo] = field(default_factory=list)
 
 
-class Rounds:
+class ReadinessProbe:
     """
     Asks every dependency, one round at a time and in threads of its own.
 
@@ -48,9 +48,9 @@ class Rounds:
         self._turn = anyio.Lock()
         self._threads = anyio.CapacityLimiter(_THREADS)
         self._began = -math.inf
-        self._found = Found()
+        self._found = ReadinessReport()
 
-    async def next(self) -> Found:
+    async def next(self) -> ReadinessReport:
         """The result of a round that began after this was called."""
         asked = time.monotonic()
         async with self._turn:
@@ -59,8 +59,8 @@ class Rounds:
                 self._found = await self._made()
             return self._found
 
-    async def _made(self) -> Found:
-        ground, found = self._service.ground, Found()
+    async def _made(self) -> ReadinessReport:
+        ground, found = self._service.ground, ReadinessReport()
         checks: dict[str, Callable[[], object]] = {
             "job_store": ground.jobs.ping,
             "media_store": ground.media.ping,
@@ -90,7 +90,7 @@ class Rounds:
     operation_id="getHealth",
     summary="The process lives",
     response_class=Response,
-    responses=answer(200, "It does.", "Health"),
+    responses=response(200, "It does.", "Health"),
 )
 async def health() -> Response:
     """Always the same; asks nobody else."""
@@ -103,14 +103,14 @@ async def health() -> Response:
     summary="Every dependency answers",
     response_class=Response,
     responses={
-        **answer(200, "Recordings can be taken in and worked on.", "Readiness"),
-        **answer(503, "Something is missing; says what.", "Readiness", ("Retry-After",)),
+        **response(200, "Recordings can be taken in and worked on.", "Readiness"),
+        **response(503, "Something is missing; says what.", "Readiness", ("Retry-After",)),
         **{status: problems(422)[status] for status in (401, 422, 429)},
     },
 )
 async def ready(
     request: Request,
-    may_look: MayLook,
+    may_look: CanReadDetails,
     worker: Annotated[
         bool,
         Query(description="Whether a worker has to be there; without, only what takes jobs in."),
@@ -125,7 +125,7 @@ async def ready(
     What is wrong, and who works, is told to those who may read; others hear whether all is well.
     A key that is shown has to hold.
     """
-    rounds: Rounds = request.app.state.rounds
+    rounds: ReadinessProbe = request.app.state.rounds
     found = await rounds.next()
     told = {name: why for name, why in found.wrong.items() if worker or name != "worker"}
     workers = found.workers if worker and may_look else []
@@ -157,7 +157,7 @@ def _engines(workers: list[WorkerInfo]) -> dict[str, Any]:
     summary="Have workers look for missing engines again",
     response_class=Response,
     status_code=202,
-    responses={**answer(202, "They were asked to.", "FetchAsked"), **problems(409)},
+    responses={**response(202, "They were asked to.", "FetchAsked"), **problems(409)},
 )
 def fetch_models(service: ToAdminister) -> Response:
     """
@@ -225,7 +225,7 @@ def _shown(worker: WorkerInfo) -> dict[str, Any]:
     operation_id="getQueue",
     summary="How much waits and runs",
     response_class=Response,
-    responses={**answer(200, "Counts over all tenants, of this moment.", "Queue"), **problems()},
+    responses={**response(200, "Counts over all tenants, of this moment.", "Queue"), **problems()},
 )
 def queue(service: ToMonitor) -> Response:
     """
@@ -235,7 +235,7 @@ def queue(service: ToMonitor) -> Response:
     one of them works.
     """
     ground = service.ground
-    told = queue_stats.look(ground.jobs, ground.queue, ground.clock()).plain()
+    told = queue_stats.measure(ground.jobs, ground.queue, ground.clock()).plain()
     return Response(
         serializers.dumped(told), 200, {"Cache-Control": "no-store"}, "application/json"
     )

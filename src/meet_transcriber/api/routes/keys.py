@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import ToAdminister, guard_of
-from meet_transcriber.api.http import json_object, only
-from meet_transcriber.api.openapi import answer, problems, takes
+from meet_transcriber.api.http import json_object, reject_unknown_keys
+from meet_transcriber.api.openapi import problems, request_body, response
 from meet_transcriber.core.auth import EVERYDAY, ApiKey, NewKey, Scope, checked_scopes
 from meet_transcriber.core.errors import InvalidOptions
 
@@ -28,7 +28,7 @@ _NO_STORE = {"Cache-Control": "no-store"}
     operation_id="listKeys",
     summary="List the API keys",
     response_class=Response,
-    responses={**answer(200, "All of them, without their secrets.", "KeyList"), **problems()},
+    responses={**response(200, "All of them, without their secrets.", "KeyList"), **problems()},
 )
 def list_keys(request: Request, _service: ToAdminister) -> Response:
     """Every key, revoked and expired ones too."""
@@ -43,14 +43,16 @@ def list_keys(request: Request, _service: ToAdminister) -> Response:
     response_class=Response,
     status_code=201,
     responses={
-        **answer(201, "The key; nobody can show it again.", "NewKey"),
+        **response(201, "The key; nobody can show it again.", "NewKey"),
         **problems(400, 413, 422),
     },
-    openapi_extra=takes("KeyWish"),
+    openapi_extra=request_body("KeyWish"),
 )
 async def create_key(request: Request, service: ToAdminister) -> Response:
     """Make a key; without `tenant` its jobs are seen by keys of its own name's tenant alone."""
-    body = only(await json_object(request), "name", "tenant", "scopes", "expires_in_days")
+    body = reject_unknown_keys(
+        await json_object(request), "name", "tenant", "scopes", "expires_in_days"
+    )
     name, days = _text(body, "name", ""), _whole(body, "expires_in_days", 1, _MOST_DAYS)
     expires_at = None if days is None else service.ground.clock() + days * _DAY_SECONDS
     keyring, tenant, scopes = guard_of(request).keyring, _text(body, "tenant", name), _scopes(body)
@@ -64,7 +66,10 @@ async def create_key(request: Request, service: ToAdminister) -> Response:
     summary="Revoke an API key",
     response_class=Response,
     status_code=204,
-    responses={**answer(204, "It holds no more, and its sessions are over."), **problems(404, 409)},
+    responses={
+        **response(204, "It holds no more, and its sessions are over."),
+        **problems(404, 409),
+    },
 )
 def revoke_key(request: Request, _service: ToAdminister, key_id: KeyId) -> Response:
     """Let a key hold no more, from this moment on."""
@@ -78,14 +83,14 @@ def revoke_key(request: Request, _service: ToAdminister, key_id: KeyId) -> Respo
     summary="Give an API key another secret",
     response_class=Response,
     responses={
-        **answer(200, "The key with its new secret.", "NewKey"),
+        **response(200, "The key with its new secret.", "NewKey"),
         **problems(400, 404, 409, 413, 422),
     },
-    openapi_extra=takes("Rotation", required=False),
+    openapi_extra=request_body("Rotation", required=False),
 )
 async def rotate_key(request: Request, _service: ToAdminister, key_id: KeyId) -> Response:
     """The old secret counts for `overlap_seconds` more, none where left out; sessions end."""
-    body = only(await json_object(request), "overlap_seconds")
+    body = reject_unknown_keys(await json_object(request), "overlap_seconds")
     seconds = _whole(body, "overlap_seconds", 0, round(_DAY_SECONDS)) or 0
     keyring = guard_of(request).keyring
     made = await run_in_threadpool(keyring.rotate, key_id, float(seconds))

@@ -8,9 +8,9 @@ from starlette.responses import Response
 
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import (
+    authenticate,
     cookie_name,
     guard_of,
-    identified,
     refuse_other_sites,
     refuse_without_csrf_token,
     session_of,
@@ -18,15 +18,15 @@ from meet_transcriber.api.auth import (
     token_in,
 )
 from meet_transcriber.api.forms import small_body
-from meet_transcriber.api.http import only
-from meet_transcriber.api.openapi import answer, problems, takes
+from meet_transcriber.api.http import reject_unknown_keys
+from meet_transcriber.api.openapi import problems, request_body, response
 from meet_transcriber.api.options import read_json
 from meet_transcriber.core.auth import Caller, SignedIn, caller_of
 from meet_transcriber.core.errors import InvalidOptions
 
 router = APIRouter(tags=["access"])
 
-_SHOWN = answer(200, "Who is signed in, and the token for X-CSRF-Token.", "SignedIn")
+_SHOWN = response(200, "Who is signed in, and the token for X-CSRF-Token.", "SignedIn")
 
 
 @router.post(
@@ -35,7 +35,7 @@ _SHOWN = answer(200, "Who is signed in, and the token for X-CSRF-Token.", "Signe
     summary="Sign a browser in",
     response_class=Response,
     responses={**_SHOWN, **problems(400, 413, 415, 422)},
-    openapi_extra=takes("SignIn", required=False),
+    openapi_extra=request_body("SignIn", required=False),
 )
 async def sign_in(request: Request) -> Response:
     """
@@ -75,7 +75,7 @@ async def get_session(request: Request) -> Response:
     Where nobody needs a key, it says what everybody may do, and the token is empty.
     """
     if guard_of(request).mode != "required" and session_token(request) is None:
-        return _said(await identified(request), "", None)
+        return _said(await authenticate(request), "", None)
     return _answer(request, await session_of(request))
 
 
@@ -85,7 +85,7 @@ async def get_session(request: Request) -> Response:
     summary="Sign a browser out",
     response_class=Response,
     status_code=204,
-    responses={**answer(204, "The session is over."), **problems()},
+    responses={**response(204, "The session is over."), **problems()},
 )
 async def sign_out(request: Request) -> Response:
     """End the session, here and for everybody who has its cookie."""
@@ -110,7 +110,7 @@ async def _key_in_body(request: Request) -> str | None:
         return None
     if kind != "application/json":  # a form of another site cannot send this kind
         raise HTTPException(415, "Send the key as application/json.")
-    key = only(read_json(data), "key").get("key")
+    key = reject_unknown_keys(read_json(data), "key").get("key")
     if key is not None and not (isinstance(key, str) and key):
         raise InvalidOptions("key must be an API key.")
     return key

@@ -14,16 +14,22 @@ from starlette.responses import Response
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import ToSubmit
 from meet_transcriber.api.forms import FIELDS_BYTES, receive, small_body
-from meet_transcriber.api.http import IdempotencyKey, JobId, json_object, only, settings_of
-from meet_transcriber.api.openapi import answer, parameter, problems, takes
-from meet_transcriber.api.options import Pairs, Wishes, read_json, read_wishes
+from meet_transcriber.api.http import (
+    IdempotencyKey,
+    JobId,
+    json_object,
+    reject_unknown_keys,
+    settings_of,
+)
+from meet_transcriber.api.openapi import parameter, problems, request_body, response
+from meet_transcriber.api.options import Pairs, SubmitOptions, read_json, read_options
 from meet_transcriber.api.schemas import OPTIONS, TARGETS
-from meet_transcriber.api.thread_limits import look
+from meet_transcriber.api.thread_limits import run_limited
 from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.serialization import to_plain
 from meet_transcriber.core.speaker_timeline import MOST_BYTES, SPEAKER_TIMELINE
-from meet_transcriber.service import Request, Service
+from meet_transcriber.service import Service, SubmissionRequest
 
 router = APIRouter(tags=["transcriptions"])
 
@@ -44,11 +50,11 @@ _BY_QUERY = [
     response_class=Response,
     status_code=202,
     responses={
-        **answer(202, "The recording was taken in.", "Accepted", _ACCEPTED),
+        **response(202, "The recording was taken in.", "Accepted", _ACCEPTED),
         **problems(400, 404, 408, 409, 413, 415, 422, 507),
     },
     openapi_extra={
-        **takes(
+        **request_body(
             "Submission", required=False, others={_LONG_FORM: "Upload", _FORM: "SubmissionForm"}
         ),
         "parameters": _BY_QUERY,
@@ -72,7 +78,7 @@ async def submit(
         job = await _from_form(request, service, idempotency_key)
     else:
         sent = [*request.query_params.multi_items(), *await _pairs(request, kind)]
-        wishes = await run_in_threadpool(read_wishes, sent)  # a timeline takes its time
+        wishes = await run_in_threadpool(read_options, sent)  # a timeline takes its time
         job = await _from_elsewhere(request, service, wishes, idempotency_key)
     return await _accepted(request, service, job)
 
@@ -94,35 +100,37 @@ async def _from_form(request: HttpRequest, service: Service, key: str | None) ->
     received = await receive(request, service, idempotency_key=key, text_files=texts)
     async with received:
         sent = [*request.query_params.multi_items(), *received.fields]
-        wishes = await run_in_threadpool(read_wishes, sent)
+        wishes = await run_in_threadpool(read_options, sent)
         if not received.has_upload:
             return await _from_elsewhere(request, service, wishes, key)
         if wishes.url is not None or wishes.upload is not None:
             raise InvalidOptions("There is a file, and a url or an upload; send one of them.")
-        return await look(request, received.upload.finish, _asked(request, wishes))
+        return await run_limited(request, received.upload.finish, _asked(request, wishes))
 
 
 async def _from_elsewhere(
-    request: HttpRequest, service: Service, wishes: Wishes, key: str | None
+    request: HttpRequest, service: Service, wishes: SubmitOptions, key: str | None
 ) -> Job:
     asked = _asked(request, wishes)
     if wishes.url is not None and wishes.upload is not None:
         raise InvalidOptions("There is a url and an upload; name one of them.")
     if wishes.upload is not None:
-        return await look(request, service.uploads.submit, wishes.upload, asked, key)
+        return await run_limited(request, service.uploads.submit, wishes.upload, asked, key)
     if wishes.url is None:
         raise InvalidOptions(
             "There is no recording: send a file, or name a url to fetch, or an upload."
         )
-    return await look(request, service.intake.submit_url, wishes.url, asked, idempotency_key=key)
+    return await run_limited(
+        request, service.intake.submit_url, wishes.url, asked, idempotency_key=key
+    )
 
 
-def _asked(request: HttpRequest, wishes: Wishes) -> Request:
+def _asked(request: HttpRequest, wishes: SubmitOptions) -> SubmissionRequest:
     options = wishes.with_defaults(settings_of(request))
     if wishes.timeline is None:
-        return Request(options, wishes.webhook_url)
+        return SubmissionRequest(options, wishes.webhook_url)
     kept = json.dumps(to_plain(wishes.timeline)).encode()
-    return Request(options, wishes.webhook_url, {SPEAKER_TIMELINE: kept})
+    return SubmissionRequest(options, wishes.webhook_url, {SPEAKER_TIMELINE: kept})
 
 
 @router.post(
@@ -132,10 +140,10 @@ def _asked(request: HttpRequest, wishes: Wishes) -> Request:
     response_class=Response,
     status_code=202,
     responses={
-        **answer(202, "The job begins again.", "Accepted", _ACCEPTED),
+        **response(202, "The job begins again.", "Accepted", _ACCEPTED),
         **problems(400, 404, 409, 413, 422),
     },
-    openapi_extra=takes("Rerun", required=False),
+    openapi_extra=request_body("Rerun", required=False),
 )
 async def rerun(request: HttpRequest, service: ToSubmit, job_id: JobId) -> Response:
     """
@@ -144,12 +152,12 @@ async def rerun(request: HttpRequest, service: ToSubmit, job_id: JobId) -> Respo
     Options that are given replace those of the job; what people changed is put aside with the
     words it belonged to.
     """
-    body = only(await json_object(request), "tasks", "options")
+    body = reject_unknown_keys(await json_object(request), "tasks", "options")
     options = {} if body.get("options") is None else body["options"]
     tasks = [] if body.get("tasks") is None else body["tasks"]
     if not isinstance(options, dict):
         raise InvalidOptions("options must be an object.")
-    wishes = read_wishes(options.items(), known=OPTIONS)
+    wishes = read_options(options.items(), known=OPTIONS)
     job = await run_in_threadpool(
         service.changing.rerun, job_id, list(_texts(tasks)), wishes.options
     )

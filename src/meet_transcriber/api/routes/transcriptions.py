@@ -10,14 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from meet_transcriber.api import serializers
-from meet_transcriber.api.auth import ToRead
+from meet_transcriber.api.auth import ReaderService
 from meet_transcriber.api.errors import OptionProblems
-from meet_transcriber.api.http import JobId, attachment, best, matches
-from meet_transcriber.api.middleware.audit import speech_told
-from meet_transcriber.api.openapi import answer, answer_in, problems
+from meet_transcriber.api.http import JobId, attachment, matches, negotiate
+from meet_transcriber.api.middleware.audit import mark_content_read
+from meet_transcriber.api.openapi import answer_in, problems, response
 from meet_transcriber.api.schema_types import ref
 from meet_transcriber.api.schemas import FORMATS
-from meet_transcriber.api.status_cache import Statuses
+from meet_transcriber.api.status_cache import StatusCache
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.formats import EXPORTERS
 from meet_transcriber.core.jobs import SHOWN, JobQuery, Order, State
@@ -53,7 +53,7 @@ _BY_KIND = {_JSON: "json", **{kind: name for kind, name in _BY_KIND.items() if k
 )
 def list_jobs(
     request: Request,
-    service: ToRead,
+    service: ReaderService,
     limit: Annotated[int, Query(ge=1, le=100, description="Jobs in a page.")] = 20,
     order: Annotated[Literal["asc", "desc"], Query(description="By time of creation.")] = "desc",
     after: Annotated[str | None, Query(description="`last_id` of the page before.")] = None,
@@ -76,7 +76,7 @@ def list_jobs(
     _given_once(request, but="status")
     states = _states(status)
     if search is not None:
-        speech_told(request)
+        mark_content_read(request)
         return _json(serializers.found(service.reading.search(search, limit)))
     query = JobQuery(limit + 1, _order(order), after or None, states, q)
     jobs = service.reading.page(query)
@@ -110,14 +110,14 @@ def _states(wanted: list[str] | None) -> tuple[State, ...]:
     summary="Status, and the transcript once it is there",
     response_class=Response,
     responses={
-        **answer(200, "The job.", "Job", ("ETag", "Retry-After")),
-        **answer(304, "Nothing changed.", None, ("ETag", "Retry-After")),
+        **response(200, "The job.", "Job", ("ETag", "Retry-After")),
+        **response(304, "Nothing changed.", None, ("ETag", "Retry-After")),
         **problems(404, 422),
     },
 )
 async def get_job(
     request: Request,
-    service: ToRead,
+    service: ReaderService,
     job_id: JobId,
     transcript: Annotated[
         bool, Query(description="Whether the transcript comes along once it is there.")
@@ -125,7 +125,7 @@ async def get_job(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """How far a job is; ask again after `Retry-After` seconds, or follow its events."""
-    statuses: Statuses = request.app.state.statuses
+    statuses: StatusCache = request.app.state.statuses
     status = await statuses.known(service.reading, job_id, transcript)
     if status is None:  # others need not wait until it is made
         status = await run_in_threadpool(statuses.get, service.reading, job_id, transcript)
@@ -135,7 +135,7 @@ async def get_job(
     if matches(if_none_match, status.etag):
         return Response(status_code=304, headers=headers)
     if status.speaks:
-        speech_told(request)
+        mark_content_read(request)
     return Response(status.body, 200, headers, _JSON)
 
 
@@ -152,12 +152,12 @@ async def get_job(
             "Content-Disposition",
             "ETag",
         ),
-        **answer(304, "Nothing changed.", None, ("ETag",)),
+        **response(304, "Nothing changed.", None, ("ETag",)),
         **problems(404, 406, 409, 422),
     },
 )
 def download(
-    service: ToRead,
+    service: ReaderService,
     job_id: JobId,
     form: Annotated[
         str | None,
@@ -175,7 +175,7 @@ def download(
 ) -> Response:
     """The transcript as a file, people's names applied."""
     if form is None:
-        form = best(accept, _BY_KIND)
+        form = negotiate(accept, _BY_KIND)
     job, data = service.reading.export(job_id, form)
     exporter = EXPORTERS[form]
     etag = f'"{serializers.edition(job)}.{form}"'
@@ -207,12 +207,12 @@ def download(
     },
 )
 def peaks(
-    service: ToRead,
+    service: ReaderService,
     job_id: JobId,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
     """Lowest and highest sample per step; there once the recording is prepared."""
-    kind = best(accept, {_JSON: _JSON, "application/octet-stream": "application/octet-stream"})
+    kind = negotiate(accept, {_JSON: _JSON, "application/octet-stream": "application/octet-stream"})
     _, data = service.reading.peaks(job_id)
     headers = {"Vary": "Accept"}
     if kind != _JSON:
@@ -228,9 +228,12 @@ def peaks(
     operation_id="listEdits",
     summary="What people changed",
     response_class=Response,
-    responses={**answer(200, "All edits in order.", "Edits", ("ETag",)), **problems(404, 409, 422)},
+    responses={
+        **response(200, "All edits in order.", "Edits", ("ETag",)),
+        **problems(404, 409, 422),
+    },
 )
-def list_edits(service: ToRead, job_id: JobId) -> Response:
+def list_edits(service: ReaderService, job_id: JobId) -> Response:
     """The log of edits since the machine wrote the transcript; undoing is an edit too."""
     job, _ = service.reading.transcript(job_id)
     log = service.reading.edits(job)

@@ -12,8 +12,8 @@ from starlette.responses import Response
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import ToSubmit
 from meet_transcriber.api.forms import body
-from meet_transcriber.api.http import json_object, only
-from meet_transcriber.api.openapi import answer, problems, takes
+from meet_transcriber.api.http import json_object, reject_unknown_keys
+from meet_transcriber.api.openapi import problems, request_body, response
 from meet_transcriber.core.errors import InvalidOptions, UploadTooLarge
 from meet_transcriber.core.jobs import Job, UploadMethod
 from meet_transcriber.service import Service
@@ -38,10 +38,10 @@ UploadId = Annotated[
     response_class=Response,
     status_code=201,
     responses={
-        **answer(201, "Where the bytes go.", "UploadEntry", ("Location",)),
+        **response(201, "Where the bytes go.", "UploadEntry", ("Location",)),
         **problems(400, 413, 422),
     },
-    openapi_extra=takes("UploadWish"),
+    openapi_extra=request_body("UploadWish"),
 )
 async def create(request: Request, service: ToSubmit) -> Response:
     """
@@ -50,7 +50,7 @@ async def create(request: Request, service: ToSubmit) -> Response:
 
     With the method `signed` they go straight to the bucket of MEDIA_URL: PUT them to `url`.
     """
-    wish = only(await json_object(request), "name", "size_bytes", "method")
+    wish = reject_unknown_keys(await json_object(request), "name", "size_bytes", "method")
     name, size, method = _wanted(wish)
     job = await run_in_threadpool(service.uploads.create, name, size, method)
     request.state.job = job
@@ -64,14 +64,14 @@ async def create(request: Request, service: ToSubmit) -> Response:
     operation_id="getUpload",
     summary="How far an upload is",
     response_class=Response,
-    responses={**answer(200, "The upload.", "UploadEntry", _HEADERS), **problems(404)},
+    responses={**response(200, "The upload.", "UploadEntry", _HEADERS), **problems(404)},
 )
 @router.head(
     "/uploads/{upload_id}",
     operation_id="headUpload",
     summary="Where to go on with an upload",
     response_class=Response,
-    responses={**answer(200, "The headers alone.", None, _HEADERS), **problems(404)},
+    responses={**response(200, "The headers alone.", None, _HEADERS), **problems(404)},
 )
 def look(request: Request, service: ToSubmit, upload_id: UploadId) -> Response:
     """`Upload-Offset` says how many bytes have come; a signed upload's url is made anew."""
@@ -87,7 +87,7 @@ def look(request: Request, service: ToSubmit, upload_id: UploadId) -> Response:
     response_class=Response,
     status_code=204,
     responses={
-        **answer(204, "The bytes were taken.", None, _HEADERS),
+        **response(204, "The bytes were taken.", None, _HEADERS),
         **problems(404, 408, 409, 413, 415, 422, 507),
     },
     openapi_extra={
@@ -124,7 +124,7 @@ async def append(
     summary="Give an upload up",
     response_class=Response,
     status_code=204,
-    responses={**answer(204, "It is gone."), **problems(404, 409)},
+    responses={**response(204, "It is gone."), **problems(404, 409)},
 )
 def discard(service: ToSubmit, upload_id: UploadId) -> Response:
     """Nothing of it stays; one that has become a job is deleted as a job."""

@@ -10,18 +10,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from meet_transcriber.api import serializers
-from meet_transcriber.api.auth import ToRead, ToSubmit, ToTranscribe, author_of
+from meet_transcriber.api.auth import ReaderService, ToSubmit, ToTranscribe, author_of
 from meet_transcriber.api.forms import receive
-from meet_transcriber.api.http import JobId, attachment, json_object, only, settings_of
-from meet_transcriber.api.openapi import answer, answer_in, problems, takes
+from meet_transcriber.api.http import (
+    JobId,
+    attachment,
+    json_object,
+    reject_unknown_keys,
+    settings_of,
+)
+from meet_transcriber.api.openapi import answer_in, problems, request_body, response
 from meet_transcriber.api.schema_types import ref
-from meet_transcriber.api.thread_limits import look
+from meet_transcriber.api.thread_limits import run_limited
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.voices import Consent, Person, Sample, checked_consent, checked_person
-from meet_transcriber.service import Request as JobRequest
 from meet_transcriber.service import Service
+from meet_transcriber.service import SubmissionRequest as JobRequest
 from meet_transcriber.service.voices import Speaker, sealer_of
 
 router = APIRouter(tags=["voices"])
@@ -29,7 +35,7 @@ router = APIRouter(tags=["voices"])
 VoiceId = Annotated[str, Path(description="The person's id.")]
 
 _FORM, _JSON = "multipart/form-data", "application/json"
-_VOICE = answer(200, "The person as they are known now.", "Voice")
+_VOICE = response(200, "The person as they are known now.", "Voice")
 
 
 @router.get(
@@ -37,9 +43,9 @@ _VOICE = answer(200, "The person as they are known now.", "Voice")
     operation_id="listVoices",
     summary="List voice profiles",
     response_class=Response,
-    responses={**answer(200, "Everybody, in order of creation.", "VoiceList"), **problems(409)},
+    responses={**response(200, "Everybody, in order of creation.", "VoiceList"), **problems(409)},
 )
-def list_voices(service: ToRead) -> Response:
+def list_voices(service: ReaderService) -> Response:
     """The people of this tenant; nobody else's."""
     return _json({"object": "list", "data": [*map(_shown, service.voices.people())]})
 
@@ -51,11 +57,11 @@ def list_voices(service: ToRead) -> Response:
     response_class=Response,
     status_code=201,
     responses={
-        **answer(201, "The person is remembered.", "Voice", ("Location",)),
-        **answer(202, "The clip was taken in; its job remembers the person.", "Accepted"),
+        **response(201, "The person is remembered.", "Voice", ("Location",)),
+        **response(202, "The clip was taken in; its job remembers the person.", "Accepted"),
         **problems(400, 404, 408, 409, 413, 415, 422, 507),
     },
-    openapi_extra=takes("VoiceWish", others={_FORM: "VoiceClip"}),
+    openapi_extra=request_body("VoiceWish", others={_FORM: "VoiceClip"}),
 )
 async def remember(request: Request, service: ToSubmit) -> Response:
     """
@@ -68,7 +74,7 @@ async def remember(request: Request, service: ToSubmit) -> Response:
     sealer_of(service.ground)
     if request.headers.get("content-type", "").startswith(_FORM):
         return await _from_clip(request, service)
-    body = only(await json_object(request), "job_id", "speaker", "name", "consent")
+    body = reject_unknown_keys(await json_object(request), "job_id", "speaker", "name", "consent")
     job_id, speaker = body.get("job_id"), body.get("speaker")
     if not isinstance(job_id, str) or not isinstance(speaker, str):
         raise InvalidOptions("Name the meeting's job_id and a speaker in it, such as SPEAKER_00.")
@@ -83,14 +89,14 @@ async def _from_clip(request: Request, service: Service) -> Response:
     if settings_of(request).diarization_engine == "none":
         raise InvalidOptions("No voices are heard on this server (DIARIZATION_ENGINE=none).")
     async with await receive(request, service) as received:
-        body = only(dict(received.fields), "name", "consent")
+        body = reject_unknown_keys(dict(received.fields), "name", "consent")
         name, consent = checked_person(body.get("name")), _consent(request, body.get("consent"))
         upload = received.upload
 
         def submit(extras: Mapping[str, bytes]) -> Job:
             return upload.finish(JobRequest(Options(num_speakers=1, channels="mix"), extras=extras))
 
-        job: Job = await look(
+        job: Job = await run_limited(
             request, service.voices.submit_clip, upload.job_id, name, consent, submit
         )
     request.state.job = job
@@ -113,7 +119,7 @@ def _consent(request: Request, said: object) -> Consent:
     response_class=Response,
     responses={**_VOICE, **problems(404, 409)},
 )
-def get_voice(service: ToRead, voice_id: VoiceId) -> Response:
+def get_voice(service: ReaderService, voice_id: VoiceId) -> Response:
     """Who it is, and what the voice is known from."""
     return _json(_shown(service.voices.person(voice_id)))
 
@@ -124,11 +130,11 @@ def get_voice(service: ToRead, voice_id: VoiceId) -> Response:
     summary="Rename a voice profile",
     response_class=Response,
     responses={**_VOICE, **problems(400, 404, 409, 413, 422)},
-    openapi_extra=takes("VoiceName"),
+    openapi_extra=request_body("VoiceName"),
 )
 async def rename(request: Request, service: ToSubmit, voice_id: VoiceId) -> Response:
     """The name that meetings get from now on; those that are finished keep theirs."""
-    body = only(await json_object(request), "name")
+    body = reject_unknown_keys(await json_object(request), "name")
     name = checked_person(body.get("name"))
     return _json(_shown(await run_in_threadpool(service.voices.rename, voice_id, name)))
 
@@ -139,11 +145,11 @@ async def rename(request: Request, service: ToSubmit, voice_id: VoiceId) -> Resp
     summary="Merge two voice profiles",
     response_class=Response,
     responses={**_VOICE, **problems(400, 404, 409, 413, 422)},
-    openapi_extra=takes("VoiceMerge"),
+    openapi_extra=request_body("VoiceMerge"),
 )
 async def merge(request: Request, service: ToSubmit, voice_id: VoiceId) -> Response:
     """All samples and clips of the other one go to this one; the other one is deleted."""
-    other = only(await json_object(request), "voice_id").get("voice_id")
+    other = reject_unknown_keys(await json_object(request), "voice_id").get("voice_id")
     if not isinstance(other, str):
         raise InvalidOptions("voice_id must be the id of the other voice.")
     person = await run_in_threadpool(service.voices.merge, voice_id, other)
@@ -157,7 +163,7 @@ async def merge(request: Request, service: ToSubmit, voice_id: VoiceId) -> Respo
     summary="Delete a voice profile",
     response_class=Response,
     status_code=204,
-    responses={**answer(204, "It is gone."), **problems(404, 409)},
+    responses={**response(204, "It is gone."), **problems(404, 409)},
 )
 def forget(service: ToSubmit, voice_id: VoiceId) -> Response:
     """
@@ -197,11 +203,11 @@ def export_voice(
     summary="Who speaks, and whom they sound like",
     response_class=Response,
     responses={
-        **answer(200, "The speakers in order of first speech.", "Speakers"),
+        **response(200, "The speakers in order of first speech.", "Speakers"),
         **problems(404, 409),
     },
 )
-def list_speakers(service: ToRead, job_id: JobId) -> Response:
+def list_speakers(service: ReaderService, job_id: JobId) -> Response:
     """
     Each speaker's name and seconds; where voices are kept, who of the remembered they sound most
     like, as of now. `perhaps` names nobody: it is for people to confirm.

@@ -13,7 +13,7 @@ from functools import cache, partial
 from typing import Any, BinaryIO
 
 from meet_transcriber.audio.sandbox import validation
-from meet_transcriber.audio.sandbox.pool import DECODER, PROBER, Child, Nursery, shared_nursery
+from meet_transcriber.audio.sandbox.pool import DECODER, PROBER, Child, ChildPool, shared_pool
 from meet_transcriber.audio.sandbox.protocol import (
     DATA,
     FAILED,
@@ -64,8 +64,8 @@ class ConfinedDecoder:
     max_duration: float = 14_400.0
     memory_bytes: int = 1024 * _MEBIBYTE
     cpu_seconds: int | None = None
-    nursery: Nursery = field(default_factory=partial(shared_nursery, DECODER))
-    probing: Nursery = field(default_factory=partial(shared_nursery, PROBER))
+    nursery: ChildPool = field(default_factory=partial(shared_pool, DECODER))
+    probing: ChildPool = field(default_factory=partial(shared_pool, PROBER))
 
     def probe(self, media: BinaryIO) -> MediaInfo:
         """Look at a recording; see the port."""

@@ -30,7 +30,7 @@ _RATE_HZ = 8000
 STATUS = struct.Struct("=i")
 
 
-class Template:
+class ForkServer:
     """Forks a child for each order and watches over it; has one thread."""
 
     def __init__(self, control: socket.socket, make_decoder: MakeDecoder) -> None:
@@ -163,7 +163,7 @@ def main() -> None:
     warm_up(make_decoder)
     gc.collect()
     gc.freeze()  # children share these pages for good
-    Template(control, make_decoder).run()
+    ForkServer(control, make_decoder).run()
 
 
 if __name__ == "__main__":

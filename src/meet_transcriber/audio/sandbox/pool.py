@@ -45,7 +45,7 @@ class Child:
         return None
 
 
-class Nursery:
+class ChildPool:
     """
     Starts the template process when a child is first wanted, and again when it died.
 
@@ -143,6 +143,6 @@ def _end(process: subprocess.Popen[bytes], control: socket.socket, owner: int) -
 
 
 @cache
-def shared_nursery(decoder: str) -> Nursery:
+def shared_pool(decoder: str) -> ChildPool:
     """The nursery of this process for DECODER or PROBER."""
-    return Nursery(decoder)
+    return ChildPool(decoder)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from meet_transcriber.api.middleware.proxy_headers import Origin, Proxies, household
+from meet_transcriber.api.middleware.proxy_headers import Origin, Proxies, client_key
 from meet_transcriber.core.errors import InvalidOptions
 
 PROXIES = Proxies(["10.0.0.0/8", "fd00::/8", "192.0.2.7"])
@@ -76,4 +76,4 @@ def test_what_is_no_network_is_refused_by_the_settings_name() -> None:
     ],
 )
 def test_one_customers_addresses_of_ipv6_are_one_client(one: str, other: str, same: bool) -> None:
-    assert (household(one) == household(other)) is same
+    assert (client_key(one) == client_key(other)) is same

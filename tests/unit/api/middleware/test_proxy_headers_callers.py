@@ -7,8 +7,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from meet_transcriber.api.middleware.proxy_headers import Callers, Proxies, stranger
-from meet_transcriber.api.middleware.security import LocalOnly
+from meet_transcriber.api.middleware.proxy_headers import (
+    Proxies,
+    ProxyHeadersMiddleware,
+    non_local_reason,
+)
+from meet_transcriber.api.middleware.security import LoopbackOnlyMiddleware
 
 
 async def whoever(request: Request) -> Response:
@@ -20,8 +24,8 @@ def client_at(
 ) -> TestClient:
     app = Starlette(routes=[Route("/transcribe", whoever, methods=["GET", "POST"])])
     if local:
-        app.add_middleware(LocalOnly)
-    app.add_middleware(Callers, proxies=Proxies([trusted] if trusted else []))
+        app.add_middleware(LoopbackOnlyMiddleware)
+    app.add_middleware(ProxyHeadersMiddleware, proxies=Proxies([trusted] if trusted else []))
     return TestClient(app, base_url=f"http://{host}", client=(address, 5))
 
 
@@ -69,8 +73,8 @@ def test_what_a_proxy_hands_on_does_not(name: str) -> None:
 
 def test_what_a_proxy_hands_on_without_a_word_does_not() -> None:
     said = {"client": ("127.0.0.1", 5), "headers": [(b"host", b"127.0.0.1:8000")]}
-    assert stranger({**said, "http_version": "1.1"}) is None
-    assert "HTTP/1.0" in (stranger({**said, "http_version": "1.0"}) or "")
+    assert non_local_reason({**said, "http_version": "1.1"}) is None
+    assert "HTTP/1.0" in (non_local_reason({**said, "http_version": "1.0"}) or "")
 
 
 def test_a_trusted_proxy_makes_nobody_local() -> None:

@@ -11,14 +11,14 @@ import httpx
 from fastapi import FastAPI
 
 from meet_transcriber.api.openai.routes import openai_router
-from meet_transcriber.api.thread_limits import Looks
+from meet_transcriber.api.thread_limits import ProbeLimiter
 from meet_transcriber.bootstrap import auth
-from meet_transcriber.bootstrap.auth import guard
+from meet_transcriber.bootstrap.auth import build_auth
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.transcript import TranscriptWarning
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import Recognizer
-from meet_transcriber.service import Engines, Service, Working
+from meet_transcriber.service import Engines, Service, TaskRunner
 from meet_transcriber.settings import Settings
 from tests.unit.api.rig import Ear, Judge, Scribe, make_service
 
@@ -36,8 +36,8 @@ def make_app(service: Service, **changed: Any) -> FastAPI:
     """The app."""
     app, wanted = FastAPI(), settings(**{"auth_mode": "open", **changed})
     app.state.service, app.state.settings = service, wanted
-    app.state.guard = guard(wanted, service.ground.jobs)
-    app.state.limits, app.state.looks = auth.limits(wanted), Looks()
+    app.state.guard = build_auth(wanted, service.ground.jobs)
+    app.state.limits, app.state.looks = auth.limits(wanted), ProbeLimiter()
     app.include_router(openai_router(wanted))
     return app
 
@@ -54,7 +54,7 @@ def at_work(
 def working(service: Service, engines: Engines) -> Iterator[None]:
     """A worker with these engines."""
     stopping = threading.Event()
-    worker = Working(service.ground, engines, "worker", QUEUES, stopping)
+    worker = TaskRunner(service.ground, engines, "worker", QUEUES, stopping)
 
     def run() -> None:
         while not stopping.is_set():

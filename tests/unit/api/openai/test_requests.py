@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from meet_transcriber.api.openai.errors import ApiError
 from meet_transcriber.api.openai.models import Catalogue
-from meet_transcriber.api.openai.requests import FIELDS, FORMATS, Asked, Form, checked_number, read
+from meet_transcriber.api.openai.requests import (
+    FIELDS,
+    FORMATS,
+    Form,
+    TranscriptionRequest,
+    checked_number,
+    read,
+)
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.options import Options, Task
 from tests.unit.api.openai.desk import settings as installed
@@ -16,7 +23,9 @@ from tests.unit.api.openai.desk import settings as installed
 CATALOGUE = Catalogue(installed(), 0)
 
 
-def asked(*sent: tuple[str, str], task: Task = "transcribe", **changed: object) -> Asked:
+def asked(
+    *sent: tuple[str, str], task: Task = "transcribe", **changed: object
+) -> TranscriptionRequest:
     return read([("model", "whisper-1"), *sent], task, CATALOGUE, installed(**changed))
 
 
@@ -27,7 +36,7 @@ def complaint(*sent: tuple[str, str], task: Task = "transcribe", **changed: obje
 
 
 def test_without_fields_there_is_plain_json_without_speakers() -> None:
-    assert asked() == Asked(Options(enable_diarization=False))
+    assert asked() == TranscriptionRequest(Options(enable_diarization=False))
 
 
 @pytest.mark.parametrize("name", ["languages", "languages[]", "languages[0]"])

@@ -9,13 +9,13 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from meet_transcriber.api.openai.requests import Asked
+from meet_transcriber.api.openai.requests import TranscriptionRequest
 from meet_transcriber.api.openai.responses import Waiter
 from meet_transcriber.api.openai.stream import events
 from meet_transcriber.core.errors import JobNotFound, StorageUnavailable
 from meet_transcriber.core.options import Options
-from meet_transcriber.service import Request as JobRequest
 from meet_transcriber.service import Service
+from meet_transcriber.service import SubmissionRequest as JobRequest
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 from tests.unit.api.rig import make_service, work
 
@@ -78,7 +78,9 @@ async def first_of(stream: AsyncIterator[bytes], number: int) -> list[bytes]:
 
 def test_a_stream_is_never_silent_for_long(tmp_path: Path) -> None:
     service = make_service(tmp_path)
-    stream = events(service, Asked(Options()), waiter_of(service), silence_seconds=0.0)
+    stream = events(
+        service, TranscriptionRequest(Options()), waiter_of(service), silence_seconds=0.0
+    )
     assert asyncio.run(first_of(stream, 3)) == [b": still at work\n\n"] * 3
 
 
@@ -86,5 +88,5 @@ def test_a_stream_of_a_deleted_job_ends_with_an_error(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     waiter = waiter_of(service)
     service.changing.delete(waiter.job.id)
-    (event,) = asyncio.run(first_of(events(service, Asked(Options()), waiter), 1))
+    (event,) = asyncio.run(first_of(events(service, TranscriptionRequest(Options()), waiter), 1))
     assert b'"code":"job_not_found"' in event

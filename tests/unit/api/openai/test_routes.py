@@ -16,7 +16,7 @@ from meet_transcriber.core.jobs import Job, JobQuery
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Span
 from meet_transcriber.ports.engines import Finding, Progress, Waveform
-from meet_transcriber.service import Rules, Service
+from meet_transcriber.service import Policy, Service
 from tests.unit.api.openai.desk import TEXT, at_work, call, make_app, post, transcribed
 from tests.unit.api.rig import Scribe, leftovers, make_service
 
@@ -99,7 +99,7 @@ def test_a_request_without_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_recording_over_the_limit_is_413(tmp_path: Path) -> None:
-    service = make_service(tmp_path, Rules(max_upload_bytes=9))
+    service = make_service(tmp_path, Policy(max_upload_bytes=9))
     answer = post(make_app(service), data=bytes(10))
     assert (answer.status_code, error_in(answer)["code"]) == (413, "upload_too_large")
 

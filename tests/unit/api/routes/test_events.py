@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from meet_transcriber.api.routes.events import Told
+from meet_transcriber.api.routes.events import SseCursor
 from meet_transcriber.core.errors import StorageUnavailable
-from meet_transcriber.service import Request, Service
+from meet_transcriber.service import Service, SubmissionRequest
 from meet_transcriber.stores.disk import DiskMediaStore
 from tests.unit.api.rig import finished, work
 
@@ -36,7 +36,7 @@ def follow(client: TestClient, job_id: str, last: str | None = None) -> list[Eve
 def running(service: Service, tasks: int) -> str:
     upload = service.intake.begin("standup.wav")
     upload.write(b"tape")
-    job_id = upload.finish(Request()).id
+    job_id = upload.finish(SubmissionRequest()).id
     work(service, tasks)
     return job_id
 
@@ -73,7 +73,9 @@ def test_who_comes_back_hears_nothing_twice(client: TestClient, service: Service
     first = next(id_ for _, id_, _ in events if id_)
     told = [data["part"] for kind, _, data in events if kind == "segment"]
     job = service.reading.job(job_id)
-    assert Told.from_id(first).parts <= {name for name in job.objects if name.startswith("parts/")}
+    assert SseCursor.from_id(first).parts <= {
+        name for name in job.objects if name.startswith("parts/")
+    }
     assert [kind for kind, _, _ in follow(client, job_id, first)] == ["done"]
     assert told
 
@@ -149,9 +151,9 @@ def test_a_server_that_ends_lets_its_listeners_go(client: TestClient, service: S
     "text", ["", "7", "a.b.c.d", "1.2.zz.3", "1.1." + "f" * 9000 + ".0", "....."]
 )
 def test_an_id_of_somebody_else_says_nothing(text: str) -> None:
-    assert Told.from_id(text).parts == set()
+    assert SseCursor.from_id(text).parts == set()
 
 
 def test_an_id_says_what_was_told() -> None:
-    told = Told(7, 2, {"parts/0000.json", "parts/0012.json"}, 1)
-    assert Told.from_id(told.id) == told
+    told = SseCursor(7, 2, {"parts/0000.json", "parts/0012.json"}, 1)
+    assert SseCursor.from_id(told.id) == told

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from meet_transcriber.api.routes.events import Listeners, Marks, Watch
+from meet_transcriber.api.routes.events import ChangeMarker, JobFeed, StreamLimiter
 from meet_transcriber.core import jobs as changes
 from meet_transcriber.core.errors import StorageUnavailable
 from meet_transcriber.core.workers import WorkerInfo
-from meet_transcriber.service import Request, Service
+from meet_transcriber.service import Service, SubmissionRequest
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 from tests.unit.api.locked import Locked
 from tests.unit.api.rig import finished, work
@@ -25,16 +25,16 @@ from tests.unit.api.routes.test_events import parse
 def submitted(service: Service, name: str) -> str:
     upload = service.intake.begin(name)
     upload.write(b"tape")
-    return upload.finish(Request()).id
+    return upload.finish(SubmissionRequest()).id
 
 
-def news(watch: Watch) -> list[tuple[str, Any]]:
+def news(watch: JobFeed) -> list[tuple[str, Any]]:
     return [(each.event or "", each.data) for each in watch.news()]
 
 
 def test_first_comes_what_there_is_newest_first(service: Service) -> None:
     ids = [finished(service, f"{at}.wav").id for at in range(3)]
-    told = news(Watch(service))
+    told = news(JobFeed(service))
     assert [data["job_id"] for kind, data in told if kind == "job"] == ids[::-1]
     assert told[-1] == ("snapshot", {})
     assert {"queue_position", "eta_seconds", "progress"} <= told[0][1].keys()
@@ -42,7 +42,7 @@ def test_first_comes_what_there_is_newest_first(service: Service) -> None:
 
 def test_then_comes_what_changes_and_what_goes(service: Service) -> None:
     gone = finished(service).id
-    watch = Watch(service)
+    watch = JobFeed(service)
     news(watch)
     assert news(watch) == []
     job_id = submitted(service, "new.wav")
@@ -57,7 +57,7 @@ def test_then_comes_what_changes_and_what_goes(service: Service) -> None:
 
 def test_who_moves_up_in_the_queue_hears_of_it(service: Service) -> None:
     first, second = submitted(service, "1.wav"), submitted(service, "2.wav")
-    watch = Watch(service)
+    watch = JobFeed(service)
     places = {data.get("job_id"): data.get("queue_position") for _, data in news(watch)}
     assert (places[first], places[second]) == (1, 2)
     service.changing.cancel(first)
@@ -66,7 +66,7 @@ def test_who_moves_up_in_the_queue_hears_of_it(service: Service) -> None:
 
 
 def test_an_upload_is_not_told_of_before_it_is_a_job(service: Service) -> None:
-    watch = Watch(service)
+    watch = JobFeed(service)
     news(watch)
     upload = service.uploads.create("a.wav", 4)
     assert news(watch) == []
@@ -74,13 +74,13 @@ def test_an_upload_is_not_told_of_before_it_is_a_job(service: Service) -> None:
     receiving.write(b"tape")
     receiving.close()
     assert news(watch) == []
-    service.uploads.submit(upload.id, Request())
+    service.uploads.submit(upload.id, SubmissionRequest())
     assert [kind for kind, _ in news(watch)] == ["job"]
 
 
 def test_who_missed_too_much_gets_everything_again(service: Service) -> None:
     submitted(service, "1.wav")
-    watch = Watch(service)
+    watch = JobFeed(service)
     watch.mark = service.reading.mark() - changes.CHANGES_KEPT - 1
     assert [kind for kind, _ in news(watch)] == ["job", "snapshot"]
 
@@ -101,7 +101,7 @@ def test_what_a_store_that_is_away_keeps_back_is_told_later(
     service: Service, tmp_path: Path
 ) -> None:
     jobs = Fitful(tmp_path / "jobs.sqlite3")
-    watch = Watch(Service(replace(service.ground, jobs=jobs)))
+    watch = JobFeed(Service(replace(service.ground, jobs=jobs)))
     for expected in (["job", "snapshot"], ["job"]):
         submitted(service, "1.wav")
         jobs.silent = True
@@ -128,7 +128,7 @@ def test_the_stream_begins_with_a_snapshot_and_goes_on(
 
 def test_each_tenant_is_told_of_its_own_jobs(locked: Locked) -> None:
     own, other = locked.finished("mine"), locked.finished("theirs")
-    watch = Watch(locked.service.of("mine"))
+    watch = JobFeed(locked.service.of("mine"))
     assert other not in json.dumps([first := news(watch)])
     assert first[0][1]["job_id"] == own
     locked.service.of("theirs").changing.delete(other)
@@ -162,7 +162,7 @@ def test_many_listeners_ask_the_store_once() -> None:
     counted = Counted()
 
     async def listen() -> list[int]:
-        marks = Marks(counted)  # type: ignore[arg-type]
+        marks = ChangeMarker(counted)  # type: ignore[arg-type]
         return [await marks.latest() for _ in range(20)]
 
     assert asyncio.run(listen()) == [7] * 20
@@ -172,7 +172,7 @@ def test_many_listeners_ask_the_store_once() -> None:
 @pytest.mark.parametrize("path", ["/events", "/transcribe/{job_id}/events"])
 def test_a_tenant_has_so_many_streams_open_and_no_more(locked: Locked, path: str) -> None:
     app: Any = locked.client.app
-    app.state.listeners = Listeners(most=1)
+    app.state.listeners = StreamLimiter(most=1)
     mine, theirs = (locked.bearer(tenant=name) for name in ("mine", "theirs"))
     where = path.format(job_id=submitted(locked.service.of("mine"), "a.wav"))  # and never done
     with ThreadPoolExecutor(2) as pool:

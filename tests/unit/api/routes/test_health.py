@@ -6,7 +6,7 @@ from pathlib import Path
 
 from starlette.testclient import TestClient
 
-from meet_transcriber.api.routes.health import Found, Rounds
+from meet_transcriber.api.routes.health import ReadinessProbe, ReadinessReport
 from meet_transcriber.service import FETCH_ASKED, Service
 from tests.unit.api.locked import Locked
 from tests.unit.api.rig import Nudges, note_worker
@@ -107,9 +107,9 @@ class Counted(Nudges):
 
 def test_however_many_ask_nobody_is_asked_by_two_at_a_time(service: Service) -> None:
     queue = Counted()
-    rounds = Rounds(Service(replace(service.ground, queue=queue)))
+    rounds = ReadinessProbe(Service(replace(service.ground, queue=queue)))
 
-    async def many() -> list[Found]:
+    async def many() -> list[ReadinessReport]:
         return list(await asyncio.gather(*(rounds.next() for _ in range(50))))
 
     assert len(asyncio.run(many())) == 50

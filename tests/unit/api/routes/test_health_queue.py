@@ -9,7 +9,7 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Span
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import Finding, Progress, Waveform
-from meet_transcriber.service import Engines, Request, Service, Working
+from meet_transcriber.service import Engines, Service, SubmissionRequest, TaskRunner
 from tests.unit.api.locked import Locked
 from tests.unit.api.rig import Ear, Judge, Scribe, finished
 
@@ -30,7 +30,7 @@ class Watched(Scribe):
 def submitted(service: Service) -> Job:
     upload = service.intake.begin("standup.wav")
     upload.write(b"tape")
-    return upload.finish(Request())
+    return upload.finish(SubmissionRequest())
 
 
 def told(locked: Locked) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def test_it_is_not_0_while_a_task_runs_or_between_two(locked: Locked) -> None:
     seen: list[dict[str, Any]] = []
     scribe = Watched(lambda: seen.append(told(locked)))
     engines = Engines(lambda: Chosen(scribe), lambda: Chosen(Judge()), Ear)
-    worker = Working(locked.service.ground, engines, "worker", QUEUES, threading.Event())
+    worker = TaskRunner(locked.service.ground, engines, "worker", QUEUES, threading.Event())
     submitted(locked.service)
     seen.append(told(locked))
     while worker.work():

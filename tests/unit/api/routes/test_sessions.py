@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from meet_transcriber.service import Request
+from meet_transcriber.service import SubmissionRequest
 from tests.unit.api.locked import Locked, locked_in
 
 CSRF = "X-CSRF-Token"
@@ -165,7 +165,7 @@ def test_who_listens_hears_no_more_once_the_key_is_revoked(locked: Locked) -> No
     made = locked.key("read")
     upload = locked.service.of("").intake.begin("standup.wav")
     upload.write(b"tape")
-    path = f"/transcribe/{upload.finish(Request()).id}/events"  # nobody works on it
+    path = f"/transcribe/{upload.finish(SubmissionRequest()).id}/events"  # nobody works on it
     with ThreadPoolExecutor(1) as pool:
         heard = pool.submit(locked.client.get, path, headers={"X-API-Key": made.token})
         time.sleep(0.5)

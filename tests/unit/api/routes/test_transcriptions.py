@@ -6,14 +6,14 @@ import pytest
 from starlette.testclient import TestClient
 
 from meet_transcriber.core.formats import EXPORTERS
-from meet_transcriber.service import Request, Service
+from meet_transcriber.service import Service, SubmissionRequest
 from tests.unit.api.rig import finished, note_worker, work
 
 
 def pending(service: Service, name: str = "standup.wav") -> str:
     upload = service.intake.begin(name)
     upload.write(b"tape")
-    return upload.finish(Request()).id
+    return upload.finish(SubmissionRequest()).id
 
 
 def test_a_status_tells_all_while_it_waits(client: TestClient, service: Service) -> None:

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 
 from meet_transcriber.api.app import create_app
-from meet_transcriber.service import Rules, Service
+from meet_transcriber.service import Policy, Service
 from meet_transcriber.settings import Settings
 from tests.unit.api.locked import Locked
 from tests.unit.api.rig import leftovers, make_service
@@ -181,7 +181,7 @@ def test_an_upload_comes_with_options_that_exist(client: TestClient, more: objec
 
 
 def test_uploads_count_towards_what_a_tenant_may_keep(tmp_path: Path) -> None:
-    service = make_service(tmp_path, Rules(max_stored_bytes=10, max_jobs_in_flight=1))
+    service = make_service(tmp_path, Policy(max_stored_bytes=10, max_jobs_in_flight=1))
     settings = Settings(_env_file=None, auth_mode="open", data_dir=tmp_path)
     client = TestClient(create_app(service, settings))
     path = begin(client, 10)

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from meet_transcriber.audio.sandbox.client import ConfinedDecoder
-from meet_transcriber.audio.sandbox.pool import Nursery
+from meet_transcriber.audio.sandbox.pool import ChildPool
 
 _BUSY = 5
 
 
 @cache
-def _nursery(name: str) -> Nursery:
-    return Nursery(f"tests.simulated.decoders:{name}")
+def _nursery(name: str) -> ChildPool:
+    return ChildPool(f"tests.simulated.decoders:{name}")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 
 from meet_transcriber.audio.decoder import PyavDecoder
 from meet_transcriber.audio.sandbox.client import ConfinedDecoder
-from meet_transcriber.audio.sandbox.pool import DECODER, Child, Nursery, shared_nursery
+from meet_transcriber.audio.sandbox.pool import DECODER, Child, ChildPool, shared_pool
 from meet_transcriber.audio.sandbox.protocol import FAILED, RESULT, UNFILTERED, Channel
 from meet_transcriber.core.errors import EngineError, UnreadableAudio
 from meet_transcriber.core.options import Options
@@ -61,7 +61,7 @@ def test_several_threads_have_children_at_once() -> None:
         thread.join(60)
     assert len(done) == 8
     assert all(each == done[0] for each in done)
-    assert none_left(shared_nursery(DECODER).pid)
+    assert none_left(shared_pool(DECODER).pid)
 
 
 def test_the_template_has_none_of_our_secrets() -> None:
@@ -96,12 +96,12 @@ def in_a_process(code: str, **variables: str) -> subprocess.CompletedProcess[str
 
 
 def test_a_decoder_that_is_not_there_is_said() -> None:
-    decoder = ConfinedDecoder(probing=Nursery("no_such_module:Decoder"))
+    decoder = ConfinedDecoder(probing=ChildPool("no_such_module:Decoder"))
     with pytest.raises(EngineError, match="cannot be started"):
         decoder.probe(io.BytesIO(whole("wav")))
 
 
-class Played(Nursery):
+class Played(ChildPool):
     """Children that say what a test wants them to."""
 
     def __init__(self, *said: tuple[bytes, bytes]) -> None:
