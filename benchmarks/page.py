@@ -55,7 +55,7 @@ _SETTLED = "new Promise((done) => setTimeout(done, 300))"
 def served(folder: Path, transcript: Transcript) -> Iterator[tuple[str, str]]:
     """A server that has the meeting: where it is in the API, and its view's address."""
     with House(folder) as house:
-        job_id = keep(house.service.ground, transcript)
+        job_id = keep(house.service.context, transcript)
         env = {**house.environment, "LOG_LEVEL": "ERROR", "AUTH_MODE": "loopback"}
         server = Server("meet_transcriber", "serve", "--port", "0", env=env)
         try:

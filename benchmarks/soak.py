@@ -132,7 +132,7 @@ class Soak:
         return outcome
 
     def _submit(self) -> str:
-        upload = self.house.service.intake.begin("meeting.wav")
+        upload = self.house.service.submissions.begin("meeting.wav")
         upload.write(recording(self._plan.parts))
         return upload.finish(SubmissionRequest(Options(), self._receiver.url)).id
 
@@ -168,7 +168,7 @@ class Soak:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             self._man()
-            waiting = self.house.service.ground.jobs.due(float("inf"), 10)
+            waiting = self.house.service.context.jobs.due(float("inf"), 10)
             if not waiting and len(self._receiver.ids) >= len(jobs):
                 return
             time.sleep(0.2)
@@ -194,7 +194,7 @@ class Soak:
             if job.state != "completed" or parts != self._plan.parts:
                 outcome.lost += 1
                 outcome.why.append(f"{job.id}: {job.state}, {parts} parts, {job.error}")
-        outcome.orphans = len(set(self.house.service.ground.media.keys("jobs")) - named)
+        outcome.orphans = len(set(self.house.service.context.media.keys("jobs")) - named)
 
 
 def soak(plan: Plan) -> Outcome:

@@ -24,7 +24,7 @@ def document() -> dict[str, Any]:
         settings = Settings(data_dir=Path(folder), redis_url=None, media_url=None)
         service = services.service(settings, services.embedded_queue())
         made: dict[str, Any] = create_app(service, settings).openapi()
-        service.ground.jobs.close()
+        service.context.jobs.close()
         return made
 
 

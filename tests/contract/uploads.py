@@ -41,7 +41,7 @@ class UploadsContract:
         job = service.uploads.submit(job.id, SubmissionRequest())
         assert (job.state, job.name, job.upload and job.upload.pieces) == (
             "pending", "standup.wav", ())  # fmt: skip
-        _, file, size = service.reading.audio(job.id)
+        _, file, size = service.queries.audio(job.id)
         with file:
             assert (size, file.read()) == (len(data), data)
             file.seek(599_990)
@@ -53,17 +53,17 @@ class UploadsContract:
         for start in (0, 1000, 2000):
             send(service, job, start, data[start : start + 1000])
         stray = f"{job.prefix}/recording/0-of-somebody-who-died"
-        service.ground.media.put(stray, b"lost")
+        service.context.media.put(stray, b"lost")
         service.uploads.submit(job.id, SubmissionRequest())
         work(service)
         Maintenance(
-            service.ground, "test", WebhookDispatcher(service.ground, Sender(), None, never)
+            service.context, "test", WebhookDispatcher(service.context, Sender(), None, never)
         ).tend()
-        _, file, _ = service.reading.audio(job.id)
+        _, file, _ = service.queries.audio(job.id)
         with file:
             assert file.read() == data
-        assert not service.ground.media.exists(stray)
-        service.changing.delete(job.id)
+        assert not service.context.media.exists(stray)
+        service.commands.delete(job.id)
         assert leftovers(service) == []
 
     def test_what_is_submitted_again_is_the_same_job(self, service: Service) -> None:
@@ -87,7 +87,7 @@ class UploadsContract:
         assert caught.value.received_bytes == 4
         send(service, job, 4, b"tail")
         job = service.uploads.submit(job.id, SubmissionRequest())
-        _, file, _ = service.reading.audio(job.id)
+        _, file, _ = service.queries.audio(job.id)
         with file:
             assert file.read() == b"quictail"
 

@@ -53,7 +53,7 @@ class VoiceStory:
         gone = town.introduce(job_id, "SPEAKER_00", "Ann").json()["id"]
         town.introduce(job_id, "SPEAKER_01", "Bob")
         town.ask("DELETE", f"/voices/{gone}")
-        book = VoiceBook(town.house.service.ground, "acme").read()
+        book = VoiceBook(town.house.service.context, "acme").read()
         assert [person.name for person in book.people] == ["Bob"]
 
     def test_nothing_of_a_voice_lies_open(
@@ -61,8 +61,8 @@ class VoiceStory:
     ) -> None:
         job_id = town.met((ANN, 6))
         town.introduce(job_id, "SPEAKER_00", "Annabel")
-        ground = town.house.service.ground
-        voice = heard_in(ground, ground.jobs.get(job_id))["SPEAKER_00"]
+        context = town.house.service.context
+        voice = heard_in(context, context.jobs.get(job_id))["SPEAKER_00"]
         kept = everything()
         assert not [text for text in texts_of(voice) if text in kept]
         assert b"Annabel" not in kept
@@ -82,9 +82,9 @@ class VoiceStory:
 
     def test_what_was_sealed_for_one_tenant_opens_for_no_other(self, town: Town) -> None:
         town.introduce(town.met((ANN, 6)), "SPEAKER_00", "Ann")
-        ground = town.house.service.ground
-        ground.media.put(
-            VoiceBook(ground, "other").key, ground.media.get(VoiceBook(ground, "acme").key)
+        context = town.house.service.context
+        context.media.put(
+            VoiceBook(context, "other").key, context.media.get(VoiceBook(context, "acme").key)
         )
         assert town.ask("GET", "/voices", "other").json()["code"] == VoicesSealed.code
 

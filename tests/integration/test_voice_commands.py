@@ -35,7 +35,7 @@ def known(house: House) -> dict[str, int]:
 
 def met(house: House) -> str:
     """The id of a finished meeting of Ann and Bob."""
-    upload = house.service.intake.begin("standup.wav")
+    upload = house.service.submissions.begin("standup.wav")
     upload.write(meeting((ANN, 5), (BOB, 5)))
     return house.ended(upload.finish(SubmissionRequest()).id).id
 

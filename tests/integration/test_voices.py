@@ -178,7 +178,7 @@ def test_after_a_lost_key_the_remedy_that_is_told_works(tmp_path: Path) -> None:
         answer = after.introduce(old, "SPEAKER_00", "Ann")
         assert (answer.status_code, answer.json()["code"]) == (409, "no_voice")
         assert "diarize" in answer.json()["detail"]
-        after.house.service.ground.media.delete(FOLDER)
+        after.house.service.context.media.delete(FOLDER)
         after.ask("POST", f"/transcribe/{old}/rerun", json={"tasks": ["diarize"]})
         after.work()
         assert after.introduce(old, "SPEAKER_00", "Ann").status_code == 201
@@ -227,24 +227,24 @@ def test_channels_that_are_speakers_have_voices(town: Town) -> None:
 def test_a_clip_whose_job_ends_while_it_is_worked_on_is_not_remembered(
     town: Town, change: Callable[[Job, float], Job], error: type[Exception]
 ) -> None:
-    ground, job_id = town.house.service.ground, send_clip(town, "Ann")
-    worker = TaskRunner(ground, hearing(), "w", QUEUES, threading.Event())
-    while ground.jobs.get(job_id).stage != "waiting" or "voices.sealed" not in (
-        ground.jobs.get(job_id).objects
+    context, job_id = town.house.service.context, send_clip(town, "Ann")
+    worker = TaskRunner(context, hearing(), "w", QUEUES, threading.Event())
+    while context.jobs.get(job_id).stage != "waiting" or "voices.sealed" not in (
+        context.jobs.get(job_id).objects
     ):
         assert worker.work()
-    claimed = ground.jobs.get(job_id)
-    ground.jobs.update(job_id, lambda job: change(job, ground.clock()))
+    claimed = context.jobs.get(job_id)
+    context.jobs.update(job_id, lambda job: change(job, context.clock()))
     with pytest.raises(error):
-        SpeakerIdentification(ground, claimed).known()
+        SpeakerIdentification(context, claimed).known()
     (person,) = town.ask("GET", "/voices").json()["data"]
     assert person["samples"] == []
 
 
 def test_a_clip_of_no_use_leaves_nobody(town: Town) -> None:
     job_id = send_clip(town, "Ann")
-    ground = town.house.service.ground
-    drop_clip(ground, ground.jobs.get(job_id))
+    context = town.house.service.context
+    drop_clip(context, context.jobs.get(job_id))
     assert town.ask("GET", "/voices").json()["data"] == []
     town.work()
     job = town.ask("GET", f"/transcribe/{job_id}").json()
@@ -279,9 +279,9 @@ def test_deleting_somebody_can_be_tried_again(town: Town) -> None:
     town.work()
     (person,) = town.ask("GET", "/voices").json()["data"]
     service = town.house.service
-    ground = replace(service.ground, media=DeleteFails(service.ground.media, 1))
-    reading = JobQueries(ground).of("acme")
-    voices = Voices(ground, reading, JobCommands(ground, reading))
+    context = replace(service.context, media=DeleteFails(service.context.media, 1))
+    reading = JobQueries(context).of("acme")
+    voices = Voices(context, reading, JobCommands(context, reading))
     with pytest.raises(StorageUnavailable):
         voices.delete(person["id"])
     voices.delete(person["id"])
@@ -312,8 +312,8 @@ class Locks:
 
 
 def test_a_book_whose_lock_cannot_be_freed_is_written(town: Town) -> None:
-    ground = town.house.service.ground
-    book = VoiceBook(replace(ground, jobs=Locks(ground.jobs, lost=False)), "acme")
+    context = town.house.service.context
+    book = VoiceBook(replace(context, jobs=Locks(context.jobs, lost=False)), "acme")
     book.change(lambda known: expecting(known, "Ann", "job", 0.0, "1"))
     assert [each.name for each in book.read().people] == ["Ann"]
 
@@ -321,12 +321,12 @@ def test_a_book_whose_lock_cannot_be_freed_is_written(town: Town) -> None:
 def test_a_book_whose_lock_was_lost_is_not_written_and_the_lock_stays_its_holders(
     town: Town,
 ) -> None:
-    ground = town.house.service.ground
-    book = VoiceBook(replace(ground, jobs=Locks(ground.jobs, lost=True)), "acme")
+    context = town.house.service.context
+    book = VoiceBook(replace(context, jobs=Locks(context.jobs, lost=True)), "acme")
     with pytest.raises(StorageUnavailable, match="locked"):
         book.change(lambda known: expecting(known, "Ann", "job", 0.0, "1"))
     assert book.read().people == ()
-    assert not ground.jobs.lock(f"voices:{book.key}", "a third", 30.0, ground.clock())
+    assert not context.jobs.lock(f"voices:{book.key}", "a third", 30.0, context.clock())
 
 
 class Breaks(TonalDiarizer):
@@ -339,7 +339,7 @@ class Breaks(TonalDiarizer):
 def work_with(town: Town, diarizer: TonalDiarizer) -> None:
     """Do all that there is to do with this diarizer."""
     engines = replace(hearing(), diarizer=lambda: Chosen(diarizer))
-    worker = TaskRunner(town.house.service.ground, engines, "w", QUEUES, threading.Event())
+    worker = TaskRunner(town.house.service.context, engines, "w", QUEUES, threading.Event())
     while worker.work():
         pass
 
@@ -416,7 +416,7 @@ class Quiet:
 
 def test_who_is_deleted_while_a_clip_comes_in_does_not_come_back(town: Town) -> None:
     service = town.house.service.of("acme")
-    upload = service.intake.begin("clip.wav")
+    upload = service.submissions.begin("clip.wav")
     upload.write(meeting((ANN, 8)))
 
     def submit(extras: Mapping[str, bytes]) -> Job:

@@ -84,16 +84,16 @@ class Deadly:
 
 
 def doomed_ground(settings: Settings, queue: JobQueue) -> ServiceContext:
-    """The configured ground, with a store that is deadly."""
-    ground = services.ground(settings, queue)
-    return replace(ground, jobs=Deadly(ground.jobs))
+    """The configured context, with a store that is deadly."""
+    context = services.context(settings, queue)
+    return replace(context, jobs=Deadly(context.jobs))
 
 
 def main() -> None:
     """Work until told to end, or until fate comes."""
     settings = Settings()
     observability.set_up_logging(settings)
-    embedded.run(settings, make_engines, make_ground=doomed_ground)
+    embedded.run(settings, make_engines, make_context=doomed_ground)
 
 
 if __name__ == "__main__":

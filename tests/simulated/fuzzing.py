@@ -37,7 +37,7 @@ class Fuzz:
         queue = services.embedded_queue()
         self.service: Service = services.service(settings, queue)
         engines = make_engines(settings, lambda _done, _all: None)
-        self._worker = services.working(self.service.ground, engines, "fuzz")
+        self._worker = services.working(self.service.context, engines, "fuzz")
 
     def end(self, container: str, seed: int) -> str:
         """
@@ -57,7 +57,7 @@ class Fuzz:
         return outcome
 
     def _outcome(self, container: str, seed: int) -> str:
-        upload = self.service.intake.begin(f"{seed}.{container}")
+        upload = self.service.submissions.begin(f"{seed}.{container}")
         try:
             upload.write(mutated(container, seed).getvalue())
             job = upload.finish(SubmissionRequest())
@@ -65,11 +65,11 @@ class Fuzz:
             return "refused"
         while self._worker.work():
             pass
-        return _judged(self.service.ground.jobs.get(job.id))
+        return _judged(self.service.context.jobs.get(job.id))
 
     def left_of_refused(self) -> list[str]:
         """Objects that belong to no job that was taken in."""
-        media, jobs = self.service.ground.media, self.service.ground.jobs
+        media, jobs = self.service.context.media, self.service.context.jobs
         owners = {key.split("/")[1] for key in media.keys("jobs")}
         return [owner for owner in owners if not jobs.get(owner).ended]
 
@@ -88,7 +88,7 @@ def _judged(job: Job) -> str:
 def fuzz_in(folder: Path) -> Iterator[Fuzz]:
     fuzz = Fuzz(folder)
     yield fuzz
-    fuzz.service.ground.jobs.close()
+    fuzz.service.context.jobs.close()
 
 
 def main(folder: Path, first: int, last: int) -> None:

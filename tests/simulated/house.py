@@ -87,7 +87,7 @@ class House:
             process.kill()
             process.wait()
         self.queue.close()
-        self.service.ground.jobs.close()
+        self.service.context.jobs.close()
 
     def start(
         self,
@@ -150,13 +150,13 @@ class House:
 
     def submit(self, seconds: int = 4, **options: Any) -> str:
         """Send a recording with as many parts as seconds; returns the job's id."""
-        upload = self.service.intake.begin("standup.wav")
+        upload = self.service.submissions.begin("standup.wav")
         upload.write(recording(seconds))
         return upload.finish(SubmissionRequest(Options(**options))).id
 
     def job(self, job_id: str) -> Job:
         """The record as it is now."""
-        return self.service.reading.job(job_id)
+        return self.service.queries.job(job_id)
 
     def ended(self, job_id: str, seconds: float = WAIT_SECONDS) -> Job:
         """Wait for the end of a job."""
@@ -176,11 +176,11 @@ class House:
 
     def workers(self) -> Sequence[WorkerInfo]:
         """The workers that were heard of lately."""
-        return self.service.ground.jobs.workers(time.time())
+        return self.service.context.jobs.workers(time.time())
 
     def words(self, job_id: str) -> Sequence[str]:
         """The words of the transcript."""
-        transcript = self.service.reading.transcript(job_id)[1]
+        transcript = self.service.queries.transcript(job_id)[1]
         return [word.text for segment in transcript.segments for word in segment.words]
 
 

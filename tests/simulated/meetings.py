@@ -81,7 +81,7 @@ def spoken(*lines: tuple[str | None, str], word_seconds: float = 0.5) -> list[Se
     return segments
 
 
-def keep(ground: ServiceContext, transcript: Transcript, sound: bool = True) -> str:
+def keep(context: ServiceContext, transcript: Transcript, sound: bool = True) -> str:
     """Put a completed job with this transcript, an outline and quiet sound into the stores."""
     job_id = uuid.uuid4().hex
     objects = {
@@ -92,7 +92,7 @@ def keep(ground: ServiceContext, transcript: Transcript, sound: bool = True) -> 
         objects["recording"] = _quiet(transcript.duration)
     keys = {logical: f"jobs/{job_id}/{logical}.1" for logical in objects}
     for logical, key in keys.items():
-        ground.media.put(key, objects[logical])
+        context.media.put(key, objects[logical])
     now = time.time()
     job = Job(
         job_id,
@@ -113,9 +113,9 @@ def keep(ground: ServiceContext, transcript: Transcript, sound: bool = True) -> 
         started_at=now,
         finished_at=now,
     )
-    ground.jobs.create(job)
-    if ground.text is not None:
-        ground.text.put_text(job_id, transcript.text)
+    context.jobs.create(job)
+    if context.text is not None:
+        context.text.put_text(job_id, transcript.text)
     return job_id
 
 

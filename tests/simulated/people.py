@@ -105,13 +105,13 @@ class Town:
 
     def work(self) -> None:
         """Do all that there is to do."""
-        worker = TaskRunner(self.house.service.ground, hearing(), "w", QUEUES, threading.Event())
+        worker = TaskRunner(self.house.service.context, hearing(), "w", QUEUES, threading.Event())
         while worker.work():
             pass
 
     def objects(self) -> dict[str, bytes]:
         """Everything in the MediaStore."""
-        media = self.house.service.ground.media
+        media = self.house.service.context.media
         return {key: media.get(key) for top in ("jobs", "voices") for key in media.keys(top)}
 
 
@@ -121,7 +121,7 @@ def town(folder: Path, **variables: object) -> Iterator[Town]:
     wanted = {"VOICE_PROFILES": "on", "AUTH_MODE": "required", **variables}
     with ExitStack() as stack:
         house = stack.enter_context(House(folder, **wanted))
-        known = build_auth(house.settings, house.service.ground.jobs)
+        known = build_auth(house.settings, house.service.context.jobs)
         app = create_app(house.service, house.settings, guard=known)
         client = stack.enter_context(TestClient(app, raise_server_exceptions=False))
         yield Town(house, client, known, folder)

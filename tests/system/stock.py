@@ -38,13 +38,13 @@ class Stock:
 
     def _state(self, job_id: str) -> str:
         try:
-            job = self._service.reading.job(job_id)
+            job = self._service.queries.job(job_id)
         except JobNotFound:
             return "deleted"
         return "edited" if job.edited and job.state == "completed" else job.state
 
     def _submitted(self) -> str:
-        upload = self._service.intake.begin("standup.wav")
+        upload = self._service.submissions.begin("standup.wav")
         upload.write(wav(0.01))
         return upload.finish(SubmissionRequest()).id
 
@@ -54,24 +54,24 @@ class Stock:
     def _make_processing(self, job_id: str) -> None:
         now = time.time()
         held = partial(claimed, queues=QUEUES, worker="far away", now=now, lease=_LEASE_SECONDS)
-        self._service.ground.jobs.update(job_id, held)
+        self._service.context.jobs.update(job_id, held)
 
     def _make_completed(self, job_id: str) -> None:
-        while not self._service.reading.job(job_id).ended:
+        while not self._service.queries.job(job_id).ended:
             work(self._service)
 
     def _make_edited(self, job_id: str) -> None:
         self._make_completed(job_id)
-        self._service.changing.edit(job_id, Edit("text", 0, text="Something else."))
+        self._service.commands.edit(job_id, Edit("text", 0, text="Something else."))
 
     def _make_failed(self, job_id: str) -> None:
-        self._service.ground.jobs.update(job_id, _failed)
+        self._service.context.jobs.update(job_id, _failed)
 
     def _make_cancelled(self, job_id: str) -> None:
-        self._service.changing.cancel(job_id)
+        self._service.commands.cancel(job_id)
 
     def _make_deleted(self, job_id: str) -> None:
-        self._service.changing.delete(job_id)
+        self._service.commands.delete(job_id)
 
 
 def _failed(job: Job) -> Job:
@@ -103,8 +103,8 @@ def ended_soon(service: Service, job_id: str, seconds: float = 0.2) -> Iterator[
     """Cancel a job in a moment, so that whoever follows it comes to the end."""
 
     def end() -> None:
-        if not service.reading.job(job_id).ended:
-            service.changing.cancel(job_id)
+        if not service.queries.job(job_id).ended:
+            service.commands.cancel(job_id)
 
     timer = threading.Timer(seconds, end)
     timer.start()

@@ -95,7 +95,7 @@ def test_a_disk_that_is_nearly_full_during_a_job(tmp_path: Path, small_disk: Pat
     with House(tmp_path, DATA_DIR=small_disk / "data") as house:
         api = house.api()
         old, job_id = sent(api, seconds=200).json()["job_id"], house.submit(seconds=2)
-        house.service.changing.cancel(old)
+        house.service.commands.cancel(old)
         with filled(small_disk, but=12 << 20):
             house.worker()
             wait_for(lambda: house.job(job_id).delay)
@@ -172,7 +172,7 @@ def test_redis_is_away(tmp_path: Path, redis: RedisServer, away: Any) -> None:
         second = wait_for(lambda: sent(api).json().get("job_id"))
         came_through(house, first, parts=3)
         came_through(house, second, parts=2)
-        kept = {key.split("/")[1] for key in house.service.ground.media.keys("jobs")}
+        kept = {key.split("/")[1] for key in house.service.context.media.keys("jobs")}
         assert kept == {first, second}
 
 
@@ -212,7 +212,7 @@ def test_an_object_store_that_answers_500_and_then_slowly(
         came_through(house, first, parts=2)
         came_through(house, second, parts=2)
         bucket.seconds = 0.0
-        media, named = house.service.ground.media, set[str]()
+        media, named = house.service.context.media, set[str]()
         for job_id in (first, second):
             named |= set(house.job(job_id).objects.values())
         wait_for(lambda: set(media.keys("jobs")) == named)

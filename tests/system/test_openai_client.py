@@ -48,7 +48,7 @@ def client(service: Service) -> Iterator[openai.OpenAI]:
 
 
 def jobs(service: Service) -> list[str]:
-    return [job.id for job in service.reading.page(JobQuery())]
+    return [job.id for job in service.queries.page(JobQuery())]
 
 
 def eventually(what: Callable[[], bool]) -> bool:
@@ -118,7 +118,7 @@ def test_every_field_that_is_honoured_arrives(client: openai.OpenAI, service: Se
         chunking_strategy="auto",
         extra_body={"diarization": "true", "num_speakers": 2},
     )
-    options = service.reading.job(jobs(service)[0]).options
+    options = service.queries.job(jobs(service)[0]).options
     assert (options.languages, options.hotwords) == (("en", "de"), ("Quokka", "Ann"))
     assert (options.initial_prompt, options.num_speakers) == ("Minutes.", 2)
 
@@ -263,7 +263,7 @@ def test_a_cancelled_job_is_a_conflict(tmp_path: Path) -> None:
         key = {"Idempotency-Key": "mine"}
         with pytest.raises(openai.InternalServerError, match="SYNC_LIMIT_SECONDS"):
             client.audio.transcriptions.create(model="base", file=FILE, extra_headers=key)
-        service.changing.cancel(jobs(service)[0])
+        service.commands.cancel(jobs(service)[0])
         with pytest.raises(openai.ConflictError):
             client.audio.transcriptions.create(model="base", file=FILE, extra_headers=key)
 
@@ -358,4 +358,4 @@ def test_with_its_key_the_client_is_served(tmp_path: Path) -> None:
         mine = client.with_options(api_key=made.token)
         assert mine.models.list().data
         assert mine.audio.transcriptions.create(model="base", file=FILE).text == TEXT
-    assert [job.tenant for job in service.reading.page(JobQuery())] == ["acme"]
+    assert [job.tenant for job in service.queries.page(JobQuery())] == ["acme"]

@@ -31,7 +31,7 @@ def told(heard: Collector, **more: str) -> dict[str, str]:
 def job_of(house: House, heard: Collector, stages: set[str]) -> list[Seen]:
     """The spans of a recording's trace, once its job has ended and all of them arrived."""
     port, context = house.settings.api_port, f"00-{'5' * 32}-{'7' * 16}-01"
-    wait_for(lambda: house.service.ground.jobs.workers(0.0) and _answers(port))
+    wait_for(lambda: house.service.context.jobs.workers(0.0) and _answers(port))
     files = {"file": ("standup.wav", recording(1))}
     sent = httpx.post(
         f"http://127.0.0.1:{port}/transcribe?initial_prompt=merger",

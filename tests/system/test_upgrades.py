@@ -42,7 +42,7 @@ def old_redis(tmp_path: Path, schema: int) -> Iterator[RedisServer]:
 
 def goes_on(house: House, owners: list[str]) -> None:
     """Everybody sees their jobs, quotas count them, and what was begun is ended."""
-    jobs = house.service.ground.jobs
+    jobs = house.service.context.jobs
     found = jobs.page(JobQuery(order="asc"))
     assert [job.tenant for job in found] == owners
     assert [job.state for job in found] == ["completed", "processing", "pending"]

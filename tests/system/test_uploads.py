@@ -86,7 +86,7 @@ def test_a_recording_goes_straight_into_the_bucket(service: Service) -> None:
     put(url, data)
     made = service.uploads.submit(job.id, SubmissionRequest())
     assert service.uploads.submit(job.id, SubmissionRequest()).id == made.id == job.id
-    _, file, size = service.reading.audio(job.id)
+    _, file, size = service.queries.audio(job.id)
     with file:
         assert (file.read(), size) == (data, len(data))
 
@@ -106,7 +106,7 @@ def test_what_is_put_after_the_end_is_found_and_removed(service: Service) -> Non
     service.uploads.discard(job.id)
     put(url, b"late")
     assert leftovers(service) != []
-    (due,) = service.ground.jobs.due(float("inf"), 9)
+    (due,) = service.context.jobs.due(float("inf"), 9)
     assert due == job.id
 
 

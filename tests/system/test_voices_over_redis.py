@@ -51,7 +51,7 @@ def test_the_files_of_redis_hold_nothing_of_who_was_deleted_once_they_are_rewrit
     client = redis.Redis.from_url(redis_server.url)
     client.bgrewriteaof()
     wait_for(lambda: piece not in files_of(redis_server), seconds=30)
-    assert VoiceBook(town.house.service.ground, "acme").read().people == ()
+    assert VoiceBook(town.house.service.context, "acme").read().people == ()
 
 
 def files_of(server: RedisServer) -> bytes:

@@ -105,10 +105,10 @@ def create_app(
         openapi_url="/openapi.json",
         telemetry=_TELEMETRY,
     )
-    guard = guard or auth.build_auth(settings, service.ground.jobs)
+    guard = guard or auth.build_auth(settings, service.context.jobs)
     app.state.service, app.state.settings, app.state.guard = service, settings, guard
     app.state.stopping = threading.Event()
-    app.state.exposition = figures_of.exposition(service.ground, stores=True)
+    app.state.exposition = figures_of.exposition(service.context, stores=True)
     app.state.marks = events.ChangeMarker(service)
     app.state.looks, app.state.listeners = ProbeLimiter(), StreamLimiter()
     app.state.rounds = health.ReadinessProbe(service)
@@ -135,7 +135,7 @@ def _stand_guard(app: FastAPI, service: Service, settings: Settings, mode: str) 
     app.add_middleware(ProxyHeadersMiddleware, proxies=Proxies(listed(settings.trusted_proxies)))
     app.add_middleware(RequestSizeLimitMiddleware)
     app.add_middleware(SecurityHeadersMiddleware)
-    app.add_middleware(RequestLogMiddleware, meters=service.ground.meters)
+    app.add_middleware(RequestLogMiddleware, meters=service.context.meters)
 
 
 def _allow_origins(app: FastAPI, settings: Settings) -> None:

@@ -275,7 +275,7 @@ async def receive(
     kind = request.headers.get("content-type", "")
     reader = FormReader(kind, file_field, fields_bytes, text_files)
     fields_bytes += sum((text_files or {}).values())
-    limit = service.ground.rules.max_upload_bytes + fields_bytes + _FRAMING_BYTES
+    limit = service.context.rules.max_upload_bytes + fields_bytes + _FRAMING_BYTES
     flow = UploadStream(service, idempotency_key)
     try:
         async for chunk in body(request, limit, flow.flush, flow.beat_seconds):
@@ -359,7 +359,7 @@ class UploadStream:
 
     def __init__(self, service: Service, idempotency_key: str | None) -> None:
         self.upload: Upload | None = None
-        lease = service.ground.rules.lease_seconds
+        lease = service.context.rules.lease_seconds
         self.beat_seconds = min(_BEAT_SECONDS, lease / _BEAT_SHARE)
         self._service = service
         self._key = idempotency_key
@@ -369,7 +369,7 @@ class UploadStream:
     async def take(self, event: FileBegins | bytes) -> None:
         """Begin the upload, or add to it."""
         if isinstance(event, FileBegins):
-            begin = self._service.intake.begin
+            begin = self._service.submissions.begin
             with anyio.CancelScope(shield=True):  # or nobody would hold what it opens
                 self.upload = await run_in_threadpool(begin, event.name, self._key)
             return

@@ -42,9 +42,9 @@ def build(settings: Settings) -> FastAPI:
     services.check_place(settings)
     queue = services.open_queue(settings, worker_command)
     service = services.service(settings, queue)
-    guard = auth.build_auth(settings, service.ground.jobs)
+    guard = auth.build_auth(settings, service.context.jobs)
     if settings.webhook_secret is not None:  # one that is none is said now, not by a thread
-        services.webhook_secret(settings, service.ground.jobs)
+        services.webhook_secret(settings, service.context.jobs)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -107,7 +107,7 @@ class BackgroundServices:
         """
         self._settings = settings
         self._greet = greet
-        self._ground = service.ground
+        self._context = service.context
         self._queue = queue
         self._tending: Maintenance | None = None
         self._attending = threading.Event()
@@ -127,14 +127,14 @@ class BackgroundServices:
         self._queue.close()
         if self._attendant is not None:
             self._attendant.stop()
-        self._ground.tracer.close()
-        self._ground.jobs.close()
+        self._context.tracer.close()
+        self._context.jobs.close()
 
     def _attend(self) -> None:
         holder = f"api-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         while not self._over.is_set():
             try:
-                self._tending = services.tending(self._settings, self._ground, holder)
+                self._tending = services.tending(self._settings, self._context, holder)
             except StorageUnavailable as error:
                 log.warning("waiting_for_store", error=str(error))
                 self._over.wait(_RETRY_SECONDS)
@@ -151,7 +151,7 @@ class BackgroundServices:
         self._attending.wait(_BURIAL_SECONDS)
         if self._tending is not None:
             self._tending.bury([worker_id])
-        self._ground.jobs.forget_worker(worker_id)
+        self._context.jobs.forget_worker(worker_id)
 
 
 @contextmanager

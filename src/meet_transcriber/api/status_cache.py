@@ -75,7 +75,7 @@ class VersionBatcher:
 
     def _version(self, job_id: str) -> int | TranscriptionError:
         try:
-            return self._service.reading.version(job_id)
+            return self._service.queries.version(job_id)
         except TranscriptionError as error:
             return error
 

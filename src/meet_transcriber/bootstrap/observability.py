@@ -86,12 +86,12 @@ def instrument_celery(settings: Settings) -> None:
         instrument_celery()
 
 
-def exposition(ground: ServiceContext | None, *, stores: bool) -> "Exposition":
+def exposition(context: ServiceContext | None, *, stores: bool) -> "Exposition":
     """
     What a scrape of this process gets.
 
     Args:
-        ground: of this process; None where others count and this one only tells.
+        context: of this process; None where others count and this one only tells.
         stores: whether to look into its stores, too.
     """
     from meet_transcriber.observability.gpu import gpu_memory
@@ -102,12 +102,12 @@ def exposition(ground: ServiceContext | None, *, stores: bool) -> "Exposition":
             yield "transcription_gpu_memory_used_bytes", (gpu.name,), gpu.used_bytes
             yield "transcription_gpu_memory_size_bytes", (gpu.name,), gpu.size_bytes
 
-    counting = ground.meters if ground and isinstance(ground.meters, Counting) else None
-    looks = [Overview(ground).look] if ground and stores else []
+    counting = context.meters if context and isinstance(context.meters, Counting) else None
+    looks = [Overview(context).look] if context and stores else []
     return Exposition(counting, gpus, *looks)
 
 
-def serve_figures(settings: Settings, ground: ServiceContext | None) -> None:
+def serve_figures(settings: Settings, context: ServiceContext | None) -> None:
     """
     Tell a worker's metrics on its port, where one is set, as long as the process lives.
 
@@ -120,7 +120,7 @@ def serve_figures(settings: Settings, ground: ServiceContext | None) -> None:
 
     host, port = settings.metrics_host, settings.metrics_port
     try:
-        start_http_server(port, host, exposition(ground, stores=False).registry)
+        start_http_server(port, host, exposition(context, stores=False).registry)
     except OSError as error:
         raise InvalidOptions(
             f"Cannot tell metrics on {host} port {port}: {error.strerror or error}. METRICS_HOST "
@@ -131,8 +131,8 @@ def serve_figures(settings: Settings, ground: ServiceContext | None) -> None:
 class Overview:
     """What the stores say of all jobs; looked up once a second at most."""
 
-    def __init__(self, ground: ServiceContext, fresh_seconds: float = _FRESH_SECONDS) -> None:
-        self._ground = ground
+    def __init__(self, context: ServiceContext, fresh_seconds: float = _FRESH_SECONDS) -> None:
+        self._context = context
         self._fresh_seconds = fresh_seconds
         self._one_at_a_time = threading.Lock()
         self._looked_at = float("-inf")
@@ -148,7 +148,7 @@ class Overview:
             return self._samples
 
     def _look(self) -> "Iterator[Sample]":
-        jobs, media = self._ground.jobs, self._ground.media
+        jobs, media = self._context.jobs, self._context.media
         yield from self._answered("jobs", lambda: [*self._jobs(jobs), *_room("jobs", jobs)])
         yield from self._answered("media", lambda: [*_room("media", media)])
 
@@ -162,7 +162,7 @@ class Overview:
         yield from found
 
     def _jobs(self, jobs: JobStore) -> "Iterator[Sample]":
-        now, backlog = self._ground.clock(), jobs.backlog()
+        now, backlog = self._context.clock(), jobs.backlog()
         for queue in QUEUES:
             ready, running = backlog.ready.get(queue, 0), backlog.running.get(queue, 0)
             yield "celery_queue_length", (queue,), ready + running

@@ -164,7 +164,7 @@ def rules(settings: Settings) -> Policy:
     )
 
 
-def ground(settings: Settings, queue: JobQueue, role: str = "worker") -> ServiceContext:
+def context(settings: Settings, queue: JobQueue, role: str = "worker") -> ServiceContext:
     """
     What a service or a worker stands on.
 
@@ -199,8 +199,8 @@ def ground(settings: Settings, queue: JobQueue, role: str = "worker") -> Service
 
 
 def service(settings: Settings, queue: JobQueue) -> Service:
-    """The service on the configured ground."""
-    return Service(ground(settings, queue, "api"), partial(refuse, settings))
+    """The service on the configured context."""
+    return Service(context(settings, queue, "api"), partial(refuse, settings))
 
 
 def refuse(settings: Settings, options: Options) -> None:
@@ -218,13 +218,15 @@ def _refuse_for_model(model: str, options: Options) -> None:
         raise InvalidOptions(f"Whisper {name} {why}; WHISPER_MODEL=medium or large-v3 translates.")
 
 
-def tending(settings: Settings, ground: ServiceContext, holder: str) -> Maintenance:
+def tending(settings: Settings, context: ServiceContext, holder: str) -> Maintenance:
     """What looks after jobs in this process, webhooks included."""
     from meet_transcriber.outbound.webhooks import WebhookSender, next_attempt
 
     sender = WebhookSender(_allowed(settings))
-    postman = WebhookDispatcher(ground, sender, webhook_secret(settings, ground.jobs), next_attempt)
-    return Maintenance(ground, holder, postman, _steady())
+    postman = WebhookDispatcher(
+        context, sender, webhook_secret(settings, context.jobs), next_attempt
+    )
+    return Maintenance(context, holder, postman, _steady())
 
 
 def _steady() -> Clock:
@@ -349,7 +351,7 @@ def _is_whole(chosen: Chosen[Diarizer] | None) -> bool:
 
 
 def working(
-    ground: ServiceContext,
+    context: ServiceContext,
     engines: Engines,
     worker: str,
     queues: tuple[str, ...] = QUEUES,
@@ -357,7 +359,7 @@ def working(
     tell: Callable[[str], None] = lambda _task: None,
 ) -> TaskRunner:
     """One worker's side of the service."""
-    return TaskRunner(ground, engines, worker, queues, stopping or threading.Event(), tell)
+    return TaskRunner(context, engines, worker, queues, stopping or threading.Event(), tell)
 
 
 def check_place(settings: Settings) -> None:

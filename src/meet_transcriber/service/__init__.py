@@ -1,10 +1,10 @@
 """
 The service: everything that an API, a worker, a command or a page may ask for.
 
-    service.intake.begin(name) -> Upload               take in a recording
+    service.submissions.begin(name) -> Upload               take in a recording
     service.uploads.create(name, size)   one that comes in many requests
-    service.reading.job(job_id), .transcript, ...      look
-    service.changing.cancel(job_id), .rerun, .edit     change
+    service.queries.job(job_id), .transcript, ...      look
+    service.commands.cancel(job_id), .rerun, .edit     change
     service.voices.remember(job_id, speaker, name, consent), ...   know people again
 """
 
@@ -49,23 +49,23 @@ _TENANTS = 1000
 
 
 class Service:
-    """The parts of the service on one ground; safe for several threads."""
+    """The parts of the service over one context; safe for several threads."""
 
     def __init__(
         self,
-        ground: ServiceContext,
+        context: ServiceContext,
         refuse: Callable[[Options], None] = lambda _options: None,
     ) -> None:
         """
         Args:
             refuse: raises InvalidOptions for what the configured engines cannot do.
         """
-        self.ground = ground
-        self.intake = Submissions(ground, refuse)
-        self.uploads = Uploads(ground, refuse)
-        self.reading = JobQueries(ground)
-        self.changing = JobCommands(ground, self.reading, refuse)
-        self.voices = Voices(ground, self.reading, self.changing)
+        self.context = context
+        self.submissions = Submissions(context, refuse)
+        self.uploads = Uploads(context, refuse)
+        self.queries = JobQueries(context)
+        self.commands = JobCommands(context, self.queries, refuse)
+        self.voices = Voices(context, self.queries, self.commands)
         self._refuse = refuse
         self._narrowed: dict[str, Service] = {}
 
@@ -75,11 +75,11 @@ class Service:
         if known is not None:
             return known
         narrowed = copy.copy(self)
-        narrowed.intake = Submissions(self.ground, self._refuse, tenant)
-        narrowed.uploads = Uploads(self.ground, self._refuse, tenant)
-        narrowed.reading = self.reading.of(tenant)
-        narrowed.changing = JobCommands(self.ground, narrowed.reading, self._refuse)
-        narrowed.voices = Voices(self.ground, narrowed.reading, narrowed.changing)
+        narrowed.submissions = Submissions(self.context, self._refuse, tenant)
+        narrowed.uploads = Uploads(self.context, self._refuse, tenant)
+        narrowed.queries = self.queries.of(tenant)
+        narrowed.commands = JobCommands(self.context, narrowed.queries, self._refuse)
+        narrowed.voices = Voices(self.context, narrowed.queries, narrowed.commands)
         if len(self._narrowed) >= _TENANTS:
             self._narrowed.clear()
         self._narrowed[tenant] = narrowed  # only now: others may take it at once

@@ -39,11 +39,11 @@ class JobCommands:
 
     def __init__(
         self,
-        ground: ServiceContext,
+        context: ServiceContext,
         reading: JobQueries,
         refuse: Callable[[Options], None] = lambda _options: None,
     ) -> None:
-        self._ground = ground
+        self._context = context
         self._reading = reading
         self._refuse = refuse
 
@@ -55,7 +55,7 @@ class JobCommands:
             JobNotFound, JobConflict: there is none, or it has ended already.
         """
         self._reading.job(job_id)
-        return self._ground.change(job_id, partial(cancelled, now=self._ground.clock()))
+        return self._context.change(job_id, partial(cancelled, now=self._context.clock()))
 
     def delete(self, job_id: str) -> None:
         """
@@ -65,14 +65,14 @@ class JobCommands:
             JobNotFound: there is none.
         """
         self._reading.job(job_id)
-        job = self._ground.change(job_id, partial(deleted, now=self._ground.clock()))
+        job = self._context.change(job_id, partial(deleted, now=self._context.clock()))
         with suppress(StorageError, JobNotFound):  # else tending does it
-            self._ground.media.delete(job.prefix)
-            if self._ground.text is not None:
-                self._ground.text.put_text(job_id, "")
-            signed = job.upload is not None and job.upload.signed_until > self._ground.clock()
+            self._context.media.delete(job.prefix)
+            if self._context.text is not None:
+                self._context.text.put_text(job_id, "")
+            signed = job.upload is not None and job.upload.signed_until > self._context.clock()
             if not signed and not any(task.state == "running" for task in job.tasks):
-                self._ground.jobs.remove(job_id)
+                self._context.jobs.remove(job_id)
 
     def rerun(
         self, job_id: str, kinds: Collection[str] = (), wishes: Mapping[str, object] | None = None
@@ -92,9 +92,9 @@ class JobCommands:
         job = self._reading.job(job_id)
         options = replace(job.options, **dict(wishes or {}))  # type: ignore[arg-type]
         self._refuse(options)
-        with Quotas(self._ground, job.tenant).place(brings_audio=False):
-            now, confirmed = self._ground.clock(), self._labels_named(job)
-            return self._ground.change(
+        with Quotas(self._context, job.tenant).place(brings_audio=False):
+            now, confirmed = self._context.clock(), self._labels_named(job)
+            return self._context.change(
                 job_id, lambda job: rerun(job, kinds, options, now, confirmed)
             )
 
@@ -161,24 +161,24 @@ class JobCommands:
             if self._reading.version(job_id) == job.version:
                 raise
             raise _changed_meanwhile() from error
-        now = self._ground.clock()
+        now = self._context.clock()
         signed = [replace(each, made_at=now, author=author) for each in edits]
         log, transcript = with_edits(machine, log, before, signed)
         key = f"{job.prefix}/edits.json.{uuid.uuid4().hex}"
-        self._ground.media.put(key, _dumped(log))
+        self._context.media.put(key, _dumped(log))
         try:
-            changed = self._ground.jobs.update(
+            changed = self._context.jobs.update(
                 job_id,
                 partial(
                     _with_log,
                     before=job,
                     key=key,
                     transcript=transcript,
-                    spare=not self._ground.rules.expire_edited,
+                    spare=not self._context.rules.expire_edited,
                 ),
             )
         except (JobConflict, JobNotFound):
-            self._ground.media.delete(key)
+            self._context.media.delete(key)
             raise
         self._reading.keep(changed, transcript)
         self._clean_up(job)
@@ -188,14 +188,14 @@ class JobCommands:
         """The edit counts by now: what fails here is no reason to make it again."""
         with suppress(StorageError, JobError):
             if old := before.objects.get("edits.json"):
-                self._ground.media.delete(old)
+                self._context.media.delete(old)
             self._index(before.id)
 
     def _index(self, job_id: str) -> None:
         """Let what stands now be found, whoever else edits at the same time."""
-        while self._ground.text is not None:
+        while self._context.text is not None:
             job, transcript = self._reading.transcript(job_id)
-            self._ground.text.put_text(job_id, transcript.text)
+            self._context.text.put_text(job_id, transcript.text)
             if self._reading.version(job_id) == job.version:
                 return
 

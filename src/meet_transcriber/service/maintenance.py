@@ -76,18 +76,18 @@ class Maintenance:
 
     def __init__(
         self,
-        ground: ServiceContext,
+        context: ServiceContext,
         holder: str,
         postman: WebhookDispatcher,
         steady: Clock | None = None,
     ) -> None:
         """
         Args:
-            steady: seconds that no one can set; None where the ground's clock is such a one.
+            steady: seconds that no one can set; None where the context's clock is such a one.
         """
-        self._ground = ground
+        self._context = context
         self._steps = ClockJumpDetector(
-            ground.clock, steady or ground.clock, ground.rules.lease_seconds
+            context.clock, steady or context.clock, context.rules.lease_seconds
         )
         self._holder = holder
         self._postman = postman
@@ -100,8 +100,8 @@ class Maintenance:
         Raises:
             StorageUnavailable: the store does not answer; try again at the next turn.
         """
-        now = self._ground.clock()
-        holding = self._ground.jobs.lock("tending", self._holder, _LOCK_SECONDS, now)
+        now = self._context.clock()
+        holding = self._context.jobs.lock("tending", self._holder, _LOCK_SECONDS, now)
         self._steps.look()
         if not holding:
             return False
@@ -117,19 +117,19 @@ class Maintenance:
 
     def bury(self, workers: Collection[str]) -> None:
         """These workers are known to be dead: what they held may be claimed at once."""
-        self._release(lambda job: expired(job, self._ground.clock(), dead=workers))
+        self._release(lambda job: expired(job, self._context.clock(), dead=workers))
 
     def _release(self, change: Callable[[Job], Job]) -> None:
-        for job_id in self._ground.jobs.due(float("inf"), _BATCH):
+        for job_id in self._context.jobs.due(float("inf"), _BATCH):
             with suppress(JobError):
                 self._lapsed(job_id, change)
 
     def _tend_due(self, now: float) -> None:
         if self._steps.went_back:  # leases of the dead would hold until the old time comes again
-            latest = now + self._ground.rules.lease_seconds
+            latest = now + self._context.rules.lease_seconds
             self._release(lambda job: expired(job, now, latest=latest))
             self._steps.went_back = False
-        for job_id in self._ground.jobs.due(now, _BATCH):
+        for job_id in self._context.jobs.due(now, _BATCH):
             try:
                 self._tend_job(job_id)
             except JobError:
@@ -140,7 +140,7 @@ class Maintenance:
                 log.warning("tending_failed", job_id=job_id, error=str(error))
 
     def _tend_job(self, job_id: str) -> None:
-        now = self._ground.clock()
+        now = self._context.clock()
         old = now - self._steps.ahead
         job = self._lapsed(job_id, lambda job: _apply_retention(expired(job, now), now, old))
         if job.tidy_at is not None and job.tidy_at <= now:
@@ -157,11 +157,11 @@ class Maintenance:
             held.update((task.name, task.worker) for task in job.in_state("running"))
             return change(job)
 
-        job = self._ground.change(job_id, noting)
+        job = self._context.change(job_id, noting)
         if job.state != "cancelled" and not job.deleted:
             for task in job.tasks:
                 if task.name in held and task.state != "running":
-                    self._ground.meters.lease_expired(task.kind)
+                    self._context.meters.lease_expired(task.kind)
                     log.warning(
                         "lease_expired", job_id=job.id, task=task.name, worker=held[task.name]
                     )
@@ -171,56 +171,56 @@ class Maintenance:
 
     def _remove(self, job: Job, now: float) -> None:
         """Objects first: as long as the record stands, somebody comes back for them."""
-        self._ground.media.delete(job.prefix)
-        if self._ground.text is not None:
-            self._ground.text.put_text(job.id, "")
+        self._context.media.delete(job.prefix)
+        if self._context.text is not None:
+            self._context.text.put_text(job.id, "")
         if now < (calm := self._calm_at(job)):
-            self._ground.jobs.update(job.id, partial(replace, tidy_at=calm))
+            self._context.jobs.update(job.id, partial(replace, tidy_at=calm))
         else:
-            self._ground.jobs.remove(job.id)
+            self._context.jobs.remove(job.id)
 
     def _sweep(self, job: Job, now: float) -> None:
         """Remove what the tasks of an ended job left and its record does not name."""
-        job = self._ground.jobs.update(job.id, partial(_settled, rules=self._ground.rules))
+        job = self._context.jobs.update(job.id, partial(_settled, rules=self._context.rules))
         if not job.ended or job.deleted:
             return
         named = set(job.objects.values())
         named |= {
-            piece.key for piece in pieces_of(self._ground.media, job.objects.get("recording"))
+            piece.key for piece in pieces_of(self._context.media, job.objects.get("recording"))
         }
         edits = f"{job.prefix}/edits.json."  # is written before the record names it
-        found = self._ground.media.keys(job.prefix)
-        if self._ground.jobs.version(job.id) != job.version:
+        found = self._context.media.keys(job.prefix)
+        if self._context.jobs.version(job.id) != job.version:
             return  # what was found may count by now; there is another turn
         for key in found:
             if key not in named and not key.startswith(edits):
-                self._ground.media.delete(key)
+                self._context.media.delete(key)
         calm = self._calm_at(job)
         again = calm if now < calm else None
-        self._ground.jobs.update(job.id, partial(_mark_swept, version=job.version, again=again))
+        self._context.jobs.update(job.id, partial(_mark_swept, version=job.version, again=again))
 
     def _calm_at(self, job: Job) -> float:
         """When whoever still works on an ended job, or may write for it, has noticed or may not."""
         held = [task.lease_until for task in job.tasks if task.state == "running"]
-        noticed = max(held, default=0.0) + self._ground.rules.lease_seconds if held else 0.0
+        noticed = max(held, default=0.0) + self._context.rules.lease_seconds if held else 0.0
         return max(noticed, job.upload.signed_until if job.upload else 0.0)
 
     def _tidy(self, now: float) -> None:
         if now - self._tidied > _HALF_WRITTEN_SECONDS / 6:
             self._tidied = now
-            self._ground.media.tidy(_HALF_WRITTEN_SECONDS)
+            self._context.media.tidy(_HALF_WRITTEN_SECONDS)
 
     # -- messages --------------------------------------------------------------------------
 
     def _top_up(self) -> None:
         """As many messages as there are ready tasks: what was lost on the way is said again."""
-        ready = self._ground.jobs.backlog().ready
+        ready = self._context.jobs.backlog().ready
         for queue in QUEUES:
-            missing = ready.get(queue, 0) and ready[queue] - self._ground.queue.length(queue)
+            missing = ready.get(queue, 0) and ready[queue] - self._context.queue.length(queue)
             if missing > 0:
-                jobs = self._ground.jobs.ready([queue], missing)
+                jobs = self._context.jobs.ready([queue], missing)
                 for job_id in islice(cycle(jobs), min(missing, _BATCH)):
-                    self._ground.nudge(queue, job_id, "")
+                    self._context.nudge(queue, job_id, "")
 
 
 def _apply_retention(job: Job, now: float, result_now: float) -> Job:

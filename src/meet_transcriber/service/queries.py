@@ -85,8 +85,8 @@ class _StillComing(Exception):
 class JobQueries:
     """The service's windows; safe for several threads."""
 
-    def __init__(self, ground: ServiceContext) -> None:
-        self._ground = ground
+    def __init__(self, context: ServiceContext) -> None:
+        self._context = context
         self.tenant: str | None = None
         self._records: _Recent[Job] = _Recent(_RECORDS)
         self._transcripts: _Recent[Transcript] = _Recent(_TRANSCRIPTS)
@@ -105,8 +105,8 @@ class JobQueries:
         Raises:
             JobNotFound: there is none that may be seen.
         """
-        version = self._ground.jobs.version(job_id)
-        job = self._records.get((job_id, version), lambda: self._ground.jobs.get(job_id))
+        version = self._context.jobs.version(job_id)
+        job = self._records.get((job_id, version), lambda: self._context.jobs.get(job_id))
         hidden = job.deleted or job.state not in SHOWN
         if hidden or self.tenant not in {None, job.tenant}:
             raise JobNotFound(f"There is no job {job_id}.")
@@ -114,15 +114,15 @@ class JobQueries:
 
     def version(self, job_id: str) -> int:
         """The record's version, without reading it; raises JobNotFound."""
-        return self._ground.jobs.version(job_id)
+        return self._context.jobs.version(job_id)
 
     def mark(self) -> int:
         """Another one after every change of any job."""
-        return self._ground.jobs.mark()
+        return self._context.jobs.mark()
 
     def changed(self, since: int) -> Changed:
         """What happened to jobs after a mark; uploads that are no jobs yet are left out."""
-        found = self._ground.jobs.changes(self.tenant or "", since)
+        found = self._context.jobs.changes(self.tenant or "", since)
         jobs: dict[str, Job | None] = {}
         if not found.missed:
             for job_id in found.jobs:
@@ -135,7 +135,7 @@ class JobQueries:
             return self.job(job_id)
         except JobNotFound:
             with suppress(JobNotFound):
-                if self._ground.jobs.get(job_id).state == "uploading":
+                if self._context.jobs.get(job_id).state == "uploading":
                     raise _StillComing from None
             return None
 
@@ -147,24 +147,24 @@ class JobQueries:
         return None
 
     def _place(self, job: Job) -> int | None:
-        return self._ground.jobs.ahead(job) + 1 if job.state == "pending" else None
+        return self._context.jobs.ahead(job) + 1 if job.state == "pending" else None
 
     def page(self, query: JobQuery) -> list[Job]:
         """Jobs in order of creation; raises JobNotFound for an `after` that names none."""
         if self.tenant is not None:
             query = replace(query, tenant=self.tenant)
-        return self._ground.jobs.page(query)
+        return self._context.jobs.page(query)
 
     def with_key(self, idempotency_key: str) -> Job | None:
         """The job that was made with this key, while it is still being received too."""
-        return self._ground.jobs.find_by_key(idempotency_key, self.tenant or "")
+        return self._context.jobs.find_by_key(idempotency_key, self.tenant or "")
 
     def wait(self, job: Job) -> Wait:
         """Where a job stands in the queue, and how long it may take."""
         if job.ended:
             return Wait(None, None)
         position = self._place(job)
-        backlog, workers = self.backlog(), len(self._ground.jobs.workers(self._ground.clock()))
+        backlog, workers = self.backlog(), len(self._context.jobs.workers(self._context.clock()))
         if not workers or job.duration is None:
             return Wait(position, None)
         own = job.duration * (1.0 - job.progress)
@@ -174,15 +174,15 @@ class JobQueries:
 
     def backlog(self) -> Backlog:
         """What waits and runs; up to half a second old."""
-        now = self._ground.clock()
+        now = self._context.clock()
         taken, backlog = self._backlog[0]
         if not 0 <= now - taken < _BACKLOG_SECONDS:
-            backlog = self._ground.jobs.backlog()
+            backlog = self._context.jobs.backlog()
             self._backlog[0] = (now, backlog)
         return backlog
 
     def _rtf(self) -> float:
-        return float(self._ground.jobs.recall(RTF) or FIRST_GUESS_RTF)
+        return float(self._context.jobs.recall(RTF) or FIRST_GUESS_RTF)
 
     # -- results ---------------------------------------------------------------------------
 
@@ -229,7 +229,7 @@ class JobQueries:
         return self._object(job, "edits.json", EditLog) if job.edited else EditLog()
 
     def _object(self, job: Job, name: str, kind: type[T]) -> T:
-        return from_plain(kind, json.loads(self._ground.media.get(job.objects[name])))
+        return from_plain(kind, json.loads(self._context.media.get(job.objects[name])))
 
     def export(self, job_id: str, form: str) -> tuple[Job, bytes]:
         """
@@ -272,7 +272,7 @@ class JobQueries:
         key = job.objects.get("recording") or job.objects.get("working.flac")
         if key is None:
             raise JobNotReady("The audio of this job is not kept (AUDIO_RETENTION=delete).")
-        media = self._ground.media
+        media = self._context.media
         return job, open_recording(media, key), size_of(media, key)
 
     def peaks(self, job_id: str) -> tuple[Job, bytes]:
@@ -286,7 +286,7 @@ class JobQueries:
         job = self.job(job_id)
         if "peaks.dat" not in job.objects:
             raise JobNotReady("The recording is not prepared yet; ask again in a while.")
-        return job, self._ground.media.get(job.objects["peaks.dat"])
+        return job, self._context.media.get(job.objects["peaks.dat"])
 
     # -- search ----------------------------------------------------------------------------
 
@@ -315,11 +315,11 @@ class JobQueries:
         return Found(tuple(hits), complete)
 
     def _candidates(self, query: str, limit: int) -> tuple[list[Job], bool]:
-        if self._ground.text is None:
+        if self._context.text is None:
             latest = self.page(JobQuery(limit=_SCANNED_JOBS, states=("completed",)))
             return latest, len(latest) < _SCANNED_JOBS
         found: list[Job] = []
-        ids = self._ground.text.find_text(query, 2 * limit, self.tenant)
+        ids = self._context.text.find_text(query, 2 * limit, self.tenant)
         for job_id in ids:
             with suppress(JobNotFound):
                 job = self.job(job_id)

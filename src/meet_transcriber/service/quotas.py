@@ -29,11 +29,11 @@ _MEBIBYTE = 1 << 20
 
 
 class Quotas:
-    """One tenant's share, by the rules of a ground."""
+    """One tenant's share, by the rules of a context."""
 
-    def __init__(self, ground: ServiceContext, tenant: str) -> None:
-        self._ground = ground
-        self._rules = ground.rules
+    def __init__(self, context: ServiceContext, tenant: str) -> None:
+        self._context = context
+        self._rules = context.rules
         self._tenant = tenant
 
     # -- places ----------------------------------------------------------------------------
@@ -133,20 +133,20 @@ class Quotas:
     def _usage(self) -> Usage:
         if not self._measured and self._rules.max_jobs_in_flight is None:
             return Usage()
-        since = self._ground.clock() - DAY_SECONDS
-        return self._ground.jobs.usage(self._tenant, since)
+        since = self._context.clock() - DAY_SECONDS
+        return self._context.jobs.usage(self._tenant, since)
 
     # -- checks ----------------------------------------------------------------------------
 
     def _queue_may_fill(self) -> bool:
         most = self._rules.max_queued_jobs
-        return most is not None and self._ground.jobs.backlog().active + _CROWD > most
+        return most is not None and self._context.jobs.backlog().active + _CROWD > most
 
     def _check_queue(self) -> None:
         most = self._rules.max_queued_jobs
         if most is None:
             return
-        backlog = self._ground.jobs.backlog()
+        backlog = self._context.jobs.backlog()
         if backlog.active >= most:
             raise QueueFull(
                 f"{backlog.active} jobs wait or are being worked on, and MAX_QUEUED_JOBS lets no "
@@ -160,7 +160,7 @@ class Quotas:
             raise QuotaExceeded(
                 f"You have {usage.jobs} jobs that have not ended, and MAX_JOBS_IN_FLIGHT lets you "
                 f"have {most}; wait for one to end, or cancel one.",
-                self._seconds_a_job(self._ground.jobs.backlog()),
+                self._seconds_a_job(self._context.jobs.backlog()),
             )
 
     def _check_used(self, usage: Usage) -> None:
@@ -188,7 +188,7 @@ class Quotas:
         most = self._rules.max_audio_seconds or 0.0
         wait = None
         if usage.oldest_at is not None and seconds <= most:
-            wait = max(1.0, usage.oldest_at + DAY_SECONDS - self._ground.clock())
+            wait = max(1.0, usage.oldest_at + DAY_SECONDS - self._context.clock())
         return QuotaExceeded(
             f"You have submitted {usage.audio_seconds / 3600:.2f} hours of audio within a day, and "
             f"MAX_AUDIO_HOURS_PER_DAY lets you submit {most / 3600:.4g}: this recording is too "
@@ -198,10 +198,10 @@ class Quotas:
 
     def _seconds_a_job(self, backlog: Backlog) -> float:
         """How long until the next job may have ended, from measured speed."""
-        workers = len(self._ground.jobs.workers(self._ground.clock()))
+        workers = len(self._context.jobs.workers(self._context.clock()))
         if not workers or not backlog.active:
             return _NOBODY_WORKS_SECONDS
-        speed = float(self._ground.jobs.recall(RTF) or FIRST_GUESS_RTF)
+        speed = float(self._context.jobs.recall(RTF) or FIRST_GUESS_RTF)
         seconds = backlog.seconds_left * speed / workers / backlog.active
         return min(max(seconds, 1.0), _LONGEST_WAIT_SECONDS)
 
@@ -209,7 +209,7 @@ class Quotas:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        jobs, clock = self._ground.jobs, self._ground.clock
+        jobs, clock = self._context.jobs, self._context.clock
         holder, give_up_at = uuid.uuid4().hex, time.monotonic() + _PATIENCE_SECONDS
         while not jobs.lock("admission", holder, _TURN_SECONDS, clock()):
             if time.monotonic() > give_up_at:

@@ -59,8 +59,8 @@ _MISSED = "The voices of this meeting could not be analysed, so that nobody is n
 class SpeakerIdentification:
     """What tasks of one job do about voices."""
 
-    def __init__(self, ground: ServiceContext, job: Job) -> None:
-        self._ground = ground
+    def __init__(self, context: ServiceContext, job: Job) -> None:
+        self._context = context
         self._job = job
 
     # -- beside the diarization --------------------------------------------------------------
@@ -84,7 +84,7 @@ class SpeakerIdentification:
             diarizer: gives the one of this worker, who may hear voices apart from meetings.
             progress: what it raises passes through.
         """
-        if self._ground.sealer is None and KNOWN_SPEAKERS not in self._job.objects:
+        if self._context.sealer is None and KNOWN_SPEAKERS not in self._job.objects:
             return
         embedder, voices, named = _embedder(diarizer), dict(found.voices), Named()
 
@@ -104,11 +104,11 @@ class SpeakerIdentification:
     def _leave(self, voices: Mapping[str, Voice], named: Named, checkpoints: Checkpoints) -> None:
         if named != Named():
             data = json.dumps(to_plain(named)).encode()
-            self._ground.media.put(checkpoints.new(KNOWN_NAMES), data)
-        if self._ground.sealer is not None and voices:
+            self._context.media.put(checkpoints.new(KNOWN_NAMES), data)
+        if self._context.sealer is not None and voices:
             heard = Heard({label: compact(voice) for label, voice in voices.items()})
-            data = sealed(self._ground.sealer, heard, f"job:{self._job.id}")
-            self._ground.media.put(checkpoints.new(VOICES), data)
+            data = sealed(self._context.sealer, heard, f"job:{self._job.id}")
+            self._context.media.put(checkpoints.new(VOICES), data)
 
     def _by_references(
         self,
@@ -119,7 +119,7 @@ class SpeakerIdentification:
     ) -> Named:
         if embedder is None:
             return Named({}, (_warning("the diarizer of this server does not compare voices"),))
-        stored = json.loads(self._ground.media.get(self._job.objects[KNOWN_SPEAKERS]))
+        stored = json.loads(self._context.media.get(self._job.objects[KNOWN_SPEAKERS]))
         known: dict[str, Voice] = {}
         warnings = []
         for person in from_plain(References, stored).people:
@@ -153,26 +153,28 @@ class SpeakerIdentification:
 
     def _left(self) -> Named:
         key = self._job.objects.get(KNOWN_NAMES)
-        return from_plain(Named, json.loads(self._ground.media.get(key))) if key else Named()
+        return from_plain(Named, json.loads(self._context.media.get(key))) if key else Named()
 
     def _clear(self) -> dict[str, str]:
-        voices = heard_in(self._ground, self._job)
+        voices = heard_in(self._context, self._job)
         if not voices:
             return {}
-        return clear_names(matches(voices, VoiceBook(self._ground, self._job.tenant).read().people))
+        return clear_names(
+            matches(voices, VoiceBook(self._context, self._job.tenant).read().people)
+        )
 
     def _remember_clip(self) -> tuple[TranscriptWarning, ...]:
-        wanted = clip_wanted(self._ground, self._job)
+        wanted = clip_wanted(self._context, self._job)
         if wanted is None:
             return ()
-        voices = heard_in(self._ground, self._job)
+        voices = heard_in(self._context, self._job)
         if not voices:
-            drop_clip(self._ground, self._job)
+            drop_clip(self._context, self._job)
             return (_not_kept("the clip has too little speech, or the diarizer hears no voices."),)
         label = max(voices, key=lambda each: voices[each].seconds)
         sample = Sample(voices[label], self._job.id, label, wanted.consent, clip=True)
         try:
-            add_clip(self._ground, self._job, sample)
+            add_clip(self._context, self._job, sample)
         except VoiceNotFound:
             return (_not_kept("the person was deleted before the clip was done."),)
         return ()

@@ -73,21 +73,21 @@ class Upload:
     """
 
     def __init__(
-        self, ground: ServiceContext, job: Job, earlier: Job | None, refuse: Refuse
+        self, context: ServiceContext, job: Job, earlier: Job | None, refuse: Refuse
     ) -> None:
-        self._ground = ground
+        self._context = context
         self._job = job
         self._earlier = earlier
         self._refuse = refuse
-        self._quotas = Quotas(ground, job.tenant)
+        self._quotas = Quotas(context, job.tenant)
         self._free = None if earlier else self._quotas.free_bytes()
         self._hash = hashlib.sha256()
         self._size = 0
-        self._renewed = ground.clock()
+        self._renewed = context.clock()
         self._stack = ExitStack()
         self._writer: ObjectWriter | None = None
         if earlier is None and job.source_url is None:
-            self._writer = self._stack.enter_context(ground.media.writer(job.objects["recording"]))
+            self._writer = self._stack.enter_context(context.media.writer(job.objects["recording"]))
 
     @property
     def job_id(self) -> str:
@@ -109,7 +109,7 @@ class Upload:
             StorageFull, StorageError: they cannot be kept.
         """
         self._size += len(data)
-        refuse_too_large(self._size, self._ground.rules.max_upload_bytes)
+        refuse_too_large(self._size, self._context.rules.max_upload_bytes)
         if self._free is not None and self._size > self._free:
             raise self._quotas.no_room()
         self._hash.update(data)
@@ -132,7 +132,7 @@ class Upload:
             StorageError: it cannot be kept.
         """
         try:
-            with counted(self._ground.meters, source_of(self._job)):
+            with counted(self._context.meters, source_of(self._job)):
                 return self._finish(request)
         except BaseException:
             self.abandon()
@@ -144,16 +144,16 @@ class Upload:
         if self._earlier is not None:
             return
         with suppress(StorageError, JobNotFound):  # tending removes it when its lease is over
-            now = self._ground.clock()
-            job = self._ground.jobs.update(self._job.id, partial(withdrawn, now=now))
+            now = self._context.clock()
+            job = self._context.jobs.update(self._job.id, partial(withdrawn, now=now))
             if job.deleted:
-                self._ground.media.delete(job.prefix)
-                self._ground.jobs.remove(job.id)
+                self._context.media.delete(job.prefix)
+                self._context.jobs.remove(job.id)
 
     def _finish(self, request: SubmissionRequest) -> Job:
         self._refuse(request.options)
         if request.webhook_url is not None:
-            self._ground.fetcher.check(request.webhook_url)
+            self._context.fetcher.check(request.webhook_url)
         fingerprint = self._fingerprint(request)
         if self._earlier is not None:
             return _same(self._earlier, fingerprint)
@@ -167,48 +167,48 @@ class Upload:
             facts["webhook"] = Webhook(request.webhook_url)
         if self._job.source_url is None:
             media = self._probe()
-            self._ground.meters.upload(self._size)
+            self._context.meters.upload(self._size)
             facts |= {"size_bytes": self._size, "media": media, "duration": media.duration}
-        facts["objects"] = {**self._job.objects, **keep_extras(self._ground, self._job, request)}
+        facts["objects"] = {**self._job.objects, **keep_extras(self._context, self._job, request)}
         return self._submitted(facts)
 
     def _submitted(self, facts: dict[str, Any]) -> Job:
         size = self._size + facts["extra_bytes"]
         with self._quotas.room(size, facts.get("duration") or 0.0):
-            now = self._ground.clock()
-            return self._ground.change(
+            now = self._context.clock()
+            return self._context.change(
                 self._job.id, lambda job: submitted(replace(job, **facts), now)
             )
 
     def _probe(self) -> MediaInfo:
         if not self._size:
             raise UnsupportedFormat("The recording is empty: it has no bytes.")
-        with self._ground.media.open(self._job.objects["recording"]) as file:
-            return self._ground.decoder.probe(file)
+        with self._context.media.open(self._job.objects["recording"]) as file:
+            return self._context.decoder.probe(file)
 
     def _fingerprint(self, request: SubmissionRequest) -> str:
         asked = [*request.told(), self._job.name, self._job.source_url, self._hash.hexdigest()]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
     def _renew(self) -> None:
-        now, lease = self._ground.clock(), self._ground.rules.lease_seconds
+        now, lease = self._context.clock(), self._context.rules.lease_seconds
         if abs(now - self._renewed) > lease / _RENEW_SHARE:  # a clock may be set back
             self._renewed = now
-            self._ground.jobs.update(self._job.id, partial(replace, lease_until=now + lease))
+            self._context.jobs.update(self._job.id, partial(replace, lease_until=now + lease))
 
 
 class Submissions:
     """The door for recordings."""
 
     def __init__(
-        self, ground: ServiceContext, refuse: Refuse = lambda _options: None, tenant: str = ""
+        self, context: ServiceContext, refuse: Refuse = lambda _options: None, tenant: str = ""
     ) -> None:
         """
         Args:
             refuse: raises InvalidOptions for what the configured engines cannot do.
             tenant: whose jobs are made.
         """
-        self._ground = ground
+        self._context = context
         self._refuse = refuse
         self._tenant = tenant
 
@@ -221,7 +221,7 @@ class Submissions:
             QueueFull, QuotaExceeded: no more jobs are taken, or none of this tenant.
             StorageError: there is no place to keep it.
         """
-        with counted(self._ground.meters, "upload", also_success=False):
+        with counted(self._context.meters, "upload", also_success=False):
             job = self._new(name, idempotency_key)
             return self._open(replace(job, objects={"recording": f"{job.prefix}/recording"}))
 
@@ -239,8 +239,8 @@ class Submissions:
             AddressRefused, FetchError: the address is not one that may be called.
             InvalidOptions, IdempotencyError: as `begin` and `Upload.finish` do.
         """
-        with counted(self._ground.meters, "url", also_success=False):
-            self._ground.fetcher.check(url)
+        with counted(self._context.meters, "url", also_success=False):
+            self._context.fetcher.check(url)
             job = replace(self._new(name, idempotency_key), source_url=url)
             upload = self._open(job)
         return upload.finish(request)
@@ -248,36 +248,36 @@ class Submissions:
     def _open(self, job: Job) -> Upload:
         kept = self._known(job) or self._created(job)
         if kept.id == job.id:
-            return Upload(self._ground, kept, None, self._refuse)
+            return Upload(self._context, kept, None, self._refuse)
         if kept.state == "uploading" or kept.deleted:
             raise IdempotencyInProgress(
                 "A request with this Idempotency-Key is still being received, or its job is "
                 "being deleted; send it again a little later."
             )
-        return Upload(self._ground, job, kept, self._refuse)
+        return Upload(self._context, job, kept, self._refuse)
 
     def _known(self, job: Job) -> Job | None:
         """The job of a repeated request, which needs no place of its own."""
         key = job.idempotency_key
-        return None if key is None else self._ground.jobs.find_by_key(key, self._tenant)
+        return None if key is None else self._context.jobs.find_by_key(key, self._tenant)
 
     def _created(self, job: Job) -> Job:
-        with Quotas(self._ground, self._tenant).place():
-            return self._ground.jobs.create(job)
+        with Quotas(self._context, self._tenant).place():
+            return self._context.jobs.create(job)
 
     def _new(self, name: str, key: str | None) -> Job:
-        now = self._ground.clock()
+        now = self._context.clock()
         return Job(
             id=uuid.uuid4().hex,
             options=Options(),
             name=clean(name),
             created_at=now,
             state="uploading",
-            max_attempts=self._ground.rules.max_attempts,
-            lease_until=now + self._ground.rules.lease_seconds,
+            max_attempts=self._context.rules.max_attempts,
+            lease_until=now + self._context.rules.lease_seconds,
             tenant=self._tenant,
             idempotency_key=checked_key(key),
-            origin=Origin(now_bound("request_id"), self._ground.tracer.current()),
+            origin=Origin(now_bound("request_id"), self._context.tracer.current()),
         )
 
 
@@ -293,7 +293,7 @@ def counted(meters: Meters, source: str, *, also_success: bool = True) -> Iterat
         meters.submission(source, "accepted")
 
 
-def keep_extras(ground: ServiceContext, job: Job, request: SubmissionRequest) -> dict[str, str]:
+def keep_extras(context: ServiceContext, job: Job, request: SubmissionRequest) -> dict[str, str]:
     """
     Write what comes along with a recording, under keys that nobody else uses.
 
@@ -305,7 +305,7 @@ def keep_extras(ground: ServiceContext, job: Job, request: SubmissionRequest) ->
     """
     keys = {name: f"{job.prefix}/{name}.{uuid.uuid4().hex}" for name in request.extras}
     for name, key in keys.items():
-        ground.media.put(key, request.extras[name])
+        context.media.put(key, request.extras[name])
     return keys
 
 

@@ -68,13 +68,13 @@ class TaskHeartbeat:
     at its next call of progress: JobCancelled, LeaseLost or WorkerStopping passes through it.
     """
 
-    def __init__(self, ground: ServiceContext, claim: Claim, stopping: threading.Event) -> None:
-        self._ground = ground
+    def __init__(self, context: ServiceContext, claim: Claim, stopping: threading.Event) -> None:
+        self._context = context
         self._claim = claim
         self._stopping = stopping
         self._share = 0.0
         self._told = 0.0
-        self._renewed = ground.clock()
+        self._renewed = context.clock()
         self._problem: JobError | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -104,10 +104,10 @@ class TaskHeartbeat:
                 log.warning("heartbeat_delayed", job_id=self._claim.job.id, error=str(error))
 
     def _look(self) -> None:
-        now, lease = self._ground.clock(), self._ground.rules.lease_seconds
+        now, lease = self._context.clock(), self._context.rules.lease_seconds
         share = self._share
         if share > self._told + _TOLD_SHARE or abs(now - self._renewed) > lease / 3:
-            self._ground.jobs.update(
+            self._context.jobs.update(
                 self._claim.job.id,
                 lambda job: alive(
                     job, self._claim.task.name, self._claim.task.token, share, now, lease
@@ -119,7 +119,7 @@ class TaskHeartbeat:
 
     def _watch(self) -> None:
         """Notice a cancelled or deleted job without writing."""
-        job = self._ground.jobs.get(self._claim.job.id)
+        job = self._context.jobs.get(self._claim.job.id)
         if job.deleted:
             raise JobNotFound(f"Job {job.id} was deleted.")
         if job.state == "cancelled":
@@ -180,7 +180,7 @@ class TaskRunner:
 
     def __init__(
         self,
-        ground: ServiceContext,
+        context: ServiceContext,
         engines: Engines,
         worker: str,
         queues: tuple[str, ...],
@@ -192,7 +192,7 @@ class TaskRunner:
             stopping: set it, and the task at hand goes back at its next progress.
             tell: hears the name of the task that is being worked on, and "" after it.
         """
-        self._ground = ground
+        self._context = context
         self._engines = engines
         self._worker = worker
         self._queues = queues
@@ -230,16 +230,16 @@ class TaskRunner:
         ids = {"job_id": job.id, "request_id": job.origin.request_id, "task": task.name}
         started, outcome = time.monotonic(), "interrupted"
         if job.fence == 1 and (waited := waited_seconds(job)) is not None:
-            self._ground.meters.waited(task.queue, waited)
+            self._context.meters.waited(task.queue, waited)
         with (
             bound(**{name: value for name, value in ids.items() if value}),
-            self._ground.tracer.span(task.kind, job.origin.traceparent, ids),
+            self._context.tracer.span(task.kind, job.origin.traceparent, ids),
         ):
             try:
                 outcome = self._see_through(claim)
             finally:
                 seconds = time.monotonic() - started
-                self._ground.meters.task(task.kind, outcome, seconds)
+                self._context.meters.task(task.kind, outcome, seconds)
                 log.info("task_ended", outcome=outcome, seconds=round(seconds, 3))
 
     def let_go(self) -> None:
@@ -252,18 +252,18 @@ class TaskRunner:
             self._record(claim, released)
 
     def _claim(self) -> Claim | None:
-        ground = self._ground
-        for job_id in ground.jobs.ready(self._queues, _CANDIDATES):
+        context = self._context
+        for job_id in context.jobs.ready(self._queues, _CANDIDATES):
             fence = -1
 
             def claim(job: Job) -> Job:
                 nonlocal fence
                 fence = job.fence
-                now = ground.clock()
-                return claimed(job, self._queues, self._worker, now, ground.rules.lease_seconds)
+                now = context.clock()
+                return claimed(job, self._queues, self._worker, now, context.rules.lease_seconds)
 
             with suppress(JobNotFound):
-                job = ground.jobs.update(job_id, claim)
+                job = context.jobs.update(job_id, claim)
                 if job.fence != fence:
                     return claim_in(job, self._worker)
         return None
@@ -272,7 +272,7 @@ class TaskRunner:
         """Work on a claimed task until its end is on record; returns how it ended."""
         checkpoints = ClaimedCheckpoints(claim)
         try:
-            with TaskHeartbeat(self._ground, claim, self._stopping) as hold:
+            with TaskHeartbeat(self._context, claim, self._stopping) as hold:
                 learn = self._do(claim, checkpoints, hold)
                 self._commit(claim, checkpoints, learn)
             self._drop_recording(claim)
@@ -300,12 +300,12 @@ class TaskRunner:
     def _do(self, claim: Claim, checkpoints: ClaimedCheckpoints, hold: TaskHeartbeat) -> Learn:
         """Do the task; returns what the record should learn from it."""
         pipeline = Pipeline(
-            self._ground.media,
+            self._context.media,
             checkpoints,
             claim.job.options,
-            self._ground.decoder,
+            self._context.decoder,
             self._engines.detector(),
-            self._ground.rules.part_seconds,
+            self._context.rules.part_seconds,
         )
         match claim.task.kind:
             case "fetch":
@@ -320,26 +320,26 @@ class TaskRunner:
                 return self._attribute(pipeline, claim.job)
 
     def _fetch(self, job: Job, checkpoints: ClaimedCheckpoints, hold: TaskHeartbeat) -> Learn:
-        media, size, key = self._ground.media, 0, checkpoints.new("recording")
-        with self._ground.fetcher.fetch(job.source_url or "") as source:
+        media, size, key = self._context.media, 0, checkpoints.new("recording")
+        with self._context.fetcher.fetch(job.source_url or "") as source:
             with media.writer(key) as writer:
                 for chunk in source.chunks():
                     writer.write(chunk)
                     size += len(chunk)
                     hold(size / source.size if source.size else 0.0)
             name = source.name
-        self._ground.meters.upload(size)
+        self._context.meters.upload(size)
         with media.open(key) as file:
-            info = self._ground.decoder.probe(file)
-        Quotas(self._ground, job.tenant).check(size, info.duration or 0.0)
+            info = self._context.decoder.probe(file)
+        Quotas(self._context, job.tenant).check(size, info.duration or 0.0)
         return partial(fetched, name=name, size_bytes=size, media=info)
 
     def _prepare(self, pipeline: Pipeline, job: Job, hold: TaskHeartbeat) -> Learn:
         self._refuse_early(job)
-        with open_recording(self._ground.media, job.objects["recording"]) as media:
+        with open_recording(self._context.media, job.objects["recording"]) as media:
             plan = pipeline.prepare(media, hold)
-        Quotas(self._ground, job.tenant).check_length(job.duration, plan.audio.duration)
-        return partial(planned, plan=plan, keep_recording=not self._ground.rules.drop_recording)
+        Quotas(self._context, job.tenant).check_length(job.duration, plan.audio.duration)
+        return partial(planned, plan=plan, keep_recording=not self._context.rules.drop_recording)
 
     def _refuse_early(self, job: Job) -> None:
         """Before any work, see that the engines of this worker are there and can do it."""
@@ -353,7 +353,7 @@ class TaskRunner:
         plan, started = pipeline.plan(), time.monotonic()
         pipeline.recognize(plan, claim.task.part, recognizer, hold)
         part, seconds = plan.parts[claim.task.part], time.monotonic() - started
-        self._ground.meters.recognition(recognizer.engine.name, part.end - part.start, seconds)
+        self._context.meters.recognition(recognizer.engine.name, part.end - part.start, seconds)
         self._note_speed(seconds / max(part.end - part.start, 0.1))
         return _nothing
 
@@ -366,7 +366,7 @@ class TaskRunner:
     def _diarize(
         self, pipeline: Pipeline, job: Job, checkpoints: ClaimedCheckpoints, hold: TaskHeartbeat
     ) -> Learn:
-        plan, listening = pipeline.plan(), SpeakerIdentification(self._ground, job)
+        plan, listening = pipeline.plan(), SpeakerIdentification(self._context, job)
         diarizer = self._engines.diarizer() if plan.audio.channels == 1 else None
         found = pipeline.diarize(plan, diarizer, hold)
         listening.keep(pipeline, plan, found, self._engines.diarizer, checkpoints, hold)
@@ -377,15 +377,15 @@ class TaskRunner:
         # without a result the record's warnings tell why nobody knows the speakers
         known = diarization or Diarization(warnings=job.warnings)
         timeline = pipeline.speaker_timeline()
-        voices = SpeakerIdentification(self._ground, job).known()
+        voices = SpeakerIdentification(self._context, job).known()
         transcript = pipeline.attribute(plan, parts, known, timeline, job.names, voices)
-        if self._ground.text is not None:
-            self._ground.text.put_text(job.id, transcript.text)
+        if self._context.text is not None:
+            self._context.text.put_text(job.id, transcript.text)
         return partial(concluded, transcript=transcript)
 
     def _note_speed(self, rtf: float) -> None:
         """Keep a running mean of seconds of work per second of audio, for estimates."""
-        jobs = self._ground.jobs
+        jobs = self._context.jobs
         with suppress(*_WAITED_FOR):  # a part is worth more than an estimate
             known = jobs.recall(RTF)
             jobs.remember(RTF, f"{rtf if known is None else 0.8 * float(known) + 0.2 * rtf:.4f}")
@@ -395,24 +395,24 @@ class TaskRunner:
     def _commit(self, claim: Claim, checkpoints: ClaimedCheckpoints, learn: Learn) -> None:
         """Make the result count; waits for a store that is away or full, for two leases."""
         written = checkpoints.written
-        deadline = time.monotonic() + 2 * self._ground.rules.lease_seconds
+        deadline = time.monotonic() + 2 * self._context.rules.lease_seconds
         task = claim.task
 
         def count(job: Job) -> Job:
-            return committed(job, task.name, task.token, written, self._ground.clock(), learn)
+            return committed(job, task.name, task.token, written, self._context.clock(), learn)
 
         while time.monotonic() < deadline:
             with suppress(*_WAITED_FOR):
-                self._ground.change(claim.job.id, count)
+                self._context.change(claim.job.id, count)
                 return
             time.sleep(_COMMIT_PATIENCE_SECONDS)
-        self._ground.change(claim.job.id, count)
+        self._context.change(claim.job.id, count)
 
     def _drop_recording(self, claim: Claim) -> None:
         """Where room is short, the upload goes as soon as its working audio counts."""
-        if claim.task.kind == "prepare" and self._ground.rules.drop_recording:
+        if claim.task.kind == "prepare" and self._context.rules.drop_recording:
             with suppress(StorageError):  # the sweep finds it
-                delete_recording(self._ground.media, claim.job.objects["recording"])
+                delete_recording(self._context.media, claim.job.objects["recording"])
 
     def _put_off(self, claim: Claim, checkpoints: ClaimedCheckpoints, error: StorageError) -> None:
         """The task is not to blame for its store; the record tells what it waits for."""
@@ -420,7 +420,7 @@ class TaskRunner:
         if full:
             self._forget(claim, checkpoints)
         patience = _ROOM_PATIENCE_SECONDS if full else math.inf
-        failure, now = Failure(error.code, str(error)), self._ground.clock()
+        failure, now = Failure(error.code, str(error)), self._context.clock()
         change = partial(delayed, failure=failure, patience=patience, now=now)
         while not self._record(claim, change):  # else it would count as a death
             if self._stopping.wait(_COMMIT_PATIENCE_SECONDS):
@@ -434,7 +434,7 @@ class TaskRunner:
         unexpected = None if isinstance(error, TranscriptionError) else error
         log.warning("task_failed", code=code, exc_info=unexpected)
         failure = Failure(code, message)
-        now, final = self._ground.clock(), isinstance(error, _FINAL)
+        now, final = self._context.clock(), isinstance(error, _FINAL)
         self._record(claim, partial(task_failed, failure=failure, final=final, now=now))
 
     def _record(self, claim: Claim, change: Callable[[Job, str, int], Job]) -> bool:
@@ -442,7 +442,7 @@ class TaskRunner:
         task = claim.task
         with suppress(*_WAITED_FOR):
             with suppress(JobError):
-                self._ground.change(claim.job.id, lambda job: change(job, task.name, task.token))
+                self._context.change(claim.job.id, lambda job: change(job, task.name, task.token))
             return True
         return False
 
@@ -457,11 +457,11 @@ class TaskRunner:
             named = self._named(claim.job.id)
             for key in checkpoints.written.values():
                 if key not in named:
-                    self._ground.media.delete(key)
+                    self._context.media.delete(key)
 
     def _named(self, job_id: str) -> set[str]:
         try:
-            return set(self._ground.jobs.get(job_id).objects.values())
+            return set(self._context.jobs.get(job_id).objects.values())
         except JobNotFound:
             return set()
 

@@ -59,17 +59,17 @@ class Uploads:
     """The door for recordings that come by themselves."""
 
     def __init__(
-        self, ground: ServiceContext, refuse: Refuse = lambda _options: None, tenant: str = ""
+        self, context: ServiceContext, refuse: Refuse = lambda _options: None, tenant: str = ""
     ) -> None:
         """
         Args:
             refuse: raises InvalidOptions for what the configured engines cannot do.
             tenant: whose uploads are made and found.
         """
-        self._ground = ground
+        self._context = context
         self._refuse = refuse
         self._tenant = tenant
-        self._quotas = Quotas(ground, tenant)
+        self._quotas = Quotas(context, tenant)
 
     def create(self, name: str, size_bytes: int, method: UploadMethod | None = None) -> Job:
         """
@@ -84,14 +84,14 @@ class Uploads:
         """
         if size_bytes < 1:
             raise InvalidOptions("size_bytes must be 1 or more: the bytes of the recording.")
-        refuse_too_large(size_bytes, self._ground.rules.max_upload_bytes)
-        if method == "signed" and self._ground.direct is None:
+        refuse_too_large(size_bytes, self._context.rules.max_upload_bytes)
+        if method == "signed" and self._context.direct is None:
             raise InvalidOptions(
                 "Recordings are not kept in a bucket here (MEDIA_URL), so no URL can be signed; "
                 'use the method "resumable".'
             )
-        usual: UploadMethod = "resumable" if self._ground.direct is None else "signed"
-        now = self._ground.clock()
+        usual: UploadMethod = "resumable" if self._context.direct is None else "signed"
+        now = self._context.clock()
         job = Job(
             id=uuid.uuid4().hex,
             options=Options(),
@@ -100,12 +100,12 @@ class Uploads:
             state="uploading",
             size_bytes=size_bytes,
             upload=Upload(method or usual),
-            max_attempts=self._ground.rules.max_attempts,
+            max_attempts=self._context.rules.max_attempts,
             lease_until=now + KEPT_SECONDS,
             tenant=self._tenant,
         )
         with self._quotas.room(size_bytes, 0.0):
-            return self._ground.jobs.create(job)
+            return self._context.jobs.create(job)
 
     def find(self, upload_id: str) -> Job:
         """
@@ -115,7 +115,7 @@ class Uploads:
             UploadNotFound: there is none of this tenant.
         """
         with suppress(JobNotFound):
-            job = self._ground.jobs.get(upload_id)
+            job = self._context.jobs.get(upload_id)
             if job.upload is not None and not job.deleted and job.tenant == self._tenant:
                 return job
         raise UploadNotFound(
@@ -127,11 +127,11 @@ class Uploads:
         """Where to put the bytes of a signed upload; None for others and where it has ended."""
         if job.state != "uploading" or job.upload is None or job.upload.method != "signed":
             return None
-        if self._ground.direct is None:
+        if self._context.direct is None:
             raise StorageError("MEDIA_URL is no bucket any more; begin another upload.")
-        until = self._ground.clock() + SIGNED_SECONDS
-        self._ground.jobs.update(job.id, partial(_signed, until=until))
-        return self._ground.direct.sign_put(_whole(job), SIGNED_SECONDS)
+        until = self._context.clock() + SIGNED_SECONDS
+        self._context.jobs.update(job.id, partial(_signed, until=until))
+        return self._context.direct.sign_put(_whole(job), SIGNED_SECONDS)
 
     def receive(self, upload_id: str, offset: int) -> "Receiving":
         """
@@ -143,7 +143,7 @@ class Uploads:
         """
         job = self.find(upload_id)
         _check_place(job, offset)
-        return Receiving(self._ground, job, offset)
+        return Receiving(self._context, job, offset)
 
     def discard(self, upload_id: str) -> None:
         """
@@ -153,15 +153,15 @@ class Uploads:
             UploadNotFound, UploadConflict: there is none, or it has become a job.
         """
         job = self.find(upload_id)
-        job = self._ground.jobs.update(job.id, partial(withdrawn, now=self._ground.clock()))
+        job = self._context.jobs.update(job.id, partial(withdrawn, now=self._context.clock()))
         if not job.deleted:
             raise UploadConflict(
                 f"The upload has become a job; delete /transcribe/{job.id}.", job.size_bytes
             )
         with suppress(StorageError, JobNotFound):  # tending does it
-            self._ground.media.delete(job.prefix)
-            if job.upload is None or job.upload.signed_until <= self._ground.clock():
-                self._ground.jobs.remove(job.id)
+            self._context.media.delete(job.prefix)
+            if job.upload is None or job.upload.signed_until <= self._context.clock():
+                self._context.jobs.remove(job.id)
 
     def submit(
         self, upload_id: str, request: SubmissionRequest, idempotency_key: str | None = None
@@ -181,9 +181,9 @@ class Uploads:
         if job.state == "uploading":
             self._refuse(request.options)
             if request.webhook_url is not None:
-                self._ground.fetcher.check(request.webhook_url)
+                self._context.fetcher.check(request.webhook_url)
             self._check_key(idempotency_key)
-            with counted(self._ground.meters, "upload"):
+            with counted(self._context.meters, "upload"):
                 job = self._begun(job, request, fingerprint, idempotency_key)
         if job.fingerprint != fingerprint:
             raise IdempotencyMismatch(
@@ -196,11 +196,11 @@ class Uploads:
         self, job: Job, request: SubmissionRequest, fingerprint: str, key: str | None
     ) -> Job:
         recording = self._complete(job)
-        with open_recording(self._ground.media, recording) as file:
-            media = self._ground.decoder.probe(file)
-        self._ground.meters.upload(job.size_bytes)
+        with open_recording(self._context.media, recording) as file:
+            media = self._context.decoder.probe(file)
+        self._context.meters.upload(job.size_bytes)
         facts = {
-            "origin": Origin(now_bound("request_id"), self._ground.tracer.current()),
+            "origin": Origin(now_bound("request_id"), self._context.tracer.current()),
             "media": media,
             "duration": media.duration,
             "fingerprint": fingerprint,
@@ -208,9 +208,9 @@ class Uploads:
             "extra_bytes": request.extra_bytes,
         }
         with self._quotas.beginning(media.duration or 0.0, request.extra_bytes):
-            facts["objects"] = {"recording": recording, **keep_extras(self._ground, job, request)}
-            now = self._ground.clock()
-            return self._ground.change(
+            facts["objects"] = {"recording": recording, **keep_extras(self._context, job, request)}
+            now = self._context.clock()
+            return self._context.change(
                 job.id, partial(_submitted, facts=facts, request=request, now=now)
             )
 
@@ -232,20 +232,20 @@ class Uploads:
             )
         if upload.method == "signed":
             return _whole(job)
-        return join(self._ground.media, _folder(job), upload.pieces)
+        return join(self._context.media, _folder(job), upload.pieces)
 
     def _size_in_bucket(self, job: Job) -> int:
         try:
-            return self._ground.media.size(_whole(job))
+            return self._context.media.size(_whole(job))
         except StorageUnavailable:
             raise
         except StorageError:
-            if self._ground.media.exists(_whole(job)):
+            if self._context.media.exists(_whole(job)):
                 raise
             return 0
 
     def _check_key(self, key: str | None) -> None:
-        if checked_key(key) and self._ground.jobs.find_by_key(key or "", self._tenant):
+        if checked_key(key) and self._context.jobs.find_by_key(key or "", self._tenant):
             raise IdempotencyMismatch(
                 "This Idempotency-Key was used before for another request. An upload needs none: "
                 "it never becomes a second job."
@@ -255,8 +255,8 @@ class Uploads:
 class Receiving:
     """Appends to an upload; `close` keeps what has come, in whatever way it ended."""
 
-    def __init__(self, ground: ServiceContext, job: Job, offset: int) -> None:
-        self._ground = ground
+    def __init__(self, context: ServiceContext, job: Job, offset: int) -> None:
+        self._context = context
         self._job = job
         self._received = offset
         self._piece_bytes = max(PIECE_BYTES, -(-job.size_bytes // _USUAL_PIECES))
@@ -310,26 +310,26 @@ class Receiving:
         self._received += piece.size_bytes
 
     def _count(self, piece: Piece) -> None:
-        now = self._ground.clock()
+        now = self._context.clock()
         try:
-            self._ground.jobs.update(
+            self._context.jobs.update(
                 self._job.id, partial(_appended, piece=piece, offset=self._received, now=now)
             )
         except JobError:
             with suppress(StorageError):  # goes with its job
-                self._ground.media.delete(piece.key)
+                self._context.media.delete(piece.key)
             raise
 
     def _is_gone(self) -> bool:
         try:
-            return self._ground.jobs.get(self._job.id).deleted
+            return self._context.jobs.get(self._job.id).deleted
         except JobNotFound:
             return True
 
     def _add(self, data: bytes) -> None:
         if self._writer is None:
             key = f"{_folder(self._job)}/{self._received}-{uuid.uuid4().hex[:12]}"
-            self._writer = self._stack.enter_context(self._ground.media.writer(key))
+            self._writer = self._stack.enter_context(self._context.media.writer(key))
             self._piece = Piece(key, 0)
         try:
             self._writer.write(data)

@@ -67,7 +67,7 @@ class VoiceBook:
     deleted is in no object any more.
     """
 
-    ground: ServiceContext
+    context: ServiceContext
     tenant: str
 
     @property
@@ -83,12 +83,12 @@ class VoiceBook:
             VoicesOff: none are kept here.
             VoicesSealed, StorageError: they do not open, or cannot be read.
         """
-        sealer, data = sealer_of(self.ground), self._stored()
+        sealer, data = sealer_of(self.context), self._stored()
         return Book() if data is None else unsealed(sealer, Book, data, f"people:{self.tenant}")
 
     def _stored(self) -> bytes | None:
         """The object; None where there is none, which may change between two looks."""
-        media = self.ground.media
+        media = self.context.media
         try:
             return media.get(self.key)
         except StorageUnavailable:
@@ -104,7 +104,7 @@ class VoiceBook:
             StorageUnavailable: the lock was lost before the book was written; nothing changed.
             TranscriptionError: as `read` does, and whatever the function raises.
         """
-        sealer, media = sealer_of(self.ground), self.ground.media
+        sealer, media = sealer_of(self.context), self.context.media
         with self._alone() as check_held:
             before = self.read()
             book, told = change(before)
@@ -123,7 +123,7 @@ class VoiceBook:
     def _alone(self) -> Iterator[Callable[[], None]]:
         """While nobody else changes the book; gives what raises StorageUnavailable if not so."""
         name, holder = f"voices:{self.key}", uuid.uuid4().hex
-        jobs, clock = self.ground.jobs, self.ground.clock
+        jobs, clock = self.context.jobs, self.context.clock
         deadline = time.monotonic() + _PATIENCE_SECONDS
         asked = time.monotonic()
         while not jobs.lock(name, holder, _LOCK_SECONDS, clock()):
@@ -149,14 +149,14 @@ def _locked() -> StorageUnavailable:
     return StorageUnavailable("The voice profiles are locked by another change; try again.")
 
 
-def sealer_of(ground: ServiceContext) -> Sealer:
+def sealer_of(context: ServiceContext) -> Sealer:
     """What voices are sealed with; raises VoicesOff where none are kept."""
-    if ground.sealer is None:
+    if context.sealer is None:
         raise VoicesOff(
             "Voices are not remembered on this server: VOICE_PROFILES is off. Whoever runs it can "
             "set VOICE_PROFILES=on; docs/voices.md says what is kept then."
         )
-    return ground.sealer
+    return context.sealer
 
 
 def sealed(sealer: Sealer, value: object, context: str) -> bytes:
@@ -191,17 +191,17 @@ class Speaker:
 class Voices:
     """The people of one tenant; safe for several threads."""
 
-    def __init__(self, ground: ServiceContext, reading: JobQueries, changing: JobCommands) -> None:
-        self._ground = ground
+    def __init__(self, context: ServiceContext, reading: JobQueries, changing: JobCommands) -> None:
+        self._context = context
         self._reading = reading
         self._changing = changing
         self._tenant = reading.tenant or ""
-        self._book = VoiceBook(ground, self._tenant)
+        self._book = VoiceBook(context, self._tenant)
 
     @property
     def kept(self) -> bool:
         """Whether voices are kept at all."""
-        return self._ground.sealer is not None
+        return self._context.sealer is not None
 
     def people(self) -> tuple[Person, ...]:
         """Everybody who is remembered; raises VoicesOff, VoicesSealed."""
@@ -221,10 +221,10 @@ class Voices:
             NoVoice: it keeps no voice of this speaker, or one that may be another person's.
             VoiceConflict: nobody more can be remembered.
         """
-        sealer_of(self._ground)
+        sealer_of(self._context)
         job, transcript = self._reading.transcript(job_id)
         try:
-            voice = heard_in(self._ground, job).get(speaker)
+            voice = heard_in(self._context, job).get(speaker)
         except VoicesSealed as error:
             raise NoVoice(
                 "The voices of this meeting were sealed with another secret (VOICE_SECRET, or "
@@ -271,8 +271,8 @@ class Voices:
             self._changing.delete(job_id)
         except JobNotFound:
             with suppress(JobNotFound):  # an upload that has not ended never becomes a job
-                now = self._ground.clock()
-                self._ground.jobs.update(job_id, partial(withdrawn, now=now))
+                now = self._context.clock()
+                self._context.jobs.update(job_id, partial(withdrawn, now=now))
 
     def submit_clip(
         self, job_id: str, name: str, consent: Consent, submit: Callable[[Mapping[str, bytes]], Job]
@@ -302,7 +302,7 @@ class Voices:
 
     def _wanted(self, name: str, consent: Consent) -> dict[str, bytes]:
         """What comes along with a clip; raises VoicesOff."""
-        sealer = sealer_of(self._ground)
+        sealer = sealer_of(self._context)
         return {TO_REMEMBER: sealed(sealer, Wanted(name, consent), _clip_of(self._tenant))}
 
     def speakers(self, job_id: str) -> list[Speaker]:
@@ -330,7 +330,7 @@ class Voices:
     def _voices_of(self, job: Job, transcript: Transcript) -> dict[str, Voice]:
         """Of the speakers that edits have left, where they are surely theirs."""
         try:
-            heard = heard_in(self._ground, job)
+            heard = heard_in(self._context, job)
         except VoicesSealed:
             return {}
         mixed = self._given(job) if heard else frozenset()
@@ -347,21 +347,21 @@ class Voices:
         return labels_given(self._reading.machine_transcript(job), self._reading.edits(job))
 
 
-def heard_in(ground: ServiceContext, job: Job) -> dict[str, Voice]:
+def heard_in(context: ServiceContext, job: Job) -> dict[str, Voice]:
     """The voices that a meeting keeps, by label; none where none may be kept."""
     key = job.objects.get(VOICES)
-    if key is None or ground.sealer is None:
+    if key is None or context.sealer is None:
         return {}
-    heard = unsealed(ground.sealer, Heard, ground.media.get(key), f"job:{job.id}")
+    heard = unsealed(context.sealer, Heard, context.media.get(key), f"job:{job.id}")
     return dict(heard.voices)
 
 
-def clip_wanted(ground: ServiceContext, job: Job) -> Wanted | None:
+def clip_wanted(context: ServiceContext, job: Job) -> Wanted | None:
     """Whom a job's clip shall be remembered as, where it was sent for that."""
     key = job.objects.get(TO_REMEMBER)
-    if key is None or ground.sealer is None:
+    if key is None or context.sealer is None:
         return None
-    return unsealed(ground.sealer, Wanted, ground.media.get(key), _clip_of(job.tenant))
+    return unsealed(context.sealer, Wanted, context.media.get(key), _clip_of(job.tenant))
 
 
 def add_sample(book: VoiceBook, name: str, sample: Sample) -> Person:
@@ -370,7 +370,7 @@ def add_sample(book: VoiceBook, name: str, sample: Sample) -> Person:
     return book.change(lambda known: remembered(known, name, sample, fresh))
 
 
-def add_clip(ground: ServiceContext, job: Job, sample: Sample) -> Person:
+def add_clip(context: ServiceContext, job: Job, sample: Sample) -> Person:
     """
     Keep the sample of a clip.
 
@@ -380,19 +380,19 @@ def add_clip(ground: ServiceContext, job: Job, sample: Sample) -> Person:
     """
 
     def heard(book: Book) -> tuple[Book, Person]:
-        now = ground.jobs.get(job.id)
+        now = context.jobs.get(job.id)
         if now.deleted:
             raise JobNotFound(f"Job {job.id} was deleted.")
         if now.state == "cancelled":
             raise JobCancelled("The job was cancelled.")
         return clip_heard(book, sample)
 
-    return VoiceBook(ground, job.tenant).change(heard)
+    return VoiceBook(context, job.tenant).change(heard)
 
 
-def drop_clip(ground: ServiceContext, job: Job) -> None:
+def drop_clip(context: ServiceContext, job: Job) -> None:
     """Forget the person of a clip that gave no voice, if nothing else is known of them."""
-    VoiceBook(ground, job.tenant).change(lambda book: clip_useless(book, job.id))
+    VoiceBook(context, job.tenant).change(lambda book: clip_useless(book, job.id))
 
 
 def _clip_of(tenant: str) -> str:

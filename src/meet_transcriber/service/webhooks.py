@@ -29,12 +29,12 @@ class WebhookDispatcher:
 
     def __init__(
         self,
-        ground: ServiceContext,
+        context: ServiceContext,
         sender: WebhookSender,
         secret: str | None,
         schedule: NextAttempt,
     ) -> None:
-        self._ground = ground
+        self._context = context
         self._sender = sender
         self._secret = secret
         self._schedule = schedule
@@ -44,9 +44,9 @@ class WebhookDispatcher:
 
     def notify(self, job: Job) -> None:
         """Take the delivery that is due, and make the attempt soon."""
-        now = self._ground.clock()
+        now = self._context.clock()
         with suppress(JobError):
-            taken = self._ground.jobs.update(job.id, partial(_attempted, now=now))
+            taken = self._context.jobs.update(job.id, partial(_attempted, now=now))
             if taken.version != job.version:
                 self._attempts = {each for each in self._attempts if not each.done()}
                 self._attempts.add(self._threads.submit(self._deliver, taken))
@@ -62,13 +62,13 @@ class WebhookDispatcher:
             job.webhook.url,
             event(job),
             message_id=job.webhook.event_id,
-            timestamp=round(self._ground.clock()),
+            timestamp=round(self._context.clock()),
             secret=self._secret,
         )
-        self._ground.meters.webhook(delivery.outcome)
+        self._context.meters.webhook(delivery.outcome)
         log.info("webhook_attempted", job_id=job.id, outcome=delivery.outcome)
         with suppress(TranscriptionError):  # then it is made again, with the same id
-            self._ground.jobs.update(job.id, lambda now: self._noted(now, job.webhook, delivery))
+            self._context.jobs.update(job.id, lambda now: self._noted(now, job.webhook, delivery))
 
     def _noted(self, job: Job, made: Webhook | None, delivery: Delivery) -> Job:
         hook = job.webhook
@@ -76,7 +76,7 @@ class WebhookDispatcher:
             return job  # a rerun began meanwhile
         if delivery.outcome != "retry":
             return replace(job, webhook=replace(hook, outcome=delivery.outcome, next_at=None))
-        now, wanted = self._ground.clock(), delivery.retry_after
+        now, wanted = self._context.clock(), delivery.retry_after
         next_at = self._schedule(hook.attempts, now, self._chance, wanted)
         outcome = "waiting" if next_at else "undeliverable"
         return replace(job, webhook=replace(hook, outcome=outcome, next_at=next_at))

@@ -83,7 +83,7 @@ def run(
     settings: Settings,
     make_engines: MakeEngines = services.worker_engines,
     *,
-    make_ground: MakeGround = services.ground,
+    make_context: MakeGround = services.context,
     queues: tuple[str, ...] = QUEUES,
     worker_id: str | None = None,
     lifeline: int | None = None,
@@ -106,13 +106,13 @@ def run(
     queue = services.embedded_queue()
 
     def make() -> WorkerProcess:
-        return WorkerProcess(settings, queue, queues, make_engines, worker_id, make_ground)
+        return WorkerProcess(settings, queue, queues, make_engines, worker_id, make_context)
 
     with WakeupPipe(lifeline) as doorbell:
         process = begin(make, doorbell.over)
         if process is not None:
             if lifeline is None:  # else whoever started it tells its figures
-                observability.serve_figures(settings, process.ground)
+                observability.serve_figures(settings, process.context)
             look_seconds = _LOOK_OVER_NETWORK_SECONDS if settings.redis_url else _LOOK_SECONDS
             _work(process, doorbell, look_seconds)
 

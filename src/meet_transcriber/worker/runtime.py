@@ -60,19 +60,19 @@ class WorkerProcess:
         queues: tuple[str, ...],
         make_engines: MakeEngines,
         worker_id: str,
-        make_ground: MakeGround = services.ground,
+        make_context: MakeGround = services.context,
     ) -> None:
         self.stopping = threading.Event()
         self._settings = settings
-        self.ground = make_ground(settings, queue)
+        self.context = make_context(settings, queue)
         info = WorkerInfo(worker_id, queues, "fetching")
-        self._presence = WorkerRegistration(self.ground.jobs, self.ground.clock, info)
-        self._tending = services.tending(settings, self.ground, worker_id)
+        self._presence = WorkerRegistration(self.context.jobs, self.context.clock, info)
+        self._tending = services.tending(settings, self.context, worker_id)
         self._attendant = MaintenanceThread(self._tending, self._presence)
         self._make_engines = partial(make_engines, settings, self._fetching)
         self._engines = self._make_engines()
         self._working = services.working(
-            self.ground, self._engines, worker_id, queues, self.stopping, self._at
+            self.context, self._engines, worker_id, queues, self.stopping, self._at
         )
         self._fetched: float | None = None
         self._has_stopgap = False
@@ -127,17 +127,17 @@ class WorkerProcess:
         self._attendant.stop()
         with suppress(TranscriptionError):
             self._presence.leave()
-        self.ground.tracer.close()
-        self.ground.jobs.close()
+        self.context.tracer.close()
+        self.context.jobs.close()
 
     def bury(self, gone: Callable[[str], bool]) -> None:
         """Let the tasks of workers that were seen lately and are gone be claimed at once."""
-        seen = [worker.id for worker in self.ground.jobs.workers(self.ground.clock())]
+        seen = [worker.id for worker in self.context.jobs.workers(self.context.clock())]
         if dead := [worker_id for worker_id in seen if gone(worker_id)]:
             log.warning("workers_buried", workers=dead)
             self._tending.bury(dead)
             for worker_id in dead:
-                self.ground.jobs.forget_worker(worker_id)
+                self.context.jobs.forget_worker(worker_id)
 
     # -- engines ---------------------------------------------------------------------------
 
@@ -173,7 +173,7 @@ class WorkerProcess:
     def _asked(self) -> str:
         """When somebody last asked workers to look for the real engines."""
         with suppress(TranscriptionError):
-            return self.ground.jobs.recall(FETCH_ASKED) or ""
+            return self.context.jobs.recall(FETCH_ASKED) or ""
         return ""
 
     def _look_for_engines(self, engines: Engines) -> dict[str, Any]:
@@ -210,7 +210,7 @@ class WorkerProcess:
     def _note_start(self, what: str, name: str, started: float) -> None:
         """Tell how long an engine took until it could work."""
         now, fetched = time.monotonic(), self._fetched or started
-        self.ground.meters.engine(what, fetched - started, now - fetched)
+        self.context.meters.engine(what, fetched - started, now - fetched)
         log.info("engine_ready", part=what, engine=name, seconds=round(now - started, 2))
 
     # -- presence --------------------------------------------------------------------------

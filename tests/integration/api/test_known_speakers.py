@@ -119,5 +119,5 @@ def test_what_cannot_be_taken_is_refused_by_name(
     assert (answer.status_code, error["param"], error["type"]) == (
         400, param, "invalid_request_error"
     )  # fmt: skip
-    assert town.house.service.reading.page(JobQuery()) == []
+    assert town.house.service.queries.page(JobQuery()) == []
     assert town.objects() == {}

@@ -95,8 +95,8 @@ def test_a_sender_that_goes_away_leaves_no_object_and_no_record(
     before = leftovers(service)
     with connect(server) as wire:
         wire.sendall(HEAD + chunked(PART + bytes(4 * MEBIBYTE)))
-        assert eventually(lambda: bool(service.ground.jobs.backlog().jobs.get("uploading")))
-    assert eventually(lambda: not service.ground.jobs.backlog().jobs.get("uploading"))
+        assert eventually(lambda: bool(service.context.jobs.backlog().jobs.get("uploading")))
+    assert eventually(lambda: not service.context.jobs.backlog().jobs.get("uploading"))
     assert leftovers(service) == before
     assert not [name for name in server.open_files() if "jobs/" in name and "sqlite" not in name]
 
@@ -114,7 +114,7 @@ def test_fifty_uploads_at_once_all_arrive(server: Server, service: Service) -> N
             return await asyncio.gather(*jobs)
 
     ids = [answer.json()["job_id"] for answer in asyncio.run(send())]
-    sizes = [service.reading.job(job_id).size_bytes for job_id in ids]
+    sizes = [service.queries.job(job_id).size_bytes for job_id in ids]
     assert sizes == [MEBIBYTE + at for at in range(50)]
     assert len(set(ids)) == 50
 
@@ -124,7 +124,7 @@ def test_a_listener_goes_on_where_the_line_broke(server: Server, service: Servic
     events, job_id = f"{server.url}{upload['links']['events']}", upload["job_id"]
     with httpx.stream("GET", events, timeout=30) as answer:
         first = next(line[4:] for line in answer.iter_lines() if line.startswith("id: "))
-    while service.reading.job(job_id).state != "completed":
+    while service.queries.job(job_id).state != "completed":
         assert work(service, 1)
     rest = httpx.get(events, headers={"Last-Event-ID": first}, timeout=30).text
     assert "event: done" in rest

@@ -25,7 +25,7 @@ def test_a_backup_of_a_running_service_goes_on_elsewhere(house: House, tmp_path:
     said = house.run("backup", str(tmp_path / "backup"))
     assert (said.returncode, said.stderr) == (0, "")
     assert said.stdout.startswith("4 meetings with ")
-    house.service.changing.delete(done)  # what comes later is not in it
+    house.service.commands.delete(done)  # what comes later is not in it
     before = house.words(again)
     with House(tmp_path / "new", SIMULATED_PART_SECONDS=0.1, LEASE_SECONDS=3) as new:
         said = new.run("restore", str(tmp_path / "backup"))

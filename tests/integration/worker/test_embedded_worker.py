@@ -71,7 +71,7 @@ def test_a_cancelled_job_frees_its_worker_within_seconds(house: House) -> None:
     house.worker(SIMULATED_PART_SECONDS=60)
     job_id = house.submit(seconds=1)
     house.begun()
-    house.service.changing.cancel(job_id)
+    house.service.commands.cancel(job_id)
     wait_for(lambda: seen(house, "ready"), seconds=4.0)
     assert house.job(job_id).state == "cancelled"
 

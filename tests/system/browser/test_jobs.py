@@ -83,10 +83,10 @@ def test_what_failed_says_why_and_what_is_in_doubt_is_told(
     quick: Simulated, browse: Browse, shoot: Shoot
 ) -> None:
     doubt = TranscriptWarning("low_coverage", "Half of the speech has no words.")
-    keep(quick.house.service.ground, long_meeting(30, 20.0, 2, warnings=(doubt,)), sound=False)
+    keep(quick.house.service.context, long_meeting(30, 20.0, 2, warnings=(doubt,)), sound=False)
     broken = Failure("unreadable_audio", "The recording breaks off after 3 s; send it again whole.")
     job_id = quick.house.ended(submit(quick, "notes.wav")).id
-    quick.house.service.ground.jobs.update(
+    quick.house.service.context.jobs.update(
         job_id, lambda job: replace(job, state="failed", error=broken)
     )
     page = browse(quick.url).page()

@@ -117,7 +117,7 @@ def locked_in(folder: Path, **settings: Any) -> Iterator[Locked]:
     usual = {"auth_mode": "required", "data_dir": folder, "rate_limit_failed_auth": "0"}
     wanted = Settings(_env_file=None, **{**usual, **settings})
     service = make_service(folder)
-    known = build_auth(wanted, service.ground.jobs)
+    known = build_auth(wanted, service.context.jobs)
     app = create_app(service, wanted, guard=known)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield Locked(service, known, client, folder)

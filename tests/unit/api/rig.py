@@ -144,16 +144,16 @@ def make_service(
     media = media or DiskMediaStore(folder / "media")
     rules = rules or Policy(part_seconds=30.0)
     direct = media if isinstance(media, DirectUploads) else None
-    ground = ServiceContext(
+    context = ServiceContext(
         jobs, media, Nudges(), Deck(), Nowhere(), time.time, rules, jobs, direct
     )
-    return Service(replace(ground, sealer=sealer))
+    return Service(replace(context, sealer=sealer))
 
 
 def work(service: Service, tasks: int = 100) -> int:
     """Do up to so many tasks, as a worker would; returns how many there were."""
     engines = Engines(lambda: Chosen(Scribe()), lambda: Chosen(Judge()), Ear)
-    worker = TaskRunner(service.ground, engines, "worker", QUEUES, threading.Event())
+    worker = TaskRunner(service.context, engines, "worker", QUEUES, threading.Event())
     return sum(1 for _ in range(tasks) if worker.work())
 
 
@@ -161,21 +161,21 @@ def note_worker(service: Service, **said: object) -> None:
     """Let a worker have been seen just now."""
     facts: dict[str, Any] = {"queues": QUEUES, "state": "ready", "seen_at": time.time(), **said}
     info = WorkerInfo("worker", **facts)
-    service.ground.jobs.note_worker(info, 60.0)
+    service.context.jobs.note_worker(info, 60.0)
 
 
 def finished(service: Service, name: str = "standup.wav", data: bytes = b"tape") -> Job:
     """A completed job."""
-    upload = service.intake.begin(name)
+    upload = service.submissions.begin(name)
     upload.write(data)
     job = upload.finish(SubmissionRequest())
     work(service)
-    return service.reading.job(job.id)
+    return service.queries.job(job.id)
 
 
 def leftovers(service: Service) -> list[str]:
     """Every object that is kept."""
-    return service.ground.media.keys("jobs")
+    return service.context.media.keys("jobs")
 
 
 def wav(seconds: float = 1.0) -> bytes:

@@ -46,12 +46,12 @@ def test_without_a_key_every_route_is_closed_but_the_public_ones(locked: Locked)
     for each in locked.operations():
         answer = locked.call(each, each.about(job_id=job_id), {})
         assert (answer.status_code == 401) is (each.name not in PUBLIC - {"signIn"}), each.name
-    assert len(list(locked.service.reading.job(job_id).objects)) > 1
+    assert len(list(locked.service.queries.job(job_id).objects)) > 1
 
 
 def test_no_route_takes_a_key_that_is_wrong_expired_or_revoked(locked: Locked) -> None:
     expired, revoked = locked.key(), locked.key()
-    locked.service.ground.jobs.keys.change_key(expired.key.id, partial(replace, expires_at=1.0))
+    locked.service.context.jobs.keys.change_key(expired.key.id, partial(replace, expires_at=1.0))
     locked.guard.keyring.revoke(revoked.key.id)
     for token in ("mt_000000000000_" + "x" * 43, expired.token, revoked.token, "-"):
         for each in locked.operations():
@@ -119,7 +119,7 @@ def test_an_upload_without_a_key_is_answered_before_it_is_read(locked: Locked) -
     answer = locked.client.post("/transcribe", content=b"--b\r\n", headers=kind)
     assert answer.status_code == 401
     assert answer.headers["Connection"] == "close"
-    assert locked.service.ground.media.keys("jobs") == []
+    assert locked.service.context.media.keys("jobs") == []
 
 
 def test_what_is_wrong_inside_is_told_to_readers_only(locked: Locked) -> None:

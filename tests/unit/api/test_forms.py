@@ -63,7 +63,7 @@ def test_a_sender_that_goes_away_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ClientDisconnect):
         asyncio.run(receive(sender.request, service))
     assert leftovers(service) == []
-    assert service.ground.jobs.due(float("inf"), 9) == []
+    assert service.context.jobs.due(float("inf"), 9) == []
 
 
 def test_too_much_is_refused_soon_after_the_limit(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_sender_that_pauses_keeps_its_upload_alive(tmp_path: Path) -> None:
             await wire.put(await pausing.receive())
             await asyncio.sleep(1.2)
         await receiving
-        return service.ground.jobs.due(time.time() - 1.0, 9)
+        return service.context.jobs.due(time.time() - 1.0, 9)
 
     assert asyncio.run(send()) == []
 

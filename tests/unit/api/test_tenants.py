@@ -9,7 +9,7 @@ from tests.unit.api.rig import leftovers
 
 def test_another_tenants_job_is_not_found_on_any_route(locked: Locked) -> None:
     job_id, headers = locked.finished("theirs"), locked.bearer(tenant="mine")
-    before = locked.service.reading.job(job_id), leftovers(locked.service)
+    before = locked.service.queries.job(job_id), leftovers(locked.service)
     tried = [each for each in locked.operations() if "{job_id}" in each.path]
     for each in tried:
         own = locked.call(each, each.about(job_id=job_id), headers)
@@ -20,7 +20,7 @@ def test_another_tenants_job_is_not_found_on_any_route(locked: Locked) -> None:
             == (made_up.text.replace("0" * 32, "").split('"request_id"')[0])
         )
     assert len(tried) == 16
-    assert (locked.service.reading.job(job_id), leftovers(locked.service)) == before
+    assert (locked.service.queries.job(job_id), leftovers(locked.service)) == before
 
 
 def test_another_tenants_upload_is_not_found_on_any_route(locked: Locked) -> None:
@@ -100,7 +100,7 @@ def test_two_tenants_may_use_one_idempotency_key(locked: Locked) -> None:
         body = {"url": f"https://media.example/{tenant}.mp3"}
         made.append(locked.client.post("/transcribe", json=body, headers=headers).json()["job_id"])
     assert made[0] == made[2] != made[1]
-    assert len(locked.service.reading.page(JobQuery())) == 2
+    assert len(locked.service.queries.page(JobQuery())) == 2
 
 
 def test_keys_of_one_tenant_share_their_jobs(locked: Locked) -> None:
@@ -114,5 +114,5 @@ def test_a_new_job_is_its_keys_tenants(locked: Locked) -> None:
     job_id = locked.client.post(
         "/transcribe", files={"file": ("a.wav", b"tape")}, headers=headers
     ).json()["job_id"]
-    assert locked.service.reading.job(job_id).tenant == "mine"
+    assert locked.service.queries.job(job_id).tenant == "mine"
     assert "mine" not in json.dumps(locked.client.get("/health/ready").json())

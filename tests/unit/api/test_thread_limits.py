@@ -75,7 +75,7 @@ def slow_address() -> dict[str, Any]:
 @pytest.mark.parametrize("sent", [slow_recording, slow_address])
 def test_others_are_served_meanwhile(tmp_path: Path, sent: Callable[[], dict[str, Any]]) -> None:
     stuck, made = Stuck(), make_service(tmp_path)
-    ground = replace(made.ground, decoder=HostileDecoder(stuck), fetcher=SilentNames(stuck))
+    context = replace(made.context, decoder=HostileDecoder(stuck), fetcher=SilentNames(stuck))
 
     async def others(ask: Ask) -> list[int]:
         theirs = [asyncio.create_task(ask("theirs", "POST", **sent())) for _ in range(MANY)]
@@ -91,7 +91,7 @@ def test_others_are_served_meanwhile(tmp_path: Path, sent: Callable[[], dict[str
         assert {(await each).status_code for each in theirs} == {202}
         return found
 
-    assert asyncio.run(_over_http(Service(ground), tmp_path, others)) == [200, 202, 200]
+    assert asyncio.run(_over_http(Service(context), tmp_path, others)) == [200, 202, 200]
     assert stuck.most == MOST_OF_TENANT
 
 
@@ -101,7 +101,7 @@ async def _over_http(
     course: Callable[[Ask], Awaitable[list[int]]],
 ) -> list[int]:
     settings = Settings(_env_file=None, data_dir=folder, auth_mode="required")
-    known = build_auth(settings, service.ground.jobs)
+    known = build_auth(settings, service.context.jobs)
     tokens = {
         name: known.keyring.create(name, name, ("submit", "read"), None).token
         for name in ("mine", "theirs")

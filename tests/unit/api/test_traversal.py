@@ -79,7 +79,7 @@ def test_a_name_that_is_a_path_stays_inside(
     job_id = answer.json()["job_id"]
     work(service)
     assert all(key.startswith(f"jobs/{job_id}/") for key in leftovers(service))
-    assert not set("/\\\x00") & set(service.reading.job(job_id).name)
+    assert not set("/\\\x00") & set(service.queries.job(job_id).name)
     after = {path for path in tmp_path.rglob("*") if "media" not in path.parts}
     assert {path.name.split("-")[0] for path in after - before} <= {
         "audit.jsonl",

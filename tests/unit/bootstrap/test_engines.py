@@ -87,7 +87,7 @@ def test_an_engine_that_fails_when_it_is_tried_is_not_there_and_readiness_says_w
 
 
 def _problem(worker: WorkerProcess) -> str:
-    jobs = worker.ground.jobs
+    jobs = worker.context.jobs
     (seen,) = wait_for(lambda: [each for each in jobs.workers(0.0) if each.problem])
     return seen.problem
 
@@ -209,7 +209,7 @@ def test_a_worker_whose_speakers_are_unknown_looks_for_them_when_it_is_asked_to(
 
     worker = WorkerProcess(Settings(data_dir=tmp_path), queue, ("recognize", "cpu"), engines, "w")
     worker.start()
-    jobs = worker.ground.jobs
+    jobs = worker.context.jobs
     (seen,) = wait_for(lambda: [each for each in jobs.workers(0.0) if each.notes])
     assert (seen.problem, seen.notes, seen.diarizer) == ("", (UNKNOWN.message,), "")
     jobs.remember(FETCH_ASKED, "now")

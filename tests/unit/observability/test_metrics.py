@@ -42,7 +42,7 @@ def value(text: str, series: str) -> float:
 def counted(tmp_path: Path) -> tuple[Service, TestClient]:
     """A service whose figures are counted, and a client of its API."""
     bare = make_service(tmp_path)
-    facts = {**vars(bare.ground), "meters": Counting("1.0", "base")}
+    facts = {**vars(bare.context), "meters": Counting("1.0", "base")}
     service = Service(ServiceContext(**facts))
     return service, TestClient(create_app(service, Settings(auth_mode="open", data_dir=tmp_path)))
 
@@ -135,9 +135,9 @@ def test_processes_that_share_a_folder_count_together(tmp_path: Path) -> None:
 
 def test_the_longest_task_is_told_from_when_it_was_begun(tmp_path: Path) -> None:
     service, now = make_service(tmp_path), 100.0
-    longest = Overview(ServiceContext(**{**vars(service.ground), "clock": lambda: now}), 0.0)
+    longest = Overview(ServiceContext(**{**vars(service.context), "clock": lambda: now}), 0.0)
     presence = WorkerRegistration(
-        service.ground.jobs, lambda: now, WorkerInfo("w", ("cpu",), "fetching")
+        service.context.jobs, lambda: now, WorkerInfo("w", ("cpu",), "fetching")
     )
     presence.say(state="working", detail="diarize")
     now = 160.0
@@ -150,10 +150,10 @@ def test_the_longest_task_is_told_from_when_it_was_begun(tmp_path: Path) -> None
 def test_workers_are_told_by_queue_and_state(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     note_worker(service, state="working", seen_at=1e10)
-    now = service.ground.clock()
+    now = service.context.clock()
     unable = WorkerInfo("x", ("cpu",), "ready", problem="No weights.", seen_at=now)
-    service.ground.jobs.note_worker(unable, 60.0)
-    text = exposition(service.ground, stores=True).text().decode()
+    service.context.jobs.note_worker(unable, 60.0)
+    text = exposition(service.context, stores=True).text().decode()
     workers = 'transcription_workers{queue="%s",state="%s"}'
     assert value(text, workers % ("recognize", "working")) == 1
     assert value(text, workers % ("cpu", "unable")) == 1
@@ -174,8 +174,8 @@ class Away:
 
 def test_a_store_that_does_not_answer_is_told_and_asked_once_a_second(tmp_path: Path) -> None:
     away = Away()
-    ground = ServiceContext(**{**vars(make_service(tmp_path).ground), "jobs": away})
-    overview = Overview(ground, fresh_seconds=3600.0)
+    context = ServiceContext(**{**vars(make_service(tmp_path).context), "jobs": away})
+    overview = Overview(context, fresh_seconds=3600.0)
     samples = [list(overview.look()) for _ in range(3)]
     assert away.asked == 1
     assert ("transcription_store_up", ("jobs",), 0.0) in samples[-1]

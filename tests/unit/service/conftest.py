@@ -1,4 +1,4 @@
-"""A whole service on one ground: SQLite, a folder, simulated engines, a clock that stands."""
+"""A whole service on one context: SQLite, a folder, simulated engines, a clock that stands."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -39,12 +39,12 @@ class House:
         self.jobs = SqliteJobStore(folder / "jobs.sqlite3")
         self.media = DiskMediaStore(folder / "media")
         fetcher = Fetcher(["127.0.0.1"], max_bytes=rules.max_upload_bytes)
-        self.ground = ServiceContext(
+        self.context = ServiceContext(
             self.jobs, self.media, self.bell, Deck(), fetcher, self.now, rules, self.jobs
         )
-        self.service = Service(self.ground)
-        postman = WebhookDispatcher(self.ground, self.sender, None, lambda *_: self.now() + 60)
-        self.tending = Maintenance(self.ground, "test", postman)
+        self.service = Service(self.context)
+        postman = WebhookDispatcher(self.context, self.sender, None, lambda *_: self.now() + 60)
+        self.tending = Maintenance(self.context, "test", postman)
         self.stopping = threading.Event()
 
     def worker(
@@ -57,10 +57,10 @@ class House:
     ) -> TaskRunner:
         heard, judged = Chosen(recognizer or Scribe()), Chosen(diarizer or Judge())
         engines = Engines(lambda: heard, make_diarizer or (lambda: judged), Ear)
-        return TaskRunner(self.ground, engines, name, queues, self.stopping)
+        return TaskRunner(self.context, engines, name, queues, self.stopping)
 
     def submit(self, name: str = "standup.ogg", tape: bytes = TAPE, **wishes: Any) -> Job:
-        upload = self.service.intake.begin(name)
+        upload = self.service.submissions.begin(name)
         upload.write(tape)
         return upload.finish(SubmissionRequest(Options(**wishes)))
 

@@ -18,7 +18,7 @@ from tests.unit.service.conftest import TAPE, House, house_in
 
 
 def hooked(house: House) -> Job:
-    upload = house.service.intake.begin("a.ogg")
+    upload = house.service.submissions.begin("a.ogg")
     upload.write(TAPE)
     return upload.finish(SubmissionRequest(Options(), "http://127.0.0.1/hook"))
 
@@ -64,7 +64,7 @@ def test_one_tends_at_a_time(house: House) -> None:
 
 
 def test_an_upload_whose_sender_vanished_is_removed(house: House) -> None:
-    upload = house.service.intake.begin("a.ogg")
+    upload = house.service.submissions.begin("a.ogg")
     upload.write(TAPE)
     house.later(31)
     house.later(31)
@@ -118,7 +118,7 @@ def test_old_results_go_unless_somebody_edited_them(tmp_path: Path, edited: bool
         job = house.finished()
         house.later(1)
         if edited:
-            house.service.changing.edit(job.id, Edit("text", 0, "corrected"))
+            house.service.commands.edit(job.id, Edit("text", 0, "corrected"))
         house.later(100)
         house.later(100)
         assert bool(house.left()) == edited
@@ -126,7 +126,7 @@ def test_old_results_go_unless_somebody_edited_them(tmp_path: Path, edited: bool
 
 def test_a_deleted_job_is_gone_for_good(house: House) -> None:
     job = house.finished()
-    house.service.changing.delete(job.id)
+    house.service.commands.delete(job.id)
     assert house.left() == []
     with pytest.raises(JobNotFound):
         house.jobs.get(job.id)
@@ -135,7 +135,7 @@ def test_a_deleted_job_is_gone_for_good(house: House) -> None:
 def test_what_a_worker_writes_after_the_deletion_is_removed_too(house: House) -> None:
     job = house.submit()
     house.jobs.update(job.id, lambda job: claimed(job, ["cpu"], "slow", house.now(), 30))
-    house.service.changing.delete(job.id)
+    house.service.commands.delete(job.id)
     house.media.put(f"{job.prefix}/working.flac.1", b"late")
     house.later(1)
     house.media.put(f"{job.prefix}/working.flac.1", b"later still")
@@ -183,12 +183,12 @@ def test_edits_that_are_made_while_rubbish_is_swept_stay(tmp_path: Path, late: b
             media.happen = lambda: media.put(log, b"{}")
         else:
             edit = Edit("text", 0, "corrected")
-            media.happen = lambda: house.service.changing.edit(job.id, edit)
-        ground = replace(house.ground, media=media)
+            media.happen = lambda: house.service.commands.edit(job.id, edit)
+        context = replace(house.context, media=media)
         Maintenance(
-            ground, "test", WebhookDispatcher(ground, house.sender, None, lambda *_: 0.0)
+            context, "test", WebhookDispatcher(context, house.sender, None, lambda *_: 0.0)
         ).tend()
         if late:
             assert media.exists(log)
         else:
-            assert JobQueries(ground).transcript(job.id)[1].segments[0].text == "corrected"
+            assert JobQueries(context).transcript(job.id)[1].segments[0].text == "corrected"

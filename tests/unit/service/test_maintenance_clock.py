@@ -21,8 +21,8 @@ class Machine:
 
     def __init__(self, house: House) -> None:
         self.house, self.steady = house, Now()
-        postman = WebhookDispatcher(house.ground, house.sender, None, lambda *_: None)
-        self.tending = Maintenance(house.ground, "test", postman, self.steady)
+        postman = WebhookDispatcher(house.context, house.sender, None, lambda *_: None)
+        self.tending = Maintenance(house.context, "test", postman, self.steady)
 
     def passes(self, seconds: float) -> None:
         """Time goes by, and is tended through, two seconds at a time."""

@@ -19,23 +19,23 @@ from tests.unit.service.conftest import TAPE, House
 def test_a_transcript_is_there_when_the_job_is_completed(house: House) -> None:
     job = house.submit()
     with pytest.raises(JobNotReady, match="pending"):
-        house.service.reading.transcript(job.id)
+        house.service.queries.transcript(job.id)
     job = house.finished()
-    assert b"SPEAKER_01" in house.service.reading.export(job.id, "srt")[1]
+    assert b"SPEAKER_01" in house.service.queries.export(job.id, "srt")[1]
 
 
 def test_names_are_in_every_format(house: House) -> None:
     job = house.finished()
-    house.service.changing.name_speakers(job.id, {"SPEAKER_00": "Ann"})
+    house.service.commands.name_speakers(job.id, {"SPEAKER_00": "Ann"})
     for form in ("txt", "srt", "json", "rttm"):
-        assert b"Ann" in house.service.reading.export(job.id, form)[1]
-    house.service.changing.name_speakers(job.id, {"SPEAKER_00": None})
-    assert b"Ann" not in house.service.reading.export(job.id, "txt")[1]
+        assert b"Ann" in house.service.queries.export(job.id, form)[1]
+    house.service.commands.name_speakers(job.id, {"SPEAKER_00": None})
+    assert b"Ann" not in house.service.queries.export(job.id, "txt")[1]
 
 
 def test_edits_stand_beside_the_words_of_the_machine(house: House) -> None:
     job = house.finished()
-    changing, reading = house.service.changing, house.service.reading
+    changing, reading = house.service.commands, house.service.queries
     before = reading.transcript(job.id)[1]
     changing.edit(job.id, Edit("text", 0, "corrected"))
     assert reading.transcript(job.id)[1].segments[0].text == "corrected"
@@ -47,15 +47,15 @@ def test_edits_stand_beside_the_words_of_the_machine(house: House) -> None:
 
 def test_an_edit_of_something_older_is_refused(house: House) -> None:
     job = house.finished()
-    house.service.changing.edit(job.id, Edit("text", 0, "one"), version=job.version)
+    house.service.commands.edit(job.id, Edit("text", 0, "one"), version=job.version)
     with pytest.raises(JobConflict, match="meanwhile"):
-        house.service.changing.edit(job.id, Edit("text", 0, "two"), version=job.version)
+        house.service.commands.edit(job.id, Edit("text", 0, "two"), version=job.version)
 
 
 def test_edits_leave_one_object(house: House) -> None:
     job = house.finished()
     for text in ("one", "two", "three"):
-        house.service.changing.edit(job.id, Edit("text", 0, text))
+        house.service.commands.edit(job.id, Edit("text", 0, text))
     assert sum("edits" in key for key in house.left()) == 1
 
 
@@ -75,14 +75,14 @@ def test_who_reads_or_edits_while_somebody_else_edits_is_not_told_of_a_lost_log(
     house: House, tmp_path: Path
 ) -> None:
     job, media = house.finished(), Overtaken(tmp_path / "media")
-    there, here = house.service.changing, Service(replace(house.ground, media=media))
+    there, here = house.service.commands, Service(replace(house.context, media=media))
     there.edit(job.id, Edit("text", 0, "one"))
     media.happen = lambda: there.edit(job.id, Edit("text", 0, "two"))
-    assert here.reading.transcript(job.id)[1].segments[0].text == "two"
+    assert here.queries.transcript(job.id)[1].segments[0].text == "two"
     media.happen = lambda: there.edit(job.id, Edit("text", 0, "three"))
     with pytest.raises(JobConflict, match="meanwhile"):
-        here.changing.edit(job.id, Edit("text", 0, "four"))
-    assert here.reading.transcript(job.id)[1].segments[0].text == "three"
+        here.commands.edit(job.id, Edit("text", 0, "four"))
+    assert here.queries.transcript(job.id)[1].segments[0].text == "three"
 
 
 class Late(SqliteJobStore):
@@ -99,47 +99,47 @@ class Late(SqliteJobStore):
 
 def test_what_stands_is_found_whichever_edit_is_indexed_last(house: House, tmp_path: Path) -> None:
     job, text = house.finished(), Late(tmp_path / "jobs.sqlite3")
-    there, here = house.service.changing, Service(replace(house.ground, text=text)).changing
+    there, here = house.service.commands, Service(replace(house.context, text=text)).commands
     text.happen = lambda: there.edit(job.id, Edit("text", 0, "Keycloak"))
     here.edit(job.id, Edit("text", 0, "two"))
     text.close()
-    assert len(house.service.reading.search("keycloak").hits) == 1
+    assert len(house.service.queries.search("keycloak").hits) == 1
 
 
 def test_a_history_does_not_grow_without_end(house: House) -> None:
     job = house.finished()
     one = Edit("text", 0, "\N{GRINNING FACE}" * LONGEST_TEXT)  # twelve bytes each in JSON
     with pytest.raises(JobConflict, match="16 MiB"):
-        house.service.changing.edit_all(job.id, [one] * (MOST_LOG_BYTES // LONGEST_TEXT // 10))
-    house.service.changing.edit(job.id, one)
+        house.service.commands.edit_all(job.id, [one] * (MOST_LOG_BYTES // LONGEST_TEXT // 10))
+    house.service.commands.edit(job.id, one)
 
 
 def test_a_rerun_of_the_speakers_recognizes_nothing_again(house: House) -> None:
     job = house.finished()
-    house.service.changing.rerun(job.id, ["diarize"], {"num_speakers": 2})
-    assert house.service.reading.job(job.id).options.num_speakers == 2
+    house.service.commands.rerun(job.id, ["diarize"], {"num_speakers": 2})
+    assert house.service.queries.job(job.id).options.num_speakers == 2
     worker = house.worker(queues=("cpu",))
     while worker.work():
         pass
-    assert house.service.reading.job(job.id).state == "completed"
+    assert house.service.queries.job(job.id).state == "completed"
 
 
 def test_a_rerun_that_makes_no_sense_is_refused(house: House) -> None:
     job = house.submit()
     with pytest.raises(JobConflict):
-        house.service.changing.rerun(job.id)
+        house.service.commands.rerun(job.id)
     with pytest.raises(InvalidOptions, match="no task 'sing'"):
-        house.service.changing.rerun(job.id, ["sing"])
+        house.service.commands.rerun(job.id, ["sing"])
 
 
 def test_what_is_deleted_cannot_be_found(house: House) -> None:
     job = house.finished()
-    house.service.changing.delete(job.id)
-    for look in (house.service.reading.job, house.service.changing.delete):
+    house.service.commands.delete(job.id)
+    for look in (house.service.queries.job, house.service.commands.delete):
         with pytest.raises(JobNotFound):
             look(job.id)
-    assert house.service.reading.page(JobQuery()) == []
-    assert house.service.reading.search("w1").hits == ()
+    assert house.service.queries.page(JobQuery()) == []
+    assert house.service.queries.search("w1").hits == ()
 
 
 def test_the_wait_is_told_from_measured_speed(house: House) -> None:
@@ -149,35 +149,35 @@ def test_the_wait_is_told_from_measured_speed(house: House) -> None:
     house.jobs.remember("rtf", "0.1")
     info = WorkerInfo("w", ("cpu", "recognize"), "ready", seen_at=house.now())
     house.jobs.note_worker(info, 100)
-    assert house.service.reading.wait(first).position == 1
-    wait = house.service.reading.wait(second)
+    assert house.service.queries.wait(first).position == 1
+    wait = house.service.queries.wait(second)
     assert wait.position == 2
     assert wait.seconds == pytest.approx(120.0)
 
 
 def test_without_a_worker_nobody_knows_how_long(house: House) -> None:
-    assert house.service.reading.wait(house.submit()).seconds is None
+    assert house.service.queries.wait(house.submit()).seconds is None
 
 
 def test_search_finds_the_words_and_where_they_are(house: House) -> None:
     job = house.finished()
-    found = house.service.reading.search("W7")
+    found = house.service.queries.search("W7")
     assert [hit.job.id for hit in found.hits] == [job.id]
     assert "w7" in found.hits[0].segments[0][1].text
-    assert house.service.reading.search("nobody said this").hits == ()
+    assert house.service.queries.search("nobody said this").hits == ()
 
 
 def test_search_without_an_index_says_whether_it_saw_all(house: House) -> None:
     job = house.finished()
-    found = JobQueries(replace(house.ground, text=None)).search("w7")
+    found = JobQueries(replace(house.context, text=None)).search("w7")
     assert [hit.job.id for hit in found.hits] == [job.id]
     assert found.complete
 
 
 def test_edited_words_are_found_too(house: House) -> None:
     job = house.finished()
-    house.service.changing.edit(job.id, Edit("text", 0, "Keycloak"))
-    assert len(house.service.reading.search("keycloak").hits) == 1
+    house.service.commands.edit(job.id, Edit("text", 0, "Keycloak"))
+    assert len(house.service.queries.search("keycloak").hits) == 1
 
 
 def test_parts_can_be_read_as_they_are_done(house: House) -> None:
@@ -185,27 +185,27 @@ def test_parts_can_be_read_as_they_are_done(house: House) -> None:
     known: set[str] = set()
     seen = 0
     while worker.work():
-        fresh = list(house.service.reading.parts(house.jobs.get(job.id), known))
+        fresh = list(house.service.queries.parts(house.jobs.get(job.id), known))
         seen += len(fresh)
     assert seen == 59
 
 
 def test_the_audio_and_its_outline_can_be_read(house: House) -> None:
     job = house.finished()
-    _, file, size = house.service.reading.audio(job.id)
+    _, file, size = house.service.queries.audio(job.id)
     with file:
         assert len(file.read()) == size == job.size_bytes
-    assert house.service.reading.peaks(job.id)[1][0] == 20
+    assert house.service.queries.peaks(job.id)[1][0] == 20
 
 
 def test_a_service_for_one_tenant_makes_and_finds_that_tenants_jobs_only(house: House) -> None:
     mine, theirs = house.service.of("mine"), house.service.of("theirs")
-    upload = mine.intake.begin("a.ogg")
+    upload = mine.submissions.begin("a.ogg")
     upload.write(TAPE)
     job = upload.finish(SubmissionRequest())
-    assert (job.tenant, mine.of("theirs").reading.tenant) == ("mine", "theirs")
-    assert mine.reading.job(job.id) == house.service.reading.job(job.id) == job
-    for call in (theirs.reading.job, theirs.changing.cancel, theirs.changing.delete):
+    assert (job.tenant, mine.of("theirs").queries.tenant) == ("mine", "theirs")
+    assert mine.queries.job(job.id) == house.service.queries.job(job.id) == job
+    for call in (theirs.queries.job, theirs.commands.cancel, theirs.commands.delete):
         with pytest.raises(JobNotFound, match=job.id):
             call(job.id)
-    assert theirs.reading.page(JobQuery(tenant="mine")) == []
+    assert theirs.queries.page(JobQuery(tenant="mine")) == []

@@ -30,7 +30,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 
 def submit(service: Service, tape: bytes = TAPE, key: str | None = None) -> Job:
-    upload = service.intake.begin("a.ogg", key)
+    upload = service.submissions.begin("a.ogg", key)
     upload.write(tape)
     return upload.finish(SubmissionRequest())
 
@@ -55,7 +55,7 @@ def test_past_the_bound_of_the_queue_nothing_is_taken(make: Make) -> None:
     assert attempts(house.service, 3) == ["pending", "pending", "queue_full"]
     assert attempts(house.service.of("ann"), 1) == ["queue_full"]
     with pytest.raises(QueueFull, match="MAX_QUEUED_JOBS"):
-        house.service.intake.submit_url("http://127.0.0.1/a.ogg", SubmissionRequest())
+        house.service.submissions.submit_url("http://127.0.0.1/a.ogg", SubmissionRequest())
     assert len(house.left()) == 2
 
 
@@ -77,7 +77,7 @@ def test_a_place_is_free_again_when_a_job_ends(make: Make) -> None:
     house = make(max_jobs_in_flight=2)
     first, _ = submit(house.service), submit(house.service)
     assert attempts(house.service, 1) == ["quota_exceeded"]
-    house.service.changing.cancel(first.id)
+    house.service.commands.cancel(first.id)
     assert attempts(house.service, 2) == ["pending", "quota_exceeded"]
 
 
@@ -89,16 +89,16 @@ def test_each_tenant_has_places_of_their_own(make: Make) -> None:
 
 def test_an_upload_on_its_way_has_a_place_and_gives_it_back(make: Make) -> None:
     house = make(max_jobs_in_flight=1)
-    upload = house.service.intake.begin("a.ogg")
+    upload = house.service.submissions.begin("a.ogg")
     with pytest.raises(QuotaExceeded, match="MAX_JOBS_IN_FLIGHT"):
-        house.service.intake.begin("b.ogg")
+        house.service.submissions.begin("b.ogg")
     upload.abandon()
     assert attempts(house.service, 1) == ["pending"]
 
 
 def test_a_sender_that_died_gives_its_place_back(make: Make) -> None:
     house = make(max_jobs_in_flight=1, lease_seconds=30.0)
-    house.service.intake.begin("a.ogg")  # and no more is heard of it
+    house.service.submissions.begin("a.ogg")  # and no more is heard of it
     assert attempts(house.service, 1) == ["quota_exceeded"]
     house.later(31.0)
     assert attempts(house.service, 1) == ["pending"]
@@ -113,10 +113,10 @@ def test_a_repeated_request_needs_no_second_place(make: Make) -> None:
 def test_a_rerun_needs_a_place(make: Make) -> None:
     house = make(max_jobs_in_flight=1)
     job = submit(house.service)
-    house.service.changing.cancel(job.id)
+    house.service.commands.cancel(job.id)
     submit(house.service)
     with pytest.raises(QuotaExceeded):
-        house.service.changing.rerun(job.id)
+        house.service.commands.rerun(job.id)
 
 
 @pytest.mark.parametrize("rules", [{"max_jobs_in_flight": 7}, {"max_queued_jobs": 7}])
@@ -144,7 +144,7 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(make: Make) -> None:
 
 def test_a_large_upload_is_refused_while_it_comes(make: Make) -> None:
     house = make(max_stored_bytes=len(TAPE))
-    upload = house.service.intake.begin("a.ogg")
+    upload = house.service.submissions.begin("a.ogg")
     upload.write(TAPE)
     with pytest.raises(QuotaExceeded, match="MAX_STORED_MB"):
         upload.write(b"x")
@@ -156,13 +156,13 @@ def test_deleting_gives_room(make: Make) -> None:
     house = make(max_stored_bytes=len(TAPE))
     job = submit(house.service)
     assert attempts(house.service, 1) == ["quota_exceeded"]
-    house.service.changing.delete(job.id)
+    house.service.commands.delete(job.id)
     assert attempts(house.service, 1) == ["pending"]
 
 
 def test_uploads_that_end_at_once_do_not_share_one_rest_of_room(make: Make) -> None:
     house = make(max_stored_bytes=3 * len(TAPE))
-    uploads = [house.service.intake.begin(f"{at}.ogg") for at in range(8)]
+    uploads = [house.service.submissions.begin(f"{at}.ogg") for at in range(8)]
     for upload in uploads:
         upload.write(TAPE)
 
@@ -181,7 +181,7 @@ def test_what_comes_along_needs_room_as_well(make: Make) -> None:
     house = make(max_stored_bytes=3 * len(TAPE))
     extras = {"known_speakers.json": bytes(len(TAPE))}
     for at in range(2):
-        upload = house.service.intake.begin(f"{at}.ogg")
+        upload = house.service.submissions.begin(f"{at}.ogg")
         upload.write(TAPE)
         if at == 0:
             job = upload.finish(SubmissionRequest(extras=extras))
@@ -189,7 +189,7 @@ def test_what_comes_along_needs_room_as_well(make: Make) -> None:
         with pytest.raises(QuotaExceeded, match="MAX_STORED_MB"):
             upload.finish(SubmissionRequest(extras=extras))
     assert house.jobs.usage("", 0.0).stored_bytes == 2 * len(TAPE)
-    house.service.changing.delete(job.id)
+    house.service.commands.delete(job.id)
     assert house.jobs.usage("", 0.0).stored_bytes == 0
 
 
@@ -221,7 +221,7 @@ def test_a_day_has_so_many_hours_of_audio(make: Make) -> None:
 
 def test_deleting_gives_no_hours_back(make: Make) -> None:
     house = make(max_audio_seconds=1.5 * MINUTES * 60)
-    house.service.changing.delete(submit(house.service).id)
+    house.service.commands.delete(submit(house.service).id)
     house.later(3600.0)
     assert attempts(house.service, 1) == ["quota_exceeded"]
     assert house.left() == []
@@ -236,7 +236,7 @@ def test_a_recording_that_is_too_long_by_itself_is_not_told_to_wait(make: Make) 
 
 def test_a_recording_by_address_is_measured_when_it_has_come(make: Make, tape_server: str) -> None:
     house = make(max_audio_seconds=1.5 * MINUTES * 60)
-    submit_url = house.service.intake.submit_url
+    submit_url = house.service.submissions.submit_url
     ids = [submit_url(f"{tape_server}/{at}.ogg", SubmissionRequest()).id for at in range(2)]
     worker = house.worker()
     while worker.work():
@@ -266,8 +266,8 @@ def test_a_recording_counts_with_what_it_has_and_not_with_what_it_claims(
     make: Make, claimed: float | None
 ) -> None:
     house = make(max_audio_seconds=1.5 * MINUTES * 60)
-    house.ground = replace(house.ground, decoder=Liar(claimed))
-    service = Service(house.ground)
+    house.context = replace(house.context, decoder=Liar(claimed))
+    service = Service(house.context)
     ids = [submit(service).id for _ in range(3)]
     worker = house.worker()
     while worker.work():

@@ -209,7 +209,7 @@ def test_what_the_engine_cannot_do_is_refused_before_work(house: House) -> None:
 
 def test_a_diarizer_that_breaks_costs_no_words(house: House) -> None:
     job = run_out(house, diarizer=Judge(DiarizationFailed("no GPU.")))
-    _, transcript = house.service.reading.transcript(job.id)
+    _, transcript = house.service.queries.transcript(job.id)
     assert len(transcript.words) == 59
     assert "diarization_failed" in {warning.code for warning in transcript.warnings}
 
@@ -262,10 +262,10 @@ def test_a_task_whose_store_is_away_goes_back_once_that_can_be_written(house: Ho
     job = house.submit()
     away = Away(house.jobs)
     failing = Failing(StorageUnavailable("Gone."))
-    ground = replace(house.ground, jobs=away)
+    context = replace(house.context, jobs=away)
     engines = Engines(lambda: Chosen(failing), lambda: Chosen(Judge()), Ear)
     house.worker(queues=("cpu",)).work()
-    worker = TaskRunner(ground, engines, "w", ("recognize",), house.stopping)
+    worker = TaskRunner(context, engines, "w", ("recognize",), house.stopping)
     away.left = 3  # the claim goes through, then nothing does for a while
     with pytest.raises(StorageUnavailable):
         worker.work()

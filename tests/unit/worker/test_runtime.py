@@ -44,9 +44,9 @@ def hub() -> Hub:
 @pytest.fixture
 def process(tmp_path: Path, hub: Hub) -> Iterator[WorkerProcess]:
     settings = Settings(_env_file=None, data_dir=tmp_path)
-    ground = make_service(tmp_path).ground
+    context = make_service(tmp_path).context
     made = WorkerProcess(
-        settings, Nudges(), QUEUES, hub.engines, "w", lambda _settings, _queue: ground
+        settings, Nudges(), QUEUES, hub.engines, "w", lambda _settings, _queue: context
     )
     made.start()
     yield made
@@ -58,7 +58,7 @@ def said(process: WorkerProcess, wanted: Callable[[WorkerInfo], bool]) -> Worker
     """What the worker says of itself once it says this."""
     until = time.monotonic() + 30
     while time.monotonic() < until:
-        for worker in process.ground.jobs.workers(process.ground.clock()):
+        for worker in process.context.jobs.workers(process.context.clock()):
             if wanted(worker):
                 return worker
         time.sleep(0.02)
@@ -69,7 +69,7 @@ def test_missing_engines_come_when_they_are_asked_for(process: WorkerProcess, hu
     before = said(process, lambda worker: worker.state == "ready")
     assert before.problem == "The hub cannot be reached."
     hub.in_reach = True
-    process.ground.jobs.remember(FETCH_ASKED, "now")
+    process.context.jobs.remember(FETCH_ASKED, "now")
     after = said(process, lambda worker: not worker.problem)
     assert (after.state, after.engine, after.fetch_bytes) == ("ready", "scribe", 0)
     assert hub.asked == 2
@@ -79,12 +79,12 @@ def test_work_goes_on_with_the_engines_that_came(
     process: WorkerProcess, hub: Hub, tmp_path: Path
 ) -> None:
     said(process, lambda worker: worker.state == "ready")
-    upload = make_service(tmp_path).intake.begin("a.wav")
+    upload = make_service(tmp_path).submissions.begin("a.wav")
     upload.write(b"tape")
     job = upload.finish(SubmissionRequest())
     hub.in_reach = True
-    process.ground.jobs.remember(FETCH_ASKED, "now")
+    process.context.jobs.remember(FETCH_ASKED, "now")
     said(process, lambda worker: not worker.problem)
     while process.work():
         pass
-    assert process.ground.jobs.get(job.id).state == "completed"
+    assert process.context.jobs.get(job.id).state == "completed"

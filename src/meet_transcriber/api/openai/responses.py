@@ -104,13 +104,13 @@ class Waiter:
 
     def _delete(self) -> None:
         with suppress(JobError, StorageError):  # else it goes on, and stays in the list
-            self._service.changing.delete(self.job.id)
+            self._service.commands.delete(self.job.id)
 
     def _look(self) -> Job:
         """The record as it is; the one known before while the store is away for a moment."""
         now = time.monotonic()
         try:
-            reading = self._service.reading
+            reading = self._service.queries
             changed = reading.version(self.job.id) != self.job.version
             job = reading.job(self.job.id) if changed else self.job
         except StorageUnavailable:
@@ -130,7 +130,7 @@ async def upload_settled(service: Service, key: str | None) -> None:
     """
     deadline = time.monotonic() + _UPLOAD_PATIENCE_SECONDS
     while key is not None and time.monotonic() < deadline:
-        job = await run_in_threadpool(service.reading.with_key, key)
+        job = await run_in_threadpool(service.queries.with_key, key)
         if job is None or not (job.state == "uploading" or job.deleted):
             return
         await anyio.sleep(LONGEST_PAUSE)

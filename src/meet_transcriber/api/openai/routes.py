@@ -118,7 +118,7 @@ class _Desk:
         job = await waiter.end(self._settings.sync_limit_seconds)
         if failure := failure_of(job):
             raise failure
-        job, transcript = await run_in_threadpool(service.reading.transcript, job.id)
+        job, transcript = await run_in_threadpool(service.queries.transcript, job.id)
         response = answer(asked, transcript)
         response.headers["x-job-id"] = job.id
         return response
@@ -136,7 +136,7 @@ class _Desk:
             if not received.has_upload:
                 raise missing("file")
             if asked.known:
-                await run_limited(request, check_lengths, asked.known, service.ground.decoder)
+                await run_limited(request, check_lengths, asked.known, service.context.decoder)
             wish = JobRequest(asked.options, extras=stored(asked.known))
             job = await run_limited(request, received.upload.finish, wish)
         return asked, job

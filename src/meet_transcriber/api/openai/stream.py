@@ -88,7 +88,7 @@ class Deltas:
     """The text of parts that are finished, in order of the recording."""
 
     def __init__(self, service: Service, logprobs: bool) -> None:
-        self._reading = service.reading
+        self._reading = service.queries
         self._logprobs = logprobs
         self._known: set[str] = set()
         self._waiting: dict[str, list[Segment]] = {}
@@ -118,7 +118,7 @@ class Deltas:
 
 def _end(service: Service, asked: TranscriptionRequest, job_id: str) -> list[Event]:
     """What is known only when the job is done: who spoke, and the whole text."""
-    _, transcript = service.reading.transcript(job_id)
+    _, transcript = service.queries.transcript(job_id)
     segments = diarized_segments(transcript) if asked.form == "diarized_json" else ()
     return [*segments, _done(asked, transcript)]
 

@@ -84,7 +84,7 @@ async def get_audio(
     if_range: IfRange = None,
 ) -> Response:
     """The recording as it was sent, else its working audio; the answer never is all in memory."""
-    job, file, size = await run_in_threadpool(service.reading.audio, job_id)
+    job, file, size = await run_in_threadpool(service.queries.audio, job_id)
     etag = _etag(job)
     wanted = range_ if if_range is None or if_range.strip() == etag else None
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}

@@ -34,7 +34,7 @@ _EDITING = {**_SHOWN, **problems(400, 404, 409, 412, 413, 422, 507)}
 )
 def cancel(service: ToSubmit, job_id: JobId) -> Response:
     """End a job that has not ended; its workers notice within a second or two."""
-    return _entry(service.changing.cancel(job_id))
+    return _entry(service.commands.cancel(job_id))
 
 
 @router.delete(
@@ -47,7 +47,7 @@ def cancel(service: ToSubmit, job_id: JobId) -> Response:
 )
 def delete(service: ToSubmit, job_id: JobId) -> Response:
     """Delete a job in whatever state; nothing of it stays."""
-    service.changing.delete(job_id)
+    service.commands.delete(job_id)
     return Response(status_code=204)
 
 
@@ -71,8 +71,8 @@ async def name_speakers(
     refuse_long_names(given)  # before anybody asks who else changed what
 
     def change() -> Job:
-        _check_edition(service.reading.job(job_id), if_match)
-        return service.changing.name_speakers(job_id, given, author_of(request))
+        _check_edition(service.queries.job(job_id), if_match)
+        return service.commands.name_speakers(job_id, given, author_of(request))
 
     return _entry(await run_in_threadpool(change))
 
@@ -148,14 +148,14 @@ def _edited(
 ) -> tuple[Job, int]:
     """Edit exactly the edition that was meant; a change of the record alone does not matter."""
     while if_match is not None:
-        job = service.reading.job(job_id)
+        job = service.queries.job(job_id)
         _check_edition(job, if_match)
         try:
-            return service.changing.edit_all(job_id, edits, job.version, author)
+            return service.commands.edit_all(job_id, edits, job.version, author)
         except JobConflict:
-            if service.reading.job(job_id).version == job.version:
+            if service.queries.job(job_id).version == job.version:
                 raise
-    return service.changing.edit_all(job_id, edits, author=author)
+    return service.commands.edit_all(job_id, edits, author=author)
 
 
 def _check_edition(job: Job, if_match: str | None) -> None:

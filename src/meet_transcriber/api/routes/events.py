@@ -61,7 +61,7 @@ class StreamLimiter:
 async def listens(request: Request, service: ReaderService) -> AsyncIterator[None]:
     """What a route of events depends on; ends with its stream."""
     listeners: StreamLimiter = request.app.state.listeners
-    with listeners.one_more(service.reading.tenant or ""):
+    with listeners.one_more(service.queries.tenant or ""):
         yield
 
 
@@ -126,7 +126,7 @@ async def _listener(
 ) -> SseCursor:
     """Before anything is sent: the job is there, and there is something to tell."""
     told = SseCursor.from_id(last_event_id)
-    job = await run_in_threadpool(service.reading.job, job_id)
+    job = await run_in_threadpool(service.queries.job, job_id)
     if told.ended and job.ended and told.run == job.run:
         raise StreamComplete
     return SseCursor(told.version, told.run, told.parts, told.warnings)
@@ -181,24 +181,24 @@ def _news(
     service: Service, job_id: str, told: SseCursor
 ) -> tuple[list[ServerSentEvent], SseCursor]:
     """What happened since, and what is told with it; cheap when nothing did."""
-    if service.reading.version(job_id) == told.version:
+    if service.queries.version(job_id) == told.version:
         return [], told
     told = replace(told, parts=set(told.parts))  # nothing is told if this breaks off
-    return list(_events(service, service.reading.job(job_id), told)), told
+    return list(_events(service, service.queries.job(job_id), told)), told
 
 
 def _events(service: Service, job: Job, told: SseCursor) -> Iterator[ServerSentEvent]:
     if told.run != job.run:
         told.run, told.parts, told.warnings = job.run, set(), 0
     if not job.ended:
-        for name, segment in service.reading.parts(job, told.parts):
+        for name, segment in service.queries.parts(job, told.parts):
             data = {"part": int(name[6:10]), **_words(segment)}
             yield ServerSentEvent(event="segment", data=data)
     for warning in job.warnings[told.warnings :]:
         yield ServerSentEvent(event="warning", data=to_plain(warning))
     told.warnings, told.version = len(job.warnings), job.version
     if not job.ended:
-        body = serializers.status(job, service.reading.wait(job))
+        body = serializers.status(job, service.queries.wait(job))
         yield ServerSentEvent(event="progress", id=told.id, data=body)
     else:
         yield _end(job, told)
@@ -247,7 +247,7 @@ class ChangeMarker:
         """The mark as it was at most LOOK_SECONDS / 2 ago; raises StorageUnavailable."""
         async with self._turn:
             if time.monotonic() >= self._until:
-                self._mark = await run_in_threadpool(self._service.reading.mark)
+                self._mark = await run_in_threadpool(self._service.queries.mark)
                 self._until = time.monotonic() + LOOK_SECONDS / 2
             return self._mark
 
@@ -257,7 +257,7 @@ class JobFeed:
 
     def __init__(self, service: Service) -> None:
         self.mark: int | None = None
-        self._reading = service.reading
+        self._reading = service.queries
         self._places: dict[str, int | None] = {}
 
     def news(self) -> Iterator[ServerSentEvent]:

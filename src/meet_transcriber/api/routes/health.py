@@ -60,11 +60,11 @@ class ReadinessProbe:
             return self._found
 
     async def _made(self) -> ReadinessReport:
-        ground, found = self._service.ground, ReadinessReport()
+        context, found = self._service.context, ReadinessReport()
         checks: dict[str, Callable[[], object]] = {
-            "job_store": ground.jobs.ping,
-            "media_store": ground.media.ping,
-            "queue": ground.queue.ping,
+            "job_store": context.jobs.ping,
+            "media_store": context.media.ping,
+            "queue": context.queue.ping,
             "worker": lambda: _workers(self._service, found.workers),
         }
         async with anyio.create_task_group() as tasks:
@@ -164,10 +164,12 @@ def fetch_models(service: ToAdminister) -> Response:
     Ask workers whose engines are missing, as no weights could be had when they began, to look for
     them again at once rather than within a minute; /health/ready shows how far it is.
     """
-    lacking = [each for each in service.ground.jobs.workers(service.ground.clock()) if each.problem]
+    lacking = [
+        each for each in service.context.jobs.workers(service.context.clock()) if each.problem
+    ]
     if not lacking:
         raise NothingToFetch("Every worker has its engines already.")
-    service.ground.jobs.remember(FETCH_ASKED, repr(service.ground.clock()))
+    service.context.jobs.remember(FETCH_ASKED, repr(service.context.clock()))
     body = {"status": "asked", "workers": len(lacking)}
     return Response(serializers.dumped(body), 202, {"Cache-Control": "no-store"}, _JSON)
 
@@ -183,7 +185,7 @@ class _NoWorker(TranscriptionError):
 
 def _workers(service: Service, seen: list[WorkerInfo]) -> None:
     """Note the workers; every queue needs one that has what it takes."""
-    seen += service.ground.jobs.workers(service.ground.clock())
+    seen += service.context.jobs.workers(service.context.clock())
     if not seen:
         raise _NoWorker("No worker was seen of late; start one, or wait until it is up.")
     for queue in QUEUES:
@@ -234,8 +236,8 @@ def queue(service: ToMonitor) -> Response:
     It is 0 only when nothing is left to do, so workers that follow it never fall to none while
     one of them works.
     """
-    ground = service.ground
-    told = queue_stats.measure(ground.jobs, ground.queue, ground.clock()).plain()
+    context = service.context
+    told = queue_stats.measure(context.jobs, context.queue, context.clock()).plain()
     return Response(
         serializers.dumped(told), 200, {"Cache-Control": "no-store"}, "application/json"
     )

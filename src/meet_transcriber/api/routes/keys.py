@@ -54,7 +54,7 @@ async def create_key(request: Request, service: ToAdminister) -> Response:
         await json_object(request), "name", "tenant", "scopes", "expires_in_days"
     )
     name, days = _text(body, "name", ""), _whole(body, "expires_in_days", 1, _MOST_DAYS)
-    expires_at = None if days is None else service.ground.clock() + days * _DAY_SECONDS
+    expires_at = None if days is None else service.context.clock() + days * _DAY_SECONDS
     keyring, tenant, scopes = guard_of(request).keyring, _text(body, "tenant", name), _scopes(body)
     made = await run_in_threadpool(keyring.create, name, tenant, scopes, expires_at)
     return _told(request, made, 201)

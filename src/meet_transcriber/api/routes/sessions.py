@@ -53,7 +53,7 @@ async def sign_in(request: Request) -> Response:
     response.set_cookie(
         cookie_name(request),
         signed_in.token,
-        max_age=max(0, round(signed_in.until - request.app.state.service.ground.clock())),
+        max_age=max(0, round(signed_in.until - request.app.state.service.context.clock())),
         httponly=True,
         samesite="strict",
         secure=_is_secure(request),

@@ -121,7 +121,7 @@ async def _from_elsewhere(
             "There is no recording: send a file, or name a url to fetch, or an upload."
         )
     return await run_limited(
-        request, service.intake.submit_url, wishes.url, asked, idempotency_key=key
+        request, service.submissions.submit_url, wishes.url, asked, idempotency_key=key
     )
 
 
@@ -159,7 +159,7 @@ async def rerun(request: HttpRequest, service: ToSubmit, job_id: JobId) -> Respo
         raise InvalidOptions("options must be an object.")
     wishes = read_options(options.items(), known=OPTIONS)
     job = await run_in_threadpool(
-        service.changing.rerun, job_id, list(_texts(tasks)), wishes.options
+        service.commands.rerun, job_id, list(_texts(tasks)), wishes.options
     )
     return await _accepted(request, service, job)
 
@@ -172,7 +172,7 @@ def _texts(value: object) -> Iterable[str]:
 
 async def _accepted(request: HttpRequest, service: Service, job: Job) -> Response:
     request.state.job = job
-    wait = await run_in_threadpool(service.reading.wait, job)
+    wait = await run_in_threadpool(service.queries.wait, job)
     headers = {
         "Location": serializers.path_of(job.id),
         "Retry-After": str(serializers.RETRY_PENDING_SECONDS),

@@ -77,9 +77,9 @@ def list_jobs(
     states = _states(status)
     if search is not None:
         mark_content_read(request)
-        return _json(serializers.found(service.reading.search(search, limit)))
+        return _json(serializers.found(service.queries.search(search, limit)))
     query = JobQuery(limit + 1, _order(order), after or None, states, q)
-    jobs = service.reading.page(query)
+    jobs = service.queries.page(query)
     rows = [serializers.entry(job) for job in jobs[:limit]]
     return _json(serializers.page(rows, has_more=len(jobs) > limit))
 
@@ -126,9 +126,9 @@ async def get_job(
 ) -> Response:
     """How far a job is; ask again after `Retry-After` seconds, or follow its events."""
     statuses: StatusCache = request.app.state.statuses
-    status = await statuses.known(service.reading, job_id, transcript)
+    status = await statuses.known(service.queries, job_id, transcript)
     if status is None:  # others need not wait until it is made
-        status = await run_in_threadpool(statuses.get, service.reading, job_id, transcript)
+        status = await run_in_threadpool(statuses.get, service.queries, job_id, transcript)
     headers = {"ETag": status.etag, "Cache-Control": "no-cache"}
     if status.retry_after is not None:
         headers["Retry-After"] = str(status.retry_after)
@@ -176,7 +176,7 @@ def download(
     """The transcript as a file, people's names applied."""
     if form is None:
         form = negotiate(accept, _BY_KIND)
-    job, data = service.reading.export(job_id, form)
+    job, data = service.queries.export(job_id, form)
     exporter = EXPORTERS[form]
     etag = f'"{serializers.edition(job)}.{form}"'
     headers = {"ETag": etag, "Cache-Control": "no-cache", "Vary": "Accept"}
@@ -213,7 +213,7 @@ def peaks(
 ) -> Response:
     """Lowest and highest sample per step; there once the recording is prepared."""
     kind = negotiate(accept, {_JSON: _JSON, "application/octet-stream": "application/octet-stream"})
-    _, data = service.reading.peaks(job_id)
+    _, data = service.queries.peaks(job_id)
     headers = {"Vary": "Accept"}
     if kind != _JSON:
         return Response(data, 200, headers, kind)
@@ -235,8 +235,8 @@ def peaks(
 )
 def list_edits(service: ReaderService, job_id: JobId) -> Response:
     """The log of edits since the machine wrote the transcript; undoing is an edit too."""
-    job, _ = service.reading.transcript(job_id)
-    log = service.reading.edits(job)
+    job, _ = service.queries.transcript(job_id)
+    log = service.queries.edits(job)
     body = {"object": "list", "data": serializers.edits(log)}
     return Response(serializers.dumped(body), 200, {"ETag": f'"{serializers.edition(job)}"'}, _JSON)
 

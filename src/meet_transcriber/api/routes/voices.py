@@ -71,7 +71,7 @@ async def remember(request: Request, service: ToSubmit) -> Response:
     warnings say whether it was of use; it is deleted with the person, who is listed at once and
     has no sample until the job is done.
     """
-    sealer_of(service.ground)
+    sealer_of(service.context)
     if request.headers.get("content-type", "").startswith(_FORM):
         return await _from_clip(request, service)
     body = reject_unknown_keys(await json_object(request), "job_id", "speaker", "name", "consent")
@@ -100,7 +100,7 @@ async def _from_clip(request: Request, service: Service) -> Response:
             request, service.voices.submit_clip, upload.job_id, name, consent, submit
         )
     request.state.job = job
-    wait = await run_in_threadpool(service.reading.wait, job)
+    wait = await run_in_threadpool(service.queries.wait, job)
     headers = {
         "Location": serializers.path_of(job.id),
         "Retry-After": str(serializers.RETRY_PENDING_SECONDS),

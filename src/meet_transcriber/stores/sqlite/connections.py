@@ -73,7 +73,7 @@ class Connections:
         if not self._turn.acquire(timeout=self._busy_seconds):
             raise self._locked()
         try:
-            with self.reading() as db:
+            with self.queries() as db:
                 self._insist(db, "BEGIN IMMEDIATE")
                 try:
                     yield db

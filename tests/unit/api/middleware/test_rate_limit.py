@@ -70,8 +70,8 @@ def test_a_refused_upload_leaves_nothing(make: Callable[..., TestClient], servic
     client = make(rate_limit_submit="1/minute")
     for _ in range(3):
         client.post("/transcribe", files=FORM)
-    assert len(service.ground.media.keys("jobs")) == 1
-    assert service.ground.jobs.backlog().jobs == {"pending": 1}
+    assert len(service.context.media.keys("jobs")) == 1
+    assert service.context.jobs.backlog().jobs == {"pending": 1}
 
 
 def test_probes_are_never_limited(make: Callable[..., TestClient]) -> None:

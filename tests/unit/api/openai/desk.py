@@ -36,7 +36,7 @@ def make_app(service: Service, **changed: Any) -> FastAPI:
     """The app."""
     app, wanted = FastAPI(), settings(**{"auth_mode": "open", **changed})
     app.state.service, app.state.settings = service, wanted
-    app.state.guard = build_auth(wanted, service.ground.jobs)
+    app.state.guard = build_auth(wanted, service.context.jobs)
     app.state.limits, app.state.looks = auth.limits(wanted), ProbeLimiter()
     app.include_router(openai_router(wanted))
     return app
@@ -54,7 +54,7 @@ def at_work(
 def working(service: Service, engines: Engines) -> Iterator[None]:
     """A worker with these engines."""
     stopping = threading.Event()
-    worker = TaskRunner(service.ground, engines, "worker", QUEUES, stopping)
+    worker = TaskRunner(service.context, engines, "worker", QUEUES, stopping)
 
     def run() -> None:
         while not stopping.is_set():

@@ -39,7 +39,7 @@ async def stay() -> Message:
 
 
 def waiter_of(service: Service, patience_seconds: float = 30.0) -> Waiter:
-    upload = service.intake.begin("standup.wav")
+    upload = service.submissions.begin("standup.wav")
     upload.write(b"tape")
     job = upload.finish(JobRequest(Options()))
     request = Request({"type": "http", "headers": []}, stay)
@@ -47,8 +47,8 @@ def waiter_of(service: Service, patience_seconds: float = 30.0) -> Waiter:
 
 
 def flaky(folder: Path) -> Service:
-    ground = make_service(folder).ground
-    return Service(replace(ground, jobs=Flaky(folder / "jobs.sqlite3")))
+    context = make_service(folder).context
+    return Service(replace(context, jobs=Flaky(folder / "jobs.sqlite3")))
 
 
 def test_a_store_that_is_away_for_a_moment_costs_nothing(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_store_that_stays_away_ends_the_waiting(tmp_path: Path) -> None:
 def test_a_job_that_somebody_deletes_ends_the_waiting(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     waiter = waiter_of(service)
-    service.changing.delete(waiter.job.id)
+    service.commands.delete(waiter.job.id)
     with pytest.raises(JobNotFound):
         asyncio.run(waiter.end(60))
 
@@ -87,6 +87,6 @@ def test_a_stream_is_never_silent_for_long(tmp_path: Path) -> None:
 def test_a_stream_of_a_deleted_job_ends_with_an_error(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     waiter = waiter_of(service)
-    service.changing.delete(waiter.job.id)
+    service.commands.delete(waiter.job.id)
     (event,) = asyncio.run(first_of(events(service, TranscriptionRequest(Options()), waiter), 1))
     assert b'"code":"job_not_found"' in event

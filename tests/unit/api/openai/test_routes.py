@@ -44,7 +44,7 @@ def error_in(answer: httpx.Response) -> dict[str, Any]:
 
 
 def jobs(service: Service) -> list[Job]:
-    return service.reading.page(JobQuery())
+    return service.queries.page(JobQuery())
 
 
 def test_the_job_stays_and_its_id_is_told(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_what_takes_too_long_is_504_and_goes_on(tmp_path: Path) -> None:
     assert (answer.status_code, error_in(answer)["code"]) == (504, "still_running")
     job_id = answer.headers["x-job-id"]
     assert answer.headers["location"] == f"/transcribe/{job_id}"
-    assert service.reading.job(job_id).state == "pending"
+    assert service.queries.job(job_id).state == "pending"
 
 
 def test_a_job_that_somebody_cancels_is_409(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_job_that_somebody_cancels_is_409(tmp_path: Path) -> None:
     def cancel() -> None:
         while not jobs(service):
             time.sleep(0.01)
-        service.changing.cancel(jobs(service)[0].id)
+        service.commands.cancel(jobs(service)[0].id)
 
     threading.Thread(target=cancel).start()
     answer = post(make_app(service))
@@ -185,7 +185,7 @@ def test_the_same_key_joins_the_job(tmp_path: Path) -> None:
 
 def test_a_request_waits_until_the_first_with_its_key_has_arrived(tmp_path: Path) -> None:
     service = make_service(tmp_path)
-    first = service.intake.begin("standup.wav", "one")
+    first = service.submissions.begin("standup.wav", "one")
     threading.Timer(0.5, first.abandon).start()
     with at_work(service):
         assert post(make_app(service), headers=KEY).status_code == 200

@@ -100,7 +100,7 @@ def hang_up(app: FastAPI, service: Service, body: bytes, key: bytes | None = Non
     async def receive() -> Message:
         if sent:
             return sent.pop()
-        if not service.reading.page(JobQuery()):
+        if not service.queries.page(JobQuery()):
             await asyncio.sleep(20)
         return {"type": "http.disconnect"}
 
@@ -114,7 +114,7 @@ def hang_up(app: FastAPI, service: Service, body: bytes, key: bytes | None = Non
 def test_a_sender_that_goes_away_takes_its_job_along(tmp_path: Path, body: bytes) -> None:
     service = make_service(tmp_path)
     hang_up(make_app(service), service, body)
-    assert service.reading.page(JobQuery()) == []
+    assert service.queries.page(JobQuery()) == []
     assert leftovers(service) == []
 
 
@@ -122,4 +122,4 @@ def test_a_sender_that_goes_away_takes_its_job_along(tmp_path: Path, body: bytes
 def test_with_a_key_the_job_goes_on_and_can_be_joined(tmp_path: Path, body: bytes) -> None:
     service = make_service(tmp_path)
     hang_up(make_app(service), service, body, b"one")
-    assert [job.state for job in service.reading.page(JobQuery())] == ["pending"]
+    assert [job.state for job in service.queries.page(JobQuery())] == ["pending"]

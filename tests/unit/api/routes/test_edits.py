@@ -111,7 +111,7 @@ def test_a_change_of_the_record_alone_is_no_edit(
     client: TestClient, path: str, service: Service
 ) -> None:
     seen = {"If-Match": client.get(path).headers["ETag"]}
-    service.ground.jobs.update(path.rpartition("/")[2], lambda job: job.with_task(job.tasks[0]))
+    service.context.jobs.update(path.rpartition("/")[2], lambda job: job.with_task(job.tasks[0]))
     assert client.patch(f"{path}/segments/0", json={"text": "One."}, headers=seen).is_success
 
 
@@ -220,7 +220,7 @@ def quiet(service: Service) -> str:
     """A meeting where SPEAKER_02 is heard, but has no words."""
     said = spoken(("SPEAKER_00", "we ship on Thursday"), ("SPEAKER_01", "fine"))
     turns = (Turn(0, 2, "SPEAKER_00"), Turn(2, 2.5, "SPEAKER_01"), Turn(4, 5.5, "SPEAKER_02"))
-    return f"/transcribe/{keep(service.ground, transcript_of(said, 6.0, turns=turns))}"
+    return f"/transcribe/{keep(service.context, transcript_of(said, 6.0, turns=turns))}"
 
 
 def people(client: TestClient, path: str) -> dict[str, float]:

@@ -34,7 +34,7 @@ def follow(client: TestClient, job_id: str, last: str | None = None) -> list[Eve
 
 
 def running(service: Service, tasks: int) -> str:
-    upload = service.intake.begin("standup.wav")
+    upload = service.submissions.begin("standup.wav")
     upload.write(b"tape")
     job_id = upload.finish(SubmissionRequest()).id
     work(service, tasks)
@@ -63,7 +63,7 @@ def test_ids_begin_with_a_version_that_rises(client: TestClient, service: Servic
     soon(service)
     versions = [int(id_.split(".")[0]) for _, id_, _ in follow(client, job_id) if id_]
     assert versions == sorted(set(versions))
-    assert versions[-1] <= service.reading.version(job_id)
+    assert versions[-1] <= service.queries.version(job_id)
 
 
 def test_who_comes_back_hears_nothing_twice(client: TestClient, service: Service) -> None:
@@ -72,7 +72,7 @@ def test_who_comes_back_hears_nothing_twice(client: TestClient, service: Service
     events = follow(client, job_id)
     first = next(id_ for _, id_, _ in events if id_)
     told = [data["part"] for kind, _, data in events if kind == "segment"]
-    job = service.reading.job(job_id)
+    job = service.queries.job(job_id)
     assert SseCursor.from_id(first).parts <= {
         name for name in job.objects if name.startswith("parts/")
     }
@@ -99,9 +99,9 @@ def test_words_that_a_store_keeps_back_for_a_while_are_told_later(
     client: TestClient, service: Service, tmp_path: Path
 ) -> None:
     media = Fitful(tmp_path / "media")
-    client.app.state.service = Service(replace(service.ground, media=media))  # type: ignore[attr-defined]
+    client.app.state.service = Service(replace(service.context, media=media))  # type: ignore[attr-defined]
     job_id = running(service, 4)
-    media.then = lambda: service.changing.cancel(job_id)
+    media.then = lambda: service.commands.cancel(job_id)
     told = [data["part"] for kind, _, data in follow(client, job_id) if kind == "segment"]
     assert told == [0, 0, 1, 1, 1, 1]
 
@@ -116,21 +116,21 @@ def test_who_heard_the_end_is_told_to_stay_away(client: TestClient, service: Ser
 def test_a_rerun_is_news_for_who_heard_the_end(client: TestClient, service: Service) -> None:
     job_id = finished(service).id
     end = follow(client, job_id)[-1][1]
-    service.changing.rerun(job_id)
+    service.commands.rerun(job_id)
     soon(service)
     assert follow(client, job_id, end)[-1][0] == "done"
 
 
 def test_a_job_that_ends_badly_says_error(client: TestClient, service: Service) -> None:
     job_id = running(service, 0)
-    service.changing.cancel(job_id)
+    service.commands.cancel(job_id)
     kind, _, data = follow(client, job_id)[-1]
     assert (kind, data["code"], data["status"]) == ("error", "job_cancelled", "cancelled")
 
 
 def test_a_deleted_job_ends_the_stream(client: TestClient, service: Service) -> None:
     job_id = running(service, 0)
-    threading.Timer(0.5, service.changing.delete, (job_id,)).start()
+    threading.Timer(0.5, service.commands.delete, (job_id,)).start()
     kind, _, data = follow(client, job_id)[-1]
     assert (kind, data["status"]) == ("error", "deleted")
 

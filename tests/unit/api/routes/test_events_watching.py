@@ -23,7 +23,7 @@ from tests.unit.api.routes.test_events import parse
 
 
 def submitted(service: Service, name: str) -> str:
-    upload = service.intake.begin(name)
+    upload = service.submissions.begin(name)
     upload.write(b"tape")
     return upload.finish(SubmissionRequest()).id
 
@@ -46,7 +46,7 @@ def test_then_comes_what_changes_and_what_goes(service: Service) -> None:
     news(watch)
     assert news(watch) == []
     job_id = submitted(service, "new.wav")
-    service.changing.delete(gone)
+    service.commands.delete(gone)
     told = news(watch)
     assert ("deleted", {"job_id": gone}) in told
     assert [data["job_id"] for kind, data in told if kind == "job"] == [job_id]
@@ -60,7 +60,7 @@ def test_who_moves_up_in_the_queue_hears_of_it(service: Service) -> None:
     watch = JobFeed(service)
     places = {data.get("job_id"): data.get("queue_position") for _, data in news(watch)}
     assert (places[first], places[second]) == (1, 2)
-    service.changing.cancel(first)
+    service.commands.cancel(first)
     assert {data["job_id"]: data["queue_position"] for _, data in news(watch)} == {
         first: None, second: 1}  # fmt: skip
 
@@ -81,7 +81,7 @@ def test_an_upload_is_not_told_of_before_it_is_a_job(service: Service) -> None:
 def test_who_missed_too_much_gets_everything_again(service: Service) -> None:
     submitted(service, "1.wav")
     watch = JobFeed(service)
-    watch.mark = service.reading.mark() - changes.CHANGES_KEPT - 1
+    watch.mark = service.queries.mark() - changes.CHANGES_KEPT - 1
     assert [kind for kind, _ in news(watch)] == ["job", "snapshot"]
 
 
@@ -101,7 +101,7 @@ def test_what_a_store_that_is_away_keeps_back_is_told_later(
     service: Service, tmp_path: Path
 ) -> None:
     jobs = Fitful(tmp_path / "jobs.sqlite3")
-    watch = JobFeed(Service(replace(service.ground, jobs=jobs)))
+    watch = JobFeed(Service(replace(service.context, jobs=jobs)))
     for expected in (["job", "snapshot"], ["job"]):
         submitted(service, "1.wav")
         jobs.silent = True
@@ -131,7 +131,7 @@ def test_each_tenant_is_told_of_its_own_jobs(locked: Locked) -> None:
     watch = JobFeed(locked.service.of("mine"))
     assert other not in json.dumps([first := news(watch)])
     assert first[0][1]["job_id"] == own
-    locked.service.of("theirs").changing.delete(other)
+    locked.service.of("theirs").commands.delete(other)
     assert news(watch) == []
 
 

@@ -85,7 +85,7 @@ def test_administrators_ask_workers_to_look_again(locked: Locked) -> None:
     assert locked.client.post("/models/fetch", headers=locked.bearer("submit")).status_code == 403
     answer = locked.client.post("/models/fetch", headers=locked.bearer("admin"))
     assert (answer.status_code, answer.json()["workers"]) == (202, 1)
-    assert locked.service.ground.jobs.recall(FETCH_ASKED)
+    assert locked.service.context.jobs.recall(FETCH_ASKED)
 
 
 def test_who_only_takes_recordings_in_needs_no_worker(client: TestClient) -> None:
@@ -107,7 +107,7 @@ class Counted(Nudges):
 
 def test_however_many_ask_nobody_is_asked_by_two_at_a_time(service: Service) -> None:
     queue = Counted()
-    rounds = ReadinessProbe(Service(replace(service.ground, queue=queue)))
+    rounds = ReadinessProbe(Service(replace(service.context, queue=queue)))
 
     async def many() -> list[ReadinessReport]:
         return list(await asyncio.gather(*(rounds.next() for _ in range(50))))

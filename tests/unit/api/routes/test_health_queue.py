@@ -28,7 +28,7 @@ class Watched(Scribe):
 
 
 def submitted(service: Service) -> Job:
-    upload = service.intake.begin("standup.wav")
+    upload = service.submissions.begin("standup.wav")
     upload.write(b"tape")
     return upload.finish(SubmissionRequest())
 
@@ -48,7 +48,7 @@ def test_it_is_not_0_while_a_task_runs_or_between_two(locked: Locked) -> None:
     seen: list[dict[str, Any]] = []
     scribe = Watched(lambda: seen.append(told(locked)))
     engines = Engines(lambda: Chosen(scribe), lambda: Chosen(Judge()), Ear)
-    worker = TaskRunner(locked.service.ground, engines, "worker", QUEUES, threading.Event())
+    worker = TaskRunner(locked.service.context, engines, "worker", QUEUES, threading.Event())
     submitted(locked.service)
     seen.append(told(locked))
     while worker.work():

@@ -71,7 +71,7 @@ def test_nothing_is_changed_without_the_csrf_token(locked: Locked) -> None:
                 path = each.about(job_id=job_id, key_id=told["key_id"])
                 answer = browser.request(each.method, path, headers=headers)
                 assert answer.status_code == 403, each.name
-    assert locked.service.reading.job(job_id).state == "completed"
+    assert locked.service.queries.job(job_id).state == "completed"
 
 
 def test_with_the_csrf_token_things_are_changed(locked: Locked) -> None:
@@ -163,7 +163,7 @@ def test_a_page_learns_where_nobody_needs_to_sign_in(
 
 def test_who_listens_hears_no_more_once_the_key_is_revoked(locked: Locked) -> None:
     made = locked.key("read")
-    upload = locked.service.of("").intake.begin("standup.wav")
+    upload = locked.service.of("").submissions.begin("standup.wav")
     upload.write(b"tape")
     path = f"/transcribe/{upload.finish(SubmissionRequest()).id}/events"  # nobody works on it
     with ThreadPoolExecutor(1) as pool:

@@ -85,7 +85,7 @@ def test_a_timeline_waits_for_a_recording_that_is_fetched(
 ) -> None:
     submitted(client, json={"url": URL, "speaker_timeline": ENTRIES})
     (key,) = timelines(service)
-    assert json.loads(service.ground.media.get(key))["entries"] == ENTRIES
+    assert json.loads(service.context.media.get(key))["entries"] == ENTRIES
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_it_is_no_part_of_the_record_and_goes_with_its_job(
     client: TestClient, service: Service
 ) -> None:
     job_id = submitted(client, files=FILE, data={"speaker_timeline": CSV})
-    assert "Ann Lee" not in repr(service.ground.jobs.get(job_id))
+    assert "Ann Lee" not in repr(service.context.jobs.get(job_id))
     assert len(timelines(service)) == 1
     assert client.delete(f"/transcribe/{job_id}").is_success
     assert leftovers(service) == []

@@ -29,7 +29,7 @@ def test_an_upload_is_taken_in_and_told_where_it_is(client: TestClient) -> None:
 
 def test_the_queue_hears_of_it(client: TestClient, service: Service) -> None:
     job_id = client.post("/transcribe", files=FILE).json()["job_id"]
-    assert service.ground.queue.heard == [("cpu", job_id, "prepare")]  # type: ignore[attr-defined]
+    assert service.context.queue.heard == [("cpu", job_id, "prepare")]  # type: ignore[attr-defined]
 
 
 def test_form_query_and_json_mean_the_same(client: TestClient) -> None:
@@ -137,7 +137,7 @@ def test_the_same_key_for_another_request_is_a_mismatch(client: TestClient) -> N
 def test_a_key_whose_upload_still_comes_is_in_progress(
     client: TestClient, service: Service
 ) -> None:
-    service.intake.begin("first.wav", "once")
+    service.submissions.begin("first.wav", "once")
     answer = client.post("/transcribe", files=FILE, headers={"Idempotency-Key": "once"})
     assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_in_progress")
 

@@ -11,7 +11,7 @@ from tests.unit.api.rig import finished, note_worker, work
 
 
 def pending(service: Service, name: str = "standup.wav") -> str:
-    upload = service.intake.begin(name)
+    upload = service.submissions.begin(name)
     upload.write(b"tape")
     return upload.finish(SubmissionRequest()).id
 
@@ -65,7 +65,7 @@ def test_a_deleted_job_is_gone_at_once(client: TestClient, service: Service) -> 
     assert client.get(path).status_code == 200
     assert client.delete(path).status_code == 204
     assert client.get(path).json()["code"] == "job_not_found"
-    assert service.ground.media.keys("jobs") == []
+    assert service.context.media.keys("jobs") == []
 
 
 def test_a_failed_job_says_why(client: TestClient, service: Service) -> None:

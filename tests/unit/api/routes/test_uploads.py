@@ -54,7 +54,7 @@ def test_a_recording_comes_in_several_requests_and_becomes_one_job(
                  {"files": {"upload": (None, path[9:]), "language": (None, "en")}}):  # fmt: skip
         answer = client.post("/transcribe", **sent)
         assert (answer.status_code, answer.json()["job_id"]) == (202, path[9:])
-    job = service.reading.job(path[9:])
+    job = service.queries.job(path[9:])
     assert (job.options.language, job.size_bytes, job.name) == ("en", 8, "a.wav")
     assert client.get(path).json()["links"]["job"] == f"/transcribe/{path[9:]}"
     assert client.get("/transcribe").json()["data"][0]["job_id"] == path[9:]
@@ -189,7 +189,7 @@ def test_uploads_count_towards_what_a_tenant_may_keep(tmp_path: Path) -> None:
     assert (full.status_code, full.json()["code"]) == (429, "quota_exceeded")
     append(client, path, 0, b"0123456789")
     assert client.post("/transcribe", json={"upload": path[9:]}).status_code == 202
-    service.changing.delete(path[9:])
+    service.commands.delete(path[9:])
     assert begin(client, 10)
 
 
