@@ -73,7 +73,7 @@ class Connections:
         if not self._turn.acquire(timeout=self._busy_seconds):
             raise self._locked()
         try:
-            with self.queries() as db:
+            with self.reading() as db:
                 self._insist(db, "BEGIN IMMEDIATE")
                 try:
                     yield db
