@@ -8,7 +8,7 @@ from pathlib import Path
 
 def test_onnxruntime_makes_no_identifier_and_keeps_no_events(tmp_path: Path) -> None:
     program = (
-        "from meet_transcriber.bootstrap import examine; "
+        "from meet_transcriber.bootstrap.doctor import examine; "
         "from meet_transcriber.settings import Settings; "
         "print(next(found.works for found in examine(Settings()) if found.part == 'silero'))"
     )

@@ -33,7 +33,7 @@ def told(slow: Slow, job_ids: Sequence[str]) -> dict[int, int]:
     answers: dict[int, int] = {}
 
     async def main() -> None:
-        versions = VersionBatcher(cast(Service, SimpleNamespace(reading=slow)))
+        versions = VersionBatcher(cast(Service, SimpleNamespace(queries=slow)))
 
         async def ask(number: int, job_id: str) -> None:
             answers[number] = await versions.get(job_id)

@@ -13,7 +13,7 @@ LIGHT = dict(re.findall(r"--([\w-]+): (#\w{6});", BLOCKS[":root"]))
 DARK = dict(re.findall(r"--([\w-]+): (#\w{6});", BLOCKS[':root[data-theme="dark"]']))
 SPEAKERS = [f"speaker-{at}" for at in range(8)]
 PAIRS = [
-    *product(["text", "text-quiet", "accent", *SPEAKERS], ["context", "surface", "raised"]),
+    *product(["text", "text-quiet", "accent", *SPEAKERS], ["ground", "surface", "raised"]),
     ("text-quiet", "sunken"),
     ("text", "hit"),
     ("text", "accent-soft"),

@@ -152,7 +152,7 @@ def test_many_listeners_ask_the_store_once() -> None:
         asked = 0
 
         @property
-        def reading(self) -> "Counted":
+        def queries(self) -> "Counted":
             return self
 
         def mark(self) -> int:
