@@ -81,9 +81,11 @@ class RecordsContract(_Contract):
         assert store.get("job-1").name == "first"
 
     def test_the_version_rises_with_every_change(self, store: JobStore) -> None:
-        store.create(job())
-        changed = store.update("job-1", lambda found: replace(found, name="new", version=77))
-        assert (changed.version, changed.name) == (2, "new")
+        made = store.create(job())
+        before, changed = store.update(
+            "job-1", lambda found: replace(found, name="new", version=77)
+        )
+        assert (before, changed.version, changed.name) == (made, 2, "new")
         assert store.version("job-1") == 2
         assert store.get("job-1") == changed
 
@@ -92,11 +94,11 @@ class RecordsContract(_Contract):
         with pytest.raises(JobConflict):
             store.update("job-1", lambda found: submitted(found, now=1.0))
         assert store.get("job-1") == made
-        assert store.update("job-1", one_more).version == 2
+        assert store.update("job-1", one_more).after.version == 2
 
     def test_a_change_that_finds_nothing_to_do_writes_nothing(self, store: JobStore) -> None:
         made = store.create(job())
-        assert store.update("job-1", unchanged) == made
+        assert store.update("job-1", unchanged) == (made, made)
         assert store.version("job-1") == 1
 
     def test_a_removed_job_is_gone_with_its_key(self, store: JobStore) -> None:

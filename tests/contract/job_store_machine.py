@@ -51,7 +51,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(name=names, fields=changes)
     def create_or_change(self, name: str, fields: dict[str, Any]) -> None:
         if name in self.jobs:
-            self.jobs[name] = self.store.update(name, lambda found: replace(found, **fields))
+            self.jobs[name] = self.store.update(name, lambda found: replace(found, **fields)).after
         else:
             self.jobs[name] = self.store.create(job(name, **fields))
 

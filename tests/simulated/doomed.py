@@ -19,7 +19,7 @@ from typing import Any
 from meet_transcriber.bootstrap import observability, services
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.ports.queues import JobQueue
-from meet_transcriber.ports.stores import JobStore
+from meet_transcriber.ports.stores import JobStore, Updated
 from meet_transcriber.service import ServiceContext
 from meet_transcriber.settings import Settings
 from meet_transcriber.worker import embedded
@@ -46,7 +46,7 @@ class Deadly:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def update(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+    def update(self, job_id: str, change: Callable[[Job], Job]) -> Updated:
         done: list[str] = []
 
         def noting(old: Job) -> Job:
@@ -59,13 +59,13 @@ class Deadly:
                 self._die(f"before {job_id} {done[0]}")
             return new
 
-        job = self._store.update(job_id, noting)
+        updated = self._store.update(job_id, noting)
         if done:
             for name in done:
                 append(self._ledger, f"{job_id} {name}")
             if self._fate() == "after":
                 self._die(f"after {job_id} {done[0]}")
-        return job
+        return updated
 
     def _fate(self) -> str:
         if self._chance.random() > self._share:

@@ -150,7 +150,7 @@ def _fail(house: House, job_id: str) -> None:
     wait_for(lambda: any(task.token for task in house.job(job_id).in_state("running")))
     (task, *_) = house.job(job_id).in_state("running")
     failure = Failure("worker_error", "The worker has too little memory for this task.")
-    house.service.context.change(
+    house.service.context.update(
         job_id, lambda job: task_failed(job, task.name, task.token, failure, final=True, now=1.0)
     )
 

@@ -163,6 +163,13 @@ class DirectUploads(Protocol):
         ...
 
 
+class Updated(NamedTuple):
+    """A record as it was and as it is after `JobStore.update`."""
+
+    before: Job
+    after: Job
+
+
 class JobStore(Protocol):
     """
     The records of all jobs, and small indexes of them.
@@ -197,12 +204,13 @@ class JobStore(Protocol):
         """The record's version, read without the record; raises JobNotFound."""
         ...
 
-    def update(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+    def update(self, job_id: str, change: Callable[[Job], Job]) -> Updated:
         """
-        Replace a record by what a pure function makes of it, atomically.
+        Replace a record with the result of a pure function, atomically.
 
-        The function may be called several times. Returns the new record, its version one
-        higher; the old one, unwritten, where the function returned the very record it got.
+        The function may be called several times. The new record's version is one higher. When
+        the function returns the very record it was given, nothing is written, and `after` is
+        `before`.
 
         Raises:
             JobNotFound: there is none.

@@ -55,7 +55,7 @@ class JobCommands:
             JobNotFound, JobConflict: there is none, or it has ended already.
         """
         self._reading.job(job_id)
-        return self._context.change(job_id, partial(cancelled, now=self._context.clock()))
+        return self._context.update(job_id, partial(cancelled, now=self._context.clock())).after
 
     def delete(self, job_id: str) -> None:
         """
@@ -65,7 +65,7 @@ class JobCommands:
             JobNotFound: there is none.
         """
         self._reading.job(job_id)
-        job = self._context.change(job_id, partial(deleted, now=self._context.clock()))
+        job = self._context.update(job_id, partial(deleted, now=self._context.clock())).after
         with suppress(StorageError, JobNotFound):  # else tending does it
             self._context.media.delete(job.prefix)
             if self._context.text is not None:
@@ -94,9 +94,9 @@ class JobCommands:
         self._refuse(options)
         with Quotas(self._context, job.tenant).place(brings_audio=False):
             now, confirmed = self._context.clock(), self._labels_named(job)
-            return self._context.change(
+            return self._context.update(
                 job_id, lambda job: rerun(job, kinds, options, now, confirmed)
-            )
+            ).after
 
     def _labels_named(self, job: Job) -> set[str | None]:
         """Labels that people gave names to since the transcript was made."""
@@ -167,7 +167,7 @@ class JobCommands:
         key = f"{job.prefix}/edits.json.{uuid.uuid4().hex}"
         self._context.media.put(key, _dumped(log))
         try:
-            changed = self._context.jobs.update(
+            _, changed = self._context.jobs.update(
                 job_id,
                 partial(
                     _with_log,

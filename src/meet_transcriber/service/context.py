@@ -12,7 +12,14 @@ from meet_transcriber.ports.engines import AudioDecoder
 from meet_transcriber.ports.observability import UNMETERED, UNTRACED, Meters, Tracer
 from meet_transcriber.ports.outbound import UrlFetcher
 from meet_transcriber.ports.queues import JobQueue
-from meet_transcriber.ports.stores import Clock, DirectUploads, JobStore, MediaStore, TextIndex
+from meet_transcriber.ports.stores import (
+    Clock,
+    DirectUploads,
+    JobStore,
+    MediaStore,
+    TextIndex,
+    Updated,
+)
 
 log = get_logger(__name__)
 
@@ -74,32 +81,22 @@ class ServiceContext:
     tracer: Tracer = UNTRACED
     sealer: Sealer | None = None
 
-    def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+    def update(self, job_id: str, change: Callable[[Job], Job]) -> Updated:
         """
-        Update a record; tell workers about the tasks that became ready by it, and whoever
-        watches about its end.
+        Update a record, announce the tasks that this made ready, and log and count a job's end.
 
         Raises:
             JobNotFound, TranscriptionError: as `JobStore.update` does.
         """
-        before: list[Job] = []
-
-        def noting(job: Job) -> Job:
-            before[:] = [job]
-            return change(job)
-
-        job = self.jobs.update(job_id, noting)
-        ready = {task.name for task in before[0].in_state("ready")}
+        before, job = updated = self.jobs.update(job_id, change)
+        ready = {task.name for task in before.in_state("ready")}
         for task in job.in_state("ready"):
             if task.name not in ready:
                 self.nudge(task.queue, job.id, task.name)
-        if job.ended and not before[0].ended:
-            self._ended(job)
-        return job
-
-    def _ended(self, job: Job) -> None:
-        self.meters.job_ended(job)
-        log.info("job_finished", **summary(job))
+        if job.ended and not before.ended:
+            self.meters.job_ended(job)
+            log.info("job_finished", **summary(job))
+        return updated
 
     def nudge(self, queue: str, job_id: str, task: str) -> None:
         """Say that a task is ready; what is not heard now is said again by tending."""

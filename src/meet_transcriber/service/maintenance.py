@@ -150,14 +150,8 @@ class Maintenance:
 
     def _lapsed(self, job_id: str, change: Callable[[Job], Job]) -> Job:
         """Change a record, and tell which tasks lost their holder by it."""
-        held: dict[str, str] = {}
-
-        def noting(job: Job) -> Job:
-            held.clear()
-            held.update((task.name, task.worker) for task in job.in_state("running"))
-            return change(job)
-
-        job = self._context.change(job_id, noting)
+        before, job = self._context.update(job_id, change)
+        held = {task.name: task.worker for task in before.in_state("running")}
         if job.state != "cancelled" and not job.deleted:
             for task in job.tasks:
                 if task.name in held and task.state != "running":
@@ -181,7 +175,7 @@ class Maintenance:
 
     def _sweep(self, job: Job, now: float) -> None:
         """Remove what the tasks of an ended job left and its record does not name."""
-        job = self._context.jobs.update(job.id, partial(_settled, rules=self._context.rules))
+        _, job = self._context.jobs.update(job.id, partial(_settled, rules=self._context.rules))
         if not job.ended or job.deleted:
             return
         named = set(job.objects.values())

@@ -145,7 +145,7 @@ class Upload:
             return
         with suppress(StorageError, JobNotFound):  # tending removes it when its lease is over
             now = self._context.clock()
-            job = self._context.jobs.update(self._job.id, partial(withdrawn, now=now))
+            _, job = self._context.jobs.update(self._job.id, partial(withdrawn, now=now))
             if job.deleted:
                 self._context.media.delete(job.prefix)
                 self._context.jobs.remove(job.id)
@@ -176,9 +176,9 @@ class Upload:
         size = self._size + facts["extra_bytes"]
         with self._quotas.room(size, facts.get("duration") or 0.0):
             now = self._context.clock()
-            return self._context.change(
+            return self._context.update(
                 self._job.id, lambda job: submitted(replace(job, **facts), now)
-            )
+            ).after
 
     def _probe(self) -> MediaInfo:
         if not self._size:

@@ -254,17 +254,18 @@ class TaskRunner:
     def _claim(self) -> Claim | None:
         context = self._context
         for job_id in context.jobs.ready(self._queues, _CANDIDATES):
-            fence = -1
-
-            def claim(job: Job) -> Job:
-                nonlocal fence
-                fence = job.fence
-                now = context.clock()
-                return claimed(job, self._queues, self._worker, now, context.rules.lease_seconds)
-
             with suppress(JobNotFound):
-                job = context.jobs.update(job_id, claim)
-                if job.fence != fence:
+                before, job = context.jobs.update(
+                    job_id,
+                    lambda job: claimed(
+                        job,
+                        self._queues,
+                        self._worker,
+                        context.clock(),
+                        context.rules.lease_seconds,
+                    ),
+                )
+                if job.fence != before.fence:
                     return claim_in(job, self._worker)
         return None
 
@@ -403,10 +404,10 @@ class TaskRunner:
 
         while time.monotonic() < deadline:
             with suppress(*_WAITED_FOR):
-                self._context.change(claim.job.id, count)
+                self._context.update(claim.job.id, count)
                 return
             time.sleep(_COMMIT_PATIENCE_SECONDS)
-        self._context.change(claim.job.id, count)
+        self._context.update(claim.job.id, count)
 
     def _drop_recording(self, claim: Claim) -> None:
         """Where room is short, the upload goes as soon as its working audio counts."""
@@ -442,7 +443,7 @@ class TaskRunner:
         task = claim.task
         with suppress(*_WAITED_FOR):
             with suppress(JobError):
-                self._context.change(claim.job.id, lambda job: change(job, task.name, task.token))
+                self._context.update(claim.job.id, lambda job: change(job, task.name, task.token))
             return True
         return False
 

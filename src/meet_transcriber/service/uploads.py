@@ -153,7 +153,7 @@ class Uploads:
             UploadNotFound, UploadConflict: there is none, or it has become a job.
         """
         job = self.find(upload_id)
-        job = self._context.jobs.update(job.id, partial(withdrawn, now=self._context.clock()))
+        _, job = self._context.jobs.update(job.id, partial(withdrawn, now=self._context.clock()))
         if not job.deleted:
             raise UploadConflict(
                 f"The upload has become a job; delete /transcribe/{job.id}.", job.size_bytes
@@ -210,9 +210,9 @@ class Uploads:
         with self._quotas.beginning(media.duration or 0.0, request.extra_bytes):
             facts["objects"] = {"recording": recording, **keep_extras(self._context, job, request)}
             now = self._context.clock()
-            return self._context.change(
+            return self._context.update(
                 job.id, partial(_submitted, facts=facts, request=request, now=now)
-            )
+            ).after
 
     def _complete(self, job: Job) -> str:
         """The key of a recording of which every byte is here."""

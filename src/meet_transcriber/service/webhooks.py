@@ -46,8 +46,8 @@ class WebhookDispatcher:
         """Take the delivery that is due, and make the attempt soon."""
         now = self._context.clock()
         with suppress(JobError):
-            taken = self._context.jobs.update(job.id, partial(_attempted, now=now))
-            if taken.version != job.version:
+            before, taken = self._context.jobs.update(job.id, partial(_attempted, now=now))
+            if taken.webhook != before.webhook:
                 self._attempts = {each for each in self._attempts if not each.done()}
                 self._attempts.add(self._threads.submit(self._deliver, taken))
 

@@ -96,7 +96,7 @@ class _Backup:
             if now.version == job.version or now.objects == job.objects:
                 self._copied.missing += tuple(set(missing) & set(job.objects.values()))
                 break
-            job = self._copy.update(job.id, lambda _, now=now: now)  # type: ignore[misc]
+            job = self._copy.update(job.id, lambda _, now=now: now).after  # type: ignore[misc]
         self._copied.jobs += 1
         return True
 

@@ -69,11 +69,11 @@ def test_a_short_outage_is_not_noticed(own_server: RedisServer, open_store: Open
     store = open_store(own_server.url)
     store.create(job())
     own_server.restart()
-    assert store.update("job-1", one_more).version == 2
+    assert store.update("job-1", one_more).after.version == 2
     own_server.kill9()
     starter = threading.Timer(0.1, own_server.start)
     starter.start()
-    assert store.update("job-1", one_more).fence == 2
+    assert store.update("job-1", one_more).after.fence == 2
     starter.join()
 
 
@@ -130,7 +130,7 @@ def test_a_change_whose_answer_was_lost_is_made_once(own_server: RedisServer) ->
         store = RedisJobStore(client)
         store.create(job())
         client.breaks = True
-        changed = store.update("job-1", one_more)
+        _, changed = store.update("job-1", one_more)
         assert (changed.fence, changed.version) == (1, 2)
         assert store.get("job-1") == changed
 
@@ -162,7 +162,7 @@ def test_a_server_that_hangs_is_said_after_one_wait(own_server: RedisServer) -> 
     store.create(job())
     with own_server.hanging(), pytest.raises(StorageUnavailable, match="Timeout"):
         store.get("job-1")
-    assert store.update("job-1", one_more).version == 2
+    assert store.update("job-1", one_more).after.version == 2
     client.close()
 
 
@@ -267,7 +267,7 @@ def test_a_failover_of_sentinels_is_followed(tmp_path: Path, open_store: OpenSto
             wait_until(lambda: "job-1" in str(keys_of(replica)) and knows_replica(sentinel))
             master.kill9()
             wait_until(lambda: answers(store))
-            assert store.update("job-1", one_more).fence == 1
+            assert store.update("job-1", one_more).after.fence == 1
 
 
 def keys_of(server: RedisServer) -> object:

@@ -43,8 +43,10 @@ class House:
             self.jobs, self.media, self.bell, Deck(), fetcher, self.now, rules, self.jobs
         )
         self.service = Service(self.context)
-        postman = WebhookDispatcher(self.context, self.sender, None, lambda *_: self.now() + 60)
-        self.tending = Maintenance(self.context, "test", postman)
+        self.webhooks = WebhookDispatcher(
+            self.context, self.sender, None, lambda *_: self.now() + 60
+        )
+        self.tending = Maintenance(self.context, "test", self.webhooks)
         self.stopping = threading.Event()
 
     def worker(

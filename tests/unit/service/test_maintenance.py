@@ -72,6 +72,19 @@ def test_an_upload_whose_sender_vanished_is_removed(house: House) -> None:
     assert house.jobs.due(float("inf"), 10) == []
 
 
+def test_a_delivery_is_not_repeated_when_others_change_the_record(house: House) -> None:
+    job = hooked(house)
+    worker = house.worker()
+    while worker.work():
+        pass
+    read_early = house.jobs.get(job.id)
+    house.later(1)
+    house.tending.settle()
+    house.webhooks.notify(read_early)
+    house.tending.settle()
+    assert len(house.sender.sent) == 1
+
+
 def test_a_webhook_hears_of_the_end_once(house: House) -> None:
     job = hooked(house)
     complete(house, job)

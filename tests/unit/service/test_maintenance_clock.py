@@ -36,7 +36,7 @@ class Machine:
         job = self.house.submit()
         return self.house.jobs.update(
             job.id, lambda job: claimed(job, ["cpu"], "w", self.house.now(), 30)
-        )
+        ).after
 
     def state(self, job: Job) -> tuple[str, int]:
         task = self.house.jobs.get(job.id).task("prepare")

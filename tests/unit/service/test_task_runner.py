@@ -22,7 +22,7 @@ from meet_transcriber.core.transcript import Span
 from meet_transcriber.core.transitions import cancelled
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import Diarizer, Finding, Progress, Waveform
-from meet_transcriber.ports.stores import JobStore
+from meet_transcriber.ports.stores import JobStore, Updated
 from meet_transcriber.service import Engines, Policy, TaskRunner
 from tests.unit.fakes import Ear, Judge, Scribe
 from tests.unit.service.conftest import House, house_in
@@ -64,7 +64,7 @@ class Away:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def update(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+    def update(self, job_id: str, change: Callable[[Job], Job]) -> Updated:
         if self._claimed and self.left:
             self.left -= 1
             raise StorageUnavailable("Gone.")

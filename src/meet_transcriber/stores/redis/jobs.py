@@ -14,7 +14,7 @@ from meet_transcriber.core.jobs import Backlog, Changes, Job, JobQuery, Usage, u
 from meet_transcriber.core.redis_urls import RedisAddress
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.observability.logging import get_logger
-from meet_transcriber.ports.stores import Room
+from meet_transcriber.ports.stores import Room, Updated
 from meet_transcriber.stores.json_records import dump, folded, load
 from meet_transcriber.stores.redis.api_keys import RedisKeyStore, RedisTrail
 from meet_transcriber.stores.redis.client import RedisCalls, RedisClock, build_client
@@ -184,17 +184,17 @@ class RedisJobStore:
             raise JobNotFound(f"There is no job {job_id}.")
         return int(version)
 
-    def update(self, job_id: str, change: Callable[[Job], Job]) -> Job:
-        def attempt() -> Job | None:
+    def update(self, job_id: str, change: Callable[[Job], Job]) -> Updated:
+        def attempt() -> Updated | None:
             old = self.get(job_id)
             new = change(old)
             if new is old:
-                return old
+                return Updated(old, old)
             new = replace(new, version=old.version + 1)
             answer = self._write(old, new)
             if isinstance(answer, str):
                 raise StorageError(f"Another job has the idempotency key of {job_id}.")
-            return new if answer else None
+            return Updated(old, new) if answer else None
 
         return _until_unchanged(job_id, attempt)
 

@@ -19,7 +19,7 @@ from meet_transcriber.core.jobs import (
     unique,
 )
 from meet_transcriber.core.workers import WorkerInfo
-from meet_transcriber.ports.stores import Room
+from meet_transcriber.ports.stores import Room, Updated
 from meet_transcriber.stores.disk import disk_room
 from meet_transcriber.stores.json_records import dump, folded, load
 from meet_transcriber.stores.sqlite.api_keys import SqliteKeyStore
@@ -137,18 +137,18 @@ class SqliteJobStore:
             row = db.execute("SELECT version FROM jobs WHERE id = ?", (job_id,)).fetchone()
         return int(_found(row, job_id)[0])
 
-    def update(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+    def update(self, job_id: str, change: Callable[[Job], Job]) -> Updated:
         with self._writing() as db:
             old = _record(db, job_id)
             new = change(old)
             if new is old:
-                return old
+                return Updated(old, old)
             new = replace(new, version=old.version + 1)
             try:
                 _write(db, _UPDATE, new)
             except sqlite3.IntegrityError as error:
                 raise StorageError(f"Another job has the idempotency key of {job_id}.") from error
-        return new
+        return Updated(old, new)
 
     def remove(self, job_id: str) -> None:
         with self._writing() as db:

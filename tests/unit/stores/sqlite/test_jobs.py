@@ -116,7 +116,7 @@ def test_a_file_locked_for_too_long_is_unavailable(store: SqliteJobStore, path: 
     hasty = SqliteJobStore(path, busy_seconds=0.1)
     with store._connections.writing(), pytest.raises(StorageUnavailable, match=r"0\.1 seconds"):
         hasty.update("job-1", one_more)
-    assert hasty.update("job-1", one_more).version == made.version + 1
+    assert hasty.update("job-1", one_more).after.version == made.version + 1
     hasty.close()
 
 
@@ -159,7 +159,7 @@ from tests.contract.job_samples import job, one_more
 store = SqliteJobStore(pathlib.Path(sys.argv[1]))
 store.create(job())
 while True:
-    print(store.update("job-1", one_more).fence, flush=True)
+    print(store.update("job-1", one_more).after.fence, flush=True)
 """
 
 
