@@ -89,6 +89,37 @@ EDITING: dict[str, Schema] = {
             ),
         ],
     },
+    "TranscriptChange": object_schema(
+        {
+            "segments": array(
+                object_schema(
+                    {
+                        "segment": number("Place of the first segment, counted from 0."),
+                        "removed": number("Segments to remove from there on."),
+                        "inserted": array(
+                            {"type": "object"}, "Segments to put there, as in the json format."
+                        ),
+                    }
+                ),
+                "Runs of segments that changed, to be applied in order.",
+            ),
+            "speakers": array({"type": "string"}, "Labels of all speakers."),
+            "turns_without_words": array(
+                object_schema(
+                    {
+                        "start": number("Seconds.", "number"),
+                        "end": number("Seconds.", "number"),
+                        "speaker": {"type": "string"},
+                    }
+                ),
+                "Turns of speakers who have no segment.",
+            ),
+        },
+        description=(
+            "What turns the transcript of the edition before into that of `edition`; only for "
+            "keys with the scope `read`."
+        ),
+    ),
     "Edits": object_schema(
         {"object": {"const": "list", "type": "string"}, "data": array(ref("Edit"))}
     ),

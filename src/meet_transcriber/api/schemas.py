@@ -267,7 +267,9 @@ SCHEMAS: dict[str, Schema] = {
         {
             **_ENTRY,
             "changed": number("Places that changed: replacements, segments or changes."),
-        }
+            "transcript_change": ref("TranscriptChange"),
+        },
+        optional=("transcript_change",),
     ),
     **EDITING,
     **VOICES,

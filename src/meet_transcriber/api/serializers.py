@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from meet_transcriber.core.edits import Edit, EditLog
+from meet_transcriber.core.edits import Edit, EditLog, splices, turns_without_words
+from meet_transcriber.core.formats.documents import plain_segment
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.serialization import to_plain
 from meet_transcriber.core.transcript import Segment
+from meet_transcriber.service.commands import EditResult
 from meet_transcriber.service.queries import Found, Wait
 
 RETRY_PENDING_SECONDS, RETRY_RUNNING_SECONDS = 5, 2
@@ -118,6 +120,30 @@ def entry(job: Job) -> dict[str, Any]:
         "error": to_plain(job.error),
         "delay": job.delay and {"code": job.delay.code, "message": job.delay.message},
         "links": links(job),
+    }
+
+
+def edited_entry(result: EditResult, may_read: bool) -> dict[str, Any]:
+    """A job after an edit; what changed in its transcript only for those who may read it."""
+    body = {**entry(result.job), "changed": result.changed}
+    return {**body, "transcript_change": _transcript_change(result)} if may_read else body
+
+
+def _transcript_change(result: EditResult) -> dict[str, Any]:
+    word_times = result.job.options.word_timestamps
+    after = result.after
+    changed = [
+        {
+            "segment": each.at,
+            "removed": each.removed,
+            "inserted": [plain_segment(segment, word_times) for segment in each.inserted],
+        }
+        for each in splices(result.before.segments, after.segments)
+    ]
+    return {
+        "segments": changed,
+        "speakers": list(after.speakers),
+        "turns_without_words": to_plain(turns_without_words(after.segments, after.turns)),
     }
 
 

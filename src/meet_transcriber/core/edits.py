@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from itertools import groupby
 from math import inf
 from typing import Literal, NamedTuple
 
@@ -158,6 +159,30 @@ def _turns_after(
     if edit.kind == "reassign":
         turns = turns_given(turns, edit.source, edit.speaker)
     return tuple(turns)
+
+
+@dataclass(frozen=True, slots=True)
+class Splice:
+    """A run of segments that changed: from place `at` on, `removed` became `inserted`."""
+
+    at: int
+    removed: int
+    inserted: tuple[Segment, ...]
+
+
+def splices(before: Sequence[Segment], after: Sequence[Segment]) -> list[Splice]:
+    """The splices that turn one list of segments into another, made in order."""
+    shorter = min(len(before), len(after))
+    head = next((at for at in range(shorter) if before[at] != after[at]), shorter)
+    tail = 0
+    while tail < shorter - head and before[-1 - tail] == after[-1 - tail]:
+        tail += 1
+    old, new = before[head : len(before) - tail], after[head : len(after) - tail]
+    if len(old) != len(new):
+        return [Splice(head, len(old), tuple(new))]
+    runs = groupby(range(len(new)), key=lambda at: old[at] != new[at])
+    changed = [[*places] for differs, places in runs if differs]
+    return [Splice(head + run[0], len(run), tuple(new[run[0] : run[-1] + 1])) for run in changed]
 
 
 def with_edits(

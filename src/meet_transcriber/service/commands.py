@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 from meet_transcriber.core.edits import (
     MOST_LOG_BYTES,
@@ -32,6 +33,22 @@ from meet_transcriber.service.queries import JobQueries
 from meet_transcriber.service.quotas import Quotas
 
 RERUN_KINDS = ("prepare", "recognize", "diarize", "attribute", "unfinished")
+
+
+class EditResult(NamedTuple):
+    """
+    What an edit left.
+
+    Attributes:
+        job: the record afterwards.
+        changed: in how many places the edits changed something.
+        before, after: the transcript.
+    """
+
+    job: Job
+    changed: int
+    before: Transcript
+    after: Transcript
 
 
 class JobCommands:
@@ -109,7 +126,7 @@ class JobCommands:
 
     def name_speakers(
         self, job_id: str, names: Mapping[str, str | None], author: str | None = None
-    ) -> Job:
+    ) -> EditResult:
         """
         Say who the speakers are, in every format from now on; None or "" takes a name away.
 
@@ -119,13 +136,13 @@ class JobCommands:
         """
         refuse_long_names(names)
         edits = [Edit("name", speaker=label, text=name or "") for label, name in names.items()]
-        return self._edit(job_id, edits, None, author)[0]
+        return self._edit(job_id, edits, None, author)
 
     def edit(self, job_id: str, edit: Edit, version: int | None = None) -> Job:
         """
         Change a segment, undo the latest step, or bring it back; raises as `edit_all` does.
         """
-        return self.edit_all(job_id, [edit], version)[0]
+        return self.edit_all(job_id, [edit], version).job
 
     def edit_all(
         self,
@@ -133,9 +150,9 @@ class JobCommands:
         edits: Sequence[Edit],
         version: int | None = None,
         author: str | None = None,
-    ) -> tuple[Job, int]:
+    ) -> EditResult:
         """
-        Make edits in order as one step, all or none; also returns how many places changed.
+        Make edits in order as one step, all or none.
 
         Args:
             version: of the record that the editor saw; None takes any.
@@ -150,7 +167,7 @@ class JobCommands:
 
     def _edit(
         self, job_id: str, edits: Sequence[Edit], version: int | None, author: str | None
-    ) -> tuple[Job, int]:
+    ) -> EditResult:
         """Write the longer log beside the old one, then let the record name it."""
         job, before = self._reading.transcript(job_id)
         if version is not None and version != job.version:
@@ -182,7 +199,8 @@ class JobCommands:
             raise
         self._reading.keep(changed, transcript)
         self._clean_up(job)
-        return changed, sum(count(before, each) for each in edits)
+        places = sum(count(before, each) for each in edits)
+        return EditResult(changed, places, before, transcript)
 
     def _clean_up(self, before: Job) -> None:
         """The edit counts by now: what fails here is no reason to make it again."""

@@ -1,12 +1,13 @@
 """What people change, kept beside the machine's words."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meet_transcriber.core.edits import Edit, EditLog, count, edited, with_edits
+from meet_transcriber.core.edits import Edit, EditLog, count, edited, splices, with_edits
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.scripts import split_words
 from meet_transcriber.core.transcript import Segment, Transcript, Turn, Word
@@ -268,3 +269,28 @@ def test_who_has_turns_only_gets_a_name_before_and_after_edits() -> None:
     assert quiet_after(name).names == {C: "Cleo"}
     assert quiet_after(Edit("speaker", 0, speaker=B), name).names == {C: "Cleo"}
     assert count(QUIET, Edit("reassign", source=C, speaker=B)) == 1
+
+
+def applied(before: Sequence[Segment], after: Sequence[Segment]) -> list[Segment]:
+    """What the splices between two lists make of the first."""
+    segments = list(before)
+    for each in splices(before, after):
+        segments[each.at : each.at + each.removed] = each.inserted
+    return segments
+
+
+@given(st.lists(st.integers(0, 4), max_size=8), st.lists(st.integers(0, 4), max_size=8))
+def test_splices_turn_one_list_of_segments_into_another(old: list[int], new: list[int]) -> None:
+    before, after = ([segment(f"word {each}", each) for each in row] for row in (old, new))
+    assert applied(before, after) == after
+
+
+def test_splices_leave_out_what_did_not_change() -> None:
+    before = [segment(f"word {at}", float(at)) for at in range(9)]
+    after = [*before]
+    after[2], after[7] = segment("other", 2.0), segment("another", 7.0)
+    assert [(each.at, each.removed, len(each.inserted)) for each in splices(before, after)] == [
+        (2, 1, 1),
+        (7, 1, 1),
+    ]
+    assert splices(before, before) == []

@@ -1,6 +1,5 @@
 """Routes that change a job or what its transcript says."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter
@@ -16,13 +15,17 @@ from meet_transcriber.core.edits import LONGEST_FIND, Edit, refuse_long_names, s
 from meet_transcriber.core.errors import EditConflict, InvalidOptions, JobConflict
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.service import Service
+from meet_transcriber.service.commands import EditResult
 
 MOST_CHANGES = 500
 
 router = APIRouter(tags=["transcriptions"])
 
 _SHOWN = response(200, "The job as it is now.", "JobEntry", ("ETag",))
-_EDITING = {**_SHOWN, **problems(400, 404, 409, 412, 413, 422, 507)}
+_EDITING = {
+    **response(200, "The job as it is now, and what changed.", "EditedEntry", ("ETag",)),
+    **problems(400, 404, 409, 412, 413, 422, 507),
+}
 
 
 @router.post(
@@ -34,7 +37,8 @@ _EDITING = {**_SHOWN, **problems(400, 404, 409, 412, 413, 422, 507)}
 )
 def cancel(service: ToSubmit, job_id: JobId) -> Response:
     """End a job that has not ended; its workers notice within a second or two."""
-    return _entry(service.commands.cancel(job_id))
+    job = service.commands.cancel(job_id)
+    return _json(job, serializers.entry(job))
 
 
 @router.delete(
@@ -70,11 +74,11 @@ async def name_speakers(
 
     refuse_long_names(given)  # before anybody asks who else changed what
 
-    def change() -> Job:
+    def change() -> EditResult:
         _check_edition(service.queries.job(job_id), if_match)
         return service.commands.name_speakers(job_id, given, author_of(request))
 
-    return _entry(await run_in_threadpool(change))
+    return _edited_entry(request, await run_in_threadpool(change))
 
 
 @router.patch(
@@ -91,7 +95,8 @@ async def edit_segment(
     """Put other words into a segment, give it to somebody else, split it, or merge the next."""
     edit = _edit(number, await json_object(request))
     author = author_of(request)
-    return _entry((await run_in_threadpool(_edited, service, job_id, [edit], if_match, author))[0])
+    result = await run_in_threadpool(_edited, service, job_id, [edit], if_match, author)
+    return _edited_entry(request, result)
 
 
 @router.patch(
@@ -99,10 +104,7 @@ async def edit_segment(
     operation_id="editSegments",
     summary="Change many segments at once",
     response_class=Response,
-    responses={
-        **response(200, "The job as it is now, and how much changed.", "EditedEntry", ("ETag",)),
-        **problems(400, 404, 409, 412, 413, 422, 507),
-    },
+    responses=_EDITING,
     openapi_extra=request_body("SegmentChanges"),
 )
 async def edit_segments(
@@ -114,8 +116,8 @@ async def edit_segments(
     """
     edits = _edits(await json_object(request))
     author = author_of(request)
-    job, changed = await run_in_threadpool(_edited, service, job_id, edits, if_match, author)
-    return _entry(job, {"changed": changed})
+    result = await run_in_threadpool(_edited, service, job_id, edits, if_match, author)
+    return _edited_entry(request, result)
 
 
 @router.post(
@@ -140,12 +142,12 @@ def undo_or_redo(
     request; redo brings back what was undone last, unless something else was changed since.
     """
     edit = Edit("redo" if request.url.path.endswith("/redo") else "undo")
-    return _entry(_edited(service, job_id, [edit], if_match, author_of(request))[0])
+    return _edited_entry(request, _edited(service, job_id, [edit], if_match, author_of(request)))
 
 
 def _edited(
     service: Service, job_id: str, edits: list[Edit], if_match: str | None, author: str | None
-) -> tuple[Job, int]:
+) -> EditResult:
     """Edit exactly the edition that was meant; a change of the record alone does not matter."""
     while if_match is not None:
         job = service.queries.job(job_id)
@@ -215,7 +217,11 @@ def _counts(number: float) -> bool:
     return not isinstance(number, bool) and number >= 1 and number % 1 == 0
 
 
-def _entry(job: Job, more: Mapping[str, int] | None = None) -> Response:
+def _edited_entry(request: Request, result: EditResult) -> Response:
+    may_read = "read" in request.state.caller.scopes
+    return _json(result.job, serializers.edited_entry(result, may_read))
+
+
+def _json(job: Job, body: dict[str, Any]) -> Response:
     headers = {"ETag": f'"{serializers.edition(job)}.{job.version}"'}
-    body = {**serializers.entry(job), **(more or {})}
     return Response(serializers.dumped(body), 200, headers, "application/json")

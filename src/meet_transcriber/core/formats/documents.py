@@ -26,7 +26,9 @@ def export_json(transcript: Transcript, word_times: bool = True) -> str:
         if name == "language":
             body["languages"] = list(transcript.languages)
     if not word_times:
-        body["segments"] = [_plain_segment(segment) for segment in transcript.segments]
+        body["segments"] = [
+            plain_segment(segment, word_times=False) for segment in transcript.segments
+        ]
     return "{\n" + ",\n".join(_lines(body)) + "\n}\n"
 
 
@@ -40,7 +42,11 @@ def _lines(body: dict[str, Any]) -> Iterator[str]:
 _dumped = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def _plain_segment(segment: Segment) -> dict[str, object]:
+def plain_segment(segment: Segment, word_times: bool = True) -> dict[str, Any]:
+    """A segment as the json format has it."""
+    if word_times:
+        plain: dict[str, Any] = to_plain(segment)
+        return plain
     return {
         "start": segment.start,
         "end": segment.end,

@@ -1,11 +1,15 @@
 """Cancelling, naming, editing, undoing."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from starlette.testclient import TestClient
 
 from meet_transcriber.core.transcript import Turn
 from meet_transcriber.service import Service
 from tests.simulated.meetings import keep, spoken, transcript_of
+from tests.unit.api.locked import Locked
 from tests.unit.api.rig import finished
 
 
@@ -255,3 +259,56 @@ def test_who_has_turns_without_words_is_a_speaker_named_and_merged(
     assert client.patch(f"{quiet}/segments", json=body).status_code == 422
     client.post(f"{quiet}/undo")
     assert people(client, quiet)["SPEAKER_02"] == 1.5
+
+
+EDITS: list[tuple[str, str, dict[str, Any] | None]] = [
+    ("PATCH", "segments/0", {"text": "Good morning to all of you."}),
+    ("PATCH", "segments/1", {"speaker": "SPEAKER_04"}),
+    ("PATCH", "segments/1", {"split_at": 1}),
+    ("PATCH", "segments/0", {"merge": True}),
+    ("PATCH", "segments", {"replace": {"find": "ends", "with": "comes to an end"}}),
+    ("PATCH", "segments", {"reassign": {"from": "SPEAKER_01", "to": "SPEAKER_05"}}),
+    ("PATCH", "speakers", {"SPEAKER_05": "Ann"}),
+    *[("POST", "undo", None)] * 5,
+    *[("POST", "redo", None)] * 3,
+]
+
+
+@pytest.mark.parametrize("word_timestamps", [True, False])
+def test_the_answer_to_an_edit_says_what_changed_in_the_transcript(
+    client: TestClient, path: str, service: Service, word_timestamps: bool
+) -> None:
+    options = replace(service.queries.job(path[-32:]).options, word_timestamps=word_timestamps)
+    service.context.jobs.update(path[-32:], lambda job: replace(job, options=options))
+    segments = client.get(path).json()["transcript"]["segments"]
+    for method, tail, body in EDITS:
+        change = client.request(method, f"{path}/{tail}", json=body).json()["transcript_change"]
+        for each in change["segments"]:
+            at = each["segment"]
+            segments[at : at + each["removed"]] = each["inserted"]
+        transcript = client.get(path).json()["transcript"]
+        assert (segments, change["speakers"]) == (transcript["segments"], transcript["speakers"])
+
+
+def test_the_answer_to_an_edit_holds_only_what_changed(client: TestClient, path: str) -> None:
+    answer = client.patch(f"{path}/segments/2", json={"text": "Other words."}).json()
+    (change,) = answer["transcript_change"]["segments"]
+    assert (change["segment"], change["removed"], len(change["inserted"])) == (2, 1, 1)
+
+
+def test_the_answer_to_an_edit_names_turns_without_words(client: TestClient, quiet: str) -> None:
+    body = {"reassign": {"from": "SPEAKER_01", "to": "SPEAKER_02"}}
+    before = client.patch(f"{quiet}/segments/0", json={"text": "we wait"}).json()
+    after = client.patch(f"{quiet}/segments", json=body).json()
+    silent = {"start": 4.0, "end": 5.5, "speaker": "SPEAKER_02"}
+    assert before["transcript_change"]["turns_without_words"] == [silent]
+    assert after["transcript_change"]["turns_without_words"] == []
+
+
+def test_a_key_that_may_not_read_learns_no_words_from_an_edit(locked: Locked) -> None:
+    path = f"/transcribe/{locked.finished('ann')}/segments/0"
+    for scopes, there in ((("submit",), False), (("submit", "read"), True)):
+        answer = locked.client.patch(
+            path, json={"speaker": None}, headers=locked.bearer(*scopes, tenant="ann")
+        )
+        assert (answer.status_code, "transcript_change" in answer.json()) == (200, there)
