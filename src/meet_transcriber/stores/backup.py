@@ -13,7 +13,7 @@ from meet_transcriber.ports.stores import Copied, MediaStore
 from meet_transcriber.stores.disk import DiskMediaStore
 from meet_transcriber.stores.object_io import checked
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
-from meet_transcriber.stores.sqlite.schema import refuse_newer
+from meet_transcriber.stores.sqlite.schema import check_version
 
 _PAGE = 100
 _DATABASE, _MEDIA, _SUMS = "jobs.sqlite3", "media", "SHA256SUMS"
@@ -147,7 +147,7 @@ def _sealed(folder: Path) -> list[str]:
     with closing(
         sqlite3.connect(f"{(folder / _DATABASE).resolve().as_uri()}?mode=ro", uri=True)
     ) as db:
-        refuse_newer(db)
+        check_version(db)
     return [checked(name.removeprefix(f"{_MEDIA}/")) for name in names if name != _DATABASE]
 
 

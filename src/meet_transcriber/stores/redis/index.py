@@ -98,10 +98,8 @@ def backlog(found: Iterable[bytes]) -> Backlog:
         jobs[share["state"]] += 1
         seconds_left += share["seconds_left"]
         for queue in share["ready"]:
-            served_at = share.get("served_at", inf)  # older versions did not tell
-            since[queue] = min(since.get(queue, inf), served_at)
-    known = {queue: at for queue, at in since.items() if at < inf}
-    return Backlog(dict(ready), dict(running), dict(jobs), seconds_left, known)
+            since[queue] = min(since.get(queue, inf), share["served_at"])
+    return Backlog(dict(ready), dict(running), dict(jobs), seconds_left, since)
 
 
 def usage(active: int, stored: Iterable[bytes], audio: Sequence[tuple[bytes, float]]) -> Usage:

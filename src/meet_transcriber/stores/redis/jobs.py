@@ -123,7 +123,7 @@ T = TypeVar("T")
 log = get_logger(__name__)
 
 SCHEMA = 1
-"""Of the indexes; those without a number are from before tenants or quotas."""
+"""Number of the indexes' schema."""
 
 BUSY_SECONDS = 10.0
 _SCANNED = 500
@@ -229,16 +229,16 @@ class RedisJobStore:
         version = str(old.version) if old else ""
         return self._scripts.commit(keys, version, write, new.id, commands)
 
-    # -- older versions ----------------------------------------------------------------------
+    # -- upgrades ----------------------------------------------------------------------------
 
     def _migrate(self) -> None:
-        """Put jobs of older versions into indexes that these did not have; each process once."""
+        """Rebuild the indexes if their schema number is missing or older; once per process."""
         schema = int(self._run("GET", self._keys.of("schema")) or 0)
         if schema > SCHEMA:
             raise StorageError(
                 f"A newer version of this program wrote the jobs in Redis: they have schema "
-                f"{schema}, and this version knows up to {SCHEMA}. Install the newer version "
-                "again, or put back the copy from before the upgrade."
+                f"{schema}, and this version supports schemas up to {SCHEMA}. Install the newer "
+                "version again, or restore the copy from before the upgrade."
             )
         if schema == SCHEMA:
             return
@@ -254,7 +254,7 @@ class RedisJobStore:
         self._run("SET", self._keys.of("schema"), SCHEMA)
 
     def _index(self, job_id: str) -> bool | None:
-        """Write a record's index once more, all of it; None when it changed meanwhile."""
+        """Rebuild one record's index entries; None if the record changed meanwhile."""
         job, write = self._find(job_id), new_write()
         if job is None:
             return True

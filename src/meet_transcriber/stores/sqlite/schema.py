@@ -1,32 +1,41 @@
-"""The tables of the job database, and how older files become newer ones."""
+"""The tables of the job database, and upgrades from one schema version to the next."""
 
 import sqlite3
 from collections.abc import Sequence
 
 from meet_transcriber.core.errors import StorageError
 
+_APPLICATION_ID = 0x4D545242
+"""Marks a file as ours: SQLite keeps the number for this purpose."""
+
 _TABLES = (
-    # `doc` is the record and comes last, so that what lies before it is read without it;
-    # the other columns are derived from it (core.jobs.index_entry).
+    f"PRAGMA application_id = {_APPLICATION_ID}",
+    # `doc` is the record. It comes last, so that reading the columns before it skips its pages;
+    # those are derived from it (core.jobs.index_entry).
     """
     CREATE TABLE jobs (
         number INTEGER PRIMARY KEY,
         id TEXT NOT NULL UNIQUE,
         version INTEGER NOT NULL,
         idempotency_key TEXT UNIQUE,
+        tenant TEXT NOT NULL,
         state TEXT NOT NULL,
         listed INTEGER NOT NULL,
         active INTEGER NOT NULL,
         created_at REAL NOT NULL,
         due_at REAL,
         seconds_left REAL NOT NULL,
+        stored_bytes INTEGER NOT NULL,
         folded_name BLOB NOT NULL,
         doc TEXT NOT NULL
     )
     """,
     "CREATE INDEX jobs_listed ON jobs (created_at, id) WHERE listed",
+    "CREATE INDEX jobs_of_tenant ON jobs (tenant, created_at, id) WHERE listed",
     "CREATE INDEX jobs_in_state ON jobs (state, created_at) WHERE listed",
     "CREATE INDEX jobs_active ON jobs (state, seconds_left) WHERE active",
+    "CREATE INDEX jobs_active_of_tenant ON jobs (tenant) WHERE active",
+    "CREATE INDEX jobs_stored ON jobs (tenant, stored_bytes) WHERE stored_bytes > 0",
     "CREATE INDEX jobs_due ON jobs (due_at) WHERE due_at IS NOT NULL",
     # `busy` and `served_at` are IndexEntry.order.
     """
@@ -42,10 +51,28 @@ _TABLES = (
     ) WITHOUT ROWID
     """,
     "CREATE INDEX work_ready ON work (queue, busy, served_at, id) WHERE ready > 0",
+    # IndexEntry.audio; a row outlives its job.
+    """
+    CREATE TABLE audio (
+        id TEXT PRIMARY KEY, tenant TEXT NOT NULL, at REAL NOT NULL, seconds REAL NOT NULL
+    )
+    """,
+    "CREATE INDEX audio_of_tenant ON audio (tenant, at)",
+    "CREATE INDEX audio_age ON audio (at)",
+    # The latest change of each job; a row outlives its job for a while.
+    """
+    CREATE TABLE changes (
+        mark INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX changes_of_tenant ON changes (tenant, mark)",
     "CREATE TABLE workers (id TEXT PRIMARY KEY, until REAL NOT NULL, doc TEXT NOT NULL)",
     "CREATE TABLE locks (name TEXT PRIMARY KEY, holder TEXT NOT NULL, until REAL NOT NULL)",
     "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
-    # Its rows have the numbers of jobs. Folding is done in stores.words.
+    "CREATE TABLE keys (id TEXT PRIMARY KEY, doc TEXT NOT NULL)",
+    "CREATE TABLE sessions (id TEXT PRIMARY KEY, until REAL NOT NULL, doc TEXT NOT NULL)",
+    "CREATE INDEX sessions_over ON sessions (until)",
+    # rowid is jobs.number. Text is folded by `fts.searchable`, not by the tokenizer.
     """
     CREATE VIRTUAL TABLE texts USING fts5(
         text, tokenize = "unicode61 remove_diacritics 0 categories 'L* M* N* Co'"
@@ -53,54 +80,25 @@ _TABLES = (
     """,
 )
 
-_TENANTS = (
-    "ALTER TABLE jobs ADD COLUMN tenant TEXT NOT NULL DEFAULT ''",
-    "CREATE INDEX jobs_of_tenant ON jobs (tenant, created_at, id) WHERE listed",
-    "CREATE TABLE keys (id TEXT PRIMARY KEY, doc TEXT NOT NULL)",
-    "CREATE TABLE sessions (id TEXT PRIMARY KEY, until REAL NOT NULL, doc TEXT NOT NULL)",
-    "CREATE INDEX sessions_over ON sessions (until)",
-)
-
-_QUOTAS = (
-    "ALTER TABLE jobs ADD COLUMN stored_bytes INTEGER NOT NULL DEFAULT 0",
-    "CREATE INDEX jobs_active_of_tenant ON jobs (tenant) WHERE active",
-    "CREATE INDEX jobs_stored ON jobs (tenant, stored_bytes) WHERE stored_bytes > 0",
-    """
-    UPDATE jobs SET stored_bytes = coalesce(json_extract(doc, '$.size_bytes'), 0)
-    WHERE json_extract(doc, '$.objects.recording') IS NOT NULL AND listed
-    """,
-    # IndexEntry.audio; a row outlives its job.
-    "CREATE TABLE audio (id TEXT PRIMARY KEY, tenant TEXT NOT NULL, at REAL NOT NULL, "
-    "seconds REAL NOT NULL)",
-    "CREATE INDEX audio_of_tenant ON audio (tenant, at)",
-    "CREATE INDEX audio_age ON audio (at)",
-)
-
-_CHANGES = (
-    # The latest change of each job; a row outlives its job for a while.
-    "CREATE TABLE changes (mark INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, "
-    "tenant TEXT NOT NULL)",
-    "CREATE INDEX changes_of_tenant ON changes (tenant, mark)",
-)
-
-MIGRATIONS: Sequence[Sequence[str]] = (_TABLES, _TENANTS, _QUOTAS, _CHANGES)
-"""Statements that lead from schema n to n + 1. What was released is never edited."""
+MIGRATIONS: Sequence[Sequence[str]] = (_TABLES,)
+"""Statements that lead from schema version n to n + 1. Released ones are never edited."""
 
 
 def migrate(db: sqlite3.Connection, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
     """
-    Bring a file, new or of an older version, to the latest schema, whole or not at all.
+    Create or upgrade the tables, all or nothing.
 
     Raises:
-        StorageError: a newer version wrote the file.
+        StorageError: the file holds a schema that this version does not know.
     """
     latest = len(migrations)
-    if _schema(db) == latest:
+    if _version(db) == latest and _is_ours(db):
         return
     db.execute("BEGIN IMMEDIATE")
     try:
-        refuse_newer(db, latest)
-        for statements in migrations[_schema(db) :]:
+        if _version(db) or not _is_empty(db):
+            check_version(db, latest)
+        for statements in migrations[_version(db) :]:
             for statement in statements:
                 db.execute(statement)
         db.execute(f"PRAGMA user_version = {latest}")
@@ -111,17 +109,29 @@ def migrate(db: sqlite3.Connection, migrations: Sequence[Sequence[str]] = MIGRAT
         raise
 
 
-def _schema(db: sqlite3.Connection) -> int:
-    (number,) = db.execute("PRAGMA user_version").fetchone()
-    return int(number)
-
-
-def refuse_newer(db: sqlite3.Connection, latest: int = len(MIGRATIONS)) -> None:
-    """Raise StorageError where a newer version wrote the file."""
-    schema = _schema(db)
-    if schema > latest:
+def check_version(db: sqlite3.Connection, latest: int = len(MIGRATIONS)) -> None:
+    """Raise StorageError unless this version can read or upgrade the database."""
+    version = _version(db)
+    if not _is_ours(db):
         raise StorageError(
-            f"A newer version of this program wrote the job database: it has schema {schema}, "
-            f"and this version knows up to {latest}. Install the newer version again, or put "
-            "back the copy of the data folder from before the upgrade."
+            f"The job database has the unknown schema {version}: no released version of this "
+            "program wrote it. Set DATA_DIR to an empty folder."
         )
+    if version > latest:
+        raise StorageError(
+            f"A newer version of this program wrote the job database: it has schema {version}, "
+            f"and this version supports schemas up to {latest}. Install the newer version again, "
+            "or restore a copy of the data folder from before the upgrade."
+        )
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _is_ours(db: sqlite3.Connection) -> bool:
+    return int(db.execute("PRAGMA application_id").fetchone()[0]) == _APPLICATION_ID
+
+
+def _is_empty(db: sqlite3.Connection) -> bool:
+    return not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,12 +35,21 @@ def store(path: Path) -> Iterator[SqliteJobStore]:
 
 
 def test_a_file_of_a_newer_version_is_refused_and_left_alone(path: Path) -> None:
-    with sqlite3.connect(path) as db:
+    with closing(SqliteJobStore(path)) as store:
+        store.ping()
+    with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version = 99")
-    db.close()
     for _ in range(2):
         with pytest.raises(StorageError, match=r"schema 99.*newer version"):
             SqliteJobStore(path).ping()
+
+
+def test_a_file_of_an_unknown_schema_is_refused(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE jobs (id TEXT)")
+        db.execute("PRAGMA user_version = 1")
+    with pytest.raises(StorageError, match="unknown schema 1"):
+        SqliteJobStore(path).ping()
 
 
 def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
