@@ -11,10 +11,9 @@ import numpy.typing as npt
 import onnxruntime
 
 from meet_transcriber.core.processors import usable_cores
-from meet_transcriber.engines.onnx.checkpoint import read_checkpoint
-from meet_transcriber.engines.onnx.embeddings import campplus_graph
-from meet_transcriber.engines.onnx.networks import CHUNK_SECONDS
-from meet_transcriber.engines.onnx.segmentation import segmentation_graph
+from meet_transcriber.engines.onnx.embeddings import CHUNK_SECONDS, campplus_graph
+from meet_transcriber.engines.onnx.network import read_checkpoint
+from meet_transcriber.engines.onnx.speaker_segmentation import segmentation_graph
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
 
 _BATCHES = (1, 4, 16, 32)

@@ -12,8 +12,12 @@ from meet_transcriber.core.plan import TARGET_SECONDS, Plan
 from meet_transcriber.core.processors import usable_cores
 from meet_transcriber.core.scoring import all_words
 from meet_transcriber.core.transcript import Diarization, Span
-from meet_transcriber.engines.whisper.loader import load_here, load_recognizer
-from meet_transcriber.engines.whisper.process import Recipe, RecognizerProcess
+from meet_transcriber.engines.whisper.loader import (
+    Recipe,
+    RecognizerProcess,
+    load_here,
+    load_recognizer,
+)
 from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline
 from meet_transcriber.ports.engines import (
     AudioSource,

@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from meet_transcriber.engines.weights.catalogue import ModelsFolder
 from meet_transcriber.engines.weights.fetch import Weights
-from meet_transcriber.engines.weights.folder import ModelsFolder
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "benchmarks"

@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from meet_transcriber.core.transcript import Span, Turn
+from meet_transcriber.engines.onnx.embeddings import CHUNK_SECONDS, TRUNK_HZ, unit
 from meet_transcriber.engines.onnx.methods import Resegmented
-from meet_transcriber.engines.onnx.networks import CHUNK_SECONDS, TRUNK_HZ, Segmentation, unit
-from meet_transcriber.engines.onnx.segmentation import (
+from meet_transcriber.engines.onnx.speaker_segmentation import (
     FIRST_FRAME_SAMPLES,
     FRAME_SAMPLES,
     FRAMES,
     SETS,
+    Segmentation,
 )
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 

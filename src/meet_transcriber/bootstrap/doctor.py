@@ -140,7 +140,7 @@ def _try_pyannote(settings: Settings) -> str:
 
 
 def _try_hub() -> str:
-    from meet_transcriber.engines.weights.hub import hub_endpoint, hub_problem
+    from meet_transcriber.engines.weights.sources import hub_endpoint, hub_problem
 
     if problem := hub_problem():
         raise EngineUnavailable(

@@ -129,7 +129,7 @@ def speaker_models(settings: Settings) -> tuple[str, str]:
 
 def token_is_set(settings: Settings) -> bool:
     """Whether there is a token for gated models; the guide's placeholder is none."""
-    from meet_transcriber.engines.pyannote.weights import usable_token
+    from meet_transcriber.engines.pyannote.config import usable_token
 
     token = settings.huggingface_access_token
     return token is not None and usable_token(token.get_secret_value()) is not None
@@ -154,8 +154,8 @@ def pyannote_problem(settings: Settings) -> str:
 
 def weights(settings: Settings) -> "Weights":
     """The models of this machine, in MODELS_DIR."""
+    from meet_transcriber.engines.weights.catalogue import ModelsFolder
     from meet_transcriber.engines.weights.fetch import Weights
-    from meet_transcriber.engines.weights.folder import ModelsFolder
 
     return Weights(ModelsFolder(settings.models_dir))
 
@@ -178,8 +178,8 @@ def whisper(settings: Settings, folder: Path) -> Recognizer:
 
 def onnx(settings: Settings, segmentation: Path, embedding: Path) -> Diarizer:
     from meet_transcriber.core.processors import usable_cores
-    from meet_transcriber.engines.onnx.loader import load_diarizer
-    from meet_transcriber.engines.weights.hub import find_plda
+    from meet_transcriber.engines.onnx.diarizer import load_diarizer
+    from meet_transcriber.engines.weights.sources import find_plda
 
     return load_diarizer(
         segmentation,

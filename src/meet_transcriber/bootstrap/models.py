@@ -89,7 +89,7 @@ def fetch_models(
     is_pipeline = first.startswith("pyannote/") or first in pipelines
     if known.catalogue.find(first) or not is_pipeline:
         return [str(place) for place in known.pull_all(models, fetching)]
-    from meet_transcriber.engines.pyannote.weights import pull_pipeline
+    from meet_transcriber.engines.pyannote.config import pull_pipeline
 
     token = settings.huggingface_access_token
     pull_pipeline(

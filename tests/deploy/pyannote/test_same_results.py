@@ -30,18 +30,20 @@ from sklearn.cluster import KMeans
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Span
-from meet_transcriber.engines.onnx import stepwise as ours
-from meet_transcriber.engines.onnx.checkpoint import read_checkpoint
+from meet_transcriber.engines.onnx import methods
+from meet_transcriber.engines.onnx import pyannote_clustering as ours
 from meet_transcriber.engines.onnx.clustering import centroid_linkage, cut, k_means
-from meet_transcriber.engines.onnx.inference import FRAME_SECONDS, count_speakers
-from meet_transcriber.engines.onnx.loader import load_diarizer
-from meet_transcriber.engines.onnx.networks import TRUNK_HZ, WeSpeaker
-from meet_transcriber.engines.onnx.segmentation import (
+from meet_transcriber.engines.onnx.diarizer import load_diarizer
+from meet_transcriber.engines.onnx.embeddings import TRUNK_HZ, WeSpeaker
+from meet_transcriber.engines.onnx.network import read_checkpoint
+from meet_transcriber.engines.onnx.pyannote_clustering import PLDA_FILES, Mixture, read_plda, vbx
+from meet_transcriber.engines.onnx.speaker_segmentation import (
+    FRAME_SECONDS,
     FRAMES,
     WINDOW_SAMPLES,
+    count_speakers,
     segmentation_graph,
 )
-from meet_transcriber.engines.onnx.vbx import PLDA_FILES, Mixture, read_plda, vbx
 from meet_transcriber.engines.pyannote.loader import load_checkpoint
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 from scripts import make_stepwise_goldens
@@ -153,7 +155,7 @@ class Case:
 
     @property
     def frames(self) -> int:
-        return ours.frame_count(float(self.starts[-1]))
+        return methods.frame_count(float(self.starts[-1]))
 
     @property
     def segmentation(self) -> SlidingWindowFeature:
@@ -314,9 +316,9 @@ def test_the_same_speakers_talk_in_each_frame(case: Case, most: int) -> None:
     count.data = np.minimum(count.data, most).astype(np.int8)
     expected = SpeakerDiarization.reconstruct(pipeline, case.segmentation, clusters, count)
     speakers = count.data[:, 0].astype(int)
-    counted = ours.reconstruct(case.active, clusters, case.starts, case.frames)
+    counted = methods.reconstruct(case.active, clusters, case.starts, case.frames)
     assert (counted == pipeline.votes[:, : counted.shape[1]]).all()
-    found = ours.discrete(counted, speakers)
+    found = methods.discrete(counted, speakers)
     for votes, one, other in zip(pipeline.votes, found, expected.data.astype(bool), strict=True):
         assert sorted(votes[one]) == sorted(votes[other])  # one of several with as many windows
 
@@ -329,7 +331,7 @@ def test_turns_have_the_same_times(case: Case) -> None:
     )
     tracks = SpeakerDiarizationMixin.to_annotation(expected).itertracks(yield_label=True)
     turns = sorted((turn.start, turn.end, label) for turn, _, label in tracks)
-    found = sorted(ours.stretches(expected.data.astype(bool)))
+    found = sorted(methods.stretches(expected.data.astype(bool)))
     assert np.array(found) == pytest.approx(np.array(turns))
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from meet_transcriber.bootstrap import engines
-from meet_transcriber.engines.onnx.diarizer import OnnxDiarizer
-from meet_transcriber.engines.onnx.loader import load_diarizer
-from meet_transcriber.engines.onnx.networks import Campplus, Segmentation
+from meet_transcriber.engines.onnx.diarizer import OnnxDiarizer, load_diarizer
+from meet_transcriber.engines.onnx.embeddings import Campplus
+from meet_transcriber.engines.onnx.speaker_segmentation import Segmentation
 from meet_transcriber.settings import Settings
 
 

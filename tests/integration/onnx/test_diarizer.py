@@ -15,8 +15,7 @@ import pytest
 from meet_transcriber.core.errors import EngineUnavailable, JobCancelled
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Diarization
-from meet_transcriber.engines.onnx.diarizer import OnnxDiarizer
-from meet_transcriber.engines.onnx.loader import load_diarizer
+from meet_transcriber.engines.onnx.diarizer import OnnxDiarizer, load_diarizer
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
 from tests.integration.hearing import BASE
 from tests.simulated.sound import Sound

@@ -14,11 +14,19 @@ import onnxruntime
 import pytest
 
 from meet_transcriber.core.errors import EngineUnavailable
-from meet_transcriber.engines.onnx.checkpoint import read_checkpoint
-from meet_transcriber.engines.onnx.embeddings import campplus_graph, campplus_head
-from meet_transcriber.engines.onnx.fbank import fbank
-from meet_transcriber.engines.onnx.networks import Campplus, Segmentation, unit
-from meet_transcriber.engines.onnx.segmentation import SETS, segmentation_graph
+from meet_transcriber.engines.onnx.embeddings import (
+    Campplus,
+    campplus_graph,
+    campplus_head,
+    fbank,
+    unit,
+)
+from meet_transcriber.engines.onnx.network import read_checkpoint
+from meet_transcriber.engines.onnx.speaker_segmentation import (
+    SETS,
+    Segmentation,
+    segmentation_graph,
+)
 from tests.simulated.voices import network_chunks, network_windows
 from tests.unit.engines.onnx.checkpoints import small
 

@@ -1,12 +1,18 @@
 """The Diarizer port on onnxruntime: no torch, no token."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import onnxruntime
 
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Diarization, Span, Voice, total_seconds
-from meet_transcriber.engines.onnx.inference import listen_for_activity, listen_to_voices
-from meet_transcriber.engines.onnx.methods import Method, Outcome, Resegmented
-from meet_transcriber.engines.onnx.networks import Embedder, Segmentation
+from meet_transcriber.engines.onnx.embeddings import Campplus, Embedder, WeSpeaker
+from meet_transcriber.engines.onnx.methods import Method, Outcome, Resegmented, Stepwise
+from meet_transcriber.engines.onnx.network import CUDA
+from meet_transcriber.engines.onnx.pooling import listen_to_voices
+from meet_transcriber.engines.onnx.pyannote_clustering import read_plda
+from meet_transcriber.engines.onnx.speaker_segmentation import Segmentation, listen_for_activity
 from meet_transcriber.ports.engines import AudioSource, Progress
 
 CPU_BATCH = 2
@@ -88,3 +94,50 @@ def _known(found: Outcome, model: str) -> Mapping[str, Voice]:
         for label, vector in found.vectors.items()
         if seconds[label] >= _LEAST_VOICE_SECONDS
     }
+
+
+def load_diarizer(
+    segmentation: Path,
+    embedding: Path,
+    embedder: str,
+    device: str,
+    threads: int,
+    plda: Path | None = None,
+) -> OnnxDiarizer:
+    """
+    Return a diarizer on the official checkpoints.
+
+    Args:
+        segmentation, embedding: folders with the checkpoints.
+        embedder: which network the latter is; `campplus` or `wespeaker`.
+        device: `cpu`, or anything else to take a GPU where onnxruntime can use one; the
+            installed onnxruntime seldom can, and Whisper's device says nothing about it.
+        threads: CPU cores to use.
+        plda: the folder of community-1's PLDA; only `wespeaker` uses it.
+
+    Raises:
+        EngineUnavailable: a checkpoint, the PLDA or the device cannot be used.
+    """
+    may_use_gpu = device != "cpu" and CUDA in onnxruntime.get_available_providers()
+    device = "cuda" if may_use_gpu else "cpu"
+    network = Segmentation(segmentation / "pytorch_model.bin", device)
+    return OnnxDiarizer(
+        network,
+        _embedder(embedding, embedder, device),
+        threads,
+        _method(embedder, plda),
+        GPU_BATCH if network.on_gpu else CPU_BATCH,
+    )
+
+
+def _embedder(folder: Path, name: str, device: str) -> Embedder:
+    if name == "wespeaker":
+        return WeSpeaker(folder / "pytorch_model.bin", device)
+    return Campplus(folder / "campplus_cn_en_common.pt", device)
+
+
+def _method(embedder: str, plda: Path | None) -> Method:
+    """Our own rules where they were measured; else the one that was published with a network."""
+    if embedder == "wespeaker":
+        return Stepwise(read_plda(plda) if plda else None)
+    return Resegmented()

@@ -1,29 +1,153 @@
 """From what the networks say to turns: by our own rules, or step by step as pyannote.audio."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from meet_transcriber.core.transcript import Turn
-from meet_transcriber.engines.onnx.inference import Activity, Voices
-from meet_transcriber.engines.onnx.networks import unit
-from meet_transcriber.engines.onnx.speakers import find_speakers
-from meet_transcriber.engines.onnx.stepwise import (
+from meet_transcriber.engines.onnx.embeddings import unit
+from meet_transcriber.engines.onnx.network import Array
+from meet_transcriber.engines.onnx.pooling import SHORT_HOP, Voices
+from meet_transcriber.engines.onnx.pyannote_clustering import (
+    NOBODY,
     Agglomeration,
     Clusters,
+    Mixture,
+    Plda,
     agglomerative,
     as_many,
-    discrete,
-    reconstruct,
-    stretches,
+    vbx,
 )
-from meet_transcriber.engines.onnx.turns import find_turns, labelled
-from meet_transcriber.engines.onnx.vbx import Mixture, Plda, vbx
+from meet_transcriber.engines.onnx.speaker_segmentation import (
+    FIRST_FRAME_SECONDS,
+    FRAME_SECONDS,
+    WINDOW_SECONDS,
+    Activity,
+    summed,
+)
+from meet_transcriber.engines.onnx.speakers import Speakers, find_speakers
 
-Array = npt.NDArray[Any]
+_LEAST_FRAMES = 4  # of a turn: 68 ms; steps of 0.1 s and frames do not end together
+
+
+@dataclass(frozen=True)
+class Found:
+    """
+    Who talks when.
+
+    Attributes:
+        turns: all turns in order of time; they overlap where people do.
+        exclusive: the same with one speaker at a time.
+        voices: the place of each label in `Speakers`; labels are in order of first speech.
+    """
+
+    turns: tuple[Turn, ...]
+    exclusive: tuple[Turn, ...]
+    voices: Mapping[str, int]
+
+
+def find_turns(activity: Activity, speakers: Speakers, duration: float) -> Found:
+    """Return the turns of a recording of `duration` seconds."""
+    frames = len(activity.count)
+    steps = np.rint(activity.frame_times / SHORT_HOP - 0.5).astype(int)
+    first = speakers.path[np.clip(steps, 0, len(speakers.path) - 1)]
+    talks = np.zeros((frames, len(speakers)), bool)
+    spoken = np.flatnonzero(activity.count > 0)
+    talks[spoken, first[spoken]] = True
+    exclusive = _in_order(_runs(talks, duration))
+    second, is_there = _second_speakers(speakers.votes, first)
+    overlap = np.flatnonzero((activity.count > 1) & is_there)
+    talks[overlap, second[overlap]] = True
+    every = _in_order(_runs(talks, duration))
+    return labelled(every, exclusive)
+
+
+def labelled(every: Sequence[Turn], exclusive: Sequence[Turn]) -> Found:
+    """Turns whose speakers are numbers of voices, with labels in order of first speech."""
+    heard = dict.fromkeys(turn.speaker for turn in (*every, *exclusive))
+    labels = {voice: f"SPEAKER_{place:02d}" for place, voice in enumerate(heard)}
+    known = {label: int(voice) for voice, label in labels.items()}
+    return Found(_named(every, labels), _named(exclusive, labels), known)
+
+
+def _second_speakers(votes: Array, first: Array) -> tuple[Array, Array]:
+    """(frames,) who talks beside the first one, as most windows say; and whether any does."""
+    frames = np.arange(len(first))
+    others = votes.copy()
+    others[frames, first] = 0
+    second = others.argmax(axis=1)
+    return second, others[frames, second] > 0
+
+
+def _runs(talks: Array, duration: float) -> Iterator[tuple[float, float, int]]:
+    """Start, end and voice of every unbroken run of frames that is more than a step's rounding."""
+    first = FIRST_FRAME_SECONDS - FRAME_SECONDS / 2
+    for voice in range(talks.shape[1]):
+        edges = np.flatnonzero(np.diff(talks[:, voice].astype(np.int8), prepend=0, append=0))
+        runs = edges.reshape(-1, 2)
+        longest = np.diff(runs, axis=1).max(initial=0)
+        for start, end in runs[np.diff(runs, axis=1)[:, 0] >= min(_LEAST_FRAMES, longest)]:
+            begin = start * FRAME_SECONDS + first if start else 0.0
+            finish = min(end * FRAME_SECONDS + first, duration)
+            if finish > begin:
+                yield float(begin), float(finish), voice
+
+
+def _in_order(runs: Iterator[tuple[float, float, int]]) -> list[Turn]:
+    return [Turn(start, end, str(voice)) for start, end, voice in sorted(runs)]
+
+
+def _named(found: Sequence[Turn], labels: Mapping[str, str]) -> tuple[Turn, ...]:
+    return tuple(replace(turn, speaker=labels[turn.speaker]) for turn in found)
+
+
+# -- frames of the recording -----------------------------------------------------------------
+
+
+def frame_count(last_start: float) -> int:
+    """Frames of a recording whose last window begins at `last_start` seconds."""
+    return int(np.rint((WINDOW_SECONDS + last_start) / FRAME_SECONDS)) + 1
+
+
+def reconstruct(active: Array, labels: Array, starts: Array, frames: int) -> Array:
+    """Return votes, (frames, clusters) float32: in how many windows a cluster talks."""
+    merged = np.zeros((*active.shape[:2], max(int(labels.max(initial=NOBODY)) + 1, 0)), np.uint8)
+    for window, speaker in zip(*np.nonzero(labels != NOBODY), strict=True):
+        column = merged[window, :, labels[window, speaker]]
+        np.maximum(column, active[window, :, speaker], out=column, casting="unsafe")
+    return summed(merged, starts, frames)
+
+
+def discrete(votes: Array, count: Array) -> Array:
+    """
+    Return (frames, clusters) bool: in each frame the `count` clusters with the most votes.
+
+    There are more columns than clusters where more people talk at once than there are. With a
+    `count` of at most one, turns are exclusive.
+    """
+    missing = max(0, int(count.max(initial=0)) - votes.shape[1])
+    votes = np.pad(votes, ((0, 0), (0, missing)))
+    places = np.argsort(-votes, axis=1, kind="stable")
+    found = np.zeros(votes.shape, bool)
+    np.put_along_axis(found, places, np.arange(votes.shape[1]) < count[:, None], axis=1)
+    return found
+
+
+def stretches(talking: Array) -> Iterator[tuple[float, float, int]]:
+    """Yield start, end and column of each stretch; from middles of frames to middles of frames."""
+    last = len(talking) - 1
+    for column, spoken in enumerate(talking.T):
+        edges = np.flatnonzero(np.diff(np.r_[False, spoken, False].astype(np.int8)))
+        for first, end in edges.reshape(-1, 2):
+            if (stop := min(int(end), last)) > first:
+                yield _middle(int(first)), _middle(stop), column
+
+
+def _middle(frame: int) -> float:
+    return frame * FRAME_SECONDS + FIRST_FRAME_SECONDS
+
 
 # An hour with windows every second has about as many; then linkage takes some 300 MB.
 _MOST_TRAINED = 4000

@@ -9,27 +9,21 @@ Speech that segmentation took for one local speaker is told apart on the way.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from meet_transcriber.core.options import MAX_SPEAKERS
 from meet_transcriber.core.scoring.assignment import assign
-from meet_transcriber.engines.onnx.clustering import centroid_linkage, cut
-from meet_transcriber.engines.onnx.inference import (
+from meet_transcriber.engines.onnx.clustering import centroid_linkage, cut, halves, pairs
+from meet_transcriber.engines.onnx.embeddings import unit
+from meet_transcriber.engines.onnx.network import Array
+from meet_transcriber.engines.onnx.pooling import SHORT_HOP, SHORT_SECONDS, Voices
+from meet_transcriber.engines.onnx.speaker_segmentation import (
     FIRST_FRAME_SECONDS,
     FRAME_SECONDS,
-    SHORT_HOP,
-    SHORT_SECONDS,
     Activity,
-    Voices,
     first_frame,
 )
-from meet_transcriber.engines.onnx.networks import unit
-from meet_transcriber.engines.onnx.separation import halves, pairs
-
-Array = npt.NDArray[Any]
 
 _MIN_ALONE_SECONDS = 1.0  # of a local speaker that clusters are made of
 _THRESHOLD = 0.68  # between centroids of clusters, as a distance

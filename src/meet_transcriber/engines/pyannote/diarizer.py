@@ -7,19 +7,19 @@ from typing import Protocol
 from meet_transcriber.core.errors import DiarizationFailed
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Diarization, Span, TranscriptWarning, Turn
+from meet_transcriber.engines.pyannote.config import (
+    DEFAULT_MODELS,
+    Files,
+    HubFiles,
+    first_recipe,
+    usable_token,
+)
 from meet_transcriber.engines.pyannote.loader import (
     Engine,
     Loader,
     OutOfMemory,
     import_library,
     load_engine,
-)
-from meet_transcriber.engines.pyannote.weights import (
-    DEFAULT_MODELS,
-    Files,
-    HubFiles,
-    first_recipe,
-    usable_token,
 )
 from meet_transcriber.ports.engines import AudioSource, Progress, Waveform
 

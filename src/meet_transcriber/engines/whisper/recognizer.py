@@ -12,7 +12,11 @@ from meet_transcriber.core.repetition import settle_repetitions
 from meet_transcriber.core.scoring.wer import normalized
 from meet_transcriber.core.transcript import Removed, Segment, Span, TranscriptWarning
 from meet_transcriber.engines.whisper.fallback import CarefulDecoder
-from meet_transcriber.engines.whisper.languages import Stretch, certainty, likeliest_languages
+from meet_transcriber.engines.whisper.language_detection import (
+    Stretch,
+    certainty,
+    likeliest_languages,
+)
 from meet_transcriber.engines.whisper.model import SpeechModel
 from meet_transcriber.engines.whisper.window_decoder import Heard, WindowDecoder
 from meet_transcriber.engines.whisper.windows import Window, plan_windows

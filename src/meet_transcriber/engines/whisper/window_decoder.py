@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby, pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from meet_transcriber.core.options import Task
 from meet_transcriber.core.transcript import Span, Word, total_seconds
@@ -15,7 +16,7 @@ from meet_transcriber.core.word_timing import (
     sparse_spans,
     whole_words,
 )
-from meet_transcriber.engines.whisper.languages import Stretch, in_script
+from meet_transcriber.engines.whisper.language_detection import Stretch
 from meet_transcriber.engines.whisper.model import Alignment, Encoded, Hypothesis, SpeechModel
 from meet_transcriber.engines.whisper.windows import Window, split_window
 from meet_transcriber.ports.engines import Waveform
@@ -318,3 +319,36 @@ def _timed(
     span = window.located(alignment.edges[first], alignment.edges[last])
     odds = alignment.probabilities[first:last]
     return RawWord(text, span.start, span.end, sum(odds) / len(odds) if odds else None)
+
+
+_CONFIGS = {"zh-Hans": "t2s", "zh-Hant": "s2t"}
+
+
+def in_script(texts: Sequence[str], script: str | None) -> list[str]:
+    """
+    Return pieces of Chinese text in one script, one for one.
+
+    Whisper writes either script, whichever it was reminded of.
+
+    Args:
+        texts: in order; together they make the text.
+        script: `zh-Hans` or `zh-Hant`; None is simplified, the likely script of `zh` (CLDR,
+            likely subtags).
+    """
+    converter = _converter(_CONFIGS[script or "zh-Hans"])
+    whole = "".join(texts)
+    converted: str = converter.convert(whole)
+    if len(converted) != len(whole):
+        return [converter.convert(text) for text in texts]
+    result, at = [], 0
+    for text in texts:
+        result.append(converted[at : at + len(text)])
+        at += len(text)
+    return result
+
+
+@cache
+def _converter(config: str) -> Any:
+    import opencc  # noqa: PLC0415 - native code, loaded only where Chinese is spoken
+
+    return opencc.OpenCC(config)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meet_transcriber.engines.onnx.stepwise import frame_count
-from meet_transcriber.engines.onnx.vbx import Plda
+from meet_transcriber.engines.onnx.methods import frame_count
+from meet_transcriber.engines.onnx.pyannote_clustering import Plda
 
 Array = npt.NDArray[Any]
 Bounds = tuple[int | None, int | None]

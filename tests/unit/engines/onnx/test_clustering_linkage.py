@@ -8,7 +8,7 @@ import pytest
 from scipy.cluster import hierarchy
 
 from meet_transcriber.engines.onnx.clustering import centroid_linkage, cut
-from meet_transcriber.engines.onnx.networks import unit
+from meet_transcriber.engines.onnx.embeddings import unit
 
 Array = npt.NDArray[Any]
 

@@ -10,12 +10,14 @@ import onnxruntime
 import pytest
 
 from meet_transcriber.engines.onnx.embeddings import (
+    CHUNK_SECONDS,
     SUBSAMPLING,
+    TRUNK_HZ,
+    WeSpeaker,
     wespeaker_features,
     wespeaker_graph,
     wespeaker_head,
 )
-from meet_transcriber.engines.onnx.networks import CHUNK_SECONDS, TRUNK_HZ, WeSpeaker
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
 from tests.unit.engines.onnx.checkpoints import Tensor, dictionary, write
 

@@ -8,18 +8,16 @@ import numpy as np
 import pytest
 
 from meet_transcriber.core.transcript import Turn
-from meet_transcriber.engines.onnx.inference import (
+from meet_transcriber.engines.onnx.embeddings import unit
+from meet_transcriber.engines.onnx.methods import Method, Outcome, Resegmented, Stepwise
+from meet_transcriber.engines.onnx.pooling import SHORT_HOP, SHORT_SECONDS, Voices
+from meet_transcriber.engines.onnx.pyannote_clustering import Plda
+from meet_transcriber.engines.onnx.speaker_segmentation import (
     FRAME_SECONDS,
-    SHORT_HOP,
-    SHORT_SECONDS,
     Activity,
-    Voices,
     count_speakers,
     first_frame,
 )
-from meet_transcriber.engines.onnx.methods import Method, Outcome, Resegmented, Stepwise
-from meet_transcriber.engines.onnx.networks import unit
-from meet_transcriber.engines.onnx.vbx import Plda
 
 DURATION = 60.0
 ANYBODY = (1, 50)

@@ -7,15 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from meet_transcriber.engines.onnx.inference import (
+from meet_transcriber.engines.onnx.embeddings import unit
+from meet_transcriber.engines.onnx.pooling import SHORT_HOP, Voices
+from meet_transcriber.engines.onnx.speaker_segmentation import (
     FRAME_SECONDS,
+    FRAMES,
     LOCAL_SPEAKERS,
-    SHORT_HOP,
     Activity,
-    Voices,
 )
-from meet_transcriber.engines.onnx.networks import unit
-from meet_transcriber.engines.onnx.segmentation import FRAMES
 from meet_transcriber.engines.onnx.speakers import best_path, enough_voices, find_speakers
 
 Array = npt.NDArray[Any]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meet_transcriber.engines.weights.folder import ModelsFolder
+from meet_transcriber.engines.weights.catalogue import ModelsFolder
 
 OFFLINE: Mapping[str, str] = {
     "HF_HUB_OFFLINE": "1",

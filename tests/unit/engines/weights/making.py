@@ -5,13 +5,7 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from meet_transcriber.engines.weights.catalogue import (
-    Catalogue,
-    Member,
-    Model,
-    Package,
-    WeightFile,
-)
+from meet_transcriber.engines.weights.catalogue import Catalogue, Member, Model, Package, WeightFile
 
 HEAD, TAIL = b"first half " * 500, b"second half " * 500
 CONTENT: Mapping[str, bytes] = {

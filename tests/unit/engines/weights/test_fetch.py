@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from meet_transcriber.core.errors import EngineUnavailable
-from meet_transcriber.engines.weights.catalogue import Model, WeightFile
-from meet_transcriber.engines.weights.fetch import Source, Weights
-from meet_transcriber.engines.weights.folder import ModelsFolder, read_record
-from meet_transcriber.engines.weights.hub import Tell
+from meet_transcriber.engines.weights.catalogue import Model, ModelsFolder, WeightFile, read_record
+from meet_transcriber.engines.weights.fetch import Weights
+from meet_transcriber.engines.weights.sources import Source, Tell
 from tests.unit.engines.weights.making import (
     CONTENT,
     HEAD,

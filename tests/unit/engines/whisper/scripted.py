@@ -9,9 +9,8 @@ import numpy as np
 
 from meet_transcriber.core.options import Options, Task
 from meet_transcriber.core.transcript import Removed, Segment, Span, TranscriptWarning, Word
-from meet_transcriber.engines.whisper.model import Alignment, Hypothesis
+from meet_transcriber.engines.whisper.model import Alignment, Hypothesis, Piece
 from meet_transcriber.engines.whisper.recognizer import WhisperRecognizer
-from meet_transcriber.engines.whisper.tokens import Piece
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Finding, Waveform
 
 LANGUAGES = ("en", "de", "fr", "zh")

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from meet_transcriber.engines.onnx.networks import unit
-from meet_transcriber.engines.onnx.separation import halves, pairs
+from meet_transcriber.engines.onnx.clustering import halves, pairs
+from meet_transcriber.engines.onnx.embeddings import unit
 
 Array = npt.NDArray[Any]
 

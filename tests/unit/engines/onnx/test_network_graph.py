@@ -7,7 +7,7 @@ import numpy.typing as npt
 import onnxruntime
 import pytest
 
-from meet_transcriber.engines.onnx.graph import Attribute, Graph
+from meet_transcriber.engines.onnx.network import Attribute, Graph
 
 Array = npt.NDArray[Any]
 CHANCE = np.random.default_rng(1)

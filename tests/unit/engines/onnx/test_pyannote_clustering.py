@@ -4,20 +4,17 @@ import numpy as np
 import pytest
 
 from meet_transcriber.engines.onnx.clustering import centroid_linkage
-from meet_transcriber.engines.onnx.inference import count_speakers
-from meet_transcriber.engines.onnx.stepwise import (
+from meet_transcriber.engines.onnx.methods import discrete, frame_count, reconstruct, stretches
+from meet_transcriber.engines.onnx.pyannote_clustering import (
     NOBODY,
     Agglomeration,
     agglomerative,
     assign,
     cut_in_order,
-    discrete,
-    frame_count,
-    reconstruct,
-    stretches,
     train_mask,
     training,
 )
+from meet_transcriber.engines.onnx.speaker_segmentation import count_speakers
 from tests.unit.engines.onnx.stepwise_golden import HINTS, Golden
 
 

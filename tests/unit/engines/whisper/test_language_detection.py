@@ -3,7 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meet_transcriber.engines.whisper.languages import Stretch, certainty, likeliest_languages
+from meet_transcriber.engines.whisper.language_detection import (
+    Stretch,
+    certainty,
+    likeliest_languages,
+)
 
 
 def stretches(*odds: dict[str, float], seconds: float = 20.0) -> list[Stretch]:

@@ -11,11 +11,11 @@ import yaml
 from huggingface_hub import errors
 
 from meet_transcriber.core.errors import EngineUnavailable
-from meet_transcriber.engines.pyannote.config import Recipe
-from meet_transcriber.engines.pyannote.weights import (
+from meet_transcriber.engines.pyannote.config import (
     DEFAULT_MODELS,
     GateClosed,
     HubFiles,
+    Recipe,
     find_recipe,
     first_recipe,
     usable_token,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from meet_transcriber.engines.weights.folder import ModelsFolder
-from meet_transcriber.engines.weights.hub import PLDA_REPOSITORY, find_files, find_plda
+from meet_transcriber.engines.weights.catalogue import ModelsFolder
+from meet_transcriber.engines.weights.sources import PLDA_REPOSITORY, find_files, find_plda
 from tests.unit.engines.weights.hub_at_home import COMMIT
 from tests.unit.engines.weights.making import put
 
@@ -18,8 +18,8 @@ REPOSITORY = "x/pipeline"
 FIND = f"""
 import sys
 from pathlib import Path
-from meet_transcriber.engines.weights.hub import find_files
-from meet_transcriber.engines.weights.folder import ModelsFolder
+from meet_transcriber.engines.weights.sources import find_files
+from meet_transcriber.engines.weights.catalogue import ModelsFolder
 print(find_files(ModelsFolder(Path(sys.argv[1])), {REPOSITORY!r}, sys.argv[2:]))
 """
 

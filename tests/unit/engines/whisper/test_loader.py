@@ -12,7 +12,7 @@ import pytest
 from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Segment, Span, TranscriptWarning
-from meet_transcriber.engines.whisper.process import Recipe, RecognizerProcess
+from meet_transcriber.engines.whisper.loader import Recipe, RecognizerProcess
 from meet_transcriber.ports.engines import Finding, Progress
 from tests.unit.engines.whisper.doomed import OUT_OF_MEMORY, script
 
@@ -123,5 +123,5 @@ def _children() -> list[str]:
         for child in (task / "children").read_text().split():
             with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
                 line = Path(f"/proc/{child}/cmdline").read_bytes().decode()
-                found += [line] if "whisper.child" in line else []
+                found += [line] if "run_child" in line else []
     return found

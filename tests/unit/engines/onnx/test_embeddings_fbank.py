@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from meet_transcriber.engines.onnx.fbank import FRAME_SAMPLES, HOP_SAMPLES, fbank
+from meet_transcriber.engines.onnx.embeddings import FRAME_SAMPLES, HOP_SAMPLES, fbank
 from tests.simulated.voices import filter_bank_sound, hiss
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "speakers" / "filter_banks.npz"

@@ -7,8 +7,13 @@ import numpy as np
 import pytest
 
 from meet_transcriber.core.errors import EngineUnavailable
-from meet_transcriber.engines.onnx.stepwise import NOBODY
-from meet_transcriber.engines.onnx.vbx import PLDA_FILES, Mixture, read_plda, vbx
+from meet_transcriber.engines.onnx.pyannote_clustering import (
+    NOBODY,
+    PLDA_FILES,
+    Mixture,
+    read_plda,
+    vbx,
+)
 from tests.unit.engines.onnx.stepwise_golden import HINTS, Golden
 
 ARRAYS = (("mean1", "lda", "mean2"), ("mu", "tr", "psi"))

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from meet_transcriber.core.errors import EngineUnavailable
-from meet_transcriber.engines.onnx.checkpoint import read_checkpoint
+from meet_transcriber.engines.onnx.network import read_checkpoint
 from tests.unit.engines.onnx.checkpoints import (
     Tensor,
     called,

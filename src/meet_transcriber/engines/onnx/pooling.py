@@ -1,33 +1,22 @@
 """One pass of each network over a recording: who may talk, and what each stretch sounds like."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from meet_transcriber.engines.onnx.networks import TRUNK_HZ, Embedder, Segmentation
-from meet_transcriber.engines.onnx.segmentation import (
-    FIRST_FRAME_SAMPLES,
-    FRAME_SAMPLES,
+from meet_transcriber.engines.onnx.embeddings import TRUNK_HZ, Embedder
+from meet_transcriber.engines.onnx.network import Array
+from meet_transcriber.engines.onnx.speaker_segmentation import (
+    FIRST_FRAME_SECONDS,
+    FRAME_SECONDS,
     FRAMES,
-    SETS,
-    WINDOW_SAMPLES,
+    LOCAL_SPEAKERS,
+    WINDOW_SECONDS,
+    Activity,
+    read_padded,
+    side_by_side,
 )
-from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress
-
-Array = npt.NDArray[Any]
-In = TypeVar("In")
-Out = TypeVar("Out")
-
-FRAME_SECONDS = FRAME_SAMPLES / SAMPLE_RATE_HZ
-FIRST_FRAME_SECONDS = FIRST_FRAME_SAMPLES / 2 / SAMPLE_RATE_HZ
-"""Middle of frame 0."""
-WINDOW_SECONDS = WINDOW_SAMPLES // SAMPLE_RATE_HZ
-LOCAL_SPEAKERS = SETS.shape[1]
+from meet_transcriber.ports.engines import AudioSource, Progress
 
 SHORT_HOP = 0.1
 """Seconds between short embeddings."""
@@ -50,27 +39,6 @@ _FRAME_OF_TRUNK = np.clip(
 
 
 @dataclass(frozen=True)
-class Activity:
-    """
-    What segmentation says.
-
-    Attributes:
-        starts: (windows,) seconds at which each begins.
-        active: (windows, 589, 3) uint8, whether a local speaker talks.
-        count: (frames,) how many people talk, over the whole recording.
-    """
-
-    starts: Array
-    active: Array
-    count: Array
-
-    @property
-    def frame_times(self) -> Array:
-        """(frames,) seconds, the middles of all frames."""
-        return np.arange(len(self.count)) * FRAME_SECONDS + FIRST_FRAME_SECONDS
-
-
-@dataclass(frozen=True)
 class Voices:
     """
     What embedding says.
@@ -88,65 +56,6 @@ class Voices:
     heard: Array
 
 
-def listen_for_activity(
-    network: Segmentation,
-    audio: AudioSource,
-    step: float,
-    gain: float,
-    batch: int,
-    threads: int,
-    progress: Progress,
-) -> Activity:
-    """
-    Run segmentation over every window, since it hears speech that a speech detector misses.
-
-    Args:
-        step: seconds from one window to the next.
-        gain: that samples are multiplied by.
-        batch: windows that the network gets at a time.
-        threads: how many batches are worked on at a time.
-    """
-    starts = window_starts(audio.duration, step)
-    batches = [starts[at : at + batch] for at in range(0, len(starts), batch)]
-    windows = (np.float32(gain) * _windows(audio, each) for each in batches)
-    found = []
-    for classes in side_by_side(network.classes, windows, threads):
-        found.append(classes)
-        progress(len(found) / len(batches))
-    active = SETS.astype(np.uint8)[np.concatenate(found)]
-    frames = int(np.ceil(audio.duration / FRAME_SECONDS))
-    return Activity(np.array(starts), active, count_speakers(active, np.array(starts), frames))
-
-
-def window_starts(duration: float, step: float) -> list[float]:
-    """Where windows begin: every `step` seconds, the last one reaching the end or beyond it."""
-    beyond = max(duration - WINDOW_SECONDS, 0.0)
-    return [place * step for place in range(int(np.ceil(beyond / step - 1e-9)) + 1)]
-
-
-def first_frame(start: float) -> int:
-    """The frame of the recording on which the first one of a window falls."""
-    return int(np.rint(start / FRAME_SECONDS))
-
-
-def count_speakers(active: Array, starts: Array, frames: int) -> Array:
-    """Return (frames,) int8: how many talk at once, the mean over the windows, half to even."""
-    speaking = active.sum(axis=2, keepdims=True)
-    covering = summed(np.ones_like(speaking), starts, frames)
-    mean = summed(speaking, starts, frames) / np.maximum(covering, np.float32(1e-12))
-    found: Array = np.rint(mean[:, 0]).astype(np.int8)
-    return found
-
-
-def summed(parts: Array, starts: Array, frames: int) -> Array:
-    """Overlap-add: (windows, frames of one, n) to (frames, n); what lies beyond is cut off."""
-    total = np.zeros((frames, parts.shape[2]), np.float32)
-    for start, part in zip(starts, parts, strict=True):
-        seen = total[first_frame(float(start)) :][: len(part)]
-        seen += part[: len(seen)]
-    return total
-
-
 def listen_to_voices(
     network: Embedder, audio: AudioSource, activity: Activity, threads: int, progress: Progress
 ) -> Voices:
@@ -154,29 +63,13 @@ def listen_to_voices(
     pooling = _Pooling(network, activity, audio.duration)
     starts = np.arange(0.0, max(audio.duration, 1e-3), _BLOCK_SECONDS)
     blocks = (
-        _read(audio, start, start + _BLOCK_SECONDS if pooling.is_spoken_in(start) else start)
+        read_padded(audio, start, start + _BLOCK_SECONDS if pooling.is_spoken_in(start) else start)
         for start in starts
     )
     for place, trunk in enumerate(side_by_side(network.trunk, blocks, threads)):
         pooling.add(trunk)
         progress((place + 1) / len(starts))
     return pooling.finish()
-
-
-def side_by_side(function: Callable[[In], Out], items: Iterable[In], threads: int) -> Iterator[Out]:
-    """Results in order; items are made here, a few ahead, so that memory stays bounded."""
-    waiting: deque[Future[Out]] = deque()
-    with ThreadPoolExecutor(threads, "diarizer") as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 class _Pooling:
@@ -297,18 +190,3 @@ def _one_alone(activity: Activity, frames: int) -> Array:
     places = np.rint((times - FIRST_FRAME_SECONDS) / FRAME_SECONDS).astype(int)
     found: Array = activity.count[np.clip(places, 0, len(activity.count) - 1)] == 1
     return found
-
-
-def _windows(audio: AudioSource, starts: Sequence[float]) -> Array:
-    """(n, 160000) samples of windows, read once where they overlap."""
-    samples = _read(audio, starts[0], starts[-1] + WINDOW_SECONDS)
-    places = [round((start - starts[0]) * SAMPLE_RATE_HZ) for start in starts]
-    return np.stack([samples[place : place + WINDOW_SAMPLES] for place in places])
-
-
-def _read(audio: AudioSource, start: float, end: float) -> Array:
-    """Samples, with silence behind the end of the recording."""
-    samples = np.zeros(round((end - start) * SAMPLE_RATE_HZ), np.float32)
-    found = audio.read(start, max(min(end, audio.duration), start))[: len(samples)]
-    samples[: len(found)] = found
-    return samples

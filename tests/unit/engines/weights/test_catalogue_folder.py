@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from meet_transcriber.core.errors import EngineUnavailable
+from meet_transcriber.engines.weights.catalogue import ModelsFolder, WrongDigest, read_record
 from meet_transcriber.engines.weights.fetch import Weights
-from meet_transcriber.engines.weights.folder import ModelsFolder, WrongDigest, read_record
 from tests.unit.engines.weights.making import CONTENT, files_below, known, little, put, sha256
 
 
@@ -120,8 +120,9 @@ PULL = """
 import sys
 from pathlib import Path
 from meet_transcriber.core.errors import EngineUnavailable
-from meet_transcriber.engines.weights.fetch import Source, Weights
-from meet_transcriber.engines.weights.folder import ModelsFolder
+from meet_transcriber.engines.weights.sources import Source
+from meet_transcriber.engines.weights.fetch import Weights
+from meet_transcriber.engines.weights.catalogue import ModelsFolder
 from tests.unit.engines.weights.making import CONTENT, known, little, put
 import time
 def fetch(model, wanted, folder, tell):
