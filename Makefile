@@ -27,9 +27,21 @@ serve: $(VENV)/.runtime  ## start the HTTP API and its worker; ARGS="--port 0" t
 test: $(VENV)/.test $(MODELS)/tiny.en $(SPEAKERS)  ## tests that need nothing beyond pip
 	$(PYTEST) -n 2 --dist loadgroup $(ARGS)
 
+# The parts of a target all run, also when one of them fails.
 test-system: programs $(VENV)/.system $(VENV)/.audit $(MODELS)/tiny.en $(MODELS)/base $(SPEAKERS)  ## tests that need programs of the system
+	@$(MAKE) --no-print-directory -k test-browser test-services test-alone
+
+# Those that measure time or load every core run one at a time.
+ALONE := tests/system/test_soak.py
+.PHONY: test-browser test-services test-alone
+test-browser:
 	$(PYTEST) -n 2 tests/system/browser $(ARGS)
-	$(PYTEST) tests/system --ignore tests/system/browser $(ARGS)
+
+test-services:
+	$(PYTEST) -n 2 --dist loadfile tests/system $(patsubst %,--ignore %,tests/system/browser $(ALONE)) $(ARGS)
+
+test-alone:
+	$(PYTEST) $(ALONE) $(ARGS)
 
 .PHONY: programs deploy-programs
 programs:
@@ -40,13 +52,23 @@ deploy-programs:
 
 # Those that need the engine share its images and networks, so they run one after another.
 DOCKERED := $(patsubst %,tests/deploy/test_%.py,images compose start_commands)
-.PHONY: deploy-environments
-deploy-environments: $(VENV)/.deploy $(patsubst %,.venv-%/.done,pyannote awscli azure-cli checkov)
+.PHONY: deploy-environments alone-environments
+deploy-environments: $(VENV)/.deploy alone-environments
+alone-environments: $(patsubst %,.venv-%/.done,pyannote awscli azure-cli checkov)
 
 test-deploy: deploy-programs $(MODELS)/tiny.en $(SPEAKERS)  ## images, manifests and cloud clients; pyannote in an environment of its own
 	@$(MAKE) --no-print-directory -j 2 deploy-environments
+	@$(MAKE) --no-print-directory -k -j 2 -O test-pyannote test-images; both=$$?; \
+	    $(MAKE) --no-print-directory test-artifacts && exit $$both
+
+.PHONY: test-pyannote test-images test-artifacts
+test-pyannote:
 	FORBID_SKIPS=1 .venv-pyannote/bin/python -m pytest tests/deploy/pyannote $(ARGS)
+
+test-images:
 	$(PYTEST) $(DOCKERED) $(ARGS)
+
+test-artifacts:
 	$(PYTEST) -n 2 --dist loadfile tests/deploy $(patsubst %,--ignore %,tests/deploy/pyannote $(DOCKERED)) $(ARGS)
 
 fuzz: $(VENV)/.test  ## two thousand mutated recordings as whole jobs; `make test-system` takes 500

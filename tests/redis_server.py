@@ -1,21 +1,34 @@
 """A real redis-server of one's own, on 127.0.0.1 or a socket, ended by its process id."""
 
+import itertools
+import os
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 START_SECONDS = 20.0
 
 
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 10
+_PORTS = itertools.count(os.getpid())
+
+
 def free_port() -> int:
-    """A port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """
+    A free port of 127.0.0.1, below those that the kernel gives to outgoing connections.
+
+    Each process of pytest-xdist has a range of its own.
+    """
+    for _ in range(2_000):
+        with socket.socket() as probe, suppress(OSError):
+            port = 10_000 + _WORKER * 2_000 + next(_PORTS) % 2_000
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free")
 
 
 class RedisServer:
