@@ -19,7 +19,7 @@ from statistics import median, quantiles
 import httpx
 
 from benchmarks.pickup import served
-from tests.simulated.house import House, wait_for
+from tests.simulated.system import System, wait_for
 
 _PAUSE_SECONDS = 0.02
 _HUNDRED = 100
@@ -44,9 +44,9 @@ def report(name: str, waits: list[float]) -> None:
     )
 
 
-def ready(house: House) -> bool:
+def ready(system: System) -> bool:
     """Whether the worker has its engines."""
-    return any(worker.state == "ready" for worker in house.workers())
+    return any(worker.state == "ready" for worker in system.workers())
 
 
 def main() -> None:
@@ -57,13 +57,13 @@ def main() -> None:
     meeting = (files("meet_transcriber.samples") / "standup.ogg").read_bytes()
     with (
         tempfile.TemporaryDirectory() as name,
-        served(Path(name), "on", PART_SECONDS=300) as (house, client),
+        served(Path(name), "on", PART_SECONDS=300) as (system, client),
     ):
-        wait_for(lambda: ready(house))
+        wait_for(lambda: ready(system))
         report("idle", list(answers(client, seconds / 4)))
         for _ in range(3):
             client.post("/transcribe", files={"file": ("a.ogg", meeting)}).raise_for_status()
-        wait_for(lambda: any(worker.state == "working" for worker in house.workers()))
+        wait_for(lambda: any(worker.state == "working" for worker in system.workers()))
         report("working", list(answers(client, seconds)))
 
 

@@ -24,8 +24,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from meet_transcriber.core.transcript import Transcript
 from tests.integration.api.serving import Server
-from tests.simulated.house import House
 from tests.simulated.meetings import keep, long_meeting
+from tests.simulated.system import System
 
 CHROMIUM = "/usr/bin/chromium"
 _OBSERVER = """
@@ -54,9 +54,9 @@ _SETTLED = "new Promise((done) => setTimeout(done, 300))"
 @contextmanager
 def served(folder: Path, transcript: Transcript) -> Iterator[tuple[str, str]]:
     """A server that has the meeting: where it is in the API, and its view's address."""
-    with House(folder) as house:
-        job_id = keep(house.service.context, transcript)
-        env = {**house.environment, "LOG_LEVEL": "ERROR", "AUTH_MODE": "loopback"}
+    with System(folder) as system:
+        job_id = keep(system.service.context, transcript)
+        env = {**system.environment, "LOG_LEVEL": "ERROR", "AUTH_MODE": "loopback"}
         server = Server("meet_transcriber", "serve", "--port", "0", env=env)
         try:
             yield f"{server.url}/transcribe/{job_id}", f"{server.url}/#/job/{job_id}"

@@ -22,7 +22,7 @@ import httpx
 
 from benchmarks.whisper.recording import models_dir
 from tests.redis_server import RedisServer, free_port
-from tests.simulated.house import House, recording, wait_for
+from tests.simulated.system import System, recording, wait_for
 
 _TWENTY = 20
 
@@ -30,15 +30,15 @@ _TWENTY = 20
 @contextmanager
 def served(
     folder: Path, worker: str = "auto", **variables: object
-) -> Iterator[tuple[House, httpx.Client]]:
+) -> Iterator[tuple[System, httpx.Client]]:
     """An installation whose API listens on a port of its own; `worker` is its EMBEDDED_WORKER."""
     port = free_port()
     engines = {"MODELS_DIR": models_dir(), "DIARIZATION_ENGINE": "onnx"}
-    with House(folder, LOG_LEVEL="ERROR", API_PORT=port, **engines, **variables) as house:
-        house.start("-m", "meet_transcriber", "serve", more={"EMBEDDED_WORKER": worker})
+    with System(folder, LOG_LEVEL="ERROR", API_PORT=port, **engines, **variables) as system:
+        system.start("-m", "meet_transcriber", "serve", more={"EMBEDDED_WORKER": worker})
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             wait_for(lambda: _is_up(client))
-            yield house, client
+            yield system, client
 
 
 def _is_up(client: httpx.Client) -> bool:
@@ -89,15 +89,15 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=60)
     jobs = parser.parse_args().jobs
     with tempfile.TemporaryDirectory() as name:
-        with served(Path(name, "embedded")) as (house, client):
-            wait_for(lambda: [w for w in house.workers() if w.state == "ready"])
+        with served(Path(name, "embedded")) as (system, client):
+            wait_for(lambda: [w for w in system.workers() if w.state == "ready"])
             report("embedded", pickups(client, jobs))
         with (
             RedisServer(Path(name, "redis")) as server,
-            served(Path(name, "celery"), REDIS_URL=server.url) as (house, client),
+            served(Path(name, "celery"), REDIS_URL=server.url) as (system, client),
         ):
-            house.celery("one", "--loglevel=ERROR")
-            wait_for(lambda: [w for w in house.workers() if w.state == "ready"])
+            system.celery("one", "--loglevel=ERROR")
+            wait_for(lambda: [w for w in system.workers() if w.state == "ready"])
             time.sleep(1)
             report("celery", pickups(client, jobs))
 

@@ -30,7 +30,7 @@ from benchmarks.pickup import served
 from meet_transcriber.cli.serve import listen, server_of
 from meet_transcriber.settings import Settings
 from tests.redis_server import RedisServer, free_port
-from tests.simulated.house import House, end, wait_for
+from tests.simulated.system import System, end, wait_for
 
 _CHUNK_BYTES = 64 << 10
 _KEY = "a key of the benchmark"
@@ -131,30 +131,30 @@ def bare() -> None:
     server_of(app, Settings()).run(sockets=[listen("127.0.0.1", int(sys.argv[2]))])
 
 
-def jobs(house: House) -> dict[str, str]:
+def jobs(system: System) -> dict[str, str]:
     """Paths by state: of a job that is done, and of one that goes on for an hour."""
-    worker = _worker(house, 0)
-    done = house.ended(house.submit(seconds=2)).id
+    worker = _worker(system, 0)
+    done = system.ended(system.submit(seconds=2)).id
     end(worker)
-    _worker(house, 3600)
-    going = house.submit(seconds=2)
-    house.begun(times=3)
+    _worker(system, 3600)
+    going = system.submit(seconds=2)
+    system.begun(times=3)
     return {"completed": f"/transcribe/{done}", "running": f"/transcribe/{going}"}
 
 
-def _worker(house: House, seconds: float) -> "subprocess.Popen[bytes]":
+def _worker(system: System, seconds: float) -> "subprocess.Popen[bytes]":
     """One whose parts take so many seconds."""
-    if house.settings.redis_url is None:
-        return house.worker(SIMULATED_PART_SECONDS=seconds)
-    return house.celery("one", "--loglevel=ERROR", SIMULATED_PART_SECONDS=seconds)
+    if system.settings.redis_url is None:
+        return system.worker(SIMULATED_PART_SECONDS=seconds)
+    return system.celery("one", "--loglevel=ERROR", SIMULATED_PART_SECONDS=seconds)
 
 
-def measure(name: str, house: House, port: int, args: argparse.Namespace) -> None:
+def measure(name: str, system: System, port: int, args: argparse.Namespace) -> None:
     """Print a line for each job."""
     other = free_port()
-    house.start("-m", "benchmarks.polling", "--serve-bare", str(other))
+    system.start("-m", "benchmarks.polling", "--serve-bare", str(other))
     wait_for(lambda: _listens(other))
-    for state, path in jobs(house).items():
+    for state, path in jobs(system).items():
         targets = Target(port, path), Target(other, "/status")
         rates = pairs_of(*targets, args.pairs, args.clients, args.seconds)
         report(f"{name}, {state}", list(rates))
@@ -173,13 +173,13 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=8)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        with served(Path(folder, "sqlite"), "off", **_ACCESS) as (house, client):
-            measure("SQLite", house, client.base_url.port or 0, args)
+        with served(Path(folder, "sqlite"), "off", **_ACCESS) as (system, client):
+            measure("SQLite", system, client.base_url.port or 0, args)
         if shutil.which("redis-server"):
             url = stack.enter_context(RedisServer(Path(folder, "redis"))).url
             variables = {"REDIS_URL": url, **_ACCESS}
-            with served(Path(folder, "redis-house"), "off", **variables) as (house, client):
-                measure("Redis", house, client.base_url.port or 0, args)
+            with served(Path(folder, "redis"), "off", **variables) as (system, client):
+                measure("Redis", system, client.base_url.port or 0, args)
 
 
 if __name__ == "__main__":

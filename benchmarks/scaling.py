@@ -13,17 +13,17 @@ import tempfile
 from pathlib import Path
 
 from tests.redis_server import RedisServer
-from tests.simulated.house import House, wait_for
+from tests.simulated.system import System, wait_for
 
 
 def seconds_of_parts(workers: int, parts: int, seconds: float) -> float:
     """How long the parts of one meeting took on so many workers."""
     with tempfile.TemporaryDirectory() as name, RedisServer(Path(name, "redis")) as server:
         cost = {"SIMULATED_PART_SECONDS": seconds, "LOG_LEVEL": "WARNING"}
-        with House(Path(name, "house"), REDIS_URL=server.url, **cost) as house:
-            house.celery("crew", "--loglevel=ERROR", f"--concurrency={workers}")
-            wait_for(lambda: len(house.workers()) == workers)
-            job = house.ended(house.submit(parts), seconds=parts * seconds + 60)
+        with System(Path(name, "system"), REDIS_URL=server.url, **cost) as system:
+            system.celery("crew", "--loglevel=ERROR", f"--concurrency={workers}")
+            wait_for(lambda: len(system.workers()) == workers)
+            job = system.ended(system.submit(parts), seconds=parts * seconds + 60)
     ends = [task.finished_at or 0.0 for task in job.tasks if task.kind == "recognize"]
     return max(ends) - (job.task("prepare").finished_at or 0.0)
 

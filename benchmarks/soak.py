@@ -27,7 +27,7 @@ from pathlib import Path
 from meet_transcriber.core.options import Options
 from meet_transcriber.service import SubmissionRequest
 from tests.redis_server import RedisServer
-from tests.simulated.house import House, recording
+from tests.simulated.system import System, recording
 
 COMMIT_SHARE = 1 / 3
 LEASE_SECONDS = 2
@@ -102,7 +102,7 @@ class Soak:
         in_commits = round(plan.kills * COMMIT_SHARE)
         commits = plan.jobs * (plan.parts + 3)
         self._outside = plan.kills - in_commits
-        self.house = House(
+        self.system = System(
             folder,
             REDIS_URL=redis_url,
             OUTBOUND_ALLOW="127.0.0.1",
@@ -132,7 +132,7 @@ class Soak:
         return outcome
 
     def _submit(self) -> str:
-        upload = self.house.service.submissions.begin("meeting.wav")
+        upload = self.system.service.submissions.begin("meeting.wav")
         upload.write(recording(self._plan.parts))
         return upload.finish(SubmissionRequest(Options(), self._receiver.url)).id
 
@@ -147,7 +147,7 @@ class Soak:
             if self._killed < self._outside and time.monotonic() > next_kill:
                 self._kill()
                 next_kill = time.monotonic() + self._chance.uniform(0.5, 1.5) * pause
-            open_jobs -= {each for each in list(open_jobs)[:20] if self.house.job(each).ended}
+            open_jobs -= {each for each in list(open_jobs)[:20] if self.system.job(each).ended}
             time.sleep(0.05)
         self._settle(jobs)
         return len(open_jobs)
@@ -155,7 +155,7 @@ class Soak:
     def _man(self) -> None:
         self._workers = [worker for worker in self._workers if worker.poll() is None]
         while len(self._workers) < self._plan.workers:
-            self._workers.append(self.house.start("-m", "tests.simulated.doomed"))
+            self._workers.append(self.system.start("-m", "tests.simulated.crashing_worker"))
 
     def _kill(self) -> None:
         victim = self._chance.choice(self._workers)
@@ -168,7 +168,7 @@ class Soak:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             self._man()
-            waiting = self.house.service.context.jobs.due(float("inf"), 10)
+            waiting = self.system.service.context.jobs.due(float("inf"), 10)
             if not waiting and len(self._receiver.ids) >= len(jobs):
                 return
             time.sleep(0.2)
@@ -188,20 +188,20 @@ class Soak:
     def _count_objects(self, jobs: list[str], outcome: Outcome) -> None:
         named: set[str] = set()
         for job_id in jobs:
-            job = self.house.job(job_id)
+            job = self.system.job(job_id)
             named |= set(job.objects.values())
             parts = sum(name.startswith("parts/") for name in job.objects)
             if job.state != "completed" or parts != self._plan.parts:
                 outcome.lost += 1
                 outcome.why.append(f"{job.id}: {job.state}, {parts} parts, {job.error}")
-        outcome.orphans = len(set(self.house.service.context.media.keys("jobs")) - named)
+        outcome.orphans = len(set(self.system.service.context.media.keys("jobs")) - named)
 
 
 def soak(plan: Plan) -> Outcome:
     """Run in a Redis and a folder of its own."""
     with tempfile.TemporaryDirectory() as name, RedisServer(Path(name)) as server:
-        run = Soak(plan, Path(name) / "house", server.url)
-        with run.house:
+        run = Soak(plan, Path(name) / "system", server.url)
+        with run.system:
             return run.run()
 
 

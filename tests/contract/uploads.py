@@ -11,8 +11,8 @@ from meet_transcriber.ports.stores import MediaStore
 from meet_transcriber.service import Maintenance, Service, SubmissionRequest, uploads
 from meet_transcriber.service.webhooks import WebhookDispatcher
 from tests.contract.media_store import noise
-from tests.unit.api.rig import leftovers, make_service, work
-from tests.unit.fakes import Sender
+from tests.unit.api.service_fixture import make_service, stored_keys, work
+from tests.unit.fakes import FakeWebhookSender
 
 
 def send(service: Service, job: Job, offset: int, data: bytes) -> None:
@@ -57,14 +57,16 @@ class UploadsContract:
         service.uploads.submit(job.id, SubmissionRequest())
         work(service)
         Maintenance(
-            service.context, "test", WebhookDispatcher(service.context, Sender(), None, never)
+            service.context,
+            "test",
+            WebhookDispatcher(service.context, FakeWebhookSender(), None, never),
         ).tend()
         _, file, _ = service.queries.audio(job.id)
         with file:
             assert file.read() == data
         assert not service.context.media.exists(stray)
         service.commands.delete(job.id)
-        assert leftovers(service) == []
+        assert stored_keys(service) == []
 
     def test_what_is_submitted_again_is_the_same_job(self, service: Service) -> None:
         job = service.uploads.create("a.wav", 4, "resumable")
@@ -99,7 +101,7 @@ class UploadsContract:
         service.uploads.discard(job.id)
         with pytest.raises((UploadNotFound, UploadConflict)):
             late.close()
-        assert leftovers(service) == []
+        assert stored_keys(service) == []
         with pytest.raises(UploadNotFound):
             service.uploads.find(job.id)
 
@@ -113,4 +115,4 @@ class UploadsContract:
         receiving.close()
         assert receiving.received_bytes == uploads.PIECE_BYTES + 5
         service.uploads.discard(job.id)
-        assert leftovers(service) == []
+        assert stored_keys(service) == []

@@ -53,7 +53,7 @@ class VoiceStory:
         gone = town.introduce(job_id, "SPEAKER_00", "Ann").json()["id"]
         town.introduce(job_id, "SPEAKER_01", "Bob")
         town.ask("DELETE", f"/voices/{gone}")
-        book = VoiceBook(town.house.service.context, "acme").read()
+        book = VoiceBook(town.system.service.context, "acme").read()
         assert [person.name for person in book.people] == ["Bob"]
 
     def test_nothing_of_a_voice_lies_open(
@@ -61,7 +61,7 @@ class VoiceStory:
     ) -> None:
         job_id = town.met((ANN, 6))
         town.introduce(job_id, "SPEAKER_00", "Annabel")
-        context = town.house.service.context
+        context = town.system.service.context
         voice = heard_in(context, context.jobs.get(job_id))["SPEAKER_00"]
         kept = everything()
         assert not [text for text in texts_of(voice) if text in kept]
@@ -82,7 +82,7 @@ class VoiceStory:
 
     def test_what_was_sealed_for_one_tenant_opens_for_no_other(self, town: Town) -> None:
         town.introduce(town.met((ANN, 6)), "SPEAKER_00", "Ann")
-        context = town.house.service.context
+        context = town.system.service.context
         context.media.put(
             VoiceBook(context, "other").key, context.media.get(VoiceBook(context, "acme").key)
         )

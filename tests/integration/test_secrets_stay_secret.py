@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.api.serving import Server, eventually
 from tests.integration.hearing import TINY
-from tests.simulated.house import recording
+from tests.simulated.system import recording
 from tests.unit.outbound.sites import Site
 from tests.unit.settings.canaries import CLOSED_PORT, environment, leaked
 

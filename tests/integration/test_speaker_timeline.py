@@ -12,7 +12,7 @@ from meet_transcriber.core.formats.readers import read_transcript
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.settings import Settings
 from tests.integration.hearing import TINY
-from tests.simulated.house import House, recording
+from tests.simulated.system import System, recording
 
 DATA = Path(__file__).parents[1] / "data"
 PEOPLE = {"SPEAKER_00": "Ann Lee", "SPEAKER_01": "Bob Ray", "SPEAKER_02": "Cem Oz"}
@@ -84,11 +84,11 @@ def test_the_library_takes_a_timeline_as_entries(truth: Transcript) -> None:
 def test_submit_sends_a_timeline_along(tmp_path: Path) -> None:
     (tmp_path / "standup.wav").write_bytes(recording(4))
     (tmp_path / "minutes.csv").write_text("name,start,end\nAnn Lee,0,4\n", encoding="utf-16")
-    with House(tmp_path / "house") as house:
-        server = str(house.api().base_url)
-        house.worker()
+    with System(tmp_path / "system") as system:
+        server = str(system.api().base_url)
+        system.worker()
         wanted = ("--speaker-timeline", str(tmp_path / "minutes.csv"), "--wait")
-        result = house.run("submit", str(tmp_path / "standup.wav"), "--server", server, *wanted)
+        result = system.run("submit", str(tmp_path / "standup.wav"), "--server", server, *wanted)
     assert result.returncode == 0, result.stderr
     assert "Ann Lee: word0" in result.stdout
 

@@ -178,7 +178,7 @@ def test_after_a_lost_key_the_remedy_that_is_told_works(tmp_path: Path) -> None:
         answer = after.introduce(old, "SPEAKER_00", "Ann")
         assert (answer.status_code, answer.json()["code"]) == (409, "no_voice")
         assert "diarize" in answer.json()["detail"]
-        after.house.service.context.media.delete(FOLDER)
+        after.system.service.context.media.delete(FOLDER)
         after.ask("POST", f"/transcribe/{old}/rerun", json={"tasks": ["diarize"]})
         after.work()
         assert after.introduce(old, "SPEAKER_00", "Ann").status_code == 201
@@ -227,7 +227,7 @@ def test_channels_that_are_speakers_have_voices(town: Town) -> None:
 def test_a_clip_whose_job_ends_while_it_is_worked_on_is_not_remembered(
     town: Town, change: Callable[[Job, float], Job], error: type[Exception]
 ) -> None:
-    context, job_id = town.house.service.context, send_clip(town, "Ann")
+    context, job_id = town.system.service.context, send_clip(town, "Ann")
     worker = TaskRunner(context, hearing(), "w", QUEUES, threading.Event())
     while context.jobs.get(job_id).stage != "waiting" or "voices.sealed" not in (
         context.jobs.get(job_id).objects
@@ -243,7 +243,7 @@ def test_a_clip_whose_job_ends_while_it_is_worked_on_is_not_remembered(
 
 def test_a_clip_of_no_use_leaves_nobody(town: Town) -> None:
     job_id = send_clip(town, "Ann")
-    context = town.house.service.context
+    context = town.system.service.context
     drop_clip(context, context.jobs.get(job_id))
     assert town.ask("GET", "/voices").json()["data"] == []
     town.work()
@@ -278,7 +278,7 @@ def test_deleting_somebody_can_be_tried_again(town: Town) -> None:
     job_id = send_clip(town, "Ann")
     town.work()
     (person,) = town.ask("GET", "/voices").json()["data"]
-    service = town.house.service
+    service = town.system.service
     context = replace(service.context, media=DeleteFails(service.context.media, 1))
     reading = JobQueries(context).of("acme")
     voices = Voices(context, reading, JobCommands(context, reading))
@@ -312,7 +312,7 @@ class Locks:
 
 
 def test_a_book_whose_lock_cannot_be_freed_is_written(town: Town) -> None:
-    context = town.house.service.context
+    context = town.system.service.context
     book = VoiceBook(replace(context, jobs=Locks(context.jobs, lost=False)), "acme")
     book.change(lambda known: expecting(known, "Ann", "job", 0.0, "1"))
     assert [each.name for each in book.read().people] == ["Ann"]
@@ -321,7 +321,7 @@ def test_a_book_whose_lock_cannot_be_freed_is_written(town: Town) -> None:
 def test_a_book_whose_lock_was_lost_is_not_written_and_the_lock_stays_its_holders(
     town: Town,
 ) -> None:
-    context = town.house.service.context
+    context = town.system.service.context
     book = VoiceBook(replace(context, jobs=Locks(context.jobs, lost=True)), "acme")
     with pytest.raises(StorageUnavailable, match="locked"):
         book.change(lambda known: expecting(known, "Ann", "job", 0.0, "1"))
@@ -339,7 +339,7 @@ class Breaks(TonalDiarizer):
 def work_with(town: Town, diarizer: TonalDiarizer) -> None:
     """Do all that there is to do with this diarizer."""
     engines = replace(hearing(), diarizer=lambda: Chosen(diarizer))
-    worker = TaskRunner(town.house.service.context, engines, "w", QUEUES, threading.Event())
+    worker = TaskRunner(town.system.service.context, engines, "w", QUEUES, threading.Event())
     while worker.work():
         pass
 
@@ -415,7 +415,7 @@ class Quiet:
 
 
 def test_who_is_deleted_while_a_clip_comes_in_does_not_come_back(town: Town) -> None:
-    service = town.house.service.of("acme")
+    service = town.system.service.of("acme")
     upload = service.submissions.begin("clip.wav")
     upload.write(meeting((ANN, 8)))
 

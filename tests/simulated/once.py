@@ -3,14 +3,14 @@
 import sys
 from pathlib import Path
 
-from tests.simulated.house import House
+from tests.simulated.system import System
 
 
 def completes(folder: Path, url: str, **variables: object) -> bool:
     """Whether a job gets through from here to a Celery worker and back, over this Redis."""
-    with House(folder, REDIS_URL=url, **variables) as house:
-        house.celery()
-        return house.ended(house.submit(seconds=1)).state == "completed"
+    with System(folder, REDIS_URL=url, **variables) as system:
+        system.celery()
+        return system.ended(system.submit(seconds=1)).state == "completed"
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.service import Engines, TaskRunner
 from tests.simulated.engines import EverySecond, SimulatedRecognizer, TonalDiarizer
-from tests.simulated.house import House
+from tests.simulated.system import System
 
 ANN, BOB, CAY, ALMOST_ANN = 300, 500, 700, 320
 """Pitches of people, in Hz; somebody who might be Ann."""
@@ -59,7 +59,7 @@ def hearing() -> Engines:
 class Town:
     """A service that remembers voices, whoever its tenants are."""
 
-    house: House
+    system: System
     client: TestClient
     guard: AuthContext
     folder: Path
@@ -105,13 +105,13 @@ class Town:
 
     def work(self) -> None:
         """Do all that there is to do."""
-        worker = TaskRunner(self.house.service.context, hearing(), "w", QUEUES, threading.Event())
+        worker = TaskRunner(self.system.service.context, hearing(), "w", QUEUES, threading.Event())
         while worker.work():
             pass
 
     def objects(self) -> dict[str, bytes]:
         """Everything in the MediaStore."""
-        media = self.house.service.context.media
+        media = self.system.service.context.media
         return {key: media.get(key) for top in ("jobs", "voices") for key in media.keys(top)}
 
 
@@ -120,8 +120,8 @@ def town(folder: Path, **variables: object) -> Iterator[Town]:
     """A service with VOICE_PROFILES=on on `folder`, unless the variables say otherwise."""
     wanted = {"VOICE_PROFILES": "on", "AUTH_MODE": "required", **variables}
     with ExitStack() as stack:
-        house = stack.enter_context(House(folder, **wanted))
-        known = build_auth(house.settings, house.service.context.jobs)
-        app = create_app(house.service, house.settings, guard=known)
+        system = stack.enter_context(System(folder, **wanted))
+        known = build_auth(system.settings, system.service.context.jobs)
+        app = create_app(system.service, system.settings, guard=known)
         client = stack.enter_context(TestClient(app, raise_server_exceptions=False))
-        yield Town(house, client, known, folder)
+        yield Town(system, client, known, folder)

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tests.simulated.house import ROOT
+from tests.simulated.system import ROOT
 
 DEPLOY = ROOT / "deploy"
 DASHBOARDS = sorted((DEPLOY / "monitoring" / "grafana" / "dashboards").glob("*.json"))

@@ -10,7 +10,7 @@ import httpx
 import yaml
 
 from tests.redis_server import free_port
-from tests.simulated.house import ROOT, wait_for
+from tests.simulated.system import ROOT, wait_for
 
 MONITORING = ROOT / "deploy" / "monitoring"
 

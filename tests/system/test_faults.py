@@ -18,7 +18,7 @@ import redis as client
 from meet_transcriber.core.jobs import Job
 from tests.redis_server import RedisServer
 from tests.simulated.failing_proxy import FailingProxy, failing_proxy
-from tests.simulated.house import ROOT, House, end, recording, wait_for
+from tests.simulated.system import ROOT, System, end, recording, wait_for
 from tests.system.media_servers import aws_environment, moto_server
 
 REDIS_AWAY_SECONDS = float(os.environ.get("REDIS_AWAY_SECONDS", "4"))
@@ -39,13 +39,13 @@ def seen(api: httpx.Client, job_id: str) -> dict[str, Any]:
     return dict(api.get(f"/transcribe/{job_id}").raise_for_status().json())
 
 
-def came_through(house: House, job_id: str, parts: int) -> Job:
+def came_through(system: System, job_id: str, parts: int) -> Job:
     """The job as it ended: well, at its first run, each part in it once and no death counted."""
-    job = house.ended(job_id)
+    job = system.ended(job_id)
     assert (job.state, job.run, job.error, job.delay) == ("completed", 1, None, None)
     assert [task.attempts for task in job.tasks] == [0] * len(job.tasks)
     assert sum(name.startswith("parts/") for name in job.objects) == parts
-    assert house.words(job_id)
+    assert system.words(job_id)
     return job
 
 
@@ -74,8 +74,8 @@ def filled(disk: Path, but: int = 0) -> Iterator[None]:
 
 
 def test_a_disk_that_fills_up_during_an_upload(tmp_path: Path, small_disk: Path) -> None:
-    with House(tmp_path, DATA_DIR=small_disk / "data") as house:
-        api = house.api()
+    with System(tmp_path, DATA_DIR=small_disk / "data") as system:
+        api = system.api()
         kept = sent(api).json()["job_id"]
         before = sorted(small_disk.rglob("*"))
         refused = sent(api, seconds=500)
@@ -86,39 +86,39 @@ def test_a_disk_that_fills_up_during_an_upload(tmp_path: Path, small_disk: Path)
         )
         wait_for(lambda: sorted(small_disk.rglob("*")) == before)
         after = sent(api).json()["job_id"]
-        house.worker()
+        system.worker()
         for job_id in (kept, after):
-            came_through(house, job_id, parts=2)
+            came_through(system, job_id, parts=2)
 
 
 def test_a_disk_that_is_nearly_full_during_a_job(tmp_path: Path, small_disk: Path) -> None:
-    with House(tmp_path, DATA_DIR=small_disk / "data") as house:
-        api = house.api()
-        old, job_id = sent(api, seconds=200).json()["job_id"], house.submit(seconds=2)
-        house.service.commands.cancel(old)
+    with System(tmp_path, DATA_DIR=small_disk / "data") as system:
+        api = system.api()
+        old, job_id = sent(api, seconds=200).json()["job_id"], system.submit(seconds=2)
+        system.service.commands.cancel(old)
         with filled(small_disk, but=12 << 20):
-            house.worker()
-            wait_for(lambda: house.job(job_id).delay)
+            system.worker()
+            wait_for(lambda: system.job(job_id).delay)
             status = seen(api, job_id)
             assert status["status"] == "processing"
             assert status["delay"]["code"] == "storage_full"
             assert "Make room there" in status["delay"]["message"]
             assert sent(api).status_code == 507
             assert api.delete(f"/transcribe/{old}").is_success  # which makes room
-            came_through(house, job_id, parts=2)
+            came_through(system, job_id, parts=2)
 
 
 def test_a_disk_without_room_for_a_byte(tmp_path: Path, small_disk: Path) -> None:
-    with House(tmp_path, DATA_DIR=small_disk / "data") as house:
-        api = house.api()
-        job_id = house.submit(seconds=2)
+    with System(tmp_path, DATA_DIR=small_disk / "data") as system:
+        api = system.api()
+        job_id = system.submit(seconds=2)
         with filled(small_disk):
-            house.worker()
+            system.worker()
             refused = sent(api)
             assert (refused.status_code, refused.json()["code"]) == (507, "storage_full")
             assert seen(api, job_id)["status"] == "pending"
             assert "DATA_DIR" in api.get("/health/ready").json()["checks"]["media_store"]["detail"]
-        came_through(house, job_id, parts=2)
+        came_through(system, job_id, parts=2)
 
 
 # -- Redis that is away ----------------------------------------------------------------------
@@ -155,11 +155,11 @@ def read_only(server: RedisServer) -> Iterator[None]:
 @pytest.mark.parametrize("away", [RedisServer.hanging, killed, refusing, read_only])
 def test_redis_is_away(tmp_path: Path, redis: RedisServer, away: Any) -> None:
     seconds = {"LEASE_SECONDS": 8, "SIMULATED_PART_SECONDS": 1}
-    with House(tmp_path, REDIS_URL=redis.url, **seconds) as house:
-        api = house.api()
-        house.celery()
+    with System(tmp_path, REDIS_URL=redis.url, **seconds) as system:
+        api = system.api()
+        system.celery()
         first = sent(api, seconds=3).json()["job_id"]
-        house.begun()
+        system.begun()
         with away(redis):
             back_at = time.monotonic() + REDIS_AWAY_SECONDS
             refused = sent(api)
@@ -170,9 +170,9 @@ def test_redis_is_away(tmp_path: Path, redis: RedisServer, away: Any) -> None:
             assert not api.get("/health/ready").json()["checks"]["job_store"]["ok"]
             time.sleep(max(0.0, back_at - time.monotonic()))
         second = wait_for(lambda: sent(api).json().get("job_id"))
-        came_through(house, first, parts=3)
-        came_through(house, second, parts=2)
-        kept = {key.split("/")[1] for key in house.service.context.media.keys("jobs")}
+        came_through(system, first, parts=3)
+        came_through(system, second, parts=2)
+        kept = {key.split("/")[1] for key in system.service.context.media.keys("jobs")}
         assert kept == {first, second}
 
 
@@ -195,26 +195,26 @@ def test_an_object_store_that_answers_500_and_then_slowly(
     tmp_path: Path, redis: RedisServer, bucket: FailingProxy
 ) -> None:
     places = {"REDIS_URL": redis.url, "MEDIA_URL": "s3://meetings/here"}
-    with House(tmp_path, **places, SIMULATED_PART_SECONDS=0.5) as house:
-        api = house.api()
+    with System(tmp_path, **places, SIMULATED_PART_SECONDS=0.5) as system:
+        api = system.api()
         first = sent(api).json()["job_id"]
-        house.worker()
-        house.begun()
+        system.worker()
+        system.begun()
         bucket.broken = True
         refused = sent(api)
         problem = refused.json()
         assert (refused.status_code, problem["code"]) == (503, "storage_unavailable")
         assert "the store of MEDIA_URL does not answer" in problem["detail"]
-        wait_for(lambda: house.job(first).delay)
+        wait_for(lambda: system.job(first).delay)
         assert seen(api, first)["delay"]["code"] == "storage_unavailable"
         bucket.broken, bucket.seconds = False, 0.1
         second = sent(api).json()["job_id"]
-        came_through(house, first, parts=2)
-        came_through(house, second, parts=2)
+        came_through(system, first, parts=2)
+        came_through(system, second, parts=2)
         bucket.seconds = 0.0
-        media, named = house.service.context.media, set[str]()
+        media, named = system.service.context.media, set[str]()
         for job_id in (first, second):
-            named |= set(house.job(job_id).objects.values())
+            named |= set(system.job(job_id).objects.values())
         wait_for(lambda: set(media.keys("jobs")) == named)
 
 
@@ -242,53 +242,53 @@ class Wall:
 def test_one_workers_clock_is_set(tmp_path: Path, redis: RedisServer, seconds: int) -> None:
     quick = {"LEASE_SECONDS": 4, "SIMULATED_PART_SECONDS": 3, "RESULT_TTL_HOURS": 0.5}
     wall = Wall(tmp_path)
-    with House(tmp_path, REDIS_URL=redis.url, **quick) as house:
-        house.worker(**wall.variables), house.worker()
-        wait_for(lambda: len(house.workers()) == 2)
-        jobs = [house.submit(seconds=2), house.submit(seconds=2)]
-        house.begun(times=2)
+    with System(tmp_path, REDIS_URL=redis.url, **quick) as system:
+        system.worker(**wall.variables), system.worker()
+        wait_for(lambda: len(system.workers()) == 2)
+        jobs = [system.submit(seconds=2), system.submit(seconds=2)]
+        system.begun(times=2)
         wall.set(seconds)
         for job_id in jobs:
-            came_through(house, job_id, parts=2)
-        assert len(house.lines("recognize begins")) == 4
+            came_through(system, job_id, parts=2)
+        assert len(system.lines("recognize begins")) == 4
 
 
 def test_the_clock_of_the_whole_machine_is_set(tmp_path: Path) -> None:
     quick = {"LEASE_SECONDS": 3, "SIMULATED_PART_SECONDS": 2.5, "RESULT_TTL_HOURS": 0.5}
     wall = Wall(tmp_path)
-    with House(tmp_path, **quick) as house:
-        first, _ = house.worker(**wall.variables), house.worker(**wall.variables)
-        wait_for(lambda: len(house.workers()) == 2)
-        ahead = house.submit(seconds=3)
-        house.begun(times=2)
+    with System(tmp_path, **quick) as system:
+        first, _ = system.worker(**wall.variables), system.worker(**wall.variables)
+        wait_for(lambda: len(system.workers()) == 2)
+        ahead = system.submit(seconds=3)
+        system.begun(times=2)
         wall.set(HOUR)
-        came_through(house, ahead, parts=3)
-        assert len(house.lines("recognize begins")) == 3
-        back = house.submit(seconds=3)
-        house.begun(times=5)
+        came_through(system, ahead, parts=3)
+        assert len(system.lines("recognize begins")) == 3
+        back = system.submit(seconds=3)
+        system.begun(times=5)
         wall.set(0)
         end(first, signal.SIGKILL)
-        assert house.ended(back, seconds=30).state == "completed"
-        assert house.job(ahead).state == "completed"
+        assert system.ended(back, seconds=30).state == "completed"
+        assert system.job(ahead).state == "completed"
 
 
 # -- too little memory -----------------------------------------------------------------------
 
 
 def test_a_worker_that_runs_out_of_memory(tmp_path: Path) -> None:
-    with House(tmp_path) as house:
-        house.host()
-        came_through(house, house.submit(seconds=1), parts=1)
-        _limit_memory(house.begun())
-        hungry = house.ended(house.submit(seconds=1, initial_prompt="hungry"))
+    with System(tmp_path) as system:
+        system.host()
+        came_through(system, system.submit(seconds=1), parts=1)
+        _limit_memory(system.begun())
+        hungry = system.ended(system.submit(seconds=1, initial_prompt="hungry"))
         assert hungry.error is not None
         assert "too little memory for this task; give it more" in hungry.error.message
-        doomed = house.ended(house.submit(seconds=1, initial_prompt="doomed"))
+        doomed = system.ended(system.submit(seconds=1, initial_prompt="doomed"))
         assert doomed.error is not None
         assert doomed.error.code == "worker_lost"
         assert "died 3 times while at recognize:0" in doomed.error.message
         assert "often memory" in doomed.error.message
-        came_through(house, house.submit(seconds=2), parts=2)
+        came_through(system, system.submit(seconds=2), parts=2)
 
 
 def _limit_memory(pid: int) -> None:

@@ -15,7 +15,7 @@ from tests.integration.api.serving import Server
 from tests.integration.hearing import NO_HUB, ONNX
 from tests.model_hub import COMMIT, HELD_BYTES, MODEL, ModelHub
 from tests.redis_server import RedisServer
-from tests.simulated.house import ROOT, House, wait_for
+from tests.simulated.system import ROOT, System, wait_for
 
 SPOKEN = Path(__file__).parents[1] / "data" / "budget.ogg"
 WORKER = "-m celery -A meet_transcriber.worker.celery_app worker --concurrency=1"
@@ -47,10 +47,10 @@ def spread(tmp_path: Path, hub: ModelHub) -> Iterator[Server]:
     """A service with a Celery worker."""
     with (
         RedisServer(tmp_path / "redis") as redis,
-        House(tmp_path / "house", **environment(hub, REDIS_URL=redis.url)) as house,
+        System(tmp_path / "system", **environment(hub, REDIS_URL=redis.url)) as system,
     ):
-        house.start(*WORKER.split())
-        server = Server("meet_transcriber", "serve", "--port", "0", env=house.environment)
+        system.start(*WORKER.split())
+        server = Server("meet_transcriber", "serve", "--port", "0", env=system.environment)
         yield server
         server.end()
 

@@ -9,7 +9,7 @@ import httpx
 
 from tests.redis_server import RedisServer, free_port
 from tests.simulated.children import children_of
-from tests.simulated.house import House, end, recording, wait_for
+from tests.simulated.system import System, end, recording, wait_for
 
 MARK = "zq7-merger"
 SHUTDOWN = "worker: Warm shutdown (MainProcess)"
@@ -20,15 +20,15 @@ def test_every_line_is_json_with_its_ids_and_nothing_that_was_sent(tmp_path: Pat
     out, port = tmp_path / "out", free_port()
     with (
         RedisServer(tmp_path / "redis") as redis,
-        House(tmp_path / "house", REDIS_URL=redis.url, LOG_JSON="true") as house,
+        System(tmp_path / "system", REDIS_URL=redis.url, LOG_JSON="true") as system,
     ):
         uvicorn = f"-m uvicorn src.api.main:app --host 127.0.0.1 --port {port}"
         celery = "-m celery -A tests.simulated.celery_app worker --loglevel=INFO -c 1"
-        api, worker = (house.start(*words.split(), out=out) for words in (uvicorn, celery))
-        wait_for(lambda: [each.state for each in house.workers()] == ["ready"])
+        api, worker = (system.start(*words.split(), out=out) for words in (uvicorn, celery))
+        wait_for(lambda: [each.state for each in system.workers()] == ["ready"])
         wait_for(lambda: "Uvicorn running" in out.read_text())
         job_id = _send(f"http://127.0.0.1:{port}")
-        assert house.ended(job_id).state == "completed"
+        assert system.ended(job_id).state == "completed"
         (child, *_) = children_of(worker.pid)
         os.kill(child, signal.SIGKILL)
         wait_for(lambda: "exited with" in out.read_text())

@@ -29,9 +29,9 @@ from meet_transcriber.core.jobs import JobQuery
 from meet_transcriber.service import Policy, Service
 from tests.simulated.people import ANN, BOB, hearing, meeting, town
 from tests.system.openai_server import client_of, serving
-from tests.unit.api.openai.desk import TEXT, at_work, make_app, settings, working
+from tests.unit.api.openai.app_fixture import TEXT, at_work, make_app, settings, working
 from tests.unit.api.openai.test_routes import Raising
-from tests.unit.api.rig import make_service
+from tests.unit.api.service_fixture import make_service
 
 FILE = ("standup.wav", b"tape")
 
@@ -214,8 +214,8 @@ def test_speakers_that_the_request_knows_have_their_names(tmp_path: Path) -> Non
     reference = base64.b64encode(meeting((BOB, 3))).decode()
     with (
         town(tmp_path, VOICE_PROFILES="off", AUTH_MODE="open") as place,
-        working(place.house.service, hearing()),
-        client_of(create_app(place.house.service, place.house.settings)) as client,
+        working(place.system.service, hearing()),
+        client_of(create_app(place.system.service, place.system.settings)) as client,
     ):
         result = client.audio.transcriptions.create(
             model="gpt-4o-transcribe-diarize",

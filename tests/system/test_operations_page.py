@@ -14,7 +14,7 @@ from meet_transcriber.core.jobs import Failure
 from meet_transcriber.core.transitions import task_failed
 from tests.integration.hearing import TINY
 from tests.redis_server import RedisServer, free_port
-from tests.simulated.house import ROOT, House, end, wait_for
+from tests.simulated.system import ROOT, System, end, wait_for
 
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 BIN = Path(sys.executable).parent
@@ -33,11 +33,11 @@ def blocks(title: str) -> list[str]:
     return re.findall(r"```console\n(.*?)```", section(title), re.DOTALL)
 
 
-def follow(house: House, block: str, **variables: object) -> None:
+def follow(system: System, block: str, **variables: object) -> None:
     """Run the commands of a block, one shell each, and find the lines that stand below them."""
     path = f"{BIN}:{os.environ['PATH']}"
     more = {name: str(value) for name, value in variables.items()}
-    environment = {**os.environ, **house.environment, **more, "PATH": path}
+    environment = {**os.environ, **system.environment, **more, "PATH": path}
     for step in block.split("$ ")[1:] if block.startswith("$ ") else []:
         command, *expected = step.strip().split("\n")
         done = subprocess.run(
@@ -66,18 +66,18 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 def test_one_machine_is_backed_up_and_put_back(tmp_path: Path) -> None:
-    with House(tmp_path) as house:
-        jobs = [house.submit(seconds=1) for _ in range(3)]
-        house.worker()
+    with System(tmp_path) as system:
+        jobs = [system.submit(seconds=1) for _ in range(3)]
+        system.worker()
         for job_id in jobs:
-            house.ended(job_id)
+            system.ended(job_id)
         out, look, back = blocks("On one machine")
         folders = {"BACKUPS": tmp_path / "backups", "NEW_DATA_DIR": tmp_path / "new" / "data"}
         for block in (out, look, back):
-            follow(house, block, **folders)
-        with House(tmp_path / "new") as new:
+            follow(system, block, **folders)
+        with System(tmp_path / "new") as new:
             assert [new.words(job_id) for job_id in jobs] == [
-                house.words(job_id) for job_id in jobs
+                system.words(job_id) for job_id in jobs
             ]
 
 
@@ -88,17 +88,17 @@ def test_redis_and_a_folder_are_backed_up_and_put_back(tmp_path: Path, redis: Re
     backups.mkdir()
     folders = {"MEDIA_FOLDER": media, "BACKUPS": backups, "REDIS_FOLDER": fresh}
     out, back = blocks("With Redis")
-    with House(tmp_path, REDIS_URL=redis.url, MEDIA_URL=f"file://{media}") as house:
-        done, worker = house.submit(seconds=1), house.worker()
-        house.ended(done)
+    with System(tmp_path, REDIS_URL=redis.url, MEDIA_URL=f"file://{media}") as system:
+        done, worker = system.submit(seconds=1), system.worker()
+        system.ended(done)
         end(worker)
-        waiting, words = house.submit(seconds=2), house.words(done)
-        follow(house, out, **folders)
+        waiting, words = system.submit(seconds=2), system.words(done)
+        follow(system, out, **folders)
         redis.kill9()
-        follow(house, back.replace("6379", port), **folders)
+        follow(system, back.replace("6379", port), **folders)
         try:
             url = f"redis://127.0.0.1:{port}/0"
-            with House(tmp_path, REDIS_URL=url, MEDIA_URL=f"file://{media}") as new:
+            with System(tmp_path, REDIS_URL=url, MEDIA_URL=f"file://{media}") as new:
                 assert new.words(done) == words
                 new.worker()
                 assert new.ended(waiting).state == "completed"
@@ -108,28 +108,28 @@ def test_redis_and_a_folder_are_backed_up_and_put_back(tmp_path: Path, redis: Re
 
 
 def test_without_workers(tmp_path: Path, redis: RedisServer) -> None:
-    with House(tmp_path, REDIS_URL=redis.url) as house:
-        house.submit(seconds=1)
+    with System(tmp_path, REDIS_URL=redis.url) as system:
+        system.submit(seconds=1)
         (look,) = blocks("No workers")
-        follow(house, look)
+        follow(system, look)
 
 
 def test_a_lost_redis(tmp_path: Path, redis: RedisServer) -> None:
-    with House(tmp_path, REDIS_URL=redis.url) as house:
+    with System(tmp_path, REDIS_URL=redis.url) as system:
         redis.kill9()
         (look,) = blocks("Lost Redis")
-        follow(house, look)
+        follow(system, look)
 
 
 def test_the_other_incidents(tmp_path: Path, redis: RedisServer) -> None:
     (tmp_path / "data").mkdir()
-    with House(tmp_path, REDIS_URL=redis.url, SIMULATED_PART_SECONDS=30, **TINY) as house:
-        server = str(house.api().base_url)
-        house.worker()
-        failed, jobs = house.submit(seconds=1), [house.submit(seconds=1) for _ in range(2)]
-        house.begun()
-        _fail(house, failed)
-        wait_for(lambda: all(house.job(each).state == "processing" for each in jobs))
+    with System(tmp_path, REDIS_URL=redis.url, SIMULATED_PART_SECONDS=30, **TINY) as system:
+        server = str(system.api().base_url)
+        system.worker()
+        failed, jobs = system.submit(seconds=1), [system.submit(seconds=1) for _ in range(2)]
+        system.begun()
+        _fail(system, failed)
+        wait_for(lambda: all(system.job(each).state == "processing" for each in jobs))
         for title in (
             *(
                 "Queue stuck",
@@ -142,15 +142,15 @@ def test_the_other_incidents(tmp_path: Path, redis: RedisServer) -> None:
             *("API slow", "Redis memory", "Disk full", "Upgrade and rollback"),
         ):
             for block in blocks(title):
-                follow(house, block, SERVER=server, JOB=jobs[0], FAILED=failed)
+                follow(system, block, SERVER=server, JOB=jobs[0], FAILED=failed)
 
 
-def _fail(house: House, job_id: str) -> None:
+def _fail(system: System, job_id: str) -> None:
     """Have a job end as one whose worker died of an error."""
-    wait_for(lambda: any(task.token for task in house.job(job_id).in_state("running")))
-    (task, *_) = house.job(job_id).in_state("running")
+    wait_for(lambda: any(task.token for task in system.job(job_id).in_state("running")))
+    (task, *_) = system.job(job_id).in_state("running")
     failure = Failure("worker_error", "The worker has too little memory for this task.")
-    house.service.context.update(
+    system.service.context.update(
         job_id, lambda job: task_failed(job, task.name, task.token, failure, final=True, now=1.0)
     )
 

@@ -18,8 +18,8 @@ from meet_transcriber.core.voices import Consent
 from meet_transcriber.service import Service
 from scripts.http_reference import document
 from tests.integration.api.serving import SECRET, Server
-from tests.system.stock import STATES, Stock, at_work, ended_soon
-from tests.unit.api.rig import make_service, note_worker, wav
+from tests.system.jobs_by_state import STATES, JobsByState, at_work, ended_soon
+from tests.unit.api.service_fixture import make_service, note_worker, wav
 
 SECONDS = 30
 KEY = "key-for-every-operation"
@@ -47,7 +47,7 @@ class Fuzzed:
         self._http = http
         self.answers: defaultdict[str, Counter[int]] = defaultdict(Counter)
         self._service = service
-        self._stock = Stock(service)
+        self._jobs = JobsByState(service)
         self._turns: defaultdict[str, Iterator[str]] = defaultdict(
             lambda: cycle(["completed", *STATES, ""])
         )
@@ -57,7 +57,7 @@ class Fuzzed:
         name = case.operation.definition.raw["operationId"]
         state = next(self._turns[name])
         if "job_id" in (case.path_parameters or {}) and state:
-            case.path_parameters["job_id"] = self._stock.job(state)
+            case.path_parameters["job_id"] = self._jobs.job(state)
         if case.meta.generation.mode.is_positive:
             make_sense(case, name)
             self._name_keys(case, name)
@@ -100,10 +100,10 @@ class Fuzzed:
         if name == "mergeVoices" and isinstance(case.body, dict):
             case.body["voice_id"] = self._person()
         if name == "rememberVoice" and isinstance(case.body, dict) and "job_id" in case.body:
-            case.body |= {"job_id": self._stock.job("completed"), "speaker": "SPEAKER_00"}
+            case.body |= {"job_id": self._jobs.job("completed"), "speaker": "SPEAKER_00"}
 
     def _person(self) -> str:
-        voices, job_id = self._service.of("").voices, self._stock.job("completed")
+        voices, job_id = self._service.of("").voices, self._jobs.job("completed")
         for person in voices.people()[:-1]:
             voices.delete(person.id)
         name = uuid.uuid4().hex

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.redis_server import RedisServer
-from tests.simulated.house import House
+from tests.simulated.system import System
 from tests.unit.settings.canaries import canary, environment, leaked
 
 
@@ -21,9 +21,9 @@ def test_a_job_over_redis_leaves_no_secret_behind(
     secrets = environment("redis_url")
     with RedisServer(tmp_path / "redis", password=canary("redis_password")) as redis:
         address = f"redis://127.0.0.1:{redis.port}/0"
-        with House(tmp_path, REDIS_URL=address, LOG_LEVEL="DEBUG", **secrets) as house:
-            house.celery("one", "--loglevel=DEBUG")
-            job = house.ended(house.submit(seconds=2))
+        with System(tmp_path, REDIS_URL=address, LOG_LEVEL="DEBUG", **secrets) as system:
+            system.celery("one", "--loglevel=DEBUG")
+            job = system.ended(system.submit(seconds=2))
     said, kept = "".join(capfd.readouterr()), kept_in(tmp_path / "redis")
     assert job.id in said
     assert job.id in kept

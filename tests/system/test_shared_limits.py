@@ -18,7 +18,7 @@ from meet_transcriber.settings import Settings
 from meet_transcriber.stores.redis.client import build_client
 from tests.redis_server import RedisServer
 from tests.system.openai_server import client_of
-from tests.unit.api.rig import make_service
+from tests.unit.api.service_fixture import make_service
 
 ROOT = Path(__file__).parents[2]
 PROCESSES, TIMES, LIMIT = 4, 50, 70

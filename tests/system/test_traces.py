@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.hearing import TINY
 from tests.redis_server import RedisServer, free_port
-from tests.simulated.house import House, end, recording, wait_for
+from tests.simulated.system import System, end, recording, wait_for
 from tests.system.otlp_receiver import Collector, Seen, collector
 
 STAGES = {"prepare", "diarize", "recognize", "attribute"}
@@ -28,10 +28,10 @@ def told(heard: Collector, **more: str) -> dict[str, str]:
     return {"OTEL_EXPORTER_OTLP_ENDPOINT": heard.url, "OTEL_BSP_SCHEDULE_DELAY": "200", **more}
 
 
-def job_of(house: House, heard: Collector, stages: set[str]) -> list[Seen]:
+def job_of(system: System, heard: Collector, stages: set[str]) -> list[Seen]:
     """The spans of a recording's trace, once its job has ended and all of them arrived."""
-    port, context = house.settings.api_port, f"00-{'5' * 32}-{'7' * 16}-01"
-    wait_for(lambda: house.service.context.jobs.workers(0.0) and _answers(port))
+    port, context = system.settings.api_port, f"00-{'5' * 32}-{'7' * 16}-01"
+    wait_for(lambda: system.service.context.jobs.workers(0.0) and _answers(port))
     files = {"file": ("standup.wav", recording(1))}
     sent = httpx.post(
         f"http://127.0.0.1:{port}/transcribe?initial_prompt=merger",
@@ -39,7 +39,7 @@ def job_of(house: House, heard: Collector, stages: set[str]) -> list[Seen]:
         headers={"traceparent": context, "X-Request-ID": "from-the-sender"},
         timeout=60,
     )
-    assert house.ended(sent.raise_for_status().json()["job_id"]).state == "completed"
+    assert system.ended(sent.raise_for_status().json()["job_id"]).state == "completed"
     wait_for(lambda: {span.name for span in heard.spans} >= stages | {"POST /transcribe"})
     return [span for span in heard.spans if span.trace == "5" * 32]
 
@@ -65,40 +65,40 @@ def _is_one_trace(spans: list[Seen], stages: set[str]) -> None:
 def test_a_job_of_two_workers_is_one_trace(tmp_path: Path, heard: Collector) -> None:
     with (
         RedisServer(tmp_path / "redis") as redis,
-        House(tmp_path / "house", API_PORT=free_port(), REDIS_URL=redis.url, **TINY) as house,
+        System(tmp_path / "system", API_PORT=free_port(), REDIS_URL=redis.url, **TINY) as system,
     ):
-        house.start("-m", "meet_transcriber", "serve", more=told(heard))
+        system.start("-m", "meet_transcriber", "serve", more=told(heard))
         for queue in ("recognize", "cpu"):
-            house.celery(queue, "-Q", queue, **told(heard))
-        wait_for(lambda: [worker.state for worker in house.workers()] == ["ready", "ready"])
-        _is_one_trace(job_of(house, heard, STAGES), STAGES)
+            system.celery(queue, "-Q", queue, **told(heard))
+        wait_for(lambda: [worker.state for worker in system.workers()] == ["ready", "ready"])
+        _is_one_trace(job_of(system, heard, STAGES), STAGES)
         wait_for(lambda: any(span.name.startswith("run/") for span in heard.spans))
 
 
 def test_a_job_of_the_embedded_worker_is_one_trace(tmp_path: Path, heard: Collector) -> None:
     stages = STAGES - {"recognize"}  # it is real, and there is no speech in the recording
-    with House(tmp_path, API_PORT=free_port(), **TINY) as house:
-        house.start("-m", "meet_transcriber", "serve", more=told(heard, EMBEDDED_WORKER="on"))
-        _is_one_trace(job_of(house, heard, stages), stages)
+    with System(tmp_path, API_PORT=free_port(), **TINY) as system:
+        system.start("-m", "meet_transcriber", "serve", more=told(heard, EMBEDDED_WORKER="on"))
+        _is_one_trace(job_of(system, heard, stages), stages)
 
 
 def test_a_collector_that_never_answers_holds_up_nobody(tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         RedisServer(tmp_path / "redis") as redis,
-        House(tmp_path / "house", API_PORT=free_port(), REDIS_URL=redis.url, **TINY) as house,
+        System(tmp_path / "system", API_PORT=free_port(), REDIS_URL=redis.url, **TINY) as system,
     ):
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         patient = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_TIMEOUT": "600"}
         processes = [
-            house.start("-m", "meet_transcriber", "serve", more=patient),
-            house.celery(**patient),
+            system.start("-m", "meet_transcriber", "serve", more=patient),
+            system.celery(**patient),
         ]
-        port = house.settings.api_port
+        port = system.settings.api_port
         wait_for(lambda: _answers(port))
         files = {"file": ("standup.wav", recording(1))}
         sent = httpx.post(f"http://127.0.0.1:{port}/transcribe", files=files, timeout=60)
-        assert house.ended(sent.raise_for_status().json()["job_id"]).state == "completed"
+        assert system.ended(sent.raise_for_status().json()["job_id"]).state == "completed"
         for process in processes:
             end(process)
 

@@ -17,7 +17,7 @@ from meet_transcriber.stores.redis.media import RedisMediaStore
 from tests.contract.media_store import noise
 from tests.contract.uploads import UploadsContract
 from tests.system.media_servers import aws_environment, moto_server, redis_server
-from tests.unit.api.rig import leftovers, make_service
+from tests.unit.api.service_fixture import make_service, stored_keys
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_what_is_put_after_the_end_is_found_and_removed(service: Service) -> Non
     job, url = signed(service, 4)
     service.uploads.discard(job.id)
     put(url, b"late")
-    assert leftovers(service) != []
+    assert stored_keys(service) != []
     (due,) = service.context.jobs.due(float("inf"), 9)
     assert due == job.id
 

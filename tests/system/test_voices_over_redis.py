@@ -12,8 +12,8 @@ from meet_transcriber.core.voices import FOLDER
 from meet_transcriber.service.voices import VoiceBook
 from tests.contract.voice_story import VoiceStory
 from tests.redis_server import RedisServer
-from tests.simulated.house import wait_for
 from tests.simulated.people import ANN, Town, town
+from tests.simulated.system import wait_for
 
 SECRET = "a-secret-of-the-operator"
 
@@ -51,7 +51,7 @@ def test_the_files_of_redis_hold_nothing_of_who_was_deleted_once_they_are_rewrit
     client = redis.Redis.from_url(redis_server.url)
     client.bgrewriteaof()
     wait_for(lambda: piece not in files_of(redis_server), seconds=30)
-    assert VoiceBook(town.house.service.context, "acme").read().people == ()
+    assert VoiceBook(town.system.service.context, "acme").read().people == ()
 
 
 def files_of(server: RedisServer) -> bytes:

@@ -15,7 +15,7 @@ from meet_transcriber.observability.metrics import METRICS
 from tests.integration.hearing import TINY
 from tests.redis_server import RedisServer, free_port
 from tests.simulated.children import children_of
-from tests.simulated.house import ROOT, House, end, recording, wait_for
+from tests.simulated.system import ROOT, System, end, recording, wait_for
 from tests.system.monitoring_files import expressions, named
 from tests.system.prometheus_server import Prometheus
 
@@ -29,8 +29,8 @@ class Watched:
     def __init__(self, folder: Path, redis: RedisServer) -> None:
         self.port, self.ports = free_port(), {"recognize": free_port(), "cpu": free_port()}
         keys = f"prometheus:{KEY}:monitor,sender:{SENDER}"
-        self.house = House(
-            folder / "house",
+        self.system = System(
+            folder / "system",
             REDIS_URL=redis.url,
             AUTH_MODE="required",
             API_KEYS=keys,
@@ -44,14 +44,14 @@ class Watched:
         self.prometheus = Prometheus(folder / "prometheus", targets, KEY)
 
     def begin(self) -> None:
-        self.house.start("-m", "meet_transcriber", "serve")
+        self.system.start("-m", "meet_transcriber", "serve")
         self.workers = {queue: self.worker(queue) for queue in self.ports}
         for port in (self.port, *self.ports.values()):
             wait_for(lambda port=port: _listens(port))  # type: ignore[misc]
-        wait_for(lambda: {w.state for w in self.house.workers()} == {"ready"})
+        wait_for(lambda: {w.state for w in self.system.workers()} == {"ready"})
 
     def worker(self, queue: str) -> "subprocess.Popen[bytes]":
-        return self.house.celery(queue, "-Q", queue, METRICS_PORT=self.ports[queue])
+        return self.system.celery(queue, "-Q", queue, METRICS_PORT=self.ports[queue])
 
     def kill(self, queue: str) -> None:
         """As a machine that goes: the worker and its child, without a word."""
@@ -79,16 +79,16 @@ def _listens(port: int) -> bool:
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[Watched]:
     with RedisServer(tmp_path / "redis") as redis:
-        installation = Watched(tmp_path, redis)
-        with installation.house, installation.prometheus:
-            installation.begin()
-            yield installation
+        system = Watched(tmp_path, redis)
+        with system.system, system.prometheus:
+            system.begin()
+            yield system
 
 
 def test_a_killed_worker_is_seen_and_told_and_forgotten(watched: Watched) -> None:
     ask, firing = watched.prometheus.ask, watched.prometheus.firing
     for job_id in [watched.send(), watched.send()]:
-        watched.house.ended(job_id)
+        watched.system.ended(job_id)
     _what_happened_is_counted(watched)
     wait_for(lambda: not firing())  # it may have waited for the API
 
@@ -101,7 +101,7 @@ def test_a_killed_worker_is_seen_and_told_and_forgotten(watched: Watched) -> Non
     assert ask('celery_queue_length{queue="recognize"} > 0')
 
     watched.workers["recognize"] = watched.worker("recognize")
-    assert watched.house.ended(job_id).state == "completed"
+    assert watched.system.ended(job_id).state == "completed"
     wait_for(lambda: not firing())
     _every_name_is_known(watched)
 

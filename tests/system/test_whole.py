@@ -15,7 +15,7 @@ import pytest
 
 from tests.integration.hearing import BASE, NO_HUB, NO_INDEX
 from tests.redis_server import RedisServer, free_port
-from tests.simulated.house import ROOT, recording, wait_for
+from tests.simulated.system import ROOT, recording, wait_for
 from tests.system.media_servers import aws_environment, moto_server
 
 BIN = Path(sys.executable).parent

@@ -1,4 +1,4 @@
-"""Engines, a decoder and a queue that work at once and on nothing."""
+"""Fakes of the ports: a decoder, engines, a queue, a clock and a webhook sender, all in memory."""
 
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
@@ -12,8 +12,8 @@ from meet_transcriber.core.transcript import Diarization, Removed, Segment, Span
 from meet_transcriber.ports.engines import AudioSource, Finding, Progress, Waveform
 
 
-class Tape:
-    """Nothing at all on some channels."""
+class FakeAudio:
+    """An AudioSource whose samples all equal the number of their channel."""
 
     def __init__(self, channels: int = 1, duration: float = 600.0) -> None:
         self.duration = duration
@@ -23,8 +23,8 @@ class Tape:
         return np.full(round((end - start) * 16_000), channel, dtype=np.float32)
 
 
-class Deck:
-    """An AudioDecoder for tapes: `tape`, or `tape:60;` where they have no ten minutes."""
+class FakeDecoder:
+    """An AudioDecoder of a format of its own: `tape` is ten minutes long, `tape:60;` 60 seconds."""
 
     def __init__(self, channels: int = 1) -> None:
         self.channels = channels
@@ -32,7 +32,7 @@ class Deck:
     def probe(self, media: BinaryIO) -> MediaInfo:
         label = media.read(16)
         if not label.startswith(b"tape"):
-            raise UnsupportedFormat("This is no tape.")
+            raise UnsupportedFormat("This is not a tape.")
         seconds = float(label[5:].partition(b";")[0]) if label[4:5] == b":" else 600.0
         return MediaInfo("tape", "pcm", seconds, 16_000, self.channels)
 
@@ -45,11 +45,11 @@ class Deck:
         return PreparedAudio(seconds, self.channels, (0.0,) * self.channels), Peaks(20, b"\0\0")
 
     def open(self, working: object, prepared: PreparedAudio) -> AudioSource:
-        return Tape(self.channels, prepared.duration)
+        return FakeAudio(self.channels, prepared.duration)
 
 
-class Ear:
-    """Speech in every tenth second of ten, shifted by channel."""
+class FakeVad:
+    """A speech detector that finds 8 of every 10 seconds, shifted by the number of the channel."""
 
     def detect(self, audio: AudioSource, channel: int, progress: Progress) -> tuple[Span, ...]:
         return tuple(
@@ -57,16 +57,16 @@ class Ear:
         )
 
 
-class Scribe:
-    """One word a span; counts how often it was asked."""
+class FakeRecognizer:
+    """A Recognizer that yields one word per span and counts its calls."""
 
-    name = "scribe"
+    name = "fake-recognizer"
 
     def __init__(self) -> None:
         self.parts = 0
 
     def check(self, options: Options) -> None:
-        """Anything goes."""
+        """Accepts all options."""
 
     def recognize(
         self, audio: Waveform, speech: Sequence[Span], options: Options, progress: Progress
@@ -77,10 +77,10 @@ class Scribe:
         yield Removed(1.0, 2.0, "silence", "you")
 
 
-class Judge:
-    """Two speakers by turns, or a failure."""
+class FakeDiarizer:
+    """A Diarizer that alternates two speakers, or raises `failure`."""
 
-    name = "judge"
+    name = "fake-diarizer"
 
     def __init__(self, failure: Exception | None = None) -> None:
         self.failure = failure
@@ -94,27 +94,27 @@ class Judge:
         return Diarization(tuple(turns))
 
 
-class Bell:
-    """A JobQueue that notes what it was told; tests decide who hears it."""
+class FakeQueue:
+    """A JobQueue that records notifications; tests decide which worker runs."""
 
     def __init__(self) -> None:
-        self.heard: list[tuple[str, str, str]] = []
+        self.notified: list[tuple[str, str, str]] = []
 
     def nudge(self, queue: str, job_id: str, task: str) -> None:
-        self.heard.append((queue, job_id, task))
+        self.notified.append((queue, job_id, task))
 
     def length(self, queue: str) -> int:
-        return sum(message[0] == queue for message in self.heard)
+        return sum(message[0] == queue for message in self.notified)
 
     def ping(self) -> None:
-        """Always there."""
+        """Always reachable."""
 
     def close(self) -> None:
-        """Nothing to give up."""
+        """Holds no resources."""
 
 
-class Now:
-    """A Clock that stands still until it is set forward."""
+class FakeClock:
+    """A Clock that only moves when a test sets `at`."""
 
     def __init__(self) -> None:
         self.at = 1_000_000.0
@@ -123,8 +123,8 @@ class Now:
         return self.at
 
 
-class Sent(NamedTuple):
-    """A webhook as it went out, and how that went."""
+class SentWebhook(NamedTuple):
+    """A delivery attempt and its outcome."""
 
     url: str
     body: bytes
@@ -133,16 +133,16 @@ class Sent(NamedTuple):
     retry_after: float | None = None
 
 
-class Sender:
-    """A WebhookSender that notes what it was given; `outcomes` come first to last."""
+class FakeWebhookSender:
+    """A WebhookSender that records deliveries; `outcomes` are used up in order."""
 
     def __init__(self) -> None:
-        self.sent: list[Sent] = []
+        self.sent: list[SentWebhook] = []
         self.outcomes: list[str] = []
 
     def send(
         self, url: str, body: bytes, *, message_id: str, timestamp: int, secret: str | None
-    ) -> Sent:
+    ) -> SentWebhook:
         outcome = self.outcomes.pop(0) if self.outcomes else "delivered"
-        self.sent.append(Sent(url, body, message_id, outcome))
+        self.sent.append(SentWebhook(url, body, message_id, outcome))
         return self.sent[-1]

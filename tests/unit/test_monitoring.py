@@ -18,7 +18,7 @@ from meet_transcriber.core.errors import (
 from meet_transcriber.observability.metrics import METRICS
 from scripts import make_dashboards
 from scripts.make_dashboards import DASHBOARDS
-from tests.simulated.house import ROOT
+from tests.simulated.system import ROOT
 from tests.system.monitoring_files import autoscaled_by, expressions, metrics_in, panels, rules
 
 FOLDER = ROOT / "deploy" / "monitoring"

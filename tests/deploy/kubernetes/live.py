@@ -10,16 +10,16 @@ import httpx
 
 from tests.deploy.kubernetes.rendered import Object, containers, one, overlay, secrets
 from tests.redis_server import free_port
-from tests.simulated.house import House, wait_for
+from tests.simulated.system import System, wait_for
 
 
 @contextmanager
-def api(house: House, **more: object) -> Iterator[httpx.Client]:
+def api(system: System, **more: object) -> Iterator[httpx.Client]:
     """The API of an installation, by the command of its manifest, and a client of it."""
     (command,) = [x["command"] for name, x in containers(overlay("base")) if name == "api"]
     port = free_port()
     words = ["127.0.0.1" if word == "0.0.0.0" else word for word in command[1:]]
-    process = house.start("-m", "meet_transcriber", *words, more={"API_PORT": port, **more})
+    process = system.start("-m", "meet_transcriber", *words, more={"API_PORT": port, **more})
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         try:
             wait_for(lambda: answers(client))

@@ -11,7 +11,7 @@ from redis.exceptions import AuthenticationError, RedisError
 
 from tests.deploy.kubernetes import live
 from tests.redis_server import RedisServer
-from tests.simulated.house import House, end, wait_for
+from tests.simulated.system import System, end, wait_for
 
 
 @pytest.fixture
@@ -53,10 +53,13 @@ def test_without_a_password_there_is_no_redis(tmp_path: Path) -> None:
 def test_probes_tell_a_redis_that_is_away_from_a_process_that_is(
     tmp_path: Path, server: RedisServer
 ) -> None:
-    with House(tmp_path, REDIS_URL=server.url) as house, live.api(house) as client:
+    with (
+        System(tmp_path, REDIS_URL=server.url) as system,
+        live.api(system) as client,
+    ):
         assert client.get("/health/ready").status_code == 503  # nobody works yet
         assert client.get("/health/ready?worker=false").status_code == 200
-        house.celery()
+        system.celery()
         wait_for(lambda: client.get("/health/ready").is_success)
         server.stop()
         assert wait_for(lambda: client.get("/health/ready?worker=false").status_code == 503)
@@ -68,8 +71,8 @@ def test_probes_tell_a_redis_that_is_away_from_a_process_that_is(
 def test_a_redis_that_is_away_is_no_empty_queue(tmp_path: Path, server: RedisServer) -> None:
     known, headers = live.keys()
     with (
-        House(tmp_path, REDIS_URL=server.url, AUTH_MODE="required", API_KEYS=known) as house,
-        live.api(house) as client,
+        System(tmp_path, REDIS_URL=server.url, AUTH_MODE="required", API_KEYS=known) as system,
+        live.api(system) as client,
     ):
         asked: httpx.Response = client.get("/queue", headers=headers)
         assert (asked.status_code, asked.json()["celery_queue_length"]) == (200, 0)

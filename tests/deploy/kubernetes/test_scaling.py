@@ -19,7 +19,7 @@ import pytest
 from tests.deploy.kubernetes import live
 from tests.deploy.kubernetes.rendered import one, overlay
 from tests.redis_server import RedisServer
-from tests.simulated.house import House, end, wait_for
+from tests.simulated.system import System, end, wait_for
 
 TOLERANCE = 0.1
 
@@ -46,7 +46,7 @@ def spec_of_keda() -> dict[str, Any]:
 class Autoscaler:
     """KEDA with the ScaledObject of the overlay; what it wants, it gets at once."""
 
-    house: House
+    system: System
     client: httpx.Client
     headers: dict[str, str]
     workers: list["subprocess.Popen[bytes]"] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Autoscaler:
         count = replicas(self.figure(), len(self.workers))
         while len(self.workers) < count:
             self.started += 1
-            self.workers.append(self.house.celery(f"worker{self.started}"))
+            self.workers.append(self.system.celery(f"worker{self.started}"))
         while len(self.workers) > count:
             end(self.workers.pop())
         return count
@@ -74,38 +74,38 @@ def autoscaler(tmp_path: Path) -> Iterator[Autoscaler]:
     known, headers = live.keys()
     with (
         RedisServer(tmp_path / "redis") as server,
-        House(tmp_path, REDIS_URL=server.url, AUTH_MODE="required", API_KEYS=known,
-              SIMULATED_PART_SECONDS=0.4) as house,
-        live.api(house) as client,
+        System(tmp_path, REDIS_URL=server.url, AUTH_MODE="required", API_KEYS=known,
+              SIMULATED_PART_SECONDS=0.4) as system,
+        live.api(system) as client,
     ):  # fmt: skip
-        yield Autoscaler(house, client, headers)
+        yield Autoscaler(system, client, headers)
 
 
 def test_a_burst_has_workers_after_one_look_and_none_are_left_when_it_is_done(
     autoscaler: Autoscaler,
 ) -> None:
-    house = autoscaler.house
+    system = autoscaler.system
     assert autoscaler.poll() == 0
-    jobs = [house.submit(seconds=3) for _ in range(6)]
+    jobs = [system.submit(seconds=3) for _ in range(6)]
     assert autoscaler.poll() == 2  # six recordings wait to be prepared, five for each worker
     while True:
         count = autoscaler.poll()
-        if all(house.job(job_id).ended for job_id in jobs):
+        if all(system.job(job_id).ended for job_id in jobs):
             break
         assert count > 0  # something waited or ran while it looked
     wait_for(lambda: autoscaler.poll() == 0)
-    assert [house.job(job_id).state for job_id in jobs] == ["completed"] * 6
-    assert len(house.lines("recognize ends")) >= 18
+    assert [system.job(job_id).state for job_id in jobs] == ["completed"] * 6
+    assert len(system.lines("recognize ends")) >= 18
 
 
 def test_the_brokers_list_is_empty_under_a_running_task_and_our_figure_is_not(
     autoscaler: Autoscaler,
 ) -> None:
-    house = autoscaler.house
-    house.submit(seconds=1)
-    house.celery(SIMULATED_PART_SECONDS=60)
-    house.begun()
-    wait_for(lambda: house.lines("diarize ends") or autoscaler.figure() == 2)
+    system = autoscaler.system
+    system.submit(seconds=1)
+    system.celery(SIMULATED_PART_SECONDS=60)
+    system.begun()
+    wait_for(lambda: system.lines("diarize ends") or autoscaler.figure() == 2)
     told = autoscaler.client.get("/queue", headers=autoscaler.headers).json()
     assert told["queues"]["recognize"]["messages"] == 0
     assert told["queues"]["recognize"]["running"] == 1

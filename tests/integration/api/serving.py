@@ -17,7 +17,7 @@ from meet_transcriber.auth.encryption import MonocypherSealer
 from meet_transcriber.cli.serve import address, listen
 from meet_transcriber.service import Policy
 from meet_transcriber.settings import Settings
-from tests.unit.api.rig import make_service
+from tests.unit.api.service_fixture import make_service
 
 ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = 30.0

@@ -9,7 +9,7 @@ import pytest
 
 from meet_transcriber.core.jobs import JobQuery
 from tests.simulated.people import ALMOST_ANN, ANN, BOB, CAY, Town, hearing, meeting, town
-from tests.unit.api.openai.desk import working
+from tests.unit.api.openai.app_fixture import working
 
 DIARIZED = ("response_format", "diarized_json")
 
@@ -18,7 +18,7 @@ DIARIZED = ("response_format", "diarized_json")
 def town_(tmp_path: Path) -> Iterator[Town]:
     with (
         town(tmp_path, VOICE_PROFILES="off") as made,
-        working(made.house.service, hearing()),
+        working(made.system.service, hearing()),
     ):
         yield made
 
@@ -119,5 +119,5 @@ def test_what_cannot_be_taken_is_refused_by_name(
     assert (answer.status_code, error["param"], error["type"]) == (
         400, param, "invalid_request_error"
     )  # fmt: skip
-    assert town.house.service.queries.page(JobQuery()) == []
+    assert town.system.service.queries.page(JobQuery()) == []
     assert town.objects() == {}

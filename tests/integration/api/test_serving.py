@@ -10,7 +10,7 @@ import pytest
 
 from meet_transcriber.service import Service
 from tests.integration.api.serving import Server, eventually
-from tests.unit.api.rig import finished, leftovers, make_service, work
+from tests.unit.api.service_fixture import complete_job, make_service, stored_keys, work
 
 MEBIBYTE = 1 << 20
 LIMIT = 120
@@ -68,7 +68,7 @@ def test_an_upload_of_a_hundred_mebibytes_needs_little_memory(server: Server) ->
 def test_an_endless_upload_is_answered_soon_after_the_limit(
     server: Server, service: Service
 ) -> None:
-    before, sent = leftovers(service), 0
+    before, sent = stored_keys(service), 0
     with connect(server) as wire:
         wire.sendall(HEAD + chunked(PART))
         try:
@@ -79,7 +79,7 @@ def test_an_endless_upload_is_answered_soon_after_the_limit(
             assert sent
         assert b" 413 " in wire.recv(4096)
     assert LIMIT <= sent < LIMIT + 16  # what the sockets hold is not yet read
-    assert eventually(lambda: leftovers(service) == before)
+    assert eventually(lambda: stored_keys(service) == before)
 
 
 def test_an_upload_announced_too_large_is_refused_at_once(server: Server) -> None:
@@ -92,12 +92,12 @@ def test_an_upload_announced_too_large_is_refused_at_once(server: Server) -> Non
 def test_a_sender_that_goes_away_leaves_no_object_and_no_record(
     server: Server, service: Service
 ) -> None:
-    before = leftovers(service)
+    before = stored_keys(service)
     with connect(server) as wire:
         wire.sendall(HEAD + chunked(PART + bytes(4 * MEBIBYTE)))
         assert eventually(lambda: bool(service.context.jobs.backlog().jobs.get("uploading")))
     assert eventually(lambda: not service.context.jobs.backlog().jobs.get("uploading"))
-    assert leftovers(service) == before
+    assert stored_keys(service) == before
     assert not [name for name in server.open_files() if "jobs/" in name and "sqlite" not in name]
 
 
@@ -132,7 +132,7 @@ def test_a_listener_goes_on_where_the_line_broke(server: Server, service: Servic
 
 
 def test_a_player_gets_its_range_and_may_leave(server: Server, service: Service) -> None:
-    job = finished(service, data=bytes(range(256)) * 400_000)
+    job = complete_job(service, data=bytes(range(256)) * 400_000)
     url = f"{server.url}/transcribe/{job.id}/audio"
     part = httpx.get(url, headers={"Range": "bytes=50000000-50000255"})
     assert (part.status_code, part.content) == (206, bytes(range(128, 256)) + bytes(range(128)))

@@ -61,7 +61,11 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    settings = {"DATA_DIR": str(tmp_path / "house"), "EMBEDDED_WORKER": "off", "AUTH_MODE": "open"}
+    settings = {
+        "DATA_DIR": str(tmp_path / "system"),
+        "EMBEDDED_WORKER": "off",
+        "AUTH_MODE": "open",
+    }
     server = Server("meet_transcriber", "serve", "--port", "0", env=settings)
     yield server
     server.end()
@@ -111,5 +115,5 @@ def test_what_is_refused_leaves_nothing_behind(
     code, said = submit(tmp_path / "notes.txt", server.url, data)
     assert code != 0
     assert why in said
-    assert [path for path in (tmp_path / "house" / "media").rglob("*") if path.is_file()] == []
+    assert [path for path in (tmp_path / "system" / "media").rglob("*") if path.is_file()] == []
     assert httpx.get(f"{server.url}/transcribe").json()["data"] == []

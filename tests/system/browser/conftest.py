@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.integration.api.serving import Server
 from tests.integration.hearing import BASE
-from tests.simulated.house import House
+from tests.simulated.system import System
 from tests.system.browser.watching import PATIENCE_MS, WIDE, Watched, shot
 
 Browse = Callable[..., Watched]
@@ -47,15 +47,15 @@ class Simulated(Server):
     """`serve` beside a worker whose engines cost what they are told to."""
 
     def __init__(self, folder: Path, **more: str) -> None:
-        self.house = House(folder, **more)
-        self.house.worker()
-        env = {**self.house.environment, "EMBEDDED_WORKER": "off", **QUICK, **more}
+        self.system = System(folder, **more)
+        self.system.worker()
+        env = {**self.system.environment, "EMBEDDED_WORKER": "off", **QUICK, **more}
         super().__init__("meet_transcriber", "serve", "--port", "0", env=env)
 
     def end(self) -> int:
         """End the server, then its worker."""
         code = super().end()
-        self.house.__exit__()
+        self.system.__exit__()
         return code
 
 
@@ -65,7 +65,7 @@ def simulated(tmp_path: Path) -> Iterator[Callable[..., Simulated]]:
     started: list[Simulated] = []
 
     def start(**more: str) -> Simulated:
-        started.append(Simulated(tmp_path / f"house{len(started)}", **more))
+        started.append(Simulated(tmp_path / f"system{len(started)}", **more))
         return started[-1]
 
     yield start
@@ -75,7 +75,7 @@ def simulated(tmp_path: Path) -> Iterator[Callable[..., Simulated]]:
 
 @pytest.fixture(scope="session")
 def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
-    service = Simulated(tmp_path_factory.mktemp("shared") / "house", OUTBOUND_ALLOW="127.0.0.0/8")
+    service = Simulated(tmp_path_factory.mktemp("shared") / "system", OUTBOUND_ALLOW="127.0.0.0/8")
     yield service
     service.end()
 

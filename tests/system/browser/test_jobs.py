@@ -9,8 +9,8 @@ from playwright.sync_api import expect
 
 from meet_transcriber.core.jobs import Failure
 from meet_transcriber.core.transcript import TranscriptWarning
-from tests.simulated.house import recording
 from tests.simulated.meetings import keep, long_meeting
+from tests.simulated.system import recording
 from tests.system.browser.conftest import Browse, Shoot, Simulated
 from tests.system.browser.watching import NARROW, WIDE, no_violations
 
@@ -44,7 +44,7 @@ def busy(simulated: Callable[..., Simulated]) -> Simulated:
         "Interview with Dana.wav",
         "\u05d9\u05e9\u05d9\u05d1\u05ea \u05e6\u05d5\u05d5\u05ea.wav",
     ):
-        service.house.ended(submit(service, name))
+        service.system.ended(submit(service, name))
     cancelled = submit(service, "Wrong file.wav", 300)
     httpx.post(f"{service.url}/transcribe/{cancelled}/cancel").raise_for_status()
     submit(service, "Planning the spring release.wav", 900)
@@ -68,12 +68,12 @@ def test_states_can_be_told_apart_in_any_light_on_any_screen(
 def test_progress_is_seen_in_two_tabs_and_after_a_reload(slow: Simulated, browse: Browse) -> None:
     watched = browse(slow.url)
     tabs = [watched.page(), watched.page()]
-    job_id = slow.house.submit(4)
+    job_id = slow.system.submit(4)
     for page in tabs:
         expect(page.get_by_role("progressbar")).not_to_have_attribute("aria-valuenow", "0")
     tabs[0].reload()
     expect(tabs[0].get_by_role("progressbar")).to_be_visible()
-    slow.house.ended(job_id)
+    slow.system.ended(job_id)
     for page in tabs:
         expect(page.get_by_role("progressbar")).to_have_count(0)
         expect(page.get_by_text("1 speaker")).to_be_visible()
@@ -83,10 +83,14 @@ def test_what_failed_says_why_and_what_is_in_doubt_is_told(
     quick: Simulated, browse: Browse, shoot: Shoot
 ) -> None:
     doubt = TranscriptWarning("low_coverage", "Half of the speech has no words.")
-    keep(quick.house.service.context, long_meeting(30, 20.0, 2, warnings=(doubt,)), sound=False)
+    keep(
+        quick.system.service.context,
+        long_meeting(30, 20.0, 2, warnings=(doubt,)),
+        sound=False,
+    )
     broken = Failure("unreadable_audio", "The recording breaks off after 3 s; send it again whole.")
-    job_id = quick.house.ended(submit(quick, "notes.wav")).id
-    quick.house.service.context.jobs.update(
+    job_id = quick.system.ended(submit(quick, "notes.wav")).id
+    quick.system.service.context.jobs.update(
         job_id, lambda job: replace(job, state="failed", error=broken)
     )
     page = browse(quick.url).page()
@@ -102,7 +106,7 @@ def test_what_failed_says_why_and_what_is_in_doubt_is_told(
 def test_a_job_is_cancelled_run_again_and_deleted(
     slow: Simulated, browse: Browse, shoot: Shoot
 ) -> None:
-    slow.house.submit(30)
+    slow.system.submit(30)
     page = browse(slow.url).page()
     page.get_by_role("button", name="Cancel standup.wav").click()
     job = page.get_by_role("listitem").filter(has_text="standup.wav")
@@ -123,7 +127,7 @@ def test_a_job_is_cancelled_run_again_and_deleted(
 
 @pytest.mark.parametrize("task", ["Words only", "Speakers only", "Put words and speakers"])
 def test_one_task_alone_is_run_again(quick: Simulated, browse: Browse, task: str) -> None:
-    quick.house.ended(quick.house.submit(2))
+    quick.system.ended(quick.system.submit(2))
     page = browse(quick.url).page()
     page.get_by_role("button", name="Run again").click()
     page.get_by_role("radio", name=task).check()
@@ -134,7 +138,7 @@ def test_one_task_alone_is_run_again(quick: Simulated, browse: Browse, task: str
 
 def test_filters_stay_in_the_address(quick: Simulated, browse: Browse) -> None:
     for name in ("planning.wav", "retro.wav"):
-        quick.house.ended(submit(quick, name))
+        quick.system.ended(submit(quick, name))
     page = browse(quick.url).page()
     expect(page.get_by_role("link", name="planning.wav")).to_be_visible()
     page.get_by_label("Filter by name").fill("RETRO")
@@ -148,7 +152,7 @@ def test_filters_stay_in_the_address(quick: Simulated, browse: Browse) -> None:
 
 def test_older_meetings_are_a_button_away(quick: Simulated, browse: Browse) -> None:
     for _ in range(31):
-        quick.house.submit(1)
+        quick.system.submit(1)
     page = browse(quick.url).page()
     rows = page.get_by_role("list", name="Meetings").get_by_role("listitem")
     expect(rows).to_have_count(30)
@@ -187,7 +191,7 @@ def test_a_server_that_is_away_is_said_so_until_it_is_back(
 
 
 def test_a_hostile_name_is_text(quick: Simulated, browse: Browse) -> None:
-    quick.house.ended(submit(quick, HOSTILE))
+    quick.system.ended(submit(quick, HOSTILE))
     page = browse(quick.url).page()
     expect(page.get_by_role("link", name="<img src=x onerror=alert(1)>")).to_be_visible()
     page.get_by_role("button", name="Delete").click()

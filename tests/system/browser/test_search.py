@@ -14,8 +14,8 @@ HOSTILE = "<b>we</b> ship on <script>alert(1)</script> Tuesday"
 def spoken(quick: Simulated) -> tuple[Simulated, str]:
     """A meeting in which somebody with a hostile name says hostile words."""
     service = quick
-    job_id = service.house.submit(2)
-    service.house.ended(job_id)
+    job_id = service.system.submit(2)
+    service.system.ended(job_id)
     job = f"{service.url}/transcribe/{job_id}"
     names = {"SPEAKER_00": "<i onclick=alert(2)>Ann</i>"}
     httpx.patch(f"{job}/speakers", json=names).raise_for_status()

@@ -63,7 +63,7 @@ def test_a_key_that_may_only_read_sees_no_button_that_would_be_refused(
     page = watched.page()
     sign_in(page, READING)
     expect(page.get_by_text("This key may only read")).to_be_visible()
-    closed.house.ended(closed.house.submit(1))
+    closed.system.ended(closed.system.submit(1))
     expect(page.get_by_role("link", name="standup.wav")).to_be_visible()
     expect(page.get_by_role("main").get_by_role("button")).to_have_count(0)
 
@@ -72,7 +72,7 @@ def test_progress_is_live_for_who_signed_in(watched: Watched, closed: Simulated)
     page = watched.page()
     sign_in(page)
     expect(page.get_by_text("No meetings yet")).to_be_visible()
-    closed.house.submit(4)
+    closed.system.submit(4)
     expect(page.get_by_role("progressbar")).to_be_visible()
     expect(page.get_by_text("Ready", exact=True).last).to_be_visible()
     page.get_by_role("button", name="Delete standup.wav").click()
@@ -81,7 +81,7 @@ def test_progress_is_live_for_who_signed_in(watched: Watched, closed: Simulated)
 
 
 def test_the_history_names_the_key(watched: Watched, closed: Simulated, shoot: Shoot) -> None:
-    job = closed.house.ended(closed.house.submit(1))
+    job = closed.system.ended(closed.system.submit(1))
     change = f"{closed.url}/transcribe/{job.id}/segments/0"
     bearer = {"Authorization": f"Bearer {KEY}"}
     httpx.patch(change, json={"text": "Good morning."}, headers=bearer).raise_for_status()
@@ -115,7 +115,7 @@ def end_session(watched: Watched) -> None:
 def test_what_is_typed_when_the_session_ends_is_saved_by_who_comes_back(
     watched: Watched, closed: Simulated
 ) -> None:
-    job = closed.house.ended(closed.house.submit(1))
+    job = closed.system.ended(closed.system.submit(1))
     page = watched.page(f"/#/job/{job.id}")
     sign_in(page)
     page.locator(".segment .w").first.dblclick()
@@ -125,7 +125,7 @@ def test_what_is_typed_when_the_session_ends_is_saved_by_who_comes_back(
     expect(page.get_by_text("Your session is over")).to_be_visible()
     sign_in(page)
     expect(page.get_by_text("Words of a long day")).to_be_visible()
-    assert closed.house.words(job.id) == ["Words", "of", "a", "long", "day"]
+    assert closed.system.words(job.id) == ["Words", "of", "a", "long", "day"]
 
 
 def test_a_session_that_is_over_is_said_so(watched: Watched) -> None:

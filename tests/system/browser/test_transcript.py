@@ -37,7 +37,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
 
 @pytest.fixture
 def job_id(shelf: Simulated) -> str:
-    return keep(shelf.house.service.context, meeting())
+    return keep(shelf.system.service.context, meeting())
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_a_link_leads_to_its_moment(page: Page, job_id: str) -> None:
 
 
 def test_without_its_audio_a_meeting_is_still_read(shelf: Simulated, page: Page) -> None:
-    context = shelf.house.service.context
+    context = shelf.system.service.context
     job_id = keep(context, meeting(), sound=False)
     open_meeting(page, job_id)
     expect(page.get_by_text("The recording was not kept")).to_be_visible()
@@ -350,7 +350,7 @@ def test_who_is_heard_without_words_is_shown_named_and_merged(
     a, b, c = "SPEAKER_00", "SPEAKER_01", "SPEAKER_02"
     said = spoken((a, "we ship on Thursday"), (b, "fine"), (a, "good"))
     turns = (Turn(0, 2, a), Turn(2, 2.5, b), Turn(2.5, 3, a), Turn(4, 7.5, c))
-    job_id = keep(shelf.house.service.context, transcript_of(said, 8.0, turns=turns))
+    job_id = keep(shelf.system.service.context, transcript_of(said, 8.0, turns=turns))
     page = browse(shelf.url).page()
     open_meeting(page, job_id)
     expect_people(page, shelf, job_id, a, b, c)
@@ -390,7 +390,7 @@ def test_who_is_heard_without_words_is_shown_named_and_merged(
 def test_the_picture_of_the_readme(browse: Browse, shelf: Simulated, shoot: Shoot) -> None:
     page = browse(shelf.url).page()
     page.set_viewport_size({"width": 1080, "height": 675})
-    open_meeting(page, keep(shelf.house.service.context, minutes()))
+    open_meeting(page, keep(shelf.system.service.context, minutes()))
     word(page, "printing", 1).click()
     expect(page.locator(".w.spoken")).to_have_text("printing")
     expect(page.locator(".segment .speaker").nth(4)).to_contain_text("נועה")
@@ -403,7 +403,7 @@ def test_what_is_in_doubt_was_cut_or_fell_back_is_said(page: Page, shelf: Simula
         removed=(Removed(20.0, 24.0, "loop", "thank you thank you"),),
         warnings=(TranscriptWarning("speakers_unavailable", "Speakers are unknown."),),
     )
-    open_meeting(page, keep(shelf.house.service.context, doubtful))
+    open_meeting(page, keep(shelf.system.service.context, doubtful))
     expect(page.get_by_text("Speakers are unknown.")).to_be_visible()
     expect(page.get_by_text("96.4 %")).to_be_visible()
     page.get_by_text("1 passage was cut").click()
@@ -425,7 +425,7 @@ def test_hebrew_and_arabic_run_from_the_right(page: Page) -> None:
 def test_everybody_can_use_it_in_any_light_on_any_screen(
     browse: Browse, shelf: Simulated, shoot: Shoot, dark: bool, width: int
 ) -> None:
-    context = shelf.house.service.context
+    context = shelf.system.service.context
     names = {"SPEAKER_00": "Ann Marie", "SPEAKER_01": "Bob"}
     page = browse(shelf.url, dark, width).page()
     open_meeting(page, keep(context, long_meeting(2000, 900.0, 5, names=names)), "?t=31")
@@ -513,7 +513,7 @@ def test_of_a_long_meeting_only_what_is_in_sight_is_in_the_document(
     page: Page, shelf: Simulated
 ) -> None:
     long = long_meeting(12_000, 7200.0, 6)
-    open_meeting(page, keep(shelf.house.service.context, long), "?t=3600")
+    open_meeting(page, keep(shelf.system.service.context, long), "?t=3600")
     expect(page.locator(".w.spoken")).to_be_visible()
     rows = page.locator(".segment")
     assert rows.count() < 80
@@ -527,7 +527,7 @@ def test_of_a_long_meeting_only_what_is_in_sight_is_in_the_document(
 
 
 def test_an_edit_of_a_long_meeting_makes_one_row_anew(page: Page, shelf: Simulated) -> None:
-    open_meeting(page, keep(shelf.house.service.context, long_meeting(4000, 2400.0, 4)), "?t=1200")
+    open_meeting(page, keep(shelf.system.service.context, long_meeting(4000, 2400.0, 4)), "?t=1200")
     before = page.get_by_role("region", name="Transcript").evaluate("each => each.scrollTop")
     assert before > 0
     page.evaluate("document.querySelectorAll('.segment').forEach((row) => { row.known = true; })")
@@ -549,7 +549,7 @@ def test_a_meeting_that_goes_on_shows_progress_and_words_and_then_the_transcript
     browse: Browse, simulated: Callable[..., Simulated]
 ) -> None:
     service = simulated(SIMULATED_PART_SECONDS="0.7")
-    job_id = service.house.submit(6)
+    job_id = service.system.submit(6)
     page = browse(service.url).page(f"/#/job/{job_id}")
     expect(page.get_by_role("progressbar", name="Progress")).to_be_visible()
     no_violations(page)
@@ -564,7 +564,7 @@ def test_a_cancelled_meeting_says_so_and_can_be_run_again(
     browse: Browse, simulated: Callable[..., Simulated]
 ) -> None:
     service = simulated(SIMULATED_PART_SECONDS="5")
-    page = browse(service.url).page(f"/#/job/{service.house.submit(6)}")
+    page = browse(service.url).page(f"/#/job/{service.system.submit(6)}")
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("It was cancelled before it was done.")).to_be_visible()
     no_violations(page)

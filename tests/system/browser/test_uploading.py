@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.integration.api.serving import ROOT, Server
-from tests.simulated.house import recording
+from tests.simulated.system import recording
 from tests.system.browser.conftest import Browse, Shoot, Simulated
 from tests.system.browser.watching import Watched, no_violations
 
@@ -205,7 +205,7 @@ def test_options_that_make_no_sense_stop_nothing_but_the_upload(watched: Watched
 
 
 def test_a_recording_is_fetched_from_a_link(watched: Watched, service: Simulated) -> None:
-    service.house.ended(service.house.submit(1))
+    service.system.ended(service.system.submit(1))
     page = watched.page()
     page.get_by_role("button", name="From a link").click()
     no_violations(page)

@@ -26,9 +26,9 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
 
 def met(shelf: Simulated, *turns: tuple[int, int]) -> str:
     """The id of a finished meeting."""
-    upload = shelf.house.service.submissions.begin("standup.wav")
+    upload = shelf.system.service.submissions.begin("standup.wav")
     upload.write(meeting(*turns))
-    return shelf.house.ended(upload.finish(SubmissionRequest()).id).id
+    return shelf.system.ended(upload.finish(SubmissionRequest()).id).id
 
 
 def names(shelf: Simulated, job_id: str) -> dict[str, str]:
@@ -73,7 +73,7 @@ def test_a_voice_is_remembered_with_a_tick_and_asked_about_later(
 def test_where_no_voices_are_kept_there_is_nothing_to_tick(
     quick: Simulated, browse: Browse
 ) -> None:
-    job_id = quick.house.ended(quick.house.submit(seconds=2)).id
+    job_id = quick.system.ended(quick.system.submit(seconds=2)).id
     page = browse(quick.url).page()
     open_meeting(page, job_id)
     rename(page, "SPEAKER_00", "Ann")

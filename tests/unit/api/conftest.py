@@ -9,8 +9,8 @@ from starlette.testclient import TestClient
 from meet_transcriber.api.app import create_app
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
-from tests.unit.api.locked import Locked, locked_in
-from tests.unit.api.rig import make_service
+from tests.unit.api.secured_app import SecuredApp, open_secured_app
+from tests.unit.api.service_fixture import make_service
 
 
 @pytest.fixture
@@ -26,5 +26,5 @@ def client(service: Service, tmp_path: Path) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def locked(tmp_path: Path) -> Iterator[Locked]:
-    yield from locked_in(tmp_path)
+def secured(tmp_path: Path) -> Iterator[SecuredApp]:
+    yield from open_secured_app(tmp_path)

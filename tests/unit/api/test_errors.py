@@ -11,7 +11,7 @@ from meet_transcriber.api.app import create_app
 from meet_transcriber.api.errors import status_of
 from meet_transcriber.core import errors
 from meet_transcriber.settings import Settings
-from tests.unit.api.rig import make_service
+from tests.unit.api.service_fixture import make_service
 
 KEYS = {"type", "title", "status", "detail", "instance", "code", "request_id", "errors"}
 

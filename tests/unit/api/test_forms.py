@@ -13,7 +13,7 @@ from starlette.types import Message
 from meet_transcriber.api.forms import ReceivedForm, receive
 from meet_transcriber.core.errors import InvalidOptions, UploadTooLarge
 from meet_transcriber.service import Policy, SubmissionRequest
-from tests.unit.api.rig import leftovers, make_service
+from tests.unit.api.service_fixture import make_service, stored_keys
 
 HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="m.wav"\r\n\r\n'
 TAIL = b'\r\n--b\r\nContent-Disposition: form-data; name="language"\r\n\r\nen\r\n--b--\r\n'
@@ -62,7 +62,7 @@ def test_a_sender_that_goes_away_leaves_nothing(tmp_path: Path) -> None:
     sender = Sender(iter([HEAD, bytes(1 << 20)]))
     with pytest.raises(ClientDisconnect):
         asyncio.run(receive(sender.request, service))
-    assert leftovers(service) == []
+    assert stored_keys(service) == []
     assert service.context.jobs.due(float("inf"), 9) == []
 
 
@@ -72,7 +72,7 @@ def test_too_much_is_refused_soon_after_the_limit(tmp_path: Path) -> None:
     with pytest.raises(UploadTooLarge):
         asyncio.run(receive(sender.request, service))
     assert sender.taken <= 3 << 20
-    assert leftovers(service) == []
+    assert stored_keys(service) == []
 
 
 def test_an_announced_length_over_the_limit_is_refused_unread(tmp_path: Path) -> None:
@@ -121,4 +121,4 @@ def test_what_is_raised_inside_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(KeyError):
         asyncio.run(send())
-    assert leftovers(service) == []
+    assert stored_keys(service) == []

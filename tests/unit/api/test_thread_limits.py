@@ -16,7 +16,7 @@ from meet_transcriber.bootstrap.auth import build_auth
 from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
-from tests.unit.api.rig import Deck, Nowhere, make_service
+from tests.unit.api.service_fixture import FakeDecoder, FakeFetcher, make_service
 
 Ask = Callable[..., Coroutine[Any, Any, httpx.Response]]
 
@@ -42,7 +42,7 @@ class Stuck:
             self._here -= 1
 
 
-class HostileDecoder(Deck):
+class HostileDecoder(FakeDecoder):
     """Looks at recordings of more than four bytes without end."""
 
     def __init__(self, stuck: Stuck) -> None:
@@ -54,7 +54,7 @@ class HostileDecoder(Deck):
         return super().probe(media)
 
 
-class SilentNames(Nowhere):
+class SilentNames(FakeFetcher):
     """A name service that does not answer."""
 
     def __init__(self, stuck: Stuck) -> None:

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from meet_transcriber.api.app import create_app
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
-from tests.unit.api.rig import leftovers, make_service, work
+from tests.unit.api.service_fixture import make_service, stored_keys, work
 
 SECRET = "root:x:0:0"
 PATHS = [
@@ -78,7 +78,7 @@ def test_a_name_that_is_a_path_stays_inside(
     assert answer.status_code == 202
     job_id = answer.json()["job_id"]
     work(service)
-    assert all(key.startswith(f"jobs/{job_id}/") for key in leftovers(service))
+    assert all(key.startswith(f"jobs/{job_id}/") for key in stored_keys(service))
     assert not set("/\\\x00") & set(service.queries.job(job_id).name)
     after = {path for path in tmp_path.rglob("*") if "media" not in path.parts}
     assert {path.name.split("-")[0] for path in after - before} <= {
@@ -107,4 +107,4 @@ def test_a_key_of_repetition_that_is_a_path_is_only_a_key(
     ]
     assert [answer.status_code for answer in answers] == [202, 202]
     assert len({answer.json()["job_id"] for answer in answers}) == 1
-    assert len(leftovers(service)) == 1
+    assert len(stored_keys(service)) == 1

@@ -9,7 +9,7 @@ from meet_transcriber.auth.keyring import ApiKeyring, read_static
 from meet_transcriber.core.auth import SCOPES, NewKey
 from meet_transcriber.core.errors import InvalidOptions, KeyConflict, KeyNotFound, KeyRefused
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
-from tests.unit.fakes import Now
+from tests.unit.fakes import FakeClock
 
 HOUR = 3600.0
 STATIC = "static-secret-of-an-operator"
@@ -19,7 +19,7 @@ class Ring:
     """A keyring over SQLite, with a clock that stands."""
 
     def __init__(self, folder: Path, static: str = "", pepper: bytes = b"pepper") -> None:
-        self.now = Now()
+        self.now = FakeClock()
         self.store = SqliteJobStore(folder / "jobs.sqlite3")
         self.keyring = ApiKeyring(
             self.store.keys, lambda: pepper, self.now, read_static(static), self.store.settle

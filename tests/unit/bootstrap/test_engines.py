@@ -24,8 +24,8 @@ from meet_transcriber.ports.engines import Diarizer
 from meet_transcriber.service import FETCH_ASKED, Engines
 from meet_transcriber.settings import Settings
 from meet_transcriber.worker.runtime import WorkerProcess
-from tests.simulated.house import wait_for
-from tests.unit.fakes import Ear, Judge, Scribe
+from tests.simulated.system import wait_for
+from tests.unit.fakes import FakeDiarizer, FakeRecognizer, FakeVad
 
 PLACEHOLDER = SecretStr("hf_your_token_here")
 REAL_LOOKING = SecretStr("hf_real_looking")
@@ -57,20 +57,20 @@ def test_what_the_operator_says_of_old_results_and_of_audio_is_the_services_rule
 
 
 def test_an_engine_that_works_is_tried_before_it_is_given_out() -> None:
-    scribe, judge = Scribe(), Judge()
-    assert verified(Chosen(scribe), check_recognizer).engine is scribe
-    assert scribe.parts == 1
-    assert verified(Chosen(judge), check_diarizer).engine is judge
+    recognizer, diarizer = FakeRecognizer(), FakeDiarizer()
+    assert verified(Chosen(recognizer), check_recognizer).engine is recognizer
+    assert recognizer.parts == 1
+    assert verified(Chosen(diarizer), check_diarizer).engine is diarizer
 
 
 def test_an_engine_that_fails_when_it_is_tried_is_not_there_and_readiness_says_why(
     tmp_path: Path,
 ) -> None:
-    broken = Judge(RuntimeError("no kernel image is available"))
+    broken = FakeDiarizer(RuntimeError("no kernel image is available"))
     engines = Engines(
-        lambda: verified(Chosen(Scribe()), check_recognizer),
+        lambda: verified(Chosen(FakeRecognizer()), check_recognizer),
         lambda: verified(Chosen(broken), check_diarizer),
-        Ear,
+        FakeVad,
     )
     queue = services.embedded_queue()
     worker = WorkerProcess(
@@ -80,7 +80,7 @@ def test_an_engine_that_fails_when_it_is_tried_is_not_there_and_readiness_says_w
     problem = _problem(worker)
     worker.wind_down()
     worker.close()
-    assert "judge was loaded, but failed on a second of audio" in problem
+    assert "fake-diarizer was loaded, but failed on a second of audio" in problem
     assert "no kernel image is available" in problem
     with pytest.raises(EngineUnavailable, match="doctor"):
         verified(Chosen(broken), check_diarizer)
@@ -200,12 +200,12 @@ def test_a_worker_whose_speakers_are_unknown_looks_for_them_when_it_is_asked_to(
     tmp_path: Path,
 ) -> None:
     stopgap = Chosen[Diarizer](NoDiarizer(), (UNKNOWN,), is_stopgap=True)
-    rounds = [stopgap, Chosen[Diarizer](Judge())]
+    rounds = [stopgap, Chosen[Diarizer](FakeDiarizer())]
     queue = services.embedded_queue()
 
     def engines(*_: object) -> Engines:
         chosen = rounds.pop(0)
-        return Engines(lambda: Chosen(Scribe()), lambda: chosen, Ear)
+        return Engines(lambda: Chosen(FakeRecognizer()), lambda: chosen, FakeVad)
 
     worker = WorkerProcess(Settings(data_dir=tmp_path), queue, ("recognize", "cpu"), engines, "w")
     worker.start()
@@ -214,7 +214,7 @@ def test_a_worker_whose_speakers_are_unknown_looks_for_them_when_it_is_asked_to(
     assert (seen.problem, seen.notes, seen.diarizer) == ("", (UNKNOWN.message,), "")
     jobs.remember(FETCH_ASKED, "now")
     (seen,) = wait_for(lambda: [each for each in jobs.workers(0.0) if each.diarizer])
-    assert (seen.notes, seen.diarizer) == ((), "judge")
+    assert (seen.notes, seen.diarizer) == ((), "fake-diarizer")
     worker.wind_down()
     worker.close()
 

@@ -18,7 +18,7 @@ from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.observability import logging as logs
 from meet_transcriber.service import SubmissionRequest
 from meet_transcriber.settings import Settings
-from tests.unit.api.rig import make_service, work
+from tests.unit.api.service_fixture import make_service, work
 
 log = logs.get_logger("meet_transcriber.test")
 
@@ -173,7 +173,7 @@ def test_a_job_takes_the_id_of_its_request_to_the_worker(lines: Lines, tmp_path:
     work(service)
     line = lines.one("job_finished")
     assert (line["job_id"], line["state"], line["speakers"]) == (job.id, "completed", 2)
-    assert (line["audio_seconds"], line["engine"], line["attempts"]) == (60.0, "scribe", 5)
+    assert (line["audio_seconds"], line["engine"], line["attempts"]) == (60.0, "fake-recognizer", 5)
     assert {each["task"] for each in lines.all("task_ended")} == {
         "prepare", "recognize:0", "recognize:1", "diarize", "attribute",
     }  # fmt: skip

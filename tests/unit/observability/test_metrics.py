@@ -17,7 +17,7 @@ from meet_transcriber.observability.metrics import COUNTED, METRICS, Counting, E
 from meet_transcriber.ports.observability import Meters, Unmetered
 from meet_transcriber.service import Service, ServiceContext, WorkerRegistration
 from meet_transcriber.settings import Settings
-from tests.unit.api.rig import finished, make_service, note_worker
+from tests.unit.api.service_fixture import complete_job, make_service, note_worker
 
 READER, MONITOR = "reads-and-no-more-than-that", "watches-and-no-more-than-that"
 SHARED = """
@@ -63,7 +63,7 @@ def test_what_alerts_count_is_seen_to_rise_from_0() -> None:
 
 def test_a_job_is_counted_from_its_upload_to_its_end(counted: tuple[Service, TestClient]) -> None:
     service, client = counted
-    finished(service)
+    complete_job(service)
     text = client.get("/metrics").text
     assert value(text, 'transcription_requests_total{outcome="accepted",source="upload"}') == 1
     assert value(text, "transcription_upload_bytes_total") == 4
@@ -73,7 +73,7 @@ def test_a_job_is_counted_from_its_upload_to_its_end(counted: tuple[Service, Tes
     done = 'transcription_task_seconds_count{outcome="done",stage="%s"}'
     stages = "prepare", "recognize", "attribute"
     assert [value(text, done % stage) for stage in stages] == [1, 2, 1]
-    labels = 'engine="scribe",model="base"'
+    labels = 'engine="fake-recognizer",model="base"'
     assert 50 < value(text, f"transcription_recognized_audio_seconds_total{{{labels}}}") <= 60
 
 

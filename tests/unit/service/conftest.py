@@ -1,4 +1,4 @@
-"""A whole service on one context: SQLite, a folder, simulated engines, a clock that stands."""
+"""A service on SQLite and a folder, with fake engines and a clock that tests move."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -26,27 +26,35 @@ from meet_transcriber.service import (
 from meet_transcriber.service.webhooks import WebhookDispatcher
 from meet_transcriber.stores.disk import DiskMediaStore
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
-from tests.unit.fakes import Bell, Deck, Ear, Judge, Now, Scribe, Sender
+from tests.unit.fakes import (
+    FakeClock,
+    FakeDecoder,
+    FakeDiarizer,
+    FakeQueue,
+    FakeRecognizer,
+    FakeVad,
+    FakeWebhookSender,
+)
 
-TAPE = b"tape" * 1000
+MEDIA = b"tape" * 1000
 
 
-class House:
-    """The service and everything around it that a test wants to touch."""
+class ServiceFixture:
+    """A service with the stores, the queue, the clock and the engines it uses."""
 
     def __init__(self, folder: Path, rules: Policy) -> None:
-        self.now, self.bell, self.sender = Now(), Bell(), Sender()
+        self.clock, self.queue, self.sender = FakeClock(), FakeQueue(), FakeWebhookSender()
         self.jobs = SqliteJobStore(folder / "jobs.sqlite3")
         self.media = DiskMediaStore(folder / "media")
         fetcher = Fetcher(["127.0.0.1"], max_bytes=rules.max_upload_bytes)
         self.context = ServiceContext(
-            self.jobs, self.media, self.bell, Deck(), fetcher, self.now, rules, self.jobs
+            self.jobs, self.media, self.queue, FakeDecoder(), fetcher, self.clock, rules, self.jobs
         )
         self.service = Service(self.context)
         self.webhooks = WebhookDispatcher(
-            self.context, self.sender, None, lambda *_: self.now() + 60
+            self.context, self.sender, None, lambda *_: self.clock() + 60
         )
-        self.tending = Maintenance(self.context, "test", self.webhooks)
+        self.maintenance = Maintenance(self.context, "test", self.webhooks)
         self.stopping = threading.Event()
 
     def worker(
@@ -57,60 +65,63 @@ class House:
         queues: tuple[str, ...] = QUEUES,
         make_diarizer: Callable[[], Chosen[Diarizer]] | None = None,
     ) -> TaskRunner:
-        heard, judged = Chosen(recognizer or Scribe()), Chosen(diarizer or Judge())
-        engines = Engines(lambda: heard, make_diarizer or (lambda: judged), Ear)
+        recognizers, diarizers = (
+            Chosen(recognizer or FakeRecognizer()),
+            Chosen(diarizer or FakeDiarizer()),
+        )
+        engines = Engines(lambda: recognizers, make_diarizer or (lambda: diarizers), FakeVad)
         return TaskRunner(self.context, engines, name, queues, self.stopping)
 
-    def submit(self, name: str = "standup.ogg", tape: bytes = TAPE, **wishes: Any) -> Job:
+    def submit(self, name: str = "standup.ogg", media: bytes = MEDIA, **options: Any) -> Job:
         upload = self.service.submissions.begin(name)
-        upload.write(tape)
-        return upload.finish(SubmissionRequest(Options(**wishes)))
+        upload.write(media)
+        return upload.finish(SubmissionRequest(Options(**options)))
 
-    def finished(self, **wishes: Any) -> Job:
-        """A job that one worker saw through."""
-        job = self.submit(**wishes)
+    def complete_job(self, **options: Any) -> Job:
+        """Submit a recording and let one worker run its job to the end."""
+        job = self.submit(**options)
         worker = self.worker()
         while worker.work():
             pass
         return self.jobs.get(job.id)
 
-    def later(self, seconds: float) -> None:
-        """Let time pass and look after what became due."""
-        self.now.at += seconds
-        self.tending.tend()
+    def advance(self, seconds: float) -> None:
+        """Move the clock forward and run maintenance."""
+        self.clock.at += seconds
+        self.maintenance.tend()
 
-    def left(self) -> list[str]:
+    def stored_keys(self) -> list[str]:
         return self.media.keys("jobs")
 
 
 @contextmanager
-def house_in(folder: Path, rules: Policy) -> Iterator[House]:
-    house = House(folder, rules)
-    yield house
-    house.jobs.close()
+def open_fixture(folder: Path, rules: Policy) -> Iterator[ServiceFixture]:
+    fixture = ServiceFixture(folder, rules)
+    yield fixture
+    fixture.jobs.close()
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    with house_in(tmp_path, Policy(part_seconds=100)) as house:
-        yield house
+def fixture(tmp_path: Path) -> Iterator[ServiceFixture]:
+    with open_fixture(tmp_path, Policy(part_seconds=100)) as fixture:
+        yield fixture
 
 
-class _Tapes(BaseHTTPRequestHandler):
+class _MediaHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         found = self.path.endswith(".ogg")
         self.send_response(200 if found else 404)
         self.end_headers()
-        self.wfile.write(TAPE if found else b"")
+        self.wfile.write(MEDIA if found else b"")
 
     def log_message(self, *_: object) -> None:
-        """Nobody reads it."""
+        """Not needed."""
 
 
 @pytest.fixture
-def tape_server() -> Iterator[str]:
-    """Serves a tape under every name that ends with .ogg."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Tapes) as server:
+def media_server() -> Iterator[str]:
+    """Serves MEDIA under every name that ends with .ogg."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _MediaHandler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"

@@ -13,29 +13,29 @@ from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.service import JobQueries, Service, SubmissionRequest
 from meet_transcriber.stores.disk import DiskMediaStore
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
-from tests.unit.service.conftest import TAPE, House
+from tests.unit.service.conftest import MEDIA, ServiceFixture
 
 
-def test_a_transcript_is_there_when_the_job_is_completed(house: House) -> None:
-    job = house.submit()
+def test_a_transcript_is_there_when_the_job_is_completed(fixture: ServiceFixture) -> None:
+    job = fixture.submit()
     with pytest.raises(JobNotReady, match="pending"):
-        house.service.queries.transcript(job.id)
-    job = house.finished()
-    assert b"SPEAKER_01" in house.service.queries.export(job.id, "srt")[1]
+        fixture.service.queries.transcript(job.id)
+    job = fixture.complete_job()
+    assert b"SPEAKER_01" in fixture.service.queries.export(job.id, "srt")[1]
 
 
-def test_names_are_in_every_format(house: House) -> None:
-    job = house.finished()
-    house.service.commands.name_speakers(job.id, {"SPEAKER_00": "Ann"})
+def test_names_are_in_every_format(fixture: ServiceFixture) -> None:
+    job = fixture.complete_job()
+    fixture.service.commands.name_speakers(job.id, {"SPEAKER_00": "Ann"})
     for form in ("txt", "srt", "json", "rttm"):
-        assert b"Ann" in house.service.queries.export(job.id, form)[1]
-    house.service.commands.name_speakers(job.id, {"SPEAKER_00": None})
-    assert b"Ann" not in house.service.queries.export(job.id, "txt")[1]
+        assert b"Ann" in fixture.service.queries.export(job.id, form)[1]
+    fixture.service.commands.name_speakers(job.id, {"SPEAKER_00": None})
+    assert b"Ann" not in fixture.service.queries.export(job.id, "txt")[1]
 
 
-def test_edits_stand_beside_the_words_of_the_machine(house: House) -> None:
-    job = house.finished()
-    changing, reading = house.service.commands, house.service.queries
+def test_edits_stand_beside_the_words_of_the_machine(fixture: ServiceFixture) -> None:
+    job = fixture.complete_job()
+    changing, reading = fixture.service.commands, fixture.service.queries
     before = reading.transcript(job.id)[1]
     changing.edit(job.id, Edit("text", 0, "corrected"))
     assert reading.transcript(job.id)[1].segments[0].text == "corrected"
@@ -45,18 +45,18 @@ def test_edits_stand_beside_the_words_of_the_machine(house: House) -> None:
     assert reading.machine_transcript(reading.job(job.id)).segments == before.segments
 
 
-def test_an_edit_of_something_older_is_refused(house: House) -> None:
-    job = house.finished()
-    house.service.commands.edit(job.id, Edit("text", 0, "one"), version=job.version)
+def test_an_edit_of_something_older_is_refused(fixture: ServiceFixture) -> None:
+    job = fixture.complete_job()
+    fixture.service.commands.edit(job.id, Edit("text", 0, "one"), version=job.version)
     with pytest.raises(JobConflict, match="meanwhile"):
-        house.service.commands.edit(job.id, Edit("text", 0, "two"), version=job.version)
+        fixture.service.commands.edit(job.id, Edit("text", 0, "two"), version=job.version)
 
 
-def test_edits_leave_one_object(house: House) -> None:
-    job = house.finished()
+def test_edits_leave_one_object(fixture: ServiceFixture) -> None:
+    job = fixture.complete_job()
     for text in ("one", "two", "three"):
-        house.service.commands.edit(job.id, Edit("text", 0, text))
-    assert sum("edits" in key for key in house.left()) == 1
+        fixture.service.commands.edit(job.id, Edit("text", 0, text))
+    assert sum("edits" in key for key in fixture.stored_keys()) == 1
 
 
 class Overtaken(DiskMediaStore):
@@ -72,10 +72,10 @@ class Overtaken(DiskMediaStore):
 
 
 def test_who_reads_or_edits_while_somebody_else_edits_is_not_told_of_a_lost_log(
-    house: House, tmp_path: Path
+    fixture: ServiceFixture, tmp_path: Path
 ) -> None:
-    job, media = house.finished(), Overtaken(tmp_path / "media")
-    there, here = house.service.commands, Service(replace(house.context, media=media))
+    job, media = fixture.complete_job(), Overtaken(tmp_path / "media")
+    there, here = fixture.service.commands, Service(replace(fixture.context, media=media))
     there.edit(job.id, Edit("text", 0, "one"))
     media.happen = lambda: there.edit(job.id, Edit("text", 0, "two"))
     assert here.queries.transcript(job.id)[1].segments[0].text == "two"
@@ -97,114 +97,118 @@ class Late(SqliteJobStore):
         super().put_text(job_id, text)
 
 
-def test_what_stands_is_found_whichever_edit_is_indexed_last(house: House, tmp_path: Path) -> None:
-    job, text = house.finished(), Late(tmp_path / "jobs.sqlite3")
-    there, here = house.service.commands, Service(replace(house.context, text=text)).commands
+def test_what_stands_is_found_whichever_edit_is_indexed_last(
+    fixture: ServiceFixture, tmp_path: Path
+) -> None:
+    job, text = fixture.complete_job(), Late(tmp_path / "jobs.sqlite3")
+    there, here = fixture.service.commands, Service(replace(fixture.context, text=text)).commands
     text.happen = lambda: there.edit(job.id, Edit("text", 0, "Keycloak"))
     here.edit(job.id, Edit("text", 0, "two"))
     text.close()
-    assert len(house.service.queries.search("keycloak").hits) == 1
+    assert len(fixture.service.queries.search("keycloak").hits) == 1
 
 
-def test_a_history_does_not_grow_without_end(house: House) -> None:
-    job = house.finished()
+def test_a_history_does_not_grow_without_end(fixture: ServiceFixture) -> None:
+    job = fixture.complete_job()
     one = Edit("text", 0, "\N{GRINNING FACE}" * LONGEST_TEXT)  # twelve bytes each in JSON
     with pytest.raises(JobConflict, match="16 MiB"):
-        house.service.commands.edit_all(job.id, [one] * (MOST_LOG_BYTES // LONGEST_TEXT // 10))
-    house.service.commands.edit(job.id, one)
+        fixture.service.commands.edit_all(job.id, [one] * (MOST_LOG_BYTES // LONGEST_TEXT // 10))
+    fixture.service.commands.edit(job.id, one)
 
 
-def test_a_rerun_of_the_speakers_recognizes_nothing_again(house: House) -> None:
-    job = house.finished()
-    house.service.commands.rerun(job.id, ["diarize"], {"num_speakers": 2})
-    assert house.service.queries.job(job.id).options.num_speakers == 2
-    worker = house.worker(queues=("cpu",))
+def test_a_rerun_of_the_speakers_recognizes_nothing_again(fixture: ServiceFixture) -> None:
+    job = fixture.complete_job()
+    fixture.service.commands.rerun(job.id, ["diarize"], {"num_speakers": 2})
+    assert fixture.service.queries.job(job.id).options.num_speakers == 2
+    worker = fixture.worker(queues=("cpu",))
     while worker.work():
         pass
-    assert house.service.queries.job(job.id).state == "completed"
+    assert fixture.service.queries.job(job.id).state == "completed"
 
 
-def test_a_rerun_that_makes_no_sense_is_refused(house: House) -> None:
-    job = house.submit()
+def test_a_rerun_that_makes_no_sense_is_refused(fixture: ServiceFixture) -> None:
+    job = fixture.submit()
     with pytest.raises(JobConflict):
-        house.service.commands.rerun(job.id)
+        fixture.service.commands.rerun(job.id)
     with pytest.raises(InvalidOptions, match="no task 'sing'"):
-        house.service.commands.rerun(job.id, ["sing"])
+        fixture.service.commands.rerun(job.id, ["sing"])
 
 
-def test_what_is_deleted_cannot_be_found(house: House) -> None:
-    job = house.finished()
-    house.service.commands.delete(job.id)
-    for look in (house.service.queries.job, house.service.commands.delete):
+def test_what_is_deleted_cannot_be_found(fixture: ServiceFixture) -> None:
+    job = fixture.complete_job()
+    fixture.service.commands.delete(job.id)
+    for look in (fixture.service.queries.job, fixture.service.commands.delete):
         with pytest.raises(JobNotFound):
             look(job.id)
-    assert house.service.queries.page(JobQuery()) == []
-    assert house.service.queries.search("w1").hits == ()
+    assert fixture.service.queries.page(JobQuery()) == []
+    assert fixture.service.queries.search("w1").hits == ()
 
 
-def test_the_wait_is_told_from_measured_speed(house: House) -> None:
-    first = house.submit()
-    house.now.at += 1
-    second = house.submit()
-    house.jobs.remember("rtf", "0.1")
-    info = WorkerInfo("w", ("cpu", "recognize"), "ready", seen_at=house.now())
-    house.jobs.note_worker(info, 100)
-    assert house.service.queries.wait(first).position == 1
-    wait = house.service.queries.wait(second)
+def test_the_wait_is_told_from_measured_speed(fixture: ServiceFixture) -> None:
+    first = fixture.submit()
+    fixture.clock.at += 1
+    second = fixture.submit()
+    fixture.jobs.remember("rtf", "0.1")
+    info = WorkerInfo("w", ("cpu", "recognize"), "ready", seen_at=fixture.clock())
+    fixture.jobs.note_worker(info, 100)
+    assert fixture.service.queries.wait(first).position == 1
+    wait = fixture.service.queries.wait(second)
     assert wait.position == 2
     assert wait.seconds == pytest.approx(120.0)
 
 
-def test_without_a_worker_nobody_knows_how_long(house: House) -> None:
-    assert house.service.queries.wait(house.submit()).seconds is None
+def test_without_a_worker_nobody_knows_how_long(fixture: ServiceFixture) -> None:
+    assert fixture.service.queries.wait(fixture.submit()).seconds is None
 
 
-def test_search_finds_the_words_and_where_they_are(house: House) -> None:
-    job = house.finished()
-    found = house.service.queries.search("W7")
+def test_search_finds_the_words_and_where_they_are(fixture: ServiceFixture) -> None:
+    job = fixture.complete_job()
+    found = fixture.service.queries.search("W7")
     assert [hit.job.id for hit in found.hits] == [job.id]
     assert "w7" in found.hits[0].segments[0][1].text
-    assert house.service.queries.search("nobody said this").hits == ()
+    assert fixture.service.queries.search("nobody said this").hits == ()
 
 
-def test_search_without_an_index_says_whether_it_saw_all(house: House) -> None:
-    job = house.finished()
-    found = JobQueries(replace(house.context, text=None)).search("w7")
+def test_search_without_an_index_says_whether_it_saw_all(fixture: ServiceFixture) -> None:
+    job = fixture.complete_job()
+    found = JobQueries(replace(fixture.context, text=None)).search("w7")
     assert [hit.job.id for hit in found.hits] == [job.id]
     assert found.complete
 
 
-def test_edited_words_are_found_too(house: House) -> None:
-    job = house.finished()
-    house.service.commands.edit(job.id, Edit("text", 0, "Keycloak"))
-    assert len(house.service.queries.search("keycloak").hits) == 1
+def test_edited_words_are_found_too(fixture: ServiceFixture) -> None:
+    job = fixture.complete_job()
+    fixture.service.commands.edit(job.id, Edit("text", 0, "Keycloak"))
+    assert len(fixture.service.queries.search("keycloak").hits) == 1
 
 
-def test_parts_can_be_read_as_they_are_done(house: House) -> None:
-    job, worker = house.submit(), house.worker()
+def test_parts_can_be_read_as_they_are_done(fixture: ServiceFixture) -> None:
+    job, worker = fixture.submit(), fixture.worker()
     known: set[str] = set()
     seen = 0
     while worker.work():
-        fresh = list(house.service.queries.parts(house.jobs.get(job.id), known))
+        fresh = list(fixture.service.queries.parts(fixture.jobs.get(job.id), known))
         seen += len(fresh)
     assert seen == 59
 
 
-def test_the_audio_and_its_outline_can_be_read(house: House) -> None:
-    job = house.finished()
-    _, file, size = house.service.queries.audio(job.id)
+def test_the_audio_and_its_outline_can_be_read(fixture: ServiceFixture) -> None:
+    job = fixture.complete_job()
+    _, file, size = fixture.service.queries.audio(job.id)
     with file:
         assert len(file.read()) == size == job.size_bytes
-    assert house.service.queries.peaks(job.id)[1][0] == 20
+    assert fixture.service.queries.peaks(job.id)[1][0] == 20
 
 
-def test_a_service_for_one_tenant_makes_and_finds_that_tenants_jobs_only(house: House) -> None:
-    mine, theirs = house.service.of("mine"), house.service.of("theirs")
+def test_a_service_for_one_tenant_makes_and_finds_that_tenants_jobs_only(
+    fixture: ServiceFixture,
+) -> None:
+    mine, theirs = fixture.service.of("mine"), fixture.service.of("theirs")
     upload = mine.submissions.begin("a.ogg")
-    upload.write(TAPE)
+    upload.write(MEDIA)
     job = upload.finish(SubmissionRequest())
     assert (job.tenant, mine.of("theirs").queries.tenant) == ("mine", "theirs")
-    assert mine.queries.job(job.id) == house.service.queries.job(job.id) == job
+    assert mine.queries.job(job.id) == fixture.service.queries.job(job.id) == job
     for call in (theirs.queries.job, theirs.commands.cancel, theirs.commands.delete):
         with pytest.raises(JobNotFound, match=job.id):
             call(job.id)

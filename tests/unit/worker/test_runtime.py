@@ -14,7 +14,13 @@ from meet_transcriber.pipeline import Chosen
 from meet_transcriber.service import FETCH_ASKED, Engines, SubmissionRequest
 from meet_transcriber.settings import Settings
 from meet_transcriber.worker.runtime import WorkerProcess
-from tests.unit.api.rig import Ear, Judge, Nudges, Scribe, make_service
+from tests.unit.api.service_fixture import (
+    FakeDiarizer,
+    FakeRecognizer,
+    FakeVad,
+    make_service,
+)
+from tests.unit.fakes import FakeQueue
 
 
 class Hub:
@@ -26,14 +32,14 @@ class Hub:
     def engines(self, _settings: Settings, fetching: Fetching) -> Engines:
         self.asked += 1
 
-        def recognizer() -> Chosen[Scribe]:
+        def recognizer() -> Chosen[FakeRecognizer]:
             if self.in_reach:
                 fetching(5, 10)
                 fetching(10, 10)
-                return Chosen(Scribe())
+                return Chosen(FakeRecognizer())
             raise EngineUnavailable("The hub cannot be reached.")
 
-        return Engines(recognizer, lambda: Chosen(Judge()), Ear)
+        return Engines(recognizer, lambda: Chosen(FakeDiarizer()), FakeVad)
 
 
 @pytest.fixture
@@ -46,7 +52,7 @@ def process(tmp_path: Path, hub: Hub) -> Iterator[WorkerProcess]:
     settings = Settings(_env_file=None, data_dir=tmp_path)
     context = make_service(tmp_path).context
     made = WorkerProcess(
-        settings, Nudges(), QUEUES, hub.engines, "w", lambda _settings, _queue: context
+        settings, FakeQueue(), QUEUES, hub.engines, "w", lambda _settings, _queue: context
     )
     made.start()
     yield made
@@ -71,7 +77,7 @@ def test_missing_engines_come_when_they_are_asked_for(process: WorkerProcess, hu
     hub.in_reach = True
     process.context.jobs.remember(FETCH_ASKED, "now")
     after = said(process, lambda worker: not worker.problem)
-    assert (after.state, after.engine, after.fetch_bytes) == ("ready", "scribe", 0)
+    assert (after.state, after.engine, after.fetch_bytes) == ("ready", "fake-recognizer", 0)
     assert hub.asked == 2
 
 

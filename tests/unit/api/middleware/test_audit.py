@@ -8,31 +8,31 @@ import pytest
 
 from meet_transcriber.api.middleware.audit import ACTIONS, WHEN_TOLD
 from meet_transcriber.api.routes.uploads import PARTIAL
-from tests.unit.api.locked import Locked, locked_in
+from tests.unit.api.secured_app import SecuredApp, open_secured_app
 
 NOT_WRITTEN = {"getHealth", "getReadiness", "getMetrics", "getQueue", "getSession", "getPeaks",
                "headAudio", "listModels", "retrieveModel", "getUpload", "headUpload",
                "watchTranscriptions"}  # fmt: skip
 
 
-def test_every_operation_is_written_down_or_known_not_to_be(locked: Locked) -> None:
-    names = {each.name for each in locked.operations()}
+def test_every_operation_is_written_down_or_known_not_to_be(secured: SecuredApp) -> None:
+    names = {each.name for each in secured.operations()}
     assert names == set(ACTIONS) | set(WHEN_TOLD) | NOT_WRITTEN
     assert len(names) == len(ACTIONS) + len(WHEN_TOLD) + len(NOT_WRITTEN)
 
 
-def test_the_life_of_a_job_can_be_read(locked: Locked) -> None:
-    made = locked.key(tenant="acme")
+def test_the_life_of_a_job_can_be_read(secured: SecuredApp) -> None:
+    made = secured.key(tenant="acme")
     headers = {"Authorization": f"Bearer {made.token}", "X-Request-ID": "here"}
-    job_id = locked.finished("acme")
+    job_id = secured.complete_job("acme")
     for method, path, body in (
         ("GET", "", None), ("GET", "?transcript=false", None), ("GET", "/download", None),
         ("GET", "/audio", None), ("PATCH", "/speakers", {"SPEAKER_00": "Ann"}),
         ("PATCH", "/segments/0", {"text": "x"}), ("POST", "/undo", None), ("POST", "/rerun", None),
         ("POST", "/cancel", None), ("DELETE", "", None), ("GET", "", None),
     ):  # fmt: skip
-        locked.client.request(method, f"/transcribe/{job_id}{path}", headers=headers, json=body)
-    found = locked.trail(job=job_id)
+        secured.client.request(method, f"/transcribe/{job_id}{path}", headers=headers, json=body)
+    found = secured.trail(job=job_id)
     assert [each.action for each in reversed(found)] == [
         "read", "export", "listen", "rename", "edit", "edit", "rerun", "cancel", "delete"
     ]  # fmt: skip
@@ -41,36 +41,36 @@ def test_the_life_of_a_job_can_be_read(locked: Locked) -> None:
     }
 
 
-def test_a_new_job_is_written_down_with_its_id_and_without_its_name(locked: Locked) -> None:
+def test_a_new_job_is_written_down_with_its_id_and_without_its_name(secured: SecuredApp) -> None:
     files = {"file": ("secret plans.wav", b"tape")}
-    answer = locked.client.post("/transcribe", files=files, headers=locked.bearer())
-    (entry,) = locked.trail(action="submit")
+    answer = secured.client.post("/transcribe", files=files, headers=secured.bearer())
+    (entry,) = secured.trail(action="submit")
     assert (entry.job, entry.status, entry.name) == (answer.json()["job_id"], 202, None)
 
 
-def test_who_added_to_an_upload_is_written_down(locked: Locked) -> None:
-    ann, ben = (locked.key("submit", tenant="acme") for _ in range(2))
+def test_who_added_to_an_upload_is_written_down(secured: SecuredApp) -> None:
+    ann, ben = (secured.key("submit", tenant="acme") for _ in range(2))
     wish = {"name": "a.wav", "size_bytes": 4}
-    begun = locked.client.post("/uploads", json=wish, headers={"X-API-Key": ann.token}).json()
+    begun = secured.client.post("/uploads", json=wish, headers={"X-API-Key": ann.token}).json()
     headers = {"X-API-Key": ben.token, "Content-Type": PARTIAL, "Upload-Offset": "0"}
-    locked.client.patch(begun["links"]["self"], content=b"tape", headers=headers)
-    found = [(each.action, each.key) for each in locked.trail(job=begun["upload_id"])]
+    secured.client.patch(begun["links"]["self"], content=b"tape", headers=headers)
+    found = [(each.action, each.key) for each in secured.trail(job=begun["upload_id"])]
     assert found == [("append", ben.key.id), ("upload", ann.key.id)]
 
 
 def test_names_of_recordings_are_told_where_the_operator_wants_it(tmp_path: Path) -> None:
-    for locked in locked_in(tmp_path, audit_file_names=True):
+    for secured in open_secured_app(tmp_path, audit_file_names=True):
         files = {"file": ("plans.wav", b"tape")}
-        locked.client.post("/transcribe", files=files, headers=locked.bearer())
-        assert [each.name for each in locked.trail(action="submit")] == ["plans.wav"]
+        secured.client.post("/transcribe", files=files, headers=secured.bearer())
+        assert [each.name for each in secured.trail(action="submit")] == ["plans.wav"]
 
 
-def test_refusals_are_written_down(locked: Locked) -> None:
-    narrow = locked.key("read")
-    locked.client.delete("/transcribe/j", headers={"X-API-Key": "mt_aa_wrong"})
-    locked.client.get("/audit", headers={"X-API-Key": narrow.token})
-    locked.client.post("/v1/audio/transcriptions")
-    found = [(e.status, e.target, e.key, e.job) for e in reversed(locked.trail(action="refused"))]
+def test_refusals_are_written_down(secured: SecuredApp) -> None:
+    narrow = secured.key("read")
+    secured.client.delete("/transcribe/j", headers={"X-API-Key": "mt_aa_wrong"})
+    secured.client.get("/audit", headers={"X-API-Key": narrow.token})
+    secured.client.post("/v1/audio/transcriptions")
+    found = [(e.status, e.target, e.key, e.job) for e in reversed(secured.trail(action="refused"))]
     assert found == [
         (401, "DELETE deleteTranscription", "", "j"),
         (403, "GET readAudit", narrow.key.id, ""),
@@ -78,78 +78,78 @@ def test_refusals_are_written_down(locked: Locked) -> None:
     ]
 
 
-def test_what_is_done_to_keys_is_written_down(locked: Locked) -> None:
-    admin = locked.bearer("admin")
-    made = locked.client.post("/keys", json={"name": "ci"}, headers=admin).json()
-    locked.client.post(f"/keys/{made['id']}/rotate", headers=admin)
-    locked.client.delete(f"/keys/{made['id']}", headers=admin)
-    found = [(each.action, each.target) for each in reversed(locked.trail())]
+def test_what_is_done_to_keys_is_written_down(secured: SecuredApp) -> None:
+    admin = secured.bearer("admin")
+    made = secured.client.post("/keys", json={"name": "ci"}, headers=admin).json()
+    secured.client.post(f"/keys/{made['id']}/rotate", headers=admin)
+    secured.client.delete(f"/keys/{made['id']}", headers=admin)
+    found = [(each.action, each.target) for each in reversed(secured.trail())]
     assert found == [(f"{verb}_key", made["id"]) for verb in ("create", "rotate", "revoke")]
 
 
-def test_who_signs_in_and_out_is_written_down(locked: Locked) -> None:
-    made = locked.key("read")
-    told = locked.client.post("/session", json={"key": made.token}).json()
-    locked.client.delete("/session", headers={"X-CSRF-Token": told["csrf_token"]})
-    assert [(each.action, each.key) for each in reversed(locked.trail())] == [
+def test_who_signs_in_and_out_is_written_down(secured: SecuredApp) -> None:
+    made = secured.key("read")
+    told = secured.client.post("/session", json={"key": made.token}).json()
+    secured.client.delete("/session", headers={"X-CSRF-Token": told["csrf_token"]})
+    assert [(each.action, each.key) for each in reversed(secured.trail())] == [
         ("sign_in", made.key.id), ("sign_out", made.key.id)
     ]  # fmt: skip
 
 
-def test_a_search_is_written_down_and_a_list_is_not(locked: Locked) -> None:
-    headers = locked.bearer("read")
-    locked.client.get("/transcribe", headers=headers)
-    locked.client.get("/transcribe", params={"search": "merger"}, headers=headers)
-    assert [each.action for each in locked.trail()] == ["search"]
-    assert "merger" not in (locked.folder / "audit.jsonl").read_text()
+def test_a_search_is_written_down_and_a_list_is_not(secured: SecuredApp) -> None:
+    headers = secured.bearer("read")
+    secured.client.get("/transcribe", headers=headers)
+    secured.client.get("/transcribe", params={"search": "merger"}, headers=headers)
+    assert [each.action for each in secured.trail()] == ["search"]
+    assert "merger" not in (secured.folder / "audit.jsonl").read_text()
 
 
-def test_no_speech_and_no_name_is_in_the_trail(locked: Locked) -> None:
-    headers = locked.bearer(tenant="acme")
-    for each in locked.operations():
+def test_no_speech_and_no_name_is_in_the_trail(secured: SecuredApp) -> None:
+    headers = secured.bearer(tenant="acme")
+    for each in secured.operations():
         if "{job_id}" in each.path:
-            locked.call(each, each.about(job_id=locked.finished("acme")), headers)
-    text = (locked.folder / "audit.jsonl").read_text()
+            secured.call(each, each.about(job_id=secured.complete_job("acme")), headers)
+    text = (secured.folder / "audit.jsonl").read_text()
     assert text.count("\n") >= 9
     for word in ("word0", "ends.", "Ann", "standup", "other words"):
         assert word not in text
 
 
-def test_administrators_read_the_trail_page_by_page(locked: Locked) -> None:
-    admin = locked.bearer("admin")
+def test_administrators_read_the_trail_page_by_page(secured: SecuredApp) -> None:
+    admin = secured.bearer("admin")
     for _ in range(3):
-        locked.client.get("/transcribe")
-    first = locked.client.get("/audit", params={"limit": 2, "action": "refused"}, headers=admin)
+        secured.client.get("/transcribe")
+    first = secured.client.get("/audit", params={"limit": 2, "action": "refused"}, headers=admin)
     query = {"after": first.json()["after"], "action": "refused"}
-    rest = locked.client.get("/audit", params=query, headers=admin).json()
+    rest = secured.client.get("/audit", params=query, headers=admin).json()
     rows = first.json()["data"] + rest["data"]
     assert [row["target"] for row in rows] == ["GET listTranscriptions"] * 3
     assert rest["after"] is None
     assert {"at", "key", "tenant", "address", "request_id", "status"} <= rows[0].keys()
 
 
-def test_the_trail_is_filtered_by_time(locked: Locked) -> None:
-    locked.client.get("/transcribe")
+def test_the_trail_is_filtered_by_time(secured: SecuredApp) -> None:
+    secured.client.get("/transcribe")
     for query, count in (({"since": "2999-01-01T00:00:00Z"}, 0), ({"since": "2020-01-01"}, 1)):
-        answer = locked.client.get(
-            "/audit", params={**query, "action": "refused"}, headers=locked.bearer("admin")
+        answer = secured.client.get(
+            "/audit", params={**query, "action": "refused"}, headers=secured.bearer("admin")
         )
         assert len(answer.json()["data"]) == count
-    wrong = locked.client.get("/audit?since=yesterday", headers=locked.bearer("admin"))
+    wrong = secured.client.get("/audit?since=yesterday", headers=secured.bearer("admin"))
     assert wrong.status_code == 422
 
 
 def test_a_trail_that_cannot_be_written_is_loud_and_stops_nobody(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for locked in locked_in(tmp_path, audit_log=tmp_path):
+    for secured in open_secured_app(tmp_path, audit_log=tmp_path):
         with caplog.at_level(logging.CRITICAL):
-            assert locked.client.get("/keys", headers=locked.bearer()).status_code == 200
+            assert secured.client.get("/keys", headers=secured.bearer()).status_code == 200
     (line,) = [each for each in caplog.records if each.message == "audit_failed"]
     assert vars(line)["action"] == "list_keys"
 
 
-def test_lines_are_json_for_other_programs(locked: Locked) -> None:
-    locked.client.get("/transcribe")
-    (line,) = (locked.folder / "audit.jsonl").read_text().splitlines()
+def test_lines_are_json_for_other_programs(secured: SecuredApp) -> None:
+    secured.client.get("/transcribe")
+    (line,) = (secured.folder / "audit.jsonl").read_text().splitlines()
     assert json.loads(line)["action"] == "refused"

@@ -13,7 +13,7 @@ from meet_transcriber.api.security_headers import HEADERS
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
-from tests.unit.api.rig import finished, leftovers
+from tests.unit.api.service_fixture import complete_job, stored_keys
 
 REQUESTS = [
     ("GET", "/docs"),
@@ -37,7 +37,7 @@ REQUESTS = [
 
 
 async def broken(_request: object) -> None:
-    raise ZeroDivisionError("secret-of-the-house")
+    raise ZeroDivisionError("secret-of-the-service")
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def client(service: Service, tmp_path: Path) -> Iterator[TestClient]:
 def test_every_answer_tells_browsers_to_be_careful(
     client: TestClient, service: Service, method: str, path: str
 ) -> None:
-    answer = client.request(method, path.replace("JOB", finished(service).id))
+    answer = client.request(method, path.replace("JOB", complete_job(service).id))
     sent = {name.decode(): value.decode() for name, value in HEADERS.items()}
     sent.pop("content-security-policy")
     assert {name: answer.headers[name] for name in sent} == sent
@@ -81,7 +81,7 @@ def test_over_tls_browsers_are_told_to_stay_there(client: TestClient) -> None:
 def test_a_mistake_of_ours_tells_nothing_of_itself(client: TestClient) -> None:
     answer = client.get("/broken")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
-    for inside in ("secret-of-the-house", "ZeroDivision", "Traceback", ".py"):
+    for inside in ("secret-of-the-service", "ZeroDivision", "Traceback", ".py"):
         assert inside not in answer.text
 
 
@@ -106,7 +106,7 @@ def test_a_body_of_json_has_a_limit(
     body = b'{"url": "' + b"x" * (mebibytes << 20) + b'"}'
     answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 413
-    assert leftovers(service) == []
+    assert stored_keys(service) == []
 
 
 # -- CORS ------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ NASTY = 'a"b\r\nSet-Cookie: x=1\r\n\r\n<script>.wav'
 def test_a_recordings_name_cannot_add_headers(
     client: TestClient, service: Service, path: str
 ) -> None:
-    job = finished(service, NASTY)
+    job = complete_job(service, NASTY)
     answer = client.get(f"/transcribe/{job.id}/{path}")
     assert answer.status_code == 200
     assert "Set-Cookie" not in answer.headers

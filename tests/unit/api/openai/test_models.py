@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from meet_transcriber.api.openai.models import ALIASES, Catalogue
-from tests.unit.api.openai.desk import call, make_app, settings
-from tests.unit.api.rig import make_service
+from tests.unit.api.openai.app_fixture import call, make_app, settings
+from tests.unit.api.service_fixture import make_service
 
 
 def test_the_list_begins_with_the_configured_model(tmp_path: Path) -> None:

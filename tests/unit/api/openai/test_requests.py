@@ -18,7 +18,7 @@ from meet_transcriber.api.openai.requests import (
 )
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.options import Options, Task
-from tests.unit.api.openai.desk import settings as installed
+from tests.unit.api.openai.app_fixture import settings as installed
 
 CATALOGUE = Catalogue(installed(), 0)
 

@@ -6,8 +6,8 @@ import pytest
 import srt
 import webvtt
 
-from tests.unit.api.openai.desk import TEXT, at_work, make_app, post, transcribed
-from tests.unit.api.rig import make_service
+from tests.unit.api.openai.app_fixture import TEXT, at_work, make_app, post, transcribed
+from tests.unit.api.service_fixture import make_service
 
 
 def test_json_has_text_languages_and_usage(tmp_path: Path) -> None:

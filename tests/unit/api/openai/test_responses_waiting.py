@@ -17,7 +17,7 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.service import Service
 from meet_transcriber.service import SubmissionRequest as JobRequest
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
-from tests.unit.api.rig import make_service, work
+from tests.unit.api.service_fixture import make_service, work
 
 
 class Flaky(SqliteJobStore):

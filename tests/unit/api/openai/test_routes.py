@@ -17,13 +17,13 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Span
 from meet_transcriber.ports.engines import Finding, Progress, Waveform
 from meet_transcriber.service import Policy, Service
-from tests.unit.api.openai.desk import TEXT, at_work, call, make_app, post, transcribed
-from tests.unit.api.rig import Scribe, leftovers, make_service
+from tests.unit.api.openai.app_fixture import TEXT, at_work, call, make_app, post, transcribed
+from tests.unit.api.service_fixture import FakeRecognizer, make_service, stored_keys
 
 KEY = {"idempotency-key": "one"}
 
 
-class Raising(Scribe):
+class Raising(FakeRecognizer):
     """A recognizer that meets an error."""
 
     def __init__(self, error: Exception) -> None:
@@ -89,7 +89,7 @@ def test_a_refused_field_leaves_nothing_behind(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     answer = post(make_app(service), [("frobnicate", "1")])
     assert (answer.status_code, error_in(answer)["param"]) == (400, "frobnicate")
-    assert (jobs(service), leftovers(service)) == ([], [])
+    assert (jobs(service), stored_keys(service)) == ([], [])
 
 
 def test_a_request_without_a_file_is_refused(tmp_path: Path) -> None:

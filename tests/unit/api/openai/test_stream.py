@@ -12,9 +12,9 @@ from starlette.types import Message
 from meet_transcriber.api.openai.stream import Deltas
 from meet_transcriber.core.jobs import JobQuery
 from meet_transcriber.service import Service
-from tests.unit.api.openai.desk import TEXT, at_work, make_app, post
+from tests.unit.api.openai.app_fixture import TEXT, at_work, make_app, post
 from tests.unit.api.openai.test_routes import Raising
-from tests.unit.api.rig import finished, leftovers, make_service
+from tests.unit.api.service_fixture import complete_job, make_service, stored_keys
 
 STREAM = ("stream", "true")
 BODY = (
@@ -74,7 +74,7 @@ def test_what_is_refused_is_no_stream(tmp_path: Path) -> None:
 
 def test_parts_are_told_in_order_whichever_is_done_first(tmp_path: Path) -> None:
     service = make_service(tmp_path)
-    job = finished(service)
+    job = complete_job(service)
     late = {name: key for name, key in job.objects.items() if name != "parts/0000.json"}
     deltas = Deltas(service, logprobs=False)
     assert deltas.of(type(job)(job.id, job.options, objects=late)) == []
@@ -115,7 +115,7 @@ def test_a_sender_that_goes_away_takes_its_job_along(tmp_path: Path, body: bytes
     service = make_service(tmp_path)
     hang_up(make_app(service), service, body)
     assert service.queries.page(JobQuery()) == []
-    assert leftovers(service) == []
+    assert stored_keys(service) == []
 
 
 @pytest.mark.parametrize("body", [BODY % b"", STREAMED], ids=["plain", "streamed"])

@@ -10,14 +10,14 @@ from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.core.options import Options
 from meet_transcriber.service import Service
-from tests.unit.api.rig import finished
+from tests.unit.api.service_fixture import complete_job
 
 DATA = bytes(range(256)) * 4096
 
 
 @pytest.fixture
 def path(service: Service) -> str:
-    return f"/transcribe/{finished(service, data=DATA).id}/audio"
+    return f"/transcribe/{complete_job(service, data=DATA).id}/audio"
 
 
 def test_the_whole_recording_comes_as_it_was_sent(client: TestClient, path: str) -> None:

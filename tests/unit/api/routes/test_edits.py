@@ -9,13 +9,13 @@ from starlette.testclient import TestClient
 from meet_transcriber.core.transcript import Turn
 from meet_transcriber.service import Service
 from tests.simulated.meetings import keep, spoken, transcript_of
-from tests.unit.api.locked import Locked
-from tests.unit.api.rig import finished
+from tests.unit.api.secured_app import SecuredApp
+from tests.unit.api.service_fixture import complete_job
 
 
 @pytest.fixture
 def path(service: Service) -> str:
-    return f"/transcribe/{finished(service).id}"
+    return f"/transcribe/{complete_job(service).id}"
 
 
 def text(client: TestClient, path: str) -> str:
@@ -305,10 +305,10 @@ def test_the_answer_to_an_edit_names_turns_without_words(client: TestClient, qui
     assert after["transcript_change"]["turns_without_words"] == []
 
 
-def test_a_key_that_may_not_read_learns_no_words_from_an_edit(locked: Locked) -> None:
-    path = f"/transcribe/{locked.finished('ann')}/segments/0"
+def test_a_key_that_may_not_read_learns_no_words_from_an_edit(secured: SecuredApp) -> None:
+    path = f"/transcribe/{secured.complete_job('ann')}/segments/0"
     for scopes, there in ((("submit",), False), (("submit", "read"), True)):
-        answer = locked.client.patch(
-            path, json={"speaker": None}, headers=locked.bearer(*scopes, tenant="ann")
+        answer = secured.client.patch(
+            path, json={"speaker": None}, headers=secured.bearer(*scopes, tenant="ann")
         )
         assert (answer.status_code, "transcript_change" in answer.json()) == (200, there)

@@ -14,7 +14,7 @@ from meet_transcriber.api.routes.events import SseCursor
 from meet_transcriber.core.errors import StorageUnavailable
 from meet_transcriber.service import Service, SubmissionRequest
 from meet_transcriber.stores.disk import DiskMediaStore
-from tests.unit.api.rig import finished, work
+from tests.unit.api.service_fixture import complete_job, work
 
 Event = tuple[str, str, Any]
 
@@ -107,14 +107,14 @@ def test_words_that_a_store_keeps_back_for_a_while_are_told_later(
 
 
 def test_who_heard_the_end_is_told_to_stay_away(client: TestClient, service: Service) -> None:
-    job_id = finished(service).id
+    job_id = complete_job(service).id
     end = follow(client, job_id)[-1][1]
     answer = client.get(f"/transcribe/{job_id}/events", headers={"Last-Event-ID": end})
     assert (answer.status_code, answer.content) == (204, b"")
 
 
 def test_a_rerun_is_news_for_who_heard_the_end(client: TestClient, service: Service) -> None:
-    job_id = finished(service).id
+    job_id = complete_job(service).id
     end = follow(client, job_id)[-1][1]
     service.commands.rerun(job_id)
     soon(service)
@@ -136,7 +136,7 @@ def test_a_deleted_job_ends_the_stream(client: TestClient, service: Service) -> 
 
 
 def test_the_stream_says_when_to_come_back(client: TestClient, service: Service) -> None:
-    answer = client.get(f"/transcribe/{finished(service).id}/events")
+    answer = client.get(f"/transcribe/{complete_job(service).id}/events")
     assert answer.headers["Content-Type"].startswith("text/event-stream")
     assert "retry: 2000" in answer.text
 

@@ -17,9 +17,9 @@ from meet_transcriber.core.errors import StorageUnavailable
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.service import Service, SubmissionRequest
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
-from tests.unit.api.locked import Locked
-from tests.unit.api.rig import finished, work
 from tests.unit.api.routes.test_events import parse
+from tests.unit.api.secured_app import SecuredApp
+from tests.unit.api.service_fixture import complete_job, work
 
 
 def submitted(service: Service, name: str) -> str:
@@ -33,7 +33,7 @@ def news(watch: JobFeed) -> list[tuple[str, Any]]:
 
 
 def test_first_comes_what_there_is_newest_first(service: Service) -> None:
-    ids = [finished(service, f"{at}.wav").id for at in range(3)]
+    ids = [complete_job(service, f"{at}.wav").id for at in range(3)]
     told = news(JobFeed(service))
     assert [data["job_id"] for kind, data in told if kind == "job"] == ids[::-1]
     assert told[-1] == ("snapshot", {})
@@ -41,7 +41,7 @@ def test_first_comes_what_there_is_newest_first(service: Service) -> None:
 
 
 def test_then_comes_what_changes_and_what_goes(service: Service) -> None:
-    gone = finished(service).id
+    gone = complete_job(service).id
     watch = JobFeed(service)
     news(watch)
     assert news(watch) == []
@@ -126,25 +126,25 @@ def test_the_stream_begins_with_a_snapshot_and_goes_on(
     assert events[-1][1]["status"] == "completed"
 
 
-def test_each_tenant_is_told_of_its_own_jobs(locked: Locked) -> None:
-    own, other = locked.finished("mine"), locked.finished("theirs")
-    watch = JobFeed(locked.service.of("mine"))
+def test_each_tenant_is_told_of_its_own_jobs(secured: SecuredApp) -> None:
+    own, other = secured.complete_job("mine"), secured.complete_job("theirs")
+    watch = JobFeed(secured.service.of("mine"))
     assert other not in json.dumps([first := news(watch)])
     assert first[0][1]["job_id"] == own
-    locked.service.of("theirs").commands.delete(other)
+    secured.service.of("theirs").commands.delete(other)
     assert news(watch) == []
 
 
-def test_who_may_not_read_is_not_told(locked: Locked) -> None:
-    assert locked.client.get("/events", headers=locked.bearer("submit")).status_code == 403
-    assert locked.client.get("/events").status_code == 401
+def test_who_may_not_read_is_not_told(secured: SecuredApp) -> None:
+    assert secured.client.get("/events", headers=secured.bearer("submit")).status_code == 403
+    assert secured.client.get("/events").status_code == 401
 
 
-def test_a_listener_whose_key_is_revoked_is_cut_off(locked: Locked) -> None:
-    made = locked.key("read")
-    threading.Timer(0.5, locked.guard.keyring.revoke, (made.key.id,)).start()
+def test_a_listener_whose_key_is_revoked_is_cut_off(secured: SecuredApp) -> None:
+    made = secured.key("read")
+    threading.Timer(0.5, secured.guard.keyring.revoke, (made.key.id,)).start()
     headers = {"Authorization": f"Bearer {made.token}"}
-    assert locked.client.get("/events", headers=headers).text.count("event: snapshot") == 1
+    assert secured.client.get("/events", headers=headers).text.count("event: snapshot") == 1
 
 
 def test_many_listeners_ask_the_store_once() -> None:
@@ -170,16 +170,16 @@ def test_many_listeners_ask_the_store_once() -> None:
 
 
 @pytest.mark.parametrize("path", ["/events", "/transcribe/{job_id}/events"])
-def test_a_tenant_has_so_many_streams_open_and_no_more(locked: Locked, path: str) -> None:
-    app: Any = locked.client.app
+def test_a_tenant_has_so_many_streams_open_and_no_more(secured: SecuredApp, path: str) -> None:
+    app: Any = secured.client.app
     app.state.listeners = StreamLimiter(most=1)
-    mine, theirs = (locked.bearer(tenant=name) for name in ("mine", "theirs"))
-    where = path.format(job_id=submitted(locked.service.of("mine"), "a.wav"))  # and never done
+    mine, theirs = (secured.bearer(tenant=name) for name in ("mine", "theirs"))
+    where = path.format(job_id=submitted(secured.service.of("mine"), "a.wav"))  # and never done
     with ThreadPoolExecutor(2) as pool:
-        both = [pool.submit(locked.client.get, where, headers=mine) for _ in range(2)]
+        both = [pool.submit(secured.client.get, where, headers=mine) for _ in range(2)]
         refused, heard = wait(both, 20, FIRST_COMPLETED)
         app.state.stopping.set()  # or the other would have no end
         assert [each.result().json()["code"] for each in refused] == ["rate_limited"]
-        assert locked.client.get("/events", headers=theirs).is_success
+        assert secured.client.get("/events", headers=theirs).is_success
         assert [each.result(20).status_code for each in heard] == [200]
-    assert locked.client.get(where, headers=mine).is_success
+    assert secured.client.get(where, headers=mine).is_success

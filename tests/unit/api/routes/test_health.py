@@ -8,8 +8,9 @@ from starlette.testclient import TestClient
 
 from meet_transcriber.api.routes.health import ReadinessProbe, ReadinessReport
 from meet_transcriber.service import FETCH_ASKED, Service
-from tests.unit.api.locked import Locked
-from tests.unit.api.rig import Nudges, note_worker
+from tests.unit.api.secured_app import SecuredApp
+from tests.unit.api.service_fixture import note_worker
+from tests.unit.fakes import FakeQueue
 
 
 def test_health_asks_nobody(client: TestClient, service: Service, tmp_path: Path) -> None:
@@ -18,11 +19,11 @@ def test_health_asks_nobody(client: TestClient, service: Service, tmp_path: Path
 
 
 def test_ready_when_all_answer_and_a_worker_was_seen(client: TestClient, service: Service) -> None:
-    note_worker(service, engine="scribe")
+    note_worker(service, engine="fake-recognizer")
     answer = client.get("/health/ready")
     assert answer.status_code == 200
     assert all(check["ok"] for check in answer.json()["checks"].values())
-    assert answer.json()["workers"][0]["engine"] == "scribe"
+    assert answer.json()["workers"][0]["engine"] == "fake-recognizer"
 
 
 def test_without_a_worker_it_is_not_ready(client: TestClient) -> None:
@@ -67,25 +68,27 @@ def test_a_page_learns_how_far_weights_are(client: TestClient, service: Service)
     assert engines == {"fetching": {"bytes": 5, "total": 10}}
 
 
-def test_who_may_look_sees_notes_of_the_engines_and_others_see_nothing(locked: Locked) -> None:
-    note_worker(locked.service, notes=("Speakers are unknown.",))
-    (worker,) = locked.client.get("/health/ready", headers=locked.bearer("read")).json()["workers"]
+def test_who_may_look_sees_notes_of_the_engines_and_others_see_nothing(secured: SecuredApp) -> None:
+    note_worker(secured.service, notes=("Speakers are unknown.",))
+    (worker,) = secured.client.get("/health/ready", headers=secured.bearer("read")).json()[
+        "workers"
+    ]
     assert worker["notes"] == ["Speakers are unknown."]
-    assert locked.client.get("/health/ready").json()["engines"] is None
+    assert secured.client.get("/health/ready").json()["engines"] is None
 
 
-def test_workers_that_have_their_engines_have_nothing_to_fetch(locked: Locked) -> None:
-    note_worker(locked.service, engine="base")
-    answer = locked.client.post("/models/fetch", headers=locked.bearer("admin"))
+def test_workers_that_have_their_engines_have_nothing_to_fetch(secured: SecuredApp) -> None:
+    note_worker(secured.service, engine="base")
+    answer = secured.client.post("/models/fetch", headers=secured.bearer("admin"))
     assert (answer.status_code, answer.json()["code"]) == (409, "nothing_to_fetch")
 
 
-def test_administrators_ask_workers_to_look_again(locked: Locked) -> None:
-    note_worker(locked.service, problem="The hub cannot be reached.")
-    assert locked.client.post("/models/fetch", headers=locked.bearer("submit")).status_code == 403
-    answer = locked.client.post("/models/fetch", headers=locked.bearer("admin"))
+def test_administrators_ask_workers_to_look_again(secured: SecuredApp) -> None:
+    note_worker(secured.service, problem="The hub cannot be reached.")
+    assert secured.client.post("/models/fetch", headers=secured.bearer("submit")).status_code == 403
+    answer = secured.client.post("/models/fetch", headers=secured.bearer("admin"))
     assert (answer.status_code, answer.json()["workers"]) == (202, 1)
-    assert locked.service.context.jobs.recall(FETCH_ASKED)
+    assert secured.service.context.jobs.recall(FETCH_ASKED)
 
 
 def test_who_only_takes_recordings_in_needs_no_worker(client: TestClient) -> None:
@@ -94,7 +97,7 @@ def test_who_only_takes_recordings_in_needs_no_worker(client: TestClient) -> Non
     assert client.get("/health/ready?worker=true").status_code == 503
 
 
-class Counted(Nudges):
+class Counted(FakeQueue):
     """A queue that counts how often it is asked."""
 
     def __init__(self) -> None:

@@ -10,11 +10,11 @@ from meet_transcriber.core.transcript import Span
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import Finding, Progress, Waveform
 from meet_transcriber.service import Engines, Service, SubmissionRequest, TaskRunner
-from tests.unit.api.locked import Locked
-from tests.unit.api.rig import Ear, Judge, Scribe, finished
+from tests.unit.api.secured_app import SecuredApp
+from tests.unit.api.service_fixture import FakeDiarizer, FakeRecognizer, FakeVad, complete_job
 
 
-class Watched(Scribe):
+class Watched(FakeRecognizer):
     """Has somebody look while it works."""
 
     def __init__(self, look: Callable[[], None]) -> None:
@@ -33,26 +33,26 @@ def submitted(service: Service) -> Job:
     return upload.finish(SubmissionRequest())
 
 
-def told(locked: Locked) -> dict[str, Any]:
-    body: dict[str, Any] = locked.client.get("/queue", headers=locked.bearer("monitor")).json()
+def told(secured: SecuredApp) -> dict[str, Any]:
+    body: dict[str, Any] = secured.client.get("/queue", headers=secured.bearer("monitor")).json()
     return body
 
 
-def test_nothing_to_do_counts_nothing(locked: Locked) -> None:
-    finished(locked.service)
-    found = told(locked)
+def test_nothing_to_do_counts_nothing(secured: SecuredApp) -> None:
+    complete_job(secured.service)
+    found = told(secured)
     assert (found["celery_queue_length"], found["oldest_seconds"], found["jobs"]) == (0, None, {})
 
 
-def test_it_is_not_0_while_a_task_runs_or_between_two(locked: Locked) -> None:
+def test_it_is_not_0_while_a_task_runs_or_between_two(secured: SecuredApp) -> None:
     seen: list[dict[str, Any]] = []
-    scribe = Watched(lambda: seen.append(told(locked)))
-    engines = Engines(lambda: Chosen(scribe), lambda: Chosen(Judge()), Ear)
-    worker = TaskRunner(locked.service.context, engines, "worker", QUEUES, threading.Event())
-    submitted(locked.service)
-    seen.append(told(locked))
+    recognizer = Watched(lambda: seen.append(told(secured)))
+    engines = Engines(lambda: Chosen(recognizer), lambda: Chosen(FakeDiarizer()), FakeVad)
+    worker = TaskRunner(secured.service.context, engines, "worker", QUEUES, threading.Event())
+    submitted(secured.service)
+    seen.append(told(secured))
     while worker.work():
-        seen.append(told(locked))
+        seen.append(told(secured))
     assert {each["queues"]["recognize"]["running"] for each in seen} == {0, 1}
     assert [each["celery_queue_length"] > 0 for each in seen] == [*[True] * (len(seen) - 1), False]
     for each in seen:
@@ -60,16 +60,16 @@ def test_it_is_not_0_while_a_task_runs_or_between_two(locked: Locked) -> None:
         assert sum(lengths) == each["celery_queue_length"]
 
 
-def test_everybodys_work_is_counted_for_a_key_that_sees_nobodys_jobs(locked: Locked) -> None:
-    submitted(locked.service.of("acme")), submitted(locked.service.of("other"))
-    headers = locked.bearer("monitor", tenant="ops")
-    answer = locked.client.get("/queue", headers=headers)
+def test_everybodys_work_is_counted_for_a_key_that_sees_nobodys_jobs(secured: SecuredApp) -> None:
+    submitted(secured.service.of("acme")), submitted(secured.service.of("other"))
+    headers = secured.bearer("monitor", tenant="ops")
+    answer = secured.client.get("/queue", headers=headers)
     assert (answer.json()["celery_queue_length"], answer.json()["jobs"]) == (2, {"pending": 2})
     assert answer.headers["Cache-Control"] == "no-store"
-    assert locked.client.get("/transcribe", headers=headers).status_code == 403
+    assert secured.client.get("/transcribe", headers=headers).status_code == 403
 
 
-def test_who_may_not_monitor_is_refused_and_written_down(locked: Locked) -> None:
-    answer = locked.client.get("/queue", headers=locked.bearer("submit", "read", "admin"))
+def test_who_may_not_monitor_is_refused_and_written_down(secured: SecuredApp) -> None:
+    answer = secured.client.get("/queue", headers=secured.bearer("submit", "read", "admin"))
     assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
-    assert [each.target for each in locked.trail(action="refused")] == ["GET getQueue"]
+    assert [each.target for each in secured.trail(action="refused")] == ["GET getQueue"]

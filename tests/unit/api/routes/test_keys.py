@@ -4,57 +4,57 @@ from typing import Any
 
 import pytest
 
-from tests.unit.api.locked import Locked
+from tests.unit.api.secured_app import SecuredApp
 
 
-def test_a_key_is_made_shown_once_and_works(locked: Locked) -> None:
-    admin = locked.bearer("admin")
-    answer = locked.client.post("/keys", json={"name": "ci", "scopes": ["read"]}, headers=admin)
+def test_a_key_is_made_shown_once_and_works(secured: SecuredApp) -> None:
+    admin = secured.bearer("admin")
+    answer = secured.client.post("/keys", json={"name": "ci", "scopes": ["read"]}, headers=admin)
     made = answer.json()
     assert (answer.status_code, answer.headers["Cache-Control"]) == (201, "no-store")
     assert (made["name"], made["tenant"], made["scopes"]) == ("ci", "ci", ["read"])
     assert made["key"].startswith(f"mt_{made['id']}_")
-    used = locked.client.get("/transcribe", headers={"X-API-Key": made["key"]})
+    used = secured.client.get("/transcribe", headers={"X-API-Key": made["key"]})
     assert used.status_code == 200
-    listed = locked.client.get("/keys", headers=admin)
+    listed = secured.client.get("/keys", headers=admin)
     assert made["key"] not in listed.text
     assert "digest" not in listed.text
 
 
-def test_keys_are_listed_with_what_became_of_them(locked: Locked) -> None:
-    admin = locked.bearer("admin")
+def test_keys_are_listed_with_what_became_of_them(secured: SecuredApp) -> None:
+    admin = secured.bearer("admin")
     body = {"name": "ci", "tenant": "acme", "expires_in_days": 1}
-    made = locked.client.post("/keys", json=body, headers=admin).json()
-    locked.client.get("/transcribe", headers={"X-API-Key": made["key"]})
-    locked.client.delete(f"/keys/{made['id']}", headers=admin)
-    rows = locked.client.get("/keys", headers=admin).json()["data"]
+    made = secured.client.post("/keys", json=body, headers=admin).json()
+    secured.client.get("/transcribe", headers={"X-API-Key": made["key"]})
+    secured.client.delete(f"/keys/{made['id']}", headers=admin)
+    rows = secured.client.get("/keys", headers=admin).json()["data"]
     (row,) = [row for row in rows if row["id"] == made["id"]]
     assert row["tenant"] == "acme"
     assert all(row[moment] for moment in ("created_at", "expires_at", "revoked_at", "used_at"))
 
 
-def test_a_key_is_rotated_with_an_overlap(locked: Locked) -> None:
-    made, admin = locked.key("read"), locked.bearer("admin")
+def test_a_key_is_rotated_with_an_overlap(secured: SecuredApp) -> None:
+    made, admin = secured.key("read"), secured.bearer("admin")
     path = f"/keys/{made.key.id}/rotate"
-    new = locked.client.post(path, json={"overlap_seconds": 60}, headers=admin).json()["key"]
+    new = secured.client.post(path, json={"overlap_seconds": 60}, headers=admin).json()["key"]
     for token, status in ((made.token, 200), (new, 200)):
-        assert locked.client.get("/transcribe", headers={"X-API-Key": token}).status_code == status
-    newest = locked.client.post(path, headers=admin).json()["key"]
+        assert secured.client.get("/transcribe", headers={"X-API-Key": token}).status_code == status
+    newest = secured.client.post(path, headers=admin).json()["key"]
     for token, status in ((made.token, 401), (new, 401), (newest, 200)):
-        assert locked.client.get("/transcribe", headers={"X-API-Key": token}).status_code == status
+        assert secured.client.get("/transcribe", headers={"X-API-Key": token}).status_code == status
 
 
-def test_a_key_that_is_not_there_is_not_found(locked: Locked) -> None:
-    admin = locked.bearer("admin")
+def test_a_key_that_is_not_there_is_not_found(secured: SecuredApp) -> None:
+    admin = secured.bearer("admin")
     for method, path in (("DELETE", "/keys/none"), ("POST", "/keys/none/rotate")):
-        answer = locked.client.request(method, path, headers=admin)
+        answer = secured.client.request(method, path, headers=admin)
         assert (answer.status_code, answer.json()["code"]) == (404, "key_not_found")
 
 
-def test_a_key_that_was_revoked_is_not_rotated(locked: Locked) -> None:
-    made, admin = locked.key(), locked.bearer("admin")
-    locked.client.delete(f"/keys/{made.key.id}", headers=admin)
-    answer = locked.client.post(f"/keys/{made.key.id}/rotate", headers=admin)
+def test_a_key_that_was_revoked_is_not_rotated(secured: SecuredApp) -> None:
+    made, admin = secured.key(), secured.bearer("admin")
+    secured.client.delete(f"/keys/{made.key.id}", headers=admin)
+    answer = secured.client.post(f"/keys/{made.key.id}/rotate", headers=admin)
     assert (answer.status_code, answer.json()["code"]) == (409, "key_conflict")
 
 
@@ -76,17 +76,19 @@ def test_a_key_that_was_revoked_is_not_rotated(locked: Locked) -> None:
         {"name": "a", "more": 1},
     ],
 )
-def test_a_wish_that_makes_no_sense_makes_no_key(locked: Locked, body: dict[str, Any]) -> None:
-    admin = locked.bearer("admin")
-    assert locked.client.post("/keys", json=body, headers=admin).status_code == 422
-    assert len(locked.guard.keyring.keys()) == 1
+def test_a_wish_that_makes_no_sense_makes_no_key(secured: SecuredApp, body: dict[str, Any]) -> None:
+    admin = secured.bearer("admin")
+    assert secured.client.post("/keys", json=body, headers=admin).status_code == 422
+    assert len(secured.guard.keyring.keys()) == 1
 
 
 @pytest.mark.parametrize("seconds", [-1, 1.5, "5", True, False, 86_401])
-def test_an_overlap_that_makes_no_sense_rotates_nothing(locked: Locked, seconds: object) -> None:
-    made, admin = locked.key(), locked.bearer("admin")
-    answer = locked.client.post(
+def test_an_overlap_that_makes_no_sense_rotates_nothing(
+    secured: SecuredApp, seconds: object
+) -> None:
+    made, admin = secured.key(), secured.bearer("admin")
+    answer = secured.client.post(
         f"/keys/{made.key.id}/rotate", json={"overlap_seconds": seconds}, headers=admin
     )
     assert answer.status_code == 422
-    assert locked.guard.keyring.check(made.token).id == made.key.id
+    assert secured.guard.keyring.check(made.token).id == made.key.id

@@ -9,22 +9,24 @@ import pytest
 from starlette.testclient import TestClient
 
 from meet_transcriber.service import SubmissionRequest
-from tests.unit.api.locked import Locked, locked_in
+from tests.unit.api.secured_app import SecuredApp, open_secured_app
 
 CSRF = "X-CSRF-Token"
 
 
-def signed_in(locked: Locked, token: str | None = None) -> tuple[TestClient, dict[str, Any]]:
+def signed_in(secured: SecuredApp, token: str | None = None) -> tuple[TestClient, dict[str, Any]]:
     """A browser with a session, and what it was told."""
-    browser = TestClient(locked.client.app, raise_server_exceptions=False)
-    answer = browser.post("/session", json={"key": token or locked.key().token})
+    browser = TestClient(secured.client.app, raise_server_exceptions=False)
+    answer = browser.post("/session", json={"key": token or secured.key().token})
     assert answer.status_code == 200
     return browser, answer.json()
 
 
-def test_signing_in_gives_a_cookie_that_no_script_and_no_other_site_gets(locked: Locked) -> None:
-    made = locked.key("read", tenant="acme")
-    answer = locked.client.post("/session", json={"key": made.token})
+def test_signing_in_gives_a_cookie_that_no_script_and_no_other_site_gets(
+    secured: SecuredApp,
+) -> None:
+    made = secured.key("read", tenant="acme")
+    answer = secured.client.post("/session", json={"key": made.token})
     cookie = answer.headers["Set-Cookie"].lower()
     assert {"httponly", "samesite=strict", "path=/"} <= set(cookie.split("; "))
     assert "secure" not in cookie
@@ -35,86 +37,86 @@ def test_signing_in_gives_a_cookie_that_no_script_and_no_other_site_gets(locked:
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_over_https_the_cookie_is_for_https_only(locked: Locked) -> None:
-    browser = TestClient(locked.client.app, "https://meet.example")
-    answer = browser.post("/session", headers=locked.bearer())
+def test_over_https_the_cookie_is_for_https_only(secured: SecuredApp) -> None:
+    browser = TestClient(secured.client.app, "https://meet.example")
+    answer = browser.post("/session", headers=secured.bearer())
     assert "secure" in answer.headers["Set-Cookie"].lower().split("; ")
     assert browser.get("/transcribe").status_code == 200
 
 
-def test_a_neighbour_in_the_domain_cannot_sign_somebody_in(locked: Locked) -> None:
-    theirs = locked.client.post("/session", headers=locked.bearer()).cookies["mt_session"]
-    browser = TestClient(locked.client.app, "https://meet.example")
+def test_a_neighbour_in_the_domain_cannot_sign_somebody_in(secured: SecuredApp) -> None:
+    theirs = secured.client.post("/session", headers=secured.bearer()).cookies["mt_session"]
+    browser = TestClient(secured.client.app, "https://meet.example")
     planted = {"Cookie": f"mt_session={theirs}"}  # any host of the domain can set this name
     assert browser.get("/transcribe", headers=planted).status_code == 401
-    answer = browser.post("/session", headers=locked.bearer())
+    answer = browser.post("/session", headers=secured.bearer())
     assert answer.headers["Set-Cookie"].startswith("__Host-mt_session=")
     gone = browser.delete("/session", headers={CSRF: answer.json()["csrf_token"]})
     assert gone.headers["Set-Cookie"].startswith('__Host-mt_session="";')
     assert "secure" in gone.headers["Set-Cookie"].lower().split("; ")
 
 
-def test_players_and_event_streams_need_the_cookie_alone(locked: Locked) -> None:
-    job_id = locked.finished("")
-    browser, _ = signed_in(locked)
+def test_players_and_event_streams_need_the_cookie_alone(secured: SecuredApp) -> None:
+    job_id = secured.complete_job("")
+    browser, _ = signed_in(secured)
     assert browser.get(f"/transcribe/{job_id}/audio").content == b"tape"
     assert "event: done" in browser.get(f"/transcribe/{job_id}/events").text
     assert browser.get(f"/transcribe/{job_id}").json()["status"] == "completed"
 
 
-def test_nothing_is_changed_without_the_csrf_token(locked: Locked) -> None:
-    job_id = locked.finished("")
-    browser, told = signed_in(locked)
-    for each in locked.operations():
+def test_nothing_is_changed_without_the_csrf_token(secured: SecuredApp) -> None:
+    job_id = secured.complete_job("")
+    browser, told = signed_in(secured)
+    for each in secured.operations():
         if each.method in {"POST", "PATCH", "DELETE"} and each.name != "signIn":
             for headers in ({}, {CSRF: ""}, {CSRF: "x"}, {CSRF: told["csrf_token"][:-1]}):
                 path = each.about(job_id=job_id, key_id=told["key_id"])
                 answer = browser.request(each.method, path, headers=headers)
                 assert answer.status_code == 403, each.name
-    assert locked.service.queries.job(job_id).state == "completed"
+    assert secured.service.queries.job(job_id).state == "completed"
 
 
-def test_with_the_csrf_token_things_are_changed(locked: Locked) -> None:
-    path = f"/transcribe/{locked.finished('')}"
-    browser, told = signed_in(locked)
+def test_with_the_csrf_token_things_are_changed(secured: SecuredApp) -> None:
+    path = f"/transcribe/{secured.complete_job('')}"
+    browser, told = signed_in(secured)
     assert browser.delete(path, headers={CSRF: told["csrf_token"]}).status_code == 204
     assert browser.get(path).status_code == 404
 
 
-def test_the_csrf_token_of_another_session_is_worth_nothing(locked: Locked) -> None:
-    browser, _ = signed_in(locked)
-    _, other = signed_in(locked)
+def test_the_csrf_token_of_another_session_is_worth_nothing(secured: SecuredApp) -> None:
+    browser, _ = signed_in(secured)
+    _, other = signed_in(secured)
     answer = browser.post("/keys", json={"name": "a"}, headers={CSRF: other["csrf_token"]})
     assert answer.json()["code"] == "csrf_refused"
 
 
-def test_a_page_that_is_loaded_again_finds_its_token(locked: Locked) -> None:
-    browser, told = signed_in(locked)
+def test_a_page_that_is_loaded_again_finds_its_token(secured: SecuredApp) -> None:
+    browser, told = signed_in(secured)
     assert browser.get("/session").json() == told
-    assert locked.client.get("/session").status_code == 401
+    assert secured.client.get("/session").status_code == 401
 
 
-def test_who_signs_out_is_out_even_with_the_old_cookie(locked: Locked) -> None:
-    browser, told = signed_in(locked)
+def test_who_signs_out_is_out_even_with_the_old_cookie(secured: SecuredApp) -> None:
+    browser, told = signed_in(secured)
     cookies = dict(browser.cookies)
     assert browser.delete("/session", headers={CSRF: told["csrf_token"]}).status_code == 204
     assert dict(browser.cookies) == {}
-    again = TestClient(locked.client.app, cookies=cookies)
+    again = TestClient(secured.client.app, cookies=cookies)
     assert again.get("/transcribe").status_code == 401
 
 
-def test_a_session_ends_with_its_key(locked: Locked) -> None:
-    for end in (locked.guard.keyring.revoke, locked.guard.keyring.rotate):
-        made = locked.key()
-        browser, _ = signed_in(locked, made.token)
+def test_a_session_ends_with_its_key(secured: SecuredApp) -> None:
+    for end in (secured.guard.keyring.revoke, secured.guard.keyring.rotate):
+        made = secured.key()
+        browser, _ = signed_in(secured, made.token)
         assert browser.get("/transcribe").status_code == 200
         end(made.key.id)
         assert browser.get("/transcribe").status_code == 401
 
 
-def test_a_session_has_its_keys_scopes_and_tenant(locked: Locked) -> None:
-    theirs = locked.finished("theirs")
-    browser, told = signed_in(locked, locked.key("read", tenant="mine").token)
+def test_a_session_has_its_keys_scopes_and_tenant(secured: SecuredApp) -> None:
+    theirs = secured.complete_job("theirs")
+    browser, told = signed_in(secured, secured.key("read", tenant="mine").token)
     assert browser.get(f"/transcribe/{theirs}").status_code == 404
     answer = browser.post("/keys", json={"name": "a"}, headers={CSRF: told["csrf_token"]})
     assert answer.json()["code"] == "scope_missing"
@@ -133,17 +135,17 @@ def test_a_session_has_its_keys_scopes_and_tenant(locked: Locked) -> None:
     ],
 )
 def test_nobody_is_signed_in_by_mistake(
-    locked: Locked, request_: dict[str, Any], status: int
+    secured: SecuredApp, request_: dict[str, Any], status: int
 ) -> None:
-    answer = locked.client.post("/session", **request_)
+    answer = secured.client.post("/session", **request_)
     assert answer.status_code == status
     assert "Set-Cookie" not in answer.headers
 
 
 def test_a_static_key_signs_in_too(tmp_path: Path) -> None:
     token = "static-secret-of-an-operator"
-    for locked in locked_in(tmp_path, api_keys=f"ops:{token}"):
-        browser, told = signed_in(locked, token)
+    for secured in open_secured_app(tmp_path, api_keys=f"ops:{token}"):
+        browser, told = signed_in(secured, token)
         assert told["key_id"] == "static-ops"
         assert browser.get("/transcribe").status_code == 200
 
@@ -152,7 +154,7 @@ def test_a_static_key_signs_in_too(tmp_path: Path) -> None:
 def test_a_page_learns_where_nobody_needs_to_sign_in(
     tmp_path: Path, mode: str, scopes: int
 ) -> None:
-    for unlocked in locked_in(tmp_path, auth_mode=mode):
+    for unlocked in open_secured_app(tmp_path, auth_mode=mode):
         browser = TestClient(
             unlocked.client.app, client=("127.0.0.1", 5), base_url="http://127.0.0.1:8000"
         )
@@ -161,14 +163,14 @@ def test_a_page_learns_where_nobody_needs_to_sign_in(
         assert len(told["scopes"]) == scopes
 
 
-def test_who_listens_hears_no_more_once_the_key_is_revoked(locked: Locked) -> None:
-    made = locked.key("read")
-    upload = locked.service.of("").submissions.begin("standup.wav")
+def test_who_listens_hears_no_more_once_the_key_is_revoked(secured: SecuredApp) -> None:
+    made = secured.key("read")
+    upload = secured.service.of("").submissions.begin("standup.wav")
     upload.write(b"tape")
     path = f"/transcribe/{upload.finish(SubmissionRequest()).id}/events"  # nobody works on it
     with ThreadPoolExecutor(1) as pool:
-        heard = pool.submit(locked.client.get, path, headers={"X-API-Key": made.token})
+        heard = pool.submit(secured.client.get, path, headers={"X-API-Key": made.token})
         time.sleep(0.5)
         assert not heard.done()
-        locked.guard.keyring.revoke(made.key.id)
+        secured.guard.keyring.revoke(made.key.id)
         assert "event: progress" in heard.result(20).text

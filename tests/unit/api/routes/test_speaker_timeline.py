@@ -7,12 +7,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from meet_transcriber.service import Service
-from tests.unit.api.rig import leftovers, work
+from tests.unit.api.service_fixture import stored_keys, work
 
 FILE = {"file": ("standup.wav", b"tape")}
 URL = "https://media.example/standup.mp3"
 NAMES = {"SPEAKER_00": "Ann Lee", "SPEAKER_01": "Bob"}
-# as the rig's judge hears it: eight of every ten seconds, by turns
+# as the FakeDiarizer of the service fixture has it: eight of every ten seconds, in turns
 ENTRIES: list[dict[str, Any]] = [
     {"name": ("Ann Lee", "Bob")[at % 2], "start": 10.0 * at, "end": 10.0 * at + 8}
     for at in range(6)
@@ -44,7 +44,7 @@ def uploaded(client: TestClient) -> str:
 
 
 def timelines(service: Service) -> list[str]:
-    return [key for key in leftovers(service) if "speaker_timeline" in key]
+    return [key for key in stored_keys(service) if "speaker_timeline" in key]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_bad_timeline_is_refused_and_leaves_nothing_behind(
         assert answer.status_code == 422
         assert why in answer.json()["detail"]
         assert answer.json()["errors"][0]["name"] == "speaker_timeline"
-    assert leftovers(service) == []
+    assert stored_keys(service) == []
 
 
 def test_a_bad_timeline_costs_no_upload(client: TestClient, service: Service) -> None:
@@ -171,7 +171,7 @@ def test_it_is_no_part_of_the_record_and_goes_with_its_job(
     assert "Ann Lee" not in repr(service.context.jobs.get(job_id))
     assert len(timelines(service)) == 1
     assert client.delete(f"/transcribe/{job_id}").is_success
-    assert leftovers(service) == []
+    assert stored_keys(service) == []
 
 
 def test_where_it_does_not_fit_the_sound_wins_and_says_so(

@@ -6,7 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from meet_transcriber.service import Service
-from tests.unit.api.rig import finished, leftovers, work
+from tests.unit.api.service_fixture import complete_job, stored_keys, work
 
 URLENCODED = {"Content-Type": "application/x-www-form-urlencoded"}
 URL = "https://media.example/standup.mp3"
@@ -29,7 +29,7 @@ def test_an_upload_is_taken_in_and_told_where_it_is(client: TestClient) -> None:
 
 def test_the_queue_hears_of_it(client: TestClient, service: Service) -> None:
     job_id = client.post("/transcribe", files=FILE).json()["job_id"]
-    assert service.context.queue.heard == [("cpu", job_id, "prepare")]  # type: ignore[attr-defined]
+    assert service.context.queue.notified == [("cpu", job_id, "prepare")]  # type: ignore[attr-defined]
 
 
 def test_form_query_and_json_mean_the_same(client: TestClient) -> None:
@@ -71,7 +71,7 @@ def test_an_unknown_option_is_refused_everywhere(
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["name"] == "languge"
     assert "enable_diarization" in answer.json()["detail"]
-    assert leftovers(service) == []
+    assert stored_keys(service) == []
 
 
 def test_an_option_in_form_and_query_must_agree(client: TestClient) -> None:
@@ -115,7 +115,7 @@ def test_what_cannot_be_done_is_refused_and_leaves_nothing(
     answer = client.post("/transcribe", **request_)
     assert answer.status_code == code, answer.text
     assert answer.headers["Content-Type"] == "application/problem+json"
-    assert leftovers(service) == []
+    assert stored_keys(service) == []
 
 
 def test_the_same_key_gives_the_same_job_once(client: TestClient) -> None:
@@ -143,7 +143,7 @@ def test_a_key_whose_upload_still_comes_is_in_progress(
 
 
 def test_a_rerun_begins_again_with_other_options(client: TestClient, service: Service) -> None:
-    job = finished(service)
+    job = complete_job(service)
     answer = client.post(
         f"/transcribe/{job.id}/rerun", json={"tasks": ["diarize"], "options": {"num_speakers": 2}}
     )
@@ -160,5 +160,5 @@ def test_a_rerun_begins_again_with_other_options(client: TestClient, service: Se
 def test_a_rerun_that_makes_no_sense_is_refused(
     client: TestClient, service: Service, body: dict[str, object], code: int
 ) -> None:
-    answer = client.post(f"/transcribe/{finished(service).id}/rerun", json=body)
+    answer = client.post(f"/transcribe/{complete_job(service).id}/rerun", json=body)
     assert answer.status_code == code, answer.text

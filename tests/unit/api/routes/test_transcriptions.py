@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 
 from meet_transcriber.core.formats import EXPORTERS
 from meet_transcriber.service import Service, SubmissionRequest
-from tests.unit.api.rig import finished, note_worker, work
+from tests.unit.api.service_fixture import complete_job, note_worker, work
 
 
 def pending(service: Service, name: str = "standup.wav") -> str:
@@ -39,13 +39,13 @@ def test_a_status_moves_on_with_the_job(client: TestClient, service: Service) ->
 def test_the_transcript_comes_with_the_status_unless_unwanted(
     client: TestClient, service: Service
 ) -> None:
-    path = f"/transcribe/{finished(service).id}"
+    path = f"/transcribe/{complete_job(service).id}"
     assert client.get(path).json()["transcript"]["speakers"] == ["SPEAKER_00", "SPEAKER_01"]
     assert "transcript" not in client.get(path, params={"transcript": "false"}).json()
 
 
 def test_what_did_not_change_is_not_sent_again(client: TestClient, service: Service) -> None:
-    path = f"/transcribe/{finished(service).id}"
+    path = f"/transcribe/{complete_job(service).id}"
     etag = client.get(path).headers["ETag"]
     again = client.get(path, headers={"If-None-Match": f'"other", {etag}'})
     assert (again.status_code, again.content) == (304, b"")
@@ -61,7 +61,7 @@ def test_a_caller_is_told_when_to_ask_again(client: TestClient, service: Service
 
 
 def test_a_deleted_job_is_gone_at_once(client: TestClient, service: Service) -> None:
-    path = f"/transcribe/{finished(service).id}"
+    path = f"/transcribe/{complete_job(service).id}"
     assert client.get(path).status_code == 200
     assert client.delete(path).status_code == 204
     assert client.get(path).json()["code"] == "job_not_found"
@@ -80,7 +80,7 @@ def test_a_failed_job_says_why(client: TestClient, service: Service) -> None:
 
 @pytest.mark.parametrize("form", EXPORTERS)
 def test_every_format_downloads_as_a_file(client: TestClient, service: Service, form: str) -> None:
-    answer = client.get(f"/transcribe/{finished(service).id}/download", params={"format": form})
+    answer = client.get(f"/transcribe/{complete_job(service).id}/download", params={"format": form})
     assert answer.status_code == 200
     assert answer.headers["Content-Type"].startswith(EXPORTERS[form].media_type)
     assert (
@@ -92,7 +92,7 @@ def test_every_format_downloads_as_a_file(client: TestClient, service: Service, 
 def test_accept_chooses_the_format_where_none_is_named(
     client: TestClient, service: Service
 ) -> None:
-    path = f"/transcribe/{finished(service).id}/download"
+    path = f"/transcribe/{complete_job(service).id}/download"
     assert client.get(path).json()["schema_version"] == 1
     assert client.get(path, headers={"Accept": "text/vtt"}).text.startswith("WEBVTT")
     assert client.get(path, headers={"Accept": "image/png"}).status_code == 406
@@ -100,7 +100,7 @@ def test_accept_chooses_the_format_where_none_is_named(
 
 
 def test_markup_in_a_name_stays_text(client: TestClient, service: Service) -> None:
-    job = finished(service, '<img src=x onerror="alert(1)">.wav')
+    job = complete_job(service, '<img src=x onerror="alert(1)">.wav')
     answer = client.get(f"/transcribe/{job.id}/download", params={"format": "txt"})
     assert not set("<>") & set(answer.headers["Content-Disposition"])
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -122,7 +122,7 @@ def test_what_is_asked_twice_is_not_passed_over(client: TestClient) -> None:
 
 
 def test_a_list_can_be_narrowed(client: TestClient, service: Service) -> None:
-    done, waits = finished(service, "retro.wav").id, pending(service, "standup.wav")
+    done, waits = complete_job(service, "retro.wav").id, pending(service, "standup.wav")
 
     def ids(**params: str) -> list[str]:
         return [row["job_id"] for row in client.get("/transcribe", params=params).json()["data"]]
@@ -153,7 +153,7 @@ def test_a_list_that_makes_no_sense_is_refused(client: TestClient, query: str) -
 def test_a_search_finds_words_and_where_they_were_said(
     client: TestClient, service: Service
 ) -> None:
-    job = finished(service)
+    job = complete_job(service)
     body = client.get("/transcribe", params={"search": "WORD3 ends"}).json()
     assert body["complete"]
     assert [row["job_id"] for row in body["data"]] == [job.id]
@@ -167,7 +167,7 @@ def test_a_search_finds_words_and_where_they_were_said(
 
 
 def test_peaks_come_as_numbers_or_as_bytes(client: TestClient, service: Service) -> None:
-    path = f"/transcribe/{finished(service).id}/peaks"
+    path = f"/transcribe/{complete_job(service).id}/peaks"
     body = client.get(path).json()
     assert (body["per_second"], len(body["data"])) == (20, 2 * 20 * 60)
     raw = client.get(path, headers={"Accept": "application/octet-stream"}).content

@@ -12,8 +12,8 @@ from starlette.types import Message
 from meet_transcriber.api.app import create_app
 from meet_transcriber.service import Policy, Service
 from meet_transcriber.settings import Settings
-from tests.unit.api.locked import Locked
-from tests.unit.api.rig import leftovers, make_service
+from tests.unit.api.secured_app import SecuredApp
+from tests.unit.api.service_fixture import make_service, stored_keys
 
 PARTIAL = "application/partial-upload"
 
@@ -154,7 +154,7 @@ def test_an_upload_that_is_given_up_is_gone(client: TestClient, service: Service
     path = begin(client, 8)
     append(client, path, 0, b"tape")
     assert client.delete(path).status_code == 204
-    assert leftovers(service) == []
+    assert stored_keys(service) == []
     for answer in (client.head(path), append(client, path, 4, b"x"), client.delete(path)):
         assert answer.status_code == 404
 
@@ -193,10 +193,10 @@ def test_uploads_count_towards_what_a_tenant_may_keep(tmp_path: Path) -> None:
     assert begin(client, 10)
 
 
-def test_uploads_are_written_down_as_such(locked: Locked) -> None:
-    headers = locked.bearer("submit")
+def test_uploads_are_written_down_as_such(secured: SecuredApp) -> None:
+    headers = secured.bearer("submit")
     wish = {"name": "a.wav", "size_bytes": 4}
-    path = locked.client.post("/uploads", json=wish, headers=headers).json()["links"]["self"]
-    locked.client.delete(path, headers=headers)
-    found = [(each.action, each.job) for each in reversed(locked.trail())]
+    path = secured.client.post("/uploads", json=wish, headers=headers).json()["links"]["self"]
+    secured.client.delete(path, headers=headers)
+    found = [(each.action, each.job) for each in reversed(secured.trail())]
     assert found == [("upload", path[9:]), ("discard", path[9:])]

@@ -24,8 +24,8 @@ from meet_transcriber.core.errors import EngineError, UnreadableAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.ports.engines import AudioDecoder
 from tests.simulated.children import none_left
-from tests.simulated.house import wait_for
 from tests.simulated.recordings import CONTAINERS, whole
+from tests.simulated.system import wait_for
 
 SAMPLE = Path(__file__).parents[4] / "src/meet_transcriber/samples/standup.ogg"
 

@@ -14,9 +14,9 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Segment, Span, TranscriptWarning
 from meet_transcriber.engines.whisper.loader import Recipe, RecognizerProcess
 from meet_transcriber.ports.engines import Finding, Progress
-from tests.unit.engines.whisper.doomed import OUT_OF_MEMORY, script
+from tests.unit.engines.whisper.failing_recognizers import OUT_OF_MEMORY, script
 
-LOADERS = "tests.unit.engines.whisper.doomed"
+LOADERS = "tests.unit.engines.whisper.failing_recognizers"
 ROOT = Path(__file__).parents[4]
 SPEECH = [Span(0.9, 3.0)]
 

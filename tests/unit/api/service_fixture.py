@@ -1,4 +1,4 @@
-"""A service on SQLite and a folder, with simulated engines and a queue that only notes."""
+"""A service on SQLite and a folder, with fake engines and a fake queue."""
 
 import io
 import threading
@@ -33,31 +33,13 @@ from meet_transcriber.service import (
 )
 from meet_transcriber.stores.disk import DiskMediaStore
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
+from tests.unit.fakes import FakeAudio, FakeQueue
 
 SECONDS = 60.0
 
 
-class Nudges:
-    """A JobQueue that notes what it is told."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple[str, str, str]] = []
-
-    def nudge(self, queue: str, job_id: str, task: str) -> None:
-        self.heard.append((queue, job_id, task))
-
-    def length(self, queue: str) -> int:
-        return 0
-
-    def ping(self) -> None:
-        """Always there."""
-
-    def close(self) -> None:
-        """Nothing to give up."""
-
-
-class Nowhere:
-    """A UrlFetcher that lets addresses of one host pass."""
+class FakeFetcher:
+    """A UrlFetcher that accepts addresses of one host and fetches none."""
 
     def check(self, url: str) -> None:
         if not url.startswith("https://media.example/"):
@@ -67,18 +49,8 @@ class Nowhere:
         raise AddressRefused("Nothing is fetched here.")
 
 
-class Tape:
-    """A minute of nothing."""
-
-    duration = SECONDS
-    channels = 1
-
-    def read(self, start: float, end: float, channel: int = 0) -> Waveform:
-        return np.zeros(round((end - start) * 16_000), dtype=np.float32)
-
-
-class Deck:
-    """An AudioDecoder that takes anything for a minute of tape."""
+class FakeDecoder:
+    """An AudioDecoder that takes any bytes for a minute of silence."""
 
     def probe(self, media: BinaryIO) -> MediaInfo:
         return MediaInfo("wav", "pcm_s16le", SECONDS, 16_000, 1)
@@ -91,23 +63,23 @@ class Deck:
         return PreparedAudio(SECONDS, 1, (0.0,)), Peaks(20, bytes(2 * 20 * int(SECONDS)))
 
     def open(self, working: object, prepared: PreparedAudio) -> AudioSource:
-        return Tape()
+        return FakeAudio(duration=SECONDS)
 
 
-class Ear:
-    """Speech in eight of every ten seconds."""
+class FakeVad:
+    """A speech detector that finds 8 of every 10 seconds."""
 
     def detect(self, audio: AudioSource, channel: int, progress: Progress) -> tuple[Span, ...]:
         return tuple(Span(at, at + 8.0) for at in np.arange(0.0, SECONDS, 10.0).tolist())
 
 
-class Scribe:
-    """Two words a span."""
+class FakeRecognizer:
+    """A Recognizer that yields two words per span."""
 
-    name = "scribe"
+    name = "fake-recognizer"
 
     def check(self, options: Options) -> None:
-        """Anything goes."""
+        """Accepts all options."""
 
     def recognize(
         self, audio: Waveform, speech: Sequence[Span], options: Options, progress: Progress
@@ -120,16 +92,16 @@ class Scribe:
             yield Segment(words, None, "en")
 
 
-class Judge:
-    """Two speakers by turns."""
+class FakeDiarizer:
+    """A Diarizer that alternates two speakers."""
 
-    name = "judge"
+    name = "fake-diarizer"
 
     def diarize(
         self, audio: AudioSource, speech: Sequence[Span], options: Options, progress: Progress
     ) -> Diarization:
         turns = [Turn(span.start, span.end, f"SPEAKER_0{at % 2}") for at, span in enumerate(speech)]
-        voices = {"SPEAKER_00": Voice("judge", (1.0, 0.0), 30.0)}
+        voices = {"SPEAKER_00": Voice("fake-diarizer", (1.0, 0.0), 30.0)}
         return Diarization(tuple(turns), voices=voices)
 
 
@@ -139,33 +111,33 @@ def make_service(
     media: MediaStore | None = None,
     sealer: Sealer | None = None,
 ) -> Service:
-    """A service on `folder`, its objects elsewhere where that is said."""
+    """Return a service on `folder`; `media` replaces its folder of objects."""
     jobs = SqliteJobStore(folder / "jobs.sqlite3")
     media = media or DiskMediaStore(folder / "media")
     rules = rules or Policy(part_seconds=30.0)
     direct = media if isinstance(media, DirectUploads) else None
     context = ServiceContext(
-        jobs, media, Nudges(), Deck(), Nowhere(), time.time, rules, jobs, direct
+        jobs, media, FakeQueue(), FakeDecoder(), FakeFetcher(), time.time, rules, jobs, direct
     )
     return Service(replace(context, sealer=sealer))
 
 
 def work(service: Service, tasks: int = 100) -> int:
-    """Do up to so many tasks, as a worker would; returns how many there were."""
-    engines = Engines(lambda: Chosen(Scribe()), lambda: Chosen(Judge()), Ear)
+    """Run up to `tasks` tasks, as a worker would; return how many were run."""
+    engines = Engines(lambda: Chosen(FakeRecognizer()), lambda: Chosen(FakeDiarizer()), FakeVad)
     worker = TaskRunner(service.context, engines, "worker", QUEUES, threading.Event())
     return sum(1 for _ in range(tasks) if worker.work())
 
 
 def note_worker(service: Service, **said: object) -> None:
-    """Let a worker have been seen just now."""
+    """Register a worker that was seen just now."""
     facts: dict[str, Any] = {"queues": QUEUES, "state": "ready", "seen_at": time.time(), **said}
     info = WorkerInfo("worker", **facts)
     service.context.jobs.note_worker(info, 60.0)
 
 
-def finished(service: Service, name: str = "standup.wav", data: bytes = b"tape") -> Job:
-    """A completed job."""
+def complete_job(service: Service, name: str = "standup.wav", data: bytes = b"tape") -> Job:
+    """Submit a recording and run its job to the end."""
     upload = service.submissions.begin(name)
     upload.write(data)
     job = upload.finish(SubmissionRequest())
@@ -173,13 +145,13 @@ def finished(service: Service, name: str = "standup.wav", data: bytes = b"tape")
     return service.queries.job(job.id)
 
 
-def leftovers(service: Service) -> list[str]:
-    """Every object that is kept."""
+def stored_keys(service: Service) -> list[str]:
+    """Return the keys of all stored objects."""
     return service.context.media.keys("jobs")
 
 
 def wav(seconds: float = 1.0) -> bytes:
-    """Silence, as a file."""
+    """Return a WAV file of silence."""
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setnchannels(1)

@@ -13,7 +13,7 @@ from meet_transcriber.core.audit import AuditEntry, AuditQuery
 from meet_transcriber.core.auth import SCOPES, NewKey, Scope
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
-from tests.unit.api.rig import finished, make_service
+from tests.unit.api.service_fixture import complete_job, make_service
 
 PUBLIC = {"getHealth", "getReadiness", "signIn"}
 """Operations that anybody may call; a session's own ones ask for its cookie by themselves."""
@@ -67,7 +67,7 @@ class Operation:
 
 
 @dataclass(frozen=True)
-class Locked:
+class SecuredApp:
     """A service behind a lock, and a client of it that keeps no cookies of its own accord."""
 
     service: Service
@@ -102,16 +102,16 @@ class Locked:
         stopping.clear()
         return answer
 
-    def finished(self, tenant: str) -> str:
+    def complete_job(self, tenant: str) -> str:
         """The id of a completed job."""
-        return finished(self.service.of(tenant)).id
+        return complete_job(self.service.of(tenant)).id
 
     def trail(self, **query: Any) -> list[AuditEntry]:
         """What was written down, the latest first."""
         return list(self.guard.trail.page(AuditQuery(limit=500, **query)).entries)
 
 
-def locked_in(folder: Path, **settings: Any) -> Iterator[Locked]:
+def open_secured_app(folder: Path, **settings: Any) -> Iterator[SecuredApp]:
     """An app on `folder` that asks for keys unless told otherwise."""
     # every route is tried with wrong keys, which is more than one address may do in a minute
     usual = {"auth_mode": "required", "data_dir": folder, "rate_limit_failed_auth": "0"}
@@ -120,4 +120,4 @@ def locked_in(folder: Path, **settings: Any) -> Iterator[Locked]:
     known = build_auth(wanted, service.context.jobs)
     app = create_app(service, wanted, guard=known)
     with TestClient(app, raise_server_exceptions=False) as client:
-        yield Locked(service, known, client, folder)
+        yield SecuredApp(service, known, client, folder)

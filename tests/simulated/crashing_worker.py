@@ -1,5 +1,5 @@
 """
-`python -m tests.simulated.doomed`: a worker that may die while it commits a task.
+`python -m tests.simulated.crashing_worker`: a worker that may die while it commits a task.
 
 SOAK_LEDGER: a file outside the service that gets a line for every commit that counted.
 SOAK_DEATHS: a file that gets a line for every death in a commit, before it happens.
@@ -33,7 +33,7 @@ def append(path: str, line: str) -> None:
     os.close(handle)
 
 
-class Deadly:
+class CrashingJobStore:
     """A JobStore in whose commits the process may die; all else is the real store's."""
 
     def __init__(self, store: JobStore) -> None:
@@ -83,17 +83,17 @@ class Deadly:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def doomed_ground(settings: Settings, queue: JobQueue) -> ServiceContext:
+def crashing_context(settings: Settings, queue: JobQueue) -> ServiceContext:
     """The configured context, with a store that is deadly."""
     context = services.context(settings, queue)
-    return replace(context, jobs=Deadly(context.jobs))
+    return replace(context, jobs=CrashingJobStore(context.jobs))
 
 
 def main() -> None:
     """Work until told to end, or until fate comes."""
     settings = Settings()
     observability.set_up_logging(settings)
-    embedded.run(settings, make_engines, make_context=doomed_ground)
+    embedded.run(settings, make_engines, make_context=crashing_context)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A service and its workers as real processes, for tests that kill some of them."""
+"""The API and its workers as real processes, for tests that kill some of them."""
 
 import io
 import os
@@ -47,8 +47,8 @@ def recording(seconds: int) -> bytes:
     return file.getvalue()
 
 
-class House:
-    """One installation below a folder; each second of a recording is a part.
+class System:
+    """A service, its data in a folder; each second of a recording is a part.
 
     Args:
         variables: of the environment, beside those that make everything quick.
@@ -77,7 +77,7 @@ class House:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.clients: list[httpx.Client] = []
 
-    def __enter__(self) -> "House":
+    def __enter__(self) -> "System":
         return self
 
     def __exit__(self, *_: object) -> None:

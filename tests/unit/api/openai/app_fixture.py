@@ -20,7 +20,7 @@ from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import Recognizer
 from meet_transcriber.service import Engines, Service, TaskRunner
 from meet_transcriber.settings import Settings
-from tests.unit.api.rig import Ear, Judge, Scribe, make_service
+from tests.unit.api.service_fixture import FakeDiarizer, FakeRecognizer, FakeVad, make_service
 
 Pairs = Sequence[tuple[str, str]]
 TEXT = "word0 ends. word1 ends. word0 ends. word1 ends. word2 ends. word3 ends."
@@ -46,8 +46,8 @@ def at_work(
     service: Service, recognizer: Recognizer | None = None, notes: Sequence[TranscriptWarning] = ()
 ) -> AbstractContextManager[None]:
     """A worker with simulated engines for as long as the context lasts."""
-    heard: Chosen[Recognizer] = Chosen(recognizer or Scribe(), tuple(notes))
-    return working(service, Engines(lambda: heard, lambda: Chosen(Judge()), Ear))
+    heard: Chosen[Recognizer] = Chosen(recognizer or FakeRecognizer(), tuple(notes))
+    return working(service, Engines(lambda: heard, lambda: Chosen(FakeDiarizer()), FakeVad))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from meet_transcriber.core.errors import JobNotFound
 from meet_transcriber.core.jobs import QUEUES, Failure, Job
 from meet_transcriber.core.transitions import claimed, ended
 from meet_transcriber.service import Service, SubmissionRequest
-from tests.unit.api.rig import wav, work
+from tests.unit.api.service_fixture import wav, work
 
 STATES = ("completed", "pending", "edited", "failed", "processing", "cancelled", "deleted")
 """What a job may be, and two more that routes tell apart: edited, deleted."""
@@ -20,7 +20,7 @@ STATES = ("completed", "pending", "edited", "failed", "processing", "cancelled",
 _LEASE_SECONDS = 3600.0
 
 
-class Stock:
+class JobsByState:
     """One job per state; another is made when a request has changed the last one."""
 
     def __init__(self, service: Service) -> None:
