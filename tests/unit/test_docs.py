@@ -1,4 +1,4 @@
-"""The reference pages say what the code says; `make docs` writes them again."""
+"""Generated pages are up to date, and what pages link to and name exists."""
 
 import re
 from pathlib import Path
@@ -55,6 +55,33 @@ def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
     assert [
         link for link in _links(page.read_text(encoding="utf-8")) if not _leads(page, link)
     ] == []
+
+
+SOURCE = ROOT / "src" / "meet_transcriber"
+PACKAGES = {path.name for path in SOURCE.iterdir() if path.is_dir()}
+
+
+@pytest.mark.parametrize("page", PAGES_FOR_PEOPLE, ids=lambda path: path.name)
+def test_every_file_of_the_source_that_a_page_names_exists(page: Path) -> None:
+    assert [name for name in _source_files(page) if not _exists(name)] == []
+
+
+def test_finding_things_answers_twenty_questions_with_files() -> None:
+    rows = (ROOT / "docs" / "finding-things.md").read_text(encoding="utf-8").splitlines()
+    answers = [re.findall(r"`([^`]+)`", row.split("|")[2]) for row in rows if "?" in row]
+    assert len(answers) >= 20
+    assert [files for files in answers if not files or not all(map(_exists, files))] == []
+
+
+def _source_files(page: Path) -> list[str]:
+    """Names in backticks such as `core/jobs.py` or `audio/sandbox/`."""
+    named = re.findall(r"`(?:src/meet_transcriber/)?((\w+)/[\w/.]*)`", page.read_text("utf-8"))
+    return [name for name, package in named if package in PACKAGES]
+
+
+def _exists(name: str) -> bool:
+    """A file of the source or of the repository; folders have a / at the end."""
+    return (SOURCE / name).exists() or (ROOT / name).exists()
 
 
 def _links(text: str) -> list[str]:
