@@ -1,7 +1,7 @@
-"""Frozen dataclasses to JSON-ready values and back, driven by their type hints.
+"""Converts frozen dataclasses to JSON-ready values and back, driven by their type hints.
 
-Hints are looked at once per type: a reader is built for each and kept, because a store reads
-and writes whole records, with all their tasks, at every heartbeat.
+A reader is built once per type. `core` and the decoder's sandbox depend on the standard library
+only, so that this is not pydantic; stores use that for their records (`stores/json_records.py`).
 """
 
 import types
@@ -22,7 +22,7 @@ _Reader = Callable[[Any], Any]
 
 
 def to_plain(value: object) -> Any:
-    """Return dicts, lists, strings, numbers, booleans and None that hold the same."""
+    """Convert a value to dicts, lists, strings, numbers, booleans and None."""
     kind: Any = type(value)
     if kind in _ATOMS:
         return value
@@ -43,8 +43,8 @@ def from_plain(kind: type[T], data: object) -> T:
     """
     Build a value of `kind` from what `to_plain` returned.
 
-    Unknown keys are passed over, so that an older version reads what a newer one wrote;
-    a missing key takes the field's default.
+    Unknown keys are ignored, so that an older version can read what a newer one wrote; a
+    missing key takes the field's default.
 
     Raises:
         StorageError: the data does not fit; names the place.
@@ -59,7 +59,7 @@ def from_plain(kind: type[T], data: object) -> T:
 
 
 class _Misfit(Exception):
-    """Data that does not fit; each level on its way out adds the step that led there."""
+    """Data that does not fit; each level adds its step of the path while it propagates."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -85,7 +85,7 @@ def _field_names(kind: type) -> tuple[str, ...]:
 
 @cache
 def _field_readers(kind: type) -> tuple[tuple[str, frozenset[type], _Reader], ...]:
-    """Each field's name, the types whose values are taken as they are, and what reads others."""
+    """Each field's name, the types whose values need no conversion, and a reader for others."""
     hints = get_type_hints(kind).items()
     return tuple((name, _atoms_of(hint), _reader(hint)) for name, hint in hints)
 
@@ -116,11 +116,11 @@ def _dataclass_reader(kind: type) -> _Reader:
         if not isinstance(data, Mapping):
             raise _wrong_type(data)
         given = {}
-        # Looked up at the first reading, not before: a class may hold values of its own kind.
+        # Resolved at the first call, because a class may contain values of its own type.
         for name, atoms, reader in _field_readers(kind):
             if name in data:
                 value = data[name]
-                if type(value) in atoms:  # most are, and a call of each would take most of the time
+                if type(value) in atoms:  # the common case; a call for each would dominate
                     given[name] = value
                     continue
                 try:
