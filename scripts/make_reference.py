@@ -20,7 +20,7 @@ from meet_transcriber.api.openai.errors import STATUS
 from meet_transcriber.api.openai.models import ALIASES
 from meet_transcriber.api.openai.requests import FIELDS, Field
 from meet_transcriber.cli import app
-from meet_transcriber.cli.console import EXIT_OUTSIDE, exit_code
+from meet_transcriber.cli.console import EXIT_OUT_OF_BOUNDS, exit_code
 from meet_transcriber.core import errors
 from meet_transcriber.core.formats import EXPORTERS
 from meet_transcriber.observability.metrics import METRICS
@@ -46,7 +46,7 @@ def errors_page() -> str:
     return _page(
         "Errors",
         "The `code` is stable. Ctrl-C exits with 130, a mistake in how a command is written "
-        f"with 2, and `verify` with {EXIT_OUTSIDE} when a figure is not what it should be.",
+        f"with 2, and `doctor --full` with {EXIT_OUT_OF_BOUNDS} for a value out of bounds.",
         _table(("code", "class", "HTTP status", "exit code", "meaning"), rows),
     )
 

@@ -168,40 +168,25 @@ def test_a_recording_becomes_a_transcript_on_the_command_line() -> None:
 
 
 @pytest.mark.xdist_group("sample")  # recognized there too; one at a time
-def test_verify_finds_the_engines_within_their_bounds() -> None:
-    result = run("verify")
+def test_the_full_doctor_measures_the_engines_within_their_bounds() -> None:
+    result = run("doctor", "--full")
     assert result.returncode == 0, result.stdout
     assert result.stdout.count("within") == 6
-    assert f"Words: whisper tiny.en int8 cpu. Speakers: {ONNX}." in row(result.stdout)
+    assert f"Recognizer: whisper tiny.en int8 cpu. Diarizer: {ONNX}." in row(result.stdout)
 
 
-def test_verify_exits_with_6_for_a_model_that_knows_nothing(tmp_path: Path) -> None:
+def test_the_full_doctor_exits_with_6_for_an_untrained_model(tmp_path: Path) -> None:
     folder = build(tmp_path / "tiny-whisper", multilingual=True)
-    result = run("verify", WHISPER_MODEL=str(folder), DIARIZATION_ENGINE="none")
+    result = run("doctor", "--full", WHISPER_MODEL=str(folder), DIARIZATION_ENGINE="none")
     assert result.returncode == 6, result.stderr
     assert "outside" in next(line for line in result.stdout.splitlines() if "WER" in line)
-    assert "Words: whisper tiny-whisper int8 cpu. Speakers: not looked for." in result.stdout
+    assert "Recognizer: whisper tiny-whisper int8 cpu. Diarizer: none." in result.stdout
 
 
-def test_verify_measures_nothing_where_weights_cannot_be_had(tmp_path: Path) -> None:
-    result = run("verify", WHISPER_MODEL="tiny", MODELS_DIR=str(tmp_path))
+def test_the_full_doctor_measures_nothing_where_weights_cannot_be_had(tmp_path: Path) -> None:
+    result = run("doctor", "--full", WHISPER_MODEL="tiny", MODELS_DIR=str(tmp_path))
     assert (result.returncode, result.stdout) == (4, "")
     assert "Systran/faster-whisper-tiny cannot be had" in result.stderr
-
-
-def test_a_plan_is_made_from_the_factor_that_is_given() -> None:
-    result = run("plan", "--recordings", "100", "--rtf", "0.5")
-    assert result.returncode == 0, result.stderr
-    figures = dict(line.split("│")[1:3] for line in result.stdout.splitlines() if "│" in line)
-    told = {what.strip(): how_much.strip() for what, how_much in figures.items()}
-    assert (told["work"], told["workers"]) == ("50.0 h a day", "3")
-    assert "RTF 0.5 as given." in result.stdout
-
-
-def test_a_plan_measures_the_factor_of_this_machine() -> None:
-    result = run("plan", "--recordings", "1", DIARIZATION_ENGINE="none")
-    assert result.returncode == 0, result.stderr
-    assert "on this machine. Words: whisper tiny.en int8 cpu." in result.stdout
 
 
 def test_the_library_takes_a_recording_to_its_transcript() -> None:

@@ -4,10 +4,10 @@ import pytest
 
 from meet_transcriber import transcribe
 from meet_transcriber.cli.demo import (
-    LEAST_COVERAGE,
-    MOST_CPWER,
-    MOST_DER,
-    MOST_WER,
+    MAX_CPWER,
+    MAX_DER,
+    MAX_WER,
+    MIN_COVERAGE,
     sample_recording,
     sample_reference,
     score_sample,
@@ -25,12 +25,12 @@ def sample() -> Transcript:
         return transcribe(path, settings=SETTINGS)
 
 
-def test_the_sample_keeps_the_bounds_of_verify(sample: Transcript) -> None:
+def test_the_sample_keeps_the_bounds_of_the_doctor(sample: Transcript) -> None:
     errors = score_sample(sample)
-    assert errors.words.rate <= MOST_WER
-    assert errors.speakers.rate <= MOST_CPWER
-    assert errors.turns.rate <= MOST_DER
-    assert sample.coverage >= LEAST_COVERAGE
+    assert errors.words.rate <= MAX_WER
+    assert errors.speakers.rate <= MAX_CPWER
+    assert errors.turns.rate <= MAX_DER
+    assert sample.coverage >= MIN_COVERAGE
     assert len(sample.speakers) == 4
     assert sample.engine.startswith("whisper base ")
 

@@ -1,4 +1,4 @@
-"""The command line: thin commands over the same parts as everything else."""
+"""The command line: thin commands over the service and the HTTP API."""
 
 from typing import Annotated
 
@@ -6,20 +6,15 @@ import typer
 
 from meet_transcriber import __version__
 from meet_transcriber.cli import (
-    backup,
     demo,
     doctor,
     jobs,
     keys,
     models,
-    plan,
-    queue,
-    results,
+    operations,
     serve,
     transcribe,
-    verify,
     voices,
-    worker,
 )
 
 app = typer.Typer(
@@ -28,8 +23,8 @@ app = typer.Typer(
     help="Meeting transcription: who said what, when.",
 )
 app.command()(transcribe.transcribe)
-app.command()(results.score)
-app.command()(results.export)
+app.command()(transcribe.score)
+app.command()(transcribe.export)
 app.command()(demo.demo)
 app.command()(jobs.submit)
 app.command()(jobs.status)
@@ -37,14 +32,12 @@ app.command()(jobs.download)
 app.command()(jobs.cancel)
 app.command("list")(jobs.list_jobs)
 app.command()(doctor.doctor)
-app.command()(verify.verify)
-app.command()(plan.plan)
 app.command()(serve.serve)
-app.command()(worker.worker)
-app.command()(queue.queue)
-app.command()(queue.health)
-app.command()(backup.backup)
-app.command()(backup.restore)
+app.command()(serve.worker)
+app.command()(operations.queue)
+app.command()(operations.health)
+app.command()(operations.backup)
+app.command()(operations.restore)
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
 app.add_typer(voices.app, name="voices")

@@ -12,34 +12,34 @@ import httpx
 from meet_transcriber.core.errors import InvalidOptions, ServerError, UnreadableAudio
 
 T = TypeVar("T")
-Tell = Callable[[str, float], None]
-"""Hears a stage and the share of it that is done."""
+Update = Callable[[str, float], None]
+"""Called with a stage and its completed share."""
 
 _TIMEOUT = httpx.Timeout(30.0, read=120.0)
 _POLL_SECONDS = 0.5
-_PATIENCE_SECONDS = 60.0
-_FRUITLESS = 10
-"""Times that an upload is gone on with although nothing of it came through."""
+_RETRY_SECONDS = 60.0
+_MAX_STALLED = 10
+"""Attempts to resume an upload without progress."""
 _BLOCK_BYTES = 1 << 16
-_PASSING = (408, 502, 503, 504)
-"""What a server, or the proxy before it, answers while it is away."""
+_TRANSIENT = (408, 502, 503, 504)
+"""Statuses of a server, or the proxy in front of it, that is temporarily unavailable."""
 ENDED = ("completed", "failed", "cancelled")
 
 
 class Client:
-    """Talks to one server; what it refuses is raised as ServerError with its own words."""
+    """Talks to one server; raises its error responses as ServerError, with their messages."""
 
     def __init__(self, server: str, key: str | None = None) -> None:
         """
         Args:
-            key: an API key, where the server asks for one.
+            key: an API key, where the server requires one.
 
         Raises:
             InvalidOptions: the key has characters that no key has.
         """
         self._server = server.rstrip("/")
         if key is not None and not (key.isascii() and key.isprintable()):
-            raise InvalidOptions("The API key has characters that no key has; copy it again.")
+            raise InvalidOptions("The API key contains invalid characters; copy it again.")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._http = httpx.Client(base_url=self._server, timeout=_TIMEOUT, headers=headers)
 
@@ -49,15 +49,15 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def submit(self, path: Path, wishes: Mapping[str, str], tell: Tell) -> dict[str, Any]:
+    def submit(self, path: Path, options: Mapping[str, str], update: Update) -> dict[str, Any]:
         """
-        Upload a recording and make one job of it; returns the job's first status.
+        Upload a recording and create a job for it; returns the job's first status.
 
-        A connection that breaks is gone on with from where the server had come.
+        Resumes from the server's offset when the connection breaks.
 
         Args:
-            wishes: options by their names in the API.
-            tell: hears how much of the file is sent.
+            options: by their names in the API.
+            update: called with the share that is uploaded.
 
         Raises:
             UnreadableAudio: the file cannot be read, or is empty.
@@ -66,62 +66,62 @@ class Client:
             size = os.fstat(file.fileno()).st_size
             if not size:
                 raise UnreadableAudio("The file is empty; nothing was recorded or the copy failed.")
-            wish = {"name": path.name, "size_bytes": size, "method": "resumable"}
-            upload = self._json("POST", "/uploads", json=wish)["upload_id"]
+            upload_request = {"name": path.name, "size_bytes": size, "method": "resumable"}
+            upload = self._json("POST", "/uploads", json=upload_request)["upload_id"]
             try:
-                self._fill(f"/uploads/{upload}", file, size, tell)
-                job = {**wishes, "upload": upload}
-                return self._patiently(lambda: self._json("POST", "/transcribe", json=job))
-            except ServerUnreachable:  # it is removed there when nothing comes of it
+                self._send(f"/uploads/{upload}", file, size, update)
+                job = {**options, "upload": upload}
+                return self._retried(lambda: self._json("POST", "/transcribe", json=job))
+            except ServerUnreachable:  # the server removes abandoned uploads itself
                 raise
             except (ServerError, UnreadableAudio):
                 with suppress(ServerError):
-                    self._answer("DELETE", f"/uploads/{upload}")
+                    self._request("DELETE", f"/uploads/{upload}")
                 raise
 
-    def _fill(self, upload: str, file: BinaryIO, size: int, tell: Tell) -> None:
-        """Send what the server does not have, until it has everything."""
-        received, fruitless = 0, 0
-        while (offset := self._patiently(lambda: self._received(upload))) < size:
-            fruitless = 0 if offset > received else fruitless
+    def _send(self, upload: str, file: BinaryIO, size: int, update: Update) -> None:
+        """Send what the server does not have yet, until it has everything."""
+        received, stalled = 0, 0
+        while (offset := self._retried(lambda: self._offset(upload))) < size:
+            stalled = 0 if offset > received else stalled
             received = offset
             headers = {
                 "Content-Type": "application/partial-upload",
                 "Content-Length": str(size - offset),
                 "Upload-Offset": str(offset),
             }
-            rest = _rest(file, offset, size, tell)
+            rest = _rest(file, offset, size, update)
             try:
-                self._answer("PATCH", upload, passing=409, content=rest, headers=headers)
+                self._request("PATCH", upload, transient=409, content=rest, headers=headers)
             except ServerUnreachable:
-                fruitless += 1
-                if fruitless == _FRUITLESS:
+                stalled += 1
+                if stalled == _MAX_STALLED:
                     raise
                 time.sleep(_POLL_SECONDS)
 
-    def _received(self, upload: str) -> int:
-        return int(self._answer("HEAD", upload).headers["Upload-Offset"])
+    def _offset(self, upload: str) -> int:
+        return int(self._request("HEAD", upload).headers["Upload-Offset"])
 
     def status(self, job_id: str) -> dict[str, Any]:
         """A job's status, without its transcript."""
         return self._json("GET", f"/transcribe/{job_id}", params={"transcript": "false"})
 
-    def wait(self, job_id: str, tell: Tell) -> dict[str, Any]:
-        """The status once the job has ended; a server that is away for a while is waited for."""
+    def wait(self, job_id: str, update: Update) -> dict[str, Any]:
+        """Wait until the job has ended; returns its status."""
         while True:
-            status = self._patiently(lambda: self.status(job_id))
-            tell(str(status["stage"]), float(status["progress"]) / 100)
+            status = self._retried(lambda: self.status(job_id))
+            update(str(status["stage"]), float(status["progress"]) / 100)
             if status["status"] in ENDED:
                 return status
             time.sleep(_POLL_SECONDS)
 
     def download(self, job_id: str, form: str) -> bytes:
-        """The transcript in a format of the registry."""
+        """The transcript in one of `EXPORTERS`."""
         path = f"/transcribe/{job_id}/download"
-        return self._answer("GET", path, params={"format": form}).content
+        return self._request("GET", path, params={"format": form}).content
 
     def cancel(self, job_id: str) -> dict[str, Any]:
-        """End a job."""
+        """Cancel a job; returns its status."""
         return self._json("POST", f"/transcribe/{job_id}/cancel")
 
     def jobs(self, limit: int, status: str | None) -> list[dict[str, Any]]:
@@ -130,12 +130,12 @@ class Client:
         return list(self._json("GET", "/transcribe", params=params)["data"])
 
     def voices(self, method: str, tail: str = "", **request: Any) -> dict[str, Any]:
-        """Do something with the people who are known by their voices; {} without an answer."""
-        answer = self._answer(method, f"/voices{tail}", **request)
-        return cast(dict[str, Any], answer.json()) if answer.content else {}
+        """Send a request below /voices; {} for a response without a body."""
+        response = self._request(method, f"/voices{tail}", **request)
+        return cast(dict[str, Any], response.json()) if response.content else {}
 
-    def remember_clip(self, path: Path, name: str, consent: str) -> str:
-        """Send a clip of somebody; returns the id of the job that remembers them."""
+    def enroll_clip(self, path: Path, name: str, consent: str) -> str:
+        """Upload a clip of one person; returns the id of the job that enrolls them."""
         with _opened(path) as file:
             parts = {
                 "name": (None, name),
@@ -145,29 +145,29 @@ class Client:
             return str(self.voices("POST", files=parts)["job_id"])
 
     def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        return cast(dict[str, Any], self._answer(method, path, **request).json())
+        return cast(dict[str, Any], self._request(method, path, **request).json())
 
-    def _patiently(self, ask: Callable[[], T]) -> T:
-        """What `ask` returns; a server that is away is asked again for a minute."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+    def _retried(self, call: Callable[[], T]) -> T:
+        """Call, and again for up to a minute while the server is unreachable."""
+        deadline = time.monotonic() + _RETRY_SECONDS
         while True:
             try:
-                return ask()
+                return call()
             except ServerUnreachable:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(_POLL_SECONDS)
 
-    def _answer(
-        self, method: str, path: str, passing: int | None = None, **request: Any
+    def _request(
+        self, method: str, path: str, transient: int | None = None, **request: Any
     ) -> httpx.Response:
         """
         Args:
-            passing: another status that passes by itself.
+            transient: another status to treat as temporary.
 
         Raises:
-            ServerUnreachable: nobody is there, or not now.
-            ServerError: the server refuses; with its own words.
+            ServerUnreachable: there is no server, or it is temporarily unavailable.
+            ServerError: any other error response.
         """
         try:
             response = self._http.request(method, path, **request)
@@ -177,21 +177,21 @@ class Client:
                 "'meet-transcriber serve', or name another with --server."
             ) from error
         except httpx.InvalidURL as error:
-            raise ServerError(f"{self._server} is no address of a server: {error}.") from error
+            raise ServerError(f"{self._server} is not a valid address: {error}.") from error
         if response.is_success:
             return response
-        away = response.status_code in (*_PASSING, passing)
-        raise (ServerUnreachable if away else ServerError)(_sentence(response))
+        away = response.status_code in (*_TRANSIENT, transient)
+        raise (ServerUnreachable if away else ServerError)(_message(response))
 
 
 class ServerUnreachable(ServerError):
-    """Nobody answers there, or not now."""
+    """There is no server, or it is temporarily unavailable."""
 
     code = "server_unreachable"
 
 
-def _rest(file: BinaryIO, position: int, size: int, tell: Tell) -> Iterator[bytes]:
-    """What a file has from a position on, up to the size that was announced."""
+def _rest(file: BinaryIO, position: int, size: int, update: Update) -> Iterator[bytes]:
+    """The file from a position up to the announced size."""
     file.seek(position)
     while position < size:
         data = file.read(min(_BLOCK_BYTES, size - position))
@@ -199,7 +199,7 @@ def _rest(file: BinaryIO, position: int, size: int, tell: Tell) -> Iterator[byte
             raise UnreadableAudio("The file became shorter while it was sent; send it again.")
         yield data
         position += len(data)
-        tell("upload", position / size)
+        update("upload", position / size)
 
 
 @contextmanager
@@ -212,8 +212,8 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _sentence(response: httpx.Response) -> str:
-    """What the server says is wrong."""
+def _message(response: httpx.Response) -> str:
+    """The message of an error response."""
     try:
         problem = response.json()
         return str(problem.get("detail") or problem["title"])

@@ -1,13 +1,17 @@
-"""What people see: data on stdout, everything else on stderr, and exit codes."""
+"""What commands share: options, output on stdout and stderr, exit codes."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from meet_transcriber.bootstrap import observability
 from meet_transcriber.core.errors import (
     EngineError,
     InvalidAudio,
@@ -16,19 +20,10 @@ from meet_transcriber.core.errors import (
     StorageError,
     TranscriptionError,
 )
-from meet_transcriber.settings import load_settings
-
-__all__ = [
-    "EXIT_CODES",
-    "EXIT_OUTSIDE",
-    "errors_become_exit_codes",
-    "exit_code",
-    "load_settings",
-    "progress_bar",
-    "say_error",
-    "say_warning",
-    "stderr",
-]
+from meet_transcriber.core.formats import EXPORTERS
+from meet_transcriber.core.options import ChannelMode, Task
+from meet_transcriber.core.speaker_timeline import Timeline, decoded, parse
+from meet_transcriber.settings import Settings, load_settings
 
 stderr = Console(stderr=True, highlight=False)
 
@@ -39,43 +34,91 @@ EXIT_CODES: dict[type[TranscriptionError], int] = {
     StorageError: 5,
     ServerError: 7,
 }
-"""Kind of error to exit code; any other of ours exits with 1, Ctrl-C with 130."""
+"""Error class to exit code; other errors of this package exit with 1, Ctrl-C with 130."""
 
-EXIT_OUTSIDE = 6
-"""`verify` measured a figure outside its expected range."""
+EXIT_OUT_OF_BOUNDS = 6
+"""`doctor --full` measured a value outside its bounds."""
+
+# -- options -----------------------------------------------------------------------------------
+
+Format = Annotated[str, typer.Option("--format", "-f", help=f"One of {', '.join(EXPORTERS)}.")]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Folder for results, one file per recording; else stdout."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
+Language = Annotated[str | None, typer.Option(help="ISO 639-1 code of the speech.")]
+Languages = Annotated[
+    str | None, typer.Option(help="Languages that detection may choose from: en,de,nl.")
+]
+TaskOption = Annotated[Task, typer.Option(help="Write as spoken, or translate to English.")]
+Diarization = Annotated[bool, typer.Option(help="Detect who speaks when.")]
+NumSpeakers = Annotated[int | None, typer.Option(help="Number of speakers.")]
+MinSpeakers = Annotated[int | None, typer.Option(help="Minimum number of speakers.")]
+MaxSpeakers = Annotated[int | None, typer.Option(help="Maximum number of speakers.")]
+Hotwords = Annotated[str | None, typer.Option(help="Names and words: Ann,Keycloak.")]
+InitialPrompt = Annotated[str | None, typer.Option(help="Text that precedes the recording.")]
+SpeakerTimeline = Annotated[
+    Path | None,
+    typer.Option(help="Who was speaking when: JSON, RTTM, WebVTT with names, or CSV."),
+]
+Channels = Annotated[ChannelMode, typer.Option(help="Whether each channel is one speaker.")]
 
 
-def exit_code(error: TranscriptionError) -> int:
-    """The code of the nearest class in `EXIT_CODES`."""
-    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
+def check_format(form: str) -> None:
+    """Raise InvalidOptions unless there is an exporter of this name."""
+    if form not in EXPORTERS:
+        raise InvalidOptions(f"There is no format {form!r}; use {', '.join(EXPORTERS)}.")
 
 
-def say_error(error: object, about: str | None = None) -> None:
-    """One sentence on stderr."""
-    prefix = f"{about}: " if about else ""
+def read_timeline(path: Path | None, recordings: int) -> tuple[str, Timeline] | None:
+    """
+    Read and parse a speaker timeline; returns its text too.
+
+    Raises:
+        InvalidOptions: it cannot be read or parsed, or there are several recordings.
+    """
+    if path is None:
+        return None
+    if recordings > 1:
+        raise InvalidOptions("--speaker-timeline belongs to one recording; name one at a time.")
+    try:
+        text = decoded(path.read_bytes())
+    except OSError as error:
+        reason = error.strerror or error
+        raise InvalidOptions(f"--speaker-timeline {path} cannot be read: {reason}.") from error
+    return text, parse(text)
+
+
+# -- output ------------------------------------------------------------------------------------
+
+
+def write_output(data: bytes, form: str, folder: Path | None, stem: str) -> None:
+    """Write a transcript to stdout, or to a file in a folder."""
+    if folder is None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{stem}.{EXPORTERS[form].extension}"
+    target.write_bytes(data)
+    stderr.print(f"{target}", markup=False)
+
+
+def print_error(error: object, subject: str | None = None) -> None:
+    """Print an error on stderr."""
+    prefix = f"{subject}: " if subject else ""
     stderr.print(f"[red]error:[/red] {escape(prefix + str(error))}", soft_wrap=True)
 
 
-def say_warning(message: str) -> None:
-    """One sentence on stderr."""
+def print_warning(message: str) -> None:
+    """Print a warning on stderr."""
     stderr.print(f"[yellow]warning:[/yellow] {escape(message)}", soft_wrap=True)
 
 
 @contextmanager
-def errors_become_exit_codes() -> Iterator[None]:
-    """Our errors end the command with a sentence and a code, never with a traceback."""
-    try:
-        yield
-    except TranscriptionError as error:
-        say_error(error)
-        raise typer.Exit(exit_code(error)) from error
-    except KeyboardInterrupt as error:
-        raise typer.Exit(130) from error
-
-
-@contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[str, float], None]]:
-    """A bar on stderr that hears a stage and the share of all work; nothing where nobody looks."""
+    """A bar on stderr, updated with a stage and the completed share; hidden without a terminal."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
@@ -83,11 +126,41 @@ def progress_bar(title: str) -> Iterator[Callable[[str, float], None]]:
         TextColumn("{task.fields[stage]}"),
         TimeElapsedColumn(),
     )
-    unseen = not stderr.is_terminal
-    with Progress(*columns, console=stderr, transient=True, disable=unseen) as progress:
+    hidden = not stderr.is_terminal
+    with Progress(*columns, console=stderr, transient=True, disable=hidden) as progress:
         task = progress.add_task(title, total=1.0, stage="")
 
-        def tell(stage: str, share: float) -> None:
+        def update(stage: str, share: float) -> None:
             progress.update(task, completed=share, stage=stage)
 
-        yield tell
+        yield update
+
+
+# -- errors ------------------------------------------------------------------------------------
+
+
+def exit_code(error: TranscriptionError) -> int:
+    """The code of the nearest class in `EXIT_CODES`."""
+    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
+
+
+@contextmanager
+def exit_on_error() -> Iterator[None]:
+    """Turn an error into a message and an exit code, without a traceback."""
+    try:
+        yield
+    except TranscriptionError as error:
+        print_error(error)
+        raise typer.Exit(exit_code(error)) from error
+    except KeyboardInterrupt as error:
+        raise typer.Exit(130) from error
+
+
+@contextmanager
+def configured(*, logs: bool = False) -> Iterator[Settings]:
+    """The settings of a command, with logging where asked; errors become exit codes."""
+    with exit_on_error():
+        settings = load_settings()
+        if logs:
+            observability.set_up_logging(settings)
+        yield settings

@@ -1,4 +1,4 @@
-"""`meet-transcriber demo`: the bundled sample through the HTTP API, and then the API itself."""
+"""`demo`: the bundled sample through the HTTP API, and then the API itself."""
 
 import os
 import sys
@@ -15,14 +15,9 @@ import typer
 from meet_transcriber.bootstrap import observability
 from meet_transcriber.bootstrap.engines import Engines
 from meet_transcriber.cli.client import Client
-from meet_transcriber.cli.console import (
-    errors_become_exit_codes,
-    load_settings,
-    progress_bar,
-    stderr,
-)
-from meet_transcriber.cli.jobs import report
-from meet_transcriber.cli.serve import address, for_this_machine, listen, make_server
+from meet_transcriber.cli.console import configured, exit_on_error, progress_bar, stderr
+from meet_transcriber.cli.jobs import raise_unless_completed
+from meet_transcriber.cli.serve import address, for_loopback, listen, make_server
 from meet_transcriber.cli.transcribe import transcribe_file
 from meet_transcriber.core.formats import export
 from meet_transcriber.core.formats.readers import read_json
@@ -31,14 +26,14 @@ from meet_transcriber.core.scoring import MeetingErrors, meeting_errors
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.settings import Settings
 
-MOST_WER, MOST_CPWER, MOST_DER = 0.04, 0.06, 0.01
+MAX_WER, MAX_CPWER, MAX_DER = 0.04, 0.06, 0.01
 """
-What `meet-transcriber verify` expects on the sample. Whisper base and the diarizer onnx with CAM++
-reach a WER of 2.7 %, a cpWER of 3.5 % and a DER of 0.2 % (tests/system/test_sample.py).
+Bounds of `doctor --full` on the sample. Whisper base and the diarizer onnx with CAM++ reach a WER
+of 2.7 %, a cpWER of 3.5 % and a DER of 0.2 % (tests/system/test_sample.py).
 """
 
-LEAST_COVERAGE = 0.97
-"""The sample is clear speech throughout; Whisper base gives words to all of it."""
+MIN_COVERAGE = 0.97
+"""Share of speech with words; the sample is clear speech, all of which Whisper base covers."""
 
 _SAMPLES = files("meet_transcriber") / "samples"
 
@@ -49,12 +44,12 @@ def sample_recording() -> AbstractContextManager[Path]:
 
 
 def sample_reference() -> Transcript:
-    """What was said in the sample, by whom and when."""
+    """The reference transcript of the sample."""
     return read_json((_SAMPLES / "standup.json").read_text("utf-8"))
 
 
 def transcribe_sample(settings: Settings, engines: Engines) -> Transcript:
-    """The sample through the engines, without any hint."""
+    """Transcribe the sample with default options."""
     with sample_recording() as path:
         return transcribe_file(path, Options(), settings, engines)
 
@@ -66,38 +61,36 @@ def score_sample(transcript: Transcript) -> MeetingErrors:
 
 def demo(
     once: Annotated[
-        bool, typer.Option(envvar="ONCE", help="End after the transcript instead of serving on.")
+        bool, typer.Option(envvar="ONCE", help="Exit after the transcript instead of serving.")
     ] = False,
 ) -> None:
     """
     Start the service, send it the bundled sample meeting, print and score the transcript.
 
-    Then it serves until Ctrl-C, unless there is no terminal. Its jobs are kept in a folder that
-    goes with it.
+    Then it serves until Ctrl-C, unless stdout is not a terminal. Its jobs are in a temporary
+    folder, removed at exit.
     """
-    with (
-        errors_become_exit_codes(),
-        tempfile.TemporaryDirectory(prefix="meet-transcriber-") as name,
-    ):
+    with exit_on_error(), tempfile.TemporaryDirectory(prefix="meet-transcriber-") as folder:
         # the embedded worker is a process of its own and reads the environment
-        os.environ["DATA_DIR"] = name
+        os.environ["DATA_DIR"] = folder
         os.environ.setdefault("LOG_LEVEL", "WARNING")
-        settings = load_settings()
-        observability.set_up_logging(settings)
-        observability.share_figures()
-        with _served(settings) as server:
-            _show(_transcribed(server))
-            if once or not sys.stdout.isatty():
-                return
-            stderr.print(f"Serving at {server}/ until Ctrl-C; try {server}/docs", soft_wrap=True)
-            threading.Event().wait()
+        with configured(logs=True) as settings:
+            observability.share_figures()
+            with _served(settings) as server:
+                _show(_transcribed(server))
+                if once or not sys.stdout.isatty():
+                    return
+                stderr.print(
+                    f"Serving at {server}/ until Ctrl-C; try {server}/docs", soft_wrap=True
+                )
+                threading.Event().wait()
 
 
 @contextmanager
 def _served(settings: Settings) -> Iterator[str]:
-    """The API with its worker on a free port of this machine, as long as the context lasts."""
+    """The API with its worker on a free loopback port, for as long as the context lasts."""
     listener = listen("127.0.0.1", 0)
-    server = make_server(for_this_machine(settings, listener))
+    server = make_server(for_loopback(settings, listener))
     thread = threading.Thread(target=server.run, args=([listener],), name="server")
     thread.start()
     try:
@@ -108,10 +101,9 @@ def _served(settings: Settings) -> Iterator[str]:
 
 
 def _transcribed(server: str) -> Transcript:
-    with sample_recording() as path, Client(server) as client, progress_bar(path.name) as tell:
-        job = client.submit(Path(path), {}, tell)
-        ended = client.wait(job["job_id"], tell)
-        report(ended)
+    with sample_recording() as path, Client(server) as client, progress_bar(path.name) as update:
+        job = client.submit(Path(path), {}, update)
+        raise_unless_completed(client.wait(job["job_id"], update))
         return read_json(client.download(job["job_id"], "json").decode())
 
 
@@ -119,8 +111,8 @@ def _show(transcript: Transcript) -> None:
     typer.echo(export(transcript, "txt").decode())
     errors = score_sample(transcript)
     typer.echo(
-        f"{len(transcript.speakers)} speakers found without a hint. "
-        f"WER {errors.words.rate:.1%}, cpWER {errors.speakers.rate:.1%}, "
-        f"DER {errors.turns.rate:.1%} (collar 0.25 s, overlap scored)."
+        f"{len(transcript.speakers)} speakers detected. WER {errors.words.rate:.1%}, "
+        f"cpWER {errors.speakers.rate:.1%}, DER {errors.turns.rate:.1%} (collar 0.25 s, overlap "
+        "scored)."
     )
-    stderr.print(f"Words: {transcript.engine}. Speakers: {transcript.diarizer}.")
+    stderr.print(f"Recognizer: {transcript.engine}. Diarizer: {transcript.diarizer}.")

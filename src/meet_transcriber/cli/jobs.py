@@ -1,7 +1,6 @@
 """`submit`, `status`, `download`, `cancel` and `list`: commands that talk to a server."""
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,18 +11,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from meet_transcriber.cli import options
+from meet_transcriber.cli import console
 from meet_transcriber.cli.client import Client
 from meet_transcriber.cli.console import (
-    errors_become_exit_codes,
+    check_format,
     exit_code,
+    exit_on_error,
+    print_error,
+    print_warning,
     progress_bar,
-    say_error,
-    say_warning,
-    stderr,
+    read_timeline,
+    write_output,
 )
-from meet_transcriber.core.errors import InvalidOptions, ServerError, TranscriptionError
-from meet_transcriber.core.formats import EXPORTERS
+from meet_transcriber.core.errors import ServerError, TranscriptionError
 
 Server = Annotated[
     str, typer.Option(envvar="MEET_TRANSCRIBER_SERVER", help="Address of the server.")
@@ -32,40 +32,35 @@ Key = Annotated[
     str | None,
     typer.Option(
         envvar="MEET_TRANSCRIBER_KEY",
-        help="API key; other users of this machine can see what a command line says, so better "
-        "set the variable.",
+        help="API key; prefer the variable, as other users of this machine can see command lines.",
     ),
 ]
 JobId = Annotated[str, typer.Argument(help="The job's id, as submit printed it.")]
-Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Folder for results; stdout if left out.")
-]
-
-HERE = "http://127.0.0.1:8000"
+LOCAL_SERVER = "http://127.0.0.1:8000"
 
 
 def submit(
     files: Annotated[list[Path], typer.Argument(help="Recordings, audio or video.")],
-    server: Server = HERE,
+    server: Server = LOCAL_SERVER,
     key: Key = None,
     wait: Annotated[bool, typer.Option(help="Wait for the transcripts and write them.")] = False,
-    form: options.Format = "txt",
-    output: Output = None,
-    language: options.Language = None,
-    languages: options.Languages = None,
-    task: options.WhichTask = "transcribe",
-    diarization: options.Diarization = True,
-    num_speakers: options.NumSpeakers = None,
-    min_speakers: options.MinSpeakers = None,
-    max_speakers: options.MaxSpeakers = None,
-    hotwords: options.Hotwords = None,
-    initial_prompt: options.InitialPrompt = None,
-    channels: options.Channels = "auto",
-    speaker_timeline: options.SpeakerTimeline = None,
-    webhook_url: Annotated[str | None, typer.Option(help="Who is told of the end.")] = None,
+    form: console.Format = "txt",
+    output: console.Output = None,
+    language: console.Language = None,
+    languages: console.Languages = None,
+    task: console.TaskOption = "transcribe",
+    diarization: console.Diarization = True,
+    num_speakers: console.NumSpeakers = None,
+    min_speakers: console.MinSpeakers = None,
+    max_speakers: console.MaxSpeakers = None,
+    hotwords: console.Hotwords = None,
+    initial_prompt: console.InitialPrompt = None,
+    channels: console.Channels = "auto",
+    speaker_timeline: console.SpeakerTimeline = None,
+    webhook_url: Annotated[str | None, typer.Option(help="Address to notify of the end.")] = None,
 ) -> None:
-    """Send recordings to a server; prints a job id per line, or with --wait the transcripts."""
-    asked = {
+    """Send recordings to a server; print a job id per line, or with --wait the transcripts."""
+    options = {
         "language": language,
         "languages": languages,
         "task": task,
@@ -78,16 +73,16 @@ def submit(
         "channels": channels,
         "webhook_url": webhook_url,
     }
-    fields = {name: str(value) for name, value in asked.items() if value is not None}
+    fields = {name: str(value) for name, value in options.items() if value is not None}
     codes: list[int] = []
-    with _talking(server, key, form) as client:
-        if text := options.timeline_text(speaker_timeline, len(files)):
-            fields["speaker_timeline"] = text
+    with connected(server, key, form) as client:
+        if timeline := read_timeline(speaker_timeline, len(files)):
+            fields["speaker_timeline"] = timeline[0]
         for path in files:
             try:
                 _send(client, path, fields, form, output, wait=wait)
             except TranscriptionError as error:
-                say_error(error, str(path))
+                print_error(error, str(path))
                 codes.append(exit_code(error))
     if codes:
         raise typer.Exit(max(codes))
@@ -102,87 +97,76 @@ def _send(
     *,
     wait: bool,
 ) -> None:
-    with progress_bar(path.name) as tell:
-        job = client.submit(path, fields, tell)
+    with progress_bar(path.name) as update:
+        job = client.submit(path, fields, update)
         if not wait:
             typer.echo(job["job_id"])
             return
-        ended = client.wait(job["job_id"], tell)
-    report(ended)
-    write_result(client, job["job_id"], form, output, path.stem)
+        ended = client.wait(job["job_id"], update)
+    raise_unless_completed(ended)
+    write_output(client.download(job["job_id"], form), form, output, path.stem)
 
 
-def report(status: dict[str, Any]) -> None:
-    """Warnings of a job that ended well; an error for any other end."""
+def raise_unless_completed(status: dict[str, Any]) -> None:
+    """Raise ServerError unless the job completed; print its warnings."""
     if status["status"] != "completed":
         failure = status.get("error") or {}
         reason = failure.get("message", "")
         raise ServerError(f"Job {status['job_id']} is {status['status']}. {reason}".strip())
     for warning in status.get("warnings", []):
-        say_warning(warning["message"])
+        print_warning(warning["message"])
 
 
-def write_result(client: Client, job_id: str, form: str, output: Path | None, stem: str) -> None:
-    """A transcript to stdout, or as a file into a folder."""
-    data = client.download(job_id, form)
-    if output is None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.flush()
-        return
-    output.mkdir(parents=True, exist_ok=True)
-    target = output / f"{stem}.{EXPORTERS[form].extension}"
-    target.write_bytes(data)
-    stderr.print(f"{target}", markup=False)
-
-
-def status(job_id: JobId, server: Server = HERE, key: Key = None) -> None:
-    """Print what a server says of a job, as JSON."""
-    with _talking(server, key) as client:
+def status(job_id: JobId, server: Server = LOCAL_SERVER, key: Key = None) -> None:
+    """Print the status of a job as JSON."""
+    with connected(server, key) as client:
         typer.echo(json.dumps(client.status(job_id), indent=2, ensure_ascii=False))
 
 
 def download(
     job_id: JobId,
-    server: Server = HERE,
+    server: Server = LOCAL_SERVER,
     key: Key = None,
-    form: options.Format = "txt",
-    output: Output = None,
+    form: console.Format = "txt",
+    output: console.Output = None,
 ) -> None:
-    """Write the transcript of a job that is completed."""
-    with _talking(server, key, form) as client:
-        write_result(client, job_id, form, output, job_id)
+    """Write the transcript of a completed job."""
+    with connected(server, key, form) as client:
+        write_output(client.download(job_id, form), form, output, job_id)
 
 
-def cancel(job_id: JobId, server: Server = HERE, key: Key = None) -> None:
-    """End a job."""
-    with _talking(server, key) as client:
+def cancel(job_id: JobId, server: Server = LOCAL_SERVER, key: Key = None) -> None:
+    """Cancel a job."""
+    with connected(server, key) as client:
         typer.echo(client.cancel(job_id)["status"])
 
 
 def list_jobs(
-    server: Server = HERE,
+    server: Server = LOCAL_SERVER,
     key: Key = None,
-    limit: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="Maximum number of jobs.")] = 20,
     only: Annotated[str | None, typer.Option("--status", help="Only jobs in this state.")] = None,
 ) -> None:
-    """Show a server's latest jobs."""
-    with _talking(server, key) as client:
-        table = Table("job", "status", "", "made", "recording")
+    """List the latest jobs of a server."""
+    with connected(server, key) as client:
+        table = Table("job", "status", "", "created", "recording")
         for job in client.jobs(limit, only):
             share, name = f"{job['progress']:.0f} %", escape(job["name"])
-            table.add_row(job["job_id"], job["status"], share, _local(job["created_at"]), name)
+            table.add_row(
+                job["job_id"], job["status"], share, _without_fractions(job["created_at"]), name
+            )
         Console().print(table)
 
 
-def _local(moment: str) -> str:
-    """An ISO 8601 moment without its fractions."""
-    return moment.partition(".")[0].replace("T", " ")
+def _without_fractions(time: str) -> str:
+    """An ISO 8601 time without fractions of a second."""
+    return time.partition(".")[0].replace("T", " ")
 
 
 @contextmanager
-def _talking(server: str, key: str | None, form: str = "txt") -> Iterator[Client]:
-    with errors_become_exit_codes():
-        if form not in EXPORTERS:
-            raise InvalidOptions(f"There is no format {form!r}; use {', '.join(EXPORTERS)}.")
+def connected(server: str, key: str | None, form: str = "txt") -> Iterator[Client]:
+    """A client of a server; errors become exit codes."""
+    with exit_on_error():
+        check_format(form)
         with Client(server, key) as client:
             yield client

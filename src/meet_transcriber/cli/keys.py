@@ -1,4 +1,4 @@
-"""`meet-transcriber keys`: API keys of the service that these settings describe."""
+"""`keys`: API keys of the configured service."""
 
 import getpass
 import json
@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from meet_transcriber.bootstrap import auth, services
-from meet_transcriber.cli.console import errors_become_exit_codes, load_settings, stderr
+from meet_transcriber.cli.console import AsJson, configured, stderr
 from meet_transcriber.core.audit import AuditEntry
 from meet_transcriber.core.auth import ApiKey, NewKey, Scope, checked_scopes
 
-app = typer.Typer(no_args_is_help=True, help="API keys, where the service keeps its jobs.")
+app = typer.Typer(no_args_is_help=True, help="API keys of the configured service.")
 
 _DAY_SECONDS = 86_400.0
 
@@ -26,72 +26,72 @@ KeyId = Annotated[str, typer.Argument(help="The key's id, as `list` shows it.")]
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="What it is for: letters, digits, '.', '_', '-'.")],
+    name: Annotated[str, typer.Argument(help="Its purpose: letters, digits, '.', '_', '-'.")],
     scopes: Annotated[
-        str, typer.Option(help="Some of submit, read, admin and monitor, with commas.")
+        str, typer.Option(help="Comma-separated: submit, read, admin, monitor.")
     ] = "submit,read",
     tenant: Annotated[
-        str | None, typer.Option(help="Whose jobs it makes and sees; its name where left out.")
+        str | None,
+        typer.Option(help="Tenant whose jobs it can access; defaults to its name."),
     ] = None,
     days: Annotated[
-        int | None, typer.Option(min=1, max=36_500, help="Days that it holds; for ever unset.")
+        int | None, typer.Option(min=1, max=36_500, help="Days until it expires; never if unset.")
     ] = None,
 ) -> None:
-    """Make a key and print it; nobody can show it again."""
-    with _guarded() as guard:
+    """Create a key and print it; it cannot be shown again."""
+    with _auth() as context:
         expires_at = None if days is None else time.time() + days * _DAY_SECONDS
         owner = name if tenant is None else tenant
-        made = guard.keyring.create(name, owner, _scopes(scopes), expires_at)
-        _write_down(guard, "create_key", made.key)
-        _print(made)
+        made = context.keyring.create(name, owner, _scopes(scopes), expires_at)
+        _audit(context, "create_key", made.key)
+        _print_token(made)
 
 
 @app.command("list")
 def list_keys(
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Show all keys, without their secrets."""
-    with _guarded() as guard:
-        keys = guard.keyring.keys()
+    """List keys, without their secrets."""
+    with _auth() as context:
+        keys = context.keyring.keys()
         if as_json:
-            typer.echo(json.dumps([_plain(key) for key in keys], indent=2))
+            typer.echo(json.dumps([_as_dict(key) for key in keys], indent=2))
             return
-        table = Table("id", "name", "tenant", "scopes", "made", "last used", "state")
+        table = Table("id", "name", "tenant", "scopes", "created", "last used", "state")
         for key in keys:
-            made, used = _moment(key.created_at), _moment(key.used_at)
+            created, used = _format_time(key.created_at), _format_time(key.used_at)
             table.add_row(
-                key.id, key.name, key.tenant, " ".join(key.scopes), made, used, _state(key)
+                key.id, key.name, key.tenant, " ".join(key.scopes), created, used, _state(key)
             )
         Console().print(table)
 
 
 @app.command()
 def revoke(key_id: KeyId) -> None:
-    """Let a key and its sessions hold no more, at once."""
-    with _guarded() as guard:
-        key = guard.keyring.revoke(key_id)
-        _write_down(guard, "revoke_key", key)
-        stderr.print(f"{key.name} ({key.id}) holds no more.", markup=False)
+    """Revoke a key and its sessions at once."""
+    with _auth() as context:
+        key = context.keyring.revoke(key_id)
+        _audit(context, "revoke_key", key)
+        stderr.print(f"{key.name} ({key.id}) is revoked.", markup=False)
 
 
 @app.command()
 def rotate(
     key_id: KeyId,
     overlap: Annotated[
-        int, typer.Option(min=0, max=86_400, help="Seconds that the old secret counts on.")
+        int, typer.Option(min=0, max=86_400, help="Seconds that the old secret stays valid.")
     ] = 0,
 ) -> None:
-    """Give a key another secret and print it; sessions that it began are over."""
-    with _guarded() as guard:
-        made = guard.keyring.rotate(key_id, float(overlap))
-        _write_down(guard, "rotate_key", made.key)
-        _print(made)
+    """Replace the secret of a key and print it; ends its sessions."""
+    with _auth() as context:
+        made = context.keyring.rotate(key_id, float(overlap))
+        _audit(context, "rotate_key", made.key)
+        _print_token(made)
 
 
 @contextmanager
-def _guarded() -> Iterator[auth.AuthContext]:
-    with errors_become_exit_codes():
-        settings = load_settings()
+def _auth() -> Iterator[auth.AuthContext]:
+    with configured() as settings:
         jobs = services.stores(settings).jobs
         try:
             yield auth.build_auth(settings, jobs)
@@ -103,25 +103,25 @@ def _scopes(text: str) -> tuple[Scope, ...]:
     return checked_scopes(name.strip() for name in text.split(","))
 
 
-def _write_down(guard: auth.AuthContext, action: str, key: ApiKey) -> None:
-    who = f"terminal {_user()}".strip()
-    guard.trail.append(AuditEntry(time.time(), action, target=key.id, address=who))
+def _audit(context: auth.AuthContext, action: str, key: ApiKey) -> None:
+    address = f"terminal {_user()}".strip()
+    context.trail.append(AuditEntry(time.time(), action, target=key.id, address=address))
 
 
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
+    except (KeyError, OSError):  # the user of a container may have no name
         return ""
 
 
-def _print(made: NewKey) -> None:
+def _print_token(made: NewKey) -> None:
     scopes = " ".join(made.key.scopes)
     stderr.print(f"{made.key.name} ({made.key.id}), scopes {scopes}:", markup=False)
     typer.echo(made.token)
 
 
-def _plain(key: ApiKey) -> dict[str, object]:
+def _as_dict(key: ApiKey) -> dict[str, object]:
     return {
         "id": key.id,
         "name": key.name,
@@ -139,9 +139,9 @@ def _state(key: ApiKey) -> str:
     if key.revoked_at is not None:
         return "revoked"
     if key.expires_at is None:
-        return "holds"
-    return "expired" if key.expires_at <= time.time() else f"until {_moment(key.expires_at)}"
+        return "valid"
+    return "expired" if key.expires_at <= time.time() else f"until {_format_time(key.expires_at)}"
 
 
-def _moment(seconds: float | None) -> str:
+def _format_time(seconds: float | None) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M") if seconds else ""

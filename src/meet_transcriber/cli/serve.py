@@ -1,15 +1,19 @@
-"""`meet-transcriber serve`: the HTTP API, with a worker of its own where no Redis is named."""
+"""`serve` and `worker`: the processes of a deployment."""
 
+import os
 import socket
+import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from meet_transcriber.bootstrap import observability
-from meet_transcriber.cli.console import errors_become_exit_codes, load_settings, stderr
+from meet_transcriber.bootstrap import observability, services
+from meet_transcriber.cli.console import configured, stderr
 from meet_transcriber.core.errors import InvalidOptions
+from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.settings import Settings, listed
+from meet_transcriber.worker import embedded
 
 if TYPE_CHECKING:
     import uvicorn
@@ -20,29 +24,29 @@ _BACKLOG = 2048
 
 def serve(
     host: Annotated[
-        str | None, typer.Option(help="Address to listen on; API_HOST where left out.")
+        str | None, typer.Option(help="Address to listen on; defaults to API_HOST.")
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="Port; PORT or API_PORT where left out, 0 a free one."),
+        typer.Option(
+            min=0, max=65535, help="Port; defaults to PORT or API_PORT, 0 takes a free one."
+        ),
     ] = None,
 ) -> None:
     """Serve the HTTP API until Ctrl-C."""
-    with errors_become_exit_codes():
-        settings = load_settings()
-        observability.set_up_logging(settings)
+    with configured(logs=True) as settings:
         observability.share_figures()
         listener = listen(
             settings.api_host if host is None else host,
             settings.listen_port if port is None else port,
         )
-        server = make_server(for_this_machine(settings, listener))
+        server = make_server(for_loopback(settings, listener))
         stderr.print(f"Listening on {address(listener)} (Ctrl-C ends)", soft_wrap=True)
         server.run(sockets=[listener])
 
 
-def for_this_machine(settings: Settings, listener: socket.socket) -> Settings:
-    """Without a word about AUTH_MODE, who listens on this machine alone asks for no key."""
+def for_loopback(settings: Settings, listener: socket.socket) -> Settings:
+    """On a loopback address no API key is required, unless AUTH_MODE is set."""
     host = str(listener.getsockname()[0])
     if "auth_mode" in settings.model_fields_set or not host.startswith(("127.", "::1")):
         return settings
@@ -51,14 +55,14 @@ def for_this_machine(settings: Settings, listener: socket.socket) -> Settings:
 
 def make_server(settings: Settings) -> "uvicorn.Server":
     """The HTTP API, ready to run on a listening socket."""
-    from meet_transcriber.api.lifespan import build  # noqa: PLC0415 - no other command needs it
+    from meet_transcriber.api.lifespan import build  # noqa: PLC0415 - only these commands need it
 
     return server_of(build(settings), settings)
 
 
 def server_of(app: Callable[..., Any], settings: Settings) -> "uvicorn.Server":
-    """A server for an ASGI application, set as ours is."""
-    import uvicorn  # noqa: PLC0415 - no other command needs a web server
+    """A uvicorn server for an ASGI application, configured as `serve` needs it."""
+    import uvicorn  # noqa: PLC0415 - only these commands need it
 
     from meet_transcriber.api.http_protocol import protocol  # noqa: PLC0415
     from meet_transcriber.api.middleware.proxy_headers import Proxies  # noqa: PLC0415
@@ -71,7 +75,7 @@ def server_of(app: Callable[..., Any], settings: Settings) -> "uvicorn.Server":
             settings.max_connections_per_address or None,
             proxies.trusts,
         ),
-        proxy_headers=False,  # `api.callers` believes those that TRUSTED_PROXIES names
+        proxy_headers=False,  # the middleware reads them, from TRUSTED_PROXIES only
         server_header=False,
         log_config=None,
         access_log=False,
@@ -85,7 +89,7 @@ def listen(host: str, port: int) -> socket.socket:
     A listening socket.
 
     Raises:
-        InvalidOptions: the port is taken, or the address is not this machine's; says what to do.
+        InvalidOptions: the port is in use, or the address is not one of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
@@ -103,7 +107,49 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address(listener: socket.socket) -> str:
-    """Where a browser finds it."""
+    """The URL of a listening socket, for a browser on this machine."""
     host, port = listener.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     return f"http://{shown}:{port}"
+
+
+def worker(
+    queues: Annotated[
+        str, typer.Option(help="Queues to work on: recognize, cpu, or both separated by a comma.")
+    ] = ",".join(QUEUES),
+    concurrency: Annotated[
+        int, typer.Option(min=1, help="Processes, each with its own models; with REDIS_URL only.")
+    ] = 1,
+    is_embedded: Annotated[
+        bool,
+        typer.Option("--embedded", help="Poll for work without Celery; exit when stdin closes."),
+    ] = False,
+    worker_id: Annotated[
+        str | None, typer.Option("--id", hidden=True, help="The id to claim tasks under.")
+    ] = None,
+) -> None:
+    """Work on jobs: as a Celery worker with REDIS_URL, else on those in DATA_DIR."""
+    with configured() as settings:
+        wanted = _queues(queues)
+        services.check_place(settings)
+        if settings.redis_url and not is_embedded:
+            _exec_celery(wanted, concurrency, settings.log_level)
+        observability.set_up_logging(settings)
+        parent_pipe = sys.stdin.fileno() if is_embedded else None
+        embedded.run(settings, queues=wanted, worker_id=worker_id, lifeline=parent_pipe)
+
+
+def _queues(text: str) -> tuple[str, ...]:
+    named = {name.strip() for name in text.split(",")}
+    if not named or named - set(QUEUES):
+        raise InvalidOptions(f"--queues is {text!r}; name {' or '.join(QUEUES)}, or both.")
+    return tuple(name for name in QUEUES if name in named)
+
+
+def _exec_celery(queues: tuple[str, ...], concurrency: int, log_level: str) -> NoReturn:
+    """Replace this process by Celery's own worker command."""
+    arguments = [
+        "-m", "celery", "-A", "meet_transcriber.worker.celery_app", "worker",
+        f"--loglevel={log_level}", f"--concurrency={concurrency}", "-Q", ",".join(queues),
+    ]  # fmt: skip
+    os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - no shell, no user input

