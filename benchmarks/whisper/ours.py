@@ -13,9 +13,9 @@ from meet_transcriber.core.processors import usable_cores
 from meet_transcriber.core.scoring import all_words
 from meet_transcriber.core.transcript import Diarization, Span
 from meet_transcriber.engines.whisper.loader import (
-    Recipe,
-    RecognizerProcess,
-    load_here,
+    ChildRecognizer,
+    RecognizerSpec,
+    load_in_process,
     load_recognizer,
 )
 from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline
@@ -99,15 +99,15 @@ def load(model: Path, device: str, batch_size: int | None = None) -> Recognizer:
     if batch_size is None:
         return load_recognizer(str(model), model.name, device, None, threads)
     if device == "cpu":
-        return load_here(str(model), model.name, device, None, threads, batch_size)
+        return load_in_process(str(model), model.name, device, None, threads, batch_size)
     arguments = {"folder": str(model), "name": model.name, "device": device}
-    loader = f"{load_here.__module__}:{load_here.__name__}"
-    return RecognizerProcess(
-        Recipe(loader, {**arguments, "compute_type": None, "threads": threads}, batch_size)
+    loader = f"{load_in_process.__module__}:{load_in_process.__name__}"
+    return ChildRecognizer(
+        RecognizerSpec(loader, {**arguments, "compute_type": None, "threads": threads}, batch_size)
     )
 
 
 def unload(recognizer: Recognizer) -> None:
     """End the process that a recognizer on a GPU lives in."""
-    if isinstance(recognizer, RecognizerProcess):
+    if isinstance(recognizer, ChildRecognizer):
         recognizer.close()

@@ -20,7 +20,7 @@ from meet_transcriber.bootstrap import engines
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.scoring import all_words, normalized, word_errors
 from meet_transcriber.core.transcript import Removed, Segment, Span, Transcript
-from meet_transcriber.engines.whisper.loader import load_here
+from meet_transcriber.engines.whisper.loader import load_in_process
 from meet_transcriber.pipeline import Chosen, Pipeline, ignore_progress, run
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Recognizer, Waveform
 from meet_transcriber.settings import Settings
@@ -38,7 +38,7 @@ Hear = Callable[..., Transcript]
 
 @pytest.fixture(scope="module")
 def recognizer() -> Recognizer:
-    return load_here(str(WEIGHTS), "base", "cpu", None, 2, None)
+    return load_in_process(str(WEIGHTS), "base", "cpu", None, 2, None)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from meet_transcriber.core.transcript import (
     Transcript,
     TranscriptWarning,
 )
-from meet_transcriber.engines.whisper.loader import load_here, load_recognizer
+from meet_transcriber.engines.whisper.loader import load_in_process, load_recognizer
 from meet_transcriber.pipeline import ignore_progress
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Finding, Recognizer, Waveform
 from scripts.make_tiny_whisper import build
@@ -100,7 +100,7 @@ def test_the_same_audio_gives_the_same_words(
 
 
 def test_a_batch_of_one_gives_the_same_words(recording: Recording, found: list[Finding]) -> None:
-    one = load_here(str(WEIGHTS), "tiny.en", "cpu", None, 1, 1)
+    one = load_in_process(str(WEIGHTS), "tiny.en", "cpu", None, 1, 1)
     alone = list(one.recognize(*recording, Options(), ignore_progress))
     assert words_of(alone) == words_of(found)
 

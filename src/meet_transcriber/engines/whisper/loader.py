@@ -1,4 +1,13 @@
-"""Loading a recognizer: where it computes, and how much at a time."""
+"""
+Loads a recognizer: in this process on a CPU, in a child process on a GPU.
+
+After a CUDA error, such as out of memory, a process can no longer use the GPU (CUDA C++
+Programming Guide, error checking). The child is then replaced by a new one with half the batch
+size, which processes the part again.
+
+The child gets a RecognizerSpec over a socket and answers with RecognizerInfo. For each part it
+sends shares of progress, then the list of findings or an error. It ends with its parent.
+"""
 
 import importlib
 import os
@@ -16,27 +25,28 @@ from typing import Any
 from meet_transcriber.core.errors import EngineUnavailable, RecognitionFailed, TranscriptionError
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Span, TranscriptWarning
-from meet_transcriber.engines.whisper.model import CTranslate2Model
+from meet_transcriber.engines.whisper.model import CTranslate2Model, import_library
 from meet_transcriber.engines.whisper.recognizer import WhisperRecognizer, check_options
 from meet_transcriber.observability.gpu import gpu_memory
 from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.ports.engines import Finding, Progress, Recognizer, Waveform
 
-MOST_WINDOWS = 32
-"""Windows in a batch on a GPU; more gain nothing (base on an H200)."""
+log = get_logger(__name__)
 
-# Memory that a window takes while it is decoded, by the bytes of model.bin in float16: keys and
-# values of 1,500 steps in every layer, and of five beams of 448 tokens. From 0.2 (large-v3) to
-# 0.4 (base).
+_MAX_GPU_BATCH = 32  # larger ones are no faster (base on an H200)
+# Memory of a window during decoding, relative to model.bin in float16: keys and values of 1,500
+# steps in every layer, and of five beams of 448 tokens. From 0.2 (large-v3) to 0.4 (base).
 _WINDOW_SHARE = 0.4
-_USABLE_SHARE = 0.6  # of the memory that is free; fragments and workspaces take the rest
+_USABLE_SHARE = 0.6  # of free memory; fragments and workspaces take the rest
+_CHILD = "from meet_transcriber.engines.whisper.loader import run_child; run_child()"
+_GRACE_SECONDS = 5.0
 
 
 def load_recognizer(
     folder: str, name: str, device: str, compute_type: str | None, threads: int
 ) -> Recognizer:
     """
-    A recognizer on a folder in CTranslate2's format; in a process of its own on a GPU.
+    Load a model in CTranslate2's format; on a GPU in a child process.
 
     Args:
         device: `cpu`, `cuda` or `auto`.
@@ -45,15 +55,16 @@ def load_recognizer(
     Raises:
         EngineUnavailable: the model cannot be loaded.
     """
-    device = _device(device)
+    if device == "auto":
+        device = "cuda" if import_library("ctranslate2").get_cuda_device_count() else "cpu"
     if device == "cpu":
-        return load_here(folder, name, device, compute_type, threads, None)
-    loader = f"{load_here.__module__}:{load_here.__name__}"
+        return load_in_process(folder, name, device, compute_type, threads, None)
+    loader = f"{load_in_process.__module__}:{load_in_process.__name__}"
     arguments = {"device": device, "compute_type": compute_type, "threads": threads}
-    return RecognizerProcess(Recipe(loader, {"folder": folder, "name": name, **arguments}))
+    return ChildRecognizer(RecognizerSpec(loader, {"folder": folder, "name": name, **arguments}))
 
 
-def load_here(
+def load_in_process(
     folder: str,
     name: str,
     device: str,
@@ -61,51 +72,33 @@ def load_here(
     threads: int,
     batch_size: int | None,
 ) -> WhisperRecognizer:
-    """The same in this process; raises EngineUnavailable."""
+    """Load a model in this process; raises EngineUnavailable."""
     model = CTranslate2Model(Path(folder), name, device, compute_type, threads)
     if device != "cpu" and batch_size is None:
-        batch_size = batch_that_fits((Path(folder) / "model.bin").stat().st_size)
+        batch_size = _fitting_batch_size((Path(folder) / "model.bin").stat().st_size)
     return WhisperRecognizer(model, batch_size)
 
 
-def batch_that_fits(model_bytes: int) -> int:
-    """Windows that the GPU's free memory holds, once the model is loaded; at least one."""
+def _fitting_batch_size(model_bytes: int) -> int:
+    """Return how many windows fit into the GPU's free memory, after loading; at least one."""
     gpus = gpu_memory()
     if not gpus:
-        return MOST_WINDOWS // 2
+        return _MAX_GPU_BATCH // 2
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
     gpu = next((each for each in gpus if each.name == visible), gpus[0])
     free = gpu.size_bytes - gpu.used_bytes
-    return max(min(int(free * _USABLE_SHARE / (model_bytes * _WINDOW_SHARE)), MOST_WINDOWS), 1)
-
-
-def _device(asked: str) -> str:
-    if asked != "auto":
-        return asked
-    try:
-        import ctranslate2  # noqa: PLC0415 - native code, loaded only where it is used
-    except (ImportError, OSError) as error:
-        raise EngineUnavailable(
-            f"CTranslate2 cannot be loaded ({error}); run: pip install faster-whisper"
-        ) from error
-    return "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
-
-
-log = get_logger(__name__)
-
-_CHILD = "from meet_transcriber.engines.whisper.loader import run_child; run_child()"
-_GRACE_SECONDS = 5.0
+    return max(min(int(free * _USABLE_SHARE / (model_bytes * _WINDOW_SHARE)), _MAX_GPU_BATCH), 1)
 
 
 @dataclass(frozen=True)
-class Recipe:
+class RecognizerSpec:
     """
-    How the process loads its recognizer.
+    How the child loads its recognizer.
 
     Attributes:
-        loader: `module:function`, called with `arguments` and the batch size; returns a
+        loader: `module:function`; called with `arguments` and the batch size, it returns a
             WhisperRecognizer.
-        arguments: what the function takes by name.
+        arguments: keyword arguments of the function.
         batch_size: None lets the loader choose.
     """
 
@@ -115,61 +108,61 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """What the process says of its recognizer once it is there."""
+class RecognizerInfo:
+    """Properties of the recognizer that a child has loaded."""
 
     name: str
     languages: tuple[str, ...]
     batch_size: int
 
 
-class ProcessLost(Exception):
-    """The process died, or its GPU is of no use to it any more."""
+class ChildFailed(Exception):
+    """The child ended, or can no longer use its GPU."""
 
 
-class RecognizerProcess:
+class ChildRecognizer:
     """
-    A Recognizer that lives in a process which is replaced when its GPU fails; one call at a time.
+    The Recognizer port on a child process, replaced when its GPU fails; not thread-safe.
 
     Raises:
-        EngineUnavailable: the model cannot be loaded there.
+        EngineUnavailable: the child cannot load the model.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
-        self._recipe = recipe
+    def __init__(self, spec: RecognizerSpec) -> None:
+        self._spec = spec
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection[Any, Any] | None = None
-        self._loaded = self._start()
+        self._info = self._start()
 
     @property
     def name(self) -> str:
-        return self._loaded.name
+        return self._info.name
 
     def check(self, options: Options) -> None:
-        """Refuse what the model cannot do; see the port."""
-        check_options(self.name, self._loaded.languages, options)
+        """Raise InvalidOptions if the model cannot do what is asked; see the port."""
+        check_options(self.name, self._info.languages, options)
 
     def recognize(
         self, audio: Waveform, speech: Sequence[Span], options: Options, progress: Progress
     ) -> Iterator[Finding]:
-        """Findings of the whole part at once; see the port."""
+        """Yield all findings of the part at its end; see the port."""
         self.check(options)
-        notes: list[Finding] = []
+        warnings: list[Finding] = []
         while True:
             try:
-                found = self._ask(audio, speech, options, progress)
-            except ProcessLost as error:
-                notes.append(self._smaller(error))
+                found = self._request(audio, speech, options, progress)
+            except ChildFailed as error:
+                warnings.append(self._restart_with_half_batch(error))
                 continue
             except BaseException:
-                self.close()  # it is still at work, for nobody
+                self.close()  # it still computes a result that is no longer wanted
                 raise
-            yield from notes
+            yield from warnings
             yield from found
             return
 
     def close(self) -> None:
-        """End the process."""
+        """End the child."""
         if self._connection is not None:
             self._connection.close()
         if self._process is not None:
@@ -178,25 +171,24 @@ class RecognizerProcess:
             self._process.wait(_GRACE_SECONDS)
         self._process = self._connection = None
 
-    def _smaller(self, error: ProcessLost) -> TranscriptWarning:
-        """Go on with half the batch, in a new process."""
+    def _restart_with_half_batch(self, error: ChildFailed) -> TranscriptWarning:
         self.close()
-        batch_size = self._loaded.batch_size
+        batch_size = self._info.batch_size
         if batch_size <= 1:
             raise EngineUnavailable(
                 f"Whisper cannot run on this GPU, not even one window at a time ({error}); choose "
                 "a smaller WHISPER_MODEL, WHISPER_COMPUTE_TYPE=int8_float16, or WHISPER_DEVICE=cpu."
             ) from error
-        self._recipe = replace(self._recipe, batch_size=batch_size // 2)
+        self._spec = replace(self._spec, batch_size=batch_size // 2)
         log.warning("batch_reduced", batch_size=batch_size // 2, error=str(error))
-        self._loaded = self._start()
+        self._info = self._start()
         return TranscriptWarning(
             "batch_reduced",
-            f"The GPU failed ({error}); Whisper went on in a new process with batches of "
-            f"{batch_size // 2} windows in place of {batch_size}.",
+            f"The GPU failed ({error}); Whisper continued in a new process with a batch size of "
+            f"{batch_size // 2} instead of {batch_size}.",
         )
 
-    def _start(self) -> Loaded:
+    def _start(self) -> RecognizerInfo:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
@@ -206,12 +198,12 @@ class RecognizerProcess:
             )
         self._connection = Connection(ours.detach())
         try:
-            self._send(self._recipe)
+            self._send(self._spec)
             answer = self._receive()
-        except ProcessLost as error:
+        except ChildFailed as error:
             self.close()
             raise EngineUnavailable(f"Whisper's process ended while loading ({error}).") from error
-        if not isinstance(answer, Loaded):
+        if not isinstance(answer, RecognizerInfo):
             self.close()
             raise (
                 answer
@@ -220,11 +212,11 @@ class RecognizerProcess:
             )
         return answer
 
-    def _ask(
+    def _request(
         self, audio: Waveform, speech: Sequence[Span], options: Options, progress: Progress
     ) -> list[Finding]:
         if self._process is None:
-            self._loaded = self._start()
+            self._info = self._start()
         self._send((audio, tuple(speech), options))
         while True:
             answer = self._receive()
@@ -241,20 +233,19 @@ class RecognizerProcess:
         try:
             self._connection.send(message)
         except OSError as error:
-            raise ProcessLost(self._death()) from error
+            raise ChildFailed(self._exit_reason()) from error
 
     def _receive(self) -> Any:
         assert self._connection is not None  # noqa: S101 - there is a process
         try:
             answer = self._connection.recv()
         except (EOFError, OSError) as error:
-            raise ProcessLost(self._death()) from error
-        if isinstance(answer, ProcessLost):
+            raise ChildFailed(self._exit_reason()) from error
+        if isinstance(answer, ChildFailed):
             raise answer
         return answer
 
-    def _death(self) -> str:
-        """How the process ended, in words."""
+    def _exit_reason(self) -> str:
         if self._process is None:
             return "its process is gone"
         try:
@@ -273,42 +264,30 @@ def run_child() -> None:
 
 
 def _serve(connection: "Connection[Any, Any]") -> None:
-    recipe: Recipe = connection.recv()
+    spec: RecognizerSpec = connection.recv()
+    module, _, function = spec.loader.partition(":")
+    recognizer: WhisperRecognizer
     try:
-        recognizer = _load(recipe)
-    except TranscriptionError as error:
-        connection.send(error)
+        loader = getattr(importlib.import_module(module), function)
+        recognizer = loader(**spec.arguments, batch_size=spec.batch_size)
+    except (TranscriptionError, RuntimeError) as error:
+        connection.send(error if isinstance(error, TranscriptionError) else str(error))
         return
-    connection.send(Loaded(recognizer.name, tuple(recognizer.languages), recognizer.batch_size))
+    info = RecognizerInfo(recognizer.name, tuple(recognizer.languages), recognizer.batch_size)
+    connection.send(info)
     while True:
-        audio, speech, options = connection.recv()
-        answer = _answer(recognizer, connection, audio, speech, options)
+        answer = _answer(recognizer, connection)
         connection.send(answer)
-        if isinstance(answer, ProcessLost):
+        if isinstance(answer, ChildFailed):
             return
 
 
-def _load(recipe: Recipe) -> WhisperRecognizer:
-    module, _, function = recipe.loader.partition(":")
-    try:
-        loader = getattr(importlib.import_module(module), function)
-        recognizer: WhisperRecognizer = loader(**recipe.arguments, batch_size=recipe.batch_size)
-    except RuntimeError as error:
-        raise EngineUnavailable(f"Whisper cannot be loaded: {error}.") from error
-    return recognizer
-
-
-def _answer(
-    recognizer: WhisperRecognizer,
-    connection: "Connection[Any, Any]",
-    audio: Waveform,
-    speech: tuple[Span, ...],
-    options: Options,
-) -> object:
-    """The findings of a part; an error in their place."""
+def _answer(recognizer: WhisperRecognizer, connection: "Connection[Any, Any]") -> object:
+    """Process the next part; returns its findings or the error."""
+    audio, speech, options = connection.recv()
     try:
         return list(recognizer.recognize(audio, speech, options, connection.send))
     except RecognitionFailed as error:
-        return ProcessLost(str(error.__cause__ or error))
+        return ChildFailed(str(error.__cause__ or error))
     except TranscriptionError as error:
         return error

@@ -1,10 +1,12 @@
-"""A Whisper model on CTranslate2: what the decoder asks of it, batch by batch."""
+"""A Whisper model on CTranslate2 and its tokenizer."""
 
+import importlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,14 +16,19 @@ from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.options import Task
 from meet_transcriber.ports.engines import Waveform
 
-POSITIONS = 448
-"""Tokens that the decoder holds: what came before, the prompt, and the text."""
-
-MOST_TOKENS = POSITIONS // 2
-"""Tokens that the text of one window may have (openai/whisper: decoding.py)."""
-
-_CODE = re.compile(r"<\|([a-z]{2,3})\|>")
+_CONTEXT_LENGTH = 448  # tokens of the decoder: previous text, prompt and text
+_MAX_TOKENS = _CONTEXT_LENGTH // 2  # of one window's text (openai/whisper: decoding.py)
+_LANGUAGE_TOKEN = re.compile(r"<\|([a-z]{2,3})\|>")
 _REPLACEMENT = "\ufffd"  # what an incomplete UTF-8 sequence decodes to
+
+_STEPS_PER_SECOND = 50  # of the encoder's output; word times are multiples of one step
+_FRAMES = 3000  # of features in a window of 30 seconds
+_FRAMES_PER_SECOND = 100
+_SAMPLES = 480_000
+_MAX_REPLICAS = 4
+_BEAM_SIZE = 5
+_TOKENS_PER_SECOND = 20  # faster than speech in any language; more is a loop
+_MIN_TOKENS = 40
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class Piece:
     tokens: int
 
 
-class Tokens:
+class Tokenizer:
     """
     The vocabulary of one model.
 
@@ -40,7 +47,7 @@ class Tokens:
         file: tokenizer.json of the model.
 
     Raises:
-        ValueError: it is missing or no vocabulary.
+        ValueError: the file is missing or not a vocabulary.
     """
 
     def __init__(self, file: Path) -> None:
@@ -52,51 +59,48 @@ class Tokens:
             raise ValueError(f"{file.name}: {error}") from error
 
     @cached_property
-    def end(self) -> int:
-        """The first token that is no text."""
+    def eot(self) -> int:
+        """`<|endoftext|>`; all special tokens follow it."""
         return self._id("<|endoftext|>")
 
     @cached_property
+    def no_timestamps(self) -> int:
+        """The token that asks for text without timestamps."""
+        return self._id("<|notimestamps|>")
+
+    @cached_property
     def languages(self) -> tuple[str, ...]:
-        """The codes of every language that has a token."""
+        """The codes of all languages that have a token."""
         added = self._tokenizer.get_added_tokens_decoder().values()
-        found = (_CODE.fullmatch(token.content) for token in added)
+        found = (_LANGUAGE_TOKEN.fullmatch(token.content) for token in added)
         return tuple(match.group(1) for match in found if match)
 
-    def start(self, language: str | None, task: Task) -> list[int]:
-        """The tokens that say what to do; `language` is None for models of English only."""
+    def sot_sequence(self, language: str | None, task: Task) -> list[int]:
+        """Return the start-of-transcript tokens; `language` is None for English-only models."""
         tokens = [self._id("<|startoftranscript|>")]
         if language is not None:
             tokens += [self._id(f"<|{language}|>"), self._id(f"<|{task}|>")]
         return tokens
 
-    @cached_property
-    def without_times(self) -> int:
-        """The token that asks for text without timestamps."""
-        return self._id("<|notimestamps|>")
-
-    def context(self, hotwords: Sequence[str], prompt: str | None) -> tuple[list[int], int]:
+    def previous_text(self, hotwords: Sequence[str], prompt: str | None) -> tuple[list[int], int]:
         """
-        Tokens that stand for what was said before, and how many did not fit.
+        Return the tokens that stand for previous text, and how many tokens did not fit.
 
-        Half of the decoder's positions are the text's own. Where the rest is too short, hotwords
-        keep their first and the prompt its last tokens, each half of it or what the other leaves.
+        Half of the decoder's positions belong to the text. If the other half is too short, the
+        first tokens of the hotwords and the last ones of the prompt are kept; each gets half of
+        the space, or what the other leaves.
         """
-        words = self._encoded(", ".join(word.strip() for word in hotwords if word.strip()))
-        before = self._encoded(prompt or "")
-        room = MOST_TOKENS - 2  # <|startofprev|>, and one position that decoding needs
-        for_words = min(len(words), max(room // 2, room - len(before)))
-        for_prompt = min(len(before), room - for_words)
+        words = self._encode(", ".join(word.strip() for word in hotwords if word.strip()))
+        before = self._encode(prompt or "")
+        space = _MAX_TOKENS - 2  # <|startofprev|>, and one position that decoding needs
+        for_words = min(len(words), max(space // 2, space - len(before)))
+        for_prompt = min(len(before), space - for_words)
         kept = words[:for_words] + (before[-for_prompt:] if for_prompt else [])
         cut = len(words) + len(before) - len(kept)
         return [self._id("<|startofprev|>"), *kept] if kept else [], cut
 
-    def text(self, tokens: Sequence[int]) -> str:
-        """The text of tokens, without half characters."""
-        return "".join(piece.text for piece in self.pieces(tokens))
-
     def pieces(self, tokens: Sequence[int]) -> list[Piece]:
-        """The text of each token, tokens that share a character taken together."""
+        """Return the text of each token; tokens that share a character form one piece."""
         found: list[Piece] = []
         pending: list[int] = []
         for token in tokens:
@@ -110,7 +114,7 @@ class Tokens:
             found.append(Piece(text, len(pending)))
         return found
 
-    def _encoded(self, text: str) -> list[int]:
+    def _encode(self, text: str) -> list[int]:
         stripped = text.strip()
         if not stripped:
             return []
@@ -124,45 +128,32 @@ class Tokens:
         return found
 
 
-STEPS_PER_SECOND = 50
-"""Steps of the encoder's output; times of words are multiples of one."""
-
-_FRAMES = 3000  # of features in a window of 30 seconds
-_FRAMES_PER_SECOND = 100
-_SAMPLES = 480_000
-_MOST_REPLICAS = 4
-
-_BEAMS = 5
-_TOKENS_PER_SECOND = 20  # nobody speaks this fast in any language; more is a loop
-_FEWEST_TOKENS = 40
-
-
 @dataclass(frozen=True)
 class Hypothesis:
     """
-    What the decoder takes a window for.
+    The decoder's result for a window.
 
     Attributes:
-        tokens: of the text.
-        log_probability: mean over the tokens, natural logarithm.
-        no_speech: probability that nobody speaks.
-        whole: the decoder ended by itself and was not cut off.
+        tokens: of the text, without special tokens.
+        avg_logprob: mean log probability of the tokens, natural logarithm.
+        no_speech_prob: probability that the window has no speech.
+        finished: the decoder ended the text itself and was not cut off.
     """
 
     tokens: tuple[int, ...]
-    log_probability: float
-    no_speech: float
-    whole: bool = True
+    avg_logprob: float
+    no_speech_prob: float
+    finished: bool = True
 
 
 @dataclass(frozen=True)
 class Alignment:
     """
-    When each token of a text is spoken, in seconds of its window.
+    When each token of a text is spoken.
 
     Attributes:
-        edges: (tokens + 1,) seconds; token i is spoken from edge i to edge i + 1.
-        probabilities: (tokens,) of each token, in [0, 1].
+        edges: (tokens + 1,) seconds from the window's start; token i lasts from edge i to i + 1.
+        probabilities: (tokens,) in [0, 1].
     """
 
     edges: tuple[float, ...]
@@ -170,23 +161,23 @@ class Alignment:
 
 
 class Encoded(Protocol):
-    """Windows as the encoder sees them, wherever they are kept."""
+    """Encoder output of a batch of windows, on any device."""
 
     def __len__(self) -> int: ...
 
 
 class SpeechModel(Protocol):
-    """A Whisper model as the recognizer uses it; tests script one of their own."""
+    """A Whisper model as the recognizer uses it."""
 
     name: str
     device: str
-    tokens: Tokens
+    tokens: Tokenizer
     replicas: int
-    """How many batches may be worked on side by side."""
+    """Number of batches that run concurrently."""
 
     @property
     def languages(self) -> Sequence[str]:
-        """Codes that it knows; only `en` where it is not multilingual."""
+        """Codes of the languages that the model knows; `en` alone for English-only models."""
         ...
 
     def encode(self, windows: Sequence[Waveform]) -> Encoded:
@@ -194,22 +185,22 @@ class SpeechModel(Protocol):
         ...
 
     def select(self, encoded: Encoded, places: Sequence[int]) -> Encoded:
-        """Some windows of a batch, in the order asked for."""
+        """Return the windows of a batch at the given indices, in that order."""
         ...
 
     def detect_languages(self, encoded: Encoded) -> list[Mapping[str, float]]:
-        """The probability of every language in each window; several where several are spoken."""
+        """Return the probability of each language in each window."""
         ...
 
     def decode(
         self, encoded: Encoded, prompts: Sequence[Sequence[int]], seconds: float
     ) -> list[Hypothesis]:
         """
-        The likeliest text of each window.
+        Return the likeliest text of each window.
 
         Args:
-            prompts: of the same length for every window.
-            seconds: of the longest window, which limits how much can have been said.
+            prompts: tokens before the text, the same number for each window.
+            seconds: duration of the longest window; limits the number of tokens.
         """
         ...
 
@@ -221,13 +212,23 @@ class SpeechModel(Protocol):
         seconds: Sequence[float],
     ) -> list[Alignment]:
         """
-        When the tokens of each window's text are spoken.
+        Return when the tokens of each window's text are spoken.
 
         Args:
-            start: the tokens that say language and task.
-            seconds: of each window.
+            start: the start-of-transcript tokens.
+            seconds: duration of each window.
         """
         ...
+
+
+def import_library(name: str) -> ModuleType:
+    """Import native code, which loads only when it is used; raises EngineUnavailable."""
+    try:
+        return importlib.import_module(name)
+    except (ImportError, OSError) as error:
+        raise EngineUnavailable(
+            f"{name} cannot be loaded ({error}); run: pip install faster-whisper"
+        ) from error
 
 
 class CTranslate2Model:
@@ -236,9 +237,9 @@ class CTranslate2Model:
 
     Args:
         folder: with model.bin, config.json, vocabulary.* and tokenizer.json.
-        name: what results call the model.
+        name: the model's name in results.
         device: `cpu` or `cuda`.
-        compute_type: precision; None takes int8 on a CPU and float16 where a GPU has it.
+        compute_type: precision; None takes int8 on a CPU, and float16 on a GPU that supports it.
         threads: CPU cores to use.
 
     Raises:
@@ -248,16 +249,11 @@ class CTranslate2Model:
     def __init__(
         self, folder: Path, name: str, device: str, compute_type: str | None, threads: int
     ) -> None:
-        try:
-            import ctranslate2  # noqa: PLC0415 - native code, loaded only where it is used
-            from faster_whisper.feature_extractor import FeatureExtractor  # noqa: PLC0415
-        except (ImportError, OSError) as error:
-            raise EngineUnavailable(
-                f"CTranslate2 cannot be loaded ({error}); run: pip install faster-whisper"
-            ) from error
+        ctranslate2 = import_library("ctranslate2")
+        extractor = import_library("faster_whisper.feature_extractor")
         # A batch per core is faster than one batch on all cores: most steps of the decoder are
         # too small to be divided. Two cores: 1.07 s a window instead of 1.49 s (base, int8).
-        self.replicas = min(threads, _MOST_REPLICAS) if device == "cpu" else 1
+        self.replicas = min(threads, _MAX_REPLICAS) if device == "cpu" else 1
         try:
             precision = compute_type or _precision(ctranslate2.get_supported_compute_types(device))
             self._model = ctranslate2.models.Whisper(
@@ -267,14 +263,14 @@ class CTranslate2Model:
                 inter_threads=self.replicas,
                 intra_threads=max(threads // self.replicas, 1),
             )
-            self.tokens = Tokens(folder / "tokenizer.json")
+            self.tokens = Tokenizer(folder / "tokenizer.json")
         except (RuntimeError, ValueError, OSError, KeyError) as error:
             raise EngineUnavailable(
                 f"The Whisper model in {folder.name} cannot be loaded on {device}: {error}."
             ) from error
         self._view = ctranslate2.StorageView.from_array
         self._cpu = ctranslate2.Device.cpu
-        self._extract = FeatureExtractor(feature_size=self._model.n_mels)
+        self._extract = extractor.FeatureExtractor(feature_size=self._model.n_mels)
         self.device = device
         self.name = f"whisper {name} {precision} {device}"
         self.languages = self.tokens.languages if self._model.is_multilingual else ("en",)
@@ -304,14 +300,14 @@ class CTranslate2Model:
     def decode(
         self, encoded: Any, prompts: Sequence[Sequence[int]], seconds: float
     ) -> list[Hypothesis]:
-        longest = min(round(_FEWEST_TOKENS + _TOKENS_PER_SECOND * seconds), MOST_TOKENS)
+        longest = min(round(_MIN_TOKENS + _TOKENS_PER_SECOND * seconds), _MAX_TOKENS)
         length = len(prompts[0])
         results = self._model.generate(
             encoded,
             [list(prompt) for prompt in prompts],
-            beam_size=_BEAMS,
-            # CTranslate2 allows the text half of this, and the rest of it after the prompt
-            max_length=min(max(2 * longest, longest + length), POSITIONS),
+            beam_size=_BEAM_SIZE,
+            # CTranslate2 limits the text to half of this, and prompt and text together to all of it
+            max_length=min(max(2 * longest, longest + length), _CONTEXT_LENGTH),
             return_scores=True,
             return_no_speech_prob=True,
         )
@@ -320,7 +316,7 @@ class CTranslate2Model:
             tokens = tuple(result.sequences_ids[0])
             found.append(
                 Hypothesis(
-                    tuple(token for token in tokens if token < self.tokens.end),
+                    tuple(token for token in tokens if token < self.tokens.eot),
                     float(result.scores[0]) * len(tokens) / (len(tokens) + 1),
                     float(result.no_speech_prob),
                     len(tokens) < longest,
@@ -343,24 +339,24 @@ class CTranslate2Model:
         ]
 
     def _as_array(self, encoded: Any) -> npt.NDArray[Any]:
-        """(windows, 1500, values); on the CPU without a copy."""
+        """(windows, 1500, values); not copied on the CPU."""
         return np.asarray(encoded if self.device == "cpu" else encoded.to_device(self._cpu))
 
 
 def _alignment(result: Any, tokens: int, seconds: float) -> Alignment:
-    """Where the path through tokens and time steps first enters each token."""
+    """Take the time step at which the alignment path first enters each token."""
     path = np.array(result.alignments, dtype=np.int64).reshape(-1, 2)
     edges = np.full(tokens + 1, seconds)
     if len(path):
         first = np.searchsorted(path[:, 0], np.arange(tokens + 1))
         reached = first < len(path)
-        edges[reached] = path[first[reached], 1] / STEPS_PER_SECOND
+        edges[reached] = path[first[reached], 1] / _STEPS_PER_SECOND
     probabilities = [float(each) for each in result.text_token_probs][:tokens]
     return Alignment(tuple(edges.tolist()), tuple(probabilities))
 
 
 def _precision(supported: set[str]) -> str:
-    """float16 where a GPU computes it well, int8 elsewhere."""
+    """Return float16 if the device computes it efficiently, else int8."""
     return next(
         kind for kind in ("float16", "int8_float16", "int8", "float32") if kind in supported
     )

@@ -1,4 +1,4 @@
-"""A Recognizer on Whisper: which windows, which language, and which words are believed."""
+"""The Recognizer port on Whisper: windows, languages, and which words are accepted."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -11,32 +11,31 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.repetition import settle_repetitions
 from meet_transcriber.core.scoring.wer import normalized
 from meet_transcriber.core.transcript import Removed, Segment, Span, TranscriptWarning
-from meet_transcriber.engines.whisper.fallback import CarefulDecoder
+from meet_transcriber.engines.whisper.fallback import FallbackDecoder
 from meet_transcriber.engines.whisper.language_detection import (
-    Stretch,
-    certainty,
-    likeliest_languages,
+    DetectedLanguage,
+    most_likely_languages,
+    path_probability,
 )
 from meet_transcriber.engines.whisper.model import SpeechModel
-from meet_transcriber.engines.whisper.window_decoder import Heard, WindowDecoder
+from meet_transcriber.engines.whisper.window_decoder import WindowDecoder, WindowResult
 from meet_transcriber.engines.whisper.windows import Window, plan_windows
 from meet_transcriber.ports.engines import Finding, Progress, Waveform
 
-_BLOCK = 32  # windows that are worked on together: 15 minutes
-_CPU_BATCH = 2  # more makes each slower: the decoder's caches no longer fit the processor's
+_BLOCK = 32  # windows that are processed together: 15 minutes
+_CPU_BATCH = 2  # a larger one is slower: the decoder's caches exceed the processor's
 _GPU_BATCH = 16
 _SURE_LANGUAGE = 0.5
-_HEARD_SECONDS = 4.0  # of a language that is not allowed, before that is told
-_HEARD_ODDS = 0.8
+_FOREIGN_SECONDS = 4.0  # of a language that is not allowed, before a warning
+_FOREIGN_PROBABILITY = 0.8
 
 
 class WhisperRecognizer:
     """
-    A Recognizer on a Whisper model; several threads may use it, one call at a time each.
+    The Recognizer port on a Whisper model; thread-safe.
 
     Args:
-        model: the weights, loaded.
-        batch_size: windows decoded together; None takes what suits the device.
+        batch_size: windows decoded together; None chooses it by device.
     """
 
     def __init__(self, model: SpeechModel, batch_size: int | None = None) -> None:
@@ -49,7 +48,7 @@ class WhisperRecognizer:
 
     @property
     def languages(self) -> Sequence[str]:
-        """Codes that the model knows."""
+        """Codes of the languages that the model knows."""
         return self._model.languages
 
     @property
@@ -58,7 +57,7 @@ class WhisperRecognizer:
         return self._batch_size
 
     def check(self, options: Options) -> None:
-        """Refuse what the model cannot do; see the port."""
+        """Raise InvalidOptions if the model cannot do what is asked; see the port."""
         check_options(self.name, self.languages, options)
 
     def recognize(
@@ -66,7 +65,7 @@ class WhisperRecognizer:
     ) -> Iterator[Finding]:
         """Yield findings window by window; see the port."""
         self.check(options)
-        context, cut = self._model.tokens.context(options.hotwords, options.initial_prompt)
+        tokens, cut = self._model.tokens.previous_text(options.hotwords, options.initial_prompt)
         if cut:
             yield TranscriptWarning(
                 "prompt_cut",
@@ -84,63 +83,56 @@ class WhisperRecognizer:
             self._model,
             audio,
             options.task,
-            context,
+            tokens,
             self._batch_size,
-            _in_script(options),
+            _chinese_script(options),
             count,
         )
-        others = () if self._known(options) else self._allowed(options)
-        careful = CarefulDecoder(decoder, audio, others)
         try:
-            yield from _believed(self._heard(decoder, careful, windows, options), options)
+            yield from _accept(self._decode(decoder, audio, windows, options), options)
         except RuntimeError as error:
             raise RecognitionFailed(f"Whisper stopped: {error}.") from error
 
-    def _heard(
-        self,
-        decoder: WindowDecoder,
-        careful: CarefulDecoder,
-        windows: Sequence[Window],
-        options: Options,
-    ) -> Iterator[Heard | TranscriptWarning]:
-        """Block by block, so that nothing grows with the length of the audio."""
-        known = self._known(options)
+    def _decode(
+        self, decoder: WindowDecoder, audio: Waveform, windows: Sequence[Window], options: Options
+    ) -> Iterator[WindowResult | TranscriptWarning]:
+        """Decode in blocks, so that memory does not grow with the length of the audio."""
+        fixed, allowed = self._fixed_language(options), self._allowed_languages(options)
+        fallback = FallbackDecoder(decoder, audio, () if fixed else allowed)
         language: str | None = None
         for start in range(0, len(windows), _BLOCK):
             block = windows[start : start + _BLOCK]
-            if known:
-                todo = [(window, known) for window in block]
+            if fixed:
+                todo = [(window, fixed) for window in block]
             else:
-                asked = decoder.ask_languages(block)
-                stretches = [stretch for group in asked for _, stretch in group]
-                allowed = self._allowed(options)
-                path = likeliest_languages(stretches, allowed, language)
-                yield from _doubts(stretches, path, allowed)
-                todo, language = list(_in_languages(block, asked, path)), path[-1]
-            yield from careful.hear(todo)
+                groups = decoder.detect_mixed_languages(block)
+                detected = [each for group in groups for _, each in group]
+                path = most_likely_languages(detected, allowed, language)
+                yield from _language_warnings(detected, path, allowed)
+                todo, language = list(_split_by_language(block, groups, path)), path[-1]
+            yield from fallback.decode(todo)
 
-    def _known(self, options: Options) -> str | None:
-        """The language, where it was given or the model has but one."""
+    def _fixed_language(self, options: Options) -> str | None:
+        """Return the language if it was given or the model knows only one."""
         if len(self.languages) == 1:
             return "en"
         return options.language and spoken_code(options.language)
 
-    def _allowed(self, options: Options) -> list[str]:
+    def _allowed_languages(self, options: Options) -> list[str]:
         asked = dict.fromkeys(spoken_code(code) for code in options.languages)
-        return [code for code in asked if code in self._model.languages] or list(
-            self._model.languages
-        )
+        known = self._model.languages
+        return [code for code in asked if code in known] or list(known)
 
 
 def check_options(name: str, languages: Sequence[str], options: Options) -> None:
     """
-    Refuse what a model cannot do.
+    Check that a model can do what is asked.
 
     Args:
-        languages: codes that it knows.
+        languages: codes that the model knows.
 
     Raises:
-        InvalidOptions: says what it cannot do, and which model can.
+        InvalidOptions: it cannot; the message says what, and which model can.
     """
     asked = (options.language,) if options.language else options.languages
     if len(languages) == 1:
@@ -157,82 +149,83 @@ def check_options(name: str, languages: Sequence[str], options: Options) -> None
         raise InvalidOptions(f"{name} knows none of the languages {', '.join(asked)}.")
 
 
-def _in_languages(
+def _split_by_language(
     windows: Sequence[Window],
-    asked: Sequence[Sequence[tuple[Window, Stretch]]],
+    groups: Sequence[Sequence[tuple[Window, DetectedLanguage]]],
     path: Sequence[str],
 ) -> Iterator[tuple[Window, str]]:
-    """Each window with its language; a window of several is parted where they change."""
+    """Yield each window with its language; split where the language changes inside a window."""
     languages = iter(path)
-    for window, group in zip(windows, asked, strict=True):
+    for window, group in zip(windows, groups, strict=True):
         parts = [(part, next(languages)) for part, _ in group]
         for language, run in groupby(parts, key=lambda part: part[1]):
             own = [part for part, _ in run]
             if len(own) == len(parts):
                 yield window, language
             else:
-                part = window.between(own[0].start, own[-1].end)
+                part = window.clip(own[0].start, own[-1].end)
                 yield replace(part, seam=own[0].seam), language
 
 
-def _doubts(
-    stretches: Sequence[Stretch], path: Sequence[str], allowed: Sequence[str]
+def _language_warnings(
+    detected: Sequence[DetectedLanguage], path: Sequence[str], allowed: Sequence[str]
 ) -> Iterator[TranscriptWarning]:
-    """What the choice of languages leaves in doubt."""
-    others: dict[str, float] = {}
-    for stretch in stretches:
-        code, odds = max(stretch.odds.items(), key=lambda item: item[1])
-        if code not in allowed and odds >= _HEARD_ODDS:
-            others[code] = others.get(code, 0.0) + stretch.end - stretch.start
-    heard = [language_name(code).title() for code, s in others.items() if s >= _HEARD_SECONDS]
-    if heard:
+    """Warn about languages that are not allowed, or about an uncertain choice."""
+    foreign: dict[str, float] = {}
+    for each in detected:
+        code, probability = max(each.probabilities.items(), key=lambda item: item[1])
+        if code not in allowed and probability >= _FOREIGN_PROBABILITY:
+            foreign[code] = foreign.get(code, 0.0) + each.end - each.start
+    names = [language_name(code).title() for code, s in foreign.items() if s >= _FOREIGN_SECONDS]
+    if names:
         yield TranscriptWarning(
             "language_not_allowed",
-            f"{' and '.join(heard)} was heard, but only {', '.join(allowed)} may be; what was "
-            "said in it may be wrong.",
+            f"{' and '.join(names)} was detected, but only {', '.join(allowed)} is allowed; "
+            "words spoken in it may be wrong.",
         )
-    elif (sure := certainty(stretches, path)) < _SURE_LANGUAGE:
+    elif (probability := path_probability(detected, path)) < _SURE_LANGUAGE:
         yield TranscriptWarning(
             "language_uncertain",
-            f"The language is uncertain; {' and '.join(dict.fromkeys(path))} was taken "
-            f"({sure:.0%} likely). The option language names it.",
+            f"The language is uncertain; {' and '.join(dict.fromkeys(path))} was chosen "
+            f"({probability:.0%} likely). Set the option language to fix it.",
         )
 
 
-def _in_script(options: Options) -> str | None:
-    """The script that Chinese is to be written in."""
+def _chinese_script(options: Options) -> str | None:
     asked = (options.language,) if options.language else options.languages
     return next((code for code in asked if code and code != spoken_code(code)), None)
 
 
-def _believed(heard: Iterator[Heard | TranscriptWarning], options: Options) -> Iterator[Finding]:
-    """Segments of the words that were said, each once, and what was said by nobody."""
+def _accept(
+    results: Iterator[WindowResult | TranscriptWarning], options: Options
+) -> Iterator[Finding]:
+    """Yield segments without duplicate words at seams, and what was removed."""
     last: Segment | None = None
-    for each in heard:
-        if isinstance(each, TranscriptWarning):
-            yield each
+    for result in results:
+        if isinstance(result, TranscriptWarning):
+            yield result
             continue
-        if reason := _objection(each, options):
-            window = each.window
-            yield Removed(window.start, window.end, reason, each.text.strip())
+        if reason := _rejection_reason(result, options):
+            window = result.window
+            yield Removed(window.start, window.end, reason, result.text.strip())
             continue
-        words, extra = settle_repetitions(each.words, each.window.speech)
+        words, extra = settle_repetitions(result.words, result.window.speech)
         yield from extra
-        if last and each.window.seam is not None:
-            before, after = join_at_seam(last.words, words, each.window.seam)
+        if last and result.window.seam is not None:
+            before, after = join_at_seam(last.words, words, result.window.seam)
             last, words = replace(last, words=tuple(before)) if before else None, tuple(after)
         if last:
             yield last
-        code = "en" if options.task == "translate" else each.language
+        code = "en" if options.task == "translate" else result.language
         last = Segment(words, None, code) if words else None
     if last:
         yield last
 
 
-def _objection(heard: Heard, options: Options) -> str | None:
-    """Why the words of a window are not believed; None when they are."""
-    if heard.words and heard.made_up:
+def _rejection_reason(result: WindowResult, options: Options) -> str | None:
+    """Return why the words of a window are rejected; None if they are accepted."""
+    if result.words and result.is_hallucination:
         return "hallucination"
-    said = normalized(heard.text)
+    said = normalized(result.text)
     prompts = [normalized(options.initial_prompt or ""), normalized(" ".join(options.hotwords))]
     return "prompt" if len(said) > 1 and said in prompts else None

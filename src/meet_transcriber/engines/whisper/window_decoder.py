@@ -1,4 +1,4 @@
-"""Windows of one stretch of audio to words, in batches, each kept with its window."""
+"""Decodes windows of one part of a recording to words, in batches."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,35 +16,41 @@ from meet_transcriber.core.word_timing import (
     sparse_spans,
     whole_words,
 )
-from meet_transcriber.engines.whisper.language_detection import Stretch
+from meet_transcriber.engines.whisper.language_detection import DetectedLanguage
 from meet_transcriber.engines.whisper.model import Alignment, Encoded, Hypothesis, SpeechModel
 from meet_transcriber.engines.whisper.windows import Window, split_window
 from meet_transcriber.ports.engines import Waveform
 
-_SILENT = 0.6  # no-speech probability, together with _POOR (openai/whisper: transcribe.py)
-_POOR = -1.0  # mean log probability
-_SURELY_SILENT = 0.8
-_UNLIKELY = -0.8
-_MADE_UP_SECONDS = 4.0  # of sound, from where on the rate of words tells
+_NO_SPEECH_PROB = 0.6  # together with _LOGPROB (openai/whisper: transcribe.py)
+_LOGPROB = -1.0  # mean log probability below which a window is decoded again
+_SURE_NO_SPEECH_PROB = 0.8
+_UNLIKELY_LOGPROB = -0.8
+_HALLUCINATION_SECONDS = 4.0  # of speech, from which the rate of words is judged
 _FEW_WORDS = 1.4  # a second; people say 2 to 4
 _HARDLY_ANY_WORDS = 0.3
 _GRAM = 5  # tokens that are compared to find repetition
-_FEWEST_GRAMS = 8
-_NEW_SHARE = 0.5  # of them that occur only once
-_MOST_OF_IT = 0.8  # share of a window that has too few words
-_UNHEARD_SECONDS = 2.0  # of speech without a single word
-_BELIEVED = -0.8  # mean log probability of words that replace fewer ones
+_MIN_GRAMS = 8
+_DISTINCT_SHARE = 0.5  # of all grams; fewer are a loop
+_SPARSE_SHARE = 0.8  # of a window that has too few words
+_EMPTY_SECONDS = 2.0  # of speech without a single word
+_RELIABLE_LOGPROB = -0.8  # of words that replace fewer ones
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_HALVINGS = 3
+_TWO_LANGUAGES_SECONDS = 6.0  # shorter windows are not split by language
 
 
 @dataclass(frozen=True)
-class Heard:
+class WindowResult:
     """
-    What was heard in one window.
+    The text of one window.
 
     Attributes:
         words: in seconds of the audio.
         sparse: stretches that seem to have too few words.
-        collapsed: their times fell together and are estimated.
+        collapsed: the words' times fell together and are estimated.
     """
 
     window: Window
@@ -56,67 +62,60 @@ class Heard:
     collapsed: bool
 
     @property
-    def looping(self) -> bool:
-        """Whether most of the text is repetition; counted in tokens, for any script."""
+    def is_loop(self) -> bool:
+        """Whether most of the text is repetition; counted in tokens, to work for any script."""
         tokens = self.hypothesis.tokens
         grams = [tokens[at : at + _GRAM] for at in range(len(tokens) - _GRAM + 1)]
-        return len(grams) >= _FEWEST_GRAMS and len(set(grams)) < _NEW_SHARE * len(grams)
+        return len(grams) >= _MIN_GRAMS and len(set(grams)) < _DISTINCT_SHARE * len(grams)
 
     @property
-    def made_up(self) -> bool:
+    def is_hallucination(self) -> bool:
         """
-        Whether probably nobody said it: unlikely words, and few for so much sound.
+        Whether the words were probably not said: unlikely, and few for the duration.
 
-        The first rule is Whisper's own (openai/whisper: transcribe.py). Music, noise and hum that
-        pass for speech get one or two words in many seconds, which people never do.
+        The first rule is Whisper's own (openai/whisper: transcribe.py). Music, noise and hum
+        detected as speech get one or two words in many seconds, unlike real speech.
         """
-        likelihood, no_speech = self.hypothesis.log_probability, self.hypothesis.no_speech
-        if no_speech > _SILENT and likelihood < _POOR:
+        logprob, no_speech = self.hypothesis.avg_logprob, self.hypothesis.no_speech_prob
+        if no_speech > _NO_SPEECH_PROB and logprob < _LOGPROB:
             return True
         seconds = total_seconds(self.window.speech)
-        if seconds < _MADE_UP_SECONDS:
+        if seconds < _HALLUCINATION_SECONDS:
             return False
         rate = len(self.words) / seconds
-        unlikely = likelihood < _UNLIKELY and rate < _FEW_WORDS
-        return unlikely or (no_speech > _SURELY_SILENT and rate < _HARDLY_ANY_WORDS)
+        unlikely = logprob < _UNLIKELY_LOGPROB and rate < _FEW_WORDS
+        return unlikely or (no_speech > _SURE_NO_SPEECH_PROB and rate < _HARDLY_ANY_WORDS)
 
     @property
-    def wrong(self) -> bool:
-        """Whether decoding it in another way may help."""
-        empty = not self.words and total_seconds(self.window.speech) >= _UNHEARD_SECONDS
+    def needs_fallback(self) -> bool:
+        """Whether decoding the window in another way may help."""
+        empty = not self.words and total_seconds(self.window.speech) >= _EMPTY_SECONDS
         missing = sum(span.duration for span in self.sparse)
-        return self.doubt > -_POOR or empty or missing >= _MOST_OF_IT * self.window.duration
+        return self.penalty > -_LOGPROB or empty or missing >= _SPARSE_SHARE * self.window.duration
 
     @property
-    def doubt(self) -> float:
-        """How unlikely the text is; 0 is certain, a text that cannot be right has 2 more."""
-        broken = self.looping or not self.hypothesis.whole
-        return -self.hypothesis.log_probability + 2.0 * broken + 1.0 * self.collapsed
+    def penalty(self) -> float:
+        """Negative mean log probability; 2 more for a text that cannot be right."""
+        broken = self.is_loop or not self.hypothesis.finished
+        return -self.hypothesis.avg_logprob + 2.0 * broken + 1.0 * self.collapsed
 
     @property
-    def believed(self) -> bool:
-        """Whether a second look is likely enough to change what was heard first."""
-        if self.looping or self.collapsed or not self.hypothesis.whole or self.made_up:
+    def is_reliable(self) -> bool:
+        """Whether the words may replace those of an earlier attempt."""
+        if self.is_loop or self.collapsed or not self.hypothesis.finished or self.is_hallucination:
             return False
-        return self.hypothesis.log_probability >= _BELIEVED
-
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-_HALVINGS = 3
-_TWO_LANGUAGES = 6.0  # seconds that may hold two languages worth parting
+        return self.hypothesis.avg_logprob >= _RELIABLE_LOGPROB
 
 
 class WindowDecoder:
     """
-    Decodes windows of one stretch of audio; for one thread at a time.
+    Decodes windows of one part of a recording; not thread-safe.
 
     Args:
-        context: tokens that stand for what was said before.
+        previous_text: tokens of the prompt.
         batch_size: windows decoded together.
-        chinese: the script to write Chinese in; None is simplified.
-        done: hears how many more windows were decoded.
+        chinese: the script of Chinese text, `zh-Hans` or `zh-Hant`; None is simplified.
+        on_decoded: called with the number of windows after each batch.
     """
 
     def __init__(
@@ -124,77 +123,82 @@ class WindowDecoder:
         model: SpeechModel,
         audio: Waveform,
         task: Task,
-        context: Sequence[int],
+        previous_text: Sequence[int],
         batch_size: int,
         chinese: str | None,
-        done: Callable[[int], None],
+        on_decoded: Callable[[int], None],
     ) -> None:
         self._model = model
         self._audio = audio
         self._task = task
-        self._context = list(context)
+        self._previous_text = list(previous_text)
         self._batch_size = batch_size
         self._chinese = chinese
-        self._done = done
+        self._on_decoded = on_decoded
         self._encoded: dict[Window, tuple[Encoded, int]] = {}
 
-    def ask_languages(self, windows: Sequence[Window]) -> list[list[tuple[Window, Stretch]]]:
+    def detect_mixed_languages(
+        self, windows: Sequence[Window]
+    ) -> list[list[tuple[Window, DetectedLanguage]]]:
         """
-        The languages of each window; one that may hold several is halved until it does not.
+        Detect the languages of each window; windows that may have several are halved.
 
-        What was encoded of the windows is kept for `hear`.
+        Encodings of whole windows are kept for `decode`.
         """
-        found = [[each] for each in self.ask(windows)]
+        found = [[each] for each in self.detect_languages(windows)]
         for _ in range(_HALVINGS):
-            spoken = {stretch.language for group in found for _, stretch in group}
+            spoken = {detected.language for group in found for _, detected in group}
             halves = {
                 window: pair
                 for group in found
-                for window, stretch in group
-                if stretch.is_mixed(spoken) and window.duration >= _TWO_LANGUAGES
+                for window, detected in group
+                if detected.may_be_mixed(spoken) and window.duration >= _TWO_LANGUAGES_SECONDS
                 if (pair := split_window(self._audio, window))
             }
-            asked = iter(self._asked([half for pair in halves.values() for half in pair]))
-            parts = {window: [next(asked), next(asked)] for window in halves}
+            again = iter(self._detect([half for pair in halves.values() for half in pair]))
+            parts = {window: [next(again), next(again)] for window in halves}
             found = [
                 [part for each in group for part in parts.get(each[0], [each])] for group in found
             ]
         return found
 
-    def ask(self, windows: Sequence[Window]) -> list[tuple[Window, Stretch]]:
-        """The language of each window; what was encoded of it is kept for `hear`."""
-        return self._asked(windows, keep=True)
+    def detect_languages(self, windows: Sequence[Window]) -> list[tuple[Window, DetectedLanguage]]:
+        """Detect the language of each window; the encodings are kept for `decode`."""
+        return self._detect(windows, keep=True)
 
-    def hear(self, windows: Sequence[tuple[Window, str]]) -> Iterator[Heard]:
-        """What is said in windows whose language is known, in their order."""
+    def decode(self, windows: Sequence[tuple[Window, str]]) -> Iterator[WindowResult]:
+        """Decode windows with known languages; results are in the same order."""
         batches = [
             batch
-            for encoded, group in groupby(windows, key=self._encoding_of)
-            for batch in ([list(group)] if encoded else _grouped(list(group), self._count))
+            for encoded, group in groupby(windows, key=self._encoding_id)
+            for batch in ([list(group)] if encoded else self._split(list(group)))
         ]
-        for batch, found in self._each(self._heard, batches):
-            self._done(len(batch))
+        for batch, found in self._run(self._decode_batch, batches):
+            self._on_decoded(len(batch))
             for window, _ in batch:
                 self._encoded.pop(window, None)
             yield from found
 
-    def forget(self) -> None:
-        """Give up what was encoded and not heard."""
+    def drop_encodings(self) -> None:
+        """Free the encodings of windows that were not decoded."""
         self._encoded.clear()
 
     # -- batches ---------------------------------------------------------------------------
 
-    @property
-    def _count(self) -> Callable[[int], int]:
-        """From a number of windows to that of batches: all of one size, every replica busy."""
-        replicas, size = self._model.replicas, self._batch_size
-        return lambda windows: min(-(-windows // (size * replicas)) * replicas, windows)
+    def _split(self, items: Sequence[T]) -> list[list[T]]:
+        """Split windows into batches of nearly equal size that keep every replica busy."""
+        if not items:
+            return []
+        replicas, size, count = self._model.replicas, self._batch_size, len(items)
+        batches = min(-(-count // (size * replicas)) * replicas, count)
+        edges = [count * at // batches for at in range(batches + 1)]
+        return [list(items[low:high]) for low, high in pairwise(edges)]
 
-    def _each(
+    def _run(
         self, work: Callable[[list[T]], R], batches: Sequence[list[T]]
     ) -> Iterator[tuple[list[T], R]]:
-        """Batches with their results, in order, worked on side by side."""
-        # one thread more than computes on a GPU, so that it never waits for features
+        """Run batches concurrently; yields each with its result, in order."""
+        # one thread more than replicas on a GPU, so that it never waits for features
         threads = self._model.replicas + (self._model.device != "cpu")
         with ThreadPoolExecutor(threads, thread_name_prefix="whisper") as pool:
             futures = [pool.submit(work, batch) for batch in batches]
@@ -205,58 +209,58 @@ class WindowDecoder:
                 for future in futures:
                     future.cancel()
 
-    def _encoding_of(self, item: tuple[Window, str]) -> int:
-        """Which of the kept encodings holds the window; 0 where none does."""
+    def _encoding_id(self, item: tuple[Window, str]) -> int:
+        """Identify the kept encoding that contains the window; 0 if there is none."""
         encoded, _ = self._encoded.get(item[0], (None, 0))
         return id(encoded) if encoded is not None else 0
 
-    def _asked(
+    def _detect(
         self, windows: Sequence[Window], *, keep: bool = False
-    ) -> list[tuple[Window, Stretch]]:
-        found: list[tuple[Window, Stretch]] = []
-        for group, (encoded, odds) in self._each(self._languages, _grouped(windows, self._count)):
-            for place, window in enumerate(group):
-                found.append((window, Stretch(window.start, window.end, odds[place])))
+    ) -> list[tuple[Window, DetectedLanguage]]:
+        found: list[tuple[Window, DetectedLanguage]] = []
+        for batch, (encoded, results) in self._run(self._detect_batch, self._split(windows)):
+            for place, window in enumerate(batch):
+                detected = DetectedLanguage(window.start, window.end, results[place])
+                found.append((window, detected))
                 if keep:
                     self._encoded[window] = (encoded, place)
         return found
 
-    def _languages(self, windows: list[Window]) -> tuple[Encoded, list[Mapping[str, float]]]:
+    def _detect_batch(self, windows: list[Window]) -> tuple[Encoded, list[Mapping[str, float]]]:
         encoded = self._encode(windows)
         return encoded, self._model.detect_languages(encoded)
 
     def _encode(self, windows: Sequence[Window]) -> Encoded:
-        return self._model.encode([window.cut_from(self._audio) for window in windows])
+        return self._model.encode([window.samples(self._audio) for window in windows])
 
-    def _heard(self, batch: list[tuple[Window, str]]) -> list[Heard]:
+    def _decode_batch(self, batch: list[tuple[Window, str]]) -> list[WindowResult]:
         windows = [window for window, _ in batch]
         encoded, _ = self._encoded.get(windows[0], (None, 0))
         if encoded is None:
             encoded = self._encode(windows)
         else:
             encoded = self._model.select(encoded, [self._encoded[each][1] for each in windows])
+        no_timestamps = self._model.tokens.no_timestamps
         prompts = [
-            [*self._context, *self._start(language), self._model.tokens.without_times]
+            [*self._previous_text, *self._sot_sequence(language), no_timestamps]
             for _, language in batch
         ]
         longest = max(window.duration for window in windows)
         found = self._model.decode(encoded, prompts, longest)
-        alignments = self._aligned(encoded, batch, found)
+        alignments = self._align(encoded, batch, found)
         return [
-            self._written(window, language, hypothesis, alignment)
-            for (window, language), hypothesis, alignment in zip(
-                batch, found, alignments, strict=True
-            )
+            self._to_result(*item, hypothesis, alignment)
+            for item, hypothesis, alignment in zip(batch, found, alignments, strict=True)
         ]
 
-    def _start(self, language: str) -> list[int]:
+    def _sot_sequence(self, language: str) -> list[int]:
         multilingual = len(self._model.languages) > 1
-        return self._model.tokens.start(language if multilingual else None, self._task)
+        return self._model.tokens.sot_sequence(language if multilingual else None, self._task)
 
-    def _aligned(
+    def _align(
         self, encoded: Encoded, batch: Sequence[tuple[Window, str]], found: Sequence[Hypothesis]
     ) -> list[Alignment | None]:
-        """The alignment of each text; those of one language are made together."""
+        """Align each text, those of one language together; None for an empty text."""
         result: list[Alignment | None] = [None] * len(batch)
         for language in dict.fromkeys(language for _, language in batch):
             places = [
@@ -268,7 +272,7 @@ class WindowDecoder:
                 continue
             alignments = self._model.align(
                 self._model.select(encoded, places),
-                self._start(language),
+                self._sot_sequence(language),
                 [found[place].tokens for place in places],
                 [batch[place][0].duration for place in places],
             )
@@ -276,21 +280,20 @@ class WindowDecoder:
                 result[place] = alignment
         return result
 
-    def _written(
+    def _to_result(
         self, window: Window, language: str, hypothesis: Hypothesis, alignment: Alignment | None
-    ) -> Heard:
-        """Tokens and their times as words."""
+    ) -> WindowResult:
         pieces = self._model.tokens.pieces(hypothesis.tokens)
         texts = [piece.text for piece in pieces]
         if language == "zh":
-            texts = in_script(texts, self._chinese)
+            texts = _convert_chinese(texts, self._chinese)
         raw: list[RawWord] = []
         at = 0
         for piece, text in zip(pieces, texts, strict=True):
-            raw.append(_timed(text, window, alignment, at, at + piece.tokens))
+            raw.append(_raw_word(text, window, alignment, at, at + piece.tokens))
             at += piece.tokens
         words = whole_words(raw)
-        return Heard(
+        return WindowResult(
             window,
             language,
             hypothesis,
@@ -301,41 +304,29 @@ class WindowDecoder:
         )
 
 
-def _grouped(items: Sequence[T], count: Callable[[int], int]) -> list[list[T]]:
-    """The items in as many groups of nearly equal size as `count` says."""
-    if not items:
-        return []
-    groups = count(len(items))
-    edges = [len(items) * at // groups for at in range(groups + 1)]
-    return [list(items[low:high]) for low, high in pairwise(edges)]
-
-
-def _timed(
+def _raw_word(
     text: str, window: Window, alignment: Alignment | None, first: int, last: int
 ) -> RawWord:
-    """A piece of text that tokens `first` to `last` make, in seconds of the audio."""
+    """Time a piece of text that consists of tokens `first` to `last`, in seconds of the audio."""
     if alignment is None:
         return RawWord(text)
-    span = window.located(alignment.edges[first], alignment.edges[last])
+    span = window.to_audio_time(alignment.edges[first], alignment.edges[last])
     odds = alignment.probabilities[first:last]
     return RawWord(text, span.start, span.end, sum(odds) / len(odds) if odds else None)
 
 
-_CONFIGS = {"zh-Hans": "t2s", "zh-Hant": "s2t"}
+_OPENCC_CONFIGS = {"zh-Hans": "t2s", "zh-Hant": "s2t"}
 
 
-def in_script(texts: Sequence[str], script: str | None) -> list[str]:
+def _convert_chinese(texts: Sequence[str], script: str | None) -> list[str]:
     """
-    Return pieces of Chinese text in one script, one for one.
-
-    Whisper writes either script, whichever it was reminded of.
+    Convert pieces of a Chinese text to one script, as Whisper mixes both.
 
     Args:
-        texts: in order; together they make the text.
         script: `zh-Hans` or `zh-Hant`; None is simplified, the likely script of `zh` (CLDR,
             likely subtags).
     """
-    converter = _converter(_CONFIGS[script or "zh-Hans"])
+    converter = _opencc(_OPENCC_CONFIGS[script or "zh-Hans"])
     whole = "".join(texts)
     converted: str = converter.convert(whole)
     if len(converted) != len(whole):
@@ -348,7 +339,7 @@ def in_script(texts: Sequence[str], script: str | None) -> list[str]:
 
 
 @cache
-def _converter(config: str) -> Any:
-    import opencc  # noqa: PLC0415 - native code, loaded only where Chinese is spoken
+def _opencc(config: str) -> Any:
+    import opencc  # noqa: PLC0415 - native code, loaded only for Chinese
 
     return opencc.OpenCC(config)

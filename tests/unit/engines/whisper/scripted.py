@@ -48,17 +48,17 @@ class Script:
 class ScriptedTokens:
     """A token is a word of the script, by its number."""
 
-    end = 1_000_000
-    without_times = 1_000_001
+    eot = 1_000_000
+    no_timestamps = 1_000_001
 
     def __init__(self, script: Script) -> None:
         self._script = script
 
-    def start(self, language: str | None, task: Task) -> list[int]:
+    def sot_sequence(self, language: str | None, task: Task) -> list[int]:
         place = LANGUAGES.index(language) if language else 0
         return [1_000_100, 1_000_200 + place, 1_000_300 + (task == "translate")]
 
-    def context(self, hotwords: Sequence[str], prompt: str | None) -> tuple[list[int], int]:
+    def previous_text(self, hotwords: Sequence[str], prompt: str | None) -> tuple[list[int], int]:
         long = max(len((prompt or "").split()) - 200, 0)
         return ([1_000_400] if hotwords or prompt else []), long
 

@@ -4,14 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meet_transcriber.engines.whisper.language_detection import (
-    Stretch,
-    certainty,
-    likeliest_languages,
+    DetectedLanguage,
+    most_likely_languages,
+    path_probability,
 )
 
 
-def stretches(*odds: dict[str, float], seconds: float = 20.0) -> list[Stretch]:
-    return [Stretch(at * seconds, (at + 1) * seconds, each) for at, each in enumerate(odds)]
+def stretches(*odds: dict[str, float], seconds: float = 20.0) -> list[DetectedLanguage]:
+    return [
+        DetectedLanguage(at * seconds, (at + 1) * seconds, each) for at, each in enumerate(odds)
+    ]
 
 
 EN, DE = {"en": 0.994, "de": 0.005, "nl": 0.001}, {"de": 0.994, "en": 0.005, "nl": 0.001}
@@ -19,18 +21,18 @@ ODD = {"nl": 0.5, "en": 0.45, "de": 0.05}
 
 
 def test_one_odd_window_does_not_flip_a_meeting() -> None:
-    assert likeliest_languages(stretches(EN, EN, ODD, EN), ["en", "de", "nl"]) == ["en"] * 4
+    assert most_likely_languages(stretches(EN, EN, ODD, EN), ["en", "de", "nl"]) == ["en"] * 4
 
 
 def test_a_sure_window_of_another_language_does() -> None:
-    path = likeliest_languages(stretches(EN, EN, DE, EN), ["en", "de"])
+    path = most_likely_languages(stretches(EN, EN, DE, EN), ["en", "de"])
     assert path == ["en", "en", "de", "en"]
 
 
 def test_a_short_doubtful_beginning_follows_what_came_before() -> None:
     doubt = stretches({"nl": 0.6, "en": 0.4}, seconds=1.5)
-    assert likeliest_languages(doubt, ["en", "nl"], before="en") == ["en"]
-    assert likeliest_languages(doubt, ["en", "nl"]) == ["nl"]
+    assert most_likely_languages(doubt, ["en", "nl"], before="en") == ["en"]
+    assert most_likely_languages(doubt, ["en", "nl"]) == ["nl"]
 
 
 @given(
@@ -42,18 +44,18 @@ def test_a_short_doubtful_beginning_follows_what_came_before() -> None:
     st.lists(st.sampled_from(["en", "de", "fr"]), min_size=1, unique=True),
 )
 def test_only_allowed_languages_are_taken(odds: list[dict[str, float]], allowed: list[str]) -> None:
-    path = likeliest_languages(stretches(*odds), allowed)
+    path = most_likely_languages(stretches(*odds), allowed)
     assert len(path) == len(odds)
     assert set(path) <= set(allowed)
 
 
-def test_certainty_is_the_share_of_what_was_taken() -> None:
-    assert certainty(stretches(EN, DE), ["en", "de"]) > 0.95
-    assert certainty(stretches({"en": 0.2, "de": 0.8}), ["en"]) == 0.2
+def test_path_probability_is_the_share_of_what_was_taken() -> None:
+    assert path_probability(stretches(EN, DE), ["en", "de"]) > 0.95
+    assert path_probability(stretches({"en": 0.2, "de": 0.8}), ["en"]) == 0.2
 
 
 def test_a_window_with_a_trace_of_another_language_is_looked_at_again() -> None:
-    full = Stretch(0, 30, {"en": 0.97, "de": 0.03})
-    assert full.is_mixed(set())
-    assert not Stretch(0, 30, {"en": 0.998, "de": 0.001}).is_mixed(set())
-    assert Stretch(0, 30, {"en": 0.998, "de": 0.002}).is_mixed({"de"})
+    full = DetectedLanguage(0, 30, {"en": 0.97, "de": 0.03})
+    assert full.may_be_mixed(set())
+    assert not DetectedLanguage(0, 30, {"en": 0.998, "de": 0.001}).may_be_mixed(set())
+    assert DetectedLanguage(0, 30, {"en": 0.998, "de": 0.002}).may_be_mixed({"de"})

@@ -12,7 +12,7 @@ import pytest
 from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Segment, Span, TranscriptWarning
-from meet_transcriber.engines.whisper.loader import Recipe, RecognizerProcess
+from meet_transcriber.engines.whisper.loader import ChildRecognizer, RecognizerSpec
 from meet_transcriber.ports.engines import Finding, Progress
 from tests.unit.engines.whisper.failing_recognizers import OUT_OF_MEMORY, script
 
@@ -34,10 +34,10 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def started() -> Iterator[Any]:
     """Starts recognizers, and ends them."""
-    running: list[RecognizerProcess] = []
+    running: list[ChildRecognizer] = []
 
-    def start(loader: str, **arguments: Any) -> RecognizerProcess:
-        running.append(RecognizerProcess(Recipe(f"{LOADERS}:{loader}", arguments)))
+    def start(loader: str, **arguments: Any) -> ChildRecognizer:
+        running.append(ChildRecognizer(RecognizerSpec(f"{LOADERS}:{loader}", arguments)))
         return running[-1]
 
     yield start
@@ -46,7 +46,7 @@ def started() -> Iterator[Any]:
 
 
 def heard(
-    recognizer: RecognizerProcess, options: Options | None = None, progress: Progress = silent
+    recognizer: ChildRecognizer, options: Options | None = None, progress: Progress = silent
 ) -> list[Finding]:
     audio = script().audio(4.0)
     wanted = options or Options(language="en")
@@ -74,7 +74,7 @@ def test_after_a_failure_it_goes_on_with_half_the_batch_in_a_new_process_and_say
     assert text_of(findings) == "six words that everybody may hear"
     notes = [each for each in findings if isinstance(each, TranscriptWarning)]
     assert [note.code for note in notes] == ["batch_reduced"] * 2
-    assert "2 windows in place of 4" in notes[-1].message
+    assert "batch size of 2 instead of 4" in notes[-1].message
     assert (OUT_OF_MEMORY if how == "error" else "SIGKILL") in notes[0].message
     again = heard(recognizer)
     assert [each for each in again if isinstance(each, TranscriptWarning)] == []

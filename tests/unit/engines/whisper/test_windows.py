@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from meet_transcriber.core.transcript import Span
 from meet_transcriber.core.word_timing import merged
 from meet_transcriber.engines.whisper.windows import (
-    LONGEST_SECONDS,
+    MAX_WINDOW_SECONDS,
     OVERLAP_SECONDS,
     Window,
     plan_windows,
-    quietest,
+    quietest_moment,
     split_window,
 )
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
@@ -46,7 +46,7 @@ def test_windows_hold_all_of_the_speech_and_fit_the_encoder(
     held = list(merged(span for window in windows for span in window.speech))
     assert [s.start for s in held] == pytest.approx([s.start for s in speech])
     assert [s.end for s in held] == pytest.approx([s.end for s in speech])
-    assert all(window.duration <= LONGEST_SECONDS + 1e-6 for window in windows)
+    assert all(window.duration <= MAX_WINDOW_SECONDS + 1e-6 for window in windows)
 
 
 @given(lengths)
@@ -71,7 +71,7 @@ def test_a_long_pause_inside_a_window_is_shortened() -> None:
     assert window.duration == pytest.approx(2 + 2 + 0.6 + 0.4)
 
 
-def test_speech_without_a_pause_is_cut_where_it_is_quietest() -> None:
+def test_speech_without_a_pause_is_cut_where_it_is_quietest_moment() -> None:
     audio = noise(48)
     audio[round(21.0 * 16_000) : round(21.2 * 16_000)] *= 0.01
     first, second = plan_windows(audio, [Span(0, 48)])
@@ -83,7 +83,7 @@ def test_speech_without_a_pause_is_cut_where_it_is_quietest() -> None:
 def test_the_quietest_moment_is_found(at: float) -> None:
     audio = noise(6)
     audio[round((at + 0.5) * 16_000) : round((at + 0.66) * 16_000)] = 0
-    assert quietest(audio, 0.2, 5.9) == pytest.approx(at + 0.58, abs=0.03)
+    assert quietest_moment(audio, 0.2, 5.9) == pytest.approx(at + 0.58, abs=0.03)
 
 
 @given(lengths, st.floats(0, 1))
@@ -94,12 +94,12 @@ def test_a_moment_of_the_audio_comes_back_from_window_time(
     for window in plan_windows(noise(speech[-1].end + 1), speech):
         span = window.speech[-1]
         moment = span.start + share * span.duration
-        offset = window.offset_of(moment)
+        offset = window.to_window_time(moment)
         assert 0 <= offset <= window.duration + 1e-6
-        assert window.located(offset, offset).start == pytest.approx(moment, abs=0.31)
+        assert window.to_audio_time(offset, offset).start == pytest.approx(moment, abs=0.31)
 
 
-def test_a_window_is_split_in_its_longest_pause_or_where_it_is_quietest() -> None:
+def test_a_window_is_split_in_its_longest_pause_or_where_it_is_quietest_moment() -> None:
     parts = (Span(0, 4), Span(4.3, 8), Span(9.5, 14))
     (window,) = plan_windows(noise(15), parts)
     first, second = split_window(noise(15), window) or (None, None)
