@@ -1,4 +1,4 @@
-"""docs/security.md has a true row for every attack."""
+"""docs/security.md names an existing test for every attack."""
 
 from pathlib import Path
 
@@ -9,9 +9,10 @@ PAGE = ROOT / "docs" / "security.md"
 
 
 def rows() -> list[list[str]]:
-    """The cells of the table of attacks."""
-    table = PAGE.read_text(encoding="utf-8").partition("## Attacks")[2]
-    lines = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    """The cells of the tables of attacks, without their headings."""
+    tables = PAGE.read_text(encoding="utf-8").partition("## Attacks")[2]
+    lines = [line for line in tables.splitlines() if line.startswith("| ")]
+    lines = [line for line in lines if not line.startswith("| Attack |")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
@@ -22,8 +23,8 @@ def test_every_test_behind_an_attack_exists() -> None:
         if not (ROOT / path).is_file() or function not in functions_of(ROOT / path):
             lost.append(cell)
     assert lost == []
-    assert len(rows()) > 25
+    assert len(rows()) > 100
 
 
-def test_every_attack_says_what_happens() -> None:
+def test_every_attack_has_a_result_and_a_test() -> None:
     assert [row for row in rows() if len(row) != 3 or not all(row)] == []
