@@ -4,7 +4,7 @@ import inspect
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -203,11 +203,29 @@ async def _ours(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    found = [
-        (".".join(str(step) for step in each["loc"][1:]), f"{each['msg']}.")
-        for each in error.errors()
-    ]
-    return problem_of(request, OptionProblems([(name, f"{name}: {why}") for name, why in found]))
+    found = [{**each, "loc": each["loc"][1:]} for each in error.errors()]
+    return problem_of(request, OptionProblems(problems_in(found)))
+
+
+def problems_in(
+    found: Iterable[Mapping[str, Any]], known: Sequence[str] = ()
+) -> list[tuple[str, str]]:
+    """
+    Names of fields and what is wrong with them, from pydantic's errors.
+
+    Args:
+        known: the fields that exist, to name them beside an unknown one.
+    """
+    return [_problem(each, known) for each in found]
+
+
+def _problem(found: Mapping[str, Any], known: Sequence[str]) -> tuple[str, str]:
+    name = ".".join(str(step) for step in found["loc"])
+    if found["type"] == "extra_forbidden":
+        there = f"; known options: {', '.join(known)}" if len(found["loc"]) == 1 else ""
+        return name, f"Unknown option {name!r}{there}."
+    why = str(found["ctx"]["error"]) if found["type"] == "value_error" else found["msg"]
+    return name, f"{name}: {why.rstrip('.')}." if name else f"{why}."
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -1,16 +1,18 @@
 """HTTP helpers: conditional requests, small JSON bodies, Accept, and file names."""
 
+import json
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import quote
 
-from fastapi import Header, Path
+from fastapi import Depends, Header, Path
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from meet_transcriber.api.errors import OptionProblems, problems_in
 from meet_transcriber.api.forms import small_body
-from meet_transcriber.api.options import read_json
-from meet_transcriber.core.errors import InvalidOptions
+from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
 from meet_transcriber.settings import Settings
 
 
@@ -33,15 +35,85 @@ IdempotencyKey = Annotated[
 ]
 
 
-async def json_object(request: Request) -> dict[str, object]:
+M = TypeVar("M", bound=BaseModel)
+
+
+class RequestModel(BaseModel):
+    """The body of a request; unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_integer(cls, value: object) -> object:
+        """Turn 3.0 into 3, as JSON does not distinguish them."""
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+class JsonBody(Generic[M]):
     """
-    A small JSON object; nothing counts as an empty one.
+    Dependency that parses a small JSON object; an empty body counts as `{}`.
+
+    FastAPI's own body parameters would read the body before the caller is authenticated, without
+    limits of size and time, and would accept repeated names.
 
     Raises:
-        MalformedRequest, InvalidOptions, UploadTooLarge: it is none.
+        MalformedRequest, InvalidOptions, UploadTooLarge: the body is not such an object.
     """
-    data = await small_body(request)
-    return read_json(data) if data.strip() else {}
+
+    def __init__(self, model: type[M]) -> None:
+        self.model = model
+
+    async def __call__(self, request: Request) -> M:
+        data = await small_body(request)
+        return validate(self.model, read_json(data) if data.strip() else {})
+
+
+def json_body(model: type[BaseModel]) -> Any:
+    """The default of a route parameter that holds the JSON body."""
+    return Depends(JsonBody(model))
+
+
+def validate(model: type[M], value: object) -> M:
+    """
+    Parse a value.
+
+    Raises:
+        OptionProblems: names each field that is wrong.
+        InvalidOptions: the fields are wrong together.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        fields = [field.alias or name for name, field in model.model_fields.items()]
+        found = problems_in(error.errors(), fields)
+        named = [each for each in found if each[0]]
+        raise OptionProblems(named) if named else InvalidOptions(found[0][1]) from error
+
+
+def read_json(data: bytes) -> dict[str, object]:
+    """
+    Parse a JSON object.
+
+    Raises:
+        MalformedRequest: the body is not valid JSON.
+        InvalidOptions: the JSON is not an object.
+    """
+    try:
+        value = json.loads(data, object_pairs_hook=_without_repetition)
+        json.dumps(value, ensure_ascii=False).encode()  # refuses lone surrogates
+    except (ValueError, RecursionError) as error:
+        raise MalformedRequest(f"The body is not valid JSON: {str(error)[:100]}.") from error
+    if not isinstance(value, dict):
+        raise InvalidOptions("The body must be a JSON object.")
+    return value
+
+
+def _without_repetition(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("an object repeats a name")
+    return made
 
 
 def edition_in(if_match: str | None) -> str | None:
@@ -57,13 +129,6 @@ def matches(if_none_match: str | None, etag: str) -> bool:
         return False
     known = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
     return "*" in known or etag.removeprefix("W/") in known
-
-
-def reject_unknown_keys(body: dict[str, object], *names: str) -> dict[str, object]:
-    """The body, if it has no other names; raises InvalidOptions."""
-    if unknown := body.keys() - set(names):
-        raise InvalidOptions(f"There is no {min(unknown)!r} here; there are: {', '.join(names)}.")
-    return body
 
 
 def negotiate(accept: str | None, offered: Mapping[str, str]) -> str:

@@ -6,13 +6,14 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
 from meet_transcriber import __version__
 from meet_transcriber.api.auth import other_ways
 from meet_transcriber.api.errors import MEDIA_TYPE, PHRASES
-from meet_transcriber.api.schema_types import Schema, ref
-from meet_transcriber.api.schemas import SCHEMAS
+from meet_transcriber.api.schemas import components
 
+Schema = dict[str, Any]
 Responses = dict[int | str, dict[str, Any]]
 
 _HEADERS = {
@@ -26,6 +27,11 @@ _HEADERS = {
     "Upload-Length": "Bytes that were announced.",
     "Upload-Complete": "`?1` once all have come, else `?0`.",
 }
+
+
+def ref(name: str) -> Schema:
+    """A reference to one of `components`."""
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def response(
@@ -59,11 +65,19 @@ def problems(*statuses: int) -> Responses:
 
 
 def request_body(
-    schema: str, required: bool = True, others: Mapping[str, str] | None = None
+    model: type[BaseModel], others: Mapping[str, type[BaseModel]] | None = None
 ) -> dict[str, Any]:
-    """The request body of a route that reads it by hand, as `openapi_extra`."""
-    kinds = {"application/json": schema, **(others or {})}
-    content = {kind: {"schema": ref(name)} for kind, name in kinds.items()}
+    """
+    The request body of a route that parses it itself, as `openapi_extra`.
+
+    Args:
+        model: of the body as JSON; the body may be left out if an empty object is valid.
+        others: models by media type.
+    """
+    kinds = {"application/json": model, **(others or {})}
+    schema = components()[model.__name__]
+    required = bool(schema.get("required") or schema.get("minProperties"))
+    content = {kind: {"schema": ref(each.__name__)} for kind, each in kinds.items()}
     return {"requestBody": {"required": required, "content": content}}
 
 
@@ -92,7 +106,7 @@ def describe(app: FastAPI) -> None:
                 description="Problems are told as RFC 9457 has it, with a stable `code`.",
                 routes=app.routes,
             )
-            document.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS)
+            document.setdefault("components", {}).setdefault("schemas", {}).update(components())
             other_ways(document)
             app.openapi_schema = _without_made_up(document)
         return app.openapi_schema

@@ -1,171 +1,223 @@
-"""What a request asks for: the same options from a form, a query or JSON, never passed over."""
+"""Options of a submission: one model for forms, queries and JSON."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
 
-from meet_transcriber.api.errors import OptionProblems
-from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
-from meet_transcriber.core.options import Options, speaker_hints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from meet_transcriber.api.http import RequestModel, validate
+from meet_transcriber.core.edits import LONGEST_NAME
+from meet_transcriber.core.errors import InvalidOptions
+from meet_transcriber.core.options import MAX_SPEAKERS, ChannelMode, Options, Task, speaker_hints
 from meet_transcriber.core.speaker_timeline import Timeline, read
 from meet_transcriber.settings import Settings
 
 Pairs = Iterable[tuple[str, object]]
-"""Names and values as they came: texts from forms and queries, anything from JSON."""
+"""Names and values as they were sent: strings from forms and queries, anything from JSON."""
 
 _DIGITS = 9
-_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
-def _flag(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    text = str(value).strip().lower()
-    if isinstance(value, str | int) and text in _TRUE + _FALSE:
-        return text in _TRUE
-    raise ValueError("must be true or false")
+class _Repeated(list[object]):
+    """The values of a name that was sent more than once."""
 
 
-def _count(value: object) -> int:
-    if isinstance(value, int | float) and not isinstance(value, bool) and value % 1 == 0:
-        return int(value)  # 3.0 is a whole number, in JSON at least
+def _decimal(value: object) -> object:
+    """The integer that a string of a form or query contains."""
     if isinstance(value, str) and value.strip().isdecimal() and len(value) <= _DIGITS:
         return int(value)
-    raise ValueError("must be a whole number")
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    raise ValueError("must be a string")
-
-
-def _listed(value: object) -> tuple[str, ...]:
-    """A list of strings as it is; one string is split at its commas."""
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return tuple(item.strip() for item in value if item.strip())
-    if isinstance(value, str):
-        return tuple(item.strip() for item in value.split(",") if item.strip())
-    raise ValueError("must be a list of strings, or one string with commas")
-
-
-def _timeline(value: object) -> Timeline:
-    """A file's text, or a list of entries."""
-    if isinstance(value, str | list):
-        return read(value)
-    raise ValueError("must be a string, or a list of objects with name, start and end")
-
-
-_LISTS = ("languages", "hotwords")
-_READERS: Mapping[str, Callable[[object], Any]] = {
-    "language": _text,
-    "languages": _listed,
-    "task": _text,
-    "enable_diarization": _flag,
-    "num_speakers": _count,
-    "min_speakers": _count,
-    "max_speakers": _count,
-    "word_timestamps": _flag,
-    "hotwords": _listed,
-    "initial_prompt": _text,
-    "channels": _text,
-    "speaker_timeline": _timeline,
-}
-_OPTIONS = frozenset(field.name for field in fields(Options))
-KNOWN = (*_READERS, "url", "upload", "webhook_url")
-
-
-@dataclass(frozen=True, slots=True)
-class SubmitOptions:
-    """What was asked, in our own terms; options that nobody named are not in it."""
-
-    options: Mapping[str, Any]
-    url: str | None = None
-    upload: str | None = None
-    webhook_url: str | None = None
-    timeline: Timeline | None = None
-
-    def with_defaults(self, settings: Settings) -> Options:
-        """
-        The options of a new job, the operator's defaults filled in.
-
-        Raises:
-            InvalidOptions: they make no sense together.
-        """
-        named = dict(self.options)
-        named["min_speakers"], named["max_speakers"] = speaker_hints(
-            named.get("num_speakers"),
-            named.get("min_speakers"),
-            named.get("max_speakers"),
-            defaults=(settings.min_speakers, settings.max_speakers),
-        )
-        return Options(**named)
-
-
-def read_options(pairs: Pairs, known: Iterable[str] = KNOWN) -> SubmitOptions:
-    """
-    Read named values; a name may end with `[]`, and a list may come in several pieces.
-
-    A value that is empty or null counts as not given.
-
-    Raises:
-        InvalidOptions: a name is unknown, a value is not valid, or an option was given twice
-            with different values; lists each problem.
-    """
-    values: dict[str, Any] = {}
-    found: dict[str, str] = {}
-    for raw, value in pairs:
-        name = raw.removesuffix("[]")
-        if name not in known:
-            found[name] = f"Unknown option {name!r}; known options: {', '.join(known)}."
-        elif value is not None and value != "":
-            try:
-                _put(values, name, _read(raw, value))
-            except ValueError as error:
-                found[name] = f"{name} {error}."
-            except InvalidOptions as error:
-                found[name] = str(error)
-    if found:
-        raise OptionProblems(list(found.items()))
-    options = {name: value for name, value in values.items() if name in _OPTIONS}
-    targets = (values.get(name) for name in ("url", "upload", "webhook_url", "speaker_timeline"))
-    return SubmitOptions(options, *targets)
-
-
-def _read(raw: str, value: object) -> object:
-    if raw.endswith("[]"):
-        value = value if isinstance(value, list) else [value]
-    return _READERS.get(raw.removesuffix("[]"), _text)(value)
-
-
-def _put(values: dict[str, Any], name: str, value: Any) -> None:
-    if name in _LISTS:
-        values[name] = tuple(dict.fromkeys([*values.get(name, ()), *value]))
-    elif values.setdefault(name, value) != value:
-        raise ValueError(f"was given twice, as {values[name]!r} and as {value!r}")
-
-
-def read_json(data: bytes) -> dict[str, object]:
-    """
-    A JSON object.
-
-    Raises:
-        MalformedRequest: the body is not valid JSON.
-        InvalidOptions: the JSON is not an object.
-    """
-    try:
-        value = json.loads(data, object_pairs_hook=_unrepeated)
-        json.dumps(value, ensure_ascii=False).encode()  # refuses lone surrogates
-    except (ValueError, RecursionError) as error:
-        raise MalformedRequest(f"The body is not valid JSON: {str(error)[:100]}.") from error
-    if not isinstance(value, dict):
-        raise InvalidOptions("The body must be a JSON object.")
     return value
 
 
-def _unrepeated(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("an object repeats a name")
-    return made
+def _stripped(value: object) -> object:
+    return value.strip() if isinstance(value, str) else value
+
+
+def _split(value: object) -> tuple[str, ...]:
+    """A list of strings unchanged, a string split at commas; duplicates are dropped."""
+    if isinstance(value, _Repeated):
+        return tuple(dict.fromkeys(item for each in value for item in _split(each)))
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise ValueError("must be a list of strings, or one string with commas")
+    return tuple(dict.fromkeys(item.strip() for item in items if item.strip()))
+
+
+def _timeline(value: object) -> Timeline:
+    if isinstance(value, str | list):
+        try:
+            return read(value)
+        except InvalidOptions as error:
+            raise ValueError(str(error)) from error
+    raise ValueError("must be a string, or a list of objects with name, start and end")
+
+
+FormBoolean = Annotated[bool, BeforeValidator(_stripped)]
+FormList = Annotated[
+    tuple[str, ...], BeforeValidator(_split, json_schema_input_type=list[str] | str)
+]
+SpeakerCount = Annotated[int, Field(strict=True, ge=1, le=MAX_SPEAKERS), BeforeValidator(_decimal)]
+_Clock = Annotated[
+    str,
+    Field(
+        pattern=r"^([0-9]+([.,][0-9]+)?|[0-9]{1,3}:[0-5][0-9](:[0-5][0-9]([.,][0-9]+)?)?.*)$",
+        description="Seconds, or a time such as 00:01:23.500.",
+    ),
+]
+_Time = Annotated[float, Field(ge=0)] | _Clock
+
+
+class TimelineEntry(BaseModel):
+    """Speech of a participant."""
+
+    name: str = Field(min_length=1, description=f"Who speaks; at most {LONGEST_NAME} characters.")
+    start: _Time
+    end: _Time
+
+
+TimelineField = Annotated[
+    Any,  # a Timeline, whose own schema the document has no use for
+    PlainValidator(
+        _timeline,
+        json_schema_input_type=Annotated[list[TimelineEntry], Field(min_length=1)] | str,
+    ),
+]
+_ABOUT_TIMELINE = (
+    "Who spoke when, as recorded by a conference system: JSON, RTTM, WebVTT with names, or CSV. "
+    "It is aligned with the audio; its names are applied to the voices they match."
+)
+
+
+class TranscriptionOptions(RequestModel):
+    """How a recording is transcribed."""
+
+    language: str | None = Field(
+        None, examples=["en"], description="ISO 639-1 code of the speech; left out, it is detected."
+    )
+    languages: FormList | None = Field(
+        None, description="Languages that detection may choose from; a string is split at commas."
+    )
+    task: Task | None = Field(
+        "transcribe", description="Transcribe the speech, or translate it into English."
+    )
+    enable_diarization: FormBoolean | None = Field(True, description="Find out who spoke.")
+    num_speakers: SpeakerCount | None = Field(None, description="Number of speakers, if known.")
+    min_speakers: SpeakerCount | None = Field(
+        None, description="Minimum number of speakers; MIN_SPEAKERS if left out."
+    )
+    max_speakers: SpeakerCount | None = Field(
+        None, description="Maximum number of speakers; MAX_SPEAKERS if left out."
+    )
+    word_timestamps: FormBoolean | None = Field(
+        True, description="Show the times of words; false only hides them."
+    )
+    hotwords: FormList | None = Field(
+        None, description="Names and words to expect; a string is split at commas."
+    )
+    initial_prompt: str | None = Field(
+        None, description="Text that the engine treats as spoken before the recording."
+    )
+    channels: ChannelMode | None = Field(
+        "auto", description="Whether each channel of the recording is one speaker."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, sent: object) -> object:
+        return _gathered(sent.items()) if isinstance(sent, Mapping) else sent
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _merge(cls, value: object, info: ValidationInfo) -> object:
+        """Accept a repeated value if it is a list, or the same each time."""
+        if not isinstance(value, _Repeated) or info.field_name in {"languages", "hotwords"}:
+            return value
+        first, *others = value
+        for other in others:
+            if _as_text(other) != _as_text(first):
+                raise ValueError(f"was given twice, as {first!r} and as {other!r}")
+        return first
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """The options that were given, without null."""
+        names = self.model_fields_set & TranscriptionOptions.model_fields.keys()
+        values = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def with_defaults(self, settings: Settings) -> Options:
+        """
+        The options of a new job, completed with the operator's defaults.
+
+        Raises:
+            InvalidOptions: the options contradict each other.
+        """
+        fewest, most = speaker_hints(
+            self.num_speakers,
+            self.min_speakers,
+            self.max_speakers,
+            defaults=(settings.min_speakers, settings.max_speakers),
+        )
+        return Options(**{**self.named, "min_speakers": fewest, "max_speakers": most})
+
+
+class Submission(TranscriptionOptions):
+    """Either `url` or `upload`."""
+
+    url: str | None = Field(
+        None,
+        examples=["https://media.example/standup.mp3"],
+        description="Where a worker fetches the recording.",
+    )
+    upload: str | None = Field(None, description="The id of a complete upload.")
+    webhook_url: str | None = Field(
+        None,
+        description="Receives a signed webhook when the job ends, as Standard Webhooks defines it.",
+    )
+    speaker_timeline: TimelineField | None = Field(None, description=_ABOUT_TIMELINE)
+
+
+class SubmissionForm(Submission):
+    """Either `url` or `upload`."""
+
+    speaker_timeline: (
+        Annotated[Any, PlainValidator(_timeline, json_schema_input_type=str)] | None
+    ) = Field(None, description=_ABOUT_TIMELINE)
+
+
+def read_options(pairs: Pairs) -> Submission:
+    """
+    Parse names and values; a name may end with `[]`, and a list may be repeated.
+
+    An empty string and null count as not given.
+
+    Raises:
+        OptionProblems: names each option that is unknown, invalid, or repeated with another value.
+    """
+    return validate(Submission, _gathered(pairs))
+
+
+def _gathered(pairs: Pairs) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for raw, value in pairs:
+        name = raw.removesuffix("[]")
+        known = values.setdefault(name, None)
+        if value is None or value == "":
+            continue
+        item = [value] if raw != name and not isinstance(value, list) else value
+        earlier = known if isinstance(known, _Repeated) else [known]
+        values[name] = item if known is None else _Repeated([*earlier, item])
+    return values
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,403 +1,722 @@
-"""The shapes that the OpenAPI document names; answers are built by hand, so they are too."""
+"""
+Bodies of requests and responses, as pydantic models.
 
-from meet_transcriber.api.editing_schemas import EDITING
-from meet_transcriber.api.schema_types import (
-    Schema,
-    array,
-    moment,
-    nullable,
-    number,
-    object_schema,
-    ref,
-    text,
-    texts,
-)
-from meet_transcriber.api.timeline_schemas import TIMELINE, TIMELINE_IN_JSON
-from meet_transcriber.api.voice_schemas import VOICES
-from meet_transcriber.core.auth import SCOPES
-from meet_transcriber.core.edits import LONGEST_NAME
+A request's model parses it, describes it in the OpenAPI document and tells what is wrong with it.
+A response's model only describes: `serializers` builds plain dicts that are not validated again,
+as transcripts are large and statuses are polled.
+"""
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, model_validator
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
+from pydantic_core import core_schema
+
+from meet_transcriber.api.http import RequestModel
+from meet_transcriber.api.options import Submission, SubmissionForm, TranscriptionOptions
+from meet_transcriber.core.auth import Scope
+from meet_transcriber.core.edits import LONGEST_FIND, LONGEST_NAME, LONGEST_TEXT
 from meet_transcriber.core.formats import EXPORTERS
-from meet_transcriber.core.jobs import SHOWN
-from meet_transcriber.core.options import MAX_SPEAKERS
-from meet_transcriber.service.commands import RERUN_KINDS
+from meet_transcriber.core.jobs import UploadMethod
+from meet_transcriber.core.voices import LONGEST_NOTE
 
-
-def _speakers(about: str) -> Schema:
-    return number(about, minimum=1, maximum=MAX_SPEAKERS)
-
-
-OPTIONS: dict[str, Schema] = {
-    "language": text("ISO 639-1 code of the speech; left out, it is detected.", "en"),
-    "languages": texts("Languages that detection may choose from; as text with commas, too."),
-    "task": text(
-        "Write as spoken, or translate into English.",
-        enum=["transcribe", "translate"],
-        default="transcribe",
-    ),
-    "enable_diarization": {
-        "type": "boolean",
-        "description": "Find out who spoke.",
-        "default": True,
-    },
-    "num_speakers": _speakers("How many people speak, where that is known."),
-    "min_speakers": _speakers("Fewest people that speak; MIN_SPEAKERS where it is left out."),
-    "max_speakers": _speakers("Most people that speak; MAX_SPEAKERS where it is left out."),
-    "word_timestamps": {
-        "type": "boolean",
-        "description": "Show the times of words; false only hides them.",
-        "default": True,
-    },
-    "hotwords": texts("Names and words to expect; as text with commas, too."),
-    "initial_prompt": text("Text that the engine takes as what was said before."),
-    "channels": text(
-        "Whether each channel of the recording is one speaker.",
-        enum=["auto", "mix", "split"],
-        default="auto",
-    ),
-}
-TARGETS: dict[str, Schema] = {
-    "url": text("Where a worker fetches the recording.", "https://media.example/standup.mp3"),
-    "upload": text("The id of an upload that is complete."),
-    "webhook_url": text("Who is told of the job's end, signed as Standard Webhooks has it."),
-}
-_IN_JSON = {name: nullable(schema) for name, schema in OPTIONS.items()}
-"""In a JSON object null stands for an option that is left out."""
-
-_IN_FORM = {**OPTIONS, **TARGETS, "speaker_timeline": TIMELINE}
-
-_LINKS = {
-    "type": "object",
-    "description": "Where to go from here, as paths on this host.",
-    "additionalProperties": {"type": "string"},
-}
-_WAIT = {
-    "queue_position": nullable(number("1 for the next job to begin; null once it has begun.")),
-    "eta_seconds": nullable(number("Seconds until its end, from measured speed; null if unknown.")),
-}
-_STATUS = text("How far it is.", enum=list(SHOWN))
-_ENTRY: dict[str, Schema] = {
-    "job_id": text("The job's id.", "0b8f6a3e5c1d4f0a9e7b2c6d8f1a3b5c"),
-    "object": {"type": "string", "const": "transcription"},
-    "status": _STATUS,
-    "stage": text("What is going on.", "recognize"),
-    "progress": number("Percent of the work done; never falls within a run.", "number"),
-    "name": text("The recording, as its sender called it.", "standup.mp3"),
-    "created_at": moment("When it was taken in."),
-    "started_at": nullable(moment("When a worker first began.")),
-    "finished_at": nullable(moment("When it ended.")),
-    "expires_at": nullable(moment("When it is deleted; null keeps it.")),
-    "duration": nullable(number("Seconds of the recording, as far as known.", "number")),
-    "size_bytes": number("Bytes of the recording."),
-    "options": {"type": "object", "description": "What was asked, as it is applied."},
-    "speakers_requested": object_schema(
-        {name: nullable({"type": "integer"}) for name in ("num", "min", "max")}
-    ),
-    "speakers_found": nullable(number("Speakers in the transcript.")),
-    "names": {
-        "type": "object",
-        "description": "People's names by speaker label.",
-        "additionalProperties": {"type": "string"},
-    },
-    "engine": nullable(text("What recognized the words.")),
-    "diarizer": nullable(text("What found the speakers.")),
-    "edited": {"type": "boolean", "description": "Somebody changed the transcript."},
-    "run": number("Counts reruns, from 1."),
-    "version": number("Rises with every change of the record."),
-    "edition": text("Another after each rerun and each edit; what If-Match compares.", "1-0"),
-    "webhook": nullable(text("`waiting`, `delivered`, or why telling was given up.")),
-    "warnings": array(ref("Notice"), "Everything that fell back or is in doubt."),
-    "error": nullable(ref("Notice")),
-    "delay": nullable(ref("Notice")),
-    "links": _LINKS,
-}
-_SEGMENT: dict[str, Schema] = {
-    "segment": number("Its place, counted from 0."),
-    "start": number("Seconds.", "number"),
-    "end": number("Seconds.", "number"),
-    "speaker": nullable(text("A label, null when unknown.", "SPEAKER_00")),
-    "name": nullable(text("The person's name, else the label.")),
-    "text": text("What was said."),
-}
-_PLAIN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-_SCOPES = array({"type": "string", "enum": list(SCOPES)}, "What the key is for.")
-_KEY: dict[str, Schema] = {
-    "id": text("Public; the middle of the key.", "0b8f6a3e5c1d"),
-    "object": {"type": "string", "const": "key"},
-    "name": text("What it is for."),
-    "tenant": text("Whose jobs it makes and sees."),
-    "scopes": _SCOPES,
-    "created_at": nullable(moment("When it was made; null for keys of API_KEYS.")),
-    "expires_at": nullable(moment("null never expires.")),
-    "revoked_at": nullable(moment("null while it holds.")),
-    "used_at": nullable(moment("When it was last seen, to the minute.")),
-    "static": {"type": "boolean", "description": "It comes from API_KEYS."},
-}
-
-
-def _page(of: Schema) -> dict[str, Schema]:
-    return {
-        "object": {"type": "string", "const": "list"},
-        "data": array(of),
-        "has_more": {"type": "boolean"},
-        "first_id": nullable({"type": "string"}),
-        "last_id": nullable(text("What to give as `after` for the next page.")),
-    }
-
-
-def _submission(about: str, fields: dict[str, Schema]) -> Schema:
-    return object_schema(fields, tuple(fields), description=about, additionalProperties=False)
-
-
-SCHEMAS: dict[str, Schema] = {
-    "Problem": object_schema(
-        {
-            "type": text("A URN that ends with the code.", format="uri"),
-            "title": text("What this kind of problem is."),
-            "status": number("The HTTP status."),
-            "detail": text("What happened, why, and what to do."),
-            "instance": text("The path that was asked for."),
-            "code": text("Stable; see the reference of errors.", "job_not_found"),
-            "request_id": text("What X-Request-ID says."),
-            "errors": array(
-                object_schema({"name": {"type": "string"}, "message": {"type": "string"}}),
-                "What is wrong with single options.",
-            ),
-        },
-        description="RFC 9457.",
-    ),
-    "Notice": object_schema({"code": {"type": "string"}, "message": {"type": "string"}}),
-    "Submission": _submission(
-        "Either `url` or `upload`.",
-        {
-            **_IN_JSON,
-            **{name: nullable(schema) for name, schema in TARGETS.items()},
-            "speaker_timeline": TIMELINE_IN_JSON,
-        },
-    ),
-    "SubmissionForm": _submission("Either `url` or `upload`.", _IN_FORM),
-    "Upload": _submission(
-        "One of `file`, `url` and `upload`.",
-        {"file": text("The recording.", format="binary"), **_IN_FORM},
-    ),
-    "UploadWish": object_schema(
-        {
-            "name": _ENTRY["name"],
-            "size_bytes": number("Bytes of the recording.", minimum=1),
-            "method": nullable(
-                text(
-                    "Through this API, or straight to the bucket; left out, the latter where "
-                    "there is one.",
-                    enum=["resumable", "signed"],
-                )
-            ),
-        },
-        ("method",),
-        additionalProperties=False,
-    ),
-    "UploadEntry": object_schema(
-        {
-            "upload_id": text("Its id, and its job's.", "0b8f6a3e5c1d4f0a9e7b2c6d8f1a3b5c"),
-            "object": {"type": "string", "const": "upload"},
-            "method": text("How the bytes come.", enum=["resumable", "signed"]),
-            "name": _ENTRY["name"],
-            "size_bytes": number("Bytes that were announced."),
-            "received_bytes": number("Bytes that came through this API."),
-            "expires_at": nullable(moment("When it is given up; null once it is a job.")),
-            "links": _LINKS,
-            "url": text("Where a signed upload is PUT to, for an hour.", format="uri"),
-            "headers": {
-                "type": "object",
-                "description": "What the PUT has to send.",
-                "additionalProperties": {"type": "string"},
-            },
-        },
-        ("url", "headers"),
-    ),
-    "Accepted": object_schema(
-        {
-            "job_id": _ENTRY["job_id"],
-            "status": _STATUS,
-            "message": text("The state in a sentence."),
-            "created_at": _ENTRY["created_at"],
-            "links": _LINKS,
-            **_WAIT,
-        }
-    ),
-    "JobEntry": object_schema(_ENTRY),
-    "Job": object_schema(
-        {**_ENTRY, **_WAIT, "transcript": ref("Transcript")}, optional=("transcript",)
-    ),
-    "Transcript": {
-        "type": "object",
-        "description": "As the json format has it; there once the job is completed.",
-    },
-    "JobPage": object_schema(_page(ref("JobEntry"))),
-    "Hits": object_schema(
-        {
-            **_page(object_schema({**_ENTRY, "segments": array(object_schema(_SEGMENT))})),
-            "complete": {"type": "boolean", "description": "All meetings were looked at."},
-        }
-    ),
-    "Peaks": object_schema(
-        {
-            "per_second": number("Steps a second."),
-            "data": array({"type": "integer"}, "Lowest and highest sample per step, -127 to 127."),
-        }
-    ),
-    "Rerun": object_schema(
-        {
-            "tasks": nullable(
-                array({"type": "string", "enum": list(RERUN_KINDS)}, "Empty does everything.")
-            ),
-            "options": nullable(
-                object_schema(_IN_JSON, tuple(OPTIONS), additionalProperties=False)
-            ),
-        },
-        ("tasks", "options"),
-        additionalProperties=False,
-    ),
-    "Names": {
-        "type": "object",
-        "description": "Speaker label to name; null takes the name away.",
-        "minProperties": 1,
-        "additionalProperties": nullable({"type": "string", "maxLength": LONGEST_NAME}),
-        "examples": [{"SPEAKER_00": "Ann"}],
-    },
-    "EditedEntry": object_schema(
-        {
-            **_ENTRY,
-            "changed": number("Places that changed: replacements, segments or changes."),
-            "transcript_change": ref("TranscriptChange"),
-        },
-        optional=("transcript_change",),
-    ),
-    **EDITING,
-    **VOICES,
-    "SignIn": object_schema(
-        {"key": nullable(text("An API key.", "mt_0b8f6a3e5c1d_...", minLength=1))},
-        ("key",),
-        additionalProperties=False,
-    ),
-    "SignedIn": object_schema(
-        {
-            "key_id": text("The key that was signed in with."),
-            "name": text("The key's name."),
-            "tenant": text("Whose jobs it sees."),
-            "scopes": _SCOPES,
-            "csrf_token": text("What X-CSRF-Token must say with everything but GET and HEAD."),
-            "expires_at": nullable(moment("When the session ends; null where nobody needs a key.")),
-        }
-    ),
-    "KeyWish": object_schema(
-        {
-            "name": text("What it is for.", "ci", pattern=_PLAIN),
-            "tenant": nullable(
-                text(
-                    "Whose jobs it makes and sees; its name where left out.", pattern=f"^$|{_PLAIN}"
-                )
-            ),
-            "scopes": nullable({**_SCOPES, "minItems": 1}),
-            "expires_in_days": nullable(number("null never expires.", minimum=1, maximum=36_500)),
-        },
-        ("tenant", "scopes", "expires_in_days"),
-        additionalProperties=False,
-    ),
-    "Rotation": object_schema(
-        {
-            "overlap_seconds": nullable(
-                number("How long the old secret counts on.", minimum=0, maximum=86_400)
-            )
-        },
-        ("overlap_seconds",),
-        additionalProperties=False,
-    ),
-    "Key": object_schema(_KEY),
-    "NewKey": object_schema({**_KEY, "key": text("The key itself.", "mt_0b8f6a3e5c1d_...")}),
-    "KeyList": object_schema(
-        {"object": {"const": "list", "type": "string"}, "data": array(ref("Key"))}
-    ),
-    "AuditPage": object_schema(
-        {
-            "object": {"const": "list", "type": "string"},
-            "data": array(ref("AuditEntry")),
-            "after": nullable(text("What gives the next page; null at the end.")),
-        }
-    ),
-    "AuditEntry": object_schema(
-        {
-            "at": moment("When."),
-            "action": text("What was done, or `refused`.", "delete"),
-            "key": text("The id of the key; empty where none was needed or known."),
-            "tenant": text("Whose key it was."),
-            "job": text("To which job."),
-            "target": text("To what else; of a refusal, what was asked."),
-            "status": number("Of the answer."),
-            "address": text("Where it came from; `terminal` for commands."),
-            "request_id": text("What X-Request-ID said."),
-            "name": text("Of the recording, where AUDIT_FILE_NAMES is on."),
-        },
-        ("name",),
-    ),
-    "Queue": object_schema(
-        {
-            "celery_queue_length": number("Tasks that wait or run, over all queues."),
-            "queues": {
-                "type": "object",
-                "description": "Each queue: tasks that wait and run, and the broker's messages.",
-                "additionalProperties": object_schema(
-                    {
-                        "ready": number("Tasks that a worker could take now."),
-                        "running": number("Tasks that a worker holds."),
-                        "length": number("Both together: what workers should follow."),
-                        "messages": number("Of the broker, that nobody took yet."),
-                    }
-                ),
-            },
-            "jobs": {
-                "type": "object",
-                "description": "State to how many jobs that have not ended.",
-                "additionalProperties": {"type": "integer"},
-            },
-            "oldest_seconds": nullable(
-                number("Since the oldest unfinished job was sent; null without any.", "number")
-            ),
-            "audio_seconds_left": number("Audio that has still to be recognized.", "number"),
-        }
-    ),
-    "Health": object_schema({"status": {"type": "string", "const": "ok"}}),
-    "Readiness": object_schema(
-        {
-            "status": {"type": "string", "enum": ["ready", "not_ready"]},
-            "checks": {
-                "type": "object",
-                "description": "Each dependency: whether it answered, and what is wrong.",
-                "additionalProperties": object_schema(
-                    {"ok": {"type": "boolean"}, "detail": {"type": "string"}}
-                ),
-            },
-            "workers": array({"type": "object"}, "What each worker last said of itself."),
-            "engines": nullable(
-                object_schema(
-                    {
-                        "fetching": nullable(
-                            object_schema(
-                                {
-                                    "bytes": number("That came."),
-                                    "total": number("That are to come, as far as known."),
-                                }
-                            )
-                        ),
-                    },
-                    description="null for those who may not read.",
-                )
-            ),
-        }
-    ),
-    "FetchAsked": object_schema(
-        {
-            "status": {"type": "string", "const": "asked"},
-            "workers": number("How many lack an engine."),
-        }
-    ),
-}
 FORMATS = list(EXPORTERS)
+MOST_CHANGES = 500
+MOST_DAYS = 36_500
+MOST_OVERLAP_SECONDS = 86_400
+
+
+def _true(value: object) -> object:
+    """Refuse 1, which Literal[True] accepts."""
+    if value is not True:
+        raise ValueError("must be true")
+    return value
+
+
+def _example(value: object, **more: Any) -> Any:
+    return Field(examples=[value], **more)
+
+
+Integer = Annotated[int, Field(strict=True)]
+JustTrue = Annotated[Literal[True], BeforeValidator(_true)]
+Moment = Annotated[
+    str, _example("2026-11-24T09:00:00.000Z", json_schema_extra={"format": "date-time"})
+]
+Id = Annotated[str, _example("0b8f6a3e5c1d4f0a9e7b2c6d8f1a3b5c")]
+FileName = Annotated[str, _example("standup.mp3")]
+Label = Annotated[str, _example("SPEAKER_00")]
+PersonName = Annotated[str, _example("Ann", min_length=1, max_length=LONGEST_NAME)]
+State = Literal["pending", "processing", "completed", "failed", "cancelled"]
+RerunKind = Literal["prepare", "recognize", "diarize", "attribute", "unfinished"]
+Links = Annotated[dict[str, str], Field(description="Related paths on this host.")]
+_PLAIN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+# -- requests ----------------------------------------------------------------------------------
+
+
+class UploadForm(SubmissionForm):
+    """One of `file`, `url` and `upload`."""
+
+    file: str | None = Field(
+        None, json_schema_extra={"format": "binary"}, description="The recording."
+    )
+
+
+class UploadRequest(RequestModel):
+    """A recording that is about to be uploaded."""
+
+    name: FileName = Field(description="The recording's file name.")
+    size_bytes: Integer = Field(ge=1, description="Size of the recording.")
+    method: UploadMethod | None = Field(
+        None,
+        description="Through this API, or to the bucket; left out, to the bucket if there is one.",
+    )
+
+
+class RerunRequest(RequestModel):
+    """What an ended job does again."""
+
+    tasks: list[RerunKind] | None = Field(None, description="Tasks to run again; all if empty.")
+    options: TranscriptionOptions | None = Field(
+        None, description="Options that replace those of the job."
+    )
+
+
+class SignInRequest(RequestModel):
+    """The key that a browser signs in with."""
+
+    key: str | None = Field(
+        None, min_length=1, examples=["mt_0b8f6a3e5c1d_..."], description="An API key."
+    )
+
+
+class KeyRequest(RequestModel):
+    """An API key to create."""
+
+    name: str = Field(pattern=_PLAIN, examples=["ci"], description="The key's purpose.")
+    tenant: str | None = Field(
+        None,
+        pattern=f"^$|{_PLAIN}",
+        description="The tenant whose jobs the key creates and sees; its name if left out.",
+    )
+    scopes: list[Scope] | None = Field(None, min_length=1, description="What the key permits.")
+    expires_in_days: Integer | None = Field(
+        None, ge=1, le=MOST_DAYS, description="null never expires."
+    )
+
+
+class RotationRequest(RequestModel):
+    """How a key's secret is replaced."""
+
+    overlap_seconds: Integer | None = Field(
+        None, ge=0, le=MOST_OVERLAP_SECONDS, description="How long the old secret remains valid."
+    )
+
+
+class _OneOf(RequestModel):
+    """Exactly one of the fields that may be left out."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self._given()) != 1:
+            names = [name for name, field in self._choices() if not field.is_required()]
+            raise ValueError(f"Send exactly one of {', '.join(names)}")
+        return self
+
+    @property
+    def given(self) -> str:
+        """The name of the field that was sent."""
+        return self._given()[0]
+
+    @classmethod
+    def _choices(cls) -> Iterable[tuple[str, FieldInfo]]:
+        return cls.model_fields.items()
+
+    def _given(self) -> list[str]:
+        sent = self.model_fields_set
+        return [n for n, field in self._choices() if n in sent and not field.is_required()]
+
+
+_ABSENT: Any = None
+"""The value of a field of `_OneOf` that was not sent; null is not accepted for it."""
+
+
+class SegmentChange(_OneOf):
+    """One of these changes."""
+
+    text: str = Field(
+        _ABSENT, pattern=r"\S", min_length=1, max_length=LONGEST_TEXT, description="The new words."
+    )
+    speaker: str | None = Field(None, description="The speaker of the segment; null for unknown.")
+    split_at: Integer = Field(_ABSENT, ge=1, description="The word that begins the second half.")
+    merge: JustTrue = Field(_ABSENT, description="Merge the segment with the next one.")
+
+
+class PlacedChange(SegmentChange):
+    """A SegmentChange with its `segment`."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 2, "maxProperties": 2})
+
+    segment: Integer = Field(ge=0, description="Its place, counted from 0.")
+
+
+class Replacement(RequestModel):
+    """Words to replace in all segments."""
+
+    find: str = Field(
+        pattern=r"\S",
+        max_length=LONGEST_FIND,
+        examples=["Jon"],
+        description="Whole words, in any case.",
+    )
+    with_: str = Field(
+        alias="with", pattern=r"\S", examples=["John"], description="The replacement."
+    )
+
+
+class Reassignment(RequestModel):
+    """Words to give from one speaker to another."""
+
+    from_: str | None = Field(
+        alias="from", description="The speaker of the words; null for unknown."
+    )
+    to: str | None = Field(
+        description="The speaker who gets them, who may be new; null for unknown."
+    )
+
+
+class SegmentChanges(_OneOf):
+    """One of these; each is one step, applied completely or not at all."""
+
+    changes: list[PlacedChange] = Field(
+        _ABSENT,
+        min_length=1,
+        max_length=MOST_CHANGES,
+        description="In order; each refers to the segments that the one before left.",
+    )
+    replace: Replacement = _ABSENT
+    reassign: Reassignment = _ABSENT
+
+
+_Name = Annotated[str, Field(max_length=LONGEST_NAME)]
+
+
+class Names(RootModel[Annotated[dict[str, _Name | None], Field(min_length=1)]]):
+    """Speaker label to name; null removes the name."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"SPEAKER_00": "Ann"}]})
+
+
+class VoiceRequest(RequestModel):
+    """A speaker of a finished meeting who is to be remembered."""
+
+    job_id: str = Field(description="A finished meeting.")
+    speaker: Label = Field(description="The label in it.")
+    name: PersonName = Field(description="The person's name.")
+    consent: JustTrue | Annotated[str, Field(min_length=1, max_length=LONGEST_NOTE)] = Field(
+        description="The person's consent: true, or a note who agreed to it, when and how."
+    )
+
+
+class VoiceClip(RequestModel):
+    """A recording of one person who is to be remembered."""
+
+    file: str = Field(
+        json_schema_extra={"format": "binary"}, description="A recording of this person alone."
+    )
+    name: PersonName = Field(description="The person's name.")
+    consent: str = Field(description="true, or a note, as in VoiceRequest.")
+
+
+class VoiceName(RequestModel):
+    """Another name of a person."""
+
+    name: PersonName = Field(description="The person's name.")
+
+
+class VoiceMerge(RequestModel):
+    """A person to merge into another one."""
+
+    voice_id: str = Field(description="The other one, which is deleted.")
+
+
+# -- responses ---------------------------------------------------------------------------------
+
+
+class OptionProblem(BaseModel):
+    """What is wrong with one option."""
+
+    name: str
+    message: str
+
+
+class Problem(BaseModel):
+    """RFC 9457."""
+
+    type: str = Field(
+        json_schema_extra={"format": "uri"}, description="A URN that ends with the code."
+    )
+    title: str = Field(description="The kind of problem.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What happened, why, and what to do.")
+    instance: str = Field(description="The requested path.")
+    code: str = _example("job_not_found", description="Stable; see the reference of errors.")
+    request_id: str = Field(description="The value of X-Request-ID.")
+    errors: list[OptionProblem] = Field(description="What is wrong with single options.")
+
+
+class Notice(BaseModel):
+    """A stable code and a sentence."""
+
+    code: str
+    message: str
+
+
+class UploadEntry(BaseModel):
+    """An upload."""
+
+    upload_id: Id = Field(description="Its id, and its job's.")
+    object: Literal["upload"]
+    method: UploadMethod = Field(description="How the bytes are sent.")
+    name: FileName = Field(description="The recording's file name.")
+    size_bytes: int = Field(description="The announced size.")
+    received_bytes: int = Field(description="Bytes received through this API.")
+    expires_at: Moment | None = Field(description="When it is discarded; null once it is a job.")
+    links: Links
+    url: str = Field(
+        "",
+        json_schema_extra={"format": "uri"},
+        description="Where a signed upload is PUT to, within an hour.",
+    )
+    headers: dict[str, str] = Field({}, description="Headers that the PUT must have.")
+
+
+class _Wait(BaseModel):
+    queue_position: int | None = Field(
+        description="1 for the next job to begin; null once it has begun."
+    )
+    eta_seconds: int | None = Field(
+        description="Seconds until its end, from measured speed; null if unknown."
+    )
+
+
+class Accepted(_Wait):
+    """A job that was accepted."""
+
+    job_id: Id = Field(description="The job's id.")
+    status: State = Field(description="The job's state.")
+    message: str = Field(description="The state in a sentence.")
+    created_at: Moment = Field(description="When it was submitted.")
+    links: Links
+
+
+class SpeakersRequested(BaseModel):
+    """Numbers of speakers that were asked for."""
+
+    num: int | None
+    min: int | None
+    max: int | None
+
+
+class JobEntry(BaseModel):
+    """A job in a list."""
+
+    job_id: Id = Field(description="The job's id.")
+    object: Literal["transcription"]
+    status: State = Field(description="The job's state.")
+    stage: str = _example("recognize", description="The current stage of processing.")
+    progress: float = Field(description="Percentage of the work done; never falls within a run.")
+    name: FileName = Field(description="The recording's file name.")
+    created_at: Moment = Field(description="When it was submitted.")
+    started_at: Moment | None = Field(description="When a worker first began.")
+    finished_at: Moment | None = Field(description="When it ended.")
+    expires_at: Moment | None = Field(description="When it is deleted; null keeps it.")
+    duration: float | None = Field(description="Seconds of the recording, if known.")
+    size_bytes: int = Field(description="Size of the recording.")
+    options: dict[str, Any] = Field(description="The options, as they are applied.")
+    speakers_requested: SpeakersRequested
+    speakers_found: int | None = Field(description="Number of speakers in the transcript.")
+    names: dict[str, str] = Field(description="Names of people by speaker label.")
+    engine: str | None = Field(description="The engine that recognized the words.")
+    diarizer: str | None = Field(description="The engine that found the speakers.")
+    edited: bool = Field(description="Whether the transcript was edited.")
+    run: int = Field(description="Counts reruns, from 1.")
+    version: int = Field(description="Rises with every change of the record.")
+    edition: str = _example(
+        "1-0", description="Changes with each rerun and each edit; compared with If-Match."
+    )
+    webhook: str | None = Field(description="`waiting`, `delivered`, or why delivery was given up.")
+    warnings: list[Notice] = Field(description="Everything that fell back or is in doubt.")
+    error: Notice | None
+    delay: Notice | None
+    links: Links
+
+
+class Transcript(BaseModel):
+    """The transcript in the json format, once the job is completed."""
+
+
+class Job(JobEntry, _Wait):
+    """A job, with its transcript once it is completed."""
+
+    transcript: Transcript = _ABSENT
+
+
+class _List(BaseModel):
+    object: Literal["list"]
+
+
+class _Page(_List):
+    has_more: bool
+    first_id: str | None
+    last_id: str | None = Field(description="The value of `after` for the next page.")
+
+
+class JobPage(_Page):
+    """A page of jobs."""
+
+    data: list[JobEntry]
+
+
+class FoundSegment(BaseModel):
+    """A segment that contains a word of the search."""
+
+    segment: int = Field(description="Its place, counted from 0.")
+    start: float = Field(description="Seconds.")
+    end: float = Field(description="Seconds.")
+    speaker: Label | None = Field(description="A label, null if unknown.")
+    name: str | None = Field(description="The person's name, or the label.")
+    text: str = Field(description="The words of the segment.")
+
+
+class Hit(JobEntry):
+    """A job in which all words of a search were said."""
+
+    segments: list[FoundSegment]
+
+
+class Hits(_Page):
+    """The jobs that a search found."""
+
+    data: list[Hit]
+    complete: bool = Field(description="Whether all meetings were searched.")
+
+
+class Peaks(BaseModel):
+    """The outline of a waveform."""
+
+    per_second: int = Field(description="Steps per second.")
+    data: list[int] = Field(description="Lowest and highest sample per step, -127 to 127.")
+
+
+class SegmentSplice(BaseModel):
+    """A run of segments that changed."""
+
+    segment: int = Field(description="Place of the first segment, counted from 0.")
+    removed: int = Field(description="Number of segments to remove from there on.")
+    inserted: list[dict[str, Any]] = Field(
+        description="Segments to put there, as in the json format."
+    )
+
+
+class Turn(BaseModel):
+    """A stretch of speech by one speaker."""
+
+    start: float = Field(description="Seconds.")
+    end: float = Field(description="Seconds.")
+    speaker: str
+
+
+class TranscriptChange(BaseModel):
+    """
+    The changes from the previous edition to `edition`; only for keys with the scope `read`.
+    """
+
+    segments: list[SegmentSplice] = Field(
+        description="Runs of segments that changed, to be applied in order."
+    )
+    speakers: list[str] = Field(description="Labels of all speakers.")
+    turns_without_words: list[Turn] = Field(description="Turns of speakers who have no segment.")
+
+
+class EditedEntry(JobEntry):
+    """A job after an edit."""
+
+    changed: int = Field(
+        description="Number of places that changed: replacements, segments or changes."
+    )
+    transcript_change: TranscriptChange = _ABSENT
+
+
+class Edit(BaseModel):
+    """An edit."""
+
+    kind: str = _example("text", description="The kind of edit.")
+    segment: int = Field(description="The segment's place at that moment.")
+    text: str
+    speaker: str | None
+    at: int
+    find: str = Field(description="The words that were replaced everywhere.")
+    source: str | None = Field(description="The speaker whose words were given to `speaker`.")
+    joined: bool = Field(description="Made in one step with the edit before.")
+    step: int = Field(description="The step that one undo reverts, counted from 1.")
+    undone: bool = Field(description="Whether the edit was undone.")
+    summary: str = _example("Segment 3 got other words.", description="The edit in a sentence.")
+    made_at: Moment = Field(description="When it was made.")
+    author: str | None = _example(
+        "ann", default=..., description="Name of the API key it was made with; null without one."
+    )
+
+
+class Edits(_List):
+    """All edits of a transcript."""
+
+    data: list[Edit]
+
+
+class VoiceConsent(BaseModel):
+    """A person's consent."""
+
+    at: Moment = Field(description="When it was recorded.")
+    by: str | None = Field(description="The name of the API key it was sent with.")
+    note: str = Field(description="The note; empty if consent was just true.")
+
+
+class VoiceSample(BaseModel):
+    """A sample of a voice."""
+
+    job_id: str = Field(description="The meeting, or the clip's job.")
+    speaker: Label = Field(description="The label there.")
+    clip: bool = Field(description="Whether it was made from a clip.")
+    seconds: float = Field(description="Seconds of speech it was made from.")
+    model: str = Field(description="The network that made it; others cannot use it.")
+    consent: VoiceConsent
+    embedding: list[float] = Field(
+        _ABSENT, description="The voice itself; only in exports that ask for it."
+    )
+
+
+class Voice(BaseModel):
+    """A person who is known by voice."""
+
+    id: Id = Field(description="The person's id.")
+    object: Literal["voice"]
+    name: PersonName = Field(description="The person's name.")
+    created_at: Moment = Field(description="When the person was first remembered.")
+    samples: list[VoiceSample] = Field(description="The samples of the voice, the latest last.")
+
+
+class VoiceList(_List):
+    """All people who are known by voice."""
+
+    data: list[Voice]
+
+
+class Speaker(BaseModel):
+    """A speaker of a meeting."""
+
+    speaker: Label = Field(description="The label.")
+    name: str | None = Field(description="The name in the transcript.")
+    seconds: float = Field(
+        description="Seconds of their segments; of their turns if they have no words."
+    )
+    voice_id: str | None = Field(description="The most similar of the known voices.")
+    voice_name: str | None = _example("Ann", default=..., description="That person's name.")
+    similarity: float | None = Field(description="Cosine similarity, at most 1.")
+    certainty: Literal["clear", "perhaps"] | None = Field(description="How certain the match is.")
+    rememberable: bool = Field(
+        description="The meeting keeps this voice, and no edit gave the speaker words of others."
+    )
+
+
+class Speakers(_List):
+    """The speakers of a meeting."""
+
+    voice_profiles: bool = Field(
+        description="Whether this server can remember people (VOICE_PROFILES)."
+    )
+    data: list[Speaker]
+
+
+class SignedIn(BaseModel):
+    """A session."""
+
+    key_id: str = Field(description="The id of the key.")
+    name: str = Field(description="The key's name.")
+    tenant: str = Field(description="The tenant whose jobs it sees.")
+    scopes: list[Scope] = Field(description="What the key permits.")
+    csrf_token: str = Field(
+        description="The value of X-CSRF-Token for every method but GET and HEAD."
+    )
+    expires_at: Moment | None = Field(
+        description="When the session ends; null if no key is required."
+    )
+
+
+class Key(BaseModel):
+    """An API key."""
+
+    id: str = _example("0b8f6a3e5c1d", description="Public; the middle of the key.")
+    object: Literal["key"]
+    name: str = Field(description="The key's purpose.")
+    tenant: str = Field(description="The tenant whose jobs it creates and sees.")
+    scopes: list[Scope] = Field(description="What the key permits.")
+    created_at: Moment | None = Field(description="When it was created; null for keys of API_KEYS.")
+    expires_at: Moment | None = Field(description="null never expires.")
+    revoked_at: Moment | None = Field(description="null while it is valid.")
+    used_at: Moment | None = Field(description="When it was last used, to the minute.")
+    static: bool = Field(description="Whether it comes from API_KEYS.")
+
+
+class NewKey(Key):
+    """An API key with its secret."""
+
+    key: str = _example("mt_0b8f6a3e5c1d_...", description="The key itself.")
+
+
+class KeyList(_List):
+    """All API keys."""
+
+    data: list[Key]
+
+
+class AuditEntry(BaseModel):
+    """An entry of the audit log."""
+
+    at: Moment = Field(description="When it happened.")
+    action: str = _example("delete", description="The action, or `refused`.")
+    key: str = Field(description="The id of the key; empty if none was required or known.")
+    tenant: str = Field(description="The key's tenant.")
+    job: str = Field(description="The job it concerned.")
+    target: str = Field(description="What else it concerned; for a refusal, the requested path.")
+    status: int = Field(description="The HTTP status of the response.")
+    address: str = Field(description="The client's address; `terminal` for commands.")
+    request_id: str = Field(description="The value of X-Request-ID.")
+    name: str = Field("", description="The recording's file name, if AUDIT_FILE_NAMES is on.")
+
+
+class AuditPage(_List):
+    """A page of the audit log."""
+
+    data: list[AuditEntry]
+    after: str | None = Field(description="Gives the next page; null at the end.")
+
+
+class QueueLength(BaseModel):
+    """The length of a queue."""
+
+    ready: int = Field(description="Tasks that a worker could take now.")
+    running: int = Field(description="Tasks that a worker holds.")
+    length: int = Field(description="Both together: what to scale workers by.")
+    messages: int = Field(description="Messages in the broker that no worker has taken.")
+
+
+class Queue(BaseModel):
+    """The work that is not finished."""
+
+    celery_queue_length: int = Field(description="Tasks that wait or run, over all queues.")
+    queues: dict[str, QueueLength] = Field(
+        description="Each queue: tasks that wait and run, and the broker's messages."
+    )
+    jobs: dict[str, int] = Field(description="Number of unfinished jobs by state.")
+    oldest_seconds: float | None = Field(
+        description="Age of the oldest unfinished job; null without any."
+    )
+    audio_seconds_left: float = Field(description="Seconds of audio that are not yet recognized.")
+
+
+class Health(BaseModel):
+    """The process is alive."""
+
+    status: Literal["ok"]
+
+
+class Check(BaseModel):
+    """The state of a dependency."""
+
+    ok: bool
+    detail: str
+
+
+class Fetching(BaseModel):
+    """Progress of a download of weights."""
+
+    bytes: int = Field(description="Bytes received.")
+    total: int = Field(description="Expected bytes, as far as known.")
+
+
+class Engines(BaseModel):
+    """null for callers without the scope `read`."""
+
+    fetching: Fetching | None
+
+
+class Readiness(BaseModel):
+    """Whether the service can work."""
+
+    status: Literal["ready", "not_ready"]
+    checks: dict[str, Check] = Field(
+        description="Each dependency: whether it responded, and what is wrong."
+    )
+    workers: list[dict[str, Any]] = Field(description="The latest report of each worker.")
+    engines: Engines | None
+
+
+class FetchAsked(BaseModel):
+    """Workers were asked to fetch weights."""
+
+    status: Literal["asked"]
+    workers: int = Field(description="Number of workers that lack an engine.")
+
+
+# -- the document's components -----------------------------------------------------------------
+
+_JSON_MODELS: tuple[type[BaseModel], ...] = (
+    Problem, Submission, UploadRequest, UploadEntry, Accepted, Job, JobPage, Hits, Peaks,
+    RerunRequest, Names, EditedEntry, SegmentChange, SegmentChanges, Edits, VoiceRequest,
+    VoiceClip, VoiceName, VoiceMerge, VoiceList, Speakers, SignInRequest, SignedIn, KeyRequest,
+    RotationRequest, KeyList, NewKey, AuditPage, Queue, Health, Readiness, FetchAsked,
+)  # fmt: skip
+_FORM_MODELS = (SubmissionForm, UploadForm)
+
+
+class _JsonSchema(GenerateJsonSchema):
+    """JSON schemas without titles, which repeat names, and without defaults of null."""
+
+    def field_title_should_be_set(self, _schema: Any) -> bool:
+        return False
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        if not schema.get("default"):
+            return self.generate_inner(schema["schema"])
+        return super().default_schema(schema)
+
+    def _update_class_schema(self, json_schema: JsonSchemaValue, *more: Any) -> None:
+        super()._update_class_schema(json_schema, *more)
+        json_schema.pop("title", None)
+
+
+class _FormSchema(_JsonSchema):
+    """As JSON, but a form has no null."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+
+@cache
+def components() -> dict[str, dict[str, Any]]:
+    """The schemas of all bodies by name."""
+    found: dict[str, dict[str, Any]] = {}
+    for models, generator in ((_JSON_MODELS, _JsonSchema), (_FORM_MODELS, _FormSchema)):
+        _, schema = models_json_schema(
+            [(model, "validation") for model in models],
+            ref_template="#/components/schemas/{model}",
+            schema_generator=generator,
+        )
+        found |= schema["$defs"]
+    return found

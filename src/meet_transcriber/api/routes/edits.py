@@ -1,6 +1,6 @@
 """Routes that change a job or what its transcript says."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
@@ -9,15 +9,14 @@ from starlette.responses import Response
 
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import ToSubmit, author_of
-from meet_transcriber.api.http import IfMatch, JobId, Place, edition_in, json_object
+from meet_transcriber.api.http import IfMatch, JobId, Place, edition_in, json_body
 from meet_transcriber.api.openapi import problems, request_body, response
-from meet_transcriber.core.edits import LONGEST_FIND, Edit, refuse_long_names, split_new_text
-from meet_transcriber.core.errors import EditConflict, InvalidOptions, JobConflict
+from meet_transcriber.api.schemas import Names, SegmentChange, SegmentChanges
+from meet_transcriber.core.edits import Edit, split_new_text
+from meet_transcriber.core.errors import EditConflict, JobConflict
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.service import Service
 from meet_transcriber.service.commands import EditResult
-
-MOST_CHANGES = 500
 
 router = APIRouter(tags=["transcriptions"])
 
@@ -61,22 +60,20 @@ def delete(service: ToSubmit, job_id: JobId) -> Response:
     summary="Say who the speakers are",
     response_class=Response,
     responses=_EDITING,
-    openapi_extra=request_body("Names"),
+    openapi_extra=request_body(Names),
 )
 async def name_speakers(
-    request: Request, service: ToSubmit, job_id: JobId, if_match: IfMatch = None
+    request: Request,
+    service: ToSubmit,
+    job_id: JobId,
+    body: Annotated[Names, json_body(Names)],
+    if_match: IfMatch = None,
 ) -> Response:
     """Give speakers their names, in every format from now on; null takes a name away."""
-    names = await json_object(request)
-    if not names or not all(isinstance(name, str | None) for name in names.values()):
-        raise InvalidOptions('Send names by speaker label, such as {"SPEAKER_00": "Ann"}.')
-    given: dict[str, Any] = names
-
-    refuse_long_names(given)  # before anybody asks who else changed what
 
     def change() -> EditResult:
         _check_edition(service.queries.job(job_id), if_match)
-        return service.commands.name_speakers(job_id, given, author_of(request))
+        return service.commands.name_speakers(job_id, body.root, author_of(request))
 
     return _edited_entry(request, await run_in_threadpool(change))
 
@@ -87,13 +84,18 @@ async def name_speakers(
     summary="Change a segment",
     response_class=Response,
     responses=_EDITING,
-    openapi_extra=request_body("SegmentChange"),
+    openapi_extra=request_body(SegmentChange),
 )
 async def edit_segment(
-    request: Request, service: ToSubmit, job_id: JobId, number: Place, if_match: IfMatch = None
+    request: Request,
+    service: ToSubmit,
+    job_id: JobId,
+    number: Place,
+    body: Annotated[SegmentChange, json_body(SegmentChange)],
+    if_match: IfMatch = None,
 ) -> Response:
     """Put other words into a segment, give it to somebody else, split it, or merge the next."""
-    edit = _edit(number, await json_object(request))
+    edit = _edit(number, body)
     author = author_of(request)
     result = await run_in_threadpool(_edited, service, job_id, [edit], if_match, author)
     return _edited_entry(request, result)
@@ -105,16 +107,20 @@ async def edit_segment(
     summary="Change many segments at once",
     response_class=Response,
     responses=_EDITING,
-    openapi_extra=request_body("SegmentChanges"),
+    openapi_extra=request_body(SegmentChanges),
 )
 async def edit_segments(
-    request: Request, service: ToSubmit, job_id: JobId, if_match: IfMatch = None
+    request: Request,
+    service: ToSubmit,
+    job_id: JobId,
+    body: Annotated[SegmentChanges, json_body(SegmentChanges)],
+    if_match: IfMatch = None,
 ) -> Response:
     """
     Several changes in order, a name put right everywhere, or all that one speaker said given to
     another: one step, all of it or nothing, which one undo takes back.
     """
-    edits = _edits(await json_object(request))
+    edits = _edits(body)
     author = author_of(request)
     result = await run_in_threadpool(_edited, service, job_id, edits, if_match, author)
     return _edited_entry(request, result)
@@ -169,52 +175,29 @@ def _check_edition(job: Job, if_match: str | None) -> None:
         )
 
 
-def _edit(number: int, body: dict[str, object]) -> Edit:
-    match body:
-        case {"text": str(text), **others} if not others:
-            split_new_text(text)
-            return Edit("text", number, text=text)
-        case {"speaker": (str() | None) as speaker, **others} if not others:
-            return Edit("speaker", number, speaker=speaker)
-        case {"split_at": (int() | float()) as at, **others} if not others and _counts(at):
-            return Edit("split", number, at=int(at))
-        case {"merge": True, **others} if not others:
+def _edit(number: int, change: SegmentChange) -> Edit:
+    match change.given:
+        case "text":
+            split_new_text(change.text)
+            return Edit("text", number, text=change.text)
+        case "speaker":
+            return Edit("speaker", number, speaker=change.speaker)
+        case "split_at":
+            return Edit("split", number, at=change.split_at)
+        case _:
             return Edit("merge", number)
-    raise InvalidOptions(
-        'Send one change: {"text": "..."}, {"speaker": "SPEAKER_00"} or null, {"split_at": 3} '
-        'or {"merge": true}.'
-    )
 
 
-def _edits(body: dict[str, object]) -> list[Edit]:
-    match body:
-        case {"changes": [_, *_] as changes, **others} if not others:
-            if len(changes) > MOST_CHANGES:
-                raise InvalidOptions(f"Send at most {MOST_CHANGES} changes at once.")
-            return [_placed(change) for change in changes]
-        case {"replace": {"find": str(find), "with": str(text), **more}, **others} if not others:
-            if not more and find.strip() and text.strip() and len(find) <= LONGEST_FIND:
-                split_new_text(text)
-                return [Edit("replace", find=find.strip(), text=text.strip())]
-        case {"reassign": {"from": source, "to": to, **more}, **others} if not others:
-            if not more and isinstance(source, str | None) and isinstance(to, str | None):
-                return [Edit("reassign", source=source, speaker=to)]
-    raise InvalidOptions(
-        'Send {"changes": [{"segment": 3, "text": "..."}, ...]}, {"replace": {"find": "Jon", '
-        '"with": "John"}} or {"reassign": {"from": "SPEAKER_02", "to": "SPEAKER_00"}}.'
-    )
-
-
-def _placed(change: object) -> Edit:
-    match change:
-        case {"segment": int() | float() as number, **body}:
-            if number is not False and (number == 0 or _counts(number)):
-                return _edit(int(number), {str(name): value for name, value in body.items()})
-    raise InvalidOptions('Each change says its place, such as {"segment": 3, "merge": true}.')
-
-
-def _counts(number: float) -> bool:
-    return not isinstance(number, bool) and number >= 1 and number % 1 == 0
+def _edits(body: SegmentChanges) -> list[Edit]:
+    match body.given:
+        case "changes":
+            return [_edit(change.segment, change) for change in body.changes]
+        case "replace":
+            find, text = body.replace.find.strip(), body.replace.with_.strip()
+            split_new_text(body.replace.with_)
+            return [Edit("replace", find=find, text=text)]
+        case _:
+            return [Edit("reassign", source=body.reassign.from_, speaker=body.reassign.to)]
 
 
 def _edited_entry(request: Request, result: EditResult) -> Response:

@@ -9,17 +9,16 @@ from starlette.responses import Response
 
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import ToAdminister, guard_of
-from meet_transcriber.api.http import json_object, reject_unknown_keys
+from meet_transcriber.api.http import json_body
 from meet_transcriber.api.openapi import problems, request_body, response
-from meet_transcriber.core.auth import EVERYDAY, ApiKey, NewKey, Scope, checked_scopes
-from meet_transcriber.core.errors import InvalidOptions
+from meet_transcriber.api.schemas import KeyRequest, RotationRequest
+from meet_transcriber.core.auth import EVERYDAY, ApiKey, NewKey, checked_scopes
 
 router = APIRouter(tags=["access"])
 
 KeyId = Annotated[str, Path(description="The key's id.", examples=["0b8f6a3e5c1d"])]
 
 _DAY_SECONDS = 86_400.0
-_MOST_DAYS = 36_500
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -46,17 +45,18 @@ def list_keys(request: Request, _service: ToAdminister) -> Response:
         **response(201, "The key; nobody can show it again.", "NewKey"),
         **problems(400, 413, 422),
     },
-    openapi_extra=request_body("KeyWish"),
+    openapi_extra=request_body(KeyRequest),
 )
-async def create_key(request: Request, service: ToAdminister) -> Response:
+async def create_key(
+    request: Request, service: ToAdminister, body: Annotated[KeyRequest, json_body(KeyRequest)]
+) -> Response:
     """Make a key; without `tenant` its jobs are seen by keys of its own name's tenant alone."""
-    body = reject_unknown_keys(
-        await json_object(request), "name", "tenant", "scopes", "expires_in_days"
-    )
-    name, days = _text(body, "name", ""), _whole(body, "expires_in_days", 1, _MOST_DAYS)
+    days = body.expires_in_days
     expires_at = None if days is None else service.context.clock() + days * _DAY_SECONDS
-    keyring, tenant, scopes = guard_of(request).keyring, _text(body, "tenant", name), _scopes(body)
-    made = await run_in_threadpool(keyring.create, name, tenant, scopes, expires_at)
+    tenant = body.name if body.tenant is None else body.tenant
+    scopes = EVERYDAY if body.scopes is None else checked_scopes(body.scopes)
+    create = guard_of(request).keyring.create
+    made = await run_in_threadpool(create, body.name, tenant, scopes, expires_at)
     return _told(request, made, 201)
 
 
@@ -86,41 +86,18 @@ def revoke_key(request: Request, _service: ToAdminister, key_id: KeyId) -> Respo
         **response(200, "The key with its new secret.", "NewKey"),
         **problems(400, 404, 409, 413, 422),
     },
-    openapi_extra=request_body("Rotation", required=False),
+    openapi_extra=request_body(RotationRequest),
 )
-async def rotate_key(request: Request, _service: ToAdminister, key_id: KeyId) -> Response:
+async def rotate_key(
+    request: Request,
+    _service: ToAdminister,
+    key_id: KeyId,
+    body: Annotated[RotationRequest, json_body(RotationRequest)],
+) -> Response:
     """The old secret counts for `overlap_seconds` more, none where left out; sessions end."""
-    body = reject_unknown_keys(await json_object(request), "overlap_seconds")
-    seconds = _whole(body, "overlap_seconds", 0, round(_DAY_SECONDS)) or 0
     keyring = guard_of(request).keyring
-    made = await run_in_threadpool(keyring.rotate, key_id, float(seconds))
+    made = await run_in_threadpool(keyring.rotate, key_id, float(body.overlap_seconds or 0))
     return _told(request, made, 200)
-
-
-def _text(body: dict[str, object], name: str, default: str) -> str:
-    value = default if body.get(name) is None else body[name]
-    if not isinstance(value, str):
-        raise InvalidOptions(f"{name} must be a text.")
-    return value
-
-
-def _scopes(body: dict[str, object]) -> tuple[Scope, ...]:
-    names = body.get("scopes")
-    if names is None:
-        return EVERYDAY
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InvalidOptions("scopes must be a list of names.")
-    return checked_scopes(names)
-
-
-def _whole(body: dict[str, object], name: str, least: int, most: int) -> int | None:
-    value = body.get(name)
-    if value is None:
-        return None
-    number = isinstance(value, int | float) and not isinstance(value, bool) and value % 1 == 0
-    if not number or not least <= float(str(value)) <= most:
-        raise InvalidOptions(f"{name} must be a whole number from {least} to {most}.")
-    return int(float(str(value)))
 
 
 def _told(request: Request, made: NewKey, status: int) -> Response:

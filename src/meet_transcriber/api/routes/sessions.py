@@ -18,9 +18,9 @@ from meet_transcriber.api.auth import (
     token_in,
 )
 from meet_transcriber.api.forms import small_body
-from meet_transcriber.api.http import reject_unknown_keys
+from meet_transcriber.api.http import read_json, validate
 from meet_transcriber.api.openapi import problems, request_body, response
-from meet_transcriber.api.options import read_json
+from meet_transcriber.api.schemas import SignInRequest
 from meet_transcriber.core.auth import Caller, SignedIn, caller_of
 from meet_transcriber.core.errors import InvalidOptions
 
@@ -35,7 +35,7 @@ _SHOWN = response(200, "Who is signed in, and the token for X-CSRF-Token.", "Sig
     summary="Sign a browser in",
     response_class=Response,
     responses={**_SHOWN, **problems(400, 413, 415, 422)},
-    openapi_extra=request_body("SignIn", required=False),
+    openapi_extra=request_body(SignInRequest),
 )
 async def sign_in(request: Request) -> Response:
     """
@@ -110,10 +110,7 @@ async def _key_in_body(request: Request) -> str | None:
         return None
     if kind != "application/json":  # a form of another site cannot send this kind
         raise HTTPException(415, "Send the key as application/json.")
-    key = reject_unknown_keys(read_json(data), "key").get("key")
-    if key is not None and not (isinstance(key, str) and key):
-        raise InvalidOptions("key must be an API key.")
-    return key
+    return validate(SignInRequest, read_json(data)).key
 
 
 def _answer(request: Request, signed_in: SignedIn) -> Response:

@@ -1,8 +1,7 @@
 """Routes that begin work: a recording comes in, or is to be fetched; or is done again."""
 
 import json
-from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter
@@ -14,16 +13,10 @@ from starlette.responses import Response
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import ToSubmit
 from meet_transcriber.api.forms import FIELDS_BYTES, receive, small_body
-from meet_transcriber.api.http import (
-    IdempotencyKey,
-    JobId,
-    json_object,
-    reject_unknown_keys,
-    settings_of,
-)
+from meet_transcriber.api.http import IdempotencyKey, JobId, json_body, read_json, settings_of
 from meet_transcriber.api.openapi import parameter, problems, request_body, response
-from meet_transcriber.api.options import Pairs, SubmitOptions, read_json, read_options
-from meet_transcriber.api.schemas import OPTIONS, TARGETS
+from meet_transcriber.api.options import Pairs, Submission, SubmissionForm, read_options
+from meet_transcriber.api.schemas import RerunRequest, UploadForm, components
 from meet_transcriber.api.thread_limits import run_limited
 from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
 from meet_transcriber.core.jobs import Job
@@ -39,7 +32,8 @@ _TIMELINE_BYTES = 2 * MOST_BYTES  # as UTF-16
 _BODY_BYTES = FIELDS_BYTES + 6 * MOST_BYTES  # JSON may write a byte as six
 _BY_QUERY = [
     parameter(name, "query", schema, style="form", explode=True)
-    for name, schema in {**OPTIONS, **TARGETS}.items()
+    for name, schema in components()["SubmissionForm"]["properties"].items()
+    if name != "speaker_timeline"
 ]
 
 
@@ -54,9 +48,7 @@ _BY_QUERY = [
         **problems(400, 404, 408, 409, 413, 415, 422, 507),
     },
     openapi_extra={
-        **request_body(
-            "Submission", required=False, others={_LONG_FORM: "Upload", _FORM: "SubmissionForm"}
-        ),
+        **request_body(Submission, {_LONG_FORM: UploadForm, _FORM: SubmissionForm}),
         "parameters": _BY_QUERY,
     },
 )
@@ -109,7 +101,7 @@ async def _from_form(request: HttpRequest, service: Service, key: str | None) ->
 
 
 async def _from_elsewhere(
-    request: HttpRequest, service: Service, wishes: SubmitOptions, key: str | None
+    request: HttpRequest, service: Service, wishes: Submission, key: str | None
 ) -> Job:
     asked = _asked(request, wishes)
     if wishes.url is not None and wishes.upload is not None:
@@ -125,11 +117,11 @@ async def _from_elsewhere(
     )
 
 
-def _asked(request: HttpRequest, wishes: SubmitOptions) -> SubmissionRequest:
+def _asked(request: HttpRequest, wishes: Submission) -> SubmissionRequest:
     options = wishes.with_defaults(settings_of(request))
-    if wishes.timeline is None:
+    if wishes.speaker_timeline is None:
         return SubmissionRequest(options, wishes.webhook_url)
-    kept = json.dumps(to_plain(wishes.timeline)).encode()
+    kept = json.dumps(to_plain(wishes.speaker_timeline)).encode()
     return SubmissionRequest(options, wishes.webhook_url, {SPEAKER_TIMELINE: kept})
 
 
@@ -143,31 +135,23 @@ def _asked(request: HttpRequest, wishes: SubmitOptions) -> SubmissionRequest:
         **response(202, "The job begins again.", "Accepted", _ACCEPTED),
         **problems(400, 404, 409, 413, 422),
     },
-    openapi_extra=request_body("Rerun", required=False),
+    openapi_extra=request_body(RerunRequest),
 )
-async def rerun(request: HttpRequest, service: ToSubmit, job_id: JobId) -> Response:
+async def rerun(
+    request: HttpRequest,
+    service: ToSubmit,
+    job_id: JobId,
+    body: Annotated[RerunRequest, json_body(RerunRequest)],
+) -> Response:
     """
     Run an ended job again, from its first task or only the tasks that are named.
 
     Options that are given replace those of the job; what people changed is put aside with the
     words it belonged to.
     """
-    body = reject_unknown_keys(await json_object(request), "tasks", "options")
-    options = {} if body.get("options") is None else body["options"]
-    tasks = [] if body.get("tasks") is None else body["tasks"]
-    if not isinstance(options, dict):
-        raise InvalidOptions("options must be an object.")
-    wishes = read_options(options.items(), known=OPTIONS)
-    job = await run_in_threadpool(
-        service.commands.rerun, job_id, list(_texts(tasks)), wishes.options
-    )
+    options = body.options.named if body.options else {}
+    job = await run_in_threadpool(service.commands.rerun, job_id, body.tasks or [], options)
     return await _accepted(request, service, job)
-
-
-def _texts(value: object) -> Iterable[str]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise InvalidOptions("tasks must be a list of names.")
-    return value
 
 
 async def _accepted(request: HttpRequest, service: Service, job: Job) -> Response:

@@ -14,8 +14,7 @@ from meet_transcriber.api.auth import ReaderService
 from meet_transcriber.api.errors import OptionProblems
 from meet_transcriber.api.http import JobId, attachment, matches, negotiate
 from meet_transcriber.api.middleware.audit import mark_content_read
-from meet_transcriber.api.openapi import answer_in, problems, response
-from meet_transcriber.api.schema_types import ref
+from meet_transcriber.api.openapi import answer_in, problems, ref, response
 from meet_transcriber.api.schemas import FORMATS
 from meet_transcriber.api.status_cache import StatusCache
 from meet_transcriber.core.errors import InvalidOptions

@@ -1,6 +1,6 @@
 """Routes of recordings that come by themselves, in as many requests as it takes."""
 
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import anyio
 from fastapi import APIRouter, Header, Path
@@ -12,10 +12,11 @@ from starlette.responses import Response
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import ToSubmit
 from meet_transcriber.api.forms import body
-from meet_transcriber.api.http import json_object, reject_unknown_keys
+from meet_transcriber.api.http import json_body
 from meet_transcriber.api.openapi import problems, request_body, response
-from meet_transcriber.core.errors import InvalidOptions, UploadTooLarge
-from meet_transcriber.core.jobs import Job, UploadMethod
+from meet_transcriber.api.schemas import UploadRequest
+from meet_transcriber.core.errors import UploadTooLarge
+from meet_transcriber.core.jobs import Job
 from meet_transcriber.service import Service
 from meet_transcriber.service.uploads import Receiving
 
@@ -41,18 +42,19 @@ UploadId = Annotated[
         **response(201, "Where the bytes go.", "UploadEntry", ("Location",)),
         **problems(400, 413, 422),
     },
-    openapi_extra=request_body("UploadWish"),
+    openapi_extra=request_body(UploadRequest),
 )
-async def create(request: Request, service: ToSubmit) -> Response:
+async def create(
+    request: Request, service: ToSubmit, body: Annotated[UploadRequest, json_body(UploadRequest)]
+) -> Response:
     """
     Announce a recording whose bytes come in requests of their own, and which may be gone on with
     after a lost connection; `POST /transcribe` takes its id as `upload`.
 
     With the method `signed` they go straight to the bucket of MEDIA_URL: PUT them to `url`.
     """
-    wish = reject_unknown_keys(await json_object(request), "name", "size_bytes", "method")
-    name, size, method = _wanted(wish)
-    job = await run_in_threadpool(service.uploads.create, name, size, method)
+    create = service.uploads.create
+    job = await run_in_threadpool(create, body.name, body.size_bytes, body.method)
     request.state.job = job
     entry = await run_in_threadpool(_entry, service, job)
     headers = {**_NOT_STORED, "Location": _path(job)}
@@ -158,23 +160,6 @@ async def _write(receiving: Receiving, batch: bytearray) -> None:
     batch.clear()
     with anyio.CancelScope(shield=True):
         await run_in_threadpool(receiving.write, data)
-
-
-def _wanted(wish: dict[str, object]) -> tuple[str, int, UploadMethod | None]:
-    match wish:
-        case {"name": str(name), "size_bytes": int() | float() as size} if _whole(size):
-            method = wish.get("method")
-            for known in (None, *get_args(UploadMethod)):
-                if method == known:
-                    return name, int(size), known
-            raise InvalidOptions('method must be "resumable" or "signed", or be left out.')
-    raise InvalidOptions(
-        'Send the recording\'s name and size, such as {"name": "standup.mp3", "size_bytes": 123}.'
-    )
-
-
-def _whole(number: float) -> bool:
-    return not isinstance(number, bool) and number >= 1 and number % 1 == 0
 
 
 def _path(job: Job) -> str:

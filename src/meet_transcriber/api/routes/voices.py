@@ -14,13 +14,14 @@ from meet_transcriber.api.auth import ReaderService, ToSubmit, ToTranscribe, aut
 from meet_transcriber.api.forms import receive
 from meet_transcriber.api.http import (
     JobId,
+    JsonBody,
     attachment,
-    json_object,
-    reject_unknown_keys,
+    json_body,
     settings_of,
+    validate,
 )
-from meet_transcriber.api.openapi import answer_in, problems, request_body, response
-from meet_transcriber.api.schema_types import ref
+from meet_transcriber.api.openapi import answer_in, problems, ref, request_body, response
+from meet_transcriber.api.schemas import VoiceClip, VoiceMerge, VoiceName, VoiceRequest
 from meet_transcriber.api.thread_limits import run_limited
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.jobs import Job
@@ -61,7 +62,7 @@ def list_voices(service: ReaderService) -> Response:
         **response(202, "The clip was taken in; its job remembers the person.", "Accepted"),
         **problems(400, 404, 408, 409, 413, 415, 422, 507),
     },
-    openapi_extra=request_body("VoiceWish", others={_FORM: "VoiceClip"}),
+    openapi_extra=request_body(VoiceRequest, others={_FORM: VoiceClip}),
 )
 async def remember(request: Request, service: ToSubmit) -> Response:
     """
@@ -74,12 +75,10 @@ async def remember(request: Request, service: ToSubmit) -> Response:
     sealer_of(service.context)
     if request.headers.get("content-type", "").startswith(_FORM):
         return await _from_clip(request, service)
-    body = reject_unknown_keys(await json_object(request), "job_id", "speaker", "name", "consent")
-    job_id, speaker = body.get("job_id"), body.get("speaker")
-    if not isinstance(job_id, str) or not isinstance(speaker, str):
-        raise InvalidOptions("Name the meeting's job_id and a speaker in it, such as SPEAKER_00.")
-    name, consent = checked_person(body.get("name")), _consent(request, body.get("consent"))
-    person = await run_in_threadpool(service.voices.remember, job_id, speaker, name, consent)
+    body = await JsonBody(VoiceRequest)(request)
+    name, consent = checked_person(body.name), _consent(request, body.consent)
+    remember = service.voices.remember
+    person = await run_in_threadpool(remember, body.job_id, body.speaker, name, consent)
     request.state.target = person.id
     headers = {"Location": f"/voices/{person.id}", "Cache-Control": "no-store"}
     return Response(serializers.dumped(_shown(person)), 201, headers, _JSON)
@@ -89,8 +88,8 @@ async def _from_clip(request: Request, service: Service) -> Response:
     if settings_of(request).diarization_engine == "none":
         raise InvalidOptions("No voices are heard on this server (DIARIZATION_ENGINE=none).")
     async with await receive(request, service) as received:
-        body = reject_unknown_keys(dict(received.fields), "name", "consent")
-        name, consent = checked_person(body.get("name")), _consent(request, body.get("consent"))
+        body = validate(VoiceClip, {"file": "", **dict(received.fields)})
+        name, consent = checked_person(body.name), _consent(request, body.consent)
         upload = received.upload
 
         def submit(extras: Mapping[str, bytes]) -> Job:
@@ -130,12 +129,13 @@ def get_voice(service: ReaderService, voice_id: VoiceId) -> Response:
     summary="Rename a voice profile",
     response_class=Response,
     responses={**_VOICE, **problems(400, 404, 409, 413, 422)},
-    openapi_extra=request_body("VoiceName"),
+    openapi_extra=request_body(VoiceName),
 )
-async def rename(request: Request, service: ToSubmit, voice_id: VoiceId) -> Response:
+async def rename(
+    service: ToSubmit, voice_id: VoiceId, body: Annotated[VoiceName, json_body(VoiceName)]
+) -> Response:
     """The name that meetings get from now on; those that are finished keep theirs."""
-    body = reject_unknown_keys(await json_object(request), "name")
-    name = checked_person(body.get("name"))
+    name = checked_person(body.name)
     return _json(_shown(await run_in_threadpool(service.voices.rename, voice_id, name)))
 
 
@@ -145,15 +145,17 @@ async def rename(request: Request, service: ToSubmit, voice_id: VoiceId) -> Resp
     summary="Merge two voice profiles",
     response_class=Response,
     responses={**_VOICE, **problems(400, 404, 409, 413, 422)},
-    openapi_extra=request_body("VoiceMerge"),
+    openapi_extra=request_body(VoiceMerge),
 )
-async def merge(request: Request, service: ToSubmit, voice_id: VoiceId) -> Response:
+async def merge(
+    request: Request,
+    service: ToSubmit,
+    voice_id: VoiceId,
+    body: Annotated[VoiceMerge, json_body(VoiceMerge)],
+) -> Response:
     """All samples and clips of the other one go to this one; the other one is deleted."""
-    other = reject_unknown_keys(await json_object(request), "voice_id").get("voice_id")
-    if not isinstance(other, str):
-        raise InvalidOptions("voice_id must be the id of the other voice.")
-    person = await run_in_threadpool(service.voices.merge, voice_id, other)
-    request.state.target = f"{other} into {person.id}"
+    person = await run_in_threadpool(service.voices.merge, voice_id, body.voice_id)
+    request.state.target = f"{body.voice_id} into {person.id}"
     return _json(_shown(person))
 
 
