@@ -222,8 +222,8 @@ def problems_in(
 def _problem(found: Mapping[str, Any], known: Sequence[str]) -> tuple[str, str]:
     name = ".".join(str(step) for step in found["loc"])
     if found["type"] == "extra_forbidden":
-        there = f"; known options: {', '.join(known)}" if len(found["loc"]) == 1 else ""
-        return name, f"Unknown option {name!r}{there}."
+        there = f"; known fields: {', '.join(known)}" if len(found["loc"]) == 1 else ""
+        return name, f"Unknown field {name!r}{there}."
     why = str(found["ctx"]["error"]) if found["type"] == "value_error" else found["msg"]
     return name, f"{name}: {why.rstrip('.')}." if name else f"{why}."
 

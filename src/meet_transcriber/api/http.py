@@ -1,4 +1,4 @@
-"""HTTP helpers: conditional requests, small JSON bodies, Accept, and file names."""
+"""HTTP helpers: JSON bodies, conditional requests, Accept, file names, errors before routing."""
 
 import json
 from collections.abc import Mapping
@@ -9,10 +9,19 @@ from fastapi import Depends, Header, Path
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from meet_transcriber.api.errors import OptionProblems, problems_in
-from meet_transcriber.api.forms import small_body
-from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
+from meet_transcriber.api.errors import (
+    PHRASES,
+    OptionProblems,
+    Problem,
+    problem_of,
+    problems_in,
+)
+from meet_transcriber.api.forms import BODY_UNREAD, small_body
+from meet_transcriber.api.openai.errors import ApiError, enveloped
+from meet_transcriber.core.errors import InvalidOptions, MalformedRequest, TranscriptionError
 from meet_transcriber.settings import Settings
 
 
@@ -193,3 +202,27 @@ def _stem(name: str) -> str:
     stem = last.rpartition(".")[0] or last
     kept = "".join(char for char in stem if char.isprintable() and char not in '<>:"|?*')
     return kept.strip(" .")[:_STEM_LENGTH] or "transcript"
+
+
+def error_response(scope: Scope, error: TranscriptionError) -> Response:
+    """The response to an error before routing, in the format that clients of the path read."""
+    return enveloped(error) if _is_openai(scope) else problem_of(Request(scope), error)
+
+
+def plain_error_response(scope: Scope, status: int, detail: str) -> Response:
+    """The response to a request that violates HTTP, before routing."""
+    if _is_openai(scope):
+        return enveloped(ApiError(status, detail))
+    phrase = PHRASES[status]
+    return Problem(Request(scope), status, phrase.lower().replace(" ", "_"), phrase, detail)
+
+
+async def send_early(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send a response although the request's body, if there is one, was not read."""
+    names = {name for name, _ in scope["headers"]}
+    scope[BODY_UNREAD] = bool(names & {b"content-length", b"transfer-encoding"})
+    await response(scope, receive, send)
+
+
+def _is_openai(scope: Scope) -> bool:
+    return f"{scope['path']}/".startswith("/v1/")

@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, model_validator
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
-from pydantic_core import core_schema
 
 from meet_transcriber.api.http import RequestModel
 from meet_transcriber.api.options import Submission, SubmissionForm, TranscriptionOptions
@@ -691,7 +690,7 @@ class _JsonSchema(GenerateJsonSchema):
     def field_title_should_be_set(self, _schema: Any) -> bool:
         return False
 
-    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+    def default_schema(self, schema: Any) -> JsonSchemaValue:
         if not schema.get("default"):
             return self.generate_inner(schema["schema"])
         return super().default_schema(schema)
@@ -704,7 +703,7 @@ class _JsonSchema(GenerateJsonSchema):
 class _FormSchema(_JsonSchema):
     """As JSON, but a form has no null."""
 
-    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+    def nullable_schema(self, schema: Any) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
 
 

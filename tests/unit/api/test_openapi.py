@@ -4,7 +4,11 @@ import re
 from typing import Any
 
 import pytest
+from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
+
+from meet_transcriber.api.http import JsonBody
+from meet_transcriber.api.routes import edits, keys, submissions, uploads, voices
 
 METHODS = {"get", "head", "post", "patch", "delete"}
 
@@ -63,6 +67,24 @@ def test_bodies_are_documented_although_they_are_read_by_hand(document: Any) -> 
         "application/x-www-form-urlencoded",
     }
     assert "requestBody" in document["paths"]["/transcribe/{job_id}/segments/{number}"]["patch"]
+
+
+def test_the_documented_body_is_the_one_that_is_parsed(document: Any) -> None:
+    parsed = {
+        route.unique_id: dependency.call.model.__name__
+        for module in (submissions, uploads, edits, voices, keys)
+        for route in module.router.routes
+        if isinstance(route, APIRoute)
+        for dependency in route.dependant.dependencies
+        if isinstance(dependency.call, JsonBody)
+    }
+    documented = {
+        operation["operationId"]: content["schema"]["$ref"].rpartition("/")[2]
+        for _, _, operation in operations(document)
+        if (content := operation.get("requestBody", {}).get("content", {}).get("application/json"))
+    }
+    parsed_in_the_route = {"submitTranscription", "signIn", "rememberVoice"}
+    assert parsed == {k: v for k, v in documented.items() if k not in parsed_in_the_route}
 
 
 def test_the_page_asks_no_other_host(client: TestClient) -> None:

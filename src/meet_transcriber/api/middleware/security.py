@@ -2,7 +2,7 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from meet_transcriber.api.early_errors import error_response, plain_error_response, send_early
+from meet_transcriber.api.http import error_response, plain_error_response, send_early
 from meet_transcriber.api.middleware.proxy_headers import non_local_reason
 from meet_transcriber.api.security_headers import completed
 from meet_transcriber.core.errors import NotLocal
