@@ -17,8 +17,14 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from meet_transcriber.api.errors import status_of
 from meet_transcriber.api.openai.errors import STATUS
-from meet_transcriber.api.openai.models import ALIASES
-from meet_transcriber.api.openai.requests import FIELDS, Field
+from meet_transcriber.api.openai.requests import (
+    ALIASES,
+    FIELDS,
+    LISTS,
+    NOT_OF_OPENAI,
+    OBJECTS,
+    ONLY_TRANSCRIPTIONS,
+)
 from meet_transcriber.cli import app
 from meet_transcriber.cli.console import EXIT_OUT_OF_BOUNDS, exit_code
 from meet_transcriber.core import errors
@@ -146,11 +152,11 @@ def openai_page() -> str:
     return _page("OpenAI-compatible endpoints", OPENAI_LEAD, body + codes + more)
 
 
-def _openai_field(field: Field) -> tuple[str, ...]:
-    spelled = {"one": field.name, "many": f"{field.name}[]", "object": f"{field.name}[key]"}
-    own = " Not a field of OpenAI's." if field.ours else ""
-    known = "yes" if field.in_translations else "no"
-    return f"`{field.name}`", f"`{spelled[field.kind]}`", known, field.effect + own
+def _openai_field(name: str) -> tuple[str, ...]:
+    spelled = f"{name}[]" if name in LISTS else f"{name}[key]" if name in OBJECTS else name
+    own = " Not a field of OpenAI's." if name in NOT_OF_OPENAI else ""
+    known = "no" if name in ONLY_TRANSCRIPTIONS else "yes"
+    return f"`{name}`", f"`{spelled}`", known, f"{FIELDS[name].description}{own}"
 
 
 def metrics_page() -> str:

@@ -691,7 +691,7 @@ class _JsonSchema(GenerateJsonSchema):
         return False
 
     def default_schema(self, schema: Any) -> JsonSchemaValue:
-        if not schema.get("default"):
+        if schema.get("default") in (None, "", (), {}):
             return self.generate_inner(schema["schema"])
         return super().default_schema(schema)
 
@@ -700,7 +700,7 @@ class _JsonSchema(GenerateJsonSchema):
         json_schema.pop("title", None)
 
 
-class _FormSchema(_JsonSchema):
+class FormSchema(_JsonSchema):
     """As JSON, but a form has no null."""
 
     def nullable_schema(self, schema: Any) -> JsonSchemaValue:
@@ -711,7 +711,7 @@ class _FormSchema(_JsonSchema):
 def components() -> dict[str, dict[str, Any]]:
     """The schemas of all bodies by name."""
     found: dict[str, dict[str, Any]] = {}
-    for models, generator in ((_JSON_MODELS, _JsonSchema), (_FORM_MODELS, _FormSchema)):
+    for models, generator in ((_JSON_MODELS, _JsonSchema), (_FORM_MODELS, FormSchema)):
         _, schema = models_json_schema(
             [(model, "validation") for model in models],
             ref_template="#/components/schemas/{model}",

@@ -1,4 +1,4 @@
-"""Requests of OpenAI's clients: fields, checked against what this installation can do."""
+"""Requests of OpenAI's clients: models, and fields checked against what this server supports."""
 
 import base64
 import binascii
@@ -6,16 +6,18 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeVar, cast, get_args
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic.fields import FieldInfo
 
 from meet_transcriber.api.openai.errors import ApiError, refused
-from meet_transcriber.api.openai.models import Catalogue
 from meet_transcriber.core.edits import LONGEST_NAME
 from meet_transcriber.core.errors import InvalidAudio, InvalidOptions
 from meet_transcriber.core.languages import parse_language
-from meet_transcriber.core.options import Options, Task, speaker_hints
+from meet_transcriber.core.options import MAX_SPEAKERS, Options, Task, speaker_hints
 from meet_transcriber.core.serialization import to_plain
 from meet_transcriber.core.transcript import TranscriptWarning
 from meet_transcriber.core.voices import (
@@ -28,151 +30,97 @@ from meet_transcriber.core.voices import (
 from meet_transcriber.ports.engines import AudioProber
 from meet_transcriber.settings import Settings
 
+ALIASES = (
+    "whisper-1",
+    "gpt-transcribe",
+    "gpt-4o-transcribe",
+    "gpt-4o-mini-transcribe",
+    "gpt-4o-mini-transcribe-2025-12-15",
+    "gpt-4o-transcribe-diarize",
+)
+"""Names of OpenAI's own models; each stands for the configured one."""
+
 Format = Literal["json", "text", "srt", "vtt", "verbose_json", "diarized_json"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 STREAMED: tuple[Format, ...] = ("json", "text", "diarized_json")
-
-MOST_KNOWN = 4
-"""People that a request may know beforehand."""
-
-C = TypeVar("C", bound=str)
+MAX_KNOWN_SPEAKERS = 4
 
 _BRACKETS = re.compile(r"(?P<name>[^\[\]]+)\[(?P<key>[^\[\]]*)\]")
-_TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A field of the form.
+class ModelCatalogue:
+    """The names that `model` may have: the configured model's, and those of hosted models."""
 
-    Attributes:
-        effect: what it does here, for people.
-        kind: `many` arrives as `name[]` or repeated, `object` as `name[key]`.
-        in_translations: whether `/v1/audio/translations` knows it, too.
-        ours: whether OpenAI does not have it.
-    """
+    def __init__(self, settings: Settings, created: int) -> None:
+        """
+        Args:
+            created: seconds since 1970, the creation time of every model.
+        """
+        name = settings.whisper_model.rstrip("/").rpartition("/")[2]  # shows no path
+        self._names = (name, f"whisper-{name}", *ALIASES)
+        self._created = created
 
-    name: str
-    effect: str
-    kind: Literal["one", "many", "object"] = "one"
-    in_translations: bool = True
-    ours: bool = False
+    def listing(self) -> dict[str, Any]:
+        """OpenAI's list of models."""
+        return {"object": "list", "data": [self.entry(name) for name in self._names]}
 
+    def entry(self, name: str) -> dict[str, Any]:
+        """
+        OpenAI's object for a model.
 
-FIELDS = (
-    Field("file", "The recording, in any audio or video format; MAX_UPLOAD_SIZE_MB limits it."),
-    Field("model", "The configured model or a hosted model's name; others are 404."),
-    Field("language", "ISO 639-1 code of the speech; without it the language is detected."),
-    Field("languages", "Codes that detection may choose from.", "many"),
-    Field("keywords", "Words and names to expect, one each.", "many"),
-    Field("hotwords", "The same, separated by commas.", ours=True),
-    Field("prompt", "Text that counts as what was said before."),
-    Field("temperature", "0 to 1. Decoding begins at 0 and rises only where it goes wrong, so "
-          "more than 0 changes nothing and comes back in `warnings`."),
-    Field("response_format", f"{', '.join(FORMATS)}; translations have no diarized_json."),
-    Field("timestamp_granularities", "word, segment or both, with verbose_json; segment unset.",
-          "many", in_translations=False),
-    Field("include", "logprobs, with json: ln(probability) of each word, null where the engine "
-          "gives none.", "many", in_translations=False),
-    Field("chunking_strategy", "auto or server_vad: loudness is evened out and cuts lie in "
-          "silence anyway. Other thresholds than OpenAI's defaults are refused.", "object",
-          in_translations=False),
-    Field("stream", "Server-sent events: text as parts are finished, speakers at the end. With "
-          "json, text and diarized_json.", in_translations=False),
-    Field("diarization", "true finds speakers for text, srt, vtt and verbose_json, too; "
-          "diarized_json always does.", ours=True),
-    Field("num_speakers", "How many people speak.", ours=True),
-    Field("expected_speakers", "Another name of num_speakers.", ours=True),
-    Field("min_speakers", "At least so many people speak.", ours=True),
-    Field("max_speakers", "At most so many people speak.", ours=True),
-    Field("known_speaker_names", f"Names of up to {MOST_KNOWN} people who may speak, each with its "
-          "reference; they stand where A, B, ... would. With diarized_json or diarization=true.",
-          "many", in_translations=False),
-    Field("known_speaker_references", "A data URL of 2 to 10 seconds of each of them alone, in the "
-          "order of the names. Kept with the job, and nowhere else.",
-          "many", in_translations=False),
-)  # fmt: skip
+        Raises:
+            ApiError: 404, there is no such model.
+        """
+        if name not in self._names:
+            names = ", ".join(self._names)
+            message = f"The model {name[:100]!r} does not exist here; there are {names}."
+            raise ApiError(404, message, code="model_not_found", param="model")
+        return {
+            "id": name,
+            "object": "model",
+            "created": self._created,
+            "owned_by": "meet-transcriber",
+        }
 
 
-class Form:
-    """
-    The fields of one request by name; an empty one counts as absent.
+# -- the form ----------------------------------------------------------------------------------
 
-    Raises:
-        ApiError: a field is unknown, or comes twice.
-    """
 
-    def __init__(self, sent: Iterable[tuple[str, str]], known: Sequence[Field] = FIELDS) -> None:
-        self._known = {field.name: field for field in known if field.name != "file"}
-        self._values: dict[str, list[str]] = {}
-        self.objects: dict[str, dict[str, str]] = {}
-        for name, value in sent:
-            self._take(name, value)
-
-    def _take(self, sent: str, value: str) -> None:
-        parts = _BRACKETS.fullmatch(sent)
-        name = parts["name"] if parts else sent
-        field = self._known.get(name)
-        if field is None or (parts and not _may_have(field, parts["key"])):
-            raise refused(sent[:100], f"Unknown field: {sent[:100]!r}.", "unknown_parameter")
-        if parts and field.kind == "object":
-            self.objects.setdefault(name, {})[parts["key"]] = value
-            return
-        values = self._values.setdefault(name, [])
-        if values and field.kind != "many":
-            raise refused(name, f"{name} comes twice; send it once.")
-        if value.strip():
-            values.append(value.strip())
-
-    def __contains__(self, name: str) -> bool:
-        return bool(self._values.get(name)) or name in self.objects
-
-    def text(self, name: str) -> str | None:
-        """The value; None where there is none."""
-        values = self._values.get(name)
-        return values[0] if values else None
-
-    def many(self, name: str) -> tuple[str, ...]:
-        """All values, each once, in order."""
-        return tuple(dict.fromkeys(self.every(name)))
-
-    def every(self, name: str) -> tuple[str, ...]:
-        """All values in order, as they came."""
-        return tuple(self._values.get(name, ()))
-
-    def required(self, name: str) -> str:
-        """The value of a field that must be there."""
-        value = self.text(name)
-        if value is None:
-            raise missing(name)
+def _check_chunking(value: object) -> object:
+    """Accept `auto`, and `server_vad` with its defaults: both are what is done anyway."""
+    name = "chunking_strategy"
+    if value == "auto":
         return value
+    wanted = dict(value) if isinstance(value, Mapping) else _json_object(name, str(value))
+    if wanted.pop("type", None) != "server_vad":
+        raise refused(name, f"{name} must be auto or have the type server_vad.")
+    for key, given in wanted.items():
+        _check_vad(f"{name}[{key}]", key, given)
+    return value
 
-    def choice(self, name: str, choices: Sequence[C], default: C) -> C:
-        """One of these values."""
-        return checked(name, self.text(name) or default, choices)
 
-    def truth(self, name: str) -> bool | None:
-        """true or false; None where nothing was said."""
-        value = self.text(name)
-        if value is None:
-            return None
-        if value.lower() not in _TRUTHS:
-            raise refused(name, f"{name} is {value[:40]!r}; it must be true or false.")
-        return _TRUTHS[value.lower()]
+_VAD_DEFAULTS = {"prefix_padding_ms": 300.0, "silence_duration_ms": 200.0, "threshold": 0.5}
+_VAD_LIMIT = 1e6
 
-    def whole(self, name: str) -> int | None:
-        """A whole number of at most three digits."""
-        value = self.text(name)
-        if value is None:
-            return None
-        if not re.fullmatch(r"[0-9]{1,3}", value):
-            raise refused(name, f"{name} is {value[:40]!r}; it must be a whole number.")
-        return int(value)
 
-    def number(self, name: str, low: float, high: float) -> float | None:
-        """A number in this range, both ends included."""
-        value = self.text(name)
-        return None if value is None else checked_number(name, value, low, high)
+def _check_vad(name: str, key: str, value: object) -> None:
+    if key not in _VAD_DEFAULTS:
+        raise refused(name[:100], f"Unknown field: {name[:100]!r}.", "unknown_parameter")
+    high = 1.0 if key == "threshold" else _VAD_LIMIT
+    if checked_number(name, value, 0.0, high) != _VAD_DEFAULTS[key]:
+        message = f"{name} cannot be changed here; leave it out or send {_VAD_DEFAULTS[key]:g}."
+        raise refused(name, message, "unsupported_value")
+
+
+def _json_object(name: str, text: str) -> dict[str, object]:
+    """A JSON object, as some clients write it into the field."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise refused(name, f"{name} is neither auto nor a JSON object.") from error
+    if not isinstance(found, dict):
+        raise refused(name, f"{name} is neither auto nor a JSON object.")
+    return found
 
 
 def checked_number(name: str, value: object, low: float, high: float) -> float:
@@ -186,25 +134,180 @@ def checked_number(name: str, value: object, low: float, high: float) -> float:
     return found
 
 
-def checked(name: str, value: str, choices: Sequence[C]) -> C:
-    """The value, if it is one of these; raises ApiError where it is not."""
-    if value not in choices:
-        message = f"{name} is {value[:40]!r}; use one of {', '.join(choices)}."
-        raise refused(name, message)
-    return cast(C, value)
+def _language(value: str) -> str:
+    try:
+        return parse_language(value)
+    except InvalidOptions as error:
+        raise ValueError(str(error)) from error
+
+
+Language = Annotated[str, BeforeValidator(_language)]
+SpeakerCount = Annotated[int, Field(ge=1, le=MAX_SPEAKERS)]
+
+
+class TranscriptionForm(BaseModel):
+    """The form of a transcription; translations lack `ONLY_TRANSCRIPTIONS`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: str = Field(
+        json_schema_extra={"format": "binary"},
+        description="The recording, in any audio or video format; MAX_UPLOAD_SIZE_MB limits it.",
+    )
+    model: str = Field(
+        min_length=1,
+        examples=["whisper-1"],
+        description="The configured model or a hosted model's name; others are 404.",
+    )
+    language: Language | None = Field(
+        None, description="ISO 639-1 code of the speech; without it the language is detected."
+    )
+    languages: tuple[Language, ...] = Field((), description="Codes that detection may choose from.")
+    keywords: tuple[str, ...] = Field((), description="Words and names to expect, one each.")
+    hotwords: str | None = Field(None, description="The same, separated by commas.")
+    prompt: str | None = Field(None, description="Text that counts as said before the recording.")
+    temperature: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="0 to 1. Decoding begins at 0 and rises only where it goes wrong, so more "
+        "than 0 changes nothing and is reported in `warnings`.",
+    )
+    response_format: Format = Field(
+        "json", description=f"{', '.join(FORMATS)}; translations have no diarized_json."
+    )
+    timestamp_granularities: tuple[Literal["word", "segment"], ...] = Field(
+        (), description="word, segment or both, with verbose_json; segment if left out."
+    )
+    include: tuple[Literal["logprobs"], ...] = Field(
+        (),
+        description="logprobs, with json: ln(probability) of each word, null where the engine "
+        "gives none.",
+    )
+    chunking_strategy: Annotated[
+        Any, PlainValidator(_check_chunking, json_schema_input_type=str)
+    ] = Field(
+        None,
+        description="auto or server_vad: loudness is evened out and cuts lie in silence anyway. "
+        "Other thresholds than OpenAI's defaults are refused.",
+    )
+    stream: bool = Field(
+        False,
+        description="Server-sent events: text as parts are finished, speakers at the end. With "
+        "json, text and diarized_json.",
+    )
+    diarization: bool | None = Field(
+        None,
+        description="true finds speakers for text, srt, vtt and verbose_json, too; diarized_json "
+        "always does.",
+    )
+    num_speakers: SpeakerCount | None = Field(None, description="Number of speakers.")
+    expected_speakers: SpeakerCount | None = Field(
+        None, description="Another name of num_speakers."
+    )
+    min_speakers: SpeakerCount | None = Field(None, description="Minimum number of speakers.")
+    max_speakers: SpeakerCount | None = Field(None, description="Maximum number of speakers.")
+    known_speaker_names: tuple[str, ...] = Field(
+        (),
+        description=f"Names of up to {MAX_KNOWN_SPEAKERS} people who may speak, each with its "
+        "reference; they replace A, B, .... With diarized_json or diarization=true.",
+    )
+    known_speaker_references: tuple[str, ...] = Field(
+        (),
+        description="A data URL of 2 to 10 seconds of each of them alone, in the order of the "
+        "names. Stored with the job only.",
+    )
+
+
+FIELDS: Mapping[str, FieldInfo] = TranscriptionForm.model_fields
+LISTS = frozenset(name for name, field in FIELDS.items() if field.default == ())
+"""Fields that are sent as `name[]`, or repeated."""
+OBJECTS = frozenset({"chunking_strategy"})
+"""Fields that are sent as `name[key]`, or as JSON."""
+ONLY_TRANSCRIPTIONS = frozenset(
+    {
+        "timestamp_granularities",
+        "include",
+        "chunking_strategy",
+        "stream",
+        "known_speaker_names",
+        "known_speaker_references",
+    }
+)
+NOT_OF_OPENAI = frozenset(
+    {
+        "hotwords",
+        "diarization",
+        "num_speakers",
+        "expected_speakers",
+        "min_speakers",
+        "max_speakers",
+    }
+)
+
+
+def fields_of(task: Task) -> Iterator[str]:
+    """The fields that an endpoint accepts."""
+    return (name for name in FIELDS if task == "transcribe" or name not in ONLY_TRANSCRIPTIONS)
+
+
+def parse_form(sent: Iterable[tuple[str, str]], task: Task = "transcribe") -> TranscriptionForm:
+    """
+    Parse the fields of a request but the file; an empty one counts as absent.
+
+    Raises:
+        ApiError: a field is unknown, missing, repeated or invalid.
+    """
+    known = {*fields_of(task)} - {"file"}
+    values: dict[str, Any] = {}
+    seen: set[str] = set()
+    for name, value in sent:
+        _collect(values, seen, known, name, value.strip())
+    try:
+        return TranscriptionForm.model_validate({"file": "", **values})
+    except ValidationError as error:
+        raise _as_api_error(error) from error
+
+
+def _collect(
+    values: dict[str, Any], seen: set[str], known: set[str], sent: str, value: str
+) -> None:
+    parts = _BRACKETS.fullmatch(sent)
+    name, key = (parts["name"], parts["key"]) if parts else (sent, None)
+    if name not in known or (key is not None and not _may_have(name, key)):
+        raise refused(sent[:100], f"Unknown field: {sent[:100]!r}.", "unknown_parameter")
+    earlier = values.get(name)
+    if name in LISTS:
+        values.setdefault(name, []).extend([value] if value else [])
+    elif name in seen and (key is None or not isinstance(earlier, dict)):
+        raise refused(name, f"{name} was sent twice; send it once.")
+    elif key is not None:
+        values[name] = {**(earlier or {}), key: value}
+    elif value:
+        values[name] = value
+    seen.add(name)
+
+
+def _may_have(name: str, key: str) -> bool:
+    """Whether `name[key]` is a way to send the field; lists are sent as `name[]` or `name[0]`."""
+    return bool(key) if name in OBJECTS else name in LISTS and (not key or key.isdecimal())
+
+
+def _as_api_error(error: ValidationError) -> ApiError:
+    first = error.errors()[0]
+    name = str(first["loc"][0])
+    if first["type"] == "missing":
+        return missing(name)
+    why = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
+    return refused(name, f"{name} is {str(first['input'])[:40]!r}: {why}")
 
 
 def missing(name: str) -> ApiError:
-    """A field that must be there is not."""
+    """The error of a required field that was not sent."""
     return refused(name, f"The field {name} is missing.", "missing_required_parameter")
 
 
-def _may_have(field: Field, key: str) -> bool:
-    """Whether `name[key]` is a way to send the field; arrays come as `name[]` or `name[0]`."""
-    if field.kind == "object":
-        return bool(key)
-    return field.kind == "many" and (not key or key.isdecimal())
-
+# -- known speakers ----------------------------------------------------------------------------
 
 NAMES, REFERENCES = "known_speaker_names", "known_speaker_references"
 
@@ -212,20 +315,20 @@ _ROUNDING_SECONDS = 0.1  # codecs pad, and a cut is never exact
 _REFERENCE_BYTES = 11 * 48_000 * 2 * 2 * 4 // 3
 """Of a data URL: eleven seconds of WAV at 48 kHz, in stereo, 16 bit, in base64."""
 
-REFERENCES_BYTES = (MOST_KNOWN + 1) * _REFERENCE_BYTES
+REFERENCES_BYTES = (MAX_KNOWN_SPEAKERS + 1) * _REFERENCE_BYTES
 """So many are read that one too many is refused for what it is."""
 
 _DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w.+-]+=[^;,]*)*;base64,", re.IGNORECASE)
 
 
-def known_speakers(form: Form, diarization: bool) -> tuple[Reference, ...]:
+def known_speakers(form: TranscriptionForm, diarization: bool) -> tuple[Reference, ...]:
     """
     The people of a form, their references not yet looked at.
 
     Raises:
         ApiError: 400 with the field that cannot be taken.
     """
-    names, references = form.every(NAMES), form.every(REFERENCES)
+    names, references = form.known_speaker_names, form.known_speaker_references
     if not names and not references:
         return ()
     if not diarization:
@@ -235,8 +338,10 @@ def known_speakers(form: Form, diarization: bool) -> tuple[Reference, ...]:
         name = NAMES if len(names) < len(references) else REFERENCES
         message = f"There are {len(names)} names and {len(references)} references; send as many."
         raise refused(name, message)
-    if len(names) > MOST_KNOWN:
-        raise refused(NAMES, f"At most {MOST_KNOWN} speakers can be known; there are {len(names)}.")
+    if len(names) > MAX_KNOWN_SPEAKERS:
+        raise refused(
+            NAMES, f"At most {MAX_KNOWN_SPEAKERS} speakers can be known; there are {len(names)}."
+        )
     _check_names(names)
     return tuple(map(_reference, names, references))
 
@@ -288,9 +393,9 @@ def _refused(name: str, why: str) -> ApiError:
     return refused(REFERENCES, f"The reference of {name[:40]!r} {why}.")
 
 
-_VAD_DEFAULTS = {"prefix_padding_ms": 300.0, "silence_duration_ms": 200.0, "threshold": 0.5}
+# -- the request -------------------------------------------------------------------------------
+
 _SPEAKERS = ("num_speakers", "expected_speakers", "min_speakers", "max_speakers")
-_VAD_LIMIT = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,149 +420,86 @@ class TranscriptionRequest:
 
 
 def read(
-    sent: list[tuple[str, str]], task: Task, catalogue: Catalogue, settings: Settings
+    sent: list[tuple[str, str]], task: Task, catalogue: ModelCatalogue, settings: Settings
 ) -> TranscriptionRequest:
     """
     Read the fields of a request.
 
     Raises:
-        ApiError: 400 with the field that cannot be taken, 404 for an unknown model.
+        ApiError: 400 with the field that is refused, 404 for an unknown model.
         InvalidOptions: fields contradict each other.
     """
-    known = [field for field in FIELDS if task == "transcribe" or field.in_translations]
-    form = Form(sent, known)
-    catalogue.entry(form.required("model"))
-    written = form.choice("response_format", FORMATS, "json")
-    if written == "diarized_json" and task == "translate":
-        raise refused("response_format", "Translations have no diarized_json.")
-    _check_chunking(form)
-    granularities = _granularities(form, written)
-    diarization = _diarization(form, written, settings)
+    form = parse_form(sent, task)
+    catalogue.entry(form.model)
+    _check_format(form, task)
+    diarization = _diarization(form, settings)
     return TranscriptionRequest(
         options=_options(form, task, diarization, settings),
-        form=written,
-        words="word" in granularities,
-        segments="segment" in granularities,
-        logprobs=_logprobs(form, written),
-        stream=_stream(form, written),
+        form=form.response_format,
+        words="word" in form.timestamp_granularities,
+        segments="segment" in (form.timestamp_granularities or ("segment",)),
+        logprobs=bool(form.include),
+        stream=form.stream,
         notes=_notes(form),
         known=known_speakers(form, diarization),
     )
 
 
-def _options(form: Form, task: Task, diarization: bool, settings: Settings) -> Options:
-    hotwords = (form.text("hotwords") or "").split(",")
-    expected = form.whole("expected_speakers")
-    speakers = form.whole("num_speakers") if expected is None else expected
-    fewest, most = form.whole("min_speakers"), form.whole("max_speakers")
+def _check_format(form: TranscriptionForm, task: Task) -> None:
+    """Refuse what the response format cannot contain."""
+    written = form.response_format
+    if written == "diarized_json" and task == "translate":
+        raise refused("response_format", "Translations have no diarized_json.")
+    if form.timestamp_granularities and written != "verbose_json":
+        name = "timestamp_granularities"
+        raise refused(name, f"{name} needs response_format=verbose_json.")
+    if form.include and written != "json":
+        raise refused("include", "logprobs needs response_format=json.")
+    if form.stream and written not in STREAMED:
+        raise refused("stream", f"{written} is not streamed; use {', '.join(STREAMED)}.")
+
+
+def _options(form: TranscriptionForm, task: Task, diarization: bool, settings: Settings) -> Options:
+    hotwords = (form.hotwords or "").split(",")
+    speakers = form.num_speakers if form.expected_speakers is None else form.expected_speakers
+    fewest, most = form.min_speakers, form.max_speakers
     if diarization:
         defaults = (settings.min_speakers, settings.max_speakers)
         fewest, most = speaker_hints(speakers, fewest, most, defaults)
+    words = (*form.keywords, *(word.strip() for word in hotwords if word.strip()))
     return Options(
-        language=_language("language", form.text("language")),
-        languages=tuple(_code("languages", code) for code in form.many("languages")),
+        language=form.language,
+        languages=form.languages,
         task=task,
         enable_diarization=diarization,
         num_speakers=speakers,
         min_speakers=fewest,
         max_speakers=most,
-        hotwords=(*form.many("keywords"), *(word.strip() for word in hotwords if word.strip())),
-        initial_prompt=form.text("prompt"),
+        hotwords=tuple(dict.fromkeys(words)),
+        initial_prompt=form.prompt,
     )
 
 
-def _language(name: str, value: str | None) -> str | None:
-    return None if value is None else _code(name, value)
-
-
-def _code(name: str, value: str) -> str:
-    try:
-        return parse_language(value)
-    except InvalidOptions as error:
-        raise refused(name, f"{name}: {error}") from error
-
-
-def _diarization(form: Form, written: Format, settings: Settings) -> bool:
-    """Whether speakers are wanted, and can be had."""
-    asked = form.truth("diarization")
+def _diarization(form: TranscriptionForm, settings: Settings) -> bool:
+    """Whether speakers are requested; refuses it where this server cannot find them."""
+    written, asked = form.response_format, form.diarization
     if written == "diarized_json" and asked is False:
-        raise refused("diarization", "diarized_json cannot do without diarization.")
+        raise refused("diarization", "diarized_json needs diarization.")
     wanted = written == "diarized_json" or bool(asked)
-    if not wanted and (idle := [name for name in _SPEAKERS if name in form]):
-        raise refused(idle[0], f"{idle[0]} needs diarized_json or diarization=true.")
+    given = [name for name in _SPEAKERS if name in form.model_fields_set]
+    if given and not wanted:
+        raise refused(given[0], f"{given[0]} needs diarized_json or diarization=true.")
     if wanted and settings.diarization_engine == "none":
         param = "diarization" if asked else "response_format"
-        message = "Speakers are not told apart on this server (DIARIZATION_ENGINE=none)."
+        message = "Diarization is off on this server (DIARIZATION_ENGINE=none)."
         raise refused(param, message, "unsupported_value")
-    if "num_speakers" in form and "expected_speakers" in form:
+    if {"num_speakers", "expected_speakers"} <= {*given}:
         raise refused("expected_speakers", "Send num_speakers or expected_speakers, not both.")
     return wanted
 
 
-def _granularities(form: Form, written: Format) -> tuple[str, ...]:
-    name = "timestamp_granularities"
-    asked = form.many(name)
-    if asked and written != "verbose_json":
-        raise refused(name, f"{name} needs response_format=verbose_json.")
-    return tuple(checked(name, each, ("word", "segment")) for each in asked) or ("segment",)
-
-
-def _logprobs(form: Form, written: Format) -> bool:
-    asked = [checked("include", each, ("logprobs",)) for each in form.many("include")]
-    if asked and written != "json":
-        raise refused("include", "logprobs needs response_format=json.")
-    return bool(asked)
-
-
-def _stream(form: Form, written: Format) -> bool:
-    stream = bool(form.truth("stream"))
-    if stream and written not in STREAMED:
-        raise refused("stream", f"{written} is not streamed; use {', '.join(STREAMED)}.")
-    return stream
-
-
-def _notes(form: Form) -> tuple[TranscriptWarning, ...]:
-    temperature = form.number("temperature", 0.0, 1.0)
-    if not temperature:
+def _notes(form: TranscriptionForm) -> tuple[TranscriptWarning, ...]:
+    if not form.temperature:
         return ()
-    message = f"temperature {temperature:g} changed nothing: decoding always begins at 0."
+    message = f"temperature {form.temperature:g} changed nothing: decoding always begins at 0."
     return (TranscriptWarning("temperature_ignored", message),)
-
-
-# -- chunking ----------------------------------------------------------------------------------
-
-
-def _check_chunking(form: Form) -> None:
-    """Take `auto` and `server_vad` with its defaults, which is what is done anyway."""
-    name = "chunking_strategy"
-    plain = form.text(name)
-    if plain == "auto" and name not in form.objects:
-        return
-    wanted: dict[str, object] = {**(_object(name, plain) if plain else {})}
-    wanted |= form.objects.get(name, {})
-    if not wanted and plain is None:
-        return
-    if wanted.pop("type", None) != "server_vad":
-        raise refused(name, f"{name} must be auto or have the type server_vad.")
-    for key, value in wanted.items():
-        _check_vad(f"{name}[{key}]", key, value)
-
-
-def _check_vad(name: str, key: str, value: object) -> None:
-    if key not in _VAD_DEFAULTS:
-        raise refused(name[:100], f"Unknown field: {name[:100]!r}.", "unknown_parameter")
-    high = 1.0 if key == "threshold" else _VAD_LIMIT
-    if checked_number(name, value, 0.0, high) != _VAD_DEFAULTS[key]:
-        message = f"{name} cannot be changed here; leave it out or send {_VAD_DEFAULTS[key]:g}."
-        raise refused(name, message, "unsupported_value")
-
-
-def _object(name: str, text: str) -> dict[str, object]:
-    """A JSON object, as some clients write it into the field."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise refused(name, f"{name} is neither auto nor a JSON object.") from error
-    if not isinstance(found, dict):
-        raise refused(name, f"{name} is neither auto nor a JSON object.")
-    return found

@@ -13,17 +13,96 @@ from meet_transcriber.api.auth import ReaderService, ToTranscribe
 from meet_transcriber.api.forms import FIELDS_BYTES, receive, refuse_unless_form
 from meet_transcriber.api.openai import requests
 from meet_transcriber.api.openai.errors import ApiError, EnvelopeRoute
-from meet_transcriber.api.openai.models import Catalogue
-from meet_transcriber.api.openai.openapi import described, failures
-from meet_transcriber.api.openai.requests import REFERENCES_BYTES, check_lengths, missing, stored
+from meet_transcriber.api.openai.requests import (
+    LISTS,
+    REFERENCES_BYTES,
+    ModelCatalogue,
+    TranscriptionForm,
+    check_lengths,
+    fields_of,
+    missing,
+    stored,
+)
 from meet_transcriber.api.openai.responses import Waiter, answer, failure_of, upload_settled
 from meet_transcriber.api.openai.stream import EventStream, events
+from meet_transcriber.api.openapi import Responses, parameter
+from meet_transcriber.api.schemas import FormSchema
 from meet_transcriber.api.thread_limits import run_limited
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Task
 from meet_transcriber.service import Service
 from meet_transcriber.service import SubmissionRequest as JobRequest
 from meet_transcriber.settings import Settings
+
+_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
+_STATUSES = {
+    400: "A field or the recording cannot be used",
+    401: "There is no API key, or it is unknown, was revoked or has expired",
+    403: "The API key is not for this",
+    404: "There is no such model",
+    409: "The first request with this Idempotency-Key is still coming in",
+    413: "The recording is too large",
+    415: "The body is no multipart form",
+    422: "The Idempotency-Key was used for another request",
+    429: "Too much was asked for the moment, or for a tenant",
+    500: "The job failed",
+    503: "An engine or the store is not there",
+    504: "It takes longer than SYNC_LIMIT_SECONDS; the job goes on",
+    507: "There is no room for the recording",
+}
+
+
+def _described(task: Task) -> dict[str, Any]:
+    """What `add_api_route` takes to describe an endpoint."""
+    schema = TranscriptionForm.model_json_schema(schema_generator=FormSchema)
+    known = {
+        f"{name}[]" if name in LISTS else name: schema["properties"][name]
+        for name in fields_of(task)
+    }
+    form = {
+        "type": "object",
+        "required": schema["required"],
+        "additionalProperties": False,
+        "properties": known,
+    }
+    key = parameter(
+        "Idempotency-Key",
+        "header",
+        {"type": "string", "minLength": 1, "maxLength": 255},
+        description="The same key with the same request gives the same job.",
+    )
+    body = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+    return {
+        "openapi_extra": {"requestBody": body, "parameters": [key]},
+        "responses": {200: _success(task), **_failures(*_STATUSES)},
+    }
+
+
+def _failures(*statuses: int) -> Responses:
+    content = {"application/json": {"schema": _ERROR}}
+    return {each: {"description": _STATUSES[each], "content": content} for each in statuses}
+
+
+def _success(task: Task) -> dict[str, Any]:
+    content: dict[str, Any] = {"application/json": {}, "text/plain": {}}
+    if task == "transcribe":
+        content["text/event-stream"] = {}
+    return {"description": "The transcript; x-job-id names its job", "content": content}
 
 
 class _Anything(PathConvertor):
@@ -52,9 +131,9 @@ def openai_router(settings: Settings) -> APIRouter:
             methods=["POST"],
             operation_id="createTranscription" if task == "transcribe" else "createTranslation",
             summary=f"{task.capitalize()} a recording and wait for the result",
-            **described(task),
+            **_described(task),
         )
-    catalogue = Catalogue(settings, round(time.time()))
+    catalogue = ModelCatalogue(settings, round(time.time()))
     _add_models(router, catalogue)
     known = {*(path for path, _ in tasks), "/models"}
     router.add_api_route(
@@ -63,12 +142,12 @@ def openai_router(settings: Settings) -> APIRouter:
     return router
 
 
-def _add_models(router: APIRouter, catalogue: Catalogue) -> None:
+def _add_models(router: APIRouter, catalogue: ModelCatalogue) -> None:
     @router.get(
         "/models",
         operation_id="listModels",
         summary="List the models",
-        responses=failures(401, 403, 429, 500, 503),
+        responses=_failures(401, 403, 429, 500, 503),
     )
     async def models(_service: ReaderService) -> dict[str, Any]:
         return catalogue.listing()
@@ -77,7 +156,7 @@ def _add_models(router: APIRouter, catalogue: Catalogue) -> None:
         "/models/{model:anything}",
         operation_id="retrieveModel",
         summary="Show a model",
-        responses=failures(401, 403, 404, 429, 500, 503),
+        responses=_failures(401, 403, 404, 429, 500, 503),
     )
     async def model(model: str, _service: ReaderService) -> dict[str, Any]:
         return catalogue.entry(model)
@@ -104,7 +183,7 @@ class _Desk:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._catalogue = Catalogue(settings, 0)
+        self._catalogue = ModelCatalogue(settings, 0)
 
     async def serve(self, request: Request, service: Service, task: Task) -> Response:
         """The transcript of the recording in the request, or its events."""

@@ -1,26 +1,31 @@
 """Fields are read strictly: each is honoured or refused by name, none is passed over."""
 
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from meet_transcriber.api.openai.errors import ApiError
-from meet_transcriber.api.openai.models import Catalogue
 from meet_transcriber.api.openai.requests import (
+    ALIASES,
     FIELDS,
     FORMATS,
-    Form,
+    ONLY_TRANSCRIPTIONS,
+    ModelCatalogue,
     TranscriptionRequest,
     checked_number,
+    parse_form,
     read,
 )
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.options import Options, Task
+from tests.unit.api.openai.app_fixture import call, make_app
 from tests.unit.api.openai.app_fixture import settings as installed
+from tests.unit.api.service_fixture import make_service
 
-CATALOGUE = Catalogue(installed(), 0)
+CATALOGUE = ModelCatalogue(installed(), 0)
 
 
 def asked(
@@ -165,9 +170,8 @@ def test_speakers_are_refused_where_nobody_tells_them_apart(sent: tuple[str, str
     assert (error.status, error.param) == (400, sent[0])
 
 
-@pytest.mark.parametrize("field", [field for field in FIELDS if not field.in_translations])
-def test_translations_refuse_what_they_do_not_know(field: object) -> None:
-    name = getattr(field, "name", "")
+@pytest.mark.parametrize("name", sorted(ONLY_TRANSCRIPTIONS))
+def test_translations_refuse_what_they_do_not_know(name: str) -> None:
     assert complaint((name, "true"), task="translate").code == "unknown_parameter"
 
 
@@ -176,7 +180,7 @@ def test_translations_have_no_speakers_in_json() -> None:
     assert asked(task="translate").options.task == "translate"
 
 
-names = st.sampled_from([field.name for field in FIELDS]) | st.text(max_size=20)
+names = st.sampled_from([*FIELDS]) | st.text(max_size=20)
 spelled = st.tuples(names, st.sampled_from(["", "[]", "[0]", "[type]", "[", "]]"])).map("".join)
 values = st.sampled_from([*FORMATS, "true", "0", "1", "auto", "word", "en", "{}", "null", "1e999"])
 
@@ -194,5 +198,32 @@ def test_a_number_lies_in_its_range_or_is_refused(value: object) -> None:
 
 
 def test_an_empty_field_counts_as_absent() -> None:
-    assert "prompt" not in Form([("prompt", "  ")])
-    assert Form([("prompt", "")]).text("prompt") is None
+    form = parse_form([("model", "base"), ("prompt", "  "), ("language", "")])
+    assert form.model_fields_set == {"file", "model"}
+
+
+def test_one_field_in_two_spellings_is_refused() -> None:
+    error = complaint(("chunking_strategy", "auto"), ("chunking_strategy[type]", "server_vad"))
+    assert error.param == "chunking_strategy"
+
+
+def test_the_list_begins_with_the_configured_model(tmp_path: Path) -> None:
+    body = call(make_app(make_service(tmp_path), whisper_model="small"), "GET", "/v1/models").json()
+    assert body["object"] == "list"
+    assert [each["id"] for each in body["data"]] == ["small", "whisper-small", *ALIASES]
+    assert set(body["data"][0]) == {"id", "object", "created", "owned_by"}
+
+
+def test_a_model_is_shown_and_an_unknown_one_is_not_found(tmp_path: Path) -> None:
+    app = make_app(make_service(tmp_path))
+    assert call(app, "GET", "/v1/models/whisper-1").json()["id"] == "whisper-1"
+    answer = call(app, "GET", "/v1/models/me/mine")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "model_not_found"
+
+
+@pytest.mark.parametrize("model", ["/srv/models/legal/", "me/legal"])
+def test_a_folder_or_hub_id_shows_its_last_part_only(model: str) -> None:
+    found = ModelCatalogue(installed(whisper_model=model), 0)
+    assert found.entry("legal")["id"] == "legal"
+    assert "srv" not in str(found.listing())
