@@ -74,6 +74,12 @@ def lines(page: Page) -> list[str]:
     return texts
 
 
+def expect_lines(page: Page, first: int, *texts: str) -> None:
+    """Wait until these are the texts of segments, from one on."""
+    for at, text in enumerate(texts, first):
+        expect(page.locator(".segment .words").nth(at)).to_have_text(text)
+
+
 def saved(page: Page) -> None:
     """Wait until the server has taken what was changed."""
     expect(page.locator(".save-state")).to_have_text(" · saved")

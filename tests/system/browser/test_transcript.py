@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from meet_transcriber.core.formats import EXPORTERS
 from meet_transcriber.core.transcript import Removed, TranscriptWarning, Turn
@@ -14,6 +14,7 @@ from tests.simulated.meetings import keep, long_meeting, spoken, transcript_of
 from tests.system.browser.conftest import Browse, Shoot, Simulated
 from tests.system.browser.reading import (
     LINES,
+    expect_lines,
     heard,
     lines,
     meeting,
@@ -124,9 +125,9 @@ def test_a_text_is_edited_undone_done_again_and_kept(
     word(page, "Then", 2).dblclick()
     page.get_by_label("Text of the segment at 0:10").fill(f"We ship on Friday {HOSTILE}")
     page.keyboard.press("Enter")
-    assert lines(page)[2] == f"We ship on Friday {HOSTILE}"
+    assert lines(page)[2] == f"We ship on Friday {HOSTILE}"  # before the server answers
     page.keyboard.press("Control+z")
-    assert lines(page)[2] == LINES[2][1]
+    expect_lines(page, 2, LINES[2][1])
     page.keyboard.press("Control+y")
     saved(page)
     page.reload()
@@ -188,11 +189,11 @@ def test_a_segment_is_cut_in_two_and_put_together_again(
 ) -> None:
     word(page, "is", 1).click()
     page.keyboard.press("s")
-    assert lines(page)[1:3] == ["The printing problem", "is solved and the report is on paper"]
+    expect_lines(page, 1, "The printing problem", "is solved and the report is on paper")
     saved(page)
     assert texts(shelf, job_id)[1] == "The printing problem"
     page.keyboard.press("m")
-    assert len(lines(page)) == len(LINES)
+    expect(page.locator(".segment .words")).to_have_count(len(LINES))
     saved(page)
     assert texts(shelf, job_id)[1] == LINES[1][1]
 
@@ -219,7 +220,7 @@ def test_selected_words_go_to_somebody_else_in_one_step(
         "button", name="SPEAKER_00"
     ).click()
     expected = ["The printing problem is", "solved and the report", "is on paper"]
-    assert lines(page)[1:4] == expected
+    expect_lines(page, 1, *expected)
     saved(page)
     assert texts(shelf, job_id)[1:4] == expected
     page.keyboard.press("u")
@@ -236,7 +237,7 @@ def test_words_selected_by_a_finger_are_given_to_somebody_else(page: Page) -> No
     )
     give = page.get_by_role("group", name="Selected words")
     give.get_by_role("button", name="New speaker").click()
-    assert lines(page)[1:4] == ["The printing problem", "is solved", "and the report is on paper"]
+    expect_lines(page, 1, "The printing problem", "is solved", "and the report is on paper")
     saved(page)
 
 
@@ -252,12 +253,62 @@ def test_a_conflict_loads_the_others_edit_and_keeps_what_was_typed(
     url = f"{shelf.url}/transcribe/{job_id}/segments/0"
     httpx.patch(url, json={"text": "Theirs"}).raise_for_status()
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("What you typed is still there")
+    expect(page.get_by_role("alert")).to_contain_text("Your text is still in its editor")
     expect(page.get_by_text("Theirs")).to_be_visible()
     expect(page.get_by_label("Text of the segment at 0:10")).to_have_value("Mine of Thursday")
     page.get_by_role("button", name="Save").click()
     saved(page)
     assert texts(shelf, job_id)[2] == "Mine of Thursday"
+
+
+def test_edits_made_while_the_server_is_away_wait_and_are_saved(
+    browse: Browse, shelf: Simulated, job_id: str
+) -> None:
+    watched = browse(shelf.url)
+    watched.allow("ERR_INTERNET_DISCONNECTED")
+    page = watched.page()
+    open_meeting(page, job_id)
+    watched.context.set_offline(True)
+    word(page, "Then", 2).dblclick()
+    page.get_by_label("Text of the segment at 0:10").fill("We ship on Friday")
+    page.keyboard.press("Enter")
+    word(page, "is", 1).click()
+    page.keyboard.press("s")
+    word(page, "Friday", 2).click()
+    expect(page.get_by_text("The server cannot be reached.")).to_be_visible()
+    expect(page.locator(".save-state")).to_have_text(" · saving…")
+    watched.context.set_offline(False)
+    saved(page)
+    expected = ["The printing problem", "is solved and the report is on paper", "We ship on Friday"]
+    expect_lines(page, 1, *expected)
+    assert texts(shelf, job_id)[1:4] == expected
+    expect(page.locator(".w.chosen")).to_have_text("Friday")
+
+
+def test_what_is_typed_again_before_the_answer_keeps_its_focus(
+    page: Page, shelf: Simulated, job_id: str
+) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/segments", hold)
+    for text in ("We ship on Friday", "We ship"):
+        page.locator(".segment .w").nth(20).dblclick()
+        page.get_by_label("Text of the segment at 0:10").fill(text)
+        if not held:
+            page.keyboard.press("Enter")
+            expect(page.locator(".save-state")).to_have_text(" · saving…")
+    held[0].continue_()
+    page.unroute("**/segments")
+    saved(page)
+    expect(page.get_by_label("Text of the segment at 0:10")).to_be_focused()
+    page.keyboard.type(" on Monday")
+    page.keyboard.press("Enter")
+    expect_lines(page, 2, "We ship on Monday")
+    saved(page)
+    assert texts(shelf, job_id)[2] == "We ship on Monday"
 
 
 def test_what_is_refused_is_said_and_not_called_saved(
@@ -305,10 +356,9 @@ def test_a_name_that_was_misheard_is_replaced_everywhere_and_undone(
     page.keyboard.type("thursday")
     page.get_by_label("Replace with").fill("Friday")
     page.get_by_role("button", name="Replace everywhere").click()
-    expect(page.get_by_role("dialog")).to_contain_text("2 places")
     page.get_by_role("dialog").get_by_role("button", name="Replace").click()
     expect(page.locator(".words", has_text="Friday")).to_have_count(2)
-    expect(page.locator(".save-state")).to_have_text(" · replaced")
+    expect(page.locator(".save-state")).to_have_text(" · Replaced in 2 places.")
     assert "Thursday" not in " ".join(texts(shelf, job_id))
     page.get_by_role("button", name="Undo").click()
     saved(page)

@@ -15,9 +15,12 @@ export class Cast {
   /** @param {string[]} labels Who is there now: the new ones get the next numbers, nobody's number changes. */
   know(labels) {
     this.#present = new Set(labels);
-    for (const label of labels) {
-      if (!this.#numbers.has(label)) this.#numbers.set(label, this.#numbers.size);
-    }
+    for (const label of labels) this.reserve(label);
+  }
+
+  /** @param {string} label Number it, so that `fresh` does not give it again. */
+  reserve(label) {
+    if (!this.#numbers.has(label)) this.#numbers.set(label, this.#numbers.size);
   }
 
   /** @returns {string[]} Labels of those who are there, by number. */

@@ -42,10 +42,15 @@ export class Cursor {
     this.from = from;
   }
 
-  /** Stay inside when segments have changed. */
-  settle() {
-    this.from = null;
-    this.at = this.#within(this.at.segment, this.at.word);
+  /** Follow the chosen words when segments have changed. @param {import("./model.js").Segment[]} before */
+  settle(before) {
+    const moved = (place) => {
+      const segment = place ? this.segments().indexOf(before[place.segment]) : -1;
+      return segment < 0 ? null : { segment, word: place.word };
+    };
+    const at = moved(this.at);
+    this.from = at && moved(this.from);
+    this.at = at ?? this.#within(this.at.segment, this.at.word);
   }
 
   /** What is selected, in order; null where nothing is. @returns {[Place, Place]|null} */

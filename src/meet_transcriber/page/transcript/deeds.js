@@ -1,7 +1,6 @@
 /* What can be done to a transcript with a key, a button or a menu; `keys.js` names the methods. */
 
 import { h } from "../dom.js";
-import { reassigning } from "./edits.js";
 import { copy } from "./exporting.js";
 import { openHelp } from "./help.js";
 import { openHistory } from "./history.js";
@@ -55,13 +54,13 @@ export class Deeds {
   split() {
     const { segment, word } = this.pane.cursor.at;
     if (word === 0) this.say("Choose the word that shall begin the new segment.");
-    else this.#ifAllowed(() => this.editing.change([{ segment, split_at: word }]));
+    else this.#ifAllowed(() => this.editing.change([{ segment, split_at: word }], segment));
   }
 
   merge() {
     const { segment } = this.pane.cursor.at;
     if (segment + 1 === this.editing.state.segments.length) this.say("This is the last segment.");
-    else this.#ifAllowed(() => this.editing.change([{ segment, merge: true }]));
+    else this.#ifAllowed(() => this.editing.change([{ segment, merge: true }], segment, 2));
   }
 
   /** @param {KeyboardEvent} event The digit says who. */
@@ -85,13 +84,15 @@ export class Deeds {
 
   /** Give the selected words, else the chosen segment, to somebody. @param {string|null} label */
   give(label) {
-    const { cursor } = this.pane;
-    const changes = cursor.selection
-      ? reassigning(this.editing.state.segments, ...cursor.selection, label)
-      : [{ segment: cursor.at.segment, speaker: label }];
+    const { at, selection } = this.pane.cursor;
+    const [from, to] = selection ?? [at, at];
+    const changes = selection
+      ? reassigning(this.editing.state.segments, from, to, label)
+      : [{ segment: at.segment, speaker: label }];
     this.#ifAllowed(() => {
+      if (label !== null) this.cast.reserve(label);
       this.drop();
-      this.editing.change(changes);
+      this.editing.change(changes, from.segment, to.segment - from.segment + 1);
       this.pane.focus();
       this.say(`Given to ${this.cast.name(label)}.`);
     });
@@ -145,4 +146,26 @@ export class Deeds {
       { label: "Copy a link", hint: "C", run: () => this.link() },
     ];
   }
+}
+
+/**
+ * The changes that give some words to a speaker: the words around them are split off first.
+ * @param {import("./model.js").Segment[]} segments
+ * @param {import("./cursor.js").Place} from
+ * @param {import("./cursor.js").Place} to The last word.
+ * @param {string|null} speaker
+ * @returns {import("./editing.js").Change[]}
+ */
+function reassigning(segments, from, to, speaker) {
+  const changes = [];
+  let first = from.segment;
+  let last = to.segment;
+  if (to.word + 1 < segments[last].words.length) changes.push({ segment: last, split_at: to.word + 1 });
+  if (from.word > 0) {
+    changes.push({ segment: first, split_at: from.word });
+    first += 1;
+    last += 1;
+  }
+  for (let at = first; at <= last; at += 1) changes.push({ segment: at, speaker });
+  return changes;
 }

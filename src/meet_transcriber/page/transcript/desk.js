@@ -9,10 +9,8 @@ import { Deeds } from "./deeds.js";
 import { Editing, settled } from "./editing.js";
 import { exportButton } from "./exporting.js";
 import { FindBar } from "./find_bar.js";
-import { wholeWords } from "./finding.js";
 import { MOVING, SINGLE, meant, singleKeys } from "./keys.js";
 import { openMenu } from "./menu.js";
-import { speakersIn } from "./model.js";
 import { Pane } from "./pane.js";
 import { Peaks } from "./peaks.js";
 import { Player } from "./player.js";
@@ -143,9 +141,9 @@ export class Desk {
   }
 
   #show() {
-    const { segments, silent, names } = this.editing.state;
+    const { segments, silent, speakers, names } = this.editing.state;
     this.cast.names = names;
-    this.cast.know(speakersIn(segments, silent));
+    this.cast.know(speakers);
     this.count.textContent = counted(this.cast.labels.length, "speaker", "speakers");
     this.pane.show(segments);
     this.wave.show(segments);
@@ -191,7 +189,7 @@ export class Desk {
     });
     pane.addEventListener("seek", ({ detail }) => this.#seek(detail));
     pane.addEventListener("player", ({ detail }) => this.deeds[detail]());
-    pane.addEventListener("save", ({ detail: { at, text } }) => editing.change([{ segment: at, text }]));
+    pane.addEventListener("save", ({ detail: { at, text } }) => editing.change([{ segment: at, text }], at));
     pane.addEventListener("selected", () => this.#selection());
     pane.addEventListener("followed", () => this.#sayFollowing());
     pane.addEventListener("act", ({ detail }) => this.deeds.act(detail));
@@ -200,7 +198,9 @@ export class Desk {
     editing.addEventListener("saving", () => {
       this.say(editing.waiting ? "saving…" : "saved");
     });
-    editing.addEventListener("conflict", ({ detail }) => this.#conflict(detail));
+    editing.addEventListener("conflict", ({ detail: { texts } }) => this.#conflict({
+      message: "The transcript was changed elsewhere. The latest version is shown.", texts,
+    }));
     editing.addEventListener("refused", ({ detail }) => {
       if (detail.texts.length) this.#conflict(detail);
       else this.say(detail.message);
@@ -269,29 +269,22 @@ export class Desk {
   }
 
   async #replace({ find, put }) {
-    const count = wholeWords(this.segments, find);
-    if (!count) {
-      this.say("these are no whole words of this transcript");
-      return;
-    }
     if (!put) {
-      this.say("type what shall stand there instead");
+      this.say("Type the replacement first.");
       this.finder.put.focus();
       return;
     }
-    const text = `${counted(count, "place", "places")} with “${find}” will say “${put}”. Undo takes it back.`;
-    if (await confirmed("Replace everywhere?", text, "Replace")) {
-      await this.editing.replace(find, put);
-      this.say("replaced");
-    }
+    const text = `“${find}” becomes “${put}” wherever it stands as whole words. You can undo this.`;
+    if (!(await confirmed("Replace everywhere?", text, "Replace"))) return;
+    const answer = await this.editing.replace(find, put);
+    if (answer) this.say(`Replaced in ${counted(answer.changed, "place", "places")}.`);
   }
 
   #conflict({ message, texts }) {
     this.say("not saved");
     const close = () => { fill(this.notices); this.pane.focus(); };
     fill(this.notices, h("div", { class: "notice warning", role: "alert" }, icon("warning"),
-      h("p", null, message, " The transcript was loaded again.",
-        texts.length > 0 && " What you typed is still there; look at it and save it again."),
+      h("p", null, message, texts.length > 0 && " Your text is still in its editor; check it and save it again."),
       h("button", { type: "button", class: "icon-button", "aria-label": "Close this notice", onclick: close }, icon("close"))));
     for (const { text, start } of texts) {
       const at = this.segments.findLastIndex((each) => each.start <= start + 0.05);

@@ -1,158 +1,146 @@
-/* Changing a transcript: seen at once, sent in order, undone and done again. */
+/* Editing a transcript: requests go to the server in order, and its answers say what changed. Typed
+   text and names are shown at once, as previews. */
 
 import { pause } from "../api.js";
-import { changed } from "./edits.js";
-import { Segment, segmentsOf, wordless } from "./model.js";
+import { segmentsOf, wordless } from "./model.js";
 
-const AGAIN_MS = 2000;
+const RETRY_MS = 2000;
 
-/** What is on its way to the server, by its job's path; goes on when the view is left. @type {Map<string, Promise<void>>} */
+/** Requests under way by the path of their job; they continue after the view is left. @type {Map<string, Promise<void>>} */
 const underWay = new Map();
 addEventListener("beforeunload", (event) => { if (underWay.size) event.preventDefault(); });
 
-/** @param {string} path Of a job. @returns {Promise<void>} When the server has every change of it, or has refused it. */
+/** @param {string} path Of a job. @returns {Promise<void>} Resolves when the server has accepted or refused every edit. */
 export function settled(path) { return underWay.get(path) ?? Promise.resolve(); }
 
 /**
+ * @typedef {Object} Change As PATCH /transcribe/{id}/segments takes it; one thing beside `segment`.
+ * @property {number} segment
+ * @property {string} [text]
+ * @property {string|null} [speaker]
+ * @property {number} [split_at]
+ * @property {true} [merge]
+ *
  * @typedef {Object} State
- * @property {Segment[]} segments
+ * @property {import("./model.js").Segment[]} segments
  * @property {import("./model.js").Turn[]} silent Turns of speakers without words.
+ * @property {string[]} speakers Labels.
  * @property {Object<string, string>} names
  *
- * @typedef {Object} Request What the server is asked.
+ * @typedef {Object} Request
  * @property {"PATCH"|"POST"} method
  * @property {string} path Behind the job's.
  * @property {any} [body]
+ *
+ * @typedef {Object} Step An edit that the server has not accepted yet.
+ * @property {() => Request|null} request Called when it is sent; null when its segments have changed.
+ * @property {(state: State) => State} [preview] The state with the edit, shown until the server answers.
+ * @property {{text: string, start: number}} [typed]
  */
 
 /**
- * Fires `change` (other segments or names), `saving` (how many changes wait), `conflict` (somebody
- * else was first; `detail` has the message and the texts that were not taken) and `refused`.
+ * Fires `change` (segments, speakers or names changed), `saving` (the number of waiting edits changed),
+ * `conflict` (the transcript changed elsewhere; `detail` has the message and the texts that were not
+ * saved) and `refused` (the same for other errors).
  */
 export class Editing extends EventTarget {
-  #done = [];
-  #undone = [];
   #queue = Promise.resolve();
+  /** @type {Step[]} */
   #waiting = [];
-  #reading = null; // while the whole transcript is on its way
+  /** @type {State} What the server has. */
+  #saved;
 
-  /** @param {import("../api.js").Api} api @param {any} job As GET /transcribe/{id} has it. */
+  /** @param {import("../api.js").Api} api @param {any} job As GET /transcribe/{id} answers. */
   constructor(api, job) {
     super();
     this.api = api;
     this.path = `/transcribe/${job.job_id}`;
     this.key = api.session.key_id;
-    this.#take(job);
+    this.#load(job);
+    this.state = this.#saved;
   }
 
-  /** How many changes the server has not taken yet. */
+  /** The number of edits that the server has not accepted yet. */
   get waiting() { return this.#waiting.length; }
 
-  /** @param {import("./edits.js").Change[]} changes One step of undo. */
-  async change(changes) {
-    const texts = changes.filter((each) => "text" in each)
-      .map((each) => ({ text: each.text, start: this.state.segments[each.segment].start }));
-    const [{ segment }] = changes;
-    const meant = this.state.segments[segment].text;
-    await this.#reading;
-    if (this.state.segments[segment]?.text !== meant) { // it was read again meanwhile
-      this.#tell("conflict", { message: "Somebody else changed this segment meanwhile.", texts });
-      return;
-    }
-    const request = changes.length === 1
-      ? { method: "PATCH", path: `/segments/${changes[0].segment}`, body: without(changes[0]) }
-      : { method: "PATCH", path: "/segments", body: { changes } };
-    this.#step({ ...this.state, segments: changed(this.state.segments, changes) }, request, texts);
+  /**
+   * Change segments in one step.
+   * @param {Change[]} changes Each at the places that the one before left.
+   * @param {number} first The first segment that they are about.
+   * @param {number} [count] How many segments they are about.
+   */
+  change(changes, first, count = 1) {
+    const meant = this.state.segments.slice(first, first + count);
+    const request = () => {
+      const at = indexOf(this.#saved.segments, meant);
+      const moved = changes.map((each) => ({ ...each, segment: each.segment + at - first }));
+      return at < 0 ? null : { method: "PATCH", path: "/segments", body: { changes: moved } };
+    };
+    const { text } = changes[0];
+    if (text === undefined) return this.#send({ request });
+    const retyped = meant[0].withText(text);
+    const preview = (state) => {
+      const at = indexOf(state.segments, meant);
+      return at < 0 ? state : { ...state, segments: state.segments.with(at, retyped) };
+    };
+    return this.#send({ request, preview, typed: { text, start: retyped.start } });
   }
 
-  /** @param {string} label @param {string} name Empty takes it away. */
-  async name(label, name) {
-    await this.#reading;
-    const names = { ...this.state.names, [label]: name };
-    if (!name) delete names[label];
-    this.#step({ ...this.state, names }, { method: "PATCH", path: "/speakers", body: { [label]: name || null } });
+  /** @param {string} label @param {string} name Empty removes it. */
+  name(label, name) {
+    const body = { [label]: name || null };
+    return this.#send({
+      request: () => ({ method: "PATCH", path: "/speakers", body }),
+      preview: (state) => ({ ...state, names: { ...state.names, ...body } }),
+    });
   }
 
   /** Give everything that one speaker said to another. @param {string|null} from @param {string|null} to */
-  async reassign(from, to) {
-    await this.#reading;
-    const segments = this.state.segments.map((each) => (each.speaker === from
-      ? new Segment(each.words.map((word) => ({ ...word, speaker: to })), to, each.language) : each));
-    const silent = this.state.silent.map((each) => (each.speaker === from ? { ...each, speaker: to } : each)).filter((each) => each.speaker);
-    this.#step({ ...this.state, segments, silent }, { method: "PATCH", path: "/segments", body: { reassign: { from, to } } });
+  reassign(from, to) {
+    return this.#send({ request: () => ({ method: "PATCH", path: "/segments", body: { reassign: { from, to } } }) });
   }
 
-  /** Put one text for another everywhere. @param {string} find @param {string} put */
-  async replace(find, put) {
-    await this.#reading;
-    const before = this.state;
-    if (await this.#ask({ method: "PATCH", path: "/segments", body: { replace: { find, with: put } } }, true)) {
-      this.#done.push({ before, after: this.state });
-      this.#undone.length = 0;
-    }
+  /** Replace whole words everywhere. @param {string} find @param {string} text @returns {Promise<any>} The server's answer, null if refused. */
+  replace(find, text) {
+    return this.#send({ request: () => ({ method: "PATCH", path: "/segments", body: { replace: { find, with: text } } }) });
   }
 
-  /** Take back the latest step; one from before this visit is known to the server alone. */
-  undo() { return this.#walk("/undo", this.#done, this.#undone, "before"); }
+  /** Undo the latest step. */
+  undo() { return this.#send({ request: () => ({ method: "POST", path: "/undo" }) }); }
 
-  /** Bring back what was undone last. */
-  redo() { return this.#walk("/redo", this.#undone, this.#done, "after"); }
+  /** Redo the step that was undone last. */
+  redo() { return this.#send({ request: () => ({ method: "POST", path: "/redo" }) }); }
 
-  async #walk(path, from, to, side) {
-    await this.#reading;
-    const step = from.pop();
-    if (step) {
-      to.push(step);
-      this.#set(step[side]);
-    }
-    await this.#ask({ method: "POST", path }, !step);
-  }
-
-  #step(next, request, texts = []) {
-    const after = { ...next, silent: wordless(next.silent, next.segments) };
-    this.#done.push({ before: this.state, after });
-    this.#undone.length = 0;
-    this.#set(after);
-    this.#ask(request, false, texts);
-  }
-
-  #set(state) {
-    this.state = state;
-    this.dispatchEvent(new Event("change"));
-  }
-
-  /**
-   * Send a request behind those that wait.
-   * @param {Request} request
-   * @param {boolean} [read] Then read the transcript again, as only the server knows what came of it.
-   * @param {{text: string, start: number}[]} [texts] What somebody typed.
-   * @returns {Promise<boolean>} Whether it was taken.
-   */
-  #ask(request, read = false, texts = []) {
-    const entry = { texts };
-    this.#waiting.push(entry);
+  /** @param {Step} step Sent after those that wait. */
+  #send(step) {
+    this.#waiting.push(step);
+    if (step.preview) this.#show();
     this.#tell("saving");
-    const answer = this.#queue.then(async () => {
-      if (!this.#waiting.includes(entry)) return false; // went down with one before it
-      try {
-        this.edition = (await this.#send(request)).edition;
-        if (read) await this.#read();
-        this.#waiting.shift();
-        this.#tell("saving");
-        return true;
-      } catch (problem) {
-        await this.#refused(problem);
-        return false;
-      }
-    });
+    const answer = this.#queue.then(() => this.#run(step));
     this.#queue = answer.then(() => {});
     underWay.set(this.path, this.#queue);
     this.#queue.then(() => { if (!this.#waiting.length) underWay.delete(this.path); });
-    if (read) this.#reading = this.#queue.then(() => { this.#reading = null; });
     return answer;
   }
 
-  async #send({ method, path, body }) {
+  async #run(step) {
+    if (!this.#waiting.includes(step)) return null; // one before it was refused
+    try {
+      const request = step.request();
+      if (!request) throw new Error("The segment changed before this edit was saved.");
+      const answer = await this.#call(request);
+      this.#apply(answer);
+      this.#waiting.shift();
+      this.#show();
+      this.#tell("saving");
+      return answer;
+    } catch (problem) {
+      await this.#refused(problem);
+      return null;
+    }
+  }
+
+  async #call({ method, path, body }) {
     for (;;) {
       try {
         const headers = { "If-Match": `"${this.edition}"` };
@@ -160,47 +148,54 @@ export class Editing extends EventTarget {
         return await answer.json();
       } catch (problem) {
         if (problem.status === 401) await this.#signedIn(problem);
-        else if (problem.offline) await pause(AGAIN_MS); // with If-Match, what was taken before is not taken twice
+        else if (problem.offline) await pause(RETRY_MS); // If-Match keeps an edit from being made twice
         else throw problem;
       }
     }
   }
 
-  /** What was changed before a session was over waits for the same key, and goes to no other. */
+  /** Edits of an expired session wait for the same key; another key must not send them. */
   async #signedIn(problem) {
     await new Promise((done) => { this.api.addEventListener("signedin", done, { once: true }); });
     if (this.api.session.key_id !== this.key) throw problem;
   }
 
-  /** Begin again from what the server has; what was typed is handed over. */
+  /** Load the transcript again and hand over the texts that were not saved. */
   async #refused(problem) {
-    const lost = this.#waiting.flatMap((each) => each.texts);
+    const typed = this.#waiting.flatMap((each) => each.typed ?? []);
     this.#waiting = [];
-    this.#done.length = 0;
-    this.#undone.length = 0;
-    this.#reading = this.#read().catch(() => {}).then(() => { this.#reading = null; });
-    await this.#reading;
-    const texts = lost.filter(({ text }) => !this.state.segments.some((each) => each.text === text));
+    await this.api.get(this.path).then((job) => this.#load(job), () => {});
+    this.#show();
+    const texts = typed.filter(({ text }) => !this.state.segments.some((each) => each.text === text));
     const conflict = problem.status === 412 || problem.status === 409;
     this.#tell(conflict ? "conflict" : "refused", { message: problem.message, texts });
   }
 
-  /** Read everything again. */
-  async #read() {
-    this.#take(await this.api.get(this.path));
-    this.dispatchEvent(new Event("change"));
-  }
-
-  #take(job) {
+  #load(job) {
+    const { segments: plain, turns, speakers } = job.transcript;
+    const segments = segmentsOf(plain);
     this.job = job;
     this.edition = job.edition;
-    const segments = segmentsOf(job.transcript.segments);
-    this.state = { segments, silent: wordless(job.transcript.turns, segments), names: { ...job.transcript.names } };
+    this.#saved = { segments, silent: wordless(turns, segments), speakers, names: job.names };
+  }
+
+  #apply({ edition, names, transcript_change: change }) {
+    const segments = [...this.#saved.segments];
+    for (const { segment, removed, inserted } of change.segments) segments.splice(segment, removed, ...segmentsOf(inserted));
+    this.edition = edition;
+    this.#saved = { segments, silent: change.turns_without_words, speakers: change.speakers, names };
+  }
+
+  #show() {
+    this.state = this.#waiting.reduce((state, { preview }) => preview?.(state) ?? state, this.#saved);
+    this.dispatchEvent(new Event("change"));
   }
 
   #tell(name, detail = null) { this.dispatchEvent(new CustomEvent(name, { detail })); }
 }
 
-function without({ segment: _, ...change }) {
-  return change;
+/** Where neighbouring segments are, by their start and text; -1 if they have changed. */
+function indexOf(segments, wanted) {
+  const same = (one, other) => one === other || (one?.start === other.start && one.text === other.text);
+  return segments.findIndex((_, at) => wanted.every((each, offset) => same(segments[at + offset], each)));
 }

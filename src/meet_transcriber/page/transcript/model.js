@@ -1,7 +1,16 @@
 /* What was said, as data. Nothing here is changed in place: an edit makes new segments, so a list of
    segments is a snapshot. */
 
-import { needsSpace, splitText } from "./scripts.js";
+/** Scripts without spaces between words, as in core/scripts.py. */
+const SPACELESS = "\\u0e00-\\u0eff\\u1000-\\u109f\\u1780-\\u17ff\\u2e80-\\u2fdf\\u3000-\\u30ff\\u31f0-\\u31ff"
+  + "\\u3400-\\u4dbf\\u4e00-\\u9fff\\uf900-\\ufaff\\ufe30-\\ufe4f\\uff00-\\uffef\\u{20000}-\\u{3ffff}";
+const ENDS_SPACELESS = new RegExp(`[${SPACELESS}]$`, "u");
+const BEGINS_SPACELESS = new RegExp(`^[\\s${SPACELESS}]`, "u");
+
+/** @param {string} left @param {string} right @returns {boolean} Whether a space belongs between two words. */
+export function needsSpace(left, right) {
+  return left !== "" && right !== "" && !ENDS_SPACELESS.test(left.slice(-2)) && !BEGINS_SPACELESS.test(right);
+}
 
 /**
  * @typedef {Object} Word
@@ -29,8 +38,8 @@ export class Segment {
     this.end = words.reduce((latest, word) => Math.max(latest, word.end), 0);
   }
 
-  /** @param {Word[]} words @returns {Segment} The same with other words. */
-  holding(words) { return new Segment(words, this.speaker, this.language); }
+  /** @param {string} text @returns {Segment} With another text, to be shown until the server has timed its words. */
+  withText(text) { return new Segment(spread({ start: this.start, end: this.end, text, speaker: this.speaker }), this.speaker, this.language); }
 
   /** Its words as running text. */
   get text() {
@@ -76,9 +85,9 @@ export function segmentsOf(plain) {
     .map((each) => new Segment(each.words ?? spread(each), each.speaker, each.language));
 }
 
-/** Words for a segment whose words' times are hidden: evenly over its time. */
+/** Words of a segment without word times: evenly over its time. */
 function spread({ start, end, text, speaker }) {
-  const texts = splitText(text);
+  const texts = text.trim().split(/\s+/u);
   const step = (end - start) / texts.length;
   return texts.map((each, at) => ({
     text: each, start: start + at * step, end: start + (at + 1) * step,
@@ -135,11 +144,6 @@ export function placeAt(segments, time) {
 export function wordless(turns, segments) {
   const heard = new Set(segments.map((each) => each.speaker));
   return turns.filter((each) => !heard.has(each.speaker));
-}
-
-/** @param {Segment[]} segments @param {Turn[]} silent Of speakers without words. @returns {string[]} Labels. */
-export function speakersIn(segments, silent) {
-  return [...new Set([...segments, ...silent].map((each) => each.speaker).filter(Boolean))];
 }
 
 /**

@@ -61,13 +61,17 @@ export class Pane extends EventTarget {
 
   /** @param {import("./model.js").Segment[]} segments */
   show(segments) {
-    this.#carryTyped(segments);
+    const before = this.segments;
+    const active = this.scroller.contains(document.activeElement) ? document.activeElement : null;
+    const written = active && isEditor(active) ? before[this.rows.at(active.closest(".segment"))] : null;
+    const carried = this.#carryTyped(segments);
     this.segments = segments;
-    this.cursor.settle();
-    const focused = this.scroller.contains(document.activeElement) && !isEditor(document.activeElement);
+    this.cursor.settle(before);
     this.list.show(segments);
     this.mark();
-    if (focused) this.focus();
+    if (!active || this.scroller.contains(document.activeElement)) return;
+    if (carried.has(written)) this.#write(segments.indexOf(carried.get(written)), active.selectionStart);
+    else this.focus();
   }
 
   /** Show marks again: what is chosen, found, in doubt. */
@@ -121,9 +125,16 @@ export class Pane extends EventTarget {
     if (!this.#typed.has(segment)) this.#typed.set(segment, text ?? segment.text);
     this.cursor.choose(at, this.cursor.at.segment === at ? this.cursor.at.word : 0);
     this.list.remake(segment);
-    this.list.reveal(at);
     this.mark();
-    this.list.row(at)?.querySelector("textarea")?.focus({ preventScroll: true });
+    this.#write(at);
+  }
+
+  /** Put the focus into the editor of a segment. @param {number} at @param {number} [caret] */
+  #write(at, caret) {
+    this.list.reveal(at);
+    const input = this.list.row(at)?.querySelector("textarea");
+    input?.focus({ preventScroll: true });
+    if (caret !== undefined) input?.setSelectionRange(caret, caret);
   }
 
   /** Whether something is typed that was not saved. */
@@ -193,15 +204,19 @@ export class Pane extends EventTarget {
     if (text && text !== segment.text) this.dispatchEvent(new CustomEvent("save", { detail: { at, text } }));
   }
 
-  /** What is typed in segments that are no longer the same goes to those in their time. */
+  /** What is typed in segments that were replaced goes to those in their time. @returns {Map<any, any>} Old to new ones. */
   #carryTyped(segments) {
     const here = new Set(segments);
+    const carried = new Map();
     for (const [segment, text] of [...this.#typed]) {
       if (here.has(segment)) continue;
       this.#typed.delete(segment);
       const other = segments[placeAt(segments, segment.start).segment];
-      if (other && !this.#typed.has(other)) this.#typed.set(other, text);
+      if (!other || this.#typed.has(other)) continue;
+      this.#typed.set(other, text);
+      carried.set(segment, other);
     }
+    return carried;
   }
 
   #listen() {

@@ -3,7 +3,7 @@
 import { fill, h } from "../dom.js";
 import { clock } from "../format.js";
 import { icon } from "../icons.js";
-import { needsSpace } from "./scripts.js";
+import { needsSpace } from "./model.js";
 
 const LETTER = 8.1; // pixels that a letter is wide, for guessing heights
 const LINE = 27;
