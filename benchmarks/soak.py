@@ -132,7 +132,7 @@ class Soak:
         return outcome
 
     def _submit(self) -> str:
-        upload = self.system.service.submissions.begin("meeting.wav")
+        upload = self.system.service.submissions.start_upload("meeting.wav")
         upload.write(recording(self._plan.parts))
         return upload.finish(SubmissionRequest(Options(), self._receiver.url)).id
 

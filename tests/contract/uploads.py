@@ -35,10 +35,10 @@ class UploadsContract:
 
     def test_pieces_become_one_recording(self, service: Service) -> None:
         data = noise(1_300_000)
-        job = service.uploads.create("../standup.wav", len(data), "resumable")
+        job = service.submissions.create_upload("../standup.wav", len(data))
         for start, end in ((0, 600_000), (600_000, 600_001), (600_001, len(data))):
             send(service, job, start, data[start:end])
-        job = service.uploads.submit(job.id, SubmissionRequest())
+        job = service.submissions.submit_upload(job.id, SubmissionRequest())
         assert (job.state, job.name, job.upload and job.upload.pieces) == (
             "pending", "standup.wav", ())  # fmt: skip
         _, file, size = service.queries.audio(job.id)
@@ -49,12 +49,12 @@ class UploadsContract:
 
     def test_the_recording_stays_whole_until_its_job_goes(self, service: Service) -> None:
         data = noise(3000)
-        job = service.uploads.create("a.wav", len(data), "resumable")
+        job = service.submissions.create_upload("a.wav", len(data))
         for start in (0, 1000, 2000):
             send(service, job, start, data[start : start + 1000])
         stray = f"{job.prefix}/recording/0-of-somebody-who-died"
         service.context.media.put(stray, b"lost")
-        service.uploads.submit(job.id, SubmissionRequest())
+        service.submissions.submit_upload(job.id, SubmissionRequest())
         work(service)
         Maintenance(
             service.context,
@@ -69,17 +69,19 @@ class UploadsContract:
         assert stored_keys(service) == []
 
     def test_what_is_submitted_again_is_the_same_job(self, service: Service) -> None:
-        job = service.uploads.create("a.wav", 4, "resumable")
+        job = service.submissions.create_upload("a.wav", 4)
         send(service, job, 0, b"tape")
-        first = service.uploads.submit(job.id, SubmissionRequest())
-        assert service.uploads.submit(job.id, SubmissionRequest()).id == first.id == job.id
+        first = service.submissions.submit_upload(job.id, SubmissionRequest())
+        assert (
+            service.submissions.submit_upload(job.id, SubmissionRequest()).id == first.id == job.id
+        )
         with pytest.raises(IdempotencyMismatch, match="other options"):
-            service.uploads.submit(job.id, SubmissionRequest(Options(language="de")))
+            service.submissions.submit_upload(job.id, SubmissionRequest(Options(language="de")))
         with pytest.raises(UploadConflict, match="has ended"):
             service.uploads.receive(job.id, 4)
 
     def test_of_two_senders_one_goes_on(self, service: Service) -> None:
-        job = service.uploads.create("a.wav", 8, "resumable")
+        job = service.submissions.create_upload("a.wav", 8)
         slow, quick = (service.uploads.receive(job.id, 0) for _ in range(2))
         slow.write(b"slow")
         quick.write(b"quic")
@@ -88,13 +90,13 @@ class UploadsContract:
             slow.close()
         assert caught.value.received_bytes == 4
         send(service, job, 4, b"tail")
-        job = service.uploads.submit(job.id, SubmissionRequest())
+        job = service.submissions.submit_upload(job.id, SubmissionRequest())
         _, file, _ = service.queries.audio(job.id)
         with file:
             assert file.read() == b"quictail"
 
     def test_an_upload_that_is_given_up_leaves_nothing(self, service: Service) -> None:
-        job = service.uploads.create("a.wav", 8, "resumable")
+        job = service.submissions.create_upload("a.wav", 8)
         send(service, job, 0, b"half")
         late = service.uploads.receive(job.id, 4)
         late.write(b"late")
@@ -106,7 +108,7 @@ class UploadsContract:
             service.uploads.find(job.id)
 
     def test_large_requests_count_piece_by_piece(self, service: Service) -> None:
-        job = service.uploads.create("a.wav", 2 * uploads.PIECE_BYTES, "resumable")
+        job = service.submissions.create_upload("a.wav", 2 * uploads.PIECE_BYTES)
         receiving = service.uploads.receive(job.id, 0)
         receiving.write(bytes(uploads.PIECE_BYTES + 5))
         found = service.uploads.find(job.id).upload

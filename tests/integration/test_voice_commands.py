@@ -35,7 +35,7 @@ def known(system: System) -> dict[str, int]:
 
 def met(system: System) -> str:
     """The id of a finished meeting of Ann and Bob."""
-    upload = system.service.submissions.begin("standup.wav")
+    upload = system.service.submissions.start_upload("standup.wav")
     upload.write(meeting((ANN, 5), (BOB, 5)))
     return system.ended(upload.finish(SubmissionRequest()).id).id
 

@@ -416,7 +416,7 @@ class Quiet:
 
 def test_who_is_deleted_while_a_clip_comes_in_does_not_come_back(town: Town) -> None:
     service = town.system.service.of("acme")
-    upload = service.submissions.begin("clip.wav")
+    upload = service.submissions.start_upload("clip.wav")
     upload.write(meeting((ANN, 8)))
 
     def submit(extras: Mapping[str, bytes]) -> Job:

@@ -57,7 +57,7 @@ class Fuzz:
         return outcome
 
     def _outcome(self, container: str, seed: int) -> str:
-        upload = self.service.submissions.begin(f"{seed}.{container}")
+        upload = self.service.submissions.start_upload(f"{seed}.{container}")
         try:
             upload.write(mutated(container, seed).getvalue())
             job = upload.finish(SubmissionRequest())

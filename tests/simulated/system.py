@@ -150,7 +150,7 @@ class System:
 
     def submit(self, seconds: int = 4, **options: Any) -> str:
         """Send a recording with as many parts as seconds; returns the job's id."""
-        upload = self.service.submissions.begin("standup.wav")
+        upload = self.service.submissions.start_upload("standup.wav")
         upload.write(recording(seconds))
         return upload.finish(SubmissionRequest(Options(**options))).id
 

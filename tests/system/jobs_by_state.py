@@ -44,7 +44,7 @@ class JobsByState:
         return "edited" if job.edited and job.state == "completed" else job.state
 
     def _submitted(self) -> str:
-        upload = self._service.submissions.begin("standup.wav")
+        upload = self._service.submissions.start_upload("standup.wav")
         upload.write(wav(0.01))
         return upload.finish(SubmissionRequest()).id
 

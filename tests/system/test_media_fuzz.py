@@ -37,7 +37,7 @@ def test_every_mutation_ends_in_words_or_in_bounded_sound(container: str, fuzz: 
 
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_the_recording_they_begin_with_is_a_good_one(container: str, fuzz: Fuzz) -> None:
-    upload = fuzz.service.submissions.begin()
+    upload = fuzz.service.submissions.start_upload()
     upload.write(whole(container))
     assert upload.finish(SubmissionRequest()).state == "pending"
 

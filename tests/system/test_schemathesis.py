@@ -89,7 +89,9 @@ class Fuzzed:
         if isinstance(case.body, dict) and "size_bytes" in case.body:
             case.body["size_bytes"] = int(case.body["size_bytes"]) % 1000 + 1
         if "upload_id" in (case.path_parameters or {}):
-            case.path_parameters["upload_id"] = self._service.uploads.create("a.wav", 1000).id
+            case.path_parameters["upload_id"] = self._service.submissions.create_upload(
+                "a.wav", 1000
+            ).id
             if "Upload-Offset" in (case.headers or {}):
                 case.headers["Upload-Offset"] = "0"
 

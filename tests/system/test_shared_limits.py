@@ -99,7 +99,7 @@ def test_the_official_client_raises_its_own_error(client: openai.OpenAI) -> None
 
 def test_the_official_client_hears_of_a_full_queue(tmp_path: Path) -> None:
     service = make_service(tmp_path, Policy(max_queued_jobs=1))
-    service.submissions.begin("a.wav")
+    service.submissions.start_upload("a.wav")
     app = create_app(service, Settings(auth_mode="open", data_dir=tmp_path))
     with client_of(app) as client, pytest.raises(openai.RateLimitError) as raised:
         client.with_options(max_retries=0).audio.transcriptions.create(

@@ -17,7 +17,7 @@ from starlette.types import Message
 
 from meet_transcriber.core.errors import InvalidOptions, MalformedRequest, UploadTooLarge
 from meet_transcriber.core.speaker_timeline import decoded
-from meet_transcriber.service import Service, Upload
+from meet_transcriber.service import Service, StreamedUpload
 
 FIELDS_BYTES = 256 << 10
 """What all fields of a form may have together, names included."""
@@ -211,7 +211,7 @@ _MEBIBYTE = 1 << 20
 class ReceivedForm:
     """A form that arrived whole; as a context it leaves nothing behind when it breaks."""
 
-    def __init__(self, fields: list[tuple[str, str]], upload: Upload | None) -> None:
+    def __init__(self, fields: list[tuple[str, str]], upload: StreamedUpload | None) -> None:
         self.fields = fields
         self._upload = upload
 
@@ -221,7 +221,7 @@ class ReceivedForm:
         return self._upload is not None
 
     @property
-    def upload(self) -> Upload:
+    def upload(self) -> StreamedUpload:
         """The recording, its bytes written; raises InvalidOptions where there was no file."""
         if self._upload is None:
             raise InvalidOptions("There is no recording in the request; send it as a file.")
@@ -256,7 +256,7 @@ async def receive(
     text_files: Mapping[str, int] | None = None,
 ) -> ReceivedForm:
     """
-    Read a multipart form: the part `file_field` becomes an Upload, the rest fields in order.
+    Read a multipart form: the part `file_field` becomes a StreamedUpload, the rest fields in order.
 
     Memory does not depend on the recording's size, and at most a MiB more than the limits
     allow is read.
@@ -268,7 +268,8 @@ async def receive(
     Raises:
         UploadTooLarge: by its announced length, or while it comes.
         MalformedRequest, InvalidOptions: the body is no form, or not a form of this kind.
-        IdempotencyInProgress, StorageError: as `Submissions.begin` and `Upload.write` do.
+        IdempotencyInProgress, StorageError: as `Submissions.start_upload` and
+            `StreamedUpload.write` do.
         ClientDisconnect: the sender went away.
         HTTPException: 408, it says nothing any more.
     """
@@ -358,7 +359,7 @@ class UploadStream:
     """The file's bytes on their way to the service, in batches, each written in a thread."""
 
     def __init__(self, service: Service, idempotency_key: str | None) -> None:
-        self.upload: Upload | None = None
+        self.upload: StreamedUpload | None = None
         lease = service.context.rules.lease_seconds
         self.beat_seconds = min(_BEAT_SECONDS, lease / _BEAT_SHARE)
         self._service = service
@@ -369,7 +370,7 @@ class UploadStream:
     async def take(self, event: FileBegins | bytes) -> None:
         """Begin the upload, or add to it."""
         if isinstance(event, FileBegins):
-            begin = self._service.submissions.begin
+            begin = self._service.submissions.start_upload
             with anyio.CancelScope(shield=True):  # or nobody would hold what it opens
                 self.upload = await run_in_threadpool(begin, event.name, self._key)
             return

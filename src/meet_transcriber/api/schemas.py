@@ -19,7 +19,6 @@ from meet_transcriber.api.options import Submission, SubmissionForm, Transcripti
 from meet_transcriber.core.auth import Scope
 from meet_transcriber.core.edits import LONGEST_FIND, LONGEST_NAME, LONGEST_TEXT
 from meet_transcriber.core.formats import EXPORTERS
-from meet_transcriber.core.jobs import UploadMethod
 from meet_transcriber.core.voices import LONGEST_NOTE
 
 FORMATS = list(EXPORTERS)
@@ -69,10 +68,7 @@ class UploadRequest(RequestModel):
 
     name: FileName = Field(description="The recording's file name.")
     size_bytes: Integer = Field(ge=1, description="Size of the recording.")
-    method: UploadMethod | None = Field(
-        None,
-        description="Through this API, or to the bucket; left out, to the bucket if there is one.",
-    )
+    method: Literal["resumable"] | None = Field(None, description="How the bytes are sent.")
 
 
 class RerunRequest(RequestModel):
@@ -281,18 +277,12 @@ class UploadEntry(BaseModel):
 
     upload_id: Id = Field(description="Its id, and its job's.")
     object: Literal["upload"]
-    method: UploadMethod = Field(description="How the bytes are sent.")
+    method: Literal["resumable"] = Field(description="How the bytes are sent.")
     name: FileName = Field(description="The recording's file name.")
     size_bytes: int = Field(description="The announced size.")
     received_bytes: int = Field(description="Bytes received through this API.")
     expires_at: Moment | None = Field(description="When it is discarded; null once it is a job.")
     links: Links
-    url: str = Field(
-        "",
-        json_schema_extra={"format": "uri"},
-        description="Where a signed upload is PUT to, within an hour.",
-    )
-    headers: dict[str, str] = Field({}, description="Headers that the PUT must have.")
 
 
 class _Wait(BaseModel):

@@ -21,7 +21,6 @@ from meet_transcriber.ports.queues import JobQueue
 from meet_transcriber.ports.stores import (
     Clock,
     Copied,
-    DirectUploads,
     JobStore,
     MediaStore,
     TextIndex,
@@ -193,7 +192,6 @@ def context(settings: Settings, queue: JobQueue, role: str = "worker") -> Servic
         text=kept.text,
         meters=observability.meters(settings),
         tracer=observability.tracer(settings, role),
-        direct=kept.media if isinstance(kept.media, DirectUploads) else None,
         sealer=encryption.sealer(settings),
     )
 

@@ -17,28 +17,21 @@ from meet_transcriber.core.transcript import TranscriptWarning
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some bytes of an upload, as an object of their own."""
+    """A range of an upload's bytes, stored as one object."""
 
     key: str
     size_bytes: int
 
 
-UploadMethod = Literal["resumable", "signed"]
-
-
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """How a recording comes before anything is asked of it.
+    """A resumable upload.
 
     Attributes:
-        method: `resumable` through us, piece by piece; `signed` straight into the bucket.
-        pieces: what has come, in order; empty once the job has begun.
-        signed_until: until when somebody may still write into the bucket.
+        pieces: what has arrived, in order; empty once the job has begun.
     """
 
-    method: UploadMethod
     pieces: tuple[Piece, ...] = ()
-    signed_until: float = 0.0
 
     @property
     def received_bytes(self) -> int:

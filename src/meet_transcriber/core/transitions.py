@@ -51,6 +51,11 @@ def submitted(job: Job, now: float) -> Job:
     return replace(job, state="pending", tasks=_beginning(job), created_at=now, lease_until=0.0)
 
 
+def withdrawn(job: Job, now: float) -> Job:
+    """The sender gave the upload up; a job that has begun stays as it is."""
+    return deleted(job, now) if job.state == "uploading" else job
+
+
 def _beginning(job: Job) -> tuple[Task, ...]:
     """The first tasks; a recording that is not here yet has to be fetched."""
     if "recording" in job.objects or job.source_url is None:

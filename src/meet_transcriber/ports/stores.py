@@ -1,9 +1,9 @@
 """Where jobs and their objects are kept."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
+from typing import BinaryIO, NamedTuple, Protocol
 
 from meet_transcriber.core.jobs import Backlog, Changes, Job, JobQuery, Usage
 from meet_transcriber.core.workers import WorkerInfo
@@ -138,27 +138,6 @@ class MediaStore(Protocol):
 
         Raises:
             StorageError: they cannot, with the reason.
-        """
-        ...
-
-
-class SignedPut(NamedTuple):
-    """Where a client may put one object without us, and the headers that it has to send."""
-
-    url: str
-    headers: Mapping[str, str]
-
-
-@runtime_checkable
-class DirectUploads(Protocol):
-    """A bucket that lets others write one object, with our signature."""
-
-    def sign_put(self, key: str, seconds: float) -> SignedPut:
-        """
-        Let whoever has the URL write an object for so long.
-
-        Raises:
-            StorageError: the credentials cannot sign.
         """
         ...
 

@@ -1,8 +1,8 @@
 """
 The service: everything that an API, a worker, a command or a page may ask for.
 
-    service.submissions.begin(name) -> Upload               take in a recording
-    service.uploads.create(name, size)   one that comes in many requests
+    service.submissions.start_upload(name), .submit_url, ...       submit a recording
+    service.uploads.receive(upload_id, offset)                     bytes of a resumable upload
     service.queries.job(job_id), .transcript, ...      look
     service.commands.cancel(job_id), .rerun, .edit     change
     service.voices.remember(job_id, speaker, name, consent), ...   know people again
@@ -21,7 +21,7 @@ from meet_transcriber.service.maintenance import (
     WorkerRegistration,
 )
 from meet_transcriber.service.queries import JobQueries
-from meet_transcriber.service.submission import SubmissionRequest, Submissions, Upload
+from meet_transcriber.service.submission import StreamedUpload, SubmissionRequest, Submissions
 from meet_transcriber.service.task_runner import Engines, TaskRunner
 from meet_transcriber.service.uploads import Uploads
 from meet_transcriber.service.voices import Voices
@@ -36,9 +36,9 @@ __all__ = [
     "Policy",
     "Service",
     "ServiceContext",
+    "StreamedUpload",
     "SubmissionRequest",
     "TaskRunner",
-    "Upload",
     "WebhookDispatcher",
     "WorkerRegistration",
 ]
@@ -62,7 +62,7 @@ class Service:
         """
         self.context = context
         self.submissions = Submissions(context, refuse)
-        self.uploads = Uploads(context, refuse)
+        self.uploads = Uploads(context)
         self.queries = JobQueries(context)
         self.commands = JobCommands(context, self.queries, refuse)
         self.voices = Voices(context, self.queries, self.commands)
@@ -76,7 +76,7 @@ class Service:
             return known
         narrowed = copy.copy(self)
         narrowed.submissions = Submissions(self.context, self._refuse, tenant)
-        narrowed.uploads = Uploads(self.context, self._refuse, tenant)
+        narrowed.uploads = Uploads(self.context, tenant)
         narrowed.queries = self.queries.of(tenant)
         narrowed.commands = JobCommands(self.context, narrowed.queries, self._refuse)
         narrowed.voices = Voices(self.context, narrowed.queries, narrowed.commands)

@@ -87,8 +87,7 @@ class JobCommands:
             self._context.media.delete(job.prefix)
             if self._context.text is not None:
                 self._context.text.put_text(job_id, "")
-            signed = job.upload is not None and job.upload.signed_until > self._context.clock()
-            if not signed and not any(task.state == "running" for task in job.tasks):
+            if not any(task.state == "running" for task in job.tasks):
                 self._context.jobs.remove(job_id)
 
     def rerun(
@@ -109,7 +108,7 @@ class JobCommands:
         job = self._reading.job(job_id)
         options = replace(job.options, **dict(wishes or {}))  # type: ignore[arg-type]
         self._refuse(options)
-        with Quotas(self._context, job.tenant).place(brings_audio=False):
+        with Quotas(self._context, job.tenant).admit(place=True):
             now, confirmed = self._context.clock(), self._labels_named(job)
             return self._context.update(
                 job_id, lambda job: rerun(job, kinds, options, now, confirmed)

@@ -14,7 +14,6 @@ from meet_transcriber.ports.outbound import UrlFetcher
 from meet_transcriber.ports.queues import JobQueue
 from meet_transcriber.ports.stores import (
     Clock,
-    DirectUploads,
     JobStore,
     MediaStore,
     TextIndex,
@@ -63,7 +62,6 @@ class ServiceContext:
 
     Attributes:
         text: the store's full-text index; None where it has none.
-        direct: the media store as a bucket that takes uploads without us; None where it cannot.
         meters, tracer: who counts what happens, and who follows it over processes.
         sealer: what voices are kept with; None where none is kept (VOICE_PROFILES=off).
     """
@@ -76,7 +74,6 @@ class ServiceContext:
     clock: Clock
     rules: Policy = Policy()
     text: TextIndex | None = None
-    direct: DirectUploads | None = None
     meters: Meters = UNMETERED
     tracer: Tracer = UNTRACED
     sealer: Sealer | None = None

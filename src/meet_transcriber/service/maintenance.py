@@ -194,10 +194,9 @@ class Maintenance:
         self._context.jobs.update(job.id, partial(_mark_swept, version=job.version, again=again))
 
     def _calm_at(self, job: Job) -> float:
-        """When whoever still works on an ended job, or may write for it, has noticed or may not."""
+        """When every worker that still holds a task of an ended job has noticed its end."""
         held = [task.lease_until for task in job.tasks if task.state == "running"]
-        noticed = max(held, default=0.0) + self._context.rules.lease_seconds if held else 0.0
-        return max(noticed, job.upload.signed_until if job.upload else 0.0)
+        return max(held) + self._context.rules.lease_seconds if held else 0.0
 
     def _tidy(self, now: float) -> None:
         if now - self._tidied > _HALF_WRITTEN_SECONDS / 6:

@@ -1,10 +1,15 @@
-"""Taking in recordings: bytes stream to the MediaStore while they are counted and hashed."""
+"""
+Submits recordings: streamed uploads, addresses to fetch and resumable uploads, all one way.
+
+A job's record exists before its recording has arrived, unlisted and with a lease, so that
+maintenance removes what a sender or a process that died left behind.
+"""
 
 import hashlib
 import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -20,16 +25,17 @@ from meet_transcriber.core.errors import (
     UnsupportedFormat,
     UploadTooLarge,
 )
-from meet_transcriber.core.jobs import Job, Origin, Webhook
-from meet_transcriber.core.media import MediaInfo
+from meet_transcriber.core.jobs import Job, Origin, Upload, Webhook
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.serialization import to_plain
-from meet_transcriber.core.transitions import deleted, submitted
+from meet_transcriber.core.transitions import submitted
 from meet_transcriber.observability.logging import now_bound
 from meet_transcriber.ports.observability import Meters
 from meet_transcriber.ports.stores import ObjectWriter
 from meet_transcriber.service.context import ServiceContext
 from meet_transcriber.service.quotas import Quotas
+from meet_transcriber.service.recordings import open_recording
+from meet_transcriber.service.uploads import KEPT_SECONDS, Uploads, complete_recording, withdraw
 
 Refuse = Callable[[Options], None]
 """Raises InvalidOptions for what the configured engines cannot do."""
@@ -42,10 +48,10 @@ _RENEW_SHARE = 3
 @dataclass(frozen=True)
 class SubmissionRequest:
     """
-    What a sender wants done with a recording.
+    What a sender asks for.
 
     Attributes:
-        extras: objects that come along and go with the job, by logical name.
+        extras: objects that accompany the recording and are deleted with the job, by logical name.
     """
 
     options: Options = field(default_factory=Options)
@@ -57,148 +63,16 @@ class SubmissionRequest:
         """Bytes of the extras."""
         return sum(map(len, self.extras.values()))
 
-    def told(self) -> list[Any]:
-        """What tells it from another request, ready for JSON."""
+    def fingerprint(self, *recording: str | None) -> str:
+        """A digest of the request and of what identifies its recording."""
         asked: list[Any] = [{"options": to_plain(self.options), "webhook_url": self.webhook_url}]
         extras = sorted(self.extras.items())
-        return asked + [[name, hashlib.sha256(data).hexdigest()] for name, data in extras]
-
-
-class Upload:
-    """
-    One recording on its way in: `write` its bytes, then `finish`; or `abandon` it.
-
-    The job's record exists from the start, unseen and with a lease, so that whatever an
-    upload leaves behind is found and removed when its sender or this process dies.
-    """
-
-    def __init__(
-        self, context: ServiceContext, job: Job, earlier: Job | None, refuse: Refuse
-    ) -> None:
-        self._context = context
-        self._job = job
-        self._earlier = earlier
-        self._refuse = refuse
-        self._quotas = Quotas(context, job.tenant)
-        self._free = None if earlier else self._quotas.free_bytes()
-        self._hash = hashlib.sha256()
-        self._size = 0
-        self._renewed = context.clock()
-        self._stack = ExitStack()
-        self._writer: ObjectWriter | None = None
-        if earlier is None and job.source_url is None:
-            self._writer = self._stack.enter_context(context.media.writer(job.objects["recording"]))
-
-    @property
-    def job_id(self) -> str:
-        """The id of the job that this becomes, unless the request was made before."""
-        return self._job.id
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes written so far."""
-        return self._size
-
-    def write(self, data: bytes) -> None:
-        """
-        Take some bytes of the recording.
-
-        Raises:
-            UploadTooLarge: there are more than the limit allows.
-            QuotaExceeded: there are more than its tenant may still keep.
-            StorageFull, StorageError: they cannot be kept.
-        """
-        self._size += len(data)
-        refuse_too_large(self._size, self._context.rules.max_upload_bytes)
-        if self._free is not None and self._size > self._free:
-            raise self._quotas.no_room()
-        self._hash.update(data)
-        if self._writer is not None:
-            self._writer.write(data)
-            self._renew()
-
-    def finish(self, request: SubmissionRequest) -> Job:
-        """
-        Look at the recording and begin the job; returns it.
-
-        A request that was made before with the same Idempotency-Key gives the job of then.
-        When it fails, nothing of the upload is kept.
-
-        Raises:
-            InvalidAudio: the recording cannot be used.
-            QuotaExceeded: its tenant has used up what one may use.
-            InvalidOptions, AddressRefused: what is asked cannot be done.
-            IdempotencyMismatch: the key was used for another request.
-            StorageError: it cannot be kept.
-        """
-        try:
-            with counted(self._context.meters, source_of(self._job)):
-                return self._finish(request)
-        except BaseException:
-            self.abandon()
-            raise
-
-    def abandon(self) -> None:
-        """Keep nothing of this upload; after `finish` it does nothing."""
-        self._stack.__exit__(JobConflict, JobConflict("abandoned"), None)
-        if self._earlier is not None:
-            return
-        with suppress(StorageError, JobNotFound):  # tending removes it when its lease is over
-            now = self._context.clock()
-            _, job = self._context.jobs.update(self._job.id, partial(withdrawn, now=now))
-            if job.deleted:
-                self._context.media.delete(job.prefix)
-                self._context.jobs.remove(job.id)
-
-    def _finish(self, request: SubmissionRequest) -> Job:
-        self._refuse(request.options)
-        if request.webhook_url is not None:
-            self._context.fetcher.check(request.webhook_url)
-        fingerprint = self._fingerprint(request)
-        if self._earlier is not None:
-            return _same(self._earlier, fingerprint)
-        self._stack.close()
-        facts: dict[str, Any] = {
-            "fingerprint": fingerprint,
-            "options": request.options,
-            "extra_bytes": request.extra_bytes,
-        }
-        if request.webhook_url is not None:
-            facts["webhook"] = Webhook(request.webhook_url)
-        if self._job.source_url is None:
-            media = self._probe()
-            self._context.meters.upload(self._size)
-            facts |= {"size_bytes": self._size, "media": media, "duration": media.duration}
-        facts["objects"] = {**self._job.objects, **keep_extras(self._context, self._job, request)}
-        return self._submitted(facts)
-
-    def _submitted(self, facts: dict[str, Any]) -> Job:
-        size = self._size + facts["extra_bytes"]
-        with self._quotas.room(size, facts.get("duration") or 0.0):
-            now = self._context.clock()
-            return self._context.update(
-                self._job.id, lambda job: submitted(replace(job, **facts), now)
-            ).after
-
-    def _probe(self) -> MediaInfo:
-        if not self._size:
-            raise UnsupportedFormat("The recording is empty: it has no bytes.")
-        with self._context.media.open(self._job.objects["recording"]) as file:
-            return self._context.decoder.probe(file)
-
-    def _fingerprint(self, request: SubmissionRequest) -> str:
-        asked = [*request.told(), self._job.name, self._job.source_url, self._hash.hexdigest()]
-        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
-
-    def _renew(self) -> None:
-        now, lease = self._context.clock(), self._context.rules.lease_seconds
-        if abs(now - self._renewed) > lease / _RENEW_SHARE:  # a clock may be set back
-            self._renewed = now
-            self._context.jobs.update(self._job.id, partial(replace, lease_until=now + lease))
+        asked += [[name, hashlib.sha256(data).hexdigest()] for name, data in extras]
+        return hashlib.sha256(json.dumps([*asked, *recording]).encode()).hexdigest()
 
 
 class Submissions:
-    """The door for recordings."""
+    """Creates the jobs of one tenant; safe for several threads."""
 
     def __init__(
         self, context: ServiceContext, refuse: Refuse = lambda _options: None, tenant: str = ""
@@ -206,24 +80,26 @@ class Submissions:
         """
         Args:
             refuse: raises InvalidOptions for what the configured engines cannot do.
-            tenant: whose jobs are made.
         """
-        self._context = context
+        self.context = context
         self._refuse = refuse
         self._tenant = tenant
+        self._quotas = Quotas(context, tenant)
+        self._uploads = Uploads(context, tenant)
 
-    def begin(self, name: str = "", idempotency_key: str | None = None) -> Upload:
+    def start_upload(self, name: str = "", idempotency_key: str | None = None) -> "StreamedUpload":
         """
-        Open an upload; what is wanted of it is said when it is finished.
+        Start an upload that is streamed in one request.
 
         Raises:
             IdempotencyInProgress: the first request with this key is still being received.
-            QueueFull, QuotaExceeded: no more jobs are taken, or none of this tenant.
-            StorageError: there is no place to keep it.
+            QueueFull, QuotaExceeded: no more jobs are accepted, or none of this tenant.
+            StorageError: the recording cannot be stored.
         """
-        with counted(self._context.meters, "upload", also_success=False):
-            job = self._new(name, idempotency_key)
-            return self._open(replace(job, objects={"recording": f"{job.prefix}/recording"}))
+        with _counted(self.context.meters, "upload", count_success=False):
+            new = self._new_job(name, idempotency_key)
+            job = self._reserve(replace(new, objects={"recording": f"{new.prefix}/recording"}))
+            return StreamedUpload(self, job, new.name, self._quotas)
 
     def submit_url(
         self,
@@ -233,118 +109,304 @@ class Submissions:
         idempotency_key: str | None = None,
     ) -> Job:
         """
-        Begin a job whose recording a worker fetches.
+        Submit a recording that a worker fetches.
 
         Raises:
-            AddressRefused, FetchError: the address is not one that may be called.
-            InvalidOptions, IdempotencyError: as `begin` and `Upload.finish` do.
+            AddressRefused, FetchError: the address may not be called.
+            InvalidOptions, QueueFull, QuotaExceeded, IdempotencyError, StorageError: as
+                `start_upload` and `StreamedUpload.finish`.
         """
-        with counted(self._context.meters, "url", also_success=False):
-            self._context.fetcher.check(url)
-            job = replace(self._new(name, idempotency_key), source_url=url)
-            upload = self._open(job)
-        return upload.finish(request)
+        with _counted(self.context.meters, "url"):
+            self.context.fetcher.check(url)
+            new = self._new_job(name, idempotency_key)
+            job = self._reserve(replace(new, source_url=url))
+            fingerprint = request.fingerprint(new.name, url, hashlib.sha256().hexdigest())
+            try:
+                return self.begin(job, request, fingerprint)
+            except BaseException:
+                self.withdraw(job)
+                raise
 
-    def _open(self, job: Job) -> Upload:
-        kept = self._known(job) or self._created(job)
-        if kept.id == job.id:
-            return Upload(self._context, kept, None, self._refuse)
-        if kept.state == "uploading" or kept.deleted:
+    def create_upload(self, name: str, size_bytes: int) -> Job:
+        """
+        Create a resumable upload of so many bytes; its id becomes the job's.
+
+        Raises:
+            UploadTooLarge, QuotaExceeded: it exceeds the limit of the server or of the tenant.
+            InvalidOptions: it has no bytes.
+        """
+        if size_bytes < 1:
+            raise InvalidOptions("size_bytes must be 1 or more: the bytes of the recording.")
+        self.check_size(size_bytes)
+        job = self._new_job(name, lease_seconds=KEPT_SECONDS)
+        job = replace(job, size_bytes=size_bytes, upload=Upload())
+        with self._quotas.admit(size_bytes=size_bytes, seconds=0.0):
+            return self.context.jobs.create(job)
+
+    def submit_upload(
+        self, upload_id: str, request: SubmissionRequest, idempotency_key: str | None = None
+    ) -> Job:
+        """
+        Submit a complete resumable upload; returns the same job when called again.
+
+        Raises:
+            UploadNotFound, UploadConflict: there is none, or it is not complete.
+            InvalidAudio, InvalidOptions, AddressRefused: it cannot be used, or not so.
+            QuotaExceeded, QueueFull: no more jobs are accepted, or none of this tenant.
+            IdempotencyMismatch: it, or the key, was used before for another request.
+        """
+        job = self._uploads.find(upload_id)
+        fingerprint = request.fingerprint(upload_id, idempotency_key)
+        if job.state != "uploading":
+            return _same(job, fingerprint)
+        with _counted(self.context.meters, "upload"):
+            if _checked_key(idempotency_key) and self._find_by_key(idempotency_key):
+                raise IdempotencyMismatch(
+                    "This Idempotency-Key was used before for another request. An upload needs "
+                    "none: it never becomes a second job."
+                )
+            recording = complete_recording(self.context.media, job)
+            job = replace(job, objects={"recording": recording}, idempotency_key=idempotency_key)
+            return self.begin(job, request, fingerprint)
+
+    # -- the common path -------------------------------------------------------------------
+
+    def begin(self, job: Job, request: SubmissionRequest, fingerprint: str) -> Job:
+        """
+        Check a request, probe its recording if that is here, and begin the job.
+
+        Args:
+            job: as it is stored, but with the objects, bytes and key that it shall have; one
+                that began before is returned if the fingerprint is the same.
+        """
+        if job.state != "uploading":
+            return _same(job, fingerprint)
+        self._refuse(request.options)
+        webhook = None
+        if request.webhook_url is not None:
+            self.context.fetcher.check(request.webhook_url)
+            webhook = Webhook(request.webhook_url)
+        job = self._probed(job)
+        facts = {
+            "options": request.options,
+            "webhook": webhook,
+            "fingerprint": fingerprint,
+            "origin": Origin(now_bound("request_id"), self.context.tracer.current()),
+            "idempotency_key": job.idempotency_key,
+            "size_bytes": job.size_bytes,
+            "extra_bytes": request.extra_bytes,
+            "media": job.media,
+            "duration": job.duration,
+            "objects": {**job.objects, **self._store_extras(job, request.extras)},
+            "upload": job.upload and Upload(),
+        }
+        with self._admitted(job, request.extra_bytes):
+            change = partial(_begun, facts=facts, now=self.context.clock())
+            return _same(self.context.update(job.id, change).after, fingerprint)
+
+    def _admitted(self, job: Job, extra_bytes: int) -> AbstractContextManager[None]:
+        seconds = job.duration or 0.0
+        if job.upload is not None:  # its bytes count already, but it does not take a place yet
+            return self._quotas.admit(place=True, size_bytes=extra_bytes, seconds=seconds)
+        return self._quotas.admit(size_bytes=job.size_bytes + extra_bytes, seconds=seconds)
+
+    def _probed(self, job: Job) -> Job:
+        if job.source_url is not None:
+            return job
+        if not job.size_bytes:
+            raise UnsupportedFormat("The recording is empty: it has no bytes.")
+        with open_recording(self.context.media, job.objects["recording"]) as file:
+            media = self.context.decoder.probe(file)
+        self.context.meters.upload(job.size_bytes)
+        return replace(job, media=media, duration=media.duration)
+
+    def _store_extras(self, job: Job, extras: Mapping[str, bytes]) -> dict[str, str]:
+        """Write the extras under new keys; returns logical name -> key."""
+        keys = {name: f"{job.prefix}/{name}.{uuid.uuid4().hex}" for name in extras}
+        for name, key in keys.items():
+            self.context.media.put(key, extras[name])
+        return keys
+
+    # -- records ---------------------------------------------------------------------------
+
+    def _new_job(
+        self, name: str, key: str | None = None, lease_seconds: float | None = None
+    ) -> Job:
+        now, rules = self.context.clock(), self.context.rules
+        return Job(
+            id=uuid.uuid4().hex,
+            options=Options(),
+            name=_base_name(name),
+            created_at=now,
+            state="uploading",
+            max_attempts=rules.max_attempts,
+            lease_until=now + (lease_seconds or rules.lease_seconds),
+            tenant=self._tenant,
+            idempotency_key=_checked_key(key),
+        )
+
+    def _reserve(self, new: Job) -> Job:
+        """Store a new record, or return the job that a request with the same key made before."""
+        job = self._find_by_key(new.idempotency_key)
+        if job is None:
+            self._quotas.check(size_bytes=1, seconds=0.0)
+            with self._quotas.admit(place=True):
+                job = self.context.jobs.create(new)
+        if job.id != new.id and (job.state == "uploading" or job.deleted):
             raise IdempotencyInProgress(
                 "A request with this Idempotency-Key is still being received, or its job is "
                 "being deleted; send it again a little later."
             )
-        return Upload(self._context, job, kept, self._refuse)
+        return job
 
-    def _known(self, job: Job) -> Job | None:
-        """The job of a repeated request, which needs no place of its own."""
-        key = job.idempotency_key
-        return None if key is None else self._context.jobs.find_by_key(key, self._tenant)
+    def _find_by_key(self, key: str | None) -> Job | None:
+        return None if key is None else self.context.jobs.find_by_key(key, self._tenant)
 
-    def _created(self, job: Job) -> Job:
-        with Quotas(self._context, self._tenant).place():
-            return self._context.jobs.create(job)
+    def check_size(self, size_bytes: int) -> None:
+        """Raise UploadTooLarge for more bytes than a recording may have."""
+        limit = self.context.rules.max_upload_bytes
+        if size_bytes > limit:
+            raise UploadTooLarge(
+                f"The recording has more than {limit // _MEBIBYTE} MiB, the limit that "
+                "MAX_UPLOAD_SIZE_MB sets; send a smaller file, for example its sound alone."
+            )
 
-    def _new(self, name: str, key: str | None) -> Job:
-        now = self._context.clock()
-        return Job(
-            id=uuid.uuid4().hex,
-            options=Options(),
-            name=clean(name),
-            created_at=now,
-            state="uploading",
-            max_attempts=self._context.rules.max_attempts,
-            lease_until=now + self._context.rules.lease_seconds,
-            tenant=self._tenant,
-            idempotency_key=checked_key(key),
-            origin=Origin(now_bound("request_id"), self._context.tracer.current()),
-        )
+    def withdraw(self, job: Job) -> None:
+        """Delete an upload and its objects; a job that has begun stays."""
+        with suppress(StorageError, JobNotFound):  # else maintenance does it after the lease
+            withdraw(self.context, job.id)
+
+
+class StreamedUpload:
+    """
+    One recording that is streamed in: `write` its bytes, then `finish`; or `abandon` it.
+
+    After a request with the same Idempotency-Key the bytes are only compared with those of then.
+    """
+
+    def __init__(self, submissions: Submissions, job: Job, name: str, quotas: Quotas) -> None:
+        """
+        Args:
+            job: its record, or the job that an earlier request made.
+            name: of the recording, as this request calls it.
+        """
+        self._submissions, self._context = submissions, submissions.context
+        self._job, self._name, self._quotas = job, name, quotas
+        self._is_new = job.state == "uploading"
+        self._free = quotas.free_bytes() if self._is_new else None
+        self._hash = hashlib.sha256()
+        self._size = 0
+        self._renewed = self._context.clock()
+        self._stack = ExitStack()
+        self._writer: ObjectWriter | None = None
+        if self._is_new:
+            writer = self._context.media.writer(job.objects["recording"])
+            self._writer = self._stack.enter_context(writer)
+
+    @property
+    def job_id(self) -> str:
+        """The id of the job that this becomes."""
+        return self._job.id
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes written so far."""
+        return self._size
+
+    def write(self, data: bytes) -> None:
+        """
+        Append some bytes of the recording.
+
+        Raises:
+            UploadTooLarge: there are more than the limit allows.
+            QuotaExceeded: there are more than the tenant may still store.
+            StorageFull, StorageError: they cannot be stored.
+        """
+        self._size += len(data)
+        self._submissions.check_size(self._size)
+        if self._free is not None and self._size > self._free:
+            raise self._quotas.storage_exceeded()
+        self._hash.update(data)
+        if self._writer is not None:
+            self._writer.write(data)
+            self._renew_lease()
+
+    def finish(self, request: SubmissionRequest) -> Job:
+        """
+        Probe the recording and begin the job; returns it. A failure deletes the upload.
+
+        A request that was made before with the same Idempotency-Key returns the job of then.
+
+        Raises:
+            InvalidAudio: the recording cannot be used.
+            QuotaExceeded: its tenant has reached a limit.
+            InvalidOptions, AddressRefused: what is asked cannot be done.
+            IdempotencyMismatch: the key was used for another request.
+            StorageError: the recording cannot be stored.
+        """
+        fingerprint = request.fingerprint(self._name, None, self._hash.hexdigest())
+        try:
+            with _counted(self._context.meters, "upload"):
+                self._stack.close()
+                job = replace(self._job, size_bytes=self._size) if self._is_new else self._job
+                return self._submissions.begin(job, request, fingerprint)
+        except BaseException:
+            self.abandon()
+            raise
+
+    def abandon(self) -> None:
+        """Delete this upload; after `finish` it does nothing."""
+        self._stack.__exit__(JobConflict, JobConflict("abandoned"), None)
+        if self._is_new:
+            self._submissions.withdraw(self._job)
+
+    def _renew_lease(self) -> None:
+        now, lease = self._context.clock(), self._context.rules.lease_seconds
+        if abs(now - self._renewed) > lease / _RENEW_SHARE:  # a clock may be set back
+            self._renewed = now
+            self._context.jobs.update(self._job.id, partial(replace, lease_until=now + lease))
 
 
 @contextmanager
-def counted(meters: Meters, source: str, *, also_success: bool = True) -> Iterator[None]:
-    """Count what somebody sends: that it was accepted, or why it was not."""
+def _counted(meters: Meters, source: str, *, count_success: bool = True) -> Iterator[None]:
+    """Count a submission as accepted, or by the code of its error."""
     try:
         yield
     except TranscriptionError as error:
         meters.submission(source, error.code)
         raise
-    if also_success:
+    if count_success:
         meters.submission(source, "accepted")
 
 
-def keep_extras(context: ServiceContext, job: Job, request: SubmissionRequest) -> dict[str, str]:
-    """
-    Write what comes along with a recording, under keys that nobody else uses.
-
-    Returns:
-        What the job's record should name: logical name -> key.
-
-    Raises:
-        StorageFull, StorageError: it cannot be kept.
-    """
-    keys = {name: f"{job.prefix}/{name}.{uuid.uuid4().hex}" for name in request.extras}
-    for name, key in keys.items():
-        context.media.put(key, request.extras[name])
-    return keys
+def _begun(job: Job, facts: Mapping[str, Any], now: float) -> Job:
+    """The job begins, unless another request began it meanwhile."""
+    return submitted(replace(job, **facts), now) if job.state == "uploading" else job
 
 
-def source_of(job: Job) -> str:
-    """How a recording comes."""
-    return "upload" if job.source_url is None else "url"
-
-
-def refuse_too_large(size_bytes: int, limit: int) -> None:
-    """Raise UploadTooLarge for more bytes than the limit."""
-    if size_bytes > limit:
-        raise UploadTooLarge(
-            f"The recording has more than {limit // _MEBIBYTE} MiB, the limit that "
-            "MAX_UPLOAD_SIZE_MB sets; send a smaller file, for example its sound alone."
+def _same(job: Job, fingerprint: str) -> Job:
+    """The job, if it was made by the same request; raises IdempotencyMismatch."""
+    if job.fingerprint == fingerprint:
+        return job
+    if job.upload is not None:
+        raise IdempotencyMismatch(
+            f"This upload has become a job with other options: /transcribe/{job.id}. Run that "
+            "again with the options that you want."
         )
+    raise IdempotencyMismatch(
+        "This Idempotency-Key was used before for another request; use a new key for a "
+        "new recording or other options."
+    )
 
 
-def checked_key(key: str | None) -> str | None:
-    """An Idempotency-Key as it is; raises InvalidOptions for what is none."""
+def _checked_key(key: str | None) -> str | None:
+    """The Idempotency-Key; raises InvalidOptions if it is empty, too long or not printable."""
     if key is not None and not (1 <= len(key) <= _NAME_LENGTH and key.isprintable()):
         raise InvalidOptions(f"Idempotency-Key must have 1 to {_NAME_LENGTH} printable characters.")
     return key
 
 
-def clean(name: str) -> str:
-    """The last part of a path as anybody may show it: printable, on one line."""
+def _base_name(name: str) -> str:
+    """The last part of a path, its printable characters only."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
     return "".join(char for char in last if char.isprintable())[:_NAME_LENGTH]
-
-
-def _same(earlier: Job, fingerprint: str) -> Job:
-    if earlier.fingerprint != fingerprint:
-        raise IdempotencyMismatch(
-            "This Idempotency-Key was used before for another request; use a new key for a "
-            "new recording or other options."
-        )
-    return earlier
-
-
-def withdrawn(job: Job, now: float) -> Job:
-    """Nobody waits for this upload any more; a job that it has become stays."""
-    return deleted(job, now) if job.state == "uploading" else job

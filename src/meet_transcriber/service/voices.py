@@ -23,6 +23,7 @@ from meet_transcriber.core.errors import (
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.serialization import from_plain, to_plain
 from meet_transcriber.core.transcript import Transcript, Voice, total_seconds
+from meet_transcriber.core.transitions import withdrawn
 from meet_transcriber.core.voices import (
     FOLDER,
     TO_REMEMBER,
@@ -49,7 +50,6 @@ from meet_transcriber.ports.auth import Sealer
 from meet_transcriber.service.commands import JobCommands
 from meet_transcriber.service.context import ServiceContext
 from meet_transcriber.service.queries import JobQueries
-from meet_transcriber.service.submission import withdrawn
 
 T = TypeVar("T")
 
@@ -270,7 +270,7 @@ class Voices:
         try:
             self._changing.delete(job_id)
         except JobNotFound:
-            with suppress(JobNotFound):  # an upload that has not ended never becomes a job
+            with suppress(JobNotFound):  # it may still be uploading
                 now = self._context.clock()
                 self._context.jobs.update(job_id, partial(withdrawn, now=now))
 

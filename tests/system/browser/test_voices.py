@@ -26,7 +26,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
 
 def met(shelf: Simulated, *turns: tuple[int, int]) -> str:
     """The id of a finished meeting."""
-    upload = shelf.system.service.submissions.begin("standup.wav")
+    upload = shelf.system.service.submissions.start_upload("standup.wav")
     upload.write(meeting(*turns))
     return shelf.system.ended(upload.finish(SubmissionRequest()).id).id
 

@@ -22,7 +22,7 @@ from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.auth import Sealer
 from meet_transcriber.ports.engines import AudioSource, Finding, Progress, Waveform
 from meet_transcriber.ports.outbound import Fetched
-from meet_transcriber.ports.stores import DirectUploads, MediaStore
+from meet_transcriber.ports.stores import MediaStore
 from meet_transcriber.service import (
     Engines,
     Policy,
@@ -115,9 +115,8 @@ def make_service(
     jobs = SqliteJobStore(folder / "jobs.sqlite3")
     media = media or DiskMediaStore(folder / "media")
     rules = rules or Policy(part_seconds=30.0)
-    direct = media if isinstance(media, DirectUploads) else None
     context = ServiceContext(
-        jobs, media, FakeQueue(), FakeDecoder(), FakeFetcher(), time.time, rules, jobs, direct
+        jobs, media, FakeQueue(), FakeDecoder(), FakeFetcher(), time.time, rules, jobs
     )
     return Service(replace(context, sealer=sealer))
 
@@ -138,7 +137,7 @@ def note_worker(service: Service, **said: object) -> None:
 
 def complete_job(service: Service, name: str = "standup.wav", data: bytes = b"tape") -> Job:
     """Submit a recording and run its job to the end."""
-    upload = service.submissions.begin(name)
+    upload = service.submissions.start_upload(name)
     upload.write(data)
     job = upload.finish(SubmissionRequest())
     work(service)

@@ -24,7 +24,7 @@ def test_another_tenants_job_is_not_found_on_any_route(secured: SecuredApp) -> N
 
 
 def test_another_tenants_upload_is_not_found_on_any_route(secured: SecuredApp) -> None:
-    upload = secured.service.of("theirs").uploads.create("a.wav", 4)
+    upload = secured.service.of("theirs").submissions.create_upload("a.wav", 4)
     headers = secured.bearer(tenant="mine")
     tried = [each for each in secured.operations() if "{upload_id}" in each.path]
     for each in tried:

@@ -167,7 +167,7 @@ def test_a_request_and_its_job_have_one_rich_line_each(lines: Lines, tmp_path: P
 def test_a_job_takes_the_id_of_its_request_to_the_worker(lines: Lines, tmp_path: Path) -> None:
     service = make_service(tmp_path)
     with logs.bound(request_id="r2"):
-        upload = service.submissions.begin("secret-merger.wav")
+        upload = service.submissions.start_upload("secret-merger.wav")
         upload.write(b"tape")
         job = upload.finish(SubmissionRequest())
     work(service)

@@ -73,7 +73,7 @@ class ServiceFixture:
         return TaskRunner(self.context, engines, name, queues, self.stopping)
 
     def submit(self, name: str = "standup.ogg", media: bytes = MEDIA, **options: Any) -> Job:
-        upload = self.service.submissions.begin(name)
+        upload = self.service.submissions.start_upload(name)
         upload.write(media)
         return upload.finish(SubmissionRequest(Options(**options)))
 

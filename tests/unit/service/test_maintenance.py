@@ -18,7 +18,7 @@ from tests.unit.service.conftest import MEDIA, ServiceFixture, open_fixture
 
 
 def hooked(fixture: ServiceFixture) -> Job:
-    upload = fixture.service.submissions.begin("a.ogg")
+    upload = fixture.service.submissions.start_upload("a.ogg")
     upload.write(MEDIA)
     return upload.finish(SubmissionRequest(Options(), "http://127.0.0.1/hook"))
 
@@ -64,7 +64,7 @@ def test_one_tends_at_a_time(fixture: ServiceFixture) -> None:
 
 
 def test_an_upload_whose_sender_vanished_is_removed(fixture: ServiceFixture) -> None:
-    upload = fixture.service.submissions.begin("a.ogg")
+    upload = fixture.service.submissions.start_upload("a.ogg")
     upload.write(MEDIA)
     fixture.advance(31)
     fixture.advance(31)
@@ -166,7 +166,7 @@ def test_what_was_written_in_vain_is_swept_after_the_end(fixture: ServiceFixture
 
 
 def test_an_upload_that_nobody_goes_on_with_is_removed(fixture: ServiceFixture) -> None:
-    job = fixture.service.uploads.create("a.ogg", 8)
+    job = fixture.service.submissions.create_upload("a.ogg", 8)
     receiving = fixture.service.uploads.receive(job.id, 0)
     fixture.advance(uploads.KEPT_SECONDS - 1)
     receiving.write(b"tape")

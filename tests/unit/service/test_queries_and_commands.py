@@ -204,7 +204,7 @@ def test_a_service_for_one_tenant_makes_and_finds_that_tenants_jobs_only(
     fixture: ServiceFixture,
 ) -> None:
     mine, theirs = fixture.service.of("mine"), fixture.service.of("theirs")
-    upload = mine.submissions.begin("a.ogg")
+    upload = mine.submissions.start_upload("a.ogg")
     upload.write(MEDIA)
     job = upload.finish(SubmissionRequest())
     assert (job.tenant, mine.of("theirs").queries.tenant) == ("mine", "theirs")

@@ -30,7 +30,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 
 def submit(service: Service, tape: bytes = MEDIA, key: str | None = None) -> Job:
-    upload = service.submissions.begin("a.ogg", key)
+    upload = service.submissions.start_upload("a.ogg", key)
     upload.write(tape)
     return upload.finish(SubmissionRequest())
 
@@ -89,16 +89,16 @@ def test_each_tenant_has_places_of_their_own(make: Make) -> None:
 
 def test_an_upload_on_its_way_has_a_place_and_gives_it_back(make: Make) -> None:
     fixture = make(max_jobs_in_flight=1)
-    upload = fixture.service.submissions.begin("a.ogg")
+    upload = fixture.service.submissions.start_upload("a.ogg")
     with pytest.raises(QuotaExceeded, match="MAX_JOBS_IN_FLIGHT"):
-        fixture.service.submissions.begin("b.ogg")
+        fixture.service.submissions.start_upload("b.ogg")
     upload.abandon()
     assert attempts(fixture.service, 1) == ["pending"]
 
 
 def test_a_sender_that_died_gives_its_place_back(make: Make) -> None:
     fixture = make(max_jobs_in_flight=1, lease_seconds=30.0)
-    fixture.service.submissions.begin("a.ogg")  # and no more is heard of it
+    fixture.service.submissions.start_upload("a.ogg")  # and no more is heard of it
     assert attempts(fixture.service, 1) == ["quota_exceeded"]
     fixture.advance(31.0)
     assert attempts(fixture.service, 1) == ["pending"]
@@ -144,7 +144,7 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(make: Make) -> None:
 
 def test_a_large_upload_is_refused_while_it_comes(make: Make) -> None:
     fixture = make(max_stored_bytes=len(MEDIA))
-    upload = fixture.service.submissions.begin("a.ogg")
+    upload = fixture.service.submissions.start_upload("a.ogg")
     upload.write(MEDIA)
     with pytest.raises(QuotaExceeded, match="MAX_STORED_MB"):
         upload.write(b"x")
@@ -162,7 +162,7 @@ def test_deleting_gives_room(make: Make) -> None:
 
 def test_uploads_that_end_at_once_do_not_share_one_rest_of_room(make: Make) -> None:
     fixture = make(max_stored_bytes=3 * len(MEDIA))
-    uploads = [fixture.service.submissions.begin(f"{at}.ogg") for at in range(8)]
+    uploads = [fixture.service.submissions.start_upload(f"{at}.ogg") for at in range(8)]
     for upload in uploads:
         upload.write(MEDIA)
 
@@ -181,7 +181,7 @@ def test_what_comes_along_needs_room_as_well(make: Make) -> None:
     fixture = make(max_stored_bytes=3 * len(MEDIA))
     extras = {"known_speakers.json": bytes(len(MEDIA))}
     for at in range(2):
-        upload = fixture.service.submissions.begin(f"{at}.ogg")
+        upload = fixture.service.submissions.start_upload(f"{at}.ogg")
         upload.write(MEDIA)
         if at == 0:
             job = upload.finish(SubmissionRequest(extras=extras))
@@ -195,13 +195,13 @@ def test_what_comes_along_needs_room_as_well(make: Make) -> None:
 
 def test_what_comes_along_with_an_upload_needs_room_as_well(make: Make) -> None:
     fixture = make(max_stored_bytes=2 * len(MEDIA))
-    uploads = fixture.service.uploads
-    job = uploads.create("a.ogg", len(MEDIA))
-    with closing(uploads.receive(job.id, 0)) as receiving:
+    submissions = fixture.service.submissions
+    job = submissions.create_upload("a.ogg", len(MEDIA))
+    with closing(fixture.service.uploads.receive(job.id, 0)) as receiving:
         receiving.write(MEDIA)
     with pytest.raises(QuotaExceeded, match="MAX_STORED_MB"):
-        uploads.submit(job.id, SubmissionRequest(extras={"a": bytes(len(MEDIA) + 1)}))
-    uploads.submit(job.id, SubmissionRequest(extras={"a": bytes(len(MEDIA))}))
+        submissions.submit_upload(job.id, SubmissionRequest(extras={"a": bytes(len(MEDIA) + 1)}))
+    submissions.submit_upload(job.id, SubmissionRequest(extras={"a": bytes(len(MEDIA))}))
     assert fixture.jobs.usage("", 0.0).stored_bytes == 2 * len(MEDIA)
 
 

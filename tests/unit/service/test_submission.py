@@ -28,7 +28,7 @@ def test_a_submitted_recording_waits_for_a_worker(fixture: ServiceFixture) -> No
 
 
 def test_a_job_cannot_be_seen_before_its_recording_is_here(fixture: ServiceFixture) -> None:
-    upload = fixture.service.submissions.begin("a.ogg")
+    upload = fixture.service.submissions.start_upload("a.ogg")
     (job_id,) = fixture.jobs.due(float("inf"), 1)
     with pytest.raises(JobNotFound):
         fixture.service.queries.job(job_id)
@@ -37,7 +37,7 @@ def test_a_job_cannot_be_seen_before_its_recording_is_here(fixture: ServiceFixtu
 
 @pytest.mark.parametrize("data", [b"", b"no tape at all"])
 def test_what_is_no_recording_leaves_nothing(fixture: ServiceFixture, data: bytes) -> None:
-    upload = fixture.service.submissions.begin("a.ogg")
+    upload = fixture.service.submissions.start_upload("a.ogg")
     upload.write(data)
     with pytest.raises(UnsupportedFormat):
         upload.finish(SubmissionRequest())
@@ -46,7 +46,7 @@ def test_what_is_no_recording_leaves_nothing(fixture: ServiceFixture, data: byte
 
 
 def test_an_abandoned_upload_leaves_nothing(fixture: ServiceFixture) -> None:
-    upload = fixture.service.submissions.begin("a.ogg")
+    upload = fixture.service.submissions.start_upload("a.ogg")
     upload.write(MEDIA)
     upload.abandon()
     upload.abandon()
@@ -56,7 +56,7 @@ def test_an_abandoned_upload_leaves_nothing(fixture: ServiceFixture) -> None:
 
 def test_the_limit_is_said_with_its_setting(tmp_path: Path) -> None:
     with open_fixture(tmp_path, Policy(max_upload_bytes=1 << 20)) as fixture:
-        upload = fixture.service.submissions.begin("a.ogg")
+        upload = fixture.service.submissions.start_upload("a.ogg")
         upload.write(b"tape" * (1 << 18))
         with pytest.raises(UploadTooLarge, match=r"1 MiB.*MAX_UPLOAD_SIZE_MB"):
             upload.write(b"x")
@@ -67,8 +67,8 @@ def test_what_the_engines_cannot_do_is_refused_at_the_door(fixture: ServiceFixtu
     def refuse(options: Options) -> None:
         raise InvalidOptions("English only.")
 
-    intake = type(fixture.service.submissions)(fixture.context, refuse)
-    upload = intake.begin("a.ogg")
+    submissions = type(fixture.service.submissions)(fixture.context, refuse)
+    upload = submissions.start_upload("a.ogg")
     upload.write(MEDIA)
     with pytest.raises(InvalidOptions):
         upload.finish(SubmissionRequest(Options(language="fr")))
@@ -79,7 +79,7 @@ def test_what_the_engines_cannot_do_is_refused_at_the_door(fixture: ServiceFixtu
 
 
 def send(fixture: ServiceFixture, data: bytes = MEDIA, key: str = "k", **options: Any) -> Job:
-    upload = fixture.service.submissions.begin("a.ogg", idempotency_key=key)
+    upload = fixture.service.submissions.start_upload("a.ogg", idempotency_key=key)
     upload.write(data)
     return upload.finish(SubmissionRequest(Options(**options)))
 
@@ -99,9 +99,9 @@ def test_another_request_with_the_same_key_is_refused(fixture: ServiceFixture) -
 
 
 def test_a_request_that_is_still_coming_in_is_not_doubled(fixture: ServiceFixture) -> None:
-    upload = fixture.service.submissions.begin("a.ogg", idempotency_key="k")
+    upload = fixture.service.submissions.start_upload("a.ogg", idempotency_key="k")
     with pytest.raises(IdempotencyInProgress):
-        fixture.service.submissions.begin("a.ogg", idempotency_key="k")
+        fixture.service.submissions.start_upload("a.ogg", idempotency_key="k")
     upload.abandon()
     assert send(fixture)
 
@@ -115,7 +115,7 @@ def test_a_key_is_free_again_when_its_job_is_deleted(fixture: ServiceFixture) ->
 def test_a_key_has_a_sensible_length(fixture: ServiceFixture) -> None:
     for key in ("", "x" * 256, "a\nb"):
         with pytest.raises(InvalidOptions, match="1 to 255"):
-            fixture.service.submissions.begin("a.ogg", idempotency_key=key)
+            fixture.service.submissions.start_upload("a.ogg", idempotency_key=key)
 
 
 # -- addresses ---------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ def test_an_address_is_checked_before_anything_is_kept(fixture: ServiceFixture) 
 
 
 def test_a_webhook_address_is_checked_too(fixture: ServiceFixture) -> None:
-    upload = fixture.service.submissions.begin("a.ogg")
+    upload = fixture.service.submissions.start_upload("a.ogg")
     upload.write(MEDIA)
     with pytest.raises(AddressRefused):
         upload.finish(SubmissionRequest(webhook_url="http://10.0.0.1/"))

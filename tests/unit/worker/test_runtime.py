@@ -85,7 +85,7 @@ def test_work_goes_on_with_the_engines_that_came(
     process: WorkerProcess, hub: Hub, tmp_path: Path
 ) -> None:
     said(process, lambda worker: worker.state == "ready")
-    upload = make_service(tmp_path).submissions.begin("a.wav")
+    upload = make_service(tmp_path).submissions.start_upload("a.wav")
     upload.write(b"tape")
     job = upload.finish(SubmissionRequest())
     hub.in_reach = True

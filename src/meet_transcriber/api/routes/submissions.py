@@ -107,7 +107,9 @@ async def _from_elsewhere(
     if wishes.url is not None and wishes.upload is not None:
         raise InvalidOptions("There is a url and an upload; name one of them.")
     if wishes.upload is not None:
-        return await run_limited(request, service.uploads.submit, wishes.upload, asked, key)
+        return await run_limited(
+            request, service.submissions.submit_upload, wishes.upload, asked, key
+        )
     if wishes.url is None:
         raise InvalidOptions(
             "There is no recording: send a file, or name a url to fetch, or an upload."

@@ -17,7 +17,6 @@ from meet_transcriber.api.openapi import problems, request_body, response
 from meet_transcriber.api.schemas import UploadRequest
 from meet_transcriber.core.errors import UploadTooLarge
 from meet_transcriber.core.jobs import Job
-from meet_transcriber.service import Service
 from meet_transcriber.service.uploads import Receiving
 
 router = APIRouter(tags=["uploads"])
@@ -50,15 +49,12 @@ async def create(
     """
     Announce a recording whose bytes come in requests of their own, and which may be gone on with
     after a lost connection; `POST /transcribe` takes its id as `upload`.
-
-    With the method `signed` they go straight to the bucket of MEDIA_URL: PUT them to `url`.
     """
-    create = service.uploads.create
-    job = await run_in_threadpool(create, body.name, body.size_bytes, body.method)
+    create = service.submissions.create_upload
+    job = await run_in_threadpool(create, body.name, body.size_bytes)
     request.state.job = job
-    entry = await run_in_threadpool(_entry, service, job)
     headers = {**_NOT_STORED, "Location": _path(job)}
-    return Response(serializers.dumped(entry), 201, headers, "application/json")
+    return Response(serializers.dumped(_entry(job)), 201, headers, "application/json")
 
 
 @router.get(
@@ -76,9 +72,9 @@ async def create(
     responses={**response(200, "The headers alone.", None, _HEADERS), **problems(404)},
 )
 def look(request: Request, service: ToSubmit, upload_id: UploadId) -> Response:
-    """`Upload-Offset` says how many bytes have come; a signed upload's url is made anew."""
+    """`Upload-Offset` is the number of bytes that have arrived."""
     job = service.uploads.find(upload_id)
-    entry = b"" if request.method == "HEAD" else serializers.dumped(_entry(service, job))
+    entry = b"" if request.method == "HEAD" else serializers.dumped(_entry(job))
     return Response(entry, 200, _headers(job), "application/json")
 
 
@@ -183,18 +179,15 @@ def _headers(job: Job) -> dict[str, str]:
     }
 
 
-def _entry(service: Service, job: Job) -> dict[str, Any]:
+def _entry(job: Job) -> dict[str, Any]:
     begun = job.state != "uploading"
-    entry = {
+    return {
         "upload_id": job.id,
         "object": "upload",
-        "method": job.upload.method if job.upload else "resumable",
+        "method": "resumable",
         "name": job.name,
         "size_bytes": job.size_bytes,
         "received_bytes": _received(job),
         "expires_at": None if begun else serializers.moment(job.lease_until),
         "links": {"self": _path(job), **({"job": serializers.path_of(job.id)} if begun else {})},
     }
-    if signed := service.uploads.sign(job):
-        entry |= {"url": signed.url, "headers": dict(signed.headers)}
-    return entry

@@ -2,15 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO
 
 import obstore
-from obstore.store import AzureStore, GCSStore, S3Store
 
-from meet_transcriber.core.errors import StorageError
 from meet_transcriber.core.range_reader import open_blocks
-from meet_transcriber.ports.stores import ObjectWriter, Room, SignedPut
+from meet_transcriber.ports.stores import ObjectWriter, Room
 from meet_transcriber.stores.buckets.errors import translated
 from meet_transcriber.stores.buckets.multipart import PART_BYTES, Upload
 from meet_transcriber.stores.buckets.urls import Place
@@ -135,15 +132,6 @@ class ObjectMediaStore:
                 obstore.delete(self._store, _PROBE)
             next(iter(obstore.list(self._store, _PROBE, chunk_size=1)), None)
         self._may_write = True
-
-    def sign_put(self, key: str, seconds: float) -> SignedPut:
-        """As DirectUploads promises it."""
-        if not isinstance(self._store, AzureStore | GCSStore | S3Store):
-            raise StorageError("Only the buckets of clouds have signed URLs.")
-        with translated("sign", checked(key)):
-            url = obstore.sign(self._store, "PUT", key, timedelta(seconds=seconds))
-        azure = isinstance(self._store, AzureStore)
-        return SignedPut(url, {"x-ms-blob-type": "BlockBlob"} if azure else {})
 
     def _send(self, key: str, data: bytes | Iterator[bytes]) -> None:
         with translated("write", key):

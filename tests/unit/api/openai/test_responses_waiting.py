@@ -39,7 +39,7 @@ async def stay() -> Message:
 
 
 def waiter_of(service: Service, patience_seconds: float = 30.0) -> Waiter:
-    upload = service.submissions.begin("standup.wav")
+    upload = service.submissions.start_upload("standup.wav")
     upload.write(b"tape")
     job = upload.finish(JobRequest(Options()))
     request = Request({"type": "http", "headers": []}, stay)

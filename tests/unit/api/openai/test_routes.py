@@ -185,7 +185,7 @@ def test_the_same_key_joins_the_job(tmp_path: Path) -> None:
 
 def test_a_request_waits_until_the_first_with_its_key_has_arrived(tmp_path: Path) -> None:
     service = make_service(tmp_path)
-    first = service.submissions.begin("standup.wav", "one")
+    first = service.submissions.start_upload("standup.wav", "one")
     threading.Timer(0.5, first.abandon).start()
     with at_work(service):
         assert post(make_app(service), headers=KEY).status_code == 200

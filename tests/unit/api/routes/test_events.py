@@ -34,7 +34,7 @@ def follow(client: TestClient, job_id: str, last: str | None = None) -> list[Eve
 
 
 def running(service: Service, tasks: int) -> str:
-    upload = service.submissions.begin("standup.wav")
+    upload = service.submissions.start_upload("standup.wav")
     upload.write(b"tape")
     job_id = upload.finish(SubmissionRequest()).id
     work(service, tasks)

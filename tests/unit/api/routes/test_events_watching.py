@@ -23,7 +23,7 @@ from tests.unit.api.service_fixture import complete_job, work
 
 
 def submitted(service: Service, name: str) -> str:
-    upload = service.submissions.begin(name)
+    upload = service.submissions.start_upload(name)
     upload.write(b"tape")
     return upload.finish(SubmissionRequest()).id
 
@@ -68,13 +68,13 @@ def test_who_moves_up_in_the_queue_hears_of_it(service: Service) -> None:
 def test_an_upload_is_not_told_of_before_it_is_a_job(service: Service) -> None:
     watch = JobFeed(service)
     news(watch)
-    upload = service.uploads.create("a.wav", 4)
+    upload = service.submissions.create_upload("a.wav", 4)
     assert news(watch) == []
     receiving = service.uploads.receive(upload.id, 0)
     receiving.write(b"tape")
     receiving.close()
     assert news(watch) == []
-    service.uploads.submit(upload.id, SubmissionRequest())
+    service.submissions.submit_upload(upload.id, SubmissionRequest())
     assert [kind for kind, _ in news(watch)] == ["job"]
 
 

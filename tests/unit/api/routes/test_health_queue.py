@@ -28,7 +28,7 @@ class Watched(FakeRecognizer):
 
 
 def submitted(service: Service) -> Job:
-    upload = service.submissions.begin("standup.wav")
+    upload = service.submissions.start_upload("standup.wav")
     upload.write(b"tape")
     return upload.finish(SubmissionRequest())
 

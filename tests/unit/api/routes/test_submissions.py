@@ -137,7 +137,7 @@ def test_the_same_key_for_another_request_is_a_mismatch(client: TestClient) -> N
 def test_a_key_whose_upload_still_comes_is_in_progress(
     client: TestClient, service: Service
 ) -> None:
-    service.submissions.begin("first.wav", "once")
+    service.submissions.start_upload("first.wav", "once")
     answer = client.post("/transcribe", files=FILE, headers={"Idempotency-Key": "once"})
     assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_in_progress")
 

@@ -11,7 +11,7 @@ from tests.unit.api.service_fixture import complete_job, note_worker, work
 
 
 def pending(service: Service, name: str = "standup.wav") -> str:
-    upload = service.submissions.begin(name)
+    upload = service.submissions.start_upload(name)
     upload.write(b"tape")
     return upload.finish(SubmissionRequest()).id
 
