@@ -10,7 +10,7 @@ from pathlib import Path
 from meet_transcriber.audio.decoder import PyavDecoder
 from meet_transcriber.audio.vad import SileroDetector
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.scoring.der import DetectionErrors, detection_errors
+from meet_transcriber.core.scoring import DetectionErrors, detection_errors
 from meet_transcriber.core.transcript import Span
 
 _SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".m4a")

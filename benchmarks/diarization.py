@@ -31,7 +31,7 @@ from benchmarks.diarizers import bare, results
 from benchmarks.diarizers.command import Diarizer, Finding, ours, pyannote_audio, run, senko
 from benchmarks.diarizers.recordings import bundled, everything, long
 from benchmarks.whisper.recording import models_dir
-from meet_transcriber.core.processors import usable_cores
+from meet_transcriber.ports.engines import usable_cores
 
 Runs = dict[str, list[tuple[float, Finding]]]
 """Minutes and finding of every long recording, by diarizer."""

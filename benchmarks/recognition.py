@@ -25,10 +25,9 @@ from benchmarks.whisper.bare import Bare
 from benchmarks.whisper.ours import Ours, load
 from benchmarks.whisper.recording import ROOT, Recording, model_folder, recording
 from benchmarks.whisper.stopwatch import Run, scored, told
-from meet_transcriber.core.processors import usable_cores
 from meet_transcriber.core.scoring import normalized
 from meet_transcriber.core.transcript import Span
-from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform, usable_cores
 
 
 @dataclass(frozen=True)

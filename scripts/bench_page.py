@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from meet_transcriber.core.processors import usable_cores
+from meet_transcriber.ports.engines import usable_cores
 
 _LEAD = """\
 # Benchmarks

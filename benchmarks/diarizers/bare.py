@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from meet_transcriber.core.processors import usable_cores
 from meet_transcriber.engines.onnx.embeddings import CHUNK_SECONDS, campplus_graph
 from meet_transcriber.engines.onnx.network import read_checkpoint
 from meet_transcriber.engines.onnx.speaker_segmentation import segmentation_graph
-from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, usable_cores
 
 _BATCHES = (1, 4, 16, 32)
 _FRAME_SECONDS = 0.01

@@ -17,8 +17,8 @@ from typing import Any
 import soundfile
 
 from benchmarks.diarizers.measured import Seconds, report
-from meet_transcriber.core.processors import usable_cores
 from meet_transcriber.engines.pyannote.loader import import_library, load_checkpoint
+from meet_transcriber.ports.engines import usable_cores
 
 _BATCH = 32
 _ARGUMENTS = {

@@ -13,8 +13,7 @@ from scipy.signal import resample_poly
 
 from meet_transcriber.audio.vad import SileroDetector
 from meet_transcriber.core.formats.readers import read_transcript
-from meet_transcriber.core.transcript import Span, Turn, total_seconds
-from meet_transcriber.core.word_timing import merged
+from meet_transcriber.core.transcript import Span, Turn, merge_spans, total_seconds
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 
 LEVEL_DBFS = -26.0
@@ -199,12 +198,12 @@ def _speech(samples: Waveform) -> tuple[Span, ...]:
         for span in voiced
         if loud.start < span.end and loud.end > span.start
     ]
-    return tuple(span for span in merged(sounding, PAUSE) if span.duration >= _EDGE)
+    return tuple(span for span in merge_spans(sounding, PAUSE) if span.duration >= _EDGE)
 
 
 def _cuts(samples: Waveform, speech: Sequence[Span]) -> Iterator[float]:
     """Seconds at which a piece may begin or end: pauses, and quiet frames of long stretches."""
-    loud = merged(_loud(samples), _CUT - _STEP / 2)
+    loud = merge_spans(_loud(samples), _CUT - _STEP / 2)
     levels = _levels(samples)
     last = speech[0].start
     yield last

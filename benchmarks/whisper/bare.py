@@ -9,10 +9,9 @@ import faster_whisper.transcribe
 from faster_whisper.audio import decode_audio
 
 from benchmarks.whisper.stopwatch import Run, Stopwatch
-from meet_transcriber.core.processors import usable_cores
 from meet_transcriber.core.scoring import normalized
 from meet_transcriber.core.transcript import Span
-from meet_transcriber.ports.engines import Waveform
+from meet_transcriber.ports.engines import Waveform, usable_cores
 
 _LONGEST_SECONDS = 30.0
 

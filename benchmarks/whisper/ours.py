@@ -9,7 +9,6 @@ from meet_transcriber.audio.vad import SileroDetector
 from meet_transcriber.bootstrap import engines
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import TARGET_SECONDS, Plan
-from meet_transcriber.core.processors import usable_cores
 from meet_transcriber.core.scoring import all_words
 from meet_transcriber.core.transcript import Diarization, Span
 from meet_transcriber.engines.whisper.loader import (
@@ -24,6 +23,7 @@ from meet_transcriber.ports.engines import (
     Progress,
     Recognizer,
     Waveform,
+    usable_cores,
 )
 from meet_transcriber.settings import Settings
 from meet_transcriber.stores.disk import DiskMediaStore

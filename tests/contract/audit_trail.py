@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from meet_transcriber.core.audit import AuditEntry, AuditQuery
+from meet_transcriber.core.auth import AuditEntry, AuditQuery
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.ports.auth import AuditTrail
 

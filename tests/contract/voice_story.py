@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 
-from meet_transcriber.core.audit import AuditQuery
+from meet_transcriber.core.auth import AuditQuery
 from meet_transcriber.core.errors import VoicesSealed
 from meet_transcriber.core.transcript import Voice
 from meet_transcriber.core.voices import FOLDER, MOST_SAMPLES

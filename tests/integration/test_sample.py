@@ -7,8 +7,7 @@ import pytest
 
 from meet_transcriber import transcribe
 from meet_transcriber.core.formats.readers import read_transcript
-from meet_transcriber.core.scoring import MeetingErrors, meeting_errors
-from meet_transcriber.core.scoring.wer import normalized
+from meet_transcriber.core.scoring import MeetingErrors, meeting_errors, normalized
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.settings import Settings
 

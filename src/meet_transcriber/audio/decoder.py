@@ -12,8 +12,13 @@ from av.container import InputContainer
 
 from meet_transcriber.audio.levels import LoudnessMeter, PeakMeter
 from meet_transcriber.audio.probe import Prober, is_estimated, missing_bytes, opened, too_long
-from meet_transcriber.audio.resampler import Block, Resampler, gathered
-from meet_transcriber.audio.working_audio import FlacWriter, WorkingAudio, read_blocks
+from meet_transcriber.audio.working_audio import (
+    Block,
+    FlacWriter,
+    WorkingAudio,
+    gathered,
+    read_blocks,
+)
 from meet_transcriber.core.errors import UnreadableAudio
 from meet_transcriber.core.media import MAX_SPLIT, MediaInfo, Peaks, PreparedAudio
 from meet_transcriber.core.options import ChannelMode, Options
@@ -288,6 +293,50 @@ class Decoding:
                 self._damaged += 1
                 continue
             yield from (frame for frame in frames if frame.samples and frame.sample_rate)
+
+
+class Resampler:
+    """Frames of any format to blocks of `channels` channels at 16 kHz."""
+
+    def __init__(self, channels: int) -> None:
+        self._channels = channels
+        self._format: tuple[str, str, int] | None = None
+        self._resampler: av.AudioResampler | None = None
+
+    def push(self, frame: av.AudioFrame | None) -> Iterator[Block]:
+        """Take in a frame; None flushes. A format that changes in mid-stream starts anew."""
+        if frame is None:
+            yield from self._drain(None)
+            self._format = self._resampler = None
+        else:
+            frame.pts = None
+            form = (frame.format.name, frame.layout.name, frame.sample_rate)
+            if form != self._format:
+                yield from self._drain(None)
+                self._format = form
+                # packed: PyAV reads past the end of planar frames of eight channels and more
+                self._resampler = av.AudioResampler("flt", frame.layout, SAMPLE_RATE_HZ)
+            yield from self._drain(frame)
+
+    def _drain(self, frame: av.AudioFrame | None) -> Iterator[Block]:
+        if self._resampler is not None:
+            for piece in self._resampler.resample(frame):
+                count = piece.layout.nb_channels
+                packed = np.frombuffer(
+                    memoryview(piece.planes[0]), np.float32, piece.samples * count
+                )
+                yield _fitted(packed.reshape(-1, count).T, self._channels)
+
+
+def _fitted(block: npt.NDArray[np.generic], channels: int) -> Block:
+    """As many channels as wanted: the last one takes the mean of those beyond."""
+    samples = block.astype(np.float32, copy=False)
+    if len(samples) == channels:
+        return samples
+    if len(samples) > channels:
+        rest = samples[channels - 1 :].mean(axis=0, keepdims=True)
+        return np.concatenate([samples[: channels - 1], rest])
+    return np.concatenate([samples, np.repeat(samples[-1:], channels - len(samples), axis=0)])
 
 
 def _silence(channels: int, seconds: float) -> Iterator[Block]:

@@ -21,10 +21,14 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 )
 
 from meet_transcriber.core.errors import EngineUnavailable
-from meet_transcriber.core.processors import usable_cores
-from meet_transcriber.core.transcript import Span
-from meet_transcriber.core.word_timing import merged
-from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress, Waveform
+from meet_transcriber.core.transcript import Span, merge_spans
+from meet_transcriber.ports.engines import (
+    SAMPLE_RATE_HZ,
+    AudioSource,
+    Progress,
+    Waveform,
+    usable_cores,
+)
 
 _WINDOW = 512  # samples the model judges at a time: 32 ms
 _CONTEXT = 64  # samples of the window before, which the model expects in front
@@ -64,7 +68,7 @@ class SileroDetector:
         if not len(probabilities):
             return ()
         spans = [span for span in self._hysteresis(probabilities) if self._rises(levels, span)]
-        return merged(self._padded(start, end, audio.duration) for start, end in spans)
+        return merge_spans(self._padded(start, end, audio.duration) for start, end in spans)
 
     def _padded(self, start: int, end: int, duration: float) -> Span:
         return Span(

@@ -1,16 +1,33 @@
-"""Working audio: 16 kHz FLAC, written as a stream, read at any place to the sample."""
+"""Working audio: 16 kHz FLAC, written as a stream, read at any position to the sample."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 import av
 import numpy as np
 import numpy.typing as npt
 
-from meet_transcriber.audio.resampler import gathered
 from meet_transcriber.core.errors import UnreadableAudio
 from meet_transcriber.core.media import PreparedAudio
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
+
+Block = npt.NDArray[np.float32]
+"""(channels, samples) float32 at 16 kHz."""
+
+
+def gathered(blocks: Iterable[Block], samples: int) -> Iterator[Block]:
+    """Small blocks joined until they have so many samples; the last may have fewer."""
+    pending: list[Block] = []
+    size = 0
+    for block in blocks:
+        pending.append(block)
+        size += block.shape[1]
+        if size >= samples:
+            yield np.concatenate(pending, axis=1)
+            pending, size = [], 0
+    if size:
+        yield np.concatenate(pending, axis=1)
+
 
 _LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
 _BLOCK = 2 * SAMPLE_RATE_HZ

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from meet_transcriber.core.audit import AuditEntry, AuditPage, AuditQuery
+from meet_transcriber.core.auth import AuditEntry, AuditPage, AuditQuery
 from meet_transcriber.core.errors import InvalidOptions, StorageError
 from meet_transcriber.core.serialization import from_plain, to_plain
 

@@ -156,9 +156,9 @@ def weights(settings: Settings) -> "Weights":
 
 
 def whisper(settings: Settings, folder: Path) -> Recognizer:
-    from meet_transcriber.core.processors import usable_cores
     from meet_transcriber.engines.weights.catalogue import catalogue
     from meet_transcriber.engines.whisper.loader import load_recognizer
+    from meet_transcriber.ports.engines import usable_cores
 
     name = settings.whisper_model.rstrip("/")
     known = catalogue().find(name)
@@ -172,9 +172,9 @@ def whisper(settings: Settings, folder: Path) -> Recognizer:
 
 
 def onnx(settings: Settings, segmentation: Path, embedding: Path) -> Diarizer:
-    from meet_transcriber.core.processors import usable_cores
     from meet_transcriber.engines.onnx.diarizer import load_diarizer
     from meet_transcriber.engines.weights.sources import find_plda
+    from meet_transcriber.ports.engines import usable_cores
 
     return load_diarizer(
         segmentation,

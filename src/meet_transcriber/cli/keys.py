@@ -14,8 +14,7 @@ from rich.table import Table
 
 from meet_transcriber.bootstrap import auth, services
 from meet_transcriber.cli.console import AsJson, configured, stderr
-from meet_transcriber.core.audit import AuditEntry
-from meet_transcriber.core.auth import ApiKey, NewKey, Scope, checked_scopes
+from meet_transcriber.core.auth import ApiKey, AuditEntry, NewKey, Scope, checked_scopes
 
 app = typer.Typer(no_args_is_help=True, help="API keys of the configured service.")
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import chain, groupby
 
 from meet_transcriber.core.attribution import attribute_channel, attribute_words
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import PartResult, Plan
 from meet_transcriber.core.repetition import cut_loops
-from meet_transcriber.core.scoring.wer import normalized
+from meet_transcriber.core.scoring import normalized
 from meet_transcriber.core.segmentation import build_segments
 from meet_transcriber.core.transcript import (
     Diarization,
@@ -20,9 +20,10 @@ from meet_transcriber.core.transcript import (
     Turn,
     Word,
     languages_of,
+    merge_spans,
     total_seconds,
 )
-from meet_transcriber.core.word_timing import coverage, merged
+from meet_transcriber.core.word_timing import coverage
 
 CHANNELS = "channels"
 """Stands for the diarizer where each channel was one speaker."""
@@ -63,7 +64,7 @@ def assemble(
         turns=diarization.turns,
         engine=parts[0].engine if parts else "",
         diarizer=diarization.diarizer,
-        coverage=coverage(merged(span for spans in plan.speech for span in spans), _timed(words)),
+        coverage=coverage([*chain.from_iterable(plan.speech)], words),
         removed=tuple(sorted(removed, key=lambda cut: cut.start)),
     )
     notes = (
@@ -81,7 +82,7 @@ def channels_as_speakers(speech: Sequence[Sequence[Span]]) -> Diarization:
     turns = [
         Turn(span.start, span.end, labels[channel])
         for channel, spans in enumerate(speech)
-        for span in merged(spans, _ONE_TURN)
+        for span in merge_spans(spans, _ONE_TURN)
     ]
     in_order = sorted(turns, key=lambda turn: (turn.start, turn.end))
     return Diarization(tuple(in_order), diarizer=CHANNELS)
@@ -143,10 +144,6 @@ def _in_order(words: Sequence[Word]) -> list[Word]:
         latest = max(latest, word.start)
         ordered.append(replace(word, start=latest, end=max(word.end, latest)))
     return ordered
-
-
-def _timed(words: Sequence[Word]) -> list[Word]:
-    return sorted(words, key=lambda word: word.start)
 
 
 def _speakers(turns: Sequence[Turn], words: Sequence[Word]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from meet_transcriber.core.sentences import ends_clause, ends_sentence, gap_after
+from meet_transcriber.core.segmentation import ends_clause, ends_sentence, gap_after
 from meet_transcriber.core.transcript import Diarization, Turn, Word
 
 MAX_GAP = 1.0

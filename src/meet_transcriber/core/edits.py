@@ -16,7 +16,7 @@ from math import inf
 from typing import Literal, NamedTuple
 
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.core.scripts import (
+from meet_transcriber.core.languages import (
     SPACELESS,
     is_spaceless,
     join_words,

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from meet_transcriber.core.media import PreparedAudio
-from meet_transcriber.core.transcript import Removed, Segment, Span, TranscriptWarning
-from meet_transcriber.core.word_timing import merged
+from meet_transcriber.core.transcript import Removed, Segment, Span, TranscriptWarning, merge_spans
 
 TARGET_SECONDS = 300.0
 """Length that parts aim at; they end at the longest silence near it."""
@@ -76,7 +75,7 @@ def plan_parts(
         groups = _groups(spans, target)
         for before, group, after in zip([None, *groups], groups, [*groups[1:], None], strict=False):
             seam = _seam(before, group)
-            heard = list(merged(group))
+            heard = list(merge_spans(group))
             if seam is not None:
                 heard[0] = Span(seam - _OVERLAP, heard[0].end)
             if after is not None and _seam(group, after) is not None:

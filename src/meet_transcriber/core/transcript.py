@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from meet_transcriber.core.scripts import join_words
+from meet_transcriber.core.languages import join_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Word:
 
     Attributes:
         text: the word as shown, with its punctuation, without surrounding space; in a script
-            without spaces with the one that was written before it (`core.scripts`).
+            without spaces with the one that was written before it (`core.languages`).
         start, end: seconds from the start of the recording.
         probability: the engine's confidence in [0, 1], None where it gives none.
         speaker: `SPEAKER_00`, or None when unknown; never a made-up label.
@@ -210,3 +210,14 @@ def languages_of(segments: Iterable[Segment]) -> tuple[str, ...]:
 def total_seconds(spans: Iterable[Span | Turn]) -> float:
     """Sum of durations; overlapping spans count twice."""
     return sum(span.end - span.start for span in spans)
+
+
+def merge_spans(spans: Iterable[Span], bridge: float = 0.0) -> tuple[Span, ...]:
+    """Return the union of spans, in order; gaps of up to `bridge` seconds are closed."""
+    result: list[Span] = []
+    for span in sorted(spans, key=lambda span: span.start):
+        if result and span.start - result[-1].end <= bridge:
+            result[-1] = Span(result[-1].start, max(result[-1].end, span.end))
+        else:
+            result.append(span)
+    return tuple(result)

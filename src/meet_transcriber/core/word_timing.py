@@ -1,12 +1,12 @@
 """Words with times from what a decoder aligned, and how much of the speech they cover."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from meet_transcriber.core.scripts import attaches, is_spaceless
-from meet_transcriber.core.transcript import Span, Word, total_seconds
+from meet_transcriber.core.languages import attaches, is_spaceless
+from meet_transcriber.core.transcript import Span, Word, merge_spans, total_seconds
 
 _SHORTEST = 0.04  # seconds of a word; two steps of Whisper's encoder
 _BASE_SECONDS = 1.0  # a word takes at most this and some more for each letter
@@ -317,17 +317,6 @@ BRIDGE = 1.0
 """Seconds between two words that still count as spoken through: breath, not a hole."""
 
 
-def merged(spans: Iterable[Span], bridge: float = 0.0) -> tuple[Span, ...]:
-    """Spans in order, those that touch or lie within `bridge` seconds made one."""
-    result: list[Span] = []
-    for span in sorted(spans, key=lambda span: span.start):
-        if result and span.start - result[-1].end <= bridge:
-            result[-1] = Span(result[-1].start, max(result[-1].end, span.end))
-        else:
-            result.append(span)
-    return tuple(result)
-
-
 def uncovered(
     speech: Sequence[Span], words: Sequence[Word], minimum: float = 0.0
 ) -> tuple[Span, ...]:
@@ -337,10 +326,10 @@ def uncovered(
     Pauses of up to `BRIDGE` seconds between words are covered, and so is half of that
     before the first and after the last, since detectors pad speech.
     """
-    spoken = merged((Span(word.start, word.end) for word in words), BRIDGE)
+    spoken = merge_spans((Span(word.start, word.end) for word in words), BRIDGE)
     holes: list[Span] = []
     first = 0
-    for span in merged(speech):
+    for span in merge_spans(speech):
         while first < len(spoken) and spoken[first].end <= span.start - BRIDGE / 2:
             first += 1
         holes.extend(_holes(span, spoken, first))
@@ -365,7 +354,7 @@ def _holes(span: Span, spoken: Sequence[Span], first: int) -> list[Span]:
 
 def coverage(speech: Sequence[Span], words: Sequence[Word]) -> float:
     """Return the share of speech seconds that has words, in [0, 1]; 1 without speech."""
-    total = total_seconds(merged(speech))
+    total = total_seconds(merge_spans(speech))
     if total == 0:
         return 1.0
     return min(max(1.0 - total_seconds(uncovered(speech, words)) / total, 0.0), 1.0)

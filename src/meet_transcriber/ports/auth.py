@@ -3,8 +3,16 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from meet_transcriber.core.audit import AuditEntry, AuditPage, AuditQuery
-from meet_transcriber.core.auth import ApiKey, NewKey, Scope, Session, SignedIn
+from meet_transcriber.core.auth import (
+    ApiKey,
+    AuditEntry,
+    AuditPage,
+    AuditQuery,
+    NewKey,
+    Scope,
+    Session,
+    SignedIn,
+)
 
 
 class KeyStore(Protocol):

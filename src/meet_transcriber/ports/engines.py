@@ -1,9 +1,9 @@
-"""Sound, and the engines that listen to it.
+"""Ports of the audio decoder and the engines."""
 
-Arrays are numpy; times are seconds; audio is 16 kHz mono float32 in [-1, 1].
-"""
-
+import math
+import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias, runtime_checkable
 
 from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
@@ -17,7 +17,7 @@ from meet_transcriber.core.transcript import (
     Voice,
 )
 
-if TYPE_CHECKING:  # an API process listens to nothing, and its image has no numpy
+if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
@@ -189,3 +189,36 @@ class VoiceEmbedder(Protocol):
             EngineUnavailable: the package, the weights or the memory is missing.
         """
         ...
+
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def usable_cores(cgroup: Path = _CGROUP) -> int:
+    """
+    Return the CPU cores of this process: OMP_NUM_THREADS, else what the scheduler and the
+    container allow.
+
+    A container with a limit sees every core of its machine, and more threads than it may run only
+    get in each other's way.
+    """
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(allowed or 1, _quota(cgroup) or allowed or 1)
+
+
+def _quota(cgroup: Path) -> int | None:
+    """Cores that the container's limit amounts to (cgroup v2, else v1); None without one."""
+    try:
+        quota, period = (cgroup / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (cgroup / "cpu/cpu.cfs_quota_us").read_text().strip()
+            period = (cgroup / "cpu/cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    if not quota.isdecimal() or not period.isdecimal() or int(period) == 0:
+        return None
+    return max(math.ceil(int(quota) / int(period)), 1)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from meet_transcriber.core.audit import AuditQuery
+from meet_transcriber.core.auth import AuditQuery
 from meet_transcriber.core.redis_urls import parse_redis_url
 from meet_transcriber.stores.redis.api_keys import RedisTrail
 from meet_transcriber.stores.redis.client import RedisCalls, build_client

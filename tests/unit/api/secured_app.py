@@ -9,8 +9,7 @@ from starlette.testclient import TestClient
 
 from meet_transcriber.api.app import create_app
 from meet_transcriber.bootstrap.auth import AuthContext, build_auth
-from meet_transcriber.core.audit import AuditEntry, AuditQuery
-from meet_transcriber.core.auth import SCOPES, NewKey, Scope
+from meet_transcriber.core.auth import SCOPES, AuditEntry, AuditQuery, NewKey, Scope
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
 from tests.unit.api.service_fixture import complete_job, make_service

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from meet_transcriber.auth.audit_log import FileTrail
-from meet_transcriber.core.audit import AuditEntry, AuditQuery
+from meet_transcriber.core.auth import AuditEntry, AuditQuery
 from meet_transcriber.core.errors import StorageError
 
 ENTRY = AuditEntry(1.0, "delete", key="aa", job="j", status=204)

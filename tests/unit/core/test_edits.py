@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from meet_transcriber.core.edits import Edit, EditLog, count, edited, splices, with_edits
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.core.scripts import split_words
+from meet_transcriber.core.languages import split_words
 from meet_transcriber.core.transcript import Segment, Transcript, Turn, Word
 
 

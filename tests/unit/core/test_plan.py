@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meet_transcriber.core.plan import TARGET_SECONDS, plan_parts
-from meet_transcriber.core.transcript import Span
-from meet_transcriber.core.word_timing import merged
+from meet_transcriber.core.transcript import Span, merge_spans
 
 
 def test_silence_makes_no_part() -> None:
@@ -58,4 +57,4 @@ def test_all_speech_is_in_exactly_one_part(lengths: list[tuple[float, float]]) -
     twice = 2.0 * sum(part.seam is not None for part in parts)
     total = sum(span.duration for part in parts for span in part.speech)
     assert abs(total - twice - sum(span.duration for span in speech)) < 1e-6
-    assert list(merged(span for part in parts for span in part.speech)) == speech
+    assert list(merge_spans(span for part in parts for span in part.speech)) == speech

@@ -1,6 +1,6 @@
 """Readable segments."""
 
-from meet_transcriber.core.scripts import join_words
+from meet_transcriber.core.languages import join_words
 from meet_transcriber.core.segmentation import LONG_PAUSE, build_segments
 from meet_transcriber.core.transcript import Word
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from meet_transcriber.core.transcript import Span, Word
-from meet_transcriber.core.word_timing import coverage, merged, uncovered
+from meet_transcriber.core.transcript import Span, Word, merge_spans
+from meet_transcriber.core.word_timing import coverage, uncovered
 
 
 def test_without_speech_everything_is_covered() -> None:
@@ -33,4 +33,4 @@ def test_coverage_is_the_share_of_speech_seconds() -> None:
 
 
 def test_spans_that_touch_become_one() -> None:
-    assert merged([Span(3, 4), Span(0, 1), Span(1, 2)]) == (Span(0, 2), Span(3, 4))
+    assert merge_spans([Span(3, 4), Span(0, 1), Span(1, 2)]) == (Span(0, 2), Span(3, 4))

@@ -16,8 +16,7 @@ from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import ToAdminister, guard_of
 from meet_transcriber.api.openapi import problems, response
 from meet_transcriber.bootstrap.auth import AuthContext
-from meet_transcriber.core.audit import AuditEntry, AuditQuery
-from meet_transcriber.core.auth import Caller
+from meet_transcriber.core.auth import AuditEntry, AuditQuery, Caller
 from meet_transcriber.core.errors import InvalidOptions, StorageError
 from meet_transcriber.observability.logging import get_logger
 

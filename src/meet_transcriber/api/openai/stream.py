@@ -20,7 +20,7 @@ from meet_transcriber.core.formats.openai_json import (
     word_logprobs,
 )
 from meet_transcriber.core.jobs import Job
-from meet_transcriber.core.scripts import join_words
+from meet_transcriber.core.languages import join_words
 from meet_transcriber.core.transcript import Segment, Transcript
 from meet_transcriber.service import Service
 

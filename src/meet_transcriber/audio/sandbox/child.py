@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from typing import BinaryIO, NoReturn, cast
 
+from meet_transcriber.audio.sandbox.confinement import Limits, confine
 from meet_transcriber.audio.sandbox.protocol import (
     FAILED,
     PEAKS,
@@ -17,7 +18,6 @@ from meet_transcriber.audio.sandbox.protocol import (
     ChannelClosed,
     open_served,
 )
-from meet_transcriber.audio.sandbox.rlimits import Limits, confine
 from meet_transcriber.core.errors import InvalidAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.serialization import from_plain, to_plain

@@ -13,6 +13,7 @@ from functools import cache, partial
 from typing import Any, BinaryIO
 
 from meet_transcriber.audio.sandbox import validation
+from meet_transcriber.audio.sandbox.confinement import Limits
 from meet_transcriber.audio.sandbox.pool import DECODER, PROBER, Child, ChildPool, shared_pool
 from meet_transcriber.audio.sandbox.protocol import (
     DATA,
@@ -27,7 +28,6 @@ from meet_transcriber.audio.sandbox.protocol import (
     Frame,
     serve,
 )
-from meet_transcriber.audio.sandbox.rlimits import Limits
 from meet_transcriber.core.errors import TranscriptionError, UnreadableAudio
 from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
 from meet_transcriber.core.options import Options

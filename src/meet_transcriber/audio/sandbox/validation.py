@@ -6,7 +6,7 @@ import signal
 from typing import Any, NoReturn, TypeVar
 
 from meet_transcriber.audio.sandbox.child import DISK_FULL, TOO_MUCH_MEMORY
-from meet_transcriber.audio.sandbox.rlimits import Limits
+from meet_transcriber.audio.sandbox.confinement import Limits
 from meet_transcriber.core.errors import (
     AudioTooLong,
     EngineError,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.core.formats import documents, openai_json, scoring_formats, subtitles, text
+from meet_transcriber.core.formats import documents, openai_json, subtitles
 from meet_transcriber.core.transcript import Transcript
 
 __all__ = ["EXPORTERS", "Exporter", "export"]
@@ -39,24 +39,24 @@ EXPORTERS: Mapping[str, Exporter] = {
         "Everything, to be read back.",
         partial(documents.export_json, word_times=False),
     ),
-    "txt": Exporter(text.export_txt, "text/plain", "txt", "A line per segment with time and name."),
-    "md": Exporter(text.export_md, "text/markdown", "md", "Minutes in Markdown."),
+    "txt": Exporter(
+        documents.export_txt, "text/plain", "txt", "A line per segment with time and name."
+    ),
+    "md": Exporter(documents.export_md, "text/markdown", "md", "Minutes in Markdown."),
     "srt": Exporter(
         subtitles.export_srt, "application/x-subrip", "srt", "SubRip subtitles, 42 x 2."
     ),
     "vtt": Exporter(subtitles.export_vtt, "text/vtt", "vtt", "WebVTT subtitles with voice tags."),
-    "csv": Exporter(text.export_csv, "text/csv", "csv", "Segments as comma-separated rows."),
+    "csv": Exporter(documents.export_csv, "text/csv", "csv", "Segments as comma-separated rows."),
     "tsv": Exporter(
-        text.export_tsv, "text/tab-separated-values", "tsv", "Segments as tab-separated rows."
+        documents.export_tsv, "text/tab-separated-values", "tsv", "Segments as tab-separated rows."
     ),
-    "rttm": Exporter(
-        scoring_formats.export_rttm, "text/plain", "rttm", "Speaker turns, NIST's RTTM."
-    ),
+    "rttm": Exporter(documents.export_rttm, "text/plain", "rttm", "Speaker turns, NIST's RTTM."),
     "stm": Exporter(
-        scoring_formats.export_stm, "text/plain", "stm", "Segments with speakers, NIST's STM."
+        documents.export_stm, "text/plain", "stm", "Segments with speakers, NIST's STM."
     ),
     "seglst": Exporter(
-        scoring_formats.export_seglst, "application/json", "seglst.json", "SegLST of meeteval."
+        documents.export_seglst, "application/json", "seglst.json", "SegLST of meeteval."
     ),
     "docx": Exporter(
         documents.export_docx,

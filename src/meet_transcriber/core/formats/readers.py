@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from meet_transcriber.core.errors import StorageError
-from meet_transcriber.core.formats.documents import SCHEMA_VERSION
-from meet_transcriber.core.formats.scoring_formats import UNKNOWN
-from meet_transcriber.core.scripts import spaced_words
+from meet_transcriber.core.formats.documents import SCHEMA_VERSION, UNKNOWN
+from meet_transcriber.core.languages import spaced_words
 from meet_transcriber.core.segmentation import build_segments
 from meet_transcriber.core.serialization import from_plain
 from meet_transcriber.core.transcript import Transcript, Turn, Word

@@ -5,15 +5,15 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from meet_transcriber.core.formats.text import one_line, shown_name
-from meet_transcriber.core.scripts import (
+from meet_transcriber.core.formats.documents import one_line, shown_name
+from meet_transcriber.core.languages import (
     clusters,
     is_spaceless,
     join_words,
     needs_space,
     spaced_words,
 )
-from meet_transcriber.core.sentences import ends_clause, ends_sentence, gap_after
+from meet_transcriber.core.segmentation import ends_clause, ends_sentence, gap_after
 from meet_transcriber.core.transcript import Transcript, Word
 
 LINE_WIDTH = 42

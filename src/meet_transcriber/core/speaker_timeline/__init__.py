@@ -1,14 +1,16 @@
 """A speaker timeline: who was speaking when, as a conference system or a person noted it."""
 
-from meet_transcriber.core.speaker_timeline.entries import (
+from meet_transcriber.core.speaker_timeline.formats import (
     MOST_BYTES,
     SPEAKER_TIMELINE,
     Entry,
     Timeline,
     decoded,
+    parse,
+    read,
+    read_entries,
 )
-from meet_transcriber.core.speaker_timeline.formats import parse, read, read_entries
-from meet_transcriber.core.speaker_timeline.names import Naming, take_over
+from meet_transcriber.core.speaker_timeline.matching import Naming, take_over
 
 __all__ = [
     "MOST_BYTES",

@@ -17,7 +17,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from meet_transcriber.core.errors import EngineUnavailable
-from meet_transcriber.core.scoring.assignment import assign as matched
+from meet_transcriber.core.scoring import assign as matched
 from meet_transcriber.engines.onnx.clustering import centroid_linkage, cut, k_means
 from meet_transcriber.engines.onnx.network import Array
 

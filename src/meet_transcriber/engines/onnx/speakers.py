@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from meet_transcriber.core.options import MAX_SPEAKERS
-from meet_transcriber.core.scoring.assignment import assign
+from meet_transcriber.core.scoring import assign
 from meet_transcriber.engines.onnx.clustering import centroid_linkage, cut, halves, pairs
 from meet_transcriber.engines.onnx.embeddings import unit
 from meet_transcriber.engines.onnx.network import Array

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from meet_transcriber.core.repetition import unheard_repetitions
-from meet_transcriber.core.scoring.wer import normalized, word_errors
+from meet_transcriber.core.scoring import normalized, word_errors
 from meet_transcriber.core.transcript import Span, Word
 from meet_transcriber.core.word_timing import pause_to_pause
 from meet_transcriber.engines.whisper.window_decoder import WindowDecoder, WindowResult

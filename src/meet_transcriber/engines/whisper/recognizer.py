@@ -9,7 +9,7 @@ from meet_transcriber.core.errors import InvalidOptions, RecognitionFailed
 from meet_transcriber.core.languages import language_name, spoken_code
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.repetition import settle_repetitions
-from meet_transcriber.core.scoring.wer import normalized
+from meet_transcriber.core.scoring import normalized
 from meet_transcriber.core.transcript import Removed, Segment, Span, TranscriptWarning
 from meet_transcriber.engines.whisper.fallback import FallbackDecoder
 from meet_transcriber.engines.whisper.language_detection import (

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from meet_transcriber.core.audit import AuditEntry, AuditPage, AuditQuery
-from meet_transcriber.core.auth import ApiKey, Session
+from meet_transcriber.core.auth import ApiKey, AuditEntry, AuditPage, AuditQuery, Session
 from meet_transcriber.core.errors import (
     InvalidOptions,
     KeyNotFound,

@@ -8,7 +8,7 @@ query finds them as a phrase anywhere; so do Korean syllables, for particles sti
 import re
 import unicodedata
 
-from meet_transcriber.core.scripts import is_spaceless
+from meet_transcriber.core.languages import is_spaceless
 
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _HANGUL = range(0xAC00, 0xD7A4)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meet_transcriber.audio.sandbox.rlimits import protections
+from meet_transcriber.audio.sandbox.confinement import protections
 from meet_transcriber.core.errors import JobCancelled, StorageError, UnreadableAudio
 from meet_transcriber.core.options import Options
 from tests.simulated.children import children_of, none_left

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from meet_transcriber.audio.sandbox import validation
+from meet_transcriber.audio.sandbox.confinement import Limits
 from meet_transcriber.audio.sandbox.protocol import ChannelClosed, serve
-from meet_transcriber.audio.sandbox.rlimits import Limits
 from meet_transcriber.core.errors import (
     AudioTooLong,
     EngineError,

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meet_transcriber.core.formats import export
+from meet_transcriber.core.formats.documents import one_line
 from meet_transcriber.core.formats.openai_json import plain_body, verbose_body, word_logprobs
 from meet_transcriber.core.formats.readers import read_json
-from meet_transcriber.core.formats.text import one_line
 from meet_transcriber.core.transcript import Segment, Transcript, Word
 
 Strategy = st.SearchStrategy[Transcript]

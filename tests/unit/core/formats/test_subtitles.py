@@ -19,7 +19,7 @@ from meet_transcriber.core.formats.subtitles import (
     width,
     wrap,
 )
-from meet_transcriber.core.scripts import split_words
+from meet_transcriber.core.languages import split_words
 from meet_transcriber.core.transcript import Segment, Transcript, Word
 
 Strategy = st.SearchStrategy[Transcript]

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meet_transcriber.core.transcript import Span
-from meet_transcriber.core.word_timing import merged
+from meet_transcriber.core.transcript import Span, merge_spans
 from meet_transcriber.engines.whisper.windows import (
     MAX_WINDOW_SECONDS,
     OVERLAP_SECONDS,
@@ -43,7 +42,7 @@ def test_windows_hold_all_of_the_speech_and_fit_the_encoder(
 ) -> None:
     speech = spans(found)
     windows = plan_windows(noise(speech[-1].end + 1), speech)
-    held = list(merged(span for window in windows for span in window.speech))
+    held = list(merge_spans(span for window in windows for span in window.speech))
     assert [s.start for s in held] == pytest.approx([s.start for s in speech])
     assert [s.end for s in held] == pytest.approx([s.end for s in speech])
     assert all(window.duration <= MAX_WINDOW_SECONDS + 1e-6 for window in windows)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meet_transcriber.core.speaker_timeline import Timeline, take_over
-from meet_transcriber.core.speaker_timeline.alignment import find_offset
+from meet_transcriber.core.speaker_timeline.matching import find_offset
 from meet_transcriber.core.transcript import Turn
 from tests.unit.core.speaker_timeline.meetings import disturbed, meeting, noted
 

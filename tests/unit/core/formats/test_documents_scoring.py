@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meet_transcriber.core.formats import export
+from meet_transcriber.core.formats.documents import one_line
 from meet_transcriber.core.formats.readers import read_json, read_rttm, read_stm
-from meet_transcriber.core.formats.text import one_line
 from meet_transcriber.core.transcript import Transcript
 
 Strategy = st.SearchStrategy[Transcript]

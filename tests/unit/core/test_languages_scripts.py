@@ -5,7 +5,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meet_transcriber.core.scripts import clusters, join_words, needs_space, split_words
+from meet_transcriber.core.languages import clusters, join_words, needs_space, split_words
 
 TEXTS = [
     "สวัสดีครับ วันนี้เราจะคุยเรื่องงบประมาณ ก่อนอื่น",

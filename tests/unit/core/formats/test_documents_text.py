@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meet_transcriber.core.formats import export
+from meet_transcriber.core.formats.documents import one_line, shown_name
 from meet_transcriber.core.formats.readers import read_txt
-from meet_transcriber.core.formats.text import one_line, shown_name
 from meet_transcriber.core.transcript import Segment, Transcript, Word
 
 Strategy = st.SearchStrategy[Transcript]

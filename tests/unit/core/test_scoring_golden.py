@@ -13,7 +13,7 @@ from meet_transcriber.core.scoring import (
 )
 from meet_transcriber.core.transcript import Turn
 
-GOLDEN = json.loads((Path(__file__).parents[3] / "golden" / "scoring.json").read_text("utf-8"))
+GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "scoring.json").read_text("utf-8"))
 SIDES = ("reference", "hypothesis")
 
 

@@ -7,7 +7,7 @@ from meet_transcriber.core.formats.readers import read_transcript
 from meet_transcriber.core.scoring import meeting_errors
 from meet_transcriber.core.transcript import Transcript
 
-BUDGET = read_transcript(Path(__file__).parents[3] / "data" / "budget.json")
+BUDGET = read_transcript(Path(__file__).parents[2] / "data" / "budget.json")
 
 
 def test_against_an_empty_reference_everything_is_wrong() -> None:

@@ -10,11 +10,11 @@ from meet_transcriber.core.scoring import (
     WordErrors,
     all_words,
     cp_word_errors,
+    distance,
     normalized,
     streams,
     word_errors,
 )
-from meet_transcriber.core.scoring.wer import distance
 from meet_transcriber.core.transcript import Segment, Transcript, Word
 
 words = st.lists(st.sampled_from("abcd"), max_size=30)

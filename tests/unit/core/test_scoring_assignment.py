@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from meet_transcriber.core.scoring.assignment import assign
+from meet_transcriber.core.scoring import assign
 
 
 def _cost(costs: list[list[int]], columns: list[int]) -> int:

@@ -1,0 +1,462 @@
+"""WER, cpWER and DER, as counts that add up with `+`."""
+
+import re
+import unicodedata
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from math import isfinite
+from typing import NamedTuple
+
+from meet_transcriber.core.languages import is_spaceless
+from meet_transcriber.core.transcript import Span, Transcript, Turn, merge_spans, total_seconds
+
+
+def assign(costs: Sequence[Sequence[float]]) -> list[int]:
+    """
+    Return, for each row, the column it is matched with so that the sum of costs is least.
+
+    Shortest augmenting paths with potentials (Jonker and Volgenant 1987), O(rows^2 columns).
+
+    Args:
+        costs: rows of equal length, at least as many columns as rows.
+
+    Raises:
+        ValueError: a cost is not a finite number.
+    """
+    if not all(map(isfinite, chain.from_iterable(costs))):
+        raise ValueError("Costs must be finite numbers.")
+    rows, columns = len(costs), len(costs[0]) if costs else 0
+    row_potential = [0.0] * (rows + 1)
+    column_potential = [0.0] * (columns + 1)
+    matched = [0] * (columns + 1)  # row matched with each column, counted from 1; 0 is none
+    for row in range(1, rows + 1):
+        matched[0] = row
+        _augment(costs, row_potential, column_potential, matched)
+    result = [0] * rows
+    for column in range(1, columns + 1):
+        if matched[column]:
+            result[matched[column] - 1] = column - 1
+    return result
+
+
+def _augment(
+    costs: Sequence[Sequence[float]],
+    row_potential: list[float],
+    column_potential: list[float],
+    matched: list[int],
+) -> None:
+    """Match the row waiting at column 0 along the cheapest path to a free column."""
+    columns = len(matched) - 1
+    slack = [float("inf")] * (columns + 1)
+    came_from = [0] * (columns + 1)
+    visited = [False] * (columns + 1)
+    at = 0
+    while matched[at]:
+        visited[at] = True
+        row, best, nearest = matched[at], float("inf"), 0
+        for column in range(1, columns + 1):
+            if visited[column]:
+                continue
+            cost = costs[row - 1][column - 1] - row_potential[row] - column_potential[column]
+            if cost < slack[column]:
+                slack[column], came_from[column] = cost, at
+            if slack[column] < best:
+                best, nearest = slack[column], column
+        for column in range(columns + 1):
+            if visited[column]:
+                row_potential[matched[column]] += best
+                column_potential[column] -= best
+            else:
+                slack[column] -= best
+        at = nearest
+    while at:
+        matched[at] = matched[came_from[at]]
+        at = came_from[at]
+
+
+_STORED_BITS = 16_000_000  # what a way back may keep at once: 2 MB for each kind of step
+
+
+class Edits(NamedTuple):
+    """Counts along one alignment of least distance."""
+
+    hits: int
+    substitutions: int
+    deletions: int
+    insertions: int
+
+
+def distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
+    """Fewest words to substitute, delete or insert."""
+    plus, minus = _last_row(reference, hypothesis)
+    return len(reference) + plus.bit_count() - minus.bit_count()
+
+
+def count_edits(reference: Sequence[str], hypothesis: Sequence[str]) -> Edits:
+    """
+    Count the edits of one alignment of least distance.
+
+    Where several are equally short, the total is the same and the kinds may differ from
+    those of other tools. Long texts are halved where a best alignment passes
+    (Hirschberg 1975), so that memory stays small; steps between neighbouring distances are
+    bits of one number per row (Myers 1999, Hyyro 2003).
+    """
+    if len(reference) <= 1 or len(reference) * len(hypothesis) <= _STORED_BITS:
+        return _way_back(reference, hypothesis)
+    middle = len(reference) // 2
+    cut = _crossing(reference[:middle], reference[middle:], hypothesis)
+    head = count_edits(reference[:middle], hypothesis[:cut])
+    tail = count_edits(reference[middle:], hypothesis[cut:])
+    return Edits(*(one + other for one, other in zip(head, tail, strict=True)))
+
+
+def _crossing(head: Sequence[str], tail: Sequence[str], hypothesis: Sequence[str]) -> int:
+    """How many words of the hypothesis a best alignment gives to `head`."""
+    forward = _distances(head, hypothesis)
+    backward = _distances(tail[::-1], hypothesis[::-1])[::-1]
+    return min(range(len(forward)), key=lambda at: forward[at] + backward[at])
+
+
+def _distances(reference: Sequence[str], hypothesis: Sequence[str]) -> list[int]:
+    """Distance of the whole reference to every beginning of the hypothesis."""
+    plus, minus = _last_row(reference, hypothesis)
+    row = [len(reference)]
+    for up, down in zip(_bits(plus, len(hypothesis)), _bits(minus, len(hypothesis)), strict=True):
+        row.append(row[-1] + (up == "1") - (down == "1"))
+    return row
+
+
+def _bits(number: int, length: int) -> str:
+    """The lowest `length` bits, lowest first."""
+    return f"{number:0{length}b}"[::-1] if length else ""
+
+
+def _last_row(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[int, int]:
+    return deque(_rows(reference, hypothesis), maxlen=1)[0]
+
+
+def _rows(reference: Sequence[str], hypothesis: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """
+    For no word of the reference, then one, then two ...: where along the hypothesis the
+    distance grows and where it falls, as one bit per word of the hypothesis.
+    """
+    masks: dict[str, int] = {}
+    for place, word in enumerate(hypothesis):
+        masks[word] = masks.get(word, 0) | (1 << place)
+    full = (1 << len(hypothesis)) - 1
+    plus, minus = full, 0
+    yield plus, minus
+    for word in reference:
+        match = masks.get(word, 0)
+        diagonal = (((match & plus) + plus) ^ plus) | match | minus
+        up = ((minus | ~(diagonal | plus)) << 1) | 1
+        down = (plus & diagonal) << 1
+        plus = (down | ~(diagonal | up)) & full
+        minus = up & diagonal & full
+        yield plus, minus
+
+
+def _way_back(reference: Sequence[str], hypothesis: Sequence[str]) -> Edits:
+    """Walk from the end of both to an edge, along distances that fit."""
+    rows = list(_rows(reference, hypothesis))
+    hits = substitutions = deletions = insertions = 0
+    row, column = len(reference), len(hypothesis)
+    while row and column:
+        place = column - 1
+        if reference[row - 1] == hypothesis[place]:
+            hits, row, column = hits + 1, row - 1, place
+        elif rows[row][0] >> place & 1:
+            insertions, column = insertions + 1, place
+        elif rows[row - 1][1] >> place & 1:
+            deletions, row = deletions + 1, row - 1
+        else:
+            substitutions, row, column = substitutions + 1, row - 1, place
+    return Edits(hits, substitutions, deletions + row, insertions + column)
+
+
+@dataclass(frozen=True, slots=True)
+class WordErrors:
+    """Counts of words; hits + substitutions + deletions make up the reference."""
+
+    hits: int = 0
+    substitutions: int = 0
+    deletions: int = 0
+    insertions: int = 0
+
+    @property
+    def total(self) -> int:
+        """Words of the reference."""
+        return self.hits + self.substitutions + self.deletions
+
+    @property
+    def errors(self) -> int:
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def rate(self) -> float:
+        """errors / total; may exceed 1; 0 or 1 where the reference is empty."""
+        if self.total == 0:
+            return 1.0 if self.errors else 0.0
+        return self.errors / self.total
+
+    def __add__(self, other: "WordErrors") -> "WordErrors":
+        return WordErrors(
+            self.hits + other.hits,
+            self.substitutions + other.substitutions,
+            self.deletions + other.deletions,
+            self.insertions + other.insertions,
+        )
+
+
+def normalized(text: str) -> list[str]:
+    """
+    Words as scoring compares them: lower case, no punctuation, `'` kept inside words.
+
+    Chinese, Japanese and Thai are compared character by character, since they have no spaces.
+    """
+    text = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
+    text = "".join(f" {char} " if is_spaceless(char) else char for char in text)
+    kept = (
+        char if char.isalnum() or char in "' " or unicodedata.combining(char) else " "
+        for char in text
+    )
+    words = (word.strip("'") for word in re.split(r"\s+", "".join(kept)))
+    return [word for word in words if word]
+
+
+def word_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> WordErrors:
+    """
+    Compare two lists of words by their least edit distance.
+
+    `errors` and `total` are exact. Where several alignments are equally short, how errors
+    part into substitutions, deletions and insertions may differ from other tools.
+    """
+    return WordErrors(*count_edits(reference, hypothesis))
+
+
+def cp_word_errors(
+    reference: Mapping[str, Sequence[str]], hypothesis: Mapping[str, Sequence[str]]
+) -> WordErrors:
+    """
+    Word errors of each speaker's joined words under the best matching of speakers.
+
+    A speaker without a partner counts as deleted or inserted (Watanabe 2020, CHiME-6; the
+    same as meeteval's cpWER). Words without a speaker belong into a stream of their own.
+    """
+    size = max(len(reference), len(hypothesis))
+    said = [*reference.values(), *([()] * (size - len(reference)))]
+    claimed = [*hypothesis.values(), *([()] * (size - len(hypothesis)))]
+    matching = assign([[distance(one, other) for other in claimed] for one in said])
+    pairs = ((said[row], claimed[column]) for row, column in enumerate(matching))
+    return sum((word_errors(*pair) for pair in pairs), WordErrors())
+
+
+def streams(transcript: Transcript) -> dict[str, list[str]]:
+    """Each speaker's normalized words; those of nobody known form one more stream."""
+    result: dict[str, list[str]] = {}
+    for segment in transcript.segments:
+        result.setdefault(segment.speaker or "", []).extend(normalized(segment.text))
+    return result
+
+
+def all_words(transcript: Transcript) -> list[str]:
+    """All normalized words in time order of their segments."""
+    return _joined(normalized(segment.text) for segment in transcript.segments)
+
+
+def _joined(lists: Iterable[list[str]]) -> list[str]:
+    return [word for words in lists for word in words]
+
+
+@dataclass(frozen=True, slots=True)
+class DiarizationErrors:
+    """
+    Seconds of error; they add up over recordings with `+`.
+
+    `total` is the reference speech, somebody speaking over somebody counted twice.
+    """
+
+    missed: float = 0.0
+    false_alarm: float = 0.0
+    confusion: float = 0.0
+    total: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """(missed + false alarm + confusion) / total; 0 or 1 where nobody speaks."""
+        errors = self.missed + self.false_alarm + self.confusion
+        if self.total == 0:
+            return 1.0 if errors else 0.0
+        return errors / self.total
+
+    def __add__(self, other: "DiarizationErrors") -> "DiarizationErrors":
+        return DiarizationErrors(
+            self.missed + other.missed,
+            self.false_alarm + other.false_alarm,
+            self.confusion + other.confusion,
+            self.total + other.total,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionErrors:
+    """Seconds of speech found and missed, whoever speaks; they add up with `+`."""
+
+    detected: float = 0.0
+    speech: float = 0.0
+    false_alarm: float = 0.0
+    non_speech: float = 0.0
+
+    @property
+    def detected_share(self) -> float:
+        """Share of the reference's speech that was detected."""
+        return self.detected / self.speech if self.speech else 1.0
+
+    @property
+    def false_alarm_share(self) -> float:
+        """Share of the reference's non-speech that was taken for speech."""
+        return self.false_alarm / self.non_speech if self.non_speech else 0.0
+
+    def __add__(self, other: "DetectionErrors") -> "DetectionErrors":
+        return DetectionErrors(
+            self.detected + other.detected,
+            self.speech + other.speech,
+            self.false_alarm + other.false_alarm,
+            self.non_speech + other.non_speech,
+        )
+
+
+def diarization_errors(
+    reference: Sequence[Turn],
+    hypothesis: Sequence[Turn],
+    collar: float = 0.0,
+    *,
+    skip_overlap: bool = False,
+) -> DiarizationErrors:
+    """
+    Compare turns under the best matching of speakers.
+
+    Args:
+        collar: seconds on EACH side of every reference boundary that do not count, as in
+            NIST's md-eval; pyannote.metrics states the sum of both sides instead.
+        skip_overlap: leave out where several people speak in the reference.
+    """
+    slices = list(_slices(reference, hypothesis, collar, skip_overlap=skip_overlap))
+    mapping = _best_mapping(slices)
+    missed = false_alarm = confusion = total = 0.0
+    for seconds, said, claimed in slices:
+        correct = sum(mapping.get(speaker) in said for speaker in claimed)
+        total += seconds * len(said)
+        missed += seconds * max(0, len(said) - len(claimed))
+        false_alarm += seconds * max(0, len(claimed) - len(said))
+        confusion += seconds * (min(len(said), len(claimed)) - correct)
+    return DiarizationErrors(missed, false_alarm, confusion, total)
+
+
+def detection_errors(
+    reference: Iterable[Turn | Span], hypothesis: Iterable[Turn | Span], duration: float
+) -> DetectionErrors:
+    """Compare where there is speech at all, from 0 to `duration` seconds."""
+    said, claimed = _within(reference, duration), _within(hypothesis, duration)
+    either = total_seconds(merge_spans((*said, *claimed)))
+    speech, found = total_seconds(said), total_seconds(claimed)
+    return DetectionErrors(
+        detected=speech + found - either,
+        speech=speech,
+        false_alarm=either - speech,
+        non_speech=max(duration - speech, 0.0),
+    )
+
+
+def _within(spans: Iterable[Turn | Span], duration: float) -> tuple[Span, ...]:
+    cut = (Span(max(span.start, 0.0), min(span.end, duration)) for span in spans)
+    return merge_spans(span for span in cut if span.end > span.start)
+
+
+Slice = tuple[float, frozenset[str], frozenset[str]]
+
+
+def _slices(
+    reference: Sequence[Turn], hypothesis: Sequence[Turn], collar: float, *, skip_overlap: bool
+) -> Iterator[Slice]:
+    """Stretches in which nothing changes: seconds, who speaks, who is said to speak."""
+    events: list[tuple[float, int, int, str]] = []
+    for side, turns in enumerate((reference, hypothesis)):
+        for turn in turns:
+            if turn.end > turn.start:
+                events.append((turn.start, side, 1, turn.speaker))
+                events.append((turn.end, side, -1, turn.speaker))
+    if collar > 0:
+        for turn in reference:
+            for edge in (turn.start, turn.end):
+                events.append((edge - collar, 2, 1, ""))
+                events.append((edge + collar, 2, -1, ""))
+    events.sort(key=lambda event: event[0])
+    active: tuple[dict[str, int], ...] = ({}, {}, {})
+    for (time, side, step, speaker), (following, *_) in pairwise([*events, (0.0, 0, 0, "")]):
+        counts = active[side]
+        counts[speaker] = counts.get(speaker, 0) + step
+        if not counts[speaker]:
+            del counts[speaker]
+        said, claimed, ignored = active
+        wanted = (said or claimed) and not ignored and not (skip_overlap and len(said) > 1)
+        if following > time and wanted:
+            yield following - time, frozenset(said), frozenset(claimed)
+
+
+def _best_mapping(slices: Sequence[Slice]) -> dict[str, str]:
+    """Hypothesis speaker to reference speaker, so that they share most seconds."""
+    shared: dict[tuple[str, str], float] = {}
+    for seconds, said, claimed in slices:
+        for one in said:
+            for other in claimed:
+                shared[one, other] = shared.get((one, other), 0.0) + seconds
+    references = sorted({one for one, _ in shared})
+    hypotheses = sorted({other for _, other in shared})
+    if not references:
+        return {}
+    # columns to spare let a reference speaker stay unmatched
+    columns = [*hypotheses, *([None] * len(references))]
+    costs = [[-shared.get((one, other or ""), 0.0) for other in columns] for one in references]
+    matched = assign(costs)
+    return {
+        name: one
+        for one, column in zip(references, matched, strict=True)
+        if (name := columns[column]) is not None and (one, name) in shared
+    }
+
+
+COLLAR = 0.25
+"""Seconds each side of a reference boundary that do not count, unless something else is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeetingErrors:
+    """What `meet-transcriber score` shows: WER, cpWER and DER with their counts."""
+
+    words: WordErrors
+    speakers: WordErrors
+    turns: DiarizationErrors
+
+
+def meeting_errors(
+    reference: Transcript,
+    hypothesis: Transcript,
+    collar: float = COLLAR,
+    *,
+    skip_overlap: bool = False,
+) -> MeetingErrors:
+    """
+    Compare a transcript with what was really said.
+
+    Args:
+        collar: seconds each side of a reference boundary that do not count for turns.
+        skip_overlap: leave out where several people speak, for turns.
+    """
+    return MeetingErrors(
+        word_errors(all_words(reference), all_words(hypothesis)),
+        cp_word_errors(streams(reference), streams(hypothesis)),
+        diarization_errors(reference.turns, hypothesis.turns, collar, skip_overlap=skip_overlap),
+    )
