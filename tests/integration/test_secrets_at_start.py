@@ -60,6 +60,6 @@ def test_a_process_that_cannot_read_them_ends_with_a_sentence(tmp_path: Path, st
     )
     said = " ".join((done.stdout + done.stderr).split())
     assert done.returncode != 0
-    assert f"SECRETS_DIR {tmp_path} cannot be used: a file is no text in UTF-8" in said
+    assert f"SECRETS_DIR {tmp_path} cannot be used: a file is not valid UTF-8" in said
     assert "Traceback" not in said
     assert "hf_broken" not in said

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from meet_transcriber.bootstrap.engines import Fetching
+from meet_transcriber.bootstrap.engines import OnFetch
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Diarization, Segment, Span, Turn, Voice, Word
 from meet_transcriber.pipeline import Chosen
@@ -29,7 +29,7 @@ from meet_transcriber.settings import Settings
 _STEP_SECONDS = 0.02
 
 
-def make_engines(settings: Settings, fetching: Fetching) -> Engines:
+def make_engines(settings: Settings, fetching: OnFetch) -> Engines:
     """Engines as a worker wants them."""
     recognizer, diarizer, detector = SimulatedRecognizer(), SimulatedDiarizer(), EverySecond()
     return Engines(lambda: Chosen(recognizer), lambda: Chosen(diarizer), lambda: detector)

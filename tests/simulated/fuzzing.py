@@ -37,7 +37,7 @@ class Fuzz:
         queue = services.embedded_queue()
         self.service: Service = services.service(settings, queue)
         engines = make_engines(settings, lambda _done, _all: None)
-        self._worker = services.working(self.service.context, engines, "fuzz")
+        self._worker = services.task_runner(self.service.context, engines, "fuzz")
 
     def end(self, container: str, seed: int) -> str:
         """

@@ -8,14 +8,14 @@ from tests.simulated.worker import command
 
 
 def main() -> None:
-    """Keep a worker alive until told to end."""
+    """Keep a worker running until stopped."""
     settings = Settings()
     observability.set_up_logging(settings)
     queue = services.open_queue(settings, command)
     companions = BackgroundServices(settings, services.service(settings, queue), queue)
-    with WakeupPipe() as doorbell:
+    with WakeupPipe() as wakeup:
         companions.start()
-        doorbell.over()
+        wakeup.should_stop()
         companions.stop()
 
 

@@ -12,17 +12,17 @@ from tests.simulated.engines import make_engines
 
 
 def command(worker_id: str) -> list[str]:
-    """How a supervisor starts it."""
+    """The command that starts it."""
     return [sys.executable, "-m", "tests.simulated.worker", worker_id]
 
 
 def main() -> None:
-    """Work until told to end."""
+    """Work until stopped."""
     settings = Settings()
     observability.set_up_logging(settings)
     worker_id = sys.argv[1] if len(sys.argv) > 1 else None
-    lifeline = sys.stdin.fileno() if worker_id else None
-    embedded.run(settings, make_engines, worker_id=worker_id, lifeline=lifeline)
+    parent_pipe = sys.stdin.fileno() if worker_id else None
+    embedded.run(settings, make_engines, worker_id=worker_id, parent_pipe=parent_pipe)
 
 
 if __name__ == "__main__":

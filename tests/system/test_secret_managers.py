@@ -58,7 +58,7 @@ def test_a_secret_of_aws_that_is_no_object_is_not_shown(
     name = f"bare-{len(text)}"
     keep_at_aws(aws, name, text)
     error = load(tmp_path, **aws, SECRETS_NAME=name).error
-    assert "it is no JSON object" in error
+    assert "it is not a JSON object" in error
     assert "hf_bare_value" not in error
 
 
@@ -67,7 +67,7 @@ def test_a_secret_of_aws_that_is_no_object_is_not_shown(
     [
         ({"SECRETS_NAME": "elsewhere"}, "AWS answers ResourceNotFoundException. There is none"),
         ({"AWS_REGION": ""}, "NoRegionError. Set AWS_REGION"),
-        ({"AWS_ENDPOINT_URL": "nowhere at all"}, "the address of AWS is none. Check"),
+        ({"AWS_ENDPOINT_URL": "nowhere at all"}, "the address of AWS is not valid. Check"),
         ({"AWS_ACCESS_KEY_ID": ""}, "NoCredentialsError. Give the machine a role"),
         (
             {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"},
@@ -121,10 +121,10 @@ def test_google_gives_settings_of_another_projects_secret(tmp_path: Path, google
 @pytest.mark.parametrize(
     ("reply", "said"),
     [
-        (servers.Reply(404, {}), "answers 404. There is none of that name"),
+        (servers.Reply(404, {}), "answers 404. It does not exist"),
         (servers.Reply(403, {}), "answers 403. Grant roles/secretmanager.secretAccessor"),
-        (servers.Reply(200, {"payload": {"data": "//79"}}), "it is no text"),
-        (servers.Reply(200, {}), "it is no text"),
+        (servers.Reply(200, {"payload": {"data": "//79"}}), "it is not text"),
+        (servers.Reply(200, {}), "it is not text"),
     ],
 )
 def test_what_google_refuses_is_said(

@@ -100,7 +100,7 @@ class FakeQueue:
     def __init__(self) -> None:
         self.notified: list[tuple[str, str, str]] = []
 
-    def nudge(self, queue: str, job_id: str, task: str) -> None:
+    def notify(self, queue: str, job_id: str, task: str) -> None:
         self.notified.append((queue, job_id, task))
 
     def length(self, queue: str) -> int:

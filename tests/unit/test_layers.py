@@ -101,6 +101,7 @@ LIVES_IN = {
     "boto3": {"observability"},
     "watchtower": {"observability"},
     "prometheus_client": {"observability", "bootstrap"},
+    "pynvml": {"observability"},
     "opentelemetry": {"observability"},
     "pydantic": {"settings", "stores", "cli", "api"},
     "pydantic_core": {"stores"},

@@ -41,7 +41,7 @@ def test_the_apis_packages_are_some_of_the_projects() -> None:
     assert [each for each in PROJECT["dependency-groups"]["api"] if each not in whole] == []
     engines = {
         *("ctranslate2", "faster-whisper", "huggingface-hub", "numpy", "onnxruntime"),
-        *("opencc", "tokenizers", "tqdm"),
+        *("nvidia-ml-py", "opencc", "tokenizers", "tqdm"),
     }
     assert {_name(each) for each in whole} - engines == {
         _name(each) for each in PROJECT["dependency-groups"]["api"]

@@ -134,7 +134,7 @@ class BackgroundServices:
         holder = f"api-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         while not self._over.is_set():
             try:
-                self._tending = services.tending(self._settings, self._context, holder)
+                self._tending = services.maintenance(self._settings, self._context, holder)
             except StorageUnavailable as error:
                 log.warning("waiting_for_store", error=str(error))
                 self._over.wait(_RETRY_SECONDS)

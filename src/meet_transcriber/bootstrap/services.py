@@ -1,4 +1,4 @@
-"""Settings to a service: stores, queue, outbound calls, and what a worker needs."""
+"""Settings to a service: stores, queue, outbound calls, and the parts of a worker."""
 
 import os
 import threading
@@ -9,12 +9,12 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from meet_transcriber.bootstrap import doctor, encryption, engines, observability
-from meet_transcriber.bootstrap.engines import Kept
-from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions, StorageError
+from meet_transcriber.bootstrap import doctor, engines, observability
+from meet_transcriber.bootstrap.auth import sealer
+from meet_transcriber.bootstrap.engines import LazyEngine
+from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.redis_urls import RedisAddress, parse_redis_url
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import Diarizer, Recognizer
 from meet_transcriber.ports.queues import JobQueue
@@ -34,16 +34,15 @@ from meet_transcriber.service import (
     TaskRunner,
     WebhookDispatcher,
 )
-from meet_transcriber.settings import Settings, listed
+from meet_transcriber.settings import Settings, listed, make_data_dir, redis_address
 
 _MEBIBYTE = 1 << 20
 _DATABASE = "jobs.sqlite3"
-"""How long an engine that is not there counts as such before it is looked for again."""
 
 
 @dataclass(frozen=True)
 class Stores:
-    """Where jobs and objects are kept, and the clock that all who use them share."""
+    """Where jobs and objects are stored, and the clock that all their processes share."""
 
     jobs: JobStore
     media: MediaStore
@@ -51,25 +50,13 @@ class Stores:
     clock: Clock = time.time
 
 
-def redis_address(settings: Settings) -> RedisAddress | None:
-    """The Redis that the settings name; raises InvalidOptions for an address that is none."""
-    if settings.redis_url is None:
-        return None
-    password = settings.redis_password
-    return parse_redis_url(
-        settings.redis_url.get_secret_value(),
-        password=password.get_secret_value() if password else None,
-        master_name=settings.redis_master_name,
-    )
-
-
 def stores(settings: Settings) -> Stores:
     """
-    Connect to the stores that the settings name.
+    Connect to the configured stores.
 
     Raises:
         StorageError: they cannot be reached or used.
-        InvalidOptions: an address makes no sense.
+        InvalidOptions: an address is malformed.
     """
     address = redis_address(settings)
     if address is None:
@@ -80,19 +67,19 @@ def stores(settings: Settings) -> Stores:
         return Stores(jobs, media_store(settings), jobs)
     from meet_transcriber.stores.redis.jobs import RedisJobStore
 
-    jobs_there = RedisJobStore(address)
-    return Stores(jobs_there, media_store(settings), None, jobs_there.clock)
+    redis_jobs = RedisJobStore(address)
+    return Stores(redis_jobs, media_store(settings), None, redis_jobs.clock)
 
 
 def back_up(settings: Settings, folder: Path) -> Copied:
-    """Copy what this machine keeps; raises StorageError, InvalidOptions where Redis keeps it."""
+    """Copy the jobs and objects of this machine; raises StorageError, InvalidOptions with Redis."""
     from meet_transcriber.stores.backup import back_up
 
     return back_up(_database(settings), media_store(settings), folder)
 
 
 def put_back(settings: Settings, folder: Path) -> Copied:
-    """Bring back what `back_up` copied; raises as it does."""
+    """Restore what `back_up` copied; raises as it does."""
     from meet_transcriber.stores.backup import put_back
 
     return put_back(folder, _database(settings), media_store(settings))
@@ -107,19 +94,8 @@ def _database(settings: Settings) -> Path:
     return settings.data_dir / _DATABASE
 
 
-def make_data_dir(settings: Settings) -> None:
-    """Have the folder of everything that is kept here, a new one private; raises StorageError."""
-    try:
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(
-            f"The folder {settings.data_dir} cannot be made: {error.strerror or error}. "
-            "DATA_DIR names another one."
-        ) from error
-
-
 def media_store(settings: Settings) -> MediaStore:
-    """Where objects are kept; raises InvalidOptions for an address of no known kind."""
+    """The store of objects; raises InvalidOptions for an unknown kind of address."""
     address, url = redis_address(settings), media_url(settings)
     if url == "redis":
         if address is None:
@@ -138,13 +114,13 @@ def media_store(settings: Settings) -> MediaStore:
 
 
 def media_url(settings: Settings) -> str:
-    """Where objects are kept: what the settings say, else beside the jobs."""
-    beside = f"file://{settings.data_dir}/media" if settings.redis_url is None else "redis"
-    return settings.media_url or beside
+    """Where objects are stored: MEDIA_URL, else beside the jobs."""
+    default = f"file://{settings.data_dir}/media" if settings.redis_url is None else "redis"
+    return settings.media_url or default
 
 
-def rules(settings: Settings) -> Policy:
-    """What the operator decided, in the service's own terms."""
+def policy(settings: Settings) -> Policy:
+    """The limits and retention that the settings ask for."""
     ttl, hours = settings.result_ttl_hours, settings.max_audio_hours_per_day
     stored = settings.max_stored_mb
     return Policy(
@@ -165,10 +141,10 @@ def rules(settings: Settings) -> Policy:
 
 def context(settings: Settings, queue: JobQueue, role: str = "worker") -> ServiceContext:
     """
-    What a service or a worker stands on.
+    The dependencies of a service or a worker.
 
     Args:
-        role: of this process, as traces name it.
+        role: name of this process in traces.
 
     Raises:
         StorageError, InvalidOptions: the stores cannot be used as configured.
@@ -188,54 +164,48 @@ def context(settings: Settings, queue: JobQueue, role: str = "worker") -> Servic
         decoder=engines.decoder(settings),
         fetcher=fetcher,
         clock=kept.clock,
-        rules=rules(settings),
+        rules=policy(settings),
         text=kept.text,
         meters=observability.meters(settings),
         tracer=observability.tracer(settings, role),
-        sealer=encryption.sealer(settings),
+        sealer=sealer(settings),
     )
 
 
 def service(settings: Settings, queue: JobQueue) -> Service:
-    """The service on the configured context."""
+    """The service of an API process."""
     return Service(context(settings, queue, "api"), partial(refuse, settings))
 
 
 def refuse(settings: Settings, options: Options) -> None:
-    """Raise InvalidOptions for what the model's name tells that it cannot do."""
-    _refuse_for_model(settings.whisper_model, options)
-
-
-def _refuse_for_model(model: str, options: Options) -> None:
-    """What a model's name alone tells; the rest is found when the model is loaded."""
+    """Raise InvalidOptions for a task that the model, going by its name, does not support."""
     if options.task != "translate":
         return
-    name = model.rstrip("/").rpartition("/")[2]
+    name = settings.whisper_model.rstrip("/").rpartition("/")[2]
     if "turbo" in name or name.endswith(".en"):
         why = "knows English only" if name.endswith(".en") else "cannot translate"
         raise InvalidOptions(f"Whisper {name} {why}; WHISPER_MODEL=medium or large-v3 translates.")
 
 
-def tending(settings: Settings, context: ServiceContext, holder: str) -> Maintenance:
-    """What looks after jobs in this process, webhooks included."""
+def maintenance(settings: Settings, context: ServiceContext, holder: str) -> Maintenance:
+    """Maintenance of jobs in this process, webhooks included."""
     from meet_transcriber.outbound.webhooks import WebhookSender, next_attempt
 
     sender = WebhookSender(_allowed(settings))
-    postman = WebhookDispatcher(
-        context, sender, webhook_secret(settings, context.jobs), next_attempt
-    )
-    return Maintenance(context, holder, postman, _steady())
+    secret = webhook_secret(settings, context.jobs)
+    dispatcher = WebhookDispatcher(context, sender, secret, next_attempt)
+    return Maintenance(context, holder, dispatcher, _boot_clock())
 
 
-def _steady() -> Clock:
-    """Seconds since the machine started, sleep included where the system counts it."""
+def _boot_clock() -> Clock:
+    """Seconds since boot, including sleep where the system counts it."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic if boot is None else partial(time.clock_gettime, boot)
 
 
 def webhook_secret(settings: Settings, jobs: JobStore) -> str:
     """
-    The secret that signs webhooks: the configured one, or one made up once per JobStore.
+    The secret that signs webhooks: the configured one, or one generated once per JobStore.
 
     Raises:
         InvalidOptions: WEBHOOK_SECRET is malformed.
@@ -257,14 +227,14 @@ def _allowed(settings: Settings) -> list[str]:
 
 
 class TaskQueue(JobQueue, Protocol):
-    """A JobQueue whose workers are Celery's: they register the task `task_name` with `app`."""
+    """A JobQueue of Celery, whose workers register the task `task_name` with `app`."""
 
     app: Any
     task_name: str
 
 
 def embedded_queue() -> JobQueue:
-    """The queue of one machine as its worker has it, who looks for work without being told."""
+    """The queue of one machine without a supervisor; its worker polls."""
     from meet_transcriber.queues.embedded import EmbeddedQueue
 
     return EmbeddedQueue()
@@ -275,7 +245,7 @@ def celery_queue(settings: Settings) -> TaskQueue:
     The queue of processes that share a Redis.
 
     Raises:
-        InvalidOptions: there is no REDIS_URL, or one that makes no sense.
+        InvalidOptions: REDIS_URL is unset or malformed.
     """
     from meet_transcriber.queues.celery import CeleryQueue, make_app
 
@@ -290,10 +260,10 @@ def celery_queue(settings: Settings) -> TaskQueue:
 
 def open_queue(settings: Settings, command: Callable[[str], Sequence[str]]) -> JobQueue:
     """
-    The queue of an API process; an embedded worker is started by `start_worker`.
+    The queue of an API process; `start_worker` starts an embedded worker.
 
     Args:
-        command: from the id of a new embedded worker to what starts it.
+        command: from the id of a new embedded worker to the command that starts it.
     """
     if not settings.embedded:
         return embedded_queue() if settings.redis_url is None else celery_queue(settings)
@@ -304,38 +274,36 @@ def open_queue(settings: Settings, command: Callable[[str], Sequence[str]]) -> J
 
 
 def queue_from_outside(settings: Settings) -> JobQueue:
-    """The queue as commands see it, who have no worker of their own."""
+    """The queue for a command, which runs no worker."""
     return embedded_queue() if settings.embedded else open_queue(settings, lambda _id: ())
 
 
-def start_worker(queue: JobQueue, died: Callable[[str], None]) -> None:
-    """Have the embedded worker run, where the queue has one; `died` hears when it broke down."""
+def start_worker(queue: JobQueue, on_death: Callable[[str], None]) -> None:
+    """Start the embedded worker, if any; `on_death` is called with the id of one that died."""
     from meet_transcriber.queues.embedded import EmbeddedQueue
 
     if isinstance(queue, EmbeddedQueue):
-        queue.start(died)
+        queue.start(on_death)
 
 
 # -- workers -----------------------------------------------------------------------------------
 
 
-def worker_engines(
-    settings: Settings, fetching: engines.Fetching = lambda _done, _all: None
-) -> Engines:
-    """A worker's engines, each built and tried when it is first asked for, and kept."""
+def worker_engines(settings: Settings, on_fetch: engines.OnFetch = engines.ignore_fetch) -> Engines:
+    """A worker's engines, each built and checked when it is first needed."""
     return Engines(
-        Kept(lambda: _recognizer(settings, fetching)),
-        Kept(lambda: _diarizer(settings, fetching), _is_whole),
+        LazyEngine(lambda: _recognizer(settings, on_fetch)),
+        LazyEngine(lambda: _diarizer(settings, on_fetch), _is_final),
         cache(engines.detector),
     )
 
 
-def _recognizer(settings: Settings, fetching: engines.Fetching) -> Chosen[Recognizer]:
-    return doctor.verified(engines.recognizer(settings, fetching), doctor.check_recognizer)
+def _recognizer(settings: Settings, on_fetch: engines.OnFetch) -> Chosen[Recognizer]:
+    return doctor.verified(engines.recognizer(settings, on_fetch), doctor.check_recognizer)
 
 
-def _diarizer(settings: Settings, fetching: engines.Fetching) -> Chosen[Diarizer] | None:
-    chosen = engines.diarizer(settings, fetching)
+def _diarizer(settings: Settings, on_fetch: engines.OnFetch) -> Chosen[Diarizer] | None:
+    chosen = engines.diarizer(settings, on_fetch)
     if chosen is None or chosen.is_stopgap:
         return chosen
     try:
@@ -344,20 +312,20 @@ def _diarizer(settings: Settings, fetching: engines.Fetching) -> Chosen[Diarizer
         return engines.without_speakers(settings, error)
 
 
-def _is_whole(chosen: Chosen[Diarizer] | None) -> bool:
+def _is_final(chosen: Chosen[Diarizer] | None) -> bool:
     return chosen is None or not chosen.is_stopgap
 
 
-def working(
+def task_runner(
     context: ServiceContext,
     engines: Engines,
     worker: str,
     queues: tuple[str, ...] = QUEUES,
     stopping: threading.Event | None = None,
-    tell: Callable[[str], None] = lambda _task: None,
+    on_task: Callable[[str], None] = lambda _task: None,
 ) -> TaskRunner:
-    """One worker's side of the service."""
-    return TaskRunner(context, engines, worker, queues, stopping or threading.Event(), tell)
+    """Runs the tasks of one worker."""
+    return TaskRunner(context, engines, worker, queues, stopping or threading.Event(), on_task)
 
 
 def check_place(settings: Settings) -> None:
@@ -365,7 +333,7 @@ def check_place(settings: Settings) -> None:
     Refuse to start where jobs would be lost.
 
     Raises:
-        InvalidOptions: on Cloud Run without Redis; says what to set.
+        InvalidOptions: on Cloud Run without Redis.
     """
     if os.environ.get("K_SERVICE") and settings.redis_url is None:
         raise InvalidOptions(

@@ -75,7 +75,7 @@ def demo(
         os.environ["DATA_DIR"] = folder
         os.environ.setdefault("LOG_LEVEL", "WARNING")
         with configured(logs=True) as settings:
-            observability.share_figures()
+            observability.share_metrics()
             with _served(settings) as server:
                 _show(_transcribed(server))
                 if once or not sys.stdout.isatty():

@@ -35,7 +35,7 @@ def serve(
 ) -> None:
     """Serve the HTTP API until Ctrl-C."""
     with configured(logs=True) as settings:
-        observability.share_figures()
+        observability.share_metrics()
         listener = listen(
             settings.api_host if host is None else host,
             settings.listen_port if port is None else port,
@@ -136,7 +136,7 @@ def worker(
             _exec_celery(wanted, concurrency, settings.log_level)
         observability.set_up_logging(settings)
         parent_pipe = sys.stdin.fileno() if is_embedded else None
-        embedded.run(settings, queues=wanted, worker_id=worker_id, lifeline=parent_pipe)
+        embedded.run(settings, queues=wanted, worker_id=worker_id, parent_pipe=parent_pipe)
 
 
 def _queues(text: str) -> tuple[str, ...]:

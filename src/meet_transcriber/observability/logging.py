@@ -1,10 +1,10 @@
 """
-Log lines: an event and its pairs, for a terminal or as JSON; those of libraries look alike.
+Structured log lines, as text for a terminal or as JSON; those of libraries look the same.
 
     log = get_logger(__name__)
     log.info("job_finished", audio_seconds=1812.4, rtf=0.08, speakers=4)
 
-No speech and no name of a recording ever goes into a line.
+Log lines contain no speech and no names of recordings.
 """
 
 import logging
@@ -25,19 +25,19 @@ from meet_transcriber.core.errors import InvalidOptions
 
 PACKAGE = "meet_transcriber"
 SERVERS = ("uvicorn", "celery")
-"""Libraries that are heard as much as we are: what they do at start and end is ours."""
+"""Libraries logged at our level, as they start and stop our processes."""
 
-_CHATTY = ("celery.app.trace", "celery.worker.strategy")
-"""They tell of every message; our own lines tell of every task."""
-_CARRIERS = ("boto3", "botocore", "urllib3", "watchtower", "opentelemetry")
-"""They send lines and traces, so a line of theirs for each of ours would never end."""
-_APART = "multiprocessing"
-"""The logger of processes and of Celery's pool; it keeps its lines from all others' handlers."""
-_CLUTTER = ("color_message", "data", "taskName")
+_VERBOSE = ("celery.app.trace", "celery.worker.strategy")
+"""They log every message; our own lines log every task."""
+_EXPORTERS = ("boto3", "botocore", "urllib3", "watchtower", "opentelemetry")
+"""They send log lines and traces, so logging their requests would never end."""
+_MULTIPROCESSING = "multiprocessing"
+"""The logger of Celery's pool, which does not propagate to the root logger."""
+_UNUSED_KEYS = ("color_message", "data", "taskName")
 
 
 def get_logger(name: str) -> BoundLogger:
-    """A logger whose lines go through the standard library's, so that any program may keep them."""
+    """A logger that writes through the standard library, so that a program may redirect it."""
     logger: BoundLogger = structlog.wrap_logger(
         logging.getLogger(name),
         processors=[structlog.stdlib.filter_by_level, structlog.stdlib.render_to_log_kwargs],
@@ -48,21 +48,21 @@ def get_logger(name: str) -> BoundLogger:
 
 
 def bind(**pairs: str) -> None:
-    """Have every line of this task or thread, and of what it starts, tell these pairs."""
+    """Add these pairs to every line of this task or thread, and of those that it starts."""
     bind_contextvars(**pairs)
 
 
 def bound(**pairs: str) -> AbstractContextManager[None]:
-    """The same as long as the context lasts."""
+    """The same while the context lasts."""
     return bound_contextvars(**pairs)
 
 
 def now_bound(name: str) -> str:
-    """The value that is bound to a name; empty without one."""
+    """The value that is bound to a name, else empty."""
     return str(get_contextvars().get(name, ""))
 
 
-def set_up(
+def configure(
     level: str,
     *,
     as_json: bool = False,
@@ -70,21 +70,21 @@ def set_up(
     stream: TextIO | None = None,
 ) -> None:
     """
-    Lines on stderr from `level` on; libraries are heard from warnings on, at DEBUG wholly.
+    Write lines from `level` on to stderr; libraries log warnings only, at DEBUG everything.
 
-    A second call replaces what the first one did, as a forked process needs.
+    A second call replaces the first one's configuration, as a forked process needs.
 
     Args:
-        cloudwatch_group: a log group of AWS CloudWatch that gets every line, too, as JSON.
+        cloudwatch_group: an AWS CloudWatch log group that receives every line as JSON, too.
 
     Raises:
-        InvalidOptions: the extra `cloudwatch` is not installed, or AWS is not set up.
+        InvalidOptions: the extra `cloudwatch` is not installed, or AWS is not configured.
     """
     number = logging.getLevelNamesMapping()[level]
     stream = stream or sys.stderr
-    here = logging.StreamHandler(stream)
-    here.setFormatter(formatter(as_json, colours=stream.isatty()))
-    handlers: list[logging.Handler] = [here]
+    console = logging.StreamHandler(stream)
+    console.setFormatter(formatter(as_json, colours=stream.isatty()))
+    handlers: list[logging.Handler] = [console]
     if cloudwatch_group:
         handlers.append(_cloudwatch(cloudwatch_group))
     root = logging.getLogger()
@@ -93,31 +93,31 @@ def set_up(
     for handler in handlers:
         root.addHandler(handler)
     root.setLevel(number if number == logging.DEBUG else max(number, logging.WARNING))
-    _level({PACKAGE: number, **dict.fromkeys(SERVERS, number)})
-    _level(dict.fromkeys((*_CHATTY, *_CARRIERS), max(number, logging.WARNING)))
-    _adopt_uvicorn()
-    logging.getLogger(_APART).handlers = handlers
-    logging.getLogger(_APART).propagate = False
+    _set_levels({PACKAGE: number, **dict.fromkeys(SERVERS, number)})
+    _set_levels(dict.fromkeys((*_VERBOSE, *_EXPORTERS), max(number, logging.WARNING)))
+    _redirect_uvicorn()
+    logging.getLogger(_MULTIPROCESSING).handlers = handlers
+    logging.getLogger(_MULTIPROCESSING).propagate = False
     logging.captureWarnings(True)
-    sys.excepthook = _crashed
-    threading.excepthook = lambda end: _crashed(end.exc_type, end.exc_value, end.exc_traceback)
+    sys.excepthook = _log_crash
+    threading.excepthook = lambda end: _log_crash(end.exc_type, end.exc_value, end.exc_traceback)
 
 
-def _crashed(
+def _log_crash(
     kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
 ) -> None:
-    """What nobody caught is told as everything else is."""
+    """Log an uncaught exception."""
     if error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):
         logging.getLogger(PACKAGE).critical("crashed", exc_info=(kind, error, trace))
 
 
-def _level(levels: Mapping[str, int]) -> None:
+def _set_levels(levels: Mapping[str, int]) -> None:
     for name, number in levels.items():
         logging.getLogger(name).setLevel(number)
 
 
-def _adopt_uvicorn() -> None:
-    """Its command gives its loggers handlers and levels; its access log would say all twice."""
+def _redirect_uvicorn() -> None:
+    """Undo uvicorn's own configuration; its access log would repeat our request log."""
     for name in ("uvicorn", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
@@ -128,16 +128,16 @@ def _adopt_uvicorn() -> None:
 
 
 def formatter(as_json: bool, colours: bool = False) -> logging.Formatter:
-    """How a line looks: pairs and all, as text or as JSON."""
+    """Formats an event and its pairs as text or as JSON."""
     before: Sequence[Processor] = (
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _without_clutter,
+        _drop_unused,
     )
-    # plain tracebacks: a rich one would show the values of variables, secrets among them
+    # plain tracebacks, as rich ones show the values of variables, which may be secrets
     last: Sequence[Processor] = (
         (structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str))
         if as_json
@@ -153,8 +153,8 @@ def formatter(as_json: bool, colours: bool = False) -> logging.Formatter:
     )
 
 
-def _without_clutter(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    for name in _CLUTTER:
+def _drop_unused(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    for name in _UNUSED_KEYS:
         event.pop(name, None)
     return event
 

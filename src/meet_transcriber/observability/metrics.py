@@ -1,9 +1,9 @@
 """
-Figures for Prometheus: what they are called, how they are counted, how they are told.
+Prometheus metrics: definitions, counting and exposition.
 
-`METRICS` is the list; docs/reference/metrics.md is written from it. Where several processes
-count together, each keeps its figures in a folder that PROMETHEUS_MULTIPROC_DIR names before
-this module is imported, and whoever is asked adds them up.
+docs/reference/metrics.md is generated from `METRICS`. Where several processes count together,
+each writes to the folder PROMETHEUS_MULTIPROC_DIR, which must be set before this module is
+imported, and the process that is scraped adds them up.
 """
 
 import os
@@ -34,7 +34,7 @@ FACTORS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0)
 
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 OTHER = "other"
-"""Methods that a route does not have, so that asking all routes by all of them adds little."""
+"""Label of methods that a route does not have; bounds the number of series."""
 _NOT_ALLOWED = 405
 
 _OURS = (
@@ -45,19 +45,19 @@ _OURS = (
     "worker_error",
     "worker_lost",
 )
-"""Codes of what is not the sender's fault, for which an alert may have to fire at once."""
+"""Codes of failures of the service, for which an alert may have to fire at once."""
 
 Kind = Literal["counter", "gauge", "histogram"]
 Where = Literal["API", "worker", "API and worker"]
 
 
 @dataclass(frozen=True)
-class Figure:
+class MetricSpec:
     """
-    One metric.
+    The definition of a metric.
 
     Attributes:
-        where: which process counts it; an API adds up its embedded worker's.
+        where: the process that counts it; the API includes its embedded worker.
     """
 
     name: str
@@ -69,103 +69,104 @@ class Figure:
 
 
 COUNTED = (
-    Figure("transcription_requests_total", "counter", "Recordings that were sent, by whether they "
-           "were accepted or with which code they were refused.", ("source", "outcome"), "API"),
-    Figure("transcription_uploads_total", "counter", "Recordings that came in whole, sent or "
-           "fetched.", (), "API and worker"),
-    Figure("transcription_upload_bytes_total", "counter", "Bytes of these recordings.", (),
-           "API and worker"),
-    Figure("transcription_duration_seconds", "histogram", "Seconds from sending a recording to "
-           "the end of its job, reruns aside.", ("state",), "API and worker", LONG_SECONDS),
-    Figure("transcription_jobs_ended_total", "counter", "Jobs that ended, by how and with which "
-           "code.", ("state", "code"), "API and worker"),
-    Figure("transcription_degraded_jobs_total", "counter", "Completed jobs whose transcript has "
-           "a warning, by its code.", ("warning",), "API and worker"),
-    Figure("transcription_audio_seconds_total", "counter", "Seconds of audio in completed jobs.",
-           (), "API and worker"),
-    Figure("transcription_queue_wait_seconds", "histogram", "Seconds from sending a recording to "
-           "the first claim of its job.", ("queue",), "worker", LONG_SECONDS),
-    Figure("transcription_task_seconds", "histogram", "Seconds that a worker held a task, by "
-           "stage and by how it ended.", ("stage", "outcome"), "worker", LONG_SECONDS),
-    Figure("transcription_realtime_factor", "histogram", "Seconds of recognition per second of "
-           "audio, part by part.", ("engine", "model"), "worker", FACTORS),
-    Figure("transcription_recognized_audio_seconds_total", "counter", "Seconds of audio turned "
-           "into words.", ("engine", "model")),
-    Figure("transcription_lease_expiries_total", "counter", "Tasks whose worker was silent for "
-           "too long or known to be dead.", ("stage",), "API and worker"),
-    Figure("transcription_webhook_attempts_total", "counter", "Attempts to deliver a webhook.",
-           ("outcome",), "API and worker"),
-    Figure("transcription_engine_fetch_seconds", "gauge", "Seconds that fetching weights took "
-           "when the worker started.", ("part",)),
-    Figure("transcription_engine_load_seconds", "gauge", "Seconds that loading and trying an "
-           "engine took when the worker started.", ("part",)),
-    Figure("http_requests_total", "counter", "Requests that were answered, by template of their "
-           "route.", ("method", "route", "status"), "API"),
-    Figure("http_request_duration_seconds", "histogram", "Seconds from a request's headers to "
-           "the last byte of its answer.", ("method", "route"), "API", SECONDS),
-    Figure("meet_transcriber_build_info", "gauge", "1; the labels tell what runs.",
-           ("version", "python"), "API and worker"),
+    MetricSpec("transcription_requests_total", "counter", "Submissions, by source and by "
+        "`accepted` or the code of the refusal.", ("source", "outcome"), "API"),
+    MetricSpec("transcription_uploads_total", "counter", "Recordings received completely, "
+        "uploaded or fetched.", (), "API and worker"),
+    MetricSpec("transcription_upload_bytes_total", "counter", "Bytes of received recordings.", (),
+        "API and worker"),
+    MetricSpec("transcription_duration_seconds", "histogram", "Seconds from submission to the end "
+        "of a job, without reruns.", ("state",), "API and worker", LONG_SECONDS),
+    MetricSpec("transcription_jobs_ended_total", "counter", "Ended jobs, by state and error code.",
+        ("state", "code"), "API and worker"),
+    MetricSpec("transcription_degraded_jobs_total", "counter", "Completed jobs with a warning, by "
+        "its code.", ("warning",), "API and worker"),
+    MetricSpec("transcription_audio_seconds_total", "counter", "Seconds of audio of completed "
+        "jobs.", (), "API and worker"),
+    MetricSpec("transcription_queue_wait_seconds", "histogram", "Seconds from submission to the "
+        "first claim of a task.", ("queue",), "worker", LONG_SECONDS),
+    MetricSpec("transcription_task_seconds", "histogram", "Seconds that a worker held a task, by "
+        "stage and outcome.", ("stage", "outcome"), "worker", LONG_SECONDS),
+    MetricSpec("transcription_realtime_factor", "histogram", "Seconds of recognition per second "
+        "of audio, part by part.", ("engine", "model"), "worker", FACTORS),
+    MetricSpec("transcription_recognized_audio_seconds_total", "counter", "Seconds of recognized "
+        "audio.", ("engine", "model")),
+    MetricSpec("transcription_lease_expiries_total", "counter", "Tasks whose worker sent no "
+        "heartbeat or died.", ("stage",), "API and worker"),
+    MetricSpec("transcription_webhook_attempts_total", "counter", "Attempts to deliver a webhook.",
+        ("outcome",), "API and worker"),
+    MetricSpec("transcription_engine_fetch_seconds", "gauge", "Seconds of fetching weights when "
+        "the worker started.", ("part",)),
+    MetricSpec("transcription_engine_load_seconds", "gauge", "Seconds of loading and checking an "
+        "engine when the worker started.", ("part",)),
+    MetricSpec("http_requests_total", "counter", "Requests, by route template and status.",
+        ("method", "route", "status"), "API"),
+    MetricSpec("http_request_duration_seconds", "histogram", "Seconds from the headers of a "
+        "request to the last byte of its response.", ("method", "route"), "API", SECONDS),
+    MetricSpec("meet_transcriber_build_info", "gauge", "1; the labels are the versions in use.",
+        ("version", "python"), "API and worker"),
 )  # fmt: skip
 
 OBSERVED = (
-    Figure("celery_queue_length", "gauge", "Tasks that could run now or do; not 0 while anybody "
-           "works.", ("queue",), "API"),
-    Figure("transcription_tasks", "gauge", "Tasks of unfinished jobs.", ("queue", "state"), "API"),
-    Figure("transcription_oldest_task_age_seconds", "gauge", "Seconds that the job which waits "
-           "longest was not served; 0 where none waits.", ("queue",), "API"),
-    Figure("transcription_jobs", "gauge", "Unfinished jobs.", ("state",), "API"),
-    Figure("transcription_audio_left_seconds", "gauge", "Seconds of audio of unfinished jobs "
-           "that are not words yet.", (), "API"),
-    Figure("transcription_workers", "gauge", "Workers that were heard of in the last 15 seconds.",
-           ("queue", "state"), "API"),
-    Figure("transcription_longest_task_seconds", "gauge", "Seconds that a worker has been at one "
-           "task, the longest of all; 0 where none works.", (), "API"),
-    Figure("transcription_worker_last_seen_timestamp_seconds", "gauge", "When a worker of this "
-           "queue was last heard of, if ever; kept while this API runs.", ("queue",), "API"),
-    Figure("transcription_store_up", "gauge", "Whether the store answers.", ("store",), "API"),
-    Figure("transcription_store_used_bytes", "gauge", "Bytes in use where jobs and media are "
-           "kept, by everybody.", ("store", "kind"), "API"),
-    Figure("transcription_store_size_bytes", "gauge", "Bytes that there may be in all.",
-           ("store", "kind"), "API"),
-    Figure("transcription_gpu_memory_used_bytes", "gauge", "GPU memory in use, by everybody.",
-           ("gpu",), "API and worker"),
-    Figure("transcription_gpu_memory_size_bytes", "gauge", "GPU memory in all.", ("gpu",),
-           "API and worker"),
+    MetricSpec("celery_queue_length", "gauge", "Ready and running tasks.", ("queue",), "API"),
+    MetricSpec("transcription_tasks", "gauge", "Tasks of unfinished jobs.", ("queue", "state"),
+        "API"),
+    MetricSpec("transcription_oldest_task_age_seconds", "gauge", "Seconds that the oldest ready "
+        "task has waited; 0 if there is none.", ("queue",), "API"),
+    MetricSpec("transcription_jobs", "gauge", "Unfinished jobs.", ("state",), "API"),
+    MetricSpec("transcription_audio_left_seconds", "gauge", "Seconds of audio of unfinished jobs "
+        "that are not recognized yet.", (), "API"),
+    MetricSpec("transcription_workers", "gauge", "Workers seen in the last 15 seconds.",
+        ("queue", "state"), "API"),
+    MetricSpec("transcription_longest_task_seconds", "gauge", "Seconds that the longest running "
+        "task has taken; 0 if none runs.", (), "API"),
+    MetricSpec("transcription_worker_last_seen_timestamp_seconds", "gauge", "When a worker of "
+        "this queue was last seen, if ever since this API started.", ("queue",), "API"),
+    MetricSpec("transcription_store_up", "gauge", "1 if the store responds, else 0.", ("store",),
+        "API"),
+    MetricSpec("transcription_store_used_bytes", "gauge", "Bytes in use where jobs and media are "
+        "stored, of all users.", ("store", "kind"), "API"),
+    MetricSpec("transcription_store_size_bytes", "gauge", "Total bytes where jobs and media are "
+        "stored.", ("store", "kind"), "API"),
+    MetricSpec("transcription_gpu_memory_used_bytes", "gauge", "GPU memory in use, of all users.",
+        ("gpu",), "API and worker"),
+    MetricSpec("transcription_gpu_memory_size_bytes", "gauge", "Total GPU memory.", ("gpu",),
+        "API and worker"),
 )  # fmt: skip
 
 METRICS = COUNTED + OBSERVED
 
 
-class Counting:
+class PrometheusMeters:
     """
-    Meters for Prometheus, of this process.
+    The Meters of this process, as Prometheus metrics.
 
     Args:
-        model: what recognizers use, out of a set that is small; becomes a label.
+        model: of the recognizer, from a small set; becomes a label.
     """
 
     def __init__(self, version: str, model: str = "") -> None:
         self.registry = CollectorRegistry()
         self._model = model
-        self._metrics = {figure.name: _made(figure, self.registry) for figure in COUNTED}
+        self._metrics = {spec.name: _create(spec, self.registry) for spec in COUNTED}
         self._children: dict[tuple[str, ...], Any] = {}
-        self._of("meet_transcriber_build_info", version, python_version()).set(1)
-        self._begin()
+        self._series("meet_transcriber_build_info", version, python_version()).set(1)
+        self._initialize()
 
-    def _begin(self) -> None:
-        """What happens for the first time must be seen to rise, from 0 on."""
+    def _initialize(self) -> None:
+        """Start series at 0, as `increase` does not count a series that starts at 1."""
         for source in ("upload", "url"):
-            self._of("transcription_requests_total", source, "accepted")
+            self._series("transcription_requests_total", source, "accepted")
         for state, codes in (("completed", ("",)), ("cancelled", ("",)), ("failed", _OURS)):
             for code in codes:
-                self._of("transcription_jobs_ended_total", state, code)
+                self._series("transcription_jobs_ended_total", state, code)
         for kind in KINDS:
-            self._of("transcription_lease_expiries_total", kind)
+            self._series("transcription_lease_expiries_total", kind)
         for name in ("transcription_uploads_total", "transcription_audio_seconds_total"):
-            self._of(name)
+            self._series(name)
 
-    def _of(self, name: str, *labels: str) -> Any:
-        """The series of these labels; kept, as looking it up costs more than counting."""
+    def _series(self, name: str, *labels: str) -> Any:
+        """The series of these labels; cached, as the lookup costs more than counting."""
         child = self._children.get((name, *labels))
         if child is None:
             metric = self._metrics[name]
@@ -176,102 +177,102 @@ class Counting:
     # -- Meters ------------------------------------------------------------------------------
 
     def submission(self, source: str, outcome: str) -> None:
-        self._of("transcription_requests_total", source, outcome).inc()
+        self._series("transcription_requests_total", source, outcome).inc()
 
     def upload(self, size_bytes: int) -> None:
-        self._of("transcription_uploads_total").inc()
-        self._of("transcription_upload_bytes_total").inc(size_bytes)
+        self._series("transcription_uploads_total").inc()
+        self._series("transcription_upload_bytes_total").inc(size_bytes)
 
     def task(self, kind: str, outcome: str, seconds: float) -> None:
-        self._of("transcription_task_seconds", kind, outcome).observe(seconds)
+        self._series("transcription_task_seconds", kind, outcome).observe(seconds)
 
     def recognition(self, engine: str, audio_seconds: float, seconds: float) -> None:
         labels = engine.partition(" ")[0], self._model
-        self._of("transcription_recognized_audio_seconds_total", *labels).inc(audio_seconds)
+        self._series("transcription_recognized_audio_seconds_total", *labels).inc(audio_seconds)
         if audio_seconds > 0:
             factor = seconds / audio_seconds
-            self._of("transcription_realtime_factor", *labels).observe(factor)
+            self._series("transcription_realtime_factor", *labels).observe(factor)
 
     def waited(self, queue: str, seconds: float) -> None:
-        self._of("transcription_queue_wait_seconds", queue).observe(seconds)
+        self._series("transcription_queue_wait_seconds", queue).observe(seconds)
 
     def lease_expired(self, kind: str) -> None:
-        self._of("transcription_lease_expiries_total", kind).inc()
+        self._series("transcription_lease_expiries_total", kind).inc()
 
     def job_ended(self, job: Job) -> None:
         code = job.error.code if job.error else ""
-        self._of("transcription_jobs_ended_total", job.state, code).inc()
+        self._series("transcription_jobs_ended_total", job.state, code).inc()
         waited, worked = waited_seconds(job), worked_seconds(job)
         if waited is not None and worked is not None:
-            self._of("transcription_duration_seconds", job.state).observe(waited + worked)
+            self._series("transcription_duration_seconds", job.state).observe(waited + worked)
         if job.state == "completed":
-            self._of("transcription_audio_seconds_total").inc(job.duration or 0.0)
+            self._series("transcription_audio_seconds_total").inc(job.duration or 0.0)
             for warning in {warning.code for warning in job.warnings}:
-                self._of("transcription_degraded_jobs_total", warning).inc()
+                self._series("transcription_degraded_jobs_total", warning).inc()
 
     def webhook(self, outcome: str) -> None:
-        self._of("transcription_webhook_attempts_total", outcome).inc()
+        self._series("transcription_webhook_attempts_total", outcome).inc()
 
     def engine(self, part: str, fetch_seconds: float, load_seconds: float) -> None:
-        self._of("transcription_engine_fetch_seconds", part).set(fetch_seconds)
-        self._of("transcription_engine_load_seconds", part).set(load_seconds)
+        self._series("transcription_engine_fetch_seconds", part).set(fetch_seconds)
+        self._series("transcription_engine_load_seconds", part).set(load_seconds)
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         method = method if method in METHODS and status != _NOT_ALLOWED else OTHER
-        self._of("http_requests_total", method, route, str(status)).inc()
-        self._of("http_request_duration_seconds", method, route).observe(seconds)
+        self._series("http_requests_total", method, route, str(status)).inc()
+        self._series("http_request_duration_seconds", method, route).observe(seconds)
 
 
-def _made(figure: Figure, registry: CollectorRegistry) -> "Counter | Gauge | Histogram":
-    match figure.kind:
+def _create(spec: MetricSpec, registry: CollectorRegistry) -> "Counter | Gauge | Histogram":
+    match spec.kind:
         case "counter":
-            return Counter(figure.name, figure.help, figure.labels, registry=registry)
+            return Counter(spec.name, spec.help, spec.labels, registry=registry)
         case "gauge":
             return Gauge(
-                *(figure.name, figure.help, figure.labels),
+                *(spec.name, spec.help, spec.labels),
                 registry=registry,
                 multiprocess_mode="mostrecent",
             )
         case _:
             return Histogram(
-                *(figure.name, figure.help, figure.labels),
+                *(spec.name, spec.help, spec.labels),
                 registry=registry,
-                buckets=figure.buckets,
+                buckets=spec.buckets,
             )
 
 
-# -- telling ---------------------------------------------------------------------------------
+# -- exposition ------------------------------------------------------------------------------
 
 Sample = tuple[str, tuple[str, ...], float]
-"""Name of an observed figure, values of its labels, and what was seen."""
-Look = Callable[[], Iterable[Sample]]
+"""Name of an observed metric, values of its labels, and its value."""
+Observer = Callable[[], Iterable[Sample]]
 
 
 class Exposition:
     """
-    Everything that a scrape of this process gets.
+    Everything that a scrape of this process returns.
 
     Args:
-        counting: of this process; None where others count and this one only tells.
-        looks: what is looked up when somebody asks.
+        meters: of this process; None where only its children count.
+        observers: called for each scrape.
     """
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self, counting: Counting | None, *looks: Look) -> None:
+    def __init__(self, meters: PrometheusMeters | None, *observers: Observer) -> None:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         counted: list[CollectorRegistry | Collector] = []
         if shared := os.environ.get(FOLDER):
             counted.append(MultiProcessCollector(CollectorRegistry(), shared))  # type: ignore[no-untyped-call]
-        elif counting is not None:
-            counted.append(counting.registry)
+        elif meters is not None:
+            counted.append(meters.registry)
         self.registry = CollectorRegistry()
         self.registry.register(_Complete(counted))
-        self.registry.register(_Observed(looks))
+        self.registry.register(_Observed(observers))
         ProcessCollector(registry=self.registry)
 
     def text(self) -> bytes:
-        """The text format, every metric of `METRICS` among it, seen or not."""
+        """The text format, with every metric of `METRICS`, even without samples."""
         return generate_latest(self.registry)
 
 
@@ -279,28 +280,28 @@ class _Observed(Collector):
     def describe(self) -> list[Metric]:
         return []
 
-    def __init__(self, looks: Iterable[Look]) -> None:
-        self._looks = tuple(looks)
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self._observers = tuple(observers)
 
     def collect(self) -> Iterator[Metric]:
         families = {
-            figure.name: GaugeMetricFamily(figure.name, figure.help, labels=figure.labels)
-            for figure in OBSERVED
+            spec.name: GaugeMetricFamily(spec.name, spec.help, labels=spec.labels)
+            for spec in OBSERVED
         }
-        for look in self._looks:
-            for name, labels, value in look():
+        for observe in self._observers:
+            for name, labels, value in observe():
                 families[name].add_metric(labels, value)
         yield from families.values()
 
 
 class _Complete(Collector):
-    """What others collect, and an empty family for each figure that nobody counted yet."""
+    """Other collectors, and an empty family for each metric without samples."""
 
     def __init__(self, collectors: Iterable[CollectorRegistry | Collector]) -> None:
         self._collectors = tuple(collectors)
 
     def describe(self) -> list[Metric]:
-        return []  # that a registry need not collect everything when it learns of this
+        return []  # so that registering does not collect everything
 
     def collect(self) -> Iterator[Metric]:
         seen = set[str]()
@@ -308,15 +309,15 @@ class _Complete(Collector):
             for family in collector.collect():
                 seen.add(family.name)
                 yield family
-        for figure in COUNTED:
-            if figure.name.removesuffix("_total") not in seen:
-                yield _empty(figure)
+        for spec in COUNTED:
+            if spec.name.removesuffix("_total") not in seen:
+                yield _empty(spec)
 
 
-def _empty(figure: Figure) -> Metric:
+def _empty(spec: MetricSpec) -> Metric:
     kinds: Mapping[Kind, type[Metric]] = {
         "counter": CounterMetricFamily,
         "gauge": GaugeMetricFamily,
         "histogram": HistogramMetricFamily,
     }
-    return kinds[figure.kind](figure.name, figure.help, labels=figure.labels)  # type: ignore[call-arg]
+    return kinds[spec.kind](spec.name, spec.help, labels=spec.labels)  # type: ignore[call-arg]

@@ -1,34 +1,34 @@
-"""How workers hear that there is something to do."""
+"""How workers learn of ready tasks."""
 
 from typing import Protocol
 
 
 class JobQueue(Protocol):
     """
-    Tells workers that there is something to do.
+    Notifies workers of ready tasks.
 
-    A message is a permit, not a task: who gets it claims whatever is next in its queue, and
-    finds out then whether there is anything. So a message that comes twice does no harm, and
-    `length` may count too few but never too many for long.
+    A message is a permit, not a task: the worker that receives it claims the next ready task of
+    the queue, if there is one. So a duplicate message is harmless, and `length` may be too low
+    but is never too high for long.
     """
 
-    def nudge(self, queue: str, job_id: str, task: str) -> None:
+    def notify(self, queue: str, job_id: str, task: str) -> None:
         """
-        Say that this task became ready.
+        Announce a ready task.
 
         Raises:
-            StorageUnavailable: the broker does not answer; tending says it again later.
+            StorageUnavailable: the broker does not respond; maintenance announces it again.
         """
         ...
 
     def length(self, queue: str) -> int:
-        """Messages that nobody has taken yet; raises StorageUnavailable as `nudge` does."""
+        """Number of messages not yet received; raises StorageUnavailable as `notify` does."""
         ...
 
     def ping(self) -> None:
-        """Find out whether messages go out; raises StorageUnavailable as `nudge` does."""
+        """Check the broker; raises StorageUnavailable as `notify` does."""
         ...
 
     def close(self) -> None:
-        """Give up connections; an embedded worker ends."""
+        """Close connections; stops an embedded worker."""
         ...

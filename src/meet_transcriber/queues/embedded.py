@@ -1,4 +1,4 @@
-"""The queue of a single machine: no messages, only a bell; the store itself is the list."""
+"""The queue of a single machine: the store is the list, and a pipe wakes the worker."""
 
 import contextlib
 import fcntl
@@ -10,13 +10,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from meet_transcriber.core.errors import TranscriptionError
 from meet_transcriber.core.workers import WorkerName
 from meet_transcriber.observability.logging import get_logger
 
 log = get_logger(__name__)
+
+OnDeath = Callable[[str], None]
+"""Called with the id of a worker that ended unexpectedly, before another one starts."""
 
 ELECTION_SECONDS = 1.0
 GRACE_SECONDS = 10.0
@@ -26,12 +29,12 @@ _HEALTHY_SECONDS = 60.0
 
 class WorkerSupervisor:
     """
-    Starts a command again whenever it ends, in whichever of several processes was elected.
+    Keeps one worker process running, in whichever of several API processes is elected.
 
-    Who holds the lock file is elected. The child inherits the lock, so there is a successor
-    only when both are dead, and the successor finds in the file which worker that was.
-    The child's stdin is a pipe: a byte means "look", its end means "finish". So the child of
-    a supervisor that was killed ends by itself.
+    The process that holds the lock file is elected. The child inherits the lock, so another
+    process is elected only after both are dead, and finds the id of the dead worker in the file.
+    The child's stdin is a pipe: a byte wakes the worker, its end stops it. So the child of a
+    supervisor that was killed stops by itself.
     """
 
     def __init__(
@@ -42,132 +45,126 @@ class WorkerSupervisor:
     ) -> None:
         """
         Args:
-            command: from the id of the new worker to the program and its arguments.
-            lock: a file on a disk of this machine, in a folder that exists.
-            grace_seconds: how long the child may take to end before it is killed.
+            command: from the id of a new worker to a program and its arguments.
+            lock: a file on a local disk, in an existing folder.
+            grace_seconds: how long the child may take to stop before it is killed.
         """
         self._command = command
         self._path = lock
         self._grace_seconds = grace_seconds
-        self._over = threading.Event()
+        self._closing = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
-        self._pipe = threading.Lock()
+        self._child_lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def start(self, died: Callable[[str], None]) -> None:
-        """
-        Stand for election from now on.
-
-        Args:
-            died: hears the id of a worker that ended without being asked to, before another
-                one is started.
-        """
+    def start(self, on_death: OnDeath) -> None:
+        """Take part in the election from now on."""
         self._thread = threading.Thread(
-            target=self._run, args=(died,), name="supervisor", daemon=True
+            target=self._run, args=(on_death,), name="supervisor", daemon=True
         )
         self._thread.start()
 
     @property
     def child(self) -> int | None:
-        """The process id of the child; None where another process supervises it."""
+        """Process id of the child; None where another process supervises it."""
         return self._child.pid if self._child is not None else None
 
-    def ring(self) -> None:
-        """Let the child look for work; never waits, and does nothing where there is no child."""
-        with self._pipe, contextlib.suppress(OSError):  # full: it has enough to hear already
+    def notify(self) -> None:
+        """Wake the child; never blocks, and does nothing without a child."""
+        with self._child_lock, contextlib.suppress(OSError):  # full: a wake-up is pending already
             if self._child is not None and self._child.stdin is not None:
                 os.write(self._child.stdin.fileno(), b"\n")
 
     def close(self) -> None:
-        """End the child in good order, or by force after the grace time."""
-        self._over.set()
+        """Stop the child gracefully, or kill it after the grace time."""
+        self._closing.set()
         if self._thread is None:
             return
-        self._hang_up(subprocess.Popen.terminate)
+        self._stop_child(subprocess.Popen.terminate)
         self._thread.join(self._grace_seconds)
-        self._hang_up(subprocess.Popen.kill)
+        self._stop_child(subprocess.Popen.kill)
         self._thread.join()
 
-    def _hang_up(self, end: Callable[[subprocess.Popen[bytes]], None]) -> None:
-        with self._pipe:
+    def _stop_child(self, stop: Callable[[subprocess.Popen[bytes]], None]) -> None:
+        with self._child_lock:
             child = self._child
             if child is not None:
                 if child.stdin is not None:
                     child.stdin.close()
                     child.stdin = None
-                end(child)
+                stop(child)
 
     # -- the thread ------------------------------------------------------------------------
 
-    def _run(self, died: Callable[[str], None]) -> None:
+    def _run(self, on_death: OnDeath) -> None:
         with self._path.open("a+b") as lock:
-            if self._elected(lock):
+            if self._acquire(lock):
                 if predecessor := _read(lock):
-                    self._tell(died, predecessor)
-                self._keep_alive(lock, died)
+                    self._report(on_death, predecessor)
+                self._keep_running(lock, on_death)
                 _write(lock, "")
 
-    def _elected(self, lock: BinaryIO) -> bool:
-        while not self._over.is_set():
+    def _acquire(self, lock: BinaryIO) -> bool:
+        while not self._closing.is_set():
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return True
-            self._over.wait(ELECTION_SECONDS)
+            self._closing.wait(ELECTION_SECONDS)
         return False
 
-    def _keep_alive(self, lock: BinaryIO, died: Callable[[str], None]) -> None:
+    def _keep_running(self, lock: BinaryIO, on_death: OnDeath) -> None:
         deaths = 0
-        while not self._over.is_set():
+        while not self._closing.is_set():
             worker = str(WorkerName(socket.gethostname(), os.getpid(), secrets.token_hex(4)))
             started = time.monotonic()
-            code = self._live(lock, worker)
-            if self._over.is_set():
+            code = self._run_child(lock, worker)
+            if self._closing.is_set():
                 return
             if time.monotonic() - started > _HEALTHY_SECONDS:
                 deaths = 0
             pause = _BACKOFF_SECONDS[min(deaths, len(_BACKOFF_SECONDS) - 1)]
             deaths += 1
             log.warning("worker_died", worker=worker, code=code, restart_seconds=pause)
-            self._tell(died, worker)
-            self._over.wait(pause)
+            self._report(on_death, worker)
+            self._closing.wait(pause)
 
-    def _live(self, lock: BinaryIO, worker: str) -> int:
-        """One child from its start to its end; returns its exit code."""
+    def _run_child(self, lock: BinaryIO, worker: str) -> int:
+        """Start a child and wait until it ends; returns its exit code."""
         _write(lock, worker)
         try:
             child = self._spawn(lock, worker)
         except OSError as error:
-            log.error("worker_not_started", error=str(error))  # noqa: TRY400 - the reason says it all
+            log.error("worker_not_started", error=str(error))  # noqa: TRY400 - no traceback needed
             return -1
         if child is None:
             return 0
         code = child.wait()
-        with self._pipe:
+        with self._child_lock:
             self._child = None
             if child.stdin is not None:
                 child.stdin.close()
         return code
 
     def _spawn(self, lock: BinaryIO, worker: str) -> "subprocess.Popen[bytes] | None":
-        with self._pipe:
-            if self._over.is_set():
+        with self._child_lock:
+            if self._closing.is_set():
                 return None
-            self._child = child = subprocess.Popen(  # noqa: S603 - the command is our own
+            self._child = child = subprocess.Popen(  # noqa: S603 - our own command
                 self._command(worker),
                 stdin=subprocess.PIPE,
                 bufsize=0,
                 pass_fds=(lock.fileno(),),
-                start_new_session=True,  # Ctrl-C goes to us, and from us to the child
+                start_new_session=True,  # Ctrl-C reaches this process, which stops the child
             )
-            assert child.stdin is not None  # noqa: S101 - PIPE was asked for
+            assert child.stdin is not None  # noqa: S101 - stdin is a PIPE
             os.set_blocking(child.stdin.fileno(), False)
             return child
 
-    def _tell(self, died: Callable[[str], None], worker: str) -> None:
+    def _report(self, on_death: OnDeath, worker: str) -> None:
         try:
-            died(worker)
-        except TranscriptionError as error:  # then its leases run out
-            log.warning("burial_failed", worker=worker, error=str(error))
+            on_death(worker)
+        except TranscriptionError as error:  # then its leases expire
+            log.warning("release_failed", worker=worker, error=str(error))
 
 
 def _read(lock: BinaryIO) -> str:
@@ -181,42 +178,32 @@ def _write(lock: BinaryIO, worker: str) -> None:
     lock.flush()
 
 
-class WorkerBell(Protocol):
-    """What keeps the worker alive and can wake it."""
-
-    def start(self, died: Callable[[str], None]) -> None: ...
-
-    def ring(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
 class EmbeddedQueue:
     """
-    A JobQueue whose worker looks into the store by itself, and at once when the bell rings.
+    A JobQueue whose worker polls the store, and at once when notified.
 
-    Without a bell, as in the worker and in an API process that does not supervise it, work is
-    found at the worker's next look.
+    Without a supervisor, as in the worker and in an API process that does not run one, the worker
+    finds work at its next poll.
     """
 
-    def __init__(self, bell: WorkerBell | None = None) -> None:
-        self._bell = bell
+    def __init__(self, supervisor: WorkerSupervisor | None = None) -> None:
+        self._supervisor = supervisor
 
-    def start(self, died: Callable[[str], None]) -> None:
-        """Have a worker from now on; `died` hears the id of one that ended unexpectedly."""
-        if self._bell is not None:
-            self._bell.start(died)
+    def start(self, on_death: OnDeath) -> None:
+        """Start the worker, where there is a supervisor."""
+        if self._supervisor is not None:
+            self._supervisor.start(on_death)
 
-    def nudge(self, queue: str, job_id: str, task: str) -> None:  # noqa: ARG002 - as ports has it
-        if self._bell is not None:
-            self._bell.ring()
+    def notify(self, queue: str, job_id: str, task: str) -> None:  # noqa: ARG002 - of the port
+        if self._supervisor is not None:
+            self._supervisor.notify()
 
-    def length(self, queue: str) -> int:  # noqa: ARG002 - as ports has it
+    def length(self, queue: str) -> int:  # noqa: ARG002 - of the port
         return 0
 
     def ping(self) -> None:
         return
 
     def close(self) -> None:
-        if self._bell is not None:
-            self._bell.close()
+        if self._supervisor is not None:
+            self._supervisor.close()

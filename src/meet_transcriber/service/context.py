@@ -89,18 +89,18 @@ class ServiceContext:
         ready = {task.name for task in before.in_state("ready")}
         for task in job.in_state("ready"):
             if task.name not in ready:
-                self.nudge(task.queue, job.id, task.name)
+                self.notify(task.queue, job.id, task.name)
         if job.ended and not before.ended:
             self.meters.job_ended(job)
             log.info("job_finished", **summary(job))
         return updated
 
-    def nudge(self, queue: str, job_id: str, task: str) -> None:
+    def notify(self, queue: str, job_id: str, task: str) -> None:
         """Say that a task is ready; what is not heard now is said again by tending."""
         try:
-            self.queue.nudge(queue, job_id, task)
+            self.queue.notify(queue, job_id, task)
         except StorageUnavailable as error:
-            log.warning("nudge_failed", job_id=job_id, error=str(error))
+            log.warning("notify_failed", job_id=job_id, error=str(error))
 
 
 def summary(job: Job) -> dict[str, object]:

@@ -213,7 +213,7 @@ class Maintenance:
             if missing > 0:
                 jobs = self._context.jobs.ready([queue], missing)
                 for job_id in islice(cycle(jobs), min(missing, _BATCH)):
-                    self._context.nudge(queue, job_id, "")
+                    self._context.notify(queue, job_id, "")
 
 
 def _apply_retention(job: Job, now: float, result_now: float) -> Job:

@@ -17,46 +17,48 @@ from meet_transcriber.core.errors import InvalidOptions
 _TIMEOUT_SECONDS = 10.0
 
 
-def unreadable(what: str, reason: str, mending: str) -> InvalidOptions:
-    """The error of a secret that cannot be read; never carries a value or a foreign error."""
-    return InvalidOptions(f"{what} cannot be read: {reason}. {mending}")
+def unreadable(what: str, reason: str, hint: str) -> InvalidOptions:
+    """The error of a secret that cannot be read; contains no value and no foreign error."""
+    return InvalidOptions(f"{what} cannot be read: {reason}. {hint}")
 
 
-def ask(
+def fetch_json(
     what: str,
     url: str,
     *,
     headers: Mapping[str, str],
-    refusals: Mapping[int, str],
+    hints: Mapping[int, str],
     body: Mapping[str, str] | None = None,
     ca_file: Path | None = None,
 ) -> Any:
     """
-    The JSON that a manager answers with; redirects are not followed, for headers carry tokens.
+    The JSON response of a manager; redirects are not followed, as headers contain tokens.
 
     Args:
-        what: the secret, for errors.
-        refusals: status to what mends it.
-        body: sent as JSON with POST; None asks with GET.
+        what: the secret, for error messages.
+        hints: from status to advice.
+        body: sent as JSON with POST; None sends GET.
 
     Raises:
-        InvalidOptions: there is no answer, or another one.
+        InvalidOptions: there is no response, or it is not one.
     """
     method = "GET" if body is None else "POST"
     try:
         verify: Any = True if ca_file is None else _trusting(ca_file)
         with httpx.Client(timeout=_TIMEOUT_SECONDS, verify=verify) as client:
-            answer = client.request(method, url, headers=dict(headers), json=body)
+            response = client.request(method, url, headers=dict(headers), json=body)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
-        reason = f"{_host(url)} cannot be asked ({type(error).__name__})"
+        reason = f"{_host(url)} cannot be reached ({type(error).__name__})"
         raise unreadable(what, reason, "Check its address and that it runs.") from None
-    if answer.status_code != httpx.codes.OK:
-        mending = refusals.get(answer.status_code, "Its own log says why.")
-        raise unreadable(what, f"{_host(url)} answers {answer.status_code}", mending)
+    if response.status_code != httpx.codes.OK:
+        hint = hints.get(response.status_code, "Its log says why.")
+        raise unreadable(what, f"{_host(url)} answers {response.status_code}", hint)
     try:
-        return answer.json()
+        return response.json()
     except ValueError:
-        raise unreadable(what, f"{_host(url)} answers no JSON", "Check its address.") from None
+        raise unreadable(
+            what, f"{_host(url)} does not answer in JSON", "Check its address."
+        ) from None
 
 
 def _trusting(ca_file: Path) -> Any:
@@ -66,7 +68,7 @@ def _trusting(ca_file: Path) -> Any:
 
 
 def _host(url: str) -> str:
-    """Scheme, host and port of an address, without a password that it may carry."""
+    """Scheme, host and port of an address, without the password that it may contain."""
     try:
         parts = httpx.URL(url)
     except (httpx.InvalidURL, UnicodeError):
@@ -74,17 +76,17 @@ def _host(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.decode('ascii')}"
 
 
-def by_setting(settings_cls: type[BaseSettings], kept: Mapping[str, Any]) -> dict[str, Any]:
+def match_settings(settings_cls: type[BaseSettings], values: Mapping[str, Any]) -> dict[str, Any]:
     """
-    The values that settings have a name for, under their own names; others are left out.
+    The values of known settings, by setting; others are dropped.
 
-    Neither case nor `-` for `_` matters in the names of what is kept.
+    Names are compared without case, and `-` equals `_`.
     """
-    plain = {name.lower().replace("-", "_"): value for name, value in kept.items()}
+    plain = {name.lower().replace("-", "_"): value for name, value in values.items()}
     found = {}
     for setting, field in settings_cls.model_fields.items():
-        values = (plain[name] for name in _names(setting, field) if plain.get(name))
-        if (value := next(values, None)) is not None:
+        found_values = (plain[name] for name in _names(setting, field) if plain.get(name))
+        if (value := next(found_values, None)) is not None:
             found[setting] = value
     return found
 
@@ -97,7 +99,7 @@ def _names(setting: str, field: FieldInfo) -> Iterable[str]:
 
 
 def settings_in(text: str) -> dict[str, Any]:
-    """A secret's text: a JSON object of settings, else the token itself, as the guide keeps it."""
+    """A JSON object of settings, else the token itself, as the deployment guide stores it."""
     try:
         values = json.loads(text)
     except ValueError:
@@ -107,11 +109,11 @@ def settings_in(text: str) -> dict[str, Any]:
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER"
-"""The variable by which gcloud itself is sent to another address."""
-_GOOGLE_REFUSALS = {
-    401: "The credentials are not good for it.",
+"""The variable with which gcloud is directed to another address."""
+_GOOGLE_HINTS = {
+    401: "The credentials are not valid for it.",
     403: "Grant roles/secretmanager.secretAccessor on it to the service account.",
-    404: "There is none of that name with an enabled version; SECRETS_NAME names another.",
+    404: "It does not exist or has no enabled version; SECRETS_NAME names another.",
 }
 
 
@@ -129,25 +131,24 @@ def read_google(settings_cls: type[BaseSettings], name: str) -> dict[str, Any]:
     token, project = _identity(what)
     if "/" not in name:
         if project is None:
-            mending = "Set GOOGLE_CLOUD_PROJECT."
-            raise unreadable(what, "nothing says which project it is in", mending)
+            raise unreadable(what, "its project is unknown", "Set GOOGLE_CLOUD_PROJECT.")
         name = f"projects/{project}/secrets/{name}"
     endpoint = os.environ.get(_ENDPOINT) or "https://secretmanager.googleapis.com"
-    answer = ask(
+    answer = fetch_json(
         what,
         f"{endpoint.rstrip('/')}/v1/{name}/versions/latest:access",
         headers={"Authorization": f"Bearer {token}"},
-        refusals=_GOOGLE_REFUSALS,
+        hints=_GOOGLE_HINTS,
     )
     try:
         text = base64.b64decode(answer["payload"]["data"]).decode()
     except (KeyError, TypeError, ValueError):
-        raise unreadable(what, "it is no text", "Add a version that is.") from None
-    return by_setting(settings_cls, settings_in(text))
+        raise unreadable(what, "it is not text", "Add a version that is.") from None
+    return match_settings(settings_cls, settings_in(text))
 
 
 def _identity(what: str) -> tuple[str, str | None]:
-    """A token of whoever runs this, and the project that goes with it."""
+    """An access token of this identity, and its project."""
     try:
         import google.auth
         from google.auth.exceptions import GoogleAuthError
@@ -161,21 +162,21 @@ def _identity(what: str) -> tuple[str, str | None]:
         credentials, project = found
         credentials.refresh(Request())
     except GoogleAuthError as error:
-        mending = "Run on Google Cloud, or set GOOGLE_APPLICATION_CREDENTIALS."
+        hint = "Run on Google Cloud, or set GOOGLE_APPLICATION_CREDENTIALS."
         reason = f"Google gives no credentials ({type(error).__name__})"
-        raise unreadable(what, reason, mending) from None
+        raise unreadable(what, reason, hint) from None
     return str(credentials.token), project
 
 
-_VAULT_REFUSALS = {
+_VAULT_HINTS = {
     403: "The token or role may not read it: give its policy `read` on this path.",
-    404: "Nothing is there: SECRETS_NAME is MOUNT/PATH, such as secret/meet-transcriber.",
+    404: "It does not exist: SECRETS_NAME is MOUNT/PATH, such as secret/meet-transcriber.",
     503: "Vault is sealed or not ready.",
 }
 
 
 class VaultAccess(BaseSettings):
-    """Where Vault is and who asks, in the variables of Vault's own command line."""
+    """Address and credentials of Vault, in the variables of its own command line."""
 
     model_config = SettingsConfigDict(
         env_prefix="VAULT_",
@@ -202,7 +203,7 @@ def read_vault(
 
     Args:
         name: mount and path with a `/` between, such as `secret/meet-transcriber`.
-        access: None takes the environment's.
+        access: from the environment where None.
 
     Raises:
         InvalidOptions: Vault cannot be reached or refuses.
@@ -211,28 +212,27 @@ def read_vault(
     if access.addr is None:
         raise unreadable(what, "VAULT_ADDR is not set", "Set it to Vault's address.")
     mount, _, path = name.strip("/").partition("/")
-    answer = _ask(access, what, f"{mount}/data/{path}", _token(access, what))
+    answer = _request(access, what, f"{mount}/data/{path}", _token(access, what))
     try:
-        return by_setting(settings_cls, answer["data"]["data"])
+        return match_settings(settings_cls, answer["data"]["data"])
     except (KeyError, TypeError, AttributeError):
-        mending = "SECRETS_NAME has to name a secret of a key-value store, version 2."
-        raise unreadable(what, "Vault's answer has no fields", mending) from None
+        hint = "SECRETS_NAME must name a secret of a key-value store, version 2."
+        raise unreadable(what, "Vault's answer has no fields", hint) from None
 
 
 def _token(access: VaultAccess, what: str) -> str:
-    """The token that is set, else the one that Vault gives to this pod for its role."""
+    """VAULT_TOKEN, else a token for VAULT_ROLE by the service account of this pod."""
     if access.token is not None:
         return access.token.get_secret_value().strip()
     if access.role is None:
-        mending = "Set VAULT_TOKEN, or VAULT_ROLE in Kubernetes."
-        raise unreadable(what, "nothing says who asks", mending)
+        raise unreadable(what, "no token is set", "Set VAULT_TOKEN, or VAULT_ROLE in Kubernetes.")
     try:
         jwt = access.jwt_file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeError) as error:
         reason = f"{access.jwt_file} is not readable ({type(error).__name__})"
         raise unreadable(what, reason, "VAULT_JWT_FILE names another one.") from None
     login = f"auth/{access.auth_mount}/login"
-    answer = _ask(access, what, login, body={"role": access.role, "jwt": jwt})
+    answer = _request(access, what, login, body={"role": access.role, "jwt": jwt})
     try:
         return str(answer["auth"]["client_token"])
     except (KeyError, TypeError):
@@ -240,7 +240,7 @@ def _token(access: VaultAccess, what: str) -> str:
         raise unreadable(what, reason, "VAULT_AUTH_MOUNT names another mount.") from None
 
 
-def _ask(
+def _request(
     access: VaultAccess,
     what: str,
     path: str,
@@ -253,6 +253,6 @@ def _ask(
     if access.namespace is not None:
         headers["X-Vault-Namespace"] = access.namespace
     url = f"{(access.addr or '').rstrip('/')}/v1/{path}"
-    return ask(
-        what, url, headers=headers, refusals=_VAULT_REFUSALS, body=body, ca_file=access.cacert
+    return fetch_json(
+        what, url, headers=headers, hints=_VAULT_HINTS, body=body, ca_file=access.cacert
     )

@@ -1,4 +1,4 @@
-"""Settings kept outside the environment: mounted files and secret managers."""
+"""Sources of settings besides the environment: mounted files and secret managers."""
 
 import os
 import warnings
@@ -20,7 +20,7 @@ from pydantic_settings import (
 
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.settings.http_secrets import (
-    by_setting,
+    match_settings,
     read_google,
     read_vault,
     unreadable,
@@ -29,10 +29,10 @@ from meet_transcriber.settings.http_secrets import (
 
 class MountedFiles(SecretsSettingsSource):
     """
-    One file for each setting: its name in either case, its text without space around it.
+    One file per setting, named like it in either case; surrounding whitespace is removed.
 
-    A file that leads out of the folder is refused, so that whoever may write links there
-    cannot have other files read; Kubernetes' own links stay inside.
+    A link out of the folder is refused, so that write access to the folder does not allow reading
+    other files; the links that Kubernetes makes stay inside.
     """
 
     def __init__(self, settings_cls: type[BaseSettings], folder: Path) -> None:
@@ -41,44 +41,44 @@ class MountedFiles(SecretsSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         """
-        The settings that have a file which is not empty.
+        The settings that have a non-empty file.
 
         Raises:
-            InvalidOptions: there is no such folder, or a file of it cannot be read.
+            InvalidOptions: the folder does not exist, or a file in it cannot be read.
         """
         if not self._folder.is_dir():
             raise InvalidOptions(
-                f"SECRETS_DIR is {self._folder}, and no folder is there; mount one, or unset it."
+                f"SECRETS_DIR is {self._folder}, which is not a folder; mount one, or unset it."
             )
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
                 values = super().__call__()
-        except (OSError, SettingsError) as error:  # a broken file's bytes hang on the error
-            raise InvalidOptions(self._words(error)) from None
+        except (OSError, SettingsError) as error:  # the error has the contents of the file
+            raise InvalidOptions(self._message(error)) from None
         return {name: value for name, value in values.items() if value != ""}
 
-    def _words(self, error: Exception) -> str:
+    def _message(self, error: Exception) -> str:
         cause = error.__cause__ or error
         if isinstance(cause, OSError):
             what = f"{cause.filename or 'a file'} cannot be read: {cause.strerror}"
         elif isinstance(cause, UnicodeDecodeError):
-            what = "a file is no text in UTF-8"
+            what = "a file is not valid UTF-8"
         else:
             what = str(cause)
-        return f"SECRETS_DIR {self._folder} cannot be used: {what}. Mend the file or take it away."
+        return f"SECRETS_DIR {self._folder} cannot be used: {what}. Fix or remove the file."
 
 
-_MENDING = {
+_AWS_HINTS = {
     "AccessDeniedException": "Grant secretsmanager:GetSecretValue on it to the task's role.",
-    "ResourceNotFoundException": "There is none of that name in this region; SECRETS_NAME names "
-    "another, AWS_REGION another region.",
+    "ResourceNotFoundException": "It does not exist in this region; SECRETS_NAME names another, "
+    "AWS_REGION another region.",
     "NoRegionError": "Set AWS_REGION.",
-    "NoCredentialsError": "Give the machine a role, or set AWS_ACCESS_KEY_ID and "
+    "NoCredentialsError": "Assign a role to the machine, or set AWS_ACCESS_KEY_ID and "
     "AWS_SECRET_ACCESS_KEY.",
 }
 
-_OTHERWISE = "Check the network, AWS_REGION and the rights of whoever asks."
+_AWS_HINT = "Check the network, AWS_REGION and the permissions of this identity."
 
 
 def read_aws(settings_cls: type[BaseSettings], name: str) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def read_aws(settings_cls: type[BaseSettings], name: str) -> dict[str, Any]:
         name: or ARN of the secret.
 
     Raises:
-        InvalidOptions: there are no credentials, AWS refuses, or the secret is something else.
+        InvalidOptions: there are no credentials, AWS refuses, or the secret has another form.
     """
     try:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -104,24 +104,24 @@ def read_aws(settings_cls: type[BaseSettings], name: str) -> dict[str, Any]:
         )
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", "nothing"))
-        raise unreadable(what, f"AWS answers {code}", _MENDING.get(code, _OTHERWISE)) from None
+        raise unreadable(what, f"AWS answers {code}", _AWS_HINTS.get(code, _AWS_HINT)) from None
     except BotoCoreError as error:
         code = type(error).__name__
-        raise unreadable(what, code, _MENDING.get(code, _OTHERWISE)) from None
-    except (JSONDecodeError, AttributeError, KeyError, TypeError):  # they may carry the value
-        mending = 'Write it as {"HUGGINGFACE_ACCESS_TOKEN": "hf_..."}.'
-        raise unreadable(what, "it is no JSON object", mending) from None
+        raise unreadable(what, code, _AWS_HINTS.get(code, _AWS_HINT)) from None
+    except (JSONDecodeError, AttributeError, KeyError, TypeError):  # they may contain the value
+        hint = 'Write it as {"HUGGINGFACE_ACCESS_TOKEN": "hf_..."}.'
+        raise unreadable(what, "it is not a JSON object", hint) from None
     except ValueError:
-        raise unreadable(what, "the address of AWS is none", _OTHERWISE) from None
-    return by_setting(settings_cls, source())
+        raise unreadable(what, "the address of AWS is not valid", _AWS_HINT) from None
+    return match_settings(settings_cls, source())
 
 
 def read_azure(settings_cls: type[BaseSettings], name: str) -> dict[str, Any]:
     """
-    The secrets of a vault that are called like settings, with `-` for `_`.
+    The secrets of a key vault that are named like settings, with `-` for `_`.
 
     Args:
-        name: of the vault, or its whole address.
+        name: of the vault, or its full address.
 
     Raises:
         InvalidOptions: there are no credentials, or the vault refuses.
@@ -138,31 +138,31 @@ def read_azure(settings_cls: type[BaseSettings], name: str) -> dict[str, Any]:
         source = AzureKeyVaultSettingsSource(
             settings_cls, address, DefaultAzureCredential(), dash_to_underscore=True
         )
-        return by_setting(settings_cls, source())
+        return match_settings(settings_cls, source())
     except (AzureError, SettingsError, ValueError) as error:
         cause = error.__cause__ or error
         status = getattr(cause, "status_code", None)
         reason = type(cause).__name__ + (f", status {status}" if status else "")
-        mending = "Give the identity the role Key Vault Secrets User, and check SECRETS_NAME."
-        raise unreadable(f"The key vault {address}", reason, mending) from None
+        hint = "Assign the role Key Vault Secrets User to the identity, and check SECRETS_NAME."
+        raise unreadable(f"The key vault {address}", reason, hint) from None
 
 
 Manager = Literal["aws", "gcp", "vault", "azure"]
-"""Kinds of secret managers."""
+"""A kind of secret manager."""
 
 DEFAULT_NAMES: dict[str, str] = {
     "aws": "meet-transcriber/hf-token",
     "gcp": "hf-token",
     "vault": "secret/meet-transcriber",
 }
-"""What is read where SECRETS_NAME is unset: the deployment guide's own names."""
+"""Defaults of SECRETS_NAME, as the deployment guide names secrets."""
 
 Read = Callable[[type[BaseSettings], str], dict[str, Any]]
-"""From the class of settings and a secret's name to values by the names of settings."""
+"""From the settings class and a secret's name to values by setting."""
 
 
 class ManagedSecrets(PydanticBaseSettingsSource):
-    """Reads a manager once, each time that settings are made."""
+    """Reads a secret manager, once per instance of the settings."""
 
     def __init__(
         self, settings_cls: type[BaseSettings], read: Callable[[], dict[str, Any]]
@@ -171,30 +171,30 @@ class ManagedSecrets(PydanticBaseSettingsSource):
         self._read = read
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Not asked for: one read gives every field."""
+        """Not called: one read returns every field."""
         raise NotImplementedError(field, field_name)
 
     def __call__(self) -> dict[str, Any]:
-        """Every value that is there; raises InvalidOptions where the manager cannot be read."""
+        """All values; raises InvalidOptions where the manager cannot be read."""
         return self._read()
 
 
-def kept_elsewhere(
-    settings_cls: type[BaseSettings], said: Mapping[str, Any]
+def extra_sources(
+    settings_cls: type[BaseSettings], values: Mapping[str, Any]
 ) -> tuple[PydanticBaseSettingsSource, ...]:
     """
-    The sources behind the environment and .env, as these say: files first, then a manager.
+    The sources that the environment and .env name: mounted files, then a secret manager.
 
     Args:
-        said: `secrets_dir`, `secrets_from` and `secrets_name`, as far as they are set; a value
-            that is none of a kind is left to the validation of the settings.
+        values: of `secrets_dir`, `secrets_from` and `secrets_name`, where set; an unknown manager
+            is left to the validation of the settings.
     """
     found: list[PydanticBaseSettingsSource] = []
-    if folder := said.get("secrets_dir"):
+    if folder := values.get("secrets_dir"):
         found.append(MountedFiles(settings_cls, Path(folder).expanduser()))
-    manager: Any = said.get("secrets_from")
+    manager: Any = values.get("secrets_from")
     if manager in get_args(Manager):
-        name = said.get("secrets_name") or DEFAULT_NAMES.get(manager)
+        name = values.get("secrets_name") or DEFAULT_NAMES.get(manager)
         found.append(ManagedSecrets(settings_cls, partial(_read, settings_cls, manager, name)))
     return tuple(found)
 

@@ -1,5 +1,5 @@
 """
-Celery's worker: the parent hears the broker, each child works with engines of its own.
+Celery's worker: the parent receives messages, each child runs tasks with its own engines.
 
 The parent never loads a model, so it answers `inspect ping` while a child works.
 """
@@ -26,11 +26,11 @@ from meet_transcriber.core.workers import WorkerName, parse_worker_name
 from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.ports.queues import JobQueue
 from meet_transcriber.settings import Settings
-from meet_transcriber.worker.runtime import MakeEngines, WorkerProcess, begin
+from meet_transcriber.worker.runtime import MakeEngines, WorkerProcess, connect
 
 log = get_logger(__name__)
 
-_LOOK_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -39,23 +39,23 @@ def build(settings: Settings, make_engines: MakeEngines = services.worker_engine
     The Celery application of workers, with its one task; for `celery -A`.
 
     Raises:
-        InvalidOptions: there is no REDIS_URL, or one that makes no sense.
+        InvalidOptions: REDIS_URL is unset or malformed.
     """
     queue = services.celery_queue(settings)
-    crew = CeleryChildren(settings, queue, make_engines)
+    children = CeleryChildren(settings, queue, make_engines)
 
     @queue.app.task(name=queue.task_name)  # type: ignore[untyped-decorator]
     def work(_job_id: str, _task: str) -> bool:
-        return crew.work()
+        return children.work()
 
     return queue.app
 
 
 class CeleryChildren:
     """
-    One Celery worker's children. It is made in the parent; each child has a copy.
+    The children of one Celery worker. It is made in the parent; each child has a copy.
 
-    What the parent says to its children goes through shared memory that is older than they.
+    The parent signals its children through shared memory, mapped before they are forked.
     """
 
     def __init__(self, settings: Settings, queue: JobQueue, make_engines: MakeEngines) -> None:
@@ -64,84 +64,84 @@ class CeleryChildren:
         self._make_engines = make_engines
         self._queues: tuple[str, ...] = QUEUES
         self._token = secrets.token_hex(4)
-        self._ending = mmap.mmap(-1, 1)
+        self._stopping = mmap.mmap(-1, 1)
         self._process: WorkerProcess | None = None
         self._ready = threading.Event()
         for event, receiver in (
             (signals.celeryd_init, _check_queues),
-            (signals.celeryd_init, self._set_up_logging),  # Celery itself would do so later
-            (signals.celeryd_init, self._open_figures),
+            (signals.celeryd_init, self._set_up_logging),  # Celery itself does so later
+            (signals.celeryd_init, self._serve_metrics),
             (signals.setup_logging, self._set_up_logging),
-            (signals.celeryd_after_setup, self._choose_queues),
-            (signals.worker_shutting_down, self._end),
-            (signals.worker_process_init, self._begin),
-            (signals.worker_process_shutdown, self._leave),
+            (signals.celeryd_after_setup, self._read_queues),
+            (signals.worker_shutting_down, self._stop),
+            (signals.worker_process_init, self._start_child),
+            (signals.worker_process_shutdown, self._close_child),
         ):
             event.connect(receiver, weak=False)
 
     def work(self) -> bool:
-        """What a child does with a permit: one task, if there is one."""
-        while not self._ready.wait(_LOOK_SECONDS):
-            if self._over():
+        """Handle a message in a child: run one task, if one is ready."""
+        while not self._ready.wait(_POLL_SECONDS):
+            if self._should_stop():
                 return False
         try:
             return self._process is not None and self._process.work()
-        except StorageUnavailable as error:  # tending sends another permit
+        except StorageUnavailable as error:  # maintenance sends another message
             log.warning("waiting_for_store", error=str(error))
             return False
 
     # -- in the parent ---------------------------------------------------------------------
 
-    def _open_figures(self, **_: object) -> None:
-        """The parent tells what its children count, also of those that died."""
-        observability.share_figures()
-        with _sentences():
-            observability.serve_figures(self._settings, None)
+    def _serve_metrics(self, **_: object) -> None:
+        """The parent exposes what its children count, including children that died."""
+        observability.share_metrics()
+        with _exit_on_error():
+            observability.serve_metrics(self._settings, None)
 
     def _set_up_logging(self, loglevel: int = 0, instance: Any = None, **_: object) -> None:
-        """In place of what Celery does; its --loglevel counts where LOG_LEVEL is not set."""
+        """Replaces Celery's own set-up; its --loglevel counts where LOG_LEVEL is not set."""
         if instance is not None and self._settings.log_json:
-            instance.quiet = True  # its banner is no line of a log
-        told = logging.getLevelName(loglevel)
-        if "log_level" not in self._settings.model_fields_set and told in _LEVELS:
-            self._settings = self._settings.model_copy(update={"log_level": told})
-        with _sentences():
+            instance.quiet = True  # its banner is not JSON
+        level = logging.getLevelName(loglevel)
+        if "log_level" not in self._settings.model_fields_set and level in _LEVELS:
+            self._settings = self._settings.model_copy(update={"log_level": level})
+        with _exit_on_error():
             observability.set_up_logging(self._settings)
 
-    def _choose_queues(self, instance: Any, **_: object) -> None:
+    def _read_queues(self, instance: Any, **_: object) -> None:
         """Claim only tasks of the queues that this worker consumes, as `-Q` says."""
         consumed = instance.app.amqp.queues.consume_from
         self._queues = tuple(name for name in QUEUES if name in consumed)
 
-    def _end(self, **_: object) -> None:
-        self._ending[0] = 1
+    def _stop(self, **_: object) -> None:
+        self._stopping[0] = 1
 
     # -- in a child ------------------------------------------------------------------------
 
-    def _begin(self, **_: object) -> None:
-        """Celery waits for this, so it must be quick."""
-        if self._settings.cloudwatch_log_group:  # its threads stayed with the parent
+    def _start_child(self, **_: object) -> None:
+        """Start the worker in a thread, as Celery waits for this function."""
+        if self._settings.cloudwatch_log_group:  # its threads do not survive the fork
             observability.set_up_logging(self._settings)
         observability.instrument_celery(self._settings)
         threading.Thread(target=self._run, name="worker", daemon=True).start()
 
     def _run(self) -> None:
         try:
-            process = begin(self._make, self._over)
+            process = connect(self._make, self._should_stop)
         except TranscriptionError as error:
             log.critical("worker_unusable", error=str(error))
-            os.kill(os.getppid(), signal.SIGTERM)  # rather than hold permits without working
+            os.kill(os.getppid(), signal.SIGTERM)  # rather than take messages without working
             return
         if process is None:
             return
         process.start()
-        self._bury_siblings(process)
+        self._release_dead_siblings(process)
         self._process = process
         self._ready.set()
-        while not self._over(_LOOK_SECONDS):
+        while not self._should_stop(_POLL_SECONDS):
             pass
         if not process.wind_down():
-            log.warning("worker_cut_off", why="the engine did not stop; its task is given back")
+            log.warning("worker_cut_off", why="the engine did not stop; its task is released")
             os._exit(0)
 
     def _make(self) -> WorkerProcess:
@@ -150,27 +150,27 @@ class CeleryChildren:
             self._settings, self._queue, self._queues, self._make_engines, str(name)
         )
 
-    def _over(self, seconds: float = 0.0) -> bool:
-        """Wait so long; returns whether the worker as a whole is ending."""
+    def _should_stop(self, seconds: float = 0.0) -> bool:
+        """Wait this long; returns whether the worker as a whole is stopping."""
         time.sleep(seconds)
-        return self._ending[0] == 1
+        return self._stopping[0] == 1
 
-    def _bury_siblings(self, process: WorkerProcess) -> None:
-        """Celery starts a child in place of one that died; what that one held need not wait."""
+    def _release_dead_siblings(self, process: WorkerProcess) -> None:
+        """Celery replaces a child that died; the tasks that it held need not wait."""
         try:
-            process.bury(partial(_is_dead_sibling, self._token))
+            process.release_dead_workers(partial(_is_dead_sibling, self._token))
         except TranscriptionError as error:
-            log.warning("burial_failed", error=str(error))
+            log.warning("release_failed", error=str(error))
 
-    def _leave(self, **_: object) -> None:
+    def _close_child(self, **_: object) -> None:
         if self._process is not None:
             self._process.wind_down()
             self._process.close()
 
 
 @contextmanager
-def _sentences() -> Iterator[None]:
-    """What cannot be had ends the process with a sentence."""
+def _exit_on_error() -> Iterator[None]:
+    """End the process with a message instead of a traceback."""
     try:
         yield
     except InvalidOptions as error:
@@ -178,10 +178,10 @@ def _sentences() -> Iterator[None]:
 
 
 def _check_queues(options: dict[str, Any], **_: object) -> None:
-    """Refuse a `-Q` that Celery would refuse with a traceback."""
-    asked = options.get("queues") or []
-    if unknown := set(asked.split(",") if isinstance(asked, str) else asked) - set(QUEUES):
-        raise SystemExit(f"-Q {min(unknown)} is no queue; there are {' and '.join(QUEUES)}.")
+    """Refuse a `-Q` for which Celery would print a traceback."""
+    named = options.get("queues") or []
+    if unknown := set(named.split(",") if isinstance(named, str) else named) - set(QUEUES):
+        raise SystemExit(f"-Q {min(unknown)} is not a queue; use {' or '.join(QUEUES)}.")
 
 
 def _is_dead_sibling(token: str, worker_id: str) -> bool:

@@ -8,7 +8,7 @@ from meet_transcriber.worker.celery import build
 
 
 def _from_environment() -> Celery:
-    """The application; settings that make no sense end the process with a sentence."""
+    """The application; unusable settings end the process with a message."""
     try:
         return build(load_settings())
     except InvalidOptions as error:

@@ -1,4 +1,4 @@
-"""The worker of a single machine: one process that looks into the store by itself."""
+"""The worker of a single machine: one process that polls the store."""
 
 import logging
 import os
@@ -18,84 +18,83 @@ from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.settings import Settings
 from meet_transcriber.worker.runtime import (
     RETRY_SECONDS,
+    MakeContext,
     MakeEngines,
-    MakeGround,
     WorkerProcess,
-    begin,
+    connect,
 )
+
+log = get_logger(__name__)
+
+_POLL_SECONDS = 0.1  # SQLite answers in microseconds
+_REMOTE_POLL_SECONDS = 0.5
 
 
 class WakeupPipe:
     """
-    Tells the main thread when to end, and others when to look for work.
+    Wakes the main thread for signals and for bytes from the parent process.
 
     Args:
-        lifeline: a pipe; a byte on it rings, its end means that the process should end.
+        parent_pipe: a byte on it sets `work_event`; its end means that the process should stop.
     """
 
-    def __init__(self, lifeline: int | None = None) -> None:
-        self.rung = threading.Event()
-        self._lifeline = lifeline
-        self._inside, self._outside = os.pipe()
-        os.set_blocking(self._outside, False)
+    def __init__(self, parent_pipe: int | None = None) -> None:
+        self.work_event = threading.Event()
+        self._parent_pipe = parent_pipe
+        self._read_fd, self._write_fd = os.pipe()
+        os.set_blocking(self._write_fd, False)
 
     def __enter__(self) -> Self:
-        signal.set_wakeup_fd(self._outside, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _once)
         return self
 
     def __exit__(self, *_: object) -> None:
         signal.set_wakeup_fd(-1)
-        os.close(self._inside)
-        os.close(self._outside)
+        os.close(self._read_fd)
+        os.close(self._write_fd)
 
-    def end(self) -> None:
-        """Have `over` say that the process should end."""
-        os.write(self._outside, b"\0")
+    def stop(self) -> None:
+        """Make `should_stop` return True."""
+        os.write(self._write_fd, b"\0")
 
-    def over(self, seconds: float | None = None) -> bool:
-        """Listen for so long, or until it is time to end; returns whether it is."""
-        ears = [self._inside] if self._lifeline is None else [self._inside, self._lifeline]
+    def should_stop(self, seconds: float | None = None) -> bool:
+        """Wait this long, or until the process should stop; returns whether it should."""
+        read_fds = [self._read_fd]
+        if self._parent_pipe is not None:
+            read_fds.append(self._parent_pipe)
         while True:
-            heard, _, _ = select.select(ears, [], [], seconds)
-            if self._inside in heard:
+            ready, _, _ = select.select(read_fds, [], [], seconds)
+            if self._read_fd in ready:
                 return True
-            if self._lifeline in heard and not os.read(self._lifeline, 4096):
+            if self._parent_pipe in ready and not os.read(self._parent_pipe, 4096):
                 return True
-            self.rung.set()
+            self.work_event.set()
             if seconds is not None:
                 return False
 
 
 def _once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal calls it
-    """The wake-up pipe has it; whoever asks a second time means it."""
+    """The wake-up pipe has the first signal; the second one ends the process."""
     signal.signal(number, signal.SIG_DFL)
-
-
-log = get_logger(__name__)
-
-_LOOK_SECONDS = 0.1  # SQLite answers in microseconds
-_LOOK_OVER_NETWORK_SECONDS = 0.5
 
 
 def run(
     settings: Settings,
     make_engines: MakeEngines = services.worker_engines,
     *,
-    make_context: MakeGround = services.context,
+    make_context: MakeContext = services.context,
     queues: tuple[str, ...] = QUEUES,
     worker_id: str | None = None,
-    lifeline: int | None = None,
+    parent_pipe: int | None = None,
 ) -> None:
     """
-    Work until SIGTERM or SIGINT comes, or the lifeline ends; the task at hand goes back.
-
-    For the main thread of a process of its own: it may end the process.
+    Work until SIGTERM, Ctrl-C or the end of the parent's pipe; ends the process.
 
     Args:
-        worker_id: under which to claim tasks; None makes one up.
-        lifeline: a pipe of whoever started this; a byte on it means that there is work.
+        worker_id: chosen at random where None.
+        parent_pipe: file descriptor; a byte on it announces work.
 
     Raises:
         StorageError, InvalidOptions: the stores cannot be used as configured.
@@ -108,44 +107,44 @@ def run(
     def make() -> WorkerProcess:
         return WorkerProcess(settings, queue, queues, make_engines, worker_id, make_context)
 
-    with WakeupPipe(lifeline) as doorbell:
-        process = begin(make, doorbell.over)
+    with WakeupPipe(parent_pipe) as wakeup:
+        process = connect(make, wakeup.should_stop)
         if process is not None:
-            if lifeline is None:  # else whoever started it tells its figures
-                observability.serve_figures(settings, process.context)
-            look_seconds = _LOOK_OVER_NETWORK_SECONDS if settings.redis_url else _LOOK_SECONDS
-            _work(process, doorbell, look_seconds)
+            if parent_pipe is None:  # otherwise the API exposes this worker's metrics
+                observability.serve_metrics(settings, process.context)
+            poll_seconds = _REMOTE_POLL_SECONDS if settings.redis_url else _POLL_SECONDS
+            _work(process, wakeup, poll_seconds)
 
 
-def _work(process: WorkerProcess, doorbell: WakeupPipe, look_seconds: float) -> None:
+def _work(process: WorkerProcess, wakeup: WakeupPipe, poll_seconds: float) -> None:
     process.start()
     loop = threading.Thread(
-        target=_loop, args=(process, doorbell, look_seconds), name="work", daemon=True
+        target=_loop, args=(process, wakeup, poll_seconds), name="work", daemon=True
     )
     loop.start()
-    doorbell.over()
-    broken = not loop.is_alive()
+    wakeup.should_stop()
+    crashed = not loop.is_alive()
     if process.wind_down():
         process.close()
     else:
-        log.warning("worker_cut_off", why="the engine did not stop; its task is given back")
+        log.warning("worker_cut_off", why="the engine did not stop; its task is released")
     logging.shutdown()
-    os._exit(int(broken))  # webhooks and downloads on their way would hold up an ordinary end
+    os._exit(int(crashed))  # threads that deliver webhooks would delay an ordinary exit
 
 
-def _loop(process: WorkerProcess, doorbell: WakeupPipe, look_seconds: float) -> None:
+def _loop(process: WorkerProcess, wakeup: WakeupPipe, poll_seconds: float) -> None:
     try:
         while not process.stopping.is_set():
-            doorbell.rung.clear()
+            wakeup.work_event.clear()
             if not _try(process):
-                doorbell.rung.wait(look_seconds)
+                wakeup.work_event.wait(poll_seconds)
     finally:
         if not process.stopping.is_set():
-            doorbell.end()
+            wakeup.stop()
 
 
 def _try(process: WorkerProcess) -> bool:
-    """Do a task if there is one; a store that is away is asked again a little later."""
+    """Run a task if one is ready; pauses after an error."""
     try:
         return process.work()
     except StorageUnavailable as error:

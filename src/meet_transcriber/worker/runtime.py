@@ -1,4 +1,4 @@
-"""What every worker process does around its tasks: engines, presence, tending, ending."""
+"""What every worker process does around its tasks: engines, registration, maintenance, exit."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from meet_transcriber.bootstrap import services
-from meet_transcriber.bootstrap.engines import Fetching, Kept, pyannote_problem
+from meet_transcriber.bootstrap.engines import LazyEngine, OnFetch, pyannote_problem
 from meet_transcriber.core.errors import (
     EngineUnavailable,
     StorageFull,
@@ -30,26 +30,26 @@ from meet_transcriber.settings import Settings
 
 log = get_logger(__name__)
 
-MakeEngines = Callable[[Settings, Fetching], Engines]
-"""How a worker comes by its engines; the second argument hears how fetching weights goes."""
+MakeEngines = Callable[[Settings, OnFetch], Engines]
+"""Makes a worker's engines; the second argument reports the progress of fetching weights."""
 
-MakeGround = Callable[[Settings, JobQueue], ServiceContext]
-"""How a worker comes by its stores."""
+MakeContext = Callable[[Settings, JobQueue], ServiceContext]
+"""Opens a worker's stores."""
 
-PATIENCE_SECONDS = 3.0
-"""How long a task may take to notice that it should end, before it is given back without it."""
+STOP_SECONDS = 3.0
+"""How long a task may take to notice that it should stop, before it is released regardless."""
 RETRY_SECONDS = 1.0
-_ROOM_AGAIN_SECONDS = 5.0
-_ENGINES_AGAIN_SECONDS = 60.0
-_ASKED_SECONDS = 2.0
-_TOLD_SHARE = 0.01
+_STORAGE_FULL_SECONDS = 5.0
+_ENGINE_RETRY_SECONDS = 60.0
+_REQUEST_POLL_SECONDS = 2.0
+_PROGRESS_STEP = 0.01
 
 
 class WorkerProcess:
-    """One worker; `work` is for one thread at a time, all else for any.
+    """One worker. `work` is for one thread at a time, everything else for any.
 
     Raises:
-        StorageUnavailable: the stores do not answer; try again.
+        StorageUnavailable: the stores do not respond; try again.
         StorageError, InvalidOptions: they cannot be used as configured.
     """
 
@@ -60,191 +60,193 @@ class WorkerProcess:
         queues: tuple[str, ...],
         make_engines: MakeEngines,
         worker_id: str,
-        make_context: MakeGround = services.context,
+        make_context: MakeContext = services.context,
     ) -> None:
         self.stopping = threading.Event()
         self._settings = settings
         self.context = make_context(settings, queue)
         info = WorkerInfo(worker_id, queues, "fetching")
-        self._presence = WorkerRegistration(self.context.jobs, self.context.clock, info)
-        self._tending = services.tending(settings, self.context, worker_id)
-        self._attendant = MaintenanceThread(self._tending, self._presence)
-        self._make_engines = partial(make_engines, settings, self._fetching)
+        self._registration = WorkerRegistration(self.context.jobs, self.context.clock, info)
+        self._maintenance = services.maintenance(settings, self.context, worker_id)
+        self._maintenance_thread = MaintenanceThread(self._maintenance, self._registration)
+        self._make_engines = partial(make_engines, settings, self._on_fetch)
         self._engines = self._make_engines()
-        self._working = services.working(
-            self.context, self._engines, worker_id, queues, self.stopping, self._at
+        self._tasks = services.task_runner(
+            self.context, self._engines, worker_id, queues, self.stopping, self._on_task
         )
-        self._fetched: float | None = None
+        self._fetched_at: float | None = None
         self._has_stopgap = False
-        self._looked = threading.Event()
+        self._engines_tried = threading.Event()
         self._idle = threading.Event()
         self._idle.set()
 
     def start(self) -> None:
-        """Say that the worker is there, and get its engines in a thread."""
-        self._say()
-        self._attendant.start()
-        threading.Thread(target=self._get_engines, name="engines", daemon=True).start()
+        """Register the worker, and load its engines in a thread."""
+        self._update()
+        self._maintenance_thread.start()
+        threading.Thread(target=self._load_engines, name="engines", daemon=True).start()
 
     def work(self) -> bool:
         """
-        Claim a task and see it through, once the engines were looked for.
+        Claim and run a task, after the first attempt to load engines.
 
-        Returns False when there was nothing to do, there is no room, or it is time to end.
+        Returns False when there was none, storage is full, or the worker is stopping.
 
         Raises:
-            StorageUnavailable: the store does not answer; try again later.
+            StorageUnavailable: the store does not respond; try again later.
         """
-        self._looked.wait()
+        self._engines_tried.wait()
         self._idle.clear()
         try:
-            return not self.stopping.is_set() and self._working.work()
+            return not self.stopping.is_set() and self._tasks.work()
         except StorageFull as error:
             log.warning("waiting_for_room", error=str(error))
-            self._say(detail=str(error))
-            self.stopping.wait(_ROOM_AGAIN_SECONDS)
+            self._update(detail=str(error))
+            self.stopping.wait(_STORAGE_FULL_SECONDS)
             return False
         finally:
             self._idle.set()
 
     def wind_down(self) -> bool:
         """
-        Have the task at hand go back to its queue, within seconds.
+        Have the current task return to its queue, within seconds.
 
-        Returns False when it goes on all the same, because its engine does not listen: then
-        only the end of the process ends it.
+        Returns False when it keeps running because its engine cannot be interrupted; then only
+        the end of the process ends it.
         """
         self.stopping.set()
-        self._looked.set()
-        self._say(state="stopping")
-        if self._idle.wait(PATIENCE_SECONDS):
+        self._engines_tried.set()
+        self._update(state="stopping")
+        if self._idle.wait(STOP_SECONDS):
             return True
-        self._working.let_go()
+        self._tasks.let_go()
         return False
 
     def close(self) -> None:
-        """Leave in good order."""
-        self._attendant.stop()
+        """Deregister the worker and close its stores."""
+        self._maintenance_thread.stop()
         with suppress(TranscriptionError):
-            self._presence.leave()
+            self._registration.leave()
         self.context.tracer.close()
         self.context.jobs.close()
 
-    def bury(self, gone: Callable[[str], bool]) -> None:
-        """Let the tasks of workers that were seen lately and are gone be claimed at once."""
-        seen = [worker.id for worker in self.context.jobs.workers(self.context.clock())]
-        if dead := [worker_id for worker_id in seen if gone(worker_id)]:
-            log.warning("workers_buried", workers=dead)
-            self._tending.bury(dead)
+    def release_dead_workers(self, is_dead: Callable[[str], bool]) -> None:
+        """Release the tasks of registered workers that are dead, so they can be claimed at once."""
+        known = [worker.id for worker in self.context.jobs.workers(self.context.clock())]
+        if dead := [worker_id for worker_id in known if is_dead(worker_id)]:
+            log.warning("dead_workers_released", workers=dead)
+            self._maintenance.bury(dead)
             for worker_id in dead:
                 self.context.jobs.forget_worker(worker_id)
 
     # -- engines ---------------------------------------------------------------------------
 
-    def _get_engines(self) -> None:
+    def _load_engines(self) -> None:
         """
-        Look for engines before any work, again as long as one is missing, and when asked to.
+        Load engines before any work; retry while one is missing, and when requested.
 
-        Work goes on with the engines that are there until others have been looked for.
+        Work continues with the engines that are there until others have been tried.
         """
-        asked, engines = self._asked(), self._engines
+        request, engines = self._fetch_request(), self._engines
         while not self.stopping.is_set():
-            found = self._look_for_engines(engines)
-            self._working.use(engines)
-            self._say(**found, progress=0.0, fetched_bytes=0, fetch_bytes=0)
-            if not self._looked.is_set():
-                self._say(state=self._state(), detail="")
-                self._looked.set()
+            found = self._try_engines(engines)
+            self._tasks.use(engines)
+            self._update(**found, progress=0.0, fetched_bytes=0, fetch_bytes=0)
+            if not self._engines_tried.is_set():
+                self._update(state=self._state(), detail="")
+                self._engines_tried.set()
             missing = bool(found["problem"]) or self._has_stopgap
-            asked, engines = self._wait_to_look(asked, engines, missing)
+            request, engines = self._wait_for_retry(request, engines, missing)
 
-    def _wait_to_look(self, asked: str, engines: Engines, missing: bool) -> tuple[str, Engines]:
-        """Until it is time to look again; with new engines where somebody asked for that."""
-        again_at = time.monotonic() + _ENGINES_AGAIN_SECONDS
-        while not self.stopping.wait(_ASKED_SECONDS):
-            if (now_asked := self._asked()) != asked:
-                asked = now_asked
+    def _wait_for_retry(self, request: str, engines: Engines, missing: bool) -> tuple[str, Engines]:
+        """Wait until it is time to retry; returns new engines where that was requested."""
+        retry_at = time.monotonic() + _ENGINE_RETRY_SECONDS
+        while not self.stopping.wait(_REQUEST_POLL_SECONDS):
+            if (latest := self._fetch_request()) != request:
+                request = latest
                 if missing:
-                    return asked, self._make_engines()
-            if missing and time.monotonic() > again_at:
+                    return request, self._make_engines()
+            if missing and time.monotonic() > retry_at:
                 break
-        return asked, engines
+        return request, engines
 
-    def _asked(self) -> str:
-        """When somebody last asked workers to look for the real engines."""
+    def _fetch_request(self) -> str:
+        """When workers were last requested to fetch missing weights."""
         with suppress(TranscriptionError):
             return self.context.jobs.recall(FETCH_ASKED) or ""
         return ""
 
-    def _look_for_engines(self, engines: Engines) -> dict[str, Any]:
-        """Have them built; returns what is to be said of them."""
-        queues, problems = self._presence.info.queues, []
+    def _try_engines(self, engines: Engines) -> dict[str, Any]:
+        """Load the engines; returns the fields of `WorkerInfo` that describe them."""
+        queues, problems = self._registration.info.queues, []
         self._has_stopgap = False
         found: dict[str, Any] = {"notes": ()}
         if RECOGNIZE_QUEUE in queues:
-            problems.append(self._look_for("engine", engines.recognizer, found))
+            problems.append(self._try_engine("engine", engines.recognizer, found))
         if CPU_QUEUE in queues:
-            problem = self._look_for("diarizer", engines.diarizer, found)
+            problem = self._try_engine("diarizer", engines.diarizer, found)
             problems.append(pyannote_problem(self._settings) or problem)
         return {**found, "problem": " ".join(filter(None, problems))}
 
-    def _look_for(self, what: str, get: Callable[[], Any], found: dict[str, Any]) -> str:
-        """Note an engine's name and what fell back; returns what is missing, in sentences."""
-        self._fetched, started = None, time.monotonic()
+    def _try_engine(self, part: str, get: Callable[[], Any], found: dict[str, Any]) -> str:
+        """Load an engine and add its name and notes to `found`; returns what is wrong, if so."""
+        self._fetched_at, started = None, time.monotonic()
         try:
-            chosen = get.again() if isinstance(get, Kept) else get()
+            chosen = get.retry() if isinstance(get, LazyEngine) else get()
         except EngineUnavailable as error:
-            log.error("engine_unavailable", part=what, error=str(error))  # noqa: TRY400 - a sentence
+            log.error("engine_unavailable", part=part, error=str(error))  # noqa: TRY400 - no traceback needed
             return str(error)
         except Exception as error:
-            log.exception("engine_broken", part=what)
-            return f"The {what} could not be started: {str(error) or type(error).__name__}."
-        found[what] = chosen.engine.name if chosen else ""
+            log.exception("engine_broken", part=part)
+            return f"The {part} could not be started: {str(error) or type(error).__name__}."
+        found[part] = chosen.engine.name if chosen else ""
         if chosen:
             found["notes"] += tuple(note.message for note in chosen.notes)
             self._has_stopgap |= chosen.is_stopgap
             if not chosen.is_stopgap:
-                self._note_start(what, chosen.engine.name, started)
+                self._record_start(part, chosen.engine.name, started)
         return ""
 
-    def _note_start(self, what: str, name: str, started: float) -> None:
-        """Tell how long an engine took until it could work."""
-        now, fetched = time.monotonic(), self._fetched or started
-        self.context.meters.engine(what, fetched - started, now - fetched)
-        log.info("engine_ready", part=what, engine=name, seconds=round(now - started, 2))
+    def _record_start(self, part: str, name: str, started: float) -> None:
+        """Log and measure how long fetching and loading an engine took."""
+        now, fetched = time.monotonic(), self._fetched_at or started
+        self.context.meters.engine(part, fetched - started, now - fetched)
+        log.info("engine_ready", part=part, engine=name, seconds=round(now - started, 2))
 
-    # -- presence --------------------------------------------------------------------------
+    # -- registration ----------------------------------------------------------------------
 
-    def _fetching(self, done: int, total: int) -> None:
+    def _on_fetch(self, done: int, total: int) -> None:
         share = done / max(total, 1)
-        self._fetched = time.monotonic()
-        # the share falls when another file's size becomes known
-        if share >= 1.0 or abs(share - self._presence.info.progress) > _TOLD_SHARE:
-            detail = {} if self._looked.is_set() else {"detail": "weights"}
-            self._say(progress=share, fetched_bytes=done, fetch_bytes=total, **detail)
+        self._fetched_at = time.monotonic()
+        # the share falls when the size of another file becomes known
+        if share >= 1.0 or abs(share - self._registration.info.progress) > _PROGRESS_STEP:
+            detail = {} if self._engines_tried.is_set() else {"detail": "weights"}
+            self._update(progress=share, fetched_bytes=done, fetch_bytes=total, **detail)
 
-    def _at(self, task: str) -> None:
-        self._say(state="working" if task else self._state(), detail=task)
+    def _on_task(self, task: str) -> None:
+        self._update(state="working" if task else self._state(), detail=task)
 
     def _state(self) -> str:
         return "stopping" if self.stopping.is_set() else "ready"
 
-    def _say(self, **changes: object) -> None:
-        with suppress(TranscriptionError):  # the attendant says it again
-            self._presence.say(**changes)
+    def _update(self, **changes: object) -> None:
+        with suppress(TranscriptionError):  # the maintenance thread repeats it
+            self._registration.say(**changes)
 
 
-def begin(make: Callable[[], WorkerProcess], over: Callable[[float], bool]) -> WorkerProcess | None:
+def connect(
+    make: Callable[[], WorkerProcess], should_stop: Callable[[float], bool]
+) -> WorkerProcess | None:
     """
-    A worker as soon as the stores answer; None when it is time to end before they do.
+    Make a worker as soon as the stores respond; None when it should stop before that.
 
     Args:
-        over: waits for so many seconds, or until it is time to end; returns whether it is.
+        should_stop: waits this long, or until the process should stop; returns whether it should.
     """
     while True:
         try:
             return make()
         except StorageUnavailable as error:
             log.warning("waiting_for_store", error=str(error))
-            if over(RETRY_SECONDS):
+            if should_stop(RETRY_SECONDS):
                 return None

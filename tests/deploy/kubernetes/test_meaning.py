@@ -11,7 +11,7 @@ from meet_transcriber.auth.keyring import read_static
 from meet_transcriber.core.auth import SCOPES
 from meet_transcriber.settings import Settings
 from meet_transcriber.settings.secret_sources import DEFAULT_NAMES
-from meet_transcriber.worker.runtime import PATIENCE_SECONDS
+from meet_transcriber.worker.runtime import STOP_SECONDS
 from scripts.http_reference import document
 from tests.deploy.kubernetes.rendered import (
     BASE,
@@ -33,7 +33,7 @@ from tests.deploy.kubernetes.rendered import (
 )
 
 OF_A_STORE = {"AWS_REGION"}  # obstore reads it, not we
-GRACE_NEEDED_SECONDS = 10.0 + PATIENCE_SECONDS
+GRACE_NEEDED_SECONDS = 10.0 + STOP_SECONDS
 SECRETS_PAGE = (ROOT / "docs" / "secrets.md").read_text()
 
 

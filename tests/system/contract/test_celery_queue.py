@@ -28,16 +28,16 @@ def queue(server: RedisServer) -> Iterator[CeleryQueue]:
 
 class TestCeleryQueue(JobQueueContract):
     def test_messages_that_nobody_took_are_counted(self, queue: CeleryQueue) -> None:
-        queue.nudge("recognize", "job-1", "recognize:0")
-        queue.nudge("recognize", "job-1", "recognize:1")
+        queue.notify("recognize", "job-1", "recognize:0")
+        queue.notify("recognize", "job-1", "recognize:1")
         assert (queue.length("recognize"), queue.length("cpu")) == (2, 0)
 
     def test_a_broker_that_is_away_is_told_soon(
         self, queue: CeleryQueue, server: RedisServer
     ) -> None:
-        queue.nudge("cpu", "job-1", "prepare")
+        queue.notify("cpu", "job-1", "prepare")
         server.stop()
-        for ask in (lambda: queue.nudge("cpu", "", ""), lambda: queue.length("cpu"), queue.ping):
+        for ask in (lambda: queue.notify("cpu", "", ""), lambda: queue.length("cpu"), queue.ping):
             started = time.monotonic()
             with pytest.raises(StorageUnavailable, match="does not answer"):
                 ask()
@@ -46,7 +46,7 @@ class TestCeleryQueue(JobQueueContract):
     def test_it_goes_on_when_the_broker_is_back(
         self, queue: CeleryQueue, server: RedisServer
     ) -> None:
-        queue.nudge("cpu", "job-1", "prepare")
+        queue.notify("cpu", "job-1", "prepare")
         server.restart()
-        queue.nudge("cpu", "job-1", "attribute")
+        queue.notify("cpu", "job-1", "attribute")
         assert queue.length("cpu") == 2

@@ -9,7 +9,7 @@ from meet_transcriber.audio.sandbox.client import ConfinedDecoder
 from meet_transcriber.bootstrap import services
 from meet_transcriber.bootstrap.doctor import check_diarizer, check_recognizer, verified
 from meet_transcriber.bootstrap.engines import (
-    Kept,
+    LazyEngine,
     decoder,
     diarizer,
     group_models,
@@ -40,9 +40,9 @@ def test_recordings_are_decoded_in_a_process_of_their_own() -> None:
 
 
 def test_what_the_operator_says_of_old_results_and_of_audio_is_the_services_rule() -> None:
-    usual = services.rules(Settings())
+    usual = services.policy(Settings())
     assert (usual.keep_audio, usual.drop_recording, usual.result_ttl_seconds) == (True, False, None)
-    rules = services.rules(
+    rules = services.policy(
         Settings(
             audio_retention="delete",
             media_url="redis",
@@ -167,9 +167,9 @@ def test_what_stands_in_is_looked_for_again_and_what_is_final_is_kept() -> None:
         made.append(len(made))
         return made[-1]
 
-    get = Kept(make, lambda number: number == 1)
+    get = LazyEngine(make, lambda number: number == 1)
     assert (get(), get()) == (0, 0), "a task waits for no other try"
-    assert (get.again(), get(), get.again()) == (1, 1, 1)
+    assert (get.retry(), get(), get.retry()) == (1, 1, 1)
 
 
 def test_what_is_missing_is_looked_for_again_after_a_minute() -> None:
@@ -180,7 +180,7 @@ def test_what_is_missing_is_looked_for_again_after_a_minute() -> None:
             raise problems.pop()
         return 1
 
-    get = Kept(make, clock=lambda: now)
+    get = LazyEngine(make, clock=lambda: now)
     for _ in range(2):
         with pytest.raises(EngineUnavailable, match="no weights"):
             get()

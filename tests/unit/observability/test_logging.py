@@ -53,7 +53,7 @@ def as_before() -> Iterator[None]:
 @pytest.fixture
 def lines() -> Lines:
     stream = Lines()
-    logs.set_up("INFO", as_json=True, stream=stream)
+    logs.configure("INFO", as_json=True, stream=stream)
     return stream
 
 
@@ -67,7 +67,7 @@ def test_a_line_is_an_event_with_its_pairs(lines: Lines) -> None:
 
 def test_on_a_terminal_the_same_is_text() -> None:
     stream = io.StringIO()
-    logs.set_up("INFO", stream=stream)
+    logs.configure("INFO", stream=stream)
     log.warning("worker_died", code=9)
     (line,) = stream.getvalue().splitlines()
     assert "worker_died" in line
@@ -115,11 +115,11 @@ def test_a_server_that_set_up_its_own_logs_is_adopted() -> None:
         logging.getLogger(name).addHandler(own)
     logging.getLogger("uvicorn.error").setLevel(logging.INFO)
     stream = Lines()
-    logs.set_up("INFO", as_json=True, stream=stream)
+    logs.configure("INFO", as_json=True, stream=stream)
     logging.getLogger("uvicorn.error").info("ready")
     logging.getLogger("uvicorn.access").info("GET /transcribe?search=secret")
     assert [line["event"] for line in stream.all()] == ["ready"]
-    logs.set_up("ERROR", as_json=True, stream=stream)
+    logs.configure("ERROR", as_json=True, stream=stream)
     logging.getLogger("uvicorn.error").info("less")
     assert len(stream.all()) == 1
     assert own.stream.getvalue() == ""
@@ -138,7 +138,7 @@ def test_a_traceback_shows_no_values_of_variables(lines: Lines) -> None:
         raise ValueError("broken")
 
     for as_json in (True, False):
-        logs.set_up("INFO", as_json=as_json, stream=lines)
+        logs.configure("INFO", as_json=as_json, stream=lines)
         try:
             fails("hf_" + "very_secret")
         except ValueError:
@@ -189,4 +189,4 @@ def test_cloudwatch_without_its_package_or_region_is_told_in_words(
     monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     with pytest.raises(InvalidOptions, match=r"AWS_REGION|meet-transcriber\[cloudwatch\]"):
-        logs.set_up("INFO", cloudwatch_group="meet-transcriber")
+        logs.configure("INFO", cloudwatch_group="meet-transcriber")

@@ -10,10 +10,10 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from meet_transcriber.api.app import create_app
-from meet_transcriber.bootstrap.observability import Overview, exposition
+from meet_transcriber.bootstrap.observability import StoreMetrics, exposition
 from meet_transcriber.core.errors import StorageUnavailable
 from meet_transcriber.core.workers import WorkerInfo
-from meet_transcriber.observability.metrics import COUNTED, METRICS, Counting, Exposition
+from meet_transcriber.observability.metrics import COUNTED, METRICS, Exposition, PrometheusMeters
 from meet_transcriber.ports.observability import Meters, Unmetered
 from meet_transcriber.service import Service, ServiceContext, WorkerRegistration
 from meet_transcriber.settings import Settings
@@ -22,8 +22,8 @@ from tests.unit.api.service_fixture import complete_job, make_service, note_work
 READER, MONITOR = "reads-and-no-more-than-that", "watches-and-no-more-than-that"
 SHARED = """
 import os, sys
-from meet_transcriber.observability.metrics import Counting, Exposition
-counting = Counting("1.0")
+from meet_transcriber.observability.metrics import PrometheusMeters, Exposition
+counting = PrometheusMeters("1.0")
 if os.fork() == 0:
     counting.upload(5)
     os._exit(0)
@@ -42,20 +42,20 @@ def value(text: str, series: str) -> float:
 def counted(tmp_path: Path) -> tuple[Service, TestClient]:
     """A service whose figures are counted, and a client of its API."""
     bare = make_service(tmp_path)
-    facts = {**vars(bare.context), "meters": Counting("1.0", "base")}
+    facts = {**vars(bare.context), "meters": PrometheusMeters("1.0", "base")}
     service = Service(ServiceContext(**facts))
     return service, TestClient(create_app(service, Settings(auth_mode="open", data_dir=tmp_path)))
 
 
 def test_every_figure_is_told_before_anything_happened() -> None:
-    text = Exposition(Counting("1.0")).text().decode()
+    text = Exposition(PrometheusMeters("1.0")).text().decode()
     for figure in METRICS:
         assert f"# TYPE {figure.name} {figure.kind}" in text
         assert f"# HELP {figure.name} {figure.help}" in text
 
 
 def test_what_alerts_count_is_seen_to_rise_from_0() -> None:
-    text = Exposition(Counting("1.0")).text().decode()
+    text = Exposition(PrometheusMeters("1.0")).text().decode()
     for code in ("worker_lost", "engine_unavailable"):
         assert value(text, f'transcription_jobs_ended_total{{code="{code}",state="failed"}}') == 0
     assert value(text, 'transcription_lease_expiries_total{stage="recognize"}') == 0
@@ -135,16 +135,16 @@ def test_processes_that_share_a_folder_count_together(tmp_path: Path) -> None:
 
 def test_the_longest_task_is_told_from_when_it_was_begun(tmp_path: Path) -> None:
     service, now = make_service(tmp_path), 100.0
-    longest = Overview(ServiceContext(**{**vars(service.context), "clock": lambda: now}), 0.0)
+    longest = StoreMetrics(ServiceContext(**{**vars(service.context), "clock": lambda: now}), 0.0)
     presence = WorkerRegistration(
         service.context.jobs, lambda: now, WorkerInfo("w", ("cpu",), "fetching")
     )
     presence.say(state="working", detail="diarize")
     now = 160.0
     presence.say()
-    assert ("transcription_longest_task_seconds", (), 60.0) in longest.look()
+    assert ("transcription_longest_task_seconds", (), 60.0) in longest.collect()
     presence.say(state="ready", detail="")
-    assert ("transcription_longest_task_seconds", (), 0.0) in longest.look()
+    assert ("transcription_longest_task_seconds", (), 0.0) in longest.collect()
 
 
 def test_workers_are_told_by_queue_and_state(tmp_path: Path) -> None:
@@ -175,8 +175,8 @@ class Away:
 def test_a_store_that_does_not_answer_is_told_and_asked_once_a_second(tmp_path: Path) -> None:
     away = Away()
     context = ServiceContext(**{**vars(make_service(tmp_path).context), "jobs": away})
-    overview = Overview(context, fresh_seconds=3600.0)
-    samples = [list(overview.look()) for _ in range(3)]
+    overview = StoreMetrics(context, max_age_seconds=3600.0)
+    samples = [list(overview.collect()) for _ in range(3)]
     assert away.asked == 1
     assert ("transcription_store_up", ("jobs",), 0.0) in samples[-1]
     assert ("transcription_store_up", ("media",), 1.0) in samples[-1]
@@ -202,7 +202,7 @@ def _told_by(name: str) -> Callable[[Meters], None]:
     ],
 )
 def test_what_is_heard_is_counted(name: str, series: str) -> None:
-    counting = Counting("1.0")
+    counting = PrometheusMeters("1.0")
     _told_by(name)(counting)
     assert f"{name}{series}" in Exposition(counting).text().decode()
 

@@ -74,10 +74,10 @@ def test_a_child_that_does_not_listen_is_killed(make: Make) -> None:
 
 def test_ringing_never_waits(make: Make) -> None:
     supervisor = make("import time; time.sleep(60)")
-    supervisor.ring()
+    supervisor.notify()
     until(lambda: supervisor.child)
     for _ in range(200_000):  # more than a pipe holds
-        supervisor.ring()
+        supervisor.notify()
     supervisor.close()
 
 
@@ -86,7 +86,7 @@ def test_a_bell_reaches_the_child(make: Make, tmp_path: Path) -> None:
     code = f"import sys; sys.stdin.read(1); open({str(heard)!r}, 'w'); sys.stdin.read()"
     supervisor = make(code)
     until(lambda: supervisor.child)
-    supervisor.ring()
+    supervisor.notify()
     until(heard.exists)
     supervisor.close()
 
@@ -95,7 +95,7 @@ def test_nothing_is_started_while_somebody_else_holds_the_lock(make: Make, tmp_p
     with (tmp_path / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         supervisor = make(PATIENT)
-        supervisor.ring()
+        supervisor.notify()
         assert supervisor.child is None
         fcntl.flock(lock, fcntl.LOCK_UN)
         until(lambda: supervisor.child)

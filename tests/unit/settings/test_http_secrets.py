@@ -71,12 +71,12 @@ def test_a_pod_shows_its_own_token_and_gets_one(tmp_path: Path, vault: Site) -> 
     ("answer", "said"),
     [
         (says({"errors": ["hvs.theirs denied"]}, 403), "answers 403. The token or role may not"),
-        (says({"errors": []}, 404), "answers 404. Nothing is there: SECRETS_NAME"),
+        (says({"errors": []}, 404), "answers 404. It does not exist: SECRETS_NAME"),
         (says({}, 503), "answers 503. Vault is sealed"),
-        (says({}, 500), "answers 500. Its own log says why"),
+        (says({}, 500), "answers 500. Its log says why"),
         (says({"data": {"hf_token": "hf_of_version_1"}}), "key-value store, version 2"),
         (says([]), "key-value store, version 2"),
-        (lambda request: request.send(b"<html>"), "answers no JSON"),
+        (lambda request: request.send(b"<html>"), "does not answer in JSON"),
         (lambda request: request.send(b"", 307, location="/elsewhere"), "answers 307"),
     ],
 )
@@ -95,12 +95,12 @@ def test_what_cannot_be_read_is_said(vault: Site, answer: Answer, said: str) -> 
     ("lacking", "said"),
     [
         ({"addr": None}, "VAULT_ADDR is not set"),
-        ({"token": None}, "nothing says who asks. Set VAULT_TOKEN, or VAULT_ROLE"),
+        ({"token": None}, "no token is set. Set VAULT_TOKEN, or VAULT_ROLE"),
         ({"token": None, "role": "r", "jwt_file": "/nowhere"}, "/nowhere is not readable"),
-        ({"addr": "http://127.0.0.1:9"}, "http://127.0.0.1:9 cannot be asked"),
+        ({"addr": "http://127.0.0.1:9"}, "http://127.0.0.1:9 cannot be reached"),
         ({"addr": "http://me:hvs.theirs@127.0.0.1:9"}, "http://127.0.0.1:9 cannot"),
-        ({"addr": "vault"}, "cannot be asked"),
-        ({"cacert": "/nowhere"}, "cannot be asked (FileNotFoundError)"),
+        ({"addr": "vault"}, "cannot be reached"),
+        ({"cacert": "/nowhere"}, "cannot be reached (FileNotFoundError)"),
     ],
 )
 def test_what_is_missing_is_said(vault: Site, lacking: dict[str, str | None], said: str) -> None:

@@ -89,5 +89,5 @@ def test_links_in_a_circle_are_refused(folder: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_said(folder: Path) -> None:
     folder.rmdir()
-    with pytest.raises(InvalidOptions, match="no folder is there"):
+    with pytest.raises(InvalidOptions, match="is not a folder"):
         token_in(folder)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from meet_transcriber.bootstrap import services
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.settings import Settings
+from meet_transcriber.settings import Settings, redis_address
 from tests.unit.settings.canaries import canary, environment, leaked, secret_settings, value_of
 from tests.unit.settings.child import load
 
@@ -64,12 +63,12 @@ def test_the_whole_trace_of_a_wrong_setting_hides_it() -> None:
 def test_an_address_of_redis_that_is_none_is_not_repeated(url: str) -> None:
     wrong = Settings(_env_file=None, redis_url=url.format(canary("redis_url")))
     with pytest.raises(InvalidOptions) as caught:
-        services.redis_address(wrong)
+        redis_address(wrong)
     assert leaked(str(caught.value)) == []
 
 
 def test_what_settings_become_hides_secrets() -> None:
-    address = services.redis_address(settings())
+    address = redis_address(settings())
     assert address is not None
     assert leaked(repr(address)) == []
 

@@ -1,4 +1,4 @@
-"""What a worker's main thread hears."""
+"""What wakes the main thread of an embedded worker."""
 
 import os
 import signal
@@ -12,10 +12,10 @@ from meet_transcriber.worker.embedded import WakeupPipe
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
-    """A lifeline: its inside for the bell, its outside for the supervisor."""
-    inside, outside = os.pipe()
-    yield inside, outside
-    os.close(inside)
+    """The pipe from a supervisor: its read and its write end."""
+    read_fd, write_fd = os.pipe()
+    yield read_fd, write_fd
+    os.close(read_fd)
 
 
 @pytest.fixture(autouse=True)
@@ -27,28 +27,28 @@ def _signals() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_means_the_end(number: signal.Signals) -> None:
-    with WakeupPipe() as doorbell:
+def test_a_signal_stops_the_process(number: signal.Signals) -> None:
+    with WakeupPipe() as wakeup:
         threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
-        assert doorbell.over()
+        assert wakeup.should_stop()
 
 
-def test_a_byte_rings(pipe: tuple[int, int]) -> None:
-    with WakeupPipe(pipe[0]) as doorbell:
-        assert not doorbell.over(0.0)
+def test_a_byte_sets_the_work_event(pipe: tuple[int, int]) -> None:
+    with WakeupPipe(pipe[0]) as wakeup:
+        assert not wakeup.should_stop(0.0)
         os.write(pipe[1], b"\n\n")
-        assert not doorbell.over(1.0)
-        assert doorbell.rung.is_set()
+        assert not wakeup.should_stop(1.0)
+        assert wakeup.work_event.is_set()
     os.close(pipe[1])
 
 
-def test_the_end_of_the_lifeline_means_the_end(pipe: tuple[int, int]) -> None:
-    with WakeupPipe(pipe[0]) as doorbell:
+def test_the_end_of_the_parent_pipe_stops_the_process(pipe: tuple[int, int]) -> None:
+    with WakeupPipe(pipe[0]) as wakeup:
         os.close(pipe[1])
-        assert doorbell.over()
+        assert wakeup.should_stop()
 
 
-def test_another_thread_may_end_it() -> None:
-    with WakeupPipe() as doorbell:
-        threading.Timer(0.05, doorbell.end).start()
-        assert doorbell.over()
+def test_another_thread_can_stop_the_process() -> None:
+    with WakeupPipe() as wakeup:
+        threading.Timer(0.05, wakeup.stop).start()
+        assert wakeup.should_stop()

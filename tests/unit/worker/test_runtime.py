@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meet_transcriber.bootstrap.engines import Fetching
+from meet_transcriber.bootstrap.engines import OnFetch
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.workers import WorkerInfo
@@ -29,7 +29,7 @@ class Hub:
     def __init__(self) -> None:
         self.in_reach, self.asked = False, 0
 
-    def engines(self, _settings: Settings, fetching: Fetching) -> Engines:
+    def engines(self, _settings: Settings, fetching: OnFetch) -> Engines:
         self.asked += 1
 
         def recognizer() -> Chosen[FakeRecognizer]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from meet_transcriber.bootstrap.encryption import sealer
+from meet_transcriber.bootstrap.auth import sealer
 from meet_transcriber.core.errors import InvalidOptions, StorageError, VoicesSealed
 from meet_transcriber.ports.auth import Sealer
 from meet_transcriber.settings import Settings
@@ -71,5 +71,5 @@ def test_a_short_secret_is_refused(tmp_path: Path) -> None:
 
 def test_an_empty_key_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "voices.key").touch()
-    with pytest.raises(StorageError, match=r"voices\.key holds no key"):
+    with pytest.raises(StorageError, match=r"voices\.key does not contain a key"):
         made(tmp_path)
