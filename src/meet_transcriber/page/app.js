@@ -1,7 +1,7 @@
 /* The shell: who is here, which view is shown, and what is true of the whole page. */
 
 import { Api } from "./api.js";
-import { showBar } from "./bar.js";
+import { showHeader } from "./header.js";
 import { announce, fill, h } from "./dom.js";
 import { hideNotices, showNotices, tell } from "./notices.js";
 import { showSignIn } from "./signin.js";
@@ -81,7 +81,7 @@ let listening = false;
 
 /** Show the page to somebody who may see it. */
 function enter() {
-  showBar(api, navigate);
+  showHeader(api, navigate);
   showNotices(api);
   if (!listening) addEventListener("hashchange", route);
   listening = true;
@@ -94,7 +94,7 @@ function askForKey(why) {
   listening = fresh = false;
   clear();
   hideNotices();
-  showBar(api, navigate);
+  showHeader(api, navigate);
   showSignIn(main, api, why, enter);
 }
 

@@ -2,7 +2,7 @@
 
 import { announce, fill, h } from "./dom.js";
 import { icon } from "./icons.js";
-import { makeModelsNotice } from "./models.js";
+import { makeEngineNotice } from "./engine_notice.js";
 
 let listening = false;
 const offline = h("div", { class: "notice warning", role: "alert", hidden: true });
@@ -10,7 +10,7 @@ const told = h("div", null);
 
 /** @param {import("./api.js").Api} api */
 export function showNotices(api) {
-  fill(/** @type {HTMLElement} */ (document.getElementById("notices")), offline, makeModelsNotice(api), told);
+  fill(/** @type {HTMLElement} */ (document.getElementById("notices")), offline, makeEngineNotice(api), told);
   const show = () => {
     offline.hidden = api.online;
     fill(offline, !api.online && [icon("warning"),

@@ -31,25 +31,25 @@ _PLACES = """async ([plain, times]) => {
 }"""
 _EDITED = """async ([jobId, steps]) => {
   const { Api } = await import("/page/api.js");
-  const { Editing, settled } = await import("/page/transcript/editing.js");
+  const { EditQueue, settled } = await import("/page/transcript/edit_queue.js");
   const api = new Api();
   await api.whoami();
   const job = () => api.get(`/transcribe/${jobId}`);
-  const editing = new Editing(api, await job());
+  const edits = new EditQueue(api, await job());
   const plain = ({ state }) => JSON.stringify(
     [state.segments, state.silent, state.speakers, state.names]);
   const different = [];
   for (const { method, values } of steps) {
-    editing[method](...values);
-    await settled(editing.path);
-    const fresh = new Editing(api, await job());
-    if (plain(editing) !== plain(fresh)) different.push([method, plain(editing), plain(fresh)]);
+    edits[method](...values);
+    await settled(edits.path);
+    const fresh = new EditQueue(api, await job());
+    if (plain(edits) !== plain(fresh)) different.push([method, plain(edits), plain(fresh)]);
   }
   return different;
 }"""
-_HEIGHTS = """async ([heights, changes]) => {
-  const { Heights } = await import("/page/transcript/heights.js");
-  const rows = new Heights([...heights]);
+_OFFSETS = """async ([heights, changes]) => {
+  const { RowOffsets } = await import("/page/transcript/row_offsets.js");
+  const rows = new RowOffsets([...heights]);
   for (const [at, removed, fresh] of changes) {
     heights.splice(at, removed, ...fresh);
     rows.splice(at, removed, fresh);
@@ -126,7 +126,7 @@ def test_rows_lie_below_each_other_whatever_is_measured(page: Page) -> None:
     changes = [
         [chance.randrange(20), chance.randrange(3), [chance.randrange(20, 90)]] for _ in range(30)
     ]
-    assert page.evaluate(_HEIGHTS, [[40] * 30, changes]) is True
+    assert page.evaluate(_OFFSETS, [[40] * 30, changes]) is True
 
 
 def test_the_keys_in_the_documentation_are_those_of_the_page(page: Page) -> None:

@@ -11,7 +11,7 @@ const CHOICES = [
 
 /**
  * @param {import("../app.js").Context} context
- * @param {import("./words.js").Entry} job
+ * @param {import("./labels.js").Entry} job
  * @returns {Promise<any>} The job as it is now.
  */
 export function cancel(context, job) {
@@ -21,7 +21,7 @@ export function cancel(context, job) {
 /**
  * Ask what shall be done again, and have it done.
  * @param {import("../app.js").Context} context
- * @param {import("./words.js").Entry} job
+ * @param {import("./labels.js").Entry} job
  * @returns {Promise<boolean>} Whether the job runs again.
  */
 export async function rerun(context, job) {
@@ -47,7 +47,7 @@ export async function rerun(context, job) {
 /**
  * Delete a job once that is confirmed.
  * @param {import("../app.js").Context} context
- * @param {import("./words.js").Entry} job
+ * @param {import("./labels.js").Entry} job
  * @returns {Promise<boolean>} Whether it is gone.
  */
 export async function remove(context, job) {

@@ -3,12 +3,12 @@
 import { fill, h } from "../dom.js";
 import { moment, since } from "../format.js";
 import { icon } from "../icons.js";
-import { facts, isActive, progress, state } from "./words.js";
+import { facts, isActive, progress, state } from "./labels.js";
 
 /**
  * @typedef {Object} Row
  * @property {HTMLElement} element
- * @property {(job: import("./words.js").Entry) => void} show
+ * @property {(job: import("./labels.js").Entry) => void} show
  */
 
 /**

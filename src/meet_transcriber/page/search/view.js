@@ -3,7 +3,7 @@
 import { fill, h } from "../dom.js";
 import { clock, counted, moment, since } from "../format.js";
 import { highlighted } from "../highlight.js";
-import { facts } from "../jobs/words.js";
+import { facts } from "../jobs/labels.js";
 
 /** @param {HTMLElement} root @param {import("../app.js").Context} context */
 export function mount(root, context) {
@@ -44,7 +44,7 @@ export function mount(root, context) {
 
 /** The field at the top says what is searched for. */
 function showWords(words) {
-  const field = /** @type {HTMLInputElement|null} */ (document.querySelector(".bar-search input"));
+  const field = /** @type {HTMLInputElement|null} */ (document.querySelector(".header-search input"));
   if (field && document.activeElement !== field) field.value = words;
 }
 

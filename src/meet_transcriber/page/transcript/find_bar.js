@@ -3,11 +3,11 @@
 import { h } from "../dom.js";
 import { counted } from "../format.js";
 import { icon } from "../icons.js";
-import { matches } from "./finding.js";
+import { matches } from "./find.js";
 
 /** Fires `found` (other matches), `show` (`detail` is the match to go to) and `replace`. */
 export class FindBar extends EventTarget {
-  /** @type {import("./finding.js").Match[]} */
+  /** @type {import("./find.js").Match[]} */
   matches = [];
   current = -1;
   #bySegment = new Map();

@@ -2,7 +2,7 @@
 
 /**
  * @typedef {Object} Key
- * @property {string} does The name of what it does, in `desk.js`.
+ * @property {string} does The name of what it does, in `editor.js`.
  * @property {string[]} keys `event.key`, with "Ctrl+" (Command on a Mac) and "Shift+" before it.
  * @property {string} shown How it is written for people.
  * @property {string} about

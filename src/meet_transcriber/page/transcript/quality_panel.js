@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { clock, counted } from "../format.js";
-import { languageName } from "../jobs/words.js";
+import { languageName } from "../jobs/labels.js";
 
 const REASONS = {
   silence: "nobody spoke there",

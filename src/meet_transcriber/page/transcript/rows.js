@@ -12,7 +12,7 @@ const NARROW = 620; // pixels of the list; the same in transcript.css
 
 /**
  * @typedef {Object} Look What rows are told about the transcript.
- * @property {import("./cast.js").Cast} cast
+ * @property {import("./speakers.js").Speakers} speakers
  * @property {() => import("./model.js").Segment[]} segments
  * @property {string} address Of this view, for links to moments.
  * @property {(segment: import("./model.js").Segment) => HTMLElement|null} editor Where it is edited.
@@ -54,7 +54,7 @@ export class SegmentRows {
     const segments = this.look.segments();
     const { speaker } = segments[at];
     const same = at > 0 && segments[at - 1].speaker === speaker;
-    const name = this.look.cast.name(speaker);
+    const name = this.look.speakers.name(speaker);
     const state = `${at}/${segments.length}/${same}/${name}/${speaker}`;
     if (row.dataset.state === state) return;
     row.dataset.state = state;
@@ -62,7 +62,7 @@ export class SegmentRows {
     row.setAttribute("aria-posinset", at + 1);
     row.setAttribute("aria-setsize", segments.length);
     row.classList.toggle("same", same);
-    row.style.setProperty("--voice", this.look.cast.colour(speaker));
+    row.style.setProperty("--voice", this.look.speakers.colour(speaker));
     const button = row.querySelector(".speaker");
     fill(button, this.#chip(speaker), h("bdi", null, name));
     button.title = `${name}: change the speaker`;
@@ -93,7 +93,7 @@ export class SegmentRows {
   }
 
   #chip(speaker) {
-    const number = this.look.cast.number(speaker);
+    const number = this.look.speakers.number(speaker);
     return h("span", { class: "voice", "aria-hidden": "true" }, number < 0 ? "?" : number + 1);
   }
 }

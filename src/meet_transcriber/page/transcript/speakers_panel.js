@@ -8,10 +8,10 @@ import { talkTime } from "./model.js";
 
 /** Fires `rename` and `remember` ({label, name}), `reassign` ({from, to}). */
 export class SpeakersPanel extends EventTarget {
-  /** @param {import("./cast.js").Cast} cast @param {boolean} mayEdit */
-  constructor(cast, mayEdit) {
+  /** @param {import("./speakers.js").Speakers} speakers @param {boolean} mayEdit */
+  constructor(speakers, mayEdit) {
     super();
-    this.cast = cast;
+    this.speakers = speakers;
     this.mayEdit = mayEdit;
     this.segments = [];
     this.silent = [];
@@ -29,7 +29,7 @@ export class SpeakersPanel extends EventTarget {
     const wordless = new Set(silent.map((each) => each.speaker));
     const seconds = talkTime(segments, silent);
     const all = Math.max([...seconds.values()].reduce((sum, each) => sum + each, 0), 0.001);
-    const labels = [...this.cast.labels, ...(seconds.has(null) ? [null] : [])];
+    const labels = [...this.speakers.labels, ...(seconds.has(null) ? [null] : [])];
     fill(this.list, labels.map((label) => this.#row(label, seconds.get(label), seconds.get(label) / all, wordless.has(label))));
   }
 
@@ -43,13 +43,13 @@ export class SpeakersPanel extends EventTarget {
 
   /** @param {string} label Let somebody type its name. */
   async rename(label) {
-    const before = this.cast.names[label] ?? "";
+    const before = this.speakers.names[label] ?? "";
     const remember = this.heard.get(label)?.rememberable && h("input", { type: "checkbox" });
     const input = h("input", {
       type: "text", value: before, maxLength: 200, dir: "auto", autocomplete: "off", autofocus: true,
       placeholder: label, "aria-label": `Name of ${label}`,
     });
-    const { closed } = openDialog(`Who is ${this.cast.name(label)}?`, [
+    const { closed } = openDialog(`Who is ${this.speakers.name(label)}?`, [
       input,
       remember && h("label", { class: "remember" }, remember, h("span", null, "Remember this voice, so that later meetings name it. The person agreed to that.")),
       h("p", { class: "quiet" }, "The name is used everywhere, in every export too. Without a name it is ", label, " again."),
@@ -67,10 +67,10 @@ export class SpeakersPanel extends EventTarget {
   #tell(what, detail) { this.dispatchEvent(new CustomEvent(what, { detail })); }
 
   #row(label, seconds, share, wordless) {
-    const name = this.cast.name(label);
-    const number = this.cast.number(label);
+    const name = this.speakers.name(label);
+    const number = this.speakers.number(label);
     const part = wordless ? "no words" : `${Math.round(100 * share)} %`;
-    return h("li", { class: "speaker-row", dataset: { label: label ?? "" }, vars: { "--voice": this.cast.colour(label), "--share": share } },
+    return h("li", { class: "speaker-row", dataset: { label: label ?? "" }, vars: { "--voice": this.speakers.colour(label), "--share": share } },
       h("span", { class: "voice", "aria-hidden": "true" }, number < 0 ? "?" : number + 1),
       label !== null && this.mayEdit
         ? h("button", { type: "button", class: "speaker-name", title: `${name}: rename everywhere`, onclick: () => this.rename(label) }, h("bdi", null, name))
@@ -84,7 +84,7 @@ export class SpeakersPanel extends EventTarget {
   /** Whom a speaker without a name may be. */
   #perhaps(label) {
     const { certainty, voice_name: name } = this.heard.get(label) ?? {};
-    if (certainty !== "perhaps" || this.cast.names[label] || this.declined.has(label)) return null;
+    if (certainty !== "perhaps" || this.speakers.names[label] || this.declined.has(label)) return null;
     const button = (text, run) => h("button", { type: "button", class: "button small", "aria-label": `${text}: ${label} is ${text === "Yes" ? "" : "not "}${name}`, onclick: run }, text);
     return h("span", { class: "speaker-perhaps" }, h("span", null, "Perhaps ", h("bdi", null, name), "?"),
       button("Yes", () => this.#tell("rename", { label, name })),
@@ -96,8 +96,8 @@ export class SpeakersPanel extends EventTarget {
       type: "button", class: "icon-button", "aria-label": `Actions for ${name}`, "aria-haspopup": "menu", "aria-expanded": "false",
       onclick: () => openMenu(button, `Actions for ${name}`, [
         ...(label === null ? [] : [{ label: "Rename everywhere", run: () => this.rename(label) }]),
-        ...this.cast.labels.filter((other) => other !== label).map((other) => ({
-          label: ["Give everything to ", h("bdi", null, this.cast.name(other))],
+        ...this.speakers.labels.filter((other) => other !== label).map((other) => ({
+          label: ["Give everything to ", h("bdi", null, this.speakers.name(other))],
           run: () => this.#tell("reassign", { from: label, to: other }),
         })),
       ]),

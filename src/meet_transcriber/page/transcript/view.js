@@ -1,12 +1,12 @@
 /* One meeting: its player, its words, its speakers; or how far it is, or why there is nothing. */
 
 import { fill, h } from "../dom.js";
-import { showEnded } from "./ended.js";
-import { settled } from "./editing.js";
-import { Live } from "./live.js";
+import { showFailed } from "./failed_view.js";
+import { settled } from "./edit_queue.js";
+import { ProgressView } from "./progress_view.js";
 
-const desk = import("./desk.js"); // large, and on its way before it is known whether it is needed
-desk.catch(() => {}); // said when it is waited for
+const editor = import("./editor.js"); // large, and on its way before it is known whether it is needed
+editor.catch(() => {}); // said when it is waited for
 
 /** @param {HTMLElement} root @param {import("../app.js").Context} context @returns {() => void} */
 export function mount(root, context) {
@@ -19,12 +19,12 @@ export function mount(root, context) {
     const here = root.contains(document.activeElement);
     try {
       await settled(path); // what this tab changed shall be in it
-      const [job, { Desk }] = await Promise.all([context.api.get(path), desk]);
+      const [job, { Editor }] = await Promise.all([context.api.get(path), editor]);
       if (gone) return;
       context.title(job.name);
-      if (job.status === "completed") shown = new Desk(root, context, job, load);
-      else if (job.status === "pending" || job.status === "processing") shown = new Live(root, context, job, load);
-      else shown = showEnded(root, context, job, load);
+      if (job.status === "completed") shown = new Editor(root, context, job, load);
+      else if (job.status === "pending" || job.status === "processing") shown = new ProgressView(root, context, job, load);
+      else shown = showFailed(root, context, job, load);
     } catch (problem) {
       if (gone) return;
       if (problem.status !== undefined) showProblem(root, problem, load);
@@ -48,7 +48,7 @@ export function mount(root, context) {
 function showProblem(root, problem, load) {
   fill(root, h("h1", null, problem.status === 404 ? "There is no such meeting" : "The meeting cannot be shown"),
     h("p", null, problem.status === 404 ? "It was deleted, or belongs to another key." : problem.message),
-    h("p", { class: "ended-actions" },
+    h("p", { class: "failed-actions" },
       problem.status !== 404 && h("button", { type: "button", class: "button", onclick: load }, "Try again"),
       h("a", { class: "button", href: "#/" }, "All meetings")));
 }

@@ -1,6 +1,6 @@
 /* A long list of which only the rows in sight, and those in use, are in the document. */
 
-import { Heights } from "./heights.js";
+import { RowOffsets } from "./row_offsets.js";
 
 const AHEAD = 600; // pixels above and below that are made before they are seen
 
@@ -13,7 +13,7 @@ const AHEAD = 600; // pixels above and below that are made before they are seen
 
 export class VirtualList {
   #items = [];
-  #heights = new Heights();
+  #offsets = new RowOffsets();
   #rows = new Map(); // by item
   #width = 0;
   #anchor = { at: 0, above: 0 };
@@ -63,7 +63,7 @@ export class VirtualList {
     this.#width = this.list.clientWidth;
     this.#items = items;
     this.#places = new Map(items.map((item, at) => [item, at]));
-    this.#heights.splice(same, old.length - tail - same,
+    this.#offsets.splice(same, old.length - tail - same,
       fresh.map((item, at) => this.how.guess(item, same + at, this.#width)));
     const grown = items.length - old.length;
     if (old.length && this.#anchor.at >= old.length - tail) this.#anchor.at += grown;
@@ -92,7 +92,7 @@ export class VirtualList {
   /** @returns {number[]} The first and last place in sight. */
   get inSight() {
     const top = this.scroller.scrollTop;
-    return [this.#heights.at(top), this.#heights.at(top + this.scroller.clientHeight - 1)];
+    return [this.#offsets.at(top), this.#offsets.at(top + this.scroller.clientHeight - 1)];
   }
 
   /**
@@ -113,7 +113,7 @@ export class VirtualList {
   }
 
   #wanted(at, share) {
-    const [top, bottom] = [this.#heights.offset(at), this.#heights.offset(at + 1)];
+    const [top, bottom] = [this.#offsets.offset(at), this.#offsets.offset(at + 1)];
     const { scrollTop, clientHeight } = this.scroller;
     if (share !== undefined) return top - share * clientHeight;
     if (top < scrollTop || bottom - top > clientHeight) return top;
@@ -127,8 +127,8 @@ export class VirtualList {
 
   /** Remember which row is at the top, so that it stays when heights above it become known. */
   #note() {
-    const at = this.#heights.at(this.scroller.scrollTop);
-    this.#anchor = { at, above: this.scroller.scrollTop - this.#heights.offset(at) };
+    const at = this.#offsets.at(this.scroller.scrollTop);
+    this.#anchor = { at, above: this.scroller.scrollTop - this.#offsets.offset(at) };
   }
 
   #settle() {
@@ -140,7 +140,7 @@ export class VirtualList {
     this.#hold();
     for (const [at, item] of this.#inDocument()) {
       const row = this.#rows.get(item);
-      const top = `${this.#heights.offset(at)}px`;
+      const top = `${this.#offsets.offset(at)}px`;
       if (row.style.top !== top) row.style.top = top;
       this.how.place(row, at);
     }
@@ -148,16 +148,16 @@ export class VirtualList {
 
   /** Keep the row at the top where it is. */
   #hold() {
-    const total = `${this.#heights.total}px`;
+    const total = `${this.#offsets.total}px`;
     if (this.list.style.height !== total) this.list.style.height = total;
-    const wanted = this.#heights.offset(this.#anchor.at) + this.#anchor.above;
+    const wanted = this.#offsets.offset(this.#anchor.at) + this.#anchor.above;
     if (Math.abs(wanted - this.scroller.scrollTop) >= 1) this.scroller.scrollTop = wanted;
   }
 
   #mount() {
-    const top = this.#heights.offset(this.#anchor.at) + this.#anchor.above;
-    const first = this.#heights.at(top - AHEAD);
-    const last = this.#heights.at(top + this.scroller.clientHeight + AHEAD);
+    const top = this.#offsets.offset(this.#anchor.at) + this.#anchor.above;
+    const first = this.#offsets.at(top - AHEAD);
+    const last = this.#offsets.at(top + this.scroller.clientHeight + AHEAD);
     const wanted = new Set(this.#items.slice(first, last + 1));
     for (const [item, row] of this.#rows) {
       if (!wanted.has(item) && !inUse(row)) this.#drop(item);
@@ -199,7 +199,7 @@ export class VirtualList {
       this.how.place(row, at);
       const height = row.offsetHeight;
       this.#seen.set(row, height);
-      news = this.#heights.measure(at, height) || news;
+      news = this.#offsets.measure(at, height) || news;
     }
     return news;
   }
@@ -216,7 +216,7 @@ export class VirtualList {
     if (!this.#items.length) return;
     if (this.list.clientWidth !== this.#width) {
       this.#width = this.list.clientWidth;
-      this.#heights = new Heights(this.#items.map((item, at) => this.how.guess(item, at, this.#width)));
+      this.#offsets = new RowOffsets(this.#items.map((item, at) => this.how.guess(item, at, this.#width)));
     }
     this.#settle();
   }

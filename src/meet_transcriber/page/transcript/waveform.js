@@ -17,11 +17,11 @@ export class Waveform {
 
   /**
    * @param {import("./player.js").Player} player
-   * @param {import("./cast.js").Cast} cast
+   * @param {import("./speakers.js").Speakers} speakers
    */
-  constructor(player, cast) {
+  constructor(player, speakers) {
     this.player = player;
-    this.cast = cast;
+    this.speakers = speakers;
     this.whole = h("canvas", { class: "wave-picture", "aria-hidden": "true" });
     this.head = h("div", { class: "wave-head" });
     this.slider = h("div", {
@@ -89,7 +89,7 @@ export class Waveform {
     const paper = canvas.getContext("2d");
     paper.scale(ratio, ratio);
     for (const [number, path] of this.#bars(from, to, Math.floor(width / BAR), height)) {
-      paper.fillStyle = this.cast.ink(number);
+      paper.fillStyle = this.speakers.ink(number);
       paper.fill(path);
     }
   }
@@ -100,7 +100,7 @@ export class Waveform {
     this.#peaks.columns(from, to, count).forEach((loud, column) => {
       const time = from + ((column + 0.5) * (to - from)) / count;
       if (time < 0 || time > this.player.duration) return;
-      const number = this.cast.number(this.#speakerAt(time));
+      const number = this.speakers.number(this.#speakerAt(time));
       const path = paths.get(number) ?? new Path2D();
       paths.set(number, path);
       const tall = Math.max(1, Math.sqrt(loud) * (height - 4));

@@ -1,7 +1,7 @@
 /* What is asked of a transcription; kept in this browser for the next one. */
 
 import { h } from "../dom.js";
-import { languageName } from "../jobs/words.js";
+import { languageName } from "../jobs/labels.js";
 
 const KEPT = "transcription-options";
 const LANGUAGES = ("af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha haw he hi hr ht hu hy id is it ja jw "

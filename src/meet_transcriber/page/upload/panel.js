@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { icon } from "../icons.js";
-import { askForAddress } from "./address.js";
+import { openUrlDialog } from "./url_dialog.js";
 import { makeOptions } from "./options.js";
 import { Queue } from "./queue.js";
 import { makeRecorder } from "./recorder.js";
@@ -35,7 +35,7 @@ export function makePanel(context, arrived) {
   const choose = h("button", { class: "button primary", type: "button", onclick: () => input.click() }, "Choose files");
   const list = h("ul", { class: "jobs uploads", "aria-label": "Uploads", hidden: true });
   const recorder = makeRecorder((file) => add([file]));
-  const address = () => askForAddress(context, options.read, arrived);
+  const address = () => openUrlDialog(context, options.read, arrived);
   const zone = h("section", { class: "card intake", "aria-label": "New recordings" },
     h("div", { class: "zone" },
       h("p", { class: "zone-title" }, icon("upload"), h("span", null, "Drop recordings here")),

@@ -1,6 +1,6 @@
 /* All uploads of this browser: two at a time, kept until they are jobs, whatever view is shown. */
 
-import * as kept from "./kept.js";
+import * as storage from "./storage.js";
 import { send } from "./send.js";
 
 const AT_ONCE = 2;
@@ -36,7 +36,7 @@ export class Queue extends EventTarget {
 
   /** Go on with what an earlier visit left. */
   async restore() {
-    for (const upload of await kept.all("uploads").catch(() => [])) {
+    for (const upload of await storage.all("uploads").catch(() => [])) {
       if (this.uploads.has(upload.id)) continue;
       const file = upload.file && await readable(upload.file) ? upload.file : null;
       this.uploads.set(upload.id, { ...upload, file, state: file ? "waiting" : "missing" });
@@ -51,7 +51,7 @@ export class Queue extends EventTarget {
       if (missing) Object.assign(missing, { file, state: "waiting" });
       else {
         const upload = /** @type {Upload} */ ({
-          id: kept.newId(), name: file.name, size: file.size, modified: file.lastModified, file, options, state: "waiting", sent: 0, began: 0, beganAt: 0,
+          id: storage.newId(), name: file.name, size: file.size, modified: file.lastModified, file, options, state: "waiting", sent: 0, began: 0, beganAt: 0,
         });
         await keep(upload);
         this.uploads.set(upload.id, upload);
@@ -80,7 +80,7 @@ export class Queue extends EventTarget {
     this.uploads.delete(id);
     this.#running.get(id)?.abort();
     this.#changed();
-    await kept.remove("uploads", id).catch(() => {});
+    await storage.remove("uploads", id).catch(() => {});
     if (upload?.upload_id) await this.api.delete(`/uploads/${upload.upload_id}`).catch(() => {}); // else it expires there
   }
 
@@ -102,14 +102,14 @@ export class Queue extends EventTarget {
   async #run(upload) {
     const controller = new AbortController();
     this.#running.set(upload.id, controller);
-    const mine = await kept.alone(`upload-${upload.id}`, () => this.#send(upload, controller.signal));
+    const mine = await storage.withLock(`upload-${upload.id}`, () => this.#send(upload, controller.signal));
     this.#running.delete(upload.id);
     if (!mine) this.uploads.delete(upload.id); // another tab is at it
     this.#changed();
   }
 
   async #send(upload, signal) {
-    const known = await kept.get("uploads", upload.id).catch(() => upload);
+    const known = await storage.get("uploads", upload.id).catch(() => upload);
     if (!known) { // another tab has done it, or gave it up
       this.uploads.delete(upload.id);
       return;
@@ -119,12 +119,12 @@ export class Queue extends EventTarget {
     try {
       const job = await send(this.api, upload, {
         signal,
-        begun: () => kept.put("uploads", { ...known, upload_id: upload.upload_id }).catch(() => {}),
+        begun: () => storage.put("uploads", { ...known, upload_id: upload.upload_id }).catch(() => {}),
         sent: (bytes) => this.#set(upload.id, upload.began ? { sent: bytes } : { sent: bytes, began: Date.now(), beganAt: bytes }),
         lost: (lost) => this.#set(upload.id, { state: lost ? "lost" : "sending", began: 0 }),
       });
       this.uploads.delete(upload.id);
-      await kept.remove("uploads", upload.id).catch(() => {});
+      await storage.remove("uploads", upload.id).catch(() => {});
       this.dispatchEvent(new CustomEvent("done", { detail: { upload, job } }));
     } catch (problem) {
       if (signal.aborted) return;
@@ -135,7 +135,7 @@ export class Queue extends EventTarget {
 
 /** Where a browser has no room for the file, it is asked for again after a reload. */
 async function keep(upload) {
-  await kept.put("uploads", upload).catch(() => kept.put("uploads", { ...upload, file: null })).catch(() => {});
+  await storage.put("uploads", upload).catch(() => storage.put("uploads", { ...upload, file: null })).catch(() => {});
 }
 
 function isSame(upload, file) {

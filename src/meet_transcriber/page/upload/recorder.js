@@ -3,7 +3,7 @@
 import { fill, h } from "../dom.js";
 import { clock, moment } from "../format.js";
 import { icon } from "../icons.js";
-import * as kept from "./kept.js";
+import * as storage from "./storage.js";
 
 const FORMATS = ["audio/webm;codecs=opus", "audio/mp4", "audio/ogg;codecs=opus"];
 const PIECE_MS = 1000;
@@ -68,8 +68,8 @@ export function makeRecorder(done) {
 
   lostRecordings((lost) => {
     const act = async (keep) => {
-      const file = keep ? named(lost, await kept.chunks(lost.id)) : null;
-      await kept.removeRecording(lost.id);
+      const file = keep ? named(lost, await storage.chunks(lost.id)) : null;
+      await storage.removeRecording(lost.id);
       say();
       button.focus();
       if (file) done(file);
@@ -94,15 +94,15 @@ class Recording {
   /** @param {MediaStream} stream */
   constructor(stream) {
     this.stream = stream;
-    this.id = kept.newId();
+    this.id = storage.newId();
     const type = FORMATS.find((each) => MediaRecorder.isTypeSupported(each)) ?? "";
     this.media = new MediaRecorder(stream, { mimeType: type, audioBitsPerSecond: 64_000 });
     this.record = { id: this.id, began: new Date().toISOString(), type: this.media.mimeType || type };
-    kept.alone(`recording-${this.id}`, () => new Promise((over) => { this.#over = () => over(undefined); }));
-    kept.put("recordings", this.record).catch(() => {}); // without room in the browser a crash loses it, and nothing else does
+    storage.withLock(`recording-${this.id}`, () => new Promise((over) => { this.#over = () => over(undefined); }));
+    storage.put("recordings", this.record).catch(() => {}); // without room in the browser a crash loses it, and nothing else does
     this.media.addEventListener("dataavailable", ({ data }) => {
       this.#chunks.push(data);
-      kept.addChunk(this.id, data).catch(() => {});
+      storage.addChunk(this.id, data).catch(() => {});
     });
     this.media.start(PIECE_MS);
     let last = performance.now();
@@ -142,7 +142,7 @@ class Recording {
     await new Promise((ended) => { this.media.addEventListener("stop", ended, { once: true }); this.media.stop(); });
     for (const track of this.stream.getTracks()) track.stop();
     this.audio?.close();
-    await kept.removeRecording(this.id).catch(() => {});
+    await storage.removeRecording(this.id).catch(() => {});
     this.#over();
     return keep ? named(this.record, this.#chunks) : null;
   }
@@ -156,7 +156,7 @@ function named({ began, type }, chunks) {
 
 /** Recordings that no tab is making any more. @param {(lost: any) => void} found */
 async function lostRecordings(found) {
-  for (const each of await kept.all("recordings").catch(() => [])) {
-    await kept.alone(`recording-${each.id}`, async () => found(each));
+  for (const each of await storage.all("recordings").catch(() => [])) {
+    await storage.withLock(`recording-${each.id}`, async () => found(each));
   }
 }

@@ -63,7 +63,7 @@ export async function removeRecording(recording) {
  * @param {() => Promise<void>} act
  * @returns {Promise<boolean>} Whether this tab did it.
  */
-export async function alone(name, act) {
+export async function withLock(name, act) {
   if (!navigator.locks) return act().then(() => true);
   return navigator.locks.request(name, { ifAvailable: true }, async (lock) => {
     if (lock) await act();

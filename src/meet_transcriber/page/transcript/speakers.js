@@ -2,7 +2,7 @@
 
 const COLOURS = 8;
 
-export class Cast {
+export class Speakers {
   #numbers = new Map();
   #present = new Set();
 

@@ -4,14 +4,14 @@ import { announce, fill, h } from "./dom.js";
 import { icon } from "./icons.js";
 
 /** @param {import("./api.js").Api} api @param {(hash: string) => void} navigate */
-export function showBar(api, navigate) {
-  const bar = /** @type {HTMLElement} */ (document.getElementById("bar"));
+export function showHeader(api, navigate) {
+  const header = /** @type {HTMLElement} */ (document.getElementById("header"));
   const session = api.session;
-  fill(bar,
+  fill(header,
     h("a", { class: "brand", href: "#/", "aria-label": "Meet Transcriber: all meetings" }, h("img", { src: "/page/icon.svg", alt: "", width: 28, height: 28 }),
       h("span", null, "Meet Transcriber")),
     session && searchForm(navigate),
-    h("nav", { class: "bar-end", "aria-label": "Settings" },
+    h("nav", { class: "header-end", "aria-label": "Settings" },
       themeButton(),
       h("a", { class: "icon-button", href: "/docs", title: "Reference of the API", "aria-label": "Reference of the API" }, icon("book")),
       session?.expires_at && h("button", {
@@ -26,7 +26,7 @@ function searchForm(navigate) {
     autocomplete: "off", enterkeyhint: "search",
   });
   return h("form", {
-    class: "bar-search", role: "search",
+    class: "header-search", role: "search",
     onsubmit: (event) => {
       event.preventDefault();
       if (input.value.trim()) navigate(`#/search?q=${encodeURIComponent(input.value.trim())}`);

@@ -12,7 +12,7 @@ const LOOK_CLOSER_MS = 1_000;
 const PATIENCE = 5;
 
 /** @param {import("./api.js").Api} api @returns {HTMLElement} */
-export function makeModelsNotice(api) {
+export function makeEngineNotice(api) {
   const root = h("div", null);
   let asked = false;
   let shown = "";

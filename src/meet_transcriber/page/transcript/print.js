@@ -4,7 +4,7 @@ import { h } from "../dom.js";
 import { clock } from "../format.js";
 
 /**
- * @param {() => {title: string, segments: import("./model.js").Segment[], cast: import("./cast.js").Cast}} shown
+ * @param {() => {title: string, segments: import("./model.js").Segment[], speakers: import("./speakers.js").Speakers}} shown
  * @returns {() => void} Ends it.
  */
 export function printable(shown) {
@@ -24,13 +24,13 @@ export function printable(shown) {
   };
 }
 
-function sheet({ title, segments, cast }) {
+function sheet({ title, segments, speakers }) {
   let last;
   return h("article", { class: "paper" }, h("h1", { dir: "auto" }, title), segments.map(({ speaker, start, text }) => {
     const fresh = speaker !== last;
     last = speaker;
     return [
-      fresh && h("h2", null, h("bdi", null, cast.name(speaker)), " ", h("small", null, clock(start))),
+      fresh && h("h2", null, h("bdi", null, speakers.name(speaker)), " ", h("small", null, clock(start))),
       h("p", { dir: "auto" }, text),
     ];
   }));

@@ -3,11 +3,11 @@
 import { fill, h } from "../dom.js";
 import { clock } from "../format.js";
 import { cancel } from "../jobs/actions.js";
-import { progress } from "../jobs/words.js";
+import { progress } from "../jobs/labels.js";
 import { lastNotAbove } from "./model.js";
 import { VirtualList } from "./virtual_list.js";
 
-export class Live {
+export class ProgressView {
   #segments = [];
 
   /**
@@ -18,7 +18,7 @@ export class Live {
    */
   constructor(root, context, job, reload) {
     this.bar = h("progress", { max: 100, value: 0, "aria-label": "Progress" });
-    this.stage = h("p", { class: "live-stage" });
+    this.stage = h("p", { class: "progress-stage" });
     this.warnings = h("ul", { class: "warnings" });
     this.element = h("ol", { class: "segments plain" });
     this.scroller = h("div", { class: "transcript", role: "region", "aria-label": "Words so far", tabindex: 0 }, this.element);
@@ -32,15 +32,15 @@ export class Live {
       guess: ({ text }, _at, width) => 35 + 27 * Math.floor((text.length * 8) / Math.max(120, width - 100)),
     });
     this.root = root;
-    root.classList.add("main-desk");
-    fill(root, h("div", { class: "desk live" },
-      h("header", { class: "desk-head" }, h("h1", { dir: "auto" }, job.name),
+    root.classList.add("main-editor");
+    fill(root, h("div", { class: "editor progress-view" },
+      h("header", { class: "editor-head" }, h("h1", { dir: "auto" }, job.name),
         context.session.scopes.includes("submit") && h("button", {
           type: "button", class: "button small",
           onclick: () => cancel(context, job).catch((problem) => { this.stage.textContent = problem.message; }),
         }, "Cancel")),
-      h("div", { class: "live-progress" }, this.bar, this.stage, this.warnings),
-      h("div", { class: "desk-body" }, h("div", { class: "reading" }, this.scroller))));
+      h("div", { class: "progress-bar" }, this.bar, this.stage, this.warnings),
+      h("div", { class: "editor-body" }, h("div", { class: "reading" }, this.scroller))));
     this.#progress(job);
     const path = `/transcribe/${job.job_id}/events`;
     this.silence = context.api.events(path, {
@@ -56,7 +56,7 @@ export class Live {
   close() {
     this.silence();
     this.list.close();
-    this.root.classList.remove("main-desk");
+    this.root.classList.remove("main-editor");
   }
 
   /** Moments can be shown when it is done. */

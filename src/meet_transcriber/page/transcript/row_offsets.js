@@ -2,7 +2,7 @@
 
 import { lastNotAbove } from "./model.js";
 
-export class Heights {
+export class RowOffsets {
   #heights = [];
   #offsets = new Float64Array(1);
   #right = 0; // offsets up to this place are right

@@ -18,7 +18,7 @@ const SCROLLING = new Set(["PageUp", "PageDown", "Home", "End"]);
  * Fires `seek` (`detail` is a time), `act` (`detail` has the `name` and the `button` of an action in a
  * row), `selected`, `followed`, and what its editors fire: `save`, `player`.
  */
-export class Pane extends EventTarget {
+export class TranscriptView extends EventTarget {
   /** @type {import("./model.js").Segment[]} */
   segments = [];
   following = true;
@@ -36,15 +36,15 @@ export class Pane extends EventTarget {
   };
 
   /**
-   * @param {import("./cast.js").Cast} cast
+   * @param {import("./speakers.js").Speakers} speakers
    * @param {string} address Of the view.
    * @param {(at: number) => Set<number>} hits Words that a search found in a segment.
    */
-  constructor(cast, address, hits) {
+  constructor(speakers, address, hits) {
     super();
     this.cursor = new Cursor(() => this.segments);
     this.rows = new SegmentRows({
-      cast, address,
+      speakers, address,
       segments: () => this.segments,
       editor: (segment) => this.#editor(segment),
       marks: (at) => this.#marks(at, hits),

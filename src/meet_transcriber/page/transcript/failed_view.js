@@ -10,7 +10,7 @@ import { remove, rerun } from "../jobs/actions.js";
  * @param {any} job
  * @param {() => void} reload
  */
-export function showEnded(root, context, job, reload) {
+export function showFailed(root, context, job, reload) {
   const failed = job.status === "failed";
   const wrong = h("p", { class: "wrong", role: "alert" });
   const act = (does, then) => async () => {
@@ -25,7 +25,7 @@ export function showEnded(root, context, job, reload) {
     h("div", { class: failed ? "notice warning" : "notice" }, h("p", null,
       failed ? ["It failed: ", h("span", { dir: "auto" }, job.error?.message ?? "nobody knows why.")] : "It was cancelled before it was done.")),
     wrong,
-    h("p", { class: "ended-actions" },
+    h("p", { class: "failed-actions" },
       context.session.scopes.includes("submit") && [
         h("button", { type: "button", class: "button primary", onclick: act(rerun, reload) }, "Run again"),
         h("button", { type: "button", class: "button danger", onclick: act(remove, () => context.navigate("#/")) }, "Delete"),

@@ -1,4 +1,4 @@
-/* Editing a transcript: requests go to the server in order, and its answers say what changed. Typed
+/* Edits of a transcript: requests go to the server in order, and its answers say what changed. Typed
    text and names are shown at once, as previews. */
 
 import { pause } from "../api.js";
@@ -43,7 +43,7 @@ export function settled(path) { return underWay.get(path) ?? Promise.resolve(); 
  * `conflict` (the transcript changed elsewhere; `detail` has the message and the texts that were not
  * saved) and `refused` (the same for other errors).
  */
-export class Editing extends EventTarget {
+export class EditQueue extends EventTarget {
   #queue = Promise.resolve();
   /** @type {Step[]} */
   #waiting = [];

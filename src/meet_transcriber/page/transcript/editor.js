@@ -4,17 +4,17 @@ import { confirmed, fill, h } from "../dom.js";
 import { clock, counted, moment } from "../format.js";
 import { icon } from "../icons.js";
 import { remove, rerun } from "../jobs/actions.js";
-import { Cast } from "./cast.js";
-import { Deeds } from "./deeds.js";
-import { Editing, settled } from "./editing.js";
-import { exportButton } from "./exporting.js";
+import { Speakers } from "./speakers.js";
+import { Actions } from "./actions.js";
+import { EditQueue, settled } from "./edit_queue.js";
+import { exportButton } from "./export_menu.js";
 import { FindBar } from "./find_bar.js";
 import { MOVING, SINGLE, meant, singleKeys } from "./keys.js";
 import { openMenu } from "./menu.js";
-import { Pane } from "./pane.js";
+import { TranscriptView } from "./transcript_view.js";
 import { Peaks } from "./peaks.js";
 import { Player } from "./player.js";
-import { printable } from "./printing.js";
+import { printable } from "./print.js";
 import { qualityPanel } from "./quality_panel.js";
 import { SpeakersPanel } from "./speakers_panel.js";
 import { Waveform } from "./waveform.js";
@@ -22,7 +22,7 @@ import { Waveform } from "./waveform.js";
 const ANYWHERE = new Set(["find", "nextHit", "previousHit", "undo", "redo"]);
 const WITHOUT_WORDS = new Set(["toggle", "back", "forward", "slower", "faster", "undo", "redo", "history", "help"]);
 
-export class Desk {
+export class Editor {
   /**
    * @param {HTMLElement} root
    * @param {import("../app.js").Context} context
@@ -35,17 +35,17 @@ export class Desk {
     this.path = `/transcribe/${job.job_id}`;
     this.address = `#/job/${job.job_id}`;
     this.mayEdit = context.session.scopes.includes("submit");
-    this.editing = new Editing(context.api, job);
-    this.cast = new Cast(job.transcript.speakers, this.editing.state.names);
+    this.edits = new EditQueue(context.api, job);
+    this.speakers = new Speakers(job.transcript.speakers, this.edits.state.names);
     this.player = new Player(job.links.audio, job.transcript.duration);
-    this.wave = new Waveform(this.player, this.cast);
+    this.wave = new Waveform(this.player, this.speakers);
     this.finder = new FindBar(() => this.segments, this.mayEdit);
-    this.pane = new Pane(this.cast, this.address, (at) => this.finder.hits(at));
-    this.speakers = new SpeakersPanel(this.cast, this.mayEdit);
-    this.deeds = new Deeds(this);
+    this.view = new TranscriptView(this.speakers, this.address, (at) => this.finder.hits(at));
+    this.speakersPanel = new SpeakersPanel(this.speakers, this.mayEdit);
+    this.actions = new Actions(this);
     fill(root, this.#layout(job));
     this.#listen();
-    root.classList.add("main-desk");
+    root.classList.add("main-editor");
     this.root = root;
     this.#show();
     this.#outline(job.links.peaks);
@@ -53,14 +53,14 @@ export class Desk {
     this.goTo(context.query);
   }
 
-  get segments() { return this.editing.state.segments; }
+  get segments() { return this.edits.state.segments; }
 
   /** Stop everything. */
   close() {
-    this.root.classList.remove("main-desk");
+    this.root.classList.remove("main-editor");
     this.player.end();
     this.wave.end();
-    this.pane.close();
+    this.view.close();
     this.unprint();
     removeEventListener("beforeunload", this.unsaved);
     document.removeEventListener("keydown", this.anywhere);
@@ -82,20 +82,20 @@ export class Desk {
   // --- what is seen ------------------------------------------------------------------------
 
   #layout(job) {
-    const { pane, player, wave, finder } = this;
+    const { view, player, wave, finder } = this;
     const silent = job.transcript.segments.length === 0;
     this.status = h("span", { class: "quiet save-state", role: "status" });
     this.count = h("span", { class: "speaker-count" });
-    this.notices = h("div", { class: "desk-notices" });
+    this.notices = h("div", { class: "editor-notices" });
     this.selectionBar = h("div", { class: "selection-bar", role: "group", "aria-label": "Selected words", hidden: true });
-    this.followButton = h("button", { type: "button", class: "button small follow", onclick: () => this.deeds.follow() }, icon("follow"), "Follow");
+    this.followButton = h("button", { type: "button", class: "button small follow", onclick: () => this.actions.follow() }, icon("follow"), "Follow");
     const side = h("aside", {
       class: "side", id: "details", tabindex: -1, "aria-label": "About this meeting",
       onkeydown: (event) => { if (event.key === "Escape" && side.classList.contains("open")) details.click(); },
-    }, this.speakers.element,
+    }, this.speakersPanel.element,
       qualityPanel(job.transcript, {
         seek: (time) => this.#seek(time),
-        doubt: (threshold) => { pane.threshold = threshold; pane.mark(); },
+        doubt: (threshold) => { view.threshold = threshold; view.mark(); },
       }));
     const details = h("button", {
       type: "button", class: "button small side-switch", "aria-expanded": "false", "aria-controls": "details",
@@ -105,17 +105,17 @@ export class Desk {
         (open ? side : details).focus();
       },
     }, icon("sliders"), h("span", null, "Details"));
-    return h("div", { class: "desk" },
-      h("header", { class: "desk-head" },
-        h("div", { class: "desk-title" },
+    return h("div", { class: "editor" },
+      h("header", { class: "editor-head" },
+        h("div", { class: "editor-title" },
           h("h1", { dir: "auto", title: job.name }, job.name),
           h("p", { class: "quiet" }, `${moment(job.created_at)} · ${clock(job.transcript.duration)} · `,
             this.count, this.status)),
-        h("div", { class: "desk-tools", role: "toolbar", "aria-label": "Transcript" }, this.#tools(job), details)),
+        h("div", { class: "editor-tools", role: "toolbar", "aria-label": "Transcript" }, this.#tools(job), details)),
       this.notices,
       h("div", { class: "listen" }, player.element, wave.element),
       finder.element,
-      h("div", { class: "desk-body" }, h("div", { class: "reading" }, pane.scroller,
+      h("div", { class: "editor-body" }, h("div", { class: "reading" }, view.scroller,
         silent && h("p", { class: "silent" }, "Nobody speaks in this recording."), this.selectionBar, player.audio && !silent && this.followButton), side));
   }
 
@@ -131,23 +131,23 @@ export class Desk {
       ]),
     }, icon("more"));
     return [
-      this.mayEdit && [tool("undo", "Undo", "Ctrl+Z", () => this.deeds.undo()), tool("redo", "Redo", "Ctrl+Y", () => this.deeds.redo())],
+      this.mayEdit && [tool("undo", "Undo", "Ctrl+Z", () => this.actions.undo()), tool("redo", "Redo", "Ctrl+Y", () => this.actions.redo())],
       tool("search", "Find", "/", () => this.finder.show()),
-      tool("history", "What was changed", "H", () => this.deeds.history()),
-      tool("help", "Keys", "?", () => this.deeds.help()),
+      tool("history", "What was changed", "H", () => this.actions.history()),
+      tool("help", "Keys", "?", () => this.actions.help()),
       exportButton(api, this.path, (text) => this.say(text), () => settled(this.path)),
       this.mayEdit && more,
     ];
   }
 
   #show() {
-    const { segments, silent, speakers, names } = this.editing.state;
-    this.cast.names = names;
-    this.cast.know(speakers);
-    this.count.textContent = counted(this.cast.labels.length, "speaker", "speakers");
-    this.pane.show(segments);
+    const { segments, silent, speakers, names } = this.edits.state;
+    this.speakers.names = names;
+    this.speakers.know(speakers);
+    this.count.textContent = counted(this.speakers.labels.length, "speaker", "speakers");
+    this.view.show(segments);
     this.wave.show(segments);
-    this.speakers.show(segments, silent);
+    this.speakersPanel.show(segments, silent);
     this.finder.refresh();
     this.#selection();
   }
@@ -165,7 +165,7 @@ export class Desk {
   async #voices() {
     try {
       const { voice_profiles: kept, data } = await this.context.api.get(`${this.path}/speakers`);
-      if (kept) this.speakers.sound(data);
+      if (kept) this.speakersPanel.sound(data);
     } catch {
       // nobody is suggested; everything else works without it
     }
@@ -174,7 +174,7 @@ export class Desk {
   async #remember({ label, name }) {
     await settled(this.path); // what is said of that stands in the same place
     try {
-      await this.context.api.post("/voices", { job_id: this.editing.job.job_id, speaker: label, name, consent: true });
+      await this.context.api.post("/voices", { job_id: this.edits.job.job_id, speaker: label, name, consent: true });
       this.say(`${name}’s voice is remembered.`);
     } catch (problem) {
       this.context.tell(problem.message);
@@ -182,48 +182,48 @@ export class Desk {
   }
 
   #listen() {
-    const { pane, player, editing, finder, speakers, context } = this;
+    const { view, player, edits, finder, speakersPanel, context } = this;
     player.addEventListener("tick", () => {
-      pane.hear(player.time, player.playing);
+      view.hear(player.time, player.playing);
       this.wave.tick(player.time);
     });
-    pane.addEventListener("seek", ({ detail }) => this.#seek(detail));
-    pane.addEventListener("player", ({ detail }) => this.deeds[detail]());
-    pane.addEventListener("save", ({ detail: { at, text } }) => editing.change([{ segment: at, text }], at));
-    pane.addEventListener("selected", () => this.#selection());
-    pane.addEventListener("followed", () => this.#sayFollowing());
-    pane.addEventListener("act", ({ detail }) => this.deeds.act(detail));
-    pane.scroller.addEventListener("keydown", (event) => this.#key(event));
-    editing.addEventListener("change", () => this.#show());
-    editing.addEventListener("saving", () => {
-      this.say(editing.waiting ? "saving…" : "saved");
+    view.addEventListener("seek", ({ detail }) => this.#seek(detail));
+    view.addEventListener("player", ({ detail }) => this.actions[detail]());
+    view.addEventListener("save", ({ detail: { at, text } }) => edits.change([{ segment: at, text }], at));
+    view.addEventListener("selected", () => this.#selection());
+    view.addEventListener("followed", () => this.#sayFollowing());
+    view.addEventListener("act", ({ detail }) => this.actions.act(detail));
+    view.scroller.addEventListener("keydown", (event) => this.#key(event));
+    edits.addEventListener("change", () => this.#show());
+    edits.addEventListener("saving", () => {
+      this.say(edits.waiting ? "saving…" : "saved");
     });
-    editing.addEventListener("conflict", ({ detail: { texts } }) => this.#conflict({
+    edits.addEventListener("conflict", ({ detail: { texts } }) => this.#conflict({
       message: "The transcript was changed elsewhere. The latest version is shown.", texts,
     }));
-    editing.addEventListener("refused", ({ detail }) => {
+    edits.addEventListener("refused", ({ detail }) => {
       if (detail.texts.length) this.#conflict(detail);
       else this.say(detail.message);
     });
-    finder.addEventListener("found", () => pane.mark());
-    finder.addEventListener("closed", () => pane.focus());
-    finder.addEventListener("show", ({ detail }) => { pane.follow(false); pane.choose(detail.segment, detail.from); });
+    finder.addEventListener("found", () => view.mark());
+    finder.addEventListener("closed", () => view.focus());
+    finder.addEventListener("show", ({ detail }) => { view.follow(false); view.choose(detail.segment, detail.from); });
     finder.addEventListener("replace", ({ detail }) => this.#replace(detail));
-    speakers.addEventListener("rename", ({ detail: { label, name } }) => {
-      editing.name(label, name);
+    speakersPanel.addEventListener("rename", ({ detail: { label, name } }) => {
+      edits.name(label, name);
       this.say(`${label} is called ${name || label} everywhere.`);
     });
-    speakers.addEventListener("remember", ({ detail }) => this.#remember(detail));
-    speakers.addEventListener("reassign", ({ detail: { from, to } }) => editing.reassign(from, to));
-    this.unprint = printable(() => ({ title: editing.job.name, segments: this.segments, cast: this.cast }));
-    this.unsaved = (event) => { if (pane.typing) event.preventDefault(); };
+    speakersPanel.addEventListener("remember", ({ detail }) => this.#remember(detail));
+    speakersPanel.addEventListener("reassign", ({ detail: { from, to } }) => edits.reassign(from, to));
+    this.unprint = printable(() => ({ title: edits.job.name, segments: this.segments, speakers: this.speakers }));
+    this.unsaved = (event) => { if (view.typing) event.preventDefault(); };
     addEventListener("beforeunload", this.unsaved);
     this.anywhere = (event) => this.#keyAnywhere(event);
     document.addEventListener("keydown", this.anywhere);
     this.#sayFollowing();
   }
 
-  #sayFollowing() { this.followButton.setAttribute("aria-pressed", String(this.pane.following)); }
+  #sayFollowing() { this.followButton.setAttribute("aria-pressed", String(this.view.following)); }
 
   #key(event) {
     const { target } = event;
@@ -241,31 +241,31 @@ export class Desk {
   #do(does, event) {
     if (!does || (!this.segments.length && !WITHOUT_WORDS.has(does))) return;
     event.preventDefault();
-    this.deeds[does](event);
+    this.actions[does](event);
   }
 
   #seek(time) {
     this.player.seek(time);
-    this.pane.hear(time, false);
+    this.view.hear(time, false);
   }
 
   #selection() {
-    const { selection } = this.pane.cursor;
+    const { selection } = this.view.cursor;
     this.selectionBar.hidden = !selection || !this.mayEdit;
     if (this.selectionBar.hidden) return;
-    const give = (label, text) => h("button", { type: "button", class: "button small", vars: { "--voice": this.cast.colour(label) }, onclick: () => this.deeds.give(label) }, text);
+    const give = (label, text) => h("button", { type: "button", class: "button small", vars: { "--voice": this.speakers.colour(label) }, onclick: () => this.actions.give(label) }, text);
     fill(this.selectionBar, h("span", null, "Give to"),
-      this.cast.labels.map((label) => give(label, h("bdi", null, this.cast.name(label)))),
-      give(this.cast.fresh(), "New speaker"));
-    this.pane.list.reveal(this.pane.cursor.at.segment); // there is less room now
+      this.speakers.labels.map((label) => give(label, h("bdi", null, this.speakers.name(label)))),
+      give(this.speakers.fresh(), "New speaker"));
+    this.view.list.reveal(this.view.cursor.at.segment); // there is less room now
   }
 
   #chooseAt(time) {
-    this.pane.hear(time, false);
+    this.view.hear(time, false);
     const at = this.segments.findLastIndex((each) => each.start <= time + 0.05);
     if (at < 0) return;
-    this.pane.choose(at);
-    this.pane.list.reveal(at, 0.3);
+    this.view.choose(at);
+    this.view.list.reveal(at, 0.3);
   }
 
   async #replace({ find, put }) {
@@ -276,25 +276,25 @@ export class Desk {
     }
     const text = `“${find}” becomes “${put}” wherever it stands as whole words. You can undo this.`;
     if (!(await confirmed("Replace everywhere?", text, "Replace"))) return;
-    const answer = await this.editing.replace(find, put);
+    const answer = await this.edits.replace(find, put);
     if (answer) this.say(`Replaced in ${counted(answer.changed, "place", "places")}.`);
   }
 
   #conflict({ message, texts }) {
     this.say("not saved");
-    const close = () => { fill(this.notices); this.pane.focus(); };
+    const close = () => { fill(this.notices); this.view.focus(); };
     fill(this.notices, h("div", { class: "notice warning", role: "alert" }, icon("warning"),
       h("p", null, message, texts.length > 0 && " Your text is still in its editor; check it and save it again."),
       h("button", { type: "button", class: "icon-button", "aria-label": "Close this notice", onclick: close }, icon("close"))));
     for (const { text, start } of texts) {
       const at = this.segments.findLastIndex((each) => each.start <= start + 0.05);
-      this.pane.edit(Math.max(0, at), text);
+      this.view.edit(Math.max(0, at), text);
     }
   }
 
   async #toJob(does, then) {
     try {
-      if (await does(this.context, this.editing.job)) then();
+      if (await does(this.context, this.edits.job)) then();
     } catch (problem) {
       this.context.tell(problem.message);
     }

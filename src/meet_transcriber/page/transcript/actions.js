@@ -1,17 +1,17 @@
 /* What can be done to a transcript with a key, a button or a menu; `keys.js` names the methods. */
 
 import { h } from "../dom.js";
-import { copy } from "./exporting.js";
+import { copy } from "./export_menu.js";
 import { openHelp } from "./help.js";
 import { openHistory } from "./history.js";
 import { openMenu } from "./menu.js";
 
-export class Deeds {
-  /** @param {import("./desk.js").Desk} desk */
-  constructor(desk) {
-    const { player, pane, editing, cast, speakers, finder, context, path, address, mayEdit } = desk;
-    Object.assign(this, { player, pane, editing, cast, speakers, finder, context, path, address, mayEdit });
-    this.say = (text) => desk.say(text);
+export class Actions {
+  /** @param {import("./editor.js").Editor} editor */
+  constructor(editor) {
+    const { player, view, edits, speakers, speakersPanel, finder, context, path, address, mayEdit } = editor;
+    Object.assign(this, { player, view, edits, speakers, speakersPanel, finder, context, path, address, mayEdit });
+    this.say = (text) => editor.say(text);
   }
 
   toggle() { this.player.toggle(); }
@@ -19,23 +19,23 @@ export class Deeds {
   forward() { this.player.skip(5); }
   slower() { this.say(`Speed ${this.player.faster(-1)}`); }
   faster() { this.say(`Speed ${this.player.faster(1)}`); }
-  down() { this.pane.move(1, "segment"); }
-  up() { this.pane.move(-1, "segment"); }
+  down() { this.view.move(1, "segment"); }
+  up() { this.view.move(-1, "segment"); }
   right() { this.#word(1, false); }
   left() { this.#word(-1, false); }
   selectRight() { this.#word(1, true); }
   selectLeft() { this.#word(-1, true); }
-  first() { this.pane.move(-Infinity, "segment"); }
-  last() { this.pane.move(Infinity, "segment"); }
-  undo() { this.#ifAllowed(() => this.editing.undo()); }
+  first() { this.view.move(-Infinity, "segment"); }
+  last() { this.view.move(Infinity, "segment"); }
+  undo() { this.#ifAllowed(() => this.edits.undo()); }
   find() { this.finder.show(); }
   history() { openHistory(this.context.api, this.path).catch((problem) => this.say(problem.message)); }
   help() { openHelp(); }
   nextHit() { this.finder.step(1); }
   previousHit() { this.finder.step(-1); }
-  follow() { this.pane.follow(!this.pane.following); }
+  follow() { this.view.follow(!this.view.following); }
 
-  redo() { this.#ifAllowed(() => this.editing.redo()); }
+  redo() { this.#ifAllowed(() => this.edits.redo()); }
 
   seek() {
     this.player.seek(this.#chosen.start);
@@ -43,38 +43,38 @@ export class Deeds {
   }
 
   drop() {
-    this.pane.cursor.drop();
+    this.view.cursor.drop();
     document.getSelection().removeAllRanges();
-    this.pane.mark();
-    this.pane.dispatchEvent(new Event("selected"));
+    this.view.mark();
+    this.view.dispatchEvent(new Event("selected"));
   }
 
-  edit() { this.#ifAllowed(() => this.pane.edit(this.pane.cursor.at.segment)); }
+  edit() { this.#ifAllowed(() => this.view.edit(this.view.cursor.at.segment)); }
 
   split() {
-    const { segment, word } = this.pane.cursor.at;
+    const { segment, word } = this.view.cursor.at;
     if (word === 0) this.say("Choose the word that shall begin the new segment.");
-    else this.#ifAllowed(() => this.editing.change([{ segment, split_at: word }], segment));
+    else this.#ifAllowed(() => this.edits.change([{ segment, split_at: word }], segment));
   }
 
   merge() {
-    const { segment } = this.pane.cursor.at;
-    if (segment + 1 === this.editing.state.segments.length) this.say("This is the last segment.");
-    else this.#ifAllowed(() => this.editing.change([{ segment, merge: true }], segment, 2));
+    const { segment } = this.view.cursor.at;
+    if (segment + 1 === this.edits.state.segments.length) this.say("This is the last segment.");
+    else this.#ifAllowed(() => this.edits.change([{ segment, merge: true }], segment, 2));
   }
 
   /** @param {KeyboardEvent} event The digit says who. */
   assign({ key }) {
-    const label = key === "0" ? null : this.cast.numbered(Number(key) - 1);
+    const label = key === "0" ? null : this.speakers.numbered(Number(key) - 1);
     if (label === undefined) this.say(`There is no speaker ${key}; N makes a new one.`);
     else this.give(label);
   }
 
-  fresh() { this.give(this.cast.fresh()); }
+  fresh() { this.give(this.speakers.fresh()); }
 
   rename() {
-    const { speaker } = this.editing.state.segments[this.pane.cursor.at.segment];
-    if (speaker !== null) this.#ifAllowed(() => this.speakers.rename(speaker));
+    const { speaker } = this.edits.state.segments[this.view.cursor.at.segment];
+    if (speaker !== null) this.#ifAllowed(() => this.speakersPanel.rename(speaker));
   }
 
   link() {
@@ -84,29 +84,29 @@ export class Deeds {
 
   /** Give the selected words, else the chosen segment, to somebody. @param {string|null} label */
   give(label) {
-    const { at, selection } = this.pane.cursor;
+    const { at, selection } = this.view.cursor;
     const [from, to] = selection ?? [at, at];
     const changes = selection
-      ? reassigning(this.editing.state.segments, from, to, label)
+      ? reassigning(this.edits.state.segments, from, to, label)
       : [{ segment: at.segment, speaker: label }];
     this.#ifAllowed(() => {
-      if (label !== null) this.cast.reserve(label);
+      if (label !== null) this.speakers.reserve(label);
       this.drop();
-      this.editing.change(changes, from.segment, to.segment - from.segment + 1);
-      this.pane.focus();
-      this.say(`Given to ${this.cast.name(label)}.`);
+      this.edits.change(changes, from.segment, to.segment - from.segment + 1);
+      this.view.focus();
+      this.say(`Given to ${this.speakers.name(label)}.`);
     });
   }
 
   /** The focus stays on the segment, so the word is said. */
   #word(steps, selecting) {
-    this.pane.move(steps, "word", selecting);
+    this.view.move(steps, "word", selecting);
     this.context.announce(this.#chosen.text);
   }
 
   get #chosen() {
-    const { segment, word } = this.pane.cursor.at;
-    return this.editing.state.segments[segment].words[word];
+    const { segment, word } = this.view.cursor.at;
+    return this.edits.state.segments[segment].words[word];
   }
 
   #ifAllowed(run) {
@@ -116,15 +116,15 @@ export class Deeds {
 
   /** @param {{name: string, at: number, button?: HTMLElement}} act What a row asks for. */
   act({ name, at, button }) {
-    if (this.pane.cursor.at.segment !== at) this.pane.cursor.choose(at);
+    if (this.view.cursor.at.segment !== at) this.view.cursor.choose(at);
     if (name === "edit") this.edit();
     else if (name === "speaker") openMenu(button, "Who says this", this.#castItems());
     else openMenu(button, "Actions", this.#rowItems(button));
   }
 
   #castItems() {
-    const items = this.cast.labels.map((label) => ({
-      label: h("bdi", null, this.cast.name(label)), hint: this.#digit(label), run: () => this.give(label),
+    const items = this.speakers.labels.map((label) => ({
+      label: h("bdi", null, this.speakers.name(label)), hint: this.#digit(label), run: () => this.give(label),
     }));
     return [...items, { label: "New speaker", hint: "N", run: () => this.fresh() },
       { label: "Unknown", hint: "0", run: () => this.give(null) },
@@ -132,7 +132,7 @@ export class Deeds {
   }
 
   #digit(label) {
-    const shown = this.cast.number(label) + 1;
+    const shown = this.speakers.number(label) + 1;
     return shown <= 9 ? String(shown) : "";
   }
 
@@ -154,7 +154,7 @@ export class Deeds {
  * @param {import("./cursor.js").Place} from
  * @param {import("./cursor.js").Place} to The last word.
  * @param {string|null} speaker
- * @returns {import("./editing.js").Change[]}
+ * @returns {import("./edit_queue.js").Change[]}
  */
 function reassigning(segments, from, to, speaker) {
   const changes = [];

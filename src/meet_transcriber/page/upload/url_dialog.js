@@ -7,7 +7,7 @@ import { h, openDialog } from "../dom.js";
  * @param {() => Object<string, any>|null} readOptions
  * @param {() => void} arrived Called when there is a job.
  */
-export function askForAddress(context, readOptions, arrived) {
+export function openUrlDialog(context, readOptions, arrived) {
   const options = readOptions();
   if (!options) return;
   const address = h("input", { type: "url", id: "address", required: true, placeholder: "https://", autocomplete: "off", autofocus: true });
