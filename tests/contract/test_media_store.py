@@ -6,8 +6,8 @@ import pytest
 from obstore.store import LocalStore, MemoryStore
 
 from meet_transcriber.ports.stores import MediaStore
-from meet_transcriber.stores.buckets.store import ObjectMediaStore
 from meet_transcriber.stores.disk import DiskMediaStore
+from meet_transcriber.stores.object_storage import ObjectMediaStore
 from tests.contract.media_store import MediaStoreContract
 from tests.contract.media_store_elsewhere import ElsewhereContract
 

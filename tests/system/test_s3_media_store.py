@@ -11,7 +11,7 @@ import pytest
 
 from meet_transcriber.core.errors import StorageError, StorageUnavailable
 from meet_transcriber.ports.stores import MediaStore
-from meet_transcriber.stores.buckets.store import ObjectMediaStore
+from meet_transcriber.stores.object_storage import ObjectMediaStore
 from tests.contract.media_store import MediaStoreContract, noise, written
 from tests.contract.media_store_elsewhere import DIES, ElsewhereContract, started
 from tests.system.media_servers import answering, aws_environment, moto_server
@@ -58,7 +58,7 @@ class TestS3(MediaStoreContract, ElsewhereContract):
     @pytest.fixture
     def making(self, url: str, endpoint: str) -> str:
         return (
-            "from meet_transcriber.stores.buckets.store import ObjectMediaStore\n"
+            "from meet_transcriber.stores.object_storage import ObjectMediaStore\n"
             f"store = ObjectMediaStore.from_url({url!r}, {endpoint!r})\n"
         )
 
@@ -87,7 +87,7 @@ def test_objects_lie_below_the_prefix(store: ObjectMediaStore, endpoint: str, ur
 def test_the_endpoint_may_come_from_the_environment(endpoint: str, url: str) -> None:
     code = (
         f"import os; os.environ['AWS_ENDPOINT_URL'] = {endpoint!r}\n"
-        "from meet_transcriber.stores.buckets.store import ObjectMediaStore\n"
+        "from meet_transcriber.stores.object_storage import ObjectMediaStore\n"
         f"ObjectMediaStore.from_url({url!r}).put('key', b'x')"
     )
     with started(code) as child:
@@ -152,7 +152,7 @@ def test_a_bucket_that_is_not_there_is_said(endpoint: str, name: str) -> None:
 
 def test_a_killed_upload_is_no_object(store: ObjectMediaStore, endpoint: str, url: str) -> None:
     making = (
-        "from meet_transcriber.stores.buckets.store import ObjectMediaStore\n"
+        "from meet_transcriber.stores.object_storage import ObjectMediaStore\n"
         f"store = ObjectMediaStore.from_url({url!r}, {endpoint!r})\n"
     )
     with started(making + DIES) as child:

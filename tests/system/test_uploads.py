@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from meet_transcriber.ports.stores import MediaStore
-from meet_transcriber.stores.buckets.store import ObjectMediaStore
+from meet_transcriber.stores.object_storage import ObjectMediaStore
 from meet_transcriber.stores.redis.media import RedisMediaStore
 from tests.contract.uploads import UploadsContract
 from tests.system.media_servers import aws_environment, moto_server, redis_server

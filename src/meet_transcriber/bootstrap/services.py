@@ -108,7 +108,7 @@ def media_store(settings: Settings) -> MediaStore:
         from meet_transcriber.stores.disk import DiskMediaStore
 
         return DiskMediaStore(Path(url.removeprefix("file://")))
-    from meet_transcriber.stores.buckets.store import ObjectMediaStore
+    from meet_transcriber.stores.object_storage import ObjectMediaStore
 
     return ObjectMediaStore.from_url(url)
 

@@ -15,7 +15,7 @@ from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.ports.stores import Clock, JobStore
 from meet_transcriber.service.context import Policy, ServiceContext
-from meet_transcriber.service.recordings import pieces_of
+from meet_transcriber.service.uploads import pieces_of
 from meet_transcriber.service.webhooks import WebhookDispatcher
 
 log = get_logger(__name__)

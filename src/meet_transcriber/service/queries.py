@@ -23,7 +23,7 @@ from meet_transcriber.core.plan import PartResult
 from meet_transcriber.core.serialization import from_plain
 from meet_transcriber.core.transcript import Segment, Transcript
 from meet_transcriber.service.context import ServiceContext
-from meet_transcriber.service.recordings import open_recording, size_of
+from meet_transcriber.service.uploads import open_recording, size_of
 
 T = TypeVar("T")
 

@@ -34,8 +34,13 @@ from meet_transcriber.ports.observability import Meters
 from meet_transcriber.ports.stores import ObjectWriter
 from meet_transcriber.service.context import ServiceContext
 from meet_transcriber.service.quotas import Quotas
-from meet_transcriber.service.recordings import open_recording
-from meet_transcriber.service.uploads import KEPT_SECONDS, Uploads, complete_recording, withdraw
+from meet_transcriber.service.uploads import (
+    KEPT_SECONDS,
+    Uploads,
+    complete_recording,
+    open_recording,
+    withdraw,
+)
 
 Refuse = Callable[[Options], None]
 """Raises InvalidOptions for what the configured engines cannot do."""

@@ -45,8 +45,8 @@ from meet_transcriber.ports.engines import Diarizer, Recognizer, SpeechDetector
 from meet_transcriber.service.context import ServiceContext
 from meet_transcriber.service.queries import RTF
 from meet_transcriber.service.quotas import Quotas
-from meet_transcriber.service.recordings import delete_recording, open_recording
 from meet_transcriber.service.speaker_identification import SpeakerIdentification
+from meet_transcriber.service.uploads import delete_recording, open_recording
 
 log = get_logger(__name__)
 

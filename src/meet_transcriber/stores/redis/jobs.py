@@ -18,8 +18,16 @@ from meet_transcriber.ports.stores import Room, Updated
 from meet_transcriber.stores.json_records import dump, folded, load
 from meet_transcriber.stores.redis.api_keys import RedisKeyStore, RedisTrail
 from meet_transcriber.stores.redis.client import RedisCalls, RedisClock, build_client
-from meet_transcriber.stores.redis.index import Command, Keys, backlog, removing, usage, writing
-from meet_transcriber.stores.redis.scripts import Scripts, new_write
+from meet_transcriber.stores.redis.index import (
+    Command,
+    Keys,
+    Scripts,
+    backlog,
+    new_write,
+    removing,
+    usage,
+    writing,
+)
 
 _CHUNK = 200
 """Ids looked at in one go."""

@@ -1,4 +1,4 @@
-"""What tenants have, out of the job database."""
+"""A JobStore and a KeyStore in one SQLite file."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from meet_transcriber.core.errors import JobNotFound, StorageError, StorageUnavailable
+from meet_transcriber.core.auth import ApiKey, Session
+from meet_transcriber.core.errors import JobNotFound, KeyNotFound, StorageError, StorageUnavailable
 from meet_transcriber.core.jobs import (
     CHANGES_KEPT,
     Backlog,
@@ -22,9 +23,8 @@ from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.ports.stores import Room, Updated
 from meet_transcriber.stores.disk import disk_room
 from meet_transcriber.stores.json_records import dump, folded, load
-from meet_transcriber.stores.sqlite.api_keys import SqliteKeyStore
 from meet_transcriber.stores.sqlite.connections import Connections
-from meet_transcriber.stores.sqlite.fts import match_expression, searchable
+from meet_transcriber.stores.sqlite.schema import match_expression, searchable
 
 REMEMBERED_SECONDS = 2 * 24 * 3600.0
 
@@ -375,3 +375,52 @@ def _page_statement(query: JobQuery, cursor: tuple[Any, ...] | None) -> tuple[st
         f"ORDER BY created_at {direction}, id {direction} LIMIT ?"
     )
     return statement, [*values, max(query.limit, 0)]
+
+
+class SqliteKeyStore:
+    """Keys and sessions beside the jobs, for any number of threads and processes."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._reading, self._writing = connections.reading, connections.writing
+
+    def put_key(self, key: ApiKey) -> None:
+        with self._writing() as db:
+            try:
+                db.execute("INSERT INTO keys VALUES (?, ?)", (key.id, dump(key)))
+            except sqlite3.IntegrityError as error:
+                raise StorageError(f"There is a key {key.id} already.") from error
+
+    def find_key(self, key_id: str) -> ApiKey | None:
+        with self._reading() as db:
+            row = db.execute("SELECT doc FROM keys WHERE id = ?", (key_id,)).fetchone()
+        return row and load(ApiKey, row[0])
+
+    def change_key(self, key_id: str, change: Callable[[ApiKey], ApiKey]) -> ApiKey:
+        with self._writing() as db:
+            row = db.execute("SELECT doc FROM keys WHERE id = ?", (key_id,)).fetchone()
+            if row is None:
+                raise KeyNotFound(f"There is no key {key_id[:40]}.")
+            key = change(load(ApiKey, row[0]))
+            db.execute("UPDATE keys SET doc = ? WHERE id = ?", (dump(key), key_id))
+        return key
+
+    def all_keys(self) -> list[ApiKey]:
+        with self._reading() as db:
+            found = [load(ApiKey, doc) for (doc,) in db.execute("SELECT doc FROM keys")]
+        return sorted(found, key=lambda key: (key.created_at, key.id))
+
+    def put_session(self, session: Session, now: float) -> None:
+        row = (session.id, session.until, dump(session))
+        with self._writing() as db:
+            db.execute("DELETE FROM sessions WHERE until <= ?", (now,))
+            db.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)", row)
+
+    def find_session(self, session_id: str, now: float) -> Session | None:
+        statement = "SELECT doc FROM sessions WHERE id = ? AND until > ?"
+        with self._reading() as db:
+            row = db.execute(statement, (session_id, now)).fetchone()
+        return row and load(Session, row[0])
+
+    def drop_session(self, session_id: str) -> None:
+        with self._writing() as db:
+            db.execute("DELETE FROM sessions WHERE id = ?", (session_id,))

@@ -1,9 +1,12 @@
-"""The tables of the job database, and upgrades from one schema version to the next."""
+"""The tables of the job database, their upgrades, and text as its full-text index stores it."""
 
+import re
 import sqlite3
+import unicodedata
 from collections.abc import Sequence
 
 from meet_transcriber.core.errors import StorageError
+from meet_transcriber.core.languages import is_spaceless
 
 _APPLICATION_ID = 0x4D545242
 """Marks a file as ours: SQLite keeps the number for this purpose."""
@@ -72,7 +75,7 @@ _TABLES = (
     "CREATE TABLE keys (id TEXT PRIMARY KEY, doc TEXT NOT NULL)",
     "CREATE TABLE sessions (id TEXT PRIMARY KEY, until REAL NOT NULL, doc TEXT NOT NULL)",
     "CREATE INDEX sessions_over ON sessions (until)",
-    # rowid is jobs.number. Text is folded by `fts.searchable`, not by the tokenizer.
+    # rowid is jobs.number. Text is folded by `searchable`, not by the tokenizer.
     """
     CREATE VIRTUAL TABLE texts USING fts5(
         text, tokenize = "unicode61 remove_diacritics 0 categories 'L* M* N* Co'"
@@ -135,3 +138,35 @@ def _is_ours(db: sqlite3.Connection) -> bool:
 
 def _is_empty(db: sqlite3.Connection) -> bool:
     return not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+
+
+# Case, accents and full-width forms are folded here and not by the index. Characters of scripts
+# without spaces become words of their own, so that a query finds them as a phrase anywhere; so do
+# Korean syllables, because particles are attached to words.
+_ACCENTS = re.compile("[\u0300-\u036f]")
+_HANGUL = range(0xAC00, 0xD7A4)
+
+
+def searchable(text: str) -> str:
+    """The text with words folded and apart from each other."""
+    if text.isascii():
+        return text.lower().replace("\0", " ")
+    bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
+    whole = unicodedata.normalize("NFKC", bare).casefold().replace("\0", " ")
+    spaced = "".join(f" {char} " if _stands_alone(char) else char for char in whole)
+    return spaced.encode("utf-8", "replace").decode("utf-8")
+
+
+def match_expression(query: str) -> str:
+    """An FTS5 expression for all words of a query; empty when it has none."""
+    phrases = [searchable(word) for word in query.split()]
+    quoted = [f'"{phrase}"' for phrase in (_without_quotes(phrase) for phrase in phrases)]
+    return " AND ".join(phrase for phrase in quoted if any(map(str.isalnum, phrase)))
+
+
+def _stands_alone(char: str) -> bool:
+    return not char.isascii() and (is_spaceless(char) or ord(char) in _HANGUL)
+
+
+def _without_quotes(phrase: str) -> str:
+    return " ".join(phrase.replace('"', " ").split())

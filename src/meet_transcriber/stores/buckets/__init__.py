@@ -1,1 +1,0 @@
-"""A MediaStore on object storage: S3, Google Cloud Storage and Azure Blob Storage."""

@@ -1,0 +1,393 @@
+"""A MediaStore on object storage: S3, Google Cloud Storage and Azure Blob Storage."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from queue import Full, Queue
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from urllib.parse import urlsplit
+
+import obstore
+from obstore import exceptions as said
+from obstore.store import AzureStore, GCSStore, S3Store
+
+from meet_transcriber.core.errors import StorageError, StorageUnavailable
+from meet_transcriber.core.range_reader import open_blocks
+from meet_transcriber.ports.stores import ObjectWriter, Room
+from meet_transcriber.stores.object_io import ObjectChanged, checked, is_key, pour, read_whole
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+_PARTS_UNDER_WAY = 2
+_LEAST_AHEAD_BYTES, _MOST_AHEAD_BYTES = 256 << 10, 4 << 20
+_PROBE = ".ping"  # no key, so never in anybody's way
+
+
+class ObjectMediaStore:
+    """
+    Keeps each object as an object of a bucket.
+
+    Uploads are multipart: an upload that fails is aborted, and one whose process was killed
+    stays in the bucket without being an object. `tidy` cannot find those; set a lifecycle rule
+    (S3: AbortIncompleteMultipartUpload; Google: the same; Azure forgets them after a week).
+
+    A reader of an object that is replaced gets what it had read ahead, then StorageError.
+
+    S3 is run in the tests, against moto's server. Of Google's and Azure's stores only the way
+    there is: neither has been talked to.
+    """
+
+    def __init__(self, store: "ObjectStore", uploads: "ObjectStore | None" = None) -> None:
+        """
+        Args:
+            store: where objects are.
+            uploads: the same place, with more patience, for requests that carry megabytes.
+        """
+        self._store, self._uploads = store, uploads or store
+        self._may_write = False
+
+    @classmethod
+    def from_url(
+        cls, url: str, endpoint: str | None = None, patience_seconds: float = 10
+    ) -> "ObjectMediaStore":
+        """
+        Open `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
+
+        Credentials come from the environment, or from the machine's own role:
+        S3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a web identity, ECS, EC2; AWS_REGION.
+        AWS_PROFILE and ~/.aws are not read. Google: GOOGLE_APPLICATION_CREDENTIALS.
+        Azure: AZURE_STORAGE_ACCOUNT_NAME with AZURE_STORAGE_ACCOUNT_KEY or others of its kind.
+
+        Args:
+            url: as above; the prefix may be missing.
+            endpoint: of another store that speaks S3; AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL
+                where it is None. Plain http is allowed where it says so.
+            patience_seconds: how long one request may take; an upload's may take six times
+                that, since it carries 5 MiB. Requests that fail are tried again for 8 s.
+
+        Raises:
+            StorageError: the URL or the configuration makes no sense.
+        """
+        place = BucketUrl.parse(url, endpoint)
+        return cls(place.open(patience_seconds), place.open(6 * patience_seconds))
+
+    def put(self, key: str, data: bytes | BinaryIO) -> None:
+        with self.writer(key) as writer:
+            pour(data, writer, key)
+
+    @contextmanager
+    def writer(self, key: str) -> Iterator[ObjectWriter]:
+        checked(key)
+        upload = MultipartWriter(lambda data: self._send(key, data))
+        try:
+            yield upload
+            upload.finish()
+        except BaseException:
+            upload.abandon()
+            raise
+        finally:
+            upload.close()
+
+    def get(self, key: str) -> bytes:
+        return read_whole(lambda: self._open(key, _MOST_AHEAD_BYTES))
+
+    def open(self, key: str) -> BinaryIO:
+        return self._open(key, _LEAST_AHEAD_BYTES)
+
+    def size(self, key: str) -> int:
+        with translated("read", checked(key)):
+            return obstore.head(self._store, key)["size"]
+
+    def exists(self, key: str) -> bool:
+        with translated("look for", checked(key)):
+            try:
+                obstore.head(self._store, key)
+            except (FileNotFoundError, obstore.exceptions.NotFoundError):
+                return False
+            return True
+
+    def keys(self, prefix: str) -> list[str]:
+        with translated("list", checked(prefix)):
+            pages = list(obstore.list(self._store, prefix))
+        below = sorted(each["path"] for page in pages for each in page if is_key(each["path"]))
+        return [prefix, *below] if self.exists(prefix) else below
+
+    def delete(self, prefix: str) -> None:
+        keys = self.keys(prefix)
+        with translated("delete", prefix):
+            try:
+                obstore.delete(self._store, keys)
+            except (FileNotFoundError, obstore.exceptions.NotFoundError):
+                self._delete_one_by_one(keys)
+
+    def tidy(self, older_than_seconds: float) -> int:  # noqa: ARG002
+        return 0
+
+    def room(self) -> Room | None:
+        return None  # as much as is paid for
+
+    def ping(self) -> None:
+        """Write and delete a small object the first time; afterwards list nothing."""
+        with translated("keep", "recordings"):
+            if not self._may_write:
+                obstore.put(self._store, _PROBE, b"")
+                obstore.delete(self._store, _PROBE)
+            next(iter(obstore.list(self._store, _PROBE, chunk_size=1)), None)
+        self._may_write = True
+
+    def _send(self, key: str, data: bytes | Iterator[bytes]) -> None:
+        with translated("write", key):
+            obstore.put(
+                self._uploads,
+                key,
+                data,
+                use_multipart=not isinstance(data, bytes),
+                chunk_size=PART_BYTES,
+                max_concurrency=_PARTS_UNDER_WAY,
+            )
+
+    def _open(self, key: str, ahead_bytes: int) -> BinaryIO:
+        with translated("read", checked(key)):
+            found = obstore.head(self._store, key)
+        ahead = _Ahead(self._store, key, found["size"], found["e_tag"], ahead_bytes)
+        return open_blocks(found["size"], ahead.fetch)
+
+    def _delete_one_by_one(self, keys: list[str]) -> None:
+        """For stores that mind when somebody else deletes the same."""
+        for key in keys:
+            with suppress(FileNotFoundError, obstore.exceptions.NotFoundError):
+                obstore.delete(self._store, key)
+
+
+class _Ahead:
+    """Fetches ranges of one object: twice as much as before while it is read in order."""
+
+    def __init__(
+        self, store: "ObjectStore", key: str, size: int, e_tag: str | None, ahead_bytes: int
+    ) -> None:
+        self._store, self._key, self._size, self._e_tag = store, key, size, e_tag
+        self._first = self._bytes = ahead_bytes
+        self._next = 0
+
+    def fetch(self, position: int) -> tuple[int, bytes]:
+        """Return the range that begins at `position`."""
+        if position != self._next:
+            self._bytes = self._first
+        end = min(self._size, position + self._bytes)
+        with translated("read on in", self._key):
+            got = obstore.get(
+                self._store,
+                self._key,
+                options={"range": (position, end), "if_match": self._e_tag},
+            )
+            block = got.bytes().to_bytes()
+        self._next, self._bytes = end, min(_MOST_AHEAD_BYTES, 2 * self._bytes)
+        return position, block
+
+
+_KINDS = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
+# obstore reads these by itself, but takes plain http only where it is told so.
+_ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "gs": (),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+}
+
+# Long enough for a restart of the store, short enough for somebody who waits for a page.
+_RETRIES: Any = {
+    "max_retries": 6,
+    "retry_timeout": timedelta(seconds=8),
+    "backoff": {
+        "init_backoff": timedelta(milliseconds=200),
+        "max_backoff": timedelta(seconds=3),
+        "base": 2,
+    },
+}
+
+
+class BucketUrl(NamedTuple):
+    """A parsed MEDIA_URL, with what the environment adds to it."""
+
+    kind: str
+    bucket: str
+    prefix: str | None
+    config: dict[str, str]
+    allow_http: bool
+
+    @classmethod
+    def parse(cls, url: str, endpoint: str | None) -> "BucketUrl":
+        """Read `s3://bucket/prefix` and its like; raises StorageError for anything else."""
+        parts = urlsplit(url)
+        prefix = parts.path.strip("/")
+        if (
+            parts.scheme not in _KINDS
+            or not is_key(parts.netloc)
+            or (prefix and not is_key(prefix))
+            or parts.query
+            or parts.fragment
+        ):
+            raise StorageError(
+                "MEDIA_URL names no place for recordings. It looks like s3://bucket/prefix, "
+                "gs://bucket/prefix or az://container/prefix."
+            )
+        config = {"aws_endpoint_url_s3": endpoint} if endpoint and parts.scheme == "s3" else {}
+        named = endpoint, *map(os.environ.get, _ENDPOINTS[parts.scheme])
+        in_force = next(filter(None, named), "")
+        allow_http = in_force.startswith("http://")
+        return cls(parts.scheme, parts.netloc, prefix or None, config, allow_http)
+
+    def open(self, patience_seconds: float) -> "ObjectStore":
+        """Make a store; nothing is asked of it yet."""
+        options: Any = {
+            "allow_http": self.allow_http,
+            "connect_timeout": timedelta(seconds=2),
+            "timeout": timedelta(seconds=patience_seconds),
+        }
+        with translated("use", f"{self.kind}://{self.bucket}"):
+            made: ObjectStore = _KINDS[self.kind](
+                self.bucket,
+                prefix=self.prefix,
+                config=self.config,
+                client_options=options,
+                retry_config=_RETRIES,
+            )
+            return made
+
+
+_NOT_FOUND = (FileNotFoundError, said.NotFoundError)
+_DENIED = (PermissionError, said.PermissionDeniedError, said.UnauthenticatedError)
+_NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|specified (bucket|container) does not")
+_NO_ANSWER = re.compile(
+    r"HTTP error|status code: (5\d\d|408|429)|timed out|connection", re.IGNORECASE
+)
+# Where machines in a cloud ask for credentials, once there are none in the environment.
+_NO_CREDENTIALS = re.compile(r"169\.254\.169\.254|metadata\.google|[Cc]redentials")
+_DETAIL = re.compile(r"<Code>(\w+)</Code>")
+
+
+@contextmanager
+def translated(verb: str, key: str) -> Iterator[None]:
+    """Turn errors of obstore into ours; those of who calls pass through."""
+    try:
+        yield
+    except (said.BaseError, OSError, ValueError) as error:
+        raise _translation(f"Cannot {verb} {key}", error) from error
+
+
+def _translation(what: str, error: Exception) -> StorageError:
+    text = str(error)
+    brief = _brief(text)
+    if _NO_BUCKET.search(text):
+        return StorageError(f"{what}: there is no such bucket. Create it, or correct MEDIA_URL.")
+    if isinstance(error, _NOT_FOUND):
+        return StorageError(f"{what}: there is no such object.")
+    if isinstance(error, said.PreconditionError):
+        return ObjectChanged(f"{what}: it was replaced or deleted meanwhile.")
+    if isinstance(error, _DENIED):
+        return StorageError(
+            f"{what}: the store denies access. Credentials need to list, read, write and delete "
+            f"what MEDIA_URL names. It says: {brief}."
+        )
+    return _of_other_kinds(what, brief)
+
+
+def _of_other_kinds(what: str, brief: str) -> StorageError:
+    if _NO_CREDENTIALS.search(brief):
+        return StorageError(f"{what}: there are no credentials for MEDIA_URL. Asked for: {brief}.")
+    if _NO_ANSWER.search(brief):
+        return StorageUnavailable(f"{what}: the store of MEDIA_URL does not answer: {brief}.")
+    return StorageError(f"{what}: the store of MEDIA_URL says: {brief}.")
+
+
+def _brief(text: str) -> str:
+    """What matters of a message: its first line without bodies, and the code in the body."""
+    line = text.partition("\n")[0].partition("<")[0].strip().rstrip(":.,")
+    detail = _DETAIL.search(text)
+    return f"{line}: {detail[1]}" if detail else line
+
+
+PART_BYTES = 5 << 20
+"""The least that S3 takes as a part; its 10,000 parts make 50 GB."""
+
+Send = Callable[[bytes | Iterator[bytes]], None]
+"""Stores an object from its bytes, or from parts as they come; nothing of it if these raise."""
+
+
+class _Abandoned(Exception):
+    """Raised inside an upload so that it is aborted."""
+
+
+class MultipartWriter:
+    """
+    Gathers bytes to parts, and sends these from a thread: stores pull, writers push.
+
+    Holds a part that is being filled, one that waits, and those under way. An object smaller
+    than a part is sent at the end, with one request and no thread.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._gathered = bytearray()
+        self._parts: Queue[bytes | None] = Queue(maxsize=1)
+        self._abandoned = False
+        self._thread: ThreadPoolExecutor | None = None
+        self._sent: Future[None] | None = None
+
+    def write(self, data: bytes, /) -> int:
+        rest = memoryview(data)
+        while rest:
+            taken = rest[: PART_BYTES - len(self._gathered)]
+            self._gathered += taken
+            rest = rest[len(taken) :]
+            if len(self._gathered) == PART_BYTES:
+                self._hand_over(self._take_gathered())
+        return len(data)
+
+    def finish(self) -> None:
+        """Return once the object is there; raises what sending it raised."""
+        if self._sent is None:
+            self._send(self._take_gathered())
+            return
+        if self._gathered:
+            self._hand_over(self._take_gathered())
+        self._hand_over(None)
+        self._sent.result()
+
+    def abandon(self) -> None:
+        """Return once the upload is aborted, if one had begun."""
+        self._abandoned = True
+        if self._sent is not None:
+            with suppress(_Abandoned, StorageError):
+                self._hand_over(None)
+                self._sent.result()
+
+    def close(self) -> None:
+        """End the thread."""
+        if self._thread:
+            self._thread.shutdown()
+
+    def _take_gathered(self) -> bytes:
+        part = bytes(self._gathered)
+        self._gathered.clear()
+        return part
+
+    def _hand_over(self, part: bytes | None) -> None:
+        """Wait for room; raises what ended the upload, should it have ended."""
+        if self._sent is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="upload")
+            self._sent = self._thread.submit(self._send, self._handed_over())
+        while not self._sent.done():
+            with suppress(Full):
+                self._parts.put(part, timeout=0.1)
+                return
+        self._sent.result()
+
+    def _handed_over(self) -> Iterator[bytes]:
+        while (part := self._parts.get()) is not None:
+            yield part
+        if self._abandoned:
+            raise _Abandoned
