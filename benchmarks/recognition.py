@@ -25,7 +25,7 @@ from benchmarks.whisper.bare import Bare
 from benchmarks.whisper.ours import Ours, load
 from benchmarks.whisper.recording import ROOT, Recording, model_folder, recording
 from benchmarks.whisper.stopwatch import Run, scored, told
-from meet_transcriber.core.scoring import normalized
+from meet_transcriber.core.scoring import normalize
 from meet_transcriber.core.transcript import Span
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform, usable_cores
 
@@ -138,7 +138,7 @@ def whisperx(python: str, media: Path, model: Path) -> Run:
         command, cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=sys.stderr, text=True
     )
     said = json.loads(done.stdout.splitlines()[-1])
-    return Run(said["seconds"], normalized(said["text"]))
+    return Run(said["seconds"], normalize(said["text"]))
 
 
 if __name__ == "__main__":

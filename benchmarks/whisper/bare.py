@@ -9,7 +9,7 @@ import faster_whisper.transcribe
 from faster_whisper.audio import decode_audio
 
 from benchmarks.whisper.stopwatch import Run, Stopwatch
-from meet_transcriber.core.scoring import normalized
+from meet_transcriber.core.scoring import normalize
 from meet_transcriber.core.transcript import Span
 from meet_transcriber.ports.engines import Waveform, usable_cores
 
@@ -62,7 +62,7 @@ class Bare:
                 audio, language="en", word_timestamps=True, batch_size=batch_size, **more
             )
             text = "".join(segment.text for segment in segments)
-        return Run(self._watch.reset(), normalized(text))
+        return Run(self._watch.reset(), normalize(text))
 
 
 def merged(speech: Sequence[Span]) -> Iterator[Span]:

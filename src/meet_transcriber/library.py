@@ -7,7 +7,7 @@ from typing import Any
 
 from meet_transcriber.bootstrap import engines
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.speaker_timeline import read
+from meet_transcriber.core.speaker_timeline import read_timeline
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.pipeline import StageProgress, run
 from meet_transcriber.settings import Settings
@@ -37,7 +37,7 @@ def transcribe(
     """
     settings = settings or Settings()
     options = Options(**wishes)
-    timeline = None if speaker_timeline is None else read(speaker_timeline)
+    timeline = None if speaker_timeline is None else read_timeline(speaker_timeline)
     loaded = engines.load_engines(settings, options)
     with tempfile.TemporaryDirectory(prefix="meet-transcriber-") as folder:
         pipeline = engines.pipeline(settings, options, Path(folder), "recording")

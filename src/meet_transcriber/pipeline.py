@@ -19,7 +19,7 @@ from meet_transcriber.core.errors import DiarizationFailed, StorageError
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import TARGET_SECONDS, Part, PartResult, Plan, plan_parts
 from meet_transcriber.core.serialization import from_plain, to_plain
-from meet_transcriber.core.speaker_timeline import SPEAKER_TIMELINE, Timeline, take_over
+from meet_transcriber.core.speaker_timeline import SPEAKER_TIMELINE, Timeline, name_speakers
 from meet_transcriber.core.transcript import (
     Diarization,
     Removed,
@@ -143,7 +143,7 @@ class Pipeline:
             source = self.decoder.open(working, audio)
             speech = tuple(
                 self.detector.detect(
-                    source, channel, _stretch(progress, 0.7, 0.3, channel, audio.channels)
+                    source, channel, _scale(progress, 0.7, 0.3, channel, audio.channels)
                 )
                 for channel in range(audio.channels)
             )
@@ -239,7 +239,7 @@ class Pipeline:
         """
         transcript = assemble(plan, parts, diarization, self.options)
         if timeline is not None:
-            transcript = _named(transcript, timeline)
+            transcript = _apply_timeline(transcript, timeline)
         transcript = replace(transcript, names={**transcript.names, **(names or {})})
         if known is not None:
             transcript = with_known(transcript, known)
@@ -341,9 +341,9 @@ class StageProgress:
         return progress
 
 
-def _named(transcript: Transcript, timeline: Timeline) -> Transcript:
+def _apply_timeline(transcript: Transcript, timeline: Timeline) -> Transcript:
     """The transcript with the names of a timeline, and what is in doubt about them."""
-    taken = take_over(timeline, transcript.turns, transcript.duration)
+    taken = name_speakers(timeline, transcript.turns, transcript.duration)
     log.info(
         "speaker_timeline_used",
         offset_seconds=round(taken.offset.seconds, 1),
@@ -354,9 +354,7 @@ def _named(transcript: Transcript, timeline: Timeline) -> Transcript:
     return replace(transcript, names={**transcript.names, **taken.names}, warnings=warnings)
 
 
-def _stretch(
-    progress: Progress, start: float, share: float, channel: int, channels: int
-) -> Progress:
+def _scale(progress: Progress, start: float, share: float, channel: int, channels: int) -> Progress:
     return lambda done: progress(start + share * (channel + done) / channels)
 
 

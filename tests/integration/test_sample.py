@@ -7,7 +7,7 @@ import pytest
 
 from meet_transcriber import transcribe
 from meet_transcriber.core.formats.readers import read_transcript
-from meet_transcriber.core.scoring import MeetingErrors, meeting_errors, normalized
+from meet_transcriber.core.scoring import MeetingErrors, meeting_errors, normalize
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.settings import Settings
 
@@ -67,7 +67,7 @@ def test_no_word_is_there_twice(sample: Transcript, truth: Transcript) -> None:
 
 def twice(transcript: Transcript) -> set[tuple[str, ...]]:
     """Up to four words that are said twice in a row."""
-    words = normalized(transcript.text)
+    words = normalize(transcript.text)
     return {
         tuple(words[at : at + size])
         for size in range(1, 5)

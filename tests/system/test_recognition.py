@@ -18,7 +18,7 @@ from benchmarks.meetings.talk import sentences
 from benchmarks.meetings.voices import VOICES, Voice, synthesize
 from meet_transcriber.bootstrap import engines
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.scoring import all_words, normalized, word_errors
+from meet_transcriber.core.scoring import all_words, normalize, word_errors
 from meet_transcriber.core.transcript import Removed, Segment, Span, Transcript
 from meet_transcriber.engines.whisper.loader import load_in_process
 from meet_transcriber.pipeline import Chosen, Pipeline, ignore_progress, run
@@ -104,7 +104,7 @@ def bare() -> Callable[[Waveform], list[str]]:
 
     def heard(audio: Waveform) -> list[str]:
         segments, _ = pipeline.transcribe(audio, language="en", batch_size=8)
-        return normalized("".join(segment.text for segment in segments))
+        return normalize("".join(segment.text for segment in segments))
 
     return heard
 
@@ -150,12 +150,12 @@ def test_speech_without_a_pause_is_joined_without_losing_or_doubling_a_word(
     audio, said = without_pauses(11, 100.0)
     assert max(span.duration for span in speech_in(audio)) > 60
     found = hear(audio)
-    errors = word_errors(normalized(said), all_words(found))
-    library = word_errors(normalized(said), bare(audio))
+    errors = word_errors(normalize(said), all_words(found))
+    library = word_errors(normalize(said), bare(audio))
     print(f"100 s without a pause: WER {errors.rate:.2%}, the library's {library.rate:.2%}")
     assert errors.rate <= library.rate
-    assert errors.insertions <= 0.01 * len(normalized(said))
-    assert repeated(all_words(found)) <= repeated(normalized(said))
+    assert errors.insertions <= 0.01 * len(normalize(said))
+    assert repeated(all_words(found)) <= repeated(normalize(said))
     assert found.removed == ()
     assert all(word.start < word.end for word in found.words)
 
@@ -205,7 +205,7 @@ def test_two_channels_that_talk_at_once_are_two_speakers_with_their_own_words(he
         channels.append(
             np.concatenate([each for pair in zip(gaps, parts, strict=True) for each in pair])
         )
-        said[f"SPEAKER_{start:02d}"] = normalized(" ".join(texts))
+        said[f"SPEAKER_{start:02d}"] = normalize(" ".join(texts))
     audio = np.zeros((max(map(len, channels)), 2), dtype=np.float32)
     for number, samples in enumerate(channels):
         audio[: len(samples), number] = samples
@@ -213,7 +213,7 @@ def test_two_channels_that_talk_at_once_are_two_speakers_with_their_own_words(he
     assert found.speakers == tuple(said)
     assert {turn.speaker for turn in found.turns} == set(said)
     for speaker, words in said.items():
-        own = normalized(" ".join(word.text for word in found.words if word.speaker == speaker))
+        own = normalize(" ".join(word.text for word in found.words if word.speaker == speaker))
         assert word_errors(words, own).rate <= 0.2, own
 
 
@@ -236,7 +236,7 @@ def test_each_stretch_is_in_its_language(hear: Hear) -> None:
     outside = [each for each in found.segments if each not in inside]
     assert {each.language for each in inside} == {"it"}
     assert {each.language for each in outside} == {"en"}
-    assert "bilancio" in normalized(" ".join(each.text for each in inside))
+    assert "bilancio" in normalize(" ".join(each.text for each in inside))
     assert "language_not_allowed" not in [warning.code for warning in found.warnings]
 
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from meet_transcriber.api.forms import BODY_UNREAD
 from meet_transcriber.api.middleware.rate_limit import count_key
 from meet_transcriber.bootstrap.auth import AuthContext
-from meet_transcriber.core.auth import OPEN, SCOPES, Caller, SignedIn, caller_of
+from meet_transcriber.core.auth import OPEN_SCOPES, SCOPES, Caller, SignedIn, caller_of
 from meet_transcriber.core.errors import (
     AccessError,
     CsrfRefused,
@@ -156,7 +156,7 @@ def _anybody(request: Request, guard: AuthContext) -> Caller:
             raise KeyRequired("AUTH_MODE=loopback serves this machine alone; set it to required.")
     if request.method not in _SAFE:
         refuse_other_sites(request)
-    return Caller(scopes=SCOPES if guard.mode == "loopback" else OPEN)
+    return Caller(scopes=SCOPES if guard.mode == "loopback" else OPEN_SCOPES)
 
 
 def cookie_name(request: Request) -> str:

@@ -16,7 +16,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.types import Message
 
 from meet_transcriber.core.errors import InvalidOptions, MalformedRequest, UploadTooLarge
-from meet_transcriber.core.speaker_timeline import decoded
+from meet_transcriber.core.speaker_timeline import decode_text
 from meet_transcriber.service import Service, StreamedUpload
 
 FIELDS_BYTES = 256 << 10
@@ -171,7 +171,7 @@ class FormReader:
     def _end_part(self) -> None:
         if self._part.name != self._file_field:
             value = bytes(self._part.value)
-            read = decoded if self._part.name in self._left_of else _decoded
+            read = decode_text if self._part.name in self._left_of else _decoded
             self.fields.append((self._part.name, read(value)))
 
     def _end(self) -> None:

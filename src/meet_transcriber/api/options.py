@@ -18,7 +18,7 @@ from meet_transcriber.api.http import RequestModel, validate
 from meet_transcriber.core.edits import LONGEST_NAME
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.options import MAX_SPEAKERS, ChannelMode, Options, Task, speaker_hints
-from meet_transcriber.core.speaker_timeline import Timeline, read
+from meet_transcriber.core.speaker_timeline import Timeline, read_timeline
 from meet_transcriber.settings import Settings
 
 Pairs = Iterable[tuple[str, object]]
@@ -55,7 +55,7 @@ def _split(value: object) -> tuple[str, ...]:
 def _timeline(value: object) -> Timeline:
     if isinstance(value, str | list):
         try:
-            return read(value)
+            return read_timeline(value)
         except InvalidOptions as error:
             raise ValueError(str(error)) from error
     raise ValueError("must be a string, or a list of objects with name, start and end")

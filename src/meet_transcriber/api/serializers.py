@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from meet_transcriber.core.edits import Edit, EditLog, splices, turns_without_words
-from meet_transcriber.core.formats.documents import plain_segment
+from meet_transcriber.core.formats.documents import segment_to_dict
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.serialization import to_plain
 from meet_transcriber.core.transcript import Segment
@@ -136,7 +136,7 @@ def _transcript_change(result: EditResult) -> dict[str, Any]:
         {
             "segment": each.at,
             "removed": each.removed,
-            "inserted": [plain_segment(segment, word_times) for segment in each.inserted],
+            "inserted": [segment_to_dict(segment, word_times) for segment in each.inserted],
         }
         for each in splices(result.before.segments, after.segments)
     ]

@@ -11,13 +11,19 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from meet_transcriber.audio.levels import LoudnessMeter, PeakMeter
-from meet_transcriber.audio.probe import Prober, is_estimated, missing_bytes, opened, too_long
+from meet_transcriber.audio.probe import (
+    Prober,
+    count_missing_bytes,
+    has_estimated_duration,
+    open_media,
+    too_long_error,
+)
 from meet_transcriber.audio.working_audio import (
     Block,
     FlacWriter,
     WorkingAudio,
-    gathered,
     read_blocks,
+    regroup,
 )
 from meet_transcriber.core.errors import UnreadableAudio
 from meet_transcriber.core.media import MAX_SPLIT, MediaInfo, Peaks, PreparedAudio
@@ -95,7 +101,7 @@ class ChannelStatistics:
         relative = relative[:, relative.max(axis=0) > -_ACTIVE_DB]
         if relative.shape[1] < _MIN_BLOCKS:
             return False
-        return _take_turns(relative) or _keep_silent_apart(relative)
+        return _alternate(relative) or _are_separate_lines(relative)
 
     def _correlation(self, one: int, other: int) -> float:
         scale = np.sqrt(self._products[one, one] * self._products[other, other])
@@ -111,7 +117,7 @@ def _relative_levels(levels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]
     return relative
 
 
-def _take_turns(relative: npt.NDArray[np.float32]) -> bool:
+def _alternate(relative: npt.NDArray[np.float32]) -> bool:
     """Whether nearly always one channel stands out, and each does at times."""
     ordered = np.sort(relative, axis=0)
     dominant = ordered[-1] - ordered[-2] > _DOMINANT_DB
@@ -120,7 +126,7 @@ def _take_turns(relative: npt.NDArray[np.float32]) -> bool:
     return bool(dominant.mean() >= _MIN_DOMINANT_SHARE and shares.min() >= _MIN_OWN_SHARE)
 
 
-def _keep_silent_apart(relative: npt.NDArray[np.float32]) -> bool:
+def _are_separate_lines(relative: npt.NDArray[np.float32]) -> bool:
     """
     Whether of any two channels one is often wholly silent while the other is active.
 
@@ -134,7 +140,7 @@ def _keep_silent_apart(relative: npt.NDArray[np.float32]) -> bool:
     return bool(either.min() >= _MIN_APART_SHARE and active.mean(axis=1).min() >= _MIN_OWN_SHARE)
 
 
-def kept_channels(statistics: ChannelStatistics, mode: ChannelMode) -> list[int] | None:
+def select_channels(statistics: ChannelStatistics, mode: ChannelMode) -> list[int] | None:
     """The channels to keep apart, None to fold them into one."""
     alive = statistics.alive()
     if mode == "split":
@@ -150,7 +156,7 @@ _MAX_DAMAGED = 1000
 
 
 @dataclass
-class Timeline:
+class FrameClock:
     """
     Where a frame belongs, by the container's timestamps.
 
@@ -197,7 +203,7 @@ class Decoding:
     samples: int = 0
     warnings: list[TranscriptWarning] = field(default_factory=list)
     _damaged: int = 0
-    _timeline: Timeline = field(default_factory=Timeline)
+    _timeline: FrameClock = field(default_factory=FrameClock)
 
     def blocks(
         self, media: BinaryIO, channels: int, info: MediaInfo, progress: Progress
@@ -216,12 +222,12 @@ class Decoding:
         for block in self._gathered(media, channels):
             self.samples += block.shape[1]
             if self.samples > limit:
-                raise too_long(self.max_duration)
+                raise too_long_error(self.max_duration)
             seconds = self.samples / SAMPLE_RATE_HZ
             progress(min(seconds / info.duration, 1.0) if info.duration else 0.0)
             yield block
-        known = not is_estimated(info.container, media)
-        self._judge(info.duration if known else None, missing_bytes(media))
+        known = not has_estimated_duration(info.container, media)
+        self._judge(info.duration if known else None, count_missing_bytes(media))
 
     def _judge(self, claimed: float | None, lacking: int) -> None:
         if not self.samples:
@@ -254,11 +260,11 @@ class Decoding:
         """Blocks of some seconds, since each step that follows has its price per block."""
         return (
             np.nan_to_num(block, copy=False)
-            for block in gathered(self._resampled(media, channels), _BLOCK)
+            for block in regroup(self._resampled(media, channels), _BLOCK)
         )
 
     def _resampled(self, media: BinaryIO, channels: int) -> Iterator[Block]:
-        with opened(media) as (container, stream):
+        with open_media(media) as (container, stream):
             resampler = Resampler(channels)
             earliest = (container.start_time or 0) / av.time_base
             for frame in self._frames(container, stream):
@@ -393,7 +399,7 @@ class PyavDecoder(Prober):
             writer.write(block)
             statistics.add(block)
         writer.close()
-        kept = kept_channels(statistics, options.channels)
+        kept = select_channels(statistics, options.channels)
         fold = statistics.fold_weights()[np.newaxis] if kept is None else np.eye(channels)[kept]
         meter, writer = _Meters(len(fold)), FlacWriter(working, len(fold))
         done = 0

@@ -47,7 +47,7 @@ def is_encrypted(media: BinaryIO) -> bool:
     return False
 
 
-def missing_bytes(media: BinaryIO) -> int:
+def count_missing_bytes(media: BinaryIO) -> int:
     """Bytes that a RIFF header names beyond the file's end; 0 where it makes no claim."""
     media.seek(0)
     head = media.read(8)
@@ -57,7 +57,7 @@ def missing_bytes(media: BinaryIO) -> int:
     return max(claimed + 8 - media.seek(0, 2) - 1, 0)  # an odd chunk's pad may be left out
 
 
-def is_estimated(container: str, media: BinaryIO) -> bool:
+def has_estimated_duration(container: str, media: BinaryIO) -> bool:
     """Whether FFmpeg guessed the duration from the first bit rates, which may be far off."""
     if container != "mp3":
         return container in _BARE_STREAMS
@@ -128,14 +128,14 @@ class Prober:
 
 
 @contextmanager
-def opened(media: BinaryIO) -> Iterator[tuple[InputContainer, AudioStream]]:
+def open_media(media: BinaryIO) -> Iterator[tuple[InputContainer, AudioStream]]:
     """
     Open a recording with its best audio stream; nothing but `media` is read.
 
     Raises:
         UnsupportedFormat, UnreadableAudio: with the reason in words.
     """
-    _refuse_what_is_no_recording(media)
+    _reject_other_files(media)
     try:
         container = av.open(media, mode="r", options=_options(), metadata_errors="replace")
     except MemoryError as error:  # FFmpeg says so of streams over the limit, too
@@ -175,9 +175,9 @@ def read_info(media: BinaryIO, max_duration: float) -> MediaInfo:
     Raises:
         UnsupportedFormat, UnreadableAudio, AudioTooLong: with the reason in words.
     """
-    with opened(media) as (container, stream):
+    with open_media(media) as (container, stream):
         duration = container.duration / av.time_base if container.duration else None
-        moving = [video for video in container.streams.video if not _is_cover(video)]
+        moving = [video for video in container.streams.video if not _is_cover_art(video)]
         info = MediaInfo(
             container=container.format.name,
             codec=stream.codec_context.name,
@@ -186,7 +186,7 @@ def read_info(media: BinaryIO, max_duration: float) -> MediaInfo:
             channels=stream.codec_context.channels,
             has_video=bool(moving),
         )
-    if info.duration is not None and not is_estimated(info.container, media):
+    if info.duration is not None and not has_estimated_duration(info.container, media):
         _check_duration(info.duration, max_duration)
     return info
 
@@ -198,30 +198,30 @@ def _check_duration(duration: float, limit: float) -> None:
             "export it again."
         )
     if duration > limit:
-        raise too_long(limit, duration)
+        raise too_long_error(limit, duration)
 
 
-def too_long(limit: float, duration: float | None = None) -> AudioTooLong:
+def too_long_error(limit: float, duration: float | None = None) -> AudioTooLong:
     """The error for a recording over the limit."""
-    length = f"{_in_words(duration)} long" if duration else "longer than allowed"
+    length = f"{_format_duration(duration)} long" if duration else "longer than allowed"
     return AudioTooLong(
-        f"The recording is {length}; the limit is {_in_words(limit)}. "
+        f"The recording is {length}; the limit is {_format_duration(limit)}. "
         "Split it, or raise MAX_AUDIO_DURATION_SECONDS."
     )
 
 
-def _in_words(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     """Minutes, or seconds where minutes would say little."""
     return f"{seconds / 60:.0f} minutes" if seconds >= _MINUTES_FROM else f"{seconds:.0f} seconds"
 
 
-def _is_cover(stream: object) -> bool:
+def _is_cover_art(stream: object) -> bool:
     """Album art is a video stream of one picture."""
     disposition = getattr(stream, "disposition", None)
     return "attached_pic" in str(disposition)
 
 
-def _refuse_what_is_no_recording(media: BinaryIO) -> None:
+def _reject_other_files(media: BinaryIO) -> None:
     media.seek(0)
     head = media.read(_HEAD_BYTES)
     media.seek(0)

@@ -64,7 +64,7 @@ class SileroDetector:
 
     def detect(self, audio: AudioSource, channel: int, progress: Progress) -> tuple[Span, ...]:
         """Spans of speech, in order; see the port."""
-        probabilities, levels = _frames(audio, channel, progress)
+        probabilities, levels = _classify(audio, channel, progress)
         if not len(probabilities):
             return ()
         spans = [span for span in self._hysteresis(probabilities) if self._rises(levels, span)]
@@ -101,7 +101,7 @@ class SileroDetector:
         return float(np.percentile(levels[slice(*span)], 90)) - floor >= self.min_rise_db
 
 
-def _frames(
+def _classify(
     audio: AudioSource, channel: int, progress: Progress
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """
@@ -125,7 +125,7 @@ def _frames(
         for start in starts:
             lead = min(_LEAD_SECONDS, start)
             samples = audio.read(start - lead, start + _PIECE_SECONDS, channel)
-            pending.append(pool.submit(_judged, session, samples, round(lead / _STEP)))
+            pending.append(pool.submit(_run_model, session, samples, round(lead / _STEP)))
             if len(pending) > threads:
                 take()
         while pending:
@@ -136,7 +136,7 @@ def _frames(
     return np.concatenate(probabilities), np.concatenate(levels)
 
 
-def _judged(
+def _run_model(
     session: onnxruntime.InferenceSession, samples: Waveform, lead: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Probabilities and levels of a piece, without those of its first `lead` windows."""

@@ -15,7 +15,7 @@ Block = npt.NDArray[np.float32]
 """(channels, samples) float32 at 16 kHz."""
 
 
-def gathered(blocks: Iterable[Block], samples: int) -> Iterator[Block]:
+def regroup(blocks: Iterable[Block], samples: int) -> Iterator[Block]:
     """Small blocks joined until they have so many samples; the last may have fewer."""
     pending: list[Block] = []
     size = 0
@@ -83,7 +83,7 @@ def read_blocks(file: BinaryIO) -> Iterator[npt.NDArray[np.float32]]:
     file.seek(0)
     with av.open(file, mode="r", format="flac") as container:
         frames = container.decode(container.streams.audio[0])
-        yield from gathered((_samples(frame) for frame in frames), _BLOCK)
+        yield from regroup((_samples(frame) for frame in frames), _BLOCK)
 
 
 class WorkingAudio:

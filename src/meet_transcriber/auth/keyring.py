@@ -11,17 +11,17 @@ from functools import partial
 from typing import NamedTuple
 
 from meet_transcriber.core.auth import (
-    EVERYDAY,
+    DEFAULT_SCOPES,
     SCOPES,
     ApiKey,
     NewKey,
     Scope,
     Session,
     SignedIn,
-    checked_name,
-    checked_scopes,
     revoked,
     rotated,
+    validate_name,
+    validate_scopes,
 )
 from meet_transcriber.core.errors import (
     InvalidOptions,
@@ -122,10 +122,10 @@ def _static(parts: list[str], number: int) -> StaticKey:
     if not SHORTEST_STATIC <= len(token) <= LONGEST:
         raise ValueError(f"has a key that is not {SHORTEST_STATIC} to {LONGEST} characters long")
     return StaticKey(
-        checked_name(name),
+        validate_name(name),
         token,
-        checked_scopes(scopes.split("+")) if scopes else EVERYDAY,
-        checked_name(tenant, "tenant") if tenant else "",
+        validate_scopes(scopes.split("+")) if scopes else DEFAULT_SCOPES,
+        validate_name(tenant, "tenant") if tenant else "",
     )
 
 
@@ -170,7 +170,7 @@ class ApiKeyring:
     def create(
         self, name: str, tenant: str, scopes: tuple[Scope, ...], expires_at: float | None
     ) -> NewKey:
-        return self._made(new_id(), checked_name(name), tenant, scopes, expires_at)
+        return self._made(new_id(), validate_name(name), tenant, scopes, expires_at)
 
     def first(self) -> NewKey | None:
         if self.keys():
@@ -189,7 +189,7 @@ class ApiKeyring:
         expires_at: float | None,
     ) -> NewKey:
         if tenant:
-            checked_name(tenant, "tenant")
+            validate_name(tenant, "tenant")
         token, now = new_token(key_id), self._clock()
         if expires_at is not None and expires_at <= now:
             raise InvalidOptions("A key that has expired already is of no use.")

@@ -40,7 +40,7 @@ def decoder(settings: Settings) -> AudioDecoder:
     from meet_transcriber.audio import sandbox
 
     max_seconds = settings.max_audio_duration_seconds
-    if sandbox.is_possible():
+    if sandbox.is_supported():
         from meet_transcriber.audio.sandbox.client import ConfinedDecoder
 
         return ConfinedDecoder(max_seconds, settings.decoder_memory_mb << 20)

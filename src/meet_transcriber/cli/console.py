@@ -22,7 +22,7 @@ from meet_transcriber.core.errors import (
 )
 from meet_transcriber.core.formats import EXPORTERS
 from meet_transcriber.core.options import ChannelMode, Task
-from meet_transcriber.core.speaker_timeline import Timeline, decoded, parse
+from meet_transcriber.core.speaker_timeline import Timeline, decode_text, parse_timeline
 from meet_transcriber.settings import Settings, load_settings
 
 stderr = Console(stderr=True, highlight=False)
@@ -83,11 +83,11 @@ def read_timeline(path: Path | None, recordings: int) -> tuple[str, Timeline] | 
     if recordings > 1:
         raise InvalidOptions("--speaker-timeline belongs to one recording; name one at a time.")
     try:
-        text = decoded(path.read_bytes())
+        text = decode_text(path.read_bytes())
     except OSError as error:
         reason = error.strerror or error
         raise InvalidOptions(f"--speaker-timeline {path} cannot be read: {reason}.") from error
-    return text, parse(text)
+    return text, parse_timeline(text)
 
 
 # -- output ------------------------------------------------------------------------------------

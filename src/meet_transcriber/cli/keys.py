@@ -14,7 +14,7 @@ from rich.table import Table
 
 from meet_transcriber.bootstrap import auth, services
 from meet_transcriber.cli.console import AsJson, configured, stderr
-from meet_transcriber.core.auth import ApiKey, AuditEntry, NewKey, Scope, checked_scopes
+from meet_transcriber.core.auth import ApiKey, AuditEntry, NewKey, Scope, validate_scopes
 
 app = typer.Typer(no_args_is_help=True, help="API keys of the configured service.")
 
@@ -99,7 +99,7 @@ def _auth() -> Iterator[auth.AuthContext]:
 
 
 def _scopes(text: str) -> tuple[Scope, ...]:
-    return checked_scopes(name.strip() for name in text.split(","))
+    return validate_scopes(name.strip() for name in text.split(","))
 
 
 def _audit(context: auth.AuthContext, action: str, key: ApiKey) -> None:

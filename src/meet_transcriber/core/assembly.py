@@ -8,7 +8,7 @@ from meet_transcriber.core.attribution import attribute_channel, attribute_words
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import PartResult, Plan
 from meet_transcriber.core.repetition import cut_loops
-from meet_transcriber.core.scoring import normalized
+from meet_transcriber.core.scoring import normalize
 from meet_transcriber.core.segmentation import build_segments
 from meet_transcriber.core.transcript import (
     Diarization,
@@ -23,7 +23,7 @@ from meet_transcriber.core.transcript import (
     merge_spans,
     total_seconds,
 )
-from meet_transcriber.core.word_timing import coverage
+from meet_transcriber.core.word_timing import measure_coverage
 
 CHANNELS = "channels"
 """Stands for the diarizer where each channel was one speaker."""
@@ -31,7 +31,7 @@ CHANNELS = "channels"
 _LOW_COVERAGE = 0.7
 _GHOST_SECONDS = 3.0
 _GHOST_SHARE = 0.02
-_ONE_TURN = 0.5  # seconds between spans of one channel that still make one turn
+_TURN_GAP = 0.5  # seconds between spans of one channel that still make one turn
 
 
 def assemble(
@@ -64,14 +64,14 @@ def assemble(
         turns=diarization.turns,
         engine=parts[0].engine if parts else "",
         diarizer=diarization.diarizer,
-        coverage=coverage([*chain.from_iterable(plan.speech)], words),
+        coverage=measure_coverage([*chain.from_iterable(plan.speech)], words),
         removed=tuple(sorted(removed, key=lambda cut: cut.start)),
     )
     notes = (
         *plan.audio.warnings,
         *(note for part in parts for note in part.warnings),
         *diarization.warnings,
-        *_doubts(transcript, options),
+        *_warnings(transcript, options),
     )
     return replace(transcript, warnings=tuple(dict.fromkeys(notes)))
 
@@ -82,7 +82,7 @@ def channels_as_speakers(speech: Sequence[Sequence[Span]]) -> Diarization:
     turns = [
         Turn(span.start, span.end, labels[channel])
         for channel, spans in enumerate(speech)
-        for span in merge_spans(spans, _ONE_TURN)
+        for span in merge_spans(spans, _TURN_GAP)
     ]
     in_order = sorted(turns, key=lambda turn: (turn.start, turn.end))
     return Diarization(tuple(in_order), diarizer=CHANNELS)
@@ -156,7 +156,7 @@ def _speakers(turns: Sequence[Turn], words: Sequence[Word]) -> tuple[str, ...]:
     return tuple(sorted(first, key=lambda speaker: (first[speaker], speaker)))
 
 
-def _doubts(transcript: Transcript, options: Options) -> Iterator[TranscriptWarning]:
+def _warnings(transcript: Transcript, options: Options) -> Iterator[TranscriptWarning]:
     if transcript.coverage < _LOW_COVERAGE:
         cut = f"{len(transcript.removed)} stretches were cut, see there for the reasons; "
         yield TranscriptWarning(
@@ -164,7 +164,7 @@ def _doubts(transcript: Transcript, options: Options) -> Iterator[TranscriptWarn
             f"Only {transcript.coverage:.0%} of the detected speech has words; "
             f"{cut if transcript.removed else ''}the rest was not recognized.",
         )
-    yield from _ghosts(transcript)
+    yield from _spurious_speakers(transcript)
     low, high = options.speaker_range
     found = len(transcript.speakers)
     if transcript.turns and not low <= found <= high:
@@ -174,7 +174,7 @@ def _doubts(transcript: Transcript, options: Options) -> Iterator[TranscriptWarn
         )
 
 
-def _ghosts(transcript: Transcript) -> Iterator[TranscriptWarning]:
+def _spurious_speakers(transcript: Transcript) -> Iterator[TranscriptWarning]:
     """Speakers with hardly any speech may be an error of diarization."""
     total = total_seconds(transcript.turns)
     for speaker in transcript.speakers:
@@ -186,7 +186,9 @@ def _ghosts(transcript: Transcript) -> Iterator[TranscriptWarning]:
             )
 
 
-_FAR = 1.0  # seconds between two hearings of one word; alignment is worst at a window's edges
+_MAX_DISTANCE = (
+    1.0  # seconds between two hearings of one word; alignment is worst at a window's edges
+)
 
 
 def join_at_seam(
@@ -203,8 +205,8 @@ def join_at_seam(
         seam: seconds.
     """
     start, end = (right[0].start, left[-1].end) if left and right else (seam, seam)
-    tail = [at for at, word in enumerate(left) if word.end > start - _FAR]
-    head = [at for at, word in enumerate(right) if word.start < end + _FAR]
+    tail = [at for at, word in enumerate(left) if word.end > start - _MAX_DISTANCE]
+    head = [at for at, word in enumerate(right) if word.start < end + _MAX_DISTANCE]
     pairs = [(one, two) for one in tail for two in head if _same(left[one], right[two])]
     if pairs:
 
@@ -221,8 +223,8 @@ def join_at_seam(
 
 
 def _same(one: Word, two: Word) -> bool:
-    near = abs(one.middle - two.middle) <= _FAR
-    return near and bool(key := normalized(one.text)) and key == normalized(two.text)
+    near = abs(one.middle - two.middle) <= _MAX_DISTANCE
+    return near and bool(key := normalize(one.text)) and key == normalize(two.text)
 
 
 def _agreement(left: Sequence[Word], right: Sequence[Word], one: int, two: int) -> int:

@@ -14,8 +14,8 @@ Scope = Literal["submit", "read", "admin", "monitor"]
 """
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-EVERYDAY: tuple[Scope, ...] = ("submit", "read")
-OPEN: tuple[Scope, ...] = (*EVERYDAY, "monitor")
+DEFAULT_SCOPES: tuple[Scope, ...] = ("submit", "read")
+OPEN_SCOPES: tuple[Scope, ...] = (*DEFAULT_SCOPES, "monitor")
 """What anybody may do where no key is asked for."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -41,7 +41,7 @@ class ApiKey:
     name: str
     digest: str
     tenant: str = ""
-    scopes: tuple[Scope, ...] = EVERYDAY
+    scopes: tuple[Scope, ...] = DEFAULT_SCOPES
     created_at: float = 0.0
     expires_at: float | None = None
     revoked_at: float | None = None
@@ -114,7 +114,7 @@ def caller_of(key: ApiKey) -> Caller:
     return Caller(key.id, key.name, key.tenant, key.scopes)
 
 
-def checked_name(name: str, what: str = "name") -> str:
+def validate_name(name: str, what: str = "name") -> str:
     """
     A name of a key or tenant as it is.
 
@@ -129,7 +129,7 @@ def checked_name(name: str, what: str = "name") -> str:
     return name
 
 
-def checked_scopes(names: Iterable[str]) -> tuple[Scope, ...]:
+def validate_scopes(names: Iterable[str]) -> tuple[Scope, ...]:
     """
     Scopes by their names, each once and in their order.
 

@@ -60,11 +60,11 @@ def parse_language(text: str) -> str:
         InvalidOptions: Whisper does not know the language; names the nearest that it knows.
     """
     plain = text.strip().lower().replace("_", "-")
-    found = _BY_NAME.get(plain) or _known(plain)
+    found = _BY_NAME.get(plain) or _known_code(plain)
     if found:
         return found
     base, *rest = plain.split("-")
-    code = _known(base) if rest else None
+    code = _known_code(base) if rest else None
     if code is None:
         near = difflib.get_close_matches(plain, _BY_NAME, 1, 0.7) or difflib.get_close_matches(
             base, LANGUAGES, 1, 0.5
@@ -78,12 +78,12 @@ def parse_language(text: str) -> str:
     return code
 
 
-def spoken_code(code: str) -> str:
+def base_language(code: str) -> str:
     """The language of a code, whatever its script: `zh` for `zh-Hant`."""
     return "zh" if code in CHINESE_SCRIPTS else code
 
 
-def _known(code: str) -> str | None:
+def _known_code(code: str) -> str | None:
     return code if code in LANGUAGES else _ALIASES.get(code)
 
 
@@ -92,7 +92,7 @@ _BY_NAME = {name: code for code, name in LANGUAGES.items()}
 
 def language_name(code: str | None) -> str:
     """The English name, the code itself where there is none, `unknown` for None."""
-    return LANGUAGES.get(spoken_code(code), code) if code else "unknown"
+    return LANGUAGES.get(base_language(code), code) if code else "unknown"
 
 
 # Scripts written without spaces between words, as Unicode ranges (Unicode 15, Blocks.txt),
@@ -145,7 +145,7 @@ def attaches(left: str, right: str) -> bool:
     return left in _STACKING
 
 
-def clusters(text: str) -> list[str]:
+def split_clusters(text: str) -> list[str]:
     """What a reader takes for single characters: letters with their marks."""
     found: list[str] = []
     for character in text:
@@ -164,13 +164,13 @@ def split_words(text: str) -> list[str]:
     """
     words: list[str] = []
     for space, piece in _PIECE.findall(text):
-        for at, word in enumerate(_apart(piece)):
+        for at, word in enumerate(_split_piece(piece)):
             beside = is_spaceless(word[0]) or (bool(words) and is_spaceless(words[-1][-1]))
             words.append(f" {word}" if space and at == 0 and beside else word)
     return words
 
 
-def spaced_words(text: str) -> list[str]:
+def split_at_spaces(text: str) -> list[str]:
     """What stands between spaces; `join_words` gives the text back as `split_words` has it."""
     words: list[str] = []
     for piece in text.split():
@@ -179,9 +179,9 @@ def spaced_words(text: str) -> list[str]:
     return words
 
 
-def _apart(piece: str) -> list[str]:
+def _split_piece(piece: str) -> list[str]:
     found: list[str] = []
-    for cluster in clusters(piece):
+    for cluster in split_clusters(piece):
         if found and not (is_spaceless(cluster[0]) or is_spaceless(found[-1][0])):
             found[-1] += cluster
         else:

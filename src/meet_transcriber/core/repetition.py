@@ -44,7 +44,7 @@ def cut_loops(words: Sequence[Word]) -> tuple[tuple[Word, ...], tuple[Removed, .
             kept.append(words[at])
             at += 1
             continue
-        if _said_apart(words[at : at + period * repeats], period):
+        if _are_separated(words[at : at + period * repeats], period):
             kept.extend(words[at : at + period * repeats])
             at += period * repeats
             continue
@@ -57,7 +57,7 @@ def cut_loops(words: Sequence[Word]) -> tuple[tuple[Word, ...], tuple[Removed, .
     return tuple(kept), tuple(removed)
 
 
-def settle_repetitions(
+def place_repetitions(
     words: Sequence[Word], speech: Sequence[Span]
 ) -> tuple[tuple[Word, ...], tuple[Removed, ...]]:
     """
@@ -96,7 +96,9 @@ def _squeezed(run: Sequence[Word], own: Sequence[Span]) -> list[Word]:
     return found
 
 
-def unheard_repetitions(words: Sequence[Word], speech: Sequence[Span]) -> list[tuple[Span, str]]:
+def find_missing_repetitions(
+    words: Sequence[Word], speech: Sequence[Span]
+) -> list[tuple[Span, str]]:
     """
     Return the stretches of speech among many repetitions of a word that have none of them.
 
@@ -139,7 +141,7 @@ def _placed(word: Word, span: Span) -> Word:
     return replace(word, start=start, end=start + length, estimated=True)
 
 
-def _said_apart(words: Sequence[Word], period: int) -> bool:
+def _are_separated(words: Sequence[Word], period: int) -> bool:
     """Whether most repetitions begin after a pause, or with another speaker."""
     starts = range(period, len(words), period)
     apart = sum(
@@ -165,12 +167,12 @@ def _loop_at(keys: Sequence[str], at: int) -> tuple[int, int]:
         while end < len(keys) and keys[end] == keys[end - period]:
             end += 1
         repeats = (end - at) // period
-        if repeats >= _enough(keys[at : at + period]):
+        if repeats >= _min_repeats(keys[at : at + period]):
             return period, repeats
     return 0, 0
 
 
-def _enough(phrase: Sequence[str]) -> int:
+def _min_repeats(phrase: Sequence[str]) -> int:
     if all(key.isdigit() for key in phrase):
         return _DIGIT_REPEATS
     return _MIN_REPEATS_BY_PERIOD.get(len(phrase), 4)

@@ -88,7 +88,7 @@ class Edits(NamedTuple):
     insertions: int
 
 
-def distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
+def edit_distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
     """Fewest words to substitute, delete or insert."""
     plus, minus = _last_row(reference, hypothesis)
     return len(reference) + plus.bit_count() - minus.bit_count()
@@ -104,7 +104,7 @@ def count_edits(reference: Sequence[str], hypothesis: Sequence[str]) -> Edits:
     bits of one number per row (Myers 1999, Hyyro 2003).
     """
     if len(reference) <= 1 or len(reference) * len(hypothesis) <= _STORED_BITS:
-        return _way_back(reference, hypothesis)
+        return _backtrack(reference, hypothesis)
     middle = len(reference) // 2
     cut = _crossing(reference[:middle], reference[middle:], hypothesis)
     head = count_edits(reference[:middle], hypothesis[:cut])
@@ -158,7 +158,7 @@ def _rows(reference: Sequence[str], hypothesis: Sequence[str]) -> Iterator[tuple
         yield plus, minus
 
 
-def _way_back(reference: Sequence[str], hypothesis: Sequence[str]) -> Edits:
+def _backtrack(reference: Sequence[str], hypothesis: Sequence[str]) -> Edits:
     """Walk from the end of both to an edge, along distances that fit."""
     rows = list(_rows(reference, hypothesis))
     hits = substitutions = deletions = insertions = 0
@@ -210,7 +210,7 @@ class WordErrors:
         )
 
 
-def normalized(text: str) -> list[str]:
+def normalize(text: str) -> list[str]:
     """
     Words as scoring compares them: lower case, no punctuation, `'` kept inside words.
 
@@ -248,22 +248,22 @@ def cp_word_errors(
     size = max(len(reference), len(hypothesis))
     said = [*reference.values(), *([()] * (size - len(reference)))]
     claimed = [*hypothesis.values(), *([()] * (size - len(hypothesis)))]
-    matching = assign([[distance(one, other) for other in claimed] for one in said])
+    matching = assign([[edit_distance(one, other) for other in claimed] for one in said])
     pairs = ((said[row], claimed[column]) for row, column in enumerate(matching))
     return sum((word_errors(*pair) for pair in pairs), WordErrors())
 
 
-def streams(transcript: Transcript) -> dict[str, list[str]]:
+def words_by_speaker(transcript: Transcript) -> dict[str, list[str]]:
     """Each speaker's normalized words; those of nobody known form one more stream."""
     result: dict[str, list[str]] = {}
     for segment in transcript.segments:
-        result.setdefault(segment.speaker or "", []).extend(normalized(segment.text))
+        result.setdefault(segment.speaker or "", []).extend(normalize(segment.text))
     return result
 
 
 def all_words(transcript: Transcript) -> list[str]:
     """All normalized words in time order of their segments."""
-    return _joined(normalized(segment.text) for segment in transcript.segments)
+    return _joined(normalize(segment.text) for segment in transcript.segments)
 
 
 def _joined(lists: Iterable[list[str]]) -> list[str]:
@@ -457,6 +457,6 @@ def meeting_errors(
     """
     return MeetingErrors(
         word_errors(all_words(reference), all_words(hypothesis)),
-        cp_word_errors(streams(reference), streams(hypothesis)),
+        cp_word_errors(words_by_speaker(reference), words_by_speaker(hypothesis)),
         diarization_errors(reference.turns, hypothesis.turns, collar, skip_overlap=skip_overlap),
     )

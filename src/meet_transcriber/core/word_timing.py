@@ -31,7 +31,7 @@ class RawWord:
     probability: float | None = None
 
 
-def whole_words(pieces: Sequence[RawWord]) -> list[RawWord]:
+def join_pieces(pieces: Sequence[RawWord]) -> list[RawWord]:
     """
     Join pieces of text into words.
 
@@ -71,12 +71,12 @@ def fit_words(words: Sequence[RawWord], speech: Sequence[Span]) -> tuple[Word, .
     timed.cut_long_words()
     timed.spread_crowds()
     return tuple(
-        Word(word.text, span.start, span.end, _odds(word), estimated=estimated)
+        Word(word.text, span.start, span.end, _clipped_probability(word), estimated=estimated)
         for word, span, estimated in timed.located()
     )
 
 
-def sparse_spans(words: Sequence[RawWord], speech: Sequence[Span]) -> list[Span]:
+def find_sparse_spans(words: Sequence[RawWord], speech: Sequence[Span]) -> list[Span]:
     """
     Return the stretches that have fewer words than were said in them.
 
@@ -103,7 +103,7 @@ def sparse_spans(words: Sequence[RawWord], speech: Sequence[Span]) -> list[Span]
     return [clock.reach(*stretch) for stretch in found]
 
 
-def pause_to_pause(stretch: Span, speech: Sequence[Span]) -> Span:
+def extend_to_pauses(stretch: Span, speech: Sequence[Span]) -> Span:
     """The stretch made longer until it begins and ends in pauses of the speech."""
     touched = [span for span in speech if span.start < stretch.end and span.end > stretch.start]
     return Span(touched[0].start, touched[-1].end) if touched else stretch
@@ -249,7 +249,7 @@ class _Timed:
         ]
 
 
-def collapsed(words: Sequence[RawWord]) -> bool:
+def have_collapsed(words: Sequence[RawWord]) -> bool:
     """Whether times fell together: several words in a row faster than anybody speaks."""
     run = 0
     for word in words:
@@ -309,7 +309,7 @@ def _weight(text: str) -> float:
     return sum(ratio if is_spaceless(character) else 1.0 for character in text.strip())
 
 
-def _odds(word: RawWord) -> float | None:
+def _clipped_probability(word: RawWord) -> float | None:
     return None if word.probability is None else min(max(word.probability, 0.0), 1.0)
 
 
@@ -317,7 +317,7 @@ BRIDGE = 1.0
 """Seconds between two words that still count as spoken through: breath, not a hole."""
 
 
-def uncovered(
+def find_uncovered(
     speech: Sequence[Span], words: Sequence[Word], minimum: float = 0.0
 ) -> tuple[Span, ...]:
     """
@@ -352,9 +352,9 @@ def _holes(span: Span, spoken: Sequence[Span], first: int) -> list[Span]:
     return holes
 
 
-def coverage(speech: Sequence[Span], words: Sequence[Word]) -> float:
+def measure_coverage(speech: Sequence[Span], words: Sequence[Word]) -> float:
     """Return the share of speech seconds that has words, in [0, 1]; 1 without speech."""
     total = total_seconds(merge_spans(speech))
     if total == 0:
         return 1.0
-    return min(max(1.0 - total_seconds(uncovered(speech, words)) / total, 0.0), 1.0)
+    return min(max(1.0 - total_seconds(find_uncovered(speech, words)) / total, 0.0), 1.0)

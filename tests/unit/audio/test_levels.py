@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from meet_transcriber.audio.decoder import ChannelStatistics, kept_channels
+from meet_transcriber.audio.decoder import ChannelStatistics, select_channels
 from meet_transcriber.audio.levels import TARGET_DBFS, LoudnessMeter, PeakMeter
 from meet_transcriber.core.media import PEAKS_PER_SECOND
 from meet_transcriber.core.options import Options
@@ -28,7 +28,7 @@ def kept(samples: Any, mode: Any = "auto") -> list[int] | None:
     statistics = ChannelStatistics(len(samples))
     for first in range(0, samples.shape[1], 7000):
         statistics.add(samples[:, first : first + 7000])
-    return kept_channels(statistics, mode)
+    return select_channels(statistics, mode)
 
 
 def test_one_speaker_a_channel_is_split() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from meet_transcriber.auth.keyring import StaticKey, digest, id_in, new_id, new_token, read_static
-from meet_transcriber.core.auth import checked_name, checked_scopes
+from meet_transcriber.core.auth import validate_name, validate_scopes
 from meet_transcriber.core.errors import InvalidOptions
 
 LONG = "0123456789abcdef"
@@ -60,11 +60,11 @@ def test_a_static_key_that_makes_no_sense_is_refused_without_being_told(text: st
 @pytest.mark.parametrize("name", ["", ".a", "a b", "a\n", "a/b", "é", "a" * 65, "../x"])
 def test_names_are_plain(name: str) -> None:
     with pytest.raises(InvalidOptions):
-        checked_name(name)
+        validate_name(name)
 
 
 def test_scopes_come_once_and_in_their_order() -> None:
-    assert checked_scopes(["read", "submit", "read"]) == ("submit", "read")
+    assert validate_scopes(["read", "submit", "read"]) == ("submit", "read")
     for wrong in ([], [""], ["root"], ["read", "write"], [" read"]):
         with pytest.raises(InvalidOptions):
-            checked_scopes(wrong)
+            validate_scopes(wrong)

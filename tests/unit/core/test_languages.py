@@ -3,7 +3,7 @@
 import pytest
 
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.core.languages import parse_language, spoken_code
+from meet_transcriber.core.languages import base_language, parse_language
 from meet_transcriber.core.options import Options
 
 
@@ -28,4 +28,4 @@ def test_an_unknown_one_is_named_with_the_nearest(written: str, nearest: str) ->
 
 
 def test_a_script_is_spoken_as_its_language() -> None:
-    assert (spoken_code("zh-Hant"), spoken_code("de")) == ("zh", "de")
+    assert (base_language("zh-Hant"), base_language("de")) == ("zh", "de")

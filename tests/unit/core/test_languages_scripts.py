@@ -5,7 +5,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meet_transcriber.core.languages import clusters, join_words, needs_space, split_words
+from meet_transcriber.core.languages import join_words, needs_space, split_clusters, split_words
 
 TEXTS = [
     "สวัสดีครับ วันนี้เราจะคุยเรื่องงบประมาณ ก่อนอื่น",
@@ -24,7 +24,7 @@ TEXTS = [
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_clusters_are_those_of_unicode(text: str) -> None:
-    found, expected = clusters(text), regex.findall(r"\X", text)
+    found, expected = split_clusters(text), regex.findall(r"\X", text)
     assert "".join(found) == text
     # ours never part what Unicode keeps together; they may keep more (stacked consonants)
     edges, theirs = _edges(found), _edges(expected)
@@ -41,8 +41,8 @@ def _edges(parts: list[str]) -> set[int]:
 
 @given(st.text(alphabet=st.characters(categories=["L", "M", "N", "P", "Zs"])))
 def test_no_cluster_begins_with_a_mark(text: str) -> None:
-    assert "".join(clusters(text)) == text
-    assert not any(regex.match(r"\p{M}", part) for part in clusters(text)[1:])
+    assert "".join(split_clusters(text)) == text
+    assert not any(regex.match(r"\p{M}", part) for part in split_clusters(text)[1:])
 
 
 @pytest.mark.parametrize(

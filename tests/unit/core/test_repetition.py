@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meet_transcriber.core.repetition import cut_loops, settle_repetitions, unheard_repetitions
+from meet_transcriber.core.repetition import cut_loops, find_missing_repetitions, place_repetitions
 from meet_transcriber.core.transcript import Span, Word
 
 
@@ -76,7 +76,7 @@ def test_each_stretch_of_speech_gets_its_own_vote() -> None:
     speech = [Span(at * 2.0, at * 2.0 + 0.6) for at in range(6)]
     crowded = [Word("Yes.", 0.1, 0.3), Word("yes.", 0.3, 0.5)]
     crowded += [Word("Yes.", at * 2.0 + 0.1, at * 2.0 + 0.5) for at in range(2, 6)]
-    settled, removed = settle_repetitions(crowded, speech)
+    settled, removed = place_repetitions(crowded, speech)
     assert [any(s.start <= w.start < w.end <= s.end for w in settled) for s in speech] == [True] * 6
     assert removed == ()
 
@@ -84,7 +84,7 @@ def test_each_stretch_of_speech_gets_its_own_vote() -> None:
 def test_a_vote_too_many_is_removed_and_told() -> None:
     speech = [Span(at * 2.0, at * 2.0 + 0.6) for at in range(5)]
     words = [Word("Yes.", at * 1.6, at * 1.6 + 0.3) for at in range(6)]
-    settled, removed = settle_repetitions(words, speech)
+    settled, removed = place_repetitions(words, speech)
     assert (len(settled), [each.text for each in removed]) == (5, ["Yes."])
 
 
@@ -93,7 +93,7 @@ def test_a_vote_without_time_of_its_own_beside_another_is_removed_and_told() -> 
     said = [Word("Yes.", at * 2.0, at * 2.0 + 0.4) for at in range(5)]
     squeezed = [Word("Yes.", 2.75, 2.8), Word("Yes.", 4.75, 4.8)]
     words = sorted([*said, *squeezed], key=lambda word: word.start)
-    settled, removed = settle_repetitions(words, speech)
+    settled, removed = place_repetitions(words, speech)
     assert list(settled) == said
     assert [cut.start for cut in removed] == [2.75, 4.75]
 
@@ -101,11 +101,11 @@ def test_a_vote_without_time_of_its_own_beside_another_is_removed_and_told() -> 
 def test_a_stretch_that_no_vote_has_is_named_with_the_word() -> None:
     speech = [Span(at * 2.0, at * 2.0 + 0.6) for at in range(6)]
     words = [Word("Yes.", at * 2.0, at * 2.0 + 0.4) for at in (0, 1, 3, 4)]
-    assert unheard_repetitions(words, speech) == [(speech[2], "Yes."), (speech[5], "Yes.")]
+    assert find_missing_repetitions(words, speech) == [(speech[2], "Yes."), (speech[5], "Yes.")]
     other = [*words, Word("Thanks", 10.0, 10.5)]
-    assert unheard_repetitions(other, speech) == [(speech[2], "Yes.")]
+    assert find_missing_repetitions(other, speech) == [(speech[2], "Yes.")]
 
 
 def test_other_words_are_left_where_they_are() -> None:
     words = tuple(apart("one two three four five six", 0.5))
-    assert settle_repetitions(words, [Span(0, 10)]) == (words, ())
+    assert place_repetitions(words, [Span(0, 10)]) == (words, ())

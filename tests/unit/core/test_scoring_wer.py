@@ -10,10 +10,10 @@ from meet_transcriber.core.scoring import (
     WordErrors,
     all_words,
     cp_word_errors,
-    distance,
-    normalized,
-    streams,
+    edit_distance,
+    normalize,
     word_errors,
+    words_by_speaker,
 )
 from meet_transcriber.core.transcript import Segment, Transcript, Word
 
@@ -46,7 +46,7 @@ def test_counts_make_up_both_texts(reference: list[str], hypothesis: list[str]) 
     found = word_errors(reference, hypothesis)
     assert found.total == len(reference)
     assert found.hits + found.substitutions + found.insertions == len(hypothesis)
-    assert found.errors == distance(reference, hypothesis)
+    assert found.errors == edit_distance(reference, hypothesis)
     assert min(found.hits, found.substitutions, found.deletions, found.insertions) >= 0
 
 
@@ -64,7 +64,7 @@ def test_a_text_has_no_errors_against_itself(text: list[str]) -> None:
 def test_errors_keep_the_triangle_inequality(
     one: list[str], two: list[str], far: list[str]
 ) -> None:
-    assert distance(one, far) <= distance(one, two) + distance(two, far)
+    assert edit_distance(one, far) <= edit_distance(one, two) + edit_distance(two, far)
 
 
 def test_long_texts_are_halved_without_losing_a_word() -> None:
@@ -103,8 +103,8 @@ def test_cpwer_with_nobody_is_empty() -> None:
 
 def test_words_without_a_speaker_do_not_vanish() -> None:
     transcript = Transcript((_segment("Hello", "SPEAKER_00"), _segment("there", None)))
-    assert streams(transcript) == {"SPEAKER_00": ["hello"], "": ["there"]}
-    found = cp_word_errors({"Ann": ["hello", "there"]}, streams(transcript))
+    assert words_by_speaker(transcript) == {"SPEAKER_00": ["hello"], "": ["there"]}
+    found = cp_word_errors({"Ann": ["hello", "there"]}, words_by_speaker(transcript))
     assert (found.deletions, found.insertions) == (1, 1)
 
 
@@ -129,13 +129,13 @@ def test_cpwer_counts_every_word(said: dict[str, list[str]], heard: dict[str, li
     ],
 )
 def test_text_is_compared_without_case_and_punctuation(text: str, expected: list[str]) -> None:
-    assert normalized(text) == expected
+    assert normalize(text) == expected
 
 
 @given(st.text())
 def test_normalizing_twice_changes_nothing(text: str) -> None:
-    once = normalized(text)
-    assert normalized(" ".join(once)) == once
+    once = normalize(text)
+    assert normalize(" ".join(once)) == once
 
 
 def test_all_words_come_in_the_order_of_their_segments() -> None:

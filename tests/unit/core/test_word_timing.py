@@ -8,20 +8,20 @@ from meet_transcriber.core.transcript import Span, Word
 from meet_transcriber.core.word_timing import (
     RawWord,
     SpeechClock,
-    collapsed,
+    extend_to_pauses,
+    find_sparse_spans,
     fit_words,
-    pause_to_pause,
-    sparse_spans,
-    whole_words,
+    have_collapsed,
+    join_pieces,
 )
 
 
 def words_of(raw: list[RawWord], *speech: Span) -> tuple[Word, ...]:
-    return fit_words(whole_words(raw), speech or (Span(0, 30),))
+    return fit_words(join_pieces(raw), speech or (Span(0, 30),))
 
 
 def texts(*pieces: str) -> list[str]:
-    return [word.text for word in whole_words([RawWord(piece) for piece in pieces])]
+    return [word.text for word in join_pieces([RawWord(piece) for piece in pieces])]
 
 
 # -- words -------------------------------------------------------------------------------------
@@ -88,9 +88,9 @@ def test_a_word_between_two_spans_lies_in_one_of_them() -> None:
 
 def test_times_that_fell_together_are_noticed() -> None:
     fine = [RawWord(f" word{at}", at * 0.4, at * 0.4 + 0.4) for at in range(10)]
-    assert not collapsed(fine)
-    assert collapsed([*fine, *(RawWord(" together", 4.0, 4.02) for _ in range(4))])
-    assert not collapsed([*fine, *(RawWord(" a", 4.0, 4.02) for _ in range(3))])
+    assert not have_collapsed(fine)
+    assert have_collapsed([*fine, *(RawWord(" together", 4.0, 4.02) for _ in range(4))])
+    assert not have_collapsed([*fine, *(RawWord(" a", 4.0, 4.02) for _ in range(3))])
 
 
 pieces = st.sampled_from(
@@ -110,7 +110,7 @@ def test_all_words_come_out_in_order_inside_speech(
     for seconds, pause in lengths:
         speech.append(Span(at, at + seconds))
         at += seconds + pause
-    whole = whole_words([RawWord(*item) for item in raw])
+    whole = join_pieces([RawWord(*item) for item in raw])
     words = fit_words(whole, speech)
     letters = "".join(item[0] for item in raw).replace(" ", "")
     assert "".join(word.text for word in words).replace(" ", "") == letters
@@ -130,25 +130,25 @@ def test_all_words_come_out_in_order_inside_speech(
 
 def test_a_sentence_that_was_skipped_leaves_a_sparse_span() -> None:
     raw = [RawWord(" so", 0, 0.3), RawWord(" today", 0.3, 0.8), RawWord(" we", 7.5, 7.7)]
-    (span,) = sparse_spans(raw, [Span(0, 8)])
+    (span,) = find_sparse_spans(raw, [Span(0, 8)])
     assert span.start <= 0.8
     assert span.end >= 7.4
 
 
 def test_words_one_after_another_leave_nothing_sparse() -> None:
     raw = [RawWord(" word", at * 0.35, at * 0.35 + 0.35) for at in range(20)]
-    assert sparse_spans(raw, [Span(0, 7)]) == []
+    assert find_sparse_spans(raw, [Span(0, 7)]) == []
 
 
 def test_a_pause_is_nothing_that_was_skipped() -> None:
     raw = [RawWord(" yes", 0.1, 0.5), RawWord(" no", 9.1, 9.4)]
-    assert sparse_spans(raw, [Span(0, 0.6), Span(9, 9.5)]) == []
+    assert find_sparse_spans(raw, [Span(0, 0.6), Span(9, 9.5)]) == []
 
 
 def test_a_stretch_reaches_from_pause_to_pause() -> None:
     speech = [Span(0, 4), Span(5, 9), Span(10, 12)]
-    assert pause_to_pause(Span(3, 6), speech) == Span(0, 9)
-    assert pause_to_pause(Span(4.2, 4.8), speech) == Span(4.2, 4.8)
+    assert extend_to_pauses(Span(3, 6), speech) == Span(0, 9)
+    assert extend_to_pauses(Span(4.2, 4.8), speech) == Span(4.2, 4.8)
 
 
 @given(st.floats(0, 11))

@@ -12,7 +12,7 @@ from meet_transcriber.api.auth import ToAdminister, guard_of
 from meet_transcriber.api.http import json_body
 from meet_transcriber.api.openapi import problems, request_body, response
 from meet_transcriber.api.schemas import KeyRequest, RotationRequest
-from meet_transcriber.core.auth import EVERYDAY, ApiKey, NewKey, checked_scopes
+from meet_transcriber.core.auth import DEFAULT_SCOPES, ApiKey, NewKey, validate_scopes
 
 router = APIRouter(tags=["access"])
 
@@ -54,7 +54,7 @@ async def create_key(
     days = body.expires_in_days
     expires_at = None if days is None else service.context.clock() + days * _DAY_SECONDS
     tenant = body.name if body.tenant is None else body.tenant
-    scopes = EVERYDAY if body.scopes is None else checked_scopes(body.scopes)
+    scopes = DEFAULT_SCOPES if body.scopes is None else validate_scopes(body.scopes)
     create = guard_of(request).keyring.create
     made = await run_in_threadpool(create, body.name, tenant, scopes, expires_at)
     return _told(request, made, 201)

@@ -21,15 +21,15 @@ from meet_transcriber.api.thread_limits import run_limited
 from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.serialization import to_plain
-from meet_transcriber.core.speaker_timeline import MOST_BYTES, SPEAKER_TIMELINE
+from meet_transcriber.core.speaker_timeline import MAX_BYTES, SPEAKER_TIMELINE
 from meet_transcriber.service import Service, SubmissionRequest
 
 router = APIRouter(tags=["transcriptions"])
 
 _FORM, _LONG_FORM = "application/x-www-form-urlencoded", "multipart/form-data"
 _ACCEPTED = ("Location", "Retry-After")
-_TIMELINE_BYTES = 2 * MOST_BYTES  # as UTF-16
-_BODY_BYTES = FIELDS_BYTES + 6 * MOST_BYTES  # JSON may write a byte as six
+_TIMELINE_BYTES = 2 * MAX_BYTES  # as UTF-16
+_BODY_BYTES = FIELDS_BYTES + 6 * MAX_BYTES  # JSON may write a byte as six
 _BY_QUERY = [
     parameter(name, "query", schema, style="form", explode=True)
     for name, schema in components()["SubmissionForm"]["properties"].items()

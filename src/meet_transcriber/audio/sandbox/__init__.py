@@ -12,6 +12,6 @@ import os
 import socket
 
 
-def is_possible() -> bool:
+def is_supported() -> bool:
     """Whether this system can fork, and hand open files over; Windows cannot."""
     return hasattr(os, "fork") and hasattr(socket, "send_fds")

@@ -16,7 +16,7 @@ from meet_transcriber.audio.sandbox.protocol import (
     UNFILTERED,
     Channel,
     ChannelClosed,
-    open_served,
+    open_remote,
 )
 from meet_transcriber.core.errors import InvalidAudio
 from meet_transcriber.core.options import Options
@@ -27,26 +27,26 @@ MakeDecoder = Callable[[float, Callable[[], BinaryIO]], AudioProber]
 """From the longest duration in seconds, and what gives a file for its own use."""
 
 MAX_FILES = 3
-TOO_MUCH_MEMORY, DISK_FULL, BROKEN = "too_much_memory", "disk_full", "broken"
+OUT_OF_MEMORY, DISK_FULL, BROKEN = "too_much_memory", "disk_full", "broken"
 """Codes for what is none of our own errors."""
 
 
-def live(link: socket.socket, make_decoder: MakeDecoder) -> NoReturn:
+def run_child(link: socket.socket, make_decoder: MakeDecoder) -> NoReturn:
     """Take one order, do it under its limits, and answer; never returns."""
     status = 1
     try:
-        _do(Channel(link), make_decoder)
+        _run(Channel(link), make_decoder)
         status = 0
     finally:
         os._exit(status)
 
 
-def _do(channel: Channel, make_decoder: MakeDecoder) -> None:
+def _run(channel: Channel, make_decoder: MakeDecoder) -> None:
     frame, handles = channel.receive_order(MAX_FILES)
     order = json.loads(frame.data)
     mine = [os.fdopen(handle, "r+b") for handle in handles[len(handles) - order["writable"] :]]
     theirs = [os.fdopen(handle, "rb") for handle in handles[: len(handles) - order["writable"]]]
-    media = theirs[0] if theirs else open_served(channel, order["size"])
+    media = theirs[0] if theirs else open_remote(channel, order["size"])
     decoder = make_decoder(order["max_duration"], lambda: mine[1])
     if not confine(from_plain(Limits, order["limits"])):
         channel.send(UNFILTERED)
@@ -59,7 +59,7 @@ def _do(channel: Channel, make_decoder: MakeDecoder) -> None:
     except ChannelClosed:
         raise
     except BaseException as error:  # noqa: BLE001 - the outermost frame of a child
-        channel.send(FAILED, json.dumps(_told(error)).encode())
+        channel.send(FAILED, json.dumps(_describe(error)).encode())
 
 
 def _prepare(
@@ -78,12 +78,12 @@ def _send(channel: Channel, result: object) -> None:
     channel.send(RESULT, json.dumps(to_plain(result)).encode())
 
 
-def _told(error: BaseException) -> dict[str, str]:
+def _describe(error: BaseException) -> dict[str, str]:
     """An error as plain data: our own with its sentence, others by what can be done."""
     if isinstance(error, InvalidAudio):
         return {"code": error.code, "message": str(error)}
     if isinstance(error, MemoryError):
-        return {"code": TOO_MUCH_MEMORY, "message": ""}
+        return {"code": OUT_OF_MEMORY, "message": ""}
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return {"code": DISK_FULL, "message": ""}
     return {"code": BROKEN, "message": f"{type(error).__name__}: {error}"}

@@ -26,7 +26,7 @@ from meet_transcriber.audio.sandbox.protocol import (
     UNFILTERED,
     ChannelClosed,
     Frame,
-    serve,
+    read_requested,
 )
 from meet_transcriber.core.errors import TranscriptionError, UnreadableAudio
 from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
@@ -70,9 +70,9 @@ class ConfinedDecoder:
     def probe(self, media: BinaryIO) -> MediaInfo:
         """Look at a recording; see the port."""
         with self.probing.child() as child:
-            talk = self._talk(child, media, _PROBE_CPU_SECONDS, _unwatched)
+            talk = self._talk(child, media, _PROBE_CPU_SECONDS, _ignore_progress)
             talk.order(media, self.max_duration)
-            return validation.info(talk.result())
+            return validation.parse_media_info(talk.result())
 
     def prepare(
         self, media: BinaryIO, working: BinaryIO, options: Options, progress: Progress
@@ -80,16 +80,16 @@ class ConfinedDecoder:
         """Decode a recording; see the port."""
         seconds = round(_CPU_SECONDS + _CPU_SHARE * self.max_duration)
         with ExitStack() as stack:
-            written = _file_of(working) or stack.enter_context(tempfile.TemporaryFile())
+            written = _plain_file(working) or stack.enter_context(tempfile.TemporaryFile())
             scratch = stack.enter_context(tempfile.TemporaryFile())
             child = stack.enter_context(self.nursery.child())
             talk = self._talk(child, media, seconds, progress)
             talk.order(media, self.max_duration, options, written, scratch)
-            prepared = validation.prepared(talk.result(), self.max_duration)
+            prepared = validation.parse_prepared(talk.result(), self.max_duration)
             if written is not working:
                 written.seek(0)
                 shutil.copyfileobj(written, working)
-            return prepared, validation.outline(talk.peaks, prepared.duration)
+            return prepared, validation.parse_peaks(talk.peaks, prepared.duration)
 
     def open(self, working: BinaryIO, prepared: PreparedAudio) -> AudioSource:
         """Open working audio, which is FLAC and nothing else, in this process."""
@@ -98,17 +98,19 @@ class ConfinedDecoder:
 
         return WorkingAudio(working, prepared)
 
-    def _talk(self, child: Child, media: BinaryIO, cpu_seconds: int, progress: Progress) -> "_Talk":
+    def _talk(
+        self, child: Child, media: BinaryIO, cpu_seconds: int, progress: Progress
+    ) -> "_Conversation":
         limits = Limits(
             self.memory_bytes,
             self.cpu_seconds or cpu_seconds,
             round(self.max_duration * SAMPLE_RATE_HZ * _SAMPLE_BYTES) + _MEBIBYTE,
         )
-        return _Talk(child, media, limits, progress)
+        return _Conversation(child, media, limits, progress)
 
 
 @dataclass
-class _Talk:
+class _Conversation:
     """What is said between us and one child."""
 
     child: Child
@@ -127,7 +129,7 @@ class _Talk:
         *writable: BinaryIO,
     ) -> None:
         """Say what to do, and hand over the open files for it."""
-        file = _file_of(media)
+        file = _plain_file(media)
         order: dict[str, Any] = {
             "max_duration": max_duration,
             "limits": to_plain(self.limits),
@@ -159,7 +161,7 @@ class _Talk:
         """The error for a child that is gone; the log gets its exit status."""
         status = self.child.status()
         log.warning("decoder_died", status=status)
-        return validation.death(status, self.limits)
+        return validation.exit_error(status, self.limits)
 
     def _next(self) -> Frame:
         """The next frame; only the time that the child takes for it counts."""
@@ -170,32 +172,32 @@ class _Talk:
             if frame is not None:
                 return frame
             if self._waited > _WALL_FACTOR * self.limits.cpu_seconds:
-                raise validation.too_slow(_WALL_FACTOR * self.limits.cpu_seconds)
+                raise validation.timeout_error(_WALL_FACTOR * self.limits.cpu_seconds)
             self.progress(self._share)  # a child that is silent can be cancelled, too
 
     def _hear(self, frame: Frame) -> None:
         if frame.kind == READ:
-            self.child.channel.send(DATA, serve(self.media, frame.data))
+            self.child.channel.send(DATA, read_requested(self.media, frame.data))
         elif frame.kind == SHARE:
-            self._share = max(self._share, validation.share(frame.data))
+            self._share = max(self._share, validation.parse_share(frame.data))
             self.progress(self._share)
         elif frame.kind == PEAKS:
             self.peaks = frame.data
         elif frame.kind == FAILED:
-            raise validation.error(frame.data, self.limits)
+            raise validation.parse_error(frame.data, self.limits)
         elif frame.kind == UNFILTERED:
-            _say_unfiltered()
+            _log_unfiltered()
         else:
-            raise UnreadableAudio(validation.BROKEN_SENTENCE)
+            raise UnreadableAudio(validation.BROKEN_MESSAGE)
 
 
 @cache
-def _say_unfiltered() -> None:
+def _log_unfiltered() -> None:
     """Once per process."""
     log.warning("decoder_unfiltered", why="this kernel does not keep decoders from files and hosts")
 
 
-def _file_of(file: BinaryIO) -> BinaryIO | None:
+def _plain_file(file: BinaryIO) -> BinaryIO | None:
     """The file itself where it is a plain one of this machine, ready to be handed over."""
     buffered = isinstance(file, io.BufferedReader | io.BufferedRandom)
     if not buffered or not isinstance(getattr(file, "raw", None), io.FileIO):
@@ -207,5 +209,5 @@ def _file_of(file: BinaryIO) -> BinaryIO | None:
     return file
 
 
-def _unwatched(_share: float) -> None:
+def _ignore_progress(_share: float) -> None:
     """A Progress for nobody."""

@@ -40,7 +40,7 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def install() -> bool:
+def install_seccomp_filter() -> bool:
     """Have the kernel refuse all other calls from now on; False where it cannot."""
     if os.uname().machine not in ARCHITECTURES:
         return False
@@ -112,7 +112,7 @@ def confine(limits: Limits) -> bool:
     _limit("RLIMIT_AS", limits.memory_bytes)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        filtered = install()
+        filtered = install_seccomp_filter()
     sys.addaudithook(_refuse)
     return filtered
 

@@ -21,11 +21,11 @@ import wave
 from types import FrameType
 from typing import cast
 
-from meet_transcriber.audio.sandbox.child import MakeDecoder, live
+from meet_transcriber.audio.sandbox.child import MakeDecoder, run_child
 from meet_transcriber.core.options import Options
 from meet_transcriber.ports.engines import AudioDecoder
 
-BORN = b"b"
+STARTED = b"b"
 _RATE_HZ = 8000
 STATUS = struct.Struct("=i")
 
@@ -73,7 +73,7 @@ class ForkServer:
                     os._exit(1)
             self._leashes[pid] = leash
             self._selector.register(leash, selectors.EVENT_READ, pid)
-            leash.send(BORN)
+            leash.send(STARTED)
             return True
         if leash not in self._leashes.values():
             leash.close()
@@ -85,8 +85,8 @@ class ForkServer:
         self._selector.close()
         for own in (self._control, self._ended, self._wake, leash, *self._leashes.values()):
             own.close()
-        silence()
-        live(channel, self._make_decoder)
+        discard_output()
+        run_child(channel, self._make_decoder)
 
     def _let_go(self, pid: int) -> None:
         """Kill the child whose leash was let go; it is ours until it is reaped."""
@@ -113,7 +113,7 @@ class ForkServer:
             os.kill(pid, signal.SIGKILL)
 
 
-def silence() -> None:
+def discard_output() -> None:
     """Nothing that FFmpeg prints gets out: a recording could write lines into our log."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
@@ -146,7 +146,7 @@ def warm_up(make_decoder: MakeDecoder) -> None:
         decoder.probe(media)
 
 
-def load(name: str) -> MakeDecoder:
+def load_decoder(name: str) -> MakeDecoder:
     """The class that `module:Class` names."""
     module, _, attribute = name.partition(":")
     return cast(MakeDecoder, getattr(importlib.import_module(module), attribute))
@@ -159,7 +159,7 @@ def _ignore(_signal: int, _frame: FrameType | None) -> None:
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started us
     control = socket.socket(fileno=os.dup(0))
-    make_decoder = load(sys.argv[1])
+    make_decoder = load_decoder(sys.argv[1])
     warm_up(make_decoder)
     gc.collect()
     gc.freeze()  # children share these pages for good

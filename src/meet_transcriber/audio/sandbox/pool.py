@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
-from meet_transcriber.audio.sandbox.forkserver import BORN
+from meet_transcriber.audio.sandbox.forkserver import STARTED
 from meet_transcriber.audio.sandbox.protocol import Channel
 from meet_transcriber.core.errors import EngineError
 
@@ -93,7 +93,7 @@ class ChildPool:
                 with contextlib.suppress(OSError):
                     socket.send_fds(control, [b"c"], [theirs.fileno(), held.fileno()])
             with contextlib.suppress(OSError):
-                if leash.recv(1) == BORN:
+                if leash.recv(1) == STARTED:
                     return Channel(ours), leash
             self._give_up(control)
         raise EngineError("The process that decodes recordings cannot be started; try again.")

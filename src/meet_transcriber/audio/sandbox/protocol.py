@@ -112,7 +112,7 @@ class Channel:
 _WANTED = struct.Struct("<QI")
 
 
-def open_served(channel: Channel, size: int) -> BinaryIO:
+def open_remote(channel: Channel, size: int) -> BinaryIO:
     """A buffered, seekable file of `size` bytes that the other side of the channel holds."""
 
     def fetch(position: int) -> tuple[int, bytes]:
@@ -125,7 +125,7 @@ def open_served(channel: Channel, size: int) -> BinaryIO:
     return open_blocks(size, fetch)
 
 
-def serve(media: BinaryIO, wanted: bytes) -> bytes:
+def read_requested(media: BinaryIO, wanted: bytes) -> bytes:
     """The bytes that a child asked for; what `media` raises comes out."""
     try:
         position, size = _WANTED.unpack(wanted)

@@ -21,20 +21,20 @@ _CELL_BEGINS = {
 """Where a spreadsheet may see a formula: at a cell's beginning, and behind other separators."""
 
 
-def one_line(text: str) -> str:
+def to_single_line(text: str) -> str:
     """Without line breaks, control characters, which no format here carries in a text."""
     return _CONTROL.sub(" ", text).strip()
 
 
-def shown_name(transcript: Transcript, speaker: str | None) -> str | None:
+def display_name(transcript: Transcript, speaker: str | None) -> str | None:
     """The person's name on one line, the label where that is empty, None when unknown."""
     if speaker is None:
         return None
-    name = " ".join(one_line(transcript.name_of(speaker) or "").split())
-    return name or one_line(speaker) or None
+    name = " ".join(to_single_line(transcript.name_of(speaker) or "").split())
+    return name or to_single_line(speaker) or None
 
 
-def stamp(seconds: float) -> str:
+def format_time(seconds: float) -> str:
     """`HH:MM:SS`, the second that has begun."""
     whole = int(seconds)
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
@@ -44,9 +44,9 @@ def export_txt(transcript: Transcript) -> str:
     """A line per segment: `[00:00:01] SPEAKER_00: Shall we start?`"""
     lines = []
     for segment in transcript.segments:
-        name = shown_name(transcript, segment.speaker)
+        name = display_name(transcript, segment.speaker)
         who = f"{name}: " if name else ""
-        lines.append(f"[{stamp(segment.start)}] {who}{one_line(segment.text)}\n")
+        lines.append(f"[{format_time(segment.start)}] {who}{to_single_line(segment.text)}\n")
     return "".join(lines)
 
 
@@ -54,15 +54,15 @@ def export_md(transcript: Transcript) -> str:
     """Minutes: what is in doubt first, then a heading whenever the speaker changes."""
     out = ["# Transcript\n"]
     if transcript.speakers:
-        names = (_markdown(shown_name(transcript, label) or "") for label in transcript.speakers)
+        names = (_markdown(display_name(transcript, label) or "") for label in transcript.speakers)
         out.append(f"Speakers: {', '.join(names)}\n")
     out.extend(f"> {_markdown(warning.message)}\n" for warning in transcript.warnings)
     last: str | None = ""
     for segment in transcript.segments:
         if segment.speaker != last:
-            name = shown_name(transcript, segment.speaker)
+            name = display_name(transcript, segment.speaker)
             title = f"**{_markdown(name)}** " if name else ""
-            out.append(f"{title}*{stamp(segment.start)}*\n")
+            out.append(f"{title}*{format_time(segment.start)}*\n")
         out.append(f"{_markdown(segment.text)}\n")
         last = segment.speaker
     return "\n".join(out)
@@ -70,7 +70,7 @@ def export_md(transcript: Transcript) -> str:
 
 def _markdown(text: str) -> str:
     """The text with a backslash before what CommonMark would take as a mark."""
-    return _MARKDOWN.sub(lambda match: "\\" + match.group(), one_line(text))
+    return _MARKDOWN.sub(lambda match: "\\" + match.group(), to_single_line(text))
 
 
 def export_csv(transcript: Transcript) -> str:
@@ -97,9 +97,9 @@ def _table(transcript: Transcript, delimiter: str) -> str:
     writer = csv.writer(buffer, delimiter=delimiter, lineterminator="\r\n")
     writer.writerow(("start", "end", "speaker", "text"))
     for segment in transcript.segments:
-        name = shown_name(transcript, segment.speaker) or ""
+        name = display_name(transcript, segment.speaker) or ""
         times = (f"{segment.start:.3f}", f"{segment.end:.3f}")
-        texts = (one_line(each) for each in (name, segment.text))
+        texts = (to_single_line(each) for each in (name, segment.text))
         writer.writerow((*times, *(_CELL_BEGINS[delimiter].sub(r"\1\2'", each) for each in texts)))
     return buffer.getvalue()
 
@@ -122,7 +122,7 @@ def export_rttm(transcript: Transcript) -> str:
     turns = sorted((*transcript.turns, *segments), key=lambda turn: turn.start)
     return "".join(
         f"SPEAKER {RECORDING} 1 {turn.start:.3f} {turn.duration:.3f} <NA> <NA> "
-        f"{_token(shown_name(transcript, turn.speaker))} <NA> <NA>\n"
+        f"{_token(display_name(transcript, turn.speaker))} <NA> <NA>\n"
         for turn in turns
     )
 
@@ -134,8 +134,8 @@ def export_stm(transcript: Transcript) -> str:
     The format has no way to leave the speaker out, so `UNKNOWN` stands for nobody knows.
     """
     return "".join(
-        f"{RECORDING} 1 {_token(shown_name(transcript, segment.speaker))} "
-        f"{segment.start:.3f} {segment.end:.3f} {one_line(segment.text)}\n"
+        f"{RECORDING} 1 {_token(display_name(transcript, segment.speaker))} "
+        f"{segment.start:.3f} {segment.end:.3f} {to_single_line(segment.text)}\n"
         for segment in transcript.segments
     )
 
@@ -145,10 +145,10 @@ def export_seglst(transcript: Transcript) -> str:
     rows = [
         {
             "session_id": RECORDING,
-            "speaker": shown_name(transcript, segment.speaker) or UNKNOWN,
+            "speaker": display_name(transcript, segment.speaker) or UNKNOWN,
             "start_time": round(segment.start, 3),
             "end_time": round(segment.end, 3),
-            "words": one_line(segment.text),
+            "words": to_single_line(segment.text),
         }
         for segment in transcript.segments
     ]
@@ -176,7 +176,7 @@ def export_json(transcript: Transcript, word_times: bool = True) -> str:
             body["languages"] = list(transcript.languages)
     if not word_times:
         body["segments"] = [
-            plain_segment(segment, word_times=False) for segment in transcript.segments
+            segment_to_dict(segment, word_times=False) for segment in transcript.segments
         ]
     return "{\n" + ",\n".join(_lines(body)) + "\n}\n"
 
@@ -191,7 +191,7 @@ def _lines(body: dict[str, Any]) -> Iterator[str]:
 _dumped = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def plain_segment(segment: Segment, word_times: bool = True) -> dict[str, Any]:
+def segment_to_dict(segment: Segment, word_times: bool = True) -> dict[str, Any]:
     """A segment as the json format has it."""
     if word_times:
         plain: dict[str, Any] = to_plain(segment)
@@ -262,8 +262,10 @@ def _paragraphs(transcript: Transcript) -> Iterator[str]:
     last: str | None = ""
     for segment in transcript.segments:
         if segment.speaker != last:
-            name = shown_name(transcript, segment.speaker)
-            heading = f"{name}, {stamp(segment.start)}" if name else stamp(segment.start)
+            name = display_name(transcript, segment.speaker)
+            heading = (
+                f"{name}, {format_time(segment.start)}" if name else format_time(segment.start)
+            )
             yield _paragraph(heading, "Heading2")
         yield _paragraph(segment.text, "Normal")
         last = segment.speaker
@@ -272,5 +274,5 @@ def _paragraphs(transcript: Transcript) -> Iterator[str]:
 def _paragraph(text: str, style: str) -> str:
     return (
         f'<w:p><w:pPr><w:pStyle w:val="{style}"/></w:pPr><w:r>'
-        f'<w:t xml:space="preserve">{escape(one_line(text))}</w:t></w:r></w:p>'
+        f'<w:t xml:space="preserve">{escape(to_single_line(text))}</w:t></w:r></w:p>'
     )

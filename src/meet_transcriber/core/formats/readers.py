@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from meet_transcriber.core.errors import StorageError
 from meet_transcriber.core.formats.documents import SCHEMA_VERSION, UNKNOWN
-from meet_transcriber.core.languages import spaced_words
+from meet_transcriber.core.languages import split_at_spaces
 from meet_transcriber.core.segmentation import build_segments
 from meet_transcriber.core.serialization import from_plain
 from meet_transcriber.core.transcript import Transcript, Turn, Word
@@ -45,7 +45,7 @@ def read_transcript(path: Path) -> Transcript:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError(f"Cannot read {path}: {error}.") from error
-    reader = _READERS.get(path.suffix.lower()) or _sniffed(text)
+    reader = _READERS.get(path.suffix.lower()) or _detect_reader(text)
     if reader is None:
         known = ", ".join(sorted(_READERS))
         raise StorageError(f"{path} is in no format known here; use one of {known}.")
@@ -67,7 +67,7 @@ def read_json(text: str) -> Transcript:
     except json.JSONDecodeError as error:
         raise StorageError(f"Line {error.lineno} is no JSON: {error.msg}.") from error
     if isinstance(data, list):
-        return _spoken([_seglst_row(number, item) for number, item in enumerate(data)])
+        return _transcript_of([_seglst_row(number, item) for number, item in enumerate(data)])
     if not isinstance(data, dict) or not isinstance(data.get("segments"), list):
         raise StorageError("The JSON is no transcript: it has no list of segments.")
     version = data.get("schema_version", SCHEMA_VERSION)
@@ -98,7 +98,7 @@ def read_rttm(text: str) -> Transcript:
 
 def read_stm(text: str) -> Transcript:
     """Segments from STM (NIST sctk); lines beginning with `;;` are comments."""
-    return _spoken(
+    return _transcript_of(
         [_stm_row(number, line) for number, line in _lines(text) if not line.startswith(";;")]
     )
 
@@ -119,7 +119,7 @@ def read_txt(text: str) -> Transcript:
         spoken_until = start + _TXT_WORD_SECONDS * len(match[5].split())
         rows.append(Row(match[4], start, spoken_until, match[5]))
     ends = [row.start for row in rows[1:]] + [math.inf]
-    return _spoken(
+    return _transcript_of(
         [
             row._replace(end=max(row.start, min(row.end, end)))
             for row, end in zip(rows, ends, strict=True)
@@ -136,7 +136,7 @@ def _stm_row(number: int, line: str) -> Row:
         raise StorageError(f"Line {number} ends at {end} s, before it starts at {start} s.")
     text = fields[_STM_FIELDS] if len(fields) > _STM_FIELDS else ""
     label = _STM_LABEL.match(text)
-    return Row(_known(fields[2]), start, end, text[label.end() :] if label else text)
+    return Row(_known_speaker(fields[2]), start, end, text[label.end() :] if label else text)
 
 
 def _seglst_row(number: int, item: object) -> Row:
@@ -151,10 +151,10 @@ def _seglst_row(number: int, item: object) -> Row:
         raise StorageError(f"Entry {number} of the SegLST has no times: {error}.") from error
     if not 0 <= start <= end < math.inf:
         raise StorageError(f"Entry {number} of the SegLST runs from {start} to {end} s.")
-    return Row(_known(item["speaker"]), start, end, item["words"])
+    return Row(_known_speaker(item["speaker"]), start, end, item["words"])
 
 
-def _known(speaker: str) -> str | None:
+def _known_speaker(speaker: str) -> str | None:
     return None if speaker == UNKNOWN else speaker
 
 
@@ -179,7 +179,7 @@ def _plain(word: Word) -> dict[str, object]:
     }
 
 
-def _spoken(rows: Sequence[Row]) -> Transcript:
+def _transcript_of(rows: Sequence[Row]) -> Transcript:
     rows = sorted(rows, key=lambda row: row.start)
     segments = [segment for row in rows for segment in build_segments(_words(row))]
     known = [row for row in rows if row.speaker is not None]
@@ -192,7 +192,7 @@ def _spoken(rows: Sequence[Row]) -> Transcript:
 
 
 def _words(row: Row) -> list[Word]:
-    texts = spaced_words(row.text)
+    texts = split_at_spaces(row.text)
     step = (row.end - row.start) / max(len(texts), 1)
     return [
         Word(text, row.start + step * at, row.start + step * (at + 1), None, row.speaker, True)
@@ -216,7 +216,7 @@ def _seconds(field: str, line: int) -> float:
     return seconds
 
 
-def _sniffed(text: str) -> Callable[[str], Transcript] | None:
+def _detect_reader(text: str) -> Callable[[str], Transcript] | None:
     first = next((line for _, line in _lines(text) if not line.startswith(";")), "")
     if first.startswith(("{", "[{")) or first == "[":
         return read_json

@@ -5,13 +5,13 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from meet_transcriber.core.formats.documents import one_line, shown_name
+from meet_transcriber.core.formats.documents import display_name, to_single_line
 from meet_transcriber.core.languages import (
-    clusters,
     is_spaceless,
     join_words,
     needs_space,
-    spaced_words,
+    split_at_spaces,
+    split_clusters,
 )
 from meet_transcriber.core.segmentation import ends_clause, ends_sentence, gap_after
 from meet_transcriber.core.transcript import Transcript, Word
@@ -56,7 +56,7 @@ def build_cues(transcript: Transcript, labels: bool = False) -> tuple[Cue, ...]:
     return tuple(_timed([_cue(group) for group in groups]))
 
 
-def width(text: str) -> int:
+def display_width(text: str) -> int:
     """Columns that a text takes on the screen (Unicode UAX 11)."""
     return sum(_columns(character) for character in text)
 
@@ -68,7 +68,7 @@ def wrap(texts: Sequence[str]) -> tuple[str, ...]:
         return tuple(line.strip() for line in greedy)
 
     def merit(cut: int) -> float:
-        top, bottom = (width(join_words(part)) for part in (texts[:cut], texts[cut:]))
+        top, bottom = (display_width(join_words(part)) for part in (texts[:cut], texts[cut:]))
         too_wide = 1000 * (max(top, bottom) > LINE_WIDTH)
         welcome = _CLAUSE_COLUMNS * ends_clause(texts[cut - 1])
         if texts[cut][0].isspace():
@@ -91,7 +91,7 @@ def _groups(transcript: Transcript, labels: bool) -> Iterator[list[Word]]:
         words = [replace(word, speaker=segment.speaker) for word in segment.words]
         pieces = [piece for word in words for piece in _pieces(word)]
         if labels and pieces and segment.speaker != last:
-            pieces = _label(pieces[0], transcript) + pieces
+            pieces = _label_words(pieces[0], transcript) + pieces
         yield from _cut(pieces)
         last = segment.speaker
 
@@ -100,15 +100,15 @@ def _relabelled(groups: Iterable[list[Word]], transcript: Transcript) -> Iterato
     """Put a label where only the interleaving of overlapping segments changes the speaker."""
     last: str | None = None
     for group in groups:
-        label = _label(group[0], transcript)
+        label = _label_words(group[0], transcript)
         there = [word.text.strip() for word in group[: len(label)]]
         missing = group[0].speaker != last and there != [word.text.strip() for word in label]
         yield from _cut(label + group) if missing else [group]
         last = group[0].speaker
 
 
-def _label(first: Word, transcript: Transcript) -> list[Word]:
-    name = shown_name(transcript, first.speaker)
+def _label_words(first: Word, transcript: Transcript) -> list[Word]:
+    name = display_name(transcript, first.speaker)
     if name is None:
         return []
     words = list(_pieces(Word(f"{name}:", first.start, first.start, speaker=first.speaker)))
@@ -120,7 +120,7 @@ def _label(first: Word, transcript: Transcript) -> list[Word]:
 def _pieces(word: Word) -> Iterator[Word]:
     """The word, cut where it is wider than a line or holds space; each with its time."""
     spaced = " " if word.text[:1].isspace() else ""
-    parts = spaced_words(one_line(word.text))
+    parts = split_at_spaces(to_single_line(word.text))
     texts = [piece for part in parts for piece in _broken(part)]
     texts[:1] = [spaced + text for text in texts[:1]]
     step = (word.end - word.start) / max(len(texts), 1)
@@ -131,15 +131,15 @@ def _pieces(word: Word) -> Iterator[Word]:
 
 def _broken(text: str) -> Iterator[str]:
     """Characters of spaceless scripts, other runs in lines; whole if it fits a line."""
-    if width(text) <= LINE_WIDTH:
+    if display_width(text) <= LINE_WIDTH:
         yield text
         return
     atom = ""
-    for cluster in clusters(text):
+    for cluster in split_clusters(text):
         glued = cluster in _GLUED or not (
             is_spaceless(cluster[0]) or is_spaceless(atom[-1:] or "a")
         )
-        if atom.strip() and (not glued or width(atom + cluster) > LINE_WIDTH):
+        if atom.strip() and (not glued or display_width(atom + cluster) > LINE_WIDTH):
             yield atom
             atom = ""
         atom += cluster
@@ -163,14 +163,14 @@ def _ends_cue(words: Sequence[Word], start: int, index: int) -> bool:
     too_long = words[index + 1].end - words[start].start > MAX_SECONDS
     if too_long or len(_greedy(longer)) > MAX_LINES:
         return True
-    full = width(join_words(taken)) > LINE_WIDTH
+    full = display_width(join_words(taken)) > LINE_WIDTH
     text = words[index].text
     clause = ends_clause(text) or words[index + 1].text[0].isspace()
-    ends = ends_sentence(text) or (clause and not _room(words, index))
+    ends = ends_sentence(text) or (clause and not _sentence_ends_soon(words, index))
     return full and ends
 
 
-def _room(words: Sequence[Word], index: int) -> bool:
+def _sentence_ends_soon(words: Sequence[Word], index: int) -> bool:
     """Whether the sentence ends within the next few words anyway."""
     following = words[index + 1 : index + 1 + _NO_ROOM_LEFT]
     return any(ends_sentence(word.text) for word in following)
@@ -181,7 +181,7 @@ def _greedy(texts: Sequence[str]) -> list[str]:
     lines: list[str] = []
     for text in texts:
         longer = join_words([lines[-1], text]) if lines else text
-        if lines and width(longer) <= LINE_WIDTH:
+        if lines and display_width(longer) <= LINE_WIDTH:
             lines[-1] = longer
         else:
             lines.append(text)
@@ -201,7 +201,7 @@ def _timed(cues: Sequence[Cue]) -> Iterator[Cue]:
         starts.append(max(cue.start, earliest))
     limits = [*starts[1:], float("inf")]
     for cue, start, limit in zip(cues, starts, limits, strict=False):
-        columns = sum(width(line) for line in cue.lines)
+        columns = sum(display_width(line) for line in cue.lines)
         wanted = max(cue.end, start + max(_MIN_SECONDS, columns / _COLUMNS_PER_SECOND))
         yield replace(cue, start=start, end=min(wanted, start + MAX_SECONDS, limit))
 
@@ -209,7 +209,7 @@ def _timed(cues: Sequence[Cue]) -> Iterator[Cue]:
 _ARROW = re.compile(r"-{2,}>")
 
 
-def clock(seconds: float, mark: str = ".") -> str:
+def format_timestamp(seconds: float, mark: str = ".") -> str:
     """`HH:MM:SS.mmm`, rounded to the millisecond."""
     total = round(seconds * 1000)
     minutes, rest = divmod(total, 60_000)
@@ -226,7 +226,8 @@ def export_srt(transcript: Transcript) -> str:
     blocks = []
     for number, cue in enumerate(build_cues(transcript, labels=True), 1):
         text = _ARROW.sub("->", "\n".join(cue.lines))
-        blocks.append(f"{number}\n{clock(cue.start, ',')} --> {clock(cue.end, ',')}\n{text}\n")
+        times = f"{format_timestamp(cue.start, ',')} --> {format_timestamp(cue.end, ',')}"
+        blocks.append(f"{number}\n{times}\n{text}\n")
     return "\n".join(blocks)
 
 
@@ -235,9 +236,9 @@ def export_vtt(transcript: Transcript) -> str:
     blocks = ["WEBVTT\n"]
     for cue in build_cues(transcript):
         text = _escaped("\n".join(cue.lines))
-        name = shown_name(transcript, cue.speaker)
+        name = display_name(transcript, cue.speaker)
         voice = f"<v {_escaped(name)}>{text}</v>" if name else text
-        blocks.append(f"{clock(cue.start)} --> {clock(cue.end)}\n{voice}\n")
+        blocks.append(f"{format_timestamp(cue.start)} --> {format_timestamp(cue.end)}\n{voice}\n")
     return "\n".join(blocks)
 
 

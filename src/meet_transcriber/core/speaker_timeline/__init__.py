@@ -1,26 +1,26 @@
 """A speaker timeline: who was speaking when, as a conference system or a person noted it."""
 
 from meet_transcriber.core.speaker_timeline.formats import (
-    MOST_BYTES,
+    MAX_BYTES,
     SPEAKER_TIMELINE,
     Entry,
     Timeline,
-    decoded,
-    parse,
-    read,
+    decode_text,
+    parse_timeline,
     read_entries,
+    read_timeline,
 )
-from meet_transcriber.core.speaker_timeline.matching import Naming, take_over
+from meet_transcriber.core.speaker_timeline.matching import Naming, name_speakers
 
 __all__ = [
-    "MOST_BYTES",
+    "MAX_BYTES",
     "SPEAKER_TIMELINE",
     "Entry",
     "Naming",
     "Timeline",
-    "decoded",
-    "parse",
-    "read",
+    "decode_text",
+    "name_speakers",
+    "parse_timeline",
     "read_entries",
-    "take_over",
+    "read_timeline",
 ]

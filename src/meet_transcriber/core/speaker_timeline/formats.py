@@ -18,10 +18,10 @@ from meet_transcriber.core.errors import InvalidOptions
 SPEAKER_TIMELINE = "speaker_timeline.json"
 """Logical name of the object that a job keeps its timeline in."""
 
-MOST_BYTES = 1 << 20
-MOST_ENTRIES = 20_000
-MOST_PEOPLE = 200
-MOST_SECONDS = 2 * 86_400.0
+MAX_BYTES = 1 << 20
+MAX_ENTRIES = 20_000
+MAX_PEOPLE = 200
+MAX_SECONDS = 2 * 86_400.0
 """A time of day, or a day later; what lies further away is a mistake."""
 
 _JOINERS = "\u200c\u200d"  # names in Persian and Indian scripts need them
@@ -53,41 +53,41 @@ class Row(NamedTuple):
     end: float
 
 
-def refused(reason: str) -> InvalidOptions:
+def timeline_error(reason: str) -> InvalidOptions:
     """The error that every reader raises."""
     return InvalidOptions(f"speaker_timeline cannot be used: {reason}")
 
 
-def timeline_of(rows: Sequence[Row]) -> Timeline:
+def build_timeline(rows: Sequence[Row]) -> Timeline:
     """
     A timeline of rows in any order; entries without length are left out.
 
     Raises:
         InvalidOptions: a name or a time is not valid, or there are no entries or too many.
     """
-    if len(rows) > MOST_ENTRIES:
-        raise too_many()
-    entries = [entry for entry in map(_checked, rows) if entry.end > entry.start]
+    if len(rows) > MAX_ENTRIES:
+        raise too_many_error()
+    entries = [entry for entry in map(_validate, rows) if entry.end > entry.start]
     if not entries:
-        raise refused("it has no entry with a name, a start and a later end.")
+        raise timeline_error("it has no entry with a name, a start and a later end.")
     people = {entry.name for entry in entries}
-    if len(people) > MOST_PEOPLE:
-        raise refused(f"it names {len(people)} people; the limit is {MOST_PEOPLE}.")
+    if len(people) > MAX_PEOPLE:
+        raise timeline_error(f"it names {len(people)} people; the limit is {MAX_PEOPLE}.")
     return Timeline(tuple(sorted(entries, key=lambda entry: (entry.start, entry.end))))
 
 
-def _checked(row: Row) -> Entry:
+def _validate(row: Row) -> Entry:
     name = clean_name(row.name)
     if not name:
-        raise refused(f"{row.place} has an empty name.")
+        raise timeline_error(f"{row.place} has an empty name.")
     if len(name) > LONGEST_NAME:
-        raise refused(
+        raise timeline_error(
             f"the name in {row.place} has {len(name)} characters; the limit is {LONGEST_NAME}."
         )
     if not (math.isfinite(row.start) and math.isfinite(row.end)):
-        raise refused(f"{row.place} has a time that is not a finite number.")
-    if not 0 <= row.start <= row.end <= MOST_SECONDS:
-        raise refused(
+        raise timeline_error(f"{row.place} has a time that is not a finite number.")
+    if not 0 <= row.start <= row.end <= MAX_SECONDS:
+        raise timeline_error(
             f"{row.place} runs from {row.start:.1f} to {row.end:.1f} s; it must not start before "
             "0, end before it starts, or end after 48 hours."
         )
@@ -104,33 +104,35 @@ def _is_shown(char: str) -> bool:
     return char in _JOINERS or not unicodedata.category(char).startswith(("C", "Z"))
 
 
-def decoded(data: bytes) -> str:
+def decode_text(data: bytes) -> str:
     """
     The text of a file: UTF-8, or UTF-16 with a byte order mark, as conference systems write it.
 
     Raises:
         InvalidOptions: it is neither, or too large.
     """
-    if len(data) > 2 * MOST_BYTES:
-        raise too_large()
+    if len(data) > 2 * MAX_BYTES:
+        raise too_large_error()
     try:
         if data.startswith(_BYTE_ORDER_MARKS):
             return data.decode("utf-16")
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise refused("it is not valid UTF-8; save it as UTF-8 and send it again.") from error
+        raise timeline_error(
+            "it is not valid UTF-8; save it as UTF-8 and send it again."
+        ) from error
 
 
-def too_large() -> InvalidOptions:
+def too_large_error() -> InvalidOptions:
     """The error for more than MOST_BYTES."""
-    return refused(
-        f"it is larger than {MOST_BYTES >> 10} KiB; send only who speaks when, without other text."
+    return timeline_error(
+        f"it is larger than {MAX_BYTES >> 10} KiB; send only who speaks when, without other text."
     )
 
 
-def too_many() -> InvalidOptions:
+def too_many_error() -> InvalidOptions:
     """The error for more than MOST_ENTRIES."""
-    return refused(f"it has more than {MOST_ENTRIES} entries.")
+    return timeline_error(f"it has more than {MAX_ENTRIES} entries.")
 
 
 _SECONDS = re.compile(r"\d{1,9}(?:[.,]\d{1,9})?", re.ASCII)
@@ -151,7 +153,7 @@ class Moment(NamedTuple):
     of_day: bool = False
 
 
-def read_moment(text: str) -> Moment | None:
+def parse_time(text: str) -> Moment | None:
     """
     `83.5`, `1:23.5`, `00:01:23,500`, `10:01:23 AM` or `2026-11-24T10:01:23Z`; else None.
 
@@ -174,7 +176,7 @@ def read_moment(text: str) -> Moment | None:
     return Moment(first * 3600.0 + second * 60 + rest, of_day)
 
 
-def unwrapped(seconds: Iterator[float]) -> Iterator[float]:
+def add_days(seconds: Iterator[float]) -> Iterator[float]:
     """Times of day in order of writing, with a day added wherever midnight was passed."""
     days, before = 0.0, 0.0
     for each in seconds:
@@ -208,7 +210,7 @@ _COLON = re.compile(r"\s*+(?:-\s++)?([^:<>]{1,100}+):\s")
 _LONGEST_ESCAPED = 4_000  # characters; int() refuses a character reference with more digits
 
 
-def parse(text: str) -> Timeline:
+def parse_timeline(text: str) -> Timeline:
     """
     A timeline from JSON, RTTM, WebVTT with names, or CSV.
 
@@ -217,15 +219,15 @@ def parse(text: str) -> Timeline:
     Raises:
         InvalidOptions: it is none of these, or too large; names the line and what is expected.
     """
-    if len(text) > MOST_BYTES or len(text.encode(errors="replace")) > MOST_BYTES:
-        raise too_large()
+    if len(text) > MAX_BYTES or len(text.encode(errors="replace")) > MAX_BYTES:
+        raise too_large_error()
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     return _reader_of(text)(text)
 
 
-def read(given: str | Sequence[object]) -> Timeline:
+def read_timeline(given: str | Sequence[object]) -> Timeline:
     """A timeline from a file's text or from entries; raises InvalidOptions."""
-    return parse(given) if isinstance(given, str) else read_entries(given)
+    return parse_timeline(given) if isinstance(given, str) else read_entries(given)
 
 
 def read_entries(entries: Sequence[object]) -> Timeline:
@@ -235,8 +237,8 @@ def read_entries(entries: Sequence[object]) -> Timeline:
     Raises:
         InvalidOptions: one of them does not fit; says which.
     """
-    if len(entries) > MOST_ENTRIES:
-        raise too_many()
+    if len(entries) > MAX_ENTRIES:
+        raise too_many_error()
     return _timed([_fields(f"entry {at}", each) for at, each in enumerate(entries, 1)])
 
 
@@ -262,25 +264,27 @@ def _parse_json(text: str) -> Timeline:
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
-        raise refused(f"line {error.lineno} is not valid JSON: {error.msg}.") from error
+        raise timeline_error(f"line {error.lineno} is not valid JSON: {error.msg}.") from error
     except (ValueError, RecursionError) as error:
-        raise refused("its JSON has a number that is too large or is nested too deeply.") from error
+        raise timeline_error(
+            "its JSON has a number that is too large or is nested too deeply."
+        ) from error
     if isinstance(data, dict):
         if isinstance(data.get("timeline"), list):
             return _parse_events(data["timeline"])
         data = data.get("speaker_timeline", data.get("entries"))
     if not isinstance(data, list):
-        raise refused(f"its JSON is not a list of entries; expected {_EXPECTED}.")
+        raise timeline_error(f"its JSON is not a list of entries; expected {_EXPECTED}.")
     return read_entries(data)
 
 
 def _fields(place: str, entry: object) -> "_Fields":
     if not isinstance(entry, Mapping):
-        raise refused(f"{place} is not an object with name, start and end.")
+        raise timeline_error(f"{place} is not an object with name, start and end.")
     known = {_plain(str(key)): value for key, value in entry.items()}
     name = _first(known, _NAMES)
     if not isinstance(name, str):
-        raise refused(f"{place} has no name.")
+        raise timeline_error(f"{place} has no name.")
     return _Fields(place, name, *(_first(known, each) for each in (_STARTS, _ENDS, _DURATIONS)))
 
 
@@ -294,12 +298,12 @@ def _parse_events(events: Sequence[object]) -> Timeline:
     for at, event in enumerate(events, 1):
         users = event.get("users") if isinstance(event, Mapping) else None
         if not isinstance(event, Mapping) or not isinstance(users, list):
-            raise refused(f"event {at} lacks ts or users, the fields of Zoom's timeline.")
+            raise timeline_error(f"event {at} lacks ts or users, the fields of Zoom's timeline.")
         start = _moment(f"event {at}", "ts", event.get("ts")).seconds
         named = [user for user in users if isinstance(user, Mapping)]
         found.append((start, [str(user.get("username") or "") for user in named], at))
     ends = [start for start, _, _ in found[1:]] + [found[-1][0] + LAST_SECONDS] if found else []
-    return timeline_of(
+    return build_timeline(
         [
             Row(f"event {at}", name, start, max(start, end))
             for (start, names, at), end in zip(found, ends, strict=True)
@@ -328,11 +332,11 @@ def _parse_cues(text: str) -> Timeline:
             if (found := _COLON.match(payload + " ")) and not found[1].strip().isdecimal()
         ]
     if not rows:
-        raise refused(
+        raise timeline_error(
             "no cue of its WebVTT names a speaker; expected `<v Ann Lee>text</v>`, or "
             "`Ann Lee: text` at the beginning of a cue."
         )
-    return timeline_of(rows)
+    return build_timeline(rows)
 
 
 def _unescaped(name: str) -> str:
@@ -349,8 +353,8 @@ def _cues(text: str) -> Iterator[tuple[int, float, float, str]]:
         if "-->" not in line:
             continue
         found += 1
-        if found > MOST_ENTRIES:
-            raise too_many()
+        if found > MAX_ENTRIES:
+            raise too_many_error()
         number, (start, end) = at, _cue_times(at, line)
         while at < len(lines) and lines[at].strip() and "-->" not in lines[at]:
             at += 1
@@ -360,9 +364,9 @@ def _cues(text: str) -> Iterator[tuple[int, float, float, str]]:
 def _cue_times(number: int, line: str) -> tuple[float, float]:
     """Start and end on a cue's timing line."""
     found = _TIMING.fullmatch(line)
-    start, end = (read_moment(found[1]), read_moment(found[2])) if found else (None, None)
+    start, end = (parse_time(found[1]), parse_time(found[2])) if found else (None, None)
     if start is None or end is None:
-        raise refused(
+        raise timeline_error(
             f"line {number} lacks a cue's start and end time; expected "
             "`00:00:01.000 --> 00:00:04.200` or similar."
         )
@@ -382,21 +386,21 @@ def _parse_rttm(text: str) -> Timeline:
             continue
         place = f"line {number}"
         if len(fields) < _RTTM_FIELDS:
-            raise refused(
+            raise timeline_error(
                 f"{place} is not valid RTTM: it has {len(fields)} fields; 8 are required."
             )
-        if len(rows) == MOST_ENTRIES:
-            raise too_many()
+        if len(rows) == MAX_ENTRIES:
+            raise too_many_error()
         start = _moment(place, "start", fields[3]).seconds
         rows.append(
             Row(place, fields[7], start, start + _moment(place, "duration", fields[4]).seconds)
         )
         recordings.add(fields[1])
     if len(recordings) > 1:
-        raise refused(
+        raise timeline_error(
             f"its RTTM covers {len(recordings)} recordings; send the lines of one recording."
         )
-    return timeline_of(rows)
+    return build_timeline(rows)
 
 
 # -- CSV -------------------------------------------------------------------------------------
@@ -408,7 +412,7 @@ def _parse_csv(text: str) -> Timeline:
         names = [_plain(cell) for cell in header]
         if set(names) & set(_NAMES) and set(names) & set(_STARTS):
             return _timed(list(_csv_entries(names, rows)))
-    raise refused(
+    raise timeline_error(
         f"its format is unknown; expected {_EXPECTED}. A list of attendees does not say who spoke."
     )
 
@@ -418,8 +422,8 @@ def _csv_entries(
 ) -> Iterator["_Fields"]:
     """Rows below the header; long names of unknown columns are not normalized again for each."""
     for at, (number, cells) in enumerate(rows):
-        if at == MOST_ENTRIES:
-            raise too_many()
+        if at == MAX_ENTRIES:
+            raise too_many_error()
         known = {name: cell for name, cell in zip(names, cells, strict=False) if name in _COLUMNS}
         yield _fields(f"line {number}", known)
 
@@ -433,7 +437,7 @@ def _csv_rows(text: str) -> Iterator[tuple[int, list[str]]]:
             if any(cell.strip() for cell in cells):
                 yield reader.line_num, cells
     except csv.Error as error:
-        raise refused(f"line {reader.line_num + 1} is not valid CSV: {error}.") from error
+        raise timeline_error(f"line {reader.line_num + 1} is not valid CSV: {error}.") from error
 
 
 def _plain(header: str) -> str:
@@ -464,9 +468,9 @@ def _moment(place: str, name: str, value: object) -> Moment:
         except OverflowError:
             found = None
     elif isinstance(value, str):
-        found = read_moment(value)
+        found = parse_time(value)
     if found is None:
-        raise refused(
+        raise timeline_error(
             f"{place} has {_shown(value)} as {name}; expected seconds or a time such as "
             "00:01:23.500."
         )
@@ -485,17 +489,17 @@ def _shown(value: object) -> str:
 def _timed(found: Sequence[_Fields]) -> Timeline:
     """Entries on one clock; one without an end lasts until the next begins."""
     if len({each.start.of_day for each in found}) > 1:
-        raise refused("it mixes times of day with other times; use one kind.")
-    starts = list(unwrapped(each.start.seconds for each in found))
+        raise timeline_error("it mixes times of day with other times; use one kind.")
+    starts = list(add_days(each.start.seconds for each in found))
     zero = min(starts) if found and found[0].start.of_day else 0.0
     follows = _next_starts(starts)
     rows = []
     for each, start in zip(found, starts, strict=True):
         end = follows[start]
         if each.end is not None:
-            _, end = unwrapped(iter((start, each.end.seconds + start - each.start.seconds)))
+            _, end = add_days(iter((start, each.end.seconds + start - each.start.seconds)))
         rows.append(Row(each.place, each.name, start - zero, end - zero))
-    return timeline_of(rows)
+    return build_timeline(rows)
 
 
 def _next_starts(starts: Sequence[float]) -> dict[float, float]:

@@ -153,7 +153,7 @@ class Naming:
     offset: Offset = field(default=Offset(0.0, clear=False))
 
 
-def take_over(timeline: Timeline, turns: Sequence[Turn], duration: float) -> Naming:
+def name_speakers(timeline: Timeline, turns: Sequence[Turn], duration: float) -> Naming:
     """
     Name the voices of a recording after the people of a timeline.
 

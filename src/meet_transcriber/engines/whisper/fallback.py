@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from meet_transcriber.core.repetition import unheard_repetitions
-from meet_transcriber.core.scoring import normalized, word_errors
+from meet_transcriber.core.repetition import find_missing_repetitions
+from meet_transcriber.core.scoring import normalize, word_errors
 from meet_transcriber.core.transcript import Span, Word
-from meet_transcriber.core.word_timing import pause_to_pause
+from meet_transcriber.core.word_timing import extend_to_pauses
 from meet_transcriber.engines.whisper.window_decoder import WindowDecoder, WindowResult
 from meet_transcriber.engines.whisper.windows import Window, split_window
 from meet_transcriber.ports.engines import Waveform
@@ -75,11 +75,11 @@ class FallbackDecoder:
         missing = [
             (place, span, text)
             for place, each in enumerate(results)
-            for span, text in unheard_repetitions(each.words, each.window.speech)
+            for span, text in find_missing_repetitions(each.words, each.window.speech)
         ]
         again = self._decode_spans(results, [(place, span) for place, span, _ in missing])
         for (place, _, text), found in zip(missing, again, strict=True):
-            if _normalize(found.words) == normalized(text):
+            if _normalize(found.words) == normalize(text):
                 words = sorted([*results[place].words, *found.words], key=lambda word: word.start)
                 results[place] = replace(results[place], words=tuple(words))
         return results
@@ -101,7 +101,7 @@ class FallbackDecoder:
         foreign = self._decode_foreign(results, sparse)
         sparse = [each for each in sparse if each not in foreign]
         filled = list(results)
-        wide = [(at, pause_to_pause(span, results[at].window.speech)) for at, span in sparse]
+        wide = [(at, extend_to_pauses(span, results[at].window.speech)) for at, span in sparse]
         still = self._fill(filled, wide)
         self._fill(
             filled, [each for each, around in zip(sparse, wide, strict=True) if around in still]
@@ -248,4 +248,4 @@ def _drop_echo(before: list[Word], new: list[Word], after: list[Word]) -> list[W
 
 
 def _normalize(words: Sequence[Word]) -> list[str]:
-    return normalized(" ".join(word.text for word in words))
+    return normalize(" ".join(word.text for word in words))

@@ -6,10 +6,10 @@ from itertools import groupby
 
 from meet_transcriber.core.assembly import join_at_seam
 from meet_transcriber.core.errors import InvalidOptions, RecognitionFailed
-from meet_transcriber.core.languages import language_name, spoken_code
+from meet_transcriber.core.languages import base_language, language_name
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.repetition import settle_repetitions
-from meet_transcriber.core.scoring import normalized
+from meet_transcriber.core.repetition import place_repetitions
+from meet_transcriber.core.scoring import normalize
 from meet_transcriber.core.transcript import Removed, Segment, Span, TranscriptWarning
 from meet_transcriber.engines.whisper.fallback import FallbackDecoder
 from meet_transcriber.engines.whisper.language_detection import (
@@ -116,10 +116,10 @@ class WhisperRecognizer:
         """Return the language if it was given or the model knows only one."""
         if len(self.languages) == 1:
             return "en"
-        return options.language and spoken_code(options.language)
+        return options.language and base_language(options.language)
 
     def _allowed_languages(self, options: Options) -> list[str]:
-        asked = dict.fromkeys(spoken_code(code) for code in options.languages)
+        asked = dict.fromkeys(base_language(code) for code in options.languages)
         known = self._model.languages
         return [code for code in asked if code in known] or list(known)
 
@@ -145,7 +145,7 @@ def check_options(name: str, languages: Sequence[str], options: Options) -> None
         return
     if options.task == "translate" and "turbo" in name:
         raise InvalidOptions("Whisper turbo cannot translate; use medium or large-v3.")
-    if asked and not {spoken_code(code) for code in asked} & set(languages):
+    if asked and not {base_language(code) for code in asked} & set(languages):
         raise InvalidOptions(f"{name} knows none of the languages {', '.join(asked)}.")
 
 
@@ -193,7 +193,7 @@ def _language_warnings(
 
 def _chinese_script(options: Options) -> str | None:
     asked = (options.language,) if options.language else options.languages
-    return next((code for code in asked if code and code != spoken_code(code)), None)
+    return next((code for code in asked if code and code != base_language(code)), None)
 
 
 def _accept(
@@ -209,7 +209,7 @@ def _accept(
             window = result.window
             yield Removed(window.start, window.end, reason, result.text.strip())
             continue
-        words, extra = settle_repetitions(result.words, result.window.speech)
+        words, extra = place_repetitions(result.words, result.window.speech)
         yield from extra
         if last and result.window.seam is not None:
             before, after = join_at_seam(last.words, words, result.window.seam)
@@ -226,6 +226,6 @@ def _rejection_reason(result: WindowResult, options: Options) -> str | None:
     """Return why the words of a window are rejected; None if they are accepted."""
     if result.words and result.is_hallucination:
         return "hallucination"
-    said = normalized(result.text)
-    prompts = [normalized(options.initial_prompt or ""), normalized(" ".join(options.hotwords))]
+    said = normalize(result.text)
+    prompts = [normalize(options.initial_prompt or ""), normalize(" ".join(options.hotwords))]
     return "prompt" if len(said) > 1 and said in prompts else None

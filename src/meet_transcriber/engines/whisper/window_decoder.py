@@ -11,10 +11,10 @@ from meet_transcriber.core.options import Task
 from meet_transcriber.core.transcript import Span, Word, total_seconds
 from meet_transcriber.core.word_timing import (
     RawWord,
-    collapsed,
+    find_sparse_spans,
     fit_words,
-    sparse_spans,
-    whole_words,
+    have_collapsed,
+    join_pieces,
 )
 from meet_transcriber.engines.whisper.language_detection import DetectedLanguage
 from meet_transcriber.engines.whisper.model import Alignment, Encoded, Hypothesis, SpeechModel
@@ -292,15 +292,15 @@ class WindowDecoder:
         for piece, text in zip(pieces, texts, strict=True):
             raw.append(_raw_word(text, window, alignment, at, at + piece.tokens))
             at += piece.tokens
-        words = whole_words(raw)
+        words = join_pieces(raw)
         return WindowResult(
             window,
             language,
             hypothesis,
             "".join(texts),
             fit_words(words, window.speech) if words else (),
-            tuple(sparse_spans(words, window.speech)) if words and alignment else (),
-            collapsed(words),
+            tuple(find_sparse_spans(words, window.speech)) if words and alignment else (),
+            have_collapsed(words),
         )
 
 

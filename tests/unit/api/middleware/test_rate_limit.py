@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from meet_transcriber.api.app import create_app
 from meet_transcriber.bootstrap.auth import limits
-from meet_transcriber.core.auth import EVERYDAY
+from meet_transcriber.core.auth import DEFAULT_SCOPES
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
@@ -135,7 +135,9 @@ def keyed(make: Callable[..., TestClient]) -> Callable[..., tuple[TestClient, li
         client = make(auth_mode="required", **given)
         app: Any = client.app
         keyring = app.state.guard.keyring
-        return client, [keyring.create(name, name, EVERYDAY, None).token for name in ("a", "b")]
+        return client, [
+            keyring.create(name, name, DEFAULT_SCOPES, None).token for name in ("a", "b")
+        ]
 
     return made
 

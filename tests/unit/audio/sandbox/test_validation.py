@@ -8,7 +8,7 @@ import pytest
 
 from meet_transcriber.audio.sandbox import validation
 from meet_transcriber.audio.sandbox.confinement import Limits
-from meet_transcriber.audio.sandbox.protocol import ChannelClosed, serve
+from meet_transcriber.audio.sandbox.protocol import ChannelClosed, read_requested
 from meet_transcriber.core.errors import (
     AudioTooLong,
     EngineError,
@@ -43,20 +43,22 @@ WARNING = {"code": "x", "message": "y"}
 )
 def test_facts_that_cannot_be_are_not_believed(lie: dict[str, Any]) -> None:
     with pytest.raises(UnreadableAudio):
-        validation.info(json.dumps(INFO | lie).encode())
+        validation.parse_media_info(json.dumps(INFO | lie).encode())
 
 
 @pytest.mark.parametrize("position", [1 << 63, (1 << 64) - 1])
 def test_bytes_that_no_file_has_are_not_looked_for(position: int) -> None:
     media = open_blocks(4, lambda _: (0, b"tape"))
     with pytest.raises(ChannelClosed):
-        serve(media, struct.pack("<QI", position, 4))
-    assert serve(media, struct.pack("<QI", 1, 4)) == b"ape"
+        read_requested(media, struct.pack("<QI", position, 4))
+    assert read_requested(media, struct.pack("<QI", 1, 4)) == b"ape"
 
 
 def test_an_error_cannot_write_to_a_terminal() -> None:
     told = {"code": "unreadable_audio", "message": "\x1b]0;mine\x07"}
-    assert str(validation.error(json.dumps(told).encode(), LIMITS)) == validation.BROKEN_SENTENCE
+    assert (
+        str(validation.parse_error(json.dumps(told).encode(), LIMITS)) == validation.BROKEN_MESSAGE
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,7 @@ def test_an_error_cannot_write_to_a_terminal() -> None:
 )
 def test_results_that_cannot_be_are_not_believed(lie: dict[str, Any]) -> None:
     with pytest.raises(UnreadableAudio):
-        validation.prepared(json.dumps(PREPARED | lie).encode(), 60.0)
+        validation.parse_prepared(json.dumps(PREPARED | lie).encode(), 60.0)
 
 
 @pytest.mark.parametrize(
@@ -81,19 +83,19 @@ def test_results_that_cannot_be_are_not_believed(lie: dict[str, Any]) -> None:
 )
 def test_what_is_no_object_is_not_read(data: bytes) -> None:
     with pytest.raises(UnreadableAudio):
-        validation.info(data)
+        validation.parse_media_info(data)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x14" + bytes(500), b"\x13\0\0"])
 def test_an_outline_fits_its_duration(data: bytes) -> None:
     with pytest.raises(UnreadableAudio):
-        validation.outline(data, 9.0)
+        validation.parse_peaks(data, 9.0)
 
 
 @pytest.mark.parametrize("data", [b"nan", b"2", b"-0.1", b"half", b""])
 def test_a_share_is_between_nothing_and_all(data: bytes) -> None:
     with pytest.raises(UnreadableAudio):
-        validation.share(data)
+        validation.parse_share(data)
 
 
 def test_only_errors_about_recordings_are_taken_over() -> None:
@@ -103,15 +105,15 @@ def test_only_errors_about_recordings_are_taken_over() -> None:
     }
     told |= {"lease_lost": UnreadableAudio, "disk_full": StorageFull}
     for code, kind in told.items():
-        error = validation.error(json.dumps({"code": code, "message": "m"}).encode(), LIMITS)
+        error = validation.parse_error(json.dumps({"code": code, "message": "m"}).encode(), LIMITS)
         assert type(error) is kind
 
 
 def test_a_message_has_an_end() -> None:
     data = json.dumps({"code": "unreadable_audio", "message": "m" * 9999}).encode()
-    assert len(str(validation.error(data, LIMITS))) <= 1000
+    assert len(str(validation.parse_error(data, LIMITS))) <= 1000
 
 
 def test_a_death_that_nobody_saw_is_not_the_recording_s_fault() -> None:
-    assert type(validation.death(None, LIMITS)) is EngineError
-    assert isinstance(validation.death(-11, LIMITS), UnreadableAudio)
+    assert type(validation.exit_error(None, LIMITS)) is EngineError
+    assert isinstance(validation.exit_error(-11, LIMITS), UnreadableAudio)

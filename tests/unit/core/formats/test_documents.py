@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meet_transcriber.core.formats import export
-from meet_transcriber.core.formats.documents import one_line
+from meet_transcriber.core.formats.documents import to_single_line
 from meet_transcriber.core.formats.openai_json import plain_body, verbose_body, word_logprobs
 from meet_transcriber.core.formats.readers import read_json
 from meet_transcriber.core.transcript import Segment, Transcript, Word
@@ -141,7 +141,7 @@ def test_python_docx_reads_every_segment(data: st.DataObject, transcripts: Strat
     transcript = data.draw(transcripts)
     document = docx.Document(io.BytesIO(export(transcript, "docx")))
     said = [item.text for item in document.paragraphs if _style(item) == "Normal"]
-    assert said == [one_line(segment.text) for segment in transcript.segments]
+    assert said == [to_single_line(segment.text) for segment in transcript.segments]
 
 
 def test_docx_has_a_title_and_a_heading_per_change_of_speaker(meeting: Transcript) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meet_transcriber.core.formats import export
-from meet_transcriber.core.formats.documents import one_line
+from meet_transcriber.core.formats.documents import to_single_line
 from meet_transcriber.core.formats.readers import read_json, read_rttm, read_stm
 from meet_transcriber.core.transcript import Transcript
 
@@ -41,7 +41,7 @@ def test_stm_has_a_line_per_segment(data: st.DataObject, transcripts: Strategy) 
     for line, segment in zip(lines(transcript, "stm"), transcript.segments, strict=True):
         match = STM.fullmatch(line)
         assert match is not None
-        assert match[3] == one_line(segment.text)
+        assert match[3] == to_single_line(segment.text)
 
 
 def test_stm_reads_back_with_unknown_speakers(meeting: Transcript) -> None:

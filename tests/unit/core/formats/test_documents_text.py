@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meet_transcriber.core.formats import export
-from meet_transcriber.core.formats.documents import one_line, shown_name
+from meet_transcriber.core.formats.documents import display_name, to_single_line
 from meet_transcriber.core.formats.readers import read_txt
 from meet_transcriber.core.transcript import Segment, Transcript, Word
 
@@ -56,8 +56,8 @@ def test_tables_read_back_row_for_row(
     assert head == ["start", "end", "speaker", "text"]
     for row, segment in zip(body, transcript.segments, strict=True):
         assert abs(float(row[0]) - segment.start) <= 0.0006
-        assert as_said(row[3], form) == one_line(segment.text)
-        assert as_said(row[2], form) == (shown_name(transcript, segment.speaker) or "")
+        assert as_said(row[3], form) == to_single_line(segment.text)
+        assert as_said(row[2], form) == (display_name(transcript, segment.speaker) or "")
 
 
 def as_said(cell: str, form: str) -> str:
@@ -98,4 +98,4 @@ def test_markdown_names_a_speaker_once_in_a_row(meeting: Transcript) -> None:
 
 def test_a_name_of_control_characters_falls_back_to_the_label() -> None:
     transcript = Transcript(speakers=("S",), names={"S": "\x00 \n"})
-    assert shown_name(transcript, "S") == "S"
+    assert display_name(transcript, "S") == "S"

@@ -15,8 +15,8 @@ from meet_transcriber.core.formats.subtitles import (
     MAX_SECONDS,
     SHORTEST_SECONDS,
     build_cues,
-    clock,
-    width,
+    display_width,
+    format_timestamp,
     wrap,
 )
 from meet_transcriber.core.languages import split_words
@@ -45,7 +45,9 @@ def test_every_line_fits_and_no_cue_has_more_than_two(
 ) -> None:
     for cue in build_cues(data.draw(transcripts), labels):
         assert 1 <= len(cue.lines) <= MAX_LINES
-        assert all(0 < width(line) <= LINE_WIDTH for line in cue.lines if line.isprintable())
+        assert all(
+            0 < display_width(line) <= LINE_WIDTH for line in cue.lines if line.isprintable()
+        )
 
 
 @several
@@ -89,7 +91,7 @@ def test_webvtt_reads_back_what_was_written(data: st.DataObject, transcripts: St
     read = webvtt.from_buffer(io.StringIO(exported(transcript, "vtt")))
     cues = build_cues(transcript)
     assert len(read) == len(cues)
-    assert [item.start for item in read.captions] == [clock(cue.start) for cue in cues]
+    assert [item.start for item in read.captions] == [format_timestamp(cue.start) for cue in cues]
     assert [bool(item.voice) for item in read.captions] == [cue.speaker is not None for cue in cues]
 
 
@@ -113,9 +115,9 @@ def test_an_unknown_speaker_gets_no_label() -> None:
 
 
 def test_milliseconds_are_rounded_and_carried() -> None:
-    assert clock(1.0006) == "00:00:01.001"
-    assert clock(59.9996) == "00:01:00.000"
-    assert clock(360_000.0, ",") == "100:00:00,000"
+    assert format_timestamp(1.0006) == "00:00:01.001"
+    assert format_timestamp(59.9996) == "00:01:00.000"
+    assert format_timestamp(360_000.0, ",") == "100:00:00,000"
 
 
 def test_two_lines_break_after_a_clause() -> None:
@@ -125,7 +127,7 @@ def test_two_lines_break_after_a_clause() -> None:
 
 def test_two_lines_are_about_equally_long() -> None:
     top, bottom = wrap(_words("we fixed most of the open problems late last week"))
-    assert abs(width(top) - width(bottom)) <= 6
+    assert abs(display_width(top) - display_width(bottom)) <= 6
 
 
 def test_japanese_breaks_without_spaces_and_never_before_its_full_stop() -> None:
@@ -139,14 +141,14 @@ def test_japanese_breaks_without_spaces_and_never_before_its_full_stop() -> None
 
 
 def test_korean_counts_two_columns_and_keeps_its_spaces() -> None:
-    assert width("안녕") == 4
+    assert display_width("안녕") == 4
     assert wrap(["안녕하세요", "여러분"]) == ("안녕하세요 여러분",)
 
 
 def test_a_cue_stays_long_enough_to_be_read_where_time_allows() -> None:
     words = [Word("understandable", at * 0.1, at * 0.1 + 0.1) for at in range(4)]
     (cue,) = build_cues(said(*words))
-    assert sum(width(line) for line in cue.lines) / (cue.end - cue.start) <= 17.1
+    assert sum(display_width(line) for line in cue.lines) / (cue.end - cue.start) <= 17.1
 
 
 THAI = (

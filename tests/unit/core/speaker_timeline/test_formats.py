@@ -10,8 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.core.speaker_timeline import Entry, Timeline, decoded, parse, read
-from meet_transcriber.core.speaker_timeline.formats import read_moment
+from meet_transcriber.core.speaker_timeline import (
+    Entry,
+    Timeline,
+    decode_text,
+    parse_timeline,
+    read_timeline,
+)
+from meet_transcriber.core.speaker_timeline.formats import parse_time
 from tests.unit.core.speaker_timeline import samples
 
 ENTRIES = [
@@ -42,47 +48,51 @@ def rounded(timeline: Timeline, zero: float = 0.0) -> list[tuple[str, float, flo
     ],
 )
 def test_each_format_says_the_same(text: str) -> None:
-    assert rounded(parse(text)) == ENTRIES
+    assert rounded(parse_timeline(text)) == ENTRIES
 
 
 def test_rttm_is_read_by_its_speaker_lines() -> None:
-    assert rounded(parse(samples.RTTM)) == [
+    assert rounded(parse_timeline(samples.RTTM)) == [
         (name.replace(" ", "_").removesuffix("_(Guest)"), start, end)
         for name, start, end in ENTRIES
     ]
 
 
 def test_times_of_day_count_from_the_first() -> None:
-    assert rounded(parse(samples.MEET_CSV), zero=3.58) == ENTRIES
+    assert rounded(parse_timeline(samples.MEET_CSV), zero=3.58) == ENTRIES
 
 
 def test_a_meeting_may_pass_midnight() -> None:
     late = "name,start,end\nAnn,11:59:50 PM,12:00:10 AM\nBob,12:00:10 AM,12:00:30 AM\n"
-    assert rounded(parse(late)) == [("Ann", 0.0, 20.0), ("Bob", 20.0, 40.0)]
+    assert rounded(parse_timeline(late)) == [("Ann", 0.0, 20.0), ("Bob", 20.0, 40.0)]
 
 
 def test_where_only_beginnings_are_written_each_lasts_until_the_next() -> None:
     log = "time,speaker\n0:01,Ann\n0:05,Bob\n0:09,Ann\n"
-    assert rounded(parse(log)) == [("Ann", 1, 5), ("Bob", 5, 9), ("Ann", 9, 14)]
+    assert rounded(parse_timeline(log)) == [("Ann", 1, 5), ("Bob", 5, 9), ("Ann", 9, 14)]
 
 
 def test_a_duration_stands_for_an_end() -> None:
-    assert rounded(read([{"speaker": "Ann", "start": 2, "duration": 1.5}])) == [("Ann", 2, 3.5)]
+    assert rounded(read_timeline([{"speaker": "Ann", "start": 2, "duration": 1.5}])) == [
+        ("Ann", 2, 3.5)
+    ]
 
 
 def test_cues_that_name_nobody_are_passed_over() -> None:
     text = samples.ZOOM_VTT + "\n4\n00:00:21.000 --> 00:00:22.000\nthank you\n"
-    assert rounded(parse(text)) == ENTRIES
+    assert rounded(parse_timeline(text)) == ENTRIES
 
 
 def test_two_voices_in_a_cue_speak_during_all_of_it() -> None:
     cue = "WEBVTT\n\n00:01.000 --> 00:02.000\n<v.loud Ann>Yes.</v> <v Bob>No.</v>\n"
-    assert rounded(parse(cue)) == [("Ann", 1, 2), ("Bob", 1, 2)]
+    assert rounded(parse_timeline(cue)) == [("Ann", 1, 2), ("Bob", 1, 2)]
 
 
 def test_names_are_shown_on_one_line_without_anything_invisible() -> None:
     name = "\u202eAnn\x1b[31m\n\tL\u200bee\x00"
-    assert read([{"name": name, "start": 0, "end": 1}]).entries == (Entry("Ann[31m Lee", 0, 1),)
+    assert read_timeline([{"name": name, "start": 0, "end": 1}]).entries == (
+        Entry("Ann[31m Lee", 0, 1),
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,14 +137,14 @@ def test_names_are_shown_on_one_line_without_anything_invisible() -> None:
 )
 def test_what_is_no_timeline_is_refused_with_the_place(text: str, why: str) -> None:
     with pytest.raises(InvalidOptions, match="speaker_timeline") as refused:
-        parse(text)
+        parse_timeline(text)
     assert why in str(refused.value)
 
 
 @given(st.text() | st.text("WEBVTT\n\r-:>.<v \x00", max_size=200) | st.text('[{"ts:1, ]}\n'))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
-        timeline = parse(text)
+        timeline = parse_timeline(text)
     except InvalidOptions:
         return
     assert timeline.entries
@@ -145,7 +155,7 @@ def cpu_seconds(text: str) -> float:
     gc.disable()
     started = time.process_time()
     with contextlib.suppress(InvalidOptions):
-        parse(text)
+        parse_timeline(text)
     seconds = time.process_time() - started
     gc.enable()
     return seconds
@@ -220,11 +230,11 @@ def test_time_does_not_grow_with_the_header_in_every_row_of_a_csv(column: str) -
 
 
 def test_files_are_utf_8_or_utf_16_with_a_mark() -> None:
-    assert decoded("\ufeffZoë".encode()) == decoded("Zoë".encode("utf-16")) == "Zoë"
+    assert decode_text("\ufeffZoë".encode()) == decode_text("Zoë".encode("utf-16")) == "Zoë"
     with pytest.raises(InvalidOptions, match="UTF-8"):
-        decoded(b"\xff\xff\x00")
+        decode_text(b"\xff\xff\x00")
     with pytest.raises(InvalidOptions, match="1024 KiB"):
-        decoded(b" " * ((2 << 20) + 1))
+        decode_text(b" " * ((2 << 20) + 1))
 
 
 @pytest.mark.parametrize(
@@ -247,9 +257,9 @@ def test_files_are_utf_8_or_utf_16_with_a_mark() -> None:
 def test_times_are_read_as_people_and_programs_write_them(
     text: str, seconds: float, of_day: bool
 ) -> None:
-    assert read_moment(text) == (seconds, of_day)
+    assert parse_time(text) == (seconds, of_day)
 
 
 @pytest.mark.parametrize("text", ["", "soon", "1:2:3:4", "-1", "1e3", "inf", "1:75", "٣"])
 def test_other_things_are_no_times(text: str) -> None:
-    assert read_moment(text) is None
+    assert parse_time(text) is None

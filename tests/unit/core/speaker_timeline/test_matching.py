@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from meet_transcriber.core.speaker_timeline import Entry, Naming, Timeline, take_over
+from meet_transcriber.core.speaker_timeline import Entry, Naming, Timeline, name_speakers
 from meet_transcriber.core.transcript import Turn
 from tests.unit.core.speaker_timeline.meetings import PEOPLE, disturbed, meeting, noted
 
@@ -26,14 +26,14 @@ def codes(taken: Naming) -> list[str]:
 
 
 def test_every_voice_gets_its_name_and_nothing_is_in_doubt() -> None:
-    taken = take_over(noted(made(), 120), made(), SECONDS)
+    taken = name_speakers(noted(made(), 120), made(), SECONDS)
     assert taken.names == dict(zip((A, B, C), PEOPLE, strict=False))
     assert codes(taken) == []
 
 
 def test_a_timeline_with_faults_names_them_all_the_same_and_says_what_differs() -> None:
     timeline = disturbed(random.Random(2), noted(made()), 0.25)
-    taken = take_over(timeline, made(), SECONDS)
+    taken = name_speakers(timeline, made(), SECONDS)
     assert taken.names == dict(zip((A, B, C), PEOPLE, strict=False))
     assert codes(taken) == ["speaker_timeline_differs"]
     assert "Bob" in taken.warnings[0].message
@@ -41,7 +41,7 @@ def test_a_timeline_with_faults_names_them_all_the_same_and_says_what_differs() 
 
 def test_a_voice_that_is_two_people_is_named_after_one_and_the_other_is_told() -> None:
     turns = [*made()[:60], *[turn for turn in made()[60:] if turn.speaker != C]]
-    taken = take_over(noted(turns), heard_as(turns, SPEAKER_02=B), SECONDS)
+    taken = name_speakers(noted(turns), heard_as(turns, SPEAKER_02=B), SECONDS)
     assert taken.names == {A: PEOPLE[0], B: PEOPLE[1]}
     assert f"{PEOPLE[2]} for " in taken.warnings[0].message
     assert "matched to no voice" in taken.warnings[0].message
@@ -53,7 +53,7 @@ def test_a_person_in_two_voices_names_one_of_them() -> None:
         replace(turn, speaker=C) if turn.speaker == B and at % 3 == 0 else turn
         for at, turn in enumerate(turns)
     ]
-    taken = take_over(noted(turns), split, SECONDS)
+    taken = name_speakers(noted(turns), split, SECONDS)
     assert taken.names == {A: PEOPLE[0], B: PEOPLE[1]}
     assert codes(taken) == ["speaker_timeline_differs"]
 
@@ -61,24 +61,24 @@ def test_a_person_in_two_voices_names_one_of_them() -> None:
 def test_nobody_is_invented() -> None:
     silent = Entry("Zoë", 1.0, 1.5)
     timeline = Timeline((silent, *noted(made(speakers=2)).entries))
-    taken = take_over(timeline, made(speakers=2), SECONDS)
+    taken = name_speakers(timeline, made(speakers=2), SECONDS)
     assert set(taken.names) == {A, B}
     assert "Zoë" not in taken.names.values()
 
 
 def test_without_voices_nobody_is_named_and_that_is_said() -> None:
-    taken = take_over(noted(made()), [], SECONDS)
+    taken = name_speakers(noted(made()), [], SECONDS)
     assert (taken.names, codes(taken)) == ({}, ["speaker_timeline_unused"])
 
 
 def test_labels_are_no_names() -> None:
     entries = [replace(each, name="SPEAKER_07") for each in noted(made(speakers=2)).entries]
-    assert take_over(Timeline(tuple(entries)), made(speakers=2), SECONDS).names == {}
+    assert name_speakers(Timeline(tuple(entries)), made(speakers=2), SECONDS).names == {}
 
 
 def test_one_voice_and_one_person_are_one_even_where_nothing_tells_when() -> None:
     turns = [Turn(0.0, 50.0, A)]
-    taken = take_over(Timeline((Entry("Ann", 0.0, 58.0),)), turns, 60.0)
+    taken = name_speakers(Timeline((Entry("Ann", 0.0, 58.0),)), turns, 60.0)
     assert taken.names == {A: "Ann"}
 
 
@@ -88,4 +88,4 @@ def test_edges_that_are_a_little_off_are_no_difference() -> None:
         for each in noted(made()).entries
         if each.end - each.start > 1
     ]
-    assert codes(take_over(Timeline(tuple(entries)), made(), SECONDS)) == []
+    assert codes(name_speakers(Timeline(tuple(entries)), made(), SECONDS)) == []

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meet_transcriber.core.speaker_timeline import Timeline, take_over
+from meet_transcriber.core.speaker_timeline import Timeline, name_speakers
 from meet_transcriber.core.speaker_timeline.matching import find_offset
 from meet_transcriber.core.transcript import Turn
 from tests.unit.core.speaker_timeline.meetings import disturbed, meeting, noted
@@ -24,7 +24,7 @@ def test_the_offset_is_found_within_a_fifth_of_a_second(
     chance = random.Random(seed)
     turns = meeting(chance, 2700, speakers)
     timeline = disturbed(chance, noted(turns, offset), 0.2)
-    found = take_over(timeline, turns, 2700).offset
+    found = name_speakers(timeline, turns, 2700).offset
     assert found.clear
     assert found.seconds == pytest.approx(offset, abs=0.2)
 
@@ -34,14 +34,14 @@ def test_the_offset_is_found_within_a_fifth_of_a_second(
 def test_the_timeline_of_another_meeting_fits_nowhere(seed: int, speakers: int) -> None:
     chance = random.Random(seed)
     turns, other = (meeting(chance, 1200, speakers) for _ in range(2))
-    taken = take_over(noted(other), turns, 1200)
+    taken = name_speakers(noted(other), turns, 1200)
     assert (taken.offset.clear, taken.offset.seconds, dict(taken.names)) == (False, 0.0, {})
     assert taken.warnings[0].code == "speaker_timeline_not_aligned"
 
 
 def test_a_clock_that_begins_after_the_recording_is_no_trouble() -> None:
     turns = meeting(random.Random(1), 600, 3)
-    found = take_over(noted(turns, -36_000), turns, 600)
+    found = name_speakers(noted(turns, -36_000), turns, 600)
     assert found.offset.clear
     assert len(found.names) == 3
 
@@ -53,15 +53,15 @@ def test_a_recording_of_the_middle_is_found_in_a_timeline_of_all() -> None:
         for turn in turns
         if turn.start >= 2000 and turn.end <= 3200
     ]
-    found = take_over(disturbed(random.Random(1), noted(turns), 0.2), part, 1200)
+    found = name_speakers(disturbed(random.Random(1), noted(turns), 0.2), part, 1200)
     assert found.offset.seconds == pytest.approx(-2000, abs=0.2)
     assert len(found.names) == 5
 
 
 def test_somebody_who_speaks_all_the_time_fits_everywhere_so_nothing_is_moved() -> None:
     talk = [Turn(0, 900, "SPEAKER_00")]
-    assert take_over(noted(talk), talk, 900).offset.seconds == pytest.approx(0, abs=0.2)
-    shifted = take_over(noted([Turn(0, 400, "SPEAKER_00")]), talk, 900)
+    assert name_speakers(noted(talk), talk, 900).offset.seconds == pytest.approx(0, abs=0.2)
+    shifted = name_speakers(noted([Turn(0, 400, "SPEAKER_00")]), talk, 900)
     assert (shifted.offset.clear, shifted.offset.seconds) == (False, 0.0)
 
 
@@ -69,10 +69,10 @@ def test_four_hours_are_aligned_in_seconds() -> None:
     turns = meeting(random.Random(1), 14_400, 8)
     timeline = disturbed(random.Random(1), noted(turns, 900), 0.2)
     started = time.perf_counter()
-    assert take_over(timeline, turns, 14_400).offset.seconds == pytest.approx(900, abs=0.2)
+    assert name_speakers(timeline, turns, 14_400).offset.seconds == pytest.approx(900, abs=0.2)
     assert time.perf_counter() - started < 20
 
 
 def test_nothing_is_aligned_with_nothing() -> None:
     assert not find_offset({}, {}, 60).clear
-    assert take_over(Timeline(), meeting(random.Random(1), 60, 2), 60).names == {}
+    assert name_speakers(Timeline(), meeting(random.Random(1), 60, 2), 60).names == {}
