@@ -109,10 +109,9 @@ def create_app(
     app.state.service, app.state.settings, app.state.guard = service, settings, guard
     app.state.stopping = threading.Event()
     app.state.exposition = figures_of.exposition(service.context, stores=True)
-    app.state.marks = events.ChangeMarker(service)
-    app.state.looks, app.state.listeners = ProbeLimiter(), StreamLimiter()
-    app.state.rounds = health.ReadinessProbe(service)
-    app.state.statuses = StatusCache(service, quick=settings.redis_url is None)
+    app.state.probe_limiter, app.state.streams = ProbeLimiter(), StreamLimiter()
+    app.state.readiness = health.ReadinessProbe(service)
+    app.state.statuses = StatusCache(service.changes, quick=settings.redis_url is None)
     for route in _ROUTES:
         app.include_router(route.router)
     app.include_router(openai_router(settings))

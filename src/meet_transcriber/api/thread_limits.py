@@ -1,4 +1,4 @@
-"""Looking at what strangers send: in threads that are kept for it, so that others have theirs."""
+"""Runs probes and DNS lookups in a bounded thread pool, so that they cannot exhaust the others."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -12,32 +12,32 @@ from starlette.requests import Request
 P = ParamSpec("P")
 T = TypeVar("T")
 
-MOST_OF_TENANT = 8
+MOST_PER_TENANT = 8
 MOST = 32
 
 
 class ProbeLimiter:
     """
-    Looks at recordings and at names of hosts, so many at a time; the others wait for their turn.
+    Limits the threads that examine untrusted input, per tenant and in all; more calls wait.
 
-    How long one takes is for the stranger to say: a name server of theirs need not answer, and a
-    recording may keep a decoder busy up to its limits. In the threads that all requests share, a
-    tenant with a few dozen of these would stop everybody.
+    The sender decides how long a call takes: its name server need not answer, and its recording
+    may keep a decoder busy up to the limits. In the threads that all requests share, a few dozen
+    such calls of one tenant would block everyone.
     """
 
     def __init__(self) -> None:
-        self._of_tenant = defaultdict[str, CapacityLimiter](lambda: CapacityLimiter(MOST_OF_TENANT))
-        self._of_all = CapacityLimiter(MOST)
+        self._tenants = defaultdict[str, CapacityLimiter](lambda: CapacityLimiter(MOST_PER_TENANT))
+        self._all = CapacityLimiter(MOST)
 
     async def run(self, tenant: str, call: Callable[[], T]) -> T:
-        """The result of a call, made in a thread once it is the tenant's turn."""
-        async with self._of_tenant[tenant]:
-            return await run_sync(call, limiter=self._of_all)
+        """Call in a thread once the tenant has one free, and return or raise what it does."""
+        async with self._tenants[tenant]:
+            return await run_sync(call, limiter=self._all)
 
 
 async def run_limited(
     request: Request, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Call what looks at something that came with a request; raises what that raises."""
-    looks: ProbeLimiter = request.app.state.looks
-    return await looks.run(request.state.caller.tenant, partial(call, *args, **kwargs))
+    """Call what examines input of this request; raises what the call raises."""
+    limiter: ProbeLimiter = request.app.state.probe_limiter
+    return await limiter.run(request.state.caller.tenant, partial(call, *args, **kwargs))

@@ -4,6 +4,7 @@ The service: everything that an API, a worker, a command or a page may ask for.
     service.submissions.start_upload(name), .submit_url, ...       submit a recording
     service.uploads.receive(upload_id, offset)                     bytes of a resumable upload
     service.queries.job(job_id), .transcript, ...      look
+    service.changes.subscribe(tenant)                  follow
     service.commands.cancel(job_id), .rerun, .edit     change
     service.voices.remember(job_id, speaker, name, consent), ...   know people again
 """
@@ -12,6 +13,7 @@ import copy
 from collections.abc import Callable
 
 from meet_transcriber.core.options import Options
+from meet_transcriber.service.change_feed import ChangeFeed
 from meet_transcriber.service.commands import JobCommands
 from meet_transcriber.service.context import Policy, ServiceContext
 from meet_transcriber.service.maintenance import (
@@ -29,6 +31,7 @@ from meet_transcriber.service.webhooks import WebhookDispatcher
 
 __all__ = [
     "FETCH_ASKED",
+    "ChangeFeed",
     "Engines",
     "JobQueries",
     "Maintenance",
@@ -64,6 +67,7 @@ class Service:
         self.submissions = Submissions(context, refuse)
         self.uploads = Uploads(context)
         self.queries = JobQueries(context)
+        self.changes = ChangeFeed(context.jobs, self.queries)
         self.commands = JobCommands(context, self.queries, refuse)
         self.voices = Voices(context, self.queries, self.commands)
         self._refuse = refuse

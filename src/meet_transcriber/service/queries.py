@@ -3,7 +3,7 @@
 import copy
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -64,24 +64,6 @@ class Found:
     complete: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """Jobs that changed since some mark, in order; None for one that is gone.
-
-    Attributes:
-        mark: what to ask with the next time.
-        missed: too much happened, so that all has to be looked at again.
-    """
-
-    mark: int
-    jobs: Mapping[str, Job | None]
-    missed: bool
-
-
-class _StillComing(Exception):
-    """A record of a recording that has not come whole."""
-
-
 class JobQueries:
     """The service's windows; safe for several threads."""
 
@@ -116,37 +98,8 @@ class JobQueries:
         """The record's version, without reading it; raises JobNotFound."""
         return self._context.jobs.version(job_id)
 
-    def mark(self) -> int:
-        """Another one after every change of any job."""
-        return self._context.jobs.mark()
-
-    def changed(self, since: int) -> Changed:
-        """What happened to jobs after a mark; uploads that are no jobs yet are left out."""
-        found = self._context.jobs.changes(self.tenant or "", since)
-        jobs: dict[str, Job | None] = {}
-        if not found.missed:
-            for job_id in found.jobs:
-                with suppress(_StillComing):
-                    jobs[job_id] = self._shown(job_id)
-        return Changed(found.mark, jobs, found.missed)
-
-    def _shown(self, job_id: str) -> Job | None:
-        try:
-            return self.job(job_id)
-        except JobNotFound:
-            with suppress(JobNotFound):
-                if self._context.jobs.get(job_id).state == "uploading":
-                    raise _StillComing from None
-            return None
-
-    def changed_place(self, job_id: str, place: int | None) -> Job | None:
-        """A job that waits, if it does so at another place now."""
-        with suppress(JobNotFound):
-            job = self.job(job_id)
-            return job if self._place(job) != place else None
-        return None
-
-    def _place(self, job: Job) -> int | None:
+    def position(self, job: Job) -> int | None:
+        """The job's place in the queue, 1 for the next to begin; None once it has begun."""
         return self._context.jobs.ahead(job) + 1 if job.state == "pending" else None
 
     def page(self, query: JobQuery) -> list[Job]:
@@ -163,7 +116,7 @@ class JobQueries:
         """Where a job stands in the queue, and how long it may take."""
         if job.ended:
             return Wait(None, None)
-        position = self._place(job)
+        position = self.position(job)
         backlog, workers = self.backlog(), len(self._context.jobs.workers(self._context.clock()))
         if not workers or job.duration is None:
             return Wait(position, None)

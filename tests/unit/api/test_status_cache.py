@@ -1,61 +1,58 @@
-"""Asking a store for versions on behalf of many callers."""
+"""Statuses are rendered once per change, and never served after one."""
 
-import threading
-from collections.abc import Sequence
-from types import SimpleNamespace
-from typing import cast
+import asyncio
+from dataclasses import replace
+from pathlib import Path
 
-import anyio
 import pytest
 
-from meet_transcriber.api.status_cache import VersionBatcher
+from meet_transcriber.api.status_cache import Status, StatusCache
 from meet_transcriber.core.errors import JobNotFound
 from meet_transcriber.service import Service
+from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
+from tests.unit.api.service_fixture import complete_job
 
 
-class Slow:
-    """A reading side that notes what it is asked, and waits to be let go."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.free = threading.Event()
-
-    def version(self, job_id: str) -> int:
-        self.asked.append(job_id)
-        self.free.wait(10)
-        if job_id == "lost":
-            raise JobNotFound("There is no job lost.")
-        return len(self.asked)
+@pytest.fixture(params=[True, False], ids=["inline", "in a thread"])
+def cache(request: pytest.FixtureRequest, service: Service) -> StatusCache:
+    return StatusCache(service.changes, quick=request.param)
 
 
-def told(slow: Slow, job_ids: Sequence[str]) -> dict[int, int]:
-    """What each of several callers hears; all but the first come while the first waits."""
-    answers: dict[int, int] = {}
-
-    async def main() -> None:
-        versions = VersionBatcher(cast(Service, SimpleNamespace(queries=slow)))
-
-        async def ask(number: int, job_id: str) -> None:
-            answers[number] = await versions.get(job_id)
-
-        async with anyio.create_task_group() as tasks:
-            for number, job_id in enumerate(job_ids):
-                tasks.start_soon(ask, number, job_id)
-                await anyio.sleep(0.05)
-            slow.free.set()
-
-    anyio.run(main)
-    return answers
+def get(cache: StatusCache, service: Service, job_id: str, transcript: bool = True) -> Status:
+    return asyncio.run(cache.get(service.queries, job_id, transcript))
 
 
-def test_those_who_come_meanwhile_are_asked_for_together_and_afterwards() -> None:
-    slow = Slow()
-    answers = told(slow, "aaab")
-    assert answers[0] < answers[1] == answers[2]
-    assert len(slow.asked) == 3
+def test_a_status_is_rendered_once(cache: StatusCache, service: Service) -> None:
+    job_id = complete_job(service).id
+    assert get(cache, service, job_id) is get(cache, service, job_id)
+    assert get(cache, service, job_id) is not get(cache, service, job_id, transcript=False)
 
 
-def test_a_job_that_is_gone_is_the_matter_of_who_asked_for_it() -> None:
-    with pytest.raises(ExceptionGroup) as caught:
-        told(Slow(), ["a", "a", "lost"])
-    assert caught.group_contains(JobNotFound)
+def test_a_change_by_another_process_is_seen_at_once(
+    cache: StatusCache, service: Service, tmp_path: Path
+) -> None:
+    job_id, other = complete_job(service).id, complete_job(service).id
+    before, untouched = get(cache, service, job_id), get(cache, service, other)
+    elsewhere = SqliteJobStore(tmp_path / "jobs.sqlite3")
+    elsewhere.update(job_id, lambda job: replace(job, name="new.wav"))
+    after = get(cache, service, job_id)
+    assert (b"new.wav" in before.body, b"new.wav" in after.body) == (False, True)
+    assert get(cache, service, other) is untouched
+
+
+def test_a_deleted_job_is_not_found(cache: StatusCache, service: Service) -> None:
+    job_id = complete_job(service).id
+    get(cache, service, job_id)
+    service.commands.delete(job_id)
+    with pytest.raises(JobNotFound):
+        get(cache, service, job_id)
+
+
+def test_the_size_of_the_cache_is_bounded(service: Service) -> None:
+    job_ids = [complete_job(service).id for _ in range(3)]
+    cache = StatusCache(service.changes, quick=True)
+    size = len(get(cache, service, job_ids[0]).body)
+    small = StatusCache(service.changes, quick=True, most_bytes=2 * size + size // 2)
+    first, *_ = [get(small, service, job_id) for job_id in job_ids]
+    assert get(small, service, job_ids[2]) is get(small, service, job_ids[2])
+    assert get(small, service, job_ids[0]) is not first

@@ -1,13 +1,12 @@
 """The page's colours can be read: WCAG 2.2, 1.4.3 (AA), in both themes."""
 
 import re
+from importlib.resources import files
 from itertools import product
 
 import pytest
 
-from meet_transcriber.api.routes.page import page_files
-
-STYLE = page_files()["style.css"].data.decode()
+STYLE = (files("meet_transcriber") / "page" / "style.css").read_text()
 BLOCKS = dict(re.findall(r'(:root(?:\[data-theme="dark"\])?) \{(.*?)\n\}', STYLE, re.DOTALL))
 LIGHT = dict(re.findall(r"--([\w-]+): (#\w{6});", BLOCKS[":root"]))
 DARK = dict(re.findall(r"--([\w-]+): (#\w{6});", BLOCKS[':root[data-theme="dark"]']))

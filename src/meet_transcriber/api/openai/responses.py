@@ -6,14 +6,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-import anyio
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from meet_transcriber.api.openai.errors import ApiError, error_of
 from meet_transcriber.api.openai.requests import TranscriptionRequest
-from meet_transcriber.core.errors import JobError, StorageError, StorageUnavailable
+from meet_transcriber.core.errors import JobError, StorageError
 from meet_transcriber.core.formats import export
 from meet_transcriber.core.formats.openai_json import (
     diarized_body,
@@ -25,19 +24,19 @@ from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.transcript import Transcript, TranscriptWarning
 from meet_transcriber.service import Service
 
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 0.3
-"""Seconds between two looks at a job; they grow from one to the other."""
+CHECK_SECONDS = 0.3
+"""How often a waiting request checks whether its sender is still there."""
 
 _STORE_PATIENCE_SECONDS = 30.0
 _UPLOAD_PATIENCE_SECONDS = 30.0
 
 
-class Waiter:
+class JobWaiter:
     """
     One request that waits for one job.
 
-    A sender that goes away wants nothing any more, so its job is deleted; unless it sent an
-    Idempotency-Key, by which it can come back for the job.
+    When the sender disconnects, the job is deleted, as no one wants it any more; unless the
+    request had an Idempotency-Key, with which the sender can come back for the job.
     """
 
     def __init__(
@@ -51,89 +50,83 @@ class Waiter:
     ) -> None:
         """
         Args:
-            keeps: whether the job goes on when the sender goes away.
-            patience_seconds: how long the store may be away before that is an error.
+            keeps: whether the job continues when the sender disconnects.
+            patience_seconds: how long the store may fail before that is an error.
         """
         self._service = service
         self._request = request
         self._keeps = keeps
         self._patience_seconds = patience_seconds
-        self._heard = time.monotonic()
         self.job = job
 
-    async def looks(self) -> AsyncIterator[bool]:
+    async def updates(self) -> AsyncIterator[bool]:
         """
-        Look at the job again and again until it has ended; says whether its record changed.
+        Follow the job until it has ended; yields at least every `CHECK_SECONDS` whether its
+        record changed.
 
         Raises:
-            ClientDisconnect: the sender went away.
-            JobNotFound: somebody deleted the job.
-            StorageUnavailable: the store was away for too long.
+            ClientDisconnect: the sender disconnected.
+            JobNotFound: the job was deleted.
+            StorageUnavailable: the store failed for too long.
         """
-        pause, version = SHORTEST_PAUSE, -1
-        while True:
-            if await self._request.is_disconnected():
-                await self.give_up()
-                raise ClientDisconnect
-            self.job = await run_in_threadpool(self._look)
-            changed, version = self.job.version != version, self.job.version
-            yield changed
-            if self.job.ended:
-                return
-            await anyio.sleep(pause)
-            pause = min(LONGEST_PAUSE, pause * 1.1)
+        follow = self._service.changes.subscribe(
+            self.job.tenant, self.job.id, self._patience_seconds
+        )
+        with follow as subscription:
+            while True:
+                if await self._request.is_disconnected():
+                    await self._give_up()
+                    raise ClientDisconnect
+                changed = (await subscription.next(CHECK_SECONDS)).changed
+                if update := changed.get(self.job.id):
+                    self.job = update.shown()
+                yield update is not None
+                if update is not None and self.job.ended:
+                    return
 
     async def end(self, seconds: float) -> Job:
         """
         Wait for the end of the job.
 
         Raises:
-            ApiError: 504, it takes longer than so many seconds; the job goes on.
-            ClientDisconnect, JobNotFound, StorageUnavailable: as `looks` does.
+            ApiError: 504, it takes longer than so many seconds; the job continues.
+            ClientDisconnect, JobNotFound, StorageUnavailable: as `updates` does.
         """
         deadline = time.monotonic() + seconds
-        async for _ in self.looks():
+        async for _ in self.updates():
             if time.monotonic() > deadline and not self.job.ended:
                 raise _takes_longer(self.job, seconds)
         return self.job
 
-    async def give_up(self) -> None:
-        """The sender is gone."""
+    async def _give_up(self) -> None:
         if not self._keeps:
             await run_in_threadpool(self._delete)
 
     def _delete(self) -> None:
-        with suppress(JobError, StorageError):  # else it goes on, and stays in the list
+        with suppress(JobError, StorageError):  # otherwise the job goes on and stays in the list
             self._service.commands.delete(self.job.id)
 
-    def _look(self) -> Job:
-        """The record as it is; the one known before while the store is away for a moment."""
-        now = time.monotonic()
-        try:
-            reading = self._service.queries
-            changed = reading.version(self.job.id) != self.job.version
-            job = reading.job(self.job.id) if changed else self.job
-        except StorageUnavailable:
-            if now - self._heard > self._patience_seconds:
-                raise
-            return self.job
-        self._heard = now
-        return job
 
-
-async def upload_settled(service: Service, key: str | None) -> None:
+async def wait_for_upload(service: Service, key: str | None) -> None:
     """
-    Let the first request with this key finish its upload, so that this one can join its job.
+    Wait until the first request with this key has finished its upload, so that this one can join
+    its job.
 
-    A sender that lost its connection comes back within a second, often before the server
-    noticed that the first connection is dead.
+    A sender that lost its connection retries within a second, often before the server notices
+    that the first connection is dead.
     """
     deadline = time.monotonic() + _UPLOAD_PATIENCE_SECONDS
-    while key is not None and time.monotonic() < deadline:
-        job = await run_in_threadpool(service.queries.with_key, key)
-        if job is None or not (job.state == "uploading" or job.deleted):
-            return
-        await anyio.sleep(LONGEST_PAUSE)
+    job = await run_in_threadpool(service.queries.with_key, key) if key else None
+    if key is None or job is None or not _is_coming(job):
+        return
+    with service.changes.subscribe(job.tenant, job.id) as subscription:
+        while job is not None and _is_coming(job) and time.monotonic() < deadline:
+            if await subscription.next(deadline - time.monotonic()):
+                job = await run_in_threadpool(service.queries.with_key, key)
+
+
+def _is_coming(job: Job) -> bool:
+    return job.state == "uploading" or job.deleted
 
 
 def failure_of(job: Job) -> ApiError | None:

@@ -23,7 +23,7 @@ from meet_transcriber.api.openai.requests import (
     missing,
     stored,
 )
-from meet_transcriber.api.openai.responses import Waiter, answer, failure_of, upload_settled
+from meet_transcriber.api.openai.responses import JobWaiter, answer, failure_of, wait_for_upload
 from meet_transcriber.api.openai.stream import EventStream, events
 from meet_transcriber.api.openapi import Responses, parameter
 from meet_transcriber.api.schemas import FormSchema
@@ -191,7 +191,7 @@ class _Desk:
         key = request.headers.get("idempotency-key")
         asked, job = await self._taken_in(request, service, task, key)
         request.state.job = job
-        waiter = Waiter(service, request, job, keeps=key is not None)
+        waiter = JobWaiter(service, request, job, keeps=key is not None)
         if asked.stream:
             return EventStream(events(service, asked, waiter), {"x-job-id": job.id})
         job = await waiter.end(self._settings.sync_limit_seconds)
@@ -205,7 +205,7 @@ class _Desk:
     async def _taken_in(
         self, request: Request, service: Service, task: Task, key: str | None
     ) -> tuple[requests.TranscriptionRequest, Job]:
-        await upload_settled(service, key)
+        await wait_for_upload(service, key)
         room = FIELDS_BYTES + (REFERENCES_BYTES if task == "transcribe" else 0)
         async with await receive(
             request, service, idempotency_key=key, fields_bytes=room

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from meet_transcriber.api.openai.errors import ApiError, error_of
 from meet_transcriber.api.openai.requests import TranscriptionRequest
-from meet_transcriber.api.openai.responses import Waiter, as_json, failure_of, told
+from meet_transcriber.api.openai.responses import JobWaiter, as_json, failure_of, told
 from meet_transcriber.core.errors import TranscriptionError
 from meet_transcriber.core.formats.openai_json import (
     diarized_segments,
@@ -56,14 +56,14 @@ class EventStream(Response):
 async def events(
     service: Service,
     asked: TranscriptionRequest,
-    waiter: Waiter,
+    waiter: JobWaiter,
     silence_seconds: float = SILENCE_SECONDS,
 ) -> AsyncIterator[bytes]:
     """Yield the events of a job, to its end; an error comes as OpenAI's `data: {"error": ...}`."""
     deltas = Deltas(service, asked.logprobs)
     spoke = 0.0
     try:
-        async for changed in waiter.looks():
+        async for changed in waiter.updates():
             found = await run_in_threadpool(deltas.of, waiter.job) if changed else []
             for event in found:
                 yield _sse(event)

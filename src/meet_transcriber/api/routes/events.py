@@ -1,9 +1,9 @@
-"""What happens to a job, as server-sent events."""
+"""Changes of jobs as server-sent events."""
 
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
@@ -18,18 +18,31 @@ from meet_transcriber.api.auth import ReaderService, is_still_authorized
 from meet_transcriber.api.http import JobId
 from meet_transcriber.api.openapi import problems, response
 from meet_transcriber.core.errors import JobNotFound, RateLimited, StorageUnavailable
-from meet_transcriber.core.jobs import Job, JobQuery
+from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.serialization import to_plain
+from meet_transcriber.core.transcript import Segment
 from meet_transcriber.service import Service
+from meet_transcriber.service.change_feed import JobUpdate, Updates
+from meet_transcriber.service.queries import Wait
 
-MOST = 300
-_WAIT_SECONDS = 30.0
+MOST_STREAMS = 300
+_RETRY_AFTER_SECONDS = 30.0
+
+router = APIRouter(tags=["transcriptions"])
+
+RETRY_MS = 2000
+CHECK_SECONDS = 1.0
+"""How long a revoked key may keep a stream."""
+_STOP_SECONDS = 0.3
+"""How often a stream checks whether the server stops."""
+_JOB_PAUSE_SECONDS, _ALL_JOBS_PAUSE_SECONDS = 0.3, 0.5
+"""Shortest time between two events about one job; more changes become one event."""
 
 
 class StreamLimiter:
-    """Who listens to this process."""
+    """Limits the event streams that each tenant has open in this process."""
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MOST_STREAMS) -> None:
         """
         Args:
             most: streams of one tenant at a time.
@@ -38,18 +51,18 @@ class StreamLimiter:
         self._open = Counter[str]()
 
     @contextmanager
-    def one_more(self, tenant: str) -> Iterator[None]:
+    def acquire(self, tenant: str) -> Iterator[None]:
         """
-        Listen within the context.
+        Hold one stream open within the context.
 
         Raises:
             RateLimited: the tenant has as many streams open as it may.
         """
         if self._open[tenant] >= self._most:
             raise RateLimited(
-                f"You have {self._most} streams of events open, and more are not served at a time; "
+                f"You have {self._most} event streams open, the most that are served at a time; "
                 "close some of them.",
-                _WAIT_SECONDS,
+                _RETRY_AFTER_SECONDS,
             )
         self._open[tenant] += 1
         try:
@@ -58,35 +71,45 @@ class StreamLimiter:
             self._open[tenant] -= 1
 
 
-async def listens(request: Request, service: ReaderService) -> AsyncIterator[None]:
-    """What a route of events depends on; ends with its stream."""
-    listeners: StreamLimiter = request.app.state.listeners
-    with listeners.one_more(service.queries.tenant or ""):
+async def acquire_stream(request: Request, service: ReaderService) -> AsyncIterator[None]:
+    """Dependency of routes that stream events; released when the stream ends."""
+    limiter: StreamLimiter = request.app.state.streams
+    with limiter.acquire(service.queries.tenant or ""):
         yield
 
 
-router = APIRouter(tags=["transcriptions"])
+class _Admission:
+    """Tells a stream whether to go on: the server runs and the caller's key still holds."""
 
-_LOOK_SECONDS = 0.3
-RETRY_MS = 2000
-CHECK_SECONDS = 1.0
-"""How long a key that was revoked may go on listening."""
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._checked = time.monotonic()
+
+    async def holds(self) -> bool:
+        """Check the key again when the last check is old."""
+        if self._request.app.state.stopping.is_set():
+            return False
+        if time.monotonic() - self._checked <= CHECK_SECONDS:
+            return True
+        self._checked = time.monotonic()
+        return await is_still_authorized(self._request)
 
 
 class StreamComplete(Exception):
-    """The caller has heard the end of this job."""
+    """The client has already received the last event of this job."""
 
 
 @dataclass
 class SseCursor:
-    """What a listener knows, written into the id of every event.
+    """
+    What a client has received of a job, encoded in the id of every event.
 
     Attributes:
-        version: of the record; -1 before anything was told.
-        run: which run the parts and warnings belong to.
-        parts: whose words were told.
-        warnings: how many were told.
-        ended: whether the end was.
+        version: of the record; -1 before the first event.
+        run: the run that parts and warnings belong to.
+        parts: names of the parts whose segments were sent.
+        warnings: how many were sent.
+        ended: whether the last event was sent.
     """
 
     version: int = -1
@@ -97,14 +120,14 @@ class SseCursor:
 
     @property
     def id(self) -> str:
-        """The version, the run, the parts as a bit each, the warnings; `.end` at the end."""
+        """Version, run, parts as a hexadecimal bit set, warnings; `.end` after the last event."""
         bits = sum(1 << int(name[6:10]) for name in self.parts)
         end = ".end" if self.ended else ""
         return f"{self.version}.{self.run}.{bits:x}.{self.warnings}{end}"
 
     @classmethod
     def from_id(cls, text: str | None) -> "SseCursor":
-        """What an id says; what is no id of ours says nothing."""
+        """Decode an id; an unknown format gives an empty cursor."""
         try:
             version, run, bits, warnings, *end = (text or "").split(".")
             known = int(bits, 16) if len(bits) <= _BITS // 4 else 0
@@ -115,21 +138,22 @@ class SseCursor:
 
 
 _BITS = 10_000
+"""Most parts in an id, so that decoding a forged one stays cheap."""
 
 
-async def _listener(
+async def _cursor(
     service: ReaderService,
     job_id: JobId,
     last_event_id: Annotated[
         str | None, Header(description="Where to go on; events before it are not repeated.")
     ] = None,
 ) -> SseCursor:
-    """Before anything is sent: the job is there, and there is something to tell."""
-    told = SseCursor.from_id(last_event_id)
+    """Check, before the stream begins, that the job exists and that events are left to send."""
+    cursor = SseCursor.from_id(last_event_id)
     job = await run_in_threadpool(service.queries.job, job_id)
-    if told.ended and job.ended and told.run == job.run:
+    if cursor.ended and job.ended and cursor.run == job.run:
         raise StreamComplete
-    return SseCursor(told.version, told.run, told.parts, told.warnings)
+    return replace(cursor, ended=False)
 
 
 @router.get(
@@ -137,7 +161,7 @@ async def _listener(
     operation_id="followTranscription",
     summary="Follow a job",
     response_class=EventSourceResponse,
-    dependencies=[Depends(listens)],
+    dependencies=[Depends(acquire_stream)],
     responses={
         200: {
             "description": "Events until the job's end: progress, segment, warning, done, error."
@@ -150,61 +174,62 @@ async def follow(
     request: Request,
     service: ReaderService,
     job_id: JobId,
-    told: Annotated[SseCursor, Depends(_listener)],
+    cursor: Annotated[SseCursor, Depends(_cursor)],
 ) -> AsyncIterator[ServerSentEvent]:
     """
-    Events: `progress` (the job's status), `segment` (words of a part that is done, speakers not
+    Events: `progress` (the job's status), `segment` (words of a finished part, speakers not
     known yet), `warning`, and at the end `done` or `error`. The stream ends there.
 
-    An event's id begins with the record's version; `Last-Event-ID` goes on behind it.
+    An event's id begins with the record's version; `Last-Event-ID` continues after it.
     """
     yield ServerSentEvent(retry=RETRY_MS, comment="hello")
-    checked = time.monotonic()
-    while not told.ended and not request.app.state.stopping.is_set():
-        try:
-            events, told = await run_in_threadpool(_news, service, job_id, told)
-        except JobNotFound as error:
-            yield _error(told, error.code, str(error), "deleted")
-            return
-        except StorageUnavailable:
-            events = []  # it comes back, or the caller gives up
-        for event in events:
-            yield event
-        if time.monotonic() - checked > CHECK_SECONDS:
-            checked = time.monotonic()
-            if not await is_still_authorized(request):
-                return
-        await anyio.sleep(0 if told.ended else _LOOK_SECONDS)
+    admission, latest = _Admission(request), None
+    with service.changes.subscribe(service.queries.tenant or "", job_id) as subscription:
+        while not cursor.ended and await admission.holds():
+            changed = (await subscription.next(_STOP_SECONDS)).changed
+            latest = changed.get(job_id, latest)
+            if latest is None:
+                continue
+            with suppress(StorageUnavailable):  # the same update is tried again after the pause
+                events, cursor = await run_in_threadpool(_events_after, service, latest, cursor)
+                latest = None
+                for event in events:
+                    yield event
+            await anyio.sleep(0 if cursor.ended else _JOB_PAUSE_SECONDS)
 
 
-def _news(
-    service: Service, job_id: str, told: SseCursor
+def _events_after(
+    service: Service, update: JobUpdate, cursor: SseCursor
 ) -> tuple[list[ServerSentEvent], SseCursor]:
-    """What happened since, and what is told with it; cheap when nothing did."""
-    if service.queries.version(job_id) == told.version:
-        return [], told
-    told = replace(told, parts=set(told.parts))  # nothing is told if this breaks off
-    return list(_events(service, service.queries.job(job_id), told)), told
+    """The events that a client at this cursor lacks, and the cursor after them."""
+    cursor = replace(cursor, parts=set(cursor.parts))  # unchanged for the caller if this raises
+    try:
+        job = update.shown()
+    except JobNotFound as error:
+        return [_error(cursor, error.code, str(error), "deleted")], cursor
+    if job.version == cursor.version:
+        return [], cursor
+    return list(_events(service, job, update.wait, cursor)), cursor
 
 
-def _events(service: Service, job: Job, told: SseCursor) -> Iterator[ServerSentEvent]:
-    if told.run != job.run:
-        told.run, told.parts, told.warnings = job.run, set(), 0
+def _events(service: Service, job: Job, wait: Wait, cursor: SseCursor) -> Iterator[ServerSentEvent]:
+    if cursor.run != job.run:
+        cursor.run, cursor.parts, cursor.warnings = job.run, set(), 0
     if not job.ended:
-        for name, segment in service.queries.parts(job, told.parts):
+        for name, segment in service.queries.parts(job, cursor.parts):
             data = {"part": int(name[6:10]), **_words(segment)}
             yield ServerSentEvent(event="segment", data=data)
-    for warning in job.warnings[told.warnings :]:
+    for warning in job.warnings[cursor.warnings :]:
         yield ServerSentEvent(event="warning", data=to_plain(warning))
-    told.warnings, told.version = len(job.warnings), job.version
-    if not job.ended:
-        body = serializers.status(job, service.queries.wait(job))
-        yield ServerSentEvent(event="progress", id=told.id, data=body)
+    cursor.warnings, cursor.version = len(job.warnings), job.version
+    if job.ended:
+        yield _end(job, cursor)
     else:
-        yield _end(job, told)
+        body = serializers.status(job, wait)
+        yield ServerSentEvent(event="progress", id=cursor.id, data=body)
 
 
-def _words(segment: Any) -> dict[str, Any]:
+def _words(segment: Segment) -> dict[str, Any]:
     return {
         "start": segment.start,
         "end": segment.end,
@@ -213,98 +238,20 @@ def _words(segment: Any) -> dict[str, Any]:
     }
 
 
-def _end(job: Job, told: SseCursor) -> ServerSentEvent:
+def _end(job: Job, cursor: SseCursor) -> ServerSentEvent:
     if job.state == "completed":
-        told.ended = True
-        return ServerSentEvent(event="done", id=told.id, data=serializers.entry(job))
+        cursor.ended = True
+        return ServerSentEvent(event="done", id=cursor.id, data=serializers.entry(job))
     code, message = "job_cancelled", "The job was cancelled."
     if job.error is not None and job.state == "failed":
         code, message = job.error.code, job.error.message
-    return _error(told, code, message, job.state)
+    return _error(cursor, code, message, job.state)
 
 
-def _error(told: SseCursor, code: str, message: str, status: str) -> ServerSentEvent:
-    told.ended = True
+def _error(cursor: SseCursor, code: str, message: str, status: str) -> ServerSentEvent:
+    cursor.ended = True
     data = {"code": code, "message": message, "status": status}
-    return ServerSentEvent(event="error", id=told.id, data=data)
-
-
-LOOK_SECONDS = 0.5
-"""A job is told of at most once in so long."""
-
-SHOWN_JOBS = 50
-
-
-class ChangeMarker:
-    """The mark of the latest change: looked for once in a while, however many want to know."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._mark, self._until = -1, 0.0
-        self._turn = anyio.Lock()
-
-    async def latest(self) -> int:
-        """The mark as it was at most LOOK_SECONDS / 2 ago; raises StorageUnavailable."""
-        async with self._turn:
-            if time.monotonic() >= self._until:
-                self._mark = await run_in_threadpool(self._service.queries.mark)
-                self._until = time.monotonic() + LOOK_SECONDS / 2
-            return self._mark
-
-
-class JobFeed:
-    """What one listener was told; `news` is for one thread at a time."""
-
-    def __init__(self, service: Service) -> None:
-        self.mark: int | None = None
-        self._reading = service.queries
-        self._places: dict[str, int | None] = {}
-
-    def news(self) -> Iterator[ServerSentEvent]:
-        """What happened since, or everything the first time and after too much."""
-        if self.mark is None:
-            yield from self._snapshot()
-            return
-        changed = self._reading.changed(self.mark)
-        if changed.missed:
-            yield from self._snapshot()
-            return
-        for job_id, job in changed.jobs.items():
-            yield self._gone(job_id) if job is None else self._told(job)
-        yield from self._moved(set(changed.jobs))
-        self.mark = changed.mark  # last: what breaks off is told again
-
-    def _snapshot(self) -> Iterator[ServerSentEvent]:
-        mark = self._reading.mark()  # first, so that nothing falls between
-        self._places.clear()
-        for job in self._reading.page(JobQuery(limit=SHOWN_JOBS)):
-            yield self._told(job)
-        yield ServerSentEvent(event="snapshot", data={})
-        self.mark = mark
-
-    def _moved(self, but: set[str]) -> Iterator[ServerSentEvent]:
-        """Jobs whose place in the queue changed although their records did not."""
-        for job_id in [each for each in self._places if each not in but]:
-            job = self._reading.changed_place(job_id, self._places[job_id])
-            if job is not None:
-                yield self._told(job)
-
-    def _told(self, job: Job) -> ServerSentEvent:
-        wait = self._reading.wait(job)
-        if job.state == "pending":
-            self._places[job.id] = wait.position
-        else:
-            self._places.pop(job.id, None)
-        return ServerSentEvent(event="job", data=serializers.status(job, wait))
-
-    def _gone(self, job_id: str) -> ServerSentEvent:
-        self._places.pop(job_id, None)
-        return ServerSentEvent(event="deleted", data={"job_id": job_id})
-
-
-async def _watch(service: ReaderService) -> JobFeed:
-    """Refuse before the stream begins who may not listen."""
-    return JobFeed(service)
+    return ServerSentEvent(event="error", id=cursor.id, data=data)
 
 
 @router.get(
@@ -312,31 +259,39 @@ async def _watch(service: ReaderService) -> JobFeed:
     operation_id="watchTranscriptions",
     summary="Follow all jobs",
     response_class=EventSourceResponse,
-    dependencies=[Depends(listens)],
+    dependencies=[Depends(acquire_stream)],
     responses={200: {"description": "Events: job, snapshot, deleted."}, **problems()},
 )
-async def watch(
-    request: Request, told: Annotated[JobFeed, Depends(_watch)]
-) -> AsyncIterator[ServerSentEvent]:
+async def watch(request: Request, service: ReaderService) -> AsyncIterator[ServerSentEvent]:
     """
     First an event `job` for each of the newest 50 jobs, newest first, and `snapshot`; then a
     `job` whenever one changes, its place in the queue included, and `deleted`.
 
-    A `job` is a JobEntry with `queue_position` and `eta_seconds`. Whoever connects again gets a
-    snapshot again, and so does whoever was too slow.
+    A `job` is a JobEntry with `queue_position` and `eta_seconds`. A client that reconnects or
+    reads too slowly gets a snapshot again.
     """
-    marks: ChangeMarker = request.app.state.marks
     yield ServerSentEvent(retry=RETRY_MS, comment="hello")
-    checked = time.monotonic()
-    while not request.app.state.stopping.is_set():
-        try:
-            if told.mark is None or told.mark != await marks.latest():
-                for event in await run_in_threadpool(lambda: list(told.news())):
-                    yield event
-        except StorageUnavailable:
-            pass  # it comes back, or the caller gives up
-        if time.monotonic() - checked > CHECK_SECONDS:
-            checked = time.monotonic()
-            if not await is_still_authorized(request):
-                return
-        await anyio.sleep(LOOK_SECONDS)
+    admission = _Admission(request)
+    with service.changes.subscribe(service.queries.tenant or "") as subscription:
+        while await admission.holds():
+            updates = await subscription.next(_STOP_SECONDS)
+            for event in list_events(updates):
+                yield event
+            if updates:
+                await anyio.sleep(_ALL_JOBS_PAUSE_SECONDS)
+
+
+def list_events(updates: Updates) -> Iterator[ServerSentEvent]:
+    """The events of the list of all jobs."""
+    if updates.snapshot is not None:
+        yield from map(_list_event, updates.snapshot)
+        yield ServerSentEvent(event="snapshot", data={})
+    yield from map(_list_event, updates.changed.values())
+
+
+def _list_event(update: JobUpdate) -> ServerSentEvent:
+    try:
+        body = serializers.status(update.shown(), update.wait)
+    except JobNotFound:
+        return ServerSentEvent(event="deleted", data={"job_id": update.job_id})
+    return ServerSentEvent(event="job", data=body)

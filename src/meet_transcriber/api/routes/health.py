@@ -50,7 +50,7 @@ class ReadinessProbe:
         self._began = -math.inf
         self._found = ReadinessReport()
 
-    async def next(self) -> ReadinessReport:
+    async def check(self) -> ReadinessReport:
         """The result of a round that began after this was called."""
         asked = time.monotonic()
         async with self._turn:
@@ -69,10 +69,10 @@ class ReadinessProbe:
         }
         async with anyio.create_task_group() as tasks:
             for name, check in checks.items():
-                tasks.start_soon(self._check, name, check, found.wrong)
+                tasks.start_soon(self._ask, name, check, found.wrong)
         return found
 
-    async def _check(self, name: str, check: Callable[[], object], wrong: dict[str, str]) -> None:
+    async def _ask(self, name: str, check: Callable[[], object], wrong: dict[str, str]) -> None:
         wrong[name] = (
             f"No answer within {_PATIENCE_SECONDS:.0f} s. See whether it runs, and whether it can "
             "be reached from here."
@@ -125,8 +125,8 @@ async def ready(
     What is wrong, and who works, is told to those who may read; others hear whether all is well.
     A key that is shown has to hold.
     """
-    rounds: ReadinessProbe = request.app.state.rounds
-    found = await rounds.next()
+    probe: ReadinessProbe = request.app.state.readiness
+    found = await probe.check()
     told = {name: why for name, why in found.wrong.items() if worker or name != "worker"}
     workers = found.workers if worker and may_look else []
     wrong = any(told.values())

@@ -1,21 +1,17 @@
-"""What people see in a browser: the page, and the reference of the API, from our own host alone."""
+"""The web page and the API reference, served from this host alone."""
 
 import hashlib
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
-from typing import Annotated
+import os
+from functools import lru_cache
+from pathlib import Path, PurePath
 
-from fastapi import APIRouter, Header
-from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, Response
-
-from meet_transcriber.api.http import matches
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
+from starlette.types import Scope
 
 router = APIRouter(include_in_schema=False)
-
-IfNoneMatch = Annotated[str | None, Header()]
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -27,84 +23,77 @@ _PAGE_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _PERMISSIONS = "camera=(), geolocation=(), microphone=(self), payment=(), usb=()"
-"""As for every answer, but that the page may record."""
+"""As for every response, except that the page may record."""
 
-_KINDS = {
-    "css": "text/css",
-    "html": "text/html",
-    "js": "text/javascript",
-    "svg": "image/svg+xml",
-}
+_SUFFIXES = {".css", ".html", ".js", ".svg"}
 
 
-@dataclass(frozen=True, slots=True)
-class PageFile:
-    """A file of the page, as it goes out."""
+class _Assets(StaticFiles):
+    """
+    Static files that browsers revalidate by a hash of their content.
 
-    data: bytes
-    kind: str
-    etag: str
+    Starlette's own ETag is made of time and size, which two versions of a file may share where
+    images are built with fixed times.
+    """
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        if PurePath(path).suffix not in _SUFFIXES:
+            return "", None
+        return super().lookup_path(path)
+
+    def file_response(
+        self,
+        full_path: str | os.PathLike[str],
+        stat_result: os.stat_result,
+        scope: Scope,
+        status_code: int = 200,
+    ) -> Response:
+        headers = {"ETag": content_tag(full_path), "Cache-Control": "no-cache"}
+        response = FileResponse(full_path, status_code, headers, stat_result=stat_result)
+        if self.is_not_modified(response.headers, Request(scope).headers):
+            return NotModifiedResponse(response.headers)
+        return response
+
+
+def content_tag(path: str | os.PathLike[str]) -> str:
+    """The ETag of a file; its content is read once per change."""
+    found = Path(path).stat()
+    return _tag(Path(path), found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+@lru_cache(maxsize=256)
+def _tag(path: Path, *_version: int) -> str:
+    return f'"{hashlib.sha256(path.read_bytes()).hexdigest()[:32]}"'
+
+
+_PAGE = _Assets(packages=[("meet_transcriber", "page")])
+_REFERENCE = _Assets(packages=[("meet_transcriber.api", "assets")])
 
 
 @router.get("/")
-def home(if_none_match: IfNoneMatch = None) -> Response:
+async def home(request: Request) -> Response:
     """The page."""
-    headers = {"Content-Security-Policy": _PAGE_POLICY, "Permissions-Policy": _PERMISSIONS}
-    return _answer("index.html", if_none_match, headers)
+    response = await _PAGE.get_response("index.html", request.scope)
+    response.headers["Content-Security-Policy"] = _PAGE_POLICY
+    response.headers["Permissions-Policy"] = _PERMISSIONS
+    return response
 
 
 @router.get("/page/{name:path}")
-def page_file(name: str, if_none_match: IfNoneMatch = None) -> Response:
-    """A script, a style or a picture of the page."""
-    return _answer(name, if_none_match, {})
+async def page_file(request: Request, name: str) -> Response:
+    """A script, style or image of the page."""
+    return await _PAGE.get_response(name, request.scope)
 
 
 @router.get("/docs")
-def docs() -> Response:
-    """The reference, made in the browser from /openapi.json."""
-    return HTMLResponse(_asset("docs.html"), headers={"Content-Security-Policy": _POLICY})
+async def docs(request: Request) -> Response:
+    """The reference, rendered in the browser from /openapi.json."""
+    response = await _REFERENCE.get_response("docs.html", request.scope)
+    response.headers["Content-Security-Policy"] = _POLICY
+    return response
 
 
-@router.get("/docs/docs.js")
-def docs_script() -> Response:
-    """The reference's script."""
-    return Response(_asset("docs.js"), media_type=_KINDS["js"])
-
-
-@router.get("/docs/docs.css")
-def docs_style() -> Response:
-    """The reference's style."""
-    return Response(_asset("docs.css"), media_type=_KINDS["css"])
-
-
-@cache
-def page_files() -> dict[str, PageFile]:
-    """Every file of the page by its path; nothing else is ever served."""
-    return dict(_files_below(files("meet_transcriber").joinpath("page"), ""))
-
-
-def _files_below(folder: Traversable, path: str) -> list[tuple[str, PageFile]]:
-    found: list[tuple[str, PageFile]] = []
-    for each in folder.iterdir():
-        kind = _KINDS.get(each.name.rpartition(".")[2])
-        if each.is_dir():
-            found += _files_below(each, f"{path}{each.name}/")
-        elif kind:
-            data = each.read_bytes()
-            etag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
-            found.append((path + each.name, PageFile(data, kind, etag)))
-    return found
-
-
-def _answer(name: str, if_none_match: str | None, headers: dict[str, str]) -> Response:
-    file = page_files().get(name)
-    if file is None:
-        raise HTTPException(404, f"The page has no file {name!r}.")
-    headers |= {"ETag": file.etag, "Cache-Control": "no-cache"}
-    if matches(if_none_match, file.etag):
-        return Response(status_code=304, headers=headers)
-    return Response(file.data, 200, headers, file.kind)
-
-
-def _asset(name: str) -> bytes:
-    return files("meet_transcriber.api").joinpath("assets", name).read_bytes()
+@router.get("/docs/{name}")
+async def docs_file(request: Request, name: str) -> Response:
+    """Its script and its style."""
+    return await _REFERENCE.get_response(name, request.scope)

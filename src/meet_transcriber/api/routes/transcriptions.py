@@ -4,7 +4,6 @@ from collections import Counter
 from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Header, Query
-from fastapi.concurrency import run_in_threadpool
 from pydantic import WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
@@ -125,15 +124,13 @@ async def get_job(
 ) -> Response:
     """How far a job is; ask again after `Retry-After` seconds, or follow its events."""
     statuses: StatusCache = request.app.state.statuses
-    status = await statuses.known(service.queries, job_id, transcript)
-    if status is None:  # others need not wait until it is made
-        status = await run_in_threadpool(statuses.get, service.queries, job_id, transcript)
+    status = await statuses.get(service.queries, job_id, transcript)
     headers = {"ETag": status.etag, "Cache-Control": "no-cache"}
     if status.retry_after is not None:
         headers["Retry-After"] = str(status.retry_after)
     if matches(if_none_match, status.etag):
         return Response(status_code=304, headers=headers)
-    if status.speaks:
+    if status.has_transcript:
         mark_content_read(request)
     return Response(status.body, 200, headers, _JSON)
 

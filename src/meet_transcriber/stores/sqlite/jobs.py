@@ -73,8 +73,9 @@ def mark(db: sqlite3.Connection) -> int:
 def changes(db: sqlite3.Connection, tenant: str, since: int) -> Changes:
     """What happened after a mark, as `JobStore.changes` promises it."""
     statement = "SELECT id FROM changes WHERE tenant = ? AND mark > ? ORDER BY mark"
+    latest = mark(db)  # first: what is written between the two reads is told again, not lost
     rows = db.execute(statement, (tenant, since)).fetchall()
-    return Changes.since(since, mark(db), [row[0] for row in rows])
+    return Changes.since(since, latest, [row[0] for row in rows])
 
 
 BUSY_SECONDS = 10.0

@@ -37,7 +37,7 @@ def make_app(service: Service, **changed: Any) -> FastAPI:
     app, wanted = FastAPI(), settings(**{"auth_mode": "open", **changed})
     app.state.service, app.state.settings = service, wanted
     app.state.guard = build_auth(wanted, service.context.jobs)
-    app.state.limits, app.state.looks = auth.limits(wanted), ProbeLimiter()
+    app.state.limits, app.state.probe_limiter = auth.limits(wanted), ProbeLimiter()
     app.include_router(openai_router(wanted))
     return app
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from meet_transcriber.api.openai.requests import TranscriptionRequest
-from meet_transcriber.api.openai.responses import Waiter
+from meet_transcriber.api.openai.responses import JobWaiter
 from meet_transcriber.api.openai.stream import events
 from meet_transcriber.core.errors import JobNotFound, StorageUnavailable
 from meet_transcriber.core.options import Options
@@ -21,15 +21,15 @@ from tests.unit.api.service_fixture import make_service, work
 
 
 class Flaky(SqliteJobStore):
-    """A store that is away for so many looks."""
+    """A store that fails to answer so many times."""
 
     away = 3
 
-    def version(self, job_id: str) -> int:
+    def mark(self) -> int:
         self.away -= 1
         if self.away >= 0:
             raise StorageUnavailable("The store does not answer.")
-        return super().version(job_id)
+        return super().mark()
 
 
 async def stay() -> Message:
@@ -38,12 +38,12 @@ async def stay() -> Message:
     return {"type": "http.disconnect"}
 
 
-def waiter_of(service: Service, patience_seconds: float = 30.0) -> Waiter:
+def waiter_of(service: Service, patience_seconds: float = 30.0) -> JobWaiter:
     upload = service.submissions.start_upload("standup.wav")
     upload.write(b"tape")
     job = upload.finish(JobRequest(Options()))
     request = Request({"type": "http", "headers": []}, stay)
-    return Waiter(service, request, job, keeps=False, patience_seconds=patience_seconds)
+    return JobWaiter(service, request, job, keeps=False, patience_seconds=patience_seconds)
 
 
 def flaky(folder: Path) -> Service:

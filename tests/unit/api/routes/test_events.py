@@ -1,19 +1,28 @@
-"""A job's events, from its beginning and from anywhere later."""
+"""Event streams of one job and of all jobs."""
 
+import asyncio
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from meet_transcriber.api.routes.events import SseCursor
+from meet_transcriber.api.app import create_app
+from meet_transcriber.api.routes.events import SseCursor, StreamLimiter
 from meet_transcriber.core.errors import StorageUnavailable
+from meet_transcriber.core.jobs import Job
 from meet_transcriber.service import Service, SubmissionRequest
+from meet_transcriber.settings import Settings
 from meet_transcriber.stores.disk import DiskMediaStore
+from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
+from tests.unit.api.secured_app import SecuredApp
 from tests.unit.api.service_fixture import complete_job, work
 
 Event = tuple[str, str, Any]
@@ -39,6 +48,12 @@ def running(service: Service, tasks: int) -> str:
     job_id = upload.finish(SubmissionRequest()).id
     work(service, tasks)
     return job_id
+
+
+def submitted(service: Service, name: str) -> str:
+    upload = service.submissions.start_upload(name)
+    upload.write(b"tape")
+    return upload.finish(SubmissionRequest()).id
 
 
 def soon(service: Service) -> threading.Timer:
@@ -157,3 +172,96 @@ def test_an_id_of_somebody_else_says_nothing(text: str) -> None:
 def test_an_id_says_what_was_told() -> None:
     told = SseCursor(7, 2, {"parts/0000.json", "parts/0012.json"}, 1)
     assert SseCursor.from_id(told.id) == told
+
+
+# -- all jobs ---------------------------------------------------------------------------------
+
+
+def test_the_stream_begins_with_a_snapshot_and_goes_on(
+    client: TestClient, service: Service
+) -> None:
+    submitted(service, "1.wav")
+    stopping: threading.Event = client.app.state.stopping  # type: ignore[attr-defined]
+    threading.Timer(1.0, work, (service,)).start()
+    threading.Timer(4.0, stopping.set).start()
+    answer = client.get("/events")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert "retry: " in answer.text
+    events = [(kind, data) for kind, _, data in parse(answer.text)]
+    assert [kind for kind, _ in events[:2]] == ["job", "snapshot"]
+    assert events[-1][1]["status"] == "completed"
+
+
+def test_who_may_not_read_is_not_told(secured: SecuredApp) -> None:
+    assert secured.client.get("/events", headers=secured.bearer("submit")).status_code == 403
+    assert secured.client.get("/events").status_code == 401
+
+
+def test_a_listener_whose_key_is_revoked_is_cut_off(secured: SecuredApp) -> None:
+    made = secured.key("read")
+    threading.Timer(0.5, secured.guard.keyring.revoke, (made.key.id,)).start()
+    headers = {"Authorization": f"Bearer {made.token}"}
+    assert secured.client.get("/events", headers=headers).text.count("event: snapshot") == 1
+
+
+@pytest.mark.parametrize("path", ["/events", "/transcribe/{job_id}/events"])
+def test_a_tenant_has_so_many_streams_open_and_no_more(secured: SecuredApp, path: str) -> None:
+    app: Any = secured.client.app
+    app.state.streams = StreamLimiter(most=1)
+    mine, theirs = (secured.bearer(tenant=name) for name in ("mine", "theirs"))
+    where = path.format(job_id=submitted(secured.service.of("mine"), "a.wav"))  # and never done
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(secured.client.get, where, headers=mine) for _ in range(2)]
+        refused, heard = wait(both, 20, FIRST_COMPLETED)
+        app.state.stopping.set()  # or the other would have no end
+        assert [each.result().json()["code"] for each in refused] == ["rate_limited"]
+        assert secured.client.get("/events", headers=theirs).is_success
+        assert [each.result(20).status_code for each in heard] == [200]
+    assert secured.client.get(where, headers=mine).is_success
+
+
+class CountingStore(SqliteJobStore):
+    """Counts the reads of records and of their versions."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.reads = Counter[str]()
+
+    def get(self, job_id: str) -> Job:
+        self.reads["get"] += 1
+        return super().get(job_id)
+
+    def version(self, job_id: str) -> int:
+        self.reads["version"] += 1
+        return super().version(job_id)
+
+
+@pytest.mark.parametrize("listeners", [50, 300])
+def test_streams_read_a_changed_job_once_for_all_listeners(
+    service: Service, tmp_path: Path, listeners: int
+) -> None:
+    store, jobs = CountingStore(tmp_path / "jobs.sqlite3"), 50
+    app = create_app(
+        Service(replace(service.context, jobs=store)),
+        Settings(_env_file=None, auth_mode="open", data_dir=tmp_path),
+    )
+    ids = [submitted(service, "a.wav") for _ in range(jobs)]
+    paths = [f"/transcribe/{ids[at % jobs]}/events" for at in range(listeners)]
+
+    async def run() -> list[str]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://t", timeout=60
+        ) as client:
+            streams = [asyncio.create_task(client.get(path)) for path in paths]
+            while store.reads["version"] < listeners:  # each request looks its job up
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(1.0)
+            store.reads.clear()
+            for job_id in ids:
+                service.commands.cancel(job_id)
+            return [(await stream).text for stream in streams]
+
+    for text in asyncio.run(run()):
+        assert [kind for kind, _, _ in parse(text)] == ["progress", "error"]
+    assert store.reads == {"get": jobs}

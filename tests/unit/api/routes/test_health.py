@@ -110,12 +110,12 @@ class Counted(FakeQueue):
 
 def test_however_many_ask_nobody_is_asked_by_two_at_a_time(service: Service) -> None:
     queue = Counted()
-    rounds = ReadinessProbe(Service(replace(service.context, queue=queue)))
+    probe = ReadinessProbe(Service(replace(service.context, queue=queue)))
 
     async def many() -> list[ReadinessReport]:
-        return list(await asyncio.gather(*(rounds.next() for _ in range(50))))
+        return list(await asyncio.gather(*(probe.check() for _ in range(50))))
 
     assert len(asyncio.run(many())) == 50
     assert queue.asked in {1, 2}  # whoever came during the first round shares the second
     note_worker(service)
-    assert asyncio.run(rounds.next()).wrong["worker"] == ""
+    assert asyncio.run(probe.check()).wrong["worker"] == ""

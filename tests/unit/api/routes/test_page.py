@@ -1,13 +1,19 @@
 """The page's files, as they are served."""
 
+import os
 import re
+from importlib.resources import files
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
-from meet_transcriber.api.routes.page import page_files
+from meet_transcriber.api.routes.page import content_tag
 
-NAMES = sorted(page_files())
+PAGE = Path(str(files("meet_transcriber") / "page"))
+NAMES = sorted(
+    str(path.relative_to(PAGE)) for path in PAGE.rglob("*.*") if path.suffix not in {".py", ".pyc"}
+)
 
 
 def test_the_front_door_leads_to_the_page(client: TestClient) -> None:
@@ -49,7 +55,7 @@ def test_a_file_is_sent_once_and_then_asked_for_by_its_tag(client: TestClient, n
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith(".js")])
 def test_no_script_makes_markup_or_code_of_text(name: str) -> None:
-    text = page_files()[name].data.decode()
+    text = (PAGE / name).read_text()
     forbidden = r"insertAdjacentHTML|document\.write|\beval\(|new Function|\.(inner|outer)HTML\s*="
     assert re.findall(forbidden, text) == []
 
@@ -57,12 +63,12 @@ def test_no_script_makes_markup_or_code_of_text(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "api.js"])
 def test_one_module_alone_asks_the_server(name: str) -> None:
     asking = r"\bfetch\(|XMLHttpRequest|new EventSource|sendBeacon|WebSocket"
-    assert re.findall(asking, page_files()[name].data.decode()) == []
+    assert re.findall(asking, (PAGE / name).read_text()) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_file_names_another_host(name: str) -> None:
-    found = re.findall(r"https?://[\w.]+", page_files()[name].data.decode())
+    found = re.findall(r"https?://[\w.]+", (PAGE / name).read_text())
     # SVG's name; a base for parsing; what people are told to open
     assert set(found) <= {"http://www.w3.org", "http://page", "http://localhost"}
 
@@ -72,3 +78,19 @@ def test_no_file_names_another_host(name: str) -> None:
 )
 def test_nothing_but_the_pages_files_is_served(client: TestClient, name: str) -> None:
     assert client.get(f"/page/{name}").status_code == 404
+
+
+def test_a_tag_depends_on_the_content_and_not_on_the_time(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.js", tmp_path / "other.js"
+    for path, text in ((one, "1"), (other, "2")):
+        path.write_text(text)
+        os.utime(path, (0, 0))
+    assert content_tag(one) != content_tag(other)
+    other.write_text("1")
+    assert content_tag(one) == content_tag(other)
+
+
+@pytest.mark.parametrize("name", ["docs.js", "docs.css"])
+def test_the_reference_has_its_script_and_its_style(client: TestClient, name: str) -> None:
+    assert f"docs/{name}" in client.get("/docs").text
+    assert client.get(f"/docs/{name}").is_success
