@@ -29,9 +29,10 @@ test: $(VENV)/.test $(MODELS)/tiny.en $(SPEAKERS)  ## tests that need nothing be
 
 # The parts of a target all run, also when one of them fails.
 test-system: programs $(VENV)/.system $(VENV)/.audit $(MODELS)/tiny.en $(MODELS)/base $(SPEAKERS)  ## tests that need programs of the system
-	@$(MAKE) --no-print-directory -k test-browser test-services test-alone
+	@$(MAKE) --no-print-directory -k test-browser; browser=$$?; \
+	    $(MAKE) --no-print-directory -k -j 2 -O test-services test-alone && exit $$browser
 
-# Those that measure time or load every core run one at a time.
+# It mostly waits, so it runs beside all others.
 ALONE := tests/system/test_soak.py
 .PHONY: test-browser test-services test-alone
 test-browser:
