@@ -80,8 +80,9 @@ def _source_files(page: Path) -> list[str]:
 
 
 def _exists(name: str) -> bool:
-    """A file of the source or of the repository; folders have a / at the end."""
-    return (SOURCE / name).exists() or (ROOT / name).exists()
+    """A file of the source or of the repository, or a folder with files."""
+    found = [path for path in (SOURCE / name, ROOT / name) if path.exists()]
+    return any(path.is_file() or any(path.glob("*.*")) for path in found)
 
 
 def _links(text: str) -> list[str]:
