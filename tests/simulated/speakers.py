@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from meet_transcriber.core.transcript import Span, Turn
-from meet_transcriber.engines.onnx.embeddings import CHUNK_SECONDS, TRUNK_HZ, unit
-from meet_transcriber.engines.onnx.methods import Resegmented
+from meet_transcriber.engines.onnx.embeddings import CHUNK_SECONDS, TRUNK_HZ, l2_normalize
+from meet_transcriber.engines.onnx.methods import Resegmentation
 from meet_transcriber.engines.onnx.speaker_segmentation import (
     FIRST_FRAME_SAMPLES,
     FRAME_SAMPLES,
     FRAMES,
-    SETS,
+    POWERSET,
     Segmentation,
 )
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
@@ -24,10 +24,10 @@ from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 Array = npt.NDArray[Any]
 
 _SCALE = 4096.0
-_LOCAL_SPEAKERS = SETS.shape[1]
+_LOCAL_SPEAKERS = POWERSET.shape[1]
 _BITS = 1 << np.arange(_LOCAL_SPEAKERS)
 _CLASS_OF = np.zeros(1 << _LOCAL_SPEAKERS, np.uint8)
-_CLASS_OF[(SETS @ _BITS).astype(int)] = np.arange(len(SETS))
+_CLASS_OF[(POWERSET @ _BITS).astype(int)] = np.arange(len(POWERSET))
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def marks(samples: Array) -> Array:
 class MarkedSegmentation(Segmentation):
     """Finds the first three people of a window, in order of their first words, two at a time."""
 
-    def __init__(self, gain: float = Resegmented.gain) -> None:
+    def __init__(self, gain: float = Resegmentation.gain) -> None:
         """No checkpoint is read; `gain` is what samples were multiplied by."""
         self._gain = gain
 
@@ -122,7 +122,7 @@ class MarkedEmbedder:
     def __init__(self, seed: int, noise: float = 1.0, size: int = 64, features: int = 64) -> None:
         self.features, self._noise, self._size = features, noise / np.sqrt(size), size
         chance = np.random.default_rng(seed)
-        self.voices = unit(chance.standard_normal((12, size))).astype(np.float32)
+        self.voices = l2_normalize(chance.standard_normal((12, size))).astype(np.float32)
 
     def trunk(self, audio: Array) -> Array:
         """The sum of the voices of each frame, and noise that hangs on what is heard."""
@@ -141,7 +141,7 @@ class MarkedEmbedder:
 
     def head(self, means: Array, deviations: Array) -> Array:
         """The direction of the mean."""
-        return unit(means[:, : self._size])
+        return l2_normalize(means[:, : self._size])
 
 
 def meeting(seed: int, people: int, seconds: float) -> Marked:

@@ -22,7 +22,7 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.scoring import diarization_errors
 from meet_transcriber.core.transcript import Diarization, Turn
 from meet_transcriber.engines.onnx.embeddings import CHUNK_SECONDS, Campplus
-from meet_transcriber.engines.onnx.speaker_segmentation import Segmentation, side_by_side
+from meet_transcriber.engines.onnx.speaker_segmentation import Segmentation, map_concurrently
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Diarizer, Waveform
 from meet_transcriber.settings import Settings
 from tests.simulated.sound import Sound
@@ -95,9 +95,9 @@ def _bare_pass(segmentation: Segmentation, embedder: Campplus, sound: Waveform) 
     batches = [windows[at : at + 8] for at in range(0, len(windows), 8)]
     length = 6 * CHUNK_SECONDS * SAMPLE_RATE_HZ
     blocks = [sound[at : at + length] for at in range(0, len(sound), length)]
-    for _ in side_by_side(segmentation.scores, batches, THREADS):
+    for _ in map_concurrently(segmentation.scores, batches, THREADS):
         pass
-    for _ in side_by_side(embedder.trunk, blocks, THREADS):
+    for _ in map_concurrently(embedder.trunk, blocks, THREADS):
         pass
 
 

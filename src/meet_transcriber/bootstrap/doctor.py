@@ -94,7 +94,7 @@ def try_speakers(settings: Settings) -> str:
     places = [(model, kept.find(model)) for model in engines.speaker_models(settings)]
     for model, place in places:
         if place is None:
-            raise EngineUnavailable(kept.absence(model))
+            raise EngineUnavailable(kept.missing_message(model))
     return check_diarizer(engines.onnx(settings, *(place for _, place in places if place)))
 
 
@@ -103,7 +103,7 @@ def try_whisper(settings: Settings, model: str) -> str:
     kept = engines.weights(settings)
     folder = kept.find(model)
     if folder is None:
-        raise EngineUnavailable(kept.absence(model))
+        raise EngineUnavailable(kept.missing_message(model))
     return check_recognizer(
         engines.whisper(settings.model_copy(update={"whisper_model": model}), folder)
     )

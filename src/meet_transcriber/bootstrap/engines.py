@@ -268,7 +268,7 @@ class KnownModel:
 def known_models(settings: Settings) -> Iterator[KnownModel]:
     """The models of the catalogue, then others that are on this machine."""
     kept = weights(settings)
-    local = {model.name: model for model in kept.local()}
+    local = {model.name: model for model in kept.installed()}
     for name, model in kept.catalogue.models.items():
         found = local.pop(name, None)
         yield KnownModel(

@@ -94,5 +94,5 @@ def path(model: _Model = None) -> None:
         weights = engines.weights(settings)
         folder = weights.find(name)
         if folder is None:
-            raise EngineUnavailable(weights.absence(name))
+            raise EngineUnavailable(weights.missing_message(name))
         typer.echo(folder)

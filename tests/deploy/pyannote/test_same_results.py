@@ -32,11 +32,16 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Span
 from meet_transcriber.engines.onnx import methods
 from meet_transcriber.engines.onnx import pyannote_clustering as ours
-from meet_transcriber.engines.onnx.clustering import centroid_linkage, cut, k_means
+from meet_transcriber.engines.onnx.clustering import centroid_linkage, cut_tree, k_means
 from meet_transcriber.engines.onnx.diarizer import load_diarizer
 from meet_transcriber.engines.onnx.embeddings import TRUNK_HZ, WeSpeaker
 from meet_transcriber.engines.onnx.network import read_checkpoint
-from meet_transcriber.engines.onnx.pyannote_clustering import PLDA_FILES, Mixture, read_plda, vbx
+from meet_transcriber.engines.onnx.pyannote_clustering import (
+    PLDA_FILES,
+    VbxConfig,
+    cluster_vbx,
+    read_plda,
+)
 from meet_transcriber.engines.onnx.speaker_segmentation import (
     FRAME_SECONDS,
     FRAMES,
@@ -49,6 +54,7 @@ from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 from scripts import make_stepwise_goldens
 from tests.deploy.pyannote import tiny_pipelines
 from tests.deploy.pyannote.conftest import Sound
+from tests.unit.engines.onnx.stepwise_golden import frame_count
 
 Array = npt.NDArray[Any]
 
@@ -155,7 +161,7 @@ class Case:
 
     @property
     def frames(self) -> int:
-        return methods.frame_count(float(self.starts[-1]))
+        return frame_count(float(self.starts[-1]))
 
     @property
     def segmentation(self) -> SlidingWindowFeature:
@@ -242,8 +248,10 @@ def test_as_many_speakers_are_counted_in_each_frame(case: Case) -> None:
 @cases
 @pytest.mark.parametrize("constrained", [False, True])
 def test_embeddings_fall_into_the_same_clusters(case: Case, constrained: bool) -> None:
-    config = ours.Agglomeration(constrained=constrained)
-    found = ours.agglomerative(case.embeddings.copy(), case.active, config, *case.bounds).labels
+    config = ours.AgglomerativeConfig(constrained=constrained)
+    found = ours.cluster_agglomerative(
+        case.embeddings.copy(), case.active, config, *case.bounds
+    ).labels
     expected = _clustered(case, constrained=constrained)
     missing = np.isnan(case.embeddings).any(axis=2)  # as close to one cluster as to another
     assert np.where(missing, -2, found).tolist() == np.where(missing, -2, expected).tolist()
@@ -264,7 +272,7 @@ def test_the_tree_of_centroids_is_scipys(case: Case) -> None:
     assert tree == pytest.approx(expected, abs=1e-6)
     for threshold in np.quantile(expected[:, 2], [0.2, 0.7, 0.95]):
         labels = fcluster(expected, threshold + 1e-6, criterion="distance")
-        assert _renamed(cut(tree, threshold + 1e-6)) == _renamed(labels)
+        assert _renamed(cut_tree(tree, threshold + 1e-6)) == _renamed(labels)
         assert ours.cut_in_order(tree, threshold + 1e-6).tolist() == (labels - 1).tolist()
 
 
@@ -284,7 +292,7 @@ def plda_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @cases
 def test_community_1s_mixture_gives_the_same_clusters(case: Case, plda_folder: Path) -> None:
     case = replace(case, embeddings=np.nan_to_num(case.embeddings, nan=0.1).astype(np.float64))
-    trained = int(ours.train_mask(case.embeddings, case.active).sum())
+    trained = int(ours.training_mask(case.embeddings, case.active).sum())
     fewest, most = (each and max(1, min(each, trained)) for each in case.bounds)
     clustering = VBxClustering(
         PLDA(*(plda_folder / name for name in PLDA_FILES), lda_dimension=12), metric="cosine"
@@ -293,8 +301,10 @@ def test_community_1s_mixture_gives_the_same_clusters(case: Case, plda_folder: P
         embeddings=case.embeddings.copy(), segmentations=case.segmentation,
         min_clusters=fewest or 1, max_clusters=most or np.inf,
     )  # fmt: skip
-    expected = np.where(case.active.any(axis=1), expected, ours.NOBODY)
-    found = vbx(case.embeddings, case.active, read_plda(plda_folder), Mixture(), fewest, most)
+    expected = np.where(case.active.any(axis=1), expected, ours.NO_CLUSTER)
+    found = cluster_vbx(
+        case.embeddings, case.active, read_plda(plda_folder), VbxConfig(), fewest, most
+    )
     assert found.labels.tolist() == expected.tolist()
     assert found.centroids == pytest.approx(centroids, nan_ok=True)
 
@@ -318,7 +328,7 @@ def test_the_same_speakers_talk_in_each_frame(case: Case, most: int) -> None:
     speakers = count.data[:, 0].astype(int)
     counted = methods.reconstruct(case.active, clusters, case.starts, case.frames)
     assert (counted == pipeline.votes[:, : counted.shape[1]]).all()
-    found = methods.discrete(counted, speakers)
+    found = methods.to_diarization(counted, speakers)
     for votes, one, other in zip(pipeline.votes, found, expected.data.astype(bool), strict=True):
         assert sorted(votes[one]) == sorted(votes[other])  # one of several with as many windows
 
@@ -331,7 +341,7 @@ def test_turns_have_the_same_times(case: Case) -> None:
     )
     tracks = SpeakerDiarizationMixin.to_annotation(expected).itertracks(yield_label=True)
     turns = sorted((turn.start, turn.end, label) for turn, _, label in tracks)
-    found = sorted(methods.stretches(expected.data.astype(bool)))
+    found = sorted(methods.to_annotation(expected.data.astype(bool)))
     assert np.array(found) == pytest.approx(np.array(turns))
 
 

@@ -19,11 +19,11 @@ from meet_transcriber.engines.onnx.embeddings import (
     campplus_graph,
     campplus_head,
     fbank,
-    unit,
+    l2_normalize,
 )
 from meet_transcriber.engines.onnx.network import read_checkpoint
 from meet_transcriber.engines.onnx.speaker_segmentation import (
-    SETS,
+    POWERSET,
     Segmentation,
     segmentation_graph,
 )
@@ -71,7 +71,7 @@ def test_segmentation_finds_the_classes_that_torch_finds(
 
 
 def test_the_golden_windows_hold_every_class(golden: Any) -> None:
-    assert set(golden["classes"].ravel()) == set(range(len(SETS)))
+    assert set(golden["classes"].ravel()) == set(range(len(POWERSET)))
 
 
 def test_scores_are_those_of_torch(segmentation: Segmentation, golden: Any, windows: Array) -> None:
@@ -132,7 +132,7 @@ def _embeddings_of(weights: Weights) -> Array:
     features -= features.mean(axis=1, keepdims=True)
     trunk = _run(campplus_graph(weights, 400), features)
     pooled = np.concatenate([trunk.mean(axis=2), trunk.std(axis=2, ddof=1)], axis=1)
-    return unit(campplus_head(weights, pooled))
+    return l2_normalize(campplus_head(weights, pooled))
 
 
 def test_embeddings_of_16_bits_are_off_a_hundred_times_as_far(

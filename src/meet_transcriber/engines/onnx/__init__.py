@@ -1,1 +1,1 @@
-"""Speakers without torch and without a token: pyannote's networks and method on onnxruntime."""
+"""Speaker diarization on onnxruntime: pyannote's networks without torch and without a token."""

@@ -1,4 +1,9 @@
-"""Agglomerative clustering as scipy does it, and k-means as scikit-learn does."""
+"""
+Clustering of embeddings: centroid linkage as in scipy, k-means as in scikit-learn.
+
+Also whether two clusters are one voice, and whether one cluster is two: embeddings of one voice lie
+around one point of the line between two centroids, those of two voices around two, with a gap.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,17 +11,17 @@ from itertools import combinations
 
 import numpy as np
 
-from meet_transcriber.engines.onnx.embeddings import unit
+from meet_transcriber.engines.onnx.embeddings import l2_normalize
 from meet_transcriber.engines.onnx.network import Array
 from meet_transcriber.engines.onnx.pooling import SHORT_HOP
 
 
 def centroid_linkage(vectors: Array) -> Array:
     """
-    Return the tree, (n - 1, 4): two branches, the distance of their centroids, and their size.
+    Return the tree (n - 1, 4): two branches, the distance of their centroids, and their size.
 
-    Branches are numbered as in scipy.cluster.hierarchy.linkage: below n the vectors, n + i the
-    i-th merge. Distances may fall from one merge to the next. O(n^2) time and memory.
+    Branches are numbered as in scipy.cluster.hierarchy.linkage: vectors below n, and n + i for
+    merge i. Distances may decrease from one merge to the next. O(n^2) time and memory.
     """
     count = len(vectors)
     tree = np.zeros((max(count - 1, 0), 4))
@@ -40,11 +45,11 @@ def centroid_linkage(vectors: Array) -> Array:
     return tree
 
 
-def cut(tree: Array, threshold: float) -> Array:
+def cut_tree(tree: Array, threshold: float) -> Array:
     """
-    Return a cluster per vector, (n,) from 0: branches in which no merge is above `threshold`.
+    Return the cluster of each vector, (n,) from 0: branches without a merge above `threshold`.
 
-    That is scipy's fcluster by distance, which looks at the highest merge inside a branch.
+    The same as scipy's fcluster by distance, which uses the highest merge inside a branch.
     """
     count = len(tree) + 1
     highest = np.zeros(2 * count - 1)
@@ -67,7 +72,7 @@ def _squared_distances(vectors: Array) -> Array:
 
 
 def _replace(squares: Array, one: int, other: int, merged: Array) -> None:
-    """Put the merged cluster in the place of `one`, and take `other` away."""
+    """Replace `one` by the merged cluster and remove `other`."""
     merged[[one, other]] = np.inf
     merged[np.isinf(squares[one])] = np.inf
     squares[one], squares[:, one] = merged, merged
@@ -75,7 +80,7 @@ def _replace(squares: Array, one: int, other: int, merged: Array) -> None:
 
 
 def _update_nearest(squares: Array, nearest: Array, lowest: Array, one: int, other: int) -> None:
-    """Keep each row's nearest cluster right after `one` took in `other`."""
+    """Update the nearest cluster of each row after `other` was merged into `one`."""
     lowest[other] = np.inf
     closer = squares[one] < lowest
     nearest[closer], lowest[closer] = one, squares[one][closer]
@@ -85,15 +90,15 @@ def _update_nearest(squares: Array, nearest: Array, lowest: Array, one: int, oth
         lowest[row] = squares[row, nearest[row]]
 
 
-_ROUNDS = 300
-_TOLERANCE = 1e-4  # of the mean variance, that centres still move by
+_MAX_ROUNDS = 300
+_TOLERANCE = 1e-4  # movement of the centres, relative to the mean variance
 
 
 def k_means(vectors: Array, clusters: int, starts: int = 3, seed: int = 42) -> Array:
     """
-    Return a cluster per vector, (n,) from 0, of the best of several starts.
+    Return the cluster of each vector, (n,) from 0, by the best of several starts.
 
-    Clusters are not empty unless there are fewer different vectors than clusters.
+    Clusters are not empty unless there are fewer distinct vectors than clusters.
 
     Args:
         vectors: (n, d), n at least `clusters`.
@@ -103,14 +108,14 @@ def k_means(vectors: Array, clusters: int, starts: int = 3, seed: int = 42) -> A
     vectors = vectors - vectors.mean(axis=0)
     best, least = np.zeros(len(vectors), np.int64), np.inf
     for _ in range(starts):
-        labels, inertia = _settled(vectors, _first_centres(vectors, clusters, draw), limit)
-        if inertia < least and not (np.isfinite(least) and _are_same(labels, best)):
+        labels, inertia = _lloyd(vectors, _choose_centres(vectors, clusters, draw), limit)
+        if inertia < least and not (np.isfinite(least) and _are_equivalent(labels, best)):
             best, least = labels, inertia
     return np.unique(best, return_inverse=True)[1]
 
 
-def _first_centres(vectors: Array, clusters: int, draw: np.random.RandomState) -> Array:
-    """k-means++ (Arthur and Vassilvitskii 2007), the best of a few candidates each time."""
+def _choose_centres(vectors: Array, clusters: int, draw: np.random.RandomState) -> Array:
+    """Choose centres by k-means++ (Arthur and Vassilvitskii 2007), the best of a few candidates."""
     count = len(vectors)
     once = np.ones(count)
     centres = [vectors[draw.choice(count, p=once / count)]]
@@ -121,7 +126,7 @@ def _first_centres(vectors: Array, clusters: int, draw: np.random.RandomState) -
         candidates = np.searchsorted(np.cumsum(closest), draw.uniform(size=trials) * left)
         candidates = np.minimum(candidates, count - 1)
         closer = np.minimum(closest, _squares(vectors[candidates], vectors))
-        # two vectors that lie alone are equally good but for rounding, so it has to be the same
+        # two isolated vectors are equal but for rounding, so this has to round as scikit-learn
         sums = closer @ once[:, None]
         best = int(sums.argmin())
         closest, left = closer[best], sums[best]
@@ -129,10 +134,10 @@ def _first_centres(vectors: Array, clusters: int, draw: np.random.RandomState) -
     return np.stack(centres)
 
 
-def _settled(vectors: Array, centres: Array, limit: float) -> tuple[Array, float]:
-    """Labels after Lloyd's rounds, and the sum of squared distances."""
+def _lloyd(vectors: Array, centres: Array, limit: float) -> tuple[Array, float]:
+    """Return labels after Lloyd's algorithm, and the sum of squared distances."""
     before = np.full(len(vectors), -1)
-    for _ in range(_ROUNDS):
+    for _ in range(_MAX_ROUNDS):
         labels = _squares(centres, vectors).argmin(axis=0)
         old, centres = centres, _means(vectors, labels, centres)
         if (labels == before).all():
@@ -145,7 +150,7 @@ def _settled(vectors: Array, centres: Array, limit: float) -> tuple[Array, float
 
 
 def _means(vectors: Array, labels: Array, centres: Array) -> Array:
-    """The means of clusters; an empty one gets the vector that lies farthest from its centre."""
+    """Return the means of clusters; an empty one gets the vector farthest from its centre."""
     clusters = len(centres)
     members = (labels == np.arange(clusters)[:, None]).astype(np.float64)
     empty = np.flatnonzero(members.sum(axis=1) == 0)
@@ -157,14 +162,14 @@ def _means(vectors: Array, labels: Array, centres: Array) -> Array:
     return found
 
 
-def _are_same(one: Array, other: Array) -> bool:
-    """Whether two clusterings differ in their numbers only."""
+def _are_equivalent(one: Array, other: Array) -> bool:
+    """Return whether two clusterings are the same but for their numbering."""
     pairs = np.unique(np.stack([one, other]), axis=1)
     return len(np.unique(one)) == len(np.unique(other)) == len(pairs.T)
 
 
 def _squares(centres: Array, vectors: Array) -> Array:
-    """(centres, n) squared distances."""
+    """Return the squared distances (centres, n)."""
     found = -2 * (centres @ vectors.T)
     found += np.einsum("ij,ij->i", centres, centres)[:, None]
     found += np.einsum("ij,ij->i", vectors, vectors)
@@ -172,41 +177,40 @@ def _squares(centres: Array, vectors: Array) -> Array:
     return squares
 
 
-LEAST_STEPS = 4
-"""Short embeddings that a voice needs to be looked at in two halves."""
-
-_SAME = 0.85  # cosine between two voices that are one, with endless speech of each
-_NOISE_SECONDS = 2.0  # speech that tells as much of a voice as it hides
-_MAY_BE_SAME = 0.6  # cosine from which two voices are one if nothing separates them,
-_ONE = 5.5  # which a distance below this says, in standard deviations
-_TWO = (5.5, 15.0)  # halves of a voice are two from this distance on, plus this over the seconds,
-# since two means find more distance by chance in little speech than in much
-_MOST_ALIKE = 0.9  # cosine between such halves
-_HALF_SECONDS = 5.0  # of speech that each half needs
+_MIN_STEPS = 4  # short embeddings of a voice that is split
+_SAME_COSINE = 0.85  # of two voices that are one, with unlimited speech of each
+_NOISE_SECONDS = 2.0  # speech with as much noise as signal about the voice
+_MAYBE_SAME_COSINE = 0.6  # of two voices that are one if no gap separates them:
+_MAX_ONE_DISTANCE = 5.5  # below this distance, in standard deviations
+# Distance of two voices; the second value is divided by the seconds of speech and added, since
+# two means have a larger distance by chance if there is little speech.
+_MIN_TWO_DISTANCE = (5.5, 15.0)
+_MAX_TWO_COSINE = 0.9
+_HALF_SECONDS = 5.0  # of speech in each of two voices
 
 
 @dataclass(frozen=True)
-class Pair:
+class VoicePair:
     """
-    Two voices.
+    Whether two voices are one.
 
     Attributes:
-        similarity: their cosine, raised where little is heard of one.
+        similarity: their cosine, increased if there is little speech of one.
     """
 
     voices: tuple[int, int]
     similarity: float
-    are_one: bool
+    is_one_voice: bool
 
 
-def pairs(own: Sequence[Array], vectors: Array, seconds: Array) -> Iterator[Pair]:
+def judge_pairs(own: Sequence[Array], vectors: Array, seconds: Array) -> Iterator[VoicePair]:
     """
-    Judge every pair of voices.
+    Judge all pairs of voices.
 
     Args:
-        own: the short embeddings of each voice, (n, d).
+        own: the short embeddings (n, d) of each voice.
         vectors: (voices, d) centroids of length 1.
-        seconds: (voices,) of speech of each.
+        seconds: (voices,) of speech.
     """
     certainty = np.sqrt(1 + _NOISE_SECONDS / np.maximum(seconds, SHORT_HOP))
     cosines = vectors @ vectors.T
@@ -216,19 +220,19 @@ def pairs(own: Sequence[Array], vectors: Array, seconds: Array) -> Iterator[Pair
         sizes = len(own[one]), len(own[other])
         enough = min(sizes) * SHORT_HOP >= _HALF_SECONDS
         two = enough and _are_apart(apart, sum(sizes))
-        same = alike[one, other] >= _SAME and not two
-        blurred = cosines[one, other] >= _MAY_BE_SAME and apart < _ONE
-        yield Pair((one, other), float(alike[one, other]), bool(same or blurred))
+        same = alike[one, other] >= _SAME_COSINE and not two
+        blurred = cosines[one, other] >= _MAYBE_SAME_COSINE and apart < _MAX_ONE_DISTANCE
+        yield VoicePair((one, other), float(alike[one, other]), bool(same or blurred))
 
 
 def _are_apart(distance: float, steps: int) -> bool:
-    """Whether the halves of so many steps are two voices."""
-    return distance >= _TWO[0] + _TWO[1] / (steps * SHORT_HOP)
+    """Return whether halves with `steps` in all are two voices."""
+    return distance >= _MIN_TWO_DISTANCE[0] + _MIN_TWO_DISTANCE[1] / (steps * SHORT_HOP)
 
 
 def _distance(one: Array, other: Array) -> float:
-    """Distance of two centroids in standard deviations of their vectors on the line between."""
-    if min(len(one), len(other)) < LEAST_STEPS:
+    """Return the distance of two centroids in standard deviations along the line between them."""
+    if min(len(one), len(other)) < _MIN_STEPS:
         return float("inf")
     line = other.mean(axis=0) - one.mean(axis=0)
     along = line / max(np.linalg.norm(line), 1e-9)
@@ -237,30 +241,30 @@ def _distance(one: Array, other: Array) -> float:
 
 
 @dataclass(frozen=True)
-class Halves:
+class VoiceSplit:
     """
-    A voice in two parts.
+    A voice split in two.
 
     Attributes:
-        centres: (2, d) their centroids.
+        centres: (2, d) centroids of the halves.
         distance: between them, in standard deviations.
     """
 
     voice: int
     centres: Array
     distance: float
-    are_two: bool
+    are_two_voices: bool
 
 
-def halves(own: Sequence[Array]) -> Iterator[Halves]:
-    """Divide every voice with enough speech in two, given the short embeddings of each."""
+def split_voices(own: Sequence[Array]) -> Iterator[VoiceSplit]:
+    """Split each voice with enough speech in two, given its short embeddings."""
     for voice, vectors in enumerate(own):
-        if len(vectors) >= LEAST_STEPS:
-            yield _in_two(voice, vectors)
+        if len(vectors) >= _MIN_STEPS:
+            yield _split(voice, vectors)
 
 
-def _in_two(voice: int, vectors: Array) -> Halves:
-    """Two means, from the direction in which the vectors differ most."""
+def _split(voice: int, vectors: Array) -> VoiceSplit:
+    """Split by two means, starting along the direction of the largest variance."""
     centred = vectors - vectors.mean(axis=0)
     direction = np.linalg.eigh(centred.T @ centred)[1][:, -1]
     second = centred @ direction > 0
@@ -276,13 +280,13 @@ def _in_two(voice: int, vectors: Array) -> Halves:
     if second.all() or not second.any():
         second = np.arange(len(vectors)) % 2 == 1
         centres = np.stack([vectors[~second].mean(axis=0), vectors[second].mean(axis=0)])
-    return _judged(voice, vectors, second, centres)
+    return _judge_split(voice, vectors, second, centres)
 
 
-def _judged(voice: int, vectors: Array, second: Array, centres: Array) -> Halves:
+def _judge_split(voice: int, vectors: Array, second: Array, centres: Array) -> VoiceSplit:
     distance = _distance(vectors[~second], vectors[second])
-    alike = float(np.prod(unit(centres), axis=0).sum())
+    alike = float(np.prod(l2_normalize(centres), axis=0).sum())
     shorter = min(second.sum(), (~second).sum()) * SHORT_HOP
     apart = _are_apart(distance, len(second))
-    are_two = apart and alike <= _MOST_ALIKE and shorter >= _HALF_SECONDS
-    return Halves(voice, centres, distance, bool(are_two))
+    are_two_voices = apart and alike <= _MAX_TWO_COSINE and shorter >= _HALF_SECONDS
+    return VoiceSplit(voice, centres, distance, bool(are_two_voices))

@@ -1,4 +1,4 @@
-"""The Diarizer port on onnxruntime: no torch, no token."""
+"""The Diarizer port on onnxruntime, without torch and without a token."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,32 +8,34 @@ import onnxruntime
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Diarization, Span, Voice, total_seconds
 from meet_transcriber.engines.onnx.embeddings import Campplus, Embedder, WeSpeaker
-from meet_transcriber.engines.onnx.methods import Method, Outcome, Resegmented, Stepwise
+from meet_transcriber.engines.onnx.methods import (
+    Method,
+    PyannoteMethod,
+    Resegmentation,
+    SpeakerTurns,
+)
 from meet_transcriber.engines.onnx.network import CUDA
-from meet_transcriber.engines.onnx.pooling import listen_to_voices
+from meet_transcriber.engines.onnx.pooling import embed_recording
 from meet_transcriber.engines.onnx.pyannote_clustering import read_plda
-from meet_transcriber.engines.onnx.speaker_segmentation import Segmentation, listen_for_activity
+from meet_transcriber.engines.onnx.speaker_segmentation import Segmentation, detect_activity
 from meet_transcriber.ports.engines import AudioSource, Progress
 
-CPU_BATCH = 2
-"""More windows are no faster: their layers leave the processor's cache."""
-GPU_BATCH = 64
-"""A window takes 1.3 ms among 64 and 60 ms alone (onnxruntime 1.27 on an H200)."""
-
-_SEGMENTATION_SHARE = 0.5  # of the work
-_LEAST_VOICE_SECONDS = 1.0  # of speech that a voice can be known again by
+_CPU_BATCH = 2  # larger batches are no faster: their layers exceed the processor's cache
+_GPU_BATCH = 64  # 1.3 ms a window; 60 ms in batches of one (onnxruntime 1.27 on an H200)
+_SEGMENTATION_SHARE = 0.5  # of the time
+_MIN_VOICE_SECONDS = 1.0  # of speech, to identify a voice in another recording
 
 
 class OnnxDiarizer:
     """
-    A Diarizer on segmentation-3.0 and an embedding network; also a VoiceEmbedder.
+    The Diarizer port on segmentation-3.0 and an embedding network; also a VoiceEmbedder.
 
-    It keeps nothing of a recording. Memory grows by about 30 MB an hour.
+    It stores nothing. Memory grows by about 30 MB per hour of audio.
 
     Args:
         threads: CPU cores to use.
-        method: how speakers are found in what the networks say; None takes our own.
-        batch: windows that segmentation gets at a time.
+        method: how turns are found in the output of the networks.
+        batch: windows per call of segmentation.
     """
 
     def __init__(
@@ -42,10 +44,10 @@ class OnnxDiarizer:
         embedder: Embedder,
         threads: int,
         method: Method | None = None,
-        batch: int = CPU_BATCH,
+        batch: int = _CPU_BATCH,
     ) -> None:
         self._segmentation, self._embedder, self._threads = segmentation, embedder, threads
-        self._method, self._batch = method or Resegmented(), batch
+        self._method, self._batch = method or Resegmentation(), batch
         self.name = f"onnx segmentation-3.0 {embedder.name}"
 
     def diarize(
@@ -55,8 +57,8 @@ class OnnxDiarizer:
         options: Options,
         progress: Progress,
     ) -> Diarization:
-        """All turns, exclusive ones, and what each speaker sounds like; see the port."""
-        activity = listen_for_activity(
+        """Return all turns, exclusive turns, and the voice of each speaker; see the port."""
+        activity = detect_activity(
             self._segmentation,
             audio,
             self._method.step,
@@ -65,26 +67,26 @@ class OnnxDiarizer:
             self._threads,
             lambda share: progress(share * _SEGMENTATION_SHARE),
         )
-        voices = listen_to_voices(
+        embeddings = embed_recording(
             self._embedder,
             audio,
             activity,
             self._threads,
             lambda share: progress(_SEGMENTATION_SHARE + 0.99 * share * (1 - _SEGMENTATION_SHARE)),
         )
-        found = self._method.find(activity, voices, options.speaker_range, audio.duration)
+        found = self._method.find(activity, embeddings, options.speaker_range, audio.duration)
         progress(1.0)
-        known = _known(found, self._embedder.name)
-        return Diarization(found.turns, found.exclusive, voices=known)
+        voices = _voices(found, self._embedder.name)
+        return Diarization(found.turns, found.exclusive, voices=voices)
 
     def voice(self, audio: AudioSource, speech: Sequence[Span], progress: Progress) -> Voice | None:
-        """The voice of a recording of one person; see the port."""
+        """Return the voice of a recording of one person; see the port."""
         found = self.diarize(audio, speech, Options(num_speakers=1), progress)
         return next(iter(found.voices.values()), None)
 
 
-def _known(found: Outcome, model: str) -> Mapping[str, Voice]:
-    """What each speaker sounds like, where enough is said to know them again."""
+def _voices(found: SpeakerTurns, model: str) -> Mapping[str, Voice]:
+    """Return the voices of speakers with enough speech."""
     seconds = {
         label: total_seconds(turn for turn in found.exclusive if turn.speaker == label)
         for label in found.vectors
@@ -92,7 +94,7 @@ def _known(found: Outcome, model: str) -> Mapping[str, Voice]:
     return {
         label: Voice(model, tuple(map(float, vector)), round(seconds[label], 2))
         for label, vector in found.vectors.items()
-        if seconds[label] >= _LEAST_VOICE_SECONDS
+        if seconds[label] >= _MIN_VOICE_SECONDS
     }
 
 
@@ -105,39 +107,28 @@ def load_diarizer(
     plda: Path | None = None,
 ) -> OnnxDiarizer:
     """
-    Return a diarizer on the official checkpoints.
+    Load a diarizer from folders with the official checkpoints.
 
     Args:
-        segmentation, embedding: folders with the checkpoints.
-        embedder: which network the latter is; `campplus` or `wespeaker`.
-        device: `cpu`, or anything else to take a GPU where onnxruntime can use one; the
-            installed onnxruntime seldom can, and Whisper's device says nothing about it.
+        embedder: the network in `embedding`, `campplus` or `wespeaker`.
+        device: `cpu`, or anything else to use a GPU if onnxruntime can; the installed one seldom
+            can, whatever Whisper's device is.
         threads: CPU cores to use.
-        plda: the folder of community-1's PLDA; only `wespeaker` uses it.
+        plda: folder of community-1's PLDA; for `wespeaker` only.
 
     Raises:
         EngineUnavailable: a checkpoint, the PLDA or the device cannot be used.
     """
-    may_use_gpu = device != "cpu" and CUDA in onnxruntime.get_available_providers()
-    device = "cuda" if may_use_gpu else "cpu"
+    use_gpu = device != "cpu" and CUDA in onnxruntime.get_available_providers()
+    device = "cuda" if use_gpu else "cpu"
     network = Segmentation(segmentation / "pytorch_model.bin", device)
-    return OnnxDiarizer(
-        network,
-        _embedder(embedding, embedder, device),
-        threads,
-        _method(embedder, plda),
-        GPU_BATCH if network.on_gpu else CPU_BATCH,
-    )
-
-
-def _embedder(folder: Path, name: str, device: str) -> Embedder:
-    if name == "wespeaker":
-        return WeSpeaker(folder / "pytorch_model.bin", device)
-    return Campplus(folder / "campplus_cn_en_common.pt", device)
-
-
-def _method(embedder: str, plda: Path | None) -> Method:
-    """Our own rules where they were measured; else the one that was published with a network."""
+    loaded: Embedder
+    method: Method
     if embedder == "wespeaker":
-        return Stepwise(read_plda(plda) if plda else None)
-    return Resegmented()
+        loaded = WeSpeaker(embedding / "pytorch_model.bin", device)
+        method = PyannoteMethod(read_plda(plda) if plda else None)
+    else:
+        loaded = Campplus(embedding / "campplus_cn_en_common.pt", device)
+        method = Resegmentation()
+    batch = _GPU_BATCH if network.on_gpu else _CPU_BATCH
+    return OnnxDiarizer(network, loaded, threads, method, batch)

@@ -1,4 +1,10 @@
-"""A network: weights from a PyTorch checkpoint, an ONNX graph, and an onnxruntime session."""
+"""
+Networks on onnxruntime, built from PyTorch checkpoints without torch and without onnx.
+
+A checkpoint is read by a restricted unpickler. The graph is written as an ONNX file in memory:
+ONNX is Protocol Buffers, with the field numbers of onnx/onnx: onnx/onnx.proto. Writing the few
+messages that a graph needs saves an installation of 60 MB.
+"""
 
 import io
 import math
@@ -8,7 +14,7 @@ import struct
 import warnings
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -28,10 +34,10 @@ from meet_transcriber.core.errors import DiarizationFailed, EngineUnavailable
 
 Array = npt.NDArray[Any]
 
-# Storage classes of torch and what they hold (PyTorch: torch/storage.py); all little-endian.
+# Storage classes and their types (PyTorch: torch/storage.py); all little-endian.
 _STORAGES = {"FloatStorage": "<f4", "LongStorage": "<i8", "HalfStorage": "<f2", "IntStorage": "<i4"}
 
-# What zipfile, pickle and the objects in a damaged pickle raise.
+# Raised by zipfile, pickle and the objects of a damaged pickle.
 _DAMAGE = (
     ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
     TypeError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile,
@@ -40,18 +46,18 @@ _DAMAGE = (
 
 def read_checkpoint(path: Path) -> dict[str, Array]:
     """
-    Return the tensors of a checkpoint (a zip with a pickle in it) by their names.
+    Return the tensors of a checkpoint (a zip that contains a pickle) by name.
 
-    A pickle can run any code, so nothing that it names is looked up: tensors are built by this
-    module, and every other object becomes an empty stand-in.
+    A pickle can run any code, so none of the names in it are imported: this module builds the
+    tensors, and every other object becomes an empty placeholder.
 
     Raises:
-        EngineUnavailable: the file is no checkpoint, or holds what no tensor consists of.
+        EngineUnavailable: the file is not a checkpoint, or has invalid tensors.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             (root,) = (n[: -len("data.pkl")] for n in archive.namelist() if n.endswith("/data.pkl"))
-            content = _Reader(archive, root).load()
+            content = _TensorUnpickler(archive, root).load()
     except _DAMAGE as error:
         reason = str(error) or type(error).__name__
         raise EngineUnavailable(f"{path} cannot be read as a checkpoint: {reason}.") from error
@@ -60,12 +66,12 @@ def read_checkpoint(path: Path) -> dict[str, Array]:
         states = {}
     tensors = {name: value for name, value in states.items() if isinstance(value, np.ndarray)}
     if not tensors:
-        raise EngineUnavailable(f"{path} holds no tensors.")
+        raise EngineUnavailable(f"{path} contains no tensors.")
     return tensors
 
 
-class _StandIn:
-    """Takes the place of an object that is of no use here."""
+class _Placeholder:
+    """Replaces an object that is not a tensor."""
 
     def __init__(self, *_arguments: object, **_named: object) -> None:
         pass
@@ -77,54 +83,54 @@ class _StandIn:
         return id(self)
 
 
-class _Reader(pickle.Unpickler):
-    """Builds arrays and containers, and stand-ins for the rest."""
+class _TensorUnpickler(pickle.Unpickler):
+    """Builds arrays and containers, and placeholders for all other objects."""
 
     def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
-        program = _stored(archive, f"{root}data.pkl")
-        _check_places(program)
+        program = _read_stored(archive, f"{root}data.pkl")
+        _check_memo_indices(program)
         super().__init__(io.BytesIO(program), encoding="utf-8")
         self._archive, self._root = archive, root
         self._storages: dict[str, bytes] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        """Only what this module brings along; nothing is imported."""
+        """Return a class of this module; nothing is imported."""
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return _TensorBuilder()
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if module == "torch" and name in _STORAGES:
             return np.dtype(_STORAGES[name])
-        return _StandIn
+        return _Placeholder
 
     def persistent_load(self, pid: Any) -> Array:
-        """A storage: ("storage", type, key, place, elements), as torch.save writes them."""
+        """Read a storage: ("storage", type, key, place, elements), as torch.save writes it."""
         kind, dtype, key = pid[:3]
         if kind != "storage" or not isinstance(dtype, np.dtype):
-            raise pickle.UnpicklingError(f"it holds {dtype}, which is no known kind of numbers")
+            raise pickle.UnpicklingError(f"unknown storage type {dtype}")
         if key not in self._storages:
-            self._storages[key] = _stored(self._archive, f"{self._root}data/{key}")
+            self._storages[key] = _read_stored(self._archive, f"{self._root}data/{key}")
         return np.frombuffer(self._storages[key], dtype)
 
 
-def _stored(archive: zipfile.ZipFile, name: str) -> bytes:
-    """A member as torch.save writes it: not compressed, so no larger than the file."""
+def _read_stored(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Read a member that is not compressed, as torch.save writes it: no larger than the file."""
     if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
         raise pickle.UnpicklingError(f"{name} is compressed")
     return archive.read(name)
 
 
-def _check_places(program: bytes) -> None:
-    """A pickle's memory is as large as the highest place that it names, up to 32 GB."""
+def _check_memo_indices(program: bytes) -> None:
+    """Limit memo indices: the unpickler allocates up to the highest one, as much as 32 GB."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of text that is escaped in odd ways
+        warnings.simplefilter("ignore")  # about escape sequences in text
         for opcode, place, _ in pickletools.genops(program):
             if opcode.name in {"PUT", "LONG_BINPUT"} and not 0 <= int(place or 0) < len(program):
-                raise pickle.UnpicklingError("it names a place that it cannot fill")
+                raise pickle.UnpicklingError("a memo index is out of range")
 
 
 class _TensorBuilder:
-    """torch._utils._rebuild_tensor_v2; a pickle cannot change it."""
+    """Stands for torch._utils._rebuild_tensor_v2; a pickle cannot modify it."""
 
     __slots__ = ()
 
@@ -136,8 +142,8 @@ class _TensorBuilder:
         strides: tuple[int, ...],
         *_rest: object,
     ) -> Array:
-        """A tensor out of its storage; offset and strides count elements."""
-        _check_reach(storage, offset, shape, strides)
+        """Return a tensor of a storage; offset and strides count elements."""
+        _check_bounds(storage, offset, shape, strides)
         steps = tuple(step * storage.itemsize for step in strides)
         view = np.lib.stride_tricks.as_strided(storage[offset:], shape, steps, writeable=False)
         return np.ascontiguousarray(view)
@@ -146,15 +152,15 @@ class _TensorBuilder:
         pass
 
 
-def _check_reach(
+def _check_bounds(
     storage: Array, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]
 ) -> None:
-    """numpy reads whatever memory it is pointed to, so nothing but plain numbers gets there."""
+    """Check that a tensor lies in its storage, as numpy would read any memory address."""
     if not isinstance(storage, np.ndarray) or storage.ndim != 1:
         raise pickle.UnpicklingError("a tensor has no storage")
     numbers = (offset, *shape, *strides)
     if any(type(number) is not int or number < 0 for number in numbers):
-        raise pickle.UnpicklingError("a tensor has an impossible shape")
+        raise pickle.UnpicklingError("a tensor has an invalid shape")
     last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
     if math.prod(shape) > len(storage) or (all(shape) and last >= len(storage)):
         raise pickle.UnpicklingError("a tensor reaches beyond its storage")
@@ -170,9 +176,9 @@ _FLOAT, _INT, _STRING, _INTS = 1, 2, 3, 7  # AttributeProto.AttributeType
 
 class Graph:
     """
-    A graph under construction; values are named by strings.
+    Builds an ONNX graph; deterministic.
 
-    The same calls give the same bytes.
+    Values are identified by name.
     """
 
     def __init__(self, name: str) -> None:
@@ -184,31 +190,31 @@ class Graph:
         self._outputs: list[bytes] = []
 
     def input(self, name: str, *shape: int | str) -> str:
-        """Declare an input of float32; a dimension that varies is given by a name."""
-        self._inputs.append(_value(name, shape))
+        """Declare a float32 input; a dimension given by name is dynamic."""
+        self._inputs.append(_value_info(name, shape))
         return name
 
     def output(self, value: str, name: str, *shape: int | str) -> None:
-        """Declare an output of float32."""
+        """Declare a float32 output."""
         self._nodes.append(_node("Identity", (value,), (name,), {}))
-        self._outputs.append(_value(name, shape))
+        self._outputs.append(_value_info(name, shape))
 
     def constant(self, array: Array, name: str = "") -> str:
-        """Weights, or another value that never changes."""
+        """Add a constant, such as weights; returns its name."""
         name = name or f"constant_{next(self._numbers)}"
         if name not in self._constants:
             self._constants[name] = _tensor(name, array)
         return name
 
     def node(self, operator: str, *inputs: str | Array, **attributes: Attribute) -> str:
-        """Apply an operator; returns its first output."""
+        """Apply an operator; returns the name of its first output."""
         names = [each if isinstance(each, str) else self.constant(each) for each in inputs]
         result = f"{operator}_{next(self._numbers)}"
         self._nodes.append(_node(operator, names, (result,), attributes))
         return result
 
-    def model(self) -> bytes:
-        """The file."""
+    def to_bytes(self) -> bytes:
+        """Return the ONNX file."""
         graph = b"".join(
             [
                 *(_field(1, node) for node in self._nodes),
@@ -228,7 +234,7 @@ def _tensor(name: str, array: Array) -> bytes:
     return dims + _number(2, _TYPES[array.dtype]) + _field(8, name.encode()) + _field(9, content)
 
 
-def _value(name: str, shape: Sequence[int | str]) -> bytes:
+def _value_info(name: str, shape: Sequence[int | str]) -> bytes:
     sizes = b"".join(
         _field(1, _number(1, size) if isinstance(size, int) else _field(2, size.encode()))
         for size in shape
@@ -262,12 +268,12 @@ def _attribute(name: str, value: Attribute) -> bytes:
 
 
 def _field(number: int, content: bytes) -> bytes:
-    """A field of bytes, text or a message."""
+    """Encode a field of bytes, text or a message."""
     return _varint(number << 3 | 2) + _varint(len(content)) + content
 
 
 def _number(number: int, value: int) -> bytes:
-    """A field of an integer."""
+    """Encode an integer field."""
     return _varint(number << 3) + _varint(value & (1 << 64) - 1)
 
 
@@ -281,46 +287,65 @@ def _varint(value: int) -> bytes:
 
 
 CUDA = "CUDAExecutionProvider"
-"""onnxruntime's name for a GPU."""
+"""onnxruntime's name for NVIDIA GPUs."""
 _ERRORS = (EPFail, Fail, InvalidArgument, InvalidGraph, RuntimeException)
 
 
-def is_on_gpu(session: onnxruntime.InferenceSession) -> bool:
-    """Whether the session got the GPU; onnxruntime goes on without it where libraries lack."""
-    return CUDA in session.get_providers()
+class Network:
+    """
+    An onnxruntime session with one input and one output.
 
+    It uses one thread, since concurrent calls are faster than threads inside a call.
 
-def build(build: Any, weights: Mapping[str, Array], checkpoint: Path) -> bytes:
-    try:
-        found: bytes = build(weights)
-    except KeyError as error:
-        raise EngineUnavailable(
-            f"{checkpoint} is a checkpoint of another network: it has no {error}."
-        ) from error
-    return found
+    Args:
+        build: makes the ONNX file from the tensors.
+        weights: the checkpoint's tensors.
+        checkpoint: named in errors.
+        device: `cpu` or `cuda`.
 
+    Raises:
+        EngineUnavailable: the checkpoint is of another network, or the device cannot be used.
+    """
 
-def load_session(graph: bytes, device: str) -> onnxruntime.InferenceSession:
-    """One thread inside: calls run side by side instead, and never wait for each other."""
-    options = onnxruntime.SessionOptions()
-    options.inter_op_num_threads = options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    providers: list[Any] = ["CPUExecutionProvider"]
-    if device.startswith("cuda"):
-        # with TF32, its default, one frame in 24 got another class (onnxruntime 1.27 on an H200)
-        providers.insert(0, (CUDA, {"use_tf32": 0}))
-    try:
-        return onnxruntime.InferenceSession(graph, sess_options=options, providers=providers)
-    except _ERRORS as error:
-        raise EngineUnavailable(f"onnxruntime cannot load a speaker network: {error}") from error
+    def __init__(
+        self,
+        build: Callable[[Mapping[str, Array]], bytes],
+        weights: Mapping[str, Array],
+        checkpoint: Path,
+        device: str,
+    ) -> None:
+        options = onnxruntime.SessionOptions()
+        options.inter_op_num_threads = options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        providers: list[Any] = ["CPUExecutionProvider"]
+        if device.startswith("cuda"):
+            # with TF32, the default, one frame in 24 got another class (onnxruntime 1.27, H200)
+            providers.insert(0, (CUDA, {"use_tf32": 0}))
+        try:
+            self._session = onnxruntime.InferenceSession(
+                build(weights), sess_options=options, providers=providers
+            )
+        except KeyError as error:
+            raise EngineUnavailable(
+                f"{checkpoint} is a checkpoint of another network: it has no {error}."
+            ) from error
+        except _ERRORS as error:
+            raise EngineUnavailable(
+                f"onnxruntime cannot load a speaker network: {error}"
+            ) from error
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it runs on a GPU; onnxruntime falls back to the CPU if a library is missing."""
+        return CUDA in self._session.get_providers()
 
-def run(session: onnxruntime.InferenceSession, name: str, value: Array) -> Array:
-    try:
-        (found,) = session.run(None, {name: value})
-    except _ERRORS as error:
-        raise DiarizationFailed(f"onnxruntime stopped: {error}") from error
-    values = np.asarray(found)
-    if not np.isfinite(values).all():  # clustering would compare them without an end
-        raise DiarizationFailed("A speaker network returned values that are not numbers.")
-    return values
+    def __call__(self, value: Array) -> Array:
+        """Run the network; raises DiarizationFailed, also if the result is not finite."""
+        try:
+            (found,) = self._session.run(None, {self._session.get_inputs()[0].name: value})
+        except _ERRORS as error:
+            raise DiarizationFailed(f"onnxruntime stopped: {error}") from error
+        values = np.asarray(found)
+        if not np.isfinite(values).all():  # clustering would never end
+            raise DiarizationFailed("A speaker network returned values that are not finite.")
+        return values

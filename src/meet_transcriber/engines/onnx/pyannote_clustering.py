@@ -1,12 +1,13 @@
 """
-Clustering and reconstruction as pyannote.audio does them, step for step.
+Clustering as in pyannote.audio's pipelines: cluster_agglomerative (3.1) and VBx (community-1).
 
-Hervé Bredin 2023, "pyannote.audio 2.1 speaker diarization pipeline"; numbers are those of the
-pipeline speaker-diarization-3.1 on pyannote.audio 4.0.7 (pipelines/clustering.py,
-pipelines/speaker_diarization.py, core/inference.py). Given the same scores and embeddings, the
-results are the same but for ties. In all that follows `active` is (windows, frames, 3), 1 where
-a local speaker of a window talks; `starts` (windows,) seconds at which windows begin; `labels`
-(windows, 3) the cluster of each local speaker, NOBODY for none.
+Hervé Bredin 2023, "pyannote.audio 2.1 speaker diarization pipeline"; Landini et al. 2022, "Bayesian
+HMM clustering of x-vector sequences (VBx)", without its transitions. Parameters and, except for
+ties, results are those of pyannote.audio 4.0.7 (pipelines/clustering.py, utils/vbx.py,
+core/plda.py).
+
+Arrays: `embeddings` (windows, 3, d); `active` (windows, frames, 3), 1 where a local speaker of a
+window talks; `labels` (windows, 3), the cluster of each local speaker or NO_CLUSTER.
 """
 
 from collections.abc import Mapping
@@ -17,27 +18,26 @@ from zipfile import BadZipFile
 import numpy as np
 
 from meet_transcriber.core.errors import EngineUnavailable
-from meet_transcriber.core.scoring import assign as matched
-from meet_transcriber.engines.onnx.clustering import centroid_linkage, cut, k_means
+from meet_transcriber.core.scoring import assign as match
+from meet_transcriber.engines.onnx.clustering import centroid_linkage, cut_tree, k_means
 from meet_transcriber.engines.onnx.network import Array
 
-NOBODY = -2
+NO_CLUSTER = -2
 ACTIVE_SHARE = 0.2
-"""Of a window that a local speaker talks alone, to take part in clustering."""
+"""Of a window in which a local speaker talks alone, to be used for clustering."""
 
 
 @dataclass(frozen=True)
-class Agglomeration:
+class AgglomerativeConfig:
     """
-    Numbers of the clustering; the defaults are those of speaker-diarization-3.1.
+    Parameters of agglomerative clustering; the defaults are those of speaker-diarization-3.1.
 
     Attributes:
-        threshold: distance of unit centroids above which clusters stay apart.
-        smallest: members of the smallest cluster that stands by itself.
-        constrained: two speakers of a window are never one.
-        most_trained: embeddings that clusters are made of; of more, evenly chosen ones are taken,
-            since time and memory grow with the square of their number. None takes all, as
-            pyannote.audio does.
+        threshold: distance of unit centroids above which clusters are not merged.
+        smallest: members of the smallest cluster that is kept.
+        constrained: speakers of a window are in different clusters.
+        most_trained: most embeddings that clusters are made of, evenly chosen, since time and
+            memory are quadratic. None takes all, as pyannote.audio does.
     """
 
     threshold: float = 0.7045654963945799
@@ -49,120 +49,118 @@ class Agglomeration:
 @dataclass(frozen=True)
 class Clusters:
     """
+    Result of clustering.
+
     Attributes:
         labels: (windows, 3) int; see above.
-        centroids: (clusters, d) means of the embeddings that clusters are made of; not a number
-            where there are none.
+        centroids: (clusters, d) means of the embeddings that clusters are made of; NaN if none.
     """
 
     labels: Array
     centroids: Array
 
 
-# -- clusters --------------------------------------------------------------------------------
-
-
-def train_mask(embeddings: Array, active: Array, share: float = ACTIVE_SHARE) -> Array:
-    """Return (windows, 3) bool: whether enough of a local speaker is heard alone."""
+def training_mask(embeddings: Array, active: Array, share: float = ACTIVE_SHARE) -> Array:
+    """Return (windows, 3) bool: whether a local speaker talks alone for long enough."""
     alone = active * (active.sum(axis=2, keepdims=True) == 1)
     found: Array = alone.sum(axis=1) >= share * active.shape[1]
     return found & ~np.isnan(embeddings).any(axis=2)
 
 
-def training(embeddings: Array, active: Array, most: int | None) -> Array:
-    """Return (n, d) the embeddings that clusters are made of, at most `most`, evenly chosen."""
-    chosen = np.argwhere(train_mask(embeddings, active))
+def training_embeddings(embeddings: Array, active: Array, most: int | None) -> Array:
+    """Return the embeddings (n, d) that clusters are made of, at most `most`, evenly chosen."""
+    chosen = np.argwhere(training_mask(embeddings, active))
     if most is not None and len(chosen) > most:
         chosen = chosen[np.linspace(0, len(chosen) - 1, most).astype(int)]
     found: Array = embeddings[chosen[:, 0], chosen[:, 1]]
     return found
 
 
-def agglomerative(
+def cluster_agglomerative(
     embeddings: Array,
     active: Array,
-    config: Agglomeration,
+    config: AgglomerativeConfig,
     fewest: int | None = None,
     most: int | None = None,
 ) -> Clusters:
     """
-    Return clusters of embeddings (windows, 3, d).
+    Cluster as speaker-diarization-3.1.
 
     Args:
-        fewest, most: bounds of the number of clusters; equal ones for an exact number. Where no
-            cut of the tree leaves as many large clusters, it is the nearest number.
+        fewest, most: bounds of the number of clusters, inclusive. If no cut of the tree gives so
+            many large clusters, the nearest number is returned.
     """
-    trained = training(embeddings, active, config.most_trained)
-    fewest = max(1, min(len(trained), fewest or 1))
-    most = max(1, min(len(trained), most or len(trained)))
+    vectors = training_embeddings(embeddings, active, config.most_trained)
+    fewest = max(1, min(len(vectors), fewest or 1))
+    most = max(1, min(len(vectors), most or len(vectors)))
     if most == 1:
-        return all_in_one(trained, active)
-    centroids = centroids_of(trained, agglomerated(trained, config, fewest, most))
-    labels = assign(embeddings, centroids, constrained=config.constrained)
-    return Clusters(without_silent(labels, active), centroids)
+        return single_cluster(vectors, active)
+    centroids = _compute_centroids(vectors, _agglomerate(vectors, config, fewest, most))
+    labels = assign_to_centroids(embeddings, centroids, constrained=config.constrained)
+    return Clusters(_mask_silent(labels, active), centroids)
 
 
-def as_many(
+def cluster_by_k_means(
     embeddings: Array, active: Array, wanted: int, most_trained: int | None = None
 ) -> Clusters:
     """
-    Return so many clusters, or one for each embedding where there are fewer, by k-means.
+    Make `wanted` clusters, or one per embedding if there are fewer.
 
-    As community-1 does where its clustering finds another number than was asked for.
+    community-1 does so if its clustering finds another number of clusters than requested.
     """
-    trained = training(embeddings, active, most_trained)
-    wanted = min(wanted, len(trained))
+    vectors = training_embeddings(embeddings, active, most_trained)
+    wanted = min(wanted, len(vectors))
     if wanted <= 1:
-        return all_in_one(trained, active)
-    centroids = centroids_of(trained, k_means(directions(trained), wanted))
-    labels = assign(embeddings, centroids, constrained=False)
-    return Clusters(without_silent(labels, active), centroids)
+        return single_cluster(vectors, active)
+    centroids = _compute_centroids(vectors, k_means(_unit_or_nan(vectors), wanted))
+    labels = assign_to_centroids(embeddings, centroids, constrained=False)
+    return Clusters(_mask_silent(labels, active), centroids)
 
 
-def all_in_one(trained: Array, active: Array) -> Clusters:
-    """One cluster, of whatever there is."""
-    centroid = trained.mean(axis=0) if len(trained) else np.full(trained.shape[1], np.nan)
+def single_cluster(vectors: Array, active: Array) -> Clusters:
+    """Put all local speakers into one cluster."""
+    centroid = vectors.mean(axis=0) if len(vectors) else np.full(vectors.shape[1], np.nan)
     labels = np.zeros(active.shape[::2], np.int64)
-    return Clusters(without_silent(labels, active), centroid[None])
+    return Clusters(_mask_silent(labels, active), centroid[None])
 
 
-def without_silent(labels: Array, active: Array) -> Array:
-    """The labels with NOBODY where a local speaker never talks in its window."""
-    return np.where(active.any(axis=1), labels, NOBODY)
+def _mask_silent(labels: Array, active: Array) -> Array:
+    """Set NO_CLUSTER for local speakers that never talk in their window."""
+    return np.where(active.any(axis=1), labels, NO_CLUSTER)
 
 
-def centroids_of(vectors: Array, labels: Array) -> Array:
-    """Return (clusters, d) means; every label from 0 to the highest has a vector."""
+def _compute_centroids(vectors: Array, labels: Array) -> Array:
+    """Return means (clusters, d); each label from 0 to the highest must occur."""
     return np.stack([vectors[labels == name].mean(axis=0) for name in range(labels.max() + 1)])
 
 
-def assign(embeddings: Array, centroids: Array, *, constrained: bool) -> Array:
+def assign_to_centroids(embeddings: Array, centroids: Array, *, constrained: bool) -> Array:
     """
     Return labels (windows, 3): the closest centroid by cosine.
 
-    With `constrained`, speakers of a window have one each and those left over get NOBODY; an
-    embedding that is not a number is as far from every centroid as the farthest.
+    With `constrained`, speakers of a window get different clusters, or NO_CLUSTER if there are too
+    few; a NaN embedding is as distant from all centroids as the most distant one.
     """
-    close = directions(embeddings) @ directions(centroids).T
+    close = _unit_or_nan(embeddings) @ _unit_or_nan(centroids).T
     if not constrained:
         nearest: Array = close.argmax(axis=2)
         return nearest
-    return one_to_one(np.nan_to_num(close, nan=np.nanmin(close)))
+    return _match_one_to_one(np.nan_to_num(close, nan=np.nanmin(close)))
 
 
-def one_to_one(close: Array) -> Array:
-    """Match speakers to clusters, (windows, 3, clusters), for the largest sum in each window."""
+def _match_one_to_one(close: Array) -> Array:
+    """Match speakers to clusters by similarity (windows, 3, clusters), in each window."""
     windows, speakers, clusters = close.shape
     lacking = max(speakers - clusters, 0)
     costs = np.pad(-close, ((0, 0), (0, 0), (0, lacking)))
-    found = np.array([matched(window) for window in costs.tolist()]).reshape(windows, speakers)
-    return np.where(found < clusters, found, NOBODY)
+    found = np.array([match(window) for window in costs.tolist()]).reshape(windows, speakers)
+    return np.where(found < clusters, found, NO_CLUSTER)
 
 
-def agglomerated(vectors: Array, config: Agglomeration, fewest: int, most: int) -> Array:
-    """Return (n,) labels from 0 of centroid linkage, small clusters joined to large ones."""
+def _agglomerate(vectors: Array, config: AgglomerativeConfig, fewest: int, most: int) -> Array:
+    """Return labels (n,) from 0 by centroid linkage, small clusters joined to large ones."""
     count = len(vectors)
-    vectors = directions(vectors)
+    vectors = _unit_or_nan(vectors)
     smallest = min(config.smallest, max(1, round(0.1 * count)))
     tree = centroid_linkage(vectors)
     labels = cut_in_order(tree, config.threshold)
@@ -171,17 +169,17 @@ def agglomerated(vectors: Array, config: Agglomeration, fewest: int, most: int) 
     if len(large) != wanted:
         labels = _nearest_cut(tree, config.threshold, smallest, wanted)
         large = _large(labels, smallest)
-    return _without_small(vectors, labels, large)
+    return _absorb_small(vectors, labels, large)
 
 
 def cut_in_order(tree: Array, threshold: float) -> Array:
     """
-    `linkage.cut` with clusters numbered as scipy's fcluster does.
+    Cut a tree with `cut_tree`, and number clusters as scipy's fcluster does.
 
-    Numbers decide where votes are equal. fcluster walks down from the root, the branch that was
-    made first before the other, and vectors that a branch takes in singly after its branches.
+    Equal votes go to the lower number. fcluster descends from the root: the branch that was made
+    first, then the other, then single vectors.
     """
-    labels, count = cut(tree, threshold), len(tree) + 1
+    labels, count = cut_tree(tree, threshold), len(tree) + 1
     branches = [(int(one), int(other)) for one, other in tree[:, :2]]
     waiting, seen = [2 * count - 2], dict[int, None]()
     while waiting:
@@ -190,15 +188,15 @@ def cut_in_order(tree: Array, threshold: float) -> Array:
             seen.setdefault(int(labels[name]))
             continue
         one, other = branches[name - count]
-        # the last to be put there is the next to be looked at
+        # a stack: the last one is next
         waiting += sorted((one, other), key=lambda branch: (branch >= count, -branch))
     places = np.argsort(list(seen))
     numbered: Array = places[labels]
     return numbered
 
 
-def directions(vectors: Array) -> Array:
-    """The same with length 1, in double precision; zeros become not a number."""
+def _unit_or_nan(vectors: Array) -> Array:
+    """Scale vectors (..., d) to length 1 in float64; zero vectors become NaN."""
     with np.errstate(divide="ignore", invalid="ignore"):
         vectors = vectors.astype(np.float64)
         scaled: Array = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
@@ -213,9 +211,9 @@ def _large(labels: Array, smallest: int) -> Array:
 
 def _nearest_cut(tree: Array, threshold: float, smallest: int, wanted: int) -> Array:
     """
-    Cut after so many merges that as many large clusters are left as are wanted, or nearly.
+    Cut the tree after the merge that leaves the number of large clusters closest to `wanted`.
 
-    Merges are tried from those at the threshold outwards.
+    Merges are tried in order of their distance from the threshold.
     """
     counts = _large_after(tree, smallest)
     best, off = len(tree), abs(1 - wanted)
@@ -233,7 +231,7 @@ def _nearest_cut(tree: Array, threshold: float, smallest: int, wanted: int) -> A
 
 
 def _large_after(tree: Array, smallest: int) -> Array:
-    """(merges,) how many large clusters there are after each merge."""
+    """Return (merges,) the number of large clusters after each merge."""
     first = len(tree) + 1
     is_large = np.concatenate([np.ones(first), tree[:, 3]]) >= smallest
     branches = tree[:, :2].astype(int)
@@ -242,20 +240,20 @@ def _large_after(tree: Array, smallest: int) -> Array:
     return found
 
 
-def _without_small(vectors: Array, labels: Array, large: Array) -> Array:
-    """Labels from 0, each small cluster in the large one whose centroid is closest."""
+def _absorb_small(vectors: Array, labels: Array, large: Array) -> Array:
+    """Return labels from 0 with each small cluster joined to the closest large one."""
     if not len(large):
         return np.zeros(len(labels), np.int64)
     names = np.unique(labels)
     middles = {name: vectors[labels == name].mean(axis=0) for name in names}
-    targets = directions(np.stack([middles[name] for name in large]))
+    targets = _unit_or_nan(np.stack([middles[name] for name in large]))
     for name in np.setdiff1d(names, large):
         labels = np.where(labels == name, large[(targets @ middles[name]).argmax()], labels)
     return np.unique(labels, return_inverse=True)[1]
 
 
 PLDA_FILES = ("xvec_transform.npz", "plda.npz")
-"""What the folder of community-1's PLDA holds."""
+"""Files of community-1's PLDA."""
 
 _LOG_2PI = float(np.log(2 * np.pi))
 
@@ -263,12 +261,12 @@ _LOG_2PI = float(np.log(2 * np.pi))
 @dataclass(frozen=True)
 class Plda:
     """
-    Embeddings to a space where one speaker's have the identity as covariance.
+    A projection to a space where the within-speaker covariance is the identity.
 
     Attributes:
-        centre, middle: (size,) and (reduced,), taken off before and after `lda` (size, reduced).
+        centre, middle: (size,) and (reduced,), subtracted before and after `lda` (size, reduced).
         mean, transform: (reduced,) and (reduced, reduced), sorted by `between`.
-        between: (reduced,) variance between speakers, falling.
+        between: (reduced,) variance between speakers, decreasing.
     """
 
     centre: Array
@@ -279,32 +277,32 @@ class Plda:
     between: Array
 
     @classmethod
-    def of(cls, xvector: Mapping[str, Array], plda: Mapping[str, Array]) -> "Plda":
+    def from_arrays(cls, xvector: Mapping[str, Array], plda: Mapping[str, Array]) -> "Plda":
         """
-        From the contents of community-1's `xvec_transform.npz` and `plda.npz`.
+        Create it from the contents of community-1's `xvec_transform.npz` and `plda.npz`.
 
         Raises:
             KeyError: an array is missing.
-            ValueError: one has a shape that the others do not fit.
+            ValueError: the shapes do not fit each other.
         """
-        transform, between = _diagonalized(plda["tr"], plda["psi"])
+        transform, between = _diagonalize(plda["tr"], plda["psi"])
         found = cls(
             xvector["mean1"], xvector["lda"], xvector["mean2"], plda["mu"], transform, between
         )
-        found(np.ones((1, len(found.lda))))  # shapes that do not fit are found here
+        found(np.ones((1, len(found.lda))))  # raises ValueError if shapes do not fit
         return found
 
     def __call__(self, embeddings: Array) -> Array:
-        """(n, size) to (n, reduced)."""
+        """Project embeddings (n, size) to (n, reduced)."""
         size, reduced = self.lda.shape
-        found = np.sqrt(size) * directions(embeddings - self.centre) @ self.lda - self.middle
-        features: Array = (np.sqrt(reduced) * directions(found) - self.mean) @ self.transform.T
+        found = np.sqrt(size) * _unit_or_nan(embeddings - self.centre) @ self.lda - self.middle
+        features: Array = (np.sqrt(reduced) * _unit_or_nan(found) - self.mean) @ self.transform.T
         return features
 
 
 def read_plda(folder: Path) -> Plda:
     """
-    Read the PLDA in a folder; nothing in its files is run.
+    Read the PLDA in a folder; no code in its files is run.
 
     Raises:
         EngineUnavailable: a file is missing or damaged.
@@ -314,15 +312,15 @@ def read_plda(folder: Path) -> Plda:
         for name in PLDA_FILES:
             with (folder / name).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 contents.append({key: file[key] for key in file.files})
-        return Plda.of(*contents)
+        return Plda.from_arrays(*contents)
     except (OSError, ValueError, KeyError, BadZipFile, np.linalg.LinAlgError) as error:
         raise EngineUnavailable(
-            f"{folder} holds no PLDA of speaker-diarization-community-1: {error}."
+            f"{folder} contains no PLDA of speaker-diarization-community-1: {error}."
         ) from error
 
 
-def _diagonalized(transform: Array, between: Array) -> tuple[Array, Array]:
-    """Solve for directions in which both covariances are diagonal, the largest first."""
+def _diagonalize(transform: Array, between: Array) -> tuple[Array, Array]:
+    """Find directions in which both covariances are diagonal, the largest variance first."""
     inside = np.linalg.inv(transform.T @ transform)
     across = np.linalg.inv((transform.T / between) @ transform)
     half = np.linalg.inv(np.linalg.cholesky(inside))
@@ -331,17 +329,17 @@ def _diagonalized(transform: Array, between: Array) -> tuple[Array, Array]:
 
 
 @dataclass(frozen=True)
-class Mixture:
+class VbxConfig:
     """
-    Numbers of the clustering; the defaults are those of speaker-diarization-community-1.
+    Parameters of VBx; the defaults are those of speaker-diarization-community-1.
 
     Attributes:
-        threshold: of the clusters that it starts from.
+        threshold: distance for the initial clusters.
         evidence, regularization: Fa and Fb of Landini et al.
-        rounds, gain: it ends after so many rounds, or when one gains less.
-        sureness: how much the first clusters are believed.
-        least: share of all embeddings of a speaker that stays.
-        most_trained: see `stepwise.Agglomeration`.
+        rounds, gain: maximum number of rounds, and the gain below which they end.
+        sureness: factor for the initial assignment before the softmax.
+        least: smallest share of all embeddings of a speaker that is kept.
+        most_trained: see `AgglomerativeConfig`.
     """
 
     threshold: float = 0.6
@@ -354,38 +352,37 @@ class Mixture:
     most_trained: int | None = None
 
 
-def vbx(
+def cluster_vbx(
     embeddings: Array,
     active: Array,
     plda: Plda,
-    config: Mixture,
+    config: VbxConfig,
     fewest: int | None = None,
     most: int | None = None,
 ) -> Clusters:
     """
-    Return clusters of embeddings (windows, 3, d); two speakers of a window are never one.
+    Cluster as community-1; speakers of a window get different clusters.
 
     Args:
-        fewest, most: bounds of the number of clusters, equal ones for an exact number. Where the
-            mixture keeps fewer or more, k-means makes as many as that, and then two speakers of
-            a window may be one.
+        fewest, most: bounds of the number of clusters, inclusive. If VBx finds another number,
+            k-means is used, and then speakers of a window may get the same cluster.
     """
-    trained = training(embeddings, active, config.most_trained)
-    if len(trained) <= 1:
-        return all_in_one(trained, active)
-    centroids = mixture(trained, plda, config)
-    wanted = min(max(len(centroids), fewest or 1), most or len(trained), len(trained))
+    vectors = training_embeddings(embeddings, active, config.most_trained)
+    if len(vectors) <= 1:
+        return single_cluster(vectors, active)
+    centroids = _vbx_centroids(vectors, plda, config)
+    wanted = min(max(len(centroids), fewest or 1), most or len(vectors), len(vectors))
     if wanted != len(centroids):
-        return as_many(embeddings, active, wanted, config.most_trained)
-    close = directions(embeddings) @ directions(centroids).T
-    close[~active.any(axis=1)] = np.nanmin(close) - 1  # the silent ones come last
-    labels = one_to_one(np.nan_to_num(close, nan=np.nanmin(close)))
-    return Clusters(without_silent(labels, active), centroids)
+        return cluster_by_k_means(embeddings, active, wanted, config.most_trained)
+    close = _unit_or_nan(embeddings) @ _unit_or_nan(centroids).T
+    close[~active.any(axis=1)] = np.nanmin(close) - 1  # silent speakers are matched last
+    labels = _match_one_to_one(np.nan_to_num(close, nan=np.nanmin(close)))
+    return Clusters(_mask_silent(labels, active), centroids)
 
 
-def mixture(embeddings: Array, plda: Plda, config: Mixture) -> Array:
-    """Return (speakers, d) centroids of (n, d) embeddings, n at least 2."""
-    labels = cut_in_order(centroid_linkage(directions(embeddings)), config.threshold)
+def _vbx_centroids(embeddings: Array, plda: Plda, config: VbxConfig) -> Array:
+    """Return centroids (speakers, d) of embeddings (n, d), n at least 2."""
+    labels = cut_in_order(centroid_linkage(_unit_or_nan(embeddings)), config.threshold)
     first = config.sureness * (labels[:, None] == np.arange(labels.max() + 1))
     shares = _responsibilities(plda(embeddings), plda.between, _softmax(first), config)
     kept = shares[:, shares.mean(axis=0) > config.least]
@@ -393,8 +390,8 @@ def mixture(embeddings: Array, plda: Plda, config: Mixture) -> Array:
     return centroids
 
 
-def _responsibilities(features: Array, between: Array, shares: Array, config: Mixture) -> Array:
-    """Variational Bayes without transitions: (n, speakers), each row sums to 1."""
+def _responsibilities(features: Array, between: Array, shares: Array, config: VbxConfig) -> Array:
+    """Run variational Bayes; returns (n, speakers), each row sums to 1."""
     ratio = config.evidence / config.regularization
     noise = -0.5 * (np.square(features).sum(axis=1, keepdims=True) + _LOG_2PI * len(between))
     weighted, bound = features * np.sqrt(between), -np.inf

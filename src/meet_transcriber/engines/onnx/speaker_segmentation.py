@@ -1,7 +1,7 @@
 """
-segmentation-3.0: who of up to three local speakers talks, every 17 ms of a 10 s window.
+Speaker segmentation: which of up to three local speakers of a 10 s window talk, every 17 ms.
 
-The network is pyannote.audio's PyanNet (Bredin 2023; pyannote/pyannote-audio:
+The network, segmentation-3.0, is pyannote.audio's PyanNet (Bredin 2023; pyannote/pyannote-audio:
 models/segmentation/PyanNet.py, models/blocks/sincnet.py): learned band-pass filters, two
 convolutions, four bidirectional LSTM layers, and a softmax over sets of speakers.
 """
@@ -15,30 +15,30 @@ from typing import TypeVar
 
 import numpy as np
 
-from meet_transcriber.engines.onnx.network import (
-    Array,
-    Graph,
-    build,
-    is_on_gpu,
-    load_session,
-    read_checkpoint,
-    run,
-)
+from meet_transcriber.engines.onnx.network import Array, Graph, Network, read_checkpoint
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress
 
 WINDOW_SAMPLES = 160_000
 FRAMES = 589
-"""Frames of a window."""
+"""Frames in a window."""
 FIRST_FRAME_SAMPLES = 991
-"""What the first frame of a window sees."""
+"""Receptive field of a frame."""
 FRAME_SAMPLES = 270
-"""From one frame to the next."""
-SETS = np.array(
+"""Hop between frames."""
+POWERSET = np.array(
     [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]], np.float32
 )
-"""(7, 3): the local speakers of each class of the softmax."""
+"""(7, 3): the local speakers that talk in each class of the softmax."""
 
-_RATE_HZ = 16_000
+FRAME_SECONDS = FRAME_SAMPLES / SAMPLE_RATE_HZ
+FIRST_FRAME_SECONDS = FIRST_FRAME_SAMPLES / 2 / SAMPLE_RATE_HZ
+"""Middle of frame 0."""
+WINDOW_SECONDS = WINDOW_SAMPLES // SAMPLE_RATE_HZ
+LOCAL_SPEAKERS = POWERSET.shape[1]
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
 _LOWEST_HZ = 50.0
 _LAYERS = 4
 _SINC_STRIDE = 10
@@ -46,23 +46,23 @@ _SINC_STRIDE = 10
 
 def segmentation_graph(weights: Mapping[str, Array]) -> bytes:
     """
-    Return the ONNX file: `audio` (windows, 1, 160000) to `scores` (windows, 589, 7).
+    Return the ONNX file: `audio` (windows, 1, 160000) to log probabilities (windows, 589, 7).
 
     Args:
-        weights: the checkpoint's tensors; scores are log probabilities.
+        weights: the checkpoint's tensors.
     """
     graph = Graph("segmentation-3.0")
     audio = graph.input("audio", "windows", 1, WINDOW_SAMPLES)
-    value = _normalized(graph, audio, weights, "sincnet.wav_norm1d")
-    # a second dimension of 1, since onnxruntime has faster convolutions for two
+    value = _instance_norm(graph, audio, weights, "sincnet.wav_norm1d")
+    # a second dimension of size 1: onnxruntime's two-dimensional convolutions are faster
     value = graph.node("Unsqueeze", value, np.array([2], np.int64))
     value = graph.node("Conv", value, _filters(weights)[:, :, None], strides=[1, _SINC_STRIDE])
-    value = _pooled(graph, graph.node("Abs", value), weights, "sincnet.norm1d.0")
+    value = _pool_norm(graph, graph.node("Abs", value), weights, "sincnet.norm1d.0")
     for place in (1, 2):
         name = f"sincnet.conv1d.{place}"
         kernel = weights[f"{name}.weight"][:, :, None]
         value = graph.node("Conv", value, kernel, weights[f"{name}.bias"])
-        value = _pooled(graph, value, weights, f"sincnet.norm1d.{place}")
+        value = _pool_norm(graph, value, weights, f"sincnet.norm1d.{place}")
     value = graph.node("Squeeze", value, np.array([2], np.int64))
     value = graph.node("Transpose", value, perm=[2, 0, 1])
     for layer in range(_LAYERS):
@@ -72,31 +72,31 @@ def segmentation_graph(weights: Mapping[str, Array]) -> bytes:
         value = _linear(graph, value, weights, f"linear.{place}")
         value = graph.node("LeakyRelu", value, alpha=0.01)
     scores = graph.node("LogSoftmax", _linear(graph, value, weights, "classifier"), axis=2)
-    graph.output(scores, "scores", "windows", FRAMES, len(SETS))
-    return graph.model()
+    graph.output(scores, "scores", "windows", FRAMES, len(POWERSET))
+    return graph.to_bytes()
 
 
-def _normalized(graph: Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
+def _instance_norm(graph: Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
     scale, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
     return graph.node("InstanceNormalization", value, scale, bias, epsilon=1e-5)
 
 
-def _pooled(graph: Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
+def _pool_norm(graph: Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
     value = graph.node("MaxPool", value, kernel_shape=[1, 3], strides=[1, 3])
-    return graph.node("LeakyRelu", _normalized(graph, value, weights, name), alpha=0.01)
+    return graph.node("LeakyRelu", _instance_norm(graph, value, weights, name), alpha=0.01)
 
 
 def _filters(weights: Mapping[str, Array]) -> Array:
     """
-    (80, 1, 251): 40 pairs of band-pass filters, even and odd.
+    Return (80, 1, 251) band-pass filters: 40 pairs, even and odd.
 
-    From their edges as the checkpoint has them (asteroid-filterbanks: param_sinc_fb.py).
+    Computed from the band edges in the checkpoint (asteroid-filterbanks: param_sinc_fb.py).
     """
     prefix = "sincnet.conv1d.0.filterbank."
     times, window = weights[f"{prefix}n_"], weights[f"{prefix}window_"]
     low = _LOWEST_HZ + np.abs(weights[f"{prefix}low_hz_"])
     high = np.clip(
-        low + _LOWEST_HZ + np.abs(weights[f"{prefix}band_hz_"]), _LOWEST_HZ, _RATE_HZ / 2
+        low + _LOWEST_HZ + np.abs(weights[f"{prefix}band_hz_"]), _LOWEST_HZ, SAMPLE_RATE_HZ / 2
     )
     band = high - low
     even = (_sin(high * times) - _sin(low * times)) / (times / 2) * window
@@ -111,7 +111,7 @@ def _filters(weights: Mapping[str, Array]) -> Array:
 
 
 def _sin(phases: Array) -> Array:
-    """Rounded once, as torch's is within one unit in the last place; numpy's is less exact."""
+    """Sine in float64, rounded once: within one unit in the last place of torch's float32 sine."""
     return np.sin(phases.astype(np.float64)).astype(np.float32)
 
 
@@ -120,11 +120,11 @@ def _cos(phases: Array) -> Array:
 
 
 def _lstm(graph: Graph, value: str, weights: Mapping[str, Array], layer: int) -> str:
-    """One bidirectional layer over (frames, windows, features)."""
+    """Add a bidirectional layer over (frames, windows, features)."""
 
     def both(name: str) -> Array:
         parts = [weights[f"lstm.{name}_l{layer}{way}"] for way in ("", "_reverse")]
-        # torch has the gates as input, forget, cell, output; ONNX as input, output, forget, cell
+        # torch orders gates as input, forget, cell, output; ONNX as input, output, forget, cell
         gates = [np.split(part, 4) for part in parts]
         return np.stack([np.concatenate([i, o, f, c]) for i, f, c, o in gates])
 
@@ -148,47 +148,41 @@ def _linear(graph: Graph, value: str, weights: Mapping[str, Array], name: str) -
 
 
 class Segmentation:
-    """Who of up to three local speakers talks in windows of 10 s."""
+    """
+    The network segmentation-3.0.
+
+    Raises:
+        EngineUnavailable: the checkpoint or the device cannot be used.
+    """
 
     def __init__(self, checkpoint: Path, device: str = "cpu") -> None:
-        """Raises EngineUnavailable: the checkpoint or the device cannot be used."""
         weights = read_checkpoint(checkpoint)
-        self._session = load_session(build(segmentation_graph, weights, checkpoint), device)
+        self._network = Network(segmentation_graph, weights, checkpoint, device)
 
     @property
     def on_gpu(self) -> bool:
-        """Whether it runs on a GPU, where large batches pay."""
-        return is_on_gpu(self._session)
+        """Whether it runs on a GPU, where large batches are faster."""
+        return self._network.on_gpu
 
     def scores(self, windows: Array) -> Array:
-        """Samples (n, 160000) to log probabilities (n, 589, 7); see `segmentation.SETS`."""
-        return run(self._session, "audio", windows[:, None])
+        """Return the log probabilities (n, 589, 7) of samples (n, 160000); see `POWERSET`."""
+        return self._network(windows[:, None])
 
     def classes(self, windows: Array) -> Array:
-        """Samples (n, 160000) to the likeliest set of each frame, (n, 589) uint8."""
+        """Return the likeliest class of each frame, (n, 589) uint8, of samples (n, 160000)."""
         found: Array = np.argmax(self.scores(windows), axis=2).astype(np.uint8)
         return found
-
-
-In = TypeVar("In")
-Out = TypeVar("Out")
-
-FRAME_SECONDS = FRAME_SAMPLES / SAMPLE_RATE_HZ
-FIRST_FRAME_SECONDS = FIRST_FRAME_SAMPLES / 2 / SAMPLE_RATE_HZ
-"""Middle of frame 0."""
-WINDOW_SECONDS = WINDOW_SAMPLES // SAMPLE_RATE_HZ
-LOCAL_SPEAKERS = SETS.shape[1]
 
 
 @dataclass(frozen=True)
 class Activity:
     """
-    What segmentation says.
+    Result of segmentation.
 
     Attributes:
-        starts: (windows,) seconds at which each begins.
+        starts: (windows,) seconds at which windows begin.
         active: (windows, 589, 3) uint8, whether a local speaker talks.
-        count: (frames,) how many people talk, over the whole recording.
+        count: (frames,) number of people who talk, over the whole recording.
     """
 
     starts: Array
@@ -201,7 +195,7 @@ class Activity:
         return np.arange(len(self.count)) * FRAME_SECONDS + FIRST_FRAME_SECONDS
 
 
-def listen_for_activity(
+def detect_activity(
     network: Segmentation,
     audio: AudioSource,
     step: float,
@@ -211,48 +205,48 @@ def listen_for_activity(
     progress: Progress,
 ) -> Activity:
     """
-    Run segmentation over every window, since it hears speech that a speech detector misses.
+    Run segmentation over all windows, also where the speech detector found nothing.
 
     Args:
-        step: seconds from one window to the next.
-        gain: that samples are multiplied by.
-        batch: windows that the network gets at a time.
-        threads: how many batches are worked on at a time.
+        step: seconds between the starts of windows.
+        gain: factor for the samples.
+        batch: windows per call of the network.
+        threads: number of concurrent calls.
     """
     starts = window_starts(audio.duration, step)
     batches = [starts[at : at + batch] for at in range(0, len(starts), batch)]
     windows = (np.float32(gain) * _windows(audio, each) for each in batches)
     found = []
-    for classes in side_by_side(network.classes, windows, threads):
+    for classes in map_concurrently(network.classes, windows, threads):
         found.append(classes)
         progress(len(found) / len(batches))
-    active = SETS.astype(np.uint8)[np.concatenate(found)]
+    active = POWERSET.astype(np.uint8)[np.concatenate(found)]
     frames = int(np.ceil(audio.duration / FRAME_SECONDS))
     return Activity(np.array(starts), active, count_speakers(active, np.array(starts), frames))
 
 
 def window_starts(duration: float, step: float) -> list[float]:
-    """Where windows begin: every `step` seconds, the last one reaching the end or beyond it."""
+    """Return the starts of windows in seconds; the last window reaches the end or beyond it."""
     beyond = max(duration - WINDOW_SECONDS, 0.0)
     return [place * step for place in range(int(np.ceil(beyond / step - 1e-9)) + 1)]
 
 
 def first_frame(start: float) -> int:
-    """The frame of the recording on which the first one of a window falls."""
+    """Return the frame of the recording that is nearest to a window's first frame."""
     return int(np.rint(start / FRAME_SECONDS))
 
 
 def count_speakers(active: Array, starts: Array, frames: int) -> Array:
-    """Return (frames,) int8: how many talk at once, the mean over the windows, half to even."""
+    """Return (frames,) int8: the mean number of speakers over the windows, half to even."""
     speaking = active.sum(axis=2, keepdims=True)
-    covering = summed(np.ones_like(speaking), starts, frames)
-    mean = summed(speaking, starts, frames) / np.maximum(covering, np.float32(1e-12))
+    covering = overlap_add(np.ones_like(speaking), starts, frames)
+    mean = overlap_add(speaking, starts, frames) / np.maximum(covering, np.float32(1e-12))
     found: Array = np.rint(mean[:, 0]).astype(np.int8)
     return found
 
 
-def summed(parts: Array, starts: Array, frames: int) -> Array:
-    """Overlap-add: (windows, frames of one, n) to (frames, n); what lies beyond is cut off."""
+def overlap_add(parts: Array, starts: Array, frames: int) -> Array:
+    """Add overlapping windows (windows, 589, n) to (frames, n), cut off at the end."""
     total = np.zeros((frames, parts.shape[2]), np.float32)
     for start, part in zip(starts, parts, strict=True):
         seen = total[first_frame(float(start)) :][: len(part)]
@@ -260,8 +254,10 @@ def summed(parts: Array, starts: Array, frames: int) -> Array:
     return total
 
 
-def side_by_side(function: Callable[[In], Out], items: Iterable[In], threads: int) -> Iterator[Out]:
-    """Results in order; items are made here, a few ahead, so that memory stays bounded."""
+def map_concurrently(
+    function: Callable[[In], Out], items: Iterable[In], threads: int
+) -> Iterator[Out]:
+    """Yield results in order; items are consumed a few ahead, so that memory is bounded."""
     waiting: deque[Future[Out]] = deque()
     with ThreadPoolExecutor(threads, "diarizer") as pool:
         try:
@@ -277,14 +273,14 @@ def side_by_side(function: Callable[[In], Out], items: Iterable[In], threads: in
 
 
 def _windows(audio: AudioSource, starts: Sequence[float]) -> Array:
-    """(n, 160000) samples of windows, read once where they overlap."""
+    """Return the samples (n, 160000) of adjacent windows; overlaps are read once."""
     samples = read_padded(audio, starts[0], starts[-1] + WINDOW_SECONDS)
     places = [round((start - starts[0]) * SAMPLE_RATE_HZ) for start in starts]
     return np.stack([samples[place : place + WINDOW_SAMPLES] for place in places])
 
 
 def read_padded(audio: AudioSource, start: float, end: float) -> Array:
-    """Samples, with silence behind the end of the recording."""
+    """Read samples, padded with silence after the end of the recording."""
     samples = np.zeros(round((end - start) * SAMPLE_RATE_HZ), np.float32)
     found = audio.read(start, max(min(end, audio.duration), start))[: len(samples)]
     samples[: len(found)] = found

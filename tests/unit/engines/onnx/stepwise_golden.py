@@ -1,4 +1,4 @@
-"""What pyannote.audio's own classes make of thirty windows (scripts.make_stepwise_goldens)."""
+"""Results of pyannote.audio's classes on thirty windows (scripts.make_stepwise_goldens)."""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meet_transcriber.engines.onnx.methods import frame_count
 from meet_transcriber.engines.onnx.pyannote_clustering import Plda
+from meet_transcriber.engines.onnx.speaker_segmentation import FRAME_SECONDS, WINDOW_SECONDS
 
 Array = npt.NDArray[Any]
 Bounds = tuple[int | None, int | None]
@@ -22,6 +22,11 @@ HINTS: dict[str, Bounds] = {
 }
 
 
+def frame_count(last_start: float) -> int:
+    """Return pyannote.audio's number of frames for a last window that starts at `last_start`."""
+    return round((WINDOW_SECONDS + last_start) / FRAME_SECONDS) + 1
+
+
 class Golden:
     """Windows of three people, one second apart."""
 
@@ -34,7 +39,7 @@ class Golden:
         self.active = bits.reshape(shape)
         self.starts = np.arange(len(self.active)) * 1.0
         self.frames = frame_count(float(self.starts[-1]))
-        self.plda = Plda.of(self._arrays, self._arrays)
+        self.plda = Plda.from_arrays(self._arrays, self._arrays)
 
     def __getitem__(self, name: str) -> Array:
         return self._arrays[name]

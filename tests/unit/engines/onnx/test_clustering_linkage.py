@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pytest
 from scipy.cluster import hierarchy
 
-from meet_transcriber.engines.onnx.clustering import centroid_linkage, cut
-from meet_transcriber.engines.onnx.embeddings import unit
+from meet_transcriber.engines.onnx.clustering import centroid_linkage, cut_tree
+from meet_transcriber.engines.onnx.embeddings import l2_normalize
 
 Array = npt.NDArray[Any]
 
@@ -21,7 +21,7 @@ def _vectors(seed: int, count: int, dimensions: int = 8, heaps: int = 0) -> Arra
             0.2 * vectors
             + chance.standard_normal((heaps, dimensions))[chance.integers(heaps, size=count)]
         )
-    return unit(vectors)
+    return l2_normalize(vectors)
 
 
 def _same_partition(one: Array, other: Array) -> bool:
@@ -42,7 +42,7 @@ def test_trees_are_those_of_scipy(seed: int, heaps: int) -> None:
 def test_clusters_are_those_of_scipy(seed: int, threshold: float) -> None:
     """In few dimensions distances often fall from one merge to the next."""
     vectors = _vectors(seed, 80, dimensions=2 + seed, heaps=seed % 3 * 2)
-    ours = cut(centroid_linkage(vectors), threshold)
+    ours = cut_tree(centroid_linkage(vectors), threshold)
     tree = hierarchy.linkage(vectors, "centroid")
     theirs = hierarchy.fcluster(tree, threshold, "distance")
     assert _same_partition(ours, theirs)
@@ -54,8 +54,8 @@ def test_distances_may_fall_from_one_merge_to_the_next() -> None:
     corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 0.87]])
     tree = centroid_linkage(corners)
     assert tree[1, 2] < tree[0, 2]
-    assert cut(tree, 0.95).tolist() == [0, 1, 2]
-    assert cut(tree, 1.01).tolist() == [0, 0, 0]
+    assert cut_tree(tree, 0.95).tolist() == [0, 1, 2]
+    assert cut_tree(tree, 1.01).tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 50])
@@ -63,7 +63,7 @@ def test_vectors_that_are_the_same_are_one_cluster(count: int) -> None:
     tree = centroid_linkage(np.repeat(_vectors(1, 1), count, axis=0))
     assert tree.shape == (count - 1, 4)
     np.testing.assert_allclose(tree[:, 2], 0, atol=1e-6)
-    assert set(cut(tree, 1e-5)) == {0}
+    assert set(cut_tree(tree, 1e-5)) == {0}
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -74,7 +74,7 @@ def test_duplicates_are_clustered_as_in_scipy(seed: int) -> None:
     np.testing.assert_allclose(tree[:, 2], theirs[:, 2], atol=1e-6)
     for threshold in (1e-4, 0.5, 0.8):
         expected = hierarchy.fcluster(theirs, threshold, "distance")
-        assert _same_partition(cut(tree, threshold), expected)
+        assert _same_partition(cut_tree(tree, threshold), expected)
 
 
 def test_corners_of_a_square_may_pair_either_way() -> None:
@@ -86,14 +86,14 @@ def test_corners_of_a_square_may_pair_either_way() -> None:
 def test_two_vectors() -> None:
     tree = centroid_linkage(np.array([[0.0, 0.0], [3.0, 4.0]]))
     np.testing.assert_allclose(tree, [[0, 1, 5, 2]])
-    assert cut(tree, 5.0).tolist() == [0, 0]
-    assert cut(tree, 4.99).tolist() == [0, 1]
+    assert cut_tree(tree, 5.0).tolist() == [0, 0]
+    assert cut_tree(tree, 4.99).tolist() == [0, 1]
 
 
 def test_one_vector_is_one_cluster() -> None:
     tree = centroid_linkage(_vectors(1, 1))
     assert tree.shape == (0, 4)
-    assert cut(tree, 0.7).tolist() == [0]
+    assert cut_tree(tree, 0.7).tolist() == [0]
 
 
 def test_no_vector_has_no_tree() -> None:

@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 
 from meet_transcriber.core.transcript import Turn
-from meet_transcriber.engines.onnx.embeddings import unit
-from meet_transcriber.engines.onnx.methods import Method, Outcome, Resegmented, Stepwise
-from meet_transcriber.engines.onnx.pooling import SHORT_HOP, SHORT_SECONDS, Voices
+from meet_transcriber.engines.onnx.embeddings import l2_normalize
+from meet_transcriber.engines.onnx.methods import (
+    Method,
+    PyannoteMethod,
+    Resegmentation,
+    SpeakerTurns,
+)
+from meet_transcriber.engines.onnx.pooling import SHORT_HOP, SHORT_SECONDS, Embeddings
 from meet_transcriber.engines.onnx.pyannote_clustering import Plda
 from meet_transcriber.engines.onnx.speaker_segmentation import (
     FRAME_SECONDS,
@@ -28,7 +33,7 @@ IN_TURN: Sequence[Stretch] = (
 SIZE = 16
 
 
-def _heard(stretches: Sequence[Stretch], step: float) -> tuple[Activity, Voices]:
+def _heard(stretches: Sequence[Stretch], step: float) -> tuple[Activity, Embeddings]:
     """What perfect networks say of people who talk in these stretches."""
     people = 1 + max(who for _, _, who in stretches)
     talking = np.zeros((first_frame(DURATION) + 700, people), np.uint8)
@@ -47,7 +52,7 @@ def _heard(stretches: Sequence[Stretch], step: float) -> tuple[Activity, Voices]
     frames = int(np.ceil(DURATION / FRAME_SECONDS))
     activity = Activity(starts, active, count_speakers(active, starts, frames))
     alone = (active * (active.sum(axis=2, keepdims=True) == 1)).sum(axis=1) * FRAME_SECONDS
-    return activity, Voices(local, alone, *_short(talking, directions))
+    return activity, Embeddings(local, alone, *_short(talking, directions))
 
 
 def _short(talking: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -58,28 +63,28 @@ def _short(talking: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.
         seen = talking[first : first_frame(middle + SHORT_SECONDS / 2)]
         alone = seen[seen.sum(axis=1) == 1].sum(axis=0)
         vectors[step], heard[step] = alone @ directions, alone.sum() * FRAME_SECONDS
-    return unit(vectors), heard
+    return l2_normalize(vectors), heard
 
 
 def _found(
     method: Method, stretches: Sequence[Stretch] = IN_TURN, bounds: tuple[int, int] = ANYBODY
-) -> Outcome:
+) -> SpeakerTurns:
     return method.find(*_heard(stretches, method.step), bounds, DURATION)
 
 
 def _plda() -> Plda:
     """One that turns and moves nothing."""
     even = np.zeros(SIZE)
-    return Plda.of(
+    return Plda.from_arrays(
         {"mean1": even, "lda": np.eye(SIZE), "mean2": even},
         {"mu": even, "tr": 6 * np.eye(SIZE), "psi": np.linspace(12.0, 8.0, SIZE)},
     )
 
 
 METHODS = {
-    "resegmented": Resegmented(),
-    "like_3_1": Stepwise(),
-    "like_community_1": Stepwise(_plda()),
+    "resegmented": Resegmentation(),
+    "like_3_1": PyannoteMethod(),
+    "like_community_1": PyannoteMethod(_plda()),
 }
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 stepwise = pytest.mark.parametrize("method", list(METHODS.values())[1:], ids=list(METHODS)[1:])
@@ -127,7 +132,7 @@ def test_nobody_is_found_where_nobody_talks(method: Method) -> None:
     silent = replace(
         activity, active=np.zeros_like(activity.active), count=np.zeros_like(activity.count)
     )
-    assert method.find(silent, voices, ANYBODY, DURATION) == Outcome()
+    assert method.find(silent, voices, ANYBODY, DURATION) == SpeakerTurns()
 
 
 @every_method
@@ -152,7 +157,7 @@ def test_no_turn_reaches_beyond_the_end(method: Method) -> None:
 
 
 def test_who_is_never_heard_alone_has_turns_and_no_voice() -> None:
-    found = _found(Stepwise(), [(2.0, 12.0, 0), (2.0, 12.0, 1)])
+    found = _found(PyannoteMethod(), [(2.0, 12.0, 0), (2.0, 12.0, 1)])
     assert {turn.speaker for turn in found.turns} == {"SPEAKER_00", "SPEAKER_01"}
     assert not found.vectors
 
@@ -163,6 +168,6 @@ def test_windows_may_be_missing_where_nobody_talks() -> None:
     kept = activity.active.any(axis=(1, 2))
     assert not kept.all()
     fewer = replace(activity, starts=activity.starts[kept], active=activity.active[kept])
-    heard = replace(voices, local=voices.local[kept], alone=voices.alone[kept])
-    found = Stepwise().find(fewer, heard, ANYBODY, DURATION)
+    heard = replace(voices, local=voices.local[kept], local_seconds=voices.local_seconds[kept])
+    found = PyannoteMethod().find(fewer, heard, ANYBODY, DURATION)
     assert _times(found.turns) == [(2.0, 12.0, "SPEAKER_00"), (45.0, 58.0, "SPEAKER_01")]

@@ -185,14 +185,14 @@ def test_a_shape_of_arrays_is_refused(path: Path) -> None:
         whole, number(0), tuple_of(size), tuple_of(number(4)),
     )  # fmt: skip
     write(path, dictionary({"w": made}), {"0": NUMBERS, "1": np.array([1 << 62], np.int64)})
-    with pytest.raises(EngineUnavailable, match="an impossible shape"):
+    with pytest.raises(EngineUnavailable, match="an invalid shape"):
         read_checkpoint(path)
 
 
 @pytest.mark.parametrize("kind", ["QInt8Storage", "ComplexFloatStorage", "Tensor", "load"])
 def test_an_unknown_kind_of_numbers_is_refused(path: Path, kind: str) -> None:
     tensor = Tensor("0", kind, [3], [1])
-    with pytest.raises(EngineUnavailable, match="no known kind of numbers"):
+    with pytest.raises(EngineUnavailable, match="unknown storage type"):
         read_checkpoint(write(path, dictionary({"w": tensor.opcodes()}), {"0": NUMBERS}))
 
 
@@ -207,7 +207,7 @@ def test_a_storage_that_is_missing_or_cut_is_refused(path: Path) -> None:
     "content", [dictionary({}), number(5), dictionary({"state_dict": number(5)}), text("w")]
 )
 def test_a_checkpoint_without_tensors_is_refused(path: Path, content: bytes) -> None:
-    with pytest.raises(EngineUnavailable, match="holds no tensors"):
+    with pytest.raises(EngineUnavailable, match="contains no tensors"):
         read_checkpoint(write(path, content, {}))
 
 
@@ -224,7 +224,7 @@ def test_what_is_compressed_is_refused(path: Path) -> None:
 @pytest.mark.parametrize("place", [1 << 20, (1 << 32) - 1])
 def test_a_pickle_that_wants_all_memory_is_refused(path: Path, place: int) -> None:
     content = pickle.EMPTY_DICT + pickle.LONG_BINPUT + struct.pack("<I", place)
-    with pytest.raises(EngineUnavailable, match="names a place"):
+    with pytest.raises(EngineUnavailable, match="memo index"):
         read_checkpoint(write(path, content, {}))
 
 

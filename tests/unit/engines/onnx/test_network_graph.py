@@ -14,7 +14,7 @@ CHANCE = np.random.default_rng(1)
 
 
 def _run(graph: Graph, **inputs: Array) -> Array:
-    session = onnxruntime.InferenceSession(graph.model(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(graph.to_bytes(), providers=["CPUExecutionProvider"])
     (found,) = session.run(None, inputs)
     return np.asarray(found)
 
@@ -40,7 +40,7 @@ def _two_layers() -> Graph:
 
 
 def test_the_same_calls_give_the_same_bytes() -> None:
-    assert _two_layers().model() == _two_layers().model()
+    assert _two_layers().to_bytes() == _two_layers().to_bytes()
 
 
 def test_layers_compute_what_numpy_computes() -> None:
@@ -140,7 +140,7 @@ def test_a_constant_of_a_name_is_kept_once() -> None:
         for _ in range(times):
             value = graph.node("MatMul", value, graph.constant(weights, "weights"))
         graph.output(value, "y", 1, 64)
-        sizes.append(len(graph.model()))
+        sizes.append(len(graph.to_bytes()))
     assert sizes[1] < sizes[0] + 1000
     assert sizes[0] > weights.nbytes
 

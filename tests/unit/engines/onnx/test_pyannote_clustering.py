@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from meet_transcriber.engines.onnx.clustering import centroid_linkage
-from meet_transcriber.engines.onnx.methods import discrete, frame_count, reconstruct, stretches
+from meet_transcriber.engines.onnx.methods import reconstruct, to_annotation, to_diarization
 from meet_transcriber.engines.onnx.pyannote_clustering import (
-    NOBODY,
-    Agglomeration,
-    agglomerative,
-    assign,
+    NO_CLUSTER,
+    AgglomerativeConfig,
+    assign_to_centroids,
+    cluster_agglomerative,
     cut_in_order,
-    train_mask,
-    training,
+    training_embeddings,
+    training_mask,
 )
 from meet_transcriber.engines.onnx.speaker_segmentation import count_speakers
 from tests.unit.engines.onnx.stepwise_golden import HINTS, Golden
@@ -31,7 +31,9 @@ def test_as_many_people_are_counted_as_pyannote_counts(golden: Golden) -> None:
 
 @pytest.mark.parametrize("name", HINTS)
 def test_clusters_are_those_of_pyannote(golden: Golden, name: str) -> None:
-    found = agglomerative(golden.embeddings, golden.active, Agglomeration(), *HINTS[name])
+    found = cluster_agglomerative(
+        golden.embeddings, golden.active, AgglomerativeConfig(), *HINTS[name]
+    )
     assert found.labels.tolist() == golden[f"{name}_labels"].tolist()
     assert found.centroids == pytest.approx(golden[f"{name}_centroids"], abs=1e-6)
 
@@ -41,9 +43,9 @@ def test_the_same_people_talk_in_each_frame(golden: Golden, name: str) -> None:
     count = np.minimum(golden[f"{name}_count"].astype(int), HINTS[name][1] or 9)
     labels = golden[f"{name}_labels"].astype(int)
     votes = reconstruct(golden.active, labels, golden.starts, golden.frames)
-    assert (discrete(votes, count) == golden.talking(f"{name}_every")).all()
+    assert (to_diarization(votes, count) == golden.talking(f"{name}_every")).all()
     one = np.minimum(count, 1)
-    assert (discrete(votes, one) == golden.talking(f"{name}_exclusive")).all()
+    assert (to_diarization(votes, one) == golden.talking(f"{name}_exclusive")).all()
 
 
 def test_half_a_speaker_is_rounded_to_even() -> None:
@@ -66,36 +68,32 @@ def test_windows_that_reach_beyond_the_end_are_cut_off() -> None:
     assert count_speakers(active, np.array([20.0]), 600).sum() == 0
 
 
-def test_a_recording_has_as_many_frames_as_pyannote_gives_it() -> None:
-    assert [frame_count(20.0), frame_count(21.0)] == [1779, 1838]
-
-
 def test_who_is_hardly_heard_alone_does_not_train() -> None:
     active = np.zeros((1, 589, 3), np.uint8)
     active[0, :118, 0] = 1
     active[0, 200:317, 1] = 1  # a frame too few
     active[0, 400:, 2] = 1
     embeddings = np.ones((1, 3, 4))
-    assert train_mask(embeddings, active).tolist() == [[True, False, True]]
+    assert training_mask(embeddings, active).tolist() == [[True, False, True]]
     embeddings[0, 2, 1] = np.nan
-    assert train_mask(embeddings, active).tolist() == [[True, False, False]]
+    assert training_mask(embeddings, active).tolist() == [[True, False, False]]
     active[0, :, 1] = 1  # over everybody
-    assert not train_mask(embeddings, active)[0, 0]
+    assert not training_mask(embeddings, active)[0, 0]
 
 
 def test_of_too_many_embeddings_evenly_chosen_ones_train() -> None:
     active = np.zeros((9, 589, 3), np.uint8)
     active[:, :300, 0] = 1
     embeddings = np.tile(np.arange(9.0)[:, None, None], (1, 3, 2))
-    assert training(embeddings, active, 3)[:, 0].tolist() == [0, 4, 8]
-    assert len(training(embeddings, active, None)) == 9
+    assert training_embeddings(embeddings, active, 3)[:, 0].tolist() == [0, 4, 8]
+    assert len(training_embeddings(embeddings, active, None)) == 9
 
 
 def test_with_nothing_to_train_on_all_are_one() -> None:
     active = np.zeros((2, 589, 3), np.uint8)
     active[0, :50, 1] = 1
-    found = agglomerative(np.ones((2, 3, 4)), active, Agglomeration(), 3, 5)
-    assert found.labels.tolist() == [[NOBODY, 0, NOBODY], [NOBODY] * 3]
+    found = cluster_agglomerative(np.ones((2, 3, 4)), active, AgglomerativeConfig(), 3, 5)
+    assert found.labels.tolist() == [[NO_CLUSTER, 0, NO_CLUSTER], [NO_CLUSTER] * 3]
     assert np.isnan(found.centroids).all()
     assert found.centroids.shape == (1, 4)
 
@@ -103,26 +101,31 @@ def test_with_nothing_to_train_on_all_are_one() -> None:
 def test_two_speakers_of_a_window_may_be_one_unless_constrained() -> None:
     embeddings = np.array([[[1.0, 0.0], [0.9, 0.1], [0.8, 0.3]]])
     centroids = np.eye(2)
-    assert assign(embeddings, centroids, constrained=False).tolist() == [[0, 0, 0]]
-    assert assign(embeddings, centroids, constrained=True).tolist() == [[0, NOBODY, 1]]
+    assert assign_to_centroids(embeddings, centroids, constrained=False).tolist() == [[0, 0, 0]]
+    assert assign_to_centroids(embeddings, centroids, constrained=True).tolist() == [
+        [0, NO_CLUSTER, 1]
+    ]
 
 
 def test_the_constraint_looks_at_the_whole_window() -> None:
     # each for itself would take the first; the sum is largest the other way round
     embeddings = np.array([[[1.0, 0.6], [1.0, 0.0], [0.0, 0.0]]])
     embeddings[0, 2] = np.nan
-    found = assign(embeddings, np.eye(2), constrained=True)
-    assert found.tolist() == [[1, 0, NOBODY]]
+    found = assign_to_centroids(embeddings, np.eye(2), constrained=True)
+    assert found.tolist() == [[1, 0, NO_CLUSTER]]
 
 
 def test_more_people_at_once_than_clusters_get_further_columns() -> None:
-    found = discrete(np.array([[3.0], [0.0]], np.float32), np.array([2, 0]))
+    found = to_diarization(np.array([[3.0], [0.0]], np.float32), np.array([2, 0]))
     assert found.tolist() == [[True, True], [False, False]]
 
 
 def test_equal_votes_go_to_the_lower_number() -> None:
     votes = np.array([[1.0, 2.0, 2.0], [2.0, 2.0, 2.0]], np.float32)
-    assert discrete(votes, np.array([1, 2])).tolist() == [[False, True, False], [True, True, False]]
+    assert to_diarization(votes, np.array([1, 2])).tolist() == [
+        [False, True, False],
+        [True, True, False],
+    ]
 
 
 def test_stretches_run_from_middle_to_middle() -> None:
@@ -130,7 +133,7 @@ def test_stretches_run_from_middle_to_middle() -> None:
     talking[2:4, 0] = talking[7:, 1] = talking[0, 1] = True
     middles = np.arange(10) * 0.016875 + 0.03096875
     found = [(middles[2], middles[4], 0), (middles[0], middles[1], 1), (middles[7], middles[9], 1)]
-    assert list(stretches(talking)) == [pytest.approx(each) for each in found]
+    assert list(to_annotation(talking)) == [pytest.approx(each) for each in found]
 
 
 def test_branches_come_before_vectors_that_join_them_singly() -> None:

@@ -8,11 +8,11 @@ import pytest
 
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.engines.onnx.pyannote_clustering import (
-    NOBODY,
+    NO_CLUSTER,
     PLDA_FILES,
-    Mixture,
+    VbxConfig,
+    cluster_vbx,
     read_plda,
-    vbx,
 )
 from tests.unit.engines.onnx.stepwise_golden import HINTS, Golden
 
@@ -26,28 +26,28 @@ def golden() -> Golden:
 
 @pytest.mark.parametrize("name", HINTS)
 def test_clusters_are_those_of_pyannote(golden: Golden, name: str) -> None:
-    found = vbx(golden.embeddings, golden.active, golden.plda, Mixture(), *HINTS[name])
+    found = cluster_vbx(golden.embeddings, golden.active, golden.plda, VbxConfig(), *HINTS[name])
     assert found.labels.tolist() == golden[f"{name}_vbx_labels"].tolist()
     assert found.centroids == pytest.approx(golden[f"{name}_vbx_centroids"], abs=1e-5)
 
 
 def test_two_speakers_of_a_window_are_never_one(golden: Golden) -> None:
-    found = vbx(golden.embeddings, golden.active, golden.plda, Mixture())
+    found = cluster_vbx(golden.embeddings, golden.active, golden.plda, VbxConfig())
     for labels in found.labels:
-        heard = labels[labels != NOBODY]
+        heard = labels[labels != NO_CLUSTER]
         assert len(set(heard)) == len(heard)
 
 
 def test_one_embedding_is_one_speaker(golden: Golden) -> None:
     active = np.zeros((1, 589, 3), np.uint8)
     active[0, :300, 1] = 1
-    found = vbx(golden.embeddings[:1], active, golden.plda, Mixture(), 2, 3)
-    assert found.labels.tolist() == [[NOBODY, 0, NOBODY]]
+    found = cluster_vbx(golden.embeddings[:1], active, golden.plda, VbxConfig(), 2, 3)
+    assert found.labels.tolist() == [[NO_CLUSTER, 0, NO_CLUSTER]]
     assert (found.centroids == golden.embeddings[0, 1]).all()
 
 
 def test_no_more_speakers_are_made_than_there_are_embeddings(golden: Golden) -> None:
-    found = vbx(golden.embeddings[:2], golden.active[:2], golden.plda, Mixture(), 20, 20)
+    found = cluster_vbx(golden.embeddings[:2], golden.active[:2], golden.plda, VbxConfig(), 20, 20)
     assert 2 <= len(found.centroids) <= 6
     assert np.isfinite(found.centroids).all()
 
@@ -73,22 +73,22 @@ def test_a_plda_is_read_from_its_two_files(golden: Golden, tmp_path: Path) -> No
 @pytest.mark.parametrize("without", ["mean1", "psi"])
 def test_a_plda_that_lacks_a_part_is_refused(golden: Golden, tmp_path: Path, without: str) -> None:
     _write(tmp_path, golden, without)
-    with pytest.raises(EngineUnavailable, match="holds no PLDA"):
+    with pytest.raises(EngineUnavailable, match="contains no PLDA"):
         read_plda(tmp_path)
 
 
 def test_damaged_and_missing_files_are_refused(golden: Golden, tmp_path: Path) -> None:
-    with pytest.raises(EngineUnavailable, match="holds no PLDA"):
+    with pytest.raises(EngineUnavailable, match="contains no PLDA"):
         read_plda(tmp_path)
     _write(tmp_path, golden)
     path = tmp_path / PLDA_FILES[1]
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(EngineUnavailable, match="holds no PLDA"):
+    with pytest.raises(EngineUnavailable, match="contains no PLDA"):
         read_plda(tmp_path)
 
 
 def test_objects_in_a_plda_are_never_unpickled(golden: Golden, tmp_path: Path) -> None:
     _write(tmp_path, golden)
     np.savez(tmp_path / PLDA_FILES[1], mu=np.array([print], object), tr=1, psi=1)
-    with pytest.raises(EngineUnavailable, match="holds no PLDA"):
+    with pytest.raises(EngineUnavailable, match="contains no PLDA"):
         read_plda(tmp_path)

@@ -7,33 +7,35 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from meet_transcriber.engines.onnx.embeddings import unit
-from meet_transcriber.engines.onnx.pooling import SHORT_HOP, Voices
+from meet_transcriber.engines.onnx.embeddings import l2_normalize
+from meet_transcriber.engines.onnx.pooling import SHORT_HOP, Embeddings
 from meet_transcriber.engines.onnx.speaker_segmentation import (
     FRAME_SECONDS,
     FRAMES,
     LOCAL_SPEAKERS,
     Activity,
 )
-from meet_transcriber.engines.onnx.speakers import best_path, enough_voices, find_speakers
+from meet_transcriber.engines.onnx.speakers import add_missing_voices, best_path, find_speakers
 
 Array = npt.NDArray[Any]
 
 SIZE = 64
 
 
-def _meeting(seed: int, people: int, seconds: int, noise: float) -> tuple[Activity, Voices, int]:
+def _meeting(
+    seed: int, people: int, seconds: int, noise: float
+) -> tuple[Activity, Embeddings, int]:
     """
     Who talks in each second is drawn; noise is the length of what is added to a vector.
 
     Also returned: in how many stretches there is speech.
     """
     chance, draw = np.random.default_rng(seed), random.Random(seed)
-    voices = unit(chance.standard_normal((people, SIZE)))
+    voices = l2_normalize(chance.standard_normal((people, SIZE)))
     who = np.repeat([draw.randrange(-1, people) for _ in range(-(-seconds // 4))], 4)[:seconds]
     steps = np.repeat(who, round(1 / SHORT_HOP))
     short = np.where(steps[:, None] >= 0, voices[steps], 0)
-    short = unit(short + noise / SIZE**0.5 * chance.standard_normal(short.shape))
+    short = l2_normalize(short + noise / SIZE**0.5 * chance.standard_normal(short.shape))
     frames = np.arange(int(np.ceil(seconds / FRAME_SECONDS))) * FRAME_SECONDS
     talks = who[np.minimum(frames.astype(int), seconds - 1)] >= 0
     starts = np.arange(0, max(seconds - 10, 0) + 2, 2)
@@ -50,7 +52,7 @@ def _meeting(seed: int, people: int, seconds: int, noise: float) -> tuple[Activi
     activity = Activity(starts.astype(float), active, talks.astype(np.int8))
     heard_seconds = np.where(steps >= 0, 1.5, 0.0)
     stretches = int((np.diff(who, prepend=-1) != 0)[who >= 0].sum())
-    return activity, Voices(unit(local), alone, short, heard_seconds), stretches
+    return activity, Embeddings(l2_normalize(local), alone, short, heard_seconds), stretches
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -76,13 +78,13 @@ def test_people_are_counted_without_a_hint(people: int) -> None:
 
 def test_what_is_heard_only_next_to_changes_is_nobody_however_long_the_recording() -> None:
     activity, voices, _ = _meeting(5, 4, 3600, 0.5)
-    mixture = unit(np.random.default_rng(6).standard_normal((1, SIZE)))[0]
+    mixture = l2_normalize(np.random.default_rng(6).standard_normal((1, SIZE)))[0]
     path = _path(activity, voices)
     changes = np.flatnonzero(np.diff(path)) + 1
     for change in changes[::8]:
         voices.short[change - 6 : change + 6] = mixture  # 1.2 s, some 40 times
     windows = np.linspace(0, len(voices.local) - 1, 12).astype(int)
-    voices.local[windows, 2], voices.alone[windows, 2] = mixture, 1.2
+    voices.local[windows, 2], voices.local_seconds[windows, 2] = mixture, 1.2
     assert (voices.short == mixture).all(axis=1).sum() * SHORT_HOP > 12
     found = find_speakers(activity, voices, 1, 20)
     assert found is not None
@@ -91,19 +93,19 @@ def test_what_is_heard_only_next_to_changes_is_nobody_however_long_the_recording
 
 def test_whoever_says_a_few_sentences_in_an_hour_is_counted() -> None:
     activity, voices, _ = _meeting(5, 4, 3600, 0.5)
-    quiet = unit(np.random.default_rng(6).standard_normal((1, SIZE)))[0]
+    quiet = l2_normalize(np.random.default_rng(6).standard_normal((1, SIZE)))[0]
     changes = np.flatnonzero(np.diff(_path(activity, voices))) + 1
     for change in changes[::90]:
         voices.short[change : change + 38] = quiet  # 4 s at a time
         windows = range(max(change // 20 - 4, 0), change // 20 + 1)
-        voices.local[windows, 2], voices.alone[windows, 2] = quiet, 3.8
+        voices.local[windows, 2], voices.local_seconds[windows, 2] = quiet, 3.8
     assert 12 < (voices.short == quiet).all(axis=1).sum() * SHORT_HOP < 40
     found = find_speakers(activity, voices, 1, 20)
     assert found is not None
     assert len(found) == 5
 
 
-def _path(activity: Activity, voices: Voices) -> Array:
+def _path(activity: Activity, voices: Embeddings) -> Array:
     found = find_speakers(activity, voices, 1, 20)
     assert found is not None
     return found.path
@@ -115,7 +117,7 @@ def test_nobody_talks_where_nothing_is_heard() -> None:
     assert find_speakers(silent, voices, 1, 20) is None
     nothing = Activity(np.zeros(0), np.zeros((0, FRAMES, 3), np.uint8), np.zeros(0, np.int8))
     empty = np.zeros((0, SIZE))
-    none = Voices(np.zeros((0, 3, SIZE)), np.zeros((0, 3)), empty, np.zeros(0))
+    none = Embeddings(np.zeros((0, 3, SIZE)), np.zeros((0, 3)), empty, np.zeros(0))
     assert find_speakers(nothing, none, 1, 20) is None
 
 
@@ -149,7 +151,7 @@ def test_the_stretch_that_is_least_like_the_others_goes_to_a_voice_of_its_own() 
     vectors[:, 0] = 1
     vectors[40:60] = [0.6, 0.8, 0]
     speech = np.arange(80) % 20 < 15
-    path, centres = enough_voices(np.zeros(80, int), vectors[:1], speech, vectors, 2)
+    path, centres = add_missing_voices(np.zeros(80, int), vectors[:1], speech, vectors, 2)
     assert set(path[40:55]) == {1}
     assert set(path[speech]) == {0, 1}
     assert set(path[:35]) == {0}
@@ -158,7 +160,7 @@ def test_the_stretch_that_is_least_like_the_others_goes_to_a_voice_of_its_own() 
 
 def test_enough_voices_stay_as_they_are() -> None:
     path, centres, speech = np.array([0, 0, 1, 1]), np.eye(2), np.ones(4, bool)
-    found = enough_voices(path, centres, speech, centres[path], 2)
+    found = add_missing_voices(path, centres, speech, centres[path], 2)
     np.testing.assert_array_equal(found[0], path)
     np.testing.assert_array_equal(found[1], centres)
 
@@ -166,7 +168,7 @@ def test_enough_voices_stay_as_they_are() -> None:
 def test_a_voice_that_never_talks_is_used_first() -> None:
     path, speech = np.zeros(40, int), np.arange(40) % 20 < 15
     centres = np.eye(2)
-    found, after = enough_voices(path, centres, speech, np.tile(centres[:1], (40, 1)), 2)
+    found, after = add_missing_voices(path, centres, speech, np.tile(centres[:1], (40, 1)), 2)
     assert set(found[speech]) == {0, 1}
     assert len(after) == 2
 
@@ -174,5 +176,5 @@ def test_a_voice_that_never_talks_is_used_first() -> None:
 @pytest.mark.parametrize(("steps", "wanted", "most"), [(1, 2, 1), (3, 3, 3), (4, 9, 4), (0, 2, 0)])
 def test_there_are_no_more_voices_than_steps_of_speech(steps: int, wanted: int, most: int) -> None:
     speech, vectors = np.arange(10) < steps, np.ones((10, 2))
-    path, _ = enough_voices(np.zeros(10, int), vectors[:1], speech, vectors, wanted)
+    path, _ = add_missing_voices(np.zeros(10, int), vectors[:1], speech, vectors, wanted)
     assert len(set(path[speech].tolist())) == most

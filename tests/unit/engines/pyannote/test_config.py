@@ -15,9 +15,9 @@ from meet_transcriber.engines.pyannote.config import (
     DEFAULT_MODELS,
     GateClosed,
     HubFiles,
-    Recipe,
-    find_recipe,
-    first_recipe,
+    PipelineConfig,
+    find_first_pipeline,
+    find_pipeline,
     usable_token,
 )
 
@@ -89,21 +89,21 @@ def test_a_token_is_used_as_it_is_and_never_logged(
 
 
 def test_version_3_1_asks_for_no_plda(hub: FakeFiles) -> None:
-    recipe = find_recipe(THREE_ONE, hub, has_token=False)
+    config = find_pipeline(THREE_ONE, hub, has_token=False)
     assert hub.asked == [
         f"{THREE_ONE}:config.yaml",
         "pyannote/segmentation-3.0:pytorch_model.bin",
         "pyannote/wespeaker-voxceleb-resnet34-LM:pytorch_model.bin@main",
     ]
-    assert recipe.plda == ()
-    assert recipe.clustering == "AgglomerativeClustering"
+    assert config.plda == ()
+    assert config.clustering == "AgglomerativeClustering"
 
 
 def test_community_1_takes_everything_from_one_repository(hub: FakeFiles) -> None:
-    recipe = find_recipe(f"{COMMUNITY}@v2", hub, has_token=False)
+    config = find_pipeline(f"{COMMUNITY}@v2", hub, has_token=False)
     assert {asked.partition(":")[0] for asked in hub.asked} == {COMMUNITY}
     assert all(asked.endswith("@v2") for asked in hub.asked)
-    assert [path.name for path in recipe.plda] == ["xvec_transform.npz", "plda.npz"]
+    assert [path.name for path in config.plda] == ["xvec_transform.npz", "plda.npz"]
 
 
 def test_models_are_found_beside_the_config_by_relative_and_absolute_paths(tmp_path: Path) -> None:
@@ -114,8 +114,8 @@ def test_models_are_found_beside_the_config_by_relative_and_absolute_paths(tmp_p
     folder = write_config(tmp_path / "p", segmentation="models", embedding=str(elsewhere))
     nothing = FakeFiles(tmp_path)
     for model in (folder, folder / "config.yaml"):
-        recipe = find_recipe(str(model), nothing, has_token=False)
-        assert recipe == Recipe(
+        config = find_pipeline(str(model), nothing, has_token=False)
+        assert config == PipelineConfig(
             folder / "models/pytorch_model.bin", elsewhere, parameters={"segmentation": {}}
         )
     assert nothing.asked == []
@@ -124,7 +124,7 @@ def test_models_are_found_beside_the_config_by_relative_and_absolute_paths(tmp_p
 @pytest.mark.parametrize(
     ("params", "words"),
     [
-        ({"segmentation": "models/seg.bin", "embedding": "a/b"}, "'models/seg.bin' is not there"),
+        ({"segmentation": "models/seg.bin", "embedding": "a/b"}, "'models/seg.bin' does not exist"),
         ({"embedding": "a/b"}, "names no segmentation model"),
         ({"segmentation": "$model/gone", "embedding": "a/b"}, "lacks gone/pytorch_model.bin"),
     ],
@@ -134,7 +134,7 @@ def test_a_folder_that_lacks_something_says_what(
 ) -> None:
     folder = write_config(tmp_path / "p", **params)
     with pytest.raises(EngineUnavailable, match=words):
-        find_recipe(str(folder), FakeFiles(tmp_path), has_token=False)
+        find_pipeline(str(folder), FakeFiles(tmp_path), has_token=False)
 
 
 @pytest.mark.parametrize(
@@ -151,19 +151,19 @@ def test_a_config_that_makes_no_sense_is_refused_in_words(
 ) -> None:
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(EngineUnavailable, match=words):
-        find_recipe(str(tmp_path), FakeFiles(tmp_path), has_token=False)
+        find_pipeline(str(tmp_path), FakeFiles(tmp_path), has_token=False)
 
 
 @pytest.mark.parametrize("model", ["/no/such/folder", "no-such-model", "a/b/c"])
 def test_what_is_neither_a_folder_nor_a_hub_id_is_refused(tmp_path: Path, model: str) -> None:
     with pytest.raises(EngineUnavailable, match="no folder"):
-        find_recipe(model, FakeFiles(tmp_path), has_token=False)
+        find_pipeline(model, FakeFiles(tmp_path), has_token=False)
 
 
 def test_a_closed_gate_names_every_page_whose_terms_count(hub: FakeFiles) -> None:
     hub.closed = [THREE_ONE]
     with pytest.raises(EngineUnavailable) as caught:
-        find_recipe(THREE_ONE, hub, has_token=False)
+        find_pipeline(THREE_ONE, hub, has_token=False)
     words = str(caught.value)
     assert "https://huggingface.co/pyannote/speaker-diarization-3.1" in words
     assert "https://huggingface.co/pyannote/segmentation-3.0" in words
@@ -174,7 +174,7 @@ def test_a_closed_gate_names_every_page_whose_terms_count(hub: FakeFiles) -> Non
 def test_a_gate_behind_an_open_one_is_named_and_no_token_is_asked_for(hub: FakeFiles) -> None:
     hub.closed = ["pyannote/segmentation-3.0"]
     with pytest.raises(EngineUnavailable, match=r"refuses pyannote/segmentation-3\.0") as caught:
-        find_recipe(THREE_ONE, hub, has_token=True)
+        find_pipeline(THREE_ONE, hub, has_token=True)
     assert "HUGGINGFACE_ACCESS_TOKEN" not in str(caught.value)
 
 
@@ -182,8 +182,8 @@ def test_a_gate_behind_an_open_one_is_named_and_no_token_is_asked_for(hub: FakeF
 
 
 def test_community_1_is_taken_where_the_token_reaches_it(hub: FakeFiles) -> None:
-    name, recipe = first_recipe(DEFAULT_MODELS, hub, has_token=True)
-    assert (name, recipe.clustering) == (COMMUNITY, "VBxClustering")
+    name, config = find_first_pipeline(DEFAULT_MODELS, hub, has_token=True)
+    assert (name, config.clustering) == (COMMUNITY, "VBxClustering")
     assert {asked.partition(":")[0] for asked in hub.asked} == {COMMUNITY}
 
 
@@ -192,23 +192,23 @@ def test_who_accepted_the_terms_of_3_1_alone_gets_3_1_and_the_log_says_so(
 ) -> None:
     hub.closed = [COMMUNITY]
     with caplog.at_level(logging.WARNING):
-        name, recipe = first_recipe(DEFAULT_MODELS, hub, has_token=True)
-    assert (name, recipe.plda) == (THREE_ONE, ())
-    passed = next(record for record in caplog.records if record.msg == "pipeline_passed_over")
+        name, config = find_first_pipeline(DEFAULT_MODELS, hub, has_token=True)
+    assert (name, config.plda) == (THREE_ONE, ())
+    passed = next(record for record in caplog.records if record.msg == "pipeline_unavailable")
     assert f"https://huggingface.co/{COMMUNITY}" in str(vars(passed))
 
 
 def test_where_neither_can_be_had_the_first_is_explained(hub: FakeFiles) -> None:
     hub.closed = [COMMUNITY, THREE_ONE]
     with pytest.raises(EngineUnavailable) as caught:
-        first_recipe(DEFAULT_MODELS, hub, has_token=False)
+        find_first_pipeline(DEFAULT_MODELS, hub, has_token=False)
     assert str(caught.value).endswith(f"meet-transcriber models pull {COMMUNITY}")
 
 
 def test_a_pipeline_that_is_named_never_becomes_another(hub: FakeFiles) -> None:
     hub.closed = [COMMUNITY]
     with pytest.raises(EngineUnavailable, match="community-1"):
-        first_recipe([COMMUNITY], hub, has_token=True)
+        find_first_pipeline([COMMUNITY], hub, has_token=True)
     assert not any(THREE_ONE in asked for asked in hub.asked)
 
 
@@ -300,9 +300,9 @@ def test_every_kind_of_refusal_is_a_closed_gate(answer: Exception) -> None:
     ("answer", "words"),
     [
         (errors.HfHubHTTPError("busy", response=response(503)), "Cannot fetch a/b: busy"),
-        (errors.RemoteEntryNotFoundError("x", response=response(404)), "holds no c"),
+        (errors.RemoteEntryNotFoundError("x", response=response(404)), "has no c"),
         (OSError("disk full"), "disk full"),
-        (errors.HFValidationError("odd"), "neither a folder here nor a hub id"),
+        (errors.HFValidationError("odd"), "neither a folder nor a hub id"),
     ],
     ids=["busy", "no-such-file", "disk", "name"],
 )

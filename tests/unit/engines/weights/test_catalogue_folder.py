@@ -30,7 +30,7 @@ def change_a_byte(path: Path) -> None:
 def test_a_folder_with_the_official_files_alone_works_and_is_verified(
     models: ModelsFolder,
 ) -> None:
-    place = put(models.place("little"), CONTENT)
+    place = put(models.path("little"), CONTENT)
     assert kept(models).find("little") == place
     record = read_record(place)
     assert record is not None
@@ -43,22 +43,22 @@ def test_a_folder_with_the_official_files_alone_works_and_is_verified(
 def test_a_folder_that_was_copied_works_on_a_machine_without_any_source(
     models: ModelsFolder, tmp_path: Path
 ) -> None:
-    put(models.place("little"), CONTENT)
-    put(models.place("some/thing"), CONTENT)
+    put(models.path("little"), CONTENT)
+    put(models.path("some/thing"), CONTENT)
     for name in ("little", "some/thing"):
         kept(models).find(name)
     there = Weights(ModelsFolder(tmp_path / "there"), known(little()))
     for place in models.root.iterdir():
         shutil.copytree(place, there.folder.root / place.name)
     for name in ("little", "some/thing"):
-        assert there.pull(name, print) == there.folder.place(name)
+        assert there.pull(name, print) == there.folder.path(name)
         assert len(list(there.check(name))) == len(CONTENT)
 
 
 def test_a_file_that_is_not_the_official_one_is_named_with_what_to_do(
     models: ModelsFolder,
 ) -> None:
-    place = put(models.place("little"), {**CONTENT, "vocabulary.txt": b"another"})
+    place = put(models.path("little"), {**CONTENT, "vocabulary.txt": b"another"})
     expected, found = sha256(CONTENT["vocabulary.txt"]), sha256(b"another")
     with pytest.raises(WrongDigest) as error:
         kept(models).find("little")
@@ -69,7 +69,7 @@ def test_a_file_that_is_not_the_official_one_is_named_with_what_to_do(
 
 
 def test_a_file_that_changes_later_is_noticed_when_it_is_next_used(models: ModelsFolder) -> None:
-    place = put(models.place("little"), CONTENT)
+    place = put(models.path("little"), CONTENT)
     kept(models).find("little")
     (place / "config.json").write_bytes(b"[]")
     with pytest.raises(WrongDigest, match=r"config\.json"):
@@ -77,7 +77,7 @@ def test_a_file_that_changes_later_is_noticed_when_it_is_next_used(models: Model
 
 
 def test_digests_are_computed_once(models: ModelsFolder) -> None:
-    place = put(models.place("little"), CONTENT)
+    place = put(models.path("little"), CONTENT)
     kept(models).find("little")
     change_a_byte(place / "model.bin")
     assert kept(models).find("little") == place  # as its size and time are the recorded ones
@@ -88,7 +88,7 @@ def test_digests_are_computed_once(models: ModelsFolder) -> None:
 def test_a_check_finds_a_byte_that_the_disk_changed(
     models: ModelsFolder, name: str, file: str
 ) -> None:
-    place = put(models.place(name), CONTENT)
+    place = put(models.path(name), CONTENT)
     kept(models).find(name)
     change_a_byte(place / file)
     with pytest.raises(WrongDigest, match=str(place / file)):
@@ -96,7 +96,7 @@ def test_a_check_finds_a_byte_that_the_disk_changed(
 
 
 def test_a_check_names_a_file_that_is_gone(models: ModelsFolder) -> None:
-    place = put(models.place("some/thing"), {**CONTENT, "preprocessor_config.json": b"{}"})
+    place = put(models.path("some/thing"), {**CONTENT, "preprocessor_config.json": b"{}"})
     kept(models).find("some/thing")
     (place / "preprocessor_config.json").unlink()
     with pytest.raises(EngineUnavailable, match=r"preprocessor_config\.json"):
@@ -105,7 +105,7 @@ def test_a_check_names_a_file_that_is_gone(models: ModelsFolder) -> None:
 
 @pytest.mark.parametrize("record", ["", "[]", "{", '{"files": []}', '{"files": {"a": 1}}', "null"])
 def test_a_record_that_cannot_be_read_is_made_anew(models: ModelsFolder, record: str) -> None:
-    place = put(models.place("little"), {**CONTENT, "manifest.json": record.encode()})
+    place = put(models.path("little"), {**CONTENT, "manifest.json": record.encode()})
     assert kept(models).find("little") == place
     assert read_record(place) is not None
 
@@ -150,7 +150,7 @@ def test_of_two_processes_one_fetches_and_both_have_it(
     log = tmp_path / "log"
     both = [start(PULL, str(models.root), str(log)) for _ in range(2)]
     said = [process.communicate(timeout=60)[0].strip() for process in both]
-    assert said == [str(models.place("little"))] * 2
+    assert said == [str(models.path("little"))] * 2
     assert log.read_text() == "fetched\n"
 
 
@@ -169,7 +169,7 @@ def pulled_where_nothing_may_be_written(models: ModelsFolder, log: Path) -> str:
 def test_a_model_in_a_folder_that_can_only_be_read_works(
     models: ModelsFolder, tmp_path: Path
 ) -> None:
-    place = put(models.place("little"), CONTENT)
+    place = put(models.path("little"), CONTENT)
     assert pulled_where_nothing_may_be_written(models, tmp_path / "log") == str(place)
     assert files_below(place) == set(CONTENT)
 

