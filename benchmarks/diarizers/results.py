@@ -21,14 +21,13 @@ class Score:
     One diarizer on one recording.
 
     Attributes:
-        errors: None where the turns must not be scored.
         speed: audio seconds per processing second.
     """
 
     group: str
     said: int
     found: int
-    errors: DiarizationErrors | None
+    errors: DiarizationErrors
     speed: float
     peak_mb: float
 
@@ -40,7 +39,7 @@ def score(recording: Recording, finding: Finding) -> Score:
         recording.group,
         recording.speakers,
         finding.speakers,
-        None if finding.note else errors,
+        errors,
         recording.seconds / max(finding.total_seconds, 1e-9),
         finding.peak_mb,
     )
@@ -64,25 +63,22 @@ def row(recording: Recording, scores: Sequence[Score | None]) -> str:
 def _cell(score: Score | None) -> str:
     if score is None:
         return f"{'failed':>{_CELL}}"
-    rate, found = (f"{score.errors.rate:.1%}", f"{score.found}") if score.errors else ("-", "-")
-    return f"{f'{found:>6}{rate:>8}{score.speed:>13.1f}{score.peak_mb:>6.0f}':>{_CELL}}"
+    rate = f"{score.errors.rate:.1%}"
+    return f"{f'{score.found:>6}{rate:>8}{score.speed:>13.1f}{score.peak_mb:>6.0f}':>{_CELL}}"
 
 
 def summary(name: str, scores: Sequence[Score]) -> Iterator[str]:
     """A line per group of recordings, in order of appearance."""
     for group in dict.fromkeys(score.group for score in scores):
         these = [score for score in scores if score.group == group]
-        scored = [score for score in these if score.errors]
         speed, memory = median(s.speed for s in these), max(s.peak_mb for s in these)
         cost = f"median {speed:.1f} x real time, peak {memory:.0f} MB"
-        yield f"{name}, {group}: {_quality(scored)}{cost}"
+        yield f"{name}, {group}: {_quality(these)}{cost}"
 
 
 def _quality(scores: Sequence[Score]) -> str:
-    """DER and speaker counts; empty if nothing was scored."""
-    rates = [score.errors.rate for score in scores if score.errors]
-    if not rates:
-        return ""
+    """Summarize DER and speaker counts."""
+    rates = [score.errors.rate for score in scores]
     right = sum(score.found == score.said for score in scores)
     off = mean(abs(score.found - score.said) for score in scores)
     return (

@@ -180,9 +180,8 @@ def test_with_no_source_every_place_is_named_and_how_to_bring_a_folder(
     assert found == sorted(found)
     assert "HF_HUB_OFFLINE is set" in said
     assert "Could not find a version that satisfies the requirement little-one==1.0.0" in said
-    assert (
-        f"Copy a folder with it there from a machine that has it, as {models.root}/little" in said
-    )
+    copy = f"Copy its folder from a machine that has it to {models.root}/little"
+    assert copy in said
     assert [path.name for path in models.root.iterdir()] == [".little.lock"]
 
 
