@@ -18,7 +18,7 @@ from meet_transcriber.core.errors import StorageError
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.media import MediaInfo
 
-router = APIRouter(tags=["transcriptions"])
+router = APIRouter(tags=["transcriptions"], default_response_class=Response)
 
 _CHUNK_BYTES = 256 << 10
 _ENDING_LENGTH = 5
@@ -67,14 +67,12 @@ class Span(NamedTuple):
     "/transcribe/{job_id}/audio",
     operation_id="getAudio",
     summary="The recording, for players",
-    response_class=Response,
     responses=_ANSWERS,
 )
 @router.head(
     "/transcribe/{job_id}/audio",
     operation_id="headAudio",
     summary="What getting the recording would say",
-    response_class=Response,
     responses={**response(200, "It is there.", None, ("ETag", "Accept-Ranges")), **_ANSWERS},
 )
 async def get_audio(

@@ -14,7 +14,7 @@ from meet_transcriber.api.openapi import problems, request_body, response
 from meet_transcriber.api.schemas import KeyRequest, RotationRequest
 from meet_transcriber.core.auth import DEFAULT_SCOPES, ApiKey, NewKey, validate_scopes
 
-router = APIRouter(tags=["access"])
+router = APIRouter(tags=["access"], default_response_class=Response)
 
 KeyId = Annotated[str, Path(description="The key's id.", examples=["0b8f6a3e5c1d"])]
 
@@ -26,7 +26,6 @@ _NO_STORE = {"Cache-Control": "no-store"}
     "/keys",
     operation_id="listKeys",
     summary="List the API keys",
-    response_class=Response,
     responses={**response(200, "All of them, without their secrets.", "KeyList"), **problems()},
 )
 def list_keys(request: Request, _service: ToAdminister) -> Response:
@@ -39,7 +38,6 @@ def list_keys(request: Request, _service: ToAdminister) -> Response:
     "/keys",
     operation_id="createKey",
     summary="Make an API key",
-    response_class=Response,
     status_code=201,
     responses={
         **response(201, "The key; nobody can show it again.", "NewKey"),
@@ -64,7 +62,6 @@ async def create_key(
     "/keys/{key_id}",
     operation_id="revokeKey",
     summary="Revoke an API key",
-    response_class=Response,
     status_code=204,
     responses={
         **response(204, "It holds no more, and its sessions are over."),
@@ -81,7 +78,6 @@ def revoke_key(request: Request, _service: ToAdminister, key_id: KeyId) -> Respo
     "/keys/{key_id}/rotate",
     operation_id="rotateKey",
     summary="Give an API key another secret",
-    response_class=Response,
     responses={
         **response(200, "The key with its new secret.", "NewKey"),
         **problems(400, 404, 409, 413, 422),

@@ -24,7 +24,7 @@ from meet_transcriber.api.schemas import SignInRequest
 from meet_transcriber.core.auth import Caller, SignedIn, caller_of
 from meet_transcriber.core.errors import InvalidOptions
 
-router = APIRouter(tags=["access"])
+router = APIRouter(tags=["access"], default_response_class=Response)
 
 _SHOWN = response(200, "Who is signed in, and the token for X-CSRF-Token.", "SignedIn")
 
@@ -33,7 +33,6 @@ _SHOWN = response(200, "Who is signed in, and the token for X-CSRF-Token.", "Sig
     "/session",
     operation_id="signIn",
     summary="Sign a browser in",
-    response_class=Response,
     responses={**_SHOWN, **problems(400, 413, 415, 422)},
     openapi_extra=request_body(SignInRequest),
 )
@@ -65,7 +64,6 @@ async def sign_in(request: Request) -> Response:
     "/session",
     operation_id="getSession",
     summary="Who is signed in",
-    response_class=Response,
     responses={**_SHOWN, **problems()},
 )
 async def get_session(request: Request) -> Response:
@@ -83,7 +81,6 @@ async def get_session(request: Request) -> Response:
     "/session",
     operation_id="signOut",
     summary="Sign a browser out",
-    response_class=Response,
     status_code=204,
     responses={**response(204, "The session is over."), **problems()},
 )

@@ -24,7 +24,7 @@ from meet_transcriber.core.serialization import to_plain
 from meet_transcriber.core.speaker_timeline import MAX_BYTES, SPEAKER_TIMELINE
 from meet_transcriber.service import Service, SubmissionRequest
 
-router = APIRouter(tags=["transcriptions"])
+router = APIRouter(tags=["transcriptions"], default_response_class=Response)
 
 _FORM, _LONG_FORM = "application/x-www-form-urlencoded", "multipart/form-data"
 _ACCEPTED = ("Location", "Retry-After")
@@ -41,7 +41,6 @@ _BY_QUERY = [
     "/transcribe",
     operation_id="submitTranscription",
     summary="Submit a recording",
-    response_class=Response,
     status_code=202,
     responses={
         **response(202, "The recording was taken in.", "Accepted", _ACCEPTED),
@@ -131,7 +130,6 @@ def _asked(request: HttpRequest, wishes: Submission) -> SubmissionRequest:
     "/transcribe/{job_id}/rerun",
     operation_id="rerunTranscription",
     summary="Do a job again, or some of its tasks",
-    response_class=Response,
     status_code=202,
     responses={
         **response(202, "The job begins again.", "Accepted", _ACCEPTED),

@@ -20,7 +20,7 @@ from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.formats import EXPORTERS
 from meet_transcriber.core.jobs import SHOWN, JobQuery, Order, State
 
-router = APIRouter(tags=["transcriptions"])
+router = APIRouter(tags=["transcriptions"], default_response_class=Response)
 
 IfNoneMatch = Annotated[
     str | None, Header(description="An ETag; an answer that is still the same is 304.")
@@ -39,7 +39,6 @@ _BY_KIND = {_JSON: "json", **{kind: name for kind, name in _BY_KIND.items() if k
     "/transcribe",
     operation_id="listTranscriptions",
     summary="List jobs, or search what was said",
-    response_class=Response,
     responses={
         **answer_in(
             200,
@@ -106,7 +105,6 @@ def _states(wanted: list[str] | None) -> tuple[State, ...]:
     "/transcribe/{job_id}",
     operation_id="getTranscription",
     summary="Status, and the transcript once it is there",
-    response_class=Response,
     responses={
         **response(200, "The job.", "Job", ("ETag", "Retry-After")),
         **response(304, "Nothing changed.", None, ("ETag", "Retry-After")),
@@ -139,7 +137,6 @@ async def get_job(
     "/transcribe/{job_id}/download",
     operation_id="downloadTranscription",
     summary="The transcript in any format",
-    response_class=Response,
     responses={
         **answer_in(
             200,
@@ -189,7 +186,6 @@ def download(
     "/transcribe/{job_id}/peaks",
     operation_id="getPeaks",
     summary="The waveform's outline, for drawing",
-    response_class=Response,
     responses={
         **answer_in(
             200,
@@ -223,7 +219,6 @@ def peaks(
     "/transcribe/{job_id}/edits",
     operation_id="listEdits",
     summary="What people changed",
-    response_class=Response,
     responses={
         **response(200, "All edits in order.", "Edits", ("ETag",)),
         **problems(404, 409, 422),

@@ -19,7 +19,7 @@ from meet_transcriber.core.errors import UploadTooLarge
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.service.uploads import Receiving
 
-router = APIRouter(tags=["uploads"])
+router = APIRouter(tags=["uploads"], default_response_class=Response)
 
 PARTIAL = "application/partial-upload"
 _BATCH_BYTES = 512 << 10
@@ -35,7 +35,6 @@ UploadId = Annotated[
     "/uploads",
     operation_id="createUpload",
     summary="Begin an upload",
-    response_class=Response,
     status_code=201,
     responses={
         **response(201, "Where the bytes go.", "UploadEntry", ("Location",)),
@@ -61,14 +60,12 @@ async def create(
     "/uploads/{upload_id}",
     operation_id="getUpload",
     summary="How far an upload is",
-    response_class=Response,
     responses={**response(200, "The upload.", "UploadEntry", _HEADERS), **problems(404)},
 )
 @router.head(
     "/uploads/{upload_id}",
     operation_id="headUpload",
     summary="Where to go on with an upload",
-    response_class=Response,
     responses={**response(200, "The headers alone.", None, _HEADERS), **problems(404)},
 )
 def look(request: Request, service: ToSubmit, upload_id: UploadId) -> Response:
@@ -82,7 +79,6 @@ def look(request: Request, service: ToSubmit, upload_id: UploadId) -> Response:
     "/uploads/{upload_id}",
     operation_id="appendUpload",
     summary="Go on with an upload",
-    response_class=Response,
     status_code=204,
     responses={
         **response(204, "The bytes were taken.", None, _HEADERS),
@@ -120,7 +116,6 @@ async def append(
     "/uploads/{upload_id}",
     operation_id="deleteUpload",
     summary="Give an upload up",
-    response_class=Response,
     status_code=204,
     responses={**response(204, "It is gone."), **problems(404, 409)},
 )

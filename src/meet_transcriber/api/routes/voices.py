@@ -31,7 +31,7 @@ from meet_transcriber.service import Service
 from meet_transcriber.service import SubmissionRequest as JobRequest
 from meet_transcriber.service.voices import Speaker, sealer_of
 
-router = APIRouter(tags=["voices"])
+router = APIRouter(tags=["voices"], default_response_class=Response)
 
 VoiceId = Annotated[str, Path(description="The person's id.")]
 
@@ -43,7 +43,6 @@ _VOICE = response(200, "The person as they are known now.", "Voice")
     "/voices",
     operation_id="listVoices",
     summary="List voice profiles",
-    response_class=Response,
     responses={**response(200, "Everybody, in order of creation.", "VoiceList"), **problems(409)},
 )
 def list_voices(service: ReaderService) -> Response:
@@ -55,7 +54,6 @@ def list_voices(service: ReaderService) -> Response:
     "/voices",
     operation_id="rememberVoice",
     summary="Add a voice profile or a sample",
-    response_class=Response,
     status_code=201,
     responses={
         **response(201, "The person is remembered.", "Voice", ("Location",)),
@@ -115,7 +113,6 @@ def _consent(request: Request, said: object) -> Consent:
     "/voices/{voice_id}",
     operation_id="getVoice",
     summary="Get a voice profile",
-    response_class=Response,
     responses={**_VOICE, **problems(404, 409)},
 )
 def get_voice(service: ReaderService, voice_id: VoiceId) -> Response:
@@ -127,7 +124,6 @@ def get_voice(service: ReaderService, voice_id: VoiceId) -> Response:
     "/voices/{voice_id}",
     operation_id="renameVoice",
     summary="Rename a voice profile",
-    response_class=Response,
     responses={**_VOICE, **problems(400, 404, 409, 413, 422)},
     openapi_extra=request_body(VoiceName),
 )
@@ -143,7 +139,6 @@ async def rename(
     "/voices/{voice_id}/merge",
     operation_id="mergeVoices",
     summary="Merge two voice profiles",
-    response_class=Response,
     responses={**_VOICE, **problems(400, 404, 409, 413, 422)},
     openapi_extra=request_body(VoiceMerge),
 )
@@ -163,7 +158,6 @@ async def merge(
     "/voices/{voice_id}",
     operation_id="forgetVoice",
     summary="Delete a voice profile",
-    response_class=Response,
     status_code=204,
     responses={**response(204, "It is gone."), **problems(404, 409)},
 )
@@ -180,7 +174,6 @@ def forget(service: ToSubmit, voice_id: VoiceId) -> Response:
     "/voices/{voice_id}/export",
     operation_id="exportVoice",
     summary="Export a voice profile",
-    response_class=Response,
     responses={
         **answer_in(200, "As a file.", {_JSON: ref("Voice")}, "Content-Disposition"),
         **problems(404, 409, 422),
@@ -203,7 +196,6 @@ def export_voice(
     "/transcribe/{job_id}/speakers",
     operation_id="listSpeakers",
     summary="Who speaks, and whom they sound like",
-    response_class=Response,
     responses={
         **response(200, "The speakers in order of first speech.", "Speakers"),
         **problems(404, 409),
