@@ -36,8 +36,7 @@ from meet_transcriber.api.routes import (
 from meet_transcriber.api.routes.events import StreamLimiter
 from meet_transcriber.api.status_cache import StatusCache
 from meet_transcriber.api.thread_limits import ProbeLimiter
-from meet_transcriber.bootstrap import auth
-from meet_transcriber.bootstrap import observability as figures_of
+from meet_transcriber.bootstrap import auth, observability
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings, listed
@@ -63,7 +62,7 @@ _TELEMETRY: TelemetryConfig = {
     "auto_configure": False,
     "exclude": lambda scope: scope["path"] in PROBES,
 }
-"""FastAPI makes each request a span where `traces` gave it somebody to tell; no more than that."""
+"""FastAPI records only a span per request, where tracing is configured."""
 EXPOSED = (
     "Accept-Ranges",
     "Content-Disposition",
@@ -88,14 +87,14 @@ def create_app(
     guard: auth.AuthContext | None = None,
 ) -> FastAPI:
     """
-    The API over a service; nothing is started but what `lifespan` starts.
+    Create the API over a service; only `lifespan` starts anything.
 
     Args:
-        lifespan: what runs beside the API, such as its queue.
-        guard: who may come in; None makes it from the settings.
+        lifespan: runs background services, such as the queue.
+        guard: authentication and authorization; None builds it from the settings.
 
     Raises:
-        InvalidOptions: the settings make no sense, or would let strangers in.
+        InvalidOptions: the settings are invalid, or would let unknown callers in.
     """
     app = FastAPI(
         title="Meet Transcriber",
@@ -108,7 +107,7 @@ def create_app(
     guard = guard or auth.build_auth(settings, service.context.jobs)
     app.state.service, app.state.settings, app.state.guard = service, settings, guard
     app.state.stopping = threading.Event()
-    app.state.exposition = figures_of.exposition(service.context, stores=True)
+    app.state.exposition = observability.exposition(service.context, stores=True)
     app.state.probe_limiter, app.state.streams = ProbeLimiter(), StreamLimiter()
     app.state.readiness = health.ReadinessProbe(service)
     app.state.statuses = StatusCache(service.changes, quick=settings.redis_url is None)
@@ -116,15 +115,15 @@ def create_app(
         app.include_router(route.router)
     app.include_router(openai_router(settings))
     errors.install(app)
-    app.add_exception_handler(events.StreamComplete, _nothing_more)
+    app.add_exception_handler(events.StreamComplete, _end_stream)
     openapi.describe(app)
     app.add_middleware(audit.AuditMiddleware, guard=guard)
-    _stand_guard(app, service, settings, guard.mode)
+    _add_middleware(app, service, settings, guard.mode)
     return app
 
 
-def _stand_guard(app: FastAPI, service: Service, settings: Settings, mode: str) -> None:
-    """What a request passes before its route, from the innermost to the outermost."""
+def _add_middleware(app: FastAPI, service: Service, settings: Settings, mode: str) -> None:
+    """Add the middleware, from the innermost to the outermost."""
     app.state.limits = limits = auth.limits(settings)
     if not limits.off:
         app.add_middleware(AddressLimitMiddleware, limits=limits)
@@ -139,16 +138,16 @@ def _stand_guard(app: FastAPI, service: Service, settings: Settings, mode: str) 
 
 def _allow_origins(app: FastAPI, settings: Settings) -> None:
     """
-    Pages of these origins may call; never with cookies, so a wildcard gives nothing away.
+    Allow calls from pages of these origins; without cookies, so a wildcard exposes no session.
 
     Raises:
-        InvalidOptions: all origins may, and nobody needs a key.
+        InvalidOptions: all origins are allowed, and no key is required.
     """
     origins = listed(settings.cors_origins)
     if "*" in origins and settings.auth_mode == "loopback":
         raise InvalidOptions(
-            "CORS_ORIGINS=* would let any page in a browser of this machine read all meetings, as "
-            "AUTH_MODE=loopback asks for no key; name the origins, or set AUTH_MODE=required."
+            "CORS_ORIGINS=* would let every page in a browser on this machine read all meetings, "
+            "as AUTH_MODE=loopback requires no key; list the origins, or set AUTH_MODE=required."
         )
     if origins:
         app.add_middleware(
@@ -160,5 +159,5 @@ def _allow_origins(app: FastAPI, settings: Settings) -> None:
         )
 
 
-async def _nothing_more(_request: Request, _error: Exception) -> Response:
+async def _end_stream(_request: Request, _error: Exception) -> Response:
     return Response(status_code=204)

@@ -1,4 +1,4 @@
-"""Errors over HTTP: one table from class to status, and RFC 9457's one body."""
+"""Maps errors to statuses, and to problem details as RFC 9457 defines them."""
 
 import inspect
 import json
@@ -32,7 +32,7 @@ STATUSES: Mapping[type[errors.TranscriptionError], int] = {
     errors.UploadTooLarge: 413,
     errors.InvalidAudio: 422,
     errors.AddressRefused: 422,
-    errors.FetchError: 422,  # what was asked cannot be fetched; no server of ours is at fault
+    errors.FetchError: 422,  # the address cannot be fetched; this server is not at fault
     errors.JobNotFound: 404,
     errors.IdempotencyMismatch: 422,
     errors.EditConflict: 412,  # what If-Match is for
@@ -52,7 +52,7 @@ STATUSES: Mapping[type[errors.TranscriptionError], int] = {
     errors.StorageFull: 507,
     errors.StorageUnavailable: 503,
 }
-"""Kind of error to status, for the nearest class; any other of ours is a 500."""
+"""Status by class of error; the nearest base class counts, others are 500."""
 
 PHRASES: Mapping[int, str] = {
     400: "Bad Request",
@@ -75,26 +75,26 @@ PHRASES: Mapping[int, str] = {
     503: "Service Unavailable",
     507: "Insufficient Storage",
 }
-"""RFC 9110's names; Python's own change from version to version."""
+"""Names of RFC 9110; those of `http.HTTPStatus` differ between versions of Python."""
 
 RETRY_SECONDS = 5
-HINTS: Mapping[int, Mapping[str, str]] = {
+STATUS_HEADERS: Mapping[int, Mapping[str, str]] = {
     401: {"WWW-Authenticate": "Bearer"},
     503: {"Retry-After": str(RETRY_SECONDS)},
 }
-"""Headers that an answer of this status has."""
+"""Headers of every response with this status."""
 
 _DRAINED_BYTES = 256 << 10
 _DRAINED_SECONDS = 1.0
 
 
 class OptionProblems(errors.InvalidOptions):
-    """Several things are wrong with what was asked; each is named."""
+    """Several options are invalid; each is named."""
 
     def __init__(self, found: Sequence[tuple[str, str]]) -> None:
         """
         Args:
-            found: names of options, and what is wrong with each, in sentences.
+            found: names of options, and a sentence about each.
         """
         super().__init__(" ".join(message for _, message in found))
         self.found = found
@@ -108,10 +108,10 @@ def status_of(error: errors.TranscriptionError) -> int:
 
 class EarlyResponse(Response):
     """
-    An answer that may go out before the request's body was read to its end.
+    A response that may be sent before the request's body was read to its end.
 
-    Then it is sent at once, and a little more of the body is taken in before the connection
-    is closed, so that a sender that looks up finds the answer and not a broken connection.
+    It is sent at once, and a little more of the body is read before the connection is closed, so
+    that a client that is still sending gets the response instead of a broken connection.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -128,7 +128,7 @@ class EarlyResponse(Response):
 
 
 class Problem(EarlyResponse):
-    """A problem+json answer."""
+    """A response with problem details."""
 
     media_type = MEDIA_TYPE
 
@@ -165,43 +165,43 @@ async def _drain(receive: Receive) -> None:
 
 
 def install(app: FastAPI) -> None:
-    """Let every error of an app be answered with a problem."""
-    app.add_exception_handler(errors.TranscriptionError, _ours)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(ClientDisconnect, _gone)
-    app.add_exception_handler(Exception, _unexpected)
+    """Register the handlers that turn an app's errors into problem details."""
+    app.add_exception_handler(errors.TranscriptionError, _handle_error)
+    app.add_exception_handler(RequestValidationError, _handle_validation)
+    app.add_exception_handler(HTTPException, _handle_http)
+    app.add_exception_handler(ClientDisconnect, _handle_disconnect)
+    app.add_exception_handler(Exception, _handle_unexpected)
 
 
 def problem_of(request: Request, error: errors.TranscriptionError) -> Problem:
-    """The answer to one of our errors."""
+    """The response to an error."""
     status = status_of(error)
     found = error.found if isinstance(error, OptionProblems) else ()
     wait = retry_after(error)
-    headers = HINTS.get(status, {}) if wait is None else {"Retry-After": str(wait)}
+    headers = STATUS_HEADERS.get(status, {}) if wait is None else {"Retry-After": str(wait)}
     if isinstance(error, errors.UploadConflict):
         headers = {**headers, "Upload-Offset": str(error.received_bytes)}
-    title = (inspect.getdoc(_named(type(error))) or "").split("\n\n", 1)[0]
+    title = (inspect.getdoc(_class_of_code(type(error))) or "").split("\n\n", 1)[0]
     return Problem(request, status, error.code, title, str(error), found, headers)
 
 
 def retry_after(error: errors.TranscriptionError) -> int | None:
-    """Whole seconds after which asking again makes sense, where the error knows them."""
+    """Whole seconds after which a retry makes sense, if the error knows them."""
     seconds = error.retry_after_seconds if isinstance(error, errors.TooMuch) else None
     return None if seconds is None else max(1, math.ceil(seconds))
 
 
-def _named(kind: type[errors.TranscriptionError]) -> type[errors.TranscriptionError]:
-    """The class that brought in the code of this one."""
+def _class_of_code(kind: type[errors.TranscriptionError]) -> type[errors.TranscriptionError]:
+    """The class that defines the code of this one."""
     return next(each for each in kind.__mro__ if "code" in vars(each))
 
 
-async def _ours(request: Request, error: Exception) -> Response:
-    assert isinstance(error, errors.TranscriptionError)  # noqa: S101 - as it was registered
+async def _handle_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.TranscriptionError)  # noqa: S101 - as registered
     return problem_of(request, error)
 
 
-async def _invalid(request: Request, error: Exception) -> Response:
+async def _handle_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     found = [{**each, "loc": each["loc"][1:]} for each in error.errors()]
     return problem_of(request, OptionProblems(problems_in(found)))
@@ -228,7 +228,7 @@ def _problem(found: Mapping[str, Any], known: Sequence[str]) -> tuple[str, str]:
     return name, f"{name}: {why.rstrip('.')}." if name else f"{why}."
 
 
-async def _http(request: Request, error: Exception) -> Response:
+async def _handle_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     status = error.status_code
     phrase = PHRASES.get(status) or HTTPStatus(status).phrase
@@ -240,7 +240,7 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 def _allowed(request: Request) -> str:
-    """All methods of a path; the router names those of the first route alone."""
+    """All methods of a path; the router names only those of its first route."""
     methods: list[str] = []
     for template, operations in request.app.openapi()["paths"].items():
         pattern = re.sub(r"\\\{.*?\\\}", "[^/]+", re.escape(template))
@@ -249,20 +249,19 @@ def _allowed(request: Request) -> str:
     return ", ".join(sorted(method.upper() for method in methods))
 
 
-async def _gone(_request: Request, _error: Exception) -> Response:
-    """Nobody is there to read it."""
+async def _handle_disconnect(_request: Request, _error: Exception) -> Response:
     return Response(status_code=400)
 
 
-async def _unexpected(request: Request, error: Exception) -> Response:
+async def _handle_unexpected(request: Request, error: Exception) -> Response:
     request_id = request.scope.get("state", {}).get("request_id", "")
     log.error("request_failed", error=type(error).__name__)
     problem = Problem(
         request,
         500,
         "internal_error",
-        "Something went wrong inside the service.",
-        "The service's log says what, under this request's id.",
+        "An unexpected error occurred.",
+        "The service's log describes it under this request's id.",
     )
     problem.headers["X-Request-ID"] = request_id
     problem.raw_headers = completed(problem.raw_headers, request.scope["scheme"])

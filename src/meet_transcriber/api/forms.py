@@ -1,4 +1,4 @@
-"""Reads a form with a recording piece by piece; its bytes go straight to the service."""
+"""Streams a multipart form: the bytes of its recording go directly to the service."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -20,14 +20,15 @@ from meet_transcriber.core.speaker_timeline import decode_text
 from meet_transcriber.service import Service, StreamedUpload
 
 FIELDS_BYTES = 256 << 10
-"""What all fields of a form may have together, names included."""
+"""Limit on all fields of a form together, including their names."""
 
+_FILE = "file"
 _FIELD_OVERHEAD = 32
 
 
 @dataclass(frozen=True, slots=True)
 class FileBegins:
-    """From here on bytes belong to the file."""
+    """The bytes that follow belong to the file."""
 
     name: str
 
@@ -43,30 +44,27 @@ class _Part:
 
 class FormReader:
     """
-    Takes a body's chunks and gives what they hold: the file's bytes at once, fields at the end.
+    Parses a body's chunks: yields the file's bytes at once, and keeps the fields.
 
-    Exactly one part may be a file: the one named `file_field`, whatever it says of itself. An
-    empty one without a file name, as browsers send for a file nobody chose, is no file. Text files
-    are fields, too.
+    Only the part named `file` is a file, whatever its headers say. If it is empty and has no file
+    name, as browsers send when no file was chosen, it is ignored. Text files count as fields.
     """
 
     def __init__(
         self,
         content_type: str,
-        file_field: str = "file",
         fields_bytes: int = FIELDS_BYTES,
         text_files: Mapping[str, int] | None = None,
     ) -> None:
         """
         Args:
-            fields_bytes: what all fields may have together.
-            text_files: fields that may come as files, and the bytes that each may have besides.
+            fields_bytes: limit on all fields together.
+            text_files: fields that may be sent as files, and an extra limit in bytes for each.
 
         Raises:
-            MalformedRequest: the content type names no boundary.
+            MalformedRequest: the content type has no boundary.
         """
         self.fields: list[tuple[str, str]] = []
-        self._file_field = file_field
         self._left = fields_bytes
         self._left_of = dict(text_files or {})
         self._events: list[FileBegins | bytes] = []
@@ -79,7 +77,7 @@ class FormReader:
     def _new_parser(self, content_type: str) -> MultipartParser:
         boundary = parse_options_header(content_type)[1].get(b"boundary")
         if not boundary:
-            raise MalformedRequest("The Content-Type of a form must name its boundary.")
+            raise MalformedRequest("The Content-Type of a form must have a boundary.")
         try:
             return MultipartParser(
                 boundary,
@@ -103,10 +101,10 @@ class FormReader:
 
     def feed(self, chunk: bytes) -> Iterator[FileBegins | bytes]:
         """
-        Yield the beginning of the file and its bytes, as far as this chunk has them.
+        Yield the beginning of the file and its bytes, as far as this chunk contains them.
 
         Raises:
-            MalformedRequest: the body is no form.
+            MalformedRequest: the body is not a valid form.
             InvalidOptions: there is a second file, or the fields are too large.
         """
         try:
@@ -118,15 +116,15 @@ class FormReader:
 
     def finish(self) -> None:
         """
-        Say that the body has ended.
+        Check that the form is complete; called at the end of the body.
 
         Raises:
-            MalformedRequest: it ended in the middle.
+            MalformedRequest: the closing boundary is missing.
         """
         if not self._ended:
-            raise MalformedRequest("The form ends in the middle: its closing boundary is missing.")
+            raise MalformedRequest("The form is incomplete: its closing boundary is missing.")
 
-    # -- what the parser calls -------------------------------------------------------------
+    # -- callbacks of the parser -----------------------------------------------------------
 
     def _begin_part(self) -> None:
         self._part = _Part()
@@ -144,16 +142,16 @@ class FormReader:
         self._part.name = _decoded(options[b"name"])
         if b"filename" in options:
             self._part.filename = _decoded(options[b"filename"])
-        if self._part.filename and self._part.name not in {self._file_field, *self._left_of}:
+        if self._part.filename and self._part.name not in {_FILE, *self._left_of}:
             raise InvalidOptions(
-                f"There is no file {self._part.name!r}; send the recording as {self._file_field!r}."
+                f"There is no file {self._part.name!r}; send the recording as {_FILE!r}."
             )
-        if self._part.filename and self._part.name == self._file_field:
+        if self._part.filename and self._part.name == _FILE:
             self._begin_file()
         self._spend(len(self._part.name) + _FIELD_OVERHEAD)
 
     def _take(self, data: bytes, start: int, end: int) -> None:
-        if self._part.name == self._file_field:
+        if self._part.name == _FILE:
             if not self._part.begun:
                 self._begin_file()
             self._events.append(data[start:end])
@@ -165,11 +163,11 @@ class FormReader:
         self._part.begun = True
         self._files += 1
         if self._files > 1:
-            raise InvalidOptions("There are two files in the form; send one recording a request.")
+            raise InvalidOptions("There are two files in the form; send one recording per request.")
         self._events.append(FileBegins(self._part.filename or ""))
 
     def _end_part(self) -> None:
-        if self._part.name != self._file_field:
+        if self._part.name != _FILE:
             value = bytes(self._part.value)
             read = decode_text if self._part.name in self._left_of else _decoded
             self.fields.append((self._part.name, read(value)))
@@ -192,14 +190,14 @@ def _decoded(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise MalformedRequest("Names and fields of a form must be UTF-8.") from error
+        raise MalformedRequest("Names and fields of a form must be valid UTF-8.") from error
 
 
 BODY_UNREAD = "meet_transcriber.unread"
-"""Key of an ASGI scope that says whether the body was read to its end."""
+"""Key of an ASGI scope: True while the body is not read to its end."""
 
 STALL_SECONDS = 60.0
-"""How long a sender may say nothing in the middle of a body."""
+"""How long a sender may pause in the middle of a body."""
 
 _BATCH_BYTES = 512 << 10
 _BEAT_SHARE = 4
@@ -209,7 +207,7 @@ _MEBIBYTE = 1 << 20
 
 
 class ReceivedForm:
-    """A form that arrived whole; as a context it leaves nothing behind when it breaks."""
+    """A complete form; as a context manager it discards the upload on an error."""
 
     def __init__(self, fields: list[tuple[str, str]], upload: StreamedUpload | None) -> None:
         self.fields = fields
@@ -222,13 +220,13 @@ class ReceivedForm:
 
     @property
     def upload(self) -> StreamedUpload:
-        """The recording, its bytes written; raises InvalidOptions where there was no file."""
+        """The recording, its bytes written; raises InvalidOptions if there was no file."""
         if self._upload is None:
             raise InvalidOptions("There is no recording in the request; send it as a file.")
         return self._upload
 
     async def abandon(self) -> None:
-        """Keep nothing, even when the request is being cancelled; harmless after `finish`."""
+        """Discard the upload, even during cancellation; has no effect after `finish`."""
         if self._upload is not None:
             with anyio.CancelScope(shield=True):
                 await run_in_threadpool(self._upload.abandon)
@@ -250,31 +248,29 @@ async def receive(
     request: HttpRequest,
     service: Service,
     *,
-    file_field: str = "file",
     idempotency_key: str | None = None,
     fields_bytes: int = FIELDS_BYTES,
     text_files: Mapping[str, int] | None = None,
 ) -> ReceivedForm:
     """
-    Read a multipart form: the part `file_field` becomes a StreamedUpload, the rest fields in order.
+    Read a multipart form: the part `file` becomes a StreamedUpload, the others fields in order.
 
     Memory does not depend on the recording's size, and at most a MiB more than the limits
     allow is read.
 
     Args:
-        fields_bytes: what all fields may have together.
-        text_files: fields that may come as files, and the bytes that each may have besides.
+        fields_bytes, text_files: as `FormReader` takes them.
 
     Raises:
-        UploadTooLarge: by its announced length, or while it comes.
-        MalformedRequest, InvalidOptions: the body is no form, or not a form of this kind.
+        UploadTooLarge: by its announced length, or while it is received.
+        MalformedRequest, InvalidOptions: the body is not a form, or not such a form.
         IdempotencyInProgress, StorageError: as `Submissions.start_upload` and
             `StreamedUpload.write` do.
-        ClientDisconnect: the sender went away.
-        HTTPException: 408, it says nothing any more.
+        ClientDisconnect: the sender disconnected.
+        HTTPException: 408, the sender paused for too long.
     """
     kind = request.headers.get("content-type", "")
-    reader = FormReader(kind, file_field, fields_bytes, text_files)
+    reader = FormReader(kind, fields_bytes, text_files)
     fields_bytes += sum((text_files or {}).values())
     limit = service.context.rules.max_upload_bytes + fields_bytes + _FRAMING_BYTES
     flow = UploadStream(service, idempotency_key)
@@ -304,12 +300,12 @@ async def body(
     Yield a request's body, at most about `limit` bytes of it.
 
     Args:
-        beat: called every so many seconds in which nothing comes.
+        beat: called every `beat_seconds` in which nothing is received.
 
     Raises:
         UploadTooLarge: it is longer, by its announced length or in fact.
-        ClientDisconnect: the sender went away.
-        HTTPException: 408, it says nothing any more.
+        ClientDisconnect: the sender disconnected.
+        HTTPException: 408, the sender paused for too long.
     """
     request.scope[BODY_UNREAD] = True
     announced = request.headers.get("content-length", "")
@@ -340,7 +336,7 @@ async def _next_message(
 
 
 async def small_body(request: HttpRequest, limit: int = FIELDS_BYTES) -> bytes:
-    """A body without a recording in it, whole, within STALL_SECONDS; raises as `body` does."""
+    """Read a body without a recording within STALL_SECONDS; raises as `body` does."""
     try:
         with anyio.fail_after(STALL_SECONDS):
             return b"".join([chunk async for chunk in body(request, limit)])
@@ -348,15 +344,19 @@ async def small_body(request: HttpRequest, limit: int = FIELDS_BYTES) -> bytes:
         raise _stalled() from error
 
 
+def content_type(request: HttpRequest) -> str:
+    """The media type of a request's body, without parameters; "" if there is none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 def refuse_unless_form(request: HttpRequest) -> None:
-    """Raise HTTPException 415 where the body is no multipart form."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "multipart/form-data":
+    """Raise HTTPException 415 if the body is not a multipart form."""
+    if content_type(request) != "multipart/form-data":
         raise HTTPException(415, "Send the recording as multipart/form-data.")
 
 
 class UploadStream:
-    """The file's bytes on their way to the service, in batches, each written in a thread."""
+    """Passes a file's bytes to the service in batches, each written in a thread."""
 
     def __init__(self, service: Service, idempotency_key: str | None) -> None:
         self.upload: StreamedUpload | None = None
@@ -368,10 +368,10 @@ class UploadStream:
         self._flushed = time.monotonic()
 
     async def take(self, event: FileBegins | bytes) -> None:
-        """Begin the upload, or add to it."""
+        """Begin the upload, or append to it."""
         if isinstance(event, FileBegins):
             begin = self._service.submissions.start_upload
-            with anyio.CancelScope(shield=True):  # or nobody would hold what it opens
+            with anyio.CancelScope(shield=True):  # else a cancelled request would leak it
                 self.upload = await run_in_threadpool(begin, event.name, self._key)
             return
         self._batch += event
@@ -380,20 +380,22 @@ class UploadStream:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what there is, at least every few seconds: that keeps the upload alive."""
+        """Write the batch, at least every few seconds: that renews the upload's lease."""
         if self.upload is not None:
             batch, self._batch = bytes(self._batch), bytearray()
             self._flushed = time.monotonic()
-            with anyio.CancelScope(shield=True):  # or it would go on behind abandon's back
+            with anyio.CancelScope(shield=True):  # else it would run on during `abandon`
                 await run_in_threadpool(self.upload.write, batch)
 
 
 def _stalled() -> HTTPException:
-    return HTTPException(408, f"Too little came in {STALL_SECONDS:.0f} seconds; send it again.")
+    return HTTPException(
+        408, f"Too little was received in {STALL_SECONDS:.0f} seconds; send it again."
+    )
 
 
 def _too_large(limit: int) -> UploadTooLarge:
     return UploadTooLarge(
-        f"The request has more than {limit / _MEBIBYTE:.4g} MiB, which is more than is taken "
-        "here; for recordings MAX_UPLOAD_SIZE_MB sets the limit."
+        f"The request exceeds {limit / _MEBIBYTE:.4g} MiB; for recordings "
+        "MAX_UPLOAD_SIZE_MB sets the limit."
     )

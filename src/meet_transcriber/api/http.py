@@ -35,12 +35,10 @@ JobId = Annotated[
     str, Path(description="The job's id.", examples=["0b8f6a3e5c1d4f0a9e7b2c6d8f1a3b5c"])
 ]
 Place = Annotated[int, Path(ge=0, description="The segment's place, counted from 0.")]
-IfMatch = Annotated[
-    str | None, Header(description="ETag or `edition` that is to be changed; any where left out.")
-]
+IfMatch = Annotated[str | None, Header(description="ETag or `edition` to change; any if left out.")]
 IdempotencyKey = Annotated[
     str | None,
-    Header(description="A repeated request with the same key gives the job of the first."),
+    Header(description="A repeated request with the same key returns the job of the first."),
 ]
 
 
@@ -126,14 +124,14 @@ def _without_repetition(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def edition_in(if_match: str | None) -> str | None:
-    """The edition that If-Match names, from a status's ETag or by itself; None takes any."""
+    """The edition that If-Match names, as an ETag or by itself; None for any."""
     if if_match is None or if_match.strip() == "*":
         return None
     return if_match.strip().removeprefix("W/").strip('"').partition(".")[0]
 
 
 def matches(if_none_match: str | None, etag: str) -> bool:
-    """Whether the caller has this version already."""
+    """Whether If-None-Match contains this ETag."""
     if not if_none_match:
         return False
     known = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
@@ -142,28 +140,28 @@ def matches(if_none_match: str | None, etag: str) -> bool:
 
 def negotiate(accept: str | None, offered: Mapping[str, str]) -> str:
     """
-    The value of the offered media type that the caller likes best.
+    The value of the offered media type that the client prefers.
 
-    Of several equals the first offered wins, and without an Accept it does, too.
+    The first one offered wins among equals, and without an Accept header.
 
     Raises:
-        HTTPException: 406, when none is acceptable.
+        HTTPException: 406, none is acceptable.
     """
-    wishes = _wishes(accept or "*/*")
-    ranked = [(_quality(kind, wishes), -at) for at, kind in enumerate(offered)]
+    accepted = _accepted_qualities(accept or "*/*")
+    ranked = [(_quality(kind, accepted), -at) for at, kind in enumerate(offered)]
     quality, place = max(ranked, default=(0.0, 0))
     if quality <= 0:
-        raise HTTPException(406, f"There are: {', '.join(offered)}.")
+        raise HTTPException(406, f"Available media types: {', '.join(offered)}.")
     return list(offered.values())[-place]
 
 
-def _wishes(accept: str) -> dict[str, float]:
-    wishes: dict[str, float] = {}
+def _accepted_qualities(accept: str) -> dict[str, float]:
+    accepted: dict[str, float] = {}
     for item in accept.lower().split(","):
         kind, *parameters = (part.strip() for part in item.split(";"))
         quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
-        wishes[kind] = _number(quality)
-    return wishes
+        accepted[kind] = _number(quality)
+    return accepted
 
 
 def _number(text: str) -> float:
@@ -173,10 +171,10 @@ def _number(text: str) -> float:
         return 0.0
 
 
-def _quality(kind: str, wishes: Mapping[str, float]) -> float:
-    """The nearest range counts: the type itself, then its family, then anything."""
+def _quality(kind: str, accepted: Mapping[str, float]) -> float:
+    """The quality of a media type: the most specific range that matches counts."""
     family = kind.partition("/")[0] + "/*"
-    return next((wishes[each] for each in (kind, family, "*/*") if each in wishes), 0.0)
+    return next((accepted[each] for each in (kind, family, "*/*") if each in accepted), 0.0)
 
 
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 -_.()")
@@ -185,10 +183,9 @@ _STEM_LENGTH = 120
 
 def attachment(name: str, extension: str) -> str:
     """
-    A Content-Disposition for a file made from the recording `name`.
+    A Content-Disposition for a file derived from the recording `name`.
 
-    The quoted name is plain ASCII for old clients, `filename*` has all characters: RFC 6266
-    and RFC 5987.
+    The quoted name is ASCII for old clients, `filename*` has all characters (RFC 6266, RFC 5987).
     """
     stem = _stem(name)
     plain = "".join(char if char in _PLAIN else "_" for char in stem)
@@ -197,7 +194,7 @@ def attachment(name: str, extension: str) -> str:
 
 
 def _stem(name: str) -> str:
-    """The name without path and ending, nothing in it that a file system minds."""
+    """The name without path, extension, and characters that file systems refuse."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
     stem = last.rpartition(".")[0] or last
     kept = "".join(char for char in stem if char.isprintable() and char not in '<>:"|?*')

@@ -1,4 +1,4 @@
-"""Helpers that write the OpenAPI document."""
+"""Helpers that build the OpenAPI document."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -17,15 +17,15 @@ Schema = dict[str, Any]
 Responses = dict[int | str, dict[str, Any]]
 
 _HEADERS = {
-    "Location": "The path of what was made.",
-    "Retry-After": "Seconds to wait before asking again.",
-    "ETag": "What If-None-Match compares.",
-    "Content-Disposition": "A file name made from the recording's.",
-    "Content-Range": "Which bytes these are.",
+    "Location": "The path of the created resource.",
+    "Retry-After": "Seconds to wait before the next request.",
+    "ETag": "Compared with If-None-Match.",
+    "Content-Disposition": "A file name derived from the recording's.",
+    "Content-Range": "The range of these bytes.",
     "Accept-Ranges": "bytes",
-    "Upload-Offset": "Bytes that have come.",
-    "Upload-Length": "Bytes that were announced.",
-    "Upload-Complete": "`?1` once all have come, else `?0`.",
+    "Upload-Offset": "Number of bytes received.",
+    "Upload-Length": "Number of bytes announced.",
+    "Upload-Complete": "`?1` once all are received, else `?0`.",
 }
 
 
@@ -37,19 +37,19 @@ def ref(name: str) -> Schema:
 def response(
     status: int, about: str, schema: str | None = None, headers: tuple[str, ...] = ()
 ) -> Responses:
-    """A JSON answer, or one without a body."""
+    """A JSON response, or one without a body."""
     content = {"content": {"application/json": {"schema": ref(schema)}}} if schema else {}
     return {status: {"description": about, "headers": _headers(*headers), **content}}
 
 
-def answer_in(status: int, about: str, kinds: dict[str, Schema], *headers: str) -> Responses:
-    """An answer in one of several media types."""
+def response_in(status: int, about: str, kinds: dict[str, Schema], *headers: str) -> Responses:
+    """A response in one of several media types."""
     content = {kind: {"schema": schema} for kind, schema in kinds.items()}
     return {status: {"description": about, "headers": _headers(*headers), "content": content}}
 
 
 def problems(*statuses: int) -> Responses:
-    """These problems, and those that any route may end with."""
+    """Responses with problem details: these statuses, and those that any route may have."""
     return {
         status: {
             "description": PHRASES[status],
@@ -82,7 +82,7 @@ def request_body(
 
 
 def parameter(name: str, where: str, schema: Schema, **more: Any) -> dict[str, Any]:
-    """A parameter that a route reads by hand."""
+    """A parameter that a route reads itself."""
     about = schema.get("description", "")
     return {
         "name": name,
@@ -95,27 +95,27 @@ def parameter(name: str, where: str, schema: Schema, **more: Any) -> dict[str, A
 
 
 def describe(app: FastAPI) -> None:
-    """Let an app's document name our schemas; it is built when it is first asked for."""
+    """Let an app's document contain our schemas; it is built on first use."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = get_openapi(
                 title="Meet Transcriber",
                 version=__version__,
-                summary="Who said what, when.",
-                description="Problems are told as RFC 9457 has it, with a stable `code`.",
+                summary="Who said what, and when.",
+                description="Errors are problem details (RFC 9457) with a stable `code`.",
                 routes=app.routes,
             )
             document.setdefault("components", {}).setdefault("schemas", {}).update(components())
             other_ways(document)
-            app.openapi_schema = _without_made_up(document)
+            app.openapi_schema = _without_validation_error(document)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _without_made_up(document: dict[str, Any]) -> dict[str, Any]:
-    """The document without FastAPI's own 422, which no route of ours gives."""
+def _without_validation_error(document: dict[str, Any]) -> dict[str, Any]:
+    """Remove FastAPI's own 422 response, as `errors` replaces it."""
     for methods in document["paths"].values():
         for operation in methods.values():
             answers = operation["responses"]

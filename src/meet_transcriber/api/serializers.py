@@ -1,9 +1,11 @@
-"""Records as the API shows them: plain dicts, ready for JSON."""
+"""Serializes records for responses: plain dicts, ready for JSON."""
 
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+
+from starlette.responses import Response
 
 from meet_transcriber.core.edits import Edit, EditLog, splices, turns_without_words
 from meet_transcriber.core.formats.documents import segment_to_dict
@@ -16,19 +18,28 @@ from meet_transcriber.service.queries import Found, Wait
 RETRY_PENDING_SECONDS, RETRY_RUNNING_SECONDS = 5, 2
 
 _MESSAGES = {
-    "pending": "The recording was taken in and waits for a worker.",
-    "processing": "The recording is being worked on.",
+    "pending": "The recording was accepted and waits for a worker.",
+    "processing": "The recording is being processed.",
     "completed": "The transcript is ready.",
     "failed": "The job failed; its status says why.",
     "cancelled": "The job was cancelled.",
 }
 
 
+class JsonResponse(Response):
+    """A response with a JSON body, which is not validated."""
+
+    media_type = "application/json"
+
+    def render(self, content: object) -> bytes:
+        """Encode the body."""
+        return dumped(content)
+
+
 def dumped(body: object) -> bytes:
-    """JSON as it goes out."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(
-        "utf-8", "backslashreplace"
-    )
+    """Compact JSON as UTF-8; lone surrogates are escaped."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace")
 
 
 def moment(seconds: float | None) -> str | None:
@@ -40,17 +51,17 @@ def moment(seconds: float | None) -> str | None:
 
 
 def edition(job: Job) -> str:
-    """What a transcript is as people left it: another after each rerun and each edit."""
+    """Identifies the state of a transcript; changes with each rerun and each edit."""
     return f"{job.run}-{job.objects.get('edits.json', '').rpartition('.')[2] or '0'}"
 
 
 def path_of(job_id: str) -> str:
-    """Where a job is found on this host."""
+    """The path of a job."""
     return f"/transcribe/{job_id}"
 
 
 def links(job: Job) -> dict[str, str]:
-    """Where to go from a job; only what makes sense in its state."""
+    """Paths related to a job, as far as its state allows them."""
     own = path_of(job.id)
     there = {"self": own, "events": f"{own}/events"}
     if job.objects.keys() & {"recording", "working.flac"}:
@@ -64,7 +75,7 @@ def links(job: Job) -> dict[str, str]:
 
 
 def accepted(job: Job, wait: Wait) -> dict[str, Any]:
-    """The answer to a submitted recording, or to another try."""
+    """The body for a job that was submitted, or that runs again."""
     return {
         "job_id": job.id,
         "status": job.state,
@@ -76,7 +87,7 @@ def accepted(job: Job, wait: Wait) -> dict[str, Any]:
 
 
 def status(job: Job, wait: Wait) -> dict[str, Any]:
-    """All about a job but its words."""
+    """A job without its transcript."""
     return {**entry(job), **_waiting(wait)}
 
 
@@ -86,7 +97,7 @@ def _waiting(wait: Wait) -> dict[str, Any]:
 
 
 def entry(job: Job) -> dict[str, Any]:
-    """A job in a list: its status but for what depends on other jobs."""
+    """A job in a list: its status without its place in the queue."""
     options = job.options
     return {
         "job_id": job.id,
@@ -160,7 +171,7 @@ def page(rows: list[dict[str, Any]], has_more: bool) -> dict[str, Any]:
 
 
 def found(result: Found) -> dict[str, Any]:
-    """What a search found; each job with the segments that hold a word of the query."""
+    """The result of a search; each job with the segments that contain a word of the query."""
     rows = [
         {
             **entry(hit.job),
@@ -172,7 +183,7 @@ def found(result: Found) -> dict[str, Any]:
 
 
 def segment(place: int, each: Segment, names: Mapping[str, str]) -> dict[str, Any]:
-    """One segment by its place, its speaker's name applied."""
+    """A segment with its place and the name of its speaker."""
     return {
         "segment": place,
         "start": each.start,
@@ -184,7 +195,7 @@ def segment(place: int, each: Segment, names: Mapping[str, str]) -> dict[str, An
 
 
 def edits(log: EditLog) -> list[dict[str, Any]]:
-    """The log of edits: each with the step that it belongs to, and whether it was undone."""
+    """The log of edits: each with its step, and whether it was undone."""
     rows, step = [], 0
     standing = {place for each in log.steps()[0] for place in each}
     for place, edit in enumerate(log.edits):
@@ -196,7 +207,7 @@ def edits(log: EditLog) -> list[dict[str, Any]]:
 
 
 def summary(edit: Edit) -> str:
-    """What was done, in words."""
+    """An edit as a sentence."""
     who, source = edit.speaker or "unknown", edit.source or "unknown"
     sentences = {
         "text": f"Segment {edit.segment} got other words.",

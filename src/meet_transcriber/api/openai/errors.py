@@ -1,4 +1,4 @@
-"""Errors as OpenAI's clients expect them: one envelope, and statuses that raise their classes."""
+"""Errors as OpenAI's clients expect them: one envelope, and the statuses they know."""
 
 import json
 from collections.abc import Callable, Coroutine, Mapping
@@ -45,16 +45,16 @@ STATUS: Mapping[str, int] = {
     "storage_unavailable": 503,
     "storage_full": 507,
 }
-"""Status of an error, or of a job that failed with it, by code; 500 for the others."""
+"""Status by code of an error, or of a job that failed with it; 500 for others."""
 
-TRY_AGAIN_SECONDS: Mapping[str, int] = {"idempotency_in_progress": 2, "storage_unavailable": 5}
-"""Codes whose request may be sent again, and how much later."""
+RETRY_SECONDS: Mapping[str, int] = {"idempotency_in_progress": 2, "storage_unavailable": 5}
+"""Seconds after which a request may be retried, by code."""
 
-_GONE = 499  # nobody is there to read it; the number that nginx logs for that
+_CLIENT_CLOSED = 499  # as nginx logs it; no client receives it
 
 
 class ApiError(Exception):
-    """What is answered in place of a transcript."""
+    """An error in place of a transcript."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class ApiError(Exception):
 
     @property
     def body(self) -> dict[str, Any]:
-        """OpenAI's envelope; all four keys are always there."""
+        """OpenAI's envelope; it always has all four keys."""
         return {
             "error": {
                 "message": self.message,
@@ -86,27 +86,27 @@ class ApiError(Exception):
 
 
 def refused(param: str, message: str, code: str = "invalid_value") -> ApiError:
-    """A field that cannot be taken as it is."""
+    """The error of an invalid field."""
     return ApiError(400, message, code=code, param=param)
 
 
 def error_of(code: str, message: str, headers: Mapping[str, str] | None = None) -> ApiError:
     """
-    An error of ours, or of a job that failed, as OpenAI would answer it.
+    The error of a request or of a failed job, in OpenAI's terms.
 
-    The official client tries 409 and everything from 500 on again by itself; where that
-    would end the same way, the header `x-should-retry` tells it not to.
+    The official client retries 409 and everything from 500 on by itself; the header
+    `x-should-retry` stops it where a retry would fail the same way.
     """
     status = STATUS.get(code, 500)
     if status == HTTPStatus.UNAUTHORIZED:
         code, headers = "invalid_api_key", {"www-authenticate": "Bearer", **(headers or {})}
-    later = TRY_AGAIN_SECONDS.get(code)
+    later = RETRY_SECONDS.get(code)
     hint = {"retry-after": str(later)} if later else {"x-should-retry": "false"}
     return ApiError(status, message, code=code, headers={**hint, **(headers or {})})
 
 
 def enveloped(error: Exception) -> Response:
-    """The answer to any error; what is unexpected is logged and not told."""
+    """The response to any error; an unexpected one is logged and not described."""
     match error:
         case ApiError():
             found = error
@@ -118,28 +118,28 @@ def enveloped(error: Exception) -> Response:
             found = ApiError(error.status_code, str(error.detail), headers=error.headers)
         case _:
             log.error("request_failed", exc_info=error)
-            found = ApiError(500, "The server made a mistake; its log says which.")
+            found = ApiError(500, "An unexpected error occurred; the server's log describes it.")
     return EarlyResponse(json.dumps(found.body), found.status, found.headers, "application/json")
 
 
 def _retry_headers(error: TranscriptionError) -> dict[str, str]:
-    """When to try again where the error knows it, in place of not to."""
+    """Headers for a retry, if the error knows when it makes sense."""
     wait = retry_after(error)
     return {} if wait is None else {"retry-after": str(wait), "x-should-retry": "true"}
 
 
 class EnvelopeRoute(APIRoute):
-    """A route whose errors, of whatever origin, leave in OpenAI's envelope."""
+    """A route whose errors, of any origin, are sent in OpenAI's envelope."""
 
     def get_route_handler(self) -> Handler:
-        """The handler of a request, errors included."""
+        """The handler of a request, including its errors."""
         handle = super().get_route_handler()
 
         async def answer(request: Request) -> Response:
             try:
                 return await handle(request)
             except ClientDisconnect:
-                return Response(status_code=_GONE)
+                return Response(status_code=_CLIENT_CLOSED)
             except Exception as error:  # noqa: BLE001 - the outermost frame of a request
                 return enveloped(error)
 

@@ -1,4 +1,4 @@
-"""The endpoints that OpenAI's clients call; behind each transcription is a job like any other."""
+"""The endpoints of OpenAI's audio API; each transcription is an ordinary job."""
 
 import time
 from functools import partial
@@ -51,19 +51,19 @@ _ERROR = {
     },
 }
 _STATUSES = {
-    400: "A field or the recording cannot be used",
-    401: "There is no API key, or it is unknown, was revoked or has expired",
-    403: "The API key is not for this",
-    404: "There is no such model",
-    409: "The first request with this Idempotency-Key is still coming in",
+    400: "A field or the recording is invalid",
+    401: "The API key is missing, unknown, revoked or expired",
+    403: "The API key lacks the scope",
+    404: "The model does not exist",
+    409: "The first request with this Idempotency-Key is still being received",
     413: "The recording is too large",
-    415: "The body is no multipart form",
+    415: "The body is not a multipart form",
     422: "The Idempotency-Key was used for another request",
-    429: "Too much was asked for the moment, or for a tenant",
+    429: "A rate limit or quota is exceeded",
     500: "The job failed",
-    503: "An engine or the store is not there",
-    504: "It takes longer than SYNC_LIMIT_SECONDS; the job goes on",
-    507: "There is no room for the recording",
+    503: "An engine or the store is unavailable",
+    504: "The job takes longer than SYNC_LIMIT_SECONDS, and continues",
+    507: "There is no space for the recording",
 }
 
 
@@ -84,7 +84,7 @@ def _described(task: Task) -> dict[str, Any]:
         "Idempotency-Key",
         "header",
         {"type": "string", "minLength": 1, "maxLength": 255},
-        description="The same key with the same request gives the same job.",
+        description="The same request with the same key returns the same job.",
     )
     body = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
     return {
@@ -105,21 +105,21 @@ def _success(task: Task) -> dict[str, Any]:
     return {"description": "The transcript; x-job-id names its job", "content": content}
 
 
-class _Anything(PathConvertor):
-    """The rest of a path, line breaks included, which starlette's own `path` does not match."""
+class _AnyPath(PathConvertor):
+    """The rest of a path, including line breaks, which starlette's own `path` does not match."""
 
     regex = "(?s:.*)"
 
 
-register_url_convertor("anything", _Anything())
+register_url_convertor("anything", _AnyPath())
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
 def openai_router(settings: Settings) -> APIRouter:
-    """The routes of /v1. Errors leave in OpenAI's envelope."""
+    """The routes of /v1, whose errors are sent in OpenAI's envelope."""
     router = APIRouter(prefix="/v1", route_class=EnvelopeRoute, tags=["OpenAI"])
-    desk = _Desk(settings)
+    endpoint = _TranscriptionEndpoint(settings)
     tasks: tuple[tuple[str, Task], ...] = (
         ("/audio/transcriptions", "transcribe"),
         ("/audio/translations", "translate"),
@@ -127,7 +127,7 @@ def openai_router(settings: Settings) -> APIRouter:
     for path, task in tasks:
         router.add_api_route(
             path,
-            _endpoint(desk, task),
+            _handler(endpoint, task),
             methods=["POST"],
             operation_id="createTranscription" if task == "transcribe" else "createTranslation",
             summary=f"{task.capitalize()} a recording and wait for the result",
@@ -162,34 +162,34 @@ def _add_models(router: APIRouter, catalogue: ModelCatalogue) -> None:
         return catalogue.entry(model)
 
 
-def _endpoint(desk: "_Desk", task: Task) -> Any:
+def _handler(endpoint: "_TranscriptionEndpoint", task: Task) -> Any:
     async def transcribe(request: Request, service: ToTranscribe) -> Response:
-        return await desk.serve(request, service, task)
+        return await endpoint.serve(request, service, task)
 
     return transcribe
 
 
 async def _unknown(known: set[str], request: Request, path: str) -> Response:
-    """What no route is for: another method of a known path, or an unknown one."""
+    """Refuses every other request: another method of a known path, or an unknown path."""
     if f"/{path}" in known or path.startswith("models/"):
         allow = "GET" if path.startswith("models") else "POST"
-        message = f"{request.method} is not for /v1/{path}; use {allow}."
+        message = f"/v1/{path} does not accept {request.method}; use {allow}."
         raise ApiError(405, message, code="method_not_allowed", headers={"allow": allow})
-    raise ApiError(404, f"There is no /v1/{path[:100]} here.", code="unknown_url")
+    raise ApiError(404, f"/v1/{path[:100]} does not exist.", code="unknown_url")
 
 
-class _Desk:
-    """Takes requests in and answers them."""
+class _TranscriptionEndpoint:
+    """Submits recordings and waits for their transcripts."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._catalogue = ModelCatalogue(settings, 0)
 
     async def serve(self, request: Request, service: Service, task: Task) -> Response:
-        """The transcript of the recording in the request, or its events."""
+        """The transcript of the request's recording, or its events."""
         refuse_unless_form(request)
         key = request.headers.get("idempotency-key")
-        asked, job = await self._taken_in(request, service, task, key)
+        asked, job = await self._submit(request, service, task, key)
         request.state.job = job
         waiter = JobWaiter(service, request, job, keeps=key is not None)
         if asked.stream:
@@ -202,7 +202,7 @@ class _Desk:
         response.headers["x-job-id"] = job.id
         return response
 
-    async def _taken_in(
+    async def _submit(
         self, request: Request, service: Service, task: Task, key: str | None
     ) -> tuple[requests.TranscriptionRequest, Job]:
         await wait_for_upload(service, key)

@@ -1,4 +1,4 @@
-"""The recording itself, whole or in ranges, as players ask for it."""
+"""The recording, whole or in ranges, as players request it."""
 
 import hashlib
 import re
@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from meet_transcriber.api.auth import ReaderService
 from meet_transcriber.api.http import JobId, attachment
-from meet_transcriber.api.openapi import answer_in, problems, response
+from meet_transcriber.api.openapi import problems, response, response_in
 from meet_transcriber.core.errors import StorageError
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.media import MediaInfo
@@ -38,22 +38,22 @@ _SOUND = {
     "amr": "audio/amr",
     "caf": "audio/x-caf",
 }
-"""FFmpeg's name of a container to the media type of sound in it."""
+"""Media type of audio by FFmpeg's name of its container."""
 
 _RANGE = re.compile(r"bytes=\s*([0-9]{0,18})-([0-9]{0,18})\s*")
 _BYTES = {"*/*": {"type": "string", "format": "binary"}}
 _ANSWERS = {
-    **answer_in(200, "The recording.", _BYTES, "ETag", "Accept-Ranges"),
-    **answer_in(206, "A range of it.", _BYTES, "ETag", "Content-Range"),
+    **response_in(200, "The recording.", _BYTES, "ETag", "Accept-Ranges"),
+    **response_in(206, "A range of it.", _BYTES, "ETag", "Content-Range"),
     **problems(404, 409, 416, 422),
 }
 IfRange = Annotated[
-    str | None, Header(description="An ETag; the range counts only while it holds.")
+    str | None, Header(description="An ETag; the range applies only if it matches.")
 ]
 
 
 class NoSuchBytes(Exception):
-    """A range lies behind the end."""
+    """A range begins after the end of the recording."""
 
 
 class Span(NamedTuple):
@@ -66,14 +66,17 @@ class Span(NamedTuple):
 @router.get(
     "/transcribe/{job_id}/audio",
     operation_id="getAudio",
-    summary="The recording, for players",
+    summary="Get the recording",
     responses=_ANSWERS,
 )
 @router.head(
     "/transcribe/{job_id}/audio",
     operation_id="headAudio",
-    summary="What getting the recording would say",
-    responses={**response(200, "It is there.", None, ("ETag", "Accept-Ranges")), **_ANSWERS},
+    summary="Get the headers of the recording",
+    responses={
+        **response(200, "The recording exists.", None, ("ETag", "Accept-Ranges")),
+        **_ANSWERS,
+    },
 )
 async def get_audio(
     service: ReaderService,
@@ -81,7 +84,7 @@ async def get_audio(
     range_: Annotated[str | None, Header(alias="Range", description="One range of bytes.")] = None,
     if_range: IfRange = None,
 ) -> Response:
-    """The recording as it was sent, else its working audio; the answer never is all in memory."""
+    """The recording as it was sent, or its working audio; streamed from the store."""
     job, file, size = await run_in_threadpool(service.queries.audio, job_id)
     etag = _etag(job)
     wanted = range_ if if_range is None or if_range.strip() == etag else None
@@ -94,20 +97,20 @@ async def get_audio(
     headers["Content-Type"] = media_type(job)
     headers["Content-Disposition"] = "inline" + attachment(job.name, _ending(job))[10:]
     if span is None:
-        return _Slice(file, Span(0, size), 200, headers)
+        return _FileSlice(file, Span(0, size), 200, headers)
     headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{size}"
-    return _Slice(file, span, 206, headers)
+    return _FileSlice(file, span, 206, headers)
 
 
 def parse_range(header: str | None, size: int) -> Span | None:
     """
-    The bytes that a Range header asks for.
+    The bytes that a Range header requests.
 
-    None, for all of them, without one, and where it makes no sense or names several ranges, as
-    RFC 9110 allows.
+    None means the whole recording: without a header, and for an invalid one or several ranges,
+    which RFC 9110 allows to ignore.
 
     Raises:
-        NoSuchBytes: there are no such bytes.
+        NoSuchBytes: the range begins after the end.
     """
     found = _RANGE.fullmatch(header or "")
     if found is None:
@@ -123,7 +126,7 @@ def parse_range(header: str | None, size: int) -> Span | None:
 
 
 def media_type(job: Job) -> str:
-    """The media type of the audio that is kept."""
+    """The media type of the stored audio."""
     if "recording" not in job.objects:
         return "audio/flac"
     container = (job.media or MediaInfo("", "", None, 0, 0)).container.split(",")[0]
@@ -147,8 +150,8 @@ def _etag(job: Job) -> str:
     return f'"{hashlib.sha256(key.encode()).hexdigest()[:20]}"'
 
 
-class _Slice(Response):
-    """Bytes of a file, read in a thread while they are sent; closes the file in any case."""
+class _FileSlice(Response):
+    """Sends bytes of a file, read in a thread; always closes the file."""
 
     def __init__(self, file: BinaryIO, span: Span, status: int, headers: dict[str, str]) -> None:
         super().__init__(None, status, headers)
@@ -159,7 +162,7 @@ class _Slice(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_watch, receive, tasks.cancel_scope)
+                tasks.start_soon(_cancel_on_disconnect, receive, tasks.cancel_scope)
                 await self._send(scope, send)
                 tasks.cancel_scope.cancel()
         finally:
@@ -174,14 +177,13 @@ class _Slice(Response):
             while left > 0:
                 data = await run_in_threadpool(self._file.read, min(left, _CHUNK_BYTES))
                 if not data:
-                    raise StorageError("The recording became shorter while it was sent.")
+                    raise StorageError("The recording was truncated while it was sent.")
                 left -= len(data)
                 await send({"type": "http.response.body", "body": data, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _watch(receive: Receive, sending: anyio.CancelScope) -> None:
-    """Stop sending when nobody listens any more."""
+async def _cancel_on_disconnect(receive: Receive, sending: anyio.CancelScope) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     sending.cancel()

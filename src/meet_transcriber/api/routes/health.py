@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import CanReadDetails, ToAdminister, ToMonitor
-from meet_transcriber.api.openapi import answer_in, problems, response
+from meet_transcriber.api.openapi import problems, response, response_in
 from meet_transcriber.core.errors import NothingToFetch, TranscriptionError
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.workers import WorkerInfo
@@ -249,7 +249,7 @@ def queue(service: ToMonitor) -> Response:
     summary="Figures for Prometheus",
     response_class=Response,
     responses={
-        **answer_in(200, "In Prometheus' text format.", {"text/plain": {"type": "string"}}),
+        **response_in(200, "In Prometheus' text format.", {"text/plain": {"type": "string"}}),
         **problems(),
     },
 )

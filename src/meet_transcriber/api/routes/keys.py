@@ -1,4 +1,4 @@
-"""API keys over HTTP, for administrators; a key is shown once, when it is made."""
+"""API keys, for administrators; a key is shown once, when it is created."""
 
 from typing import Annotated, Any
 
@@ -12,6 +12,7 @@ from meet_transcriber.api.auth import ToAdminister, guard_of
 from meet_transcriber.api.http import json_body
 from meet_transcriber.api.openapi import problems, request_body, response
 from meet_transcriber.api.schemas import KeyRequest, RotationRequest
+from meet_transcriber.api.serializers import JsonResponse
 from meet_transcriber.core.auth import DEFAULT_SCOPES, ApiKey, NewKey, validate_scopes
 
 router = APIRouter(tags=["access"], default_response_class=Response)
@@ -26,21 +27,21 @@ _NO_STORE = {"Cache-Control": "no-store"}
     "/keys",
     operation_id="listKeys",
     summary="List the API keys",
-    responses={**response(200, "All of them, without their secrets.", "KeyList"), **problems()},
+    responses={**response(200, "All keys, without their secrets.", "KeyList"), **problems()},
 )
 def list_keys(request: Request, _service: ToAdminister) -> Response:
-    """Every key, revoked and expired ones too."""
+    """All keys, including revoked and expired ones."""
     keys = guard_of(request).keyring.keys()
-    return _json({"object": "list", "data": [_shown(key) for key in keys]})
+    return JsonResponse({"object": "list", "data": [*map(_entry, keys)]}, 200, _NO_STORE)
 
 
 @router.post(
     "/keys",
     operation_id="createKey",
-    summary="Make an API key",
+    summary="Create an API key",
     status_code=201,
     responses={
-        **response(201, "The key; nobody can show it again.", "NewKey"),
+        **response(201, "The key; it cannot be shown again.", "NewKey"),
         **problems(400, 413, 422),
     },
     openapi_extra=request_body(KeyRequest),
@@ -48,14 +49,14 @@ def list_keys(request: Request, _service: ToAdminister) -> Response:
 async def create_key(
     request: Request, service: ToAdminister, body: Annotated[KeyRequest, json_body(KeyRequest)]
 ) -> Response:
-    """Make a key; without `tenant` its jobs are seen by keys of its own name's tenant alone."""
+    """Create a key; without `tenant`, its name is its tenant, and it shares jobs with no other."""
     days = body.expires_in_days
     expires_at = None if days is None else service.context.clock() + days * _DAY_SECONDS
     tenant = body.name if body.tenant is None else body.tenant
     scopes = DEFAULT_SCOPES if body.scopes is None else validate_scopes(body.scopes)
     create = guard_of(request).keyring.create
     made = await run_in_threadpool(create, body.name, tenant, scopes, expires_at)
-    return _told(request, made, 201)
+    return _new_key(request, made, 201)
 
 
 @router.delete(
@@ -64,12 +65,12 @@ async def create_key(
     summary="Revoke an API key",
     status_code=204,
     responses={
-        **response(204, "It holds no more, and its sessions are over."),
+        **response(204, "The key and its sessions are no longer valid."),
         **problems(404, 409),
     },
 )
 def revoke_key(request: Request, _service: ToAdminister, key_id: KeyId) -> Response:
-    """Let a key hold no more, from this moment on."""
+    """Revoke a key, effective at once."""
     guard_of(request).keyring.revoke(key_id)
     return Response(status_code=204)
 
@@ -77,7 +78,7 @@ def revoke_key(request: Request, _service: ToAdminister, key_id: KeyId) -> Respo
 @router.post(
     "/keys/{key_id}/rotate",
     operation_id="rotateKey",
-    summary="Give an API key another secret",
+    summary="Replace the secret of an API key",
     responses={
         **response(200, "The key with its new secret.", "NewKey"),
         **problems(400, 404, 409, 413, 422),
@@ -90,23 +91,19 @@ async def rotate_key(
     key_id: KeyId,
     body: Annotated[RotationRequest, json_body(RotationRequest)],
 ) -> Response:
-    """The old secret counts for `overlap_seconds` more, none where left out; sessions end."""
+    """The old secret remains valid for `overlap_seconds`, 0 if left out; sessions end."""
     keyring = guard_of(request).keyring
     made = await run_in_threadpool(keyring.rotate, key_id, float(body.overlap_seconds or 0))
-    return _told(request, made, 200)
+    return _new_key(request, made, 200)
 
 
-def _told(request: Request, made: NewKey, status: int) -> Response:
+def _new_key(request: Request, made: NewKey, status: int) -> Response:
     request.state.target = made.key.id
-    return _json({**_shown(made.key), "key": made.token}, status)
+    return JsonResponse({**_entry(made.key), "key": made.token}, status, _NO_STORE)
 
 
-def _json(body: object, status: int = 200) -> Response:
-    return Response(serializers.dumped(body), status, _NO_STORE, "application/json")
-
-
-def _shown(key: ApiKey) -> dict[str, Any]:
-    """A key as an administrator sees it; its digest is nobody's business."""
+def _entry(key: ApiKey) -> dict[str, Any]:
+    """A key as an administrator sees it, without its digest."""
     return {
         "id": key.id,
         "object": "key",

@@ -1,7 +1,7 @@
-"""Routes that begin work: a recording comes in, or is to be fetched; or is done again."""
+"""Routes that submit recordings, or run jobs again."""
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter
@@ -12,11 +12,12 @@ from starlette.responses import Response
 
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import ToSubmit
-from meet_transcriber.api.forms import FIELDS_BYTES, receive, small_body
+from meet_transcriber.api.forms import FIELDS_BYTES, content_type, receive, small_body
 from meet_transcriber.api.http import IdempotencyKey, JobId, json_body, read_json, settings_of
 from meet_transcriber.api.openapi import parameter, problems, request_body, response
 from meet_transcriber.api.options import Pairs, Submission, SubmissionForm, read_options
 from meet_transcriber.api.schemas import RerunRequest, UploadForm, components
+from meet_transcriber.api.serializers import JsonResponse
 from meet_transcriber.api.thread_limits import run_limited
 from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
 from meet_transcriber.core.jobs import Job
@@ -43,7 +44,7 @@ _BY_QUERY = [
     summary="Submit a recording",
     status_code=202,
     responses={
-        **response(202, "The recording was taken in.", "Accepted", _ACCEPTED),
+        **response(202, "The recording was accepted.", "Accepted", _ACCEPTED),
         **problems(400, 404, 408, 409, 413, 415, 422, 507),
     },
     openapi_extra={
@@ -57,21 +58,21 @@ async def submit(
     """
     Send a recording as the form's `file`, or name a `url` to fetch it from, or an `upload`.
 
-    Options go into the form, before or behind the file, into the query, or into the JSON object
-    that has the `url` or `upload`. An upload that is submitted again gives the same job. An
-    option that does not exist is an error.
+    Options are fields of the form, before or after the file, parameters of the query, or fields
+    of the JSON object that contains the `url` or `upload`. Submitting an upload again returns the
+    same job. An unknown option is an error.
 
-    A `speaker_timeline`, who was speaking when as a conference system noted it, may go along as a
-    field, as a file of the form, or in the JSON object: its names are taken over where they fit.
+    A `speaker_timeline`, which says who spoke when as a conference system recorded it, is a field
+    or a file of the form, or a field of the JSON object; its names are applied where they match.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = content_type(request)
     if kind == _LONG_FORM:
-        job = await _from_form(request, service, idempotency_key)
+        job = await _submit_form(request, service, idempotency_key)
     else:
         sent = [*request.query_params.multi_items(), *await _pairs(request, kind)]
-        wishes = await run_in_threadpool(read_options, sent)  # a timeline takes its time
-        job = await _from_elsewhere(request, service, wishes, idempotency_key)
-    return await _accepted(request, service, job)
+        asked = await run_in_threadpool(read_options, sent)  # parsing a timeline takes time
+        job = await _submit_reference(request, service, asked, idempotency_key)
+    return await accepted_response(request, service, job)
 
 
 async def _pairs(request: HttpRequest, kind: str) -> Pairs:
@@ -83,53 +84,54 @@ async def _pairs(request: HttpRequest, kind: str) -> Pairs:
     try:
         return parse_qsl(data.decode(), keep_blank_values=True, errors="strict")
     except ValueError as error:
-        raise MalformedRequest("The form cannot be read: it is no UTF-8.") from error
+        raise MalformedRequest("The form is not valid UTF-8.") from error
 
 
-async def _from_form(request: HttpRequest, service: Service, key: str | None) -> Job:
+async def _submit_form(request: HttpRequest, service: Service, key: str | None) -> Job:
     texts = {"speaker_timeline": _TIMELINE_BYTES}
     received = await receive(request, service, idempotency_key=key, text_files=texts)
     async with received:
         sent = [*request.query_params.multi_items(), *received.fields]
-        wishes = await run_in_threadpool(read_options, sent)
+        asked = await run_in_threadpool(read_options, sent)
         if not received.has_upload:
-            return await _from_elsewhere(request, service, wishes, key)
-        if wishes.url is not None or wishes.upload is not None:
-            raise InvalidOptions("There is a file, and a url or an upload; send one of them.")
-        return await run_limited(request, received.upload.finish, _asked(request, wishes))
-
-
-async def _from_elsewhere(
-    request: HttpRequest, service: Service, wishes: Submission, key: str | None
-) -> Job:
-    asked = _asked(request, wishes)
-    if wishes.url is not None and wishes.upload is not None:
-        raise InvalidOptions("There is a url and an upload; name one of them.")
-    if wishes.upload is not None:
+            return await _submit_reference(request, service, asked, key)
+        if asked.url is not None or asked.upload is not None:
+            raise InvalidOptions("There is a file, and a url or an upload; send only one of them.")
         return await run_limited(
-            request, service.submissions.submit_upload, wishes.upload, asked, key
+            request, received.upload.finish, _submission_request(request, asked)
         )
-    if wishes.url is None:
+
+
+async def _submit_reference(
+    request: HttpRequest, service: Service, asked: Submission, key: str | None
+) -> Job:
+    """Submit the `url` or `upload` that a request names."""
+    submission, submissions = _submission_request(request, asked), service.submissions
+    if asked.url is not None and asked.upload is not None:
+        raise InvalidOptions("There is a url and an upload; name only one of them.")
+    if asked.upload is not None:
+        return await run_limited(request, submissions.submit_upload, asked.upload, submission, key)
+    if asked.url is None:
         raise InvalidOptions(
             "There is no recording: send a file, or name a url to fetch, or an upload."
         )
     return await run_limited(
-        request, service.submissions.submit_url, wishes.url, asked, idempotency_key=key
+        request, submissions.submit_url, asked.url, submission, idempotency_key=key
     )
 
 
-def _asked(request: HttpRequest, wishes: Submission) -> SubmissionRequest:
-    options = wishes.with_defaults(settings_of(request))
-    if wishes.speaker_timeline is None:
-        return SubmissionRequest(options, wishes.webhook_url)
-    kept = json.dumps(to_plain(wishes.speaker_timeline)).encode()
-    return SubmissionRequest(options, wishes.webhook_url, {SPEAKER_TIMELINE: kept})
+def _submission_request(request: HttpRequest, asked: Submission) -> SubmissionRequest:
+    options = asked.with_defaults(settings_of(request))
+    if asked.speaker_timeline is None:
+        return SubmissionRequest(options, asked.webhook_url)
+    timeline = json.dumps(to_plain(asked.speaker_timeline)).encode()
+    return SubmissionRequest(options, asked.webhook_url, {SPEAKER_TIMELINE: timeline})
 
 
 @router.post(
     "/transcribe/{job_id}/rerun",
     operation_id="rerunTranscription",
-    summary="Do a job again, or some of its tasks",
+    summary="Run a job again, or some of its tasks",
     status_code=202,
     responses={
         **response(202, "The job begins again.", "Accepted", _ACCEPTED),
@@ -144,22 +146,22 @@ async def rerun(
     body: Annotated[RerunRequest, json_body(RerunRequest)],
 ) -> Response:
     """
-    Run an ended job again, from its first task or only the tasks that are named.
+    Run an ended job again, from its first task or only the named tasks.
 
-    Options that are given replace those of the job; what people changed is put aside with the
-    words it belonged to.
+    Options that are given replace those of the job. Edits are put aside with the words they
+    belonged to.
     """
     options = body.options.named if body.options else {}
     job = await run_in_threadpool(service.commands.rerun, job_id, body.tasks or [], options)
-    return await _accepted(request, service, job)
+    return await accepted_response(request, service, job)
 
 
-async def _accepted(request: HttpRequest, service: Service, job: Job) -> Response:
+async def accepted_response(request: HttpRequest, service: Service, job: Job) -> Response:
+    """The response for a job that was submitted or runs again."""
     request.state.job = job
     wait = await run_in_threadpool(service.queries.wait, job)
     headers = {
         "Location": serializers.path_of(job.id),
         "Retry-After": str(serializers.RETRY_PENDING_SECONDS),
     }
-    body: dict[str, Any] = serializers.accepted(job, wait)
-    return Response(serializers.dumped(body), 202, headers, "application/json")
+    return JsonResponse(serializers.accepted(job, wait), 202, headers)

@@ -1,4 +1,4 @@
-"""Routes that only look: status, lists, exports, edits."""
+"""Routes that read jobs: status, lists, search, exports, edits."""
 
 from collections import Counter
 from typing import Annotated, Literal, get_args
@@ -13,8 +13,9 @@ from meet_transcriber.api.auth import ReaderService
 from meet_transcriber.api.errors import OptionProblems
 from meet_transcriber.api.http import JobId, attachment, matches, negotiate
 from meet_transcriber.api.middleware.audit import mark_content_read
-from meet_transcriber.api.openapi import answer_in, problems, ref, response
+from meet_transcriber.api.openapi import problems, ref, response, response_in
 from meet_transcriber.api.schemas import FORMATS
+from meet_transcriber.api.serializers import JsonResponse
 from meet_transcriber.api.status_cache import StatusCache
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.formats import EXPORTERS
@@ -23,7 +24,7 @@ from meet_transcriber.core.jobs import SHOWN, JobQuery, Order, State
 router = APIRouter(tags=["transcriptions"], default_response_class=Response)
 
 IfNoneMatch = Annotated[
-    str | None, Header(description="An ETag; an answer that is still the same is 304.")
+    str | None, Header(description="An ETag; the response is 304 if it still matches.")
 ]
 _Status = Annotated[str, WithJsonSchema({"type": "string", "enum": [*SHOWN, ""]})]
 _JSON = "application/json"
@@ -38,11 +39,11 @@ _BY_KIND = {_JSON: "json", **{kind: name for kind, name in _BY_KIND.items() if k
 @router.get(
     "/transcribe",
     operation_id="listTranscriptions",
-    summary="List jobs, or search what was said",
+    summary="List jobs, or search transcripts",
     responses={
-        **answer_in(
+        **response_in(
             200,
-            "Jobs in order of creation, or hits.",
+            "Jobs in order of creation, or the hits of a search.",
             {_JSON: {"anyOf": [ref("JobPage"), ref("Hits")]}},
         ),
         **problems(404, 422),
@@ -51,41 +52,43 @@ _BY_KIND = {_JSON: "json", **{kind: name for kind, name in _BY_KIND.items() if k
 def list_jobs(
     request: Request,
     service: ReaderService,
-    limit: Annotated[int, Query(ge=1, le=100, description="Jobs in a page.")] = 20,
-    order: Annotated[Literal["asc", "desc"], Query(description="By time of creation.")] = "desc",
-    after: Annotated[str | None, Query(description="`last_id` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=100, description="Jobs per page.")] = 20,
+    order: Annotated[
+        Literal["asc", "desc"], Query(description="Order by time of creation.")
+    ] = "desc",
+    after: Annotated[str | None, Query(description="`last_id` of the previous page.")] = None,
     status: Annotated[
         list[_Status] | None,
-        Query(description="Only jobs in this state, empty for any; may be repeated."),
+        Query(description="Only jobs in this state; empty for any; may be repeated."),
     ] = None,
     q: Annotated[str, Query(description="Only recordings whose name contains this.")] = "",
     search: Annotated[
         str | None,
-        Query(min_length=1, description="Words that were said; with it, only `limit` counts."),
+        Query(min_length=1, description="Words to search for; with it, only `limit` applies."),
     ] = None,
 ) -> Response:
     """
-    Jobs, newest first, a page at a time: while `has_more`, ask again with `after=last_id`.
+    Jobs, newest first, page by page: while `has_more`, request the next with `after=last_id`.
 
-    With `search`, completed meetings in which all these words were said, with the segments that
-    have them; `complete` says whether all meetings were looked at.
+    With `search`, completed meetings that contain all these words, with the segments that have
+    one; `complete` says whether all meetings were searched.
     """
-    _given_once(request, but="status")
+    _refuse_repetition(request, but="status")
     states = _states(status)
     if search is not None:
         mark_content_read(request)
-        return _json(serializers.found(service.queries.search(search, limit)))
+        return JsonResponse(serializers.found(service.queries.search(search, limit)))
     query = JobQuery(limit + 1, _order(order), after or None, states, q)
     jobs = service.queries.page(query)
     rows = [serializers.entry(job) for job in jobs[:limit]]
-    return _json(serializers.page(rows, has_more=len(jobs) > limit))
+    return JsonResponse(serializers.page(rows, has_more=len(jobs) > limit))
 
 
-def _given_once(request: Request, but: str) -> None:
-    """Refuse what is in the query twice, as one of the two would be passed over in silence."""
+def _refuse_repetition(request: Request, but: str) -> None:
+    """Refuse repeated parameters, as one of the values would be ignored."""
     names = Counter(name for name, _ in request.query_params.multi_items())
     if twice := [name for name, count in names.items() if count > 1 and name != but]:
-        raise InvalidOptions(f"{min(twice)} was given twice; give it once.")
+        raise InvalidOptions(f"{min(twice)} was given twice; send it once.")
 
 
 def _order(text: str) -> Order:
@@ -104,10 +107,10 @@ def _states(wanted: list[str] | None) -> tuple[State, ...]:
 @router.get(
     "/transcribe/{job_id}",
     operation_id="getTranscription",
-    summary="Status, and the transcript once it is there",
+    summary="Get a job, and its transcript once it is completed",
     responses={
         **response(200, "The job.", "Job", ("ETag", "Retry-After")),
-        **response(304, "Nothing changed.", None, ("ETag", "Retry-After")),
+        **response(304, "Not modified.", None, ("ETag", "Retry-After")),
         **problems(404, 422),
     },
 )
@@ -116,11 +119,11 @@ async def get_job(
     service: ReaderService,
     job_id: JobId,
     transcript: Annotated[
-        bool, Query(description="Whether the transcript comes along once it is there.")
+        bool, Query(description="Include the transcript once it is available.")
     ] = True,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """How far a job is; ask again after `Retry-After` seconds, or follow its events."""
+    """The status of a job; poll again after `Retry-After` seconds, or follow its events."""
     statuses: StatusCache = request.app.state.statuses
     status = await statuses.get(service.queries, job_id, transcript)
     headers = {"ETag": status.etag, "Cache-Control": "no-cache"}
@@ -136,16 +139,16 @@ async def get_job(
 @router.get(
     "/transcribe/{job_id}/download",
     operation_id="downloadTranscription",
-    summary="The transcript in any format",
+    summary="Download the transcript in any format",
     responses={
-        **answer_in(
+        **response_in(
             200,
             "The transcript.",
             _KINDS,
             "Content-Disposition",
             "ETag",
         ),
-        **response(304, "Nothing changed.", None, ("ETag",)),
+        **response(304, "Not modified.", None, ("ETag",)),
         **problems(404, 406, 409, 422),
     },
 )
@@ -166,7 +169,7 @@ def download(
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """The transcript as a file, people's names applied."""
+    """The transcript as a file, with the names of people."""
     if form is None:
         form = negotiate(accept, _BY_KIND)
     job, data = service.queries.export(job_id, form)
@@ -185,11 +188,11 @@ def download(
 @router.get(
     "/transcribe/{job_id}/peaks",
     operation_id="getPeaks",
-    summary="The waveform's outline, for drawing",
+    summary="Get the outline of the waveform",
     responses={
-        **answer_in(
+        **response_in(
             200,
-            "The outline. As octets: a byte of steps a second, then pairs of signed bytes.",
+            "The outline. As octets: a byte of steps per second, then pairs of signed bytes.",
             {
                 _JSON: ref("Peaks"),
                 "application/octet-stream": {"type": "string", "format": "binary"},
@@ -203,34 +206,28 @@ def peaks(
     job_id: JobId,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
-    """Lowest and highest sample per step; there once the recording is prepared."""
+    """Lowest and highest sample per step; available once the recording is prepared."""
     kind = negotiate(accept, {_JSON: _JSON, "application/octet-stream": "application/octet-stream"})
     _, data = service.queries.peaks(job_id)
     headers = {"Vary": "Accept"}
     if kind != _JSON:
         return Response(data, 200, headers, kind)
     values = list(memoryview(data)[1:].cast("b"))
-    return Response(
-        serializers.dumped({"per_second": data[0], "data": values}), 200, headers, _JSON
-    )
+    return JsonResponse({"per_second": data[0], "data": values}, 200, headers)
 
 
 @router.get(
     "/transcribe/{job_id}/edits",
     operation_id="listEdits",
-    summary="What people changed",
+    summary="List the edits of a transcript",
     responses={
-        **response(200, "All edits in order.", "Edits", ("ETag",)),
+        **response(200, "All edits, in order.", "Edits", ("ETag",)),
         **problems(404, 409, 422),
     },
 )
 def list_edits(service: ReaderService, job_id: JobId) -> Response:
-    """The log of edits since the machine wrote the transcript; undoing is an edit too."""
+    """The log of edits since the transcript was generated; an undo is an edit, too."""
     job, _ = service.queries.transcript(job_id)
     log = service.queries.edits(job)
     body = {"object": "list", "data": serializers.edits(log)}
-    return Response(serializers.dumped(body), 200, {"ETag": f'"{serializers.edition(job)}"'}, _JSON)
-
-
-def _json(body: object) -> Response:
-    return Response(serializers.dumped(body), media_type=_JSON)
+    return JsonResponse(body, 200, {"ETag": f'"{serializers.edition(job)}"'})

@@ -1,4 +1,4 @@
-"""Routes of recordings that come by themselves, in as many requests as it takes."""
+"""Resumable uploads: recordings that are sent in several requests."""
 
 from typing import Annotated, Any
 
@@ -11,10 +11,11 @@ from starlette.responses import Response
 
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import ToSubmit
-from meet_transcriber.api.forms import body
+from meet_transcriber.api.forms import body, content_type
 from meet_transcriber.api.http import json_body
 from meet_transcriber.api.openapi import problems, request_body, response
 from meet_transcriber.api.schemas import UploadRequest
+from meet_transcriber.api.serializers import JsonResponse
 from meet_transcriber.core.errors import UploadTooLarge
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.service.uploads import Receiving
@@ -37,7 +38,7 @@ UploadId = Annotated[
     summary="Begin an upload",
     status_code=201,
     responses={
-        **response(201, "Where the bytes go.", "UploadEntry", ("Location",)),
+        **response(201, "The upload to send the bytes to.", "UploadEntry", ("Location",)),
         **problems(400, 413, 422),
     },
     openapi_extra=request_body(UploadRequest),
@@ -46,42 +47,43 @@ async def create(
     request: Request, service: ToSubmit, body: Annotated[UploadRequest, json_body(UploadRequest)]
 ) -> Response:
     """
-    Announce a recording whose bytes come in requests of their own, and which may be gone on with
-    after a lost connection; `POST /transcribe` takes its id as `upload`.
+    Announce a recording whose bytes are sent in separate requests, which can be resumed after a
+    lost connection; `POST /transcribe` takes its id as `upload`.
     """
     create = service.submissions.create_upload
     job = await run_in_threadpool(create, body.name, body.size_bytes)
     request.state.job = job
     headers = {**_NOT_STORED, "Location": _path(job)}
-    return Response(serializers.dumped(_entry(job)), 201, headers, "application/json")
+    return JsonResponse(_entry(job), 201, headers)
 
 
 @router.get(
     "/uploads/{upload_id}",
     operation_id="getUpload",
-    summary="How far an upload is",
+    summary="Get an upload",
     responses={**response(200, "The upload.", "UploadEntry", _HEADERS), **problems(404)},
 )
 @router.head(
     "/uploads/{upload_id}",
     operation_id="headUpload",
-    summary="Where to go on with an upload",
-    responses={**response(200, "The headers alone.", None, _HEADERS), **problems(404)},
+    summary="Get the offset of an upload",
+    responses={**response(200, "Only the headers.", None, _HEADERS), **problems(404)},
 )
-def look(request: Request, service: ToSubmit, upload_id: UploadId) -> Response:
+def get_upload(request: Request, service: ToSubmit, upload_id: UploadId) -> Response:
     """`Upload-Offset` is the number of bytes that have arrived."""
     job = service.uploads.find(upload_id)
-    entry = b"" if request.method == "HEAD" else serializers.dumped(_entry(job))
-    return Response(entry, 200, _headers(job), "application/json")
+    if request.method == "HEAD":
+        return Response(b"", 200, _headers(job), "application/json")
+    return JsonResponse(_entry(job), 200, _headers(job))
 
 
 @router.patch(
     "/uploads/{upload_id}",
     operation_id="appendUpload",
-    summary="Go on with an upload",
+    summary="Append to an upload",
     status_code=204,
     responses={
-        **response(204, "The bytes were taken.", None, _HEADERS),
+        **response(204, "The bytes were stored.", None, _HEADERS),
         **problems(404, 408, 409, 413, 415, 422, 507),
     },
     openapi_extra={
@@ -96,14 +98,14 @@ async def append(
     service: ToSubmit,
     upload_id: UploadId,
     upload_offset: Annotated[
-        int, Header(ge=0, description="Where these bytes begin: what `Upload-Offset` said.")
+        int, Header(ge=0, description="Offset of these bytes: the last value of `Upload-Offset`.")
     ],
 ) -> Response:
     """
-    Send the bytes from `Upload-Offset` on, all or some; what comes before a connection breaks
-    counts. A wrong offset is 409 and says the right one.
+    Send the bytes from `Upload-Offset` on, all or some; those received before a connection breaks
+    count. A wrong offset is 409 and returns the right one.
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != PARTIAL:
+    if content_type(request) != PARTIAL:
         raise HTTPException(415, f"Send the bytes as {PARTIAL}.")
     with anyio.CancelScope(shield=True):
         receiving = await run_in_threadpool(service.uploads.receive, upload_id, upload_offset)
@@ -115,22 +117,22 @@ async def append(
 @router.delete(
     "/uploads/{upload_id}",
     operation_id="deleteUpload",
-    summary="Give an upload up",
+    summary="Delete an upload",
     status_code=204,
-    responses={**response(204, "It is gone."), **problems(404, 409)},
+    responses={**response(204, "It was deleted."), **problems(404, 409)},
 )
 def discard(service: ToSubmit, upload_id: UploadId) -> Response:
-    """Nothing of it stays; one that has become a job is deleted as a job."""
+    """Delete an unfinished upload; one that has become a job is deleted as a job."""
     service.uploads.discard(upload_id)
     return Response(status_code=204)
 
 
 async def _receive(request: Request, receiving: Receiving) -> None:
-    """Take a body; what came of it counts, however it ends."""
+    """Store a body; the bytes that were received count, even if it ends early."""
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > receiving.missing_bytes:
         raise UploadTooLarge(
-            f"{receiving.missing_bytes} bytes are missing of the upload, and more would come."
+            f"The upload lacks {receiving.missing_bytes} bytes, and the request has more."
         )
     batch = bytearray()
     try:
@@ -139,7 +141,7 @@ async def _receive(request: Request, receiving: Receiving) -> None:
             if len(batch) >= _BATCH_BYTES:
                 await _write(receiving, batch)
     finally:
-        with anyio.CancelScope(shield=True):  # whoever cancels must not lose what came
+        with anyio.CancelScope(shield=True):  # keeps what was received on a cancellation
             try:
                 await _write(receiving, batch)
             finally:
@@ -164,7 +166,7 @@ def _received(job: Job) -> int:
 
 
 def _headers(job: Job) -> dict[str, str]:
-    """As draft-ietf-httpbis-resumable-upload names them."""
+    """The headers of draft-ietf-httpbis-resumable-upload."""
     received = _received(job)
     return {
         **_NOT_STORED,

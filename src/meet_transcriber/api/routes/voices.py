@@ -1,4 +1,4 @@
-"""Routes about people who are known by their voices."""
+"""Routes of voice profiles: people who are recognized by their voices."""
 
 import time
 from collections.abc import Mapping
@@ -20,8 +20,10 @@ from meet_transcriber.api.http import (
     settings_of,
     validate,
 )
-from meet_transcriber.api.openapi import answer_in, problems, ref, request_body, response
+from meet_transcriber.api.openapi import problems, ref, request_body, response, response_in
+from meet_transcriber.api.routes.submissions import accepted_response
 from meet_transcriber.api.schemas import VoiceClip, VoiceMerge, VoiceName, VoiceRequest
+from meet_transcriber.api.serializers import JsonResponse
 from meet_transcriber.api.thread_limits import run_limited
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.jobs import Job
@@ -33,21 +35,25 @@ from meet_transcriber.service.voices import Speaker, sealer_of
 
 router = APIRouter(tags=["voices"], default_response_class=Response)
 
-VoiceId = Annotated[str, Path(description="The person's id.")]
+VoiceId = Annotated[str, Path(description="The profile's id.")]
 
 _FORM, _JSON = "multipart/form-data", "application/json"
-_VOICE = response(200, "The person as they are known now.", "Voice")
+_NO_STORE = {"Cache-Control": "no-store"}
+_VOICE = response(200, "The profile.", "Voice")
 
 
 @router.get(
     "/voices",
     operation_id="listVoices",
     summary="List voice profiles",
-    responses={**response(200, "Everybody, in order of creation.", "VoiceList"), **problems(409)},
+    responses={
+        **response(200, "All profiles, in order of creation.", "VoiceList"),
+        **problems(409),
+    },
 )
 def list_voices(service: ReaderService) -> Response:
-    """The people of this tenant; nobody else's."""
-    return _json({"object": "list", "data": [*map(_shown, service.voices.people())]})
+    """The profiles of this tenant."""
+    return _json({"object": "list", "data": [*map(_profile, service.voices.people())]})
 
 
 @router.post(
@@ -56,35 +62,35 @@ def list_voices(service: ReaderService) -> Response:
     summary="Add a voice profile or a sample",
     status_code=201,
     responses={
-        **response(201, "The person is remembered.", "Voice", ("Location",)),
-        **response(202, "The clip was taken in; its job remembers the person.", "Accepted"),
+        **response(201, "The profile with the new sample.", "Voice", ("Location",)),
+        **response(202, "The clip was accepted; its job adds the sample.", "Accepted"),
         **problems(400, 404, 408, 409, 413, 415, 422, 507),
     },
     openapi_extra=request_body(VoiceRequest, others={_FORM: VoiceClip}),
 )
 async def remember(request: Request, service: ToSubmit) -> Response:
     """
-    Remember a speaker of a finished meeting, or the one person in a clip of some seconds.
+    Remember a speaker of a finished meeting, or the only speaker of a clip of some seconds.
 
-    A name that is known gets one more sample of the voice. A clip becomes an ordinary job, whose
-    warnings say whether it was of use; it is deleted with the person, who is listed at once and
-    has no sample until the job is done.
+    A known name gets one more sample of the voice. A clip becomes an ordinary job, whose warnings
+    say whether it was usable; it is deleted with the profile, which is listed at once and has no
+    sample until the job is completed.
     """
     sealer_of(service.context)
     if request.headers.get("content-type", "").startswith(_FORM):
-        return await _from_clip(request, service)
+        return await _submit_clip(request, service)
     body = await JsonBody(VoiceRequest)(request)
     name, consent = checked_person(body.name), _consent(request, body.consent)
     remember = service.voices.remember
     person = await run_in_threadpool(remember, body.job_id, body.speaker, name, consent)
     request.state.target = person.id
-    headers = {"Location": f"/voices/{person.id}", "Cache-Control": "no-store"}
-    return Response(serializers.dumped(_shown(person)), 201, headers, _JSON)
+    headers = {**_NO_STORE, "Location": f"/voices/{person.id}"}
+    return JsonResponse(_profile(person), 201, headers)
 
 
-async def _from_clip(request: Request, service: Service) -> Response:
+async def _submit_clip(request: Request, service: Service) -> Response:
     if settings_of(request).diarization_engine == "none":
-        raise InvalidOptions("No voices are heard on this server (DIARIZATION_ENGINE=none).")
+        raise InvalidOptions("Diarization is off on this server (DIARIZATION_ENGINE=none).")
     async with await receive(request, service) as received:
         body = validate(VoiceClip, {"file": "", **dict(received.fields)})
         name, consent = checked_person(body.name), _consent(request, body.consent)
@@ -96,17 +102,11 @@ async def _from_clip(request: Request, service: Service) -> Response:
         job: Job = await run_limited(
             request, service.voices.submit_clip, upload.job_id, name, consent, submit
         )
-    request.state.job = job
-    wait = await run_in_threadpool(service.queries.wait, job)
-    headers = {
-        "Location": serializers.path_of(job.id),
-        "Retry-After": str(serializers.RETRY_PENDING_SECONDS),
-    }
-    return Response(serializers.dumped(serializers.accepted(job, wait)), 202, headers, _JSON)
+    return await accepted_response(request, service, job)
 
 
-def _consent(request: Request, said: object) -> Consent:
-    return Consent(time.time(), author_of(request), checked_consent(said))
+def _consent(request: Request, note: str | bool) -> Consent:
+    return Consent(time.time(), author_of(request), checked_consent(note))
 
 
 @router.get(
@@ -116,8 +116,8 @@ def _consent(request: Request, said: object) -> Consent:
     responses={**_VOICE, **problems(404, 409)},
 )
 def get_voice(service: ReaderService, voice_id: VoiceId) -> Response:
-    """Who it is, and what the voice is known from."""
-    return _json(_shown(service.voices.person(voice_id)))
+    """The person's name, and the samples of the voice."""
+    return _json(_profile(service.voices.person(voice_id)))
 
 
 @router.patch(
@@ -130,9 +130,9 @@ def get_voice(service: ReaderService, voice_id: VoiceId) -> Response:
 async def rename(
     service: ToSubmit, voice_id: VoiceId, body: Annotated[VoiceName, json_body(VoiceName)]
 ) -> Response:
-    """The name that meetings get from now on; those that are finished keep theirs."""
+    """New meetings get the new name; finished ones keep the old one."""
     name = checked_person(body.name)
-    return _json(_shown(await run_in_threadpool(service.voices.rename, voice_id, name)))
+    return _json(_profile(await run_in_threadpool(service.voices.rename, voice_id, name)))
 
 
 @router.post(
@@ -148,10 +148,10 @@ async def merge(
     voice_id: VoiceId,
     body: Annotated[VoiceMerge, json_body(VoiceMerge)],
 ) -> Response:
-    """All samples and clips of the other one go to this one; the other one is deleted."""
+    """Move all samples and clips of the other profile to this one, and delete the other one."""
     person = await run_in_threadpool(service.voices.merge, voice_id, body.voice_id)
     request.state.target = f"{body.voice_id} into {person.id}"
-    return _json(_shown(person))
+    return _json(_profile(person))
 
 
 @router.delete(
@@ -159,12 +159,12 @@ async def merge(
     operation_id="forgetVoice",
     summary="Delete a voice profile",
     status_code=204,
-    responses={**response(204, "It is gone."), **problems(404, 409)},
+    responses={**response(204, "The profile was deleted."), **problems(404, 409)},
 )
 def forget(service: ToSubmit, voice_id: VoiceId) -> Response:
     """
-    Delete all that is known of the voice, and the clips that were sent for it; names in
-    transcripts stay as they are.
+    Delete the samples of the voice, and the clips that were sent for it. Transcripts keep the
+    name.
     """
     service.voices.delete(voice_id)
     return Response(status_code=204)
@@ -175,7 +175,7 @@ def forget(service: ToSubmit, voice_id: VoiceId) -> Response:
     operation_id="exportVoice",
     summary="Export a voice profile",
     responses={
-        **answer_in(200, "As a file.", {_JSON: ref("Voice")}, "Content-Disposition"),
+        **response_in(200, "As a file.", {_JSON: ref("Voice")}, "Content-Disposition"),
         **problems(404, 409, 422),
     },
 )
@@ -183,11 +183,11 @@ def export_voice(
     service: ToTranscribe,
     voice_id: VoiceId,
     embeddings: Annotated[
-        bool, Query(description="Whether the embeddings, which are the voice itself, come along.")
+        bool, Query(description="Include the embeddings, which are the voice itself.")
     ] = False,
 ) -> Response:
-    """What a person may ask for who wants to know what is kept of them."""
-    body = _shown(service.voices.person(voice_id), embeddings=embeddings)
+    """Everything that is stored about a person, for requests of access to personal data."""
+    body = _profile(service.voices.person(voice_id), embeddings=embeddings)
     headers = {"Content-Disposition": attachment(f"voice-{voice_id}", "json")}
     return _json(body, headers)
 
@@ -195,7 +195,7 @@ def export_voice(
 @router.get(
     "/transcribe/{job_id}/speakers",
     operation_id="listSpeakers",
-    summary="Who speaks, and whom they sound like",
+    summary="List the speakers of a meeting",
     responses={
         **response(200, "The speakers in order of first speech.", "Speakers"),
         **problems(404, 409),
@@ -203,8 +203,8 @@ def export_voice(
 )
 def list_speakers(service: ReaderService, job_id: JobId) -> Response:
     """
-    Each speaker's name and seconds; where voices are kept, who of the remembered they sound most
-    like, as of now. `perhaps` names nobody: it is for people to confirm.
+    Each speaker's name and seconds, and the most similar voice profile at present, if there are
+    any. A match that is only `perhaps` is not applied: a person has to confirm it.
     """
     rows = [_speaker(each) for each in service.voices.speakers(job_id)]
     return _json({"object": "list", "voice_profiles": service.voices.kept, "data": rows})
@@ -224,7 +224,7 @@ def _speaker(speaker: Speaker) -> dict[str, Any]:
     }
 
 
-def _shown(person: Person, embeddings: bool = False) -> dict[str, Any]:
+def _profile(person: Person, embeddings: bool = False) -> dict[str, Any]:
     return {
         "id": person.id,
         "object": "voice",
@@ -251,6 +251,4 @@ def _sample(sample: Sample, embeddings: bool) -> dict[str, Any]:
 
 
 def _json(body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    return Response(
-        serializers.dumped(body), 200, {"Cache-Control": "no-store", **(headers or {})}, _JSON
-    )
+    return JsonResponse(body, 200, {**_NO_STORE, **(headers or {})})
