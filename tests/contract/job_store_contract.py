@@ -219,7 +219,7 @@ class IndexesContract(_Contract):
         store.create(job("working", created_at=30.0, state="processing"))
         store.create(job("deleted", created_at=20.0, deleted=True))
         store.create(job("after", created_at=60.0))
-        assert store.ahead(mine) == 1
+        assert store.count_ahead(mine) == 1
 
     def test_the_backlog_counts_what_waits_and_runs(self, store: JobStore) -> None:
         running = (Task("recognize:0", state="running"), Task("diarize"), Task("recognize:1"))
@@ -308,8 +308,8 @@ class FactsContract(_Contract):
         now = time.time()
         loud = WorkerInfo("w2", ("cpu",), "working", detail="日本", progress=0.5, seen_at=now)
         quiet = replace(loud, id="w1")
-        store.note_worker(loud, 60.0)
-        store.note_worker(quiet, 0.4)
+        store.put_worker(loud, 60.0)
+        store.put_worker(quiet, 0.4)
         assert store.workers(now) == [quiet, loud]
         time.sleep(0.5)
         assert store.workers(time.time()) == [loud]
@@ -317,13 +317,13 @@ class FactsContract(_Contract):
     def test_what_a_worker_says_replaces_what_it_said(self, store: JobStore) -> None:
         now = time.time()
         for state in ("fetching", "ready"):
-            store.note_worker(WorkerInfo("w", ("cpu",), state, seen_at=now), 60.0)
+            store.put_worker(WorkerInfo("w", ("cpu",), state, seen_at=now), 60.0)
         assert [worker.state for worker in store.workers(now)] == ["ready"]
 
     def test_a_worker_that_goes_is_forgotten(self, store: JobStore) -> None:
-        store.note_worker(WorkerInfo("w", ("cpu",), "ready", seen_at=time.time()), 60.0)
-        store.forget_worker("w")
-        store.forget_worker("w")
+        store.put_worker(WorkerInfo("w", ("cpu",), "ready", seen_at=time.time()), 60.0)
+        store.remove_worker("w")
+        store.remove_worker("w")
         assert store.workers(time.time()) == []
 
     def test_a_lock_has_one_holder_who_may_keep_it(self, store: JobStore) -> None:
@@ -361,10 +361,10 @@ class FactsContract(_Contract):
 
     def test_facts_are_remembered(self, stores: Stores) -> None:
         store = stores()
-        assert store.recall("speed") is None
-        store.remember("speed", "4.5")
-        store.remember("speed", "5.5 ✓")
-        assert stores().recall("speed") == "5.5 ✓"
+        assert store.get_fact("speed") is None
+        store.set_fact("speed", "4.5")
+        store.set_fact("speed", "5.5 ✓")
+        assert stores().get_fact("speed") == "5.5 ✓"
 
     def test_a_closed_store_opens_again(self, store: JobStore) -> None:
         store.create(job())

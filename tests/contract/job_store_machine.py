@@ -86,7 +86,7 @@ class StoreMachine(RuleBasedStateMachine):
         pending = [e.created_at for e in entries if e.listed and e.state == "pending"]
         for each in self.jobs.values():
             before = sum(moment < each.created_at for moment in pending)
-            assert self.store.ahead(each) == before
+            assert self.store.count_ahead(each) == before
 
     def teardown(self) -> None:
         for name in self.jobs:

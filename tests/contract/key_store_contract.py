@@ -75,9 +75,9 @@ class TenantsContract(_Contract):
 
     def test_a_fact_is_settled_once(self, stores: Stores) -> None:
         with ThreadPoolExecutor(8) as pool:
-            said = set(pool.map(lambda n: stores().settle("pepper", f"v{n}"), range(8)))
+            said = set(pool.map(lambda n: stores().set_fact_once("pepper", f"v{n}"), range(8)))
         assert len(said) == 1
-        assert stores().recall("pepper") in said
+        assert stores().get_fact("pepper") in said
 
 
 class KeysContract(_Contract):

@@ -138,7 +138,7 @@ class MediaStoreContract:
             written(store, "jobs/1/upload", noise(size), ConnectionResetError())
         assert not store.exists("jobs/1/upload")
         assert store.keys("jobs") == []
-        assert store.tidy(0) == 0
+        assert store.remove_stale_writes(0) == 0
 
     def test_a_writer_that_raised_leaves_the_old_object(self, store: MediaStore) -> None:
         store.put("key", b"before")
@@ -248,7 +248,7 @@ class MediaStoreContract:
         store.put("done", b"x")
         with store.writer("key") as writer:
             writer.write(noise(1_200_000))
-            assert store.tidy(3600) == 0
+            assert store.remove_stale_writes(3600) == 0
         assert store.keys("key") + store.keys("done") == ["key", "done"]
 
     def test_a_store_that_works_answers(self, store: MediaStore) -> None:

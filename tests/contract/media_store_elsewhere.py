@@ -63,7 +63,7 @@ class ElsewhereContract:
             assert child.stdout.readline() == "half\n"
             child.send_signal(signal.SIGKILL)
             child.wait()
-        store.tidy(0)
+        store.remove_stale_writes(0)
         assert not store.exists("jobs/1/upload")
         assert store.keys("jobs") == []
 

@@ -60,7 +60,7 @@ class UploadsContract:
             service.context,
             "test",
             WebhookDispatcher(service.context, FakeWebhookSender(), None, never),
-        ).tend()
+        ).run_once()
         _, file, _ = service.queries.audio(job.id)
         with file:
             assert file.read() == data

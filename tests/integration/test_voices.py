@@ -280,7 +280,7 @@ def test_deleting_somebody_can_be_tried_again(town: Town) -> None:
     (person,) = town.ask("GET", "/voices").json()["data"]
     service = town.system.service
     context = replace(service.context, media=DeleteFails(service.context.media, 1))
-    reading = JobQueries(context).of("acme")
+    reading = JobQueries(context).for_tenant("acme")
     voices = Voices(context, reading, JobCommands(context, reading))
     with pytest.raises(StorageUnavailable):
         voices.delete(person["id"])
@@ -415,7 +415,7 @@ class Quiet:
 
 
 def test_who_is_deleted_while_a_clip_comes_in_does_not_come_back(town: Town) -> None:
-    service = town.system.service.of("acme")
+    service = town.system.service.for_tenant("acme")
     upload = service.submissions.start_upload("clip.wav")
     upload.write(meeting((ANN, 8)))
 

@@ -65,7 +65,11 @@ class TestRedis(MediaStoreContract, ElsewhereContract):
             child.stdout.readline()
             child.kill()
         assert store.used_bytes() == 1 + 24 * KIBIBYTE * KIBIBYTE
-        assert (store.tidy(3600), store.tidy(0), store.tidy(0)) == (0, 1, 0)
+        assert (
+            store.remove_stale_writes(3600),
+            store.remove_stale_writes(0),
+            store.remove_stale_writes(0),
+        ) == (0, 1, 0)
         assert store.used_bytes() == 1
         assert client.zcard("mt:media:writing") == 0
 
@@ -117,7 +121,7 @@ def test_tidying_counts_anew(small: RedisMediaStore, client: redis.Redis) -> Non
     small.put("a", bytes(1000))
     for wrong in (-5, 10**9):
         client.set("mt:media:used", wrong)
-        small.tidy(3600)
+        small.remove_stale_writes(3600)
         assert small.used_bytes() == 1000
 
 
@@ -132,7 +136,7 @@ def test_a_writer_that_was_given_up_does_not_go_on(small: RedisMediaStore) -> No
     said = pytest.raises(StorageError, match="its writer was quiet for too long")
     with said, small.writer("a") as writer:
         writer.write(noise(600_000))
-        small.tidy(0)
+        small.remove_stale_writes(0)
     assert (small.used_bytes(), small.exists("a")) == (0, False)
 
 

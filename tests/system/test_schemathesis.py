@@ -105,7 +105,7 @@ class Fuzzed:
             case.body |= {"job_id": self._jobs.job("completed"), "speaker": "SPEAKER_00"}
 
     def _person(self) -> str:
-        voices, job_id = self._service.of("").voices, self._jobs.job("completed")
+        voices, job_id = self._service.for_tenant("").voices, self._jobs.job("completed")
         for person in voices.people()[:-1]:
             voices.delete(person.id)
         name = uuid.uuid4().hex

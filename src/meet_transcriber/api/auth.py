@@ -57,7 +57,7 @@ class Authenticate(SecurityBase):
             raise ScopeMissing(_not_enough(missing, caller))
         request.scope[BODY_UNREAD] = False
         service: Service = request.app.state.service
-        return service.of(caller.tenant)
+        return service.for_tenant(caller.tenant)
 
 
 _DOOR = Authenticate()

@@ -272,7 +272,7 @@ async def receive(
     kind = request.headers.get("content-type", "")
     reader = FormReader(kind, fields_bytes, text_files)
     fields_bytes += sum((text_files or {}).values())
-    limit = service.context.rules.max_upload_bytes + fields_bytes + _FRAMING_BYTES
+    limit = service.context.policy.max_upload_bytes + fields_bytes + _FRAMING_BYTES
     flow = UploadStream(service, idempotency_key)
     try:
         async for chunk in body(request, limit, flow.flush, flow.beat_seconds):
@@ -360,7 +360,7 @@ class UploadStream:
 
     def __init__(self, service: Service, idempotency_key: str | None) -> None:
         self.upload: StreamedUpload | None = None
-        lease = service.context.rules.lease_seconds
+        lease = service.context.policy.lease_seconds
         self.beat_seconds = min(_BEAT_SECONDS, lease / _BEAT_SHARE)
         self._service = service
         self._key = idempotency_key

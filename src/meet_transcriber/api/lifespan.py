@@ -150,8 +150,8 @@ class BackgroundServices:
         """A worker that was seen to die holds nothing any more."""
         self._attending.wait(_BURIAL_SECONDS)
         if self._tending is not None:
-            self._tending.bury([worker_id])
-        self._context.jobs.forget_worker(worker_id)
+            self._tending.release_dead_workers([worker_id])
+        self._context.jobs.remove_worker(worker_id)
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def build_auth(settings: Settings, jobs: JobStore) -> AuthContext:
         lambda: _pepper(settings, jobs),
         time.time,
         read_static(_static_keys(settings)),
-        jobs.settle,
+        jobs.set_fact_once,
     )
     return AuthContext(
         settings.auth_mode, keyring, _trail(settings, jobs), settings.audit_file_names
@@ -63,7 +63,7 @@ def _pepper(settings: Settings, jobs: JobStore) -> bytes:
     if settings.api_key_pepper is not None:
         return settings.api_key_pepper.get_secret_value().encode()
     name = "key_pepper"
-    return (jobs.recall(name) or jobs.settle(name, new_secret())).encode()
+    return (jobs.get_fact(name) or jobs.set_fact_once(name, new_secret())).encode()
 
 
 def _static_keys(settings: Settings) -> str:

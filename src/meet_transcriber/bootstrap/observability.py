@@ -196,7 +196,7 @@ class StoreMetrics:
 
 
 def _capacity(store: str, stored: JobStore | MediaStore) -> "Iterator[Sample]":
-    if room := stored.room():
+    if room := stored.capacity():
         yield "transcription_store_used_bytes", (store, room.kind), room.used_bytes
         yield "transcription_store_size_bytes", (store, room.kind), room.size_bytes
 

@@ -164,7 +164,7 @@ def context(settings: Settings, queue: JobQueue, role: str = "worker") -> Servic
         decoder=engines.decoder(settings),
         fetcher=fetcher,
         clock=kept.clock,
-        rules=policy(settings),
+        policy=policy(settings),
         text=kept.text,
         meters=observability.meters(settings),
         tracer=observability.tracer(settings, role),
@@ -216,7 +216,7 @@ def webhook_secret(settings: Settings, jobs: JobStore) -> str:
         secret = settings.webhook_secret.get_secret_value()
         check_secret(secret)
         return secret
-    return jobs.recall("webhook_secret") or jobs.settle("webhook_secret", new_secret())
+    return jobs.get_fact("webhook_secret") or jobs.set_fact_once("webhook_secret", new_secret())
 
 
 def _allowed(settings: Settings) -> list[str]:

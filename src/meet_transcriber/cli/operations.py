@@ -47,7 +47,7 @@ def queue(
         stats = queue_stats.measure(jobs, services.queue_from_outside(settings), now)
         workers = jobs.workers(now)
         if as_json:
-            found = {**stats.plain(), "workers": [asdict(worker) for worker in workers]}
+            found = {**stats.as_dict(), "workers": [asdict(worker) for worker in workers]}
             typer.echo(json.dumps(found, indent=2))
         else:
             _show(stats, workers, now)
@@ -59,7 +59,7 @@ def _write_metrics(settings: Settings, seconds: float) -> NoReturn:
     while True:
         try:
             now = time.time()
-            length = queue_stats.measure(jobs, messages, now).plain()[_LENGTH]
+            length = queue_stats.measure(jobs, messages, now).as_dict()[_LENGTH]
             typer.echo(json.dumps(_embedded_metric(length, now)))
         except StorageError as error:
             print_error(error)

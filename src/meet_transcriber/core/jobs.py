@@ -311,7 +311,7 @@ class IndexEntry:
         running: tasks that somebody holds.
         order: the job with the lowest gets the next free worker: fewest tasks running, then
             served longest ago, so that no job starves behind another.
-        due_at: when `tend` has something to do for it, None when never.
+        due_at: when maintenance is due; None if never.
         seconds_left: seconds of audio that still have to be recognized.
         stored_bytes: of its recording, as long as that is kept, an upload's as announced; and of
             what came along.

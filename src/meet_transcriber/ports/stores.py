@@ -11,7 +11,7 @@ from meet_transcriber.ports.auth import KeyStore
 
 
 @dataclass(frozen=True)
-class Room:
+class Capacity:
     """
     How full the place is where a store keeps things.
 
@@ -120,7 +120,7 @@ class MediaStore(Protocol):
         """Remove every object whose key is `prefix` or lies below it."""
         ...
 
-    def tidy(self, older_than_seconds: float) -> int:
+    def remove_stale_writes(self, older_than_seconds: float) -> int:
         """
         Remove what writers that died left behind; returns how many of them there were.
 
@@ -128,7 +128,7 @@ class MediaStore(Protocol):
         """
         ...
 
-    def room(self) -> Room | None:
+    def capacity(self) -> Capacity | None:
         """How full its place is; None where nobody can tell. Raises StorageError as `get` does."""
         ...
 
@@ -218,7 +218,7 @@ class JobStore(Protocol):
         """
         ...
 
-    def ahead(self, job: Job) -> int:
+    def count_ahead(self, job: Job) -> int:
         """How many pending jobs that are listed were made before this one."""
         ...
 
@@ -246,11 +246,11 @@ class JobStore(Protocol):
         """The job that a tenant made with this key."""
         ...
 
-    def note_worker(self, worker: WorkerInfo, seconds: float) -> None:
+    def put_worker(self, worker: WorkerInfo, seconds: float) -> None:
         """Remember what a worker says of itself for so long."""
         ...
 
-    def forget_worker(self, worker_id: str) -> None:
+    def remove_worker(self, worker_id: str) -> None:
         """The worker has gone in good order."""
         ...
 
@@ -266,19 +266,19 @@ class JobStore(Protocol):
         """Free a lock; one that somebody else holds by now stays theirs."""
         ...
 
-    def remember(self, name: str, value: str) -> None:
+    def set_fact(self, name: str, value: str) -> None:
         """Keep a small fact, such as the measured speed."""
         ...
 
-    def settle(self, name: str, value: str) -> str:
+    def set_fact_once(self, name: str, value: str) -> str:
         """Keep a small fact unless there is one of this name; returns the one that is kept."""
         ...
 
-    def recall(self, name: str) -> str | None:
+    def get_fact(self, name: str) -> str | None:
         """A fact that was remembered."""
         ...
 
-    def room(self) -> Room | None:
+    def capacity(self) -> Capacity | None:
         """How full its place is; raises StorageUnavailable as `ping` does."""
         ...
 

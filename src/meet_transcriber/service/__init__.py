@@ -73,7 +73,7 @@ class Service:
         self._refuse = refuse
         self._narrowed: dict[str, Service] = {}
 
-    def of(self, tenant: str) -> "Service":
+    def for_tenant(self, tenant: str) -> "Service":
         """The same service for one tenant: it makes and finds that tenant's jobs only."""
         known = self._narrowed.get(tenant)
         if known is not None:
@@ -81,7 +81,7 @@ class Service:
         narrowed = copy.copy(self)
         narrowed.submissions = Submissions(self.context, self._refuse, tenant)
         narrowed.uploads = Uploads(self.context, tenant)
-        narrowed.queries = self.queries.of(tenant)
+        narrowed.queries = self.queries.for_tenant(tenant)
         narrowed.commands = JobCommands(self.context, narrowed.queries, self._refuse)
         narrowed.voices = Voices(self.context, narrowed.queries, narrowed.commands)
         if len(self._narrowed) >= _TENANTS:

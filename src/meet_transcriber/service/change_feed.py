@@ -290,7 +290,9 @@ class ChangeFeed:
         subscription = Subscription(job_id, patience_seconds)
         channel = self._channels.get(tenant)
         if channel is None:
-            channel = self._channels[tenant] = _Channel(self._store, self._queries.of(tenant))
+            channel = self._channels[tenant] = _Channel(
+                self._store, self._queries.for_tenant(tenant)
+            )
         channel.add(subscription)
         self._ensure_polling()
         try:

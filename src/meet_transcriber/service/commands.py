@@ -190,7 +190,7 @@ class JobCommands:
                     before=job,
                     key=key,
                     transcript=transcript,
-                    spare=not self._context.rules.expire_edited,
+                    spare=not self._context.policy.expire_edited,
                 ),
             )
         except (JobConflict, JobNotFound):

@@ -72,7 +72,7 @@ class ServiceContext:
     decoder: AudioDecoder
     fetcher: UrlFetcher
     clock: Clock
-    rules: Policy = Policy()
+    policy: Policy = Policy()
     text: TextIndex | None = None
     meters: Meters = UNMETERED
     tracer: Tracer = UNTRACED

@@ -21,7 +21,7 @@ from meet_transcriber.service.webhooks import WebhookDispatcher
 log = get_logger(__name__)
 
 _NOTED_SECONDS = 5.0
-_UNSEEN_SECONDS = 6.0  # three turns of who looks
+_UNCHECKED_SECONDS = 6.0  # three turns of who looks
 
 
 class ClockJumpDetector:
@@ -39,18 +39,18 @@ class ClockJumpDetector:
 
     def __init__(self, clock: Clock, steady: Clock, lease_seconds: float) -> None:
         self._clock, self._steady, self._lease_seconds = clock, steady, lease_seconds
-        self._unseen_seconds = max(lease_seconds / 2, _UNSEEN_SECONDS)
+        self._unchecked_seconds = max(lease_seconds / 2, _UNCHECKED_SECONDS)
         self._seen = clock(), steady()
-        self._settled_at = self._seen[1]
-        self.ahead = 0.0
+        self._stable_at = self._seen[1]
+        self.skew = 0.0
         self.went_back = False
 
     @property
-    def settled(self) -> bool:
+    def is_stable(self) -> bool:
         """Whether leases that have run out have done so for want of a living holder."""
-        return self._steady() >= self._settled_at
+        return self._steady() >= self._stable_at
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Notice what happened since the last look."""
         clock, steady = self._clock(), self._steady()
         passed = steady - self._seen[1]
@@ -58,11 +58,11 @@ class ClockJumpDetector:
         self._seen = clock, steady
         if abs(step) > _NOTED_SECONDS:
             log.warning("clock_set", seconds=round(step))
-            self.ahead = max(self.ahead + step, 0.0)
+            self.skew = max(self.skew + step, 0.0)
             self.went_back = self.went_back or step < 0
-        elif passed < self._unseen_seconds or self._clock is self._steady:
+        elif passed < self._unchecked_seconds or self._clock is self._steady:
             return
-        self._settled_at = steady + self._lease_seconds
+        self._stable_at = steady + self._lease_seconds
 
 
 _LOCK_SECONDS = 10.0
@@ -78,7 +78,7 @@ class Maintenance:
         self,
         context: ServiceContext,
         holder: str,
-        postman: WebhookDispatcher,
+        webhooks: WebhookDispatcher,
         steady: Clock | None = None,
     ) -> None:
         """
@@ -86,14 +86,14 @@ class Maintenance:
             steady: seconds that no one can set; None where the context's clock is such a one.
         """
         self._context = context
-        self._steps = ClockJumpDetector(
-            context.clock, steady or context.clock, context.rules.lease_seconds
+        self._clock_jumps = ClockJumpDetector(
+            context.clock, steady or context.clock, context.policy.lease_seconds
         )
         self._holder = holder
-        self._postman = postman
-        self._tidied = 0.0
+        self._webhooks = webhooks
+        self._stale_removed_at = 0.0
 
-    def tend(self) -> bool:
+    def run_once(self) -> bool:
         """
         Do everything that is due, unless somebody else is at it; returns whether it was us.
 
@@ -101,54 +101,54 @@ class Maintenance:
             StorageUnavailable: the store does not answer; try again at the next turn.
         """
         now = self._context.clock()
-        holding = self._context.jobs.lock("tending", self._holder, _LOCK_SECONDS, now)
-        self._steps.look()
+        holding = self._context.jobs.lock("maintenance", self._holder, _LOCK_SECONDS, now)
+        self._clock_jumps.check()
         if not holding:
             return False
-        if self._steps.settled:
-            self._tend_due(now)
+        if self._clock_jumps.is_stable:
+            self._process_due(now)
         self._top_up()
-        self._tidy(now)
+        self._remove_stale_writes(now)
         return True
 
-    def settle(self) -> None:
+    def wait_for_webhooks(self) -> None:
         """Wait for webhooks that are on their way."""
-        self._postman.settle()
+        self._webhooks.wait()
 
-    def bury(self, workers: Collection[str]) -> None:
+    def release_dead_workers(self, workers: Collection[str]) -> None:
         """These workers are known to be dead: what they held may be claimed at once."""
-        self._release(lambda job: expired(job, self._context.clock(), dead=workers))
+        self._release_leases(lambda job: expired(job, self._context.clock(), dead=workers))
 
-    def _release(self, change: Callable[[Job], Job]) -> None:
+    def _release_leases(self, change: Callable[[Job], Job]) -> None:
         for job_id in self._context.jobs.due(float("inf"), _BATCH):
             with suppress(JobError):
-                self._lapsed(job_id, change)
+                self._release_lease(job_id, change)
 
-    def _tend_due(self, now: float) -> None:
-        if self._steps.went_back:  # leases of the dead would hold until the old time comes again
-            latest = now + self._context.rules.lease_seconds
-            self._release(lambda job: expired(job, now, latest=latest))
-            self._steps.went_back = False
+    def _process_due(self, now: float) -> None:
+        if self._clock_jumps.went_back:  # else leases of dead workers last until that time again
+            latest = now + self._context.policy.lease_seconds
+            self._release_leases(lambda job: expired(job, now, latest=latest))
+            self._clock_jumps.went_back = False
         for job_id in self._context.jobs.due(now, _BATCH):
             try:
-                self._tend_job(job_id)
+                self._process(job_id)
             except JobError:
                 continue
             except StorageUnavailable:
                 raise
             except TranscriptionError as error:
-                log.warning("tending_failed", job_id=job_id, error=str(error))
+                log.warning("maintenance_failed", job_id=job_id, error=str(error))
 
-    def _tend_job(self, job_id: str) -> None:
+    def _process(self, job_id: str) -> None:
         now = self._context.clock()
-        old = now - self._steps.ahead
-        job = self._lapsed(job_id, lambda job: _apply_retention(expired(job, now), now, old))
+        old = now - self._clock_jumps.skew
+        job = self._release_lease(job_id, lambda job: _expire(expired(job, now), now, old))
         if job.tidy_at is not None and job.tidy_at <= now:
             (self._remove if job.deleted else self._sweep)(job, now)
         if job.webhook and job.webhook.next_at is not None and job.webhook.next_at <= now:
-            self._postman.notify(job)
+            self._webhooks.notify(job)
 
-    def _lapsed(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+    def _release_lease(self, job_id: str, change: Callable[[Job], Job]) -> Job:
         """Change a record, and tell which tasks lost their holder by it."""
         before, job = self._context.update(job_id, change)
         held = {task.name: task.worker for task in before.in_state("running")}
@@ -175,7 +175,9 @@ class Maintenance:
 
     def _sweep(self, job: Job, now: float) -> None:
         """Remove what the tasks of an ended job left and its record does not name."""
-        _, job = self._context.jobs.update(job.id, partial(_settled, rules=self._context.rules))
+        _, job = self._context.jobs.update(
+            job.id, partial(_apply_retention, policy=self._context.policy)
+        )
         if not job.ended or job.deleted:
             return
         named = set(job.objects.values())
@@ -196,12 +198,12 @@ class Maintenance:
     def _calm_at(self, job: Job) -> float:
         """When every worker that still holds a task of an ended job has noticed its end."""
         held = [task.lease_until for task in job.tasks if task.state == "running"]
-        return max(held) + self._context.rules.lease_seconds if held else 0.0
+        return max(held) + self._context.policy.lease_seconds if held else 0.0
 
-    def _tidy(self, now: float) -> None:
-        if now - self._tidied > _HALF_WRITTEN_SECONDS / 6:
-            self._tidied = now
-            self._context.media.tidy(_HALF_WRITTEN_SECONDS)
+    def _remove_stale_writes(self, now: float) -> None:
+        if now - self._stale_removed_at > _HALF_WRITTEN_SECONDS / 6:
+            self._stale_removed_at = now
+            self._context.media.remove_stale_writes(_HALF_WRITTEN_SECONDS)
 
     # -- messages --------------------------------------------------------------------------
 
@@ -216,21 +218,21 @@ class Maintenance:
                     self._context.notify(queue, job_id, "")
 
 
-def _apply_retention(job: Job, now: float, result_now: float) -> Job:
+def _expire(job: Job, now: float, result_now: float) -> Job:
     """An upload whose sender is gone, or a result past its time, is deleted."""
     abandoned = job.state == "uploading" and job.lease_until <= now
     old = job.ended and job.expires_at is not None and job.expires_at <= result_now
     return deleted(job, now) if abandoned or old else job
 
 
-def _settled(job: Job, rules: Policy) -> Job:
-    """An ended job as the operator's rules want it: whether its audio stays, and how long."""
+def _apply_retention(job: Job, policy: Policy) -> Job:
+    """An ended job as the operator's policy want it: whether its audio stays, and how long."""
     if not job.ended or job.deleted:
         return job
-    if job.state == "completed" and not rules.keep_audio:
+    if job.state == "completed" and not policy.keep_audio:
         kept = {name: key for name, key in job.objects.items() if name not in AUDIO}
         job = replace(job, objects=kept)
-    ttl, spared = rules.result_ttl_seconds, job.edited and not rules.expire_edited
+    ttl, spared = policy.result_ttl_seconds, job.edited and not policy.expire_edited
     expires_at = None if ttl is None or spared else (job.finished_at or 0.0) + ttl
     return replace(job, expires_at=expires_at)
 
@@ -256,18 +258,18 @@ class WorkerRegistration:
         self._one_at_a_time = threading.Lock()
         self.info = info
 
-    def say(self, **changes: object) -> None:
+    def update(self, **changes: object) -> None:
         """Tell the store, with these fields of WorkerInfo changed."""
         with self._one_at_a_time:  # else the timer could say again what is no longer so
             now, old = self._clock(), self.info
             info = replace(old, seen_at=now, **changes)  # type: ignore[arg-type]
             as_before = old.since and (info.state, info.detail) == (old.state, old.detail)
             self.info = info if as_before else replace(info, since=now)
-            self._jobs.note_worker(self.info, _REMEMBERED_SECONDS)
+            self._jobs.put_worker(self.info, _REMEMBERED_SECONDS)
 
-    def leave(self) -> None:
+    def remove(self) -> None:
         """Say that the worker has gone."""
-        self._jobs.forget_worker(self.info.id)
+        self._jobs.remove_worker(self.info.id)
 
 
 class MaintenanceThread:
@@ -275,15 +277,15 @@ class MaintenanceThread:
 
     def __init__(
         self,
-        tending: Maintenance,
-        presence: WorkerRegistration | None = None,
+        maintenance: Maintenance,
+        registration: WorkerRegistration | None = None,
         seconds: float = INTERVAL_SECONDS,
     ) -> None:
-        self._tending = tending
-        self._presence = presence
+        self._maintenance = maintenance
+        self._registration = registration
         self._seconds = seconds
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="attendant", daemon=True)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
 
     def start(self) -> None:
         """Begin; at most once."""
@@ -291,16 +293,16 @@ class MaintenanceThread:
 
     def stop(self) -> None:
         """End, and wait for what is going on."""
-        self._over.set()
+        self._stopping.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._over.wait(self._seconds):
+        while not self._stopping.wait(self._seconds):
             try:
-                if self._presence is not None:
-                    self._presence.say()
-                self._tending.tend()
+                if self._registration is not None:
+                    self._registration.update()
+                self._maintenance.run_once()
             except TranscriptionError as error:
-                log.warning("tending_delayed", error=str(error))
+                log.warning("maintenance_delayed", error=str(error))
             except Exception:  # the outermost frame of this thread, which must go on
-                log.exception("tending_broken")
+                log.exception("maintenance_crashed")

@@ -74,7 +74,7 @@ class JobQueries:
         self._transcripts: _Recent[Transcript] = _Recent(_TRANSCRIPTS)
         self._backlog = [(float("-inf"), Backlog())]
 
-    def of(self, tenant: str) -> "JobQueries":
+    def for_tenant(self, tenant: str) -> "JobQueries":
         """The same windows, through which only one tenant's jobs are seen."""
         narrowed = copy.copy(self)
         narrowed.tenant = tenant
@@ -100,7 +100,7 @@ class JobQueries:
 
     def position(self, job: Job) -> int | None:
         """The job's place in the queue, 1 for the next to begin; None once it has begun."""
-        return self._context.jobs.ahead(job) + 1 if job.state == "pending" else None
+        return self._context.jobs.count_ahead(job) + 1 if job.state == "pending" else None
 
     def page(self, query: JobQuery) -> list[Job]:
         """Jobs in order of creation; raises JobNotFound for an `after` that names none."""
@@ -135,7 +135,7 @@ class JobQueries:
         return backlog
 
     def _rtf(self) -> float:
-        return float(self._context.jobs.recall(RTF) or FIRST_GUESS_RTF)
+        return float(self._context.jobs.get_fact(RTF) or FIRST_GUESS_RTF)
 
     # -- results ---------------------------------------------------------------------------
 

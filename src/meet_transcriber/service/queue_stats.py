@@ -26,7 +26,7 @@ class QueueStats:
         """Tasks that could run now or do; unlike messages, not 0 while somebody works."""
         return self.backlog.ready.get(queue, 0) + self.backlog.running.get(queue, 0)
 
-    def plain(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""
         ready, running = self.backlog.ready, self.backlog.running
         return {

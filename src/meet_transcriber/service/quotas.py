@@ -33,7 +33,7 @@ class Quotas:
 
     def __init__(self, context: ServiceContext, tenant: str) -> None:
         self._context = context
-        self._rules = context.rules
+        self._policy = context.policy
         self._tenant = tenant
 
     @contextmanager
@@ -52,11 +52,11 @@ class Quotas:
             QueueFull, QuotaExceeded: a limit is reached.
             StorageUnavailable: too many requests compete for the lock.
         """
-        rules = self._rules
+        policy = self._policy
         contended = (
-            (place and (rules.max_jobs_in_flight is not None or self._queue_may_fill()))
-            or (size_bytes > 0 and rules.max_stored_bytes is not None)
-            or (seconds is not None and rules.max_audio_seconds is not None)
+            (place and (policy.max_jobs_in_flight is not None or self._queue_may_fill()))
+            or (size_bytes > 0 and policy.max_stored_bytes is not None)
+            or (seconds is not None and policy.max_audio_seconds is not None)
         )
         with self._lock() if contended else nullcontext():
             if contended and place:
@@ -67,7 +67,7 @@ class Quotas:
 
     def check(self, size_bytes: int = 0, seconds: float | None = None) -> None:
         """Raise QuotaExceeded if a recording does not fit."""
-        most_bytes, most_seconds = self._rules.max_stored_bytes, self._rules.max_audio_seconds
+        most_bytes, most_seconds = self._policy.max_stored_bytes, self._policy.max_audio_seconds
         usage = self._usage()
         if most_bytes is not None and size_bytes and usage.stored_bytes + size_bytes > most_bytes:
             raise self.storage_exceeded(usage)
@@ -79,18 +79,18 @@ class Quotas:
     def check_length(self, claimed: float | None, seconds: float) -> None:
         """Raise QuotaExceeded if a recording is too long by what exceeds its claimed duration."""
         more = seconds - (claimed or 0.0)
-        most = self._rules.max_audio_seconds
+        most = self._policy.max_audio_seconds
         if most is not None and more > 0 and self._usage().audio_seconds + more > most:
             raise self._audio_exceeded(self._usage(), more)
 
     def free_bytes(self) -> int | None:
         """Bytes that the tenant may still store; None without a limit."""
-        most = self._rules.max_stored_bytes
+        most = self._policy.max_stored_bytes
         return None if most is None else max(0, most - self._usage().stored_bytes)
 
     def _usage(self) -> Usage:
-        rules = self._rules
-        if (rules.max_stored_bytes, rules.max_audio_seconds, rules.max_jobs_in_flight) == (
+        policy = self._policy
+        if (policy.max_stored_bytes, policy.max_audio_seconds, policy.max_jobs_in_flight) == (
             None,
         ) * 3:
             return Usage()
@@ -98,11 +98,11 @@ class Quotas:
         return self._context.jobs.usage(self._tenant, since)
 
     def _queue_may_fill(self) -> bool:
-        most = self._rules.max_queued_jobs
+        most = self._policy.max_queued_jobs
         return most is not None and self._context.jobs.backlog().active + _MARGIN_JOBS > most
 
     def _check_queue(self) -> None:
-        most = self._rules.max_queued_jobs
+        most = self._policy.max_queued_jobs
         if most is None:
             return
         backlog = self._context.jobs.backlog()
@@ -114,7 +114,7 @@ class Quotas:
             )
 
     def _check_in_flight(self) -> None:
-        most, jobs = self._rules.max_jobs_in_flight, self._usage().jobs
+        most, jobs = self._policy.max_jobs_in_flight, self._usage().jobs
         if most is not None and jobs >= most:
             raise QuotaExceeded(
                 f"You have {jobs} unfinished jobs, and MAX_JOBS_IN_FLIGHT allows {most}; wait for "
@@ -124,7 +124,7 @@ class Quotas:
 
     def storage_exceeded(self, usage: Usage | None = None) -> QuotaExceeded:
         """The error for a tenant whose recordings have too many bytes."""
-        usage, most = usage or self._usage(), self._rules.max_stored_bytes or 0
+        usage, most = usage or self._usage(), self._policy.max_stored_bytes or 0
         return QuotaExceeded(
             f"Your recordings have {usage.stored_bytes / _MEBIBYTE:.1f} MiB, and MAX_STORED_MB "
             f"allows {most / _MEBIBYTE:.4g} MiB: this one does not fit. Delete meetings that are "
@@ -132,7 +132,7 @@ class Quotas:
         )
 
     def _audio_exceeded(self, usage: Usage, seconds: float) -> QuotaExceeded:
-        most = self._rules.max_audio_seconds or 0.0
+        most = self._policy.max_audio_seconds or 0.0
         wait = None
         if usage.oldest_at is not None and seconds <= most:
             wait = max(1.0, usage.oldest_at + DAY_SECONDS - self._context.clock())
@@ -147,7 +147,7 @@ class Quotas:
         workers = len(self._context.jobs.workers(self._context.clock()))
         if not workers or not backlog.active:
             return _NO_WORKER_SECONDS
-        speed = float(self._context.jobs.recall(RTF) or FIRST_GUESS_RTF)
+        speed = float(self._context.jobs.get_fact(RTF) or FIRST_GUESS_RTF)
         seconds = backlog.seconds_left * speed / workers / backlog.active
         return min(max(seconds, 1.0), _LONGEST_WAIT_SECONDS)
 

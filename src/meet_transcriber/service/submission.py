@@ -237,15 +237,15 @@ class Submissions:
     def _new_job(
         self, name: str, key: str | None = None, lease_seconds: float | None = None
     ) -> Job:
-        now, rules = self.context.clock(), self.context.rules
+        now, policy = self.context.clock(), self.context.policy
         return Job(
             id=uuid.uuid4().hex,
             options=Options(),
             name=_base_name(name),
             created_at=now,
             state="uploading",
-            max_attempts=rules.max_attempts,
-            lease_until=now + (lease_seconds or rules.lease_seconds),
+            max_attempts=policy.max_attempts,
+            lease_until=now + (lease_seconds or policy.lease_seconds),
             tenant=self._tenant,
             idempotency_key=_checked_key(key),
         )
@@ -269,7 +269,7 @@ class Submissions:
 
     def check_size(self, size_bytes: int) -> None:
         """Raise UploadTooLarge for more bytes than a recording may have."""
-        limit = self.context.rules.max_upload_bytes
+        limit = self.context.policy.max_upload_bytes
         if size_bytes > limit:
             raise UploadTooLarge(
                 f"The recording has more than {limit // _MEBIBYTE} MiB, the limit that "
@@ -366,7 +366,7 @@ class StreamedUpload:
             self._submissions.withdraw(self._job)
 
     def _renew_lease(self) -> None:
-        now, lease = self._context.clock(), self._context.rules.lease_seconds
+        now, lease = self._context.clock(), self._context.policy.lease_seconds
         if abs(now - self._renewed) > lease / _RENEW_SHARE:  # a clock may be set back
             self._renewed = now
             self._context.jobs.update(self._job.id, partial(replace, lease_until=now + lease))

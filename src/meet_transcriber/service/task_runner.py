@@ -50,8 +50,8 @@ from meet_transcriber.service.uploads import delete_recording, open_recording
 
 log = get_logger(__name__)
 
-_LOOK_SECONDS = 0.5
-_TOLD_SHARE = 0.01  # progress worth a write of its own
+_BEAT_SECONDS = 0.5
+_REPORTED_SHARE = 0.01  # progress worth a write of its own
 
 
 class WorkerStopping(TranscriptionError):
@@ -73,10 +73,10 @@ class TaskHeartbeat:
         self._claim = claim
         self._stopping = stopping
         self._share = 0.0
-        self._told = 0.0
+        self._reported = 0.0
         self._renewed = context.clock()
         self._problem: JobError | None = None
-        self._over = threading.Event()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def __call__(self, share: float, /) -> None:
@@ -91,33 +91,33 @@ class TaskHeartbeat:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._ended.set()
         self._thread.join()
 
     def _beat(self) -> None:
-        while self._problem is None and not self._over.wait(_LOOK_SECONDS):
+        while self._problem is None and not self._ended.wait(_BEAT_SECONDS):
             try:
-                self._look()
+                self._renew_or_check()
             except JobError as error:
                 self._problem = error
             except TranscriptionError as error:
                 log.warning("heartbeat_delayed", job_id=self._claim.job.id, error=str(error))
 
-    def _look(self) -> None:
-        now, lease = self._context.clock(), self._context.rules.lease_seconds
+    def _renew_or_check(self) -> None:
+        now, lease = self._context.clock(), self._context.policy.lease_seconds
         share = self._share
-        if share > self._told + _TOLD_SHARE or abs(now - self._renewed) > lease / 3:
+        if share > self._reported + _REPORTED_SHARE or abs(now - self._renewed) > lease / 3:
             self._context.jobs.update(
                 self._claim.job.id,
                 lambda job: alive(
                     job, self._claim.task.name, self._claim.task.token, share, now, lease
                 ),
             )
-            self._told, self._renewed = share, now
+            self._reported, self._renewed = share, now
         else:
-            self._watch()
+            self._check_claim()
 
-    def _watch(self) -> None:
+    def _check_claim(self) -> None:
         """Notice a cancelled or deleted job without writing."""
         job = self._context.jobs.get(self._claim.job.id)
         if job.deleted:
@@ -185,22 +185,22 @@ class TaskRunner:
         worker: str,
         queues: tuple[str, ...],
         stopping: threading.Event,
-        tell: Callable[[str], None] = lambda _task: None,
+        report: Callable[[str], None] = lambda _task: None,
     ) -> None:
         """
         Args:
             stopping: set it, and the task at hand goes back at its next progress.
-            tell: hears the name of the task that is being worked on, and "" after it.
+            report: hears the name of the task that is being worked on, and "" after it.
         """
         self._context = context
         self._engines = engines
         self._worker = worker
         self._queues = queues
         self._stopping = stopping
-        self._tell = tell
+        self._report = report
         self._held: Claim | None = None
 
-    def use(self, engines: Engines) -> None:
+    def set_engines(self, engines: Engines) -> None:
         """Work with these engines from the next task on."""
         self._engines = engines
 
@@ -216,15 +216,15 @@ class TaskRunner:
         if claim is None:
             return False
         self._held = claim
-        self._tell(claim.task.name)
+        self._report(claim.task.name)
         try:
-            self._watched(claim)
+            self._run_observed(claim)
         finally:
             self._held = None
-            self._tell("")
+            self._report("")
         return True
 
-    def _watched(self, claim: Claim) -> None:
+    def _run_observed(self, claim: Claim) -> None:
         """See a claimed task through, for everybody who watches to see."""
         job, task = claim.job, claim.task
         ids = {"job_id": job.id, "request_id": job.origin.request_id, "task": task.name}
@@ -236,13 +236,13 @@ class TaskRunner:
             self._context.tracer.span(task.kind, job.origin.traceparent, ids),
         ):
             try:
-                outcome = self._see_through(claim)
+                outcome = self._run(claim)
             finally:
                 seconds = time.monotonic() - started
                 self._context.meters.task(task.kind, outcome, seconds)
                 log.info("task_ended", outcome=outcome, seconds=round(seconds, 3))
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """
         Give the task at hand back at once; what is still done for it has no effect.
 
@@ -262,43 +262,43 @@ class TaskRunner:
                         self._queues,
                         self._worker,
                         context.clock(),
-                        context.rules.lease_seconds,
+                        context.policy.lease_seconds,
                     ),
                 )
                 if job.fence != before.fence:
                     return claim_in(job, self._worker)
         return None
 
-    def _see_through(self, claim: Claim) -> str:
+    def _run(self, claim: Claim) -> str:
         """Work on a claimed task until its end is on record; returns how it ended."""
         checkpoints = ClaimedCheckpoints(claim)
         try:
-            with TaskHeartbeat(self._context, claim, self._stopping) as hold:
-                learn = self._do(claim, checkpoints, hold)
+            with TaskHeartbeat(self._context, claim, self._stopping) as heartbeat:
+                learn = self._do(claim, checkpoints, heartbeat)
                 self._commit(claim, checkpoints, learn)
             self._drop_recording(claim)
         except (JobCancelled, JobNotFound, LeaseLost) as error:
-            self._forget(claim, checkpoints)
+            self._discard_outputs(claim, checkpoints)
             return error.code
         except WorkerStopping:
-            self._forget(claim, checkpoints)
+            self._discard_outputs(claim, checkpoints)
             self._record(claim, released)
             return "released"
         except _WAITED_FOR as error:
-            self._put_off(claim, checkpoints, error)
+            self._delay(claim, checkpoints, error)
             raise
         except (KeyboardInterrupt, SystemExit):
             self._record(claim, released)  # the task is not to blame
             raise
         except Exception as error:  # noqa: BLE001 - the outermost frame of a task
-            self._forget(claim, checkpoints)
+            self._discard_outputs(claim, checkpoints)
             self._fail(claim, error)
             return "failed"
         return "done"
 
     # -- the tasks -------------------------------------------------------------------------
 
-    def _do(self, claim: Claim, checkpoints: ClaimedCheckpoints, hold: TaskHeartbeat) -> Learn:
+    def _do(self, claim: Claim, checkpoints: ClaimedCheckpoints, heartbeat: TaskHeartbeat) -> Learn:
         """Do the task; returns what the record should learn from it."""
         pipeline = Pipeline(
             self._context.media,
@@ -306,28 +306,28 @@ class TaskRunner:
             claim.job.options,
             self._context.decoder,
             self._engines.detector(),
-            self._context.rules.part_seconds,
+            self._context.policy.part_seconds,
         )
         match claim.task.kind:
             case "fetch":
-                return self._fetch(claim.job, checkpoints, hold)
+                return self._fetch(claim.job, checkpoints, heartbeat)
             case "prepare":
-                return self._prepare(pipeline, claim.job, hold)
+                return self._prepare(pipeline, claim.job, heartbeat)
             case "recognize":
-                return self._recognize(pipeline, claim, hold)
+                return self._recognize(pipeline, claim, heartbeat)
             case "diarize":
-                return self._diarize(pipeline, claim.job, checkpoints, hold)
+                return self._diarize(pipeline, claim.job, checkpoints, heartbeat)
             case _:
                 return self._attribute(pipeline, claim.job)
 
-    def _fetch(self, job: Job, checkpoints: ClaimedCheckpoints, hold: TaskHeartbeat) -> Learn:
+    def _fetch(self, job: Job, checkpoints: ClaimedCheckpoints, heartbeat: TaskHeartbeat) -> Learn:
         media, size, key = self._context.media, 0, checkpoints.new("recording")
         with self._context.fetcher.fetch(job.source_url or "") as source:
             with media.writer(key) as writer:
                 for chunk in source.chunks():
                     writer.write(chunk)
                     size += len(chunk)
-                    hold(size / source.size if source.size else 0.0)
+                    heartbeat(size / source.size if source.size else 0.0)
             name = source.name
         self._context.meters.upload(size)
         with media.open(key) as file:
@@ -335,12 +335,12 @@ class TaskRunner:
         Quotas(self._context, job.tenant).check(size, info.duration or 0.0)
         return partial(fetched, name=name, size_bytes=size, media=info)
 
-    def _prepare(self, pipeline: Pipeline, job: Job, hold: TaskHeartbeat) -> Learn:
+    def _prepare(self, pipeline: Pipeline, job: Job, heartbeat: TaskHeartbeat) -> Learn:
         self._refuse_early(job)
         with open_recording(self._context.media, job.objects["recording"]) as media:
-            plan = pipeline.prepare(media, hold)
+            plan = pipeline.prepare(media, heartbeat)
         Quotas(self._context, job.tenant).check_length(job.duration, plan.audio.duration)
-        return partial(planned, plan=plan, keep_recording=not self._context.rules.drop_recording)
+        return partial(planned, plan=plan, keep_recording=not self._context.policy.drop_recording)
 
     def _refuse_early(self, job: Job) -> None:
         """Before any work, see that the engines of this worker are there and can do it."""
@@ -349,10 +349,10 @@ class TaskRunner:
         if job.options.enable_diarization:
             self._engines.diarizer()
 
-    def _recognize(self, pipeline: Pipeline, claim: Claim, hold: TaskHeartbeat) -> Learn:
+    def _recognize(self, pipeline: Pipeline, claim: Claim, heartbeat: TaskHeartbeat) -> Learn:
         recognizer = self._recognizer(claim.job)
         plan, started = pipeline.plan(), time.monotonic()
-        pipeline.recognize(plan, claim.task.part, recognizer, hold)
+        pipeline.recognize(plan, claim.task.part, recognizer, heartbeat)
         part, seconds = plan.parts[claim.task.part], time.monotonic() - started
         self._context.meters.recognition(recognizer.engine.name, part.end - part.start, seconds)
         self._note_speed(seconds / max(part.end - part.start, 0.1))
@@ -365,12 +365,16 @@ class TaskRunner:
         return recognizer
 
     def _diarize(
-        self, pipeline: Pipeline, job: Job, checkpoints: ClaimedCheckpoints, hold: TaskHeartbeat
+        self,
+        pipeline: Pipeline,
+        job: Job,
+        checkpoints: ClaimedCheckpoints,
+        heartbeat: TaskHeartbeat,
     ) -> Learn:
         plan, listening = pipeline.plan(), SpeakerIdentification(self._context, job)
         diarizer = self._engines.diarizer() if plan.audio.channels == 1 else None
-        found = pipeline.diarize(plan, diarizer, hold)
-        listening.keep(pipeline, plan, found, self._engines.diarizer, checkpoints, hold)
+        found = pipeline.diarize(plan, diarizer, heartbeat)
+        listening.keep(pipeline, plan, found, self._engines.diarizer, checkpoints, heartbeat)
         return _nothing
 
     def _attribute(self, pipeline: Pipeline, job: Job) -> Learn:
@@ -388,15 +392,15 @@ class TaskRunner:
         """Keep a running mean of seconds of work per second of audio, for estimates."""
         jobs = self._context.jobs
         with suppress(*_WAITED_FOR):  # a part is worth more than an estimate
-            known = jobs.recall(RTF)
-            jobs.remember(RTF, f"{rtf if known is None else 0.8 * float(known) + 0.2 * rtf:.4f}")
+            known = jobs.get_fact(RTF)
+            jobs.set_fact(RTF, f"{rtf if known is None else 0.8 * float(known) + 0.2 * rtf:.4f}")
 
     # -- ends ------------------------------------------------------------------------------
 
     def _commit(self, claim: Claim, checkpoints: ClaimedCheckpoints, learn: Learn) -> None:
         """Make the result count; waits for a store that is away or full, for two leases."""
         written = checkpoints.written
-        deadline = time.monotonic() + 2 * self._context.rules.lease_seconds
+        deadline = time.monotonic() + 2 * self._context.policy.lease_seconds
         task = claim.task
 
         def count(job: Job) -> Job:
@@ -411,15 +415,15 @@ class TaskRunner:
 
     def _drop_recording(self, claim: Claim) -> None:
         """Where room is short, the upload goes as soon as its working audio counts."""
-        if claim.task.kind == "prepare" and self._context.rules.drop_recording:
+        if claim.task.kind == "prepare" and self._context.policy.drop_recording:
             with suppress(StorageError):  # the sweep finds it
                 delete_recording(self._context.media, claim.job.objects["recording"])
 
-    def _put_off(self, claim: Claim, checkpoints: ClaimedCheckpoints, error: StorageError) -> None:
+    def _delay(self, claim: Claim, checkpoints: ClaimedCheckpoints, error: StorageError) -> None:
         """The task is not to blame for its store; the record tells what it waits for."""
         full = isinstance(error, StorageFull)
         if full:
-            self._forget(claim, checkpoints)
+            self._discard_outputs(claim, checkpoints)
         patience = _ROOM_PATIENCE_SECONDS if full else math.inf
         failure, now = Failure(error.code, str(error)), self._context.clock()
         change = partial(delayed, failure=failure, patience=patience, now=now)
@@ -447,7 +451,7 @@ class TaskRunner:
             return True
         return False
 
-    def _forget(self, claim: Claim, checkpoints: ClaimedCheckpoints) -> None:
+    def _discard_outputs(self, claim: Claim, checkpoints: ClaimedCheckpoints) -> None:
         """
         Remove what was written in vain.
 

@@ -51,7 +51,7 @@ class WebhookDispatcher:
                 self._attempts = {each for each in self._attempts if not each.done()}
                 self._attempts.add(self._threads.submit(self._deliver, taken))
 
-    def settle(self) -> None:
+    def wait(self) -> None:
         """Wait for the attempts that are being made."""
         wait(self._attempts)
 

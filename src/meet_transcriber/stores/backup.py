@@ -11,7 +11,7 @@ from meet_transcriber.core.jobs import Job, JobQuery
 from meet_transcriber.core.voices import FOLDER as VOICES_FOLDER
 from meet_transcriber.ports.stores import Copied, MediaStore
 from meet_transcriber.stores.disk import DiskMediaStore
-from meet_transcriber.stores.object_io import checked
+from meet_transcriber.stores.object_io import validate_key
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 from meet_transcriber.stores.sqlite.schema import check_version
 
@@ -148,7 +148,7 @@ def _sealed(folder: Path) -> list[str]:
         sqlite3.connect(f"{(folder / _DATABASE).resolve().as_uri()}?mode=ro", uri=True)
     ) as db:
         check_version(db)
-    return [checked(name.removeprefix(f"{_MEDIA}/")) for name in names if name != _DATABASE]
+    return [validate_key(name.removeprefix(f"{_MEDIA}/")) for name in names if name != _DATABASE]
 
 
 def _listed(folder: Path) -> Iterator[tuple[str, str]]:

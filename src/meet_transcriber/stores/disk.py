@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from meet_transcriber.core.errors import StorageError, StorageFull
-from meet_transcriber.ports.stores import ObjectWriter, Room
-from meet_transcriber.stores.object_io import checked, is_key, pour
+from meet_transcriber.ports.stores import Capacity, ObjectWriter
+from meet_transcriber.stores.object_io import copy_to, is_key, validate_key
 
 _SCRAP = ".new-"
 _RESERVE_BYTES = 16 << 20
@@ -84,12 +84,12 @@ def _remove_if_empty(folder: Path) -> bool:
     return True
 
 
-def disk_room(folder: Path) -> Room:
+def disk_capacity(folder: Path) -> Capacity:
     """How full the disk is that a folder is on, or will be on; raises OSError."""
     while not folder.exists():
         folder = folder.parent
     usage = shutil.disk_usage(folder)
-    return Room("disk", usage.total - usage.free, usage.total)
+    return Capacity("disk", usage.total - usage.free, usage.total)
 
 
 class _FileWriter:
@@ -126,7 +126,7 @@ class DiskMediaStore:
 
     def put(self, key: str, data: bytes | BinaryIO) -> None:
         with self.writer(key) as writer:
-            pour(data, writer, key)
+            copy_to(data, writer, key)
 
     @contextmanager
     def writer(self, key: str) -> Iterator[ObjectWriter]:
@@ -188,7 +188,7 @@ class DiskMediaStore:
                     path.unlink(missing_ok=True)
             self._remove_empty_folders(path.parent)
 
-    def tidy(self, older_than_seconds: float) -> int:
+    def remove_stale_writes(self, older_than_seconds: float) -> int:
         before, removed = time.time() - older_than_seconds, 0
         for file in self._files(self._root):
             if file.name.startswith(_SCRAP):
@@ -198,9 +198,9 @@ class DiskMediaStore:
                         removed += 1
         return removed
 
-    def room(self) -> Room | None:
+    def capacity(self) -> Capacity | None:
         with translated("measure", str(self._root)):
-            return disk_room(self._root)
+            return disk_capacity(self._root)
 
     def ping(self) -> None:
         with translated("keep anything in", str(self._root)):
@@ -221,4 +221,4 @@ class DiskMediaStore:
         return file.relative_to(self._root).as_posix()
 
     def _path(self, key: str) -> Path:
-        return self._root / checked(key)
+        return self._root / validate_key(key)

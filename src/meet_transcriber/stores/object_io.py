@@ -17,7 +17,7 @@ def is_key(text: str) -> bool:
     return _KEY.fullmatch(text) is not None
 
 
-def checked(key: str) -> str:
+def validate_key(key: str) -> str:
     """
     Return the key as it is.
 
@@ -35,7 +35,7 @@ def checked(key: str) -> str:
 _PIECE_BYTES = 1 << 20
 
 
-def pour(data: bytes | BinaryIO, writer: ObjectWriter, key: str) -> None:
+def copy_to(data: bytes | BinaryIO, writer: ObjectWriter, key: str) -> None:
     """
     Write bytes, or a stream up to its end, in pieces of at most 1 MiB.
 
@@ -63,7 +63,7 @@ class ObjectChanged(StorageError):
     """The object that was opened is not there any more; perhaps another one is."""
 
 
-def read_whole(open_object: Callable[[], BinaryIO]) -> bytes:
+def read_consistent(open_object: Callable[[], BinaryIO]) -> bytes:
     """All bytes of an object, begun anew where somebody replaces it meanwhile."""
     for _ in range(_READINGS - 1):
         with suppress(ObjectChanged), open_object() as file:

@@ -16,8 +16,14 @@ from obstore.store import AzureStore, GCSStore, S3Store
 
 from meet_transcriber.core.errors import StorageError, StorageUnavailable
 from meet_transcriber.core.range_reader import open_blocks
-from meet_transcriber.ports.stores import ObjectWriter, Room
-from meet_transcriber.stores.object_io import ObjectChanged, checked, is_key, pour, read_whole
+from meet_transcriber.ports.stores import Capacity, ObjectWriter
+from meet_transcriber.stores.object_io import (
+    ObjectChanged,
+    copy_to,
+    is_key,
+    read_consistent,
+    validate_key,
+)
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -77,11 +83,11 @@ class ObjectMediaStore:
 
     def put(self, key: str, data: bytes | BinaryIO) -> None:
         with self.writer(key) as writer:
-            pour(data, writer, key)
+            copy_to(data, writer, key)
 
     @contextmanager
     def writer(self, key: str) -> Iterator[ObjectWriter]:
-        checked(key)
+        validate_key(key)
         upload = MultipartWriter(lambda data: self._send(key, data))
         try:
             yield upload
@@ -93,17 +99,17 @@ class ObjectMediaStore:
             upload.close()
 
     def get(self, key: str) -> bytes:
-        return read_whole(lambda: self._open(key, _MOST_AHEAD_BYTES))
+        return read_consistent(lambda: self._open(key, _MOST_AHEAD_BYTES))
 
     def open(self, key: str) -> BinaryIO:
         return self._open(key, _LEAST_AHEAD_BYTES)
 
     def size(self, key: str) -> int:
-        with translated("read", checked(key)):
+        with translated("read", validate_key(key)):
             return obstore.head(self._store, key)["size"]
 
     def exists(self, key: str) -> bool:
-        with translated("look for", checked(key)):
+        with translated("look for", validate_key(key)):
             try:
                 obstore.head(self._store, key)
             except (FileNotFoundError, obstore.exceptions.NotFoundError):
@@ -111,7 +117,7 @@ class ObjectMediaStore:
             return True
 
     def keys(self, prefix: str) -> list[str]:
-        with translated("list", checked(prefix)):
+        with translated("list", validate_key(prefix)):
             pages = list(obstore.list(self._store, prefix))
         below = sorted(each["path"] for page in pages for each in page if is_key(each["path"]))
         return [prefix, *below] if self.exists(prefix) else below
@@ -124,10 +130,10 @@ class ObjectMediaStore:
             except (FileNotFoundError, obstore.exceptions.NotFoundError):
                 self._delete_one_by_one(keys)
 
-    def tidy(self, older_than_seconds: float) -> int:  # noqa: ARG002
+    def remove_stale_writes(self, older_than_seconds: float) -> int:  # noqa: ARG002
         return 0
 
-    def room(self) -> Room | None:
+    def capacity(self) -> Capacity | None:
         return None  # as much as is paid for
 
     def ping(self) -> None:
@@ -151,7 +157,7 @@ class ObjectMediaStore:
             )
 
     def _open(self, key: str, ahead_bytes: int) -> BinaryIO:
-        with translated("read", checked(key)):
+        with translated("read", validate_key(key)):
             found = obstore.head(self._store, key)
         ahead = _Ahead(self._store, key, found["size"], found["e_tag"], ahead_bytes)
         return open_blocks(found["size"], ahead.fetch)

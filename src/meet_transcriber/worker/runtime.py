@@ -119,14 +119,14 @@ class WorkerProcess:
         self._update(state="stopping")
         if self._idle.wait(STOP_SECONDS):
             return True
-        self._tasks.let_go()
+        self._tasks.release()
         return False
 
     def close(self) -> None:
         """Deregister the worker and close its stores."""
         self._maintenance_thread.stop()
         with suppress(TranscriptionError):
-            self._registration.leave()
+            self._registration.remove()
         self.context.tracer.close()
         self.context.jobs.close()
 
@@ -135,9 +135,9 @@ class WorkerProcess:
         known = [worker.id for worker in self.context.jobs.workers(self.context.clock())]
         if dead := [worker_id for worker_id in known if is_dead(worker_id)]:
             log.warning("dead_workers_released", workers=dead)
-            self._maintenance.bury(dead)
+            self._maintenance.release_dead_workers(dead)
             for worker_id in dead:
-                self.context.jobs.forget_worker(worker_id)
+                self.context.jobs.remove_worker(worker_id)
 
     # -- engines ---------------------------------------------------------------------------
 
@@ -150,7 +150,7 @@ class WorkerProcess:
         request, engines = self._fetch_request(), self._engines
         while not self.stopping.is_set():
             found = self._try_engines(engines)
-            self._tasks.use(engines)
+            self._tasks.set_engines(engines)
             self._update(**found, progress=0.0, fetched_bytes=0, fetch_bytes=0)
             if not self._engines_tried.is_set():
                 self._update(state=self._state(), detail="")
@@ -173,7 +173,7 @@ class WorkerProcess:
     def _fetch_request(self) -> str:
         """When workers were last requested to fetch missing weights."""
         with suppress(TranscriptionError):
-            return self.context.jobs.recall(FETCH_ASKED) or ""
+            return self.context.jobs.get_fact(FETCH_ASKED) or ""
         return ""
 
     def _try_engines(self, engines: Engines) -> dict[str, Any]:
@@ -231,7 +231,7 @@ class WorkerProcess:
 
     def _update(self, **changes: object) -> None:
         with suppress(TranscriptionError):  # the maintenance thread repeats it
-            self._registration.say(**changes)
+            self._registration.update(**changes)
 
 
 def connect(

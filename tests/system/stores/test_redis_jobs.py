@@ -283,7 +283,7 @@ def knows_replica(sentinel: RedisServer) -> bool:
 def answers(store: RedisJobStore) -> bool:
     try:
         store.ping()
-        store.remember("alive", "yes")
+        store.set_fact("alive", "yes")
     except StorageUnavailable:
         return False
     return True

@@ -103,7 +103,7 @@ class SecuredApp:
 
     def complete_job(self, tenant: str) -> str:
         """The id of a completed job."""
-        return complete_job(self.service.of(tenant)).id
+        return complete_job(self.service.for_tenant(tenant)).id
 
     def trail(self, **query: Any) -> list[AuditEntry]:
         """What was written down, the latest first."""

@@ -132,7 +132,7 @@ def note_worker(service: Service, **said: object) -> None:
     """Register a worker that was seen just now."""
     facts: dict[str, Any] = {"queues": QUEUES, "state": "ready", "seen_at": time.time(), **said}
     info = WorkerInfo("worker", **facts)
-    service.context.jobs.note_worker(info, 60.0)
+    service.context.jobs.put_worker(info, 60.0)
 
 
 def complete_job(service: Service, name: str = "standup.wav", data: bytes = b"tape") -> Job:

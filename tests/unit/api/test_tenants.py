@@ -24,7 +24,7 @@ def test_another_tenants_job_is_not_found_on_any_route(secured: SecuredApp) -> N
 
 
 def test_another_tenants_upload_is_not_found_on_any_route(secured: SecuredApp) -> None:
-    upload = secured.service.of("theirs").submissions.create_upload("a.wav", 4)
+    upload = secured.service.for_tenant("theirs").submissions.create_upload("a.wav", 4)
     headers = secured.bearer(tenant="mine")
     tried = [each for each in secured.operations() if "{upload_id}" in each.path]
     for each in tried:
@@ -36,7 +36,7 @@ def test_another_tenants_upload_is_not_found_on_any_route(secured: SecuredApp) -
     asked = secured.client.post("/transcribe", json={"upload": upload.id}, headers=headers)
     assert (asked.status_code, asked.json()["code"]) == (404, "upload_not_found")
     assert len(tried) == 4
-    assert secured.service.of("theirs").uploads.find(upload.id) == upload
+    assert secured.service.for_tenant("theirs").uploads.find(upload.id) == upload
 
 
 def test_the_owner_finds_the_job_on_every_route(secured: SecuredApp) -> None:

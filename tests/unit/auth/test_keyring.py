@@ -22,7 +22,7 @@ class Ring:
         self.now = FakeClock()
         self.store = SqliteJobStore(folder / "jobs.sqlite3")
         self.keyring = ApiKeyring(
-            self.store.keys, lambda: pepper, self.now, read_static(static), self.store.settle
+            self.store.keys, lambda: pepper, self.now, read_static(static), self.store.set_fact_once
         )
 
     def key(self, expires_in: float | None = None) -> NewKey:

@@ -213,7 +213,7 @@ def test_a_worker_whose_speakers_are_unknown_looks_for_them_when_it_is_asked_to(
     jobs = worker.context.jobs
     (seen,) = wait_for(lambda: [each for each in jobs.workers(0.0) if each.notes])
     assert (seen.problem, seen.notes, seen.diarizer) == ("", (UNKNOWN.message,), "")
-    jobs.remember(FETCH_ASKED, "now")
+    jobs.set_fact(FETCH_ASKED, "now")
     (seen,) = wait_for(lambda: [each for each in jobs.workers(0.0) if each.diarizer])
     assert (seen.notes, seen.diarizer) == ((), "fake-diarizer")
     worker.wind_down()

@@ -6,7 +6,7 @@ import pytest
 
 from meet_transcriber.core.errors import StorageError
 from meet_transcriber.core.range_reader import BlockReader, open_blocks
-from meet_transcriber.stores.object_io import ObjectChanged, read_whole
+from meet_transcriber.stores.object_io import ObjectChanged, read_consistent
 
 DATA = bytes(range(250))
 
@@ -69,7 +69,7 @@ def test_a_whole_reading_begins_anew_when_the_object_changes() -> None:
             raise changes.pop()
         return 0, DATA
 
-    assert read_whole(lambda: open_blocks(len(DATA), fetch)) == DATA
+    assert read_consistent(lambda: open_blocks(len(DATA), fetch)) == DATA
 
 
 def test_an_object_that_changes_all_the_time_is_given_up() -> None:
@@ -77,4 +77,4 @@ def test_an_object_that_changes_all_the_time_is_given_up() -> None:
         raise ObjectChanged("replaced")
 
     with pytest.raises(ObjectChanged):
-        read_whole(lambda: open_blocks(len(DATA), fetch))
+        read_consistent(lambda: open_blocks(len(DATA), fetch))

@@ -139,11 +139,11 @@ def test_the_longest_task_is_told_from_when_it_was_begun(tmp_path: Path) -> None
     presence = WorkerRegistration(
         service.context.jobs, lambda: now, WorkerInfo("w", ("cpu",), "fetching")
     )
-    presence.say(state="working", detail="diarize")
+    presence.update(state="working", detail="diarize")
     now = 160.0
-    presence.say()
+    presence.update()
     assert ("transcription_longest_task_seconds", (), 60.0) in longest.collect()
-    presence.say(state="ready", detail="")
+    presence.update(state="ready", detail="")
     assert ("transcription_longest_task_seconds", (), 0.0) in longest.collect()
 
 
@@ -152,7 +152,7 @@ def test_workers_are_told_by_queue_and_state(tmp_path: Path) -> None:
     note_worker(service, state="working", seen_at=1e10)
     now = service.context.clock()
     unable = WorkerInfo("x", ("cpu",), "ready", problem="No weights.", seen_at=now)
-    service.context.jobs.note_worker(unable, 60.0)
+    service.context.jobs.put_worker(unable, 60.0)
     text = exposition(service.context, stores=True).text().decode()
     workers = 'transcription_workers{queue="%s",state="%s"}'
     assert value(text, workers % ("recognize", "working")) == 1

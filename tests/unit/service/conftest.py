@@ -88,7 +88,7 @@ class ServiceFixture:
     def advance(self, seconds: float) -> None:
         """Move the clock forward and run maintenance."""
         self.clock.at += seconds
-        self.maintenance.tend()
+        self.maintenance.run_once()
 
     def stored_keys(self) -> list[str]:
         return self.media.keys("jobs")

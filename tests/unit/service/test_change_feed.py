@@ -135,7 +135,7 @@ def test_an_upload_is_no_update_before_it_is_a_job(service: Service) -> None:
 def test_each_tenant_gets_its_own_jobs(service: Service) -> None:
     async def steps(subscription: Subscription) -> None:
         assert not states(await subscription.next(PATIENCE))
-        submitted(service.of("theirs"))
+        submitted(service.for_tenant("theirs"))
         assert not await subscription.next(0.5)
 
     following(service, steps)

@@ -28,7 +28,7 @@ def complete(fixture: ServiceFixture, job: Job) -> None:
     while worker.work():
         pass
     fixture.advance(1)
-    fixture.maintenance.settle()
+    fixture.maintenance.wait_for_webhooks()
 
 
 def test_a_silent_worker_loses_its_task_and_another_hears_of_it(fixture: ServiceFixture) -> None:
@@ -45,7 +45,7 @@ def test_a_silent_worker_loses_its_task_and_another_hears_of_it(fixture: Service
 def test_what_a_dead_worker_held_is_free_at_once(fixture: ServiceFixture) -> None:
     job = fixture.submit()
     fixture.jobs.update(job.id, lambda job: claimed(job, ["cpu"], "dead", fixture.clock(), 30))
-    fixture.maintenance.bury(["dead"])
+    fixture.maintenance.release_dead_workers(["dead"])
     assert fixture.jobs.get(job.id).task("prepare").state == "ready"
 
 
@@ -59,8 +59,8 @@ def test_messages_that_were_lost_are_said_again(fixture: ServiceFixture) -> None
 
 
 def test_one_tends_at_a_time(fixture: ServiceFixture) -> None:
-    assert fixture.maintenance.tend()
-    assert not fixture.jobs.lock("tending", "somebody else", 10, fixture.clock())
+    assert fixture.maintenance.run_once()
+    assert not fixture.jobs.lock("maintenance", "somebody else", 10, fixture.clock())
 
 
 def test_an_upload_whose_sender_vanished_is_removed(fixture: ServiceFixture) -> None:
@@ -79,9 +79,9 @@ def test_a_delivery_is_not_repeated_when_others_change_the_record(fixture: Servi
         pass
     read_early = fixture.jobs.get(job.id)
     fixture.advance(1)
-    fixture.maintenance.settle()
+    fixture.maintenance.wait_for_webhooks()
     fixture.webhooks.notify(read_early)
-    fixture.maintenance.settle()
+    fixture.maintenance.wait_for_webhooks()
     assert len(fixture.sender.sent) == 1
 
 
@@ -89,7 +89,7 @@ def test_a_webhook_hears_of_the_end_once(fixture: ServiceFixture) -> None:
     job = hooked(fixture)
     complete(fixture, job)
     fixture.advance(1000)
-    fixture.maintenance.settle()
+    fixture.maintenance.wait_for_webhooks()
     (sent,) = fixture.sender.sent
     assert sent.message_id == f"{job.id}-1"
     assert b'"job.completed"' in sent.body
@@ -101,7 +101,7 @@ def test_a_webhook_that_fails_is_tried_again_with_the_same_id(fixture: ServiceFi
     job = hooked(fixture)
     complete(fixture, job)
     fixture.advance(120)
-    fixture.maintenance.settle()
+    fixture.maintenance.wait_for_webhooks()
     assert len(fixture.sender.sent) == 2
     assert len({sent.message_id for sent in fixture.sender.sent}) == 1
 
@@ -111,7 +111,7 @@ def test_a_webhook_that_is_gone_is_left_alone(fixture: ServiceFixture) -> None:
     job = hooked(fixture)
     complete(fixture, job)
     fixture.advance(1000)
-    fixture.maintenance.settle()
+    fixture.maintenance.wait_for_webhooks()
     assert len(fixture.sender.sent) == 1
     assert fixture.jobs.get(job.id).webhook.outcome == "gone"  # type: ignore[union-attr]
 
@@ -200,7 +200,7 @@ def test_edits_that_are_made_while_rubbish_is_swept_stay(tmp_path: Path, late: b
         context = replace(fixture.context, media=media)
         Maintenance(
             context, "test", WebhookDispatcher(context, fixture.sender, None, lambda *_: 0.0)
-        ).tend()
+        ).run_once()
         if late:
             assert media.exists(log)
         else:

@@ -29,7 +29,7 @@ class Machine:
         for _ in range(round(seconds / 2)):
             self.fixture.clock.at += 2
             self.steady.at += 2
-            self.maintenance.tend()
+            self.maintenance.run_once()
 
     def hold(self) -> Job:
         """Have a worker hold a task."""
@@ -79,16 +79,16 @@ def test_a_clock_set_back_keeps_no_lease_of_the_dead(machine: Machine) -> None:
 
 
 def test_who_tended_and_died_does_not_keep_others_from_it(machine: Machine) -> None:
-    assert machine.fixture.jobs.lock("tending", "dead", 10, machine.fixture.clock())
+    assert machine.fixture.jobs.lock("maintenance", "dead", 10, machine.fixture.clock())
     machine.fixture.clock.at -= HOUR
-    assert machine.maintenance.tend()
+    assert machine.maintenance.run_once()
 
 
 def test_after_an_outage_holders_have_time_to_renew(machine: Machine) -> None:
     job = machine.hold()
     machine.fixture.clock.at += 40
     machine.steady.at += 40
-    machine.maintenance.tend()
+    machine.maintenance.run_once()
     assert machine.state(job) == ("running", 0)
     machine.passes(32)
     assert machine.state(job) == ("ready", 1)
@@ -111,8 +111,8 @@ def test_a_clock_that_is_put_right_again_delays_nothing() -> None:
     clock, steady = FakeClock(), FakeClock()
     steps = ClockJumpDetector(clock, steady, 30)
     clock.at += HOUR
-    steps.look()
-    assert (steps.ahead, steps.settled) == (HOUR, False)
+    steps.check()
+    assert (steps.skew, steps.is_stable) == (HOUR, False)
     clock.at -= HOUR
-    steps.look()
-    assert (steps.ahead, steps.went_back) == (0.0, True)
+    steps.check()
+    assert (steps.skew, steps.went_back) == (0.0, True)

@@ -148,9 +148,9 @@ def test_the_wait_is_told_from_measured_speed(fixture: ServiceFixture) -> None:
     first = fixture.submit()
     fixture.clock.at += 1
     second = fixture.submit()
-    fixture.jobs.remember("rtf", "0.1")
+    fixture.jobs.set_fact("rtf", "0.1")
     info = WorkerInfo("w", ("cpu", "recognize"), "ready", seen_at=fixture.clock())
-    fixture.jobs.note_worker(info, 100)
+    fixture.jobs.put_worker(info, 100)
     assert fixture.service.queries.wait(first).position == 1
     wait = fixture.service.queries.wait(second)
     assert wait.position == 2
@@ -203,11 +203,11 @@ def test_the_audio_and_its_outline_can_be_read(fixture: ServiceFixture) -> None:
 def test_a_service_for_one_tenant_makes_and_finds_that_tenants_jobs_only(
     fixture: ServiceFixture,
 ) -> None:
-    mine, theirs = fixture.service.of("mine"), fixture.service.of("theirs")
+    mine, theirs = fixture.service.for_tenant("mine"), fixture.service.for_tenant("theirs")
     upload = mine.submissions.start_upload("a.ogg")
     upload.write(MEDIA)
     job = upload.finish(SubmissionRequest())
-    assert (job.tenant, mine.of("theirs").queries.tenant) == ("mine", "theirs")
+    assert (job.tenant, mine.for_tenant("theirs").queries.tenant) == ("mine", "theirs")
     assert mine.queries.job(job.id) == fixture.service.queries.job(job.id) == job
     for call in (theirs.queries.job, theirs.commands.cancel, theirs.commands.delete):
         with pytest.raises(JobNotFound, match=job.id):

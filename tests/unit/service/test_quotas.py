@@ -53,7 +53,7 @@ def test_without_limits_nobody_is_refused(fixture: ServiceFixture) -> None:
 def test_past_the_bound_of_the_queue_nothing_is_taken(make: Make) -> None:
     fixture = make(max_queued_jobs=2)
     assert attempts(fixture.service, 3) == ["pending", "pending", "queue_full"]
-    assert attempts(fixture.service.of("ann"), 1) == ["queue_full"]
+    assert attempts(fixture.service.for_tenant("ann"), 1) == ["queue_full"]
     with pytest.raises(QueueFull, match="MAX_QUEUED_JOBS"):
         fixture.service.submissions.submit_url("http://127.0.0.1/a.ogg", SubmissionRequest())
     assert len(fixture.stored_keys()) == 2
@@ -65,9 +65,9 @@ def test_the_wait_follows_from_measured_speed(make: Make) -> None:
     with pytest.raises(QueueFull) as nobody_works:
         submit(fixture.service)
     assert nobody_works.value.retry_after_seconds == 60.0
-    fixture.jobs.remember("rtf", "0.5")
+    fixture.jobs.set_fact("rtf", "0.5")
     for name in ("one", "two"):
-        fixture.jobs.note_worker(WorkerInfo(name, ("cpu",), "ready", seen_at=fixture.clock()), 60.0)
+        fixture.jobs.put_worker(WorkerInfo(name, ("cpu",), "ready", seen_at=fixture.clock()), 60.0)
     with pytest.raises(QueueFull) as busy:
         submit(fixture.service)
     assert busy.value.retry_after_seconds == pytest.approx(MINUTES * 60 * 0.5 / 2)
@@ -84,7 +84,7 @@ def test_a_place_is_free_again_when_a_job_ends(make: Make) -> None:
 def test_each_tenant_has_places_of_their_own(make: Make) -> None:
     fixture = make(max_jobs_in_flight=1)
     for tenant in ("ann", "ben"):
-        assert attempts(fixture.service.of(tenant), 2) == ["pending", "quota_exceeded"]
+        assert attempts(fixture.service.for_tenant(tenant), 2) == ["pending", "quota_exceeded"]
 
 
 def test_an_upload_on_its_way_has_a_place_and_gives_it_back(make: Make) -> None:

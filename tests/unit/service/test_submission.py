@@ -51,7 +51,7 @@ def test_an_abandoned_upload_leaves_nothing(fixture: ServiceFixture) -> None:
     upload.abandon()
     upload.abandon()
     assert fixture.stored_keys() == []
-    assert fixture.media.tidy(0) == 0
+    assert fixture.media.remove_stale_writes(0) == 0
 
 
 def test_the_limit_is_said_with_its_setting(tmp_path: Path) -> None:

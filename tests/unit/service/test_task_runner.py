@@ -288,7 +288,7 @@ def test_where_room_is_short_the_upload_goes_after_preparing(tmp_path: Path) -> 
 
 def test_the_measured_speed_is_remembered(fixture: ServiceFixture) -> None:
     fixture.complete_job()
-    assert float(fixture.jobs.recall("rtf") or "nan") < 1.0
+    assert float(fixture.jobs.get_fact("rtf") or "nan") < 1.0
 
 
 def test_the_transcript_is_one_object_of_plain_json(fixture: ServiceFixture) -> None:

@@ -140,9 +140,9 @@ def test_scraps_are_tidied_once_they_are_old(tmp_path: Path) -> None:
     scrap.write_bytes(b"half")
     os.utime(scrap, (0, time.time() - 100))
     assert store.keys("jobs") == ["jobs/1"]
-    assert (store.tidy(200), scrap.exists()) == (0, True)
-    assert (store.tidy(50), scrap.exists()) == (1, False)
-    assert store.tidy(0) == 0
+    assert (store.remove_stale_writes(200), scrap.exists()) == (0, True)
+    assert (store.remove_stale_writes(50), scrap.exists()) == (1, False)
+    assert store.remove_stale_writes(0) == 0
     assert store.exists("jobs/1")
 
 

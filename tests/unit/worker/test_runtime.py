@@ -75,7 +75,7 @@ def test_missing_engines_come_when_they_are_asked_for(process: WorkerProcess, hu
     before = said(process, lambda worker: worker.state == "ready")
     assert before.problem == "The hub cannot be reached."
     hub.in_reach = True
-    process.context.jobs.remember(FETCH_ASKED, "now")
+    process.context.jobs.set_fact(FETCH_ASKED, "now")
     after = said(process, lambda worker: not worker.problem)
     assert (after.state, after.engine, after.fetch_bytes) == ("ready", "fake-recognizer", 0)
     assert hub.asked == 2
@@ -89,7 +89,7 @@ def test_work_goes_on_with_the_engines_that_came(
     upload.write(b"tape")
     job = upload.finish(SubmissionRequest())
     hub.in_reach = True
-    process.context.jobs.remember(FETCH_ASKED, "now")
+    process.context.jobs.set_fact(FETCH_ASKED, "now")
     said(process, lambda worker: not worker.problem)
     while process.work():
         pass

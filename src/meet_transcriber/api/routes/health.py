@@ -169,7 +169,7 @@ def fetch_models(service: ToAdminister) -> Response:
     ]
     if not lacking:
         raise NothingToFetch("Every worker has its engines already.")
-    service.context.jobs.remember(FETCH_ASKED, repr(service.context.clock()))
+    service.context.jobs.set_fact(FETCH_ASKED, repr(service.context.clock()))
     body = {"status": "asked", "workers": len(lacking)}
     return Response(serializers.dumped(body), 202, {"Cache-Control": "no-store"}, _JSON)
 
@@ -237,7 +237,7 @@ def queue(service: ToMonitor) -> Response:
     one of them works.
     """
     context = service.context
-    told = queue_stats.measure(context.jobs, context.queue, context.clock()).plain()
+    told = queue_stats.measure(context.jobs, context.queue, context.clock()).as_dict()
     return Response(
         serializers.dumped(told), 200, {"Cache-Control": "no-store"}, "application/json"
     )

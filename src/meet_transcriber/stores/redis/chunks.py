@@ -226,7 +226,7 @@ class RedisChunks:
         with _translated("delete", prefix):
             self._run(self._delete, prefix, *_ends(prefix))
 
-    def tidy(self, older_than_seconds: float) -> int:
+    def remove_stale_writes(self, older_than_seconds: float) -> int:
         """Give back the bytes of writers that were quiet for so long; returns how many."""
         with _translated("tidy", "Redis"):
             return int(self._run(self._tidy, older_than_seconds))

@@ -14,7 +14,7 @@ from meet_transcriber.core.jobs import Backlog, Changes, Job, JobQuery, Usage, u
 from meet_transcriber.core.redis_urls import RedisAddress
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.observability.logging import get_logger
-from meet_transcriber.ports.stores import Room, Updated
+from meet_transcriber.ports.stores import Capacity, Updated
 from meet_transcriber.stores.json_records import dump, folded, load
 from meet_transcriber.stores.redis.api_keys import RedisKeyStore, RedisTrail
 from meet_transcriber.stores.redis.client import RedisCalls, RedisClock, build_client
@@ -291,7 +291,7 @@ class RedisJobStore:
     def page(self, query: JobQuery) -> list[Job]:
         return self._pages.read(query)
 
-    def ahead(self, job: Job) -> int:
+    def count_ahead(self, job: Job) -> int:
         return int(self._run("ZCOUNT", self._keys.of("pending"), "-inf", f"({job.created_at!r}"))
 
     def mark(self) -> int:
@@ -323,7 +323,7 @@ class RedisJobStore:
 
     # -- workers, locks, facts ---------------------------------------------------------------
 
-    def note_worker(self, worker: WorkerInfo, seconds: float) -> None:
+    def put_worker(self, worker: WorkerInfo, seconds: float) -> None:
         def note() -> None:
             with self._client.pipeline() as pipe:
                 milliseconds = max(1, round(seconds * 1000))
@@ -333,7 +333,7 @@ class RedisJobStore:
 
         self._calls.run(note)
 
-    def forget_worker(self, worker_id: str) -> None:
+    def remove_worker(self, worker_id: str) -> None:
         self._run("DEL", self._keys.of("worker", worker_id))
 
     # By the clock of Redis, which every worker shares; their own may differ.
@@ -348,23 +348,23 @@ class RedisJobStore:
     def unlock(self, name: str, holder: str) -> None:
         self._scripts.unlock(self._keys.of("lock", name), holder)
 
-    def remember(self, name: str, value: str) -> None:
+    def set_fact(self, name: str, value: str) -> None:
         self._run("HSET", self._keys.of("facts"), name, value)
 
-    def settle(self, name: str, value: str) -> str:
+    def set_fact_once(self, name: str, value: str) -> str:
         self._run("HSETNX", self._keys.of("facts"), name, value)
-        return self.recall(name) or value
+        return self.get_fact(name) or value
 
-    def recall(self, name: str) -> str | None:
+    def get_fact(self, name: str) -> str | None:
         value = self._run("HGET", self._keys.of("facts"), name)
         return value.decode() if value is not None else None
 
     # -- the store itself --------------------------------------------------------------------
 
-    def room(self) -> Room | None:
+    def capacity(self) -> Capacity | None:
         memory = self._run("INFO", "memory")
         limit = int(memory["maxmemory"]) or int(memory["total_system_memory"])
-        return Room("redis", int(memory["used_memory"]), limit)
+        return Capacity("redis", int(memory["used_memory"]), limit)
 
     def ping(self) -> None:
         self._run("SET", self._keys.of("ping"), "", "EX", 10)  # a replica, or a full one, reads on

@@ -9,8 +9,8 @@ import redis
 
 from meet_transcriber.core.errors import StorageError
 from meet_transcriber.core.range_reader import open_blocks
-from meet_transcriber.ports.stores import ObjectWriter, Room
-from meet_transcriber.stores.object_io import checked, pour, read_whole
+from meet_transcriber.ports.stores import Capacity, ObjectWriter
+from meet_transcriber.stores.object_io import copy_to, read_consistent, validate_key
 from meet_transcriber.stores.redis.chunks import CHUNK_BYTES, RedisChunks
 
 
@@ -34,11 +34,11 @@ class RedisMediaStore:
 
     def put(self, key: str, data: bytes | BinaryIO) -> None:
         with self.writer(key) as writer:
-            pour(data, writer, key)
+            copy_to(data, writer, key)
 
     @contextmanager
     def writer(self, key: str) -> Iterator[ObjectWriter]:
-        writer = _ChunkWriter(self._chunks, checked(key))
+        writer = _ChunkWriter(self._chunks, validate_key(key))
         try:
             yield writer
             writer.finish()
@@ -48,10 +48,10 @@ class RedisMediaStore:
             raise
 
     def get(self, key: str) -> bytes:
-        return read_whole(lambda: self.open(key))
+        return read_consistent(lambda: self.open(key))
 
     def open(self, key: str) -> BinaryIO:
-        manifest = self._chunks.manifest(checked(key))
+        manifest = self._chunks.manifest(validate_key(key))
 
         def fetch(position: int) -> tuple[int, bytes]:
             number = position // manifest.chunk_bytes
@@ -60,23 +60,23 @@ class RedisMediaStore:
         return open_blocks(manifest.size, fetch)
 
     def size(self, key: str) -> int:
-        return self._chunks.manifest(checked(key)).size
+        return self._chunks.manifest(validate_key(key)).size
 
     def exists(self, key: str) -> bool:
-        return self._chunks.exists(checked(key))
+        return self._chunks.exists(validate_key(key))
 
     def keys(self, prefix: str) -> list[str]:
-        below = self._chunks.below(checked(prefix))
+        below = self._chunks.below(validate_key(prefix))
         return [prefix, *below] if self.exists(prefix) else below
 
     def delete(self, prefix: str) -> None:
-        self._chunks.delete(checked(prefix))
+        self._chunks.delete(validate_key(prefix))
 
-    def tidy(self, older_than_seconds: float) -> int:
-        return self._chunks.tidy(older_than_seconds)
+    def remove_stale_writes(self, older_than_seconds: float) -> int:
+        return self._chunks.remove_stale_writes(older_than_seconds)
 
-    def room(self) -> Room | None:
-        return Room("budget", self.used_bytes(), self._budget_bytes)
+    def capacity(self) -> Capacity | None:
+        return Capacity("budget", self.used_bytes(), self._budget_bytes)
 
     def ping(self) -> None:
         self._chunks.append("anything", "ping", 0, b"")

@@ -20,8 +20,8 @@ from meet_transcriber.core.jobs import (
     unique,
 )
 from meet_transcriber.core.workers import WorkerInfo
-from meet_transcriber.ports.stores import Room, Updated
-from meet_transcriber.stores.disk import disk_room
+from meet_transcriber.ports.stores import Capacity, Updated
+from meet_transcriber.stores.disk import disk_capacity
 from meet_transcriber.stores.json_records import dump, folded, load
 from meet_transcriber.stores.sqlite.connections import Connections
 from meet_transcriber.stores.sqlite.schema import match_expression, searchable
@@ -191,7 +191,7 @@ class SqliteJobStore:
             docs = db.execute(statement, values).fetchall()
         return [load(Job, doc) for (doc,) in docs]
 
-    def ahead(self, job: Job) -> int:
+    def count_ahead(self, job: Job) -> int:
         statement = """
             SELECT count(*) FROM jobs WHERE listed AND state = 'pending' AND created_at < ?
         """
@@ -227,13 +227,13 @@ class SqliteJobStore:
 
     # -- workers, locks, facts ---------------------------------------------------------------
 
-    def note_worker(self, worker: WorkerInfo, seconds: float) -> None:
+    def put_worker(self, worker: WorkerInfo, seconds: float) -> None:
         row = (worker.id, worker.seen_at + seconds, dump(worker))
         with self._writing() as db:
             db.execute("DELETE FROM workers WHERE until <= ?", (worker.seen_at,))
             db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?)", row)
 
-    def forget_worker(self, worker_id: str) -> None:
+    def remove_worker(self, worker_id: str) -> None:
         with self._writing() as db:
             db.execute("DELETE FROM workers WHERE id = ?", (worker_id,))
 
@@ -257,17 +257,17 @@ class SqliteJobStore:
         with self._writing() as db:
             db.execute("DELETE FROM locks WHERE name = ? AND holder = ?", (name, holder))
 
-    def remember(self, name: str, value: str) -> None:
+    def set_fact(self, name: str, value: str) -> None:
         with self._writing() as db:
             db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
-    def settle(self, name: str, value: str) -> str:
+    def set_fact_once(self, name: str, value: str) -> str:
         with self._writing() as db:
             db.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, value))
             row = db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return str(row[0])
 
-    def recall(self, name: str) -> str | None:
+    def get_fact(self, name: str) -> str | None:
         with self._reading() as db:
             row = db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return row and str(row[0])
@@ -296,9 +296,9 @@ class SqliteJobStore:
 
     # -- the store itself --------------------------------------------------------------------
 
-    def room(self) -> Room | None:
+    def capacity(self) -> Capacity | None:
         try:
-            return disk_room(self._path.parent)
+            return disk_capacity(self._path.parent)
         except OSError as error:
             raise StorageUnavailable(f"The disk of {self._path} does not answer.") from error
 

@@ -209,7 +209,9 @@ def test_a_tenant_has_so_many_streams_open_and_no_more(secured: SecuredApp, path
     app: Any = secured.client.app
     app.state.streams = StreamLimiter(most=1)
     mine, theirs = (secured.bearer(tenant=name) for name in ("mine", "theirs"))
-    where = path.format(job_id=submitted(secured.service.of("mine"), "a.wav"))  # and never done
+    where = path.format(
+        job_id=submitted(secured.service.for_tenant("mine"), "a.wav")
+    )  # and never done
     with ThreadPoolExecutor(2) as pool:
         both = [pool.submit(secured.client.get, where, headers=mine) for _ in range(2)]
         refused, heard = wait(both, 20, FIRST_COMPLETED)

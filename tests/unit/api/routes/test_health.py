@@ -88,7 +88,7 @@ def test_administrators_ask_workers_to_look_again(secured: SecuredApp) -> None:
     assert secured.client.post("/models/fetch", headers=secured.bearer("submit")).status_code == 403
     answer = secured.client.post("/models/fetch", headers=secured.bearer("admin"))
     assert (answer.status_code, answer.json()["workers"]) == (202, 1)
-    assert secured.service.context.jobs.recall(FETCH_ASKED)
+    assert secured.service.context.jobs.get_fact(FETCH_ASKED)
 
 
 def test_who_only_takes_recordings_in_needs_no_worker(client: TestClient) -> None:

@@ -61,7 +61,7 @@ def test_it_is_not_0_while_a_task_runs_or_between_two(secured: SecuredApp) -> No
 
 
 def test_everybodys_work_is_counted_for_a_key_that_sees_nobodys_jobs(secured: SecuredApp) -> None:
-    submitted(secured.service.of("acme")), submitted(secured.service.of("other"))
+    submitted(secured.service.for_tenant("acme")), submitted(secured.service.for_tenant("other"))
     headers = secured.bearer("monitor", tenant="ops")
     answer = secured.client.get("/queue", headers=headers)
     assert (answer.json()["celery_queue_length"], answer.json()["jobs"]) == (2, {"pending": 2})

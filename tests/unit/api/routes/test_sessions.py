@@ -165,7 +165,7 @@ def test_a_page_learns_where_nobody_needs_to_sign_in(
 
 def test_who_listens_hears_no_more_once_the_key_is_revoked(secured: SecuredApp) -> None:
     made = secured.key("read")
-    upload = secured.service.of("").submissions.start_upload("standup.wav")
+    upload = secured.service.for_tenant("").submissions.start_upload("standup.wav")
     upload.write(b"tape")
     path = f"/transcribe/{upload.finish(SubmissionRequest()).id}/events"  # nobody works on it
     with ThreadPoolExecutor(1) as pool:
