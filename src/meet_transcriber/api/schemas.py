@@ -6,12 +6,10 @@ A response's model only describes: `serializers` builds plain dicts that are not
 as transcripts are large and statuses are polled.
 """
 
-from collections.abc import Iterable
 from functools import cache
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, model_validator
-from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 
 from meet_transcriber.api.http import RequestModel
@@ -118,23 +116,17 @@ class _OneOf(RequestModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if len(self._given()) != 1:
-            names = [name for name, field in self._choices() if not field.is_required()]
-            raise ValueError(f"Send exactly one of {', '.join(names)}")
+        _ = self.given
         return self
 
     @property
     def given(self) -> str:
         """The name of the field that was sent."""
-        return self._given()[0]
-
-    @classmethod
-    def _choices(cls) -> Iterable[tuple[str, FieldInfo]]:
-        return cls.model_fields.items()
-
-    def _given(self) -> list[str]:
-        sent = self.model_fields_set
-        return [n for n, field in self._choices() if n in sent and not field.is_required()]
+        names = [n for n, field in type(self).model_fields.items() if not field.is_required()]
+        sent = [name for name in names if name in self.model_fields_set]
+        if len(sent) != 1:
+            raise ValueError(f"Send exactly one of {', '.join(names)}")
+        return sent[0]
 
 
 _ABSENT: Any = None

@@ -1,6 +1,5 @@
-"""A finished transcript in the format that was asked for, and waiting for it."""
+"""Waits for a transcript, and builds the response in the requested format."""
 
-import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
@@ -12,6 +11,7 @@ from starlette.responses import Response
 
 from meet_transcriber.api.openai.errors import ApiError, error_of
 from meet_transcriber.api.openai.requests import TranscriptionRequest
+from meet_transcriber.api.serializers import JsonResponse
 from meet_transcriber.core.errors import JobError, StorageError
 from meet_transcriber.core.formats import export
 from meet_transcriber.core.formats.openai_json import (
@@ -130,7 +130,7 @@ def _is_coming(job: Job) -> bool:
 
 
 def failure_of(job: Job) -> ApiError | None:
-    """Why a job that has ended has no transcript; None where it has one."""
+    """The error of an ended job without a transcript; None if it has one."""
     headers = {"x-job-id": job.id}
     if job.state == "completed":
         return None
@@ -146,7 +146,7 @@ def _takes_longer(job: Job, seconds: float) -> ApiError:
     return ApiError(
         504,
         f"This recording takes longer than the {seconds:g} seconds (SYNC_LIMIT_SECONDS) that a "
-        f"request may wait. Its job goes on: fetch the result from {place}. Use stream=true or "
+        f"request may wait. Its job continues: fetch the result from {place}. Use stream=true or "
         "POST /transcribe for long recordings.",
         code="still_running",
         headers={"x-job-id": job.id, "location": place, "x-should-retry": "false"},
@@ -156,33 +156,24 @@ def _takes_longer(job: Job, seconds: float) -> ApiError:
 _TEXT = "text/plain; charset=utf-8"
 
 
-def answer(asked: TranscriptionRequest, transcript: Transcript) -> Response:
+def transcript_response(asked: TranscriptionRequest, transcript: Transcript) -> Response:
     """The response with the whole transcript."""
     if asked.form in ("srt", "vtt"):
         return Response(export(transcript, asked.form), media_type=_TEXT)
     if asked.form == "text":
-        return Response(encoded(_text(asked, transcript) + "\n"), media_type=_TEXT)
+        text = f"{_text(asked, transcript)}\n".encode("utf-8", "backslashreplace")
+        return Response(text, media_type=_TEXT)
     body = _body(asked, transcript)
-    if warnings := told(asked, transcript.warnings):
+    if warnings := warnings_of(asked, transcript.warnings):
         body["warnings"] = warnings
-    return Response(as_json(body), media_type="application/json")
+    return JsonResponse(body)
 
 
-def told(
+def warnings_of(
     asked: TranscriptionRequest, warnings: Sequence[TranscriptWarning]
 ) -> list[dict[str, str]]:
-    """What fell back or is in doubt: nothing of that is ever kept from who asked."""
+    """Everything that fell back or is in doubt, to be reported with the transcript."""
     return [{"code": each.code, "message": each.message} for each in (*asked.notes, *warnings)]
-
-
-def as_json(body: dict[str, Any]) -> bytes:
-    """Compact JSON on one line; what is no Unicode text becomes an escape."""
-    return encoded(json.dumps(body, ensure_ascii=False, separators=(",", ":")))
-
-
-def encoded(text: str) -> bytes:
-    """UTF-8, with an escape for what is no Unicode text."""
-    return text.encode("utf-8", "backslashreplace")
 
 
 def _text(asked: TranscriptionRequest, transcript: Transcript) -> str:

@@ -23,7 +23,12 @@ from meet_transcriber.api.openai.requests import (
     missing,
     stored,
 )
-from meet_transcriber.api.openai.responses import JobWaiter, answer, failure_of, wait_for_upload
+from meet_transcriber.api.openai.responses import (
+    JobWaiter,
+    failure_of,
+    transcript_response,
+    wait_for_upload,
+)
 from meet_transcriber.api.openai.stream import EventStream, events
 from meet_transcriber.api.openapi import Responses, parameter
 from meet_transcriber.api.schemas import FormSchema
@@ -198,7 +203,7 @@ class _TranscriptionEndpoint:
         if failure := failure_of(job):
             raise failure
         job, transcript = await run_in_threadpool(service.queries.transcript, job.id)
-        response = answer(asked, transcript)
+        response = transcript_response(asked, transcript)
         response.headers["x-job-id"] = job.id
         return response
 

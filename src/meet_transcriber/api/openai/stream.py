@@ -1,4 +1,4 @@
-"""A transcript as server-sent events, while it comes into being."""
+"""A transcript as server-sent events, while it is being made."""
 
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -11,7 +11,8 @@ from starlette.types import Receive, Scope, Send
 
 from meet_transcriber.api.openai.errors import ApiError, error_of
 from meet_transcriber.api.openai.requests import TranscriptionRequest
-from meet_transcriber.api.openai.responses import JobWaiter, as_json, failure_of, told
+from meet_transcriber.api.openai.responses import JobWaiter, failure_of, warnings_of
+from meet_transcriber.api.serializers import dumped
 from meet_transcriber.core.errors import TranscriptionError
 from meet_transcriber.core.formats.openai_json import (
     diarized_segments,
@@ -25,17 +26,17 @@ from meet_transcriber.core.transcript import Segment, Transcript
 from meet_transcriber.service import Service
 
 SILENCE_SECONDS = 10.0
-"""Proxies close connections on which nothing is said for long; so comments are sent."""
+"""After so long without an event a comment is sent, as proxies close idle connections."""
 
 Event = dict[str, Any]
 
 
 class EventStream(Response):
     """
-    Sends what an iterator gives.
+    Sends the chunks of an iterator.
 
-    Not starlette's StreamingResponse: that ends the iterator when the sender goes away just as
-    when the server stops, and only the former means that nobody wants the job.
+    Unlike starlette's StreamingResponse, it does not end the iterator when the sender disconnects:
+    the iterator has to tell that from a stopping server, as only the former deletes the job.
     """
 
     media_type = "text/event-stream"
@@ -59,12 +60,12 @@ async def events(
     waiter: JobWaiter,
     silence_seconds: float = SILENCE_SECONDS,
 ) -> AsyncIterator[bytes]:
-    """Yield the events of a job, to its end; an error comes as OpenAI's `data: {"error": ...}`."""
+    """Yield the events of a job until its end; errors as OpenAI's `data: {"error": ...}`."""
     deltas = Deltas(service, asked.logprobs)
     spoke = 0.0
     try:
         async for changed in waiter.updates():
-            found = await run_in_threadpool(deltas.of, waiter.job) if changed else []
+            found = await run_in_threadpool(deltas.next_events, waiter.job) if changed else []
             for event in found:
                 yield _sse(event)
             if found:
@@ -74,7 +75,7 @@ async def events(
                 yield b": still at work\n\n"
         if failure := failure_of(waiter.job):
             raise failure
-        for event in await run_in_threadpool(_end, service, asked, waiter.job.id):
+        for event in await run_in_threadpool(_final_events, service, asked, waiter.job.id):
             yield _sse(event)
     except ApiError as error:
         yield _sse(error.body)
@@ -85,19 +86,19 @@ async def events(
 
 
 class Deltas:
-    """The text of parts that are finished, in order of the recording."""
+    """The text of finished parts, in the order of the recording."""
 
     def __init__(self, service: Service, logprobs: bool) -> None:
-        self._reading = service.queries
+        self._queries = service.queries
         self._logprobs = logprobs
         self._known: set[str] = set()
         self._waiting: dict[str, list[Segment]] = {}
         self._next = 0
         self._last = ""
 
-    def of(self, job: Job) -> list[Event]:
-        """What can be told of the job now and was not told before."""
-        for name, segment in self._reading.parts(job, self._known):
+    def next_events(self, job: Job) -> list[Event]:
+        """Events for the parts that were finished since the last call."""
+        for name, segment in self._queries.parts(job, self._known):
             self._waiting.setdefault(name, []).append(segment)
         return [self._delta(segment) for segment in self._in_order()]
 
@@ -107,7 +108,7 @@ class Deltas:
             yield from self._waiting.pop(name, [])
 
     def _delta(self, segment: Segment) -> Event:
-        """A segment as text that continues what was told, with the space before it."""
+        """A segment as text that continues the previous delta, with the space before it."""
         text = join_words([self._last, segment.text])[len(self._last) :] or segment.text
         self._last = segment.text or self._last
         event: Event = {"type": "transcript.text.delta", "delta": text}
@@ -116,8 +117,8 @@ class Deltas:
         return event
 
 
-def _end(service: Service, asked: TranscriptionRequest, job_id: str) -> list[Event]:
-    """What is known only when the job is done: who spoke, and the whole text."""
+def _final_events(service: Service, asked: TranscriptionRequest, job_id: str) -> list[Event]:
+    """Events that need the whole transcript: its speakers, and its text."""
     _, transcript = service.queries.transcript(job_id)
     segments = diarized_segments(transcript) if asked.form == "diarized_json" else ()
     return [*segments, _done(asked, transcript)]
@@ -132,10 +133,10 @@ def _done(asked: TranscriptionRequest, transcript: Transcript) -> Event:
     }
     if asked.logprobs:
         event["logprobs"] = word_logprobs(transcript.words)
-    if warnings := told(asked, transcript.warnings):
+    if warnings := warnings_of(asked, transcript.warnings):
         event["warnings"] = warnings
     return event
 
 
 def _sse(event: Event) -> bytes:
-    return b"data: " + as_json(event) + b"\n\n"
+    return b"data: " + dumped(event) + b"\n\n"

@@ -77,9 +77,9 @@ def test_parts_are_told_in_order_whichever_is_done_first(tmp_path: Path) -> None
     job = complete_job(service)
     late = {name: key for name, key in job.objects.items() if name != "parts/0000.json"}
     deltas = Deltas(service, logprobs=False)
-    assert deltas.of(type(job)(job.id, job.options, objects=late)) == []
-    assert "".join(each["delta"] for each in deltas.of(job)) == TEXT
-    assert deltas.of(job) == []
+    assert deltas.next_events(type(job)(job.id, job.options, objects=late)) == []
+    assert "".join(each["delta"] for each in deltas.next_events(job)) == TEXT
+    assert deltas.next_events(job) == []
 
 
 # -- going away --------------------------------------------------------------------------------
