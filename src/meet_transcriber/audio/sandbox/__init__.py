@@ -1,11 +1,12 @@
-"""Decoding in a process of its own: whatever a recording does to FFmpeg, it does it in there.
+"""Decodes each recording in a confined child process, so FFmpeg never runs in ours.
 
-decoder.py   our side of it: an AudioDecoder that orders, serves, waits, and kills
-nursery.py   the process from which a child is forked for each recording
-template.py  that process: warm, single-threaded, without our secrets
-child.py     what a child does: confine itself, decode, answer
-limits.py, seccomp.py   memory, computing time, files; what the kernel still does for it
-channel.py, served.py, answers.py   what goes between them: frames, media, plain results
+client.py       an AudioDecoder that sends a request to a child, serves it the media and waits
+pool.py         starts the fork server and gets children from it
+forkserver.py   forks a child per recording; warm, single-threaded, without the service's secrets
+child.py        handles one request: confines itself, decodes, replies
+confinement.py  resource limits and the system call filter
+protocol.py     frames between both sides, and media read through them
+validation.py   checks what a child replies
 """
 
 import os
@@ -13,5 +14,5 @@ import socket
 
 
 def is_supported() -> bool:
-    """Whether this system can fork, and hand open files over; Windows cannot."""
+    """Return whether the system can fork and pass file descriptors; Windows cannot."""
     return hasattr(os, "fork") and hasattr(socket, "send_fds")

@@ -1,4 +1,4 @@
-"""What a child does with its one recording."""
+"""Handles one request in a child process: confine, decode, reply."""
 
 import errno
 import json
@@ -24,15 +24,15 @@ from meet_transcriber.core.serialization import from_plain, to_plain
 from meet_transcriber.ports.engines import AudioDecoder, AudioProber
 
 MakeDecoder = Callable[[float, Callable[[], BinaryIO]], AudioProber]
-"""From the longest duration in seconds, and what gives a file for its own use."""
+"""Takes the maximum duration in seconds and a function that returns a scratch file."""
 
 MAX_FILES = 3
 OUT_OF_MEMORY, DISK_FULL, BROKEN = "too_much_memory", "disk_full", "broken"
-"""Codes for what is none of our own errors."""
+"""Codes of failures that are not `InvalidAudio`."""
 
 
 def run_child(link: socket.socket, make_decoder: MakeDecoder) -> NoReturn:
-    """Take one order, do it under its limits, and answer; never returns."""
+    """Receive one request, handle it under its limits and reply; never returns."""
     status = 1
     try:
         _run(Channel(link), make_decoder)
@@ -42,18 +42,19 @@ def run_child(link: socket.socket, make_decoder: MakeDecoder) -> NoReturn:
 
 
 def _run(channel: Channel, make_decoder: MakeDecoder) -> None:
-    frame, handles = channel.receive_order(MAX_FILES)
-    order = json.loads(frame.data)
-    mine = [os.fdopen(handle, "r+b") for handle in handles[len(handles) - order["writable"] :]]
-    theirs = [os.fdopen(handle, "rb") for handle in handles[: len(handles) - order["writable"]]]
-    media = theirs[0] if theirs else open_remote(channel, order["size"])
-    decoder = make_decoder(order["max_duration"], lambda: mine[1])
-    if not confine(from_plain(Limits, order["limits"])):
+    frame, handles = channel.receive_request(MAX_FILES)
+    request = json.loads(frame.data)
+    split = len(handles) - request["writable"]
+    readable = [os.fdopen(handle, "rb") for handle in handles[:split]]
+    writable = [os.fdopen(handle, "r+b") for handle in handles[split:]]
+    media = readable[0] if readable else open_remote(channel, request["size"])
+    decoder = make_decoder(request["max_duration"], lambda: writable[1])
+    if not confine(from_plain(Limits, request["limits"])):
         channel.send(UNFILTERED)
     try:
-        if mine:
-            options = from_plain(Options, order["options"])
-            _prepare(channel, cast(AudioDecoder, decoder), media, mine[0], options)
+        if writable:
+            options = from_plain(Options, request["options"])
+            _prepare(channel, cast(AudioDecoder, decoder), media, writable[0], options)
         else:
             _send(channel, decoder.probe(media))
     except ChannelClosed:
@@ -79,7 +80,7 @@ def _send(channel: Channel, result: object) -> None:
 
 
 def _describe(error: BaseException) -> dict[str, str]:
-    """An error as plain data: our own with its sentence, others by what can be done."""
+    """Return an error as code and message; the message of our own errors is kept."""
     if isinstance(error, InvalidAudio):
         return {"code": error.code, "message": str(error)}
     if isinstance(error, MemoryError):

@@ -1,4 +1,4 @@
-"""An AudioDecoder that lets a confined child do what touches a recording."""
+"""An AudioDecoder that runs all decoding of recordings in confined child processes."""
 
 import io
 import json
@@ -18,9 +18,9 @@ from meet_transcriber.audio.sandbox.pool import DECODER, PROBER, Child, ChildPoo
 from meet_transcriber.audio.sandbox.protocol import (
     DATA,
     FAILED,
-    ORDER,
     PEAKS,
     READ,
+    REQUEST,
     RESULT,
     SHARE,
     UNFILTERED,
@@ -40,10 +40,10 @@ log = get_logger(__name__)
 _TICK_SECONDS = 0.5
 _PROBE_CPU_SECONDS = 20
 _CPU_SECONDS = 60.0
-_CPU_SHARE = 0.1  # of the longest recording; ordinary ones take a hundredth
-_WALL_FACTOR = 3.0  # a busy machine gives a child only part of its time
+_CPU_SHARE = 0.1  # of the maximum duration; ordinary recordings take a hundredth
+_WALL_FACTOR = 3.0  # on a busy machine a child gets only part of the CPU
 _MEBIBYTE = 1 << 20
-_SAMPLE_BYTES = 4 * 8  # of eight channels, before they are compressed
+_SAMPLE_BYTES = 4 * 8  # eight channels, uncompressed
 
 
 @dataclass(frozen=True)
@@ -51,28 +51,28 @@ class ConfinedDecoder:
     """
     Probes and prepares each recording in a child process with limits; see docs/security.md.
 
-    A child that crashes, hangs, or wants too much ends as UnreadableAudio.
+    A child that crashes, hangs or exceeds its limits ends as UnreadableAudio.
 
     Attributes:
         max_duration: seconds; longer recordings are refused.
-        memory_bytes: address space that a child may have, 230 MB of program included.
-        cpu_seconds: computing time that a child may take; None has it follow max_duration.
-        nursery, probing: where children come from that decode, and that only look; of each
-            the process from which they are forked starts when one is first wanted.
+        memory_bytes: address space of a child, including 230 MB for the program.
+        cpu_seconds: CPU time of a child; None derives it from max_duration.
+        pool, probe_pool: pools of children that decode, and that only probe; the fork server
+            of each starts with the first request.
     """
 
     max_duration: float = 14_400.0
     memory_bytes: int = 1024 * _MEBIBYTE
     cpu_seconds: int | None = None
-    nursery: ChildPool = field(default_factory=partial(shared_pool, DECODER))
-    probing: ChildPool = field(default_factory=partial(shared_pool, PROBER))
+    pool: ChildPool = field(default_factory=partial(shared_pool, DECODER))
+    probe_pool: ChildPool = field(default_factory=partial(shared_pool, PROBER))
 
     def probe(self, media: BinaryIO) -> MediaInfo:
-        """Look at a recording; see the port."""
-        with self.probing.child() as child:
-            talk = self._talk(child, media, _PROBE_CPU_SECONDS, _ignore_progress)
-            talk.order(media, self.max_duration)
-            return validation.parse_media_info(talk.result())
+        """Probe a recording; see the port."""
+        with self.probe_pool.child() as child:
+            conversation = self._start(child, media, _PROBE_CPU_SECONDS, _ignore_progress)
+            conversation.send_request(self.max_duration)
+            return validation.parse_media_info(conversation.wait())
 
     def prepare(
         self, media: BinaryIO, working: BinaryIO, options: Options, progress: Progress
@@ -82,23 +82,23 @@ class ConfinedDecoder:
         with ExitStack() as stack:
             written = _plain_file(working) or stack.enter_context(tempfile.TemporaryFile())
             scratch = stack.enter_context(tempfile.TemporaryFile())
-            child = stack.enter_context(self.nursery.child())
-            talk = self._talk(child, media, seconds, progress)
-            talk.order(media, self.max_duration, options, written, scratch)
-            prepared = validation.parse_prepared(talk.result(), self.max_duration)
+            child = stack.enter_context(self.pool.child())
+            conversation = self._start(child, media, seconds, progress)
+            conversation.send_request(self.max_duration, options, written, scratch)
+            prepared = validation.parse_prepared(conversation.wait(), self.max_duration)
             if written is not working:
                 written.seek(0)
                 shutil.copyfileobj(written, working)
-            return prepared, validation.parse_peaks(talk.peaks, prepared.duration)
+            return prepared, validation.parse_peaks(conversation.peaks, prepared.duration)
 
     def open(self, working: BinaryIO, prepared: PreparedAudio) -> AudioSource:
-        """Open working audio, which is FLAC and nothing else, in this process."""
-        # Who only looks at recordings has FFmpeg in no process of its own, and no numpy at all.
+        """Open working audio in this process; it is our own FLAC, not untrusted media."""
+        # Imported here, because processes that only probe load neither FFmpeg nor numpy.
         from meet_transcriber.audio.working_audio import WorkingAudio  # noqa: PLC0415
 
         return WorkingAudio(working, prepared)
 
-    def _talk(
+    def _start(
         self, child: Child, media: BinaryIO, cpu_seconds: int, progress: Progress
     ) -> "_Conversation":
         limits = Limits(
@@ -111,7 +111,7 @@ class ConfinedDecoder:
 
 @dataclass
 class _Conversation:
-    """What is said between us and one child."""
+    """The exchange of one request and its replies with a child."""
 
     child: Child
     media: BinaryIO
@@ -121,50 +121,49 @@ class _Conversation:
     _share: float = 0.0
     _waited: float = 0.0
 
-    def order(
+    def send_request(
         self,
-        media: BinaryIO,
         max_duration: float,
         options: Options | None = None,
         *writable: BinaryIO,
     ) -> None:
-        """Say what to do, and hand over the open files for it."""
-        file = _plain_file(media)
-        order: dict[str, Any] = {
+        """Send what to do, with the open files for it; the media itself if it is a plain file."""
+        file = _plain_file(self.media)
+        request: dict[str, Any] = {
             "max_duration": max_duration,
             "limits": to_plain(self.limits),
             "options": to_plain(options),
             "writable": len(writable),
-            "size": media.seek(0, os.SEEK_END),
+            "size": self.media.seek(0, os.SEEK_END),
         }
-        media.seek(0)
-        handed = tuple(each.fileno() for each in (file, *writable) if each is not None)
-        with suppress(ChannelClosed):  # `result` hears what it said before it went
-            self.child.channel.send(ORDER, json.dumps(order).encode(), handed)
+        self.media.seek(0)
+        handles = tuple(each.fileno() for each in (file, *writable) if each is not None)
+        with suppress(ChannelClosed):  # `wait` reads what the child sent before it exited
+            self.child.channel.send(REQUEST, json.dumps(request).encode(), handles)
 
-    def result(self) -> bytes:
+    def wait(self) -> bytes:
         """
-        Serve the child until it has its result.
+        Serve the child until it sends its result.
 
         Raises:
-            InvalidAudio: the child's error, or ours for how it ended.
+            InvalidAudio: the child's error, or one for how the child ended.
             TranscriptionError: what `progress` or the recording's store raised.
         """
         try:
-            while (frame := self._next()).kind != RESULT:
-                self._hear(frame)
+            while (frame := self._receive()).kind != RESULT:
+                self._handle(frame)
         except ChannelClosed as error:
-            raise self._death() from error
+            raise self._exit_error() from error
         return frame.data
 
-    def _death(self) -> TranscriptionError:
-        """The error for a child that is gone; the log gets its exit status."""
-        status = self.child.status()
+    def _exit_error(self) -> TranscriptionError:
+        """Log the exit status of a child that ended early and return the error for it."""
+        status = self.child.wait_status()
         log.warning("decoder_died", status=status)
         return validation.exit_error(status, self.limits)
 
-    def _next(self) -> Frame:
-        """The next frame; only the time that the child takes for it counts."""
+    def _receive(self) -> Frame:
+        """Return the next frame; only time spent waiting for the child counts as its time."""
         while True:
             since = time.monotonic()
             frame = self.child.channel.receive(_TICK_SECONDS)
@@ -173,9 +172,9 @@ class _Conversation:
                 return frame
             if self._waited > _WALL_FACTOR * self.limits.cpu_seconds:
                 raise validation.timeout_error(_WALL_FACTOR * self.limits.cpu_seconds)
-            self.progress(self._share)  # a child that is silent can be cancelled, too
+            self.progress(self._share)  # so that a job can be cancelled while the child is silent
 
-    def _hear(self, frame: Frame) -> None:
+    def _handle(self, frame: Frame) -> None:
         if frame.kind == READ:
             self.child.channel.send(DATA, read_requested(self.media, frame.data))
         elif frame.kind == SHARE:
@@ -193,12 +192,14 @@ class _Conversation:
 
 @cache
 def _log_unfiltered() -> None:
-    """Once per process."""
-    log.warning("decoder_unfiltered", why="this kernel does not keep decoders from files and hosts")
+    """Warn once per process."""
+    log.warning(
+        "decoder_unfiltered", reason="the kernel does not filter the system calls of decoders"
+    )
 
 
 def _plain_file(file: BinaryIO) -> BinaryIO | None:
-    """The file itself where it is a plain one of this machine, ready to be handed over."""
+    """Return the file if it is a plain file that can be passed to a child, else None."""
     buffered = isinstance(file, io.BufferedReader | io.BufferedRandom)
     if not buffered or not isinstance(getattr(file, "raw", None), io.FileIO):
         return None
@@ -210,4 +211,4 @@ def _plain_file(file: BinaryIO) -> BinaryIO | None:
 
 
 def _ignore_progress(_share: float) -> None:
-    """A Progress for nobody."""
+    """A Progress that does nothing."""

@@ -10,7 +10,7 @@ import struct
 import sys
 from dataclasses import dataclass
 
-# name -> number on x86_64, on aarch64
+# name: number on x86_64, on aarch64
 _CALLS = {
     "read": (0, 63), "write": (1, 64), "close": (3, 57), "fstat": (5, 80), "lseek": (8, 62),
     "munmap": (11, 215), "brk": (12, 214), "rt_sigaction": (13, 134),
@@ -24,12 +24,12 @@ _CALLS = {
     "clock_nanosleep": (230, 115), "exit_group": (231, 94), "set_robust_list": (273, 99),
     "getrandom": (318, 278), "membarrier": (324, 283), "rseq": (334, 293),
 }  # fmt: skip
-_MAPPING = {"mmap": (9, 222), "mprotect": (10, 226)}  # but nothing that can be executed
+_MAPPING = {"mmap": (9, 222), "mprotect": (10, 226)}  # without PROT_EXEC
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
-"""`uname -m` -> column above, AUDIT_ARCH of <linux/audit.h>."""
+"""`uname -m` to the column above and AUDIT_ARCH of <linux/audit.h>."""
 
 _LOAD, _EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06  # <linux/bpf_common.h>
-_NUMBER, _ARCH, _THIRD_ARGUMENT = 0, 4, 32  # places in struct seccomp_data
+_NUMBER, _ARCH, _THIRD_ARGUMENT = 0, 4, 32  # offsets in struct seccomp_data
 _ALLOW = 0x7FFF0000
 _REFUSE = 0x00050000 | errno.EPERM
 _PROT_EXEC = 4
@@ -41,7 +41,16 @@ class _Program(ctypes.Structure):
 
 
 def install_seccomp_filter() -> bool:
-    """Have the kernel refuse all other calls from now on; False where it cannot."""
+    """
+    Have the kernel refuse all system calls but those that decoding needs; see seccomp(2).
+
+    Without `open`, `socket`, `execve`, `clone` and the like, neither FFmpeg nor code that took
+    it over can reach a file, a host or a process that was not passed in. Without
+    `sched_getaffinity` FFmpeg sees one CPU and starts no threads. No privileges are needed once
+    PR_SET_NO_NEW_PRIVS is set.
+
+    Returns whether the filter is installed.
+    """
     if os.uname().machine not in ARCHITECTURES:
         return False
     code = _program(*ARCHITECTURES[os.uname().machine])
@@ -73,22 +82,28 @@ def _program(column: int, architecture: int) -> bytes:
 
 
 def _step(code: int, value: int, then: int = 0, otherwise: int = 0) -> bytes:
-    """One struct sock_filter; `then` and `otherwise` are steps to leave out."""
+    """Return one struct sock_filter; `then` and `otherwise` are numbers of steps to skip."""
     return struct.pack("<HBBI", code, then, otherwise, value)
 
 
 _PR_SET_PDEATHSIG = 1
 _OPEN_FILES = 16
 _HARD_CPU_SECONDS = 5
+_REFUSED_EVENTS = (
+    *("socket.connect", "socket.__new__", "subprocess.", "os.exec", "os.fork"),
+    *("os.posix_spawn", "os.system", "ctypes.dlopen"),
+)
 
 
 @dataclass(frozen=True)
 class Limits:
     """
+    Resource limits of a child.
+
     Attributes:
-        memory_bytes: of address space, the program itself included.
-        cpu_seconds: of computing time.
-        file_bytes: of each file it writes.
+        memory_bytes: address space, including the program itself.
+        cpu_seconds: CPU time.
+        file_bytes: size of each file it writes.
     """
 
     memory_bytes: int
@@ -98,10 +113,10 @@ class Limits:
 
 def confine(limits: Limits) -> bool:
     """
-    Give up, for good, what decoding does not need.
+    Irrevocably drop what decoding does not need.
 
-    What a system does not know is left out; docs/security.md says what protects where.
-    Returns whether the kernel refuses all else.
+    Mechanisms that the system lacks are skipped; docs/security.md lists what applies where.
+    Returns whether the system call filter is installed.
     """
     filtered = False
     _limit("RLIMIT_CORE", 0)
@@ -128,17 +143,7 @@ def _limit(name: str, soft: int, hard: int | None = None) -> None:
 
 
 def _refuse(event: str, arguments: tuple[object, ...]) -> None:
-    """An audit hook: Python's own doors stay shut where the kernel would leave them open."""
-    named = event == "open" and not isinstance(arguments[0], int)
-    if named or event.startswith(("socket.connect", "socket.__new__", "subprocess.", "os.exec")):
-        raise PermissionError(f"{event} is not for a process that decodes")
-    if event in {"os.fork", "os.posix_spawn", "os.system", "ctypes.dlopen"}:
-        raise PermissionError(f"{event} is not for a process that decodes")
-
-
-def protections() -> tuple[str, ...]:
-    """What holds a child on this system, by name."""
-    named = ["memory", "cpu", "files", "audit"]
-    if sys.platform == "linux" and os.uname().machine in ARCHITECTURES:
-        named.append("seccomp")
-    return tuple(named)
+    """An audit hook that refuses what the kernel would allow on systems without seccomp."""
+    opens_path = event == "open" and not isinstance(arguments[0], int)
+    if opens_path or event.startswith(_REFUSED_EVENTS):
+        raise PermissionError(f"{event} is not allowed in a decoding process")

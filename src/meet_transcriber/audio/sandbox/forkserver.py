@@ -1,9 +1,10 @@
-"""The process from which children are forked: it has imported everything, and seen nothing.
+"""The fork server: has imported everything children need, and has seen no media and no secret.
 
-Run by `nursery.py` as `python -m meet_transcriber.audio.sandbox.forkserver MODULE:CLASS`; its
-stdin is the socket on which orders for children come: a byte, with the child's channel and its
-leash. A byte goes up the leash when the child is born, and its status when it has ended; when
-the leash is let go, the child is killed; when the socket ends, everything does.
+`pool.py` runs it as `python -m meet_transcriber.audio.sandbox.forkserver MODULE:CLASS`; its stdin
+is the control socket. A request for a child is one byte, with the child's channel and its
+lifetime socket. The server writes a byte to the lifetime socket when the child has started and
+its exit status when it has ended. The child is killed when the other end of the lifetime socket
+closes; all children and the server end when the control socket closes.
 """
 
 import contextlib
@@ -31,12 +32,12 @@ STATUS = struct.Struct("=i")
 
 
 class ForkServer:
-    """Forks a child for each order and watches over it; has one thread."""
+    """Forks a child per request and waits for it; single-threaded."""
 
     def __init__(self, control: socket.socket, make_decoder: MakeDecoder) -> None:
         self._control = control
         self._make_decoder = make_decoder
-        self._leashes: dict[int, socket.socket] = {}
+        self._lifetimes: dict[int, socket.socket] = {}
         self._selector = selectors.DefaultSelector()
         self._selector.register(control, selectors.EVENT_READ)
         self._ended, wake = socket.socketpair()
@@ -48,73 +49,76 @@ class ForkServer:
         self._selector.register(self._ended, selectors.EVENT_READ)
 
     def run(self) -> None:
-        """Serve until the socket ends."""
+        """Serve until the control socket closes."""
         while True:
             for key, _ in self._selector.select():
                 if key.fileobj is self._control:
-                    if not self._begin():
-                        return self._end()
+                    if not self._start_child():
+                        return self._kill_children()
                 elif key.fileobj is self._ended:
                     self._reap()
                 else:
-                    self._let_go(key.data)
+                    self._kill(key.data)
 
-    def _begin(self) -> bool:
-        order, handles, _, _ = socket.recv_fds(self._control, 1, 2)
-        if not order:
+    def _start_child(self) -> bool:
+        request, handles, _, _ = socket.recv_fds(self._control, 1, 2)
+        if not request:
             return False
-        channel, leash = (socket.socket(fileno=handle) for handle in handles)
-        with channel, contextlib.suppress(OSError):  # no room for a process: both just close
+        channel, lifetime = (socket.socket(fileno=handle) for handle in handles)
+        with (
+            channel,
+            contextlib.suppress(OSError),
+        ):  # fork failed: both sockets close, which the pool notices
             pid = os.fork()
             if pid == 0:
                 try:
-                    self._become_child(channel, leash)
-                finally:  # whatever happens, there is but one template
+                    self._become_child(channel, lifetime)
+                finally:  # a child must never return into the loop of the server
                     os._exit(1)
-            self._leashes[pid] = leash
-            self._selector.register(leash, selectors.EVENT_READ, pid)
-            leash.send(STARTED)
+            self._lifetimes[pid] = lifetime
+            self._selector.register(lifetime, selectors.EVENT_READ, pid)
+            lifetime.send(STARTED)
             return True
-        if leash not in self._leashes.values():
-            leash.close()
+        if lifetime not in self._lifetimes.values():
+            lifetime.close()
         return True
 
-    def _become_child(self, channel: socket.socket, leash: socket.socket) -> None:
+    def _become_child(self, channel: socket.socket, lifetime: socket.socket) -> None:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._selector.close()
-        for own in (self._control, self._ended, self._wake, leash, *self._leashes.values()):
+        for own in (self._control, self._ended, self._wake, lifetime, *self._lifetimes.values()):
             own.close()
         discard_output()
         run_child(channel, self._make_decoder)
 
-    def _let_go(self, pid: int) -> None:
-        """Kill the child whose leash was let go; it is ours until it is reaped."""
-        if pid in self._leashes:
-            self._selector.unregister(self._leashes[pid])
+    def _kill(self, pid: int) -> None:
+        """Kill the child whose lifetime socket closed; its pid is valid until it is reaped."""
+        if pid in self._lifetimes:
+            self._selector.unregister(self._lifetimes[pid])
             os.kill(pid, signal.SIGKILL)
 
     def _reap(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self._ended.recv(4096)
-        while self._leashes:
+        while self._lifetimes:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
-            leash = self._leashes.pop(pid)
-            with contextlib.suppress(KeyError):  # it was let go
-                self._selector.unregister(leash)
-            with leash, contextlib.suppress(OSError):
-                leash.send(STATUS.pack(os.waitstatus_to_exitcode(status)))
+            lifetime = self._lifetimes.pop(pid)
+            with contextlib.suppress(KeyError):  # already unregistered by _kill
+                self._selector.unregister(lifetime)
+            with lifetime, contextlib.suppress(OSError):
+                lifetime.send(STATUS.pack(os.waitstatus_to_exitcode(status)))
 
-    def _end(self) -> None:
-        signal.set_wakeup_fd(-1)  # its socket is closed before the last child is gone
-        for pid in self._leashes:
+    def _kill_children(self) -> None:
+        signal.set_wakeup_fd(-1)  # its socket closes before the last child has ended
+        for pid in self._lifetimes:
             os.kill(pid, signal.SIGKILL)
 
 
 def discard_output() -> None:
-    """Nothing that FFmpeg prints gets out: a recording could write lines into our log."""
+    """Redirect the standard streams to /dev/null, or a recording could write to our log."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(nowhere, stream)
@@ -123,10 +127,9 @@ def discard_output() -> None:
 
 def warm_up(make_decoder: MakeDecoder) -> None:
     """
-    Decode two people taking turns, or only look at them, so that no child has to look for a
-    module any more.
+    Decode or probe a generated recording, so that every module is imported before a child starts.
 
-    A child may not: tests/system/test_media_trace.py sees whether one tries.
+    A confined child cannot import; tests/system/test_media_trace.py checks that none tries.
     """
     media = io.BytesIO()
     with wave.open(media, "wb") as writer:
@@ -134,7 +137,7 @@ def warm_up(make_decoder: MakeDecoder) -> None:
         writer.setsampwidth(2)
         writer.setframerate(_RATE_HZ)
         for speaker in (0, 1) * 4:
-            loud = random.Random(speaker).randbytes(_RATE_HZ * 2)  # noqa: S311 - noise, no secret
+            loud = random.Random(speaker).randbytes(_RATE_HZ * 2)  # noqa: S311 - noise, not a secret
             samples = bytearray(len(loud) * 2)
             for byte in range(2):
                 samples[speaker * 2 + byte :: 4] = loud[byte::2]
@@ -147,22 +150,22 @@ def warm_up(make_decoder: MakeDecoder) -> None:
 
 
 def load_decoder(name: str) -> MakeDecoder:
-    """The class that `module:Class` names."""
+    """Import the class named by `module:Class`."""
     module, _, attribute = name.partition(":")
     return cast(MakeDecoder, getattr(importlib.import_module(module), attribute))
 
 
 def _ignore(_signal: int, _frame: FrameType | None) -> None:
-    """Only the wake-up counts."""
+    """Does nothing; the wake-up file descriptor does the work."""
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     control = socket.socket(fileno=os.dup(0))
     make_decoder = load_decoder(sys.argv[1])
     warm_up(make_decoder)
     gc.collect()
-    gc.freeze()  # children share these pages for good
+    gc.freeze()  # keep pages shared with children
     ForkServer(control, make_decoder).run()
 
 

@@ -1,4 +1,4 @@
-"""Frames between the service and a child: one byte of kind, four of length, the bytes."""
+"""Frames between the service and a child: one byte of kind, four bytes of length, the data."""
 
 import socket
 import struct
@@ -10,16 +10,16 @@ from meet_transcriber.core.range_reader import open_blocks
 _HEAD = struct.Struct("<cI")
 _MAX_FRAME_BYTES = 16 << 20
 _PIECE_BYTES = 1 << 18
-_SEND_SECONDS = 60.0  # a child that asked for bytes and does not take them hangs
+_SEND_SECONDS = 60.0  # a child that does not read what it requested hangs
 
-ORDER, DATA = b"O", b"D"
-"""From us: what to do; bytes of the recording."""
+REQUEST, DATA = b"O", b"D"
+"""From the service: what to do; bytes of the recording."""
 UNFILTERED, READ, SHARE, RESULT, PEAKS, FAILED = b"U", b"R", b"S", b"A", b"P", b"F"
-"""From the child: no kernel holds it; wanted bytes; share; the answer; its outline; an error."""
+"""From the child: no system call filter; bytes to read; progress; result; peaks; an error."""
 
 
 class ChannelClosed(Exception):
-    """The other side has gone, or says what makes no sense."""
+    """The other side has closed the channel or sent an invalid frame."""
 
 
 class Frame(NamedTuple):
@@ -38,29 +38,29 @@ class Channel:
 
     def send(self, kind: bytes, data: bytes = b"", files: tuple[int, ...] = ()) -> None:
         """
-        Send a frame, and copies of open files with it.
+        Send a frame, and duplicates of file descriptors with it.
 
         Raises:
-            ChannelClosed: the other side has gone.
+            ChannelClosed: the other side has closed the channel.
         """
         frame = _HEAD.pack(kind, len(data)) + data
         try:
             if files:
                 sent = socket.send_fds(self._link, [frame], files)
                 frame = frame[sent:]
-            if frame:  # sending nothing fails, too, once the other side has answered and gone
+            if frame:  # sending zero bytes fails once the other side has replied and exited
                 self._link.sendall(frame)
         except OSError as error:
             raise ChannelClosed from error
 
     def receive(self, seconds: float | None = None) -> Frame | None:
         """
-        The next frame; None where it is not complete after so many seconds.
+        Return the next frame; None if it is not complete after `seconds`.
 
-        Without `seconds` it waits, and sets nothing on the socket: a confined child may not.
+        Without `seconds` it blocks and sets no socket option, which a confined child may not do.
 
         Raises:
-            ChannelClosed: the other side has gone.
+            ChannelClosed: the other side has closed the channel.
         """
         end = None if seconds is None else time.monotonic() + seconds
         while (frame := self._complete()) is None:
@@ -80,19 +80,19 @@ class Channel:
             self._buffer += piece
         return frame
 
-    def receive_order(self, files: int) -> tuple[Frame, list[int]]:
+    def receive_request(self, files: int) -> tuple[Frame, list[int]]:
         """
-        The first frame, with the open files that came with it.
+        Return the first frame with the file descriptors that came with it.
 
         Raises:
-            ChannelClosed: the other side has gone.
+            ChannelClosed: the other side has closed the channel.
         """
         head, handles, _, _ = socket.recv_fds(self._link, _HEAD.size, files)
         if not head:
             raise ChannelClosed
         self._buffer += head
         frame = self.receive()
-        assert frame is not None  # noqa: S101 - without a time limit there is a frame
+        assert frame is not None  # noqa: S101 - without a timeout it returns a frame
         return frame, handles
 
     def _complete(self) -> Frame | None:
@@ -109,27 +109,27 @@ class Channel:
         return Frame(kind, data)
 
 
-_WANTED = struct.Struct("<QI")
+_RANGE = struct.Struct("<QI")  # position, size
 
 
 def open_remote(channel: Channel, size: int) -> BinaryIO:
-    """A buffered, seekable file of `size` bytes that the other side of the channel holds."""
+    """Return a buffered, seekable file of `size` bytes that the other side serves."""
 
     def fetch(position: int) -> tuple[int, bytes]:
-        channel.send(READ, _WANTED.pack(position, min(_PIECE_BYTES, size - position)))
+        channel.send(READ, _RANGE.pack(position, min(_PIECE_BYTES, size - position)))
         frame = channel.receive()
         if frame is None or frame.kind != DATA:
-            raise OSError("the recording is not to be had")
+            raise OSError("the recording cannot be read")
         return position, frame.data
 
     return open_blocks(size, fetch)
 
 
-def read_requested(media: BinaryIO, wanted: bytes) -> bytes:
-    """The bytes that a child asked for; what `media` raises comes out."""
+def read_requested(media: BinaryIO, request: bytes) -> bytes:
+    """Return the bytes that a child requested; errors of `media` pass through."""
     try:
-        position, size = _WANTED.unpack(wanted)
+        position, size = _RANGE.unpack(request)
         media.seek(position)
-    except (struct.error, OverflowError, ValueError) as error:  # it asks for what no file has
+    except (struct.error, OverflowError, ValueError) as error:  # an impossible position
         raise ChannelClosed from error
     return media.read(min(size, _PIECE_BYTES))

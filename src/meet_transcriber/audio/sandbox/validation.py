@@ -1,4 +1,4 @@
-"""What a child said, believed only as far as it makes sense."""
+"""Checks what a child replies; a child may be under the control of a hostile recording."""
 
 import json
 import math
@@ -39,17 +39,17 @@ _MAX_GAIN_DB = 60.0
 _MEBIBYTE = 1 << 20
 _REMEDY = "Send its sound alone, as WAV, FLAC or MP3"
 BROKEN_MESSAGE = (
-    "The recording broke the decoder, which was working on it in a process of its own; "
-    "the file is damaged. Export it again."
+    "The recording crashed the decoder, which runs in a separate process; the file is damaged. "
+    "Export it again."
 )
 
 
 def parse_media_info(data: bytes) -> MediaInfo:
     """
-    What a child found out about a recording.
+    Return the result of `probe`.
 
     Raises:
-        UnreadableAudio: it says what cannot be.
+        UnreadableAudio: a value is impossible.
     """
     found = _parse(MediaInfo, data)
     _require(found.duration is None or 0 <= found.duration < math.inf)
@@ -61,10 +61,10 @@ def parse_media_info(data: bytes) -> MediaInfo:
 
 def parse_prepared(data: bytes, max_duration: float) -> PreparedAudio:
     """
-    What a child found out while it wrote working audio.
+    Return the result of `prepare`, without its peaks.
 
     Raises:
-        UnreadableAudio: it says what cannot be.
+        UnreadableAudio: a value is impossible.
     """
     found = _parse(PreparedAudio, data)
     _require(0 < found.duration <= max_duration + 1 and 1 <= found.channels <= MAX_SPLIT)
@@ -77,14 +77,14 @@ def parse_prepared(data: bytes, max_duration: float) -> PreparedAudio:
 
 
 def parse_peaks(data: bytes, duration: float) -> Peaks:
-    """The outline of so many seconds; raises UnreadableAudio where it is none."""
+    """Return the peaks of `duration` seconds; raises UnreadableAudio for impossible ones."""
     _require(data[:1] == bytes([PEAKS_PER_SECOND]))
     _require(len(data) <= 1 + 2 * math.ceil(duration * PEAKS_PER_SECOND + 1))
     return Peaks(PEAKS_PER_SECOND, data[1:])
 
 
 def parse_share(data: bytes) -> float:
-    """The share done, in [0, 1]."""
+    """Return the progress in [0, 1]; raises UnreadableAudio for an impossible one."""
     try:
         told = float(data)
     except ValueError as error:
@@ -94,7 +94,7 @@ def parse_share(data: bytes) -> float:
 
 
 def parse_error(data: bytes, limits: Limits) -> TranscriptionError:
-    """The error that a child reports, as one of ours."""
+    """Return the error that a child reported."""
     told = _parse_json(data)
     code, message = str(told.get("code")), str(told.get("message"))
     if code in _ERRORS and message.isprintable():
@@ -109,7 +109,7 @@ def parse_error(data: bytes, limits: Limits) -> TranscriptionError:
 
 
 def exit_error(status: int | None, limits: Limits) -> TranscriptionError:
-    """The error for a child that ended without an answer."""
+    """Return the error for a child that ended without a result."""
     if status is None:
         return EngineError(
             "The process that decodes recordings ended or could not be started; try again."
@@ -125,7 +125,7 @@ def exit_error(status: int | None, limits: Limits) -> TranscriptionError:
 
 
 def memory_error(limits: Limits) -> UnreadableAudio:
-    """The error for a recording that wants more memory than it may have."""
+    """Return the error for a recording that needs more memory than allowed."""
     return UnreadableAudio(
         f"Decoding needs more memory than the {limits.memory_bytes // _MEBIBYTE} MiB allowed. "
         f"{_REMEDY}; or raise DECODER_MEMORY_MB."
@@ -133,10 +133,10 @@ def memory_error(limits: Limits) -> UnreadableAudio:
 
 
 def timeout_error(seconds: float) -> UnreadableAudio:
-    """The error for a recording that wants more time than it may have."""
+    """Return the error for a recording that needs more time than allowed."""
     return UnreadableAudio(
         f"Decoding needs more than the {seconds:.0f} seconds allowed; "
-        f"the file is damaged or made to do so. {_REMEDY}."
+        f"the file is damaged or crafted to do so. {_REMEDY}."
     )
 
 
@@ -157,9 +157,9 @@ def _parse_json(data: bytes) -> dict[str, Any]:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number that a child may tell")
+    raise ValueError(f"{constant} is not a finite number")
 
 
-def _require(sensible: bool) -> None:
-    if not sensible:
+def _require(condition: bool) -> None:
+    if not condition:
         raise UnreadableAudio(BROKEN_MESSAGE)

@@ -16,7 +16,7 @@ _BUSY = 5
 
 
 @cache
-def _nursery(name: str) -> ChildPool:
+def _pool(name: str) -> ChildPool:
     return ChildPool(f"tests.simulated.decoders:{name}")
 
 
@@ -25,7 +25,7 @@ def simulated() -> Callable[..., ConfinedDecoder]:
     """From the name of a class of tests/simulated/decoders.py to a decoder in a child."""
 
     def make(name: str, **limits: Any) -> ConfinedDecoder:
-        return ConfinedDecoder(nursery=_nursery(name), probing=_nursery(name), **limits)
+        return ConfinedDecoder(pool=_pool(name), probe_pool=_pool(name), **limits)
 
     return make
 

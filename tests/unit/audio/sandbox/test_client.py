@@ -67,7 +67,7 @@ def test_several_threads_have_children_at_once() -> None:
 def test_the_template_has_none_of_our_secrets() -> None:
     code = (
         "import io; from meet_transcriber.audio.sandbox.client import ConfinedDecoder as D\n"
-        "d = D(); d.probe(open('r', 'rb')); e = open(f'/proc/{d.probing.pid}/environ').read()\n"
+        "d = D(); d.probe(open('r', 'rb')); e = open(f'/proc/{d.probe_pool.pid}/environ').read()\n"
         "print('SECRET' in e, 'PATH' in e)"
     )
     assert in_a_process(code, API_KEYS="SECRET").stdout.split() == ["False", "True"]
@@ -76,7 +76,7 @@ def test_the_template_has_none_of_our_secrets() -> None:
 def test_nothing_is_left_of_a_process_that_was_killed() -> None:
     code = (
         "import os; from meet_transcriber.audio.sandbox.client import ConfinedDecoder as D\n"
-        "d = D(); d.probe(open('r', 'rb')); print(d.probing.pid, flush=True)\n"
+        "d = D(); d.probe(open('r', 'rb')); print(d.probe_pool.pid, flush=True)\n"
         "os.kill(os.getpid(), 9)"
     )
     killed = in_a_process(code)
@@ -96,7 +96,7 @@ def in_a_process(code: str, **variables: str) -> subprocess.CompletedProcess[str
 
 
 def test_a_decoder_that_is_not_there_is_said() -> None:
-    decoder = ConfinedDecoder(probing=ChildPool("no_such_module:Decoder"))
+    decoder = ConfinedDecoder(probe_pool=ChildPool("no_such_module:Decoder"))
     with pytest.raises(EngineError, match="cannot be started"):
         decoder.probe(io.BytesIO(whole("wav")))
 
@@ -111,16 +111,18 @@ class Played(ChildPool):
     @contextmanager
     def child(self) -> Iterator[Child]:
         ours, theirs = socket.socketpair()
-        leash, held = socket.socketpair()
-        with ours, leash:
+        lifetime, held = socket.socketpair()
+        with ours, lifetime:
             with theirs, held:
                 for kind, data in self._said:
                     Channel(theirs).send(kind, data)
-            yield Child(Channel(ours), leash)
+            yield Child(Channel(ours), lifetime)
 
 
 def test_a_kernel_that_filters_nothing_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    decoder = ConfinedDecoder(probing=Played((UNFILTERED, b""), (UNFILTERED, b""), (FAILED, b"{}")))
+    decoder = ConfinedDecoder(
+        probe_pool=Played((UNFILTERED, b""), (UNFILTERED, b""), (FAILED, b"{}"))
+    )
     with caplog.at_level(logging.WARNING), pytest.raises(UnreadableAudio):
         decoder.probe(io.BytesIO(b"x"))
     assert caplog.text.count("decoder_unfiltered") == 1
@@ -131,11 +133,11 @@ def test_an_answer_that_is_there_before_we_look_is_heard(tmp_path: Path) -> None
     path.write_bytes(b"x")
     info = b'{"container":"wav","codec":"pcm","duration":1,"sample_rate_hz":8000,"channels":1}'
     with path.open("rb") as file:
-        decoder = ConfinedDecoder(probing=Played((RESULT, info)))
+        decoder = ConfinedDecoder(probe_pool=Played((RESULT, info)))
         assert decoder.probe(file).codec == "pcm"
 
 
 @pytest.mark.parametrize("said", [(b"?", b""), (b"R", b"short"), (b"A", b"{}")])
 def test_a_child_that_talks_nonsense_is_not_heard(said: tuple[bytes, bytes]) -> None:
     with pytest.raises((UnreadableAudio, EngineError)):
-        ConfinedDecoder(probing=Played(said)).probe(io.BytesIO(b"x"))
+        ConfinedDecoder(probe_pool=Played(said)).probe(io.BytesIO(b"x"))
