@@ -1,4 +1,4 @@
-"""The last task as a pure function: parts and diarization become the transcript."""
+"""Assembles the transcript from recognized parts and diarization."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -26,12 +26,12 @@ from meet_transcriber.core.transcript import (
 from meet_transcriber.core.word_timing import measure_coverage
 
 CHANNELS = "channels"
-"""Stands for the diarizer where each channel was one speaker."""
+"""Name of the diarizer if each channel is one speaker."""
 
 _LOW_COVERAGE = 0.7
 _GHOST_SECONDS = 3.0
 _GHOST_SHARE = 0.02
-_TURN_GAP = 0.5  # seconds between spans of one channel that still make one turn
+_TURN_GAP = 0.5  # seconds; spans of one channel that are closer form one turn
 
 
 def assemble(
@@ -41,12 +41,12 @@ def assemble(
     options: Options,
 ) -> Transcript:
     """
-    Give words their speakers, build segments, and say aloud what is in doubt.
+    Assign speakers to words, build segments, and add warnings about doubtful results.
 
     Args:
-        parts: the result of every part, in any order.
-        diarization: from the diarizer. Where there are several channels, each is one speaker
-            whatever it says; of the diarization its warnings are kept.
+        parts: the results of all parts, in any order.
+        diarization: result of the diarizer. With several channels, each channel is one speaker
+            and only the warnings of the diarization are used.
     """
     labels: Mapping[int, str] = {}
     if plan.audio.channels > 1:
@@ -77,7 +77,7 @@ def assemble(
 
 
 def channels_as_speakers(speech: Sequence[Sequence[Span]]) -> Diarization:
-    """Turns where each channel is one speaker, labelled in order of first speech."""
+    """Return a diarization in which each channel is one speaker, in order of first speech."""
     labels = channel_labels(speech)
     turns = [
         Turn(span.start, span.end, labels[channel])
@@ -89,7 +89,7 @@ def channels_as_speakers(speech: Sequence[Sequence[Span]]) -> Diarization:
 
 
 def channel_labels(speech: Sequence[Sequence[Span]]) -> dict[int, str]:
-    """The speaker of each channel that has speech."""
+    """Return the speaker label of each channel that has speech."""
     speaking = [channel for channel, spans in enumerate(speech) if spans]
     speaking.sort(key=lambda channel: speech[channel][0].start)
     return {channel: f"SPEAKER_{place:02d}" for place, channel in enumerate(speaking)}
@@ -99,16 +99,16 @@ def _segments(
     parts: Sequence[PartResult], diarization: Diarization, labels: Mapping[int, str]
 ) -> tuple[tuple[Segment, ...], list[Removed]]:
     """
-    Attributed, readable segments of all channels in time order, and the loops that were cut.
+    Return segments with speakers of all channels in time order, and the loops that were cut.
 
     Args:
-        labels: the speaker of each channel; empty where one channel has all speakers.
+        labels: speaker of each channel; empty if one channel has all speakers.
     """
     found: list[Segment] = []
     removed: list[Removed] = []
     for channel in {part.channel for part in parts}:
         pieces = _pieces([part for part in parts if part.channel == channel])
-        heard = _in_order([word for _, word in pieces])
+        heard = _with_rising_starts([word for _, word in pieces])
         if labels:
             words = attribute_channel(heard, labels.get(channel), diarization.turns)
         else:
@@ -122,7 +122,7 @@ def _segments(
 
 
 def _pieces(parts: Sequence[PartResult]) -> list[tuple[str | None, Word]]:
-    """The words of one channel with their languages; parts that overlap are joined."""
+    """Return the words of one channel with their languages; overlapping parts are joined."""
     pieces: list[tuple[str | None, Word]] = []
     for part in parts:
         own = [(segment.language, word) for segment in part.segments for word in segment.words]
@@ -136,8 +136,8 @@ def _pieces(parts: Sequence[PartResult]) -> list[tuple[str | None, Word]]:
     return pieces
 
 
-def _in_order(words: Sequence[Word]) -> list[Word]:
-    """Words whose starts never fall back; engines round at the seams of their windows."""
+def _with_rising_starts(words: Sequence[Word]) -> list[Word]:
+    """Make start times monotonic; engines round times at the edges of their windows."""
     ordered: list[Word] = []
     latest = 0.0
     for word in words:
@@ -147,7 +147,7 @@ def _in_order(words: Sequence[Word]) -> list[Word]:
 
 
 def _speakers(turns: Sequence[Turn], words: Sequence[Word]) -> tuple[str, ...]:
-    """Labels in order of first speech."""
+    """Return labels in order of first speech."""
     first: dict[str, float] = {}
     for start, speaker in [(turn.start, turn.speaker) for turn in turns] + [
         (word.start, word.speaker) for word in words if word.speaker
@@ -158,7 +158,7 @@ def _speakers(turns: Sequence[Turn], words: Sequence[Word]) -> tuple[str, ...]:
 
 def _warnings(transcript: Transcript, options: Options) -> Iterator[TranscriptWarning]:
     if transcript.coverage < _LOW_COVERAGE:
-        cut = f"{len(transcript.removed)} stretches were cut, see there for the reasons; "
+        cut = f"{len(transcript.removed)} spans were removed, see `removed` for the reasons; "
         yield TranscriptWarning(
             "low_coverage",
             f"Only {transcript.coverage:.0%} of the detected speech has words; "
@@ -170,12 +170,12 @@ def _warnings(transcript: Transcript, options: Options) -> Iterator[TranscriptWa
     if transcript.turns and not low <= found <= high:
         asked = str(low) if low == high else f"{low} to {high}"
         yield TranscriptWarning(
-            "speakers_differ", f"{asked} speakers were asked for and {found} found."
+            "speakers_differ", f"{asked} speakers were requested and {found} were found."
         )
 
 
 def _spurious_speakers(transcript: Transcript) -> Iterator[TranscriptWarning]:
-    """Speakers with hardly any speech may be an error of diarization."""
+    """Warn about speakers with very little speech, who may be diarization errors."""
     total = total_seconds(transcript.turns)
     for speaker in transcript.speakers:
         seconds = total_seconds(turn for turn in transcript.turns if turn.speaker == speaker)
@@ -186,22 +186,20 @@ def _spurious_speakers(transcript: Transcript) -> Iterator[TranscriptWarning]:
             )
 
 
-_MAX_DISTANCE = (
-    1.0  # seconds between two hearings of one word; alignment is worst at a window's edges
-)
+_MAX_DISTANCE = 1.0
 
 
 def join_at_seam(
     left: Sequence[Word], right: Sequence[Word], seam: float
 ) -> tuple[list[Word], list[Word]]:
     """
-    Return what stays of both hearings, so that no word is there twice and none is lost.
+    Return what to keep of two overlapping parts, so that no word is duplicated or lost.
 
-    Both have heard some audio on the other side of the seam. They are joined at the word that
-    both heard and that lies nearest to the seam; where there is none, each keeps its own side.
+    The parts are joined at the word in both that is nearest to the seam, words with matching
+    neighbours first. If there is none, each part keeps its own side.
 
     Args:
-        left, right: words before and after the seam, in time order; they overlap.
+        left, right: words of the parts before and after the seam, in time order.
         seam: seconds.
     """
     start, end = (right[0].start, left[-1].end) if left and right else (seam, seam)
@@ -211,7 +209,7 @@ def join_at_seam(
     if pairs:
 
         def distance(pair: tuple[int, int]) -> float:
-            context = _agreement(left, right, *pair)
+            context = _count_matching_neighbours(left, right, *pair)
             return abs(left[pair[0]].middle - seam) - context
 
         one, two = min(pairs, key=distance)
@@ -227,8 +225,10 @@ def _same(one: Word, two: Word) -> bool:
     return near and bool(key := normalize(one.text)) and key == normalize(two.text)
 
 
-def _agreement(left: Sequence[Word], right: Sequence[Word], one: int, two: int) -> int:
-    """How many of the neighbours of a word agree, too."""
+def _count_matching_neighbours(
+    left: Sequence[Word], right: Sequence[Word], one: int, two: int
+) -> int:
+    """Return how many neighbours of a matching word match, too."""
     return sum(
         0 <= one + step < len(left)
         and 0 <= two + step < len(right)

@@ -1,4 +1,4 @@
-"""Which speaker said which word: words from recognition meet turns from diarization."""
+"""Assigns words from recognition to speakers from diarization."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -7,19 +7,19 @@ from meet_transcriber.core.segmentation import ends_clause, ends_sentence, gap_a
 from meet_transcriber.core.transcript import Diarization, Turn, Word
 
 MAX_GAP = 1.0
-"""Seconds between a word and a turn beyond which the turn says nothing about it."""
+"""Seconds; turns farther from a word are ignored."""
 
-# Costs are seconds of words outside their speaker's turns; a change of speaker costs as much as:
+# Costs are seconds of words outside their speaker's turns; a change of speaker costs:
 _CHANGE_IN_SENTENCE = 0.7
 _CHANGE_AT_CLAUSE = 0.5
-_BREAK_PAUSE = 0.6  # from here on a pause is as good a place for a change as a full stop
+_BREAK_PAUSE = 0.6  # after a pause this long a change costs nothing, as after a full stop
 
-_DISTANCE_WEIGHT = 0.7  # of a second between word and turn
-_ESTIMATED_WEIGHT = 0.5  # of a word whose times nobody measured
-_MIN_SECONDS, _MAX_SECONDS = 0.1, 1.0  # what a word counts for, however short or long it seems
+_DISTANCE_WEIGHT = 0.7  # per second between word and turn
+_ESTIMATED_WEIGHT = 0.5  # for words with estimated times
+_MIN_SECONDS, _MAX_SECONDS = 0.1, 1.0  # bounds of the duration that a word counts with
 _EXCLUSIVE_SHARE = 0.25
 
-_INTERJECTION_SECONDS = 1.2  # a turn this short over a longer one of somebody else
+_INTERJECTION_SECONDS = 1.2  # maximum length of an interjection into a longer turn
 _INTERJECTION_COVER = 0.6
 _INTERJECTION_SHARE = 0.4
 
@@ -30,22 +30,22 @@ def attribute_words(
     words: Sequence[Word], diarization: Diarization, max_gap: float = MAX_GAP
 ) -> tuple[Word, ...]:
     """
-    Give every word its speaker and mark the ones that somebody spoke over.
+    Assign a speaker to every word and mark words that others speak over.
 
-    Of all ways to give the words to the speakers whose turns are within `max_gap` seconds, the
-    one is taken that leaves the fewest seconds of words outside their speaker's turns, where a
-    change of speaker costs nothing after a sentence or a pause and 0.7 s within a sentence. So
-    an error of a few tenths of a second in a turn breaks no sentence, and a short turn that has
-    a sentence of its own keeps it. A word with no turn near goes to whoever says the rest of its
-    sentence, and stays unknown where there is none.
+    Candidates of a word are speakers with turns within `max_gap` seconds. The assignment
+    minimizes the seconds of words outside their speaker's turns plus the cost of changes of
+    speaker: nothing after a sentence or a pause, 0.7 s within a sentence. So an error of a few
+    tenths of a second in a turn does not split a sentence, and a short turn that contains a
+    sentence keeps it. A word without candidates gets the speaker of the rest of its sentence,
+    or None.
 
     Args:
         words: in time order.
         diarization: turns in any order; they may overlap.
 
     Returns:
-        As many words, in the same order, with `speaker` and `overlap` set.
-        Near-linear in words plus turns.
+        The words in the same order, with `speaker` and `overlap` set. Takes near-linear time in
+        words plus turns.
     """
     costs = _costs_of(words, diarization, max_gap)
     speakers = _continued(words, _cheapest(words, costs))
@@ -60,7 +60,7 @@ def attribute_channel(
     words: Sequence[Word], speaker: str | None, turns: Sequence[Turn]
 ) -> tuple[Word, ...]:
     """
-    Give all words of a channel to its one speaker and mark those that others spoke over.
+    Assign all words of a channel to its speaker and mark words that others speak over.
 
     Args:
         words: of one channel, in time order.
@@ -80,7 +80,7 @@ def _by_start(turns: Sequence[Turn]) -> list[Turn]:
 def _near(
     words: Sequence[Word], turns: Sequence[Turn], margin: float = 0.0
 ) -> Iterator[tuple[Word, list[Turn]]]:
-    """Each word with the turns within `margin` seconds of it; words and turns by start time."""
+    """Yield each word with the turns within `margin` seconds; both are sorted by start."""
     active: list[Turn] = []
     upcoming = 0
     for word in words:
@@ -92,18 +92,18 @@ def _near(
 
 
 def _spoken_over(words: Sequence[Word], turns: Sequence[Turn], voices: int) -> list[bool]:
-    """Whether so many voices have turns at the middle of each word."""
+    """Return for each word whether at least `voices` speakers have turns at its middle."""
     return [
         len({turn.speaker for turn in near if turn.start <= word.middle <= turn.end}) >= voices
         for word, near in _near(words, turns)
     ]
 
 
-# -- what speaks against a speaker -------------------------------------------------------------
+# -- costs -------------------------------------------------------------------------------------
 
 
 def _costs_of(words: Sequence[Word], diarization: Diarization, max_gap: float) -> list[_Costs]:
-    """For each word what speaks against each speaker nearby, in seconds."""
+    """Return for each word the cost of each nearby speaker, in seconds."""
     turns = _by_start(diarization.turns or diarization.exclusive)
     exclusive = _by_start(diarization.exclusive)
     costs: list[_Costs] = []
@@ -118,7 +118,7 @@ def _costs_of(words: Sequence[Word], diarization: Diarization, max_gap: float) -
 
 
 def _outside(word: Word, near: Sequence[Turn], max_gap: float) -> _Costs:
-    """Seconds of the word, and to it, outside the turns of each speaker."""
+    """Return per speaker the seconds of the word outside their turns, and the distance to them."""
     low, high = _extent(word)
     inside: dict[str, float] = {}
     distance: dict[str, float] = {}
@@ -136,13 +136,13 @@ def _outside(word: Word, near: Sequence[Turn], max_gap: float) -> _Costs:
 
 
 def _extent(word: Word) -> tuple[float, float]:
-    """Start and end, apart by the least that a word lasts."""
+    """Return start and end, extended to the minimum duration."""
     half = max(word.end - word.start, _MIN_SECONDS) / 2
     return word.middle - half, word.middle + half
 
 
 def _mixed(every: _Costs, alone: _Costs) -> _Costs:
-    """By all turns, and a little by the exclusive ones, so that these tell in overlap."""
+    """Combine costs by all turns with those by exclusive turns, which decide in overlap."""
     most = max(alone.values())
     return {
         speaker: (1 - _EXCLUSIVE_SHARE) * cost + _EXCLUSIVE_SHARE * alone.get(speaker, most)
@@ -151,7 +151,7 @@ def _mixed(every: _Costs, alone: _Costs) -> _Costs:
 
 
 def _with_interjections(costs: _Costs, word: Word, near: Sequence[Turn]) -> _Costs:
-    """Where somebody says something short over somebody else's turn, it was rather that."""
+    """Prefer the speaker of a short turn over the speaker of a long turn around it."""
     low, high = _extent(word)
     over = [
         turn
@@ -170,7 +170,7 @@ def _with_interjections(costs: _Costs, word: Word, near: Sequence[Turn]) -> _Cos
 
 
 def _change_cost(words: Sequence[Word], index: int) -> float:
-    """What speaks against a change of speaker before word `index`, in seconds."""
+    """Return the cost of a change of speaker before word `index`, in seconds."""
     text = words[index - 1].text
     if ends_sentence(text):
         return 0.0
@@ -180,7 +180,7 @@ def _change_cost(words: Sequence[Word], index: int) -> float:
 
 
 def _continued(words: Sequence[Word], speakers: Sequence[str | None]) -> list[str | None]:
-    """Words without a speaker go to the one before in their sentence, else to the one after."""
+    """Give words without a speaker that of the word before, else after, in their sentence."""
     result = list(speakers)
     joints = [index for index in range(1, len(words)) if _change_cost(words, index) > 0]
     for index in joints:
@@ -190,11 +190,11 @@ def _continued(words: Sequence[Word], speakers: Sequence[str | None]) -> list[st
     return result
 
 
-# -- the cheapest way through all words --------------------------------------------------------
+# -- the cheapest assignment -------------------------------------------------------------------
 
 
 def _cheapest(words: Sequence[Word], costs: Sequence[_Costs]) -> list[str | None]:
-    """Viterbi's algorithm: each word's speaker on the path that costs least in all."""
+    """Return each word's speaker on the path with the lowest total cost (Viterbi)."""
     befores: list[Mapping[str, str]] = []
     totals: list[_Costs] = []
     for index, own in enumerate(costs):
@@ -205,7 +205,7 @@ def _cheapest(words: Sequence[Word], costs: Sequence[_Costs]) -> list[str | None
 
 
 def _step(until: _Costs, own: _Costs, change: float) -> tuple[dict[str, float], dict[str, str]]:
-    """Lowest costs up to a word by its speaker, and for each the speaker of the word before."""
+    """Return the lowest total cost by speaker of a word, and the word before's speaker for each."""
     if not until:
         return dict(own), {}
     cheapest = min(until, key=lambda speaker: (until[speaker], speaker))
@@ -219,7 +219,7 @@ def _step(until: _Costs, own: _Costs, change: float) -> tuple[dict[str, float], 
 
 
 def _traced(totals: Sequence[_Costs], befores: Sequence[Mapping[str, str]]) -> list[str | None]:
-    """Back from the last word of each stretch that has speakers."""
+    """Trace back from the last word of each run of words that have candidates."""
     speakers: list[str | None] = []
     following: str | None = None
     for total, before in zip(reversed(totals), reversed(befores), strict=True):

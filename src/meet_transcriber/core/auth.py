@@ -9,14 +9,14 @@ from meet_transcriber.core.errors import InvalidOptions, KeyConflict, KeyRefused
 
 Scope = Literal["submit", "read", "admin", "monitor"]
 """
-`submit`: make jobs and change them. `read`: see them. `admin`: keys and the audit log.
-`monitor`: how much waits and runs, of everybody.
+`submit`: create and change jobs. `read`: read them. `admin`: manage keys, read the audit log.
+`monitor`: read the queue lengths of all tenants.
 """
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 DEFAULT_SCOPES: tuple[Scope, ...] = ("submit", "read")
 OPEN_SCOPES: tuple[Scope, ...] = (*DEFAULT_SCOPES, "monitor")
-"""What anybody may do where no key is asked for."""
+"""Scopes of callers without a key, in the modes that require none."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -24,17 +24,17 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 @dataclass(frozen=True, slots=True)
 class ApiKey:
     """
-    What is kept of a key; times are seconds since 1970.
+    The stored part of an API key; times are seconds since 1970.
 
     Attributes:
-        id: public, the middle of the key itself.
-        tenant: whose jobs it makes and sees.
-        digest: HMAC-SHA-256 of the key, in hex.
-        expires_at: None never.
-        revoked_at: None while it holds.
-        used_at: when it was last seen, to the minute; None never.
-        old_digest, old_until: of the key before rotation, as long as that still counts.
-        static: comes from API_KEYS, so that no command can change it.
+        id: public identifier, the middle part of the token.
+        tenant: the tenant whose jobs the key creates and reads.
+        digest: HMAC-SHA-256 of the token, in hex.
+        expires_at: None if it never expires.
+        revoked_at: None if it is not revoked.
+        used_at: last use, to the minute; None if never used.
+        old_digest, old_until: digest before rotation, and until when it is still valid.
+        static: defined by API_KEYS, so commands cannot change it.
     """
 
     id: str
@@ -51,16 +51,16 @@ class ApiKey:
     static: bool = False
 
     def check(self, now: float) -> None:
-        """Raise KeyRefused when the key does not hold any more."""
+        """Raise KeyRefused if the key is revoked or expired."""
         if self.revoked_at is not None:
-            raise KeyRefused("This API key was revoked; ask whoever runs the service for another.")
+            raise KeyRefused("This API key was revoked; ask the operator for a new one.")
         if self.expires_at is not None and self.expires_at <= now:
-            raise KeyRefused("This API key has expired; ask whoever runs the service for another.")
+            raise KeyRefused("This API key has expired; ask the operator for a new one.")
 
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key at the only moment at which its secret is known."""
+    """A new key with its token, which is not stored."""
 
     key: ApiKey
     token: str
@@ -69,11 +69,11 @@ class NewKey:
 @dataclass(frozen=True, slots=True)
 class Session:
     """
-    A browser that signed in.
+    A browser session.
 
     Attributes:
-        id: digest of what its cookie holds.
-        key_digest: of the key at sign-in; another one, by rotation, ends the session.
+        id: digest of the token in its cookie.
+        key_digest: digest of the key at sign-in; rotating the key ends the session.
         until: seconds since 1970.
     """
 
@@ -86,11 +86,11 @@ class Session:
 @dataclass(frozen=True, slots=True)
 class SignedIn:
     """
-    A session as its browser has it.
+    A session as the browser sees it.
 
     Attributes:
-        token: what the cookie holds.
-        csrf_token: what unsafe requests repeat in a header.
+        token: value of the cookie.
+        csrf_token: value that unsafe requests send in a header.
     """
 
     key: ApiKey
@@ -101,7 +101,7 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks for something; without a key in the modes that need none."""
+    """The authenticated caller; without a key in the modes that require none."""
 
     key_id: str = ""
     name: str = ""
@@ -110,53 +110,53 @@ class Caller:
 
 
 def caller_of(key: ApiKey) -> Caller:
-    """Who calls with this key."""
+    """Return the caller of a key."""
     return Caller(key.id, key.name, key.tenant, key.scopes)
 
 
 def validate_name(name: str, what: str = "name") -> str:
     """
-    A name of a key or tenant as it is.
+    Return the name of a key or tenant unchanged.
 
     Raises:
-        InvalidOptions: it has other characters than letters, digits, '.', '_' and '-'.
+        InvalidOptions: it has characters other than letters, digits, '.', '_' and '-'.
     """
     if not _NAME.fullmatch(name):
         raise InvalidOptions(
-            f"A {what} has 1 to 64 letters, digits, '.', '_' or '-', and begins with one of the "
-            "first two."
+            f"A {what} must have 1 to 64 letters, digits, '.', '_' or '-', and start with a letter "
+            "or digit."
         )
     return name
 
 
 def validate_scopes(names: Iterable[str]) -> tuple[Scope, ...]:
     """
-    Scopes by their names, each once and in their order.
+    Return scopes by name, without duplicates, in canonical order.
 
     Raises:
-        InvalidOptions: there is none, or one that does not exist.
+        InvalidOptions: the list is empty or has an unknown scope.
     """
     wanted = set(names)
     found = tuple(scope for scope in SCOPES if scope in wanted)
     if not found or len(found) != len(wanted):
-        raise InvalidOptions(f"Scopes are one or more of {', '.join(SCOPES)}.")
+        raise InvalidOptions(f"Scopes must be one or more of {', '.join(SCOPES)}.")
     return found
 
 
 def revoked(key: ApiKey, now: float) -> ApiKey:
-    """The key holds no more; a second time changes nothing."""
+    """Return the key revoked; a key that is revoked already stays unchanged."""
     return key if key.revoked_at is not None else replace(key, revoked_at=now)
 
 
 def rotated(key: ApiKey, digest: str, now: float, overlap_seconds: float) -> ApiKey:
     """
-    The key with another secret; the old one counts for `overlap_seconds` more.
+    Return the key with a new secret; the old one stays valid for `overlap_seconds`.
 
     Raises:
-        KeyConflict: it was revoked or has expired.
+        KeyConflict: the key is revoked or expired.
     """
     if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
-        raise KeyConflict("This key was revoked or has expired; make another one.")
+        raise KeyConflict("This key was revoked or has expired; create a new one.")
     old, until = (key.digest, now + overlap_seconds) if overlap_seconds > 0 else ("", 0.0)
     return replace(key, digest=digest, old_digest=old, old_until=until)
 
@@ -164,17 +164,17 @@ def rotated(key: ApiKey, digest: str, now: float, overlap_seconds: float) -> Api
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
     """
-    One thing that was done or refused.
+    One action, completed or refused. It has ids only, never speech.
 
     Attributes:
         at: seconds since 1970.
-        action: such as `submit` or `delete`; `refused` for what was not allowed.
-        key, tenant: who; empty where no key was needed or known.
-        job: to which job, where there is one.
-        target: to what else, such as the id of a key; of a refusal, what was asked.
-        status: of the answer.
-        address: where the request came from; `terminal` for a command.
-        name: of the recording, where AUDIT_FILE_NAMES lets it be told.
+        action: such as `submit` or `delete`; `refused` for a refused request.
+        key, tenant: the caller; empty without a key.
+        job: id of the job, if any.
+        target: id of another object, such as a key; for a refusal, the requested operation.
+        status: HTTP status of the response.
+        address: client address; `terminal` for a command.
+        name: name of the recording, if AUDIT_FILE_NAMES is on.
     """
 
     at: float
@@ -192,11 +192,11 @@ class AuditEntry:
 @dataclass(frozen=True, slots=True)
 class AuditQuery:
     """
-    Which entries to read, the latest first; an empty filter takes all.
+    Which entries to read, newest first; an empty filter matches all.
 
     Attributes:
-        after: cursor of the page before; None begins with the latest.
-        since, until: seconds since 1970, the end not included.
+        after: cursor of the previous page; None starts with the newest entry.
+        since, until: seconds since 1970, `until` excluded.
     """
 
     limit: int = 50
@@ -209,7 +209,7 @@ class AuditQuery:
     until: float = float("inf")
 
     def admits(self, entry: AuditEntry) -> bool:
-        """Whether an entry was asked for."""
+        """Return whether an entry matches."""
         return (
             self.action in {"", entry.action}
             and self.key in {"", entry.key}
@@ -222,12 +222,11 @@ class AuditQuery:
 @dataclass(frozen=True, slots=True)
 class AuditPage:
     """
-    Entries, the latest first.
+    Entries, newest first.
 
     Attributes:
-        after: cursor that goes on behind this page; None when there is nothing more. A page
-            may be short, even empty, and still not the last: reading goes on a bounded piece
-            at a time.
+        after: cursor of the next page; None at the end. A page may be short or empty without
+            being the last, since each page reads a bounded part of the log.
     """
 
     entries: Sequence[AuditEntry]

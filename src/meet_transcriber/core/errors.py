@@ -1,12 +1,12 @@
-"""Everything that can go wrong, as one tree of errors.
+"""The errors of this package, as one tree.
 
-Each class carries a stable `code`; each instance one sentence that says what happened,
-why, and what to do. Errors know no HTTP and no exit codes: the edges translate them.
+Each class has a stable `code`; each instance a message that says what happened, why, and what
+to do. Errors know neither HTTP nor exit codes; api and cli translate them.
 """
 
 
 class TranscriptionError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base class of all errors of this package."""
 
     code = "transcription_error"
 
@@ -18,61 +18,61 @@ class InvalidAudio(TranscriptionError):
 
 
 class UnsupportedFormat(InvalidAudio):
-    """The file is no audio or video that can be decoded."""
+    """The file is not audio or video in a supported format."""
 
     code = "unsupported_format"
 
 
 class UnreadableAudio(InvalidAudio):
-    """The file claims to be audio or video but breaks while being read."""
+    """The file is audio or video, but damaged."""
 
     code = "unreadable_audio"
 
 
 class AudioTooLong(InvalidAudio):
-    """The recording is longer than the limit allows."""
+    """The recording exceeds the maximum duration."""
 
     code = "audio_too_long"
 
 
 class InvalidOptions(TranscriptionError):
-    """An option has a value that makes no sense, or contradicts another."""
+    """An option has an invalid value or contradicts another option."""
 
     code = "invalid_options"
 
 
 class MalformedRequest(TranscriptionError):
-    """The request cannot be read: its body is broken."""
+    """The body of the request is malformed."""
 
     code = "malformed_request"
 
 
 class EngineError(TranscriptionError):
-    """An engine could not do its work."""
+    """An engine failed."""
 
     code = "engine_error"
 
 
 class EngineUnavailable(EngineError):
-    """The package, the weights or the memory for an engine is missing."""
+    """An engine lacks its package, its weights or memory."""
 
     code = "engine_unavailable"
 
 
 class NothingToFetch(EngineError):
-    """No worker would look for other engines: they are named, or the real ones are there."""
+    """No worker needs to fetch engines: they are configured by name, or already available."""
 
     code = "nothing_to_fetch"
 
 
 class RecognitionFailed(EngineError):
-    """Speech recognition stopped; the engine's own error is the cause."""
+    """Speech recognition failed; the engine's error is the cause."""
 
     code = "recognition_failed"
 
 
 class DiarizationFailed(EngineError):
-    """Diarization stopped; the engine's own error is the cause."""
+    """Diarization failed; the engine's error is the cause."""
 
     code = "diarization_failed"
 
@@ -84,77 +84,77 @@ class JobError(TranscriptionError):
 
 
 class JobCancelled(JobError):
-    """Somebody cancelled the work; raised by progress callbacks."""
+    """The job was cancelled; raised by progress callbacks."""
 
     code = "job_cancelled"
 
 
 class JobNotFound(JobError):
-    """There is no such job, or it was deleted."""
+    """The job does not exist or was deleted."""
 
     code = "job_not_found"
 
 
 class JobNotReady(JobError):
-    """The job has not come far enough for what was asked."""
+    """The job has not produced the requested result yet."""
 
     code = "job_not_ready"
 
 
 class JobConflict(JobError):
-    """The job's state forbids what was asked, or somebody else changed it first."""
+    """The job's state does not allow the request, or the job was changed concurrently."""
 
     code = "job_conflict"
 
 
 class EditConflict(JobConflict):
-    """Somebody else changed the transcript first; the edit was not made."""
+    """The transcript was changed concurrently; the edit was not applied."""
 
     code = "edit_conflict"
 
 
 class LeaseLost(JobError):
-    """Somebody else took over the task, so this worker's result does not count."""
+    """Another worker has taken over the task; this worker's result is discarded."""
 
     code = "lease_lost"
 
 
 class IdempotencyError(JobError):
-    """An Idempotency-Key was used before, in a way that does not fit."""
+    """The Idempotency-Key cannot be used for this request."""
 
     code = "idempotency_error"
 
 
 class IdempotencyInProgress(IdempotencyError):
-    """The first request with this key has not been answered yet."""
+    """The first request with this Idempotency-Key is still in progress."""
 
     code = "idempotency_in_progress"
 
 
 class IdempotencyMismatch(IdempotencyError):
-    """The key was used before for another request."""
+    """The Idempotency-Key was used before for a different request."""
 
     code = "idempotency_mismatch"
 
 
 class UploadTooLarge(InvalidAudio):
-    """The recording has more bytes than the limit allows."""
+    """The recording exceeds the maximum size."""
 
     code = "upload_too_large"
 
 
 class UploadNotFound(JobNotFound):
-    """There is no such upload, or it was given up or has expired."""
+    """The upload does not exist, was aborted or has expired."""
 
     code = "upload_not_found"
 
 
 class UploadConflict(JobConflict):
     """
-    What was asked does not fit what has come of the upload.
+    The request does not match the state of the upload.
 
     Attributes:
-        received_bytes: how much has come: where to go on.
+        received_bytes: bytes received so far; the offset to continue at.
     """
 
     code = "upload_conflict"
@@ -165,61 +165,61 @@ class UploadConflict(JobConflict):
 
 
 class FetchError(TranscriptionError):
-    """A recording could not be fetched from its address."""
+    """A recording could not be downloaded from its URL."""
 
     code = "fetch_failed"
 
 
 class AddressRefused(FetchError):
-    """The address is not one that this service may connect to."""
+    """The service may not connect to the address."""
 
     code = "address_refused"
 
 
 class ServerError(TranscriptionError):
-    """A server that a command talks to refuses, fails, or cannot be reached."""
+    """The server of a command refused the request, failed or is unreachable."""
 
     code = "server_error"
 
 
 class AccessError(TranscriptionError):
-    """The caller may not do what was asked."""
+    """The caller is not authorized for the request."""
 
     code = "access_error"
 
 
 class KeyRequired(AccessError):
-    """There is no API key in the request, and it needs one."""
+    """The request requires an API key and has none."""
 
     code = "key_required"
 
 
 class KeyRefused(AccessError):
-    """The API key or session is unknown, was revoked or has expired."""
+    """The API key or session is unknown, revoked or expired."""
 
     code = "invalid_api_key"
 
 
 class ScopeMissing(AccessError):
-    """The API key holds, but not for this."""
+    """The API key is valid but lacks the required scope."""
 
     code = "scope_missing"
 
 
 class CsrfRefused(AccessError):
-    """A page of another site may have sent the request, or the CSRF token is missing."""
+    """The request may come from another site, or lacks the CSRF token."""
 
     code = "csrf_refused"
 
 
 class KeyConflict(TranscriptionError):
-    """What was asked cannot be done to this API key."""
+    """The state of the API key does not allow the request."""
 
     code = "key_conflict"
 
 
 class KeyNotFound(TranscriptionError):
-    """There is no such API key."""
+    """The API key does not exist."""
 
     code = "key_not_found"
 
@@ -231,53 +231,53 @@ class StorageError(TranscriptionError):
 
 
 class VoicesOff(TranscriptionError):
-    """Voices are not remembered here, as VOICE_PROFILES is off."""
+    """Voices are not stored, because VOICE_PROFILES is off."""
 
     code = "voices_off"
 
 
 class VoiceNotFound(TranscriptionError):
-    """There is no such voice, or it was deleted."""
+    """The voice does not exist or was deleted."""
 
     code = "voice_not_found"
 
 
 class VoiceConflict(TranscriptionError):
-    """What was asked does not fit the voices that are remembered."""
+    """The request conflicts with the stored voices."""
 
     code = "voice_conflict"
 
 
 class NoVoice(JobError):
-    """The meeting keeps no voice of this speaker."""
+    """The job has no voice of this speaker."""
 
     code = "no_voice"
 
 
 class VoicesSealed(StorageError):
-    """Voices were sealed with another secret, or are damaged."""
+    """Voices were encrypted with another secret, or are damaged."""
 
     code = "voices_sealed"
 
 
 class StorageFull(StorageError):
-    """There is no room for what should be stored; says which setting gives more."""
+    """The storage is full; the message names the setting that extends it."""
 
     code = "storage_full"
 
 
 class StorageUnavailable(StorageError):
-    """The store does not answer at the moment; trying again may help."""
+    """The store is temporarily unavailable."""
 
     code = "storage_unavailable"
 
 
 class TooMuch(TranscriptionError):
     """
-    More was asked than is allowed; later, or after something has ended, it may be possible.
+    A limit was exceeded; the request may succeed later.
 
     Attributes:
-        retry_after_seconds: when asking again makes sense; None where waiting does not help.
+        retry_after_seconds: when to retry; None if waiting does not help.
     """
 
     code = "too_much"
@@ -288,24 +288,24 @@ class TooMuch(TranscriptionError):
 
 
 class RateLimited(TooMuch):
-    """Too many requests came in too short a time."""
+    """A rate limit was exceeded."""
 
     code = "rate_limited"
 
 
 class QuotaExceeded(TooMuch):
-    """The caller has used up what one tenant may use; names the setting."""
+    """A quota of the tenant was exceeded; the message names the setting."""
 
     code = "quota_exceeded"
 
 
 class QueueFull(TooMuch):
-    """So many jobs wait that no more are taken at the moment."""
+    """The queue is full; no jobs are accepted at the moment."""
 
     code = "queue_full"
 
 
 class NotLocal(AccessError):
-    """Only programs on this machine may call, and this request may come from elsewhere."""
+    """Only local requests are allowed, and this one may come from another machine."""
 
     code = "not_local"

@@ -24,14 +24,14 @@ lingala, ha hausa, ba bashkir, jw javanese, su sundanese, yue cantonese, ht hait
 """
 
 LANGUAGES = {code: " ".join(name) for code, *name in (entry.split() for entry in _NAMES.split(","))}
-"""ISO 639 code to English name in lower case, as OpenAI answers it."""
+"""Codes of Whisper (mostly ISO 639-1) to lower-case English names, as OpenAI uses them."""
 
 
 CHINESE_SCRIPTS = ("zh-Hans", "zh-Hant")
-"""Chinese in simplified and in traditional characters."""
+"""Chinese in simplified and traditional characters."""
 
-# Other codes of the same languages: withdrawn ones, three-letter ones, parts of a macrolanguage
-# (IANA language subtag registry), and names that OpenAI's models and people use.
+# Other codes of the same languages: withdrawn, three-letter, members of a macrolanguage (IANA
+# language subtag registry), and further names in use.
 _ALIASES = {
     "iw": "he", "in": "id", "ji": "yi", "mo": "ro", "sh": "sr", "jv": "jw", "fil": "tl", "nb": "no",
     "nob": "no", "nno": "nn", "cmn": "zh", "zho": "zh", "chi": "zh", "eng": "en", "deu": "de",
@@ -51,13 +51,13 @@ _HANS_REGIONS = frozenset({"hans", "cn", "sg", "my"})
 
 def parse_language(text: str) -> str:
     """
-    Return the code of a language that somebody wrote as a code, a tag or a name.
+    Return the language code for a code, a tag or an English name.
 
-    `en`, `EN-us`, `english` and `eng` are `en`. A region says nothing except for Chinese, where it
-    tells the script: `zh-TW` is `zh-Hant`.
+    `en`, `EN-us`, `english` and `eng` are `en`. A region is ignored except for Chinese, where it
+    selects the script: `zh-TW` is `zh-Hant`.
 
     Raises:
-        InvalidOptions: Whisper does not know the language; names the nearest that it knows.
+        InvalidOptions: Whisper does not support the language; suggests the nearest it supports.
     """
     plain = text.strip().lower().replace("_", "-")
     found = _BY_NAME.get(plain) or _known_code(plain)
@@ -70,7 +70,7 @@ def parse_language(text: str) -> str:
             base, LANGUAGES, 1, 0.5
         )
         hint = f" Did you mean {near[0]}?" if near else ""
-        raise InvalidOptions(f"{text[:40]!r} is not a language that Whisper knows.{hint}")
+        raise InvalidOptions(f"{text[:40]!r} is not a language that Whisper supports.{hint}")
     if code == "zh" and not _HANT_REGIONS.isdisjoint(rest):
         return "zh-Hant"
     if code == "zh" and not _HANS_REGIONS.isdisjoint(rest):
@@ -79,7 +79,7 @@ def parse_language(text: str) -> str:
 
 
 def base_language(code: str) -> str:
-    """The language of a code, whatever its script: `zh` for `zh-Hant`."""
+    """Return the code without its script: `zh` for `zh-Hant`."""
     return "zh" if code in CHINESE_SCRIPTS else code
 
 
@@ -91,7 +91,7 @@ _BY_NAME = {name: code for code, name in LANGUAGES.items()}
 
 
 def language_name(code: str | None) -> str:
-    """The English name, the code itself where there is none, `unknown` for None."""
+    """Return the English name, the code itself if there is none, `unknown` for None."""
     return LANGUAGES.get(base_language(code), code) if code else "unknown"
 
 
@@ -113,7 +113,7 @@ _SPACELESS = (
 )
 
 _FIRST = _SPACELESS[0][0]
-_SMALL_KANA = "ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶー々ゝゞヽヾ"  # part of the kana before
+_SMALL_KANA = "ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶー々ゝゞヽヾ"  # extend the kana before
 _EXTENDING = frozenset(f"\u0e33\u0eb3\u200c\u200d{_SMALL_KANA}")  # Thai and Lao AM, joiners
 # Signs that stack the next letter: Indic linkers (UAX 29, GB9c), Myanmar's, Khmer's, the joiner.
 _STACKING = frozenset("\u094d\u09cd\u0acd\u0b4d\u0c4d\u0d4d\u1039\u17d2\u200d")
@@ -121,24 +121,24 @@ _STACKING = frozenset("\u094d\u09cd\u0acd\u0b4d\u0c4d\u0d4d\u1039\u17d2\u200d")
 _PIECE = re.compile(r"(\s*)(\S+)")
 
 SPACELESS = "".join(f"{chr(low)}-{chr(high)}" for low, high in _SPACELESS)
-"""The same characters, as a set of a regular expression has them."""
+"""The same ranges for use in a character class of a regular expression."""
 
 
 def is_spaceless(character: str) -> bool:
-    """Whether the character's script is written without spaces between words."""
+    """Return whether the script of a character is written without spaces between words."""
     point = ord(character)
-    if point < _FIRST:  # most characters of most meetings
+    if point < _FIRST:  # the common case
         return False
     return any(low <= point <= high for low, high in _SPACELESS)
 
 
 def attaches(left: str, right: str) -> bool:
     """
-    Whether the character `right` belongs to the character before it (UAX 29, extended clusters).
+    Return whether the character `right` belongs to the one before it (UAX 29, grapheme clusters).
 
-    Combining marks and joiners do, Thai and Lao AM, and what follows a sign that stacks letters.
-    Small kana and signs that repeat or lengthen do, too: nobody parts them in writing.
-    Without `left` only what can never stand by itself does.
+    True for combining marks and joiners, Thai and Lao AM, and a letter after a stacking sign.
+    Also for small kana and signs that repeat or lengthen, which are never separated in writing.
+    Without `left` only characters that never stand alone count.
     """
     if unicodedata.category(right)[0] == "M" or right in _EXTENDING:
         return True
@@ -146,7 +146,7 @@ def attaches(left: str, right: str) -> bool:
 
 
 def split_clusters(text: str) -> list[str]:
-    """What a reader takes for single characters: letters with their marks."""
+    """Split a text into letters with their marks (grapheme clusters)."""
     found: list[str] = []
     for character in text:
         if found and attaches(found[-1][-1], character):
@@ -171,7 +171,7 @@ def split_words(text: str) -> list[str]:
 
 
 def split_at_spaces(text: str) -> list[str]:
-    """What stands between spaces; `join_words` gives the text back as `split_words` has it."""
+    """Split a text at spaces; `join_words` restores it, as for `split_words`."""
     words: list[str] = []
     for piece in text.split():
         missing = bool(words) and not needs_space(words[-1], piece)
@@ -190,14 +190,14 @@ def _split_piece(piece: str) -> list[str]:
 
 
 def needs_space(left: str, right: str) -> bool:
-    """Whether a space is missing between two neighbouring pieces of text."""
+    """Return whether joining two pieces of text requires a space."""
     if not left or not right or right[0].isspace():
         return False
     return not (is_spaceless(left[-1]) or is_spaceless(right[0]))
 
 
 def join_words(texts: Iterable[str]) -> str:
-    """Join words into running text, with spaces only where the script has them."""
+    """Join words into text, with spaces only where the script uses them."""
     pieces: list[str] = []
     for text in texts:
         if pieces and needs_space(pieces[-1], text):

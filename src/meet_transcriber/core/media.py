@@ -1,4 +1,4 @@
-"""Facts about a recording before a word of it is recognized."""
+"""Properties of a recording and of its working audio."""
 
 from dataclasses import dataclass
 
@@ -7,20 +7,20 @@ from meet_transcriber.core.transcript import TranscriptWarning
 MAX_CHANNELS = 32
 """Recordings with more channels are refused."""
 MAX_SPLIT = 8
-"""Most channels that can be kept apart; FLAC holds no more."""
+"""Maximum number of channels kept separate, the limit of FLAC."""
 PEAKS_PER_SECOND = 20
-"""Steps of a waveform's outline."""
+"""Resolution of a waveform's outline."""
 
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """What a container says about itself.
+    """What the header of a recording states.
 
     Attributes:
         container, codec: FFmpeg's short names, for example `mov,mp4,m4a` and `aac`.
-        duration: seconds, None where the container does not say.
+        duration: seconds; None if the container does not state it.
         sample_rate_hz, channels: of the audio stream that will be used.
-        has_video: there are moving pictures beside the sound.
+        has_video: the recording has a video stream other than cover art.
     """
 
     container: str
@@ -33,13 +33,13 @@ class MediaInfo:
 
 @dataclass(frozen=True, slots=True)
 class PreparedAudio:
-    """What preparing the working audio found out.
+    """The result of preparing the working audio.
 
     Attributes:
-        duration: seconds of sound that could be decoded.
-        channels: kept in the working audio: 1, or one per independent channel.
-        gains_db: level correction per kept channel, applied on reading.
-        warnings: for example that the recording ends in the middle.
+        duration: seconds of audio that could be decoded.
+        channels: of the working audio: 1, or one per independent channel.
+        gains_db: level correction per channel, applied on reading.
+        warnings: for example that the recording is truncated.
     """
 
     duration: float
@@ -50,10 +50,10 @@ class PreparedAudio:
 
 @dataclass(frozen=True, slots=True)
 class Peaks:
-    """A waveform's outline for drawing.
+    """The outline of a waveform, for drawing.
 
     `data` holds, per step of 1 / `per_second` seconds, the lowest and the highest sample
-    as two signed bytes, all channels folded into one.
+    of all channels as two signed bytes.
     """
 
     per_second: int

@@ -1,4 +1,4 @@
-"""What a caller may ask of one transcription, frozen with the job."""
+"""Options of a transcription, fixed when the job is submitted."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -14,20 +14,20 @@ MAX_SPEAKERS = 50
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Wishes of the caller; the defaults suit a meeting nobody said anything about.
+    """Options of a transcription; the defaults suit a meeting nothing is known about.
 
     Attributes:
-        language: code of the speech (see `core.languages`); any way to write it is understood.
-            None lets the engine detect it, again whenever it changes.
+        language: code of the spoken language; any form that `parse_language` accepts. None detects
+            it, again whenever it changes.
         languages: the languages that detection may choose from; empty allows all.
-        task: `transcribe`, or `translate` into English where the model can.
-        enable_diarization: find out who spoke.
+        task: `transcribe`, or `translate` into English if the model supports it.
+        enable_diarization: distinguish speakers.
         num_speakers, min_speakers, max_speakers: hints for diarization.
-        word_timestamps: show the times of words; False only hides them in exports.
+        word_timestamps: include the times of words in exports.
         hotwords: words and names the engine should expect.
-        initial_prompt: text the engine takes as what was said before.
-        channels: `split` treats each channel as one speaker, `mix` folds them into one,
-            `auto` splits channels that are independent.
+        initial_prompt: text the engine treats as preceding speech.
+        channels: `split` treats each channel as one speaker, `mix` mixes them into one,
+            `auto` splits independent channels.
 
     Raises:
         InvalidOptions: a value is out of range or contradicts another.
@@ -62,27 +62,27 @@ class Options:
         if self.language and self.languages and self.language not in self.languages:
             raise InvalidOptions(
                 f"language {self.language!r} is not among languages {list(self.languages)}; "
-                "name one of them or leave language out."
+                "use one of them or omit language."
             )
 
     def _check_speakers(self) -> None:
         for name in ("num_speakers", "min_speakers", "max_speakers"):
             value = getattr(self, name)
             if value is not None and not 1 <= value <= MAX_SPEAKERS:
-                raise InvalidOptions(f"{name} is {value}; it must lie from 1 to {MAX_SPEAKERS}.")
+                raise InvalidOptions(f"{name} is {value}; it must be from 1 to {MAX_SPEAKERS}.")
         low = self.min_speakers or 1
         high = self.max_speakers or MAX_SPEAKERS
         if low > high:
             raise InvalidOptions(f"min_speakers {low} is above max_speakers {high}.")
         if self.num_speakers is not None and not low <= self.num_speakers <= high:
             raise InvalidOptions(
-                f"num_speakers {self.num_speakers} lies outside {low} to {high}, "
+                f"num_speakers {self.num_speakers} is outside {low} to {high}, "
                 "the range that min_speakers and max_speakers allow."
             )
 
     @property
     def speaker_range(self) -> tuple[int, int]:
-        """Fewest and most speakers a diarizer may find, both included."""
+        """Minimum and maximum number of speakers that a diarizer may find, inclusive."""
         if self.num_speakers is not None:
             return self.num_speakers, self.num_speakers
         return self.min_speakers or 1, self.max_speakers or MAX_SPEAKERS
@@ -95,9 +95,9 @@ def speaker_hints(
     defaults: tuple[int | None, int | None] = (None, None),
 ) -> tuple[int | None, int | None]:
     """
-    Fewest and most speakers: what was asked, else the operator's defaults.
+    Return the minimum and maximum number of speakers: the request's, else the operator's defaults.
 
-    A default gives way to what was asked where the two contradict each other.
+    A default that contradicts the request is ignored.
     """
     if num is not None:
         return low, high

@@ -1,4 +1,4 @@
-"""Seekable files over what is fetched block by block."""
+"""Seekable files over objects that are fetched in blocks."""
 
 import io
 import os
@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 Fetch = Callable[[int], tuple[int, bytes]]
-"""From a position inside the object to some block around it: where it begins, its bytes."""
+"""Takes a position in the object; returns a block that contains it: its start and its bytes."""
 
 
 class BlockReader(io.RawIOBase):
     """
-    The raw file below a buffered one; holds one block.
+    A raw file that holds one block at a time.
 
     Args:
         size: bytes of the object.
-        fetch: gets a block; what it raises comes out of the reads.
+        fetch: returns a block; its errors pass through reads.
     """
 
     def __init__(self, size: int, fetch: Fetch) -> None:
@@ -40,22 +40,22 @@ class BlockReader(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
-        piece = self._here(len(buffer))
+        piece = self._read_block(len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)
 
     def readall(self) -> bytes:
         pieces = []
-        while piece := self._here(self._size):
+        while piece := self._read_block(self._size):
             pieces.append(bytes(piece))
         return b"".join(pieces)
 
-    def _here(self, size: int) -> memoryview:
-        """At most `size` bytes from the position on, none at the end; moves beyond them."""
+    def _read_block(self, size: int) -> memoryview:
+        """Read up to `size` bytes of one block at the position and advance; empty at the end."""
         if self._position >= self._size:
             return memoryview(b"")
         if not self._start <= self._position < self._start + len(self._block):
-            self._block = b""  # so that two blocks are never held
+            self._block = b""  # free it first, so that memory never holds two blocks
             self._start, self._block = self._fetch(self._position)
         begin = self._position - self._start
         piece = memoryview(self._block)[begin : begin + size]
@@ -64,10 +64,10 @@ class BlockReader(io.RawIOBase):
 
 
 def open_blocks(size: int, fetch: Fetch) -> BinaryIO:
-    """A buffered, seekable file of an object of `size` bytes."""
+    """Return a buffered, seekable file of an object of `size` bytes."""
     return buffered(BlockReader(size, fetch))
 
 
 def buffered(raw: BlockReader) -> BinaryIO:
-    """A file as others want it; closing it closes `raw`."""
+    """Return a buffered file; closing it closes `raw`."""
     return io.BufferedReader(raw)

@@ -1,4 +1,4 @@
-"""How often somebody may ask for something, and where they stand."""
+"""Rate limits: rates, a caller's count, and which limits apply to a request."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many requests in so many seconds."""
+    """`amount` requests per `seconds`."""
 
     amount: int
     seconds: int
@@ -14,13 +14,13 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Where a caller stands after a request.
+    """The state of a caller's limit after a request.
 
     Attributes:
         policy: name of the limit.
         remaining: requests left in this window.
-        reset_seconds: until the next window begins; at least 1.
-        allowed: whether this request was within the limit.
+        reset_seconds: seconds until the next window begins; at least 1.
+        allowed: whether the request was within the limit.
     """
 
     policy: str
@@ -31,7 +31,7 @@ class Count:
 
 
 FAILED = "failed-auth"
-"""Policy for wrong keys."""
+"""Name of the policy for wrong keys."""
 
 Counting = Callable[[str, Rate, str], Count]
 
@@ -39,13 +39,13 @@ Counting = Callable[[str, Rate, str], Count]
 @dataclass(frozen=True)
 class Limits:
     """
-    What may be asked how often.
+    The rate limits of each caller.
 
     Attributes:
         hit: counts a request of a policy by a caller.
-        peek: where a caller would stand after one more; counts nothing.
-        quick: whether these two need no network.
-        requests, submits, failures: of one caller; None does not limit.
+        peek: returns what `hit` would, without counting.
+        quick: whether `hit` and `peek` need no network.
+        requests, submits, failures: limits per caller; None means unlimited.
     """
 
     hit: Counting
@@ -57,16 +57,16 @@ class Limits:
 
     @property
     def off(self) -> bool:
-        """Whether nothing is limited."""
+        """Whether there is no limit."""
         return self.requests is None and self.submits is None and self.failures is None
 
     def count(self, kind: str, who: str, submits: bool) -> list[Count]:
         """
-        Count a request, until a limit is passed.
+        Count a request against each limit, up to the first that it exceeds.
 
         Args:
-            kind: of caller, `key` or `address`; begins the name of the policy.
-            submits: whether the request makes work.
+            kind: kind of caller, `key` or `address`; the prefix of the policy's name.
+            submits: whether the request creates work.
         """
         counts: list[Count] = []
         rates = [(kind, self.requests), (f"{kind}-submit", self.submits if submits else None)]
@@ -76,7 +76,7 @@ class Limits:
         return counts
 
     def count_address(self, address: str, submits: bool) -> list[Count]:
-        """Count a request as `count` does, unless the address has tried too many wrong keys."""
+        """Count a request like `count`, unless the address has sent too many wrong keys."""
         if self.failures is not None:
             failed = self.peek(FAILED, self.failures, address)
             if not failed.allowed:

@@ -1,7 +1,7 @@
-"""Where Redis is, in the words of its clients: one address for our stores and for Celery.
+"""Parses REDIS_URL once, for redis-py and for Celery, which expect different forms.
 
-Nothing here connects. Secrets come out of `client_url`, `broker_url` and the options only; they
-are in no error, and `repr` hides them.
+Only `client_url`, `broker_url` and the transport options contain secrets; errors and `repr` do
+not.
 """
 
 from collections.abc import Mapping
@@ -23,21 +23,21 @@ _KINDS: Mapping[str, Kind] = {
 _PORTS: Mapping[Kind, int] = {"redis": 6379, "rediss": 6379, "unix": 0, "sentinel": 26379}
 _TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _CERT_REQS = ("required", "optional", "none")
-_DATABASE = ("db", "virtual_host")  # redis-py's word and Celery's
+_DATABASE = ("db", "virtual_host")  # the parameter of redis-py and of Celery
 
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """One Redis, as far as connecting to it goes.
+    """The address of one Redis.
 
     Attributes:
-        kind: how it is reached; for `sentinel`, `hosts` are the sentinels.
-        hosts: names or addresses, with ports.
-        path: of the socket, for `unix`.
-        db: number of the database.
-        master_name: what the sentinels call the Redis that is wanted.
-        sentinel_password: of the sentinels themselves, where they want one.
-        tls: `ssl_cert_reqs` and files, as redis-py and Celery call them.
+        kind: scheme; for `sentinel`, `hosts` are the sentinels.
+        hosts: host names or addresses, with ports.
+        path: path of the socket, for `unix`.
+        db: database number.
+        master_name: name of the Redis at the sentinels.
+        sentinel_password: password of the sentinels, if any.
+        tls: `ssl_cert_reqs` and files, named as in redis-py and Celery.
     """
 
     kind: Kind
@@ -52,7 +52,7 @@ class RedisAddress:
 
     @property
     def client_url(self) -> str:
-        """For redis.Redis.from_url; empty for sentinels, who are asked by `hosts`."""
+        """The URL for redis.Redis.from_url; empty for sentinels."""
         if self.kind == "sentinel":
             return ""
         if self.kind == "unix":
@@ -61,7 +61,7 @@ class RedisAddress:
 
     @property
     def broker_url(self) -> str:
-        """For Celery's `broker_url`."""
+        """The URL for Celery's `broker_url`."""
         if self.kind == "unix":
             return f"redis+socket://{self._login()}{quote(self.path)}?virtual_host={self.db}"
         login = self._login()
@@ -69,7 +69,7 @@ class RedisAddress:
 
     @property
     def broker_transport_options(self) -> dict[str, Any]:
-        """For Celery's setting of that name: what sentinels need beside the URL."""
+        """Celery's setting of that name: what sentinels need beside the URL."""
         if self.kind != "sentinel":
             return {}
         options: dict[str, Any] = {"master_name": self.master_name}
@@ -79,7 +79,7 @@ class RedisAddress:
 
     @property
     def masked(self) -> str:
-        """For logs and errors: where it is, and as whom, without secrets."""
+        """The address with its user, without secrets, for logs and errors."""
         user = quote(self.username or "", safe="")
         login = f"{user}:***@" if self.password else f"{user}@" if user else ""
         if self.kind == "unix":
@@ -105,22 +105,22 @@ def parse_redis_url(
     sentinel_password: str | None = None,
 ) -> RedisAddress:
     """
-    Understand REDIS_URL: `redis://`, `rediss://`, `unix://` or `redis+socket://`, or
+    Parse REDIS_URL: `redis://`, `rediss://`, `unix://` or `redis+socket://`, or
     `sentinel://one:26379;sentinel://two:26379/0`.
 
     Args:
-        password: REDIS_PASSWORD, put in where the URL has none.
-        master_name: what the sentinels call the Redis that is wanted.
-        sentinel_password: of the sentinels themselves, where they want one.
+        password: REDIS_PASSWORD, used if the URL has none.
+        master_name: name of the Redis at the sentinels.
+        sentinel_password: password of the sentinels, if any.
 
     Raises:
-        InvalidOptions: it makes no sense; says what is wrong, without the URL.
+        InvalidOptions: the URL is invalid; the message does not contain it.
     """
     parts = [_split(part) for part in url.strip().split(";") if part.strip()]
     if not parts:
         _refuse("is empty")
     kind, last = _kind(parts), parts[-1]
-    # First, so that no option is named that is the rest of a password in truth.
+    # Hosts first: an unescaped password can look like options, which errors would name.
     hosts = () if kind == "unix" else tuple(_host(kind, part) for part in parts)
     path = _socket_path(last) if kind == "unix" else ""
     options = _options(kind, last)
@@ -139,7 +139,7 @@ def parse_redis_url(
 
 
 def _refuse(reason: str) -> NoReturn:
-    # Without the cause: the errors of the standard library quote the URL, password and all.
+    # Without the cause: errors of the standard library quote the URL with its password.
     raise InvalidOptions(
         f"REDIS_URL {reason}. It should look like redis://redis:6379/0; a password with special "
         "characters goes into REDIS_PASSWORD."
@@ -150,16 +150,16 @@ def _split(part: str) -> SplitResult:
     try:
         return urlsplit(part.strip())
     except ValueError:
-        _refuse("is no URL")
+        _refuse("is not a URL")
 
 
 def _kind(parts: list[SplitResult]) -> Kind:
     kinds = {_KINDS.get(part.scheme) for part in parts}
     (kind, *others) = kinds
     if kind is None or others:
-        _refuse(f"must begin with one of {', '.join(f'{name}://' for name in _KINDS)}")
+        _refuse(f"must start with one of {', '.join(f'{name}://' for name in _KINDS)}")
     if len(parts) > 1 and kind != "sentinel":
-        _refuse("names several servers, which only sentinel:// may")
+        _refuse("names several servers, which only sentinel:// allows")
     return kind
 
 
@@ -167,15 +167,15 @@ def _host(kind: Kind, part: SplitResult) -> tuple[str, int]:
     try:
         port = part.port
     except ValueError:
-        _refuse("has a port that is no number")
+        _refuse("has a port that is not a number")
     if not part.hostname or part.fragment:
-        _refuse("names no host, or has a '#', '?' or '/' where a password is")
+        _refuse("names no host, or has a '#', '?' or '/' in its password")
     return unquote(part.hostname), port or _PORTS[kind]
 
 
 def _socket_path(part: SplitResult) -> str:
     if part.hostname or len(part.path) < len("/x"):
-        _refuse("must name a socket by its full path, as in unix:///run/redis.sock")
+        _refuse("must name a socket by its absolute path, such as unix:///run/redis.sock")
     return unquote(part.path)
 
 
@@ -186,7 +186,7 @@ def _options(kind: Kind, part: SplitResult) -> dict[str, str]:
     }.get(kind, ("db",))
     options = dict(parse_qsl(part.query))
     if unknown := sorted(set(options) - set(known)):
-        _refuse(f"has the option {unknown[0][:40]!r}; known here are {', '.join(known)}")
+        _refuse(f"has the unknown option {unknown[0][:40]!r}; supported are {', '.join(known)}")
     return options
 
 
@@ -195,7 +195,7 @@ def _database(kind: Kind, part: SplitResult, options: Mapping[str, str]) -> int:
     for name in _DATABASE:
         given = options.get(name, given)
     if given and not (given.isascii() and given.isdigit()):
-        _refuse("names a database that is no number")
+        _refuse("names a database that is not a number")
     return int(given or 0)
 
 
@@ -203,12 +203,12 @@ def _master_name(kind: Kind, name: str | None) -> str | None:
     if kind != "sentinel":
         return None
     if not name:
-        _refuse("names sentinels, but not which Redis they should name: set REDIS_MASTER_NAME")
+        _refuse("names sentinels, but not their Redis: set REDIS_MASTER_NAME")
     return name
 
 
 def _tls(options: Mapping[str, str]) -> dict[str, str]:
-    """Certificates are required and checked unless the URL says otherwise."""
+    """Return TLS options; certificates are verified unless the URL says otherwise."""
     wanted = options.get("ssl_cert_reqs", "required").lower().removeprefix("cert_")
     if wanted not in _CERT_REQS:
         _refuse(f"has an unknown ssl_cert_reqs; use one of {', '.join(_CERT_REQS)}")

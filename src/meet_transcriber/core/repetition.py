@@ -1,4 +1,4 @@
-"""Guard against loops: a decoder that says the same few words over and over."""
+"""Detects loops, in which a decoder repeats the same words, and fixes honest repetitions."""
 
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -7,32 +7,32 @@ from dataclasses import replace
 from meet_transcriber.core.transcript import Removed, Span, Word
 
 MAX_PERIOD = 12
-"""Longest phrase, in words, whose repetition is looked at."""
+"""Maximum length of a repeated phrase, in words."""
 
-_KEEP = 2  # repetitions left standing once a loop is cut
+_KEEP = 2  # repetitions kept of a loop
 _MIN_REPEATS_BY_PERIOD = {1: 8, 2: 6, 3: 5}  # "no no no" and chants stay; longer phrases need 4
 _PAUSE_SECONDS = 0.3
-_SHORT = 0.1  # seconds, in which nobody says a word
-_VOTES = 4  # repetitions that are looked at one by one
+_SHORT = 0.1  # seconds; nobody says a word faster
+_VOTES = 4  # minimum number of repetitions that are placed one by one
 _VOTE_SECONDS, _VOTE_SECONDS_PER_LETTER = 0.2, 0.05
 _APART_SHARE = 0.75
-_DIGIT_REPEATS = 16  # "one one one" is dictated honestly, up to the length of a card number
+_DIGIT_REPEATS = 16  # dictated numbers repeat digits, up to the length of a card number
 
 
 def cut_loops(words: Sequence[Word]) -> tuple[tuple[Word, ...], tuple[Removed, ...]]:
     """
-    Cut phrases that repeat implausibly often down to two repetitions.
+    Cut implausible repetitions of a phrase down to two.
 
-    Whisper is known to fall into such loops (openai/whisper discussion 679); people do
-    repeat themselves, so one word has to come 8 times in a row, a phrase of four or more
-    words 4 times, before anything is cut. Repetitions that are said apart stay, each after a
-    pause or by another speaker, as votes and roll calls are: a loop has no pauses of its own.
+    Whisper is known to fall into such loops (openai/whisper discussion 679). People repeat
+    themselves, too, so a word must occur 8 times in a row, a phrase of four or more words 4
+    times, before it is cut. Repetitions after a pause or by another speaker stay, as in votes
+    and roll calls: a loop has no pauses.
 
     Args:
-        words: in time order, with their speakers where they are known.
+        words: in time order, with speakers if known.
 
     Returns:
-        the words that stay and, for each cut, the span with its text, reason `loop`.
+        The remaining words and, for each cut, the span with its text and reason `loop`.
     """
     keys = [_key(word.text) for word in words]
     kept: list[Word] = []
@@ -61,18 +61,18 @@ def place_repetitions(
     words: Sequence[Word], speech: Sequence[Span]
 ) -> tuple[tuple[Word, ...], tuple[Removed, ...]]:
     """
-    Give each repetition of a word its own stretch of speech, as votes in a roll call have it.
+    Place each repetition of a word in its own span of speech, as in a roll call.
 
-    A decoder that hears the same word many times loses count and place: one stretch gets two of
-    them and another none. One that has no time of its own was not said. Where there are as many
-    stretches as repetitions, or one less, each stretch gets one.
+    A decoder that repeats a word often miscounts: one span gets two repetitions and another none.
+    A repetition without time of its own is removed. If there are as many spans as repetitions,
+    or one less, each span gets one.
 
     Args:
         words: of one window, in time order.
         speech: spans that hold all the words.
 
     Returns:
-        the words, and the repetitions that nobody said.
+        The words, and the repetitions removed.
     """
     settled: list[Word] = []
     removed: list[Removed] = []
@@ -87,7 +87,7 @@ def place_repetitions(
 
 
 def _squeezed(run: Sequence[Word], own: Sequence[Span]) -> list[Word]:
-    """Repetitions for which there was no time in a stretch that has another one."""
+    """Return repetitions without time of their own in a span that has another one."""
     found = []
     for span in own:
         inside = [word for word in run if span.start <= word.start < span.end]
@@ -100,14 +100,14 @@ def find_missing_repetitions(
     words: Sequence[Word], speech: Sequence[Span]
 ) -> list[tuple[Span, str]]:
     """
-    Return the stretches of speech among many repetitions of a word that have none of them.
+    Return the spans of speech between many repetitions of a word that have no repetition.
 
     Args:
         words: of one window, in time order.
         speech: spans that hold all the words.
 
     Returns:
-        each stretch with the word that is repeated around it.
+        Each span with the word that is repeated around it.
     """
     return [
         (span, run[0].text)
@@ -119,7 +119,7 @@ def find_missing_repetitions(
 
 
 def _runs(words: Sequence[Word], speech: Sequence[Span]) -> Iterator[tuple[list[Word], list[Span]]]:
-    """Words that are all the same, and the stretches of speech between those around them."""
+    """Yield runs of equal words with the spans of speech between their neighbours."""
     at = 0
     while at < len(words):
         end = at + 1
@@ -133,7 +133,7 @@ def _runs(words: Sequence[Word], speech: Sequence[Span]) -> Iterator[tuple[list[
 
 
 def _placed(word: Word, span: Span) -> Word:
-    """The word within the span; where it was, if that is there already."""
+    """Return the word inside the span; unchanged if it is there already."""
     if span.start <= word.start and word.end <= span.end and word.end - word.start >= _SHORT:
         return word
     length = min(_VOTE_SECONDS + _VOTE_SECONDS_PER_LETTER * len(word.text), span.duration)
@@ -142,7 +142,7 @@ def _placed(word: Word, span: Span) -> Word:
 
 
 def _are_separated(words: Sequence[Word], period: int) -> bool:
-    """Whether most repetitions begin after a pause, or with another speaker."""
+    """Return whether most repetitions start after a pause or with another speaker."""
     starts = range(period, len(words), period)
     apart = sum(
         words[at].start - words[at - 1].end >= _PAUSE_SECONDS
@@ -153,13 +153,13 @@ def _are_separated(words: Sequence[Word], period: int) -> bool:
 
 
 def _key(text: str) -> str:
-    """The word without case and punctuation; punctuation alone stays as it is."""
+    """Return the word without case and punctuation; punctuation alone stays unchanged."""
     bare = "".join(char for char in text.casefold() if unicodedata.category(char)[0] != "P")
     return bare or text
 
 
 def _loop_at(keys: Sequence[str], at: int) -> tuple[int, int]:
-    """Period and repetitions of a loop that begins here; (0, 0) where there is none."""
+    """Return period and repetitions of a loop that starts at `at`; (0, 0) if there is none."""
     for period in range(1, min(MAX_PERIOD, (len(keys) - at) // 4) + 1):
         if keys[at] != keys[at + period]:
             continue

@@ -15,7 +15,7 @@ from meet_transcriber.core.transcript import Span, Transcript, Turn, merge_spans
 
 def assign(costs: Sequence[Sequence[float]]) -> list[int]:
     """
-    Return, for each row, the column it is matched with so that the sum of costs is least.
+    Return the column matched with each row so that the sum of costs is minimal.
 
     Shortest augmenting paths with potentials (Jonker and Volgenant 1987), O(rows^2 columns).
 
@@ -30,7 +30,7 @@ def assign(costs: Sequence[Sequence[float]]) -> list[int]:
     rows, columns = len(costs), len(costs[0]) if costs else 0
     row_potential = [0.0] * (rows + 1)
     column_potential = [0.0] * (columns + 1)
-    matched = [0] * (columns + 1)  # row matched with each column, counted from 1; 0 is none
+    matched = [0] * (columns + 1)  # row of each column, counted from 1; 0 if unmatched
     for row in range(1, rows + 1):
         matched[0] = row
         _augment(costs, row_potential, column_potential, matched)
@@ -47,7 +47,7 @@ def _augment(
     column_potential: list[float],
     matched: list[int],
 ) -> None:
-    """Match the row waiting at column 0 along the cheapest path to a free column."""
+    """Match the row at column 0 along the cheapest path to a free column."""
     columns = len(matched) - 1
     slack = [float("inf")] * (columns + 1)
     came_from = [0] * (columns + 1)
@@ -76,11 +76,11 @@ def _augment(
         at = came_from[at]
 
 
-_STORED_BITS = 16_000_000  # what a way back may keep at once: 2 MB for each kind of step
+_STORED_BITS = 16_000_000  # kept for backtracking: 2 MB for each kind of step
 
 
 class Edits(NamedTuple):
-    """Counts along one alignment of least distance."""
+    """Counts along one alignment of minimal distance."""
 
     hits: int
     substitutions: int
@@ -89,19 +89,19 @@ class Edits(NamedTuple):
 
 
 def edit_distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
-    """Fewest words to substitute, delete or insert."""
+    """Return the minimum number of substitutions, deletions and insertions."""
     plus, minus = _last_row(reference, hypothesis)
     return len(reference) + plus.bit_count() - minus.bit_count()
 
 
 def count_edits(reference: Sequence[str], hypothesis: Sequence[str]) -> Edits:
     """
-    Count the edits of one alignment of least distance.
+    Count the edits of one alignment of minimal distance.
 
-    Where several are equally short, the total is the same and the kinds may differ from
-    those of other tools. Long texts are halved where a best alignment passes
-    (Hirschberg 1975), so that memory stays small; steps between neighbouring distances are
-    bits of one number per row (Myers 1999, Hyyro 2003).
+    If several are equally short, the total is the same and the kinds may differ from those of
+    other tools. Long texts are halved where a best alignment passes (Hirschberg 1975) to save
+    memory; differences between neighbouring distances are bits of one number per row (Myers
+    1999, Hyyro 2003).
     """
     if len(reference) <= 1 or len(reference) * len(hypothesis) <= _STORED_BITS:
         return _backtrack(reference, hypothesis)
@@ -113,14 +113,14 @@ def count_edits(reference: Sequence[str], hypothesis: Sequence[str]) -> Edits:
 
 
 def _crossing(head: Sequence[str], tail: Sequence[str], hypothesis: Sequence[str]) -> int:
-    """How many words of the hypothesis a best alignment gives to `head`."""
+    """Return how many words of the hypothesis a best alignment assigns to `head`."""
     forward = _distances(head, hypothesis)
     backward = _distances(tail[::-1], hypothesis[::-1])[::-1]
     return min(range(len(forward)), key=lambda at: forward[at] + backward[at])
 
 
 def _distances(reference: Sequence[str], hypothesis: Sequence[str]) -> list[int]:
-    """Distance of the whole reference to every beginning of the hypothesis."""
+    """Return the distance of the whole reference to every prefix of the hypothesis."""
     plus, minus = _last_row(reference, hypothesis)
     row = [len(reference)]
     for up, down in zip(_bits(plus, len(hypothesis)), _bits(minus, len(hypothesis)), strict=True):
@@ -129,7 +129,7 @@ def _distances(reference: Sequence[str], hypothesis: Sequence[str]) -> list[int]
 
 
 def _bits(number: int, length: int) -> str:
-    """The lowest `length` bits, lowest first."""
+    """Return the lowest `length` bits, lowest first."""
     return f"{number:0{length}b}"[::-1] if length else ""
 
 
@@ -139,8 +139,8 @@ def _last_row(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[int,
 
 def _rows(reference: Sequence[str], hypothesis: Sequence[str]) -> Iterator[tuple[int, int]]:
     """
-    For no word of the reference, then one, then two ...: where along the hypothesis the
-    distance grows and where it falls, as one bit per word of the hypothesis.
+    Yield for each prefix of the reference where along the hypothesis the distance grows and
+    where it falls, as one bit per word of the hypothesis.
     """
     masks: dict[str, int] = {}
     for place, word in enumerate(hypothesis):
@@ -159,7 +159,7 @@ def _rows(reference: Sequence[str], hypothesis: Sequence[str]) -> Iterator[tuple
 
 
 def _backtrack(reference: Sequence[str], hypothesis: Sequence[str]) -> Edits:
-    """Walk from the end of both to an edge, along distances that fit."""
+    """Trace one alignment back from the end of both texts."""
     rows = list(_rows(reference, hypothesis))
     hits = substitutions = deletions = insertions = 0
     row, column = len(reference), len(hypothesis)
@@ -178,7 +178,7 @@ def _backtrack(reference: Sequence[str], hypothesis: Sequence[str]) -> Edits:
 
 @dataclass(frozen=True, slots=True)
 class WordErrors:
-    """Counts of words; hits + substitutions + deletions make up the reference."""
+    """Counts of words; hits + substitutions + deletions is the length of the reference."""
 
     hits: int = 0
     substitutions: int = 0
@@ -187,7 +187,7 @@ class WordErrors:
 
     @property
     def total(self) -> int:
-        """Words of the reference."""
+        """Number of words of the reference."""
         return self.hits + self.substitutions + self.deletions
 
     @property
@@ -196,7 +196,7 @@ class WordErrors:
 
     @property
     def rate(self) -> float:
-        """errors / total; may exceed 1; 0 or 1 where the reference is empty."""
+        """errors / total; may exceed 1; 0 or 1 if the reference is empty."""
         if self.total == 0:
             return 1.0 if self.errors else 0.0
         return self.errors / self.total
@@ -212,9 +212,10 @@ class WordErrors:
 
 def normalize(text: str) -> list[str]:
     """
-    Words as scoring compares them: lower case, no punctuation, `'` kept inside words.
+    Return the words of a text as scoring compares them: lower case, without punctuation, `'` kept
+    inside words.
 
-    Chinese, Japanese and Thai are compared character by character, since they have no spaces.
+    Chinese, Japanese and Thai are split into characters, since they have no spaces.
     """
     text = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
     text = "".join(f" {char} " if is_spaceless(char) else char for char in text)
@@ -228,10 +229,10 @@ def normalize(text: str) -> list[str]:
 
 def word_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> WordErrors:
     """
-    Compare two lists of words by their least edit distance.
+    Compare two lists of words by their edit distance.
 
-    `errors` and `total` are exact. Where several alignments are equally short, how errors
-    part into substitutions, deletions and insertions may differ from other tools.
+    `errors` and `total` are exact. If several alignments are equally short, the split into
+    substitutions, deletions and insertions may differ from other tools.
     """
     return WordErrors(*count_edits(reference, hypothesis))
 
@@ -240,10 +241,10 @@ def cp_word_errors(
     reference: Mapping[str, Sequence[str]], hypothesis: Mapping[str, Sequence[str]]
 ) -> WordErrors:
     """
-    Word errors of each speaker's joined words under the best matching of speakers.
+    Return the word errors of each speaker's joined words under the best matching of speakers.
 
-    A speaker without a partner counts as deleted or inserted (Watanabe 2020, CHiME-6; the
-    same as meeteval's cpWER). Words without a speaker belong into a stream of their own.
+    The words of an unmatched speaker count as deleted or inserted (Watanabe 2020, CHiME-6; equal
+    to meeteval's cpWER). Words without a speaker form one more stream.
     """
     size = max(len(reference), len(hypothesis))
     said = [*reference.values(), *([()] * (size - len(reference)))]
@@ -254,7 +255,7 @@ def cp_word_errors(
 
 
 def words_by_speaker(transcript: Transcript) -> dict[str, list[str]]:
-    """Each speaker's normalized words; those of nobody known form one more stream."""
+    """Return each speaker's normalized words; words without a speaker are under an empty name."""
     result: dict[str, list[str]] = {}
     for segment in transcript.segments:
         result.setdefault(segment.speaker or "", []).extend(normalize(segment.text))
@@ -262,7 +263,7 @@ def words_by_speaker(transcript: Transcript) -> dict[str, list[str]]:
 
 
 def all_words(transcript: Transcript) -> list[str]:
-    """All normalized words in time order of their segments."""
+    """Return all normalized words in the order of their segments."""
     return _joined(normalize(segment.text) for segment in transcript.segments)
 
 
@@ -275,7 +276,7 @@ class DiarizationErrors:
     """
     Seconds of error; they add up over recordings with `+`.
 
-    `total` is the reference speech, somebody speaking over somebody counted twice.
+    `total` is the reference speech; overlapping speech counts once per speaker.
     """
 
     missed: float = 0.0
@@ -285,7 +286,7 @@ class DiarizationErrors:
 
     @property
     def rate(self) -> float:
-        """(missed + false alarm + confusion) / total; 0 or 1 where nobody speaks."""
+        """(missed + false alarm + confusion) / total; 0 or 1 if total is 0."""
         errors = self.missed + self.false_alarm + self.confusion
         if self.total == 0:
             return 1.0 if errors else 0.0
@@ -302,7 +303,7 @@ class DiarizationErrors:
 
 @dataclass(frozen=True, slots=True)
 class DetectionErrors:
-    """Seconds of speech found and missed, whoever speaks; they add up with `+`."""
+    """Seconds of detected and missed speech, regardless of speaker; they add up with `+`."""
 
     detected: float = 0.0
     speech: float = 0.0
@@ -339,9 +340,9 @@ def diarization_errors(
     Compare turns under the best matching of speakers.
 
     Args:
-        collar: seconds on EACH side of every reference boundary that do not count, as in
-            NIST's md-eval; pyannote.metrics states the sum of both sides instead.
-        skip_overlap: leave out where several people speak in the reference.
+        collar: seconds ignored on EACH side of every reference boundary, as in NIST's md-eval;
+            pyannote.metrics states the sum of both sides instead.
+        skip_overlap: ignore time in which several speakers of the reference speak.
     """
     slices = list(_slices(reference, hypothesis, collar, skip_overlap=skip_overlap))
     mapping = _best_mapping(slices)
@@ -358,7 +359,7 @@ def diarization_errors(
 def detection_errors(
     reference: Iterable[Turn | Span], hypothesis: Iterable[Turn | Span], duration: float
 ) -> DetectionErrors:
-    """Compare where there is speech at all, from 0 to `duration` seconds."""
+    """Compare speech and non-speech from 0 to `duration` seconds, regardless of speaker."""
     said, claimed = _within(reference, duration), _within(hypothesis, duration)
     either = total_seconds(merge_spans((*said, *claimed)))
     speech, found = total_seconds(said), total_seconds(claimed)
@@ -381,7 +382,7 @@ Slice = tuple[float, frozenset[str], frozenset[str]]
 def _slices(
     reference: Sequence[Turn], hypothesis: Sequence[Turn], collar: float, *, skip_overlap: bool
 ) -> Iterator[Slice]:
-    """Stretches in which nothing changes: seconds, who speaks, who is said to speak."""
+    """Yield intervals of constant speakers: seconds, reference and hypothesis speakers."""
     events: list[tuple[float, int, int, str]] = []
     for side, turns in enumerate((reference, hypothesis)):
         for turn in turns:
@@ -407,7 +408,7 @@ def _slices(
 
 
 def _best_mapping(slices: Sequence[Slice]) -> dict[str, str]:
-    """Hypothesis speaker to reference speaker, so that they share most seconds."""
+    """Map hypothesis speakers to reference speakers so that they share the most seconds."""
     shared: dict[tuple[str, str], float] = {}
     for seconds, said, claimed in slices:
         for one in said:
@@ -417,7 +418,7 @@ def _best_mapping(slices: Sequence[Slice]) -> dict[str, str]:
     hypotheses = sorted({other for _, other in shared})
     if not references:
         return {}
-    # columns to spare let a reference speaker stay unmatched
+    # extra columns let a reference speaker stay unmatched
     columns = [*hypotheses, *([None] * len(references))]
     costs = [[-shared.get((one, other or ""), 0.0) for other in columns] for one in references]
     matched = assign(costs)
@@ -429,12 +430,12 @@ def _best_mapping(slices: Sequence[Slice]) -> dict[str, str]:
 
 
 COLLAR = 0.25
-"""Seconds each side of a reference boundary that do not count, unless something else is said."""
+"""Default collar: seconds ignored on each side of a reference boundary."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeetingErrors:
-    """What `meet-transcriber score` shows: WER, cpWER and DER with their counts."""
+    """The result of `meet-transcriber score`: WER, cpWER and DER with their counts."""
 
     words: WordErrors
     speakers: WordErrors
@@ -449,11 +450,11 @@ def meeting_errors(
     skip_overlap: bool = False,
 ) -> MeetingErrors:
     """
-    Compare a transcript with what was really said.
+    Compare a transcript with its reference.
 
     Args:
-        collar: seconds each side of a reference boundary that do not count for turns.
-        skip_overlap: leave out where several people speak, for turns.
+        collar: see `diarization_errors`.
+        skip_overlap: see `diarization_errors`.
     """
     return MeetingErrors(
         word_errors(all_words(reference), all_words(hypothesis)),

@@ -10,50 +10,50 @@ _CLOSING = "\"'”’»)]}」』）】"
 _SENTENCE_END = ".!?…。！？｡؟۔।"
 _CLAUSE_END = ",;:，、；：،—–"
 
-# Titles and the like whose full stop ends no sentence.
+# Abbreviations whose full stop does not end a sentence.
 _ABBREVIATIONS = frozenset(
     {"mr.", "mrs.", "ms.", "dr.", "prof.", "st.", "vs.", "e.g.", "i.e.", "etc.", "no.", "approx."}
 )
 
 
 def ends_sentence(text: str) -> bool:
-    """Whether a word closes a sentence by its punctuation."""
+    """Return whether the punctuation of a word ends a sentence."""
     bare = text.rstrip(_CLOSING)
     return bare[-1:] in _SENTENCE_END and bool(bare) and bare.lower() not in _ABBREVIATIONS
 
 
 def ends_clause(text: str) -> bool:
-    """Whether a word closes a clause or a sentence by its punctuation."""
+    """Return whether the punctuation of a word ends a clause or a sentence."""
     bare = text.rstrip(_CLOSING)
     return ends_sentence(text) or (bool(bare) and bare[-1] in _CLAUSE_END)
 
 
 def gap_after(words: Sequence[Word], index: int) -> float:
-    """Seconds of pause between word `index` and the next; infinite after the last."""
+    """Return the seconds between word `index` and the next; infinity after the last."""
     if index + 1 >= len(words):
         return float("inf")
     return words[index + 1].start - words[index].end
 
 
 LONG_PAUSE = 1.0
-"""Seconds of silence that always start a new segment."""
+"""A pause of this many seconds always starts a new segment."""
 
-_SENTENCE_SECONDS = 6.0  # from here on a segment ends with its sentence
+_SENTENCE_SECONDS = 6.0  # a longer segment ends with its sentence
 _MAX_SECONDS = 20.0
-_MAX_WIDTH = 280  # characters, full-width ones counted twice
+_MAX_WIDTH = 280  # characters; full-width ones count twice
 
 
 def build_segments(words: Sequence[Word], language: str | None = None) -> tuple[Segment, ...]:
     """
-    Group words into segments that a person likes to read.
+    Group words into readable segments.
 
     A segment has one speaker and no pause of `LONG_PAUSE` seconds inside. It ends with a
-    sentence once it is some seconds long, and is cut at its best clause or pause when it
-    grows past 20 seconds or 280 characters.
+    sentence once it is 6 seconds long, and is split at its best clause or pause when it
+    exceeds 20 seconds or 280 characters.
 
     Args:
-        words: in time order, attributed or not.
-        language: put on every segment.
+        words: in time order, with or without speakers.
+        language: set on every segment.
     """
     return tuple(
         Segment(tuple(piece), piece[0].speaker, language)
@@ -63,7 +63,7 @@ def build_segments(words: Sequence[Word], language: str | None = None) -> tuple[
 
 
 def _runs(words: Sequence[Word]) -> Iterator[list[Word]]:
-    """Words of one speaker without a long pause, ended by sentences."""
+    """Yield runs of words of one speaker without a long pause, split at sentence ends."""
     run: list[Word] = []
     for word in words:
         if run and _starts_segment(run, word):
@@ -82,20 +82,20 @@ def _starts_segment(run: Sequence[Word], word: Word) -> bool:
 
 
 def _cut(run: list[Word]) -> Iterator[list[Word]]:
-    """Halve at the best place until every piece is short enough."""
+    """Split at the best place until every piece is short enough."""
     if len(run) == 1 or not _too_long(run):
         yield run
         return
     middle = (run[0].start + run[-1].end) / 2
     span = max(run[-1].end - run[0].start, 1e-9)
 
-    def merit(index: int) -> float:
+    def score(index: int) -> float:
         text = run[index].text
         mark = 1.0 if ends_sentence(text) else 0.6 if ends_clause(text) else 0.0
-        off_centre = abs(run[index].end - middle) / span
-        return mark + min(gap_after(run, index), 1.0) - 1.5 * off_centre
+        distance = abs(run[index].end - middle) / span
+        return mark + min(gap_after(run, index), 1.0) - 1.5 * distance
 
-    best = max(range(len(run) - 1), key=merit)
+    best = max(range(len(run) - 1), key=score)
     yield from _cut(run[: best + 1])
     yield from _cut(run[best + 1 :])
 

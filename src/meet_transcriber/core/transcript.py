@@ -1,4 +1,4 @@
-"""The values a recording turns into: words, segments, turns and the transcript.
+"""The values that make up a transcript: words, segments, turns, speakers.
 
 All are frozen. Times are float seconds from the start of the recording.
 """
@@ -27,13 +27,13 @@ class Word:
     """The smallest timed unit of a transcript.
 
     Attributes:
-        text: the word as shown, with its punctuation, without surrounding space; in a script
-            without spaces with the one that was written before it (`core.languages`).
+        text: the word with its punctuation, without surrounding space; in scripts without spaces
+            it keeps a space that was written before it (see `core.languages`).
         start, end: seconds from the start of the recording.
-        probability: the engine's confidence in [0, 1], None where it gives none.
+        probability: the engine's confidence in [0, 1]; None if it gives none.
         speaker: `SPEAKER_00`, or None when unknown; never a made-up label.
         estimated: the times were interpolated because the engine gave none.
-        overlap: somebody else spoke at the same time.
+        overlap: another speaker spoke at the same time.
     """
 
     text: str
@@ -50,7 +50,7 @@ class Word:
         return (self.start + self.end) / 2
 
     def shifted(self, seconds: float) -> "Word":
-        """This word, `seconds` later."""
+        """Return the word `seconds` later."""
         return replace(self, start=self.start + seconds, end=self.end + seconds)
 
 
@@ -97,7 +97,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """A span whose words were cut, with the reason and what stood there.
+    """A span whose words were removed, with the reason and the text.
 
     `reason` is one of `silence`, `loop`, `hallucination`, `prompt`.
     """
@@ -110,7 +110,7 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class TranscriptWarning:
-    """One thing that fell back or is in doubt: a stable code and a sentence."""
+    """A fallback or a doubt about the result: a stable code and a sentence."""
 
     code: str
     message: str
@@ -118,12 +118,12 @@ class TranscriptWarning:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """What one voice sounds like. It is personal data: never logged, and stored sealed only.
+    """The embedding of a voice. It is personal data: never logged, stored only encrypted.
 
     Attributes:
-        model: the network that made the vector; vectors of different ones cannot be compared.
-        vector: its embedding, of length 1.
-        seconds: of speech that it was made from.
+        model: the network that made the vector; vectors of different models are not comparable.
+        vector: the embedding, of length 1.
+        seconds: duration of the speech it was made from.
     """
 
     model: str
@@ -136,11 +136,10 @@ class Diarization:
     """Who spoke when.
 
     Attributes:
-        turns: all turns by start time; they overlap where people do.
-        exclusive: the same without overlap, one speaker at a time, for words;
-            empty where the diarizer makes no such difference.
-        diarizer: who found that out; None when nobody looked.
-        voices: what each speaker sounds like, by label; empty where the diarizer keeps none.
+        turns: all turns by start time; they may overlap.
+        exclusive: turns without overlap, one speaker at a time; empty if the diarizer gives none.
+        diarizer: name of the engine; None without diarization.
+        voices: voice of each speaker, by label; empty if the diarizer gives none.
     """
 
     turns: tuple[Turn, ...] = ()
@@ -152,20 +151,20 @@ class Diarization:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """Who said what, when, and everything that is in doubt about it.
+    """Who said what, when, with warnings about doubtful results.
 
     Attributes:
         segments: in time order; together they hold every recognized word.
-        language: code of the language of most words, None when unknown.
+        language: code of the most frequent language by words; None when unknown.
         duration: of the recording, in seconds.
-        speakers: labels of words and turns in order of first speech, new ones of edits last.
+        speakers: labels of words and turns in order of first speech; those added by edits last.
         names: label to a person's name; every exporter applies it.
-        turns: who spoke when, which may overlap: the diarization, or times of segments where
-            people gave words to somebody else.
-        engine, diarizer: what made it, for example `whisper base int8 cpu`.
-        warnings: everything that fell back, said aloud.
-        coverage: share of detected speech seconds that has words, in [0, 1].
-        removed: spans cut as silence, loop or hallucination.
+        turns: who spoke when, possibly overlapping: the diarization, or times of segments whose
+            speaker was edited.
+        engine, diarizer: names of the engines, for example `whisper base int8 cpu`.
+        warnings: every fallback and doubt.
+        coverage: share of the detected speech that has words, in [0, 1].
+        removed: spans removed as silence, loop or hallucination.
     """
 
     segments: tuple[Segment, ...] = ()
@@ -182,7 +181,7 @@ class Transcript:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """Codes of the languages heard, that of most words first."""
+        """Codes of the languages of segments, the most frequent by words first."""
         return languages_of(self.segments)
 
     @property
@@ -194,12 +193,12 @@ class Transcript:
         return join_words(segment.text for segment in self.segments)
 
     def name_of(self, speaker: str | None) -> str | None:
-        """The person behind a label, the label itself when unnamed, None when unknown."""
+        """Return the name of a speaker: the label itself if unnamed, None for None."""
         return None if speaker is None else self.names.get(speaker) or speaker
 
 
 def languages_of(segments: Iterable[Segment]) -> tuple[str, ...]:
-    """Codes of the languages of segments, that of most words first."""
+    """Return the codes of the languages of segments, the most frequent by words first."""
     counts: Counter[str] = Counter()
     for segment in segments:
         if segment.language:
@@ -208,7 +207,7 @@ def languages_of(segments: Iterable[Segment]) -> tuple[str, ...]:
 
 
 def total_seconds(spans: Iterable[Span | Turn]) -> float:
-    """Sum of durations; overlapping spans count twice."""
+    """Return the sum of durations; overlaps count twice."""
     return sum(span.end - span.start for span in spans)
 
 

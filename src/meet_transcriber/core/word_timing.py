@@ -1,4 +1,4 @@
-"""Words with times from what a decoder aligned, and how much of the speech they cover."""
+"""Corrects the times of recognized words and measures how much of the speech they cover."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -8,22 +8,22 @@ from itertools import accumulate
 from meet_transcriber.core.languages import attaches, is_spaceless
 from meet_transcriber.core.transcript import Span, Word, merge_spans, total_seconds
 
-_SHORTEST = 0.04  # seconds of a word; two steps of Whisper's encoder
-_BASE_SECONDS = 1.0  # a word takes at most this and some more for each letter
+_MIN_SECONDS = 0.04  # per word; two steps of Whisper's encoder
+_BASE_SECONDS = 1.0  # maximum duration of a word, plus _SECONDS_PER_LETTER
 _SECONDS_PER_LETTER = 0.12
-_MISSING_SECONDS = 1.0  # that a word lasts too long where another was skipped
+_MISSING_SECONDS = 1.0  # excess duration of words next to skipped ones
 _SKIPPED_BASE_SECONDS = 0.4
 _SKIPPED_SECONDS_PER_LETTER = 0.06
 _SLACK = 0.05
-_CROWD = 4  # so many words in a row that come faster than anybody speaks collapsed
+_CROWD = 4  # this many consecutive words faster than anybody speaks have collapsed
 _LETTERS_PER_SECOND = 45.0
-_SPACELESS_PER_SECOND = 16.0  # characters of scripts without spaces hold a syllable or a letter
+_SPACELESS_PER_SECOND = 16.0  # a character of these scripts is a syllable or a letter
 _OPENING = "([{<«‹“‘¿¡「『（【《〈"
 
 
 @dataclass(frozen=True, slots=True)
 class RawWord:
-    """Text as a decoder gave it, with its leading space; times may be missing."""
+    """A piece of text from a decoder, with its leading space; times may be missing."""
 
     text: str
     start: float | None = None
@@ -36,9 +36,9 @@ def join_pieces(pieces: Sequence[RawWord]) -> list[RawWord]:
     Join pieces of text into words.
 
     A piece without a leading space belongs to the word before (`twenty` `-five`), except in
-    scripts without spaces, where each piece is a word of its own; a mark never parts from its
-    letter, nor punctuation from its word. A space that was written in such a script stays in
-    front of its word. Punctuation takes no time: a pause before it is not part of the word.
+    scripts without spaces, where each piece is a word. Combining marks stay with their letter and
+    punctuation with its word. A space written in such a script stays in front of its word.
+    Punctuation takes no time: a pause before it is not part of the word.
     """
     words: list[RawWord] = []
     space = False
@@ -57,14 +57,14 @@ def join_pieces(pieces: Sequence[RawWord]) -> list[RawWord]:
 
 def fit_words(words: Sequence[RawWord], speech: Sequence[Span]) -> tuple[Word, ...]:
     """
-    Return words with times: in order, apart from each other, within the speech, start < end.
+    Return words with valid times: in order, disjoint, within the speech, start < end.
 
-    Missing times are spread between their neighbours. Words that collapsed, several at one
-    instant, share the time around them by their length. Both are marked `estimated`. A word
-    that swallowed other sound is cut to a plausible length.
+    Missing times are interpolated. Collapsed words, several at one instant, share the time around
+    them in proportion to their length. Both are marked `estimated`. Words that are too long are
+    shortened.
 
     Args:
-        speech: spans that hold all the words, in order and apart; not empty.
+        speech: spans that contain all words, in order and disjoint; not empty.
     """
     clock = SpeechClock(speech)
     timed = _Timed(words, clock)
@@ -78,14 +78,14 @@ def fit_words(words: Sequence[RawWord], speech: Sequence[Span]) -> tuple[Word, .
 
 def find_sparse_spans(words: Sequence[RawWord], speech: Sequence[Span]) -> list[Span]:
     """
-    Return the stretches that have fewer words than were said in them.
+    Return the spans in which words are probably missing.
 
-    A decoder that skips a sentence stretches the words around it. So words that last much
-    longer than their letters take tell that something is missing where they are.
+    A decoder that skips a sentence stretches the words around it, so words much longer than their
+    letters require indicate missing words.
 
     Args:
         words: with times, in order.
-        speech: spans that hold all the words, in order and apart; not empty.
+        speech: spans that contain all words, in order and disjoint; not empty.
     """
     clock = SpeechClock(speech)
     starts = [clock.at(word.start) for word in words if word.start is not None]
@@ -104,13 +104,13 @@ def find_sparse_spans(words: Sequence[RawWord], speech: Sequence[Span]) -> list[
 
 
 def extend_to_pauses(stretch: Span, speech: Sequence[Span]) -> Span:
-    """The stretch made longer until it begins and ends in pauses of the speech."""
+    """Extend a span to the edges of the spans of speech that it touches."""
     touched = [span for span in speech if span.start < stretch.end and span.end > stretch.start]
     return Span(touched[0].start, touched[-1].end) if touched else stretch
 
 
 class SpeechClock:
-    """Seconds of speech since the first span began; pauses take no time."""
+    """Converts between time and seconds of speech, in which pauses take no time."""
 
     def __init__(self, speech: Sequence[Span]) -> None:
         self._speech = speech
@@ -121,7 +121,7 @@ class SpeechClock:
         return self._starts[-1]
 
     def at(self, seconds: float) -> float:
-        """The reading at a moment; in a pause that of its edge."""
+        """Return the seconds of speech before a time; inside a pause those at its edge."""
         place = bisect_right(self._speech, seconds, key=lambda span: span.start) - 1
         if place < 0:
             return 0.0
@@ -129,7 +129,7 @@ class SpeechClock:
         return self._starts[place] + min(seconds - span.start, span.duration)
 
     def reach(self, start: float, end: float) -> Span:
-        """The moments of two readings, pauses between them included."""
+        """Return the span between two clock values, including pauses."""
         first = min(bisect_right(self._starts, start + _SLACK), len(self._speech)) - 1
         last = max(bisect_left(self._starts, end - _SLACK) - 1, first)
         return Span(
@@ -138,7 +138,7 @@ class SpeechClock:
         )
 
     def span(self, start: float, end: float) -> Span:
-        """The moments of two readings; of a stretch across a pause its larger side."""
+        """Return the span between two clock values; across a pause only the larger side."""
         first = min(bisect_right(self._starts, start), len(self._speech)) - 1
         best: tuple[float, Span] | None = None
         for place in range(first, len(self._speech)):
@@ -152,7 +152,7 @@ class SpeechClock:
 
 
 class _Timed:
-    """Words with readings of the speech clock, being put right."""
+    """Words with their times in seconds of speech, while they are corrected."""
 
     def __init__(self, words: Sequence[RawWord], clock: SpeechClock) -> None:
         self._words = words
@@ -176,7 +176,7 @@ class _Timed:
             latest = self._ends[-1]
 
     def _next_known(self, place: int) -> tuple[int, float]:
-        """The next word that has times, and its start; the end of speech where none has."""
+        """Return the next word that has times and its start; the end of speech if there is none."""
         for later in range(place, len(self._words)):
             start, end = self._words[later].start, self._words[later].end
             if start is not None and end is not None:
@@ -187,19 +187,19 @@ class _Timed:
         for place, word in enumerate(self._words):
             limit = _BASE_SECONDS + _SECONDS_PER_LETTER * len(word.text)
             if self._ends[place] - self._starts[place] > limit:
-                if place == 0:  # alignment begins where the audio does, whatever comes first
+                if place == 0:  # alignment starts the first word with the audio
                     self._starts[place] = self._ends[place] - limit
                 else:
                     self._ends[place] = self._starts[place] + limit
 
     def spread_crowds(self) -> None:
-        """Give words that came at one instant the time around them."""
+        """Give collapsed words the time around them."""
         place = 0
         while place < len(self._words):
             last = place
             while last + 1 < len(self._words) and self._crowded(place, last + 1):
                 last += 1
-            if last - place + 1 >= _CROWD or self._ends[place] - self._starts[place] < _SHORTEST:
+            if last - place + 1 >= _CROWD or self._ends[place] - self._starts[place] < _MIN_SECONDS:
                 place = self._spread(place, last) + 1
             else:
                 place += 1
@@ -209,13 +209,13 @@ class _Timed:
         return letters > _LETTERS_PER_SECOND * (self._ends[last] - self._starts[first])
 
     def _spread(self, first: int, last: int) -> int:
-        """Share time by length among a run, widened until there is enough; returns its last."""
+        """Share time by length in a run, widened until it suffices; return its last index."""
         crowd = last - first + 1 >= _CROWD
         while True:
             low = self._ends[first - 1] if first else 0.0
             high = self._starts[last + 1] if last + 1 < len(self._words) else self._clock.length
             weights = [_weight(word.text) for word in self._words[first : last + 1]]
-            wanted = max(sum(weights) / _LETTERS_PER_SECOND, _SHORTEST * len(weights))
+            wanted = max(sum(weights) / _LETTERS_PER_SECOND, _MIN_SECONDS * len(weights))
             if high - low >= wanted - 1e-9 or (first == 0 and last + 1 == len(self._words)):
                 break
             if last + 1 < len(self._words):
@@ -233,7 +233,7 @@ class _Timed:
     def _narrowed(
         self, first: int, last: int, low: float, high: float, wanted: float
     ) -> tuple[float, float]:
-        """No more of the free time than the words need, around where they were heard."""
+        """Limit the time to what the words need, around their original position."""
         spare = (high - low) - max(wanted, self._ends[last] - self._starts[first])
         if spare <= 0:
             return low, high
@@ -250,7 +250,7 @@ class _Timed:
 
 
 def have_collapsed(words: Sequence[RawWord]) -> bool:
-    """Whether times fell together: several words in a row faster than anybody speaks."""
+    """Return whether several consecutive words are faster than anybody speaks."""
     run = 0
     for word in words:
         known = word.start is not None and word.end is not None
@@ -262,7 +262,7 @@ def have_collapsed(words: Sequence[RawWord]) -> bool:
 
 
 def _plausible(text: str) -> float:
-    """Seconds that a slow speaker takes for a word."""
+    """Return the seconds that a slow speaker needs for a word."""
     letters = _weight(text) / (1.0 if text.isascii() else 1.4)
     return _SKIPPED_BASE_SECONDS + _SKIPPED_SECONDS_PER_LETTER * letters
 
@@ -286,7 +286,7 @@ def _is_punctuation(text: str) -> bool:
 
 
 def _spaced(words: Sequence[RawWord], text: str, space: bool) -> str:
-    """The text, behind the space that was written before it where its script needs none."""
+    """Return the text with the space before it, in scripts written without spaces."""
     beside = is_spaceless(text[0]) or (bool(words) and is_spaceless(words[-1].text[-1]))
     return f" {text}" if space and words and beside else text
 
@@ -294,7 +294,7 @@ def _spaced(words: Sequence[RawWord], text: str, space: bool) -> str:
 def _joined(word: RawWord, text: str, piece: RawWord) -> RawWord:
     known = [odd for odd in (word.probability, piece.probability) if odd is not None]
     silent = _is_punctuation(text)
-    bare = _is_punctuation(word.text)  # an opening bracket, whose word begins only now
+    bare = _is_punctuation(word.text)  # an opening bracket before its word
     return RawWord(
         word.text + text,
         piece.start if bare else word.start,
@@ -304,7 +304,7 @@ def _joined(word: RawWord, text: str, piece: RawWord) -> RawWord:
 
 
 def _weight(text: str) -> float:
-    """How long a word takes, in letters of alphabetic scripts."""
+    """Return the length of a word in letters of an alphabetic script."""
     ratio = _LETTERS_PER_SECOND / _SPACELESS_PER_SECOND
     return sum(ratio if is_spaceless(character) else 1.0 for character in text.strip())
 
@@ -314,17 +314,17 @@ def _clipped_probability(word: RawWord) -> float | None:
 
 
 BRIDGE = 1.0
-"""Seconds between two words that still count as spoken through: breath, not a hole."""
+"""Pauses between words up to this many seconds count as covered."""
 
 
 def find_uncovered(
     speech: Sequence[Span], words: Sequence[Word], minimum: float = 0.0
 ) -> tuple[Span, ...]:
     """
-    Return the stretches of speech, at least `minimum` seconds long, that have no words.
+    Return the spans of speech of at least `minimum` seconds that have no words.
 
-    Pauses of up to `BRIDGE` seconds between words are covered, and so is half of that
-    before the first and after the last, since detectors pad speech.
+    Pauses of up to `BRIDGE` seconds between words are covered, and half of that before the first
+    and after the last word, since detectors pad speech.
     """
     spoken = merge_spans((Span(word.start, word.end) for word in words), BRIDGE)
     holes: list[Span] = []
@@ -337,7 +337,7 @@ def find_uncovered(
 
 
 def _holes(span: Span, spoken: Sequence[Span], first: int) -> list[Span]:
-    """What of `span` lies outside `spoken[first:]`."""
+    """Return the parts of `span` outside `spoken[first:]`."""
     holes: list[Span] = []
     at = span.start
     for index in range(first, len(spoken)):
@@ -353,7 +353,7 @@ def _holes(span: Span, spoken: Sequence[Span], first: int) -> list[Span]:
 
 
 def measure_coverage(speech: Sequence[Span], words: Sequence[Word]) -> float:
-    """Return the share of speech seconds that has words, in [0, 1]; 1 without speech."""
+    """Return the share of speech that has words, in [0, 1]; 1 without speech."""
     total = total_seconds(merge_spans(speech))
     if total == 0:
         return 1.0

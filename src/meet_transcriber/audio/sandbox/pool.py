@@ -36,7 +36,7 @@ class Child:
         self._lifetime = lifetime
 
     def wait_status(self) -> int | None:
-        """Return the exit status of a child that closed its channel, as in `subprocess`, or None."""
+        """Return the exit status of a child that closed its channel; None if unknown."""
         self._lifetime.settimeout(_STATUS_SECONDS)
         with contextlib.suppress(OSError):
             data = self._lifetime.recv(4)

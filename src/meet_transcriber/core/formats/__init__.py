@@ -1,4 +1,4 @@
-"""One registry of all formats a transcript can be written in."""
+"""The registry of export formats."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,9 +14,12 @@ __all__ = ["EXPORTERS", "Exporter", "export"]
 @dataclass(frozen=True, slots=True)
 class Exporter:
     """
-    A format: how it is written, its media type, its files' ending, a sentence about it.
+    An export format.
 
-    `without_words` writes the format without the times of words, None where it has none.
+    Attributes:
+        write: writes a transcript.
+        extension: file name extension, without the dot.
+        without_words: writes without the times of words; None if the format never has them.
     """
 
     write: Callable[[Transcript], str | bytes]
@@ -27,7 +30,7 @@ class Exporter:
 
     @property
     def is_text(self) -> bool:
-        """Whether the bytes are UTF-8 text that may go to a terminal."""
+        """Whether the output is UTF-8 text that a terminal can show."""
         return not self.media_type.startswith("application/vnd.")
 
 
@@ -36,11 +39,11 @@ EXPORTERS: Mapping[str, Exporter] = {
         documents.export_json,
         "application/json",
         "json",
-        "Everything, to be read back.",
+        "The complete transcript.",
         partial(documents.export_json, word_times=False),
     ),
     "txt": Exporter(
-        documents.export_txt, "text/plain", "txt", "A line per segment with time and name."
+        documents.export_txt, "text/plain", "txt", "One line per segment with time and speaker."
     ),
     "md": Exporter(documents.export_md, "text/markdown", "md", "Minutes in Markdown."),
     "srt": Exporter(
@@ -79,18 +82,18 @@ EXPORTERS: Mapping[str, Exporter] = {
 
 def export(transcript: Transcript, form: str, word_timestamps: bool = True) -> bytes:
     """
-    Write a transcript in a format of `EXPORTERS`, people's names applied; text is UTF-8.
+    Return a transcript in a format of `EXPORTERS`, with speakers' names; text is UTF-8.
 
     Args:
-        word_timestamps: False leaves the times of single words out.
+        word_timestamps: False omits the times of words.
 
     Raises:
-        InvalidOptions: there is no such format.
+        InvalidOptions: the format is unknown.
     """
     exporter = EXPORTERS.get(form)
     if exporter is None:
-        raise InvalidOptions(f"There is no format {form!r}; choose from {', '.join(EXPORTERS)}.")
+        raise InvalidOptions(f"The format {form!r} is unknown; use one of {', '.join(EXPORTERS)}.")
     write = exporter.write if word_timestamps else exporter.without_words or exporter.write
     written = write(transcript)
-    # what is no Unicode text becomes an escape, which JSON reads back
+    # lone surrogates become escapes, which JSON readers decode
     return written if isinstance(written, bytes) else written.encode("utf-8", "backslashreplace")

@@ -18,16 +18,16 @@ _CELL_BEGINS = {
     delimiter: re.compile(rf"(^|[{others}])([\s\"']*)(?=[=+@＝＋－＠-])")
     for delimiter, others in {",": ";", "\t": ";,"}.items()
 }
-"""Where a spreadsheet may see a formula: at a cell's beginning, and behind other separators."""
+"""Where a spreadsheet may see a formula: at the start of a cell and after other separators."""
 
 
 def to_single_line(text: str) -> str:
-    """Without line breaks, control characters, which no format here carries in a text."""
+    """Replace line breaks and control characters by spaces."""
     return _CONTROL.sub(" ", text).strip()
 
 
 def display_name(transcript: Transcript, speaker: str | None) -> str | None:
-    """The person's name on one line, the label where that is empty, None when unknown."""
+    """Return a speaker's name on one line, the label if it is empty, None for None."""
     if speaker is None:
         return None
     name = " ".join(to_single_line(transcript.name_of(speaker) or "").split())
@@ -35,13 +35,13 @@ def display_name(transcript: Transcript, speaker: str | None) -> str | None:
 
 
 def format_time(seconds: float) -> str:
-    """`HH:MM:SS`, the second that has begun."""
+    """Format as `HH:MM:SS`, rounded down."""
     whole = int(seconds)
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 def export_txt(transcript: Transcript) -> str:
-    """A line per segment: `[00:00:01] SPEAKER_00: Shall we start?`"""
+    """One line per segment: `[00:00:01] SPEAKER_00: Shall we start?`"""
     lines = []
     for segment in transcript.segments:
         name = display_name(transcript, segment.speaker)
@@ -51,7 +51,7 @@ def export_txt(transcript: Transcript) -> str:
 
 
 def export_md(transcript: Transcript) -> str:
-    """Minutes: what is in doubt first, then a heading whenever the speaker changes."""
+    """Markdown: warnings first, then a heading whenever the speaker changes."""
     out = ["# Transcript\n"]
     if transcript.speakers:
         names = (_markdown(display_name(transcript, label) or "") for label in transcript.speakers)
@@ -69,7 +69,7 @@ def export_md(transcript: Transcript) -> str:
 
 
 def _markdown(text: str) -> str:
-    """The text with a backslash before what CommonMark would take as a mark."""
+    """Escape CommonMark markup."""
     return _MARKDOWN.sub(lambda match: "\\" + match.group(), to_single_line(text))
 
 
@@ -85,13 +85,12 @@ def export_tsv(transcript: Transcript) -> str:
 
 def _table(transcript: Transcript, delimiter: str) -> str:
     """
-    A row per segment: start, end, speaker, text; quoted as RFC 4180 says.
+    One row per segment: start, end, speaker, text; quoted as in RFC 4180.
 
-    Spreadsheets run cells that begin like a formula; in front of its sign goes an apostrophe
-    (OWASP, CSV Injection), which is all that differs from what was said. A spreadsheet may part
-    cells at other marks, as at semicolons in most of Europe, so what follows one of those counts
-    as a beginning, too. To get back what was said, take one apostrophe from in front of each
-    such sign.
+    Spreadsheets run cells that start like a formula, so an apostrophe is put before its sign
+    (OWASP, CSV Injection). Spreadsheets may split cells at other separators, such as semicolons in
+    most of Europe, so the start of text after one of those is treated likewise. To restore the
+    text, remove one apostrophe before each such sign.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter=delimiter, lineterminator="\r\n")
@@ -105,19 +104,19 @@ def _table(transcript: Transcript, delimiter: str) -> str:
 
 
 RECORDING = "recording"
-"""Stands for the recording; scoring tools want a name without spaces."""
+"""Name of the recording in scoring formats, which allow no spaces."""
 
 UNKNOWN = "unknown"
-"""Stands for a speaker nobody knows, in formats that must name one; readers undo it."""
+"""An unknown speaker in formats that require one; readers turn it back into None."""
 
 
 def export_rttm(transcript: Transcript) -> str:
-    """A SPEAKER line per turn (NIST RT-09); per segment of speakers who have no turns."""
-    have = {turn.speaker for turn in transcript.turns}
+    """One SPEAKER line per turn (NIST RT-09), per segment for speakers without turns."""
+    with_turns = {turn.speaker for turn in transcript.turns}
     segments = (
         Turn(segment.start, segment.end, segment.speaker)
         for segment in transcript.segments
-        if segment.speaker and segment.speaker not in have
+        if segment.speaker and segment.speaker not in with_turns
     )
     turns = sorted((*transcript.turns, *segments), key=lambda turn: turn.start)
     return "".join(
@@ -128,11 +127,7 @@ def export_rttm(transcript: Transcript) -> str:
 
 
 def export_stm(transcript: Transcript) -> str:
-    """
-    A line per segment: recording, channel, speaker, start, end, text (NIST sctk).
-
-    The format has no way to leave the speaker out, so `UNKNOWN` stands for nobody knows.
-    """
+    """One line per segment: recording, channel, speaker, start, end, text (NIST sctk)."""
     return "".join(
         f"{RECORDING} 1 {_token(display_name(transcript, segment.speaker))} "
         f"{segment.start:.3f} {segment.end:.3f} {to_single_line(segment.text)}\n"
@@ -141,7 +136,7 @@ def export_stm(transcript: Transcript) -> str:
 
 
 def export_seglst(transcript: Transcript) -> str:
-    """SegLST, the JSON of the CHiME challenges and meeteval."""
+    """SegLST, the JSON format of the CHiME challenges and meeteval."""
     rows = [
         {
             "session_id": RECORDING,
@@ -156,7 +151,7 @@ def export_seglst(transcript: Transcript) -> str:
 
 
 def _token(name: str | None) -> str:
-    """A name without spaces, `UNKNOWN` where there is none."""
+    """Replace spaces in a name; `UNKNOWN` for None."""
     return re.sub(r"[\s;]+", "_", name) if name else UNKNOWN
 
 
@@ -165,7 +160,7 @@ SCHEMA_VERSION = 1
 
 def export_json(transcript: Transcript, word_times: bool = True) -> str:
     """
-    Everything; `core.readers.read_json` gives an equal transcript back.
+    The complete transcript; `readers.read_json` restores it.
 
     Without word times a segment has `start`, `end` and `text` instead of `words`.
     """
@@ -182,7 +177,7 @@ def export_json(transcript: Transcript, word_times: bool = True) -> str:
 
 
 def _lines(body: dict[str, Any]) -> Iterator[str]:
-    """A field a line, and an item of a list a line; a dump of each is quick, indenting is not."""
+    """One line per field and list item; indenting with `json` is much slower."""
     for name, value in body.items():
         items = ",\n".join(map(_dumped, value)) if isinstance(value, list) else ""
         yield f" {_dumped(name)}: " + (f"[\n{items}\n ]" if items else _dumped(value))
@@ -192,7 +187,7 @@ _dumped = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def segment_to_dict(segment: Segment, word_times: bool = True) -> dict[str, Any]:
-    """A segment as the json format has it."""
+    """Return a segment as in the JSON format."""
     if word_times:
         plain: dict[str, Any] = to_plain(segment)
         return plain
@@ -238,17 +233,17 @@ _FIXED = {
         '<w:rPr><w:b/><w:sz w:val="24"/></w:rPr></w:style></w:styles>'
     ),
 }
-_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same transcript gives the same bytes
+_FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # fixed, so that equal transcripts give equal bytes
 
 
 def export_docx(transcript: Transcript) -> bytes:
-    """A Word document: a heading whenever the speaker changes, then what was said."""
+    """A Word document with a heading whenever the speaker changes."""
     body = "".join(_paragraphs(transcript))
     document = f"{_HEAD}<w:document {_WORD}><w:body>{body}<w:sectPr/></w:body></w:document>"
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in {**_FIXED, "word/document.xml": document}.items():
-            info = zipfile.ZipInfo(name, _LONG_AGO)
+            info = zipfile.ZipInfo(name, _FIXED_DATE)
             info.compress_type = zipfile.ZIP_DEFLATED
             info.create_system = 3
             archive.writestr(info, text.encode())

@@ -1,4 +1,4 @@
-"""Reading transcripts and turns back, for scoring and for exporting again."""
+"""Reads transcripts and turns from files, for scoring and exporting."""
 
 import json
 import math
@@ -22,7 +22,7 @@ _TXT_WORD_SECONDS = 0.4
 
 
 class Row(NamedTuple):
-    """What one person said in one go; the speaker is None when unknown."""
+    """An utterance; the speaker is None when unknown."""
 
     speaker: str | None
     start: float
@@ -34,12 +34,11 @@ def read_transcript(path: Path) -> Transcript:
     """
     Read a transcript from JSON (ours), SegLST, STM, RTTM or TXT (ours).
 
-    The format is told by the file's ending, or by its content where the ending is none of
-    these. RTTM holds turns only; STM, SegLST and TXT have no word times, so those are
-    estimated.
+    The format is determined by the extension, else by the content. RTTM has turns only; STM,
+    SegLST and TXT have no word times, so those are estimated.
 
     Raises:
-        StorageError: the file cannot be read or does not fit; names the line.
+        StorageError: the file cannot be read or is invalid; the message names the line.
     """
     try:
         text = path.read_text("utf-8-sig")
@@ -48,7 +47,7 @@ def read_transcript(path: Path) -> Transcript:
     reader = _READERS.get(path.suffix.lower()) or _detect_reader(text)
     if reader is None:
         known = ", ".join(sorted(_READERS))
-        raise StorageError(f"{path} is in no format known here; use one of {known}.")
+        raise StorageError(f"{path} has an unknown format; use one of {known}.")
     try:
         return reader(text)
     except StorageError as error:
@@ -57,37 +56,39 @@ def read_transcript(path: Path) -> Transcript:
 
 def read_json(text: str) -> Transcript:
     """
-    A transcript from our own JSON, or from SegLST.
+    Read our JSON or SegLST.
 
-    Keys of a newer version are passed over; only a newer `schema_version`, which says that
-    old keys changed their meaning, is refused.
+    Unknown keys are ignored; a newer `schema_version` is refused, since it means that known keys
+    changed their meaning.
     """
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
-        raise StorageError(f"Line {error.lineno} is no JSON: {error.msg}.") from error
+        raise StorageError(f"Line {error.lineno} is not valid JSON: {error.msg}.") from error
     if isinstance(data, list):
         return _transcript_of([_seglst_row(number, item) for number, item in enumerate(data)])
     if not isinstance(data, dict) or not isinstance(data.get("segments"), list):
-        raise StorageError("The JSON is no transcript: it has no list of segments.")
+        raise StorageError("The JSON is not a transcript: it has no list of segments.")
     version = data.get("schema_version", SCHEMA_VERSION)
     if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise StorageError(
-            f"The transcript has schema_version {version!r}, this program reads up to "
+            f"The transcript has schema_version {version!r}, this version supports up to "
             f"{SCHEMA_VERSION}; update it."
         )
     return from_plain(Transcript, {**data, "segments": [*map(_with_words, data["segments"])]})
 
 
 def read_rttm(text: str) -> Transcript:
-    """Turns from RTTM (NIST RT-09); other lines than SPEAKER are passed over."""
+    """Read turns from RTTM (NIST RT-09); lines other than SPEAKER are ignored."""
     turns = []
     for number, line in _lines(text):
         fields = line.split()
         if fields[0] != "SPEAKER":
             continue
         if len(fields) < _RTTM_FIELDS:
-            raise StorageError(f"Line {number} is no RTTM: {len(fields)} fields, 8 needed.")
+            raise StorageError(
+                f"Line {number} is not valid RTTM: it has {len(fields)} of 8 fields."
+            )
         start, duration = (_seconds(field, number) for field in fields[3:5])
         turns.append(Turn(start, start + duration, fields[7]))
     turns.sort(key=lambda turn: turn.start)
@@ -97,7 +98,7 @@ def read_rttm(text: str) -> Transcript:
 
 
 def read_stm(text: str) -> Transcript:
-    """Segments from STM (NIST sctk); lines beginning with `;;` are comments."""
+    """Read segments from STM (NIST sctk); lines that start with `;;` are comments."""
     return _transcript_of(
         [_stm_row(number, line) for number, line in _lines(text) if not line.startswith(";;")]
     )
@@ -105,9 +106,9 @@ def read_stm(text: str) -> Transcript:
 
 def read_txt(text: str) -> Transcript:
     """
-    Segments from lines like `[00:00:01] SPEAKER_00: Shall we start?`, as we write them.
+    Read segments from lines like `[00:00:01] SPEAKER_00: Shall we start?`, the txt format.
 
-    A line ends when the next one begins; the last lasts as its number of words suggests.
+    The end of a line is estimated from its number of words, and at most the start of the next.
     """
     rows: list[Row] = []
     for number, line in _lines(text):
@@ -130,10 +131,10 @@ def read_txt(text: str) -> Transcript:
 def _stm_row(number: int, line: str) -> Row:
     fields = line.split(None, _STM_FIELDS)
     if len(fields) < _STM_FIELDS:
-        raise StorageError(f"Line {number} is no STM: {len(fields)} fields, 5 needed.")
+        raise StorageError(f"Line {number} is not valid STM: it has {len(fields)} of 5 fields.")
     start, end = (_seconds(field, number) for field in fields[3:5])
     if end < start:
-        raise StorageError(f"Line {number} ends at {end} s, before it starts at {start} s.")
+        raise StorageError(f"Line {number} ends at {end} s, before its start at {start} s.")
     text = fields[_STM_FIELDS] if len(fields) > _STM_FIELDS else ""
     label = _STM_LABEL.match(text)
     return Row(_known_speaker(fields[2]), start, end, text[label.end() :] if label else text)
@@ -141,7 +142,7 @@ def _stm_row(number: int, line: str) -> Row:
 
 def _seglst_row(number: int, item: object) -> Row:
     if not isinstance(item, Mapping):
-        raise StorageError(f"Entry {number} of the SegLST is no object.")
+        raise StorageError(f"Entry {number} of the SegLST is not an object.")
     missing = [key for key in ("speaker", "words") if not isinstance(item.get(key), str)]
     if missing:
         raise StorageError(f"Entry {number} of the SegLST has no text under {missing[0]!r}.")
@@ -159,7 +160,7 @@ def _known_speaker(speaker: str) -> str | None:
 
 
 def _with_words(segment: object) -> object:
-    """A segment that was written without word times gets estimated ones."""
+    """Add estimated words to a segment that was written without them."""
     if not isinstance(segment, Mapping) or "words" in segment or "text" not in segment:
         return segment
     start, end = segment.get("start"), segment.get("end")
@@ -210,9 +211,9 @@ def _seconds(field: str, line: int) -> float:
     try:
         seconds = float(field)
     except ValueError as error:
-        raise StorageError(f"Line {line}: {field!r} is no number of seconds.") from error
+        raise StorageError(f"Line {line}: {field!r} is not a number of seconds.") from error
     if not 0 <= seconds < math.inf:
-        raise StorageError(f"Line {line}: {field!r} is no time within a recording.")
+        raise StorageError(f"Line {line}: {field!r} is not a time in a recording.")
     return seconds
 
 

@@ -58,5 +58,5 @@ def test_nothing_that_is_said_breaks_the_encoding(
 
 
 def test_an_unknown_format_is_refused_in_words() -> None:
-    with pytest.raises(InvalidOptions, match="There is no format 'pdf'; choose from json, txt"):
+    with pytest.raises(InvalidOptions, match="The format 'pdf' is unknown; use one of json, txt"):
         export(Transcript(), "pdf")
