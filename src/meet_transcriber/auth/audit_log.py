@@ -1,4 +1,4 @@
-"""The audit trail as a file: one JSON object per line, only ever appended to."""
+"""The audit trail as an append-only file of JSON lines."""
 
 import errno
 import json
@@ -13,14 +13,14 @@ from meet_transcriber.core.serialization import from_plain, to_plain
 
 _BLOCK_BYTES = 64 << 10
 _SCANNED_BYTES = 8 << 20
-"""How much of the file one page looks through."""
+"""Limit on the part of the file that is searched for one page."""
 
 
 class FileTrail:
     """
-    Appends to the file `path`, for any number of threads and processes of one machine.
+    Appends to the file `path`, from any number of threads and processes of one machine.
 
-    A line is written in one piece, so lines never mix; who may read them is the owner alone.
+    Each line is one write, so lines never mix. Only the owner may read the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,8 +42,8 @@ class FileTrail:
     def page(self, query: AuditQuery) -> AuditPage:
         found: list[AuditEntry] = []
         last = 0
-        for place, line in self._backwards(_place(query.after)):
-            last, entry = place, _entry(line)
+        for offset, line in self._backwards(_offset(query.after)):
+            last, entry = offset, _entry(line)
             if entry is not None and query.admits(entry):
                 found.append(entry)
             if len(found) == query.limit:
@@ -51,7 +51,7 @@ class FileTrail:
         return AuditPage(found, str(last) if last else None)
 
     def _backwards(self, end: int | None) -> Iterator[tuple[int, bytes]]:
-        """Lines before `end` from the last on, each with its place; a bounded piece of them."""
+        """Lines before the offset `end`, the last first, each with its offset; a limited part."""
         try:
             with self._path.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
@@ -78,32 +78,32 @@ class FileTrail:
 
 
 def _write(file: int, line: bytes) -> None:
-    """Append a line in one piece, on a line of its own even behind one that was cut short."""
+    """Append a line in one write; starts a new line after one that was cut short."""
     size = os.lseek(file, 0, os.SEEK_END)
     if size and os.pread(file, 1, size - 1) != b"\n":
         line = b"\n" + line
     if os.write(file, line) != len(line):
-        raise OSError(errno.ENOSPC, "there was room for a part of the line only")
+        raise OSError(errno.ENOSPC, "the line was written only in part")
 
 
 def _lines(data: bytes, start: int) -> Iterator[tuple[int, bytes]]:
-    """Whole lines, the last first, each with its place in the file."""
+    """Complete lines, the last first, each with its offset in the file."""
     end = start + len(data)
     for line in reversed(data.splitlines(keepends=True)):
         end -= len(line)
         yield end, line
 
 
-def _place(cursor: str | None) -> int | None:
+def _offset(cursor: str | None) -> int | None:
     if cursor is None:
         return None
     if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 20):  # noqa: PLR2004
-        raise InvalidOptions("`after` is not the cursor of a page.")
+        raise InvalidOptions("`after` is not a cursor of this list.")
     return int(cursor)
 
 
 def _entry(line: bytes) -> AuditEntry | None:
-    """What a line says; a line that was cut short says nothing."""
+    """The entry of a line; None for a line that was cut short."""
     try:
         fields: Any = json.loads(line)
         return from_plain(AuditEntry, fields)

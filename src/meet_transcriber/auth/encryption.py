@@ -1,4 +1,4 @@
-"""Sealing with XChaCha20-Poly1305 (Monocypher) under a key derived from a secret."""
+"""Encrypts with XChaCha20-Poly1305 (Monocypher) under a key derived from a secret."""
 
 import hashlib
 import hmac
@@ -15,10 +15,10 @@ _PURPOSE = b"meet-transcriber voices 1"
 
 class MonocypherSealer:
     """
-    A Sealer. What it writes: version (1 byte), nonce (24), tag (16), ciphertext.
+    A Sealer. Its format: version (1 byte), nonce (24), tag (16), ciphertext.
 
-    The nonce is random, which 24 bytes allow; the context is authenticated, so that what was
-    sealed for one tenant or job does not open for another.
+    The nonce is random, which 24 bytes allow. The context is authenticated, so that data of one
+    tenant or job cannot be decrypted for another.
     """
 
     def __init__(self, secret: bytes) -> None:
@@ -40,10 +40,10 @@ class MonocypherSealer:
             data = monocypher.unlock(self._key, nonce, tag, ciphertext, version + context.encode())
         if data is None:
             raise VoicesSealed(
-                "The voices that are kept here do not open: they were sealed with another secret "
-                "(VOICE_SECRET, or voices.key in DATA_DIR), or are damaged. Bring that secret "
-                "back; or delete the objects below voices/, run the task diarize of meetings "
-                "again and introduce people anew."
+                "The stored voices cannot be decrypted: they were encrypted with another secret "
+                "(VOICE_SECRET, or voices.key in DATA_DIR), or are damaged. Restore that secret; "
+                "or delete the objects below voices/, rerun the task diarize of meetings and "
+                "enroll people again."
             )
         return bytes(data)
 

@@ -1,4 +1,4 @@
-"""Making API keys and browser sessions, and knowing them again."""
+"""Creates and verifies API keys and browser sessions."""
 
 import hashlib
 import hmac
@@ -33,12 +33,12 @@ from meet_transcriber.core.errors import (
 from meet_transcriber.ports.auth import KeyStore
 
 PREFIX = "mt"
-LONGEST = 512
-SHORTEST_STATIC = 16
-"""Characters that a key of API_KEYS has at least."""
+MAX_CHARACTERS = 512
+MIN_STATIC_CHARACTERS = 16
+"""Minimum length of a key in API_KEYS."""
 
 _SECRET_BYTES, _ID_BYTES = 32, 6
-_PARTS = 4
+_MAX_FIELDS = 4
 
 
 class StaticKey(NamedTuple):
@@ -66,7 +66,7 @@ def new_secret() -> str:
 
 
 def id_in(token: str) -> str | None:
-    """The id that a key names; None where it has not the form of one."""
+    """The id in a key; None where it does not have the form of a key."""
     prefix, _, rest = token.partition("_")
     key_id, _, secret = rest.partition("_")
     plain = key_id.isascii() and key_id.isalnum()
@@ -74,32 +74,32 @@ def id_in(token: str) -> str | None:
 
 
 def digest(pepper: bytes, purpose: str, token: str) -> str:
-    """HMAC-SHA-256 of a text in hex; the purpose keeps digests of different things apart."""
+    """HMAC-SHA-256 of a text in hex; the purpose separates digests of different kinds."""
     text = f"{purpose}\0{token}".encode("utf-8", "surrogatepass")
     return hmac.new(pepper, text, hashlib.sha256).hexdigest()
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two digests are equal, in a time that tells nothing of where they differ."""
+    """Whether two digests are equal, in constant time."""
     return hmac.compare_digest(one.encode(), other.encode())
 
 
 def read_static(text: str) -> list[StaticKey]:
     """
-    The keys of API_KEYS: parted by commas or line breaks, each `key`, `name:key`,
-    `name:key:scopes` or `name:key:scopes:tenant`, scopes with `+` between them.
+    Parse API_KEYS: separated by commas or line breaks, each `key`, `name:key`, `name:key:scopes`
+    or `name:key:scopes:tenant`, with scopes separated by `+`.
 
-    A key without a name belongs to the tenant without a name, any other to one of its own
-    name unless it says another, which may be the one without a name.
+    A key without a name belongs to the unnamed tenant, any other to the tenant of its own name
+    unless it names another, which may be empty.
 
     Raises:
-        InvalidOptions: an entry makes no sense; says which, never what it holds.
+        InvalidOptions: an entry is malformed; names its position, never its contents.
     """
     entries = [entry.strip() for entry in text.replace("\n", ",").split(",")]
     found = list(_read(entry for entry in entries if entry))
     names = [key.name for key in found]
     if len(set(names)) != len(names):
-        raise InvalidOptions("API_KEYS names two keys alike; give each its own name.")
+        raise InvalidOptions("API_KEYS uses a name twice; give each key its own name.")
     return found
 
 
@@ -116,11 +116,13 @@ def _read(entries: Iterator[str]) -> Iterator[StaticKey]:
 def _static(parts: list[str], number: int) -> StaticKey:
     if len(parts) == 1:
         parts = [f"key-{number}", *parts, "", ""]
-    if len(parts) > _PARTS:
+    if len(parts) > _MAX_FIELDS:
         raise ValueError("has more than three colons")
     name, token, scopes, tenant = [*parts, *("", parts[0])[len(parts) - 2 :]]
-    if not SHORTEST_STATIC <= len(token) <= LONGEST:
-        raise ValueError(f"has a key that is not {SHORTEST_STATIC} to {LONGEST} characters long")
+    if not MIN_STATIC_CHARACTERS <= len(token) <= MAX_CHARACTERS:
+        raise ValueError(
+            f"has a key that is not {MIN_STATIC_CHARACTERS} to {MAX_CHARACTERS} characters long"
+        )
     return StaticKey(
         validate_name(name),
         token,
@@ -131,10 +133,10 @@ def _static(parts: list[str], number: int) -> StaticKey:
 
 SESSION_SECONDS = 12 * 3600.0
 USE_SECONDS = 60.0
-"""How much later than the last time a use is written down again."""
+"""Minimum time between two updates of when a key was last used."""
 
-_UNKNOWN = "This API key is not known here; check that it was copied whole."
-_OVER = "This session is over; sign in again."
+_UNKNOWN = "This API key is unknown; check that it was copied completely."
+_ENDED = "This session has ended; sign in again."
 _STATIC = "static-"
 
 
@@ -143,9 +145,9 @@ class ApiKeyring:
     Keys of a store and of API_KEYS; safe for several threads.
 
     Args:
-        pepper: gives the secret that digests are made with; asked for when it is first needed.
-        static: keys that are held in memory only, as digests.
-        settle: keeps a fact unless there is one of its name; returns the one that is kept.
+        pepper: returns the secret of the digests; called when it is first needed.
+        static: keys that are kept in memory only, as digests.
+        settle: stores a value unless its name has one; returns the stored one.
     """
 
     def __init__(
@@ -165,22 +167,22 @@ class ApiKeyring:
         self._pepper: bytes | None = None
         self._lock = threading.Lock()
 
-    # -- making ----------------------------------------------------------------------------
+    # -- creating --------------------------------------------------------------------------
 
     def create(
         self, name: str, tenant: str, scopes: tuple[Scope, ...], expires_at: float | None
     ) -> NewKey:
-        return self._made(new_id(), validate_name(name), tenant, scopes, expires_at)
+        return self._create(new_id(), validate_name(name), tenant, scopes, expires_at)
 
     def first(self) -> NewKey | None:
         if self.keys():
             return None
         key_id = new_id()
         if self._settle("first_key", key_id) != key_id:
-            return None  # another process makes it, or it was made and lost
-        return self._made(key_id, "admin", "", SCOPES, None)
+            return None  # another process creates it, or it was created and lost
+        return self._create(key_id, "admin", "", SCOPES, None)
 
-    def _made(
+    def _create(
         self,
         key_id: str,
         name: str,
@@ -192,7 +194,7 @@ class ApiKeyring:
             validate_name(tenant, "tenant")
         token, now = new_token(key_id), self._clock()
         if expires_at is not None and expires_at <= now:
-            raise InvalidOptions("A key that has expired already is of no use.")
+            raise InvalidOptions("The key would have expired already; choose a later time.")
         key = ApiKey(key_id, name, self._digest(token), tenant, scopes, now, expires_at)
         self._store.put_key(key)
         return NewKey(key, token)
@@ -214,37 +216,37 @@ class ApiKeyring:
 
     def _refuse_static(self, key_id: str) -> None:
         if key_id in self._statics():
-            raise KeyConflict("This key comes from API_KEYS; change it there.")
+            raise KeyConflict("This key is in API_KEYS; change it there.")
 
-    # -- knowing again ---------------------------------------------------------------------
+    # -- verifying -------------------------------------------------------------------------
 
     def check(self, token: str) -> ApiKey:
-        key, now = self._known(token), self._clock()
+        key, now = self._find(token), self._clock()
         key.check(now)
         if now - (key.used_at or 0.0) >= USE_SECONDS:
-            self._note_use(key, now)
+            self._record_use(key, now)
         return key
 
-    def _known(self, token: str) -> ApiKey:
-        """The key whose secret this is, whether it holds or not; in a time that tells nothing."""
-        shown = self._digest(token[:LONGEST])
-        found = [key for key in self._statics().values() if same(key.digest, shown)]
+    def _find(self, token: str) -> ApiKey:
+        """The key with this secret, valid or not; in constant time."""
+        presented = self._digest(token[:MAX_CHARACTERS])
+        found = [key for key in self._statics().values() if same(key.digest, presented)]
         key_id = id_in(token)
         kept = self._store.find_key(key_id) if key_id else None
-        fits = same(kept.digest if kept else shown[::-1], shown)
-        if found and len(token) <= LONGEST:
+        fits = same(kept.digest if kept else presented[::-1], presented)
+        if found and len(token) <= MAX_CHARACTERS:
             return found[0]
         if kept and fits:
             return kept
-        if kept and self._clock() < kept.old_until and same(kept.old_digest, shown):
+        if kept and self._clock() < kept.old_until and same(kept.old_digest, presented):
             return kept
         raise KeyRefused(_UNKNOWN)
 
-    def _note_use(self, key: ApiKey, now: float) -> None:
+    def _record_use(self, key: ApiKey, now: float) -> None:
         if key.static:
             self._static[key.id] = replace(key, used_at=now)
             return
-        with suppress(StorageError, KeyNotFound):  # no reason to turn anybody away
+        with suppress(StorageError, KeyNotFound):  # no reason to refuse the request
             self._store.change_key(key.id, partial(replace, used_at=now))
 
     # -- sessions --------------------------------------------------------------------------
@@ -255,26 +257,26 @@ class ApiKeyring:
         if key.expires_at is not None:
             until = min(until, key.expires_at)
         if not same(key.digest, self._digest(token)):
-            until = min(until, key.old_until)  # it has the secret of before the rotation
+            until = min(until, key.old_until)  # the secret from before a rotation
         session = Session(self._digest(secret, "session"), key.id, key.digest, until)
         self._store.put_session(session, now)
-        return self._signed_in(key, secret, until)
+        return self._session(key, secret, until)
 
     def session(self, token: str) -> SignedIn:
         now = self._clock()
-        found = self._store.find_session(self._digest(token[:LONGEST], "session"), now)
+        found = self._store.find_session(self._digest(token[:MAX_CHARACTERS], "session"), now)
         if found is None:
-            raise KeyRefused(_OVER)
+            raise KeyRefused(_ENDED)
         key = self._statics().get(found.key_id) or self._store.find_key(found.key_id)
         if key is None or not same(key.digest, found.key_digest):
-            raise KeyRefused(_OVER)
+            raise KeyRefused(_ENDED)
         key.check(now)
-        return self._signed_in(key, token, found.until)
+        return self._session(key, token, found.until)
 
     def sign_out(self, token: str) -> None:
-        self._store.drop_session(self._digest(token[:LONGEST], "session"))
+        self._store.drop_session(self._digest(token[:MAX_CHARACTERS], "session"))
 
-    def _signed_in(self, key: ApiKey, token: str, until: float) -> SignedIn:
+    def _session(self, key: ApiKey, token: str, until: float) -> SignedIn:
         return SignedIn(key, token, self._digest(token, "csrf"), until)
 
     # -- digests ---------------------------------------------------------------------------
@@ -285,7 +287,7 @@ class ApiKeyring:
         return digest(self._pepper, purpose, token)
 
     def _statics(self) -> dict[str, ApiKey]:
-        """The keys of API_KEYS; once they are digested, their texts are forgotten."""
+        """The keys of API_KEYS; their texts are dropped once they are digested."""
         with self._lock:
             for name, token, scopes, tenant in self._unread:
                 digested = self._digest(token)

@@ -1,9 +1,8 @@
 """
-How often somebody may ask: fixed windows, counted here or in the Redis that processes share.
+Rate limits in fixed windows, counted in this process or in a shared Redis.
 
-Within a window exactly so many requests pass, however many come at once. Where the shared Redis
-does not answer, each process counts for itself for a while: a limiter that is away neither stops
-the service nor opens it.
+The limit is exact under concurrency. While the shared Redis does not respond, each process counts
+by itself, so that an outage neither blocks requests nor disables the limits.
 """
 
 import time
@@ -20,18 +19,18 @@ from meet_transcriber.observability.logging import get_logger
 
 log = get_logger(__name__)
 
-_ASIDE_SECONDS = 10.0
-"""How long a Redis that did not answer is left alone."""
+_FALLBACK_SECONDS = 10.0
+"""How long to count locally after Redis did not respond."""
 
-_MOST_ENDS = 10_000
+_MAX_ENDS = 10_000
 
 
 def parse_rate(text: str, setting: str) -> Rate | None:
     """
-    The rate that a text such as `120/minute` or `5 per 10 seconds` names; None for none or 0.
+    Parse a rate such as `120/minute` or `5 per 10 seconds`; None for an empty text or 0.
 
     Raises:
-        InvalidOptions: it is no rate; names the setting.
+        InvalidOptions: it is malformed; names the setting.
     """
     text = text.strip()
     if not text or text.partition("/")[0].strip() == "0":
@@ -40,24 +39,24 @@ def parse_rate(text: str, setting: str) -> Rate | None:
         item = limits.parse(text)
     except ValueError as error:
         raise InvalidOptions(
-            f"{setting} is not usable: {text!r} is no rate; write it as 120/minute, or 0 for none."
+            f"{setting} is not usable: {text!r} is not a rate; use 120/minute, or 0 for unlimited."
         ) from error
     return Rate(item.amount, item.get_expiry())
 
 
 class Counters:
-    """Counts requests per policy and caller; safe for several threads."""
+    """Counts requests per policy and client; safe for several threads."""
 
     def __init__(self, redis_client: Any = None, namespace: str = "mt") -> None:
         """
         Args:
-            redis_client: of the Redis that processes share, whose connections are used; None counts
-                in this process.
-            namespace: begins every key.
+            redis_client: of a shared Redis, whose connection pool is used; None counts in this
+                process.
+            namespace: prefix of every key.
         """
-        self._here = _Windows(MemoryStorage())
+        self._local = _Windows(MemoryStorage())
         self._lock = Lock()
-        self._aside_until = 0.0
+        self._local_until = 0.0
         self._shared: _Windows | None = None
         if redis_client is not None:
             storage = RedisStorage(
@@ -70,38 +69,38 @@ class Counters:
 
     @property
     def quick(self) -> bool:
-        """Whether counting needs no network."""
+        """Whether counting is local, without network access."""
         return self._shared is None
 
-    def hit(self, policy: str, rate: Rate, who: str) -> Count:
+    def hit(self, policy: str, rate: Rate, client: str) -> Count:
         """Count one request."""
-        return self._count(policy, rate, who, 1)
+        return self._count(policy, rate, client, 1)
 
-    def peek(self, policy: str, rate: Rate, who: str) -> Count:
-        """Where a caller would stand after one more request; counts nothing."""
-        return self._count(policy, rate, who, 0)
+    def peek(self, policy: str, rate: Rate, client: str) -> Count:
+        """The count after one more request, without counting it."""
+        return self._count(policy, rate, client, 0)
 
-    def _count(self, policy: str, rate: Rate, who: str, amount: int) -> Count:
-        if self._shared is not None and time.monotonic() >= self._aside_until:
+    def _count(self, policy: str, rate: Rate, client: str, amount: int) -> Count:
+        if self._shared is not None and time.monotonic() >= self._local_until:
             try:
-                return self._shared.count(policy, rate, who, amount)
+                return self._shared.count(policy, rate, client, amount)
             except CounterError as error:
-                self._aside_until = time.monotonic() + _ASIDE_SECONDS
-                log.warning("limits_counted_here", error=f"Redis does not answer: {error}")
-        with self._lock:  # MemoryStorage alone loses hits where a window ends
-            return self._here.count(policy, rate, who, amount)
+                self._local_until = time.monotonic() + _FALLBACK_SECONDS
+                log.warning("limits_counted_here", error=f"Redis does not respond: {error}")
+        with self._lock:  # MemoryStorage loses hits at the end of a window
+            return self._local.count(policy, rate, client, amount)
 
 
 class _Windows:
-    """Counts in one storage; remembers when windows end, as asking may cost a round trip."""
+    """Counts in one storage; caches the ends of windows, as reading them costs a round trip."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._ends: dict[str, float] = {}
 
-    def count(self, policy: str, rate: Rate, who: str, amount: int) -> Count:
-        """Count one request, or none: where a caller would stand after one more."""
-        key = f"{policy}/{rate.amount}/{rate.seconds}/{who}"
+    def count(self, policy: str, rate: Rate, client: str, amount: int) -> Count:
+        """Count `amount` requests (0 or 1); returns the count after one more."""
+        key = f"{policy}/{rate.amount}/{rate.seconds}/{client}"
         used = self._storage.incr(key, rate.seconds) if amount else self._storage.get(key) + 1
         left = rate.seconds if used == 1 else self._end(key) - time.time()
         if amount and used == 1:
@@ -122,6 +121,6 @@ class _Windows:
         return end
 
     def _remember(self, key: str, end: float) -> None:
-        if len(self._ends) >= _MOST_ENDS:
+        if len(self._ends) >= _MAX_ENDS:
             self._ends.clear()
         self._ends[key] = end

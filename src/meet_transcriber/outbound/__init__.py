@@ -1,1 +1,1 @@
-"""Outgoing HTTP: recordings by address and webhooks, behind an address guard."""
+"""Outgoing HTTP: downloads of recordings and webhooks, behind an address guard."""

@@ -1,4 +1,4 @@
-"""The file name that a download carries: what the server says, or the end of its address."""
+"""Downloads recordings over HTTP, within limits of size and time, and names them."""
 
 import re
 import unicodedata
@@ -13,9 +13,9 @@ from meet_transcriber.core.errors import FetchError, UploadTooLarge
 from meet_transcriber.outbound.address_guard import AddressGuard, Resolver, system_resolver
 from meet_transcriber.outbound.http_client import NETWORK_ERRORS, TIMEOUTS, Deadline, GuardedClient
 
-FALLBACK = "recording"
-_MOST_BYTES = 200
-_MOST_SUFFIX_BYTES = 16
+FALLBACK_NAME = "recording"
+_MAX_NAME_BYTES = 200
+_MAX_SUFFIX_BYTES = 16
 _EXTENDED = re.compile(r"(?:^|;)\s*filename\*\s*=\s*([\w-]+)'[^']*'([^;\s]+)", re.IGNORECASE)
 _QUOTED = re.compile(r'(?:^|;)\s*filename\s*=\s*"((?:[^"\\]|\\.)*)"', re.IGNORECASE)
 _TOKEN = re.compile(r"(?:^|;)\s*filename\s*=\s*([^\s;\"]+)", re.IGNORECASE)
@@ -23,15 +23,15 @@ _TOKEN = re.compile(r"(?:^|;)\s*filename\s*=\s*([^\s;\"]+)", re.IGNORECASE)
 
 def file_name(disposition: str, url: httpx.URL) -> str:
     """
-    Choose a name without folders, control or formatting characters, of 200 bytes at most.
+    The name of a download, without folders, control or formatting characters, at most 200 bytes.
 
     Args:
-        disposition: the Content-Disposition header (RFC 6266), or nothing.
-        url: where the download came from in the end.
+        disposition: the Content-Disposition header (RFC 6266), or empty.
+        url: after redirects; its path is used without such a header.
     """
     path = url.raw_path.decode("ascii").partition("?")[0]
     named = (_disposition_name(disposition), unquote(path))
-    return next((name for each in named if (name := _clean(each))), FALLBACK)
+    return next((name for each in named if (name := _clean(each))), FALLBACK_NAME)
 
 
 def _disposition_name(header: str) -> str:
@@ -47,24 +47,24 @@ def _disposition_name(header: str) -> str:
 
 
 def _clean(name: str) -> str:
-    """The last part of a path, without what shells, file systems or eyes stumble over."""
+    """The last part of a path, without characters that are special to shells or invisible."""
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
-    shown = (" " if char.isspace() else char for char in last if _is_shown(char))
-    text = re.sub(r'[<>:"|?*]', "_", "".join(shown))
+    visible = (" " if char.isspace() else char for char in last if _is_visible(char))
+    text = re.sub(r'[<>:"|?*]', "_", "".join(visible))
     return _shorten(re.sub(" +", " ", text).strip(" ."))
 
 
-def _is_shown(char: str) -> bool:
+def _is_visible(char: str) -> bool:
     """False for control, formatting (text direction), surrogate and unassigned characters."""
     return char.isspace() or not unicodedata.category(char).startswith("C")
 
 
 def _shorten(name: str) -> str:
-    """Cut the stem and keep the suffix, which says what the file is."""
+    """Shorten the stem and keep the suffix."""
     stem, dot, suffix = name.rpartition(".")
-    if not stem or len(suffix.encode()) > _MOST_SUFFIX_BYTES:
+    if not stem or len(suffix.encode()) > _MAX_SUFFIX_BYTES:
         stem, dot, suffix = name, "", ""
-    room = _MOST_BYTES - len(f"{dot}{suffix}".encode())
+    room = _MAX_NAME_BYTES - len(f"{dot}{suffix}".encode())
     return stem.encode()[:room].decode(errors="ignore").rstrip(" .") + dot + suffix
 
 
@@ -76,7 +76,7 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Fetched:
-    """A download that has begun: what the server says about it, and its bytes once."""
+    """A started download: its headers, and its bytes once."""
 
     name: str
     content_type: str
@@ -85,17 +85,17 @@ class Fetched:
 
     def chunks(self) -> Iterator[bytes]:
         """
-        Yield the bytes as they arrive, in pieces of at most 64 KiB or so.
+        Yield the bytes as they arrive, in chunks of about 64 KiB at most.
 
         Raises:
-            UploadTooLarge: there are more than the limit; what came before was handed out.
-            FetchError: the server broke off, fell silent or took too long.
+            UploadTooLarge: there are more than the limit; previous chunks were yielded.
+            FetchError: the connection broke, stalled or took too long.
         """
         return self._chunks
 
 
 class Fetcher:
-    """Fetches over http and https, from permitted addresses, within limits of size and time."""
+    """Downloads over http and https, from allowed addresses, within limits of size and time."""
 
     def __init__(
         self,
@@ -107,18 +107,18 @@ class Fetcher:
         resolver: Resolver = system_resolver,
     ) -> None:
         """
-        Set the limits. Authorities of SSL_CERT_FILE, an intranet's for example, are trusted.
+        Certificate authorities in SSL_CERT_FILE, such as an intranet's, are trusted.
 
         Args:
             allow: OUTBOUND_ALLOW, as `AddressGuard` takes it.
-            max_bytes: the largest recording.
-            timeout_seconds: for the whole download, redirects included; a name service that
-                hangs ends by its own limits.
-            idle_seconds: the longest silence while connecting or receiving.
-            resolver: what turns names into addresses.
+            max_bytes: limit on the size of a recording.
+            timeout_seconds: for the whole download, redirects included; except DNS, which has its
+                own limits.
+            idle_seconds: limit on each wait while connecting or receiving.
+            resolver: resolves host names.
 
         Raises:
-            InvalidOptions: an entry of `allow` cannot be read.
+            InvalidOptions: an entry of `allow` is malformed.
         """
         self.guard = AddressGuard(allow, resolver)
         self._max_bytes = max_bytes
@@ -126,19 +126,19 @@ class Fetcher:
         self._ssl_context = httpx.create_ssl_context()
 
     def check(self, url: str) -> None:
-        """Refuse early what may not be called; raises AddressRefused or FetchError."""
+        """Check an address before connecting; raises AddressRefused or FetchError."""
         self.guard.check(url)
 
     @contextmanager
     def fetch(self, url: str) -> Iterator[Fetched]:
         """
-        Open a download: `with fetcher.fetch(url) as fetched: for chunk in fetched.chunks()`.
+        Start a download: `with fetcher.fetch(url) as fetched: for chunk in fetched.chunks()`.
 
-        Nothing is decoded: a server is asked for the bytes as they are.
+        No content encoding is requested or decoded.
 
         Raises:
             AddressRefused: the address, or one that it redirects to, is forbidden.
-            FetchError: the server cannot be reached or does not answer with the recording.
+            FetchError: the server cannot be reached or does not return the recording.
             UploadTooLarge: the server announces more than `max_bytes`.
         """
         deadline = Deadline(self._timeout_seconds)
@@ -150,7 +150,7 @@ class Fetcher:
     def _follow(
         self, client: GuardedClient, url: httpx.URL, deadline: Deadline
     ) -> Iterator[httpx.Response]:
-        """Ask, and go where redirects point, each checked like the first address."""
+        """Send the request and follow redirects, each checked like the first address."""
         for _ in range(MAX_REDIRECTS + 1):
             with ExitStack() as stack:
                 with self._translated(url, deadline):
@@ -167,18 +167,18 @@ class Fetcher:
         try:
             return self.guard.parse(str(url.join(location)))
         except (httpx.InvalidURL, ValueError) as error:
-            raise FetchError(f"{url.host} redirects to an address that cannot be read.") from error
+            raise FetchError(f"{url.host} redirects to a malformed address.") from error
 
     def _begin(self, response: httpx.Response, deadline: Deadline) -> Fetched:
-        """Look at the head of the answer before its body."""
+        """Check the status and headers of a response."""
         host, headers = response.url.host, response.headers
         if response.status_code != httpx.codes.OK:
             raise FetchError(
                 f"{host} answered with status {response.status_code} instead of the recording; "
-                "check that the address is complete, current and open without a login."
+                "check that the address is complete, still valid and needs no login."
             )
         if headers.get("content-encoding", "").strip().lower() in _COMPRESSIONS:
-            raise FetchError(f"{host} sends the file compressed though asked not to; upload it.")
+            raise FetchError(f"{host} sends the file with a content encoding; upload it instead.")
         length = headers.get("content-length", "")
         size = int(length) if length.isascii() and length.isdigit() else None
         if size is not None and size > self._max_bytes:
@@ -201,7 +201,7 @@ class Fetcher:
 
     def _too_large(self, host: str) -> UploadTooLarge:
         return UploadTooLarge(
-            f"The recording at {host} has more than the {self._max_bytes / _MIB:g} MiB that "
+            f"The recording at {host} is larger than the {self._max_bytes / _MIB:g} MiB that "
             "MAX_UPLOAD_SIZE_MB allows; send a shorter or compressed one."
         )
 
@@ -210,11 +210,13 @@ class Fetcher:
         try:
             yield
         except NETWORK_ERRORS as error:
-            raise FetchError(f"{url.host} {self._what_happened(error, deadline)}") from error
+            raise FetchError(f"{url.host} {self._reason(error, deadline)}") from error
 
-    def _what_happened(self, error: Exception, deadline: Deadline) -> str:
+    def _reason(self, error: Exception, deadline: Deadline) -> str:
         if deadline.passed:
             return f"took longer than {deadline.seconds:g} s; try again or upload the file."
         if isinstance(error, TIMEOUTS):
-            return f"was silent for {self._idle_seconds:g} s; try again or upload the file."
-        return f"broke off or cannot be reached ({error}); try again or upload the file."
+            return f"sent nothing for {self._idle_seconds:g} s; try again or upload the file."
+        return (
+            f"cannot be reached or closed the connection ({error}); try again or upload the file."
+        )

@@ -1,7 +1,7 @@
-"""HTTP over guarded connections, with a deadline that no server can stretch.
+"""HTTP over guarded connections, with a deadline for the whole exchange.
 
-Everything here is public interface of httpx and httpcore, so that a new version of either
-breaks loudly and cannot lose the guard.
+Only public interfaces of httpx and httpcore are used, so that a new version of either fails visibly
+and cannot bypass the guard.
 """
 
 import ssl
@@ -19,7 +19,7 @@ _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "meet-
 
 
 class Deadline:
-    """A moment on the monotonic clock after which nothing may wait any longer."""
+    """A point in monotonic time after which nothing may wait."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -27,24 +27,24 @@ class Deadline:
 
     @property
     def passed(self) -> bool:
-        """Whether the time is up."""
+        """Whether the deadline has passed."""
         return time.monotonic() >= self._end
 
     def cap(self, timeout: float | None) -> float:
         """
-        Shorten a timeout to what is left.
+        Shorten a timeout to the time that is left.
 
         Raises:
             httpcore.TimeoutException: nothing is left.
         """
         left = self._end - time.monotonic()
         if left <= 0:
-            raise httpcore.TimeoutException(f"{self.seconds:g} s are over")
+            raise httpcore.TimeoutException(f"{self.seconds:g} s have passed")
         return left if timeout is None else min(timeout, left)
 
 
 class _TimedStream(httpcore.NetworkStream):
-    """A connection on which each wait ends at the deadline at the latest."""
+    """A connection on which no wait exceeds the deadline."""
 
     def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
         self._stream, self._deadline = stream, deadline
@@ -73,7 +73,7 @@ class _TimedStream(httpcore.NetworkStream):
 
 
 class GuardedBackend(httpcore.NetworkBackend):
-    """Resolves once for each connection, checks, and connects to the very address it checked."""
+    """Resolves and checks a host once per connection, and connects to the checked address."""
 
     def __init__(
         self,
@@ -93,12 +93,12 @@ class GuardedBackend(httpcore.NetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         """
-        Connect to the first address of `host` that answers.
+        Connect to the first address of `host` that accepts.
 
         Raises:
             AddressRefused: one of the addresses is forbidden; nothing was connected.
-            FetchError: the name has no address.
-            httpcore.ConnectError, httpcore.TimeoutException: none answers.
+            FetchError: the host does not resolve.
+            httpcore.ConnectError, httpcore.TimeoutException: no address accepts.
         """
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in self._guard.resolve(host, port):
@@ -115,7 +115,7 @@ class GuardedBackend(httpcore.NetworkBackend):
 
 
 class _Body(httpx.SyncByteStream):
-    """A response's body as httpx wants it."""
+    """A response body, as httpx needs it."""
 
     def __init__(self, response: httpcore.Response) -> None:
         self._response = response
@@ -164,10 +164,10 @@ NETWORK_ERRORS = (httpcore.NetworkError, httpcore.ProtocolError, httpx.HTTPError
 
 class GuardedClient:
     """
-    Sends the requests of one errand.
+    Sends the requests of one download or delivery.
 
-    Without the comforts of `httpx.Client`: no proxy from the environment, no cookie kept, no
-    redirect read, no compression asked for, no credentials from a `.netrc`.
+    Unlike `httpx.Client` it uses no proxy from the environment, no cookies, no redirects, no
+    compression and no credentials of a `.netrc`.
     """
 
     def __init__(
@@ -178,10 +178,8 @@ class GuardedClient:
         idle_seconds: float,
     ) -> None:
         """
-        Connect to nothing yet.
-
         Args:
-            idle_seconds: the longest silence while connecting, reading or writing.
+            idle_seconds: limit on each wait while connecting, reading or writing.
         """
         self._transport = GuardedTransport(GuardedBackend(guard, deadline), ssl_context)
         self._timeout = httpx.Timeout(idle_seconds).as_dict()
@@ -195,11 +193,11 @@ class GuardedClient:
         body: bytes = b"",
     ) -> Iterator[httpx.Response]:
         """
-        Send a request and hand out the answer's head; its body is read with `iter_raw`.
+        Send a request; yields the response, whose body is read with `iter_raw`.
 
         Raises:
-            AddressRefused, FetchError: the host is forbidden or has no address.
-            NETWORK_ERRORS: there is no answer in HTTP.
+            AddressRefused, FetchError: the host is forbidden or does not resolve.
+            NETWORK_ERRORS: there is no valid HTTP response.
         """
         request = httpx.Request(
             method,

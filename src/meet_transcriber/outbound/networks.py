@@ -1,7 +1,7 @@
-"""Which IP addresses are public, and which are opened by an allow-list.
+"""Public IP addresses, and the allow-list of others.
 
-The tables follow IANA's special-purpose address registries (RFC 6890 and its updates). They
-are written out because Python's `ipaddress` answers differently from version to version.
+The tables follow IANA's special-purpose address registries (RFC 6890 and its updates). They are
+listed here because Python's `ipaddress` differs between versions.
 """
 
 import re
@@ -33,7 +33,7 @@ _SPECIAL: dict[Network, str] = {
     }.items()
     for network in networks.split()
 }
-# Where clouds hand out credentials, also outside the special ranges (Azure: 168.63.129.16).
+# Where clouds serve credentials, also outside the special ranges (Azure: 168.63.129.16).
 _METADATA: tuple[Network, ...] = tuple(
     ip_network(network)
     for network in (
@@ -55,7 +55,7 @@ _METADATA_NAMES = frozenset(
         "metadata.tencentyun.com",
     }
 )
-_UNICAST = IPv6Network("2000::/3")  # all that IANA gave out of IPv6 for the public
+_UNICAST = IPv6Network("2000::/3")  # all public addresses of IPv6 so far
 _NAT64 = IPv6Network("64:ff9b::/96")
 _LABEL = "(?!-)[a-z0-9_-]{1,63}(?<!-)"
 _HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*")
@@ -64,7 +64,7 @@ _NOT_IN_NAMES = frozenset(":/?#@%*[]\\ ")
 
 
 def unwrapped(address: Address) -> Address:
-    """The IPv4 address that an IPv4-mapped or NAT64 address reaches; others as they are."""
+    """The IPv4 address behind an IPv4-mapped or NAT64 address; others unchanged."""
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
             return address.ipv4_mapped
@@ -74,7 +74,7 @@ def unwrapped(address: Address) -> Address:
 
 
 def special_kind(address: Address) -> str | None:
-    """Say why an address is not public, as in "a private"; None when it is public."""
+    """Why an address is not public, such as "a private"; None when it is public."""
     address = unwrapped(address)
     if any(address in network for network in _METADATA):
         return "a cloud's metadata"
@@ -87,7 +87,7 @@ def special_kind(address: Address) -> str | None:
 
 
 def address_of(text: str) -> Address | None:
-    """Read a canonical IP address; None for everything else, scoped addresses included."""
+    """Parse a canonical IP address; None for anything else, scoped addresses included."""
     try:
         return None if "%" in text else ip_address(text)
     except ValueError:
@@ -96,7 +96,7 @@ def address_of(text: str) -> Address | None:
 
 def is_host_name(host: str) -> bool:
     """
-    Whether a host, in lower case and ASCII, is a name and no spelling of a number.
+    Whether a host, in lower case and ASCII, is a name and not a number.
 
     The last label decides, as in the WHATWG URL standard: `127.1`, `2130706433` and `0x7f.1`
     are IPv4 addresses to many resolvers.
@@ -105,7 +105,7 @@ def is_host_name(host: str) -> bool:
 
 
 def is_metadata_name(host: str) -> bool:
-    """Whether a host name is one under which clouds hand out credentials."""
+    """Whether clouds serve credentials under this host name."""
     return host in _METADATA_NAMES
 
 
@@ -117,7 +117,7 @@ def _network(entry: str) -> Network | None:
 
 
 def _as_requested(name: str) -> str:
-    """A host name as it stands in a request: IDNA; empty when it cannot be one."""
+    """A host name as used in requests (IDNA); empty where malformed."""
     try:
         return httpx.URL(f"http://{name}").raw_host.decode("ascii")
     except httpx.InvalidURL:
@@ -129,7 +129,7 @@ def _name(entry: str) -> str:
     host = "" if _NOT_IN_NAMES & set(text) else _as_requested(text)
     if not is_host_name(host):
         raise InvalidOptions(
-            f"OUTBOUND_ALLOW holds {entry!r}, which is no host name, *.suffix, IP address or "
+            f"OUTBOUND_ALLOW contains {entry!r}, which is not a host name, *.suffix, IP address or "
             "network; write for example wiki.corp, *.corp, 10.1.2.3 or 10.0.0.0/8."
         )
     return host
@@ -138,11 +138,11 @@ def _name(entry: str) -> str:
 @dataclass(frozen=True)
 class AllowList:
     """
-    What an operator opens beyond public addresses.
+    What an operator allows besides public addresses.
 
-    A name (`wiki.corp`) or pattern (`*.corp`, which is every name below `corp`) may lead to
-    any address but a metadata one. An IP or network opens its addresses under every name.
-    Metadata addresses are opened by an entry that names them and nothing wider.
+    A name (`wiki.corp`) or pattern (`*.corp`, every name below `corp`) may resolve to any address
+    but a metadata one. An IP address or network is allowed under every name. A metadata address
+    is allowed only by an entry that is no wider than it.
     """
 
     names: frozenset[str] = frozenset()
@@ -152,10 +152,10 @@ class AllowList:
     @classmethod
     def of(cls, entries: Sequence[str]) -> "AllowList":
         """
-        Read the entries of OUTBOUND_ALLOW; empty ones are passed over.
+        Parse the entries of OUTBOUND_ALLOW; empty ones are skipped.
 
         Raises:
-            InvalidOptions: an entry is none of the four kinds.
+            InvalidOptions: an entry is malformed.
         """
         texts = [text for entry in entries if (text := entry.strip().lower())]
         found = {text: _network(text) for text in texts}
@@ -167,13 +167,13 @@ class AllowList:
         )
 
     def refusal(self, host: str, address: Address) -> str | None:
-        """Say what speaks against `address`, reached as `host`; None when nothing does."""
+        """Why `address`, reached as `host`, is refused; None when it is allowed."""
         reached = unwrapped(address)
-        opened = [network for network in self.networks if reached in network]
+        allowed = [network for network in self.networks if reached in network]
         for metadata in _METADATA:
-            if reached in metadata and not any(_within(network, metadata) for network in opened):
+            if reached in metadata and not any(_within(network, metadata) for network in allowed):
                 return "a cloud's metadata"
-        if opened or host in self.names or host.endswith(self.suffixes):
+        if allowed or host in self.names or host.endswith(self.suffixes):
             return None
         return special_kind(reached)
 

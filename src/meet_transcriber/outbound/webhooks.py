@@ -1,6 +1,6 @@
-"""Webhooks as Standard Webhooks has them: https://www.standardwebhooks.com.
+"""Webhooks in the format of Standard Webhooks: https://www.standardwebhooks.com.
 
-The same headers, signature and tolerance as OpenAI's, so receivers verify with the
+Headers, signature and tolerance are the same as OpenAI's, so receivers can verify them with the
 `standardwebhooks` packages or with `openai.webhooks.unwrap`.
 """
 
@@ -24,21 +24,21 @@ from meet_transcriber.outbound.http_client import NETWORK_ERRORS, TIMEOUTS, Dead
 Outcome = Literal["delivered", "retry", "gone", "refused"]
 
 SCHEDULE_SECONDS = (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
-"""How long to wait before each attempt, counted from the one before."""
-LONGEST_RETRY_AFTER_SECONDS = 86_400.0
+"""Delay before each attempt, from the previous one."""
+MAX_RETRY_AFTER_SECONDS = 86_400.0
 _JITTER = 0.1
 _PREFIX = "whsec_"
 _SECRET_BYTES = range(24, 65)
 
 
 def new_secret() -> str:
-    """Make up a secret of 32 bytes."""
+    """Generate a secret of 32 bytes."""
     return _PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def check_secret(secret: str) -> None:
     """
-    Accept one secret, or several with spaces between them.
+    Check one secret, or several separated by spaces.
 
     Raises:
         InvalidOptions: there is none, or one is not `whsec_` and base64 of 24 to 64 bytes.
@@ -48,7 +48,7 @@ def check_secret(secret: str) -> None:
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     """
-    Sign a message: `v1,<base64>`, once for each secret, so that receivers can rotate theirs.
+    Sign a message: `v1,<base64>`, once per secret, so that receivers can rotate theirs.
 
     Args:
         secret: as `check_secret` accepts it.
@@ -82,7 +82,7 @@ def _key(secret: str) -> bytes:
 
 
 def _bad_secret(reason: str) -> InvalidOptions:
-    """The secret itself stays out of the sentence, which may be logged."""
+    """The message, which may be logged, does not contain the secret."""
     return InvalidOptions(
         f"The webhook secret cannot be used: {reason}. "
         f"Make one with: echo {_PREFIX}$(openssl rand -base64 32)"
@@ -93,12 +93,12 @@ def next_attempt(
     attempts: int, now: float, rng: Random, retry_after: float | None = None
 ) -> float | None:
     """
-    Return when to try next, in the seconds of `now`; None when it was tried often enough.
+    The time of the next attempt, on the clock of `now`; None after the last one.
 
     Args:
-        attempts: how many were made.
-        rng: spreads the attempts by a tenth, so that receivers are not hit all at once.
-        retry_after: what the receiver asked for; the attempt is not earlier.
+        attempts: number of attempts so far.
+        rng: adds jitter of up to a tenth, so that deliveries to a receiver spread out.
+        retry_after: minimum delay in seconds that the receiver requested.
     """
     if attempts >= len(SCHEDULE_SECONDS):
         return None
@@ -109,10 +109,10 @@ def next_attempt(
 @dataclass(frozen=True)
 class Delivery:
     """
-    How one attempt went.
+    The result of one attempt.
 
-    `gone` (the receiver answered 410) and `refused` (the address is forbidden) are final.
-    `detail` names the host and not the address, which may hold a token.
+    `gone` (status 410) and `refused` (forbidden address) are final. `detail` contains the host
+    but not the full address, which may contain a token.
     """
 
     outcome: Outcome
@@ -122,7 +122,7 @@ class Delivery:
 
 
 class WebhookSender:
-    """Posts webhooks to permitted addresses."""
+    """Posts webhooks to allowed addresses."""
 
     def __init__(
         self,
@@ -132,15 +132,13 @@ class WebhookSender:
         resolver: Resolver = system_resolver,
     ) -> None:
         """
-        Set the limits.
-
         Args:
             allow: OUTBOUND_ALLOW, as `AddressGuard` takes it.
-            timeout_seconds: for one attempt as a whole.
-            resolver: what turns names into addresses.
+            timeout_seconds: for one whole attempt.
+            resolver: resolves host names.
 
         Raises:
-            InvalidOptions: an entry of `allow` cannot be read.
+            InvalidOptions: an entry of `allow` is malformed.
         """
         self.guard = AddressGuard(allow, resolver)
         self._timeout_seconds = timeout_seconds
@@ -150,10 +148,10 @@ class WebhookSender:
         self, url: str, body: bytes, *, message_id: str, timestamp: int, secret: str | None
     ) -> Delivery:
         """
-        Try once. Redirects are not followed and the answer's body is not read.
+        Make one attempt. Redirects are not followed and the response body is not read.
 
         Args:
-            message_id: the same for every attempt of one event, so receivers drop repeats.
+            message_id: the same for every attempt of an event, so that receivers can drop repeats.
             timestamp: of this attempt, in unix seconds.
             secret: as `check_secret` accepts it; None sends without a signature.
 
@@ -181,27 +179,29 @@ class WebhookSender:
         try:
             client = GuardedClient(self.guard, deadline, self._ssl_context, deadline.seconds)
             with client, client.send("POST", url, headers, body) as response:
-                return _judge(response, now)
+                return _outcome(response, now)
         except NETWORK_ERRORS as error:
-            late = deadline.passed or isinstance(error, TIMEOUTS)
-            reason = f"no answer in {deadline.seconds:g} s" if late else str(error).rstrip(".")
+            timed_out = deadline.passed or isinstance(error, TIMEOUTS)
+            reason = (
+                f"no response in {deadline.seconds:g} s" if timed_out else str(error).rstrip(".")
+            )
             return Delivery("retry", None, f"{url.host} could not be reached: {reason}.")
 
 
-def _judge(response: httpx.Response, now: float) -> Delivery:
-    """410 ends it, 2xx is success; whatever else may be mended on the other side."""
+def _outcome(response: httpx.Response, now: float) -> Delivery:
+    """2xx is success and 410 final; anything else may be a temporary error."""
     status = response.status_code
     detail = f"{response.url.host} answered with status {status}."
     if response.is_success:
         return Delivery("delivered", status, detail)
     if status == httpx.codes.GONE:
         return Delivery("gone", status, detail)
-    asked = response.headers.get("retry-after", "").strip()
-    return Delivery("retry", status, detail, retry_after_seconds(asked, now))
+    header = response.headers.get("retry-after", "").strip()
+    return Delivery("retry", status, detail, parse_retry_after(header, now))
 
 
-def retry_after_seconds(value: str, now: float) -> float | None:
-    """Read Retry-After, a number of seconds or an HTTP date; a day at most."""
+def parse_retry_after(value: str, now: float) -> float | None:
+    """Parse Retry-After, a number of seconds or an HTTP date; at most a day."""
     if value.isascii() and value.isdigit():
         seconds = float(value[:9])
     else:
@@ -209,4 +209,4 @@ def retry_after_seconds(value: str, now: float) -> float | None:
             seconds = parsedate_to_datetime(value).timestamp() - now
         except (ValueError, OverflowError):
             return None
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)

@@ -63,7 +63,7 @@ def test_a_key_is_made_used_rotated_and_revoked(run: Run, server: Server) -> Non
     assert run("list", "--server", server.url, MEET_TRANSCRIBER_KEY=token).returncode == 0
     new = run("keys", "rotate", key_id).stdout.strip()
     old = run("list", "--server", server.url, "--key", token)
-    assert (old.returncode, "not known here" in old.stderr) == (7, True)
+    assert (old.returncode, "is unknown" in old.stderr) == (7, True)
     assert run("list", "--server", server.url, "--key", new).returncode == 0
     assert run("keys", "revoke", key_id).returncode == 0
     assert "was revoked" in run("list", "--server", server.url, "--key", new).stderr

@@ -36,7 +36,7 @@ MALFORMED = {
         "http://a b/",
     ],
     "its port is not": ["http://a:0/", "http://a:65536/", "http://a:99999/"],
-    "cannot be read": [
+    "cannot be parsed": [
         "http://１２７.0.0.1/",
         "http://①.0.0.1/",
         "http://a\n.b/",
@@ -100,7 +100,7 @@ def test_addresses_are_read_into_one_spelling(url: str, netloc: str, path: str) 
 )
 def test_forbidden_hosts_are_refused_without_asking_the_network(url: str) -> None:
     resolver = ScriptedResolver()
-    with pytest.raises(AddressRefused, match=r"public ones only.*OUTBOUND_ALLOW"):
+    with pytest.raises(AddressRefused, match=r"only public ones.*OUTBOUND_ALLOW"):
         AddressGuard((), resolver).parse(url)
     assert resolver.asked == []
 

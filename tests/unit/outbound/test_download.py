@@ -155,7 +155,7 @@ def test_any_location_is_followed_or_refused(site: Site, place: str) -> None:
 
 def test_an_announced_size_over_the_limit_is_refused_at_once(site: Site) -> None:
     site.answers["/"] = lambda request: request.head(content_length=str(11 * MIB))
-    with pytest.raises(UploadTooLarge, match="more than the 10 MiB that MAX_UPLOAD_SIZE_MB"):
+    with pytest.raises(UploadTooLarge, match="larger than the 10 MiB that MAX_UPLOAD_SIZE_MB"):
         read(site.url())
 
 
@@ -205,7 +205,7 @@ def pausing(request: Request) -> None:
 @pytest.mark.parametrize("answer", [silent, pausing])
 def test_silence_ends_a_download(site: Site, answer: Answer) -> None:
     site.answers["/"] = answer
-    with pytest.raises(FetchError, match=r"127\.0\.0\.1 was silent for 0\.2 s"):
+    with pytest.raises(FetchError, match=r"127\.0\.0\.1 sent nothing for 0\.2 s"):
         read(site.url(), fetcher(idle_seconds=0.2))
 
 
@@ -230,7 +230,7 @@ def test_a_body_that_ends_too_soon_is_an_error(site: Site) -> None:
         request.wfile.write(b"short")
 
     site.answers["/"] = answer
-    with pytest.raises(FetchError, match="broke off"):
+    with pytest.raises(FetchError, match="closed the connection"):
         read(site.url())
 
 
@@ -238,7 +238,7 @@ def test_a_body_that_ends_too_soon_is_an_error(site: Site) -> None:
 def test_compressed_answers_are_refused(site: Site, coding: str) -> None:
     bomb = gzip.compress(bytes(20 * MIB))
     site.answers["/"] = lambda request: request.send(bomb, content_encoding=coding)
-    with pytest.raises(FetchError, match="compressed though asked not to"):
+    with pytest.raises(FetchError, match="with a content encoding"):
         read(site.url())
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meet_transcriber.outbound.download import FALLBACK, file_name
+from meet_transcriber.outbound.download import FALLBACK_NAME, file_name
 
 PLACE = httpx.URL("https://files.example/a/from%20path.mp3?download=1")
 
@@ -36,9 +36,9 @@ def test_the_server_names_the_file(disposition: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("url", "name"),
     [
-        ("https://files.example", FALLBACK),
-        ("https://files.example/folder/", FALLBACK),
-        ("https://files.example/%2e%2e", FALLBACK),
+        ("https://files.example", FALLBACK_NAME),
+        ("https://files.example/folder/", FALLBACK_NAME),
+        ("https://files.example/%2e%2e", FALLBACK_NAME),
         ("https://files.example/a%2fb%5cc.wav", "c.wav"),
         ("https://files.example/Gespr%C3%A4ch.wav#x", "Gespräch.wav"),
     ],

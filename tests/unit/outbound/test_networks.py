@@ -129,5 +129,7 @@ def test_an_entry_opens_nothing_else(entry: str, host: str, address: str) -> Non
     ["*", "*.", "a*b", "*.*", "http://wiki", "wiki:80", "10.0.0.0/33", "127.1", "a b", "a/b", "１"],
 )
 def test_other_entries_are_refused_in_words(entry: str) -> None:
-    with pytest.raises(InvalidOptions, match=r"OUTBOUND_ALLOW holds .*, which is no host name"):
+    with pytest.raises(
+        InvalidOptions, match=r"OUTBOUND_ALLOW contains .*, which is not a host name"
+    ):
         AllowList.of([entry])

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.outbound.webhooks import (
-    LONGEST_RETRY_AFTER_SECONDS,
+    MAX_RETRY_AFTER_SECONDS,
     SCHEDULE_SECONDS,
     Delivery,
     WebhookSender,
     check_secret,
     new_secret,
     next_attempt,
-    retry_after_seconds,
+    parse_retry_after,
     sign,
 )
 from tests.unit.outbound.sites import Answer, Request, ScriptedResolver, Site, always, redirect
@@ -169,8 +169,8 @@ def test_redirects_are_failures(site: Site, place: str) -> None:
         ("0", 0.0),
         (formatdate(NOW + 90, usegmt=True), 90.0),
         (formatdate(NOW - 90, usegmt=True), 0.0),
-        ("9" * 500, LONGEST_RETRY_AFTER_SECONDS),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", LONGEST_RETRY_AFTER_SECONDS),
+        ("9" * 500, MAX_RETRY_AFTER_SECONDS),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", MAX_RETRY_AFTER_SECONDS),
         ("-5", None),
         ("soon", None),
         ("", None),
@@ -183,8 +183,8 @@ def test_retry_after_is_honoured_within_a_day(site: Site, value: str, seconds: f
 
 @given(st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E)))
 def test_any_retry_after_is_understood_or_passed_over(value: str) -> None:
-    wait = retry_after_seconds(value, NOW)
-    assert wait is None or 0 <= wait <= LONGEST_RETRY_AFTER_SECONDS
+    wait = parse_retry_after(value, NOW)
+    assert wait is None or 0 <= wait <= MAX_RETRY_AFTER_SECONDS
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "inside.example", "2130706433", "user@a.example"])
@@ -224,7 +224,7 @@ def test_slow_receivers_are_tried_again(site: Site, answer: Answer) -> None:
     delivery = deliver(site.url(), WebhookSender(["127.0.0.1"], timeout_seconds=0.3))
     assert time.monotonic() - begun < 5
     assert delivery.outcome == "retry"
-    assert delivery.detail == "127.0.0.1 could not be reached: no answer in 0.3 s."
+    assert delivery.detail == "127.0.0.1 could not be reached: no response in 0.3 s."
 
 
 def test_a_closed_port_is_tried_again() -> None:
