@@ -76,12 +76,7 @@ def main() -> None:
 
 
 def _pair(
-    place: int,
-    ours: Ours,
-    bare: Bare,
-    meeting: Recording,
-    audio: Waveform,
-    speech: Sequence[Span],
+    place: int, ours: Ours, bare: Bare, meeting: Recording, audio: Waveform, speech: Sequence[Span]
 ) -> Pair:
     """One pair; bare begins every second one."""
     if place % 2:

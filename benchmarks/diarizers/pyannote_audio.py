@@ -28,11 +28,7 @@ _ARGUMENTS = {
     "segmentation_batch_size": _BATCH,
 }
 _PARAMETERS = {
-    "clustering": {
-        "method": "centroid",
-        "min_cluster_size": 12,
-        "threshold": 0.7045654963945799,
-    },
+    "clustering": {"method": "centroid", "min_cluster_size": 12, "threshold": 0.7045654963945799},
     "segmentation": {"min_duration_off": 0.0},
 }
 

@@ -18,13 +18,7 @@ from meet_transcriber.engines.whisper.loader import (
     load_recognizer,
 )
 from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline
-from meet_transcriber.ports.engines import (
-    AudioSource,
-    Progress,
-    Recognizer,
-    Waveform,
-    usable_cores,
-)
+from meet_transcriber.ports.engines import AudioSource, Progress, Recognizer, Waveform, usable_cores
 from meet_transcriber.settings import Settings
 from meet_transcriber.stores.disk import DiskMediaStore
 

@@ -1,4 +1,4 @@
-"""Tiny pipelines on disk and a sound to hear; this folder runs in .venv-pyannote."""
+"""Tiny pipelines on disk and a test sound; this folder runs in .venv-pyannote."""
 
 from dataclasses import dataclass
 from pathlib import Path

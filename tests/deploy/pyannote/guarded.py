@@ -21,7 +21,7 @@ def _note(event: str, arguments: tuple[object, ...]) -> None:
 
 
 def main(folder: str, switch: str) -> None:
-    """Load and run one pipeline; telemetry's queue has time to be sent."""
+    """Load and run one pipeline, and wait for telemetry to be sent."""
     sys.modules["torchcodec"] = None  # type: ignore[assignment]
     sys.addaudithook(_note)
     import numpy as np

@@ -21,7 +21,7 @@ Run = Callable[..., Diarization]
 
 
 def ignore(share: float) -> None:
-    """A Progress that nobody watches."""
+    """Ignores progress."""
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +61,7 @@ def test_exclusive_turns_never_overlap(run: Run, kind: str) -> None:
 
 @BOTH
 @pytest.mark.parametrize("speakers", [2, 3])
-def test_as_many_speakers_are_found_as_were_asked_for(run: Run, kind: str, speakers: int) -> None:
+def test_the_requested_number_of_speakers_is_found(run: Run, kind: str, speakers: int) -> None:
     for hints in ({"num_speakers": speakers}, {"min_speakers": speakers, "max_speakers": speakers}):
         found = run(kind, **hints)
         assert len({turn.speaker for turn in found.turns}) == speakers
@@ -73,7 +73,7 @@ def test_the_same_sound_gives_the_same_turns(run: Run, kind: str) -> None:
     assert run(kind) == run(kind)
 
 
-def test_a_number_of_speakers_that_cannot_be_found_is_said(
+def test_a_number_of_speakers_that_is_not_found_is_reported(
     pipelines: Path, sound: AudioSource
 ) -> None:
     diarizer = PyannoteDiarizer(str(pipelines / "like-3.1"), device="cpu")
@@ -105,7 +105,7 @@ def test_cancelling_ends_the_work_at_any_step(run: Run, kind: str, reached: floa
 
 
 @BOTH
-def test_memory_that_runs_short_halves_the_batch_and_changes_nothing(run: Run, kind: str) -> None:
+def test_short_memory_halves_the_batch_and_does_not_change_results(run: Run, kind: str) -> None:
     short = iter([True, True])
 
     def run_out(share: float) -> None:
@@ -114,16 +114,16 @@ def test_memory_that_runs_short_halves_the_batch_and_changes_nothing(run: Run, k
 
     found = run(kind, run_out, num_speakers=2)
     assert [warning.code for warning in found.warnings] == ["batch_reduced"]
-    assert "with 2 windows" in found.warnings[0].message
+    assert "to 2 windows" in found.warnings[0].message
     assert len(found.turns) == len(run(kind, num_speakers=2).turns)
 
 
-def test_no_speech_needs_no_work(pipelines: Path, sound: AudioSource) -> None:
+def test_without_speech_nothing_runs(pipelines: Path, sound: AudioSource) -> None:
     diarizer = PyannoteDiarizer(str(pipelines / "like-3.1"), device="cpu")
     assert diarizer.diarize(sound, [], Options(), ignore) == Diarization()
 
 
-def test_the_guides_placeholder_token_is_ignored_aloud(
+def test_the_guides_placeholder_token_is_ignored_and_logged(
     pipelines: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -170,7 +170,7 @@ def test_community_1_loads_from_the_hubs_cache(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("on_disk", ["3.1", "community-1"])
-def test_what_is_on_disk_of_the_two_defaults_is_taken(tmp_path: Path, on_disk: str) -> None:
+def test_the_default_that_is_on_disk_is_used(tmp_path: Path, on_disk: str) -> None:
     model = f"pyannote/speaker-diarization-{on_disk}"
     if on_disk == "3.1":
         _cache_3_1(tmp_path)
@@ -186,7 +186,7 @@ def test_community_1_comes_before_3_1(tmp_path: Path) -> None:
     assert PyannoteDiarizer(cache_dir=tmp_path, device="cpu").name == f"pyannote {model}"
 
 
-def test_weights_that_are_not_on_disk_name_the_command_that_fetches_them(tmp_path: Path) -> None:
+def test_missing_weights_are_reported_with_the_command(tmp_path: Path) -> None:
     for model, pulled in ((None, "community-1"), ("pyannote/speaker-diarization-3.1", "3.1")):
         with pytest.raises(EngineUnavailable) as caught:
             PyannoteDiarizer(model, cache_dir=tmp_path)
@@ -194,6 +194,6 @@ def test_weights_that_are_not_on_disk_name_the_command_that_fetches_them(tmp_pat
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_a_gpu_that_is_not_there_is_said(pipelines: Path) -> None:
-    with pytest.raises(EngineUnavailable, match="No CUDA device"):
+def test_a_missing_gpu_is_reported(pipelines: Path) -> None:
+    with pytest.raises(EngineUnavailable, match="no CUDA device"):
         PyannoteDiarizer(str(pipelines / "like-3.1"), device="cuda")

@@ -1,4 +1,4 @@
-"""Loading checkpoints: they may hold weights, and nothing that runs."""
+"""Loading checkpoints without running code in them."""
 
 import os
 from argparse import Namespace
@@ -19,7 +19,7 @@ from tests.deploy.pyannote import tiny_pipelines
 
 
 class Trap:
-    """Creates a folder when it is unpickled without care."""
+    """Creates a folder if it is unpickled without restrictions."""
 
     def __init__(self, path: Path, call: Callable[..., object]) -> None:
         self.path, self.call = path, call
@@ -47,7 +47,7 @@ def test_code_in_a_checkpoint_never_runs(tmp_path: Path, call: Callable[..., obj
     assert not sprung.exists()
 
 
-def test_what_else_a_training_left_in_a_checkpoint_does_no_harm(tmp_path: Path) -> None:
+def test_other_objects_of_training_in_a_checkpoint_are_inert(tmp_path: Path) -> None:
     left = {"callbacks": Namespace(patience=3), "optimizer_states": [{"state": {}}]}
     path = tiny_pipelines.save(tiny_pipelines.segmentation_model(), tmp_path, **left)
     assert load_checkpoint(path).specifications.powerset
@@ -67,13 +67,13 @@ def _edited(folder: Path, edit: str) -> Path:
 
 
 @pytest.mark.parametrize("edit", ["weights", "module", "head"])
-def test_a_checkpoint_that_does_not_fit_is_refused_in_words(tmp_path: Path, edit: str) -> None:
-    with pytest.raises(EngineUnavailable, match="no pyannote model, or it is damaged"):
+def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path: Path, edit: str) -> None:
+    with pytest.raises(EngineUnavailable, match="not a pyannote model, or is damaged"):
         load_checkpoint(_edited(tmp_path, edit))
 
 
 @pytest.mark.parametrize("size", [0, 1000])
-def test_a_truncated_checkpoint_is_refused_in_words(tmp_path: Path, size: int) -> None:
+def test_a_truncated_checkpoint_is_refused(tmp_path: Path, size: int) -> None:
     path = tiny_pipelines.save(tiny_pipelines.segmentation_model(), tmp_path)
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(EngineUnavailable, match="fetch it again"):

@@ -1,4 +1,4 @@
-"""Nothing leaves the machine, even where the environment asks the library to phone home."""
+"""No network use, even if the environment enables the library's telemetry."""
 
 import json
 import os
@@ -23,9 +23,7 @@ def _attempts(*arguments: str) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["like-3.1", "like-community-1"])
-def test_loading_and_running_reaches_for_no_network_and_needs_no_torchcodec(
-    pipelines: Path, kind: str
-) -> None:
+def test_loading_and_running_uses_no_network_and_no_torchcodec(pipelines: Path, kind: str) -> None:
     assert _attempts(str(pipelines / kind)) == []
 
 

@@ -96,7 +96,7 @@ def _windows(samples: Waveform) -> Array:
 
 
 def _expected(model: Model, samples: Waveform) -> Array:
-    """The classes that pyannote.audio's own inference finds, (windows, frames)."""
+    """Return the classes (windows, frames) of pyannote.audio's own inference."""
     inference = Inference(
         model, step=STEP_SECONDS, skip_aggregation=True, skip_conversion=True, batch_size=8
     )
@@ -125,7 +125,7 @@ def test_segmentation_finds_the_same_classes_as_pyannote(sound: Sound, tmp_path:
             for window, classes in zip(windows, expected, strict=True):
                 found = session.run(None, {"audio": window[None]})[0][0].argmax(axis=1)
                 differing = found != classes
-                # where rounding decides for pyannote, exact arithmetic has to side with us
+                # where rounding decides in pyannote, exact arithmetic has to agree with ours
                 if differing.any():
                     assert differing.mean() < 0.01
                     assert (found == _exact(model, window))[differing].all()
@@ -240,14 +240,14 @@ class _Reconstruction:
 
 
 @cases
-def test_as_many_speakers_are_counted_in_each_frame(case: Case) -> None:
+def test_speaker_counts_are_the_same(case: Case) -> None:
     found = count_speakers(case.active, case.starts, case.frames)
     assert found.tolist() == _counted(case).data[:, 0].tolist()
 
 
 @cases
 @pytest.mark.parametrize("constrained", [False, True])
-def test_embeddings_fall_into_the_same_clusters(case: Case, constrained: bool) -> None:
+def test_embeddings_get_the_same_clusters(case: Case, constrained: bool) -> None:
     config = ours.AgglomerativeConfig(constrained=constrained)
     found = ours.cluster_agglomerative(
         case.embeddings.copy(), case.active, config, *case.bounds
@@ -258,7 +258,7 @@ def test_embeddings_fall_into_the_same_clusters(case: Case, constrained: bool) -
 
 
 @cases
-def test_the_product_counts_as_many_speakers(case: Case) -> None:
+def test_the_product_finds_as_many_speakers(case: Case) -> None:
     frames = int(np.ceil((case.starts[-1] + 10.0) / FRAME_SECONDS))
     found = count_speakers(case.active.astype(np.uint8), case.starts, frames)
     assert found.tolist() == _counted(case).data[: len(found), 0].tolist()
@@ -393,7 +393,7 @@ def test_a_whole_recording_goes_through_wespeaker_and_both_clusterings(
             assert np.linalg.norm(voice.vector) == pytest.approx(1, abs=1e-5)
     with pytest.raises(EngineUnavailable, match="is a checkpoint of another network"):
         load_diarizer(segmentation, segmentation, "wespeaker", "cpu", 1)
-    with pytest.raises(EngineUnavailable, match="holds no PLDA"):
+    with pytest.raises(EngineUnavailable, match="contains no PLDA"):
         load_diarizer(segmentation, embedding, "wespeaker", "cpu", 1, tmp_path)
 
 

@@ -17,7 +17,7 @@ _WINDOW_SECONDS = 2.0
 
 
 def segmentation_model(seed: int = 0) -> Model:
-    """A PyanNet of a few thousand weights that hears up to two of three speakers at once."""
+    """A PyanNet of a few thousand weights for up to two of three speakers at once."""
     torch.manual_seed(seed)
     model = PyanNet(
         sincnet={"stride": 10},
@@ -34,7 +34,7 @@ def segmentation_model(seed: int = 0) -> Model:
     )
     model.setup()
     with torch.no_grad():
-        # random weights hardly react to sound; louder ones change their mind
+        # random weights hardly react to sound; larger ones do
         model.classifier.weight.mul_(40.0)
         model.classifier.bias.zero_()
     return model
@@ -71,7 +71,7 @@ def _change_its_mind(model: Model) -> None:
 
 
 def embedding_model(seed: int = 0) -> Model:
-    """An x-vector network; far smaller than WeSpeaker's, through the same calls."""
+    """An x-vector network with the interface of WeSpeaker's, but far smaller."""
     torch.manual_seed(seed)
     return _for_embedding(
         XVectorMFCC(mfcc={"n_mfcc": 20, "melkwargs": {"n_mels": 20}}, dimension=DIMENSION)
@@ -121,7 +121,7 @@ def save(model: Model, folder: Path, **extra: Any) -> Path:
 
 
 def save_plda(folder: Path, dimension: int = DIMENSION) -> None:
-    """Write a PLDA that tells directions apart and shrinks nothing."""
+    """Write a PLDA that keeps directions and lengths."""
     folder.mkdir(parents=True, exist_ok=True)
     lda = np.eye(dimension, LDA_DIMENSION)
     np.savez(

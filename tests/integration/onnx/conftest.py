@@ -1,4 +1,4 @@
-"""The networks with their real weights, loaded once by each worker."""
+"""The networks with their official weights, loaded once per test process."""
 
 from pathlib import Path
 

@@ -20,7 +20,7 @@ def _note(event: str, arguments: tuple[object, ...]) -> None:
 
 
 def main(switch: str) -> None:
-    """Settings to turns, as a worker does it."""
+    """From settings to turns, as in a worker."""
     sys.addaudithook(_note)
     if switch == "on":
         try:

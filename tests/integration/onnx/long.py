@@ -25,7 +25,7 @@ from tests.simulated.speakers import Marked, MarkedEmbedder, MarkedSegmentation,
 
 
 class _Elsewhere:
-    """CPU seconds that are not ours."""
+    """CPU seconds of other processes."""
 
     def __init__(self) -> None:
         self.seconds, self._lock = 0.0, Lock()
@@ -60,7 +60,7 @@ class _Embedder(MarkedEmbedder):
 
 
 def main(hours: float) -> None:
-    """Four people, a meeting of ten minutes over and over."""
+    """Four people; a meeting of ten minutes, repeated."""
     once = meeting(8, 4, 600.0)
     audio = _Recording(hours * 3600, once.turns, repeated=once.duration)
     diarizer = OnnxDiarizer(_Segmentation(), _Embedder(8, 2.0, 192, 512), 2)

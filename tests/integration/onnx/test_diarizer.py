@@ -1,4 +1,4 @@
-"""The diarizer with the real networks: little to hear, one voice, several jobs, no traffic."""
+"""The diarizer with the official networks: little speech, one voice, concurrent jobs."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def test_silence_and_noise_have_no_turns(diarizer: OnnxDiarizer) -> None:
         assert diarizer.diarize(sound, [], Options(), lambda _share: None) == Diarization()
 
 
-def test_speech_is_found_that_was_not_detected(diarizer: OnnxDiarizer) -> None:
+def test_speech_is_found_that_the_detector_missed(diarizer: OnnxDiarizer) -> None:
     sound = Sound(voice(1, 5.0, 120.0))
     found = diarizer.diarize(sound, [], Options(), lambda _share: None)
     assert found == _found(diarizer, sound)
@@ -59,8 +59,8 @@ def test_one_voice_is_one_speaker(diarizer: OnnxDiarizer) -> None:
 
 
 @pytest.mark.parametrize("level", [0.0, 0.001, 0.03])
-def test_nobody_is_made_of_silence_and_noise(diarizer: OnnxDiarizer, level: float) -> None:
-    """Even where the detector of speech says that it is speech."""
+def test_silence_and_noise_have_no_speakers(diarizer: OnnxDiarizer, level: float) -> None:
+    """Even if the speech detector takes them for speech."""
     assert _found(diarizer, Sound(hiss(3, 30.0, level))).turns == ()
 
 
@@ -74,11 +74,11 @@ def test_two_voices_are_two_speakers(diarizer: OnnxDiarizer) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 4])
-def test_a_hint_is_kept_exactly(diarizer: OnnxDiarizer, number: int) -> None:
+def test_a_hint_is_met_exactly(diarizer: OnnxDiarizer, number: int) -> None:
     assert _speakers(_found(diarizer, Sound(conversation(1, 16.0)), num_speakers=number)) == number
 
 
-def test_a_voice_is_known_again(diarizer: OnnxDiarizer) -> None:
+def test_a_voice_is_recognized_again(diarizer: OnnxDiarizer) -> None:
     low, high = (110.0, 1.15), (230.0, 0.85)
     clips = [voice(31, 8.0, *low), voice(32, 8.0, *low), voice(33, 8.0, *high)]
     voices = [diarizer.voice(Sound(clip), Sound(clip).whole, lambda _share: None) for clip in clips]
@@ -87,7 +87,7 @@ def test_a_voice_is_known_again(diarizer: OnnxDiarizer) -> None:
     np.testing.assert_allclose(np.linalg.norm(first), 1, atol=1e-4)
 
 
-def test_it_finds_the_same_twice_and_beside_another_job(diarizer: OnnxDiarizer) -> None:
+def test_results_are_the_same_again_and_next_to_another_job(diarizer: OnnxDiarizer) -> None:
     sounds = [Sound(conversation(seed, 16.0)) for seed in (1, 2)]
     alone = [_found(diarizer, sound) for sound in sounds]
     with ThreadPoolExecutor(2) as pool:
@@ -120,11 +120,11 @@ def test_a_cancelled_job_leaves_no_thread(diarizer: OnnxDiarizer) -> None:
     assert not [each for each in threading.enumerate() if each.name.startswith("diarizer")]
 
 
-def test_its_name_says_which_networks_it_is_made_of(diarizer: OnnxDiarizer) -> None:
+def test_its_name_contains_its_networks(diarizer: OnnxDiarizer) -> None:
     assert diarizer.name == "onnx segmentation-3.0 campplus-zh-en-common"
 
 
-def test_missing_weights_are_told(tmp_path: Path) -> None:
+def test_missing_weights_are_reported(tmp_path: Path) -> None:
     with pytest.raises(EngineUnavailable, match=r"pytorch_model\.bin"):
         load_diarizer(tmp_path, tmp_path, "campplus", "cpu", 1)
 
@@ -142,8 +142,8 @@ def _program(*arguments: str, **environment: str) -> Any:
 
 
 @pytest.mark.usefixtures("checkpoints")
-def test_nothing_opens_a_socket_and_torch_is_not_there(tmp_path: Path) -> None:
-    """Nor does onnxruntime leave an identifier or events, whatever the environment says."""
+def test_no_socket_is_opened_and_torch_is_not_imported(tmp_path: Path) -> None:
+    """onnxruntime stores no identifier or events either, regardless of the environment."""
     places = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"), str(tmp_path))
     quiet = _program("tests.integration.onnx.guarded", ORT_DISABLE_TELEMETRY="0", **places)
     assert quiet["turns"] > 0
@@ -153,12 +153,12 @@ def test_nothing_opens_a_socket_and_torch_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("checkpoints")
-def test_the_guard_sees_a_socket() -> None:
+def test_the_guard_detects_a_socket() -> None:
     assert _program("tests.integration.onnx.guarded", "on")["attempts"] != []
 
 
-def test_half_an_hour_stays_in_bounds_of_memory() -> None:
-    """With networks that take none; tests/system/test_speakers.py has four hours."""
+def test_half_an_hour_stays_within_the_memory_limit() -> None:
+    """With simulated networks; tests/system/test_speakers.py runs four hours."""
     figures = _program("tests.integration.onnx.long", "0.5")
     assert figures["speakers"] == 4
     assert figures["peak_mb"] < 230

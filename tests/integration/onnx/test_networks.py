@@ -59,7 +59,7 @@ def _embeddings(network: Campplus) -> Array:
     return np.stack([_embedding(network, chunk) for chunk in network_chunks()])
 
 
-def test_segmentation_finds_the_classes_that_torch_finds(
+def test_segmentation_classes_are_those_of_torch(
     segmentation: Segmentation, golden: Any, windows: Array
 ) -> None:
     different = segmentation.classes(windows) != golden["classes"]
@@ -70,7 +70,7 @@ def test_segmentation_finds_the_classes_that_torch_finds(
     assert not (different & ~close).any()
 
 
-def test_the_golden_windows_hold_every_class(golden: Any) -> None:
+def test_the_golden_windows_contain_all_classes(golden: Any) -> None:
     assert set(golden["classes"].ravel()) == set(range(len(POWERSET)))
 
 
@@ -80,7 +80,7 @@ def test_scores_are_those_of_torch(segmentation: Segmentation, golden: Any, wind
     np.testing.assert_allclose(np.exp(scores).sum(axis=2), 1, atol=1e-5)
 
 
-def test_a_window_does_not_hear_its_neighbours(segmentation: Segmentation, windows: Array) -> None:
+def test_windows_are_independent(segmentation: Segmentation, windows: Array) -> None:
     alone = np.concatenate([segmentation.scores(window[None]) for window in windows[:3]])
     np.testing.assert_allclose(alone, segmentation.scores(windows[:3]), atol=1e-4)
 
@@ -89,7 +89,7 @@ def test_embeddings_are_those_of_torch(campplus: Campplus, golden: Any) -> None:
     np.testing.assert_allclose(_embeddings(campplus), golden["embeddings"], atol=1e-4)
 
 
-def test_a_chunk_does_not_hear_its_neighbours(campplus: Campplus) -> None:
+def test_chunks_are_independent(campplus: Campplus) -> None:
     chunks = network_chunks()[:2]
     chunks[:, [*range(400), *range(-400, 0)]] = 0  # a frame at an edge sees 7.5 ms of the other
     alone = np.concatenate([campplus.trunk(chunk) for chunk in chunks])
@@ -97,13 +97,13 @@ def test_a_chunk_does_not_hear_its_neighbours(campplus: Campplus) -> None:
 
 
 @pytest.mark.parametrize(("samples", "frames"), [(0, 0), (1, 200), (64_000, 200), (64_001, 400)])
-def test_the_last_chunk_is_filled_up(campplus: Campplus, samples: int, frames: int) -> None:
+def test_the_last_chunk_is_padded(campplus: Campplus, samples: int, frames: int) -> None:
     trunk = campplus.trunk(np.zeros(samples, np.float32))
     assert trunk.shape == (frames, campplus.features)
     assert np.isfinite(trunk).all()
 
 
-def test_a_low_and_a_high_voice_are_told_apart(campplus: Campplus) -> None:
+def test_a_low_and_a_high_voice_differ(campplus: Campplus) -> None:
     low, high, *_ = _embeddings(campplus)
     halves = [_embedding(campplus, chunk[32_000:]) for chunk in network_chunks()[:2]]
     assert low @ halves[0] > low @ halves[1]
@@ -114,7 +114,7 @@ def test_a_low_and_a_high_voice_are_told_apart(campplus: Campplus) -> None:
 
 
 def _halved(weights: Weights) -> Weights:
-    """What 16 bits keep of the weights."""
+    """Round weights to 16 bits."""
     return {
         name: value.astype(np.float16).astype(np.float32) if value.dtype == np.float32 else value
         for name, value in weights.items()
@@ -149,10 +149,10 @@ def test_embeddings_of_16_bits_are_off_a_hundred_times_as_far(
     assert half > 100 * whole
 
 
-def test_segmentation_of_16_bits_hears_other_people(
+def test_segmentation_in_16_bits_finds_other_speakers(
     checkpoints: tuple[Path, Path], golden: Any, windows: Array
 ) -> None:
-    """So weights stay as they were published: 33 MB in 32 bits."""
+    """So weights are kept as published, 33 MB in 32 bits."""
     weights = read_checkpoint(checkpoints[0])
     whole, half = (
         _run(segmentation_graph(each), windows[:, None]) for each in (weights, _halved(weights))
@@ -164,7 +164,7 @@ def test_segmentation_of_16_bits_hears_other_people(
 
 
 def test_16_bits_hold_every_weight(checkpoints: tuple[Path, Path]) -> None:
-    """It is precision that is missing, not range."""
+    """Precision is lost, not range."""
     for path in checkpoints:
         weights = [v for v in read_checkpoint(path).values() if v.dtype == np.float32]
         assert max(np.abs(value).max() for value in weights) < np.finfo(np.float16).max

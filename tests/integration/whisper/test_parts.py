@@ -45,7 +45,7 @@ def plan(pipeline: Pipeline) -> Plan:
 def recognized(
     pipeline: Pipeline, plan: Plan, recognizer: Chosen[Recognizer], *order: int
 ) -> list[PartResult]:
-    """The results of the parts, in the order of their time."""
+    """The results of the parts in order of time."""
     found = [pipeline.recognize(plan, index, recognizer) for index in order]
     return sorted(found, key=lambda part: part.index)
 

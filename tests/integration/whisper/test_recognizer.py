@@ -15,13 +15,7 @@ from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions, JobC
 from meet_transcriber.core.formats.readers import read_transcript
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.scoring import all_words, word_errors
-from meet_transcriber.core.transcript import (
-    Removed,
-    Segment,
-    Span,
-    Transcript,
-    TranscriptWarning,
-)
+from meet_transcriber.core.transcript import Removed, Segment, Span, Transcript, TranscriptWarning
 from meet_transcriber.engines.whisper.loader import load_in_process, load_recognizer
 from meet_transcriber.pipeline import ignore_progress
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Finding, Recognizer, Waveform
@@ -50,7 +44,7 @@ def recording() -> Recording:
 
 @pytest.fixture(scope="module")
 def shares() -> list[float]:
-    """What was heard of progress while `found` was found."""
+    """The progress reported while `found` was computed."""
     return []
 
 
@@ -71,11 +65,11 @@ def warnings(findings: Sequence[Finding]) -> list[str]:
     return [finding.code for finding in findings if isinstance(finding, TranscriptWarning)]
 
 
-def test_its_name_says_model_precision_and_device(recognizer: Recognizer) -> None:
+def test_its_name_contains_model_precision_and_device(recognizer: Recognizer) -> None:
     assert recognizer.name == "whisper tiny.en int8 cpu"
 
 
-def test_it_hears_what_was_said_in_english(found: list[Finding]) -> None:
+def test_english_speech_is_recognized(found: list[Finding]) -> None:
     truth = all_words(read_transcript(DATA / "budget.json"))
     assert word_errors(truth, words_of(found)).rate <= 0.06
     assert {segment.language for segment in segments(found)} == {"en"}
@@ -105,11 +99,11 @@ def test_a_batch_of_one_gives_the_same_words(recording: Recording, found: list[F
     assert words_of(alone) == words_of(found)
 
 
-def test_silence_gives_nothing(recognizer: Recognizer, recording: Recording) -> None:
+def test_silence_has_no_findings(recognizer: Recognizer, recording: Recording) -> None:
     assert list(recognizer.recognize(recording[0] * 0, [], Options(), ignore_progress)) == []
 
 
-def test_noise_that_was_taken_for_speech_gives_no_words(recognizer: Recognizer) -> None:
+def test_noise_detected_as_speech_has_no_words(recognizer: Recognizer) -> None:
     noise = np.random.default_rng(0).normal(0, 0.05, 20 * SAMPLE_RATE_HZ).astype(np.float32)
     found = list(recognizer.recognize(noise, [Span(1, 19)], Options(), ignore_progress))
     assert segments(found) == []
@@ -123,7 +117,7 @@ def test_progress_rises_to_the_end(found: list[Finding], shares: list[float]) ->
     assert shares[-1] == 1.0
 
 
-def test_whoever_hears_of_progress_can_end_it(recognizer: Recognizer, recording: Recording) -> None:
+def test_the_progress_callback_can_cancel(recognizer: Recognizer, recording: Recording) -> None:
     def cancel(share: float) -> None:
         raise JobCancelled(f"Cancelled at {share:.2f}.")
 
@@ -131,7 +125,7 @@ def test_whoever_hears_of_progress_can_end_it(recognizer: Recognizer, recording:
         list(recognizer.recognize(*recording, Options(), cancel))
 
 
-def test_hotwords_and_a_prompt_are_taken(
+def test_hotwords_and_a_prompt_are_used(
     recognizer: Recognizer, recording: Recording, found: list[Finding]
 ) -> None:
     hints = Options(hotwords=("training", "offer"), initial_prompt="A meeting about the budget.")
@@ -140,7 +134,7 @@ def test_hotwords_and_a_prompt_are_taken(
     assert word_errors(words_of(found), words_of(hinted)).rate <= 0.1
 
 
-def test_hints_that_are_too_long_are_cut_and_that_is_said(
+def test_hints_that_are_too_long_are_cut_with_a_warning(
     recognizer: Recognizer, recording: Recording, found: list[Finding]
 ) -> None:
     long = Options(hotwords=("training",) * 300, initial_prompt="We spoke of it before. " * 100)
@@ -163,7 +157,7 @@ def test_an_english_model_refuses_other_languages_before_work(
 
 @pytest.mark.parametrize("name", ["model.bin", "tokenizer.json"])
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"damaged")])
-def test_a_folder_that_is_no_model_is_said_in_words(
+def test_a_folder_that_is_not_a_model_is_refused(
     tmp_path: Path, damage: Callable[[Path], object], name: str
 ) -> None:
     damage(build(tmp_path / "mine") / name)

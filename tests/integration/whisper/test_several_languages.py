@@ -23,7 +23,7 @@ def recognizer(tmp_path_factory: pytest.TempPathFactory) -> Recognizer:
 
 
 def noise(lowest: float, highest: float) -> Waveform:
-    """Twenty seconds of noise between two frequencies in Hz."""
+    """Return twenty seconds of noise between two frequencies in Hz."""
     white = np.random.default_rng(0).normal(0, 0.1, 20 * SAMPLE_RATE_HZ)
     spectrum, hz = np.fft.rfft(white), np.fft.rfftfreq(white.size, 1 / SAMPLE_RATE_HZ)
     spectrum[(hz < lowest) | (hz > highest)] = 0
@@ -46,29 +46,29 @@ def warnings(findings: Sequence[Finding]) -> list[str]:
 
 
 @pytest.mark.parametrize(("audio", "language"), [(LOW, LOW_LANGUAGE), (HIGH, HIGH_LANGUAGE)])
-def test_the_language_is_heard(recognizer: Recognizer, audio: Waveform, language: str) -> None:
+def test_the_language_is_detected(recognizer: Recognizer, audio: Waveform, language: str) -> None:
     found = heard(recognizer, audio, Options())
     assert (languages(found), warnings(found)) == ({language}, [])
 
 
-def test_the_likeliest_allowed_language_is_taken(recognizer: Recognizer) -> None:
+def test_the_likeliest_allowed_language_is_chosen(recognizer: Recognizer) -> None:
     allowed = Options(languages=(HIGH_LANGUAGE, "fr", LOW_LANGUAGE))
     assert languages(heard(recognizer, LOW, allowed)) == {LOW_LANGUAGE}
     assert languages(heard(recognizer, HIGH, allowed)) == {HIGH_LANGUAGE}
 
 
-def test_a_language_that_is_not_allowed_is_told(recognizer: Recognizer) -> None:
+def test_a_language_that_is_not_allowed_is_reported(recognizer: Recognizer) -> None:
     found = heard(recognizer, LOW, Options(languages=("fr", HIGH_LANGUAGE)))
     assert warnings(found) == ["language_not_allowed"]
     assert languages(found) <= {"fr", HIGH_LANGUAGE}
 
 
-def test_a_language_that_was_given_is_not_looked_for(recognizer: Recognizer) -> None:
+def test_a_given_language_is_not_detected(recognizer: Recognizer) -> None:
     found = heard(recognizer, LOW, Options(language="fr"))
     assert (languages(found), warnings(found)) == ({"fr"}, [])
 
 
-def test_a_translation_is_english_whatever_was_heard(recognizer: Recognizer) -> None:
+def test_a_translation_is_english_whatever_was_said(recognizer: Recognizer) -> None:
     assert languages(heard(recognizer, LOW, Options(task="translate"))) == {"en"}
 
 

@@ -1,4 +1,4 @@
-"""What the comparison of diarizers makes of what they print."""
+"""Reports of diarizers, and their scores."""
 
 import json
 import sys
@@ -35,7 +35,7 @@ def _score(said: int, found: int, missed: float) -> results.Score:
     return results.Score("joined", said, found, DiarizationErrors(missed, total=100.0), 50.0, 400.0)
 
 
-def test_a_command_is_read_from_its_last_line(
+def test_a_report_is_read_from_the_last_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seconds = Seconds()
@@ -49,7 +49,7 @@ def test_a_command_is_read_from_its_last_line(
     assert seconds["diarize"] > 0
 
 
-def test_peak_memory_grows_with_what_is_held() -> None:
+def test_peak_memory_grows_with_allocated_memory() -> None:
     before = peak_bytes()
     held = np.ones(40_000_000, dtype=np.uint8)
     assert peak_bytes() >= max(before, held.nbytes)
@@ -65,7 +65,7 @@ def test_any_command_of_the_right_form_is_a_diarizer(recording: Recording) -> No
     assert results.score(recording, found).errors == DiarizationErrors(missed=3.5, total=7.0)
 
 
-def test_a_command_that_fails_is_no_finding(
+def test_a_failing_command_has_no_finding(
     recording: Recording, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (
@@ -75,7 +75,7 @@ def test_a_command_that_fails_is_no_finding(
     assert "broken failed on two" in capsys.readouterr().err
 
 
-def test_only_ours_are_told_how_many_speakers_there_are() -> None:
+def test_only_our_diarizers_get_the_number_of_speakers() -> None:
     assert ours("auto").hint == "--speakers"
     assert Diarizer("other", ("x",)).hint is None
 
@@ -87,7 +87,7 @@ def test_a_row_has_a_cell_for_each_diarizer(recording: Recording) -> None:
     assert len(row) == len(results.header(["a", "b"])[1])
 
 
-def test_the_sums_are_those_of_each_group() -> None:
+def test_summaries_are_by_group() -> None:
     scores = [_score(4, 4, 1.0), _score(5, 7, 2.0), _score(6, 6, 9.0)]
     (line,) = results.summary("auto", scores)
     assert "DER mean 4.0%, median 2.0%, worst 9.0%" in line
@@ -95,7 +95,7 @@ def test_the_sums_are_those_of_each_group() -> None:
     assert "median 50.0 x real time, peak 400 MB" in line
 
 
-def test_growth_is_by_minute_of_the_shortest() -> None:
+def test_growth_is_relative_to_the_shortest_recording() -> None:
     runs = [(60.0, _finding(60.0)), (120.0, _finding(132.0)), (30.0, _finding(30.0))]
     assert list(results.growth(runs)) == [
         "60 min: 1.00 x of the seconds per minute that 30 min take",
@@ -103,9 +103,7 @@ def test_growth_is_by_minute_of_the_shortest() -> None:
     ]
 
 
-def test_recordings_without_a_reference_are_passed_over(
-    recording: Recording, tmp_path: Path
-) -> None:
+def test_recordings_without_a_reference_are_skipped(recording: Recording, tmp_path: Path) -> None:
     folder, work = recording.path.parent, tmp_path / "work"
     work.mkdir()
     soundfile.write(folder / "other.wav", np.zeros(8000), 8000)

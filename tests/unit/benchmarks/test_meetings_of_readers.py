@@ -23,7 +23,7 @@ SILENT = -200.0
 
 
 def _reader(name: str) -> Reader:
-    """Noise of 2 s and silence of 0.5 s by turns; cut in the middle and around the silence."""
+    """Noise of 2 s and silence of 0.5 s in turn; cut in the middle and around the silence."""
     samples = np.random.default_rng(len(name)).standard_normal(SECONDS * SAMPLE_RATE_HZ) * 0.05
     starts = np.arange(0, SECONDS, 2.5)
     for start in starts:
@@ -54,7 +54,7 @@ def sample() -> Waveform:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_everybody_speaks_and_nobody_over_themselves(seed: int) -> None:
+def test_all_readers_speak_and_never_overlap_themselves(seed: int) -> None:
     turns = reference(_meeting(seed, voices=6))
     for reader in READERS:
         said = _said(turns, reader.name)
@@ -63,7 +63,7 @@ def test_everybody_speaks_and_nobody_over_themselves(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_meeting_has_overlap_and_about_the_length_asked_for(seed: int) -> None:
+def test_a_meeting_has_overlap_and_about_the_requested_length(seed: int) -> None:
     meeting = _meeting(seed)
     assert 240 < max(placed.end for placed in meeting) < 420
     pairs = list(pairwise(meeting))
@@ -72,7 +72,7 @@ def test_a_meeting_has_overlap_and_about_the_length_asked_for(seed: int) -> None
     assert all(placed.piece.duration <= 20 for placed in meeting)
 
 
-def test_the_same_seed_gives_the_same_meeting_and_another_another() -> None:
+def test_a_meeting_depends_on_the_seed_only() -> None:
     assert _meeting(3) == _meeting(3)
     assert reference(_meeting(3)) != reference(_meeting(4))
 
@@ -90,7 +90,7 @@ def test_the_reference_is_where_the_sound_is() -> None:
     assert float(np.sqrt(np.mean(np.square(sound[inside])))) > 0.03
 
 
-def test_a_piece_knows_where_its_speech_is() -> None:
+def test_a_piece_has_its_speech_spans() -> None:
     assert Piece(READERS[0], 1.0, 4.0).speech == (Span(0.0, 1.0), Span(1.5, 3.0))
 
 
@@ -114,11 +114,11 @@ def test_speech_is_found_where_sound_begins_and_ends(sample: Waveform) -> None:
     assert len(reader.cuts) > 10
 
 
-def test_silence_is_no_reader() -> None:
+def test_silence_is_not_a_reader() -> None:
     assert reader_of("nobody", np.zeros(SAMPLE_RATE_HZ, dtype=np.float32)).speech == ()
 
 
-def test_of_a_recording_of_several_only_those_count_who_speak_alone(
+def test_of_a_recording_of_several_people_only_solo_speech_counts(
     sample: Waveform, tmp_path: Path
 ) -> None:
     soundfile.write(tmp_path / "cut.wav", sample, SAMPLE_RATE_HZ)

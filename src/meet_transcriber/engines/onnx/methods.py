@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -51,18 +50,20 @@ class SpeakerTurns:
     vectors: Mapping[str, Array] = field(default_factory=dict)
 
 
-class Method(Protocol):
-    """Finds speaker turns in the output of the networks."""
+@dataclass(frozen=True)
+class Resegmentation:
+    """
+    The default method, tuned with CAM++; see `speakers`.
 
-    @property
-    def step(self) -> float:
-        """Seconds between the starts of segmentation windows."""
-        ...
+    Attributes:
+        step: seconds between the starts of segmentation windows; each moment is in five windows.
+        gain: factor for the samples that segmentation gets. Working audio is amplified to -24 dBFS;
+            segmentation was trained on meetings about 20 dB lower, and takes noise for speech in
+            louder ones.
+    """
 
-    @property
-    def gain(self) -> float:
-        """Factor for the samples that segmentation gets."""
-        ...
+    step: float = 2.0
+    gain: float = 0.1
 
     def find(
         self, activity: Activity, embeddings: Embeddings, bounds: tuple[int, int], duration: float
@@ -73,25 +74,6 @@ class Method(Protocol):
         Args:
             bounds: fewest and most speakers, inclusive.
         """
-        ...
-
-
-@dataclass(frozen=True)
-class Resegmentation:
-    """The default method, tuned with CAM++; see `speakers`."""
-
-    step: float = 2.0
-    """Each moment is in five windows."""
-    gain: float = 0.1
-    """
-    Working audio is amplified to -24 dBFS. Segmentation depends on the level: it was trained on
-    meetings about 20 dB lower, and takes noise for speech in louder ones.
-    """
-
-    def find(
-        self, activity: Activity, embeddings: Embeddings, bounds: tuple[int, int], duration: float
-    ) -> SpeakerTurns:
-        """See `Method`."""
         speakers = find_speakers(activity, embeddings, *bounds)
         if speakers is None:
             return SpeakerTurns()
@@ -135,7 +117,7 @@ class PyannoteMethod:
     def find(
         self, activity: Activity, embeddings: Embeddings, bounds: tuple[int, int], duration: float
     ) -> SpeakerTurns:
-        """See `Method`."""
+        """See `Resegmentation.find`."""
         count = np.minimum(activity.count, bounds[1])
         if not count.any():
             return SpeakerTurns()
@@ -156,6 +138,8 @@ class PyannoteMethod:
         wanted = int(np.clip(len(found.centroids), *bounds))
         return cluster_by_k_means(local, active, wanted, self.agglomerative.most_trained)
 
+
+Method = Resegmentation | PyannoteMethod
 
 Stretch = tuple[float, float, int]
 """Start and end in seconds, and the number of the speaker."""

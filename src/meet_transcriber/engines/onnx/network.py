@@ -168,7 +168,7 @@ def _check_bounds(
 
 Attribute = int | float | str | Sequence[int]
 
-OPSET = 17
+_OPSET = 17
 _IR_VERSION = 8
 _TYPES = {np.dtype(np.float32): 1, np.dtype(np.int64): 7}
 _FLOAT, _INT, _STRING, _INTS = 1, 2, 3, 7  # AttributeProto.AttributeType
@@ -185,7 +185,7 @@ class Graph:
         self._name = name
         self._numbers = count()
         self._nodes: list[bytes] = []
-        self._constants: dict[str, bytes] = {}
+        self._constants: list[bytes] = []
         self._inputs: list[bytes] = []
         self._outputs: list[bytes] = []
 
@@ -199,16 +199,14 @@ class Graph:
         self._nodes.append(_node("Identity", (value,), (name,), {}))
         self._outputs.append(_value_info(name, shape))
 
-    def constant(self, array: Array, name: str = "") -> str:
-        """Add a constant, such as weights; returns its name."""
-        name = name or f"constant_{next(self._numbers)}"
-        if name not in self._constants:
-            self._constants[name] = _tensor(name, array)
+    def _constant(self, array: Array) -> str:
+        name = f"constant_{next(self._numbers)}"
+        self._constants.append(_tensor(name, array))
         return name
 
     def node(self, operator: str, *inputs: str | Array, **attributes: Attribute) -> str:
-        """Apply an operator; returns the name of its first output."""
-        names = [each if isinstance(each, str) else self.constant(each) for each in inputs]
+        """Apply an operator to values or constants; returns the name of its first output."""
+        names = [each if isinstance(each, str) else self._constant(each) for each in inputs]
         result = f"{operator}_{next(self._numbers)}"
         self._nodes.append(_node(operator, names, (result,), attributes))
         return result
@@ -219,12 +217,12 @@ class Graph:
             [
                 *(_field(1, node) for node in self._nodes),
                 _field(2, self._name.encode()),
-                *(_field(5, tensor) for tensor in self._constants.values()),
+                *(_field(5, tensor) for tensor in self._constants),
                 *(_field(11, value) for value in self._inputs),
                 *(_field(12, value) for value in self._outputs),
             ]
         )
-        operators = _field(1, b"") + _number(2, OPSET)
+        operators = _field(1, b"") + _number(2, _OPSET)
         return _number(1, _IR_VERSION) + _field(7, graph) + _field(8, operators)
 
 

@@ -15,10 +15,7 @@ log = get_logger(__name__)
 VBX = "VBxClustering"
 # Pipelines that are tried, in this order, if none is named: users who followed the deployment
 # guide accepted the terms of 3.1 only.
-DEFAULT_MODELS = (
-    "pyannote/speaker-diarization-community-1",
-    "pyannote/speaker-diarization-3.1",
-)
+DEFAULT_MODELS = ("pyannote/speaker-diarization-community-1", "pyannote/speaker-diarization-3.1")
 
 _CONFIG = "config.yaml"
 _WEIGHTS = ("pytorch_model.bin",)

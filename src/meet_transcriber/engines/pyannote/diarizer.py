@@ -1,8 +1,8 @@
 """The Diarizer port on a pyannote.audio pipeline."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 from meet_transcriber.core.errors import DiarizationFailed
 from meet_transcriber.core.options import Options
@@ -31,20 +31,6 @@ _STEPS = {
     "embeddings": (0.42, 0.92),
     "discrete_diarization": (0.92, 0.97),
 }
-
-
-class _Stretch(Protocol):
-    @property
-    def start(self) -> float: ...
-
-    @property
-    def end(self) -> float: ...
-
-
-class _Annotation(Protocol):
-    """pyannote.core.Annotation."""
-
-    def itertracks(self, yield_label: bool) -> Iterable[tuple[_Stretch, object, str]]: ...
 
 
 class PyannoteDiarizer:
@@ -199,12 +185,11 @@ def _to_turns(output: object, duration: float) -> tuple[tuple[Turn, ...], tuple[
     return named(every), named(exclusive)
 
 
-def _tracks(annotation: object, duration: float) -> tuple[Turn, ...]:
+def _tracks(annotation: Any, duration: float) -> tuple[Turn, ...]:
     """Return turns in order of time, cut off at the end; the last window extends beyond it."""
-    tracks: _Annotation = annotation  # type: ignore[assignment]
     turns = (
         Turn(max(float(where.start), 0.0), min(float(where.end), duration), str(label))
-        for where, _, label in tracks.itertracks(yield_label=True)
+        for where, _, label in annotation.itertracks(yield_label=True)
     )
     kept = (turn for turn in turns if turn.end > turn.start)
     return tuple(sorted(kept, key=lambda turn: (turn.start, turn.end, turn.speaker)))

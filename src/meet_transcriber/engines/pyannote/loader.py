@@ -51,18 +51,8 @@ class OutOfMemory(Exception):
     """The device has too little memory for this batch size."""
 
 
-class Hook(Protocol):
-    """Called by pyannote after each step and each batch of a step."""
-
-    def __call__(
-        self,
-        step: str,
-        artifact: object = None,
-        /,
-        file: object = None,
-        total: int | None = None,
-        completed: int | None = None,
-    ) -> None: ...
+Hook = Callable[..., None]
+"""Called by pyannote after each step and each batch of a step: step, artifact, total, completed."""
 
 
 class Engine(Protocol):

@@ -180,11 +180,8 @@ def find_files(models: ModelsFolder, repository: str, names: Sequence[str]) -> P
     Searches the folder of models, then the hub's cache; no network is used.
     """
     places = (models.path(repository), cached_snapshot(repository, None, names))
-    return next((each for each in places if each and _has_all(each, names)), None)
-
-
-def _has_all(folder: Path, names: Sequence[str]) -> bool:
-    return all((folder / name).is_file() for name in names)
+    found = (place for place in places if place and all((place / n).is_file() for n in names))
+    return next(found, None)
 
 
 def fetch_wheels(

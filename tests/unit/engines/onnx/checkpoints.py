@@ -1,4 +1,4 @@
-"""Checkpoints as torch.save writes them, made of opcodes; torch is not here."""
+"""Checkpoints as torch.save writes them, built from opcodes without torch."""
 
 import pickle
 import struct
@@ -23,7 +23,7 @@ class Tensor:
     offset: int = 0
 
     def opcodes(self) -> bytes:
-        """The call that builds it again."""
+        """The call that rebuilds it."""
         storage = tuple_of(
             text("storage"), named("torch", self.kind), text(self.key), text("cpu"), number(0)
         )

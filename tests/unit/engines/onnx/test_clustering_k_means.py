@@ -7,7 +7,7 @@ from meet_transcriber.engines.onnx.clustering import k_means
 
 
 @pytest.mark.parametrize("clusters", [1, 2, 5])
-def test_heaps_that_lie_apart_are_found(clusters: int) -> None:
+def test_separate_groups_are_found(clusters: int) -> None:
     draw = np.random.default_rng(clusters)
     who = np.arange(40) % clusters
     vectors = 20 * np.eye(6)[who] + draw.standard_normal((40, 6))
@@ -20,11 +20,11 @@ def test_as_many_clusters_as_vectors() -> None:
     assert sorted(k_means(np.random.default_rng(0).standard_normal((5, 3)), 5)) == [0, 1, 2, 3, 4]
 
 
-def test_equal_vectors_cannot_be_told_apart() -> None:
+def test_equal_vectors_are_one_cluster() -> None:
     assert k_means(np.ones((4, 3)), 3).max() < 3
 
 
-def test_vectors_are_left_as_they_are_and_results_do_not_change() -> None:
+def test_vectors_are_not_modified_and_results_are_deterministic() -> None:
     vectors = np.random.default_rng(1).standard_normal((30, 4))
     before = vectors.copy()
     assert (k_means(vectors, 4) == k_means(vectors, 4)).all()

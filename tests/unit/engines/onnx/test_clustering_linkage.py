@@ -40,7 +40,7 @@ def test_trees_are_those_of_scipy(seed: int, heaps: int) -> None:
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("threshold", [0.05, 0.3, 0.6, 0.75, 0.9, 1.2, 9.0])
 def test_clusters_are_those_of_scipy(seed: int, threshold: float) -> None:
-    """In few dimensions distances often fall from one merge to the next."""
+    """In few dimensions distances often decrease from one merge to the next."""
     vectors = _vectors(seed, 80, dimensions=2 + seed, heaps=seed % 3 * 2)
     ours = cut_tree(centroid_linkage(vectors), threshold)
     tree = hierarchy.linkage(vectors, "centroid")
@@ -49,8 +49,8 @@ def test_clusters_are_those_of_scipy(seed: int, threshold: float) -> None:
     assert sorted(set(ours)) == list(range(ours.max() + 1))
 
 
-def test_distances_may_fall_from_one_merge_to_the_next() -> None:
-    """The centroid of two corners of a triangle is nearer to the third than they are."""
+def test_distances_may_decrease_from_one_merge_to_the_next() -> None:
+    """The centroid of two corners of a triangle is closer to the third than they are."""
     corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 0.87]])
     tree = centroid_linkage(corners)
     assert tree[1, 2] < tree[0, 2]
@@ -68,7 +68,7 @@ def test_vectors_that_are_the_same_are_one_cluster(count: int) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_duplicates_are_clustered_as_in_scipy(seed: int) -> None:
-    """Which of equals goes first is not told; the clusters are the same."""
+    """The order of ties is unspecified; the clusters are the same."""
     vectors = np.repeat(_vectors(seed, 12), 4, axis=0)
     tree, theirs = centroid_linkage(vectors), hierarchy.linkage(vectors, "centroid")
     np.testing.assert_allclose(tree[:, 2], theirs[:, 2], atol=1e-6)

@@ -13,11 +13,11 @@ Array = npt.NDArray[Any]
 
 SIZE = 64
 NOISE = 0.1
-"""Of each number; the distance of two centres is stated in it."""
+"""Standard deviation of each value, the unit of distances between centres."""
 
 
 def _voices(apart: float, steps: int) -> tuple[Array, Array]:
-    """So many steps of each of two voices."""
+    """Return `steps` embeddings of each of two voices."""
     chance = np.random.default_rng(steps)
     first, second = np.zeros(SIZE), np.zeros(SIZE)
     first[:2] = second[0] = 0.7
@@ -27,7 +27,7 @@ def _voices(apart: float, steps: int) -> tuple[Array, Array]:
 
 
 @pytest.mark.parametrize("steps", [60, 100, 300, 1000, 3000])
-def test_one_voice_is_one_however_long_it_talks(steps: int) -> None:
+def test_one_voice_is_not_split_however_long_it_talks(steps: int) -> None:
     one, other = _voices(0.0, steps)
     (found,) = split_voices([np.concatenate([one, other])])
     assert not found.are_two_voices

@@ -1,4 +1,4 @@
-"""The whole diarizer on recordings whose samples say who talks."""
+"""The whole diarizer on recordings whose samples encode who talks."""
 
 import random
 import threading
@@ -40,7 +40,7 @@ def _error_rate(truth: Sequence[Turn], found: Sequence[Turn]) -> float:
 
 
 def _round_of(people: int, seconds: float = 6.0, rounds: int = 3) -> Marked:
-    """Everybody talks by turns, with half a second between."""
+    """All people take turns, with half a second between them."""
     turns = [
         Turn(at * seconds, (at + 1) * seconds - 0.5, str(at % people))
         for at in range(rounds * people)
@@ -84,7 +84,7 @@ def test_overlap_is_kept_in_turns_and_not_in_exclusive_ones() -> None:
     assert all(one.end <= other.start + 1e-6 for one, other in pairwise(found.exclusive))
 
 
-def test_what_each_speaker_sounds_like_is_told() -> None:
+def test_each_speaker_has_a_voice_embedding() -> None:
     audio = _round_of(3)
     found = _found(audio, seed=7)
     voices = MarkedEmbedder(7).voices
@@ -95,7 +95,7 @@ def test_what_each_speaker_sounds_like_is_told() -> None:
         assert voice.model == "marked"
 
 
-# --- nobody, or hardly anybody ----------------------------------------------------------
+# --- little or no speech --------------------------------------------------------------
 
 
 def test_no_speech_has_no_turns() -> None:
@@ -104,7 +104,7 @@ def test_no_speech_has_no_turns() -> None:
     assert _found(Marked(0.0, [])) == Diarization()
 
 
-def test_speech_that_segmentation_does_not_hear_has_no_turns() -> None:
+def test_speech_that_segmentation_does_not_detect_has_no_turns() -> None:
     audio = Marked(60.0, [])
     found = _diarizer().diarize(audio, [Span(0.0, 60.0)], Options(), lambda _: None)
     assert found == Diarization()
@@ -117,13 +117,13 @@ def test_a_short_recording_of_one_person(seconds: float) -> None:
     assert sum(turn.end - turn.start for turn in found.turns) == pytest.approx(seconds, abs=0.12)
 
 
-def test_people_who_talk_only_together_are_at_least_one() -> None:
+def test_people_who_only_talk_together_are_at_least_one_speaker() -> None:
     turns = [Turn(0, 20, "0"), Turn(0, 20, "1")]
     assert 1 <= len(_speakers(_found(Marked(20.0, turns)).turns)) <= 2
     assert len(_speakers(_found(Marked(20.0, turns), num_speakers=2).turns)) == 2
 
 
-def test_one_who_talks_between_long_silences_stays_one() -> None:
+def test_one_person_between_long_silences_is_one_speaker() -> None:
     turns = [Turn(at, at + 3.0, "0") for at in range(5, 600, 97)]
     found = _found(Marked(600.0, turns))
     assert _speakers(found.turns) == {"SPEAKER_00"}
@@ -154,8 +154,8 @@ def _case(seed: int) -> tuple[Marked, float, random.Random]:
 
 
 @pytest.mark.parametrize("seed", range(100))
-def test_hints_are_kept_exactly(seed: int) -> None:
-    """Where so many stretches of speech are there; in half of the cases a range is given."""
+def test_hints_are_met_exactly(seed: int) -> None:
+    """If there are as many stretches of speech; half of the cases give a range."""
     audio, noise, chance = _case(seed)
     most = min(9, len(audio.turns))
     fewest = chance.randint(1, most)
@@ -176,12 +176,12 @@ def test_the_right_number_finds_the_right_people(people: int) -> None:
     assert _error_rate(audio.turns, found.turns) < 0.01
 
 
-def test_one_long_stretch_is_cut_where_two_are_wanted() -> None:
+def test_one_long_stretch_is_split_for_two_requested_speakers() -> None:
     found = _found(Marked(30.0, [Turn(0.0, 30.0, "0")]), num_speakers=2)
     assert len(_speakers(found.turns)) == 2
 
 
-def test_a_most_of_one_gives_everything_to_one() -> None:
+def test_a_maximum_of_one_gives_all_turns_to_one_speaker() -> None:
     audio = _round_of(5)
     found = _found(audio, max_speakers=1)
     assert _speakers(found.turns) == {"SPEAKER_00"}
@@ -202,7 +202,7 @@ def test_progress_rises_to_one() -> None:
 
 
 class _Counting:
-    """Networks that count their batches."""
+    """Networks that count their calls."""
 
     def __init__(self) -> None:
         self.windows, self.blocks = 0, 0
@@ -226,7 +226,7 @@ def _threads() -> list[str]:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.7])
-def test_a_cancelled_job_stops_within_what_is_begun(share: float) -> None:
+def test_cancellation_stops_after_the_calls_in_progress(share: float) -> None:
     audio, counting = meeting(1, 4, 600.0), _Counting()
     at_cancel = list[int]()
 
@@ -256,7 +256,7 @@ def test_an_error_in_a_network_ends_the_job_and_its_threads() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_no_more_networks_run_at_a_time_than_there_are_threads(threads: int) -> None:
+def test_at_most_as_many_calls_run_concurrently_as_there_are_threads(threads: int) -> None:
     running, most, lock = set[int](), list[int](), threading.Lock()
 
     class Watched(MarkedEmbedder):
@@ -276,7 +276,7 @@ def test_no_more_networks_run_at_a_time_than_there_are_threads(threads: int) -> 
     assert max(most) <= threads
 
 
-def test_it_finds_the_same_twice_and_with_any_number_of_threads() -> None:
+def test_results_are_the_same_again_and_with_any_number_of_threads() -> None:
     audio = meeting(4, 5, 200.0)
     diarizer = _diarizer(4, 2.0)
     first = diarizer.diarize(audio, audio.speech, Options(), lambda _: None)
@@ -286,7 +286,7 @@ def test_it_finds_the_same_twice_and_with_any_number_of_threads() -> None:
         assert other.diarize(audio, audio.speech, Options(), lambda _: None) == first
 
 
-def test_two_recordings_at_a_time_do_not_meet() -> None:
+def test_concurrent_recordings_do_not_interfere() -> None:
     diarizer = _diarizer()
     recordings = [meeting(seed, 2 + seed, 100.0 + 20 * seed) for seed in range(4)]
 

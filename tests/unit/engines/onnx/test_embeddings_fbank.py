@@ -27,7 +27,7 @@ def test_the_windows_differ() -> None:
 @pytest.mark.parametrize(
     ("samples", "frames"), [(0, 0), (399, 0), (400, 1), (559, 1), (560, 2), (64_240, 400)]
 )
-def test_how_many_frames_there_are(samples: int, frames: int) -> None:
+def test_the_number_of_frames(samples: int, frames: int) -> None:
     assert fbank(np.zeros(samples, np.float32)).shape == (frames, 80)
     assert fbank(np.zeros(samples, np.float32), mels=40).shape == (frames, 40)
 
@@ -37,20 +37,20 @@ def test_silence_is_finite() -> None:
     np.testing.assert_allclose(found, np.log(np.finfo(np.float32).eps), atol=1e-4)
 
 
-def test_a_constant_offset_is_not_heard() -> None:
+def test_a_constant_offset_has_no_effect() -> None:
     sound = hiss(1, 0.5)
     moved, still = (fbank(each, scale=32768.0) for each in (sound + np.float32(0.25), sound))
     np.testing.assert_allclose(moved, still, atol=0.01)
 
 
-def test_a_frame_sees_its_own_samples_only() -> None:
+def test_a_frame_depends_on_its_own_samples_only() -> None:
     sound = hiss(2, 0.5)
     place = 7
     part = sound[place * HOP_SAMPLES : place * HOP_SAMPLES + FRAME_SAMPLES]
     np.testing.assert_allclose(fbank(sound)[place], fbank(part)[0], atol=1e-5)
 
 
-def test_twice_as_loud_is_the_logarithm_of_four_more() -> None:
+def test_doubling_the_amplitude_adds_the_logarithm_of_four() -> None:
     sound = hiss(3, 0.5)
     loud, soft = (fbank(each, scale=32768.0) for each in (2 * sound, sound))
     np.testing.assert_allclose(loud - soft, np.log(4), atol=1e-3)
@@ -65,7 +65,7 @@ def test_a_tone_is_in_the_band_of_its_pitch(hertz: int) -> None:
     assert abs(fbank(sound).mean(axis=0).argmax() - expected) <= 1
 
 
-def test_the_sound_is_not_changed() -> None:
+def test_the_samples_are_not_modified() -> None:
     sound = hiss(4, 0.2)
     before = sound.copy()
     fbank(sound)

@@ -53,7 +53,7 @@ def test_the_head_is_that_of_torch(golden: Mapping[str, Array]) -> None:
     np.testing.assert_allclose(wespeaker_head(golden, pooled), golden["embedding"], atol=1e-4)
 
 
-def test_chunks_do_not_hear_each_other(golden: Mapping[str, Array]) -> None:
+def test_chunks_are_independent(golden: Mapping[str, Array]) -> None:
     features = golden["features"]
     both = _trunk(golden, np.concatenate([features, features[:, ::-1]]))
     np.testing.assert_allclose(both[:1], golden["trunk"], atol=1e-4)
@@ -72,7 +72,7 @@ def _saved(golden: Mapping[str, Array], path: Path) -> Path:
     return write(path, dictionary(tensors), weights)
 
 
-def test_frames_of_80_ms_fill_those_of_20_ms_they_are_nearest_to(
+def test_frames_of_80_ms_are_repeated_for_the_nearest_frames_of_20_ms(
     golden: Mapping[str, Array], tmp_path: Path
 ) -> None:
     network = WeSpeaker(_saved(golden, tmp_path / "pytorch_model.bin"))
@@ -95,7 +95,7 @@ def test_the_same_weights_give_the_same_bytes(golden: Mapping[str, Array]) -> No
     assert wespeaker_graph(golden, 64) == wespeaker_graph(golden, 64)
 
 
-def test_weights_of_another_network_are_missed_by_name(golden: Mapping[str, Array]) -> None:
+def test_weights_of_another_network_raise_the_missing_name(golden: Mapping[str, Array]) -> None:
     lacking = {name: value for name, value in golden.items() if "layer3.0.conv2" not in name}
     with pytest.raises(KeyError, match=r"resnet\.layer3\.0\.conv2\.weight"):
         wespeaker_graph(lacking, 64)

@@ -1,4 +1,4 @@
-"""Both methods, from what networks would say to turns."""
+"""Both methods, from simulated outputs of the networks to turns."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,7 +34,7 @@ SIZE = 16
 
 
 def _heard(stretches: Sequence[Stretch], step: float) -> tuple[Activity, Embeddings]:
-    """What perfect networks say of people who talk in these stretches."""
+    """Return the output of perfect networks for these stretches."""
     people = 1 + max(who for _, _, who in stretches)
     talking = np.zeros((first_frame(DURATION) + 700, people), np.uint8)
     for start, end, who in stretches:
@@ -73,7 +73,7 @@ def _found(
 
 
 def _plda() -> Plda:
-    """One that turns and moves nothing."""
+    """Return a PLDA that is the identity."""
     even = np.zeros(SIZE)
     return Plda.from_arrays(
         {"mean1": even, "lda": np.eye(SIZE), "mean2": even},
@@ -95,7 +95,7 @@ def _times(turns: Sequence[Turn]) -> list[tuple[float, float, str]]:
 
 
 @every_method
-def test_people_in_turn_are_told_apart(method: Method) -> None:
+def test_people_who_take_turns_are_distinguished(method: Method) -> None:
     found = _found(method)
     for start, end, who in IN_TURN:
         middle = (start + end) / 2
@@ -118,7 +118,7 @@ def test_turns_overlap_and_exclusive_ones_do_not(method: Method) -> None:
 
 
 @every_method
-def test_labels_come_with_the_voices_they_stand_for(method: Method) -> None:
+def test_labels_have_the_embeddings_of_their_speakers(method: Method) -> None:
     found = _found(method)
     assert list(found.vectors) == ["SPEAKER_00", "SPEAKER_01", "SPEAKER_02"]
     for who, vector in enumerate(found.vectors.values()):
@@ -127,7 +127,7 @@ def test_labels_come_with_the_voices_they_stand_for(method: Method) -> None:
 
 
 @every_method
-def test_nobody_is_found_where_nobody_talks(method: Method) -> None:
+def test_silence_has_no_speakers(method: Method) -> None:
     activity, voices = _heard(IN_TURN, method.step)
     silent = replace(
         activity, active=np.zeros_like(activity.active), count=np.zeros_like(activity.count)
@@ -136,27 +136,27 @@ def test_nobody_is_found_where_nobody_talks(method: Method) -> None:
 
 
 @every_method
-def test_one_person_is_one_whatever_is_said_at_most(method: Method) -> None:
+def test_one_person_is_one_speaker_whatever_the_maximum(method: Method) -> None:
     found = _found(method, [(1.0, 30.0, 0), (33.0, 58.0, 0)], (1, 4))
     assert {turn.speaker for turn in found.turns} == {"SPEAKER_00"}
 
 
 @stepwise
 @pytest.mark.parametrize("wanted", [1, 2, 4, 5])
-def test_as_many_labels_as_are_asked_for(method: Method, wanted: int) -> None:
+def test_the_requested_number_of_labels_is_found(method: Method, wanted: int) -> None:
     found = _found(method, bounds=(wanted, wanted))
     assert len({turn.speaker for turn in found.turns}) == wanted
     assert len(found.vectors) == wanted
 
 
 @stepwise
-def test_no_turn_reaches_beyond_the_end(method: Method) -> None:
+def test_no_turn_extends_beyond_the_end(method: Method) -> None:
     found = _found(method, [(2.0, 30.0, 0), (31.0, 70.0, 1)])
     assert max(turn.end for turn in found.turns) == pytest.approx(DURATION, abs=0.05)
     assert max(turn.end for turn in found.turns) <= DURATION
 
 
-def test_who_is_never_heard_alone_has_turns_and_no_voice() -> None:
+def test_a_speaker_who_never_talks_alone_has_turns_but_no_embedding() -> None:
     found = _found(PyannoteMethod(), [(2.0, 12.0, 0), (2.0, 12.0, 1)])
     assert {turn.speaker for turn in found.turns} == {"SPEAKER_00", "SPEAKER_01"}
     assert not found.vectors

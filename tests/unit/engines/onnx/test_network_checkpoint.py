@@ -1,4 +1,4 @@
-"""Tensors out of a checkpoint, and nothing else whatever it holds."""
+"""Reading tensors from a checkpoint, and rejecting anything else."""
 
 import pickle
 import struct
@@ -69,7 +69,7 @@ def test_a_tensor_may_be_any_part_of_its_storage(
     ("kind", "dtype"),
     [("FloatStorage", "f4"), ("HalfStorage", "f2"), ("LongStorage", "i8"), ("IntStorage", "i4")],
 )
-def test_kinds_of_numbers(path: Path, kind: str, dtype: str) -> None:
+def test_types_of_storages(path: Path, kind: str, dtype: str) -> None:
     tensor = Tensor("0", kind, [3], [1])
     values = np.array([1, -2, 3], f"<{dtype}")
     found = read_checkpoint(write(path, dictionary({"w": tensor.opcodes()}), {"0": values}))["w"]
@@ -87,7 +87,7 @@ def test_the_weights_of_a_training_checkpoint_are_below_its_state(path: Path) ->
 
 
 def _with_code(mark: Path) -> list[bytes]:
-    """Ways to make a pickle run `touch`."""
+    """Pickles that would run `touch`."""
     command = f"touch {mark}"
     source = f"open({str(mark)!r}, 'w')"
     arguments = tuple_of(text(command))
@@ -125,7 +125,7 @@ def test_the_code_would_run_in_an_ordinary_unpickler(tmp_path: Path) -> None:
     assert mark.exists()
 
 
-def test_a_checkpoint_leaves_nothing_behind_for_the_next(path: Path) -> None:
+def test_checkpoints_do_not_affect_each_other(path: Path) -> None:
     builder = named("torch._utils", "_rebuild_tensor_v2")
     state = dictionary({"__defaults__": tuple_of(), "__call__": pickle.NONE})
     changed = [
@@ -165,7 +165,7 @@ def test_a_tensor_beyond_its_storage_is_refused(
 
 
 def test_a_tensor_of_a_tensor_is_refused(path: Path) -> None:
-    """An empty one of many rows would look as if there were something to read."""
+    """An empty tensor with many rows would pass a check of its length."""
     empty = Tensor("0", "FloatStorage", [1000, 0], [0, 0]).opcodes()
     again = called(
         named("torch._utils", "_rebuild_tensor_v2"),
@@ -190,7 +190,7 @@ def test_a_shape_of_arrays_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["QInt8Storage", "ComplexFloatStorage", "Tensor", "load"])
-def test_an_unknown_kind_of_numbers_is_refused(path: Path, kind: str) -> None:
+def test_an_unknown_type_of_storage_is_refused(path: Path, kind: str) -> None:
     tensor = Tensor("0", kind, [3], [1])
     with pytest.raises(EngineUnavailable, match="unknown storage type"):
         read_checkpoint(write(path, dictionary({"w": tensor.opcodes()}), {"0": NUMBERS}))
@@ -211,8 +211,8 @@ def test_a_checkpoint_without_tensors_is_refused(path: Path, content: bytes) -> 
         read_checkpoint(write(path, content, {}))
 
 
-def test_what_is_compressed_is_refused(path: Path) -> None:
-    """torch.save compresses nothing; so no small file becomes a large one."""
+def test_a_compressed_member_is_refused(path: Path) -> None:
+    """torch.save does not compress, so a small file cannot become a large one."""
     tensor = Tensor("0", "FloatStorage", [1 << 22], [1])
     zeros = np.zeros(1 << 22, np.float32)
     write(path, dictionary({"w": tensor.opcodes()}), {"0": zeros}, zipfile.ZIP_DEFLATED)
@@ -222,20 +222,20 @@ def test_what_is_compressed_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", [1 << 20, (1 << 32) - 1])
-def test_a_pickle_that_wants_all_memory_is_refused(path: Path, place: int) -> None:
+def test_a_pickle_with_a_huge_memo_index_is_refused(path: Path, place: int) -> None:
     content = pickle.EMPTY_DICT + pickle.LONG_BINPUT + struct.pack("<I", place)
     with pytest.raises(EngineUnavailable, match="memo index"):
         read_checkpoint(write(path, content, {}))
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"no zip at all", b"\x80\x02}q\x00."])
-def test_what_is_no_archive_is_refused(path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_an_archive_is_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(EngineUnavailable, match=r"cannot be read as a checkpoint: .+\.$"):
         read_checkpoint(path)
 
 
-def test_what_is_not_there_is_refused(path: Path) -> None:
+def test_a_missing_file_is_refused(path: Path) -> None:
     with pytest.raises(EngineUnavailable, match="No such file"):
         read_checkpoint(path)
 
@@ -249,7 +249,7 @@ def test_every_truncation_is_refused(path: Path) -> None:
 
 
 def _read(path: Path) -> None:
-    """Only one class of errors leaves, whatever there is to read."""
+    """EngineUnavailable is the only error."""
     with suppress(EngineUnavailable):
         assert all(isinstance(array, np.ndarray) for array in read_checkpoint(path).values())
 

@@ -23,7 +23,7 @@ def golden() -> Golden:
     return Golden()
 
 
-def test_as_many_people_are_counted_as_pyannote_counts(golden: Golden) -> None:
+def test_speaker_counts_are_those_of_pyannote(golden: Golden) -> None:
     found = count_speakers(golden.active, golden.starts, golden.frames)
     assert sorted(set(found)) == [0, 1, 2]
     assert found.tolist() == golden["free_count"].tolist()
@@ -56,7 +56,7 @@ def test_half_a_speaker_is_rounded_to_even() -> None:
     assert count[[0, 299, 300, 588]].tolist() == [0, 0, 2, 2]
 
 
-def test_frames_that_no_window_sees_are_silent() -> None:
+def test_frames_outside_of_all_windows_are_silent() -> None:
     active = np.ones((1, 589, 3), np.uint8)
     count = count_speakers(active, np.array([10.0]), 1300)
     assert [count[592], count[593], count[1181], count[1182]] == [0, 3, 3, 0]
@@ -68,7 +68,7 @@ def test_windows_that_reach_beyond_the_end_are_cut_off() -> None:
     assert count_speakers(active, np.array([20.0]), 600).sum() == 0
 
 
-def test_who_is_hardly_heard_alone_does_not_train() -> None:
+def test_speakers_who_hardly_talk_alone_are_not_used_for_clustering() -> None:
     active = np.zeros((1, 589, 3), np.uint8)
     active[0, :118, 0] = 1
     active[0, 200:317, 1] = 1  # a frame too few
@@ -81,7 +81,7 @@ def test_who_is_hardly_heard_alone_does_not_train() -> None:
     assert not training_mask(embeddings, active)[0, 0]
 
 
-def test_of_too_many_embeddings_evenly_chosen_ones_train() -> None:
+def test_of_too_many_embeddings_evenly_chosen_ones_are_used() -> None:
     active = np.zeros((9, 589, 3), np.uint8)
     active[:, :300, 0] = 1
     embeddings = np.tile(np.arange(9.0)[:, None, None], (1, 3, 2))
@@ -89,7 +89,7 @@ def test_of_too_many_embeddings_evenly_chosen_ones_train() -> None:
     assert len(training_embeddings(embeddings, active, None)) == 9
 
 
-def test_with_nothing_to_train_on_all_are_one() -> None:
+def test_without_usable_embeddings_there_is_one_cluster() -> None:
     active = np.zeros((2, 589, 3), np.uint8)
     active[0, :50, 1] = 1
     found = cluster_agglomerative(np.ones((2, 3, 4)), active, AgglomerativeConfig(), 3, 5)
@@ -107,15 +107,15 @@ def test_two_speakers_of_a_window_may_be_one_unless_constrained() -> None:
     ]
 
 
-def test_the_constraint_looks_at_the_whole_window() -> None:
-    # each for itself would take the first; the sum is largest the other way round
+def test_the_constraint_applies_to_the_whole_window() -> None:
+    # each alone would take the first; the sum is largest the other way round
     embeddings = np.array([[[1.0, 0.6], [1.0, 0.0], [0.0, 0.0]]])
     embeddings[0, 2] = np.nan
     found = assign_to_centroids(embeddings, np.eye(2), constrained=True)
     assert found.tolist() == [[1, 0, NO_CLUSTER]]
 
 
-def test_more_people_at_once_than_clusters_get_further_columns() -> None:
+def test_more_people_than_clusters_get_additional_columns() -> None:
     found = to_diarization(np.array([[3.0], [0.0]], np.float32), np.array([2, 0]))
     assert found.tolist() == [[True, True], [False, False]]
 

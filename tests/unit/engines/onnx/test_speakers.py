@@ -1,4 +1,4 @@
-"""How many talk, from vectors on a sphere; the whole diarizer is in test_diarizer."""
+"""Counting speakers from simulated embeddings; test_diarizer has the whole diarizer."""
 
 import random
 from typing import Any
@@ -56,7 +56,7 @@ def _meeting(
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_as_many_voices_talk_as_were_asked_for(seed: int) -> None:
+def test_the_requested_number_of_voices_talk(seed: int) -> None:
     chance = random.Random(seed)
     people, seconds = chance.randint(1, 9), chance.choice((20, 60, 120))
     activity, voices, stretches = _meeting(seed, people, seconds, chance.choice((0.0, 1.0, 3.0)))
@@ -76,7 +76,7 @@ def test_people_are_counted_without_a_hint(people: int) -> None:
     np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=1), 1, atol=1e-5)
 
 
-def test_what_is_heard_only_next_to_changes_is_nobody_however_long_the_recording() -> None:
+def test_sound_only_next_to_changes_is_no_speaker_in_a_recording_of_any_length() -> None:
     activity, voices, _ = _meeting(5, 4, 3600, 0.5)
     mixture = l2_normalize(np.random.default_rng(6).standard_normal((1, SIZE)))[0]
     path = _path(activity, voices)
@@ -91,7 +91,7 @@ def test_what_is_heard_only_next_to_changes_is_nobody_however_long_the_recording
     assert len(found) == 4
 
 
-def test_whoever_says_a_few_sentences_in_an_hour_is_counted() -> None:
+def test_a_speaker_of_a_few_sentences_in_an_hour_is_counted() -> None:
     activity, voices, _ = _meeting(5, 4, 3600, 0.5)
     quiet = l2_normalize(np.random.default_rng(6).standard_normal((1, SIZE)))[0]
     changes = np.flatnonzero(np.diff(_path(activity, voices))) + 1
@@ -111,7 +111,7 @@ def _path(activity: Activity, voices: Embeddings) -> Array:
     return found.path
 
 
-def test_nobody_talks_where_nothing_is_heard() -> None:
+def test_silence_has_no_speakers() -> None:
     activity, voices, _ = _meeting(1, 2, 60, 1.0)
     silent = Activity(activity.starts, activity.active * 0, activity.count * 0)
     assert find_speakers(silent, voices, 1, 20) is None
@@ -121,7 +121,7 @@ def test_nobody_talks_where_nothing_is_heard() -> None:
     assert find_speakers(nothing, none, 1, 20) is None
 
 
-# --- the cheapest path ------------------------------------------------------------------
+# --- the best path ----------------------------------------------------------------------
 
 
 def test_a_path_stays_where_a_change_costs_more_than_it_gains() -> None:
@@ -143,10 +143,10 @@ def test_no_path_gains_more(seed: int) -> None:
     assert worth(best_path(gains, costs)) == pytest.approx(max(map(worth, every)))
 
 
-# --- enough voices ----------------------------------------------------------------------
+# --- missing voices ---------------------------------------------------------------------
 
 
-def test_the_stretch_that_is_least_like_the_others_goes_to_a_voice_of_its_own() -> None:
+def test_the_least_similar_stretch_becomes_a_new_voice() -> None:
     vectors = np.zeros((80, 3))
     vectors[:, 0] = 1
     vectors[40:60] = [0.6, 0.8, 0]
@@ -158,7 +158,7 @@ def test_the_stretch_that_is_least_like_the_others_goes_to_a_voice_of_its_own() 
     np.testing.assert_allclose(centres[1], vectors[40])
 
 
-def test_enough_voices_stay_as_they_are() -> None:
+def test_a_sufficient_number_of_voices_is_not_changed() -> None:
     path, centres, speech = np.array([0, 0, 1, 1]), np.eye(2), np.ones(4, bool)
     found = add_missing_voices(path, centres, speech, centres[path], 2)
     np.testing.assert_array_equal(found[0], path)

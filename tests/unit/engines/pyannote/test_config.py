@@ -1,4 +1,4 @@
-"""Where pyannote's weights come from, and what is said when they do not come."""
+"""Sources of pyannote's weights, and errors if they are unavailable."""
 
 import logging
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ COMMUNITY = "pyannote/speaker-diarization-community-1"
 
 @dataclass
 class FakeFiles:
-    """A hub's files in a folder; notes what is asked for."""
+    """A hub's files in a folder; records requests."""
 
     folder: Path
     closed: Sequence[str] = ()
@@ -50,7 +50,7 @@ def write_config(folder: Path, **params: object) -> Path:
 
 @pytest.fixture
 def hub(tmp_path: Path) -> FakeFiles:
-    """A hub with the two pipelines users know."""
+    """A hub with the two official pipelines."""
     write_config(
         tmp_path / "speaker-diarization-3.1",
         clustering="AgglomerativeClustering",
@@ -88,7 +88,7 @@ def test_a_token_is_used_as_it_is_and_never_logged(
     assert "hf_real" not in repr(HubFiles(token))
 
 
-def test_version_3_1_asks_for_no_plda(hub: FakeFiles) -> None:
+def test_version_3_1_fetches_no_plda(hub: FakeFiles) -> None:
     config = find_pipeline(THREE_ONE, hub, has_token=False)
     assert hub.asked == [
         f"{THREE_ONE}:config.yaml",
@@ -129,7 +129,7 @@ def test_models_are_found_beside_the_config_by_relative_and_absolute_paths(tmp_p
         ({"segmentation": "$model/gone", "embedding": "a/b"}, "lacks gone/pytorch_model.bin"),
     ],
 )
-def test_a_folder_that_lacks_something_says_what(
+def test_a_missing_file_of_a_folder_is_named(
     tmp_path: Path, params: dict[str, str], words: str
 ) -> None:
     folder = write_config(tmp_path / "p", **params)
@@ -146,16 +146,14 @@ def test_a_folder_that_lacks_something_says_what(
         ("pipeline: {name: a.SpeakerDiarization}", "has no params"),
     ],
 )
-def test_a_config_that_makes_no_sense_is_refused_in_words(
-    tmp_path: Path, text: str, words: str
-) -> None:
+def test_an_invalid_config_is_refused(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(EngineUnavailable, match=words):
         find_pipeline(str(tmp_path), FakeFiles(tmp_path), has_token=False)
 
 
 @pytest.mark.parametrize("model", ["/no/such/folder", "no-such-model", "a/b/c"])
-def test_what_is_neither_a_folder_nor_a_hub_id_is_refused(tmp_path: Path, model: str) -> None:
+def test_a_model_that_is_neither_folder_nor_hub_id_is_refused(tmp_path: Path, model: str) -> None:
     with pytest.raises(EngineUnavailable, match="no folder"):
         find_pipeline(model, FakeFiles(tmp_path), has_token=False)
 
@@ -171,7 +169,7 @@ def test_a_closed_gate_names_every_page_whose_terms_count(hub: FakeFiles) -> Non
     assert words.endswith(f"meet-transcriber models pull {THREE_ONE}")
 
 
-def test_a_gate_behind_an_open_one_is_named_and_no_token_is_asked_for(hub: FakeFiles) -> None:
+def test_a_gate_behind_an_open_one_is_named_without_asking_for_a_token(hub: FakeFiles) -> None:
     hub.closed = ["pyannote/segmentation-3.0"]
     with pytest.raises(EngineUnavailable, match=r"refuses pyannote/segmentation-3\.0") as caught:
         find_pipeline(THREE_ONE, hub, has_token=True)
@@ -181,13 +179,13 @@ def test_a_gate_behind_an_open_one_is_named_and_no_token_is_asked_for(hub: FakeF
 # -- no pipeline is named --------------------------------------------------------------------
 
 
-def test_community_1_is_taken_where_the_token_reaches_it(hub: FakeFiles) -> None:
+def test_community_1_is_chosen_if_the_token_can_read_it(hub: FakeFiles) -> None:
     name, config = find_first_pipeline(DEFAULT_MODELS, hub, has_token=True)
     assert (name, config.clustering) == (COMMUNITY, "VBxClustering")
     assert {asked.partition(":")[0] for asked in hub.asked} == {COMMUNITY}
 
 
-def test_who_accepted_the_terms_of_3_1_alone_gets_3_1_and_the_log_says_so(
+def test_with_the_terms_of_3_1_alone_3_1_is_chosen_and_logged(
     hub: FakeFiles, caplog: pytest.LogCaptureFixture
 ) -> None:
     hub.closed = [COMMUNITY]
@@ -198,14 +196,14 @@ def test_who_accepted_the_terms_of_3_1_alone_gets_3_1_and_the_log_says_so(
     assert f"https://huggingface.co/{COMMUNITY}" in str(vars(passed))
 
 
-def test_where_neither_can_be_had_the_first_is_explained(hub: FakeFiles) -> None:
+def test_if_neither_is_available_the_error_is_about_the_first(hub: FakeFiles) -> None:
     hub.closed = [COMMUNITY, THREE_ONE]
     with pytest.raises(EngineUnavailable) as caught:
         find_first_pipeline(DEFAULT_MODELS, hub, has_token=False)
     assert str(caught.value).endswith(f"meet-transcriber models pull {COMMUNITY}")
 
 
-def test_a_pipeline_that_is_named_never_becomes_another(hub: FakeFiles) -> None:
+def test_a_named_pipeline_is_never_replaced(hub: FakeFiles) -> None:
     hub.closed = [COMMUNITY]
     with pytest.raises(EngineUnavailable, match="community-1"):
         find_first_pipeline([COMMUNITY], hub, has_token=True)
@@ -247,7 +245,7 @@ def hub_files(hub: FakeHub, *, local: bool = False, problem: str | None = None) 
 
 @dataclass
 class Response:
-    """As much of an HTTP response as the hub's errors look at, in any of its versions."""
+    """The parts of an HTTP response that the hub's errors use, in all versions."""
 
     status_code: int
     headers: dict[str, str] = field(default_factory=dict)
@@ -258,7 +256,7 @@ def response(status: int) -> Any:
     return Response(status)
 
 
-def test_what_is_in_the_cache_is_never_asked_of_the_hub() -> None:
+def test_cached_files_are_not_fetched() -> None:
     hub = FakeHub(cached=True)
     assert hub_files(hub).get("a/b", "c") == Path("cache/a/b/c")
     assert hub.calls == [(True, None)]
@@ -270,14 +268,14 @@ def test_the_token_goes_along_only_to_fetch() -> None:
     assert hub.calls == [(True, None), (False, "hf_real")]
 
 
-def test_the_network_is_left_alone_unless_allowed() -> None:
+def test_the_network_is_not_used_unless_allowed() -> None:
     hub = FakeHub()
     with pytest.raises(EngineUnavailable, match="c of a/b is not on this machine"):
         hub_files(hub, local=True).get("a/b", "c")
     assert [local for local, _ in hub.calls] == [True]
 
 
-def test_a_hub_out_of_reach_is_said_with_its_reason() -> None:
+def test_an_unreachable_hub_is_reported_with_the_reason() -> None:
     with pytest.raises(EngineUnavailable, match="cannot be reached"):
         hub_files(FakeHub(), problem="HF_HUB_OFFLINE is set").get("a/b", "c")
 
@@ -306,6 +304,6 @@ def test_every_kind_of_refusal_is_a_closed_gate(answer: Exception) -> None:
     ],
     ids=["busy", "no-such-file", "disk", "name"],
 )
-def test_other_answers_of_the_hub_are_said_in_words(answer: Exception, words: str) -> None:
+def test_other_errors_of_the_hub_are_reported(answer: Exception, words: str) -> None:
     with pytest.raises(EngineUnavailable, match=words):
         hub_files(FakeHub(answer=answer)).get("a/b", "c")

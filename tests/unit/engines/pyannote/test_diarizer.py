@@ -1,4 +1,4 @@
-"""The pyannote adapter without pyannote: what it asks, what it makes of the answers."""
+"""The pyannote adapter with a fake engine."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -77,7 +77,7 @@ class FakeEngine:
 
 
 class Silence:
-    """Ten seconds of nothing."""
+    """Ten seconds of silence."""
 
     duration = 10.0
     channels = 1
@@ -89,7 +89,7 @@ class Silence:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A pipeline's folder; the fake engine never looks into its files."""
+    """A pipeline's folder; the fake engine does not read its files."""
     params = {"segmentation": "seg.bin", "embedding": "emb.bin"}
     name = "pyannote.audio.pipelines.SpeakerDiarization"
     config = {"pipeline": {"name": name, "params": params}, "params": {}}
@@ -100,7 +100,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def ignore(share: float) -> None:
-    """A Progress that nobody watches."""
+    """Ignores progress."""
 
 
 def diarize(
@@ -137,7 +137,7 @@ def test_turns_end_with_the_recording(folder: Path) -> None:
     assert [(turn.start, turn.end) for turn in diarize(engine, folder).turns] == [(0, 1), (9, 10)]
 
 
-def test_no_speech_asks_nothing_of_the_engine(folder: Path) -> None:
+def test_without_speech_the_engine_does_not_run(folder: Path) -> None:
     engine = FakeEngine()
     diarizer = PyannoteDiarizer(str(folder), load=lambda _recipe, _device: engine)
     assert diarizer.diarize(Silence(), [], Options(), ignore) == Diarization()
@@ -175,7 +175,7 @@ def test_hints_are_passed_by_name(
         ({"max_speakers": 1}, True),
     ],
 )
-def test_a_count_that_differs_from_the_hints_is_said(
+def test_a_count_that_differs_from_the_hints_is_reported(
     folder: Path, asked: dict[str, int], warned: bool
 ) -> None:
     engine = FakeEngine(Annotation((1, 2, "A"), (2, 3, "B")))
@@ -186,7 +186,7 @@ def test_a_count_that_differs_from_the_hints_is_said(
 # -- progress and failure --------------------------------------------------------------------
 
 
-def test_progress_only_rises_even_when_the_work_starts_over(folder: Path) -> None:
+def test_progress_never_decreases_even_after_a_restart(folder: Path) -> None:
     shares: list[float] = []
     diarize(FakeEngine(fits={"cuda": 8, "cpu": 8}), folder, shares.append)
     assert shares == sorted(shares)
@@ -202,9 +202,7 @@ def test_cancelling_passes_through(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA error"), ValueError("odd"), KeyError("x")])
-def test_what_the_library_raises_becomes_our_error_with_its_cause(
-    folder: Path, error: Exception
-) -> None:
+def test_errors_of_the_library_become_diarization_failed(folder: Path, error: Exception) -> None:
     with pytest.raises(DiarizationFailed, match=type(error).__name__) as caught:
         diarize(FakeEngine(error=error), folder)
     assert caught.value.__cause__ is error
@@ -218,7 +216,7 @@ def test_short_memory_halves_the_batch_until_it_fits(folder: Path) -> None:
     assert "8 windows" in found.warnings[0].message
 
 
-def test_a_gpu_without_room_hands_over_to_the_processor_and_takes_the_next(folder: Path) -> None:
+def test_a_full_gpu_falls_back_to_the_cpu_for_one_recording(folder: Path) -> None:
     engine = FakeEngine(fits={"cuda": 0, "cpu": 99})
     found = diarize(engine, folder)
     assert [run[:2] for run in engine.runs][-2:] == [("cuda", 4), ("cpu", 8)]
@@ -226,7 +224,7 @@ def test_a_gpu_without_room_hands_over_to_the_processor_and_takes_the_next(folde
     assert engine.device == "cuda"
 
 
-def test_memory_that_suffices_nowhere_is_a_failure_in_words(folder: Path) -> None:
+def test_too_little_memory_on_all_devices_is_an_error(folder: Path) -> None:
     engine = FakeEngine(fits={"cuda": 0, "cpu": 0})
     with pytest.raises(DiarizationFailed, match="more memory"):
         diarize(engine, folder)
@@ -237,13 +235,13 @@ def test_memory_that_suffices_nowhere_is_a_failure_in_words(folder: Path) -> Non
 # -- the library -----------------------------------------------------------------------------
 
 
-def test_a_library_that_is_not_installed_names_the_command() -> None:
+def test_a_missing_library_is_reported_with_the_command() -> None:
     with pytest.raises(EngineUnavailable) as caught:
         import_library("no_such_library")
     assert 'pip install "meet-transcriber[pyannote]"' in str(caught.value)
 
 
-def test_the_name_tells_the_model_and_no_path(folder: Path) -> None:
+def test_the_name_contains_the_model_and_no_path(folder: Path) -> None:
     engine = FakeEngine()
     diarizer = PyannoteDiarizer(str(folder), load=lambda _recipe, _device: engine)
     assert diarizer.name == f"pyannote {folder.name}"

@@ -1,4 +1,4 @@
-"""A package index that is a folder, no hub, and a folder for models."""
+"""A package index in a folder, no hub, and a folder of models."""
 
 import os
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ OFFLINE: Mapping[str, str] = {
     "PIP_EXTRA_INDEX_URL": "",
     "PIP_NO_CACHE_DIR": "1",
 }
-"""Neither a hub nor an index, whatever this machine is set up with."""
+"""No hub and no index, regardless of this machine's configuration."""
 
 
 @pytest.fixture(autouse=True)
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that pip takes wheels from, and nothing else."""
+    """The folder that is pip's only source of wheels."""
     folder = tmp_path / "index"
     folder.mkdir()
     for name, value in {**OFFLINE, "PIP_FIND_LINKS": str(folder)}.items():
@@ -36,7 +36,7 @@ def models(tmp_path: Path) -> ModelsFolder:
 
 @pytest.fixture
 def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder has a `pip.py`; this is what it writes when it is run."""
+    """Puts a `pip.py` into the current folder; returns the file that it would write."""
     folder = tmp_path / "current"
     folder.mkdir()
     caught = tmp_path / "caught"

@@ -1,4 +1,4 @@
-"""A hub of one repository, as far as huggingface_hub asks for it, on this machine."""
+"""A local hub with one repository, for huggingface_hub."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @contextmanager
 def hub(content: Mapping[str, bytes] | None) -> Iterator[str]:
-    """The address of a hub with these files in any repository; None answers with a web page."""
+    """Return the address of a hub with these files in any repository; None serves a web page."""
 
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

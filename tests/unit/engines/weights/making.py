@@ -1,4 +1,4 @@
-"""Small models, and wheels that carry them, as a package index has them."""
+"""Small models, and wheels that contain them."""
 
 import hashlib
 import zipfile
@@ -22,7 +22,7 @@ def sha256(content: bytes) -> str:
 
 
 def put(folder: Path, content: Mapping[str, bytes]) -> Path:
-    """A folder with files of this content."""
+    """Write files with this content into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in content.items():
         (folder / name).write_bytes(data)
@@ -30,7 +30,7 @@ def put(folder: Path, content: Mapping[str, bytes]) -> Path:
 
 
 def little(carried: Mapping[str, tuple[Member, ...]] | None = None) -> Model:
-    """A model that is called `little`; `carried` says which wheels have its files."""
+    """The model `little`; `carried` names the wheels with its files."""
     members = carried or {}
     files = (
         WeightFile(name, sha256(data), len(data), members.get(name, ()))
@@ -43,13 +43,13 @@ def little(carried: Mapping[str, tuple[Member, ...]] | None = None) -> Model:
 
 
 def known(model: Model, packages: Iterable[Package] = ()) -> Catalogue:
-    """A catalogue of one model, and of one that only the hub has."""
+    """A catalogue with one model, and one that only the hub has."""
     named = {package.name: package for package in packages}
     return Catalogue({model.name: model}, named, {"other": "x/other"})
 
 
 def wheel(folder: Path, name: str, content: Mapping[str, bytes]) -> Package:
-    """Write a wheel, version 1.0.0, into a folder; returns what a catalogue says of it."""
+    """Write a wheel, version 1.0.0, into a folder; returns its catalogue entry."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{name.replace('-', '_')}-1.0.0"
     path = folder / f"{stem}-py3-none-any.whl"
@@ -65,7 +65,7 @@ def wheel(folder: Path, name: str, content: Mapping[str, bytes]) -> Package:
 
 
 def in_two_wheels(folder: Path, extra: Mapping[str, bytes] | None = None) -> Catalogue:
-    """The model in two wheels, its largest file cut in two; `extra` goes into the first."""
+    """The model in two wheels, with its largest file split; `extra` is in the first."""
     rest = {f"one/{name}": data for name, data in CONTENT.items() if name != "model.bin"}
     one = wheel(folder, "little-one", {"one/model.bin.1": HEAD, **rest, **(extra or {})})
     two = wheel(folder, "little-two", {"two/model.bin.2": TAIL})
@@ -75,7 +75,7 @@ def in_two_wheels(folder: Path, extra: Mapping[str, bytes] | None = None) -> Cat
 
 
 def two_in_one_wheel(folder: Path) -> Catalogue:
-    """Two models that tell speakers apart, one of them not on the hub, in one wheel."""
+    """Two speaker models in one wheel, one of them not on the hub."""
     carrier = wheel(folder, "carrier", {"in/when.bin": HEAD, "in/who.pt": TAIL})
     files = {
         name: WeightFile(name, sha256(data), len(data), (Member("carrier", f"in/{name}"),))
@@ -93,6 +93,6 @@ def two_in_one_wheel(folder: Path) -> Catalogue:
 
 
 def files_below(folder: Path) -> set[str]:
-    """The paths of all files, relative to a folder; locks of models are left out."""
+    """Return the paths of all files relative to a folder, without locks."""
     found = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
     return {path.as_posix() for path in found if path.suffix != ".lock"}

@@ -1,4 +1,4 @@
-"""The models that this package knows."""
+"""The catalogue of this package."""
 
 import re
 
@@ -10,7 +10,7 @@ MODELS = list(catalogue().models.values())
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
-def test_each_model_says_whose_it_is_and_where_its_home_is(model: Model) -> None:
+def test_each_model_has_an_attribution_and_a_home(model: Model) -> None:
     assert model.licence
     assert model.attribution
     if model.repository:
@@ -31,7 +31,7 @@ def test_each_model_has_the_files_of_its_kind(model: Model) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
-def test_each_file_has_a_digest_and_lies_in_its_folder(model: Model) -> None:
+def test_each_file_has_a_digest_and_is_in_its_folder(model: Model) -> None:
     for file in model.files:
         assert re.fullmatch("[0-9a-f]{64}", file.sha256)
         assert re.fullmatch(r"\w[\w.]*", file.path)
@@ -47,7 +47,7 @@ def test_each_package_has_a_digest_and_is_a_wheel_of_its_version() -> None:
 
 
 @pytest.mark.parametrize("name", catalogue().recognition_names)
-def test_every_name_has_a_place_on_the_hub(name: str) -> None:
+def test_every_name_has_a_repository_on_the_hub(name: str) -> None:
     repository = catalogue().repository_of(name)
     assert repository is not None
     assert catalogue().repository_of(repository) == repository

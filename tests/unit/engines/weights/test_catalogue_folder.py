@@ -1,4 +1,4 @@
-"""A folder of models can be copied, shared, mounted to be read, and damaged."""
+"""A folder of models may be copied, shared, read-only, or damaged."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ def kept(models: ModelsFolder) -> Weights:
 
 
 def change_a_byte(path: Path) -> None:
-    """As a disk does: size and time stay."""
+    """As a disk does: size and time do not change."""
     facts = path.stat()
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
@@ -27,9 +27,7 @@ def change_a_byte(path: Path) -> None:
     os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
 
 
-def test_a_folder_with_the_official_files_alone_works_and_is_verified(
-    models: ModelsFolder,
-) -> None:
+def test_a_folder_with_the_official_files_alone_works_and_is_verified(models: ModelsFolder) -> None:
     place = put(models.path("little"), CONTENT)
     assert kept(models).find("little") == place
     record = read_record(place)
@@ -40,9 +38,7 @@ def test_a_folder_with_the_official_files_alone_works_and_is_verified(
     }
 
 
-def test_a_folder_that_was_copied_works_on_a_machine_without_any_source(
-    models: ModelsFolder, tmp_path: Path
-) -> None:
+def test_a_copied_folder_works_without_any_source(models: ModelsFolder, tmp_path: Path) -> None:
     put(models.path("little"), CONTENT)
     put(models.path("some/thing"), CONTENT)
     for name in ("little", "some/thing"):
@@ -55,9 +51,7 @@ def test_a_folder_that_was_copied_works_on_a_machine_without_any_source(
         assert len(list(there.check(name))) == len(CONTENT)
 
 
-def test_a_file_that_is_not_the_official_one_is_named_with_what_to_do(
-    models: ModelsFolder,
-) -> None:
+def test_a_wrong_file_is_named_with_what_to_do(models: ModelsFolder) -> None:
     place = put(models.path("little"), {**CONTENT, "vocabulary.txt": b"another"})
     expected, found = sha256(CONTENT["vocabulary.txt"]), sha256(b"another")
     with pytest.raises(WrongDigest) as error:
@@ -68,7 +62,7 @@ def test_a_file_that_is_not_the_official_one_is_named_with_what_to_do(
     )
 
 
-def test_a_file_that_changes_later_is_noticed_when_it_is_next_used(models: ModelsFolder) -> None:
+def test_a_file_that_changes_is_noticed_at_its_next_use(models: ModelsFolder) -> None:
     place = put(models.path("little"), CONTENT)
     kept(models).find("little")
     (place / "config.json").write_bytes(b"[]")
@@ -104,13 +98,13 @@ def test_a_check_names_a_file_that_is_gone(models: ModelsFolder) -> None:
 
 
 @pytest.mark.parametrize("record", ["", "[]", "{", '{"files": []}', '{"files": {"a": 1}}', "null"])
-def test_a_record_that_cannot_be_read_is_made_anew(models: ModelsFolder, record: str) -> None:
+def test_an_invalid_record_is_written_again(models: ModelsFolder, record: str) -> None:
     place = put(models.path("little"), {**CONTENT, "manifest.json": record.encode()})
     assert kept(models).find("little") == place
     assert read_record(place) is not None
 
 
-# Root may write anywhere; without this right (CAP_DAC_OVERRIDE is 1) it is like everybody else.
+# Root may write anywhere; without this capability (CAP_DAC_OVERRIDE is 1) it is like any user.
 AS_ANYBODY = """
 import ctypes, os, sys
 ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
@@ -140,11 +134,11 @@ except EngineUnavailable as error:
 
 
 def start(code: str, *words: str) -> "subprocess.Popen[str]":
-    """Python with code of ours in a process of its own."""
+    """Start Python with this code in a new process."""
     return subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.PIPE, text=True)
 
 
-def test_of_two_processes_one_fetches_and_both_have_it(
+def test_of_two_processes_one_fetches_and_both_get_the_model(
     models: ModelsFolder, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
@@ -166,15 +160,13 @@ def pulled_where_nothing_may_be_written(models: ModelsFolder, log: Path) -> str:
             folder.chmod(0o755)
 
 
-def test_a_model_in_a_folder_that_can_only_be_read_works(
-    models: ModelsFolder, tmp_path: Path
-) -> None:
+def test_a_model_in_a_read_only_folder_works(models: ModelsFolder, tmp_path: Path) -> None:
     place = put(models.path("little"), CONTENT)
     assert pulled_where_nothing_may_be_written(models, tmp_path / "log") == str(place)
     assert files_below(place) == set(CONTENT)
 
 
-def test_a_folder_that_can_only_be_read_and_lacks_it_is_a_sentence(
+def test_a_read_only_folder_without_the_model_is_an_error(
     models: ModelsFolder, tmp_path: Path
 ) -> None:
     models.root.mkdir()

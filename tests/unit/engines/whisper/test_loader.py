@@ -1,4 +1,4 @@
-"""Whisper in a process of its own, which is replaced when its GPU fails."""
+"""Whisper in a child process, which is replaced when its GPU fails."""
 
 import os
 import time
@@ -22,18 +22,18 @@ SPEECH = [Span(0.9, 3.0)]
 
 
 def silent(_share: float) -> None:
-    """Nobody listens."""
+    """Ignores progress."""
 
 
 @pytest.fixture(autouse=True)
 def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The child finds the loaders above."""
+    """Let the child import the loaders."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
 @pytest.fixture
 def started() -> Iterator[Any]:
-    """Starts recognizers, and ends them."""
+    """Starts recognizers and closes them."""
     running: list[ChildRecognizer] = []
 
     def start(loader: str, **arguments: Any) -> ChildRecognizer:
@@ -66,7 +66,7 @@ def test_findings_and_progress_come_from_the_process(started: Any) -> None:
 
 
 @pytest.mark.parametrize("how", ["error", "kill"])
-def test_after_a_failure_it_goes_on_with_half_the_batch_in_a_new_process_and_says_so(
+def test_after_a_failure_a_new_process_continues_with_half_the_batch_and_a_warning(
     started: Any, how: str
 ) -> None:
     recognizer = started("small_gpu", fits=2, how=how)
@@ -80,29 +80,29 @@ def test_after_a_failure_it_goes_on_with_half_the_batch_in_a_new_process_and_say
     assert [each for each in again if isinstance(each, TranscriptWarning)] == []
 
 
-def test_where_not_even_one_window_fits_it_says_what_to_do(started: Any) -> None:
+def test_if_not_even_one_window_fits_the_error_says_what_to_do(started: Any) -> None:
     recognizer = started("small_gpu", fits=0, how="error")
     with pytest.raises(EngineUnavailable, match="WHISPER_MODEL") as raised:
         heard(recognizer)
     assert OUT_OF_MEMORY in str(raised.value)
 
 
-def test_what_cannot_be_loaded_there_is_said_here(started: Any) -> None:
+def test_errors_while_loading_reach_the_parent(started: Any) -> None:
     with pytest.raises(EngineUnavailable, match="no weights here"):
         started("missing")
 
 
-def test_options_are_refused_without_asking_it(started: Any) -> None:
+def test_options_are_checked_without_the_child(started: Any) -> None:
     recognizer = started("small_gpu", fits=8, how="error")
     with pytest.raises(InvalidOptions, match="none of the languages"):
         heard(recognizer, Options(language="sw"))
 
 
 class Cancelled(Exception):
-    """Somebody cancelled the job."""
+    """The job was cancelled."""
 
 
-def test_a_part_that_nobody_wants_any_more_ends_at_once(started: Any) -> None:
+def test_a_cancelled_part_ends_at_once(started: Any) -> None:
     recognizer = started("slow")
 
     def cancel(share: float) -> None:

@@ -1,4 +1,4 @@
-"""Words from a scripted model: what was said, once, at its time, whatever the model does wrong."""
+"""Words of a scripted model, each once at its time, despite the model's errors."""
 
 from itertools import pairwise
 from typing import Any
@@ -18,18 +18,18 @@ ENGLISH = Options(language="en")
 
 
 def sentence(count: int, first: int = 0) -> str:
-    """Words of which no two are alike."""
+    """Return distinct words."""
     return " ".join(f"w{at}" for at in range(first, first + count))
 
 
 def running(seconds: float) -> tuple[Script, Span]:
-    """Speech without any pause."""
+    """Speech without a pause."""
     script = Script()
     end = script.say(sentence(round(seconds / 0.3)), 0.5)
     return script, Span(0.5, end)
 
 
-# -- once, at its time -------------------------------------------------------------------------
+# -- times of words ----------------------------------------------------------------------------
 
 
 @settings(max_examples=40)
@@ -65,10 +65,10 @@ def test_silence_has_no_words_and_costs_nothing() -> None:
     assert model.decoded == 0
 
 
-# -- a model that goes wrong -------------------------------------------------------------------
+# -- errors of the model ----------------------------------------------------------------------
 
 
-def test_a_window_that_loops_is_heard_again_in_halves() -> None:
+def test_a_window_that_loops_is_decoded_again_in_halves() -> None:
     def loops(heard: Heard, _language: str) -> tuple[Heard, float]:
         return (heard[:4] * 12, -0.3) if len(heard) > 60 else (heard, -0.2)
 
@@ -89,7 +89,7 @@ def test_a_sentence_that_was_skipped_is_filled_in_where_it_was() -> None:
     assert found.text == sentence(80)
 
 
-def test_what_is_said_to_nobody_is_removed_and_told() -> None:
+def test_hallucinations_are_removed_and_reported() -> None:
     def invents(heard: Heard, _language: str) -> tuple[Heard, float]:
         return heard[:1], -1.4
 
@@ -101,7 +101,7 @@ def test_what_is_said_to_nobody_is_removed_and_told() -> None:
     assert [(each.reason, each.text) for each in found.removed] == [("hallucination", "you")]
 
 
-def test_the_prompt_said_back_is_removed_and_told() -> None:
+def test_a_repeated_prompt_is_removed_and_reported() -> None:
     script = Script()
     end = script.say("Minutes of the board", 1.0)
     options = Options(language="en", initial_prompt="Minutes of the board.")
@@ -109,7 +109,7 @@ def test_the_prompt_said_back_is_removed_and_told() -> None:
     assert [each.reason for each in found.removed] == ["prompt"]
 
 
-def test_times_that_fall_together_are_spread_and_marked() -> None:
+def test_collapsed_times_are_spread_and_marked_as_estimated() -> None:
     script, span = running(12)
 
     class Collapsing(ScriptedModel):
@@ -127,7 +127,7 @@ def test_times_that_fall_together_are_spread_and_marked() -> None:
     assert all(before.end <= after.start + 1e-6 for before, after in pairwise(found.words))
 
 
-def test_an_error_of_the_model_is_one_of_recognition() -> None:
+def test_an_error_of_the_model_becomes_recognition_failed() -> None:
     def fails(_heard: Heard, _language: str) -> tuple[Heard, float]:
         raise RuntimeError("out of memory")
 
@@ -136,7 +136,7 @@ def test_an_error_of_the_model_is_one_of_recognition() -> None:
         recognized(ScriptedModel(script, fails), script.audio(7), [span], ENGLISH)
 
 
-def test_votes_in_a_roll_call_stay_each_in_its_own_stretch() -> None:
+def test_votes_of_a_roll_call_stay_in_their_own_stretches() -> None:
     script, speech = Script(), []
     for at in range(10):
         end = script.say("Yes.", 1 + 2.0 * at, seconds=0.5)
@@ -146,7 +146,7 @@ def test_votes_in_a_roll_call_stay_each_in_its_own_stretch() -> None:
     assert [round(word.start) for word in found.words] == [round(span.start) for span in speech]
 
 
-def test_a_vote_that_was_passed_over_is_heard_again() -> None:
+def test_a_skipped_vote_is_decoded_again() -> None:
     def passes_over(heard: Heard, _language: str) -> tuple[Heard, float]:
         return ([*heard[:4], *heard[5:]], -0.3) if len(heard) > 5 else (heard, -0.2)
 
@@ -162,7 +162,7 @@ def test_a_vote_that_was_passed_over_is_heard_again() -> None:
 
 
 def joined(*parts: tuple[str, float]) -> tuple[Script, list[Span], float]:
-    """Stretches in languages, without much of a pause between them."""
+    """Stretches in several languages, with short pauses between them."""
     script, speech, at = Script(), [], 0.5
     for language, seconds in parts:
         end = script.say(sentence(round(seconds / 0.3), len(script.words)), at, language)
@@ -185,13 +185,13 @@ def test_each_stretch_is_in_its_own_language() -> None:
     assert found.text == " ".join(word.text for word in script.words)
 
 
-def test_a_language_that_was_given_is_never_overruled() -> None:
+def test_a_given_language_is_never_overruled() -> None:
     script, speech, end = joined(("en", 21), ("de", 21))
     found = recognized(ScriptedModel(script), script.audio(end), speech, Options(language="fr"))
     assert {segment.language for segment in found.segments} == {"fr"}
 
 
-def test_a_language_that_is_not_allowed_is_told() -> None:
+def test_a_language_that_is_not_allowed_is_reported() -> None:
     script, speech, end = joined(("en", 21), ("de", 21))
     options = Options(languages=("en", "fr"))
     found = recognized(ScriptedModel(script), script.audio(end), speech, options)
@@ -211,7 +211,7 @@ def test_a_translation_is_english() -> None:
 @pytest.mark.parametrize(
     ("script_name", "text"), [(None, "开会"), ("zh-Hans", "开会"), ("zh-Hant", "開會")]
 )
-def test_chinese_comes_in_the_script_that_was_asked_for(script_name: str | None, text: str) -> None:
+def test_chinese_is_in_the_requested_script(script_name: str | None, text: str) -> None:
     script = Script()
     end = script.say("開会", 1.0, "zh", 1.0)
     options = Options(language=script_name or "zh")
@@ -226,7 +226,7 @@ def test_a_model_of_english_only_says_what_it_cannot_do() -> None:
             recognized(model, np.zeros(16_000, np.float32), [], options)
 
 
-def test_a_prompt_that_is_too_long_is_told() -> None:
+def test_a_prompt_that_is_too_long_is_reported() -> None:
     script, span = running(3)
     options = Options(language="en", initial_prompt="word " * 300)
     found = recognized(ScriptedModel(script), script.audio(5), [span], options)

@@ -1,4 +1,4 @@
-"""Windows: all of the speech, cut where it is quietest."""
+"""Windows contain all speech and are cut where it is quietest."""
 
 from itertools import pairwise
 
@@ -37,7 +37,7 @@ def spans(found: list[tuple[float, float]]) -> list[Span]:
 
 
 @given(lengths)
-def test_windows_hold_all_of_the_speech_and_fit_the_encoder(
+def test_windows_contain_all_speech_and_fit_the_encoder(
     found: list[tuple[float, float]],
 ) -> None:
     speech = spans(found)
@@ -49,7 +49,7 @@ def test_windows_hold_all_of_the_speech_and_fit_the_encoder(
 
 
 @given(lengths)
-def test_only_running_speech_is_heard_twice(found: list[tuple[float, float]]) -> None:
+def test_only_running_speech_is_in_two_windows(found: list[tuple[float, float]]) -> None:
     speech = spans(found)
     for before, after in pairwise(plan_windows(noise(speech[-1].end + 1), speech)):
         if after.seam is None:
@@ -59,7 +59,7 @@ def test_only_running_speech_is_heard_twice(found: list[tuple[float, float]]) ->
             assert before.speech[-1].end >= after.seam
 
 
-def test_windows_part_in_the_longest_pause() -> None:
+def test_windows_are_cut_in_the_longest_pause() -> None:
     speech = [Span(0, 9), Span(9.3, 19), Span(22, 31), Span(31.2, 40)]
     first, second = plan_windows(noise(41), speech)
     assert (first.speech, second.speech) == (tuple(speech[:2]), tuple(speech[2:]))
@@ -70,7 +70,7 @@ def test_a_long_pause_inside_a_window_is_shortened() -> None:
     assert window.duration == pytest.approx(2 + 2 + 0.6 + 0.4)
 
 
-def test_speech_without_a_pause_is_cut_where_it_is_quietest_moment() -> None:
+def test_speech_without_a_pause_is_cut_at_the_quietest_moment() -> None:
     audio = noise(48)
     audio[round(21.0 * 16_000) : round(21.2 * 16_000)] *= 0.01
     first, second = plan_windows(audio, [Span(0, 48)])
@@ -86,7 +86,7 @@ def test_the_quietest_moment_is_found(at: float) -> None:
 
 
 @given(lengths, st.floats(0, 1))
-def test_a_moment_of_the_audio_comes_back_from_window_time(
+def test_audio_time_survives_conversion_to_window_time(
     found: list[tuple[float, float]], share: float
 ) -> None:
     speech = spans(found)
@@ -98,7 +98,7 @@ def test_a_moment_of_the_audio_comes_back_from_window_time(
         assert window.to_audio_time(offset, offset).start == pytest.approx(moment, abs=0.31)
 
 
-def test_a_window_is_split_in_its_longest_pause_or_where_it_is_quietest_moment() -> None:
+def test_a_window_is_split_in_its_longest_pause_or_at_the_quietest_moment() -> None:
     parts = (Span(0, 4), Span(4.3, 8), Span(9.5, 14))
     (window,) = plan_windows(noise(15), parts)
     first, second = split_window(noise(15), window) or (None, None)
