@@ -1,12 +1,12 @@
-/* The only module that asks the server for anything. */
+/* The HTTP client; no other module makes requests to the API. */
 
-const TRIES = 3;
+const ATTEMPTS = 3;
 
-/** An answer that is no success, as RFC 9457 has it; `message` is a sentence for people. */
+/** A response other than success (RFC 9457); `message` is shown to users. */
 export class Problem extends Error {
   /**
-   * @param {number} status 0 where no answer came.
-   * @param {Object<string, any>} body What it says, {} where it says nothing that can be read.
+   * @param {number} status 0 without a response.
+   * @param {Object<string, any>} body Its JSON, {} if it has none.
    * @param {Headers} [headers]
    */
   constructor(status, body, headers) {
@@ -18,11 +18,11 @@ export class Problem extends Error {
     this.headers = headers ?? new Headers();
   }
 
-  /** No answer came: the network or the server is away. */
+  /** There was no response: the network or the server is down. */
   get offline() { return this.status === 0; }
 }
 
-const AWAY = { code: "offline", detail: "The server cannot be reached. Try again when it is back." };
+const OFFLINE = { code: "offline", detail: "The server cannot be reached. Try again later." };
 
 /**
  * @typedef {Object} Session
@@ -30,16 +30,16 @@ const AWAY = { code: "offline", detail: "The server cannot be reached. Try again
  * @property {string} name
  * @property {string[]} scopes
  * @property {string} csrf_token
- * @property {string|null} expires_at null where nobody needs a key.
+ * @property {string|null} expires_at null if the service needs no key.
  */
 
-/** Fires `signedout` (the server wants a key), `signedin`, `offline` and `online`. */
+/** Fires `signedout` (the server asks for a key), `signedin`, `offline` and `online`. */
 export class Api extends EventTarget {
   /** @type {Session|null} */
   session = null;
   #online = true;
 
-  /** Whether the last request was answered. */
+  /** Whether the last request got a response. */
   get online() { return this.#online; }
 
   /** @param {string} path @param {{signal?: AbortSignal}} [options] @returns {Promise<any>} */
@@ -56,14 +56,14 @@ export class Api extends EventTarget {
 
   /**
    * @typedef {Object} CallOptions
-   * @property {any} [json] A body to send as JSON.
-   * @property {BodyInit} [body] A body to send as it is.
+   * @property {any} [json] Body, sent as JSON.
+   * @property {BodyInit} [body] Body, sent unchanged.
    * @property {Object<string, string>} [headers]
    * @property {AbortSignal} [signal]
    */
 
   /**
-   * One request; those that change nothing are tried again while no answer comes.
+   * Send a request; safe methods are retried when there is no response or the server is busy.
    * @param {string} method
    * @param {string} path
    * @param {CallOptions} [options]
@@ -72,40 +72,40 @@ export class Api extends EventTarget {
    */
   async call(method, path, options = {}) {
     const safe = method === "GET" || method === "HEAD";
-    for (let tried = 1; ; tried += 1) {
+    for (let attempt = 1; ; attempt += 1) {
       let response;
       try {
         response = await fetch(path, this.#request(method, options));
       } catch (error) {
         if (options.signal?.aborted) throw error;
         this.reached(false);
-        if (!safe || tried >= TRIES) throw new Problem(0, AWAY);
-        await pause(400 * 2 ** tried);
+        if (!safe || attempt >= ATTEMPTS) throw new Problem(0, OFFLINE);
+        await pause(400 * 2 ** attempt);
         continue;
       }
       this.reached(true);
       if (response.ok || response.status === 304) return response;
-      const problem = new Problem(response.status, await told(response), response.headers);
+      const problem = new Problem(response.status, await bodyOf(response), response.headers);
       if (problem.status === 401 && path !== "/session") this.dispatchEvent(new Event("signedout"));
       const busy = problem.status === 503 || problem.status === 429;
-      if (!safe || !busy || tried >= TRIES || path.startsWith("/health")) throw problem;
-      await pause(1000 * Math.min(Number(problem.headers.get("Retry-After")) || tried, 10));
+      if (!safe || !busy || attempt >= ATTEMPTS || path.startsWith("/health")) throw problem;
+      await pause(1000 * Math.min(Number(problem.headers.get("Retry-After")) || attempt, 10));
     }
   }
 
-  /** Headers that a request which changes anything needs. */
-  get #proof() {
+  /** Headers that requests with unsafe methods need. */
+  get #csrfHeaders() {
     return this.session?.csrf_token ? { "X-CSRF-Token": this.session.csrf_token } : {};
   }
 
   #request(method, { json: value, body, headers, signal }) {
-    const all = method === "GET" || method === "HEAD" ? { ...headers } : { ...this.#proof, ...headers };
+    const all = method === "GET" || method === "HEAD" ? { ...headers } : { ...this.#csrfHeaders, ...headers };
     if (value !== undefined) all["Content-Type"] = "application/json";
     return { method, headers: all, signal, cache: "no-cache", body: value === undefined ? body : JSON.stringify(value) };
   }
 
   /**
-   * Send bytes and hear how many have gone out; fetch does not tell that.
+   * Upload bytes with progress, which fetch does not report.
    * @param {string} method
    * @param {string} path
    * @param {Blob} body
@@ -117,7 +117,7 @@ export class Api extends EventTarget {
     return new Promise((done, failed) => {
       const request = new XMLHttpRequest();
       request.open(method, path);
-      for (const [name, value] of Object.entries({ ...this.#proof, ...headers })) request.setRequestHeader(name, value);
+      for (const [name, value] of Object.entries({ ...this.#csrfHeaders, ...headers })) request.setRequestHeader(name, value);
       request.upload.onprogress = (event) => progress(event.loaded);
       request.onload = () => {
         this.reached(true);
@@ -125,7 +125,7 @@ export class Api extends EventTarget {
         if (request.status === 401) this.dispatchEvent(new Event("signedout"));
         return failed(new Problem(request.status, parsed(request.responseText), headersOf(request)));
       };
-      request.onerror = () => { this.reached(false); failed(new Problem(0, AWAY)); };
+      request.onerror = () => { this.reached(false); failed(new Problem(0, OFFLINE)); };
       request.onabort = () => failed(signal.reason);
       signal.addEventListener("abort", () => request.abort(), { once: true });
       if (signal.aborted) failed(signal.reason);
@@ -133,14 +133,14 @@ export class Api extends EventTarget {
     });
   }
 
-  /** @param {boolean} answered Note whether the server was reached. */
+  /** @param {boolean} answered Record whether the server was reached. */
   reached(answered) {
     if (answered === this.#online) return;
     this.#online = answered;
     this.dispatchEvent(new Event(answered ? "online" : "offline"));
   }
 
-  /** Who is signed in. @returns {Promise<Session|null>} null where a key is needed. */
+  /** Load the session. @returns {Promise<Session|null>} null if a key is needed. */
   async whoami() {
     try {
       this.session = await this.get("/session");
@@ -169,7 +169,7 @@ export class Api extends EventTarget {
     return this.session;
   }
 
-  /** End the session, here and on the server. */
+  /** End the session on the server and here. */
   async signOut() {
     await this.delete("/session");
     this.session = null;
@@ -177,40 +177,40 @@ export class Api extends EventTarget {
   }
 
   /**
-   * Listen to server-sent events until the returned function is called; nobody listens while
-   * the tab is hidden, as a browser has six connections for all tabs of one host.
+   * Listen to server-sent events until the returned function is called. A hidden tab closes its
+   * stream, because a browser opens at most six connections to a host over HTTP/1.1.
    * @param {string} path
-   * @param {Object<string, (data: any) => void>} handlers By the event's name.
+   * @param {Object<string, (data: any) => void>} handlers By event name.
    * @returns {() => void}
    */
   events(path, handlers) {
     /** @type {EventSource|null} */
     let source = null;
-    let again = 0;
+    let retry = 0;
     const open = () => {
-      clearTimeout(again);
+      clearTimeout(retry);
       if (document.hidden || source) return;
       source = new EventSource(path);
       source.onopen = () => this.reached(true);
       source.onerror = () => {
-        if (source?.readyState === EventSource.CLOSED) { // refused, or over: ask why
+        if (source?.readyState === EventSource.CLOSED) { // refused or ended: check the session
           close();
-          again = setTimeout(() => this.#stillSignedIn().then((is) => is && open()), 2000);
+          retry = setTimeout(() => this.#stillSignedIn().then((is) => is && open()), 2000);
         } else this.reached(false);
       };
       for (const [name, handle] of Object.entries(handlers)) {
         source.addEventListener(name, (event) => {
-          if (event.data !== undefined) handle(JSON.parse(event.data)); // a lost connection is an "error", too
+          if (event.data !== undefined) handle(JSON.parse(event.data)); // a lost connection also fires "error", without data
         });
       }
     };
     const close = () => { source?.close(); source = null; };
-    const look = () => (document.hidden ? close() : open());
-    document.addEventListener("visibilitychange", look);
+    const update = () => (document.hidden ? close() : open());
+    document.addEventListener("visibilitychange", update);
     open();
     return () => {
-      document.removeEventListener("visibilitychange", look);
-      clearTimeout(again);
+      document.removeEventListener("visibilitychange", update);
+      clearTimeout(retry);
       close();
     };
   }
@@ -221,7 +221,7 @@ async function json(response) {
   return text ? JSON.parse(text) : null;
 }
 
-async function told(response) {
+async function bodyOf(response) {
   return parsed(await response.text().catch(() => ""));
 }
 

@@ -1,24 +1,24 @@
-/* The shell: who is here, which view is shown, and what is true of the whole page. */
+/* The entry point: signs in, routes the address to a view, and names the window. */
 
 import { Api } from "./api.js";
 import { showHeader } from "./header.js";
 import { announce, fill, h } from "./dom.js";
-import { hideNotices, showNotices, tell } from "./notices.js";
+import { hideNotices, showError, showNotices } from "./notices.js";
 import { showSignIn } from "./signin.js";
 
 /**
- * What a view gets beside its root.
+ * What a view gets besides its root element.
  * @typedef {Object} Context
  * @property {Api} api
- * @property {(hash: string) => void} navigate Go to a view: "#/job/ID?t=12.3".
- * @property {(text: string) => void} announce Tell people who use a screen reader.
- * @property {(text: string) => void} tell Show everybody what went wrong, until it is put away.
+ * @property {(hash: string) => void} navigate Open a view: "#/job/ID?t=12.3".
+ * @property {(text: string) => void} announce Announce a change to screen readers.
+ * @property {(text: string) => void} showError Show an error until it is closed.
  * @property {import("./api.js").Session} session
- * @property {Object<string, string>} params What the path names: {id} of a job.
- * @property {URLSearchParams} query What stands behind the question mark, as of now.
- * @property {(listener: (query: URLSearchParams) => void) => void} onQuery Called when the query
- *   changes and the path does not; the view stays.
- * @property {(text: string) => void} title Name the view in the window's title.
+ * @property {Object<string, string>} params Named groups of the path: {id} of a job.
+ * @property {URLSearchParams} query The current query string.
+ * @property {(listener: (query: URLSearchParams) => void) => void} onQuery Called when only the
+ *   query changes, so the view stays.
+ * @property {(text: string) => void} title Set the window's title.
  */
 
 /** @type {[RegExp, () => Promise<{mount: (root: HTMLElement, context: Context) => () => void}>][]} */
@@ -32,12 +32,12 @@ const main = /** @type {HTMLElement} */ (document.getElementById("main"));
 const api = new Api();
 let leave = () => {};
 let shownPath = "";
-/** Nothing was shown yet: the focus is at the beginning, where the first Tab finds the way past the bar. */
-let fresh = true;
+/** True until the first view is shown: the focus stays at the top, so that Tab reaches the skip link. */
+let firstView = true;
 /** @type {((query: URLSearchParams) => void)[]} */
 let queryListeners = [];
 
-/** Show what the address names. */
+/** Show the view of the current address. */
 async function route() {
   const { pathname: path, searchParams: query } = new URL(location.hash.slice(1) || "/", "http://page");
   if (path === shownPath) {
@@ -48,15 +48,15 @@ async function route() {
   shownPath = path;
   const [pattern, load] = ROUTES.find(([each]) => each.test(path)) ?? [];
   if (!load) {
-    fill(main, h("h1", null, "There is no such page"), h("p", null, h("a", { href: "#/" }, "All meetings")));
+    fill(main, h("h1", null, "Page not found"), h("p", null, h("a", { href: "#/" }, "All meetings")));
     return;
   }
   const params = { ...pattern.exec(path)?.groups };
   const { mount } = await load();
-  if (shownPath !== path) return; // somebody was quicker than the network
-  leave = mount(main, { api, navigate, announce, tell, session: api.session, params, query, onQuery, title });
-  if (!fresh) main.focus({ preventScroll: true });
-  fresh = false;
+  if (shownPath !== path) return; // another view was opened meanwhile
+  leave = mount(main, { api, navigate, announce, showError, session: api.session, params, query, onQuery, title });
+  if (!firstView) main.focus({ preventScroll: true });
+  firstView = false;
   scrollTo(0, 0);
 }
 
@@ -79,7 +79,7 @@ function title(text) { document.title = text ? `${text} · Meet Transcriber` : "
 
 let listening = false;
 
-/** Show the page to somebody who may see it. */
+/** Show the page to a signed-in user. */
 function enter() {
   showHeader(api, navigate);
   showNotices(api);
@@ -88,10 +88,10 @@ function enter() {
   route();
 }
 
-/** Ask for a key; afterwards one is where one was. @param {string} why */
+/** Ask for a key, then return to the current address. @param {string} why */
 function askForKey(why) {
   removeEventListener("hashchange", route);
-  listening = fresh = false;
+  listening = firstView = false;
   clear();
   hideNotices();
   showHeader(api, navigate);
@@ -102,18 +102,18 @@ api.addEventListener("signedout", () => {
   if (!listening) return;
   const left = api.session === null;
   api.session = null;
-  askForKey(left ? "You are signed out." : "Your session is over; sign in again to go on where you were.");
+  askForKey(left ? "You are signed out." : "Your session has expired. Sign in again to continue.");
 });
 document.getElementById("skip")?.addEventListener("click", () => main.focus());
 
 async function start() {
   const path = new URL(location.hash.slice(1) || "/", "http://page").pathname;
-  ROUTES.find(([each]) => each.test(path))?.[1]().catch(() => {}); // on its way while the server is asked who is here
+  ROUTES.find(([each]) => each.test(path))?.[1]().catch(() => {}); // loads while the session is checked
   try {
     if (await api.whoami()) enter();
     else askForKey("");
   } catch (problem) {
-    fill(main, h("h1", null, "The service does not answer"), h("p", null, problem.message),
+    fill(main, h("h1", null, "The service is not responding"), h("p", null, problem.message),
       h("p", null, h("button", { class: "button", onclick: start }, "Try again")));
   }
 }

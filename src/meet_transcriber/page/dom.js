@@ -1,15 +1,15 @@
-/* Making elements. Text goes in as text nodes only, so nothing that is shown can be markup. */
+/* Creates elements. Text becomes text nodes only, so no content can inject markup. */
 
 const SVG = "http://www.w3.org/2000/svg";
-const SAFE_ADDRESS = /^(#|\/(?!\/)|blob:|https?:)/i;
+const SAFE_URL = /^(#|\/(?!\/)|blob:|https?:)/i;
 const MARKUP = new Set(["innerHTML", "outerHTML", "srcdoc", "style"]);
 
 /**
- * Make an element.
+ * Create an element.
  * @param {string} tag
  * @param {Object<string, any>|null} [props] `class`, `dataset`, `vars` (custom properties by name),
- *   `on...` (a listener), a property of the element, else an attribute; null and false leave it out.
- * @param {...any} children Nodes, texts, numbers, lists of them; null and false are left out.
+ *   `on...` (a listener), a property of the element, else an attribute; null and false are skipped.
+ * @param {...any} children Nodes, strings, numbers or lists of them; null and false are skipped.
  * @returns {any}
  */
 export function h(tag, props, ...children) {
@@ -22,7 +22,7 @@ export function h(tag, props, ...children) {
 }
 
 /**
- * Make an element of SVG; values are attributes.
+ * Create an SVG element.
  * @param {string} tag
  * @param {Object<string, string|number>} [attributes]
  * @param {...Node} children
@@ -31,14 +31,14 @@ export function h(tag, props, ...children) {
 export function svg(tag, attributes, ...children) {
   const element = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes ?? {})) {
-    if (/^on|href$|^style$/i.test(name)) throw new TypeError(`svg takes no ${name}`);
+    if (/^on|href$|^style$/i.test(name)) throw new TypeError(`svg does not accept ${name}`);
     element.setAttribute(name, String(value));
   }
   element.append(...children);
   return element;
 }
 
-/** @param {Element} element @param {...any} children What it holds from now on. */
+/** @param {Element} element @param {...any} children Its new content. */
 export function fill(element, ...children) {
   element.replaceChildren(...nodes(children));
 }
@@ -52,7 +52,7 @@ function nodes(children) {
 }
 
 function set(element, name, value) {
-  if (MARKUP.has(name)) throw new TypeError(`h takes no ${name}`);
+  if (MARKUP.has(name)) throw new TypeError(`h does not accept ${name}`);
   if (name === "class") element.className = value;
   else if (name === "dataset") Object.assign(element.dataset, value);
   else if (name === "vars") {
@@ -61,32 +61,32 @@ function set(element, name, value) {
     if (typeof value !== "function") throw new TypeError(`${name} must be a function`);
     element.addEventListener(name.slice(2).toLowerCase(), value);
   } else if (name === "href" || name === "src") {
-    if (!SAFE_ADDRESS.test(value)) throw new TypeError(`not an address to go to: ${value}`);
+    if (!SAFE_URL.test(value)) throw new TypeError(`unsafe URL: ${value}`);
     element.setAttribute(name, value);
   } else if (name in element && !name.includes("-") && !ATTRIBUTES.has(name)) element[name] = value;
   else element.setAttribute(name, value === true ? "" : String(value));
 }
 
-/** Properties that are read-only or take other values than the attribute of the same name. */
+/** Set as attributes: their properties are read-only or take other values. */
 const ATTRIBUTES = new Set(["list", "form", "width", "height", "role", "download"]);
 
 /**
- * Tell people who use a screen reader what has changed.
+ * Announce a change to screen readers.
  * @param {string} text A sentence.
  */
 export function announce(text) {
   const live = document.getElementById("announcer");
   live.textContent = "";
-  setTimeout(() => { live.textContent = text; }, 50); // an equal text must be a change, too
+  setTimeout(() => { live.textContent = text; }, 50); // so that the same text is announced again
 }
 
 /**
- * Open a dialog; it closes with Escape, its close button or a submit button (`value` says which).
+ * Open a modal dialog; Escape or a submit button closes it.
  * @param {string} title
- * @param {any[]} content What is in it; buttons of type submit end it.
+ * @param {any[]} content Buttons of type submit close the dialog.
  * @param {{wide?: boolean}} [options]
- * @returns {{dialog: HTMLDialogElement, closed: Promise<string>}} `closed` gives the value of the
- *   button, "" when it was dismissed.
+ * @returns {{dialog: HTMLDialogElement, closed: Promise<string>}} `closed` resolves to the value of the
+ *   submit button, "" if it was dismissed.
  */
 export function openDialog(title, content, options = {}) {
   const id = `dialog-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
@@ -104,17 +104,17 @@ export function openDialog(title, content, options = {}) {
 }
 
 /**
- * Ask before something that cannot be undone.
+ * Ask for confirmation.
  * @param {string} title
  * @param {string} text
- * @param {string} verb What the button that does it says.
+ * @param {string} verb Label of the confirming button.
  * @returns {Promise<boolean>}
  */
 export async function confirmed(title, text, verb) {
   const { closed } = openDialog(title, [
     h("p", { dir: "auto" }, text),
     h("div", { class: "dialog-actions" },
-      h("button", { type: "submit", value: "", class: "button", autofocus: true }, "Keep it"),
+      h("button", { type: "submit", value: "", class: "button", autofocus: true }, "Cancel"),
       h("button", { type: "submit", value: "yes", class: "button danger" }, verb)),
   ]);
   return (await closed) === "yes";

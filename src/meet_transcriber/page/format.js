@@ -1,11 +1,11 @@
-/* How times, sizes and moments are written. */
+/* Formats times, sizes and dates. */
 
 const LANGUAGE = document.documentElement.lang || "en";
 const UNITS = ["B", "kB", "MB", "GB", "TB"];
 const relative = new Intl.RelativeTimeFormat(LANGUAGE, { numeric: "auto" });
 const dateAndTime = new Intl.DateTimeFormat(LANGUAGE, { dateStyle: "medium", timeStyle: "short" });
 
-/** @param {number} seconds @returns {string} As a player shows it: 1:05, 2:03:09. */
+/** @param {number} seconds @returns {string} Such as 1:05 or 2:03:09. */
 export function clock(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
   const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
@@ -13,7 +13,7 @@ export function clock(seconds) {
   return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 }
 
-/** @param {number} seconds @returns {string} In words: 42 s, 3 min, 1 h 20 min. */
+/** @param {number} seconds @returns {string} Such as 42 s, 3 min or 1 h 20 min. */
 export function span(seconds) {
   if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
   const minutes = Math.round(seconds / 60);
@@ -21,7 +21,7 @@ export function span(seconds) {
   return minutes % 60 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${minutes / 60} h`;
 }
 
-/** @param {number} bytes @returns {string} 1.2 MB; a thousand is a thousand. */
+/** @param {number} bytes @returns {string} Such as 1.2 MB, in powers of 1000. */
 export function size(bytes) {
   let at = 0;
   while (bytes >= 999.5 && at < UNITS.length - 1) { bytes /= 1000; at += 1; }
@@ -37,7 +37,7 @@ export function since(iso) {
   return moment(iso);
 }
 
-/** @param {string} iso @returns {string} Date and time where the reader is. */
+/** @param {string} iso @returns {string} Date and time in the user's time zone. */
 export function moment(iso) {
   return dateAndTime.format(new Date(iso));
 }

@@ -1,4 +1,4 @@
-/* The bar at the top: where to go, search, theme, signing out. */
+/* The header: home link, search, theme, API reference, sign out. */
 
 import { announce, fill, h } from "./dom.js";
 import { icon } from "./icons.js";
@@ -13,7 +13,7 @@ export function showHeader(api, navigate) {
     session && searchForm(navigate),
     h("nav", { class: "header-end", "aria-label": "Settings" },
       themeButton(),
-      h("a", { class: "icon-button", href: "/docs", title: "Reference of the API", "aria-label": "Reference of the API" }, icon("book")),
+      h("a", { class: "icon-button", href: "/docs", title: "API reference", "aria-label": "API reference" }, icon("book")),
       session?.expires_at && h("button", {
         class: "icon-button", type: "button", title: `Sign out ${session.name}`, "aria-label": `Sign out ${session.name}`,
         onclick: () => api.signOut().catch((problem) => announce(problem.message)),
@@ -22,7 +22,7 @@ export function showHeader(api, navigate) {
 
 function searchForm(navigate) {
   const input = h("input", {
-    type: "search", name: "q", placeholder: "Search what was said", "aria-label": "Search what was said", dir: "auto",
+    type: "search", name: "q", placeholder: "Search transcripts", "aria-label": "Search transcripts", dir: "auto",
     autocomplete: "off", enterkeyhint: "search",
   });
   return h("form", {
@@ -38,13 +38,13 @@ function themeButton() {
   const button = h("button", { class: "icon-button", type: "button" });
   const show = () => {
     const dark = document.documentElement.dataset.theme === "dark";
-    button.title = dark ? "Use light colours" : "Use dark colours";
+    button.title = dark ? "Use light theme" : "Use dark theme";
     button.setAttribute("aria-label", button.title);
     fill(button, icon(dark ? "sun" : "moon"));
   };
   button.addEventListener("click", () => {
     const theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
-    try { localStorage.setItem("theme", theme); } catch { /* kept for this visit only */ }
+    try { localStorage.setItem("theme", theme); } catch { /* lasts for this visit only */ }
     document.dispatchEvent(new CustomEvent("themechosen", { detail: theme }));
     show();
   });

@@ -1,10 +1,10 @@
-/* Marks in a text what was searched for. */
+/* Highlights search terms. */
 
 import { h } from "./dom.js";
 
 /**
  * @param {string} text
- * @param {string} query Words; each of them is marked wherever it stands, in whatever case.
+ * @param {string} query Words; every occurrence is marked, ignoring case.
  * @returns {(string|HTMLElement)[]} The text in pieces.
  */
 export function highlighted(text, query) {

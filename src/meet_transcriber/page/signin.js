@@ -1,12 +1,12 @@
-/* Signing in with an API key; the browser gets a cookie that no script can read. */
+/* The sign-in form: exchanges an API key for an HttpOnly session cookie. */
 
 import { fill, h } from "./dom.js";
 
 /**
  * @param {HTMLElement} root
  * @param {import("./api.js").Api} api
- * @param {string} why What happened, "" on a first visit.
- * @param {() => void} done Called once somebody is signed in.
+ * @param {string} why Why the user must sign in, "" on the first visit.
+ * @param {() => void} done Called after signing in.
  */
 export function showSignIn(root, api, why, done) {
   const key = h("input", {
@@ -33,8 +33,8 @@ export function showSignIn(root, api, why, done) {
     why && h("p", { class: "why", role: "status" }, why),
     h("form", { onsubmit: submit },
       h("label", { for: "key" }, "API key"), key,
-      h("p", { id: "key-about", class: "quiet" }, "Where the service runs, ", h("code", null, "meet-transcriber keys create NAME"),
-        " makes one. You stay signed in for twelve hours."),
+      h("p", { id: "key-about", class: "quiet" }, "Create one on the server with ", h("code", null, "meet-transcriber keys create NAME"),
+        ". You stay signed in for 12 hours."),
       wrong, button)));
   key.focus();
 }

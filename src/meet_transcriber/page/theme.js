@@ -1,12 +1,12 @@
-/* Runs before anything is painted: data-theme on <html> is "light" or "dark", never absent. */
+/* Runs before the first paint; sets data-theme on <html> to "light" or "dark". */
 "use strict";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
-/** Show a theme; without one, the one that was kept, else the one that the system prefers. */
+/** Apply a theme, by default the stored one, else the system's. */
 function applyTheme(wanted) {
   let theme = wanted;
-  try { theme ??= localStorage.getItem("theme"); } catch { /* storage is shut off: follow the system */ }
+  try { theme ??= localStorage.getItem("theme"); } catch { /* no storage: follow the system */ }
   if (theme !== "light" && theme !== "dark") theme = dark.matches ? "dark" : "light";
   if (document.documentElement.dataset.theme === theme) return;
   document.documentElement.dataset.theme = theme;

@@ -79,7 +79,7 @@ def finished(page: Page) -> None:
     assert Path(download.value.path()).read_bytes().startswith(b"PK")
     page.reload()
     expect(page.locator(".segment .speaker").first).to_contain_text("Ann Marie")
-    page.get_by_role("button", name="More for this meeting").click()
+    page.get_by_role("button", name="More actions").click()
     page.get_by_role("menuitem", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_text("No meetings yet")).to_be_visible()

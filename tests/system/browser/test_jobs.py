@@ -97,7 +97,7 @@ def test_what_failed_says_why_and_what_is_in_doubt_is_told(
     row = page.get_by_role("listitem").filter(has_text="notes.wav")
     expect(row.get_by_text(broken.message)).to_be_visible()
     done = page.get_by_role("listitem").filter(has_text="planning.wav")
-    done.get_by_text("1 thing to know").click()
+    done.get_by_text("1 warning").click()
     expect(page.get_by_text(doubt.message)).to_be_visible()
     no_violations(page)
     shoot(page, "failed")
@@ -125,7 +125,7 @@ def test_a_job_is_cancelled_run_again_and_deleted(
     expect(page.get_by_text("No meetings yet")).to_be_visible()
 
 
-@pytest.mark.parametrize("task", ["Words only", "Speakers only", "Put words and speakers"])
+@pytest.mark.parametrize("task", ["Words only", "Speakers only", "Assign words to speakers"])
 def test_one_task_alone_is_run_again(quick: Simulated, browse: Browse, task: str) -> None:
     quick.system.ended(quick.system.submit(2))
     page = browse(quick.url).page()
@@ -147,7 +147,7 @@ def test_filters_stay_in_the_address(quick: Simulated, browse: Browse) -> None:
     expect(page.get_by_role("link", name="retro.wav")).to_be_visible()
     expect(page.get_by_role("link", name="planning.wav")).to_have_count(0)
     page.get_by_role("radio", name="Failed").check()
-    expect(page.get_by_text("Nothing fits these filters")).to_be_visible()
+    expect(page.get_by_text("No meetings match these filters")).to_be_visible()
 
 
 def test_older_meetings_are_a_button_away(quick: Simulated, browse: Browse) -> None:
@@ -186,7 +186,7 @@ def test_a_server_that_is_away_is_said_so_until_it_is_back(
     no_violations(page)
     shoot(page, "offline")
     watched.context.set_offline(False)
-    expect(page.get_by_text("Nothing fits these filters")).to_be_visible()
+    expect(page.get_by_text("No meetings match these filters")).to_be_visible()
     expect(page.get_by_text("The server cannot be reached.")).to_have_count(0)
 
 

@@ -35,8 +35,8 @@ def test_a_tab_that_was_closed_loses_nothing(watched: Watched) -> None:
     record(page, seconds=3)
     page.close()
     page = watched.page()
-    expect(page.get_by_text("It is still here.")).to_be_visible()
-    page.get_by_role("button", name="Transcribe it").click()
+    expect(page.get_by_text("but it was saved.")).to_be_visible()
+    page.get_by_role("button", name="Transcribe", exact=True).click()
     expect(page.get_by_text("1 speaker")).to_be_visible()
 
 
@@ -53,11 +53,11 @@ def test_a_browser_without_room_records_all_the_same(watched: Watched) -> None:
 def test_what_was_thrown_away_is_gone(watched: Watched) -> None:
     page = watched.page()
     record(page)
-    page.get_by_role("button", name="Throw away").click()
+    page.get_by_role("button", name="Discard").click()
     expect(page.locator("output")).to_be_hidden()
     page.reload()
     expect(page.get_by_text("No meetings yet")).to_be_visible()
-    expect(page.get_by_text("It is still here.")).to_have_count(0)
+    expect(page.get_by_text("but it was saved.")).to_have_count(0)
 
 
 def test_where_browsers_let_nobody_record_it_is_said_why(watched: Watched) -> None:

@@ -28,7 +28,7 @@ def test_hits_are_marked_and_lead_to_their_moment(
 ) -> None:
     service, job_id = spoken
     page = browse(service.url).page()
-    field = page.get_by_role("searchbox", name="Search what was said")
+    field = page.get_by_role("searchbox", name="Search transcripts")
     field.fill("tuesday SHIP")
     field.press("Enter")
     expect(page.locator("mark")).to_have_text(["ship", "Tuesday"])
@@ -48,5 +48,5 @@ def test_hostile_words_and_names_are_text(spoken: tuple[Simulated, str], browse:
 
 def test_nothing_found_says_what_to_try(spoken: tuple[Simulated, str], browse: Browse) -> None:
     page = browse(spoken[0].url).page("/#/search?q=wednesday")
-    expect(page.get_by_text("Nothing was found")).to_be_visible()
+    expect(page.get_by_text("No results")).to_be_visible()
     no_violations(page)

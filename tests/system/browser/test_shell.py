@@ -43,14 +43,14 @@ def test_missing_models_are_said_and_a_click_away(
     expect(missing).to_contain_text(f"{MODEL} cannot be had.")
     no_violations(page)
     hub.start()
-    missing.get_by_role("button", name="Try again now").click()
-    expect(page.get_by_role("progressbar", name="Models fetched")).to_be_visible()
+    missing.get_by_role("button", name="Retry now").click()
+    expect(page.get_by_role("progressbar", name="Model download")).to_be_visible()
     expect(page.get_by_text("MB of 30.9 MB")).to_be_visible()
     expect(missing).to_have_count(0)
     no_violations(page)
     shoot(page, "models")
     hub.go_on.set()
-    expect(page.get_by_text("Models are being fetched")).to_have_count(0)
+    expect(page.get_by_text("Downloading models")).to_have_count(0)
     expect(missing).to_have_count(0)
 
 
@@ -69,16 +69,16 @@ def test_the_default_model_offers_every_language(page: Page) -> None:
 def test_the_theme_is_the_systems_until_another_is_chosen(browse: Browse, server: Server) -> None:
     page = browse(server.url, dark=True).page()
     assert theme(page) == "dark"
-    page.get_by_role("button", name="Use light colours").click()
+    page.get_by_role("button", name="Use light theme").click()
     page.reload()
-    expect(page.get_by_role("button", name="Use dark colours")).to_be_visible()
+    expect(page.get_by_role("button", name="Use dark theme")).to_be_visible()
     assert theme(page) == "light"
 
 
 def test_everything_can_be_reached_with_the_keyboard(page: Page) -> None:
     expect(page.get_by_role("heading", name="Meetings", level=1)).to_be_visible()
     page.keyboard.press("Tab")
-    expect(page.get_by_role("button", name="Skip to the content")).to_be_focused()
+    expect(page.get_by_role("button", name="Skip to content")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()
     page.keyboard.press("Tab")
@@ -89,6 +89,6 @@ def test_everything_can_be_reached_with_the_keyboard(page: Page) -> None:
 
 def test_an_address_that_leads_nowhere_says_so(browse: Browse, server: Server) -> None:
     page = browse(server.url).page("/#/nowhere")
-    expect(page.get_by_role("heading", name="There is no such page")).to_be_visible()
+    expect(page.get_by_role("heading", name="Page not found")).to_be_visible()
     page.get_by_role("link", name="All meetings", exact=True).click()
     expect(page.get_by_role("heading", name="Meetings", level=1)).to_be_visible()

@@ -62,7 +62,7 @@ def test_a_key_that_may_only_read_sees_no_button_that_would_be_refused(
 ) -> None:
     page = watched.page()
     sign_in(page, READING)
-    expect(page.get_by_text("This key may only read")).to_be_visible()
+    expect(page.get_by_text("Your key is read-only")).to_be_visible()
     closed.system.ended(closed.system.submit(1))
     expect(page.get_by_role("link", name="standup.wav")).to_be_visible()
     expect(page.get_by_role("main").get_by_role("button")).to_have_count(0)
@@ -88,8 +88,8 @@ def test_the_history_names_the_key(watched: Watched, closed: Simulated, shoot: S
     page = watched.page(f"/#/job/{job.id}")
     sign_in(page)
     expect(page.get_by_text("morning.")).to_be_visible()
-    page.get_by_role("button", name="What was changed").click()
-    history = page.get_by_role("dialog", name="What was changed")
+    page.get_by_role("button", name="Edit history").click()
+    history = page.get_by_role("dialog", name="Edit history")
     expect(history.get_by_role("listitem")).to_contain_text(", ann")
     shoot(page, "history")
 
@@ -122,7 +122,7 @@ def test_what_is_typed_when_the_session_ends_is_saved_by_who_comes_back(
     page.get_by_role("textbox", name="Text of the segment").fill("Words of a long day")
     end_session(watched)
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Your session is over")).to_be_visible()
+    expect(page.get_by_text("Your session has expired")).to_be_visible()
     sign_in(page)
     expect(page.get_by_text("Words of a long day")).to_be_visible()
     assert closed.system.words(job.id) == ["Words", "of", "a", "long", "day"]
@@ -131,8 +131,8 @@ def test_what_is_typed_when_the_session_ends_is_saved_by_who_comes_back(
 def test_a_session_that_is_over_is_said_so(watched: Watched) -> None:
     page = watched.page("/#/?show=failed")
     sign_in(page)
-    expect(page.get_by_text("Nothing fits these filters")).to_be_visible()
+    expect(page.get_by_text("No meetings match these filters")).to_be_visible()
     end_session(watched)
-    expect(page.get_by_text("Your session is over")).to_be_visible()
+    expect(page.get_by_text("Your session has expired")).to_be_visible()
     sign_in(page)
     expect(page.get_by_role("radio", name="Failed")).to_be_checked()

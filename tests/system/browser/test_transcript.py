@@ -328,7 +328,7 @@ def test_what_was_changed_is_told(page: Page) -> None:
     page.keyboard.press("u")
     saved(page)
     page.keyboard.press("h")
-    history = page.get_by_role("dialog", name="What was changed")
+    history = page.get_by_role("dialog", name="Edit history")
     expect(history.get_by_role("listitem")).to_have_count(2)
     expect(history).to_contain_text("(undone)")
     no_violations(page)
@@ -369,7 +369,7 @@ def test_everything_of_one_speaker_goes_to_another(
     page: Page, shelf: Simulated, job_id: str
 ) -> None:
     page.get_by_role("button", name="Actions for SPEAKER_02", exact=True).click()
-    page.get_by_role("menuitem", name="Give everything to SPEAKER_00").click()
+    page.get_by_role("menuitem", name="Merge into SPEAKER_00").click()
     expect(page.locator(".segment .speaker", has_text="SPEAKER_00")).to_have_count(4)
     saved(page)
     kept = transcript(shelf, job_id)["segments"]
@@ -407,7 +407,7 @@ def test_who_is_heard_without_words_is_shown_named_and_merged(
     expect(page.locator(".speaker-row .speaker-time").nth(2)).to_have_text("0:03 · no words")
 
     page.get_by_role("button", name="Actions for SPEAKER_01", exact=True).click()
-    page.get_by_role("menuitem", name="Give everything to SPEAKER_00").click()
+    page.get_by_role("menuitem", name="Merge into SPEAKER_00").click()
     saved(page)
     expect_people(page, shelf, job_id, a, c)
     page.locator(".segment").first.click()
@@ -429,7 +429,7 @@ def test_who_is_heard_without_words_is_shown_named_and_merged(
     assert transcript(shelf, job_id)["names"] == {c: "Cleo"}
     no_violations(page)
     page.get_by_role("button", name="Actions for Cleo", exact=True).click()
-    page.get_by_role("menuitem", name="Give everything to SPEAKER_00").click()
+    page.get_by_role("menuitem", name="Merge into SPEAKER_00").click()
     saved(page)
     expect_people(page, shelf, job_id, a)
 
@@ -456,10 +456,10 @@ def test_what_is_in_doubt_was_cut_or_fell_back_is_said(page: Page, shelf: Simula
     open_meeting(page, keep(shelf.system.service.context, doubtful))
     expect(page.get_by_text("Speakers are unknown.")).to_be_visible()
     expect(page.get_by_text("96.4 %")).to_be_visible()
-    page.get_by_text("1 passage was cut").click()
+    page.get_by_text("1 removed passage").click()
     expect(page.get_by_text("thank you thank you")).to_be_visible()
     expect(page.locator(".segment .w.doubtful")).to_have_count(0)
-    page.get_by_label("Words in doubt").fill("0.95")
+    page.get_by_label("Mark words below").fill("0.95")
     expect(page.locator(".segment .w.doubtful").first).to_be_visible()
 
 
@@ -483,7 +483,7 @@ def test_everybody_can_use_it_in_any_light_on_any_screen(
     no_violations(page)
     shoot(page, f"transcript-{'dark' if dark else 'light'}-{width}")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    page.get_by_role("button", name="Keys").click()
+    page.get_by_role("button", name="Keyboard shortcuts").click()
     no_violations(page)
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Export").click()
@@ -501,7 +501,7 @@ def test_the_focus_goes_into_a_panel_or_a_menu_and_comes_back(
     expect(page.get_by_role("complementary", name="About this meeting")).to_be_focused()
     page.keyboard.press("Escape")
     expect(details).to_be_focused()
-    page.get_by_role("button", name="More for this meeting").click()
+    page.get_by_role("button", name="More actions").click()
     expect(page.get_by_role("menuitem", name="Run again")).to_be_focused()
     page.keyboard.press("Tab")
     expect(page.get_by_role("menu")).to_have_count(0)
@@ -524,7 +524,7 @@ def test_what_is_marked_is_seen_where_the_system_gives_the_colours(page: Page) -
 def test_single_keys_can_be_switched_off(page: Page) -> None:
     word(page, "is", 1).click()
     page.keyboard.press("?")
-    page.get_by_label("Use single keys").uncheck()
+    page.get_by_label("Enable single-key shortcuts").uncheck()
     page.keyboard.press("Escape")
     word(page, "solved", 1).click()
     page.keyboard.press("s")
@@ -616,7 +616,7 @@ def test_a_cancelled_meeting_says_so_and_can_be_run_again(
     service = simulated(SIMULATED_PART_SECONDS="5")
     page = browse(service.url).page(f"/#/job/{service.system.submit(6)}")
     page.get_by_role("button", name="Cancel").click()
-    expect(page.get_by_text("It was cancelled before it was done.")).to_be_visible()
+    expect(page.get_by_text("This transcription was cancelled.")).to_be_visible()
     no_violations(page)
     page.get_by_role("button", name="Run again").click()
     page.get_by_role("dialog").get_by_role("button", name="Run again").click()
@@ -627,5 +627,5 @@ def test_a_meeting_that_is_not_there_is_said_so(browse: Browse, shelf: Simulated
     watched = browse(shelf.url)
     watched.allow("404")
     page = watched.page("/#/job/nowhere")
-    expect(page.get_by_role("heading", name="There is no such meeting")).to_be_visible()
+    expect(page.get_by_role("heading", name="Meeting not found")).to_be_visible()
     no_violations(page)

@@ -1,7 +1,6 @@
 """Modules of the transcript's view that decide things, run in a browser."""
 
 import random
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,6 @@ from playwright.sync_api import Page
 
 from meet_transcriber.core.serialization import to_plain
 from meet_transcriber.core.transcript import Turn
-from tests.integration.api.serving import ROOT
 from tests.simulated.meetings import keep, long_meeting, transcript_of
 from tests.system.browser.conftest import Browse, Simulated
 
@@ -59,9 +57,12 @@ _OFFSETS = """async ([heights, changes]) => {
   const sums = heights.map((_, at) => heights.slice(0, at).reduce((sum, each) => sum + each, 0));
   return sums.every((sum, at) => rows.offset(at) === sum && rows.at(sum) === at);
 }"""
-_KEYS = """async () => {
+_UNKNOWN_ACTIONS = """async () => {
   const { SINGLE, MOVING, EDITING } = await import("/page/transcript/keys.js");
-  return [...SINGLE, ...MOVING, ...EDITING].map(({ shown, about }) => [shown, about]);
+  const { Actions } = await import("/page/transcript/actions.js");
+  const inEditor = ["save", "saveAndNext", "cancel"];
+  const known = new Set([...Object.getOwnPropertyNames(Actions.prototype), ...inEditor]);
+  return [...SINGLE, ...MOVING, ...EDITING].filter(({ action }) => !known.has(action));
 }"""
 
 
@@ -129,7 +130,5 @@ def test_rows_lie_below_each_other_whatever_is_measured(page: Page) -> None:
     assert page.evaluate(_OFFSETS, [[40] * 30, changes]) is True
 
 
-def test_the_keys_in_the_documentation_are_those_of_the_page(page: Page) -> None:
-    text = (ROOT / "docs/page.md").read_text(encoding="utf-8")
-    table = re.findall(r"^\| `([^|]+)` \| ([^|]+) \|$", text, re.MULTILINE)
-    assert [list(row) for row in table] == page.evaluate(_KEYS)
+def test_every_keyboard_shortcut_has_an_action(page: Page) -> None:
+    assert page.evaluate(_UNKNOWN_ACTIONS) == []

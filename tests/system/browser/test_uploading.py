@@ -124,7 +124,7 @@ def test_an_upload_is_paused_and_gone_on_with(watched: Watched, meeting: Path) -
     expect(page.get_by_text("Paused at")).to_be_visible()
     no_violations(page)
     cut.broken = False
-    page.get_by_role("button", name="Go on with the upload of planning.wav").click()
+    page.get_by_role("button", name="Resume the upload of planning.wav").click()
     expect(page.get_by_role("link", name="planning.wav")).to_be_visible()
 
 

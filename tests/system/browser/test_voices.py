@@ -50,7 +50,7 @@ def test_a_voice_is_remembered_with_a_tick_and_asked_about_later(
     no_violations(page)
     page.get_by_label(TICK).check()
     page.keyboard.press("Enter")
-    expect(page.locator(".save-state")).to_have_text(" · Ann’s voice is remembered.")
+    expect(page.locator(".save-state")).to_have_text(" · Ann’s voice was saved.")
     rename(page, "SPEAKER_01", "Bob")
     page.keyboard.press("Enter")  # without a tick
     saved(page)
@@ -61,7 +61,7 @@ def test_a_voice_is_remembered_with_a_tick_and_asked_about_later(
         job_id = met(shelf, (ALMOST_ANN, 4))
         page = browse(shelf.url).page()
         open_meeting(page, job_id)
-        expect(page.locator(".speaker-perhaps")).to_contain_text("Perhaps Ann?")
+        expect(page.locator(".speaker-perhaps")).to_contain_text("Is this Ann?")
         no_violations(page)
         page.get_by_role("button", name=f"{answer}: SPEAKER_00").click()
         expect(page.locator(".speaker-perhaps")).to_have_count(0)

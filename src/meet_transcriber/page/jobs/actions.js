@@ -1,12 +1,12 @@
-/* What can be done to a job from a list or from its transcript. */
+/* Actions on a job, from the list and from its own view. */
 
 import { confirmed, h, openDialog } from "../dom.js";
 
 const CHOICES = [
-  ["", "Everything", "Words and speakers are found anew."],
-  ["recognize", "Words only", "The speakers' turns stay as they are."],
-  ["diarize", "Speakers only", "The words stay as they are."],
-  ["attribute", "Put words and speakers together again", "Takes a moment; both stay as they are."],
+  ["", "Everything", "Transcribes the words and detects the speakers again."],
+  ["recognize", "Words only", "Keeps the speakers."],
+  ["diarize", "Speakers only", "Keeps the words."],
+  ["attribute", "Assign words to speakers", "Keeps both; takes a moment."],
 ];
 
 /**
@@ -19,22 +19,22 @@ export function cancel(context, job) {
 }
 
 /**
- * Ask what shall be done again, and have it done.
+ * Ask which tasks to run again, and start them.
  * @param {import("../app.js").Context} context
  * @param {import("./labels.js").Entry} job
  * @returns {Promise<boolean>} Whether the job runs again.
  */
 export async function rerun(context, job) {
-  const { dialog, closed } = openDialog("Run it again", [
+  const { dialog, closed } = openDialog("Run again", [
     h("p", { class: "quiet", dir: "auto" }, job.name),
     h("fieldset", { class: "choices" },
-      h("legend", { class: "unseen" }, "What to do again"),
+      h("legend", { class: "unseen" }, "Tasks to run"),
       CHOICES.map(([value, label, about], at) => h("label", { class: "choice" },
         h("input", { type: "radio", name: "tasks", value, checked: at === 0 }),
         h("span", null, h("b", null, label), h("span", { class: "quiet" }, about))))),
-    job.edited && h("p", { class: "note-line" }, "What people changed is put aside with the words it belongs to."),
+    job.edited && h("p", { class: "note-line" }, "Edits do not carry over to the new transcript."),
     h("div", { class: "dialog-actions" },
-      h("button", { type: "submit", value: "", class: "button", formnovalidate: true }, "Close"),
+      h("button", { type: "submit", value: "", class: "button", formnovalidate: true }, "Cancel"),
       h("button", { type: "submit", value: "run", class: "button primary" }, "Run again")),
   ]);
   const answer = await closed;
@@ -45,13 +45,13 @@ export async function rerun(context, job) {
 }
 
 /**
- * Delete a job once that is confirmed.
+ * Delete a job after confirmation.
  * @param {import("../app.js").Context} context
  * @param {import("./labels.js").Entry} job
  * @returns {Promise<boolean>} Whether it is gone.
  */
 export async function remove(context, job) {
-  const text = `“${job.name}”, its audio and its words will be gone for good.`;
+  const text = `“${job.name}”, its audio and its transcript will be deleted permanently.`;
   if (!(await confirmed("Delete this meeting?", text, "Delete"))) return false;
   await context.api.delete(`/transcribe/${job.job_id}`);
   return true;

@@ -1,4 +1,4 @@
-/* Which jobs are shown; kept in the address, so that it survives a reload and can be sent. */
+/* Filters of the list, stored in the address so that they survive a reload and can be shared. */
 
 import { h } from "../dom.js";
 import { icon } from "../icons.js";
@@ -14,7 +14,7 @@ const CHOICES = [
 /**
  * @param {URLSearchParams} query
  * @param {(filter: import("./list.js").Filter) => void} changed
- * @returns {{element: HTMLElement, filter: import("./list.js").Filter}} The filter to begin with.
+ * @returns {{element: HTMLElement, filter: import("./list.js").Filter}} The initial filter.
  */
 export function makeFilters(query, changed) {
   let chosen = CHOICES.some(([key]) => key === query.get("show")) ? query.get("show") : "";
@@ -25,8 +25,8 @@ export function makeFilters(query, changed) {
   });
   const filter = () => ({ states: CHOICES.find(([key]) => key === chosen)[2], name: name.value.trim() });
   const tell = () => {
-    const kept = new URLSearchParams(Object.entries({ show: chosen, name: name.value.trim() }).filter(([, value]) => value));
-    history.replaceState(null, "", kept.size ? `#/?${kept}` : "#/");
+    const stored = new URLSearchParams(Object.entries({ show: chosen, name: name.value.trim() }).filter(([, value]) => value));
+    history.replaceState(null, "", stored.size ? `#/?${stored}` : "#/");
     changed(filter());
   };
   const element = h("div", { class: "filters" },

@@ -1,15 +1,15 @@
-/* What a job's record means, in words. */
+/* Labels for a job's state, progress and facts. */
 
 import { clock, counted, percent, span } from "../format.js";
 
 /** @typedef {Object<string, any>} Entry A job as the API shows it: JobEntry, with queue_position and eta_seconds. */
 
 const STAGES = {
-  fetch: "Fetching the recording",
+  fetch: "Downloading the recording",
   prepare: "Reading the recording",
-  recognize: "Writing down the words",
-  diarize: "Telling the voices apart",
-  attribute: "Giving each word its speaker",
+  recognize: "Transcribing",
+  diarize: "Detecting speakers",
+  attribute: "Assigning words to speakers",
   waiting: "Waiting for a worker",
 };
 const STATES = { pending: "Waiting", processing: "Working", completed: "Ready", failed: "Failed", cancelled: "Cancelled" };
@@ -22,21 +22,21 @@ export function isActive(job) { return job.status === "pending" || job.status ==
 /** @param {Entry} job @returns {string} */
 export function state(job) { return STATES[job.status] ?? job.status; }
 
-/** @param {Entry} job @returns {string} What is going on and how long it takes. */
+/** @param {Entry} job @returns {string} Stage, percent and time left. */
 export function progress(job) {
   if (job.status === "pending") {
     const place = job.queue_position;
     const where = !place ? "Waiting for a worker" : place === 1 ? "Next in the queue" : `${place}${ENDINGS[ORDINALS.select(place)]} in the queue`;
-    return join(where, left(job));
+    return join(where, timeLeft(job));
   }
-  return join(STAGES[job.stage] ?? "Working", percent(job.progress), left(job));
+  return join(STAGES[job.stage] ?? "Working", percent(job.progress), timeLeft(job));
 }
 
-function left(job) {
+function timeLeft(job) {
   return job.eta_seconds === null || job.eta_seconds === undefined ? "" : `about ${span(job.eta_seconds)} left`;
 }
 
-/** @param {Entry} job @returns {string} What is known of the recording and its transcript. */
+/** @param {Entry} job @returns {string} Duration, speakers, language. */
 export function facts(job) {
   const language = job.options?.language;
   return join(

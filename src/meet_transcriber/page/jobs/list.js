@@ -1,29 +1,29 @@
-/* The list of jobs: pages from the server, kept true by its events. */
+/* The list of jobs: pages from the server, updated by its events. */
 
 import { fill, h } from "../dom.js";
 import { makeRow } from "./row.js";
 
-const PAGE = 30;
+const PAGE_SIZE = 30;
 
-/** What is asked for. @typedef {{states: string[], name: string}} Filter */
+/** @typedef {{states: string[], name: string}} Filter */
 
 export class JobList {
   /** @type {Map<string, {job: any, row: import("./row.js").Row}>} */
   #rows = new Map();
   #filter = { states: /** @type {string[]} */ ([]), name: "" };
   #more = false;
-  #asked = 0;
-  /** What events told before the first page came; null afterwards. @type {any[]|null} */
+  #requests = 0;
+  /** Events received before the first page; null afterwards. @type {any[]|null} */
   #early = [];
 
   /**
    * @param {import("../api.js").Api} api
-   * @param {Object<string, (job: any) => void>} does What the buttons of a row do; empty for somebody who may only read.
-   * @param {(job: any, before: any) => void} changed Called when a job that was shown is in another state.
+   * @param {Object<string, (job: any) => void>} handlers Of the buttons of a row; empty for read-only keys.
+   * @param {(job: any, before: any) => void} changed Called when a listed job changes its state.
    */
-  constructor(api, does, changed) {
+  constructor(api, handlers, changed) {
     this.api = api;
-    this.does = does;
+    this.handlers = handlers;
     this.changed = changed;
     this.element = h("ul", { class: "jobs", "aria-label": "Meetings" });
     this.message = h("div", { class: "jobs-message" });
@@ -31,41 +31,41 @@ export class JobList {
     this.root = h("div", null, this.element, this.message, h("p", { class: "more" }, this.button));
   }
 
-  /** @param {Filter} filter Show what fits it, from the newest on. */
+  /** @param {Filter} filter Show matching jobs, newest first. */
   show(filter) {
     this.#filter = filter;
     return this.#load(false);
   }
 
-  /** Load again what is shown: events may have been missed. */
+  /** Reload the shown jobs, as events may have been missed. */
   refresh() { return this.#load(false); }
 
   async #load(further) {
-    const turn = ++this.#asked;
-    const query = new URLSearchParams({ limit: String(further ? PAGE : Math.min(100, Math.max(PAGE, this.#rows.size))), q: this.#filter.name });
+    const request = ++this.#requests;
+    const query = new URLSearchParams({ limit: String(further ? PAGE_SIZE : Math.min(100, Math.max(PAGE_SIZE, this.#rows.size))), q: this.#filter.name });
     for (const state of this.#filter.states) query.append("status", state);
     if (further) query.set("after", this.#last() ?? "");
     let page;
     try {
       page = await this.api.get(`/transcribe?${query}`);
     } catch (problem) {
-      if (turn === this.#asked) this.#say("The list could not be loaded", problem.message, "Try again", () => this.refresh());
+      if (request === this.#requests) this.#showMessage("The list could not be loaded", problem.message, "Try again", () => this.refresh());
       return;
     }
-    if (turn !== this.#asked) return; // another filter was chosen meanwhile
-    if (!further) this.#forgetBut(new Set(page.data.map((job) => job.job_id)));
+    if (request !== this.#requests) return; // the filter changed meanwhile
+    if (!further) this.#keepOnly(new Set(page.data.map((job) => job.job_id)));
     this.#more = page.has_more;
     for (const job of page.data) this.#put(job);
     const early = this.#early ?? [];
     this.#early = null;
     for (const job of early) this.apply(job);
-    this.#settle();
+    this.#update();
   }
 
-  /** Say again how long ago everything was. */
-  age() { for (const { job, row } of this.#rows.values()) row.show(job); }
+  /** Update relative times. */
+  updateTimes() { for (const { job, row } of this.#rows.values()) row.show(job); }
 
-  /** @param {any} job As an event tells it. */
+  /** @param {any} job From an event. */
   apply(job) {
     if (this.#early) {
       this.#early.push(job);
@@ -76,7 +76,7 @@ export class JobList {
     if (known && known.job.status !== job.status) this.changed(job, known.job);
     if (!this.#fits(job)) this.remove(job.job_id);
     else if (known || !this.#more || job.created_at > (this.#oldest() ?? "")) this.#put(job);
-    this.#settle();
+    this.#update();
   }
 
   /** @param {string} id */
@@ -89,7 +89,7 @@ export class JobList {
     }
     row.row.element.remove();
     this.#rows.delete(id);
-    this.#settle();
+    this.#update();
   }
 
   #fits(job) {
@@ -100,7 +100,7 @@ export class JobList {
   #put(job) {
     let known = this.#rows.get(job.job_id);
     if (!known) {
-      known = { job, row: makeRow(this.does) };
+      known = { job, row: makeRow(this.handlers) };
       this.#rows.set(job.job_id, known);
       known.row.element.dataset.id = job.job_id;
       known.row.element.dataset.at = job.created_at;
@@ -111,7 +111,7 @@ export class JobList {
     known.row.show(known.job);
   }
 
-  #forgetBut(ids) {
+  #keepOnly(ids) {
     for (const id of [...this.#rows.keys()]) if (!ids.has(id)) this.remove(id);
   }
 
@@ -119,15 +119,15 @@ export class JobList {
 
   #oldest() { return /** @type {HTMLElement|null} */ (this.element.lastElementChild)?.dataset.at; }
 
-  #settle() {
+  #update() {
     this.button.hidden = !this.#more;
     if (this.#rows.size) fill(this.message);
-    else if (this.#filter.states.length || this.#filter.name) this.#say("Nothing fits these filters", "Choose All, or empty the name.");
-    else if ("remove" in this.does) this.#say("No meetings yet", "Drop a recording above, paste the address of one, or record one. It stays on this server.");
-    else this.#say("No meetings yet", "This key may only read; those who may send recordings fill this list.");
+    else if (this.#filter.states.length || this.#filter.name) this.#showMessage("No meetings match these filters", "Choose All or clear the name.");
+    else if ("remove" in this.handlers) this.#showMessage("No meetings yet", "Drop a recording above, add one from a link, or record one.");
+    else this.#showMessage("No meetings yet", "Your key is read-only, so you cannot add recordings.");
   }
 
-  #say(title, text, verb, act) {
+  #showMessage(title, text, verb, act) {
     fill(this.message, h("h2", null, title), h("p", null, text), verb && h("button", { class: "button", type: "button", onclick: act }, verb));
   }
 }

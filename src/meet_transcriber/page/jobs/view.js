@@ -1,4 +1,4 @@
-/* All meetings, live, and the place where new ones are taken in. */
+/* The start view: the live list of meetings and the upload panel. */
 
 import { h } from "../dom.js";
 import { makePanel } from "../upload/panel.js";
@@ -8,22 +8,22 @@ import { JobList } from "./list.js";
 
 /** @param {HTMLElement} root @param {import("../app.js").Context} context */
 export function mount(root, context) {
-  const trying = (act) => async (job) => {
+  const reportErrors = (act) => async (job) => {
     try {
       await act(job);
     } catch (problem) {
-      if (problem.status !== 404) context.tell(problem.message);
+      if (problem.status !== 404) context.showError(problem.message);
       list.refresh();
     }
   };
   const maySubmit = context.session.scopes.includes("submit");
   const list = new JobList(context.api, maySubmit ? {
-    cancel: trying(async (job) => list.apply({ ...job, ...(await actions.cancel(context, job)) })),
-    rerun: trying(async (job) => { if (await actions.rerun(context, job)) list.refresh(); }),
-    remove: trying(async (job) => {
+    cancel: reportErrors(async (job) => list.apply({ ...job, ...(await actions.cancel(context, job)) })),
+    rerun: reportErrors(async (job) => { if (await actions.rerun(context, job)) list.refresh(); }),
+    remove: reportErrors(async (job) => {
       if (!(await actions.remove(context, job))) return;
       list.remove(job.job_id);
-      context.announce(`${job.name} is deleted.`);
+      context.announce(`${job.name} was deleted.`);
     }),
   } : {}, (job) => {
     if (job.status === "completed") context.announce(`The transcript of ${job.name} is ready.`);
@@ -43,12 +43,12 @@ export function mount(root, context) {
     job: (job) => list.apply(job),
     deleted: ({ job_id: id }) => list.remove(id),
   });
-  const ageing = setInterval(() => list.age(), 60_000);
+  const clock = setInterval(() => list.updateTimes(), 60_000);
   const back = () => list.refresh();
   context.api.addEventListener("online", back);
   return () => {
     stop();
-    clearInterval(ageing);
+    clearInterval(clock);
     panel?.unmount();
     context.api.removeEventListener("online", back);
   };

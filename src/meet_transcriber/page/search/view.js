@@ -1,4 +1,4 @@
-/* What was said in which meeting; each hit leads to its moment. */
+/* Search results across meetings; each links to its moment. */
 
 import { fill, h } from "../dom.js";
 import { clock, counted, moment, since } from "../format.js";
@@ -7,29 +7,29 @@ import { facts } from "../jobs/labels.js";
 
 /** @param {HTMLElement} root @param {import("../app.js").Context} context */
 export function mount(root, context) {
-  let asked = new AbortController();
+  let request = new AbortController();
   const title = h("h1", { tabindex: -1 });
-  const said = h("p", { class: "quiet", role: "status" });
+  const status = h("p", { class: "quiet", role: "status" });
   const results = h("div", { class: "results" });
-  root.append(h("div", { class: "search-head" }, title, said), results);
+  root.append(h("div", { class: "search-head" }, title, status), results);
 
   const search = async (query) => {
     const words = (query.get("q") ?? "").trim();
-    asked.abort();
-    asked = new AbortController();
+    request.abort();
+    request = new AbortController();
     showWords(words);
     context.title(words ? `Search: ${words}` : "Search");
     fill(title, words ? ["Search for ", h("q", { dir: "auto" }, words)] : "Search");
     fill(results);
-    said.textContent = words ? "Searching…" : "Type what was said into the field at the top.";
+    status.textContent = words ? "Searching…" : "Enter words in the search field above.";
     if (!words) return;
     try {
-      const found = await context.api.get(`/transcribe?limit=50&search=${encodeURIComponent(words)}`, { signal: asked.signal });
-      said.textContent = summary(found);
+      const found = await context.api.get(`/transcribe?limit=50&search=${encodeURIComponent(words)}`, { signal: request.signal });
+      status.textContent = summary(found);
       fill(results, found.data.map((job) => hit(job, words)));
     } catch (problem) {
       if (problem.name === "AbortError") return;
-      said.textContent = "";
+      status.textContent = "";
       fill(results, h("p", { class: "wrong", role: "alert" }, problem.message),
         h("button", { class: "button", type: "button", onclick: () => search(query) }, "Try again"));
     }
@@ -37,19 +37,19 @@ export function mount(root, context) {
   context.onQuery(search);
   search(context.query);
   return () => {
-    asked.abort();
+    request.abort();
     showWords("");
   };
 }
 
-/** The field at the top says what is searched for. */
+/** Show the query in the header's search field. */
 function showWords(words) {
   const field = /** @type {HTMLInputElement|null} */ (document.querySelector(".header-search input"));
   if (field && document.activeElement !== field) field.value = words;
 }
 
 function summary(found) {
-  if (!found.data.length) return "Nothing was found: all the words must have been said in one meeting. Try fewer, or other ones.";
+  if (!found.data.length) return "No results. A meeting must contain all words; try fewer or different ones.";
   const meetings = counted(found.data.length, "meeting", "meetings");
   return found.complete ? `Found in ${meetings}.` : `Found in ${meetings}; there may be more.`;
 }

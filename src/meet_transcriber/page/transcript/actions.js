@@ -1,4 +1,4 @@
-/* What can be done to a transcript with a key, a button or a menu; `keys.js` names the methods. */
+/* Actions of keys, buttons and menus on a transcript; `keys.js` names the methods. */
 
 import { h } from "../dom.js";
 import { copy } from "./export_menu.js";
@@ -17,8 +17,8 @@ export class Actions {
   toggle() { this.player.toggle(); }
   back() { this.player.skip(-5); }
   forward() { this.player.skip(5); }
-  slower() { this.say(`Speed ${this.player.faster(-1)}`); }
-  faster() { this.say(`Speed ${this.player.faster(1)}`); }
+  slower() { this.say(`Speed ${this.player.changeSpeed(-1)}`); }
+  faster() { this.say(`Speed ${this.player.changeSpeed(1)}`); }
   down() { this.view.move(1, "segment"); }
   up() { this.view.move(-1, "segment"); }
   right() { this.#word(1, false); }
@@ -31,19 +31,19 @@ export class Actions {
   find() { this.finder.show(); }
   history() { openHistory(this.context.api, this.path).catch((problem) => this.say(problem.message)); }
   help() { openHelp(); }
-  nextHit() { this.finder.step(1); }
-  previousHit() { this.finder.step(-1); }
+  nextMatch() { this.finder.step(1); }
+  previousMatch() { this.finder.step(-1); }
   follow() { this.view.follow(!this.view.following); }
 
   redo() { this.#ifAllowed(() => this.edits.redo()); }
 
   seek() {
-    this.player.seek(this.#chosen.start);
+    this.player.seek(this.#currentWord.start);
     this.player.play();
   }
 
-  drop() {
-    this.view.cursor.drop();
+  clearSelection() {
+    this.view.cursor.clearSelection();
     document.getSelection().removeAllRanges();
     this.view.mark();
     this.view.dispatchEvent(new Event("selected"));
@@ -53,7 +53,7 @@ export class Actions {
 
   split() {
     const { segment, word } = this.view.cursor.at;
-    if (word === 0) this.say("Choose the word that shall begin the new segment.");
+    if (word === 0) this.say("Select the word that starts the new segment.");
     else this.#ifAllowed(() => this.edits.change([{ segment, split_at: word }], segment));
   }
 
@@ -63,14 +63,14 @@ export class Actions {
     else this.#ifAllowed(() => this.edits.change([{ segment, merge: true }], segment, 2));
   }
 
-  /** @param {KeyboardEvent} event The digit says who. */
+  /** @param {KeyboardEvent} event Its digit is the speaker's number. */
   assign({ key }) {
     const label = key === "0" ? null : this.speakers.numbered(Number(key) - 1);
-    if (label === undefined) this.say(`There is no speaker ${key}; N makes a new one.`);
-    else this.give(label);
+    if (label === undefined) this.say(`There is no speaker ${key}. Press N for a new one.`);
+    else this.assignTo(label);
   }
 
-  fresh() { this.give(this.speakers.fresh()); }
+  newSpeaker() { this.assignTo(this.speakers.newLabel()); }
 
   rename() {
     const { speaker } = this.edits.state.segments[this.view.cursor.at.segment];
@@ -78,12 +78,12 @@ export class Actions {
   }
 
   link() {
-    const address = `${location.origin}${location.pathname}${this.address}?t=${this.#chosen.start.toFixed(1)}`;
-    copy(address, this.say, "The link was copied.");
+    const address = `${location.origin}${location.pathname}${this.address}?t=${this.#currentWord.start.toFixed(1)}`;
+    copy(address, this.say, "Link copied.");
   }
 
-  /** Give the selected words, else the chosen segment, to somebody. @param {string|null} label */
-  give(label) {
+  /** Assign the selected words, else the current segment, to a speaker. @param {string|null} label */
+  assignTo(label) {
     const { at, selection } = this.view.cursor;
     const [from, to] = selection ?? [at, at];
     const changes = selection
@@ -91,44 +91,44 @@ export class Actions {
       : [{ segment: at.segment, speaker: label }];
     this.#ifAllowed(() => {
       if (label !== null) this.speakers.reserve(label);
-      this.drop();
+      this.clearSelection();
       this.edits.change(changes, from.segment, to.segment - from.segment + 1);
       this.view.focus();
-      this.say(`Given to ${this.speakers.name(label)}.`);
+      this.say(`Assigned to ${this.speakers.name(label)}.`);
     });
   }
 
-  /** The focus stays on the segment, so the word is said. */
+  /** The focus stays on the segment, so the word is announced. */
   #word(steps, selecting) {
     this.view.move(steps, "word", selecting);
-    this.context.announce(this.#chosen.text);
+    this.context.announce(this.#currentWord.text);
   }
 
-  get #chosen() {
+  get #currentWord() {
     const { segment, word } = this.view.cursor.at;
     return this.edits.state.segments[segment].words[word];
   }
 
   #ifAllowed(run) {
     if (this.mayEdit) run();
-    else this.say("This key may only read.");
+    else this.say("Your key is read-only.");
   }
 
-  /** @param {{name: string, at: number, button?: HTMLElement}} act What a row asks for. */
+  /** @param {{name: string, at: number, button?: HTMLElement}} act Requested by a row. */
   act({ name, at, button }) {
     if (this.view.cursor.at.segment !== at) this.view.cursor.choose(at);
     if (name === "edit") this.edit();
-    else if (name === "speaker") openMenu(button, "Who says this", this.#castItems());
+    else if (name === "speaker") openMenu(button, "Speaker", this.#speakerItems());
     else openMenu(button, "Actions", this.#rowItems(button));
   }
 
-  #castItems() {
+  #speakerItems() {
     const items = this.speakers.labels.map((label) => ({
-      label: h("bdi", null, this.speakers.name(label)), hint: this.#digit(label), run: () => this.give(label),
+      label: h("bdi", null, this.speakers.name(label)), hint: this.#digit(label), run: () => this.assignTo(label),
     }));
-    return [...items, { label: "New speaker", hint: "N", run: () => this.fresh() },
-      { label: "Unknown", hint: "0", run: () => this.give(null) },
-      { label: "Rename everywhere", hint: "R", run: () => this.rename() }];
+    return [...items, { label: "New speaker", hint: "N", run: () => this.newSpeaker() },
+      { label: "Unknown speaker", hint: "0", run: () => this.assignTo(null) },
+      { label: "Rename speaker", hint: "R", run: () => this.rename() }];
   }
 
   #digit(label) {
@@ -138,18 +138,18 @@ export class Actions {
 
   #rowItems(button) {
     return [
-      { label: "Edit the text", hint: "E", run: () => this.edit() },
-      { label: "Change the speaker", run: () => openMenu(button, "Who says this", this.#castItems()) },
-      { label: "Split before the chosen word", hint: "S", run: () => this.split() },
-      { label: "Merge with the next", hint: "M", run: () => this.merge() },
+      { label: "Edit text", hint: "E", run: () => this.edit() },
+      { label: "Change speaker", run: () => openMenu(button, "Speaker", this.#speakerItems()) },
+      { label: "Split before the selected word", hint: "S", run: () => this.split() },
+      { label: "Merge with next segment", hint: "M", run: () => this.merge() },
       { label: "Play from here", hint: "Enter", run: () => this.seek() },
-      { label: "Copy a link", hint: "C", run: () => this.link() },
+      { label: "Copy link", hint: "C", run: () => this.link() },
     ];
   }
 }
 
 /**
- * The changes that give some words to a speaker: the words around them are split off first.
+ * The changes that assign some words to a speaker; the words around them are split off first.
  * @param {import("./model.js").Segment[]} segments
  * @param {import("./cursor.js").Place} from
  * @param {import("./cursor.js").Place} to The last word.

@@ -1,11 +1,11 @@
-/* The chosen word, and the words selected from it; in the model, so that scrolling loses nothing. */
+/* The current word and the selection, kept in the model so that scrolling does not lose them. */
 
 /** @typedef {{segment: number, word: number}} Place */
 
 export class Cursor {
   /** @type {Place} */
   at = { segment: 0, word: 0 };
-  /** @type {Place|null} The other end of what is selected. */
+  /** @type {Place|null} The other end of the selection. */
   from = null;
 
   /** @param {() => import("./model.js").Segment[]} segments */
@@ -23,8 +23,8 @@ export class Cursor {
     this.at = to;
   }
 
-  /** Drop what is selected. */
-  drop() { this.from = null; }
+  /** Clear the selection. */
+  clearSelection() { this.from = null; }
 
   /** @param {number} steps Words to go; negative goes back. @param {boolean} selecting */
   move(steps, selecting) {
@@ -42,7 +42,7 @@ export class Cursor {
     this.from = from;
   }
 
-  /** Follow the chosen words when segments have changed. @param {import("./model.js").Segment[]} before */
+  /** Follow the current words when segments have changed. @param {import("./model.js").Segment[]} before */
   settle(before) {
     const moved = (place) => {
       const segment = place ? this.segments().indexOf(before[place.segment]) : -1;
@@ -53,14 +53,14 @@ export class Cursor {
     this.at = at ?? this.#within(this.at.segment, this.at.word);
   }
 
-  /** What is selected, in order; null where nothing is. @returns {[Place, Place]|null} */
+  /** The selection in order, null if there is none. @returns {[Place, Place]|null} */
   get selection() {
     if (!this.from) return null;
     const order = this.from.segment - this.at.segment || this.from.word - this.at.word;
     return order <= 0 ? [this.from, this.at] : [this.at, this.from];
   }
 
-  /** @param {number} segment @returns {[number, number]|null} Its words that are selected. */
+  /** @param {number} segment @returns {[number, number]|null} Its first and last selected word. */
   selectedIn(segment) {
     if (!this.selection) return null;
     const [from, to] = this.selection;

@@ -1,4 +1,4 @@
-/* A finished meeting: everything that can be done with it. */
+/* The editor of a completed meeting. */
 
 import { confirmed, fill, h } from "../dom.js";
 import { clock, counted, moment } from "../format.js";
@@ -19,7 +19,7 @@ import { qualityPanel } from "./quality_panel.js";
 import { SpeakersPanel } from "./speakers_panel.js";
 import { Waveform } from "./waveform.js";
 
-const ANYWHERE = new Set(["find", "nextHit", "previousHit", "undo", "redo"]);
+const ANYWHERE = new Set(["find", "nextMatch", "previousMatch", "undo", "redo"]);
 const WITHOUT_WORDS = new Set(["toggle", "back", "forward", "slower", "faster", "undo", "redo", "history", "help"]);
 
 export class Editor {
@@ -27,7 +27,7 @@ export class Editor {
    * @param {HTMLElement} root
    * @param {import("../app.js").Context} context
    * @param {any} job With its transcript.
-   * @param {() => void} reload Show the job anew.
+   * @param {() => void} reload Show the job again.
    */
   constructor(root, context, job, reload) {
     this.context = context;
@@ -40,7 +40,7 @@ export class Editor {
     this.player = new Player(job.links.audio, job.transcript.duration);
     this.wave = new Waveform(this.player, this.speakers);
     this.finder = new FindBar(() => this.segments, this.mayEdit);
-    this.view = new TranscriptView(this.speakers, this.address, (at) => this.finder.hits(at));
+    this.view = new TranscriptView(this.speakers, this.address, (at) => this.finder.wordsIn(at));
     this.speakersPanel = new SpeakersPanel(this.speakers, this.mayEdit);
     this.actions = new Actions(this);
     fill(root, this.#layout(job));
@@ -48,42 +48,42 @@ export class Editor {
     root.classList.add("main-editor");
     this.root = root;
     this.#show();
-    this.#outline(job.links.peaks);
-    this.#voices();
+    this.#loadPeaks(job.links.peaks);
+    this.#loadVoices();
     this.goTo(context.query);
   }
 
   get segments() { return this.edits.state.segments; }
 
-  /** Stop everything. */
+  /** Stop playing, save typed text, remove listeners. */
   close() {
     this.root.classList.remove("main-editor");
     this.player.end();
     this.wave.end();
     this.view.close();
-    this.unprint();
+    this.stopPrinting();
     removeEventListener("beforeunload", this.unsaved);
     document.removeEventListener("keydown", this.anywhere);
   }
 
-  /** @param {URLSearchParams} query Go to the moment it names. */
+  /** @param {URLSearchParams} query Go to its moment `t`. */
   goTo(query) {
     const time = Number.parseFloat(query.get("t") ?? "");
     if (!Number.isFinite(time)) return;
     this.player.seek(time);
-    this.#chooseAt(time);
+    this.#goToTime(time);
   }
 
-  /** @param {string} text Tell what has come of something, for a moment. */
+  /** @param {string} text Shown in the status line. */
   say(text) {
     this.status.textContent = ` · ${text}`;
   }
 
-  // --- what is seen ------------------------------------------------------------------------
+  // --- layout ------------------------------------------------------------------------
 
   #layout(job) {
     const { view, player, wave, finder } = this;
-    const silent = job.transcript.segments.length === 0;
+    const empty = job.transcript.segments.length === 0;
     this.status = h("span", { class: "quiet save-state", role: "status" });
     this.count = h("span", { class: "speaker-count" });
     this.notices = h("div", { class: "editor-notices" });
@@ -116,7 +116,7 @@ export class Editor {
       h("div", { class: "listen" }, player.element, wave.element),
       finder.element,
       h("div", { class: "editor-body" }, h("div", { class: "reading" }, view.scroller,
-        silent && h("p", { class: "silent" }, "Nobody speaks in this recording."), this.selectionBar, player.audio && !silent && this.followButton), side));
+        empty && h("p", { class: "silent" }, "No speech was found in this recording."), this.selectionBar, player.audio && !empty && this.followButton), side));
   }
 
   #tools(job) {
@@ -124,17 +124,17 @@ export class Editor {
       { type: "button", class: "icon-button", "aria-label": label, title: `${label} (${key})`, onclick: run }, icon(name));
     const { api } = this.context;
     const more = h("button", {
-      type: "button", class: "icon-button", "aria-label": "More for this meeting", title: "More", "aria-haspopup": "menu", "aria-expanded": "false",
-      onclick: () => openMenu(more, "More for this meeting", [
-        { label: "Run again", run: () => this.#toJob(rerun, this.reload) },
-        { label: "Delete", run: () => this.#toJob(remove, () => this.context.navigate("#/")) },
+      type: "button", class: "icon-button", "aria-label": "More actions", title: "More", "aria-haspopup": "menu", "aria-expanded": "false",
+      onclick: () => openMenu(more, "More actions", [
+        { label: "Run again", run: () => this.#runOnJob(rerun, this.reload) },
+        { label: "Delete", run: () => this.#runOnJob(remove, () => this.context.navigate("#/")) },
       ]),
     }, icon("more"));
     return [
       this.mayEdit && [tool("undo", "Undo", "Ctrl+Z", () => this.actions.undo()), tool("redo", "Redo", "Ctrl+Y", () => this.actions.redo())],
       tool("search", "Find", "/", () => this.finder.show()),
-      tool("history", "What was changed", "H", () => this.actions.history()),
-      tool("help", "Keys", "?", () => this.actions.help()),
+      tool("history", "Edit history", "H", () => this.actions.history()),
+      tool("help", "Keyboard shortcuts", "?", () => this.actions.help()),
       exportButton(api, this.path, (text) => this.say(text), () => settled(this.path)),
       this.mayEdit && more,
     ];
@@ -143,66 +143,66 @@ export class Editor {
   #show() {
     const { segments, silent, speakers, names } = this.edits.state;
     this.speakers.names = names;
-    this.speakers.know(speakers);
+    this.speakers.update(speakers);
     this.count.textContent = counted(this.speakers.labels.length, "speaker", "speakers");
     this.view.show(segments);
     this.wave.show(segments);
     this.speakersPanel.show(segments, silent);
     this.finder.refresh();
-    this.#selection();
+    this.#showSelection();
   }
 
-  async #outline(address) {
+  async #loadPeaks(address) {
     if (!address) return;
     try {
       const answer = await this.context.api.call("GET", address, { headers: { Accept: "application/octet-stream" } });
-      this.wave.outline(new Peaks(await answer.arrayBuffer()));
+      this.wave.showPeaks(new Peaks(await answer.arrayBuffer()));
     } catch {
-      // the picture stays flat; everything works without it
+      // the waveform stays flat
     }
   }
 
-  async #voices() {
+  async #loadVoices() {
     try {
-      const { voice_profiles: kept, data } = await this.context.api.get(`${this.path}/speakers`);
-      if (kept) this.speakersPanel.sound(data);
+      const { voice_profiles: enabled, data } = await this.context.api.get(`${this.path}/speakers`);
+      if (enabled) this.speakersPanel.showVoices(data);
     } catch {
-      // nobody is suggested; everything else works without it
+      // no speakers are suggested
     }
   }
 
   async #remember({ label, name }) {
-    await settled(this.path); // what is said of that stands in the same place
+    await settled(this.path); // its status message would replace the one below
     try {
       await this.context.api.post("/voices", { job_id: this.edits.job.job_id, speaker: label, name, consent: true });
-      this.say(`${name}’s voice is remembered.`);
+      this.say(`${name}’s voice was saved.`);
     } catch (problem) {
-      this.context.tell(problem.message);
+      this.context.showError(problem.message);
     }
   }
 
   #listen() {
     const { view, player, edits, finder, speakersPanel, context } = this;
     player.addEventListener("tick", () => {
-      view.hear(player.time, player.playing);
+      view.showTime(player.time, player.playing);
       this.wave.tick(player.time);
     });
     view.addEventListener("seek", ({ detail }) => this.#seek(detail));
     view.addEventListener("player", ({ detail }) => this.actions[detail]());
     view.addEventListener("save", ({ detail: { at, text } }) => edits.change([{ segment: at, text }], at));
-    view.addEventListener("selected", () => this.#selection());
-    view.addEventListener("followed", () => this.#sayFollowing());
+    view.addEventListener("selected", () => this.#showSelection());
+    view.addEventListener("followed", () => this.#showFollowing());
     view.addEventListener("act", ({ detail }) => this.actions.act(detail));
     view.scroller.addEventListener("keydown", (event) => this.#key(event));
     edits.addEventListener("change", () => this.#show());
     edits.addEventListener("saving", () => {
       this.say(edits.waiting ? "saving…" : "saved");
     });
-    edits.addEventListener("conflict", ({ detail: { texts } }) => this.#conflict({
+    edits.addEventListener("conflict", ({ detail: { texts } }) => this.#showConflict({
       message: "The transcript was changed elsewhere. The latest version is shown.", texts,
     }));
     edits.addEventListener("refused", ({ detail }) => {
-      if (detail.texts.length) this.#conflict(detail);
+      if (detail.texts.length) this.#showConflict(detail);
       else this.say(detail.message);
     });
     finder.addEventListener("found", () => view.mark());
@@ -211,57 +211,57 @@ export class Editor {
     finder.addEventListener("replace", ({ detail }) => this.#replace(detail));
     speakersPanel.addEventListener("rename", ({ detail: { label, name } }) => {
       edits.name(label, name);
-      this.say(`${label} is called ${name || label} everywhere.`);
+      this.say(name ? `${label} was renamed to ${name}.` : `The name of ${label} was removed.`);
     });
     speakersPanel.addEventListener("remember", ({ detail }) => this.#remember(detail));
     speakersPanel.addEventListener("reassign", ({ detail: { from, to } }) => edits.reassign(from, to));
-    this.unprint = printable(() => ({ title: edits.job.name, segments: this.segments, speakers: this.speakers }));
+    this.stopPrinting = printable(() => ({ title: edits.job.name, segments: this.segments, speakers: this.speakers }));
     this.unsaved = (event) => { if (view.typing) event.preventDefault(); };
     addEventListener("beforeunload", this.unsaved);
     this.anywhere = (event) => this.#keyAnywhere(event);
     document.addEventListener("keydown", this.anywhere);
-    this.#sayFollowing();
+    this.#showFollowing();
   }
 
-  #sayFollowing() { this.followButton.setAttribute("aria-pressed", String(this.view.following)); }
+  #showFollowing() { this.followButton.setAttribute("aria-pressed", String(this.view.following)); }
 
   #key(event) {
     const { target } = event;
-    if (target.closest("[data-act]") && (event.key === "Enter" || event.key === " ")) return; // presses the button
-    this.#do(meant(MOVING, event) ?? (singleKeys.on ? meant(SINGLE, event) : undefined), event);
+    if (target.closest("[data-act]") && (event.key === "Enter" || event.key === " ")) return; // activates the button
+    this.#perform(meant(MOVING, event) ?? (singleKeys.on ? meant(SINGLE, event) : undefined), event);
   }
 
-  /** Keys that count wherever the focus is, but where something is typed. */
+  /** Keys that work wherever the focus is, except in fields. */
   #keyAnywhere(event) {
     if (event.defaultPrevented || event.target.closest("input, textarea, select, dialog, [role='menu']")) return;
-    const does = meant(MOVING, event);
-    if (ANYWHERE.has(does)) this.#do(does, event);
+    const name = meant(MOVING, event);
+    if (ANYWHERE.has(name)) this.#perform(name, event);
   }
 
-  #do(does, event) {
-    if (!does || (!this.segments.length && !WITHOUT_WORDS.has(does))) return;
+  #perform(name, event) {
+    if (!name || (!this.segments.length && !WITHOUT_WORDS.has(name))) return;
     event.preventDefault();
-    this.actions[does](event);
+    this.actions[name](event);
   }
 
   #seek(time) {
     this.player.seek(time);
-    this.view.hear(time, false);
+    this.view.showTime(time, false);
   }
 
-  #selection() {
+  #showSelection() {
     const { selection } = this.view.cursor;
     this.selectionBar.hidden = !selection || !this.mayEdit;
     if (this.selectionBar.hidden) return;
-    const give = (label, text) => h("button", { type: "button", class: "button small", vars: { "--voice": this.speakers.colour(label) }, onclick: () => this.actions.give(label) }, text);
-    fill(this.selectionBar, h("span", null, "Give to"),
-      this.speakers.labels.map((label) => give(label, h("bdi", null, this.speakers.name(label)))),
-      give(this.speakers.fresh(), "New speaker"));
-    this.view.list.reveal(this.view.cursor.at.segment); // there is less room now
+    const button = (label, text) => h("button", { type: "button", class: "button small", vars: { "--voice": this.speakers.colour(label) }, onclick: () => this.actions.assignTo(label) }, text);
+    fill(this.selectionBar, h("span", null, "Assign to"),
+      this.speakers.labels.map((label) => button(label, h("bdi", null, this.speakers.name(label)))),
+      button(this.speakers.newLabel(), "New speaker"));
+    this.view.list.reveal(this.view.cursor.at.segment); // the bar covers part of the list
   }
 
-  #chooseAt(time) {
-    this.view.hear(time, false);
+  #goToTime(time) {
+    this.view.showTime(time, false);
     const at = this.segments.findLastIndex((each) => each.start <= time + 0.05);
     if (at < 0) return;
     this.view.choose(at);
@@ -280,7 +280,7 @@ export class Editor {
     if (answer) this.say(`Replaced in ${counted(answer.changed, "place", "places")}.`);
   }
 
-  #conflict({ message, texts }) {
+  #showConflict({ message, texts }) {
     this.say("not saved");
     const close = () => { fill(this.notices); this.view.focus(); };
     fill(this.notices, h("div", { class: "notice warning", role: "alert" }, icon("warning"),
@@ -292,11 +292,11 @@ export class Editor {
     }
   }
 
-  async #toJob(does, then) {
+  async #runOnJob(action, then) {
     try {
-      if (await does(this.context, this.edits.job)) then();
+      if (await action(this.context, this.edits.job)) then();
     } catch (problem) {
-      this.context.tell(problem.message);
+      this.context.showError(problem.message);
     }
   }
 }

@@ -1,4 +1,4 @@
-/* The transcript in other forms; which there are is told by the API itself. */
+/* The export menu, with the formats that the API lists. */
 
 import { h, openDialog } from "../dom.js";
 import { icon } from "../icons.js";
@@ -8,17 +8,17 @@ import { openMenu } from "./menu.js";
  * @param {import("../api.js").Api} api
  * @param {string} path Of the job.
  * @param {(text: string) => void} announce
- * @param {() => Promise<void>} saved When all changes have reached the server.
+ * @param {() => Promise<void>} saved Waits until all edits are saved.
  * @returns {HTMLElement} A button with a menu.
  */
 export function exportButton(api, path, announce, saved) {
   const show = async () => {
     try {
-      const [formats] = await Promise.all([formatsOf(api), saved()]);
+      const [all] = await Promise.all([formatsOf(api), saved()]);
       openMenu(button, "Export", [
         { label: "Copy as text", run: () => copyText(api, path, announce) },
         { label: "Print", run: () => window.print() },
-        ...formats.map(({ name, about }) => ({
+        ...all.map(({ name, about }) => ({
           label: name, hint: about, href: `${path}/download?format=${encodeURIComponent(name)}`,
         })),
       ]);
@@ -32,41 +32,41 @@ export function exportButton(api, path, announce, saved) {
   return button;
 }
 
-let known = null;
+let formats = null;
 
-/** The formats that the API has. @returns {Promise<{name: string, about: string}[]>} */
+/** Load the export formats. @returns {Promise<{name: string, about: string}[]>} */
 async function formatsOf(api) {
-  known ??= api.get("/openapi.json").then((document) => {
+  formats ??= api.get("/openapi.json").then((document) => {
     const { parameters } = document.paths["/transcribe/{job_id}/download"].get;
     const { schema } = parameters.find((each) => each.name === "format");
     return schema.enum.map((name, at) => ({ name, about: schema["x-enum-descriptions"][at] }));
   });
   try {
-    return await known;
+    return await formats;
   } catch (problem) {
-    known = null;
+    formats = null;
     throw problem;
   }
 }
 
 async function copyText(api, path, announce) {
   const answer = await api.call("GET", `${path}/download?format=txt`);
-  await copy(await answer.text(), announce, "The transcript was copied.");
+  await copy(await answer.text(), announce, "Transcript copied.");
 }
 
 /**
- * Put text on the clipboard; where the browser has none for this page, show it for copying.
+ * Copy text to the clipboard, or show it where the page may not use the clipboard.
  * @param {string} text
  * @param {(text: string) => void} announce
- * @param {string} done What is said then.
+ * @param {string} done Announced after copying.
  */
 export async function copy(text, announce, done) {
   try {
     await navigator.clipboard.writeText(text);
     announce(done);
-  } catch { // without HTTPS there is no clipboard
+  } catch { // the clipboard needs HTTPS
     const box = h("textarea", { rows: 12, readOnly: true, value: text, dir: "auto", "aria-label": "Text to copy" });
-    openDialog("Copy this", [box, h("div", { class: "dialog-actions" }, h("button", { type: "submit", class: "button" }, "Close"))], { wide: true });
+    openDialog("Copy text", [box, h("div", { class: "dialog-actions" }, h("button", { type: "submit", class: "button" }, "Close"))], { wide: true });
     box.select();
   }
 }

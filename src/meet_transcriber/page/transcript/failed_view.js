@@ -1,4 +1,4 @@
-/* A meeting without a transcript: it failed, or was cancelled. */
+/* The view of a failed or cancelled meeting. */
 
 import { fill, h } from "../dom.js";
 import { moment } from "../format.js";
@@ -23,7 +23,7 @@ export function showFailed(root, context, job, reload) {
   fill(root, h("h1", { dir: "auto" }, job.name),
     h("p", { class: "quiet" }, moment(job.created_at)),
     h("div", { class: failed ? "notice warning" : "notice" }, h("p", null,
-      failed ? ["It failed: ", h("span", { dir: "auto" }, job.error?.message ?? "nobody knows why.")] : "It was cancelled before it was done.")),
+      failed ? ["Transcription failed: ", h("span", { dir: "auto" }, job.error?.message ?? "unknown error.")] : "This transcription was cancelled.")),
     wrong,
     h("p", { class: "failed-actions" },
       context.session.scopes.includes("submit") && [

@@ -1,18 +1,18 @@
-/* Finding text among segments; a match is within one segment. */
+/* Finds text in segments; a match lies within one segment. */
 
 import { folded } from "./model.js";
 
 /**
  * @typedef {Object} Match
  * @property {number} segment
- * @property {number} from The first word it touches.
- * @property {number} to The last.
+ * @property {number} from Its first word.
+ * @property {number} to Its last word.
  */
 
 /**
  * @param {import("./model.js").Segment[]} segments
  * @param {string} query
- * @returns {Match[]} In order; upper and lower case are the same.
+ * @returns {Match[]} In order, ignoring case.
  */
 export function matches(segments, query) {
   const wanted = folded(query.trim().replace(/\s+/gu, " "));

@@ -1,11 +1,11 @@
-/* Finding and replacing; the browser's own search sees only the rows that are in the document. */
+/* Find and replace; the browser's own search sees only the rows in the document. */
 
 import { h } from "../dom.js";
 import { counted } from "../format.js";
 import { icon } from "../icons.js";
 import { matches } from "./find.js";
 
-/** Fires `found` (other matches), `show` (`detail` is the match to go to) and `replace`. */
+/** Fires `found` (the matches changed), `show` (`detail` is the match to go to) and `replace`. */
 export class FindBar extends EventTarget {
   /** @type {import("./find.js").Match[]} */
   matches = [];
@@ -18,7 +18,7 @@ export class FindBar extends EventTarget {
     this.segments = segments;
     this.query = h("input", {
       type: "search", "aria-label": "Find in this transcript", placeholder: "Find", dir: "auto", autocomplete: "off",
-      oninput: () => this.#look(true), onkeydown: (event) => this.#key(event),
+      oninput: () => this.#search(true), onkeydown: (event) => this.#key(event),
     });
     this.count = h("output", { class: "quiet find-count" });
     this.put = h("input", { type: "text", "aria-label": "Replace with", placeholder: "Replace with", dir: "auto", autocomplete: "off" });
@@ -37,37 +37,37 @@ export class FindBar extends EventTarget {
     this.element.hidden = false;
     this.query.focus();
     this.query.select();
-    this.#look(false);
+    this.#search(false);
   }
 
-  /** Put it away, and the marks with it. */
+  /** Hide it and its marks. */
   close() {
     this.element.hidden = true;
     this.#set([]);
     this.dispatchEvent(new Event("closed"));
   }
 
-  /** Look again, as segments have changed. */
-  refresh() { if (this.open) this.#look(false); }
+  /** Search again after segments have changed. */
+  refresh() { if (this.open) this.#search(false); }
 
   /** @param {number} steps To the next match, or back where negative. */
   step(steps) {
     const count = this.matches.length;
     if (!count) return;
     this.current = (this.current + steps + count) % count;
-    this.#say();
+    this.#showCount();
     this.dispatchEvent(new CustomEvent("show", { detail: this.matches[this.current] }));
   }
 
-  /** @param {number} segment @returns {Set<number>} Its words that are touched by matches. */
-  hits(segment) { return this.#bySegment.get(segment) ?? NONE; }
+  /** @param {number} segment @returns {Set<number>} Its words within matches. */
+  wordsIn(segment) { return this.#bySegment.get(segment) ?? NONE; }
 
-  #look(moving) {
+  #search(moving) {
     const last = this.matches[this.current];
     this.#set(matches(this.segments(), this.query.value));
     if (last && !moving) this.current = this.matches.findIndex((each) => each.segment >= last.segment);
     else if (moving && this.matches.length) this.step(1);
-    this.#say();
+    this.#showCount();
   }
 
   #set(found) {
@@ -82,11 +82,11 @@ export class FindBar extends EventTarget {
     this.dispatchEvent(new Event("found"));
   }
 
-  #say() {
+  #showCount() {
     const count = this.matches.length;
     this.everywhere.disabled = count === 0;
     if (!this.query.value.trim()) this.count.value = "";
-    else if (!count) this.count.value = "No match";
+    else if (!count) this.count.value = "No matches";
     else this.count.value = this.current < 0 ? counted(count, "match", "matches") : `${this.current + 1} of ${count}`;
   }
 

@@ -1,4 +1,4 @@
-/* Everything that people changed, the latest first. */
+/* The edit history, latest first. */
 
 import { h, openDialog } from "../dom.js";
 import { moment } from "../format.js";
@@ -9,10 +9,10 @@ import { moment } from "../format.js";
  */
 export async function openHistory(api, path) {
   const { data } = await api.get(`${path}/edits`);
-  return openDialog("What was changed", [
+  return openDialog("Edit history", [
     data.length
       ? h("ol", { class: "history", reversed: true }, data.map(entry).reverse())
-      : h("p", null, "Nothing yet: this is what the engines wrote."),
+      : h("p", null, "No edits yet."),
     h("div", { class: "dialog-actions" }, h("button", { type: "submit", class: "button primary", autofocus: true }, "Close")),
   ], { wide: true });
 }

@@ -1,4 +1,4 @@
-/* A menu that hangs below a button: arrows move, Escape closes, the focus comes back. */
+/* A menu below a button: arrow keys move, Escape closes and returns the focus. */
 
 import { h } from "../dom.js";
 
@@ -6,8 +6,8 @@ import { h } from "../dom.js";
  * @typedef {Object} Item
  * @property {any} label Text, or nodes.
  * @property {() => void} [run]
- * @property {string} [href] Where it leads, for a download.
- * @property {string} [hint] A key, or a word about it.
+ * @property {string} [href] Of a download.
+ * @property {string} [hint] A key or a description.
  */
 
 /**
@@ -58,7 +58,7 @@ function place(menu, anchor) {
 }
 
 function move(event) {
-  if (event.key === "Tab") event.currentTarget.hidePopover(); // the focus is back at its button, and goes on from there
+  if (event.key === "Tab") event.currentTarget.hidePopover(); // the focus continues from the menu's button
   const items = [...event.currentTarget.children];
   const at = items.indexOf(document.activeElement);
   const to = { ArrowDown: at + 1, ArrowUp: at - 1 + items.length, Home: 0, End: items.length - 1 }[event.key];

@@ -1,5 +1,4 @@
-/* What was said, as data. Nothing here is changed in place: an edit makes new segments, so a list of
-   segments is a snapshot. */
+/* The transcript as immutable data: an edit creates new segments, so a list of segments is a snapshot. */
 
 /** Scripts without spaces between words, as in core/scripts.py. */
 const SPACELESS = "\\u0e00-\\u0eff\\u1000-\\u109f\\u1780-\\u17ff\\u2e80-\\u2fdf\\u3000-\\u30ff\\u31f0-\\u31ff"
@@ -53,7 +52,7 @@ export class Segment {
     return this.#offsets;
   }
 
-  /** Its text as a search looks at it. */
+  /** Its text for searching. */
   get folded() { return (this.#folded ??= folded(this.text)); }
 
   #join() {
@@ -68,7 +67,7 @@ export class Segment {
   }
 }
 
-/** @param {string} text @returns {string} Without upper case, of the same length. */
+/** @param {string} text @returns {string} In lower case, of the same length. */
 export function folded(text) {
   const lower = text.toLowerCase();
   return lower.length === text.length ? lower : [...text].map(lowerOrSame).join("");
@@ -79,7 +78,7 @@ function lowerOrSame(character) {
   return lower.length === character.length ? lower : character;
 }
 
-/** @param {any[]} plain Segments as the json format has them. @returns {Segment[]} */
+/** @param {any[]} plain Segments in the json format. @returns {Segment[]} */
 export function segmentsOf(plain) {
   return plain.filter((each) => each.words?.length || each.text)
     .map((each) => new Segment(each.words ?? spread(each), each.speaker, each.language));
@@ -96,11 +95,11 @@ function spread({ start, end, text, speaker }) {
 }
 
 /**
- * The last place whose value is not above a wanted one, by halving.
+ * Binary search for the last place whose value is not above a wanted one.
  * @param {number} count
  * @param {(at: number) => number} valueAt Rising.
  * @param {number} wanted
- * @returns {number} -1 where all are above.
+ * @returns {number} -1 if all are above.
  */
 export function lastNotAbove(count, valueAt, wanted) {
   let [low, high] = [0, count];
@@ -112,21 +111,21 @@ export function lastNotAbove(count, valueAt, wanted) {
   return low - 1;
 }
 
-/** How many segments before one may still be going on where people speak at once. */
-const REACH = 12;
+/** How many segments back one may still be spoken, where people speak at once. */
+const OVERLAP_REACH = 12;
 
 /**
- * Where in the words a moment is.
+ * Find the word at a moment.
  * @param {Segment[]} segments In time order.
  * @param {number} time Seconds.
- * @returns {{segment: number, word: number}} The word that is spoken, else the last one before;
- *   -1 where there is none.
+ * @returns {{segment: number, word: number}} The spoken word, else the last one before;
+ *   -1 if there is none.
  */
 export function placeAt(segments, time) {
   const last = lastNotAbove(segments.length, (at) => segments[at].start, time);
   if (last < 0) return { segment: -1, word: -1 };
   let segment = last;
-  for (let at = last; at >= 0 && last - at < REACH; at -= 1) {
+  for (let at = last; at >= 0 && last - at < OVERLAP_REACH; at -= 1) {
     if (segments[at].end > time) { segment = at; break; }
   }
   const { words } = segments[segment];
@@ -140,7 +139,7 @@ export function placeAt(segments, time) {
  * @property {string} speaker
  */
 
-/** @param {Turn[]} turns @param {Segment[]} segments @returns {Turn[]} Those of speakers without words. */
+/** @param {Turn[]} turns @param {Segment[]} segments @returns {Turn[]} Turns of speakers without segments. */
 export function wordless(turns, segments) {
   const heard = new Set(segments.map((each) => each.speaker));
   return turns.filter((each) => !heard.has(each.speaker));
@@ -149,7 +148,7 @@ export function wordless(turns, segments) {
 /**
  * @param {Segment[]} segments
  * @param {Turn[]} silent Of speakers without words.
- * @returns {Map<string|null, number>} Seconds by speaker: of words, of turns where there are none.
+ * @returns {Map<string|null, number>} Seconds by speaker: of words, else of turns.
  */
 export function talkTime(segments, silent) {
   const seconds = new Map();

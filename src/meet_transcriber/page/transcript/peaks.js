@@ -1,14 +1,14 @@
-/* The outline of a recording, and its columns for drawing. */
+/* Peaks of the waveform. */
 
 export class Peaks {
-  /** @param {ArrayBuffer} octets A byte of steps a second, then lowest and highest per step. */
+  /** @param {ArrayBuffer} octets A byte with the steps per second, then minimum and maximum per step. */
   constructor(octets) {
     this.perSecond = new Uint8Array(octets, 0, 1)[0];
     this.data = new Int8Array(octets, 1);
   }
 
   /**
-   * How loud it is in each of some columns.
+   * The loudness of each column.
    * @param {number} from Seconds.
    * @param {number} to
    * @param {number} count
@@ -28,5 +28,5 @@ export class Peaks {
   }
 }
 
-/** Where the outline is not to be had: the same everywhere, so that speakers are seen at least. */
+/** A flat waveform while there are no peaks, so that speakers are shown. */
 export const FLAT = { columns: (_from, _to, count) => new Float32Array(count).fill(0.35) };

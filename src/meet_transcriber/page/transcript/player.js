@@ -1,4 +1,4 @@
-/* Playing the recording. */
+/* The audio player. */
 
 import { fill, h } from "../dom.js";
 import { clock } from "../format.js";
@@ -6,14 +6,14 @@ import { icon } from "../icons.js";
 
 export const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3];
 
-/** Fires `tick`, with every picture while it plays and after every seek. */
+/** Fires `tick` with every frame while playing and after every seek. */
 export class Player extends EventTarget {
-  #place = 0; // where nothing can be played
+  #place = 0; // position without audio
   #frame = 0;
   #broken = false;
 
   /**
-   * @param {string|undefined} address Where the recording is; undefined where it was not kept.
+   * @param {string|undefined} address URL of the recording; undefined if it was not kept.
    * @param {number} duration Seconds.
    */
   constructor(address, duration) {
@@ -22,12 +22,12 @@ export class Player extends EventTarget {
     this.audio = address ? h("audio", { src: address, preload: "metadata" }) : null;
     this.button = h("button", { type: "button", class: "button primary play", onclick: () => this.toggle() });
     this.shown = h("span", { class: "play-time", role: "timer", "aria-live": "off" });
-    this.speedChoice = h("select", { "aria-label": "Speed", onchange: () => this.#pace() },
+    this.speedChoice = h("select", { "aria-label": "Speed", onchange: () => this.#setRate() },
       SPEEDS.map((speed) => h("option", { value: String(speed), selected: speed === 1 }, `${speed}×`)));
     this.element = h("div", { class: "player", role: "group", "aria-label": "Player" },
-      this.audio ? [this.audio, this.#controls()] : h("p", { class: "quiet" }, "The recording was not kept, so it cannot be played."));
+      this.audio ? [this.audio, this.#controls()] : h("p", { class: "quiet" }, "The recording was not kept and cannot be played."));
     this.#listen();
-    this.#say();
+    this.#showState();
   }
 
   /** Seconds from the start. */
@@ -35,7 +35,7 @@ export class Player extends EventTarget {
 
   get playing() { return this.audio !== null && !this.audio.paused; }
 
-  /** @param {number} time Seconds; goes on playing if it was. */
+  /** @param {number} time Seconds; playback continues. */
   seek(time) {
     const place = Math.min(Math.max(0, time), this.duration);
     this.#place = place;
@@ -46,7 +46,7 @@ export class Player extends EventTarget {
   /** @param {number} seconds Forward, or back where negative. */
   skip(seconds) { this.seek(this.time + seconds); }
 
-  /** Play, or stop. */
+  /** Play or pause. */
   toggle() {
     if (this.playing) this.audio.pause();
     else this.play();
@@ -55,19 +55,19 @@ export class Player extends EventTarget {
   /** Play from here. */
   play() {
     this.audio?.play().catch((error) => {
-      if (error.name !== "AbortError") this.#fail(); // which is a pause that came soon after
+      if (error.name !== "AbortError") this.#fail(); // a pause came before playback began
     });
   }
 
-  /** @param {number} steps To a faster speed, or a slower one where negative. */
-  faster(steps) {
+  /** @param {number} steps To a faster speed, negative to a slower one. */
+  changeSpeed(steps) {
     const choice = this.speedChoice;
     choice.selectedIndex = Math.min(Math.max(0, choice.selectedIndex + steps), SPEEDS.length - 1);
-    this.#pace();
+    this.#setRate();
     return `${choice.value}×`;
   }
 
-  /** Be silent, and let go of the recording. */
+  /** Stop and release the recording. */
   end() {
     cancelAnimationFrame(this.#frame);
     if (!this.audio) return;
@@ -88,19 +88,19 @@ export class Player extends EventTarget {
   #listen() {
     if (!this.audio) return;
     for (const event of ["play", "pause", "ended"]) {
-      this.audio.addEventListener(event, () => { this.#say(); this.#run(); });
+      this.audio.addEventListener(event, () => { this.#showState(); this.#run(); });
     }
     this.audio.addEventListener("seeked", () => this.#tick());
-    this.audio.addEventListener("timeupdate", () => this.#tick()); // goes on in a hidden tab
+    this.audio.addEventListener("timeupdate", () => this.#tick()); // also fires in a hidden tab
     this.audio.addEventListener("error", () => { if (this.audio.getAttribute("src")) this.#fail(); });
   }
 
   #fail() {
     this.#broken = true;
-    fill(this.shown, "This browser cannot play the recording; everything else works.");
+    fill(this.shown, "This browser cannot play the recording.");
   }
 
-  #pace() {
+  #setRate() {
     if (this.audio) this.audio.playbackRate = Number(this.speedChoice.value);
   }
 
@@ -119,7 +119,7 @@ export class Player extends EventTarget {
     this.dispatchEvent(new Event("tick"));
   }
 
-  #say() {
+  #showState() {
     const label = this.playing ? "Pause" : "Play";
     this.button.setAttribute("aria-label", label);
     this.button.title = `${label} (Space)`;

@@ -1,17 +1,17 @@
-/* On paper there is no list to scroll: all segments are written out, for as long as it is printed. */
+/* Writes out all segments while printing, as the list holds only those in sight. */
 
 import { h } from "../dom.js";
 import { clock } from "../format.js";
 
 /**
- * @param {() => {title: string, segments: import("./model.js").Segment[], speakers: import("./speakers.js").Speakers}} shown
- * @returns {() => void} Ends it.
+ * @param {() => {title: string, segments: import("./model.js").Segment[], speakers: import("./speakers.js").Speakers}} content
+ * @returns {() => void} Removes the listeners.
  */
-export function printable(shown) {
+export function printable(content) {
   let paper = null;
   const before = () => {
     paper?.remove();
-    paper = sheet(shown());
+    paper = sheet(content());
     document.body.append(paper);
   };
   const after = () => { paper?.remove(); };

@@ -1,4 +1,4 @@
-/* A meeting that is still being worked on: how far it is, and the words that are there already. */
+/* The view of a meeting in progress: progress bar and the words so far. */
 
 import { fill, h } from "../dom.js";
 import { clock } from "../format.js";
@@ -14,7 +14,7 @@ export class ProgressView {
    * @param {HTMLElement} root
    * @param {import("../app.js").Context} context
    * @param {any} job
-   * @param {() => void} reload Called when it has ended.
+   * @param {() => void} reload Called when the job has ended.
    */
   constructor(root, context, job, reload) {
     this.bar = h("progress", { max: 100, value: 0, "aria-label": "Progress" });
@@ -27,9 +27,9 @@ export class ProgressView {
         h("span", { class: "moment" }, clock(start)), h("p", { class: "words", dir: "auto", lang: language }, text)),
       place: (row, at) => {
         row.setAttribute("aria-posinset", at + 1);
-        row.setAttribute("aria-setsize", -1); // more are to come
+        row.setAttribute("aria-setsize", -1); // unknown while more arrive
       },
-      guess: ({ text }, _at, width) => 35 + 27 * Math.floor((text.length * 8) / Math.max(120, width - 100)),
+      estimate: ({ text }, _at, width) => 35 + 27 * Math.floor((text.length * 8) / Math.max(120, width - 100)),
     });
     this.root = root;
     root.classList.add("main-editor");
@@ -43,7 +43,7 @@ export class ProgressView {
       h("div", { class: "editor-body" }, h("div", { class: "reading" }, this.scroller))));
     this.#progress(job);
     const path = `/transcribe/${job.job_id}/events`;
-    this.silence = context.api.events(path, {
+    this.stopEvents = context.api.events(path, {
       progress: (data) => this.#progress(data),
       segment: (data) => this.#segment(data),
       warning: ({ message }) => this.warnings.append(h("li", { dir: "auto" }, message)),
@@ -52,14 +52,14 @@ export class ProgressView {
     });
   }
 
-  /** Stop listening. */
+  /** Stop following the job. */
   close() {
-    this.silence();
+    this.stopEvents();
     this.list.close();
     this.root.classList.remove("main-editor");
   }
 
-  /** Moments can be shown when it is done. */
+  /** Moments are shown when the transcript is ready. */
   goTo() {}
 
   #progress(job) {
@@ -70,9 +70,9 @@ export class ProgressView {
 
   #segment(segment) {
     const at = lastNotAbove(this.#segments.length, (place) => this.#segments[place].start, segment.start);
-    if (this.#segments[at]?.start === segment.start && this.#segments[at].text === segment.text) return; // told again
+    if (this.#segments[at]?.start === segment.start && this.#segments[at].text === segment.text) return; // sent again
     this.#segments = this.#segments.toSpliced(at + 1, 0, segment);
     clearTimeout(this.soon);
-    this.soon = setTimeout(() => this.list.show(this.#segments)); // many come at once
+    this.soon = setTimeout(() => this.list.show(this.#segments)); // they arrive in batches
   }
 }

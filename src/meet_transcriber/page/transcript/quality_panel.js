@@ -1,24 +1,24 @@
-/* How far the transcript can be trusted: coverage, what fell back, what was cut, words in doubt. */
+/* The quality panel: coverage, warnings, removed passages, uncertain words. */
 
 import { h } from "../dom.js";
 import { clock, counted } from "../format.js";
 import { languageName } from "../jobs/labels.js";
 
 const REASONS = {
-  silence: "nobody spoke there",
-  loop: "the engine went round in circles",
-  hallucination: "the engine made it up",
-  prompt: "it repeated the given vocabulary",
+  silence: "no speech",
+  loop: "repetition",
+  hallucination: "hallucination",
+  prompt: "repeated vocabulary",
 };
 const THRESHOLD = "doubt-threshold";
 
-/** @returns {number} The probability below which a word is in doubt. */
+/** @returns {number} The probability below which a word is uncertain. */
 export function chosenThreshold() {
   try { return Number(localStorage.getItem(THRESHOLD) ?? 0.5); } catch { return 0.5; }
 }
 
 /**
- * @param {any} transcript As the json format has it.
+ * @param {any} transcript In the json format.
  * @param {{seek: (time: number) => void, doubt: (threshold: number) => void}} does
  * @returns {HTMLElement}
  */
@@ -28,13 +28,13 @@ export function qualityPanel(transcript, does) {
     h("h2", { id: "quality-title" }, "Quality"),
     warnings.length > 0 && h("ul", { class: "warnings" }, warnings.map((each) => h("li", { dir: "auto" }, each.message))),
     h("dl", { class: "facts" },
-      fact("Speech with words", `${(100 * coverage).toFixed(1)} %`),
+      fact("Speech covered", `${(100 * coverage).toFixed(1)} %`),
       language && fact("Language", languageName(language)),
-      engine && fact("Words by", engine),
-      fact("Speakers by", diarizer ?? "nobody looked")),
+      engine && fact("Transcribed by", engine),
+      fact("Speakers by", diarizer ?? "not detected")),
     doubt(does),
     legend(),
-    cut(removed, does.seek));
+    removedPassages(removed, does.seek));
 }
 
 function fact(name, value) {
@@ -47,26 +47,26 @@ function doubt(does) {
     id: "doubt", type: "range", min: "0", max: "1", step: "0.05", value: String(chosenThreshold()),
     oninput: () => {
       const threshold = Number(slider.value);
-      try { localStorage.setItem(THRESHOLD, String(threshold)); } catch { /* for this visit only */ }
-      say();
+      try { localStorage.setItem(THRESHOLD, String(threshold)); } catch { /* lasts for this visit only */ }
+      showValue();
       does.doubt(threshold);
     },
   });
-  const say = () => { shown.value = `${Math.round(100 * Number(slider.value))} %`; };
-  say();
-  return h("div", { class: "doubt" }, h("label", { for: "doubt" }, "Words in doubt: below "), shown, slider);
+  const showValue = () => { shown.value = `${Math.round(100 * Number(slider.value))} %`; };
+  showValue();
+  return h("div", { class: "doubt" }, h("label", { for: "doubt" }, "Mark words below "), shown, slider);
 }
 
 function legend() {
   return h("ul", { class: "legend" },
-    h("li", null, h("span", { class: "w doubtful" }, "word"), " the engine was not sure"),
-    h("li", null, h("span", { class: "w overlap" }, "word"), " somebody else spoke at the same time"));
+    h("li", null, h("span", { class: "w doubtful" }, "word"), " uncertain"),
+    h("li", null, h("span", { class: "w overlap" }, "word"), " overlapping speech"));
 }
 
-function cut(removed, seek) {
-  if (!removed.length) return h("p", { class: "quiet" }, "Nothing was cut from this transcript.");
+function removedPassages(removed, seek) {
+  if (!removed.length) return h("p", { class: "quiet" }, "No passages were removed.");
   return h("details", { class: "cut" },
-    h("summary", null, counted(removed.length, "passage was cut", "passages were cut")),
+    h("summary", null, counted(removed.length, "removed passage", "removed passages")),
     h("ul", null, removed.map(({ start, end, reason, text }) => h("li", null,
       h("button", { type: "button", class: "moment", onclick: () => seek(start) }, `${clock(start)}–${clock(end)}`),
       ` ${REASONS[reason] ?? reason}`, text && [": ", h("q", { dir: "auto" }, text)]))));

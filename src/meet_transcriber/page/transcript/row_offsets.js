@@ -1,11 +1,11 @@
-/* Where each row of a long list is, when some heights are measured and the others guessed. */
+/* The offset of each row of a long list, from measured and estimated heights. */
 
 import { lastNotAbove } from "./model.js";
 
 export class RowOffsets {
   #heights = [];
   #offsets = new Float64Array(1);
-  #right = 0; // offsets up to this place are right
+  #valid = 0; // offsets up to this row are valid
 
   /** @param {number[]} heights */
   constructor(heights = []) {
@@ -15,22 +15,22 @@ export class RowOffsets {
 
   get length() { return this.#heights.length; }
 
-  /** Of all rows together. */
+  /** The height of all rows. */
   get total() { return this.offset(this.length); }
 
-  /** @param {number} at @returns {number} Where a row begins. */
+  /** @param {number} at @returns {number} The top of a row. */
   offset(at) {
-    for (; this.#right < at; this.#right += 1) {
-      this.#offsets[this.#right + 1] = this.#offsets[this.#right] + this.#heights[this.#right];
+    for (; this.#valid < at; this.#valid += 1) {
+      this.#offsets[this.#valid + 1] = this.#offsets[this.#valid] + this.#heights[this.#valid];
     }
     return this.#offsets[at];
   }
 
-  /** @param {number} at @param {number} height @returns {boolean} Whether that was news. */
+  /** @param {number} at @param {number} height @returns {boolean} Whether it changed. */
   measure(at, height) {
     if (this.#heights[at] === height) return false;
     this.#heights[at] = height;
-    this.#right = Math.min(this.#right, at);
+    this.#valid = Math.min(this.#valid, at);
     return true;
   }
 
@@ -41,10 +41,10 @@ export class RowOffsets {
     const offsets = new Float64Array(this.#heights.length + 1);
     offsets.set(this.#offsets);
     this.#offsets = offsets;
-    this.#right = Math.min(this.#right, at);
+    this.#valid = Math.min(this.#valid, at);
   }
 
-  /** @param {number} y @returns {number} The row at a height; the first or last one beyond them. */
+  /** @param {number} y @returns {number} The row at an offset, clamped to the list. */
   at(y) {
     const found = lastNotAbove(this.length, (at) => this.offset(at), y);
     return Math.max(0, Math.min(found, this.length - 1));

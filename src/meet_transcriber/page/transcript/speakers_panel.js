@@ -1,4 +1,4 @@
-/* Who spoke, for how long, and whom they sound like; renaming them everywhere. */
+/* The speakers panel: talk time, renaming, merging, suggestions from voice profiles. */
 
 import { fill, h, openDialog } from "../dom.js";
 import { clock } from "../format.js";
@@ -15,7 +15,7 @@ export class SpeakersPanel extends EventTarget {
     this.mayEdit = mayEdit;
     this.segments = [];
     this.silent = [];
-    this.heard = new Map(); // label -> what the server says of the voice
+    this.voices = new Map(); // by label
     this.declined = new Set();
     this.list = h("ul", { class: "speakers" });
     this.element = h("section", { class: "side-panel", "aria-labelledby": "speakers-title" },
@@ -33,29 +33,29 @@ export class SpeakersPanel extends EventTarget {
     fill(this.list, labels.map((label) => this.#row(label, seconds.get(label), seconds.get(label) / all, wordless.has(label))));
   }
 
-  #again() { this.show(this.segments, this.silent); }
+  #refresh() { this.show(this.segments, this.silent); }
 
-  /** @param {any[]} voices Of the meeting's speakers, as the server has them where it keeps voices. */
-  sound(voices) {
-    this.heard = new Map(voices.map((each) => [each.speaker, each]));
-    this.#again();
+  /** @param {any[]} voices Answer of GET /transcribe/{id}/speakers. */
+  showVoices(voices) {
+    this.voices = new Map(voices.map((each) => [each.speaker, each]));
+    this.#refresh();
   }
 
-  /** @param {string} label Let somebody type its name. */
+  /** @param {string} label Ask for its name. */
   async rename(label) {
     const before = this.speakers.names[label] ?? "";
-    const remember = this.heard.get(label)?.rememberable && h("input", { type: "checkbox" });
+    const remember = this.voices.get(label)?.rememberable && h("input", { type: "checkbox" });
     const input = h("input", {
       type: "text", value: before, maxLength: 200, dir: "auto", autocomplete: "off", autofocus: true,
       placeholder: label, "aria-label": `Name of ${label}`,
     });
     const { closed } = openDialog(`Who is ${this.speakers.name(label)}?`, [
       input,
-      remember && h("label", { class: "remember" }, remember, h("span", null, "Remember this voice, so that later meetings name it. The person agreed to that.")),
-      h("p", { class: "quiet" }, "The name is used everywhere, in every export too. Without a name it is ", label, " again."),
+      remember && h("label", { class: "remember" }, remember, h("span", null, "Remember this voice for later meetings. This person has agreed.")),
+      h("p", { class: "quiet" }, "Shown everywhere and in exports. Leave empty to show ", label, "."),
       h("div", { class: "dialog-actions" },
         h("button", { type: "button", class: "button", onclick: () => input.closest("dialog").close("") }, "Cancel"),
-        h("button", { type: "submit", value: "save", class: "button primary" }, "Rename everywhere")),
+        h("button", { type: "submit", value: "save", class: "button primary" }, "Rename")),
     ]);
     input.select();
     if (await closed !== "save") return;
@@ -64,7 +64,7 @@ export class SpeakersPanel extends EventTarget {
     if (name && remember?.checked) this.#tell("remember", { label, name });
   }
 
-  #tell(what, detail) { this.dispatchEvent(new CustomEvent(what, { detail })); }
+  #tell(type, detail) { this.dispatchEvent(new CustomEvent(type, { detail })); }
 
   #row(label, seconds, share, wordless) {
     const name = this.speakers.name(label);
@@ -73,31 +73,31 @@ export class SpeakersPanel extends EventTarget {
     return h("li", { class: "speaker-row", dataset: { label: label ?? "" }, vars: { "--voice": this.speakers.colour(label), "--share": share } },
       h("span", { class: "voice", "aria-hidden": "true" }, number < 0 ? "?" : number + 1),
       label !== null && this.mayEdit
-        ? h("button", { type: "button", class: "speaker-name", title: `${name}: rename everywhere`, onclick: () => this.rename(label) }, h("bdi", null, name))
+        ? h("button", { type: "button", class: "speaker-name", title: `Rename ${name}`, onclick: () => this.rename(label) }, h("bdi", null, name))
         : h("span", { class: "speaker-name" }, h("bdi", null, name)),
       h("span", { class: "speaker-time" }, `${clock(seconds)} · ${part}`),
       this.mayEdit && this.#more(label, name),
-      this.mayEdit && this.#perhaps(label),
+      this.mayEdit && this.#suggestion(label),
       h("span", { class: "speaker-bar", "aria-hidden": "true" }));
   }
 
-  /** Whom a speaker without a name may be. */
-  #perhaps(label) {
-    const { certainty, voice_name: name } = this.heard.get(label) ?? {};
+  /** The suggested name of an unnamed speaker. */
+  #suggestion(label) {
+    const { certainty, voice_name: name } = this.voices.get(label) ?? {};
     if (certainty !== "perhaps" || this.speakers.names[label] || this.declined.has(label)) return null;
     const button = (text, run) => h("button", { type: "button", class: "button small", "aria-label": `${text}: ${label} is ${text === "Yes" ? "" : "not "}${name}`, onclick: run }, text);
-    return h("span", { class: "speaker-perhaps" }, h("span", null, "Perhaps ", h("bdi", null, name), "?"),
+    return h("span", { class: "speaker-perhaps" }, h("span", null, "Is this ", h("bdi", null, name), "?"),
       button("Yes", () => this.#tell("rename", { label, name })),
-      button("No", () => { this.declined.add(label); this.#again(); }));
+      button("No", () => { this.declined.add(label); this.#refresh(); }));
   }
 
   #more(label, name) {
     const button = h("button", {
       type: "button", class: "icon-button", "aria-label": `Actions for ${name}`, "aria-haspopup": "menu", "aria-expanded": "false",
       onclick: () => openMenu(button, `Actions for ${name}`, [
-        ...(label === null ? [] : [{ label: "Rename everywhere", run: () => this.rename(label) }]),
+        ...(label === null ? [] : [{ label: "Rename", run: () => this.rename(label) }]),
         ...this.speakers.labels.filter((other) => other !== label).map((other) => ({
-          label: ["Give everything to ", h("bdi", null, this.speakers.name(other))],
+          label: ["Merge into ", h("bdi", null, this.speakers.name(other))],
           run: () => this.#tell("reassign", { from: label, to: other }),
         })),
       ]),

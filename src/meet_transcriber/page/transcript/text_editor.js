@@ -1,9 +1,9 @@
-/* A segment's text, being typed. */
+/* The text editor of a segment. */
 
 import { h } from "../dom.js";
 import { EDITING, meant } from "./keys.js";
 
-/** Fires `typed`, `end` ({save, next}) and `player` (`detail` is what its keys want of it). */
+/** Fires `typed`, `end` ({save, next}) and `player` (`detail` is the requested action). */
 export class TextEditor extends EventTarget {
   /** @param {string} text @param {string} label */
   constructor(text, label) {
@@ -17,7 +17,7 @@ export class TextEditor extends EventTarget {
       h("div", { class: "text-editor-actions" },
         h("button", { type: "button", class: "button small primary", onclick: () => this.#end(true, false) }, "Save"),
         h("button", { type: "button", class: "button small", onclick: () => this.#end(false, false) }, "Cancel"),
-        h("span", { class: "quiet" }, "Enter saves, Ctrl+Enter goes on to the next")));
+        h("span", { class: "quiet" }, "Enter to save, Ctrl+Enter to save and edit the next")));
     requestAnimationFrame(() => this.#fit());
   }
 
@@ -30,7 +30,7 @@ export class TextEditor extends EventTarget {
 
   #end(save, next) {
     if (save && !this.text.trim()) {
-      this.input.setCustomValidity("A segment has words. To drop it, write them elsewhere and merge it with its neighbour.");
+      this.input.setCustomValidity("A segment cannot be empty. To remove it, merge it with its neighbour.");
       this.input.reportValidity();
       return;
     }
@@ -39,11 +39,11 @@ export class TextEditor extends EventTarget {
 
   #key(event) {
     event.stopPropagation();
-    const does = meant(EDITING, event);
-    if (!does) return;
+    const name = meant(EDITING, event);
+    if (!name) return;
     event.preventDefault();
-    if (does === "cancel") this.#end(false, false);
-    else if (does === "save" || does === "saveAndNext") this.#end(true, does === "saveAndNext");
-    else this.dispatchEvent(new CustomEvent("player", { detail: does }));
+    if (name === "cancel") this.#end(false, false);
+    else if (name === "save" || name === "saveAndNext") this.#end(true, name === "saveAndNext");
+    else this.dispatchEvent(new CustomEvent("player", { detail: name }));
   }
 }

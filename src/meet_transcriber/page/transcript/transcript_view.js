@@ -1,4 +1,4 @@
-/* The words on the screen: which are chosen, spoken, found, and edited. */
+/* The transcript on the screen: the current word, the spoken word, selection, matches, text editors. */
 
 import { h } from "../dom.js";
 import { clock } from "../format.js";
@@ -9,36 +9,36 @@ import { chosenThreshold } from "./quality_panel.js";
 import { SegmentRows } from "./rows.js";
 import { VirtualList } from "./virtual_list.js";
 
-const FOLLOWED_AT = 0.3; // how far down the window the spoken segment is put
-const ROUNDING = 0.005; // browsers keep the position in coarser steps than our times
-const SETTLED_MS = 100; // until a selection counts as made
+const FOLLOWED_AT = 0.3; // share of the window above the spoken segment
+const ROUNDING = 0.005; // browsers round the playback position
+const SELECTED_MS = 100; // until a selection is complete
 const SCROLLING = new Set(["PageUp", "PageDown", "Home", "End"]);
 
 /**
- * Fires `seek` (`detail` is a time), `act` (`detail` has the `name` and the `button` of an action in a
- * row), `selected`, `followed`, and what its editors fire: `save`, `player`.
+ * Fires `seek` (`detail` is a time), `act` (`detail` has the `name`, place and `button` of an action in a
+ * row), `selected`, `followed`, `save` and `player`.
  */
 export class TranscriptView extends EventTarget {
   /** @type {import("./model.js").Segment[]} */
   segments = [];
   following = true;
   threshold = chosenThreshold();
-  #typed = new Map(); // what is typed, by segment
+  #typed = new Map(); // unsaved text by segment
   #spoken = { segment: -1, word: -1 };
-  #lit = null;
-  #held = false; // the pointer is down, so a selection is not finished
-  #soon = 0;
-  #let = () => { if (this.#held) { this.#held = false; this.#selecting(); } };
-  /** On touch screens a selection is made and changed without any event of a pointer. */
-  #selecting = () => {
-    clearTimeout(this.#soon);
-    this.#soon = setTimeout(() => { if (!this.#held) this.#selected(); }, SETTLED_MS);
+  #spokenSpan = null;
+  #pointerDown = false; // while it is, a selection is not complete
+  #timer = 0;
+  #release = () => { if (this.#pointerDown) { this.#pointerDown = false; this.#selectSoon(); } };
+  /** Touch screens change a selection without pointer events. */
+  #selectSoon = () => {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => { if (!this.#pointerDown) this.#takeSelection(); }, SELECTED_MS);
   };
 
   /**
    * @param {import("./speakers.js").Speakers} speakers
    * @param {string} address Of the view.
-   * @param {(at: number) => Set<number>} hits Words that a search found in a segment.
+   * @param {(at: number) => Set<number>} hits Matching words of a segment.
    */
   constructor(speakers, address, hits) {
     super();
@@ -54,7 +54,7 @@ export class TranscriptView extends EventTarget {
     this.list = new VirtualList(this.scroller, this.element, {
       make: (segment) => this.rows.make(segment),
       place: (row, at) => this.rows.place(row, at),
-      guess: (segment, at, width) => this.rows.guess(segment, at, width),
+      estimate: (segment, at, width) => this.rows.estimate(segment, at, width),
     });
     this.#listen();
   }
@@ -63,38 +63,38 @@ export class TranscriptView extends EventTarget {
   show(segments) {
     const before = this.segments;
     const active = this.scroller.contains(document.activeElement) ? document.activeElement : null;
-    const written = active && isEditor(active) ? before[this.rows.at(active.closest(".segment"))] : null;
+    const edited = active && isEditor(active) ? before[this.rows.at(active.closest(".segment"))] : null;
     const carried = this.#carryTyped(segments);
     this.segments = segments;
     this.cursor.settle(before);
     this.list.show(segments);
     this.mark();
     if (!active || this.scroller.contains(document.activeElement)) return;
-    if (carried.has(written)) this.#write(segments.indexOf(carried.get(written)), active.selectionStart);
+    if (carried.has(edited)) this.#focusEditor(segments.indexOf(carried.get(edited)), active.selectionStart);
     else this.focus();
   }
 
-  /** Show marks again: what is chosen, found, in doubt. */
+  /** Update marks: current word, matches, uncertain words. */
   mark() {
     this.list.refresh();
     for (const row of this.element.children) this.rows.mark(row, this.rows.at(row));
-    this.#light();
+    this.#markSpoken();
   }
 
-  /** Choose a word, and bring it into sight. @param {number} segment @param {number} [word] */
+  /** Select a word and bring it into sight. @param {number} segment @param {number} [word] */
   choose(segment, word = 0) {
     this.cursor.choose(segment, word);
     this.list.reveal(this.cursor.at.segment);
     this.mark();
   }
 
-  /** Put the focus on the chosen segment. */
+  /** Focus the current segment. */
   focus() {
     this.list.reveal(this.cursor.at.segment);
     this.list.row(this.cursor.at.segment)?.focus({ preventScroll: true });
   }
 
-  /** @param {number} steps Words, or segments, to go on. @param {"word"|"segment"} by @param {boolean} [selecting] */
+  /** @param {number} steps Words or segments to move. @param {"word"|"segment"} by @param {boolean} [selecting] */
   move(steps, by, selecting = false) {
     if (by === "segment") this.#scrolledByHand();
     if (by === "segment") this.cursor.choose(this.cursor.at.segment + steps);
@@ -104,10 +104,10 @@ export class TranscriptView extends EventTarget {
     this.dispatchEvent(new Event("selected"));
   }
 
-  /** @param {number} time What is heard now. @param {boolean} playing */
-  hear(time, playing) {
+  /** @param {number} time The playback position. @param {boolean} playing */
+  showTime(time, playing) {
     this.#spoken = placeAt(this.segments, time + ROUNDING);
-    this.#light();
+    this.#markSpoken();
     if (playing && this.following) this.#follow();
   }
 
@@ -118,7 +118,7 @@ export class TranscriptView extends EventTarget {
     this.dispatchEvent(new Event("followed"));
   }
 
-  /** Edit a segment's text. @param {number} at @param {string} [text] What stands there to begin with. */
+  /** Edit a segment's text. @param {number} at @param {string} [text] The initial text. */
   edit(at, text) {
     const segment = this.segments[at];
     if (!segment) return;
@@ -126,27 +126,27 @@ export class TranscriptView extends EventTarget {
     this.cursor.choose(at, this.cursor.at.segment === at ? this.cursor.at.word : 0);
     this.list.remake(segment);
     this.mark();
-    this.#write(at);
+    this.#focusEditor(at);
   }
 
-  /** Put the focus into the editor of a segment. @param {number} at @param {number} [caret] */
-  #write(at, caret) {
+  /** Focus the text editor of a segment. @param {number} at @param {number} [caret] */
+  #focusEditor(at, caret) {
     this.list.reveal(at);
     const input = this.list.row(at)?.querySelector("textarea");
     input?.focus({ preventScroll: true });
     if (caret !== undefined) input?.setSelectionRange(caret, caret);
   }
 
-  /** Whether something is typed that was not saved. */
+  /** Whether there is unsaved text. */
   get typing() { return this.#typed.size > 0; }
 
-  /** Give up watching; what is typed is saved, as nobody could come back to it. */
+  /** Save unsaved text and remove listeners. */
   close() {
     for (const [segment, text] of this.#typed) this.#save(segment, text.trim());
     this.list.close();
-    clearTimeout(this.#soon);
-    for (const name of ["pointerup", "pointercancel"]) removeEventListener(name, this.#let);
-    document.removeEventListener("selectionchange", this.#selecting);
+    clearTimeout(this.#timer);
+    for (const name of ["pointerup", "pointercancel"]) removeEventListener(name, this.#release);
+    document.removeEventListener("selectionchange", this.#selectSoon);
   }
 
   #marks(at, hits) {
@@ -159,24 +159,24 @@ export class TranscriptView extends EventTarget {
     };
   }
 
-  /** Mark the word that is spoken, and nothing else. */
-  #light() {
+  /** Mark the spoken word. */
+  #markSpoken() {
     const { segment, word } = this.#spoken;
     const span = segment < 0 ? null : this.list.row(segment)?.querySelector(`[data-w="${word}"]`) ?? null;
-    if (span === this.#lit) return;
-    this.#lit?.classList.remove("spoken");
+    if (span === this.#spokenSpan) return;
+    this.#spokenSpan?.classList.remove("spoken");
     span?.classList.add("spoken");
-    this.#lit = span;
+    this.#spokenSpan = span;
   }
 
   #follow() {
     const at = this.#spoken.segment;
     if (at < 0) return;
-    const box = (this.#lit ?? this.list.row(at))?.getBoundingClientRect();
+    const box = (this.#spokenSpan ?? this.list.row(at))?.getBoundingClientRect();
     const { top, bottom, height } = this.scroller.getBoundingClientRect();
     if (box && box.top >= top && box.bottom <= bottom - 0.15 * height) return;
     this.list.reveal(at, FOLLOWED_AT);
-    this.#light();
+    this.#markSpoken();
   }
 
   #editor(segment) {
@@ -204,7 +204,7 @@ export class TranscriptView extends EventTarget {
     if (text && text !== segment.text) this.dispatchEvent(new CustomEvent("save", { detail: { at, text } }));
   }
 
-  /** What is typed in segments that were replaced goes to those in their time. @returns {Map<any, any>} Old to new ones. */
+  /** Move unsaved text of replaced segments to those at the same time. @returns {Map<any, any>} From old to new segments. */
   #carryTyped(segments) {
     const here = new Set(segments);
     const carried = new Map();
@@ -226,9 +226,9 @@ export class TranscriptView extends EventTarget {
       const place = this.#placeOf(event.target);
       if (place) this.dispatchEvent(new CustomEvent("act", { detail: { name: "edit", at: place.segment } }));
     });
-    element.addEventListener("pointerdown", () => { this.#held = true; });
-    for (const name of ["pointerup", "pointercancel"]) addEventListener(name, this.#let);
-    document.addEventListener("selectionchange", this.#selecting);
+    element.addEventListener("pointerdown", () => { this.#pointerDown = true; });
+    for (const name of ["pointerup", "pointercancel"]) addEventListener(name, this.#release);
+    document.addEventListener("selectionchange", this.#selectSoon);
     element.addEventListener("focusin", ({ target }) => this.#entered(target.closest(".segment")));
     for (const name of ["wheel", "touchmove"]) scroller.addEventListener(name, () => this.#scrolledByHand(), { passive: true });
     scroller.addEventListener("pointerdown", ({ target }) => { if (target === scroller) this.#scrolledByHand(); });
@@ -237,7 +237,7 @@ export class TranscriptView extends EventTarget {
 
   #scrolledByHand() { if (this.following) this.follow(false); }
 
-  /** The buttons of the row with the focus can be reached with Tab, those of the others not. */
+  /** Only buttons of the focused row are in the tab order. */
   #entered(row) {
     if (!row || row === this.active) return;
     for (const each of this.active?.querySelectorAll("[data-act]") ?? []) each.tabIndex = -1;
@@ -269,8 +269,8 @@ export class TranscriptView extends EventTarget {
     this.dispatchEvent(new CustomEvent("seek", { detail: this.segments[place.segment].words[place.word].start }));
   }
 
-  /** Take over what the pointer has selected. */
-  #selected() {
+  /** Take over the browser's selection. */
+  #takeSelection() {
     const selection = document.getSelection();
     if (selection.isCollapsed || !selection.rangeCount) return;
     const range = selection.getRangeAt(0);
@@ -281,7 +281,7 @@ export class TranscriptView extends EventTarget {
     this.dispatchEvent(new Event("selected"));
   }
 
-  /** The word that a node is in; of the space between words the one that follows, or the one before. */
+  /** The word of a node; for a space between words the next or the previous one. */
   #wordAt(node, step) {
     const element = node.nodeType === Node.TEXT_NODE && node.parentElement.matches(".words")
       ? (step > 0 ? node.nextElementSibling : node.previousElementSibling) : node;

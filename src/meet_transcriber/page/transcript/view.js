@@ -1,12 +1,12 @@
-/* One meeting: its player, its words, its speakers; or how far it is, or why there is nothing. */
+/* The view of a meeting: editor, progress or failure, depending on its state. */
 
 import { fill, h } from "../dom.js";
 import { showFailed } from "./failed_view.js";
 import { settled } from "./edit_queue.js";
 import { ProgressView } from "./progress_view.js";
 
-const editor = import("./editor.js"); // large, and on its way before it is known whether it is needed
-editor.catch(() => {}); // said when it is waited for
+const editor = import("./editor.js"); // loads while the job is requested
+editor.catch(() => {}); // reported where it is awaited
 
 /** @param {HTMLElement} root @param {import("../app.js").Context} context @returns {() => void} */
 export function mount(root, context) {
@@ -18,7 +18,7 @@ export function mount(root, context) {
     shown.close();
     const here = root.contains(document.activeElement);
     try {
-      await settled(path); // what this tab changed shall be in it
+      await settled(path); // so that edits of this tab are included
       const [job, { Editor }] = await Promise.all([context.api.get(path), editor]);
       if (gone) return;
       context.title(job.name);
@@ -28,16 +28,16 @@ export function mount(root, context) {
     } catch (problem) {
       if (gone) return;
       if (problem.status !== undefined) showProblem(root, problem, load);
-      else { // a part of the page itself did not come, or broke
+      else { // a script failed to load or threw
         showProblem(root, problem, () => location.reload());
         console.error(problem);
       }
     }
-    if (here && !root.contains(document.activeElement)) root.focus({ preventScroll: true }); // what had it is gone
+    if (here && !root.contains(document.activeElement)) root.focus({ preventScroll: true }); // the focused element was removed
   };
 
   context.onQuery((query) => shown.goTo(query));
-  fill(root, h("p", { class: "quiet", role: "status" }, "The meeting is being loaded."));
+  fill(root, h("p", { class: "quiet", role: "status" }, "Loading…"));
   load();
   return () => {
     gone = true;
@@ -46,8 +46,8 @@ export function mount(root, context) {
 }
 
 function showProblem(root, problem, load) {
-  fill(root, h("h1", null, problem.status === 404 ? "There is no such meeting" : "The meeting cannot be shown"),
-    h("p", null, problem.status === 404 ? "It was deleted, or belongs to another key." : problem.message),
+  fill(root, h("h1", null, problem.status === 404 ? "Meeting not found" : "The meeting cannot be shown"),
+    h("p", null, problem.status === 404 ? "It was deleted or belongs to another key." : problem.message),
     h("p", { class: "failed-actions" },
       problem.status !== 404 && h("button", { type: "button", class: "button", onclick: load }, "Try again"),
       h("a", { class: "button", href: "#/" }, "All meetings")));

@@ -1,14 +1,14 @@
-/* A long list of which only the rows in sight, and those in use, are in the document. */
+/* A long list; only rows in sight or in use are in the document. */
 
 import { RowOffsets } from "./row_offsets.js";
 
-const AHEAD = 600; // pixels above and below that are made before they are seen
+const AHEAD = 600; // pixels of rows above and below the window
 
 /**
- * @typedef {Object} Rows How the items are shown.
+ * @typedef {Object} Rows
  * @property {(item: any) => HTMLElement} make
- * @property {(row: HTMLElement, at: number) => void} place Told where a row is; after each change.
- * @property {(item: any, at: number, width: number) => number} guess A height, before it is measured.
+ * @property {(row: HTMLElement, at: number) => void} place Called with the place of a row after each change.
+ * @property {(item: any, at: number, width: number) => number} estimate A height, until it is measured.
  */
 
 export class VirtualList {
@@ -17,13 +17,13 @@ export class VirtualList {
   #rows = new Map(); // by item
   #width = 0;
   #anchor = { at: 0, above: 0 };
-  #places = new Map(); // of all items
-  #seen = new WeakMap(); // the height that each row had
+  #places = new Map(); // by item
+  #measuredHeights = new WeakMap(); // by row
   #frame = 0;
 
   /**
    * @param {HTMLElement} scroller What scrolls.
-   * @param {HTMLElement} list In it; its rows lie one above the other, each at its own place.
+   * @param {HTMLElement} list Inside the scroller; rows are positioned absolutely.
    * @param {Rows} how
    */
   constructor(scroller, list, how) {
@@ -35,7 +35,7 @@ export class VirtualList {
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
   }
 
-  /** Give up watching. */
+  /** Remove observers. */
   close() {
     this.sizes.disconnect();
     cancelAnimationFrame(this.#frame);
@@ -44,11 +44,11 @@ export class VirtualList {
   /** How many rows are in the document. */
   get shown() { return this.#rows.size; }
 
-  /** @param {number} at @returns {HTMLElement|undefined} Its row, if it is in the document. */
+  /** @param {number} at @returns {HTMLElement|undefined} Its row if it is in the document. */
   row(at) { return this.#rows.get(this.#items[at]); }
 
   /**
-   * Show other items; what is the same at the beginning and the end stays, and so does the place.
+   * Show other items; equal items at both ends keep their rows and the scroll position.
    * @param {any[]} items
    */
   show(items) {
@@ -64,14 +64,14 @@ export class VirtualList {
     this.#items = items;
     this.#places = new Map(items.map((item, at) => [item, at]));
     this.#offsets.splice(same, old.length - tail - same,
-      fresh.map((item, at) => this.how.guess(item, same + at, this.#width)));
+      fresh.map((item, at) => this.how.estimate(item, same + at, this.#width)));
     const grown = items.length - old.length;
     if (old.length && this.#anchor.at >= old.length - tail) this.#anchor.at += grown;
     this.#anchor.at = Math.min(this.#anchor.at, Math.max(0, items.length - 1));
-    this.#settle();
+    this.#layOut();
   }
 
-  /** Make the row of an item anew. */
+  /** Create the row of an item again. */
   remake(item) {
     const old = this.#rows.get(item);
     if (!old) return;
@@ -81,10 +81,10 @@ export class VirtualList {
     this.sizes.observe(row);
     this.#rows.set(item, row);
     old.replaceWith(row);
-    this.#settle();
+    this.#layOut();
   }
 
-  /** Tell every row in the document its place again. */
+  /** Place every row in the document again. */
   refresh() {
     for (const [at, item] of this.#inDocument()) this.how.place(this.#rows.get(item), at);
   }
@@ -98,16 +98,16 @@ export class VirtualList {
   /**
    * Bring a row into sight.
    * @param {number} at
-   * @param {number} [share] Where in the window it shall begin, 0 (top) to 1; as little as possible
-   *   where it is left out.
+   * @param {number} [share] Where in the window its top goes, 0 to 1; scrolls as little as possible
+   *   if left out.
    */
   reveal(at, share) {
     if (!this.#items.length) return;
-    for (let tries = 0; tries < 3; tries += 1) { // rows that come into sight are measured
+    for (let tries = 0; tries < 3; tries += 1) { // rows are measured when they come into sight
       const before = this.scroller.scrollTop;
       this.scroller.scrollTop = this.#wanted(at, share);
-      this.#note();
-      this.#settle();
+      this.#setAnchor();
+      this.#layOut();
       if (Math.abs(this.scroller.scrollTop - before) < 1 && this.row(at)) break;
     }
   }
@@ -121,23 +121,23 @@ export class VirtualList {
   }
 
   #scrolled() {
-    this.#note();
-    this.#settle();
+    this.#setAnchor();
+    this.#layOut();
   }
 
-  /** Remember which row is at the top, so that it stays when heights above it become known. */
-  #note() {
+  /** Remember the row at the top, to keep it in place when rows above are measured. */
+  #setAnchor() {
     const at = this.#offsets.at(this.scroller.scrollTop);
     this.#anchor = { at, above: this.scroller.scrollTop - this.#offsets.offset(at) };
   }
 
-  #settle() {
+  #layOut() {
     for (let tries = 0; tries < 4; tries += 1) {
-      this.#hold();
+      this.#keepAnchor();
       this.#mount();
-      if (!this.#measured()) break;
+      if (!this.#measure()) break;
     }
-    this.#hold();
+    this.#keepAnchor();
     for (const [at, item] of this.#inDocument()) {
       const row = this.#rows.get(item);
       const top = `${this.#offsets.offset(at)}px`;
@@ -146,8 +146,8 @@ export class VirtualList {
     }
   }
 
-  /** Keep the row at the top where it is. */
-  #hold() {
+  /** Keep the anchor row in place. */
+  #keepAnchor() {
     const total = `${this.#offsets.total}px`;
     if (this.list.style.height !== total) this.list.style.height = total;
     const wanted = this.#offsets.offset(this.#anchor.at) + this.#anchor.above;
@@ -170,7 +170,7 @@ export class VirtualList {
     }
   }
 
-  /** Places and items of rows that are, or shall be, in the document, in order. */
+  /** Places and items of rows that are or will be in the document, in order. */
   #inDocument(more = new Set()) {
     const items = new Set([...this.#rows.keys(), ...more]);
     return [...items].map((item) => [this.#places.get(item), item]).sort((a, b) => a[0] - b[0]);
@@ -191,22 +191,22 @@ export class VirtualList {
     this.#rows.delete(item);
   }
 
-  /** Take the heights of rows in the document; whether any was another. */
-  #measured() {
-    let news = false;
+  /** Measure the rows in the document. @returns {boolean} Whether a height changed. */
+  #measure() {
+    let changed = false;
     for (const [at, item] of this.#inDocument()) {
       const row = this.#rows.get(item);
       this.how.place(row, at);
       const height = row.offsetHeight;
-      this.#seen.set(row, height);
-      news = this.#offsets.measure(at, height) || news;
+      this.#measuredHeights.set(row, height);
+      changed = this.#offsets.measure(at, height) || changed;
     }
-    return news;
+    return changed;
   }
 
-  /** Rows grew or the window did; told a frame later, as moving rows now would be told again. */
+  /** Rows or the window were resized; handled in the next frame to avoid observer loops. */
   #resized(entries) {
-    if (entries.some(({ target }) => target === this.scroller || target.offsetHeight !== this.#seen.get(target))) {
+    if (entries.some(({ target }) => target === this.scroller || target.offsetHeight !== this.#measuredHeights.get(target))) {
       cancelAnimationFrame(this.#frame);
       this.#frame = requestAnimationFrame(() => this.#fit());
     }
@@ -216,13 +216,13 @@ export class VirtualList {
     if (!this.#items.length) return;
     if (this.list.clientWidth !== this.#width) {
       this.#width = this.list.clientWidth;
-      this.#offsets = new RowOffsets(this.#items.map((item, at) => this.how.guess(item, at, this.#width)));
+      this.#offsets = new RowOffsets(this.#items.map((item, at) => this.how.estimate(item, at, this.#width)));
     }
-    this.#settle();
+    this.#layOut();
   }
 }
 
-/** Whether a row has the focus or an end of what is selected. */
+/** Whether a row has the focus or an end of the selection. */
 function inUse(row) {
   const selection = document.getSelection();
   return row.contains(document.activeElement)

@@ -1,14 +1,14 @@
-/* The recording as a picture: all of it, and of a long one the half minute around now as well. */
+/* The waveform: the whole recording, and for long ones a close-up around the position. */
 
 import { h } from "../dom.js";
 import { clock } from "../format.js";
 import { placeAt } from "./model.js";
 import { FLAT } from "./peaks.js";
 
-const CLOSE_SECONDS = 40; // what the close picture shows
-const LONG_SECONDS = 240; // from here on there is one
+const CLOSE_SECONDS = 40; // width of the close-up
+const LONG_SECONDS = 240; // shortest recording with a close-up
 const STEPS = { ArrowLeft: -5, ArrowDown: -5, ArrowRight: 5, ArrowUp: 5, PageDown: -60, PageUp: 60 };
-const BAR = 3; // pixels from one bar to the next
+const BAR = 3; // distance of bars in pixels
 
 export class Waveform {
   #segments = [];
@@ -41,36 +41,36 @@ export class Waveform {
     document.addEventListener("themechange", this.redraw);
   }
 
-  /** Give up watching. */
+  /** Remove listeners. */
   end() {
     this.sizes.disconnect();
     document.removeEventListener("themechange", this.redraw);
   }
 
   /** @param {import("./peaks.js").Peaks} peaks */
-  outline(peaks) {
+  showPeaks(peaks) {
     this.#peaks = peaks;
     this.draw();
   }
 
-  /** @param {import("./model.js").Segment[]} segments Whose voices the colours are. */
+  /** @param {import("./model.js").Segment[]} segments Their speakers give the colours. */
   show(segments) {
     this.#segments = segments;
     this.draw();
   }
 
-  /** Paint everything again. */
+  /** Redraw everything. */
   draw() {
     this.#paint(this.whole, 0, this.player.duration);
     this.#drawn = -1;
     this.tick(this.player.time);
   }
 
-  /** @param {number} time Move to a moment. */
+  /** @param {number} time The playback position. */
   tick(time) {
     const share = this.player.duration ? Math.min(1, time / this.player.duration) : 0;
     this.head.style.left = `${100 * share}%`;
-    if (Math.abs(time - this.#drawn) < 0.05) return; // twenty pictures a second are enough
+    if (Math.abs(time - this.#drawn) < 0.05) return; // at most 20 frames per second
     this.#drawn = time;
     if (!this.strip.hidden) this.#paint(this.close, this.#closeStart, this.#closeStart + CLOSE_SECONDS);
     if (Math.round(time) === Number(this.slider.getAttribute("aria-valuenow") ?? -1)) return;
@@ -94,7 +94,7 @@ export class Waveform {
     }
   }
 
-  /** The bars of each voice, by its number. */
+  /** The bars of each speaker, by number. */
   #bars(from, to, count, height) {
     const paths = new Map();
     this.#peaks.columns(from, to, count).forEach((loud, column) => {

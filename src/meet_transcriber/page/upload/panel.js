@@ -1,4 +1,4 @@
-/* Where recordings come in: dropped, chosen, from an address, from the microphone. */
+/* Adds recordings: dropped or chosen files, links, the microphone. */
 
 import { h } from "../dom.js";
 import { icon } from "../icons.js";
@@ -10,12 +10,12 @@ import { makeUploadRow } from "./row.js";
 
 const KINDS = "audio/*,video/*,.mkv,.m4a,.opus,.flac,.amr,.caf,.mka,.wma,.aac,.aiff";
 
-/** @type {Queue|null} Goes on while other views are shown. */
+/** @type {Queue|null} Continues while other views are shown. */
 let queue = null;
 
 /**
  * @param {import("../app.js").Context} context
- * @param {() => void} arrived Called when a recording has become a job.
+ * @param {() => void} arrived Called when a job was created.
  * @returns {{element: HTMLElement, unmount: () => void}}
  */
 export function makePanel(context, arrived) {
@@ -24,7 +24,7 @@ export function makePanel(context, arrived) {
     queue.restore();
   }
   const uploads = queue;
-  uploads.admitted();
+  uploads.retryRefused();
   const options = makeOptions();
   const add = (files) => {
     const asked = options.read();
@@ -39,7 +39,7 @@ export function makePanel(context, arrived) {
   const zone = h("section", { class: "card intake", "aria-label": "New recordings" },
     h("div", { class: "zone" },
       h("p", { class: "zone-title" }, icon("upload"), h("span", null, "Drop recordings here")),
-      h("p", { class: "quiet" }, "Audio or video, as many as you like"),
+      h("p", { class: "quiet" }, "Audio or video, one or more files"),
       h("div", { class: "zone-actions" },
         choose, input,
         h("button", { class: "button", type: "button", onclick: address }, icon("link"), "From a link"),
@@ -66,7 +66,7 @@ export function makePanel(context, arrived) {
     list.hidden = !rows.size;
   };
   const done = ({ detail: { upload } }) => {
-    context.announce(`${upload.name} is uploaded.`);
+    context.announce(`${upload.name} was uploaded.`);
     arrived();
   };
   uploads.addEventListener("change", show);

@@ -1,4 +1,4 @@
-/* All uploads of this browser: two at a time, kept until they are jobs, whatever view is shown. */
+/* The upload queue of this browser: two at a time, stored until they are jobs. */
 
 import * as storage from "./storage.js";
 import { send } from "./send.js";
@@ -7,21 +7,21 @@ const AT_ONCE = 2;
 
 /**
  * @typedef {Object} Upload
- * @property {string} id Of this browser.
- * @property {string} [upload_id] Of the server.
+ * @property {string} id In this browser.
+ * @property {string} [upload_id] On the server.
  * @property {string} name
  * @property {number} size
  * @property {number} modified
- * @property {File|null} file null where it must be chosen again.
+ * @property {File|null} file null if it must be chosen again.
  * @property {Object<string, any>} options
  * @property {"waiting"|"sending"|"lost"|"paused"|"missing"|"failed"} state
  * @property {number} sent Bytes.
- * @property {number} began When this part of it began, in ms; 0 before.
- * @property {number} beganAt Bytes that were there then.
+ * @property {number} began When this attempt began, in ms; 0 before.
+ * @property {number} beganAt Bytes sent before this attempt.
  * @property {any} [problem]
  */
 
-/** Fires `change` (an upload is another one than before), `done` ({upload, job}). */
+/** Fires `change` (an upload changed) and `done` ({upload, job}). */
 export class Queue extends EventTarget {
   /** @type {Map<string, Upload>} */
   uploads = new Map();
@@ -34,7 +34,7 @@ export class Queue extends EventTarget {
     this.api = api;
   }
 
-  /** Go on with what an earlier visit left. */
+  /** Resume uploads of an earlier visit. */
   async restore() {
     for (const upload of await storage.all("uploads").catch(() => [])) {
       if (this.uploads.has(upload.id)) continue;
@@ -60,8 +60,8 @@ export class Queue extends EventTarget {
     this.#changed();
   }
 
-  /** Somebody signed in again: go on with what was refused meanwhile. */
-  admitted() {
+  /** Retry uploads that were refused while signed out. */
+  retryRefused() {
     for (const upload of this.uploads.values()) if (upload.problem?.status === 401) this.resume(upload.id);
   }
 
@@ -74,14 +74,14 @@ export class Queue extends EventTarget {
   /** @param {string} id */
   resume(id) { this.#set(id, { state: "waiting", problem: undefined }); }
 
-  /** Give an upload up, here and on the server. @param {string} id */
+  /** Cancel an upload here and on the server. @param {string} id */
   async cancel(id) {
     const upload = this.uploads.get(id);
     this.uploads.delete(id);
     this.#running.get(id)?.abort();
     this.#changed();
     await storage.remove("uploads", id).catch(() => {});
-    if (upload?.upload_id) await this.api.delete(`/uploads/${upload.upload_id}`).catch(() => {}); // else it expires there
+    if (upload?.upload_id) await this.api.delete(`/uploads/${upload.upload_id}`).catch(() => {}); // it expires there otherwise
   }
 
   #changed() {
@@ -104,7 +104,7 @@ export class Queue extends EventTarget {
     this.#running.set(upload.id, controller);
     const mine = await storage.withLock(`upload-${upload.id}`, () => this.#send(upload, controller.signal));
     this.#running.delete(upload.id);
-    if (!mine) this.uploads.delete(upload.id); // another tab is at it
+    if (!mine) this.uploads.delete(upload.id); // another tab sends it
     this.#changed();
   }
 
@@ -133,7 +133,7 @@ export class Queue extends EventTarget {
   }
 }
 
-/** Where a browser has no room for the file, it is asked for again after a reload. */
+/** Store an upload; without room for its file, the user chooses it again after a reload. */
 async function keep(upload) {
   await storage.put("uploads", upload).catch(() => storage.put("uploads", { ...upload, file: null })).catch(() => {});
 }
@@ -142,7 +142,7 @@ function isSame(upload, file) {
   return upload.name === file.name && upload.size === file.size && upload.modified === file.lastModified;
 }
 
-/** Whether a file that was kept can still be read: it may have been moved, or changed. */
+/** Whether a stored file can still be read; it may have been moved or changed. */
 async function readable(file) {
   try {
     await file.slice(0, 1).arrayBuffer();

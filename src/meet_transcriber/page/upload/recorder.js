@@ -1,4 +1,4 @@
-/* Records from the microphone; every second is kept, so that a tab that crashes loses nothing. */
+/* Records from the microphone; every second is stored, so that a crashed tab loses nothing. */
 
 import { fill, h } from "../dom.js";
 import { clock, moment } from "../format.js";
@@ -8,12 +8,12 @@ import * as storage from "./storage.js";
 const FORMATS = ["audio/webm;codecs=opus", "audio/mp4", "audio/ogg;codecs=opus"];
 const PIECE_MS = 1000;
 const REFUSALS = {
-  NotAllowedError: "The browser does not let this page use the microphone; allow it beside the page's address.",
-  NotFoundError: "No microphone was found; connect one, or choose it in the system's settings.",
+  NotAllowedError: "The browser blocks the microphone. Allow it in the site settings next to the address.",
+  NotFoundError: "No microphone was found. Connect one or select it in the system settings.",
 };
 
 /**
- * @param {(file: File) => void} done Gets the recording once it is stopped.
+ * @param {(file: File) => void} done Called with the recording when it is stopped.
  * @returns {{button: HTMLElement, element: HTMLElement, unmount: () => void}}
  */
 export function makeRecorder(done) {
@@ -22,15 +22,15 @@ export function makeRecorder(done) {
   /** @type {Recording|null} */
   let recording = null;
 
-  const say = (...content) => {
+  const showContent = (...content) => {
     fill(element, content);
     element.hidden = !content.length;
   };
   const start = async () => {
     if (recording) return;
     if (!navigator.mediaDevices) {
-      say(h("p", null, "Browsers let a page record only over HTTPS, or on the very machine that it comes from. Open this page by an address that begins with ",
-        h("code", null, "https://"), ", or with ", h("code", null, "http://localhost"), "."));
+      showContent(h("p", null, "Browsers allow recording only over HTTPS or on the same machine. Open this page with an address that begins with ",
+        h("code", null, "https://"), " or ", h("code", null, "http://localhost"), "."));
       return;
     }
     button.disabled = true;
@@ -40,19 +40,19 @@ export function makeRecorder(done) {
       show(recording);
     } catch (problem) {
       button.disabled = false;
-      say(h("p", null, REFUSALS[problem.name] ?? "The microphone gives no sound; another program may be using it."));
+      showContent(h("p", null, REFUSALS[problem.name] ?? "The microphone is not available. Another program may be using it."));
     }
   };
   const show = (current) => {
     const time = h("output", { class: "recorder-time" }, "0:00");
     const level = h("div", { class: "level", "aria-hidden": "true" }, h("i"));
-    const halt = h("button", { class: "button", type: "button", onclick: () => {
+    const pause = h("button", { class: "button", type: "button", onclick: () => {
       const paused = current.toggle();
-      fill(halt, icon(paused ? "play" : "pause"), paused ? "Go on" : "Pause");
+      fill(pause, icon(paused ? "play" : "pause"), paused ? "Resume" : "Pause");
     } }, icon("pause"), "Pause");
     const stop = h("button", { class: "button primary", type: "button", onclick: () => end(true) }, icon("stop"), "Stop and transcribe");
-    const discard = h("button", { class: "button", type: "button", onclick: () => end(false) }, "Throw away");
-    say(h("span", { class: "recording-dot", "aria-hidden": "true" }), time, level, h("div", { class: "zone-actions" }, stop, halt, discard));
+    const discard = h("button", { class: "button", type: "button", onclick: () => end(false) }, "Discard");
+    showContent(h("span", { class: "recording-dot", "aria-hidden": "true" }), time, level, h("div", { class: "zone-actions" }, stop, pause, discard));
     current.ondata = (seconds) => { time.textContent = clock(seconds); };
     current.onlevel = (share) => { level.style.setProperty("--level", String(share)); };
     stop.focus();
@@ -61,7 +61,7 @@ export function makeRecorder(done) {
     const file = await recording?.stop(keep);
     recording = null;
     button.disabled = false;
-    say();
+    showContent();
     button.focus();
     if (file) done(file);
   };
@@ -70,19 +70,19 @@ export function makeRecorder(done) {
     const act = async (keep) => {
       const file = keep ? named(lost, await storage.chunks(lost.id)) : null;
       await storage.removeRecording(lost.id);
-      say();
+      showContent();
       button.focus();
       if (file) done(file);
     };
-    say(h("p", null, `A recording of ${moment(lost.began)} was interrupted. It is still here.`),
+    showContent(h("p", null, `The recording of ${moment(lost.began)} was interrupted, but it was saved.`),
       h("div", { class: "zone-actions" },
-        h("button", { class: "button primary", type: "button", onclick: () => act(true) }, "Transcribe it"),
-        h("button", { class: "button", type: "button", onclick: () => act(false) }, "Throw it away")));
+        h("button", { class: "button primary", type: "button", onclick: () => act(true) }, "Transcribe"),
+        h("button", { class: "button", type: "button", onclick: () => act(false) }, "Discard")));
   });
   return { button, element, unmount: () => { if (recording) end(true); } };
 }
 
-/** One recording that is being made. */
+/** A recording in progress. */
 class Recording {
   ondata = (_seconds) => {};
   onlevel = (_share) => {};
@@ -99,14 +99,14 @@ class Recording {
     this.media = new MediaRecorder(stream, { mimeType: type, audioBitsPerSecond: 64_000 });
     this.record = { id: this.id, began: new Date().toISOString(), type: this.media.mimeType || type };
     storage.withLock(`recording-${this.id}`, () => new Promise((over) => { this.#over = () => over(undefined); }));
-    storage.put("recordings", this.record).catch(() => {}); // without room in the browser a crash loses it, and nothing else does
+    storage.put("recordings", this.record).catch(() => {}); // without storage only a crash loses it
     this.media.addEventListener("dataavailable", ({ data }) => {
       this.#chunks.push(data);
       storage.addChunk(this.id, data).catch(() => {});
     });
     this.media.start(PIECE_MS);
     let last = performance.now();
-    this.timer = setInterval(() => { // seldom in a hidden tab
+    this.timer = setInterval(() => { // throttled in a hidden tab
       const now = performance.now();
       if (this.media.state === "recording") this.ondata(this.#seconds += (now - last) / 1000);
       last = now;
@@ -119,24 +119,24 @@ class Recording {
     const analyser = this.audio.createAnalyser();
     this.audio.createMediaStreamSource(this.stream).connect(analyser);
     const samples = new Float32Array(analyser.fftSize);
-    const look = () => {
+    const measure = () => {
       if (this.media.state === "inactive") return;
       analyser.getFloatTimeDomainData(samples);
       const power = samples.reduce((sum, each) => sum + each * each, 0) / samples.length;
       this.onlevel(Math.min(1, Math.max(0, 1 + Math.log10(power + 1e-6) / 6)));
-      requestAnimationFrame(look);
+      requestAnimationFrame(measure);
     };
-    look();
+    measure();
   }
 
-  /** @returns {boolean} Whether it is paused now. */
+  /** @returns {boolean} Whether it is paused. */
   toggle() {
     if (this.media.state === "paused") this.media.resume();
     else this.media.pause();
     return this.media.state === "paused";
   }
 
-  /** @param {boolean} keep @returns {Promise<File|null>} The recording, if it is to be kept. */
+  /** @param {boolean} keep @returns {Promise<File|null>} The recording, null if discarded. */
   async stop(keep) {
     clearInterval(this.timer);
     await new Promise((ended) => { this.media.addEventListener("stop", ended, { once: true }); this.media.stop(); });
@@ -154,7 +154,7 @@ function named({ began, type }, chunks) {
   return new File(chunks, name, { type: type.split(";")[0] });
 }
 
-/** Recordings that no tab is making any more. @param {(lost: any) => void} found */
+/** Find recordings of tabs that were closed. @param {(lost: any) => void} found */
 async function lostRecordings(found) {
   for (const each of await storage.all("recordings").catch(() => [])) {
     await storage.withLock(`recording-${each.id}`, async () => found(each));

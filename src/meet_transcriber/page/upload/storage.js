@@ -1,4 +1,4 @@
-/* What outlives the tab: uploads under way and recordings that are being made, in IndexedDB. */
+/* Uploads and recordings in progress, stored in IndexedDB so that they survive the tab. */
 
 const NAME = "meet-transcriber";
 
@@ -31,7 +31,7 @@ async function asked(store, mode, ask) {
 /** @param {"uploads"|"recordings"} store @returns {Promise<any[]>} */
 export const all = (store) => asked(store, "readonly", (each) => each.getAll());
 
-/** @param {"uploads"|"recordings"} store @param {string} id @returns {Promise<any>} undefined where there is none. */
+/** @param {"uploads"|"recordings"} store @param {string} id @returns {Promise<any>} undefined if there is none. */
 export const get = (store, id) => asked(store, "readonly", (each) => each.get(id));
 
 /** @param {"uploads"|"recordings"} store @param {{id: string}} value */
@@ -40,7 +40,7 @@ export const put = (store, value) => asked(store, "readwrite", (each) => each.pu
 /** @param {"uploads"|"recordings"} store @param {string} id */
 export const remove = (store, id) => asked(store, "readwrite", (each) => each.delete(id));
 
-/** @param {string} recording @param {Blob} data The next second of it. */
+/** @param {string} recording @param {Blob} data Its next second. */
 export const addChunk = (recording, data) => asked("chunks", "readwrite", (each) => each.add({ of: recording, data }));
 
 /** @param {string} recording @returns {Promise<Blob[]>} */
@@ -57,11 +57,10 @@ export async function removeRecording(recording) {
 }
 
 /**
- * Do something that one tab alone may do at a time; where browsers have no locks (pages that came
- * over plain HTTP), it is simply done.
+ * Run something in one tab at a time. Pages from plain HTTP have no locks, so there it just runs.
  * @param {string} name
  * @param {() => Promise<void>} act
- * @returns {Promise<boolean>} Whether this tab did it.
+ * @returns {Promise<boolean>} Whether this tab ran it.
  */
 export async function withLock(name, act) {
   if (!navigator.locks) return act().then(() => true);
@@ -71,7 +70,7 @@ export async function withLock(name, act) {
   });
 }
 
-/** @returns {string} An id that nobody else has. */
+/** @returns {string} A unique id. */
 export function newId() {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

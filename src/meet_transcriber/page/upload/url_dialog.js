@@ -1,4 +1,4 @@
-/* Has the server fetch a recording from an address. */
+/* Submits a recording by its URL. */
 
 import { h, openDialog } from "../dom.js";
 
@@ -14,10 +14,10 @@ export function openUrlDialog(context, readOptions, arrived) {
   const wrong = h("p", { class: "wrong", role: "alert" });
   const button = h("button", { type: "submit", class: "button primary" }, "Transcribe");
   const { dialog } = openDialog("From a link", [
-    h("p", { class: "quiet" }, "A direct link to an audio or video file. The server fetches it; links into its own network are refused unless its operator allows them."),
+    h("p", { class: "quiet" }, "A direct link to an audio or video file, which the server downloads. Links to private networks are refused unless the operator allows them."),
     h("div", { class: "field" }, h("label", { for: "address" }, "Link"), address, wrong),
     h("div", { class: "dialog-actions" },
-      h("button", { type: "button", class: "button", onclick: () => dialog.close() }, "Close"), button),
+      h("button", { type: "button", class: "button", onclick: () => dialog.close() }, "Cancel"), button),
   ]);
   dialog.querySelector("form")?.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -25,7 +25,7 @@ export function openUrlDialog(context, readOptions, arrived) {
     wrong.textContent = "";
     try {
       await context.api.post("/transcribe", { url: address.value.trim(), ...options });
-      context.announce("The server fetches the recording.");
+      context.announce("The server is downloading the recording.");
       dialog.close();
       arrived();
     } catch (problem) {
