@@ -107,13 +107,13 @@ def _check_vad(name: str, key: str, value: object) -> None:
     if key not in _VAD_DEFAULTS:
         raise refused(name[:100], f"Unknown field: {name[:100]!r}.", "unknown_parameter")
     high = 1.0 if key == "threshold" else _VAD_LIMIT
-    if checked_number(name, value, 0.0, high) != _VAD_DEFAULTS[key]:
+    if validate_number(name, value, 0.0, high) != _VAD_DEFAULTS[key]:
         message = f"{name} cannot be changed here; leave it out or send {_VAD_DEFAULTS[key]:g}."
         raise refused(name, message, "unsupported_value")
 
 
 def _json_object(name: str, text: str) -> dict[str, object]:
-    """A JSON object, as some clients write it into the field."""
+    """A JSON object, as some clients send it in the field."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -123,14 +123,14 @@ def _json_object(name: str, text: str) -> dict[str, object]:
     return found
 
 
-def checked_number(name: str, value: object, low: float, high: float) -> float:
-    """The value as a number from `low` to `high`; raises ApiError where it is none."""
+def validate_number(name: str, value: object, low: float, high: float) -> float:
+    """The value as a number from `low` to `high`; raises ApiError for anything else."""
     try:
         found = float(value) if isinstance(value, str | int | float) else math.nan
     except (ValueError, OverflowError):
         found = math.nan
     if not low <= found <= high:
-        raise refused(name, f"{name} is {str(value)[:40]!r}; it must lie from {low:g} to {high:g}.")
+        raise refused(name, f"{name} is {str(value)[:40]!r}; it must be from {low:g} to {high:g}.")
     return found
 
 
@@ -313,20 +313,20 @@ NAMES, REFERENCES = "known_speaker_names", "known_speaker_references"
 
 _ROUNDING_SECONDS = 0.1  # codecs pad, and a cut is never exact
 _REFERENCE_BYTES = 11 * 48_000 * 2 * 2 * 4 // 3
-"""Of a data URL: eleven seconds of WAV at 48 kHz, in stereo, 16 bit, in base64."""
+"""Limit on a data URL: 11 seconds of WAV at 48 kHz, in stereo, 16 bit, in base64."""
 
 REFERENCES_BYTES = (MAX_KNOWN_SPEAKERS + 1) * _REFERENCE_BYTES
-"""So many are read that one too many is refused for what it is."""
+"""One more than allowed is read, so that its refusal can name the reason."""
 
 _DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w.+-]+=[^;,]*)*;base64,", re.IGNORECASE)
 
 
-def known_speakers(form: TranscriptionForm, diarization: bool) -> tuple[Reference, ...]:
+def read_known_speakers(form: TranscriptionForm, diarization: bool) -> tuple[Reference, ...]:
     """
-    The people of a form, their references not yet looked at.
+    The known speakers of a form; the audio of their references is not checked yet.
 
     Raises:
-        ApiError: 400 with the field that cannot be taken.
+        ApiError: 400 with the field that is invalid.
     """
     names, references = form.known_speaker_names, form.known_speaker_references
     if not names and not references:
@@ -336,12 +336,11 @@ def known_speakers(form: TranscriptionForm, diarization: bool) -> tuple[Referenc
         raise refused(name, f"{name} needs diarized_json or diarization=true.")
     if len(names) != len(references):
         name = NAMES if len(names) < len(references) else REFERENCES
-        message = f"There are {len(names)} names and {len(references)} references; send as many."
+        message = f"There are {len(names)} names but {len(references)} references."
         raise refused(name, message)
     if len(names) > MAX_KNOWN_SPEAKERS:
-        raise refused(
-            NAMES, f"At most {MAX_KNOWN_SPEAKERS} speakers can be known; there are {len(names)}."
-        )
+        message = f"There are {len(names)} known speakers; the limit is {MAX_KNOWN_SPEAKERS}."
+        raise refused(NAMES, message)
     _check_names(names)
     return tuple(map(_reference, names, references))
 
@@ -350,7 +349,7 @@ def _check_names(names: tuple[str, ...]) -> None:
     if len({name.casefold() for name in names}) < len(names):
         raise refused(NAMES, "Two known speakers have the same name.")
     if odd := [name for name in names if len(name) > LONGEST_NAME or not name.isprintable()]:
-        message = f"{odd[0][:40]!r} is no name of up to {LONGEST_NAME} printable characters."
+        message = f"{odd[0][:40]!r} is not a name of at most {LONGEST_NAME} printable characters."
         raise refused(NAMES, message)
 
 
@@ -369,7 +368,7 @@ def _reference(name: str, url: str) -> Reference:
 
 
 def check_lengths(people: tuple[Reference, ...], prober: AudioProber) -> None:
-    """Raise ApiError where a reference is no audio of 2 to 10 seconds."""
+    """Raise ApiError if a reference is not audio of 2 to 10 seconds."""
     for person in people:
         try:
             found = prober.probe(io.BytesIO(base64.b64decode(person.audio)))
@@ -382,8 +381,8 @@ def check_lengths(people: tuple[Reference, ...], prober: AudioProber) -> None:
             raise _refused(person.name, f"has {seconds:.1f} seconds; send 2 to 10")
 
 
-def stored(people: tuple[Reference, ...]) -> dict[str, bytes]:
-    """The people as an object of their job; none where nobody is known."""
+def as_extras(people: tuple[Reference, ...]) -> dict[str, bytes]:
+    """The known speakers as an object of their job; empty without any."""
     if not people:
         return {}
     return {KNOWN_SPEAKERS: json.dumps(to_plain(References(people))).encode()}
@@ -441,7 +440,7 @@ def read(
         logprobs=bool(form.include),
         stream=form.stream,
         notes=_notes(form),
-        known=known_speakers(form, diarization),
+        known=read_known_speakers(form, diarization),
     )
 
 

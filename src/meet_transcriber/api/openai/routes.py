@@ -18,10 +18,10 @@ from meet_transcriber.api.openai.requests import (
     REFERENCES_BYTES,
     ModelCatalogue,
     TranscriptionForm,
+    as_extras,
     check_lengths,
     fields_of,
     missing,
-    stored,
 )
 from meet_transcriber.api.openai.responses import (
     JobWaiter,
@@ -35,8 +35,7 @@ from meet_transcriber.api.schemas import FormSchema
 from meet_transcriber.api.thread_limits import run_limited
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Task
-from meet_transcriber.service import Service
-from meet_transcriber.service import SubmissionRequest as JobRequest
+from meet_transcriber.service import Service, SubmissionRequest
 from meet_transcriber.settings import Settings
 
 _ERROR = {
@@ -211,9 +210,9 @@ class _TranscriptionEndpoint:
         self, request: Request, service: Service, task: Task, key: str | None
     ) -> tuple[requests.TranscriptionRequest, Job]:
         await wait_for_upload(service, key)
-        room = FIELDS_BYTES + (REFERENCES_BYTES if task == "transcribe" else 0)
+        limit = FIELDS_BYTES + (REFERENCES_BYTES if task == "transcribe" else 0)
         async with await receive(
-            request, service, idempotency_key=key, fields_bytes=room
+            request, service, idempotency_key=key, fields_bytes=limit
         ) as received:
             sent = [*request.query_params.multi_items(), *received.fields]
             asked = requests.read(sent, task, self._catalogue, self._settings)
@@ -221,6 +220,6 @@ class _TranscriptionEndpoint:
                 raise missing("file")
             if asked.known:
                 await run_limited(request, check_lengths, asked.known, service.context.decoder)
-            wish = JobRequest(asked.options, extras=stored(asked.known))
-            job = await run_limited(request, received.upload.finish, wish)
+            submission = SubmissionRequest(asked.options, extras=as_extras(asked.known))
+            job = await run_limited(request, received.upload.finish, submission)
         return asked, job

@@ -29,8 +29,7 @@ from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.voices import Consent, Person, Sample, checked_consent, checked_person
-from meet_transcriber.service import Service
-from meet_transcriber.service import SubmissionRequest as JobRequest
+from meet_transcriber.service import Service, SubmissionRequest
 from meet_transcriber.service.voices import Speaker, sealer_of
 
 router = APIRouter(tags=["voices"], default_response_class=Response)
@@ -97,7 +96,9 @@ async def _submit_clip(request: Request, service: Service) -> Response:
         upload = received.upload
 
         def submit(extras: Mapping[str, bytes]) -> Job:
-            return upload.finish(JobRequest(Options(num_speakers=1, channels="mix"), extras=extras))
+            return upload.finish(
+                SubmissionRequest(Options(num_speakers=1, channels="mix"), extras=extras)
+            )
 
         job: Job = await run_limited(
             request, service.voices.submit_clip, upload.job_id, name, consent, submit

@@ -1,8 +1,8 @@
 """
-A transcript as OpenAI's audio endpoints answer it.
+OpenAI's JSON formats of a transcript.
 
-Field by field as in openai-openapi, `CreateTranscriptionResponse*`. What they have and we add:
-`speaker` beside segments and words of `verbose_json`.
+The fields are those of openai-openapi, `CreateTranscriptionResponse*`; segments and words of
+`verbose_json` have a `speaker` in addition.
 """
 
 import json
@@ -15,16 +15,16 @@ from meet_transcriber.core.transcript import Segment, Transcript, Word
 
 Body = dict[str, Any]
 
-_LOWEST_LOGPROB = -9999.0  # OpenAI's own stand-in for minus infinity, which JSON has not
+_LOWEST_LOGPROB = -9999.0  # stands for minus infinity, as in OpenAI's responses
 
 
 def export_verbose_json(transcript: Transcript, word_times: bool = True) -> str:
-    """OpenAI's `verbose_json` with segments and words, and `speaker` beside each."""
+    """OpenAI's `verbose_json` with segments and words, each with its `speaker`."""
     return _dumped(verbose_body(transcript, words=word_times))
 
 
 def export_diarized_json(transcript: Transcript) -> str:
-    """OpenAI's `diarized_json`; people without a name are A, B, ..., unknown ones null."""
+    """OpenAI's `diarized_json`; people without a name are A, B, ..., unknown speakers null."""
     return _dumped(diarized_body(transcript))
 
 
@@ -32,7 +32,7 @@ def export_diarized_json(transcript: Transcript) -> str:
 
 
 def plain_body(transcript: Transcript, logprobs: bool = False) -> Body:
-    """OpenAI's `json`: the text, the languages heard, and log probabilities where wanted."""
+    """OpenAI's `json`: the text, its languages, and log probabilities if requested."""
     body: Body = {
         "text": transcript.text,
         "languages": languages_in(transcript.segments),
@@ -54,8 +54,8 @@ def verbose_body(
     OpenAI's `verbose_json`.
 
     Args:
-        task: `translate` for a transcript that was translated; its language is English then.
-        segments, words: whether they are in it.
+        task: `translate` for a translated transcript, whose language is English.
+        segments, words: whether to include them.
     """
     body: Body = {
         "task": task,
@@ -89,7 +89,7 @@ def diarized_body(transcript: Transcript) -> Body:
 
 
 def diarized_segments(transcript: Transcript) -> Iterator[Body]:
-    """Segments as `diarized_json` has them, and as its stream sends them one by one."""
+    """Segments of `diarized_json`, which its stream sends one by one."""
     people = _people(transcript)
     for number, segment in enumerate(transcript.segments, 1):
         yield {
@@ -103,10 +103,10 @@ def diarized_segments(transcript: Transcript) -> Iterator[Body]:
 
 
 def diarized_text(transcript: Transcript) -> str:
-    """A line per segment, `Name: text`, without the name where nobody knows it."""
+    """A line per segment, `Name: text`; without the name if the speaker is unknown."""
     return "\n".join(
-        f"{said['speaker']}: {said['text']}" if said["speaker"] else said["text"]
-        for said in diarized_segments(transcript)
+        f"{each['speaker']}: {each['text']}" if each["speaker"] else each["text"]
+        for each in diarized_segments(transcript)
     )
 
 
@@ -123,13 +123,13 @@ def word_logprobs(words: Sequence[Word]) -> list[Body]:
 
 
 def languages_in(segments: Sequence[Segment]) -> list[Body]:
-    """Codes of the languages heard, in order of their first segment."""
+    """Codes of the languages of segments, in order of first occurrence."""
     heard = (segment.language for segment in segments if segment.language)
     return [{"code": code} for code in dict.fromkeys(heard)]
 
 
 def usage(transcript: Transcript) -> Body:
-    """What was worked on, in seconds of audio."""
+    """The processed audio, in seconds."""
     return {"type": "duration", "seconds": round(transcript.duration)}
 
 
@@ -143,7 +143,7 @@ def _verbose_word(word: Word, transcript: Transcript) -> Body:
 
 
 def _verbose_segment(number: int, segment: Segment, transcript: Transcript) -> Body:
-    # what the decoder knew of its own passages is gone once words have been re-segmented
+    # the decoder's own values are lost when words are put into other segments
     return {
         "id": number,
         "seek": 0,
@@ -160,7 +160,7 @@ def _verbose_segment(number: int, segment: Segment, transcript: Transcript) -> B
 
 
 def _mean_logprob(segment: Segment) -> float:
-    """Mean of ln(probability) over words that have one; 0 where none has."""
+    """Mean of ln(probability) over the words that have one; 0 if none has."""
     known = [word.probability for word in segment.words if word.probability is not None]
     return round(sum(map(_logarithm, known)) / len(known), 4) if known else 0.0
 

@@ -15,9 +15,9 @@ from meet_transcriber.api.openai.requests import (
     ONLY_TRANSCRIPTIONS,
     ModelCatalogue,
     TranscriptionRequest,
-    checked_number,
     parse_form,
     read,
+    validate_number,
 )
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.options import Options, Task
@@ -194,7 +194,7 @@ def test_whatever_is_sent_is_taken_or_refused_in_words(sent: list[tuple[str, str
 @given(st.text() | st.floats() | st.none() | st.integers() | st.lists(st.none()))
 def test_a_number_lies_in_its_range_or_is_refused(value: object) -> None:
     with suppress(ApiError):
-        assert 0.0 <= checked_number("threshold", value, 0.0, 1.0) <= 1.0
+        assert 0.0 <= validate_number("threshold", value, 0.0, 1.0) <= 1.0
 
 
 def test_an_empty_field_counts_as_absent() -> None:
