@@ -1,9 +1,9 @@
 """
-A job: its record, frozen, and what can be read from it.
+A job's record, and what can be derived from it.
 
-The record in the JobStore is the only truth about a job. Everything that changes it is a pure
-function from one record to the next, in `core/transitions.py`; a store runs such a function
-atomically and knows nothing of its meaning. Times are seconds since 1970.
+The record in the JobStore is the single source of truth about a job. Every change is a pure
+function from one record to the next, in `core/transitions.py`, which a store runs atomically.
+Times are seconds since 1970.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -40,11 +40,11 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The request that a job came from, so that what is logged and traced of it fits together.
+    """The request that submitted a job, which correlates its logs and traces.
 
     Attributes:
-        request_id: as X-Request-ID told it.
-        traceparent: of its span, as W3C writes it; empty where nothing is traced.
+        request_id: the value of X-Request-ID.
+        traceparent: of its span, in W3C format; empty if tracing is off.
     """
 
     request_id: str = ""
@@ -52,17 +52,17 @@ class Origin:
 
 
 CHANGES_KEPT = 10_000
-"""So many changes, of everybody, can be told of afterwards at least."""
+"""Stores keep at least this many changes, over all tenants."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What happened to a tenant's jobs since some mark.
+    """A tenant's jobs that changed since a mark.
 
     Attributes:
-        mark: rises with every change of any job; what to ask with the next time.
-        jobs: ids in order of their latest change, of jobs that were removed too.
-        missed: more happened than can be told, so that all has to be looked at again.
+        mark: the current one, from which to continue; it rises with every change of any job.
+        jobs: ids in order of their latest change, including removed jobs.
+        missed: some changes are no longer known, so that all jobs have to be read again.
     """
 
     mark: int
@@ -71,12 +71,12 @@ class Changes:
 
     @classmethod
     def since(cls, since: int, mark: int, jobs: Sequence[str]) -> "Changes":
-        """What a store found between two marks."""
+        """Built by a store from the changes between two marks."""
         return cls(mark, tuple(jobs), not mark - CHANGES_KEPT <= since <= mark)
 
 
 State = Literal["uploading", "pending", "processing", "completed", "failed", "cancelled"]
-"""`uploading` is never shown: the recording has not arrived, so nobody was told of the job."""
+"""`uploading` is not listed: the recording has not arrived yet."""
 
 TERMINAL: tuple[State, ...] = ("completed", "failed", "cancelled")
 SHOWN: tuple[State, ...] = ("pending", "processing", *TERMINAL)
@@ -88,23 +88,23 @@ MAX_ATTEMPTS = 3
 CPU_QUEUE, RECOGNIZE_QUEUE = "cpu", "recognize"
 QUEUES = (RECOGNIZE_QUEUE, CPU_QUEUE)
 KINDS = ("fetch", "prepare", "recognize", "diarize", "attribute")
-"""What a task may be about, in the order in which a job goes through them."""
+"""Kinds of tasks in the order in which a job runs them."""
 
 PREPARE_SHARE, DIARIZE_SHARE, RECOGNIZE_SHARE = 0.1, 0.1, 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One piece of a job's work: `fetch`, `prepare`, `recognize:3`, `diarize`, `attribute`.
+    """One unit of a job's work: `fetch`, `prepare`, `recognize:3`, `diarize`, `attribute`.
 
     Attributes:
         weight: its share of the job's work, in [0, 1].
-        progress: share of the task done by its present holder, in [0, 1].
-        reached: the furthest that any holder came before it died.
-        attempts: how often it died in a row without getting further.
-        token: fencing token of the latest claim; what an older holder does has no effect.
-        worker: who holds it.
-        lease_until: when it may be taken over unless its holder says that it lives.
+        progress: share that the current worker has done, in [0, 1].
+        reached: the furthest progress of workers that died.
+        attempts: deaths in a row without further progress.
+        token: fencing token of the latest claim; writes by an older claim have no effect.
+        worker: id of the worker that runs it.
+        lease_until: when another worker may take it over, unless the lease is renewed.
     """
 
     name: str
@@ -129,7 +129,7 @@ class Task:
 
     @property
     def part(self) -> int:
-        """The part that a `recognize` task is about."""
+        """Index of the part that a `recognize` task transcribes."""
         return int(self.name.partition(":")[2])
 
 
@@ -143,7 +143,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """Why a job does not get on although nothing is wrong with it, and since when."""
+    """Why a job waits although nothing is wrong with it, and since when."""
 
     code: str
     message: str
@@ -152,12 +152,12 @@ class Delay:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Who wants to hear the end of a job, and how far telling them has come.
+    """The webhook of a job's end and the state of its delivery.
 
     Attributes:
-        event_id: the same for every attempt, so that a receiver can tell a repetition.
-        next_at: when to try (again); None before the job's end, and when nothing is left to do.
-        outcome: `waiting`, `delivered`, or why it was given up.
+        event_id: the same for every attempt, so that a receiver can recognize a repetition.
+        next_at: when to attempt delivery; None before the job's end and after the last attempt.
+        outcome: `waiting`, `delivered`, or why delivery was given up.
     """
 
     url: str
@@ -169,33 +169,41 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Everything that is known about one recording's way to its transcript.
+    """The record of one recording's transcription.
+
+    Its counters, of which none replaces another:
+
+    | counter | changes | used for |
+    |---|---|---|
+    | `version` | with every write, by one; set by the store | optimistic writes, caches of records |
+    | `run` | with each rerun, from 1 | the webhook's event id; edits belong to one run |
+    | `fence` | with each claim of any task | the last fencing token given out |
+    | `Task.token` | with each claim of this task | rejects writes by workers that lost the task |
+    | the store's change mark | with every write of any job | change feeds |
+
+    The `edition` of the HTTP API is no counter: it identifies the run and the edits.
 
     Attributes:
         name: of the recording, as its sender called it.
-        tenant: whose job it is; nobody else ever hears of it.
-        state, tasks: how far it is; `run` counts from 1 and rises with each rerun.
-        objects: what was committed, as logical name -> key in the MediaStore. An object that no
-            record names is rubbish.
-        fence: the last fencing token given out.
+        tenant: whose job it is; other tenants never see it.
+        objects: committed objects, as logical name -> key in the MediaStore. Maintenance removes
+            objects that no record names.
         progress: share of the work done, in [0, 1]; never falls within a run.
-        served_at: when a task of it was last claimed; who was served longest ago is next.
-        version: rises by one with every change; set by the store.
-        names: speaker label to a person's name, from a speaker timeline or given after the fact.
-        names_found: those of `names` that were found by voice or speaker timeline, when the
-            transcript was made; nobody gave them.
-        delay: what its tasks wait for, such as room on a disk; None when they get on.
-        lease_until: of an upload; when it has passed, the sender is gone.
-        deleted: nobody may see it any more; record and objects wait to be removed.
-        tidy_at: when to remove objects that the record no longer names, or does not name yet.
+        served_at: when a task of it was last claimed; the job served longest ago is next.
+        names: speaker label -> person's name, from a speaker timeline, a voice or a user.
+        names_found: those of `names` that came from a voice or a speaker timeline.
+        delay: what its tasks wait for, such as disk space; None if they make progress.
+        lease_until: of an upload; afterwards its sender counts as gone.
+        deleted: it is hidden, and its record and objects wait to be removed.
+        tidy_at: when to remove objects that the record does not name.
         expires_at: when the result is deleted; None keeps it.
-        max_attempts: so many deaths in a row without getting further end the job.
+        max_attempts: deaths in a row without further progress that fail the job.
         duration: seconds, as far as known.
-        source_url: where the recording is still to be fetched from; it may hold a secret, is never
-            shown, and goes once the recording is here.
-        fingerprint: what the request was, to tell a repetition from another request.
-        extra_bytes: of what came along with the recording, and goes with the job.
-        upload: of a job that began as an upload of its own; its id is the upload's.
+        source_url: where the recording has yet to be fetched from. It may contain a secret, is
+            never shown, and is removed once the recording is stored.
+        fingerprint: digest of the request, which tells a repetition from another request.
+        extra_bytes: of objects that accompany the recording.
+        upload: of a job that began as a resumable upload, whose id it has.
     """
 
     id: str
@@ -240,7 +248,7 @@ class Job:
 
     @property
     def prefix(self) -> str:
-        """The folder of its objects in the MediaStore."""
+        """The key prefix of its objects in the MediaStore."""
         return f"jobs/{self.id}"
 
     @property
@@ -254,7 +262,7 @@ class Job:
 
     @property
     def stage(self) -> str:
-        """What is going on: the kind of the first task that is not done."""
+        """The kind of the first task that is not done."""
         if self.ended or self.state == "uploading":
             return self.state
         running = [task.kind for task in self.tasks if task.state == "running"]
@@ -280,7 +288,7 @@ class Job:
         return replace(self, tasks=tasks)
 
     def names_given(self, confirmed: Collection[str | None] = ()) -> dict[str, str]:
-        """Names that people gave: those that were not found, and those of `confirmed` labels."""
+        """Names that users gave: those that were not found, and those of `confirmed` labels."""
         found = self.names_found
         return {
             label: name
@@ -289,34 +297,33 @@ class Job:
         }
 
     def in_state(self, *states: TaskState) -> Iterator[Task]:
-        """Its tasks in one of these states; a job that has ended has no work left."""
+        """Its tasks in one of these states; none if it has ended or was deleted."""
         if not self.ended and not self.deleted:
             yield from (task for task in self.tasks if task.state in states)
 
 
 def unique(tenant: str, idempotency_key: str) -> str:
-    """A tenant's key among those of all tenants; names and keys have no line breaks."""
+    """A tenant's key, unique over all tenants; names and keys contain no line breaks."""
     return f"{tenant}\n{idempotency_key}" if tenant else idempotency_key
 
 
 @dataclass(frozen=True, slots=True)
 class IndexEntry:
-    """What a store keeps at hand about a job, so that it need not read every record.
+    """What a store indexes about a job, so that it need not read every record.
 
     Attributes:
         listed: whether it appears in lists.
         active: whether it counts in the backlog: it has neither ended nor been deleted, and is
-            no upload that nothing was asked of yet.
-        ready: queue -> tasks that could be claimed now.
-        running: tasks that somebody holds.
-        order: the job with the lowest gets the next free worker: fewest tasks running, then
-            served longest ago, so that no job starves behind another.
+            not a resumable upload that has yet to be submitted.
+        ready: queue -> tasks that can be claimed now.
+        running: queue -> tasks that are running.
+        order: the job with the lowest gets the next free worker: fewest running tasks, then
+            served longest ago, so that no job starves.
         due_at: when maintenance is due; None if never.
         seconds_left: seconds of audio that still have to be recognized.
-        stored_bytes: of its recording, as long as that is kept, an upload's as announced; and of
-            what came along.
-        audio: when it was submitted, and its seconds, once both are known; what a store
-            remembers of it when the record has gone, because it was used all the same.
+        stored_bytes: of its stored recording, of an upload as announced, and of the extras.
+        audio: when it was submitted, and its seconds, once both are known. Stores keep it after
+            the record is removed, because it counts as used.
     """
 
     state: State
@@ -334,17 +341,17 @@ class IndexEntry:
 
 
 def index_entry(job: Job) -> IndexEntry:
-    """The entry that belongs to a record; pure, so index and record cannot disagree."""
+    """Derive the entry of a record."""
     ready, running = _by_queue(job, "ready"), _by_queue(job, "running")
     recognized = job.progress if job.tasks else 0.0
-    coming = job.state == "uploading"
-    waits_for_bytes = coming and job.upload is not None
+    uploading = job.state == "uploading"
+    waits_for_bytes = uploading and job.upload is not None
     active = not job.ended and not job.deleted and not waits_for_bytes
     stored = (waits_for_bytes or "recording" in job.objects) and not job.deleted
     return IndexEntry(
         state=job.state,
         created_at=job.created_at,
-        listed=not coming and not job.deleted,
+        listed=not uploading and not job.deleted,
         active=active,
         ready=ready,
         running=running,
@@ -353,7 +360,7 @@ def index_entry(job: Job) -> IndexEntry:
         seconds_left=(job.duration or 0.0) * (1.0 - recognized) if active else 0.0,
         tenant=job.tenant,
         stored_bytes=(job.size_bytes if stored else 0) + (0 if job.deleted else job.extra_bytes),
-        audio=None if coming or job.duration is None else (job.created_at, job.duration),
+        audio=None if uploading or job.duration is None else (job.created_at, job.duration),
     )
 
 
@@ -365,7 +372,7 @@ def _by_queue(job: Job, state: TaskState) -> dict[str, int]:
 
 
 def due_at(job: Job) -> float | None:
-    """The earliest moment at which the record needs tending; None when it needs none."""
+    """When maintenance has to process the record next; None if never."""
     if job.deleted:
         return job.tidy_at
     if job.state == "uploading":
@@ -388,10 +395,10 @@ class JobQuery:
     """Which jobs to list, in order of creation.
 
     Attributes:
-        after: the id of the last job seen; the list goes on behind it.
-        states: only jobs in one of these; empty takes all that are shown.
-        name: only recordings whose name contains this, in any case.
-        tenant: only this tenant's jobs; None takes everybody's.
+        after: the id of the last job of the previous page.
+        states: only jobs in one of these; empty selects all that are listed.
+        name: only recordings whose name contains this, ignoring case.
+        tenant: only this tenant's jobs; None selects all tenants.
     """
 
     limit: int = 20
@@ -402,7 +409,7 @@ class JobQuery:
     tenant: str | None = None
 
     def admits(self, job: Job) -> bool:
-        """Whether a job belongs into the list, its place aside."""
+        """Whether a job belongs in the list."""
         return (
             (not self.states or job.state in self.states)
             and self.tenant in {None, job.tenant}
@@ -414,14 +421,14 @@ class JobQuery:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits and runs, over all jobs.
+    """Waiting and running work of all jobs.
 
     Attributes:
         ready, running: queue -> tasks.
         jobs: state -> jobs, those that have neither ended nor been deleted.
         seconds_left: seconds of audio that still have to be recognized.
-        waiting_since: queue -> when the job that waits there for longest was served last, or
-            else made.
+        waiting_since: queue -> when the job that waits longest there was last served, or
+            created.
     """
 
     ready: Mapping[str, int] = field(default_factory=dict)
@@ -432,18 +439,18 @@ class Backlog:
 
     @property
     def active(self) -> int:
-        """How many jobs there are."""
+        """Number of unfinished jobs."""
         return sum(self.jobs.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a tenant has.
+    """What a tenant uses.
 
     Attributes:
-        jobs: that have neither ended nor been deleted.
-        stored_bytes: of recordings that are kept.
-        audio_seconds: submitted since some moment, whatever became of it.
+        jobs: unfinished ones.
+        stored_bytes: of stored recordings.
+        audio_seconds: submitted since some moment, including deleted jobs.
         oldest_at: when the first of these was submitted; None without any.
     """
 
@@ -454,12 +461,12 @@ class Usage:
 
 
 def waited_seconds(job: Job) -> float | None:
-    """From sending to the first claim; None while nobody knows, and for a rerun."""
+    """Seconds from submission to the first claim; None before that and for a rerun."""
     return _between(job.created_at, job.started_at) if job.run == 1 else None
 
 
 def worked_seconds(job: Job) -> float | None:
-    """From the first claim to the end; None while nobody knows, and for a rerun."""
+    """Seconds from the first claim to the end; None before that and for a rerun."""
     return _between(job.started_at, job.finished_at) if job.run == 1 else None
 
 

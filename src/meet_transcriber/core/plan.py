@@ -10,8 +10,8 @@ from meet_transcriber.core.transcript import Removed, Segment, Span, TranscriptW
 TARGET_SECONDS = 300.0
 """Length that parts aim at; they end at the longest silence near it."""
 
-_SLACK = 0.4  # share of the target within which a silence is looked for
-_OVERLAP = 1.0  # seconds that both parts hear beyond a cut through running speech
+_SLACK = 0.4  # share of the target within which a silence is searched
+_OVERLAP = 1.0  # seconds that both parts contain beyond a cut through speech
 _MARGIN = 0.3  # seconds of silence kept around a part's speech
 
 
@@ -22,8 +22,8 @@ class Part:
     Attributes:
         start, end: seconds of the recording; parts of a channel follow each other.
         channel: of the working audio.
-        seam: where running speech was cut to begin this part; the part before hears some audio
-            after it and this one some before. None where the part begins in a pause.
+        seam: where speech was cut to begin this part; the part before contains some audio after
+            it and this one some before. None if the part begins in a pause.
         speech: spans that hold speech, in seconds of the recording.
     """
 
@@ -37,7 +37,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `prepare` decided; everything else works from it.
+    """The result of `prepare`, which the other tasks work from.
 
     `speech` holds the spans of each channel. With more than one channel every channel is
     one speaker.
@@ -67,8 +67,8 @@ def plan_parts(
     """
     Cut each channel into parts of about `target` seconds, in silence.
 
-    A stretch of speech without any pause is cut where the target falls; both parts hear the same
-    two seconds around the cut. Silence makes no part of its own, so a silent recording has none.
+    Speech without any pause is cut at the target; both parts then contain the same two seconds
+    around the cut. Silence is in no part, so a silent recording has none.
     """
     parts: list[Part] = []
     for channel, spans in enumerate(speech):
@@ -87,7 +87,7 @@ def plan_parts(
 
 
 def _seam(before: Sequence[Span] | None, after: Sequence[Span]) -> float | None:
-    """Where running speech was cut between two groups; None where there is a pause."""
+    """Where speech was cut between two groups; None if there is a pause."""
     touching = before is not None and before[-1].end == after[0].start
     return after[0].start if touching else None
 

@@ -30,12 +30,12 @@ from meet_transcriber.core.voices import KNOWN_NAMES, KNOWN_SPEAKERS, TO_REMEMBE
 _FURTHER = 0.01  # less than this counts as no progress
 
 KEPT = ("recording", "edits.json", SPEAKER_TIMELINE, KNOWN_SPEAKERS, TO_REMEMBER)
-"""Logical names of the objects that no rerun makes again."""
+"""Logical names of the objects that no rerun replaces."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A task that somebody holds, as of the moment of claiming."""
+    """A claimed task and its job's record at the moment of claiming."""
 
     job: Job
     task: Task
@@ -45,19 +45,21 @@ class Claim:
 
 
 def submitted(job: Job, now: float) -> Job:
-    """The recording is here and was looked at: the job begins."""
+    """The recording was received and probed: the job begins."""
     if job.state != "uploading" or job.deleted:
-        raise JobConflict("The upload was given up before it ended; send the recording again.")
+        raise JobConflict(
+            "The upload was deleted before it was complete; send the recording again."
+        )
     return replace(job, state="pending", tasks=_beginning(job), created_at=now, lease_until=0.0)
 
 
 def withdrawn(job: Job, now: float) -> Job:
-    """The sender gave the upload up; a job that has begun stays as it is."""
+    """The upload is deleted; a job that has begun stays as it is."""
     return deleted(job, now) if job.state == "uploading" else job
 
 
 def _beginning(job: Job) -> tuple[Task, ...]:
-    """The first tasks; a recording that is not here yet has to be fetched."""
+    """The first tasks; a recording that is not stored yet is fetched first."""
     if "recording" in job.objects or job.source_url is None:
         return (Task("prepare", weight=PREPARE_SHARE),)
     return Task("fetch"), Task("prepare", state="waiting", weight=PREPARE_SHARE)
@@ -67,7 +69,7 @@ def _beginning(job: Job) -> tuple[Task, ...]:
 
 
 def claimed(job: Job, queues: Collection[str], worker: str, now: float, lease: float) -> Job:
-    """Give the next task of these queues to a worker; the same record when there is none."""
+    """A worker holds the next ready task of these queues; the same record if there is none."""
     task = next((task for task in job.in_state("ready") if task.queue in queues), None)
     if task is None:
         return job
@@ -91,7 +93,7 @@ def claimed(job: Job, queues: Collection[str], worker: str, now: float, lease: f
 
 
 def claim_in(job: Job, worker: str) -> Claim | None:
-    """What `claimed` gave to a worker with the record's last token."""
+    """The claim that `claimed` made for a worker with the record's last token."""
     for task in job.in_state("running"):
         if task.token == job.fence and task.worker == worker:
             return Claim(job, task)
@@ -99,7 +101,7 @@ def claim_in(job: Job, worker: str) -> Claim | None:
 
 
 def alive(job: Job, name: str, token: int, progress: float, now: float, lease: float) -> Job:
-    """The holder lives and has come so far."""
+    """The holder renews its lease and reports its progress."""
     task = _held(job, name, token)
     task = replace(task, progress=max(task.progress, progress), lease_until=now + lease)
     return _with_progress(job.with_task(task))
@@ -114,11 +116,11 @@ def committed(
     learn: Callable[[Job], Job] = lambda job: job,
 ) -> Job:
     """
-    A task's result counts from now on; what waited for it may begin.
+    A task's result is recorded; tasks that waited for it become ready.
 
     Args:
         objects: logical name -> key of what the task left in the MediaStore.
-        learn: takes what the record itself should say of the result: `planned`, `concluded`.
+        learn: adds what the record states about the result: `planned`, `concluded`.
     """
     _held(job, name, token)
     job = replace(job, objects={**job.objects, **objects}, delay=None)
@@ -126,7 +128,7 @@ def committed(
 
 
 def fetched(job: Job, name: str, size_bytes: int, media: MediaInfo) -> Job:
-    """The recording came from its address, which may hold a secret and is not needed any more."""
+    """The recording was fetched; its address, which may contain a secret, is removed."""
     return replace(
         job,
         name=job.name or name,
@@ -138,7 +140,7 @@ def fetched(job: Job, name: str, size_bytes: int, media: MediaInfo) -> Job:
 
 
 def planned(job: Job, plan: Plan, keep_recording: bool = True) -> Job:
-    """`prepare` is done: one task per part, and one to find the speakers, side by side."""
+    """`prepare` is done: adds one task per part, and one to diarize in parallel."""
     seconds = sum(part.end - part.start for part in plan.parts)
     tasks = list(job.tasks)
     if job.options.enable_diarization or plan.audio.channels > 1:
@@ -158,7 +160,7 @@ def planned(job: Job, plan: Plan, keep_recording: bool = True) -> Job:
 
 
 def concluded(job: Job, transcript: Transcript) -> Job:
-    """What the record itself tells about the transcript that `attribute` made."""
+    """The record describes the transcript that `attribute` made."""
     return replace(
         job,
         warnings=transcript.warnings,
@@ -173,17 +175,17 @@ def concluded(job: Job, transcript: Transcript) -> Job:
 
 
 def released(job: Job, name: str, token: int) -> Job:
-    """The holder gives the task back in good order; that never counts as a death."""
+    """The holder gives the task back, which does not count as a death."""
     task = _held(job, name, token)
     return job.with_task(replace(task, state="ready", worker="", progress=0.0))
 
 
 def delayed(job: Job, name: str, token: int, failure: Failure, patience: float, now: float) -> Job:
     """
-    A store has no room or no answer: the task goes back and is no worse for it.
+    A store is full or unavailable: the task is given back, which does not count as a death.
 
     Args:
-        patience: seconds after which a job that gets on no more is given up.
+        patience: seconds of delay after which the job fails.
     """
     before = job.delay if job.delay and job.delay.code == failure.code else None
     since = before.since if before else now
@@ -194,7 +196,7 @@ def delayed(job: Job, name: str, token: int, failure: Failure, patience: float, 
 
 
 def task_failed(job: Job, name: str, token: int, failure: Failure, final: bool, now: float) -> Job:
-    """The holder could not do it; `final` when another attempt would end the same way."""
+    """The task failed; `final` if another attempt would fail the same way."""
     task = _held(job, name, token)
     if final:
         return _given_up(job, task, failure, now)
@@ -203,18 +205,18 @@ def task_failed(job: Job, name: str, token: int, failure: Failure, final: bool, 
 
 def expired(job: Job, now: float, dead: Collection[str] = (), latest: float = math.inf) -> Job:
     """
-    Tasks whose holder is silent for too long, or known to be dead, may be claimed again.
+    Tasks whose lease has run out, or whose worker is dead, become ready again.
 
     Args:
-        latest: later than this no lease can end that was renewed lately.
+        latest: the latest moment at which a recently renewed lease can end.
     """
     for task in job.tasks:
         silent = not now < task.lease_until <= latest or task.worker in dead
         if task.state == "running" and silent and not job.ended:
             failure = Failure(
                 "worker_lost",
-                f"The worker died {task.attempts + 1} times while at {task.name}, each time "
-                "without getting further; its log or the system's says why (often memory).",
+                f"The worker died {task.attempts + 1} times in task {task.name} without further "
+                "progress; its log or the system's says why (often memory).",
             )
             job = _died(job, task, failure, now)
     return job
@@ -238,17 +240,17 @@ def _died(job: Job, task: Task, failure: Failure, now: float) -> Job:
 
 
 def _given_up(job: Job, task: Task, failure: Failure, now: float) -> Job:
-    """A diarizer that breaks costs no words; anything else that cannot be done ends the job."""
+    """A failed diarization is only a warning; any other failed task fails the job."""
     if task.kind != "diarize" or failure.code in ("engine_unavailable", "invalid_options"):
         return ended(replace(job, error=failure), "failed", now)
-    message = f"Speakers are unknown, because diarization failed: {failure.message}"
+    message = f"Speakers are unknown because diarization failed: {failure.message}"
     warning = TranscriptWarning("diarization_failed", message)
     job = replace(job, warnings=(*job.warnings, warning))
     return _unlocked(_done(job, task.name, now), now)
 
 
 def _held(job: Job, name: str, token: int) -> Task:
-    """The task, if this token still holds it."""
+    """The task, if this is still its token; else raises."""
     if job.deleted:
         raise JobNotFound(f"Job {job.id} was deleted.")
     if job.state == "cancelled":
@@ -265,7 +267,7 @@ def _done(job: Job, name: str, now: float) -> Job:
 
 
 def _unlocked(job: Job, now: float) -> Job:
-    """The last task may begin when all else is done; when it is done, so is the job."""
+    """The last task becomes ready when all others are done; the job ends with it."""
     left = [task for task in job.tasks if task.state != "done"]
     if not left:
         return ended(job, "completed", now)
@@ -283,7 +285,7 @@ def _with_progress(job: Job) -> Job:
 
 
 def ended(job: Job, state: State, now: float) -> Job:
-    """The job is over; whoever asked to be told is told."""
+    """The job has ended; its webhook becomes due."""
     webhook = job.webhook and replace(
         job.webhook, next_at=now, attempts=0, outcome="waiting", event_id=f"{job.id}-{job.run}"
     )
@@ -301,7 +303,7 @@ def ended(job: Job, state: State, now: float) -> Job:
 
 def cancelled(job: Job, now: float) -> Job:
     """
-    End the job at once; its workers notice, and nothing they still do counts.
+    The job ends at once; its workers notice, and their results are discarded.
 
     Raises:
         JobConflict: it has ended already.
@@ -312,7 +314,7 @@ def cancelled(job: Job, now: float) -> Job:
 
 
 def deleted(job: Job, now: float) -> Job:
-    """Nobody sees the job from now on; what it left is removed afterwards."""
+    """The job is hidden; maintenance removes its objects and record."""
     return job if job.deleted else replace(job, deleted=True, tidy_at=now)
 
 
@@ -324,20 +326,20 @@ def rerun(
     confirmed: Collection[str | None] = (),
 ) -> Job:
     """
-    Do a job again: all of it, or some tasks and what depends on them.
+    The job runs again: all of it, or some tasks and those that depend on them.
 
     Args:
         kinds: kinds of task, `unfinished` for those that were not done; empty for all.
-        confirmed: labels whose names people gave, even where the same name was found.
+        confirmed: labels whose names users gave, even where the same name was found.
 
     Raises:
-        JobConflict: it is still going on, or what the rerun would start from is gone.
+        JobConflict: it has not ended, or the object that the rerun starts from was deleted.
     """
     if not job.ended:
         raise JobConflict(f"The job is {job.state}; cancel it before running it again.")
     tasks = _reset(job, kinds)
     objects = _without_results(job.objects, tasks)
-    if edits := objects.pop("edits.json", None):  # history of words that will be no more
+    if edits := objects.pop("edits.json", None):  # they refer to words that are replaced
         objects[f"edits-{job.run}.json"] = edits
     again = {task.kind for task in tasks if task.state != "done"}
     names = {} if again & {"prepare", "diarize"} else job.names_given(confirmed)
@@ -346,7 +348,7 @@ def rerun(
     needed = {"fetch": None, "prepare": "recording"}.get(first, "working.flac")
     if needed and needed not in job.objects:
         raise JobConflict(
-            "The audio that this would start from is not kept (AUDIO_RETENTION=delete, or "
+            "The audio that this starts from was not kept (AUDIO_RETENTION=delete, or "
             "MEDIA_URL=redis); submit the recording again."
         )
     begun = replace(
@@ -381,7 +383,7 @@ def _reset(job: Job, kinds: Collection[str]) -> tuple[Task, ...]:
 
 
 def _without_results(objects: Mapping[str, str], tasks: Sequence[Task]) -> dict[str, str]:
-    """The objects that stay named when these tasks are done again."""
+    """The objects that remain when these tasks run again."""
     if not any(task.kind == "attribute" for task in tasks):  # from the beginning
         return {name: key for name, key in objects.items() if name in KEPT}
     again = {name for task in tasks if task.state != "done" for name in results_of(task)}
@@ -389,7 +391,7 @@ def _without_results(objects: Mapping[str, str], tasks: Sequence[Task]) -> dict[
 
 
 def results_of(task: Task) -> tuple[str, ...]:
-    """Logical names of what a task leaves behind."""
+    """Logical names of the objects that a task writes."""
     if task.kind == "recognize":
         return (f"parts/{task.part:04d}.json",)
     left = {

@@ -1,4 +1,4 @@
-"""Workers: what one is called, where it runs, and what it says of itself."""
+"""The ids of workers, and what workers report about themselves."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 class WorkerName(NamedTuple):
     """
-    The parts of a worker's id; no two workers ever have the same three.
+    The parts of a worker's id, which is unique.
 
     Attributes:
         host: the name of the machine or container.
         pid: of the process, or of the one that supervises it.
-        token: hexadecimal chance; the children of one Celery worker share it.
+        token: random hexadecimal digits, shared by the children of one Celery worker.
     """
 
     host: str
@@ -23,7 +23,7 @@ class WorkerName(NamedTuple):
 
 
 def parse_worker_name(worker_id: str) -> WorkerName | None:
-    """The parts of an id that `WorkerName` wrote; None for any other text."""
+    """Parse `str(WorkerName)`; None for any other text."""
     host, *rest = worker_id.rsplit("-", 2)
     if len(rest) != 2 or not rest[0].isdecimal():  # noqa: PLR2004 - pid and token
         return None
@@ -32,16 +32,16 @@ def parse_worker_name(worker_id: str) -> WorkerName | None:
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """A worker as it last said about itself.
+    """The latest report of a worker.
 
     Attributes:
         state: `fetching` weights, `ready`, `working` or `stopping`.
         detail: what it fetches or works on, or why it cannot work.
-        problem: a sentence when its engines are not there, else empty.
-        seen_at: when it said so.
-        since: when it came to be in this state, at this detail; 0 where an older version told.
-        notes: what fell back when its engines were chosen, in sentences.
-        fetched_bytes, fetch_bytes: of the weights that it is fetching; 0 of 0 when it is not.
+        problem: why its engines are missing, in a sentence; else empty.
+        seen_at: when it reported.
+        since: when it entered this state and detail.
+        notes: fallbacks in the choice of its engines, in sentences.
+        fetched_bytes, fetch_bytes: of the weights that it fetches; 0 of 0 if it does not.
     """
 
     id: str
