@@ -175,7 +175,7 @@ class Job:
 
     | counter | changes | used for |
     |---|---|---|
-    | `version` | with every write, by one; set by the store | optimistic writes, caches of records |
+    | `version` | with every write, by one; set by the store | optimistic writes, record caches |
     | `run` | with each rerun, from 1 | the webhook's event id; edits belong to one run |
     | `fence` | with each claim of any task | the last fencing token given out |
     | `Task.token` | with each claim of this task | rejects writes by workers that lost the task |

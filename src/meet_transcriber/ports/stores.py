@@ -1,4 +1,4 @@
-"""Where jobs and their objects are kept."""
+"""Stores of jobs and their objects."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -13,12 +13,12 @@ from meet_transcriber.ports.auth import KeyStore
 @dataclass(frozen=True)
 class Capacity:
     """
-    How full the place is where a store keeps things.
+    How full a store's disk or memory is.
 
     Attributes:
-        kind: `disk`, `redis` (its memory) or `budget` (what it may use of that).
-        used_bytes: by everybody.
-        size_bytes: that there are in all.
+        kind: `disk`, `redis` (its memory) or `budget` (the share of that for recordings).
+        used_bytes: including those of other programs.
+        size_bytes: in total.
     """
 
     kind: str
@@ -27,7 +27,7 @@ class Capacity:
 
 
 class Clock(Protocol):
-    """Tells the time; tests bring their own."""
+    """Returns the time; tests inject their own."""
 
     def __call__(self) -> float:
         """Seconds since 1970."""
@@ -36,10 +36,10 @@ class Clock(Protocol):
 
 @dataclass
 class Copied:
-    """What a copy of jobs and objects holds.
+    """The contents of a backup.
 
     Attributes:
-        missing: keys that a record names and that are nowhere.
+        missing: keys of objects that a record names but the store does not have.
     """
 
     jobs: int = 0
@@ -48,14 +48,14 @@ class Copied:
 
 
 class ObjectWriter(Protocol):
-    """Takes the bytes of one object."""
+    """Writes the bytes of one object."""
 
     def write(self, data: bytes, /) -> object:
         """
-        Take some more bytes.
+        Append some bytes.
 
         Raises:
-            StorageFull: there is no room for them; says which setting gives more.
+            StorageFull: there is no space; the message names the setting that gives more.
             StorageError: they cannot be written.
         """
         ...
@@ -68,15 +68,15 @@ class MediaStore(Protocol):
     """
 
     def put(self, key: str, data: bytes | BinaryIO) -> None:
-        """Write an object whole or not at all; an existing one is replaced."""
+        """Write an object atomically; an existing one is replaced."""
         ...
 
     def writer(self, key: str) -> AbstractContextManager[ObjectWriter]:
         """
         Write an object piece by piece, with bounded memory and no second copy on disk.
 
-        It appears when the context ends well, in place of an older one; after an exception
-        nothing of it remains. Of several writers of one key the one that ends last counts.
+        It appears when the context exits without an exception and replaces an older one. Of
+        several writers of one key the last to exit wins.
 
         Raises:
             StorageFull, StorageError: as `ObjectWriter.write` does, when the context ends.
@@ -96,8 +96,8 @@ class MediaStore(Protocol):
         """
         Open an object for reading, seekable, read as needed with bounded memory.
 
-        Where it is replaced or deleted meanwhile, reading goes on with its old bytes or raises
-        StorageError, depending on the store; it never gets bytes of another object.
+        If it is replaced or deleted meanwhile, reads return its old bytes or raise StorageError,
+        depending on the store; they never return bytes of another object.
 
         Raises:
             StorageError: as `get` does; so do the reads.
@@ -113,31 +113,31 @@ class MediaStore(Protocol):
         ...
 
     def keys(self, prefix: str) -> list[str]:
-        """The keys that are `prefix` or lie below it, in order; nothing half written."""
+        """The keys that are `prefix` or below it, sorted; none of unfinished writes."""
         ...
 
     def delete(self, prefix: str) -> None:
-        """Remove every object whose key is `prefix` or lies below it."""
+        """Delete every object whose key is `prefix` or below it."""
         ...
 
     def remove_stale_writes(self, older_than_seconds: float) -> int:
         """
-        Remove what writers that died left behind; returns how many of them there were.
+        Remove the bytes of writers that died; returns the number of writers.
 
-        A writer that wrote nothing for so long counts as dead, and fails when it goes on.
+        A writer that wrote nothing for so long counts as dead, and fails when it continues.
         """
         ...
 
     def capacity(self) -> Capacity | None:
-        """How full its place is; None where nobody can tell. Raises StorageError as `get` does."""
+        """How full the store is; None if unknown. Raises StorageError as `get` does."""
         ...
 
     def ping(self) -> None:
         """
-        Find out whether objects can be kept at all.
+        Check that objects can be written.
 
         Raises:
-            StorageError: they cannot, with the reason.
+            StorageError: they cannot.
         """
         ...
 
@@ -151,22 +151,22 @@ class Updated(NamedTuple):
 
 class JobStore(Protocol):
     """
-    The records of all jobs, and small indexes of them.
+    The records of all jobs, and their indexes.
 
-    A record and its index entry (`core.jobs.index_entry`) change together or not at all.
+    A record and its index entry (`core.jobs.index_entry`) change atomically.
     """
 
     @property
     def keys(self) -> KeyStore:
-        """Where API keys are kept: beside the jobs."""
+        """The API keys, which are stored beside the jobs."""
         ...
 
     def create(self, job: Job) -> Job:
         """
-        Keep a new record; returns it with its version.
+        Store a new record; returns it with its version.
 
-        Where its `idempotency_key` belongs to a job of its tenant already, nothing is written
-        and that job is returned.
+        If a job of its tenant has its `idempotency_key` already, nothing is written and that
+        job is returned.
         """
         ...
 
@@ -198,7 +198,7 @@ class JobStore(Protocol):
         ...
 
     def remove(self, job_id: str) -> None:
-        """Forget a record, its index entry and its idempotency key; none is no error."""
+        """Remove a record, its index entry and its idempotency key, if it exists."""
         ...
 
     def ready(self, queues: Sequence[str], limit: int) -> list[str]:
@@ -206,112 +206,112 @@ class JobStore(Protocol):
         ...
 
     def due(self, now: float, limit: int) -> list[str]:
-        """Jobs whose `due_at` has come, earliest first."""
+        """Jobs whose `due_at` has passed, earliest first."""
         ...
 
     def page(self, query: JobQuery) -> list[Job]:
         """
-        Up to `query.limit` jobs that the query admits, in its order.
+        Up to `query.limit` jobs that match the query, in its order.
 
         Raises:
-            JobNotFound: `query.after` names no job of the query's tenant.
+            JobNotFound: `query.after` is not a job of the query's tenant.
         """
         ...
 
     def count_ahead(self, job: Job) -> int:
-        """How many pending jobs that are listed were made before this one."""
+        """Number of listed pending jobs that were created before this one."""
         ...
 
     def mark(self) -> int:
-        """Rises with every change of any job; cheap enough to be asked all the time."""
+        """A number that rises with every change of any job; cheap enough to be polled."""
         ...
 
     def changes(self, tenant: str, since: int) -> Changes:
-        """What happened to a tenant's jobs after a mark."""
+        """A tenant's jobs that changed after a mark."""
         ...
 
     def backlog(self) -> Backlog:
-        """What waits and runs, over all jobs."""
+        """Waiting and running work of all jobs."""
         ...
 
     def usage(self, tenant: str, since: float) -> Usage:
         """
-        What a tenant has; audio that was submitted since a moment, at most a day ago.
+        What a tenant uses, with the audio submitted since a moment at most a day ago.
 
-        Audio counts for a day even where its job was deleted.
+        Audio of deleted jobs counts as well.
         """
         ...
 
     def find_by_key(self, idempotency_key: str, tenant: str = "") -> Job | None:
-        """The job that a tenant made with this key."""
+        """The job that a tenant created with this key."""
         ...
 
     def put_worker(self, worker: WorkerInfo, seconds: float) -> None:
-        """Remember what a worker says of itself for so long."""
+        """Store a worker's report, which expires after so many seconds."""
         ...
 
     def remove_worker(self, worker_id: str) -> None:
-        """The worker has gone in good order."""
+        """Remove the report of a worker that has stopped."""
         ...
 
     def workers(self, now: float) -> list[WorkerInfo]:
-        """The workers that were heard of lately, by id."""
+        """The reports that have not expired, sorted by id."""
         ...
 
     def lock(self, name: str, holder: str, seconds: float, now: float) -> bool:
-        """Take or keep a lock for so long; False when somebody else holds it."""
+        """Acquire or extend a lock; False if another holder has it."""
         ...
 
     def unlock(self, name: str, holder: str) -> None:
-        """Free a lock; one that somebody else holds by now stays theirs."""
+        """Release a lock, if this holder has it."""
         ...
 
     def set_fact(self, name: str, value: str) -> None:
-        """Keep a small fact, such as the measured speed."""
+        """Store a small value by name, such as the measured speed."""
         ...
 
     def set_fact_once(self, name: str, value: str) -> str:
-        """Keep a small fact unless there is one of this name; returns the one that is kept."""
+        """Store a value unless the name has one; returns the stored value."""
         ...
 
     def get_fact(self, name: str) -> str | None:
-        """A fact that was remembered."""
+        """The value of a name, if it has one."""
         ...
 
     def capacity(self) -> Capacity | None:
-        """How full its place is; raises StorageUnavailable as `ping` does."""
+        """How full the store is; raises StorageUnavailable as `ping` does."""
         ...
 
     def ping(self) -> None:
         """
-        Find out whether the store answers, and takes something where it may be too full.
+        Check that the store responds and, where it may be full, accepts writes.
 
         Raises:
-            StorageUnavailable, StorageFull: it does not, with the reason.
+            StorageUnavailable, StorageFull: it does not.
         """
         ...
 
     def close(self) -> None:
-        """Give up connections."""
+        """Close the connections."""
         ...
 
 
 class TextIndex(Protocol):
-    """Full text of finished transcripts, where the store can search."""
+    """Full-text index of transcripts, where the store has one."""
 
     def put_text(self, job_id: str, text: str) -> None:
         """
-        Make a transcript's text searchable, in place of what was there.
+        Index a transcript's text in place of the previous one.
 
-        It goes with its job; for a job that has gone nothing is kept.
+        It is removed with its job; for a job that does not exist nothing is stored.
         """
         ...
 
     def find_text(self, query: str, limit: int, tenant: str | None = None) -> list[str]:
         """
-        Listed jobs whose text has all words of the query, best first; of one tenant if named.
+        Listed jobs whose text has all words of the query, best first; optionally of one tenant.
 
-        Case and accents do not matter; where a script puts no spaces between words, any
-        part of the text is a word. A query without a word finds nothing.
+        Case and accents are ignored. In scripts without spaces any part of the text matches. A
+        query without words finds nothing.
         """
         ...

@@ -1,4 +1,4 @@
-"""What people do to a job after it was submitted: cancel, rerun, delete, name, edit."""
+"""Changes jobs: cancel, rerun, delete, name speakers, edit."""
 
 import json
 import uuid
@@ -52,7 +52,7 @@ class EditResult(NamedTuple):
 
 
 class JobCommands:
-    """The service's levers."""
+    """Changes jobs of one tenant or of all; safe for several threads."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class JobCommands:
 
     def cancel(self, job_id: str) -> Job:
         """
-        End a job; its workers notice within a second or two.
+        Cancel a job; its workers notice within two seconds.
 
         Raises:
             JobNotFound, JobConflict: there is none, or it has ended already.
@@ -76,14 +76,14 @@ class JobCommands:
 
     def delete(self, job_id: str) -> None:
         """
-        Forget a job in whatever state: its record, its audio, its words.
+        Delete a job in any state: its record, audio and transcript.
 
         Raises:
             JobNotFound: there is none.
         """
         self._reading.job(job_id)
         job = self._context.update(job_id, partial(deleted, now=self._context.clock())).after
-        with suppress(StorageError, JobNotFound):  # else tending does it
+        with suppress(StorageError, JobNotFound):  # else maintenance does it
             self._context.media.delete(job.prefix)
             if self._context.text is not None:
                 self._context.text.put_text(job_id, "")
@@ -94,12 +94,12 @@ class JobCommands:
         self, job_id: str, kinds: Collection[str] = (), wishes: Mapping[str, object] | None = None
     ) -> Job:
         """
-        Do a job again, or some kinds of its tasks, with other options where given.
+        Run a job again, or some kinds of its tasks, optionally with other options.
 
         Raises:
-            JobNotFound, JobConflict: there is none, or it is still going on.
-            InvalidOptions: a kind or an option makes no sense.
-            QueueFull, QuotaExceeded: no more jobs are taken, or none of this tenant.
+            JobNotFound, JobConflict: there is none, or it has not ended.
+            InvalidOptions: a kind or an option is invalid.
+            QueueFull, QuotaExceeded: no more jobs are accepted, or none of this tenant.
         """
         if unknown := set(kinds) - set(RERUN_KINDS):
             raise InvalidOptions(
@@ -115,8 +115,8 @@ class JobCommands:
             ).after
 
     def _labels_named(self, job: Job) -> set[str | None]:
-        """Labels that people gave names to since the transcript was made."""
-        with suppress(StorageError):  # they lie beside a transcript that may be gone, too
+        """Labels that users named since the transcript was made."""
+        with suppress(StorageError):  # they are deleted with their transcript
             standing = self._reading.edits(job).standing()
             return {each.speaker for each in standing if each.kind == "name"}
         return set()
@@ -127,11 +127,11 @@ class JobCommands:
         self, job_id: str, names: Mapping[str, str | None], author: str | None = None
     ) -> EditResult:
         """
-        Say who the speakers are, in every format from now on; None or "" takes a name away.
+        Name speakers in all formats; None or "" removes a name.
 
         Raises:
             JobNotFound, JobNotReady: there is no transcript.
-            InvalidOptions: there is no such speaker, or a name is too long.
+            InvalidOptions: a speaker does not exist, or a name is too long.
         """
         refuse_long_names(names)
         edits = [Edit("name", speaker=label, text=name or "") for label, name in names.items()]
@@ -139,7 +139,7 @@ class JobCommands:
 
     def edit(self, job_id: str, edit: Edit, version: int | None = None) -> Job:
         """
-        Change a segment, undo the latest step, or bring it back; raises as `edit_all` does.
+        Edit a segment, undo the latest step, or redo it; raises as `edit_all` does.
         """
         return self.edit_all(job_id, [edit], version).job
 
@@ -159,15 +159,15 @@ class JobCommands:
 
         Raises:
             JobNotFound, JobNotReady: there is no transcript.
-            InvalidOptions: an edit does not fit.
-            JobConflict: somebody else changed the transcript meanwhile.
+            InvalidOptions: an edit is invalid.
+            JobConflict: the transcript changed meanwhile.
         """
         return self._edit(job_id, edits, version, author)
 
     def _edit(
         self, job_id: str, edits: Sequence[Edit], version: int | None, author: str | None
     ) -> EditResult:
-        """Write the longer log beside the old one, then let the record name it."""
+        """Write the new log beside the old one, then let the record name it."""
         job, before = self._reading.transcript(job_id)
         if version is not None and version != job.version:
             raise _changed_meanwhile()
@@ -202,14 +202,14 @@ class JobCommands:
         return EditResult(changed, places, before, transcript)
 
     def _clean_up(self, before: Job) -> None:
-        """The edit counts by now: what fails here is no reason to make it again."""
+        """The edit is recorded: failures here must not make the caller repeat it."""
         with suppress(StorageError, JobError):
             if old := before.objects.get("edits.json"):
                 self._context.media.delete(old)
             self._index(before.id)
 
     def _index(self, job_id: str) -> None:
-        """Let what stands now be found, whoever else edits at the same time."""
+        """Index the current text, also if others edit at the same time."""
         while self._context.text is not None:
             job, transcript = self._reading.transcript(job_id)
             self._context.text.put_text(job_id, transcript.text)
@@ -221,8 +221,8 @@ def _dumped(log: EditLog) -> bytes:
     data = json.dumps(to_plain(log)).encode()
     if len(data) > MOST_LOG_BYTES:
         raise JobConflict(
-            f"The history of this transcript has {MOST_LOG_BYTES >> 20} MiB, and no more is kept; "
-            "running the task attribute again begins another one."
+            f"The edit history of this transcript has reached {MOST_LOG_BYTES >> 20} MiB; rerun "
+            "the task attribute to begin a new one."
         )
     return data
 
@@ -242,4 +242,4 @@ def _with_log(job: Job, before: Job, key: str, transcript: Transcript, spare: bo
 
 
 def _changed_meanwhile() -> JobConflict:
-    return JobConflict("Somebody else changed this transcript meanwhile; load it and edit again.")
+    return JobConflict("This transcript was changed meanwhile; load it and edit again.")

@@ -1,4 +1,4 @@
-"""What every part of the service stands on."""
+"""Shared dependencies and policy of the service."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,21 +25,21 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Policy:
-    """What the operator decided.
+    """The operator's limits and retention rules; None means unlimited.
 
     Attributes:
         max_upload_bytes: of one recording.
-        lease_seconds: a worker that is silent for so long has lost its task.
-        max_attempts: deaths of a task in a row, without getting further, that end its job.
-        part_seconds: length that parts aim at.
-        drop_recording: whether an upload goes as soon as its working audio is there.
-        keep_audio: whether recordings stay when their job is completed.
-        result_ttl_seconds: how long results stay after the end; None keeps them.
-        expire_edited: whether results that somebody edited go as well.
-        max_queued_jobs: of everybody, that have not ended; None does not limit, as below.
-        max_jobs_in_flight: the same of one tenant.
+        lease_seconds: a worker that does not renew its lease for so long has lost its task.
+        max_attempts: deaths of a task in a row, without further progress, that fail its job.
+        part_seconds: target length of parts.
+        drop_recording: whether a recording is deleted as soon as its working audio exists.
+        keep_audio: whether recordings are kept when their job is completed.
+        result_ttl_seconds: how long results are kept after the job's end.
+        expire_edited: whether edited results expire as well.
+        max_queued_jobs: unfinished jobs of all tenants.
+        max_jobs_in_flight: unfinished jobs of one tenant.
         max_audio_seconds: that a tenant may submit within a day.
-        max_stored_bytes: of recordings that a tenant may keep.
+        max_stored_bytes: of recordings that a tenant may store.
     """
 
     max_upload_bytes: int = 500 << 20
@@ -58,12 +58,11 @@ class Policy:
 
 @dataclass(frozen=True)
 class ServiceContext:
-    """The adapters that were chosen, and the rules.
+    """The configured adapters and policy.
 
     Attributes:
-        text: the store's full-text index; None where it has none.
-        meters, tracer: who counts what happens, and who follows it over processes.
-        sealer: what voices are kept with; None where none is kept (VOICE_PROFILES=off).
+        text: the store's full-text index; None if it has none.
+        sealer: encrypts stored voices; None if none are stored (VOICE_PROFILES=off).
     """
 
     jobs: JobStore
@@ -104,7 +103,7 @@ class ServiceContext:
 
 
 def summary(job: Job) -> dict[str, object]:
-    """What one line tells of a job that has ended: figures and names of ours, no speech."""
+    """The log fields of a job that has ended; they contain no speech and no file names."""
     waited, worked = waited_seconds(job), worked_seconds(job)
     known = {
         "job_id": job.id,

@@ -1,4 +1,4 @@
-"""Maintenance of jobs: lost leases, retention, rubbish, and the thread that runs it."""
+"""Maintenance of jobs: expired leases, retention, leftover objects, and the thread that runs it."""
 
 import threading
 from collections.abc import Callable, Collection
@@ -21,20 +21,20 @@ from meet_transcriber.service.webhooks import WebhookDispatcher
 log = get_logger(__name__)
 
 _NOTED_SECONDS = 5.0
-_UNCHECKED_SECONDS = 6.0  # three turns of who looks
+_UNCHECKED_SECONDS = 6.0  # three intervals of maintenance
 
 
 class ClockJumpDetector:
     """
-    Compares the clock with one that cannot be set.
+    Compares the clock with a monotonic one.
 
-    After a step, and after a while in which nobody looked because the store was away, holders
-    of leases get the time of one lease to renew them: they live, only the time does not fit.
+    After a jump, and after a time without checks because the store was unavailable, workers get
+    the time of one lease to renew their leases before these count as expired.
 
     Attributes:
-        ahead: seconds that the clock was set forward by and not back again. What cannot be
-            taken back, such as deleting old results, waits for so much longer.
-        went_back: the clock was set back; whoever acts on that puts it to False.
+        skew: seconds that the clock was set forward by and not back again. What cannot be
+            undone, such as deleting old results, is delayed by so much.
+        went_back: the clock was set back; the caller resets it to False.
     """
 
     def __init__(self, clock: Clock, steady: Clock, lease_seconds: float) -> None:
@@ -47,11 +47,11 @@ class ClockJumpDetector:
 
     @property
     def is_stable(self) -> bool:
-        """Whether leases that have run out have done so for want of a living holder."""
+        """Whether expired leases mean that their workers died."""
         return self._steady() >= self._stable_at
 
     def check(self) -> None:
-        """Notice what happened since the last look."""
+        """Detect a jump since the last check."""
         clock, steady = self._clock(), self._steady()
         passed = steady - self._seen[1]
         step = clock - self._seen[0] - passed
@@ -72,7 +72,7 @@ _HALF_WRITTEN_SECONDS = 3600.0
 
 
 class Maintenance:
-    """Looks after what is due."""
+    """Processes jobs that are due; safe to run in several processes."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Maintenance:
     ) -> None:
         """
         Args:
-            steady: seconds that no one can set; None where the context's clock is such a one.
+            steady: a monotonic clock; None if the context's clock is monotonic.
         """
         self._context = context
         self._clock_jumps = ClockJumpDetector(
@@ -95,10 +95,10 @@ class Maintenance:
 
     def run_once(self) -> bool:
         """
-        Do everything that is due, unless somebody else is at it; returns whether it was us.
+        Process everything that is due, unless another process does; returns whether this one did.
 
         Raises:
-            StorageUnavailable: the store does not answer; try again at the next turn.
+            StorageUnavailable: the store does not respond; try again later.
         """
         now = self._context.clock()
         holding = self._context.jobs.lock("maintenance", self._holder, _LOCK_SECONDS, now)
@@ -107,16 +107,16 @@ class Maintenance:
             return False
         if self._clock_jumps.is_stable:
             self._process_due(now)
-        self._top_up()
+        self._resend_messages()
         self._remove_stale_writes(now)
         return True
 
     def wait_for_webhooks(self) -> None:
-        """Wait for webhooks that are on their way."""
+        """Wait for webhook deliveries in progress."""
         self._webhooks.wait()
 
     def release_dead_workers(self, workers: Collection[str]) -> None:
-        """These workers are known to be dead: what they held may be claimed at once."""
+        """Make the tasks of dead workers ready at once."""
         self._release_leases(lambda job: expired(job, self._context.clock(), dead=workers))
 
     def _release_leases(self, change: Callable[[Job], Job]) -> None:
@@ -149,7 +149,7 @@ class Maintenance:
             self._webhooks.notify(job)
 
     def _release_lease(self, job_id: str, change: Callable[[Job], Job]) -> Job:
-        """Change a record, and tell which tasks lost their holder by it."""
+        """Change a record; log and count the leases that this ends."""
         before, job = self._context.update(job_id, change)
         held = {task.name: task.worker for task in before.in_state("running")}
         if job.state != "cancelled" and not job.deleted:
@@ -161,20 +161,20 @@ class Maintenance:
                     )
         return job
 
-    # -- rubbish ---------------------------------------------------------------------------
+    # -- objects ---------------------------------------------------------------------------
 
     def _remove(self, job: Job, now: float) -> None:
-        """Objects first: as long as the record stands, somebody comes back for them."""
+        """Remove a deleted job, its objects first: this is retried until the record is gone."""
         self._context.media.delete(job.prefix)
         if self._context.text is not None:
             self._context.text.put_text(job.id, "")
-        if now < (calm := self._calm_at(job)):
-            self._context.jobs.update(job.id, partial(replace, tidy_at=calm))
+        if now < (quiet := self._quiet_at(job)):
+            self._context.jobs.update(job.id, partial(replace, tidy_at=quiet))
         else:
             self._context.jobs.remove(job.id)
 
     def _sweep(self, job: Job, now: float) -> None:
-        """Remove what the tasks of an ended job left and its record does not name."""
+        """Delete the objects of an ended job that its record does not name."""
         _, job = self._context.jobs.update(
             job.id, partial(_apply_retention, policy=self._context.policy)
         )
@@ -184,19 +184,19 @@ class Maintenance:
         named |= {
             piece.key for piece in pieces_of(self._context.media, job.objects.get("recording"))
         }
-        edits = f"{job.prefix}/edits.json."  # is written before the record names it
+        edits = f"{job.prefix}/edits.json."  # written before the record names it
         found = self._context.media.keys(job.prefix)
         if self._context.jobs.version(job.id) != job.version:
-            return  # what was found may count by now; there is another turn
+            return  # the record may name what was found by now; the next run decides
         for key in found:
             if key not in named and not key.startswith(edits):
                 self._context.media.delete(key)
-        calm = self._calm_at(job)
-        again = calm if now < calm else None
+        quiet = self._quiet_at(job)
+        again = quiet if now < quiet else None
         self._context.jobs.update(job.id, partial(_mark_swept, version=job.version, again=again))
 
-    def _calm_at(self, job: Job) -> float:
-        """When every worker that still holds a task of an ended job has noticed its end."""
+    def _quiet_at(self, job: Job) -> float:
+        """When every worker that still runs a task of an ended job has noticed its end."""
         held = [task.lease_until for task in job.tasks if task.state == "running"]
         return max(held) + self._context.policy.lease_seconds if held else 0.0
 
@@ -207,8 +207,8 @@ class Maintenance:
 
     # -- messages --------------------------------------------------------------------------
 
-    def _top_up(self) -> None:
-        """As many messages as there are ready tasks: what was lost on the way is said again."""
+    def _resend_messages(self) -> None:
+        """Send messages for ready tasks whose messages were lost."""
         ready = self._context.jobs.backlog().ready
         for queue in QUEUES:
             missing = ready.get(queue, 0) and ready[queue] - self._context.queue.length(queue)
@@ -219,61 +219,61 @@ class Maintenance:
 
 
 def _expire(job: Job, now: float, result_now: float) -> Job:
-    """An upload whose sender is gone, or a result past its time, is deleted."""
+    """Delete an upload whose lease has run out, and a result that has expired."""
     abandoned = job.state == "uploading" and job.lease_until <= now
     old = job.ended and job.expires_at is not None and job.expires_at <= result_now
     return deleted(job, now) if abandoned or old else job
 
 
 def _apply_retention(job: Job, policy: Policy) -> Job:
-    """An ended job as the operator's policy want it: whether its audio stays, and how long."""
+    """Drop the audio and set the expiry of an ended job as the policy requires."""
     if not job.ended or job.deleted:
         return job
     if job.state == "completed" and not policy.keep_audio:
         kept = {name: key for name, key in job.objects.items() if name not in AUDIO}
         job = replace(job, objects=kept)
-    ttl, spared = policy.result_ttl_seconds, job.edited and not policy.expire_edited
-    expires_at = None if ttl is None or spared else (job.finished_at or 0.0) + ttl
+    ttl, exempt = policy.result_ttl_seconds, job.edited and not policy.expire_edited
+    expires_at = None if ttl is None or exempt else (job.finished_at or 0.0) + ttl
     return replace(job, expires_at=expires_at)
 
 
 def _mark_swept(job: Job, version: int, again: float | None) -> Job:
-    """Clean, unless the record changed meanwhile: then there is another turn."""
+    """Mark the job as swept, unless its record changed meanwhile."""
     return replace(job, tidy_at=again) if job.version == version else job
 
 
 FETCH_ASKED = "fetch_asked"
-"""Name of the fact that says when workers were last asked to look for the real engines."""
+"""Name of the fact that holds when workers were last asked to fetch their engines."""
 
 INTERVAL_SECONDS = 2.0
-_REMEMBERED_SECONDS = 15.0
+_REPORT_SECONDS = 15.0
 
 
 class WorkerRegistration:
-    """What a worker says of itself, until it says something else; safe for several threads."""
+    """Reports a worker's state to the store; safe for several threads."""
 
     def __init__(self, jobs: JobStore, clock: Callable[[], float], info: WorkerInfo) -> None:
         self._jobs = jobs
         self._clock = clock
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
         self.info = info
 
     def update(self, **changes: object) -> None:
-        """Tell the store, with these fields of WorkerInfo changed."""
-        with self._one_at_a_time:  # else the timer could say again what is no longer so
+        """Report, with these fields of WorkerInfo changed."""
+        with self._lock:  # else the timer could report an old state
             now, old = self._clock(), self.info
             info = replace(old, seen_at=now, **changes)  # type: ignore[arg-type]
             as_before = old.since and (info.state, info.detail) == (old.state, old.detail)
             self.info = info if as_before else replace(info, since=now)
-            self._jobs.put_worker(self.info, _REMEMBERED_SECONDS)
+            self._jobs.put_worker(self.info, _REPORT_SECONDS)
 
     def remove(self) -> None:
-        """Say that the worker has gone."""
+        """Remove the report, because the worker stops."""
         self._jobs.remove_worker(self.info.id)
 
 
 class MaintenanceThread:
-    """Tends on a timer; a store that is away is tried again at the next turn."""
+    """Runs maintenance on a timer; an unavailable store is retried at the next interval."""
 
     def __init__(
         self,
@@ -288,11 +288,11 @@ class MaintenanceThread:
         self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
 
     def start(self) -> None:
-        """Begin; at most once."""
+        """Start; at most once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End, and wait for what is going on."""
+        """Stop, and wait for the current run."""
         self._stopping.set()
         self._thread.join()
 

@@ -1,4 +1,4 @@
-"""Everything that only looks: status, lists, transcripts, exports, search."""
+"""Reads jobs: status, lists, transcripts, exports, search."""
 
 import copy
 import json
@@ -32,7 +32,7 @@ _BACKLOG_SECONDS = 0.5
 FIRST_GUESS_RTF = 0.3
 _SCANNED_JOBS = 200
 RTF = "rtf"
-"""Name of the fact that holds the measured speed of recognition, per worker."""
+"""Name of the fact that holds the measured real-time factor of a worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Wait:
 
     Attributes:
         position: 1 for the next job to begin; None once it has begun.
-        seconds: until its end, from measured speed; None when nobody can tell.
+        seconds: until its end, from measured speed; None if unknown.
     """
 
     position: int | None
@@ -50,7 +50,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A finished meeting that holds what was searched for, and the segments that do."""
+    """A completed meeting that matches a search, and its matching segments."""
 
     job: Job
     segments: tuple[tuple[int, Segment], ...]
@@ -58,24 +58,24 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Meetings that hold what was searched for; `complete` says whether all were looked at."""
+    """Matching meetings; `complete` says whether all meetings were searched."""
 
     hits: tuple[Hit, ...]
     complete: bool
 
 
 class JobQueries:
-    """The service's windows; safe for several threads."""
+    """Reads jobs of one tenant or of all; safe for several threads."""
 
     def __init__(self, context: ServiceContext) -> None:
         self._context = context
         self.tenant: str | None = None
-        self._records: _Recent[Job] = _Recent(_RECORDS)
-        self._transcripts: _Recent[Transcript] = _Recent(_TRANSCRIPTS)
+        self._records: _LruCache[Job] = _LruCache(_RECORDS)
+        self._transcripts: _LruCache[Transcript] = _LruCache(_TRANSCRIPTS)
         self._backlog = [(float("-inf"), Backlog())]
 
     def for_tenant(self, tenant: str) -> "JobQueries":
-        """The same windows, through which only one tenant's jobs are seen."""
+        """The same queries, with shared caches, restricted to one tenant's jobs."""
         narrowed = copy.copy(self)
         narrowed.tenant = tenant
         return narrowed
@@ -85,7 +85,7 @@ class JobQueries:
         A job's record as it is now.
 
         Raises:
-            JobNotFound: there is none that may be seen.
+            JobNotFound: there is none, or it is hidden.
         """
         version = self._context.jobs.version(job_id)
         job = self._records.get((job_id, version), lambda: self._context.jobs.get(job_id))
@@ -103,7 +103,7 @@ class JobQueries:
         return self._context.jobs.count_ahead(job) + 1 if job.state == "pending" else None
 
     def page(self, query: JobQuery) -> list[Job]:
-        """Jobs in order of creation; raises JobNotFound for an `after` that names none."""
+        """Jobs in order of creation; raises JobNotFound if `after` is not a job."""
         if self.tenant is not None:
             query = replace(query, tenant=self.tenant)
         return self._context.jobs.page(query)
@@ -113,7 +113,7 @@ class JobQueries:
         return self._context.jobs.find_by_key(idempotency_key, self.tenant or "")
 
     def wait(self, job: Job) -> Wait:
-        """Where a job stands in the queue, and how long it may take."""
+        """A job's position in the queue, and its estimated duration."""
         if job.ended:
             return Wait(None, None)
         position = self.position(job)
@@ -126,7 +126,7 @@ class JobQueries:
         return Wait(position, max(audio, own) * self._rtf() / workers)
 
     def backlog(self) -> Backlog:
-        """What waits and runs; up to half a second old."""
+        """Waiting and running work; up to half a second old."""
         now = self._context.clock()
         taken, backlog = self._backlog[0]
         if not 0 <= now - taken < _BACKLOG_SECONDS:
@@ -141,7 +141,7 @@ class JobQueries:
 
     def transcript(self, job_id: str) -> tuple[Job, Transcript]:
         """
-        A completed job with its transcript as people left it.
+        A completed job with its edited transcript.
 
         Raises:
             JobNotFound: there is no such job.
@@ -156,16 +156,16 @@ class JobQueries:
                 )
             try:
                 return job, self.transcript_of(job)
-            except StorageError:  # unless somebody changed it meanwhile
+            except StorageError:  # retried if the record changed meanwhile
                 if self.version(job_id) == job.version:
                     raise
 
     def transcript_of(self, job: Job) -> Transcript:
-        """The transcript of a completed job; raises StorageError when it is not there."""
+        """The transcript of a completed job; raises StorageError if it cannot be read."""
         return self._transcripts.get(_content(job), lambda: self._assembled(job))
 
     def keep(self, job: Job, transcript: Transcript) -> None:
-        """Have the transcript of a job at hand that was just made."""
+        """Cache a transcript that was just edited."""
         self._transcripts.get(_content(job), lambda: transcript)
 
     def _assembled(self, job: Job) -> Transcript:
@@ -173,12 +173,12 @@ class JobQueries:
         return replace(transcript, names=dict(job.names))
 
     def machine_transcript(self, job: Job) -> Transcript:
-        """What the machine wrote, before any edit."""
+        """The transcript before any edit."""
         key = job.objects["transcript.json"]
         return self._transcripts.get(key, lambda: self._object(job, "transcript.json", Transcript))
 
     def edits(self, job: Job) -> EditLog:
-        """What people changed since."""
+        """The edits of the transcript."""
         return self._object(job, "edits.json", EditLog) if job.edited else EditLog()
 
     def _object(self, job: Job, name: str, kind: type[T]) -> T:
@@ -190,14 +190,14 @@ class JobQueries:
 
         Raises:
             JobNotFound, JobNotReady: as `transcript` does.
-            InvalidOptions: there is no such format.
+            InvalidOptions: the format does not exist.
         """
         job, transcript = self.transcript(job_id)
         return job, export(transcript, form, job.options.word_timestamps)
 
     def parts(self, job: Job, known: set[str]) -> Iterator[tuple[str, Segment]]:
         """
-        Segments of parts that are done but not yet `known`, as the recognizer wrote them.
+        Recognized segments of parts that are done but not yet in `known`; adds these to it.
 
         Raises:
             StorageUnavailable: they cannot be read now.
@@ -210,16 +210,16 @@ class JobQueries:
                 except StorageUnavailable:
                     raise
                 except StorageError:
-                    pass  # a rerun may have begun meanwhile
+                    pass  # deleted by a rerun meanwhile
                 known.add(name)
 
     def audio(self, job_id: str) -> tuple[Job, BinaryIO, int]:
         """
-        The recording, or its working audio where the recording was not kept: file and bytes.
+        The recording, or its working audio if it was not kept, as a file with its size in bytes.
 
         Raises:
             JobNotFound: there is no such job.
-            JobNotReady: no audio of it is there (any more).
+            JobNotReady: no audio of it is stored.
         """
         job = self.job(job_id)
         key = job.objects.get("recording") or job.objects.get("working.flac")
@@ -230,7 +230,7 @@ class JobQueries:
 
     def peaks(self, job_id: str) -> tuple[Job, bytes]:
         """
-        The waveform's outline: one byte of steps a second, then pairs of signed bytes.
+        The waveform: one byte with the steps per second, then pairs of signed bytes.
 
         Raises:
             JobNotFound: there is no such job.
@@ -238,31 +238,31 @@ class JobQueries:
         """
         job = self.job(job_id)
         if "peaks.dat" not in job.objects:
-            raise JobNotReady("The recording is not prepared yet; ask again in a while.")
+            raise JobNotReady("The recording is not prepared yet; try again later.")
         return job, self._context.media.get(job.objects["peaks.dat"])
 
     # -- search ----------------------------------------------------------------------------
 
     def search(self, query: str, limit: int = 20, segments: int = 5) -> Found:
         """
-        Completed meetings whose words hold all words of the query.
+        Completed meetings that contain all words of the query.
 
-        Where the store has no full-text index, the latest meetings are read one by one, and
-        `complete` says whether that were all.
+        Without a full-text index only the latest meetings are read, and `complete` says whether
+        those were all.
 
         Raises:
             InvalidOptions: the query is empty.
         """
         terms = query.casefold().split()
         if not terms:
-            raise InvalidOptions("The search is empty; give at least one word.")
+            raise InvalidOptions("The search query must have at least one word.")
         jobs, complete = self._candidates(query, limit)
         hits: list[Hit] = []
         for job in jobs:
             with suppress(StorageError):  # deleted meanwhile
                 transcript = self.transcript_of(job)
-                if _holds(transcript.text, terms):
-                    hits.append(Hit(job, _matching(transcript, terms)[:segments]))
+                if _matches(transcript.text, terms):
+                    hits.append(Hit(job, _matching_segments(transcript, terms)[:segments]))
             if len(hits) == limit:
                 return Found(tuple(hits), complete=False)
         return Found(tuple(hits), complete)
@@ -281,12 +281,12 @@ class JobQueries:
         return found, len(ids) < 2 * limit
 
 
-def _holds(text: str, terms: list[str]) -> bool:
+def _matches(text: str, terms: list[str]) -> bool:
     folded = text.casefold()
     return all(term in folded for term in terms)
 
 
-def _matching(transcript: Transcript, terms: list[str]) -> tuple[tuple[int, Segment], ...]:
+def _matching_segments(transcript: Transcript, terms: list[str]) -> tuple[tuple[int, Segment], ...]:
     return tuple(
         (number, segment)
         for number, segment in enumerate(transcript.segments)
@@ -295,13 +295,13 @@ def _matching(transcript: Transcript, terms: list[str]) -> tuple[tuple[int, Segm
 
 
 def _content(job: Job) -> Hashable:
-    """What decides what a job's transcript says."""
+    """Identifies the content of a job's transcript."""
     objects = (job.objects["transcript.json"], job.objects.get("edits.json"))
     return (*objects, tuple(sorted(job.names.items())))
 
 
-class _Recent(Generic[T]):
-    """The values of the keys that were asked for last."""
+class _LruCache(Generic[T]):
+    """A thread-safe LRU cache."""
 
     def __init__(self, size: int) -> None:
         self._size = size

@@ -1,4 +1,4 @@
-"""Keeping a claimed task alive while it is worked on, and telling its work when to stop."""
+"""Claims tasks and runs them: one worker's side of the service."""
 
 import math
 import threading
@@ -51,21 +51,21 @@ from meet_transcriber.service.uploads import delete_recording, open_recording
 log = get_logger(__name__)
 
 _BEAT_SECONDS = 0.5
-_REPORTED_SHARE = 0.01  # progress worth a write of its own
+_REPORTED_SHARE = 0.01  # progress that is written before the lease is due
 
 
 class WorkerStopping(TranscriptionError):
-    """The worker is asked to end; the task goes back in good order."""
+    """The worker is stopping; the task is given back."""
 
     code = "worker_stopping"
 
 
 class TaskHeartbeat:
     """
-    A Progress for the work on a claimed task, and the heartbeat of its lease.
+    The progress callback of a claimed task, and the heartbeat of its lease.
 
-    A thread renews the lease and looks whether the job was cancelled. The work learns of it
-    at its next call of progress: JobCancelled, LeaseLost or WorkerStopping passes through it.
+    A thread renews the lease and checks whether the job was cancelled. The next call of the
+    callback then raises JobCancelled, LeaseLost or WorkerStopping in the work.
     """
 
     def __init__(self, context: ServiceContext, claim: Claim, stopping: threading.Event) -> None:
@@ -118,7 +118,7 @@ class TaskHeartbeat:
             self._check_claim()
 
     def _check_claim(self) -> None:
-        """Notice a cancelled or deleted job without writing."""
+        """Check without writing that the task is still claimed."""
         job = self._context.jobs.get(self._claim.job.id)
         if job.deleted:
             raise JobNotFound(f"Job {job.id} was deleted.")
@@ -139,16 +139,16 @@ _FINAL = (
 )
 _CANDIDATES = 16
 _COMMIT_PATIENCE_SECONDS = 0.5
-_ROOM_PATIENCE_SECONDS = 3600.0
-"""How long a job waits for room; one that never fits must not go round for ever."""
-_WAITED_FOR = (StorageFull, StorageUnavailable)
+_SPACE_PATIENCE_SECONDS = 3600.0
+"""How long a job waits for free space before it fails."""
+_TRANSIENT = (StorageFull, StorageUnavailable)
 
 
 @dataclass(frozen=True)
 class Engines:
-    """How a worker comes by its engines; each is built once and kept by its maker.
+    """Factories of a worker's engines, which build each engine once.
 
-    Both may raise EngineUnavailable, with the command that mends it.
+    They may raise EngineUnavailable, with the command that mends it.
     """
 
     recognizer: Callable[[], Chosen[Recognizer]]
@@ -159,7 +159,7 @@ class Engines:
 @dataclass
 class ClaimedCheckpoints:
     """
-    Checkpoints of a claimed task: it finds what was committed, and leaves its own aside.
+    Checkpoints of a claimed task: finds committed objects, and collects the keys of new ones.
 
     Keys end with the fencing token, so a worker that lost its lease overwrites nothing.
     """
@@ -176,7 +176,7 @@ class ClaimedCheckpoints:
 
 
 class TaskRunner:
-    """One worker's side of the service; not for several threads at once."""
+    """Runs the tasks of one worker; not safe for several threads."""
 
     def __init__(
         self,
@@ -189,8 +189,8 @@ class TaskRunner:
     ) -> None:
         """
         Args:
-            stopping: set it, and the task at hand goes back at its next progress.
-            report: hears the name of the task that is being worked on, and "" after it.
+            stopping: when set, the current task is given back at its next progress.
+            report: called with the name of the current task, and "" after it.
         """
         self._context = context
         self._engines = engines
@@ -201,16 +201,16 @@ class TaskRunner:
         self._held: Claim | None = None
 
     def set_engines(self, engines: Engines) -> None:
-        """Work with these engines from the next task on."""
+        """Use these engines from the next task on."""
         self._engines = engines
 
     def work(self) -> bool:
         """
-        Claim the next task and see it through; False when there was nothing to do.
+        Claim and run the next task; False if there was none.
 
         Raises:
-            StorageFull, StorageUnavailable: a store has no room or does not answer; nothing is
-                lost, try again later.
+            StorageFull, StorageUnavailable: a store is full or does not respond; nothing is lost,
+                try again later.
         """
         claim = self._claim()
         if claim is None:
@@ -225,7 +225,7 @@ class TaskRunner:
         return True
 
     def _run_observed(self, claim: Claim) -> None:
-        """See a claimed task through, for everybody who watches to see."""
+        """Run a claimed task within a span, with its logs and metrics."""
         job, task = claim.job, claim.task
         ids = {"job_id": job.id, "request_id": job.origin.request_id, "task": task.name}
         started, outcome = time.monotonic(), "interrupted"
@@ -244,9 +244,9 @@ class TaskRunner:
 
     def release(self) -> None:
         """
-        Give the task at hand back at once; what is still done for it has no effect.
+        Give the current task back at once; work that continues on it has no effect.
 
-        For another thread that ends the process, because an engine does not hear `stopping`.
+        For another thread that ends the process, because an engine does not react to `stopping`.
         """
         if (claim := self._held) is not None:
             self._record(claim, released)
@@ -270,7 +270,7 @@ class TaskRunner:
         return None
 
     def _run(self, claim: Claim) -> str:
-        """Work on a claimed task until its end is on record; returns how it ended."""
+        """Run a claimed task until its outcome is recorded; returns the outcome."""
         checkpoints = ClaimedCheckpoints(claim)
         try:
             with TaskHeartbeat(self._context, claim, self._stopping) as heartbeat:
@@ -284,11 +284,11 @@ class TaskRunner:
             self._discard_outputs(claim, checkpoints)
             self._record(claim, released)
             return "released"
-        except _WAITED_FOR as error:
+        except _TRANSIENT as error:
             self._delay(claim, checkpoints, error)
             raise
         except (KeyboardInterrupt, SystemExit):
-            self._record(claim, released)  # the task is not to blame
+            self._record(claim, released)  # not the task's fault
             raise
         except Exception as error:  # noqa: BLE001 - the outermost frame of a task
             self._discard_outputs(claim, checkpoints)
@@ -299,7 +299,7 @@ class TaskRunner:
     # -- the tasks -------------------------------------------------------------------------
 
     def _do(self, claim: Claim, checkpoints: ClaimedCheckpoints, heartbeat: TaskHeartbeat) -> Learn:
-        """Do the task; returns what the record should learn from it."""
+        """Run the task; returns the change of the record that its result requires."""
         pipeline = Pipeline(
             self._context.media,
             checkpoints,
@@ -336,14 +336,14 @@ class TaskRunner:
         return partial(fetched, name=name, size_bytes=size, media=info)
 
     def _prepare(self, pipeline: Pipeline, job: Job, heartbeat: TaskHeartbeat) -> Learn:
-        self._refuse_early(job)
+        self._check_engines(job)
         with open_recording(self._context.media, job.objects["recording"]) as media:
             plan = pipeline.prepare(media, heartbeat)
         Quotas(self._context, job.tenant).check_length(job.duration, plan.audio.duration)
         return partial(planned, plan=plan, keep_recording=not self._context.policy.drop_recording)
 
-    def _refuse_early(self, job: Job) -> None:
-        """Before any work, see that the engines of this worker are there and can do it."""
+    def _check_engines(self, job: Job) -> None:
+        """Before any work, check that this worker's engines exist and support the options."""
         if RECOGNIZE_QUEUE in self._queues:
             self._recognizer(job)
         if job.options.enable_diarization:
@@ -355,11 +355,11 @@ class TaskRunner:
         pipeline.recognize(plan, claim.task.part, recognizer, heartbeat)
         part, seconds = plan.parts[claim.task.part], time.monotonic() - started
         self._context.meters.recognition(recognizer.engine.name, part.end - part.start, seconds)
-        self._note_speed(seconds / max(part.end - part.start, 0.1))
+        self._record_speed(seconds / max(part.end - part.start, 0.1))
         return _nothing
 
     def _recognizer(self, job: Job) -> Chosen[Recognizer]:
-        """The recognizer, where it may and can do what the job wants."""
+        """The recognizer; raises if it does not support the job's options."""
         recognizer = self._engines.recognizer()
         recognizer.engine.check(job.options)
         return recognizer
@@ -371,15 +371,15 @@ class TaskRunner:
         checkpoints: ClaimedCheckpoints,
         heartbeat: TaskHeartbeat,
     ) -> Learn:
-        plan, listening = pipeline.plan(), SpeakerIdentification(self._context, job)
+        plan, identification = pipeline.plan(), SpeakerIdentification(self._context, job)
         diarizer = self._engines.diarizer() if plan.audio.channels == 1 else None
         found = pipeline.diarize(plan, diarizer, heartbeat)
-        listening.keep(pipeline, plan, found, self._engines.diarizer, checkpoints, heartbeat)
+        identification.keep(pipeline, plan, found, self._engines.diarizer, checkpoints, heartbeat)
         return _nothing
 
     def _attribute(self, pipeline: Pipeline, job: Job) -> Learn:
         plan, parts, diarization = pipeline.gather()
-        # without a result the record's warnings tell why nobody knows the speakers
+        # Without a result the record's warnings say why the speakers are unknown.
         known = diarization or Diarization(warnings=job.warnings)
         timeline = pipeline.speaker_timeline()
         voices = SpeakerIdentification(self._context, job).known()
@@ -388,17 +388,17 @@ class TaskRunner:
             self._context.text.put_text(job.id, transcript.text)
         return partial(concluded, transcript=transcript)
 
-    def _note_speed(self, rtf: float) -> None:
-        """Keep a running mean of seconds of work per second of audio, for estimates."""
+    def _record_speed(self, rtf: float) -> None:
+        """Update the moving average of seconds of work per second of audio, for estimates."""
         jobs = self._context.jobs
-        with suppress(*_WAITED_FOR):  # a part is worth more than an estimate
+        with suppress(*_TRANSIENT):  # an estimate must not fail a part
             known = jobs.get_fact(RTF)
             jobs.set_fact(RTF, f"{rtf if known is None else 0.8 * float(known) + 0.2 * rtf:.4f}")
 
     # -- ends ------------------------------------------------------------------------------
 
     def _commit(self, claim: Claim, checkpoints: ClaimedCheckpoints, learn: Learn) -> None:
-        """Make the result count; waits for a store that is away or full, for two leases."""
+        """Record the result; waits two leases for a store that is full or unavailable."""
         written = checkpoints.written
         deadline = time.monotonic() + 2 * self._context.policy.lease_seconds
         task = claim.task
@@ -407,27 +407,27 @@ class TaskRunner:
             return committed(job, task.name, task.token, written, self._context.clock(), learn)
 
         while time.monotonic() < deadline:
-            with suppress(*_WAITED_FOR):
+            with suppress(*_TRANSIENT):
                 self._context.update(claim.job.id, count)
                 return
             time.sleep(_COMMIT_PATIENCE_SECONDS)
         self._context.update(claim.job.id, count)
 
     def _drop_recording(self, claim: Claim) -> None:
-        """Where room is short, the upload goes as soon as its working audio counts."""
+        """Delete the recording once its working audio is recorded, if the policy says so."""
         if claim.task.kind == "prepare" and self._context.policy.drop_recording:
-            with suppress(StorageError):  # the sweep finds it
+            with suppress(StorageError):  # else maintenance deletes it
                 delete_recording(self._context.media, claim.job.objects["recording"])
 
     def _delay(self, claim: Claim, checkpoints: ClaimedCheckpoints, error: StorageError) -> None:
-        """The task is not to blame for its store; the record tells what it waits for."""
+        """Give the task back because of its store; the record says what it waits for."""
         full = isinstance(error, StorageFull)
         if full:
             self._discard_outputs(claim, checkpoints)
-        patience = _ROOM_PATIENCE_SECONDS if full else math.inf
+        patience = _SPACE_PATIENCE_SECONDS if full else math.inf
         failure, now = Failure(error.code, str(error)), self._context.clock()
         change = partial(delayed, failure=failure, patience=patience, now=now)
-        while not self._record(claim, change):  # else it would count as a death
+        while not self._record(claim, change):  # else it counts as a death
             if self._stopping.wait(_COMMIT_PATIENCE_SECONDS):
                 return
 
@@ -443,9 +443,9 @@ class TaskRunner:
         self._record(claim, partial(task_failed, failure=failure, final=final, now=now))
 
     def _record(self, claim: Claim, change: Callable[[Job, str, int], Job]) -> bool:
-        """Whether it is on record or does not matter any more; else the lease runs out."""
+        """Change the record; False if the store did not respond, so that the lease expires."""
         task = claim.task
-        with suppress(*_WAITED_FOR):
+        with suppress(*_TRANSIENT):
             with suppress(JobError):
                 self._context.update(claim.job.id, lambda job: change(job, task.name, task.token))
             return True
@@ -453,10 +453,10 @@ class TaskRunner:
 
     def _discard_outputs(self, claim: Claim, checkpoints: ClaimedCheckpoints) -> None:
         """
-        Remove what was written in vain.
+        Delete the objects of a task that was not committed.
 
-        A commit whose answer was lost may have counted all the same: what the record names
-        stays. What cannot be removed now is found by the sweep after the job's end.
+        A commit whose response was lost may have succeeded, so objects that the record names are
+        kept. Maintenance deletes what cannot be deleted now after the job's end.
         """
         with suppress(StorageError):
             named = self._named(claim.job.id)

@@ -1,4 +1,4 @@
-"""Telling webhooks that a job has ended; every attempt is on record before it is made."""
+"""Delivers the webhooks of ended jobs; every attempt is recorded before it is made."""
 
 import json
 from collections.abc import Callable
@@ -17,15 +17,15 @@ from meet_transcriber.service.context import ServiceContext
 
 log = get_logger(__name__)
 
-_ATTEMPT_SECONDS = 60.0  # an attempt that nobody reported on for so long is made again
-_AT_A_TIME = 4
+_ATTEMPT_SECONDS = 60.0  # an attempt without a recorded outcome is repeated after this
+_THREADS = 4
 
 NextAttempt = Callable[[int, float, Random, float | None], float | None]
-"""From attempts made, now, chance and Retry-After to the moment of the next; None for never."""
+"""From attempts made, now, randomness and Retry-After to the next attempt; None for never."""
 
 
 class WebhookDispatcher:
-    """Delivers in threads of its own, so that a slow receiver holds up nobody."""
+    """Delivers from a thread pool, so that slow receivers do not block maintenance."""
 
     def __init__(
         self,
@@ -38,12 +38,12 @@ class WebhookDispatcher:
         self._sender = sender
         self._secret = secret
         self._schedule = schedule
-        self._chance = Random()  # noqa: S311 - spreads attempts, guards nothing
-        self._threads = ThreadPoolExecutor(_AT_A_TIME, "webhook")
+        self._random = Random()  # noqa: S311 - only spreads attempts
+        self._threads = ThreadPoolExecutor(_THREADS, "webhook")
         self._attempts: set[Future[None]] = set()
 
     def notify(self, job: Job) -> None:
-        """Take the delivery that is due, and make the attempt soon."""
+        """Record an attempt, if one is due, and make it in a thread."""
         now = self._context.clock()
         with suppress(JobError):
             before, taken = self._context.jobs.update(job.id, partial(_attempted, now=now))
@@ -52,7 +52,7 @@ class WebhookDispatcher:
                 self._attempts.add(self._threads.submit(self._deliver, taken))
 
     def wait(self) -> None:
-        """Wait for the attempts that are being made."""
+        """Wait for the attempts in progress."""
         wait(self._attempts)
 
     def _deliver(self, job: Job) -> None:
@@ -67,17 +67,19 @@ class WebhookDispatcher:
         )
         self._context.meters.webhook(delivery.outcome)
         log.info("webhook_attempted", job_id=job.id, outcome=delivery.outcome)
-        with suppress(TranscriptionError):  # then it is made again, with the same id
-            self._context.jobs.update(job.id, lambda now: self._noted(now, job.webhook, delivery))
+        with suppress(TranscriptionError):  # else the attempt is repeated with the same id
+            self._context.jobs.update(
+                job.id, lambda current: self._recorded(current, job.webhook, delivery)
+            )
 
-    def _noted(self, job: Job, made: Webhook | None, delivery: Delivery) -> Job:
+    def _recorded(self, job: Job, made: Webhook | None, delivery: Delivery) -> Job:
         hook = job.webhook
         if hook is None or made is None or hook.event_id != made.event_id:
-            return job  # a rerun began meanwhile
+            return job  # a rerun has begun meanwhile
         if delivery.outcome != "retry":
             return replace(job, webhook=replace(hook, outcome=delivery.outcome, next_at=None))
         now, wanted = self._context.clock(), delivery.retry_after
-        next_at = self._schedule(hook.attempts, now, self._chance, wanted)
+        next_at = self._schedule(hook.attempts, now, self._random, wanted)
         outcome = "waiting" if next_at else "undeliverable"
         return replace(job, webhook=replace(hook, outcome=outcome, next_at=next_at))
 
@@ -91,7 +93,7 @@ def _attempted(job: Job, now: float) -> Job:
 
 
 def event(job: Job) -> bytes:
-    """The body that tells of a job's end; ids and states, never speech."""
+    """The webhook's body: ids and states, never speech."""
     moment = datetime.fromtimestamp(job.finished_at or 0.0, UTC)
     data: dict[str, object] = {"job_id": job.id, "status": job.state, "run": job.run}
     if job.error is not None:
