@@ -11,7 +11,7 @@ from starlette.types import Lifespan
 
 from meet_transcriber.api import errors, openapi
 from meet_transcriber.api.middleware import audit
-from meet_transcriber.api.middleware.proxy_headers import Proxies, ProxyHeadersMiddleware
+from meet_transcriber.api.middleware.proxy_headers import ProxyHeadersMiddleware, TrustedProxies
 from meet_transcriber.api.middleware.rate_limit import AddressLimitMiddleware
 from meet_transcriber.api.middleware.request_log import PROBES, RequestLogMiddleware
 from meet_transcriber.api.middleware.security import (
@@ -130,7 +130,9 @@ def _add_middleware(app: FastAPI, service: Service, settings: Settings, mode: st
     _allow_origins(app, settings)
     if mode == "loopback":
         app.add_middleware(LoopbackOnlyMiddleware)
-    app.add_middleware(ProxyHeadersMiddleware, proxies=Proxies(listed(settings.trusted_proxies)))
+    app.add_middleware(
+        ProxyHeadersMiddleware, proxies=TrustedProxies(listed(settings.trusted_proxies))
+    )
     app.add_middleware(RequestSizeLimitMiddleware)
     app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(RequestLogMiddleware, meters=service.context.meters)

@@ -65,9 +65,9 @@ def server_of(app: Callable[..., Any], settings: Settings) -> "uvicorn.Server":
     import uvicorn  # noqa: PLC0415 - only these commands need it
 
     from meet_transcriber.api.http_protocol import protocol  # noqa: PLC0415
-    from meet_transcriber.api.middleware.proxy_headers import Proxies  # noqa: PLC0415
+    from meet_transcriber.api.middleware.proxy_headers import TrustedProxies  # noqa: PLC0415
 
-    proxies = Proxies(listed(settings.trusted_proxies))
+    proxies = TrustedProxies(listed(settings.trusted_proxies))
     config = uvicorn.Config(
         app,
         http=protocol(
