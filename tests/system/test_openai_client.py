@@ -339,7 +339,7 @@ def test_a_key_that_is_not_for_this_raises_the_clients_own_error(
     code: str,
 ) -> None:
     app = make_app(make_service(tmp_path), auth_mode="required")
-    keyring = app.state.guard.keyring
+    keyring = app.state.auth.keyring
     made = keyring.create("test", "", scopes, None) if scopes else None
     if made and revoked:
         keyring.revoke(made.key.id)
@@ -353,7 +353,7 @@ def test_a_key_that_is_not_for_this_raises_the_clients_own_error(
 def test_with_its_key_the_client_is_served(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     app = make_app(service, auth_mode="required")
-    made = app.state.guard.keyring.create("test", "acme", ("submit", "read"), None)
+    made = app.state.auth.keyring.create("test", "acme", ("submit", "read"), None)
     with at_work(service), client_of(app) as client:
         mine = client.with_options(api_key=made.token)
         assert mine.models.list().data

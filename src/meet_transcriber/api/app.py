@@ -1,4 +1,4 @@
-"""The HTTP API as one ASGI application over a service."""
+"""The ASGI application: routes, middleware and shared state."""
 
 import threading
 
@@ -105,7 +105,7 @@ def create_app(
         telemetry=_TELEMETRY,
     )
     guard = guard or auth.build_auth(settings, service.context.jobs)
-    app.state.service, app.state.settings, app.state.guard = service, settings, guard
+    app.state.service, app.state.settings, app.state.auth = service, settings, guard
     app.state.stopping = threading.Event()
     app.state.exposition = observability.exposition(service.context, stores=True)
     app.state.probe_limiter, app.state.streams = ProbeLimiter(), StreamLimiter()
@@ -117,7 +117,7 @@ def create_app(
     errors.install(app)
     app.add_exception_handler(events.StreamComplete, _end_stream)
     openapi.describe(app)
-    app.add_middleware(audit.AuditMiddleware, guard=guard)
+    app.add_middleware(audit.AuditMiddleware, auth=guard)
     _add_middleware(app, service, settings, guard.mode)
     return app
 

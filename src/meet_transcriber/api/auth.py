@@ -1,4 +1,4 @@
-"""Who is calling, and whether they may: every route that touches jobs asks for its service here."""
+"""Authentication and authorization: dependencies that give a route the service it may use."""
 
 import hmac
 from typing import Annotated, Any
@@ -38,10 +38,10 @@ _MISSING = (
 
 class Authenticate(SecurityBase):
     """
-    Gives a route the service as its caller may use it; what is seen through it is their tenant's.
+    Dependency that checks key and scopes and returns the service narrowed to the caller's tenant.
 
-    It is a scheme of OpenAPI's, so that the document tells what a route needs; the other ways to
-    show a key are put in beside it by `other_ways`, as each would cost every request its time.
+    As a security scheme it also documents the scopes of a route. `add_key_schemes` documents the
+    other ways to send a key, since each scheme as a dependency would cost every request time.
     """
 
     def __init__(self) -> None:
@@ -49,31 +49,32 @@ class Authenticate(SecurityBase):
         self.model = HTTPBearerModel(description="An API key: `mt_<id>_<secret>`.")
 
     async def __call__(self, request: Request, wanted: SecurityScopes) -> Service:
-        request.scope[BODY_UNREAD] = _has_body(request)  # a refusal must reach who is still sending
+        # A refusal must reach a client that is still sending.
+        request.scope[BODY_UNREAD] = _has_body(request)
         caller = await authenticate(request)
         request.state.caller = caller
         await count_key(request, caller.key_id)
         if missing := [scope for scope in wanted.scopes if scope not in caller.scopes]:
-            raise ScopeMissing(_not_enough(missing, caller))
+            raise ScopeMissing(_scope_message(missing, caller))
         request.scope[BODY_UNREAD] = False
         service: Service = request.app.state.service
         return service.for_tenant(caller.tenant)
 
 
-_DOOR = Authenticate()
-ReaderService = Annotated[Service, Security(_DOOR, scopes=["read"])]
-ToSubmit = Annotated[Service, Security(_DOOR, scopes=["submit"])]
-ToTranscribe = Annotated[Service, Security(_DOOR, scopes=["submit", "read"])]
-ToAdminister = Annotated[Service, Security(_DOOR, scopes=["admin"])]
-ToMonitor = Annotated[Service, Security(_DOOR, scopes=["monitor"])]
+_AUTHENTICATE = Authenticate()
+ReaderService = Annotated[Service, Security(_AUTHENTICATE, scopes=["read"])]
+SubmitService = Annotated[Service, Security(_AUTHENTICATE, scopes=["submit"])]
+TranscribeService = Annotated[Service, Security(_AUTHENTICATE, scopes=["submit", "read"])]
+AdminService = Annotated[Service, Security(_AUTHENTICATE, scopes=["admin"])]
+MonitorService = Annotated[Service, Security(_AUTHENTICATE, scopes=["monitor"])]
 
 
-def other_ways(document: dict[str, Any]) -> None:
-    """Let an OpenAPI document say that a key may come in another header, or as a session."""
+def add_key_schemes(document: dict[str, Any]) -> None:
+    """Document in OpenAPI that a key may come in another header, or as a session."""
     schemes = document["components"]["securitySchemes"]
     schemes["ApiKeyHeader"] = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
-    about = f"""What POST /session gives, over HTTPS as `__Host-{COOKIE}`; what changes anything \
-needs {CSRF_HEADER}, too."""
+    about = f"""Set by POST /session; over HTTPS named `__Host-{COOKIE}`. Requests that change \
+anything need {CSRF_HEADER}, too."""
     schemes["Session"] = {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": about}
     for methods in document["paths"].values():
         for operation in methods.values():
@@ -82,20 +83,20 @@ needs {CSRF_HEADER}, too."""
                 operation["security"] += [{"ApiKeyHeader": scopes}, {"Session": scopes}]
 
 
-def author_of(request: Request) -> str | None:
-    """Who changes something: the name of their key, its id where it has none; None without one."""
+def get_author(request: Request) -> str | None:
+    """The author of a change: the name of the key, or its id; None without a key."""
     caller: Caller = request.state.caller
     return caller.name or caller.key_id or None
 
 
-def guard_of(request: Request) -> AuthContext:
-    """The guard of the app that serves a request."""
-    guard: AuthContext = request.app.state.guard
-    return guard
+def get_auth(request: Request) -> AuthContext:
+    """The authentication of the app that serves a request."""
+    auth: AuthContext = request.app.state.auth
+    return auth
 
 
-def token_in(request: Request) -> str | None:
-    """The key that a request shows, in either header."""
+def read_token(request: Request) -> str | None:
+    """The key in either header of a request; None without one."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
         return token.strip()
@@ -103,89 +104,92 @@ def token_in(request: Request) -> str | None:
 
 
 async def _can_read_details(request: Request) -> bool:
-    """A key that is shown has to hold, or wrong ones could be told from right ones unnoticed."""
+    """Raises for an invalid key, or keys could be guessed here without being counted."""
     try:
         return "read" in (await authenticate(request)).scopes
     except AccessError:
-        if token_in(request):
+        if read_token(request):
             raise
         return False
 
 
 async def is_still_authorized(request: Request) -> bool:
-    """Whether the key or session of an answer that is under way still holds."""
+    """Whether the key or session of a response in progress is still valid."""
     try:
         await authenticate(request)
     except AccessError:
         return False
     except StorageError:
-        return True  # it was admitted, and nobody can tell otherwise
+        return True  # it was valid when the response began
     return True
 
 
 CanReadDetails = Annotated[bool, Depends(_can_read_details)]
-"""Whether details of the inside may be told to this caller; who shows nothing is a stranger."""
+"""Whether internal details may be shown to this caller; never without a key."""
 
 
 async def authenticate(request: Request) -> Caller:
     """
-    Who calls.
+    Identify the caller.
 
     Raises:
-        KeyRequired, KeyRefused: nobody we know.
-        CsrfRefused: perhaps a page of another site in their browser.
+        KeyRequired, KeyRefused: the key is missing or invalid.
+        CsrfRefused: a page of another site may have sent this from the caller's browser.
     """
-    guard = guard_of(request)
-    if guard.mode != "required":
-        return _anybody(request, guard)
-    if token := token_in(request):
-        return caller_of(await run_in_threadpool(guard.keyring.check, token))
-    if not session_token(request):
+    auth = get_auth(request)
+    if auth.mode != "required":
+        return _keyless_caller(request, auth)
+    if token := read_token(request):
+        return caller_of(await run_in_threadpool(auth.keyring.check, token))
+    if not read_session_token(request):
         raise KeyRequired(_MISSING)
-    signed_in = await session_of(request)
+    signed_in = await find_session(request)
     if request.method not in _SAFE:
-        refuse_without_csrf_token(request, signed_in)
+        check_csrf_token(request, signed_in)
     return caller_of(signed_in.key)
 
 
-def _anybody(request: Request, guard: AuthContext) -> Caller:
-    """Who needs no key: in `open` mode for everyday things only, as a key outlives the mode."""
-    if guard.mode == "loopback":
+def _keyless_caller(request: Request, auth: AuthContext) -> Caller:
+    """
+    The caller in a mode without keys. In `open` mode without the scope to make keys, as a key
+    outlives the mode.
+    """
+    if auth.mode == "loopback":
         peer = request.client.host if request.client else "127.0.0.1"
         if not peer.startswith(_HERE):
-            raise KeyRequired("AUTH_MODE=loopback serves this machine alone; set it to required.")
+            raise KeyRequired("AUTH_MODE=loopback serves this machine only; set it to required.")
     if request.method not in _SAFE:
-        refuse_other_sites(request)
-    return Caller(scopes=SCOPES if guard.mode == "loopback" else OPEN_SCOPES)
+        reject_cross_site(request)
+    return Caller(scopes=SCOPES if auth.mode == "loopback" else OPEN_SCOPES)
 
 
 def cookie_name(request: Request) -> str:
-    """The session's cookie; over HTTPS one that no neighbour in the domain can set (__Host-)."""
+    """The session cookie's name; over HTTPS one that other subdomains cannot set (__Host-)."""
     return f"__Host-{COOKIE}" if request.scope["scheme"] == "https" else COOKIE
 
 
-def session_token(request: Request) -> str | None:
-    """What the session's cookie holds, if there is one."""
+def read_session_token(request: Request) -> str | None:
+    """The value of the session's cookie; None without one."""
     return request.cookies.get(cookie_name(request)) or None
 
 
-async def session_of(request: Request) -> SignedIn:
-    """The session of a browser that signed in; raises KeyRefused where there is none."""
-    token = session_token(request)
+async def find_session(request: Request) -> SignedIn:
+    """The session of a browser that signed in; raises KeyRefused without a valid one."""
+    token = read_session_token(request)
     if not token:
         raise KeyRefused("There is no session; sign in with POST /session.")
-    return await run_in_threadpool(guard_of(request).keyring.session, token)
+    return await run_in_threadpool(get_auth(request).keyring.session, token)
 
 
-def refuse_without_csrf_token(request: Request, signed_in: SignedIn) -> None:
-    """Raise CsrfRefused unless the page that sends this could read what signing in gave."""
-    shown = request.headers.get(CSRF_HEADER, "")
-    if not hmac.compare_digest(shown.encode(), signed_in.csrf_token.encode()):
+def check_csrf_token(request: Request, signed_in: SignedIn) -> None:
+    """Raise CsrfRefused unless the request has the CSRF token of its session."""
+    given = request.headers.get(CSRF_HEADER, "")
+    if not hmac.compare_digest(given.encode(), signed_in.csrf_token.encode()):
         raise CsrfRefused(f"A session needs its csrf_token in {CSRF_HEADER}; see GET /session.")
 
 
-def refuse_other_sites(request: Request) -> None:
-    """Raise CsrfRefused for what a page of another site made a browser send."""
+def reject_cross_site(request: Request) -> None:
+    """Raise CsrfRefused for a request that a page of another site sent through a browser."""
     settings: Settings = request.app.state.settings
     origin = request.headers.get("origin")
     allowed = {each.strip() for each in settings.cors_origins.split(",")} - {""}
@@ -205,8 +209,8 @@ def _has_body(request: Request) -> bool:
     return length != "0" or "transfer-encoding" in request.headers
 
 
-def _not_enough(missing: list[str], caller: Caller) -> str:
-    what = " and ".join(missing)
+def _scope_message(missing: list[str], caller: Caller) -> str:
+    scopes = " and ".join(map(repr, missing))
     if caller.key_id:
-        return f"This API key has not the scope {what}; a key that has it is needed."
-    return f"AUTH_MODE=open gives nobody the scope {what}; with AUTH_MODE=required a key has it."
+        return f"This API key lacks the scope {scopes}."
+    return f"AUTH_MODE=open grants no one the scope {scopes}; AUTH_MODE=required grants it to keys."

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from meet_transcriber.api.forms import BODY_UNREAD
-from meet_transcriber.api.security_headers import completed
+from meet_transcriber.api.security_headers import complete_headers
 from meet_transcriber.core import errors
 from meet_transcriber.observability.logging import get_logger
 
@@ -264,5 +264,5 @@ async def _handle_unexpected(request: Request, error: Exception) -> Response:
         "The service's log describes it under this request's id.",
     )
     problem.headers["X-Request-ID"] = request_id
-    problem.raw_headers = completed(problem.raw_headers, request.scope["scheme"])
+    problem.raw_headers = complete_headers(problem.raw_headers, request.scope["scheme"])
     return problem

@@ -1,11 +1,11 @@
 """
-A server's side of HTTP/1.1 that waits for nobody for ever: uvicorn's own, with deadlines.
+uvicorn's HTTP/1.1 protocol with deadlines for slow clients and a limit on connections.
 
-uvicorn itself lets a client take any time and any number of bytes for its headers, any time to
-take an answer, and open any number of connections. `serve` uses this; other ways to start
-uvicorn can:
+uvicorn itself sets no limit on the time and size of request headers, on the time a client takes
+to read a response, or on its number of connections. `serve` uses this protocol; other ways to
+start uvicorn can, too:
 
-    uvicorn src.api.main:app --http meet_transcriber.api.http_protocol:PatientProtocol
+    uvicorn src.api.main:app --http meet_transcriber.api.http_protocol:DeadlineHttpProtocol
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from meet_transcriber.api.middleware.proxy_headers import client_key
 
 HEADER_SECONDS = 20.0
-TAKING_SECONDS = 60.0
+READING_SECONDS = 60.0
 HEADER_BYTES = 64 << 10
 
 _SLOW = b"408 Request Timeout"
@@ -28,20 +28,22 @@ _LARGE = b"431 Request Header Fields Too Large"
 
 class DeadlineHttpProtocol(HttpToolsProtocol):
     """
-    One connection. Its headers must be there within `header_seconds`, from its opening and from
-    the first byte of every later request, and have at most about `header_bytes`. Of an answer, a
-    piece must be taken within `taking_seconds`.
+    One connection.
+
+    Headers must arrive within `header_seconds` of its opening, or of the first byte of a later
+    request, and have at most about `header_bytes`. The client must read each piece of a response
+    within `reading_seconds`.
     """
 
     header_seconds: ClassVar[float] = HEADER_SECONDS
     header_bytes: ClassVar[int] = HEADER_BYTES
-    taking_seconds: ClassVar[float] = TAKING_SECONDS
+    reading_seconds: ClassVar[float] = READING_SECONDS
     most_connections: ClassVar[int | None] = None
-    """Per client, as `household` tells them apart; None does not limit them."""
+    """Per client, as `client_key` groups addresses; None means unlimited."""
     _open: ClassVar[Counter[str]] = Counter()
 
     _deadline: TimerHandle | None = None
-    _untaken: TimerHandle | None = None
+    _read_timer: TimerHandle | None = None
     _in_message = False
     _header_size = 0
     _counted: str | None = None
@@ -50,8 +52,8 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        transport.set_write_buffer_limits(0)  # so that we hear of all that is not taken at once
-        self._await_headers()
+        transport.set_write_buffer_limits(0)  # pause_writing() then reports every unread byte
+        self._start_header_timer()
         peer = self.client[0] if self.client else ""
         if self.most_connections is not None and not self.is_proxy(peer):
             self._counted = client_key(peer)
@@ -60,8 +62,8 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
                 transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._got_headers()
-        self._was_taken()
+        self._stop_header_timer()
+        self._stop_read_timer()
         if self._counted is not None:
             self._open[self._counted] -= 1
             if not self._open[self._counted]:
@@ -69,20 +71,20 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
             self._counted = None
         super().connection_lost(exc)
 
-    # -- answers ---------------------------------------------------------------------------
+    # -- responses -------------------------------------------------------------------------
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._untaken = self.loop.call_later(self.taking_seconds, self.transport.abort)
+        self._read_timer = self.loop.call_later(self.reading_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._was_taken()
+        self._stop_read_timer()
 
-    def _was_taken(self) -> None:
-        if self._untaken is not None:
-            self._untaken.cancel()
-            self._untaken = None
+    def _stop_read_timer(self) -> None:
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None
 
     # -- requests --------------------------------------------------------------------------
 
@@ -92,17 +94,17 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
             self._header_size += len(data)
             if self._header_size > self.header_bytes:
                 self._refuse(_LARGE)
-        elif self._is_idle():  # what came was nothing, such as line breaks between requests
-            self._await_headers()
+        elif self._is_idle():  # only line breaks came, which begin no request
+            self._start_header_timer()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_message = True
         if self._deadline is None:
-            self._await_headers()
+            self._start_header_timer()
 
     def on_headers_complete(self) -> None:
-        self._got_headers()
+        self._stop_header_timer()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -110,24 +112,24 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def is_proxy(self, address: str) -> bool:  # noqa: ARG002
-        """Whether an address is that of a proxy, which has many clients."""
+        """Whether an address is a proxy's, which has many clients."""
         return False
 
     def _is_idle(self) -> bool:
         return not self._in_message and (self.cycle is None or self.cycle.response_complete)
 
-    def _await_headers(self) -> None:
+    def _start_header_timer(self) -> None:
         self._header_size = 0
         self._deadline = self.loop.call_later(self.header_seconds, self._refuse, _SLOW)
 
-    def _got_headers(self) -> None:
+    def _stop_header_timer(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
     def _refuse(self, status: bytes) -> None:
-        """Say why in one line, where an answer is not being sent, and close."""
-        self._got_headers()
+        """Send a status line, unless a response is in progress, and close."""
+        self._stop_header_timer()
         if self.transport.is_closing():
             return
         if self.cycle is None or self.cycle.response_complete:
@@ -144,8 +146,9 @@ def protocol(
     The protocol for uvicorn's `http`, counting its own connections.
 
     Args:
-        seconds, connections: its `header_seconds` and `most_connections`.
-        trusts: whether an address is that of a proxy.
+        seconds: `header_seconds`.
+        connections: `most_connections`.
+        trusts: whether an address is a proxy's.
     """
 
     class Configured(DeadlineHttpProtocol):

@@ -1,4 +1,4 @@
-"""The API as a process: what runs beside it, from its start to its end."""
+"""The API process: builds the app and runs its queue, worker and maintenance beside it."""
 
 import os
 import secrets
@@ -26,73 +26,74 @@ from meet_transcriber.settings import Settings
 log = get_logger(__name__)
 
 _RETRY_SECONDS = 1.0
-_BURIAL_SECONDS = 10.0
-"""How long a burial waits for a store; after that the dead worker's leases run out."""
+_RELEASE_SECONDS = 10.0
+"""How long releasing a dead worker's tasks waits for the store; then their leases expire."""
 
 
 def build(settings: Settings) -> FastAPI:
     """
-    The API as the settings want it; its queue, its embedded worker and its attendant start and
-    stop with it. No engine is loaded here.
+    Build the API; its queue, embedded worker and maintenance start and stop with it.
+
+    No engine is loaded here.
 
     Raises:
-        InvalidOptions: the settings make no sense together, or jobs would be lost here.
+        InvalidOptions: the settings contradict each other, or jobs would be lost here.
         StorageError: the stores cannot be used as configured.
     """
     services.check_place(settings)
     queue = services.open_queue(settings, worker_command)
     service = services.service(settings, queue)
-    guard = auth.build_auth(settings, service.context.jobs)
-    if settings.webhook_secret is not None:  # one that is none is said now, not by a thread
+    access = auth.build_auth(settings, service.context.jobs)
+    if settings.webhook_secret is not None:  # an invalid one fails the start, not a thread later
         services.webhook_secret(settings, service.context.jobs)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        companions = BackgroundServices(
-            settings, service, queue, partial(show_first_key, settings, guard)
+        background = BackgroundServices(
+            settings, service, queue, partial(show_first_key, settings, access)
         )
-        companions.start()
+        background.start()
         try:
-            with _noticing(app.state.stopping.set):
+            with _on_stop_signal(app.state.stopping.set):
                 yield
         finally:
             app.state.stopping.set()
-            await run_in_threadpool(companions.stop)
+            await run_in_threadpool(background.stop)
 
-    return create_app(service, settings, lifespan, guard)
+    return create_app(service, settings, lifespan, access)
 
 
 def show_first_key(
-    settings: Settings, guard: auth.AuthContext, terminal: TextIO | None = None
+    settings: Settings, access: auth.AuthContext, terminal: TextIO | None = None
 ) -> None:
     """
-    Where a key is needed and there is none, make an administrator's, and show it on a terminal.
+    Create an administrator's key where one is required and none exists, and print it.
 
-    Without a terminal none is made: whoever is refused is told how to make one.
+    Without a terminal no key is created; refused requests explain how to create one.
 
     Raises:
-        StorageError: it cannot be kept.
+        StorageError: the key cannot be stored.
     """
     terminal = terminal or sys.stderr
-    if guard.mode != "required" or not terminal.isatty():
+    if access.mode != "required" or not terminal.isatty():
         return
-    if found := auth.first_key(settings, guard.keyring):
+    if found := auth.first_key(settings, access.keyring):
         made, path = found
         terminal.write(
-            f"There was no API key, so here is one for the administrator, kept in {path}:\n\n"
+            f"No API key existed, so one was created for the administrator, in {path}:\n\n"
             f"  {made.token}\n\n"
         )
         terminal.flush()
 
 
 def worker_command(worker_id: str) -> list[str]:
-    """What starts an embedded worker."""
+    """The command that starts an embedded worker."""
     command = [sys.executable, "-m", "meet_transcriber", "worker", "--embedded"]
     return [*command, "--id", worker_id]
 
 
 class BackgroundServices:
-    """The embedded worker's supervisor, where there is one, and the attendant."""
+    """The queue with its embedded worker, where there is one, and maintenance."""
 
     def __init__(
         self,
@@ -103,64 +104,66 @@ class BackgroundServices:
     ) -> None:
         """
         Args:
-            greet: called once the store answers.
+            greet: called when the store first answers.
         """
         self._settings = settings
         self._greet = greet
         self._context = service.context
         self._queue = queue
-        self._tending: Maintenance | None = None
-        self._attending = threading.Event()
-        self._attendant: MaintenanceThread | None = None
-        self._over = threading.Event()
-        self._starter = threading.Thread(target=self._attend, name="starter", daemon=True)
+        self._maintenance: Maintenance | None = None
+        self._maintenance_started = threading.Event()
+        self._thread: MaintenanceThread | None = None
+        self._stopped = threading.Event()
+        self._starter = threading.Thread(
+            target=self._start_maintenance, name="starter", daemon=True
+        )
 
     def start(self) -> None:
-        """Start both; a store that does not answer yet is waited for without holding up."""
+        """Start all without waiting for a store that does not answer yet."""
         self._starter.start()
-        services.start_worker(self._queue, self._bury)
+        services.start_worker(self._queue, self._release_worker)
 
     def stop(self) -> None:
-        """End both in good order, and give up connections."""
-        self._over.set()
+        """Stop all in order and close connections."""
+        self._stopped.set()
         self._starter.join()
         self._queue.close()
-        if self._attendant is not None:
-            self._attendant.stop()
+        if self._thread is not None:
+            self._thread.stop()
         self._context.tracer.close()
         self._context.jobs.close()
 
-    def _attend(self) -> None:
+    def _start_maintenance(self) -> None:
         holder = f"api-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        while not self._over.is_set():
+        while not self._stopped.is_set():
             try:
-                self._tending = services.maintenance(self._settings, self._context, holder)
+                self._maintenance = services.maintenance(self._settings, self._context, holder)
             except StorageUnavailable as error:
                 log.warning("waiting_for_store", error=str(error))
-                self._over.wait(_RETRY_SECONDS)
+                self._stopped.wait(_RETRY_SECONDS)
             else:
-                self._attendant = MaintenanceThread(self._tending)
-                self._attendant.start()
-                self._attending.set()
-                with suppress(StorageError):  # whoever is refused is told what to do
+                self._thread = MaintenanceThread(self._maintenance)
+                self._thread.start()
+                self._maintenance_started.set()
+                with suppress(StorageError):  # refused requests explain how to create a key
                     self._greet()
                 return
 
-    def _bury(self, worker_id: str) -> None:
-        """A worker that was seen to die holds nothing any more."""
-        self._attending.wait(_BURIAL_SECONDS)
-        if self._tending is not None:
-            self._tending.release_dead_workers([worker_id])
+    def _release_worker(self, worker_id: str) -> None:
+        """Release the tasks of a worker that died."""
+        self._maintenance_started.wait(_RELEASE_SECONDS)
+        if self._maintenance is not None:
+            self._maintenance.release_dead_workers([worker_id])
         self._context.jobs.remove_worker(worker_id)
 
 
 @contextmanager
-def _noticing(stop: Callable[[], None]) -> Iterator[None]:
+def _on_stop_signal(stop: Callable[[], None]) -> Iterator[None]:
     """
-    Call `stop` when the process is asked to end, besides what the server does then.
+    Call `stop` on SIGTERM and SIGINT, before the server's own handlers.
 
-    The server waits for open answers before it tells the application, so endless ones must
-    hear of it by themselves.
+    The server waits for open responses before it ends the lifespan, so endless streams have to
+    learn of the signal by other means.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

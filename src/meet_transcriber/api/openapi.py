@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from meet_transcriber import __version__
-from meet_transcriber.api.auth import other_ways
+from meet_transcriber.api.auth import add_key_schemes
 from meet_transcriber.api.errors import MEDIA_TYPE, PHRASES
 from meet_transcriber.api.schemas import components
 
@@ -107,7 +107,7 @@ def describe(app: FastAPI) -> None:
                 routes=app.routes,
             )
             document.setdefault("components", {}).setdefault("schemas", {}).update(components())
-            other_ways(document)
+            add_key_schemes(document)
             app.openapi_schema = _without_validation_error(document)
         return app.openapi_schema
 

@@ -1,4 +1,4 @@
-"""Headers that every answer carries, for browsers that show it or are made to load it."""
+"""Security headers of every response."""
 
 from collections.abc import Mapping
 
@@ -12,15 +12,15 @@ HEADERS: Mapping[bytes, bytes] = {
     b"x-content-type-options": b"nosniff",
     b"x-frame-options": b"DENY",
 }
-"""As OWASP's REST Security Cheat Sheet has them; a route's own policy wins."""
+"""From OWASP's REST Security Cheat Sheet; a header that the route sets wins."""
 
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
 _CACHING = {b"cache-control", b"etag"}
 _NO_STORE = (b"cache-control", b"no-store")
 
 
-def completed(given: list[tuple[bytes, bytes]], scheme: str) -> list[tuple[bytes, bytes]]:
-    """The headers of an answer with `HEADERS`, `no-store` where nothing else is said, and HSTS."""
+def complete_headers(given: list[tuple[bytes, bytes]], scheme: str) -> list[tuple[bytes, bytes]]:
+    """Add `HEADERS`, `no-store` unless the route allows caching, and HSTS over HTTPS."""
     names = {name.lower() for name, _ in given}
     given += [(name, value) for name, value in HEADERS.items() if name not in names]
     if not names & _CACHING:

@@ -87,7 +87,7 @@ def test_refusals_say_what_to_do(secured: SecuredApp) -> None:
     wrong = secured.client.get("/transcribe", headers={"X-API-Key": "mt_aa_x"})
     assert (wrong.json()["code"], wrong.status_code) == ("invalid_api_key", 401)
     narrow = secured.client.get("/keys", headers=secured.bearer("read"))
-    assert "scope admin" in narrow.json()["detail"]
+    assert "scope 'admin'" in narrow.json()["detail"]
 
 
 def test_openais_routes_refuse_in_their_envelope(secured: SecuredApp) -> None:
@@ -147,7 +147,7 @@ def test_open_to_all_no_key_is_asked_for_and_none_is_looked_at(tmp_path: Path) -
             assert unlocked.client.post(
                 "/keys", json={"name": "a"}, headers=headers
             ).is_client_error
-        assert "gives nobody" in unlocked.client.get("/audit").json()["detail"]
+        assert "grants no one" in unlocked.client.get("/audit").json()["detail"]
 
 
 def test_loopback_serves_this_machine_alone(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 30.0
 
 
 class Hasty(DeadlineHttpProtocol):
-    taking_seconds: ClassVar[float] = 1.0
+    reading_seconds: ClassVar[float] = 1.0
 
 
 def answering(*pieces: int) -> ASGIApp:

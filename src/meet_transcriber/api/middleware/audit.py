@@ -1,4 +1,4 @@
-"""Writing down who did what: one table of actions, one place where entries are made."""
+"""The audit log: the table of audited operations, the middleware that records, and the route."""
 
 import time
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meet_transcriber.api import serializers
-from meet_transcriber.api.auth import ToAdminister, guard_of
+from meet_transcriber.api.auth import AdminService, get_auth
 from meet_transcriber.api.openapi import problems, response
 from meet_transcriber.bootstrap.auth import AuthContext
 from meet_transcriber.core.auth import AuditEntry, AuditQuery, Caller
@@ -60,26 +60,29 @@ ACTIONS: Mapping[str, str] = {
     "rotateKey": "rotate_key",
     "readAudit": "read_audit",
 }
-"""Operation to what is written down of it."""
+"""Action recorded for each operation id."""
 
-WHEN_TOLD: Mapping[str, str] = {"getTranscription": "read", "listTranscriptions": "search"}
-"""The same of those that tell speech only sometimes, and then say so with `speech_told`."""
+ACTIONS_IF_CONTENT_READ: Mapping[str, str] = {
+    "getTranscription": "read",
+    "listTranscriptions": "search",
+}
+"""The same for operations that are recorded only if they called `mark_content_read`."""
 
 _REFUSALS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 _TEXT_LENGTH = 200
 
 
 def mark_content_read(request: Request) -> None:
-    """What goes out has words of a recording in it."""
-    request.state.speech_told = True
+    """Note that the response contains words of a recording."""
+    request.state.content_read = True
 
 
 class AuditMiddleware:
-    """Middleware: what was done is written down before its answer goes out."""
+    """Middleware: records an operation before its response is sent."""
 
-    def __init__(self, app: ASGIApp, guard: AuthContext) -> None:
+    def __init__(self, app: ASGIApp, auth: AuthContext) -> None:
         self._app = app
-        self._guard = guard
+        self._auth = auth
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -88,7 +91,7 @@ class AuditMiddleware:
 
         async def send_audited(message: Message) -> None:
             if message["type"] == "http.response.start":
-                entry = entry_of(scope, message["status"], self._guard.names)
+                entry = entry_of(scope, message["status"], self._auth.names)
                 if entry is not None:
                     await run_in_threadpool(self._append, entry)
             await send(message)
@@ -97,13 +100,13 @@ class AuditMiddleware:
 
     def _append(self, entry: AuditEntry) -> None:
         try:
-            self._guard.trail.append(entry)
-        except StorageError as error:  # a service that nobody can use would be worse
+            self._auth.trail.append(entry)
+        except StorageError as error:  # refusing all requests would be worse than a gap
             log.critical("audit_failed", action=entry.action, key=entry.key, error=str(error))
 
 
 def entry_of(scope: Scope, status: int, names: bool) -> AuditEntry | None:
-    """What is written down of a request that is answered so; None where nothing is."""
+    """The entry for a request with this response status; None where it is not audited."""
     action, target = _action(scope, status)
     if action is None:
         return None
@@ -116,8 +119,8 @@ def entry_of(scope: Scope, status: int, names: bool) -> AuditEntry | None:
         action=action,
         key=caller.key_id,
         tenant=caller.tenant,
-        job=job.id if job else _named(parameters)[:_TEXT_LENGTH],
-        target=target or state.get("target") or _other(parameters)[:_TEXT_LENGTH],
+        job=job.id if job else _job_in(parameters)[:_TEXT_LENGTH],
+        target=target or state.get("target") or _target_in(parameters)[:_TEXT_LENGTH],
         status=status,
         address=(scope.get("client") or ("",))[0],
         request_id=state.get("request_id", ""),
@@ -125,13 +128,13 @@ def entry_of(scope: Scope, status: int, names: bool) -> AuditEntry | None:
     )
 
 
-def _named(parameters: dict[str, str]) -> str:
-    """The job that a path is about; an upload has the id of its job."""
+def _job_in(parameters: dict[str, str]) -> str:
+    """The job that a path names; an upload has the id of its job."""
     return parameters.get("job_id") or parameters.get("upload_id", "")
 
 
-def _other(parameters: dict[str, str]) -> str:
-    """The key or person that a path is about."""
+def _target_in(parameters: dict[str, str]) -> str:
+    """The key or voice that a path names."""
     return parameters.get("key_id") or parameters.get("voice_id", "")
 
 
@@ -141,8 +144,8 @@ def _action(scope: Scope, status: int) -> tuple[str | None, str]:
         return "refused", f"{scope['method']} {operation or scope['path'][:_TEXT_LENGTH]}"
     if status >= HTTPStatus.BAD_REQUEST or status == HTTPStatus.NOT_MODIFIED:
         return None, ""
-    if scope.get("state", {}).get("speech_told"):
-        return WHEN_TOLD.get(operation, ACTIONS.get(operation)), ""
+    if scope.get("state", {}).get("content_read"):
+        return ACTIONS_IF_CONTENT_READ.get(operation, ACTIONS.get(operation)), ""
     return ACTIONS.get(operation), ""
 
 
@@ -155,7 +158,7 @@ def _action(scope: Scope, status: int) -> tuple[str | None, str]:
 )
 def read_audit(
     request: Request,
-    _service: ToAdminister,
+    _service: AdminService,
     limit: Annotated[int, Query(ge=1, le=500, description="Entries in a page.")] = 50,
     after: Annotated[str | None, Query(description="`after` of the page before.")] = None,
     action: Annotated[str, Query(description="Only this action.")] = "",
@@ -165,13 +168,13 @@ def read_audit(
     since: Annotated[str | None, Query(description="Not before; ISO 8601.")] = None,
     until: Annotated[str | None, Query(description="Before; ISO 8601.")] = None,
 ) -> Response:
-    """A page may be short although there is more: go on while `after` is not null."""
+    """A page may be short although more follows: continue while `after` is not null."""
     begin, end = _seconds(since, 0.0), _seconds(until, float("inf"))
     query = AuditQuery(limit, after or None, action, key, tenant, job, begin, end)
-    page = guard_of(request).trail.page(query)
+    page = get_auth(request).trail.page(query)
     body = {
         "object": "list",
-        "data": [_shown(entry) for entry in page.entries],
+        "data": [_entry(entry) for entry in page.entries],
         "after": page.after,
     }
     return Response(
@@ -185,10 +188,12 @@ def _seconds(text: str | None, default: float) -> float:
     try:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError, OSError) as error:
-        raise InvalidOptions("since and until are moments such as 2026-11-24T09:00:00Z.") from error
+        raise InvalidOptions(
+            "since and until must be times such as 2026-11-24T09:00:00Z."
+        ) from error
 
 
-def _shown(entry: AuditEntry) -> dict[str, Any]:
+def _entry(entry: AuditEntry) -> dict[str, Any]:
     body = {
         "at": serializers.moment(entry.at),
         "action": entry.action,

@@ -1,4 +1,4 @@
-"""What is done about every request: an id, a figure, a line in the log."""
+"""Request id, metrics and log line of every request."""
 
 import os
 import re
@@ -13,19 +13,19 @@ from meet_transcriber.ports.observability import Meters
 log = get_logger(__name__)
 
 UNKNOWN = "unknown"
-"""The route of what no route answers, so that odd addresses make no figures of their own."""
+"""Route label of requests that match no route, so that arbitrary paths create no series."""
 
-_SANE = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
-_NAME = b"x-request-id"
+_VALID_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+_HEADER = b"x-request-id"
 PROBES = frozenset({"/health", "/health/ready", "/metrics", "/queue"})
-"""What is asked every few seconds; a line or a span of each would tell nobody anything."""
-_BROKEN = 500
+"""Paths polled every few seconds, which get no span and are logged at debug level only."""
+_SERVER_ERROR = 500
 
 
 class RequestLogMiddleware:
     """
-    Middleware, the outermost: X-Request-ID is taken over where it is sane, else made up, and
-    echoed; every line about the request tells it. How it was answered is counted and logged.
+    The outermost middleware: accepts a valid X-Request-ID or makes one, returns it, and binds it
+    to every log line of the request; counts and logs the response.
     """
 
     def __init__(self, app: ASGIApp, meters: Meters) -> None:
@@ -36,41 +36,41 @@ class RequestLogMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = next((value for name, value in scope["headers"] if name == _NAME), b"")
-        request_id = given if _SANE.fullmatch(given) else os.urandom(16).hex().encode()
+        given = next((value for name, value in scope["headers"] if name == _HEADER), b"")
+        request_id = given if _VALID_ID.fullmatch(given) else os.urandom(16).hex().encode()
         scope.setdefault("state", {})["request_id"] = request_id.decode()
         bind(request_id=request_id.decode())
-        status, started = _BROKEN, time.perf_counter()
+        status, started = _SERVER_ERROR, time.perf_counter()
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                kept = [pair for pair in message["headers"] if pair[0] != _NAME]
-                message["headers"] = [*kept, (_NAME, request_id)]
+                kept = [pair for pair in message["headers"] if pair[0] != _HEADER]
+                message["headers"] = [*kept, (_HEADER, request_id)]
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
         finally:
-            self._note(scope, status, time.perf_counter() - started)
+            self._record(scope, status, time.perf_counter() - started)
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", UNKNOWN)
         self._meters.request(scope["method"], route, status, seconds)
-        tell = log.debug if route in PROBES and status < _BROKEN else log.info
-        tell(
+        write = log.debug if route in PROBES and status < _SERVER_ERROR else log.info
+        write(
             "request_answered",
             method=scope["method"],
             route=route,
             status=status,
             seconds=round(seconds, 4),
-            **_who_and_what(scope),
+            **_key_and_job(scope),
         )
 
 
-def _who_and_what(scope: Scope) -> dict[str, str]:
-    """The caller's key and the job, where they are known."""
+def _key_and_job(scope: Scope) -> dict[str, str]:
+    """The ids of the caller's key and of the job, where known."""
     state: dict[str, Any] = scope["state"]
     caller, job = state.get("caller"), state.get("job")
     job_id = job.id if job else scope.get("path_params", {}).get("job_id", "")

@@ -1,10 +1,10 @@
-"""What every answer carries for browsers, and what no request may exceed."""
+"""Security headers, limits on request headers, and the loopback-only mode."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meet_transcriber.api.http import error_response, plain_error_response, send_early
 from meet_transcriber.api.middleware.proxy_headers import non_local_reason
-from meet_transcriber.api.security_headers import completed
+from meet_transcriber.api.security_headers import complete_headers
 from meet_transcriber.core.errors import NotLocal
 
 URL_BYTES = 16 << 10
@@ -13,7 +13,7 @@ HEADERS_COUNT = 100
 
 
 class SecurityHeadersMiddleware:
-    """Middleware: adds what `safe_headers` says."""
+    """Middleware: adds the security headers to every response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -25,14 +25,14 @@ class SecurityHeadersMiddleware:
 
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = completed(list(message["headers"]), scope["scheme"])
+                message["headers"] = complete_headers(list(message["headers"]), scope["scheme"])
             await send(message)
 
         await self._app(scope, receive, send_safely)
 
 
 class RequestSizeLimitMiddleware:
-    """Middleware: a longer address or more headers than anybody needs are refused."""
+    """Middleware: refuses URLs and headers above fixed sizes."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -47,27 +47,27 @@ class RequestSizeLimitMiddleware:
 
 def _excess(scope: Scope) -> tuple[int, str] | None:
     if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > URL_BYTES:
-        return 414, f"The address has more than {URL_BYTES >> 10} KiB; send options in the body."
+        return 414, f"The URL has more than {URL_BYTES >> 10} KiB; send options in the body."
     size = sum(len(name) + len(value) for name, value in scope["headers"])
     if len(scope["headers"]) > HEADERS_COUNT or size > HEADERS_BYTES:
-        most = f"{HEADERS_COUNT} headers and {HEADERS_BYTES >> 10} KiB of them"
+        most = f"{HEADERS_COUNT} headers or {HEADERS_BYTES >> 10} KiB of headers"
         return 431, f"The request has more than {most}."
     return None
 
 
 class LoopbackOnlyMiddleware:
-    """Middleware: nobody but programs and pages of this very machine comes in (AUTH_MODE)."""
+    """Middleware for AUTH_MODE=loopback: admits programs and pages of this machine only."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        why = non_local_reason(scope) if scope["type"] == "http" else None
-        if why is None:
+        reason = non_local_reason(scope) if scope["type"] == "http" else None
+        if reason is None:
             await self._app(scope, receive, send)
             return
         error = NotLocal(
-            f"AUTH_MODE=loopback lets only programs on this machine in without a key, and {why}; "
+            f"AUTH_MODE=loopback admits only programs on this machine without a key, and {reason}; "
             "call http://127.0.0.1 directly, or set AUTH_MODE=required and use an API key."
         )
         await send_early(error_response(scope, error), scope, receive, send)

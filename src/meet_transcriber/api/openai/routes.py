@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.responses import Response
 
-from meet_transcriber.api.auth import ReaderService, ToTranscribe
+from meet_transcriber.api.auth import ReaderService, TranscribeService
 from meet_transcriber.api.forms import FIELDS_BYTES, receive, refuse_unless_form
 from meet_transcriber.api.openai import requests
 from meet_transcriber.api.openai.errors import ApiError, EnvelopeRoute
@@ -167,7 +167,7 @@ def _add_models(router: APIRouter, catalogue: ModelCatalogue) -> None:
 
 
 def _handler(endpoint: "_TranscriptionEndpoint", task: Task) -> Any:
-    async def transcribe(request: Request, service: ToTranscribe) -> Response:
+    async def transcribe(request: Request, service: TranscribeService) -> Response:
         return await endpoint.serve(request, service, task)
 
     return transcribe

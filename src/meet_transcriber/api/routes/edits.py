@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from meet_transcriber.api import serializers
-from meet_transcriber.api.auth import ToSubmit, author_of
+from meet_transcriber.api.auth import SubmitService, get_author
 from meet_transcriber.api.http import IfMatch, JobId, Place, edition_in, json_body
 from meet_transcriber.api.openapi import problems, request_body, response
 from meet_transcriber.api.schemas import Names, SegmentChange, SegmentChanges
@@ -34,7 +34,7 @@ _EDITING = {
     response_class=Response,
     responses={**_SHOWN, **problems(404, 409)},
 )
-def cancel(service: ToSubmit, job_id: JobId) -> Response:
+def cancel(service: SubmitService, job_id: JobId) -> Response:
     """End a job that has not ended; its workers notice within a second or two."""
     job = service.commands.cancel(job_id)
     return _json(job, serializers.entry(job))
@@ -48,7 +48,7 @@ def cancel(service: ToSubmit, job_id: JobId) -> Response:
     status_code=204,
     responses={**response(204, "It is gone."), **problems(404)},
 )
-def delete(service: ToSubmit, job_id: JobId) -> Response:
+def delete(service: SubmitService, job_id: JobId) -> Response:
     """Delete a job in whatever state; nothing of it stays."""
     service.commands.delete(job_id)
     return Response(status_code=204)
@@ -64,7 +64,7 @@ def delete(service: ToSubmit, job_id: JobId) -> Response:
 )
 async def name_speakers(
     request: Request,
-    service: ToSubmit,
+    service: SubmitService,
     job_id: JobId,
     body: Annotated[Names, json_body(Names)],
     if_match: IfMatch = None,
@@ -73,7 +73,7 @@ async def name_speakers(
 
     def change() -> EditResult:
         _check_edition(service.queries.job(job_id), if_match)
-        return service.commands.name_speakers(job_id, body.root, author_of(request))
+        return service.commands.name_speakers(job_id, body.root, get_author(request))
 
     return _edited_entry(request, await run_in_threadpool(change))
 
@@ -88,7 +88,7 @@ async def name_speakers(
 )
 async def edit_segment(
     request: Request,
-    service: ToSubmit,
+    service: SubmitService,
     job_id: JobId,
     number: Place,
     body: Annotated[SegmentChange, json_body(SegmentChange)],
@@ -96,7 +96,7 @@ async def edit_segment(
 ) -> Response:
     """Put other words into a segment, give it to somebody else, split it, or merge the next."""
     edit = _edit(number, body)
-    author = author_of(request)
+    author = get_author(request)
     result = await run_in_threadpool(_edited, service, job_id, [edit], if_match, author)
     return _edited_entry(request, result)
 
@@ -111,7 +111,7 @@ async def edit_segment(
 )
 async def edit_segments(
     request: Request,
-    service: ToSubmit,
+    service: SubmitService,
     job_id: JobId,
     body: Annotated[SegmentChanges, json_body(SegmentChanges)],
     if_match: IfMatch = None,
@@ -121,7 +121,7 @@ async def edit_segments(
     another: one step, all of it or nothing, which one undo takes back.
     """
     edits = _edits(body)
-    author = author_of(request)
+    author = get_author(request)
     result = await run_in_threadpool(_edited, service, job_id, edits, if_match, author)
     return _edited_entry(request, result)
 
@@ -141,14 +141,14 @@ async def edit_segments(
     responses=_EDITING,
 )
 def undo_or_redo(
-    request: Request, service: ToSubmit, job_id: JobId, if_match: IfMatch = None
+    request: Request, service: SubmitService, job_id: JobId, if_match: IfMatch = None
 ) -> Response:
     """
     Undo takes back the latest edit that still stands, with all that was changed in the same
     request; redo brings back what was undone last, unless something else was changed since.
     """
     edit = Edit("redo" if request.url.path.endswith("/redo") else "undo")
-    return _edited_entry(request, _edited(service, job_id, [edit], if_match, author_of(request)))
+    return _edited_entry(request, _edited(service, job_id, [edit], if_match, get_author(request)))
 
 
 def _edited(

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can do its work."""
+"""Liveness, readiness, queue length and metrics."""
 
 import math
 import time
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from meet_transcriber.api import serializers
-from meet_transcriber.api.auth import CanReadDetails, ToAdminister, ToMonitor
+from meet_transcriber.api.auth import AdminService, CanReadDetails, MonitorService
 from meet_transcriber.api.openapi import problems, response, response_in
 from meet_transcriber.core.errors import NothingToFetch, TranscriptionError
 from meet_transcriber.core.jobs import QUEUES
@@ -22,78 +22,84 @@ from meet_transcriber.service import FETCH_ASKED, Service, queue_stats
 
 router = APIRouter(tags=["health"])
 
-_PATIENCE_SECONDS = 3.0
+_TIMEOUT_SECONDS = 3.0
 _THREADS = 8
 _JSON = "application/json"
 
 
 @dataclass(frozen=True)
 class ReadinessReport:
-    """What a round found wrong of each dependency, nothing where all is well; and the workers."""
+    """
+    The result of one round of checks.
 
-    wrong: dict[str, str] = field(default_factory=dict)
+    Attributes:
+        problems: by dependency; empty text where it is well.
+        workers: those seen lately.
+    """
+
+    problems: dict[str, str] = field(default_factory=dict)
     workers: list[WorkerInfo] = field(default_factory=list)
 
 
 class ReadinessProbe:
     """
-    Asks every dependency, one round at a time and in threads of its own.
+    Checks every dependency, one round at a time, in its own threads.
 
-    Strangers may want to know, and as often as they like. Whoever comes during a round gets the
-    result of the next one, so no answer is older than its question.
+    Anyone may ask at any rate. Requests that come during a round share the next one, so no
+    answer is older than its question.
     """
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._turn = anyio.Lock()
         self._threads = anyio.CapacityLimiter(_THREADS)
-        self._began = -math.inf
-        self._found = ReadinessReport()
+        self._started_at = -math.inf
+        self._report = ReadinessReport()
 
     async def check(self) -> ReadinessReport:
-        """The result of a round that began after this was called."""
+        """Return the report of a round that began after this call."""
         asked = time.monotonic()
         async with self._turn:
-            if self._began < asked:
-                self._began = time.monotonic()
-                self._found = await self._made()
-            return self._found
+            if self._started_at < asked:
+                self._started_at = time.monotonic()
+                self._report = await self._run()
+            return self._report
 
-    async def _made(self) -> ReadinessReport:
-        context, found = self._service.context, ReadinessReport()
+    async def _run(self) -> ReadinessReport:
+        context, report = self._service.context, ReadinessReport()
         checks: dict[str, Callable[[], object]] = {
             "job_store": context.jobs.ping,
             "media_store": context.media.ping,
             "queue": context.queue.ping,
-            "worker": lambda: _workers(self._service, found.workers),
+            "worker": lambda: _check_workers(self._service, report.workers),
         }
         async with anyio.create_task_group() as tasks:
             for name, check in checks.items():
-                tasks.start_soon(self._ask, name, check, found.wrong)
-        return found
+                tasks.start_soon(self._ask, name, check, report.problems)
+        return report
 
-    async def _ask(self, name: str, check: Callable[[], object], wrong: dict[str, str]) -> None:
-        wrong[name] = (
-            f"No answer within {_PATIENCE_SECONDS:.0f} s. See whether it runs, and whether it can "
-            "be reached from here."
+    async def _ask(self, name: str, check: Callable[[], object], problems: dict[str, str]) -> None:
+        problems[name] = (
+            f"No answer within {_TIMEOUT_SECONDS:.0f} s. Check that it runs and can be reached "
+            "from here."
         )
-        with anyio.move_on_after(_PATIENCE_SECONDS):
+        with anyio.move_on_after(_TIMEOUT_SECONDS):
             try:
                 await run_sync(check, abandon_on_cancel=True, limiter=self._threads)
-                wrong[name] = ""
+                problems[name] = ""
             except TranscriptionError as error:
-                wrong[name] = str(error)
+                problems[name] = str(error)
 
 
 @router.get(
     "/health",
     operation_id="getHealth",
-    summary="The process lives",
+    summary="The process is alive",
     response_class=Response,
-    responses=response(200, "It does.", "Health"),
+    responses=response(200, "It is.", "Health"),
 )
 async def health() -> Response:
-    """Always the same; asks nobody else."""
+    """Always the same; checks no dependency."""
     return Response(b'{"status":"ok"}', media_type=_JSON)
 
 
@@ -103,45 +109,45 @@ async def health() -> Response:
     summary="Every dependency answers",
     response_class=Response,
     responses={
-        **response(200, "Recordings can be taken in and worked on.", "Readiness"),
-        **response(503, "Something is missing; says what.", "Readiness", ("Retry-After",)),
+        **response(200, "Recordings can be accepted and processed.", "Readiness"),
+        **response(503, "A dependency is missing; says which.", "Readiness", ("Retry-After",)),
         **{status: problems(422)[status] for status in (401, 422, 429)},
     },
 )
 async def ready(
     request: Request,
-    may_look: CanReadDetails,
+    details: CanReadDetails,
     worker: Annotated[
         bool,
-        Query(description="Whether a worker has to be there; without, only what takes jobs in."),
+        Query(description="Whether a worker must be present; false checks only what accepts jobs."),
     ] = True,
 ) -> Response:
     """
-    Ask the job store, the media store, the queue and the workers whether they are there.
+    Check the job store, the media store, the queue and the workers.
 
-    A probe of a load balancer says `worker=false`: recordings can be taken in while nobody
-    works, and where workers come and go with the queue they must be.
+    A load balancer's probe sends `worker=false`: recordings can be accepted while no worker runs,
+    as where workers are scaled with the queue.
 
-    What is wrong, and who works, is told to those who may read; others hear whether all is well.
-    A key that is shown has to hold.
+    Details and workers are shown to callers that may read; others learn only whether all is well.
+    An invalid key is refused.
     """
     probe: ReadinessProbe = request.app.state.readiness
-    found = await probe.check()
-    told = {name: why for name, why in found.wrong.items() if worker or name != "worker"}
-    workers = found.workers if worker and may_look else []
-    wrong = any(told.values())
+    report = await probe.check()
+    found = {name: why for name, why in report.problems.items() if worker or name != "worker"}
+    workers = report.workers if worker and details else []
+    failing = any(found.values())
     body = {
-        "status": "not_ready" if wrong else "ready",
-        "checks": {name: _told(why, may_look) for name, why in told.items()},
-        "workers": [_shown(each) for each in workers],
-        "engines": _engines(workers) if may_look else None,
+        "status": "not_ready" if failing else "ready",
+        "checks": {name: _check(why, details) for name, why in found.items()},
+        "workers": [_worker(each) for each in workers],
+        "engines": _engines(workers) if details else None,
     }
-    headers = {"Cache-Control": "no-store", **({"Retry-After": "5"} if wrong else {})}
-    return Response(serializers.dumped(body), 503 if wrong else 200, headers, _JSON)
+    headers = {"Cache-Control": "no-store", **({"Retry-After": "5"} if failing else {})}
+    return Response(serializers.dumped(body), 503 if failing else 200, headers, _JSON)
 
 
 def _engines(workers: list[WorkerInfo]) -> dict[str, Any]:
-    """How far weights are that a worker fetches; of several workers the one that has most to do."""
+    """Progress of the weights that workers fetch; of several workers, of the largest download."""
     busiest = max(workers, key=lambda worker: worker.fetch_bytes, default=None)
     running = busiest is not None and busiest.fetch_bytes > 0
     return {
@@ -154,60 +160,60 @@ def _engines(workers: list[WorkerInfo]) -> dict[str, Any]:
 @router.post(
     "/models/fetch",
     operation_id="fetchModels",
-    summary="Have workers look for missing engines again",
+    summary="Let workers retry missing engines",
     response_class=Response,
     status_code=202,
-    responses={**response(202, "They were asked to.", "FetchAsked"), **problems(409)},
+    responses={**response(202, "Workers were notified.", "FetchAsked"), **problems(409)},
 )
-def fetch_models(service: ToAdminister) -> Response:
+def fetch_models(service: AdminService) -> Response:
     """
-    Ask workers whose engines are missing, as no weights could be had when they began, to look for
-    them again at once rather than within a minute; /health/ready shows how far it is.
+    Make workers that started without weights look for them now rather than within a minute;
+    /health/ready shows the progress.
     """
     lacking = [
         each for each in service.context.jobs.workers(service.context.clock()) if each.problem
     ]
     if not lacking:
-        raise NothingToFetch("Every worker has its engines already.")
+        raise NothingToFetch("Every worker already has its engines.")
     service.context.jobs.set_fact(FETCH_ASKED, repr(service.context.clock()))
     body = {"status": "asked", "workers": len(lacking)}
     return Response(serializers.dumped(body), 202, {"Cache-Control": "no-store"}, _JSON)
 
 
-def _told(wrong: str, may_look: bool) -> dict[str, Any]:
-    detail = wrong if may_look else "a key with the scope read is told what is wrong"
-    return {"ok": not wrong, "detail": detail if wrong else "ok"}
+def _check(problem: str, details: bool) -> dict[str, Any]:
+    detail = problem if details else "details need a key with the scope read"
+    return {"ok": not problem, "detail": detail if problem else "ok"}
 
 
 class _NoWorker(TranscriptionError):
-    """Nobody is there who could do the work."""
+    """No worker can do the work."""
 
 
-def _workers(service: Service, seen: list[WorkerInfo]) -> None:
-    """Note the workers; every queue needs one that has what it takes."""
+def _check_workers(service: Service, seen: list[WorkerInfo]) -> None:
+    """Collect the workers; every queue needs one that can work."""
     seen += service.context.jobs.workers(service.context.clock())
     if not seen:
-        raise _NoWorker("No worker was seen of late; start one, or wait until it is up.")
+        raise _NoWorker("No worker was seen lately; start one, or wait until it is up.")
     for queue in QUEUES:
         serving = [worker for worker in seen if queue in worker.queues]
         if not serving:
             raise _NoWorker(f"No worker serves the queue {queue!r}.")
-        if not any(_able(worker) for worker in serving):
-            raise _NoWorker(_trouble(serving[0]))
+        if not any(_can_work(worker) for worker in serving):
+            raise _NoWorker(_reason(serving[0]))
 
 
-def _able(worker: WorkerInfo) -> bool:
+def _can_work(worker: WorkerInfo) -> bool:
     return not worker.problem and worker.state in {"ready", "working"}
 
 
-def _trouble(worker: WorkerInfo) -> str:
+def _reason(worker: WorkerInfo) -> str:
     if worker.problem:
         return worker.problem
     share = f" ({worker.progress:.0%})" if worker.state == "fetching" else ""
     return f"The worker is {worker.state}{share}: {worker.detail or 'not taking work yet'}."
 
 
-def _shown(worker: WorkerInfo) -> dict[str, Any]:
+def _worker(worker: WorkerInfo) -> dict[str, Any]:
     return {
         "id": worker.id,
         "queues": worker.queues,
@@ -227,14 +233,13 @@ def _shown(worker: WorkerInfo) -> dict[str, Any]:
     operation_id="getQueue",
     summary="How much waits and runs",
     response_class=Response,
-    responses={**response(200, "Counts over all tenants, of this moment.", "Queue"), **problems()},
+    responses={**response(200, "Current counts over all tenants.", "Queue"), **problems()},
 )
-def queue(service: ToMonitor) -> Response:
+def queue(service: MonitorService) -> Response:
     """
-    What autoscalers ask: `celery_queue_length` counts tasks that wait or run.
+    For autoscalers: `celery_queue_length` counts tasks that wait or run.
 
-    It is 0 only when nothing is left to do, so workers that follow it never fall to none while
-    one of them works.
+    It is 0 only when no task is left, so scaling by it never removes the last worker at work.
     """
     context = service.context
     told = queue_stats.measure(context.jobs, context.queue, context.clock()).as_dict()
@@ -246,17 +251,17 @@ def queue(service: ToMonitor) -> Response:
 @router.get(
     "/metrics",
     operation_id="getMetrics",
-    summary="Figures for Prometheus",
+    summary="Metrics for Prometheus",
     response_class=Response,
     responses={
-        **response_in(200, "In Prometheus' text format.", {"text/plain": {"type": "string"}}),
+        **response_in(200, "Prometheus' text format.", {"text/plain": {"type": "string"}}),
         **problems(),
     },
 )
-def metrics(request: Request, _service: ToMonitor) -> Response:
+def metrics(request: Request, _service: MonitorService) -> Response:
     """
-    What is counted by this API, and by a worker that it runs itself; and what its stores say
-    of all jobs and workers. Other workers tell theirs on METRICS_PORT.
+    Metrics of this API and of its embedded worker, and what the stores know of all jobs and
+    workers. Other workers serve theirs on METRICS_PORT.
     """
     exposition = request.app.state.exposition
     return Response(exposition.text(), 200, {"Cache-Control": "no-store"}, exposition.content_type)

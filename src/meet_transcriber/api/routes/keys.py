@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from meet_transcriber.api import serializers
-from meet_transcriber.api.auth import ToAdminister, guard_of
+from meet_transcriber.api.auth import AdminService, get_auth
 from meet_transcriber.api.http import json_body
 from meet_transcriber.api.openapi import problems, request_body, response
 from meet_transcriber.api.schemas import KeyRequest, RotationRequest
@@ -29,9 +29,9 @@ _NO_STORE = {"Cache-Control": "no-store"}
     summary="List the API keys",
     responses={**response(200, "All keys, without their secrets.", "KeyList"), **problems()},
 )
-def list_keys(request: Request, _service: ToAdminister) -> Response:
+def list_keys(request: Request, _service: AdminService) -> Response:
     """All keys, including revoked and expired ones."""
-    keys = guard_of(request).keyring.keys()
+    keys = get_auth(request).keyring.keys()
     return JsonResponse({"object": "list", "data": [*map(_entry, keys)]}, 200, _NO_STORE)
 
 
@@ -47,14 +47,14 @@ def list_keys(request: Request, _service: ToAdminister) -> Response:
     openapi_extra=request_body(KeyRequest),
 )
 async def create_key(
-    request: Request, service: ToAdminister, body: Annotated[KeyRequest, json_body(KeyRequest)]
+    request: Request, service: AdminService, body: Annotated[KeyRequest, json_body(KeyRequest)]
 ) -> Response:
     """Create a key; without `tenant`, its name is its tenant, and it shares jobs with no other."""
     days = body.expires_in_days
     expires_at = None if days is None else service.context.clock() + days * _DAY_SECONDS
     tenant = body.name if body.tenant is None else body.tenant
     scopes = DEFAULT_SCOPES if body.scopes is None else validate_scopes(body.scopes)
-    create = guard_of(request).keyring.create
+    create = get_auth(request).keyring.create
     made = await run_in_threadpool(create, body.name, tenant, scopes, expires_at)
     return _new_key(request, made, 201)
 
@@ -69,9 +69,9 @@ async def create_key(
         **problems(404, 409),
     },
 )
-def revoke_key(request: Request, _service: ToAdminister, key_id: KeyId) -> Response:
+def revoke_key(request: Request, _service: AdminService, key_id: KeyId) -> Response:
     """Revoke a key, effective at once."""
-    guard_of(request).keyring.revoke(key_id)
+    get_auth(request).keyring.revoke(key_id)
     return Response(status_code=204)
 
 
@@ -87,12 +87,12 @@ def revoke_key(request: Request, _service: ToAdminister, key_id: KeyId) -> Respo
 )
 async def rotate_key(
     request: Request,
-    _service: ToAdminister,
+    _service: AdminService,
     key_id: KeyId,
     body: Annotated[RotationRequest, json_body(RotationRequest)],
 ) -> Response:
     """The old secret remains valid for `overlap_seconds`, 0 if left out; sessions end."""
-    keyring = guard_of(request).keyring
+    keyring = get_auth(request).keyring
     made = await run_in_threadpool(keyring.rotate, key_id, float(body.overlap_seconds or 0))
     return _new_key(request, made, 200)
 

@@ -9,13 +9,13 @@ from starlette.responses import Response
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import (
     authenticate,
+    check_csrf_token,
     cookie_name,
-    guard_of,
-    refuse_other_sites,
-    refuse_without_csrf_token,
-    session_of,
-    session_token,
-    token_in,
+    find_session,
+    get_auth,
+    read_session_token,
+    read_token,
+    reject_cross_site,
 )
 from meet_transcriber.api.forms import content_type, small_body
 from meet_transcriber.api.http import read_json, validate
@@ -43,9 +43,9 @@ async def sign_in(request: Request) -> Response:
 
     It lasts twelve hours, and ends earlier if its key is revoked, rotated or expires.
     """
-    refuse_other_sites(request)
-    keyring = guard_of(request).keyring
-    token = await _key_in_body(request) or token_in(request)
+    reject_cross_site(request)
+    keyring = get_auth(request).keyring
+    token = await _key_in_body(request) or read_token(request)
     if token is None:
         raise InvalidOptions('Send the key to sign in with: {"key": "mt_..."}.')
     signed_in = await run_in_threadpool(keyring.sign_in, token)
@@ -73,9 +73,9 @@ async def get_session(request: Request) -> Response:
 
     If no key is required, it describes what every caller may do, and the token is empty.
     """
-    if guard_of(request).mode != "required" and session_token(request) is None:
+    if get_auth(request).mode != "required" and read_session_token(request) is None:
         return _caller_response(await authenticate(request), "", None)
-    return _session_response(request, await session_of(request))
+    return _session_response(request, await find_session(request))
 
 
 @router.delete(
@@ -87,10 +87,10 @@ async def get_session(request: Request) -> Response:
 )
 async def sign_out(request: Request) -> Response:
     """End the session for everyone who has its cookie."""
-    signed_in = await session_of(request)
-    refuse_without_csrf_token(request, signed_in)
+    signed_in = await find_session(request)
+    check_csrf_token(request, signed_in)
     request.state.caller = caller_of(signed_in.key)
-    await run_in_threadpool(guard_of(request).keyring.sign_out, signed_in.token)
+    await run_in_threadpool(get_auth(request).keyring.sign_out, signed_in.token)
     response = Response(status_code=204)
     secure = _is_secure(request)
     response.delete_cookie(cookie_name(request), httponly=True, samesite="strict", secure=secure)

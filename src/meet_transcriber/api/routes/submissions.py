@@ -11,7 +11,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from meet_transcriber.api import serializers
-from meet_transcriber.api.auth import ToSubmit
+from meet_transcriber.api.auth import SubmitService
 from meet_transcriber.api.forms import FIELDS_BYTES, content_type, receive, small_body
 from meet_transcriber.api.http import IdempotencyKey, JobId, json_body, read_json, settings_of
 from meet_transcriber.api.openapi import parameter, problems, request_body, response
@@ -53,7 +53,7 @@ _BY_QUERY = [
     },
 )
 async def submit(
-    request: HttpRequest, service: ToSubmit, idempotency_key: IdempotencyKey = None
+    request: HttpRequest, service: SubmitService, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """
     Send a recording as the form's `file`, or name a `url` to fetch it from, or an `upload`.
@@ -141,7 +141,7 @@ def _submission_request(request: HttpRequest, asked: Submission) -> SubmissionRe
 )
 async def rerun(
     request: HttpRequest,
-    service: ToSubmit,
+    service: SubmitService,
     job_id: JobId,
     body: Annotated[RerunRequest, json_body(RerunRequest)],
 ) -> Response:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from meet_transcriber.api import serializers
-from meet_transcriber.api.auth import ToSubmit
+from meet_transcriber.api.auth import SubmitService
 from meet_transcriber.api.forms import body, content_type
 from meet_transcriber.api.http import json_body
 from meet_transcriber.api.openapi import problems, request_body, response
@@ -44,7 +44,9 @@ UploadId = Annotated[
     openapi_extra=request_body(UploadRequest),
 )
 async def create(
-    request: Request, service: ToSubmit, body: Annotated[UploadRequest, json_body(UploadRequest)]
+    request: Request,
+    service: SubmitService,
+    body: Annotated[UploadRequest, json_body(UploadRequest)],
 ) -> Response:
     """
     Announce a recording whose bytes are sent in separate requests, which can be resumed after a
@@ -69,7 +71,7 @@ async def create(
     summary="Get the offset of an upload",
     responses={**response(200, "Only the headers.", None, _HEADERS), **problems(404)},
 )
-def get_upload(request: Request, service: ToSubmit, upload_id: UploadId) -> Response:
+def get_upload(request: Request, service: SubmitService, upload_id: UploadId) -> Response:
     """`Upload-Offset` is the number of bytes that have arrived."""
     job = service.uploads.find(upload_id)
     if request.method == "HEAD":
@@ -95,7 +97,7 @@ def get_upload(request: Request, service: ToSubmit, upload_id: UploadId) -> Resp
 )
 async def append(
     request: Request,
-    service: ToSubmit,
+    service: SubmitService,
     upload_id: UploadId,
     upload_offset: Annotated[
         int, Header(ge=0, description="Offset of these bytes: the last value of `Upload-Offset`.")
@@ -121,7 +123,7 @@ async def append(
     status_code=204,
     responses={**response(204, "It was deleted."), **problems(404, 409)},
 )
-def discard(service: ToSubmit, upload_id: UploadId) -> Response:
+def discard(service: SubmitService, upload_id: UploadId) -> Response:
     """Delete an unfinished upload; one that has become a job is deleted as a job."""
     service.uploads.discard(upload_id)
     return Response(status_code=204)

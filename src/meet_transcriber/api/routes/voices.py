@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from meet_transcriber.api import serializers
-from meet_transcriber.api.auth import ReaderService, ToSubmit, ToTranscribe, author_of
+from meet_transcriber.api.auth import ReaderService, SubmitService, TranscribeService, get_author
 from meet_transcriber.api.forms import receive
 from meet_transcriber.api.http import (
     JobId,
@@ -67,7 +67,7 @@ def list_voices(service: ReaderService) -> Response:
     },
     openapi_extra=request_body(VoiceRequest, others={_FORM: VoiceClip}),
 )
-async def remember(request: Request, service: ToSubmit) -> Response:
+async def remember(request: Request, service: SubmitService) -> Response:
     """
     Remember a speaker of a finished meeting, or the only speaker of a clip of some seconds.
 
@@ -107,7 +107,7 @@ async def _submit_clip(request: Request, service: Service) -> Response:
 
 
 def _consent(request: Request, note: str | bool) -> Consent:
-    return Consent(time.time(), author_of(request), checked_consent(note))
+    return Consent(time.time(), get_author(request), checked_consent(note))
 
 
 @router.get(
@@ -129,7 +129,7 @@ def get_voice(service: ReaderService, voice_id: VoiceId) -> Response:
     openapi_extra=request_body(VoiceName),
 )
 async def rename(
-    service: ToSubmit, voice_id: VoiceId, body: Annotated[VoiceName, json_body(VoiceName)]
+    service: SubmitService, voice_id: VoiceId, body: Annotated[VoiceName, json_body(VoiceName)]
 ) -> Response:
     """New meetings get the new name; finished ones keep the old one."""
     name = checked_person(body.name)
@@ -145,7 +145,7 @@ async def rename(
 )
 async def merge(
     request: Request,
-    service: ToSubmit,
+    service: SubmitService,
     voice_id: VoiceId,
     body: Annotated[VoiceMerge, json_body(VoiceMerge)],
 ) -> Response:
@@ -162,7 +162,7 @@ async def merge(
     status_code=204,
     responses={**response(204, "The profile was deleted."), **problems(404, 409)},
 )
-def forget(service: ToSubmit, voice_id: VoiceId) -> Response:
+def forget(service: SubmitService, voice_id: VoiceId) -> Response:
     """
     Delete the samples of the voice, and the clips that were sent for it. Transcripts keep the
     name.
@@ -181,7 +181,7 @@ def forget(service: ToSubmit, voice_id: VoiceId) -> Response:
     },
 )
 def export_voice(
-    service: ToTranscribe,
+    service: TranscribeService,
     voice_id: VoiceId,
     embeddings: Annotated[
         bool, Query(description="Include the embeddings, which are the voice itself.")

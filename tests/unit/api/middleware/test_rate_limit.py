@@ -35,7 +35,7 @@ def test_past_the_limit_a_problem_says_when_to_come_back(make: Callable[..., Tes
         "rate_limited",
         "Too many requests came in too short a time.",
     )
-    assert "RATE_LIMIT sets" in problem["detail"]
+    assert "RATE_LIMIT;" in problem["detail"]
     assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
 
 
@@ -134,7 +134,7 @@ def keyed(make: Callable[..., TestClient]) -> Callable[..., tuple[TestClient, li
     def made(**given: Any) -> tuple[TestClient, list[str]]:
         client = make(auth_mode="required", **given)
         app: Any = client.app
-        keyring = app.state.guard.keyring
+        keyring = app.state.auth.keyring
         return client, [
             keyring.create(name, name, DEFAULT_SCOPES, None).token for name in ("a", "b")
         ]

@@ -36,7 +36,7 @@ def make_app(service: Service, **changed: Any) -> FastAPI:
     """The app."""
     app, wanted = FastAPI(), settings(**{"auth_mode": "open", **changed})
     app.state.service, app.state.settings = service, wanted
-    app.state.guard = build_auth(wanted, service.context.jobs)
+    app.state.auth = build_auth(wanted, service.context.jobs)
     app.state.limits, app.state.probe_limiter = auth.limits(wanted), ProbeLimiter()
     app.include_router(openai_router(wanted))
     return app

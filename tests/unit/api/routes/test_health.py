@@ -118,4 +118,4 @@ def test_however_many_ask_nobody_is_asked_by_two_at_a_time(service: Service) -> 
     assert len(asyncio.run(many())) == 50
     assert queue.asked in {1, 2}  # whoever came during the first round shares the second
     note_worker(service)
-    assert asyncio.run(probe.check()).wrong["worker"] == ""
+    assert asyncio.run(probe.check()).problems["worker"] == ""
