@@ -13,7 +13,7 @@ import pytest
 PACKAGE = "meet_transcriber"
 SOURCE = Path(__file__).parents[2] / "src" / PACKAGE
 
-# room -> the other rooms it may import. A new room gets a line here and in the drawing.
+# package -> the other packages it may import. Add a new package here and in the drawing.
 MAY_IMPORT = {
     "core": set[str](),
     "observability": {"core"},
@@ -70,7 +70,7 @@ MAY_IMPORT = {
     "__init__": {"core", "library"},
     "__main__": {"cli"},
 }
-# third party -> the rooms it lives in; numpy is everywhere but in core.
+# third party -> the packages that may import it; numpy is everywhere but in core.
 LIVES_IN = {
     "av": {"audio"},
     "onnxruntime": {"audio", "engines"},
@@ -121,13 +121,13 @@ class Import(NamedTuple):
     """One imported module: where, what, and whether importing the file already loads it."""
 
     file: str
-    room: str
+    package: str
     target: str
     at_import: bool
 
     @property
-    def target_room(self) -> str | None:
-        """The room of this package that is imported; None for other packages."""
+    def target_package(self) -> str | None:
+        """The package of this package that is imported; None for other packages."""
         parts = self.target.split(".")
         if parts[0] != PACKAGE:
             return None
@@ -166,24 +166,24 @@ def _for_types(condition: ast.If) -> bool:
 def _imports() -> Iterator[Import]:
     for path in sorted(SOURCE.rglob("*.py")):
         relative = path.relative_to(SOURCE)
-        room = relative.parts[0].removesuffix(".py")
+        package = relative.parts[0].removesuffix(".py")
         for target, at_import in _walk(ast.parse(path.read_text(encoding="utf-8"))):
-            yield Import(str(relative), room, target, at_import)
+            yield Import(str(relative), package, target, at_import)
 
 
 IMPORTS = list(_imports())
 
 
-def test_every_room_has_a_rule() -> None:
-    rooms = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or path.is_dir()}
-    assert rooms - {"__pycache__", "py"} <= set(MAY_IMPORT)
+def test_every_package_has_a_rule() -> None:
+    packages = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert packages - {"__pycache__", "py"} <= set(MAY_IMPORT)
 
 
-def test_no_arrow_turns_back() -> None:
+def test_no_import_points_back() -> None:
     wrong = [
         f"{found.file} imports {found.target}"
         for found in IMPORTS
-        if found.target_room not in {None, found.room} | MAY_IMPORT[found.room]
+        if found.target_package not in {None, found.package} | MAY_IMPORT[found.package]
     ]
     assert wrong == []
 
@@ -192,20 +192,20 @@ def test_a_third_party_lives_in_one_place() -> None:
     wrong = [
         f"{found.file} imports {found.target}"
         for found in IMPORTS
-        if found.target_room is None
+        if found.target_package is None
         and (package := found.target.split(".")[0]) not in sys.stdlib_module_names
-        and found.room not in LIVES_IN.get(package, set())
+        and found.package not in LIVES_IN.get(package, set())
     ]
     assert wrong == []
 
 
 def test_core_needs_the_standard_library_only() -> None:
-    foreign = {f.target for f in IMPORTS if f.room == "core" and f.target_room is None}
+    foreign = {f.target for f in IMPORTS if f.package == "core" and f.target_package is None}
     assert {name.split(".")[0] for name in foreign} <= sys.stdlib_module_names
 
 
-def test_bootstrap_loads_an_adapter_only_when_it_is_wanted() -> None:
-    eager = [f for f in IMPORTS if f.room == "bootstrap" and f.target_room in ADAPTERS]
+def test_bootstrap_imports_adapters_inside_functions() -> None:
+    eager = [f for f in IMPORTS if f.package == "bootstrap" and f.target_package in ADAPTERS]
     assert [f.target for f in eager if f.at_import] == []
 
 
