@@ -1,4 +1,4 @@
-"""A Redis for the tests of a session, and a hub of models for one; who needs others starts them."""
+"""One Redis per session, and one hub of models per test."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Jobs in every state for requests that may use them up, and a worker for those that wait."""
+"""Jobs in every state, replaced when a request changes them, and a worker for waiting jobs."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Servers that keep objects, for one test session: on 127.0.0.1 or a socket, ended by pid."""
+"""Object stores for a test session, on 127.0.0.1 or a socket, ended by pid."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What the files of deploy/ say about metrics."""
+"""Reads metrics, alerts and dashboards from the files of deploy/."""
 
 import json
 import re

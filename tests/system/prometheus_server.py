@@ -1,4 +1,4 @@
-"""A real Prometheus on the shipped configuration, with the addresses and patience of a test."""
+"""A real Prometheus with the shipped configuration, on the ports and intervals of a test."""
 
 import re
 import subprocess

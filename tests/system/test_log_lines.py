@@ -1,4 +1,4 @@
-"""Whatever API and worker say is a line of JSON with the ids of its request, and no secret."""
+"""Every output line of API and worker is JSON with the ids of its request, and has no secret."""
 
 import json
 import os
@@ -16,7 +16,7 @@ SHUTDOWN = "worker: Warm shutdown (MainProcess)"
 """Celery writes it by itself, past all logs."""
 
 
-def test_every_line_is_json_with_its_ids_and_nothing_that_was_sent(tmp_path: Path) -> None:
+def test_every_line_is_json_with_ids_and_without_request_content(tmp_path: Path) -> None:
     out, port = tmp_path / "out", free_port()
     with (
         RedisServer(tmp_path / "redis") as redis,

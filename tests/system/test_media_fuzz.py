@@ -27,7 +27,9 @@ def fuzz(tmp_path: Path) -> Iterator[Fuzz]:
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_every_mutation_ends_in_words_or_in_bounded_sound(container: str, fuzz: Fuzz) -> None:
+def test_every_mutated_recording_is_transcribed_or_refused_within_bounds(
+    container: str, fuzz: Fuzz
+) -> None:
     ends = [fuzz.end(container, seed) for seed in SEEDS]
     assert len(ends) == len(SEEDS)
     assert fuzz.left_of_refused() == []
@@ -36,7 +38,7 @@ def test_every_mutation_ends_in_words_or_in_bounded_sound(container: str, fuzz: 
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_the_recording_they_begin_with_is_a_good_one(container: str, fuzz: Fuzz) -> None:
+def test_the_original_recording_is_valid(container: str, fuzz: Fuzz) -> None:
     upload = fuzz.service.submissions.start_upload()
     upload.write(whole(container))
     assert upload.finish(SubmissionRequest()).state == "pending"

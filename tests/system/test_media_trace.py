@@ -49,11 +49,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run(scrap, sorted(folder.glob("trace.*")))
 
 
-def test_each_recording_has_children_of_its_own(run: Run) -> None:
+def test_each_recording_has_its_own_child_processes(run: Run) -> None:
     assert len(list(run.confined())) >= 100
 
 
-def test_a_confined_child_does_not_even_try_files_hosts_or_programs(run: Run) -> None:
+def test_a_confined_child_opens_no_files_hosts_or_programs(run: Run) -> None:
     tried = {
         line
         for lines in run.confined()
@@ -64,10 +64,10 @@ def test_a_confined_child_does_not_even_try_files_hosts_or_programs(run: Run) ->
     assert tried == set()
 
 
-def test_no_process_of_the_run_reaches_for_a_network(run: Run) -> None:
+def test_no_process_uses_the_network(run: Run) -> None:
     text = "".join(trace.read_text(errors="replace") for trace in run.traces)
     assert not re.search(r"(?:connect|bind|socket)\((?:\d+, \{sa_family=)?AF_INET", text)
 
 
-def test_nothing_is_left_in_the_folder_for_temporary_files(run: Run) -> None:
+def test_no_temporary_file_is_left(run: Run) -> None:
     assert list(run.scrap.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The official OpenAI client against /v1, its jobs worked on with simulated engines."""
+"""The official OpenAI client against /v1, with simulated engines."""
 
 import asyncio
 import base64
@@ -107,7 +107,7 @@ def test_diarized_json_has_typed_segments(client: openai.OpenAI) -> None:
     TranscriptionDiarized.model_validate(found.model_dump(), strict=True)
 
 
-def test_every_field_that_is_honoured_arrives(client: openai.OpenAI, service: Service) -> None:
+def test_every_supported_field_has_its_effect(client: openai.OpenAI, service: Service) -> None:
     client.audio.transcriptions.create(
         model="gpt-transcribe",
         file=FILE,
@@ -159,7 +159,7 @@ def test_a_diarized_stream_gives_segments(client: openai.OpenAI) -> None:
     assert [each.speaker for each in said] == list("ABABAB")
 
 
-def test_many_at_once_each_get_theirs(service: Service) -> None:
+def test_concurrent_requests_get_their_own_results(service: Service) -> None:
     async def ask(client: openai.AsyncOpenAI) -> str:
         stream = await client.audio.transcriptions.create(model="base", file=FILE, stream=True)
         *_, done = [event async for event in stream]
@@ -176,7 +176,7 @@ def test_many_at_once_each_get_theirs(service: Service) -> None:
         assert asyncio.run(ask_all(url)) == [TEXT] * 9
 
 
-def test_who_stops_listening_takes_the_job_along(tmp_path: Path) -> None:
+def test_disconnecting_cancels_the_job(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     with client_of(make_app(service)) as client:
         stream = client.audio.transcriptions.create(model="base", file=FILE, stream=True)
@@ -188,7 +188,7 @@ def test_who_stops_listening_takes_the_job_along(tmp_path: Path) -> None:
 # -- errors ------------------------------------------------------------------------------------
 
 
-def test_what_is_wrong_raises_the_class_for_it(client: openai.OpenAI) -> None:
+def test_each_error_raises_the_clients_class(client: openai.OpenAI) -> None:
     create = client.audio.transcriptions.create
     with pytest.raises(openai.BadRequestError) as raised:
         create(model="base", file=FILE, extra_body={"frobnicate": 1})
@@ -200,7 +200,7 @@ def test_what_is_wrong_raises_the_class_for_it(client: openai.OpenAI) -> None:
         client.models.retrieve("gpt-9")
 
 
-def test_what_is_too_large_is_told_before_the_connection_closes(tmp_path: Path) -> None:
+def test_a_too_large_upload_gets_its_error_before_the_connection_closes(tmp_path: Path) -> None:
     service = make_service(tmp_path, Policy(max_upload_bytes=1 << 20))
     with (
         client_of(create_app(service, settings(auth_mode="open", data_dir=tmp_path))) as client,
@@ -210,7 +210,7 @@ def test_what_is_too_large_is_told_before_the_connection_closes(tmp_path: Path) 
     assert (raised.value.status_code, raised.value.code) == (413, "upload_too_large")
 
 
-def test_speakers_that_the_request_knows_have_their_names(tmp_path: Path) -> None:
+def test_known_speakers_are_named(tmp_path: Path) -> None:
     reference = base64.b64encode(meeting((BOB, 3))).decode()
     with (
         town(tmp_path, VOICE_PROFILES="off", AUTH_MODE="open") as place,
@@ -227,7 +227,7 @@ def test_speakers_that_the_request_knows_have_their_names(tmp_path: Path) -> Non
     assert [each.speaker for each in result.segments] == ["A", "Bob"]
 
 
-def test_a_reference_that_is_no_audio_raises_its_class(client: openai.OpenAI) -> None:
+def test_an_invalid_reference_raises_its_class(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="reference of 'Ann'") as raised:
         client.audio.transcriptions.create(
             model="gpt-4o-transcribe-diarize",
@@ -239,14 +239,14 @@ def test_a_reference_that_is_no_audio_raises_its_class(client: openai.OpenAI) ->
     assert raised.value.param == "known_speaker_references"
 
 
-def test_a_key_for_another_request_raises_its_class(client: openai.OpenAI) -> None:
+def test_an_idempotency_key_of_another_request_raises_its_class(client: openai.OpenAI) -> None:
     key = {"Idempotency-Key": "mine"}
     client.audio.transcriptions.create(model="base", file=FILE, extra_headers=key)
     with pytest.raises(openai.UnprocessableEntityError):
         client.audio.transcriptions.create(model="base", file=("b", b"b"), extra_headers=key)
 
 
-def test_a_failed_job_raises_and_is_not_tried_again(tmp_path: Path) -> None:
+def test_a_failed_job_raises_and_is_not_retried(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     error = RecognitionFailed("It broke.")
     with at_work(service, Raising(error)), client_of(make_app(service), retries=2) as client:
@@ -276,7 +276,7 @@ def test_a_cancelled_job_is_a_conflict(tmp_path: Path) -> None:
         (429, openai.RateLimitError),
     ],
 )
-def test_what_a_gate_before_the_routes_says_arrives(
+def test_an_error_of_the_middleware_reaches_the_client(
     tmp_path: Path, status: int, kind: type[openai.APIStatusError]
 ) -> None:
     def gate() -> None:
@@ -309,7 +309,7 @@ def test_retries_with_a_key_join_one_job(tmp_path: Path) -> None:
     assert (found.text, jobs(service)) == (TEXT, first)
 
 
-def test_retries_without_a_key_leave_no_job_of_the_earlier_ones(tmp_path: Path) -> None:
+def test_retries_without_a_key_cancel_earlier_jobs(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     with client_of(make_app(service)) as client:
         with pytest.raises(openai.APITimeoutError):
@@ -331,7 +331,7 @@ def test_retries_without_a_key_leave_no_job_of_the_earlier_ones(tmp_path: Path) 
         (None, False, openai.AuthenticationError, "invalid_api_key"),
     ],
 )
-def test_a_key_that_is_not_for_this_raises_the_clients_own_error(
+def test_a_key_without_the_scope_raises_the_clients_error(
     tmp_path: Path,
     scopes: tuple[Scope, ...] | None,
     revoked: bool,
@@ -350,7 +350,7 @@ def test_a_key_that_is_not_for_this_raises_the_clients_own_error(
     assert raised.value.code == code
 
 
-def test_with_its_key_the_client_is_served(tmp_path: Path) -> None:
+def test_a_valid_key_is_accepted(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     app = make_app(service, auth_mode="required")
     made = app.state.auth.keyring.create("test", "acme", ("submit", "read"), None)

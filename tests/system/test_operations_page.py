@@ -65,7 +65,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
-def test_one_machine_is_backed_up_and_put_back(tmp_path: Path) -> None:
+def test_one_machine_is_backed_up_and_restored(tmp_path: Path) -> None:
     with System(tmp_path) as system:
         jobs = [system.submit(seconds=1) for _ in range(3)]
         system.worker()
@@ -81,7 +81,7 @@ def test_one_machine_is_backed_up_and_put_back(tmp_path: Path) -> None:
             ]
 
 
-def test_redis_and_a_folder_are_backed_up_and_put_back(tmp_path: Path, redis: RedisServer) -> None:
+def test_redis_and_a_folder_are_backed_up_and_restored(tmp_path: Path, redis: RedisServer) -> None:
     media, backups = tmp_path / "media", tmp_path / "backups"
     fresh, port = tmp_path / "fresh", str(free_port())
     fresh.mkdir()
@@ -161,7 +161,7 @@ def test_every_block_is_run_here() -> None:
     assert [each for each in titles if blocks(each) and f'"{each}"' not in here] == []
 
 
-def test_the_table_of_capacity_is_right() -> None:
+def test_the_capacity_table_is_correct() -> None:
     rows = re.findall(
         r"^\| ([\d.]+) \| (\d+) \| (\d+) \| (\d+) \|$", section("Capacity"), re.MULTILINE
     )

@@ -1,4 +1,4 @@
-"""Whisper base on recordings made here: what was said, once, at its time, in its language."""
+"""Whisper base on synthesized recordings: words, times and languages are right."""
 
 import os
 import tempfile
@@ -109,7 +109,7 @@ def bare() -> Callable[[Waveform], list[str]]:
     return heard
 
 
-def test_meetings_are_heard_as_well_as_by_the_library_and_nothing_is_added(
+def test_wer_is_at_most_the_librarys_and_nothing_is_invented(
     hear: Hear, bare: Callable[[Waveform], list[str]]
 ) -> None:
     truth: list[str] = []
@@ -177,7 +177,7 @@ def test_words_begin_where_they_are_said_wherever_the_windows_are(hear: Hear, sh
     assert max(distances) <= 0.8
 
 
-def test_votes_of_ten_people_stay_each_in_its_place(hear: Hear) -> None:
+def test_ten_short_votes_keep_their_times(hear: Hear) -> None:
     audio, starts = [pause(0.5)], []
     opening = synthesize(VOICES["slt"], "We will now vote on the budget. Please answer yes or no.")
     audio += [opening.samples, pause(1.2)]
@@ -240,7 +240,7 @@ def test_each_stretch_is_in_its_language(hear: Hear) -> None:
     assert "language_not_allowed" not in [warning.code for warning in found.warnings]
 
 
-def test_a_language_that_is_heard_and_not_allowed_is_told(hear: Hear) -> None:
+def test_a_detected_language_that_is_not_allowed_is_a_warning(hear: Hear) -> None:
     italian = np.concatenate([pause(0.5), synthesize(ITALIAN, ITALIAN_TALK).samples, pause(0.5)])
     found = hear(italian, language=None, languages=("en", "de"))
     assert set(found.languages) <= {"en", "de"}
@@ -250,7 +250,7 @@ def test_a_language_that_is_heard_and_not_allowed_is_told(hear: Hear) -> None:
 # -- what goes before, and what is no speech ---------------------------------------------------
 
 
-def test_hotwords_and_a_prompt_that_are_too_long_together_are_cut_and_told(hear: Hear) -> None:
+def test_too_long_hotwords_and_prompt_are_cut_with_a_warning(hear: Hear) -> None:
     audio = from_seed(SEEDS[1], minutes=0.3, voices=2).audio
     found = hear(
         audio,
@@ -267,9 +267,7 @@ def test_ten_minutes_without_speech_have_no_words(name: str, hear: Hear) -> None
 
 
 @pytest.mark.parametrize("name", SOUNDS)
-def test_sound_that_passes_for_speech_has_no_words_either(
-    name: str, recognizer: Recognizer
-) -> None:
+def test_noise_taken_for_speech_has_no_words(name: str, recognizer: Recognizer) -> None:
     """As if the detector had taken most of it for speech."""
     speech = [Span(at + 0.5, at + 9.0) for at in range(0, 60, 10)]
     found = list(

@@ -1,4 +1,4 @@
-"""A real Redis keeps the promises of a MediaStore, within its budget."""
+"""A real Redis fulfils the contract of a MediaStore, within its budget."""
 
 import io
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ class TestRedis(MediaStoreContract, ElsewhereContract):
             "store = RedisMediaStore(client, 1 << 30)\n"
         )
 
-    def test_the_bytes_of_a_killed_writer_come_back(
+    def test_bytes_of_a_killed_writer_are_released(
         self, store: RedisMediaStore, making: str, client: redis.Redis
     ) -> None:
         store.put("key", b"x")
@@ -89,7 +89,7 @@ def test_the_budget_is_exact(small: RedisMediaStore) -> None:
     assert not small.exists("c")
 
 
-def test_bytes_are_counted_as_they_come(small: RedisMediaStore) -> None:
+def test_bytes_are_counted_while_they_arrive(small: RedisMediaStore) -> None:
     source = io.BytesIO(bytes(100 * BUDGET_BYTES))
     with pytest.raises(StorageFull):
         small.put("a", source)
@@ -97,7 +97,7 @@ def test_bytes_are_counted_as_they_come(small: RedisMediaStore) -> None:
     assert small.used_bytes() == 0
 
 
-def test_deleting_and_replacing_give_bytes_back(small: RedisMediaStore) -> None:
+def test_deleting_and_replacing_release_bytes(small: RedisMediaStore) -> None:
     for _ in range(3):
         small.put("jobs/1/a", bytes(BUDGET_BYTES // 2))
     small.delete("jobs")
@@ -105,7 +105,7 @@ def test_deleting_and_replacing_give_bytes_back(small: RedisMediaStore) -> None:
     small.put("jobs/1/a", bytes(BUDGET_BYTES))
 
 
-def test_nothing_stays_in_redis_of_what_was_deleted(
+def test_a_deleted_object_leaves_nothing_in_redis(
     small: RedisMediaStore, client: redis.Redis
 ) -> None:
     small.put("a", noise(700_000))
@@ -117,7 +117,7 @@ def test_nothing_stays_in_redis_of_what_was_deleted(
     assert names(client) == set()
 
 
-def test_tidying_counts_anew(small: RedisMediaStore, client: redis.Redis) -> None:
+def test_maintenance_recounts_the_bytes(small: RedisMediaStore, client: redis.Redis) -> None:
     small.put("a", bytes(1000))
     for wrong in (-5, 10**9):
         client.set("mt:media:used", wrong)
@@ -132,7 +132,7 @@ def test_the_count_is_never_negative(small: RedisMediaStore, client: redis.Redis
     assert small.used_bytes() == 0
 
 
-def test_a_writer_that_was_given_up_does_not_go_on(small: RedisMediaStore) -> None:
+def test_an_abandoned_writer_stops(small: RedisMediaStore) -> None:
     said = pytest.raises(StorageError, match="its writer was quiet for too long")
     with said, small.writer("a") as writer:
         writer.write(noise(600_000))
@@ -140,7 +140,7 @@ def test_a_writer_that_was_given_up_does_not_go_on(small: RedisMediaStore) -> No
     assert (small.used_bytes(), small.exists("a")) == (0, False)
 
 
-def test_a_full_redis_is_said(small: RedisMediaStore, client: redis.Redis) -> None:
+def test_a_full_redis_raises_storage_full(small: RedisMediaStore, client: redis.Redis) -> None:
     small.put("a", noise(500_000))
     client.config_set("maxmemory", "1mb")
     with pytest.raises(StorageFull, match=r"maxmemory.* MEDIA_URL"):
@@ -152,7 +152,7 @@ def test_a_full_redis_is_said(small: RedisMediaStore, client: redis.Redis) -> No
     assert (small.used_bytes(), names(client)) == (0, set())
 
 
-def test_what_redis_evicted_is_said(small: RedisMediaStore, client: redis.Redis) -> None:
+def test_an_evicted_object_raises_an_error(small: RedisMediaStore, client: redis.Redis) -> None:
     small.put("a", noise(1000))
     (chunks,) = (name for name in names(client) if "chunks" in name)
     client.delete(chunks)
@@ -160,13 +160,13 @@ def test_what_redis_evicted_is_said(small: RedisMediaStore, client: redis.Redis)
         small.get("a")
 
 
-def test_namespaces_are_apart(small: RedisMediaStore, client: redis.Redis) -> None:
+def test_namespaces_are_separate(small: RedisMediaStore, client: redis.Redis) -> None:
     other = RedisMediaStore(client, BUDGET_BYTES, namespace="other")
     small.put("a", b"x")
     assert (other.exists("a"), other.used_bytes()) == (False, 0)
 
 
-def test_a_redis_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_an_unreachable_redis_raises_an_error(tmp_path: Path) -> None:
     once = Retry(NoBackoff(), 1)
     with redis.Redis(unix_socket_path=str(tmp_path / "none"), retry=once) as client:
         store = RedisMediaStore(client, BUDGET_BYTES)
@@ -175,7 +175,7 @@ def test_a_redis_that_is_not_there_is_said(tmp_path: Path) -> None:
                 ask()
 
 
-def test_a_wrong_password_is_said(socket: Path) -> None:
+def test_a_wrong_password_raises_an_error(socket: Path) -> None:
     said = pytest.raises(StorageUnavailable, match="REDIS_PASSWORD")
     once = Retry(NoBackoff(), 1)
     stranger = redis.Redis(
@@ -185,7 +185,7 @@ def test_a_wrong_password_is_said(socket: Path) -> None:
         RedisMediaStore(stranger, BUDGET_BYTES).ping()
 
 
-def test_a_redis_that_may_not_write_is_said(client: redis.Redis) -> None:
+def test_a_read_only_redis_raises_an_error(client: redis.Redis) -> None:
     store = RedisMediaStore(client, BUDGET_BYTES)
     store.put("a", b"x")
     client.replicaof("127.0.0.1", "1")

@@ -1,4 +1,4 @@
-"""S3 over HTTP, as moto plays it, keeps the promises of a MediaStore."""
+"""S3 over HTTP, mocked by moto, fulfils the contract of a MediaStore."""
 
 import io
 import socket
@@ -77,7 +77,9 @@ def test_an_upload_that_fails_is_aborted(store: ObjectMediaStore, endpoint: str,
     assert not store.exists("key")
 
 
-def test_objects_lie_below_the_prefix(store: ObjectMediaStore, endpoint: str, url: str) -> None:
+def test_objects_are_stored_below_the_prefix(
+    store: ObjectMediaStore, endpoint: str, url: str
+) -> None:
     store.put("jobs/1/plan", b"{}")
     prefix = url.removeprefix("s3://recordings/")
     whole_bucket = ObjectMediaStore.from_url("s3://recordings", endpoint)
@@ -107,7 +109,7 @@ def all_asks(store: ObjectMediaStore) -> dict[str, Callable[[], object]]:
 
 
 @pytest.mark.parametrize("name", ["put", "stream", "get", "keys", "delete", "ping"])
-def test_a_store_that_is_not_there_is_said_soon(name: str) -> None:
+def test_an_unreachable_store_raises_an_error_soon(name: str) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{closed.getsockname()[1]}"
@@ -117,7 +119,7 @@ def test_a_store_that_is_not_there_is_said_soon(name: str) -> None:
     assert time.monotonic() - begun < 12
 
 
-def test_a_store_that_says_nothing_is_not_waited_for() -> None:
+def test_a_store_that_does_not_answer_times_out() -> None:
     with answering(seconds=3) as (endpoint, _):
         store = ObjectMediaStore.from_url("s3://recordings", endpoint, patience_seconds=0.1)
         begun = time.monotonic()
@@ -127,14 +129,14 @@ def test_a_store_that_says_nothing_is_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize("status", [500, 503])
-def test_an_error_that_passes_is_tried_again(status: int) -> None:
+def test_a_transient_error_is_retried(status: int) -> None:
     with answering(status) as (endpoint, heard):
         assert ObjectMediaStore.from_url("s3://recordings", endpoint).size("key") == 5
     assert heard == ["HEAD /recordings/key"] * 2
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_denied_access_is_said(status: int) -> None:
+def test_denied_access_raises_an_error(status: int) -> None:
     with answering(*[status] * 3) as (endpoint, heard):
         store = ObjectMediaStore.from_url("s3://recordings", endpoint)
         for ask_it in (store.ping, lambda: store.get("key"), lambda: store.put("key", b"x")):
@@ -144,13 +146,13 @@ def test_denied_access_is_said(status: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["put", "stream", "keys", "delete", "ping"])
-def test_a_bucket_that_is_not_there_is_said(endpoint: str, name: str) -> None:
+def test_a_missing_bucket_raises_an_error(endpoint: str, name: str) -> None:
     store = ObjectMediaStore.from_url("s3://no-such-bucket/prefix", endpoint)
     with pytest.raises(StorageError, match=r"no such bucket.* correct MEDIA_URL"):
         all_asks(store)[name]()
 
 
-def test_a_killed_upload_is_no_object(store: ObjectMediaStore, endpoint: str, url: str) -> None:
+def test_a_killed_upload_leaves_no_object(store: ObjectMediaStore, endpoint: str, url: str) -> None:
     making = (
         "from meet_transcriber.stores.object_storage import ObjectMediaStore\n"
         f"store = ObjectMediaStore.from_url({url!r}, {endpoint!r})\n"

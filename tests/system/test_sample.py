@@ -1,4 +1,4 @@
-"""Whisper base, the default: the bundled sample, and what an English meeting is in German."""
+"""Whisper base on the bundled sample, also with German as its language."""
 
 import pytest
 
@@ -35,17 +35,17 @@ def test_the_sample_keeps_the_bounds_of_the_doctor(sample: Transcript) -> None:
     assert sample.engine.startswith("whisper base ")
 
 
-def test_the_language_is_heard_and_nothing_is_in_doubt(sample: Transcript) -> None:
+def test_the_language_is_detected_without_warnings(sample: Transcript) -> None:
     assert (sample.language, sample.languages) == ("en", ("en",))
     assert (sample.removed, sample.warnings) == ((), ())
 
 
-def test_every_word_takes_time_and_none_is_there_twice(sample: Transcript) -> None:
+def test_every_word_has_a_duration_and_none_is_repeated(sample: Transcript) -> None:
     assert all(0 <= word.start < word.end <= sample.duration for word in sample.words)
     assert twice(sample) <= twice(sample_reference())
 
 
-def test_a_language_that_is_not_allowed_is_told() -> None:
+def test_a_language_that_is_not_allowed_is_a_warning() -> None:
     found = transcribe(DATA / "budget.ogg", settings=SETTINGS, languages=("de", "nl"))
     (warning,) = found.warnings
     assert warning.code == "language_not_allowed"

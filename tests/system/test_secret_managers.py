@@ -1,4 +1,4 @@
-"""Each cloud's secret manager gives the guide's secret, and its refusals are sentences."""
+"""Each cloud's secret manager returns the guide's secret, and its refusals are errors."""
 
 import json
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def test_aws_gives_every_setting_of_another_secret(tmp_path: Path, aws: dict[str
 
 
 @pytest.mark.parametrize("text", ["hf_bare_value", '"hf_bare_value"', '["hf_bare_value"]'])
-def test_a_secret_of_aws_that_is_no_object_is_not_shown(
+def test_an_aws_secret_of_another_shape_is_not_shown(
     tmp_path: Path, aws: dict[str, str], text: str
 ) -> None:
     name = f"bare-{len(text)}"
@@ -75,7 +75,7 @@ def test_a_secret_of_aws_that_is_no_object_is_not_shown(
         ),
     ],
 )
-def test_what_aws_refuses_is_said(
+def test_a_refusal_of_aws_is_an_error(
     tmp_path: Path, aws: dict[str, str], change: dict[str, str], said: str
 ) -> None:
     error = load(tmp_path, **(aws | change)).error
@@ -127,7 +127,7 @@ def test_google_gives_settings_of_another_projects_secret(tmp_path: Path, google
         (servers.Reply(200, {}), "it is not text"),
     ],
 )
-def test_what_google_refuses_is_said(
+def test_a_refusal_of_google_is_an_error(
     tmp_path: Path, google: Google, reply: servers.Reply, said: str
 ) -> None:
     cloud, environment = google
@@ -135,7 +135,7 @@ def test_what_google_refuses_is_said(
     assert said in load(tmp_path, **environment).error
 
 
-def test_without_credentials_google_is_not_asked(tmp_path: Path) -> None:
+def test_google_is_not_called_without_credentials(tmp_path: Path) -> None:
     nowhere = {"GCE_METADATA_HOST": "127.0.0.1:9", "GCE_METADATA_IP": "127.0.0.1:9"}
     error = load(tmp_path, HOME=tmp_path, SECRETS_FROM="gcp", NO_GCE_CHECK="true", **nowhere).error
     assert "Google gives no credentials" in error
@@ -172,27 +172,25 @@ def ask_azure(folder: Path, azure: Google, **values: str) -> Loaded:
     return load(folder, **environment)
 
 
-def test_azure_gives_the_secrets_that_are_called_like_settings(
-    tmp_path: Path, azure: Google
-) -> None:
+def test_azure_returns_the_secrets_named_like_settings(tmp_path: Path, azure: Google) -> None:
     kept = {"huggingface_access_token": "hf_at_azure", "redis_password": "p", "colour": "red"}
     loaded = ask_azure(tmp_path, azure, **kept)
     assert loaded.token == "hf_at_azure"
     assert loaded.settings["redis_password"] == "p"
 
 
-def test_azure_knows_the_short_name_of_the_token(tmp_path: Path, azure: Google) -> None:
+def test_azure_accepts_the_short_name_of_the_token(tmp_path: Path, azure: Google) -> None:
     assert ask_azure(tmp_path, azure, hf_token="hf_short").token == "hf_short"
 
 
-def test_what_azure_refuses_is_said(tmp_path: Path, azure: Google) -> None:
+def test_a_refusal_of_azure_is_an_error(tmp_path: Path, azure: Google) -> None:
     cloud, environment = azure
     cloud.replies["/secrets"] = servers.Reply(403, {"error": {"code": "Forbidden"}})
     error = load(tmp_path, **environment).error
     assert "status 403. Give the identity the role Key Vault Secrets User" in error
 
 
-def test_the_rest_of_a_refused_vault_is_not_half_used(tmp_path: Path, azure: Google) -> None:
+def test_a_partly_refused_vault_is_not_used(tmp_path: Path, azure: Google) -> None:
     cloud, environment = azure
     servers.add_azure_secrets(cloud, environment["SECRETS_NAME"], hf_token="hf_hidden")
     cloud.replies["/secrets/hf-token"] = servers.Reply(403, {"error": {"code": "Forbidden"}})
@@ -200,7 +198,7 @@ def test_the_rest_of_a_refused_vault_is_not_half_used(tmp_path: Path, azure: Goo
 
 
 @pytest.mark.parametrize("manager", ["aws", "gcp", "azure"])
-def test_a_library_that_is_missing_is_named(tmp_path: Path, manager: str) -> None:
+def test_a_missing_library_is_named(tmp_path: Path, manager: str) -> None:
     for package in ("botocore", "google", "azure"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").write_text("raise ImportError('not here')")

@@ -1,4 +1,4 @@
-"""With every secret set, neither a Celery worker nor Redis has one in what it says or keeps."""
+"""With every secret set, neither a Celery worker's output nor Redis has one."""
 
 from pathlib import Path
 

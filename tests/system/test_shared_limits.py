@@ -1,4 +1,4 @@
-"""Counts that processes share in a real Redis, and clients that meet them."""
+"""Rate limits that processes share in a real Redis, and clients that exceed them."""
 
 import subprocess
 import sys
@@ -42,14 +42,14 @@ def hits(url: str, who: str) -> int:
     return int(done.stdout)
 
 
-def test_exactly_so_many_pass_however_many_processes_ask(redis_server: RedisServer) -> None:
+def test_exactly_the_limit_passes_across_processes(redis_server: RedisServer) -> None:
     with ThreadPoolExecutor(PROCESSES) as pool:
         allowed = list(pool.map(lambda _: hits(redis_server.url, "ann"), range(PROCESSES)))
     assert sum(allowed) == LIMIT
     assert counters(redis_server.url).hit("address", Rate(LIMIT, 600), "ann").remaining == 0
 
 
-def test_exactly_so_many_pass_however_many_threads_ask(redis_server: RedisServer) -> None:
+def test_exactly_the_limit_passes_across_threads(redis_server: RedisServer) -> None:
     shared, rate = counters(redis_server.url), Rate(30, 600)
     with ThreadPoolExecutor(8) as pool:
         counts = list(pool.map(lambda _: shared.hit("address", rate, "ben"), range(100)))
@@ -57,14 +57,14 @@ def test_exactly_so_many_pass_however_many_threads_ask(redis_server: RedisServer
     assert sorted({count.remaining for count in counts if count.allowed}) == list(range(30))
 
 
-def test_another_process_sees_what_is_left(redis_server: RedisServer) -> None:
+def test_another_process_sees_the_remaining_count(redis_server: RedisServer) -> None:
     one, other, rate = counters(redis_server.url), counters(redis_server.url), Rate(3, 600)
     assert [each.hit("key", rate, "k").remaining for each in (one, other, one)] == [2, 1, 0]
     assert not other.peek("key", rate, "k").allowed
     assert 590 < other.peek("key", rate, "k").reset_seconds <= 600
 
 
-def test_when_a_window_ends_is_asked_once_at_most(redis_server: RedisServer) -> None:
+def test_the_end_of_a_window_is_queried_at_most_once(redis_server: RedisServer) -> None:
     one, other, rate = counters(redis_server.url), counters(redis_server.url), Rate(99, 600)
     client = build_client(parse_redis_url(redis_server.url))
     before = client.info("commandstats").get("cmdstat_ttl", {"calls": 0})["calls"]
@@ -73,7 +73,7 @@ def test_when_a_window_ends_is_asked_once_at_most(redis_server: RedisServer) -> 
     assert set(left) <= set(range(500, 601))
 
 
-def test_a_redis_that_goes_away_leaves_a_limit(tmp_path: Path) -> None:
+def test_without_redis_each_process_limits(tmp_path: Path) -> None:
     with RedisServer(tmp_path) as server:
         shared, rate = counters(server.url), Rate(2, 600)
         assert shared.hit("key", rate, "k").allowed
@@ -97,7 +97,7 @@ def test_the_official_client_raises_its_own_error(client: openai.OpenAI) -> None
     assert headers["ratelimit"].startswith('"address";r=0;t=')
 
 
-def test_the_official_client_hears_of_a_full_queue(tmp_path: Path) -> None:
+def test_the_official_client_raises_for_a_full_queue(tmp_path: Path) -> None:
     service = make_service(tmp_path, Policy(max_queued_jobs=1))
     service.submissions.start_upload("a.wav")
     app = create_app(service, Settings(auth_mode="open", data_dir=tmp_path))

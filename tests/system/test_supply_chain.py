@@ -1,4 +1,4 @@
-"""What the product consists of can be listed, audited and kept up to date."""
+"""The product's packages can be listed, audited and updated."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def audited(database: Site, *locks: str) -> subprocess.CompletedProcess[str]:
     return run("scripts/audit.sh", *locks, OSV_URL=database.url("/v1/query"))
 
 
-def test_every_locked_package_is_asked_about(database: Site) -> None:
+def test_every_locked_package_is_checked(database: Site) -> None:
     done = audited(database)
     assert (done.returncode, done.stderr) == (0, "")
     assert "No vulnerability is known" in done.stdout
@@ -68,13 +68,13 @@ def test_a_vulnerability_is_named_and_fails(database: Site) -> None:
     assert "make lock ARGS=--upgrade" in done.stderr
 
 
-def test_a_database_that_cannot_be_asked_is_no_good_news() -> None:
+def test_an_unreachable_database_fails() -> None:
     done = run("scripts/audit.sh", OSV_URL="http://127.0.0.1:9/v1/query")
     assert done.returncode == 2
     assert "cannot be asked from here, so nothing was checked" in done.stderr
 
 
-def test_make_audit_asks_about_every_lock() -> None:
+def test_make_audit_checks_every_lock() -> None:
     planned = run("make", "--dry-run", "--no-print-directory", "audit").stdout.splitlines()[-1]
     assert planned.strip().endswith("scripts/audit.sh")
 

@@ -1,4 +1,4 @@
-"""One trace from a request to the last task of its job, as a collector receives it."""
+"""A collector receives one trace from a request to the last task of its job."""
 
 import socket
 import subprocess
@@ -82,7 +82,7 @@ def test_a_job_of_the_embedded_worker_is_one_trace(tmp_path: Path, heard: Collec
         _is_one_trace(job_of(system, heard, stages), stages)
 
 
-def test_a_collector_that_never_answers_holds_up_nobody(tmp_path: Path) -> None:
+def test_a_collector_that_never_answers_blocks_nothing(tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         RedisServer(tmp_path / "redis") as redis,
@@ -103,7 +103,7 @@ def test_a_collector_that_never_answers_holds_up_nobody(tmp_path: Path) -> None:
             end(process)
 
 
-def test_without_an_endpoint_nothing_of_it_is_imported(tmp_path: Path) -> None:
+def test_without_an_endpoint_opentelemetry_is_not_imported(tmp_path: Path) -> None:
     code = (
         "import sys; from meet_transcriber.settings import Settings;"
         "from meet_transcriber.api.lifespan import build; build(Settings());"

@@ -49,7 +49,7 @@ def test_jobs_of_a_newer_version_are_refused(redis: RedisServer) -> None:
                 store.ping()
 
 
-def test_after_a_rollback_jobs_made_meanwhile_are_found_again(redis: RedisServer) -> None:
+def test_after_a_rollback_newer_jobs_are_found_again(redis: RedisServer) -> None:
     with closing(client.Redis.from_url(redis.url)) as raw, closing(open_store(redis)) as store:
         made = store.create(job())
         raw.delete("mt:listed:")  # an older version would not have written it
@@ -59,7 +59,7 @@ def test_after_a_rollback_jobs_made_meanwhile_are_found_again(redis: RedisServer
             assert again.page(JobQuery(tenant="")) == [made]
 
 
-def test_a_record_that_cannot_be_read_holds_up_nobody(redis: RedisServer) -> None:
+def test_an_unreadable_record_does_not_block_others(redis: RedisServer) -> None:
     with closing(client.Redis.from_url(redis.url)) as raw, closing(open_store(redis)) as store:
         made = store.create(job())
         raw.delete("mt:schema", "mt:listed:")
@@ -68,7 +68,7 @@ def test_a_record_that_cannot_be_read_holds_up_nobody(redis: RedisServer) -> Non
             assert again.page(JobQuery(tenant="")) == [made]
 
 
-def test_what_a_newer_version_adds_to_a_record_is_passed_over() -> None:
+def test_unknown_fields_of_a_newer_version_are_ignored() -> None:
     made = job()
     newer = {**to_plain(made), "of_tomorrow": {"a": 1}}
     assert load(Job, json.dumps(newer)) == made

@@ -1,4 +1,4 @@
-"""People known by their voices, where jobs and objects are in a Redis."""
+"""Voices with jobs and objects in Redis."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -41,7 +41,7 @@ class TestVoicesOverRedis(VoiceStory):
     """The secret is the operator's."""
 
 
-def test_the_files_of_redis_hold_nothing_of_who_was_deleted_once_they_are_rewritten(
+def test_rewritten_files_of_redis_hold_nothing_of_a_deleted_person(
     town: Town, redis_server: RedisServer
 ) -> None:
     person = town.introduce(town.met((ANN, 6)), "SPEAKER_00", "Ann").json()["id"]
@@ -63,7 +63,7 @@ def files_of(server: RedisServer) -> bytes:
     return b"\n".join(found)
 
 
-def test_without_a_secret_of_all_machines_nothing_starts(
+def test_with_redis_and_no_voice_secret_nothing_starts(
     tmp_path: Path, redis_server: RedisServer
 ) -> None:
     with (

@@ -85,7 +85,7 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
             yield system
 
 
-def test_a_killed_worker_is_seen_and_told_and_forgotten(watched: Watched) -> None:
+def test_a_killed_worker_is_detected_reported_and_forgotten(watched: Watched) -> None:
     ask, firing = watched.prometheus.ask, watched.prometheus.firing
     for job_id in [watched.send(), watched.send()]:
         watched.system.ended(job_id)
@@ -156,7 +156,7 @@ def test_the_shipped_rules_fire_when_they_should() -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_shipped_configuration_is_one(tmp_path: Path) -> None:
+def test_the_shipped_configuration_is_valid(tmp_path: Path) -> None:
     shipped = (ROOT / "deploy" / "monitoring" / "prometheus.yml").read_text()
     (tmp_path / "monitor_key").write_text("mt_key")
     here = shipped.replace("/etc/prometheus", str(ROOT / "deploy" / "monitoring"))

@@ -51,7 +51,7 @@ def test_our_signature_is_verified(receive: Receive) -> None:
 
 
 @RECEIVERS
-def test_both_secrets_verify_while_they_rotate(receive: Receive) -> None:
+def test_both_secrets_verify_during_a_rotation(receive: Receive) -> None:
     old, new = new_secret(), new_secret()
     for secret in (old, new):
         assert receive(secret, BODY, headers(f"{new} {old}")) == "job.failed"

@@ -1,4 +1,4 @@
-"""The service as people run it: the guide's own commands, Whisper base, nothing simulated."""
+"""The service with the guide's own commands and Whisper base, nothing simulated."""
 
 import json
 import os
@@ -104,7 +104,7 @@ def alone(tmp_path: Path) -> Iterator[Installation]:
     yield from installed(tmp_path, **BASE)
 
 
-def test_an_api_and_a_worker_share_nothing_but_redis(spread: Installation, spoken: bytes) -> None:
+def test_an_api_and_a_worker_share_only_redis(spread: Installation, spoken: bytes) -> None:
     spread.variables |= BASE
     spread.api()
     spread.start("worker", CELERY)
@@ -114,7 +114,7 @@ def test_an_api_and_a_worker_share_nothing_but_redis(spread: Installation, spoke
     assert {path.name for path in (spread.folder / "worker").iterdir()} <= {"log"}
 
 
-def test_without_weights_the_job_fails_with_what_mends_it(
+def test_without_weights_the_job_fails_and_names_the_command(
     spread: Installation, spoken: bytes, tmp_path: Path
 ) -> None:
     spread.variables |= {**NO_HUB, **NO_INDEX, "MODELS_DIR": str(tmp_path / "models")}
@@ -129,7 +129,7 @@ def test_without_weights_the_job_fails_with_what_mends_it(
     assert "Copy a folder" in message
 
 
-def test_an_api_that_is_killed_right_after_its_answer_loses_nothing(
+def test_an_api_killed_right_after_its_answer_loses_nothing(
     spread: Installation, spoken: bytes
 ) -> None:
     spread.variables |= BASE
@@ -142,7 +142,7 @@ def test_an_api_that_is_killed_right_after_its_answer_loses_nothing(
     assert spread.ended(job_id)["status"] == "completed"
 
 
-def test_an_embedded_service_that_is_killed_goes_on_when_it_is_started_again(
+def test_a_killed_embedded_service_resumes_after_a_restart(
     alone: Installation, spoken: bytes
 ) -> None:
     api = alone.api()
@@ -176,7 +176,7 @@ def test_recordings_in_an_object_store(tmp_path: Path, redis: RedisServer, spoke
             assert spread.http.get(f"/transcribe/{job_id}/audio").content == spoken
 
 
-def test_a_large_upload_is_no_second_copy_and_hardly_any_memory(alone: Installation) -> None:
+def test_a_large_upload_is_not_copied_and_needs_little_memory(alone: Installation) -> None:
     alone.variables |= {"EMBEDDED_WORKER": "off", "MAX_UPLOAD_SIZE_MB": "600"}
     alone.variables |= {"MAX_AUDIO_DURATION_SECONDS": "20000"}
     api = alone.api()

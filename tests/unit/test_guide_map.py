@@ -1,4 +1,4 @@
-"""docs/guide-map.md has a true row for every promise of the deployment guide."""
+"""docs/guide-map.md has a row, with existing files and tests, for every promise of the guide."""
 
 import re
 

@@ -47,7 +47,7 @@ def test_an_idle_worker_ends_at_once_and_leaves_no_trace(system: System) -> None
     assert system.workers() == []
 
 
-def test_a_worker_that_is_told_to_end_gives_its_task_back(system: System) -> None:
+def test_a_worker_returns_its_task_on_sigterm(system: System) -> None:
     first = system.worker(SIMULATED_PART_SECONDS=60)
     job_id = system.submit(seconds=2)
     system.begun()
@@ -58,7 +58,7 @@ def test_a_worker_that_is_told_to_end_gives_its_task_back(system: System) -> Non
     assert system.ended(job_id, seconds=20).state == "completed"
 
 
-def test_an_engine_that_does_not_listen_is_cut_off(system: System) -> None:
+def test_an_engine_that_ignores_the_shutdown_is_killed(system: System) -> None:
     first = system.worker(SIMULATED_PART_SECONDS=60, SIMULATED_DEAF=1)
     job_id = system.submit(seconds=1)
     system.begun()

@@ -34,7 +34,7 @@ def test_what_is_no_rate_is_said_with_the_settings_name(text: str) -> None:
         parse_rate(text, "RATE_LIMIT")
 
 
-def test_exactly_so_many_pass_however_many_threads_ask() -> None:
+def test_exactly_the_limit_passes_across_threads() -> None:
     counters = Counters()
     with ThreadPoolExecutor(16) as pool:
         counts = list(pool.map(lambda _: counters.hit("address", MINUTE, "ann"), range(400)))
