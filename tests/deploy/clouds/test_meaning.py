@@ -62,40 +62,6 @@ def test_targets_are_stages_of_the_dockerfile() -> None:
     assert set(matrix["target"]) <= stages
 
 
-def test_secrets_are_called_as_the_guide_calls_them() -> None:
-    assert "--secret-id meet-transcriber/hf-token" in (DEPLOY / "aws/deploy.sh").read_text()
-    for name in ("ecs-fargate", "ecs-gpu"):
-        text = (STACKS / f"{name}.yaml").read_text()
-        assert "${TokenSecretArn}:HUGGINGFACE_ACCESS_TOKEN::" in text
-    made = set(
-        re.findall(r"gcloud secrets create (\S+)", (DEPLOY / "gcp/secrets.sh").read_text())
-        + re.findall(r"gcloud secrets create (\S+)", (DEPLOY / "gcp/cloudrun.sh").read_text())
-    )
-    used = set()
-    for name in ("cloudrun-api.service.yaml", "worker-pool.yaml"):
-        used |= set(
-            re.findall(r"secretKeyRef: \{ name: (\S+),", (DEPLOY / "gcp" / name).read_text())
-        )
-    assert used == made == {"hf-token", "api-key", "redis-password"}
-    assert "huggingface-access-token" in (DEPLOY / "azure/keyvault.sh").read_text()
-    assert (
-        "secrets/huggingface-access-token"
-        in (DEPLOY / "azure/containerapp-worker.yaml").read_text()
-    )
-
-
-def test_nothing_builds_pyannote_in_as_no_setting_names_it() -> None:
-    # else an image of 8 GB would be for nothing
-    pages = [(ROOT / f"docs/deployment/{name}.md").read_text() for name in ("aws", "azure")]
-    kinds = {".sh", ".yaml"}
-    files = [x.read_text() for x in (ROOT / "render.yaml", *DEPLOY.rglob("*")) if x.suffix in kinds]
-    text = "\n".join([*files, *pages]).replace("\\\n", " ")
-    builds = re.findall(r"(?m)^(?:\$run docker build|az acr build| +args: \[build).*", text)
-    assert len(builds) == 6
-    assert "PYANNOTE" not in text
-    assert all(start.environment.get("DIARIZATION_ENGINE") != "pyannote" for start in ALL)
-
-
 def test_what_a_task_writes_to_is_a_volume_of_the_image() -> None:
     # else it would be root's, and closed to uid 10001
     (named,) = re.findall(r"(?m)^VOLUME (.*)$", (ROOT / "Dockerfile").read_text())

@@ -162,12 +162,6 @@ def test_images_are_exact_and_say_our_version_in_one_way(rendered: list[Object])
     assert re.fullmatch(r"redis:\d+\.\d+\.\d+-alpine", images["redis"])
 
 
-def test_the_page_names_the_same_images() -> None:
-    page = (ROOT / "docs/deployment/kubernetes.md").read_text()
-    told = re.findall(r"your-registry/meet-transcriber:([\w.-]+)", page)
-    assert set(told) == {__version__, f"{__version__}-worker-gpu"}
-
-
 def test_the_deployment_is_in_the_guides_words() -> None:
     (worker,) = one(overlay("base"), "Deployment", "worker")["spec"]["template"]["spec"][
         "containers"

@@ -1,10 +1,9 @@
 """docs/deployment/kubernetes.md: the guide's commands, the components, and a kustomization."""
 
-import re
 from pathlib import Path
 
 from scripts.guide import GUIDE, commands
-from tests.deploy.kubernetes.rendered import COMPONENTS, KUBERNETES, kustomize
+from tests.deploy.kubernetes.rendered import KUBERNETES, kustomize
 from tests.deploy.pages import FOLDER, blocks
 
 PAGE = FOLDER / "kubernetes.md"
@@ -16,11 +15,6 @@ def test_the_guides_commands_are_there_word_for_word_and_in_order() -> None:
     ours = [x for block in blocks(PAGE, "bash") for x in commands(block.text)]
     assert len(guides) == 8
     assert [x for x in ours if x in guides] == guides
-
-
-def test_every_component_is_told() -> None:
-    table = PAGE.read_text().partition("| Component |")[2].partition("\n\n")[0]
-    assert set(re.findall(r"(?m)^\| `(\w+)` \|", table)) == set(COMPONENTS)
 
 
 def test_its_kustomization_is_one(tmp_path: Path) -> None:
