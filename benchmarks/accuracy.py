@@ -1,11 +1,11 @@
 """
-How good Whisper and the diarizer are on meetings that nobody tuned on.
+Accuracy of Whisper and the diarizer on held-out meetings.
 
     python -m benchmarks.accuracy [--mixed] [--model base] [--diarizer auto]
 
-Makes ten meetings from seeds kept apart, runs each through the pipeline without any hint, and
-prints word and speaker errors with their medians, beside the word errors of bare batched
-faster-whisper, which is told that they are in English. Needs flite and festival.
+Makes ten meetings from held-out seeds, runs each through the pipeline without hints, and prints
+word and speaker errors with their medians, next to the word errors of bare batched faster-whisper,
+which gets the language. Needs flite and festival.
 """
 
 import argparse
@@ -28,16 +28,16 @@ from meet_transcriber.pipeline import run
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
 from meet_transcriber.settings import Settings
 
-# Seeds from 9000 on are for measuring only; nothing was ever tuned on them.
+# Seeds from 9000 on are held out for measuring.
 FIRST_SEED = 9000
 
 
 def meetings(count: int, mixed: bool = False) -> list[Meeting]:
     """
-    Three to five voices; every second meeting has two alike or one that hardly speaks.
+    Make meetings of three to five voices, some of them similar or hardly speaking.
 
     Args:
-        mixed: Scottish voices among those from the US.
+        mixed: add Scottish voices to those from the US.
     """
     return [
         from_seed(
@@ -53,7 +53,7 @@ def meetings(count: int, mixed: bool = False) -> list[Meeting]:
 
 
 def transcript_of(recording: Path, settings: Settings, loaded: engines.Engines) -> Transcript:
-    """The recording through the pipeline, as `meet-transcriber transcribe` runs it."""
+    """Transcribe a recording as `meet-transcriber transcribe` does."""
     pipeline = engines.pipeline(settings, Options(), recording.parent / "work", "job")
     return run(pipeline, recording, loaded.recognizer, loaded.diarizer)
 

@@ -1,4 +1,4 @@
-"""How long the API takes from its start to its first answer: `python -m benchmarks.cold_start`."""
+"""Time from the API's start to its first response: `python -m benchmarks.cold_start`."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ RUNS = 5
 
 
 def start_seconds(folder: str) -> float:
-    """From starting the process until /health is answered, with files that were read before."""
+    """Seconds from starting the process until /health responds, with files in the page cache."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -1,10 +1,10 @@
 """
-What decoding in a process of its own costs, against decoding in this one.
+The cost of decoding in a child process, relative to decoding in this one.
 
 Run: python -m benchmarks.confinement [--minutes 60] [--runs 5]
 
-Probes and prepares a FLAC file on the disk and the same recording out of memory, which is read
-through a channel as a recording in Redis or an object store is.
+Probes and prepares a FLAC file on disk, and the same recording in memory, which is read through a
+channel like a recording in Redis or an object store.
 """
 
 import argparse
@@ -29,7 +29,7 @@ _LONGEST = 1e5
 
 
 def meeting(path: Path, minutes: float) -> None:
-    """Write the sample meeting, said over and over, as FLAC."""
+    """Write the sample meeting, repeated, as FLAC."""
     source = cast(BinaryIO, EndlessMeeting(minutes * 60))
     with av.open(source, mode="r") as media, av.open(str(path), "w", format="flac") as output:
         stream = output.add_stream("flac", rate=RATE_HZ, layout="stereo")
@@ -39,7 +39,7 @@ def meeting(path: Path, minutes: float) -> None:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long it takes."""
+    """Return how long a call takes."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
@@ -51,7 +51,7 @@ def prepare(decoder: AudioDecoder, media: BinaryIO) -> None:
 
 
 def compare(name: str, media: BinaryIO, runs: int) -> None:
-    """Print one line; the two take turns, so that a busy machine is busy for both."""
+    """Print one line; the two alternate, so that other load affects both."""
     decoders: tuple[AudioDecoder, ...] = (PyavDecoder(_LONGEST), ConfinedDecoder(_LONGEST))
     probes: list[list[float]] = [[], []]
     prepares: list[list[float]] = [[], []]

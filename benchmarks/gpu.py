@@ -1,5 +1,5 @@
 """
-Our recognizer against bare faster-whisper on a GPU, by size of batch, and with little memory left.
+Our recognizer and bare faster-whisper on a GPU, by batch size, and with little free memory.
 
     python -m benchmarks.gpu [--minutes 30] [--pairs 3] [--batches 8 16 32] [--free 400 1000]
 
@@ -7,8 +7,8 @@ Runs alone on a machine with a driver and these packages: av, ctranslate2, faste
 huggingface-hub, numpy, onnxruntime, pydantic-settings, structlog, tokenizers; `src` in PYTHONPATH.
 CTranslate2 4 loads libcublas.so.12 by name (the extra `gpu`; a link of that name to CUDA 13's
 libcublas.so.13, in a folder of LD_LIBRARY_PATH, works, too). `.cache/models` holds the weights and
-`.cache/benchmarks` the recording, which `--make` writes where flite and festival are.
-DEVICE=cpu runs the same without a GPU and without the cases of little memory.
+`.cache/benchmarks` the recording, which `--make` writes with flite and festival.
+DEVICE=cpu runs on the CPU, without the cases of little memory.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from scripts.bench import NOT_RUN
 
 
 def main() -> int:
-    """Print a block for each size of batch, and a line for each case of little memory."""
+    """Print a block for each batch size, and a line for each case of little memory."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--pairs", type=int, default=3)
@@ -65,12 +65,12 @@ def by_batch_size(
     pairs: int,
     part_seconds: float,
 ) -> None:
-    """Ours and bare, turn by turn."""
+    """Run ours and bare alternately."""
     bare = Bare(model, device)
     for batch_size in batches:
         recognizer = own.load(model, device, batch_size)
         ours = Ours(recognizer, part_seconds)
-        ours.file_to_words(meeting.path)  # both are warm after it
+        ours.file_to_words(meeting.path)  # warms up both
         bare.file_to_words(meeting.path, batch_size)
         runs = [
             (ours.file_to_words(meeting.path), bare.file_to_words(meeting.path, batch_size))
@@ -81,11 +81,11 @@ def by_batch_size(
         report(runs, meeting, seconds)
         own.unload(recognizer)
     del bare
-    gc.collect()  # its memory counts in the cases that follow
+    gc.collect()  # its memory would count in the following cases
 
 
 def report(runs: Sequence[tuple[Run, Run]], meeting: Recording, seconds: float) -> None:
-    """Seconds of the run of median length, and the errors of the last."""
+    """Print the seconds of the median run and the errors of the last."""
     mine, theirs = _middle([mine for mine, _ in runs]), _middle([theirs for _, theirs in runs])
     print(told("ours, file to words", mine))
     print(told("bare, file to words", theirs))
@@ -105,12 +105,12 @@ def duration(ours: Ours, meeting: Recording) -> float:
 
 
 def _middle(runs: Sequence[Run]) -> Run:
-    """The run of median length."""
+    """Return the median run."""
     return sorted(runs, key=lambda run: run.seconds)[len(runs) // 2]
 
 
 def with_little_memory(meeting: Recording, model: Path, sizes: Sequence[int]) -> None:
-    """Words that are lost where somebody else has the memory, before or after the model came."""
+    """Count words lost if another process takes the memory, before or after the model is loaded."""
     recognizer = own.load(model, "cuda")
     whole = Ours(recognizer).file_to_words(meeting.path)
     own.unload(recognizer)

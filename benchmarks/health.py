@@ -1,10 +1,10 @@
 """
-How soon `/health` is answered while a job is worked on, by the worker that the API runs itself.
+Latency of `/health` while the embedded worker processes a job.
 
     python -m benchmarks.health [--seconds 20]
 
 Whisper base and the diarizer onnx transcribe the bundled meeting three times on the same machine;
-meanwhile one caller asks for `/health` every 20 ms, and for comparison before any work. Aim: p99 of
+meanwhile a client requests `/health` every 20 ms, and for comparison before any work. Goal: p99 of
 100 ms.
 """
 
@@ -26,7 +26,7 @@ _HUNDRED = 100
 
 
 def answers(client: httpx.Client, seconds: float) -> Iterator[float]:
-    """Seconds that each answer took."""
+    """Return the seconds of each response."""
     until = time.perf_counter() + seconds
     while (started := time.perf_counter()) < until:
         client.get("/health").raise_for_status()
@@ -35,7 +35,7 @@ def answers(client: httpx.Client, seconds: float) -> Iterator[float]:
 
 
 def report(name: str, waits: list[float]) -> None:
-    """A line with the median, the 99th percentile and the longest."""
+    """Return a line with the median, the 99th percentile and the maximum."""
     high = quantiles(waits, n=_HUNDRED)[-1]
     print(
         f"{name:8s} {len(waits)} answers: median {1000 * median(waits):5.1f} ms, "
@@ -45,7 +45,7 @@ def report(name: str, waits: list[float]) -> None:
 
 
 def ready(system: System) -> bool:
-    """Whether the worker has its engines."""
+    """Return whether the worker has loaded its engines."""
     return any(worker.state == "ready" for worker in system.workers())
 
 

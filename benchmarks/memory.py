@@ -1,9 +1,9 @@
-"""Peak memory of preparing a recording and finding its speech, short against long.
+"""Peak memory of preparing a recording and detecting speech, for short and long recordings.
 
 Run: python -m benchmarks.memory [MINUTES ...]    (default 10 240)
 
-Every length runs in a process of its own, on the sample meeting said over and over: as a
-stereo WAV file that exists nowhere but in the reading of it.
+Each length runs in a new process on the repeated sample meeting, as a stereo WAV file that is
+generated while it is read.
 """
 
 import io
@@ -30,7 +30,7 @@ _HEADER_BYTES = 44
 
 
 class EndlessMeeting(io.RawIOBase):
-    """A seekable stereo WAV file of `seconds`, made of one short meeting repeated."""
+    """A seekable stereo WAV file of `seconds` that repeats one short meeting."""
 
     def __init__(self, seconds: float) -> None:
         self._loop = _sample()
@@ -83,7 +83,7 @@ def _header(size: int) -> bytes:
 
 
 def peak_megabytes(minutes: float) -> float:
-    """Peak resident memory of a process that prepares so much audio and detects speech."""
+    """Return the peak memory of a process that prepares this much audio and detects speech."""
     command = [sys.executable, "-m", "benchmarks.memory", "--child", str(minutes)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return float(output.split()[0])

@@ -1,14 +1,13 @@
 """
-How quick the page is with a long meeting: 40,000 words, six speakers, four hours.
+Responsiveness of the page with a long meeting: 40,000 words, six speakers, four hours.
 
     python -m benchmarks.page [--words 40000] [--hours 4] [--speakers 6] [--rounds 3]
 
-A real server with the meeting in its stores, and Debian's Chromium (`apt-get install chromium`).
-Printed is first how long the server takes to answer with the transcript, to replace a word
-everywhere and to undo that. Then the medians over fresh browsers: when the words are first seen,
-counted from opening the address; and, as the browser's own long-task observer tells it, the
-longest time for which the page answered to nothing while loading, scrolling, seeking, playing,
-finding and editing. Every visit makes sure that the server has its edits.
+Uses a real server with the meeting in its stores, and Debian's Chromium (`apt-get install
+chromium`). Prints how long the server takes to return the transcript, to replace a word everywhere
+and to undo that. Then medians over fresh browsers: the time until words are visible, from opening
+the address; and the longest task, by the browser's long-task observer, while loading, scrolling,
+seeking, playing, finding and editing. Each visit checks that the server has its edits.
 """
 
 import argparse
@@ -53,7 +52,7 @@ _SETTLED = "new Promise((done) => setTimeout(done, 300))"
 
 @contextmanager
 def served(folder: Path, transcript: Transcript) -> Iterator[tuple[str, str]]:
-    """A server that has the meeting: where it is in the API, and its view's address."""
+    """Serve the meeting; yields its URL in the API and that of its view."""
     with System(folder) as system:
         job_id = keep(system.service.context, transcript)
         env = {**system.environment, "LOG_LEVEL": "ERROR", "AUTH_MODE": "loopback"}
@@ -65,7 +64,7 @@ def served(folder: Path, transcript: Transcript) -> Iterator[tuple[str, str]]:
 
 
 def seek(page: Page) -> None:
-    """Go to places all over the recording."""
+    """Seek to positions all over the recording."""
     slider = page.get_by_role("slider", name="Position in the recording")
     box = slider.bounding_box()
     assert box is not None
@@ -76,7 +75,7 @@ def seek(page: Page) -> None:
 
 
 def play(page: Page) -> None:
-    """Listen for two seconds at three times the speed."""
+    """Play for two seconds at triple speed."""
     page.get_by_role("combobox", name="Speed").select_option("3")
     page.get_by_role("button", name="Play", exact=True).click()
     page.wait_for_timeout(2000)
@@ -84,7 +83,7 @@ def play(page: Page) -> None:
 
 
 def find(page: Page) -> None:
-    """Look for a word that is everywhere."""
+    """Search for a frequent word."""
     page.get_by_role("button", name="Find", exact=True).click()
     page.keyboard.type("thursday", delay=30)
     for _ in range(5):
@@ -93,7 +92,7 @@ def find(page: Page) -> None:
 
 
 def edit(page: Page) -> None:
-    """Write, split, merge and undo in the middle."""
+    """Write, split, merge and undo in the middle of the transcript."""
     page.locator(".segment .w").nth(40).click()
     for keys in (
         ["e", "End", " and so on", "Enter"],
@@ -119,7 +118,7 @@ DOINGS: dict[str, Callable[[Page], object]] = {
 
 
 def answered(meeting: str) -> dict[str, float]:
-    """Milliseconds that the server takes, by what it was asked; the first is the very first."""
+    """Return the server's milliseconds by request; the first is uncached."""
     everywhere = {"replace": {"find": "thursday", "with": "Friday"}}
     asked = {
         "transcript, first": ("GET", "/download?format=json", None),
@@ -130,7 +129,7 @@ def answered(meeting: str) -> dict[str, float]:
     }
     figures = {}
     with httpx.Client(timeout=120) as http:
-        http.get(f"{meeting}/peaks").raise_for_status()  # routes and stores are warm
+        http.get(f"{meeting}/peaks").raise_for_status()  # warms up routes and stores
         for name, (method, path, body) in asked.items():
             began = time.perf_counter()
             http.request(method, meeting + path, json=body).raise_for_status()
@@ -139,7 +138,7 @@ def answered(meeting: str) -> dict[str, float]:
 
 
 def measured(chromium: Browser, address: str) -> dict[str, float]:
-    """Milliseconds of one visit, by what was done."""
+    """Return the milliseconds of one visit by action."""
     context = chromium.new_context(viewport={"width": 1440, "height": 900})
     context.add_init_script(_OBSERVER)
     page = context.new_page()
@@ -161,7 +160,7 @@ def measured(chromium: Browser, address: str) -> dict[str, float]:
 
 
 def show(figures: dict[str, float]) -> None:
-    """A line each."""
+    """Print a line for each."""
     for name, figure in figures.items():
         unit = "" if name.startswith("rows") else " ms"
         print(f"  {name:<26}{figure:8.0f}{unit}")
@@ -191,7 +190,7 @@ def main() -> None:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         visits = [measured(chromium, address) for _ in range(wanted.rounds + 1)][
             1:
-        ]  # the first warms up
+        ]  # the first one is a warm-up
         chromium.close()
     show({name: median(visit[name] for visit in visits) for name in visits[0]})
 

@@ -1,11 +1,10 @@
 """
-How soon a worker begins with a recording that was submitted, over HTTP.
+Time from the submission of a recording over HTTP until a worker begins.
 
     python -m benchmarks.pickup [--jobs 60]
 
-From the moment the record says the job was submitted to the moment it says a worker claimed it;
-once with the embedded worker on SQLite and once with Celery on Redis. The worker is idle, and the
-recording holds no speech, so that no model has anything to do.
+From submission to claim, both by the job's record; with the embedded worker on SQLite, and with
+Celery on Redis. The worker is idle, and the recording has no speech, so that no model runs.
 """
 
 import argparse
@@ -31,7 +30,7 @@ _TWENTY = 20
 def served(
     folder: Path, worker: str = "auto", **variables: object
 ) -> Iterator[tuple[System, httpx.Client]]:
-    """An installation whose API listens on a port of its own; `worker` is its EMBEDDED_WORKER."""
+    """Run an installation on a free port; `worker` is its EMBEDDED_WORKER."""
     port = free_port()
     engines = {"MODELS_DIR": models_dir(), "DIARIZATION_ENGINE": "onnx"}
     with System(folder, LOG_LEVEL="ERROR", API_PORT=port, **engines, **variables) as system:
@@ -53,7 +52,7 @@ def _seconds(status: dict[str, Any], name: str) -> float:
 
 
 def pickups(client: httpx.Client, jobs: int) -> list[float]:
-    """Seconds from submission to claim, job by job."""
+    """Return the seconds from submission to claim of each job."""
     waits = []
     for _ in range(jobs):
         answer = client.post("/transcribe", files={"file": ("a.wav", recording(1))})
@@ -64,7 +63,7 @@ def pickups(client: httpx.Client, jobs: int) -> list[float]:
 
 
 def _ended(client: httpx.Client, path: str) -> dict[str, Any]:
-    """The status of a job once it has ended."""
+    """Wait for a job to end and return its status."""
 
     def status() -> dict[str, Any]:
         return dict(client.get(path, params={"transcript": "false"}).json())
@@ -74,7 +73,7 @@ def _ended(client: httpx.Client, path: str) -> dict[str, Any]:
 
 
 def report(name: str, waits: list[float]) -> None:
-    """A line with the median and the 95th percentile."""
+    """Return a line with the median and the 95th percentile."""
     high = quantiles(waits, n=_TWENTY)[-1]
     print(
         f"{name:9s} {len(waits)} jobs: median {1000 * median(waits):5.0f} ms, "

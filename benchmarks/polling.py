@@ -1,13 +1,13 @@
 """
-How fast a job's status is answered, against a route of FastAPI that does nothing.
+Requests per second for a job's status, relative to an empty FastAPI route.
 
     python -m benchmarks.polling [--pairs 9] [--seconds 2.0] [--clients 8]
 
-Three processes: the API as `serve` runs it, with a completed job and one that goes on; a bare
-FastAPI app under the same server settings; and here the caller, who keeps some connections open
-and asks again as soon as the last answer is read. The two are asked by turns, in pairs, so that a
-machine that slows down slows both. Once with SQLite, and with Redis where redis-server is there;
-with a key that every request shows, and rates that are counted but never reached.
+Three processes: the API as `serve` runs it, with a completed and a running job; a bare FastAPI app
+with the same server settings; and the client, which keeps some connections open and sends the next
+request when a response is read. The two servers alternate in pairs, so that load affects both. With
+SQLite, and with Redis if redis-server is installed; each request has an API key, and rate
+limits are counted but never reached.
 """
 
 import argparse
@@ -38,20 +38,20 @@ _ACCESS = {"AUTH_MODE": "required", "API_KEYS": _KEY, "RATE_LIMIT": "1000000/min
 
 
 class Target(NamedTuple):
-    """What is asked for."""
+    """A URL to request."""
 
     port: int
     path: str
 
     @property
     def request(self) -> bytes:
-        """One request, as often as one likes on one connection."""
+        """Prepare the request."""
         lines = (f"GET {self.path} HTTP/1.1", f"Host: 127.0.0.1:{self.port}", f"X-API-Key: {_KEY}")
         return "\r\n".join((*lines, "", "")).encode()
 
 
 class Caller:
-    """One connection that asks again when it was answered."""
+    """One connection that sends the next request after each response."""
 
     def __init__(self, target: Target) -> None:
         self.socket = socket.create_connection(("127.0.0.1", target.port))
@@ -64,7 +64,7 @@ class Caller:
         self.socket.sendall(self._request)
 
     def read(self) -> None:
-        """Take in what came; a whole answer counts, and the next request follows."""
+        """Read available data; after a complete response count it and send the next request."""
         self._left += self.socket.recv(_CHUNK_BYTES)
         head, found, body = self._left.partition(b"\r\n\r\n")
         if found and len(body) >= _length(head):
@@ -74,12 +74,12 @@ class Caller:
 
 
 def _length(head: bytes) -> int:
-    """What the answer's head says of its body."""
+    """Return the response's content length."""
     return int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
 
 
 def answers_per_second(target: Target, clients: int, seconds: float) -> float:
-    """How many answers so many connections get."""
+    """Return the responses per second with this number of connections."""
     with ExitStack() as stack, selectors.DefaultSelector() as selector:
         callers = [Caller(target) for _ in range(clients)]
         for caller in callers:
@@ -96,7 +96,7 @@ def answers_per_second(target: Target, clients: int, seconds: float) -> float:
 def pairs_of(
     status: Target, bare: Target, pairs: int, clients: int, seconds: float
 ) -> Iterator[tuple[float, float]]:
-    """Rates of a status and of the bare route, one right after the other."""
+    """Measure a status and the bare route in turn."""
     for target in (status, bare):
         answers_per_second(target, clients, seconds / 4)  # warm up
     for _ in range(pairs):
@@ -107,7 +107,7 @@ def pairs_of(
 
 
 def report(name: str, rates: list[tuple[float, float]]) -> None:
-    """A line with both rates and the ratio."""
+    """Return a line with both rates and the ratio."""
     ratios = [status / bare for status, bare in rates]
     print(
         f"{name:18s} {median(status for status, _ in rates):6.0f}/s, "
@@ -117,11 +117,11 @@ def report(name: str, rates: list[tuple[float, float]]) -> None:
     )
 
 
-# -- what is asked ------------------------------------------------------------------------------
+# -- requests ----------------------------------------------------------------------------------
 
 
 def bare() -> None:
-    """Serve an app with one route, with the settings that `serve` gives its server."""
+    """Serve an app with one route, with the server settings of `serve`."""
     app = FastAPI()
 
     @app.get("/status")
@@ -132,7 +132,7 @@ def bare() -> None:
 
 
 def jobs(system: System) -> dict[str, str]:
-    """Paths by state: of a job that is done, and of one that goes on for an hour."""
+    """Return paths by state: of a completed job, and of one that runs for an hour."""
     worker = _worker(system, 0)
     done = system.ended(system.submit(seconds=2)).id
     end(worker)
@@ -143,7 +143,7 @@ def jobs(system: System) -> dict[str, str]:
 
 
 def _worker(system: System, seconds: float) -> "subprocess.Popen[bytes]":
-    """One whose parts take so many seconds."""
+    """Start a worker whose parts take this many seconds."""
     if system.settings.redis_url is None:
         return system.worker(SIMULATED_PART_SECONDS=seconds)
     return system.celery("one", "--loglevel=ERROR", SIMULATED_PART_SECONDS=seconds)

@@ -3,11 +3,11 @@ Whisper through our pipeline against bare batched faster-whisper, on the same we
 
     python -m benchmarks.recognition [--minutes 30] [--pairs 3] [--model base]
 
-Synthetic meetings of half an hour, which nobody tuned on, from the file to words: ours with its
-preparation and parts, bare with its own decoding and voice activity detection (batches of 8, words
-with times, English given, int8, the same cores). Then bare on the speech that ours found, against
-our recognition. Pairs take turns in who begins; what is told last is the median of each.
-WHISPERX_PYTHON names the Python of an environment with WhisperX, which is measured once, too.
+Held-out synthetic meetings of half an hour, from the file to words: ours with its preparation and
+parts, bare with its own decoding and voice activity detection (batches of 8, word times, English
+given, int8, the same cores). Then bare on the speech that ours detected, against our recognition.
+Pairs alternate in order; the medians are printed last. WHISPERX_PYTHON names the Python of an
+environment with WhisperX, which is measured once.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform, usable_core
 
 @dataclass(frozen=True)
 class Pair:
-    """One run of each."""
+    """A run of ours and one of bare."""
 
     ours: Run
     bare: Run
@@ -50,7 +50,7 @@ class Pair:
 
 
 def main() -> None:
-    """Print every pair, the medians and the errors."""
+    """Print all pairs, the medians and the errors."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--pairs", type=int, default=3)
@@ -59,7 +59,7 @@ def main() -> None:
     meeting, model = recording(args.minutes), model_folder(args.model)
     ours, bare = Ours(load(model, "cpu")), Bare(model, "cpu")
     with as_file(files("meet_transcriber.samples") / "standup.ogg") as short:
-        ours.file_to_words(short)  # both are warm after it
+        ours.file_to_words(short)  # warms up both
         bare.file_to_words(short)
     audio, speech = ours.speech(meeting.path)
     print(
@@ -78,7 +78,7 @@ def main() -> None:
 def _pair(
     place: int, ours: Ours, bare: Bare, meeting: Recording, audio: Waveform, speech: Sequence[Span]
 ) -> Pair:
-    """One pair; bare begins every second one."""
+    """Run a pair; bare is first in every second one."""
     if place % 2:
         theirs = bare.file_to_words(meeting.path)
         from_speech = bare.speech_to_words(audio, speech)
@@ -97,7 +97,7 @@ def _pair(
 
 
 def report(pairs: Sequence[Pair], meeting: Recording, seconds: float) -> None:
-    """Medians of all pairs, and the errors, which are those of the last."""
+    """Print the medians of all pairs, and the errors of the last."""
     ours, bare = _typical([each.ours for each in pairs]), _typical([each.bare for each in pairs])
     from_speech = _typical([each.bare_from_speech for each in pairs])
     print(told("ours, file to words", ours))
@@ -120,13 +120,13 @@ def report(pairs: Sequence[Pair], meeting: Recording, seconds: float) -> None:
 
 
 def _typical(runs: Sequence[Run]) -> Run:
-    """The last run with the median seconds of each stage."""
+    """Return the last run with the median seconds of each stage."""
     stages = {name: median(run.stages[name] for run in runs) for name in runs[0].stages}
     return Run(stages, runs[-1].words, runs[-1].warnings)
 
 
 def whisperx(python: str, media: Path, model: Path) -> Run:
-    """WhisperX in its own environment; seconds without loading the model."""
+    """Run WhisperX in its own environment; seconds exclude loading the model."""
     command = [python, "-m", "benchmarks.whisperx_run", str(media), str(model)]
     command += ["--threads", str(usable_cores())]
     done = subprocess.run(

@@ -1,11 +1,10 @@
 """
-One long meeting on 1, 2, 4 and 8 workers: how much of their time is work.
+Efficiency of 1, 2, 4 and 8 workers on one long meeting.
 
     python -m benchmarks.scaling [--parts 48] [--seconds 0.5] [--workers 1 2 4 8]
 
-The engine sleeps and computes nothing, so this measures scheduling over Celery and Redis and not
-recognition. It counts from the moment the recording is prepared to the last part's end; 1.00
-means that no worker ever waited.
+The engine sleeps, so this measures scheduling over Celery and Redis, from the end of preparation
+to the end of the last part; 1.00 means that no worker ever waited.
 """
 
 import argparse
@@ -17,7 +16,7 @@ from tests.simulated.system import System, wait_for
 
 
 def seconds_of_parts(workers: int, parts: int, seconds: float) -> float:
-    """How long the parts of one meeting took on so many workers."""
+    """Return how long the parts of one meeting took with this number of workers."""
     with tempfile.TemporaryDirectory() as name, RedisServer(Path(name, "redis")) as server:
         cost = {"SIMULATED_PART_SECONDS": seconds, "LOG_LEVEL": "WARNING"}
         with System(Path(name, "system"), REDIS_URL=server.url, **cost) as system:

@@ -1,11 +1,11 @@
 """
-Jobs under fire: many jobs of many parts, workers that are killed again and again.
+Soak test: many jobs of many parts, with workers that are killed repeatedly.
 
     python -m benchmarks.soak [--jobs 200] [--parts 8] [--workers 4] [--kills 100] [--seconds 0.5]
 
-A real Redis holds jobs and recordings. Engines cost time and do nothing else. Two thirds of the
-kills come from outside at any moment, a third falls into commits. What was done twice is counted
-by a ledger outside the service and by a receiver of webhooks; what was lost, by the transcripts.
+A real Redis stores jobs and recordings. Engines only sleep. Two thirds of the kills are at random
+moments, a third during commits. Repeated work is counted by a ledger outside the service and by a
+receiver of webhooks; lost work by the transcripts.
 """
 
 import argparse
@@ -36,7 +36,7 @@ _STUCK_SECONDS = 900.0
 
 @dataclass
 class Plan:
-    """How hard it is going to be."""
+    """Parameters of a run."""
 
     jobs: int = 200
     parts: int = 8
@@ -47,7 +47,7 @@ class Plan:
 
 @dataclass
 class Outcome:
-    """What came of it; all but `kills`, `in_commits`, `repeated` and `seconds` should be 0."""
+    """Result of a run; all but `kills`, `in_commits`, `repeated` and `seconds` should be 0."""
 
     kills: int = 0
     in_commits: int = 0
@@ -77,14 +77,14 @@ class Receiver:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Nobody reads it."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -107,7 +107,7 @@ class Soak:
             REDIS_URL=redis_url,
             OUTBOUND_ALLOW="127.0.0.1",
             LEASE_SECONDS=LEASE_SECONDS,
-            # by default a task is given up that dies three times; here chance kills some as often
+            # by default a task fails after three lost workers; here some lose as many by chance
             MAX_ATTEMPTS=20,
             LOG_LEVEL="ERROR",
             SIMULATED_PART_SECONDS=plan.seconds,
@@ -121,7 +121,7 @@ class Soak:
         self._killed = 0
 
     def run(self) -> Outcome:
-        """Submit, kill, wait, count."""
+        """Submit jobs, kill workers, wait, and count."""
         started = time.monotonic()
         jobs = [self._submit() for _ in range(self._plan.jobs)]
         stuck = self._see_through(jobs, started)
@@ -137,7 +137,7 @@ class Soak:
         return upload.finish(SubmissionRequest(Options(), self._receiver.url)).id
 
     def _see_through(self, jobs: list[str], started: float) -> int:
-        """Keep workers alive and kill them until all jobs ended; returns how many did not."""
+        """Restart and kill workers until all jobs end; returns the number that did not."""
         open_jobs = set(jobs)
         pause = 0.8 * self._plan.jobs * self._plan.parts * self._plan.seconds
         pause /= self._plan.workers * max(self._outside, 1)
@@ -164,7 +164,7 @@ class Soak:
             self._killed += 1
 
     def _settle(self, jobs: list[str]) -> None:
-        """Let workers finish sweeping and telling."""
+        """Wait until workers have removed files and sent webhooks."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             self._man()
@@ -198,7 +198,7 @@ class Soak:
 
 
 def soak(plan: Plan) -> Outcome:
-    """Run in a Redis and a folder of its own."""
+    """Run with a new Redis and folder."""
     with tempfile.TemporaryDirectory() as name, RedisServer(Path(name)) as server:
         run = Soak(plan, Path(name) / "system", server.url)
         with run.system:
@@ -206,7 +206,7 @@ def soak(plan: Plan) -> Outcome:
 
 
 def main() -> int:
-    """Print what came of it."""
+    """Print the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name, kind in Plan.__annotations__.items():
         parser.add_argument(f"--{name}", type=kind, default=getattr(Plan, name))

@@ -3,9 +3,9 @@ WhisperX on one recording, as JSON; for `benchmarks.recognition`, in WhisperX's 
 
     python -m benchmarks.whisperx_run RECORDING MODEL [--device cpu] [--batch-size 8] [--threads 4]
 
-Written for WhisperX 3.8.6, whose voice activity detection comes inside the package. Its alignment
-needs a network of its own and is left out, so these are seconds to sentences, not to timed words.
-Needs the program ffmpeg. The last line of its output is the result.
+Written for WhisperX 3.8.6, which includes its voice activity detection. Its alignment needs another
+network and is omitted, so these are seconds to sentences, not to timed words. Needs the program
+ffmpeg. The last line of the output is the result.
 """
 
 import argparse

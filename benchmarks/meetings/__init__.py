@@ -5,5 +5,5 @@
 
 writes `meeting.flac` and its reference: `meeting.json` (our transcript form, with the word
 times that the synthesizers lay out), `.rttm`, `.stm` and `.seglst.json`. The same arguments
-give the same samples. Hours are fine: sounds wait on disk and are mixed in blocks.
+give the same samples. Memory is bounded: sounds are on disk and are mixed in blocks.
 """

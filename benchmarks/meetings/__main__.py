@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def write(meeting: Meeting, out: Path, ending: str) -> None:
-    """Write the sound beside its reference: our JSON, RTTM, STM and SegLST."""
+    """Write the audio and its reference: our JSON, RTTM, STM and SegLST."""
     subtype = "OPUS" if ending == "ogg" else "PCM_16"
     with soundfile.SoundFile(
         out.with_suffix(f".{ending}"), "w", SAMPLE_RATE_HZ, 1, subtype=subtype

@@ -38,7 +38,7 @@ class Meeting:
 
 
 def from_script(path: Path, seed: int) -> Meeting:
-    """A written meeting; each sentence is an utterance of its own."""
+    """Read a written meeting; each sentence is an utterance."""
     chance = random.Random(seed)
     lines = [
         (VOICES[voice], sentence) for voice, text in read_script(path) for sentence in _split(text)
@@ -64,13 +64,13 @@ def from_seed(
     accent: str | None = None,
 ) -> Meeting:
     """
-    A meeting nobody wrote.
+    Generate a meeting.
 
     Args:
-        voices: how many people take part, 1 to 10.
+        voices: number of people, 1 to 10.
         similar: two of them have one synthesizer at two scales.
         quiet_share: one of them has about this share of the turns.
-        accent: of everybody; None mixes them.
+        accent: of all voices; None mixes them.
     """
     chance = random.Random(seed)
     people = _people(chance, voices, similar, accent)

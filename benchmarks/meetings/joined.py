@@ -1,4 +1,4 @@
-"""Meetings after one another as one long recording."""
+"""Several meetings joined to one long recording."""
 
 from pathlib import Path
 
@@ -9,14 +9,14 @@ from meet_transcriber.core.scoring import all_words
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
 
 FIRST_SEED = 9100
-"""Seeds from here on are for measuring only; nothing was ever tuned on them."""
+"""Seeds from here on are held out for measuring."""
 
 _MEETING_SECONDS = 180.0
 _TOO_SHORT_SECONDS = 15.0  # for another meeting
 
 
 def meeting(place: int, seconds: float) -> Meeting:
-    """A meeting of about so much talk between three to five voices; every second has two alike."""
+    """Make a meeting of about this duration with three to five voices, some of them similar."""
     return from_seed(
         FIRST_SEED + place,
         minutes=min(seconds, _MEETING_SECONDS) / 60,
@@ -26,7 +26,7 @@ def meeting(place: int, seconds: float) -> Meeting:
 
 
 def write(minutes: float, path: Path) -> None:
-    """Write the sound as FLAC, and what is said in it, a meeting a line, beside it as .txt."""
+    """Write the audio as FLAC, and its words as .txt, one meeting per line."""
     said: list[str] = []
     left = minutes * 60
     with soundfile.SoundFile(path, "w", SAMPLE_RATE_HZ, 1, subtype="PCM_16") as file:

@@ -1,4 +1,4 @@
-"""From a list of utterances to sound with a reference."""
+"""Renders a list of utterances to audio with a reference."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -17,12 +17,12 @@ from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 
 _PAUSE = 0.3  # silence this long ends a reference turn
 _FRAME = 160
-_LONG_LINE = 2.5  # seconds; nobody agrees with less
+_LONG_LINE = 2.5  # seconds; shorter lines get no agreement
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One sentence said by one person at one time; its sound waits on disk."""
+    """One sentence of one person, with its audio on disk."""
 
     voice: Voice
     text: str
@@ -42,7 +42,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Scene:
-    """How a meeting sounds.
+    """Acoustics of a meeting.
 
     Attributes:
         reverb_seconds: time in which the room's echo falls by 60 dB; 0 for none.
@@ -64,14 +64,14 @@ def place(
     backchannels: float = 0.0,
 ) -> list[Utterance]:
     """
-    Put lines after each other, with pauses; now and then two people speak at once.
+    Place lines one after another with pauses; some changes of speaker overlap.
 
     Args:
         overlap: probability that a change of speaker overlaps by some tenths of a second.
-        backchannels: probability that a listener agrees while a longer line is being said.
+        backchannels: probability of a listener's agreement during a longer line.
 
     Returns:
-        utterances by their starts.
+        utterances sorted by start.
     """
     reel = Reel()
     people = list(dict.fromkeys(voice for voice, _ in lines))
@@ -103,7 +103,7 @@ def _agreement(
     listeners: Sequence[Voice],
     probability: float,
 ) -> Iterator[Utterance]:
-    """A listener's short word inside a line, or nothing."""
+    """Return a listener's short word inside a line, or none."""
     if chance.random() < probability:
         start = chance.uniform(during.start + 0.8, during.end - 1.5)
         text = chance.choice(SHORT_BACKCHANNELS)
@@ -111,7 +111,7 @@ def _agreement(
 
 
 def reference(utterances: Sequence[Utterance]) -> Transcript:
-    """What was said, by whom, when; labels in order of first speech."""
+    """Return the reference transcript; labels are in order of first speech."""
     order = list(dict.fromkeys(utterance.voice.name for utterance in utterances))
     labels = {name: f"SPEAKER_{place:02d}" for place, name in enumerate(order)}
     turns: list[Turn] = []
@@ -132,7 +132,7 @@ def reference(utterances: Sequence[Utterance]) -> Transcript:
 
 
 def _sounding(utterance: Utterance) -> list[Span]:
-    """Stretches of the utterance without a long pause."""
+    """Return stretches of the utterance without a long pause."""
     samples = utterance.sound.load()
     count = len(samples) // _FRAME
     frames = samples[: count * _FRAME].reshape(count, _FRAME)
@@ -161,7 +161,7 @@ def _words(utterance: Utterance, speaker: str) -> list[Word]:
 
 
 def render(utterances: Sequence[Utterance], scene: Scene, seed: int) -> Iterator[Waveform]:
-    """Yield the mix of utterances by their starts; memory does not grow with its length."""
+    """Yield the mix of utterances sorted by start; memory is bounded."""
     generator = np.random.default_rng(seed)
     echoes = {
         name: _room(scene.reverb_seconds, generator)

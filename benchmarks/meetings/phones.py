@@ -1,4 +1,4 @@
-"""Which phones of an utterance belong to which of its words."""
+"""Assigns the phones of an utterance to its words."""
 
 from collections.abc import Sequence
 from difflib import SequenceMatcher
@@ -10,7 +10,7 @@ PAUSE = "pau"
 
 
 class Phone(NamedTuple):
-    """A phone as said; `pau` is silence."""
+    """A phone with its time; `pau` is silence."""
 
     name: str
     start: float
@@ -19,7 +19,7 @@ class Phone(NamedTuple):
 
 def spread_words(expected: Sequence[Sequence[str]], said: Sequence[Phone]) -> list[Span]:
     """
-    Return when each word sounds.
+    Return the time of each word.
 
     Args:
         expected: the phones of each word said alone; running speech changes some of them.
@@ -31,14 +31,14 @@ def spread_words(expected: Sequence[Sequence[str]], said: Sequence[Phone]) -> li
     at = phones[0].start if phones else 0.0
     for word in range(len(expected)):
         own = [phone for phone, owner in zip(phones, owners, strict=True) if owner == word]
-        # A word that was swallowed whole sounds for no time, between its neighbours.
+        # An omitted word has no duration and lies between its neighbours.
         spans.append(Span(own[0].start, own[-1].end) if own else Span(at, at))
         at = spans[-1].end
     return spans
 
 
 def _owners(expected: Sequence[Sequence[str]], said: Sequence[str]) -> list[int]:
-    """The index of the word that each phone said belongs to; never falls."""
+    """Return the index of each phone's word; never decreases."""
     names = [name for word in expected for name in word]
     words = [index for index, word in enumerate(expected) for _ in word]
     owners: list[int] = []

@@ -1,4 +1,4 @@
-"""Sounds kept on disk, so that hours of them need no memory."""
+"""Sounds on disk, so that hours of audio need no memory."""
 
 import tempfile
 import weakref
@@ -11,7 +11,7 @@ from meet_transcriber.ports.engines import Waveform
 
 
 class Reel:
-    """A temporary file of sounds; it goes when its last sound goes."""
+    """A temporary file of sounds, deleted with its last sound."""
 
     def __init__(self) -> None:
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - outlives this frame

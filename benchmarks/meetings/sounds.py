@@ -1,4 +1,4 @@
-"""Sounds in which nobody speaks, made from random numbers and sines."""
+"""Sounds without speech, made from random numbers and sines."""
 
 from collections.abc import Callable
 
@@ -23,21 +23,21 @@ def white_noise(chance: np.random.Generator, count: int) -> Samples:
 
 
 def low_noise(chance: np.random.Generator, count: int) -> Samples:
-    """As of a ventilator: louder the lower, without what is too low to hear."""
+    """Return noise of a fan: louder at low frequencies, without inaudible ones."""
     drift = np.cumsum(chance.normal(0, 1, count))
     drift -= lfilter(np.ones(4000) / 4000, [1], drift)
     return np.asarray(drift / np.abs(drift).max() * 0.3)
 
 
 def hum(chance: np.random.Generator, count: int) -> Samples:
-    """Of the mains, at 50 Hz."""
+    """Return mains hum at 50 Hz."""
     seconds = np.arange(count) / SAMPLE_RATE_HZ
     tones = (0.1 / k * np.sin(2 * np.pi * 50 * k * seconds + k) for k in range(1, 8))
     return np.asarray(sum(tones) + chance.normal(0, 0.002, count))
 
 
 def hold_music(chance: np.random.Generator, count: int) -> Samples:
-    """A melody of plucked notes over slow chords."""
+    """Return a melody of plucked notes over slow chords."""
     music = np.zeros(count)
     for at in range(0, count, _BEAT):
         _add(music, at, _note(chance.choice(_SCALE), 2 * _BEAT, 3.0, 1.5) * 0.15)
@@ -49,7 +49,7 @@ def hold_music(chance: np.random.Generator, count: int) -> Samples:
 
 
 def keyboard(chance: np.random.Generator, count: int) -> Samples:
-    """Keys that are struck in bursts."""
+    """Return bursts of keystrokes."""
     clicks = chance.normal(0, 0.0008, count)
     at = 0
     while (at := at + _until_next_key(chance)) < count:
@@ -60,7 +60,7 @@ def keyboard(chance: np.random.Generator, count: int) -> Samples:
 
 
 def breathing(chance: np.random.Generator, count: int) -> Samples:
-    """In and out every four seconds, close to the microphone."""
+    """Return breathing close to the microphone, every four seconds."""
     phase = (np.arange(count) / SAMPLE_RATE_HZ % 4) / 4
     drawn = np.where(phase < 0.35, np.sin(np.pi * phase / 0.35), 0)
     out = (phase > 0.45) & (phase < 0.9)

@@ -1,4 +1,4 @@
-"""What people say in synthetic meetings: a corpus of meeting talk with open slots."""
+"""The text of synthetic meetings: a corpus of meeting talk with slots."""
 
 import random
 import re
@@ -38,7 +38,7 @@ _OPENERS = (
     "Well,", "As far as I know,", "To be honest,", "I think", "In my opinion,", "Of course",
     "Maybe", "So", "And", "But", "From what I have heard,", "As you know,", "I guess",
 )  # fmt: skip
-_OPENED = 0.2  # share of the sentences that can take an opener and do
+_OPENED = 0.2  # share of sentences with an opener, of those that can have one
 _TAKES_OPENER = re.compile(r"(We|They|There|It|He|She|That|The|This|People|Nobody|Most|Some)\b")
 
 SHORT_BACKCHANNELS = ("Yes.", "Right.", "Okay.", "Sure.", "True.")
@@ -49,7 +49,7 @@ BACKCHANNELS = (
 
 
 def corpus() -> dict[str, list[str]]:
-    """Lines by topic, as written, with their slots open."""
+    """Return lines by topic, with slots."""
     topics: dict[str, list[str]] = {}
     for line in (_HERE / "corpus.txt").read_text().splitlines():
         if line.startswith("#"):
@@ -60,7 +60,7 @@ def corpus() -> dict[str, list[str]]:
 
 
 def sentences(seed: int) -> Iterator[str]:
-    """An endless run of sentences, topic by topic; all lines come before any comes again."""
+    """Yield sentences without end, topic by topic; all lines are used before any is repeated."""
     chance = random.Random(seed)
     topics = list(corpus().values())
     while True:
@@ -71,7 +71,7 @@ def sentences(seed: int) -> Iterator[str]:
 
 
 def _filled(line: str, chance: random.Random) -> str:
-    """A line with its slots filled, now and then after a few words that open it."""
+    """Fill the slots of a line, sometimes after an opening phrase."""
     text = re.sub(r"\{(\w+)\}", lambda slot: chance.choice(_SLOTS[slot[1]]), line)
     if _TAKES_OPENER.match(text) and not text.endswith("?") and chance.random() < _OPENED:
         return f"{chance.choice(_OPENERS)} {text[0].lower()}{text[1:]}"

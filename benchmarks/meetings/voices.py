@@ -1,4 +1,4 @@
-"""The people of synthetic meetings: speech synthesizers, some of them scaled."""
+"""The voices of synthetic meetings: speech synthesizers, some of them scaled."""
 
 import subprocess
 import tempfile
@@ -43,17 +43,17 @@ VOICES = {
     )
 }
 
-# Pairs that are one synthesizer at two scales: hard to tell apart, as siblings are.
+# Pairs of one synthesizer at two scales, which are as similar as siblings.
 SIMILAR = (("slt", "slt-low"), ("rms", "rms-high"), ("kal", "kal-high"), ("awb", "awb-low"))
 
 
 @dataclass(frozen=True, eq=False)
 class Speech:
-    """One text said by one voice.
+    """A text spoken by a voice.
 
     Attributes:
         samples: (samples,) float32 at 16 kHz, peak 0.5, no silence at either end.
-        words: when each word of `text.split()` sounds, in seconds from the first sample.
+        words: times of the words of `text.split()`, in seconds from the first sample.
     """
 
     samples: Waveform
@@ -63,7 +63,7 @@ class Speech:
 @lru_cache(maxsize=64)
 def synthesize(voice: Voice, text: str) -> Speech:
     """
-    Say `text`, with word times as the synthesizer itself laid them out.
+    Speak `text`, with the synthesizer's own word times.
 
     Raises:
         FileNotFoundError: flite or festival is not installed.
@@ -78,11 +78,11 @@ def synthesize(voice: Voice, text: str) -> Speech:
 
 
 def _flite(base: str, stretch: float, text: str, path: Path) -> list[Span]:
-    """Write the sound of `text` and return the times of its words in it."""
+    """Write the audio of `text` and return the times of its words."""
     command = ["flite", "-voice", base, "--setf", f"duration_stretch={stretch}", "-psdur"]
     printed = _output([*command, "-t", text, "-o", str(path)])
     names, ends = zip(*(item.rsplit(":", 1) for item in printed.split()), strict=True)
-    # Diphone voices come out a little shorter than they were planned.
+    # Diphone voices are a little shorter than planned.
     ratio = soundfile.info(path).duration / float(ends[-1])
     edges = [0.0, *(float(end) * ratio for end in ends)]
     phones = [Phone(*phone) for phone in zip(names, edges, edges[1:], strict=False)]
@@ -91,7 +91,7 @@ def _flite(base: str, stretch: float, text: str, path: Path) -> list[Span]:
 
 @lru_cache(maxsize=4096)
 def _pronounced(word: str) -> tuple[str, ...]:
-    """The phones of a word said alone."""
+    """Return the phones of a word spoken alone."""
     printed = _output(["flite", "-voice", "kal16", "-ps", "-t", word, "-o", "none"])
     return tuple(name for name in printed.split() if name != "pau")
 
@@ -116,7 +116,7 @@ _FESTIVAL = """
 
 
 def _festival(base: str, stretch: float, text: str, path: Path) -> list[Span]:
-    """Write the sound of `text` and return the times of its words in it."""
+    """Write the audio of `text` and return the times of its words."""
     lisp = _FESTIVAL.format(base=base, stretch=stretch, text=text, path=path)
     printed = subprocess.run(
         ["festival", "--pipe"], input=lisp, check=True, capture_output=True, text=True
@@ -139,7 +139,7 @@ def _resampled(samples: Waveform, rate: int, scale: float) -> Waveform:
 
 
 def _trimmed(samples: Waveform, words: Sequence[Span], scale: float) -> Speech:
-    """Without the silence at both ends."""
+    """Remove the silence at both ends."""
     loud = np.flatnonzero(np.abs(samples) > 0.01)
     first, last = max(int(loud[0]) - 160, 0), int(loud[-1]) + 480
     kept = samples[first:last]

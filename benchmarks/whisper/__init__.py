@@ -1,1 +1,1 @@
-"""Whisper measured: our pipeline and bare faster-whisper on one recording, stage by stage."""
+"""Our pipeline and bare faster-whisper on one recording, by stage."""

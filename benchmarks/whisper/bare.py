@@ -1,4 +1,4 @@
-"""faster-whisper's batched pipeline as its README uses it, stage by stage."""
+"""faster-whisper's batched pipeline as in its README, by stage."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ _LONGEST_SECONDS = 30.0
 
 class Bare:
     """
-    The model, loaded; only one of these at a time, as it counts the time of the module's VAD.
+    The loaded model; one instance at a time, as it patches the module's VAD to measure it.
 
     Args:
         device: `cpu`, in int8 on the cores that ours may use, or `cuda`, in float16.
@@ -46,13 +46,13 @@ class Bare:
         module.get_speech_timestamps = timed
 
     def file_to_words(self, media: Path, batch_size: int = 8) -> Run:
-        """Its own decoding and its own voice activity detection; English is given."""
+        """Transcribe with its own decoding and voice activity detection; English is given."""
         with self._watch.stage("decode"):
             audio = decode_audio(str(media))
         return self._transcribed(audio, batch_size)
 
     def speech_to_words(self, audio: Waveform, speech: Sequence[Span], batch_size: int = 8) -> Run:
-        """From speech that was found already, put together to clips of up to 30 seconds."""
+        """Transcribe detected speech, merged into clips of up to 30 seconds."""
         clips = [{"start": clip.start, "end": clip.end} for clip in merged(speech)]
         return self._transcribed(audio, batch_size, clip_timestamps=clips)
 
@@ -66,7 +66,7 @@ class Bare:
 
 
 def merged(speech: Sequence[Span]) -> Iterator[Span]:
-    """As few clips of up to 30 seconds as hold the spans in their order."""
+    """Merge spans into as few clips of up to 30 seconds as possible."""
     start, end = speech[0].start, speech[0].start
     for span in speech:
         if span.end - start > _LONGEST_SECONDS and end > start:
@@ -80,7 +80,7 @@ def merged(speech: Sequence[Span]) -> Iterator[Span]:
 
 
 class _Timed:
-    """Something that is called and has attributes, its calls counted as a stage."""
+    """A callable object whose calls are timed as a stage."""
 
     def __init__(self, inner: Any, watch: Stopwatch, stage: str) -> None:
         self._inner = inner

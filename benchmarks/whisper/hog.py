@@ -1,9 +1,9 @@
 """
-A process that takes the memory of a GPU, but for so many megabytes, until its input ends.
+A process that allocates a GPU's memory except for some megabytes, until its input ends.
 
     python -m benchmarks.whisper.hog MEGABYTES
 
-It speaks to the driver's own library, so that it needs nothing but the driver.
+It uses the driver's own library, and needs nothing but the driver.
 """
 
 import ctypes
@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from benchmarks.whisper.recording import ROOT
 
 _LARGEST = 1 << 30
-_SMALLEST = 2 << 20  # the driver gives memory in pieces of this size
+_SMALLEST = 2 << 20  # the driver allocates memory in blocks of this size
 
 
 @contextmanager
 def little_memory(megabytes: int) -> Iterator[None]:
-    """Meanwhile somebody else has the GPU's memory, but for so many megabytes."""
+    """Let another process allocate the GPU's memory except for some megabytes."""
     command = [sys.executable, "-m", "benchmarks.whisper.hog", str(megabytes)]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -49,13 +49,13 @@ class Gpu:
 
     @property
     def free_bytes(self) -> int:
-        """Memory that nobody has."""
+        """Return the free memory."""
         free, total = ctypes.c_size_t(), ctypes.c_size_t()
         self._call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
         return free.value
 
     def take(self, size: int) -> bool:
-        """Allocate so many bytes; False where they are not to be had."""
+        """Allocate memory; returns False if there is too little."""
         pointer = ctypes.c_void_p()
         code: int = self._cuda.cuMemAlloc_v2(ctypes.byref(pointer), ctypes.c_size_t(size))
         return code == 0
@@ -67,7 +67,7 @@ class Gpu:
 
 
 def main(megabytes: int) -> None:
-    """Take what is more than that, say so, and wait."""
+    """Allocate the rest, print that, and wait."""
     gpu, size = Gpu(), _LARGEST
     while size >= _SMALLEST:
         if gpu.free_bytes - size < megabytes << 20 or not gpu.take(size):

@@ -1,4 +1,4 @@
-"""Our pipeline without speakers, stage by stage."""
+"""Our pipeline without diarization, by stage."""
 
 import tempfile
 from dataclasses import dataclass
@@ -25,13 +25,13 @@ from meet_transcriber.stores.disk import DiskMediaStore
 
 @dataclass(frozen=True)
 class Ours:
-    """One recognizer in the pipeline that a worker runs."""
+    """A recognizer in a worker's pipeline."""
 
     recognizer: Recognizer
     part_seconds: float = TARGET_SECONDS
 
     def file_to_words(self, media: Path) -> Run:
-        """Every stage but speakers; English is given."""
+        """Run all stages but diarization; English is given."""
         watch = Stopwatch()
         with tempfile.TemporaryDirectory() as folder:
             pipeline = self._pipeline(Path(folder), watch)
@@ -46,7 +46,7 @@ class Ours:
         return Run(watch.seconds, all_words(transcript), codes)
 
     def speech(self, media: Path) -> tuple[Waveform, tuple[Span, ...]]:
-        """The working audio of a recording, and where speech is in it."""
+        """Return the working audio of a recording and its speech."""
         with tempfile.TemporaryDirectory() as folder:
             pipeline = self._pipeline(Path(folder), Stopwatch())
             with media.open("rb") as file:
@@ -68,7 +68,7 @@ class Ours:
 
 
 class _TimedDetector:
-    """A SpeechDetector whose time is a stage of its own."""
+    """A SpeechDetector that is timed as a stage."""
 
     def __init__(self, watch: Stopwatch) -> None:
         self._detector = SileroDetector()
@@ -81,10 +81,10 @@ class _TimedDetector:
 
 def load(model: Path, device: str, batch_size: int | None = None) -> Recognizer:
     """
-    The recognizer as a worker loads it: here on a CPU, in a process of its own on a GPU.
+    Load a recognizer like a worker: in this process on a CPU, in a child process on a GPU.
 
     Args:
-        batch_size: None lets it choose.
+        batch_size: None lets the loader choose.
 
     Raises:
         EngineUnavailable: the model cannot be loaded.
@@ -102,6 +102,6 @@ def load(model: Path, device: str, batch_size: int | None = None) -> Recognizer:
 
 
 def unload(recognizer: Recognizer) -> None:
-    """End the process that a recognizer on a GPU lives in."""
+    """End the child process of a recognizer on a GPU."""
     if isinstance(recognizer, ChildRecognizer):
         recognizer.close()

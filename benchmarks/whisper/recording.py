@@ -1,4 +1,4 @@
-"""The recording that recognition is measured on, and the weights it is measured with."""
+"""The recording and the weights for measuring recognition."""
 
 import os
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ CACHE = ROOT / ".cache" / "benchmarks"
 
 @dataclass(frozen=True)
 class Recording:
-    """A file, and the words that are said in it."""
+    """A file and its words."""
 
     path: Path
     words: list[str]
 
 
 def recording(minutes: float) -> Recording:
-    """Synthetic meetings of so much talk, made once; needs flite and festival to make them."""
+    """Return synthetic meetings of this duration, made once with flite and festival."""
     path = CACHE / f"meetings-{minutes:g}.flac"
     if not path.with_suffix(".txt").exists():
         from benchmarks.meetings import joined  # noqa: PLC0415 - a machine with a GPU has no scipy
@@ -31,15 +31,15 @@ def recording(minutes: float) -> Recording:
 
 
 def read(path: Path) -> Recording:
-    """A recording with its words beside it as .txt."""
+    """Read a recording and its words from the .txt next to it."""
     return Recording(path, path.with_suffix(".txt").read_text(encoding="utf-8").split())
 
 
 def models_dir() -> Path:
-    """MODELS_DIR, else the folder that the Makefile fetches weights into."""
+    """Return MODELS_DIR, else the folder where the Makefile fetches weights to."""
     return Path(os.environ.get("MODELS_DIR") or ROOT / ".cache" / "models")
 
 
 def model_folder(model: str) -> Path:
-    """The folder of a model, fetched if need be; raises EngineUnavailable."""
+    """Return the folder of a model, fetched if necessary; raises EngineUnavailable."""
     return Weights(ModelsFolder(models_dir())).pull(model, lambda _done, _all: None)

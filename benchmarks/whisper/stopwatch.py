@@ -1,4 +1,4 @@
-"""Seconds by stage, and what came of a run."""
+"""Seconds by stage, and results of a run."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +13,7 @@ R = TypeVar("R")
 
 
 class Stopwatch:
-    """Seconds of each stage; a stage inside another stops the outer one meanwhile."""
+    """Seconds of each stage; a nested stage pauses the outer one."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -22,7 +22,7 @@ class Stopwatch:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """What happens inside belongs to this stage."""
+        """Count the time inside as this stage."""
         self._count()
         self._open.append(name)
         try:
@@ -32,7 +32,7 @@ class Stopwatch:
             self._open.pop()
 
     def timed(self, name: str, function: Callable[P, R]) -> Callable[P, R]:
-        """The same function, its time counted as a stage."""
+        """Wrap a function so that its time is counted as a stage."""
 
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             with self.stage(name):
@@ -41,7 +41,7 @@ class Stopwatch:
         return call
 
     def reset(self) -> dict[str, float]:
-        """Begin again; returns what was counted."""
+        """Reset; returns the seconds so far."""
         counted, self.seconds = self.seconds, {}
         return counted
 
@@ -55,7 +55,7 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Run:
-    """Seconds by stage, the words that came out, and the codes of warnings."""
+    """Seconds by stage, the resulting words, and the codes of warnings."""
 
     stages: Mapping[str, float]
     words: list[str]
@@ -67,18 +67,18 @@ class Run:
         return sum(self.stages.values())
 
     def errors(self, reference: list[str]) -> WordErrors:
-        """Against the words that were said."""
+        """Return the word errors against the reference."""
         return word_errors(reference, self.words)
 
 
 def told(name: str, run: Run) -> str:
-    """A line with the seconds of a run and of its stages."""
+    """Return a line with the seconds of a run and of its stages."""
     stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in run.stages.items())
     return f"{name:26s} {run.seconds:7.1f} s  ({stages})"
 
 
 def scored(name: str, run: Run, reference: list[str]) -> str:
-    """A line with the word errors of a run."""
+    """Return a line with the word errors of a run."""
     errors = run.errors(reference)
     return (
         f"{name:26s} WER {errors.rate:6.2%}: {errors.substitutions} substitutions, "
