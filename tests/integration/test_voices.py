@@ -257,6 +257,20 @@ def test_a_clip_that_is_no_recording_leaves_nobody(town: Town) -> None:
     assert town.ask("GET", "/voices").json()["data"] == []
 
 
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [({"name": "Ann"}, ["consent"]), ({"name": "Ann", "consent": ["true", "false"]}, []),
+     ({"name": "Ann", "consent": "true", "speaker": "A"}, ["speaker"])],
+)  # fmt: skip
+def test_a_clip_needs_each_field_exactly_once(
+    town: Town, fields: dict[str, object], named: list[str]
+) -> None:
+    answer = town.ask("POST", "/voices", data=fields, files={"file": ("clip.wav", b"no sound")})
+    assert answer.status_code == 422
+    assert [each["name"] for each in answer.json()["errors"]] == named
+    assert town.ask("GET", "/voices").json()["data"] == []
+
+
 class DeleteFails:
     """A MediaStore whose book of people cannot be deleted, `times` times."""
 

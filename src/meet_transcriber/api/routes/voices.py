@@ -91,7 +91,10 @@ async def _submit_clip(request: Request, service: Service) -> Response:
     if settings_of(request).diarization_engine == "none":
         raise InvalidOptions("Diarization is off on this server (DIARIZATION_ENGINE=none).")
     async with await receive(request, service) as received:
-        body = validate(VoiceClip, {"file": "", **dict(received.fields)})
+        fields = dict(received.fields)
+        if len(fields) < len(received.fields):
+            raise InvalidOptions("A field of the form was sent twice; send it once.")
+        body = validate(VoiceClip, {"file": "", **fields})
         name, consent = checked_person(body.name), _consent(request, body.consent)
         upload = received.upload
 
