@@ -39,8 +39,9 @@ if ! usable "$venv/bin/python"; then
     python=$(find_python)
     create "$python"
 fi
+# Modules are compiled at their first import; most of azure-cli is never imported.
 install() {
-    "$venv/bin/python" -m pip install -qq --disable-pip-version-check "$@"
+    "$venv/bin/python" -m pip install -qq --no-compile --disable-pip-version-check "$@"
 }
 if [ "${3:-}" = alone ]; then
     install --require-hashes -r "$lock"
