@@ -83,11 +83,17 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
 @pytest.fixture
 def quick(_shared: Simulated) -> Simulated:
     """Simulated engines that cost nothing, and no job yet; one service for all tests."""
-    with httpx.Client(base_url=_shared.url) as http:
+    return emptied(_shared)
+
+
+def emptied(service: Simulated, key: str = "") -> Simulated:
+    """The service without its jobs, so that tests can share it."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    with httpx.Client(base_url=service.url, headers=headers) as http:
         while found := http.get("/transcribe", params={"limit": 100}).json()["data"]:
             for job in found:
                 http.delete(f"/transcribe/{job['job_id']}").raise_for_status()
-    return _shared
+    return service
 
 
 def serve(folder: Path, **more: str) -> Server:

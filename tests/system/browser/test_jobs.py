@@ -1,6 +1,6 @@
 """The list of meetings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import httpx
@@ -11,15 +11,23 @@ from meet_transcriber.core.jobs import Failure
 from meet_transcriber.core.transcript import TranscriptWarning
 from tests.simulated.meetings import keep, long_meeting
 from tests.simulated.system import recording
-from tests.system.browser.conftest import Browse, Shoot, Simulated
+from tests.system.browser.conftest import Browse, Shoot, Simulated, emptied
 from tests.system.browser.watching import NARROW, WIDE, no_violations
 
 HOSTILE = "<img src=x onerror=alert(1)><b>Budget.wav"
 
 
+@pytest.fixture(scope="module")
+def _slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
+    service = Simulated(tmp_path_factory.mktemp("slow"), SIMULATED_PART_SECONDS="2")
+    yield service
+    service.end()
+
+
 @pytest.fixture
-def slow(simulated: Callable[..., Simulated]) -> Simulated:
-    return simulated(SIMULATED_PART_SECONDS="2")
+def slow(_slow: Simulated) -> Simulated:
+    """Engines that take two seconds for a part, and no job yet."""
+    return emptied(_slow)
 
 
 def submit(service: Simulated, name: str, seconds: int = 2) -> str:

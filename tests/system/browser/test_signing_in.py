@@ -1,25 +1,31 @@
 """Where the server asks for a key."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.system.browser.conftest import Browse, Shoot, Simulated
+from tests.system.browser.conftest import Browse, Shoot, Simulated, emptied
 from tests.system.browser.watching import Watched, no_violations
 
 KEY = "a-key-that-is-long-enough-for-anybody"
 READING = "one-more-key-that-may-read-and-no-more"
 
 
+@pytest.fixture(scope="module")
+def _closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
+    keys = f"ann:{KEY}:submit+read+admin:,ben:{READING}:read:"
+    folder = tmp_path_factory.mktemp("closed")
+    service = Simulated(folder, AUTH_MODE="required", API_KEYS=keys, SIMULATED_PART_SECONDS="0.3")
+    yield service
+    service.end()
+
+
 @pytest.fixture
-def closed(simulated: Callable[..., Simulated]) -> Simulated:
-    return simulated(
-        AUTH_MODE="required",
-        API_KEYS=f"ann:{KEY}:submit+read+admin:,ben:{READING}:read:",
-        SIMULATED_PART_SECONDS="0.3",
-    )
+def closed(_closed: Simulated) -> Simulated:
+    """A service that asks for a key, and no job yet."""
+    return emptied(_closed, KEY)
 
 
 @pytest.fixture
