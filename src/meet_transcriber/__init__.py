@@ -16,8 +16,7 @@ from meet_transcriber.library import transcribe
 
 __version__ = "0.1.0"
 
-# onnxruntime tells its maker what it does unless this stood there before it was loaded, which
-# happens in several places and in other packages.
+# Disables the telemetry of onnxruntime; must be set before any package loads it.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __all__ = ["Options", "Segment", "Transcript", "Turn", "Word", "transcribe"]

@@ -1,4 +1,4 @@
-"""The library: one function from a recording to its transcript."""
+"""The library: transcribes a recording in this process."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -19,28 +19,28 @@ def transcribe(
     settings: Settings | None = None,
     progress: StageProgress | None = None,
     speaker_timeline: str | Sequence[Mapping[str, object]] | None = None,
-    **wishes: Any,
+    **options: Any,
 ) -> Transcript:
     """
     Transcribe one recording in this process: who said what, when.
 
     Args:
         recording: an audio or video file.
-        settings: engines and models; the environment's where left out.
-        progress: hears the stage and the share of all work.
-        speaker_timeline: who was speaking when, as the text of a file or as entries with `name`,
-            `start` and `end`; its names are taken over where they fit.
-        wishes: fields of `Options`, such as `language` or `num_speakers`.
+        settings: engines and models; by default from the environment.
+        progress: receives the stage and the overall share.
+        speaker_timeline: who spoke when, as the text of a file or as entries with `name`, `start`
+            and `end`; it names the speakers it matches.
+        options: fields of `Options`, such as `language` or `num_speakers`.
 
     Raises:
-        TranscriptionError: with a sentence that says what happened and what to do.
+        TranscriptionError: the message says what happened and what to do.
     """
     settings = settings or Settings()
-    options = Options(**wishes)
+    wanted = Options(**options)
     timeline = None if speaker_timeline is None else read_timeline(speaker_timeline)
-    loaded = engines.load_engines(settings, options)
+    loaded = engines.load_engines(settings, wanted)
     with tempfile.TemporaryDirectory(prefix="meet-transcriber-") as folder:
-        pipeline = engines.pipeline(settings, options, Path(folder), "recording")
+        pipeline = engines.pipeline(settings, wanted, Path(folder), "recording")
         return run(
             pipeline,
             Path(recording),

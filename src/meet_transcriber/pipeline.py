@@ -1,8 +1,8 @@
 """The tasks of one recording: prepare -> recognize each part, diarize -> attribute.
 
-Every task reads and writes objects of its recording in the MediaStore and nothing else, so
-parts and diarization share nothing and may run anywhere, in any order. A task whose result
-is already there returns it: a killed worker costs at most one part.
+Every task only reads and writes objects of its recording in the MediaStore, so parts and
+diarization are independent and may run anywhere, in any order. A task whose result exists
+returns it: a killed worker costs at most one part.
 """
 
 import json
@@ -48,16 +48,16 @@ E_co = TypeVar("E_co", bound=Recognizer | Diarizer, covariant=True)
 
 
 def ignore_progress(share: float) -> None:
-    """A Progress that nobody watches."""
+    """A Progress that does nothing."""
 
 
 @dataclass(frozen=True)
 class Chosen(Generic[E_co]):
     """
-    An engine that was chosen, and what fell back on the way to it.
+    A selected engine, with warnings about fallbacks.
 
     Attributes:
-        is_stopgap: it stands in for one that could not be had, and should be looked for again.
+        is_stopgap: it replaces an unavailable engine, which should be tried again.
     """
 
     engine: E_co
@@ -66,7 +66,7 @@ class Chosen(Generic[E_co]):
 
 
 class NoDiarizer:
-    """A Diarizer that knows no speakers, for want of weights."""
+    """A Diarizer without speakers, used if no weights are available."""
 
     name = ""
 
@@ -77,25 +77,25 @@ class NoDiarizer:
         options: Options,  # noqa: ARG002
         progress: Progress,  # noqa: ARG002
     ) -> Diarization:
-        """No turns; see the port."""
+        """Return no turns; see the port."""
         return Diarization()
 
 
 class Checkpoints(Protocol):
-    """Where a task finds what other tasks left, and where it leaves its own."""
+    """Maps names of task results to keys in the store."""
 
     def find(self, name: str) -> str | None:
-        """The key of what was left under this name; None when nothing was."""
+        """Return the key of an existing result; None if there is none."""
         ...
 
     def new(self, name: str) -> str:
-        """The key for what will be left under this name."""
+        """Return the key for a new result."""
         ...
 
 
 @dataclass(frozen=True)
 class FolderCheckpoints:
-    """Checkpoints of work that one process does alone: what is in the folder counts."""
+    """Checkpoints for work in a single process: a result exists if its object does."""
 
     store: MediaStore
     prefix: str
@@ -110,7 +110,7 @@ class FolderCheckpoints:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The tasks of one recording, bound to its checkpoints in the store."""
+    """The tasks of one recording, with its checkpoints in the store."""
 
     store: MediaStore
     checkpoints: Checkpoints
@@ -123,10 +123,10 @@ class Pipeline:
 
     def prepare(self, media: BinaryIO, progress: Progress = ignore_progress) -> Plan:
         """
-        Write the working audio, its outline and the plan of parts.
+        Write the working audio, its peaks and the plan of parts.
 
         Raises:
-            InvalidAudio: the recording cannot be used; the sentence says why.
+            InvalidAudio: the recording cannot be used; the message says why.
         """
         if done := self._load("plan.json", Plan):
             progress(1.0)
@@ -161,7 +161,7 @@ class Pipeline:
         progress: Progress = ignore_progress,
     ) -> PartResult:
         """
-        Recognize part `index` and keep the result as a checkpoint.
+        Recognize part `index` and save the result.
 
         Raises:
             EngineUnavailable, RecognitionFailed, InvalidOptions: from the recognizer.
@@ -187,10 +187,10 @@ class Pipeline:
         self, plan: Plan, diarizer: Chosen[Diarizer] | None, progress: Progress = ignore_progress
     ) -> Diarization:
         """
-        Find the speakers and keep the result as a checkpoint.
+        Find the speakers and save the result.
 
-        Channels that were split need no diarizer: each is one speaker. A diarizer that breaks
-        costs no words: the result is empty and says so in a warning.
+        Split channels need no diarizer: each is one speaker. If the diarizer fails, the result
+        is empty with a warning, so that no words are lost.
         """
         if done := self._load("diarization.json", Diarization):
             progress(1.0)
@@ -203,7 +203,7 @@ class Pipeline:
             found = self._run_diarizer(plan, diarizer.engine, progress)
             notes = (*diarizer.notes, *found.warnings)
             result = replace(found, warnings=notes, diarizer=diarizer.engine.name or None)
-        # voices are personal data and must not lie in a plain object
+        # voices are personal data, which is never stored unencrypted
         self._save("diarization.json", replace(result, voices={}))
         progress(1.0)
         return result
@@ -229,13 +229,13 @@ class Pipeline:
         known: Named | None = None,
     ) -> Transcript:
         """
-        Put words and speakers together into the transcript, and keep it.
+        Combine words and speakers into the transcript and save it.
 
         Args:
-            parts: every part's result, in any order.
-            timeline: whose names voices get, where they fit.
-            names: given by people, by label; they count whatever else is known.
-            known: whom the voices were found to be; these names come last.
+            parts: results of all parts, in any order.
+            timeline: speaker timeline that names speakers.
+            names: names set by users, by label; they take precedence.
+            known: identified voices; their names have the lowest precedence.
         """
         transcript = assemble(plan, parts, diarization, self.options)
         if timeline is not None:
@@ -246,24 +246,24 @@ class Pipeline:
         self._save("transcript.json", transcript)
         return transcript
 
-    def gather(self) -> tuple[Plan, list[PartResult], Diarization | None]:
+    def load_results(self) -> tuple[Plan, list[PartResult], Diarization | None]:
         """
-        What the other tasks left, for `attribute`; no diarization where nobody looked.
+        Load the results of the other tasks, for `attribute`; diarization is optional.
 
         Raises:
-            StorageError: something is missing.
+            StorageError: a result is missing.
         """
-        plan = self.plan()
-        parts = [self._left(f"parts/{part.index:04d}.json", PartResult) for part in plan.parts]
+        plan = self.load_plan()
+        parts = [self._require(f"parts/{part.index:04d}.json", PartResult) for part in plan.parts]
         return plan, parts, self._load("diarization.json", Diarization)
 
-    def speaker_timeline(self) -> Timeline | None:
-        """The speaker timeline that came with the recording."""
+    def load_timeline(self) -> Timeline | None:
+        """Load the speaker timeline submitted with the recording, if any."""
         return self._load(SPEAKER_TIMELINE, Timeline)
 
-    def plan(self) -> Plan:
-        """The plan that `prepare` left; raises StorageError when there is none."""
-        return self._left("plan.json", Plan)
+    def load_plan(self) -> Plan:
+        """Load the result of `prepare`; raises StorageError if it is missing."""
+        return self._require("plan.json", Plan)
 
     # -- objects ---------------------------------------------------------------------------
 
@@ -274,17 +274,17 @@ class Pipeline:
     def _save(self, name: str, value: object) -> None:
         self.store.put(self.checkpoints.new(name), json.dumps(to_plain(value)).encode())
 
-    def _left(self, name: str, kind: type[T]) -> T:
+    def _require(self, name: str, kind: type[T]) -> T:
         found = self._load(name, kind)
         if found is None:
-            raise StorageError(f"{name} of this job is gone; submit the recording again.")
+            raise StorageError(f"{name} of this job is missing; submit the recording again.")
         return found
 
     @contextmanager
     def _source(self, plan: Plan) -> Iterator[AudioSource]:
         key = self.checkpoints.find("working.flac")
         if key is None:
-            raise StorageError("The working audio is gone; submit the recording again.")
+            raise StorageError("The working audio is missing; submit the recording again.")
         with self.store.open(key) as file:
             yield self.decoder.open(file, plan.audio)
 
@@ -298,60 +298,60 @@ def run(
     timeline: Timeline | None = None,
 ) -> Transcript:
     """
-    Take one recording through all its tasks in this process.
+    Run all tasks of one recording in this process.
 
     Args:
         media: the recording.
-        diarizer: None when speakers are not wanted.
-        progress: hears stage and share of all the work.
-        timeline: whose names the speakers get, where they fit.
+        diarizer: None to skip diarization.
+        progress: receives stage and overall share.
+        timeline: speaker timeline that names speakers.
 
     Raises:
-        TranscriptionError: with a sentence that says what happened and what to do.
+        TranscriptionError: the message says what happened and what to do.
     """
-    tell = progress or StageProgress(lambda _stage, _share: None)
+    stages = progress or StageProgress(lambda _stage, _share: None)
     recognizer.engine.check(pipeline.options)
     with media.open("rb") as file:
-        plan = pipeline.prepare(file, tell.stage("prepare", 0.0, 0.1))
-    diarization = pipeline.diarize(plan, diarizer, tell.stage("diarize", 0.1, 0.1))
+        plan = pipeline.prepare(file, stages.stage("prepare", 0.0, 0.1))
+    diarization = pipeline.diarize(plan, diarizer, stages.stage("diarize", 0.1, 0.1))
     results = []
     for part in plan.parts:
         share = 0.8 / len(plan.parts)
-        watch = tell.stage("recognize", 0.2 + part.index * share, share)
-        results.append(pipeline.recognize(plan, part.index, recognizer, watch))
+        report = stages.stage("recognize", 0.2 + part.index * share, share)
+        results.append(pipeline.recognize(plan, part.index, recognizer, report))
     transcript = pipeline.attribute(plan, results, diarization, timeline)
-    tell.stage("done", 1.0, 0.0)(1.0)
+    stages.stage("done", 1.0, 0.0)(1.0)
     return transcript
 
 
 class StageProgress:
-    """Folds the progress of tasks into a stage and one share that only rises."""
+    """Combines the progress of tasks into a stage and one share that never decreases."""
 
-    def __init__(self, tell: Callable[[str, float], None]) -> None:
-        self._tell = tell
+    def __init__(self, report: Callable[[str, float], None]) -> None:
+        self._report = report
         self._reached = 0.0
 
     def stage(self, name: str, start: float, share: float) -> Progress:
-        """A Progress for a task that is `share` of all work and begins at `start`."""
+        """Return a Progress for a task that covers `share` of all work from `start` on."""
 
         def progress(done: float) -> None:
             self._reached = max(self._reached, start + share * min(max(done, 0.0), 1.0))
-            self._tell(name, self._reached)
+            self._report(name, self._reached)
 
         return progress
 
 
 def _apply_timeline(transcript: Transcript, timeline: Timeline) -> Transcript:
-    """The transcript with the names of a timeline, and what is in doubt about them."""
-    taken = name_speakers(timeline, transcript.turns, transcript.duration)
+    """Add the names of a timeline and the warnings about them."""
+    naming = name_speakers(timeline, transcript.turns, transcript.duration)
     log.info(
         "speaker_timeline_used",
-        offset_seconds=round(taken.offset.seconds, 1),
-        aligned=taken.offset.clear,
-        named=len(taken.names),
+        offset_seconds=round(naming.offset.seconds, 1),
+        aligned=naming.offset.clear,
+        named=len(naming.names),
     )
-    warnings = (*transcript.warnings, *taken.warnings)
-    return replace(transcript, names={**transcript.names, **taken.names}, warnings=warnings)
+    warnings = (*transcript.warnings, *naming.warnings)
+    return replace(transcript, names={**transcript.names, **naming.names}, warnings=warnings)
 
 
 def _scale(progress: Progress, start: float, share: float, channel: int, channels: int) -> Progress:
@@ -359,7 +359,7 @@ def _scale(progress: Progress, start: float, share: float, channel: int, channel
 
 
 def _collect(part: Part, engine: str, findings: Iterable[Finding]) -> PartResult:
-    """Sort a recognizer's findings and move them to the time of the recording."""
+    """Collect a recognizer's findings, with times relative to the recording."""
     segments: list[Segment] = []
     removed: list[Removed] = []
     warnings: list[TranscriptWarning] = []

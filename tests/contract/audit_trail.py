@@ -21,10 +21,10 @@ class AuditTrailContract:
         whole = entry(1.5, "submit", key="aa", tenant="acme", job="j", target="t", status=202,
                       address="::1", request_id="r", name="Sitzung \n会议.mp3")  # fmt: skip
         trail.append(whole)
-        assert list(trail.page(AuditQuery()).entries) == [whole]
+        assert list(trail.read_page(AuditQuery()).entries) == [whole]
 
     def test_a_trail_without_entries_is_empty(self, trail: AuditTrail) -> None:
-        page = trail.page(AuditQuery())
+        page = trail.read_page(AuditQuery())
         assert (list(page.entries), page.after) == ([], None)
 
     def test_pages_lead_through_all_entries_once(self, trail: AuditTrail) -> None:
@@ -32,7 +32,7 @@ class AuditTrailContract:
             trail.append(entry(float(number)))
         seen, query = list[float](), AuditQuery(limit=3)
         for _ in itertools.count():
-            page = trail.page(query)
+            page = trail.read_page(query)
             seen += [each.at for each in page.entries]
             if page.after is None:
                 break
@@ -55,10 +55,10 @@ class AuditTrailContract:
         trail.append(entry(1, key="aa", tenant="acme"))
         trail.append(entry(2, key="aa", tenant="acme", job="j"))
         trail.append(entry(3, "delete"))
-        assert [each.at for each in trail.page(query).entries] == found
+        assert [each.at for each in trail.read_page(query).entries] == found
 
     @pytest.mark.parametrize("cursor", ["x", "-1", "9" * 40, "1-x", "٣"])
     def test_a_cursor_that_is_none_is_refused(self, trail: AuditTrail, cursor: str) -> None:
         trail.append(entry(1))
         with pytest.raises(InvalidOptions, match="after"):
-            trail.page(AuditQuery(after=cursor))
+            trail.read_page(AuditQuery(after=cursor))

@@ -151,7 +151,7 @@ class VoiceStory:
         town.ask("PATCH", f"/voices/{person}", json={"name": "Annie"})
         town.speakers(job_id)
         town.ask("DELETE", f"/voices/{person}")
-        entries = town.guard.trail.page(AuditQuery(limit=6, tenant="acme")).entries
+        entries = town.guard.trail.read_page(AuditQuery(limit=6, tenant="acme")).entries
         assert [(each.action, each.target or each.job) for each in reversed(entries)][-5:] == [
             ("remember_voice", person), ("export_voice", person), ("rename_voice", person),
             ("read", job_id), ("forget_voice", person),
@@ -173,7 +173,7 @@ class VoiceStory:
         merged = town.ask("POST", f"/voices/{ann}/merge", json={"voice_id": bob}).json()
         assert len(merged["samples"]) == 2
         assert town.ask("GET", f"/voices/{bob}").status_code == 404
-        (entry, *_) = town.guard.trail.page(AuditQuery(action="merge_voices")).entries
+        (entry, *_) = town.guard.trail.read_page(AuditQuery(action="merge_voices")).entries
         assert entry.target == f"{bob} into {ann}"
         assert set(town.named(town.met((BOB, 6))).values()) == {"Ann"}
 

@@ -140,7 +140,7 @@ async def authenticate(request: Request) -> Caller:
     if auth.mode != "required":
         return _keyless_caller(request, auth)
     if token := read_token(request):
-        return caller_of(await run_in_threadpool(auth.keyring.check, token))
+        return caller_of(await run_in_threadpool(auth.keyring.authenticate, token))
     if not read_session_token(request):
         raise KeyRequired(_MISSING)
     signed_in = await find_session(request)
@@ -178,7 +178,7 @@ async def find_session(request: Request) -> SignedIn:
     token = read_session_token(request)
     if not token:
         raise KeyRefused("There is no session; sign in with POST /session.")
-    return await run_in_threadpool(get_auth(request).keyring.session, token)
+    return await run_in_threadpool(get_auth(request).keyring.resume_session, token)
 
 
 def check_csrf_token(request: Request, signed_in: SignedIn) -> None:

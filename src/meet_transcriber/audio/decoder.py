@@ -1,4 +1,4 @@
-"""Any recording to working audio: decoded once, streamed, levelled, folded."""
+"""Converts any recording to working audio in one streaming pass: decode, resample, mix, level."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -32,10 +32,10 @@ from meet_transcriber.core.transcript import TranscriptWarning
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress
 
 _LEVEL_BLOCK = 1600  # 0.1 s at 16 kHz
-_DEAD_DB = 40.0  # this far below the loudest a channel holds no speech
-_ACTIVE_DB = 15.0  # this far below a channel's loud blocks somebody still speaks in it
+_DEAD_DB = 40.0  # a channel this far below the loudest has no speech
+_ACTIVE_DB = 15.0  # a block less far below the channel's loud blocks has speech
 _DOMINANT_DB = 10.0
-_SILENT_DB = 30.0  # this far below its loud blocks a channel does not hear the others
+_SILENT_DB = 30.0  # a block this far below the channel's loud blocks has no crosstalk
 _GATE_DB = 10.0
 _MIN_RANGE_DB = 10.0  # speech has pauses
 _MIN_DOMINANT_SHARE = 0.75
@@ -47,7 +47,7 @@ _MIN_BLOCKS = 20
 
 
 class ChannelStatistics:
-    """Energies per tenth of a second and correlation with the first channel, streaming."""
+    """Levels per tenth of a second and correlations of channels, computed while streaming."""
 
     def __init__(self, channels: int) -> None:
         self._rest = np.zeros((channels, 0), dtype=np.float32)
@@ -55,7 +55,7 @@ class ChannelStatistics:
         self._products = np.zeros((channels, channels))
 
     def add(self, block: npt.NDArray[np.float32]) -> None:
-        """Take in (channels, samples)."""
+        """Add a block (channels, samples)."""
         block = np.concatenate([self._rest, block], axis=1)
         count = block.shape[1] // _LEVEL_BLOCK
         whole, self._rest = block[:, : count * _LEVEL_BLOCK], block[:, count * _LEVEL_BLOCK :]
@@ -64,8 +64,8 @@ class ChannelStatistics:
             power = np.mean(np.square(whole.reshape(len(whole), count, _LEVEL_BLOCK)), axis=2)
             self._levels.append((10 * np.log10(np.maximum(power, 1e-10))).astype(np.float32))
 
-    def alive(self) -> list[int]:
-        """Channels that hold more than the noise of an unused input."""
+    def active_channels(self) -> list[int]:
+        """Return the channels with more than the noise of an unused input."""
         energy = np.diag(self._products)
         if not energy.any():
             return [0]
@@ -73,31 +73,31 @@ class ChannelStatistics:
             index for index, own in enumerate(energy) if own > energy.max() * 10 ** (-_DEAD_DB / 10)
         ]
 
-    def fold_weights(self) -> npt.NDArray[np.float32]:
-        """Weights (channels,) of the mix: dead channels left out, inverted ones turned."""
-        alive = self.alive()
-        loudest = max(alive, key=lambda index: self._products[index, index])
+    def mix_weights(self) -> npt.NDArray[np.float32]:
+        """Return weights (channels,): 0 for unused channels, negative for inverted ones."""
+        active = self.active_channels()
+        loudest = max(active, key=lambda index: self._products[index, index])
         weights = np.zeros(len(self._products), dtype=np.float32)
-        for index in alive:
+        for index in active:
             inverted = self._correlation(loudest, index) < _INVERTED
-            weights[index] = (-1.0 if inverted else 1.0) / len(alive)
+            weights[index] = (-1.0 if inverted else 1.0) / len(active)
         return weights
 
-    def independent(self) -> bool:
-        """Whether each live channel carries its own speaker and hardly the others'."""
-        alive = self.alive()
-        if not 1 < len(alive) <= MAX_SPLIT or not self._levels:
+    def are_independent(self) -> bool:
+        """Return whether each active channel has its own speaker and little crosstalk."""
+        active = self.active_channels()
+        if not 1 < len(active) <= MAX_SPLIT or not self._levels:
             return False
         if any(
             abs(self._correlation(one, other)) > _MAX_CORRELATION
-            for one in alive
-            for other in alive
+            for one in active
+            for other in active
             if one < other
         ):
             return False
-        relative = _relative_levels(np.concatenate(self._levels, axis=1)[alive])
+        relative = _relative_levels(np.concatenate(self._levels, axis=1)[active])
         if np.percentile(relative, 10, axis=1).max() > -_MIN_RANGE_DB:
-            return False  # an even noise is nobody's voice
+            return False  # constant noise is not speech
         relative = relative[:, relative.max(axis=0) > -_ACTIVE_DB]
         if relative.shape[1] < _MIN_BLOCKS:
             return False
@@ -109,7 +109,7 @@ class ChannelStatistics:
 
 
 def _relative_levels(levels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Levels in dB against the loud blocks of the channel, however rare they are."""
+    """Return levels in dB relative to the loud blocks of the channel, however rare."""
     power = 10.0 ** (levels / 10)
     gate = power.mean(axis=1, keepdims=True) * 10 ** (-_GATE_DB / 10)
     loud = np.where(power >= gate, power, 0).sum(axis=1) / (power >= gate).sum(axis=1)
@@ -118,7 +118,7 @@ def _relative_levels(levels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]
 
 
 def _alternate(relative: npt.NDArray[np.float32]) -> bool:
-    """Whether nearly always one channel stands out, and each does at times."""
+    """Return whether nearly always one channel dominates, and each does at times."""
     ordered = np.sort(relative, axis=0)
     dominant = ordered[-1] - ordered[-2] > _DOMINANT_DB
     owners = np.argmax(relative, axis=0)[dominant]
@@ -128,10 +128,10 @@ def _alternate(relative: npt.NDArray[np.float32]) -> bool:
 
 def _are_separate_lines(relative: npt.NDArray[np.float32]) -> bool:
     """
-    Whether of any two channels one is often wholly silent while the other is active.
+    Return whether of any two channels one is often silent while the other is active.
 
-    Holds for people who talk over each other on lines of their own; a second microphone in
-    the same room would hear them.
+    True for people who talk over each other on separate lines; a second microphone in the same
+    room would pick up both.
     """
     active, silent = relative > -_ACTIVE_DB, relative < -_SILENT_DB
     apart = (silent[:, np.newaxis] & active[np.newaxis]).mean(axis=2)
@@ -141,54 +141,54 @@ def _are_separate_lines(relative: npt.NDArray[np.float32]) -> bool:
 
 
 def select_channels(statistics: ChannelStatistics, mode: ChannelMode) -> list[int] | None:
-    """The channels to keep apart, None to fold them into one."""
-    alive = statistics.alive()
+    """Return the channels to keep separate; None to mix them into one."""
+    active = statistics.active_channels()
     if mode == "split":
-        return alive[:MAX_SPLIT] if len(alive) > 1 else None
-    return alive if mode == "auto" and statistics.independent() else None
+        return active[:MAX_SPLIT] if len(active) > 1 else None
+    return active if mode == "auto" and statistics.are_independent() else None
 
 
-_HOLE_SECONDS = 0.1  # timestamps jitter by less than this
-_LONGEST_HOLE_SECONDS = 3600.0  # a longer one is a clock that was set, not a pause
+_MIN_GAP_SECONDS = 0.1  # timestamps jitter by less
+_MAX_GAP_SECONDS = 3600.0  # a larger gap is a clock that was set, not a pause
 _BLOCK = SAMPLE_RATE_HZ * 2
-_TRUNCATED_SHARE = 0.98  # of the length the header claims
+_TRUNCATED_SHARE = 0.98  # of the duration in the header
 _MAX_DAMAGED = 1000
 
 
 @dataclass
 class FrameClock:
     """
-    Where a frame belongs, by the container's timestamps.
+    Positions frames by the timestamps of the container.
 
-    Holes become silence, so that later words keep their times. A clock that jumps back, or
-    ahead by more than an hour, was set anew (a stream joined late, a wrapped counter): the
-    frames follow on each other and the jump is counted in `jumps`.
+    Gaps become silence, so that later words keep their times. A clock that jumps back, or ahead
+    by more than an hour, was reset (a stream joined late, a wrapped counter): the frames are
+    joined and the jump is counted in `jumps`.
     """
 
     origin: float | None = None
     clock: float = 0.0
     jumps: int = 0
 
-    def hole_before(self, start: float | None, seconds: float, earliest: float) -> float:
+    def gap_before(self, start: float | None, seconds: float, earliest: float) -> float:
         """
-        Take in a frame of `seconds`; return the seconds of silence that belong before it.
+        Add a frame of `seconds`; return the seconds of silence to insert before it.
 
         Args:
-            start: the frame's timestamp in seconds, None where there is none.
-            earliest: where the container starts; the sound may begin later than the pictures.
+            start: timestamp of the frame in seconds, None if it has none.
+            earliest: start of the container; audio may start later than video.
         """
-        hole = 0.0
+        gap = 0.0
         if start is not None:
             if self.origin is None:
                 self.origin = min(earliest, start) - self.clock
-            hole = self._judged(start - self.origin - self.clock)
-        self.clock += hole + seconds
-        return hole
+            gap = self._accept_gap(start - self.origin - self.clock)
+        self.clock += gap + seconds
+        return gap
 
-    def _judged(self, gap: float) -> float:
-        if abs(gap) <= _HOLE_SECONDS:
+    def _accept_gap(self, gap: float) -> float:
+        if abs(gap) <= _MIN_GAP_SECONDS:
             return 0.0
-        if 0 < gap <= _LONGEST_HOLE_SECONDS:
+        if 0 < gap <= _MAX_GAP_SECONDS:
             return gap
         self.jumps += 1
         self.origin = (self.origin or 0.0) + gap
@@ -197,29 +197,29 @@ class FrameClock:
 
 @dataclass
 class Decoding:
-    """One pass over a recording."""
+    """One pass over a recording, with its length and warnings."""
 
     max_duration: float
     samples: int = 0
     warnings: list[TranscriptWarning] = field(default_factory=list)
     _damaged: int = 0
-    _timeline: FrameClock = field(default_factory=FrameClock)
+    _frame_clock: FrameClock = field(default_factory=FrameClock)
 
     def blocks(
         self, media: BinaryIO, channels: int, info: MediaInfo, progress: Progress
     ) -> Iterator[Block]:
         """
-        Yield (channels, samples) at 16 kHz; holes in the timestamps come as silence.
+        Yield blocks (channels, samples) at 16 kHz; gaps in the timestamps become silence.
 
         Args:
-            info: the duration it gives serves progress, and to notice a lack.
+            info: its duration is used for progress and to detect truncation.
 
         Raises:
             UnreadableAudio: nothing could be decoded.
-            AudioTooLong: the limit was passed, whatever the header claimed.
+            AudioTooLong: the limit was exceeded, whatever the header claims.
         """
         limit = round(self.max_duration * SAMPLE_RATE_HZ)
-        for block in self._gathered(media, channels):
+        for block in self._decode_blocks(media, channels):
             self.samples += block.shape[1]
             if self.samples > limit:
                 raise too_long_error(self.max_duration)
@@ -227,12 +227,12 @@ class Decoding:
             progress(min(seconds / info.duration, 1.0) if info.duration else 0.0)
             yield block
         known = not has_estimated_duration(info.container, media)
-        self._judge(info.duration if known else None, count_missing_bytes(media))
+        self._add_warnings(info.duration if known else None, count_missing_bytes(media))
 
-    def _judge(self, claimed: float | None, lacking: int) -> None:
+    def _add_warnings(self, claimed: float | None, missing: int) -> None:
         if not self.samples:
             raise UnreadableAudio(
-                "No sound could be decoded; the file is damaged or was cut off at its beginning. "
+                "No audio could be decoded; the file is damaged or its beginning is missing. "
                 "Copy the recording again."
             )
         duration = self.samples / SAMPLE_RATE_HZ
@@ -240,24 +240,25 @@ class Decoding:
             self._warn(
                 "truncated", f"The recording ends after {duration:.0f} of {claimed:.0f} seconds."
             )
-        elif lacking:
+        elif missing:
             self._warn(
-                "truncated", f"The file was cut off; {lacking} bytes its header names are missing."
+                "truncated",
+                f"The file was cut off; {missing} bytes named in its header are missing.",
             )
         if self._damaged:
-            self._warn("damaged", f"Damaged places that were skipped: {self._damaged}.")
-        if self._timeline.jumps:
+            self._warn("damaged", f"Damaged packets that were skipped: {self._damaged}.")
+        if self._frame_clock.jumps:
             self._warn(
                 "clock_jumps",
-                f"Jumps in the recording's clock: {self._timeline.jumps}; "
-                "times count the sound that is there.",
+                f"Jumps in the recording's clock: {self._frame_clock.jumps}; "
+                "times count the audio that was decoded.",
             )
 
     def _warn(self, code: str, message: str) -> None:
         self.warnings.append(TranscriptWarning(code, message))
 
-    def _gathered(self, media: BinaryIO, channels: int) -> Iterator[Block]:
-        """Blocks of some seconds, since each step that follows has its price per block."""
+    def _decode_blocks(self, media: BinaryIO, channels: int) -> Iterator[Block]:
+        """Yield blocks of 2 seconds, since every later step has a cost per block."""
         return (
             np.nan_to_num(block, copy=False)
             for block in regroup(self._resampled(media, channels), _BLOCK)
@@ -269,15 +270,15 @@ class Decoding:
             earliest = (container.start_time or 0) / av.time_base
             for frame in self._frames(container, stream):
                 seconds = frame.samples / frame.sample_rate
-                hole = self._timeline.hole_before(frame.time, seconds, earliest)
-                if hole:
+                gap = self._frame_clock.gap_before(frame.time, seconds, earliest)
+                if gap:
                     yield from resampler.push(None)
-                    yield from _silence(channels, hole)
+                    yield from _silence(channels, gap)
                 yield from resampler.push(frame)
             yield from resampler.push(None)
 
     def _frames(self, container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
-        """Decoded frames; damaged packets are counted and passed over."""
+        """Yield decoded frames; damaged packets are counted and skipped."""
         packets = container.demux(stream)
         while self._damaged < _MAX_DAMAGED:
             try:
@@ -302,7 +303,7 @@ class Decoding:
 
 
 class Resampler:
-    """Frames of any format to blocks of `channels` channels at 16 kHz."""
+    """Converts frames of any format to blocks of `channels` channels at 16 kHz."""
 
     def __init__(self, channels: int) -> None:
         self._channels = channels
@@ -310,7 +311,7 @@ class Resampler:
         self._resampler: av.AudioResampler | None = None
 
     def push(self, frame: av.AudioFrame | None) -> Iterator[Block]:
-        """Take in a frame; None flushes. A format that changes in mid-stream starts anew."""
+        """Convert a frame; None flushes. A format may change in mid-stream."""
         if frame is None:
             yield from self._drain(None)
             self._format = self._resampler = None
@@ -335,7 +336,7 @@ class Resampler:
 
 
 def _fitted(block: npt.NDArray[np.generic], channels: int) -> Block:
-    """As many channels as wanted: the last one takes the mean of those beyond."""
+    """Fit the number of channels: the last one gets the mean of surplus ones."""
     samples = block.astype(np.float32, copy=False)
     if len(samples) == channels:
         return samples
@@ -367,7 +368,7 @@ class PyavDecoder(Prober):
         if info.channels == 1:
             return self._write(media, working, info, progress)
         with self.scratch() as spread:
-            return self._fold(media, spread, working, info, options, progress)
+            return self._mix(media, spread, working, info, options, progress)
 
     def _write(
         self, media: BinaryIO, working: BinaryIO, info: MediaInfo, progress: Progress
@@ -381,7 +382,7 @@ class PyavDecoder(Prober):
         writer.close()
         return meter.result(decoding, 1)
 
-    def _fold(
+    def _mix(
         self,
         media: BinaryIO,
         spread: BinaryIO,
@@ -390,7 +391,7 @@ class PyavDecoder(Prober):
         options: Options,
         progress: Progress,
     ) -> tuple[PreparedAudio, Peaks]:
-        """Keep all channels aside first: only the whole recording tells how to fold them."""
+        """Store all channels first, since the mix depends on the whole recording."""
         channels = min(info.channels, MAX_SPLIT)
         decoding = Decoding(self.max_duration)
         statistics = ChannelStatistics(channels)
@@ -400,21 +401,21 @@ class PyavDecoder(Prober):
             statistics.add(block)
         writer.close()
         kept = select_channels(statistics, options.channels)
-        fold = statistics.fold_weights()[np.newaxis] if kept is None else np.eye(channels)[kept]
-        meter, writer = _Meters(len(fold)), FlacWriter(working, len(fold))
+        mix = statistics.mix_weights()[np.newaxis] if kept is None else np.eye(channels)[kept]
+        meter, writer = _Meters(len(mix)), FlacWriter(working, len(mix))
         done = 0
         for block in read_blocks(spread):
-            folded = (fold @ block).astype(np.float32)
-            writer.write(folded)
-            meter.add(folded)
-            done += folded.shape[1]
+            mixed = (mix @ block).astype(np.float32)
+            writer.write(mixed)
+            meter.add(mixed)
+            done += mixed.shape[1]
             progress(0.8 + 0.2 * min(done / max(decoding.samples, 1), 1.0))
         writer.close()
-        return meter.result(decoding, len(fold))
+        return meter.result(decoding, len(mix))
 
 
 class _Meters:
-    """Level and outline of what is being written."""
+    """Measures loudness and peaks of the working audio."""
 
     def __init__(self, channels: int) -> None:
         self._loudness = LoudnessMeter(channels)

@@ -1,4 +1,4 @@
-"""Levels: how loud the speech is, and the outline of the waveform."""
+"""Measures the loudness of speech and the peaks of the waveform."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,11 +7,11 @@ from meet_transcriber.core.media import PEAKS_PER_SECOND, Peaks
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
 
 TARGET_DBFS = -24.0
-"""RMS level that the loud stretches of every channel are brought to."""
+"""Target RMS level of the loud blocks of every channel."""
 
 _BLOCK = 6400  # 0.4 s at 16 kHz, the gating block of EBU R128
 _RELATIVE_GATE_DB = 10.0  # EBU R128: blocks this far below the ungated mean do not count
-_FLOOR_DBFS = -85.0  # below this 16 bits hold nothing but rounding
+_FLOOR_DBFS = -85.0  # below, 16-bit samples are rounding noise
 _STEP_DB = 0.1
 _BINS = 1000
 _MAX_GAIN_DB = 50.0
@@ -20,12 +20,11 @@ _MIN_GAIN_DB = -12.0
 
 class LoudnessMeter:
     """
-    Gated level per channel, streaming, in constant memory.
+    Measures the gated level of each channel while streaming, in constant memory.
 
-    The gating follows EBU R128 (block of 0.4 s, relative gate), without its K-weighting:
-    long silence between words does not make the words louder. An absolute gate as high as
-    R128's would treat a recording attenuated by 30 dB differently, so ours is the floor of
-    16-bit samples.
+    The gating follows EBU R128 (blocks of 0.4 s, relative gate) without its K-weighting, so long
+    silence between words does not affect the result. R128's absolute gate would treat a recording
+    attenuated by 30 dB differently, so the absolute gate is the noise floor of 16-bit samples.
     """
 
     def __init__(self, channels: int) -> None:
@@ -33,7 +32,7 @@ class LoudnessMeter:
         self._rest = np.zeros((channels, 0), dtype=np.float32)
 
     def add(self, block: npt.NDArray[np.float32]) -> None:
-        """Take in (channels, samples)."""
+        """Add a block (channels, samples)."""
         block = np.concatenate([self._rest, block], axis=1)
         count = block.shape[1] // _BLOCK
         self._rest = block[:, count * _BLOCK :]
@@ -48,13 +47,13 @@ class LoudnessMeter:
             np.add.at(self._histogram[channel], own[own >= 0], 1)
 
     def levels_dbfs(self) -> tuple[float | None, ...]:
-        """The gated level of each channel; None where there is only silence."""
+        """Return the gated level of each channel; None for silence."""
         if self._rest.shape[1] and not self._histogram.any():
             self._count(np.mean(np.square(self._rest, dtype=np.float64), axis=1, keepdims=True))
         return tuple(_gated_level(histogram) for histogram in self._histogram)
 
     def gains_db(self) -> tuple[float, ...]:
-        """The correction per channel that brings its speech to the target."""
+        """Return the gain of each channel that brings its speech to the target level."""
         return tuple(_gain(level) for level in self.levels_dbfs())
 
 
@@ -78,14 +77,14 @@ _STEP = SAMPLE_RATE_HZ // PEAKS_PER_SECOND
 
 
 class PeakMeter:
-    """Lowest and highest sample per step, streaming; two bytes a step are kept."""
+    """Collects the lowest and highest sample per step while streaming, two bytes per step."""
 
     def __init__(self) -> None:
         self._rest = np.zeros(0, dtype=np.float32)
         self._data = bytearray()
 
     def add(self, block: npt.NDArray[np.float32]) -> None:
-        """Take in (channels, samples); the channels share one outline."""
+        """Add a block (channels, samples); all channels share one outline."""
         low, high = block.min(axis=0), block.max(axis=0)
         extreme = np.where(-low > high, low, high)
         mono = np.concatenate([self._rest, extreme])
@@ -94,7 +93,7 @@ class PeakMeter:
         self._store(mono[: count * _STEP].reshape(count, _STEP))
 
     def peaks(self) -> Peaks:
-        """The outline of everything taken in so far, an unfinished step included."""
+        """Return the peaks of everything added so far, including a partial step."""
         if len(self._rest):
             self._store(self._rest[np.newaxis])
             self._rest = self._rest[:0]

@@ -1,4 +1,4 @@
-"""Opening recordings safely, and saying in words why one cannot be used."""
+"""Opens recordings safely and reads their properties, with a clear error for unusable ones."""
 
 import re
 import tempfile
@@ -25,8 +25,8 @@ _ENCRYPTED_SAMPLES = (b"enca", b"encv", b"drms", b"drmi")
 _PROTECTION = (b"schm", b"frma")
 _MAX_INDEX_BYTES = 64 << 20
 _MAX_BOXES = 1000
-_STREAMED_SIZES = (0, 0x7FFFFFFF)  # what recorders write that cannot go back to the header
-_STREAMED_FROM = 0xFFFF0000  # and anything from here on
+_STREAMED_SIZES = (0, 0x7FFFFFFF)  # placeholders of recorders that cannot seek
+_STREAMED_FROM = 0xFFFF0000  # larger sizes are placeholders, too
 _BOX_HEAD_BYTES = 8
 _BARE_STREAMS = frozenset({"aac", "ac3", "amr", "amrnb", "amrwb", "dts", "eac3", "loas", "mp3"})
 _MP3_LENGTHS = (b"Xing", b"Info", b"VBRI")
@@ -34,9 +34,9 @@ _MP3_LENGTHS = (b"Xing", b"Info", b"VBRI")
 
 def is_encrypted(media: BinaryIO) -> bool:
     """
-    Whether an MP4 says that its samples are encrypted (ISO/IEC 14496-12, 8.12).
+    Return whether an MP4 declares encrypted samples (ISO/IEC 14496-12, 8.12).
 
-    FFmpeg opens such a file under the name of the hidden codec and then decodes noise.
+    FFmpeg would open such a file as the underlying codec and decode noise.
     """
     for name, start, size in _boxes(media):
         if name == b"moov":
@@ -48,17 +48,17 @@ def is_encrypted(media: BinaryIO) -> bool:
 
 
 def count_missing_bytes(media: BinaryIO) -> int:
-    """Bytes that a RIFF header names beyond the file's end; 0 where it makes no claim."""
+    """Return how many bytes of a RIFF file are missing by its header; 0 without a size."""
     media.seek(0)
     head = media.read(8)
     claimed = int.from_bytes(head[4:8], "little")
     if head[:4] != b"RIFF" or claimed in _STREAMED_SIZES or claimed >= _STREAMED_FROM:
         return 0
-    return max(claimed + 8 - media.seek(0, 2) - 1, 0)  # an odd chunk's pad may be left out
+    return max(claimed + 8 - media.seek(0, 2) - 1, 0)  # padding of an odd chunk is optional
 
 
 def has_estimated_duration(container: str, media: BinaryIO) -> bool:
-    """Whether FFmpeg guessed the duration from the first bit rates, which may be far off."""
+    """Return whether FFmpeg estimated the duration from the first bit rates."""
     if container != "mp3":
         return container in _BARE_STREAMS
     media.seek(0)
@@ -74,7 +74,7 @@ def has_estimated_duration(container: str, media: BinaryIO) -> bool:
 
 
 def _boxes(media: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Name, first byte and size of the content of each top-level box."""
+    """Yield name, offset and size of the content of each top-level box."""
     at, end = 0, media.seek(0, 2)
     for _ in range(_MAX_BOXES):
         media.seek(at)
@@ -104,8 +104,8 @@ _PLAYLIST = re.compile(
     rb"^\xef?\xbb?\xbf?\s*(#EXTM3U|ffconcat|\[playlist\]|v=0\r?\n|<\?xml|<MPD|<smil|https?://)"
 )
 _HEAD_BYTES = 4096
-_ABSURD_SECONDS = 30 * 86400.0
-_MINUTES_FROM = 600.0  # seconds from which a length is told in minutes
+_IMPLAUSIBLE_SECONDS = 30 * 86400.0
+_MINUTES_FROM = 600.0  # longer durations are shown in minutes
 _ENCRYPTED = "The recording is encrypted (DRM); export an unprotected copy and send that."
 _TEXT_SHARE = 0.97
 _TEXT_BYTES = frozenset(b"\t\r\n\f") | frozenset(range(0x20, 0x7F)) | frozenset(range(0xC2, 0x100))
@@ -113,11 +113,11 @@ _TEXT_BYTES = frozenset(b"\t\r\n\f") | frozenset(range(0x20, 0x7F)) | frozenset(
 
 @dataclass(frozen=True)
 class Prober:
-    """What PyavDecoder does without samples, and so without numpy: an AudioProber.
+    """An AudioProber on PyAV; needs no numpy.
 
     Attributes:
-        max_duration: seconds; longer recordings are refused, by their header or while decoding.
-        scratch: gives a file for channels that are folded later; it is closed after use.
+        max_duration: seconds; longer recordings are refused, by header or while decoding.
+        scratch: returns a temporary file for channels that are mixed later.
     """
 
     max_duration: float = 14_400.0
@@ -133,15 +133,15 @@ def open_media(media: BinaryIO) -> Iterator[tuple[InputContainer, AudioStream]]:
     Open a recording with its best audio stream; nothing but `media` is read.
 
     Raises:
-        UnsupportedFormat, UnreadableAudio: with the reason in words.
+        UnsupportedFormat, UnreadableAudio: with the reason.
     """
     _reject_other_files(media)
     try:
         container = av.open(media, mode="r", options=_options(), metadata_errors="replace")
-    except MemoryError as error:  # FFmpeg says so of streams over the limit, too
+    except MemoryError as error:  # FFmpeg also reports too many streams this way
         raise UnreadableAudio(
             f"The file has more than {MAX_STREAMS} streams, or needs more memory than the decoder "
-            "may use (DECODER_MEMORY_MB); export its sound alone."
+            "may use (DECODER_MEMORY_MB); export only its audio."
         ) from error
     except (av.FFmpegError, ValueError, OSError) as error:
         raise _open_error(media) from error
@@ -151,17 +151,17 @@ def open_media(media: BinaryIO) -> Iterator[tuple[InputContainer, AudioStream]]:
 
 @cache
 def _options() -> dict[str, str]:
-    """What FFmpeg may use: these demuxers, no protocol, and decoders of sound alone."""
+    """Restrict FFmpeg to these demuxers, no protocol, and audio decoders."""
     return {
         "format_whitelist": _DEMUXERS,
         "protocol_whitelist": "none",
-        "codec_whitelist": ",".join(_sound_decoders()),
+        "codec_whitelist": ",".join(_audio_decoders()),
         "max_streams": str(MAX_STREAMS),
     }
 
 
-def _sound_decoders() -> Iterator[str]:
-    """Pictures are never decoded, not even to find out how large they are."""
+def _audio_decoders() -> Iterator[str]:
+    """Yield audio decoders; video is never decoded, not even to determine its size."""
     for name in sorted(av.codecs_available):
         with suppress(UnknownCodecError):
             if av.Codec(name, "r").type == "audio":
@@ -170,21 +170,21 @@ def _sound_decoders() -> Iterator[str]:
 
 def read_info(media: BinaryIO, max_duration: float) -> MediaInfo:
     """
-    Look at a recording without decoding it.
+    Read the properties of a recording without decoding it.
 
     Raises:
-        UnsupportedFormat, UnreadableAudio, AudioTooLong: with the reason in words.
+        UnsupportedFormat, UnreadableAudio, AudioTooLong: with the reason.
     """
     with open_media(media) as (container, stream):
         duration = container.duration / av.time_base if container.duration else None
-        moving = [video for video in container.streams.video if not _is_cover_art(video)]
+        videos = [video for video in container.streams.video if not _is_cover_art(video)]
         info = MediaInfo(
             container=container.format.name,
             codec=stream.codec_context.name,
             duration=duration if duration is None or duration >= 0 else None,
             sample_rate_hz=stream.codec_context.sample_rate,
             channels=stream.codec_context.channels,
-            has_video=bool(moving),
+            has_video=bool(videos),
         )
     if info.duration is not None and not has_estimated_duration(info.container, media):
         _check_duration(info.duration, max_duration)
@@ -192,17 +192,17 @@ def read_info(media: BinaryIO, max_duration: float) -> MediaInfo:
 
 
 def _check_duration(duration: float, limit: float) -> None:
-    if duration > _ABSURD_SECONDS:
+    if duration > _IMPLAUSIBLE_SECONDS:
         raise UnreadableAudio(
-            f"The header claims {duration / 86400:.0f} days of sound; the file is damaged, "
-            "export it again."
+            f"The header claims {duration / 86400:.0f} days of audio; the file is damaged. "
+            "Export it again."
         )
     if duration > limit:
         raise too_long_error(limit, duration)
 
 
 def too_long_error(limit: float, duration: float | None = None) -> AudioTooLong:
-    """The error for a recording over the limit."""
+    """Return the error for a recording over the limit."""
     length = f"{_format_duration(duration)} long" if duration else "longer than allowed"
     return AudioTooLong(
         f"The recording is {length}; the limit is {_format_duration(limit)}. "
@@ -211,12 +211,12 @@ def too_long_error(limit: float, duration: float | None = None) -> AudioTooLong:
 
 
 def _format_duration(seconds: float) -> str:
-    """Minutes, or seconds where minutes would say little."""
+    """Format in minutes, short durations in seconds."""
     return f"{seconds / 60:.0f} minutes" if seconds >= _MINUTES_FROM else f"{seconds:.0f} seconds"
 
 
 def _is_cover_art(stream: object) -> bool:
-    """Album art is a video stream of one picture."""
+    """Return whether a video stream is cover art, a single picture."""
     disposition = getattr(stream, "disposition", None)
     return "attached_pic" in str(disposition)
 
@@ -232,7 +232,7 @@ def _reject_other_files(media: BinaryIO) -> None:
     if _PLAYLIST.match(head):
         raise UnsupportedFormat(
             "The file is a playlist or a web address that points at other files; "
-            "those are never followed. Send the recording itself."
+            "these are not followed. Send the recording itself."
         )
     if _looks_like_text(head):
         raise UnsupportedFormat("The file is text; send an audio or video recording.")
@@ -257,7 +257,7 @@ def _open_error(media: BinaryIO) -> InvalidAudio:
     if head[:4] in (b"RIFF", b"RF64", b"OggS", b"fLaC", b"\x1a\x45\xdf\xa3", b"FORM", b"caff"):
         return UnreadableAudio("The file's header is damaged; copy the recording again.")
     return UnsupportedFormat(
-        "The file is no audio or video that can be decoded; "
+        "The file is not audio or video in a supported format; "
         "send WAV, MP3, M4A, FLAC, OGG, WebM, MP4 or another common format."
     )
 
@@ -271,8 +271,7 @@ def _audio_stream(container: InputContainer) -> AudioStream:
     stream = best if isinstance(best, AudioStream) else streams[0]
     if stream.codec_context is None:
         raise UnsupportedFormat(
-            "The sound is in a coding that cannot be decoded here; convert it, "
-            "for example to WAV, MP3 or M4A."
+            "The audio has an unsupported codec; convert it, for example to WAV, MP3 or M4A."
         )
     _check_stream(stream)
     return stream

@@ -1,4 +1,4 @@
-"""Speech detection with silero, in streaming form."""
+"""Voice activity detection with the Silero model."""
 
 import importlib.util
 from collections import deque
@@ -30,12 +30,12 @@ from meet_transcriber.ports.engines import (
     usable_cores,
 )
 
-_WINDOW = 512  # samples the model judges at a time: 32 ms
-_CONTEXT = 64  # samples of the window before, which the model expects in front
+_WINDOW = 512  # samples per classification: 32 ms
+_CONTEXT = 64  # samples of the previous window that the model expects first
 _STEP = _WINDOW / SAMPLE_RATE_HZ
 _BLOCK_WINDOWS = 1024
 _PIECE_SECONDS = 3750 * _STEP  # two minutes
-_LEAD_SECONDS = 250 * _STEP  # eight seconds, after which the state no longer depends on the start
+_LEAD_SECONDS = 250 * _STEP  # eight seconds, after which the state is independent of the start
 _INPUTS = {"input": (_WINDOW + _CONTEXT,), "h": (1, 128), "c": (1, 128)}
 _LOAD_ERRORS = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile)
 
@@ -43,16 +43,16 @@ _LOAD_ERRORS = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile
 @dataclass(frozen=True)
 class SileroDetector:
     """
-    A SpeechDetector on the silero model that faster-whisper's package carries.
+    A SpeechDetector with the Silero model from the package faster-whisper.
 
-    Thresholds form a hysteresis: speech starts at `onset` and lasts until `offset`. They lie
-    below silero's own 0.5, at which far-field rooms are missed; in return a span has to
-    rise above the noise around it by `min_rise_db`.
+    Thresholds form a hysteresis: speech starts at `onset` and lasts until `offset`. They are below
+    Silero's default of 0.5, which misses far-field speech; in return a span must be louder than
+    the noise by `min_rise_db`.
 
     Attributes:
         onset, offset: probabilities in [0, 1].
         min_speech, min_silence, padding: seconds.
-        min_rise_db: how far a span's loud frames rise above the quiet ones of the recording.
+        min_rise_db: minimum level of a span's loud windows above the quiet ones of the recording.
     """
 
     onset: float = 0.4
@@ -63,7 +63,7 @@ class SileroDetector:
     min_rise_db: float = 3.0
 
     def detect(self, audio: AudioSource, channel: int, progress: Progress) -> tuple[Span, ...]:
-        """Spans of speech, in order; see the port."""
+        """Return the spans of speech, in order; see the port."""
         probabilities, levels = _classify(audio, channel, progress)
         if not len(probabilities):
             return ()
@@ -76,7 +76,7 @@ class SileroDetector:
         )
 
     def _hysteresis(self, probabilities: npt.NDArray[np.float32]) -> Iterator[tuple[int, int]]:
-        """First and last-plus-one window of each stretch of speech."""
+        """Yield first and last-plus-one window of each span of speech."""
         start = quiet = None
         lull = self.min_silence / _STEP
         for index, probability in enumerate(probabilities):
@@ -105,11 +105,11 @@ def _classify(
     audio: AudioSource, channel: int, progress: Progress
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """
-    Probability of speech and level in dB of every window.
+    Return the speech probability and the level in dB of every window.
 
-    The model looks at each window after the other. So a recording is cut into pieces that are
-    worked on side by side, each after some seconds of what comes before it. The pieces are the
-    same on every machine, and so is the result.
+    The model is recurrent, so a recording is split into pieces that run in parallel, each after
+    some seconds of the audio before it. The pieces, and so the result, are the same on every
+    machine.
     """
     session = _session()
     threads = usable_cores()
@@ -117,7 +117,7 @@ def _classify(
     pending: deque[Future[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]] = deque()
     starts = [at * _PIECE_SECONDS for at in range(ceil(audio.duration / _PIECE_SECONDS))]
 
-    def take() -> None:
+    def collect() -> None:
         found.append(pending.popleft().result())
         progress(min(len(found) * _PIECE_SECONDS / audio.duration, 1.0))
 
@@ -127,9 +127,9 @@ def _classify(
             samples = audio.read(start - lead, start + _PIECE_SECONDS, channel)
             pending.append(pool.submit(_run_model, session, samples, round(lead / _STEP)))
             if len(pending) > threads:
-                take()
+                collect()
         while pending:
-            take()
+            collect()
     if not found:
         return np.zeros(0, np.float32), np.zeros(0, np.float32)
     probabilities, levels = zip(*found, strict=True)
@@ -139,7 +139,7 @@ def _classify(
 def _run_model(
     session: onnxruntime.InferenceSession, samples: Waveform, lead: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Probabilities and levels of a piece, without those of its first `lead` windows."""
+    """Return probabilities and levels of a piece, without its first `lead` windows."""
     windows = np.pad(samples, (0, -len(samples) % _WINDOW)).reshape(-1, _WINDOW)
     model = _Silero(session)
     probabilities = np.concatenate(
@@ -154,7 +154,7 @@ def _run_model(
 
 
 class _Silero:
-    """The model with its state for one recording."""
+    """The model with its recurrent state."""
 
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
@@ -163,7 +163,7 @@ class _Silero:
         self._context: Waveform = np.zeros(_CONTEXT, dtype=np.float32)
 
     def __call__(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """(n, 512) consecutive windows to (n,) probabilities."""
+        """Return (n,) probabilities of (n, 512) consecutive windows."""
         contexts = np.concatenate([self._context[np.newaxis], windows[:-1, -_CONTEXT:]])
         self._context = windows[-1, -_CONTEXT:]
         output, self._h, self._c = self._session.run(
@@ -176,16 +176,16 @@ class _Silero:
 
 @cache
 def _session() -> onnxruntime.InferenceSession:
-    """The model, loaded once per process."""
+    """Load the model once per process."""
     return load_model(_model_path())
 
 
 def load_model(path: Path) -> onnxruntime.InferenceSession:
     """
-    Load a silero model and check that it is of the kind known here.
+    Load a Silero model and check its inputs and outputs.
 
     Raises:
-        EngineUnavailable: it cannot be loaded, or takes and gives something else.
+        EngineUnavailable: it cannot be loaded, or is of an unsupported version.
     """
     options = onnxruntime.SessionOptions()
     options.inter_op_num_threads = options.intra_op_num_threads = 1
@@ -209,7 +209,7 @@ def load_model(path: Path) -> onnxruntime.InferenceSession:
 
 
 def _model_path() -> Path:
-    # Found without importing the package, which would load CTranslate2.
+    # Located without importing the package, which would load CTranslate2.
     spec = importlib.util.find_spec("faster_whisper")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         if found := sorted(Path(folder).glob("assets/silero_vad*.onnx")):

@@ -16,7 +16,7 @@ Block = npt.NDArray[np.float32]
 
 
 def regroup(blocks: Iterable[Block], samples: int) -> Iterator[Block]:
-    """Small blocks joined until they have so many samples; the last may have fewer."""
+    """Join blocks until they have at least `samples` samples; the last may have fewer."""
     pending: list[Block] = []
     size = 0
     for block in blocks:
@@ -31,16 +31,16 @@ def regroup(blocks: Iterable[Block], samples: int) -> Iterator[Block]:
 
 _LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
 _BLOCK = 2 * SAMPLE_RATE_HZ
-_SEEK_AHEAD = 10 * SAMPLE_RATE_HZ  # decoding this far is quicker than seeking
+_SEEK_AHEAD = 10 * SAMPLE_RATE_HZ  # decoding this far is faster than seeking
 
 
 class FlacWriter:
     """
     Writes (channels, samples) float32 blocks as FLAC at 16 kHz.
 
-    The file has 24 bits, of which only as many are used as give the loudest sample so far
-    16: FLAC takes no room for the rest, and a quiet recording loses nothing when its level
-    is corrected.
+    The file has 24 bits per sample, of which only as many are used as give the loudest sample so
+    far 16 bits: FLAC stores no unused bits, and quiet recordings lose no precision when their
+    level is corrected.
     """
 
     def __init__(self, file: BinaryIO, channels: int) -> None:
@@ -49,7 +49,7 @@ class FlacWriter:
         self._stream = self._container.add_stream(
             "flac", rate=SAMPLE_RATE_HZ, layout=self._layout, format="s32"
         )
-        # each frame has its price in Python; these are the longest that every decoder takes
+        # frames have a cost each in Python; this is the longest that every decoder accepts
         self._stream.codec_context.options = {"frame_size": "4608"}
         self._written = 0
         self._peak = 0.0
@@ -79,7 +79,7 @@ class FlacWriter:
 
 
 def read_blocks(file: BinaryIO) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield a working file's blocks (channels, samples) from its beginning."""
+    """Yield blocks (channels, samples) of a working file from its start."""
     file.seek(0)
     with av.open(file, mode="r", format="flac") as container:
         frames = container.decode(container.streams.audio[0])
@@ -87,7 +87,7 @@ def read_blocks(file: BinaryIO) -> Iterator[npt.NDArray[np.float32]]:
 
 
 class WorkingAudio:
-    """An AudioSource on a working file; not for several threads at once."""
+    """An AudioSource on a working file; not thread-safe."""
 
     def __init__(self, file: BinaryIO, prepared: PreparedAudio) -> None:
         self._file = file
@@ -146,7 +146,7 @@ class WorkingAudio:
         return self._block_start + self._block.shape[1]
 
     def _seek(self, sample: int) -> None:
-        """Stand at or before a sample; files of a single frame can only be opened anew."""
+        """Move to or before a sample; files with a single frame cannot seek and are reopened."""
         if self._container is None or sample < _SEEK_AHEAD:
             self._rewind()
         if sample >= _SEEK_AHEAD:
@@ -159,14 +159,14 @@ class WorkingAudio:
             self._container.close()
         self._file.seek(0)
         self._container = av.open(self._file, mode="r", format="flac")
-        self._start_over(self._container)
+        self._reset(self._container)
 
     def _jump(self, sample: int) -> None:
         if self._container is not None:
             self._container.seek(sample, stream=self._container.streams.audio[0])
-            self._start_over(self._container)
+            self._reset(self._container)
 
-    def _start_over(self, container: av.container.InputContainer) -> None:
+    def _reset(self, container: av.container.InputContainer) -> None:
         self._frames = container.decode(container.streams.audio[0])
         self._block = self._block[:, :0]
         self._block_start = 0
@@ -181,6 +181,6 @@ class WorkingAudio:
 
 
 def _samples(frame: av.AudioFrame) -> npt.NDArray[np.float32]:
-    """(channels, samples) float32 of a packed frame."""
+    """Return a packed frame as (channels, samples) float32."""
     packed = frame.to_ndarray().reshape(-1, len(frame.layout.channels))
     return np.ascontiguousarray(packed.T).astype(np.float32) / np.float32(2**31)

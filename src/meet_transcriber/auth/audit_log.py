@@ -39,7 +39,7 @@ class FileTrail:
         except OSError as error:
             raise self._failed(error) from error
 
-    def page(self, query: AuditQuery) -> AuditPage:
+    def read_page(self, query: AuditQuery) -> AuditPage:
         found: list[AuditEntry] = []
         last = 0
         for offset, line in self._backwards(_offset(query.after)):

@@ -174,8 +174,8 @@ class ApiKeyring:
     ) -> NewKey:
         return self._create(new_id(), validate_name(name), tenant, scopes, expires_at)
 
-    def first(self) -> NewKey | None:
-        if self.keys():
+    def create_first(self) -> NewKey | None:
+        if self.list_keys():
             return None
         key_id = new_id()
         if self._settle("first_key", key_id) != key_id:
@@ -211,7 +211,7 @@ class ApiKeyring:
         self._refuse_static(key_id)
         return self._store.change_key(key_id, partial(revoked, now=self._clock()))
 
-    def keys(self) -> list[ApiKey]:
+    def list_keys(self) -> list[ApiKey]:
         return [*self._statics().values(), *self._store.all_keys()]
 
     def _refuse_static(self, key_id: str) -> None:
@@ -220,7 +220,7 @@ class ApiKeyring:
 
     # -- verifying -------------------------------------------------------------------------
 
-    def check(self, token: str) -> ApiKey:
+    def authenticate(self, token: str) -> ApiKey:
         key, now = self._find(token), self._clock()
         key.check(now)
         if now - (key.used_at or 0.0) >= USE_SECONDS:
@@ -252,7 +252,7 @@ class ApiKeyring:
     # -- sessions --------------------------------------------------------------------------
 
     def sign_in(self, token: str) -> SignedIn:
-        key, now = self.check(token), self._clock()
+        key, now = self.authenticate(token), self._clock()
         secret, until = new_secret(), now + SESSION_SECONDS
         if key.expires_at is not None:
             until = min(until, key.expires_at)
@@ -262,7 +262,7 @@ class ApiKeyring:
         self._store.put_session(session, now)
         return self._session(key, secret, until)
 
-    def session(self, token: str) -> SignedIn:
+    def resume_session(self, token: str) -> SignedIn:
         now = self._clock()
         found = self._store.find_session(self._digest(token[:MAX_CHARACTERS], "session"), now)
         if found is None:

@@ -97,7 +97,7 @@ def first_key(settings: Settings, keyring: Keyring) -> tuple[NewKey, Path] | Non
     Raises:
         StorageError: the stores or the folder cannot be used.
     """
-    created = keyring.first()
+    created = keyring.create_first()
     if created is None:
         return None
     make_data_dir(settings)

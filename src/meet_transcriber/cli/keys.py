@@ -52,7 +52,7 @@ def list_keys(
 ) -> None:
     """List keys, without their secrets."""
     with _auth() as context:
-        keys = context.keyring.keys()
+        keys = context.keyring.list_keys()
         if as_json:
             typer.echo(json.dumps([_as_dict(key) for key in keys], indent=2))
             return

@@ -16,129 +16,129 @@ from meet_transcriber.core.auth import (
 
 
 class KeyStore(Protocol):
-    """Keeps what is known of keys and sessions: digests, never secrets."""
+    """Stores keys and sessions: digests, never secrets."""
 
     def put_key(self, key: ApiKey) -> None:
         """
-        Keep a new key.
+        Store a new key.
 
         Raises:
-            StorageError: there is one of this id already.
+            StorageError: the id exists already.
         """
         ...
 
     def find_key(self, key_id: str) -> ApiKey | None:
-        """A key, revoked and expired ones too; always as it is at this moment."""
+        """Return the current state of a key, revoked and expired ones too, or None."""
         ...
 
     def change_key(self, key_id: str, change: Callable[[ApiKey], ApiKey]) -> ApiKey:
         """
-        Replace a key by what a pure function makes of it, atomically; returns the new one.
+        Atomically replace a key by the result of a pure function; return the new key.
 
         Raises:
-            KeyNotFound: there is none.
-            TranscriptionError: whatever the function raises; then nothing was written.
+            KeyNotFound: the key does not exist.
+            TranscriptionError: the function's error; nothing was written.
         """
         ...
 
     def all_keys(self) -> list[ApiKey]:
-        """Every key, in order of creation."""
+        """Return all keys in order of creation."""
         ...
 
     def put_session(self, session: Session, now: float) -> None:
-        """Keep a session until its end; those that are over by now are forgotten."""
+        """Store a session until it expires; delete those that expired before `now`."""
         ...
 
     def find_session(self, session_id: str, now: float) -> Session | None:
-        """A session that is not over."""
+        """Return a session that has not expired, or None."""
         ...
 
     def drop_session(self, session_id: str) -> None:
-        """Forget a session; none is no error."""
+        """Delete a session, if it exists."""
         ...
 
 
 class Keyring(Protocol):
-    """Makes keys and knows them again."""
+    """Creates API keys and authenticates callers."""
 
     def create(
         self, name: str, tenant: str, scopes: tuple[Scope, ...], expires_at: float | None
     ) -> NewKey:
-        """Make a key; raises InvalidOptions for a name or tenant that is none."""
+        """Create a key; raises InvalidOptions for an invalid name or tenant."""
         ...
 
-    def first(self) -> NewKey | None:
-        """Make the key of the first administrator, once per store and only without any key."""
+    def create_first(self) -> NewKey | None:
+        """Create the first administrator's key, once per store; None if keys exist."""
         ...
 
     def rotate(self, key_id: str, overlap_seconds: float = 0.0) -> NewKey:
         """
-        Give a key another secret.
+        Replace the secret of a key.
 
         Raises:
-            KeyNotFound: there is none.
-            KeyConflict: it was revoked, has expired, or comes from API_KEYS.
+            KeyNotFound: the key does not exist.
+            KeyConflict: it is revoked, expired, or defined by API_KEYS.
         """
         ...
 
     def revoke(self, key_id: str) -> ApiKey:
-        """Let a key and its sessions hold no more, at once; raises as `rotate` does."""
+        """Revoke a key and its sessions at once; raises like `rotate`."""
         ...
 
-    def keys(self) -> list[ApiKey]:
-        """Every key, those of API_KEYS first."""
+    def list_keys(self) -> list[ApiKey]:
+        """Return all keys, those of API_KEYS first."""
         ...
 
-    def check(self, token: str) -> ApiKey:
+    def authenticate(self, token: str) -> ApiKey:
         """
-        The key that somebody shows, and note that it was used.
+        Return the key of a token and record its use.
 
         Raises:
-            KeyRefused: it is unknown, was revoked or has expired.
+            KeyRefused: it is unknown, revoked or expired.
         """
         ...
 
     def sign_in(self, token: str) -> SignedIn:
-        """Begin a session with a key; raises as `check` does."""
+        """Start a session with a key; raises like `authenticate`."""
         ...
 
-    def session(self, token: str) -> SignedIn:
+    def resume_session(self, token: str) -> SignedIn:
         """
-        The session whose cookie somebody shows.
+        Return the session of a cookie.
 
         Raises:
-            KeyRefused: it is over, or its key holds no more.
+            KeyRefused: the session has expired, or its key is no longer valid.
         """
         ...
 
     def sign_out(self, token: str) -> None:
-        """End a session; none is no error."""
+        """End a session, if it exists."""
         ...
 
 
 class AuditTrail(Protocol):
-    """What was done, in order; nothing in it is ever changed."""
+    """An append-only log of actions."""
 
     def append(self, entry: AuditEntry) -> None:
-        """Write an entry; raises StorageError where that fails."""
+        """Write an entry; raises StorageError if that fails."""
         ...
 
-    def page(self, query: AuditQuery) -> AuditPage:
+    def read_page(self, query: AuditQuery) -> AuditPage:
         """
-        Entries that a query admits, the latest first.
+        Return the entries that match a query, newest first.
 
         Raises:
-            InvalidOptions: the cursor is none of ours.
-            StorageError: they cannot be read.
+            InvalidOptions: the cursor is invalid.
+            StorageError: the log cannot be read.
         """
         ...
 
 
 class Sealer(Protocol):
-    """Encrypts with the service's secret, and notices every change."""
+    """Authenticated encryption with the secret of the service."""
 
     def seal(self, data: bytes, context: str) -> bytes:
-        """Encrypt; `context` says what it is and whose, and has to be the same when opening."""
+        """Encrypt `data`; decryption requires the same `context`, such as kind and owner."""
         ...
 
     def open(self, sealed: bytes, context: str) -> bytes:
@@ -146,6 +146,6 @@ class Sealer(Protocol):
         Decrypt.
 
         Raises:
-            VoicesSealed: another secret or context, or other bytes than were written.
+            VoicesSealed: the secret or the context differs, or the data is damaged.
         """
         ...

@@ -27,38 +27,38 @@ Waveform: TypeAlias = "npt.NDArray[np.float32]"
 """(samples,) float32 in [-1, 1], mono, 16 kHz."""
 
 Finding = Segment | Removed | TranscriptWarning
-"""What a recognizer reports: words, a span it cut, or something in doubt."""
+"""What a recognizer reports: words, a removed span, or a warning."""
 
 
 class Progress(Protocol):
-    """Hears how much of a task is done, and may stop it."""
+    """Receives the progress of a task, and may cancel it."""
 
     def __call__(self, share: float, /) -> None:
         """
-        Take note of the share done, in [0, 1].
+        Report the share done, in [0, 1].
 
         Raises:
-            JobCancelled: the caller wants the task to end; let it pass through.
+            JobCancelled: the task is cancelled; must pass through.
         """
         ...
 
 
 class AudioProber(Protocol):
-    """Looks at recordings."""
+    """Reads the properties of recordings."""
 
     def probe(self, media: BinaryIO) -> MediaInfo:
         """
-        Look at a recording without decoding it.
+        Read the properties of a recording without decoding it.
 
         Raises:
-            UnsupportedFormat, UnreadableAudio, AudioTooLong: with the reason in words.
+            UnsupportedFormat, UnreadableAudio, AudioTooLong: with the reason.
         """
         ...
 
 
 @runtime_checkable
 class AudioDecoder(AudioProber, Protocol):
-    """Turns any audio or video file into working audio, streaming."""
+    """Converts any audio or video file to working audio, streaming."""
 
     def prepare(
         self, media: BinaryIO, working: BinaryIO, options: Options, progress: Progress
@@ -67,7 +67,7 @@ class AudioDecoder(AudioProber, Protocol):
         Decode `media` once and write its working audio, 16 kHz FLAC, to `working`.
 
         Raises:
-            UnsupportedFormat, UnreadableAudio, AudioTooLong: with the reason in words.
+            UnsupportedFormat, UnreadableAudio, AudioTooLong: with the reason.
         """
         ...
 
@@ -91,8 +91,8 @@ class AudioSource(Protocol):
 
     def read(self, start: float, end: float, channel: int = 0) -> Waveform:
         """
-        Return the samples from `start` to `end` seconds, sample-exact, cut at the ends
-        of the recording: round(start * 16000) up to round(end * 16000).
+        Return the samples from `start` to `end` seconds, clipped to the recording:
+        round(start * 16000) up to round(end * 16000).
 
         Raises:
             UnreadableAudio: the working audio is damaged.
@@ -101,10 +101,10 @@ class AudioSource(Protocol):
 
 
 class SpeechDetector(Protocol):
-    """Tells speech from everything else."""
+    """Detects speech."""
 
     def detect(self, audio: AudioSource, channel: int, progress: Progress) -> tuple[Span, ...]:
-        """Return the spans that hold speech, in order, apart from each other."""
+        """Return the spans of speech, in order and disjoint."""
         ...
 
 
@@ -113,15 +113,15 @@ class Recognizer(Protocol):
 
     @property
     def name(self) -> str:
-        """Engine, model, precision and device, as results should show it."""
+        """Engine, model, precision and device, as shown in results."""
         ...
 
     def check(self, options: Options) -> None:
         """
-        Say before any work whether the engine can do what is asked.
+        Check before any work that the engine supports the options.
 
         Raises:
-            InvalidOptions: it cannot, for example because it knows one language only.
+            InvalidOptions: it does not, for example because it supports one language only.
         """
         ...
 
@@ -134,24 +134,24 @@ class Recognizer(Protocol):
         Args:
             audio: one part of a recording, a few minutes.
             speech: where speech was detected, in seconds from the start of `audio`;
-                no words are made up outside it.
+                no words are recognized outside it.
             options: language, task, hotwords and prompt are used here.
-            progress: hears the share that is decoded.
+            progress: receives the share decoded.
 
         Raises:
             EngineUnavailable: the package, the weights or the memory is missing.
-            InvalidOptions: the engine cannot do what was asked (language, task).
-            RecognitionFailed: decoding stopped; the engine's own error is the cause.
+            InvalidOptions: the engine does not support the language or task.
+            RecognitionFailed: decoding failed; the engine's error is the cause.
         """
         ...
 
 
 class Diarizer(Protocol):
-    """Finds out who speaks when."""
+    """Determines who speaks when."""
 
     @property
     def name(self) -> str:
-        """Engine and model, as results should show it."""
+        """Engine and model, as shown in results."""
         ...
 
     def diarize(
@@ -162,30 +162,30 @@ class Diarizer(Protocol):
 
         Args:
             audio: the whole recording.
-            speech: where speech was detected, in seconds; an engine may find more by itself.
-            options: the hints num_speakers, min_speakers and max_speakers are honoured.
+            speech: where speech was detected, in seconds; an engine may find more.
+            options: num_speakers, min_speakers and max_speakers are used here.
 
         Raises:
             EngineUnavailable: the package, the weights or the memory is missing.
-            DiarizationFailed: it stopped; the engine's own error is the cause.
+            DiarizationFailed: it failed; the engine's error is the cause.
         """
         ...
 
 
 @runtime_checkable
 class VoiceEmbedder(Protocol):
-    """Says what a voice sounds like, so that it is known again elsewhere."""
+    """Computes embeddings of voices, by which speakers are identified in other recordings."""
 
     def voice(self, audio: AudioSource, speech: Sequence[Span], progress: Progress) -> Voice | None:
         """
-        Return the voice of a recording of one person; None where too little is said.
+        Return the voice of a recording of one person; None if it has too little speech.
 
         Args:
             speech: where speech was detected, in seconds.
-            progress: called every few seconds of work; what it raises passes through.
+            progress: called every few seconds of work; its errors pass through.
 
         Raises:
-            DiarizationFailed: the engine broke.
+            DiarizationFailed: the engine failed.
             EngineUnavailable: the package, the weights or the memory is missing.
         """
         ...
@@ -196,21 +196,21 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 def usable_cores(cgroup: Path = _CGROUP) -> int:
     """
-    Return the CPU cores of this process: OMP_NUM_THREADS, else what the scheduler and the
-    container allow.
+    Return the number of CPU cores for this process: OMP_NUM_THREADS, else what affinity and
+    container limits allow.
 
-    A container with a limit sees every core of its machine, and more threads than it may run only
-    get in each other's way.
+    A container with a CPU limit sees all cores of its machine; more threads than the limit
+    slow each other down.
     """
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdecimal() and int(asked) > 0:
-        return int(asked)
+    configured = os.environ.get("OMP_NUM_THREADS", "")
+    if configured.isdecimal() and int(configured) > 0:
+        return int(configured)
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(allowed or 1, _quota(cgroup) or allowed or 1)
 
 
 def _quota(cgroup: Path) -> int | None:
-    """Cores that the container's limit amounts to (cgroup v2, else v1); None without one."""
+    """Return the CPU limit of the container in cores (cgroup v2, else v1); None without one."""
     try:
         quota, period = (cgroup / "cpu.max").read_text().split()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Whom the service calls: addresses of recordings, and webhooks."""
+"""Ports for outgoing connections: downloads and webhooks."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -6,60 +6,60 @@ from typing import Protocol
 
 
 class Fetched(Protocol):
-    """A recording that is being fetched."""
+    """A recording that is being downloaded."""
 
     @property
     def name(self) -> str:
-        """What its sender calls it, as a plain file name."""
+        """File name given by the server, without folders."""
         ...
 
     @property
     def size(self) -> int | None:
-        """Bytes announced; None where they were not."""
+        """Announced size in bytes; None if unknown."""
         ...
 
     def chunks(self) -> Iterator[bytes]:
         """
-        Yield its bytes as they come.
+        Yield the content as it arrives.
 
         Raises:
-            UploadTooLarge: there are more than the limit allows.
-            FetchError: the connection broke, or it took too long.
+            UploadTooLarge: the content exceeds the limit.
+            FetchError: the connection failed or timed out.
         """
         ...
 
 
 class UrlFetcher(Protocol):
-    """Fetches recordings from addresses that this service may connect to."""
+    """Downloads recordings from permitted addresses."""
 
     def check(self, url: str) -> None:
-        """Refuse what may not be called at all; raises AddressRefused or FetchError."""
+        """Check that a URL is permitted; raises AddressRefused or FetchError."""
         ...
 
     def fetch(self, url: str) -> AbstractContextManager[Fetched]:
-        """Open a download; raises AddressRefused, FetchError or UploadTooLarge."""
+        """Start a download; raises AddressRefused, FetchError or UploadTooLarge."""
         ...
 
 
 class Delivery(Protocol):
-    """How one attempt to deliver a webhook went."""
+    """The result of an attempt to deliver a webhook."""
 
     @property
     def outcome(self) -> str:
-        """`delivered`, `retry`, or `gone` and `refused`, which are final."""
+        """`delivered`, `retry`, or a final failure: `gone`, `refused`."""
         ...
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds that the receiver asked to be left alone."""
+        """Seconds the receiver asked to wait before a retry."""
         ...
 
 
 class WebhookSender(Protocol):
-    """Posts signed messages to permitted addresses."""
+    """Posts signed webhooks to permitted addresses."""
 
     def send(
         self, url: str, body: bytes, *, message_id: str, timestamp: int, secret: str | None
     ) -> Delivery:
-        """Try once; a receiver that cannot be reached is an outcome, not an error."""
+        """Attempt one delivery; an unreachable receiver is an outcome, not an error."""
         ...

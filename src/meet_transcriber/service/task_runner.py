@@ -351,7 +351,7 @@ class TaskRunner:
 
     def _recognize(self, pipeline: Pipeline, claim: Claim, heartbeat: TaskHeartbeat) -> Learn:
         recognizer = self._recognizer(claim.job)
-        plan, started = pipeline.plan(), time.monotonic()
+        plan, started = pipeline.load_plan(), time.monotonic()
         pipeline.recognize(plan, claim.task.part, recognizer, heartbeat)
         part, seconds = plan.parts[claim.task.part], time.monotonic() - started
         self._context.meters.recognition(recognizer.engine.name, part.end - part.start, seconds)
@@ -371,17 +371,17 @@ class TaskRunner:
         checkpoints: ClaimedCheckpoints,
         heartbeat: TaskHeartbeat,
     ) -> Learn:
-        plan, identification = pipeline.plan(), SpeakerIdentification(self._context, job)
+        plan, identification = pipeline.load_plan(), SpeakerIdentification(self._context, job)
         diarizer = self._engines.diarizer() if plan.audio.channels == 1 else None
         found = pipeline.diarize(plan, diarizer, heartbeat)
         identification.keep(pipeline, plan, found, self._engines.diarizer, checkpoints, heartbeat)
         return _nothing
 
     def _attribute(self, pipeline: Pipeline, job: Job) -> Learn:
-        plan, parts, diarization = pipeline.gather()
+        plan, parts, diarization = pipeline.load_results()
         # Without a result the record's warnings say why the speakers are unknown.
         known = diarization or Diarization(warnings=job.warnings)
-        timeline = pipeline.speaker_timeline()
+        timeline = pipeline.load_timeline()
         voices = SpeakerIdentification(self._context, job).known()
         transcript = pipeline.attribute(plan, parts, known, timeline, job.names, voices)
         if self._context.text is not None:

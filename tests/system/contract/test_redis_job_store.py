@@ -36,18 +36,18 @@ class TestRedisTrail(AuditTrailContract):
         trail.append(entry(0, "delete", key="aa"))
         for number in range(500):
             trail.append(entry(number, "refused"))
-        refused = trail.page(AuditQuery(limit=500, action="refused")).entries
-        assert [each.key for each in trail.page(AuditQuery(action="delete")).entries] == ["aa"]
+        refused = trail.read_page(AuditQuery(limit=500, action="refused")).entries
+        assert [each.key for each in trail.read_page(AuditQuery(action="delete")).entries] == ["aa"]
         assert (refused[0].at, len(refused) < 400) == (499, True)
         client.close()
 
     def test_pages_lead_through_both_kinds_once(self, trail: RedisTrail) -> None:
         for number in range(60):
             trail.append(entry(number, "refused", key="aa" if number % 3 else ""))
-        page = trail.page(AuditQuery(limit=7))
+        page = trail.read_page(AuditQuery(limit=7))
         seen = list(page.entries)
         while page.after is not None:
-            page = trail.page(AuditQuery(limit=7, after=page.after))
+            page = trail.read_page(AuditQuery(limit=7, after=page.after))
             seen += page.entries
         for key in ("", "aa"):
             told = [each.at for each in seen if each.key == key]

@@ -107,7 +107,7 @@ class SecuredApp:
 
     def trail(self, **query: Any) -> list[AuditEntry]:
         """What was written down, the latest first."""
-        return list(self.guard.trail.page(AuditQuery(limit=500, **query)).entries)
+        return list(self.guard.trail.read_page(AuditQuery(limit=500, **query)).entries)
 
 
 def open_secured_app(folder: Path, **settings: Any) -> Iterator[SecuredApp]:

@@ -24,8 +24,8 @@ REFUSED = [
     (b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\nm=audio 5000 RTP/AVP 0\r\n", "playlist"),
     (b'<?xml version="1.0"?><MPD></MPD>', "playlist"),
     (b"1\n00:00:01,000 --> 00:00:02,000\nHello\n", "text"),
-    (b"%PDF-1.4\n" + bytes(range(256)) * 20, "no audio or video"),
-    (bytes(5000), "no audio or video"),
+    (b"%PDF-1.4\n" + bytes(range(256)) * 20, "not audio or video"),
+    (bytes(5000), "not audio or video"),
 ]
 
 
@@ -53,7 +53,7 @@ def test_impossible_headers_are_refused(rate: int, channels: int) -> None:
 def test_a_coding_nobody_knows_is_refused() -> None:
     data = bytearray(wav_header(16_000, 1) + bytes(1024))
     data[20:22] = b"\x77\x77"
-    with pytest.raises(UnsupportedFormat, match="coding that cannot be decoded"):
+    with pytest.raises(UnsupportedFormat, match="unsupported codec"):
         probe(bytes(data))
 
 
@@ -114,7 +114,7 @@ def test_a_playlist_behind_a_container_s_name_is_not_followed(
     target.write_bytes(write_wav(tone(1.0)).getvalue())
     upload = tmp_path / "meeting.m3u8"
     upload.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{target}\n")
-    with upload.open("rb") as media, pytest.raises(UnsupportedFormat, match="never followed"):
+    with upload.open("rb") as media, pytest.raises(UnsupportedFormat, match="not followed"):
         PyavDecoder().probe(media)
 
 

@@ -30,7 +30,7 @@ def test_what_is_there_is_never_changed(tmp_path: Path) -> None:
     path.write_text("an older line\n")
     FileTrail(path).append(ENTRY)
     assert path.read_text().startswith("an older line\n{")
-    assert list(FileTrail(path).page(AuditQuery()).entries) == [ENTRY]
+    assert list(FileTrail(path).read_page(AuditQuery()).entries) == [ENTRY]
 
 
 def test_lines_of_many_threads_do_not_mix(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_lines_of_many_threads_do_not_mix(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         for number in range(400):
             pool.submit(trail.append, replace(ENTRY, job=f"{number}" * 40))
-    assert len(trail.page(AuditQuery(limit=500)).entries) == 400
+    assert len(trail.read_page(AuditQuery(limit=500)).entries) == 400
 
 
 def test_a_line_that_was_cut_short_says_nothing(tmp_path: Path) -> None:
@@ -47,14 +47,14 @@ def test_a_line_that_was_cut_short_says_nothing(tmp_path: Path) -> None:
     trail.append(ENTRY)
     with path.open("ab") as file:
         file.write(b'{"at": 2.0, "act')
-    assert list(trail.page(AuditQuery()).entries) == [ENTRY]
+    assert list(trail.read_page(AuditQuery()).entries) == [ENTRY]
 
 
 def test_an_entry_behind_a_line_that_was_cut_short_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     path.write_bytes(b'{"at": 2.0, "act')
     FileTrail(path).append(ENTRY)
-    assert list(FileTrail(path).page(AuditQuery()).entries) == [ENTRY]
+    assert list(FileTrail(path).read_page(AuditQuery()).entries) == [ENTRY]
 
 
 def test_a_long_file_is_read_a_bounded_piece_at_a_time(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_long_file_is_read_a_bounded_piece_at_a_time(tmp_path: Path) -> None:
         file.write(line * ((20 << 20) // len(line)))
     found, query, pages = list[AuditEntry](), AuditQuery(key="rare"), 0
     while query.after is not None or not pages:
-        page = trail.page(query)
+        page = trail.read_page(query)
         found += page.entries
         pages += 1
         query = replace(query, after=page.after)

@@ -43,7 +43,7 @@ def refused(call: Callable[[], object]) -> str:
 
 def test_a_key_is_known_again(ring: Ring) -> None:
     made = ring.key()
-    found = ring.keyring.check(made.token)
+    found = ring.keyring.authenticate(made.token)
     assert (found.id, found.name, found.tenant, found.scopes) == (
         made.key.id, "ci", "acme", ("read",)
     )  # fmt: skip
@@ -63,56 +63,58 @@ def test_what_is_no_key_is_refused(ring: Ring) -> None:
     last = "A" if token[-2] != "A" else "B"
     for wrong in ("", "x", token[:-1], token + "x", token[:-2] + last + token[-1], token.upper(),
                   "mt_000000000000_" + "x" * 43, "é\ud800", token + "x" * 9999):  # fmt: skip
-        assert "is unknown" in refused(lambda wrong=wrong: ring.keyring.check(wrong))  # type: ignore[misc]
+        assert "is unknown" in refused(lambda wrong=wrong: ring.keyring.authenticate(wrong))  # type: ignore[misc]
 
 
 def test_a_key_is_worth_nothing_with_another_pepper(ring: Ring, tmp_path: Path) -> None:
     token = ring.key().token
-    assert "is unknown" in refused(lambda: Ring(tmp_path, pepper=b"other").keyring.check(token))
+    assert "is unknown" in refused(
+        lambda: Ring(tmp_path, pepper=b"other").keyring.authenticate(token)
+    )
 
 
 def test_an_expired_key_says_so(ring: Ring) -> None:
     made = ring.key(expires_in=HOUR)
-    ring.keyring.check(made.token)
+    ring.keyring.authenticate(made.token)
     ring.now.at += HOUR
-    assert "expired" in refused(lambda: ring.keyring.check(made.token))
+    assert "expired" in refused(lambda: ring.keyring.authenticate(made.token))
     with pytest.raises(KeyConflict, match="expired"):
         ring.keyring.rotate(made.key.id)
 
 
 def test_a_revoked_key_holds_no_more_anywhere(ring: Ring, tmp_path: Path) -> None:
     made, elsewhere = ring.key(), Ring(tmp_path)
-    elsewhere.keyring.check(made.token)
+    elsewhere.keyring.authenticate(made.token)
     session = elsewhere.keyring.sign_in(made.token)
     ring.keyring.revoke(made.key.id)
-    assert "revoked" in refused(lambda: elsewhere.keyring.check(made.token))
-    assert "revoked" in refused(lambda: elsewhere.keyring.session(session.token))
+    assert "revoked" in refused(lambda: elsewhere.keyring.authenticate(made.token))
+    assert "revoked" in refused(lambda: elsewhere.keyring.resume_session(session.token))
 
 
 def test_a_rotated_key_has_one_secret_at_once(ring: Ring) -> None:
     old = ring.key()
     session = ring.keyring.sign_in(old.token)
     new = ring.keyring.rotate(old.key.id)
-    assert ring.keyring.check(new.token).id == old.key.id
-    refused(lambda: ring.keyring.check(old.token))
-    assert "has ended" in refused(lambda: ring.keyring.session(session.token))
+    assert ring.keyring.authenticate(new.token).id == old.key.id
+    refused(lambda: ring.keyring.authenticate(old.token))
+    assert "has ended" in refused(lambda: ring.keyring.resume_session(session.token))
 
 
 def test_a_rotated_keys_old_secret_counts_as_long_as_was_said(ring: Ring) -> None:
     old = ring.key()
     new = ring.keyring.rotate(old.key.id, overlap_seconds=60.0)
     for token in (old.token, new.token):
-        assert ring.keyring.check(token).id == old.key.id
+        assert ring.keyring.authenticate(token).id == old.key.id
     ring.now.at += 60.0
-    refused(lambda: ring.keyring.check(old.token))
-    ring.keyring.check(new.token)
+    refused(lambda: ring.keyring.authenticate(old.token))
+    ring.keyring.authenticate(new.token)
 
 
 def test_uses_are_written_down_once_a_minute(ring: Ring) -> None:
     made, seen = ring.key(), set[float | None]()
     for _ in range(13):
-        ring.keyring.check(made.token)
-        seen.add(ring.keyring.keys()[0].used_at)
+        ring.keyring.authenticate(made.token)
+        seen.add(ring.keyring.list_keys()[0].used_at)
         ring.now.at += 10.0
     assert len(seen) == 3
 
@@ -121,28 +123,28 @@ def test_a_session_ends_with_its_time_and_with_its_key(ring: Ring) -> None:
     long, short = ring.keyring.sign_in(ring.key().token), ring.key(expires_in=HOUR)
     brief = ring.keyring.sign_in(short.token)
     ring.now.at += HOUR
-    refused(lambda: ring.keyring.session(brief.token))
-    assert ring.keyring.session(long.token).key.name == "ci"
+    refused(lambda: ring.keyring.resume_session(brief.token))
+    assert ring.keyring.resume_session(long.token).key.name == "ci"
     ring.now.at += 11 * HOUR
-    assert "has ended" in refused(lambda: ring.keyring.session(long.token))
+    assert "has ended" in refused(lambda: ring.keyring.resume_session(long.token))
 
 
 def test_a_session_is_over_for_whoever_has_its_cookie(ring: Ring) -> None:
     session = ring.keyring.sign_in(ring.key().token)
     ring.keyring.sign_out(session.token)
-    assert "has ended" in refused(lambda: ring.keyring.session(session.token))
+    assert "has ended" in refused(lambda: ring.keyring.resume_session(session.token))
 
 
 def test_sessions_of_one_key_have_different_secrets(ring: Ring) -> None:
     token = ring.key().token
     one, two = ring.keyring.sign_in(token), ring.keyring.sign_in(token)
     assert len({one.token, two.token, one.csrf_token, two.csrf_token}) == 4
-    assert ring.keyring.session(one.token).csrf_token == one.csrf_token
+    assert ring.keyring.resume_session(one.token).csrf_token == one.csrf_token
 
 
 def test_a_static_key_holds_as_long_as_it_is_there(tmp_path: Path) -> None:
     ring = Ring(tmp_path, static=f"ops:{STATIC}:read+admin")
-    key = ring.keyring.check(STATIC)
+    key = ring.keyring.authenticate(STATIC)
     session = ring.keyring.sign_in(STATIC)
     assert (key.id, key.tenant, key.scopes, key.static) == (
         "static-ops", "ops", ("read", "admin"), True
@@ -151,28 +153,28 @@ def test_a_static_key_holds_as_long_as_it_is_there(tmp_path: Path) -> None:
         with pytest.raises(KeyConflict, match="API_KEYS"):
             change(key.id)
     without = Ring(tmp_path).keyring
-    refused(lambda: without.check(STATIC))
-    refused(lambda: without.session(session.token))
+    refused(lambda: without.authenticate(STATIC))
+    refused(lambda: without.resume_session(session.token))
 
 
 def test_a_static_key_is_held_as_a_digest_only(tmp_path: Path) -> None:
     ring = Ring(tmp_path, static=STATIC)
-    ring.keyring.check(STATIC)
+    ring.keyring.authenticate(STATIC)
     ring.now.at += 100
-    assert ring.keyring.keys()[0].used_at is not None
+    assert ring.keyring.list_keys()[0].used_at is not None
     assert STATIC not in repr(vars(ring.keyring))
 
 
 def test_the_first_key_is_made_once_per_store(ring: Ring, tmp_path: Path) -> None:
-    made = ring.keyring.first()
+    made = ring.keyring.create_first()
     assert made is not None
     assert (made.key.name, made.key.tenant, made.key.scopes) == ("admin", "", SCOPES)
     ring.keyring.revoke(made.key.id)
-    assert ring.keyring.first() is Ring(tmp_path).keyring.first() is None
+    assert ring.keyring.create_first() is Ring(tmp_path).keyring.create_first() is None
 
 
 def test_there_is_no_first_key_where_there_is_a_static_one(tmp_path: Path) -> None:
-    assert Ring(tmp_path, static=STATIC).keyring.first() is None
+    assert Ring(tmp_path, static=STATIC).keyring.create_first() is None
 
 
 def test_a_key_that_is_not_there_cannot_be_changed(ring: Ring) -> None:
@@ -192,7 +194,7 @@ def test_a_session_from_an_old_secret_ends_with_it(ring: Ring) -> None:
     new = ring.keyring.rotate(old.key.id, overlap_seconds=60.0)
     stolen, own = ring.keyring.sign_in(old.token), ring.keyring.sign_in(new.token)
     ring.now.at += 59.0
-    assert ring.keyring.session(stolen.token).key.id == old.key.id
+    assert ring.keyring.resume_session(stolen.token).key.id == old.key.id
     ring.now.at += 2.0
-    assert "has ended" in refused(lambda: ring.keyring.session(stolen.token))
-    assert ring.keyring.session(own.token).until > ring.now() + 11 * HOUR
+    assert "has ended" in refused(lambda: ring.keyring.resume_session(stolen.token))
+    assert ring.keyring.resume_session(own.token).until > ring.now() + 11 * HOUR

@@ -171,7 +171,7 @@ def read_audit(
     """A page may be short although more follows: continue while `after` is not null."""
     begin, end = _seconds(since, 0.0), _seconds(until, float("inf"))
     query = AuditQuery(limit, after or None, action, key, tenant, job, begin, end)
-    page = get_auth(request).trail.page(query)
+    page = get_auth(request).trail.read_page(query)
     body = {
         "object": "list",
         "data": [_entry(entry) for entry in page.entries],

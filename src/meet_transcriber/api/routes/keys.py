@@ -31,7 +31,7 @@ _NO_STORE = {"Cache-Control": "no-store"}
 )
 def list_keys(request: Request, _service: AdminService) -> Response:
     """All keys, including revoked and expired ones."""
-    keys = get_auth(request).keyring.keys()
+    keys = get_auth(request).keyring.list_keys()
     return JsonResponse({"object": "list", "data": [*map(_entry, keys)]}, 200, _NO_STORE)
 
 

@@ -1,4 +1,4 @@
-"""SubRip and WebVTT: short, readable cues that never overlap."""
+"""SubRip and WebVTT subtitles: short, readable cues that never overlap."""
 
 import re
 import unicodedata
@@ -17,25 +17,25 @@ from meet_transcriber.core.segmentation import ends_clause, ends_sentence, gap_a
 from meet_transcriber.core.transcript import Transcript, Word
 
 LINE_WIDTH = 42
-"""Columns of a line; full-width characters take two. With two lines a cue: BBC, Netflix."""
+"""Columns of a line (guidelines of BBC and Netflix); full-width characters take two."""
 
 MAX_LINES = 2
 MAX_SECONDS = 7.0
-SHORTEST_SECONDS = 0.5
-"""Where people talk at once, a cue waits until the one before stood for this long."""
+MIN_SECONDS_IN_OVERLAP = 0.5
+"""In overlapping speech a cue is delayed until the one before was shown for this long."""
 
 _MIN_SECONDS = 1.0
 _COLUMNS_PER_SECOND = 17.0
-_PAUSE = 0.8  # a pause that ends a cue
-_GLUED = "、。，．！？：；）」』】〉》〕…"  # start no line
-_CLAUSE_COLUMNS = 16  # of imbalance that a break after a clause is worth
-_SPACE_COLUMNS = 42  # the same for one at a space in a script that has few
-_NO_ROOM_LEFT = 3  # words that may still follow before a sentence ends
+_PAUSE = 0.8  # seconds; a longer pause ends a cue
+_GLUED = "、。，．！？：；）」』】〉》〕…"  # never start a line
+_CLAUSE_COLUMNS = 16  # imbalance of lines that a break after a clause outweighs
+_SPACE_COLUMNS = 42  # the same for a break at a space in a script without spaces
+_WORDS_AHEAD = 3  # a cue goes on if its sentence ends within this many words
 
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """What stands on the screen from `start` to `end` seconds, in at most two lines."""
+    """Text shown from `start` to `end` seconds, in at most two lines."""
 
     start: float
     end: float
@@ -45,10 +45,10 @@ class Cue:
 
 def build_cues(transcript: Transcript, labels: bool = False) -> tuple[Cue, ...]:
     """
-    Cut segments into cues and give each time to be read, up to the next one.
+    Split segments into cues that are shown long enough to be read, at most up to the next cue.
 
     Args:
-        labels: put the speaker's name in front wherever the speaker changes.
+        labels: put the speaker's name in front whenever the speaker changes.
     """
     groups = sorted(_groups(transcript, labels), key=lambda group: (group[0].start, group[-1].end))
     if labels:
@@ -57,25 +57,25 @@ def build_cues(transcript: Transcript, labels: bool = False) -> tuple[Cue, ...]:
 
 
 def display_width(text: str) -> int:
-    """Columns that a text takes on the screen (Unicode UAX 11)."""
+    """Return the columns that a text takes on the screen (Unicode UAX 11)."""
     return sum(_columns(character) for character in text)
 
 
 def wrap(texts: Sequence[str]) -> tuple[str, ...]:
-    """Break words into lines, two of about equal length where one is not enough."""
+    """Break words into lines; two lines get about equal length."""
     greedy = _greedy(texts)
     if len(greedy) != MAX_LINES:
         return tuple(line.strip() for line in greedy)
 
-    def merit(cut: int) -> float:
+    def cost(cut: int) -> float:
         top, bottom = (display_width(join_words(part)) for part in (texts[:cut], texts[cut:]))
         too_wide = 1000 * (max(top, bottom) > LINE_WIDTH)
-        welcome = _CLAUSE_COLUMNS * ends_clause(texts[cut - 1])
+        bonus = _CLAUSE_COLUMNS * ends_clause(texts[cut - 1])
         if texts[cut][0].isspace():
-            welcome = _SPACE_COLUMNS
-        return abs(top - bottom) - welcome + too_wide
+            bonus = _SPACE_COLUMNS
+        return abs(top - bottom) - bonus + too_wide
 
-    best = min(range(1, len(texts)), key=merit)
+    best = min(range(1, len(texts)), key=cost)
     return join_words(texts[:best]), join_words(texts[best:])
 
 
@@ -97,7 +97,7 @@ def _groups(transcript: Transcript, labels: bool) -> Iterator[list[Word]]:
 
 
 def _relabelled(groups: Iterable[list[Word]], transcript: Transcript) -> Iterator[list[Word]]:
-    """Put a label where only the interleaving of overlapping segments changes the speaker."""
+    """Add labels where only the interleaving of overlapping segments changes the speaker."""
     last: str | None = None
     for group in groups:
         label = _label_words(group[0], transcript)
@@ -118,10 +118,10 @@ def _label_words(first: Word, transcript: Transcript) -> list[Word]:
 
 
 def _pieces(word: Word) -> Iterator[Word]:
-    """The word, cut where it is wider than a line or holds space; each with its time."""
+    """Split a word at spaces and where it is wider than a line; each piece gets its time."""
     spaced = " " if word.text[:1].isspace() else ""
     parts = split_at_spaces(to_single_line(word.text))
-    texts = [piece for part in parts for piece in _broken(part)]
+    texts = [piece for part in parts for piece in _break_long(part)]
     texts[:1] = [spaced + text for text in texts[:1]]
     step = (word.end - word.start) / max(len(texts), 1)
     for place, text in enumerate(texts):
@@ -129,8 +129,8 @@ def _pieces(word: Word) -> Iterator[Word]:
         yield replace(word, text=text, start=start, end=max(start, word.start + step * (place + 1)))
 
 
-def _broken(text: str) -> Iterator[str]:
-    """Characters of spaceless scripts, other runs in lines; whole if it fits a line."""
+def _break_long(text: str) -> Iterator[str]:
+    """Split a text that is wider than a line; scripts without spaces into characters."""
     if display_width(text) <= LINE_WIDTH:
         yield text
         return
@@ -155,7 +155,7 @@ def _cut(words: Sequence[Word]) -> Iterator[list[Word]]:
 
 
 def _ends_cue(words: Sequence[Word], start: int, index: int) -> bool:
-    """Whether a cue that began with word `start` ends after word `index`."""
+    """Return whether a cue that starts with word `start` ends after word `index`."""
     if gap_after(words, index) >= _PAUSE:
         return True
     taken = [word.text for word in words[start : index + 1]]
@@ -171,13 +171,13 @@ def _ends_cue(words: Sequence[Word], start: int, index: int) -> bool:
 
 
 def _sentence_ends_soon(words: Sequence[Word], index: int) -> bool:
-    """Whether the sentence ends within the next few words anyway."""
-    following = words[index + 1 : index + 1 + _NO_ROOM_LEFT]
+    """Return whether the sentence ends within the next few words."""
+    following = words[index + 1 : index + 1 + _WORDS_AHEAD]
     return any(ends_sentence(word.text) for word in following)
 
 
 def _greedy(texts: Sequence[str]) -> list[str]:
-    """As few lines as possible of texts that each fit a line."""
+    """Join texts into as few lines as possible; each text fits a line."""
     lines: list[str] = []
     for text in texts:
         longer = join_words([lines[-1], text]) if lines else text
@@ -194,10 +194,10 @@ def _cue(words: Sequence[Word]) -> Cue:
 
 
 def _timed(cues: Sequence[Cue]) -> Iterator[Cue]:
-    """Cues in order, apart from each other, each as long as reading it takes if it can be."""
+    """Set the times of cues: disjoint, and as long as reading takes where possible."""
     starts: list[float] = []
     for cue in cues:
-        earliest = starts[-1] + SHORTEST_SECONDS if starts else 0.0
+        earliest = starts[-1] + MIN_SECONDS_IN_OVERLAP if starts else 0.0
         starts.append(max(cue.start, earliest))
     limits = [*starts[1:], float("inf")]
     for cue, start, limit in zip(cues, starts, limits, strict=False):
@@ -210,7 +210,7 @@ _ARROW = re.compile(r"-{2,}>")
 
 
 def format_timestamp(seconds: float, mark: str = ".") -> str:
-    """`HH:MM:SS.mmm`, rounded to the millisecond."""
+    """Format as `HH:MM:SS.mmm`, rounded to the millisecond."""
     total = round(seconds * 1000)
     minutes, rest = divmod(total, 60_000)
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d}{mark}{rest % 1000:03d}"
@@ -218,10 +218,10 @@ def format_timestamp(seconds: float, mark: str = ".") -> str:
 
 def export_srt(transcript: Transcript) -> str:
     """
-    SubRip; a name stands in front where the speaker changes.
+    SubRip, with the name in front whenever the speaker changes.
 
-    SubRip knows no escaping: `<` and `&` stay as spoken, and an arrow `-->` loses a dash,
-    because parsers would take it for a line of times.
+    SubRip has no escaping: `<` and `&` stay, and an arrow `-->` loses a dash, because parsers
+    would take it for a timing line.
     """
     blocks = []
     for number, cue in enumerate(build_cues(transcript, labels=True), 1):

@@ -1,4 +1,4 @@
-"""A speaker timeline: who was speaking when, as a conference system or a person noted it."""
+"""Speaker timelines: who spoke when, as recorded by a conference system or a person."""
 
 from meet_transcriber.core.speaker_timeline.formats import (
     MAX_BYTES,

@@ -1,4 +1,4 @@
-"""Reading speaker timelines: the formats, told apart by their content, and the limits they keep."""
+"""Reads speaker timelines: detects the format by the content and enforces limits."""
 
 import csv
 import html
@@ -16,21 +16,21 @@ from meet_transcriber.core.edits import LONGEST_NAME
 from meet_transcriber.core.errors import InvalidOptions
 
 SPEAKER_TIMELINE = "speaker_timeline.json"
-"""Logical name of the object that a job keeps its timeline in."""
+"""Logical name of the object of a job that stores its timeline."""
 
 MAX_BYTES = 1 << 20
 MAX_ENTRIES = 20_000
 MAX_PEOPLE = 200
 MAX_SECONDS = 2 * 86_400.0
-"""A time of day, or a day later; what lies further away is a mistake."""
+"""Two days: a time of day, or the day after."""
 
-_JOINERS = "\u200c\u200d"  # names in Persian and Indian scripts need them
+_JOINERS = "\u200c\u200d"  # required by names in Persian and Indian scripts
 _BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One person speaks; seconds on the timeline's own clock."""
+    """One person speaks; seconds on the clock of the timeline."""
 
     name: str
     start: float
@@ -39,13 +39,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Entries by start time; they overlap where people do."""
+    """Entries by start time; they may overlap."""
 
     entries: tuple[Entry, ...] = field(default=(), repr=False)
 
 
 class Row(NamedTuple):
-    """An entry as it was read, with the place that an error names."""
+    """An entry as read, with its position for error messages."""
 
     place: str
     name: str
@@ -54,16 +54,16 @@ class Row(NamedTuple):
 
 
 def timeline_error(reason: str) -> InvalidOptions:
-    """The error that every reader raises."""
+    """Return the error for an invalid timeline."""
     return InvalidOptions(f"speaker_timeline cannot be used: {reason}")
 
 
 def build_timeline(rows: Sequence[Row]) -> Timeline:
     """
-    A timeline of rows in any order; entries without length are left out.
+    Build a timeline from rows in any order; entries of length zero are dropped.
 
     Raises:
-        InvalidOptions: a name or a time is not valid, or there are no entries or too many.
+        InvalidOptions: a name or a time is invalid, or there are no entries or too many.
     """
     if len(rows) > MAX_ENTRIES:
         raise too_many_error()
@@ -95,7 +95,7 @@ def _validate(row: Row) -> Entry:
 
 
 def clean_name(text: str) -> str:
-    """A name as anybody may show it: on one line, nothing invisible, no change of direction."""
+    """Normalize a name: one line, no invisible characters, no change of text direction."""
     shown = (char if _is_shown(char) else " " if char.isspace() else "" for char in text)
     return " ".join("".join(shown).split())
 
@@ -106,7 +106,7 @@ def _is_shown(char: str) -> bool:
 
 def decode_text(data: bytes) -> str:
     """
-    The text of a file: UTF-8, or UTF-16 with a byte order mark, as conference systems write it.
+    Decode a file: UTF-8, or UTF-16 with a byte order mark.
 
     Raises:
         InvalidOptions: it is neither, or too large.
@@ -147,7 +147,7 @@ _DAY, _HALF_DAY = 86_400.0, 43_200.0
 
 
 class Moment(NamedTuple):
-    """Seconds from the timeline's own zero; `of_day` where they were written as a time of day."""
+    """Seconds on the clock of the timeline; `of_day` if written as a time of day."""
 
     seconds: float
     of_day: bool = False
@@ -155,15 +155,15 @@ class Moment(NamedTuple):
 
 def parse_time(text: str) -> Moment | None:
     """
-    `83.5`, `1:23.5`, `00:01:23,500`, `10:01:23 AM` or `2026-11-24T10:01:23Z`; else None.
+    Parse `83.5`, `1:23.5`, `00:01:23,500`, `10:01:23 AM` or `2026-11-24T10:01:23Z`; else None.
 
-    Of a date only its time of day is kept: orders of day and month differ, and a meeting that
-    passes midnight is told by times that fall (see `unwrapped`).
+    Dates are ignored, since the order of day and month varies; a time that decreases indicates
+    midnight (see `add_days`).
     """
     text = text.strip()
     if _SECONDS.fullmatch(text):
         return Moment(float(text.replace(",", ".")))
-    found = _CLOCK.fullmatch(text.replace("\u202f", " "))  # what Chromium puts before AM
+    found = _CLOCK.fullmatch(text.replace("\u202f", " "))  # Chromium writes it before AM
     if found is None:
         return None
     of_day = bool(found["date"] or found["half"])
@@ -177,7 +177,7 @@ def parse_time(text: str) -> Moment | None:
 
 
 def add_days(seconds: Iterator[float]) -> Iterator[float]:
-    """Times of day in order of writing, with a day added wherever midnight was passed."""
+    """Yield times of day in their order, with a day added after each midnight."""
     days, before = 0.0, 0.0
     for each in seconds:
         if each + days < before - _HALF_DAY:
@@ -187,7 +187,7 @@ def add_days(seconds: Iterator[float]) -> Iterator[float]:
 
 
 LAST_SECONDS = 5.0
-"""What the last one lasts, where only the beginnings of entries are written down."""
+"""Duration of the last entry if entries have starts only."""
 
 _EXPECTED = (
     'JSON such as [{"name": "Ann Lee", "start": 0.0, "end": 4.2}], RTTM, WebVTT with '
@@ -201,7 +201,7 @@ _STARTS = ("start", "starttime", "begin", "begintime", "from", "timestamp", "tim
 _ENDS = ("end", "endtime", "stop", "stoptime", "to", "until")
 _DURATIONS = ("duration", "length")
 _COLUMNS = frozenset((*_NAMES, *_STARTS, *_ENDS, *_DURATIONS))
-_HEADER_ROWS = 20  # titles may stand above the names of the columns
+_HEADER_ROWS = 20  # titles may precede the names of the columns
 _RTTM_FIELDS = 8
 _TIMING = re.compile(r"\s*([\d:.,]+)\s+-->\s+([\d:.,]+)(?:\s.*)?")
 # Adjacent quantifiers never match the same characters, or are possessive: timelines are untrusted.
@@ -212,12 +212,12 @@ _LONGEST_ESCAPED = 4_000  # characters; int() refuses a character reference with
 
 def parse_timeline(text: str) -> Timeline:
     """
-    A timeline from JSON, RTTM, WebVTT with names, or CSV.
+    Parse JSON, RTTM, WebVTT with names, or CSV.
 
-    Times of day become seconds since the earliest of them.
+    Times of day become seconds since the earliest one.
 
     Raises:
-        InvalidOptions: it is none of these, or too large; names the line and what is expected.
+        InvalidOptions: the text is invalid or too large; the message names the line.
     """
     if len(text) > MAX_BYTES or len(text.encode(errors="replace")) > MAX_BYTES:
         raise too_large_error()
@@ -226,16 +226,16 @@ def parse_timeline(text: str) -> Timeline:
 
 
 def read_timeline(given: str | Sequence[object]) -> Timeline:
-    """A timeline from a file's text or from entries; raises InvalidOptions."""
+    """Read a timeline from the text of a file or from entries; raises InvalidOptions."""
     return parse_timeline(given) if isinstance(given, str) else read_entries(given)
 
 
 def read_entries(entries: Sequence[object]) -> Timeline:
     """
-    A timeline from objects with `name`, `start` and `end`, or `duration` for the latter.
+    Read a timeline from objects with `name`, `start`, and `end` or `duration`.
 
     Raises:
-        InvalidOptions: one of them does not fit; says which.
+        InvalidOptions: an entry is invalid; the message names it.
     """
     if len(entries) > MAX_ENTRIES:
         raise too_many_error()
@@ -293,7 +293,7 @@ def _first(known: Mapping[str, Any], names: Sequence[str]) -> Any:
 
 
 def _parse_events(events: Sequence[object]) -> Timeline:
-    """Zoom's timeline file: who is active from one moment to the next."""
+    """Parse Zoom's timeline file: who is active between consecutive times."""
     found = []
     for at, event in enumerate(events, 1):
         users = event.get("users") if isinstance(event, Mapping) else None
@@ -317,7 +317,7 @@ def _parse_events(events: Sequence[object]) -> Timeline:
 
 
 def _parse_cues(text: str) -> Timeline:
-    """Cues of WebVTT or SubRip; voice tags count, or else what stands before a colon."""
+    """Parse WebVTT or SubRip; names come from voice tags, else from text before a colon."""
     cues = list(_cues(text))
     rows = [
         Row(f"line {number}", _unescaped(name), start, end)
@@ -340,12 +340,12 @@ def _parse_cues(text: str) -> Timeline:
 
 
 def _unescaped(name: str) -> str:
-    """A name without character references; a longer one is refused for its length anyway."""
+    """Decode character references; longer names are refused for their length later."""
     return html.unescape(name) if len(name) <= _LONGEST_ESCAPED else name
 
 
 def _cues(text: str) -> Iterator[tuple[int, float, float, str]]:
-    """Line number, start, end and text of each cue."""
+    """Yield line number, start, end and text of each cue."""
     lines = text.split("\n")
     found, at = 0, 0
     while at < len(lines):
@@ -362,7 +362,7 @@ def _cues(text: str) -> Iterator[tuple[int, float, float, str]]:
 
 
 def _cue_times(number: int, line: str) -> tuple[float, float]:
-    """Start and end on a cue's timing line."""
+    """Parse the timing line of a cue."""
     found = _TIMING.fullmatch(line)
     start, end = (parse_time(found[1]), parse_time(found[2])) if found else (None, None)
     if start is None or end is None:
@@ -377,7 +377,7 @@ def _cue_times(number: int, line: str) -> tuple[float, float]:
 
 
 def _parse_rttm(text: str) -> Timeline:
-    """SPEAKER lines of NIST's RTTM (RT-09) of one recording; other lines are ignored."""
+    """Parse SPEAKER lines of RTTM (NIST RT-09) of one recording; other lines are ignored."""
     rows: list[Row] = []
     recordings: set[str] = set()
     for number, line in enumerate(text.split("\n"), 1):
@@ -420,7 +420,7 @@ def _parse_csv(text: str) -> Timeline:
 def _csv_entries(
     names: Sequence[str], rows: Iterator[tuple[int, list[str]]]
 ) -> Iterator["_Fields"]:
-    """Rows below the header; long names of unknown columns are not normalized again for each."""
+    """Yield rows below the header; column names are normalized once, not per row."""
     for at, (number, cells) in enumerate(rows):
         if at == MAX_ENTRIES:
             raise too_many_error()
@@ -441,7 +441,7 @@ def _csv_rows(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _plain(header: str) -> str:
-    """`Start Time (s)` and `start_time` are one."""
+    """Normalize a column name: `Start Time (s)` and `start_time` are equal."""
     return re.sub(r"\([^()]*\)|[\W_]", "", header.casefold())
 
 
@@ -449,7 +449,7 @@ def _plain(header: str) -> str:
 
 
 class _Fields:
-    """An entry's fields before its times are understood."""
+    """The fields of an entry, with times not yet on a common clock."""
 
     def __init__(self, place: str, name: str, start: Any, end: Any, duration: Any) -> None:
         self.place, self.name = place, name
@@ -478,7 +478,7 @@ def _moment(place: str, name: str, value: object) -> Moment:
 
 
 def _shown(value: object) -> str:
-    """A value in an error; repr() of huge numbers and of deep nesting fails."""
+    """Format a value for an error; repr() fails for huge numbers and deep nesting."""
     if isinstance(value, str):
         return repr(value[:40])
     if value is None or isinstance(value, bool | float):
@@ -487,7 +487,7 @@ def _shown(value: object) -> str:
 
 
 def _timed(found: Sequence[_Fields]) -> Timeline:
-    """Entries on one clock; one without an end lasts until the next begins."""
+    """Put entries on one clock; an entry without end lasts until the next start."""
     if len({each.start.of_day for each in found}) > 1:
         raise timeline_error("it mixes times of day with other times; use one kind.")
     starts = list(add_days(each.start.seconds for each in found))
@@ -503,7 +503,7 @@ def _timed(found: Sequence[_Fields]) -> Timeline:
 
 
 def _next_starts(starts: Sequence[float]) -> dict[float, float]:
-    """When somebody else begins, by start."""
+    """Map each start to the next start."""
     order = sorted(set(starts))
     last = [order[-1] + LAST_SECONDS] if order else []
     return dict(pairwise(chain(order, last)))

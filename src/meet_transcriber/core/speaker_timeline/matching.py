@@ -17,22 +17,22 @@ from meet_transcriber.core.transcript import (
 )
 
 Tracks = Mapping[str, Sequence[Span]]
-"""Name or label to when it is active; spans in order and apart."""
+"""Name or label to its active spans, in order and disjoint."""
 
 _COARSE, _FINE = 1.0, 0.1
 _MOST_SHIFTS = 30_000
-_TRACKS = 8  # those who speak most tell where it is; the others would only cost time
-_CLEAR = 0.8  # of the best agreement is the most that a shift elsewhere may reach
-_CLEAR_AT_ZERO = 0.92  # the same where the clocks agree: hardly any other shift does by chance
-_AGREED = 0.6  # of the time in which both say that somebody speaks; unrelated ones reach half
+_MAX_TRACKS = 8  # those who speak most suffice for alignment
+_CLEAR = 0.8  # maximum score of a shift elsewhere, relative to the best
+_CLEAR_AT_ZERO = 0.92  # the same if the clocks agree, which is unlikely by chance
+_MIN_AGREEMENT = 0.6  # share of common speech; unrelated timelines reach half
 _AT_ZERO = 3.0
-_LEAST_SECONDS = 45.0  # that agree; in less, something fits anywhere by chance
-_ELSEWHERE = 10.0  # seconds away at least; with long entries as far as they are long
+_MIN_COMMON_SECONDS = 45.0  # less may agree by chance
+_ELSEWHERE = 10.0  # minimum seconds between distinct shifts; more with long entries
 
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """Seconds to add to a timeline's times; `clear` is False where no shift stands out."""
+    """Seconds to add to the times of a timeline; `clear` is False if no shift stands out."""
 
     seconds: float
     clear: bool
@@ -40,14 +40,17 @@ class Offset:
 
 def find_offset(people: Tracks, voices: Tracks, duration: float) -> Offset:
     """
-    The shift that lets people and voices share most seconds, each person one voice.
+    Find the shift at which people and voices share the most seconds, each person one voice.
 
-    Where it shares hardly more than others do, it is 0 and not clear.
+    Activity is one bit per cell in one integer per person and per voice, so that shared seconds
+    are a shift, an AND and a bit count. First all shifts are tried in steps of a second (more if
+    both together exceed eight hours), then those around the best in steps of a tenth. If no
+    shift stands out, the offset is 0 and not clear.
 
     Args:
         people: from the timeline.
         voices: turns by label.
-        duration: of the recording.
+        duration: of the recording, in seconds.
     """
     people, voices = _loudest(people), _loudest(voices)
     if not people or not voices:
@@ -61,19 +64,19 @@ def find_offset(people: Tracks, voices: Tracks, duration: float) -> Offset:
     bound = _CLEAR_AT_ZERO if abs(seconds) <= _AT_ZERO else _CLEAR
     away = _elsewhere(people) / cell
     other = max((scores[each] for each in shifts if abs(each - best) > away), default=0)
-    little = abs(seconds) > _AT_ZERO and scores[best] * cell < _LEAST_SECONDS
-    if little or agreed < _AGREED or other > bound * scores[best]:
+    little = abs(seconds) > _AT_ZERO and scores[best] * cell < _MIN_COMMON_SECONDS
+    if little or agreed < _MIN_AGREEMENT or other > bound * scores[best]:
         return Offset(0.0, clear=False)
     return Offset(seconds, clear=True)
 
 
 def _loudest(tracks: Tracks) -> Tracks:
     order = sorted(tracks, key=lambda name: -total_seconds(tracks[name]))
-    return {name: tracks[name] for name in order[:_TRACKS] if tracks[name]}
+    return {name: tracks[name] for name in order[:_MAX_TRACKS] if tracks[name]}
 
 
 def _elsewhere(people: Tracks) -> float:
-    """How far away a shift is another one: long entries share much with their neighbourhood."""
+    """Return the minimum distance of distinct shifts; long entries overlap their shifted selves."""
     spans = [span for track in people.values() for span in track]
     mean = sum(span.duration**2 for span in spans) / max(total_seconds(spans), _FINE)
     return max(_ELSEWHERE, mean)
@@ -84,7 +87,7 @@ def _masks(tracks: Tracks, cell: float) -> list[int]:
 
 
 def _mask(spans: Sequence[Span], cell: float) -> int:
-    """One bit for each cell whose middle is active."""
+    """Return one bit per active cell."""
     mask = 0
     for span in spans:
         first, last = round(span.start / cell), round(span.end / cell)
@@ -93,7 +96,7 @@ def _mask(spans: Sequence[Span], cell: float) -> int:
 
 
 def _coarse(people: list[int], voices: list[int], shifts: range) -> dict[int, int]:
-    """For each shift the most cells that a matching could share: a bound, quick to tell."""
+    """Return for each shift an upper bound of the cells that a matching can share."""
     scores = {}
     for shift in shifts:
         shared = _shared(people, voices, shift)
@@ -104,8 +107,8 @@ def _coarse(people: list[int], voices: list[int], shifts: range) -> dict[int, in
 
 def _fine(people: Tracks, voices: Tracks, about: float, reach: float) -> tuple[float, float]:
     """
-    The best shift within `reach` seconds, the middle where several are the best; and the share
-    that then agrees of the time in which both say that somebody speaks.
+    Return the best shift within `reach` seconds, the middle of several, and the share of common
+    speech that agrees.
     """
     masks, heard = _masks(people, _FINE), _masks(voices, _FINE)
     first, last = round((about - reach) / _FINE), round((about + reach) / _FINE)
@@ -117,36 +120,36 @@ def _fine(people: Tracks, voices: Tracks, about: float, reach: float) -> tuple[f
 
 
 def _shared(people: list[int], voices: list[int], shift: int) -> list[list[int]]:
-    """Cells that each voice shares with each person."""
+    """Return the cells that each voice shares with each person."""
     moved = [mask << shift if shift >= 0 else mask >> -shift for mask in people]
     return [[(mask & voice).bit_count() for mask in moved] for voice in voices]
 
 
 def _matched(shared: Sequence[Sequence[int]]) -> int:
-    """The most cells that can be shared where each person has one voice."""
+    """Return the maximum of shared cells if each person has one voice."""
     pairs = zip(shared, matching(shared), strict=True)
     return sum(row[column] for row, column in pairs if column < len(row))
 
 
 def matching(shared: Sequence[Sequence[float]]) -> list[int]:
-    """For each row its column so that most is shared; a column that is not there for none."""
+    """Return the column of each row that maximizes the sum; an index past the end for none."""
     columns = max((len(row) for row in shared), default=0)
     costs = [[-value for value in row] + [0.0] * len(shared) for row in shared]
     return [min(column, columns) for column in assign(costs)]
 
 
-_SHARE = 0.5  # of a voice's time that its person must be active for
-_LIFT, _SECONDS = 0.3, 2.0  # how far above chance, of what is possible; what both share
-_LIFT_UNCLEAR, _SECONDS_UNCLEAR = 0.7, 30.0  # the same where the place in time is not clear
-_EDGE = 0.5  # conference systems notice a change of speaker late; so much is no difference
-_TOLD_SECONDS, _TOLD_SHARE = 3.0, 0.05  # what is less is not worth a warning
-_TOLD_PEOPLE, _TOLD_CHARS = 5, 40
+_MIN_SHARE = 0.5  # of a voice's time in which its person must be active
+_LIFT, _SECONDS = 0.3, 2.0  # required margin above chance; required shared seconds
+_LIFT_UNCLEAR, _SECONDS_UNCLEAR = 0.7, 30.0  # the same if the offset is not clear
+_EDGE = 0.5  # conference systems notice changes of speaker this late
+_WARN_SECONDS, _WARN_SHARE = 3.0, 0.05  # smaller differences cause no warning
+_WARN_PEOPLE, _WARN_CHARS = 5, 40
 _LABEL = re.compile(r"SPEAKER_\d+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """Names by speaker label, everything in doubt, and how far the timeline was moved."""
+    """Names by speaker label, warnings, and the offset of the timeline."""
 
     names: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[TranscriptWarning, ...] = ()
@@ -155,13 +158,14 @@ class Naming:
 
 def name_speakers(timeline: Timeline, turns: Sequence[Turn], duration: float) -> Naming:
     """
-    Name the voices of a recording after the people of a timeline.
+    Name the speakers of a recording after the people of a timeline.
 
-    The sound decides who speaks when and how many there are: nobody is added, and a voice is
-    named only where one person is active during most of it. Each person has one voice.
+    The audio decides who speaks when and how many speakers there are: no speaker is added, and a
+    speaker is named only if one person is active during most of their speech. Each person is one
+    speaker.
 
     Args:
-        timeline: on whatever clock; where it lies in the recording is found out.
+        timeline: on any clock; its offset to the recording is estimated.
         turns: from diarization, or from channels.
         duration: of the recording, in seconds.
     """
@@ -185,7 +189,7 @@ def _tracks(spans: Iterable[tuple[str, Span]]) -> Tracks:
 
 
 def _people(timeline: Timeline, duration: float) -> Tracks:
-    """Each person's entries; a clock that begins after the recording's end counts from there."""
+    """Return spans by person; a clock that starts after the recording's end starts at 0."""
     first = min((entry.start for entry in timeline.entries), default=0.0)
     zero = first if first >= duration else 0.0
     return _tracks(
@@ -201,7 +205,7 @@ def _within(spans: Sequence[Span], offset: float, duration: float) -> list[Span]
 
 
 def _names(people: Tracks, voices: Tracks, *, clear: bool) -> dict[str, str]:
-    """One person a voice and one voice a person, by the seconds that they share."""
+    """Match voices and persons one to one, by shared seconds."""
     labels, persons = list(voices), list(people)
     shared = [
         [shared_seconds(voices[label], people[person]) for person in persons] for label in labels
@@ -211,7 +215,7 @@ def _names(people: Tracks, voices: Tracks, *, clear: bool) -> dict[str, str]:
     names = {}
     for row, column in enumerate(matching(shared)):
         if column < len(persons) and not _LABEL.fullmatch(persons[column]):
-            # a person who speaks most of the time fits any voice, so chance is taken off
+            # a person who speaks most of the time matches any voice, so subtract chance
             by_chance = sum(each[column] for each in shared) / max(sum(spoken), 1.0)
             least = _least_share(0.0 if alone else by_chance, clear or alone) * spoken[row]
             if shared[row][column] >= max(least, _SECONDS if clear or alone else _SECONDS_UNCLEAR):
@@ -221,17 +225,17 @@ def _names(people: Tracks, voices: Tracks, *, clear: bool) -> dict[str, str]:
 
 def _least_share(by_chance: float, clear: bool) -> float:
     lift = _LIFT if clear else _LIFT_UNCLEAR
-    return max(_SHARE, by_chance + lift * (1 - by_chance))
+    return max(_MIN_SHARE, by_chance + lift * (1 - by_chance))
 
 
 def _window(people: Tracks) -> list[Span]:
-    """From the first entry to the last: of other times the timeline says nothing."""
+    """Return the span from the first entry to the last; outside, the timeline is silent."""
     starts = [spans[0].start for spans in people.values()]
     return [Span(min(starts), max(spans[-1].end for spans in people.values()))] if starts else []
 
 
 def shared_seconds(a: Sequence[Span], b: Sequence[Span]) -> float:
-    """Seconds in both; spans of each are in order and apart."""
+    """Return the seconds in both; spans of each are in order and disjoint."""
     seconds, first, second = 0.0, 0, 0
     while first < len(a) and second < len(b):
         seconds += max(0.0, min(a[first].end, b[second].end) - max(a[first].start, b[second].start))
@@ -242,13 +246,13 @@ def shared_seconds(a: Sequence[Span], b: Sequence[Span]) -> float:
     return seconds
 
 
-# -- what is in doubt ------------------------------------------------------------------------
+# -- warnings --------------------------------------------------------------------------------
 
 
 def _differences(
     people: Tracks, voices: Tracks, names: Mapping[str, str]
 ) -> tuple[TranscriptWarning, ...]:
-    """A warning where the timeline names somebody while only other voices are heard."""
+    """Warn if the timeline names a person while only other voices speak."""
     heard = merge_spans(span for spans in voices.values() for span in spans)
     labels = {name: label for label, name in names.items()}
     differing = {}
@@ -262,7 +266,7 @@ def _differences(
         differing[name] = shared_seconds(inner, heard) - shared_seconds(inner, own)
     total = sum(differing.values())
     covered = sum(total_seconds(spans) for spans in people.values())
-    if total < max(_TOLD_SECONDS, _TOLD_SHARE * covered):
+    if total < max(_WARN_SECONDS, _WARN_SHARE * covered):
         return ()
     return (_differs(differing, total, covered, set(labels)),)
 
@@ -276,9 +280,9 @@ def _differs(
     told = [
         f"{_short(name)} for {differing[name]:.0f} s"
         + ("" if name in named else " (matched to no voice)")
-        for name in order[:_TOLD_PEOPLE]
+        for name in order[:_WARN_PEOPLE]
     ]
-    more = f" and {len(order) - _TOLD_PEOPLE} more" if len(order) > _TOLD_PEOPLE else ""
+    more = f" and {len(order) - _WARN_PEOPLE} more" if len(order) > _WARN_PEOPLE else ""
     return TranscriptWarning(
         "speaker_timeline_differs",
         f"The speaker timeline names another speaker than the audio for {total:.0f} of its "
@@ -288,7 +292,7 @@ def _differs(
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= _TOLD_CHARS else f"{name[: _TOLD_CHARS - 1]}…"
+    return name if len(name) <= _WARN_CHARS else f"{name[: _WARN_CHARS - 1]}…"
 
 
 def _not_aligned(*, named: bool) -> TranscriptWarning:

@@ -105,7 +105,7 @@ class RedisTrail:
         row = {"doc": dump(entry)}
         self._calls.run(lambda: self._client.xadd(stream, row, maxlen=self._most))
 
-    def page(self, query: AuditQuery) -> AuditPage:
+    def read_page(self, query: AuditQuery) -> AuditPage:
         rows = sorted(self._rows(query.after), reverse=True)
         found: list[AuditEntry] = []
         for place, which, doc in rows[:_SCANNED]:

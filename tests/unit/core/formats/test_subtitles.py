@@ -13,7 +13,7 @@ from meet_transcriber.core.formats.subtitles import (
     LINE_WIDTH,
     MAX_LINES,
     MAX_SECONDS,
-    SHORTEST_SECONDS,
+    MIN_SECONDS_IN_OVERLAP,
     build_cues,
     display_width,
     format_timestamp,
@@ -57,7 +57,7 @@ def test_cues_are_in_order_apart_and_neither_flash_nor_linger(
 ) -> None:
     cues = build_cues(data.draw(transcripts), labels)
     assert all(left.end <= right.start for left, right in pairwise(cues))
-    assert all(cue.end - cue.start >= SHORTEST_SECONDS - 1e-6 for cue in cues)
+    assert all(cue.end - cue.start >= MIN_SECONDS_IN_OVERLAP - 1e-6 for cue in cues)
     assert all(cue.end - cue.start <= MAX_SECONDS + 1e-6 for cue in cues)
 
 
