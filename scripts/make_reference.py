@@ -23,7 +23,7 @@ from meet_transcriber.api.openai.requests import (
     LISTS,
     NOT_OF_OPENAI,
     OBJECTS,
-    ONLY_TRANSCRIPTIONS,
+    TranslationForm,
 )
 from meet_transcriber.cli import app
 from meet_transcriber.cli.console import EXIT_OUT_OF_BOUNDS, exit_code
@@ -155,7 +155,7 @@ def openai_page() -> str:
 def _openai_field(name: str) -> tuple[str, ...]:
     spelled = f"{name}[]" if name in LISTS else f"{name}[key]" if name in OBJECTS else name
     own = " Not a field of OpenAI's." if name in NOT_OF_OPENAI else ""
-    known = "no" if name in ONLY_TRANSCRIPTIONS else "yes"
+    known = "yes" if name in TranslationForm.model_fields else "no"
     return f"`{name}`", f"`{spelled}`", known, f"{FIELDS[name].description}{own}"
 
 

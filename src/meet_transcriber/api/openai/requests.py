@@ -6,7 +6,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
@@ -145,8 +145,8 @@ Language = Annotated[str, BeforeValidator(_language)]
 SpeakerCount = Annotated[int, Field(ge=1, le=MAX_SPEAKERS)]
 
 
-class TranscriptionForm(BaseModel):
-    """The form of a transcription; translations lack `ONLY_TRANSCRIPTIONS`."""
+class TranslationForm(BaseModel):
+    """The fields of a translation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -176,6 +176,22 @@ class TranscriptionForm(BaseModel):
     response_format: Format = Field(
         "json", description=f"{', '.join(FORMATS)}; translations have no diarized_json."
     )
+    diarization: bool | None = Field(
+        None,
+        description="true finds speakers for text, srt, vtt and verbose_json, too; diarized_json "
+        "always does.",
+    )
+    num_speakers: SpeakerCount | None = Field(None, description="Number of speakers.")
+    expected_speakers: SpeakerCount | None = Field(
+        None, description="Another name of num_speakers."
+    )
+    min_speakers: SpeakerCount | None = Field(None, description="Minimum number of speakers.")
+    max_speakers: SpeakerCount | None = Field(None, description="Maximum number of speakers.")
+
+
+class TranscriptionForm(TranslationForm):
+    """The fields of a transcription; defaults apply to translations, too."""
+
     timestamp_granularities: tuple[Literal["word", "segment"], ...] = Field(
         (), description="word, segment or both, with verbose_json; segment if left out."
     )
@@ -196,17 +212,6 @@ class TranscriptionForm(BaseModel):
         description="Server-sent events: text as parts are finished, speakers at the end. With "
         "json, text and diarized_json.",
     )
-    diarization: bool | None = Field(
-        None,
-        description="true finds speakers for text, srt, vtt and verbose_json, too; diarized_json "
-        "always does.",
-    )
-    num_speakers: SpeakerCount | None = Field(None, description="Number of speakers.")
-    expected_speakers: SpeakerCount | None = Field(
-        None, description="Another name of num_speakers."
-    )
-    min_speakers: SpeakerCount | None = Field(None, description="Minimum number of speakers.")
-    max_speakers: SpeakerCount | None = Field(None, description="Maximum number of speakers.")
     known_speaker_names: tuple[str, ...] = Field(
         (),
         description=f"Names of up to {MAX_KNOWN_SPEAKERS} people who may speak, each with its "
@@ -224,16 +229,6 @@ LISTS = frozenset(name for name, field in FIELDS.items() if field.default == ())
 """Fields that are sent as `name[]`, or repeated."""
 OBJECTS = frozenset({"chunking_strategy"})
 """Fields that are sent as `name[key]`, or as JSON."""
-ONLY_TRANSCRIPTIONS = frozenset(
-    {
-        "timestamp_granularities",
-        "include",
-        "chunking_strategy",
-        "stream",
-        "known_speaker_names",
-        "known_speaker_references",
-    }
-)
 NOT_OF_OPENAI = frozenset(
     {
         "hotwords",
@@ -246,9 +241,9 @@ NOT_OF_OPENAI = frozenset(
 )
 
 
-def fields_of(task: Task) -> Iterator[str]:
+def fields_of(task: Task) -> Mapping[str, FieldInfo]:
     """The fields that an endpoint accepts."""
-    return (name for name in FIELDS if task == "transcribe" or name not in ONLY_TRANSCRIPTIONS)
+    return (TranscriptionForm if task == "transcribe" else TranslationForm).model_fields
 
 
 def parse_form(sent: Iterable[tuple[str, str]], task: Task = "transcribe") -> TranscriptionForm:

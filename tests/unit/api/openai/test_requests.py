@@ -12,9 +12,9 @@ from meet_transcriber.api.openai.requests import (
     ALIASES,
     FIELDS,
     FORMATS,
-    ONLY_TRANSCRIPTIONS,
     ModelCatalogue,
     TranscriptionRequest,
+    TranslationForm,
     parse_form,
     read,
     validate_number,
@@ -170,7 +170,7 @@ def test_speakers_are_refused_where_nobody_tells_them_apart(sent: tuple[str, str
     assert (error.status, error.param) == (400, sent[0])
 
 
-@pytest.mark.parametrize("name", sorted(ONLY_TRANSCRIPTIONS))
+@pytest.mark.parametrize("name", sorted(FIELDS.keys() - TranslationForm.model_fields.keys()))
 def test_translations_refuse_what_they_do_not_know(name: str) -> None:
     assert complaint((name, "true"), task="translate").code == "unknown_parameter"
 
