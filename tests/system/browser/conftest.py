@@ -26,7 +26,7 @@ QUICK = {"LOG_LEVEL": "ERROR", "RATE_LIMIT": "0", "RATE_LIMIT_SUBMIT": "0"}
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """Debian's own."""
+    """Debian's Chromium."""
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=_FLAGS)
@@ -36,7 +36,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """`serve` with Whisper base; whoever is on this machine may come in."""
+    """`serve` with Whisper base and without keys."""
     folder = tmp_path_factory.mktemp("server")
     server = serve(folder, **BASE)
     yield server
@@ -44,7 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 class Simulated(Server):
-    """`serve` beside a worker whose engines cost what they are told to."""
+    """`serve` beside a worker with simulated engines."""
 
     def __init__(self, folder: Path, **more: str) -> None:
         self.system = System(folder, **more)
@@ -61,7 +61,7 @@ class Simulated(Server):
 
 @pytest.fixture
 def simulated(tmp_path: Path) -> Iterator[Callable[..., Simulated]]:
-    """Starts a service of its own with simulated engines, given more of the environment."""
+    """Starts a service with simulated engines and more environment variables."""
     started: list[Simulated] = []
 
     def start(**more: str) -> Simulated:
@@ -82,7 +82,7 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
 
 @pytest.fixture
 def quick(_shared: Simulated) -> Simulated:
-    """Simulated engines that cost nothing, and no job yet; one service for all tests."""
+    """The shared service with instant engines, without jobs."""
     return emptied(_shared)
 
 
@@ -104,7 +104,7 @@ def serve(folder: Path, **more: str) -> Server:
 
 @pytest.fixture
 def browse(chromium: Browser) -> Iterator[Browse]:
-    """Opens a browser at an address, as somebody who was never there; it is watched."""
+    """Opens a watched browser context at a URL."""
     opened: list[Watched] = []
 
     def open_at(url: str, dark: bool = False, width: int = WIDE) -> Watched:
@@ -124,5 +124,5 @@ def page(browse: Browse, server: Server) -> Page:
 
 @pytest.fixture
 def shoot(tmp_path: Path) -> Shoot:
-    """Takes a picture of a page by a name."""
+    """Takes a named screenshot of a page."""
     return lambda page, name: shot(page, name, tmp_path)

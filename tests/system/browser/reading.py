@@ -1,4 +1,4 @@
-"""Meetings that are read in a browser, and what the tests of the transcript's view ask of it."""
+"""Meetings and helpers for tests of the transcript view."""
 
 from dataclasses import replace
 from typing import Any
@@ -40,7 +40,7 @@ MINUTES = (
 
 
 def minutes() -> Transcript:
-    """A meeting to be shown: four people by name, words in doubt, people who speak at once."""
+    """A meeting with four named people, uncertain words and overlapping speech."""
     segments = [
         replace(each, words=tuple(map(_marked, each.words)))
         for each in spoken(*MINUTES, word_seconds=0.4)
@@ -57,7 +57,7 @@ def _marked(word: Word) -> Word:
 
 
 def open_meeting(page: Page, job_id: str, query: str = "") -> None:
-    """Show a meeting, and wait for its words."""
+    """Open a meeting and wait for its words."""
     page.goto(f"/#/job/{job_id}{query}")
     expect(page.locator(".segment .w").first).to_be_visible()
 
@@ -69,7 +69,7 @@ def word(page: Page, text: str, segment: int = 0) -> Locator:
 
 
 def lines(page: Page) -> list[str]:
-    """What stands in the segments."""
+    """The texts of the segments."""
     texts: list[str] = page.locator(".segment .words").all_inner_texts()
     return texts
 
@@ -81,12 +81,12 @@ def expect_lines(page: Page, first: int, *texts: str) -> None:
 
 
 def saved(page: Page) -> None:
-    """Wait until the server has taken what was changed."""
+    """Wait until the server has saved every edit."""
     expect(page.locator(".save-state")).to_have_text(" · saved")
 
 
 def heard(page: Page) -> dict[str, Any]:
-    """At one moment: what is played and which word is marked for it."""
+    """The playback position and the marked word at one moment."""
     found: dict[str, Any] = page.evaluate(
         """() => {
           const span = document.querySelector(".w.spoken");

@@ -1,4 +1,4 @@
-"""From a recording to minutes, with Whisper base, with a key and without one."""
+"""From upload to export with Whisper base, with and without a key."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ LONG_MS = 240_000  # engines take their time on a busy machine
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    """The sample's first part: cut in the middle it is a recording, too."""
+    """The first part of the sample, which is a valid recording."""
     path = tmp_path / "standup.ogg"
     data = SAMPLE.read_bytes()
     path.write_bytes(data[: len(data) // 9])
@@ -33,7 +33,7 @@ def closed(tmp_path: Path) -> Callable[[], Server]:
 
 
 def transcribed(page: Page, clip: Path) -> None:
-    """Send the recording and wait in the view until its words are there."""
+    """Upload the recording and wait for its transcript."""
     page.locator("input[type=file]").set_input_files(clip)
     page.get_by_role("list", name="Meetings").get_by_role("link", name="standup.ogg").click()
     expect(page.get_by_role("region", name="Transcript", exact=True)).to_be_visible(timeout=LONG_MS)
@@ -41,7 +41,7 @@ def transcribed(page: Page, clip: Path) -> None:
 
 
 def corrected(page: Page) -> None:
-    """Listen, name a speaker, mend a text and take that back; all of it is kept."""
+    """Play, rename a speaker, edit a text and undo that."""
     word = page.locator(".segment .w").nth(5)
     word.click()
     expect(page.locator(".w.spoken")).to_have_text(word.inner_text())
@@ -68,7 +68,7 @@ def corrected(page: Page) -> None:
 
 
 def finished(page: Page) -> None:
-    """Find, export, load again, delete."""
+    """Find, export, reload, delete."""
     page.keyboard.press("Control+f")
     page.keyboard.type("the")
     expect(page.locator(".w.found").first).to_be_visible()
@@ -85,7 +85,7 @@ def finished(page: Page) -> None:
     expect(page.get_by_text("No meetings yet")).to_be_visible()
 
 
-def test_a_meeting_from_its_recording_to_its_minutes(
+def test_a_meeting_from_upload_to_export(
     browse: Browse, server: Server, clip: Path, shoot: Shoot
 ) -> None:
     page = browse(server.url, width=NARROW, dark=True).page()
@@ -96,7 +96,7 @@ def test_a_meeting_from_its_recording_to_its_minutes(
     assert httpx.get(f"{server.url}/transcribe").json()["data"] == []
 
 
-def test_the_same_where_a_key_is_needed(
+def test_a_meeting_from_upload_to_export_with_a_key(
     browse: Browse, closed: Callable[[], Server], clip: Path
 ) -> None:
     server = closed()

@@ -37,7 +37,9 @@ def submit(service: Simulated, name: str, seconds: int = 2) -> str:
     return job_id
 
 
-def test_the_first_visit_says_what_to_do(quick: Simulated, browse: Browse, shoot: Shoot) -> None:
+def test_an_empty_list_explains_how_to_add_recordings(
+    quick: Simulated, browse: Browse, shoot: Shoot
+) -> None:
     page = browse(quick.url).page()
     expect(page.get_by_text("No meetings yet")).to_be_visible()
     no_violations(page)
@@ -61,7 +63,7 @@ def busy(simulated: Callable[..., Simulated]) -> Simulated:
 
 
 @pytest.mark.parametrize(("dark", "width"), [(False, WIDE), (True, NARROW)])
-def test_states_can_be_told_apart_in_any_light_on_any_screen(
+def test_states_are_distinguishable_in_both_themes_and_widths(
     busy: Simulated, browse: Browse, shoot: Shoot, dark: bool, width: int
 ) -> None:
     page = browse(busy.url, dark, width).page()
@@ -73,7 +75,7 @@ def test_states_can_be_told_apart_in_any_light_on_any_screen(
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_progress_is_seen_in_two_tabs_and_after_a_reload(slow: Simulated, browse: Browse) -> None:
+def test_progress_shows_in_two_tabs_and_after_a_reload(slow: Simulated, browse: Browse) -> None:
     watched = browse(slow.url)
     tabs = [watched.page(), watched.page()]
     job_id = slow.system.submit(4)
@@ -87,7 +89,7 @@ def test_progress_is_seen_in_two_tabs_and_after_a_reload(slow: Simulated, browse
         expect(page.get_by_text("1 speaker")).to_be_visible()
 
 
-def test_what_failed_says_why_and_what_is_in_doubt_is_told(
+def test_a_failed_job_shows_its_error_and_a_ready_one_its_warnings(
     quick: Simulated, browse: Browse, shoot: Shoot
 ) -> None:
     doubt = TranscriptWarning("low_coverage", "Half of the speech has no words.")
@@ -111,7 +113,7 @@ def test_what_failed_says_why_and_what_is_in_doubt_is_told(
     shoot(page, "failed")
 
 
-def test_a_job_is_cancelled_run_again_and_deleted(
+def test_a_job_can_be_cancelled_rerun_and_deleted(
     slow: Simulated, browse: Browse, shoot: Shoot
 ) -> None:
     slow.system.submit(30)
@@ -134,7 +136,7 @@ def test_a_job_is_cancelled_run_again_and_deleted(
 
 
 @pytest.mark.parametrize("task", ["Words only", "Speakers only", "Assign words to speakers"])
-def test_one_task_alone_is_run_again(quick: Simulated, browse: Browse, task: str) -> None:
+def test_a_single_task_can_be_rerun(quick: Simulated, browse: Browse, task: str) -> None:
     quick.system.ended(quick.system.submit(2))
     page = browse(quick.url).page()
     page.get_by_role("button", name="Run again").click()
@@ -144,7 +146,7 @@ def test_one_task_alone_is_run_again(quick: Simulated, browse: Browse, task: str
     expect(page.get_by_text("1 speaker")).to_be_visible()
 
 
-def test_filters_stay_in_the_address(quick: Simulated, browse: Browse) -> None:
+def test_filters_are_kept_in_the_address(quick: Simulated, browse: Browse) -> None:
     for name in ("planning.wav", "retro.wav"):
         quick.system.ended(submit(quick, name))
     page = browse(quick.url).page()
@@ -158,7 +160,7 @@ def test_filters_stay_in_the_address(quick: Simulated, browse: Browse) -> None:
     expect(page.get_by_text("No meetings match these filters")).to_be_visible()
 
 
-def test_older_meetings_are_a_button_away(quick: Simulated, browse: Browse) -> None:
+def test_show_more_loads_older_meetings(quick: Simulated, browse: Browse) -> None:
     for _ in range(31):
         quick.system.submit(1)
     page = browse(quick.url).page()
@@ -169,7 +171,7 @@ def test_older_meetings_are_a_button_away(quick: Simulated, browse: Browse) -> N
     expect(page.get_by_role("button", name="Show more")).to_be_hidden()
 
 
-def test_a_link_that_is_refused_is_said_why(quick: Simulated, browse: Browse) -> None:
+def test_a_refused_link_shows_the_reason(quick: Simulated, browse: Browse) -> None:
     url = "http://169.254.169.254/none.wav"
     refused = httpx.post(f"{quick.url}/transcribe", json={"url": url})
     watched = browse(quick.url)
@@ -181,7 +183,7 @@ def test_a_link_that_is_refused_is_said_why(quick: Simulated, browse: Browse) ->
     expect(page.get_by_role("dialog").get_by_role("alert")).to_have_text(refused.json()["detail"])
 
 
-def test_a_server_that_is_away_is_said_so_until_it_is_back(
+def test_an_unreachable_server_shows_a_notice_until_it_is_back(
     quick: Simulated, browse: Browse, shoot: Shoot
 ) -> None:
     watched = browse(quick.url)
@@ -198,7 +200,7 @@ def test_a_server_that_is_away_is_said_so_until_it_is_back(
     expect(page.get_by_text("The server cannot be reached.")).to_have_count(0)
 
 
-def test_a_hostile_name_is_text(quick: Simulated, browse: Browse) -> None:
+def test_markup_in_a_name_is_shown_as_text(quick: Simulated, browse: Browse) -> None:
     quick.system.ended(submit(quick, HOSTILE))
     page = browse(quick.url).page()
     expect(page.get_by_role("link", name="<img src=x onerror=alert(1)>")).to_be_visible()

@@ -1,4 +1,4 @@
-"""Recording from the microphone; Chromium's own one beeps once a second."""
+"""Recording from the microphone; Chromium's fake one beeps once a second."""
 
 import re
 
@@ -19,7 +19,7 @@ def record(page: Page, seconds: int = 2) -> None:
     expect(page.locator("output")).to_have_text(f"0:0{seconds}")
 
 
-def test_what_was_recorded_is_transcribed(watched: Watched, shoot: Shoot) -> None:
+def test_a_recording_from_the_microphone_is_transcribed(watched: Watched, shoot: Shoot) -> None:
     page = watched.page()
     record(page)
     expect(page.locator(".level")).to_have_attribute("style", re.compile("--level: .*[1-9]"))
@@ -30,7 +30,7 @@ def test_what_was_recorded_is_transcribed(watched: Watched, shoot: Shoot) -> Non
     expect(page.get_by_text("1 speaker")).to_be_visible()
 
 
-def test_a_tab_that_was_closed_loses_nothing(watched: Watched) -> None:
+def test_a_recording_survives_a_closed_tab(watched: Watched) -> None:
     page = watched.page()
     record(page, seconds=3)
     page.close()
@@ -40,7 +40,7 @@ def test_a_tab_that_was_closed_loses_nothing(watched: Watched) -> None:
     expect(page.get_by_text("1 speaker")).to_be_visible()
 
 
-def test_a_browser_without_room_records_all_the_same(watched: Watched) -> None:
+def test_recording_works_without_browser_storage(watched: Watched) -> None:
     watched.context.add_init_script(
         "Object.defineProperty(window, 'indexedDB', {value: {open() { throw new Error('full'); }}})"
     )
@@ -50,7 +50,7 @@ def test_a_browser_without_room_records_all_the_same(watched: Watched) -> None:
     expect(page.get_by_text("1 speaker")).to_be_visible()
 
 
-def test_what_was_thrown_away_is_gone(watched: Watched) -> None:
+def test_a_discarded_recording_is_deleted(watched: Watched) -> None:
     page = watched.page()
     record(page)
     page.get_by_role("button", name="Discard").click()
@@ -60,7 +60,7 @@ def test_what_was_thrown_away_is_gone(watched: Watched) -> None:
     expect(page.get_by_text("but it was saved.")).to_have_count(0)
 
 
-def test_where_browsers_let_nobody_record_it_is_said_why(watched: Watched) -> None:
+def test_without_microphone_access_the_page_explains_why(watched: Watched) -> None:
     watched.context.add_init_script(
         "Object.defineProperty(navigator, 'mediaDevices', {value: undefined})"
     )

@@ -1,4 +1,4 @@
-"""Finding what was said."""
+"""Searching transcripts."""
 
 import httpx
 import pytest
@@ -12,7 +12,7 @@ HOSTILE = "<b>we</b> ship on <script>alert(1)</script> Tuesday"
 
 @pytest.fixture
 def spoken(quick: Simulated) -> tuple[Simulated, str]:
-    """A meeting in which somebody with a hostile name says hostile words."""
+    """A meeting with markup in a name and in the words."""
     service = quick
     job_id = service.system.submit(2)
     service.system.ended(job_id)
@@ -23,7 +23,7 @@ def spoken(quick: Simulated) -> tuple[Simulated, str]:
     return service, job_id
 
 
-def test_hits_are_marked_and_lead_to_their_moment(
+def test_results_are_highlighted_and_link_to_their_moment(
     spoken: tuple[Simulated, str], browse: Browse, shoot: Shoot
 ) -> None:
     service, job_id = spoken
@@ -38,7 +38,9 @@ def test_hits_are_marked_and_lead_to_their_moment(
     expect(page).to_have_url(f"{service.url}/#/job/{job_id}?t=0.00")
 
 
-def test_hostile_words_and_names_are_text(spoken: tuple[Simulated, str], browse: Browse) -> None:
+def test_markup_in_words_and_names_is_shown_as_text(
+    spoken: tuple[Simulated, str], browse: Browse
+) -> None:
     page = browse(spoken[0].url).page("/#/search?q=<script>")
     expect(page.get_by_text(HOSTILE)).to_be_visible()
     expect(page.get_by_text("<i onclick=alert(2)>Ann</i>")).to_be_visible()
@@ -46,7 +48,9 @@ def test_hostile_words_and_names_are_text(spoken: tuple[Simulated, str], browse:
     assert page.locator("main :is(script, i)").count() == 0
 
 
-def test_nothing_found_says_what_to_try(spoken: tuple[Simulated, str], browse: Browse) -> None:
+def test_a_search_without_results_suggests_what_to_try(
+    spoken: tuple[Simulated, str], browse: Browse
+) -> None:
     page = browse(spoken[0].url).page("/#/search?q=wednesday")
     expect(page.get_by_text("No results")).to_be_visible()
     no_violations(page)

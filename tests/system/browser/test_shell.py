@@ -1,4 +1,4 @@
-"""What every view has around it."""
+"""Header, notices, theme, keyboard and unknown addresses."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ def theme(page: Page) -> str:
 
 @pytest.fixture
 def starved(tmp_path: Path, hub: ModelHub) -> Iterator[Server]:
-    """A service without weights, whose hub was away when it began."""
+    """A service without weights that could not reach its model hub at start."""
     server = serve(tmp_path / "server", **hub.environment)
     yield server
     server.end()
@@ -34,7 +34,7 @@ def english(tmp_path: Path) -> Iterator[Server]:
     server.end()
 
 
-def test_missing_models_are_said_and_a_click_away(
+def test_missing_models_show_a_notice_with_a_retry(
     browse: Browse, starved: Server, hub: ModelHub, shoot: Shoot
 ) -> None:
     page = browse(starved.url).page()
@@ -54,7 +54,7 @@ def test_missing_models_are_said_and_a_click_away(
     expect(missing).to_have_count(0)
 
 
-def test_a_model_of_english_only_offers_no_other_language(browse: Browse, english: Server) -> None:
+def test_an_english_only_model_disables_other_languages(browse: Browse, english: Server) -> None:
     page = browse(english.url).page()
     page.get_by_text("Options").click()
     expect(page.get_by_role("option", name="German")).to_be_disabled()
@@ -66,7 +66,7 @@ def test_the_default_model_offers_every_language(page: Page) -> None:
     expect(page.get_by_role("option", name="German")).to_be_enabled()
 
 
-def test_the_theme_is_the_systems_until_another_is_chosen(browse: Browse, server: Server) -> None:
+def test_the_theme_follows_the_system_until_one_is_chosen(browse: Browse, server: Server) -> None:
     page = browse(server.url, dark=True).page()
     assert theme(page) == "dark"
     page.get_by_role("button", name="Use light theme").click()
@@ -87,7 +87,7 @@ def test_everything_can_be_reached_with_the_keyboard(page: Page) -> None:
     assert outline == "solid"
 
 
-def test_an_address_that_leads_nowhere_says_so(browse: Browse, server: Server) -> None:
+def test_an_unknown_address_shows_page_not_found(browse: Browse, server: Server) -> None:
     page = browse(server.url).page("/#/nowhere")
     expect(page.get_by_role("heading", name="Page not found")).to_be_visible()
     page.get_by_role("link", name="All meetings", exact=True).click()

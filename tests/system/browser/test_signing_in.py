@@ -1,4 +1,4 @@
-"""Where the server asks for a key."""
+"""Signing in where the server asks for a key."""
 
 from collections.abc import Iterator
 
@@ -40,7 +40,7 @@ def sign_in(page: Page, key: str = KEY) -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
-def test_a_wrong_key_is_said_so_and_a_right_one_opens_the_page(
+def test_a_wrong_key_shows_an_error_and_a_valid_one_signs_in(
     watched: Watched, shoot: Shoot
 ) -> None:
     page = watched.page()
@@ -54,7 +54,7 @@ def test_a_wrong_key_is_said_so_and_a_right_one_opens_the_page(
     expect(page.get_by_role("heading", name="Meetings", level=1)).to_be_visible()
 
 
-def test_no_script_can_read_the_key_or_the_session(watched: Watched) -> None:
+def test_scripts_cannot_read_the_key_or_the_session(watched: Watched) -> None:
     page = watched.page()
     sign_in(page)
     expect(page.get_by_role("heading", name="Meetings", level=1)).to_be_visible()
@@ -63,9 +63,7 @@ def test_no_script_can_read_the_key_or_the_session(watched: Watched) -> None:
     assert "mt_session" not in seen
 
 
-def test_a_key_that_may_only_read_sees_no_button_that_would_be_refused(
-    watched: Watched, closed: Simulated
-) -> None:
+def test_a_read_only_key_sees_no_editing_buttons(watched: Watched, closed: Simulated) -> None:
     page = watched.page()
     sign_in(page, READING)
     expect(page.get_by_text("Your key is read-only")).to_be_visible()
@@ -74,7 +72,7 @@ def test_a_key_that_may_only_read_sees_no_button_that_would_be_refused(
     expect(page.get_by_role("main").get_by_role("button")).to_have_count(0)
 
 
-def test_progress_is_live_for_who_signed_in(watched: Watched, closed: Simulated) -> None:
+def test_progress_is_live_after_signing_in(watched: Watched, closed: Simulated) -> None:
     page = watched.page()
     sign_in(page)
     expect(page.get_by_text("No meetings yet")).to_be_visible()
@@ -100,7 +98,7 @@ def test_the_history_names_the_key(watched: Watched, closed: Simulated, shoot: S
     shoot(page, "history")
 
 
-def test_who_signs_out_is_out_and_comes_back_to_where_they_were(watched: Watched) -> None:
+def test_signing_in_again_returns_to_the_same_view(watched: Watched) -> None:
     page = watched.page("/#/search?q=printer")
     sign_in(page)
     expect(page.get_by_role("heading", name="Search for")).to_be_visible()
@@ -118,7 +116,7 @@ def end_session(watched: Watched) -> None:
         assert other.delete("/session", headers={"X-CSRF-Token": token}).status_code == 204
 
 
-def test_what_is_typed_when_the_session_ends_is_saved_by_who_comes_back(
+def test_text_typed_when_the_session_expires_is_saved_after_signing_in(
     watched: Watched, closed: Simulated
 ) -> None:
     job = closed.system.ended(closed.system.submit(1))
@@ -134,7 +132,7 @@ def test_what_is_typed_when_the_session_ends_is_saved_by_who_comes_back(
     assert closed.system.words(job.id) == ["Words", "of", "a", "long", "day"]
 
 
-def test_a_session_that_is_over_is_said_so(watched: Watched) -> None:
+def test_an_expired_session_asks_to_sign_in_again(watched: Watched) -> None:
     page = watched.page("/#/?show=failed")
     sign_in(page)
     expect(page.get_by_text("No meetings match these filters")).to_be_visible()

@@ -1,4 +1,4 @@
-"""One meeting: its words, its player, its speakers."""
+"""The view of a meeting: player, editor, speakers, export, progress."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,13 +61,13 @@ def texts(shelf: Simulated, job_id: str) -> list[str]:
 # -- listening -----------------------------------------------------------------------------
 
 
-def test_a_click_on_a_word_goes_there_and_the_word_is_marked(page: Page) -> None:
+def test_clicking_a_word_seeks_to_it_and_marks_it(page: Page) -> None:
     word(page, "report", 1).click()
     expect(page.locator(".w.spoken")).to_have_text("report")
     assert heard(page)["time"] == pytest.approx(8.0, abs=0.05)
 
 
-def test_the_marked_word_is_the_one_that_is_played(page: Page) -> None:
+def test_the_marked_word_is_the_one_being_played(page: Page) -> None:
     page.get_by_role("button", name="Play", exact=True).click()
     expect(page.locator(".w.spoken")).to_have_text("morning")
     now = heard(page)
@@ -77,7 +77,7 @@ def test_the_marked_word_is_the_one_that_is_played(page: Page) -> None:
     assert now["time"] < (now["word"] + 1) * 0.5 + 0.3  # a busy machine paints late
 
 
-def test_keys_play_and_go_back_and_change_the_speed(page: Page) -> None:
+def test_keys_play_seek_and_change_the_speed(page: Page) -> None:
     word(page, "Thursday", 2).click()
     page.keyboard.press("j")
     assert heard(page)["time"] == pytest.approx(12.0 - 5, abs=0.05)
@@ -90,7 +90,7 @@ def test_keys_play_and_go_back_and_change_the_speed(page: Page) -> None:
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
 
 
-def test_the_picture_of_the_recording_seeks_with_pointer_and_keys(page: Page) -> None:
+def test_the_waveform_seeks_with_pointer_and_keys(page: Page) -> None:
     slider = page.get_by_role("slider", name="Position in the recording")
     slider.click()
     expect(slider).to_have_attribute("aria-valuenow", "15")
@@ -100,14 +100,14 @@ def test_the_picture_of_the_recording_seeks_with_pointer_and_keys(page: Page) ->
     expect(slider).to_have_attribute("aria-valuenow", "0")
 
 
-def test_a_link_leads_to_its_moment(page: Page, job_id: str) -> None:
+def test_a_link_opens_its_moment(page: Page, job_id: str) -> None:
     open_meeting(page, job_id, "?t=15.2")
     expect(page.locator(".w.spoken")).to_have_text("שלום")
     page.evaluate("location.hash = location.hash.replace('15.2', '20')")
     expect(page.locator(".w.spoken")).to_have_text("me")
 
 
-def test_without_its_audio_a_meeting_is_still_read(shelf: Simulated, page: Page) -> None:
+def test_a_meeting_without_audio_can_be_read(shelf: Simulated, page: Page) -> None:
     context = shelf.system.service.context
     job_id = keep(context, meeting(), sound=False)
     open_meeting(page, job_id)
@@ -119,7 +119,7 @@ def test_without_its_audio_a_meeting_is_still_read(shelf: Simulated, page: Page)
 # -- editing -------------------------------------------------------------------------------
 
 
-def test_a_text_is_edited_undone_done_again_and_kept(
+def test_edited_text_can_be_undone_and_redone_and_is_saved(
     page: Page, shelf: Simulated, job_id: str
 ) -> None:
     word(page, "Then", 2).dblclick()
@@ -135,7 +135,7 @@ def test_a_text_is_edited_undone_done_again_and_kept(
     assert texts(shelf, job_id)[2] == f"We ship on Friday {HOSTILE}"
 
 
-def test_the_page_times_edited_words_as_the_server_does(
+def test_edited_words_get_the_times_of_the_server(
     page: Page, shelf: Simulated, job_id: str
 ) -> None:
     word(page, "Good", 0).click()
@@ -151,7 +151,7 @@ def test_the_page_times_edited_words_as_the_server_does(
         assert heard(page)["time"] == pytest.approx(kept[place]["start"], abs=0.01)
 
 
-def test_what_is_typed_when_the_view_is_left_is_saved(
+def test_typed_text_is_saved_when_the_view_is_left(
     page: Page, shelf: Simulated, job_id: str
 ) -> None:
     word(page, "Then", 2).dblclick()
@@ -163,7 +163,7 @@ def test_what_is_typed_when_the_view_is_left_is_saved(
     assert texts(shelf, job_id)[2] == "We ship on Friday"
 
 
-def test_enter_with_control_goes_on_to_the_next_segment(page: Page) -> None:
+def test_ctrl_enter_edits_the_next_segment(page: Page) -> None:
     word(page, "Good", 0).dblclick()
     page.keyboard.press("Control+Enter")
     expect(page.get_by_label("Text of the segment at 0:04")).to_be_focused()
@@ -171,7 +171,7 @@ def test_enter_with_control_goes_on_to_the_next_segment(page: Page) -> None:
     assert lines(page) == [text for _, text in LINES]
 
 
-def test_a_speaker_is_renamed_everywhere_and_a_hostile_name_is_text(
+def test_a_speaker_is_renamed_everywhere_and_markup_stays_text(
     page: Page, shelf: Simulated, job_id: str
 ) -> None:
     word(page, "printing", 1).click()
@@ -184,9 +184,7 @@ def test_a_speaker_is_renamed_everywhere_and_a_hostile_name_is_text(
     assert exported.count(f"{HOSTILE}: ") == 2
 
 
-def test_a_segment_is_cut_in_two_and_put_together_again(
-    page: Page, shelf: Simulated, job_id: str
-) -> None:
+def test_a_segment_can_be_split_and_merged(page: Page, shelf: Simulated, job_id: str) -> None:
     word(page, "is", 1).click()
     page.keyboard.press("s")
     expect_lines(page, 1, "The printing problem", "is solved and the report is on paper")
@@ -198,7 +196,9 @@ def test_a_segment_is_cut_in_two_and_put_together_again(
     assert texts(shelf, job_id)[1] == LINES[1][1]
 
 
-def test_a_number_gives_a_segment_to_a_speaker(page: Page, shelf: Simulated, job_id: str) -> None:
+def test_a_number_key_assigns_a_segment_to_a_speaker(
+    page: Page, shelf: Simulated, job_id: str
+) -> None:
     word(page, "Good", 0).click()
     page.keyboard.press("3")
     expect(page.locator(".segment .speaker").first).to_contain_text("SPEAKER_02")
@@ -210,7 +210,7 @@ def test_a_number_gives_a_segment_to_a_speaker(page: Page, shelf: Simulated, job
     assert [each["speaker"] for each in kept][:2] == ["SPEAKER_02", "SPEAKER_03"]
 
 
-def test_selected_words_go_to_somebody_else_in_one_step(
+def test_selected_words_are_reassigned_in_one_step(
     page: Page, shelf: Simulated, job_id: str
 ) -> None:
     word(page, "solved", 1).click()
@@ -228,7 +228,7 @@ def test_selected_words_go_to_somebody_else_in_one_step(
     assert texts(shelf, job_id)[1] == LINES[1][1]
 
 
-def test_words_selected_by_a_finger_are_given_to_somebody_else(page: Page) -> None:
+def test_words_selected_by_touch_can_be_reassigned(page: Page) -> None:
     page.evaluate(  # which sends no event of a pointer
         """() => {
           const words = document.querySelectorAll(".segment:nth-child(2) .w");
@@ -241,7 +241,7 @@ def test_words_selected_by_a_finger_are_given_to_somebody_else(page: Page) -> No
     saved(page)
 
 
-def test_a_conflict_loads_the_others_edit_and_keeps_what_was_typed(
+def test_a_conflict_loads_the_other_edit_and_keeps_the_typed_text(
     browse: Browse, shelf: Simulated, job_id: str
 ) -> None:
     watched = browse(shelf.url)
@@ -261,7 +261,7 @@ def test_a_conflict_loads_the_others_edit_and_keeps_what_was_typed(
     assert texts(shelf, job_id)[2] == "Mine of Thursday"
 
 
-def test_edits_made_while_the_server_is_away_wait_and_are_saved(
+def test_edits_made_offline_are_saved_when_the_server_is_back(
     browse: Browse, shelf: Simulated, job_id: str
 ) -> None:
     watched = browse(shelf.url)
@@ -285,7 +285,7 @@ def test_edits_made_while_the_server_is_away_wait_and_are_saved(
     expect(page.locator(".w.chosen")).to_have_text("Friday")
 
 
-def test_what_is_typed_again_before_the_answer_keeps_its_focus(
+def test_an_open_editor_keeps_its_focus_when_the_answer_arrives(
     page: Page, shelf: Simulated, job_id: str
 ) -> None:
     held: list[Route] = []
@@ -311,9 +311,7 @@ def test_what_is_typed_again_before_the_answer_keeps_its_focus(
     assert texts(shelf, job_id)[2] == "We ship on Monday"
 
 
-def test_what_is_refused_is_said_and_not_called_saved(
-    browse: Browse, shelf: Simulated, job_id: str
-) -> None:
+def test_a_refused_edit_shows_the_reason(browse: Browse, shelf: Simulated, job_id: str) -> None:
     watched = browse(shelf.url)
     watched.allow("422")
     page = watched.page()
@@ -322,7 +320,7 @@ def test_what_is_refused_is_said_and_not_called_saved(
     expect(page.locator(".save-state")).to_contain_text("nothing to undo")
 
 
-def test_what_was_changed_is_told(page: Page) -> None:
+def test_the_history_lists_edits(page: Page) -> None:
     word(page, "is", 1).click()
     page.keyboard.press("s")
     page.keyboard.press("u")
@@ -337,7 +335,7 @@ def test_what_was_changed_is_told(page: Page) -> None:
 # -- finding -------------------------------------------------------------------------------
 
 
-def test_find_marks_all_matches_and_goes_from_one_to_the_next(page: Page) -> None:
+def test_find_marks_all_matches_and_steps_through_them(page: Page) -> None:
     page.keyboard.press("Control+f")
     page.keyboard.type("THURSDAY")
     expect(page.get_by_text("1 of 2")).to_be_visible()
@@ -349,7 +347,7 @@ def test_find_marks_all_matches_and_goes_from_one_to_the_next(page: Page) -> Non
     expect(page.locator(".w.found")).to_have_count(0)
 
 
-def test_a_name_that_was_misheard_is_replaced_everywhere_and_undone(
+def test_a_misheard_name_is_replaced_everywhere_and_undone(
     page: Page, shelf: Simulated, job_id: str
 ) -> None:
     page.get_by_role("button", name="Find", exact=True).click()
@@ -365,9 +363,7 @@ def test_a_name_that_was_misheard_is_replaced_everywhere_and_undone(
     assert texts(shelf, job_id)[5] == LINES[5][1]
 
 
-def test_everything_of_one_speaker_goes_to_another(
-    page: Page, shelf: Simulated, job_id: str
-) -> None:
+def test_a_speaker_is_merged_into_another(page: Page, shelf: Simulated, job_id: str) -> None:
     page.get_by_role("button", name="Actions for SPEAKER_02", exact=True).click()
     page.get_by_role("menuitem", name="Merge into SPEAKER_00").click()
     expect(page.locator(".segment .speaker", has_text="SPEAKER_00")).to_have_count(4)
@@ -394,9 +390,7 @@ def expect_people(page: Page, shelf: Simulated, job_id: str, *labels: str) -> No
     assert sorted(transcript(shelf, job_id)["speakers"]) == sorted(labels)
 
 
-def test_who_is_heard_without_words_is_shown_named_and_merged(
-    shelf: Simulated, browse: Browse
-) -> None:
+def test_a_speaker_without_words_can_be_named_and_merged(shelf: Simulated, browse: Browse) -> None:
     a, b, c = "SPEAKER_00", "SPEAKER_01", "SPEAKER_02"
     said = spoken((a, "we ship on Thursday"), (b, "fine"), (a, "good"))
     turns = (Turn(0, 2, a), Turn(2, 2.5, b), Turn(2.5, 3, a), Turn(4, 7.5, c))
@@ -437,7 +431,7 @@ def test_who_is_heard_without_words_is_shown_named_and_merged(
 # -- what is told of it --------------------------------------------------------------------
 
 
-def test_the_picture_of_the_readme(browse: Browse, shelf: Simulated, shoot: Shoot) -> None:
+def test_the_screenshot_of_the_readme(browse: Browse, shelf: Simulated, shoot: Shoot) -> None:
     page = browse(shelf.url).page()
     page.set_viewport_size({"width": 1080, "height": 675})
     open_meeting(page, keep(shelf.system.service.context, minutes()))
@@ -447,7 +441,9 @@ def test_the_picture_of_the_readme(browse: Browse, shelf: Simulated, shoot: Shoo
     shoot(page, "transcript")  # docs/images/transcript.png
 
 
-def test_what_is_in_doubt_was_cut_or_fell_back_is_said(page: Page, shelf: Simulated) -> None:
+def test_uncertain_words_removed_passages_and_warnings_are_shown(
+    page: Page, shelf: Simulated
+) -> None:
     doubtful = meeting(
         coverage=0.964,
         removed=(Removed(20.0, 24.0, "loop", "thank you thank you"),),
@@ -463,7 +459,7 @@ def test_what_is_in_doubt_was_cut_or_fell_back_is_said(page: Page, shelf: Simula
     expect(page.locator(".segment .w.doubtful").first).to_be_visible()
 
 
-def test_hebrew_and_arabic_run_from_the_right(page: Page) -> None:
+def test_hebrew_and_arabic_run_from_right_to_left(page: Page) -> None:
     directions = page.locator(".segment .words").evaluate_all(
         "all => all.map((each) => getComputedStyle(each).direction)"
     )
@@ -472,7 +468,7 @@ def test_hebrew_and_arabic_run_from_the_right(page: Page) -> None:
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [WIDE, NARROW, SMALLEST])
-def test_everybody_can_use_it_in_any_light_on_any_screen(
+def test_the_editor_is_accessible_in_both_themes_at_every_width(
     browse: Browse, shelf: Simulated, shoot: Shoot, dark: bool, width: int
 ) -> None:
     context = shelf.system.service.context
@@ -491,7 +487,7 @@ def test_everybody_can_use_it_in_any_light_on_any_screen(
     no_violations(page)
 
 
-def test_the_focus_goes_into_a_panel_or_a_menu_and_comes_back(
+def test_the_focus_moves_into_panels_and_menus_and_returns(
     browse: Browse, shelf: Simulated, job_id: str
 ) -> None:
     page = browse(shelf.url, width=NARROW).page()
@@ -508,7 +504,7 @@ def test_the_focus_goes_into_a_panel_or_a_menu_and_comes_back(
     expect(details).to_be_focused()
 
 
-def test_what_is_marked_is_seen_where_the_system_gives_the_colours(page: Page) -> None:
+def test_marks_are_visible_with_forced_colours(page: Page) -> None:
     page.emulate_media(forced_colors="active")
     word(page, "report", 1).click()
     page.keyboard.press("Control+f")
@@ -521,7 +517,7 @@ def test_what_is_marked_is_seen_where_the_system_gives_the_colours(page: Page) -
     assert len(set(grounds)) == len(grounds)
 
 
-def test_single_keys_can_be_switched_off(page: Page) -> None:
+def test_single_keys_can_be_disabled(page: Page) -> None:
     word(page, "is", 1).click()
     page.keyboard.press("?")
     page.get_by_label("Enable single-key shortcuts").uncheck()
@@ -536,7 +532,7 @@ def test_single_keys_can_be_switched_off(page: Page) -> None:
 # -- export --------------------------------------------------------------------------------
 
 
-def test_every_format_of_the_api_is_in_the_menu(page: Page) -> None:
+def test_the_export_menu_lists_every_format(page: Page) -> None:
     page.get_by_role("button", name="Export").click()
     labels = page.get_by_role("menuitem").locator(".menu-label")
     expect(labels).to_have_text(["Copy as text", "Print", *EXPORTERS])
@@ -546,7 +542,7 @@ def test_every_format_of_the_api_is_in_the_menu(page: Page) -> None:
     assert "Good morning" in Path(download.value.path()).read_text(encoding="utf-8")
 
 
-def test_on_paper_there_are_all_segments_and_nothing_else(page: Page) -> None:
+def test_printing_shows_all_segments_and_nothing_else(page: Page) -> None:
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print")
     expect(page.locator(".paper p")).to_have_count(len(LINES))
@@ -559,9 +555,7 @@ def test_on_paper_there_are_all_segments_and_nothing_else(page: Page) -> None:
 # -- long meetings -------------------------------------------------------------------------
 
 
-def test_of_a_long_meeting_only_what_is_in_sight_is_in_the_document(
-    page: Page, shelf: Simulated
-) -> None:
+def test_a_long_meeting_renders_only_rows_in_sight(page: Page, shelf: Simulated) -> None:
     long = long_meeting(12_000, 7200.0, 6)
     open_meeting(page, keep(shelf.system.service.context, long), "?t=3600")
     expect(page.locator(".w.spoken")).to_be_visible()
@@ -576,7 +570,7 @@ def test_of_a_long_meeting_only_what_is_in_sight_is_in_the_document(
     expect(page.locator(f".segment[aria-posinset='{len(long.segments)}']")).to_be_visible()
 
 
-def test_an_edit_of_a_long_meeting_makes_one_row_anew(page: Page, shelf: Simulated) -> None:
+def test_an_edit_renders_only_the_edited_row(page: Page, shelf: Simulated) -> None:
     open_meeting(page, keep(shelf.system.service.context, long_meeting(4000, 2400.0, 4)), "?t=1200")
     before = page.get_by_role("region", name="Transcript").evaluate("each => each.scrollTop")
     assert before > 0
@@ -595,7 +589,7 @@ def test_an_edit_of_a_long_meeting_makes_one_row_anew(page: Page, shelf: Simulat
 # -- what is not done ----------------------------------------------------------------------
 
 
-def test_a_meeting_that_goes_on_shows_progress_and_words_and_then_the_transcript(
+def test_a_meeting_in_progress_shows_words_and_then_the_transcript(
     browse: Browse, simulated: Callable[..., Simulated]
 ) -> None:
     service = simulated(SIMULATED_PART_SECONDS="0.7")
@@ -610,7 +604,7 @@ def test_a_meeting_that_goes_on_shows_progress_and_words_and_then_the_transcript
     expect(page.get_by_role("heading", level=1)).to_have_text("standup.wav")
 
 
-def test_a_cancelled_meeting_says_so_and_can_be_run_again(
+def test_a_cancelled_meeting_can_be_rerun(
     browse: Browse, simulated: Callable[..., Simulated]
 ) -> None:
     service = simulated(SIMULATED_PART_SECONDS="5")
@@ -623,7 +617,7 @@ def test_a_cancelled_meeting_says_so_and_can_be_run_again(
     expect(page.get_by_role("progressbar", name="Progress")).to_be_visible()
 
 
-def test_a_meeting_that_is_not_there_is_said_so(browse: Browse, shelf: Simulated) -> None:
+def test_an_unknown_meeting_shows_not_found(browse: Browse, shelf: Simulated) -> None:
     watched = browse(shelf.url)
     watched.allow("404")
     page = watched.page("/#/job/nowhere")

@@ -1,4 +1,4 @@
-"""Modules of the transcript's view that decide things, run in a browser."""
+"""Modules of the transcript view, run in a browser."""
 
 import random
 from collections.abc import Callable
@@ -100,7 +100,7 @@ def steps(chance: random.Random) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_after_every_edit_the_page_has_what_the_server_has(
+def test_the_page_matches_the_server_after_every_edit(
     browse: Browse, quick: Simulated, seed: int
 ) -> None:
     chance = random.Random(seed)
@@ -112,7 +112,7 @@ def test_after_every_edit_the_page_has_what_the_server_has(
     assert watched.page().evaluate(_EDITED, [job_id, steps(chance)]) == []
 
 
-def test_a_moment_is_in_the_word_that_is_spoken(page: Page) -> None:
+def test_a_moment_maps_to_the_spoken_word(page: Page) -> None:
     transcript = long_meeting(200, 100.0, 3)
     plain = to_plain(transcript)["segments"]
     middles = [(word.start + word.end) / 2 for word in transcript.words]
@@ -122,7 +122,7 @@ def test_a_moment_is_in_the_word_that_is_spoken(page: Page) -> None:
     assert page.evaluate(_PLACES, [plain, [-1.0]]) == [{"segment": -1, "word": -1}]
 
 
-def test_rows_lie_below_each_other_whatever_is_measured(page: Page) -> None:
+def test_row_offsets_are_the_sums_of_heights(page: Page) -> None:
     chance = random.Random(3)
     changes = [
         [chance.randrange(20), chance.randrange(3), [chance.randrange(20, 90)]] for _ in range(30)

@@ -1,4 +1,4 @@
-"""Recordings come in."""
+"""Uploading recordings."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def jobs(server: Server) -> list[dict[str, object]]:
 
 
 class Cut:
-    """Lets a part of the first piece arrive, and nothing more until it is mended."""
+    """Lets part of the first chunk through, then breaks every request until `broken` is False."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.url = url
@@ -82,7 +82,7 @@ def test_the_sample_becomes_a_meeting(page: Page, server: Server, shoot: Shoot) 
     httpx.delete(f"{server.url}/transcribe/{jobs(server)[0]['job_id']}")
 
 
-def test_an_upload_that_was_cut_goes_on_where_it_was_as_one_job(
+def test_an_interrupted_upload_resumes_as_one_job(
     watched: Watched, service: Simulated, meeting: Path, shoot: Shoot
 ) -> None:
     page = watched.page()
@@ -97,7 +97,7 @@ def test_an_upload_that_was_cut_goes_on_where_it_was_as_one_job(
     assert [job["size_bytes"] for job in jobs(service)] == [meeting.stat().st_size]
 
 
-def test_an_upload_goes_on_after_a_reload_as_one_job(
+def test_an_upload_resumes_after_a_reload_as_one_job(
     watched: Watched, service: Simulated, meeting: Path
 ) -> None:
     page = watched.page()
@@ -115,7 +115,7 @@ def test_an_upload_goes_on_after_a_reload_as_one_job(
     assert len(jobs(service)) == 1
 
 
-def test_an_upload_is_paused_and_gone_on_with(watched: Watched, meeting: Path) -> None:
+def test_an_upload_can_be_paused_and_resumed(watched: Watched, meeting: Path) -> None:
     page = watched.page()
     cut = Cut(page, watched.url)
     choose(page, meeting)
@@ -128,9 +128,7 @@ def test_an_upload_is_paused_and_gone_on_with(watched: Watched, meeting: Path) -
     expect(page.get_by_role("link", name="planning.wav")).to_be_visible()
 
 
-def test_an_upload_that_is_cancelled_leaves_nothing(
-    watched: Watched, service: Simulated, meeting: Path
-) -> None:
+def test_a_cancelled_upload_is_deleted(watched: Watched, service: Simulated, meeting: Path) -> None:
     page = watched.page()
     cut = Cut(page, service.url)
     choose(page, meeting)
@@ -144,7 +142,7 @@ def test_an_upload_that_is_cancelled_leaves_nothing(
     expect(page.get_by_role("list", name="Uploads")).to_be_hidden()
 
 
-def test_many_files_come_in_with_the_options_of_last_time(
+def test_several_files_use_the_remembered_options(
     watched: Watched, service: Simulated, tmp_path: Path
 ) -> None:
     page = watched.page()
@@ -168,7 +166,7 @@ def test_many_files_come_in_with_the_options_of_last_time(
         assert options["hotwords"] == ["Kubernetes", "Anna Öz"]
 
 
-def test_files_are_dropped_anywhere(watched: Watched, tmp_path: Path) -> None:
+def test_files_can_be_dropped_anywhere(watched: Watched, tmp_path: Path) -> None:
     page = watched.page()
     data = list(recording(1))
     transfer = page.evaluate_handle(
@@ -181,7 +179,7 @@ def test_files_are_dropped_anywhere(watched: Watched, tmp_path: Path) -> None:
     expect(page.get_by_role("link", name="dropped.wav")).to_be_visible()
 
 
-def test_what_is_no_recording_is_refused_in_words(watched: Watched, tmp_path: Path) -> None:
+def test_files_without_audio_are_refused_with_a_reason(watched: Watched, tmp_path: Path) -> None:
     watched.allow("status of 4(15|22)")
     page = watched.page()
     (tmp_path / "notes.txt").write_text("no sound\n" * 50)
@@ -195,7 +193,7 @@ def test_what_is_no_recording_is_refused_in_words(watched: Watched, tmp_path: Pa
     expect(page.get_by_role("button", name="Choose files")).to_be_focused()
 
 
-def test_options_that_make_no_sense_stop_nothing_but_the_upload(watched: Watched) -> None:
+def test_invalid_options_prevent_the_upload(watched: Watched) -> None:
     page = watched.page()
     page.get_by_text("Options").click()
     page.get_by_label("Speakers", exact=False).first.fill("9-2")

@@ -1,4 +1,4 @@
-"""Remembering a voice from the page, and being asked who somebody may be."""
+"""Remembering voices and suggesting names."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,9 +41,7 @@ def rename(page: Page, label: str, name: str) -> None:
     page.get_by_label(f"Name of {label}").fill(name)
 
 
-def test_a_voice_is_remembered_with_a_tick_and_asked_about_later(
-    shelf: Simulated, browse: Browse
-) -> None:
+def test_a_remembered_voice_is_suggested_later(shelf: Simulated, browse: Browse) -> None:
     page = browse(shelf.url).page()
     open_meeting(page, met(shelf, (ANN, 4), (BOB, 4)))
     rename(page, "SPEAKER_00", "Ann")
@@ -70,9 +68,7 @@ def test_a_voice_is_remembered_with_a_tick_and_asked_about_later(
         assert names(shelf, job_id) == found
 
 
-def test_where_no_voices_are_kept_there_is_nothing_to_tick(
-    quick: Simulated, browse: Browse
-) -> None:
+def test_without_voice_profiles_there_is_no_checkbox(quick: Simulated, browse: Browse) -> None:
     job_id = quick.system.ended(quick.system.submit(seconds=2)).id
     page = browse(quick.url).page()
     open_meeting(page, job_id)

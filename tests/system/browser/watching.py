@@ -1,4 +1,4 @@
-"""Pages that are watched: what goes wrong in a browser, or leaves its host, fails the test."""
+"""Watched pages: console errors, failed requests and requests to other hosts fail a test."""
 
 import os
 import re
@@ -15,7 +15,7 @@ _AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding=
 
 
 class Watched:
-    """A context of a browser whose pages may do nothing wrong; `close` tells what they did."""
+    """A browser context that records errors of its pages; `close` raises them."""
 
     def __init__(self, chromium: Browser, url: str, dark: bool, width: int) -> None:
         self.url = url
@@ -23,7 +23,7 @@ class Watched:
         self._allowed = [
             "/events",
             r"503.*/health/ready",
-        ]  # says what is not ready yet, in its body
+        ]  # readiness answers 503 with a report
         self.context: BrowserContext = chromium.new_context(
             base_url=url,
             color_scheme="dark" if dark else "light",
@@ -42,11 +42,11 @@ class Watched:
         return page
 
     def allow(self, pattern: str) -> None:
-        """Let the browser complain about this, as the test makes it happen."""
+        """Ignore errors that match, because the test causes them."""
         self._allowed.append(pattern)
 
     def close(self) -> None:
-        """End it; nothing may have gone wrong."""
+        """Close the context; fails if there were errors."""
         self.context.close()
         found = [each for each in self.troubles if not self._is_allowed(each)]
         assert not found, "\n".join(found)
@@ -61,7 +61,7 @@ class Watched:
         page.on("response", self._answered)
 
     def _heard(self, message: ConsoleMessage) -> None:
-        # violations of the content security policy are said here, too
+        # violations of the content security policy are logged here, too
         if message.type in {"error", "warning"}:
             self.troubles.append(f"{message.type}: {message.text} {message.location['url']}")
 
@@ -75,7 +75,7 @@ class Watched:
 
 
 def violations(page: Page) -> list[str]:
-    """What axe-core finds wrong with the view as it is, of any impact."""
+    """Violations that axe-core finds in the current view, of any impact."""
     page.locator("h1").first.wait_for(state="attached")  # of every view, once it is there
     page.evaluate(_AXE)
     result: dict[str, Any] = page.evaluate(
@@ -90,13 +90,13 @@ def violations(page: Page) -> list[str]:
 
 
 def no_violations(page: Page) -> None:
-    """Fail with what axe-core finds."""
+    """Fail if axe-core finds violations."""
     found = violations(page)
     assert not found, "\n".join(found)
 
 
 def shot(page: Page, name: str, folder: Path) -> Path:
-    """A picture of what is seen now, in SCREENSHOTS or the folder."""
+    """Take a screenshot, in the folder SCREENSHOTS or the given one."""
     folder = Path(os.environ.get("SCREENSHOTS") or folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.png"

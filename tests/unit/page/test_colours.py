@@ -38,15 +38,15 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
-def test_text_stands_out_from_what_is_behind_it(theme: dict[str, str]) -> None:
+def test_text_has_enough_contrast(theme: dict[str, str]) -> None:
     low = [pair for pair in PAIRS if contrast(theme[pair[0]], theme[pair[1]]) < 4.5]
     assert low == []
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
-def test_fields_and_marks_stand_out(theme: dict[str, str]) -> None:
+def test_fields_have_enough_contrast(theme: dict[str, str]) -> None:
     assert contrast(theme["line-strong"], theme["surface"]) >= 3.0  # 1.4.11
 
 
-def test_eight_speakers_have_eight_colours() -> None:
+def test_eight_speakers_have_distinct_colours() -> None:
     assert len({LIGHT[name] for name in SPEAKERS}) == len({DARK[name] for name in SPEAKERS}) == 8

@@ -1,4 +1,4 @@
-"""Routes that change a job or what its transcript says."""
+"""Routes that cancel or delete a job and edit its transcript."""
 
 from typing import Annotated, Any
 
@@ -20,9 +20,9 @@ from meet_transcriber.service.commands import EditResult
 
 router = APIRouter(tags=["transcriptions"])
 
-_SHOWN = response(200, "The job as it is now.", "JobEntry", ("ETag",))
+_SHOWN = response(200, "The job.", "JobEntry", ("ETag",))
 _EDITING = {
-    **response(200, "The job as it is now, and what changed.", "EditedEntry", ("ETag",)),
+    **response(200, "The job, and what changed in its transcript.", "EditedEntry", ("ETag",)),
     **problems(400, 404, 409, 412, 413, 422, 507),
 }
 
@@ -30,12 +30,12 @@ _EDITING = {
 @router.post(
     "/transcribe/{job_id}/cancel",
     operation_id="cancelTranscription",
-    summary="End a job",
+    summary="Cancel a job",
     response_class=Response,
     responses={**_SHOWN, **problems(404, 409)},
 )
 def cancel(service: SubmitService, job_id: JobId) -> Response:
-    """End a job that has not ended; its workers notice within a second or two."""
+    """Cancel an unfinished job; its workers stop within a few seconds."""
     job = service.commands.cancel(job_id)
     return _json(job, serializers.entry(job))
 
@@ -43,13 +43,13 @@ def cancel(service: SubmitService, job_id: JobId) -> Response:
 @router.delete(
     "/transcribe/{job_id}",
     operation_id="deleteTranscription",
-    summary="Forget a job, its audio and its words",
+    summary="Delete a job, its audio and its transcript",
     response_class=Response,
     status_code=204,
-    responses={**response(204, "It is gone."), **problems(404)},
+    responses={**response(204, "The job was deleted."), **problems(404)},
 )
 def delete(service: SubmitService, job_id: JobId) -> Response:
-    """Delete a job in whatever state; nothing of it stays."""
+    """Delete a job in any state with everything that belongs to it."""
     service.commands.delete(job_id)
     return Response(status_code=204)
 
@@ -57,7 +57,7 @@ def delete(service: SubmitService, job_id: JobId) -> Response:
 @router.patch(
     "/transcribe/{job_id}/speakers",
     operation_id="nameSpeakers",
-    summary="Say who the speakers are",
+    summary="Name speakers",
     response_class=Response,
     responses=_EDITING,
     openapi_extra=request_body(Names),
@@ -69,7 +69,7 @@ async def name_speakers(
     body: Annotated[Names, json_body(Names)],
     if_match: IfMatch = None,
 ) -> Response:
-    """Give speakers their names, in every format from now on; null takes a name away."""
+    """Name speakers in every export format; null removes a name."""
 
     def change() -> EditResult:
         _check_edition(service.queries.job(job_id), if_match)
@@ -81,7 +81,7 @@ async def name_speakers(
 @router.patch(
     "/transcribe/{job_id}/segments/{number}",
     operation_id="editSegment",
-    summary="Change a segment",
+    summary="Edit a segment",
     response_class=Response,
     responses=_EDITING,
     openapi_extra=request_body(SegmentChange),
@@ -94,7 +94,7 @@ async def edit_segment(
     body: Annotated[SegmentChange, json_body(SegmentChange)],
     if_match: IfMatch = None,
 ) -> Response:
-    """Put other words into a segment, give it to somebody else, split it, or merge the next."""
+    """Change the text or speaker of a segment, split it, or merge the next one into it."""
     edit = _edit(number, body)
     author = get_author(request)
     result = await run_in_threadpool(_edited, service, job_id, [edit], if_match, author)
@@ -104,7 +104,7 @@ async def edit_segment(
 @router.patch(
     "/transcribe/{job_id}/segments",
     operation_id="editSegments",
-    summary="Change many segments at once",
+    summary="Edit several segments",
     response_class=Response,
     responses=_EDITING,
     openapi_extra=request_body(SegmentChanges),
@@ -117,8 +117,8 @@ async def edit_segments(
     if_match: IfMatch = None,
 ) -> Response:
     """
-    Several changes in order, a name put right everywhere, or all that one speaker said given to
-    another: one step, all of it or nothing, which one undo takes back.
+    Make several changes in order, replace text everywhere, or assign everything that one speaker
+    said to another. The request succeeds or fails as a whole and is undone in one step.
     """
     edits = _edits(body)
     author = get_author(request)
@@ -129,14 +129,14 @@ async def edit_segments(
 @router.post(
     "/transcribe/{job_id}/undo",
     operation_id="undoEdit",
-    summary="Take back the latest edit",
+    summary="Undo the latest edit",
     response_class=Response,
     responses=_EDITING,
 )
 @router.post(
     "/transcribe/{job_id}/redo",
     operation_id="redoEdit",
-    summary="Bring back what was undone",
+    summary="Redo the edit undone last",
     response_class=Response,
     responses=_EDITING,
 )
@@ -144,8 +144,8 @@ def undo_or_redo(
     request: Request, service: SubmitService, job_id: JobId, if_match: IfMatch = None
 ) -> Response:
     """
-    Undo takes back the latest edit that still stands, with all that was changed in the same
-    request; redo brings back what was undone last, unless something else was changed since.
+    Undo reverts the latest edit with everything changed in the same request. Redo restores what
+    was undone last, unless something else was changed since.
     """
     edit = Edit("redo" if request.url.path.endswith("/redo") else "undo")
     return _edited_entry(request, _edited(service, job_id, [edit], if_match, get_author(request)))
@@ -154,7 +154,7 @@ def undo_or_redo(
 def _edited(
     service: Service, job_id: str, edits: list[Edit], if_match: str | None, author: str | None
 ) -> EditResult:
-    """Edit exactly the edition that was meant; a change of the record alone does not matter."""
+    """Edit the edition in If-Match; retry when only the record has changed."""
     while if_match is not None:
         job = service.queries.job(job_id)
         _check_edition(job, if_match)
@@ -170,8 +170,7 @@ def _check_edition(job: Job, if_match: str | None) -> None:
     wanted = edition_in(if_match)
     if wanted is not None and wanted != serializers.edition(job):
         raise EditConflict(
-            "Somebody else changed this transcript meanwhile, or If-Match holds no ETag of it; "
-            "load it and edit again."
+            "The transcript has changed, or If-Match is not an ETag of it; load it and edit again."
         )
 
 
