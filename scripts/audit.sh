@@ -1,9 +1,9 @@
 #!/bin/sh
-# Asks an advisory database about every locked package. Ends with 0 when it knows of no
-# vulnerability, 1 when it knows of some, 2 when it cannot be asked.
+# Checks every locked package against an advisory database. Exits with 0 without vulnerabilities, 1
+# with some, 2 when the database cannot be reached.
 #
 #   scripts/audit.sh [LOCK...]      needs pip-audit (`make audit` installs it into .venv);
-#                                   OSV_URL names another database that speaks OSV's interface
+#                                   OSV_URL names another database with OSV's interface
 set -u
 cd "$(dirname "$0")/.." || exit 2
 [ $# -gt 0 ] || set -- requirements/*.txt

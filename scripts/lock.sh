@@ -1,7 +1,7 @@
 #!/bin/sh
 # Re-creates requirements/*.txt: exact versions with hashes, the same files on any machine.
-# Only the default index counts, whatever this machine's own configuration says, so the
-# hashes are those of the published files; the locks name no address.
+# Only the default index is used, regardless of local configuration, so that the hashes are those
+# of the published files; the locks contain no addresses.
 #
 #   scripts/lock.sh [--upgrade]     needs uv (`make lock` installs it into .venv)
 set -eu
@@ -25,8 +25,8 @@ with_clients() { # with_clients NAME [argument...]: with every extra that needs 
     lock "$name" --extra aws --extra azure --extra cloudwatch --extra gcp --extra otel "$@"
 }
 
-# `build` is installed first; each other lock holds the whole of its environment, in the
-# versions of the smaller one that it builds on.
+# `build` is installed first; each other lock is complete, and constrained by the smaller one that
+# it extends.
 lock build --group build "$@"
 upgrade=${1:-}
 set -- pyproject.toml --constraints requirements/build.txt "$@"
@@ -43,10 +43,10 @@ with_clients deploy --group deploy --group system \
     --constraints requirements/system.txt "$@"
 lock pyannote --extra pyannote "$@"
 
-# The API's own image: a group alone, in the versions of the whole.
+# The API image: only its group, in the versions of the runtime lock.
 lock api --group api --constraints requirements/runtime.txt ${upgrade:+"$upgrade"}
 
-# Programs that checks call; nothing of ours is in their environments.
+# Programs that tests run, in environments without this project.
 for program in awscli azure-cli checkov; do
     lock "$program" --group "$program" ${upgrade:+"$upgrade"}
 done

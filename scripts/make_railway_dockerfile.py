@@ -1,4 +1,4 @@
-"""Writes deploy/railway/Dockerfile: ours without what Railway's builder refuses."""
+"""Writes deploy/railway/Dockerfile: ours without what Railway's builder rejects."""
 
 import re
 from pathlib import Path
@@ -8,8 +8,8 @@ TARGET = ROOT / "deploy" / "railway" / "Dockerfile"
 
 _REFUSED = re.compile(r"--mount=type=cache,\S+ \\\n +|^(?:# .*\n)?VOLUME .*\n", re.MULTILINE)
 _HEAD = """\
-# Made of Dockerfile by `make docs`. Railway's builder refuses VOLUME, which it has its own volumes
-# for, and caches that do not name the service.
+# Generated from Dockerfile by `make docs`. Railway's builder rejects VOLUME, as Railway has its own
+# volumes, and caches that do not name the service.
 """
 
 

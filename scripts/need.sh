@@ -1,5 +1,5 @@
 #!/bin/sh
-# Ends with the one apt line that is missing, if any program named is not there.
+# Fails with the apt command for the programs that are missing, if any.
 #
 #   scripts/need.sh flite festival
 missing=

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs one lock into a virtual environment, and this project on top, editable. What
-# comes as sources is built with the build tools of requirements/build.txt and no others.
+# Installs a lock into a virtual environment, and this project, editable. Source distributions are
+# built with the tools of requirements/build.txt only.
 #
 #   scripts/setup.sh .venv requirements/test.txt
-#   scripts/setup.sh .venv-checkov requirements/checkov.txt alone     a program, without us
+#   scripts/setup.sh .venv-checkov requirements/checkov.txt alone     without this project
 set -eu
 cd "$(dirname "$0")/.."
 venv=$1

@@ -1,8 +1,8 @@
 #!/bin/bash
 # Creates or updates a stack:   deploy/aws/deploy.sh ec2|ecs-fargate|ecs-gpu Parameter=Value...
 #
-# STACK names it; where unset it is meet-transcriber, and -ec2 or -gpu is added for those two. The
-# secret meet-transcriber/hf-token has to be there. --dry-run makes a change set and does not run it.
+# STACK is its name, by default meet-transcriber, with -ec2 or -gpu for those two. The secret
+# meet-transcriber/hf-token must exist. --dry-run creates a change set and does not execute it.
 set -euo pipefail
 
 only=

@@ -1,8 +1,8 @@
 #!/bin/bash
 # Builds the image and pushes it to ECR:   deploy/aws/image.sh TAG [TARGET]
 #
-# TARGET is a stage of the Dockerfile (cpu where left out; worker-gpu for ecs-gpu.yaml).
-# --dry-run prints what would be done. Needs AWS_REGION, docker, and the rights to ECR.
+# TARGET is a stage of the Dockerfile (default cpu; worker-gpu for ecs-gpu.yaml).
+# --dry-run prints the commands. Needs AWS_REGION, docker, and permissions for ECR.
 set -euo pipefail
 
 run=

@@ -1,8 +1,8 @@
 #!/bin/bash
 # API and GPU workers on Container Apps:   deploy/azure/containerapps.sh
 #
-# Needs `az login`, what docs/deployment/azure.md makes first, and its names: REGISTRY, VAULT,
-# STORAGE, and REDIS_HOST, the host name of Azure Managed Redis. Run again, it updates both.
+# Needs `az login` and the resources of docs/deployment/azure.md, named by REGISTRY, VAULT, STORAGE
+# and REDIS_HOST, the host name of Azure Managed Redis. Running it again updates both.
 set -euo pipefail
 here=$(dirname "$0")
 group=${RESOURCE_GROUP:-meet-transcriber-rg}

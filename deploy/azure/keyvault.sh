@@ -1,9 +1,9 @@
 #!/bin/bash
 # A key vault, readable by one identity:   deploy/azure/keyvault.sh VAULT PRINCIPAL_ID
 #
-# It gets the token, fresh API keys, and REDIS_PASSWORD where that is set; run again, it makes other
-# keys. Needs HUGGINGFACE_ACCESS_TOKEN; VAULT is a name that is free in all of Azure. PRINCIPAL_ID
-# is of the machine's or container's identity. You need Key Vault Secrets Officer to write it.
+# Stores the token, new API keys, and REDIS_PASSWORD if set; running it again replaces the keys. Needs
+# HUGGINGFACE_ACCESS_TOKEN. VAULT must be unique in all of Azure. PRINCIPAL_ID is that of the machine's
+# or container's identity. You need the role Key Vault Secrets Officer.
 set -euo pipefail
 vault=${1:?give the name of the vault}
 principal=${2:?give the id of the identity that reads it}

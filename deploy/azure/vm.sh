@@ -3,7 +3,7 @@
 #
 # Needs `az login`. RESOURCE_GROUP, LOCATION, SIZE and REPOSITORY may be set; SPOT=yes is cheaper
 # and may be stopped at any time; STOP_AT=2000 stops it at that time (UTC) every day, and nothing
-# starts it again. No port for SSH: docs/deployment/azure.md says how to come in.
+# starts it again. No port for SSH: see docs/deployment/azure.md for access.
 set -euo pipefail
 group=${RESOURCE_GROUP:-meet-transcriber-rg}
 spot=()
@@ -14,7 +14,7 @@ sed "s#REPOSITORY#${REPOSITORY:-https://github.com/yourusername/meet-transcript-
     "$(dirname "$0")/start.yaml" >"$start"
 
 az group create --name "$group" --location "${LOCATION:-eastus}"
-# Secure boot would refuse NVIDIA's kernel modules, hence the standard security type.
+# Secure boot rejects NVIDIA's kernel modules, hence the standard security type.
 az vm create --resource-group "$group" --name meet-transcriber \
     --image Canonical:ubuntu-24_04-lts:server:latest \
     --size "${SIZE:-Standard_NC4as_T4_v3}" --security-type Standard \

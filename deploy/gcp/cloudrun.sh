@@ -1,8 +1,8 @@
 #!/bin/bash
 # API and GPU workers on Cloud Run:   deploy/gcp/cloudrun.sh TAG
 #
-# Needs GOOGLE_CLOUD_PROJECT, and deploy/gcp/secrets.sh to have run. The first run makes what is
-# kept (registry, bucket, Redis); later ones find it there and only bring out a new TAG.
+# Needs GOOGLE_CLOUD_PROJECT; run deploy/gcp/secrets.sh first. The first run creates registry, bucket
+# and Redis; later ones deploy a new TAG.
 set -euo pipefail
 tag=${1:?give a tag, such as the version: deploy/gcp/cloudrun.sh 0.1.0}
 here=$(dirname "$0")
@@ -21,7 +21,7 @@ gcloud storage buckets describe "gs://$bucket" >/dev/null 2>&1 || {
         --lifecycle-file "$here/bucket-lifecycle.json"
     gcloud storage buckets add-iam-policy-binding "gs://$bucket" \
         --member "serviceAccount:$account" --role roles/storage.objectUser
-    # What signs an address for an upload is the account itself.
+    # The account itself signs upload addresses.
     gcloud iam service-accounts add-iam-policy-binding "$account" \
         --member "serviceAccount:$account" --role roles/iam.serviceAccountTokenCreator
 }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # One GPU machine with Docker Compose:   deploy/gcp/gce.sh
 #
-# Needs GOOGLE_CLOUD_PROJECT, and deploy/gcp/secrets.sh to have run. ZONE, MACHINE and GPU
+# Needs GOOGLE_CLOUD_PROJECT; run deploy/gcp/secrets.sh first. ZONE, MACHINE and GPU
 # (g2-standard-4 has one nvidia-l4) and REPOSITORY may be set; SPOT=yes is cheaper and may be
 # stopped at any time.
 set -euo pipefail
@@ -14,13 +14,13 @@ rule() { # rule NAME OPTIONS...: a rule of the firewall for the machine, unless 
         gcloud compute firewall-rules create "$@" --target-tags http-server
 }
 
-# The web, and ssh through Google's own proxy alone. The network default lets the whole world in on
-# port 22, by a rule that everything here comes before.
+# HTTP and HTTPS, and ssh only through Google's proxy. These rules take precedence over the one of
+# the network default that opens port 22 to the internet.
 rule allow-http --allow tcp:80,tcp:443
 rule allow-iap-ssh --allow tcp:22 --source-ranges 35.235.240.0/20
 rule deny-others --action DENY --rules all --priority 2000
 
-# Secure boot would refuse NVIDIA's kernel modules.
+# Secure boot rejects NVIDIA's kernel modules.
 gcloud compute instances create meet-transcriber --zone "$zone" \
     --machine-type "${MACHINE:-g2-standard-4}" \
     --accelerator "type=${GPU:-nvidia-l4},count=1" \

@@ -1,12 +1,12 @@
 #!/bin/bash
-# A cluster with GPU nodes that come and go:   deploy/gcp/gke.sh
+# A cluster with autoscaled GPU nodes:   deploy/gcp/gke.sh
 #
-# Needs GOOGLE_CLOUD_PROJECT. What runs in it: deploy/kubernetes/overlays/gke. GKE installs the
-# driver itself, so nothing is applied from a branch of somebody's repository.
+# Needs GOOGLE_CLOUD_PROJECT. Deploy deploy/kubernetes/overlays/gke to it. GKE installs the driver
+# itself, so no manifest of another repository is needed.
 set -euo pipefail
 zone=${ZONE:-us-central1-a}
 
-# The network default lets the whole world in on port 22 of every node.
+# The network default opens port 22 of every node to the internet.
 gcloud compute firewall-rules describe deny-ssh-to-nodes >/dev/null 2>&1 ||
     gcloud compute firewall-rules create deny-ssh-to-nodes --action DENY --rules tcp:22 \
         --priority 2000 --target-tags meet-transcriber-node

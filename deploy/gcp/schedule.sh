@@ -1,8 +1,8 @@
 #!/bin/bash
 # Stops the machine of gce.sh at night and starts it in the morning:   deploy/gcp/schedule.sh
 #
-# STOP_AT, START_AT (cron) and TIME_ZONE may be set. Compute Engine's own agent needs the role
-# roles/compute.instanceAdmin.v1 for it: docs/deployment/google-cloud.md.
+# STOP_AT, START_AT (cron) and TIME_ZONE may be set. The service agent of Compute Engine needs the
+# role roles/compute.instanceAdmin.v1: docs/deployment/google-cloud.md.
 set -euo pipefail
 zone=${ZONE:-us-central1-a}
 

@@ -1,8 +1,8 @@
 #!/bin/bash
-# Secrets, and the service account that may read them:   deploy/gcp/secrets.sh
+# Secrets and the service account that can read them:   deploy/gcp/secrets.sh
 #
-# Needs GOOGLE_CLOUD_PROJECT and HUGGINGFACE_ACCESS_TOKEN; what is there already stays as it is. The
-# default compute account is left alone: it may do far more than read a token.
+# Needs GOOGLE_CLOUD_PROJECT and HUGGINGFACE_ACCESS_TOKEN; existing secrets are kept. The
+# default compute account is not used, as it has far more permissions.
 set -euo pipefail
 account=meet-transcriber@${GOOGLE_CLOUD_PROJECT:?}.iam.gserviceaccount.com
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs as root on the machine of gce.sh at every start; from the second on there is little to do.
+# Runs as root on the machine of gce.sh at every boot; idempotent.
 set -euo pipefail
 home=/opt/meet-transcript-whisper
 asked() { curl -fsS -H Metadata-Flavor:Google "http://metadata.google.internal/computeMetadata/v1/$1"; }
@@ -9,7 +9,7 @@ if [ ! -d $home ]; then
     git clone --depth 1 "$(asked instance/attributes/repository)" $home
 fi
 cd $home
-# What somebody wrote into it stays, the domain for one.
+# Existing settings are kept, such as the domain.
 if [ ! -e .env ]; then
     deploy/scripts/install-host.sh --gpu
     umask 077

@@ -3,8 +3,8 @@
 #
 #   umask 077 && deploy/kubernetes/secrets.sh >deploy/kubernetes/base/secrets.yaml
 #
-# HUGGINGFACE_ACCESS_TOKEN goes along where it is set. Run it once: other values make the
-# password of a Redis that runs, and every key that was made, worthless.
+# HUGGINGFACE_ACCESS_TOKEN is included if set. Run it once: new values invalidate the password of a
+# running Redis and every API key.
 set -eu
 
 random() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
@@ -35,7 +35,7 @@ case $token in
 esac
 cat <<END
 ---
-# What KEDA asks GET /queue with.
+# The key with which KEDA calls GET /queue.
 apiVersion: v1
 kind: Secret
 metadata:

@@ -1,6 +1,6 @@
 #!/bin/sh
-# certbot of compose.yaml: gets a certificate for DOMAIN through nginx' webroot, then looks twice
-# a day whether it should be renewed. nginx notices by itself.
+# certbot of compose.yaml: obtains a certificate for DOMAIN through the webroot of nginx and checks
+# twice a day whether to renew it. nginx loads it by itself.
 set -eu
 : "${DOMAIN:?set DOMAIN in .env to the name that leads here, such as meet.example.org}"
 : "${EMAIL:?set EMAIL in .env to where the certificate authority may write}"

@@ -1,7 +1,7 @@
 #!/bin/sh
-# nginx of compose.yaml: the site of this folder, with what differs in a container put in, as a
-# user without rights. With DOMAIN set it serves HTTPS as soon as there is a certificate, and
-# takes a renewed one without being asked.    start.sh [healthy]
+# nginx of compose.yaml: the site of this folder, adapted to a container, as an unprivileged user.
+# With DOMAIN set it serves HTTPS once there is a certificate, and loads renewed ones.
+# start.sh [healthy]
 set -eu
 site=/tmp/site.conf
 live=/certificates/live/${DOMAIN:-none}

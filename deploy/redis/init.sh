@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the password of Redis once, for the volume /secrets of compose.yaml.
+# Generates the password of Redis once, in the volume /secrets of compose.yaml.
 set -eu
 file=/secrets/REDIS_PASSWORD
 [ -s "$file" ] && exit

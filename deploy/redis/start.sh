@@ -1,6 +1,6 @@
 #!/bin/sh
-# Redis as a queue and a record of jobs: nothing that it acknowledged is lost or evicted. The
-# password comes by standard input, so that no list of processes shows it.
+# Redis as queue and job store: no acknowledged write is lost or evicted. The password comes by
+# standard input, so that it is not in the process list.
 exec redis-server - <<END
 requirepass $(cat /secrets/REDIS_PASSWORD)
 dir /data

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Prepares an Ubuntu or Debian machine: Docker with compose and, where there is an NVIDIA GPU or
-# --gpu is given, NVIDIA's container toolkit. Run it again as often as you like.
+# --gpu is given, NVIDIA's container toolkit. Idempotent.
 #
 #   sudo deploy/scripts/install-host.sh [--gpu|--no-gpu] [--dry-run]
 set -euo pipefail
@@ -39,7 +39,7 @@ fetch_key() { # fetch_key ADDRESS FILE: a publisher's key, for its own packages 
 }
 
 install_docker() {
-    # shellcheck disable=SC1091 # it is on every machine that this is for
+    # shellcheck disable=SC1091 # exists on every supported machine
     . /etc/os-release
     case $ID in
     ubuntu | debian) ;;

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fetches Whisper's weights and those that tell speakers apart into the image that is being built,
-# with their licences; without a name it does nothing.   bake.sh [MODEL]
+# Fetches the weights of Whisper and of the diarizer into an image during its build, with their
+# licences; does nothing without a name.   bake.sh [MODEL]
 set -eu
 model=${1:-}
 [ -n "$model" ] || exit 0
@@ -14,7 +14,7 @@ esac
 cp "$licences/SEGMENTATION-LICENSE" "$(meet-transcriber models path segmentation-3.0)/LICENSE"
 cp "$licences/CAMPPLUS-LICENSE" "$(meet-transcriber models path campplus)/LICENSE"
 rm -rf "$MODELS_DIR/xet"
-# Layers keep whole seconds of a file's age, and what is younger than its digest is read again.
+# Layers keep modification times in whole seconds; a file newer than its recorded digest is read again.
 find "$MODELS_DIR" -exec touch -d @0 {} +
 for each in "$model" segmentation-3.0 campplus; do
     meet-transcriber models path "$each" >/dev/null
