@@ -31,7 +31,7 @@ TRUNK_HZ = 50
 SUBSAMPLING = 8
 """Frames of 10 ms per frame of WeSpeaker's trunk."""
 MELS = 80
-EPSILON = 1e-5
+_EPSILON = 1e-5
 """What batch normalization adds to variances."""
 
 _CAMPPLUS_LAYERS = (12, 24, 16)
@@ -48,7 +48,7 @@ _NEAREST = np.minimum(
 )
 _INTEGERS = 32768.0  # full scale of the 16-bit samples that WeSpeaker was trained on
 
-Strides = tuple[int, int]
+_Strides = tuple[int, int]
 """Of mel bands and of time."""
 
 
@@ -115,35 +115,35 @@ def _mel(hertz: Any) -> Any:
     return 1127.0 * np.log(1.0 + np.asarray(hertz) / 700.0)
 
 
-def residual_block(
-    graph: Graph, value: str, weights: Mapping[str, Array], name: str, strides: Strides
+def _residual_block(
+    graph: Graph, value: str, weights: Mapping[str, Array], name: str, strides: _Strides
 ) -> str:
-    """Add a residual_block block, with a shortcut convolution if there are weights for it."""
-    found = conv_norm(graph, value, weights, f"{name}.conv1", f"{name}.bn1", strides)
+    """Add a _residual_block block, with a shortcut convolution if there are weights for it."""
+    found = _conv_norm(graph, value, weights, f"{name}.conv1", f"{name}.bn1", strides)
     found = graph.node("Relu", found)
-    found = conv_norm(graph, found, weights, f"{name}.conv2", f"{name}.bn2", (1, 1))
+    found = _conv_norm(graph, found, weights, f"{name}.conv2", f"{name}.bn2", (1, 1))
     if f"{name}.shortcut.0.weight" in weights:
         shortcut = f"{name}.shortcut.0", f"{name}.shortcut.1"
-        value = conv_norm(graph, value, weights, *shortcut, strides)
+        value = _conv_norm(graph, value, weights, *shortcut, strides)
     return graph.node("Relu", graph.node("Add", found, value))
 
 
-def conv_norm(
-    graph: Graph, value: str, weights: Mapping[str, Array], conv: str, norm: str, strides: Strides
+def _conv_norm(
+    graph: Graph, value: str, weights: Mapping[str, Array], conv: str, norm: str, strides: _Strides
 ) -> str:
     """Add a convolution and batch normalization."""
     kernel = weights[f"{conv}.weight"]
     pad = kernel.shape[-1] // 2
     value = graph.node("Conv", value, kernel, strides=list(strides), pads=[pad] * 4)
-    return batch_norm(graph, value, weights, norm)
+    return _batch_norm(graph, value, weights, norm)
 
 
-def batch_norm(graph: Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
+def _batch_norm(graph: Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
     """Add batch normalization with the statistics of training."""
     parts = (
         weights[f"{name}.{each}"] for each in ("weight", "bias", "running_mean", "running_var")
     )
-    return graph.node("BatchNormalization", value, *parts, epsilon=EPSILON)
+    return graph.node("BatchNormalization", value, *parts, epsilon=_EPSILON)
 
 
 def campplus_graph(weights: Mapping[str, Array], frames: int) -> bytes:
@@ -181,14 +181,14 @@ def campplus_graph(weights: Mapping[str, Array], frames: int) -> bytes:
 
 def _front_end(graph: Graph, value: str, weights: Mapping[str, Array]) -> str:
     """Add the two-dimensional front end: (chunks, 1, 80, frames) to (chunks, 32, 10, frames)."""
-    value = conv_norm(graph, value, weights, "head.conv1", "head.bn1", (1, 1))
+    value = _conv_norm(graph, value, weights, "head.conv1", "head.bn1", (1, 1))
     value = graph.node("Relu", value)
     for layer in (1, 2):
         for place in (0, 1):
             name = f"head.layer{layer}.{place}"
             strides = (2 if place == 0 else 1, 1)
-            value = residual_block(graph, value, weights, name, strides)
-    value = conv_norm(graph, value, weights, "head.conv2", "head.bn2", (2, 1))
+            value = _residual_block(graph, value, weights, name, strides)
+    value = _conv_norm(graph, value, weights, "head.conv2", "head.bn2", (2, 1))
     return graph.node("Relu", value)
 
 
@@ -222,7 +222,7 @@ def _pointwise(graph: Graph, value: str, weights: Mapping[str, Array], name: str
 
 
 def _norm_relu(graph: Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
-    return graph.node("Relu", batch_norm(graph, value, weights, name))
+    return graph.node("Relu", _batch_norm(graph, value, weights, name))
 
 
 def campplus_head(weights: Mapping[str, Array], pooled: Array) -> Array:
@@ -230,7 +230,7 @@ def campplus_head(weights: Mapping[str, Array], pooled: Array) -> Array:
     dense = weights["xvector.dense.linear.weight"][:, :, 0]
     norm = "xvector.dense.nonlinear.batchnorm"
     mean, variance = weights[f"{norm}.running_mean"], weights[f"{norm}.running_var"]
-    found: Array = (pooled @ dense.T - mean) / np.sqrt(variance + EPSILON)
+    found: Array = (pooled @ dense.T - mean) / np.sqrt(variance + _EPSILON)
     return found
 
 
@@ -246,13 +246,13 @@ def wespeaker_graph(weights: Mapping[str, Array], frames: int) -> bytes:
     value = graph.input("features", "chunks", frames, MELS)
     value = graph.node("Transpose", value, perm=[0, 2, 1])
     value = graph.node("Unsqueeze", value, np.array([1], np.int64))
-    value = conv_norm(graph, value, weights, "resnet.conv1", "resnet.bn1", (1, 1))
+    value = _conv_norm(graph, value, weights, "resnet.conv1", "resnet.bn1", (1, 1))
     value = graph.node("Relu", value)
     for layer in _WESPEAKER_LAYERS:
         for place in range(_block_count(weights, layer)):
             stride = 2 if layer > 1 and place == 0 else 1
             name = f"resnet.layer{layer}.{place}"
-            value = residual_block(graph, value, weights, name, (stride, stride))
+            value = _residual_block(graph, value, weights, name, (stride, stride))
     size = frames // SUBSAMPLING
     value = graph.node("Reshape", value, np.array([0, -1, size], np.int64))
     graph.output(value, "trunk", "chunks", wespeaker_features(weights), size)

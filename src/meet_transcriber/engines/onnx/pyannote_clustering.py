@@ -23,8 +23,7 @@ from meet_transcriber.engines.onnx.clustering import centroid_linkage, cut_tree,
 from meet_transcriber.engines.onnx.network import Array
 
 NO_CLUSTER = -2
-ACTIVE_SHARE = 0.2
-"""Of a window in which a local speaker talks alone, to be used for clustering."""
+_ACTIVE_SHARE = 0.2  # of a window in which a local speaker talks alone, to be clustered
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Clusters:
     centroids: Array
 
 
-def training_mask(embeddings: Array, active: Array, share: float = ACTIVE_SHARE) -> Array:
+def training_mask(embeddings: Array, active: Array, share: float = _ACTIVE_SHARE) -> Array:
     """Return (windows, 3) bool: whether a local speaker talks alone for long enough."""
     alone = active * (active.sum(axis=2, keepdims=True) == 1)
     found: Array = alone.sum(axis=1) >= share * active.shape[1]
@@ -94,7 +93,7 @@ def cluster_agglomerative(
     fewest = max(1, min(len(vectors), fewest or 1))
     most = max(1, min(len(vectors), most or len(vectors)))
     if most == 1:
-        return single_cluster(vectors, active)
+        return _single_cluster(vectors, active)
     centroids = _compute_centroids(vectors, _agglomerate(vectors, config, fewest, most))
     labels = assign_to_centroids(embeddings, centroids, constrained=config.constrained)
     return Clusters(_mask_silent(labels, active), centroids)
@@ -111,13 +110,13 @@ def cluster_by_k_means(
     vectors = training_embeddings(embeddings, active, most_trained)
     wanted = min(wanted, len(vectors))
     if wanted <= 1:
-        return single_cluster(vectors, active)
+        return _single_cluster(vectors, active)
     centroids = _compute_centroids(vectors, k_means(_unit_or_nan(vectors), wanted))
     labels = assign_to_centroids(embeddings, centroids, constrained=False)
     return Clusters(_mask_silent(labels, active), centroids)
 
 
-def single_cluster(vectors: Array, active: Array) -> Clusters:
+def _single_cluster(vectors: Array, active: Array) -> Clusters:
     """Put all local speakers into one cluster."""
     centroid = vectors.mean(axis=0) if len(vectors) else np.full(vectors.shape[1], np.nan)
     labels = np.zeros(active.shape[::2], np.int64)
@@ -369,7 +368,7 @@ def cluster_vbx(
     """
     vectors = training_embeddings(embeddings, active, config.most_trained)
     if len(vectors) <= 1:
-        return single_cluster(vectors, active)
+        return _single_cluster(vectors, active)
     centroids = _vbx_centroids(vectors, plda, config)
     wanted = min(max(len(centroids), fewest or 1), most or len(vectors), len(vectors))
     if wanted != len(centroids):

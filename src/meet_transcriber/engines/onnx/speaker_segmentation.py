@@ -213,7 +213,7 @@ def detect_activity(
         batch: windows per call of the network.
         threads: number of concurrent calls.
     """
-    starts = window_starts(audio.duration, step)
+    starts = _window_starts(audio.duration, step)
     batches = [starts[at : at + batch] for at in range(0, len(starts), batch)]
     windows = (np.float32(gain) * _windows(audio, each) for each in batches)
     found = []
@@ -225,7 +225,7 @@ def detect_activity(
     return Activity(np.array(starts), active, count_speakers(active, np.array(starts), frames))
 
 
-def window_starts(duration: float, step: float) -> list[float]:
+def _window_starts(duration: float, step: float) -> list[float]:
     """Return the starts of windows in seconds; the last window reaches the end or beyond it."""
     beyond = max(duration - WINDOW_SECONDS, 0.0)
     return [place * step for place in range(int(np.ceil(beyond / step - 1e-9)) + 1)]

@@ -130,7 +130,7 @@ def _cluster(vectors: Array) -> Array:
     return whole
 
 
-def count_votes(activity: Activity, embeddings: Embeddings, vectors: Array) -> Array:
+def _count_votes(activity: Activity, embeddings: Embeddings, vectors: Array) -> Array:
     """Return (frames, voices) uint8: the number of windows in which a voice talks."""
     votes = np.zeros((len(activity.count), len(vectors)), np.uint8)
     for active, local, start in zip(
@@ -193,7 +193,7 @@ class _Steps:
 
     def finalize(self, centres: Array) -> Speakers:
         """Compute the final path; segmentation decides where nobody talks alone."""
-        votes = count_votes(self._activity, self._embeddings, l2_normalize(centres))
+        votes = _count_votes(self._activity, self._embeddings, l2_normalize(centres))
         share = votes[self._frames] / np.maximum(votes[self._frames].sum(axis=1, keepdims=True), 1)
         unheard = 1 - self._weights[:, None]  # in overlap and in short speech
         gains = _COSINE_GAIN * self.similarities(centres) + _VOTE_GAIN * share * unheard
@@ -207,7 +207,7 @@ class _Steps:
         )
         if np.array_equal(path, found.path):
             return found
-        votes = count_votes(self._activity, self._embeddings, l2_normalize(centres))
+        votes = _count_votes(self._activity, self._embeddings, l2_normalize(centres))
         return replace(self._speakers(path, centres), votes=votes)
 
     def _compute_centre(self, own: Array, before: Array) -> Array:

@@ -149,7 +149,7 @@ class HubFiles:
 
 # -- config.yaml -----------------------------------------------------------------------------
 
-GetFiles = Callable[[str, Sequence[str], str | None], tuple[Path, ...]]
+_GetFiles = Callable[[str, Sequence[str], str | None], tuple[Path, ...]]
 """From repository, file names and revision to paths; empty if the hub refused."""
 
 
@@ -176,7 +176,7 @@ class PipelineConfig:
         return str(self.arguments.get("clustering", "AgglomerativeClustering"))
 
 
-def _read_config(model: str, get: GetFiles) -> PipelineConfig | None:
+def _read_config(model: str, get: _GetFiles) -> PipelineConfig | None:
     """
     Read the config.yaml of `model` and find its models; None if the hub refused a file.
 
@@ -207,7 +207,7 @@ def _read_config(model: str, get: GetFiles) -> PipelineConfig | None:
     return PipelineConfig(segmentation[0], embedding[0], plda, arguments, config["params"])
 
 
-def _find_config(model: str, get: GetFiles) -> tuple[Path | str, Path | None]:
+def _find_config(model: str, get: _GetFiles) -> tuple[Path | str, Path | None]:
     """Return the pipeline's folder or hub id, and its config.yaml."""
     path = Path(model).expanduser()
     if path.is_file():
@@ -251,7 +251,7 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def _find_part(
-    value: object, part: str, origin: Path | str, names: Sequence[str], get: GetFiles
+    value: object, part: str, origin: Path | str, names: Sequence[str], get: _GetFiles
 ) -> tuple[Path, ...]:
     """Return the files of one model of the pipeline."""
     entry: Mapping[str, Any] = value if isinstance(value, Mapping) else {"checkpoint": value}

@@ -116,7 +116,7 @@ def load_engine(config: PipelineConfig, device: str) -> Engine:
         EngineUnavailable: the library or the device is missing, or the files do not fit it.
     """
     library = import_library()
-    place = resolve_device(device)
+    place = _resolve_device(device)
     try:
         with _ignore_warnings():
             pipeline = _build(library, config)
@@ -125,12 +125,12 @@ def load_engine(config: PipelineConfig, device: str) -> Engine:
             f"The pyannote pipeline does not fit pyannote.audio {library.__version__}: {error}. "
             "Fetch it again, or use the pipeline for this version."
         ) from error
-    engine = TorchEngine(pipeline)
+    engine = _TorchEngine(pipeline)
     engine.move(place)
     return engine
 
 
-def resolve_device(wanted: str) -> str:
+def _resolve_device(wanted: str) -> str:
     """
     Return the torch device for a setting; `auto` takes a GPU if there is one.
 
@@ -236,7 +236,7 @@ def _model(checkpoint: dict[str, Any]) -> Any:
     return model.eval()
 
 
-class TorchEngine:
+class _TorchEngine:
     """An Engine on torch."""
 
     def __init__(self, pipeline: Any) -> None:

@@ -119,11 +119,7 @@ class Catalogue:
 def catalogue() -> Catalogue:
     """Return the catalogue of this package, models.json."""
     text = (files("meet_transcriber.engines.weights") / "models.json").read_text("utf-8")
-    return read_catalogue(json.loads(text))
-
-
-def read_catalogue(data: dict[str, Any]) -> Catalogue:
-    """Return a catalogue from its JSON form."""
+    data = json.loads(text)
     models = [_model(each) for each in data["models"]]
     return Catalogue(
         {model.name: model for model in models},
@@ -148,7 +144,6 @@ def _file(data: dict[str, Any]) -> WeightFile:
 
 
 RECORD = "manifest.json"
-_BLOCK = 1 << 20
 
 
 class WrongDigest(EngineUnavailable):
@@ -232,7 +227,7 @@ class ModelsFolder:
             yield
 
     def commit(self, name: str, record: Record) -> Path:
-        """Move the staged files to the model's folder, atomically."""
+        """Replace the model's folder by the staged one."""
         staging, place = self.staging_path(name), self.path(name)
         write_record(staging, record)
         if place.exists():

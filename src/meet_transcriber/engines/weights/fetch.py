@@ -251,7 +251,7 @@ class Weights:
                 "WHISPER_MODEL to a folder."
             ) from error
         _remove_others(staging)
-        if missing := missing_files(staging):
+        if missing := _missing_files(staging):
             for file in staging.iterdir():
                 file.unlink()
             raise EngineUnavailable(
@@ -282,12 +282,12 @@ class Weights:
     def _find_other(self, repository: str) -> Path | None:
         """Find a model that is not in the catalogue; its digests are recorded the first time."""
         place = self.folder.path(repository)
-        if not missing_files(place):
+        if not _missing_files(place):
             if read_record(place) is None:
                 write_record(place, Record("a copy", None, _digests(place)))
             return place
         cached = cached_snapshot(repository, None, _RECOGNITION_FILES)
-        if cached is None or missing_files(cached):
+        if cached is None or _missing_files(cached):
             return None
         record = read_record(place)
         if record is None or record.revision != cached.name:
@@ -306,7 +306,7 @@ class Weights:
         return repository
 
 
-def missing_files(folder: Path) -> list[str]:
+def _missing_files(folder: Path) -> list[str]:
     """Return the files that a folder lacks to be a Whisper model in CTranslate2's format."""
     missing = [
         name
@@ -319,7 +319,7 @@ def missing_files(folder: Path) -> list[str]:
 
 
 def _check_complete(folder: Path) -> Path:
-    if missing := missing_files(folder):
+    if missing := _missing_files(folder):
         raise EngineUnavailable(
             f"{folder} is not a Whisper model in CTranslate2's format: it lacks "
             f"{', '.join(missing)}. Convert it with ct2-transformers-converter, or set another in "

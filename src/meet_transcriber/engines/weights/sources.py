@@ -51,10 +51,10 @@ ReportProgress = Callable[[int, int], None]
 
 def hub_endpoint() -> str:
     """Return the hub's address without credentials; HF_ENDPOINT sets a mirror."""
-    return without_passwords(_endpoint())
+    return _without_credentials(_endpoint())
 
 
-def without_passwords(text: str) -> str:
+def _without_credentials(text: str) -> str:
     """Remove user and password from the URLs in a text."""
     return re.sub(r"://\S*@", "://", text)
 
@@ -76,7 +76,7 @@ def hub_problem(seconds: float = _HUB_SECONDS) -> str | None:
         except urllib.error.HTTPError:
             answer.append(None)  # any answer will do
         except (OSError, ValueError, http.client.HTTPException) as error:
-            answer.append(without_passwords(str(getattr(error, "reason", error))))
+            answer.append(_without_credentials(str(getattr(error, "reason", error))))
 
     # DNS can block for longer than the socket's timeout
     thread = threading.Thread(target=connect, daemon=True)
@@ -145,7 +145,7 @@ def fetch_from_hub(
 
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return without_passwords(lines[0].rstrip(".")) if lines else type(error).__name__
+    return _without_credentials(lines[0].rstrip(".")) if lines else type(error).__name__
 
 
 def _progress_bar(report: ReportProgress) -> Any:
@@ -366,10 +366,10 @@ def _failure_reason(output: str) -> str:
     if broken := re.search(
         r"connection broken by '(?:\w+\('?)?(?:<[^>]*>: )?(.*?)'*\)?': /", output
     ):
-        return f"it cannot be reached ({without_passwords(broken[1])[:300]})"
+        return f"it cannot be reached ({_without_credentials(broken[1])[:300]})"
     errors = re.findall(r"^ERROR: (?!Exception:)(.*)", output, re.MULTILINE)
     text = errors[0] if errors else (output.strip().splitlines() or ["pip failed"])[-1]
-    return without_passwords(text)[:300].rstrip(".")
+    return _without_credentials(text)[:300].rstrip(".")
 
 
 @dataclass(frozen=True)

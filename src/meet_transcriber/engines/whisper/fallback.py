@@ -19,7 +19,7 @@ _EDGE_SECONDS = 0.3
 _MIN_WORD_SECONDS = 0.05
 _SURE_LANGUAGE = 0.7  # probability of a language in which speech is decoded again
 
-SparseSpan = tuple[int, Span]
+_Sparse = tuple[int, Span]
 """Index of a result, and a stretch of it with too few words."""
 
 
@@ -113,7 +113,7 @@ class FallbackDecoder:
             part for group in parts for part in sorted(group, key=lambda part: part.window.start)
         ]
 
-    def _fill(self, results: list[WindowResult], sparse: Sequence[SparseSpan]) -> list[SparseSpan]:
+    def _fill(self, results: list[WindowResult], sparse: Sequence[_Sparse]) -> list[_Sparse]:
         """Merge new words into results in place; returns the spans that got none."""
         still = []
         again = list(self._decode_spans(results, sparse))
@@ -125,7 +125,7 @@ class FallbackDecoder:
         return still
 
     def _decode_spans(
-        self, results: Sequence[WindowResult], spans: Sequence[SparseSpan]
+        self, results: Sequence[WindowResult], spans: Sequence[_Sparse]
     ) -> Iterator[WindowResult]:
         """Decode parts of windows, in the windows' languages."""
         return self._decoder.decode(
@@ -136,8 +136,8 @@ class FallbackDecoder:
         )
 
     def _decode_foreign(
-        self, results: Sequence[WindowResult], sparse: Sequence[SparseSpan]
-    ) -> dict[SparseSpan, WindowResult]:
+        self, results: Sequence[WindowResult], sparse: Sequence[_Sparse]
+    ) -> dict[_Sparse, WindowResult]:
         """Decode sparse spans in another language than their window's, if one is likely."""
         if not self._languages:
             return {}
