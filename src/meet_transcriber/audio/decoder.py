@@ -258,9 +258,9 @@ class Decoding:
         self.warnings.append(TranscriptWarning(code, message))
 
     def _decode_blocks(self, media: BinaryIO, channels: int) -> Iterator[Block]:
-        """Yield blocks of 2 seconds, since every later step has a cost per block."""
+        """Yield blocks of 2 seconds with finite samples; every later step has a cost per block."""
         return (
-            np.nan_to_num(block, copy=False)
+            np.nan_to_num(block, copy=False, posinf=0.0, neginf=0.0)
             for block in regroup(self._resampled(media, channels), _BLOCK)
         )
 

@@ -108,11 +108,11 @@ def _segments(
     removed: list[Removed] = []
     for channel in {part.channel for part in parts}:
         pieces = _pieces([part for part in parts if part.channel == channel])
-        heard = _with_rising_starts([word for _, word in pieces])
+        recognized = _with_rising_starts([word for _, word in pieces])
         if labels:
-            words = attribute_channel(heard, labels.get(channel), diarization.turns)
+            words = attribute_channel(recognized, labels.get(channel), diarization.turns)
         else:
-            words = attribute_words(heard, diarization)
+            words = attribute_words(recognized, diarization)
         kept, cuts = cut_loops(words)
         removed.extend(cuts)
         languages = {id(word): language for (language, _), word in zip(pieces, words, strict=True)}
@@ -168,9 +168,9 @@ def _warnings(transcript: Transcript, options: Options) -> Iterator[TranscriptWa
     low, high = options.speaker_range
     found = len(transcript.speakers)
     if transcript.turns and not low <= found <= high:
-        asked = str(low) if low == high else f"{low} to {high}"
+        requested = str(low) if low == high else f"{low} to {high}"
         yield TranscriptWarning(
-            "speakers_differ", f"{asked} speakers were requested and {found} were found."
+            "speakers_differ", f"{requested} speakers were requested and {found} were found."
         )
 
 

@@ -10,7 +10,7 @@ from math import isfinite
 from typing import NamedTuple
 
 from meet_transcriber.core.languages import is_spaceless
-from meet_transcriber.core.transcript import Span, Transcript, Turn, merge_spans, total_seconds
+from meet_transcriber.core.transcript import Transcript, Turn
 
 
 def assign(costs: Sequence[Sequence[float]]) -> list[int]:
@@ -247,10 +247,10 @@ def cp_word_errors(
     to meeteval's cpWER). Words without a speaker form one more stream.
     """
     size = max(len(reference), len(hypothesis))
-    said = [*reference.values(), *([()] * (size - len(reference)))]
-    claimed = [*hypothesis.values(), *([()] * (size - len(hypothesis)))]
-    matching = assign([[edit_distance(one, other) for other in claimed] for one in said])
-    pairs = ((said[row], claimed[column]) for row, column in enumerate(matching))
+    expected = [*reference.values(), *([()] * (size - len(reference)))]
+    actual = [*hypothesis.values(), *([()] * (size - len(hypothesis)))]
+    matching = assign([[edit_distance(one, other) for other in actual] for one in expected])
+    pairs = ((expected[row], actual[column]) for row, column in enumerate(matching))
     return sum((word_errors(*pair) for pair in pairs), WordErrors())
 
 
@@ -301,34 +301,6 @@ class DiarizationErrors:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class DetectionErrors:
-    """Seconds of detected and missed speech, regardless of speaker; they add up with `+`."""
-
-    detected: float = 0.0
-    speech: float = 0.0
-    false_alarm: float = 0.0
-    non_speech: float = 0.0
-
-    @property
-    def detected_share(self) -> float:
-        """Share of the reference's speech that was detected."""
-        return self.detected / self.speech if self.speech else 1.0
-
-    @property
-    def false_alarm_share(self) -> float:
-        """Share of the reference's non-speech that was taken for speech."""
-        return self.false_alarm / self.non_speech if self.non_speech else 0.0
-
-    def __add__(self, other: "DetectionErrors") -> "DetectionErrors":
-        return DetectionErrors(
-            self.detected + other.detected,
-            self.speech + other.speech,
-            self.false_alarm + other.false_alarm,
-            self.non_speech + other.non_speech,
-        )
-
-
 def diarization_errors(
     reference: Sequence[Turn],
     hypothesis: Sequence[Turn],
@@ -347,33 +319,13 @@ def diarization_errors(
     slices = list(_slices(reference, hypothesis, collar, skip_overlap=skip_overlap))
     mapping = _best_mapping(slices)
     missed = false_alarm = confusion = total = 0.0
-    for seconds, said, claimed in slices:
-        correct = sum(mapping.get(speaker) in said for speaker in claimed)
-        total += seconds * len(said)
-        missed += seconds * max(0, len(said) - len(claimed))
-        false_alarm += seconds * max(0, len(claimed) - len(said))
-        confusion += seconds * (min(len(said), len(claimed)) - correct)
+    for seconds, expected, actual in slices:
+        correct = sum(mapping.get(speaker) in expected for speaker in actual)
+        total += seconds * len(expected)
+        missed += seconds * max(0, len(expected) - len(actual))
+        false_alarm += seconds * max(0, len(actual) - len(expected))
+        confusion += seconds * (min(len(expected), len(actual)) - correct)
     return DiarizationErrors(missed, false_alarm, confusion, total)
-
-
-def detection_errors(
-    reference: Iterable[Turn | Span], hypothesis: Iterable[Turn | Span], duration: float
-) -> DetectionErrors:
-    """Compare speech and non-speech from 0 to `duration` seconds, regardless of speaker."""
-    said, claimed = _within(reference, duration), _within(hypothesis, duration)
-    either = total_seconds(merge_spans((*said, *claimed)))
-    speech, found = total_seconds(said), total_seconds(claimed)
-    return DetectionErrors(
-        detected=speech + found - either,
-        speech=speech,
-        false_alarm=either - speech,
-        non_speech=max(duration - speech, 0.0),
-    )
-
-
-def _within(spans: Iterable[Turn | Span], duration: float) -> tuple[Span, ...]:
-    cut = (Span(max(span.start, 0.0), min(span.end, duration)) for span in spans)
-    return merge_spans(span for span in cut if span.end > span.start)
 
 
 Slice = tuple[float, frozenset[str], frozenset[str]]
@@ -401,18 +353,18 @@ def _slices(
         counts[speaker] = counts.get(speaker, 0) + step
         if not counts[speaker]:
             del counts[speaker]
-        said, claimed, ignored = active
-        wanted = (said or claimed) and not ignored and not (skip_overlap and len(said) > 1)
+        expected, actual, ignored = active
+        wanted = (expected or actual) and not ignored and not (skip_overlap and len(expected) > 1)
         if following > time and wanted:
-            yield following - time, frozenset(said), frozenset(claimed)
+            yield following - time, frozenset(expected), frozenset(actual)
 
 
 def _best_mapping(slices: Sequence[Slice]) -> dict[str, str]:
     """Map hypothesis speakers to reference speakers so that they share the most seconds."""
     shared: dict[tuple[str, str], float] = {}
-    for seconds, said, claimed in slices:
-        for one in said:
-            for other in claimed:
+    for seconds, expected, actual in slices:
+        for one in expected:
+            for other in actual:
                 shared[one, other] = shared.get((one, other), 0.0) + seconds
     references = sorted({one for one, _ in shared})
     hypotheses = sorted({other for _, other in shared})

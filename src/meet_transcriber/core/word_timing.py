@@ -15,7 +15,7 @@ _MISSING_SECONDS = 1.0  # excess duration of words next to skipped ones
 _SKIPPED_BASE_SECONDS = 0.4
 _SKIPPED_SECONDS_PER_LETTER = 0.06
 _SLACK = 0.05
-_CROWD = 4  # this many consecutive words faster than anybody speaks have collapsed
+_CROWD = 4  # this many consecutive words faster than human speech have collapsed
 _LETTERS_PER_SECOND = 45.0
 _SPACELESS_PER_SECOND = 16.0  # a character of these scripts is a syllable or a letter
 _OPENING = "([{<«‹“‘¿¡「『（【《〈"
@@ -250,7 +250,7 @@ class _Timed:
 
 
 def have_collapsed(words: Sequence[RawWord]) -> bool:
-    """Return whether several consecutive words are faster than anybody speaks."""
+    """Return whether several consecutive words are faster than human speech."""
     run = 0
     for word in words:
         known = word.start is not None and word.end is not None

@@ -1,4 +1,4 @@
-"""Who watches the service: figures for metrics, spans for traces; nobody by default."""
+"""Ports for metrics and traces, with implementations that do nothing."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -8,14 +8,14 @@ from meet_transcriber.core.jobs import Job
 
 
 class Meters(Protocol):
-    """Hears what happened, so that it can be counted. Calls are quick and never raise."""
+    """Records events as metrics. Calls are fast and never raise."""
 
     def submission(self, source: str, outcome: str) -> None:
-        """Somebody sent an `upload` or a `url`: `accepted`, or the code of the refusal."""
+        """An `upload` or a `url` was submitted: `accepted`, or the error code of the refusal."""
         ...
 
     def upload(self, size_bytes: int) -> None:
-        """A recording came in whole."""
+        """A recording was received completely."""
         ...
 
     def task(self, kind: str, outcome: str, seconds: float) -> None:
@@ -23,39 +23,39 @@ class Meters(Protocol):
         ...
 
     def recognition(self, engine: str, audio_seconds: float, seconds: float) -> None:
-        """Some audio was turned into words in so much time."""
+        """Audio was recognized in `seconds`."""
         ...
 
     def waited(self, queue: str, seconds: float) -> None:
-        """The first task of a job was claimed so long after the job was sent."""
+        """The first task of a job was claimed `seconds` after submission."""
         ...
 
     def lease_expired(self, kind: str) -> None:
-        """A worker was silent for too long, and its task was given to others."""
+        """The lease of a worker expired and its task was released."""
         ...
 
     def job_ended(self, job: Job) -> None:
-        """A job came to an end, whichever."""
+        """A job ended, in any final state."""
         ...
 
     def webhook(self, outcome: str) -> None:
-        """An attempt to deliver a webhook: `delivered`, `retry` or why it was given up."""
+        """A webhook was attempted: `delivered`, `retry` or the reason of the final failure."""
         ...
 
     def engine(self, part: str, fetch_seconds: float, load_seconds: float) -> None:
-        """An engine is ready: fetching its weights, and loading and trying it, took so long."""
+        """An engine is ready, after fetching its weights and loading it."""
         ...
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request was answered; `route` is a template, or `unknown`."""
+        """A request was completed; `route` is a template, or `unknown`."""
         ...
 
 
 class Unmetered:
-    """Meters that nobody reads."""
+    """Meters that record nothing."""
 
     def submission(self, source: str, outcome: str) -> None:
-        """Not counted, as all of these."""
+        """Records nothing, like the methods below."""
 
     def upload(self, size_bytes: int) -> None: ...
 
@@ -77,25 +77,25 @@ class Unmetered:
 
 
 class Tracer(Protocol):
-    """Keeps the spans of one trace together over processes."""
+    """Creates spans; traces continue across processes."""
 
     def current(self) -> str:
-        """The `traceparent` (W3C) of what is going on in this thread; empty without a trace."""
+        """Return the `traceparent` (W3C) of the current span of this thread; empty without one."""
         ...
 
     def span(
         self, name: str, parent: str, pairs: Mapping[str, str]
     ) -> AbstractContextManager[object]:
-        """A span below a `traceparent`, with these attributes, as long as the context lasts."""
+        """Return a context manager of a child span of `parent`, with attributes."""
         ...
 
     def close(self) -> None:
-        """Send what was not sent yet."""
+        """Export pending spans."""
         ...
 
 
 class Untraced:
-    """A Tracer that traces nothing."""
+    """A Tracer that creates no spans."""
 
     def current(self) -> str:
         return ""
@@ -109,7 +109,7 @@ class Untraced:
         return nullcontext()
 
     def close(self) -> None:
-        """There is nothing to send."""
+        """Does nothing."""
 
 
 UNMETERED: Meters = Unmetered()

@@ -8,11 +8,11 @@ import av
 import numpy as np
 import pytest
 
+from benchmarks.detection import detection_errors
 from meet_transcriber.audio.decoder import PyavDecoder
 from meet_transcriber.audio.vad import SileroDetector
 from meet_transcriber.audio.working_audio import FlacWriter
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.scoring import detection_errors
 from meet_transcriber.core.transcript import Span
 
 DATA = Path(__file__).parents[2] / "data"

@@ -1,6 +1,7 @@
 """Preparing: every container, true times, folding, limits."""
 
 import io
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -158,3 +159,21 @@ def test_sound_that_begins_after_the_pictures_keeps_its_time(
                 output.mux(packet)
     _, _, audio = prepare(file)
     assert audio.duration == pytest.approx(3.0, abs=0.01)
+
+
+def float_wav(samples: Any) -> io.BytesIO:
+    """A mono WAV file of 32-bit floats at 16 kHz."""
+    data = samples.astype("<f4").tobytes()
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 3, 1, 16_000, 64_000, 4, 32)
+    chunks = form + struct.pack("<4sI", b"data", len(data)) + data
+    return io.BytesIO(struct.pack("<4sI4s", b"RIFF", 4 + len(chunks), b"WAVE") + chunks)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_a_sample_that_is_not_finite_does_not_change_the_level(
+    prepare: Make, tone: Make, value: float
+) -> None:
+    samples = tone(10, amplitude=0.01)
+    expected = prepare(float_wav(samples))[0].gains_db
+    samples[5 * 16_000] = value
+    assert prepare(float_wav(samples))[0].gains_db == pytest.approx(expected, abs=0.5)

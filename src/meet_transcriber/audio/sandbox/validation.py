@@ -86,17 +86,17 @@ def parse_peaks(data: bytes, duration: float) -> Peaks:
 def parse_share(data: bytes) -> float:
     """Return the progress in [0, 1]; raises UnreadableAudio for an impossible one."""
     try:
-        told = float(data)
+        value = float(data)
     except ValueError as error:
         raise UnreadableAudio(BROKEN_MESSAGE) from error
-    _require(0 <= told <= 1)
-    return told
+    _require(0 <= value <= 1)
+    return value
 
 
 def parse_error(data: bytes, limits: Limits) -> TranscriptionError:
     """Return the error that a child reported."""
-    told = _parse_json(data)
-    code, message = str(told.get("code")), str(told.get("message"))
+    value = _parse_json(data)
+    code, message = str(value.get("code")), str(value.get("message"))
     if code in _ERRORS and message.isprintable():
         return _ERRORS[code](message[:_MAX_MESSAGE])
     if code == OUT_OF_MEMORY:
@@ -149,11 +149,11 @@ def _parse(kind: type[T], data: bytes) -> T:
 
 def _parse_json(data: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(data, parse_constant=_refuse)
+        value = json.loads(data, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise UnreadableAudio(BROKEN_MESSAGE) from error
-    _require(isinstance(told, dict))
-    return dict(told)
+    _require(isinstance(value, dict))
+    return dict(value)
 
 
 def _refuse(constant: str) -> NoReturn:

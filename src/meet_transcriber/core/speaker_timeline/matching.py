@@ -110,12 +110,14 @@ def _fine(people: Tracks, voices: Tracks, about: float, reach: float) -> tuple[f
     Return the best shift within `reach` seconds, the middle of several, and the share of common
     speech that agrees.
     """
-    masks, heard = _masks(people, _FINE), _masks(voices, _FINE)
+    masks, voice_masks = _masks(people, _FINE), _masks(voices, _FINE)
     first, last = round((about - reach) / _FINE), round((about + reach) / _FINE)
-    scores = {shift: _matched(_shared(masks, heard, shift)) for shift in range(first, last + 1)}
+    scores = {
+        shift: _matched(_shared(masks, voice_masks, shift)) for shift in range(first, last + 1)
+    }
     most = max(scores.values())
     best = [shift for shift, score in scores.items() if score == most]
-    (both,) = _shared(masks, [reduce(or_, heard)], best[0])
+    (both,) = _shared(masks, [reduce(or_, voice_masks)], best[0])
     return sum(best) / len(best) * _FINE, most / max(sum(both), 1)
 
 
@@ -253,7 +255,7 @@ def _differences(
     people: Tracks, voices: Tracks, names: Mapping[str, str]
 ) -> tuple[TranscriptWarning, ...]:
     """Warn if the timeline names a person while only other voices speak."""
-    heard = merge_spans(span for spans in voices.values() for span in spans)
+    speech = merge_spans(span for spans in voices.values() for span in spans)
     labels = {name: label for label, name in names.items()}
     differing = {}
     for name, spans in people.items():
@@ -263,7 +265,7 @@ def _differences(
             if each.duration > 2 * _EDGE
         ]
         own = voices[labels[name]] if name in labels else ()
-        differing[name] = shared_seconds(inner, heard) - shared_seconds(inner, own)
+        differing[name] = shared_seconds(inner, speech) - shared_seconds(inner, own)
     total = sum(differing.values())
     covered = sum(total_seconds(spans) for spans in people.values())
     if total < max(_WARN_SECONDS, _WARN_SHARE * covered):
@@ -277,7 +279,7 @@ def _differs(
     order = sorted(
         (name for name in differing if differing[name] >= 1), key=lambda name: -differing[name]
     )
-    told = [
+    named_people = [
         f"{_short(name)} for {differing[name]:.0f} s"
         + ("" if name in named else " (matched to no voice)")
         for name in order[:_WARN_PEOPLE]
@@ -287,7 +289,7 @@ def _differs(
         "speaker_timeline_differs",
         f"The speaker timeline names another speaker than the audio for {total:.0f} of its "
         f"{covered:.0f} seconds; the audio was followed. The timeline names "
-        f"{', '.join(told)}{more}.",
+        f"{', '.join(named_people)}{more}.",
     )
 
 
