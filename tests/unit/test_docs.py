@@ -14,17 +14,17 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_reference_page_is_fresh(name: str) -> None:
+def test_a_reference_page_is_up_to_date(name: str) -> None:
     committed = (FOLDER / name).read_text(encoding="utf-8")
     assert committed == PAGES[name](), "run `make docs` and commit docs/reference"
 
 
-def test_the_example_of_an_env_file_is_fresh() -> None:
+def test_the_env_example_is_up_to_date() -> None:
     committed = make_env_example.PATH.read_text(encoding="utf-8")
     assert committed == make_env_example.text(), "run `make docs` and commit .env.example"
 
 
-def test_no_reference_page_is_left_over() -> None:
+def test_there_is_no_unknown_reference_page() -> None:
     assert {path.name for path in FOLDER.iterdir()} == set(PAGES)
 
 
@@ -51,7 +51,7 @@ PAGES_FOR_PEOPLE = [
 
 
 @pytest.mark.parametrize("page", PAGES_FOR_PEOPLE, ids=lambda path: path.name)
-def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
+def test_every_link_between_pages_has_a_target(page: Path) -> None:
     assert [
         link for link in _links(page.read_text(encoding="utf-8")) if not _leads(page, link)
     ] == []

@@ -34,7 +34,7 @@ def test_every_promise_of_the_guide_has_a_row() -> None:
     assert list(missing(GUIDE_TEXT, MAP_TEXT)) == []
 
 
-def test_every_row_is_about_the_guide() -> None:
+def test_every_row_names_a_term_of_the_guide() -> None:
     promised = terms(GUIDE_TEXT)
     assert [row for row in ROWS if row.term not in promised.get(row.section, [])] == []
 
@@ -44,7 +44,7 @@ def test_every_file_that_a_row_names_exists() -> None:
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
-def test_every_row_says_where_and_nothing_is_left_for_later() -> None:
+def test_every_row_has_a_place() -> None:
     assert [row for row in ROWS if not row.here or NOT_YET in f"{row.here} {row.test}"] == []
 
 

@@ -35,7 +35,7 @@ def test_a_lock_names_no_address_and_no_folder(lock: Path) -> None:
     assert [line for line in lines if "://" in line or line.startswith(("-", "/", "."))] == []
 
 
-def test_the_apis_packages_are_some_of_the_projects() -> None:
+def test_the_apis_packages_are_the_projects_without_engines() -> None:
     """The group stands beside the dependencies because neither can name the other."""
     whole = PROJECT["project"]["dependencies"]
     assert [each for each in PROJECT["dependency-groups"]["api"] if each not in whole] == []
@@ -58,7 +58,7 @@ def test_the_build_backend_is_locked() -> None:
     assert {_name(each) for each in asked} <= set(_packages(ROOT / "requirements" / "build.txt"))
 
 
-def test_a_package_that_comes_as_sources_finds_its_build_tools_installed() -> None:
+def test_build_tools_are_installed_before_source_packages() -> None:
     setup = (ROOT / "scripts" / "setup.sh").read_text()
     assert "--no-build-isolation" in setup
     assert setup.index("requirements/build.txt\n") < setup.rindex('-r "$lock"')
@@ -72,7 +72,7 @@ def test_a_group_agrees_with_the_runtime(group: str) -> None:
     assert {name: locked[name] for name in runtime} == runtime
 
 
-def test_the_managers_lock_has_every_extra_of_theirs_and_agrees_with_the_runtime() -> None:
+def test_the_managers_lock_has_their_extras_and_agrees_with_the_runtime() -> None:
     runtime = _packages(ROOT / "requirements" / "runtime.txt")
     locked = _packages(ROOT / "requirements" / "managers.txt")
     extras = PROJECT["project"]["optional-dependencies"]

@@ -26,17 +26,17 @@ PATHS = {uid: make_dashboards.FOLDER / f"{uid}.json" for uid in DASHBOARDS}
 
 
 @pytest.mark.parametrize("uid", DASHBOARDS)
-def test_a_dashboard_is_fresh(uid: str) -> None:
+def test_a_dashboard_is_up_to_date(uid: str) -> None:
     committed = PATHS[uid].read_text(encoding="utf-8")
     assert committed == make_dashboards.text(uid), "run `make docs` and commit deploy/monitoring"
 
 
-def test_no_dashboard_is_left_over() -> None:
+def test_there_is_no_unknown_dashboard() -> None:
     assert set(make_dashboards.FOLDER.iterdir()) == set(PATHS.values())
 
 
 @pytest.mark.parametrize("uid", DASHBOARDS)
-def test_a_dashboard_finds_its_data_wherever_it_is_put(uid: str) -> None:
+def test_a_dashboard_names_its_data_source_as_a_variable(uid: str) -> None:
     dashboard = json.loads(PATHS[uid].read_text())
     assert [each["type"] for each in dashboard["templating"]["list"]] == ["datasource"]
     shown = panels(PATHS[uid])
@@ -49,7 +49,7 @@ def test_a_dashboard_finds_its_data_wherever_it_is_put(uid: str) -> None:
             assert asked["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
 
 
-def test_panels_do_not_lie_over_each_other() -> None:
+def test_panels_do_not_overlap() -> None:
     for path in PATHS.values():
         taken = [
             (panel["gridPos"]["x"] + across, panel["gridPos"]["y"] + down)
@@ -61,7 +61,7 @@ def test_panels_do_not_lie_over_each_other() -> None:
         assert max(x for x, _ in taken) < 24
 
 
-def test_every_metric_that_is_named_is_documented() -> None:
+def test_every_metric_in_use_is_documented() -> None:
     page = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
     named = {name for expression in expressions() for name in metrics_in(expression)}
     ours = {name for name in named | autoscaled_by() if not name.startswith("process_")}
@@ -69,7 +69,7 @@ def test_every_metric_that_is_named_is_documented() -> None:
     assert len(ours) > len(METRICS) * 0.8
 
 
-def test_every_recorded_figure_is_one_that_a_rule_records() -> None:
+def test_every_recorded_series_in_use_has_a_rule() -> None:
     recorded = {rule["record"] for rule in rules() if "record" in rule}
     used = {
         name for each in expressions() for name in re.findall(r"meet_transcriber:\w+:\w+", each)
@@ -77,7 +77,7 @@ def test_every_recorded_figure_is_one_that_a_rule_records() -> None:
     assert used <= recorded
 
 
-def test_every_alert_says_what_is_wrong_and_where_to_read_on() -> None:
+def test_every_alert_has_a_summary_and_a_runbook() -> None:
     page = (ROOT / "docs" / "operations.md").read_text()
     headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
     anchors = {f"docs/operations.md#{each.lower().replace(' ', '-')}" for each in headings}
@@ -88,7 +88,7 @@ def test_every_alert_says_what_is_wrong_and_where_to_read_on() -> None:
             assert rule["labels"]["severity"] in {"critical", "warning"}
 
 
-def test_every_alert_fires_in_a_test_and_is_quiet_in_another() -> None:
+def test_every_alert_fires_in_one_test_and_not_in_another() -> None:
     told = yaml.safe_load((FOLDER / "rules_test.yml").read_text())["tests"]
     cases = [(test["name"], case) for test in told for case in test["alert_rule_test"]]
     alerts = {rule["alert"] for rule in rules() if "alert" in rule}
@@ -102,7 +102,7 @@ def test_every_alert_fires_in_a_test_and_is_quiet_in_another() -> None:
         assert {name for name, fires in of_it if not fires} - fired
 
 
-def test_what_the_sender_is_to_blame_for_is_no_failure_of_ours() -> None:
+def test_errors_of_senders_do_not_count_as_failures() -> None:
     (rule,) = [rule for rule in rules() if rule.get("record", "").endswith("jobs:increase30m")]
     (spared,) = re.findall(r'code!~"([^"]*)"', rule["expr"])
     kinds = InvalidAudio, InvalidOptions, FetchError, QuotaExceeded
@@ -115,7 +115,7 @@ def _family(kind: type[TranscriptionError]) -> Iterator[type[TranscriptionError]
         yield from _family(child)
 
 
-def test_expressions_and_legends_name_labels_that_there_are() -> None:
+def test_expressions_and_legends_use_existing_labels() -> None:
     of_figure = {figure.name: set(figure.labels) for figure in METRICS}
     recorded = {rule["record"]: rule["expr"] for rule in rules() if "record" in rule}
     targets = [
@@ -141,20 +141,20 @@ def watching() -> dict[str, dict[str, Any]]:
     }
 
 
-def test_nothing_of_it_is_open_to_other_machines() -> None:
+def test_monitoring_ports_are_bound_to_loopback() -> None:
     ports = [port for service in watching().values() for port in service.get("ports", ())]
     assert len(ports) == 3
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
-def test_it_runs_where_the_profile_is_named_and_takes_its_password_from_a_file() -> None:
+def test_the_profile_monitoring_has_three_services_and_a_password_file() -> None:
     assert watching().keys() == {"prometheus", "alertmanager", "grafana"}
     grafana = watching()["grafana"]["environment"]
     assert grafana["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/run/secrets/grafana_password"
     assert "GF_SECURITY_ADMIN_PASSWORD" not in grafana
 
 
-def test_every_file_that_it_mounts_is_there() -> None:
+def test_every_mounted_file_exists() -> None:
     mounted = [volume for service in watching().values() for volume in service.get("volumes", ())]
     shipped = [volume.split(":")[0] for volume in mounted if volume.startswith("./")]
     assert [path for path in shipped if not (ROOT / path).exists()] == []

@@ -1,4 +1,4 @@
-"""What is refused before a job begins, from the settings alone."""
+"""Options that are refused before a job is created, from the settings alone."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from meet_transcriber.settings import Settings
 
 
 @pytest.mark.parametrize("model", ["turbo", "/models/large-v3-turbo/", "small.en", "me/base.en"])
-def test_a_model_whose_name_says_so_translates_nothing(model: str) -> None:
+def test_turbo_and_english_models_refuse_to_translate(model: str) -> None:
     settings = Settings(asr_engine="faster-whisper", whisper_model=model)
     with pytest.raises(InvalidOptions, match="WHISPER_MODEL"):
         refuse(settings, Options(task="translate"))
@@ -22,7 +22,7 @@ def test_other_models_translate() -> None:
 
 
 @pytest.mark.parametrize("engine", ["auto", "whisper", "faster-whisper"])
-def test_every_name_of_the_engine_is_refused_alike(engine: str) -> None:
+def test_every_engine_name_refuses_alike(engine: str) -> None:
     settings = Settings.model_validate({"asr_engine": engine, "whisper_model": "turbo"})
     with pytest.raises(InvalidOptions):
         refuse(settings, Options(task="translate"))
