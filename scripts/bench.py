@@ -1,13 +1,13 @@
 """
-Run the benchmarks and keep what they say.
+Run benchmarks and store their results.
 
     python -m scripts.bench [NAME...]              those named, or all
-    python -m scripts.bench accuracy -- --mixed    one, with arguments of its own
-    python -m scripts.bench --page                 write docs/benchmarks.md from what was kept
+    python -m scripts.bench accuracy -- --mixed    one, with its own arguments
+    python -m scripts.bench --page                 write docs/benchmarks.md from stored results
 
-A benchmark is a module of `benchmarks/`; its docstring says in one line how to run it. One
-that wants an argument (a word in capitals, such as FOLDER) is listed and left to its reader, but
-where arguments are given. Results are kept in `bench-results/`, or the folder of `--into`.
+A benchmark is a module of `benchmarks/`; a line of its docstring says how to run it. One that
+needs an argument (a word in capitals, such as FOLDER) is only listed unless arguments are given.
+Results are stored in `bench-results/`, or the folder of `--into`.
 """
 
 import argparse

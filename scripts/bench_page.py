@@ -1,4 +1,4 @@
-"""Results of benchmarks: kept as JSON with machine and date, and written as a page."""
+"""Results of benchmarks: stored as JSON with machine and date, and rendered as a page."""
 
 import json
 import os

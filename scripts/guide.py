@@ -1,4 +1,4 @@
-"""What the deployment guide promises, and where docs/guide-map.md says it is.
+"""The promises of the deployment guide, and where docs/guide-map.md locates them.
 
 `python -m scripts.guide` prints the terms that have no row yet, as rows to fill in.
 """

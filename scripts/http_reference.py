@@ -1,4 +1,4 @@
-"""The HTTP API's reference page, from the OpenAPI document."""
+"""The reference page of the HTTP API, from the OpenAPI document."""
 
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from meet_transcriber.settings import Settings
 
 Row = tuple[str, ...]
 Section = tuple[str, str, list[tuple[str, Row, list[Row]]]]
-"""A heading, its text, and tables: what is above them, their head, their rows."""
+"""A heading, its text, and tables: the text above them, their header and their rows."""
 
 LEAD = """Every answer has `X-Request-ID`. Problems are `application/problem+json` (RFC 9457) with a
 stable `code`; [Errors](errors.md) lists the codes. A running server shows this reference at

@@ -1,4 +1,4 @@
-"""The licences of what is locked, from installed metadata: `python -m scripts.licences [LOCK]`."""
+"""The licences of locked packages, from installed metadata: `python -m scripts.licences [LOCK]`."""
 
 import re
 import sys

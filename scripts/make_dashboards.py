@@ -1,6 +1,6 @@
 """Write deploy/monitoring/grafana/dashboards: `python -m scripts.make_dashboards` (`make docs`).
 
-A dashboard is rows of panels, a panel some queries; places, ids and everything else follow.
+A dashboard consists of rows of panels, a panel of queries; positions and ids are computed.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Traces by OpenTelemetry: one trace from a request to the last task of its job."""
+"""Traces with OpenTelemetry: one trace from a request to the last task of its job."""
 
 import threading
 from collections.abc import Mapping
@@ -12,54 +12,54 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 _PATH = "/v1/traces"
-_PATIENCE_SECONDS = 3.0
-"""What the SDK calls a timeout does not end an attempt that is under way."""
+_CLOSE_SECONDS = 3.0
+"""The timeout of the SDK does not interrupt an export that has started."""
 
 
 class OpenTelemetry:
     """
-    A Tracer that sends spans to a collector, in a thread of its own.
+    A Tracer that sends spans to a collector from a background thread.
 
     Args:
-        endpoint: the collector's address, without the path of traces.
-        service: what this process is called, unless OTEL_SERVICE_NAME says it.
+        endpoint: address of the collector, without the path of traces.
+        service: name of this process, unless OTEL_SERVICE_NAME is set.
     """
 
     def __init__(self, endpoint: str, service: str) -> None:
         resource = Resource.create({SERVICE_NAME: service}).merge(OTELResourceDetector().detect())
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         exporter = OTLPSpanExporter(endpoint=endpoint.rstrip("/") + _PATH)
-        self._provider.add_span_processor(_WithoutQueries())
+        self._provider.add_span_processor(_QueryRemover())
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         trace.set_tracer_provider(self._provider)
         self._tracer = self._provider.get_tracer("meet_transcriber")
-        self._wire = TraceContextTextMapPropagator()
+        self._propagator = TraceContextTextMapPropagator()
 
     def current(self) -> str:
         carrier: dict[str, str] = {}
-        self._wire.inject(carrier)
+        self._propagator.inject(carrier)
         return carrier.get("traceparent", "")
 
     def span(
         self, name: str, parent: str, pairs: Mapping[str, str]
     ) -> AbstractContextManager[object]:
-        here = trace.get_current_span().get_span_context()
-        links = [trace.Link(here)] if here.is_valid else []
-        above = self._wire.extract({"traceparent": parent}, context.Context())
+        current = trace.get_current_span().get_span_context()
+        links = [trace.Link(current)] if current.is_valid else []
+        parent_context = self._propagator.extract({"traceparent": parent}, context.Context())
         found: AbstractContextManager[object] = self._tracer.start_as_current_span(
-            name, context=above, links=links, attributes=dict(pairs)
+            name, context=parent_context, links=links, attributes=dict(pairs)
         )
         return found
 
     def close(self) -> None:
-        """Send what is left, for seconds; a collector that is away holds up nobody's end."""
-        ending = threading.Thread(target=self._provider.shutdown, name="spans", daemon=True)
-        ending.start()
-        ending.join(_PATIENCE_SECONDS)
+        """Export pending spans for at most a few seconds, as the collector may be down."""
+        export = threading.Thread(target=self._provider.shutdown, name="spans", daemon=True)
+        export.start()
+        export.join(_CLOSE_SECONDS)
 
 
-class _WithoutQueries(SpanProcessor):  # type: ignore[misc]  # it may not be installed
-    """What somebody searches for, or names in an address, is nobody else's business."""
+class _QueryRemover(SpanProcessor):  # type: ignore[misc]  # it may not be installed
+    """Removes query strings, which contain search terms and addresses."""
 
     def on_start(self, span: Span, parent_context: context.Context | None = None) -> None:  # noqa: ARG002
         if "url.query" in (span.attributes or {}):
@@ -67,7 +67,7 @@ class _WithoutQueries(SpanProcessor):  # type: ignore[misc]  # it may not be ins
 
 
 def instrument_celery() -> None:
-    """Each message that is sent or taken becomes a span."""
+    """Record a span for each message that is sent or received."""
     from opentelemetry.instrumentation.celery import CeleryInstrumentor  # noqa: PLC0415
 
     CeleryInstrumentor().instrument()
