@@ -5,7 +5,6 @@ diarization are independent and may run anywhere, in any order. A task whose res
 returns it: a killed worker costs at most one part.
 """
 
-import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from meet_transcriber.core.assembly import assemble, channels_as_speakers
 from meet_transcriber.core.errors import DiarizationFailed, StorageError
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import TARGET_SECONDS, Part, PartResult, Plan, plan_parts
-from meet_transcriber.core.serialization import from_plain, to_plain
+from meet_transcriber.core.serialization import from_json, to_json
 from meet_transcriber.core.speaker_timeline import SPEAKER_TIMELINE, Timeline, name_speakers
 from meet_transcriber.core.transcript import (
     Diarization,
@@ -269,10 +268,10 @@ class Pipeline:
 
     def _load(self, name: str, kind: type[T]) -> T | None:
         key = self.checkpoints.find(name)
-        return from_plain(kind, json.loads(self.store.get(key))) if key else None
+        return from_json(kind, self.store.get(key)) if key else None
 
     def _save(self, name: str, value: object) -> None:
-        self.store.put(self.checkpoints.new(name), json.dumps(to_plain(value)).encode())
+        self.store.put(self.checkpoints.new(name), to_json(value))
 
     def _require(self, name: str, kind: type[T]) -> T:
         found = self._load(name, kind)

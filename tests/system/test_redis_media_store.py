@@ -83,7 +83,7 @@ def names(client: redis.Redis) -> set[str]:
 def test_the_budget_is_exact(small: RedisMediaStore) -> None:
     small.put("a", bytes(BUDGET_BYTES - 10))
     small.put("b", bytes(10))
-    with pytest.raises(StorageFull, match=r"REDIS_MEDIA_BUDGET_MB, .* MEDIA_URL"):
+    with pytest.raises(StorageFull, match=r"REDIS_MEDIA_BUDGET_MB.* MEDIA_URL"):
         small.put("c", b"x")
     assert small.used_bytes() == BUDGET_BYTES
     assert not small.exists("c")
@@ -133,7 +133,7 @@ def test_the_count_is_never_negative(small: RedisMediaStore, client: redis.Redis
 
 
 def test_an_abandoned_writer_stops(small: RedisMediaStore) -> None:
-    said = pytest.raises(StorageError, match="its writer was quiet for too long")
+    said = pytest.raises(StorageError, match="its writer was idle for too long")
     with said, small.writer("a") as writer:
         writer.write(noise(600_000))
         small.remove_stale_writes(0)
@@ -190,7 +190,7 @@ def test_a_read_only_redis_raises_an_error(client: redis.Redis) -> None:
     store.put("a", b"x")
     client.replicaof("127.0.0.1", "1")
     try:
-        with pytest.raises(StorageUnavailable, match="at the moment"):
+        with pytest.raises(StorageUnavailable, match="temporarily unavailable"):
             store.put("a", b"y")
     finally:
         client.replicaof("NO", "ONE")

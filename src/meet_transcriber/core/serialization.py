@@ -4,6 +4,7 @@ A reader is built once per type. `core` and the decoder's sandbox depend on the 
 only, so that this is not pydantic; stores use that for their records (`stores/json_records.py`).
 """
 
+import json
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
@@ -56,6 +57,25 @@ def from_plain(kind: type[T], data: object) -> T:
         raise StorageError(
             f"Stored data does not fit at {place}: {misfit.reason}."
         ) from misfit.__cause__
+
+
+def to_json(value: object) -> bytes:
+    """Encode a value as JSON of ASCII characters."""
+    return json.dumps(to_plain(value)).encode()
+
+
+def from_json(kind: type[T], text: str | bytes) -> T:
+    """
+    Decode what `to_json` returned.
+
+    Raises:
+        StorageError: it is damaged or does not fit; names the place.
+    """
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise StorageError(f"A stored {kind.__name__} is damaged: {error}.") from error
+    return from_plain(kind, data)
 
 
 class _Misfit(Exception):

@@ -1,12 +1,12 @@
 """
-The service: everything that an API, a worker, a command or a page may ask for.
+The service: submits, runs, reads and changes jobs, for the API, workers and commands.
 
-    service.submissions.start_upload(name), .submit_url, ...       submit a recording
-    service.uploads.receive(upload_id, offset)                     bytes of a resumable upload
-    service.queries.job(job_id), .transcript, ...      look
-    service.changes.subscribe(tenant)                  follow
-    service.commands.cancel(job_id), .rerun, .edit     change
-    service.voices.remember(job_id, speaker, name, consent), ...   know people again
+    service.submissions   submit a recording: streamed, by address or as a resumable upload
+    service.uploads       bytes of resumable uploads
+    service.queries       read jobs and transcripts, search
+    service.changes       subscribe to changes of jobs
+    service.commands      cancel, delete, rerun, edit
+    service.voices        store people's voices and recognize them
 """
 
 import copy
@@ -48,11 +48,11 @@ __all__ = [
 
 
 _TENANTS = 1000
-"""How many narrowed services are kept at hand."""
+"""Number of tenants whose services are cached."""
 
 
 class Service:
-    """The parts of the service over one context; safe for several threads."""
+    """The parts of the service on one context; safe for several threads."""
 
     def __init__(
         self,
@@ -71,11 +71,11 @@ class Service:
         self.commands = JobCommands(context, self.queries, refuse)
         self.voices = Voices(context, self.queries, self.commands)
         self._refuse = refuse
-        self._narrowed: dict[str, Service] = {}
+        self._by_tenant: dict[str, Service] = {}
 
     def for_tenant(self, tenant: str) -> "Service":
-        """The same service for one tenant: it makes and finds that tenant's jobs only."""
-        known = self._narrowed.get(tenant)
+        """The same service restricted to the jobs of one tenant."""
+        known = self._by_tenant.get(tenant)
         if known is not None:
             return known
         narrowed = copy.copy(self)
@@ -84,7 +84,7 @@ class Service:
         narrowed.queries = self.queries.for_tenant(tenant)
         narrowed.commands = JobCommands(self.context, narrowed.queries, self._refuse)
         narrowed.voices = Voices(self.context, narrowed.queries, narrowed.commands)
-        if len(self._narrowed) >= _TENANTS:
-            self._narrowed.clear()
-        self._narrowed[tenant] = narrowed  # only now: others may take it at once
+        if len(self._by_tenant) >= _TENANTS:
+            self._by_tenant.clear()
+        self._by_tenant[tenant] = narrowed  # last: other threads may use it at once
         return narrowed

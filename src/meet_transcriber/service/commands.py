@@ -1,6 +1,5 @@
 """Changes jobs: cancel, rerun, delete, name speakers, edit."""
 
-import json
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -25,7 +24,7 @@ from meet_transcriber.core.errors import (
 )
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.serialization import to_plain
+from meet_transcriber.core.serialization import to_json
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.core.transitions import cancelled, deleted, rerun
 from meet_transcriber.service.context import ServiceContext
@@ -57,11 +56,11 @@ class JobCommands:
     def __init__(
         self,
         context: ServiceContext,
-        reading: JobQueries,
+        queries: JobQueries,
         refuse: Callable[[Options], None] = lambda _options: None,
     ) -> None:
         self._context = context
-        self._reading = reading
+        self._queries = queries
         self._refuse = refuse
 
     def cancel(self, job_id: str) -> Job:
@@ -71,7 +70,7 @@ class JobCommands:
         Raises:
             JobNotFound, JobConflict: there is none, or it has ended already.
         """
-        self._reading.job(job_id)
+        self._queries.job(job_id)
         return self._context.update(job_id, partial(cancelled, now=self._context.clock())).after
 
     def delete(self, job_id: str) -> None:
@@ -81,7 +80,7 @@ class JobCommands:
         Raises:
             JobNotFound: there is none.
         """
-        self._reading.job(job_id)
+        self._queries.job(job_id)
         job = self._context.update(job_id, partial(deleted, now=self._context.clock())).after
         with suppress(StorageError, JobNotFound):  # else maintenance does it
             self._context.media.delete(job.prefix)
@@ -105,7 +104,7 @@ class JobCommands:
             raise InvalidOptions(
                 f"There is no task {min(unknown)!r}; use {', '.join(RERUN_KINDS)}."
             )
-        job = self._reading.job(job_id)
+        job = self._queries.job(job_id)
         options = replace(job.options, **dict(wishes or {}))  # type: ignore[arg-type]
         self._refuse(options)
         with Quotas(self._context, job.tenant).admit(place=True):
@@ -117,7 +116,7 @@ class JobCommands:
     def _labels_named(self, job: Job) -> set[str | None]:
         """Labels that users named since the transcript was made."""
         with suppress(StorageError):  # they are deleted with their transcript
-            standing = self._reading.edits(job).standing()
+            standing = self._queries.edits(job).standing()
             return {each.speaker for each in standing if each.kind == "name"}
         return set()
 
@@ -168,13 +167,13 @@ class JobCommands:
         self, job_id: str, edits: Sequence[Edit], version: int | None, author: str | None
     ) -> EditResult:
         """Write the new log beside the old one, then let the record name it."""
-        job, before = self._reading.transcript(job_id)
+        job, before = self._queries.transcript(job_id)
         if version is not None and version != job.version:
             raise _changed_meanwhile()
         try:
-            log, machine = self._reading.edits(job), self._reading.machine_transcript(job)
+            log, machine = self._queries.edits(job), self._queries.machine_transcript(job)
         except StorageError as error:
-            if self._reading.version(job_id) == job.version:
+            if self._queries.version(job_id) == job.version:
                 raise
             raise _changed_meanwhile() from error
         now = self._context.clock()
@@ -196,7 +195,7 @@ class JobCommands:
         except (JobConflict, JobNotFound):
             self._context.media.delete(key)
             raise
-        self._reading.keep(changed, transcript)
+        self._queries.keep(changed, transcript)
         self._clean_up(job)
         places = sum(count(before, each) for each in edits)
         return EditResult(changed, places, before, transcript)
@@ -211,14 +210,14 @@ class JobCommands:
     def _index(self, job_id: str) -> None:
         """Index the current text, also if others edit at the same time."""
         while self._context.text is not None:
-            job, transcript = self._reading.transcript(job_id)
+            job, transcript = self._queries.transcript(job_id)
             self._context.text.put_text(job_id, transcript.text)
-            if self._reading.version(job_id) == job.version:
+            if self._queries.version(job_id) == job.version:
                 return
 
 
 def _dumped(log: EditLog) -> bytes:
-    data = json.dumps(to_plain(log)).encode()
+    data = to_json(log)
     if len(data) > MOST_LOG_BYTES:
         raise JobConflict(
             f"The edit history of this transcript has reached {MOST_LOG_BYTES >> 20} MiB; rerun "

@@ -1,7 +1,6 @@
 """Reads jobs: status, lists, transcripts, exports, search."""
 
 import copy
-import json
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
@@ -20,7 +19,7 @@ from meet_transcriber.core.errors import (
 from meet_transcriber.core.formats import export
 from meet_transcriber.core.jobs import SHOWN, Backlog, Job, JobQuery
 from meet_transcriber.core.plan import PartResult
-from meet_transcriber.core.serialization import from_plain
+from meet_transcriber.core.serialization import from_json
 from meet_transcriber.core.transcript import Segment, Transcript
 from meet_transcriber.service.context import ServiceContext
 from meet_transcriber.service.uploads import open_recording, size_of
@@ -182,7 +181,7 @@ class JobQueries:
         return self._object(job, "edits.json", EditLog) if job.edited else EditLog()
 
     def _object(self, job: Job, name: str, kind: type[T]) -> T:
-        return from_plain(kind, json.loads(self._context.media.get(job.objects[name])))
+        return from_json(kind, self._context.media.get(job.objects[name]))
 
     def export(self, job_id: str, form: str) -> tuple[Job, bytes]:
         """

@@ -1,4 +1,4 @@
-"""How much waits and runs, of everybody: what operators and autoscalers look at."""
+"""Queue lengths over all tenants, for operators and autoscalers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from meet_transcriber.ports.stores import JobStore
 
 @dataclass(frozen=True, slots=True)
 class QueueStats:
-    """What there is to tell about the queues.
+    """The state of the queues.
 
     Attributes:
-        messages: queue -> messages of the broker that nobody took yet.
-        oldest_seconds: since the oldest unfinished job was sent; None where there is none.
+        messages: queue -> messages in the broker.
+        oldest_seconds: age of the oldest unfinished job; None without any.
     """
 
     backlog: Backlog
@@ -23,11 +23,11 @@ class QueueStats:
     oldest_seconds: float | None
 
     def length(self, queue: str) -> int:
-        """Tasks that could run now or do; unlike messages, not 0 while somebody works."""
+        """Ready and running tasks; unlike messages, not 0 while a worker is busy."""
         return self.backlog.ready.get(queue, 0) + self.backlog.running.get(queue, 0)
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """As JSON-ready values."""
         ready, running = self.backlog.ready, self.backlog.running
         return {
             "celery_queue_length": sum(map(self.length, QUEUES)),
@@ -48,10 +48,10 @@ class QueueStats:
 
 def measure(jobs: JobStore, queue: JobQueue, now: float) -> QueueStats:
     """
-    The figures of this moment.
+    Read the current state.
 
     Raises:
-        StorageError: the store or the broker does not answer.
+        StorageError: the store or the broker does not respond.
     """
     oldest = jobs.page(JobQuery(limit=1, order="asc", states=("pending", "processing")))
     return QueueStats(

@@ -1,8 +1,7 @@
-"""A worker's part in knowing voices: keeping those of a meeting, and naming who is known."""
+"""A worker's part in speaker identification: stores a meeting's voices and names known people."""
 
 import base64
 import io
-import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from meet_transcriber.core.errors import (
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import Plan
-from meet_transcriber.core.serialization import from_plain, to_plain
+from meet_transcriber.core.serialization import from_json, to_json
 from meet_transcriber.core.transcript import Diarization, Span, TranscriptWarning, Voice
 from meet_transcriber.core.voices import (
     KNOWN_NAMES,
@@ -52,12 +51,12 @@ from meet_transcriber.service.voices import (
 log = get_logger(__name__)
 
 CHANNEL_SPEECH_SECONDS = 150.0
-"""So much speech of a channel is enough to tell whose voice it is."""
-_MISSED = "The voices of this meeting could not be analysed, so that nobody is named by them"
+"""Seconds of speech of a channel that suffice for its voice."""
+_MISSED = "The voices of this meeting could not be analysed, so that no speaker is named by voice"
 
 
 class SpeakerIdentification:
-    """What tasks of one job do about voices."""
+    """Stores and matches the voices of one job."""
 
     def __init__(self, context: ServiceContext, job: Job) -> None:
         self._context = context
@@ -75,14 +74,14 @@ class SpeakerIdentification:
         progress: Progress = ignore_progress,
     ) -> None:
         """
-        Leave the voices, sealed, and whom the request's references were found to be.
+        Store the voices, sealed, and the labels that match the request's references.
 
-        An engine that breaks at this costs no diarization, but gives a warning.
+        An engine that fails here adds a warning; the diarization is kept.
 
         Args:
-            found: what the task found.
-            diarizer: gives the one of this worker, who may hear voices apart from meetings.
-            progress: what it raises passes through.
+            found: the diarization.
+            diarizer: returns this worker's diarizer, which may embed voices.
+            progress: its exceptions pass through.
         """
         if self._context.sealer is None and KNOWN_SPEAKERS not in self._job.objects:
             return
@@ -103,7 +102,7 @@ class SpeakerIdentification:
 
     def _leave(self, voices: Mapping[str, Voice], named: Named, checkpoints: Checkpoints) -> None:
         if named != Named():
-            data = json.dumps(to_plain(named)).encode()
+            data = to_json(named)
             self._context.media.put(checkpoints.new(KNOWN_NAMES), data)
         if self._context.sealer is not None and voices:
             heard = Heard({label: compact(voice) for label, voice in voices.items()})
@@ -118,18 +117,18 @@ class SpeakerIdentification:
         progress: Progress,
     ) -> Named:
         if embedder is None:
-            return Named({}, (_warning("the diarizer of this server does not compare voices"),))
-        stored = json.loads(self._context.media.get(self._job.objects[KNOWN_SPEAKERS]))
+            return Named({}, (_warning("the diarizer of this server does not compute voices"),))
+        stored = self._context.media.get(self._job.objects[KNOWN_SPEAKERS])
         known: dict[str, Voice] = {}
         warnings = []
-        for person in from_plain(References, stored).people:
+        for person in from_json(References, stored).people:
             try:
                 file = io.BytesIO(base64.b64decode(person.audio))
                 voice = voice_of(pipeline, file, embedder, LONGEST_REFERENCE_SECONDS, progress)
             except InvalidAudio:
                 voice = None
             if voice is None:
-                warnings.append(_warning("in one of the references too little is said"))
+                warnings.append(_warning("one of the references has too little speech"))
             else:
                 known[person.name] = voice
         return Named(named_by(voices, known), tuple(dict.fromkeys(warnings)))
@@ -138,8 +137,8 @@ class SpeakerIdentification:
 
     def known(self) -> Named:
         """
-        Who is known in this job, by label: by the request's references, else who is remembered
-        and clear. A clip's speaker is remembered first.
+        The known people of this job by label: by the request's references, else by clear matches
+        with stored voices. A clip's speaker is stored first.
         """
         by_reference = self._left()
         try:
@@ -153,7 +152,7 @@ class SpeakerIdentification:
 
     def _left(self) -> Named:
         key = self._job.objects.get(KNOWN_NAMES)
-        return from_plain(Named, json.loads(self._context.media.get(key))) if key else Named()
+        return from_json(Named, self._context.media.get(key)) if key else Named()
 
     def _clear(self) -> dict[str, str]:
         voices = heard_in(self._context, self._job)
@@ -182,7 +181,7 @@ class SpeakerIdentification:
 
 @dataclass(frozen=True)
 class Excerpt:
-    """The beginning of one channel of a recording, as a recording of its own.
+    """The beginning of one channel of a recording as an audio source.
 
     Attributes:
         seconds: from the start.
@@ -204,7 +203,7 @@ class Excerpt:
 
 
 def first_speech(speech: Sequence[Span], seconds: float) -> list[Span]:
-    """The first so many seconds of speech."""
+    """The first seconds of speech, cut at this length."""
     kept: list[Span] = []
     left = seconds
     for span in speech:
@@ -219,7 +218,7 @@ def channel_voices(
     pipeline: Pipeline, plan: Plan, embedder: VoiceEmbedder, progress: Progress = ignore_progress
 ) -> dict[str, Voice]:
     """
-    The voices of a recording whose channels are one speaker each, by label.
+    The voices by label of a recording in which each channel is one speaker.
 
     Raises:
         DiarizationFailed, EngineUnavailable: from the embedder.
@@ -245,10 +244,10 @@ def voice_of(
     progress: Progress = ignore_progress,
 ) -> Voice | None:
     """
-    The voice of a recording of one person that is no part of the meeting.
+    The voice of a separate recording of one person.
 
     Args:
-        seconds: from its start that count; a header may claim fewer than there are.
+        seconds: used from its start; its header may state fewer than it has.
 
     Raises:
         InvalidAudio: it cannot be used.
@@ -267,7 +266,7 @@ def voice_of(
 def _embedder(diarizer: Callable[[], Chosen[Diarizer] | None]) -> VoiceEmbedder | None:
     try:
         chosen = diarizer()
-    except EngineUnavailable:  # where each channel is one speaker, nobody else needs it
+    except EngineUnavailable:  # not needed where each channel is one speaker
         return None
     return chosen.engine if chosen and isinstance(chosen.engine, VoiceEmbedder) else None
 
@@ -277,5 +276,5 @@ def _not_kept(why: str) -> TranscriptWarning:
 
 
 def _warning(why: str) -> TranscriptWarning:
-    message = f"Some known speakers cannot be told: {why}."
+    message = f"Some known speakers cannot be identified: {why}."
     return TranscriptWarning("known_speakers_missed", message)

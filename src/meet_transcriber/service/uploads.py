@@ -6,7 +6,6 @@ counts once the record names it, which the record does only if it ends where the
 two senders never mix. Pieces are not copied together: a recording is read across them.
 """
 
-import json
 import uuid
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ from meet_transcriber.core.errors import (
 )
 from meet_transcriber.core.jobs import Job, Piece, Upload
 from meet_transcriber.core.range_reader import BlockReader, buffered
-from meet_transcriber.core.serialization import from_plain, to_plain
+from meet_transcriber.core.serialization import from_json, to_json
 from meet_transcriber.core.transitions import withdrawn
 from meet_transcriber.ports.stores import MediaStore, ObjectWriter
 from meet_transcriber.service.context import ServiceContext
@@ -240,7 +239,7 @@ def join(media: MediaStore, folder: str, pieces: Sequence[Piece]) -> str:
     if len(pieces) == 1:
         return pieces[0].key
     key = f"{folder}/{_LIST}"
-    media.put(key, json.dumps(to_plain(list(pieces))).encode())
+    media.put(key, to_json(list(pieces)))
     return key
 
 
@@ -267,7 +266,7 @@ def pieces_of(media: MediaStore, key: str | None) -> tuple[Piece, ...]:
     """The pieces of a recording; none where it is one object."""
     if key is None or not key.endswith(f"/{_LIST}"):
         return ()
-    return tuple(from_plain(Piece, each) for each in json.loads(media.get(key)))
+    return from_json(tuple[Piece, ...], media.get(key))
 
 
 class _Joined(BlockReader):

@@ -1,4 +1,4 @@
-"""Remembering people by their voices, and telling who spoke in a meeting."""
+"""Stores people's voices, and recognizes people in meetings by them."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from meet_transcriber.core.errors import (
     VoicesSealed,
 )
 from meet_transcriber.core.jobs import Job
-from meet_transcriber.core.serialization import from_plain, to_plain
+from meet_transcriber.core.serialization import from_json, to_plain
 from meet_transcriber.core.transcript import Transcript, Voice, total_seconds
 from meet_transcriber.core.transitions import withdrawn
 from meet_transcriber.core.voices import (
@@ -63,8 +63,7 @@ class VoiceBook:
     """
     Reads and changes a tenant's people.
 
-    One object holds them all, so that a change is written whole or not at all, and what was
-    deleted is in no object any more.
+    One object holds them all, so that changes are atomic and no object keeps deleted data.
     """
 
     context: ServiceContext
@@ -72,56 +71,57 @@ class VoiceBook:
 
     @property
     def key(self) -> str:
-        """The object's key; a digest, as a tenant's name may differ from another's in case only."""
+        """The object's key; a digest, because names of tenants may differ in case only."""
         return f"{FOLDER}/{hashlib.sha256(self.tenant.encode()).hexdigest()[:32]}/people.sealed"
 
     def read(self) -> Book:
         """
-        The people, none where nobody was remembered.
+        The people; none if nobody was added yet.
 
         Raises:
-            VoicesOff: none are kept here.
-            VoicesSealed, StorageError: they do not open, or cannot be read.
+            VoicesOff: voices are not stored on this server.
+            VoicesSealed, StorageError: they cannot be decrypted or read.
         """
         sealer, data = sealer_of(self.context), self._stored()
         return Book() if data is None else unsealed(sealer, Book, data, f"people:{self.tenant}")
 
     def _stored(self) -> bytes | None:
-        """The object; None where there is none, which may change between two looks."""
+        """The object's bytes, or None if it does not exist."""
         media = self.context.media
         try:
             return media.get(self.key)
         except StorageUnavailable:
             raise
         except StorageError:
+            # It may have been written since the failed read.
             return media.get(self.key) if media.exists(self.key) else None
 
     def change(self, change: Callable[[Book], tuple[Book, T]]) -> T:
         """
-        Replace the book by what a function makes of it; returns what that says of it.
+        Replace the book with the result of a function; returns the function's other result.
 
         Raises:
             StorageUnavailable: the lock was lost before the book was written; nothing changed.
             TranscriptionError: as `read` does, and whatever the function raises.
         """
         sealer, media = sealer_of(self.context), self.context.media
-        with self._alone() as check_held:
+        with self._locked_book() as check_held:
             before = self.read()
-            book, told = change(before)
+            book, result = change(before)
             check_held()
             if book.people:
                 media.put(self.key, sealed(sealer, book, f"people:{self.tenant}"))
             elif before.people:
                 media.delete(self.key)
-        return told
+        return result
 
     def person(self, person_id: str) -> Person:
-        """Somebody of the book; raises VoiceNotFound."""
+        """A person of the book; raises VoiceNotFound."""
         return self.read().find(person_id)
 
     @contextmanager
-    def _alone(self) -> Iterator[Callable[[], None]]:
-        """While nobody else changes the book; gives what raises StorageUnavailable if not so."""
+    def _locked_book(self) -> Iterator[Callable[[], None]]:
+        """Hold the book's lock; yields a function that raises StorageUnavailable if it was lost."""
         name, holder = f"voices:{self.key}", uuid.uuid4().hex
         jobs, clock = self.context.jobs, self.context.clock
         deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -133,15 +133,15 @@ class VoiceBook:
             asked = time.monotonic()
 
         def check_held() -> None:
-            # a lock that lapsed and is free again was somebody else's in between
-            lapsed = time.monotonic() - asked > _LOCK_SECONDS
-            if lapsed or not jobs.lock(name, holder, _LOCK_SECONDS, clock()):
+            # A lock that expired and is free again may have been held by another in between.
+            expired = time.monotonic() - asked > _LOCK_SECONDS
+            if expired or not jobs.lock(name, holder, _LOCK_SECONDS, clock()):
                 raise _locked()
 
         try:
             yield check_held
         finally:
-            with suppress(StorageUnavailable):  # what was written counts; the lock lapses
+            with suppress(StorageUnavailable):  # the lock expires
                 jobs.unlock(name, holder)
 
 
@@ -150,24 +150,24 @@ def _locked() -> StorageUnavailable:
 
 
 def sealer_of(context: ServiceContext) -> Sealer:
-    """What voices are sealed with; raises VoicesOff where none are kept."""
+    """The sealer of voices; raises VoicesOff if none are stored."""
     if context.sealer is None:
         raise VoicesOff(
-            "Voices are not remembered on this server: VOICE_PROFILES is off. Whoever runs it can "
-            "set VOICE_PROFILES=on; docs/voices.md says what is kept then."
+            "Voices are not stored on this server: VOICE_PROFILES is off. Its operator can set "
+            "VOICE_PROFILES=on; docs/voices.md says what is stored then."
         )
     return context.sealer
 
 
 def sealed(sealer: Sealer, value: object, context: str) -> bytes:
-    """A value that only the service reads again."""
+    """Encrypt a value."""
     data = json.dumps(to_plain(value), separators=(",", ":"), ensure_ascii=False)
     return sealer.seal(data.encode(), context)
 
 
 def unsealed(sealer: Sealer, kind: type[T], data: bytes, context: str) -> T:
-    """What `sealed` wrote; raises VoicesSealed, StorageError."""
-    return from_plain(kind, json.loads(sealer.open(data, context)))
+    """Decrypt what `sealed` returned; raises VoicesSealed, StorageError."""
+    return from_json(kind, sealer.open(data, context))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +175,10 @@ class Speaker:
     """A speaker of a meeting.
 
     Attributes:
-        name: as the transcript has it; None without one.
-        seconds: of their segments; of their turns where they have no words.
-        match: whom the voice is most similar to, among those who are remembered.
-        rememberable: whether the meeting keeps their voice.
+        name: in the transcript; None without one.
+        seconds: of their segments, or of their turns if they have no words.
+        match: the stored person whose voice is most similar.
+        rememberable: whether the meeting has their voice.
     """
 
     label: str
@@ -191,38 +191,38 @@ class Speaker:
 class Voices:
     """The people of one tenant; safe for several threads."""
 
-    def __init__(self, context: ServiceContext, reading: JobQueries, changing: JobCommands) -> None:
+    def __init__(self, context: ServiceContext, queries: JobQueries, commands: JobCommands) -> None:
         self._context = context
-        self._reading = reading
-        self._changing = changing
-        self._tenant = reading.tenant or ""
+        self._queries = queries
+        self._commands = commands
+        self._tenant = queries.tenant or ""
         self._book = VoiceBook(context, self._tenant)
 
     @property
     def kept(self) -> bool:
-        """Whether voices are kept at all."""
+        """Whether voices are stored."""
         return self._context.sealer is not None
 
     def people(self) -> tuple[Person, ...]:
-        """Everybody who is remembered; raises VoicesOff, VoicesSealed."""
+        """All stored people; raises VoicesOff, VoicesSealed."""
         return self._book.read().people
 
     def person(self, person_id: str) -> Person:
-        """Somebody who is remembered; raises VoiceNotFound and as `people` does."""
+        """A stored person; raises VoiceNotFound and as `people` does."""
         return self._book.person(person_id)
 
     def remember(self, job_id: str, speaker: str, name: str, consent: Consent) -> Person:
         """
-        Remember a speaker of a finished meeting; a name that is known gets one more sample.
+        Store the voice of a speaker of a completed meeting; a known name gets another sample.
 
         Raises:
             VoicesOff, VoicesSealed: as `people` does.
-            JobNotFound, JobNotReady: there is no finished meeting.
-            NoVoice: it keeps no voice of this speaker, or one that may be another person's.
-            VoiceConflict: nobody more can be remembered.
+            JobNotFound, JobNotReady: there is no completed meeting.
+            NoVoice: it has no voice of this speaker, or one that may be another person's.
+            VoiceConflict: no more people can be stored.
         """
         sealer_of(self._context)
-        job, transcript = self._reading.transcript(job_id)
+        job, transcript = self._queries.transcript(job_id)
         try:
             voice = heard_in(self._context, job).get(speaker)
         except VoicesSealed as error:
@@ -231,17 +231,17 @@ class Voices:
                 "voices.key in DATA_DIR). Run its task diarize again."
             ) from error
         if voice is None or speaker not in transcript.speakers:
-            raise NoVoice(_why_none(job, speaker))
-        if speaker in self._given(job):
+            raise NoVoice(_missing_voice_reason(job, speaker))
+        if speaker in self._mixed_labels(job):
             raise NoVoice(
-                f"Edits gave {speaker} what the diarizer heard from somebody else, so that the "
-                "voice may be another person's. Name another meeting, or send a clip."
+                f"Edits assigned words of another speaker to {speaker}, so that the voice may be "
+                "another person's. Use another meeting, or send a clip."
             )
         sample = Sample(compact(voice), job.id, speaker, consent, clip=TO_REMEMBER in job.objects)
         return add_sample(self._book, name, sample)
 
     def rename(self, person_id: str, name: str) -> Person:
-        """Rename somebody; raises VoiceNotFound, VoiceConflict and as `people` does."""
+        """Rename a person; raises VoiceNotFound, VoiceConflict and as `people` does."""
         return self._book.change(lambda book: renamed(book, person_id, name))
 
     def merge(self, into: str, source: str) -> Person:
@@ -250,25 +250,25 @@ class Voices:
 
     def delete(self, person_id: str) -> None:
         """
-        Forget somebody, with the clips that were sent for them; raises as `person` does.
+        Delete a person and the clips that were sent for them; raises as `person` does.
 
-        Meetings stay as they are. Clips go first: when it fails, it can be called again.
+        Meetings stay unchanged. Clips are deleted first, so that a failed call can be repeated.
         """
         before = clip_jobs(self._book.person(person_id))
         for job_id in before:
             self._delete_clip(job_id)
 
-        def forgotten(book: Book) -> tuple[Book, None]:
+        def remove(book: Book) -> tuple[Book, None]:
             for job_id in clip_jobs(book.find(person_id)):
                 if job_id not in before:  # sent meanwhile
                     self._delete_clip(job_id)
             return without(book, person_id), None
 
-        self._book.change(forgotten)
+        self._book.change(remove)
 
     def _delete_clip(self, job_id: str) -> None:
         try:
-            self._changing.delete(job_id)
+            self._commands.delete(job_id)
         except JobNotFound:
             with suppress(JobNotFound):  # it may still be uploading
                 now = self._context.clock()
@@ -278,20 +278,20 @@ class Voices:
         self, job_id: str, name: str, consent: Consent, submit: Callable[[Mapping[str, bytes]], Job]
     ) -> Job:
         """
-        Submit a recording of somebody who shall be remembered.
+        Submit a recording of a person whose voice is to be stored.
 
-        The person is in the book before the job begins, so that whoever deletes the person in
-        the meantime deletes the clip, too.
+        The person is in the book before the job begins, so that deleting the person meanwhile
+        deletes the clip as well.
 
         Args:
-            job_id: of the job that it will be.
-            submit: begins it, with objects that come along.
+            job_id: of the clip's job.
+            submit: begins the job, with extra objects.
 
         Raises:
-            VoiceConflict: nobody more can be remembered.
+            VoiceConflict: no more people can be stored.
             TranscriptionError: as `people` does, and whatever `submit` raises.
         """
-        extras, fresh = self._wanted(name, consent), uuid.uuid4().hex
+        extras, fresh = self._clip_extras(name, consent), uuid.uuid4().hex
         self._book.change(lambda book: expecting(book, name, job_id, consent.at, fresh))
         try:
             return submit(extras)
@@ -300,20 +300,20 @@ class Voices:
                 self._book.change(lambda book: clip_useless(book, job_id))
             raise
 
-    def _wanted(self, name: str, consent: Consent) -> dict[str, bytes]:
-        """What comes along with a clip; raises VoicesOff."""
+    def _clip_extras(self, name: str, consent: Consent) -> dict[str, bytes]:
+        """The extra objects of a clip; raises VoicesOff."""
         sealer = sealer_of(self._context)
         return {TO_REMEMBER: sealed(sealer, Wanted(name, consent), _clip_of(self._tenant))}
 
     def speakers(self, job_id: str) -> list[Speaker]:
         """
-        The speakers of a finished meeting in order of first speech, and who they may be.
+        The speakers of a completed meeting in order of first speech, with matching people.
 
         Raises:
-            JobNotFound, JobNotReady: there is no finished meeting.
-            VoicesSealed: the people do not open; a meeting's voices that do not count as none.
+            JobNotFound, JobNotReady: there is no completed meeting.
+            VoicesSealed: the people cannot be decrypted; a meeting's voices may be missing.
         """
-        job, transcript = self._reading.transcript(job_id)
+        job, transcript = self._queries.transcript(job_id)
         voices = self._voices_of(job, transcript)
         found = matches(voices, self.people()) if voices else {}
         return [
@@ -328,27 +328,27 @@ class Voices:
         ]
 
     def _voices_of(self, job: Job, transcript: Transcript) -> dict[str, Voice]:
-        """Of the speakers that edits have left, where they are surely theirs."""
+        """The voices of speakers that edits kept, unless edits mixed them."""
         try:
             heard = heard_in(self._context, job)
         except VoicesSealed:
             return {}
-        mixed = self._given(job) if heard else frozenset()
+        mixed = self._mixed_labels(job) if heard else frozenset()
         return {
             label: heard[label]
             for label in transcript.speakers
             if label in heard and label not in mixed
         }
 
-    def _given(self, job: Job) -> frozenset[str | None]:
-        """Labels whose voices need not be those of the words that they have by now."""
+    def _mixed_labels(self, job: Job) -> frozenset[str | None]:
+        """Labels that edits assigned words of other speakers to."""
         if not job.edited:
             return frozenset()
-        return labels_given(self._reading.machine_transcript(job), self._reading.edits(job))
+        return labels_given(self._queries.machine_transcript(job), self._queries.edits(job))
 
 
 def heard_in(context: ServiceContext, job: Job) -> dict[str, Voice]:
-    """The voices that a meeting keeps, by label; none where none may be kept."""
+    """The stored voices of a meeting by label; none if voices are off."""
     key = job.objects.get(VOICES)
     if key is None or context.sealer is None:
         return {}
@@ -357,7 +357,7 @@ def heard_in(context: ServiceContext, job: Job) -> dict[str, Voice]:
 
 
 def clip_wanted(context: ServiceContext, job: Job) -> Wanted | None:
-    """Whom a job's clip shall be remembered as, where it was sent for that."""
+    """The person that a clip was sent for; None for other jobs."""
     key = job.objects.get(TO_REMEMBER)
     if key is None or context.sealer is None:
         return None
@@ -365,14 +365,14 @@ def clip_wanted(context: ServiceContext, job: Job) -> Wanted | None:
 
 
 def add_sample(book: VoiceBook, name: str, sample: Sample) -> Person:
-    """One more sample of the person of this name, who may be new."""
+    """Add a sample to the person of this name, who may be new."""
     fresh = uuid.uuid4().hex
     return book.change(lambda known: remembered(known, name, sample, fresh))
 
 
 def add_clip(context: ServiceContext, job: Job, sample: Sample) -> Person:
     """
-    Keep the sample of a clip.
+    Add the sample of a clip.
 
     Raises:
         VoiceNotFound: the person was deleted.
@@ -391,7 +391,7 @@ def add_clip(context: ServiceContext, job: Job, sample: Sample) -> Person:
 
 
 def drop_clip(context: ServiceContext, job: Job) -> None:
-    """Forget the person of a clip that gave no voice, if nothing else is known of them."""
+    """Remove the person of a clip without a voice, unless other samples exist."""
     VoiceBook(context, job.tenant).change(lambda book: clip_useless(book, job.id))
 
 
@@ -404,13 +404,13 @@ def _seconds_of(transcript: Transcript, label: str) -> float:
     return sum(spoken) or total_seconds(each for each in transcript.turns if each.speaker == label)
 
 
-def _why_none(job: Job, speaker: str) -> str:
+def _missing_voice_reason(job: Job, speaker: str) -> str:
     if VOICES not in job.objects:
         return (
-            "This meeting keeps no voices: it was transcribed while VOICE_PROFILES was off, or its "
-            "diarizer hears none. Run its task diarize again."
+            "This meeting has no stored voices: VOICE_PROFILES was off when it was transcribed, or "
+            "its diarizer computes none. Run its task diarize again."
         )
     return (
-        f"This meeting keeps no voice of {speaker[:40]!r}: there is no such speaker, or one who "
-        "says too little."
+        f"This meeting has no voice of {speaker[:40]!r}: the speaker does not exist, or says too "
+        "little."
     )

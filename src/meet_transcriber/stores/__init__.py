@@ -1,1 +1,1 @@
-"""Where objects are kept."""
+"""Stores of jobs and objects."""

@@ -1,4 +1,4 @@
-"""A copy of everything that one machine keeps, taken while the service runs, and put back."""
+"""Backs up the data of one machine while the service runs, and restores it."""
 
 import hashlib
 import sqlite3
@@ -21,46 +21,47 @@ _DATABASE, _MEDIA, _SUMS = "jobs.sqlite3", "media", "SHA256SUMS"
 
 def back_up(database: Path, media: MediaStore, target: Path) -> Copied:
     """
-    Copy the records as they are at one moment, then the objects of their jobs and the people
-    whose voices are remembered, as they are sealed; what they were sealed with is not copied.
+    Copy a snapshot of the records, then the objects of their jobs and the encrypted voices. The
+    key of the voices is not copied.
 
-    The copy is laid out as DATA_DIR is. What is deleted meanwhile is left out of it; uploads
-    and tasks that are under way begin again where it is put back. The last file to come is
-    SHA256SUMS, as `sha256sum --check` reads it.
+    The copy has the layout of DATA_DIR. Jobs deleted meanwhile are left out; uploads and running
+    tasks start again after a restore. SHA256SUMS is written last, for `sha256sum --check`.
 
     Raises:
-        StorageError: there is something in `target`, or it cannot be written.
+        StorageError: `target` is not empty, or cannot be written.
     """
-    _expect_nothing_in(target)
+    _check_empty(target)
     _copy_database(database, target / _DATABASE)
     with (
         closing(SqliteJobStore(database)) as live,
         closing(SqliteJobStore(target / _DATABASE)) as copy,
     ):
         copied = _Backup(live, copy, media, DiskMediaStore(target / _MEDIA)).run()
-    _seal(target)
+    _write_sums(target)
     return copied
 
 
 def put_back(source: Path, database: Path, media: MediaStore) -> Copied:
     """
-    Bring a copy to where a service that is not running keeps its jobs and objects.
+    Restore a backup for a service that is not running.
 
     Raises:
-        StorageError: there are jobs already, or `source` is no such copy, whole and as it was
-            made; nothing was put back then.
+        StorageError: there are jobs already, or `source` is not a complete, unchanged backup;
+            nothing was restored.
     """
     if database.exists():
         raise StorageError(
-            f"There are jobs in {database} already. Name an empty folder by DATA_DIR, or move "
-            "what is there out of the way."
+            f"There are jobs in {database} already. Set DATA_DIR to an empty folder, or move the "
+            "existing data away."
         )
     kept, copied = DiskMediaStore(source / _MEDIA), Copied()
-    for key in _sealed(source):
+    for key in _verified_keys(source):
         with kept.open(key) as file:
             media.put(key, file)
         copied.objects += 1
-    _copy_database(source / _DATABASE, database)  # last: who sees it finds all else there
+    _copy_database(
+        source / _DATABASE, database
+    )  # last, so that the database never refers to missing objects
     with closing(sqlite3.connect(database)) as db:
         (copied.jobs,) = db.execute("SELECT count(*) FROM jobs WHERE listed").fetchone()
     return copied
@@ -85,7 +86,7 @@ class _Backup:
         return self._copied
 
     def _keep(self, job: Job) -> bool:
-        """Copy a job's objects; False when it was deleted meanwhile."""
+        """Copy a job's objects; False if the job was deleted meanwhile."""
         while missing := [key for key in self._keys(job) if not self._take(key)]:
             try:
                 now = self._live.get(job.id)
@@ -101,11 +102,11 @@ class _Backup:
         return True
 
     def _keys(self, job: Job) -> set[str]:
-        """What the record names, and what that names in turn: it lies in the job's folder."""
+        """The objects that the record names, and all others below the job's prefix."""
         return {*job.objects.values(), *self._source.keys(job.prefix)}
 
     def _take(self, key: str) -> bool:
-        """Copy an object unless that was done; False when it is not there."""
+        """Copy an object unless that was done; False if it does not exist."""
         if self._target.exists(key):
             return True
         try:
@@ -119,11 +120,11 @@ class _Backup:
         return True
 
 
-# -- whole or not at all ---------------------------------------------------------------------
+# -- checksums -------------------------------------------------------------------------------
 
 
-def _seal(folder: Path) -> None:
-    """Say what the copy consists of; without it, it did not come to its end."""
+def _write_sums(folder: Path) -> None:
+    """Write the checksums, which mark the backup as complete."""
     media = DiskMediaStore(folder / _MEDIA)
     keys = [*media.keys("jobs"), *media.keys(VOICES_FOLDER)]
     names = [_DATABASE, *(f"{_MEDIA}/{key}" for key in keys)]
@@ -132,16 +133,16 @@ def _seal(folder: Path) -> None:
         unfinished.write_text("".join(f"{_sum(folder / name)}  {name}\n" for name in names))
         unfinished.replace(folder / _SUMS)
     except OSError as error:
-        raise StorageError(f"{folder} cannot be sealed: {error.strerror or error}.") from error
+        raise StorageError(
+            f"The checksums of {folder} cannot be written: {error.strerror or error}."
+        ) from error
 
 
-def _sealed(folder: Path) -> list[str]:
-    """The keys of a copy's objects, after a look at every byte of it."""
+def _verified_keys(folder: Path) -> list[str]:
+    """The keys of a backup's objects, after its checksums were verified."""
     names = dict(_listed(folder))
     if _DATABASE not in names:
-        raise StorageError(
-            f"{folder} is no backup, or one that did not come to its end: it has no whole {_SUMS}."
-        )
+        raise StorageError(f"{folder} is not a complete backup: it has no valid {_SUMS}.")
     for name, known in names.items():
         _compare(folder / name, known)
     with closing(
@@ -168,13 +169,13 @@ def _compare(path: Path, known: str) -> None:
         found = _sum(path)
     except OSError as error:
         raise StorageError(
-            f"The backup is not whole: {path} cannot be read: {error.strerror or error}. Nothing "
-            "was put back; take another backup."
+            f"The backup is damaged: {path} cannot be read: {error.strerror or error}. Nothing was "
+            "restored; make another backup."
         ) from error
     if found != known:
         raise StorageError(
-            f"The backup is not as it was made: {path} has other bytes. Nothing was put back; "
-            "take another backup."
+            f"The backup is damaged: the checksum of {path} does not match. Nothing was restored; "
+            "make another backup."
         )
 
 
@@ -183,14 +184,14 @@ def _sum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _expect_nothing_in(folder: Path) -> None:
+def _check_empty(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = next(folder.iterdir(), None)
     except OSError as error:
         raise StorageError(f"{folder} cannot be used: {error.strerror or error}.") from error
     if found is not None:
-        raise StorageError(f"{folder} is not empty; name a folder of its own for each backup.")
+        raise StorageError(f"{folder} is not empty; use a new folder for each backup.")
 
 
 def _copy_database(source: Path, target: Path) -> None:

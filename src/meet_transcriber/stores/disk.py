@@ -1,4 +1,4 @@
-"""A MediaStore on a folder."""
+"""A MediaStore in a folder."""
 
 import errno
 import os
@@ -14,17 +14,17 @@ from meet_transcriber.core.errors import StorageError, StorageFull
 from meet_transcriber.ports.stores import Capacity, ObjectWriter
 from meet_transcriber.stores.object_io import copy_to, is_key, validate_key
 
-_SCRAP = ".new-"
+_TEMPORARY = ".new-"
 _RESERVE_BYTES = 16 << 20
-"""Room that recordings leave on the disk, for the records that tell of it and for deleting."""
-_LOOK_BYTES = 1 << 20
+"""Disk space that recordings leave free, for the records and for deleting."""
+_CHECK_BYTES = 1 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _ATTEMPTS = 20
 
 
 @contextmanager
 def translated(verb: str, key: str) -> Iterator[None]:
-    """Turn what the system says into a StorageError, a full disk into StorageFull."""
+    """Translate OSError to StorageError, and of a full disk to StorageFull."""
     try:
         yield
     except FileNotFoundError as error:
@@ -32,14 +32,14 @@ def translated(verb: str, key: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             raise StorageFull(
-                f"Cannot {verb} {key}: the disk is full. Make room there, or name another "
-                "place by DATA_DIR or MEDIA_URL."
+                f"Cannot {verb} {key}: the disk is full. Free some space, or set DATA_DIR or "
+                "MEDIA_URL to another place."
             ) from error
         raise StorageError(f"Cannot {verb} {key}: {error.strerror or error}.") from error
 
 
 def flush_folder(folder: Path) -> None:
-    """Make a rename outlast a power cut; systems that open no folders need no more."""
+    """Flush a rename to the disk; not needed where folders cannot be opened."""
     with suppress(PermissionError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -49,21 +49,21 @@ def flush_folder(folder: Path) -> None:
 
 
 def _new_file(folder: Path) -> tuple[BinaryIO, Path]:
-    """A file of our own in a folder that somebody may be removing, being empty."""
+    """A temporary file in a folder that another process may be removing because it is empty."""
     for attempt in range(_ATTEMPTS):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=folder, prefix=_SCRAP)
+            handle, name = tempfile.mkstemp(dir=folder, prefix=_TEMPORARY)
             return os.fdopen(handle, "wb"), Path(name)
-        except (FileNotFoundError, FileExistsError):  # mkdir met it, then missed it
+        except (FileNotFoundError, FileExistsError):  # it was removed during mkdir
             if folder.is_file():
                 raise
             time.sleep(0.001 * attempt)
-    raise StorageError(f"Cannot write into {folder}: it is removed again and again.")
+    raise StorageError(f"Cannot write into {folder}: it is removed repeatedly.")
 
 
 def _remove_tree(folder: Path) -> None:
-    """Remove a folder; who deletes the same or writes anew at this moment is no error."""
+    """Remove a folder; tolerates others that delete or write in it at the same time."""
     with suppress(FileNotFoundError):
         for entry in list(folder.iterdir()):
             if entry.is_dir() and not entry.is_symlink():
@@ -77,7 +77,7 @@ def _remove_if_empty(folder: Path) -> bool:
     try:
         folder.rmdir()
     except OSError as error:
-        # POSIX lets a system say EEXIST of a folder that holds something.
+        # POSIX allows EEXIST for a folder that is not empty.
         if error.errno not in {errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
             raise
         return error.errno == errno.ENOENT
@@ -85,7 +85,7 @@ def _remove_if_empty(folder: Path) -> bool:
 
 
 def disk_capacity(folder: Path) -> Capacity:
-    """How full the disk is that a folder is on, or will be on; raises OSError."""
+    """How full the disk of a folder is, which need not exist yet; raises OSError."""
     while not folder.exists():
         folder = folder.parent
     usage = shutil.disk_usage(folder)
@@ -93,32 +93,32 @@ def disk_capacity(folder: Path) -> Capacity:
 
 
 class _FileWriter:
-    """Takes the bytes of one file; its errors are ours, those of who fills it are not."""
+    """Writes one file, with its own errors translated and not those of the caller."""
 
     def __init__(self, file: BinaryIO, key: str) -> None:
         self._file, self._key = file, key
-        self._unlooked = _LOOK_BYTES
+        self._unchecked = _CHECK_BYTES
 
     def write(self, data: bytes, /) -> int:
         with translated("write", self._key):
-            self._look(len(data))
+            self._check_space(len(data))
             return self._file.write(data)
 
-    def _look(self, size: int) -> None:
-        """Now and then, see that there is more room than the reserve."""
-        self._unlooked += size
-        if self._unlooked > _LOOK_BYTES:
-            self._unlooked = 0
+    def _check_space(self, size: int) -> None:
+        """Check the free space after every MiB."""
+        self._unchecked += size
+        if self._unchecked > _CHECK_BYTES:
+            self._unchecked = 0
             if shutil.disk_usage(self._file.fileno()).free < _RESERVE_BYTES:
                 raise OSError(errno.ENOSPC, "the reserve is left")
 
 
 class DiskMediaStore:
     """
-    Keeps each object as a file below `root`.
+    Stores each object as a file below `root`.
 
-    An object appears whole or not at all: it is written beside its place, flushed to the
-    disk and renamed. An open object outlives its replacement.
+    Writes are atomic: a temporary file is flushed to the disk and renamed. An open object stays
+    readable after its replacement.
     """
 
     def __init__(self, root: Path) -> None:
@@ -132,24 +132,24 @@ class DiskMediaStore:
     def writer(self, key: str) -> Iterator[ObjectWriter]:
         path = self._path(key)
         with translated("write", key):
-            file, scrap = _new_file(path.parent)
+            file, temporary = _new_file(path.parent)
         try:
             yield _FileWriter(file, key)
             with translated("write", key):
                 file.flush()
                 os.fsync(file.fileno())
                 file.close()
-            self._take_place(scrap, path, key)
+            self._publish(temporary, path, key)
         except BaseException:
-            with suppress(OSError):  # a full disk says so again, and was heard already
+            with suppress(OSError):  # a full disk, which has been reported already
                 file.close()
-            scrap.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
 
-    def _take_place(self, scrap: Path, path: Path, key: str) -> None:
+    def _publish(self, temporary: Path, path: Path, key: str) -> None:
         try:
             with translated("write", key):
-                scrap.replace(path)
+                temporary.replace(path)
                 flush_folder(path.parent)
         except StorageError as error:
             if not isinstance(error.__cause__, FileNotFoundError):
@@ -191,7 +191,7 @@ class DiskMediaStore:
     def remove_stale_writes(self, older_than_seconds: float) -> int:
         before, removed = time.time() - older_than_seconds, 0
         for file in self._files(self._root):
-            if file.name.startswith(_SCRAP):
+            if file.name.startswith(_TEMPORARY):
                 with translated("tidy", self._key(file)), suppress(FileNotFoundError):
                     if file.stat().st_mtime <= before:
                         file.unlink()
@@ -204,10 +204,10 @@ class DiskMediaStore:
 
     def ping(self) -> None:
         with translated("keep anything in", str(self._root)):
-            file, scrap = _new_file(self._root)
+            file, temporary = _new_file(self._root)
             with file:
                 file.write(b"ping")
-            scrap.unlink()
+            temporary.unlink()
 
     def _remove_empty_folders(self, folder: Path) -> None:
         while folder != self._root and _remove_if_empty(folder):

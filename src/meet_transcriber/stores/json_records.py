@@ -8,8 +8,8 @@ from typing import Any, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from meet_transcriber.core.errors import StorageError, TranscriptionError
-from meet_transcriber.core.serialization import from_plain, to_plain
+from meet_transcriber.core.errors import TranscriptionError
+from meet_transcriber.core.serialization import from_json, to_plain
 
 T = TypeVar("T")
 
@@ -39,16 +39,8 @@ def load(kind: type[T], text: str | bytes) -> T:
     try:
         return cast(T, _adapter(cast(Any, kind)).validate_json(text, strict=True))
     except (ValidationError, TranscriptionError):
-        return _load_slowly(kind, text)
-
-
-def _load_slowly(kind: type[T], text: str | bytes) -> T:
-    """Reads lone surrogates, which pydantic refuses, and names the place of what does not fit."""
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise StorageError(f"A stored {kind.__name__} is damaged: {error}.") from error
-    return from_plain(kind, data)
+        # It accepts lone surrogates, which pydantic refuses, and names the place of an error.
+        return from_json(kind, text)
 
 
 def folded(name: str) -> bytes:

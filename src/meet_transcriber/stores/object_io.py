@@ -1,4 +1,4 @@
-"""Keys of objects, and reading and writing them."""
+"""Keys of objects, and consistent reads and chunked writes of them."""
 
 import re
 from collections.abc import Callable
@@ -8,25 +8,25 @@ from typing import BinaryIO
 from meet_transcriber.core.errors import StorageError
 from meet_transcriber.ports.stores import ObjectWriter
 
-# A part never begins with a dot, so no key leads upwards, and names with one are the stores' own.
+# No part begins with a dot, so no key leads upwards; such names are for temporary files.
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 
 
 def is_key(text: str) -> bool:
-    """Whether an object may be called so."""
+    """Whether this is a valid key."""
     return _KEY.fullmatch(text) is not None
 
 
 def validate_key(key: str) -> str:
     """
-    Return the key as it is.
+    Return the key unchanged.
 
     Raises:
-        StorageError: it is none, or leads somewhere else.
+        StorageError: it is invalid.
     """
     if not is_key(key):
         raise StorageError(
-            f"{key!r} is no valid key; keys are relative paths of letters, digits, "
+            f"{key!r} is not a valid key; keys are relative paths of letters, digits, "
             "'.', '_' and '-'."
         )
     return key
@@ -37,10 +37,10 @@ _PIECE_BYTES = 1 << 20
 
 def copy_to(data: bytes | BinaryIO, writer: ObjectWriter, key: str) -> None:
     """
-    Write bytes, or a stream up to its end, in pieces of at most 1 MiB.
+    Write bytes, or a stream to its end, in chunks of at most 1 MiB.
 
     Raises:
-        StorageError: the stream breaks, or the writer cannot take more.
+        StorageError: the stream or the writer fails.
     """
     if isinstance(data, bytes):
         writer.write(data)
@@ -53,19 +53,19 @@ def _read(stream: BinaryIO, key: str) -> bytes:
     try:
         return stream.read(_PIECE_BYTES)
     except OSError as error:
-        raise StorageError(f"Cannot write {key}: its source broke off: {error}.") from error
+        raise StorageError(f"Cannot write {key}: reading its source failed: {error}.") from error
 
 
-_READINGS = 5
+_ATTEMPTS = 5
 
 
 class ObjectChanged(StorageError):
-    """The object that was opened is not there any more; perhaps another one is."""
+    """The opened object was replaced or deleted."""
 
 
 def read_consistent(open_object: Callable[[], BinaryIO]) -> bytes:
-    """All bytes of an object, begun anew where somebody replaces it meanwhile."""
-    for _ in range(_READINGS - 1):
+    """All bytes of an object; starts again if it is replaced meanwhile."""
+    for _ in range(_ATTEMPTS - 1):
         with suppress(ObjectChanged), open_object() as file:
             return file.read()
     with open_object() as file:

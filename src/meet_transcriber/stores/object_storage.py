@@ -28,30 +28,29 @@ from meet_transcriber.stores.object_io import (
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-_PARTS_UNDER_WAY = 2
+_CONCURRENT_PARTS = 2
 _LEAST_AHEAD_BYTES, _MOST_AHEAD_BYTES = 256 << 10, 4 << 20
-_PROBE = ".ping"  # no key, so never in anybody's way
+_PROBE = ".ping"  # not a valid key, so no object has it
 
 
 class ObjectMediaStore:
     """
-    Keeps each object as an object of a bucket.
+    Stores each object as an object of a bucket.
 
-    Uploads are multipart: an upload that fails is aborted, and one whose process was killed
-    stays in the bucket without being an object. `tidy` cannot find those; set a lifecycle rule
-    (S3: AbortIncompleteMultipartUpload; Google: the same; Azure forgets them after a week).
+    Uploads are multipart: a failed upload is aborted, and one whose process was killed remains
+    in the bucket without being an object. `remove_stale_writes` cannot find those; set a
+    lifecycle rule (S3 and Google: AbortIncompleteMultipartUpload; Azure drops them after a week).
 
-    A reader of an object that is replaced gets what it had read ahead, then StorageError.
+    A reader of a replaced object gets what it had read ahead, then StorageError.
 
-    S3 is run in the tests, against moto's server. Of Google's and Azure's stores only the way
-    there is: neither has been talked to.
+    S3 is tested against moto's server. Google's and Azure's stores are not tested.
     """
 
     def __init__(self, store: "ObjectStore", uploads: "ObjectStore | None" = None) -> None:
         """
         Args:
-            store: where objects are.
-            uploads: the same place, with more patience, for requests that carry megabytes.
+            store: the bucket.
+            uploads: the same bucket with longer timeouts, for requests that carry megabytes.
         """
         self._store, self._uploads = store, uploads or store
         self._may_write = False
@@ -134,10 +133,10 @@ class ObjectMediaStore:
         return 0
 
     def capacity(self) -> Capacity | None:
-        return None  # as much as is paid for
+        return None  # unlimited
 
     def ping(self) -> None:
-        """Write and delete a small object the first time; afterwards list nothing."""
+        """Write and delete a small object the first time; afterwards only list."""
         with translated("keep", "recordings"):
             if not self._may_write:
                 obstore.put(self._store, _PROBE, b"")
@@ -153,24 +152,24 @@ class ObjectMediaStore:
                 data,
                 use_multipart=not isinstance(data, bytes),
                 chunk_size=PART_BYTES,
-                max_concurrency=_PARTS_UNDER_WAY,
+                max_concurrency=_CONCURRENT_PARTS,
             )
 
     def _open(self, key: str, ahead_bytes: int) -> BinaryIO:
         with translated("read", validate_key(key)):
             found = obstore.head(self._store, key)
-        ahead = _Ahead(self._store, key, found["size"], found["e_tag"], ahead_bytes)
+        ahead = _RangeReader(self._store, key, found["size"], found["e_tag"], ahead_bytes)
         return open_blocks(found["size"], ahead.fetch)
 
     def _delete_one_by_one(self, keys: list[str]) -> None:
-        """For stores that mind when somebody else deletes the same."""
+        """For stores that fail when another process deletes the same objects."""
         for key in keys:
             with suppress(FileNotFoundError, obstore.exceptions.NotFoundError):
                 obstore.delete(self._store, key)
 
 
-class _Ahead:
-    """Fetches ranges of one object: twice as much as before while it is read in order."""
+class _RangeReader:
+    """Fetches ranges of one object, each twice as long while it is read in order."""
 
     def __init__(
         self, store: "ObjectStore", key: str, size: int, e_tag: str | None, ahead_bytes: int
@@ -196,14 +195,14 @@ class _Ahead:
 
 
 _KINDS = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
-# obstore reads these by itself, but takes plain http only where it is told so.
+# obstore reads these itself, but allows plain http only on request.
 _ENDPOINTS = {
     "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
     "gs": (),
     "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
 }
 
-# Long enough for a restart of the store, short enough for somebody who waits for a page.
+# Long enough for a restart of the store, short enough for interactive requests.
 _RETRIES: Any = {
     "max_retries": 6,
     "retry_timeout": timedelta(seconds=8),
@@ -237,7 +236,7 @@ class BucketUrl(NamedTuple):
             or parts.fragment
         ):
             raise StorageError(
-                "MEDIA_URL names no place for recordings. It looks like s3://bucket/prefix, "
+                "MEDIA_URL is not valid. Use s3://bucket/prefix, "
                 "gs://bucket/prefix or az://container/prefix."
             )
         config = {"aws_endpoint_url_s3": endpoint} if endpoint and parts.scheme == "s3" else {}
@@ -247,7 +246,7 @@ class BucketUrl(NamedTuple):
         return cls(parts.scheme, parts.netloc, prefix or None, config, allow_http)
 
     def open(self, patience_seconds: float) -> "ObjectStore":
-        """Make a store; nothing is asked of it yet."""
+        """Create a client of the bucket, without a request."""
         options: Any = {
             "allow_http": self.allow_http,
             "connect_timeout": timedelta(seconds=2),
@@ -270,14 +269,14 @@ _NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|specified (bucket|conta
 _NO_ANSWER = re.compile(
     r"HTTP error|status code: (5\d\d|408|429)|timed out|connection", re.IGNORECASE
 )
-# Where machines in a cloud ask for credentials, once there are none in the environment.
+# Where machines in a cloud get credentials if the environment has none.
 _NO_CREDENTIALS = re.compile(r"169\.254\.169\.254|metadata\.google|[Cc]redentials")
 _DETAIL = re.compile(r"<Code>(\w+)</Code>")
 
 
 @contextmanager
 def translated(verb: str, key: str) -> Iterator[None]:
-    """Turn errors of obstore into ours; those of who calls pass through."""
+    """Translate errors of obstore; the caller's own pass through."""
     try:
         yield
     except (said.BaseError, OSError, ValueError) as error:
@@ -310,17 +309,17 @@ def _of_other_kinds(what: str, brief: str) -> StorageError:
 
 
 def _brief(text: str) -> str:
-    """What matters of a message: its first line without bodies, and the code in the body."""
+    """The essence of a message: its first line without bodies, and the code in the body."""
     line = text.partition("\n")[0].partition("<")[0].strip().rstrip(":.,")
     detail = _DETAIL.search(text)
     return f"{line}: {detail[1]}" if detail else line
 
 
 PART_BYTES = 5 << 20
-"""The least that S3 takes as a part; its 10,000 parts make 50 GB."""
+"""The smallest part that S3 accepts; its limit of 10,000 parts allows 50 GB."""
 
 Send = Callable[[bytes | Iterator[bytes]], None]
-"""Stores an object from its bytes, or from parts as they come; nothing of it if these raise."""
+"""Stores an object from its bytes or an iterator of parts; aborts if that raises."""
 
 
 class _Abandoned(Exception):
@@ -329,15 +328,15 @@ class _Abandoned(Exception):
 
 class MultipartWriter:
     """
-    Gathers bytes to parts, and sends these from a thread: stores pull, writers push.
+    Collects bytes into parts, which a thread sends: stores pull, writers push.
 
-    Holds a part that is being filled, one that waits, and those under way. An object smaller
-    than a part is sent at the end, with one request and no thread.
+    Holds a part that is being filled, one that waits, and those being sent. An object smaller
+    than a part is sent at the end with one request and no thread.
     """
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._gathered = bytearray()
+        self._buffer = bytearray()
         self._parts: Queue[bytes | None] = Queue(maxsize=1)
         self._abandoned = False
         self._thread: ThreadPoolExecutor | None = None
@@ -346,53 +345,53 @@ class MultipartWriter:
     def write(self, data: bytes, /) -> int:
         rest = memoryview(data)
         while rest:
-            taken = rest[: PART_BYTES - len(self._gathered)]
-            self._gathered += taken
+            taken = rest[: PART_BYTES - len(self._buffer)]
+            self._buffer += taken
             rest = rest[len(taken) :]
-            if len(self._gathered) == PART_BYTES:
-                self._hand_over(self._take_gathered())
+            if len(self._buffer) == PART_BYTES:
+                self._queue_part(self._take_part())
         return len(data)
 
     def finish(self) -> None:
-        """Return once the object is there; raises what sending it raised."""
+        """Return once the object is stored; raises the errors of sending it."""
         if self._sent is None:
-            self._send(self._take_gathered())
+            self._send(self._take_part())
             return
-        if self._gathered:
-            self._hand_over(self._take_gathered())
-        self._hand_over(None)
+        if self._buffer:
+            self._queue_part(self._take_part())
+        self._queue_part(None)
         self._sent.result()
 
     def abandon(self) -> None:
-        """Return once the upload is aborted, if one had begun."""
+        """Abort the upload, if one has begun."""
         self._abandoned = True
         if self._sent is not None:
             with suppress(_Abandoned, StorageError):
-                self._hand_over(None)
+                self._queue_part(None)
                 self._sent.result()
 
     def close(self) -> None:
-        """End the thread."""
+        """Stop the thread."""
         if self._thread:
             self._thread.shutdown()
 
-    def _take_gathered(self) -> bytes:
-        part = bytes(self._gathered)
-        self._gathered.clear()
+    def _take_part(self) -> bytes:
+        part = bytes(self._buffer)
+        self._buffer.clear()
         return part
 
-    def _hand_over(self, part: bytes | None) -> None:
-        """Wait for room; raises what ended the upload, should it have ended."""
+    def _queue_part(self, part: bytes | None) -> None:
+        """Queue a part, when there is space; raises the error of an upload that has failed."""
         if self._sent is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="upload")
-            self._sent = self._thread.submit(self._send, self._handed_over())
+            self._sent = self._thread.submit(self._send, self._queued_parts())
         while not self._sent.done():
             with suppress(Full):
                 self._parts.put(part, timeout=0.1)
                 return
         self._sent.result()
 
-    def _handed_over(self) -> Iterator[bytes]:
+    def _queued_parts(self) -> Iterator[bytes]:
         while (part := self._parts.get()) is not None:
             yield part
         if self._abandoned:

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from meet_transcriber.core.edits import LONGEST_TEXT, MOST_LOG_BYTES, Edit
-from meet_transcriber.core.errors import InvalidOptions, JobConflict, JobNotFound, JobNotReady
+from meet_transcriber.core.errors import (
+    InvalidOptions,
+    JobConflict,
+    JobNotFound,
+    JobNotReady,
+    StorageError,
+)
 from meet_transcriber.core.jobs import JobQuery
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.service import JobQueries, Service, SubmissionRequest
@@ -213,3 +219,10 @@ def test_a_service_for_one_tenant_makes_and_finds_that_tenants_jobs_only(
         with pytest.raises(JobNotFound, match=job.id):
             call(job.id)
     assert theirs.queries.page(JobQuery(tenant="mine")) == []
+
+
+def test_a_damaged_transcript_is_a_storage_error(fixture: ServiceFixture) -> None:
+    job = fixture.complete_job()
+    fixture.media.put(job.objects["transcript.json"], b"{")
+    with pytest.raises(StorageError, match="damaged"):
+        JobQueries(fixture.context).transcript(job.id)

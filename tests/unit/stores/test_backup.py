@@ -132,11 +132,11 @@ def _lead_out(copy: Path) -> None:
     ("spoil", "words"),
     [
         (_newer, "A newer version of this program wrote"),
-        (_shorten, "recording has other bytes"),
-        (_flip, "jobs.sqlite3 has other bytes"),
-        (_lead_out, "is no valid key"),
+        (_shorten, "checksum of .*recording does not match"),
+        (_flip, "checksum of .*jobs.sqlite3 does not match"),
+        (_lead_out, "is not a valid key"),
         (lambda copy: shutil.rmtree(copy / "media"), "recording cannot be read: No such file"),
-        (lambda copy: (copy / "SHA256SUMS").unlink(), "did not come to its end"),
+        (lambda copy: (copy / "SHA256SUMS").unlink(), "is not a complete backup"),
         (lambda copy: (copy / "SHA256SUMS").write_bytes(b"\xff"), "cannot be read"),
     ],
 )

@@ -1,12 +1,12 @@
 """
-Scripts that change the objects in Redis, each as one step.
+The objects in Redis, and the scripts that change them atomically.
 
 KEYS are always the same: 1 the bytes used, 2 bytes by id, 3 ids being written by the time of
 their last piece, 4 manifests by key, 5 the keys in order. ARGV[1] is what the names of the
 chunks begin with. An id is one writing of one object; its chunks are a hash by number.
 
-Redis has no memory left for most commands at times, but looks only at a script's first write:
-so a script that frees begins by removing, and one that takes begins by storing.
+When its memory is full, Redis checks only a script's first write: so a script that frees memory
+begins with a deletion, and one that takes memory with a write.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ local function id_of(manifest)
 end
 """
 
-# ARGV: id, number, chunk, budget. A chunk that comes twice, since an answer was lost, counts once.
+# ARGV: id, number, chunk, budget. A chunk that is repeated after a lost response counts once.
 APPEND = """
 local chunks = ARGV[1] .. ARGV[2]
 if redis.call('HEXISTS', chunks, ARGV[3]) == 1 then return 'ok' end
@@ -63,7 +63,7 @@ return 'ok'
 """
 )
 
-# ARGV: id. Nothing happens to an object whose COMMIT came through while its answer was lost.
+# ARGV: id. Does nothing to an object whose COMMIT succeeded although its response was lost.
 ABANDON = _DROP + "if redis.call('ZSCORE', KEYS[3], ARGV[2]) then drop(ARGV[2]) end"
 
 # ARGV: prefix, and the two ends between which the keys below it lie.
@@ -81,7 +81,7 @@ end
 """
 )
 
-# ARGV: seconds. The bytes used are counted anew, for what an unclean end of Redis forgot.
+# ARGV: seconds. Recounts the bytes used, which a crash of Redis may have made wrong.
 TIDY = (
     _DROP
     + """
@@ -97,7 +97,7 @@ return #dead
 
 
 CHUNK_BYTES = 512 * 1024
-# Answers of a Redis that starts, fails over, or cannot write to its disk at the moment.
+# Errors of a Redis that starts, fails over, or temporarily cannot write to its disk.
 _PASSING = ("LOADING", "READONLY", "MASTERDOWN", "MISCONF", "CLUSTERDOWN", "TRYAGAIN", "BUSY")
 
 
@@ -122,16 +122,15 @@ def _translated(verb: str, key: str) -> Iterator[None]:
 def _said_by_redis(what: str, error: redis.RedisError) -> StorageError:
     if "OOM command not allowed" in str(error) or isinstance(error, redis.OutOfMemoryError):
         return StorageFull(
-            f"{what}: Redis has reached its maxmemory. Raise it, or keep recordings elsewhere "
-            "by MEDIA_URL."
+            f"{what}: Redis has reached its maxmemory. Raise it, or set MEDIA_URL to another store."
         )
     if isinstance(error, redis.ReadOnlyError) or str(error).startswith(_PASSING):
-        return StorageUnavailable(f"{what}: Redis cannot do it at the moment ({error}).")
+        return StorageUnavailable(f"{what}: Redis is temporarily unavailable ({error}).")
     return StorageError(f"{what}: Redis says {error}.")
 
 
 class Manifest(NamedTuple):
-    """What is known of a finished object: which chunks are its own, and how large they are."""
+    """A finished object: the id of its chunks, and their size."""
 
     id: str
     size: int
@@ -142,16 +141,14 @@ class Manifest(NamedTuple):
 
     @classmethod
     def parse(cls, text: bytes) -> "Manifest":
-        """Read what `str` wrote."""
+        """Parse the result of `str`."""
         name, size, chunk_bytes = text.decode().split()
         return cls(name, int(size), int(chunk_bytes))
 
 
 class RedisChunks:
     """
-    Every step that `RedisMediaStore` does in Redis, each as a whole.
-
-    Errors of Redis come out as StorageError, StorageFull or StorageUnavailable.
+    The atomic operations of `RedisMediaStore`, with the errors of Redis translated.
     """
 
     def __init__(self, client: redis.Redis, budget_bytes: int, namespace: str) -> None:
@@ -167,29 +164,29 @@ class RedisChunks:
         )
 
     def append(self, key: str, name: str, number: int, chunk: bytes) -> None:
-        """Keep one more chunk of the writing called `name`."""
+        """Store another chunk of the write `name`."""
         with _translated("write", key):
             answer = self._run(self._append, name, number, chunk, self._budget_bytes)
         if answer == b"full":
             raise StorageFull(
-                f"Cannot write {key}: recordings in Redis may have no more bytes. Delete some, "
-                "raise REDIS_MEDIA_BUDGET_MB, or keep them elsewhere by MEDIA_URL."
+                f"Cannot write {key}: recordings have reached REDIS_MEDIA_BUDGET_MB. Delete some, "
+                "raise it, or set MEDIA_URL to another store."
             )
         _check_alive(key, answer)
 
     def commit(self, key: str, name: str, size: int) -> None:
-        """Let the object appear, in place of an older one."""
+        """Publish the object in place of an older one."""
         manifest = str(Manifest(name, size, CHUNK_BYTES))
         with _translated("write", key):
             _check_alive(key, self._run(self._commit, key, manifest, size))
 
     def abandon(self, key: str, name: str) -> None:
-        """Give back the bytes of something half written."""
+        """Free the bytes of an unfinished write."""
         with _translated("clean up after", key):
             self._run(self._abandon, name)
 
     def manifest(self, key: str) -> Manifest:
-        """Look an object up; raises StorageError where there is none."""
+        """The manifest of an object; raises StorageError if it does not exist."""
         with _translated("read", key):
             text = self._redis.hget(self._manifests, key)
         if text is None:
@@ -197,7 +194,7 @@ class RedisChunks:
         return Manifest.parse(text)
 
     def chunk(self, key: str, manifest: Manifest, number: int) -> bytes:
-        """Return one chunk; raises ObjectChanged where the object went away."""
+        """One chunk; raises ObjectChanged if the object was replaced or deleted."""
         with _translated("read", key):
             chunk: bytes | None = self._redis.hget(self._chunks + manifest.id, str(number))
             if chunk is not None:
@@ -222,17 +219,17 @@ class RedisChunks:
         return [key.decode() for key in found]
 
     def delete(self, prefix: str) -> None:
-        """Remove what has this key or lies below it."""
+        """Delete the objects that have this key or are below it."""
         with _translated("delete", prefix):
             self._run(self._delete, prefix, *_ends(prefix))
 
     def remove_stale_writes(self, older_than_seconds: float) -> int:
-        """Give back the bytes of writers that were quiet for so long; returns how many."""
-        with _translated("tidy", "Redis"):
+        """Free the bytes of writers that were idle for so long; returns their number."""
+        with _translated("clean up", "Redis"):
             return int(self._run(self._tidy, older_than_seconds))
 
     def used_bytes(self) -> int:
-        """What counts towards the budget."""
+        """Bytes that count towards the budget."""
         with _translated("measure", "Redis"):
             return int(self._redis.get(self._names[0]) or 0)
 
@@ -241,10 +238,10 @@ class RedisChunks:
 
 
 def _ends(prefix: str) -> tuple[str, str]:
-    """The ends between which the keys below a prefix lie; '0' comes right after '/'."""
+    """The lexical range of the keys below a prefix; '0' follows '/'."""
     return f"[{prefix}/", f"({prefix}0"
 
 
 def _check_alive(key: str, answer: bytes) -> None:
     if answer != b"ok":
-        raise StorageError(f"Cannot write {key}: its writer was quiet for too long.")
+        raise StorageError(f"Cannot write {key}: its writer was idle for too long.")

@@ -1,4 +1,4 @@
-"""A MediaStore in Redis, for small deployments that have nothing else."""
+"""A MediaStore in Redis, for small deployments without another store."""
 
 import uuid
 from collections.abc import Iterator
@@ -16,16 +16,16 @@ from meet_transcriber.stores.redis.chunks import CHUNK_BYTES, RedisChunks
 
 class RedisMediaStore:
     """
-    Keeps each object in Redis as chunks of 512 KiB and a manifest.
+    Stores each object in Redis as chunks of 512 KiB and a manifest.
 
-    Replaced objects give their bytes back at once, so a reader of the old one ends with a
-    StorageError. Redis must not evict: `maxmemory-policy noeviction`.
+    Replaced objects free their bytes at once, so readers of the old one get a StorageError. Redis
+    must not evict: `maxmemory-policy noeviction`.
 
     Args:
-        client: answers in bytes (no `decode_responses`); has timeouts, so that nobody hangs.
-        budget_bytes: the most that all objects together have, half written ones and those
-            about to be replaced too; what Redis needs to keep them comes on top.
-        namespace: what the names of all keys in Redis begin with.
+        client: returns bytes (no `decode_responses`) and has timeouts.
+        budget_bytes: limit of all objects together, including unfinished ones and those about
+            to be replaced, without the overhead of Redis.
+        namespace: prefix of all keys in Redis.
     """
 
     def __init__(self, client: redis.Redis, budget_bytes: int, namespace: str = "mt") -> None:
@@ -43,7 +43,7 @@ class RedisMediaStore:
             yield writer
             writer.finish()
         except BaseException:
-            with suppress(StorageError):  # a Redis that went away; `tidy` does it then
+            with suppress(StorageError):  # Redis is gone; `remove_stale_writes` does it then
                 writer.abandon()
             raise
 
@@ -88,34 +88,34 @@ class RedisMediaStore:
 
 
 class _ChunkWriter:
-    """Gathers bytes to whole chunks."""
+    """Collects bytes into chunks."""
 
     def __init__(self, chunks: RedisChunks, key: str) -> None:
         self._chunks, self._key, self._id = chunks, key, uuid.uuid4().hex
-        self._gathered, self._number, self._size = bytearray(), 0, 0
+        self._buffer, self._number, self._size = bytearray(), 0, 0
 
     def write(self, data: bytes, /) -> int:
         rest = memoryview(data)
         while rest:
-            taken = rest[: CHUNK_BYTES - len(self._gathered)]
-            self._gathered += taken
+            taken = rest[: CHUNK_BYTES - len(self._buffer)]
+            self._buffer += taken
             rest = rest[len(taken) :]
-            if len(self._gathered) == CHUNK_BYTES:
+            if len(self._buffer) == CHUNK_BYTES:
                 self._send()
         return len(data)
 
     def finish(self) -> None:
-        """Send what is left, and let the object appear."""
-        if self._gathered:
+        """Send the last chunk and publish the object."""
+        if self._buffer:
             self._send()
         self._chunks.commit(self._key, self._id, self._size)
 
     def abandon(self) -> None:
-        """Give the bytes back, if there are any."""
+        """Free the bytes that were sent."""
         if self._number:
             self._chunks.abandon(self._key, self._id)
 
     def _send(self) -> None:
-        self._chunks.append(self._key, self._id, self._number, bytes(self._gathered))
-        self._number, self._size = self._number + 1, self._size + len(self._gathered)
-        self._gathered.clear()
+        self._chunks.append(self._key, self._id, self._number, bytes(self._buffer))
+        self._number, self._size = self._number + 1, self._size + len(self._buffer)
+        self._buffer.clear()
