@@ -109,6 +109,7 @@ def create_app(
     app.state.stopping = threading.Event()
     app.state.exposition = observability.exposition(service.context, stores=True)
     app.state.probe_limiter, app.state.streams = ProbeLimiter(), StreamLimiter()
+    app.state.key_rechecks = events.KeyRechecks()
     app.state.readiness = health.ReadinessProbe(service)
     app.state.statuses = StatusCache(service.changes, quick=settings.redis_url is None)
     for route in _ROUTES:

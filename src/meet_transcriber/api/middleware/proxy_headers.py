@@ -166,8 +166,8 @@ def non_local_reason(scope: Scope) -> str | None:
     """
     Why a request may come from elsewhere than this machine; None when it does not.
 
-    The headers reveal a proxy that forwards a stranger's request, and a host name of the
-    stranger's that resolves to 127.0.0.1 (DNS rebinding).
+    The headers reveal a proxy that forwards a remote request, and a foreign host name that
+    resolves to 127.0.0.1 (DNS rebinding).
     """
     if not _is_loopback(scope.get(PEER, (scope.get("client") or ("", 0))[0])):
         return "it does not come from this machine"

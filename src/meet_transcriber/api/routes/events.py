@@ -1,5 +1,7 @@
 """Changes of jobs as server-sent events."""
 
+import hashlib
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +16,12 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 
 from meet_transcriber.api import serializers
-from meet_transcriber.api.auth import ReaderService, is_still_authorized
+from meet_transcriber.api.auth import (
+    ReaderService,
+    is_still_authorized,
+    read_session_token,
+    read_token,
+)
 from meet_transcriber.api.http import JobId
 from meet_transcriber.api.openapi import problems, response
 from meet_transcriber.core.errors import JobNotFound, RateLimited, StorageUnavailable
@@ -31,8 +38,9 @@ _RETRY_AFTER_SECONDS = 30.0
 router = APIRouter(tags=["transcriptions"])
 
 RETRY_MS = 2000
-CHECK_SECONDS = 1.0
-"""How long a revoked key may keep a stream."""
+CHECK_SECONDS = 0.5
+"""Twice as long, a revoked key may keep a stream."""
+_MOST_KEYS = 1000
 _STOP_SECONDS = 0.3
 """How often a stream checks whether the server stops."""
 _JOB_PAUSE_SECONDS, _ALL_JOBS_PAUSE_SECONDS = 0.3, 0.5
@@ -78,21 +86,47 @@ async def acquire_stream(request: Request, service: ReaderService) -> AsyncItera
         yield
 
 
+class KeyRechecks:
+    """
+    Checks the keys and sessions of open streams again, so that revocation ends them.
+
+    Streams with the same key share a check, so the load does not depend on their number.
+    """
+
+    def __init__(self) -> None:
+        self._checked: dict[bytes, tuple[float, bool]] = {}
+
+    async def is_authorized(self, request: Request) -> bool:
+        """Whether the key held at most `CHECK_SECONDS` ago."""
+        shown = f"{read_token(request)} {read_session_token(request)}"
+        name = hashlib.sha256(shown.encode("utf-8", "surrogatepass")).digest()
+        now = time.monotonic()
+        checked, holds = self._checked.get(name, (-math.inf, True))
+        if now - checked > CHECK_SECONDS:
+            self._checked[name] = now, holds  # other streams need not wait for this check
+            holds = await is_still_authorized(request)
+            if len(self._checked) > _MOST_KEYS:
+                self._checked.clear()
+            self._checked[name] = now, holds
+        return holds
+
+
 class _Admission:
-    """Tells a stream whether to go on: the server runs and the caller's key still holds."""
+    """Tells one stream whether to go on: the server runs and the caller's key still holds."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
         self._checked = time.monotonic()
 
     async def holds(self) -> bool:
-        """Check the key again when the last check is old."""
-        if self._request.app.state.stopping.is_set():
+        state = self._request.app.state
+        if state.stopping.is_set():
             return False
         if time.monotonic() - self._checked <= CHECK_SECONDS:
             return True
         self._checked = time.monotonic()
-        return await is_still_authorized(self._request)
+        rechecks: KeyRechecks = state.key_rechecks
+        return await rechecks.is_authorized(self._request)
 
 
 class StreamComplete(Exception):
@@ -166,7 +200,7 @@ async def _cursor(
         200: {
             "description": "Events until the job's end: progress, segment, warning, done, error."
         },
-        **response(204, "The end was told already."),
+        **response(204, "The client already has the last event."),
         **problems(404, 422),
     },
 )

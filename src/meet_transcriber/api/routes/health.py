@@ -242,9 +242,9 @@ def queue(service: MonitorService) -> Response:
     It is 0 only when no task is left, so scaling by it never removes the last worker at work.
     """
     context = service.context
-    told = queue_stats.measure(context.jobs, context.queue, context.clock()).as_dict()
+    stats = queue_stats.measure(context.jobs, context.queue, context.clock()).as_dict()
     return Response(
-        serializers.dumped(told), 200, {"Cache-Control": "no-store"}, "application/json"
+        serializers.dumped(stats), 200, {"Cache-Control": "no-store"}, "application/json"
     )
 
 

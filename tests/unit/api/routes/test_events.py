@@ -8,16 +8,20 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from meet_transcriber.api.app import create_app
-from meet_transcriber.api.routes.events import SseCursor, StreamLimiter
+from meet_transcriber.api.routes.events import CHECK_SECONDS, KeyRechecks, SseCursor, StreamLimiter
+from meet_transcriber.core.auth import ApiKey, NewKey
 from meet_transcriber.core.errors import StorageUnavailable
 from meet_transcriber.core.jobs import Job
+from meet_transcriber.ports.auth import Keyring
 from meet_transcriber.service import Service, SubmissionRequest
 from meet_transcriber.settings import Settings
 from meet_transcriber.stores.disk import DiskMediaStore
@@ -220,6 +224,43 @@ def test_a_tenant_has_so_many_streams_open_and_no_more(secured: SecuredApp, path
         assert secured.client.get("/events", headers=theirs).is_success
         assert [each.result(20).status_code for each in heard] == [200]
     assert secured.client.get(where, headers=mine).is_success
+
+
+class CountingKeyring:
+    """Counts the checks of a keyring."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self.checks = 0
+        self._keyring = keyring
+
+    def check(self, token: str) -> ApiKey:
+        self.checks += 1
+        return self._keyring.check(token)
+
+
+def test_streams_with_the_same_key_share_its_rechecks(secured: SecuredApp) -> None:
+    made, other = secured.key("read"), secured.key("read")
+    keyring = CountingKeyring(secured.guard.keyring)
+    guard = replace(secured.guard, keyring=keyring)  # type: ignore[arg-type]
+    app = SimpleNamespace(state=SimpleNamespace(auth=guard))
+
+    def stream(key: NewKey) -> Request:
+        headers = [(b"x-api-key", key.token.encode())]
+        return Request({"type": "http", "method": "GET", "headers": headers, "app": app,
+                        "scheme": "http"})  # fmt: skip
+
+    async def run() -> None:
+        rechecks = KeyRechecks()
+        for _ in range(20):
+            assert await rechecks.is_authorized(stream(made))
+            assert await rechecks.is_authorized(stream(other))
+        assert keyring.checks == 2
+        secured.guard.keyring.revoke(made.key.id)
+        await asyncio.sleep(CHECK_SECONDS + 0.1)
+        assert not await rechecks.is_authorized(stream(made))
+        assert await rechecks.is_authorized(stream(other))
+
+    asyncio.run(run())
 
 
 class CountingStore(SqliteJobStore):
