@@ -233,9 +233,9 @@ class CountingKeyring:
         self.checks = 0
         self._keyring = keyring
 
-    def check(self, token: str) -> ApiKey:
+    def authenticate(self, token: str) -> ApiKey:
         self.checks += 1
-        return self._keyring.check(token)
+        return self._keyring.authenticate(token)
 
 
 def test_streams_with_the_same_key_share_its_rechecks(secured: SecuredApp) -> None:
