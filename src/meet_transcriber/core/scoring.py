@@ -4,10 +4,10 @@ import re
 import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import chain, pairwise
 from math import isfinite
-from typing import NamedTuple
+from operator import add
 
 from meet_transcriber.core.languages import is_spaceless
 from meet_transcriber.core.transcript import Transcript, Turn
@@ -79,13 +79,33 @@ def _augment(
 _STORED_BITS = 16_000_000  # kept for backtracking: 2 MB for each kind of step
 
 
-class Edits(NamedTuple):
-    """Counts along one alignment of minimal distance."""
+@dataclass(frozen=True, slots=True)
+class WordErrors:
+    """Counts of words; hits + substitutions + deletions is the length of the reference."""
 
-    hits: int
-    substitutions: int
-    deletions: int
-    insertions: int
+    hits: int = 0
+    substitutions: int = 0
+    deletions: int = 0
+    insertions: int = 0
+
+    @property
+    def total(self) -> int:
+        """Number of words of the reference."""
+        return self.hits + self.substitutions + self.deletions
+
+    @property
+    def errors(self) -> int:
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def rate(self) -> float:
+        """errors / total; may exceed 1; 0 or 1 if the reference is empty."""
+        if self.total == 0:
+            return 1.0 if self.errors else 0.0
+        return self.errors / self.total
+
+    def __add__(self, other: "WordErrors") -> "WordErrors":
+        return WordErrors(*map(add, astuple(self), astuple(other)))
 
 
 def edit_distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
@@ -94,22 +114,22 @@ def edit_distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
     return len(reference) + plus.bit_count() - minus.bit_count()
 
 
-def count_edits(reference: Sequence[str], hypothesis: Sequence[str]) -> Edits:
+def word_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> WordErrors:
     """
-    Count the edits of one alignment of minimal distance.
+    Compare two lists of words by their edit distance.
 
-    If several are equally short, the total is the same and the kinds may differ from those of
-    other tools. Long texts are halved where a best alignment passes (Hirschberg 1975) to save
-    memory; differences between neighbouring distances are bits of one number per row (Myers
-    1999, Hyyro 2003).
+    `errors` and `total` are exact. If several alignments are equally short, the split into
+    substitutions, deletions and insertions may differ from other tools. Long texts are halved
+    where a best alignment passes (Hirschberg 1975) to save memory; differences between
+    neighbouring distances are bits of one number per row (Myers 1999, Hyyro 2003).
     """
     if len(reference) <= 1 or len(reference) * len(hypothesis) <= _STORED_BITS:
         return _backtrack(reference, hypothesis)
     middle = len(reference) // 2
     cut = _crossing(reference[:middle], reference[middle:], hypothesis)
-    head = count_edits(reference[:middle], hypothesis[:cut])
-    tail = count_edits(reference[middle:], hypothesis[cut:])
-    return Edits(*(one + other for one, other in zip(head, tail, strict=True)))
+    head = word_errors(reference[:middle], hypothesis[:cut])
+    tail = word_errors(reference[middle:], hypothesis[cut:])
+    return head + tail
 
 
 def _crossing(head: Sequence[str], tail: Sequence[str], hypothesis: Sequence[str]) -> int:
@@ -158,7 +178,7 @@ def _rows(reference: Sequence[str], hypothesis: Sequence[str]) -> Iterator[tuple
         yield plus, minus
 
 
-def _backtrack(reference: Sequence[str], hypothesis: Sequence[str]) -> Edits:
+def _backtrack(reference: Sequence[str], hypothesis: Sequence[str]) -> WordErrors:
     """Trace one alignment back from the end of both texts."""
     rows = list(_rows(reference, hypothesis))
     hits = substitutions = deletions = insertions = 0
@@ -173,41 +193,7 @@ def _backtrack(reference: Sequence[str], hypothesis: Sequence[str]) -> Edits:
             deletions, row = deletions + 1, row - 1
         else:
             substitutions, row, column = substitutions + 1, row - 1, place
-    return Edits(hits, substitutions, deletions + row, insertions + column)
-
-
-@dataclass(frozen=True, slots=True)
-class WordErrors:
-    """Counts of words; hits + substitutions + deletions is the length of the reference."""
-
-    hits: int = 0
-    substitutions: int = 0
-    deletions: int = 0
-    insertions: int = 0
-
-    @property
-    def total(self) -> int:
-        """Number of words of the reference."""
-        return self.hits + self.substitutions + self.deletions
-
-    @property
-    def errors(self) -> int:
-        return self.substitutions + self.deletions + self.insertions
-
-    @property
-    def rate(self) -> float:
-        """errors / total; may exceed 1; 0 or 1 if the reference is empty."""
-        if self.total == 0:
-            return 1.0 if self.errors else 0.0
-        return self.errors / self.total
-
-    def __add__(self, other: "WordErrors") -> "WordErrors":
-        return WordErrors(
-            self.hits + other.hits,
-            self.substitutions + other.substitutions,
-            self.deletions + other.deletions,
-            self.insertions + other.insertions,
-        )
+    return WordErrors(hits, substitutions, deletions + row, insertions + column)
 
 
 def normalize(text: str) -> list[str]:
@@ -225,16 +211,6 @@ def normalize(text: str) -> list[str]:
     )
     words = (word.strip("'") for word in re.split(r"\s+", "".join(kept)))
     return [word for word in words if word]
-
-
-def word_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> WordErrors:
-    """
-    Compare two lists of words by their edit distance.
-
-    `errors` and `total` are exact. If several alignments are equally short, the split into
-    substitutions, deletions and insertions may differ from other tools.
-    """
-    return WordErrors(*count_edits(reference, hypothesis))
 
 
 def cp_word_errors(
@@ -293,12 +269,7 @@ class DiarizationErrors:
         return errors / self.total
 
     def __add__(self, other: "DiarizationErrors") -> "DiarizationErrors":
-        return DiarizationErrors(
-            self.missed + other.missed,
-            self.false_alarm + other.false_alarm,
-            self.confusion + other.confusion,
-            self.total + other.total,
-        )
+        return DiarizationErrors(*map(add, astuple(self), astuple(other)))
 
 
 def diarization_errors(

@@ -11,7 +11,7 @@ from meet_transcriber.core.errors import StorageError
 from meet_transcriber.core.formats.documents import SCHEMA_VERSION, UNKNOWN
 from meet_transcriber.core.languages import split_at_spaces
 from meet_transcriber.core.segmentation import build_segments
-from meet_transcriber.core.serialization import from_plain
+from meet_transcriber.core.serialization import from_plain, to_plain
 from meet_transcriber.core.transcript import Transcript, Turn, Word
 
 _RTTM_FIELDS = 8
@@ -167,17 +167,7 @@ def _with_words(segment: object) -> object:
     if not isinstance(start, int | float) or not isinstance(end, int | float):
         raise StorageError("A segment without words needs a start and an end in seconds.")
     row = Row(segment.get("speaker"), float(start), float(end), str(segment["text"]))
-    return {**segment, "words": [_plain(word) for word in _words(row)]}
-
-
-def _plain(word: Word) -> dict[str, object]:
-    return {
-        "text": word.text,
-        "start": word.start,
-        "end": word.end,
-        "speaker": word.speaker,
-        "estimated": True,
-    }
+    return {**segment, "words": [to_plain(word) for word in _words(row)]}
 
 
 def _transcript_of(rows: Sequence[Row]) -> Transcript:
