@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.integration.api.serving import Server
 from tests.integration.hearing import BASE
 from tests.simulated.system import System
-from tests.system.browser.watching import PATIENCE_MS, WIDE, Watched, shot
+from tests.system.browser.watched import PATIENCE_MS, WIDE, Watched, shot
 
 Browse = Callable[..., Watched]
 Shoot = Callable[[Page, str], Path]

@@ -10,9 +10,9 @@ from playwright.sync_api import Page, expect
 from tests.integration.api.serving import ROOT, Server
 from tests.integration.hearing import BASE
 from tests.system.browser.conftest import Browse, Shoot, serve
-from tests.system.browser.reading import heard, saved
+from tests.system.browser.meeting_page import heard, saved
 from tests.system.browser.test_signing_in import KEY, sign_in
-from tests.system.browser.watching import NARROW, WIDE
+from tests.system.browser.watched import NARROW, WIDE
 
 SAMPLE = ROOT / "src/meet_transcriber/samples/standup.ogg"
 LONG_MS = 240_000  # engines take their time on a busy machine

@@ -12,7 +12,7 @@ from meet_transcriber.core.transcript import TranscriptWarning
 from tests.simulated.meetings import keep, long_meeting
 from tests.simulated.system import recording
 from tests.system.browser.conftest import Browse, Shoot, Simulated, emptied
-from tests.system.browser.watching import NARROW, WIDE, no_violations
+from tests.system.browser.watched import NARROW, WIDE, no_violations
 
 HOSTILE = "<img src=x onerror=alert(1)><b>Budget.wav"
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.system.browser.conftest import Browse, Shoot, Simulated
-from tests.system.browser.watching import Watched, no_violations
+from tests.system.browser.watched import Watched, no_violations
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.system.browser.conftest import Browse, Shoot, Simulated
-from tests.system.browser.watching import no_violations
+from tests.system.browser.watched import no_violations
 
 HOSTILE = "<b>we</b> ship on <script>alert(1)</script> Tuesday"
 

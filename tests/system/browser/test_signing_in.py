@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.system.browser.conftest import Browse, Shoot, Simulated, emptied
-from tests.system.browser.watching import Watched, no_violations
+from tests.system.browser.watched import Watched, no_violations
 
 KEY = "a-key-that-is-long-enough-for-anybody"
 READING = "one-more-key-that-may-read-and-no-more"

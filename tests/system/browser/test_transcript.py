@@ -12,7 +12,7 @@ from meet_transcriber.core.formats import EXPORTERS
 from meet_transcriber.core.transcript import Removed, TranscriptWarning, Turn
 from tests.simulated.meetings import keep, long_meeting, spoken, transcript_of
 from tests.system.browser.conftest import Browse, Shoot, Simulated
-from tests.system.browser.reading import (
+from tests.system.browser.meeting_page import (
     LINES,
     expect_lines,
     heard,
@@ -23,7 +23,7 @@ from tests.system.browser.reading import (
     saved,
     word,
 )
-from tests.system.browser.watching import NARROW, SMALLEST, WIDE, no_violations
+from tests.system.browser.watched import NARROW, SMALLEST, WIDE, no_violations
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -259,6 +259,21 @@ def test_a_conflict_loads_the_other_edit_and_keeps_the_typed_text(
     page.get_by_role("button", name="Save").click()
     saved(page)
     assert texts(shelf, job_id)[2] == "Mine of Thursday"
+
+
+def test_an_edit_that_is_refused_after_leaving_the_view_is_shown(
+    browse: Browse, shelf: Simulated, job_id: str
+) -> None:
+    watched = browse(shelf.url)
+    watched.allow("412")
+    page = watched.page()
+    open_meeting(page, job_id)
+    word(page, "Then", 2).dblclick()
+    page.get_by_label("Text of the segment at 0:10").fill("We ship on Friday")
+    url = f"{shelf.url}/transcribe/{job_id}/segments/0"
+    httpx.patch(url, json={"text": "Theirs"}).raise_for_status()
+    page.get_by_role("link", name="all meetings").click()
+    expect(page.get_by_role("alert")).to_contain_text("not saved: “We ship on Friday”")
 
 
 def test_edits_made_offline_are_saved_when_the_server_is_back(

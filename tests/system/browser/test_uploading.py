@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.integration.api.serving import ROOT, Server
 from tests.simulated.system import recording
 from tests.system.browser.conftest import Browse, Shoot, Simulated
-from tests.system.browser.watching import Watched, no_violations
+from tests.system.browser.watched import Watched, no_violations
 
 SAMPLE = ROOT / "src/meet_transcriber/samples/standup.ogg"
 PIECE_BYTES = 400_000

@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 from meet_transcriber.service import SubmissionRequest
 from tests.simulated.people import ALMOST_ANN, ANN, BOB, meeting
 from tests.system.browser.conftest import Browse, Simulated
-from tests.system.browser.reading import open_meeting, saved
-from tests.system.browser.watching import no_violations
+from tests.system.browser.meeting_page import open_meeting, saved
+from tests.system.browser.watched import no_violations
 
 TICK = "Remember this voice"
 

@@ -1,10 +1,10 @@
-// The reference, from openapi.json: no framework and no other host.
+// Renders the API reference from openapi.json.
 
 function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
 }
 
 function resolved(spec, schema) {
@@ -45,27 +45,27 @@ function command(path, method, operation) {
   return `curl${verb}${json} '${url}'`;
 }
 
-function answers(spec, operation) {
-  const rows = Object.entries(operation.responses).map(([status, answer]) => [
-    element("code", {}, status), answer.description,
-    Object.entries(answer.content ?? {}).map(([kind, { schema }]) => `${kind}: ${typeOf(schema ?? {})}`).join("; "),
+function responses(spec, operation) {
+  const rows = Object.entries(operation.responses).map(([status, response]) => [
+    element("code", {}, status), response.description,
+    Object.entries(response.content ?? {}).map(([kind, { schema }]) => `${kind}: ${typeOf(schema ?? {})}`).join("; "),
   ]);
   return table(["status", "meaning", "body"], rows);
 }
 
 function article(spec, path, method, operation) {
   const title = element("h2", {}, element("span", { class: "method" }, method.toUpperCase()), element("code", {}, path));
-  const made = element("article", { id: operation.operationId }, title, element("p", {}, operation.summary ?? ""));
-  if (operation.description) made.append(element("p", {}, operation.description));
-  made.append(element("pre", {}, command(path, method, operation)));
+  const node = element("article", { id: operation.operationId }, title, element("p", {}, operation.summary ?? ""));
+  if (operation.description) node.append(element("p", {}, operation.description));
+  node.append(element("pre", {}, command(path, method, operation)));
   const parameters = (operation.parameters ?? []).map((each) => [
     element("code", {}, each.name), each.in, typeOf(each.schema ?? {}), each.description ?? "",
   ]);
-  if (parameters.length) made.append(element("h3", {}, "Parameters"), table(["name", "in", "type", "meaning"], parameters));
+  if (parameters.length) node.append(element("h3", {}, "Parameters"), table(["name", "in", "type", "meaning"], parameters));
   for (const [kind, { schema }] of Object.entries(operation.requestBody?.content ?? {}))
-    made.append(element("h3", {}, `Body, ${kind}`), ...fields(spec, schema));
-  made.append(element("h3", {}, "Answers"), answers(spec, operation));
-  return made;
+    node.append(element("h3", {}, `Body, ${kind}`), ...fields(spec, schema));
+  node.append(element("h3", {}, "Responses"), responses(spec, operation));
+  return node;
 }
 
 function schemas(spec) {
@@ -76,9 +76,9 @@ function schemas(spec) {
 
 async function show() {
   const main = document.querySelector("main");
-  const answer = await fetch("openapi.json");
-  if (!answer.ok) throw new Error(`The document cannot be loaded: ${answer.status}.`);
-  const spec = await answer.json();
+  const response = await fetch("openapi.json");
+  if (!response.ok) throw new Error(`openapi.json cannot be loaded: ${response.status}.`);
+  const spec = await response.json();
   const operations = Object.entries(spec.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => [path, method, operation]));
   const items = operations.map(([path, method, operation]) => element("li", {},

@@ -61,6 +61,7 @@ export class Editor {
     this.player.end();
     this.wave.end();
     this.view.close();
+    this.closed = true; // edits may still be under way
     this.stopPrinting();
     removeEventListener("beforeunload", this.unsaved);
     document.removeEventListener("keydown", this.anywhere);
@@ -194,7 +195,7 @@ export class Editor {
     view.addEventListener("followed", () => this.#showFollowing());
     view.addEventListener("act", ({ detail }) => this.actions.act(detail));
     view.scroller.addEventListener("keydown", (event) => this.#key(event));
-    edits.addEventListener("change", () => this.#show());
+    edits.addEventListener("change", () => { if (!this.closed) this.#show(); });
     edits.addEventListener("saving", () => {
       this.say(edits.waiting ? "saving…" : "saved");
     });
@@ -202,7 +203,7 @@ export class Editor {
       message: "The transcript was changed elsewhere. The latest version is shown.", texts,
     }));
     edits.addEventListener("refused", ({ detail }) => {
-      if (detail.texts.length) this.#showConflict(detail);
+      if (detail.texts.length || this.closed) this.#showConflict(detail);
       else this.say(detail.message);
     });
     finder.addEventListener("found", () => view.mark());
@@ -281,6 +282,11 @@ export class Editor {
   }
 
   #showConflict({ message, texts }) {
+    if (this.closed) {
+      const lost = texts.map(({ text }) => `“${text}”`).join(" ");
+      this.context.showError(`An edit of ${this.edits.job.name} was not saved: ${lost} ${message}`);
+      return;
+    }
     this.say("not saved");
     const close = () => { fill(this.notices); this.view.focus(); };
     fill(this.notices, h("div", { class: "notice warning", role: "alert" }, icon("warning"),
