@@ -55,7 +55,7 @@ def listed(run: Run) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_key_is_made_used_rotated_and_revoked(run: Run, server: Server) -> None:
+def test_a_key_is_created_used_rotated_and_revoked(run: Run, server: Server) -> None:
     made = run("keys", "create", "ci", "--tenant", "acme")
     token = made.stdout.strip()
     key_id = token.split("_")[1]
@@ -70,7 +70,7 @@ def test_a_key_is_made_used_rotated_and_revoked(run: Run, server: Server) -> Non
     assert [row["tenant"] for row in listed(run) if row["id"] == key_id] == ["acme"]
 
 
-def test_commands_about_keys_are_written_down(run: Run, env: dict[str, str]) -> None:
+def test_key_commands_are_audited(run: Run, env: dict[str, str]) -> None:
     token = run("keys", "create", "ci").stdout.strip()
     run("keys", "revoke", token.split("_")[1])
     text = (Path(env["DATA_DIR"]) / "audit.jsonl").read_text()
@@ -81,7 +81,7 @@ def test_commands_about_keys_are_written_down(run: Run, env: dict[str, str]) -> 
     assert token not in text
 
 
-def test_a_command_without_a_key_is_told_what_to_do(run: Run, server: Server) -> None:
+def test_a_command_without_a_key_explains_how_to_set_one(run: Run, server: Server) -> None:
     done = run("list", "--server", server.url)
     assert done.returncode == 7
     assert "meet-transcriber keys create" in done.stderr
@@ -91,13 +91,13 @@ def test_a_command_without_a_key_is_told_what_to_do(run: Run, server: Server) ->
 
 
 @pytest.mark.parametrize("name", ["a b", "../a", ""])
-def test_a_name_that_is_none_makes_no_key(run: Run, name: str) -> None:
+def test_an_invalid_name_creates_no_key(run: Run, name: str) -> None:
     assert run("keys", "create", name).returncode == 2
     assert run("keys", "create", "a", "--scopes", "root").returncode == 2
     assert listed(run) == []
 
 
-def test_no_key_is_in_the_log_of_a_service_that_tells_all(server: Server) -> None:
+def test_the_debug_log_contains_no_key(server: Server) -> None:
     for headers in ({"Authorization": f"Bearer {STATIC}"}, {"X-API-Key": STATIC + "x"}, {}):
         httpx.get(f"{server.url}/transcribe", headers=headers)
         httpx.post(f"{server.url}/session", headers=headers, json={"key": STATIC})

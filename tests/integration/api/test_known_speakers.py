@@ -46,14 +46,14 @@ def asked(
     )
 
 
-def test_those_who_are_known_have_their_names_and_the_others_letters(town: Town) -> None:
+def test_known_speakers_have_names_and_others_letters(town: Town) -> None:
     known = {"Bob": data_url(meeting((BOB, 3))), "Ann": data_url(meeting((ANN, 5)))}
     body = asked(town, known, DIARIZED).json()
     assert [each["speaker"] for each in body["segments"]] == ["A", "Ann", "Bob"]
     assert "warnings" not in body
 
 
-def test_somebody_who_does_not_speak_is_nobody(town: Town) -> None:
+def test_a_known_speaker_who_does_not_speak_is_not_named(town: Town) -> None:
     body = asked(town, {"Eve": data_url(meeting((900, 4)))}, DIARIZED).json()
     assert {each["speaker"] for each in body["segments"]} == {"A", "B", "C"}
 
@@ -111,7 +111,7 @@ def test_references_go_with_their_job_and_nothing_else_keeps_them(town: Town) ->
          (DIARIZED, ("known_speaker_names[]", "A"), ("known_speaker_names[]", "B"))),
     ],
 )  # fmt: skip
-def test_what_cannot_be_taken_is_refused_by_name(
+def test_an_invalid_reference_is_refused_by_name(
     town: Town, param: str, known: dict[str, str], fields: tuple[tuple[str, str], ...]
 ) -> None:
     answer = asked(town, known, *fields)

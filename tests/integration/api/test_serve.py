@@ -39,14 +39,14 @@ def run(*command: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_it_says_where_it_listens_and_takes_recordings(server: Server) -> None:
+def test_serve_prints_its_address_and_accepts_recordings(server: Server) -> None:
     assert httpx.get(f"{server.url}/health").json() == {"status": "ok"}
     bad = httpx.post(f"{server.url}/transcribe", files={"file": ("a.txt", b"no sound")})
     assert bad.json()["code"] == "unsupported_format"
     assert httpx.get(f"{server.url}/health/ready").status_code == 503
 
 
-def test_it_ends_at_once_although_somebody_listens(server: Server) -> None:
+def test_the_server_stops_at_once_despite_open_streams(server: Server) -> None:
     sound = (ROOT / "src/meet_transcriber/samples/standup.ogg").read_bytes()
     job = httpx.post(f"{server.url}/transcribe", files={"file": ("standup.ogg", sound)}).json()
     with httpx.stream("GET", server.url + job["links"]["events"]) as answer:
@@ -57,7 +57,7 @@ def test_it_ends_at_once_although_somebody_listens(server: Server) -> None:
     assert server.process.wait(8) in {0, -15}
 
 
-def test_a_port_that_is_taken_is_said_so(env: dict[str, str]) -> None:
+def test_a_port_in_use_is_reported(env: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = run("-m", "meet_transcriber", "serve", "--port", port, env=env)

@@ -89,7 +89,7 @@ def test_an_upload_announced_too_large_is_refused_at_once(server: Server) -> Non
         assert b" 413 " in wire.recv(4096)
 
 
-def test_a_sender_that_goes_away_leaves_no_object_and_no_record(
+def test_a_disconnected_upload_leaves_no_object_and_no_record(
     server: Server, service: Service
 ) -> None:
     before = stored_keys(service)
@@ -119,7 +119,7 @@ def test_fifty_uploads_at_once_all_arrive(server: Server, service: Service) -> N
     assert len(set(ids)) == 50
 
 
-def test_a_listener_goes_on_where_the_line_broke(server: Server, service: Service) -> None:
+def test_a_stream_resumes_after_a_lost_connection(server: Server, service: Service) -> None:
     upload = httpx.post(f"{server.url}/transcribe", files={"file": ("a.wav", b"tape")}).json()
     events, job_id = f"{server.url}{upload['links']['events']}", upload["job_id"]
     with httpx.stream("GET", events, timeout=30) as answer:
@@ -131,7 +131,7 @@ def test_a_listener_goes_on_where_the_line_broke(server: Server, service: Servic
     assert f"id: {first}" not in rest
 
 
-def test_a_player_gets_its_range_and_may_leave(server: Server, service: Service) -> None:
+def test_a_player_gets_its_range_and_may_disconnect(server: Server, service: Service) -> None:
     job = complete_job(service, data=bytes(range(256)) * 400_000)
     url = f"{server.url}/transcribe/{job.id}/audio"
     part = httpx.get(url, headers={"Range": "bytes=50000000-50000255"})

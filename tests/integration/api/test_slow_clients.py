@@ -63,7 +63,7 @@ def answer_to(wire: socket.socket) -> bytes:
     return found
 
 
-def test_two_hundred_half_open_connections_stop_nobody(server: Server) -> None:
+def test_two_hundred_half_open_connections_do_not_block_others(server: Server) -> None:
     with ExitStack() as stack:
         wires = [stack.enter_context(connect(server)) for _ in range(HALF_OPEN)]
         for wire in wires:
@@ -74,7 +74,7 @@ def test_two_hundred_half_open_connections_stop_nobody(server: Server) -> None:
     assert eventually(lambda: len(server.open_files()) < HALF_OPEN)
 
 
-def test_a_byte_now_and_then_buys_no_time(server: Server) -> None:
+def test_single_bytes_do_not_extend_the_deadline(server: Server) -> None:
     with connect(server) as wire:
         wire.sendall(HEAD)
         began = time.monotonic()
@@ -88,7 +88,7 @@ def test_a_byte_now_and_then_buys_no_time(server: Server) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", HEAD, b"\r\n" * 50], ids=["nothing", "headers", "breaks"])
-def test_who_does_not_go_on_is_answered_408_and_let_go(server: Server, sent: bytes) -> None:
+def test_a_stalled_sender_gets_408(server: Server, sent: bytes) -> None:
     with connect(server) as wire:
         wire.sendall(sent)
         assert answer_to(wire).startswith(b"HTTP/1.1 408 ")
@@ -114,7 +114,7 @@ def test_endless_headers_are_refused(server: Server) -> None:
         assert answer_to(wire).startswith(b"HTTP/1.1 431 ")
 
 
-def test_a_slow_upload_is_no_slow_header(server: Server) -> None:
+def test_a_slow_upload_is_not_limited_like_slow_headers(server: Server) -> None:
     form = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
     form += b"no sound" * 4 + b"\r\n--b--\r\n"
     head = b"POST /transcribe HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
@@ -138,7 +138,7 @@ def test_one_connection_serves_many_requests(server: Server) -> None:
             assert answer.startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_burst_past_the_limit_stops_nobody_else(server: Server) -> None:
+def test_a_burst_past_the_limit_does_not_block_others(server: Server) -> None:
     transport = httpx.HTTPTransport(local_address="127.0.0.4")
     with httpx.Client(transport=transport, timeout=30) as attacker:
         found = Counter(attacker.get(f"{server.url}/transcribe").status_code for _ in range(BURST))
@@ -157,7 +157,7 @@ def test_one_address_cannot_take_every_connection(server: Server) -> None:
         assert httpx.get(f"{server.url}/health", timeout=5).status_code == 200
 
 
-def test_nobody_is_told_what_serves(server: Server) -> None:
+def test_no_response_names_the_server_software(server: Server) -> None:
     headers = httpx.get(f"{server.url}/health").headers
     assert "server" not in headers
     assert headers["X-Frame-Options"] == "DENY"

@@ -94,7 +94,7 @@ def submit(path: Path, address: str, data: bytes) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_a_lost_connection_is_gone_on_with_and_makes_one_job(
+def test_an_upload_resumes_after_a_lost_connection_as_one_job(
     server: Server, line: Line, tmp_path: Path
 ) -> None:
     recording = _silence(3 << 20)
@@ -109,7 +109,7 @@ def test_a_lost_connection_is_gone_on_with_and_makes_one_job(
 @pytest.mark.parametrize(
     ("data", "why"), [(b"Dear diary", "The file is text"), (b"", "The file is empty")]
 )
-def test_what_is_refused_leaves_nothing_behind(
+def test_a_refused_request_leaves_nothing_behind(
     data: bytes, why: str, server: Server, tmp_path: Path
 ) -> None:
     code, said = submit(tmp_path / "notes.txt", server.url, data)

@@ -78,20 +78,18 @@ def test_every_problem_has_the_same_body(
     assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
 
 
-def test_a_method_that_is_not_allowed_is_told_with_those_that_are(client: TestClient) -> None:
+def test_a_method_that_is_not_allowed_lists_those_that_are(client: TestClient) -> None:
     assert client.put("/transcribe").headers["Allow"] == "GET, POST"
     assert client.put("/transcribe/x").headers["Allow"] == "DELETE, GET"
     assert client.put("/docs").headers["Allow"] == "GET"
 
 
-def test_what_is_wrong_with_single_parameters_is_listed(client: TestClient) -> None:
+def test_invalid_parameters_are_listed(client: TestClient) -> None:
     body = client.get("/transcribe?limit=0&order=up").json()
     assert {each["name"] for each in body["errors"]} == {"limit", "order"}
 
 
-def test_what_nobody_expected_tells_nothing_of_the_inside(
-    client: TestClient, tmp_path: Path
-) -> None:
+def test_an_unexpected_error_reveals_no_details(client: TestClient, tmp_path: Path) -> None:
     client.app.state.statuses = None  # type: ignore[attr-defined]
     answer = client.get("/transcribe/none")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
@@ -99,7 +97,7 @@ def test_what_nobody_expected_tells_nothing_of_the_inside(
     assert answer.headers["X-Request-ID"] == answer.json()["request_id"]
 
 
-def test_a_sane_request_id_is_taken_over_and_others_are_not(client: TestClient) -> None:
+def test_only_a_valid_request_id_is_adopted(client: TestClient) -> None:
     assert (
         client.get("/health", headers={"X-Request-ID": "abc-1"}).headers["X-Request-ID"] == "abc-1"
     )
@@ -124,7 +122,7 @@ def test_a_named_origin_may_call_without_cookies(tmp_path: Path, origins: str) -
     assert "X-Request-ID" in answer.headers["Access-Control-Expose-Headers"]
 
 
-def test_problems_are_json_whatever_was_asked(client: TestClient) -> None:
+def test_problems_are_json_whatever_is_accepted(client: TestClient) -> None:
     answer = client.get("/transcribe/%00%ff%22")
     assert answer.status_code == 404
     assert json.loads(answer.content)["code"] == "job_not_found"

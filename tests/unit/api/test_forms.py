@@ -45,7 +45,7 @@ def recording(mebibytes: int) -> Iterator[bytes]:
     yield TAIL
 
 
-def test_the_bytes_arrive_and_fields_may_come_behind(tmp_path: Path) -> None:
+def test_fields_may_follow_the_file(tmp_path: Path) -> None:
     service = make_service(tmp_path)
 
     async def send() -> ReceivedForm:
@@ -57,7 +57,7 @@ def test_the_bytes_arrive_and_fields_may_come_behind(tmp_path: Path) -> None:
     assert (job.name, job.size_bytes) == ("m.wav", 2 << 20)
 
 
-def test_a_sender_that_goes_away_leaves_nothing(tmp_path: Path) -> None:
+def test_a_disconnected_upload_leaves_nothing(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     sender = Sender(iter([HEAD, bytes(1 << 20)]))
     with pytest.raises(ClientDisconnect):
@@ -100,7 +100,7 @@ def test_a_sender_that_pauses_keeps_its_upload_alive(tmp_path: Path) -> None:
     assert asyncio.run(send()) == []
 
 
-def test_a_form_without_a_file_says_so_when_it_is_asked_for(tmp_path: Path) -> None:
+def test_a_form_without_a_file_refuses_to_return_one(tmp_path: Path) -> None:
     sender = Sender(iter([TAIL[2:], TAIL]))
 
     async def send() -> ReceivedForm:
@@ -112,7 +112,7 @@ def test_a_form_without_a_file_says_so_when_it_is_asked_for(tmp_path: Path) -> N
         _ = received.upload
 
 
-def test_what_is_raised_inside_leaves_nothing(tmp_path: Path) -> None:
+def test_an_error_while_handling_a_form_leaves_nothing(tmp_path: Path) -> None:
     service = make_service(tmp_path)
 
     async def send() -> None:

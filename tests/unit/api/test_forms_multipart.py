@@ -30,18 +30,18 @@ def read(body: bytes, step: int = 1 << 20) -> tuple[str | None, bytes, list[tupl
 
 
 @given(st.integers(1, 40))
-def test_it_does_not_matter_how_the_body_is_cut(step: int) -> None:
+def test_a_body_is_parsed_in_any_chunks(step: int) -> None:
     body = (
         part("a", "1") + part("file", "x\r\n--c\r\n" * 9, "m.wav") + part("b", "ü") + b"--b--\r\n"
     )
     assert read(body, step) == ("m.wav", b"x\r\n--c\r\n" * 9, [("a", "1"), ("b", "ü")])
 
 
-def test_a_file_that_nobody_chose_is_no_file() -> None:
+def test_an_empty_file_without_a_name_is_ignored() -> None:
     assert read(part("file", "", "") + part("url", "u") + b"--b--")[0] is None
 
 
-def test_a_file_without_a_name_is_a_file_all_the_same() -> None:
+def test_a_file_without_a_name_is_accepted() -> None:
     assert read(part("file", "sound") + b"--b--") == ("", b"sound", [])
 
 
@@ -73,7 +73,7 @@ def test_very_many_empty_fields_are_too_many() -> None:
     "body",
     [b"", b"hello", part("a", "1"), b"--b\r\nX: y\r\n\r\nz\r\n--b--", part("a", "1")[:-2] + b"--x"],
 )
-def test_what_is_no_whole_form_is_malformed(body: bytes) -> None:
+def test_an_incomplete_form_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedRequest):
         read(body)
 
@@ -93,7 +93,7 @@ def test_a_text_file_is_a_field_with_bytes_of_its_own() -> None:
         list(FormReader(KIND, text_files={"notes": 500}).feed(part("notes", "x" * 501)))
 
 
-def test_a_text_file_that_is_no_text_is_refused() -> None:
+def test_a_text_file_that_is_not_text_is_refused() -> None:
     reader = FormReader(KIND, text_files={"notes": 500})
     body = part("notes", "?", "notes.txt").replace(b"?", b"\xff\x80")
     with pytest.raises(InvalidOptions, match="UTF-8"):

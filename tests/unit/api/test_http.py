@@ -26,11 +26,11 @@ OFFERED = {"application/json": "json", "text/plain": "txt", "text/vtt": "vtt"}
         ("text/vtt;q=nonsense, text/plain;q=0.1", "txt"),
     ],
 )
-def test_the_best_of_what_is_offered_is_chosen(accept: str | None, chosen: str) -> None:
+def test_the_preferred_media_type_is_chosen(accept: str | None, chosen: str) -> None:
     assert negotiate(accept, OFFERED) == chosen
 
 
-def test_nothing_acceptable_is_said_so() -> None:
+def test_an_unacceptable_media_type_is_406() -> None:
     with pytest.raises(HTTPException, match="406"):
         negotiate("image/png", OFFERED)
 

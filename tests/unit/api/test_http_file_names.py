@@ -26,11 +26,11 @@ def names(header: str) -> tuple[str, str]:
         ("../../etc/passwd", "attachment; filename=\"passwd.txt\"; filename*=UTF-8''passwd.txt"),
     ],
 )
-def test_a_download_is_called_like_the_recording(name: str, expected: str) -> None:
+def test_a_download_is_named_after_the_recording(name: str, expected: str) -> None:
     assert attachment(name, "txt") == expected
 
 
-def test_markup_and_quotes_do_not_get_out_of_the_header() -> None:
+def test_markup_and_quotes_are_escaped_in_the_header() -> None:
     header = attachment('"><script>alert(1)</script>\r\nX: y.mp3', "txt")
     assert not set("<>\r\n") & set(header)
     assert header.count('"') == 2

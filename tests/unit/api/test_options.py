@@ -21,12 +21,12 @@ def options(*pairs: tuple[str, object]) -> Options:
 
 
 @pytest.mark.parametrize("text", ["false", "0", "no", "OFF", False, 0])
-def test_every_way_to_say_no_is_understood(text: object) -> None:
+def test_every_spelling_of_false_is_accepted(text: object) -> None:
     assert not options(("enable_diarization", text)).enable_diarization
 
 
 @pytest.mark.parametrize("text", ["true", "1", "Yes", "on", True, 1])
-def test_every_way_to_say_yes_is_understood(text: object) -> None:
+def test_every_spelling_of_true_is_accepted(text: object) -> None:
     assert options(("word_timestamps", text)).word_timestamps
 
 
@@ -39,11 +39,11 @@ def test_every_way_to_say_yes_is_understood(text: object) -> None:
         [("hotwords", ["Ann", "Bo"])],
     ],
 )
-def test_a_list_may_come_in_any_of_the_usual_ways(pairs: list[tuple[str, object]]) -> None:
+def test_lists_are_accepted_in_every_common_spelling(pairs: list[tuple[str, object]]) -> None:
     assert options(*pairs).hotwords == ("Ann", "Bo")
 
 
-def test_an_item_of_a_real_list_keeps_its_comma() -> None:
+def test_an_item_of_a_list_may_contain_a_comma() -> None:
     assert options(("hotwords[]", "Doe, Jane")).hotwords == ("Doe, Jane",)
 
 
@@ -52,38 +52,38 @@ def test_an_unknown_option_is_named_with_those_that_exist() -> None:
         read_options([("languge", "en")])
 
 
-def test_everything_that_is_wrong_is_said_at_once() -> None:
+def test_all_invalid_options_are_reported_together() -> None:
     with pytest.raises(OptionProblems) as caught:
         read_options([("num_speakers", "many"), ("x", "1"), ("word_timestamps", "perhaps")])
     assert {name for name, _ in caught.value.found} == {"num_speakers", "x", "word_timestamps"}
 
 
-def test_an_option_given_twice_alike_is_fine_and_otherwise_not() -> None:
+def test_a_repeated_option_must_have_the_same_value() -> None:
     assert options(("language", "en"), ("language", "en")).language == "en"
     with pytest.raises(InvalidOptions, match="given twice"):
         options(("language", "en"), ("language", "de"))
 
 
-def test_what_is_empty_counts_as_not_given() -> None:
+def test_an_empty_option_counts_as_absent() -> None:
     assert options(("language", ""), ("num_speakers", None)) == Options()
 
 
 @pytest.mark.parametrize("value", [True, 2.5, "2.5", "-1", [], "9" * 400, "²"])
-def test_a_count_is_a_whole_number_or_an_error(value: object) -> None:
+def test_a_count_must_be_an_integer(value: object) -> None:
     with pytest.raises(InvalidOptions, match="num_speakers"):
         options(("num_speakers", value))
 
 
-def test_a_whole_number_may_have_a_point_in_json() -> None:
+def test_an_integer_may_be_written_as_a_float_in_json() -> None:
     assert options(("num_speakers", 3.0)) == Options(num_speakers=3)
 
 
-def test_the_operators_defaults_apply_where_nothing_was_said() -> None:
+def test_the_operators_defaults_apply_to_missing_options() -> None:
     made = read_options([]).with_defaults(DEFAULTS)
     assert (made.min_speakers, made.max_speakers) == (3, 6)
 
 
-def test_a_default_gives_way_to_what_it_contradicts() -> None:
+def test_an_option_overrides_a_default_that_contradicts_it() -> None:
     made = read_options([("max_speakers", "2")]).with_defaults(DEFAULTS)
     assert (made.min_speakers, made.max_speakers) == (None, 2)
     assert read_options([("num_speakers", "9")]).with_defaults(DEFAULTS).min_speakers is None
@@ -93,7 +93,7 @@ def test_a_default_gives_way_to_what_it_contradicts() -> None:
     "data",
     [b"", b"{", b'{"a": "\\ud800"}', b"[" * 100_000, b"\xff", b'{"a":1,"a":2}', b"9" * 5000],
 )
-def test_what_is_no_json_is_malformed(data: bytes) -> None:
+def test_invalid_json_is_malformed(data: bytes) -> None:
     with pytest.raises(MalformedRequest):
         read_json(data)
 
@@ -105,6 +105,6 @@ def test_json_must_be_an_object(data: bytes) -> None:
 
 
 @given(st.dictionaries(st.text(max_size=12), st.none() | st.booleans() | st.text() | st.integers()))
-def test_anything_else_is_an_option_or_an_error_of_ours(body: dict[str, object]) -> None:
+def test_any_body_is_parsed_or_refused(body: dict[str, object]) -> None:
     with suppress(InvalidOptions):
         read_options(body.items()).with_defaults(DEFAULTS)

@@ -15,7 +15,7 @@ def codes(kind: type[errors.TranscriptionError]) -> set[str]:
     return {kind.code}.union(*map(codes, kind.__subclasses__()))
 
 
-def test_a_mistake_of_ours_is_logged_and_told_without_details(
+def test_an_unexpected_error_is_logged_and_hides_its_details(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.ERROR):
@@ -52,6 +52,6 @@ def test_headers_of_a_refusal_survive() -> None:
     assert answer.headers["retry-after"] == "7"
 
 
-def test_what_may_be_tried_again_says_when_and_all_else_that_it_may_not() -> None:
+def test_errors_say_whether_and_when_to_retry() -> None:
     assert error_of("idempotency_in_progress", "x").headers == {"retry-after": "2"}
     assert error_of("storage_full", "x").headers == {"x-should-retry": "false"}

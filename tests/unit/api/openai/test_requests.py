@@ -45,12 +45,12 @@ def test_without_fields_there_is_plain_json_without_speakers() -> None:
 
 
 @pytest.mark.parametrize("name", ["languages", "languages[]", "languages[0]"])
-def test_arrays_come_in_every_spelling(name: str) -> None:
+def test_arrays_are_accepted_in_every_spelling(name: str) -> None:
     found = asked((name, "en"), ("languages[]", "de"))
     assert found.options.languages == ("en", "de")
 
 
-def test_words_to_expect_come_from_keywords_and_hotwords() -> None:
+def test_expected_words_come_from_keywords_and_hotwords() -> None:
     found = asked(("keywords[]", "Quokka, Inc."), ("hotwords", "Ann Lee, Bo"))
     assert found.options.hotwords == ("Quokka, Inc.", "Ann Lee", "Bo")
 
@@ -105,11 +105,11 @@ def test_granularities_choose_what_has_times(sent: list[str], words: bool, segme
         [("chunking_strategy", "")],
     ],
 )
-def test_chunking_that_is_done_anyway_is_taken(sent: list[tuple[str, str]]) -> None:
+def test_default_chunking_is_accepted(sent: list[tuple[str, str]]) -> None:
     assert asked(*sent) == asked()
 
 
-def test_a_temperature_that_changes_nothing_is_said_aloud() -> None:
+def test_an_ignored_temperature_is_reported() -> None:
     assert asked(("temperature", "0")).notes == ()
     assert [note.code for note in asked(("temperature", "0.7")).notes] == ["temperature_ignored"]
 
@@ -143,9 +143,7 @@ def test_a_temperature_that_changes_nothing_is_said_aloud() -> None:
         ("model", [("model", "gpt-9")]),
     ],
 )
-def test_what_cannot_be_honoured_is_refused_by_name(
-    param: str, sent: list[tuple[str, str]]
-) -> None:
+def test_an_unsupported_field_is_refused_by_name(param: str, sent: list[tuple[str, str]]) -> None:
     with pytest.raises(ApiError) as raised:
         read([*sent] if param == "model" else [("model", "base"), *sent], "transcribe", CATALOGUE,
              installed())  # fmt: skip
@@ -165,7 +163,7 @@ def test_the_model_must_be_named() -> None:
 
 
 @pytest.mark.parametrize("sent", [("response_format", "diarized_json"), ("diarization", "true")])
-def test_speakers_are_refused_where_nobody_tells_them_apart(sent: tuple[str, str]) -> None:
+def test_speakers_are_refused_without_a_diarizer(sent: tuple[str, str]) -> None:
     error = complaint(sent, diarization_engine="none")
     assert (error.status, error.param) == (400, sent[0])
 
@@ -186,7 +184,7 @@ values = st.sampled_from([*FORMATS, "true", "0", "1", "auto", "word", "en", "{}"
 
 
 @given(st.lists(st.tuples(spelled, values | st.text(max_size=30)), max_size=6))
-def test_whatever_is_sent_is_taken_or_refused_in_words(sent: list[tuple[str, str]]) -> None:
+def test_any_form_is_parsed_or_refused(sent: list[tuple[str, str]]) -> None:
     with suppress(ApiError, InvalidOptions):
         assert asked(*sent).form in FORMATS
 

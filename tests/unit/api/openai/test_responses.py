@@ -67,6 +67,6 @@ def test_a_translation_says_what_it_is(tmp_path: Path) -> None:
     assert (body["task"], body["language"]) == ("translate", "english")
 
 
-def test_what_changed_nothing_comes_back_as_a_warning(tmp_path: Path) -> None:
+def test_an_ignored_field_is_reported_as_a_warning(tmp_path: Path) -> None:
     body = transcribed(tmp_path, ("temperature", "0.5")).json()
     assert [each["code"] for each in body["warnings"]] == ["temperature_ignored"]

@@ -51,20 +51,20 @@ def flaky(folder: Path) -> Service:
     return Service(replace(context, jobs=Flaky(folder / "jobs.sqlite3")))
 
 
-def test_a_store_that_is_away_for_a_moment_costs_nothing(tmp_path: Path) -> None:
+def test_a_short_outage_of_the_store_is_survived(tmp_path: Path) -> None:
     service = flaky(tmp_path)
     waiter = waiter_of(service)
     work(service)
     assert asyncio.run(waiter.end(60)).state == "completed"
 
 
-def test_a_store_that_stays_away_ends_the_waiting(tmp_path: Path) -> None:
+def test_a_long_outage_of_the_store_ends_the_wait(tmp_path: Path) -> None:
     waiter = waiter_of(flaky(tmp_path), patience_seconds=-1.0)
     with pytest.raises(StorageUnavailable):
         asyncio.run(waiter.end(60))
 
 
-def test_a_job_that_somebody_deletes_ends_the_waiting(tmp_path: Path) -> None:
+def test_deleting_a_job_ends_the_wait(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     waiter = waiter_of(service)
     service.commands.delete(waiter.job.id)

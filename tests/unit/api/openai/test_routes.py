@@ -47,7 +47,7 @@ def jobs(service: Service) -> list[Job]:
     return service.queries.page(JobQuery())
 
 
-def test_the_job_stays_and_its_id_is_told(tmp_path: Path) -> None:
+def test_the_job_stays_and_its_id_is_returned(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     with at_work(service):
         answer = post(make_app(service))
@@ -55,7 +55,7 @@ def test_the_job_stays_and_its_id_is_told(tmp_path: Path) -> None:
     assert jobs(service)[0].name == "standup.wav"
 
 
-def test_fields_may_stand_in_the_query(tmp_path: Path) -> None:
+def test_fields_may_be_in_the_query(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     with at_work(service):
         files = {"file": ("a.wav", b"tape")}
@@ -133,7 +133,7 @@ def test_a_failed_job_is_an_error_of_its_kind(
     assert answer.headers["x-should-retry"] == "false", "it would end the same way"
 
 
-def test_what_takes_too_long_is_504_and_goes_on(tmp_path: Path) -> None:
+def test_a_timeout_is_504_and_the_job_continues(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     answer = post(make_app(service, sync_limit_seconds=0.2))
     assert (answer.status_code, error_in(answer)["code"]) == (504, "still_running")
@@ -142,7 +142,7 @@ def test_what_takes_too_long_is_504_and_goes_on(tmp_path: Path) -> None:
     assert service.queries.job(job_id).state == "pending"
 
 
-def test_a_job_that_somebody_cancels_is_409(tmp_path: Path) -> None:
+def test_a_cancelled_job_is_409(tmp_path: Path) -> None:
     service = make_service(tmp_path)
 
     def cancel() -> None:
@@ -164,7 +164,7 @@ def test_the_whole_app_answers_v1_in_its_own_way(client: TestClient) -> None:
     assert client.get("/nothing").headers["content-type"] == "application/problem+json"
 
 
-def test_the_document_tells_each_field(client: TestClient) -> None:
+def test_the_document_contains_each_field(client: TestClient) -> None:
     operation = client.get("/openapi.json").json()["paths"]["/v1/audio/transcriptions"]["post"]
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
     told = {name.removesuffix("[]") for name in form["properties"]}

@@ -59,7 +59,7 @@ def test_log_probabilities_come_with_each_delta_and_at_the_end(tmp_path: Path) -
     assert len(found[-1]["logprobs"]) == 12
 
 
-def test_a_failure_on_the_way_is_an_error_event(tmp_path: Path) -> None:
+def test_a_failure_during_a_stream_is_an_error_event(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     with at_work(service, Raising(KeyError("x"))):
         answer = post(make_app(service), [STREAM])
@@ -67,12 +67,12 @@ def test_a_failure_on_the_way_is_an_error_event(tmp_path: Path) -> None:
     assert (error["code"], error["type"]) == ("worker_error", "server_error")
 
 
-def test_what_is_refused_is_no_stream(tmp_path: Path) -> None:
+def test_a_refused_stream_is_a_plain_response(tmp_path: Path) -> None:
     answer = post(make_app(make_service(tmp_path)), [STREAM, ("response_format", "vtt")])
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "stream")
 
 
-def test_parts_are_told_in_order_whichever_is_done_first(tmp_path: Path) -> None:
+def test_parts_are_streamed_in_order_of_the_recording(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     job = complete_job(service)
     late = {name: key for name, key in job.objects.items() if name != "parts/0000.json"}
@@ -111,7 +111,7 @@ def hang_up(app: FastAPI, service: Service, body: bytes, key: bytes | None = Non
 
 
 @pytest.mark.parametrize("body", [BODY % b"", STREAMED], ids=["plain", "streamed"])
-def test_a_sender_that_goes_away_takes_its_job_along(tmp_path: Path, body: bytes) -> None:
+def test_a_disconnected_request_deletes_its_job(tmp_path: Path, body: bytes) -> None:
     service = make_service(tmp_path)
     hang_up(make_app(service), service, body)
     assert service.queries.page(JobQuery()) == []
@@ -119,7 +119,9 @@ def test_a_sender_that_goes_away_takes_its_job_along(tmp_path: Path, body: bytes
 
 
 @pytest.mark.parametrize("body", [BODY % b"", STREAMED], ids=["plain", "streamed"])
-def test_with_a_key_the_job_goes_on_and_can_be_joined(tmp_path: Path, body: bytes) -> None:
+def test_with_an_idempotency_key_the_job_continues_and_can_be_joined(
+    tmp_path: Path, body: bytes
+) -> None:
     service = make_service(tmp_path)
     hang_up(make_app(service), service, body, b"one")
     assert [job.state for job in service.queries.page(JobQuery())] == ["pending"]

@@ -38,7 +38,7 @@ def test_the_whole_recording_comes_as_it_was_sent(client: TestClient, path: str)
         ("bytes=0-9999999999", DATA, "bytes 0-1048575/1048576"),
     ],
 )
-def test_a_range_of_it_comes_alone(
+def test_a_range_is_returned_alone(
     client: TestClient, path: str, wanted: str, data: bytes, shown: str
 ) -> None:
     answer = client.get(path, headers={"Range": wanted})
@@ -47,13 +47,15 @@ def test_a_range_of_it_comes_alone(
     assert int(answer.headers["Content-Length"]) == len(data)
 
 
-def test_a_range_behind_the_end_is_refused_with_the_size(client: TestClient, path: str) -> None:
+def test_a_range_after_the_end_is_refused_with_the_size(client: TestClient, path: str) -> None:
     answer = client.get(path, headers={"Range": "bytes=1048576-"})
     assert (answer.status_code, answer.headers["Content-Range"]) == (416, "bytes */1048576")
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
-def test_a_range_of_another_recording_gives_this_one_whole(client: TestClient, path: str) -> None:
+def test_a_range_with_another_etag_returns_the_whole_recording(
+    client: TestClient, path: str
+) -> None:
     etag = client.get(path).headers["ETag"]
     for tag, status in ((etag, 206), ('"other"', 200), ("Tue, 24 Nov 2026 09:00:00 GMT", 200)):
         head = {"Range": "bytes=0-9", "If-Range": tag}
@@ -67,7 +69,7 @@ def test_head_says_how_long_it_is_and_sends_nothing(client: TestClient, path: st
 
 
 @pytest.mark.parametrize("wanted", ["bytes=1-0", "bytes=-", "lines=0-1", "bytes=0-1,3-4", "x", ""])
-def test_a_range_that_makes_no_sense_is_passed_over(wanted: str) -> None:
+def test_an_invalid_range_is_ignored(wanted: str) -> None:
     assert parse_range(wanted, 10) is None
 
 

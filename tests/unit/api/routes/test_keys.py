@@ -7,7 +7,7 @@ import pytest
 from tests.unit.api.secured_app import SecuredApp
 
 
-def test_a_key_is_made_shown_once_and_works(secured: SecuredApp) -> None:
+def test_a_new_key_is_shown_once_and_works(secured: SecuredApp) -> None:
     admin = secured.bearer("admin")
     answer = secured.client.post("/keys", json={"name": "ci", "scopes": ["read"]}, headers=admin)
     made = answer.json()
@@ -21,7 +21,7 @@ def test_a_key_is_made_shown_once_and_works(secured: SecuredApp) -> None:
     assert "digest" not in listed.text
 
 
-def test_keys_are_listed_with_what_became_of_them(secured: SecuredApp) -> None:
+def test_keys_are_listed_with_their_state(secured: SecuredApp) -> None:
     admin = secured.bearer("admin")
     body = {"name": "ci", "tenant": "acme", "expires_in_days": 1}
     made = secured.client.post("/keys", json=body, headers=admin).json()
@@ -44,14 +44,14 @@ def test_a_key_is_rotated_with_an_overlap(secured: SecuredApp) -> None:
         assert secured.client.get("/transcribe", headers={"X-API-Key": token}).status_code == status
 
 
-def test_a_key_that_is_not_there_is_not_found(secured: SecuredApp) -> None:
+def test_an_unknown_key_is_not_found(secured: SecuredApp) -> None:
     admin = secured.bearer("admin")
     for method, path in (("DELETE", "/keys/none"), ("POST", "/keys/none/rotate")):
         answer = secured.client.request(method, path, headers=admin)
         assert (answer.status_code, answer.json()["code"]) == (404, "key_not_found")
 
 
-def test_a_key_that_was_revoked_is_not_rotated(secured: SecuredApp) -> None:
+def test_a_revoked_key_cannot_be_rotated(secured: SecuredApp) -> None:
     made, admin = secured.key(), secured.bearer("admin")
     secured.client.delete(f"/keys/{made.key.id}", headers=admin)
     answer = secured.client.post(f"/keys/{made.key.id}/rotate", headers=admin)
@@ -76,16 +76,14 @@ def test_a_key_that_was_revoked_is_not_rotated(secured: SecuredApp) -> None:
         {"name": "a", "more": 1},
     ],
 )
-def test_a_wish_that_makes_no_sense_makes_no_key(secured: SecuredApp, body: dict[str, Any]) -> None:
+def test_an_invalid_request_creates_no_key(secured: SecuredApp, body: dict[str, Any]) -> None:
     admin = secured.bearer("admin")
     assert secured.client.post("/keys", json=body, headers=admin).status_code == 422
     assert len(secured.guard.keyring.list_keys()) == 1
 
 
 @pytest.mark.parametrize("seconds", [-1, 1.5, "5", True, False, 86_401])
-def test_an_overlap_that_makes_no_sense_rotates_nothing(
-    secured: SecuredApp, seconds: object
-) -> None:
+def test_an_invalid_overlap_rotates_nothing(secured: SecuredApp, seconds: object) -> None:
     made, admin = secured.key(), secured.bearer("admin")
     answer = secured.client.post(
         f"/keys/{made.key.id}/rotate", json={"overlap_seconds": seconds}, headers=admin

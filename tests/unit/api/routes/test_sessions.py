@@ -22,7 +22,7 @@ def signed_in(secured: SecuredApp, token: str | None = None) -> tuple[TestClient
     return browser, answer.json()
 
 
-def test_signing_in_gives_a_cookie_that_no_script_and_no_other_site_gets(
+def test_the_session_cookie_is_hidden_from_scripts_and_other_sites(
     secured: SecuredApp,
 ) -> None:
     made = secured.key("read", tenant="acme")
@@ -44,7 +44,7 @@ def test_over_https_the_cookie_is_for_https_only(secured: SecuredApp) -> None:
     assert browser.get("/transcribe").status_code == 200
 
 
-def test_a_neighbour_in_the_domain_cannot_sign_somebody_in(secured: SecuredApp) -> None:
+def test_a_sibling_domain_cannot_sign_a_browser_in(secured: SecuredApp) -> None:
     theirs = secured.client.post("/session", headers=secured.bearer()).cookies["mt_session"]
     browser = TestClient(secured.client.app, "https://meet.example")
     planted = {"Cookie": f"mt_session={theirs}"}  # any host of the domain can set this name
@@ -76,27 +76,27 @@ def test_nothing_is_changed_without_the_csrf_token(secured: SecuredApp) -> None:
     assert secured.service.queries.job(job_id).state == "completed"
 
 
-def test_with_the_csrf_token_things_are_changed(secured: SecuredApp) -> None:
+def test_requests_with_the_csrf_token_are_accepted(secured: SecuredApp) -> None:
     path = f"/transcribe/{secured.complete_job('')}"
     browser, told = signed_in(secured)
     assert browser.delete(path, headers={CSRF: told["csrf_token"]}).status_code == 204
     assert browser.get(path).status_code == 404
 
 
-def test_the_csrf_token_of_another_session_is_worth_nothing(secured: SecuredApp) -> None:
+def test_the_csrf_token_of_another_session_is_refused(secured: SecuredApp) -> None:
     browser, _ = signed_in(secured)
     _, other = signed_in(secured)
     answer = browser.post("/keys", json={"name": "a"}, headers={CSRF: other["csrf_token"]})
     assert answer.json()["code"] == "csrf_refused"
 
 
-def test_a_page_that_is_loaded_again_finds_its_token(secured: SecuredApp) -> None:
+def test_a_reloaded_page_gets_its_csrf_token(secured: SecuredApp) -> None:
     browser, told = signed_in(secured)
     assert browser.get("/session").json() == told
     assert secured.client.get("/session").status_code == 401
 
 
-def test_who_signs_out_is_out_even_with_the_old_cookie(secured: SecuredApp) -> None:
+def test_a_cookie_is_invalid_after_signing_out(secured: SecuredApp) -> None:
     browser, told = signed_in(secured)
     cookies = dict(browser.cookies)
     assert browser.delete("/session", headers={CSRF: told["csrf_token"]}).status_code == 204
@@ -134,7 +134,7 @@ def test_a_session_has_its_keys_scopes_and_tenant(secured: SecuredApp) -> None:
         ({"json": {"key": "mt_aa_x"}, "headers": {"Origin": "https://evil.example"}}, 403),
     ],
 )
-def test_nobody_is_signed_in_by_mistake(
+def test_invalid_sign_ins_are_refused(
     secured: SecuredApp, request_: dict[str, Any], status: int
 ) -> None:
     answer = secured.client.post("/session", **request_)
@@ -151,9 +151,7 @@ def test_a_static_key_signs_in_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("mode", "scopes"), [("open", 3), ("loopback", 4)])
-def test_a_page_learns_where_nobody_needs_to_sign_in(
-    tmp_path: Path, mode: str, scopes: int
-) -> None:
+def test_a_page_learns_that_no_key_is_required(tmp_path: Path, mode: str, scopes: int) -> None:
     for unlocked in open_secured_app(tmp_path, auth_mode=mode):
         browser = TestClient(
             unlocked.client.app, client=("127.0.0.1", 5), base_url="http://127.0.0.1:8000"
@@ -163,7 +161,7 @@ def test_a_page_learns_where_nobody_needs_to_sign_in(
         assert len(told["scopes"]) == scopes
 
 
-def test_who_listens_hears_no_more_once_the_key_is_revoked(secured: SecuredApp) -> None:
+def test_a_stream_ends_when_its_key_is_revoked(secured: SecuredApp) -> None:
     made = secured.key("read")
     upload = secured.service.for_tenant("").submissions.start_upload("standup.wav")
     upload.write(b"tape")

@@ -117,7 +117,7 @@ def test_a_bad_timeline_costs_no_upload(client: TestClient, service: Service) ->
     submitted(client, json={"upload": upload, "speaker_timeline": ENTRIES})
 
 
-def test_more_than_a_timeline_may_have_is_not_even_read(client: TestClient) -> None:
+def test_an_oversized_timeline_is_refused_unread(client: TestClient) -> None:
     files = {**FILE, "speaker_timeline": ("a.csv", b"x" * ((2 << 20) + 1))}
     answer = client.post("/transcribe", files=files)
     assert (answer.status_code, answer.json()["detail"]) == (
@@ -131,7 +131,7 @@ def test_an_empty_timeline_is_none(client: TestClient, service: Service) -> None
     assert timelines(service) == []
 
 
-def test_what_a_person_says_counts_more(client: TestClient, service: Service) -> None:
+def test_a_name_given_by_a_person_takes_precedence(client: TestClient, service: Service) -> None:
     job_id = submitted(client, files=FILE, data={"speaker_timeline": CSV})
     work(service)
     client.patch(f"/transcribe/{job_id}/speakers", json={"SPEAKER_00": "Anna"})
@@ -141,9 +141,7 @@ def test_what_a_person_says_counts_more(client: TestClient, service: Service) ->
     assert seen(client, job_id)["names"] == {**NAMES, "SPEAKER_00": "Anna"}
 
 
-def test_a_name_that_was_undone_is_the_timelines_again(
-    client: TestClient, service: Service
-) -> None:
+def test_undoing_a_name_restores_the_timelines(client: TestClient, service: Service) -> None:
     job_id = submitted(client, files=FILE, data={"speaker_timeline": CSV})
     work(service)
     client.patch(f"/transcribe/{job_id}/speakers", json={"SPEAKER_00": "Anna"})
@@ -164,7 +162,7 @@ def test_a_rerun_of_everything_keeps_the_timeline(client: TestClient, service: S
     assert client.post(f"/transcribe/{job_id}/rerun", json=options).status_code == 422
 
 
-def test_it_is_no_part_of_the_record_and_goes_with_its_job(
+def test_a_timeline_is_stored_beside_the_record_and_deleted_with_the_job(
     client: TestClient, service: Service
 ) -> None:
     job_id = submitted(client, files=FILE, data={"speaker_timeline": CSV})
@@ -174,7 +172,7 @@ def test_it_is_no_part_of_the_record_and_goes_with_its_job(
     assert stored_keys(service) == []
 
 
-def test_where_it_does_not_fit_the_sound_wins_and_says_so(
+def test_audio_wins_over_a_timeline_that_does_not_match_it(
     client: TestClient, service: Service
 ) -> None:
     wrong = [{**each, "name": "Ann Lee"} if at < 2 else each for at, each in enumerate(ENTRIES)]
@@ -199,7 +197,7 @@ def test_a_repeated_request_gives_the_first_job_only_with_the_same_timeline(
     assert client.post("/transcribe", **sent).json()["code"] == "idempotency_mismatch"
 
 
-def test_the_document_tells_of_it(client: TestClient) -> None:
+def test_a_timeline_is_documented(client: TestClient) -> None:
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
     for name in ("Submission", "SubmissionForm", "UploadForm"):
         assert "speaker_timeline" in schemas[name]["properties"]

@@ -18,7 +18,7 @@ def status(client: TestClient, answer: Any) -> Any:
     return client.get(answer.headers["Location"]).json()
 
 
-def test_an_upload_is_taken_in_and_told_where_it_is(client: TestClient) -> None:
+def test_a_submission_returns_the_location_of_its_job(client: TestClient) -> None:
     answer = client.post("/transcribe", files=FILE, data={"language": "en"})
     body = answer.json()
     assert answer.status_code == 202
@@ -27,7 +27,7 @@ def test_an_upload_is_taken_in_and_told_where_it_is(client: TestClient) -> None:
     assert (body["status"], body["queue_position"]) == ("pending", 1)
 
 
-def test_the_queue_hears_of_it(client: TestClient, service: Service) -> None:
+def test_a_submission_is_queued(client: TestClient, service: Service) -> None:
     job_id = client.post("/transcribe", files=FILE).json()["job_id"]
     assert service.context.queue.notified == [("cpu", job_id, "prepare")]  # type: ignore[attr-defined]
 
@@ -80,9 +80,7 @@ def test_an_option_in_form_and_query_must_agree(client: TestClient) -> None:
     assert client.post("/transcribe", **send, params={"language": "en"}).status_code == 202
 
 
-def test_without_word_times_there_is_text_all_the_same(
-    client: TestClient, service: Service
-) -> None:
+def test_without_word_times_there_is_still_text(client: TestClient, service: Service) -> None:
     answer = client.post("/transcribe", files=FILE, data={"word_timestamps": "false"})
     work(service)
     segment = status(client, answer)["transcript"]["segments"][0]
@@ -109,7 +107,7 @@ def test_without_word_times_there_is_text_all_the_same(
         ({"files": FILE, "headers": {"Idempotency-Key": "k" * 300}}, 422),
     ],
 )  # fmt: skip
-def test_what_cannot_be_done_is_refused_and_leaves_nothing(
+def test_an_impossible_request_is_refused_and_leaves_nothing(
     client: TestClient, service: Service, request_: dict[str, Any], code: int
 ) -> None:
     answer = client.post("/transcribe", **request_)
@@ -134,7 +132,7 @@ def test_the_same_key_for_another_request_is_a_mismatch(client: TestClient) -> N
         assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_mismatch")
 
 
-def test_a_key_whose_upload_still_comes_is_in_progress(
+def test_an_idempotency_key_of_an_unfinished_upload_is_in_progress(
     client: TestClient, service: Service
 ) -> None:
     service.submissions.start_upload("first.wav", "once")
@@ -142,7 +140,7 @@ def test_a_key_whose_upload_still_comes_is_in_progress(
     assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_in_progress")
 
 
-def test_a_rerun_begins_again_with_other_options(client: TestClient, service: Service) -> None:
+def test_a_rerun_applies_other_options(client: TestClient, service: Service) -> None:
     job = complete_job(service)
     answer = client.post(
         f"/transcribe/{job.id}/rerun", json={"tasks": ["diarize"], "options": {"num_speakers": 2}}
@@ -157,7 +155,7 @@ def test_a_rerun_begins_again_with_other_options(client: TestClient, service: Se
      ({"tasks": "diarize"}, 422), ({"options": []}, 422), ({"options": [1]}, 422),
      ({"tasks": False}, 422), ({"tasks": None, "options": None}, 202)],
 )  # fmt: skip
-def test_a_rerun_that_makes_no_sense_is_refused(
+def test_an_invalid_rerun_is_refused(
     client: TestClient, service: Service, body: dict[str, object], code: int
 ) -> None:
     answer = client.post(f"/transcribe/{complete_job(service).id}/rerun", json=body)

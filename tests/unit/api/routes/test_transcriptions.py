@@ -16,7 +16,7 @@ def pending(service: Service, name: str = "standup.wav") -> str:
     return upload.finish(SubmissionRequest()).id
 
 
-def test_a_status_tells_all_while_it_waits(client: TestClient, service: Service) -> None:
+def test_a_status_describes_a_waiting_job(client: TestClient, service: Service) -> None:
     note_worker(service)
     first, second = pending(service), pending(service)
     body = client.get(f"/transcribe/{second}").json()
@@ -44,7 +44,7 @@ def test_the_transcript_comes_with_the_status_unless_unwanted(
     assert "transcript" not in client.get(path, params={"transcript": "false"}).json()
 
 
-def test_what_did_not_change_is_not_sent_again(client: TestClient, service: Service) -> None:
+def test_an_unchanged_response_is_304(client: TestClient, service: Service) -> None:
     path = f"/transcribe/{complete_job(service).id}"
     etag = client.get(path).headers["ETag"]
     again = client.get(path, headers={"If-None-Match": f'"other", {etag}'})
@@ -53,7 +53,7 @@ def test_what_did_not_change_is_not_sent_again(client: TestClient, service: Serv
     assert client.get(path, headers={"If-None-Match": etag}).status_code == 200
 
 
-def test_a_caller_is_told_when_to_ask_again(client: TestClient, service: Service) -> None:
+def test_a_response_says_when_to_retry(client: TestClient, service: Service) -> None:
     job_id = pending(service)
     assert int(client.get(f"/transcribe/{job_id}").headers["Retry-After"]) >= 1
     work(service)
@@ -106,7 +106,7 @@ def test_markup_in_a_name_stays_text(client: TestClient, service: Service) -> No
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_a_list_goes_on_where_the_page_before_ended(client: TestClient, service: Service) -> None:
+def test_a_page_begins_after_the_previous_one(client: TestClient, service: Service) -> None:
     made = [pending(service, f"{number}.wav") for number in range(5)]
     first = client.get("/transcribe", params={"limit": 3, "order": "asc"}).json()
     rest = client.get("/transcribe", params={"order": "asc", "after": first["last_id"]}).json()
@@ -115,7 +115,7 @@ def test_a_list_goes_on_where_the_page_before_ended(client: TestClient, service:
     assert first["object"] == "list"
 
 
-def test_what_is_asked_twice_is_not_passed_over(client: TestClient) -> None:
+def test_a_repeated_parameter_is_refused(client: TestClient) -> None:
     answer = client.get("/transcribe?after=one&after=two&search=words")
     assert answer.status_code == 422
     assert "after was given twice" in answer.json()["detail"]
@@ -144,7 +144,7 @@ def test_a_list_can_be_narrowed(client: TestClient, service: Service) -> None:
         "search=a&status=lost",
     ],
 )
-def test_a_list_that_makes_no_sense_is_refused(client: TestClient, query: str) -> None:
+def test_invalid_list_parameters_are_refused(client: TestClient, query: str) -> None:
     answer = client.get(f"/transcribe?{query}")
     assert answer.status_code == 422
     assert answer.headers["Content-Type"] == "application/problem+json"
@@ -174,7 +174,7 @@ def test_peaks_come_as_numbers_or_as_bytes(client: TestClient, service: Service)
     assert (raw[0], len(raw)) == (20, 1 + 2 * 20 * 60)
 
 
-def test_what_is_not_there_yet_is_a_conflict(client: TestClient, service: Service) -> None:
+def test_a_missing_result_is_a_conflict(client: TestClient, service: Service) -> None:
     job_id = pending(service)
     for what in ("download", "peaks", "edits"):
         assert client.get(f"/transcribe/{job_id}/{what}").json()["code"] == "job_not_ready"

@@ -39,7 +39,7 @@ def standing(client: TestClient, path: str) -> tuple[str, str, str]:
     return tuple(found.headers[f"upload-{name}"] for name in ("offset", "length", "complete"))  # type: ignore[return-value]
 
 
-def test_a_recording_comes_in_several_requests_and_becomes_one_job(
+def test_a_recording_sent_in_several_requests_becomes_one_job(
     client: TestClient, service: Service
 ) -> None:
     path = begin(client, 8)
@@ -69,7 +69,7 @@ def test_an_upload_is_no_job_before_it_is_submitted(client: TestClient) -> None:
         "resumable", 0, {"self": path})  # fmt: skip
 
 
-def test_a_wrong_offset_is_told_the_right_one(client: TestClient) -> None:
+def test_a_wrong_offset_returns_the_right_one(client: TestClient) -> None:
     path = begin(client, 8)
     append(client, path, 0, b"tape")
     for offset in (0, 3, 5):
@@ -109,12 +109,12 @@ def test_more_than_was_announced_is_refused(client: TestClient) -> None:
         ({"name": "a", "size_bytes": 1, "more": 1}, 422),
     ],
 )  # fmt: skip
-def test_what_makes_no_sense_is_refused(client: TestClient, wish: object, status: int) -> None:
+def test_an_invalid_submission_is_refused(client: TestClient, wish: object, status: int) -> None:
     answer = client.post("/uploads", json=wish)
     assert (answer.status_code, answer.json()["status"]) == (status, status)
 
 
-def test_what_came_before_a_connection_broke_counts(client: TestClient, service: Service) -> None:
+def test_bytes_received_before_a_disconnect_count(client: TestClient, service: Service) -> None:
     path = begin(client, 8)
     chunks = iter([b"tap"])
 
@@ -137,7 +137,7 @@ def test_what_came_before_a_connection_broke_counts(client: TestClient, service:
     assert client.post("/transcribe", json={"upload": path[9:]}).status_code == 202
 
 
-def test_another_process_goes_on_where_one_ended(tmp_path: Path) -> None:
+def test_another_process_resumes_an_upload(tmp_path: Path) -> None:
     def process() -> TestClient:
         settings = Settings(_env_file=None, auth_mode="open", data_dir=tmp_path)
         return TestClient(create_app(make_service(tmp_path), settings))
@@ -150,7 +150,7 @@ def test_another_process_goes_on_where_one_ended(tmp_path: Path) -> None:
     assert process().post("/transcribe", json={"upload": path[9:]}).status_code == 202
 
 
-def test_an_upload_that_is_given_up_is_gone(client: TestClient, service: Service) -> None:
+def test_a_discarded_upload_is_deleted(client: TestClient, service: Service) -> None:
     path = begin(client, 8)
     append(client, path, 0, b"tape")
     assert client.delete(path).status_code == 204
@@ -159,7 +159,7 @@ def test_an_upload_that_is_given_up_is_gone(client: TestClient, service: Service
         assert answer.status_code == 404
 
 
-def test_a_job_is_not_given_up_as_an_upload(client: TestClient) -> None:
+def test_a_job_cannot_be_deleted_as_an_upload(client: TestClient) -> None:
     path = begin(client, 4)
     append(client, path, 0, b"tape")
     client.post("/transcribe", json={"upload": path[9:]})
@@ -167,7 +167,7 @@ def test_a_job_is_not_given_up_as_an_upload(client: TestClient) -> None:
     assert client.get(f"/transcribe/{path[9:]}").status_code == 200
 
 
-def test_a_job_that_was_no_upload_is_none(client: TestClient) -> None:
+def test_a_job_from_a_form_is_not_an_upload(client: TestClient) -> None:
     job_id = client.post("/transcribe", files={"file": ("a.wav", b"tape")}).json()["job_id"]
     answer = client.post("/transcribe", json={"upload": job_id})
     assert (answer.status_code, answer.json()["code"]) == (404, "upload_not_found")
@@ -193,7 +193,7 @@ def test_uploads_count_towards_what_a_tenant_may_keep(tmp_path: Path) -> None:
     assert begin(client, 10)
 
 
-def test_uploads_are_written_down_as_such(secured: SecuredApp) -> None:
+def test_uploads_are_audited(secured: SecuredApp) -> None:
     headers = secured.bearer("submit")
     wish = {"name": "a.wav", "size_bytes": 4}
     path = secured.client.post("/uploads", json=wish, headers=headers).json()["links"]["self"]
