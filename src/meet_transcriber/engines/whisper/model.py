@@ -276,6 +276,7 @@ class CTranslate2Model:
         self.languages = self.tokens.languages if self._model.is_multilingual else ("en",)
 
     def encode(self, windows: Sequence[Waveform]) -> Any:
+        """See `SpeechModel`."""
         features = np.stack([self._features(window) for window in windows])
         return self._model.encode(self._view(features))
 
@@ -287,11 +288,13 @@ class CTranslate2Model:
         return spectrum
 
     def select(self, encoded: Any, places: Sequence[int]) -> Any:
+        """See `SpeechModel`."""
         if list(places) == list(range(encoded.shape[0])):
             return encoded
         return self._view(np.ascontiguousarray(self._as_array(encoded)[list(places)]))
 
     def detect_languages(self, encoded: Any) -> list[Mapping[str, float]]:
+        """See `SpeechModel`."""
         return [
             {token[2:-2]: float(probability) for token, probability in found}
             for found in self._model.detect_language(encoded)
@@ -300,6 +303,7 @@ class CTranslate2Model:
     def decode(
         self, encoded: Any, prompts: Sequence[Sequence[int]], seconds: float
     ) -> list[Hypothesis]:
+        """See `SpeechModel`."""
         longest = min(round(_MIN_TOKENS + _TOKENS_PER_SECOND * seconds), _MAX_TOKENS)
         length = len(prompts[0])
         results = self._model.generate(
@@ -331,6 +335,7 @@ class CTranslate2Model:
         texts: Sequence[Sequence[int]],
         seconds: Sequence[float],
     ) -> list[Alignment]:
+        """See `SpeechModel`."""
         frames = [min(round(each * _FRAMES_PER_SECOND), _FRAMES) for each in seconds]
         results = self._model.align(encoded, list(start), [list(text) for text in texts], frames)
         return [

@@ -42,6 +42,7 @@ class Window:
 
     @property
     def start(self) -> float:
+        """Seconds of the audio, like `end`."""
         return self.pieces[0].start
 
     @property
