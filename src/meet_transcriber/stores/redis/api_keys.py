@@ -19,14 +19,14 @@ from meet_transcriber.stores.redis.index import Keys
 
 BUSY_SECONDS = 10.0
 MOST_ENTRIES = 100_000
-"""About how many entries a stream of the audit trail keeps; a file keeps all."""
+"""Approximate number of entries in a stream of the audit trail."""
 
 _SCANNED = 1000
 _CURSOR = re.compile(r"([0-9]{1,19}-[0-9]{1,19})-([01])")
 _END = f"{10**18}-0"
-"""Behind every entry that there can be."""
+"""After every possible entry."""
 
-# KEYS: the hash of keys. ARGV: an id, what must be there, what is put in its place.
+# KEYS: the hash of keys. ARGV: an id, the expected value, the new value.
 _SWAP = """
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
@@ -35,7 +35,7 @@ return 1
 
 
 class RedisKeyStore:
-    """Keys and sessions beside the jobs; sessions end by the clock of Redis."""
+    """Keys and sessions beside the jobs; sessions expire by the clock of Redis."""
 
     def __init__(self, calls: RedisCalls, keys: Keys) -> None:
         self._calls = calls
@@ -47,7 +47,7 @@ class RedisKeyStore:
         doc = dump(key)
         if not self._run("HSETNX", self._keys.of("keys"), key.id, doc):
             found = self._run("HGET", self._keys.of("keys"), key.id)
-            if found != doc.encode():  # else the line broke behind our own write
+            if found != doc.encode():  # else this is a retry of our own write
                 raise StorageError(f"There is a key {key.id} already.")
 
     def find_key(self, key_id: str) -> ApiKey | None:
@@ -63,7 +63,7 @@ class RedisKeyStore:
             key = change(load(ApiKey, doc))
             if self._swapped(key_id, doc, dump(key)):
                 return key
-        raise StorageUnavailable(f"Key {key_id} was changed by others again and again.")
+        raise StorageUnavailable(f"Key {key_id} was changed concurrently; try again.")
 
     def _swapped(self, key_id: str, old: bytes, new: str) -> bool:
         keys = [self._keys.of("keys")]
@@ -90,8 +90,8 @@ class RedisKeyStore:
 
 class RedisTrail:
     """
-    The latest entries, in streams that Redis caps: one of those who showed a key that holds or
-    need none, one of strangers, so that nobody without a key can push out what others did.
+    The latest audit entries, in two capped streams: one of authenticated callers, and one of
+    refused requests without a valid key, so that those cannot displace the others.
     """
 
     def __init__(self, calls: RedisCalls, keys: Keys, most: int = MOST_ENTRIES) -> None:
@@ -116,12 +116,12 @@ class RedisTrail:
         return AuditPage(found, _cursor(*rows[_SCANNED - 1][:2]) if len(rows) >= _SCANNED else None)
 
     def _rows(self, after: str | None) -> Iterator[tuple[tuple[int, ...], int, bytes]]:
-        """Place, number of the stream and entry of what stands before a cursor."""
+        """Position, number of the stream and entry of all rows before a cursor."""
         cursor = _CURSOR.fullmatch(after or f"{_END}-1")
         if cursor is None:
-            raise InvalidOptions("`after` is not the cursor of a page.")
+            raise InvalidOptions("`after` is not a cursor.")
         for which, stream in enumerate(self._streams):
-            # of two at the same place, that of strangers is the later
+            # Of two entries at the same position the one of the second stream is later.
             start = cursor[1] if which < int(cursor[2]) else f"({cursor[1]}"
             rows = self._calls.run(partial(self._client.xrevrange, stream, start, count=_SCANNED))
             for place, row in rows:

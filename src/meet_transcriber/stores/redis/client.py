@@ -1,4 +1,4 @@
-"""Talking to Redis: clients, a few quick retries, and errors in our own words."""
+"""Redis clients with retries and translated errors."""
 
 import random
 import time
@@ -39,17 +39,17 @@ _REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
 
 
 def build_client(address: RedisAddress, timeout_seconds: float = TIMEOUT_SECONDS) -> redis.Redis:
-    """A client that connects when it is first used, and again after a fork or a lost line."""
+    """A client that connects lazily, and reconnects after a fork or a lost connection."""
     shared = {
         "socket_timeout": timeout_seconds,
         "socket_connect_timeout": timeout_seconds,
         "max_connections": _MOST_CONNECTIONS,
-        # Only `RedisCalls` knows which call may be repeated, so the client repeats none.
+        # Only `RedisCalls` knows which call may be retried, so the client retries none.
         "retry": Retry(NoBackoff(), 0),
     }
     if address.kind != "sentinel":
         return redis.Redis.from_url(address.client_url, **shared)
-    ask: Any = Sentinel  # has no types
+    ask: Any = Sentinel  # untyped
     sentinels = ask(
         address.hosts,
         sentinel_kwargs={**shared, "password": address.sentinel_password},
@@ -67,35 +67,35 @@ class RedisCalls:
     """Runs calls against one Redis, with its errors translated.
 
     Attributes:
-        place: where it is, for errors; without secrets.
-        first: comes before the first call of others.
+        place: its address for error messages, without secrets.
+        first: called before the first call.
     """
 
     client: redis.Redis
     place: str
     first: Callable[[], None] = lambda: None
-    _looked_at: bool = False
+    _checked: bool = False
 
     def run(self, call: Callable[[], T]) -> T:
         """
-        Make a call that may be repeated, and repeat it a few times where the line breaks.
+        Make an idempotent call, with a few retries if the connection breaks.
 
-        A server that is silent for TIMEOUT_SECONDS is not asked again: the caller has waited.
+        A timeout is not retried: the caller has waited for TIMEOUT_SECONDS already.
 
         Raises:
-            StorageUnavailable: there is no answer, or the password is refused.
-            StorageFull: Redis has no memory or disk left.
-            StorageError: it refuses; says why.
+            StorageUnavailable: there is no response, or the password is refused.
+            StorageFull: Redis has no memory or disk space left.
+            StorageError: Redis refuses the command.
         """
         try:
-            return self._insist(call)
+            return self._retried(call)
         except RedisError as error:
             raise self.translated(error) from error
 
-    def _insist(self, call: Callable[[], T]) -> T:
+    def _retried(self, call: Callable[[], T]) -> T:
         for pause in (*_PAUSES_SECONDS, None):
             try:
-                self._look()
+                self._check_mode()
                 return call()
             except _REFUSED:
                 raise
@@ -103,11 +103,11 @@ class RedisCalls:
                 if pause is None:
                     raise
                 time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - only spreads load
-        raise AssertionError("the last round returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
-    def _look(self) -> None:
-        """Refuse a cluster once, at the first call: Celery and our scripts need one node."""
-        if self._looked_at:
+    def _check_mode(self) -> None:
+        """Refuse cluster mode, once at the first call: Celery and our scripts need one node."""
+        if self._checked:
             return
         try:
             facts = self.client.info("cluster")
@@ -119,16 +119,16 @@ class RedisCalls:
                 "set REDIS_URL to one with cluster mode disabled (a replication group, or "
                 "sentinels, for high availability)."
             )
-        self._looked_at = True
+        self._checked = True
         try:
             self.first()
         except BaseException:
-            self._looked_at = False
+            self._checked = False
             raise
 
     def doubts(self) -> list[str]:
         """
-        Sentences about settings of this Redis that may lose jobs; empty when all is well.
+        Warnings about settings of this Redis that may lose jobs.
 
         Raises:
             StorageUnavailable, StorageError: as `run` does.
@@ -139,7 +139,7 @@ class RedisCalls:
         policy = str(memory.get("maxmemory_policy", "noeviction"))
         if policy.startswith("allkeys"):
             found.append(
-                f"The Redis at {self.place} forgets jobs when its memory is full "
+                f"The Redis at {self.place} evicts jobs when its memory is full "
                 f"(maxmemory-policy {policy}); set maxmemory-policy noeviction."
             )
         if disk.get("aof_enabled") == 0:
@@ -150,9 +150,9 @@ class RedisCalls:
         return found
 
     def translated(self, error: RedisError) -> StorageError:
-        """Our error for one of the client's."""
+        """Translate an error of the client."""
         text = str(error)
-        if isinstance(error, AuthenticationError):  # it is being changed, and soon fits again
+        if isinstance(error, AuthenticationError):  # it may be changing at the moment
             return StorageUnavailable(
                 f"The Redis at {self.place} refused the password; set REDIS_PASSWORD, or put it "
                 f"into REDIS_URL ({text})."
@@ -171,30 +171,30 @@ class RedisCalls:
         return StorageError(f"The Redis at {self.place} {verb}: {text}")
 
 
-_ASKED_AGAIN_SECONDS = 5.0
+_REFRESH_SECONDS = 5.0
 
 
 class RedisClock:
     """
-    The time of the Redis that keeps the jobs, so that setting a machine's clock harms no lease.
+    The time of the Redis that stores the jobs, so that setting a machine's clock affects no lease.
 
-    Between questions it goes on by this process's own steady clock. Until Redis has answered
-    for the first time, when nothing can be kept anyway, it is this machine's time.
+    Between requests it advances by this process's monotonic clock. Until Redis has responded for
+    the first time, it is this machine's time.
     """
 
     def __init__(self, calls: RedisCalls) -> None:
         self._calls = calls
         self._client: Any = calls.client
         self._offset: float | None = None
-        self._asked_at = -_ASKED_AGAIN_SECONDS
+        self._refreshed_at = -_REFRESH_SECONDS
 
     def __call__(self) -> float:
-        if time.monotonic() - self._asked_at >= _ASKED_AGAIN_SECONDS:
+        if time.monotonic() - self._refreshed_at >= _REFRESH_SECONDS:
             with suppress(StorageError):
-                self._ask()
-            self._asked_at = time.monotonic()
+                self._refresh()
+            self._refreshed_at = time.monotonic()
         return time.time() if self._offset is None else time.monotonic() + self._offset
 
-    def _ask(self) -> None:
+    def _refresh(self) -> None:
         seconds, microseconds = self._calls.run(self._client.time)
         self._offset = seconds + microseconds / 1e6 - time.monotonic()

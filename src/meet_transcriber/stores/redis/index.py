@@ -9,18 +9,18 @@ NS:due          zset    ids by due_at
 NS:ready:QUEUE  zset    ids by IndexEntry.order
 NS:active       hash    id -> what it adds to the backlog
 NS:active:TENANT  zset  ids of the jobs that one tenant has in it
-NS:stored:TENANT  hash  id -> bytes of the recording, as long as that is kept
+NS:stored:TENANT  hash  id -> bytes of the stored recording
 NS:audio:TENANT   zset  `ID SECONDS` by submission, for two days
 NS:mark         string  counts the changes of all jobs
-NS:changes:TENANT  zset  ids by the mark of their latest change, of jobs that went too
-NS:workers      set     ids; NS:worker:ID what one said, as long as that holds
-NS:lock:NAME    string  the holder, as long as it holds
+NS:changes:TENANT  zset  ids by the mark of their latest change, also of removed jobs
+NS:workers      set     ids; NS:worker:ID a report, until it expires
+NS:lock:NAME    string  the holder, until it expires
 NS:facts        hash    name -> value
 NS:schema       string  number of the schema that all indexes follow
-NS:ping         string  that something could be written; gone after seconds
-NS:keys         hash    id -> API key; NS:session:ID a browser's session, as long as it lasts
-NS:audit        stream  what was done, the latest of it; NS:audit:strangers what was refused
-                        to those who showed no key that holds
+NS:ping         string  a test write, which expires after seconds
+NS:keys         hash    id -> API key; NS:session:ID a browser's session, until it expires
+NS:audit        stream  the latest audit entries; NS:audit:strangers those of requests that
+                        were refused without a valid key
 """
 
 import json
@@ -39,18 +39,18 @@ from meet_transcriber.stores.redis.client import RedisCalls
 Command = Sequence[str | bytes | int]
 
 REMEMBERED_SECONDS = 2 * 24 * 3600.0
-"""How long audio counts as submitted lately, at least."""
+"""How long submitted audio is remembered, at least."""
 
 CHANGED = "CHANGED"
-"""No command of Redis: the script that commits notes a change by the next mark."""
+"""Not a command of Redis: the commit script records a change with the next mark."""
 
 _BUSY_STEP = 1e10
-"""Seconds, later than any moment until 2286: what one running task adds to a score."""
+"""Added to a score per running task; in seconds, later than any moment until 2286."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The names of all keys of one installation."""
+    """The names of the keys of one installation."""
 
     namespace: str
 
@@ -68,7 +68,7 @@ def score(entry: IndexEntry) -> float:
 
 
 def writing(keys: Keys, old: Job | None, new: Job, write: str) -> list[Command]:
-    """The commands that put `new` in the place of `old`, whose index is as it should be."""
+    """The commands that replace `old` by `new`, in the record and its index."""
     record: Command = (
         *("HSET", keys.job(new.id), "doc", dump(new), "version", new.version, "write", write),
         *("created", repr(new.created_at), "state", new.state, "name", folded(new.name)),
@@ -80,7 +80,7 @@ def writing(keys: Keys, old: Job | None, new: Job, write: str) -> list[Command]:
 
 
 def removing(keys: Keys, old: Job) -> list[Command]:
-    """The commands after which nothing of a job is left."""
+    """The commands that remove a job."""
     commands: list[Command] = [("DEL", keys.job(old.id)), _changed(keys, old)]
     commands += _moves(keys, old.id, index_entry(old), None)
     if old.unique_key is not None:
@@ -89,12 +89,12 @@ def removing(keys: Keys, old: Job) -> list[Command]:
 
 
 def _changed(keys: Keys, job: Job) -> Command:
-    """What the script of a commit knows: note the job's latest change."""
+    """A pseudo-command of the commit script: record the job's latest change."""
     return CHANGED, keys.of("mark"), keys.of("changes", job.tenant), job.id
 
 
 def backlog(found: Iterable[bytes]) -> Backlog:
-    """The sum of what the active jobs say."""
+    """Sum the backlog entries of the active jobs."""
     ready, running, jobs = Counter[str](), Counter[str](), Counter[str]()
     seconds_left, since = 0.0, dict[str, float]()
     for share in map(json.loads, found):
@@ -108,7 +108,7 @@ def backlog(found: Iterable[bytes]) -> Backlog:
 
 
 def usage(active: int, stored: Iterable[bytes], audio: Sequence[tuple[bytes, float]]) -> Usage:
-    """The answers of `NS:active:TENANT`, `NS:stored:TENANT` and `NS:audio:TENANT` put together."""
+    """Combine `NS:active:TENANT`, `NS:stored:TENANT` and `NS:audio:TENANT`."""
     seconds = sum(float(member.rpartition(b" ")[2]) for member, _ in audio)
     oldest = min((at for _, at in audio), default=None)
     return Usage(active, sum(map(int, stored)), seconds, oldest)
@@ -132,7 +132,7 @@ def _scores(keys: Keys, entry: IndexEntry | None) -> dict[str, str]:
 
 
 def _share(entry: IndexEntry | None) -> str | None:
-    """What a job adds to the backlog."""
+    """A job's entry in the backlog."""
     if entry is None or not entry.active:
         return None
     share = {
@@ -165,7 +165,7 @@ def _moves(
 def _used(
     keys: Keys, job_id: str, old: IndexEntry | None, new: IndexEntry | None
 ) -> Iterator[Command]:
-    """What counts against a tenant's quotas; audio stays when its job goes."""
+    """Update what counts against a tenant's quotas; audio remains after its job."""
     entry = new or old
     if entry is None:
         return
@@ -243,12 +243,12 @@ return found
 
 
 def new_write() -> str:
-    """A name for one write, by which it is known again after its answer was lost."""
+    """An id that identifies a write again after its response was lost."""
     return uuid.uuid4().hex
 
 
 class Scripts:
-    """The scripts, ready to be called."""
+    """The registered scripts."""
 
     def __init__(self, calls: RedisCalls) -> None:
         self._calls = calls
@@ -261,12 +261,12 @@ class Scripts:
         self, keys: list[str], version: str, write: str, job_id: str, commands: Iterable[Command]
     ) -> bool | str:
         """
-        Run commands if the record still has this version; True when they were run.
+        Run commands if the record still has this version; True if they were run.
 
-        Returns the id of another job where that has the idempotency key.
+        Returns the id of another job if that has the idempotency key.
 
         Raises:
-            StorageUnavailable: the line broke, and whether it was written cannot be told.
+            StorageUnavailable: the connection broke, and it is unknown whether they were run.
         """
         values = [version, write, job_id, *(v for each in commands for v in (len(each), *each))]
         sent = 0
@@ -279,21 +279,21 @@ class Scripts:
         answer = self._calls.run(send)
         if answer == _CHANGED and sent > 1:
             raise StorageUnavailable(
-                f"The line to Redis at {self._calls.place} broke while job {job_id} was written, "
-                "and somebody else has changed it since; whether the change arrived is unknown."
+                f"The connection to Redis at {self._calls.place} broke while job {job_id} was "
+                "written, and the job has changed since; it is unknown whether the write succeeded."
             )
         return answer.decode() if isinstance(answer, bytes) else bool(answer)
 
     def lock(self, key: str, holder: str, seconds: float) -> bool:
-        """Take or keep a lock, by the clock of Redis."""
+        """Acquire or extend a lock, by the clock of Redis."""
         milliseconds = max(1, round(seconds * 1000))
         return bool(self._calls.run(lambda: self._lock([key], [holder, milliseconds])))
 
     def unlock(self, key: str, holder: str) -> None:
-        """Free a lock if this holder has it."""
+        """Release a lock if this holder has it."""
         self._calls.run(lambda: self._unlock([key], [holder]))
 
     def workers(self, ids: str, prefix: str) -> list[bytes]:
-        """What the workers said that are not silent yet; the others are forgotten."""
+        """The reports that have not expired; removes the ids of the others."""
         found: list[bytes] = self._calls.run(lambda: self._workers([ids], [prefix]))
         return found

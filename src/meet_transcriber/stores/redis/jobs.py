@@ -1,4 +1,4 @@
-"""Lists of jobs out of Redis, in bounded memory."""
+"""A JobStore in Redis."""
 
 import random
 import time
@@ -30,14 +30,14 @@ from meet_transcriber.stores.redis.index import (
 )
 
 _CHUNK = 200
-"""Ids looked at in one go."""
+"""Ids read in one request."""
 
 Place = tuple[float, bytes]
-"""A job's place in the lists: when it was made, and its id."""
+"""A job's position in lists: its time of creation, and its id."""
 
 
 class PageReader:
-    """Goes through the ids by creation, a chunk at a time, and reads what a query admits."""
+    """Reads pages of jobs in bounded memory: a chunk of ids at a time, then matching records."""
 
     def __init__(self, calls: RedisCalls, keys: Keys) -> None:
         self._calls = calls
@@ -45,7 +45,7 @@ class PageReader:
         self._keys = keys
 
     def read(self, query: JobQuery) -> list[Job]:
-        """A page, as JobStore.page promises it."""
+        """A page; see `JobStore.page`."""
         place = self._place(query)
         found: list[Job] = []
         while (wanted := query.limit - len(found)) > 0:
@@ -68,7 +68,7 @@ class PageReader:
         return float(created), after.encode()
 
     def _behind(self, place: Place | None, query: JobQuery) -> list[Place]:
-        """The next places; jobs made at the same moment are told apart by their ids."""
+        """The next positions; jobs created at the same moment are ordered by their ids."""
         size = _CHUNK
         while True:
             rows = self._rows(place, query, size)
@@ -93,7 +93,7 @@ class PageReader:
         return [(job_id, score) for job_id, score in rows]
 
     def _plausible(self, ids: Sequence[bytes], query: JobQuery) -> Sequence[bytes]:
-        """Those that the query may admit, judged without reading records."""
+        """Those that may match the query, without reading records."""
         if not query.states and not query.name:
             return ids
         part, states = folded(query.name), {state.encode() for state in query.states}
@@ -105,7 +105,7 @@ class PageReader:
         ]
 
     def _jobs(self, ids: Sequence[bytes], query: JobQuery, wanted: int) -> list[Job]:
-        """The first so many of these that the query admits, now that it is asked again."""
+        """The first of these that match the query by their current records."""
         found: list[Job] = []
         for start in range(0, len(ids), wanted):
             docs = self._fields(ids[start : start + wanted], "doc")
@@ -141,15 +141,14 @@ _LONGEST_PAUSE_SECONDS = 0.05
 
 class RedisJobStore:
     """
-    Keeps all jobs in one Redis, for any number of threads, processes and machines.
+    Stores all jobs in one Redis, for any number of threads, processes and machines.
 
-    A record and its index change in one script, if nobody changed the record since it was
-    read; else the change is made again from the new record. What was acknowledged survives
-    as well as Redis itself is told to keep it (`appendonly yes`).
+    A record and its index change in one script if the record is unchanged since it was read; else
+    the change is repeated on the new record. Durability is that of Redis (`appendonly yes`).
 
     Args:
-        redis_at: an address, or a client that somebody else closes.
-        namespace: begins every key, so that installations can share a Redis.
+        redis_at: an address, or a client that the caller closes.
+        namespace: prefix of all keys, so that installations can share a Redis.
     """
 
     def __init__(self, redis_at: RedisAddress | redis.Redis, namespace: str = "mt") -> None:
@@ -336,7 +335,7 @@ class RedisJobStore:
     def remove_worker(self, worker_id: str) -> None:
         self._run("DEL", self._keys.of("worker", worker_id))
 
-    # By the clock of Redis, which every worker shares; their own may differ.
+    # By the clock of Redis, because those of workers may differ.
 
     def workers(self, now: float) -> list[WorkerInfo]:  # noqa: ARG002
         docs = self._scripts.workers(self._keys.of("workers"), self._keys.of("worker", ""))
@@ -367,10 +366,12 @@ class RedisJobStore:
         return Capacity("redis", int(memory["used_memory"]), limit)
 
     def ping(self) -> None:
-        self._run("SET", self._keys.of("ping"), "", "EX", 10)  # a replica, or a full one, reads on
+        self._run(
+            "SET", self._keys.of("ping"), "", "EX", 10
+        )  # a replica or a full Redis still serves reads
 
     def doubts(self) -> list[str]:
-        """Sentences about settings of this Redis that may lose jobs."""
+        """Warnings about settings of this Redis that may lose jobs."""
         return self._calls.doubts()
 
     def close(self) -> None:
@@ -382,13 +383,13 @@ class RedisJobStore:
 
 
 def _until_unchanged(job_id: str, attempt: Callable[[], T | None]) -> T:
-    """Attempt something until nobody came in between, with growing pauses."""
+    """Retry an optimistic write until it succeeds, with growing pauses."""
     give_up_at = time.monotonic() + BUSY_SECONDS
     pause = _PAUSE_SECONDS
     while (done := attempt()) is None:
         if time.monotonic() > give_up_at:
             raise StorageUnavailable(
-                f"Job {job_id} was changed by others again and again for {BUSY_SECONDS:g} seconds."
+                f"Job {job_id} was changed concurrently for {BUSY_SECONDS:g} seconds; try again."
             )
         time.sleep(random.uniform(0, pause))  # noqa: S311 - only spreads load
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

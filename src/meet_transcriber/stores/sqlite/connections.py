@@ -19,7 +19,7 @@ _inherited: list[sqlite3.Connection] = []
 
 
 class _Held:
-    """A connection that is closed with its thread, by the process that opened it only."""
+    """A connection that is closed with its thread, and only by the process that opened it."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self.db: sqlite3.Connection | None = db
@@ -32,7 +32,7 @@ class _Held:
         if self.pid == os.getpid():
             db.close()
         else:
-            # SQLite forbids closing a connection that was carried over a fork: kept instead.
+            # SQLite forbids closing a connection that was inherited by fork; keep it open.
             _inherited.append(db)
 
     def __del__(self) -> None:
@@ -41,7 +41,7 @@ class _Held:
 
 class Connections:
     """
-    One connection per process and thread, opened when it is first needed.
+    One connection per process and thread, opened lazily.
 
     Args:
         busy_seconds: how long to wait for another writer.
@@ -54,14 +54,14 @@ class Connections:
         self._most_bytes = most_bytes
         self._local = threading.local()
         self._all: weakref.WeakSet[_Held] = weakref.WeakSet()
-        # SQLite lets writers wait without order, so that one of many threads may starve; of a
-        # process only one stands in that crowd.
+        # SQLite does not queue writers, so that one of many threads may starve; of each process
+        # only one thread competes.
         self._turn = threading.Lock()
         _everywhere.add(self)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection for single statements; SQLite's errors leave it translated."""
+        """A connection for single statements, with SQLite's errors translated."""
         try:
             yield self._get()
         except sqlite3.Error as error:
@@ -69,12 +69,12 @@ class Connections:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that is alone in writing; an exception takes all of it back."""
+        """An exclusive write transaction; an exception rolls it back."""
         if not self._turn.acquire(timeout=self._busy_seconds):
             raise self._locked()
         try:
             with self.reading() as db:
-                self._insist(db, "BEGIN IMMEDIATE")
+                self._retried(db, "BEGIN IMMEDIATE")
                 try:
                     yield db
                     db.execute("COMMIT")
@@ -86,7 +86,7 @@ class Connections:
             self._turn.release()
 
     def close(self) -> None:
-        """Close what this process opened; whatever comes later opens again."""
+        """Close the connections of this process; later calls open new ones."""
         for held in list(self._all):
             held.close()
 
@@ -126,20 +126,20 @@ class Connections:
         migrate(db)
 
     def _use_wal(self, db: sqlite3.Connection) -> None:
-        """Switch the file to a write-ahead log, for which SQLite itself does not wait."""
-        (mode,) = self._insist(db, "PRAGMA journal_mode = WAL").fetchone()
+        """Switch the file to a write-ahead log; SQLite itself does not wait for locks here."""
+        (mode,) = self._retried(db, "PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise StorageError(
                 f"{self._path} lies on a file system where SQLite cannot keep a write-ahead "
                 "log, for example a network share; set DATA_DIR to a folder on a local disk."
             )
 
-    def _insist(self, db: sqlite3.Connection, statement: str) -> sqlite3.Cursor:
+    def _retried(self, db: sqlite3.Connection, statement: str) -> sqlite3.Cursor:
         """
-        Run a statement as soon as other processes let us.
+        Run a statement, with retries while other processes hold the lock.
 
-        SQLite's own way of waiting sleeps longer with every attempt, up to 0.1 s, and loses to
-        whoever has just come; short random pauses give each the same chance.
+        SQLite's own retries sleep longer with every attempt, up to 0.1 s, and lose to newcomers;
+        short random pauses give every process the same chance.
         """
         give_up_at = time.monotonic() + self._busy_seconds
         db.execute("PRAGMA busy_timeout = 0")
@@ -156,20 +156,20 @@ class Connections:
 
     def _locked(self) -> StorageUnavailable:
         return StorageUnavailable(
-            f"Others were writing to {self._path} for {self._busy_seconds:g} seconds."
+            f"{self._path} was locked by other writers for {self._busy_seconds:g} seconds."
         )
 
     def _translated(self, error: sqlite3.Error) -> StorageError:
         code = getattr(error, "sqlite_errorcode", 0)
         if code & 0xFF == sqlite3.SQLITE_FULL or code == _SHM_GROWTH_FAILED:
             return StorageFull(
-                f"There is no room left for {self._path}; free some on that disk, or set "
+                f"There is no space left for {self._path}; free some on that disk, or set "
                 "DATA_DIR to a larger one."
             )
         if _is_busy(error):
             return self._locked()
         if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            return StorageError(f"{self._path} is damaged or no job database: {error}.")
+            return StorageError(f"{self._path} is damaged or not a job database: {error}.")
         return StorageError(f"The job database {self._path} failed: {error}.")
 
 
@@ -177,7 +177,7 @@ _everywhere: weakref.WeakSet[Connections] = weakref.WeakSet()
 
 
 def _renew_turns() -> None:
-    """A fork may have copied a lock whose holder it did not copy."""
+    """Replace locks after a fork, whose holders may not exist in the child."""
     for each in list(_everywhere):
         each._turn = threading.Lock()
 

@@ -42,7 +42,7 @@ _USAGE = """
 
 
 def note_audio(db: sqlite3.Connection, job_id: str, entry: IndexEntry) -> None:
-    """Remember what was submitted, and forget what was long ago; the same again changes nothing."""
+    """Record submitted audio, and delete old rows; idempotent."""
     if entry.audio is None:
         return
     at, seconds = entry.audio
@@ -51,7 +51,7 @@ def note_audio(db: sqlite3.Connection, job_id: str, entry: IndexEntry) -> None:
 
 
 def usage(db: sqlite3.Connection, tenant: str, since: float) -> Usage:
-    """What a tenant has, as `JobStore.usage` promises it."""
+    """See `JobStore.usage`."""
     return Usage(*db.execute(_USAGE, {"tenant": tenant, "since": since}).fetchone())
 
 
@@ -60,7 +60,7 @@ _FORGET = "DELETE FROM changes WHERE mark <= last_insert_rowid() - ?"
 
 
 def note_change(db: sqlite3.Connection, job_id: str, tenant: str) -> None:
-    """Remember that a job changed or went, in place of its change before."""
+    """Record a job's change or removal in place of its previous change."""
     db.execute(_NOTE_CHANGE, (job_id, tenant))
     db.execute(_FORGET, (CHANGES_KEPT,))
 
@@ -71,7 +71,7 @@ def mark(db: sqlite3.Connection) -> int:
 
 
 def changes(db: sqlite3.Connection, tenant: str, since: int) -> Changes:
-    """What happened after a mark, as `JobStore.changes` promises it."""
+    """See `JobStore.changes`."""
     statement = "SELECT id FROM changes WHERE tenant = ? AND mark > ? ORDER BY mark"
     latest = mark(db)  # first: what is written between the two reads is told again, not lost
     rows = db.execute(statement, (tenant, since)).fetchall()
@@ -80,7 +80,7 @@ def changes(db: sqlite3.Connection, tenant: str, since: int) -> Changes:
 
 BUSY_SECONDS = 10.0
 _UNSTEADY_SECONDS = 1.0
-"""Of two who ask for a lock at once, the later one may have looked at the clock earlier."""
+"""Of two concurrent callers the later one may have read the clock earlier."""
 
 
 _INSERT = """
@@ -98,9 +98,9 @@ _UPDATE = """
 
 class SqliteJobStore:
     """
-    Keeps all jobs in the file `path`, for any number of threads and processes.
+    Stores all jobs in the file `path`, for any number of threads and processes.
 
-    What was acknowledged is on the disk: every change is flushed before it returns.
+    Every change is flushed to the disk before it returns.
 
     Args:
         busy_seconds: how long to wait for another writer before StorageUnavailable.
@@ -248,7 +248,7 @@ class SqliteJobStore:
             ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
             WHERE holder = excluded.holder OR until <= ? OR until > ?
         """
-        until = now + seconds  # none is held for longer, unless the clock was set back
+        until = now + seconds  # later ones mean that the clock was set back
         with self._writing() as db:
             values = (name, holder, until, now, until + _UNSTEADY_SECONDS)
             return db.execute(statement, values).rowcount == 1
@@ -311,7 +311,7 @@ class SqliteJobStore:
 
 
 def _write(db: sqlite3.Connection, statement: str, job: Job) -> None:
-    """Write a record, and what can be looked up of it in place of what could before."""
+    """Write a record and its index entries."""
     entry = index_entry(job)
     lookup = (entry.state, entry.listed, entry.active, entry.created_at, entry.due_at)
     kept = (entry.seconds_left, folded(job.name), job.tenant, entry.stored_bytes)

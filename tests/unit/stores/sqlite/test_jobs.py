@@ -54,7 +54,7 @@ def test_a_file_of_an_unknown_schema_is_refused(path: Path) -> None:
 
 def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
     path.write_bytes(b"minutes of the meeting " * 100)
-    with pytest.raises(StorageError, match="damaged or no job database"):
+    with pytest.raises(StorageError, match="damaged or not a job database"):
         SqliteJobStore(path).ping()
     assert path.read_bytes().startswith(b"minutes")
 
