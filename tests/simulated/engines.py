@@ -7,7 +7,7 @@ SIMULATED_VOICES=tones: speakers are told by the pitch of a tone (`TonalDiarizer
 SIMULATED_LOG: a file that gets one line when a task begins and one when it is done.
 
 A job whose `initial_prompt` is `hungry` makes the recognizer ask for a gigabyte of memory; one
-with `doomed` has its process killed, as a system does that has no memory left.
+with `crash` has its process killed, as a system out of memory does.
 """
 
 import os
@@ -71,7 +71,7 @@ class SimulatedRecognizer:
         note("recognize begins")
         if options.initial_prompt == "hungry":
             bytearray(1 << 30)
-        elif options.initial_prompt == "doomed":
+        elif options.initial_prompt == "crash":
             os.kill(os.getpid(), signal.SIGKILL)
         for share in _passing("SIMULATED_PART_SECONDS"):
             progress(share)

@@ -283,11 +283,11 @@ def test_a_worker_that_runs_out_of_memory(tmp_path: Path) -> None:
         hungry = system.ended(system.submit(seconds=1, initial_prompt="hungry"))
         assert hungry.error is not None
         assert "too little memory for this task; give it more" in hungry.error.message
-        doomed = system.ended(system.submit(seconds=1, initial_prompt="doomed"))
-        assert doomed.error is not None
-        assert doomed.error.code == "worker_lost"
-        assert "died 3 times while at recognize:0" in doomed.error.message
-        assert "often memory" in doomed.error.message
+        crashed = system.ended(system.submit(seconds=1, initial_prompt="crash"))
+        assert crashed.error is not None
+        assert crashed.error.code == "worker_lost"
+        assert "died 3 times while at recognize:0" in crashed.error.message
+        assert "often memory" in crashed.error.message
         came_through(system, system.submit(seconds=2), parts=2)
 
 
