@@ -66,7 +66,7 @@ def soon(service: Service) -> threading.Timer:
     return timer
 
 
-def test_everything_is_told_up_to_the_end(client: TestClient, service: Service) -> None:
+def test_a_stream_has_all_events_up_to_the_end(client: TestClient, service: Service) -> None:
     job_id = running(service, 3)
     soon(service)
     events = follow(client, job_id)
@@ -85,7 +85,7 @@ def test_ids_begin_with_a_version_that_rises(client: TestClient, service: Servic
     assert versions[-1] <= service.queries.version(job_id)
 
 
-def test_who_comes_back_hears_nothing_twice(client: TestClient, service: Service) -> None:
+def test_a_client_that_reconnects_gets_no_event_twice(client: TestClient, service: Service) -> None:
     job_id = running(service, 3)
     soon(service)
     events = follow(client, job_id)
@@ -100,7 +100,7 @@ def test_who_comes_back_hears_nothing_twice(client: TestClient, service: Service
 
 
 class Fitful(DiskMediaStore):
-    """Does not answer once when it is asked what the second part says."""
+    """Fails the first read of the second part."""
 
     asked = 0
     then: Callable[[], object] = staticmethod(lambda: None)
@@ -114,7 +114,7 @@ class Fitful(DiskMediaStore):
         return super().get(key)
 
 
-def test_words_that_a_store_keeps_back_for_a_while_are_told_later(
+def test_segments_that_a_store_cannot_read_for_a_while_come_later(
     client: TestClient, service: Service, tmp_path: Path
 ) -> None:
     media = Fitful(tmp_path / "media")
@@ -125,14 +125,18 @@ def test_words_that_a_store_keeps_back_for_a_while_are_told_later(
     assert told == [0, 0, 1, 1, 1, 1]
 
 
-def test_who_heard_the_end_is_told_to_stay_away(client: TestClient, service: Service) -> None:
+def test_a_client_that_has_the_last_event_gets_no_content(
+    client: TestClient, service: Service
+) -> None:
     job_id = complete_job(service).id
     end = follow(client, job_id)[-1][1]
     answer = client.get(f"/transcribe/{job_id}/events", headers={"Last-Event-ID": end})
     assert (answer.status_code, answer.content) == (204, b"")
 
 
-def test_a_rerun_is_news_for_who_heard_the_end(client: TestClient, service: Service) -> None:
+def test_a_rerun_is_news_for_a_client_that_has_the_last_event(
+    client: TestClient, service: Service
+) -> None:
     job_id = complete_job(service).id
     end = follow(client, job_id)[-1][1]
     service.commands.rerun(job_id)
@@ -140,7 +144,7 @@ def test_a_rerun_is_news_for_who_heard_the_end(client: TestClient, service: Serv
     assert follow(client, job_id, end)[-1][0] == "done"
 
 
-def test_a_job_that_ends_badly_says_error(client: TestClient, service: Service) -> None:
+def test_a_cancelled_job_ends_with_an_error_event(client: TestClient, service: Service) -> None:
     job_id = running(service, 0)
     service.commands.cancel(job_id)
     kind, _, data = follow(client, job_id)[-1]
@@ -154,13 +158,13 @@ def test_a_deleted_job_ends_the_stream(client: TestClient, service: Service) -> 
     assert (kind, data["status"]) == ("error", "deleted")
 
 
-def test_the_stream_says_when_to_come_back(client: TestClient, service: Service) -> None:
+def test_a_stream_sets_the_time_to_reconnect(client: TestClient, service: Service) -> None:
     answer = client.get(f"/transcribe/{complete_job(service).id}/events")
     assert answer.headers["Content-Type"].startswith("text/event-stream")
     assert "retry: 2000" in answer.text
 
 
-def test_a_server_that_ends_lets_its_listeners_go(client: TestClient, service: Service) -> None:
+def test_a_stopping_server_ends_its_streams(client: TestClient, service: Service) -> None:
     job_id = running(service, 1)
     threading.Timer(0.5, client.app.state.stopping.set).start()  # type: ignore[attr-defined]
     assert [kind for kind, _, _ in follow(client, job_id)] == ["progress"]
@@ -169,11 +173,11 @@ def test_a_server_that_ends_lets_its_listeners_go(client: TestClient, service: S
 @pytest.mark.parametrize(
     "text", ["", "7", "a.b.c.d", "1.2.zz.3", "1.1." + "f" * 9000 + ".0", "....."]
 )
-def test_an_id_of_somebody_else_says_nothing(text: str) -> None:
+def test_a_malformed_id_gives_an_empty_cursor(text: str) -> None:
     assert SseCursor.from_id(text).parts == set()
 
 
-def test_an_id_says_what_was_told() -> None:
+def test_an_id_encodes_the_cursor() -> None:
     told = SseCursor(7, 2, {"parts/0000.json", "parts/0012.json"}, 1)
     assert SseCursor.from_id(told.id) == told
 
@@ -196,7 +200,7 @@ def test_the_stream_begins_with_a_snapshot_and_goes_on(
     assert events[-1][1]["status"] == "completed"
 
 
-def test_who_may_not_read_is_not_told(secured: SecuredApp) -> None:
+def test_a_key_without_the_scope_read_gets_no_stream(secured: SecuredApp) -> None:
     assert secured.client.get("/events", headers=secured.bearer("submit")).status_code == 403
     assert secured.client.get("/events").status_code == 401
 
