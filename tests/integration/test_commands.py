@@ -186,7 +186,7 @@ def test_the_full_doctor_exits_with_6_for_an_untrained_model(tmp_path: Path) -> 
 def test_the_full_doctor_measures_nothing_where_weights_cannot_be_had(tmp_path: Path) -> None:
     result = run("doctor", "--full", WHISPER_MODEL="tiny", MODELS_DIR=str(tmp_path))
     assert (result.returncode, result.stdout) == (4, "")
-    assert "Systran/faster-whisper-tiny cannot be had" in result.stderr
+    assert "Systran/faster-whisper-tiny cannot be fetched" in result.stderr
 
 
 def test_the_library_takes_a_recording_to_its_transcript() -> None:

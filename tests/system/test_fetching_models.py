@@ -79,7 +79,7 @@ def lacking(service: str, hub: ModelHub) -> None:
     job = transcribed(service)
     assert (job["status"], job["error"]["code"]) == ("failed", "engine_unavailable")
     for told in (found["checks"]["worker"]["detail"], job["error"]["message"]):
-        assert told.startswith(f"{MODEL} cannot be had.")
+        assert told.startswith(f"{MODEL} cannot be fetched.")
         for place in (f"{hub.models} (it is not there)", hub.environment["HF_ENDPOINT"]):
             assert place in told
         assert f"copy the folder {hub.models / 'someone--tiny-whisper'}" in told
