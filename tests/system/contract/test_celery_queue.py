@@ -39,7 +39,7 @@ class TestCeleryQueue(JobQueueContract):
         server.stop()
         for ask in (lambda: queue.notify("cpu", "", ""), lambda: queue.length("cpu"), queue.ping):
             started = time.monotonic()
-            with pytest.raises(StorageUnavailable, match="does not answer"):
+            with pytest.raises(StorageUnavailable, match="does not respond"):
                 ask()
             assert time.monotonic() - started < 6.0
 
