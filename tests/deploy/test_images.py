@@ -106,7 +106,7 @@ def test_without_a_network_an_image_says_where_it_looked_and_what_helps(image: s
         "/models (it is not there)",
         "huggingface.co",
         "the package index",
-        "Copy a folder",
+        "Copy its folder",
     ):
         assert place in text
 

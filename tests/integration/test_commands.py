@@ -129,7 +129,7 @@ def test_a_pull_that_gets_nothing_names_every_place_and_leaves_none(tmp_path: Pa
         f"{tmp_path} (it is not there)",
         "http://127.0.0.1:9 cannot be reached",
         "the package index:",
-        f"Copy a folder with it there from a machine that has it, as {tmp_path / 'tiny.en'}",
+        f"Copy its folder from a machine that has it to {tmp_path / 'tiny.en'}",
     ):
         assert place in result.stderr
     assert not list(tmp_path.rglob("*.bin"))

@@ -126,7 +126,7 @@ def test_without_weights_the_job_fails_and_names_the_command(
     message = failed["error"]["message"]
     for place in (str(tmp_path / "models"), NO_HUB["HF_ENDPOINT"], "the package index"):
         assert place in message
-    assert "Copy a folder" in message
+    assert "Copy its folder" in message
 
 
 def test_an_api_killed_right_after_its_answer_loses_nothing(
