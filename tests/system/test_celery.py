@@ -162,7 +162,7 @@ def test_a_worker_for_one_queue_ignores_the_other(system: System) -> None:
 def test_an_unknown_queue_is_refused_with_a_reason(redis: RedisServer) -> None:
     asked = run("celery -A src.worker.celery_app worker -Q whisper", REDIS_URL=redis.url)
     assert asked.returncode != 0
-    assert "there are recognize and cpu" in asked.stderr
+    assert "is not a queue; use recognize or cpu" in asked.stderr
     assert "Traceback" not in asked.stderr
 
 

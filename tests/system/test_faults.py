@@ -82,7 +82,7 @@ def test_a_disk_that_fills_up_during_an_upload(tmp_path: Path, small_disk: Path)
         problem = refused.json()
         assert (refused.status_code, problem["code"]) == (507, "storage_full")
         assert (
-            "Make room there, or name another place by DATA_DIR or MEDIA_URL" in problem["detail"]
+            "Free some space, or set DATA_DIR or MEDIA_URL to another place" in problem["detail"]
         )
         wait_for(lambda: sorted(small_disk.rglob("*")) == before)
         after = sent(api).json()["job_id"]
@@ -102,7 +102,7 @@ def test_a_disk_that_is_nearly_full_during_a_job(tmp_path: Path, small_disk: Pat
             status = seen(api, job_id)
             assert status["status"] == "processing"
             assert status["delay"]["code"] == "storage_full"
-            assert "Make room there" in status["delay"]["message"]
+            assert "Free some space" in status["delay"]["message"]
             assert sent(api).status_code == 507
             assert api.delete(f"/transcribe/{old}").is_success  # which makes room
             came_through(system, job_id, parts=2)
@@ -286,7 +286,7 @@ def test_a_worker_that_runs_out_of_memory(tmp_path: Path) -> None:
         crashed = system.ended(system.submit(seconds=1, initial_prompt="crash"))
         assert crashed.error is not None
         assert crashed.error.code == "worker_lost"
-        assert "died 3 times while at recognize:0" in crashed.error.message
+        assert "died 3 times in task recognize:0" in crashed.error.message
         assert "often memory" in crashed.error.message
         came_through(system, system.submit(seconds=2), parts=2)
 

@@ -49,5 +49,5 @@ def test_a_language_that_is_not_allowed_is_a_warning() -> None:
     found = transcribe(DATA / "budget.ogg", settings=SETTINGS, languages=("de", "nl"))
     (warning,) = found.warnings
     assert warning.code == "language_not_allowed"
-    assert "English was heard, but only de, nl may be" in warning.message
+    assert "English was detected, but only de, nl is allowed" in warning.message
     assert set(found.languages) <= {"de", "nl"}

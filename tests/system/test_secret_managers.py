@@ -65,10 +65,10 @@ def test_an_aws_secret_of_another_shape_is_not_shown(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"SECRETS_NAME": "elsewhere"}, "AWS answers ResourceNotFoundException. There is none"),
+        ({"SECRETS_NAME": "elsewhere"}, "AWS answers ResourceNotFoundException. It does not exist"),
         ({"AWS_REGION": ""}, "NoRegionError. Set AWS_REGION"),
         ({"AWS_ENDPOINT_URL": "nowhere at all"}, "the address of AWS is not valid. Check"),
-        ({"AWS_ACCESS_KEY_ID": ""}, "NoCredentialsError. Give the machine a role"),
+        ({"AWS_ACCESS_KEY_ID": ""}, "NoCredentialsError. Assign a role to the machine"),
         (
             {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"},
             "EndpointConnectionError. Check the network",
@@ -187,7 +187,7 @@ def test_a_refusal_of_azure_is_an_error(tmp_path: Path, azure: Google) -> None:
     cloud, environment = azure
     cloud.replies["/secrets"] = servers.Reply(403, {"error": {"code": "Forbidden"}})
     error = load(tmp_path, **environment).error
-    assert "status 403. Give the identity the role Key Vault Secrets User" in error
+    assert "status 403. Assign the role Key Vault Secrets User" in error
 
 
 def test_a_partly_refused_vault_is_not_used(tmp_path: Path, azure: Google) -> None:

@@ -151,7 +151,7 @@ def test_a_killed_embedded_service_resumes_after_a_restart(
     api.wait()
     alone.api()
     done = alone.ended(job_id)
-    assert done["status"] == "completed"
+    assert done["status"] == "completed", done["error"]
     assert done["run"] == 1
 
 
