@@ -82,7 +82,11 @@ def written(path: Path, data: bytes) -> Path:
         ("list.ffconcat", b"ffconcat version 1.0\nfile /etc/passwd\n", "playlist"),
         ("broken.wav", b"RIFF\xff\xff\xff\xffWAVEfmt \x10\x00\x00\x00" + b"\x00" * 40, "damaged"),
         ("cut.mp4", b"\x00\x00\x00\x20ftypisom" + b"\x00" * 300, "index"),
-        ("noise.bin", bytes(np.random.default_rng(0).integers(0, 256, 5000, np.uint8)), "no audio"),
+        (
+            "noise.bin",
+            bytes(np.random.default_rng(0).integers(0, 256, 5000, np.uint8)),
+            "not audio or video in a supported format",
+        ),
     ],
 )
 def test_a_file_that_is_no_recording(tmp_path: Path, name: str, data: bytes, says: str) -> None:
@@ -106,7 +110,7 @@ def test_a_recording_over_the_length_limit(tmp_path: Path) -> None:
 def test_a_folder_a_missing_file_and_an_address(tmp_path: Path) -> None:
     refused(transcribe(tmp_path), 3, "folder")
     refused(transcribe(tmp_path / "gone.wav"), 3, "no such file")
-    refused(transcribe("http://[not an address"), 3, "not fetched")
+    refused(transcribe("http://[not an address"), 3, "not supported here")
 
 
 def test_options_that_make_no_sense_exit_with_2(tmp_path: Path) -> None:

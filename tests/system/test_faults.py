@@ -81,9 +81,7 @@ def test_a_disk_that_fills_up_during_an_upload(tmp_path: Path, small_disk: Path)
         refused = sent(api, seconds=500)
         problem = refused.json()
         assert (refused.status_code, problem["code"]) == (507, "storage_full")
-        assert (
-            "Free some space, or set DATA_DIR or MEDIA_URL to another place" in problem["detail"]
-        )
+        assert "Free some space, or set DATA_DIR or MEDIA_URL to another place" in problem["detail"]
         wait_for(lambda: sorted(small_disk.rglob("*")) == before)
         after = sent(api).json()["job_id"]
         system.worker()

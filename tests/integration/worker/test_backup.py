@@ -59,7 +59,7 @@ def test_a_folder_that_is_in_use_is_refused(system: System, tmp_path: Path) -> N
     assert "There are jobs in" in onto.stderr
     system.environment["DATA_DIR"] = str(tmp_path / "fresh")
     nothing = system.run("restore", str(tmp_path))
-    assert "is no backup" in nothing.stderr
+    assert "is not a complete backup" in nothing.stderr
     assert 0 not in (again.returncode, onto.returncode, nothing.returncode)
 
 

@@ -33,7 +33,7 @@ def test_past_the_limit_a_problem_says_when_to_come_back(make: Callable[..., Tes
     problem = answers[-1].json()
     assert (problem["code"], problem["title"]) == (
         "rate_limited",
-        "Too many requests came in too short a time.",
+        "A rate limit was exceeded.",
     )
     assert "RATE_LIMIT;" in problem["detail"]
     assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
