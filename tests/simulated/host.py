@@ -1,6 +1,6 @@
 """`python -m tests.simulated.host`: what runs beside the API, with a simulated worker."""
 
-from meet_transcriber.api.lifespan import BackgroundServices
+from meet_transcriber.api.app import BackgroundServices
 from meet_transcriber.bootstrap import observability, services
 from meet_transcriber.settings import Settings
 from meet_transcriber.worker.embedded import WakeupPipe

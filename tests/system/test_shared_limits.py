@@ -11,8 +11,8 @@ import pytest
 
 from meet_transcriber.api.app import create_app
 from meet_transcriber.auth.rate_limiter import Counters
-from meet_transcriber.core.rate_limit import Rate
 from meet_transcriber.core.redis_urls import parse_redis_url
+from meet_transcriber.ports.auth import Rate
 from meet_transcriber.service import Policy
 from meet_transcriber.settings import Settings
 from meet_transcriber.stores.redis.client import build_client
@@ -25,7 +25,7 @@ PROCESSES, TIMES, LIMIT = 4, 50, 70
 HIT = """
 import sys
 from tests.system.test_shared_limits import LIMIT, TIMES, counters
-from meet_transcriber.core.rate_limit import Rate
+from meet_transcriber.ports.auth import Rate
 counted = counters(sys.argv[1])
 print(sum(counted.hit("address", Rate(LIMIT, 600), sys.argv[2]).allowed for _ in range(TIMES)))
 """

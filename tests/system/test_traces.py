@@ -106,7 +106,7 @@ def test_a_collector_that_never_answers_blocks_nothing(tmp_path: Path) -> None:
 def test_without_an_endpoint_opentelemetry_is_not_imported(tmp_path: Path) -> None:
     code = (
         "import sys; from meet_transcriber.settings import Settings;"
-        "from meet_transcriber.api.lifespan import build; build(Settings());"
+        "from meet_transcriber.api.app import build; build(Settings());"
         "sys.exit(any(name.startswith('opentelemetry.sdk') for name in sys.modules))"
     )
     done = subprocess.run(

@@ -1,8 +1,18 @@
-"""The ASGI application: routes, middleware and shared state."""
+"""The API: routes, middleware, shared state, and the services that run beside it."""
 
+import os
+import secrets
+import signal
+import socket
+import sys
 import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
+from types import FrameType
 
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -10,7 +20,8 @@ from starlette.responses import Response
 from starlette.types import Lifespan
 
 from meet_transcriber.api import errors, openapi
-from meet_transcriber.api.middleware import audit
+from meet_transcriber.api.http import ProbeLimiter
+from meet_transcriber.api.middleware.audit import AuditMiddleware
 from meet_transcriber.api.middleware.proxy_headers import ProxyHeadersMiddleware, TrustedProxies
 from meet_transcriber.api.middleware.rate_limit import AddressLimitMiddleware
 from meet_transcriber.api.middleware.request_log import PROBES, RequestLogMiddleware
@@ -21,25 +32,29 @@ from meet_transcriber.api.middleware.security import (
 )
 from meet_transcriber.api.openai.routes import openai_router
 from meet_transcriber.api.routes import (
+    access,
     audio,
     edits,
     events,
     health,
-    keys,
     page,
-    sessions,
     submissions,
     transcriptions,
     uploads,
     voices,
 )
-from meet_transcriber.api.routes.events import StreamLimiter
-from meet_transcriber.api.status_cache import StatusCache
-from meet_transcriber.api.thread_limits import ProbeLimiter
-from meet_transcriber.bootstrap import auth, observability
-from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.service import Service
+from meet_transcriber.bootstrap import auth, observability, services
+from meet_transcriber.core.errors import InvalidOptions, StorageError
+from meet_transcriber.observability.logging import get_logger
+from meet_transcriber.ports.queues import JobQueue
+from meet_transcriber.service import Maintenance, MaintenanceThread, Service
 from meet_transcriber.settings import Settings, listed
+
+log = get_logger(__name__)
+
+_RETRY_SECONDS = 1.0
+_RELEASE_SECONDS = 10.0
+"""How long releasing a dead worker's tasks waits for the store; then their leases expire."""
 
 _ROUTES = (
     submissions,
@@ -49,9 +64,7 @@ _ROUTES = (
     audio,
     edits,
     voices,
-    sessions,
-    keys,
-    audit,
+    access,
     health,
     page,
 )
@@ -63,7 +76,7 @@ _TELEMETRY: TelemetryConfig = {
     "exclude": lambda scope: scope["path"] in PROBES,
 }
 """FastAPI records only a span per request, where tracing is configured."""
-EXPOSED = (
+_EXPOSED = (
     "Accept-Ranges",
     "Content-Disposition",
     "Content-Range",
@@ -108,28 +121,31 @@ def create_app(
     app.state.service, app.state.settings, app.state.auth = service, settings, guard
     app.state.stopping = threading.Event()
     app.state.exposition = observability.exposition(service.context, stores=True)
-    app.state.probe_limiter, app.state.streams = ProbeLimiter(), StreamLimiter()
+    app.state.probe_limiter, app.state.streams = ProbeLimiter(), events.StreamLimiter()
     app.state.key_rechecks = events.KeyRechecks()
     app.state.readiness = health.ReadinessProbe(service)
-    app.state.statuses = StatusCache(service.changes, quick=settings.redis_url is None)
+    local = settings.redis_url is None
+    app.state.statuses = transcriptions.StatusCache(service.changes, quick=local)
     for route in _ROUTES:
         app.include_router(route.router)
     app.include_router(openai_router(settings))
     errors.install(app)
     app.add_exception_handler(events.StreamComplete, _end_stream)
     openapi.describe(app)
-    app.add_middleware(audit.AuditMiddleware, auth=guard)
-    _add_middleware(app, service, settings, guard.mode)
+    _add_middleware(app, service, settings, guard)
     return app
 
 
-def _add_middleware(app: FastAPI, service: Service, settings: Settings, mode: str) -> None:
+def _add_middleware(
+    app: FastAPI, service: Service, settings: Settings, guard: auth.AuthContext
+) -> None:
     """Add the middleware, from the innermost to the outermost."""
-    app.state.limits = limits = auth.limits(settings)
-    if not limits.off:
-        app.add_middleware(AddressLimitMiddleware, limits=limits)
+    app.add_middleware(AuditMiddleware, auth=guard)
+    app.state.limiter = limiter = auth.limits(settings)
+    if not limiter.off:
+        app.add_middleware(AddressLimitMiddleware, limiter=limiter)
     _allow_origins(app, settings)
-    if mode == "loopback":
+    if guard.mode == "loopback":
         app.add_middleware(LoopbackOnlyMiddleware)
     app.add_middleware(
         ProxyHeadersMiddleware, proxies=TrustedProxies(listed(settings.trusted_proxies))
@@ -158,9 +174,159 @@ def _allow_origins(app: FastAPI, settings: Settings) -> None:
             allow_origins=origins,
             allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
             allow_headers=["*"],
-            expose_headers=EXPOSED,
+            expose_headers=_EXPOSED,
         )
 
 
 async def _end_stream(_request: Request, _error: Exception) -> Response:
     return Response(status_code=204)
+
+
+def build(settings: Settings) -> FastAPI:
+    """
+    Build the API; its queue, embedded worker and maintenance start and stop with it.
+
+    No engine is loaded here.
+
+    Raises:
+        InvalidOptions: the settings contradict each other, or jobs would be lost here.
+        StorageError: the stores cannot be used as configured.
+    """
+    services.check_place(settings)
+    queue = services.open_queue(settings, _worker_command)
+    service = services.service(settings, queue)
+    access = auth.build_auth(settings, service.context.jobs)
+    if settings.webhook_secret is not None:  # an invalid one fails the start, not a thread later
+        services.webhook_secret(settings, service.context.jobs)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        greet = partial(_show_first_key, settings, access)
+        background = BackgroundServices(settings, service, queue, greet)
+        background.start()
+        try:
+            with _on_stop_signal(app.state.stopping.set):
+                yield
+        finally:
+            app.state.stopping.set()
+            await run_in_threadpool(background.stop)
+
+    return create_app(service, settings, lifespan, access)
+
+
+def _show_first_key(settings: Settings, access: auth.AuthContext) -> None:
+    """
+    Create an administrator's key where one is required and none exists, and print it.
+
+    Without a terminal no key is created; refused requests explain how to create one.
+
+    Raises:
+        StorageError: the key cannot be stored.
+    """
+    if access.mode != "required" or not sys.stderr.isatty():
+        return
+    if found := auth.first_key(settings, access.keyring):
+        made, path = found
+        sys.stderr.write(
+            f"No API key existed, so one was created for the administrator, in {path}:\n\n"
+            f"  {made.token}\n\n"
+        )
+        sys.stderr.flush()
+
+
+def _worker_command(worker_id: str) -> list[str]:
+    """The command that starts an embedded worker."""
+    return [sys.executable, "-m", "meet_transcriber", "worker", "--embedded", "--id", worker_id]
+
+
+class BackgroundServices:
+    """The queue with its embedded worker, where there is one, and maintenance."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        service: Service,
+        queue: JobQueue,
+        greet: Callable[[], None] = lambda: None,
+    ) -> None:
+        """
+        Args:
+            greet: called when the store first answers.
+        """
+        self._settings = settings
+        self._greet = greet
+        self._context = service.context
+        self._queue = queue
+        self._maintenance: Maintenance | None = None
+        self._maintenance_started = threading.Event()
+        self._thread: MaintenanceThread | None = None
+        self._stopped = threading.Event()
+        self._starter = threading.Thread(
+            target=self._start_maintenance, name="starter", daemon=True
+        )
+
+    def start(self) -> None:
+        """Start all without waiting for a store that does not answer yet."""
+        self._starter.start()
+        services.start_worker(self._queue, self._release_worker)
+
+    def stop(self) -> None:
+        """Stop all in order and close connections."""
+        self._stopped.set()
+        self._starter.join()
+        self._queue.close()
+        if self._thread is not None:
+            self._thread.stop()
+        self._context.tracer.close()
+        self._context.jobs.close()
+
+    def _start_maintenance(self) -> None:
+        holder = f"api-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        while not self._stopped.is_set():
+            try:
+                self._maintenance = services.maintenance(self._settings, self._context, holder)
+            except StorageError as error:
+                log.warning("waiting_for_store", error=str(error))
+                self._stopped.wait(_RETRY_SECONDS)
+            else:
+                self._thread = MaintenanceThread(self._maintenance)
+                self._thread.start()
+                self._maintenance_started.set()
+                with suppress(StorageError):  # refused requests explain how to create a key
+                    self._greet()
+                return
+
+    def _release_worker(self, worker_id: str) -> None:
+        """Release the tasks of a worker that died."""
+        self._maintenance_started.wait(_RELEASE_SECONDS)
+        if self._maintenance is not None:
+            self._maintenance.release_dead_workers([worker_id])
+        self._context.jobs.remove_worker(worker_id)
+
+
+@contextmanager
+def _on_stop_signal(stop: Callable[[], None]) -> Iterator[None]:
+    """
+    Call `stop` on SIGTERM and SIGINT, before the server's own handlers.
+
+    The server waits for open responses before it ends the lifespan, so endless streams have to
+    learn of the signal by other means.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        stop()
+        handler = before[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    for number in before:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

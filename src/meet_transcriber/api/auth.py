@@ -11,7 +11,7 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import Request
 
-from meet_transcriber.api.forms import BODY_UNREAD
+from meet_transcriber.api.errors import BODY_UNREAD
 from meet_transcriber.api.middleware.rate_limit import count_key
 from meet_transcriber.bootstrap.auth import AuthContext
 from meet_transcriber.core.auth import OPEN_SCOPES, SCOPES, Caller, SignedIn, caller_of

@@ -16,8 +16,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from meet_transcriber.api.forms import BODY_UNREAD
-from meet_transcriber.api.security_headers import complete_headers
 from meet_transcriber.core import errors
 from meet_transcriber.observability.logging import get_logger
 
@@ -83,6 +81,9 @@ STATUS_HEADERS: Mapping[int, Mapping[str, str]] = {
     503: {"Retry-After": str(RETRY_SECONDS)},
 }
 """Headers of every response with this status."""
+
+BODY_UNREAD = "meet_transcriber.unread"
+"""Key of an ASGI scope: True while the request's body is not read to its end."""
 
 _DRAINED_BYTES = 256 << 10
 _DRAINED_SECONDS = 1.0
@@ -170,7 +171,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _handle_validation)
     app.add_exception_handler(HTTPException, _handle_http)
     app.add_exception_handler(ClientDisconnect, _handle_disconnect)
-    app.add_exception_handler(Exception, _handle_unexpected)
 
 
 def problem_of(request: Request, error: errors.TranscriptionError) -> Problem:
@@ -181,7 +181,8 @@ def problem_of(request: Request, error: errors.TranscriptionError) -> Problem:
     headers = STATUS_HEADERS.get(status, {}) if wait is None else {"Retry-After": str(wait)}
     if isinstance(error, errors.UploadConflict):
         headers = {**headers, "Upload-Offset": str(error.received_bytes)}
-    title = (inspect.getdoc(_class_of_code(type(error))) or "").split("\n\n", 1)[0]
+    kind = next(each for each in type(error).__mro__ if "code" in vars(each))
+    title = (inspect.getdoc(kind) or "").split("\n\n", 1)[0]
     return Problem(request, status, error.code, title, str(error), found, headers)
 
 
@@ -189,11 +190,6 @@ def retry_after(error: errors.TranscriptionError) -> int | None:
     """Whole seconds after which a retry makes sense, if the error knows them."""
     seconds = error.retry_after_seconds if isinstance(error, errors.TooMuch) else None
     return None if seconds is None else max(1, math.ceil(seconds))
-
-
-def _class_of_code(kind: type[errors.TranscriptionError]) -> type[errors.TranscriptionError]:
-    """The class that defines the code of this one."""
-    return next(each for each in kind.__mro__ if "code" in vars(each))
 
 
 async def _handle_error(request: Request, error: Exception) -> Response:
@@ -220,7 +216,7 @@ def problems_in(
 
 
 def _problem(found: Mapping[str, Any], known: Sequence[str]) -> tuple[str, str]:
-    name = ".".join(str(step) for step in found["loc"])
+    name = ".".join(map(str, found["loc"]))
     if found["type"] == "extra_forbidden":
         there = f"; known fields: {', '.join(known)}" if len(found["loc"]) == 1 else ""
         return name, f"Unknown field {name!r}{there}."
@@ -253,16 +249,13 @@ async def _handle_disconnect(_request: Request, _error: Exception) -> Response:
     return Response(status_code=400)
 
 
-async def _handle_unexpected(request: Request, error: Exception) -> Response:
-    request_id = request.scope.get("state", {}).get("request_id", "")
+def internal_error(request: Request, error: Exception) -> Problem:
+    """The response to an unexpected error, which is logged and not described."""
     log.error("request_failed", error=type(error).__name__)
-    problem = Problem(
+    return Problem(
         request,
         500,
         "internal_error",
         "An unexpected error occurred.",
         "The service's log describes it under this request's id.",
     )
-    problem.headers["X-Request-ID"] = request_id
-    problem.raw_headers = complete_headers(problem.raw_headers, request.scope["scheme"])
-    return problem

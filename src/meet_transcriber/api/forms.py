@@ -1,29 +1,30 @@
 """Streams a multipart form: the bytes of its recording go directly to the service."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING
 
 import anyio
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
-from starlette.requests import Request as HttpRequest
-from starlette.types import Message
+from starlette.requests import Request
 
-from meet_transcriber.core.errors import InvalidOptions, MalformedRequest, UploadTooLarge
+from meet_transcriber.api.http import BEAT_SECONDS, SMALL_BODY_BYTES, body
+from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
 from meet_transcriber.core.speaker_timeline import decode_text
 from meet_transcriber.service import Service, StreamedUpload
 
-FIELDS_BYTES = 256 << 10
-"""Limit on all fields of a form together, including their names."""
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 _FILE = "file"
 _FIELD_OVERHEAD = 32
+_BATCH_BYTES = 512 << 10
+_BEAT_SHARE = 4
+_FRAMING_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class FormReader:
     def __init__(
         self,
         content_type: str,
-        fields_bytes: int = FIELDS_BYTES,
+        fields_bytes: int = SMALL_BODY_BYTES,
         text_files: Mapping[str, int] | None = None,
     ) -> None:
         """
@@ -69,8 +70,8 @@ class FormReader:
         self._left_of = dict(text_files or {})
         self._events: list[FileBegins | bytes] = []
         self._part = _Part()
-        self._header = (bytearray(), bytearray())
-        self._files = 0
+        self._header_name, self._header_value = bytearray(), bytearray()
+        self._has_file = False
         self._ended = False
         self._parser = self._new_parser(content_type)
 
@@ -78,24 +79,18 @@ class FormReader:
         boundary = parse_options_header(content_type)[1].get(b"boundary")
         if not boundary:
             raise MalformedRequest("The Content-Type of a form must have a boundary.")
+        callbacks: MultipartCallbacks = {
+            "on_part_begin": self._begin_part,
+            "on_header_field": lambda data, start, end: self._header_name.extend(data[start:end]),
+            "on_header_value": lambda data, start, end: self._header_value.extend(data[start:end]),
+            "on_header_end": self._end_header,
+            "on_headers_finished": self._end_headers,
+            "on_part_data": self._take,
+            "on_part_end": self._end_part,
+            "on_end": self._end,
+        }
         try:
-            return MultipartParser(
-                boundary,
-                {
-                    "on_part_begin": self._begin_part,
-                    "on_header_field": lambda data, start, end: self._header[0].extend(
-                        data[start:end]
-                    ),
-                    "on_header_value": lambda data, start, end: self._header[1].extend(
-                        data[start:end]
-                    ),
-                    "on_header_end": self._end_header,
-                    "on_headers_finished": self._end_headers,
-                    "on_part_data": self._take,
-                    "on_part_end": self._end_part,
-                    "on_end": self._end,
-                },
-            )
+            return MultipartParser(boundary, callbacks)
         except FormParserError as error:
             raise MalformedRequest(f"The form cannot be read: {error}.") from error
 
@@ -130,9 +125,8 @@ class FormReader:
         self._part = _Part()
 
     def _end_header(self) -> None:
-        name, value = self._header
-        self._part.headers[bytes(name).lower()] = bytes(value)
-        self._header = (bytearray(), bytearray())
+        self._part.headers[bytes(self._header_name).lower()] = bytes(self._header_value)
+        self._header_name, self._header_value = bytearray(), bytearray()
 
     def _end_headers(self) -> None:
         disposition = self._part.headers.get(b"content-disposition", b"")
@@ -160,10 +154,9 @@ class FormReader:
             self._part.value += data[start:end]
 
     def _begin_file(self) -> None:
-        self._part.begun = True
-        self._files += 1
-        if self._files > 1:
+        if self._has_file:
             raise InvalidOptions("There are two files in the form; send one recording per request.")
+        self._part.begun = self._has_file = True
         self._events.append(FileBegins(self._part.filename or ""))
 
     def _end_part(self) -> None:
@@ -193,70 +186,41 @@ def _decoded(data: bytes) -> str:
         raise MalformedRequest("Names and fields of a form must be valid UTF-8.") from error
 
 
-BODY_UNREAD = "meet_transcriber.unread"
-"""Key of an ASGI scope: True while the body is not read to its end."""
-
-STALL_SECONDS = 60.0
-"""How long a sender may pause in the middle of a body."""
-
-_BATCH_BYTES = 512 << 10
-_BEAT_SHARE = 4
-_BEAT_SECONDS = 5.0
-_FRAMING_BYTES = 64 << 10
-_MEBIBYTE = 1 << 20
-
-
+@dataclass(frozen=True, slots=True)
 class ReceivedForm:
-    """A complete form; as a context manager it discards the upload on an error."""
+    """
+    A complete form.
 
-    def __init__(self, fields: list[tuple[str, str]], upload: StreamedUpload | None) -> None:
-        self.fields = fields
-        self._upload = upload
+    Attributes:
+        fields: names and values in order.
+        file: the recording, its bytes written; None if there was no file.
+    """
 
-    @property
-    def has_upload(self) -> bool:
-        """Whether there was a file."""
-        return self._upload is not None
+    fields: list[tuple[str, str]]
+    file: StreamedUpload | None
 
     @property
     def upload(self) -> StreamedUpload:
-        """The recording, its bytes written; raises InvalidOptions if there was no file."""
-        if self._upload is None:
+        """The recording; raises InvalidOptions if there was no file."""
+        if self.file is None:
             raise InvalidOptions("There is no recording in the request; send it as a file.")
-        return self._upload
-
-    async def abandon(self) -> None:
-        """Discard the upload, even during cancellation; has no effect after `finish`."""
-        if self._upload is not None:
-            with anyio.CancelScope(shield=True):
-                await run_in_threadpool(self._upload.abandon)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is not None:
-            await self.abandon()
+        return self.file
 
 
+@asynccontextmanager
 async def receive(
-    request: HttpRequest,
+    request: Request,
     service: Service,
     *,
     idempotency_key: str | None = None,
-    fields_bytes: int = FIELDS_BYTES,
+    fields_bytes: int = SMALL_BODY_BYTES,
     text_files: Mapping[str, int] | None = None,
-) -> ReceivedForm:
+) -> AsyncIterator[ReceivedForm]:
     """
     Read a multipart form: the part `file` becomes a StreamedUpload, the others fields in order.
 
-    Memory does not depend on the recording's size, and at most a MiB more than the limits
-    allow is read.
+    An error while it is read or within the context discards the upload. Memory does not depend on
+    the recording's size, and at most a MiB more than the limits allow is read.
 
     Args:
         fields_bytes, text_files: as `FormReader` takes them.
@@ -269,90 +233,22 @@ async def receive(
         ClientDisconnect: the sender disconnected.
         HTTPException: 408, the sender paused for too long.
     """
-    kind = request.headers.get("content-type", "")
-    reader = FormReader(kind, fields_bytes, text_files)
-    fields_bytes += sum((text_files or {}).values())
+    reader = FormReader(request.headers.get("content-type", ""), fields_bytes, text_files)
     limit = service.context.policy.max_upload_bytes + fields_bytes + _FRAMING_BYTES
-    flow = UploadStream(service, idempotency_key)
+    limit += sum((text_files or {}).values())
+    stream = UploadStream(service, idempotency_key)
     try:
-        async for chunk in body(request, limit, flow.flush, flow.beat_seconds):
+        async for chunk in body(request, limit, stream.flush, stream.beat_seconds):
             for event in reader.feed(chunk):
-                await flow.take(event)
+                await stream.take(event)
         reader.finish()
-        await flow.flush()
+        await stream.flush()
+        yield ReceivedForm(reader.fields, stream.upload)
     except BaseException:
-        await ReceivedForm([], flow.upload).abandon()
+        if stream.upload is not None:
+            with anyio.CancelScope(shield=True):
+                await run_in_threadpool(stream.upload.abandon)
         raise
-    return ReceivedForm(reader.fields, flow.upload)
-
-
-async def _no_beat() -> None:
-    return
-
-
-async def body(
-    request: HttpRequest,
-    limit: int,
-    beat: Callable[[], Awaitable[None]] = _no_beat,
-    beat_seconds: float = _BEAT_SECONDS,
-) -> AsyncIterator[bytes]:
-    """
-    Yield a request's body, at most about `limit` bytes of it.
-
-    Args:
-        beat: called every `beat_seconds` in which nothing is received.
-
-    Raises:
-        UploadTooLarge: it is longer, by its announced length or in fact.
-        ClientDisconnect: the sender disconnected.
-        HTTPException: 408, the sender paused for too long.
-    """
-    request.scope[BODY_UNREAD] = True
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limit:
-        raise _too_large(limit)
-    size, more = 0, True
-    while more:
-        message = await _next_message(request, beat, beat_seconds)
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunk, more = message.get("body", b""), message.get("more_body", False)
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        yield chunk
-    request.scope[BODY_UNREAD] = False
-
-
-async def _next_message(
-    request: HttpRequest, beat: Callable[[], Awaitable[None]], beat_seconds: float
-) -> Message:
-    silent_since = time.monotonic()
-    while time.monotonic() - silent_since < STALL_SECONDS:
-        with anyio.move_on_after(beat_seconds):
-            return await request.receive()
-        await beat()
-    raise _stalled()
-
-
-async def small_body(request: HttpRequest, limit: int = FIELDS_BYTES) -> bytes:
-    """Read a body without a recording within STALL_SECONDS; raises as `body` does."""
-    try:
-        with anyio.fail_after(STALL_SECONDS):
-            return b"".join([chunk async for chunk in body(request, limit)])
-    except TimeoutError as error:
-        raise _stalled() from error
-
-
-def content_type(request: HttpRequest) -> str:
-    """The media type of a request's body, without parameters; "" if there is none."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def refuse_unless_form(request: HttpRequest) -> None:
-    """Raise HTTPException 415 if the body is not a multipart form."""
-    if content_type(request) != "multipart/form-data":
-        raise HTTPException(415, "Send the recording as multipart/form-data.")
 
 
 class UploadStream:
@@ -361,7 +257,7 @@ class UploadStream:
     def __init__(self, service: Service, idempotency_key: str | None) -> None:
         self.upload: StreamedUpload | None = None
         lease = service.context.policy.lease_seconds
-        self.beat_seconds = min(_BEAT_SECONDS, lease / _BEAT_SHARE)
+        self.beat_seconds = min(BEAT_SECONDS, lease / _BEAT_SHARE)
         self._service = service
         self._key = idempotency_key
         self._batch = bytearray()
@@ -386,16 +282,3 @@ class UploadStream:
             self._flushed = time.monotonic()
             with anyio.CancelScope(shield=True):  # else it would run on during `abandon`
                 await run_in_threadpool(self.upload.write, batch)
-
-
-def _stalled() -> HTTPException:
-    return HTTPException(
-        408, f"Too little was received in {STALL_SECONDS:.0f} seconds; send it again."
-    )
-
-
-def _too_large(limit: int) -> UploadTooLarge:
-    return UploadTooLarge(
-        f"The request exceeds {limit / _MEBIBYTE:.4g} MiB; for recordings "
-        "MAX_UPLOAD_SIZE_MB sets the limit."
-    )

@@ -1,28 +1,52 @@
-"""HTTP helpers: JSON bodies, conditional requests, Accept, file names, errors before routing."""
+"""HTTP helpers: bodies, conditional requests, Accept, file names, early errors, limited threads."""
 
 import json
-from collections.abc import Mapping
-from typing import Annotated, Any, Generic, TypeVar
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
+from typing import Annotated, Any, Generic, ParamSpec, TypeVar
 from urllib.parse import quote
 
-from fastapi import Depends, Header, Path
+import anyio
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+from fastapi import Depends, Path
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from meet_transcriber.api.errors import (
+    BODY_UNREAD,
     PHRASES,
     OptionProblems,
     Problem,
     problem_of,
     problems_in,
 )
-from meet_transcriber.api.forms import BODY_UNREAD, small_body
 from meet_transcriber.api.openai.errors import ApiError, enveloped
-from meet_transcriber.core.errors import InvalidOptions, MalformedRequest, TranscriptionError
+from meet_transcriber.core.errors import (
+    InvalidOptions,
+    MalformedRequest,
+    TranscriptionError,
+    UploadTooLarge,
+)
 from meet_transcriber.settings import Settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
+SMALL_BODY_BYTES = 256 << 10
+"""Limit on a body without a recording, and on all fields of a form together."""
+
+STALL_SECONDS = 60.0
+"""How long a sender may pause in the middle of a body."""
+
+BEAT_SECONDS = 5.0
+_MEBIBYTE = 1 << 20
 
 
 def settings_of(request: Request) -> Settings:
@@ -34,15 +58,79 @@ def settings_of(request: Request) -> Settings:
 JobId = Annotated[
     str, Path(description="The job's id.", examples=["0b8f6a3e5c1d4f0a9e7b2c6d8f1a3b5c"])
 ]
-Place = Annotated[int, Path(ge=0, description="The segment's place, counted from 0.")]
-IfMatch = Annotated[str | None, Header(description="ETag or `edition` to change; any if left out.")]
-IdempotencyKey = Annotated[
-    str | None,
-    Header(description="A repeated request with the same key returns the job of the first."),
-]
 
 
-M = TypeVar("M", bound=BaseModel)
+async def body(
+    request: Request,
+    limit: int,
+    beat: Callable[[], Awaitable[None]] | None = None,
+    beat_seconds: float = BEAT_SECONDS,
+) -> AsyncIterator[bytes]:
+    """
+    Yield a request's body, at most about `limit` bytes of it.
+
+    Args:
+        beat: called every `beat_seconds` in which nothing is received.
+
+    Raises:
+        UploadTooLarge: it is longer, by its announced length or in fact.
+        ClientDisconnect: the sender disconnected.
+        HTTPException: 408, the sender paused for too long.
+    """
+    request.scope[BODY_UNREAD] = True
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit:
+        raise _too_large(limit)
+    size, more = 0, True
+    while more:
+        message = await _next_message(request, beat, beat_seconds)
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk, more = message.get("body", b""), message.get("more_body", False)
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        yield chunk
+    request.scope[BODY_UNREAD] = False
+
+
+async def _next_message(
+    request: Request, beat: Callable[[], Awaitable[None]] | None, beat_seconds: float
+) -> Message:
+    silent_since = time.monotonic()
+    while time.monotonic() - silent_since < STALL_SECONDS:
+        with anyio.move_on_after(beat_seconds):
+            return await request.receive()
+        if beat is not None:
+            await beat()
+    raise _stalled()
+
+
+async def small_body(request: Request, limit: int = SMALL_BODY_BYTES) -> bytes:
+    """Read a body without a recording within STALL_SECONDS; raises as `body` does."""
+    try:
+        with anyio.fail_after(STALL_SECONDS):
+            return b"".join([chunk async for chunk in body(request, limit)])
+    except TimeoutError as error:
+        raise _stalled() from error
+
+
+def content_type(request: Request) -> str:
+    """The media type of a request's body, without parameters; "" if there is none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _stalled() -> HTTPException:
+    return HTTPException(
+        408, f"Too little was received in {STALL_SECONDS:.0f} seconds; send it again."
+    )
+
+
+def _too_large(limit: int) -> UploadTooLarge:
+    return UploadTooLarge(
+        f"The request exceeds {limit / _MEBIBYTE:.4g} MiB; for recordings "
+        "MAX_UPLOAD_SIZE_MB sets the limit."
+    )
 
 
 class RequestModel(BaseModel):
@@ -121,13 +209,6 @@ def _without_repetition(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(made) != len(pairs):
         raise ValueError("an object repeats a name")
     return made
-
-
-def edition_in(if_match: str | None) -> str | None:
-    """The edition that If-Match names, as an ETag or by itself; None for any."""
-    if if_match is None or if_match.strip() == "*":
-        return None
-    return if_match.strip().removeprefix("W/").strip('"').partition(".")[0]
 
 
 def matches(if_none_match: str | None, etag: str) -> bool:
@@ -223,3 +304,34 @@ async def send_early(response: Response, scope: Scope, receive: Receive, send: S
 
 def _is_openai(scope: Scope) -> bool:
     return f"{scope['path']}/".startswith("/v1/")
+
+
+TENANT_THREADS = 8
+THREADS = 32
+
+
+class ProbeLimiter:
+    """
+    Limits the threads that examine untrusted input, per tenant and in all; more calls wait.
+
+    The sender decides how long a call takes: its name server need not answer, and its recording
+    may keep a decoder busy up to the limits. In the threads that all requests share, a few dozen
+    such calls of one tenant would block everyone.
+    """
+
+    def __init__(self) -> None:
+        self._tenants = defaultdict[str, CapacityLimiter](lambda: CapacityLimiter(TENANT_THREADS))
+        self._all = CapacityLimiter(THREADS)
+
+    async def run(self, tenant: str, call: Callable[[], T]) -> T:
+        """Call in a thread once the tenant has one free, and return or raise what it does."""
+        async with self._tenants[tenant]:
+            return await run_sync(call, limiter=self._all)
+
+
+async def run_limited(
+    request: Request, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Call what examines input of this request; raises what the call raises."""
+    limiter: ProbeLimiter = request.app.state.probe_limiter
+    return await limiter.run(request.state.caller.tenant, partial(call, *args, **kwargs))

@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from meet_transcriber.api.lifespan import build
+from meet_transcriber.api.app import build
 from meet_transcriber.bootstrap import observability
 from meet_transcriber.core.errors import TranscriptionError
 from meet_transcriber.settings import load_settings

@@ -14,8 +14,8 @@ from limits.errors import StorageError as CounterError
 from limits.storage import MemoryStorage, RedisStorage, Storage
 
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.core.rate_limit import Count, Rate
 from meet_transcriber.observability.logging import get_logger
+from meet_transcriber.ports.auth import FAILED_AUTH, Count, Rate
 
 log = get_logger(__name__)
 
@@ -42,6 +42,46 @@ def parse_rate(text: str, setting: str) -> Rate | None:
             f"{setting} is not usable: {text!r} is not a rate; use 120/minute, or 0 for unlimited."
         ) from error
     return Rate(item.amount, item.get_expiry())
+
+
+class RequestLimiter:
+    """The limits of each caller; None means unlimited."""
+
+    def __init__(
+        self,
+        counters: "Counters",
+        requests: Rate | None = None,
+        submits: Rate | None = None,
+        failures: Rate | None = None,
+    ) -> None:
+        self._counters = counters
+        self._requests = requests
+        self._submits = submits
+        self._failures = failures
+        self.quick = counters.quick
+        self.off = requests is None and submits is None and failures is None
+
+    def count_key(self, key_id: str, submits: bool) -> list[Count]:
+        return self._count("key", key_id, submits)
+
+    def count_address(self, address: str, submits: bool) -> list[Count]:
+        if self._failures is not None:
+            failed = self._counters.peek(FAILED_AUTH, self._failures, address)
+            if not failed.allowed:
+                return [failed]
+        return self._count("address", address, submits)
+
+    def count_failure(self, address: str) -> None:
+        if self._failures is not None:
+            self._counters.hit(FAILED_AUTH, self._failures, address)
+
+    def _count(self, kind: str, who: str, submits: bool) -> list[Count]:
+        counts: list[Count] = []
+        rates = [(kind, self._requests), (f"{kind}-submit", self._submits if submits else None)]
+        for policy, rate in rates:
+            if rate is not None and all(each.allowed for each in counts):
+                counts.append(self._counters.hit(policy, rate, who))
+        return counts
 
 
 class Counters:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from meet_transcriber.core.auth import NewKey
 from meet_transcriber.core.errors import InvalidOptions, StorageError
-from meet_transcriber.core.rate_limit import Limits
-from meet_transcriber.ports.auth import AuditTrail, Keyring, Sealer
+from meet_transcriber.ports.auth import AuditTrail, Keyring, RateLimiter, Sealer
 from meet_transcriber.ports.stores import JobStore
 from meet_transcriber.settings import Settings, make_data_dir, redis_address
 
@@ -110,7 +109,7 @@ def first_key(settings: Settings, keyring: Keyring) -> tuple[NewKey, Path] | Non
     return created, path
 
 
-def limits(settings: Settings) -> Limits:
+def limits(settings: Settings) -> RateLimiter:
     """
     Rate limits, counted where all processes share them; nothing is connected yet.
 
@@ -119,7 +118,7 @@ def limits(settings: Settings) -> Limits:
     Raises:
         InvalidOptions: a rate is malformed; names the setting.
     """
-    from meet_transcriber.auth.rate_limiter import Counters, parse_rate
+    from meet_transcriber.auth.rate_limiter import Counters, RequestLimiter, parse_rate
 
     address = redis_address(settings)
     if address is None:
@@ -128,15 +127,13 @@ def limits(settings: Settings) -> Limits:
         from meet_transcriber.stores.redis.client import build_client
 
         counters = Counters(build_client(address, _LIMITER_TIMEOUT_SECONDS))
-    limits = Limits(
-        counters.hit,
-        counters.peek,
-        counters.quick,
+    limiter = RequestLimiter(
+        counters,
         requests=parse_rate(settings.rate_limit, "RATE_LIMIT"),
         submits=parse_rate(settings.rate_limit_submit, "RATE_LIMIT_SUBMIT"),
         failures=parse_rate(settings.rate_limit_failed_auth, "RATE_LIMIT_FAILED_AUTH"),
     )
-    return Limits(counters.hit, counters.peek) if settings.auth_mode == "loopback" else limits
+    return RequestLimiter(counters) if settings.auth_mode == "loopback" else limiter
 
 
 # -- encryption of voices ----------------------------------------------------------------------

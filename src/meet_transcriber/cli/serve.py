@@ -55,7 +55,7 @@ def for_loopback(settings: Settings, listener: socket.socket) -> Settings:
 
 def make_server(settings: Settings) -> "uvicorn.Server":
     """The HTTP API, ready to run on a listening socket."""
-    from meet_transcriber.api.lifespan import build  # noqa: PLC0415 - only these commands need it
+    from meet_transcriber.api.app import build  # noqa: PLC0415 - only these commands need it
 
     return server_of(build(settings), settings)
 

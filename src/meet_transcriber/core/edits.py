@@ -401,12 +401,6 @@ def split_new_text(text: str) -> list[str]:
     return texts
 
 
-def refuse_long_names(names: Mapping[str, str | None]) -> None:
-    """Raise InvalidOptions where a speaker's name is longer than anybody's."""
-    if long := [name for name in names.values() if name and len(name) > LONGEST_NAME]:
-        raise InvalidOptions(f"{long[0][:40]!r}... is longer than {LONGEST_NAME} characters.")
-
-
 def labels_given(transcript: Transcript, log: EditLog) -> frozenset[str | None]:
     """
     Labels to which edits gave what somebody else had said, as far as they still stand.

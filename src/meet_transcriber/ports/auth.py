@@ -1,7 +1,7 @@
-"""Ports for API keys, browser sessions, the audit trail and the encryption of personal data."""
+"""Ports for API keys, sessions, the audit trail, rate limits and the encryption of voices."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from meet_transcriber.core.auth import (
     ApiKey,
@@ -131,6 +131,66 @@ class AuditTrail(Protocol):
             InvalidOptions: the cursor is invalid.
             StorageError: the log cannot be read.
         """
+        ...
+
+
+class Rate(NamedTuple):
+    """`amount` requests per `seconds`."""
+
+    amount: int
+    seconds: int
+
+
+class Count(NamedTuple):
+    """
+    The state of a caller's limit after a request.
+
+    Attributes:
+        policy: name of the limit: `key` or `address`, both also with `-submit`, or `FAILED_AUTH`.
+        remaining: requests left in this window.
+        reset_seconds: seconds until the next window begins; at least 1.
+        allowed: whether the request was within the limit.
+    """
+
+    policy: str
+    rate: Rate
+    remaining: int
+    reset_seconds: int
+    allowed: bool
+
+
+FAILED_AUTH = "failed-auth"
+"""Name of the limit on wrong keys."""
+
+
+class RateLimiter(Protocol):
+    """Counts requests against the limits of each caller."""
+
+    @property
+    def off(self) -> bool:
+        """Whether there is no limit."""
+        ...
+
+    @property
+    def quick(self) -> bool:
+        """Whether counting needs no network."""
+        ...
+
+    def count_key(self, key_id: str, submits: bool) -> list[Count]:
+        """
+        Count a request against each limit of a key, up to the first that it exceeds.
+
+        Args:
+            submits: whether the request creates work.
+        """
+        ...
+
+    def count_address(self, address: str, submits: bool) -> list[Count]:
+        """Count like `count_key`, unless the address has sent too many wrong keys."""
+        ...
+
+    def count_failure(self, address: str) -> None:
+        """Count a wrong key."""
         ...
 
 

@@ -12,7 +12,6 @@ from meet_transcriber.core.edits import (
     Edit,
     EditLog,
     count,
-    refuse_long_names,
     with_edits,
 )
 from meet_transcriber.core.errors import (
@@ -121,20 +120,6 @@ class JobCommands:
         return set()
 
     # -- editing ---------------------------------------------------------------------------
-
-    def name_speakers(
-        self, job_id: str, names: Mapping[str, str | None], author: str | None = None
-    ) -> EditResult:
-        """
-        Name speakers in all formats; None or "" removes a name.
-
-        Raises:
-            JobNotFound, JobNotReady: there is no transcript.
-            InvalidOptions: a speaker does not exist, or a name is too long.
-        """
-        refuse_long_names(names)
-        edits = [Edit("name", speaker=label, text=name or "") for label, name in names.items()]
-        return self._edit(job_id, edits, None, author)
 
     def edit(self, job_id: str, edit: Edit, version: int | None = None) -> Job:
         """

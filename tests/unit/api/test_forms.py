@@ -10,9 +10,10 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.types import Message
 
-from meet_transcriber.api.forms import ReceivedForm, receive
+from meet_transcriber.api.forms import receive
 from meet_transcriber.core.errors import InvalidOptions, UploadTooLarge
-from meet_transcriber.service import Policy, SubmissionRequest
+from meet_transcriber.core.jobs import Job
+from meet_transcriber.service import Policy, Service, SubmissionRequest
 from tests.unit.api.service_fixture import make_service, stored_keys
 
 HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="m.wav"\r\n\r\n'
@@ -45,15 +46,21 @@ def recording(mebibytes: int) -> Iterator[bytes]:
     yield TAIL
 
 
+async def read(request: HttpRequest, service: Service) -> None:
+    """Read a form and use nothing of it."""
+    async with receive(request, service):
+        pass
+
+
 def test_fields_may_follow_the_file(tmp_path: Path) -> None:
     service = make_service(tmp_path)
 
-    async def send() -> ReceivedForm:
-        return await receive(Sender(recording(2)).request, service)
+    async def send() -> Job:
+        async with receive(Sender(recording(2)).request, service) as received:
+            assert received.fields == [("language", "en")]
+            return received.upload.finish(SubmissionRequest())
 
-    received = asyncio.run(send())
-    assert received.fields == [("language", "en")]
-    job = received.upload.finish(SubmissionRequest())
+    job = asyncio.run(send())
     assert (job.name, job.size_bytes) == ("m.wav", 2 << 20)
 
 
@@ -61,7 +68,7 @@ def test_a_disconnected_upload_leaves_nothing(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     sender = Sender(iter([HEAD, bytes(1 << 20)]))
     with pytest.raises(ClientDisconnect):
-        asyncio.run(receive(sender.request, service))
+        asyncio.run(read(sender.request, service))
     assert stored_keys(service) == []
     assert service.context.jobs.due(float("inf"), 9) == []
 
@@ -70,7 +77,7 @@ def test_too_much_is_refused_soon_after_the_limit(tmp_path: Path) -> None:
     service = make_service(tmp_path, Policy(max_upload_bytes=2 << 20))
     sender = Sender(recording(64))
     with pytest.raises(UploadTooLarge):
-        asyncio.run(receive(sender.request, service))
+        asyncio.run(read(sender.request, service))
     assert sender.taken <= 3 << 20
     assert stored_keys(service) == []
 
@@ -79,7 +86,7 @@ def test_an_announced_length_over_the_limit_is_refused_unread(tmp_path: Path) ->
     service = make_service(tmp_path, Policy(max_upload_bytes=2 << 20))
     sender = Sender(recording(64), 64 << 20)
     with pytest.raises(UploadTooLarge):
-        asyncio.run(receive(sender.request, service))
+        asyncio.run(read(sender.request, service))
     assert sender.taken == 0
 
 
@@ -88,9 +95,7 @@ def test_a_sender_that_pauses_keeps_its_upload_alive(tmp_path: Path) -> None:
 
     async def send() -> list[str]:
         pausing, wire = Sender(iter([HEAD, b"x", TAIL])), asyncio.Queue[Message]()
-        receiving = asyncio.create_task(
-            receive(HttpRequest(pausing.request.scope, wire.get), service)
-        )
+        receiving = asyncio.create_task(read(HttpRequest(pausing.request.scope, wire.get), service))
         for _ in range(3):
             await wire.put(await pausing.receive())
             await asyncio.sleep(1.2)
@@ -103,20 +108,20 @@ def test_a_sender_that_pauses_keeps_its_upload_alive(tmp_path: Path) -> None:
 def test_a_form_without_a_file_refuses_to_return_one(tmp_path: Path) -> None:
     sender = Sender(iter([TAIL[2:], TAIL]))
 
-    async def send() -> ReceivedForm:
-        return await receive(sender.request, make_service(tmp_path))
+    async def send() -> None:
+        async with receive(sender.request, make_service(tmp_path)) as received:
+            assert received.file is None
+            _ = received.upload
 
-    received = asyncio.run(send())
-    assert not received.has_upload
     with pytest.raises(InvalidOptions, match="no recording"):
-        _ = received.upload
+        asyncio.run(send())
 
 
 def test_an_error_while_handling_a_form_leaves_nothing(tmp_path: Path) -> None:
     service = make_service(tmp_path)
 
     async def send() -> None:
-        async with await receive(Sender(recording(1)).request, service):
+        async with receive(Sender(recording(1)).request, service):
             raise KeyError
 
     with pytest.raises(KeyError):

@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
 
 from meet_transcriber.api.http import JsonBody
-from meet_transcriber.api.routes import edits, keys, submissions, uploads, voices
+from meet_transcriber.api.routes import access, edits, submissions, uploads, voices
 
 METHODS = {"get", "head", "post", "patch", "delete"}
 
@@ -72,7 +72,7 @@ def test_bodies_that_routes_parse_are_documented(document: Any) -> None:
 def test_the_documented_body_is_the_one_that_is_parsed(document: Any) -> None:
     parsed = {
         route.unique_id: dependency.call.model.__name__
-        for module in (submissions, uploads, edits, voices, keys)
+        for module in (submissions, uploads, edits, voices, access)
         for route in module.router.routes
         if isinstance(route, APIRoute)
         for dependency in route.dependant.dependencies

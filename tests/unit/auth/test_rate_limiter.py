@@ -8,7 +8,7 @@ import redis
 
 from meet_transcriber.auth.rate_limiter import Counters, parse_rate
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.core.rate_limit import Rate
+from meet_transcriber.ports.auth import Rate
 
 MINUTE = Rate(50, 60)
 

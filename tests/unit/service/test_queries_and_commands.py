@@ -32,10 +32,10 @@ def test_a_transcript_is_there_when_the_job_is_completed(fixture: ServiceFixture
 
 def test_names_are_in_every_format(fixture: ServiceFixture) -> None:
     job = fixture.complete_job()
-    fixture.service.commands.name_speakers(job.id, {"SPEAKER_00": "Ann"})
+    fixture.service.commands.edit(job.id, Edit("name", speaker="SPEAKER_00", text="Ann"))
     for form in ("txt", "srt", "json", "rttm"):
         assert b"Ann" in fixture.service.queries.export(job.id, form)[1]
-    fixture.service.commands.name_speakers(job.id, {"SPEAKER_00": None})
+    fixture.service.commands.edit(job.id, Edit("name", speaker="SPEAKER_00"))
     assert b"Ann" not in fixture.service.queries.export(job.id, "txt")[1]
 
 

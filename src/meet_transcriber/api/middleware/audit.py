@@ -1,28 +1,20 @@
-"""The audit log: the table of audited operations, the middleware that records, and the route."""
+"""The audit log: the table of audited operations, and the middleware that records them."""
 
 import time
 from collections.abc import Mapping
-from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from meet_transcriber.api import serializers
-from meet_transcriber.api.auth import AdminService, get_auth
-from meet_transcriber.api.openapi import problems, response
 from meet_transcriber.bootstrap.auth import AuthContext
-from meet_transcriber.core.auth import AuditEntry, AuditQuery, Caller
-from meet_transcriber.core.errors import InvalidOptions, StorageError
+from meet_transcriber.core.auth import AuditEntry, Caller
+from meet_transcriber.core.errors import StorageError
 from meet_transcriber.observability.logging import get_logger
 
 log = get_logger(__name__)
-
-router = APIRouter(tags=["access"])
 
 ACTIONS: Mapping[str, str] = {
     "submitTranscription": "submit",
@@ -147,62 +139,3 @@ def _action(scope: Scope, status: int) -> tuple[str | None, str]:
     if scope.get("state", {}).get("content_read"):
         return ACTIONS_IF_CONTENT_READ.get(operation, ACTIONS.get(operation)), ""
     return ACTIONS.get(operation), ""
-
-
-@router.get(
-    "/audit",
-    operation_id="readAudit",
-    summary="Who did what",
-    response_class=Response,
-    responses={**response(200, "Entries, the latest first.", "AuditPage"), **problems(422)},
-)
-def read_audit(
-    request: Request,
-    _service: AdminService,
-    limit: Annotated[int, Query(ge=1, le=500, description="Entries in a page.")] = 50,
-    after: Annotated[str | None, Query(description="`after` of the page before.")] = None,
-    action: Annotated[str, Query(description="Only this action.")] = "",
-    key: Annotated[str, Query(description="Only what this key did.")] = "",
-    tenant: Annotated[str | None, Query(description="Only this tenant's.")] = None,
-    job: Annotated[str, Query(description="Only what was done to this job.")] = "",
-    since: Annotated[str | None, Query(description="Not before; ISO 8601.")] = None,
-    until: Annotated[str | None, Query(description="Before; ISO 8601.")] = None,
-) -> Response:
-    """A page may be short although more follows: continue while `after` is not null."""
-    begin, end = _seconds(since, 0.0), _seconds(until, float("inf"))
-    query = AuditQuery(limit, after or None, action, key, tenant, job, begin, end)
-    page = get_auth(request).trail.read_page(query)
-    body = {
-        "object": "list",
-        "data": [_entry(entry) for entry in page.entries],
-        "after": page.after,
-    }
-    return Response(
-        serializers.dumped(body), 200, {"Cache-Control": "no-store"}, "application/json"
-    )
-
-
-def _seconds(text: str | None, default: float) -> float:
-    if text is None:
-        return default
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError, OSError) as error:
-        raise InvalidOptions(
-            "since and until must be times such as 2026-11-24T09:00:00Z."
-        ) from error
-
-
-def _entry(entry: AuditEntry) -> dict[str, Any]:
-    body = {
-        "at": serializers.moment(entry.at),
-        "action": entry.action,
-        "key": entry.key,
-        "tenant": entry.tenant,
-        "job": entry.job,
-        "target": entry.target,
-        "status": entry.status,
-        "address": entry.address,
-        "request_id": entry.request_id,
-    }
-    return body if entry.name is None else {**body, "name": entry.name}

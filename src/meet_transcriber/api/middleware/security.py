@@ -1,11 +1,30 @@
 """Security headers, limits on request headers, and the loopback-only mode."""
 
+from collections.abc import Mapping
+
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from meet_transcriber.api.errors import internal_error
 from meet_transcriber.api.http import error_response, plain_error_response, send_early
 from meet_transcriber.api.middleware.proxy_headers import non_local_reason
-from meet_transcriber.api.security_headers import complete_headers
 from meet_transcriber.core.errors import NotLocal
+
+HEADERS: Mapping[bytes, bytes] = {
+    b"content-security-policy": b"default-src 'none'; base-uri 'none'; form-action 'none'; "
+    b"frame-ancestors 'none'",
+    b"cross-origin-opener-policy": b"same-origin",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"permissions-policy": b"camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    b"referrer-policy": b"no-referrer",
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+}
+"""From OWASP's REST Security Cheat Sheet; a header that the route sets wins."""
+
+_HSTS = (b"strict-transport-security", b"max-age=31536000")
+_CACHING = {b"cache-control", b"etag"}
+_NO_STORE = (b"cache-control", b"no-store")
 
 URL_BYTES = 16 << 10
 HEADERS_BYTES = 32 << 10
@@ -13,7 +32,11 @@ HEADERS_COUNT = 100
 
 
 class SecurityHeadersMiddleware:
-    """Middleware: adds the security headers to every response."""
+    """
+    Middleware: adds the security headers to every response, that of an unexpected error included.
+
+    Starlette would send that one from outside all middleware, without these headers.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -22,13 +45,33 @@ class SecurityHeadersMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        started = False
 
         async def send_safely(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
-                message["headers"] = complete_headers(list(message["headers"]), scope["scheme"])
+                started = True
+                message["headers"] = _complete(list(message["headers"]), scope["scheme"])
             await send(message)
 
-        await self._app(scope, receive, send_safely)
+        try:
+            await self._app(scope, receive, send_safely)
+        except Exception as error:
+            response = internal_error(Request(scope), error)
+            if not started:
+                await response(scope, receive, send_safely)
+            raise  # the server logs it with its traceback
+
+
+def _complete(given: list[tuple[bytes, bytes]], scheme: str) -> list[tuple[bytes, bytes]]:
+    """Add `HEADERS`, `no-store` unless the route allows caching, and HSTS over HTTPS."""
+    names = {name.lower() for name, _ in given}
+    given += [(name, value) for name, value in HEADERS.items() if name not in names]
+    if not names & _CACHING:
+        given.append(_NO_STORE)
+    if scheme == "https":
+        given.append(_HSTS)
+    return given
 
 
 class RequestSizeLimitMiddleware:

@@ -1,27 +1,33 @@
-"""Waits for a transcript, and builds the response in the requested format."""
+"""Waits for a transcript, and sends it whole or as events while it is made."""
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from meet_transcriber.api.openai.errors import ApiError, error_of
 from meet_transcriber.api.openai.requests import TranscriptionRequest
-from meet_transcriber.api.serializers import JsonResponse
-from meet_transcriber.core.errors import JobError, StorageError
+from meet_transcriber.api.serializers import JsonResponse, dumped
+from meet_transcriber.core.errors import JobError, StorageError, TranscriptionError
 from meet_transcriber.core.formats import export
 from meet_transcriber.core.formats.openai_json import (
     diarized_body,
+    diarized_segments,
     diarized_text,
+    languages_in,
     plain_body,
+    usage,
     verbose_body,
+    word_logprobs,
 )
 from meet_transcriber.core.jobs import Job
-from meet_transcriber.core.transcript import Transcript, TranscriptWarning
+from meet_transcriber.core.languages import join_words
+from meet_transcriber.core.transcript import Segment, Transcript, TranscriptWarning
 from meet_transcriber.service import Service
 
 CHECK_SECONDS = 0.3
@@ -75,7 +81,8 @@ class JobWaiter:
         with follow as subscription:
             while True:
                 if await self._request.is_disconnected():
-                    await self._give_up()
+                    if not self._keeps:
+                        await run_in_threadpool(self._delete)
                     raise ClientDisconnect
                 changed = (await subscription.next(CHECK_SECONDS)).changed
                 if update := changed.get(self.job.id):
@@ -97,10 +104,6 @@ class JobWaiter:
             if time.monotonic() > deadline and not self.job.ended:
                 raise _takes_longer(self.job, seconds)
         return self.job
-
-    async def _give_up(self) -> None:
-        if not self._keeps:
-            await run_in_threadpool(self._delete)
 
     def _delete(self) -> None:
         with suppress(JobError, StorageError):  # otherwise the job goes on and stays in the list
@@ -161,8 +164,9 @@ def transcript_response(asked: TranscriptionRequest, transcript: Transcript) -> 
     if asked.form in ("srt", "vtt"):
         return Response(export(transcript, asked.form), media_type=_TEXT)
     if asked.form == "text":
-        text = f"{_text(asked, transcript)}\n".encode("utf-8", "backslashreplace")
-        return Response(text, media_type=_TEXT)
+        speakers = asked.options.enable_diarization
+        text = diarized_text(transcript) if speakers else transcript.text
+        return Response(f"{text}\n".encode("utf-8", "backslashreplace"), media_type=_TEXT)
     body = _body(asked, transcript)
     if warnings := warnings_of(asked, transcript.warnings):
         body["warnings"] = warnings
@@ -176,10 +180,6 @@ def warnings_of(
     return [{"code": each.code, "message": each.message} for each in (*asked.notes, *warnings)]
 
 
-def _text(asked: TranscriptionRequest, transcript: Transcript) -> str:
-    return diarized_text(transcript) if asked.options.enable_diarization else transcript.text
-
-
 def _body(asked: TranscriptionRequest, transcript: Transcript) -> dict[str, Any]:
     if asked.form == "diarized_json":
         return diarized_body(transcript)
@@ -187,3 +187,114 @@ def _body(asked: TranscriptionRequest, transcript: Transcript) -> dict[str, Any]
         task, segments, words = asked.options.task, asked.segments, asked.words
         return verbose_body(transcript, task, segments=segments, words=words)
     return plain_body(transcript, asked.logprobs)
+
+
+# -- events --------------------------------------------------------------------------------------
+
+KEEPALIVE_SECONDS = 10.0
+"""After so long without an event a comment is sent, as proxies close idle connections."""
+
+Event = dict[str, Any]
+
+
+class EventStream(Response):
+    """
+    Sends the chunks of an iterator.
+
+    Unlike starlette's StreamingResponse, it does not end the iterator when the sender disconnects:
+    the iterator has to tell that from a stopping server, as only the former deletes the job.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: AsyncIterator[bytes], headers: dict[str, str]) -> None:
+        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"} | headers)
+        del self.headers["content-length"]
+        self._events = events
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(start)
+        async for data in self._events:
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def events(
+    service: Service,
+    asked: TranscriptionRequest,
+    waiter: JobWaiter,
+    keepalive_seconds: float = KEEPALIVE_SECONDS,
+) -> AsyncIterator[bytes]:
+    """Yield the events of a job until its end; errors as OpenAI's `data: {"error": ...}`."""
+    deltas = Deltas(service, asked.logprobs)
+    sent = 0.0
+    try:
+        async for changed in waiter.updates():
+            found = await run_in_threadpool(deltas.next_events, waiter.job) if changed else []
+            if found or time.monotonic() - sent > keepalive_seconds:
+                sent = time.monotonic()
+                yield b"".join(map(_sse, found)) or b": still at work\n\n"
+        if failure := failure_of(waiter.job):
+            raise failure
+        last = await run_in_threadpool(_final_events, service, asked, waiter.job.id)
+        yield b"".join(map(_sse, last))
+    except ApiError as error:
+        yield _sse(error.body)
+    except TranscriptionError as error:
+        yield _sse(error_of(error.code, str(error)).body)
+    except ClientDisconnect:
+        return
+
+
+class Deltas:
+    """The text of finished parts, in the order of the recording."""
+
+    def __init__(self, service: Service, logprobs: bool) -> None:
+        self._queries = service.queries
+        self._logprobs = logprobs
+        self._known: set[str] = set()
+        self._waiting: dict[str, list[Segment]] = {}
+        self._next = 0
+        self._last = ""
+
+    def next_events(self, job: Job) -> list[Event]:
+        """Events for the parts that were finished since the last call."""
+        for name, segment in self._queries.parts(job, self._known):
+            self._waiting.setdefault(name, []).append(segment)
+        return [self._delta(segment) for segment in self._in_order()]
+
+    def _in_order(self) -> Iterator[Segment]:
+        while (name := f"parts/{self._next:04d}.json") in self._known:
+            self._next += 1
+            yield from self._waiting.pop(name, [])
+
+    def _delta(self, segment: Segment) -> Event:
+        """A segment as text that continues the previous delta, with the space before it."""
+        text = join_words([self._last, segment.text])[len(self._last) :] or segment.text
+        self._last = segment.text or self._last
+        event: Event = {"type": "transcript.text.delta", "delta": text}
+        if self._logprobs:
+            event["logprobs"] = word_logprobs(segment.words)
+        return event
+
+
+def _final_events(service: Service, asked: TranscriptionRequest, job_id: str) -> list[Event]:
+    """Events that need the whole transcript: its speakers, and its text."""
+    _, transcript = service.queries.transcript(job_id)
+    event: Event = {
+        "type": "transcript.text.done",
+        "text": transcript.text,
+        "languages": languages_in(transcript.segments),
+        "usage": usage(transcript),
+    }
+    if asked.logprobs:
+        event["logprobs"] = word_logprobs(transcript.words)
+    if warnings := warnings_of(asked, transcript.warnings):
+        event["warnings"] = warnings
+    segments = diarized_segments(transcript) if asked.form == "diarized_json" else ()
+    return [*segments, event]
+
+
+def _sse(event: Event) -> bytes:
+    return b"data: " + dumped(event) + b"\n\n"

@@ -7,10 +7,12 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.convertors import PathConvertor, register_url_convertor
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from meet_transcriber.api.auth import ReaderService, TranscribeService
-from meet_transcriber.api.forms import FIELDS_BYTES, receive, refuse_unless_form
+from meet_transcriber.api.forms import receive
+from meet_transcriber.api.http import SMALL_BODY_BYTES, content_type, run_limited
 from meet_transcriber.api.openai import requests
 from meet_transcriber.api.openai.errors import ApiError, EnvelopeRoute
 from meet_transcriber.api.openai.requests import (
@@ -24,15 +26,15 @@ from meet_transcriber.api.openai.requests import (
     missing,
 )
 from meet_transcriber.api.openai.responses import (
+    EventStream,
     JobWaiter,
+    events,
     failure_of,
     transcript_response,
     wait_for_upload,
 )
-from meet_transcriber.api.openai.stream import EventStream, events
 from meet_transcriber.api.openapi import Responses, parameter
 from meet_transcriber.api.schemas import FormSchema
-from meet_transcriber.api.thread_limits import run_limited
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Task
 from meet_transcriber.service import Service, SubmissionRequest
@@ -191,7 +193,8 @@ class _TranscriptionEndpoint:
 
     async def serve(self, request: Request, service: Service, task: Task) -> Response:
         """The transcript of the request's recording, or its events."""
-        refuse_unless_form(request)
+        if content_type(request) != "multipart/form-data":
+            raise HTTPException(415, "Send the recording as multipart/form-data.")
         key = request.headers.get("idempotency-key")
         asked, job = await self._submit(request, service, task, key)
         request.state.job = job
@@ -210,16 +213,15 @@ class _TranscriptionEndpoint:
         self, request: Request, service: Service, task: Task, key: str | None
     ) -> tuple[requests.TranscriptionRequest, Job]:
         await wait_for_upload(service, key)
-        limit = FIELDS_BYTES + (REFERENCES_BYTES if task == "transcribe" else 0)
-        async with await receive(
-            request, service, idempotency_key=key, fields_bytes=limit
-        ) as received:
+        limit = SMALL_BODY_BYTES + (REFERENCES_BYTES if task == "transcribe" else 0)
+        form = receive(request, service, idempotency_key=key, fields_bytes=limit)
+        async with form as received:
             sent = [*request.query_params.multi_items(), *received.fields]
             asked = requests.read(sent, task, self._catalogue, self._settings)
-            if not received.has_upload:
+            if received.file is None:
                 raise missing("file")
             if asked.known:
                 await run_limited(request, check_lengths, asked.known, service.context.decoder)
             submission = SubmissionRequest(asked.options, extras=as_extras(asked.known))
-            job = await run_limited(request, received.upload.finish, submission)
+            job = await run_limited(request, received.file.finish, submission)
         return asked, job

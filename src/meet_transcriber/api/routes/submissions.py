@@ -4,21 +4,29 @@ import json
 from typing import Annotated
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Header
 from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request as HttpRequest
+from starlette.requests import Request
 from starlette.responses import Response
 
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import SubmitService
-from meet_transcriber.api.forms import FIELDS_BYTES, content_type, receive, small_body
-from meet_transcriber.api.http import IdempotencyKey, JobId, json_body, read_json, settings_of
+from meet_transcriber.api.forms import receive
+from meet_transcriber.api.http import (
+    SMALL_BODY_BYTES,
+    JobId,
+    content_type,
+    json_body,
+    read_json,
+    run_limited,
+    settings_of,
+    small_body,
+)
 from meet_transcriber.api.openapi import parameter, problems, request_body, response
 from meet_transcriber.api.options import Pairs, Submission, SubmissionForm, read_options
 from meet_transcriber.api.schemas import RerunRequest, UploadForm, components
 from meet_transcriber.api.serializers import JsonResponse
-from meet_transcriber.api.thread_limits import run_limited
 from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.serialization import to_plain
@@ -30,7 +38,7 @@ router = APIRouter(tags=["transcriptions"], default_response_class=Response)
 _FORM, _LONG_FORM = "application/x-www-form-urlencoded", "multipart/form-data"
 _ACCEPTED = ("Location", "Retry-After")
 _TIMELINE_BYTES = 2 * MAX_BYTES  # as UTF-16
-_BODY_BYTES = FIELDS_BYTES + 6 * MAX_BYTES  # JSON may write a byte as six
+_BODY_BYTES = SMALL_BODY_BYTES + 6 * MAX_BYTES  # JSON may write a byte as six
 _BY_QUERY = [
     parameter(name, "query", schema, style="form", explode=True)
     for name, schema in components()["SubmissionForm"]["properties"].items()
@@ -53,7 +61,12 @@ _BY_QUERY = [
     },
 )
 async def submit(
-    request: HttpRequest, service: SubmitService, idempotency_key: IdempotencyKey = None
+    request: Request,
+    service: SubmitService,
+    idempotency_key: Annotated[
+        str | None,
+        Header(description="A repeated request with the same key returns the job of the first."),
+    ] = None,
 ) -> Response:
     """
     Send a recording as the form's `file`, or name a `url` to fetch it from, or an `upload`.
@@ -75,7 +88,7 @@ async def submit(
     return await accepted_response(request, service, job)
 
 
-async def _pairs(request: HttpRequest, kind: str) -> Pairs:
+async def _pairs(request: Request, kind: str) -> Pairs:
     data = await small_body(request, _BODY_BYTES)
     if kind == "application/json":
         return list(read_json(data).items())
@@ -87,23 +100,21 @@ async def _pairs(request: HttpRequest, kind: str) -> Pairs:
         raise MalformedRequest("The form is not valid UTF-8.") from error
 
 
-async def _submit_form(request: HttpRequest, service: Service, key: str | None) -> Job:
+async def _submit_form(request: Request, service: Service, key: str | None) -> Job:
     texts = {"speaker_timeline": _TIMELINE_BYTES}
-    received = await receive(request, service, idempotency_key=key, text_files=texts)
-    async with received:
+    async with receive(request, service, idempotency_key=key, text_files=texts) as received:
         sent = [*request.query_params.multi_items(), *received.fields]
         asked = await run_in_threadpool(read_options, sent)
-        if not received.has_upload:
+        if received.file is None:
             return await _submit_reference(request, service, asked, key)
         if asked.url is not None or asked.upload is not None:
             raise InvalidOptions("There is a file, and a url or an upload; send only one of them.")
-        return await run_limited(
-            request, received.upload.finish, _submission_request(request, asked)
-        )
+        submission = _submission_request(request, asked)
+        return await run_limited(request, received.file.finish, submission)
 
 
 async def _submit_reference(
-    request: HttpRequest, service: Service, asked: Submission, key: str | None
+    request: Request, service: Service, asked: Submission, key: str | None
 ) -> Job:
     """Submit the `url` or `upload` that a request names."""
     submission, submissions = _submission_request(request, asked), service.submissions
@@ -120,7 +131,7 @@ async def _submit_reference(
     )
 
 
-def _submission_request(request: HttpRequest, asked: Submission) -> SubmissionRequest:
+def _submission_request(request: Request, asked: Submission) -> SubmissionRequest:
     options = asked.with_defaults(settings_of(request))
     if asked.speaker_timeline is None:
         return SubmissionRequest(options, asked.webhook_url)
@@ -140,7 +151,7 @@ def _submission_request(request: HttpRequest, asked: Submission) -> SubmissionRe
     openapi_extra=request_body(RerunRequest),
 )
 async def rerun(
-    request: HttpRequest,
+    request: Request,
     service: SubmitService,
     job_id: JobId,
     body: Annotated[RerunRequest, json_body(RerunRequest)],
@@ -156,7 +167,7 @@ async def rerun(
     return await accepted_response(request, service, job)
 
 
-async def accepted_response(request: HttpRequest, service: Service, job: Job) -> Response:
+async def accepted_response(request: Request, service: Service, job: Job) -> Response:
     """The response for a job that was submitted or runs again."""
     request.state.job = job
     wait = await run_in_threadpool(service.queries.wait, job)

@@ -1,9 +1,12 @@
 """Routes that read jobs: status, lists, search, exports, edits."""
 
+import time
 from collections import Counter
+from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Header, Query
+from fastapi.concurrency import run_in_threadpool
 from pydantic import WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,12 +17,11 @@ from meet_transcriber.api.errors import OptionProblems
 from meet_transcriber.api.http import JobId, attachment, matches, negotiate
 from meet_transcriber.api.middleware.audit import mark_content_read
 from meet_transcriber.api.openapi import problems, ref, response, response_in
-from meet_transcriber.api.schemas import FORMATS
 from meet_transcriber.api.serializers import JsonResponse
-from meet_transcriber.api.status_cache import StatusCache
-from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.core.formats import EXPORTERS
-from meet_transcriber.core.jobs import SHOWN, JobQuery, Order, State
+from meet_transcriber.core.errors import InvalidOptions, StorageError
+from meet_transcriber.core.formats import EXPORTERS, export
+from meet_transcriber.core.jobs import SHOWN, Job, JobQuery, State
+from meet_transcriber.service import ChangeFeed, JobQueries
 
 router = APIRouter(tags=["transcriptions"], default_response_class=Response)
 
@@ -27,7 +29,7 @@ IfNoneMatch = Annotated[
     str | None, Header(description="An ETag; the response is 304 if it still matches.")
 ]
 _Status = Annotated[str, WithJsonSchema({"type": "string", "enum": [*SHOWN, ""]})]
-_JSON = "application/json"
+_JSON, _OCTETS = "application/json", "application/octet-stream"
 _KINDS = {
     each.media_type: {"type": "object" if each.media_type == _JSON else "string"}
     for each in EXPORTERS.values()
@@ -40,14 +42,12 @@ _BY_KIND = {_JSON: "json", **{kind: name for kind, name in _BY_KIND.items() if k
     "/transcribe",
     operation_id="listTranscriptions",
     summary="List jobs, or search transcripts",
-    responses={
-        **response_in(
-            200,
-            "Jobs in order of creation, or the hits of a search.",
-            {_JSON: {"anyOf": [ref("JobPage"), ref("Hits")]}},
-        ),
-        **problems(404, 422),
-    },
+    responses=response_in(
+        200,
+        "Jobs in order of creation, or the hits of a search.",
+        {_JSON: {"anyOf": [ref("JobPage"), ref("Hits")]}},
+    )
+    | problems(404, 422),
 )
 def list_jobs(
     request: Request,
@@ -73,26 +73,22 @@ def list_jobs(
     With `search`, completed meetings that contain all these words, with the segments that have
     one; `complete` says whether all meetings were searched.
     """
-    _refuse_repetition(request, but="status")
+    _refuse_repetition(request)
     states = _states(status)
     if search is not None:
         mark_content_read(request)
         return JsonResponse(serializers.found(service.queries.search(search, limit)))
-    query = JobQuery(limit + 1, _order(order), after or None, states, q)
+    query = JobQuery(limit + 1, order, after or None, states, q)
     jobs = service.queries.page(query)
     rows = [serializers.entry(job) for job in jobs[:limit]]
     return JsonResponse(serializers.page(rows, has_more=len(jobs) > limit))
 
 
-def _refuse_repetition(request: Request, but: str) -> None:
-    """Refuse repeated parameters, as one of the values would be ignored."""
+def _refuse_repetition(request: Request) -> None:
+    """Refuse repeated parameters but `status`, as all values but one would be ignored."""
     names = Counter(name for name, _ in request.query_params.multi_items())
-    if twice := [name for name, count in names.items() if count > 1 and name != but]:
+    if twice := [name for name, count in names.items() if count > 1 and name != "status"]:
         raise InvalidOptions(f"{min(twice)} was given twice; send it once.")
-
-
-def _order(text: str) -> Order:
-    return "asc" if text == "asc" else "desc"
 
 
 def _states(wanted: list[str] | None) -> tuple[State, ...]:
@@ -108,11 +104,9 @@ def _states(wanted: list[str] | None) -> tuple[State, ...]:
     "/transcribe/{job_id}",
     operation_id="getTranscription",
     summary="Get a job, and its transcript once it is completed",
-    responses={
-        **response(200, "The job.", "Job", ("ETag", "Retry-After")),
-        **response(304, "Not modified.", None, ("ETag", "Retry-After")),
-        **problems(404, 422),
-    },
+    responses=response(200, "The job.", "Job", ("ETag", "Retry-After"))
+    | response(304, "Not modified.", None, ("ETag", "Retry-After"))
+    | problems(404, 422),
 )
 async def get_job(
     request: Request,
@@ -140,17 +134,9 @@ async def get_job(
     "/transcribe/{job_id}/download",
     operation_id="downloadTranscription",
     summary="Download the transcript in any format",
-    responses={
-        **response_in(
-            200,
-            "The transcript.",
-            _KINDS,
-            "Content-Disposition",
-            "ETag",
-        ),
-        **response(304, "Not modified.", None, ("ETag",)),
-        **problems(404, 406, 409, 422),
-    },
+    responses=response_in(200, "The transcript.", _KINDS, "Content-Disposition", "ETag")
+    | response(304, "Not modified.", None, ("ETag",))
+    | problems(404, 406, 409, 422),
 )
 def download(
     service: ReaderService,
@@ -161,7 +147,7 @@ def download(
             alias="format",
             description="The format; else what Accept prefers, else json.",
             json_schema_extra={
-                "enum": FORMATS,
+                "enum": list(EXPORTERS),
                 "x-enum-descriptions": [each.summary for each in EXPORTERS.values()],
             },
         ),
@@ -179,9 +165,8 @@ def download(
     if matches(if_none_match, etag):
         return Response(status_code=304, headers=headers)
     headers["Content-Disposition"] = attachment(job.name, exporter.extension)
-    kind = exporter.media_type
-    charset = "; charset=utf-8" if exporter.is_text and kind != _JSON else ""
-    headers["Content-Type"] = kind + charset
+    charset = "; charset=utf-8" if exporter.is_text and exporter.media_type != _JSON else ""
+    headers["Content-Type"] = exporter.media_type + charset
     return Response(data, 200, headers)
 
 
@@ -189,17 +174,12 @@ def download(
     "/transcribe/{job_id}/peaks",
     operation_id="getPeaks",
     summary="Get the outline of the waveform",
-    responses={
-        **response_in(
-            200,
-            "The outline. As octets: a byte of steps per second, then pairs of signed bytes.",
-            {
-                _JSON: ref("Peaks"),
-                "application/octet-stream": {"type": "string", "format": "binary"},
-            },
-        ),
-        **problems(404, 406, 409, 422),
-    },
+    responses=response_in(
+        200,
+        "The outline. As octets: a byte of steps per second, then pairs of signed bytes.",
+        {_JSON: ref("Peaks"), _OCTETS: {"type": "string", "format": "binary"}},
+    )
+    | problems(404, 406, 409, 422),
 )
 def peaks(
     service: ReaderService,
@@ -207,7 +187,7 @@ def peaks(
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
     """Lowest and highest sample per step; available once the recording is prepared."""
-    kind = negotiate(accept, {_JSON: _JSON, "application/octet-stream": "application/octet-stream"})
+    kind = negotiate(accept, {_JSON: _JSON, _OCTETS: _OCTETS})
     _, data = service.queries.peaks(job_id)
     headers = {"Vary": "Accept"}
     if kind != _JSON:
@@ -220,10 +200,7 @@ def peaks(
     "/transcribe/{job_id}/edits",
     operation_id="listEdits",
     summary="List the edits of a transcript",
-    responses={
-        **response(200, "All edits, in order.", "Edits", ("ETag",)),
-        **problems(404, 409, 422),
-    },
+    responses=response(200, "All edits, in order.", "Edits", ("ETag",)) | problems(404, 409, 422),
 )
 def list_edits(service: ReaderService, job_id: JobId) -> Response:
     """The log of edits since the transcript was generated; an undo is an edit, too."""
@@ -231,3 +208,122 @@ def list_edits(service: ReaderService, job_id: JobId) -> Response:
     log = service.queries.edits(job)
     body = {"object": "list", "data": serializers.edits(log)}
     return JsonResponse(body, 200, {"ETag": f'"{serializers.edition(job)}"'})
+
+
+# -- statuses ------------------------------------------------------------------------------------
+
+_Key = tuple[str | None, str, bool]
+_FRESH_SECONDS = 0.5
+"""How long queue position and ETA, which change without the record, are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """
+    A job's status as sent to the client.
+
+    Attributes:
+        retry_after: seconds to wait before the next request; None when nothing will change.
+        until: on the monotonic clock; expired statuses are rendered again.
+        has_transcript: whether the body includes the transcript.
+    """
+
+    body: bytes
+    etag: str
+    retry_after: int | None
+    until: float
+    has_transcript: bool = False
+
+
+class StatusCache:
+    """
+    The statuses last rendered, for use from the event loop.
+
+    Each request first asks the change feed what has changed, so no answer is older than its
+    question, even where another process changed the job.
+    """
+
+    def __init__(self, feed: ChangeFeed, quick: bool = False, most_bytes: int = 32 << 20) -> None:
+        """
+        Args:
+            quick: the job store is on this machine and answers within microseconds.
+            most_bytes: of all bodies together; the oldest are dropped.
+        """
+        self._most_bytes = most_bytes
+        self._feed = feed
+        self._quick = quick
+        self._marks: dict[str | None, int] = {}
+        self._kept: dict[_Key, Status] = {}
+        self._bytes = 0
+
+    async def get(self, queries: JobQueries, job_id: str, with_transcript: bool) -> Status:
+        """
+        Return a job's status as it is now.
+
+        Raises:
+            JobNotFound: this tenant has no such job.
+            StorageError: the store does not answer, or the transcript cannot be read.
+        """
+        mark, key = await self._catch_up(queries.tenant), (queries.tenant, job_id, with_transcript)
+        status = self._kept.get(key)
+        if status is None or status.until < time.monotonic():
+            status = await run_in_threadpool(_render, queries, job_id, with_transcript)
+            if self._marks[queries.tenant] == mark:  # else it may have changed during rendering
+                self._keep(key, status)
+        return status
+
+    async def _catch_up(self, tenant: str | None) -> int:
+        """Drop what has changed; returns the mark up to which changes are known."""
+        since = self._marks.get(tenant)
+        if self._quick:
+            changes = self._feed.changes_now(tenant or "", since)
+        else:
+            changes = await self._feed.changes(tenant or "", since)
+        stale = [(tenant, job_id, flag) for job_id in changes.jobs for flag in (False, True)]
+        if changes.missed:
+            stale = [key for key in self._kept if key[0] == tenant]
+        for key in stale:
+            self._drop(key)
+        self._marks[tenant] = changes.mark
+        return changes.mark
+
+    def _keep(self, key: _Key, status: Status) -> None:
+        self._drop(key)
+        self._kept[key] = status
+        self._bytes += len(status.body)
+        while self._bytes > self._most_bytes:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: _Key) -> None:
+        if dropped := self._kept.pop(key, None):
+            self._bytes -= len(dropped.body)
+
+
+def _render(queries: JobQueries, job_id: str, with_transcript: bool) -> Status:
+    while True:
+        job = queries.job(job_id)
+        try:
+            return _status(queries, job, with_transcript and job.state == "completed")
+        except StorageError:  # its objects are gone if the job has changed meanwhile
+            if queries.version(job_id) == job.version:
+                raise
+
+
+def _status(queries: JobQueries, job: Job, with_transcript: bool) -> Status:
+    wait = queries.wait(job)
+    body = serializers.status(job, wait)
+    data = serializers.dumped(body)
+    if with_transcript:
+        transcript = queries.transcript_of(job)
+        written = export(transcript, "json", job.options.word_timestamps).strip()
+        data = data[:-1] + b',"transcript":' + written + b"}"
+    tag = f"{serializers.edition(job)}.{job.version}"
+    if job.ended:
+        return Status(data, f'"{tag}"', None, float("inf"), with_transcript)
+    pending = job.state == "pending"
+    return Status(
+        data,
+        f'W/"{tag}.{body["queue_position"]}.{body["eta_seconds"]}"',
+        serializers.RETRY_PENDING_SECONDS if pending else serializers.RETRY_RUNNING_SECONDS,
+        time.monotonic() + _FRESH_SECONDS,
+    )

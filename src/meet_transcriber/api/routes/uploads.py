@@ -11,8 +11,7 @@ from starlette.responses import Response
 
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import SubmitService
-from meet_transcriber.api.forms import body, content_type
-from meet_transcriber.api.http import json_body
+from meet_transcriber.api.http import body, content_type, json_body
 from meet_transcriber.api.openapi import problems, request_body, response
 from meet_transcriber.api.schemas import UploadRequest
 from meet_transcriber.api.serializers import JsonResponse

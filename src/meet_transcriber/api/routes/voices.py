@@ -16,7 +16,9 @@ from meet_transcriber.api.http import (
     JobId,
     JsonBody,
     attachment,
+    content_type,
     json_body,
+    run_limited,
     settings_of,
     validate,
 )
@@ -24,7 +26,6 @@ from meet_transcriber.api.openapi import problems, ref, request_body, response, 
 from meet_transcriber.api.routes.submissions import accepted_response
 from meet_transcriber.api.schemas import VoiceClip, VoiceMerge, VoiceName, VoiceRequest
 from meet_transcriber.api.serializers import JsonResponse
-from meet_transcriber.api.thread_limits import run_limited
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
@@ -76,7 +77,7 @@ async def remember(request: Request, service: SubmitService) -> Response:
     sample until the job is completed.
     """
     sealer_of(service.context)
-    if request.headers.get("content-type", "").startswith(_FORM):
+    if content_type(request) == _FORM:
         return await _submit_clip(request, service)
     body = await JsonBody(VoiceRequest)(request)
     name, consent = checked_person(body.name), _consent(request, body.consent)
@@ -90,7 +91,7 @@ async def remember(request: Request, service: SubmitService) -> Response:
 async def _submit_clip(request: Request, service: Service) -> Response:
     if settings_of(request).diarization_engine == "none":
         raise InvalidOptions("Diarization is off on this server (DIARIZATION_ENGINE=none).")
-    async with await receive(request, service) as received:
+    async with receive(request, service) as received:
         fields = dict(received.fields)
         if len(fields) < len(received.fields):
             raise InvalidOptions("A field of the form was sent twice; send it once.")

@@ -8,8 +8,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from meet_transcriber.api.app import create_app
-from meet_transcriber.api.middleware.security import HEADERS_COUNT, URL_BYTES
-from meet_transcriber.api.security_headers import HEADERS
+from meet_transcriber.api.middleware.security import HEADERS, HEADERS_COUNT, URL_BYTES
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from meet_transcriber.api.http import ProbeLimiter
 from meet_transcriber.api.openai.routes import openai_router
-from meet_transcriber.api.thread_limits import ProbeLimiter
 from meet_transcriber.bootstrap import auth
 from meet_transcriber.bootstrap.auth import build_auth
 from meet_transcriber.core.jobs import QUEUES
@@ -37,7 +37,7 @@ def make_app(service: Service, **changed: Any) -> FastAPI:
     app, wanted = FastAPI(), settings(**{"auth_mode": "open", **changed})
     app.state.service, app.state.settings = service, wanted
     app.state.auth = build_auth(wanted, service.context.jobs)
-    app.state.limits, app.state.probe_limiter = auth.limits(wanted), ProbeLimiter()
+    app.state.limiter, app.state.probe_limiter = auth.limits(wanted), ProbeLimiter()
     app.include_router(openai_router(wanted))
     return app
 

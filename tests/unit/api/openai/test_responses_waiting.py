@@ -10,8 +10,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from meet_transcriber.api.openai.requests import TranscriptionRequest
-from meet_transcriber.api.openai.responses import JobWaiter
-from meet_transcriber.api.openai.stream import events
+from meet_transcriber.api.openai.responses import JobWaiter, events
 from meet_transcriber.core.errors import JobNotFound, StorageUnavailable
 from meet_transcriber.core.options import Options
 from meet_transcriber.service import Service
@@ -79,7 +78,7 @@ async def first_of(stream: AsyncIterator[bytes], number: int) -> list[bytes]:
 def test_a_stream_is_never_silent_for_long(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     stream = events(
-        service, TranscriptionRequest(Options()), waiter_of(service), silence_seconds=0.0
+        service, TranscriptionRequest(Options()), waiter_of(service), keepalive_seconds=0.0
     )
     assert asyncio.run(first_of(stream, 3)) == [b": still at work\n\n"] * 3
 

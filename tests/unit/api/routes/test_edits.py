@@ -1,16 +1,22 @@
 """Cancelling, naming, editing, undoing."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from meet_transcriber.api.app import create_app
+from meet_transcriber.core.edits import Edit
 from meet_transcriber.core.transcript import Turn
 from meet_transcriber.service import Service
+from meet_transcriber.settings import Settings
+from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 from tests.simulated.meetings import keep, spoken, transcript_of
 from tests.unit.api.secured_app import SecuredApp
-from tests.unit.api.service_fixture import complete_job
+from tests.unit.api.service_fixture import complete_job, make_service
 
 
 @pytest.fixture
@@ -312,3 +318,33 @@ def test_a_key_that_may_not_read_learns_no_words_from_an_edit(secured: SecuredAp
             path, json={"speaker": None}, headers=secured.bearer(*scopes, tenant="ann")
         )
         assert (answer.status_code, "transcript_change" in answer.json()) == (200, there)
+
+
+class ChangingJobs(SqliteJobStore):
+    """Calls `then` before a version is read for the second time."""
+
+    then: Callable[[], object] | None = None
+    reads = 0
+
+    def version(self, job_id: str) -> int:
+        if self.then is not None:
+            self.reads += 1
+            if self.reads == 2:
+                self.then()
+        return super().version(job_id)
+
+
+@pytest.mark.parametrize("room", ["speakers", "segments/0"])
+def test_an_edit_between_check_and_change_is_a_conflict(tmp_path: Path, room: str) -> None:
+    made = make_service(tmp_path)
+    job = complete_job(made)
+    jobs = ChangingJobs(tmp_path / "jobs.sqlite3")
+    service = Service(replace(made.context, jobs=jobs))
+    client = TestClient(create_app(service, Settings(auth_mode="open", data_dir=tmp_path)))
+    seen = {"If-Match": client.get(f"/transcribe/{job.id}").headers["ETag"]}
+    jobs.then = lambda: made.commands.edit(job.id, Edit("text", 0, text="Other words."))
+    body = {"SPEAKER_00": "Ann"} if room == "speakers" else {"text": "Mine."}
+    answer = client.patch(f"/transcribe/{job.id}/{room}", json=body, headers=seen)
+    assert jobs.reads >= 2
+    assert answer.status_code == 412
+    jobs.close()

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from meet_transcriber.api.app import create_app
-from meet_transcriber.api.thread_limits import MOST_PER_TENANT
+from meet_transcriber.api.http import TENANT_THREADS
 from meet_transcriber.bootstrap.auth import build_auth
 from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.service import Service
@@ -82,7 +82,7 @@ def test_others_are_served_meanwhile(tmp_path: Path, sent: Callable[[], dict[str
         mine = {"files": {"file": ("a.wav", b"tape")}}
         try:
             async with asyncio.timeout(30):
-                while stuck.most < MOST_PER_TENANT:
+                while stuck.most < TENANT_THREADS:
                     await asyncio.sleep(0.01)
                 asked = [ask("mine", "GET"), ask("mine", "POST", **mine), ask("theirs", "GET")]
                 found = [(await each).status_code for each in asked]
@@ -92,7 +92,7 @@ def test_others_are_served_meanwhile(tmp_path: Path, sent: Callable[[], dict[str
         return found
 
     assert asyncio.run(_over_http(Service(context), tmp_path, others)) == [200, 202, 200]
-    assert stuck.most == MOST_PER_TENANT
+    assert stuck.most == TENANT_THREADS
 
 
 async def _over_http(

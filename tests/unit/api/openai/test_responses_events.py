@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import Message
 
-from meet_transcriber.api.openai.stream import Deltas
+from meet_transcriber.api.openai.responses import Deltas
 from meet_transcriber.core.jobs import JobQuery
 from meet_transcriber.service import Service
 from tests.unit.api.openai.app_fixture import TEXT, at_work, make_app, post

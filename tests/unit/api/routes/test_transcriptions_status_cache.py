@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meet_transcriber.api.status_cache import Status, StatusCache
+from meet_transcriber.api.routes.transcriptions import Status, StatusCache
 from meet_transcriber.core.errors import JobNotFound
 from meet_transcriber.service import Service
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
