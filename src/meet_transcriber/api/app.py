@@ -147,9 +147,8 @@ def _add_middleware(
     _allow_origins(app, settings)
     if guard.mode == "loopback":
         app.add_middleware(LoopbackOnlyMiddleware)
-    app.add_middleware(
-        ProxyHeadersMiddleware, proxies=TrustedProxies(listed(settings.trusted_proxies))
-    )
+    if (proxies := TrustedProxies(listed(settings.trusted_proxies))).networks:
+        app.add_middleware(ProxyHeadersMiddleware, proxies=proxies)
     app.add_middleware(RequestSizeLimitMiddleware)
     app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(RequestLogMiddleware, meters=service.context.meters)

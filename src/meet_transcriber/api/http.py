@@ -1,10 +1,11 @@
-"""HTTP helpers: bodies, conditional requests, Accept, file names, early errors, limited threads."""
+"""HTTP helpers: bodies, Accept, file names, early errors, addresses, limited threads."""
 
 import json
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Annotated, Any, Generic, ParamSpec, TypeVar
 from urllib.parse import quote
 
@@ -304,6 +305,26 @@ async def send_early(response: Response, scope: Scope, receive: Receive, send: S
 
 def _is_openai(scope: Scope) -> bool:
     return f"{scope['path']}/".startswith("/v1/")
+
+
+_IPV6_PREFIX = 64
+
+
+def read_address(text: str) -> IPv4Address | IPv6Address | None:
+    """An IP address, one of IPv4 within IPv6 as IPv4; None where the text is not one."""
+    try:
+        address = ip_address(text.strip().partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def client_key(peer: str) -> str:
+    """What counts as one client: an IPv4 address, or the /64 of IPv6 that one customer has."""
+    address = read_address(peer)
+    if isinstance(address, IPv6Address) and not address.is_loopback:
+        return str(IPv6Network((address, _IPV6_PREFIX), strict=False))
+    return str(address or "unknown")
 
 
 TENANT_THREADS = 8

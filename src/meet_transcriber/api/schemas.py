@@ -16,13 +16,10 @@ from meet_transcriber.api.http import RequestModel
 from meet_transcriber.api.options import Submission, SubmissionForm, TranscriptionOptions
 from meet_transcriber.core.auth import Scope
 from meet_transcriber.core.edits import LONGEST_FIND, LONGEST_NAME, LONGEST_TEXT
-from meet_transcriber.core.formats import EXPORTERS
 from meet_transcriber.core.voices import LONGEST_NOTE
 
-FORMATS = list(EXPORTERS)
 MOST_CHANGES = 500
-MOST_DAYS = 36_500
-MOST_OVERLAP_SECONDS = 86_400
+_DAY_SECONDS = 86_400
 
 
 def _true(value: object) -> object:
@@ -38,16 +35,27 @@ def _example(value: object, **more: Any) -> Any:
 
 Integer = Annotated[int, Field(strict=True)]
 JustTrue = Annotated[Literal[True], BeforeValidator(_true)]
-Moment = Annotated[
-    str, _example("2026-11-24T09:00:00.000Z", json_schema_extra={"format": "date-time"})
+_DATE_TIME = {"format": "date-time"}
+Moment = Annotated[str, _example("2026-11-24T09:00:00.000Z", json_schema_extra=_DATE_TIME)]
+_ID = "0b8f6a3e5c1d4f0a9e7b2c6d8f1a3b5c"
+Id = Annotated[str, _example(_ID)]
+JobId = Annotated[str, _example(_ID, description="The job's id.")]
+FileName = Annotated[str, _example("standup.mp3", description="The recording's file name.")]
+Label = Annotated[str, _example("SPEAKER_00", description="A speaker's label.")]
+PersonName = Annotated[
+    str, _example("Ann", description="A person's name.", min_length=1, max_length=LONGEST_NAME)
 ]
-Id = Annotated[str, _example("0b8f6a3e5c1d4f0a9e7b2c6d8f1a3b5c")]
-FileName = Annotated[str, _example("standup.mp3")]
-Label = Annotated[str, _example("SPEAKER_00")]
-PersonName = Annotated[str, _example("Ann", min_length=1, max_length=LONGEST_NAME)]
-State = Literal["pending", "processing", "completed", "failed", "cancelled"]
+State = Annotated[
+    Literal["pending", "processing", "completed", "failed", "cancelled"],
+    Field(description="The job's state."),
+]
 RerunKind = Literal["prepare", "recognize", "diarize", "attribute", "unfinished"]
+Method = Annotated[Literal["resumable"], Field(description="How the bytes are sent.")]
+Scopes = Annotated[list[Scope], Field(description="What the key permits.")]
+Seconds = Annotated[float, Field(description="Seconds.")]
+Place = Annotated[int, Field(description="The segment's place, counted from 0.")]
 Links = Annotated[dict[str, str], Field(description="Related paths on this host.")]
+_BINARY = {"format": "binary"}
 _PLAIN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 # -- requests ----------------------------------------------------------------------------------
@@ -56,34 +64,28 @@ _PLAIN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 class UploadForm(SubmissionForm):
     """One of `file`, `url` and `upload`."""
 
-    file: str | None = Field(
-        None, json_schema_extra={"format": "binary"}, description="The recording."
-    )
+    file: str | None = Field(None, json_schema_extra=_BINARY, description="The recording.")
 
 
 class UploadRequest(RequestModel):
     """A recording that is about to be uploaded."""
 
-    name: FileName = Field(description="The recording's file name.")
+    name: FileName
     size_bytes: Integer = Field(ge=1, description="Size of the recording.")
-    method: Literal["resumable"] | None = Field(None, description="How the bytes are sent.")
+    method: Method | None = None
 
 
 class RerunRequest(RequestModel):
     """What an ended job does again."""
 
     tasks: list[RerunKind] | None = Field(None, description="Tasks to run again; all if empty.")
-    options: TranscriptionOptions | None = Field(
-        None, description="Options that replace those of the job."
-    )
+    options: TranscriptionOptions | None = Field(None, description="Replace those of the job.")
 
 
 class SignInRequest(RequestModel):
     """The key that a browser signs in with."""
 
-    key: str | None = Field(
-        None, min_length=1, examples=["mt_0b8f6a3e5c1d_..."], description="An API key."
-    )
+    key: str | None = _example("mt_0b8f6a3e5c1d_...", default=None, min_length=1)
 
 
 class KeyRequest(RequestModel):
@@ -91,21 +93,17 @@ class KeyRequest(RequestModel):
 
     name: str = Field(pattern=_PLAIN, examples=["ci"], description="The key's purpose.")
     tenant: str | None = Field(
-        None,
-        pattern=f"^$|{_PLAIN}",
-        description="The tenant whose jobs the key creates and sees; its name if left out.",
+        None, pattern=f"^$|{_PLAIN}", description="Whose jobs it creates and sees; else its name."
     )
     scopes: list[Scope] | None = Field(None, min_length=1, description="What the key permits.")
-    expires_in_days: Integer | None = Field(
-        None, ge=1, le=MOST_DAYS, description="null never expires."
-    )
+    expires_in_days: Integer | None = Field(None, ge=1, le=36_500, description="null: never.")
 
 
 class RotationRequest(RequestModel):
     """How a key's secret is replaced."""
 
     overlap_seconds: Integer | None = Field(
-        None, ge=0, le=MOST_OVERLAP_SECONDS, description="How long the old secret remains valid."
+        None, ge=0, le=_DAY_SECONDS, description="How long the old secret remains valid."
     )
 
 
@@ -155,26 +153,17 @@ class PlacedChange(SegmentChange):
 class Replacement(RequestModel):
     """Words to replace in all segments."""
 
-    find: str = Field(
-        pattern=r"\S",
-        max_length=LONGEST_FIND,
-        examples=["Jon"],
-        description="Whole words, in any case.",
+    find: str = _example(
+        "Jon", pattern=r"\S", max_length=LONGEST_FIND, description="Whole words, in any case."
     )
-    with_: str = Field(
-        alias="with", pattern=r"\S", examples=["John"], description="The replacement."
-    )
+    with_: str = _example("John", alias="with", pattern=r"\S", description="The replacement.")
 
 
 class Reassignment(RequestModel):
     """Words to give from one speaker to another."""
 
-    from_: str | None = Field(
-        alias="from", description="The speaker of the words; null for unknown."
-    )
-    to: str | None = Field(
-        description="The speaker who gets them, who may be new; null for unknown."
-    )
+    from_: str | None = Field(alias="from", description="Who speaks the words; null if unknown.")
+    to: str | None = Field(description="Who gets them, a new speaker too; null for unknown.")
 
 
 class SegmentChanges(_OneOf):
@@ -203,8 +192,8 @@ class VoiceRequest(RequestModel):
     """A speaker of a finished meeting who is to be remembered."""
 
     job_id: str = Field(description="A finished meeting.")
-    speaker: Label = Field(description="The label in it.")
-    name: PersonName = Field(description="The person's name.")
+    speaker: Label
+    name: PersonName
     consent: JustTrue | Annotated[str, Field(min_length=1, max_length=LONGEST_NOTE)] = Field(
         description="The person's consent: true, or a note who agreed to it, when and how."
     )
@@ -213,17 +202,15 @@ class VoiceRequest(RequestModel):
 class VoiceClip(RequestModel):
     """A recording of one person who is to be remembered."""
 
-    file: str = Field(
-        json_schema_extra={"format": "binary"}, description="A recording of this person alone."
-    )
-    name: PersonName = Field(description="The person's name.")
+    file: str = Field(json_schema_extra=_BINARY, description="A recording of this person alone.")
+    name: PersonName
     consent: str = Field(description="true, or a note, as in VoiceRequest.")
 
 
 class VoiceName(RequestModel):
     """Another name of a person."""
 
-    name: PersonName = Field(description="The person's name.")
+    name: PersonName
 
 
 class VoiceMerge(RequestModel):
@@ -245,9 +232,7 @@ class OptionProblem(BaseModel):
 class Problem(BaseModel):
     """RFC 9457."""
 
-    type: str = Field(
-        json_schema_extra={"format": "uri"}, description="A URN that ends with the code."
-    )
+    type: str = Field(json_schema_extra={"format": "uri"}, description="A URN with the code.")
     title: str = Field(description="The kind of problem.")
     status: int = Field(description="The HTTP status.")
     detail: str = Field(description="What happened, why, and what to do.")
@@ -269,8 +254,8 @@ class UploadEntry(BaseModel):
 
     upload_id: Id = Field(description="Its id, and its job's.")
     object: Literal["upload"]
-    method: Literal["resumable"] = Field(description="How the bytes are sent.")
-    name: FileName = Field(description="The recording's file name.")
+    method: Method
+    name: FileName
     size_bytes: int = Field(description="The announced size.")
     received_bytes: int = Field(description="Bytes received through this API.")
     expires_at: Moment | None = Field(description="When it is discarded; null once it is a job.")
@@ -278,19 +263,15 @@ class UploadEntry(BaseModel):
 
 
 class _Wait(BaseModel):
-    queue_position: int | None = Field(
-        description="1 for the next job to begin; null once it has begun."
-    )
-    eta_seconds: int | None = Field(
-        description="Seconds until its end, from measured speed; null if unknown."
-    )
+    queue_position: int | None = Field(description="1 for the next to begin; null once begun.")
+    eta_seconds: int | None = Field(description="Seconds until its end; null if unknown.")
 
 
 class Accepted(_Wait):
     """A job that was accepted."""
 
-    job_id: Id = Field(description="The job's id.")
-    status: State = Field(description="The job's state.")
+    job_id: JobId
+    status: State
     message: str = Field(description="The state in a sentence.")
     created_at: Moment = Field(description="When it was submitted.")
     links: Links
@@ -307,12 +288,12 @@ class SpeakersRequested(BaseModel):
 class JobEntry(BaseModel):
     """A job in a list."""
 
-    job_id: Id = Field(description="The job's id.")
+    job_id: JobId
     object: Literal["transcription"]
-    status: State = Field(description="The job's state.")
+    status: State
     stage: str = _example("recognize", description="The current stage of processing.")
     progress: float = Field(description="Percentage of the work done; never falls within a run.")
-    name: FileName = Field(description="The recording's file name.")
+    name: FileName
     created_at: Moment = Field(description="When it was submitted.")
     started_at: Moment | None = Field(description="When a worker first began.")
     finished_at: Moment | None = Field(description="When it ended.")
@@ -328,9 +309,7 @@ class JobEntry(BaseModel):
     edited: bool = Field(description="Whether the transcript was edited.")
     run: int = Field(description="Counts reruns, from 1.")
     version: int = Field(description="Rises with every change of the record.")
-    edition: str = _example(
-        "1-0", description="Changes with each rerun and each edit; compared with If-Match."
-    )
+    edition: str = _example("1-0", description="Changes with each rerun and edit; for If-Match.")
     webhook: str | None = Field(description="`waiting`, `delivered`, or why delivery was given up.")
     warnings: list[Notice] = Field(description="Everything that fell back or is in doubt.")
     error: Notice | None
@@ -367,9 +346,9 @@ class JobPage(_Page):
 class FoundSegment(BaseModel):
     """A segment that contains a word of the search."""
 
-    segment: int = Field(description="Its place, counted from 0.")
-    start: float = Field(description="Seconds.")
-    end: float = Field(description="Seconds.")
+    segment: Place
+    start: Seconds
+    end: Seconds
     speaker: Label | None = Field(description="A label, null if unknown.")
     name: str | None = Field(description="The person's name, or the label.")
     text: str = Field(description="The words of the segment.")
@@ -398,29 +377,23 @@ class Peaks(BaseModel):
 class SegmentSplice(BaseModel):
     """A run of segments that changed."""
 
-    segment: int = Field(description="Place of the first segment, counted from 0.")
+    segment: Place
     removed: int = Field(description="Number of segments to remove from there on.")
-    inserted: list[dict[str, Any]] = Field(
-        description="Segments to put there, as in the json format."
-    )
+    inserted: list[dict[str, Any]] = Field(description="Segments to put there, as in json.")
 
 
 class Turn(BaseModel):
     """A stretch of speech by one speaker."""
 
-    start: float = Field(description="Seconds.")
-    end: float = Field(description="Seconds.")
+    start: Seconds
+    end: Seconds
     speaker: str
 
 
 class TranscriptChange(BaseModel):
-    """
-    The changes from the previous edition to `edition`; only for keys with the scope `read`.
-    """
+    """What changed since the previous edition; only for keys with the scope `read`."""
 
-    segments: list[SegmentSplice] = Field(
-        description="Runs of segments that changed, to be applied in order."
-    )
+    segments: list[SegmentSplice] = Field(description="Runs of segments, to be applied in order.")
     speakers: list[str] = Field(description="Labels of all speakers.")
     turns_without_words: list[Turn] = Field(description="Turns of speakers who have no segment.")
 
@@ -428,9 +401,7 @@ class TranscriptChange(BaseModel):
 class EditedEntry(JobEntry):
     """A job after an edit."""
 
-    changed: int = Field(
-        description="Number of places that changed: replacements, segments or changes."
-    )
+    changed: int = Field(description="Number of replacements, segments or changes made.")
     transcript_change: TranscriptChange = _ABSENT
 
 
@@ -449,9 +420,7 @@ class Edit(BaseModel):
     undone: bool = Field(description="Whether the edit was undone.")
     summary: str = _example("Segment 3 got other words.", description="The edit in a sentence.")
     made_at: Moment = Field(description="When it was made.")
-    author: str | None = _example(
-        "ann", default=..., description="Name of the API key it was made with; null without one."
-    )
+    author: str | None = _example("ann", default=..., description="Name of the API key, if any.")
 
 
 class Edits(_List):
@@ -472,14 +441,12 @@ class VoiceSample(BaseModel):
     """A sample of a voice."""
 
     job_id: str = Field(description="The meeting, or the clip's job.")
-    speaker: Label = Field(description="The label there.")
+    speaker: Label
     clip: bool = Field(description="Whether it was made from a clip.")
     seconds: float = Field(description="Seconds of speech it was made from.")
     model: str = Field(description="The network that made it; others cannot use it.")
     consent: VoiceConsent
-    embedding: list[float] = Field(
-        _ABSENT, description="The voice itself; only in exports that ask for it."
-    )
+    embedding: list[float] = Field(_ABSENT, description="The voice itself; only in exports.")
 
 
 class Voice(BaseModel):
@@ -487,7 +454,7 @@ class Voice(BaseModel):
 
     id: Id = Field(description="The person's id.")
     object: Literal["voice"]
-    name: PersonName = Field(description="The person's name.")
+    name: PersonName
     created_at: Moment = Field(description="When the person was first remembered.")
     samples: list[VoiceSample] = Field(description="The samples of the voice, the latest last.")
 
@@ -501,11 +468,9 @@ class VoiceList(_List):
 class Speaker(BaseModel):
     """A speaker of a meeting."""
 
-    speaker: Label = Field(description="The label.")
+    speaker: Label
     name: str | None = Field(description="The name in the transcript.")
-    seconds: float = Field(
-        description="Seconds of their segments; of their turns if they have no words."
-    )
+    seconds: float = Field(description="Seconds of their segments; without any, of their turns.")
     voice_id: str | None = Field(description="The most similar of the known voices.")
     voice_name: str | None = _example("Ann", default=..., description="That person's name.")
     similarity: float | None = Field(description="Cosine similarity, at most 1.")
@@ -518,9 +483,7 @@ class Speaker(BaseModel):
 class Speakers(_List):
     """The speakers of a meeting."""
 
-    voice_profiles: bool = Field(
-        description="Whether this server can remember people (VOICE_PROFILES)."
-    )
+    voice_profiles: bool = Field(description="Whether VOICE_PROFILES lets people be remembered.")
     data: list[Speaker]
 
 
@@ -530,13 +493,9 @@ class SignedIn(BaseModel):
     key_id: str = Field(description="The id of the key.")
     name: str = Field(description="The key's name.")
     tenant: str = Field(description="The tenant whose jobs it sees.")
-    scopes: list[Scope] = Field(description="What the key permits.")
-    csrf_token: str = Field(
-        description="The value of X-CSRF-Token for every method but GET and HEAD."
-    )
-    expires_at: Moment | None = Field(
-        description="When the session ends; null if no key is required."
-    )
+    scopes: Scopes
+    csrf_token: str = Field(description="X-CSRF-Token of every method but GET and HEAD.")
+    expires_at: Moment | None = Field(description="When it ends; null if no key is required.")
 
 
 class Key(BaseModel):
@@ -546,7 +505,7 @@ class Key(BaseModel):
     object: Literal["key"]
     name: str = Field(description="The key's purpose.")
     tenant: str = Field(description="The tenant whose jobs it creates and sees.")
-    scopes: list[Scope] = Field(description="What the key permits.")
+    scopes: Scopes
     created_at: Moment | None = Field(description="When it was created; null for keys of API_KEYS.")
     expires_at: Moment | None = Field(description="null never expires.")
     revoked_at: Moment | None = Field(description="null while it is valid.")
@@ -601,13 +560,9 @@ class Queue(BaseModel):
     """The work that is not finished."""
 
     celery_queue_length: int = Field(description="Tasks that wait or run, over all queues.")
-    queues: dict[str, QueueLength] = Field(
-        description="Each queue: tasks that wait and run, and the broker's messages."
-    )
+    queues: dict[str, QueueLength] = Field(description="Each queue's tasks and messages.")
     jobs: dict[str, int] = Field(description="Number of unfinished jobs by state.")
-    oldest_seconds: float | None = Field(
-        description="Age of the oldest unfinished job; null without any."
-    )
+    oldest_seconds: float | None = Field(description="Age of the oldest unfinished job, if any.")
     audio_seconds_left: float = Field(description="Seconds of audio that are not yet recognized.")
 
 
@@ -641,9 +596,7 @@ class Readiness(BaseModel):
     """Whether the service can work."""
 
     status: Literal["ready", "not_ready"]
-    checks: dict[str, Check] = Field(
-        description="Each dependency: whether it responded, and what is wrong."
-    )
+    checks: dict[str, Check] = Field(description="Whether each dependency responded, or why not.")
     workers: list[dict[str, Any]] = Field(description="The latest report of each worker.")
     engines: Engines | None
 

@@ -2,15 +2,15 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware as UvicornProxyHeaders
 
+from meet_transcriber.api.http import read_address
 from meet_transcriber.core.errors import InvalidOptions
 
-Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -18,7 +18,6 @@ PEER = "meet_transcriber.peer"
 """Key of an ASGI scope: the address at the other end of the connection, else empty."""
 
 _PAIR = re.compile(r'\s*([A-Za-z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;,"\s]*))\s*')
-_IPV6_PREFIX = 64
 _MAPPED_PREFIX = 96
 
 
@@ -109,23 +108,6 @@ def _items(headers: Headers, name: bytes) -> list[str]:
 def _pairs(item: str) -> dict[str, str]:
     found = _PAIR.findall(item)
     return {name.lower(): quoted or plain for name, quoted, plain in found}
-
-
-def read_address(text: str) -> Address | None:
-    """An IP address, one of IPv4 within IPv6 as IPv4; None where the text is not one."""
-    try:
-        address = ip_address(text.strip().partition("%")[0])
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
-
-
-def client_key(peer: str) -> str:
-    """What counts as one client: an IPv4 address, or the /64 of IPv6 that one customer has."""
-    address = read_address(peer)
-    if isinstance(address, IPv6Address) and not address.is_loopback:
-        return str(IPv6Network((address, _IPV6_PREFIX), strict=False))
-    return str(address or "unknown")
 
 
 # -- AUTH_MODE=loopback ------------------------------------------------------------------------

@@ -8,8 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from meet_transcriber.api.http import error_response, send_early
-from meet_transcriber.api.middleware.proxy_headers import client_key
+from meet_transcriber.api.http import client_key, error_response, send_early
 from meet_transcriber.core.errors import RateLimited
 from meet_transcriber.ports.auth import FAILED_AUTH, Count, RateLimiter
 

@@ -91,7 +91,10 @@ def _check_chunking(value: object) -> object:
     name = "chunking_strategy"
     if value == "auto":
         return value
-    wanted = dict(value) if isinstance(value, Mapping) else _json_object(name, str(value))
+    try:  # some clients send a JSON object, others one field per key
+        wanted = dict(value if isinstance(value, Mapping) else json.loads(str(value)))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise refused(name, f"{name} is neither auto nor a JSON object.") from error
     if wanted.pop("type", None) != "server_vad":
         raise refused(name, f"{name} must be auto or have the type server_vad.")
     for key, given in wanted.items():
@@ -110,17 +113,6 @@ def _check_vad(name: str, key: str, value: object) -> None:
     if validate_number(name, value, 0.0, high) != _VAD_DEFAULTS[key]:
         message = f"{name} cannot be changed here; leave it out or send {_VAD_DEFAULTS[key]:g}."
         raise refused(name, message, "unsupported_value")
-
-
-def _json_object(name: str, text: str) -> dict[str, object]:
-    """A JSON object, as some clients send it in the field."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise refused(name, f"{name} is neither auto nor a JSON object.") from error
-    if not isinstance(found, dict):
-        raise refused(name, f"{name} is neither auto nor a JSON object.")
-    return found
 
 
 def validate_number(name: str, value: object, low: float, high: float) -> float:
@@ -182,9 +174,7 @@ class TranslationForm(BaseModel):
         "always does.",
     )
     num_speakers: SpeakerCount | None = Field(None, description="Number of speakers.")
-    expected_speakers: SpeakerCount | None = Field(
-        None, description="Another name of num_speakers."
-    )
+    expected_speakers: SpeakerCount | None = Field(None, description="Same as num_speakers.")
     min_speakers: SpeakerCount | None = Field(None, description="Minimum number of speakers.")
     max_speakers: SpeakerCount | None = Field(None, description="Maximum number of speakers.")
 
@@ -196,9 +186,7 @@ class TranscriptionForm(TranslationForm):
         (), description="word, segment or both, with verbose_json; segment if left out."
     )
     include: tuple[Literal["logprobs"], ...] = Field(
-        (),
-        description="logprobs, with json: ln(probability) of each word, null where the engine "
-        "gives none.",
+        (), description="logprobs, with json: ln(probability) of each word; null if unknown."
     )
     chunking_strategy: Annotated[
         Any, PlainValidator(_check_chunking, json_schema_input_type=str)
@@ -230,14 +218,7 @@ LISTS = frozenset(name for name, field in FIELDS.items() if field.default == ())
 OBJECTS = frozenset({"chunking_strategy"})
 """Fields that are sent as `name[key]`, or as JSON."""
 NOT_OF_OPENAI = frozenset(
-    {
-        "hotwords",
-        "diarization",
-        "num_speakers",
-        "expected_speakers",
-        "min_speakers",
-        "max_speakers",
-    }
+    {"hotwords", "diarization", "min_speakers", "max_speakers", "num_speakers", "expected_speakers"}
 )
 
 
@@ -333,14 +314,14 @@ def read_known_speakers(form: TranscriptionForm, diarization: bool) -> tuple[Ref
         name = NAMES if len(names) < len(references) else REFERENCES
         message = f"There are {len(names)} names but {len(references)} references."
         raise refused(name, message)
-    if len(names) > MAX_KNOWN_SPEAKERS:
-        message = f"There are {len(names)} known speakers; the limit is {MAX_KNOWN_SPEAKERS}."
-        raise refused(NAMES, message)
     _check_names(names)
     return tuple(map(_reference, names, references))
 
 
 def _check_names(names: tuple[str, ...]) -> None:
+    if len(names) > MAX_KNOWN_SPEAKERS:
+        message = f"There are {len(names)} known speakers; the limit is {MAX_KNOWN_SPEAKERS}."
+        raise refused(NAMES, message)
     if len({name.casefold() for name in names}) < len(names):
         raise refused(NAMES, "Two known speakers have the same name.")
     if odd := [name for name in names if len(name) > LONGEST_NAME or not name.isprintable()]:
@@ -394,7 +375,8 @@ _SPEAKERS = ("num_speakers", "expected_speakers", "min_speakers", "max_speakers"
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionRequest:
-    """A request that can be fulfilled.
+    """
+    A request that can be fulfilled.
 
     Attributes:
         words, segments: whether `verbose_json` has their times.
@@ -413,7 +395,7 @@ class TranscriptionRequest:
     known: tuple[Reference, ...] = ()
 
 
-def read(
+def read_request(
     sent: list[tuple[str, str]], task: Task, catalogue: ModelCatalogue, settings: Settings
 ) -> TranscriptionRequest:
     """
@@ -434,7 +416,7 @@ def read(
         segments="segment" in (form.timestamp_granularities or ("segment",)),
         logprobs=bool(form.include),
         stream=form.stream,
-        notes=_notes(form),
+        notes=() if not form.temperature else (_temperature_ignored(form.temperature),),
         known=read_known_speakers(form, diarization),
     )
 
@@ -492,8 +474,6 @@ def _diarization(form: TranscriptionForm, settings: Settings) -> bool:
     return wanted
 
 
-def _notes(form: TranscriptionForm) -> tuple[TranscriptWarning, ...]:
-    if not form.temperature:
-        return ()
-    message = f"temperature {form.temperature:g} changed nothing: decoding always begins at 0."
-    return (TranscriptWarning("temperature_ignored", message),)
+def _temperature_ignored(temperature: float) -> TranscriptWarning:
+    message = f"temperature {temperature:g} changed nothing: decoding always begins at 0."
+    return TranscriptWarning("temperature_ignored", message)

@@ -13,17 +13,18 @@ from starlette.responses import Response
 from meet_transcriber.api.auth import ReaderService, TranscribeService
 from meet_transcriber.api.forms import receive
 from meet_transcriber.api.http import SMALL_BODY_BYTES, content_type, run_limited
-from meet_transcriber.api.openai import requests
 from meet_transcriber.api.openai.errors import ApiError, EnvelopeRoute
 from meet_transcriber.api.openai.requests import (
     LISTS,
     REFERENCES_BYTES,
     ModelCatalogue,
     TranscriptionForm,
+    TranscriptionRequest,
     as_extras,
     check_lengths,
     fields_of,
     missing,
+    read_request,
 )
 from meet_transcriber.api.openai.responses import (
     EventStream,
@@ -125,7 +126,8 @@ _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 def openai_router(settings: Settings) -> APIRouter:
     """The routes of /v1, whose errors are sent in OpenAI's envelope."""
     router = APIRouter(prefix="/v1", route_class=EnvelopeRoute, tags=["OpenAI"])
-    endpoint = _TranscriptionEndpoint(settings)
+    catalogue = ModelCatalogue(settings, round(time.time()))
+    endpoint = _TranscriptionEndpoint(settings, catalogue)
     tasks: tuple[tuple[str, Task], ...] = (
         ("/audio/transcriptions", "transcribe"),
         ("/audio/translations", "translate"),
@@ -139,7 +141,6 @@ def openai_router(settings: Settings) -> APIRouter:
             summary=f"{task.capitalize()} a recording and wait for the result",
             **_described(task),
         )
-    catalogue = ModelCatalogue(settings, round(time.time()))
     _add_models(router, catalogue)
     known = {*(path for path, _ in tasks), "/models"}
     router.add_api_route(
@@ -187,9 +188,9 @@ async def _unknown(known: set[str], request: Request, path: str) -> Response:
 class _TranscriptionEndpoint:
     """Submits recordings and waits for their transcripts."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, catalogue: ModelCatalogue) -> None:
         self._settings = settings
-        self._catalogue = ModelCatalogue(settings, 0)
+        self._catalogue = catalogue
 
     async def serve(self, request: Request, service: Service, task: Task) -> Response:
         """The transcript of the request's recording, or its events."""
@@ -211,13 +212,13 @@ class _TranscriptionEndpoint:
 
     async def _submit(
         self, request: Request, service: Service, task: Task, key: str | None
-    ) -> tuple[requests.TranscriptionRequest, Job]:
+    ) -> tuple[TranscriptionRequest, Job]:
         await wait_for_upload(service, key)
         limit = SMALL_BODY_BYTES + (REFERENCES_BYTES if task == "transcribe" else 0)
         form = receive(request, service, idempotency_key=key, fields_bytes=limit)
         async with form as received:
             sent = [*request.query_params.multi_items(), *received.fields]
-            asked = requests.read(sent, task, self._catalogue, self._settings)
+            asked = read_request(sent, task, self._catalogue, self._settings)
             if received.file is None:
                 raise missing("file")
             if asked.known:

@@ -49,7 +49,7 @@ _SESSION = response(200, "Who is signed in, and the token for X-CSRF-Token.", "S
     "/session",
     operation_id="signIn",
     summary="Sign a browser in",
-    responses={**_SESSION, **problems(400, 413, 415, 422)},
+    responses=_SESSION | problems(400, 413, 415, 422),
     openapi_extra=request_body(SignInRequest),
 )
 async def sign_in(request: Request) -> Response:
@@ -80,7 +80,7 @@ async def sign_in(request: Request) -> Response:
     "/session",
     operation_id="getSession",
     summary="Who is signed in",
-    responses={**_SESSION, **problems()},
+    responses=_SESSION | problems(),
 )
 async def get_session(request: Request) -> Response:
     """
@@ -98,7 +98,7 @@ async def get_session(request: Request) -> Response:
     operation_id="signOut",
     summary="Sign a browser out",
     status_code=204,
-    responses={**response(204, "The session has ended."), **problems()},
+    responses=response(204, "The session has ended.") | problems(),
 )
 async def sign_out(request: Request) -> Response:
     """End the session for everyone who has its cookie."""
@@ -146,7 +146,7 @@ def _caller_response(caller: Caller, csrf_token: str, until: float | None) -> Re
     "/keys",
     operation_id="listKeys",
     summary="List the API keys",
-    responses={**response(200, "All keys, without their secrets.", "KeyList"), **problems()},
+    responses=response(200, "All keys, without their secrets.", "KeyList") | problems(),
 )
 def list_keys(request: Request, _service: AdminService) -> Response:
     """All keys, including revoked and expired ones."""
@@ -159,10 +159,8 @@ def list_keys(request: Request, _service: AdminService) -> Response:
     operation_id="createKey",
     summary="Create an API key",
     status_code=201,
-    responses={
-        **response(201, "The key; it cannot be shown again.", "NewKey"),
-        **problems(400, 413, 422),
-    },
+    responses=response(201, "The key; it cannot be shown again.", "NewKey")
+    | problems(400, 413, 422),
     openapi_extra=request_body(KeyRequest),
 )
 async def create_key(
@@ -183,10 +181,7 @@ async def create_key(
     operation_id="revokeKey",
     summary="Revoke an API key",
     status_code=204,
-    responses={
-        **response(204, "The key and its sessions are no longer valid."),
-        **problems(404, 409),
-    },
+    responses=response(204, "The key and its sessions are no longer valid.") | problems(404, 409),
 )
 def revoke_key(request: Request, _service: AdminService, key_id: KeyId) -> Response:
     """Revoke a key, effective at once."""
@@ -198,10 +193,8 @@ def revoke_key(request: Request, _service: AdminService, key_id: KeyId) -> Respo
     "/keys/{key_id}/rotate",
     operation_id="rotateKey",
     summary="Replace the secret of an API key",
-    responses={
-        **response(200, "The key with its new secret.", "NewKey"),
-        **problems(400, 404, 409, 413, 422),
-    },
+    responses=response(200, "The key with its new secret.", "NewKey")
+    | problems(400, 404, 409, 413, 422),
     openapi_extra=request_body(RotationRequest),
 )
 async def rotate_key(
@@ -244,7 +237,7 @@ def _key(key: ApiKey) -> dict[str, Any]:
     "/audit",
     operation_id="readAudit",
     summary="Who did what",
-    responses={**response(200, "Entries, the latest first.", "AuditPage"), **problems(422)},
+    responses=response(200, "Entries, the latest first.", "AuditPage") | problems(422),
 )
 def read_audit(
     request: Request,

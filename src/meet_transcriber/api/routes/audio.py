@@ -73,10 +73,7 @@ class Span(NamedTuple):
     "/transcribe/{job_id}/audio",
     operation_id="headAudio",
     summary="Get the headers of the recording",
-    responses={
-        **response(200, "The recording exists.", None, ("ETag", "Accept-Ranges")),
-        **_ANSWERS,
-    },
+    responses=response(200, "The recording exists.", None, ("ETag", "Accept-Ranges")) | _ANSWERS,
 )
 async def get_audio(
     service: ReaderService,

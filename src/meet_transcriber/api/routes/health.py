@@ -12,19 +12,18 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import AdminService, CanReadDetails, MonitorService
 from meet_transcriber.api.openapi import problems, response, response_in
+from meet_transcriber.api.serializers import JsonResponse, moment
 from meet_transcriber.core.errors import NothingToFetch, TranscriptionError
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.service import FETCH_ASKED, Service, queue_stats
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], default_response_class=Response)
 
 _TIMEOUT_SECONDS = 3.0
 _THREADS = 8
-_JSON = "application/json"
 
 
 @dataclass(frozen=True)
@@ -95,24 +94,20 @@ class ReadinessProbe:
     "/health",
     operation_id="getHealth",
     summary="The process is alive",
-    response_class=Response,
     responses=response(200, "It is.", "Health"),
 )
 async def health() -> Response:
     """Always the same; checks no dependency."""
-    return Response(b'{"status":"ok"}', media_type=_JSON)
+    return Response(b'{"status":"ok"}', media_type="application/json")
 
 
 @router.get(
     "/health/ready",
     operation_id="getReadiness",
     summary="Every dependency answers",
-    response_class=Response,
-    responses={
-        **response(200, "Recordings can be accepted and processed.", "Readiness"),
-        **response(503, "A dependency is missing; says which.", "Readiness", ("Retry-After",)),
-        **{status: problems(422)[status] for status in (401, 422, 429)},
-    },
+    responses=response(200, "Recordings can be accepted and processed.", "Readiness")
+    | response(503, "A dependency is missing; says which.", "Readiness", ("Retry-After",))
+    | {status: problems(422)[status] for status in (401, 422, 429)},
 )
 async def ready(
     request: Request,
@@ -142,42 +137,35 @@ async def ready(
         "workers": [_worker(each) for each in workers],
         "engines": _engines(workers) if details else None,
     }
-    headers = {"Cache-Control": "no-store", **({"Retry-After": "5"} if failing else {})}
-    return Response(serializers.dumped(body), 503 if failing else 200, headers, _JSON)
+    return JsonResponse(body, 503, {"Retry-After": "5"}) if failing else JsonResponse(body)
 
 
 def _engines(workers: list[WorkerInfo]) -> dict[str, Any]:
     """Progress of the weights that workers fetch; of several workers, of the largest download."""
     busiest = max(workers, key=lambda worker: worker.fetch_bytes, default=None)
-    running = busiest is not None and busiest.fetch_bytes > 0
-    return {
-        "fetching": {"bytes": busiest.fetched_bytes, "total": busiest.fetch_bytes}
-        if running and busiest is not None
-        else None
-    }
+    if busiest is None or not busiest.fetch_bytes:
+        return {"fetching": None}
+    return {"fetching": {"bytes": busiest.fetched_bytes, "total": busiest.fetch_bytes}}
 
 
 @router.post(
     "/models/fetch",
     operation_id="fetchModels",
     summary="Let workers retry missing engines",
-    response_class=Response,
     status_code=202,
-    responses={**response(202, "Workers were notified.", "FetchAsked"), **problems(409)},
+    responses=response(202, "Workers were notified.", "FetchAsked") | problems(409),
 )
 def fetch_models(service: AdminService) -> Response:
     """
     Make workers that started without weights look for them now rather than within a minute;
     /health/ready shows the progress.
     """
-    lacking = [
-        each for each in service.context.jobs.workers(service.context.clock()) if each.problem
-    ]
+    jobs, now = service.context.jobs, service.context.clock()
+    lacking = sum(1 for worker in jobs.workers(now) if worker.problem)
     if not lacking:
         raise NothingToFetch("Every worker already has its engines.")
-    service.context.jobs.set_fact(FETCH_ASKED, repr(service.context.clock()))
-    body = {"status": "asked", "workers": len(lacking)}
-    return Response(serializers.dumped(body), 202, {"Cache-Control": "no-store"}, _JSON)
+    jobs.set_fact(FETCH_ASKED, repr(now))
+    return JsonResponse({"status": "asked", "workers": lacking}, 202)
 
 
 def _check(problem: str, details: bool) -> dict[str, Any]:
@@ -198,12 +186,8 @@ def _check_workers(service: Service, seen: list[WorkerInfo]) -> None:
         serving = [worker for worker in seen if queue in worker.queues]
         if not serving:
             raise _NoWorker(f"No worker serves the queue {queue!r}.")
-        if not any(_can_work(worker) for worker in serving):
+        if not any(each.state in {"ready", "working"} and not each.problem for each in serving):
             raise _NoWorker(_reason(serving[0]))
-
-
-def _can_work(worker: WorkerInfo) -> bool:
-    return not worker.problem and worker.state in {"ready", "working"}
 
 
 def _reason(worker: WorkerInfo) -> str:
@@ -224,7 +208,7 @@ def _worker(worker: WorkerInfo) -> dict[str, Any]:
         "problem": worker.problem,
         "progress": round(100.0 * worker.progress, 1),
         "notes": worker.notes,
-        "seen_at": serializers.moment(worker.seen_at),
+        "seen_at": moment(worker.seen_at),
     }
 
 
@@ -232,8 +216,7 @@ def _worker(worker: WorkerInfo) -> dict[str, Any]:
     "/queue",
     operation_id="getQueue",
     summary="How much waits and runs",
-    response_class=Response,
-    responses={**response(200, "Current counts over all tenants.", "Queue"), **problems()},
+    responses=response(200, "Current counts over all tenants.", "Queue") | problems(),
 )
 def queue(service: MonitorService) -> Response:
     """
@@ -242,21 +225,16 @@ def queue(service: MonitorService) -> Response:
     It is 0 only when no task is left, so scaling by it never removes the last worker at work.
     """
     context = service.context
-    stats = queue_stats.measure(context.jobs, context.queue, context.clock()).as_dict()
-    return Response(
-        serializers.dumped(stats), 200, {"Cache-Control": "no-store"}, "application/json"
-    )
+    stats = queue_stats.measure(context.jobs, context.queue, context.clock())
+    return JsonResponse(stats.as_dict())
 
 
 @router.get(
     "/metrics",
     operation_id="getMetrics",
     summary="Metrics for Prometheus",
-    response_class=Response,
-    responses={
-        **response_in(200, "Prometheus' text format.", {"text/plain": {"type": "string"}}),
-        **problems(),
-    },
+    responses=response_in(200, "Prometheus' text format.", {"text/plain": {"type": "string"}})
+    | problems(),
 )
 def metrics(request: Request, _service: MonitorService) -> Response:
     """
@@ -264,4 +242,4 @@ def metrics(request: Request, _service: MonitorService) -> Response:
     workers. Other workers serve theirs on METRICS_PORT.
     """
     exposition = request.app.state.exposition
-    return Response(exposition.text(), 200, {"Cache-Control": "no-store"}, exposition.content_type)
+    return Response(exposition.text(), media_type=exposition.content_type)

@@ -51,10 +51,8 @@ _BY_QUERY = [
     operation_id="submitTranscription",
     summary="Submit a recording",
     status_code=202,
-    responses={
-        **response(202, "The recording was accepted.", "Accepted", _ACCEPTED),
-        **problems(400, 404, 408, 409, 413, 415, 422, 507),
-    },
+    responses=response(202, "The recording was accepted.", "Accepted", _ACCEPTED)
+    | problems(400, 404, 408, 409, 413, 415, 422, 507),
     openapi_extra={
         **request_body(Submission, {_LONG_FORM: UploadForm, _FORM: SubmissionForm}),
         "parameters": _BY_QUERY,
@@ -144,10 +142,8 @@ def _submission_request(request: Request, asked: Submission) -> SubmissionReques
     operation_id="rerunTranscription",
     summary="Run a job again, or some of its tasks",
     status_code=202,
-    responses={
-        **response(202, "The job begins again.", "Accepted", _ACCEPTED),
-        **problems(400, 404, 409, 413, 422),
-    },
+    responses=response(202, "The job begins again.", "Accepted", _ACCEPTED)
+    | problems(400, 404, 409, 413, 422),
     openapi_extra=request_body(RerunRequest),
 )
 async def rerun(

@@ -24,7 +24,6 @@ router = APIRouter(tags=["uploads"], default_response_class=Response)
 PARTIAL = "application/partial-upload"
 _BATCH_BYTES = 512 << 10
 _HEADERS = ("Upload-Offset", "Upload-Length", "Upload-Complete")
-_NOT_STORED = {"Cache-Control": "no-store"}
 
 UploadId = Annotated[
     str, Path(description="The upload's id.", examples=["0b8f6a3e5c1d4f0a9e7b2c6d8f1a3b5c"])
@@ -36,10 +35,8 @@ UploadId = Annotated[
     operation_id="createUpload",
     summary="Begin an upload",
     status_code=201,
-    responses={
-        **response(201, "The upload to send the bytes to.", "UploadEntry", ("Location",)),
-        **problems(400, 413, 422),
-    },
+    responses=response(201, "The upload to send the bytes to.", "UploadEntry", ("Location",))
+    | problems(400, 413, 422),
     openapi_extra=request_body(UploadRequest),
 )
 async def create(
@@ -51,24 +48,22 @@ async def create(
     Announce a recording whose bytes are sent in separate requests, which can be resumed after a
     lost connection; `POST /transcribe` takes its id as `upload`.
     """
-    create = service.submissions.create_upload
-    job = await run_in_threadpool(create, body.name, body.size_bytes)
+    job = await run_in_threadpool(service.submissions.create_upload, body.name, body.size_bytes)
     request.state.job = job
-    headers = {**_NOT_STORED, "Location": _path(job)}
-    return JsonResponse(_entry(job), 201, headers)
+    return JsonResponse(_entry(job), 201, {"Location": _path(job)})
 
 
 @router.get(
     "/uploads/{upload_id}",
     operation_id="getUpload",
     summary="Get an upload",
-    responses={**response(200, "The upload.", "UploadEntry", _HEADERS), **problems(404)},
+    responses=response(200, "The upload.", "UploadEntry", _HEADERS) | problems(404),
 )
 @router.head(
     "/uploads/{upload_id}",
     operation_id="headUpload",
     summary="Get the offset of an upload",
-    responses={**response(200, "Only the headers.", None, _HEADERS), **problems(404)},
+    responses=response(200, "Only the headers.", None, _HEADERS) | problems(404),
 )
 def get_upload(request: Request, service: SubmitService, upload_id: UploadId) -> Response:
     """`Upload-Offset` is the number of bytes that have arrived."""
@@ -83,10 +78,8 @@ def get_upload(request: Request, service: SubmitService, upload_id: UploadId) ->
     operation_id="appendUpload",
     summary="Append to an upload",
     status_code=204,
-    responses={
-        **response(204, "The bytes were stored.", None, _HEADERS),
-        **problems(404, 408, 409, 413, 415, 422, 507),
-    },
+    responses=response(204, "The bytes were stored.", None, _HEADERS)
+    | problems(404, 408, 409, 413, 415, 422, 507),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -120,7 +113,7 @@ async def append(
     operation_id="deleteUpload",
     summary="Delete an upload",
     status_code=204,
-    responses={**response(204, "It was deleted."), **problems(404, 409)},
+    responses=response(204, "It was deleted.") | problems(404, 409),
 )
 def discard(service: SubmitService, upload_id: UploadId) -> Response:
     """Delete an unfinished upload; one that has become a job is deleted as a job."""
@@ -170,7 +163,6 @@ def _headers(job: Job) -> dict[str, str]:
     """The headers of draft-ietf-httpbis-resumable-upload."""
     received = _received(job)
     return {
-        **_NOT_STORED,
         "Upload-Offset": str(received),
         "Upload-Length": str(job.size_bytes),
         "Upload-Complete": f"?{int(received == job.size_bytes)}",

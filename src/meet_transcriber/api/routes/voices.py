@@ -38,7 +38,6 @@ router = APIRouter(tags=["voices"], default_response_class=Response)
 VoiceId = Annotated[str, Path(description="The profile's id.")]
 
 _FORM, _JSON = "multipart/form-data", "application/json"
-_NO_STORE = {"Cache-Control": "no-store"}
 _VOICE = response(200, "The profile.", "Voice")
 
 
@@ -46,14 +45,11 @@ _VOICE = response(200, "The profile.", "Voice")
     "/voices",
     operation_id="listVoices",
     summary="List voice profiles",
-    responses={
-        **response(200, "All profiles, in order of creation.", "VoiceList"),
-        **problems(409),
-    },
+    responses=response(200, "All profiles, in order of creation.", "VoiceList") | problems(409),
 )
 def list_voices(service: ReaderService) -> Response:
     """The profiles of this tenant."""
-    return _json({"object": "list", "data": [*map(_profile, service.voices.people())]})
+    return JsonResponse({"object": "list", "data": [*map(_profile, service.voices.people())]})
 
 
 @router.post(
@@ -61,11 +57,9 @@ def list_voices(service: ReaderService) -> Response:
     operation_id="rememberVoice",
     summary="Add a voice profile or a sample",
     status_code=201,
-    responses={
-        **response(201, "The profile with the new sample.", "Voice", ("Location",)),
-        **response(202, "The clip was accepted; its job adds the sample.", "Accepted"),
-        **problems(400, 404, 408, 409, 413, 415, 422, 507),
-    },
+    responses=response(201, "The profile with the new sample.", "Voice", ("Location",))
+    | response(202, "The clip was accepted; its job adds the sample.", "Accepted")
+    | problems(400, 404, 408, 409, 413, 415, 422, 507),
     openapi_extra=request_body(VoiceRequest, others={_FORM: VoiceClip}),
 )
 async def remember(request: Request, service: SubmitService) -> Response:
@@ -84,8 +78,7 @@ async def remember(request: Request, service: SubmitService) -> Response:
     remember = service.voices.remember
     person = await run_in_threadpool(remember, body.job_id, body.speaker, name, consent)
     request.state.target = person.id
-    headers = {**_NO_STORE, "Location": f"/voices/{person.id}"}
-    return JsonResponse(_profile(person), 201, headers)
+    return JsonResponse(_profile(person), 201, {"Location": f"/voices/{person.id}"})
 
 
 async def _submit_clip(request: Request, service: Service) -> Response:
@@ -97,16 +90,13 @@ async def _submit_clip(request: Request, service: Service) -> Response:
             raise InvalidOptions("A field of the form was sent twice; send it once.")
         body = validate(VoiceClip, {"file": "", **fields})
         name, consent = checked_person(body.name), _consent(request, body.consent)
-        upload = received.upload
+        upload, options = received.upload, Options(num_speakers=1, channels="mix")
 
         def submit(extras: Mapping[str, bytes]) -> Job:
-            return upload.finish(
-                SubmissionRequest(Options(num_speakers=1, channels="mix"), extras=extras)
-            )
+            return upload.finish(SubmissionRequest(options, extras=extras))
 
-        job: Job = await run_limited(
-            request, service.voices.submit_clip, upload.job_id, name, consent, submit
-        )
+        submit_clip = service.voices.submit_clip
+        job = await run_limited(request, submit_clip, upload.job_id, name, consent, submit)
     return await accepted_response(request, service, job)
 
 
@@ -118,18 +108,18 @@ def _consent(request: Request, note: str | bool) -> Consent:
     "/voices/{voice_id}",
     operation_id="getVoice",
     summary="Get a voice profile",
-    responses={**_VOICE, **problems(404, 409)},
+    responses=_VOICE | problems(404, 409),
 )
 def get_voice(service: ReaderService, voice_id: VoiceId) -> Response:
     """The person's name, and the samples of the voice."""
-    return _json(_profile(service.voices.person(voice_id)))
+    return JsonResponse(_profile(service.voices.person(voice_id)))
 
 
 @router.patch(
     "/voices/{voice_id}",
     operation_id="renameVoice",
     summary="Rename a voice profile",
-    responses={**_VOICE, **problems(400, 404, 409, 413, 422)},
+    responses=_VOICE | problems(400, 404, 409, 413, 422),
     openapi_extra=request_body(VoiceName),
 )
 async def rename(
@@ -137,14 +127,14 @@ async def rename(
 ) -> Response:
     """New meetings get the new name; finished ones keep the old one."""
     name = checked_person(body.name)
-    return _json(_profile(await run_in_threadpool(service.voices.rename, voice_id, name)))
+    return JsonResponse(_profile(await run_in_threadpool(service.voices.rename, voice_id, name)))
 
 
 @router.post(
     "/voices/{voice_id}/merge",
     operation_id="mergeVoices",
     summary="Merge two voice profiles",
-    responses={**_VOICE, **problems(400, 404, 409, 413, 422)},
+    responses=_VOICE | problems(400, 404, 409, 413, 422),
     openapi_extra=request_body(VoiceMerge),
 )
 async def merge(
@@ -156,7 +146,7 @@ async def merge(
     """Move all samples and clips of the other profile to this one, and delete the other one."""
     person = await run_in_threadpool(service.voices.merge, voice_id, body.voice_id)
     request.state.target = f"{body.voice_id} into {person.id}"
-    return _json(_profile(person))
+    return JsonResponse(_profile(person))
 
 
 @router.delete(
@@ -164,7 +154,7 @@ async def merge(
     operation_id="forgetVoice",
     summary="Delete a voice profile",
     status_code=204,
-    responses={**response(204, "The profile was deleted."), **problems(404, 409)},
+    responses=response(204, "The profile was deleted.") | problems(404, 409),
 )
 def forget(service: SubmitService, voice_id: VoiceId) -> Response:
     """
@@ -179,10 +169,8 @@ def forget(service: SubmitService, voice_id: VoiceId) -> Response:
     "/voices/{voice_id}/export",
     operation_id="exportVoice",
     summary="Export a voice profile",
-    responses={
-        **response_in(200, "As a file.", {_JSON: ref("Voice")}, "Content-Disposition"),
-        **problems(404, 409, 422),
-    },
+    responses=response_in(200, "As a file.", {_JSON: ref("Voice")}, "Content-Disposition")
+    | problems(404, 409, 422),
 )
 def export_voice(
     service: TranscribeService,
@@ -194,17 +182,15 @@ def export_voice(
     """Everything that is stored about a person, for requests of access to personal data."""
     body = _profile(service.voices.person(voice_id), embeddings=embeddings)
     headers = {"Content-Disposition": attachment(f"voice-{voice_id}", "json")}
-    return _json(body, headers)
+    return JsonResponse(body, 200, headers)
 
 
 @router.get(
     "/transcribe/{job_id}/speakers",
     operation_id="listSpeakers",
     summary="List the speakers of a meeting",
-    responses={
-        **response(200, "The speakers in order of first speech.", "Speakers"),
-        **problems(404, 409),
-    },
+    responses=response(200, "The speakers in order of first speech.", "Speakers")
+    | problems(404, 409),
 )
 def list_speakers(service: ReaderService, job_id: JobId) -> Response:
     """
@@ -212,7 +198,7 @@ def list_speakers(service: ReaderService, job_id: JobId) -> Response:
     any. A match that is only `perhaps` is not applied: a person has to confirm it.
     """
     rows = [_speaker(each) for each in service.voices.speakers(job_id)]
-    return _json({"object": "list", "voice_profiles": service.voices.kept, "data": rows})
+    return JsonResponse({"object": "list", "voice_profiles": service.voices.kept, "data": rows})
 
 
 def _speaker(speaker: Speaker) -> dict[str, Any]:
@@ -253,7 +239,3 @@ def _sample(sample: Sample, embeddings: bool) -> dict[str, Any]:
         },
     }
     return {**body, "embedding": list(sample.voice.vector)} if embeddings else body
-
-
-def _json(body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    return JsonResponse(body, 200, {**_NO_STORE, **(headers or {})})

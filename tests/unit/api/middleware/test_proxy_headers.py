@@ -10,10 +10,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from meet_transcriber.api.http import client_key
 from meet_transcriber.api.middleware.proxy_headers import (
     ProxyHeadersMiddleware,
     TrustedProxies,
-    client_key,
     non_local_reason,
 )
 from meet_transcriber.api.middleware.security import LoopbackOnlyMiddleware

@@ -16,7 +16,7 @@ from meet_transcriber.api.openai.requests import (
     TranscriptionRequest,
     TranslationForm,
     parse_form,
-    read,
+    read_request,
     validate_number,
 )
 from meet_transcriber.core.errors import InvalidOptions
@@ -31,7 +31,7 @@ CATALOGUE = ModelCatalogue(installed(), 0)
 def asked(
     *sent: tuple[str, str], task: Task = "transcribe", **changed: object
 ) -> TranscriptionRequest:
-    return read([("model", "whisper-1"), *sent], task, CATALOGUE, installed(**changed))
+    return read_request([("model", "whisper-1"), *sent], task, CATALOGUE, installed(**changed))
 
 
 def complaint(*sent: tuple[str, str], task: Task = "transcribe", **changed: object) -> ApiError:
@@ -145,7 +145,7 @@ def test_an_ignored_temperature_is_reported() -> None:
 )
 def test_an_unsupported_field_is_refused_by_name(param: str, sent: list[tuple[str, str]]) -> None:
     with pytest.raises(ApiError) as raised:
-        read([*sent] if param == "model" else [("model", "base"), *sent], "transcribe", CATALOGUE,
+        read_request([*sent] if param == "model" else [("model", "base"), *sent], "transcribe", CATALOGUE,
              installed())  # fmt: skip
     assert raised.value.param == param
     assert raised.value.status == (404 if param == "model" else 400)
@@ -159,7 +159,7 @@ def test_chunking_with_other_thresholds_is_refused(key: str) -> None:
 
 def test_the_model_must_be_named() -> None:
     with pytest.raises(ApiError, match="model is missing"):
-        read([], "transcribe", CATALOGUE, installed())
+        read_request([], "transcribe", CATALOGUE, installed())
 
 
 @pytest.mark.parametrize("sent", [("response_format", "diarized_json"), ("diarization", "true")])
