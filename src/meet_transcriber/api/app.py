@@ -57,17 +57,8 @@ _RELEASE_SECONDS = 10.0
 """How long releasing a dead worker's tasks waits for the store; then their leases expire."""
 
 _ROUTES = (
-    submissions,
-    uploads,
-    transcriptions,
-    events,
-    audio,
-    edits,
-    voices,
-    access,
-    health,
-    page,
-)
+    submissions, uploads, transcriptions, events, audio, edits, voices, access, health, page,
+)  # fmt: skip
 _TELEMETRY: TelemetryConfig = {
     "metrics": False,
     "logs": False,
@@ -77,20 +68,11 @@ _TELEMETRY: TelemetryConfig = {
 }
 """FastAPI records only a span per request, where tracing is configured."""
 _EXPOSED = (
-    "Accept-Ranges",
-    "Content-Disposition",
-    "Content-Range",
-    "ETag",
-    "Location",
-    "RateLimit",
-    "RateLimit-Policy",
-    "Retry-After",
-    "Upload-Complete",
-    "Upload-Length",
-    "Upload-Offset",
-    "X-Job-ID",
-    "X-Request-ID",
-)
+    "Accept-Ranges", "Content-Disposition", "Content-Range", "ETag", "Location", "RateLimit",
+    "RateLimit-Policy", "Retry-After", "Upload-Complete", "Upload-Length", "Upload-Offset",
+    "X-Job-ID", "X-Request-ID",
+)  # fmt: skip
+"""Response headers that pages of other origins may read."""
 
 
 def create_app(

@@ -21,7 +21,6 @@ from meet_transcriber.core.errors import (
     KeyRefused,
     KeyRequired,
     ScopeMissing,
-    StorageError,
 )
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
@@ -113,14 +112,12 @@ async def _can_read_details(request: Request) -> bool:
         return False
 
 
-async def is_still_authorized(request: Request) -> bool:
-    """Whether the key or session of a response in progress is still valid."""
+async def is_authorized(request: Request) -> bool:
+    """Whether the key or session of a request is valid now."""
     try:
         await authenticate(request)
     except AccessError:
         return False
-    except StorageError:
-        return True  # it was valid when the response began
     return True
 
 

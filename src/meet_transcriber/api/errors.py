@@ -53,27 +53,13 @@ STATUSES: Mapping[type[errors.TranscriptionError], int] = {
 """Status by class of error; the nearest base class counts, others are 500."""
 
 PHRASES: Mapping[int, str] = {
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    406: "Not Acceptable",
-    408: "Request Timeout",
-    409: "Conflict",
-    412: "Precondition Failed",
+    **{status.value: status.phrase for status in HTTPStatus},
     413: "Content Too Large",
     414: "URI Too Long",
-    415: "Unsupported Media Type",
     416: "Range Not Satisfiable",
     422: "Unprocessable Content",
-    429: "Too Many Requests",
-    431: "Request Header Fields Too Large",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
-    507: "Insufficient Storage",
 }
-"""Names of RFC 9110; those of `http.HTTPStatus` differ between versions of Python."""
+"""Names of RFC 9110; those four of `http.HTTPStatus` differ between versions of Python."""
 
 RETRY_SECONDS = 5
 STATUS_HEADERS: Mapping[int, Mapping[str, str]] = {
@@ -227,7 +213,7 @@ def _problem(found: Mapping[str, Any], known: Sequence[str]) -> tuple[str, str]:
 async def _handle_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     status = error.status_code
-    phrase = PHRASES.get(status) or HTTPStatus(status).phrase
+    phrase = PHRASES[status]
     code = phrase.lower().replace(" ", "_")
     headers = dict(error.headers or {})
     if status == HTTPStatus.METHOD_NOT_ALLOWED:

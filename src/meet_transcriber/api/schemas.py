@@ -35,7 +35,7 @@ def _example(value: object, **more: Any) -> Any:
 
 Integer = Annotated[int, Field(strict=True)]
 JustTrue = Annotated[Literal[True], BeforeValidator(_true)]
-_DATE_TIME = {"format": "date-time"}
+_DATE_TIME: dict[str, Any] = {"format": "date-time"}
 Moment = Annotated[str, _example("2026-11-24T09:00:00.000Z", json_schema_extra=_DATE_TIME)]
 _ID = "0b8f6a3e5c1d4f0a9e7b2c6d8f1a3b5c"
 Id = Annotated[str, _example(_ID)]
@@ -55,7 +55,7 @@ Scopes = Annotated[list[Scope], Field(description="What the key permits.")]
 Seconds = Annotated[float, Field(description="Seconds.")]
 Place = Annotated[int, Field(description="The segment's place, counted from 0.")]
 Links = Annotated[dict[str, str], Field(description="Related paths on this host.")]
-_BINARY = {"format": "binary"}
+_BINARY: dict[str, Any] = {"format": "binary"}
 _PLAIN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 # -- requests ----------------------------------------------------------------------------------

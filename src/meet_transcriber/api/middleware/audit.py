@@ -104,15 +104,17 @@ def entry_of(scope: Scope, status: int, names: bool) -> AuditEntry | None:
         return None
     state: dict[str, Any] = scope.get("state", {})
     caller: Caller = state.get("caller") or Caller()
-    parameters: dict[str, str] = scope.get("path_params", {})
+    own: dict[str, str] = scope.get("path_params", {})
     job = state.get("job")
     return AuditEntry(
         at=time.time(),
         action=action,
         key=caller.key_id,
         tenant=caller.tenant,
-        job=job.id if job else _job_in(parameters)[:_TEXT_LENGTH],
-        target=target or state.get("target") or _target_in(parameters)[:_TEXT_LENGTH],
+        job=job.id if job else own.get("job_id", own.get("upload_id", ""))[:_TEXT_LENGTH],
+        target=target
+        or state.get("target")
+        or own.get("key_id", own.get("voice_id", ""))[:_TEXT_LENGTH],
         status=status,
         address=(scope.get("client") or ("",))[0],
         request_id=state.get("request_id", ""),
@@ -120,14 +122,9 @@ def entry_of(scope: Scope, status: int, names: bool) -> AuditEntry | None:
     )
 
 
-def _job_in(parameters: dict[str, str]) -> str:
-    """The job that a path names; an upload has the id of its job."""
-    return parameters.get("job_id") or parameters.get("upload_id", "")
-
-
-def _target_in(parameters: dict[str, str]) -> str:
-    """The key or voice that a path names."""
-    return parameters.get("key_id") or parameters.get("voice_id", "")
+def _first(parameters: dict[str, str], *names: str) -> str:
+    """The first of these path parameters, shortened; empty without any."""
+    return next((parameters[name] for name in names if name in parameters), "")[:_TEXT_LENGTH]
 
 
 def _action(scope: Scope, status: int) -> tuple[str | None, str]:

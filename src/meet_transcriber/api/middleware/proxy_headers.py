@@ -113,34 +113,12 @@ def _pairs(item: str) -> dict[str, str]:
 # -- AUTH_MODE=loopback ------------------------------------------------------------------------
 
 _FORWARDED = (
-    "cdn-loop",
-    "cf-",
-    "client-ip",
-    "fastly-client-ip",
-    "fly-client-ip",
-    "forwarded",
-    "front-end-https",
-    "proxy-",
-    "true-client-ip",
-    "via",
-    "wl-proxy-",
-    "x-amz-cf-",
-    "x-amzn-",
-    "x-appengine-",
-    "x-arr-",
-    "x-azure-",
-    "x-client-ip",
-    "x-cloud-trace-context",
-    "x-cluster-client-ip",
-    "x-envoy-",
-    "x-forward",
-    "x-host",
-    "x-origin",
-    "x-proxy",
-    "x-real-ip",
-    "x-remote-",
-    "x-scheme",
-)
+    "cdn-loop", "cf-", "client-ip", "fastly-client-ip", "fly-client-ip", "forwarded",
+    "front-end-https", "proxy-", "true-client-ip", "via", "wl-proxy-", "x-amz-cf-", "x-amzn-",
+    "x-appengine-", "x-arr-", "x-azure-", "x-client-ip", "x-cloud-trace-context",
+    "x-cluster-client-ip", "x-envoy-", "x-forward", "x-host", "x-origin", "x-proxy",
+    "x-real-ip", "x-remote-", "x-scheme",
+)  # fmt: skip
 """Prefixes of the names of headers that only a proxy, or someone who imitates one, sends."""
 
 

@@ -83,16 +83,10 @@ def _is_anonymous(scope: Scope) -> bool:
 def _limit_headers(counts: Sequence[Count]) -> Iterator[tuple[bytes, bytes]]:
     """The headers of draft-ietf-httpapi-ratelimit-headers-10."""
     if counts:
-        yield b"ratelimit-policy", ", ".join(map(_policy, counts)).encode()
-        yield b"ratelimit", ", ".join(map(_state, counts)).encode()
-
-
-def _policy(count: Count) -> str:
-    return f'"{count.policy}";q={count.rate.amount};w={count.rate.seconds}'
-
-
-def _state(count: Count) -> str:
-    return f'"{count.policy}";r={count.remaining};t={count.reset_seconds}'
+        policies = [f'"{c.policy}";q={c.rate.amount};w={c.rate.seconds}' for c in counts]
+        states = [f'"{c.policy}";r={c.remaining};t={c.reset_seconds}' for c in counts]
+        yield b"ratelimit-policy", ", ".join(policies).encode()
+        yield b"ratelimit", ", ".join(states).encode()
 
 
 PROBES = ("/health", "/health/ready")

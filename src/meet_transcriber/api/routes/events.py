@@ -18,13 +18,13 @@ from starlette.requests import Request
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import (
     ReaderService,
-    is_still_authorized,
+    is_authorized,
     read_session_token,
     read_token,
 )
 from meet_transcriber.api.http import JobId
 from meet_transcriber.api.openapi import problems, response
-from meet_transcriber.core.errors import JobNotFound, RateLimited, StorageUnavailable
+from meet_transcriber.core.errors import JobNotFound, RateLimited, StorageError, StorageUnavailable
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.serialization import to_plain
 from meet_transcriber.core.transcript import Segment
@@ -39,7 +39,7 @@ router = APIRouter(tags=["transcriptions"])
 
 RETRY_MS = 2000
 CHECK_SECONDS = 0.5
-"""Twice as long, a revoked key may keep a stream."""
+"""How often the keys of open streams are checked again."""
 _MOST_KEYS = 1000
 _STOP_SECONDS = 0.3
 """How often a stream checks whether the server stops."""
@@ -96,37 +96,27 @@ class KeyRechecks:
     def __init__(self) -> None:
         self._checked: dict[bytes, tuple[float, bool]] = {}
 
-    async def is_authorized(self, request: Request) -> bool:
-        """Whether the key held at most `CHECK_SECONDS` ago."""
+    async def is_valid(self, request: Request) -> bool:
+        """Whether the key of a request was valid at most `CHECK_SECONDS` ago."""
         shown = f"{read_token(request)} {read_session_token(request)}"
         name = hashlib.sha256(shown.encode("utf-8", "surrogatepass")).digest()
         now = time.monotonic()
         checked, holds = self._checked.get(name, (-math.inf, True))
         if now - checked > CHECK_SECONDS:
             self._checked[name] = now, holds  # other streams need not wait for this check
-            holds = await is_still_authorized(request)
+            with suppress(StorageError):  # unknown: the key was valid at the last check
+                holds = await is_authorized(request)
             if len(self._checked) > _MOST_KEYS:
                 self._checked.clear()
             self._checked[name] = now, holds
         return holds
 
 
-class _Admission:
-    """Tells one stream whether to go on: the server runs and the caller's key still holds."""
-
-    def __init__(self, request: Request) -> None:
-        self._request = request
-        self._checked = time.monotonic()
-
-    async def holds(self) -> bool:
-        state = self._request.app.state
-        if state.stopping.is_set():
-            return False
-        if time.monotonic() - self._checked <= CHECK_SECONDS:
-            return True
-        self._checked = time.monotonic()
-        rechecks: KeyRechecks = state.key_rechecks
-        return await rechecks.is_authorized(self._request)
+async def _may_continue(request: Request) -> bool:
+    """Whether a stream goes on: the server runs, and the caller's key still holds."""
+    state = request.app.state
+    rechecks: KeyRechecks = state.key_rechecks
+    return not state.stopping.is_set() and await rechecks.is_valid(request)
 
 
 class StreamComplete(Exception):
@@ -217,9 +207,9 @@ async def follow(
     An event's id begins with the record's version; `Last-Event-ID` continues after it.
     """
     yield ServerSentEvent(retry=RETRY_MS, comment="hello")
-    admission, latest = _Admission(request), None
+    latest = None
     with service.changes.subscribe(service.queries.tenant or "", job_id) as subscription:
-        while not cursor.ended and await admission.holds():
+        while not cursor.ended and await _may_continue(request):
             changed = (await subscription.next(_STOP_SECONDS)).changed
             latest = changed.get(job_id, latest)
             if latest is None:
@@ -305,9 +295,8 @@ async def watch(request: Request, service: ReaderService) -> AsyncIterator[Serve
     reads too slowly gets a snapshot again.
     """
     yield ServerSentEvent(retry=RETRY_MS, comment="hello")
-    admission = _Admission(request)
     with service.changes.subscribe(service.queries.tenant or "") as subscription:
-        while await admission.holds():
+        while await _may_continue(request):
             updates = await subscription.next(_STOP_SECONDS)
             for event in list_events(updates):
                 yield event

@@ -256,13 +256,13 @@ def test_streams_with_the_same_key_share_its_rechecks(secured: SecuredApp) -> No
     async def run() -> None:
         rechecks = KeyRechecks()
         for _ in range(20):
-            assert await rechecks.is_authorized(stream(made))
-            assert await rechecks.is_authorized(stream(other))
+            assert await rechecks.is_valid(stream(made))
+            assert await rechecks.is_valid(stream(other))
         assert keyring.checks == 2
         secured.guard.keyring.revoke(made.key.id)
         await asyncio.sleep(CHECK_SECONDS + 0.1)
-        assert not await rechecks.is_authorized(stream(made))
-        assert await rechecks.is_authorized(stream(other))
+        assert not await rechecks.is_valid(stream(made))
+        assert await rechecks.is_valid(stream(other))
 
     asyncio.run(run())
 
