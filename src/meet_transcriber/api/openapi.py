@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from meet_transcriber import __version__
 from meet_transcriber.api.auth import add_key_schemes
@@ -92,6 +94,18 @@ def parameter(name: str, where: str, schema: Schema, **more: Any) -> dict[str, A
         "description": about,
         **more,
     }
+
+
+def tagged_router(tag: str) -> APIRouter:
+    """A router whose operation ids are the names of its functions in camel case."""
+
+    def operation_id(route: APIRoute) -> str:
+        first, *others = route.name.split("_")
+        return first + "".join(map(str.title, others))
+
+    return APIRouter(
+        tags=[tag], default_response_class=Response, generate_unique_id_function=operation_id
+    )
 
 
 def describe(app: FastAPI) -> None:

@@ -128,7 +128,7 @@ def _first(parameters: dict[str, str], *names: str) -> str:
 
 
 def _action(scope: Scope, status: int) -> tuple[str | None, str]:
-    operation = getattr(scope.get("route"), "operation_id", None) or ""
+    operation = getattr(scope.get("route"), "unique_id", "")
     if status in _REFUSALS:
         return "refused", f"{scope['method']} {operation or scope['path'][:_TEXT_LENGTH]}"
     if status >= HTTPStatus.BAD_REQUEST or status == HTTPStatus.NOT_MODIFIED:

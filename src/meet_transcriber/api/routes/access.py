@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -21,7 +21,7 @@ from meet_transcriber.api.auth import (
     reject_cross_site,
 )
 from meet_transcriber.api.http import content_type, json_body, read_json, small_body, validate
-from meet_transcriber.api.openapi import problems, request_body, response
+from meet_transcriber.api.openapi import problems, request_body, response, tagged_router
 from meet_transcriber.api.schemas import KeyRequest, RotationRequest, SignInRequest
 from meet_transcriber.api.serializers import JsonResponse, moment
 from meet_transcriber.core.auth import (
@@ -37,7 +37,7 @@ from meet_transcriber.core.auth import (
 )
 from meet_transcriber.core.errors import InvalidOptions
 
-router = APIRouter(tags=["access"], default_response_class=Response)
+router = tagged_router("access")
 
 KeyId = Annotated[str, Path(description="The key's id.", examples=["0b8f6a3e5c1d"])]
 
@@ -47,7 +47,6 @@ _SESSION = response(200, "Who is signed in, and the token for X-CSRF-Token.", "S
 
 @router.post(
     "/session",
-    operation_id="signIn",
     summary="Sign a browser in",
     responses=_SESSION | problems(400, 413, 415, 422),
     openapi_extra=request_body(SignInRequest),
@@ -78,7 +77,6 @@ async def sign_in(request: Request) -> Response:
 
 @router.get(
     "/session",
-    operation_id="getSession",
     summary="Who is signed in",
     responses=_SESSION | problems(),
 )
@@ -95,7 +93,6 @@ async def get_session(request: Request) -> Response:
 
 @router.delete(
     "/session",
-    operation_id="signOut",
     summary="Sign a browser out",
     status_code=204,
     responses=response(204, "The session has ended.") | problems(),
@@ -144,7 +141,6 @@ def _caller_response(caller: Caller, csrf_token: str, until: float | None) -> Re
 
 @router.get(
     "/keys",
-    operation_id="listKeys",
     summary="List the API keys",
     responses=response(200, "All keys, without their secrets.", "KeyList") | problems(),
 )
@@ -156,7 +152,6 @@ def list_keys(request: Request, _service: AdminService) -> Response:
 
 @router.post(
     "/keys",
-    operation_id="createKey",
     summary="Create an API key",
     status_code=201,
     responses=response(201, "The key; it cannot be shown again.", "NewKey")
@@ -178,7 +173,6 @@ async def create_key(
 
 @router.delete(
     "/keys/{key_id}",
-    operation_id="revokeKey",
     summary="Revoke an API key",
     status_code=204,
     responses=response(204, "The key and its sessions are no longer valid.") | problems(404, 409),
@@ -191,7 +185,6 @@ def revoke_key(request: Request, _service: AdminService, key_id: KeyId) -> Respo
 
 @router.post(
     "/keys/{key_id}/rotate",
-    operation_id="rotateKey",
     summary="Replace the secret of an API key",
     responses=response(200, "The key with its new secret.", "NewKey")
     | problems(400, 404, 409, 413, 422),
@@ -235,7 +228,6 @@ def _key(key: ApiKey) -> dict[str, Any]:
 
 @router.get(
     "/audit",
-    operation_id="readAudit",
     summary="Who did what",
     responses=response(200, "Entries, the latest first.", "AuditPage") | problems(422),
 )

@@ -5,7 +5,7 @@ import re
 from typing import Annotated, BinaryIO, NamedTuple
 
 import anyio
-from fastapi import APIRouter, Header
+from fastapi import Header
 from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -13,12 +13,12 @@ from starlette.types import Receive, Scope, Send
 
 from meet_transcriber.api.auth import ReaderService
 from meet_transcriber.api.http import JobId, attachment
-from meet_transcriber.api.openapi import problems, response, response_in
+from meet_transcriber.api.openapi import problems, response, response_in, tagged_router
 from meet_transcriber.core.errors import StorageError
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.media import MediaInfo
 
-router = APIRouter(tags=["transcriptions"], default_response_class=Response)
+router = tagged_router("transcriptions")
 
 _CHUNK_BYTES = 256 << 10
 _ENDING_LENGTH = 5
@@ -65,7 +65,6 @@ class Span(NamedTuple):
 
 @router.get(
     "/transcribe/{job_id}/audio",
-    operation_id="getAudio",
     summary="Get the recording",
     responses=_ANSWERS,
 )

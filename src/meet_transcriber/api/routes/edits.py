@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path
+from fastapi import Header, Path
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,7 +10,7 @@ from starlette.responses import Response
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import SubmitService, get_author
 from meet_transcriber.api.http import JobId, json_body
-from meet_transcriber.api.openapi import problems, request_body, response
+from meet_transcriber.api.openapi import problems, request_body, response, tagged_router
 from meet_transcriber.api.schemas import Names, SegmentChange, SegmentChanges
 from meet_transcriber.api.serializers import JsonResponse
 from meet_transcriber.core.edits import Edit, split_new_text
@@ -19,7 +19,7 @@ from meet_transcriber.core.jobs import Job
 from meet_transcriber.service import Service
 from meet_transcriber.service.commands import EditResult
 
-router = APIRouter(tags=["transcriptions"], default_response_class=Response)
+router = tagged_router("transcriptions")
 
 IfMatch = Annotated[str | None, Header(description="ETag or `edition` to change; any if left out.")]
 Place = Annotated[int, Path(ge=0, description="The segment's place, counted from 0.")]
@@ -31,11 +31,10 @@ _EDITED = response(
 
 @router.post(
     "/transcribe/{job_id}/cancel",
-    operation_id="cancelTranscription",
     summary="Cancel a job",
     responses=response(200, "The job.", "JobEntry", ("ETag",)) | problems(404, 409),
 )
-def cancel(service: SubmitService, job_id: JobId) -> Response:
+def cancel_transcription(service: SubmitService, job_id: JobId) -> Response:
     """Cancel an unfinished job; its workers stop within a few seconds."""
     job = service.commands.cancel(job_id)
     return _job_response(job, serializers.entry(job))
@@ -43,12 +42,11 @@ def cancel(service: SubmitService, job_id: JobId) -> Response:
 
 @router.delete(
     "/transcribe/{job_id}",
-    operation_id="deleteTranscription",
     summary="Delete a job, its audio and its transcript",
     status_code=204,
     responses=response(204, "The job was deleted.") | problems(404),
 )
-def delete(service: SubmitService, job_id: JobId) -> Response:
+def delete_transcription(service: SubmitService, job_id: JobId) -> Response:
     """Delete a job in any state with everything that belongs to it."""
     service.commands.delete(job_id)
     return Response(status_code=204)
@@ -56,7 +54,6 @@ def delete(service: SubmitService, job_id: JobId) -> Response:
 
 @router.patch(
     "/transcribe/{job_id}/speakers",
-    operation_id="nameSpeakers",
     summary="Name speakers",
     responses=_EDITED,
     openapi_extra=request_body(Names),
@@ -75,7 +72,6 @@ async def name_speakers(
 
 @router.patch(
     "/transcribe/{job_id}/segments/{number}",
-    operation_id="editSegment",
     summary="Edit a segment",
     responses=_EDITED,
     openapi_extra=request_body(SegmentChange),
@@ -95,7 +91,6 @@ async def edit_segment(
 
 @router.patch(
     "/transcribe/{job_id}/segments",
-    operation_id="editSegments",
     summary="Edit several segments",
     responses=_EDITED,
     openapi_extra=request_body(SegmentChanges),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 import anyio
-from fastapi import APIRouter, Depends, Header
+from fastapi import Depends, Header
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
@@ -23,7 +23,7 @@ from meet_transcriber.api.auth import (
     read_token,
 )
 from meet_transcriber.api.http import JobId
-from meet_transcriber.api.openapi import problems, response
+from meet_transcriber.api.openapi import problems, response, tagged_router
 from meet_transcriber.core.errors import JobNotFound, RateLimited, StorageError, StorageUnavailable
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.serialization import to_plain
@@ -35,7 +35,7 @@ from meet_transcriber.service.queries import Wait
 MOST_STREAMS = 300
 _RETRY_AFTER_SECONDS = 30.0
 
-router = APIRouter(tags=["transcriptions"])
+router = tagged_router("transcriptions")
 
 RETRY_MS = 2000
 CHECK_SECONDS = 0.5
@@ -182,7 +182,6 @@ async def _cursor(
 
 @router.get(
     "/transcribe/{job_id}/events",
-    operation_id="followTranscription",
     summary="Follow a job",
     response_class=EventSourceResponse,
     dependencies=[Depends(acquire_stream)],
@@ -194,7 +193,7 @@ async def _cursor(
         **problems(404, 422),
     },
 )
-async def follow(
+async def follow_transcription(
     request: Request,
     service: ReaderService,
     job_id: JobId,
@@ -280,13 +279,14 @@ def _error(cursor: SseCursor, code: str, message: str, status: str) -> ServerSen
 
 @router.get(
     "/events",
-    operation_id="watchTranscriptions",
     summary="Follow all jobs",
     response_class=EventSourceResponse,
     dependencies=[Depends(acquire_stream)],
     responses={200: {"description": "Events: job, snapshot, deleted."}, **problems()},
 )
-async def watch(request: Request, service: ReaderService) -> AsyncIterator[ServerSentEvent]:
+async def watch_transcriptions(
+    request: Request, service: ReaderService
+) -> AsyncIterator[ServerSentEvent]:
     """
     First an event `job` for each of the newest 50 jobs, newest first, and `snapshot`; then a
     `job` whenever one changes, its place in the queue included, and `deleted`.

@@ -8,19 +8,19 @@ from typing import Annotated, Any
 
 import anyio
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from meet_transcriber.api.auth import AdminService, CanReadDetails, MonitorService
-from meet_transcriber.api.openapi import problems, response, response_in
+from meet_transcriber.api.openapi import problems, response, response_in, tagged_router
 from meet_transcriber.api.serializers import JsonResponse, moment
 from meet_transcriber.core.errors import NothingToFetch, TranscriptionError
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.service import FETCH_ASKED, Service, queue_stats
 
-router = APIRouter(tags=["health"], default_response_class=Response)
+router = tagged_router("health")
 
 _TIMEOUT_SECONDS = 3.0
 _THREADS = 8
@@ -92,24 +92,22 @@ class ReadinessProbe:
 
 @router.get(
     "/health",
-    operation_id="getHealth",
     summary="The process is alive",
     responses=response(200, "It is.", "Health"),
 )
-async def health() -> Response:
+async def get_health() -> Response:
     """Always the same; checks no dependency."""
     return Response(b'{"status":"ok"}', media_type="application/json")
 
 
 @router.get(
     "/health/ready",
-    operation_id="getReadiness",
     summary="Every dependency answers",
     responses=response(200, "Recordings can be accepted and processed.", "Readiness")
     | response(503, "A dependency is missing; says which.", "Readiness", ("Retry-After",))
     | {status: problems(422)[status] for status in (401, 422, 429)},
 )
-async def ready(
+async def get_readiness(
     request: Request,
     details: CanReadDetails,
     worker: Annotated[
@@ -150,7 +148,6 @@ def _engines(workers: list[WorkerInfo]) -> dict[str, Any]:
 
 @router.post(
     "/models/fetch",
-    operation_id="fetchModels",
     summary="Let workers retry missing engines",
     status_code=202,
     responses=response(202, "Workers were notified.", "FetchAsked") | problems(409),
@@ -214,11 +211,10 @@ def _worker(worker: WorkerInfo) -> dict[str, Any]:
 
 @router.get(
     "/queue",
-    operation_id="getQueue",
     summary="How much waits and runs",
     responses=response(200, "Current counts over all tenants.", "Queue") | problems(),
 )
-def queue(service: MonitorService) -> Response:
+def get_queue(service: MonitorService) -> Response:
     """
     For autoscalers: `celery_queue_length` counts tasks that wait or run.
 
@@ -231,12 +227,11 @@ def queue(service: MonitorService) -> Response:
 
 @router.get(
     "/metrics",
-    operation_id="getMetrics",
     summary="Metrics for Prometheus",
     responses=response_in(200, "Prometheus' text format.", {"text/plain": {"type": "string"}})
     | problems(),
 )
-def metrics(request: Request, _service: MonitorService) -> Response:
+def get_metrics(request: Request, _service: MonitorService) -> Response:
     """
     Metrics of this API and of its embedded worker, and what the stores know of all jobs and
     workers. Other workers serve theirs on METRICS_PORT.

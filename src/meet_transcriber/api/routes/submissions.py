@@ -4,7 +4,7 @@ import json
 from typing import Annotated
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Header
+from fastapi import Header
 from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -23,7 +23,7 @@ from meet_transcriber.api.http import (
     settings_of,
     small_body,
 )
-from meet_transcriber.api.openapi import parameter, problems, request_body, response
+from meet_transcriber.api.openapi import parameter, problems, request_body, response, tagged_router
 from meet_transcriber.api.options import Pairs, Submission, SubmissionForm, read_options
 from meet_transcriber.api.schemas import RerunRequest, UploadForm, components
 from meet_transcriber.api.serializers import JsonResponse
@@ -33,7 +33,7 @@ from meet_transcriber.core.serialization import to_plain
 from meet_transcriber.core.speaker_timeline import MAX_BYTES, SPEAKER_TIMELINE
 from meet_transcriber.service import Service, SubmissionRequest
 
-router = APIRouter(tags=["transcriptions"], default_response_class=Response)
+router = tagged_router("transcriptions")
 
 _FORM, _LONG_FORM = "application/x-www-form-urlencoded", "multipart/form-data"
 _ACCEPTED = ("Location", "Retry-After")
@@ -48,7 +48,6 @@ _BY_QUERY = [
 
 @router.post(
     "/transcribe",
-    operation_id="submitTranscription",
     summary="Submit a recording",
     status_code=202,
     responses=response(202, "The recording was accepted.", "Accepted", _ACCEPTED)
@@ -58,7 +57,7 @@ _BY_QUERY = [
         "parameters": _BY_QUERY,
     },
 )
-async def submit(
+async def submit_transcription(
     request: Request,
     service: SubmitService,
     idempotency_key: Annotated[
@@ -139,14 +138,13 @@ def _submission_request(request: Request, asked: Submission) -> SubmissionReques
 
 @router.post(
     "/transcribe/{job_id}/rerun",
-    operation_id="rerunTranscription",
     summary="Run a job again, or some of its tasks",
     status_code=202,
     responses=response(202, "The job begins again.", "Accepted", _ACCEPTED)
     | problems(400, 404, 409, 413, 422),
     openapi_extra=request_body(RerunRequest),
 )
-async def rerun(
+async def rerun_transcription(
     request: Request,
     service: SubmitService,
     job_id: JobId,

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
-from fastapi import APIRouter, Header, Query
+from fastapi import Header, Query
 from fastapi.concurrency import run_in_threadpool
 from pydantic import WithJsonSchema
 from starlette.requests import Request
@@ -16,14 +16,14 @@ from meet_transcriber.api.auth import ReaderService
 from meet_transcriber.api.errors import OptionProblems
 from meet_transcriber.api.http import JobId, attachment, matches, negotiate
 from meet_transcriber.api.middleware.audit import mark_content_read
-from meet_transcriber.api.openapi import problems, ref, response, response_in
+from meet_transcriber.api.openapi import problems, ref, response, response_in, tagged_router
 from meet_transcriber.api.serializers import JsonResponse
 from meet_transcriber.core.errors import InvalidOptions, StorageError
 from meet_transcriber.core.formats import EXPORTERS, export
 from meet_transcriber.core.jobs import SHOWN, Job, JobQuery, State
 from meet_transcriber.service import ChangeFeed, JobQueries
 
-router = APIRouter(tags=["transcriptions"], default_response_class=Response)
+router = tagged_router("transcriptions")
 
 IfNoneMatch = Annotated[
     str | None, Header(description="An ETag; the response is 304 if it still matches.")
@@ -40,7 +40,6 @@ _BY_KIND = {_JSON: "json", **{kind: name for kind, name in _BY_KIND.items() if k
 
 @router.get(
     "/transcribe",
-    operation_id="listTranscriptions",
     summary="List jobs, or search transcripts",
     responses=response_in(
         200,
@@ -49,7 +48,7 @@ _BY_KIND = {_JSON: "json", **{kind: name for kind, name in _BY_KIND.items() if k
     )
     | problems(404, 422),
 )
-def list_jobs(
+def list_transcriptions(
     request: Request,
     service: ReaderService,
     limit: Annotated[int, Query(ge=1, le=100, description="Jobs per page.")] = 20,
@@ -102,13 +101,12 @@ def _states(wanted: list[str] | None) -> tuple[State, ...]:
 
 @router.get(
     "/transcribe/{job_id}",
-    operation_id="getTranscription",
     summary="Get a job, and its transcript once it is completed",
     responses=response(200, "The job.", "Job", ("ETag", "Retry-After"))
     | response(304, "Not modified.", None, ("ETag", "Retry-After"))
     | problems(404, 422),
 )
-async def get_job(
+async def get_transcription(
     request: Request,
     service: ReaderService,
     job_id: JobId,
@@ -132,13 +130,12 @@ async def get_job(
 
 @router.get(
     "/transcribe/{job_id}/download",
-    operation_id="downloadTranscription",
     summary="Download the transcript in any format",
     responses=response_in(200, "The transcript.", _KINDS, "Content-Disposition", "ETag")
     | response(304, "Not modified.", None, ("ETag",))
     | problems(404, 406, 409, 422),
 )
-def download(
+def download_transcription(
     service: ReaderService,
     job_id: JobId,
     form: Annotated[
@@ -172,7 +169,6 @@ def download(
 
 @router.get(
     "/transcribe/{job_id}/peaks",
-    operation_id="getPeaks",
     summary="Get the outline of the waveform",
     responses=response_in(
         200,
@@ -181,7 +177,7 @@ def download(
     )
     | problems(404, 406, 409, 422),
 )
-def peaks(
+def get_peaks(
     service: ReaderService,
     job_id: JobId,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
@@ -198,7 +194,6 @@ def peaks(
 
 @router.get(
     "/transcribe/{job_id}/edits",
-    operation_id="listEdits",
     summary="List the edits of a transcript",
     responses=response(200, "All edits, in order.", "Edits", ("ETag",)) | problems(404, 409, 422),
 )

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import anyio
-from fastapi import APIRouter, Header, Path
+from fastapi import Header, Path
 from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -12,14 +12,14 @@ from starlette.responses import Response
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import SubmitService
 from meet_transcriber.api.http import body, content_type, json_body
-from meet_transcriber.api.openapi import problems, request_body, response
+from meet_transcriber.api.openapi import problems, request_body, response, tagged_router
 from meet_transcriber.api.schemas import UploadRequest
 from meet_transcriber.api.serializers import JsonResponse
 from meet_transcriber.core.errors import UploadTooLarge
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.service.uploads import Receiving
 
-router = APIRouter(tags=["uploads"], default_response_class=Response)
+router = tagged_router("uploads")
 
 PARTIAL = "application/partial-upload"
 _BATCH_BYTES = 512 << 10
@@ -32,14 +32,13 @@ UploadId = Annotated[
 
 @router.post(
     "/uploads",
-    operation_id="createUpload",
     summary="Begin an upload",
     status_code=201,
     responses=response(201, "The upload to send the bytes to.", "UploadEntry", ("Location",))
     | problems(400, 413, 422),
     openapi_extra=request_body(UploadRequest),
 )
-async def create(
+async def create_upload(
     request: Request,
     service: SubmitService,
     body: Annotated[UploadRequest, json_body(UploadRequest)],
@@ -55,7 +54,6 @@ async def create(
 
 @router.get(
     "/uploads/{upload_id}",
-    operation_id="getUpload",
     summary="Get an upload",
     responses=response(200, "The upload.", "UploadEntry", _HEADERS) | problems(404),
 )
@@ -75,7 +73,6 @@ def get_upload(request: Request, service: SubmitService, upload_id: UploadId) ->
 
 @router.patch(
     "/uploads/{upload_id}",
-    operation_id="appendUpload",
     summary="Append to an upload",
     status_code=204,
     responses=response(204, "The bytes were stored.", None, _HEADERS)
@@ -87,7 +84,7 @@ def get_upload(request: Request, service: SubmitService, upload_id: UploadId) ->
         }
     },
 )
-async def append(
+async def append_upload(
     request: Request,
     service: SubmitService,
     upload_id: UploadId,
@@ -110,12 +107,11 @@ async def append(
 
 @router.delete(
     "/uploads/{upload_id}",
-    operation_id="deleteUpload",
     summary="Delete an upload",
     status_code=204,
     responses=response(204, "It was deleted.") | problems(404, 409),
 )
-def discard(service: SubmitService, upload_id: UploadId) -> Response:
+def delete_upload(service: SubmitService, upload_id: UploadId) -> Response:
     """Delete an unfinished upload; one that has become a job is deleted as a job."""
     service.uploads.discard(upload_id)
     return Response(status_code=204)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,7 +22,14 @@ from meet_transcriber.api.http import (
     settings_of,
     validate,
 )
-from meet_transcriber.api.openapi import problems, ref, request_body, response, response_in
+from meet_transcriber.api.openapi import (
+    problems,
+    ref,
+    request_body,
+    response,
+    response_in,
+    tagged_router,
+)
 from meet_transcriber.api.routes.submissions import accepted_response
 from meet_transcriber.api.schemas import VoiceClip, VoiceMerge, VoiceName, VoiceRequest
 from meet_transcriber.api.serializers import JsonResponse
@@ -33,7 +40,7 @@ from meet_transcriber.core.voices import Consent, Person, Sample, checked_consen
 from meet_transcriber.service import Service, SubmissionRequest
 from meet_transcriber.service.voices import Speaker, sealer_of
 
-router = APIRouter(tags=["voices"], default_response_class=Response)
+router = tagged_router("voices")
 
 VoiceId = Annotated[str, Path(description="The profile's id.")]
 
@@ -43,7 +50,6 @@ _VOICE = response(200, "The profile.", "Voice")
 
 @router.get(
     "/voices",
-    operation_id="listVoices",
     summary="List voice profiles",
     responses=response(200, "All profiles, in order of creation.", "VoiceList") | problems(409),
 )
@@ -54,7 +60,6 @@ def list_voices(service: ReaderService) -> Response:
 
 @router.post(
     "/voices",
-    operation_id="rememberVoice",
     summary="Add a voice profile or a sample",
     status_code=201,
     responses=response(201, "The profile with the new sample.", "Voice", ("Location",))
@@ -62,7 +67,7 @@ def list_voices(service: ReaderService) -> Response:
     | problems(400, 404, 408, 409, 413, 415, 422, 507),
     openapi_extra=request_body(VoiceRequest, others={_FORM: VoiceClip}),
 )
-async def remember(request: Request, service: SubmitService) -> Response:
+async def remember_voice(request: Request, service: SubmitService) -> Response:
     """
     Remember a speaker of a finished meeting, or the only speaker of a clip of some seconds.
 
@@ -106,7 +111,6 @@ def _consent(request: Request, note: str | bool) -> Consent:
 
 @router.get(
     "/voices/{voice_id}",
-    operation_id="getVoice",
     summary="Get a voice profile",
     responses=_VOICE | problems(404, 409),
 )
@@ -117,12 +121,11 @@ def get_voice(service: ReaderService, voice_id: VoiceId) -> Response:
 
 @router.patch(
     "/voices/{voice_id}",
-    operation_id="renameVoice",
     summary="Rename a voice profile",
     responses=_VOICE | problems(400, 404, 409, 413, 422),
     openapi_extra=request_body(VoiceName),
 )
-async def rename(
+async def rename_voice(
     service: SubmitService, voice_id: VoiceId, body: Annotated[VoiceName, json_body(VoiceName)]
 ) -> Response:
     """New meetings get the new name; finished ones keep the old one."""
@@ -132,12 +135,11 @@ async def rename(
 
 @router.post(
     "/voices/{voice_id}/merge",
-    operation_id="mergeVoices",
     summary="Merge two voice profiles",
     responses=_VOICE | problems(400, 404, 409, 413, 422),
     openapi_extra=request_body(VoiceMerge),
 )
-async def merge(
+async def merge_voices(
     request: Request,
     service: SubmitService,
     voice_id: VoiceId,
@@ -151,12 +153,11 @@ async def merge(
 
 @router.delete(
     "/voices/{voice_id}",
-    operation_id="forgetVoice",
     summary="Delete a voice profile",
     status_code=204,
     responses=response(204, "The profile was deleted.") | problems(404, 409),
 )
-def forget(service: SubmitService, voice_id: VoiceId) -> Response:
+def forget_voice(service: SubmitService, voice_id: VoiceId) -> Response:
     """
     Delete the samples of the voice, and the clips that were sent for it. Transcripts keep the
     name.
@@ -167,7 +168,6 @@ def forget(service: SubmitService, voice_id: VoiceId) -> Response:
 
 @router.get(
     "/voices/{voice_id}/export",
-    operation_id="exportVoice",
     summary="Export a voice profile",
     responses=response_in(200, "As a file.", {_JSON: ref("Voice")}, "Content-Disposition")
     | problems(404, 409, 422),
@@ -187,7 +187,6 @@ def export_voice(
 
 @router.get(
     "/transcribe/{job_id}/speakers",
-    operation_id="listSpeakers",
     summary="List the speakers of a meeting",
     responses=response(200, "The speakers in order of first speech.", "Speakers")
     | problems(404, 409),
