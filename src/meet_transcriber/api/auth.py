@@ -12,6 +12,7 @@ from fastapi.security.base import SecurityBase
 from starlette.requests import Request
 
 from meet_transcriber.api.errors import BODY_UNREAD
+from meet_transcriber.api.http import settings_of
 from meet_transcriber.api.middleware.rate_limit import count_key
 from meet_transcriber.bootstrap.auth import AuthContext
 from meet_transcriber.core.auth import OPEN_SCOPES, SCOPES, Caller, SignedIn, caller_of
@@ -23,12 +24,11 @@ from meet_transcriber.core.errors import (
     ScopeMissing,
 )
 from meet_transcriber.service import Service
-from meet_transcriber.settings import Settings
+from meet_transcriber.settings import listed
 
 COOKIE, CSRF_HEADER = "mt_session", "X-CSRF-Token"
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
-_HERE = ("127.", "::1", "::ffff:127.")
 _MISSING = (
     "This needs an API key, in the header 'Authorization: Bearer mt_...'. Where the service runs, "
     "'meet-transcriber keys create NAME' makes one."
@@ -49,7 +49,8 @@ class Authenticate(SecurityBase):
 
     async def __call__(self, request: Request, wanted: SecurityScopes) -> Service:
         # A refusal must reach a client that is still sending.
-        request.scope[BODY_UNREAD] = _has_body(request)
+        length = request.headers.get("content-length", "0")
+        request.scope[BODY_UNREAD] = length != "0" or "transfer-encoding" in request.headers
         caller = await authenticate(request)
         request.state.caller = caller
         await count_key(request, caller.key_id)
@@ -148,13 +149,10 @@ async def authenticate(request: Request) -> Caller:
 
 def _keyless_caller(request: Request, auth: AuthContext) -> Caller:
     """
-    The caller in a mode without keys. In `open` mode without the scope to make keys, as a key
-    outlives the mode.
+    The caller in a mode without keys; `LoopbackOnlyMiddleware` has refused other machines.
+
+    In `open` mode without the scope to make keys, as a key outlives the mode.
     """
-    if auth.mode == "loopback":
-        peer = request.client.host if request.client else "127.0.0.1"
-        if not peer.startswith(_HERE):
-            raise KeyRequired("AUTH_MODE=loopback serves this machine only; set it to required.")
     if request.method not in _SAFE:
         reject_cross_site(request)
     return Caller(scopes=SCOPES if auth.mode == "loopback" else OPEN_SCOPES)
@@ -187,10 +185,8 @@ def check_csrf_token(request: Request, signed_in: SignedIn) -> None:
 
 def reject_cross_site(request: Request) -> None:
     """Raise CsrfRefused for a request that a page of another site sent through a browser."""
-    settings: Settings = request.app.state.settings
     origin = request.headers.get("origin")
-    allowed = {each.strip() for each in settings.cors_origins.split(",")} - {""}
-    if origin is not None and allowed & {origin, "*"}:
+    if origin is not None and {origin, "*"} & {*listed(settings_of(request).cors_origins)}:
         return
     fetched = request.headers.get("sec-fetch-site", "")
     if fetched:
@@ -199,11 +195,6 @@ def reject_cross_site(request: Request) -> None:
         foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
     if foreign:
         raise CsrfRefused("A page of another site sent this; CORS_ORIGINS may allow that site.")
-
-
-def _has_body(request: Request) -> bool:
-    length = request.headers.get("content-length", "0")
-    return length != "0" or "transfer-encoding" in request.headers
 
 
 def _scope_message(missing: list[str], caller: Caller) -> str:

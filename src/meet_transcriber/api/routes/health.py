@@ -60,8 +60,9 @@ class ReadinessProbe:
         asked = time.monotonic()
         async with self._turn:
             if self._started_at < asked:
-                self._started_at = time.monotonic()
+                started_at = time.monotonic()
                 self._report = await self._run()
+                self._started_at = started_at  # only now, as a round may fail or be cancelled
             return self._report
 
     async def _run(self) -> ReadinessReport:

@@ -24,7 +24,7 @@ from meet_transcriber.api.http import (
     small_body,
 )
 from meet_transcriber.api.openapi import parameter, problems, request_body, response, tagged_router
-from meet_transcriber.api.options import Pairs, Submission, SubmissionForm, read_options
+from meet_transcriber.api.options import Submission, SubmissionForm, read_options
 from meet_transcriber.api.schemas import RerunRequest, UploadForm, components
 from meet_transcriber.api.serializers import JsonResponse
 from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
@@ -79,22 +79,24 @@ async def submit_transcription(
     if kind == _LONG_FORM:
         job = await _submit_form(request, service, idempotency_key)
     else:
-        sent = [*request.query_params.multi_items(), *await _pairs(request, kind)]
-        asked = await run_in_threadpool(read_options, sent)  # parsing a timeline takes time
+        data = await small_body(request, _BODY_BYTES)
+        # In a thread, as a body with a timeline may have megabytes.
+        asked = await run_in_threadpool(_parse_body, request, kind, data)
         job = await _submit_reference(request, service, asked, idempotency_key)
     return await accepted_response(request, service, job)
 
 
-async def _pairs(request: Request, kind: str) -> Pairs:
-    data = await small_body(request, _BODY_BYTES)
+def _parse_body(request: Request, kind: str, data: bytes) -> Submission:
+    sent: list[tuple[str, object]] = [*request.query_params.multi_items()]
     if kind == "application/json":
-        return list(read_json(data).items())
+        return read_options([*sent, *read_json(data).items()])
     if kind not in {"", _FORM} or (data and not kind):
         raise HTTPException(415, f"Send {_LONG_FORM}, application/json or {_FORM}.")
     try:
-        return parse_qsl(data.decode(), keep_blank_values=True, errors="strict")
+        fields = parse_qsl(data.decode(), keep_blank_values=True, errors="strict")
     except ValueError as error:
         raise MalformedRequest("The form is not valid UTF-8.") from error
+    return read_options([*sent, *fields])
 
 
 async def _submit_form(request: Request, service: Service, key: str | None) -> Job:

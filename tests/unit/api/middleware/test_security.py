@@ -1,14 +1,21 @@
 """Headers of every answer, and requests that are larger than anybody's."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from starlette.types import Message, Receive, Scope, Send
 
 from meet_transcriber.api.app import create_app
-from meet_transcriber.api.middleware.security import HEADERS, HEADERS_COUNT, URL_BYTES
+from meet_transcriber.api.middleware.security import (
+    HEADERS,
+    HEADERS_COUNT,
+    URL_BYTES,
+    SecurityHeadersMiddleware,
+)
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
@@ -82,6 +89,25 @@ def test_a_mistake_of_ours_tells_nothing_of_itself(client: TestClient) -> None:
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     for inside in ("secret-of-the-service", "ZeroDivision", "Traceback", ".py"):
         assert inside not in answer.text
+
+
+def test_an_error_after_the_start_of_a_response_starts_no_second_one() -> None:
+    sent: list[str] = []
+
+    async def failing(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ZeroDivisionError
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"])
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "scheme": "http", "headers": [], "path": "/", "query_string": b""}
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(SecurityHeadersMiddleware(failing)(scope, receive, send))
+    assert sent == ["http.response.start"]
 
 
 @pytest.mark.parametrize("path", ["/transcribe", "/v1/models"])

@@ -119,3 +119,19 @@ def test_however_many_ask_nobody_is_asked_by_two_at_a_time(service: Service) -> 
     assert queue.asked in {1, 2}  # whoever came during the first round shares the second
     note_worker(service)
     assert asyncio.run(probe.check()).problems["worker"] == ""
+
+
+class BrokenQueue(FakeQueue):
+    """A queue with a bug."""
+
+    def ping(self) -> None:
+        raise ZeroDivisionError
+
+
+def test_a_round_that_fails_is_no_report_for_those_who_waited(service: Service) -> None:
+    probe = ReadinessProbe(Service(replace(service.context, queue=BrokenQueue())))
+
+    async def several() -> list[ReadinessReport | BaseException]:
+        return await asyncio.gather(*(probe.check() for _ in range(3)), return_exceptions=True)
+
+    assert all(isinstance(each, BaseExceptionGroup) for each in asyncio.run(several()))
