@@ -22,7 +22,7 @@ from openai.types.audio import (
 from starlette.exceptions import HTTPException
 
 from meet_transcriber.api.app import create_app
-from meet_transcriber.api.openai.routes import openai_router
+from meet_transcriber.api.openai.routes import router
 from meet_transcriber.core.auth import Scope
 from meet_transcriber.core.errors import RecognitionFailed
 from meet_transcriber.core.jobs import JobQuery
@@ -284,7 +284,7 @@ def test_an_error_of_the_middleware_reaches_the_client(
 
     app = make_app(make_service(tmp_path))
     app.router.routes.clear()
-    app.include_router(openai_router(settings()), dependencies=[Depends(gate)])
+    app.include_router(router, dependencies=[Depends(gate)])
     with client_of(app) as client, pytest.raises(kind, match="Not now") as raised:
         client.models.list()
     assert raised.value.response.headers["retry-after"] == "3"

@@ -30,7 +30,7 @@ from meet_transcriber.api.middleware.security import (
     RequestSizeLimitMiddleware,
     SecurityHeadersMiddleware,
 )
-from meet_transcriber.api.openai.routes import openai_router
+from meet_transcriber.api.openai import routes as openai
 from meet_transcriber.api.routes import (
     access,
     audio,
@@ -58,6 +58,7 @@ _RELEASE_SECONDS = 10.0
 
 _ROUTES = (
     submissions, uploads, transcriptions, events, audio, edits, voices, access, health, page,
+    openai,
 )  # fmt: skip
 _TELEMETRY: TelemetryConfig = {
     "metrics": False,
@@ -108,9 +109,8 @@ def create_app(
     app.state.readiness = health.ReadinessProbe(service)
     local = settings.redis_url is None
     app.state.statuses = transcriptions.StatusCache(service.changes, quick=local)
-    for route in _ROUTES:
-        app.include_router(route.router)
-    app.include_router(openai_router(settings))
+    for routes in _ROUTES:
+        app.include_router(routes.router)
     errors.install(app)
     app.add_exception_handler(events.StreamComplete, _end_stream)
     openapi.describe(app)

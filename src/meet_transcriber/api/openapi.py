@@ -96,7 +96,7 @@ def parameter(name: str, where: str, schema: Schema, **more: Any) -> dict[str, A
     }
 
 
-def tagged_router(tag: str) -> APIRouter:
+def tagged_router(tag: str, **more: Any) -> APIRouter:
     """A router whose operation ids are the names of its functions in camel case."""
 
     def operation_id(route: APIRoute) -> str:
@@ -104,7 +104,10 @@ def tagged_router(tag: str) -> APIRouter:
         return first + "".join(map(str.title, others))
 
     return APIRouter(
-        tags=[tag], default_response_class=Response, generate_unique_id_function=operation_id
+        tags=[tag],
+        default_response_class=Response,
+        generate_unique_id_function=operation_id,
+        **more,
     )
 
 

@@ -1,10 +1,10 @@
 """The endpoints of OpenAI's audio API; each transcription is an ordinary job."""
 
 import time
-from functools import partial
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
+from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from meet_transcriber.api.auth import ReaderService, TranscribeService
 from meet_transcriber.api.forms import receive
-from meet_transcriber.api.http import SMALL_BODY_BYTES, content_type, run_limited
+from meet_transcriber.api.http import SMALL_BODY_BYTES, content_type, run_limited, settings_of
 from meet_transcriber.api.openai.errors import ApiError, EnvelopeRoute
 from meet_transcriber.api.openai.requests import (
     LISTS,
@@ -34,29 +34,20 @@ from meet_transcriber.api.openai.responses import (
     transcript_response,
     wait_for_upload,
 )
-from meet_transcriber.api.openapi import Responses, parameter
+from meet_transcriber.api.openapi import Responses, parameter, tagged_router
 from meet_transcriber.api.schemas import FormSchema
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Task
 from meet_transcriber.service import Service, SubmissionRequest
-from meet_transcriber.settings import Settings
 
-_ERROR = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type", "param", "code"],
-            "properties": {
-                "message": {"type": "string"},
-                "type": {"type": "string"},
-                "param": {"type": ["string", "null"]},
-                "code": {"type": ["string", "null"]},
-            },
-        }
-    },
+_FIELDS = {
+    "message": {"type": "string"},
+    "type": {"type": "string"},
+    "param": {"type": ["string", "null"]},
+    "code": {"type": ["string", "null"]},
 }
+_DETAILS = {"type": "object", "required": list(_FIELDS), "properties": _FIELDS}
+_ERROR = {"type": "object", "required": ["error"], "properties": {"error": _DETAILS}}
 _STATUSES = {
     400: "A field or the recording is invalid",
     401: "The API key is missing, unknown, revoked or expired",
@@ -94,22 +85,19 @@ def _described(task: Task) -> dict[str, Any]:
         description="The same request with the same key returns the same job.",
     )
     body = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+    content: dict[str, Any] = {"application/json": {"schema": {}}, "text/plain": {}}
+    if task == "transcribe":
+        content["text/event-stream"] = {}
+    success = {"description": "The transcript; x-job-id names its job", "content": content}
     return {
         "openapi_extra": {"requestBody": body, "parameters": [key]},
-        "responses": {200: _success(task), **_failures(*_STATUSES)},
+        "responses": {200: success, **_failures(*_STATUSES)},
     }
 
 
 def _failures(*statuses: int) -> Responses:
     content = {"application/json": {"schema": _ERROR}}
     return {each: {"description": _STATUSES[each], "content": content} for each in statuses}
-
-
-def _success(task: Task) -> dict[str, Any]:
-    content: dict[str, Any] = {"application/json": {}, "text/plain": {}}
-    if task == "transcribe":
-        content["text/event-stream"] = {}
-    return {"description": "The transcript; x-job-id names its job", "content": content}
 
 
 class _AnyPath(PathConvertor):
@@ -120,109 +108,101 @@ class _AnyPath(PathConvertor):
 
 register_url_convertor("anything", _AnyPath())
 
-_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+router = tagged_router("OpenAI", prefix="/v1", route_class=EnvelopeRoute)
+_STARTED_AT = round(time.time())
 
 
-def openai_router(settings: Settings) -> APIRouter:
-    """The routes of /v1, whose errors are sent in OpenAI's envelope."""
-    router = APIRouter(prefix="/v1", route_class=EnvelopeRoute, tags=["OpenAI"])
-    catalogue = ModelCatalogue(settings, round(time.time()))
-    endpoint = _TranscriptionEndpoint(settings, catalogue)
-    tasks: tuple[tuple[str, Task], ...] = (
-        ("/audio/transcriptions", "transcribe"),
-        ("/audio/translations", "translate"),
-    )
-    for path, task in tasks:
-        router.add_api_route(
-            path,
-            _handler(endpoint, task),
-            methods=["POST"],
-            operation_id="createTranscription" if task == "transcribe" else "createTranslation",
-            summary=f"{task.capitalize()} a recording and wait for the result",
-            **_described(task),
-        )
-    _add_models(router, catalogue)
-    known = {*(path for path, _ in tasks), "/models"}
-    router.add_api_route(
-        "/{path:anything}", partial(_unknown, known), methods=_METHODS, include_in_schema=False
-    )
-    return router
+@router.post(
+    "/audio/transcriptions",
+    summary="Transcribe a recording and wait for the result",
+    **_described("transcribe"),
+)
+async def create_transcription(request: Request, service: TranscribeService) -> Response:
+    return await _transcribe(request, service, "transcribe")
 
 
-def _add_models(router: APIRouter, catalogue: ModelCatalogue) -> None:
-    @router.get(
-        "/models",
-        operation_id="listModels",
-        summary="List the models",
-        responses=_failures(401, 403, 429, 500, 503),
-    )
-    async def models(_service: ReaderService) -> dict[str, Any]:
-        return catalogue.listing()
-
-    @router.get(
-        "/models/{model:anything}",
-        operation_id="retrieveModel",
-        summary="Show a model",
-        responses=_failures(401, 403, 404, 429, 500, 503),
-    )
-    async def model(model: str, _service: ReaderService) -> dict[str, Any]:
-        return catalogue.entry(model)
+@router.post(
+    "/audio/translations",
+    summary="Translate a recording and wait for the result",
+    **_described("translate"),
+)
+async def create_translation(request: Request, service: TranscribeService) -> Response:
+    return await _transcribe(request, service, "translate")
 
 
-def _handler(endpoint: "_TranscriptionEndpoint", task: Task) -> Any:
-    async def transcribe(request: Request, service: TranscribeService) -> Response:
-        return await endpoint.serve(request, service, task)
+@router.get(
+    "/models",
+    summary="List the models",
+    response_class=JSONResponse,
+    responses=_failures(401, 403, 429, 500, 503),
+)
+async def list_models(request: Request, _service: ReaderService) -> dict[str, Any]:
+    return _catalogue(request).listing()
 
-    return transcribe
+
+@router.get(
+    "/models/{model:anything}",
+    summary="Show a model",
+    response_class=JSONResponse,
+    responses=_failures(401, 403, 404, 429, 500, 503),
+)
+async def retrieve_model(request: Request, model: str, _service: ReaderService) -> dict[str, Any]:
+    return _catalogue(request).entry(model)
 
 
-async def _unknown(known: set[str], request: Request, path: str) -> Response:
-    """Refuses every other request: another method of a known path, or an unknown path."""
-    if f"/{path}" in known or path.startswith("models/"):
+@router.api_route(
+    "/{path:anything}",
+    methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+    include_in_schema=False,
+)
+async def refuse(request: Request, path: str) -> Response:
+    """Refuse every other request: another method of a known path, or an unknown path."""
+    known = {"audio/transcriptions", "audio/translations", "models"}
+    if path in known or path.startswith("models/"):
         allow = "GET" if path.startswith("models") else "POST"
         message = f"/v1/{path} does not accept {request.method}; use {allow}."
         raise ApiError(405, message, code="method_not_allowed", headers={"allow": allow})
     raise ApiError(404, f"/v1/{path[:100]} does not exist.", code="unknown_url")
 
 
-class _TranscriptionEndpoint:
-    """Submits recordings and waits for their transcripts."""
+def _catalogue(request: Request) -> ModelCatalogue:
+    return ModelCatalogue(settings_of(request), _STARTED_AT)
 
-    def __init__(self, settings: Settings, catalogue: ModelCatalogue) -> None:
-        self._settings = settings
-        self._catalogue = catalogue
 
-    async def serve(self, request: Request, service: Service, task: Task) -> Response:
-        """The transcript of the request's recording, or its events."""
-        if content_type(request) != "multipart/form-data":
-            raise HTTPException(415, "Send the recording as multipart/form-data.")
-        key = request.headers.get("idempotency-key")
-        asked, job = await self._submit(request, service, task, key)
-        request.state.job = job
-        waiter = JobWaiter(service, request, job, keeps=key is not None)
-        if asked.stream:
-            return EventStream(events(service, asked, waiter), {"x-job-id": job.id})
-        job = await waiter.end(self._settings.sync_limit_seconds)
-        if failure := failure_of(job):
-            raise failure
-        job, transcript = await run_in_threadpool(service.queries.transcript, job.id)
-        response = transcript_response(asked, transcript)
-        response.headers["x-job-id"] = job.id
-        return response
+async def _transcribe(request: Request, service: Service, task: Task) -> Response:
+    """The transcript of the request's recording, or its events."""
+    if content_type(request) != "multipart/form-data":
+        raise HTTPException(415, "Send the recording as multipart/form-data.")
+    key = request.headers.get("idempotency-key")
+    await wait_for_upload(service, key)
+    asked, job = await _submit(request, service, task, key)
+    request.state.job = job
+    waiter = JobWaiter(service, request, job, keeps=key is not None)
+    if asked.stream:
+        return EventStream(events(service, asked, waiter), {"x-job-id": job.id})
+    job = await waiter.end(settings_of(request).sync_limit_seconds)
+    if failure := failure_of(job):
+        raise failure
+    job, transcript = await run_in_threadpool(service.queries.transcript, job.id)
+    response = transcript_response(asked, transcript)
+    response.headers["x-job-id"] = job.id
+    return response
 
-    async def _submit(
-        self, request: Request, service: Service, task: Task, key: str | None
-    ) -> tuple[TranscriptionRequest, Job]:
-        await wait_for_upload(service, key)
-        limit = SMALL_BODY_BYTES + (REFERENCES_BYTES if task == "transcribe" else 0)
-        form = receive(request, service, idempotency_key=key, fields_bytes=limit)
-        async with form as received:
-            sent = [*request.query_params.multi_items(), *received.fields]
-            asked = read_request(sent, task, self._catalogue, self._settings)
-            if received.file is None:
-                raise missing("file")
-            if asked.known:
-                await run_limited(request, check_lengths, asked.known, service.context.decoder)
-            submission = SubmissionRequest(asked.options, extras=as_extras(asked.known))
-            job = await run_limited(request, received.file.finish, submission)
-        return asked, job
+
+async def _submit(
+    request: Request, service: Service, task: Task, key: str | None
+) -> tuple[TranscriptionRequest, Job]:
+    limit = SMALL_BODY_BYTES + (REFERENCES_BYTES if task == "transcribe" else 0)
+    async with receive(request, service, idempotency_key=key, fields_bytes=limit) as received:
+        sent = [*request.query_params.multi_items(), *received.fields]
+        # In a thread, as references of known speakers have megabytes.
+        asked = await run_in_threadpool(
+            read_request, sent, task, _catalogue(request), settings_of(request)
+        )
+        if received.file is None:
+            raise missing("file")
+        if asked.known:
+            await run_limited(request, check_lengths, asked.known, service.context.decoder)
+        submission = SubmissionRequest(asked.options, extras=as_extras(asked.known))
+        job = await run_limited(request, received.file.finish, submission)
+    return asked, job

@@ -11,7 +11,7 @@ import httpx
 from fastapi import FastAPI
 
 from meet_transcriber.api.http import ProbeLimiter
-from meet_transcriber.api.openai.routes import openai_router
+from meet_transcriber.api.openai.routes import router
 from meet_transcriber.bootstrap import auth
 from meet_transcriber.bootstrap.auth import build_auth
 from meet_transcriber.core.jobs import QUEUES
@@ -38,7 +38,7 @@ def make_app(service: Service, **changed: Any) -> FastAPI:
     app.state.service, app.state.settings = service, wanted
     app.state.auth = build_auth(wanted, service.context.jobs)
     app.state.limiter, app.state.probe_limiter = auth.limits(wanted), ProbeLimiter()
-    app.include_router(openai_router(wanted))
+    app.include_router(router)
     return app
 
 
