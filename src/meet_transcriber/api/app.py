@@ -52,7 +52,7 @@ from meet_transcriber.settings import Settings, listed
 
 log = get_logger(__name__)
 
-_RETRY_SECONDS = 1.0
+_RETRY_SECONDS = 1.0  # the store may still be starting
 _RELEASE_SECONDS = 10.0
 """How long releasing a dead worker's tasks waits for the store; then their leases expire."""
 

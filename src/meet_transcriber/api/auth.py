@@ -28,7 +28,7 @@ from meet_transcriber.settings import listed
 
 COOKIE, CSRF_HEADER = "mt_session", "X-CSRF-Token"
 
-_SAFE = {"GET", "HEAD", "OPTIONS"}
+_SAFE = {"GET", "HEAD", "OPTIONS"}  # change nothing, so a forged one does no harm
 _MISSING = (
     "This needs an API key, in the header 'Authorization: Bearer mt_...'. Where the service runs, "
     "'meet-transcriber keys create NAME' makes one."
@@ -179,7 +179,7 @@ async def find_session(request: Request) -> SignedIn:
 def check_csrf_token(request: Request, signed_in: SignedIn) -> None:
     """Raise CsrfRefused unless the request has the CSRF token of its session."""
     given = request.headers.get(CSRF_HEADER, "")
-    if not hmac.compare_digest(given.encode(), signed_in.csrf_token.encode()):
+    if not hmac.compare_digest(given.encode(), signed_in.csrf_token.encode()):  # in constant time
         raise CsrfRefused(f"A session needs its csrf_token in {CSRF_HEADER}; see GET /session.")
 
 
@@ -189,8 +189,8 @@ def reject_cross_site(request: Request) -> None:
     if origin is not None and {origin, "*"} & {*listed(settings_of(request).cors_origins)}:
         return
     fetched = request.headers.get("sec-fetch-site", "")
-    if fetched:
-        foreign = fetched not in {"same-origin", "none"}
+    if fetched:  # browsers since 2023; older ones send only Origin
+        foreign = fetched not in {"same-origin", "none"}  # none: typed or bookmarked
     else:
         foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
     if foreign:

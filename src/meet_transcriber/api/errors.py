@@ -32,9 +32,9 @@ STATUSES: Mapping[type[errors.TranscriptionError], int] = {
     errors.AddressRefused: 422,
     errors.FetchError: 422,  # the address cannot be fetched; this server is not at fault
     errors.JobNotFound: 404,
-    errors.IdempotencyMismatch: 422,
+    errors.IdempotencyMismatch: 422,  # as the draft of the Idempotency-Key header says
     errors.EditConflict: 412,  # what If-Match is for
-    errors.JobError: 409,
+    errors.JobError: 409,  # the state of the job does not permit it
     errors.TooMuch: 429,
     errors.EngineUnavailable: 503,
     errors.NothingToFetch: 409,
@@ -43,7 +43,7 @@ STATUSES: Mapping[type[errors.TranscriptionError], int] = {
     errors.AccessError: 403,
     errors.KeyNotFound: 404,
     errors.KeyConflict: 409,
-    errors.VoicesOff: 409,
+    errors.VoicesOff: 409,  # the configuration is in the way, not the request
     errors.VoiceNotFound: 404,
     errors.VoiceConflict: 409,
     errors.VoicesSealed: 409,

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 _FILE = "file"
-_FIELD_OVERHEAD = 32
-_BATCH_BYTES = 512 << 10
-_BEAT_SHARE = 4
-_FRAMING_BYTES = 64 << 10
+_FIELD_OVERHEAD = 32  # per field, so that a million empty ones are not free
+_BATCH_BYTES = 512 << 10  # a thread switch each: few of them, and little memory
+_BEAT_SHARE = 4  # of a lease, so that one late beat does not lose it
+_FRAMING_BYTES = 64 << 10  # boundaries and headers of the parts
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,6 +206,7 @@ def read_json(data: bytes) -> dict[str, object]:
 
 
 def _without_repetition(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    # RFC 8259 does not say which of two values counts, so proxies and this server may differ.
     made = dict(pairs)
     if len(made) != len(pairs):
         raise ValueError("an object repeats a name")
@@ -230,7 +231,7 @@ def negotiate(accept: str | None, offered: Mapping[str, str]) -> str:
         HTTPException: 406, none is acceptable.
     """
     accepted = _accepted_qualities(accept or "*/*")
-    ranked = [(_quality(kind, accepted), -at) for at, kind in enumerate(offered)]
+    ranked = [(_quality(kind, accepted), -at) for at, kind in enumerate(offered)]  # first wins
     quality, place = max(ranked, default=(0.0, 0))
     if quality <= 0:
         raise HTTPException(406, f"Available media types: {', '.join(offered)}.")
@@ -271,7 +272,7 @@ def attachment(name: str, extension: str) -> str:
     """
     stem = _stem(name)
     plain = "".join(char if char in _PLAIN else "_" for char in stem)
-    full = quote(f"{stem}.{extension}", safe="", errors="replace")
+    full = quote(f"{stem}.{extension}", safe="", errors="replace")  # lone surrogates have no UTF-8
     return f"attachment; filename=\"{plain}.{extension}\"; filename*=UTF-8''{full}"
 
 
@@ -307,7 +308,7 @@ def _is_openai(scope: Scope) -> bool:
     return f"{scope['path']}/".startswith("/v1/")
 
 
-_IPV6_PREFIX = 64
+_IPV6_PREFIX = 64  # what a provider gives to one customer
 
 
 def read_address(text: str) -> IPv4Address | IPv6Address | None:
@@ -327,7 +328,7 @@ def client_key(peer: str) -> str:
     return str(address or "unknown")
 
 
-TENANT_THREADS = 8
+TENANT_THREADS = 8  # a fourth of all: one slow tenant leaves room for others
 THREADS = 32
 
 

@@ -93,7 +93,7 @@ def _x_forwarded(headers: Headers) -> Headers:
     if not hops and (forwarded := [_pairs(item) for item in _items(headers, b"forwarded")]):
         hops = [hop.get("for", "") for hop in forwarded]
         schemes = [hop.get("proto", "") for hop in forwarded]
-    scheme = schemes[-1].lower() if schemes else ""
+    scheme = schemes[-1].lower() if schemes else ""  # what the nearest proxy saw
     found = {b"x-forwarded-for": ", ".join(hops)}
     if scheme in {"http", "https"}:
         found[b"x-forwarded-proto"] = scheme

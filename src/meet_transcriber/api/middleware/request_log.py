@@ -15,7 +15,7 @@ log = get_logger(__name__)
 UNKNOWN = "unknown"
 """Route label of requests that match no route, so that arbitrary paths create no series."""
 
-_VALID_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+_VALID_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")  # cannot forge a header or a log line
 _HEADER = b"x-request-id"
 PROBES = frozenset({"/health", "/health/ready", "/metrics", "/queue"})
 """Paths polled every few seconds, which get no span and are logged at debug level only."""

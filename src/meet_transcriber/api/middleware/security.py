@@ -23,7 +23,7 @@ HEADERS: Mapping[bytes, bytes] = {
 """From OWASP's REST Security Cheat Sheet; a header that the route sets wins."""
 
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
-_CACHING = {b"cache-control", b"etag"}
+_CACHING = {b"cache-control", b"etag"}  # the route has decided itself
 _NO_STORE = (b"cache-control", b"no-store")
 
 URL_BYTES = 16 << 10

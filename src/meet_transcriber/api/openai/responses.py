@@ -209,7 +209,7 @@ class EventStream(Response):
 
     def __init__(self, events: AsyncIterator[bytes], headers: dict[str, str]) -> None:
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"} | headers)
-        del self.headers["content-length"]
+        del self.headers["content-length"]  # not known before the end
         self._events = events
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:

@@ -20,7 +20,7 @@ from meet_transcriber.core.media import MediaInfo
 
 router = tagged_router("transcriptions")
 
-_CHUNK_BYTES = 256 << 10
+_CHUNK_BYTES = 256 << 10  # a thread switch each
 _ENDING_LENGTH = 5
 _SOUND = {
     "wav": "audio/wav",

@@ -157,7 +157,7 @@ def _edit_edition(
             )
         try:
             return service.commands.edit_all(job_id, edits, job.version, author)
-        except JobConflict:
+        except JobConflict:  # perhaps only the record changed: compare again
             if service.queries.job(job_id).version == job.version:
                 raise
 

@@ -37,7 +37,7 @@ _RETRY_AFTER_SECONDS = 30.0
 
 router = tagged_router("transcriptions")
 
-RETRY_MS = 2000
+RETRY_MS = 2000  # browsers wait 3 to 5 s by themselves
 CHECK_SECONDS = 0.5
 """How often the keys of open streams are checked again."""
 _MOST_KEYS = 1000
@@ -107,7 +107,7 @@ class KeyRechecks:
             with suppress(StorageError):  # unknown: the key was valid at the last check
                 holds = await is_authorized(request)
             if len(self._checked) > _MOST_KEYS:
-                self._checked.clear()
+                self._checked.clear()  # bounds memory; each stream checks anew
             self._checked[name] = now, holds
         return holds
 

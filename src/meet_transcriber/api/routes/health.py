@@ -22,7 +22,7 @@ from meet_transcriber.service import FETCH_ASKED, Service, queue_stats
 
 router = tagged_router("health")
 
-_TIMEOUT_SECONDS = 3.0
+_TIMEOUT_SECONDS = 3.0  # probes of orchestrators often wait five
 _THREADS = 8
 
 

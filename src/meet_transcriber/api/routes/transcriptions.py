@@ -314,7 +314,9 @@ def _status(queries: JobQueries, job: Job, with_transcript: bool) -> Status:
         data = data[:-1] + b',"transcript":' + written + b"}"
     tag = f"{serializers.edition(job)}.{job.version}"
     if job.ended:
-        return Status(data, f'"{tag}"', None, float("inf"), with_transcript)
+        return Status(
+            data, f'"{tag}"', None, float("inf"), with_transcript
+        )  # changes with its version only
     pending = job.state == "pending"
     return Status(
         data,
