@@ -118,6 +118,7 @@ _STARTED_AT = round(time.time())
     **_described("transcribe"),
 )
 async def create_transcription(request: Request, service: TranscribeService) -> Response:
+    """Send a recording and wait for its transcript; with `stream`, receive it as events."""
     return await _transcribe(request, service, "transcribe")
 
 
@@ -127,6 +128,7 @@ async def create_transcription(request: Request, service: TranscribeService) -> 
     **_described("translate"),
 )
 async def create_translation(request: Request, service: TranscribeService) -> Response:
+    """Send a recording and wait for its transcript in English."""
     return await _transcribe(request, service, "translate")
 
 
@@ -137,6 +139,7 @@ async def create_translation(request: Request, service: TranscribeService) -> Re
     responses=_failures(401, 403, 429, 500, 503),
 )
 async def list_models(request: Request, _service: ReaderService) -> dict[str, Any]:
+    """The configured model, under its name and those of OpenAI's models."""
     return _catalogue(request).listing()
 
 
@@ -147,6 +150,7 @@ async def list_models(request: Request, _service: ReaderService) -> dict[str, An
     responses=_failures(401, 403, 404, 429, 500, 503),
 )
 async def retrieve_model(request: Request, model: str, _service: ReaderService) -> dict[str, Any]:
+    """One of the listed models."""
     return _catalogue(request).entry(model)
 
 
