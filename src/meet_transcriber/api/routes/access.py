@@ -1,6 +1,6 @@
 """Browser sessions, API keys, and the audit log."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Path, Query
@@ -240,8 +240,10 @@ def read_audit(
     key: Annotated[str, Query(description="Only what this key did.")] = "",
     tenant: Annotated[str | None, Query(description="Only this tenant's.")] = None,
     job: Annotated[str, Query(description="Only what was done to this job.")] = "",
-    since: Annotated[str | None, Query(description="Not before; ISO 8601.")] = None,
-    until: Annotated[str | None, Query(description="Before; ISO 8601.")] = None,
+    since: Annotated[
+        str | None, Query(description="Not before; ISO 8601, by default in UTC.")
+    ] = None,
+    until: Annotated[str | None, Query(description="Before; ISO 8601, by default in UTC.")] = None,
 ) -> Response:
     """A page may be short although more follows: continue while `after` is not null."""
     begin, end = _parse_time(since, 0.0), _parse_time(until, float("inf"))
@@ -255,7 +257,8 @@ def _parse_time(text: str | None, default: float) -> float:
     if text is None:
         return default
     try:
-        return datetime.fromisoformat(text).timestamp()
+        time = datetime.fromisoformat(text)
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError, OSError) as error:
         why = "since and until must be times such as 2026-11-24T09:00:00Z."
         raise InvalidOptions(why) from error

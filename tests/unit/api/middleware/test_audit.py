@@ -2,6 +2,8 @@
 
 import json
 import logging
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -153,3 +155,19 @@ def test_lines_are_json_for_other_programs(secured: SecuredApp) -> None:
     secured.client.get("/transcribe")
     (line,) = (secured.folder / "audit.jsonl").read_text().splitlines()
     assert json.loads(line)["action"] == "refused"
+
+
+def test_a_time_without_an_offset_is_utc(
+    secured: SecuredApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin = secured.bearer("admin")
+    secured.client.get("/keys", headers=admin)
+    until = (datetime.now(UTC) + timedelta(hours=1)).replace(tzinfo=None).isoformat()
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        found = secured.client.get("/audit", params={"until": until}, headers=admin).json()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert [entry["action"] for entry in found["data"]] == ["list_keys"]
