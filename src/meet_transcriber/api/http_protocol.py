@@ -94,8 +94,8 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
             self._header_size += len(data)
             if self._header_size > self.header_bytes:
                 self._refuse(_LARGE)
-        elif self._is_idle():  # only line breaks came, which begin no request
-            self._start_header_timer()
+        elif not self._in_message and (self.cycle is None or self.cycle.response_complete):
+            self._start_header_timer()  # only line breaks came, which begin no request
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -114,9 +114,6 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
     def is_proxy(self, address: str) -> bool:  # noqa: ARG002
         """Whether an address is a proxy's, which has many clients."""
         return False
-
-    def _is_idle(self) -> bool:
-        return not self._in_message and (self.cycle is None or self.cycle.response_complete)
 
     def _start_header_timer(self) -> None:
         self._header_size = 0

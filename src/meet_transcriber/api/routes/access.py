@@ -240,10 +240,8 @@ def read_audit(
     key: Annotated[str, Query(description="Only what this key did.")] = "",
     tenant: Annotated[str | None, Query(description="Only this tenant's.")] = None,
     job: Annotated[str, Query(description="Only what was done to this job.")] = "",
-    since: Annotated[
-        str | None, Query(description="Not before; ISO 8601, by default in UTC.")
-    ] = None,
-    until: Annotated[str | None, Query(description="Before; ISO 8601, by default in UTC.")] = None,
+    since: Annotated[str | None, Query(description="Not before; ISO 8601, UTC by default.")] = None,
+    until: Annotated[str | None, Query(description="Before; ISO 8601, UTC by default.")] = None,
 ) -> Response:
     """A page may be short although more follows: continue while `after` is not null."""
     begin, end = _parse_time(since, 0.0), _parse_time(until, float("inf"))

@@ -82,7 +82,8 @@ async def get_audio(
 ) -> Response:
     """The recording as it was sent, or its working audio; streamed from the store."""
     job, file, size = await run_in_threadpool(service.queries.audio, job_id)
-    etag = _etag(job)
+    key = job.objects.get("recording") or job.objects.get("working.flac", "")
+    etag = f'"{hashlib.sha256(key.encode()).hexdigest()[:20]}"'
     wanted = range_ if if_range is None or if_range.strip() == etag else None
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
     try:
@@ -139,11 +140,6 @@ def _ending(job: Job) -> str:
     return (
         ending if ending.isalnum() and ending.isascii() and len(ending) <= _ENDING_LENGTH else "bin"
     )
-
-
-def _etag(job: Job) -> str:
-    key = job.objects.get("recording") or job.objects.get("working.flac", "")
-    return f'"{hashlib.sha256(key.encode()).hexdigest()[:20]}"'
 
 
 class _FileSlice(Response):

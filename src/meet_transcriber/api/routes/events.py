@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from typing import Annotated
 
 import anyio
 from fastapi import Depends, Header
@@ -27,7 +27,6 @@ from meet_transcriber.api.openapi import problems, response, tagged_router
 from meet_transcriber.core.errors import JobNotFound, RateLimited, StorageError, StorageUnavailable
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.serialization import to_plain
-from meet_transcriber.core.transcript import Segment
 from meet_transcriber.service import Service
 from meet_transcriber.service.change_feed import JobUpdate, Updates
 from meet_transcriber.service.queries import Wait
@@ -240,7 +239,9 @@ def _events(service: Service, job: Job, wait: Wait, cursor: SseCursor) -> Iterat
         cursor.run, cursor.parts, cursor.warnings = job.run, set(), 0
     if not job.ended:
         for name, segment in service.queries.parts(job, cursor.parts):
-            data = {"part": int(name[6:10]), **_words(segment)}
+            times = {"start": segment.start, "end": segment.end}
+            said = {"text": segment.text, "language": segment.language}
+            data = {"part": int(name[6:10]), **times, **said}
             yield ServerSentEvent(event="segment", data=data)
     for warning in job.warnings[cursor.warnings :]:
         yield ServerSentEvent(event="warning", data=to_plain(warning))
@@ -250,15 +251,6 @@ def _events(service: Service, job: Job, wait: Wait, cursor: SseCursor) -> Iterat
     else:
         body = serializers.status(job, wait)
         yield ServerSentEvent(event="progress", id=cursor.id, data=body)
-
-
-def _words(segment: Segment) -> dict[str, Any]:
-    return {
-        "start": segment.start,
-        "end": segment.end,
-        "text": segment.text,
-        "language": segment.language,
-    }
 
 
 def _end(job: Job, cursor: SseCursor) -> ServerSentEvent:
