@@ -152,11 +152,27 @@ async def _drain(receive: Receive) -> None:
 
 
 def install(app: FastAPI) -> None:
-    """Register the handlers that turn an app's errors into problem details."""
-    app.add_exception_handler(errors.TranscriptionError, _handle_error)
-    app.add_exception_handler(RequestValidationError, _handle_validation)
-    app.add_exception_handler(HTTPException, _handle_http)
-    app.add_exception_handler(ClientDisconnect, _handle_disconnect)
+    """Let an app send its errors as problem details; the middleware sends unexpected ones."""
+    for kind in (
+        errors.TranscriptionError,
+        RequestValidationError,
+        HTTPException,
+        ClientDisconnect,
+    ):
+        app.add_exception_handler(kind, _handle)
+
+
+async def _handle(request: Request, error: Exception) -> Response:
+    match error:
+        case errors.TranscriptionError():
+            return problem_of(request, error)
+        case RequestValidationError():
+            found = [{**each, "loc": each["loc"][1:]} for each in error.errors()]
+            return problem_of(request, OptionProblems(problems_in(found)))
+        case HTTPException():
+            return _http_problem(request, error)
+        case _:  # the client is gone and receives nothing
+            return Response(status_code=400)
 
 
 def problem_of(request: Request, error: errors.TranscriptionError) -> Problem:
@@ -176,17 +192,6 @@ def retry_after(error: errors.TranscriptionError) -> int | None:
     """Whole seconds after which a retry makes sense, if the error knows them."""
     seconds = error.retry_after_seconds if isinstance(error, errors.TooMuch) else None
     return None if seconds is None else max(1, math.ceil(seconds))
-
-
-async def _handle_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, errors.TranscriptionError)  # noqa: S101 - as registered
-    return problem_of(request, error)
-
-
-async def _handle_validation(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101
-    found = [{**each, "loc": each["loc"][1:]} for each in error.errors()]
-    return problem_of(request, OptionProblems(problems_in(found)))
 
 
 def problems_in(
@@ -210,15 +215,12 @@ def _problem(found: Mapping[str, Any], known: Sequence[str]) -> tuple[str, str]:
     return name, f"{name}: {why.rstrip('.')}." if name else f"{why}."
 
 
-async def _handle_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101
-    status = error.status_code
-    phrase = PHRASES[status]
-    code = phrase.lower().replace(" ", "_")
-    headers = dict(error.headers or {})
-    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+def _http_problem(request: Request, error: HTTPException) -> Problem:
+    phrase, headers = PHRASES[error.status_code], dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = _allowed(request) or headers.get("Allow", "")
-    return Problem(request, status, code, phrase, error.detail, headers=headers)
+    code = phrase.lower().replace(" ", "_")
+    return Problem(request, error.status_code, code, phrase, error.detail, headers=headers)
 
 
 def _allowed(request: Request) -> str:
@@ -229,10 +231,6 @@ def _allowed(request: Request) -> str:
         if re.fullmatch(pattern, request.url.path):
             methods += operations
     return ", ".join(sorted(method.upper() for method in methods))
-
-
-async def _handle_disconnect(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=400)
 
 
 def internal_error(request: Request, error: Exception) -> Problem:
