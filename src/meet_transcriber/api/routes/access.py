@@ -36,6 +36,7 @@ from meet_transcriber.core.auth import (
     validate_scopes,
 )
 from meet_transcriber.core.errors import InvalidOptions
+from meet_transcriber.core.serialization import to_plain
 
 router = tagged_router("access")
 
@@ -263,15 +264,5 @@ def _parse_time(text: str | None, default: float) -> float:
 
 
 def _audit_entry(entry: AuditEntry) -> dict[str, Any]:
-    body = {
-        "at": moment(entry.at),
-        "action": entry.action,
-        "key": entry.key,
-        "tenant": entry.tenant,
-        "job": entry.job,
-        "target": entry.target,
-        "status": entry.status,
-        "address": entry.address,
-        "request_id": entry.request_id,
-    }
-    return body if entry.name is None else {**body, "name": entry.name}
+    body = {**to_plain(entry), "at": moment(entry.at)}
+    return {name: value for name, value in body.items() if value is not None}
