@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meet_transcriber.ports.queues import JobQueue
+from meet_transcriber.ports.stores import JobQueue
 from meet_transcriber.queues.embedded import EmbeddedQueue, WorkerSupervisor
 from tests.contract.job_queue import JobQueueContract
 

@@ -19,7 +19,7 @@ from meet_transcriber.api.app import create_app
 from meet_transcriber.bootstrap import auth, services
 from meet_transcriber.core.errors import StorageError, StorageUnavailable
 from meet_transcriber.observability.logging import get_logger
-from meet_transcriber.ports.queues import JobQueue
+from meet_transcriber.ports.stores import JobQueue
 from meet_transcriber.service import Maintenance, MaintenanceThread, Service
 from meet_transcriber.settings import Settings
 

@@ -11,9 +11,9 @@ from meet_transcriber.ports.auth import Sealer
 from meet_transcriber.ports.engines import AudioDecoder
 from meet_transcriber.ports.observability import UNMETERED, UNTRACED, Meters, Tracer
 from meet_transcriber.ports.outbound import UrlFetcher
-from meet_transcriber.ports.queues import JobQueue
 from meet_transcriber.ports.stores import (
     Clock,
+    JobQueue,
     JobStore,
     MediaStore,
     TextIndex,

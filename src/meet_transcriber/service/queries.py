@@ -1,12 +1,12 @@
-"""Reads jobs: status, lists, transcripts, exports, search."""
+"""Reads jobs: status, lists, transcripts, exports, search, and the length of the queues."""
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import BinaryIO, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 from meet_transcriber.core.edits import EditLog, edited
 from meet_transcriber.core.errors import (
@@ -17,10 +17,11 @@ from meet_transcriber.core.errors import (
     StorageUnavailable,
 )
 from meet_transcriber.core.formats import export
-from meet_transcriber.core.jobs import SHOWN, Backlog, Job, JobQuery
+from meet_transcriber.core.jobs import QUEUES, SHOWN, Backlog, Job, JobQuery
 from meet_transcriber.core.plan import PartResult
 from meet_transcriber.core.serialization import from_json
 from meet_transcriber.core.transcript import Segment, Transcript
+from meet_transcriber.ports.stores import JobQueue, JobStore
 from meet_transcriber.service.context import ServiceContext
 from meet_transcriber.service.uploads import open_recording, size_of
 
@@ -318,3 +319,55 @@ class _LruCache(Generic[T]):
             if len(self._values) > self._size:
                 self._values.popitem(last=False)
         return value
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """The state of the queues.
+
+    Attributes:
+        messages: queue -> messages in the broker.
+        oldest_seconds: age of the oldest unfinished job; None without any.
+    """
+
+    backlog: Backlog
+    messages: Mapping[str, int]
+    oldest_seconds: float | None
+
+    def length(self, queue: str) -> int:
+        """Ready and running tasks; unlike messages, not 0 while a worker is busy."""
+        return self.backlog.ready.get(queue, 0) + self.backlog.running.get(queue, 0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON-ready values."""
+        ready, running = self.backlog.ready, self.backlog.running
+        return {
+            "celery_queue_length": sum(map(self.length, QUEUES)),
+            "queues": {
+                name: {
+                    "ready": ready.get(name, 0),
+                    "running": running.get(name, 0),
+                    "length": self.length(name),
+                    "messages": self.messages[name],
+                }
+                for name in QUEUES
+            },
+            "jobs": dict(self.backlog.jobs),
+            "oldest_seconds": self.oldest_seconds,
+            "audio_seconds_left": self.backlog.seconds_left,
+        }
+
+
+def measure_queues(jobs: JobStore, queue: JobQueue, now: float) -> QueueStats:
+    """
+    Read the current state.
+
+    Raises:
+        StorageError: the store or the broker does not respond.
+    """
+    oldest = jobs.page(JobQuery(limit=1, order="asc", states=("pending", "processing")))
+    return QueueStats(
+        jobs.backlog(),
+        {name: queue.length(name) for name in QUEUES},
+        max(now - oldest[0].created_at, 0.0) if oldest else None,
+    )

@@ -3,15 +3,242 @@
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import redis
 
-from meet_transcriber.core.errors import StorageError
+from meet_transcriber.core.errors import StorageError, StorageFull, StorageUnavailable
 from meet_transcriber.core.range_reader import open_blocks
 from meet_transcriber.ports.stores import Capacity, ObjectWriter
-from meet_transcriber.stores.object_io import copy_to, read_consistent, validate_key
-from meet_transcriber.stores.redis.chunks import CHUNK_BYTES, RedisChunks
+from meet_transcriber.stores.object_io import ObjectChanged, copy_to, read_consistent, validate_key
+
+_DROP = """
+local function drop(id)
+    redis.call('UNLINK', ARGV[1] .. id)
+    local bytes = tonumber(redis.call('HGET', KEYS[2], id) or '0')
+    redis.call('HDEL', KEYS[2], id)
+    redis.call('ZREM', KEYS[3], id)
+    local used = tonumber(redis.call('GET', KEYS[1]) or '0')
+    redis.call('SET', KEYS[1], math.max(0, used - bytes))
+end
+local function id_of(manifest)
+    return string.match(manifest, '^%S+')
+end
+"""
+
+# ARGV: id, number, chunk, budget. A chunk that is repeated after a lost response counts once.
+APPEND = """
+local chunks = ARGV[1] .. ARGV[2]
+if redis.call('HEXISTS', chunks, ARGV[3]) == 1 then return 'ok' end
+if ARGV[3] ~= '0' and not redis.call('ZSCORE', KEYS[3], ARGV[2]) then return 'gone' end
+local used = tonumber(redis.call('GET', KEYS[1]) or '0') + #ARGV[4]
+if used > tonumber(ARGV[5]) then return 'full' end
+redis.call('HSET', chunks, ARGV[3], ARGV[4])
+redis.call('SET', KEYS[1], used)
+redis.call('HINCRBY', KEYS[2], ARGV[2], #ARGV[4])
+redis.call('ZADD', KEYS[3], redis.call('TIME')[1], ARGV[2])
+return 'ok'
+"""
+
+# ARGV: key, manifest, its size. An object of no bytes was never among those being written.
+COMMIT = (
+    _DROP
+    + """
+local old = redis.call('HGET', KEYS[4], ARGV[2])
+if old == ARGV[3] then return 'ok' end
+local id = id_of(ARGV[3])
+if ARGV[4] ~= '0' and not redis.call('ZSCORE', KEYS[3], id) then return 'gone' end
+redis.call('HSET', KEYS[4], ARGV[2], ARGV[3])
+redis.call('HSET', KEYS[2], id, ARGV[4])
+redis.call('ZADD', KEYS[5], 0, ARGV[2])
+redis.call('ZREM', KEYS[3], id)
+if old then drop(id_of(old)) end
+return 'ok'
+"""
+)
+
+# ARGV: id. Does nothing to an object whose COMMIT succeeded although its response was lost.
+ABANDON = _DROP + "if redis.call('ZSCORE', KEYS[3], ARGV[2]) then drop(ARGV[2]) end"
+
+# ARGV: prefix, and the two ends between which the keys below it lie.
+DELETE = (
+    _DROP
+    + """
+local keys = redis.call('ZRANGEBYLEX', KEYS[5], ARGV[3], ARGV[4])
+table.insert(keys, ARGV[2])
+for _, key in ipairs(keys) do
+    local manifest = redis.call('HGET', KEYS[4], key)
+    redis.call('HDEL', KEYS[4], key)
+    redis.call('ZREM', KEYS[5], key)
+    if manifest then drop(id_of(manifest)) end
+end
+"""
+)
+
+# ARGV: seconds. Recounts the bytes used, which a crash of Redis may have made wrong.
+TIDY = (
+    _DROP
+    + """
+local before = redis.call('TIME')[1] - ARGV[2]
+local dead = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', before)
+for _, id in ipairs(dead) do drop(id) end
+local used = 0
+for _, bytes in ipairs(redis.call('HVALS', KEYS[2])) do used = used + bytes end
+redis.call('SET', KEYS[1], used)
+return #dead
+"""
+)
+
+
+CHUNK_BYTES = 512 * 1024
+# Errors of a Redis that starts, fails over, or temporarily cannot write to its disk.
+_PASSING = ("LOADING", "READONLY", "MASTERDOWN", "MISCONF", "CLUSTERDOWN", "TRYAGAIN", "BUSY")
+
+
+@contextmanager
+def _translated(verb: str, key: str) -> Iterator[None]:
+    try:
+        yield
+    except redis.AuthenticationError as error:
+        raise StorageUnavailable(
+            f"Cannot {verb} {key}: Redis refuses the password ({error}). Check REDIS_URL and "
+            "REDIS_PASSWORD."
+        ) from error
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise StorageUnavailable(
+            f"Cannot {verb} {key}: Redis does not answer ({error}). Check that it runs and "
+            "that REDIS_URL names it."
+        ) from error
+    except redis.RedisError as error:
+        raise _said_by_redis(f"Cannot {verb} {key}", error) from error
+
+
+def _said_by_redis(what: str, error: redis.RedisError) -> StorageError:
+    if "OOM command not allowed" in str(error) or isinstance(error, redis.OutOfMemoryError):
+        return StorageFull(
+            f"{what}: Redis has reached its maxmemory. Raise it, or set MEDIA_URL to another store."
+        )
+    if isinstance(error, redis.ReadOnlyError) or str(error).startswith(_PASSING):
+        return StorageUnavailable(f"{what}: Redis is temporarily unavailable ({error}).")
+    return StorageError(f"{what}: Redis says {error}.")
+
+
+class Manifest(NamedTuple):
+    """A finished object: the id of its chunks, and their size."""
+
+    id: str
+    size: int
+    chunk_bytes: int
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.size} {self.chunk_bytes}"
+
+    @classmethod
+    def parse(cls, text: bytes) -> "Manifest":
+        """Parse the result of `str`."""
+        name, size, chunk_bytes = text.decode().split()
+        return cls(name, int(size), int(chunk_bytes))
+
+
+class RedisChunks:
+    """
+    The atomic operations of `RedisMediaStore`, with the errors of Redis translated.
+    """
+
+    def __init__(self, client: redis.Redis, budget_bytes: int, namespace: str) -> None:
+        self._redis: Any = client  # its types allow for asynchronous answers everywhere
+        self._budget_bytes = budget_bytes
+        self._chunks = f"{namespace}:media:chunks:"
+        names = ("used", "sizes", "writing", "manifests", "index")
+        self._names = [f"{namespace}:media:{name}" for name in names]
+        self._manifests, self._index = self._names[3:]
+        self._append, self._commit, self._abandon, self._delete, self._tidy = (
+            self._redis.register_script(script)
+            for script in (APPEND, COMMIT, ABANDON, DELETE, TIDY)
+        )
+
+    def append(self, key: str, name: str, number: int, chunk: bytes) -> None:
+        """Store another chunk of the write `name`."""
+        with _translated("write", key):
+            answer = self._run(self._append, name, number, chunk, self._budget_bytes)
+        if answer == b"full":
+            raise StorageFull(
+                f"Cannot write {key}: recordings have reached REDIS_MEDIA_BUDGET_MB. Delete some, "
+                "raise it, or set MEDIA_URL to another store."
+            )
+        _check_alive(key, answer)
+
+    def commit(self, key: str, name: str, size: int) -> None:
+        """Publish the object in place of an older one."""
+        manifest = str(Manifest(name, size, CHUNK_BYTES))
+        with _translated("write", key):
+            _check_alive(key, self._run(self._commit, key, manifest, size))
+
+    def abandon(self, key: str, name: str) -> None:
+        """Free the bytes of an unfinished write."""
+        with _translated("clean up after", key):
+            self._run(self._abandon, name)
+
+    def manifest(self, key: str) -> Manifest:
+        """The manifest of an object; raises StorageError if it does not exist."""
+        with _translated("read", key):
+            text = self._redis.hget(self._manifests, key)
+        if text is None:
+            raise StorageError(f"Cannot read {key}: there is no such object.")
+        return Manifest.parse(text)
+
+    def chunk(self, key: str, manifest: Manifest, number: int) -> bytes:
+        """One chunk; raises ObjectChanged if the object was replaced or deleted."""
+        with _translated("read", key):
+            chunk: bytes | None = self._redis.hget(self._chunks + manifest.id, str(number))
+            if chunk is not None:
+                return chunk
+            now = self._redis.hget(self._manifests, key)
+        if now == str(manifest).encode():
+            raise StorageError(
+                f"Cannot read {key}: Redis has dropped a part of it. Upload it again, and set "
+                "its maxmemory-policy to noeviction."
+            )
+        raise ObjectChanged(f"Cannot read on in {key}: it was replaced or deleted meanwhile.")
+
+    def exists(self, key: str) -> bool:
+        """Whether there is an object of this key."""
+        with _translated("look for", key):
+            return bool(self._redis.hexists(self._manifests, key))
+
+    def below(self, prefix: str) -> list[str]:
+        """The keys below a prefix, in order."""
+        with _translated("list", prefix):
+            found = self._redis.zrangebylex(self._index, *_ends(prefix))
+        return [key.decode() for key in found]
+
+    def delete(self, prefix: str) -> None:
+        """Delete the objects that have this key or are below it."""
+        with _translated("delete", prefix):
+            self._run(self._delete, prefix, *_ends(prefix))
+
+    def remove_stale_writes(self, older_than_seconds: float) -> int:
+        """Free the bytes of writers that were idle for so long; returns their number."""
+        with _translated("clean up", "Redis"):
+            return int(self._run(self._tidy, older_than_seconds))
+
+    def used_bytes(self) -> int:
+        """Bytes that count towards the budget."""
+        with _translated("measure", "Redis"):
+            return int(self._redis.get(self._names[0]) or 0)
+
+    def _run(self, script: Any, *args: str | bytes | float) -> Any:
+        return script(keys=self._names, args=[self._chunks, *args])
+
+
+def _ends(prefix: str) -> tuple[str, str]:
+    """The lexical range of the keys below a prefix; '0' follows '/'."""
+    return f"[{prefix}/", f"({prefix}0"
+
+
+def _check_alive(key: str, answer: bytes) -> None:
+    if answer != b"ok":
+        raise StorageError(f"Cannot write {key}: its writer was idle for too long.")
 
 
 class RedisMediaStore:

@@ -23,8 +23,7 @@ from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.ports.stores import Capacity, Updated
 from meet_transcriber.stores.disk import disk_capacity
 from meet_transcriber.stores.json_records import dump, folded, load
-from meet_transcriber.stores.sqlite.connections import Connections
-from meet_transcriber.stores.sqlite.schema import match_expression, searchable
+from meet_transcriber.stores.sqlite.database import Connections, match_expression, searchable
 
 REMEMBERED_SECONDS = 2 * 24 * 3600.0
 

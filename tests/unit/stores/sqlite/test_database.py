@@ -10,8 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from meet_transcriber.core.errors import StorageError
+from meet_transcriber.stores.sqlite.database import (
+    MIGRATIONS,
+    match_expression,
+    migrate,
+    searchable,
+)
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
-from meet_transcriber.stores.sqlite.schema import MIGRATIONS, match_expression, migrate, searchable
 from tests.contract.job_samples import job
 
 NEXT = (
