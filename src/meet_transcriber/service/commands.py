@@ -11,8 +11,8 @@ from meet_transcriber.core.edits import (
     MOST_LOG_BYTES,
     Edit,
     EditLog,
+    check_names,
     count,
-    refuse_long_names,
     with_edits,
 )
 from meet_transcriber.core.errors import (
@@ -132,7 +132,7 @@ class JobCommands:
             JobNotFound, JobNotReady: there is no transcript.
             InvalidOptions: a speaker does not exist, or a name is too long.
         """
-        refuse_long_names(names)
+        check_names(names)
         edits = [Edit("name", speaker=label, text=name or "") for label, name in names.items()]
         return self._edit(job_id, edits, None, author)
 

@@ -157,7 +157,7 @@ def test_what_was_undone_can_be_brought_back_until_something_else_is_done() -> N
     assert texts(after(one, two, undo, redo))[0] == "two"
     assert texts(after(one, two, undo, undo, redo))[0] == "one"
     for edits in ((one, redo), (one, undo, two, redo), (one, undo, redo, redo)):
-        with pytest.raises(InvalidOptions, match="nothing to bring back"):
+        with pytest.raises(InvalidOptions, match="nothing to redo"):
             after(*edits)
 
 
