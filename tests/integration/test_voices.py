@@ -22,7 +22,7 @@ from meet_transcriber.core.errors import (
 from meet_transcriber.core.jobs import QUEUES, Job
 from meet_transcriber.core.transcript import Span, Voice
 from meet_transcriber.core.transitions import cancelled, deleted
-from meet_transcriber.core.voices import FOLDER, Consent, expecting
+from meet_transcriber.core.voices import FOLDER, Consent, with_clip
 from meet_transcriber.observability.logging import formatter
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress, Waveform
@@ -328,7 +328,7 @@ class Locks:
 def test_a_book_whose_lock_cannot_be_freed_is_written(town: Town) -> None:
     context = town.system.service.context
     book = VoiceBook(replace(context, jobs=Locks(context.jobs, lost=False)), "acme")
-    book.change(lambda known: expecting(known, "Ann", "job", 0.0, "1"))
+    book.change(lambda known: with_clip(known, "Ann", "job", 0.0, "1"))
     assert [each.name for each in book.read().people] == ["Ann"]
 
 
@@ -338,7 +338,7 @@ def test_a_book_whose_lock_was_lost_is_not_written_and_the_lock_stays_its_holder
     context = town.system.service.context
     book = VoiceBook(replace(context, jobs=Locks(context.jobs, lost=True)), "acme")
     with pytest.raises(StorageUnavailable, match="locked"):
-        book.change(lambda known: expecting(known, "Ann", "job", 0.0, "1"))
+        book.change(lambda known: with_clip(known, "Ann", "job", 0.0, "1"))
     assert book.read().people == ()
     assert not context.jobs.lock(f"voices:{book.key}", "a third", 30.0, context.clock())
 

@@ -35,16 +35,16 @@ from meet_transcriber.core.voices import (
     Person,
     Sample,
     Wanted,
-    clip_heard,
     clip_jobs,
-    clip_useless,
     compact,
-    expecting,
     matches,
     merged_people,
-    remembered,
     renamed,
+    with_clip,
+    with_clip_sample,
+    with_sample,
     without,
+    without_clip,
 )
 from meet_transcriber.ports.auth import Sealer
 from meet_transcriber.service.commands import JobCommands
@@ -292,12 +292,12 @@ class Voices:
             TranscriptionError: as `people` does, and whatever `submit` raises.
         """
         extras, fresh = self._clip_extras(name, consent), uuid.uuid4().hex
-        self._book.change(lambda book: expecting(book, name, job_id, consent.at, fresh))
+        self._book.change(lambda book: with_clip(book, name, job_id, consent.at, fresh))
         try:
             return submit(extras)
         except BaseException:
             with suppress(StorageError):
-                self._book.change(lambda book: clip_useless(book, job_id))
+                self._book.change(lambda book: without_clip(book, job_id))
             raise
 
     def _clip_extras(self, name: str, consent: Consent) -> dict[str, bytes]:
@@ -367,7 +367,7 @@ def clip_wanted(context: ServiceContext, job: Job) -> Wanted | None:
 def add_sample(book: VoiceBook, name: str, sample: Sample) -> Person:
     """Add a sample to the person of this name, who may be new."""
     fresh = uuid.uuid4().hex
-    return book.change(lambda known: remembered(known, name, sample, fresh))
+    return book.change(lambda known: with_sample(known, name, sample, fresh))
 
 
 def add_clip(context: ServiceContext, job: Job, sample: Sample) -> Person:
@@ -385,14 +385,14 @@ def add_clip(context: ServiceContext, job: Job, sample: Sample) -> Person:
             raise JobNotFound(f"Job {job.id} was deleted.")
         if now.state == "cancelled":
             raise JobCancelled("The job was cancelled.")
-        return clip_heard(book, sample)
+        return with_clip_sample(book, sample)
 
     return VoiceBook(context, job.tenant).change(heard)
 
 
 def drop_clip(context: ServiceContext, job: Job) -> None:
     """Remove the person of a clip without a voice, unless other samples exist."""
-    VoiceBook(context, job.tenant).change(lambda book: clip_useless(book, job.id))
+    VoiceBook(context, job.tenant).change(lambda book: without_clip(book, job.id))
 
 
 def _clip_of(tenant: str) -> str:

@@ -26,9 +26,9 @@ from meet_transcriber.core.voices import (
     matches,
     merged_people,
     named_by,
-    remembered,
     renamed,
     with_known,
+    with_sample,
     without,
 )
 
@@ -152,29 +152,29 @@ def test_known_names_come_after_all_others() -> None:
 
 
 def test_a_known_name_gets_one_more_sample_in_whatever_case() -> None:
-    book, first = remembered(Book(), "Ann", sample(voice(1, 0, 0)), "1")
-    book, again = remembered(book, "ANN", sample(voice(0, 1, 0), job="k"), "2")
+    book, first = with_sample(Book(), "Ann", sample(voice(1, 0, 0)), "1")
+    book, again = with_sample(book, "ANN", sample(voice(0, 1, 0), job="k"), "2")
     assert (again.id, again.name, len(again.samples)) == (first.id, "Ann", 2)
     assert book.people == (again,)
 
 
 def test_a_speaker_who_is_introduced_twice_is_one_sample() -> None:
-    book, _ = remembered(Book(), "Ann", sample(voice(1, 0, 0)), "1")
-    book, again = remembered(book, "Ann", sample(voice(0, 1, 0), at=2.0), "2")
+    book, _ = with_sample(Book(), "Ann", sample(voice(1, 0, 0)), "1")
+    book, again = with_sample(book, "Ann", sample(voice(0, 1, 0), at=2.0), "2")
     assert [each.voice for each in again.samples] == [voice(0, 1, 0)]
 
 
 def test_the_oldest_samples_go() -> None:
     book = Book()
     for at in range(MOST_SAMPLES + 3):
-        book, known = remembered(book, "Ann", sample(voice(1, 0, 0), f"j{at}", at=at), "1")
+        book, known = with_sample(book, "Ann", sample(voice(1, 0, 0), f"j{at}", at=at), "1")
     assert [each.job for each in known.samples] == [f"j{at}" for at in range(3, MOST_SAMPLES + 3)]
 
 
 def test_there_is_an_end_to_how_many_are_remembered() -> None:
     full = Book(tuple(Person(str(at), str(at), 0.0) for at in range(MOST_PEOPLE)))
     with pytest.raises(VoiceConflict):
-        remembered(full, "Ann", sample(voice(1, 0, 0)), "new")
+        with_sample(full, "Ann", sample(voice(1, 0, 0)), "new")
 
 
 def test_a_name_is_one_persons() -> None:
