@@ -36,11 +36,11 @@ RERUN_KINDS = ("prepare", "recognize", "diarize", "attribute", "unfinished")
 
 class EditResult(NamedTuple):
     """
-    What an edit left.
+    The result of an edit.
 
     Attributes:
-        job: the record afterwards.
-        changed: in how many places the edits changed something.
+        job: the record after it.
+        changed: number of places that changed.
         before, after: the transcript.
     """
 
@@ -134,7 +134,7 @@ class JobCommands:
         """
         check_names(names)
         edits = [Edit("name", speaker=label, text=name or "") for label, name in names.items()]
-        return self._edit(job_id, edits, None, author)
+        return self.edit_all(job_id, edits, author=author)
 
     def edit(self, job_id: str, edit: Edit, version: int | None = None) -> Job:
         """
@@ -161,12 +161,6 @@ class JobCommands:
             InvalidOptions: an edit is invalid.
             JobConflict: the transcript changed meanwhile.
         """
-        return self._edit(job_id, edits, version, author)
-
-    def _edit(
-        self, job_id: str, edits: Sequence[Edit], version: int | None, author: str | None
-    ) -> EditResult:
-        """Write the new log beside the old one, then let the record name it."""
         job, before = self._queries.transcript(job_id)
         if version is not None and version != job.version:
             raise _changed_meanwhile()
@@ -196,24 +190,20 @@ class JobCommands:
             self._context.media.delete(key)
             raise
         self._queries.keep(changed, transcript)
-        self._clean_up(job)
+        with suppress(StorageError, JobError):  # the edit is recorded and must not be repeated
+            if old := job.objects.get("edits.json"):
+                self._context.media.delete(old)
+            self._index(changed, transcript)
         places = sum(count(before, each) for each in edits)
         return EditResult(changed, places, before, transcript)
 
-    def _clean_up(self, before: Job) -> None:
-        """The edit is recorded: failures here must not make the caller repeat it."""
-        with suppress(StorageError, JobError):
-            if old := before.objects.get("edits.json"):
-                self._context.media.delete(old)
-            self._index(before.id)
-
-    def _index(self, job_id: str) -> None:
-        """Index the current text, also if others edit at the same time."""
+    def _index(self, job: Job, transcript: Transcript) -> None:
+        """Index the text; again if another edit, which may have been indexed before, came."""
         while self._context.text is not None:
-            job, transcript = self._queries.transcript(job_id)
-            self._context.text.put_text(job_id, transcript.text)
-            if self._queries.version(job_id) == job.version:
+            self._context.text.put_text(job.id, transcript.text)
+            if self._queries.version(job.id) == job.version:
                 return
+            job, transcript = self._queries.transcript(job.id)
 
 
 def _dumped(log: EditLog) -> bytes:

@@ -22,6 +22,9 @@ from meet_transcriber.ports.stores import (
 
 log = get_logger(__name__)
 
+FIRST_GUESS_RTF = 0.3
+_RTF = "rtf"
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -95,11 +98,23 @@ class ServiceContext:
         return updated
 
     def notify(self, queue: str, job_id: str, task: str) -> None:
-        """Say that a task is ready; what is not heard now is said again by tending."""
+        """Announce a ready task; if the broker is down, maintenance announces it later."""
         try:
             self.queue.notify(queue, job_id, task)
         except StorageUnavailable as error:
             log.warning("notify_failed", job_id=job_id, error=str(error))
+
+    def seconds_left(self, audio_seconds: float) -> float | None:
+        """Estimate how long the workers need to recognize this audio; None without a worker."""
+        workers = len(self.jobs.workers(self.clock()))
+        rtf = float(self.jobs.get_fact(_RTF) or FIRST_GUESS_RTF)
+        return audio_seconds * rtf / workers if workers else None
+
+    def record_speed(self, rtf: float) -> None:
+        """Update the moving average of seconds of work per second of audio, for estimates."""
+        known = self.jobs.get_fact(_RTF)
+        average = rtf if known is None else 0.8 * float(known) + 0.2 * rtf
+        self.jobs.set_fact(_RTF, f"{average:.4f}")
 
 
 def summary(job: Job) -> dict[str, object]:

@@ -27,12 +27,10 @@ from meet_transcriber.service.uploads import open_recording, size_of
 
 T = TypeVar("T")
 
-_RECORDS, _TRANSCRIPTS = 1024, 8  # edited ones share most words with the machine's
+_RECORDS, _PARTS = 1024, 32
+_TRANSCRIPTS = 8  # few, because they are large; an edited one shares most words with the original
 _BACKLOG_SECONDS = 0.5
-FIRST_GUESS_RTF = 0.3
 _SCANNED_JOBS = 200
-RTF = "rtf"
-"""Name of the fact that holds the measured real-time factor of a worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +70,7 @@ class JobQueries:
         self.tenant: str | None = None
         self._records: _LruCache[Job] = _LruCache(_RECORDS)
         self._transcripts: _LruCache[Transcript] = _LruCache(_TRANSCRIPTS)
+        self._parts: _LruCache[PartResult] = _LruCache(_PARTS)
         self._backlog = [(float("-inf"), Backlog())]
 
     def for_tenant(self, tenant: str) -> "JobQueries":
@@ -117,13 +116,12 @@ class JobQueries:
         if job.ended:
             return Wait(None, None)
         position = self.position(job)
-        backlog, workers = self.backlog(), len(self._context.jobs.workers(self._context.clock()))
-        if not workers or job.duration is None:
+        if job.duration is None:
             return Wait(position, None)
-        own = job.duration * (1.0 - job.progress)
+        backlog, own = self.backlog(), job.duration * (1.0 - job.progress)
         share = backlog.jobs.get("processing", 0) + (1 if position else 0)
         audio = backlog.seconds_left if position else min(own * share, backlog.seconds_left)
-        return Wait(position, max(audio, own) * self._rtf() / workers)
+        return Wait(position, self._context.seconds_left(max(audio, own)))
 
     def backlog(self) -> Backlog:
         """Waiting and running work; up to half a second old."""
@@ -133,9 +131,6 @@ class JobQueries:
             backlog = self._context.jobs.backlog()
             self._backlog[0] = (now, backlog)
         return backlog
-
-    def _rtf(self) -> float:
-        return float(self._context.jobs.get_fact(RTF) or FIRST_GUESS_RTF)
 
     # -- results ---------------------------------------------------------------------------
 
@@ -202,16 +197,20 @@ class JobQueries:
         Raises:
             StorageUnavailable: they cannot be read now.
         """
-        for name in sorted(job.objects):
-            if name.startswith("parts/") and name not in known:
+        for name in sorted(job.objects.keys() - known):
+            if name.startswith("parts/"):
                 try:
-                    result = self._object(job, name, PartResult)
+                    result = self._part(job, name)
                     yield from ((name, segment) for segment in result.segments)
                 except StorageUnavailable:
                     raise
                 except StorageError:
                     pass  # deleted by a rerun meanwhile
                 known.add(name)
+
+    def _part(self, job: Job, name: str) -> PartResult:
+        """A part, cached because every client that follows the job reads it."""
+        return self._parts.get(job.objects[name], lambda: self._object(job, name, PartResult))
 
     def audio(self, job_id: str) -> tuple[Job, BinaryIO, int]:
         """

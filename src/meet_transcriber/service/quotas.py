@@ -1,8 +1,8 @@
 """
 Limits of a tenant and of the server, checked against the records.
 
-Whoever adds a job holds a lock between the check and the addition, so that two concurrent requests
-cannot both take the last place. The lock of a process that died expires.
+A lock is held between the check and the addition of a job, so that two concurrent requests cannot
+both take the last place. The lock of a process that died expires.
 """
 
 import time
@@ -13,7 +13,6 @@ from contextlib import contextmanager, nullcontext
 from meet_transcriber.core.errors import QueueFull, QuotaExceeded, StorageUnavailable
 from meet_transcriber.core.jobs import Backlog, Usage
 from meet_transcriber.service.context import ServiceContext
-from meet_transcriber.service.queries import FIRST_GUESS_RTF, RTF
 
 DAY_SECONDS = 24 * 3600.0
 
@@ -90,12 +89,10 @@ class Quotas:
 
     def _usage(self) -> Usage:
         policy = self._policy
-        if (policy.max_stored_bytes, policy.max_audio_seconds, policy.max_jobs_in_flight) == (
-            None,
-        ) * 3:
+        limits = policy.max_stored_bytes, policy.max_audio_seconds, policy.max_jobs_in_flight
+        if limits == (None, None, None):
             return Usage()
-        since = self._context.clock() - DAY_SECONDS
-        return self._context.jobs.usage(self._tenant, since)
+        return self._context.jobs.usage(self._tenant, self._context.clock() - DAY_SECONDS)
 
     def _queue_may_fill(self) -> bool:
         most = self._policy.max_queued_jobs
@@ -144,12 +141,10 @@ class Quotas:
 
     def _seconds_a_job(self, backlog: Backlog) -> float:
         """Estimated seconds until the next job ends."""
-        workers = len(self._context.jobs.workers(self._context.clock()))
-        if not workers or not backlog.active:
+        left = self._context.seconds_left(backlog.seconds_left)
+        if left is None or not backlog.active:
             return _NO_WORKER_SECONDS
-        speed = float(self._context.jobs.get_fact(RTF) or FIRST_GUESS_RTF)
-        seconds = backlog.seconds_left * speed / workers / backlog.active
-        return min(max(seconds, 1.0), _LONGEST_WAIT_SECONDS)
+        return min(max(left / backlog.active, 1.0), _LONGEST_WAIT_SECONDS)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

@@ -43,7 +43,6 @@ from meet_transcriber.observability.logging import bound, get_logger
 from meet_transcriber.pipeline import Chosen, Pipeline
 from meet_transcriber.ports.engines import Diarizer, Recognizer, SpeechDetector
 from meet_transcriber.service.context import ServiceContext
-from meet_transcriber.service.queries import RTF
 from meet_transcriber.service.quotas import Quotas
 from meet_transcriber.service.speaker_identification import SpeakerIdentification
 from meet_transcriber.service.uploads import delete_recording, open_recording
@@ -355,7 +354,8 @@ class TaskRunner:
         pipeline.recognize(plan, claim.task.part, recognizer, heartbeat)
         part, seconds = plan.parts[claim.task.part], time.monotonic() - started
         self._context.meters.recognition(recognizer.engine.name, part.end - part.start, seconds)
-        self._record_speed(seconds / max(part.end - part.start, 0.1))
+        with suppress(*_TRANSIENT):  # an estimate must not fail a part
+            self._context.record_speed(seconds / max(part.end - part.start, 0.1))
         return _nothing
 
     def _recognizer(self, job: Job) -> Chosen[Recognizer]:
@@ -387,13 +387,6 @@ class TaskRunner:
         if self._context.text is not None:
             self._context.text.put_text(job.id, transcript.text)
         return partial(concluded, transcript=transcript)
-
-    def _record_speed(self, rtf: float) -> None:
-        """Update the moving average of seconds of work per second of audio, for estimates."""
-        jobs = self._context.jobs
-        with suppress(*_TRANSIENT):  # an estimate must not fail a part
-            known = jobs.get_fact(RTF)
-            jobs.set_fact(RTF, f"{rtf if known is None else 0.8 * float(known) + 0.2 * rtf:.4f}")
 
     # -- ends ------------------------------------------------------------------------------
 
