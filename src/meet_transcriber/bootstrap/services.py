@@ -169,12 +169,13 @@ def context(settings: Settings, queue: JobQueue, role: str = "worker") -> Servic
         meters=observability.meters(settings),
         tracer=observability.tracer(settings, role),
         sealer=sealer(settings),
+        check_options=partial(refuse, settings),
     )
 
 
 def service(settings: Settings, queue: JobQueue) -> Service:
     """The service of an API process."""
-    return Service(context(settings, queue, "api"), partial(refuse, settings))
+    return Service(context(settings, queue, "api"))
 
 
 def refuse(settings: Settings, options: Options) -> None:

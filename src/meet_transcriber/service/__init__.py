@@ -10,9 +10,7 @@ The service: submits, runs, reads and changes jobs, for the API, workers and com
 """
 
 import copy
-from collections.abc import Callable
 
-from meet_transcriber.core.options import Options
 from meet_transcriber.service.change_feed import ChangeFeed
 from meet_transcriber.service.commands import JobCommands
 from meet_transcriber.service.context import Policy, ServiceContext
@@ -54,17 +52,8 @@ _TENANTS = 1000
 class Service:
     """The parts of the service on one context; safe for several threads."""
 
-    def __init__(
-        self,
-        context: ServiceContext,
-        refuse: Callable[[Options], None] = lambda _options: None,
-    ) -> None:
-        """
-        Args:
-            refuse: raises InvalidOptions for what the configured engines cannot do.
-        """
+    def __init__(self, context: ServiceContext) -> None:
         self.context = context
-        self._refuse = refuse
         self._by_tenant: dict[str, Service] = {}
         self._build(JobQueries(context))
         self.changes = ChangeFeed(context.jobs, self.queries)
@@ -72,10 +61,10 @@ class Service:
     def _build(self, queries: JobQueries) -> None:
         """Build the parts for the tenant of the queries."""
         context, tenant = self.context, queries.tenant or ""
-        self.submissions = Submissions(context, self._refuse, tenant)
+        self.submissions = Submissions(context, tenant)
         self.uploads = Uploads(context, tenant)
         self.queries = queries
-        self.commands = JobCommands(context, queries, self._refuse)
+        self.commands = JobCommands(context, queries)
         self.voices = Voices(context, queries, self.commands)
 
     def for_tenant(self, tenant: str) -> "Service":

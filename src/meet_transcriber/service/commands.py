@@ -1,7 +1,7 @@
 """Changes jobs: cancel, rerun, delete, name speakers, edit."""
 
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -23,7 +23,6 @@ from meet_transcriber.core.errors import (
     StorageError,
 )
 from meet_transcriber.core.jobs import Job
-from meet_transcriber.core.options import Options
 from meet_transcriber.core.serialization import to_json
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.core.transitions import cancelled, deleted, rerun
@@ -53,15 +52,9 @@ class EditResult(NamedTuple):
 class JobCommands:
     """Changes jobs of one tenant or of all; safe for several threads."""
 
-    def __init__(
-        self,
-        context: ServiceContext,
-        queries: JobQueries,
-        refuse: Callable[[Options], None] = lambda _options: None,
-    ) -> None:
+    def __init__(self, context: ServiceContext, queries: JobQueries) -> None:
         self._context = context
         self._queries = queries
-        self._refuse = refuse
 
     def cancel(self, job_id: str) -> Job:
         """
@@ -90,10 +83,10 @@ class JobCommands:
                 self._context.jobs.remove(job_id)
 
     def rerun(
-        self, job_id: str, kinds: Collection[str] = (), wishes: Mapping[str, object] | None = None
+        self, job_id: str, kinds: Collection[str] = (), changes: Mapping[str, object] | None = None
     ) -> Job:
         """
-        Run a job again, or some kinds of its tasks, optionally with other options.
+        Run a job again, or some kinds of its tasks, optionally with changed options.
 
         Raises:
             JobNotFound, JobConflict: there is none, or it has not ended.
@@ -105,13 +98,12 @@ class JobCommands:
                 f"There is no task {min(unknown)!r}; use {', '.join(RERUN_KINDS)}."
             )
         job = self._queries.job(job_id)
-        options = replace(job.options, **dict(wishes or {}))  # type: ignore[arg-type]
-        self._refuse(options)
+        options = replace(job.options, **dict(changes or {}))  # type: ignore[arg-type]
+        self._context.check_options(options)
         with Quotas(self._context, job.tenant).admit(place=True):
             now, confirmed = self._context.clock(), self._labels_named(job)
-            return self._context.update(
-                job_id, lambda job: rerun(job, kinds, options, now, confirmed)
-            ).after
+            change = partial(rerun, kinds=kinds, options=options, now=now, confirmed=confirmed)
+            return self._context.update(job_id, change).after
 
     def _labels_named(self, job: Job) -> set[str | None]:
         """Labels that users named since the transcript was made."""
@@ -134,27 +126,17 @@ class JobCommands:
         """
         check_names(names)
         edits = [Edit("name", speaker=label, text=name or "") for label, name in names.items()]
-        return self.edit_all(job_id, edits, author=author)
+        return self.edit(job_id, *edits, author=author)
 
-    def edit(self, job_id: str, edit: Edit, version: int | None = None) -> Job:
-        """
-        Edit a segment, undo the latest step, or redo it; raises as `edit_all` does.
-        """
-        return self.edit_all(job_id, [edit], version).job
-
-    def edit_all(
-        self,
-        job_id: str,
-        edits: Sequence[Edit],
-        version: int | None = None,
-        author: str | None = None,
+    def edit(
+        self, job_id: str, *edits: Edit, version: int | None = None, author: str | None = None
     ) -> EditResult:
         """
         Make edits in order as one step, all or none.
 
         Args:
-            version: of the record that the editor saw; None takes any.
-            author: who makes them, for the history.
+            version: of the record that the editor saw; None accepts any.
+            author: name of the editor's API key, for the history.
 
         Raises:
             JobNotFound, JobNotReady: there is no transcript.
@@ -176,16 +158,9 @@ class JobCommands:
         key = f"{job.prefix}/edits.json.{uuid.uuid4().hex}"
         self._context.media.put(key, _dumped(log))
         try:
-            _, changed = self._context.jobs.update(
-                job_id,
-                partial(
-                    _with_log,
-                    before=job,
-                    key=key,
-                    transcript=transcript,
-                    spare=not self._context.policy.expire_edited,
-                ),
-            )
+            keep = not self._context.policy.expire_edited
+            change = partial(_with_log, before=job, key=key, transcript=transcript, keep=keep)
+            changed = self._context.jobs.update(job_id, change).after
         except (JobConflict, JobNotFound):
             self._context.media.delete(key)
             raise
@@ -216,7 +191,7 @@ def _dumped(log: EditLog) -> bytes:
     return data
 
 
-def _with_log(job: Job, before: Job, key: str, transcript: Transcript, spare: bool) -> Job:
+def _with_log(job: Job, before: Job, key: str, transcript: Transcript, keep: bool) -> Job:
     same = job.objects.get("edits.json") == before.objects.get("edits.json")
     if job.deleted or job.state != "completed" or job.run != before.run or not same:
         raise _changed_meanwhile()
@@ -226,7 +201,7 @@ def _with_log(job: Job, before: Job, key: str, transcript: Transcript, spare: bo
         names=dict(transcript.names),
         speakers_found=len(transcript.speakers),
         edited=True,
-        expires_at=None if spare else job.expires_at,
+        expires_at=None if keep else job.expires_at,
     )
 
 

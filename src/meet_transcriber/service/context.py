@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from meet_transcriber.core.errors import StorageUnavailable
 from meet_transcriber.core.jobs import MAX_ATTEMPTS, Job, waited_seconds, worked_seconds
+from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import TARGET_SECONDS
 from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.ports.auth import Sealer
@@ -66,6 +67,7 @@ class ServiceContext:
     Attributes:
         text: the store's full-text index; None if it has none.
         sealer: encrypts stored voices; None if none are stored (VOICE_PROFILES=off).
+        check_options: raises InvalidOptions for what the configured engines do not support.
     """
 
     jobs: JobStore
@@ -79,6 +81,7 @@ class ServiceContext:
     meters: Meters = UNMETERED
     tracer: Tracer = UNTRACED
     sealer: Sealer | None = None
+    check_options: Callable[[Options], None] = lambda _options: None
 
     def update(self, job_id: str, change: Callable[[Job], Job]) -> Updated:
         """

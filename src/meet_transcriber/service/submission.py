@@ -8,7 +8,7 @@ maintenance removes what a sender or a process that died left behind.
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -41,9 +41,6 @@ from meet_transcriber.service.uploads import (
     open_recording,
     withdraw,
 )
-
-Refuse = Callable[[Options], None]
-"""Raises InvalidOptions for what the configured engines cannot do."""
 
 _MEBIBYTE = 1 << 20
 _NAME_LENGTH = 255
@@ -79,15 +76,8 @@ class SubmissionRequest:
 class Submissions:
     """Creates the jobs of one tenant; safe for several threads."""
 
-    def __init__(
-        self, context: ServiceContext, refuse: Refuse = lambda _options: None, tenant: str = ""
-    ) -> None:
-        """
-        Args:
-            refuse: raises InvalidOptions for what the configured engines cannot do.
-        """
+    def __init__(self, context: ServiceContext, tenant: str = "") -> None:
         self.context = context
-        self._refuse = refuse
         self._tenant = tenant
         self._quotas = Quotas(context, tenant)
         self._uploads = Uploads(context, tenant)
@@ -186,7 +176,7 @@ class Submissions:
         """
         if job.state != "uploading":
             return _same(job, fingerprint)
-        self._refuse(request.options)
+        self.context.check_options(request.options)
         webhook = None
         if request.webhook_url is not None:
             self.context.fetcher.check(request.webhook_url)

@@ -118,7 +118,7 @@ def test_a_history_does_not_grow_without_end(fixture: ServiceFixture) -> None:
     job = fixture.complete_job()
     one = Edit("text", 0, "\N{GRINNING FACE}" * LONGEST_TEXT)  # twelve bytes each in JSON
     with pytest.raises(JobConflict, match="16 MiB"):
-        fixture.service.commands.edit_all(job.id, [one] * (MOST_LOG_BYTES // LONGEST_TEXT // 10))
+        fixture.service.commands.edit(job.id, *[one] * (MOST_LOG_BYTES // LONGEST_TEXT // 10))
     fixture.service.commands.edit(job.id, one)
 
 

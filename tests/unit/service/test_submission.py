@@ -1,5 +1,6 @@
 """Taking in recordings."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from meet_transcriber.core.errors import (
 )
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
-from meet_transcriber.service import Policy, SubmissionRequest
+from meet_transcriber.service import Policy, Service, SubmissionRequest
 from tests.unit.service.conftest import MEDIA, ServiceFixture, open_fixture
 
 
@@ -67,7 +68,7 @@ def test_what_the_engines_cannot_do_is_refused_at_the_door(fixture: ServiceFixtu
     def refuse(options: Options) -> None:
         raise InvalidOptions("English only.")
 
-    submissions = type(fixture.service.submissions)(fixture.context, refuse)
+    submissions = Service(replace(fixture.context, check_options=refuse)).submissions
     upload = submissions.start_upload("a.ogg")
     upload.write(MEDIA)
     with pytest.raises(InvalidOptions):

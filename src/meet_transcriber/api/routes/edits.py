@@ -159,11 +159,11 @@ def _edited(
         job = service.queries.job(job_id)
         _check_edition(job, if_match)
         try:
-            return service.commands.edit_all(job_id, edits, job.version, author)
+            return service.commands.edit(job_id, *edits, version=job.version, author=author)
         except JobConflict:
             if service.queries.job(job_id).version == job.version:
                 raise
-    return service.commands.edit_all(job_id, edits, author=author)
+    return service.commands.edit(job_id, *edits, author=author)
 
 
 def _check_edition(job: Job, if_match: str | None) -> None:
