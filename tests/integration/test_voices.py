@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from meet_transcriber.core.errors import (
 from meet_transcriber.core.jobs import QUEUES, Job
 from meet_transcriber.core.transcript import Span, Voice
 from meet_transcriber.core.transitions import cancelled, deleted
-from meet_transcriber.core.voices import FOLDER, Consent, with_clip
+from meet_transcriber.core.voices import FOLDER, Consent, with_clip, without_clip
 from meet_transcriber.observability.logging import formatter
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress, Waveform
@@ -35,7 +36,7 @@ from meet_transcriber.service.speaker_identification import (
     Excerpt,
     SpeakerIdentification,
 )
-from meet_transcriber.service.voices import VoiceBook, Voices, drop_clip
+from meet_transcriber.service.voices import VoiceBook, Voices
 from tests.contract.voice_story import VoiceStory, send_clip
 from tests.simulated.engines import TonalDiarizer
 from tests.simulated.people import ANN, BOB, Town, call, hearing, meeting, town
@@ -244,7 +245,7 @@ def test_a_clip_whose_job_ends_while_it_is_worked_on_is_not_remembered(
 def test_a_clip_of_no_use_leaves_nobody(town: Town) -> None:
     job_id = send_clip(town, "Ann")
     context = town.system.service.context
-    drop_clip(context, context.jobs.get(job_id))
+    VoiceBook(context, context.jobs.get(job_id).tenant).change(partial(without_clip, job_id=job_id))
     assert town.ask("GET", "/voices").json()["data"] == []
     town.work()
     job = town.ask("GET", f"/transcribe/{job_id}").json()

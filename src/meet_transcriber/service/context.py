@@ -1,6 +1,9 @@
 """Shared dependencies and policy of the service."""
 
-from collections.abc import Callable
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from meet_transcriber.core.errors import StorageUnavailable
@@ -25,6 +28,7 @@ log = get_logger(__name__)
 
 FIRST_GUESS_RTF = 0.3
 _RTF = "rtf"
+_LOCK_PAUSE_SECONDS = 0.005
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,41 @@ class ServiceContext:
             self.queue.notify(queue, job_id, task)
         except StorageUnavailable as error:
             log.warning("notify_failed", job_id=job_id, error=str(error))
+
+    @contextmanager
+    def locked(
+        self, name: str, busy: str, lease_seconds: float, patience_seconds: float
+    ) -> Iterator[Callable[[], None]]:
+        """
+        Hold a lock of the store within the context; that of a process that died expires.
+
+        Yields a function that raises StorageUnavailable if the lock was lost.
+
+        Args:
+            busy: message for users where the lock is lost or not free in time.
+
+        Raises:
+            StorageUnavailable: others hold the lock for longer than the patience.
+        """
+        holder, started = uuid.uuid4().hex, time.monotonic()
+        asked = started
+        while not self.jobs.lock(name, holder, lease_seconds, self.clock()):
+            if time.monotonic() - started > patience_seconds:
+                raise StorageUnavailable(busy)
+            time.sleep(_LOCK_PAUSE_SECONDS)
+            asked = time.monotonic()
+
+        def check_held() -> None:
+            # A lock that expired and is free again may have been held by another in between.
+            expired = time.monotonic() - asked > lease_seconds
+            if expired or not self.jobs.lock(name, holder, lease_seconds, self.clock()):
+                raise StorageUnavailable(busy)
+
+        try:
+            yield check_held
+        finally:
+            with suppress(StorageUnavailable):  # it expires; what was done under it is done
+                self.jobs.unlock(name, holder)
 
     def seconds_left(self, audio_seconds: float) -> float | None:
         """Estimate how long the workers need to recognize this audio; None without a worker."""

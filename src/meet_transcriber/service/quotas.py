@@ -5,12 +5,10 @@ A lock is held between the check and the addition of a job, so that two concurre
 both take the last place. The lock of a process that died expires.
 """
 
-import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
-from meet_transcriber.core.errors import QueueFull, QuotaExceeded, StorageUnavailable
+from meet_transcriber.core.errors import QueueFull, QuotaExceeded
 from meet_transcriber.core.jobs import Backlog, Usage
 from meet_transcriber.service.context import ServiceContext
 
@@ -18,7 +16,6 @@ DAY_SECONDS = 24 * 3600.0
 
 _LOCK_SECONDS = 10.0
 _PATIENCE_SECONDS = 15.0
-_PAUSE_SECONDS = 0.005
 _MARGIN_JOBS = 128
 """Fewer jobs than this arrive at once; further below the limit no lock is needed."""
 
@@ -57,7 +54,9 @@ class Quotas:
             or (size_bytes > 0 and policy.max_stored_bytes is not None)
             or (seconds is not None and policy.max_audio_seconds is not None)
         )
-        with self._lock() if contended else nullcontext():
+        busy = "Too many recordings arrive at once; send it again."
+        lock = self._context.locked("admission", busy, _LOCK_SECONDS, _PATIENCE_SECONDS)
+        with lock if contended else nullcontext():
             if contended and place:
                 self._check_queue()
                 self._check_in_flight()
@@ -145,16 +144,3 @@ class Quotas:
         if left is None or not backlog.active:
             return _NO_WORKER_SECONDS
         return min(max(left / backlog.active, 1.0), _LONGEST_WAIT_SECONDS)
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        jobs, clock = self._context.jobs, self._context.clock
-        holder, give_up_at = uuid.uuid4().hex, time.monotonic() + _PATIENCE_SECONDS
-        while not jobs.lock("admission", holder, _LOCK_SECONDS, clock()):
-            if time.monotonic() > give_up_at:
-                raise StorageUnavailable("Too many recordings arrive at once; send it again.")
-            time.sleep(_PAUSE_SECONDS)
-        try:
-            yield
-        finally:
-            jobs.unlock("admission", holder)

@@ -5,6 +5,7 @@ import io
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO
 
 from meet_transcriber.core.assembly import channel_labels
@@ -33,6 +34,7 @@ from meet_transcriber.core.voices import (
     compact,
     matches,
     named_by,
+    without_clip,
     without_taken,
 )
 from meet_transcriber.observability.logging import get_logger
@@ -43,7 +45,6 @@ from meet_transcriber.service.voices import (
     VoiceBook,
     add_clip,
     clip_wanted,
-    drop_clip,
     heard_in,
     sealed,
 )
@@ -94,13 +95,13 @@ class SpeakerIdentification:
             if plan.audio.channels > 1 and embedder is not None:
                 voices = channel_voices(pipeline, plan, embedder, tell)
             if KNOWN_SPEAKERS in self._job.objects:
-                named = self._by_references(pipeline, voices, embedder, tell)
+                named = self._match_references(pipeline, voices, embedder, tell)
         except (DiarizationFailed, EngineUnavailable) as error:
             log.warning("voices_missed", error=str(error))
             named = Named({}, (TranscriptWarning("voices_missed", f"{_MISSED}: {error}"),))
-        self._leave(voices, named, checkpoints)
+        self._store(voices, named, checkpoints)
 
-    def _leave(self, voices: Mapping[str, Voice], named: Named, checkpoints: Checkpoints) -> None:
+    def _store(self, voices: Mapping[str, Voice], named: Named, checkpoints: Checkpoints) -> None:
         if named != Named():
             data = to_json(named)
             self._context.media.put(checkpoints.new(KNOWN_NAMES), data)
@@ -109,7 +110,7 @@ class SpeakerIdentification:
             data = sealed(self._context.sealer, heard, f"job:{self._job.id}")
             self._context.media.put(checkpoints.new(VOICES), data)
 
-    def _by_references(
+    def _match_references(
         self,
         pipeline: Pipeline,
         voices: Mapping[str, Voice],
@@ -140,21 +141,21 @@ class SpeakerIdentification:
         The known people of this job by label: by the request's references, else by clear matches
         with stored voices. A clip's speaker is stored first.
         """
-        by_reference = self._left()
+        by_reference = self._named_by_references()
         try:
             warnings = self._remember_clip()
-            by_voice = self._clear()
+            by_voice = self._named_by_voices()
         except VoicesSealed as error:
             warnings, by_voice = (TranscriptWarning(error.code, str(error)),), {}
         given = by_reference.names
         free = without_taken(by_voice, given)
         return Named({**free, **given}, (*by_reference.warnings, *warnings))
 
-    def _left(self) -> Named:
+    def _named_by_references(self) -> Named:
         key = self._job.objects.get(KNOWN_NAMES)
         return from_json(Named, self._context.media.get(key)) if key else Named()
 
-    def _clear(self) -> dict[str, str]:
+    def _named_by_voices(self) -> dict[str, str]:
         voices = heard_in(self._context, self._job)
         if not voices:
             return {}
@@ -168,7 +169,9 @@ class SpeakerIdentification:
             return ()
         voices = heard_in(self._context, self._job)
         if not voices:
-            drop_clip(self._context, self._job)
+            VoiceBook(self._context, self._job.tenant).change(
+                partial(without_clip, job_id=self._job.id)
+            )
             return (_not_kept("the clip has too little speech, or the diarizer hears no voices."),)
         label = max(voices, key=lambda each: voices[each].seconds)
         sample = Sample(voices[label], self._job.id, label, wanted.consent, clip=True)

@@ -2,10 +2,9 @@
 
 import hashlib
 import json
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -55,7 +54,7 @@ T = TypeVar("T")
 
 _LOCK_SECONDS = 30.0
 _PATIENCE_SECONDS = 10.0
-_PAUSE_SECONDS = 0.02
+_BUSY = "The voice profiles are locked by another change; try again."
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class VoiceBook:
 
     def read(self) -> Book:
         """
-        The people; none if nobody was added yet.
+        The people; empty before the first is added.
 
         Raises:
             VoicesOff: voices are not stored on this server.
@@ -105,7 +104,8 @@ class VoiceBook:
             TranscriptionError: as `read` does, and whatever the function raises.
         """
         sealer, media = sealer_of(self.context), self.context.media
-        with self._locked_book() as check_held:
+        lock = f"voices:{self.key}", _BUSY, _LOCK_SECONDS, _PATIENCE_SECONDS
+        with self.context.locked(*lock) as check_held:
             before = self.read()
             book, result = change(before)
             check_held()
@@ -114,39 +114,6 @@ class VoiceBook:
             elif before.people:
                 media.delete(self.key)
         return result
-
-    def person(self, person_id: str) -> Person:
-        """A person of the book; raises VoiceNotFound."""
-        return self.read().find(person_id)
-
-    @contextmanager
-    def _locked_book(self) -> Iterator[Callable[[], None]]:
-        """Hold the book's lock; yields a function that raises StorageUnavailable if it was lost."""
-        name, holder = f"voices:{self.key}", uuid.uuid4().hex
-        jobs, clock = self.context.jobs, self.context.clock
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        asked = time.monotonic()
-        while not jobs.lock(name, holder, _LOCK_SECONDS, clock()):
-            if time.monotonic() > deadline:
-                raise _locked()
-            time.sleep(_PAUSE_SECONDS)
-            asked = time.monotonic()
-
-        def check_held() -> None:
-            # A lock that expired and is free again may have been held by another in between.
-            expired = time.monotonic() - asked > _LOCK_SECONDS
-            if expired or not jobs.lock(name, holder, _LOCK_SECONDS, clock()):
-                raise _locked()
-
-        try:
-            yield check_held
-        finally:
-            with suppress(StorageUnavailable):  # the lock expires
-                jobs.unlock(name, holder)
-
-
-def _locked() -> StorageUnavailable:
-    return StorageUnavailable("The voice profiles are locked by another change; try again.")
 
 
 def sealer_of(context: ServiceContext) -> Sealer:
@@ -209,7 +176,7 @@ class Voices:
 
     def person(self, person_id: str) -> Person:
         """A stored person; raises VoiceNotFound and as `people` does."""
-        return self._book.person(person_id)
+        return self._book.read().find(person_id)
 
     def remember(self, job_id: str, speaker: str, name: str, consent: Consent) -> Person:
         """
@@ -238,7 +205,8 @@ class Voices:
                 "another person's. Use another meeting, or send a clip."
             )
         sample = Sample(compact(voice), job.id, speaker, consent, clip=TO_REMEMBER in job.objects)
-        return add_sample(self._book, name, sample)
+        fresh = uuid.uuid4().hex
+        return self._book.change(lambda book: with_sample(book, name, sample, fresh))
 
     def rename(self, person_id: str, name: str) -> Person:
         """Rename a person; raises VoiceNotFound, VoiceConflict and as `people` does."""
@@ -254,7 +222,7 @@ class Voices:
 
         Meetings stay unchanged. Clips are deleted first, so that a failed call can be repeated.
         """
-        before = clip_jobs(self._book.person(person_id))
+        before = clip_jobs(self.person(person_id))
         for job_id in before:
             self._delete_clip(job_id)
 
@@ -364,12 +332,6 @@ def clip_wanted(context: ServiceContext, job: Job) -> Wanted | None:
     return unsealed(context.sealer, Wanted, context.media.get(key), _clip_of(job.tenant))
 
 
-def add_sample(book: VoiceBook, name: str, sample: Sample) -> Person:
-    """Add a sample to the person of this name, who may be new."""
-    fresh = uuid.uuid4().hex
-    return book.change(lambda known: with_sample(known, name, sample, fresh))
-
-
 def add_clip(context: ServiceContext, job: Job, sample: Sample) -> Person:
     """
     Add the sample of a clip.
@@ -388,11 +350,6 @@ def add_clip(context: ServiceContext, job: Job, sample: Sample) -> Person:
         return with_clip_sample(book, sample)
 
     return VoiceBook(context, job.tenant).change(heard)
-
-
-def drop_clip(context: ServiceContext, job: Job) -> None:
-    """Remove the person of a clip without a voice, unless other samples exist."""
-    VoiceBook(context, job.tenant).change(lambda book: without_clip(book, job.id))
 
 
 def _clip_of(tenant: str) -> str:

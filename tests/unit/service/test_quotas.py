@@ -9,13 +9,19 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from meet_transcriber.core.errors import QueueFull, QuotaExceeded, TooMuch
+from meet_transcriber.core.errors import (
+    QueueFull,
+    QuotaExceeded,
+    StorageUnavailable,
+    TooMuch,
+)
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.ports.engines import Progress
 from meet_transcriber.service import Policy, Service, SubmissionRequest
+from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 from tests.unit.fakes import FakeDecoder
 from tests.unit.service.conftest import MEDIA, ServiceFixture, open_fixture
 
@@ -288,3 +294,18 @@ def test_a_turn_of_somebody_who_died_ends(make: Make) -> None:
     assert fixture.jobs.lock("admission", "dead", 10.0, fixture.clock())
     fixture.clock.at += 11.0
     assert attempts(fixture.service, 1) == ["pending"]
+
+
+class Unlocking(SqliteJobStore):
+    """Jobs whose store does not respond when a lock is released."""
+
+    def unlock(self, name: str, holder: str) -> None:
+        raise StorageUnavailable("the store is away")
+
+
+def test_a_lock_that_cannot_be_released_does_not_fail_the_submission(tmp_path: Path) -> None:
+    with open_fixture(tmp_path, Policy(max_jobs_in_flight=2)) as fixture:
+        jobs = Unlocking(tmp_path / "jobs.sqlite3")
+        submissions = Service(replace(fixture.context, jobs=jobs)).submissions
+        assert submissions.start_upload("a.ogg").job_id
+        jobs.close()
