@@ -1,7 +1,6 @@
 """One poller per process: what subscribers receive, and what that costs the store."""
 
 import asyncio
-import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -18,7 +17,7 @@ from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.ports.stores import JobStore
 from meet_transcriber.service import Service, SubmissionRequest
 from meet_transcriber.service.change_feed import JobUpdate, Subscription, Updates
-from meet_transcriber.stores.sqlite.jobs import SqliteJobStore, changes, note_change
+from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 from tests.unit.api.service_fixture import complete_job, make_service, work
 
 PATIENCE = 10.0
@@ -334,24 +333,3 @@ def test_concurrent_questions_share_a_read(service: Service) -> None:
 
     marks = asyncio.run(run())
     assert marks == [1, *[2] * 20]
-
-
-def test_a_change_between_two_reads_of_sqlite_is_not_lost(service: Service, tmp_path: Path) -> None:
-    class Interrupted:
-        """A connection on which another writer changes a job after the first statement."""
-
-        def __init__(self, db: sqlite3.Connection) -> None:
-            self._db = db
-            self._interrupted = False
-
-        def execute(self, statement: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
-            rows = self._db.execute(statement, values)
-            if not self._interrupted:
-                self._interrupted = True
-                note_change(self._db, "job", "")
-            return rows
-
-    submitted(service)
-    with sqlite3.connect(tmp_path / "jobs.sqlite3") as db:
-        found = changes(Interrupted(db), "", 0)  # type: ignore[arg-type]
-        assert "job" in (*found.jobs, *changes(db, "", found.mark).jobs)
