@@ -106,12 +106,9 @@ class TaskHeartbeat:
         now, lease = self._context.clock(), self._context.policy.lease_seconds
         share = self._share
         if share > self._reported + _REPORTED_SHARE or abs(now - self._renewed) > lease / 3:
-            self._context.jobs.update(
-                self._claim.job.id,
-                lambda job: alive(
-                    job, self._claim.task.name, self._claim.task.token, share, now, lease
-                ),
-            )
+            name, token = self._claim.task.name, self._claim.task.token
+            change = partial(alive, name=name, token=token, progress=share, now=now, lease=lease)
+            self._context.jobs.update(self._claim.job.id, change)
             self._reported, self._renewed = share, now
         else:
             self._check_claim()
@@ -128,14 +125,10 @@ class TaskHeartbeat:
 
 
 Learn = Callable[[Job], Job]
+"""Adds to the record what a task's result says about the job."""
 
-_FINAL = (
-    AddressRefused,
-    InvalidAudio,
-    InvalidOptions,
-    EngineUnavailable,
-    QuotaExceeded,
-)
+_FINAL = (AddressRefused, InvalidAudio, InvalidOptions, EngineUnavailable, QuotaExceeded)
+"""Errors that another attempt would repeat."""
 _CANDIDATES = 16
 _COMMIT_PATIENCE_SECONDS = 0.5
 _SPACE_PATIENCE_SECONDS = 3600.0
@@ -147,7 +140,7 @@ _TRANSIENT = (StorageFull, StorageUnavailable)
 class Engines:
     """Factories of a worker's engines, which build each engine once.
 
-    They may raise EngineUnavailable, with the command that mends it.
+    They may raise EngineUnavailable, with the command that fixes it.
     """
 
     recognizer: Callable[[], Chosen[Recognizer]]
@@ -252,18 +245,13 @@ class TaskRunner:
 
     def _claim(self) -> Claim | None:
         context = self._context
+        lease = context.policy.lease_seconds
         for job_id in context.jobs.ready(self._queues, _CANDIDATES):
+            change = partial(
+                claimed, queues=self._queues, worker=self._worker, now=context.clock(), lease=lease
+            )
             with suppress(JobNotFound):
-                before, job = context.jobs.update(
-                    job_id,
-                    lambda job: claimed(
-                        job,
-                        self._queues,
-                        self._worker,
-                        context.clock(),
-                        context.policy.lease_seconds,
-                    ),
-                )
+                before, job = context.jobs.update(job_id, change)
                 if job.fence != before.fence:
                     return claim_in(job, self._worker)
         return None
@@ -356,7 +344,7 @@ class TaskRunner:
         self._context.meters.recognition(recognizer.engine.name, part.end - part.start, seconds)
         with suppress(*_TRANSIENT):  # an estimate must not fail a part
             self._context.record_speed(seconds / max(part.end - part.start, 0.1))
-        return _nothing
+        return _unchanged
 
     def _recognizer(self, job: Job) -> Chosen[Recognizer]:
         """The recognizer; raises if it does not support the job's options."""
@@ -375,11 +363,11 @@ class TaskRunner:
         diarizer = self._engines.diarizer() if plan.audio.channels == 1 else None
         found = pipeline.diarize(plan, diarizer, heartbeat)
         identification.keep(pipeline, plan, found, self._engines.diarizer, checkpoints, heartbeat)
-        return _nothing
+        return _unchanged
 
     def _attribute(self, pipeline: Pipeline, job: Job) -> Learn:
         plan, parts, diarization = pipeline.load_results()
-        # Without a result the record's warnings say why the speakers are unknown.
+        # Without a result, the record's warnings say why the speakers are unknown.
         known = diarization or Diarization(warnings=job.warnings)
         timeline = pipeline.load_timeline()
         voices = SpeakerIdentification(self._context, job).known()
@@ -392,19 +380,21 @@ class TaskRunner:
 
     def _commit(self, claim: Claim, checkpoints: ClaimedCheckpoints, learn: Learn) -> None:
         """Record the result; waits two leases for a store that is full or unavailable."""
-        written = checkpoints.written
         deadline = time.monotonic() + 2 * self._context.policy.lease_seconds
-        task = claim.task
-
-        def count(job: Job) -> Job:
-            return committed(job, task.name, task.token, written, self._context.clock(), learn)
-
+        change = partial(
+            committed,
+            name=claim.task.name,
+            token=claim.task.token,
+            objects=checkpoints.written,
+            now=self._context.clock(),
+            learn=learn,
+        )
         while time.monotonic() < deadline:
             with suppress(*_TRANSIENT):
-                self._context.update(claim.job.id, count)
+                self._context.update(claim.job.id, change)
                 return
             time.sleep(_COMMIT_PATIENCE_SECONDS)
-        self._context.update(claim.job.id, count)
+        self._context.update(claim.job.id, change)
 
     def _drop_recording(self, claim: Claim) -> None:
         """Delete the recording once its working audio is recorded, if the policy says so."""
@@ -452,17 +442,14 @@ class TaskRunner:
         kept. Maintenance deletes what cannot be deleted now after the job's end.
         """
         with suppress(StorageError):
-            named = self._named(claim.job.id)
+            try:
+                named = set(self._context.jobs.get(claim.job.id).objects.values())
+            except JobNotFound:
+                named = set()
             for key in checkpoints.written.values():
                 if key not in named:
                     self._context.media.delete(key)
 
-    def _named(self, job_id: str) -> set[str]:
-        try:
-            return set(self._context.jobs.get(job_id).objects.values())
-        except JobNotFound:
-            return set()
 
-
-def _nothing(job: Job) -> Job:
+def _unchanged(job: Job) -> Job:
     return job
