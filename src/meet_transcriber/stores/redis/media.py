@@ -1,4 +1,14 @@
-"""A MediaStore in Redis, for small deployments without another store."""
+"""
+A MediaStore in Redis, for small deployments without another store.
+
+Scripts change the objects atomically. Their KEYS are always the same: 1 the bytes used, 2 bytes by
+id, 3 ids being written by the time of their last piece, 4 manifests by key, 5 the keys in order.
+ARGV[1] is what the names of the chunks begin with. An id is one writing of one object; its chunks
+are a hash by number.
+
+When its memory is full, Redis checks only a script's first write: so a script that frees memory
+begins with a deletion, and one that takes memory with a write.
+"""
 
 import uuid
 from collections.abc import Iterator
@@ -27,7 +37,7 @@ end
 """
 
 # ARGV: id, number, chunk, budget. A chunk that is repeated after a lost response counts once.
-APPEND = """
+_APPEND = """
 local chunks = ARGV[1] .. ARGV[2]
 if redis.call('HEXISTS', chunks, ARGV[3]) == 1 then return 'ok' end
 if ARGV[3] ~= '0' and not redis.call('ZSCORE', KEYS[3], ARGV[2]) then return 'gone' end
@@ -41,7 +51,7 @@ return 'ok'
 """
 
 # ARGV: key, manifest, its size. An object of no bytes was never among those being written.
-COMMIT = (
+_COMMIT = (
     _DROP
     + """
 local old = redis.call('HGET', KEYS[4], ARGV[2])
@@ -57,11 +67,11 @@ return 'ok'
 """
 )
 
-# ARGV: id. Does nothing to an object whose COMMIT succeeded although its response was lost.
-ABANDON = _DROP + "if redis.call('ZSCORE', KEYS[3], ARGV[2]) then drop(ARGV[2]) end"
+# ARGV: id. Does nothing to an object whose commit succeeded although its response was lost.
+_ABANDON = _DROP + "if redis.call('ZSCORE', KEYS[3], ARGV[2]) then drop(ARGV[2]) end"
 
 # ARGV: prefix, and the two ends between which the keys below it lie.
-DELETE = (
+_DELETE = (
     _DROP
     + """
 local keys = redis.call('ZRANGEBYLEX', KEYS[5], ARGV[3], ARGV[4])
@@ -76,7 +86,7 @@ end
 )
 
 # ARGV: seconds. Recounts the bytes used, which a crash of Redis may have made wrong.
-TIDY = (
+_TIDY = (
     _DROP
     + """
 local before = redis.call('TIME')[1] - ARGV[2]
@@ -123,7 +133,7 @@ def _said_by_redis(what: str, error: redis.RedisError) -> StorageError:
     return StorageError(f"{what}: Redis says {error}.")
 
 
-class Manifest(NamedTuple):
+class _Manifest(NamedTuple):
     """A finished object: the id of its chunks, and their size."""
 
     id: str
@@ -134,111 +144,10 @@ class Manifest(NamedTuple):
         return f"{self.id} {self.size} {self.chunk_bytes}"
 
     @classmethod
-    def parse(cls, text: bytes) -> "Manifest":
+    def parse(cls, text: bytes) -> "_Manifest":
         """Parse the result of `str`."""
         name, size, chunk_bytes = text.decode().split()
         return cls(name, int(size), int(chunk_bytes))
-
-
-class RedisChunks:
-    """
-    The atomic operations of `RedisMediaStore`, with the errors of Redis translated.
-    """
-
-    def __init__(self, client: redis.Redis, budget_bytes: int, namespace: str) -> None:
-        self._redis: Any = client  # its types allow for asynchronous answers everywhere
-        self._budget_bytes = budget_bytes
-        self._chunks = f"{namespace}:media:chunks:"
-        names = ("used", "sizes", "writing", "manifests", "index")
-        self._names = [f"{namespace}:media:{name}" for name in names]
-        self._manifests, self._index = self._names[3:]
-        self._append, self._commit, self._abandon, self._delete, self._tidy = (
-            self._redis.register_script(script)
-            for script in (APPEND, COMMIT, ABANDON, DELETE, TIDY)
-        )
-
-    def append(self, key: str, name: str, number: int, chunk: bytes) -> None:
-        """Store another chunk of the write `name`."""
-        with _translated("write", key):
-            answer = self._run(self._append, name, number, chunk, self._budget_bytes)
-        if answer == b"full":
-            raise StorageFull(
-                f"Cannot write {key}: recordings have reached REDIS_MEDIA_BUDGET_MB. Delete some, "
-                "raise it, or set MEDIA_URL to another store."
-            )
-        _check_alive(key, answer)
-
-    def commit(self, key: str, name: str, size: int) -> None:
-        """Publish the object in place of an older one."""
-        manifest = str(Manifest(name, size, CHUNK_BYTES))
-        with _translated("write", key):
-            _check_alive(key, self._run(self._commit, key, manifest, size))
-
-    def abandon(self, key: str, name: str) -> None:
-        """Free the bytes of an unfinished write."""
-        with _translated("clean up after", key):
-            self._run(self._abandon, name)
-
-    def manifest(self, key: str) -> Manifest:
-        """The manifest of an object; raises StorageError if it does not exist."""
-        with _translated("read", key):
-            text = self._redis.hget(self._manifests, key)
-        if text is None:
-            raise StorageError(f"Cannot read {key}: there is no such object.")
-        return Manifest.parse(text)
-
-    def chunk(self, key: str, manifest: Manifest, number: int) -> bytes:
-        """One chunk; raises ObjectChanged if the object was replaced or deleted."""
-        with _translated("read", key):
-            chunk: bytes | None = self._redis.hget(self._chunks + manifest.id, str(number))
-            if chunk is not None:
-                return chunk
-            now = self._redis.hget(self._manifests, key)
-        if now == str(manifest).encode():
-            raise StorageError(
-                f"Cannot read {key}: Redis has dropped a part of it. Upload it again, and set "
-                "its maxmemory-policy to noeviction."
-            )
-        raise ObjectChanged(f"Cannot read on in {key}: it was replaced or deleted meanwhile.")
-
-    def exists(self, key: str) -> bool:
-        """Whether there is an object of this key."""
-        with _translated("look for", key):
-            return bool(self._redis.hexists(self._manifests, key))
-
-    def below(self, prefix: str) -> list[str]:
-        """The keys below a prefix, in order."""
-        with _translated("list", prefix):
-            found = self._redis.zrangebylex(self._index, *_ends(prefix))
-        return [key.decode() for key in found]
-
-    def delete(self, prefix: str) -> None:
-        """Delete the objects that have this key or are below it."""
-        with _translated("delete", prefix):
-            self._run(self._delete, prefix, *_ends(prefix))
-
-    def remove_stale_writes(self, older_than_seconds: float) -> int:
-        """Free the bytes of writers that were idle for so long; returns their number."""
-        with _translated("clean up", "Redis"):
-            return int(self._run(self._tidy, older_than_seconds))
-
-    def used_bytes(self) -> int:
-        """Bytes that count towards the budget."""
-        with _translated("measure", "Redis"):
-            return int(self._redis.get(self._names[0]) or 0)
-
-    def _run(self, script: Any, *args: str | bytes | float) -> Any:
-        return script(keys=self._names, args=[self._chunks, *args])
-
-
-def _ends(prefix: str) -> tuple[str, str]:
-    """The lexical range of the keys below a prefix; '0' follows '/'."""
-    return f"[{prefix}/", f"({prefix}0"
-
-
-def _check_alive(key: str, answer: bytes) -> None:
-    if answer != b"ok":
-        raise StorageError(f"Cannot write {key}: its writer was idle for too long.")
 
 
 class RedisMediaStore:
@@ -256,8 +165,16 @@ class RedisMediaStore:
     """
 
     def __init__(self, client: redis.Redis, budget_bytes: int, namespace: str = "mt") -> None:
-        self._chunks = RedisChunks(client, budget_bytes, namespace)
+        self._redis: Any = client  # its types allow for asynchronous answers everywhere
         self._budget_bytes = budget_bytes
+        self._chunks = f"{namespace}:media:chunks:"
+        names = ("used", "sizes", "writing", "manifests", "index")
+        self._names = [f"{namespace}:media:{name}" for name in names]
+        self._used, _, _, self._manifests, self._index = self._names
+        self._append, self._commit, self._abandon, self._delete, self._tidy = (
+            self._redis.register_script(script)
+            for script in (_APPEND, _COMMIT, _ABANDON, _DELETE, _TIDY)
+        )
 
     def put(self, key: str, data: bytes | BinaryIO) -> None:
         with self.writer(key) as writer:
@@ -265,7 +182,7 @@ class RedisMediaStore:
 
     @contextmanager
     def writer(self, key: str) -> Iterator[ObjectWriter]:
-        writer = _ChunkWriter(self._chunks, validate_key(key))
+        writer = _ChunkWriter(self, validate_key(key))
         try:
             yield writer
             writer.finish()
@@ -278,47 +195,111 @@ class RedisMediaStore:
         return read_consistent(lambda: self.open(key))
 
     def open(self, key: str) -> BinaryIO:
-        manifest = self._chunks.manifest(validate_key(key))
+        manifest = self._manifest(key)
 
         def fetch(position: int) -> tuple[int, bytes]:
             number = position // manifest.chunk_bytes
-            return number * manifest.chunk_bytes, self._chunks.chunk(key, manifest, number)
+            return number * manifest.chunk_bytes, self._chunk(key, manifest, number)
 
         return open_blocks(manifest.size, fetch)
 
     def size(self, key: str) -> int:
-        return self._chunks.manifest(validate_key(key)).size
+        return self._manifest(key).size
 
     def exists(self, key: str) -> bool:
-        return self._chunks.exists(validate_key(key))
+        with _translated("look for", validate_key(key)):
+            return bool(self._redis.hexists(self._manifests, key))
 
     def keys(self, prefix: str) -> list[str]:
-        below = self._chunks.below(validate_key(prefix))
+        with _translated("list", validate_key(prefix)):
+            found = self._redis.zrangebylex(self._index, *_ends(prefix))
+        below = [key.decode() for key in found]
         return [prefix, *below] if self.exists(prefix) else below
 
     def delete(self, prefix: str) -> None:
-        self._chunks.delete(validate_key(prefix))
+        with _translated("delete", validate_key(prefix)):
+            self._run(self._delete, prefix, *_ends(prefix))
 
     def remove_stale_writes(self, older_than_seconds: float) -> int:
-        return self._chunks.remove_stale_writes(older_than_seconds)
+        with _translated("clean up", "Redis"):
+            return int(self._run(self._tidy, older_than_seconds))
 
     def capacity(self) -> Capacity | None:
         return Capacity("budget", self.used_bytes(), self._budget_bytes)
 
     def ping(self) -> None:
-        self._chunks.append("anything", "ping", 0, b"")
-        self._chunks.abandon("anything", "ping")
+        self.append("anything", "ping", 0, b"")
+        self.abandon("anything", "ping")
 
     def used_bytes(self) -> int:
         """Bytes that count towards the budget."""
-        return self._chunks.used_bytes()
+        with _translated("measure", "Redis"):
+            return int(self._redis.get(self._used) or 0)
+
+    # -- chunks ------------------------------------------------------------------------------
+
+    def append(self, key: str, name: str, number: int, chunk: bytes) -> None:
+        """Store another chunk of the write `name`."""
+        with _translated("write", key):
+            answer = self._run(self._append, name, number, chunk, self._budget_bytes)
+        if answer == b"full":
+            raise StorageFull(
+                f"Cannot write {key}: recordings have reached REDIS_MEDIA_BUDGET_MB. Delete some, "
+                "raise it, or set MEDIA_URL to another store."
+            )
+        _check_alive(key, answer)
+
+    def commit(self, key: str, name: str, size: int) -> None:
+        """Publish the object in place of an older one."""
+        manifest = str(_Manifest(name, size, CHUNK_BYTES))
+        with _translated("write", key):
+            _check_alive(key, self._run(self._commit, key, manifest, size))
+
+    def abandon(self, key: str, name: str) -> None:
+        """Free the bytes of an unfinished write."""
+        with _translated("clean up after", key):
+            self._run(self._abandon, name)
+
+    def _manifest(self, key: str) -> _Manifest:
+        with _translated("read", validate_key(key)):
+            text = self._redis.hget(self._manifests, key)
+        if text is None:
+            raise StorageError(f"Cannot read {key}: there is no such object.")
+        return _Manifest.parse(text)
+
+    def _chunk(self, key: str, manifest: _Manifest, number: int) -> bytes:
+        """One chunk; raises ObjectChanged if the object was replaced or deleted."""
+        with _translated("read", key):
+            chunk: bytes | None = self._redis.hget(self._chunks + manifest.id, str(number))
+            if chunk is not None:
+                return chunk
+            now = self._redis.hget(self._manifests, key)
+        if now == str(manifest).encode():
+            raise StorageError(
+                f"Cannot read {key}: Redis has dropped a part of it. Upload it again, and set "
+                "its maxmemory-policy to noeviction."
+            )
+        raise ObjectChanged(f"Cannot read on in {key}: it was replaced or deleted meanwhile.")
+
+    def _run(self, script: Any, *args: str | bytes | float) -> Any:
+        return script(keys=self._names, args=[self._chunks, *args])
+
+
+def _ends(prefix: str) -> tuple[str, str]:
+    """The lexical range of the keys below a prefix; '0' follows '/'."""
+    return f"[{prefix}/", f"({prefix}0"
+
+
+def _check_alive(key: str, answer: bytes) -> None:
+    if answer != b"ok":
+        raise StorageError(f"Cannot write {key}: its writer was idle for too long.")
 
 
 class _ChunkWriter:
     """Collects bytes into chunks."""
 
-    def __init__(self, chunks: RedisChunks, key: str) -> None:
-        self._chunks, self._key, self._id = chunks, key, uuid.uuid4().hex
+    def __init__(self, store: RedisMediaStore, key: str) -> None:
+        self._store, self._key, self._id = store, key, uuid.uuid4().hex
         self._buffer, self._number, self._size = bytearray(), 0, 0
 
     def write(self, data: bytes, /) -> int:
@@ -335,14 +316,14 @@ class _ChunkWriter:
         """Send the last chunk and publish the object."""
         if self._buffer:
             self._send()
-        self._chunks.commit(self._key, self._id, self._size)
+        self._store.commit(self._key, self._id, self._size)
 
     def abandon(self) -> None:
         """Free the bytes that were sent."""
         if self._number:
-            self._chunks.abandon(self._key, self._id)
+            self._store.abandon(self._key, self._id)
 
     def _send(self) -> None:
-        self._chunks.append(self._key, self._id, self._number, bytes(self._buffer))
+        self._store.append(self._key, self._id, self._number, bytes(self._buffer))
         self._number, self._size = self._number + 1, self._size + len(self._buffer)
         self._buffer.clear()
