@@ -92,6 +92,11 @@ class RedisCalls:
         except RedisError as error:
             raise self.translated(error) from error
 
+    def command(self, *command: str | float) -> Any:
+        """Run one idempotent command of Redis; raises as `run` does."""
+        client: Any = self.client  # untyped
+        return self.run(lambda: client.execute_command(*command))
+
     def _retried(self, call: Callable[[], T]) -> T:
         for pause in (*_PAUSES_SECONDS, None):
             try:
@@ -198,3 +203,22 @@ class RedisClock:
     def _refresh(self) -> None:
         seconds, microseconds = self._calls.run(self._client.time)
         self._offset = seconds + microseconds / 1e6 - time.monotonic()
+
+
+_BUSY_SECONDS = 10.0
+_FIRST_PAUSE_SECONDS = 0.001
+_LONGEST_PAUSE_SECONDS = 0.05
+
+
+def until_unchanged(what: str, attempt: Callable[[], T | None]) -> T:
+    """Retry an optimistic write until it succeeds, with growing pauses."""
+    give_up_at = time.monotonic() + _BUSY_SECONDS
+    pause = _FIRST_PAUSE_SECONDS
+    while (done := attempt()) is None:
+        if time.monotonic() > give_up_at:
+            raise StorageUnavailable(
+                f"{what} was changed concurrently for {_BUSY_SECONDS:g} seconds; try again."
+            )
+        time.sleep(random.uniform(0, pause))  # noqa: S311 - only spreads load
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+    return done
