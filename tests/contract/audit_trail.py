@@ -58,7 +58,7 @@ class AuditTrailContract:
         assert [each.at for each in trail.read_page(query).entries] == found
 
     @pytest.mark.parametrize("cursor", ["x", "-1", "9" * 40, "1-x", "٣"])
-    def test_a_cursor_that_is_none_is_refused(self, trail: AuditTrail, cursor: str) -> None:
+    def test_an_invalid_cursor_is_refused(self, trail: AuditTrail, cursor: str) -> None:
         trail.append(entry(1))
         with pytest.raises(InvalidOptions, match="after"):
             trail.read_page(AuditQuery(after=cursor))

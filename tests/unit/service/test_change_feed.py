@@ -66,7 +66,7 @@ def test_a_subscriber_to_all_jobs_first_gets_the_newest_first(service: Service) 
     following(service, steps)
 
 
-def test_then_come_the_jobs_that_change_and_those_that_go(service: Service) -> None:
+def test_changed_and_removed_jobs_follow_the_snapshot(service: Service) -> None:
     gone = complete_job(service).id
 
     async def steps(subscription: Subscription) -> None:
@@ -117,7 +117,7 @@ def test_a_job_that_moves_up_in_the_queue_is_an_update(service: Service) -> None
     following(service, steps)
 
 
-def test_an_upload_is_no_update_before_it_is_a_job(service: Service) -> None:
+def test_an_upload_is_not_an_update_before_it_becomes_a_job(service: Service) -> None:
     async def steps(subscription: Subscription) -> None:
         await subscription.next(PATIENCE)
         upload = service.submissions.create_upload("a.wav", 4)
@@ -171,7 +171,7 @@ def on(service: Service, store: JobStore) -> Service:
     return Service(replace(service.context, jobs=store))
 
 
-def test_when_too_much_was_missed_everything_comes_again(service: Service, store: Changing) -> None:
+def test_a_new_snapshot_follows_when_changes_were_missed(service: Service, store: Changing) -> None:
     async def steps(subscription: Subscription) -> None:
         await subscription.next(PATIENCE)
         store.forgets = True
@@ -183,7 +183,7 @@ def test_when_too_much_was_missed_everything_comes_again(service: Service, store
     following(on(service, store), steps)
 
 
-def test_a_subscriber_that_falls_too_far_behind_is_owed_a_snapshot() -> None:
+def test_a_subscriber_that_falls_too_far_behind_needs_a_snapshot() -> None:
     async def run() -> None:
         subscription = Subscription(None, PATIENCE)
         accepted = [subscription.offer(JobUpdate(str(at))) for at in range(1001)]
@@ -193,7 +193,7 @@ def test_a_subscriber_that_falls_too_far_behind_is_owed_a_snapshot() -> None:
     asyncio.run(run())
 
 
-def test_what_a_failing_store_holds_back_comes_later(service: Service, store: Changing) -> None:
+def test_updates_delayed_by_a_failing_store_arrive_later(service: Service, store: Changing) -> None:
     async def steps(subscription: Subscription) -> None:
         store.unavailable = True
         submitted(service)
@@ -205,7 +205,7 @@ def test_what_a_failing_store_holds_back_comes_later(service: Service, store: Ch
     following(on(service, store), steps)
 
 
-def test_an_unreadable_record_concerns_its_own_subscribers_only(
+def test_an_unreadable_record_affects_only_its_own_subscribers(
     service: Service, store: Changing
 ) -> None:
     bad, good = submitted(service), submitted(service)
@@ -238,7 +238,7 @@ def test_a_defect_ends_subscriptions_instead_of_leaving_them_silent(service: Ser
     asyncio.run(run())
 
 
-def test_a_poller_runs_only_while_someone_subscribes(service: Service) -> None:
+def test_the_poller_runs_only_while_there_are_subscribers(service: Service) -> None:
     async def run() -> None:
         for _ in range(2):
             with service.changes.subscribe("") as subscription:
@@ -303,7 +303,7 @@ def reads(folder: Path, listeners: int) -> Counter[str]:
     return store.calls
 
 
-def test_the_load_on_the_store_does_not_depend_on_the_listeners(tmp_path: Path) -> None:
+def test_the_load_on_the_store_does_not_depend_on_the_number_of_subscribers(tmp_path: Path) -> None:
     few, many = reads(tmp_path / "few", 50), reads(tmp_path / "many", 300)
     for calls in (few, many):
         assert calls.pop("mark") <= 30  # one every 0.1 s for as long as this takes
@@ -311,7 +311,7 @@ def test_the_load_on_the_store_does_not_depend_on_the_listeners(tmp_path: Path) 
     assert many == {"get": JOBS, "changes": 1}
 
 
-def test_concurrent_questions_share_a_read(service: Service) -> None:
+def test_concurrent_calls_share_a_read(service: Service) -> None:
     free = threading.Event()
 
     class Slow(Counting):

@@ -22,7 +22,7 @@ from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 from tests.unit.service.conftest import MEDIA, ServiceFixture
 
 
-def test_a_transcript_is_there_when_the_job_is_completed(fixture: ServiceFixture) -> None:
+def test_a_completed_job_has_a_transcript(fixture: ServiceFixture) -> None:
     job = fixture.submit()
     with pytest.raises(JobNotReady, match="pending"):
         fixture.service.queries.transcript(job.id)
@@ -39,7 +39,7 @@ def test_names_are_in_every_format(fixture: ServiceFixture) -> None:
     assert b"Ann" not in fixture.service.queries.export(job.id, "txt")[1]
 
 
-def test_edits_stand_beside_the_words_of_the_machine(fixture: ServiceFixture) -> None:
+def test_edits_leave_the_recognized_transcript_unchanged(fixture: ServiceFixture) -> None:
     job = fixture.complete_job()
     changing, reading = fixture.service.commands, fixture.service.queries
     before = reading.transcript(job.id)[1]
@@ -51,7 +51,7 @@ def test_edits_stand_beside_the_words_of_the_machine(fixture: ServiceFixture) ->
     assert reading.machine_transcript(reading.job(job.id)).segments == before.segments
 
 
-def test_an_edit_of_something_older_is_refused(fixture: ServiceFixture) -> None:
+def test_an_edit_of_an_older_version_is_refused(fixture: ServiceFixture) -> None:
     job = fixture.complete_job()
     fixture.service.commands.edit(job.id, Edit("text", 0, "one"), version=job.version)
     with pytest.raises(JobConflict, match="meanwhile"):
@@ -77,7 +77,7 @@ class Overtaken(DiskMediaStore):
         return super().get(key)
 
 
-def test_who_reads_or_edits_while_somebody_else_edits_is_not_told_of_a_lost_log(
+def test_concurrent_edits_do_not_surface_as_missing_objects(
     fixture: ServiceFixture, tmp_path: Path
 ) -> None:
     job, media = fixture.complete_job(), Overtaken(tmp_path / "media")
@@ -103,7 +103,7 @@ class Late(SqliteJobStore):
         super().put_text(job_id, text)
 
 
-def test_what_stands_is_found_whichever_edit_is_indexed_last(
+def test_the_latest_text_is_indexed_in_any_order_of_concurrent_edits(
     fixture: ServiceFixture, tmp_path: Path
 ) -> None:
     job, text = fixture.complete_job(), Late(tmp_path / "jobs.sqlite3")
@@ -114,7 +114,7 @@ def test_what_stands_is_found_whichever_edit_is_indexed_last(
     assert len(fixture.service.queries.search("keycloak").hits) == 1
 
 
-def test_a_history_does_not_grow_without_end(fixture: ServiceFixture) -> None:
+def test_the_size_of_the_edit_log_is_limited(fixture: ServiceFixture) -> None:
     job = fixture.complete_job()
     one = Edit("text", 0, "\N{GRINNING FACE}" * LONGEST_TEXT)  # twelve bytes each in JSON
     with pytest.raises(JobConflict, match="16 MiB"):
@@ -132,7 +132,7 @@ def test_a_rerun_of_the_speakers_recognizes_nothing_again(fixture: ServiceFixtur
     assert fixture.service.queries.job(job.id).state == "completed"
 
 
-def test_a_rerun_that_makes_no_sense_is_refused(fixture: ServiceFixture) -> None:
+def test_an_invalid_rerun_is_refused(fixture: ServiceFixture) -> None:
     job = fixture.submit()
     with pytest.raises(JobConflict):
         fixture.service.commands.rerun(job.id)
@@ -140,7 +140,7 @@ def test_a_rerun_that_makes_no_sense_is_refused(fixture: ServiceFixture) -> None
         fixture.service.commands.rerun(job.id, ["sing"])
 
 
-def test_what_is_deleted_cannot_be_found(fixture: ServiceFixture) -> None:
+def test_a_deleted_job_cannot_be_found(fixture: ServiceFixture) -> None:
     job = fixture.complete_job()
     fixture.service.commands.delete(job.id)
     for look in (fixture.service.queries.job, fixture.service.commands.delete):
@@ -150,7 +150,7 @@ def test_what_is_deleted_cannot_be_found(fixture: ServiceFixture) -> None:
     assert fixture.service.queries.search("w1").hits == ()
 
 
-def test_the_wait_is_told_from_measured_speed(fixture: ServiceFixture) -> None:
+def test_the_wait_is_estimated_from_measured_speed(fixture: ServiceFixture) -> None:
     first = fixture.submit()
     fixture.clock.at += 1
     second = fixture.submit()
@@ -163,11 +163,11 @@ def test_the_wait_is_told_from_measured_speed(fixture: ServiceFixture) -> None:
     assert wait.seconds == pytest.approx(120.0)
 
 
-def test_without_a_worker_nobody_knows_how_long(fixture: ServiceFixture) -> None:
+def test_the_wait_is_unknown_without_a_worker(fixture: ServiceFixture) -> None:
     assert fixture.service.queries.wait(fixture.submit()).seconds is None
 
 
-def test_search_finds_the_words_and_where_they_are(fixture: ServiceFixture) -> None:
+def test_search_finds_meetings_and_segments(fixture: ServiceFixture) -> None:
     job = fixture.complete_job()
     found = fixture.service.queries.search("W7")
     assert [hit.job.id for hit in found.hits] == [job.id]
@@ -175,20 +175,20 @@ def test_search_finds_the_words_and_where_they_are(fixture: ServiceFixture) -> N
     assert fixture.service.queries.search("nobody said this").hits == ()
 
 
-def test_search_without_an_index_says_whether_it_saw_all(fixture: ServiceFixture) -> None:
+def test_search_without_an_index_says_whether_it_is_complete(fixture: ServiceFixture) -> None:
     job = fixture.complete_job()
     found = JobQueries(replace(fixture.context, text=None)).search("w7")
     assert [hit.job.id for hit in found.hits] == [job.id]
     assert found.complete
 
 
-def test_edited_words_are_found_too(fixture: ServiceFixture) -> None:
+def test_search_finds_edited_words(fixture: ServiceFixture) -> None:
     job = fixture.complete_job()
     fixture.service.commands.edit(job.id, Edit("text", 0, "Keycloak"))
     assert len(fixture.service.queries.search("keycloak").hits) == 1
 
 
-def test_parts_can_be_read_as_they_are_done(fixture: ServiceFixture) -> None:
+def test_parts_can_be_read_when_they_are_done(fixture: ServiceFixture) -> None:
     job, worker = fixture.submit(), fixture.worker()
     known: set[str] = set()
     seen = 0
@@ -198,7 +198,7 @@ def test_parts_can_be_read_as_they_are_done(fixture: ServiceFixture) -> None:
     assert seen == 59
 
 
-def test_the_audio_and_its_outline_can_be_read(fixture: ServiceFixture) -> None:
+def test_the_audio_and_its_waveform_can_be_read(fixture: ServiceFixture) -> None:
     job = fixture.complete_job()
     _, file, size = fixture.service.queries.audio(job.id)
     with file:
@@ -206,7 +206,7 @@ def test_the_audio_and_its_outline_can_be_read(fixture: ServiceFixture) -> None:
     assert fixture.service.queries.peaks(job.id)[1][0] == 20
 
 
-def test_a_service_for_one_tenant_makes_and_finds_that_tenants_jobs_only(
+def test_the_service_of_a_tenant_creates_and_finds_only_its_jobs(
     fixture: ServiceFixture,
 ) -> None:
     mine, theirs = fixture.service.for_tenant("mine"), fixture.service.for_tenant("theirs")
