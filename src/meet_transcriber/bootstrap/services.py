@@ -100,10 +100,9 @@ def media_store(settings: Settings) -> MediaStore:
     if url == "redis":
         if address is None:
             raise InvalidOptions("MEDIA_URL=redis needs REDIS_URL.")
-        from meet_transcriber.stores.redis.client import build_client
         from meet_transcriber.stores.redis.media import RedisMediaStore
 
-        return RedisMediaStore(build_client(address), settings.redis_media_budget_mb * _MEBIBYTE)
+        return RedisMediaStore(address, settings.redis_media_budget_mb * _MEBIBYTE)
     if url.startswith("file://"):
         from meet_transcriber.stores.disk import DiskMediaStore
 

@@ -35,6 +35,7 @@ T = TypeVar("T")
 TIMEOUT_SECONDS = 5.0
 _PAUSES_SECONDS = (0.05, 0.2, 0.5)
 _MOST_CONNECTIONS = 1000
+_PASSING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY")
 _REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
 
 
@@ -75,6 +76,13 @@ class RedisCalls:
     place: str
     first: Callable[[], None] = lambda: None
     _checked: bool = False
+
+    @classmethod
+    def at(cls, redis_at: RedisAddress | redis.Redis) -> "RedisCalls":
+        """For an address, or for a client that the caller closes."""
+        if isinstance(redis_at, RedisAddress):
+            return cls(build_client(redis_at), redis_at.masked)
+        return cls(redis_at, "the given client")
 
     def run(self, call: Callable[[], T]) -> T:
         """
@@ -162,15 +170,15 @@ class RedisCalls:
                 f"The Redis at {self.place} refused the password; set REDIS_PASSWORD, or put it "
                 f"into REDIS_URL ({text})."
             )
-        if isinstance(error, OutOfMemoryError):
+        if isinstance(error, OutOfMemoryError) or "OOM command not allowed" in text:
             return StorageFull(
-                f"The Redis at {self.place} has no memory left; raise its maxmemory, or delete "
-                "meetings."
+                f"The Redis at {self.place} has no memory left; raise its maxmemory, delete "
+                "meetings, or set MEDIA_URL to another store."
             )
         if text.startswith("MISCONF") or "No space left" in text:
             return StorageFull(f"The Redis at {self.place} cannot write to its disk: {text}")
-        passing = (RedisConnectionError, RedisTimeoutError, ReadOnlyError)
-        if isinstance(error, passing) and not isinstance(error, _REFUSED):
+        passing = isinstance(error, (RedisConnectionError, RedisTimeoutError, ReadOnlyError))
+        if (passing and not isinstance(error, _REFUSED)) or text.startswith(_PASSING):
             return StorageUnavailable(f"The Redis at {self.place} does not answer: {text}")
         verb = "refused" if isinstance(error, ResponseError) else "could not be asked"
         return StorageError(f"The Redis at {self.place} {verb}: {text}")

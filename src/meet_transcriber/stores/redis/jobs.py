@@ -18,7 +18,6 @@ from meet_transcriber.stores.redis.api_keys import RedisKeyStore, RedisTrail
 from meet_transcriber.stores.redis.client import (
     RedisCalls,
     RedisClock,
-    build_client,
     until_unchanged,
 )
 from meet_transcriber.stores.redis.index import (
@@ -150,12 +149,9 @@ class RedisJobStore:
     """
 
     def __init__(self, redis_at: RedisAddress | redis.Redis, namespace: str = "mt") -> None:
-        owned = isinstance(redis_at, RedisAddress)
-        client = build_client(redis_at) if isinstance(redis_at, RedisAddress) else redis_at
-        place = redis_at.masked if isinstance(redis_at, RedisAddress) else "the given client"
-        self._owned = client if owned else None
-        self._client: Any = client
-        self._calls = RedisCalls(client, place)
+        self._calls = RedisCalls.at(redis_at)
+        self._client: Any = self._calls.client
+        self._owned = isinstance(redis_at, RedisAddress)
         self._run = self._calls.command
         self._scripts = Scripts(self._calls)
         self._keys = Keys(namespace)
@@ -373,5 +369,5 @@ class RedisJobStore:
         return self._calls.doubts()
 
     def close(self) -> None:
-        if self._owned is not None:
-            self._owned.close()
+        if self._owned:
+            self._client.close()

@@ -17,10 +17,12 @@ from typing import Any, BinaryIO, NamedTuple
 
 import redis
 
-from meet_transcriber.core.errors import StorageError, StorageFull, StorageUnavailable
+from meet_transcriber.core.errors import StorageError, StorageFull
 from meet_transcriber.core.range_reader import open_blocks
+from meet_transcriber.core.redis_urls import RedisAddress
 from meet_transcriber.ports.stores import Capacity, ObjectWriter
 from meet_transcriber.stores.object_io import ObjectChanged, copy_to, read_consistent, validate_key
+from meet_transcriber.stores.redis.client import RedisCalls
 
 _DROP = """
 local function drop(id)
@@ -101,36 +103,6 @@ return #dead
 
 
 CHUNK_BYTES = 512 * 1024
-# Errors of a Redis that starts, fails over, or temporarily cannot write to its disk.
-_PASSING = ("LOADING", "READONLY", "MASTERDOWN", "MISCONF", "CLUSTERDOWN", "TRYAGAIN", "BUSY")
-
-
-@contextmanager
-def _translated(verb: str, key: str) -> Iterator[None]:
-    try:
-        yield
-    except redis.AuthenticationError as error:
-        raise StorageUnavailable(
-            f"Cannot {verb} {key}: Redis refuses the password ({error}). Check REDIS_URL and "
-            "REDIS_PASSWORD."
-        ) from error
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise StorageUnavailable(
-            f"Cannot {verb} {key}: Redis does not answer ({error}). Check that it runs and "
-            "that REDIS_URL names it."
-        ) from error
-    except redis.RedisError as error:
-        raise _said_by_redis(f"Cannot {verb} {key}", error) from error
-
-
-def _said_by_redis(what: str, error: redis.RedisError) -> StorageError:
-    if "OOM command not allowed" in str(error) or isinstance(error, redis.OutOfMemoryError):
-        return StorageFull(
-            f"{what}: Redis has reached its maxmemory. Raise it, or set MEDIA_URL to another store."
-        )
-    if isinstance(error, redis.ReadOnlyError) or str(error).startswith(_PASSING):
-        return StorageUnavailable(f"{what}: Redis is temporarily unavailable ({error}).")
-    return StorageError(f"{what}: Redis says {error}.")
 
 
 class _Manifest(NamedTuple):
@@ -158,21 +130,23 @@ class RedisMediaStore:
     must not evict: `maxmemory-policy noeviction`.
 
     Args:
-        client: returns bytes (no `decode_responses`) and has timeouts.
+        redis_at: an address, or a client that returns bytes (no `decode_responses`).
         budget_bytes: limit of all objects together, including unfinished ones and those about
             to be replaced, without the overhead of Redis.
         namespace: prefix of all keys in Redis.
     """
 
-    def __init__(self, client: redis.Redis, budget_bytes: int, namespace: str = "mt") -> None:
-        self._redis: Any = client  # its types allow for asynchronous answers everywhere
+    def __init__(
+        self, redis_at: RedisAddress | redis.Redis, budget_bytes: int, namespace: str = "mt"
+    ) -> None:
+        self._calls = RedisCalls.at(redis_at)
         self._budget_bytes = budget_bytes
         self._chunks = f"{namespace}:media:chunks:"
         names = ("used", "sizes", "writing", "manifests", "index")
         self._names = [f"{namespace}:media:{name}" for name in names]
         self._used, _, _, self._manifests, self._index = self._names
         self._append, self._commit, self._abandon, self._delete, self._tidy = (
-            self._redis.register_script(script)
+            self._calls.client.register_script(script)
             for script in (_APPEND, _COMMIT, _ABANDON, _DELETE, _TIDY)
         )
 
@@ -207,41 +181,36 @@ class RedisMediaStore:
         return self._manifest(key).size
 
     def exists(self, key: str) -> bool:
-        with _translated("look for", validate_key(key)):
-            return bool(self._redis.hexists(self._manifests, key))
+        return bool(self._calls.command("HEXISTS", self._manifests, validate_key(key)))
 
     def keys(self, prefix: str) -> list[str]:
-        with _translated("list", validate_key(prefix)):
-            found = self._redis.zrangebylex(self._index, *_ends(prefix))
+        ends = _ends(validate_key(prefix))
+        found = self._calls.command("ZRANGEBYLEX", self._index, *ends)
         below = [key.decode() for key in found]
         return [prefix, *below] if self.exists(prefix) else below
 
     def delete(self, prefix: str) -> None:
-        with _translated("delete", validate_key(prefix)):
-            self._run(self._delete, prefix, *_ends(prefix))
+        self._run(self._delete, prefix, *_ends(validate_key(prefix)))
 
     def remove_stale_writes(self, older_than_seconds: float) -> int:
-        with _translated("clean up", "Redis"):
-            return int(self._run(self._tidy, older_than_seconds))
+        return int(self._run(self._tidy, older_than_seconds))
 
     def capacity(self) -> Capacity | None:
         return Capacity("budget", self.used_bytes(), self._budget_bytes)
 
     def ping(self) -> None:
         self.append("anything", "ping", 0, b"")
-        self.abandon("anything", "ping")
+        self.abandon("ping")
 
     def used_bytes(self) -> int:
         """Bytes that count towards the budget."""
-        with _translated("measure", "Redis"):
-            return int(self._redis.get(self._used) or 0)
+        return int(self._calls.command("GET", self._used) or 0)
 
     # -- chunks ------------------------------------------------------------------------------
 
     def append(self, key: str, name: str, number: int, chunk: bytes) -> None:
         """Store another chunk of the write `name`."""
-        with _translated("write", key):
-            answer = self._run(self._append, name, number, chunk, self._budget_bytes)
+        answer = self._run(self._append, name, number, chunk, self._budget_bytes)
         if answer == b"full":
             raise StorageFull(
                 f"Cannot write {key}: recordings have reached REDIS_MEDIA_BUDGET_MB. Delete some, "
@@ -252,29 +221,24 @@ class RedisMediaStore:
     def commit(self, key: str, name: str, size: int) -> None:
         """Publish the object in place of an older one."""
         manifest = str(_Manifest(name, size, CHUNK_BYTES))
-        with _translated("write", key):
-            _check_alive(key, self._run(self._commit, key, manifest, size))
+        _check_alive(key, self._run(self._commit, key, manifest, size))
 
-    def abandon(self, key: str, name: str) -> None:
+    def abandon(self, name: str) -> None:
         """Free the bytes of an unfinished write."""
-        with _translated("clean up after", key):
-            self._run(self._abandon, name)
+        self._run(self._abandon, name)
 
     def _manifest(self, key: str) -> _Manifest:
-        with _translated("read", validate_key(key)):
-            text = self._redis.hget(self._manifests, key)
+        text = self._calls.command("HGET", self._manifests, validate_key(key))
         if text is None:
             raise StorageError(f"Cannot read {key}: there is no such object.")
         return _Manifest.parse(text)
 
     def _chunk(self, key: str, manifest: _Manifest, number: int) -> bytes:
         """One chunk; raises ObjectChanged if the object was replaced or deleted."""
-        with _translated("read", key):
-            chunk: bytes | None = self._redis.hget(self._chunks + manifest.id, str(number))
-            if chunk is not None:
-                return chunk
-            now = self._redis.hget(self._manifests, key)
-        if now == str(manifest).encode():
+        chunk: bytes | None = self._calls.command("HGET", self._chunks + manifest.id, number)
+        if chunk is not None:
+            return chunk
+        if self._calls.command("HGET", self._manifests, key) == str(manifest).encode():
             raise StorageError(
                 f"Cannot read {key}: Redis has dropped a part of it. Upload it again, and set "
                 "its maxmemory-policy to noeviction."
@@ -282,7 +246,8 @@ class RedisMediaStore:
         raise ObjectChanged(f"Cannot read on in {key}: it was replaced or deleted meanwhile.")
 
     def _run(self, script: Any, *args: str | bytes | float) -> Any:
-        return script(keys=self._names, args=[self._chunks, *args])
+        # Every script may be repeated after a lost response.
+        return self._calls.run(lambda: script(keys=self._names, args=[self._chunks, *args]))
 
 
 def _ends(prefix: str) -> tuple[str, str]:
@@ -321,7 +286,7 @@ class _ChunkWriter:
     def abandon(self) -> None:
         """Free the bytes that were sent."""
         if self._number:
-            self._store.abandon(self._key, self._id)
+            self._store.abandon(self._id)
 
     def _send(self) -> None:
         self._store.append(self._key, self._id, self._number, bytes(self._buffer))
