@@ -21,19 +21,25 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import Plan
 from meet_transcriber.core.serialization import from_json, to_json
 from meet_transcriber.core.transcript import Diarization, Span, TranscriptWarning, Voice
+from meet_transcriber.core.transitions import check_accepts_results
 from meet_transcriber.core.voices import (
     KNOWN_NAMES,
     KNOWN_SPEAKERS,
     LONGEST_REFERENCE_SECONDS,
+    TO_REMEMBER,
     VOICES,
+    Book,
     Heard,
     Named,
+    Person,
     References,
     Sample,
+    Wanted,
     clear_names,
     compact,
     matches,
     named_by,
+    with_clip_sample,
     without_clip,
     without_taken,
 )
@@ -43,10 +49,10 @@ from meet_transcriber.ports.engines import AudioSource, Diarizer, Progress, Voic
 from meet_transcriber.service.context import ServiceContext
 from meet_transcriber.service.voices import (
     VoiceBook,
-    add_clip,
-    clip_wanted,
+    clip_context,
     heard_in,
     sealed,
+    unsealed,
 )
 
 log = get_logger(__name__)
@@ -164,22 +170,27 @@ class SpeakerIdentification:
         )
 
     def _remember_clip(self) -> tuple[TranscriptWarning, ...]:
-        wanted = clip_wanted(self._context, self._job)
-        if wanted is None:
+        context, job = self._context, self._job
+        key = job.objects.get(TO_REMEMBER)
+        if key is None or context.sealer is None:
             return ()
-        voices = heard_in(self._context, self._job)
+        data = context.media.get(key)
+        wanted = unsealed(context.sealer, Wanted, data, clip_context(job.tenant))
+        book, voices = VoiceBook(context, job.tenant), heard_in(context, job)
         if not voices:
-            VoiceBook(self._context, self._job.tenant).change(
-                partial(without_clip, job_id=self._job.id)
-            )
+            book.change(partial(without_clip, job_id=job.id))
             return (_not_kept("the clip has too little speech, or the diarizer hears no voices."),)
         label = max(voices, key=lambda each: voices[each].seconds)
-        sample = Sample(voices[label], self._job.id, label, wanted.consent, clip=True)
+        sample = Sample(voices[label], job.id, label, wanted.consent, clip=True)
         try:
-            add_clip(self._context, self._job, sample)
+            book.change(partial(self._with_sample, sample=sample))
         except VoiceNotFound:
             return (_not_kept("the person was deleted before the clip was done."),)
         return ()
+
+    def _with_sample(self, book: Book, sample: Sample) -> tuple[Book, Person]:
+        check_accepts_results(self._context.jobs.get(self._job.id))
+        return with_clip_sample(book, sample)
 
 
 @dataclass(frozen=True)

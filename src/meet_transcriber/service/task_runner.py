@@ -35,6 +35,7 @@ from meet_transcriber.core.transitions import (
     concluded,
     delayed,
     fetched,
+    held,
     planned,
     released,
     task_failed,
@@ -104,24 +105,13 @@ class TaskHeartbeat:
 
     def _renew_or_check(self) -> None:
         now, lease = self._context.clock(), self._context.policy.lease_seconds
-        share = self._share
+        name, token, share = self._claim.task.name, self._claim.task.token, self._share
         if share > self._reported + _REPORTED_SHARE or abs(now - self._renewed) > lease / 3:
-            name, token = self._claim.task.name, self._claim.task.token
             change = partial(alive, name=name, token=token, progress=share, now=now, lease=lease)
             self._context.jobs.update(self._claim.job.id, change)
             self._reported, self._renewed = share, now
         else:
-            self._check_claim()
-
-    def _check_claim(self) -> None:
-        """Check without writing that the task is still claimed."""
-        job = self._context.jobs.get(self._claim.job.id)
-        if job.deleted:
-            raise JobNotFound(f"Job {job.id} was deleted.")
-        if job.state == "cancelled":
-            raise JobCancelled("The job was cancelled.")
-        if not any(task.token == self._claim.task.token for task in job.in_state("running")):
-            raise LeaseLost(f"Task {self._claim.task.name} was taken over by another worker.")
+            held(self._context.jobs.get(self._claim.job.id), name, token)
 
 
 Learn = Callable[[Job], Job]

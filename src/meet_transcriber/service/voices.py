@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from meet_transcriber.core.edits import labels_given
 from meet_transcriber.core.errors import (
-    JobCancelled,
     JobNotFound,
     NoVoice,
     StorageError,
@@ -40,7 +39,6 @@ from meet_transcriber.core.voices import (
     merged_people,
     renamed,
     with_clip,
-    with_clip_sample,
     with_sample,
     without,
     without_clip,
@@ -271,7 +269,7 @@ class Voices:
     def _clip_extras(self, name: str, consent: Consent) -> dict[str, bytes]:
         """The extra objects of a clip; raises VoicesOff."""
         sealer = sealer_of(self._context)
-        return {TO_REMEMBER: sealed(sealer, Wanted(name, consent), _clip_of(self._tenant))}
+        return {TO_REMEMBER: sealed(sealer, Wanted(name, consent), clip_context(self._tenant))}
 
     def speakers(self, job_id: str) -> list[Speaker]:
         """
@@ -324,35 +322,8 @@ def heard_in(context: ServiceContext, job: Job) -> dict[str, Voice]:
     return dict(heard.voices)
 
 
-def clip_wanted(context: ServiceContext, job: Job) -> Wanted | None:
-    """The person that a clip was sent for; None for other jobs."""
-    key = job.objects.get(TO_REMEMBER)
-    if key is None or context.sealer is None:
-        return None
-    return unsealed(context.sealer, Wanted, context.media.get(key), _clip_of(job.tenant))
-
-
-def add_clip(context: ServiceContext, job: Job, sample: Sample) -> Person:
-    """
-    Add the sample of a clip.
-
-    Raises:
-        VoiceNotFound: the person was deleted.
-        JobNotFound, JobCancelled: the clip's job was deleted or cancelled.
-    """
-
-    def heard(book: Book) -> tuple[Book, Person]:
-        now = context.jobs.get(job.id)
-        if now.deleted:
-            raise JobNotFound(f"Job {job.id} was deleted.")
-        if now.state == "cancelled":
-            raise JobCancelled("The job was cancelled.")
-        return with_clip_sample(book, sample)
-
-    return VoiceBook(context, job.tenant).change(heard)
-
-
-def _clip_of(tenant: str) -> str:
+def clip_context(tenant: str) -> str:
+    """The context in which a clip's person is sealed."""
     return f"clip:{tenant}"
 
 
