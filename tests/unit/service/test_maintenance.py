@@ -1,8 +1,9 @@
-"""What is looked after without anybody asking."""
+"""Expired leases, webhooks, retention and leftover objects."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from meet_transcriber.core.transitions import claimed
 from meet_transcriber.service import JobQueries, Maintenance, Policy, SubmissionRequest, uploads
 from meet_transcriber.service.webhooks import WebhookDispatcher
 from meet_transcriber.stores.disk import DiskMediaStore
+from tests.unit.fakes import FakeWebhookSender, SentWebhook
 from tests.unit.service.conftest import MEDIA, ServiceFixture, open_fixture
 
 
@@ -106,6 +108,30 @@ def test_a_failed_webhook_is_retried_with_the_same_id(fixture: ServiceFixture) -
     fixture.webhooks.wait()
     assert len(fixture.sender.sent) == 2
     assert len({sent.message_id for sent in fixture.sender.sent}) == 1
+
+
+def test_a_defect_of_the_sender_is_logged_and_the_attempt_repeated(
+    fixture: ServiceFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Defective(FakeWebhookSender):
+        def send(self, *args: Any, **kwargs: Any) -> SentWebhook:
+            if not self.outcomes:
+                self.outcomes.append("delivered")
+                raise ZeroDivisionError
+            return super().send(*args, **kwargs)
+
+    sender = Defective()
+    webhooks = WebhookDispatcher(fixture.context, sender, None, lambda *_: fixture.clock() + 60)
+    job = hooked(fixture)
+    worker = fixture.worker()
+    while worker.work():
+        pass
+    for _ in range(2):
+        webhooks.notify(fixture.jobs.get(job.id))
+        webhooks.wait()
+        fixture.clock.at += 61
+    assert "webhook_crashed" in caplog.text
+    assert len(sender.sent) == 1
 
 
 def test_a_webhook_that_answers_gone_is_not_retried(fixture: ServiceFixture) -> None:

@@ -1,5 +1,6 @@
-"""Looking at jobs, and changing them afterwards."""
+"""Reading and changing jobs."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -196,6 +197,26 @@ def test_parts_can_be_read_when_they_are_done(fixture: ServiceFixture) -> None:
         fresh = list(fixture.service.queries.parts(fixture.jobs.get(job.id), known))
         seen += len(fresh)
     assert seen == 59
+
+
+class CountingReads(DiskMediaStore):
+    """A MediaStore that counts how often each object is read."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.reads = Counter[str]()
+
+    def get(self, key: str) -> bytes:
+        self.reads[key] += 1
+        return super().get(key)
+
+
+def test_a_part_is_read_once_for_all_clients(fixture: ServiceFixture, tmp_path: Path) -> None:
+    job, media = fixture.complete_job(), CountingReads(tmp_path / "media")
+    queries = Service(replace(fixture.context, media=media)).queries
+    heard = [len(list(queries.parts(job, set()))) for _ in range(3)]
+    assert heard == [59] * 3
+    assert set(media.reads.values()) == {1}
 
 
 def test_the_audio_and_its_waveform_can_be_read(fixture: ServiceFixture) -> None:
