@@ -77,9 +77,10 @@ class Quotas:
     def check_length(self, claimed: float | None, seconds: float) -> None:
         """Raise QuotaExceeded if a recording is too long by what exceeds its claimed duration."""
         more = seconds - (claimed or 0.0)
-        most = self._policy.max_audio_seconds
-        if most is not None and more > 0 and self._usage().audio_seconds + more > most:
-            raise self._audio_exceeded(self._usage(), more)
+        if self._policy.max_audio_seconds is not None and more > 0:
+            usage = self._usage()
+            if usage.audio_seconds + more > self._policy.max_audio_seconds:
+                raise self._audio_exceeded(usage, more)
 
     def free_bytes(self) -> int | None:
         """Bytes that the tenant may still store; None without a limit."""

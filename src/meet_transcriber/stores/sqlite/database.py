@@ -166,17 +166,12 @@ def searchable(text: str) -> str:
 
 def match_expression(query: str) -> str:
     """An FTS5 expression for all words of a query; empty when it has none."""
-    phrases = [searchable(word) for word in query.split()]
-    quoted = [f'"{phrase}"' for phrase in (_without_quotes(phrase) for phrase in phrases)]
-    return " AND ".join(phrase for phrase in quoted if any(map(str.isalnum, phrase)))
+    phrases = (" ".join(searchable(word).replace('"', " ").split()) for word in query.split())
+    return " AND ".join(f'"{phrase}"' for phrase in phrases if any(map(str.isalnum, phrase)))
 
 
 def _stands_alone(char: str) -> bool:
     return not char.isascii() and (is_spaceless(char) or ord(char) in _HANGUL)
-
-
-def _without_quotes(phrase: str) -> str:
-    return " ".join(phrase.replace('"', " ").split())
 
 
 _LONGEST_PAUSE_SECONDS = 0.004
