@@ -1,6 +1,7 @@
 """Reads jobs: status, lists, transcripts, exports, search, and the length of the queues."""
 
 import copy
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import suppress
@@ -18,6 +19,7 @@ from meet_transcriber.core.errors import (
 )
 from meet_transcriber.core.formats import export
 from meet_transcriber.core.jobs import QUEUES, SHOWN, Backlog, Job, JobQuery
+from meet_transcriber.core.languages import fold
 from meet_transcriber.core.plan import PartResult
 from meet_transcriber.core.serialization import from_json
 from meet_transcriber.core.transcript import Segment, Transcript
@@ -31,6 +33,7 @@ _RECORDS, _PARTS = 1024, 32
 _TRANSCRIPTS = 8  # few, because they are large; an edited one shares most words with the original
 _BACKLOG_SECONDS = 0.5
 _SCANNED_JOBS = 200
+_PUNCTUATION = re.compile(r"^\W+|\W+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,15 +255,16 @@ class JobQueries:
         Raises:
             InvalidOptions: the query is empty.
         """
-        terms = query.casefold().split()
-        if not terms:
+        terms = [term for word in fold(query).split() if (term := _PUNCTUATION.sub("", word))]
+        if not query.split():
             raise InvalidOptions("The search query must have at least one word.")
         jobs, complete = self._candidates(query, limit)
         hits: list[Hit] = []
         for job in jobs:
             with suppress(StorageError):  # deleted meanwhile
                 transcript = self.transcript_of(job)
-                if _matches(transcript.text, terms):
+                # The index compares whole words, in its own way; what it finds is a hit.
+                if self._context.text is not None or _matches(transcript.text, terms):
                     hits.append(Hit(job, _matching_segments(transcript, terms)[:segments]))
             if len(hits) == limit:
                 return Found(tuple(hits), complete=False)
@@ -281,15 +285,15 @@ class JobQueries:
 
 
 def _matches(text: str, terms: list[str]) -> bool:
-    folded = text.casefold()
-    return all(term in folded for term in terms)
+    folded = fold(text)
+    return bool(terms) and all(term in folded for term in terms)
 
 
 def _matching_segments(transcript: Transcript, terms: list[str]) -> tuple[tuple[int, Segment], ...]:
     return tuple(
         (number, segment)
         for number, segment in enumerate(transcript.segments)
-        if any(term in segment.text.casefold() for term in terms)
+        if any(term in fold(segment.text) for term in terms)
     )
 
 

@@ -189,6 +189,18 @@ def test_search_finds_edited_words(fixture: ServiceFixture) -> None:
     assert len(fixture.service.queries.search("keycloak").hits) == 1
 
 
+@pytest.mark.parametrize("indexed", [True, False])
+@pytest.mark.parametrize("query", ["cafe", "CAFÉ,", "strasse!", "ｃａｆé"])
+def test_search_ignores_case_accents_width_and_punctuation(
+    fixture: ServiceFixture, query: str, indexed: bool
+) -> None:
+    job = fixture.complete_job()
+    fixture.service.commands.edit(job.id, Edit("text", 0, "Das Café in der Straße"))
+    context = fixture.context if indexed else replace(fixture.context, text=None)
+    (hit,) = JobQueries(context).search(query).hits
+    assert [number for number, _ in hit.segments] == [0]
+
+
 def test_parts_can_be_read_when_they_are_done(fixture: ServiceFixture) -> None:
     job, worker = fixture.submit(), fixture.worker()
     known: set[str] = set()

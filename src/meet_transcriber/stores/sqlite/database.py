@@ -2,18 +2,16 @@
 
 import os
 import random
-import re
 import sqlite3
 import threading
 import time
-import unicodedata
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from meet_transcriber.core.errors import StorageError, StorageFull, StorageUnavailable
-from meet_transcriber.core.languages import is_spaceless
+from meet_transcriber.core.languages import fold, is_spaceless
 
 _APPLICATION_ID = 0x4D545242
 """Marks a file as ours: SQLite keeps the number for this purpose."""
@@ -147,20 +145,18 @@ def _is_empty(db: sqlite3.Connection) -> bool:
     return not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
 
 
-# Case, accents and full-width forms are folded here and not by the index. Characters of scripts
-# without spaces become words of their own, so that a query finds them as a phrase anywhere; so do
-# Korean syllables, because particles are attached to words.
-_ACCENTS = re.compile("[\u0300-\u036f]")
+# Text is folded here and not by the index. Characters of scripts without spaces become words of
+# their own, so that a query finds them as a phrase anywhere; so do Korean syllables, because
+# particles are attached to words.
 _HANGUL = range(0xAC00, 0xD7A4)
 
 
 def searchable(text: str) -> str:
     """The text with words folded and apart from each other."""
-    if text.isascii():
-        return text.lower().replace("\0", " ")
-    bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
-    whole = unicodedata.normalize("NFKC", bare).casefold().replace("\0", " ")
-    spaced = "".join(f" {char} " if _stands_alone(char) else char for char in whole)
+    folded = fold(text).replace("\0", " ")
+    if folded.isascii():
+        return folded
+    spaced = "".join(f" {char} " if _stands_alone(char) else char for char in folded)
     return spaced.encode("utf-8", "replace").decode("utf-8")
 
 
