@@ -164,7 +164,7 @@ class Voices:
         self._book = VoiceBook(context, self._tenant)
 
     @property
-    def kept(self) -> bool:
+    def enabled(self) -> bool:
         """Whether voices are stored."""
         return self._context.sealer is not None
 
@@ -257,19 +257,15 @@ class Voices:
             VoiceConflict: no more people can be stored.
             TranscriptionError: as `people` does, and whatever `submit` raises.
         """
-        extras, fresh = self._clip_extras(name, consent), uuid.uuid4().hex
+        data = sealed(sealer_of(self._context), Wanted(name, consent), clip_context(self._tenant))
+        fresh = uuid.uuid4().hex
         self._book.change(lambda book: with_clip(book, name, job_id, consent.at, fresh))
         try:
-            return submit(extras)
+            return submit({TO_REMEMBER: data})
         except BaseException:
             with suppress(StorageError):
                 self._book.change(lambda book: without_clip(book, job_id))
             raise
-
-    def _clip_extras(self, name: str, consent: Consent) -> dict[str, bytes]:
-        """The extra objects of a clip; raises VoicesOff."""
-        sealer = sealer_of(self._context)
-        return {TO_REMEMBER: sealed(sealer, Wanted(name, consent), clip_context(self._tenant))}
 
     def speakers(self, job_id: str) -> list[Speaker]:
         """
@@ -294,7 +290,7 @@ class Voices:
         ]
 
     def _voices_of(self, job: Job, transcript: Transcript) -> dict[str, Voice]:
-        """The voices of speakers that edits kept, unless edits mixed them."""
+        """The voices of the remaining speakers, except where edits mixed speakers."""
         try:
             heard = heard_in(self._context, job)
         except VoicesSealed:
