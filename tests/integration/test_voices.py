@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from meet_transcriber.core.edits import Edit
 from meet_transcriber.core.errors import (
     DiarizationFailed,
     JobCancelled,
@@ -28,7 +29,7 @@ from meet_transcriber.observability.logging import formatter
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress, Waveform
 from meet_transcriber.ports.stores import JobStore, MediaStore
-from meet_transcriber.service import SubmissionRequest, TaskRunner
+from meet_transcriber.service import Service, SubmissionRequest, TaskRunner
 from meet_transcriber.service.commands import JobCommands
 from meet_transcriber.service.queries import JobQueries
 from meet_transcriber.service.speaker_identification import (
@@ -302,6 +303,40 @@ def test_deleting_somebody_can_be_tried_again(town: Town) -> None:
     voices.delete(person["id"])
     assert town.ask("GET", "/voices").json()["data"] == []
     assert town.ask("GET", f"/transcribe/{job_id}").status_code == 404
+
+
+class EditedMeanwhile:
+    """A MediaStore; right before the log of edits is read again, somebody edits."""
+
+    def __init__(self, media: MediaStore, edit: Callable[[], object]) -> None:
+        self._media = media
+        self._edit = edit
+        self._reads = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._media, name)
+
+    def get(self, key: str) -> bytes:
+        if "/edits.json." in key:
+            self._reads += 1
+            if self._reads == 2:
+                self._edit()
+        return self._media.get(key)
+
+
+def test_speakers_are_found_and_stored_while_somebody_edits(town: Town) -> None:
+    job_id, service = town.met((ANN, 6), (BOB, 6)), town.system.service.for_tenant("acme")
+
+    def edit() -> object:
+        return service.commands.edit(job_id, Edit("text", 0, "other words"))
+
+    def voices() -> Voices:
+        media = EditedMeanwhile(service.context.media, edit)
+        return Service(replace(service.context, media=media)).for_tenant("acme").voices
+
+    edit()
+    assert [each.rememberable for each in voices().speakers(job_id)] == [True, True]
+    assert voices().remember(job_id, "SPEAKER_00", "Ann", Consent(0.0)).name == "Ann"
 
 
 class Locks:

@@ -3,11 +3,11 @@
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi.concurrency import run_in_threadpool
 
 from meet_transcriber.api import serializers
-from meet_transcriber.core.errors import StorageError
 from meet_transcriber.core.formats import export
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.service import ChangeFeed, JobQueries
@@ -67,7 +67,8 @@ class StatusCache:
         mark, key = await self._catch_up(queries.tenant), (queries.tenant, job_id, with_transcript)
         status = self._kept.get(key)
         if status is None or status.until < time.monotonic():
-            status = await run_in_threadpool(_render, queries, job_id, with_transcript)
+            render = partial(_status, queries, with_transcript)
+            status = await run_in_threadpool(queries.consistent, job_id, render)
             if self._marks[queries.tenant] == mark:  # else it may have changed during rendering
                 self._keep(key, status)
         return status
@@ -99,17 +100,8 @@ class StatusCache:
             self._bytes -= len(dropped.body)
 
 
-def _render(queries: JobQueries, job_id: str, with_transcript: bool) -> Status:
-    while True:
-        job = queries.job(job_id)
-        try:
-            return _status(queries, job, with_transcript and job.state == "completed")
-        except StorageError:  # its objects are gone if the job has changed meanwhile
-            if queries.version(job_id) == job.version:
-                raise
-
-
-def _status(queries: JobQueries, job: Job, with_transcript: bool) -> Status:
+def _status(queries: JobQueries, with_transcript: bool, job: Job) -> Status:
+    with_transcript = with_transcript and job.state == "completed"
     wait = queries.wait(job)
     body = serializers.status(job, wait)
     data = serializers.dumped(body)

@@ -145,21 +145,31 @@ class JobQueries:
             JobNotFound: there is no such job.
             JobNotReady: it is not completed.
         """
+        return self.consistent(job_id, lambda job: (job, self.transcript_of(job)))
+
+    def consistent(self, job_id: str, read: Callable[[Job], T]) -> T:
+        """
+        Call a function that reads objects of a job; again if the job changed meanwhile.
+
+        Raises:
+            JobNotFound: there is no such job.
+            StorageError: an object cannot be read.
+        """
         while True:
             job = self.job(job_id)
-            if job.state != "completed":
-                raise JobNotReady(
-                    f"The job is {job.state}: there is a transcript only when it is completed."
-                    + (f" {job.error.message}" if job.error else "")
-                )
             try:
-                return job, self.transcript_of(job)
-            except StorageError:  # retried if the record changed meanwhile
+                return read(job)
+            except StorageError:  # the objects of an older record may be deleted
                 if self.version(job_id) == job.version:
                     raise
 
     def transcript_of(self, job: Job) -> Transcript:
-        """The transcript of a completed job; raises StorageError if it cannot be read."""
+        """The transcript of a job; raises JobNotReady, and StorageError if it cannot be read."""
+        if job.state != "completed":
+            raise JobNotReady(
+                f"The job is {job.state}: there is a transcript only when it is completed."
+                + (f" {job.error.message}" if job.error else "")
+            )
         return self._transcripts.get(_content(job), lambda: self._assembled(job))
 
     def keep(self, job: Job, transcript: Transcript) -> None:

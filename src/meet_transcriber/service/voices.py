@@ -187,7 +187,13 @@ class Voices:
             VoiceConflict: no more people can be stored.
         """
         sealer_of(self._context)
-        job, transcript = self._queries.transcript(job_id)
+        find = partial(self._sample, speaker=speaker, consent=consent)
+        sample, fresh = self._queries.consistent(job_id, find), uuid.uuid4().hex
+        return self._book.change(lambda book: with_sample(book, name, sample, fresh))
+
+    def _sample(self, job: Job, speaker: str, consent: Consent) -> Sample:
+        """The voice of a speaker of a meeting; raises NoVoice."""
+        transcript = self._queries.transcript_of(job)
         try:
             voice = heard_in(self._context, job).get(speaker)
         except VoicesSealed as error:
@@ -202,9 +208,7 @@ class Voices:
                 f"Edits assigned words of another speaker to {speaker}, so that the voice may be "
                 "another person's. Use another meeting, or send a clip."
             )
-        sample = Sample(compact(voice), job.id, speaker, consent, clip=TO_REMEMBER in job.objects)
-        fresh = uuid.uuid4().hex
-        return self._book.change(lambda book: with_sample(book, name, sample, fresh))
+        return Sample(compact(voice), job.id, speaker, consent, clip=TO_REMEMBER in job.objects)
 
     def rename(self, person_id: str, name: str) -> Person:
         """Rename a person; raises VoiceNotFound, VoiceConflict and as `people` does."""
@@ -275,8 +279,7 @@ class Voices:
             JobNotFound, JobNotReady: there is no completed meeting.
             VoicesSealed: the people cannot be decrypted; a meeting's voices may be missing.
         """
-        job, transcript = self._queries.transcript(job_id)
-        voices = self._voices_of(job, transcript)
+        transcript, voices = self._queries.consistent(job_id, self._voices_of)
         found = matches(voices, self.people()) if voices else {}
         return [
             Speaker(
@@ -289,18 +292,16 @@ class Voices:
             for label in transcript.speakers
         ]
 
-    def _voices_of(self, job: Job, transcript: Transcript) -> dict[str, Voice]:
-        """The voices of the remaining speakers, except where edits mixed speakers."""
+    def _voices_of(self, job: Job) -> tuple[Transcript, dict[str, Voice]]:
+        """The transcript, and the voices of its speakers, except where edits mixed speakers."""
+        transcript = self._queries.transcript_of(job)
         try:
             heard = heard_in(self._context, job)
         except VoicesSealed:
-            return {}
+            heard = {}
         mixed = self._mixed_labels(job) if heard else frozenset()
-        return {
-            label: heard[label]
-            for label in transcript.speakers
-            if label in heard and label not in mixed
-        }
+        usable = (each for each in transcript.speakers if each in heard and each not in mixed)
+        return transcript, {label: heard[label] for label in usable}
 
     def _mixed_labels(self, job: Job) -> frozenset[str | None]:
         """Labels that edits assigned words of other speakers to."""
