@@ -165,11 +165,7 @@ class JobQueries:
 
     def transcript_of(self, job: Job) -> Transcript:
         """The transcript of a job; raises JobNotReady, and StorageError if it cannot be read."""
-        if job.state != "completed":
-            raise JobNotReady(
-                f"The job is {job.state}: there is a transcript only when it is completed."
-                + (f" {job.error.message}" if job.error else "")
-            )
+        _check_completed(job)
         return self._transcripts.get(_content(job), lambda: self._assembled(job))
 
     def keep(self, job: Job, transcript: Transcript) -> None:
@@ -184,6 +180,15 @@ class JobQueries:
         """The transcript before any edit."""
         key = job.objects["transcript.json"]
         return self._transcripts.get(key, lambda: self._object(job, "transcript.json", Transcript))
+
+    def edit_log(self, job_id: str) -> tuple[Job, EditLog]:
+        """A completed job with the edits of its transcript; raises as `transcript` does."""
+
+        def read(job: Job) -> tuple[Job, EditLog]:
+            _check_completed(job)
+            return job, self.edits(job)
+
+        return self.consistent(job_id, read)
 
     def edits(self, job: Job) -> EditLog:
         """The edits of the transcript."""
@@ -305,6 +310,14 @@ def _matching_segments(transcript: Transcript, terms: list[str]) -> tuple[tuple[
         for number, segment in enumerate(transcript.segments)
         if any(term in fold(segment.text) for term in terms)
     )
+
+
+def _check_completed(job: Job) -> None:
+    if job.state != "completed":
+        raise JobNotReady(
+            f"The job is {job.state}: there is a transcript only when it is completed."
+            + (f" {job.error.message}" if job.error else "")
+        )
 
 
 def _content(job: Job) -> Hashable:

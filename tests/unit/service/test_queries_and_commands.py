@@ -90,6 +90,8 @@ def test_concurrent_edits_do_not_surface_as_missing_objects(
     with pytest.raises(JobConflict, match="meanwhile"):
         here.commands.edit(job.id, Edit("text", 0, "four"))
     assert here.queries.transcript(job.id)[1].segments[0].text == "three"
+    media.happen = lambda: there.edit(job.id, Edit("undo"))
+    assert len(here.queries.edit_log(job.id)[1].edits) == 4
 
 
 class Late(SqliteJobStore):

@@ -227,7 +227,6 @@ def peaks(
 )
 def list_edits(service: ReaderService, job_id: JobId) -> Response:
     """The log of edits since the transcript was generated; an undo is an edit, too."""
-    job, _ = service.queries.transcript(job_id)
-    log = service.queries.edits(job)
+    job, log = service.queries.edit_log(job_id)
     body = {"object": "list", "data": serializers.edits(log)}
     return JsonResponse(body, 200, {"ETag": f'"{serializers.edition(job)}"'})
