@@ -1,9 +1,9 @@
 """
 One poller per process that tells subscribers which jobs changed.
 
-While anyone subscribes, a task reads the store's change mark every `POLL_SECONDS`. When the mark
-has moved, it reads each changed job once and hands the same record to every subscriber, so the
-load on the store does not depend on how many listen.
+While there are subscribers, a task reads the store's change mark every `POLL_SECONDS`. When the
+mark has moved, it reads each changed job once and hands the same record to every subscriber, so
+the load on the store does not depend on their number.
 """
 
 import asyncio
@@ -209,7 +209,8 @@ class _Channel:
             if update.wait.position is not None:
                 self._waiting[update.job_id] = update
         for update in snapshot:
-            # Others may know an older place: it is kept, so that the next check tells all.
+            # Other subscribers may know an older position: it is kept, so that the next check
+            # updates them.
             if update.wait.position is not None:
                 self._waiting.setdefault(update.job_id, update)
                 self._positions_mark = None

@@ -37,7 +37,7 @@ class Policy:
 
     Attributes:
         max_upload_bytes: of one recording.
-        lease_seconds: a worker that does not renew its lease for so long has lost its task.
+        lease_seconds: how long a worker keeps its task without renewing the lease.
         max_attempts: deaths of a task in a row, without further progress, that fail its job.
         part_seconds: target length of parts.
         drop_recording: whether a recording is deleted as soon as its working audio exists.

@@ -232,7 +232,7 @@ class JobQueries:
 
     def audio(self, job_id: str) -> tuple[Job, BinaryIO, int]:
         """
-        The recording, or its working audio if it was not kept, as a file with its size in bytes.
+        The recording as a file, with its size in bytes; its working audio if it was not kept.
 
         Raises:
             JobNotFound: there is no such job.

@@ -94,14 +94,14 @@ class SpeakerIdentification:
             return
         embedder, voices, named = _embedder(diarizer), dict(found.voices), Named()
 
-        def tell(_share: float) -> None:
+        def report(_share: float) -> None:
             progress(1.0)  # the diarization is done
 
         try:
             if plan.audio.channels > 1 and embedder is not None:
-                voices = channel_voices(pipeline, plan, embedder, tell)
+                voices = channel_voices(pipeline, plan, embedder, report)
             if KNOWN_SPEAKERS in self._job.objects:
-                named = self._match_references(pipeline, voices, embedder, tell)
+                named = self._match_references(pipeline, voices, embedder, report)
         except (DiarizationFailed, EngineUnavailable) as error:
             log.warning("voices_missed", error=str(error))
             named = Named({}, (TranscriptWarning("voices_missed", f"{_MISSED}: {error}"),))

@@ -1,5 +1,5 @@
 """
-Resumable uploads: the bytes of a recording arrive in any number of requests, before its job.
+Resumable uploads: the bytes of a recording, sent in any number of requests before its job.
 
 An upload is the record of the job that it becomes. Its bytes are stored as pieces, and a piece
 counts once the record names it, which the record does only if it ends where the piece begins; so

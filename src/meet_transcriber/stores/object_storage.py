@@ -71,12 +71,12 @@ class ObjectMediaStore:
         Args:
             url: as above; the prefix may be missing.
             endpoint: of another store that speaks S3; AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL
-                where it is None. Plain http is allowed where it says so.
+                where it is None. Plain http needs an endpoint that begins with http://.
             patience_seconds: how long one request may take; an upload's may take six times
                 that, since it carries 5 MiB. Requests that fail are tried again for 8 s.
 
         Raises:
-            StorageError: the URL or the configuration makes no sense.
+            StorageError: the URL or the configuration is invalid.
         """
         place = BucketUrl.parse(url, endpoint)
         return cls(place.open(patience_seconds), place.open(6 * patience_seconds))
