@@ -27,7 +27,7 @@ from meet_transcriber.core.speaker_timeline import SPEAKER_TIMELINE
 from meet_transcriber.core.transcript import Transcript, TranscriptWarning
 from meet_transcriber.core.voices import KNOWN_NAMES, KNOWN_SPEAKERS, TO_REMEMBER, VOICES
 
-_FURTHER = 0.01  # less than this counts as no progress
+_FURTHER = 0.01  # less counts as no progress; else a crash at the same place never ends
 
 KEPT = ("recording", "edits.json", SPEAKER_TIMELINE, KNOWN_SPEAKERS, TO_REMEMBER)
 """Logical names of the objects that no rerun replaces."""

@@ -155,6 +155,7 @@ class JobCommands:
         now = self._context.clock()
         signed = [replace(each, made_at=now, author=author) for each in edits]
         log, transcript = with_edits(machine, log, before, signed)
+        # A new object per edit: the record names it atomically, so that no half edit is ever read.
         key = f"{job.prefix}/edits.json.{uuid.uuid4().hex}"
         self._context.media.put(key, _dumped(log))
         try:

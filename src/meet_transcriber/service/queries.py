@@ -74,7 +74,7 @@ class JobQueries:
         self._records: _LruCache[Job] = _LruCache(_RECORDS)
         self._transcripts: _LruCache[Transcript] = _LruCache(_TRANSCRIPTS)
         self._parts: _LruCache[PartResult] = _LruCache(_PARTS)
-        self._backlog = [(float("-inf"), Backlog())]
+        self._backlog = [(float("-inf"), Backlog())]  # a list, which the copies of tenants share
 
     def for_tenant(self, tenant: str) -> "JobQueries":
         """The same queries, with shared caches, restricted to one tenant's jobs."""
@@ -339,7 +339,7 @@ class _LruCache(Generic[T]):
             if key in self._values:
                 self._values.move_to_end(key)
                 return self._values[key]
-        value = make()
+        value = make()  # without the lock, as it reads a store; two threads may both do it
         with self._lock:
             self._values[key] = value
             if len(self._values) > self._size:

@@ -44,7 +44,7 @@ from meet_transcriber.service.uploads import (
 
 _MEBIBYTE = 1 << 20
 _NAME_LENGTH = 255
-_RENEW_SHARE = 3
+_RENEW_SHARE = 3  # renewals per lease, so that one slow write does not expire it
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ from meet_transcriber.service.uploads import delete_recording, open_recording
 
 log = get_logger(__name__)
 
-_BEAT_SECONDS = 0.5
+_BEAT_SECONDS = 0.5  # also how often cancellation is checked
 _REPORTED_SHARE = 0.01  # progress that is written before the lease is due
 
 
@@ -119,7 +119,7 @@ Learn = Callable[[Job], Job]
 
 _FINAL = (AddressRefused, InvalidAudio, InvalidOptions, EngineUnavailable, QuotaExceeded)
 """Errors that another attempt would repeat."""
-_CANDIDATES = 16
+_CANDIDATES = 16  # other workers may claim the first ones meanwhile
 _COMMIT_PATIENCE_SECONDS = 0.5
 _SPACE_PATIENCE_SECONDS = 3600.0
 """How long a job waits for free space before it fails."""

@@ -37,7 +37,7 @@ PIECE_BYTES = 8 << 20
 """The most that is lost when this process is killed."""
 
 MOST_PIECES = 2000
-_USUAL_PIECES = 500
+_USUAL_PIECES = 500  # of a large recording, so that its list stays short
 _LIST = "pieces.json"
 _BLOCK_BYTES = 1 << 20
 

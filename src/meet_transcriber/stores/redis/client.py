@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 TIMEOUT_SECONDS = 5.0
 _PAUSES_SECONDS = (0.05, 0.2, 0.5)
-_MOST_CONNECTIONS = 1000
+_MOST_CONNECTIONS = 1000  # beyond it the client raises instead of waiting
 _PASSING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY")
 _REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
 

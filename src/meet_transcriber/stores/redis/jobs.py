@@ -159,7 +159,7 @@ class RedisJobStore:
         self.keys = RedisKeyStore(self._calls, self._keys)
         self.trail = RedisTrail(self._calls, self._keys)
         self.clock = RedisClock(self._calls)
-        self._calls.first = self._migrate
+        self._calls.first = self._migrate  # not here, as building a store makes no request
 
     # -- records -----------------------------------------------------------------------------
 
