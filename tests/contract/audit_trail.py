@@ -1,4 +1,4 @@
-"""What every AuditTrail promises; a test module per adapter inherits it and brings `trail`."""
+"""The contract of AuditTrail; a test module per adapter inherits it and provides `trail`."""
 
 import itertools
 
@@ -10,12 +10,12 @@ from meet_transcriber.ports.auth import AuditTrail
 
 
 def entry(at: float, action: str = "read", **fields: object) -> AuditEntry:
-    """Something that was done."""
+    """An entry of the log."""
     return AuditEntry(at, action, **fields)  # type: ignore[arg-type]
 
 
 class AuditTrailContract:
-    """Entries come back whole, the latest first."""
+    """Entries are complete, the latest first."""
 
     def test_what_was_appended_is_read(self, trail: AuditTrail) -> None:
         whole = entry(1.5, "submit", key="aa", tenant="acme", job="j", target="t", status=202,

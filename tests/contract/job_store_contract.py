@@ -1,4 +1,4 @@
-"""What every JobStore promises; a test module per adapter inherits it.
+"""The contract of JobStore; a test module per adapter inherits it.
 
 It brings the fixtures `place` (of an empty store, as `hammer.open_store` takes it) and,
 through it, `store` and `stores`.
@@ -58,7 +58,7 @@ class _Contract:
 
 
 class RecordsContract(_Contract):
-    """Records are written whole, once, and never over each other."""
+    """Records are written completely, once, and never over each other."""
 
     def test_a_created_job_can_be_read(self, store: JobStore) -> None:
         made = store.create(job(name="Sitzung \ud800 会议.mp3", size_bytes=5))
@@ -139,7 +139,7 @@ class RecordsContract(_Contract):
 
 
 class RacesContract(_Contract):
-    """Threads and processes that do the same at once."""
+    """Concurrent threads and processes."""
 
     def test_threads_lose_no_change(self, stores: Stores) -> None:
         shared = stores()
@@ -179,7 +179,7 @@ class RacesContract(_Contract):
 
 
 class IndexesContract(_Contract):
-    """What is looked up without reading every record."""
+    """Indexes."""
 
     def test_index_and_records_agree_after_any_changes(self, store: JobStore) -> None:
         check_store(store)
@@ -373,7 +373,7 @@ class FactsContract(_Contract):
 
 
 class UsageContract(_Contract):
-    """What a tenant has is what the records say."""
+    """The usage of a tenant agrees with the records."""
 
     def test_a_new_tenant_has_no_usage(self, store: JobStore) -> None:
         store.create(job(tenant="ann", size_bytes=7, duration=60.0))
@@ -418,7 +418,7 @@ class UsageContract(_Contract):
 
 
 class ChangesContract(_Contract):
-    """What happened can be told afterwards, without reading every record."""
+    """The feed of changes."""
 
     def test_a_new_store_has_no_changes(self, store: JobStore) -> None:
         assert (store.mark(), store.changes("", 0)) == (0, Changes(0))
@@ -463,4 +463,4 @@ class JobStoreContract(
     FactsContract,
     UsageContract,
 ):
-    """All of it."""
+    """The whole contract."""

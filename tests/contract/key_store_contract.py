@@ -1,4 +1,4 @@
-"""What every JobStore promises about tenants and keys; a test module per adapter inherits it."""
+"""The contract of JobStore on tenants and keys; a test module per adapter inherits it."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ from tests.contract.job_store_contract import Stores, _Contract
 
 
 def key(key_id: str = "aa", **fields: object) -> ApiKey:
-    """A key that holds."""
+    """A valid key."""
     known = ApiKey(key_id, "ci", "d" * 64, "acme", ("submit", "read", "admin"), 100.0)
     return replace(known, **fields)  # type: ignore[arg-type]
 
@@ -28,7 +28,7 @@ def used_once_more(found: ApiKey) -> ApiKey:
 
 
 class TenantsContract(_Contract):
-    """Nobody meets another tenant's jobs."""
+    """Tenants are separate."""
 
     def test_a_list_has_one_tenants_jobs(self, store: JobStore) -> None:
         for number, tenant in enumerate(("", "acme", "acme", "acme-2")):
@@ -150,4 +150,4 @@ class KeysContract(_Contract):
 
 
 class KeyStoreContract(TenantsContract, KeysContract):
-    """All of it."""
+    """The whole contract."""

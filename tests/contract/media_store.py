@@ -1,4 +1,4 @@
-"""What every MediaStore promises; one class of tests per adapter inherits it."""
+"""The contract of MediaStore; one class of tests per adapter inherits it."""
 
 import io
 import random
@@ -46,12 +46,12 @@ reads = st.tuples(
 
 
 def noise(size: int, seed: int = 0) -> bytes:
-    """Bytes that no compression and no repetition makes look right by chance."""
+    """Random bytes, which no error reproduces by chance."""
     return random.Random(seed).randbytes(size)
 
 
 def act(file: BinaryIO, name: str, arguments: tuple[int, ...]) -> object:
-    """Do one thing with an open file; returns all that can be seen of it."""
+    """Do one thing with an open file; returns its observable state."""
     if name == "readinto":
         room = bytearray(arguments[0])
         return cast(io.BufferedReader, file).readinto(room), bytes(room), file.tell()
@@ -59,14 +59,14 @@ def act(file: BinaryIO, name: str, arguments: tuple[int, ...]) -> object:
 
 
 def written(store: MediaStore, key: str, data: bytes, then: BaseException) -> None:
-    """Fill a writer, and let something happen before it ends."""
+    """Fill a writer, and call a function before it ends."""
     with store.writer(key) as writer:
         writer.write(data)
         raise then
 
 
 def read_unless_gone(read: Callable[[], bytes]) -> bytes | None:
-    """What is read; None where the store says that the object went away."""
+    """The bytes; None if the store raises that the object is gone."""
     try:
         return read()
     except StorageError as error:

@@ -1,4 +1,4 @@
-"""What every MediaStore promises of other processes: killed ones, and how much they hold."""
+"""The contract of MediaStore on other processes: killed ones, and their memory."""
 
 import signal
 import subprocess

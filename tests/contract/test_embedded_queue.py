@@ -1,4 +1,4 @@
-"""The contract of queues on the embedded one, without a worker and with one that is supervised."""
+"""The contract of queues on the embedded one, with and without a supervised worker."""
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What uploads of their own promise on every MediaStore; one class per store inherits it."""
+"""The contract of resumable uploads on every MediaStore; one class per store inherits it."""
 
 from pathlib import Path
 
@@ -16,18 +16,18 @@ from tests.unit.fakes import FakeWebhookSender
 
 
 def send(service: Service, job: Job, offset: int, data: bytes) -> None:
-    """One request's worth."""
+    """Send one request."""
     receiving = service.uploads.receive(job.id, offset)
     receiving.write(data)
     receiving.close()
 
 
 def never(*_: object) -> None:
-    """When a webhook is tried again."""
+    """A schedule without retries."""
 
 
 class UploadsContract:
-    """The promises."""
+    """The contract."""
 
     @pytest.fixture
     def service(self, tmp_path: Path, store: MediaStore) -> Service:

@@ -1,4 +1,4 @@
-"""What holds of remembered voices, on every store that they may lie in."""
+"""The contract of stored voices, on every store."""
 
 import json
 from collections.abc import Callable
@@ -175,7 +175,7 @@ class VoiceStory:
 
 
 def send_clip(town: Town, name: str) -> str:
-    """The id of the job of a clip that nobody has worked on yet."""
+    """Send a clip; returns the id of its job, which has not run yet."""
     files = {"file": ("clip.wav", meeting((ANN, 8))), "name": (None, name),
              "consent": (None, "by mail")}  # fmt: skip
     answer = town.ask("POST", "/voices", files=files)
@@ -185,6 +185,6 @@ def send_clip(town: Town, name: str) -> str:
 
 
 def texts_of(voice: Voice) -> list[bytes]:
-    """Ways in which a voice could lie open."""
+    """Encodings in which a voice could be stored unencrypted."""
     numbers = [round(value, 5) for value in voice.vector[:3]]
     return [json.dumps(numbers, separators=gap)[1:-1].encode() for gap in ((",", ":"), (", ", ":"))]

@@ -1,4 +1,4 @@
-"""Whatever people change in whatever order: nothing is lost, and all of it can be taken back."""
+"""Random sequences of edits: nothing is lost, and everything can be undone."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What people change, kept beside the machine's words."""
+"""Edits of a transcript."""
 
 from collections.abc import Sequence
 from dataclasses import replace

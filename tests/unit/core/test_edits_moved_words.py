@@ -1,4 +1,4 @@
-"""To whom edits gave words of other speakers."""
+"""Labels to which edits assigned words of other speakers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A job's way from record to record."""
+"""Changes of a job's record."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Who somebody is by their voice, and the book of people."""
+"""Matching speakers with people, and the book of people."""
 
 from dataclasses import replace
 

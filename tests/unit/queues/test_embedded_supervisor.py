@@ -1,4 +1,4 @@
-"""A child that is kept alive, with children of a line or two."""
+"""The supervisor of the embedded worker, with trivial children."""
 
 import fcntl
 import sys

@@ -141,7 +141,7 @@ def test_each_tenant_gets_its_own_jobs(service: Service) -> None:
 
 
 class Changing(SqliteJobStore):
-    """Loses its changes, does not answer, or has a record it cannot read, when told to."""
+    """A store that loses changes, does not answer, or has an unreadable record on demand."""
 
     forgets = unavailable = False
     unreadable = ""

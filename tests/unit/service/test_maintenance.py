@@ -206,7 +206,7 @@ def test_an_upload_without_new_bytes_is_removed(fixture: ServiceFixture) -> None
 
 
 class Watched(DiskMediaStore):
-    """Something happens whenever somebody is about to list objects."""
+    """Calls a function before objects are listed."""
 
     happen: Callable[[], object] = staticmethod(lambda: None)
 

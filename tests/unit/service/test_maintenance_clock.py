@@ -1,4 +1,4 @@
-"""Clocks that are set, and stores that were away: nobody who lives loses a lease by it."""
+"""Leases survive jumps of the clock and outages of the store."""
 
 from pathlib import Path
 

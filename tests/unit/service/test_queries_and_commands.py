@@ -67,7 +67,7 @@ def test_edits_leave_one_object(fixture: ServiceFixture) -> None:
 
 
 class Overtaken(DiskMediaStore):
-    """Something happens once, right before a log of edits is read."""
+    """Calls a function once, before a log of edits is read."""
 
     happen: Callable[[], object] | None = None
 
@@ -95,7 +95,7 @@ def test_concurrent_edits_do_not_surface_as_missing_objects(
 
 
 class Late(SqliteJobStore):
-    """Something happens once, right before a text is put into the index."""
+    """Calls a function once, before a text is indexed."""
 
     happen: Callable[[], object] | None = None
 

@@ -1,4 +1,4 @@
-"""What a tenant, and everybody together, may have."""
+"""Limits of a tenant and of the server."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -42,7 +42,7 @@ def submit(service: Service, tape: bytes = MEDIA, key: str | None = None) -> Job
 
 
 def attempts(service: Service, times: int, **options: Any) -> list[str]:
-    """What became of so many submissions, one after the other."""
+    """The outcomes of so many submissions in a row."""
     found: list[str] = []
     for _ in range(times):
         try:
@@ -250,7 +250,7 @@ def test_a_fetched_recording_is_checked_after_the_download(make: Make, media_ser
 
 
 class Liar(FakeDecoder):
-    """Claims for every tape that it has so many seconds."""
+    """Claims a fixed duration for every recording."""
 
     def __init__(self, seconds: float | None) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Taking in recordings."""
+"""Submitting recordings."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What workers do to jobs, one step at a time."""
+"""How a worker claims and runs tasks."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +29,7 @@ from tests.unit.service.conftest import ServiceFixture, open_fixture
 
 
 class Doing(FakeRecognizer):
-    """A recognizer during whose work something happens."""
+    """A recognizer that calls a function during its work."""
 
     def __init__(self, happens: Callable[[], None]) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Failing(FakeRecognizer):
 
 
 class Away:
-    """A JobStore that has no answer to `left` changes of records that follow a claim."""
+    """A JobStore that is unavailable for `left` changes after a claim."""
 
     def __init__(self, store: JobStore) -> None:
         self._store, self._claimed, self.left = store, False, 0

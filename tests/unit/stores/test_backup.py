@@ -1,4 +1,4 @@
-"""Backups beside somebody who deletes and works on."""
+"""Backups while jobs are deleted and changed."""
 
 import hashlib
 import re
@@ -22,7 +22,7 @@ from tests.contract.job_samples import job
 
 
 class Busy(DiskMediaStore):
-    """A store in which something happens right before an object is first read."""
+    """A store that calls a function before an object is first read."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)

@@ -14,7 +14,7 @@ from meet_transcriber.stores.disk import DiskMediaStore, translated
 
 
 class Endless(io.RawIOBase):
-    """Hands out `chunks` pieces and remembers the largest piece asked for."""
+    """A stream of `chunks` pieces that records the largest read."""
 
     def __init__(self, chunks: int) -> None:
         self.chunks, self.largest = chunks, 0

@@ -96,7 +96,7 @@ def test_other_errors_pass_through() -> None:
 
 
 class Bucket:
-    """Takes whatever an upload sends; breaks after so many parts."""
+    """Accepts an upload, and fails after so many parts."""
 
     def __init__(self, breaks_after: int | None = None) -> None:
         self.breaks_after = breaks_after

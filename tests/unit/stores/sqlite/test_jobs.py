@@ -1,4 +1,4 @@
-"""What is SQLite's own: files, room, versions, forks, full text."""
+"""SQLite only: files, space, versions, forks, full text."""
 
 import sqlite3
 import subprocess
