@@ -1,4 +1,4 @@
-"""What every AuditTrail promises; a test module per adapter inherits it and brings `trail`."""
+"""The contract of AuditTrail; a test module per adapter inherits it and provides `trail`."""
 
 import itertools
 
@@ -10,12 +10,12 @@ from meet_transcriber.ports.auth import AuditTrail
 
 
 def entry(at: float, action: str = "read", **fields: object) -> AuditEntry:
-    """Something that was done."""
+    """An entry of the log."""
     return AuditEntry(at, action, **fields)  # type: ignore[arg-type]
 
 
 class AuditTrailContract:
-    """Entries come back whole, the latest first."""
+    """Entries are complete, the latest first."""
 
     def test_what_was_appended_is_read(self, trail: AuditTrail) -> None:
         whole = entry(1.5, "submit", key="aa", tenant="acme", job="j", target="t", status=202,
@@ -58,7 +58,7 @@ class AuditTrailContract:
         assert [each.at for each in trail.read_page(query).entries] == found
 
     @pytest.mark.parametrize("cursor", ["x", "-1", "9" * 40, "1-x", "٣"])
-    def test_a_cursor_that_is_none_is_refused(self, trail: AuditTrail, cursor: str) -> None:
+    def test_an_invalid_cursor_is_refused(self, trail: AuditTrail, cursor: str) -> None:
         trail.append(entry(1))
         with pytest.raises(InvalidOptions, match="after"):
             trail.read_page(AuditQuery(after=cursor))

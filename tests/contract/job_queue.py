@@ -1,7 +1,7 @@
-"""What every JobQueue does; a class per adapter inherits this and brings the queue."""
+"""The contract of JobQueue; a class per adapter inherits it and provides the queue."""
 
 from meet_transcriber.core.jobs import QUEUES
-from meet_transcriber.ports.queues import JobQueue
+from meet_transcriber.ports.stores import JobQueue
 
 
 class JobQueueContract:

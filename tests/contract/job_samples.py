@@ -24,5 +24,5 @@ def one_more(job: Job) -> Job:
 
 
 def unchanged(job: Job) -> Job:
-    """A change that finds nothing to do."""
+    """A change without effect."""
     return job

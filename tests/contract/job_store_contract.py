@@ -1,4 +1,4 @@
-"""What every JobStore promises; a test module per adapter inherits it.
+"""The contract of JobStore; a test module per adapter inherits it.
 
 It brings the fixtures `place` (of an empty store, as `hammer.open_store` takes it) and,
 through it, `store` and `stores`.
@@ -58,14 +58,14 @@ class _Contract:
 
 
 class RecordsContract(_Contract):
-    """Records are written whole, once, and never over each other."""
+    """Records are written completely, once, and never over each other."""
 
-    def test_what_was_created_is_got(self, store: JobStore) -> None:
+    def test_a_created_job_can_be_read(self, store: JobStore) -> None:
         made = store.create(job(name="Sitzung \ud800 会议.mp3", size_bytes=5))
         assert made == job(name="Sitzung \ud800 会议.mp3", size_bytes=5, version=1)
         assert store.get("job-1") == made
 
-    def test_another_store_on_the_same_place_sees_it(self, stores: Stores) -> None:
+    def test_another_store_on_the_same_data_sees_it(self, stores: Stores) -> None:
         made = stores().create(job())
         assert stores().get("job-1") == made
 
@@ -74,7 +74,7 @@ class RecordsContract(_Contract):
             with pytest.raises(JobNotFound, match="job-1"):
                 ask("job-1")
 
-    def test_an_id_is_given_once(self, store: JobStore) -> None:
+    def test_an_id_is_unique(self, store: JobStore) -> None:
         store.create(job(name="first"))
         with pytest.raises(StorageError, match="job-1"):
             store.create(job(name="second"))
@@ -96,7 +96,7 @@ class RecordsContract(_Contract):
         assert store.get("job-1") == made
         assert store.update("job-1", one_more).after.version == 2
 
-    def test_a_change_that_finds_nothing_to_do_writes_nothing(self, store: JobStore) -> None:
+    def test_a_change_that_returns_the_same_record_writes_nothing(self, store: JobStore) -> None:
         made = store.create(job())
         assert store.update("job-1", unchanged) == (made, made)
         assert store.version("job-1") == 1
@@ -120,17 +120,17 @@ class RecordsContract(_Contract):
         with pytest.raises(JobNotFound):
             store.get("b")
 
-    def test_jobs_without_a_key_do_not_meet(self, store: JobStore) -> None:
+    def test_jobs_without_a_key_do_not_conflict(self, store: JobStore) -> None:
         store.create(job("a"))
         assert store.create(job("b")).id == "b"
 
-    def test_a_job_may_give_its_key_back(self, store: JobStore) -> None:
+    def test_a_job_may_release_its_key(self, store: JobStore) -> None:
         store.create(job("a", idempotency_key="k"))
         store.update("a", lambda found: replace(found, idempotency_key=None))
         assert store.find_by_key("k") is None
         assert store.create(job("b", idempotency_key="k")).id == "b"
 
-    def test_a_change_takes_nobodys_key(self, store: JobStore) -> None:
+    def test_a_change_cannot_take_the_key_of_another_job(self, store: JobStore) -> None:
         store.create(job("a", idempotency_key="k"))
         made = store.create(job("b"))
         with pytest.raises(StorageError, match="key"):
@@ -139,7 +139,7 @@ class RecordsContract(_Contract):
 
 
 class RacesContract(_Contract):
-    """Threads and processes that do the same at once."""
+    """Concurrent threads and processes."""
 
     def test_threads_lose_no_change(self, stores: Stores) -> None:
         shared = stores()
@@ -163,7 +163,7 @@ class RacesContract(_Contract):
         assert len(made) == 1
         assert [found.id for found in store.page(JobQuery())] == list(made)
 
-    def test_a_task_is_given_to_one_worker(self, store: JobStore) -> None:
+    def test_a_task_is_claimed_by_one_worker(self, store: JobStore) -> None:
         store.create(long_job("job-1", tasks=5))
         with ThreadPoolExecutor(10) as pool:
             claims = [_claimed_by(worker, 1.0) for worker in "abcdefghij"]
@@ -172,16 +172,16 @@ class RacesContract(_Contract):
         assert sorted(task.token for task in tasks) == [1, 2, 3, 4, 5]
         assert len({task.worker for task in tasks}) == 5
 
-    def test_one_of_many_gets_the_lock(self, store: JobStore) -> None:
+    def test_one_of_many_acquires_the_lock(self, store: JobStore) -> None:
         with ThreadPoolExecutor(10) as pool:
             got = pool.map(lambda who: store.lock("tend", who, 60, time.time()), "abcdefghij")
         assert sorted(got) == [False] * 9 + [True]
 
 
 class IndexesContract(_Contract):
-    """What is looked up without reading every record."""
+    """Indexes."""
 
-    def test_index_and_records_agree_whatever_happens(self, store: JobStore) -> None:
+    def test_index_and_records_agree_after_any_changes(self, store: JobStore) -> None:
         check_store(store)
 
     def test_the_job_served_longest_ago_is_next(self, store: JobStore) -> None:
@@ -200,12 +200,12 @@ class IndexesContract(_Contract):
             store.update(served[-1], _claimed_by("w", float(now)))
         assert served == ["long", "short", "long", "long"]
 
-    def test_a_job_with_work_in_two_queues_is_named_once(self, store: JobStore) -> None:
+    def test_a_job_with_work_in_two_queues_is_listed_once(self, store: JobStore) -> None:
         store.create(job(tasks=(Task("diarize"), Task("recognize:0"))))
         assert store.ready(["recognize", "cpu"], 9) == ["job-1"]
         assert store.ready(["other"], 9) == store.ready([], 9) == []
 
-    def test_what_is_due_comes_earliest_first(self, store: JobStore) -> None:
+    def test_due_jobs_are_ordered_by_time(self, store: JobStore) -> None:
         for name, moment in (("c", 30.0), ("a", 10.0), ("b", 20.0)):
             store.create(job(name, state="uploading", tasks=(), lease_until=moment))
         store.create(job("never"))
@@ -213,7 +213,7 @@ class IndexesContract(_Contract):
         assert store.due(99.0, 2) == ["a", "b"]
         assert store.due(9.9, 9) == []
 
-    def test_jobs_ahead_were_made_before_and_wait(self, store: JobStore) -> None:
+    def test_jobs_ahead_are_pending_and_older(self, store: JobStore) -> None:
         mine = store.create(job("mine", created_at=50.0))
         store.create(job("before", created_at=40.0))
         store.create(job("working", created_at=30.0, state="processing"))
@@ -221,7 +221,7 @@ class IndexesContract(_Contract):
         store.create(job("after", created_at=60.0))
         assert store.count_ahead(mine) == 1
 
-    def test_the_backlog_counts_what_waits_and_runs(self, store: JobStore) -> None:
+    def test_the_backlog_counts_ready_and_running_tasks(self, store: JobStore) -> None:
         running = (Task("recognize:0", state="running"), Task("diarize"), Task("recognize:1"))
         store.create(job("a", state="processing", tasks=running, duration=100.0, progress=0.25))
         store.create(job("b", created_at=90.0))
@@ -235,7 +235,7 @@ class IndexesContract(_Contract):
             waiting_since={"cpu": 90.0, "recognize": 100.0},
         )
 
-    def test_an_empty_store_has_nothing_to_tell(self, store: JobStore) -> None:
+    def test_an_empty_store_has_no_backlog(self, store: JobStore) -> None:
         assert store.backlog() == Backlog()
         assert store.page(JobQuery()) == []
         assert store.workers(0.0) == []
@@ -268,14 +268,14 @@ class PagesContract(_Contract):
         assert seen == names
 
     @pytest.mark.parametrize(("order", "rest"), [("asc", ["j4", "j5"]), ("desc", ["j2", "j1"])])
-    def test_the_list_goes_on_behind_a_deleted_job(
+    def test_a_list_continues_after_a_deleted_job(
         self, listed: JobStore, order: str, rest: list[str]
     ) -> None:
         listed.update("j3", partial(deleted, now=0.0))
         query = JobQuery(limit=2, order="asc" if order == "asc" else "desc", after="j3")
         assert self.ids(listed, query) == rest
 
-    def test_the_list_goes_on_nowhere_behind_a_job_that_is_gone(self, listed: JobStore) -> None:
+    def test_a_removed_job_is_no_cursor(self, listed: JobStore) -> None:
         listed.remove("j3")
         with pytest.raises(JobNotFound, match="j3"):
             listed.page(JobQuery(after="j3"))
@@ -304,7 +304,7 @@ class PagesContract(_Contract):
 class FactsContract(_Contract):
     """Workers, locks and small facts."""
 
-    def test_a_worker_is_heard_of_until_it_is_silent(self, store: JobStore) -> None:
+    def test_the_report_of_a_worker_expires(self, store: JobStore) -> None:
         now = time.time()
         loud = WorkerInfo("w2", ("cpu",), "working", detail="日本", progress=0.5, seen_at=now)
         quiet = replace(loud, id="w1")
@@ -314,13 +314,13 @@ class FactsContract(_Contract):
         time.sleep(0.5)
         assert store.workers(time.time()) == [loud]
 
-    def test_what_a_worker_says_replaces_what_it_said(self, store: JobStore) -> None:
+    def test_a_worker_replaces_its_report(self, store: JobStore) -> None:
         now = time.time()
         for state in ("fetching", "ready"):
             store.put_worker(WorkerInfo("w", ("cpu",), state, seen_at=now), 60.0)
         assert [worker.state for worker in store.workers(now)] == ["ready"]
 
-    def test_a_worker_that_goes_is_forgotten(self, store: JobStore) -> None:
+    def test_the_report_of_a_stopped_worker_is_removed(self, store: JobStore) -> None:
         store.put_worker(WorkerInfo("w", ("cpu",), "ready", seen_at=time.time()), 60.0)
         store.remove_worker("w")
         store.remove_worker("w")
@@ -333,24 +333,24 @@ class FactsContract(_Contract):
         assert store.lock("tend", "a", 60.0, now)
         assert store.lock("other", "b", 60.0, now)
 
-    def test_a_clock_that_was_looked_at_earlier_takes_no_lock(self, store: JobStore) -> None:
+    def test_a_caller_with_an_earlier_time_takes_no_lock(self, store: JobStore) -> None:
         now = time.time()
         assert store.lock("tend", "a", 60.0, now)
         assert not store.lock("tend", "b", 60.0, now - 0.5)
 
-    def test_a_lock_is_free_after_its_time(self, store: JobStore) -> None:
+    def test_a_lock_expires(self, store: JobStore) -> None:
         assert store.lock("tend", "a", 0.4, time.time())
         time.sleep(0.5)
         assert store.lock("tend", "b", 60.0, time.time())
         assert not store.lock("tend", "a", 60.0, time.time())
 
-    def test_a_holder_who_asks_again_holds_it_longer(self, store: JobStore) -> None:
+    def test_a_holder_extends_its_lock(self, store: JobStore) -> None:
         assert store.lock("tend", "a", 0.4, time.time())
         assert store.lock("tend", "a", 60.0, time.time())
         time.sleep(0.5)
         assert not store.lock("tend", "b", 60.0, time.time())
 
-    def test_a_lock_is_freed_by_its_holder_alone(self, store: JobStore) -> None:
+    def test_only_its_holder_releases_a_lock(self, store: JobStore) -> None:
         now = time.time()
         assert store.lock("tend", "a", 60.0, now)
         store.unlock("tend", "b")
@@ -359,7 +359,7 @@ class FactsContract(_Contract):
         store.unlock("tend", "a")
         assert store.lock("tend", "b", 60.0, now)
 
-    def test_facts_are_remembered(self, stores: Stores) -> None:
+    def test_facts_are_stored(self, stores: Stores) -> None:
         store = stores()
         assert store.get_fact("speed") is None
         store.set_fact("speed", "4.5")
@@ -373,9 +373,9 @@ class FactsContract(_Contract):
 
 
 class UsageContract(_Contract):
-    """What a tenant has is what the records say."""
+    """The usage of a tenant agrees with the records."""
 
-    def test_who_has_nothing_has_nothing(self, store: JobStore) -> None:
+    def test_a_new_tenant_has_no_usage(self, store: JobStore) -> None:
         store.create(job(tenant="ann", size_bytes=7, duration=60.0))
         assert store.usage("ben", 0.0) == Usage()
         assert store.usage("", 0.0) == Usage()
@@ -387,18 +387,18 @@ class UsageContract(_Contract):
         assert store.usage("ann", 0.0) == Usage(3, 21, 181.5, 100.0)
         assert store.usage("ann", 102.0) == Usage(3, 21, 60.5, 102.0)
 
-    def test_an_upload_has_its_place_before_it_has_arrived(self, store: JobStore) -> None:
+    def test_an_upload_counts_before_it_has_arrived(self, store: JobStore) -> None:
         store.create(job(state="uploading", tasks=(), objects={"recording": "r"}))
         assert store.usage("", 0.0) == Usage(1)
 
-    def test_what_ended_keeps_its_bytes_and_gives_up_its_place(self, store: JobStore) -> None:
+    def test_an_ended_job_counts_bytes_but_no_place(self, store: JobStore) -> None:
         made = store.create(job(objects={"recording": "r"}, size_bytes=7, duration=60.0))
         store.update(made.id, partial(replace, state="completed", tasks=()))
         assert store.usage("", 0.0) == Usage(0, 7, 60.0, 100.0)
         store.update(made.id, partial(replace, objects={}))
         assert store.usage("", 0.0) == Usage(0, 0, 60.0, 100.0)
 
-    def test_audio_counts_although_its_job_is_gone(self, store: JobStore) -> None:
+    def test_audio_counts_after_its_job_is_removed(self, store: JobStore) -> None:
         made = store.create(job(objects={"recording": "r"}, size_bytes=7, duration=60.0))
         store.update(made.id, partial(deleted, now=200.0))
         assert store.usage("", 0.0) == Usage(0, 0, 60.0, 100.0)
@@ -411,19 +411,21 @@ class UsageContract(_Contract):
             store.update(made.id, partial(replace, duration=seconds, fence=int(seconds)))
         assert store.usage("", 0.0) == Usage(1, 0, 61.0, 100.0)
 
-    def test_what_was_long_ago_is_forgotten(self, store: JobStore) -> None:
+    def test_old_audio_is_removed(self, store: JobStore) -> None:
         store.create(job("old", created_at=100.0, duration=60.0))
         store.create(job("new", created_at=300_000.0, duration=1.0))
         assert store.usage("", 0.0) == Usage(2, 0, 1.0, 300_000.0)
 
 
 class ChangesContract(_Contract):
-    """What happened can be told afterwards, without reading every record."""
+    """The feed of changes."""
 
-    def test_nothing_has_happened_at_first(self, store: JobStore) -> None:
+    def test_a_new_store_has_no_changes(self, store: JobStore) -> None:
         assert (store.mark(), store.changes("", 0)) == (0, Changes(0))
 
-    def test_each_job_is_told_once_in_order_of_its_latest_change(self, store: JobStore) -> None:
+    def test_each_changed_job_is_listed_once_in_order_of_its_latest_change(
+        self, store: JobStore
+    ) -> None:
         for at in range(3):
             store.create(job(f"job-{at}"))
         middle = store.mark()
@@ -433,19 +435,19 @@ class ChangesContract(_Contract):
         assert store.changes("", middle) == Changes(store.mark(), ("job-0", "job-2"))
         assert store.changes("", store.mark()).jobs == ()
 
-    def test_what_changes_nothing_is_no_change(self, store: JobStore) -> None:
+    def test_an_update_without_effect_is_not_a_change(self, store: JobStore) -> None:
         store.create(job())
         before = store.mark()
         store.update("job-1", unchanged)
         store.remove("never-made")
         assert store.mark() == before
 
-    def test_a_tenant_hears_of_its_own_jobs_only(self, store: JobStore) -> None:
+    def test_a_tenant_sees_only_changes_of_its_jobs(self, store: JobStore) -> None:
         store.create(job("a", tenant="ann"))
         store.create(job("b", tenant="ben"))
         assert store.changes("ann", 0) == Changes(store.mark(), ("a",))
 
-    def test_who_was_away_too_long_is_told_so(self, store: JobStore) -> None:
+    def test_missed_changes_are_reported(self, store: JobStore) -> None:
         store.create(job())
         assert store.changes("", store.mark() + 1).missed
         assert Changes.since(0, CHANGES_KEPT, []).missed is False
@@ -461,4 +463,4 @@ class JobStoreContract(
     FactsContract,
     UsageContract,
 ):
-    """All of it."""
+    """The whole contract."""

@@ -1,4 +1,4 @@
-"""Random lives of a few jobs: what a store looks up is what its records say."""
+"""Random changes of a few jobs: a store's indexes agree with its records."""
 
 from dataclasses import replace
 from typing import Any, cast
@@ -41,7 +41,7 @@ names = st.sampled_from(["j1", "j2", "j3", "j4"])
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Does the same to a store and to a dictionary."""
+    """Applies the same changes to a store and to a dictionary."""
 
     def __init__(self, store: JobStore) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ def _backlog(entries: list[IndexEntry]) -> Backlog:
 
 
 def check_store(store: JobStore, examples: int = 50) -> None:
-    """Let the machine loose on an empty store."""
+    """Run the machine on an empty store."""
     run_state_machine_as_test(
         cast(Any, lambda: StoreMachine(store)),
         settings=settings(

@@ -1,4 +1,4 @@
-"""What every JobStore promises about tenants and keys; a test module per adapter inherits it."""
+"""The contract of JobStore on tenants and keys; a test module per adapter inherits it."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ from tests.contract.job_store_contract import Stores, _Contract
 
 
 def key(key_id: str = "aa", **fields: object) -> ApiKey:
-    """A key that holds."""
+    """A valid key."""
     known = ApiKey(key_id, "ci", "d" * 64, "acme", ("submit", "read", "admin"), 100.0)
     return replace(known, **fields)  # type: ignore[arg-type]
 
@@ -28,7 +28,7 @@ def used_once_more(found: ApiKey) -> ApiKey:
 
 
 class TenantsContract(_Contract):
-    """Nobody meets another tenant's jobs."""
+    """Tenants are separate."""
 
     def test_a_list_has_one_tenants_jobs(self, store: JobStore) -> None:
         for number, tenant in enumerate(("", "acme", "acme", "acme-2")):
@@ -42,7 +42,7 @@ class TenantsContract(_Contract):
             "": ["j0"], "acme": ["j2", "j1"], "acme-2": ["j3"], "acm": [], None: all_jobs
         }  # fmt: skip
 
-    def test_pages_of_a_tenant_lead_on_and_no_cursor_leads_elsewhere(self, store: JobStore) -> None:
+    def test_pages_and_cursors_stay_within_a_tenant(self, store: JobStore) -> None:
         for number in range(6):
             store.create(job(f"j{number}", tenant="ab"[number % 2], created_at=float(number)))
         first = store.page(JobQuery(limit=2, tenant="b"))
@@ -51,14 +51,14 @@ class TenantsContract(_Contract):
         with pytest.raises(JobNotFound, match="j4"):
             store.page(JobQuery(tenant="b", after="j4"))
 
-    def test_a_removed_job_is_in_no_tenants_list(self, store: JobStore) -> None:
+    def test_a_removed_job_is_in_no_list(self, store: JobStore) -> None:
         store.create(job("j", tenant="acme"))
         store.update("j", lambda found: replace(found, deleted=True))
         assert store.page(JobQuery(tenant="acme")) == []
         store.remove("j")
         assert store.page(JobQuery(tenant="acme")) == []
 
-    def test_tenants_with_the_same_idempotency_key_do_not_meet(self, store: JobStore) -> None:
+    def test_idempotency_keys_are_per_tenant(self, store: JobStore) -> None:
         made = [
             store.create(job(f"j-{tenant}", tenant=tenant, idempotency_key="k"))
             for tenant in ("", "acme", "acme2")
@@ -68,12 +68,12 @@ class TenantsContract(_Contract):
         assert store.find_by_key("k") == made[0]
         assert store.create(job("x", tenant="acme", idempotency_key="k")) == made[1]
 
-    def test_a_removed_job_gives_its_tenants_key_back(self, store: JobStore) -> None:
+    def test_a_removed_job_releases_its_idempotency_key(self, store: JobStore) -> None:
         store.create(job("a", tenant="acme", idempotency_key="k"))
         store.remove("a")
         assert store.find_by_key("k", "acme") is None
 
-    def test_a_fact_is_settled_once(self, stores: Stores) -> None:
+    def test_set_fact_once_keeps_the_first_value(self, stores: Stores) -> None:
         with ThreadPoolExecutor(8) as pool:
             said = set(pool.map(lambda n: stores().set_fact_once("pepper", f"v{n}"), range(8)))
         assert len(said) == 1
@@ -92,7 +92,7 @@ class KeysContract(_Contract):
         assert stores().keys.find_key("aa") == key(expires_at=5.0)
         assert stores().keys.find_key("bb") is None
 
-    def test_an_id_of_a_key_is_given_once(self, keys: KeyStore) -> None:
+    def test_the_id_of_a_key_is_unique(self, keys: KeyStore) -> None:
         keys.put_key(key())
         with pytest.raises(StorageError, match="aa"):
             keys.put_key(key(name="other"))
@@ -103,7 +103,7 @@ class KeysContract(_Contract):
             keys.put_key(key(name, created_at=moment))
         assert [each.id for each in keys.all_keys()] == ["c", "a", "b"]
 
-    def test_a_revoked_key_is_revoked_for_everybody_at_once(self, stores: Stores) -> None:
+    def test_a_revoked_key_is_revoked_in_every_store_at_once(self, stores: Stores) -> None:
         stores().keys.put_key(key())
         other = stores().keys
         stores().keys.change_key("aa", partial(revoked, now=7.0))
@@ -117,7 +117,7 @@ class KeysContract(_Contract):
             keys.change_key("aa", partial(rotated, digest="e", now=2.0, overlap_seconds=0.0))
         assert keys.all_keys() == [key(revoked_at=1.0)]
 
-    def test_a_key_that_is_not_there_cannot_be_changed(self, keys: KeyStore) -> None:
+    def test_a_missing_key_cannot_be_changed(self, keys: KeyStore) -> None:
         with pytest.raises(KeyNotFound, match="aa"):
             keys.change_key("aa", used_once_more)
 
@@ -129,7 +129,7 @@ class KeysContract(_Contract):
                 pool.submit(shared.change_key, "aa", used_once_more)
         assert shared.all_keys()[0].used_at == 40.0
 
-    def test_a_session_is_found_until_it_is_over(self, keys: KeyStore) -> None:
+    def test_a_session_expires(self, keys: KeyStore) -> None:
         now = time.time()
         short, long = (
             Session(name, "aa", "d", now + left) for name, left in (("s", 0.3), ("l", 9))
@@ -141,7 +141,7 @@ class KeysContract(_Contract):
         assert keys.find_session("s", time.time()) is None
         assert keys.find_session("l", time.time()) == long
 
-    def test_a_session_that_is_dropped_is_over(self, keys: KeyStore) -> None:
+    def test_a_dropped_session_is_not_found(self, keys: KeyStore) -> None:
         now = time.time()
         keys.put_session(Session("s", "aa", "d", now + 9), now)
         keys.drop_session("s")
@@ -150,4 +150,4 @@ class KeysContract(_Contract):
 
 
 class KeyStoreContract(TenantsContract, KeysContract):
-    """All of it."""
+    """The whole contract."""

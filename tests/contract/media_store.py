@@ -1,4 +1,4 @@
-"""What every MediaStore promises; one class of tests per adapter inherits it."""
+"""The contract of MediaStore; one class of tests per adapter inherits it."""
 
 import io
 import random
@@ -46,12 +46,12 @@ reads = st.tuples(
 
 
 def noise(size: int, seed: int = 0) -> bytes:
-    """Bytes that no compression and no repetition makes look right by chance."""
+    """Random bytes, which no error reproduces by chance."""
     return random.Random(seed).randbytes(size)
 
 
 def act(file: BinaryIO, name: str, arguments: tuple[int, ...]) -> object:
-    """Do one thing with an open file; returns all that can be seen of it."""
+    """Do one thing with an open file; returns its observable state."""
     if name == "readinto":
         room = bytearray(arguments[0])
         return cast(io.BufferedReader, file).readinto(room), bytes(room), file.tell()
@@ -59,14 +59,14 @@ def act(file: BinaryIO, name: str, arguments: tuple[int, ...]) -> object:
 
 
 def written(store: MediaStore, key: str, data: bytes, then: BaseException) -> None:
-    """Fill a writer, and let something happen before it ends."""
+    """Fill a writer, and call a function before it ends."""
     with store.writer(key) as writer:
         writer.write(data)
         raise then
 
 
 def read_unless_gone(read: Callable[[], bytes]) -> bytes | None:
-    """What is read; None where the store says that the object went away."""
+    """The bytes; None if the store raises that the object is gone."""
     try:
         return read()
     except StorageError as error:
@@ -78,7 +78,7 @@ def read_unless_gone(read: Callable[[], bytes]) -> bytes | None:
 class MediaStoreContract:
     """Asks for a fixture `store`, empty at the beginning of each test."""
 
-    def test_what_was_put_is_got(self, store: MediaStore) -> None:
+    def test_an_object_reads_back_equal(self, store: MediaStore) -> None:
         store.put("jobs/1/plan.json", b"{}")
         assert store.get("jobs/1/plan.json") == b"{}"
 
@@ -133,20 +133,20 @@ class MediaStoreContract:
             assert store.get("key") == b"before"
 
     @pytest.mark.parametrize("size", [0, 10, 1_200_000, 12_000_000])
-    def test_nothing_is_left_of_a_writer_that_raised(self, store: MediaStore, size: int) -> None:
+    def test_a_failed_writer_leaves_nothing(self, store: MediaStore, size: int) -> None:
         with pytest.raises(ConnectionResetError):
             written(store, "jobs/1/upload", noise(size), ConnectionResetError())
         assert not store.exists("jobs/1/upload")
         assert store.keys("jobs") == []
         assert store.remove_stale_writes(0) == 0
 
-    def test_a_writer_that_raised_leaves_the_old_object(self, store: MediaStore) -> None:
+    def test_a_failed_writer_leaves_the_old_object(self, store: MediaStore) -> None:
         store.put("key", b"before")
         with pytest.raises(KeyboardInterrupt):
             written(store, "key", noise(1_200_000), KeyboardInterrupt())
         assert store.get("key") == b"before"
 
-    def test_a_stream_that_breaks_leaves_the_old_object(self, store: MediaStore) -> None:
+    def test_a_failing_stream_leaves_the_old_object(self, store: MediaStore) -> None:
         class Broken(io.BytesIO):
             def read(self, _: int | None = -1, /) -> bytes:
                 raise ConnectionResetError("gone")
@@ -156,7 +156,7 @@ class MediaStoreContract:
             store.put("key", Broken())
         assert store.get("key") == b"before"
 
-    def test_of_two_writers_the_last_one_counts(self, store: MediaStore) -> None:
+    def test_the_last_of_two_writers_wins(self, store: MediaStore) -> None:
         with store.writer("key") as first:
             first.write(noise(700_000, 1))
             with store.writer("key") as second:
@@ -176,7 +176,7 @@ class MediaStoreContract:
             list(pool.map(write, versions))
         assert store.get("key") in versions
 
-    def test_readers_beside_a_writer_never_see_a_mixture(self, store: MediaStore) -> None:
+    def test_readers_during_a_write_never_see_a_mixture(self, store: MediaStore) -> None:
         versions = noise(1_300_000, 1), noise(1_300_000, 2)
         store.put("key", versions[0])
 
@@ -216,7 +216,7 @@ class MediaStoreContract:
             with pytest.raises(StorageError, match="nothing/here: there is no such object"):
                 ask("nothing/here")
 
-    def test_keys_are_those_below_and_none_beside(self, store: MediaStore) -> None:
+    def test_keys_lists_exactly_the_keys_below_a_prefix(self, store: MediaStore) -> None:
         for key in ("jobs/ab/z", "jobs/a-/z", "jobs/a/b/c", "jobs/a/b-c", "jobs/a0", "jobs/b"):
             store.put(key, b"x")
         assert store.keys("jobs/a") == ["jobs/a/b-c", "jobs/a/b/c"]
@@ -224,7 +224,7 @@ class MediaStoreContract:
         assert len(store.keys("jobs")) == 6
         assert store.keys("job") == []
 
-    def test_deleting_takes_all_below_and_nothing_beside(self, store: MediaStore) -> None:
+    def test_delete_removes_exactly_the_keys_below_a_prefix(self, store: MediaStore) -> None:
         for key in ("jobs/1", "jobs/10/a", "jobs/2/a", "jobs/2/b/c", "jobs/2-3"):
             store.put(key, b"x")
         store.delete("jobs/1")
@@ -232,31 +232,33 @@ class MediaStoreContract:
         assert store.keys("jobs") == ["jobs/10/a", "jobs/2-3"]
         assert not store.exists("jobs/2/a")
 
-    def test_what_was_deleted_can_be_put_again(self, store: MediaStore) -> None:
+    def test_a_deleted_object_can_be_written_again(self, store: MediaStore) -> None:
         store.put("jobs/1/a", b"before")
         store.delete("jobs")
         store.put("jobs/1/a", b"after")
         assert store.get("jobs/1/a") == b"after"
 
-    def test_deleting_what_is_not_there_is_fine(self, store: MediaStore) -> None:
+    def test_deleting_a_missing_key_does_nothing(self, store: MediaStore) -> None:
         store.delete("jobs/none")
         store.put("jobs/1", b"x")
         store.delete("jobs/none")
         assert store.exists("jobs/1")
 
-    def test_tidying_spares_objects_and_living_writers(self, store: MediaStore) -> None:
+    def test_stale_writes_are_removed_but_no_objects_and_active_writers(
+        self, store: MediaStore
+    ) -> None:
         store.put("done", b"x")
         with store.writer("key") as writer:
             writer.write(noise(1_200_000))
             assert store.remove_stale_writes(3600) == 0
         assert store.keys("key") + store.keys("done") == ["key", "done"]
 
-    def test_a_store_that_works_answers(self, store: MediaStore) -> None:
+    def test_ping_succeeds(self, store: MediaStore) -> None:
         for _ in range(2):
             store.ping()
 
     @pytest.mark.parametrize("key", WRONG_KEYS)
-    def test_keys_that_lead_elsewhere_are_refused(self, store: MediaStore, key: str) -> None:
+    def test_keys_that_leave_the_folder_are_refused(self, store: MediaStore, key: str) -> None:
         asks = (store.get, store.open, store.size, store.exists, store.keys, store.delete)
         for ask in asks:
             with pytest.raises(StorageError, match="not a valid key"):

@@ -1,4 +1,4 @@
-"""What every MediaStore promises of other processes: killed ones, and how much they hold."""
+"""The contract of MediaStore on other processes: killed ones, and their memory."""
 
 import signal
 import subprocess
@@ -73,7 +73,7 @@ class ElsewhereContract:
         with started(code) as child:
             assert child.communicate()[0] == "b'here' ['jobs/1/plan']\n"
 
-    def test_streams_pass_through_little_memory(self, store: MediaStore, making: str) -> None:
+    def test_streams_need_little_memory(self, store: MediaStore, making: str) -> None:
         with started(making + STREAMS) as child:
             out, _ = child.communicate()
         assert max(map(int, out.split())) < self.peak_mib, out

@@ -1,4 +1,4 @@
-"""The contract of queues on the embedded one, without a worker and with one that is supervised."""
+"""The contract of queues on the embedded one, with and without a supervised worker."""
 
 import sys
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meet_transcriber.ports.queues import JobQueue
+from meet_transcriber.ports.stores import JobQueue
 from meet_transcriber.queues.embedded import EmbeddedQueue, WorkerSupervisor
 from tests.contract.job_queue import JobQueueContract
 

@@ -1,4 +1,4 @@
-"""The stores that need nothing beyond pip keep the promises of a MediaStore."""
+"""The contract of MediaStore on the stores that need only pip packages."""
 
 from pathlib import Path
 

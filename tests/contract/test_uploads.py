@@ -1,4 +1,4 @@
-"""Uploads of their own, on the stores that need nothing beyond pip."""
+"""Resumable uploads on the stores that need only pip packages."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What uploads of their own promise on every MediaStore; one class per store inherits it."""
+"""The contract of resumable uploads on every MediaStore; one class per store inherits it."""
 
 from pathlib import Path
 
@@ -16,18 +16,18 @@ from tests.unit.fakes import FakeWebhookSender
 
 
 def send(service: Service, job: Job, offset: int, data: bytes) -> None:
-    """One request's worth."""
+    """Send one request."""
     receiving = service.uploads.receive(job.id, offset)
     receiving.write(data)
     receiving.close()
 
 
 def never(*_: object) -> None:
-    """When a webhook is tried again."""
+    """A schedule without retries."""
 
 
 class UploadsContract:
-    """The promises."""
+    """The contract."""
 
     @pytest.fixture
     def service(self, tmp_path: Path, store: MediaStore) -> Service:
@@ -47,7 +47,7 @@ class UploadsContract:
             file.seek(599_990)
             assert file.read(20) == data[599_990:600_010]
 
-    def test_the_recording_stays_whole_until_its_job_goes(self, service: Service) -> None:
+    def test_the_recording_stays_complete_until_its_job_is_deleted(self, service: Service) -> None:
         data = noise(3000)
         job = service.submissions.create_upload("a.wav", len(data))
         for start in (0, 1000, 2000):
@@ -68,7 +68,7 @@ class UploadsContract:
         service.commands.delete(job.id)
         assert stored_keys(service) == []
 
-    def test_what_is_submitted_again_is_the_same_job(self, service: Service) -> None:
+    def test_submitting_again_returns_the_same_job(self, service: Service) -> None:
         job = service.submissions.create_upload("a.wav", 4)
         send(service, job, 0, b"tape")
         first = service.submissions.submit_upload(job.id, SubmissionRequest())
@@ -80,7 +80,7 @@ class UploadsContract:
         with pytest.raises(UploadConflict, match="has ended"):
             service.uploads.receive(job.id, 4)
 
-    def test_of_two_senders_one_goes_on(self, service: Service) -> None:
+    def test_one_of_two_senders_continues(self, service: Service) -> None:
         job = service.submissions.create_upload("a.wav", 8)
         slow, quick = (service.uploads.receive(job.id, 0) for _ in range(2))
         slow.write(b"slow")
@@ -95,7 +95,7 @@ class UploadsContract:
         with file:
             assert file.read() == b"quictail"
 
-    def test_an_upload_that_is_given_up_leaves_nothing(self, service: Service) -> None:
+    def test_a_discarded_upload_leaves_nothing(self, service: Service) -> None:
         job = service.submissions.create_upload("a.wav", 8)
         send(service, job, 0, b"half")
         late = service.uploads.receive(job.id, 4)
@@ -107,7 +107,7 @@ class UploadsContract:
         with pytest.raises(UploadNotFound):
             service.uploads.find(job.id)
 
-    def test_large_requests_count_piece_by_piece(self, service: Service) -> None:
+    def test_large_requests_are_recorded_piece_by_piece(self, service: Service) -> None:
         job = service.submissions.create_upload("a.wav", 2 * uploads.PIECE_BYTES)
         receiving = service.uploads.receive(job.id, 0)
         receiving.write(bytes(uploads.PIECE_BYTES + 5))

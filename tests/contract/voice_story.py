@@ -1,4 +1,4 @@
-"""What holds of remembered voices, on every store that they may lie in."""
+"""The contract of stored voices, on every store."""
 
 import json
 from collections.abc import Callable
@@ -14,9 +14,7 @@ from tests.simulated.people import ALMOST_ANN, ANN, BOB, CAY, Town, meeting
 class VoiceStory:
     """Inherit it, with the fixtures `town` and `everything`: all bytes that the stores hold."""
 
-    def test_who_was_introduced_is_named_in_the_next_meeting_and_nobody_else(
-        self, town: Town
-    ) -> None:
+    def test_only_an_introduced_speaker_is_named_in_the_next_meeting(self, town: Town) -> None:
         first = town.met((ANN, 6), (BOB, 6))
         assert town.named(first) == {}
         assert town.introduce(first, "SPEAKER_00", "Ann").status_code == 201
@@ -27,7 +25,7 @@ class VoiceStory:
             (None, None), ("Bob", "clear"), ("Ann", "clear")
         ]  # fmt: skip
 
-    def test_who_may_be_somebody_is_suggested_and_not_named(self, town: Town) -> None:
+    def test_an_uncertain_match_is_suggested_and_not_named(self, town: Town) -> None:
         town.introduce(town.met((ANN, 6)), "SPEAKER_00", "Ann")
         job_id = town.met((ALMOST_ANN, 6))
         (row,) = town.speakers(job_id)
@@ -48,7 +46,7 @@ class VoiceStory:
         assert town.ask("GET", "/voices").json()["data"] == []
         assert [key for key in town.objects() if key.startswith(FOLDER)] == []
 
-    def test_what_is_left_of_others_does_not_hold_the_deleted_one(self, town: Town) -> None:
+    def test_the_remaining_people_contain_nothing_of_a_deleted_one(self, town: Town) -> None:
         job_id = town.met((ANN, 6), (BOB, 6))
         gone = town.introduce(job_id, "SPEAKER_00", "Ann").json()["id"]
         town.introduce(job_id, "SPEAKER_01", "Bob")
@@ -56,7 +54,7 @@ class VoiceStory:
         book = VoiceBook(town.system.service.context, "acme").read()
         assert [person.name for person in book.people] == ["Bob"]
 
-    def test_nothing_of_a_voice_lies_open(
+    def test_no_voice_is_stored_unencrypted(
         self, town: Town, everything: Callable[[], bytes]
     ) -> None:
         job_id = town.met((ANN, 6))
@@ -67,7 +65,7 @@ class VoiceStory:
         assert not [text for text in texts_of(voice) if text in kept]
         assert b"Annabel" not in kept
 
-    def test_another_tenant_sees_nobody_and_is_named_nobody(self, town: Town) -> None:
+    def test_people_are_visible_to_their_tenant_only(self, town: Town) -> None:
         job_id = town.met((ANN, 6))
         person = town.introduce(job_id, "SPEAKER_00", "Ann").json()["id"]
         theirs = town.met((ANN, 6), tenant="other")
@@ -80,7 +78,7 @@ class VoiceStory:
             answer = town.ask(method, f"/voices/{person}{tail}", "other", **body)
             assert (answer.status_code, answer.json()["code"]) == (404, "voice_not_found")
 
-    def test_what_was_sealed_for_one_tenant_opens_for_no_other(self, town: Town) -> None:
+    def test_people_sealed_for_one_tenant_open_for_no_other(self, town: Town) -> None:
         town.introduce(town.met((ANN, 6)), "SPEAKER_00", "Ann")
         context = town.system.service.context
         context.media.put(
@@ -88,7 +86,7 @@ class VoiceStory:
         )
         assert town.ask("GET", "/voices", "other").json()["code"] == VoicesSealed.code
 
-    def test_a_clip_is_remembered_and_goes_with_its_person(
+    def test_a_clip_adds_a_sample_and_is_deleted_with_its_person(
         self, town: Town, everything: Callable[[], bytes]
     ) -> None:
         files = {"file": ("clip.wav", meeting((ANN, 8))), "name": (None, "Annabel"),
@@ -106,7 +104,7 @@ class VoiceStory:
         assert town.ask("GET", f"/transcribe/{job_id}").status_code == 404
         assert [key for key in town.objects() if job_id in key] == []
 
-    def test_who_is_deleted_while_a_clip_is_under_way_does_not_come_back(self, town: Town) -> None:
+    def test_a_person_deleted_during_a_clip_does_not_come_back(self, town: Town) -> None:
         first = send_clip(town, "Ann")
         town.work()
         second = send_clip(town, "Ann")
@@ -119,9 +117,7 @@ class VoiceStory:
             assert town.ask("GET", f"/transcribe/{job_id}").status_code == 404
         assert town.objects() == {}
 
-    def test_clips_whose_samples_were_replaced_by_later_ones_go_with_their_person(
-        self, town: Town
-    ) -> None:
+    def test_clips_with_replaced_samples_are_deleted_with_their_person(self, town: Town) -> None:
         clips = [send_clip(town, "Ann") for _ in range(MOST_SAMPLES + 1)]
         town.work()
         (person,) = town.ask("GET", "/voices").json()["data"]
@@ -129,7 +125,7 @@ class VoiceStory:
         town.ask("DELETE", f"/voices/{person['id']}")
         assert {town.ask("GET", f"/transcribe/{each}").status_code for each in clips} == {404}
 
-    def test_a_clip_that_is_run_again_is_of_whoever_has_its_person_now(self, town: Town) -> None:
+    def test_a_rerun_clip_belongs_to_the_person_after_a_merge(self, town: Town) -> None:
         job_id = send_clip(town, "Ann")
         town.work()
         (person,) = town.ask("GET", "/voices").json()["data"]
@@ -144,7 +140,7 @@ class VoiceStory:
         town.ask("DELETE", f"/voices/{other}")
         assert town.ask("GET", f"/transcribe/{job_id}").status_code == 404
 
-    def test_what_was_done_is_written_down_without_names(self, town: Town) -> None:
+    def test_the_audit_log_contains_no_names(self, town: Town) -> None:
         job_id = town.met((ANN, 6))
         person = town.introduce(job_id, "SPEAKER_00", "Annabel").json()["id"]
         town.ask("GET", f"/voices/{person}/export?embeddings=true")
@@ -158,13 +154,13 @@ class VoiceStory:
         ]  # fmt: skip
         assert "Ann" not in str(entries)
 
-    def test_the_voices_of_a_meeting_go_with_it(self, town: Town) -> None:
+    def test_the_voices_of_a_meeting_are_deleted_with_it(self, town: Town) -> None:
         job_id = town.met((ANN, 6))
         assert [key for key in town.objects() if "voices.sealed" in key] != []
         town.ask("DELETE", f"/transcribe/{job_id}")
         assert town.objects() == {}
 
-    def test_two_who_are_one_are_merged(self, town: Town) -> None:
+    def test_two_people_are_merged(self, town: Town) -> None:
         job_id = town.met((ANN, 6), (BOB, 6))
         ann, bob = (
             town.introduce(job_id, f"SPEAKER_0{at}", name).json()["id"]
@@ -179,7 +175,7 @@ class VoiceStory:
 
 
 def send_clip(town: Town, name: str) -> str:
-    """The id of the job of a clip that nobody has worked on yet."""
+    """Send a clip; returns the id of its job, which has not run yet."""
     files = {"file": ("clip.wav", meeting((ANN, 8))), "name": (None, name),
              "consent": (None, "by mail")}  # fmt: skip
     answer = town.ask("POST", "/voices", files=files)
@@ -189,6 +185,6 @@ def send_clip(town: Town, name: str) -> str:
 
 
 def texts_of(voice: Voice) -> list[bytes]:
-    """Ways in which a voice could lie open."""
+    """Encodings in which a voice could be stored unencrypted."""
     numbers = [round(value, 5) for value in voice.vector[:3]]
     return [json.dumps(numbers, separators=gap)[1:-1].encode() for gap in ((",", ":"), (", ", ":"))]

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from meet_transcriber.core.edits import Edit
 from meet_transcriber.core.errors import (
     DiarizationFailed,
     JobCancelled,
@@ -22,12 +24,12 @@ from meet_transcriber.core.errors import (
 from meet_transcriber.core.jobs import QUEUES, Job
 from meet_transcriber.core.transcript import Span, Voice
 from meet_transcriber.core.transitions import cancelled, deleted
-from meet_transcriber.core.voices import FOLDER, Consent, expecting
+from meet_transcriber.core.voices import FOLDER, Consent, with_clip, without_clip
 from meet_transcriber.observability.logging import formatter
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress, Waveform
 from meet_transcriber.ports.stores import JobStore, MediaStore
-from meet_transcriber.service import SubmissionRequest, TaskRunner
+from meet_transcriber.service import Service, SubmissionRequest, TaskRunner
 from meet_transcriber.service.commands import JobCommands
 from meet_transcriber.service.queries import JobQueries
 from meet_transcriber.service.speaker_identification import (
@@ -35,7 +37,7 @@ from meet_transcriber.service.speaker_identification import (
     Excerpt,
     SpeakerIdentification,
 )
-from meet_transcriber.service.voices import VoiceBook, Voices, drop_clip
+from meet_transcriber.service.voices import VoiceBook, Voices
 from tests.contract.voice_story import VoiceStory, send_clip
 from tests.simulated.engines import TonalDiarizer
 from tests.simulated.people import ANN, BOB, Town, call, hearing, meeting, town
@@ -244,7 +246,7 @@ def test_a_clip_whose_job_ends_while_it_is_worked_on_is_not_remembered(
 def test_a_clip_of_no_use_leaves_nobody(town: Town) -> None:
     job_id = send_clip(town, "Ann")
     context = town.system.service.context
-    drop_clip(context, context.jobs.get(job_id))
+    VoiceBook(context, context.jobs.get(job_id).tenant).change(partial(without_clip, job_id=job_id))
     assert town.ask("GET", "/voices").json()["data"] == []
     town.work()
     job = town.ask("GET", f"/transcribe/{job_id}").json()
@@ -303,6 +305,40 @@ def test_deleting_somebody_can_be_tried_again(town: Town) -> None:
     assert town.ask("GET", f"/transcribe/{job_id}").status_code == 404
 
 
+class EditedMeanwhile:
+    """A MediaStore; right before the log of edits is read again, somebody edits."""
+
+    def __init__(self, media: MediaStore, edit: Callable[[], object]) -> None:
+        self._media = media
+        self._edit = edit
+        self._reads = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._media, name)
+
+    def get(self, key: str) -> bytes:
+        if "/edits.json." in key:
+            self._reads += 1
+            if self._reads == 2:
+                self._edit()
+        return self._media.get(key)
+
+
+def test_speakers_are_found_and_stored_while_somebody_edits(town: Town) -> None:
+    job_id, service = town.met((ANN, 6), (BOB, 6)), town.system.service.for_tenant("acme")
+
+    def edit() -> object:
+        return service.commands.edit(job_id, Edit("text", 0, "other words"))
+
+    def voices() -> Voices:
+        media = EditedMeanwhile(service.context.media, edit)
+        return Service(replace(service.context, media=media)).for_tenant("acme").voices
+
+    edit()
+    assert [each.rememberable for each in voices().speakers(job_id)] == [True, True]
+    assert voices().remember(job_id, "SPEAKER_00", "Ann", Consent(0.0)).name == "Ann"
+
+
 class Locks:
     """A JobStore whose lock is lost, or cannot be freed."""
 
@@ -328,7 +364,7 @@ class Locks:
 def test_a_book_whose_lock_cannot_be_freed_is_written(town: Town) -> None:
     context = town.system.service.context
     book = VoiceBook(replace(context, jobs=Locks(context.jobs, lost=False)), "acme")
-    book.change(lambda known: expecting(known, "Ann", "job", 0.0, "1"))
+    book.change(lambda known: with_clip(known, "Ann", "job", 0.0, "1"))
     assert [each.name for each in book.read().people] == ["Ann"]
 
 
@@ -338,7 +374,7 @@ def test_a_book_whose_lock_was_lost_is_not_written_and_the_lock_stays_its_holder
     context = town.system.service.context
     book = VoiceBook(replace(context, jobs=Locks(context.jobs, lost=True)), "acme")
     with pytest.raises(StorageUnavailable, match="locked"):
-        book.change(lambda known: expecting(known, "Ann", "job", 0.0, "1"))
+        book.change(lambda known: with_clip(known, "Ann", "job", 0.0, "1"))
     assert book.read().people == ()
     assert not context.jobs.lock(f"voices:{book.key}", "a third", 30.0, context.clock())
 

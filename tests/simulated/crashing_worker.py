@@ -18,8 +18,7 @@ from typing import Any
 
 from meet_transcriber.bootstrap import observability, services
 from meet_transcriber.core.jobs import Job
-from meet_transcriber.ports.queues import JobQueue
-from meet_transcriber.ports.stores import JobStore, Updated
+from meet_transcriber.ports.stores import JobQueue, JobStore, Updated
 from meet_transcriber.service import ServiceContext
 from meet_transcriber.settings import Settings
 from meet_transcriber.worker import embedded

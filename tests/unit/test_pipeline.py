@@ -56,7 +56,7 @@ def test_parts_in_any_order_give_the_same_transcript(tape: Path) -> None:
     assert one == job.attribute(plan, backwards[::-1], diarization)
 
 
-def test_a_diarizer_that_breaks_costs_no_words(tape: Path) -> None:
+def test_a_failed_diarization_keeps_the_words(tape: Path) -> None:
     done = run(
         pipeline(tape.parent),
         tape,

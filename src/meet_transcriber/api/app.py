@@ -46,7 +46,7 @@ from meet_transcriber.api.routes import (
 from meet_transcriber.bootstrap import auth, observability, services
 from meet_transcriber.core.errors import InvalidOptions, StorageError
 from meet_transcriber.observability.logging import get_logger
-from meet_transcriber.ports.queues import JobQueue
+from meet_transcriber.ports.stores import JobQueue
 from meet_transcriber.service import Maintenance, MaintenanceThread, Service
 from meet_transcriber.settings import Settings, listed
 

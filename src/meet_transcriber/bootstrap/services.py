@@ -17,10 +17,10 @@ from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.options import Options
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import Diarizer, Recognizer
-from meet_transcriber.ports.queues import JobQueue
 from meet_transcriber.ports.stores import (
     Clock,
     Copied,
+    JobQueue,
     JobStore,
     MediaStore,
     TextIndex,
@@ -100,10 +100,9 @@ def media_store(settings: Settings) -> MediaStore:
     if url == "redis":
         if address is None:
             raise InvalidOptions("MEDIA_URL=redis needs REDIS_URL.")
-        from meet_transcriber.stores.redis.client import build_client
         from meet_transcriber.stores.redis.media import RedisMediaStore
 
-        return RedisMediaStore(build_client(address), settings.redis_media_budget_mb * _MEBIBYTE)
+        return RedisMediaStore(address, settings.redis_media_budget_mb * _MEBIBYTE)
     if url.startswith("file://"):
         from meet_transcriber.stores.disk import DiskMediaStore
 
@@ -169,12 +168,13 @@ def context(settings: Settings, queue: JobQueue, role: str = "worker") -> Servic
         meters=observability.meters(settings),
         tracer=observability.tracer(settings, role),
         sealer=sealer(settings),
+        check_options=partial(refuse, settings),
     )
 
 
 def service(settings: Settings, queue: JobQueue) -> Service:
     """The service of an API process."""
-    return Service(context(settings, queue, "api"), partial(refuse, settings))
+    return Service(context(settings, queue, "api"))
 
 
 def refuse(settings: Settings, options: Options) -> None:

@@ -18,7 +18,7 @@ from meet_transcriber.cli.console import AsJson, configured, print_error
 from meet_transcriber.core.errors import StorageError
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.workers import WorkerInfo, parse_worker_name
-from meet_transcriber.service import queue_stats
+from meet_transcriber.service.queries import QueueStats, measure_queues
 from meet_transcriber.settings import Settings
 
 _LENGTH = "celery_queue_length"
@@ -44,7 +44,7 @@ def queue(
         if emf_every is not None:
             _write_metrics(settings, emf_every)
         jobs, now = services.stores(settings).jobs, time.time()
-        stats = queue_stats.measure(jobs, services.queue_from_outside(settings), now)
+        stats = measure_queues(jobs, services.queue_from_outside(settings), now)
         workers = jobs.workers(now)
         if as_json:
             found = {**stats.as_dict(), "workers": [asdict(worker) for worker in workers]}
@@ -59,7 +59,7 @@ def _write_metrics(settings: Settings, seconds: float) -> NoReturn:
     while True:
         try:
             now = time.time()
-            length = queue_stats.measure(jobs, messages, now).as_dict()[_LENGTH]
+            length = measure_queues(jobs, messages, now).as_dict()[_LENGTH]
             typer.echo(json.dumps(_embedded_metric(length, now)))
         except StorageError as error:
             print_error(error)
@@ -76,7 +76,7 @@ def _embedded_metric(length: int, now: float) -> dict[str, object]:
     }
 
 
-def _show(stats: queue_stats.QueueStats, workers: list[WorkerInfo], now: float) -> None:
+def _show(stats: QueueStats, workers: list[WorkerInfo], now: float) -> None:
     console, backlog = Console(), stats.backlog
     table = Table("queue", "ready", "running", "messages")
     for name in QUEUES:

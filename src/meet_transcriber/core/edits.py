@@ -1,9 +1,8 @@
 """
-What people change in a transcript afterwards, kept beside the machine's words.
+Users' edits of a transcript, stored as a log beside the recognized words.
 
-An edit names a segment by its place among the segments as they are at that moment. The log of
-edits is never rewritten: undoing is an edit too. Edits that were made together are one step,
-which is undone as a whole.
+An edit names a segment by its index at the time of the edit. The log only grows: undo is an edit
+too. Edits that are made together are one step, which is undone as a whole.
 """
 
 import re
@@ -33,9 +32,9 @@ LONGEST_TEXT = 10_000
 LONGEST_NAME = 200
 LONGEST_FIND = 200
 MOST_LOG_BYTES = 16 << 20
-"""Of a transcript's history, which is read and written whole."""
+"""Largest edit log, which is read and written whole."""
 LABEL = re.compile(r"SPEAKER_[0-9]{2,3}")
-"""Of a speaker without a name."""
+"""Labels that the diarizer gives, and that a user may give to a new speaker."""
 _EDGES = rf"(?:(?<!\w)|(?<=[{SPACELESS}]))", rf"(?:(?!\w)|(?=[{SPACELESS}]))"
 
 
@@ -44,18 +43,18 @@ class Edit:
     """One change.
 
     Attributes:
-        kind: `text` puts other words in, `speaker` gives the segment to somebody else, `split`
-            cuts it before word `at`, `merge` joins the next one to it, `replace` puts `text` in
-            wherever `find` stands, `reassign` gives all that `source` said to `speaker`, `name`
-            says who a speaker is, `undo` takes back the latest step that still stands, `redo`
-            brings back what was undone last.
-        segment: the segment's place, counted from 0.
+        kind: `text` replaces a segment's words; `speaker` assigns the segment to `speaker`;
+            `split` cuts it before word `at`; `merge` appends the next segment to it; `replace`
+            replaces `find` by `text` everywhere; `reassign` assigns all that `source` said to
+            `speaker`; `name` names `speaker`; `undo` reverts the latest step in effect; `redo`
+            repeats the step that was undone last.
+        segment: index of the segment.
         text: the new text, or the person's name.
         speaker: a label of this recording, or a new one; None for an unknown speaker.
-        at: the first word of the second half of a split, counted from 0.
+        at: index of the first word of the second half of a split.
         made_at: seconds since 1970.
-        joined: it belongs to the step of the edit before it.
-        author: name of the API key that it came with; None without a key, and in old logs.
+        joined: whether it belongs to the same step as the edit before it.
+        author: name of the API key that made it; None without a key, and in old logs.
     """
 
     kind: EditKind
@@ -72,57 +71,61 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class EditLog:
-    """Everything that was changed since the machine wrote the transcript, in order."""
+    """All edits of a transcript, in order."""
 
     edits: tuple[Edit, ...] = ()
 
     def standing(self) -> list[Edit]:
-        """The edits that were not undone."""
-        return [self.edits[place] for step in self.steps()[0] for place in step]
+        """The edits in effect."""
+        return [self.edits[index] for step in self.steps()[0] for index in step]
 
     def steps(self) -> tuple[list[list[int]], list[list[int]]]:
-        """
-        Places of edits by step: those that stand, and those that can be brought back, last
-        undone last.
-        """
+        """Indices of edits by step: of the steps in effect, and of those that can be redone."""
         standing: list[list[int]] = []
         undone: list[list[int]] = []
-        for place, edit in enumerate(self.edits):
+        for index, edit in enumerate(self.edits):
             if edit.kind == "undo":
                 undone += [standing.pop()] if standing else []
             elif edit.kind == "redo":
                 standing += [undone.pop()] if undone else []
             elif edit.joined and standing:
-                standing[-1].append(place)
+                standing[-1].append(index)
             else:
-                standing.append([place])
+                standing.append([index])
                 undone.clear()
         return standing, undone
 
 
 def edited(transcript: Transcript, log: EditLog) -> Transcript:
     """
-    The transcript as people left it, the names they gave included.
+    Apply a log to the transcript as it was recognized.
 
-    All of a speaker goes to another one with words and turns. Where single words did, turns are
-    the times of segments, and the turns of speakers who never had words. Speakers are those of
-    words and turns.
+    `reassign` moves a speaker's turns with the words. As soon as an edit moves words alone, turns
+    are the times of segments, and the turns of speakers without words.
 
     Raises:
         InvalidOptions: an edit does not fit; says which and why.
     """
-    segments, by_segments = list(transcript.segments), False
-    names, turns = dict(transcript.names), transcript.turns
+    segments, names, turns = list(transcript.segments), dict(transcript.names), transcript.turns
+    words_moved = False
     for edit in log.standing():
         if edit.kind == "name":
             _name(speakers_left(transcript.speakers, segments, turns), names, edit)
             continue
-        _refuse_nobody(segments, turns, edit)
-        moved = _moves_words(segments, turns, edit)
-        turns, by_segments = _turns_after(segments, turns, edit, moved), by_segments or moved
-        APPLY[edit.kind](segments, edit)
-    if by_segments:
-        turns = turns_by_segments(segments, turns)
+        if edit.kind == "reassign":
+            moved = _count_of(edit.source, turns) == 0
+            if moved and not _count_of(edit.source, segments):
+                who = edit.source or "unknown"
+                raise InvalidOptions(f"Nothing in this transcript was said by {who}.")
+        else:
+            moved = bool(_receivers(segments, edit))
+        if moved:
+            turns, words_moved = turns_without_words(segments, turns), True
+        if edit.kind == "reassign":
+            turns = _reassigned_turns(turns, edit.source, edit.speaker)
+        _APPLY[edit.kind](segments, edit)
+    if words_moved:
+        turns = _turns_by_segments(segments, turns)
     return replace(
         transcript,
         segments=tuple(segments),
@@ -132,38 +135,38 @@ def edited(transcript: Transcript, log: EditLog) -> Transcript:
     )
 
 
-def _moves_words(segments: Sequence[Segment], turns: Sequence[Turn], edit: Edit) -> bool:
-    """Whether words, but no turns, go to another speaker by it."""
+def labels_given(transcript: Transcript, log: EditLog) -> frozenset[str | None]:
+    """
+    Labels to which the edits in effect assigned words of another speaker.
+
+    Args:
+        transcript: as it was recognized.
+    """
+    segments, given = list(transcript.segments), set[str | None]()
+    for edit in log.standing():
+        if edit.kind != "name":
+            given |= _receivers(segments, edit)
+            _APPLY[edit.kind](segments, edit)
+    return frozenset(given)
+
+
+def _receivers(segments: Sequence[Segment], edit: Edit) -> set[str | None]:
+    """The speaker, if any, to whom an edit assigns words of another one."""
     match edit.kind:
-        case "merge":
-            return len({each.speaker for each in segments[edit.segment :][:2]}) > 1
-        case "speaker":
-            given = segments[edit.segment : edit.segment + 1]
-            return any(each.speaker != edit.speaker for each in given)
         case "reassign":
-            return all(turn.speaker != edit.source for turn in turns)
-    return False
-
-
-def _refuse_nobody(segments: Sequence[Segment], turns: Sequence[Turn], edit: Edit) -> None:
-    if edit.kind == "reassign" and not any(_of(edit.source, said) for said in (segments, turns)):
-        raise InvalidOptions(f"Nothing in this transcript was said by {edit.source or 'unknown'}.")
-
-
-def _turns_after(
-    segments: Sequence[Segment], turns: Sequence[Turn], edit: Edit, moved: bool
-) -> tuple[Turn, ...]:
-    """What an edit leaves of turns; after words moved, they count where there are no words."""
-    if moved:
-        turns = turns_without_words(segments, turns)
-    if edit.kind == "reassign":
-        turns = turns_given(turns, edit.source, edit.speaker)
-    return tuple(turns)
+            return {edit.speaker} - {edit.source}
+        case "speaker":
+            return {edit.speaker} - {_at(segments, edit.segment).speaker}
+        case "merge":
+            first = _at(segments, edit.segment)
+            following = {each.speaker for each in segments[edit.segment + 1 :][:1]}
+            return {first.speaker} if following - {first.speaker} else set()
+    return set()
 
 
 @dataclass(frozen=True, slots=True)
 class Splice:
-    """A run of segments that changed: from place `at` on, `removed` became `inserted`."""
+    """A run of segments that changed: from index `at` on, `removed` segments became `inserted`."""
 
     at: int
     removed: int
@@ -171,7 +174,7 @@ class Splice:
 
 
 def splices(before: Sequence[Segment], after: Sequence[Segment]) -> list[Splice]:
-    """The splices that turn one list of segments into another, made in order."""
+    """The splices that turn one list of segments into another, to be applied in order."""
     shorter = min(len(before), len(after))
     head = next((at for at in range(shorter) if before[at] != after[at]), shorter)
     tail = 0
@@ -189,21 +192,21 @@ def with_edits(
     transcript: Transcript, log: EditLog, before: Transcript, edits: Sequence[Edit]
 ) -> tuple[EditLog, Transcript]:
     """
-    The log with one more step, and the transcript that it gives.
+    Append one step; returns the log and the edited transcript.
 
     Args:
-        transcript: as the machine wrote it.
-        before: as the log left it.
+        transcript: as it was recognized.
+        before: after the edits of the log.
 
     Raises:
-        InvalidOptions: an edit does not fit, or there is nothing to undo or to bring back.
+        InvalidOptions: an edit does not fit, or there is nothing to undo or to redo.
     """
     standing, undone = log.steps()
     if edits[0].kind == "undo" and not standing:
-        raise InvalidOptions("There is nothing to undo: no edit stands.")
+        raise InvalidOptions("There is nothing to undo: no edit is in effect.")
     if edits[0].kind == "redo" and not undone:
-        raise InvalidOptions("There is nothing to bring back: nothing was undone last.")
-    _refuse_made_up_labels(before, edits)
+        raise InvalidOptions("There is nothing to redo: the latest edit is not an undo.")
+    _check_labels(before, edits)
     step = (replace(edit, joined=at > 0) for at, edit in enumerate(edits))
     longer = EditLog((*log.edits, *step))
     return longer, edited(transcript, longer)
@@ -211,8 +214,9 @@ def with_edits(
 
 def count(transcript: Transcript, edit: Edit) -> int:
     """
-    In how many places a `replace` or `reassign` would change something, which are turns where a
-    speaker has no words; 1 for others.
+    Number of places that a `replace` or `reassign` changes; 1 for other edits.
+
+    For a speaker without words that is the number of turns.
     """
     match edit.kind:
         case "replace":
@@ -221,24 +225,25 @@ def count(transcript: Transcript, edit: Edit) -> int:
                 spot.hits for each in transcript.segments for spot in _spots(each.words, pattern)
             )
         case "reassign":
-            said = (transcript.segments, transcript.turns)
-            return next(filter(None, (_of(edit.source, each) for each in said)), 0)
+            in_segments = _count_of(edit.source, transcript.segments)
+            return in_segments or _count_of(edit.source, transcript.turns)
     return 1
 
 
-def _of(speaker: str | None, said: Sequence[Segment | Turn]) -> int:
+def _count_of(speaker: str | None, said: Sequence[Segment | Turn]) -> int:
     return sum(each.speaker == speaker for each in said)
 
 
-def _refuse_made_up_labels(transcript: Transcript, edits: Sequence[Edit]) -> None:
+def _check_labels(transcript: Transcript, edits: Sequence[Edit]) -> None:
+    """Raise InvalidOptions if words are assigned to a label that is neither known nor new."""
     for edit in edits:
         label = edit.speaker
         known = label is None or label in transcript.speakers or label in transcript.names
         if edit.kind in {"speaker", "reassign"} and not known and not LABEL.fullmatch(label or ""):
             raise InvalidOptions(
                 f"{str(label)[:40]!r} is no speaker of this recording; there are: "
-                f"{', '.join(transcript.speakers) or 'none'}. For somebody new use a label such "
-                "as SPEAKER_07, and name it with PATCH .../speakers."
+                f"{', '.join(transcript.speakers) or 'none'}. For another person use a new label "
+                "such as SPEAKER_07, and name it with PATCH .../speakers."
             )
 
 
@@ -255,18 +260,18 @@ def _name(speakers: Sequence[str], names: dict[str, str], edit: Edit) -> None:
         names.pop(label, None)
 
 
-def _at(segments: Sequence[Segment], place: int) -> Segment:
-    if not 0 <= place < len(segments):
+def _at(segments: Sequence[Segment], index: int) -> Segment:
+    if not 0 <= index < len(segments):
         raise InvalidOptions(
-            f"There is no segment {place}; the transcript has {len(segments)}, counted from 0."
+            f"There is no segment {index}; the transcript has {len(segments)}, counted from 0."
         )
-    return segments[place]
+    return segments[index]
 
 
 def _text(segments: list[Segment], edit: Edit) -> None:
     segment = _at(segments, edit.segment)
     texts = split_new_text(edit.text)
-    segments[edit.segment] = replace(segment, words=tuple(retimed(segment.words, texts)))
+    segments[edit.segment] = replace(segment, words=tuple(_retimed(segment.words, texts)))
 
 
 def _speaker(segments: list[Segment], edit: Edit) -> None:
@@ -292,7 +297,7 @@ def _merge(segments: list[Segment], edit: Edit) -> None:
         raise InvalidOptions("The last segment has no next one to merge with.")
     words = [*first.words]
     for word in segments[edit.segment + 1].words:
-        start = max(word.start, words[-1].start)  # people may have talked at once
+        start = max(word.start, words[-1].start)  # the speakers may overlap
         end = max(word.end, start)
         words.append(replace(word, start=start, end=end, speaker=first.speaker))
     segments[edit.segment : edit.segment + 2] = [replace(first, words=tuple(words))]
@@ -300,35 +305,35 @@ def _merge(segments: list[Segment], edit: Edit) -> None:
 
 def _replace_everywhere(segments: list[Segment], edit: Edit) -> None:
     pattern, found = _whole_words(edit.find), False
-    for place, segment in enumerate(segments):
+    for index, segment in enumerate(segments):
         if spots := _spots(segment.words, pattern):
             found = True
             words = tuple(_replaced(segment.words, spots, pattern, edit))
-            segments[place] = replace(segment, words=words)
+            segments[index] = replace(segment, words=words)
     if not found:
-        raise InvalidOptions(f"{edit.find!r} does not stand in this transcript as whole words.")
+        raise InvalidOptions(f"{edit.find!r} is not in this transcript as whole words.")
 
 
 def _reassign(segments: list[Segment], edit: Edit) -> None:
-    for place, segment in enumerate(segments):
+    for index, segment in enumerate(segments):
         if segment.speaker == edit.source:
-            _speaker(segments, replace(edit, segment=place))
+            _speaker(segments, replace(edit, segment=index))
 
 
 def _whole_words(find: str) -> re.Pattern[str]:
-    """What finds a text in any case, between whatever marks; spaces part its words."""
-    begin, end = (_EDGES if _parts(char) else ("", "") for char in (find[0], find[-1]))
+    """A pattern for a text in any case, between any punctuation, with any space between words."""
+    begin, end = (_EDGES if _needs_edge(char) else ("", "") for char in (find[0], find[-1]))
     text = r"\s+".join(map(re.escape, find.split()))
     return re.compile(begin[0] + text + end[1], re.IGNORECASE)
 
 
-def _parts(char: str) -> bool:
-    """Whether a text that ends with this character stands alone only where a word does."""
+def _needs_edge(char: str) -> bool:
+    """Whether a text that ends with this character must end where a word does."""
     return char.isalnum() and not is_spaceless(char)
 
 
 class _Spot(NamedTuple):
-    """Neighbouring words that hold what was found: from `first` to `last`, exclusive."""
+    """The words from `first` to `last`, exclusive, that contain `hits` matches."""
 
     first: int
     last: int
@@ -363,13 +368,13 @@ def _replaced(
         )
         until = words[spot.last].start if spot.last < len(words) else inf
         space = " " if old[0].text[:1].isspace() else ""
-        yield from retimed(old, split_words(space + text), until)
+        yield from _retimed(old, split_words(space + text), until)
         done = spot.last
     yield from words[done:]
 
 
 def _in_case_of(found: str, edit: Edit) -> str:
-    """The new text, with capitals where what was found has more of them than what was sought."""
+    """The new text, capitalized where the found text has more capitals than the query."""
     if found == edit.find or not edit.text:
         return edit.text
     if found.isupper() and len(found) > 1 and not edit.find.isupper():
@@ -379,7 +384,7 @@ def _in_case_of(found: str, edit: Edit) -> str:
     return edit.text
 
 
-APPLY: Mapping[str, Callable[[list[Segment], Edit], None]] = {
+_APPLY: Mapping[str, Callable[[list[Segment], Edit], None]] = {
     "text": _text,
     "speaker": _speaker,
     "split": _split,
@@ -387,60 +392,32 @@ APPLY: Mapping[str, Callable[[list[Segment], Edit], None]] = {
     "replace": _replace_everywhere,
     "reassign": _reassign,
 }
-"""What each kind of edit does to segments; a name does nothing to them."""
+"""What each kind of edit does to segments."""
 
 
 def split_new_text(text: str) -> list[str]:
-    """The words that shall stand in a segment; raises InvalidOptions for none or too many."""
+    """The words of a segment's new text; raises InvalidOptions if it is empty or too long."""
     texts = split_words(text.strip())
     if not texts or len(text) > LONGEST_TEXT:
         raise InvalidOptions(
-            f"The text of a segment must have 1 to {LONGEST_TEXT} characters; to drop a "
+            f"The text of a segment must have 1 to {LONGEST_TEXT} characters; to remove a "
             "segment, merge it with its neighbour."
         )
     return texts
 
 
-def labels_given(transcript: Transcript, log: EditLog) -> frozenset[str | None]:
-    """
-    Labels to which edits gave what somebody else had said, as far as they still stand.
-
-    Args:
-        transcript: as the machine wrote it.
-    """
-    segments, given = list(transcript.segments), set[str | None]()
-    for edit in log.standing():
-        if edit.kind == "name":
-            continue
-        given |= _receiver(segments, edit)
-        APPLY[edit.kind](segments, edit)
-    return frozenset(given)
-
-
-def _receiver(segments: Sequence[Segment], edit: Edit) -> set[str | None]:
-    match edit.kind:
-        case "reassign":
-            return {edit.speaker} - {edit.source}
-        case "speaker":
-            return {edit.speaker} - {segments[edit.segment].speaker}
-        case "merge":
-            joined = segments[edit.segment : edit.segment + 2]
-            return {joined[0].speaker} if len({each.speaker for each in joined}) > 1 else set()
-    return set()
-
-
 def speakers_left(
     known: Sequence[str], segments: Sequence[Segment], turns: Sequence[Turn]
 ) -> tuple[str, ...]:
-    """Labels that have words or turns: those that were known in their order, then new ones."""
+    """Labels with words or turns: known ones in their order, then new ones."""
     heard = (segment.speaker for segment in segments if segment.speaker)
     left = [*heard, *(turn.speaker for turn in turns)]
     there = set(left)
     return tuple(dict.fromkeys([*(label for label in known if label in there), *left]))
 
 
-def turns_by_segments(segments: Sequence[Segment], turns: Sequence[Turn]) -> tuple[Turn, ...]:
-    """Times of segments whose speaker is known, and the turns of those who have no words."""
+def _turns_by_segments(segments: Sequence[Segment], turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """The times of segments with a speaker, and the turns of speakers without words."""
     spoken = [Turn(each.start, each.end, each.speaker) for each in segments if each.speaker]
     both = [*spoken, *turns_without_words(segments, turns)]
     return tuple(sorted(both, key=lambda turn: (turn.start, turn.end)))
@@ -452,19 +429,21 @@ def turns_without_words(segments: Sequence[Segment], turns: Sequence[Turn]) -> t
     return tuple(turn for turn in turns if turn.speaker not in heard)
 
 
-def turns_given(turns: Sequence[Turn], source: str | None, to: str | None) -> tuple[Turn, ...]:
-    """Turns where all of `source` are those of `to`; nobody known has none."""
+def _reassigned_turns(
+    turns: Sequence[Turn], source: str | None, to: str | None
+) -> tuple[Turn, ...]:
+    """Assign the turns of `source` to `to`; an unknown speaker has no turns."""
     if to is None:
         return tuple(turn for turn in turns if turn.speaker != source)
     return tuple(replace(each, speaker=to) if each.speaker == source else each for each in turns)
 
 
-def retimed(words: Sequence[Word], texts: Sequence[str], until: float = inf) -> Iterator[Word]:
+def _retimed(words: Sequence[Word], texts: Sequence[str], until: float = inf) -> Iterator[Word]:
     """
-    New words in the time of the old: what stayed keeps its time, the rest shares the gaps.
+    New words in the time of the old ones: words that stay keep their times, others share the gaps.
 
     Args:
-        until: when the word behind them begins.
+        until: when the following word begins.
     """
     matcher = SequenceMatcher(None, [word.text for word in words], texts, autojunk=False)
     for tag, old, old_end, new, new_end in matcher.get_opcodes():
@@ -482,14 +461,15 @@ def _spread(
     words: Sequence[Word], replaced: slice, texts: Sequence[str], following: float
 ) -> Iterator[Word]:
     """
-    These texts, evenly over the words they replace, or over the gap they were put into; none
-    begins after the word behind them, which may run into the one before.
+    Spread texts evenly over the words that they replace, or over the gap that they fill.
+
+    None begins after the following word, which may overlap the one before.
     """
-    place, old = replaced.start, words[replaced]
-    inserted = not old and place > 0
-    start = min(words[place - 1].end, following) if inserted else words[place].start
+    index, old = replaced.start, words[replaced]
+    inserted = not old and index > 0
+    start = min(words[index - 1].end, following) if inserted else words[index].start
     end = min(max(word.end for word in old or words), following)
-    speaker = words[min(place, len(words) - 1)].speaker
+    speaker = words[min(index, len(words) - 1)].speaker
     step = (end - start) / max(len(texts), 1)
     for number, text in enumerate(texts):
         begin = start + number * step

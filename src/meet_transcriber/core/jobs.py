@@ -189,11 +189,11 @@ class Job:
         objects: committed objects, as logical name -> key in the MediaStore. Maintenance removes
             objects that no record names.
         progress: share of the work done, in [0, 1]; never falls within a run.
-        served_at: when a task of it was last claimed; the job served longest ago is next.
+        served_at: when a task of it was last claimed; the job served longest ago comes next.
         names: speaker label -> person's name, from a speaker timeline, a voice or a user.
         names_found: those of `names` that came from a voice or a speaker timeline.
         delay: what its tasks wait for, such as disk space; None if they make progress.
-        lease_until: of an upload; afterwards its sender counts as gone.
+        lease_until: when the sender of an upload counts as disconnected.
         deleted: it is hidden, and its record and objects wait to be removed.
         tidy_at: when to remove objects that the record does not name.
         expires_at: when the result is deleted; None keeps it.

@@ -204,3 +204,14 @@ def join_words(texts: Iterable[str]) -> str:
             pieces.append(" ")
         pieces.append(text)
     return "".join(pieces).strip()
+
+
+_ACCENTS = re.compile("[\u0300-\u036f]")
+
+
+def fold(text: str) -> str:
+    """The text for a search that ignores case, accents and full-width forms."""
+    if text.isascii():
+        return text.lower()
+    bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
+    return unicodedata.normalize("NFKC", bare).casefold()

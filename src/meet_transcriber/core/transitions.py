@@ -27,7 +27,7 @@ from meet_transcriber.core.speaker_timeline import SPEAKER_TIMELINE
 from meet_transcriber.core.transcript import Transcript, TranscriptWarning
 from meet_transcriber.core.voices import KNOWN_NAMES, KNOWN_SPEAKERS, TO_REMEMBER, VOICES
 
-_FURTHER = 0.01  # less than this counts as no progress
+_FURTHER = 0.01  # less counts as no progress; else a crash at the same place never ends
 
 KEPT = ("recording", "edits.json", SPEAKER_TIMELINE, KNOWN_SPEAKERS, TO_REMEMBER)
 """Logical names of the objects that no rerun replaces."""
@@ -102,7 +102,7 @@ def claim_in(job: Job, worker: str) -> Claim | None:
 
 def alive(job: Job, name: str, token: int, progress: float, now: float, lease: float) -> Job:
     """The holder renews its lease and reports its progress."""
-    task = _held(job, name, token)
+    task = held(job, name, token)
     task = replace(task, progress=max(task.progress, progress), lease_until=now + lease)
     return _with_progress(job.with_task(task))
 
@@ -122,7 +122,7 @@ def committed(
         objects: logical name -> key of what the task left in the MediaStore.
         learn: adds what the record states about the result: `planned`, `concluded`.
     """
-    _held(job, name, token)
+    held(job, name, token)
     job = replace(job, objects={**job.objects, **objects}, delay=None)
     return _unlocked(_done(learn(job), name, now), now)
 
@@ -176,7 +176,7 @@ def concluded(job: Job, transcript: Transcript) -> Job:
 
 def released(job: Job, name: str, token: int) -> Job:
     """The holder gives the task back, which does not count as a death."""
-    task = _held(job, name, token)
+    task = held(job, name, token)
     return job.with_task(replace(task, state="ready", worker="", progress=0.0))
 
 
@@ -190,14 +190,14 @@ def delayed(job: Job, name: str, token: int, failure: Failure, patience: float, 
     before = job.delay if job.delay and job.delay.code == failure.code else None
     since = before.since if before else now
     if now - since > patience:
-        return _given_up(job, _held(job, name, token), failure, now)
+        return _given_up(job, held(job, name, token), failure, now)
     job = released(job, name, token)
     return replace(job, delay=Delay(failure.code, failure.message, since))
 
 
 def task_failed(job: Job, name: str, token: int, failure: Failure, final: bool, now: float) -> Job:
     """The task failed; `final` if another attempt would fail the same way."""
-    task = _held(job, name, token)
+    task = held(job, name, token)
     if final:
         return _given_up(job, task, failure, now)
     return _died(job, task, failure, now)
@@ -249,12 +249,23 @@ def _given_up(job: Job, task: Task, failure: Failure, now: float) -> Job:
     return _unlocked(_done(job, task.name, now), now)
 
 
-def _held(job: Job, name: str, token: int) -> Task:
-    """The task, if this is still its token; else raises."""
+def check_accepts_results(job: Job) -> None:
+    """Raise JobNotFound or JobCancelled if the job was deleted or cancelled."""
     if job.deleted:
         raise JobNotFound(f"Job {job.id} was deleted.")
     if job.state == "cancelled":
         raise JobCancelled("The job was cancelled.")
+
+
+def held(job: Job, name: str, token: int) -> Task:
+    """
+    The claimed task.
+
+    Raises:
+        JobNotFound, JobCancelled: the job was deleted or cancelled.
+        LeaseLost: the task has another token by now.
+    """
+    check_accepts_results(job)
     task = next((task for task in job.in_state("running") if task.name == name), None)
     if task is None or task.token != token:
         raise LeaseLost(f"Task {name} of job {job.id} was taken over by another worker.")

@@ -1,4 +1,4 @@
-"""People whose voices are known, and who of them speaks in a meeting; pure.
+"""People with stored voices, and matching these with the speakers of a meeting.
 
 Similarity is the cosine of two embeddings of one network; those of different networks are never
 compared. A person's similarity is that of their nearest sample.
@@ -16,29 +16,32 @@ from meet_transcriber.core.transcript import Transcript, TranscriptWarning, Voic
 Certainty = Literal["clear", "perhaps"]
 
 CLEAR = 0.7
-"""From this similarity on somebody is named."""
+"""From this similarity on, a speaker is named."""
 PERHAPS = 0.55
-"""From this similarity on somebody is suggested."""
+"""From this similarity on, a name is suggested."""
 MARGIN = 0.1
-"""By so much a name has to be more similar than the next person's; else it is a suggestion."""
+"""Lead over the next person that a name needs; with a smaller one it is only suggested."""
 SHORT_SECONDS = 3.0
 """A voice made from less speech than this is never clear."""
 
 FOLDER = "voices"
-"""Of the MediaStore: the people of each tenant, sealed."""
+"""Folder of the MediaStore with the people of each tenant, sealed."""
 
 MOST_PEOPLE = 500
 MOST_SAMPLES = 10
-"""Of one person; the oldest goes when there are more."""
+"""Samples of one person; an additional one replaces the oldest."""
 SHORTEST_REFERENCE_SECONDS, LONGEST_REFERENCE_SECONDS = 2.0, 10.0
 _DIGITS = 5  # changes a cosine by less than 0.0001
 
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """That a person agreed: who says so, when (seconds since 1970), and in what words.
+    """A person's consent to storing their voice.
 
-    `by` is the name of the API key it came with; None where nobody needs a key.
+    Attributes:
+        at: when it was stated, in seconds since 1970.
+        by: name of the API key that stated it; None on a server without keys.
+        note: such as who agreed, when and how.
     """
 
     at: float
@@ -48,11 +51,11 @@ class Consent:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One embedding of a voice, and where it came from.
+    """One embedding of a voice and its origin.
 
     Attributes:
         job, speaker: the meeting, and the label in it.
-        clip: the job was made of a clip for this sample alone, and goes with it.
+        clip: the job was submitted for this sample alone, and is deleted with the person.
     """
 
     voice: Voice
@@ -64,11 +67,11 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody whose voice is remembered; `created_at` is in seconds since 1970.
+    """A person with a stored voice; `created_at` is in seconds since 1970.
 
     Attributes:
-        clips: ids of all jobs that were ever made of a clip of this person, whatever became of
-            their samples; they are deleted with the person.
+        clips: ids of all clip jobs of this person, including those without a sample; they are
+            deleted with the person.
     """
 
     id: str
@@ -80,7 +83,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """The people of one tenant, in order of creation; a name is that of one person."""
+    """The people of one tenant, in order of creation, with unique names."""
 
     people: tuple[Person, ...] = ()
 
@@ -100,35 +103,35 @@ class Book:
 # -- changing the book -----------------------------------------------------------------------
 
 
-def remembered(book: Book, name: str, sample: Sample, fresh_id: str) -> tuple[Book, Person]:
+def with_sample(book: Book, name: str, sample: Sample, fresh_id: str) -> tuple[Book, Person]:
     """
-    The book with one more sample of the person of this name, who may be new to it.
+    Add a sample to the person of this name, who may be new.
 
-    A sample of the same speaker of the same meeting is replaced.
+    It replaces a sample of the same speaker of the same meeting.
 
     Raises:
-        VoiceConflict: there are as many people as can be remembered.
+        VoiceConflict: no more people can be stored.
     """
-    book, known = _having(book, name, sample.consent.at, fresh_id)
-    person = _sampled(known, sample)
+    book, known = _with_person(book, name, sample.consent.at, fresh_id)
+    person = _add_sample(known, sample)
     return _with(book, person), person
 
 
-def expecting(book: Book, name: str, job_id: str, at: float, fresh_id: str) -> tuple[Book, Person]:
+def with_clip(book: Book, name: str, job_id: str, at: float, fresh_id: str) -> tuple[Book, Person]:
     """
-    The book with the job of a clip of the person of this name, who may be new to it.
+    Add a clip's job to the person of this name, who may be new.
 
     Raises:
-        VoiceConflict: there are as many people as can be remembered.
+        VoiceConflict: no more people can be stored.
     """
-    book, known = _having(book, name, at, fresh_id)
+    book, known = _with_person(book, name, at, fresh_id)
     person = replace(known, clips=_unique((*known.clips, job_id)))
     return _with(book, person), person
 
 
-def clip_heard(book: Book, sample: Sample) -> tuple[Book, Person]:
+def with_clip_sample(book: Book, sample: Sample) -> tuple[Book, Person]:
     """
-    The book with the sample of a clip, for whoever the clip is of by now.
+    Add the sample of a clip to the person whose clip it is, also after a rename or a merge.
 
     Raises:
         VoiceNotFound: the person was deleted.
@@ -136,34 +139,32 @@ def clip_heard(book: Book, sample: Sample) -> tuple[Book, Person]:
     owner = next((each for each in book.people if sample.job in each.clips), None)
     if owner is None:
         raise VoiceNotFound("The person of this clip was deleted.")
-    person = _sampled(owner, sample)
+    person = _add_sample(owner, sample)
     return _with(book, person), person
 
 
-def clip_useless(book: Book, job_id: str) -> tuple[Book, None]:
-    """The book without a person of whom there is nothing but this clip, which gave no voice."""
+def without_clip(book: Book, job_id: str) -> tuple[Book, None]:
+    """Remove the person whose only entry is this clip, which has no voice."""
     left = (each for each in book.people if each.samples or each.clips != (job_id,))
     return Book(tuple(left)), None
 
 
 def clip_jobs(person: Person) -> tuple[str, ...]:
-    """The jobs that go with a person."""
+    """The jobs that are deleted with a person."""
     return _unique((*person.clips, *(each.job for each in person.samples if each.clip)))
 
 
-def _having(book: Book, name: str, at: float, fresh_id: str) -> tuple[Book, Person]:
-    """The book with a person of this name, and that person; raises VoiceConflict."""
+def _with_person(book: Book, name: str, at: float, fresh_id: str) -> tuple[Book, Person]:
+    """Find or add the person of a name; raises VoiceConflict."""
     if known := book.named(name):
         return book, known
     if len(book.people) >= MOST_PEOPLE:
-        raise VoiceConflict(
-            f"{MOST_PEOPLE} people are remembered, and no more can be; delete some."
-        )
+        raise VoiceConflict(f"{MOST_PEOPLE} people are stored, and no more can be; delete some.")
     person = Person(fresh_id, name, at)
     return Book((*book.people, person)), person
 
 
-def _sampled(person: Person, sample: Sample) -> Person:
+def _add_sample(person: Person, sample: Sample) -> Person:
     clips = _unique((*person.clips, sample.job)) if sample.clip else person.clips
     return replace(person, samples=_latest((*person.samples, sample)), clips=clips)
 
@@ -174,17 +175,17 @@ def _unique(jobs: Sequence[str]) -> tuple[str, ...]:
 
 def renamed(book: Book, person_id: str, name: str) -> tuple[Book, Person]:
     """
-    Call a person otherwise.
+    Rename a person.
 
     Raises:
         VoiceNotFound: there is no such person.
-        VoiceConflict: somebody else has this name.
+        VoiceConflict: another person has this name.
     """
     person, other = replace(book.find(person_id), name=name), book.named(name)
     if other is not None and other.id != person_id:
         raise VoiceConflict(
-            f"The name belongs to the voice {other.id} already. Merge the two if they are one "
-            "person, or choose another name."
+            f"The voice {other.id} has this name already. Merge the two if they are one person, "
+            "or choose another name."
         )
     return _with(book, person), person
 
@@ -209,7 +210,7 @@ def merged_people(book: Book, into: str, source: str) -> tuple[Book, Person]:
 
 
 def without(book: Book, person_id: str) -> Book:
-    """The book without a person; raises VoiceNotFound."""
+    """Remove a person; raises VoiceNotFound."""
     gone = book.find(person_id)
     return Book(tuple(each for each in book.people if each is not gone))
 
@@ -219,14 +220,14 @@ def _with(book: Book, person: Person) -> Book:
 
 
 def _latest(samples: Sequence[Sample]) -> tuple[Sample, ...]:
-    """One sample of each speaker of each meeting, the latest of them all."""
+    """The latest samples, at most one of each speaker of each meeting."""
     unique = {(each.job, each.speaker): each for each in samples}
     in_order = sorted(unique.values(), key=lambda each: each.consent.at)
     return tuple(in_order[-MOST_SAMPLES:])
 
 
 def compact(voice: Voice) -> Voice:
-    """The voice with digits that matter."""
+    """Round the vector to the digits that affect a similarity."""
     return replace(voice, vector=tuple(round(value, _DIGITS) for value in voice.vector))
 
 
@@ -235,7 +236,7 @@ def compact(voice: Voice) -> Voice:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Who a speaker is, or may be; similarity in [-1, 1]."""
+    """A stored person who is, or may be, a speaker; similarity in [-1, 1]."""
 
     person: str
     name: str
@@ -252,10 +253,10 @@ class _Pair(NamedTuple):
 
 def matches(voices: Mapping[str, Voice], people: Sequence[Person]) -> dict[str, Match]:
     """
-    Who the speakers of a meeting are, by label; nobody is two of them.
+    Match the speakers of a meeting with people; returns label -> match.
 
-    The most similar pair is taken first, then the next of those that are left: a name that is
-    taken by a more similar voice is not given to another.
+    Each person matches one speaker at most: the most similar pair is taken first, then the most
+    similar of those that are left.
     """
     found: dict[str, Match] = {}
     taken: set[str] = set()
@@ -270,7 +271,7 @@ def matches(voices: Mapping[str, Voice], people: Sequence[Person]) -> dict[str, 
 
 
 def _pairs(label: str, voice: Voice, people: Sequence[Person]) -> Iterator[_Pair]:
-    """Who the voice may be: similar enough, and not far behind somebody else."""
+    """The people whose voice this may be: similar enough, and not far behind the most similar."""
     scored = [
         (found, person) for person in people if (found := similarity(voice, person)) is not None
     ]
@@ -289,7 +290,7 @@ def _certainty(pair: _Pair, voice: Voice) -> Certainty:
 
 
 def similarity(voice: Voice, person: Person) -> float | None:
-    """Cosine to the person's nearest sample of the same network; None where there is none."""
+    """Cosine to the person's nearest sample of the same network; None without such a sample."""
     comparable = (each.voice for each in person.samples if each.voice.model == voice.model)
     return max((cosine(voice.vector, each.vector) for each in comparable), default=None)
 
@@ -300,11 +301,11 @@ def cosine(one: Sequence[float], other: Sequence[float]) -> float:
 
 
 def clear_names(found: Mapping[str, Match]) -> dict[str, str]:
-    """Names by label, of those who are clear."""
+    """The names by label of the clear matches."""
     return {label: match.name for label, match in found.items() if match.certainty == "clear"}
 
 
-# -- what tasks leave for each other ---------------------------------------------------------
+# -- objects of a job ------------------------------------------------------------------------
 
 VOICES, KNOWN_SPEAKERS, KNOWN_NAMES, TO_REMEMBER = (
     "voices.sealed",
@@ -313,8 +314,8 @@ VOICES, KNOWN_SPEAKERS, KNOWN_NAMES, TO_REMEMBER = (
     "remember.sealed",
 )
 """
-Logical names of a job's objects: the voices heard in it, the references that came with it, whom
-these were found to be, and whom its clip is to be remembered as.
+Logical names of a job's objects: the voices of its speakers, the references that were sent with
+it, the names by these, and the person whose voice a clip is.
 """
 
 
@@ -327,7 +328,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Whom a clip is to be remembered as."""
+    """The person whose voice a clip is."""
 
     name: str
     consent: Consent
@@ -335,7 +336,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A few seconds of somebody who may speak in the meeting; `audio` is a file, in base64."""
+    """A few seconds of a person who may speak in the meeting; `audio` is a file in base64."""
 
     name: str
     audio: str = field(repr=False)
@@ -343,21 +344,21 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """The people that a request says may speak."""
+    """The people who may speak, as the request names them."""
 
     people: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Names by label, and what stood in the way of others."""
+    """Names by label, and warnings about missing ones."""
 
     names: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[TranscriptWarning, ...] = ()
 
 
 def with_known(transcript: Transcript, known: Named) -> Transcript:
-    """The transcript with names of known voices, for speakers who have none and nobody else has."""
+    """Name speakers without a name by their voices, unless another speaker has the name."""
     given = transcript.names
     found = {label: name for label, name in known.names.items() if label in transcript.speakers}
     free = without_taken(found, given)
@@ -366,15 +367,16 @@ def with_known(transcript: Transcript, known: Named) -> Transcript:
 
 
 def without_taken(found: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
-    """Names by label, without those that somebody has already, in whatever case."""
+    """The names that are not among those given, ignoring case."""
     taken = {name.casefold() for name in given.values()}
     return {label: name for label, name in found.items() if name.casefold() not in taken}
 
 
 def named_by(voices: Mapping[str, Voice], references: Mapping[str, Voice]) -> dict[str, str]:
     """
-    Names by label from references: a request names people whom it expects to hear, so that a
-    likely one counts, too.
+    Names by label from references.
+
+    Suggestions count as well, because the request expects these people.
     """
     at = Consent(0.0)
     people = [
@@ -387,7 +389,7 @@ LONGEST_NOTE = 500
 
 
 def checked_person(name: object) -> str:
-    """A name as it is kept; raises InvalidOptions for what is none."""
+    """A person's name, stripped; raises InvalidOptions if it is not a valid name."""
     text = name.strip() if isinstance(name, str) else ""
     if not (1 <= len(text) <= LONGEST_NAME and text.isprintable()):
         raise InvalidOptions(
@@ -400,7 +402,7 @@ def checked_person(name: object) -> str:
 
 def checked_consent(consent: object) -> str:
     """
-    The note of a consent; "" where it was given without one.
+    The note of a consent; "" without one.
 
     Raises:
         InvalidOptions: there is no consent.
@@ -410,7 +412,7 @@ def checked_consent(consent: object) -> str:
     text = consent.strip() if isinstance(consent, str) else ""
     if not 1 <= len(text) <= LONGEST_NOTE or text.lower() in {"false", "no", "0"}:
         raise InvalidOptions(
-            "A voice is kept only with the person's consent: set consent to true, or to a note "
+            "A voice is stored only with the person's consent: set consent to true, or to a note "
             f"of up to {LONGEST_NOTE} characters such as who agreed to it, when and how."
         )
     return text

@@ -1,1 +1,1 @@
-"""What the pipeline and the service ask of the outside world; adapters answer."""
+"""Interfaces of what the pipeline and the service need; adapters implement them."""

@@ -1,1 +1,1 @@
-"""How workers learn that there is something to do."""
+"""Queues that wake workers."""

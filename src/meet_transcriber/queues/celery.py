@@ -20,8 +20,8 @@ _RETRY = {"max_retries": 2, "interval_start": 0.1, "interval_step": 0.2, "interv
 _VISIBILITY_SECONDS = 6 * 3600
 """When a message of a worker that vanished is delivered again.
 
-Nothing depends on it, as tasks become ready again when their lease expires. Longer than any task,
-because a superfluous message costs a query.
+Tasks do not depend on it, because they become ready again when their lease expires. Longer than
+any task, because a superfluous message costs a query.
 """
 _CHILD_START_SECONDS = 60.0
 

@@ -10,9 +10,7 @@ The service: submits, runs, reads and changes jobs, for the API, workers and com
 """
 
 import copy
-from collections.abc import Callable
 
-from meet_transcriber.core.options import Options
 from meet_transcriber.service.change_feed import ChangeFeed
 from meet_transcriber.service.commands import JobCommands
 from meet_transcriber.service.context import Policy, ServiceContext
@@ -54,24 +52,20 @@ _TENANTS = 1000
 class Service:
     """The parts of the service on one context; safe for several threads."""
 
-    def __init__(
-        self,
-        context: ServiceContext,
-        refuse: Callable[[Options], None] = lambda _options: None,
-    ) -> None:
-        """
-        Args:
-            refuse: raises InvalidOptions for what the configured engines cannot do.
-        """
+    def __init__(self, context: ServiceContext) -> None:
         self.context = context
-        self.submissions = Submissions(context, refuse)
-        self.uploads = Uploads(context)
-        self.queries = JobQueries(context)
-        self.changes = ChangeFeed(context.jobs, self.queries)
-        self.commands = JobCommands(context, self.queries, refuse)
-        self.voices = Voices(context, self.queries, self.commands)
-        self._refuse = refuse
         self._by_tenant: dict[str, Service] = {}
+        self._build(JobQueries(context))
+        self.changes = ChangeFeed(context.jobs, self.queries)
+
+    def _build(self, queries: JobQueries) -> None:
+        """Build the parts for the tenant of the queries."""
+        context, tenant = self.context, queries.tenant or ""
+        self.submissions = Submissions(context, tenant)
+        self.uploads = Uploads(context, tenant)
+        self.queries = queries
+        self.commands = JobCommands(context, queries)
+        self.voices = Voices(context, queries, self.commands)
 
     def for_tenant(self, tenant: str) -> "Service":
         """The same service restricted to the jobs of one tenant."""
@@ -79,11 +73,7 @@ class Service:
         if known is not None:
             return known
         narrowed = copy.copy(self)
-        narrowed.submissions = Submissions(self.context, self._refuse, tenant)
-        narrowed.uploads = Uploads(self.context, tenant)
-        narrowed.queries = self.queries.for_tenant(tenant)
-        narrowed.commands = JobCommands(self.context, narrowed.queries, self._refuse)
-        narrowed.voices = Voices(self.context, narrowed.queries, narrowed.commands)
+        narrowed._build(self.queries.for_tenant(tenant))
         if len(self._by_tenant) >= _TENANTS:
             self._by_tenant.clear()
         self._by_tenant[tenant] = narrowed  # last: other threads may use it at once

@@ -1,9 +1,9 @@
 """
 One poller per process that tells subscribers which jobs changed.
 
-While anyone subscribes, a task reads the store's change mark every `POLL_SECONDS`. When the mark
-has moved, it reads each changed job once and hands the same record to every subscriber, so the
-load on the store does not depend on how many listen.
+While there are subscribers, a task reads the store's change mark every `POLL_SECONDS`. When the
+mark has moved, it reads each changed job once and hands the same record to every subscriber, so
+the load on the store does not depend on their number.
 """
 
 import asyncio
@@ -91,7 +91,7 @@ class Subscription:
 
     async def next(self, seconds: float) -> Updates:
         """
-        Return what has come, at once or within so many seconds; empty where nothing has.
+        Return pending updates, after at most so many seconds; empty without any.
 
         Raises:
             StorageError: the store has been failing for longer than the patience.
@@ -129,8 +129,9 @@ class Subscription:
 
 class _Channel:
     """
-    The subscribers of one tenant and what they are owed. Belongs to the event loop; only
-    `_read` runs in a thread.
+    The subscribers of one tenant, and what each has yet to receive.
+
+    Belongs to the event loop; only `_read` runs in a thread.
     """
 
     def __init__(self, store: JobStore, queries: JobQueries) -> None:
@@ -145,17 +146,17 @@ class _Channel:
         self._positions_at = -math.inf
 
     def add(self, subscription: Subscription) -> None:
-        """Take a subscriber in; its first update is the present state."""
+        """Add a subscriber; its first update is the present state."""
         self.subscriptions.add(subscription)
         self._owe(subscription)
 
     def remove(self, subscription: Subscription) -> None:
-        """Forget a subscriber."""
+        """Remove a subscriber."""
         self.subscriptions.discard(subscription)
         self._without_snapshot.discard(subscription)
 
     def note(self, changes: Changes) -> None:
-        """Queue what changed for reading, as far as anyone subscribes to it."""
+        """Queue the changed jobs that have subscribers for reading."""
         self.mark = changes.mark
         if changes.missed:
             for each in self.subscriptions:
@@ -169,7 +170,7 @@ class _Channel:
                 self._unread[job_id] = None
 
     async def publish(self) -> None:
-        """Read what is owed and hand it out; what a failure interrupts stays owed."""
+        """Read what is owed and deliver it; what a failure interrupts stays owed."""
         job_ids, owed = list(self._unread), set(self._without_snapshot)
         waiting = self._positions_due()
         if not (job_ids or owed or waiting):
@@ -208,7 +209,8 @@ class _Channel:
             if update.wait.position is not None:
                 self._waiting[update.job_id] = update
         for update in snapshot:
-            # Others may know an older place: it is kept, so that the next check tells all.
+            # Other subscribers may know an older position: it is kept, so that the next check
+            # updates them.
             if update.wait.position is not None:
                 self._waiting.setdefault(update.job_id, update)
                 self._positions_mark = None
@@ -254,15 +256,17 @@ _Wanted = tuple[str, int | None]
 
 @dataclass
 class _Batch:
+    """Questions that one read of the store answers."""
+
     wanted: set[_Wanted] = field(default_factory=set)
-    found: dict[_Wanted, Changes | StorageError] | None = None
+    answer: "asyncio.Task[dict[_Wanted, Changes]] | None" = None
 
 
 class ChangeFeed:
     """
     Subscriptions to jobs, and reads of the change mark that concurrent callers share.
 
-    To be used from the thread of an event loop, but for `changes_now`.
+    To be used from the thread of an event loop.
     """
 
     def __init__(self, store: JobStore, queries: JobQueries) -> None:
@@ -327,7 +331,7 @@ class ChangeFeed:
         wanted = {(tenant, channel.mark) for tenant, channel in channels.items()}
         found = await asyncio.to_thread(self._read, wanted)
         for (tenant, _), changes in found.items():
-            channels[tenant].note(_checked(changes))
+            channels[tenant].note(changes)
         for channel in channels.values():
             await channel.publish()
 
@@ -356,35 +360,32 @@ class ChangeFeed:
         """
         batch, wanted = self._next, (tenant, since)
         batch.wanted.add(wanted)
+        if batch.answer is None:
+            batch.answer = asyncio.create_task(self._answer(batch))
+            batch.answer.add_done_callback(_mark_retrieved)
+        return (await asyncio.shield(batch.answer))[wanted]  # others wait for it as well
+
+    async def _answer(self, batch: _Batch) -> dict[_Wanted, Changes]:
         async with self._turn:
-            if batch.found is None:
-                if self._next is batch:
-                    self._next = _Batch()
-                batch.found = await asyncio.to_thread(self._read, batch.wanted)
-        return _checked(batch.found[wanted])
+            self._next = _Batch()
+            return await asyncio.to_thread(self._read, batch.wanted)
 
     def changes_now(self, tenant: str, since: int | None) -> Changes:
         """Return the same without a thread, for a store that answers within microseconds."""
-        mark = self._store.mark()
-        if since is None or since == mark:
-            return Changes(mark)
-        return self._store.changes(tenant, since)
+        return self._read([(tenant, since)])[tenant, since]
 
-    def _read(self, wanted: Collection[_Wanted]) -> dict[_Wanted, Changes | StorageError]:
+    def _read(self, wanted: Collection[_Wanted]) -> dict[_Wanted, Changes]:
         """Read the mark once, and the changes of those that are behind it."""
-        try:
-            mark = self._store.mark()
-            return {
-                (tenant, since): Changes(mark)
-                if since in {None, mark}
-                else self._store.changes(tenant, since or 0)
-                for tenant, since in wanted
-            }
-        except StorageError as error:
-            return dict.fromkeys(wanted, error)
+        mark = self._store.mark()
+        return {
+            (tenant, since): Changes(mark)
+            if since is None or since == mark
+            else self._store.changes(tenant, since)
+            for tenant, since in wanted
+        }
 
 
-def _checked(changes: Changes | StorageError) -> Changes:
-    if isinstance(changes, StorageError):
-        raise changes
-    return changes
+def _mark_retrieved(task: "asyncio.Task[dict[_Wanted, Changes]]") -> None:
+    """Keep asyncio from logging an error that no caller awaits any more."""
+    if not task.cancelled():
+        task.exception()

@@ -1,7 +1,7 @@
 """Changes jobs: cancel, rerun, delete, name speakers, edit."""
 
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -22,7 +22,6 @@ from meet_transcriber.core.errors import (
     StorageError,
 )
 from meet_transcriber.core.jobs import Job
-from meet_transcriber.core.options import Options
 from meet_transcriber.core.serialization import to_json
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.core.transitions import cancelled, deleted, rerun
@@ -35,11 +34,11 @@ RERUN_KINDS = ("prepare", "recognize", "diarize", "attribute", "unfinished")
 
 class EditResult(NamedTuple):
     """
-    What an edit left.
+    The result of an edit.
 
     Attributes:
-        job: the record afterwards.
-        changed: in how many places the edits changed something.
+        job: the record after it.
+        changed: number of places that changed.
         before, after: the transcript.
     """
 
@@ -52,15 +51,9 @@ class EditResult(NamedTuple):
 class JobCommands:
     """Changes jobs of one tenant or of all; safe for several threads."""
 
-    def __init__(
-        self,
-        context: ServiceContext,
-        queries: JobQueries,
-        refuse: Callable[[Options], None] = lambda _options: None,
-    ) -> None:
+    def __init__(self, context: ServiceContext, queries: JobQueries) -> None:
         self._context = context
         self._queries = queries
-        self._refuse = refuse
 
     def cancel(self, job_id: str) -> Job:
         """
@@ -89,10 +82,10 @@ class JobCommands:
                 self._context.jobs.remove(job_id)
 
     def rerun(
-        self, job_id: str, kinds: Collection[str] = (), wishes: Mapping[str, object] | None = None
+        self, job_id: str, kinds: Collection[str] = (), changes: Mapping[str, object] | None = None
     ) -> Job:
         """
-        Run a job again, or some kinds of its tasks, optionally with other options.
+        Run a job again, or some kinds of its tasks, optionally with changed options.
 
         Raises:
             JobNotFound, JobConflict: there is none, or it has not ended.
@@ -104,13 +97,12 @@ class JobCommands:
                 f"There is no task {min(unknown)!r}; use {', '.join(RERUN_KINDS)}."
             )
         job = self._queries.job(job_id)
-        options = replace(job.options, **dict(wishes or {}))  # type: ignore[arg-type]
-        self._refuse(options)
+        options = replace(job.options, **dict(changes or {}))  # type: ignore[arg-type]
+        self._context.check_options(options)
         with Quotas(self._context, job.tenant).admit(place=True):
             now, confirmed = self._context.clock(), self._labels_named(job)
-            return self._context.update(
-                job_id, lambda job: rerun(job, kinds, options, now, confirmed)
-            ).after
+            change = partial(rerun, kinds=kinds, options=options, now=now, confirmed=confirmed)
+            return self._context.update(job_id, change).after
 
     def _labels_named(self, job: Job) -> set[str | None]:
         """Labels that users named since the transcript was made."""
@@ -121,37 +113,21 @@ class JobCommands:
 
     # -- editing ---------------------------------------------------------------------------
 
-    def edit(self, job_id: str, edit: Edit, version: int | None = None) -> Job:
-        """
-        Edit a segment, undo the latest step, or redo it; raises as `edit_all` does.
-        """
-        return self.edit_all(job_id, [edit], version).job
-
-    def edit_all(
-        self,
-        job_id: str,
-        edits: Sequence[Edit],
-        version: int | None = None,
-        author: str | None = None,
+    def edit(
+        self, job_id: str, *edits: Edit, version: int | None = None, author: str | None = None
     ) -> EditResult:
         """
         Make edits in order as one step, all or none.
 
         Args:
-            version: of the record that the editor saw; None takes any.
-            author: who makes them, for the history.
+            version: of the record that the editor saw; None accepts any.
+            author: name of the editor's API key, for the history.
 
         Raises:
             JobNotFound, JobNotReady: there is no transcript.
             InvalidOptions: an edit is invalid.
             JobConflict: the transcript changed meanwhile.
         """
-        return self._edit(job_id, edits, version, author)
-
-    def _edit(
-        self, job_id: str, edits: Sequence[Edit], version: int | None, author: str | None
-    ) -> EditResult:
-        """Write the new log beside the old one, then let the record name it."""
         job, before = self._queries.transcript(job_id)
         if version is not None and version != job.version:
             raise _changed_meanwhile()
@@ -164,41 +140,31 @@ class JobCommands:
         now = self._context.clock()
         signed = [replace(each, made_at=now, author=author) for each in edits]
         log, transcript = with_edits(machine, log, before, signed)
+        # A new object per edit: the record names it atomically, so that no half edit is ever read.
         key = f"{job.prefix}/edits.json.{uuid.uuid4().hex}"
         self._context.media.put(key, _dumped(log))
         try:
-            _, changed = self._context.jobs.update(
-                job_id,
-                partial(
-                    _with_log,
-                    before=job,
-                    key=key,
-                    transcript=transcript,
-                    spare=not self._context.policy.expire_edited,
-                ),
-            )
+            keep = not self._context.policy.expire_edited
+            change = partial(_with_log, before=job, key=key, transcript=transcript, keep=keep)
+            changed = self._context.jobs.update(job_id, change).after
         except (JobConflict, JobNotFound):
             self._context.media.delete(key)
             raise
         self._queries.keep(changed, transcript)
-        self._clean_up(job)
+        with suppress(StorageError, JobError):  # the edit is recorded and must not be repeated
+            if old := job.objects.get("edits.json"):
+                self._context.media.delete(old)
+            self._index(changed, transcript)
         places = sum(count(before, each) for each in edits)
         return EditResult(changed, places, before, transcript)
 
-    def _clean_up(self, before: Job) -> None:
-        """The edit is recorded: failures here must not make the caller repeat it."""
-        with suppress(StorageError, JobError):
-            if old := before.objects.get("edits.json"):
-                self._context.media.delete(old)
-            self._index(before.id)
-
-    def _index(self, job_id: str) -> None:
-        """Index the current text, also if others edit at the same time."""
+    def _index(self, job: Job, transcript: Transcript) -> None:
+        """Index the text; again if another edit, which may have been indexed before, came."""
         while self._context.text is not None:
-            job, transcript = self._queries.transcript(job_id)
-            self._context.text.put_text(job_id, transcript.text)
-            if self._queries.version(job_id) == job.version:
+            self._context.text.put_text(job.id, transcript.text)
+            if self._queries.version(job.id) == job.version:
                 return
+            job, transcript = self._queries.transcript(job.id)
 
 
 def _dumped(log: EditLog) -> bytes:
@@ -211,7 +177,7 @@ def _dumped(log: EditLog) -> bytes:
     return data
 
 
-def _with_log(job: Job, before: Job, key: str, transcript: Transcript, spare: bool) -> Job:
+def _with_log(job: Job, before: Job, key: str, transcript: Transcript, keep: bool) -> Job:
     same = job.objects.get("edits.json") == before.objects.get("edits.json")
     if job.deleted or job.state != "completed" or job.run != before.run or not same:
         raise _changed_meanwhile()
@@ -221,7 +187,7 @@ def _with_log(job: Job, before: Job, key: str, transcript: Transcript, spare: bo
         names=dict(transcript.names),
         speakers_found=len(transcript.speakers),
         edited=True,
-        expires_at=None if spare else job.expires_at,
+        expires_at=None if keep else job.expires_at,
     )
 
 

@@ -1,19 +1,23 @@
 """Shared dependencies and policy of the service."""
 
-from collections.abc import Callable
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from meet_transcriber.core.errors import StorageUnavailable
 from meet_transcriber.core.jobs import MAX_ATTEMPTS, Job, waited_seconds, worked_seconds
+from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import TARGET_SECONDS
 from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.ports.auth import Sealer
 from meet_transcriber.ports.engines import AudioDecoder
 from meet_transcriber.ports.observability import UNMETERED, UNTRACED, Meters, Tracer
 from meet_transcriber.ports.outbound import UrlFetcher
-from meet_transcriber.ports.queues import JobQueue
 from meet_transcriber.ports.stores import (
     Clock,
+    JobQueue,
     JobStore,
     MediaStore,
     TextIndex,
@@ -22,6 +26,10 @@ from meet_transcriber.ports.stores import (
 
 log = get_logger(__name__)
 
+FIRST_GUESS_RTF = 0.3
+_RTF = "rtf"
+_LOCK_PAUSE_SECONDS = 0.005
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -29,7 +37,7 @@ class Policy:
 
     Attributes:
         max_upload_bytes: of one recording.
-        lease_seconds: a worker that does not renew its lease for so long has lost its task.
+        lease_seconds: how long a worker keeps its task without renewing the lease.
         max_attempts: deaths of a task in a row, without further progress, that fail its job.
         part_seconds: target length of parts.
         drop_recording: whether a recording is deleted as soon as its working audio exists.
@@ -63,6 +71,7 @@ class ServiceContext:
     Attributes:
         text: the store's full-text index; None if it has none.
         sealer: encrypts stored voices; None if none are stored (VOICE_PROFILES=off).
+        check_options: raises InvalidOptions for what the configured engines do not support.
     """
 
     jobs: JobStore
@@ -76,6 +85,7 @@ class ServiceContext:
     meters: Meters = UNMETERED
     tracer: Tracer = UNTRACED
     sealer: Sealer | None = None
+    check_options: Callable[[Options], None] = lambda _options: None
 
     def update(self, job_id: str, change: Callable[[Job], Job]) -> Updated:
         """
@@ -95,11 +105,58 @@ class ServiceContext:
         return updated
 
     def notify(self, queue: str, job_id: str, task: str) -> None:
-        """Say that a task is ready; what is not heard now is said again by tending."""
+        """Announce a ready task; if the broker is down, maintenance announces it later."""
         try:
             self.queue.notify(queue, job_id, task)
         except StorageUnavailable as error:
             log.warning("notify_failed", job_id=job_id, error=str(error))
+
+    @contextmanager
+    def locked(
+        self, name: str, busy: str, lease_seconds: float, patience_seconds: float
+    ) -> Iterator[Callable[[], None]]:
+        """
+        Hold a lock of the store within the context; that of a process that died expires.
+
+        Yields a function that raises StorageUnavailable if the lock was lost.
+
+        Args:
+            busy: message for users where the lock is lost or not free in time.
+
+        Raises:
+            StorageUnavailable: others hold the lock for longer than the patience.
+        """
+        holder, started = uuid.uuid4().hex, time.monotonic()
+        asked = started
+        while not self.jobs.lock(name, holder, lease_seconds, self.clock()):
+            if time.monotonic() - started > patience_seconds:
+                raise StorageUnavailable(busy)
+            time.sleep(_LOCK_PAUSE_SECONDS)
+            asked = time.monotonic()
+
+        def check_held() -> None:
+            # A lock that expired and is free again may have been held by another in between.
+            expired = time.monotonic() - asked > lease_seconds
+            if expired or not self.jobs.lock(name, holder, lease_seconds, self.clock()):
+                raise StorageUnavailable(busy)
+
+        try:
+            yield check_held
+        finally:
+            with suppress(StorageUnavailable):  # it expires; what was done under it is done
+                self.jobs.unlock(name, holder)
+
+    def seconds_left(self, audio_seconds: float) -> float | None:
+        """Estimate how long the workers need to recognize this audio; None without a worker."""
+        workers = len(self.jobs.workers(self.clock()))
+        rtf = float(self.jobs.get_fact(_RTF) or FIRST_GUESS_RTF)
+        return audio_seconds * rtf / workers if workers else None
+
+    def record_speed(self, rtf: float) -> None:
+        """Update the moving average of seconds of work per second of audio, for estimates."""
+        known = self.jobs.get_fact(_RTF)
+        average = rtf if known is None else 0.8 * float(known) + 0.2 * rtf
+        self.jobs.set_fact(_RTF, f"{average:.4f}")
 
 
 def summary(job: Job) -> dict[str, object]:

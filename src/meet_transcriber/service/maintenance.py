@@ -111,10 +111,6 @@ class Maintenance:
         self._remove_stale_writes(now)
         return True
 
-    def wait_for_webhooks(self) -> None:
-        """Wait for webhook deliveries in progress."""
-        self._webhooks.wait()
-
     def release_dead_workers(self, workers: Collection[str]) -> None:
         """Make the tasks of dead workers ready at once."""
         self._release_leases(lambda job: expired(job, self._context.clock(), dead=workers))

@@ -1,12 +1,13 @@
-"""Reads jobs: status, lists, transcripts, exports, search."""
+"""Reads jobs: status, lists, transcripts, exports, search, and the length of the queues."""
 
 import copy
+import re
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import BinaryIO, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 from meet_transcriber.core.edits import EditLog, edited
 from meet_transcriber.core.errors import (
@@ -17,21 +18,22 @@ from meet_transcriber.core.errors import (
     StorageUnavailable,
 )
 from meet_transcriber.core.formats import export
-from meet_transcriber.core.jobs import SHOWN, Backlog, Job, JobQuery
+from meet_transcriber.core.jobs import QUEUES, SHOWN, Backlog, Job, JobQuery
+from meet_transcriber.core.languages import fold
 from meet_transcriber.core.plan import PartResult
 from meet_transcriber.core.serialization import from_json
 from meet_transcriber.core.transcript import Segment, Transcript
+from meet_transcriber.ports.stores import JobQueue, JobStore
 from meet_transcriber.service.context import ServiceContext
 from meet_transcriber.service.uploads import open_recording, size_of
 
 T = TypeVar("T")
 
-_RECORDS, _TRANSCRIPTS = 1024, 8  # edited ones share most words with the machine's
+_RECORDS, _PARTS = 1024, 32
+_TRANSCRIPTS = 8  # few, because they are large; an edited one shares most words with the original
 _BACKLOG_SECONDS = 0.5
-FIRST_GUESS_RTF = 0.3
 _SCANNED_JOBS = 200
-RTF = "rtf"
-"""Name of the fact that holds the measured real-time factor of a worker."""
+_PUNCTUATION = re.compile(r"^\W+|\W+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ class JobQueries:
         self.tenant: str | None = None
         self._records: _LruCache[Job] = _LruCache(_RECORDS)
         self._transcripts: _LruCache[Transcript] = _LruCache(_TRANSCRIPTS)
-        self._backlog = [(float("-inf"), Backlog())]
+        self._parts: _LruCache[PartResult] = _LruCache(_PARTS)
+        self._backlog = [(float("-inf"), Backlog())]  # a list, which the copies of tenants share
 
     def for_tenant(self, tenant: str) -> "JobQueries":
         """The same queries, with shared caches, restricted to one tenant's jobs."""
@@ -116,13 +119,12 @@ class JobQueries:
         if job.ended:
             return Wait(None, None)
         position = self.position(job)
-        backlog, workers = self.backlog(), len(self._context.jobs.workers(self._context.clock()))
-        if not workers or job.duration is None:
+        if job.duration is None:
             return Wait(position, None)
-        own = job.duration * (1.0 - job.progress)
+        backlog, own = self.backlog(), job.duration * (1.0 - job.progress)
         share = backlog.jobs.get("processing", 0) + (1 if position else 0)
         audio = backlog.seconds_left if position else min(own * share, backlog.seconds_left)
-        return Wait(position, max(audio, own) * self._rtf() / workers)
+        return Wait(position, self._context.seconds_left(max(audio, own)))
 
     def backlog(self) -> Backlog:
         """Waiting and running work; up to half a second old."""
@@ -132,9 +134,6 @@ class JobQueries:
             backlog = self._context.jobs.backlog()
             self._backlog[0] = (now, backlog)
         return backlog
-
-    def _rtf(self) -> float:
-        return float(self._context.jobs.get_fact(RTF) or FIRST_GUESS_RTF)
 
     # -- results ---------------------------------------------------------------------------
 
@@ -146,21 +145,27 @@ class JobQueries:
             JobNotFound: there is no such job.
             JobNotReady: it is not completed.
         """
+        return self.consistent(job_id, lambda job: (job, self.transcript_of(job)))
+
+    def consistent(self, job_id: str, read: Callable[[Job], T]) -> T:
+        """
+        Call a function that reads objects of a job; again if the job changed meanwhile.
+
+        Raises:
+            JobNotFound: there is no such job.
+            StorageError: an object cannot be read.
+        """
         while True:
             job = self.job(job_id)
-            if job.state != "completed":
-                raise JobNotReady(
-                    f"The job is {job.state}: there is a transcript only when it is completed."
-                    + (f" {job.error.message}" if job.error else "")
-                )
             try:
-                return job, self.transcript_of(job)
-            except StorageError:  # retried if the record changed meanwhile
+                return read(job)
+            except StorageError:  # the objects of an older record may be deleted
                 if self.version(job_id) == job.version:
                     raise
 
     def transcript_of(self, job: Job) -> Transcript:
-        """The transcript of a completed job; raises StorageError if it cannot be read."""
+        """The transcript of a job; raises JobNotReady, and StorageError if it cannot be read."""
+        _check_completed(job)
         return self._transcripts.get(_content(job), lambda: self._assembled(job))
 
     def keep(self, job: Job, transcript: Transcript) -> None:
@@ -175,6 +180,15 @@ class JobQueries:
         """The transcript before any edit."""
         key = job.objects["transcript.json"]
         return self._transcripts.get(key, lambda: self._object(job, "transcript.json", Transcript))
+
+    def edit_log(self, job_id: str) -> tuple[Job, EditLog]:
+        """A completed job with the edits of its transcript; raises as `transcript` does."""
+
+        def read(job: Job) -> tuple[Job, EditLog]:
+            _check_completed(job)
+            return job, self.edits(job)
+
+        return self.consistent(job_id, read)
 
     def edits(self, job: Job) -> EditLog:
         """The edits of the transcript."""
@@ -201,10 +215,10 @@ class JobQueries:
         Raises:
             StorageUnavailable: they cannot be read now.
         """
-        for name in sorted(job.objects):
-            if name.startswith("parts/") and name not in known:
+        for name in sorted(job.objects.keys() - known):
+            if name.startswith("parts/"):
                 try:
-                    result = self._object(job, name, PartResult)
+                    result = self._part(job, name)
                     yield from ((name, segment) for segment in result.segments)
                 except StorageUnavailable:
                     raise
@@ -212,9 +226,13 @@ class JobQueries:
                     pass  # deleted by a rerun meanwhile
                 known.add(name)
 
+    def _part(self, job: Job, name: str) -> PartResult:
+        """A part, cached because every client that follows the job reads it."""
+        return self._parts.get(job.objects[name], lambda: self._object(job, name, PartResult))
+
     def audio(self, job_id: str) -> tuple[Job, BinaryIO, int]:
         """
-        The recording, or its working audio if it was not kept, as a file with its size in bytes.
+        The recording as a file, with its size in bytes; its working audio if it was not kept.
 
         Raises:
             JobNotFound: there is no such job.
@@ -252,15 +270,16 @@ class JobQueries:
         Raises:
             InvalidOptions: the query is empty.
         """
-        terms = query.casefold().split()
-        if not terms:
+        terms = [term for word in fold(query).split() if (term := _PUNCTUATION.sub("", word))]
+        if not query.split():
             raise InvalidOptions("The search query must have at least one word.")
         jobs, complete = self._candidates(query, limit)
         hits: list[Hit] = []
         for job in jobs:
             with suppress(StorageError):  # deleted meanwhile
                 transcript = self.transcript_of(job)
-                if _matches(transcript.text, terms):
+                # The index compares whole words, in its own way; what it finds is a hit.
+                if self._context.text is not None or _matches(transcript.text, terms):
                     hits.append(Hit(job, _matching_segments(transcript, terms)[:segments]))
             if len(hits) == limit:
                 return Found(tuple(hits), complete=False)
@@ -281,16 +300,24 @@ class JobQueries:
 
 
 def _matches(text: str, terms: list[str]) -> bool:
-    folded = text.casefold()
-    return all(term in folded for term in terms)
+    folded = fold(text)
+    return bool(terms) and all(term in folded for term in terms)
 
 
 def _matching_segments(transcript: Transcript, terms: list[str]) -> tuple[tuple[int, Segment], ...]:
     return tuple(
         (number, segment)
         for number, segment in enumerate(transcript.segments)
-        if any(term in segment.text.casefold() for term in terms)
+        if any(term in fold(segment.text) for term in terms)
     )
+
+
+def _check_completed(job: Job) -> None:
+    if job.state != "completed":
+        raise JobNotReady(
+            f"The job is {job.state}: there is a transcript only when it is completed."
+            + (f" {job.error.message}" if job.error else "")
+        )
 
 
 def _content(job: Job) -> Hashable:
@@ -312,9 +339,61 @@ class _LruCache(Generic[T]):
             if key in self._values:
                 self._values.move_to_end(key)
                 return self._values[key]
-        value = make()
+        value = make()  # without the lock, as it reads a store; two threads may both do it
         with self._lock:
             self._values[key] = value
             if len(self._values) > self._size:
                 self._values.popitem(last=False)
         return value
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """The state of the queues.
+
+    Attributes:
+        messages: queue -> messages in the broker.
+        oldest_seconds: age of the oldest unfinished job; None without any.
+    """
+
+    backlog: Backlog
+    messages: Mapping[str, int]
+    oldest_seconds: float | None
+
+    def length(self, queue: str) -> int:
+        """Ready and running tasks; unlike messages, not 0 while a worker is busy."""
+        return self.backlog.ready.get(queue, 0) + self.backlog.running.get(queue, 0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON-ready values."""
+        ready, running = self.backlog.ready, self.backlog.running
+        return {
+            "celery_queue_length": sum(map(self.length, QUEUES)),
+            "queues": {
+                name: {
+                    "ready": ready.get(name, 0),
+                    "running": running.get(name, 0),
+                    "length": self.length(name),
+                    "messages": self.messages[name],
+                }
+                for name in QUEUES
+            },
+            "jobs": dict(self.backlog.jobs),
+            "oldest_seconds": self.oldest_seconds,
+            "audio_seconds_left": self.backlog.seconds_left,
+        }
+
+
+def measure_queues(jobs: JobStore, queue: JobQueue, now: float) -> QueueStats:
+    """
+    Read the current state.
+
+    Raises:
+        StorageError: the store or the broker does not respond.
+    """
+    oldest = jobs.page(JobQuery(limit=1, order="asc", states=("pending", "processing")))
+    return QueueStats(
+        jobs.backlog(),
+        {name: queue.length(name) for name in QUEUES},
+        max(now - oldest[0].created_at, 0.0) if oldest else None,
+    )

@@ -1,25 +1,21 @@
 """
 Limits of a tenant and of the server, checked against the records.
 
-Whoever adds a job holds a lock between the check and the addition, so that two concurrent requests
-cannot both take the last place. The lock of a process that died expires.
+A lock is held between the check and the addition of a job, so that two concurrent requests cannot
+both take the last place. The lock of a process that died expires.
 """
 
-import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
-from meet_transcriber.core.errors import QueueFull, QuotaExceeded, StorageUnavailable
+from meet_transcriber.core.errors import QueueFull, QuotaExceeded
 from meet_transcriber.core.jobs import Backlog, Usage
 from meet_transcriber.service.context import ServiceContext
-from meet_transcriber.service.queries import FIRST_GUESS_RTF, RTF
 
 DAY_SECONDS = 24 * 3600.0
 
 _LOCK_SECONDS = 10.0
 _PATIENCE_SECONDS = 15.0
-_PAUSE_SECONDS = 0.005
 _MARGIN_JOBS = 128
 """Fewer jobs than this arrive at once; further below the limit no lock is needed."""
 
@@ -58,7 +54,9 @@ class Quotas:
             or (size_bytes > 0 and policy.max_stored_bytes is not None)
             or (seconds is not None and policy.max_audio_seconds is not None)
         )
-        with self._lock() if contended else nullcontext():
+        busy = "Too many recordings arrive at once; send it again."
+        lock = self._context.locked("admission", busy, _LOCK_SECONDS, _PATIENCE_SECONDS)
+        with lock if contended else nullcontext():
             if contended and place:
                 self._check_queue()
                 self._check_in_flight()
@@ -79,9 +77,10 @@ class Quotas:
     def check_length(self, claimed: float | None, seconds: float) -> None:
         """Raise QuotaExceeded if a recording is too long by what exceeds its claimed duration."""
         more = seconds - (claimed or 0.0)
-        most = self._policy.max_audio_seconds
-        if most is not None and more > 0 and self._usage().audio_seconds + more > most:
-            raise self._audio_exceeded(self._usage(), more)
+        if self._policy.max_audio_seconds is not None and more > 0:
+            usage = self._usage()
+            if usage.audio_seconds + more > self._policy.max_audio_seconds:
+                raise self._audio_exceeded(usage, more)
 
     def free_bytes(self) -> int | None:
         """Bytes that the tenant may still store; None without a limit."""
@@ -90,12 +89,10 @@ class Quotas:
 
     def _usage(self) -> Usage:
         policy = self._policy
-        if (policy.max_stored_bytes, policy.max_audio_seconds, policy.max_jobs_in_flight) == (
-            None,
-        ) * 3:
+        limits = policy.max_stored_bytes, policy.max_audio_seconds, policy.max_jobs_in_flight
+        if limits == (None, None, None):
             return Usage()
-        since = self._context.clock() - DAY_SECONDS
-        return self._context.jobs.usage(self._tenant, since)
+        return self._context.jobs.usage(self._tenant, self._context.clock() - DAY_SECONDS)
 
     def _queue_may_fill(self) -> bool:
         most = self._policy.max_queued_jobs
@@ -144,22 +141,7 @@ class Quotas:
 
     def _seconds_a_job(self, backlog: Backlog) -> float:
         """Estimated seconds until the next job ends."""
-        workers = len(self._context.jobs.workers(self._context.clock()))
-        if not workers or not backlog.active:
+        left = self._context.seconds_left(backlog.seconds_left)
+        if left is None or not backlog.active:
             return _NO_WORKER_SECONDS
-        speed = float(self._context.jobs.get_fact(RTF) or FIRST_GUESS_RTF)
-        seconds = backlog.seconds_left * speed / workers / backlog.active
-        return min(max(seconds, 1.0), _LONGEST_WAIT_SECONDS)
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        jobs, clock = self._context.jobs, self._context.clock
-        holder, give_up_at = uuid.uuid4().hex, time.monotonic() + _PATIENCE_SECONDS
-        while not jobs.lock("admission", holder, _LOCK_SECONDS, clock()):
-            if time.monotonic() > give_up_at:
-                raise StorageUnavailable("Too many recordings arrive at once; send it again.")
-            time.sleep(_PAUSE_SECONDS)
-        try:
-            yield
-        finally:
-            jobs.unlock("admission", holder)
+        return min(max(left / backlog.active, 1.0), _LONGEST_WAIT_SECONDS)

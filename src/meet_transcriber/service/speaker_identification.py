@@ -5,6 +5,7 @@ import io
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO
 
 from meet_transcriber.core.assembly import channel_labels
@@ -20,19 +21,26 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import Plan
 from meet_transcriber.core.serialization import from_json, to_json
 from meet_transcriber.core.transcript import Diarization, Span, TranscriptWarning, Voice
+from meet_transcriber.core.transitions import check_accepts_results
 from meet_transcriber.core.voices import (
     KNOWN_NAMES,
     KNOWN_SPEAKERS,
     LONGEST_REFERENCE_SECONDS,
+    TO_REMEMBER,
     VOICES,
+    Book,
     Heard,
     Named,
+    Person,
     References,
     Sample,
+    Wanted,
     clear_names,
     compact,
     matches,
     named_by,
+    with_clip_sample,
+    without_clip,
     without_taken,
 )
 from meet_transcriber.observability.logging import get_logger
@@ -41,11 +49,10 @@ from meet_transcriber.ports.engines import AudioSource, Diarizer, Progress, Voic
 from meet_transcriber.service.context import ServiceContext
 from meet_transcriber.service.voices import (
     VoiceBook,
-    add_clip,
-    clip_wanted,
-    drop_clip,
+    clip_context,
     heard_in,
     sealed,
+    unsealed,
 )
 
 log = get_logger(__name__)
@@ -87,20 +94,20 @@ class SpeakerIdentification:
             return
         embedder, voices, named = _embedder(diarizer), dict(found.voices), Named()
 
-        def tell(_share: float) -> None:
+        def report(_share: float) -> None:
             progress(1.0)  # the diarization is done
 
         try:
             if plan.audio.channels > 1 and embedder is not None:
-                voices = channel_voices(pipeline, plan, embedder, tell)
+                voices = channel_voices(pipeline, plan, embedder, report)
             if KNOWN_SPEAKERS in self._job.objects:
-                named = self._by_references(pipeline, voices, embedder, tell)
+                named = self._match_references(pipeline, voices, embedder, report)
         except (DiarizationFailed, EngineUnavailable) as error:
             log.warning("voices_missed", error=str(error))
             named = Named({}, (TranscriptWarning("voices_missed", f"{_MISSED}: {error}"),))
-        self._leave(voices, named, checkpoints)
+        self._store(voices, named, checkpoints)
 
-    def _leave(self, voices: Mapping[str, Voice], named: Named, checkpoints: Checkpoints) -> None:
+    def _store(self, voices: Mapping[str, Voice], named: Named, checkpoints: Checkpoints) -> None:
         if named != Named():
             data = to_json(named)
             self._context.media.put(checkpoints.new(KNOWN_NAMES), data)
@@ -109,7 +116,7 @@ class SpeakerIdentification:
             data = sealed(self._context.sealer, heard, f"job:{self._job.id}")
             self._context.media.put(checkpoints.new(VOICES), data)
 
-    def _by_references(
+    def _match_references(
         self,
         pipeline: Pipeline,
         voices: Mapping[str, Voice],
@@ -140,21 +147,21 @@ class SpeakerIdentification:
         The known people of this job by label: by the request's references, else by clear matches
         with stored voices. A clip's speaker is stored first.
         """
-        by_reference = self._left()
+        by_reference = self._named_by_references()
         try:
             warnings = self._remember_clip()
-            by_voice = self._clear()
+            by_voice = self._named_by_voices()
         except VoicesSealed as error:
             warnings, by_voice = (TranscriptWarning(error.code, str(error)),), {}
         given = by_reference.names
         free = without_taken(by_voice, given)
         return Named({**free, **given}, (*by_reference.warnings, *warnings))
 
-    def _left(self) -> Named:
+    def _named_by_references(self) -> Named:
         key = self._job.objects.get(KNOWN_NAMES)
         return from_json(Named, self._context.media.get(key)) if key else Named()
 
-    def _clear(self) -> dict[str, str]:
+    def _named_by_voices(self) -> dict[str, str]:
         voices = heard_in(self._context, self._job)
         if not voices:
             return {}
@@ -163,20 +170,27 @@ class SpeakerIdentification:
         )
 
     def _remember_clip(self) -> tuple[TranscriptWarning, ...]:
-        wanted = clip_wanted(self._context, self._job)
-        if wanted is None:
+        context, job = self._context, self._job
+        key = job.objects.get(TO_REMEMBER)
+        if key is None or context.sealer is None:
             return ()
-        voices = heard_in(self._context, self._job)
+        data = context.media.get(key)
+        wanted = unsealed(context.sealer, Wanted, data, clip_context(job.tenant))
+        book, voices = VoiceBook(context, job.tenant), heard_in(context, job)
         if not voices:
-            drop_clip(self._context, self._job)
+            book.change(partial(without_clip, job_id=job.id))
             return (_not_kept("the clip has too little speech, or the diarizer hears no voices."),)
         label = max(voices, key=lambda each: voices[each].seconds)
-        sample = Sample(voices[label], self._job.id, label, wanted.consent, clip=True)
+        sample = Sample(voices[label], job.id, label, wanted.consent, clip=True)
         try:
-            add_clip(self._context, self._job, sample)
+            book.change(partial(self._with_sample, sample=sample))
         except VoiceNotFound:
             return (_not_kept("the person was deleted before the clip was done."),)
         return ()
+
+    def _with_sample(self, book: Book, sample: Sample) -> tuple[Book, Person]:
+        check_accepts_results(self._context.jobs.get(self._job.id))
+        return with_clip_sample(book, sample)
 
 
 @dataclass(frozen=True)

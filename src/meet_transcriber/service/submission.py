@@ -8,7 +8,7 @@ maintenance removes what a sender or a process that died left behind.
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -42,18 +42,15 @@ from meet_transcriber.service.uploads import (
     withdraw,
 )
 
-Refuse = Callable[[Options], None]
-"""Raises InvalidOptions for what the configured engines cannot do."""
-
 _MEBIBYTE = 1 << 20
 _NAME_LENGTH = 255
-_RENEW_SHARE = 3
+_RENEW_SHARE = 3  # renewals per lease, so that one slow write does not expire it
 
 
 @dataclass(frozen=True)
 class SubmissionRequest:
     """
-    What a sender asks for.
+    The options of a submission.
 
     Attributes:
         extras: objects that accompany the recording and are deleted with the job, by logical name.
@@ -79,15 +76,8 @@ class SubmissionRequest:
 class Submissions:
     """Creates the jobs of one tenant; safe for several threads."""
 
-    def __init__(
-        self, context: ServiceContext, refuse: Refuse = lambda _options: None, tenant: str = ""
-    ) -> None:
-        """
-        Args:
-            refuse: raises InvalidOptions for what the configured engines cannot do.
-        """
+    def __init__(self, context: ServiceContext, tenant: str = "") -> None:
         self.context = context
-        self._refuse = refuse
         self._tenant = tenant
         self._quotas = Quotas(context, tenant)
         self._uploads = Uploads(context, tenant)
@@ -134,7 +124,7 @@ class Submissions:
 
     def create_upload(self, name: str, size_bytes: int) -> Job:
         """
-        Create a resumable upload of so many bytes; its id becomes the job's.
+        Create a resumable upload; its id becomes the job's.
 
         Raises:
             UploadTooLarge, QuotaExceeded: it exceeds the limit of the server or of the tenant.
@@ -156,7 +146,8 @@ class Submissions:
 
         Raises:
             UploadNotFound, UploadConflict: there is none, or it is not complete.
-            InvalidAudio, InvalidOptions, AddressRefused: it cannot be used, or not so.
+            InvalidAudio, InvalidOptions, AddressRefused: the recording, the options or the webhook
+                are refused.
             QuotaExceeded, QueueFull: no more jobs are accepted, or none of this tenant.
             IdempotencyMismatch: it, or the key, was used before for another request.
         """
@@ -181,12 +172,12 @@ class Submissions:
         Check a request, probe its recording if that is here, and begin the job.
 
         Args:
-            job: as it is stored, but with the objects, bytes and key that it shall have; one
-                that began before is returned if the fingerprint is the same.
+            job: the stored record with its new objects, bytes and key. If it has begun already,
+                it is returned unless the fingerprint differs.
         """
         if job.state != "uploading":
             return _same(job, fingerprint)
-        self._refuse(request.options)
+        self.context.check_options(request.options)
         webhook = None
         if request.webhook_url is not None:
             self.context.fetcher.check(request.webhook_url)
@@ -286,7 +277,7 @@ class StreamedUpload:
     """
     One recording that is streamed in: `write` its bytes, then `finish`; or `abandon` it.
 
-    After a request with the same Idempotency-Key the bytes are only compared with those of then.
+    If a job with the same Idempotency-Key exists, the bytes are only compared with its recording.
     """
 
     def __init__(self, submissions: Submissions, job: Job, name: str, quotas: Quotas) -> None:
@@ -340,12 +331,12 @@ class StreamedUpload:
         """
         Probe the recording and begin the job; returns it. A failure deletes the upload.
 
-        A request that was made before with the same Idempotency-Key returns the job of then.
+        Repeating a request with its Idempotency-Key returns the same job.
 
         Raises:
             InvalidAudio: the recording cannot be used.
             QuotaExceeded: its tenant has reached a limit.
-            InvalidOptions, AddressRefused: what is asked cannot be done.
+            InvalidOptions, AddressRefused: the options or the webhook are refused.
             IdempotencyMismatch: the key was used for another request.
             StorageError: the recording cannot be stored.
         """

@@ -35,6 +35,7 @@ from meet_transcriber.core.transitions import (
     concluded,
     delayed,
     fetched,
+    held,
     planned,
     released,
     task_failed,
@@ -43,14 +44,13 @@ from meet_transcriber.observability.logging import bound, get_logger
 from meet_transcriber.pipeline import Chosen, Pipeline
 from meet_transcriber.ports.engines import Diarizer, Recognizer, SpeechDetector
 from meet_transcriber.service.context import ServiceContext
-from meet_transcriber.service.queries import RTF
 from meet_transcriber.service.quotas import Quotas
 from meet_transcriber.service.speaker_identification import SpeakerIdentification
 from meet_transcriber.service.uploads import delete_recording, open_recording
 
 log = get_logger(__name__)
 
-_BEAT_SECONDS = 0.5
+_BEAT_SECONDS = 0.5  # also how often cancellation is checked
 _REPORTED_SHARE = 0.01  # progress that is written before the lease is due
 
 
@@ -105,39 +105,21 @@ class TaskHeartbeat:
 
     def _renew_or_check(self) -> None:
         now, lease = self._context.clock(), self._context.policy.lease_seconds
-        share = self._share
+        name, token, share = self._claim.task.name, self._claim.task.token, self._share
         if share > self._reported + _REPORTED_SHARE or abs(now - self._renewed) > lease / 3:
-            self._context.jobs.update(
-                self._claim.job.id,
-                lambda job: alive(
-                    job, self._claim.task.name, self._claim.task.token, share, now, lease
-                ),
-            )
+            change = partial(alive, name=name, token=token, progress=share, now=now, lease=lease)
+            self._context.jobs.update(self._claim.job.id, change)
             self._reported, self._renewed = share, now
         else:
-            self._check_claim()
-
-    def _check_claim(self) -> None:
-        """Check without writing that the task is still claimed."""
-        job = self._context.jobs.get(self._claim.job.id)
-        if job.deleted:
-            raise JobNotFound(f"Job {job.id} was deleted.")
-        if job.state == "cancelled":
-            raise JobCancelled("The job was cancelled.")
-        if not any(task.token == self._claim.task.token for task in job.in_state("running")):
-            raise LeaseLost(f"Task {self._claim.task.name} was taken over by another worker.")
+            held(self._context.jobs.get(self._claim.job.id), name, token)
 
 
 Learn = Callable[[Job], Job]
+"""Adds to the record what a task's result says about the job."""
 
-_FINAL = (
-    AddressRefused,
-    InvalidAudio,
-    InvalidOptions,
-    EngineUnavailable,
-    QuotaExceeded,
-)
-_CANDIDATES = 16
+_FINAL = (AddressRefused, InvalidAudio, InvalidOptions, EngineUnavailable, QuotaExceeded)
+"""Errors that another attempt would repeat."""
+_CANDIDATES = 16  # other workers may claim the first ones meanwhile
 _COMMIT_PATIENCE_SECONDS = 0.5
 _SPACE_PATIENCE_SECONDS = 3600.0
 """How long a job waits for free space before it fails."""
@@ -148,7 +130,7 @@ _TRANSIENT = (StorageFull, StorageUnavailable)
 class Engines:
     """Factories of a worker's engines, which build each engine once.
 
-    They may raise EngineUnavailable, with the command that mends it.
+    They may raise EngineUnavailable, with the command that fixes it.
     """
 
     recognizer: Callable[[], Chosen[Recognizer]]
@@ -253,18 +235,13 @@ class TaskRunner:
 
     def _claim(self) -> Claim | None:
         context = self._context
+        lease = context.policy.lease_seconds
         for job_id in context.jobs.ready(self._queues, _CANDIDATES):
+            change = partial(
+                claimed, queues=self._queues, worker=self._worker, now=context.clock(), lease=lease
+            )
             with suppress(JobNotFound):
-                before, job = context.jobs.update(
-                    job_id,
-                    lambda job: claimed(
-                        job,
-                        self._queues,
-                        self._worker,
-                        context.clock(),
-                        context.policy.lease_seconds,
-                    ),
-                )
+                before, job = context.jobs.update(job_id, change)
                 if job.fence != before.fence:
                     return claim_in(job, self._worker)
         return None
@@ -355,8 +332,9 @@ class TaskRunner:
         pipeline.recognize(plan, claim.task.part, recognizer, heartbeat)
         part, seconds = plan.parts[claim.task.part], time.monotonic() - started
         self._context.meters.recognition(recognizer.engine.name, part.end - part.start, seconds)
-        self._record_speed(seconds / max(part.end - part.start, 0.1))
-        return _nothing
+        with suppress(*_TRANSIENT):  # an estimate must not fail a part
+            self._context.record_speed(seconds / max(part.end - part.start, 0.1))
+        return _unchanged
 
     def _recognizer(self, job: Job) -> Chosen[Recognizer]:
         """The recognizer; raises if it does not support the job's options."""
@@ -375,11 +353,11 @@ class TaskRunner:
         diarizer = self._engines.diarizer() if plan.audio.channels == 1 else None
         found = pipeline.diarize(plan, diarizer, heartbeat)
         identification.keep(pipeline, plan, found, self._engines.diarizer, checkpoints, heartbeat)
-        return _nothing
+        return _unchanged
 
     def _attribute(self, pipeline: Pipeline, job: Job) -> Learn:
         plan, parts, diarization = pipeline.load_results()
-        # Without a result the record's warnings say why the speakers are unknown.
+        # Without a result, the record's warnings say why the speakers are unknown.
         known = diarization or Diarization(warnings=job.warnings)
         timeline = pipeline.load_timeline()
         voices = SpeakerIdentification(self._context, job).known()
@@ -388,30 +366,25 @@ class TaskRunner:
             self._context.text.put_text(job.id, transcript.text)
         return partial(concluded, transcript=transcript)
 
-    def _record_speed(self, rtf: float) -> None:
-        """Update the moving average of seconds of work per second of audio, for estimates."""
-        jobs = self._context.jobs
-        with suppress(*_TRANSIENT):  # an estimate must not fail a part
-            known = jobs.get_fact(RTF)
-            jobs.set_fact(RTF, f"{rtf if known is None else 0.8 * float(known) + 0.2 * rtf:.4f}")
-
     # -- ends ------------------------------------------------------------------------------
 
     def _commit(self, claim: Claim, checkpoints: ClaimedCheckpoints, learn: Learn) -> None:
         """Record the result; waits two leases for a store that is full or unavailable."""
-        written = checkpoints.written
         deadline = time.monotonic() + 2 * self._context.policy.lease_seconds
-        task = claim.task
-
-        def count(job: Job) -> Job:
-            return committed(job, task.name, task.token, written, self._context.clock(), learn)
-
+        change = partial(
+            committed,
+            name=claim.task.name,
+            token=claim.task.token,
+            objects=checkpoints.written,
+            now=self._context.clock(),
+            learn=learn,
+        )
         while time.monotonic() < deadline:
             with suppress(*_TRANSIENT):
-                self._context.update(claim.job.id, count)
+                self._context.update(claim.job.id, change)
                 return
             time.sleep(_COMMIT_PATIENCE_SECONDS)
-        self._context.update(claim.job.id, count)
+        self._context.update(claim.job.id, change)
 
     def _drop_recording(self, claim: Claim) -> None:
         """Delete the recording once its working audio is recorded, if the policy says so."""
@@ -459,17 +432,14 @@ class TaskRunner:
         kept. Maintenance deletes what cannot be deleted now after the job's end.
         """
         with suppress(StorageError):
-            named = self._named(claim.job.id)
+            try:
+                named = set(self._context.jobs.get(claim.job.id).objects.values())
+            except JobNotFound:
+                named = set()
             for key in checkpoints.written.values():
                 if key not in named:
                     self._context.media.delete(key)
 
-    def _named(self, job_id: str) -> set[str]:
-        try:
-            return set(self._context.jobs.get(job_id).objects.values())
-        except JobNotFound:
-            return set()
 
-
-def _nothing(job: Job) -> Job:
+def _unchanged(job: Job) -> Job:
     return job

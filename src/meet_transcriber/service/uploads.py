@@ -1,5 +1,5 @@
 """
-Resumable uploads: the bytes of a recording arrive in any number of requests, before its job.
+Resumable uploads: the bytes of a recording, sent in any number of requests before its job.
 
 An upload is the record of the job that it becomes. Its bytes are stored as pieces, and a piece
 counts once the record names it, which the record does only if it ends where the piece begins; so
@@ -37,7 +37,9 @@ PIECE_BYTES = 8 << 20
 """The most that is lost when this process is killed."""
 
 MOST_PIECES = 2000
-_USUAL_PIECES = 500
+_USUAL_PIECES = 500  # of a large recording, so that its list stays short
+_LIST = "pieces.json"
+_BLOCK_BYTES = 1 << 20
 
 
 class Uploads:
@@ -178,14 +180,19 @@ class Receiving:
 
 
 def complete_recording(media: MediaStore, job: Job) -> str:
-    """Join the pieces of an upload; returns the recording's key. Raises UploadConflict."""
+    """Make the pieces of an upload one recording; returns its key. Raises UploadConflict."""
     upload = job.upload or Upload()
     received = upload.received_bytes
     if received < job.size_bytes:
         raise UploadConflict(
-            f"Only {received} of {job.size_bytes} bytes have come; send the rest first.", received
+            f"Only {received} of {job.size_bytes} bytes have arrived; send the rest first.",
+            received,
         )
-    return join(media, _folder(job), upload.pieces)
+    if len(upload.pieces) == 1:
+        return upload.pieces[0].key
+    key = f"{_folder(job)}/{_LIST}"
+    media.put(key, to_json(upload.pieces))
+    return key
 
 
 def withdraw(context: ServiceContext, job_id: str) -> Job:
@@ -213,12 +220,12 @@ def _check_offset(job: Job, offset: int) -> Upload:
         raise UploadConflict("The upload has ended; nothing is added to it.", job.size_bytes)
     if upload.received_bytes != offset:
         raise UploadConflict(
-            f"{upload.received_bytes} bytes have come, so it continues there and not at {offset}.",
+            f"{upload.received_bytes} bytes have arrived: continue there, not at {offset}.",
             upload.received_bytes,
         )
     if len(upload.pieces) >= MOST_PIECES:
         raise UploadConflict(
-            f"The upload came in {MOST_PIECES} pieces; create another one with larger requests.",
+            f"The upload has {MOST_PIECES} pieces; create another one and send larger requests.",
             offset,
         )
     return upload
@@ -228,19 +235,6 @@ def _appended(job: Job, piece: Piece, offset: int, now: float) -> Job:
     upload = _check_offset(job, offset)
     longer = replace(upload, pieces=(*upload.pieces, piece))
     return replace(job, upload=longer, lease_until=now + KEPT_SECONDS)
-
-
-_LIST = "pieces.json"
-_BLOCK_BYTES = 1 << 20
-
-
-def join(media: MediaStore, folder: str, pieces: Sequence[Piece]) -> str:
-    """Make one recording of pieces below `folder`, without copying them; returns its key."""
-    if len(pieces) == 1:
-        return pieces[0].key
-    key = f"{folder}/{_LIST}"
-    media.put(key, to_json(list(pieces)))
-    return key
 
 
 def open_recording(media: MediaStore, key: str) -> BinaryIO:

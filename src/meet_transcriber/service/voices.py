@@ -2,17 +2,15 @@
 
 import hashlib
 import json
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 from meet_transcriber.core.edits import labels_given
 from meet_transcriber.core.errors import (
-    JobCancelled,
     JobNotFound,
     NoVoice,
     StorageError,
@@ -35,16 +33,15 @@ from meet_transcriber.core.voices import (
     Person,
     Sample,
     Wanted,
-    clip_heard,
     clip_jobs,
-    clip_useless,
     compact,
-    expecting,
     matches,
     merged_people,
-    remembered,
     renamed,
+    with_clip,
+    with_sample,
     without,
+    without_clip,
 )
 from meet_transcriber.ports.auth import Sealer
 from meet_transcriber.service.commands import JobCommands
@@ -55,7 +52,7 @@ T = TypeVar("T")
 
 _LOCK_SECONDS = 30.0
 _PATIENCE_SECONDS = 10.0
-_PAUSE_SECONDS = 0.02
+_BUSY = "The voice profiles are locked by another change; try again."
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ class VoiceBook:
 
     def read(self) -> Book:
         """
-        The people; none if nobody was added yet.
+        The people; empty before the first is added.
 
         Raises:
             VoicesOff: voices are not stored on this server.
@@ -105,7 +102,8 @@ class VoiceBook:
             TranscriptionError: as `read` does, and whatever the function raises.
         """
         sealer, media = sealer_of(self.context), self.context.media
-        with self._locked_book() as check_held:
+        lock = f"voices:{self.key}", _BUSY, _LOCK_SECONDS, _PATIENCE_SECONDS
+        with self.context.locked(*lock) as check_held:
             before = self.read()
             book, result = change(before)
             check_held()
@@ -114,39 +112,6 @@ class VoiceBook:
             elif before.people:
                 media.delete(self.key)
         return result
-
-    def person(self, person_id: str) -> Person:
-        """A person of the book; raises VoiceNotFound."""
-        return self.read().find(person_id)
-
-    @contextmanager
-    def _locked_book(self) -> Iterator[Callable[[], None]]:
-        """Hold the book's lock; yields a function that raises StorageUnavailable if it was lost."""
-        name, holder = f"voices:{self.key}", uuid.uuid4().hex
-        jobs, clock = self.context.jobs, self.context.clock
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        asked = time.monotonic()
-        while not jobs.lock(name, holder, _LOCK_SECONDS, clock()):
-            if time.monotonic() > deadline:
-                raise _locked()
-            time.sleep(_PAUSE_SECONDS)
-            asked = time.monotonic()
-
-        def check_held() -> None:
-            # A lock that expired and is free again may have been held by another in between.
-            expired = time.monotonic() - asked > _LOCK_SECONDS
-            if expired or not jobs.lock(name, holder, _LOCK_SECONDS, clock()):
-                raise _locked()
-
-        try:
-            yield check_held
-        finally:
-            with suppress(StorageUnavailable):  # the lock expires
-                jobs.unlock(name, holder)
-
-
-def _locked() -> StorageUnavailable:
-    return StorageUnavailable("The voice profiles are locked by another change; try again.")
 
 
 def sealer_of(context: ServiceContext) -> Sealer:
@@ -199,7 +164,7 @@ class Voices:
         self._book = VoiceBook(context, self._tenant)
 
     @property
-    def kept(self) -> bool:
+    def enabled(self) -> bool:
         """Whether voices are stored."""
         return self._context.sealer is not None
 
@@ -209,7 +174,7 @@ class Voices:
 
     def person(self, person_id: str) -> Person:
         """A stored person; raises VoiceNotFound and as `people` does."""
-        return self._book.person(person_id)
+        return self._book.read().find(person_id)
 
     def remember(self, job_id: str, speaker: str, name: str, consent: Consent) -> Person:
         """
@@ -222,7 +187,13 @@ class Voices:
             VoiceConflict: no more people can be stored.
         """
         sealer_of(self._context)
-        job, transcript = self._queries.transcript(job_id)
+        find = partial(self._sample, speaker=speaker, consent=consent)
+        sample, fresh = self._queries.consistent(job_id, find), uuid.uuid4().hex
+        return self._book.change(lambda book: with_sample(book, name, sample, fresh))
+
+    def _sample(self, job: Job, speaker: str, consent: Consent) -> Sample:
+        """The voice of a speaker of a meeting; raises NoVoice."""
+        transcript = self._queries.transcript_of(job)
         try:
             voice = heard_in(self._context, job).get(speaker)
         except VoicesSealed as error:
@@ -237,8 +208,7 @@ class Voices:
                 f"Edits assigned words of another speaker to {speaker}, so that the voice may be "
                 "another person's. Use another meeting, or send a clip."
             )
-        sample = Sample(compact(voice), job.id, speaker, consent, clip=TO_REMEMBER in job.objects)
-        return add_sample(self._book, name, sample)
+        return Sample(compact(voice), job.id, speaker, consent, clip=TO_REMEMBER in job.objects)
 
     def rename(self, person_id: str, name: str) -> Person:
         """Rename a person; raises VoiceNotFound, VoiceConflict and as `people` does."""
@@ -254,7 +224,7 @@ class Voices:
 
         Meetings stay unchanged. Clips are deleted first, so that a failed call can be repeated.
         """
-        before = clip_jobs(self._book.person(person_id))
+        before = clip_jobs(self.person(person_id))
         for job_id in before:
             self._delete_clip(job_id)
 
@@ -291,19 +261,15 @@ class Voices:
             VoiceConflict: no more people can be stored.
             TranscriptionError: as `people` does, and whatever `submit` raises.
         """
-        extras, fresh = self._clip_extras(name, consent), uuid.uuid4().hex
-        self._book.change(lambda book: expecting(book, name, job_id, consent.at, fresh))
+        data = sealed(sealer_of(self._context), Wanted(name, consent), clip_context(self._tenant))
+        fresh = uuid.uuid4().hex
+        self._book.change(lambda book: with_clip(book, name, job_id, consent.at, fresh))
         try:
-            return submit(extras)
+            return submit({TO_REMEMBER: data})
         except BaseException:
             with suppress(StorageError):
-                self._book.change(lambda book: clip_useless(book, job_id))
+                self._book.change(lambda book: without_clip(book, job_id))
             raise
-
-    def _clip_extras(self, name: str, consent: Consent) -> dict[str, bytes]:
-        """The extra objects of a clip; raises VoicesOff."""
-        sealer = sealer_of(self._context)
-        return {TO_REMEMBER: sealed(sealer, Wanted(name, consent), _clip_of(self._tenant))}
 
     def speakers(self, job_id: str) -> list[Speaker]:
         """
@@ -313,8 +279,7 @@ class Voices:
             JobNotFound, JobNotReady: there is no completed meeting.
             VoicesSealed: the people cannot be decrypted; a meeting's voices may be missing.
         """
-        job, transcript = self._queries.transcript(job_id)
-        voices = self._voices_of(job, transcript)
+        transcript, voices = self._queries.consistent(job_id, self._voices_of)
         found = matches(voices, self.people()) if voices else {}
         return [
             Speaker(
@@ -327,18 +292,16 @@ class Voices:
             for label in transcript.speakers
         ]
 
-    def _voices_of(self, job: Job, transcript: Transcript) -> dict[str, Voice]:
-        """The voices of speakers that edits kept, unless edits mixed them."""
+    def _voices_of(self, job: Job) -> tuple[Transcript, dict[str, Voice]]:
+        """The transcript, and the voices of its speakers, except where edits mixed speakers."""
+        transcript = self._queries.transcript_of(job)
         try:
             heard = heard_in(self._context, job)
         except VoicesSealed:
-            return {}
+            heard = {}
         mixed = self._mixed_labels(job) if heard else frozenset()
-        return {
-            label: heard[label]
-            for label in transcript.speakers
-            if label in heard and label not in mixed
-        }
+        usable = (each for each in transcript.speakers if each in heard and each not in mixed)
+        return transcript, {label: heard[label] for label in usable}
 
     def _mixed_labels(self, job: Job) -> frozenset[str | None]:
         """Labels that edits assigned words of other speakers to."""
@@ -356,46 +319,8 @@ def heard_in(context: ServiceContext, job: Job) -> dict[str, Voice]:
     return dict(heard.voices)
 
 
-def clip_wanted(context: ServiceContext, job: Job) -> Wanted | None:
-    """The person that a clip was sent for; None for other jobs."""
-    key = job.objects.get(TO_REMEMBER)
-    if key is None or context.sealer is None:
-        return None
-    return unsealed(context.sealer, Wanted, context.media.get(key), _clip_of(job.tenant))
-
-
-def add_sample(book: VoiceBook, name: str, sample: Sample) -> Person:
-    """Add a sample to the person of this name, who may be new."""
-    fresh = uuid.uuid4().hex
-    return book.change(lambda known: remembered(known, name, sample, fresh))
-
-
-def add_clip(context: ServiceContext, job: Job, sample: Sample) -> Person:
-    """
-    Add the sample of a clip.
-
-    Raises:
-        VoiceNotFound: the person was deleted.
-        JobNotFound, JobCancelled: the clip's job was deleted or cancelled.
-    """
-
-    def heard(book: Book) -> tuple[Book, Person]:
-        now = context.jobs.get(job.id)
-        if now.deleted:
-            raise JobNotFound(f"Job {job.id} was deleted.")
-        if now.state == "cancelled":
-            raise JobCancelled("The job was cancelled.")
-        return clip_heard(book, sample)
-
-    return VoiceBook(context, job.tenant).change(heard)
-
-
-def drop_clip(context: ServiceContext, job: Job) -> None:
-    """Remove the person of a clip without a voice, unless other samples exist."""
-    VoiceBook(context, job.tenant).change(lambda book: clip_useless(book, job.id))
-
-
-def _clip_of(tenant: str) -> str:
+def clip_context(tenant: str) -> str:
+    """The context in which a clip's person is sealed."""
     return f"clip:{tenant}"
 
 

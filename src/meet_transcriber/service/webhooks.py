@@ -49,11 +49,17 @@ class WebhookDispatcher:
             before, taken = self._context.jobs.update(job.id, partial(_attempted, now=now))
             if taken.webhook != before.webhook:
                 self._attempts = {each for each in self._attempts if not each.done()}
-                self._attempts.add(self._threads.submit(self._deliver, taken))
+                self._attempts.add(self._threads.submit(self._run, taken))
 
     def wait(self) -> None:
         """Wait for the attempts in progress."""
         wait(self._attempts)
+
+    def _run(self, job: Job) -> None:
+        try:
+            self._deliver(job)
+        except Exception:  # the outermost frame of this thread, which would keep it to itself
+            log.exception("webhook_crashed", job_id=job.id)
 
     def _deliver(self, job: Job) -> None:
         if job.webhook is None:

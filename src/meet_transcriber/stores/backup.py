@@ -12,8 +12,8 @@ from meet_transcriber.core.voices import FOLDER as VOICES_FOLDER
 from meet_transcriber.ports.stores import Copied, MediaStore
 from meet_transcriber.stores.disk import DiskMediaStore
 from meet_transcriber.stores.object_io import validate_key
+from meet_transcriber.stores.sqlite.database import check_version
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
-from meet_transcriber.stores.sqlite.schema import check_version
 
 _PAGE = 100
 _DATABASE, _MEDIA, _SUMS = "jobs.sqlite3", "media", "SHA256SUMS"

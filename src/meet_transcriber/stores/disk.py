@@ -58,7 +58,7 @@ def _new_file(folder: Path) -> tuple[BinaryIO, Path]:
         except (FileNotFoundError, FileExistsError):  # it was removed during mkdir
             if folder.is_file():
                 raise
-            time.sleep(0.001 * attempt)
+            time.sleep(0.001 * attempt)  # lets the other process finish
     raise StorageError(f"Cannot write into {folder}: it is removed repeatedly.")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 
 import obstore
-from obstore import exceptions as said
+from obstore import exceptions as errors
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from meet_transcriber.core.errors import StorageError, StorageUnavailable
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _CONCURRENT_PARTS = 2
 _LEAST_AHEAD_BYTES, _MOST_AHEAD_BYTES = 256 << 10, 4 << 20
+_NOT_FOUND = (FileNotFoundError, errors.NotFoundError)
 _PROBE = ".ping"  # not a valid key, so no object has it
 
 
@@ -70,12 +71,12 @@ class ObjectMediaStore:
         Args:
             url: as above; the prefix may be missing.
             endpoint: of another store that speaks S3; AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL
-                where it is None. Plain http is allowed where it says so.
+                where it is None. Plain http needs an endpoint that begins with http://.
             patience_seconds: how long one request may take; an upload's may take six times
                 that, since it carries 5 MiB. Requests that fail are tried again for 8 s.
 
         Raises:
-            StorageError: the URL or the configuration makes no sense.
+            StorageError: the URL or the configuration is invalid.
         """
         place = BucketUrl.parse(url, endpoint)
         return cls(place.open(patience_seconds), place.open(6 * patience_seconds))
@@ -111,7 +112,7 @@ class ObjectMediaStore:
         with translated("look for", validate_key(key)):
             try:
                 obstore.head(self._store, key)
-            except (FileNotFoundError, obstore.exceptions.NotFoundError):
+            except _NOT_FOUND:
                 return False
             return True
 
@@ -126,8 +127,10 @@ class ObjectMediaStore:
         with translated("delete", prefix):
             try:
                 obstore.delete(self._store, keys)
-            except (FileNotFoundError, obstore.exceptions.NotFoundError):
-                self._delete_one_by_one(keys)
+            except _NOT_FOUND:  # some stores fail when another process deletes the same objects
+                for key in keys:
+                    with suppress(*_NOT_FOUND):
+                        obstore.delete(self._store, key)
 
     def remove_stale_writes(self, older_than_seconds: float) -> int:  # noqa: ARG002
         return 0
@@ -160,12 +163,6 @@ class ObjectMediaStore:
             found = obstore.head(self._store, key)
         ahead = _RangeReader(self._store, key, found["size"], found["e_tag"], ahead_bytes)
         return open_blocks(found["size"], ahead.fetch)
-
-    def _delete_one_by_one(self, keys: list[str]) -> None:
-        """For stores that fail when another process deletes the same objects."""
-        for key in keys:
-            with suppress(FileNotFoundError, obstore.exceptions.NotFoundError):
-                obstore.delete(self._store, key)
 
 
 class _RangeReader:
@@ -263,8 +260,7 @@ class BucketUrl(NamedTuple):
             return made
 
 
-_NOT_FOUND = (FileNotFoundError, said.NotFoundError)
-_DENIED = (PermissionError, said.PermissionDeniedError, said.UnauthenticatedError)
+_DENIED = (PermissionError, errors.PermissionDeniedError, errors.UnauthenticatedError)
 _NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|specified (bucket|container) does not")
 _NO_ANSWER = re.compile(
     r"HTTP error|status code: (5\d\d|408|429)|timed out|connection", re.IGNORECASE
@@ -279,33 +275,31 @@ def translated(verb: str, key: str) -> Iterator[None]:
     """Translate errors of obstore; the caller's own pass through."""
     try:
         yield
-    except (said.BaseError, OSError, ValueError) as error:
+    except (errors.BaseError, OSError, ValueError) as error:
         raise _translation(f"Cannot {verb} {key}", error) from error
 
 
 def _translation(what: str, error: Exception) -> StorageError:
     text = str(error)
-    brief = _brief(text)
+    brief, kind = _brief(text), StorageError
     if _NO_BUCKET.search(text):
-        return StorageError(f"{what}: there is no such bucket. Create it, or correct MEDIA_URL.")
-    if isinstance(error, _NOT_FOUND):
-        return StorageError(f"{what}: there is no such object.")
-    if isinstance(error, said.PreconditionError):
-        return ObjectChanged(f"{what}: it was replaced or deleted meanwhile.")
-    if isinstance(error, _DENIED):
-        return StorageError(
-            f"{what}: the store denies access. Credentials need to list, read, write and delete "
-            f"what MEDIA_URL names. It says: {brief}."
+        why = "there is no such bucket. Create it, or correct MEDIA_URL."
+    elif isinstance(error, _NOT_FOUND):
+        why = "there is no such object."
+    elif isinstance(error, errors.PreconditionError):
+        why, kind = "it was replaced or deleted meanwhile.", ObjectChanged
+    elif isinstance(error, _DENIED):
+        why = (
+            "the store denies access. Credentials need to list, read, write and delete what "
+            f"MEDIA_URL names. It says: {brief}."
         )
-    return _of_other_kinds(what, brief)
-
-
-def _of_other_kinds(what: str, brief: str) -> StorageError:
-    if _NO_CREDENTIALS.search(brief):
-        return StorageError(f"{what}: there are no credentials for MEDIA_URL. Asked for: {brief}.")
-    if _NO_ANSWER.search(brief):
-        return StorageUnavailable(f"{what}: the store of MEDIA_URL does not answer: {brief}.")
-    return StorageError(f"{what}: the store of MEDIA_URL says: {brief}.")
+    elif _NO_CREDENTIALS.search(brief):
+        why = f"there are no credentials for MEDIA_URL. Asked for: {brief}."
+    elif _NO_ANSWER.search(brief):
+        why, kind = f"the store of MEDIA_URL does not answer: {brief}.", StorageUnavailable
+    else:
+        why = f"the store of MEDIA_URL says: {brief}."
+    return kind(f"{what}: {why}")
 
 
 def _brief(text: str) -> str:

@@ -24,7 +24,7 @@ from meet_transcriber.core.errors import InvalidOptions, StorageUnavailable, Tra
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.workers import WorkerName, parse_worker_name
 from meet_transcriber.observability.logging import get_logger
-from meet_transcriber.ports.queues import JobQueue
+from meet_transcriber.ports.stores import JobQueue
 from meet_transcriber.settings import Settings
 from meet_transcriber.worker.runtime import MakeEngines, WorkerProcess, connect
 

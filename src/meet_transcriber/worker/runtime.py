@@ -18,7 +18,7 @@ from meet_transcriber.core.errors import (
 from meet_transcriber.core.jobs import CPU_QUEUE, RECOGNIZE_QUEUE
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.observability.logging import get_logger
-from meet_transcriber.ports.queues import JobQueue
+from meet_transcriber.ports.stores import JobQueue
 from meet_transcriber.service import (
     FETCH_ASKED,
     Engines,

@@ -2,12 +2,16 @@
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
+import redis
 
-from meet_transcriber.core.auth import AuditQuery
+from meet_transcriber.core.auth import ApiKey, AuditQuery
+from meet_transcriber.core.errors import StorageUnavailable
 from meet_transcriber.core.redis_urls import parse_redis_url
-from meet_transcriber.stores.redis.api_keys import RedisTrail
+from meet_transcriber.stores.redis.api_keys import RedisKeyStore, RedisTrail
 from meet_transcriber.stores.redis.client import RedisCalls, build_client
 from meet_transcriber.stores.redis.index import Keys
 from meet_transcriber.stores.redis.jobs import RedisJobStore
@@ -52,3 +56,29 @@ class TestRedisTrail(AuditTrailContract):
         for key in ("", "aa"):
             told = [each.at for each in seen if each.key == key]
             assert told == [at for at in range(59, -1, -1) if bool(at % 3) == bool(key)]
+
+
+class Lossy(redis.Redis):
+    """A client that loses the response to the first script that it runs."""
+
+    lost = 0
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        answer = super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        if args[0] == "EVALSHA" and not self.lost:
+            self.lost = 1
+            raise redis.ConnectionError("lost")
+        return answer
+
+
+def test_a_change_of_a_key_whose_response_is_lost_is_not_repeated(
+    redis_server: RedisServer,
+) -> None:
+    client: Any = Lossy
+    with client.from_url(redis_server.url) as lossy:
+        keys = RedisKeyStore(RedisCalls(lossy, "here"), Keys(uuid.uuid4().hex))
+        keys.put_key(ApiKey("aa", "ci", "d" * 64, "acme", ("read",), 100.0))
+        with pytest.raises(StorageUnavailable, match="unknown"):
+            keys.change_key("aa", lambda old: replace(old, name=f"{old.name}+"))
+        found = keys.find_key("aa")
+        assert (found and found.name, lossy.lost) == ("ci+", 1)

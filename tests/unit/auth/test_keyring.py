@@ -177,7 +177,7 @@ def test_there_is_no_first_key_where_there_is_a_static_one(tmp_path: Path) -> No
     assert Ring(tmp_path, static=STATIC).keyring.create_first() is None
 
 
-def test_a_key_that_is_not_there_cannot_be_changed(ring: Ring) -> None:
+def test_a_missing_key_cannot_be_changed(ring: Ring) -> None:
     for change in (ring.keyring.revoke, ring.keyring.rotate):
         with pytest.raises(KeyNotFound):
             change("nobody")

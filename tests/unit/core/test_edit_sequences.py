@@ -1,4 +1,4 @@
-"""Whatever people change in whatever order: nothing is lost, and all of it can be taken back."""
+"""Random sequences of edits: nothing is lost, and everything can be undone."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -72,7 +72,7 @@ def made(
 
 
 @given(STEPS)
-def test_undoing_everything_gives_the_words_of_the_machine(steps: list[list[Edit]]) -> None:
+def test_undoing_everything_restores_the_recognized_words(steps: list[list[Edit]]) -> None:
     log, transcript = made(steps)
     left = log
     for _ in log.steps()[0]:
@@ -135,7 +135,7 @@ def test_speakers_are_those_of_words_and_turns(
 
 
 @given(TURNS, STEPS, EDITS)
-def test_who_never_had_words_stays_until_all_of_theirs_is_given_away(
+def test_a_speaker_without_words_stays_until_reassigned(
     turns: tuple[Turn, ...], steps: list[list[Edit]], last: Edit
 ) -> None:
     log, before = made(steps, meeting := diarized(turns))
@@ -154,7 +154,7 @@ def test_who_never_had_words_stays_until_all_of_theirs_is_given_away(
 
 @settings(max_examples=40)
 @given(STEPS)
-def test_every_format_tells_of_the_edits(steps: list[list[Edit]]) -> None:
+def test_every_format_contains_the_edits(steps: list[list[Edit]]) -> None:
     _, transcript = made(steps)
     written = {form: export(transcript, form) for form in EXPORTERS}
     assert read_json(written["json"].decode()).segments == transcript.segments

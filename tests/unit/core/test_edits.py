@@ -1,4 +1,4 @@
-"""What people change, kept beside the machine's words."""
+"""Edits of a transcript."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -45,7 +45,7 @@ def test_words_that_stay_keep_their_times() -> None:
     assert [word.probability for word in words] == [None, 0.9, 0.9, None]
 
 
-def test_words_that_came_in_share_the_time_of_those_they_replace() -> None:
+def test_new_words_share_the_time_of_those_they_replace() -> None:
     words = after(Edit("text", 0, "we ship it on tuesday or wednesday")).segments[0].words
     starts = [word.start for word in words]
     assert starts == sorted(starts)
@@ -54,7 +54,7 @@ def test_words_that_came_in_share_the_time_of_those_they_replace() -> None:
     assert any(word.estimated for word in words)
 
 
-def test_a_segment_can_be_given_to_somebody_else() -> None:
+def test_a_segment_can_be_assigned_to_another_speaker() -> None:
     transcript = after(Edit("speaker", 0, speaker="SPEAKER_01"))
     assert transcript.speakers == ("SPEAKER_01",)
     assert {word.speaker for word in transcript.words} == {"SPEAKER_01"}
@@ -66,25 +66,25 @@ def test_splitting_and_merging_undo_each_other() -> None:
     assert texts(after(Edit("split", 0, at=2), Edit("merge", 0))) == texts(MEETING)
 
 
-def test_undo_takes_back_the_latest_that_stands() -> None:
+def test_undo_reverts_the_latest_edit_in_effect() -> None:
     first, second = Edit("text", 0, "one"), Edit("text", 0, "two")
     assert texts(after(first, second, Edit("undo")))[0] == "one"
     assert after(first, second, Edit("undo"), Edit("undo")) == MEETING
 
 
-def test_there_must_be_something_to_undo() -> None:
+def test_undo_needs_an_edit_in_effect() -> None:
     with pytest.raises(InvalidOptions, match="nothing to undo"):
         after(Edit("text", 0, "one"), Edit("undo"), Edit("undo"))
 
 
-def test_the_log_keeps_what_was_undone() -> None:
+def test_the_log_keeps_undone_edits() -> None:
     log, changed = with_edits(MEETING, EditLog(), MEETING, [Edit("text", 0, "one")])
     log, transcript = with_edits(MEETING, log, changed, [Edit("undo")])
     assert [edit.kind for edit in log.edits] == ["text", "undo"]
     assert transcript == MEETING
 
 
-def test_people_get_names_and_lose_them() -> None:
+def test_names_are_given_and_removed() -> None:
     named = after(Edit("name", speaker="SPEAKER_01", text=" Ann "))
     assert named.name_of("SPEAKER_01") == "Ann"
     assert after(Edit("name", speaker="SPEAKER_01", text="Ann"), Edit("name", speaker="SPEAKER_01"))
@@ -131,7 +131,7 @@ def together(*steps: list[Edit]) -> Transcript:
     return transcript
 
 
-def test_edits_that_were_made_together_are_undone_together() -> None:
+def test_edits_of_one_step_are_undone_together() -> None:
     cut_out = [Edit("split", 0, at=2), Edit("speaker", 1, speaker="SPEAKER_07")]
     transcript = together(cut_out)
     assert [each.speaker for each in transcript.segments] == [
@@ -142,12 +142,12 @@ def test_edits_that_were_made_together_are_undone_together() -> None:
     )
 
 
-def test_of_edits_that_are_made_together_all_fit_or_none_is_made() -> None:
+def test_a_step_is_applied_completely_or_not_at_all() -> None:
     with pytest.raises(InvalidOptions, match="no segment 9"):
         together([Edit("split", 0, at=2), Edit("merge", 9)])
 
 
-def test_what_was_undone_can_be_brought_back_until_something_else_is_done() -> None:
+def test_redo_works_until_the_next_edit() -> None:
     one, two, undo, redo = (
         Edit("text", 0, "one"),
         Edit("text", 0, "two"),
@@ -157,7 +157,7 @@ def test_what_was_undone_can_be_brought_back_until_something_else_is_done() -> N
     assert texts(after(one, two, undo, redo))[0] == "two"
     assert texts(after(one, two, undo, undo, redo))[0] == "one"
     for edits in ((one, redo), (one, undo, two, redo), (one, undo, redo, redo)):
-        with pytest.raises(InvalidOptions, match="nothing to bring back"):
+        with pytest.raises(InvalidOptions, match="nothing to redo"):
             after(*edits)
 
 
@@ -174,7 +174,7 @@ def test_what_was_undone_can_be_brought_back_until_something_else_is_done() -> N
         ("用 Jon 吧", "Jon", "John", "用John吧", 1),
     ],
 )
-def test_a_name_is_put_right_everywhere(
+def test_replace_corrects_a_name_everywhere(
     said: str, find: str, text: str, left: str, hits: int
 ) -> None:
     meeting = Transcript((segment(said, 0.0), segment("no", 50.0)), duration=60.0)
@@ -185,18 +185,18 @@ def test_a_name_is_put_right_everywhere(
     assert [each.start for each in words] == sorted(each.start for each in words)
 
 
-def test_words_beside_a_replacement_stay_as_they_were() -> None:
+def test_words_next_to_a_replacement_are_unchanged() -> None:
     words = after(Edit("replace", find="ship", text="sail")).segments[0].words
     assert [word.probability for word in words] == [0.9, None, 0.9, 0.9]
 
 
-def test_what_does_not_stand_there_is_not_replaced() -> None:
+def test_replacing_a_missing_text_is_refused() -> None:
     with pytest.raises(InvalidOptions, match="whole words"):
         after(Edit("replace", find="tues", text="x"))
 
 
 @pytest.mark.parametrize("to", ["SPEAKER_01", "SPEAKER_09", None])
-def test_all_that_somebody_said_goes_to_another(to: str | None) -> None:
+def test_reassign_assigns_all_of_a_speaker_to_another(to: str | None) -> None:
     edit = Edit("reassign", source="SPEAKER_00", speaker=to)
     assert [each.speaker for each in after(edit).segments] == [to, "SPEAKER_01"]
     assert count(MEETING, edit) == 1
@@ -264,7 +264,7 @@ def test_speakers_and_turns_follow_words(
     assert (transcript.speakers, transcript.turns) == (speakers, turns)
 
 
-def test_who_has_turns_only_gets_a_name_before_and_after_edits() -> None:
+def test_a_speaker_without_words_can_be_named_before_and_after_edits() -> None:
     name = Edit("name", speaker=C, text="Cleo")
     assert quiet_after(name).names == {C: "Cleo"}
     assert quiet_after(Edit("speaker", 0, speaker=B), name).names == {C: "Cleo"}

@@ -1,4 +1,4 @@
-"""To whom edits gave words of other speakers."""
+"""Labels to which edits assigned words of other speakers."""
 
 import pytest
 
@@ -31,5 +31,7 @@ SAID = Transcript(
         ([Edit("reassign", source="B", speaker="A"), Edit("undo")], set()),
     ],
 )
-def test_who_was_given_words_of_others(edits: list[Edit], given: set[str | None]) -> None:
+def test_labels_that_received_words_of_other_speakers(
+    edits: list[Edit], given: set[str | None]
+) -> None:
     assert labels_given(SAID, EditLog(tuple(edits))) == given

@@ -26,13 +26,13 @@ def test_parts_end_at_the_longest_silence_near_the_target() -> None:
     assert second.seam is None
 
 
-def test_speech_without_a_pause_is_cut_all_the_same() -> None:
+def test_speech_without_a_pause_is_cut_at_the_target() -> None:
     parts = plan_parts([(Span(0, 1000),)], 1000)
     assert max(part.end - part.start for part in parts) <= TARGET_SECONDS + 3
     assert [part.seam for part in parts] == [None, 250.0, 500.0, 750.0]
 
 
-def test_both_sides_of_a_cut_through_speech_hear_what_is_around_it() -> None:
+def test_parts_overlap_at_a_cut_through_speech() -> None:
     parts = plan_parts([(Span(0, 1000),)], 1000)
     for before, after in pairwise(parts):
         assert after.seam is not None
@@ -42,7 +42,7 @@ def test_both_sides_of_a_cut_through_speech_hear_what_is_around_it() -> None:
         assert after.start <= after.speech[0].start
 
 
-def test_channels_have_parts_of_their_own() -> None:
+def test_each_channel_has_its_own_parts() -> None:
     parts = plan_parts([(Span(0, 1),), (Span(2, 3),)], 10)
     assert [(part.index, part.channel) for part in parts] == [(0, 0), (1, 1)]
 

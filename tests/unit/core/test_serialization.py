@@ -42,16 +42,16 @@ wholes = st.builds(
 
 
 @given(wholes)
-def test_what_is_written_reads_back_equal(whole: Whole) -> None:
+def test_values_read_back_equal(whole: Whole) -> None:
     assert from_plain(Whole, json.loads(json.dumps(to_plain(whole)))) == whole
 
 
 @given(wholes)
-def test_what_is_written_is_what_the_standard_library_makes_of_it(whole: Whole) -> None:
+def test_the_format_is_that_of_asdict(whole: Whole) -> None:
     assert json.dumps(to_plain(whole)) == json.dumps(asdict(whole))
 
 
-def test_keys_of_a_newer_version_are_passed_over_and_missing_ones_take_defaults() -> None:
+def test_unknown_keys_are_ignored_and_missing_keys_take_defaults() -> None:
     assert from_plain(Part, {"name": "x", "colour": "red"}) == Part("x")
 
 
@@ -84,6 +84,6 @@ def test_data_that_does_not_fit_names_its_place(data: Any, place: str) -> None:
     ("kind", "data"),
     [(Options, {"min_speakers": 0}), (Transcript, {"segments": [{"words": []}]})],
 )
-def test_a_value_its_class_refuses_is_damaged_data(kind: type, data: Any) -> None:
+def test_a_value_that_its_class_refuses_is_damaged_data(kind: type, data: Any) -> None:
     with pytest.raises(StorageError, match="does not fit"):
         from_plain(kind, data)

@@ -1,4 +1,4 @@
-"""A job's way from record to record."""
+"""Changes of a job's record."""
 
 from dataclasses import replace
 
@@ -85,7 +85,7 @@ def test_the_tasks_of_a_meeting_are_independent_until_the_last() -> None:
     assert sum(task.weight for task in job.tasks) == pytest.approx(1.0)
 
 
-def test_the_last_task_opens_when_all_others_are_done() -> None:
+def test_the_last_task_becomes_ready_when_all_others_are_done() -> None:
     job = prepared(1)
     job = done(taken(job), "diarize")
     assert job.task("attribute").state == "waiting"
@@ -99,7 +99,7 @@ def test_silence_needs_no_recognition() -> None:
     assert [task.name for task in job.in_state("ready")] == ["attribute"]
 
 
-def test_without_diarization_nobody_looks_for_speakers() -> None:
+def test_without_diarization_there_is_no_diarize_task() -> None:
     job = replace(prepared(0), options=Options(enable_diarization=False))
     assert "diarize" not in [task.name for task in planned(submitted(uploading(
         options=Options(enable_diarization=False)), 0.0), plan(1)).tasks]  # fmt: skip
@@ -115,14 +115,14 @@ def test_a_claim_takes_one_task_of_its_queues() -> None:
     assert claimed(first, ["nothing"], "gpu", 5.0, LEASE) is first
 
 
-def test_every_claim_has_a_token_of_its_own() -> None:
+def test_every_claim_has_its_own_token() -> None:
     job = taken(taken(prepared(3)))
     tokens = [task.token for task in job.in_state("running")]
     assert len(set(tokens)) == 2
     assert max(tokens) == job.fence
 
 
-def test_who_lost_the_lease_commits_nothing() -> None:
+def test_a_worker_that_lost_its_lease_commits_nothing() -> None:
     job = taken(prepared(1), worker="slow")
     old = job.task("diarize").token
     job = taken(expired(job, LEASE + 1), LEASE + 1, "quick")
@@ -131,7 +131,7 @@ def test_who_lost_the_lease_commits_nothing() -> None:
     assert done(job, "diarize").task("diarize").state == "done"
 
 
-def test_a_commit_counts_once() -> None:
+def test_a_commit_takes_effect_once() -> None:
     job = taken(prepared(1))
     token = job.task("diarize").token
     job = committed(job, "diarize", token, {}, 1.0)
@@ -159,7 +159,7 @@ def test_only_deaths_without_progress_count(kills: int) -> None:
     assert (job.state == "failed") == (kills == MAX_ATTEMPTS)
 
 
-def test_a_task_that_gets_further_each_time_is_never_given_up() -> None:
+def test_a_task_with_progress_is_never_given_up() -> None:
     job = done(taken(prepared(1)), "diarize")
     for at in range(10):
         job = taken(job, 100.0 * at)
@@ -178,7 +178,7 @@ def test_an_orderly_release_never_counts() -> None:
     assert job.task("recognize:0").state == "ready"
 
 
-def test_a_diarizer_that_dies_again_and_again_costs_no_words() -> None:
+def test_a_diarizer_that_keeps_dying_costs_no_words() -> None:
     job = prepared(1)
     for at in range(MAX_ATTEMPTS):
         job = claimed(job, ["cpu"], "w", 100.0 * at, LEASE)
@@ -188,14 +188,14 @@ def test_a_diarizer_that_dies_again_and_again_costs_no_words() -> None:
     assert done(taken(job), "recognize:0").task("attribute").state == "ready"
 
 
-def test_an_engine_that_is_not_there_fails_the_job_even_when_it_is_the_diarizer() -> None:
+def test_a_missing_diarizer_fails_the_job() -> None:
     job = taken(prepared(1))
     gone = Failure("engine_unavailable", "Install it.")
     job = task_failed(job, "diarize", job.task("diarize").token, gone, True, 5.0)
     assert (job.state, job.error) == ("failed", gone)
 
 
-def test_cancelling_ends_at_once_and_the_workers_learn_of_it() -> None:
+def test_cancelling_ends_the_job_at_once() -> None:
     job = taken(prepared(1))
     token = job.task("diarize").token
     job = cancelled(job, 3.0)
@@ -213,7 +213,7 @@ def test_a_deleted_job_takes_no_results() -> None:
         committed(deleted(job, 2.0), "diarize", token, {}, 3.0)
 
 
-def test_an_upload_that_was_given_up_cannot_begin() -> None:
+def test_a_withdrawn_upload_cannot_begin() -> None:
     with pytest.raises(JobConflict):
         submitted(deleted(uploading(), 1.0), 2.0)
 
@@ -240,14 +240,14 @@ def test_a_rerun_of_all_begins_at_the_recording() -> None:
     assert job.progress == 0.0
 
 
-def test_speakers_that_nobody_looked_for_can_be_found_later() -> None:
+def test_diarization_can_be_added_by_a_rerun() -> None:
     job = replace(finished(1), tasks=tuple(t for t in finished(1).tasks if t.kind != "diarize"))
     job = rerun(job, ["diarize"], Options(), 9.0)
     assert [task.name for task in job.in_state("ready")] == ["diarize"]
     assert job.tasks[-1].kind == "attribute"
 
 
-def test_a_failed_job_goes_on_where_it_was() -> None:
+def test_a_failed_job_resumes_at_its_unfinished_tasks() -> None:
     job = done(taken(prepared(2)), "diarize")
     job = done(taken(job), "recognize:0")
     job = taken(job)
@@ -258,7 +258,7 @@ def test_a_failed_job_goes_on_where_it_was() -> None:
     assert job.error is None
 
 
-def test_a_rerun_of_what_is_not_kept_is_refused() -> None:
+def test_a_rerun_without_its_audio_is_refused() -> None:
     job = replace(finished(1), objects={"transcript.json": "t"})
     with pytest.raises(JobConflict, match="not kept"):
         rerun(job, [], Options(), 9.0)
@@ -270,7 +270,7 @@ def test_names_stay_when_the_speakers_do() -> None:
     assert rerun(named, ["diarize"], Options(), 9.0).names == {}
 
 
-def test_names_that_were_found_are_looked_for_again() -> None:
+def test_found_names_are_looked_up_again() -> None:
     said = Transcript(speakers=("A", "B", "C"), names={"A": "Ann", "B": "Bob", "C": "Cay"})
     job = concluded(replace(finished(1), names={"C": "Cay"}), said)
     job = replace(job, names={**job.names, "B": "Bobby"})
@@ -294,13 +294,13 @@ def test_the_job_served_longest_ago_with_least_running_is_next() -> None:
     assert index_entry(busy).ready == {"recognize": 3}
 
 
-def test_what_is_due_first() -> None:
+def test_due_at_is_the_earliest_moment() -> None:
     assert due_at(prepared(1)) is None
     assert due_at(taken(prepared(1), 5.0)) == 5.0 + LEASE
     assert due_at(uploading(lease_until=7.0)) == 7.0
     assert due_at(deleted(taken(prepared(1), 5.0), 6.0)) == 6.0
 
 
-def test_a_job_that_ended_offers_no_work() -> None:
+def test_an_ended_job_has_no_ready_tasks() -> None:
     entry = index_entry(cancelled(taken(prepared(3)), 2.0))
     assert (entry.ready, entry.running, entry.seconds_left) == ({}, {}, 0.0)

@@ -1,4 +1,4 @@
-"""Who somebody is by their voice, and the book of people."""
+"""Matching speakers with people, and the book of people."""
 
 from dataclasses import replace
 
@@ -26,9 +26,9 @@ from meet_transcriber.core.voices import (
     matches,
     merged_people,
     named_by,
-    remembered,
     renamed,
     with_known,
+    with_sample,
     without,
 )
 
@@ -62,7 +62,7 @@ def certainties(found: dict[str, Match]) -> dict[str, tuple[str, str]]:
     return {label: (match.name, match.certainty) for label, match in found.items()}
 
 
-def test_nobody_is_known_where_nobody_is_remembered() -> None:
+def test_an_empty_book_matches_nobody() -> None:
     assert matches({"A": voice(1, 0, 0)}, []) == {}
     assert matches({}, [ANN]) == {}
 
@@ -78,7 +78,7 @@ def test_certainty_follows_similarity(similarity: float, certainty: str | None) 
     assert clear_names(found) == ({"A": "Ann"} if certainty == "clear" else {})
 
 
-def test_between_two_who_are_alike_nothing_is_clear() -> None:
+def test_similar_people_are_never_a_clear_match() -> None:
     close = MARGIN / 2
     people = [person("Ann", voice(1, close, 0)), person("Bob", voice(1, -close, 0))]
     assert certainties(matches({"A": voice(1, close, 0)}, people)) == {"A": ("Ann", "perhaps")}
@@ -89,7 +89,7 @@ def test_one_person_is_one_speaker_the_most_similar_one() -> None:
     assert certainties(matches(voices, [ANN])) == {"B": ("Ann", "clear")}
 
 
-def test_who_sounds_like_somebody_else_is_not_given_the_name_that_is_left() -> None:
+def test_a_less_similar_person_is_not_matched_by_elimination() -> None:
     voices = {"A": voice(1, 0, 0), "B": voice(0.85, 0.5, 0)}
     assert certainties(matches(voices, [ANN, BOB])) == {"A": ("Ann", "clear")}
 
@@ -107,12 +107,12 @@ def test_the_nearest_sample_counts() -> None:
     assert matches({"A": voice(0, 0, 1)}, [known])["A"].similarity == pytest.approx(1.0)
 
 
-def test_a_few_words_are_never_clear() -> None:
+def test_short_voices_are_never_a_clear_match() -> None:
     short = replace(voice(1, 0, 0), seconds=1.0)
     assert certainties(matches({"A": short}, [ANN])) == {"A": ("Ann", "perhaps")}
 
 
-def test_references_of_a_request_name_the_likely_ones() -> None:
+def test_references_name_likely_matches() -> None:
     known = {"Ann": voice(1, 0, 0), "Bob": voice(0, 1, 0)}
     voices = {"A": leaning(PERHAPS + 0.01), "B": leaning(PERHAPS - 0.01, axis=1)}
     assert named_by(voices, known) == {"A": "Ann"}
@@ -151,33 +151,33 @@ def test_known_names_come_after_all_others() -> None:
 # -- the book --------------------------------------------------------------------------------
 
 
-def test_a_known_name_gets_one_more_sample_in_whatever_case() -> None:
-    book, first = remembered(Book(), "Ann", sample(voice(1, 0, 0)), "1")
-    book, again = remembered(book, "ANN", sample(voice(0, 1, 0), job="k"), "2")
+def test_a_known_name_gets_another_sample_in_any_case() -> None:
+    book, first = with_sample(Book(), "Ann", sample(voice(1, 0, 0)), "1")
+    book, again = with_sample(book, "ANN", sample(voice(0, 1, 0), job="k"), "2")
     assert (again.id, again.name, len(again.samples)) == (first.id, "Ann", 2)
     assert book.people == (again,)
 
 
-def test_a_speaker_who_is_introduced_twice_is_one_sample() -> None:
-    book, _ = remembered(Book(), "Ann", sample(voice(1, 0, 0)), "1")
-    book, again = remembered(book, "Ann", sample(voice(0, 1, 0), at=2.0), "2")
+def test_a_second_sample_of_the_same_speaker_replaces_the_first() -> None:
+    book, _ = with_sample(Book(), "Ann", sample(voice(1, 0, 0)), "1")
+    book, again = with_sample(book, "Ann", sample(voice(0, 1, 0), at=2.0), "2")
     assert [each.voice for each in again.samples] == [voice(0, 1, 0)]
 
 
-def test_the_oldest_samples_go() -> None:
+def test_the_oldest_samples_are_dropped() -> None:
     book = Book()
     for at in range(MOST_SAMPLES + 3):
-        book, known = remembered(book, "Ann", sample(voice(1, 0, 0), f"j{at}", at=at), "1")
+        book, known = with_sample(book, "Ann", sample(voice(1, 0, 0), f"j{at}", at=at), "1")
     assert [each.job for each in known.samples] == [f"j{at}" for at in range(3, MOST_SAMPLES + 3)]
 
 
-def test_there_is_an_end_to_how_many_are_remembered() -> None:
+def test_the_number_of_people_is_limited() -> None:
     full = Book(tuple(Person(str(at), str(at), 0.0) for at in range(MOST_PEOPLE)))
     with pytest.raises(VoiceConflict):
-        remembered(full, "Ann", sample(voice(1, 0, 0)), "new")
+        with_sample(full, "Ann", sample(voice(1, 0, 0)), "new")
 
 
-def test_a_name_is_one_persons() -> None:
+def test_names_are_unique() -> None:
     book = Book((ANN, BOB))
     with pytest.raises(VoiceConflict, match="bob"):
         renamed(book, "ann", "BOB")
@@ -186,7 +186,7 @@ def test_a_name_is_one_persons() -> None:
         renamed(book, "eve", "Eve")
 
 
-def test_of_two_who_are_merged_one_is_left_with_all_samples() -> None:
+def test_merging_moves_all_samples_to_one_person() -> None:
     bob = replace(BOB, samples=(sample(voice(0, 1, 0), "k"),))
     book, merged = merged_people(Book((ANN, bob)), "ann", "bob")
     assert book.people == (merged,)
@@ -197,7 +197,7 @@ def test_of_two_who_are_merged_one_is_left_with_all_samples() -> None:
         merged_people(book, "ann", "bob")
 
 
-def test_who_is_deleted_is_not_in_the_book() -> None:
+def test_a_deleted_person_is_removed() -> None:
     assert without(Book((ANN, BOB)), "ann") == Book((BOB,))
     with pytest.raises(VoiceNotFound):
         without(Book((ANN,)), "bob")
@@ -209,7 +209,7 @@ def test_consent_is_a_tick_or_a_note(said: object, note: str) -> None:
 
 
 @pytest.mark.parametrize("said", [None, False, "", " ", "false", "No", 1, 0, ["x"], "x" * 501])
-def test_without_consent_nothing_is_kept(said: object) -> None:
+def test_without_consent_nothing_is_stored(said: object) -> None:
     with pytest.raises(InvalidOptions, match="consent"):
         checked_consent(said)
 

@@ -1,4 +1,4 @@
-"""A child that is kept alive, with children of a line or two."""
+"""The supervisor of the embedded worker, with trivial children."""
 
 import fcntl
 import sys
@@ -46,7 +46,7 @@ def test_a_child_that_ends_is_reported_and_replaced(make: Make) -> None:
     assert len(set(dead)) == len(dead)
 
 
-def test_deaths_in_a_row_are_answered_ever_more_slowly(make: Make) -> None:
+def test_repeated_deaths_delay_the_restart(make: Make) -> None:
     deaths: list[float] = []
     supervisor = make("", lambda _id: deaths.append(time.monotonic()))
     until(lambda: len(deaths) >= 4)
@@ -55,7 +55,7 @@ def test_deaths_in_a_row_are_answered_ever_more_slowly(make: Make) -> None:
     assert deaths[3] - deaths[2] > 1.0
 
 
-def test_a_child_that_is_told_to_end_is_not_reported(make: Make) -> None:
+def test_a_child_that_is_stopped_is_not_reported(make: Make) -> None:
     dead: list[str] = []
     supervisor = make(PATIENT, dead.append)
     until(lambda: supervisor.child)
@@ -63,7 +63,7 @@ def test_a_child_that_is_told_to_end_is_not_reported(make: Make) -> None:
     assert (supervisor.child, dead) == (None, [])
 
 
-def test_a_child_that_does_not_listen_is_killed(make: Make) -> None:
+def test_a_child_that_does_not_stop_is_killed(make: Make) -> None:
     supervisor = make(DEAF)
     until(lambda: supervisor.child)
     started = time.monotonic()
@@ -72,7 +72,7 @@ def test_a_child_that_does_not_listen_is_killed(make: Make) -> None:
     assert supervisor.child is None
 
 
-def test_ringing_never_waits(make: Make) -> None:
+def test_notify_never_blocks(make: Make) -> None:
     supervisor = make("import time; time.sleep(60)")
     supervisor.notify()
     until(lambda: supervisor.child)
@@ -81,7 +81,7 @@ def test_ringing_never_waits(make: Make) -> None:
     supervisor.close()
 
 
-def test_a_bell_reaches_the_child(make: Make, tmp_path: Path) -> None:
+def test_a_notification_reaches_the_child(make: Make, tmp_path: Path) -> None:
     heard = tmp_path / "heard"
     code = f"import sys; sys.stdin.read(1); open({str(heard)!r}, 'w'); sys.stdin.read()"
     supervisor = make(code)
@@ -91,7 +91,9 @@ def test_a_bell_reaches_the_child(make: Make, tmp_path: Path) -> None:
     supervisor.close()
 
 
-def test_nothing_is_started_while_somebody_else_holds_the_lock(make: Make, tmp_path: Path) -> None:
+def test_nothing_is_started_while_another_process_holds_the_lock(
+    make: Make, tmp_path: Path
+) -> None:
     with (tmp_path / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         supervisor = make(PATIENT)
@@ -102,7 +104,7 @@ def test_nothing_is_started_while_somebody_else_holds_the_lock(make: Make, tmp_p
     supervisor.close()
 
 
-def test_a_command_that_is_not_there_is_tried_again(tmp_path: Path) -> None:
+def test_a_missing_command_is_retried(tmp_path: Path) -> None:
     dead: list[str] = []
     supervisor = WorkerSupervisor(lambda _id: ["/no/such/program"], tmp_path / "lock")
     supervisor.start(dead.append)

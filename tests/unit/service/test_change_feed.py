@@ -1,7 +1,6 @@
 """One poller per process: what subscribers receive, and what that costs the store."""
 
 import asyncio
-import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -18,7 +17,7 @@ from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.ports.stores import JobStore
 from meet_transcriber.service import Service, SubmissionRequest
 from meet_transcriber.service.change_feed import JobUpdate, Subscription, Updates
-from meet_transcriber.stores.sqlite.jobs import SqliteJobStore, changes, note_change
+from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 from tests.unit.api.service_fixture import complete_job, make_service, work
 
 PATIENCE = 10.0
@@ -67,7 +66,7 @@ def test_a_subscriber_to_all_jobs_first_gets_the_newest_first(service: Service) 
     following(service, steps)
 
 
-def test_then_come_the_jobs_that_change_and_those_that_go(service: Service) -> None:
+def test_changed_and_removed_jobs_follow_the_snapshot(service: Service) -> None:
     gone = complete_job(service).id
 
     async def steps(subscription: Subscription) -> None:
@@ -118,7 +117,7 @@ def test_a_job_that_moves_up_in_the_queue_is_an_update(service: Service) -> None
     following(service, steps)
 
 
-def test_an_upload_is_no_update_before_it_is_a_job(service: Service) -> None:
+def test_an_upload_is_not_an_update_before_it_becomes_a_job(service: Service) -> None:
     async def steps(subscription: Subscription) -> None:
         await subscription.next(PATIENCE)
         upload = service.submissions.create_upload("a.wav", 4)
@@ -142,7 +141,7 @@ def test_each_tenant_gets_its_own_jobs(service: Service) -> None:
 
 
 class Changing(SqliteJobStore):
-    """Loses its changes, does not answer, or has a record it cannot read, when told to."""
+    """A store that loses changes, does not answer, or has an unreadable record on demand."""
 
     forgets = unavailable = False
     unreadable = ""
@@ -172,7 +171,7 @@ def on(service: Service, store: JobStore) -> Service:
     return Service(replace(service.context, jobs=store))
 
 
-def test_when_too_much_was_missed_everything_comes_again(service: Service, store: Changing) -> None:
+def test_a_new_snapshot_follows_when_changes_were_missed(service: Service, store: Changing) -> None:
     async def steps(subscription: Subscription) -> None:
         await subscription.next(PATIENCE)
         store.forgets = True
@@ -184,7 +183,7 @@ def test_when_too_much_was_missed_everything_comes_again(service: Service, store
     following(on(service, store), steps)
 
 
-def test_a_subscriber_that_falls_too_far_behind_is_owed_a_snapshot() -> None:
+def test_a_subscriber_that_falls_too_far_behind_needs_a_snapshot() -> None:
     async def run() -> None:
         subscription = Subscription(None, PATIENCE)
         accepted = [subscription.offer(JobUpdate(str(at))) for at in range(1001)]
@@ -194,7 +193,7 @@ def test_a_subscriber_that_falls_too_far_behind_is_owed_a_snapshot() -> None:
     asyncio.run(run())
 
 
-def test_what_a_failing_store_holds_back_comes_later(service: Service, store: Changing) -> None:
+def test_updates_delayed_by_a_failing_store_arrive_later(service: Service, store: Changing) -> None:
     async def steps(subscription: Subscription) -> None:
         store.unavailable = True
         submitted(service)
@@ -206,7 +205,7 @@ def test_what_a_failing_store_holds_back_comes_later(service: Service, store: Ch
     following(on(service, store), steps)
 
 
-def test_an_unreadable_record_concerns_its_own_subscribers_only(
+def test_an_unreadable_record_affects_only_its_own_subscribers(
     service: Service, store: Changing
 ) -> None:
     bad, good = submitted(service), submitted(service)
@@ -239,7 +238,7 @@ def test_a_defect_ends_subscriptions_instead_of_leaving_them_silent(service: Ser
     asyncio.run(run())
 
 
-def test_a_poller_runs_only_while_someone_subscribes(service: Service) -> None:
+def test_the_poller_runs_only_while_there_are_subscribers(service: Service) -> None:
     async def run() -> None:
         for _ in range(2):
             with service.changes.subscribe("") as subscription:
@@ -304,7 +303,7 @@ def reads(folder: Path, listeners: int) -> Counter[str]:
     return store.calls
 
 
-def test_the_load_on_the_store_does_not_depend_on_the_listeners(tmp_path: Path) -> None:
+def test_the_load_on_the_store_does_not_depend_on_the_number_of_subscribers(tmp_path: Path) -> None:
     few, many = reads(tmp_path / "few", 50), reads(tmp_path / "many", 300)
     for calls in (few, many):
         assert calls.pop("mark") <= 30  # one every 0.1 s for as long as this takes
@@ -312,7 +311,7 @@ def test_the_load_on_the_store_does_not_depend_on_the_listeners(tmp_path: Path) 
     assert many == {"get": JOBS, "changes": 1}
 
 
-def test_concurrent_questions_share_a_read(service: Service) -> None:
+def test_concurrent_calls_share_a_read(service: Service) -> None:
     free = threading.Event()
 
     class Slow(Counting):
@@ -334,24 +333,3 @@ def test_concurrent_questions_share_a_read(service: Service) -> None:
 
     marks = asyncio.run(run())
     assert marks == [1, *[2] * 20]
-
-
-def test_a_change_between_two_reads_of_sqlite_is_not_lost(service: Service, tmp_path: Path) -> None:
-    class Interrupted:
-        """A connection on which another writer changes a job after the first statement."""
-
-        def __init__(self, db: sqlite3.Connection) -> None:
-            self._db = db
-            self._interrupted = False
-
-        def execute(self, statement: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
-            rows = self._db.execute(statement, values)
-            if not self._interrupted:
-                self._interrupted = True
-                note_change(self._db, "job", "")
-            return rows
-
-    submitted(service)
-    with sqlite3.connect(tmp_path / "jobs.sqlite3") as db:
-        found = changes(Interrupted(db), "", 0)  # type: ignore[arg-type]
-        assert "job" in (*found.jobs, *changes(db, "", found.mark).jobs)

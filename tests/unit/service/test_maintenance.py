@@ -1,8 +1,9 @@
-"""What is looked after without anybody asking."""
+"""Expired leases, webhooks, retention and leftover objects."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from meet_transcriber.core.transitions import claimed
 from meet_transcriber.service import JobQueries, Maintenance, Policy, SubmissionRequest, uploads
 from meet_transcriber.service.webhooks import WebhookDispatcher
 from meet_transcriber.stores.disk import DiskMediaStore
+from tests.unit.fakes import FakeWebhookSender, SentWebhook
 from tests.unit.service.conftest import MEDIA, ServiceFixture, open_fixture
 
 
@@ -28,10 +30,12 @@ def complete(fixture: ServiceFixture, job: Job) -> None:
     while worker.work():
         pass
     fixture.advance(1)
-    fixture.maintenance.wait_for_webhooks()
+    fixture.webhooks.wait()
 
 
-def test_a_silent_worker_loses_its_task_and_another_hears_of_it(fixture: ServiceFixture) -> None:
+def test_a_task_with_an_expired_lease_is_announced_to_another_worker(
+    fixture: ServiceFixture,
+) -> None:
     job = fixture.submit()
     fixture.jobs.update(job.id, lambda job: claimed(job, ["cpu"], "dead", fixture.clock(), 30))
     fixture.advance(29)
@@ -42,14 +46,14 @@ def test_a_silent_worker_loses_its_task_and_another_hears_of_it(fixture: Service
     assert ("cpu", job.id, "prepare") in fixture.queue.notified
 
 
-def test_what_a_dead_worker_held_is_free_at_once(fixture: ServiceFixture) -> None:
+def test_the_tasks_of_a_dead_worker_are_ready_at_once(fixture: ServiceFixture) -> None:
     job = fixture.submit()
     fixture.jobs.update(job.id, lambda job: claimed(job, ["cpu"], "dead", fixture.clock(), 30))
     fixture.maintenance.release_dead_workers(["dead"])
     assert fixture.jobs.get(job.id).task("prepare").state == "ready"
 
 
-def test_messages_that_were_lost_are_said_again(fixture: ServiceFixture) -> None:
+def test_lost_messages_are_sent_again(fixture: ServiceFixture) -> None:
     fixture.submit()
     fixture.queue.notified.clear()
     fixture.advance(2)
@@ -58,12 +62,12 @@ def test_messages_that_were_lost_are_said_again(fixture: ServiceFixture) -> None
     assert fixture.queue.length("cpu") == 1
 
 
-def test_one_tends_at_a_time(fixture: ServiceFixture) -> None:
+def test_maintenance_runs_in_one_process_at_a_time(fixture: ServiceFixture) -> None:
     assert fixture.maintenance.run_once()
     assert not fixture.jobs.lock("maintenance", "somebody else", 10, fixture.clock())
 
 
-def test_an_upload_whose_sender_vanished_is_removed(fixture: ServiceFixture) -> None:
+def test_an_upload_with_an_expired_lease_is_removed(fixture: ServiceFixture) -> None:
     upload = fixture.service.submissions.start_upload("a.ogg")
     upload.write(MEDIA)
     fixture.advance(31)
@@ -79,44 +83,68 @@ def test_a_delivery_is_not_repeated_when_others_change_the_record(fixture: Servi
         pass
     read_early = fixture.jobs.get(job.id)
     fixture.advance(1)
-    fixture.maintenance.wait_for_webhooks()
+    fixture.webhooks.wait()
     fixture.webhooks.notify(read_early)
-    fixture.maintenance.wait_for_webhooks()
+    fixture.webhooks.wait()
     assert len(fixture.sender.sent) == 1
 
 
-def test_a_webhook_hears_of_the_end_once(fixture: ServiceFixture) -> None:
+def test_a_webhook_is_delivered_once(fixture: ServiceFixture) -> None:
     job = hooked(fixture)
     complete(fixture, job)
     fixture.advance(1000)
-    fixture.maintenance.wait_for_webhooks()
+    fixture.webhooks.wait()
     (sent,) = fixture.sender.sent
     assert sent.message_id == f"{job.id}-1"
     assert b'"job.completed"' in sent.body
     assert fixture.jobs.get(job.id).webhook.outcome == "delivered"  # type: ignore[union-attr]
 
 
-def test_a_webhook_that_fails_is_tried_again_with_the_same_id(fixture: ServiceFixture) -> None:
+def test_a_failed_webhook_is_retried_with_the_same_id(fixture: ServiceFixture) -> None:
     fixture.sender.outcomes = ["retry", "delivered"]
     job = hooked(fixture)
     complete(fixture, job)
     fixture.advance(120)
-    fixture.maintenance.wait_for_webhooks()
+    fixture.webhooks.wait()
     assert len(fixture.sender.sent) == 2
     assert len({sent.message_id for sent in fixture.sender.sent}) == 1
 
 
-def test_a_webhook_that_is_gone_is_left_alone(fixture: ServiceFixture) -> None:
+def test_a_defect_of_the_sender_is_logged_and_the_attempt_repeated(
+    fixture: ServiceFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Defective(FakeWebhookSender):
+        def send(self, *args: Any, **kwargs: Any) -> SentWebhook:
+            if not self.outcomes:
+                self.outcomes.append("delivered")
+                raise ZeroDivisionError
+            return super().send(*args, **kwargs)
+
+    sender = Defective()
+    webhooks = WebhookDispatcher(fixture.context, sender, None, lambda *_: fixture.clock() + 60)
+    job = hooked(fixture)
+    worker = fixture.worker()
+    while worker.work():
+        pass
+    for _ in range(2):
+        webhooks.notify(fixture.jobs.get(job.id))
+        webhooks.wait()
+        fixture.clock.at += 61
+    assert "webhook_crashed" in caplog.text
+    assert len(sender.sent) == 1
+
+
+def test_a_webhook_that_answers_gone_is_not_retried(fixture: ServiceFixture) -> None:
     fixture.sender.outcomes = ["gone"]
     job = hooked(fixture)
     complete(fixture, job)
     fixture.advance(1000)
-    fixture.maintenance.wait_for_webhooks()
+    fixture.webhooks.wait()
     assert len(fixture.sender.sent) == 1
     assert fixture.jobs.get(job.id).webhook.outcome == "gone"  # type: ignore[union-attr]
 
 
-def test_audio_goes_where_the_operator_wants_no_audio(tmp_path: Path) -> None:
+def test_audio_is_deleted_if_the_policy_keeps_none(tmp_path: Path) -> None:
     with open_fixture(tmp_path, Policy(part_seconds=100, keep_audio=False)) as fixture:
         job = fixture.complete_job()
         fixture.advance(1)
@@ -126,7 +154,7 @@ def test_audio_goes_where_the_operator_wants_no_audio(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("edited", [False, True])
-def test_old_results_go_unless_somebody_edited_them(tmp_path: Path, edited: bool) -> None:
+def test_results_expire_unless_they_were_edited(tmp_path: Path, edited: bool) -> None:
     with open_fixture(tmp_path, Policy(part_seconds=100, result_ttl_seconds=60)) as fixture:
         job = fixture.complete_job()
         fixture.advance(1)
@@ -137,7 +165,7 @@ def test_old_results_go_unless_somebody_edited_them(tmp_path: Path, edited: bool
         assert bool(fixture.stored_keys()) == edited
 
 
-def test_a_deleted_job_is_gone_for_good(fixture: ServiceFixture) -> None:
+def test_a_deleted_job_is_removed_with_its_objects(fixture: ServiceFixture) -> None:
     job = fixture.complete_job()
     fixture.service.commands.delete(job.id)
     assert fixture.stored_keys() == []
@@ -145,7 +173,7 @@ def test_a_deleted_job_is_gone_for_good(fixture: ServiceFixture) -> None:
         fixture.jobs.get(job.id)
 
 
-def test_what_a_worker_writes_after_the_deletion_is_removed_too(fixture: ServiceFixture) -> None:
+def test_objects_written_after_the_deletion_are_removed(fixture: ServiceFixture) -> None:
     job = fixture.submit()
     fixture.jobs.update(job.id, lambda job: claimed(job, ["cpu"], "slow", fixture.clock(), 30))
     fixture.service.commands.delete(job.id)
@@ -158,14 +186,14 @@ def test_what_a_worker_writes_after_the_deletion_is_removed_too(fixture: Service
         fixture.jobs.get(job.id)
 
 
-def test_what_was_written_in_vain_is_swept_after_the_end(fixture: ServiceFixture) -> None:
+def test_uncommitted_objects_are_swept_after_the_end(fixture: ServiceFixture) -> None:
     job = fixture.complete_job()
     fixture.media.put(f"{job.prefix}/parts/0000.json.99", b"in vain")
     fixture.advance(1)
     assert fixture.stored_keys() == sorted(fixture.jobs.get(job.id).objects.values())
 
 
-def test_an_upload_that_nobody_goes_on_with_is_removed(fixture: ServiceFixture) -> None:
+def test_an_upload_without_new_bytes_is_removed(fixture: ServiceFixture) -> None:
     job = fixture.service.submissions.create_upload("a.ogg", 8)
     receiving = fixture.service.uploads.receive(job.id, 0)
     fixture.advance(uploads.KEPT_SECONDS - 1)
@@ -178,7 +206,7 @@ def test_an_upload_that_nobody_goes_on_with_is_removed(fixture: ServiceFixture) 
 
 
 class Watched(DiskMediaStore):
-    """Something happens whenever somebody is about to list objects."""
+    """Calls a function before objects are listed."""
 
     happen: Callable[[], object] = staticmethod(lambda: None)
 
@@ -188,7 +216,7 @@ class Watched(DiskMediaStore):
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_edits_that_are_made_while_rubbish_is_swept_stay(tmp_path: Path, late: bool) -> None:
+def test_edits_made_during_a_sweep_stay(tmp_path: Path, late: bool) -> None:
     with open_fixture(tmp_path, Policy(part_seconds=100)) as fixture:
         job, media = fixture.complete_job(), Watched(tmp_path / "media")
         log = f"{job.prefix}/edits.json.0"

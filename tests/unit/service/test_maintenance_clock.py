@@ -1,4 +1,4 @@
-"""Clocks that are set, and stores that were away: nobody who lives loses a lease by it."""
+"""Leases survive jumps of the clock and outages of the store."""
 
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def machine(fixture: ServiceFixture) -> Machine:
     return Machine(fixture)
 
 
-def test_a_clock_set_forward_takes_no_lease_from_who_renews_it(machine: Machine) -> None:
+def test_a_clock_set_forward_expires_no_renewed_lease(machine: Machine) -> None:
     job = machine.hold()
     machine.fixture.clock.at += HOUR
     machine.passes(4)
@@ -62,14 +62,14 @@ def test_a_clock_set_forward_takes_no_lease_from_who_renews_it(machine: Machine)
     assert machine.state(job) == ("running", 0)
 
 
-def test_after_that_the_silent_lose_theirs(machine: Machine) -> None:
+def test_a_lease_that_is_not_renewed_after_a_jump_expires(machine: Machine) -> None:
     job = machine.hold()
     machine.fixture.clock.at += HOUR
     machine.passes(34)
     assert machine.state(job) == ("ready", 1)
 
 
-def test_a_clock_set_back_keeps_no_lease_of_the_dead(machine: Machine) -> None:
+def test_a_clock_set_back_does_not_prolong_leases_of_dead_workers(machine: Machine) -> None:
     dead, living = machine.hold(), machine.hold()
     machine.fixture.clock.at -= HOUR
     machine.passes(4)
@@ -78,13 +78,13 @@ def test_a_clock_set_back_keeps_no_lease_of_the_dead(machine: Machine) -> None:
     assert (machine.state(dead), machine.state(living)) == (("ready", 1), ("running", 0))
 
 
-def test_who_tended_and_died_does_not_keep_others_from_it(machine: Machine) -> None:
+def test_the_maintenance_lock_of_a_dead_process_expires(machine: Machine) -> None:
     assert machine.fixture.jobs.lock("maintenance", "dead", 10, machine.fixture.clock())
     machine.fixture.clock.at -= HOUR
     assert machine.maintenance.run_once()
 
 
-def test_after_an_outage_holders_have_time_to_renew(machine: Machine) -> None:
+def test_workers_have_time_to_renew_their_leases_after_an_outage(machine: Machine) -> None:
     job = machine.hold()
     machine.fixture.clock.at += 40
     machine.steady.at += 40
@@ -107,7 +107,7 @@ def test_results_are_not_deleted_because_a_clock_was_set(tmp_path: Path) -> None
             fixture.jobs.get(job.id)
 
 
-def test_a_clock_that_is_put_right_again_delays_nothing() -> None:
+def test_a_corrected_clock_delays_nothing() -> None:
     clock, steady = FakeClock(), FakeClock()
     steps = ClockJumpDetector(clock, steady, 30)
     clock.at += HOUR

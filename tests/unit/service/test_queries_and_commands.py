@@ -1,5 +1,6 @@
-"""Looking at jobs, and changing them afterwards."""
+"""Reading and changing jobs."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 from tests.unit.service.conftest import MEDIA, ServiceFixture
 
 
-def test_a_transcript_is_there_when_the_job_is_completed(fixture: ServiceFixture) -> None:
+def test_a_completed_job_has_a_transcript(fixture: ServiceFixture) -> None:
     job = fixture.submit()
     with pytest.raises(JobNotReady, match="pending"):
         fixture.service.queries.transcript(job.id)
@@ -39,7 +40,7 @@ def test_names_are_in_every_format(fixture: ServiceFixture) -> None:
     assert b"Ann" not in fixture.service.queries.export(job.id, "txt")[1]
 
 
-def test_edits_stand_beside_the_words_of_the_machine(fixture: ServiceFixture) -> None:
+def test_edits_leave_the_recognized_transcript_unchanged(fixture: ServiceFixture) -> None:
     job = fixture.complete_job()
     changing, reading = fixture.service.commands, fixture.service.queries
     before = reading.transcript(job.id)[1]
@@ -51,7 +52,7 @@ def test_edits_stand_beside_the_words_of_the_machine(fixture: ServiceFixture) ->
     assert reading.machine_transcript(reading.job(job.id)).segments == before.segments
 
 
-def test_an_edit_of_something_older_is_refused(fixture: ServiceFixture) -> None:
+def test_an_edit_of_an_older_version_is_refused(fixture: ServiceFixture) -> None:
     job = fixture.complete_job()
     fixture.service.commands.edit(job.id, Edit("text", 0, "one"), version=job.version)
     with pytest.raises(JobConflict, match="meanwhile"):
@@ -66,7 +67,7 @@ def test_edits_leave_one_object(fixture: ServiceFixture) -> None:
 
 
 class Overtaken(DiskMediaStore):
-    """Something happens once, right before a log of edits is read."""
+    """Calls a function once, before a log of edits is read."""
 
     happen: Callable[[], object] | None = None
 
@@ -77,7 +78,7 @@ class Overtaken(DiskMediaStore):
         return super().get(key)
 
 
-def test_who_reads_or_edits_while_somebody_else_edits_is_not_told_of_a_lost_log(
+def test_concurrent_edits_do_not_surface_as_missing_objects(
     fixture: ServiceFixture, tmp_path: Path
 ) -> None:
     job, media = fixture.complete_job(), Overtaken(tmp_path / "media")
@@ -89,10 +90,12 @@ def test_who_reads_or_edits_while_somebody_else_edits_is_not_told_of_a_lost_log(
     with pytest.raises(JobConflict, match="meanwhile"):
         here.commands.edit(job.id, Edit("text", 0, "four"))
     assert here.queries.transcript(job.id)[1].segments[0].text == "three"
+    media.happen = lambda: there.edit(job.id, Edit("undo"))
+    assert len(here.queries.edit_log(job.id)[1].edits) == 4
 
 
 class Late(SqliteJobStore):
-    """Something happens once, right before a text is put into the index."""
+    """Calls a function once, before a text is indexed."""
 
     happen: Callable[[], object] | None = None
 
@@ -103,7 +106,7 @@ class Late(SqliteJobStore):
         super().put_text(job_id, text)
 
 
-def test_what_stands_is_found_whichever_edit_is_indexed_last(
+def test_the_latest_text_is_indexed_in_any_order_of_concurrent_edits(
     fixture: ServiceFixture, tmp_path: Path
 ) -> None:
     job, text = fixture.complete_job(), Late(tmp_path / "jobs.sqlite3")
@@ -114,11 +117,11 @@ def test_what_stands_is_found_whichever_edit_is_indexed_last(
     assert len(fixture.service.queries.search("keycloak").hits) == 1
 
 
-def test_a_history_does_not_grow_without_end(fixture: ServiceFixture) -> None:
+def test_the_size_of_the_edit_log_is_limited(fixture: ServiceFixture) -> None:
     job = fixture.complete_job()
     one = Edit("text", 0, "\N{GRINNING FACE}" * LONGEST_TEXT)  # twelve bytes each in JSON
     with pytest.raises(JobConflict, match="16 MiB"):
-        fixture.service.commands.edit_all(job.id, [one] * (MOST_LOG_BYTES // LONGEST_TEXT // 10))
+        fixture.service.commands.edit(job.id, *[one] * (MOST_LOG_BYTES // LONGEST_TEXT // 10))
     fixture.service.commands.edit(job.id, one)
 
 
@@ -132,7 +135,7 @@ def test_a_rerun_of_the_speakers_recognizes_nothing_again(fixture: ServiceFixtur
     assert fixture.service.queries.job(job.id).state == "completed"
 
 
-def test_a_rerun_that_makes_no_sense_is_refused(fixture: ServiceFixture) -> None:
+def test_an_invalid_rerun_is_refused(fixture: ServiceFixture) -> None:
     job = fixture.submit()
     with pytest.raises(JobConflict):
         fixture.service.commands.rerun(job.id)
@@ -140,7 +143,7 @@ def test_a_rerun_that_makes_no_sense_is_refused(fixture: ServiceFixture) -> None
         fixture.service.commands.rerun(job.id, ["sing"])
 
 
-def test_what_is_deleted_cannot_be_found(fixture: ServiceFixture) -> None:
+def test_a_deleted_job_cannot_be_found(fixture: ServiceFixture) -> None:
     job = fixture.complete_job()
     fixture.service.commands.delete(job.id)
     for look in (fixture.service.queries.job, fixture.service.commands.delete):
@@ -150,7 +153,7 @@ def test_what_is_deleted_cannot_be_found(fixture: ServiceFixture) -> None:
     assert fixture.service.queries.search("w1").hits == ()
 
 
-def test_the_wait_is_told_from_measured_speed(fixture: ServiceFixture) -> None:
+def test_the_wait_is_estimated_from_measured_speed(fixture: ServiceFixture) -> None:
     first = fixture.submit()
     fixture.clock.at += 1
     second = fixture.submit()
@@ -163,11 +166,11 @@ def test_the_wait_is_told_from_measured_speed(fixture: ServiceFixture) -> None:
     assert wait.seconds == pytest.approx(120.0)
 
 
-def test_without_a_worker_nobody_knows_how_long(fixture: ServiceFixture) -> None:
+def test_the_wait_is_unknown_without_a_worker(fixture: ServiceFixture) -> None:
     assert fixture.service.queries.wait(fixture.submit()).seconds is None
 
 
-def test_search_finds_the_words_and_where_they_are(fixture: ServiceFixture) -> None:
+def test_search_finds_meetings_and_segments(fixture: ServiceFixture) -> None:
     job = fixture.complete_job()
     found = fixture.service.queries.search("W7")
     assert [hit.job.id for hit in found.hits] == [job.id]
@@ -175,20 +178,32 @@ def test_search_finds_the_words_and_where_they_are(fixture: ServiceFixture) -> N
     assert fixture.service.queries.search("nobody said this").hits == ()
 
 
-def test_search_without_an_index_says_whether_it_saw_all(fixture: ServiceFixture) -> None:
+def test_search_without_an_index_says_whether_it_is_complete(fixture: ServiceFixture) -> None:
     job = fixture.complete_job()
     found = JobQueries(replace(fixture.context, text=None)).search("w7")
     assert [hit.job.id for hit in found.hits] == [job.id]
     assert found.complete
 
 
-def test_edited_words_are_found_too(fixture: ServiceFixture) -> None:
+def test_search_finds_edited_words(fixture: ServiceFixture) -> None:
     job = fixture.complete_job()
     fixture.service.commands.edit(job.id, Edit("text", 0, "Keycloak"))
     assert len(fixture.service.queries.search("keycloak").hits) == 1
 
 
-def test_parts_can_be_read_as_they_are_done(fixture: ServiceFixture) -> None:
+@pytest.mark.parametrize("indexed", [True, False])
+@pytest.mark.parametrize("query", ["cafe", "CAFÉ,", "strasse!", "ｃａｆé"])
+def test_search_ignores_case_accents_width_and_punctuation(
+    fixture: ServiceFixture, query: str, indexed: bool
+) -> None:
+    job = fixture.complete_job()
+    fixture.service.commands.edit(job.id, Edit("text", 0, "Das Café in der Straße"))
+    context = fixture.context if indexed else replace(fixture.context, text=None)
+    (hit,) = JobQueries(context).search(query).hits
+    assert [number for number, _ in hit.segments] == [0]
+
+
+def test_parts_can_be_read_when_they_are_done(fixture: ServiceFixture) -> None:
     job, worker = fixture.submit(), fixture.worker()
     known: set[str] = set()
     seen = 0
@@ -198,7 +213,27 @@ def test_parts_can_be_read_as_they_are_done(fixture: ServiceFixture) -> None:
     assert seen == 59
 
 
-def test_the_audio_and_its_outline_can_be_read(fixture: ServiceFixture) -> None:
+class CountingReads(DiskMediaStore):
+    """A MediaStore that counts how often each object is read."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.reads = Counter[str]()
+
+    def get(self, key: str) -> bytes:
+        self.reads[key] += 1
+        return super().get(key)
+
+
+def test_a_part_is_read_once_for_all_clients(fixture: ServiceFixture, tmp_path: Path) -> None:
+    job, media = fixture.complete_job(), CountingReads(tmp_path / "media")
+    queries = Service(replace(fixture.context, media=media)).queries
+    heard = [len(list(queries.parts(job, set()))) for _ in range(3)]
+    assert heard == [59] * 3
+    assert set(media.reads.values()) == {1}
+
+
+def test_the_audio_and_its_waveform_can_be_read(fixture: ServiceFixture) -> None:
     job = fixture.complete_job()
     _, file, size = fixture.service.queries.audio(job.id)
     with file:
@@ -206,7 +241,7 @@ def test_the_audio_and_its_outline_can_be_read(fixture: ServiceFixture) -> None:
     assert fixture.service.queries.peaks(job.id)[1][0] == 20
 
 
-def test_a_service_for_one_tenant_makes_and_finds_that_tenants_jobs_only(
+def test_the_service_of_a_tenant_creates_and_finds_only_its_jobs(
     fixture: ServiceFixture,
 ) -> None:
     mine, theirs = fixture.service.for_tenant("mine"), fixture.service.for_tenant("theirs")

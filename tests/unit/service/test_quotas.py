@@ -1,4 +1,4 @@
-"""What a tenant, and everybody together, may have."""
+"""Limits of a tenant and of the server."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,13 +9,19 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from meet_transcriber.core.errors import QueueFull, QuotaExceeded, TooMuch
+from meet_transcriber.core.errors import (
+    QueueFull,
+    QuotaExceeded,
+    StorageUnavailable,
+    TooMuch,
+)
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.ports.engines import Progress
 from meet_transcriber.service import Policy, Service, SubmissionRequest
+from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 from tests.unit.fakes import FakeDecoder
 from tests.unit.service.conftest import MEDIA, ServiceFixture, open_fixture
 
@@ -36,7 +42,7 @@ def submit(service: Service, tape: bytes = MEDIA, key: str | None = None) -> Job
 
 
 def attempts(service: Service, times: int, **options: Any) -> list[str]:
-    """What became of so many submissions, one after the other."""
+    """The outcomes of so many submissions in a row."""
     found: list[str] = []
     for _ in range(times):
         try:
@@ -46,11 +52,11 @@ def attempts(service: Service, times: int, **options: Any) -> list[str]:
     return found
 
 
-def test_without_limits_nobody_is_refused(fixture: ServiceFixture) -> None:
+def test_nothing_is_refused_without_limits(fixture: ServiceFixture) -> None:
     assert attempts(fixture.service, 5) == ["pending"] * 5
 
 
-def test_past_the_bound_of_the_queue_nothing_is_taken(make: Make) -> None:
+def test_a_full_queue_refuses_submissions(make: Make) -> None:
     fixture = make(max_queued_jobs=2)
     assert attempts(fixture.service, 3) == ["pending", "pending", "queue_full"]
     assert attempts(fixture.service.for_tenant("ann"), 1) == ["queue_full"]
@@ -59,7 +65,7 @@ def test_past_the_bound_of_the_queue_nothing_is_taken(make: Make) -> None:
     assert len(fixture.stored_keys()) == 2
 
 
-def test_the_wait_follows_from_measured_speed(make: Make) -> None:
+def test_retry_after_is_estimated_from_measured_speed(make: Make) -> None:
     fixture = make(max_queued_jobs=2)
     attempts(fixture.service, 2)
     with pytest.raises(QueueFull) as nobody_works:
@@ -73,7 +79,7 @@ def test_the_wait_follows_from_measured_speed(make: Make) -> None:
     assert busy.value.retry_after_seconds == pytest.approx(MINUTES * 60 * 0.5 / 2)
 
 
-def test_a_place_is_free_again_when_a_job_ends(make: Make) -> None:
+def test_an_ended_job_frees_its_place(make: Make) -> None:
     fixture = make(max_jobs_in_flight=2)
     first, _ = submit(fixture.service), submit(fixture.service)
     assert attempts(fixture.service, 1) == ["quota_exceeded"]
@@ -81,13 +87,13 @@ def test_a_place_is_free_again_when_a_job_ends(make: Make) -> None:
     assert attempts(fixture.service, 2) == ["pending", "quota_exceeded"]
 
 
-def test_each_tenant_has_places_of_their_own(make: Make) -> None:
+def test_the_limit_of_jobs_is_per_tenant(make: Make) -> None:
     fixture = make(max_jobs_in_flight=1)
     for tenant in ("ann", "ben"):
         assert attempts(fixture.service.for_tenant(tenant), 2) == ["pending", "quota_exceeded"]
 
 
-def test_an_upload_on_its_way_has_a_place_and_gives_it_back(make: Make) -> None:
+def test_an_upload_in_progress_takes_a_place_and_frees_it_when_abandoned(make: Make) -> None:
     fixture = make(max_jobs_in_flight=1)
     upload = fixture.service.submissions.start_upload("a.ogg")
     with pytest.raises(QuotaExceeded, match="MAX_JOBS_IN_FLIGHT"):
@@ -96,7 +102,7 @@ def test_an_upload_on_its_way_has_a_place_and_gives_it_back(make: Make) -> None:
     assert attempts(fixture.service, 1) == ["pending"]
 
 
-def test_a_sender_that_died_gives_its_place_back(make: Make) -> None:
+def test_an_upload_whose_sender_died_frees_its_place(make: Make) -> None:
     fixture = make(max_jobs_in_flight=1, lease_seconds=30.0)
     fixture.service.submissions.start_upload("a.ogg")  # and no more is heard of it
     assert attempts(fixture.service, 1) == ["quota_exceeded"]
@@ -120,9 +126,7 @@ def test_a_rerun_needs_a_place(make: Make) -> None:
 
 
 @pytest.mark.parametrize("rules", [{"max_jobs_in_flight": 7}, {"max_queued_jobs": 7}])
-def test_exactly_so_many_are_taken_however_many_come_at_once(
-    make: Make, rules: dict[str, int]
-) -> None:
+def test_concurrent_submissions_never_exceed_the_limit(make: Make, rules: dict[str, int]) -> None:
     fixture = make(**rules)
     with ThreadPoolExecutor(12) as pool:
         found = [*pool.map(lambda _: attempts(fixture.service, 1)[0], range(24))]
@@ -133,7 +137,7 @@ def test_exactly_so_many_are_taken_however_many_come_at_once(
 # -- bytes ---------------------------------------------------------------------------------------
 
 
-def test_what_does_not_fit_is_refused_and_leaves_nothing(make: Make) -> None:
+def test_a_recording_beyond_the_quota_leaves_nothing(make: Make) -> None:
     fixture = make(max_stored_bytes=2 * len(MEDIA) + 1)
     assert attempts(fixture.service, 3) == ["pending", "pending", "quota_exceeded"]
     assert len(fixture.stored_keys()) == 2
@@ -142,7 +146,7 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(make: Make) -> None:
     assert refused.value.retry_after_seconds is None
 
 
-def test_a_large_upload_is_refused_while_it_comes(make: Make) -> None:
+def test_a_large_upload_is_refused_during_the_transfer(make: Make) -> None:
     fixture = make(max_stored_bytes=len(MEDIA))
     upload = fixture.service.submissions.start_upload("a.ogg")
     upload.write(MEDIA)
@@ -152,7 +156,7 @@ def test_a_large_upload_is_refused_while_it_comes(make: Make) -> None:
     assert fixture.stored_keys() == []
 
 
-def test_deleting_gives_room(make: Make) -> None:
+def test_deleting_frees_storage(make: Make) -> None:
     fixture = make(max_stored_bytes=len(MEDIA))
     job = submit(fixture.service)
     assert attempts(fixture.service, 1) == ["quota_exceeded"]
@@ -160,7 +164,7 @@ def test_deleting_gives_room(make: Make) -> None:
     assert attempts(fixture.service, 1) == ["pending"]
 
 
-def test_uploads_that_end_at_once_do_not_share_one_rest_of_room(make: Make) -> None:
+def test_concurrent_uploads_never_exceed_the_storage_quota(make: Make) -> None:
     fixture = make(max_stored_bytes=3 * len(MEDIA))
     uploads = [fixture.service.submissions.start_upload(f"{at}.ogg") for at in range(8)]
     for upload in uploads:
@@ -177,7 +181,7 @@ def test_uploads_that_end_at_once_do_not_share_one_rest_of_room(make: Make) -> N
     assert len(fixture.stored_keys()) == 3
 
 
-def test_what_comes_along_needs_room_as_well(make: Make) -> None:
+def test_extras_count_towards_storage(make: Make) -> None:
     fixture = make(max_stored_bytes=3 * len(MEDIA))
     extras = {"known_speakers.json": bytes(len(MEDIA))}
     for at in range(2):
@@ -193,7 +197,7 @@ def test_what_comes_along_needs_room_as_well(make: Make) -> None:
     assert fixture.jobs.usage("", 0.0).stored_bytes == 0
 
 
-def test_what_comes_along_with_an_upload_needs_room_as_well(make: Make) -> None:
+def test_extras_of_resumable_uploads_count_towards_storage(make: Make) -> None:
     fixture = make(max_stored_bytes=2 * len(MEDIA))
     submissions = fixture.service.submissions
     job = submissions.create_upload("a.ogg", len(MEDIA))
@@ -208,7 +212,7 @@ def test_what_comes_along_with_an_upload_needs_room_as_well(make: Make) -> None:
 # -- hours ---------------------------------------------------------------------------------------
 
 
-def test_a_day_has_so_many_hours_of_audio(make: Make) -> None:
+def test_hours_of_audio_per_day_are_limited(make: Make) -> None:
     fixture = make(max_audio_seconds=2.5 * MINUTES * 60)
     assert attempts(fixture.service, 3) == ["pending", "pending", "quota_exceeded"]
     fixture.clock.at += 3600.0
@@ -219,7 +223,7 @@ def test_a_day_has_so_many_hours_of_audio(make: Make) -> None:
     assert attempts(fixture.service, 1) == ["pending"]
 
 
-def test_deleting_gives_no_hours_back(make: Make) -> None:
+def test_audio_of_deleted_jobs_still_counts(make: Make) -> None:
     fixture = make(max_audio_seconds=1.5 * MINUTES * 60)
     fixture.service.commands.delete(submit(fixture.service).id)
     fixture.advance(3600.0)
@@ -227,14 +231,14 @@ def test_deleting_gives_no_hours_back(make: Make) -> None:
     assert fixture.stored_keys() == []
 
 
-def test_a_recording_that_is_too_long_by_itself_is_not_told_to_wait(make: Make) -> None:
+def test_a_recording_longer_than_the_daily_limit_gets_no_retry_after(make: Make) -> None:
     fixture = make(max_audio_seconds=MINUTES * 30.0)
     with pytest.raises(QuotaExceeded) as refused:
         submit(fixture.service)
     assert refused.value.retry_after_seconds is None
 
 
-def test_a_recording_by_address_is_measured_when_it_has_come(make: Make, media_server: str) -> None:
+def test_a_fetched_recording_is_checked_after_the_download(make: Make, media_server: str) -> None:
     fixture = make(max_audio_seconds=1.5 * MINUTES * 60)
     submit_url = fixture.service.submissions.submit_url
     ids = [submit_url(f"{media_server}/{at}.ogg", SubmissionRequest()).id for at in range(2)]
@@ -246,7 +250,7 @@ def test_a_recording_by_address_is_measured_when_it_has_come(make: Make, media_s
 
 
 class Liar(FakeDecoder):
-    """Claims for every tape that it has so many seconds."""
+    """Claims a fixed duration for every recording."""
 
     def __init__(self, seconds: float | None) -> None:
         super().__init__()
@@ -262,9 +266,7 @@ class Liar(FakeDecoder):
 
 
 @pytest.mark.parametrize("claimed", [None, 1.0])
-def test_a_recording_counts_with_what_it_has_and_not_with_what_it_claims(
-    make: Make, claimed: float | None
-) -> None:
+def test_a_recording_counts_with_its_decoded_duration(make: Make, claimed: float | None) -> None:
     fixture = make(max_audio_seconds=1.5 * MINUTES * 60)
     fixture.context = replace(fixture.context, decoder=Liar(claimed))
     service = Service(fixture.context)
@@ -276,15 +278,30 @@ def test_a_recording_counts_with_what_it_has_and_not_with_what_it_claims(
     assert sorted(done) == [("completed", None), *[("failed", "quota_exceeded")] * 2]
 
 
-def test_what_was_used_survives_a_restart(make: Make, tmp_path: Path) -> None:
+def test_usage_survives_a_restart(make: Make, tmp_path: Path) -> None:
     fixture = make(max_jobs_in_flight=1)
     submit(fixture.service)
     with open_fixture(tmp_path, Policy(max_jobs_in_flight=1)) as again:
         assert attempts(again.service, 1) == ["quota_exceeded"]
 
 
-def test_a_turn_of_somebody_who_died_ends(make: Make) -> None:
+def test_the_lock_of_a_dead_process_expires(make: Make) -> None:
     fixture = make(max_jobs_in_flight=1)
     assert fixture.jobs.lock("admission", "dead", 10.0, fixture.clock())
     fixture.clock.at += 11.0
     assert attempts(fixture.service, 1) == ["pending"]
+
+
+class Unlocking(SqliteJobStore):
+    """Jobs whose store does not respond when a lock is released."""
+
+    def unlock(self, name: str, holder: str) -> None:
+        raise StorageUnavailable("the store is away")
+
+
+def test_a_lock_that_cannot_be_released_does_not_fail_the_submission(tmp_path: Path) -> None:
+    with open_fixture(tmp_path, Policy(max_jobs_in_flight=2)) as fixture:
+        jobs = Unlocking(tmp_path / "jobs.sqlite3")
+        submissions = Service(replace(fixture.context, jobs=jobs)).submissions
+        assert submissions.start_upload("a.ogg").job_id
+        jobs.close()

@@ -1,5 +1,6 @@
-"""Taking in recordings."""
+"""Submitting recordings."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from meet_transcriber.core.errors import (
 )
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
-from meet_transcriber.service import Policy, SubmissionRequest
+from meet_transcriber.service import Policy, Service, SubmissionRequest
 from tests.unit.service.conftest import MEDIA, ServiceFixture, open_fixture
 
 
@@ -27,7 +28,7 @@ def test_a_submitted_recording_waits_for_a_worker(fixture: ServiceFixture) -> No
     assert fixture.queue.notified == [("cpu", job.id, "prepare")]
 
 
-def test_a_job_cannot_be_seen_before_its_recording_is_here(fixture: ServiceFixture) -> None:
+def test_a_job_is_hidden_until_its_recording_has_arrived(fixture: ServiceFixture) -> None:
     upload = fixture.service.submissions.start_upload("a.ogg")
     (job_id,) = fixture.jobs.due(float("inf"), 1)
     with pytest.raises(JobNotFound):
@@ -36,7 +37,7 @@ def test_a_job_cannot_be_seen_before_its_recording_is_here(fixture: ServiceFixtu
 
 
 @pytest.mark.parametrize("data", [b"", b"no tape at all"])
-def test_what_is_no_recording_leaves_nothing(fixture: ServiceFixture, data: bytes) -> None:
+def test_an_invalid_recording_leaves_nothing(fixture: ServiceFixture, data: bytes) -> None:
     upload = fixture.service.submissions.start_upload("a.ogg")
     upload.write(data)
     with pytest.raises(UnsupportedFormat):
@@ -54,7 +55,7 @@ def test_an_abandoned_upload_leaves_nothing(fixture: ServiceFixture) -> None:
     assert fixture.media.remove_stale_writes(0) == 0
 
 
-def test_the_limit_is_said_with_its_setting(tmp_path: Path) -> None:
+def test_the_error_names_the_limit_and_its_setting(tmp_path: Path) -> None:
     with open_fixture(tmp_path, Policy(max_upload_bytes=1 << 20)) as fixture:
         upload = fixture.service.submissions.start_upload("a.ogg")
         upload.write(b"tape" * (1 << 18))
@@ -63,11 +64,11 @@ def test_the_limit_is_said_with_its_setting(tmp_path: Path) -> None:
         upload.abandon()
 
 
-def test_what_the_engines_cannot_do_is_refused_at_the_door(fixture: ServiceFixture) -> None:
+def test_options_that_no_engine_supports_are_refused_on_submission(fixture: ServiceFixture) -> None:
     def refuse(options: Options) -> None:
         raise InvalidOptions("English only.")
 
-    submissions = type(fixture.service.submissions)(fixture.context, refuse)
+    submissions = Service(replace(fixture.context, check_options=refuse)).submissions
     upload = submissions.start_upload("a.ogg")
     upload.write(MEDIA)
     with pytest.raises(InvalidOptions):
@@ -98,7 +99,7 @@ def test_another_request_with_the_same_key_is_refused(fixture: ServiceFixture) -
         send(fixture, num_speakers=2)
 
 
-def test_a_request_that_is_still_coming_in_is_not_doubled(fixture: ServiceFixture) -> None:
+def test_a_repetition_during_the_first_upload_is_refused(fixture: ServiceFixture) -> None:
     upload = fixture.service.submissions.start_upload("a.ogg", idempotency_key="k")
     with pytest.raises(IdempotencyInProgress):
         fixture.service.submissions.start_upload("a.ogg", idempotency_key="k")
@@ -112,7 +113,7 @@ def test_a_key_is_free_again_when_its_job_is_deleted(fixture: ServiceFixture) ->
     assert send(fixture, b"tape" * 7).id != first.id
 
 
-def test_a_key_has_a_sensible_length(fixture: ServiceFixture) -> None:
+def test_the_length_of_an_idempotency_key_is_limited(fixture: ServiceFixture) -> None:
     for key in ("", "x" * 256, "a\nb"):
         with pytest.raises(InvalidOptions, match="1 to 255"):
             fixture.service.submissions.start_upload("a.ogg", idempotency_key=key)
@@ -121,13 +122,13 @@ def test_a_key_has_a_sensible_length(fixture: ServiceFixture) -> None:
 # -- addresses ---------------------------------------------------------------------------------
 
 
-def test_an_address_is_checked_before_anything_is_kept(fixture: ServiceFixture) -> None:
+def test_a_url_is_checked_before_anything_is_stored(fixture: ServiceFixture) -> None:
     with pytest.raises(AddressRefused):
         fixture.service.submissions.submit_url("http://169.254.169.254/latest", SubmissionRequest())
     assert fixture.jobs.due(float("inf"), 1) == []
 
 
-def test_a_webhook_address_is_checked_too(fixture: ServiceFixture) -> None:
+def test_a_webhook_url_is_checked(fixture: ServiceFixture) -> None:
     upload = fixture.service.submissions.start_upload("a.ogg")
     upload.write(MEDIA)
     with pytest.raises(AddressRefused):
@@ -145,9 +146,7 @@ def test_a_recording_is_fetched_by_a_worker(fixture: ServiceFixture, media_serve
     assert (done.state, done.name, done.size_bytes) == ("completed", "monday.ogg", len(MEDIA))
 
 
-def test_an_address_is_forgotten_once_its_recording_has_come(
-    fixture: ServiceFixture, media_server: str
-) -> None:
+def test_the_url_is_removed_after_the_download(fixture: ServiceFixture, media_server: str) -> None:
     url = f"{media_server}/monday?signature=secret.ogg"
     job = fixture.service.submissions.submit_url(url, SubmissionRequest())
     worker = fixture.worker()
@@ -160,7 +159,7 @@ def test_an_address_is_forgotten_once_its_recording_has_come(
     assert fixture.jobs.get(job.id).state == "completed"
 
 
-def test_an_address_without_a_recording_fails_the_job_in_words(
+def test_a_url_without_a_recording_fails_the_job_with_a_reason(
     fixture: ServiceFixture, media_server: str
 ) -> None:
     job = fixture.service.submissions.submit_url(f"{media_server}/nothing", SubmissionRequest())

@@ -1,4 +1,4 @@
-"""What workers do to jobs, one step at a time."""
+"""How a worker claims and runs tasks."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +29,7 @@ from tests.unit.service.conftest import ServiceFixture, open_fixture
 
 
 class Doing(FakeRecognizer):
-    """A recognizer during whose work something happens."""
+    """A recognizer that calls a function during its work."""
 
     def __init__(self, happens: Callable[[], None]) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Failing(FakeRecognizer):
 
 
 class Away:
-    """A JobStore that has no answer to `left` changes of records that follow a claim."""
+    """A JobStore that is unavailable for `left` changes after a claim."""
 
     def __init__(self, store: JobStore) -> None:
         self._store, self._claimed, self.left = store, False, 0
@@ -80,7 +80,7 @@ def run_out(fixture: ServiceFixture, **engines: Any) -> Job:
     return fixture.jobs.get(job.id)
 
 
-def test_a_recording_becomes_a_transcript_and_nothing_else_is_left(fixture: ServiceFixture) -> None:
+def test_a_recording_becomes_a_transcript_without_leftovers(fixture: ServiceFixture) -> None:
     job = fixture.complete_job()
     assert (job.state, job.progress, job.speakers_found) == ("completed", 1.0, 2)
     fixture.advance(1)
@@ -123,7 +123,7 @@ def test_a_short_job_is_not_stuck_behind_a_long_one(fixture: ServiceFixture) -> 
     assert ended[0] == short.id
 
 
-def test_a_worker_that_stops_gives_its_task_back_in_good_order(fixture: ServiceFixture) -> None:
+def test_a_stopping_worker_releases_its_task(fixture: ServiceFixture) -> None:
     fixture.submit()
     recognizer = Doing(fixture.stopping.set)
     worker = fixture.worker(recognizer=recognizer)
@@ -135,7 +135,7 @@ def test_a_worker_that_stops_gives_its_task_back_in_good_order(fixture: ServiceF
     assert fixture.queue.notified[-1][2] == "recognize:0"
 
 
-def test_a_cancelled_job_keeps_nothing_of_the_part_in_hand(fixture: ServiceFixture) -> None:
+def test_a_cancelled_job_keeps_no_output_of_its_running_task(fixture: ServiceFixture) -> None:
     job = fixture.submit()
 
     def cancel() -> None:
@@ -150,7 +150,7 @@ def test_a_cancelled_job_keeps_nothing_of_the_part_in_hand(fixture: ServiceFixtu
     assert fixture.stored_keys() == sorted(fixture.jobs.get(job.id).objects.values())
 
 
-def test_who_was_taken_over_leaves_the_other_result_alone(fixture: ServiceFixture) -> None:
+def test_a_worker_that_lost_its_lease_changes_nothing(fixture: ServiceFixture) -> None:
     job = fixture.submit()
 
     def take_over() -> None:
@@ -177,7 +177,7 @@ def test_a_recognizer_that_fails_is_tried_three_times(fixture: ServiceFixture) -
     assert (job.error.code, job.error.message) == ("recognition_failed", "It broke.")
 
 
-def test_an_error_nobody_thought_of_fails_the_job_and_not_the_worker(
+def test_an_unexpected_error_fails_the_job_and_not_the_worker(
     fixture: ServiceFixture,
 ) -> None:
     job = run_out(fixture, recognizer=Failing(ZeroDivisionError("division by zero")))
@@ -185,7 +185,7 @@ def test_an_error_nobody_thought_of_fails_the_job_and_not_the_worker(
     assert job.error.code == "worker_error"
 
 
-def test_an_engine_that_is_not_there_fails_the_job_before_work(fixture: ServiceFixture) -> None:
+def test_a_missing_engine_fails_the_job_before_any_work(fixture: ServiceFixture) -> None:
     def missing() -> Chosen[Diarizer]:
         raise EngineUnavailable("Run: meet-transcriber models pull base")
 
@@ -197,7 +197,7 @@ def test_an_engine_that_is_not_there_fails_the_job_before_work(fixture: ServiceF
     assert recognizer.parts == 0
 
 
-def test_what_the_engine_cannot_do_is_refused_before_work(fixture: ServiceFixture) -> None:
+def test_unsupported_options_fail_the_job_before_any_work(fixture: ServiceFixture) -> None:
     class Choosy(FakeRecognizer):
         def check(self, options: Options) -> None:
             raise InvalidOptions("English only.")
@@ -209,14 +209,14 @@ def test_what_the_engine_cannot_do_is_refused_before_work(fixture: ServiceFixtur
     assert recognizer.parts == 0
 
 
-def test_a_diarizer_that_breaks_costs_no_words(fixture: ServiceFixture) -> None:
+def test_a_failed_diarization_keeps_the_words(fixture: ServiceFixture) -> None:
     job = run_out(fixture, diarizer=FakeDiarizer(DiarizationFailed("no GPU.")))
     _, transcript = fixture.service.queries.transcript(job.id)
     assert len(transcript.words) == 59
     assert "diarization_failed" in {warning.code for warning in transcript.warnings}
 
 
-def test_a_store_that_is_away_is_no_fault_of_the_task(fixture: ServiceFixture) -> None:
+def test_an_unavailable_store_does_not_count_as_a_failure(fixture: ServiceFixture) -> None:
     job = fixture.submit()
     worker = fixture.worker(recognizer=Failing(StorageUnavailable("Gone for a moment.")))
     worker.work()
@@ -230,7 +230,7 @@ def test_a_store_that_is_away_is_no_fault_of_the_task(fixture: ServiceFixture) -
     assert fixture.jobs.get(job.id).state == "completed"
 
 
-def test_without_room_a_job_waits_and_says_so(fixture: ServiceFixture) -> None:
+def test_a_full_disk_delays_the_job(fixture: ServiceFixture) -> None:
     job = fixture.submit()
     full = fixture.worker(recognizer=Failing(StorageFull("Free some.")), queues=("recognize",))
     fixture.worker(queues=("cpu",)).work()
@@ -248,7 +248,7 @@ def test_without_room_a_job_waits_and_says_so(fixture: ServiceFixture) -> None:
     assert fixture.jobs.get(job.id).delay is None
 
 
-def test_a_job_that_never_fits_is_given_up_after_an_hour(fixture: ServiceFixture) -> None:
+def test_a_job_fails_after_an_hour_on_a_full_disk(fixture: ServiceFixture) -> None:
     job = fixture.submit()
     fixture.worker(queues=("cpu",)).work()
     full = fixture.worker(recognizer=Failing(StorageFull("Free some.")), queues=("recognize",))
@@ -260,7 +260,7 @@ def test_a_job_that_never_fits_is_given_up_after_an_hour(fixture: ServiceFixture
     assert (failed.state, failed.error) == ("failed", Failure("storage_full", "Free some."))
 
 
-def test_a_task_whose_store_is_away_goes_back_once_that_can_be_written(
+def test_a_task_is_released_when_its_store_is_available_again(
     fixture: ServiceFixture,
 ) -> None:
     job = fixture.submit()
@@ -278,7 +278,7 @@ def test_a_task_whose_store_is_away_goes_back_once_that_can_be_written(
     assert {(task.state, task.attempts) for task in tasks} == {("ready", 0)}
 
 
-def test_where_room_is_short_the_upload_goes_after_preparing(tmp_path: Path) -> None:
+def test_drop_recording_deletes_the_upload_after_prepare(tmp_path: Path) -> None:
     with open_fixture(tmp_path, Policy(part_seconds=100, drop_recording=True)) as fixture:
         job = fixture.submit()
         fixture.worker().work()

@@ -1,4 +1,4 @@
-"""Backups beside somebody who deletes and works on."""
+"""Backups while jobs are deleted and changed."""
 
 import hashlib
 import re
@@ -22,7 +22,7 @@ from tests.contract.job_samples import job
 
 
 class Busy(DiskMediaStore):
-    """A store in which something happens right before an object is first read."""
+    """A store that calls a function before an object is first read."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -58,7 +58,7 @@ def copied(tmp_path: Path, media: Busy) -> tuple[SqliteJobStore, DiskMediaStore,
     return SqliteJobStore(copy / "jobs.sqlite3"), DiskMediaStore(copy / "media"), missing
 
 
-def test_a_job_that_is_deleted_meanwhile_is_not_in_it(
+def test_a_job_deleted_during_the_backup_is_left_out(
     tmp_path: Path, live: SqliteJobStore, media: Busy
 ) -> None:
     made = kept(live, media)
@@ -74,7 +74,7 @@ def test_a_job_that_is_deleted_meanwhile_is_not_in_it(
     assert (objects.keys("jobs"), missing) == ([], ())
 
 
-def test_a_job_that_got_on_meanwhile_is_in_it_as_it_is_then(
+def test_a_job_changed_during_the_backup_is_copied_as_changed(
     tmp_path: Path, live: SqliteJobStore, media: Busy
 ) -> None:
     made = kept(live, media)
@@ -92,7 +92,7 @@ def test_a_job_that_got_on_meanwhile_is_in_it_as_it_is_then(
     assert (objects.get(newer), missing) == (b"flac", ())
 
 
-def test_what_is_nowhere_is_named(tmp_path: Path, live: SqliteJobStore, media: Busy) -> None:
+def test_missing_objects_are_named(tmp_path: Path, live: SqliteJobStore, media: Busy) -> None:
     made = kept(live, media)
     media.delete(made.prefix)
     records, _, missing = copied(tmp_path, media)
@@ -140,7 +140,7 @@ def _lead_out(copy: Path) -> None:
         (lambda copy: (copy / "SHA256SUMS").write_bytes(b"\xff"), "cannot be read"),
     ],
 )
-def test_a_copy_that_is_not_whole_is_refused_whole(
+def test_an_incomplete_backup_restores_nothing(
     tmp_path: Path,
     live: SqliteJobStore,
     media: Busy,

@@ -14,7 +14,7 @@ from meet_transcriber.stores.disk import DiskMediaStore, translated
 
 
 class Endless(io.RawIOBase):
-    """Hands out `chunks` pieces and remembers the largest piece asked for."""
+    """A stream of `chunks` pieces that records the largest read."""
 
     def __init__(self, chunks: int) -> None:
         self.chunks, self.largest = chunks, 0
@@ -25,7 +25,7 @@ class Endless(io.RawIOBase):
         return b"x" * min(size, 1000) if self.chunks >= 0 else b""
 
 
-def test_no_scrap_is_left_after_a_broken_write(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_no_temporary_file(tmp_path: Path) -> None:
     class Cancelled(io.BytesIO):
         def read(self, _: int | None = -1, /) -> bytes:
             raise KeyboardInterrupt
@@ -57,7 +57,7 @@ def test_readers_never_see_half_an_object(tmp_path: Path) -> None:
     assert seen <= {100_000, 200_000}
 
 
-def test_a_folder_is_no_object(tmp_path: Path) -> None:
+def test_a_folder_is_not_an_object(tmp_path: Path) -> None:
     store = DiskMediaStore(tmp_path)
     store.put("jobs/1", b"x")
     assert not store.exists("jobs")
@@ -65,7 +65,7 @@ def test_a_folder_is_no_object(tmp_path: Path) -> None:
         store.get("jobs")
 
 
-def test_a_key_below_an_object_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_key_below_an_object_is_refused_with_a_reason(tmp_path: Path) -> None:
     store = DiskMediaStore(tmp_path)
     store.put("jobs", b"x")
     with pytest.raises(StorageError, match="Cannot write jobs/1"):
@@ -109,7 +109,7 @@ def test_deleting_removes_the_folders_that_held_nothing_else(tmp_path: Path) -> 
     ]  # fmt: skip
 
 
-def test_writing_beside_somebody_who_deletes_works(tmp_path: Path) -> None:
+def test_writing_during_a_deletion_works(tmp_path: Path) -> None:
     store = DiskMediaStore(tmp_path)
     ended = time.monotonic() + 0.5
 
@@ -126,7 +126,7 @@ def test_writing_beside_somebody_who_deletes_works(tmp_path: Path) -> None:
         store.delete("jobs/a/b/2")
 
 
-def test_what_is_deleted_while_it_is_written_stays_deleted(tmp_path: Path) -> None:
+def test_an_object_deleted_during_its_write_stays_deleted(tmp_path: Path) -> None:
     store = DiskMediaStore(tmp_path)
     said = pytest.raises(StorageError, match="Cannot write jobs/1: it was deleted meanwhile")
     with said, store.writer("jobs/1"):
@@ -134,7 +134,7 @@ def test_what_is_deleted_while_it_is_written_stays_deleted(tmp_path: Path) -> No
     assert store.keys("jobs") == []
 
 
-def test_scraps_are_tidied_once_they_are_old(tmp_path: Path) -> None:
+def test_old_temporary_files_are_removed(tmp_path: Path) -> None:
     store, scrap = DiskMediaStore(tmp_path), tmp_path / "jobs" / ".new-abc"
     store.put("jobs/1", b"x")
     scrap.write_bytes(b"half")
@@ -146,12 +146,12 @@ def test_scraps_are_tidied_once_they_are_old(tmp_path: Path) -> None:
     assert store.exists("jobs/1")
 
 
-def test_errors_of_who_fills_a_writer_stay_theirs(tmp_path: Path) -> None:
+def test_errors_of_the_callers_code_pass_through_a_writer(tmp_path: Path) -> None:
     with pytest.raises(ConnectionResetError), DiskMediaStore(tmp_path).writer("key"):
         raise ConnectionResetError
 
 
-def test_a_place_that_is_no_folder_is_said(tmp_path: Path) -> None:
+def test_a_root_that_is_not_a_folder_raises_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageError, match="Cannot keep anything in"):
         DiskMediaStore(tmp_path / "file").ping()

@@ -1,4 +1,4 @@
-"""Records as JSON text: the format, and what is refused."""
+"""Records as JSON text: the format and its errors."""
 
 import json
 from dataclasses import asdict

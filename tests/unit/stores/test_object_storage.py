@@ -48,11 +48,11 @@ def test_plain_http_is_allowed_where_an_endpoint_says_so(endpoint: str | None) -
 
 
 @pytest.mark.parametrize("url", ["s3://bucket/prefix", "gs://bucket"])
-def test_a_store_is_made_without_asking_anybody(url: str) -> None:
+def test_a_store_is_built_without_a_request(url: str) -> None:
     assert ObjectMediaStore.from_url(url)
 
 
-def test_azure_wants_an_account() -> None:
+def test_azure_requires_an_account() -> None:
     with pytest.raises(StorageError, match=r"az://container.* Account must be specified"):
         ObjectMediaStore.from_url("az://container/prefix")
 
@@ -80,7 +80,9 @@ OTHER = (
         (said.GenericError(OTHER), StorageError, "says: .*: 400: BadDigest"),
     ],
 )
-def test_each_becomes_a_sentence(error: Exception, kind: type[StorageError], sentence: str) -> None:
+def test_each_error_becomes_a_sentence(
+    error: Exception, kind: type[StorageError], sentence: str
+) -> None:
     heard = pytest.raises(StorageError, match=f"^Cannot read key: .*{sentence}")
     with heard as caught, translated("read", "key"):
         raise error
@@ -94,7 +96,7 @@ def test_other_errors_pass_through() -> None:
 
 
 class Bucket:
-    """Takes whatever an upload sends; breaks after so many parts."""
+    """Accepts an upload, and fails after so many parts."""
 
     def __init__(self, breaks_after: int | None = None) -> None:
         self.breaks_after = breaks_after
@@ -121,7 +123,7 @@ def test_a_small_object_is_sent_at_once(size: int) -> None:
 
 
 @pytest.mark.parametrize("rest", [0, 1])
-def test_parts_are_of_one_size_but_for_the_last(rest: int) -> None:
+def test_all_parts_but_the_last_have_the_same_size(rest: int) -> None:
     bucket = Bucket()
     upload = MultipartWriter(bucket.send)
     for size in (PART_BYTES // 2, PART_BYTES, PART_BYTES // 2 + rest):
@@ -131,7 +133,7 @@ def test_parts_are_of_one_size_but_for_the_last(rest: int) -> None:
     assert (bucket.sizes, bucket.kept) == ([PART_BYTES] * 2 + [rest] * (rest > 0), True)
 
 
-def test_a_store_that_breaks_stops_the_writer() -> None:
+def test_a_failing_store_stops_the_writer() -> None:
     upload = MultipartWriter(Bucket(breaks_after=2).send)
     with pytest.raises(StorageUnavailable):
         upload.write(bytes(9 * PART_BYTES))
@@ -139,7 +141,7 @@ def test_a_store_that_breaks_stops_the_writer() -> None:
     upload.close()
 
 
-def test_a_store_that_breaks_at_the_end_is_heard() -> None:
+def test_an_error_at_the_end_is_raised() -> None:
     upload = MultipartWriter(Bucket(breaks_after=2).send)
     upload.write(bytes(PART_BYTES + 1))
     with pytest.raises(StorageUnavailable):
@@ -147,7 +149,7 @@ def test_a_store_that_breaks_at_the_end_is_heard() -> None:
     upload.close()
 
 
-def test_an_abandoned_upload_is_broken_off() -> None:
+def test_an_abandoned_upload_is_aborted() -> None:
     bucket = Bucket()
     upload = MultipartWriter(bucket.send)
     upload.write(bytes(PART_BYTES + 1))
@@ -156,7 +158,7 @@ def test_an_abandoned_upload_is_broken_off() -> None:
     assert (bucket.sizes, bucket.kept) == ([PART_BYTES], False)
 
 
-def test_what_was_never_begun_need_not_be_broken_off() -> None:
+def test_an_upload_that_never_began_is_not_aborted() -> None:
     bucket = Bucket()
     upload = MultipartWriter(bucket.send)
     upload.write(b"x")

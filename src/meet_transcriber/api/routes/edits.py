@@ -146,7 +146,7 @@ def _edit_edition(
 ) -> EditResult:
     """Edit the edition in If-Match; retry when only the record has changed."""
     if if_match is None or if_match.strip() == "*":
-        return service.commands.edit_all(job_id, edits, author=author)
+        return service.commands.edit(job_id, *edits, author=author)
     edition = if_match.strip().removeprefix("W/").strip('"').partition(".")[0]
     while True:
         job = service.queries.job(job_id)
@@ -156,7 +156,7 @@ def _edit_edition(
                 "again."
             )
         try:
-            return service.commands.edit_all(job_id, edits, job.version, author)
+            return service.commands.edit(job_id, *edits, version=job.version, author=author)
         except JobConflict:  # perhaps only the record changed: compare again
             if service.queries.job(job_id).version == job.version:
                 raise

@@ -18,7 +18,8 @@ from meet_transcriber.api.serializers import JsonResponse, moment
 from meet_transcriber.core.errors import NothingToFetch, TranscriptionError
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.workers import WorkerInfo
-from meet_transcriber.service import FETCH_ASKED, Service, queue_stats
+from meet_transcriber.service import FETCH_ASKED, Service
+from meet_transcriber.service.queries import measure_queues
 
 router = tagged_router("health")
 
@@ -222,8 +223,7 @@ def get_queue(service: MonitorService) -> Response:
     It is 0 only when no task is left, so scaling by it never removes the last worker at work.
     """
     context = service.context
-    stats = queue_stats.measure(context.jobs, context.queue, context.clock())
-    return JsonResponse(stats.as_dict())
+    return JsonResponse(measure_queues(context.jobs, context.queue, context.clock()).as_dict())
 
 
 @router.get(

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal, get_args
 
 from fastapi import Header, Query
@@ -18,7 +19,7 @@ from meet_transcriber.api.http import JobId, attachment, matches, negotiate
 from meet_transcriber.api.middleware.audit import mark_content_read
 from meet_transcriber.api.openapi import problems, ref, response, response_in, tagged_router
 from meet_transcriber.api.serializers import JsonResponse
-from meet_transcriber.core.errors import InvalidOptions, StorageError
+from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.formats import EXPORTERS, export
 from meet_transcriber.core.jobs import SHOWN, Job, JobQuery, State
 from meet_transcriber.service import ChangeFeed, JobQueries
@@ -199,8 +200,7 @@ def get_peaks(
 )
 def list_edits(service: ReaderService, job_id: JobId) -> Response:
     """The log of edits since the transcript was generated; an undo is an edit, too."""
-    job, _ = service.queries.transcript(job_id)
-    log = service.queries.edits(job)
+    job, log = service.queries.edit_log(job_id)
     body = {"object": "list", "data": serializers.edits(log)}
     return JsonResponse(body, 200, {"ETag": f'"{serializers.edition(job)}"'})
 
@@ -262,7 +262,8 @@ class StatusCache:
         mark, key = await self._catch_up(queries.tenant), (queries.tenant, job_id, with_transcript)
         status = self._kept.get(key)
         if status is None or status.until < time.monotonic():
-            status = await run_in_threadpool(_render, queries, job_id, with_transcript)
+            render = partial(_status, queries, with_transcript)
+            status = await run_in_threadpool(queries.consistent, job_id, render)
             if self._marks[queries.tenant] == mark:  # else it may have changed during rendering
                 self._keep(key, status)
         return status
@@ -294,17 +295,8 @@ class StatusCache:
             self._bytes -= len(dropped.body)
 
 
-def _render(queries: JobQueries, job_id: str, with_transcript: bool) -> Status:
-    while True:
-        job = queries.job(job_id)
-        try:
-            return _status(queries, job, with_transcript and job.state == "completed")
-        except StorageError:  # its objects are gone if the job has changed meanwhile
-            if queries.version(job_id) == job.version:
-                raise
-
-
-def _status(queries: JobQueries, job: Job, with_transcript: bool) -> Status:
+def _status(queries: JobQueries, with_transcript: bool, job: Job) -> Status:
+    with_transcript = with_transcript and job.state == "completed"
     wait = queries.wait(job)
     body = serializers.status(job, wait)
     data = serializers.dumped(body)

@@ -197,7 +197,7 @@ def list_speakers(service: ReaderService, job_id: JobId) -> Response:
     any. A match that is only `perhaps` is not applied: a person has to confirm it.
     """
     rows = [_speaker(each) for each in service.voices.speakers(job_id)]
-    return JsonResponse({"object": "list", "voice_profiles": service.voices.kept, "data": rows})
+    return JsonResponse({"object": "list", "voice_profiles": service.voices.enabled, "data": rows})
 
 
 def _speaker(speaker: Speaker) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """A KeyStore, and an AuditTrail of bounded length, in the Redis of the jobs."""
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -14,10 +13,9 @@ from meet_transcriber.core.errors import (
     StorageUnavailable,
 )
 from meet_transcriber.stores.json_records import dump, load
-from meet_transcriber.stores.redis.client import RedisCalls
+from meet_transcriber.stores.redis.client import RedisCalls, until_unchanged
 from meet_transcriber.stores.redis.index import Keys
 
-BUSY_SECONDS = 10.0
 MOST_ENTRIES = 100_000
 """Approximate number of entries in a stream of the audit trail."""
 
@@ -39,9 +37,9 @@ class RedisKeyStore:
 
     def __init__(self, calls: RedisCalls, keys: Keys) -> None:
         self._calls = calls
-        self._client: Any = calls.client
+        self._run = calls.command
         self._keys = keys
-        self._swap: Any = self._client.register_script(_SWAP)
+        self._swap: Any = calls.client.register_script(_SWAP)
 
     def put_key(self, key: ApiKey) -> None:
         doc = dump(key)
@@ -55,19 +53,30 @@ class RedisKeyStore:
         return load(ApiKey, doc) if doc else None
 
     def change_key(self, key_id: str, change: Callable[[ApiKey], ApiKey]) -> ApiKey:
-        give_up_at = time.monotonic() + BUSY_SECONDS
-        while time.monotonic() < give_up_at:
+        def attempt() -> ApiKey | None:
             doc = self._run("HGET", self._keys.of("keys"), key_id)
             if doc is None:
                 raise KeyNotFound(f"There is no key {key_id[:40]}.")
             key = change(load(ApiKey, doc))
-            if self._swapped(key_id, doc, dump(key)):
-                return key
-        raise StorageUnavailable(f"Key {key_id} was changed concurrently; try again.")
+            return key if self._swapped(key_id, doc, dump(key)) else None
+
+        return until_unchanged(f"Key {key_id}", attempt)
 
     def _swapped(self, key_id: str, old: bytes, new: str) -> bool:
-        keys = [self._keys.of("keys")]
-        return bool(self._calls.run(lambda: self._swap(keys, [key_id, old, new])))
+        keys, sent = [self._keys.of("keys")], 0
+
+        def send() -> bool:
+            nonlocal sent
+            sent += 1
+            return bool(self._swap(keys, [key_id, old, new]))
+
+        swapped = self._calls.run(send)
+        if not swapped and sent > 1:  # the first call may have succeeded: never apply it twice
+            raise StorageUnavailable(
+                f"The connection to Redis broke while key {key_id} was written; it is unknown "
+                "whether the write succeeded."
+            )
+        return swapped
 
     def all_keys(self) -> list[ApiKey]:
         found = [load(ApiKey, doc) for doc in self._run("HVALS", self._keys.of("keys"))]
@@ -83,9 +92,6 @@ class RedisKeyStore:
 
     def drop_session(self, session_id: str) -> None:
         self._run("DEL", self._keys.of("session", session_id))
-
-    def _run(self, *command: str | float) -> Any:
-        return self._calls.run(lambda: self._client.execute_command(*command))
 
 
 class RedisTrail:

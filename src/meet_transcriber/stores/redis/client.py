@@ -34,7 +34,8 @@ T = TypeVar("T")
 
 TIMEOUT_SECONDS = 5.0
 _PAUSES_SECONDS = (0.05, 0.2, 0.5)
-_MOST_CONNECTIONS = 1000
+_MOST_CONNECTIONS = 1000  # beyond it the client raises instead of waiting
+_PASSING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY")
 _REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
 
 
@@ -76,6 +77,13 @@ class RedisCalls:
     first: Callable[[], None] = lambda: None
     _checked: bool = False
 
+    @classmethod
+    def at(cls, redis_at: RedisAddress | redis.Redis) -> "RedisCalls":
+        """For an address, or for a client that the caller closes."""
+        if isinstance(redis_at, RedisAddress):
+            return cls(build_client(redis_at), redis_at.masked)
+        return cls(redis_at, "the given client")
+
     def run(self, call: Callable[[], T]) -> T:
         """
         Make an idempotent call, with a few retries if the connection breaks.
@@ -91,6 +99,11 @@ class RedisCalls:
             return self._retried(call)
         except RedisError as error:
             raise self.translated(error) from error
+
+    def command(self, *command: str | float) -> Any:
+        """Run one idempotent command of Redis; raises as `run` does."""
+        client: Any = self.client  # untyped
+        return self.run(lambda: client.execute_command(*command))
 
     def _retried(self, call: Callable[[], T]) -> T:
         for pause in (*_PAUSES_SECONDS, None):
@@ -157,15 +170,15 @@ class RedisCalls:
                 f"The Redis at {self.place} refused the password; set REDIS_PASSWORD, or put it "
                 f"into REDIS_URL ({text})."
             )
-        if isinstance(error, OutOfMemoryError):
+        if isinstance(error, OutOfMemoryError) or "OOM command not allowed" in text:
             return StorageFull(
-                f"The Redis at {self.place} has no memory left; raise its maxmemory, or delete "
-                "meetings."
+                f"The Redis at {self.place} has no memory left; raise its maxmemory, delete "
+                "meetings, or set MEDIA_URL to another store."
             )
         if text.startswith("MISCONF") or "No space left" in text:
             return StorageFull(f"The Redis at {self.place} cannot write to its disk: {text}")
-        passing = (RedisConnectionError, RedisTimeoutError, ReadOnlyError)
-        if isinstance(error, passing) and not isinstance(error, _REFUSED):
+        passing = isinstance(error, (RedisConnectionError, RedisTimeoutError, ReadOnlyError))
+        if (passing and not isinstance(error, _REFUSED)) or text.startswith(_PASSING):
             return StorageUnavailable(f"The Redis at {self.place} does not answer: {text}")
         verb = "refused" if isinstance(error, ResponseError) else "could not be asked"
         return StorageError(f"The Redis at {self.place} {verb}: {text}")
@@ -198,3 +211,22 @@ class RedisClock:
     def _refresh(self) -> None:
         seconds, microseconds = self._calls.run(self._client.time)
         self._offset = seconds + microseconds / 1e6 - time.monotonic()
+
+
+_BUSY_SECONDS = 10.0
+_FIRST_PAUSE_SECONDS = 0.001
+_LONGEST_PAUSE_SECONDS = 0.05
+
+
+def until_unchanged(what: str, attempt: Callable[[], T | None]) -> T:
+    """Retry an optimistic write until it succeeds, with growing pauses."""
+    give_up_at = time.monotonic() + _BUSY_SECONDS
+    pause = _FIRST_PAUSE_SECONDS
+    while (done := attempt()) is None:
+        if time.monotonic() > give_up_at:
+            raise StorageUnavailable(
+                f"{what} was changed concurrently for {_BUSY_SECONDS:g} seconds; try again."
+            )
+        time.sleep(random.uniform(0, pause))  # noqa: S311 - only spreads load
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+    return done

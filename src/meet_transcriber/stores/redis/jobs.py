@@ -1,11 +1,9 @@
 """A JobStore in Redis."""
 
-import random
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import redis
 
@@ -17,7 +15,11 @@ from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.ports.stores import Capacity, Updated
 from meet_transcriber.stores.json_records import dump, folded, load
 from meet_transcriber.stores.redis.api_keys import RedisKeyStore, RedisTrail
-from meet_transcriber.stores.redis.client import RedisCalls, RedisClock, build_client
+from meet_transcriber.stores.redis.client import (
+    RedisCalls,
+    RedisClock,
+    until_unchanged,
+)
 from meet_transcriber.stores.redis.index import (
     Command,
     Keys,
@@ -126,17 +128,12 @@ class PageReader:
         return rows
 
 
-T = TypeVar("T")
-
 log = get_logger(__name__)
 
 SCHEMA = 1
 """Number of the indexes' schema."""
 
-BUSY_SECONDS = 10.0
 _SCANNED = 500
-_PAUSE_SECONDS = 0.001
-_LONGEST_PAUSE_SECONDS = 0.05
 
 
 class RedisJobStore:
@@ -152,19 +149,17 @@ class RedisJobStore:
     """
 
     def __init__(self, redis_at: RedisAddress | redis.Redis, namespace: str = "mt") -> None:
-        owned = isinstance(redis_at, RedisAddress)
-        client = build_client(redis_at) if isinstance(redis_at, RedisAddress) else redis_at
-        place = redis_at.masked if isinstance(redis_at, RedisAddress) else "the given client"
-        self._owned = client if owned else None
-        self._client: Any = client
-        self._calls = RedisCalls(client, place)
+        self._calls = RedisCalls.at(redis_at)
+        self._client: Any = self._calls.client
+        self._owned = isinstance(redis_at, RedisAddress)
+        self._run = self._calls.command
         self._scripts = Scripts(self._calls)
         self._keys = Keys(namespace)
         self._pages = PageReader(self._calls, self._keys)
         self.keys = RedisKeyStore(self._calls, self._keys)
         self.trail = RedisTrail(self._calls, self._keys)
         self.clock = RedisClock(self._calls)
-        self._calls.first = self._migrate
+        self._calls.first = self._migrate  # not here, as building a store makes no request
 
     # -- records -----------------------------------------------------------------------------
 
@@ -203,7 +198,7 @@ class RedisJobStore:
                 raise StorageError(f"Another job has the idempotency key of {job_id}.")
             return Updated(old, new) if answer else None
 
-        return _until_unchanged(job_id, attempt)
+        return until_unchanged(f"Job {job_id}", attempt)
 
     def remove(self, job_id: str) -> None:
         def attempt() -> bool | None:
@@ -213,7 +208,7 @@ class RedisJobStore:
             commands = removing(self._keys, old)
             return self._commit(old, old, [self._keys.job(job_id)], "", commands) is True or None
 
-        _until_unchanged(job_id, attempt)
+        until_unchanged(f"Job {job_id}", attempt)
 
     def find_by_key(self, idempotency_key: str, tenant: str = "") -> Job | None:
         job_id = self._run("GET", self._keys.of("key", unique(tenant, idempotency_key)))
@@ -253,7 +248,7 @@ class RedisJobStore:
         for key in self._client.scan_iter(match=f"{prefix}*", count=_SCANNED):
             job_id = key.decode().removeprefix(prefix)
             try:
-                _until_unchanged(job_id, partial(self._index, job_id))
+                until_unchanged(f"Job {job_id}", partial(self._index, job_id))
             except StorageUnavailable:
                 raise
             except StorageError as error:
@@ -366,31 +361,13 @@ class RedisJobStore:
         return Capacity("redis", int(memory["used_memory"]), limit)
 
     def ping(self) -> None:
-        self._run(
-            "SET", self._keys.of("ping"), "", "EX", 10
-        )  # a replica or a full Redis still serves reads
+        # Writes, because a replica or a full Redis still serves reads.
+        self._run("SET", self._keys.of("ping"), "", "EX", 10)
 
     def doubts(self) -> list[str]:
         """Warnings about settings of this Redis that may lose jobs."""
         return self._calls.doubts()
 
     def close(self) -> None:
-        if self._owned is not None:
-            self._owned.close()
-
-    def _run(self, *command: str | float) -> Any:
-        return self._calls.run(lambda: self._client.execute_command(*command))
-
-
-def _until_unchanged(job_id: str, attempt: Callable[[], T | None]) -> T:
-    """Retry an optimistic write until it succeeds, with growing pauses."""
-    give_up_at = time.monotonic() + BUSY_SECONDS
-    pause = _PAUSE_SECONDS
-    while (done := attempt()) is None:
-        if time.monotonic() > give_up_at:
-            raise StorageUnavailable(
-                f"Job {job_id} was changed concurrently for {BUSY_SECONDS:g} seconds; try again."
-            )
-        time.sleep(random.uniform(0, pause))  # noqa: S311 - only spreads load
-        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-    return done
+        if self._owned:
+            self._client.close()

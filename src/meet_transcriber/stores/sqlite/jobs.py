@@ -12,7 +12,6 @@ from meet_transcriber.core.jobs import (
     CHANGES_KEPT,
     Backlog,
     Changes,
-    IndexEntry,
     Job,
     JobQuery,
     Usage,
@@ -23,65 +22,13 @@ from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.ports.stores import Capacity, Updated
 from meet_transcriber.stores.disk import disk_capacity
 from meet_transcriber.stores.json_records import dump, folded, load
-from meet_transcriber.stores.sqlite.connections import Connections
-from meet_transcriber.stores.sqlite.schema import match_expression, searchable
-
-REMEMBERED_SECONDS = 2 * 24 * 3600.0
-
-_NOTE_AUDIO = """
-    INSERT INTO audio VALUES (?, ?, ?, ?)
-    ON CONFLICT (id) DO UPDATE SET seconds = excluded.seconds WHERE seconds <> excluded.seconds
-"""
-_USAGE = """
-    SELECT (SELECT count(*) FROM jobs WHERE active AND tenant = :tenant),
-           (SELECT coalesce(sum(stored_bytes), 0) FROM jobs
-            WHERE tenant = :tenant AND stored_bytes > 0),
-           (SELECT coalesce(sum(seconds), 0) FROM audio WHERE tenant = :tenant AND at >= :since),
-           (SELECT min(at) FROM audio WHERE tenant = :tenant AND at >= :since)
-"""
-
-
-def note_audio(db: sqlite3.Connection, job_id: str, entry: IndexEntry) -> None:
-    """Record submitted audio, and delete old rows; idempotent."""
-    if entry.audio is None:
-        return
-    at, seconds = entry.audio
-    if db.execute(_NOTE_AUDIO, (job_id, entry.tenant, at, seconds)).rowcount:
-        db.execute("DELETE FROM audio WHERE at < ?", (at - REMEMBERED_SECONDS,))
-
-
-def usage(db: sqlite3.Connection, tenant: str, since: float) -> Usage:
-    """See `JobStore.usage`."""
-    return Usage(*db.execute(_USAGE, {"tenant": tenant, "since": since}).fetchone())
-
-
-_NOTE_CHANGE = "INSERT OR REPLACE INTO changes (id, tenant) VALUES (?, ?)"
-_FORGET = "DELETE FROM changes WHERE mark <= last_insert_rowid() - ?"
-
-
-def note_change(db: sqlite3.Connection, job_id: str, tenant: str) -> None:
-    """Record a job's change or removal in place of its previous change."""
-    db.execute(_NOTE_CHANGE, (job_id, tenant))
-    db.execute(_FORGET, (CHANGES_KEPT,))
-
-
-def mark(db: sqlite3.Connection) -> int:
-    """The mark of the latest change, 0 before the first."""
-    return int(db.execute("SELECT coalesce(max(mark), 0) FROM changes").fetchone()[0])
-
-
-def changes(db: sqlite3.Connection, tenant: str, since: int) -> Changes:
-    """See `JobStore.changes`."""
-    statement = "SELECT id FROM changes WHERE tenant = ? AND mark > ? ORDER BY mark"
-    latest = mark(db)  # first: what is written between the two reads is told again, not lost
-    rows = db.execute(statement, (tenant, since)).fetchall()
-    return Changes.since(since, latest, [row[0] for row in rows])
-
+from meet_transcriber.stores.sqlite.database import Connections, match_expression, searchable
 
 BUSY_SECONDS = 10.0
 _UNSTEADY_SECONDS = 1.0
 """Of two concurrent callers the later one may have read the clock earlier."""
-
+_REMEMBERED_SECONDS = 2 * 24 * 3600.0
+"""How long submitted audio is remembered, at least."""
 
 _INSERT = """
     INSERT INTO jobs (version, idempotency_key, state, listed, active, created_at, due_at,
@@ -94,6 +41,25 @@ _UPDATE = """
                     tenant = ?, stored_bytes = ?, doc = ?
     WHERE id = ?
 """
+
+
+_NOTE_AUDIO = """
+    INSERT INTO audio VALUES (?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET seconds = excluded.seconds WHERE seconds <> excluded.seconds
+"""
+_USAGE = """
+    SELECT (SELECT count(*) FROM jobs WHERE active AND tenant = :tenant),
+           (SELECT coalesce(sum(stored_bytes), 0) FROM jobs
+            WHERE tenant = :tenant AND stored_bytes > 0),
+           (SELECT coalesce(sum(seconds), 0) FROM audio WHERE tenant = :tenant AND at >= :since),
+           (SELECT min(at) FROM audio WHERE tenant = :tenant AND at >= :since)
+"""
+_MARK = "SELECT coalesce(max(mark), 0) AS mark FROM changes"
+# One statement, so that no change is written between the mark and the jobs.
+_CHANGES = f"""
+    SELECT latest.mark, changes.id FROM ({_MARK}) AS latest
+    LEFT JOIN changes ON changes.tenant = ? AND changes.mark > ? ORDER BY changes.mark
+"""  # noqa: S608 - our own words
 
 
 class SqliteJobStore:
@@ -157,7 +123,7 @@ class SqliteJobStore:
             if row is None:
                 return
             number, tenant = row
-            note_change(db, job_id, tenant)
+            _note_change(db, job_id, tenant)
             for statement in (
                 "DELETE FROM texts WHERE rowid = ?",
                 "DELETE FROM work WHERE number = ?",
@@ -200,11 +166,13 @@ class SqliteJobStore:
 
     def mark(self) -> int:
         with self._reading() as db:
-            return mark(db)
+            return int(db.execute(_MARK).fetchone()[0])
 
     def changes(self, tenant: str, since: int) -> Changes:
         with self._reading() as db:
-            return changes(db, tenant, since)
+            rows = db.execute(_CHANGES, (tenant, since)).fetchall()
+        job_ids = [job_id for _, job_id in rows if job_id is not None]
+        return Changes.since(since, int(rows[0][0]), job_ids)
 
     def backlog(self) -> Backlog:
         by_state = "SELECT state, count(*), sum(seconds_left) FROM jobs WHERE active GROUP BY 1"
@@ -223,7 +191,7 @@ class SqliteJobStore:
 
     def usage(self, tenant: str, since: float) -> Usage:
         with self._reading() as db:
-            return usage(db, tenant, since)
+            return Usage(*db.execute(_USAGE, {"tenant": tenant, "since": since}).fetchone())
 
     # -- workers, locks, facts ---------------------------------------------------------------
 
@@ -316,14 +284,23 @@ def _write(db: sqlite3.Connection, statement: str, job: Job) -> None:
     lookup = (entry.state, entry.listed, entry.active, entry.created_at, entry.due_at)
     kept = (entry.seconds_left, folded(job.name), job.tenant, entry.stored_bytes)
     db.execute(statement, (job.version, job.unique_key, *lookup, *kept, dump(job), job.id))
-    note_audio(db, job.id, entry)
-    note_change(db, job.id, job.tenant)
+    if entry.audio is not None:
+        at, seconds = entry.audio
+        if db.execute(_NOTE_AUDIO, (job.id, job.tenant, at, seconds)).rowcount:
+            db.execute("DELETE FROM audio WHERE at < ?", (at - _REMEMBERED_SECONDS,))
+    _note_change(db, job.id, job.tenant)
     number = _number(db, job.id)
     db.execute("DELETE FROM work WHERE number = ?", (number,))
     for queue in {*entry.ready, *entry.running}:
         counts = (entry.ready.get(queue, 0), entry.running.get(queue, 0))
         row = (number, queue, job.id, *counts, *entry.order)
         db.execute("INSERT INTO work VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+
+def _note_change(db: sqlite3.Connection, job_id: str, tenant: str) -> None:
+    """Record a job's change or removal in place of its previous change."""
+    db.execute("INSERT OR REPLACE INTO changes (id, tenant) VALUES (?, ?)", (job_id, tenant))
+    db.execute("DELETE FROM changes WHERE mark <= last_insert_rowid() - ?", (CHANGES_KEPT,))
 
 
 def _found(row: tuple[Any, ...] | None, job_id: str) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""What is SQLite's own: files, room, versions, forks, full text."""
+"""SQLite only: files, space, versions, forks, full text."""
 
 import sqlite3
 import subprocess
@@ -34,7 +34,7 @@ def store(path: Path) -> Iterator[SqliteJobStore]:
 # -- the file --------------------------------------------------------------------------------
 
 
-def test_a_file_of_a_newer_version_is_refused_and_left_alone(path: Path) -> None:
+def test_a_file_of_a_newer_version_is_refused_and_unchanged(path: Path) -> None:
     with closing(SqliteJobStore(path)) as store:
         store.ping()
     with closing(sqlite3.connect(path)) as db:
@@ -52,20 +52,20 @@ def test_a_file_of_an_unknown_schema_is_refused(path: Path) -> None:
         SqliteJobStore(path).ping()
 
 
-def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused(path: Path) -> None:
     path.write_bytes(b"minutes of the meeting " * 100)
     with pytest.raises(StorageError, match="damaged or not a job database"):
         SqliteJobStore(path).ping()
     assert path.read_bytes().startswith(b"minutes")
 
 
-def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_raises_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot be made"):
         SqliteJobStore(tmp_path / "file" / "jobs.db").ping()
 
 
-def test_a_damaged_record_is_said(store: SqliteJobStore, path: Path) -> None:
+def test_a_damaged_record_raises_an_error(store: SqliteJobStore, path: Path) -> None:
     store.create(job())
     with sqlite3.connect(path) as db:
         db.execute("UPDATE jobs SET doc = '{'")
@@ -102,7 +102,7 @@ def large_job(number: int) -> Job:
     return job(f"job-{number}", name="n" * 20_000)
 
 
-def test_a_full_disk_is_said_and_loses_nothing(path: Path) -> None:
+def test_a_full_disk_raises_an_error_and_loses_nothing(path: Path) -> None:
     store = SqliteJobStore(path, most_bytes=400_000)
     kept: list[Job] = []
     with pytest.raises(StorageFull, match="DATA_DIR"):
@@ -112,7 +112,7 @@ def test_a_full_disk_is_said_and_loses_nothing(path: Path) -> None:
     store.close()
 
 
-def test_removing_makes_room_again(path: Path) -> None:
+def test_removing_frees_space(path: Path) -> None:
     store = SqliteJobStore(path, most_bytes=400_000)
     with pytest.raises(StorageFull):
         list(map(store.create, map(large_job, range(99))))
@@ -242,7 +242,7 @@ def test_no_query_breaks_the_search(library: SqliteJobStore, query: str) -> None
     assert library.find_text(query, 9) in ([], ["de"])  # one text has the words "and" and "a"
 
 
-def test_the_text_that_says_it_most_comes_first(store: SqliteJobStore) -> None:
+def test_the_best_match_comes_first(store: SqliteJobStore) -> None:
     for name, text in (("once", "budget " + "x " * 50), ("often", "budget " * 9)):
         store.create(job(name))
         store.put_text(name, text)
@@ -256,7 +256,7 @@ def test_new_text_replaces_the_old(library: SqliteJobStore) -> None:
     assert library.find_text("else", 9) == ["en"]
 
 
-def test_text_goes_with_its_job(library: SqliteJobStore) -> None:
+def test_text_is_removed_with_its_job(library: SqliteJobStore) -> None:
     library.update("en", partial(deleted, now=0.0))
     assert library.find_text("release", 9) == []
     library.remove("en")

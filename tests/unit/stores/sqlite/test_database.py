@@ -10,8 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from meet_transcriber.core.errors import StorageError
+from meet_transcriber.stores.sqlite.database import (
+    MIGRATIONS,
+    match_expression,
+    migrate,
+    searchable,
+)
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
-from meet_transcriber.stores.sqlite.schema import MIGRATIONS, match_expression, migrate, searchable
 from tests.contract.job_samples import job
 
 NEXT = (
@@ -35,20 +40,20 @@ def schema(db: sqlite3.Connection) -> int:
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
-def test_a_new_database_gets_every_step() -> None:
+def test_a_new_database_gets_every_migration() -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         migrate(db, [*MIGRATIONS, NEXT])
         assert schema(db) == len(MIGRATIONS) + 1
 
 
-def test_an_older_database_gets_the_steps_it_lacks_once(db: sqlite3.Connection) -> None:
+def test_an_older_database_gets_the_missing_migrations_once(db: sqlite3.Connection) -> None:
     for _ in range(2):
         migrate(db, [*MIGRATIONS, NEXT])
     assert schema(db) == len(MIGRATIONS) + 1
     assert db.execute("SELECT size_bytes FROM jobs").fetchall() == [(17,)]
 
 
-def test_a_step_that_fails_leaves_the_database_as_it_was(db: sqlite3.Connection) -> None:
+def test_a_failed_migration_changes_nothing(db: sqlite3.Connection) -> None:
     tables = db.execute("SELECT name FROM sqlite_schema").fetchall()
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
         migrate(db, [*MIGRATIONS, BROKEN])
@@ -110,7 +115,7 @@ def test_every_word_of_a_text_finds_it(index: sqlite3.Connection, words: list[st
         assert found(index, " ".join(words), word)
 
 
-def test_a_query_that_is_only_marks_has_no_words() -> None:
+def test_a_query_of_punctuation_has_no_words() -> None:
     assert match_expression("?! \u0301 \" '") == ""
 
 
@@ -125,5 +130,5 @@ def test_a_query_that_is_only_marks_has_no_words() -> None:
         ("a\0b", "a b"),
     ],
 )
-def test_what_is_the_same_to_people_is_the_same_to_the_index(text: str, words: str) -> None:
+def test_case_accents_and_width_are_ignored(text: str, words: str) -> None:
     assert searchable(text) == words
