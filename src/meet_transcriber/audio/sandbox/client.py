@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, BinaryIO
 
-from meet_transcriber.audio.sandbox import validation
 from meet_transcriber.audio.sandbox.confinement import Limits
 from meet_transcriber.audio.sandbox.pool import DECODER, PROBER, Child, ChildPool, shared_pool
 from meet_transcriber.audio.sandbox.protocol import (
+    BROKEN_MESSAGE,
     DATA,
     FAILED,
     PEAKS,
@@ -26,9 +26,16 @@ from meet_transcriber.audio.sandbox.protocol import (
     UNFILTERED,
     ChannelClosed,
     Frame,
+    exit_error,
+    parse_error,
+    parse_media_info,
+    parse_peaks,
+    parse_prepared,
+    parse_share,
     read_requested,
+    timeout_error,
 )
-from meet_transcriber.core.errors import TranscriptionError, UnreadableAudio
+from meet_transcriber.core.errors import UnreadableAudio
 from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.serialization import to_plain
@@ -70,9 +77,9 @@ class ConfinedDecoder:
     def probe(self, media: BinaryIO) -> MediaInfo:
         """Probe a recording; see the port."""
         with self.probe_pool.child() as child:
-            conversation = self._start(child, media, _PROBE_CPU_SECONDS, _ignore_progress)
+            conversation = self._start(child, media, _PROBE_CPU_SECONDS, lambda _share: None)
             conversation.send_request(self.max_duration)
-            return validation.parse_media_info(conversation.wait())
+            return parse_media_info(conversation.wait())
 
     def prepare(
         self, media: BinaryIO, working: BinaryIO, options: Options, progress: Progress
@@ -85,11 +92,11 @@ class ConfinedDecoder:
             child = stack.enter_context(self.pool.child())
             conversation = self._start(child, media, seconds, progress)
             conversation.send_request(self.max_duration, options, written, scratch)
-            prepared = validation.parse_prepared(conversation.wait(), self.max_duration)
+            prepared = parse_prepared(conversation.wait(), self.max_duration)
             if written is not working:
                 written.seek(0)
                 shutil.copyfileobj(written, working)
-            return prepared, validation.parse_peaks(conversation.peaks, prepared.duration)
+            return prepared, parse_peaks(conversation.peaks, prepared.duration)
 
     def open(self, working: BinaryIO, prepared: PreparedAudio) -> AudioSource:
         """Open working audio in this process; it is our own FLAC, not untrusted media."""
@@ -122,10 +129,7 @@ class _Conversation:
     _waited: float = 0.0
 
     def send_request(
-        self,
-        max_duration: float,
-        options: Options | None = None,
-        *writable: BinaryIO,
+        self, max_duration: float, options: Options | None = None, *writable: BinaryIO
     ) -> None:
         """Send what to do, with the open files for it; the media itself if it is a plain file."""
         file = _plain_file(self.media)
@@ -153,14 +157,10 @@ class _Conversation:
             while (frame := self._receive()).kind != RESULT:
                 self._handle(frame)
         except ChannelClosed as error:
-            raise self._exit_error() from error
+            status = self.child.wait_status()
+            log.warning("decoder_died", status=status)
+            raise exit_error(status, self.limits) from error
         return frame.data
-
-    def _exit_error(self) -> TranscriptionError:
-        """Log the exit status of a child that ended early and return the error for it."""
-        status = self.child.wait_status()
-        log.warning("decoder_died", status=status)
-        return validation.exit_error(status, self.limits)
 
     def _receive(self) -> Frame:
         """Return the next frame; only time spent waiting for the child counts as its time."""
@@ -168,26 +168,27 @@ class _Conversation:
             since = time.monotonic()
             frame = self.child.channel.receive(_TICK_SECONDS)
             self._waited += time.monotonic() - since
+            # also checked while it sends, or a hostile child could keep its place for ever
+            if self._waited > _WALL_FACTOR * self.limits.cpu_seconds:
+                raise timeout_error(_WALL_FACTOR * self.limits.cpu_seconds)
             if frame is not None:
                 return frame
-            if self._waited > _WALL_FACTOR * self.limits.cpu_seconds:
-                raise validation.timeout_error(_WALL_FACTOR * self.limits.cpu_seconds)
             self.progress(self._share)  # so that a job can be cancelled while the child is silent
 
     def _handle(self, frame: Frame) -> None:
         if frame.kind == READ:
             self.child.channel.send(DATA, read_requested(self.media, frame.data))
         elif frame.kind == SHARE:
-            self._share = max(self._share, validation.parse_share(frame.data))
+            self._share = max(self._share, parse_share(frame.data))
             self.progress(self._share)
         elif frame.kind == PEAKS:
             self.peaks = frame.data
         elif frame.kind == FAILED:
-            raise validation.parse_error(frame.data, self.limits)
+            raise parse_error(frame.data, self.limits)
         elif frame.kind == UNFILTERED:
             _log_unfiltered()
         else:
-            raise UnreadableAudio(validation.BROKEN_MESSAGE)
+            raise UnreadableAudio(BROKEN_MESSAGE)
 
 
 @cache
@@ -208,7 +209,3 @@ def _plain_file(file: BinaryIO) -> BinaryIO | None:
     if file.writable():
         file.flush()
     return file
-
-
-def _ignore_progress(_share: float) -> None:
-    """A Progress that does nothing."""
