@@ -71,8 +71,8 @@ class Model:
     @property
     def size_bytes(self) -> int:
         """Bytes of all files; 0 if the size of one is unknown."""
-        sizes = [file.size for file in self.files if file.size is not None]
-        return sum(sizes) if len(sizes) == len(self.files) else 0
+        sizes = [file.size for file in self.files]
+        return 0 if None in sizes else sum(filter(None, sizes))
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,9 @@ def catalogue() -> Catalogue:
     """Return the catalogue of this package, models.json."""
     text = (files("meet_transcriber.engines.weights") / "models.json").read_text("utf-8")
     data = json.loads(text)
-    models = [_model(each) for each in data["models"]]
+    models = [
+        Model(**{**each, "files": tuple(map(_file, each["files"]))}) for each in data["models"]
+    ]
     return Catalogue(
         {model.name: model for model in models},
         {each["name"]: Package(**each) for each in data["packages"]},
@@ -132,10 +134,6 @@ def _is_hub_id(model: str) -> bool:
     """Check an id by the hub's own rules, which also exclude path traversal."""
     invalid = "--" in model or len(model) > _LONGEST_HUB_ID
     return not invalid and _HUB_ID.fullmatch(model) is not None
-
-
-def _model(data: dict[str, Any]) -> Model:
-    return Model(**{**data, "files": tuple(_file(each) for each in data["files"])})
 
 
 def _file(data: dict[str, Any]) -> WeightFile:
@@ -196,7 +194,7 @@ class ModelsFolder:
 
     def staging_path(self, name: str) -> Path:
         """Return where a model is assembled; an interrupted fetch resumes from there."""
-        return self.root / f".{name.replace('/', '--')}.partial"
+        return self.root / f".{self.path(name).name}.partial"
 
     def find(self, model: Model) -> Path | None:
         """
@@ -222,7 +220,7 @@ class ModelsFolder:
     def lock(self, name: str) -> Iterator[None]:
         """Let one process at a time fetch a model."""
         self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / f".{name.replace('/', '--')}.lock").open("w") as lock:
+        with (self.root / f".{self.path(name).name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
