@@ -115,33 +115,30 @@ def _mel(hertz: Any) -> Any:
     return 1127.0 * np.log(1.0 + np.asarray(hertz) / 700.0)
 
 
-def _residual_block(
-    graph: Graph, value: str, weights: Mapping[str, Array], name: str, strides: _Strides
-) -> str:
-    """Add a _residual_block block, with a shortcut convolution if there are weights for it."""
-    found = _conv_norm(graph, value, weights, f"{name}.conv1", f"{name}.bn1", strides)
+def _residual_block(graph: Graph, value: str, name: str, strides: _Strides) -> str:
+    """Add a residual block, with a shortcut convolution if there are weights for it."""
+    found = _conv_norm(graph, value, f"{name}.conv1", f"{name}.bn1", strides)
     found = graph.node("Relu", found)
-    found = _conv_norm(graph, found, weights, f"{name}.conv2", f"{name}.bn2", (1, 1))
-    if f"{name}.shortcut.0.weight" in weights:
+    found = _conv_norm(graph, found, f"{name}.conv2", f"{name}.bn2", (1, 1))
+    if f"{name}.shortcut.0.weight" in graph.weights:
         shortcut = f"{name}.shortcut.0", f"{name}.shortcut.1"
-        value = _conv_norm(graph, value, weights, *shortcut, strides)
+        value = _conv_norm(graph, value, *shortcut, strides)
     return graph.node("Relu", graph.node("Add", found, value))
 
 
-def _conv_norm(
-    graph: Graph, value: str, weights: Mapping[str, Array], conv: str, norm: str, strides: _Strides
-) -> str:
+def _conv_norm(graph: Graph, value: str, conv: str, norm: str, strides: _Strides) -> str:
     """Add a convolution and batch normalization."""
-    kernel = weights[f"{conv}.weight"]
+    kernel = graph.weights[f"{conv}.weight"]
     pad = kernel.shape[-1] // 2
     value = graph.node("Conv", value, kernel, strides=list(strides), pads=[pad] * 4)
-    return _batch_norm(graph, value, weights, norm)
+    return _batch_norm(graph, value, norm)
 
 
-def _batch_norm(graph: Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
+def _batch_norm(graph: Graph, value: str, name: str) -> str:
     """Add batch normalization with the statistics of training."""
     parts = (
-        weights[f"{name}.{each}"] for each in ("weight", "bias", "running_mean", "running_var")
+        graph.weights[f"{name}.{each}"]
+        for each in ("weight", "bias", "running_mean", "running_var")
     )
     return graph.node("BatchNormalization", value, *parts, epsilon=_EPSILON)
 
@@ -154,75 +151,73 @@ def campplus_graph(weights: Mapping[str, Array], frames: int) -> bytes:
         weights: the checkpoint's tensors.
         frames: frames of 10 ms per chunk, a multiple of 200.
     """
-    graph = Graph("campplus")
+    graph = Graph("campplus", weights)
     half = frames // 2
     value = graph.input("features", "chunks", frames, MELS)
     value = graph.node("Transpose", value, perm=[0, 2, 1])
     value = graph.node("Unsqueeze", value, np.array([1], np.int64))
-    value = _front_end(graph, value, weights)
+    value = _front_end(graph, value)
     value = graph.node("Reshape", value, np.array([0, -1, frames], np.int64))
     value = graph.node(
         "Conv", value, weights["xvector.tdnn.linear.weight"], strides=[2], pads=[2, 2]
     )
-    value = _norm_relu(graph, value, weights, "xvector.tdnn.nonlinear.batchnorm")
+    value = _norm_relu(graph, value, "xvector.tdnn.nonlinear.batchnorm")
     for block, (layers, dilation) in enumerate(
         zip(_CAMPPLUS_LAYERS, _DILATIONS, strict=True), start=1
     ):
         for layer in range(1, layers + 1):
             name = f"xvector.block{block}.tdnnd{layer}"
-            found = _dense_layer(graph, value, weights, name, dilation, half)
+            found = _dense_layer(graph, value, name, dilation, half)
             value = graph.node("Concat", value, found, axis=1)
-        value = _norm_relu(graph, value, weights, f"xvector.transit{block}.nonlinear.batchnorm")
+        value = _norm_relu(graph, value, f"xvector.transit{block}.nonlinear.batchnorm")
         value = graph.node("Conv", value, weights[f"xvector.transit{block}.linear.weight"])
-    value = _norm_relu(graph, value, weights, "xvector.out_nonlinear.batchnorm")
+    value = _norm_relu(graph, value, "xvector.out_nonlinear.batchnorm")
     graph.output(value, "trunk", "chunks", 512, half)
     return graph.to_bytes()
 
 
-def _front_end(graph: Graph, value: str, weights: Mapping[str, Array]) -> str:
+def _front_end(graph: Graph, value: str) -> str:
     """Add the two-dimensional front end: (chunks, 1, 80, frames) to (chunks, 32, 10, frames)."""
-    value = _conv_norm(graph, value, weights, "head.conv1", "head.bn1", (1, 1))
+    value = _conv_norm(graph, value, "head.conv1", "head.bn1", (1, 1))
     value = graph.node("Relu", value)
     for layer in (1, 2):
         for place in (0, 1):
             name = f"head.layer{layer}.{place}"
             strides = (2 if place == 0 else 1, 1)
-            value = _residual_block(graph, value, weights, name, strides)
-    value = _conv_norm(graph, value, weights, "head.conv2", "head.bn2", (2, 1))
+            value = _residual_block(graph, value, name, strides)
+    value = _conv_norm(graph, value, "head.conv2", "head.bn2", (2, 1))
     return graph.node("Relu", value)
 
 
-def _dense_layer(
-    graph: Graph, value: str, weights: Mapping[str, Array], name: str, dilation: int, frames: int
-) -> str:
+def _dense_layer(graph: Graph, value: str, name: str, dilation: int, frames: int) -> str:
     """Add 32 channels, masked by the context of the chunk and of its stretches of 2 s."""
-    value = _norm_relu(graph, value, weights, f"{name}.nonlinear1.batchnorm")
-    value = graph.node("Conv", value, weights[f"{name}.linear1.weight"])
-    value = _norm_relu(graph, value, weights, f"{name}.nonlinear2.batchnorm")
+    value = _norm_relu(graph, value, f"{name}.nonlinear1.batchnorm")
+    value = graph.node("Conv", value, graph.weights[f"{name}.linear1.weight"])
+    value = _norm_relu(graph, value, f"{name}.nonlinear2.batchnorm")
     local = graph.node(
         "Conv",
         value,
-        weights[f"{name}.cam_layer.linear_local.weight"],
+        graph.weights[f"{name}.cam_layer.linear_local.weight"],
         dilations=[dilation],
         pads=[dilation, dilation],
     )
     size = [_CONTEXT_FRAMES]
     stretches = graph.node("AveragePool", value, kernel_shape=size, strides=size)
     context = graph.node("Add", stretches, graph.node("GlobalAveragePool", value))
-    context = graph.node("Relu", _pointwise(graph, context, weights, f"{name}.cam_layer.linear1"))
-    mask = graph.node("Sigmoid", _pointwise(graph, context, weights, f"{name}.cam_layer.linear2"))
+    context = graph.node("Relu", _pointwise(graph, context, f"{name}.cam_layer.linear1"))
+    mask = graph.node("Sigmoid", _pointwise(graph, context, f"{name}.cam_layer.linear2"))
     count = frames // _CONTEXT_FRAMES
     split = graph.node("Reshape", local, np.array([0, 0, count, _CONTEXT_FRAMES], np.int64))
     masked = graph.node("Mul", split, graph.node("Unsqueeze", mask, np.array([3], np.int64)))
     return graph.node("Reshape", masked, np.array([0, 0, frames], np.int64))
 
 
-def _pointwise(graph: Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
-    return graph.node("Conv", value, weights[f"{name}.weight"], weights[f"{name}.bias"])
+def _pointwise(graph: Graph, value: str, name: str) -> str:
+    return graph.node("Conv", value, graph.weights[f"{name}.weight"], graph.weights[f"{name}.bias"])
 
 
-def _norm_relu(graph: Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
-    return graph.node("Relu", _batch_norm(graph, value, weights, name))
+def _norm_relu(graph: Graph, value: str, name: str) -> str:
+    return graph.node("Relu", _batch_norm(graph, value, name))
 
 
 def campplus_head(weights: Mapping[str, Array], pooled: Array) -> Array:
@@ -242,17 +237,17 @@ def wespeaker_graph(weights: Mapping[str, Array], frames: int) -> bytes:
         weights: the checkpoint's tensors, which determine channels and layers.
         frames: frames of 10 ms per chunk, a multiple of 8.
     """
-    graph = Graph("wespeaker")
+    graph = Graph("wespeaker", weights)
     value = graph.input("features", "chunks", frames, MELS)
     value = graph.node("Transpose", value, perm=[0, 2, 1])
     value = graph.node("Unsqueeze", value, np.array([1], np.int64))
-    value = _conv_norm(graph, value, weights, "resnet.conv1", "resnet.bn1", (1, 1))
+    value = _conv_norm(graph, value, "resnet.conv1", "resnet.bn1", (1, 1))
     value = graph.node("Relu", value)
     for layer in _WESPEAKER_LAYERS:
         for place in range(_block_count(weights, layer)):
             stride = 2 if layer > 1 and place == 0 else 1
             name = f"resnet.layer{layer}.{place}"
-            value = _residual_block(graph, value, weights, name, (stride, stride))
+            value = _residual_block(graph, value, name, (stride, stride))
     size = frames // SUBSAMPLING
     value = graph.node("Reshape", value, np.array([0, -1, size], np.int64))
     graph.output(value, "trunk", "chunks", wespeaker_features(weights), size)

@@ -179,10 +179,13 @@ class Graph:
     Builds an ONNX graph; deterministic.
 
     Values are identified by name.
+
+    Attributes:
+        weights: tensors that the functions which add layers take their constants from.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, weights: Mapping[str, Array] | None = None) -> None:
+        self._name, self.weights = name, weights or {}
         self._numbers = count()
         self._nodes: list[bytes] = []
         self._constants: list[bytes] = []

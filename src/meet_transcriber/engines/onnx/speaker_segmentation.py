@@ -51,39 +51,39 @@ def segmentation_graph(weights: Mapping[str, Array]) -> bytes:
     Args:
         weights: the checkpoint's tensors.
     """
-    graph = Graph("segmentation-3.0")
+    graph = Graph("segmentation-3.0", weights)
     audio = graph.input("audio", "windows", 1, WINDOW_SAMPLES)
-    value = _instance_norm(graph, audio, weights, "sincnet.wav_norm1d")
+    value = _instance_norm(graph, audio, "sincnet.wav_norm1d")
     # a second dimension of size 1: onnxruntime's two-dimensional convolutions are faster
     value = graph.node("Unsqueeze", value, np.array([2], np.int64))
     value = graph.node("Conv", value, _filters(weights)[:, :, None], strides=[1, _SINC_STRIDE])
-    value = _pool_norm(graph, graph.node("Abs", value), weights, "sincnet.norm1d.0")
+    value = _pool_norm(graph, graph.node("Abs", value), "sincnet.norm1d.0")
     for place in (1, 2):
         name = f"sincnet.conv1d.{place}"
         kernel = weights[f"{name}.weight"][:, :, None]
         value = graph.node("Conv", value, kernel, weights[f"{name}.bias"])
-        value = _pool_norm(graph, value, weights, f"sincnet.norm1d.{place}")
+        value = _pool_norm(graph, value, f"sincnet.norm1d.{place}")
     value = graph.node("Squeeze", value, np.array([2], np.int64))
     value = graph.node("Transpose", value, perm=[2, 0, 1])
     for layer in range(_LAYERS):
-        value = _lstm(graph, value, weights, layer)
+        value = _lstm(graph, value, layer)
     value = graph.node("Transpose", value, perm=[1, 0, 2])
     for place in (0, 1):
-        value = _linear(graph, value, weights, f"linear.{place}")
+        value = _linear(graph, value, f"linear.{place}")
         value = graph.node("LeakyRelu", value, alpha=0.01)
-    scores = graph.node("LogSoftmax", _linear(graph, value, weights, "classifier"), axis=2)
+    scores = graph.node("LogSoftmax", _linear(graph, value, "classifier"), axis=2)
     graph.output(scores, "scores", "windows", FRAMES, len(POWERSET))
     return graph.to_bytes()
 
 
-def _instance_norm(graph: Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
-    scale, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+def _instance_norm(graph: Graph, value: str, name: str) -> str:
+    scale, bias = graph.weights[f"{name}.weight"], graph.weights[f"{name}.bias"]
     return graph.node("InstanceNormalization", value, scale, bias, epsilon=1e-5)
 
 
-def _pool_norm(graph: Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
+def _pool_norm(graph: Graph, value: str, name: str) -> str:
     value = graph.node("MaxPool", value, kernel_shape=[1, 3], strides=[1, 3])
-    return graph.node("LeakyRelu", _instance_norm(graph, value, weights, name), alpha=0.01)
+    return graph.node("LeakyRelu", _instance_norm(graph, value, name), alpha=0.01)
 
 
 def _filters(weights: Mapping[str, Array]) -> Array:
@@ -119,11 +119,11 @@ def _cos(phases: Array) -> Array:
     return np.cos(phases.astype(np.float64)).astype(np.float32)
 
 
-def _lstm(graph: Graph, value: str, weights: Mapping[str, Array], layer: int) -> str:
+def _lstm(graph: Graph, value: str, layer: int) -> str:
     """Add a bidirectional layer over (frames, windows, features)."""
 
     def both(name: str) -> Array:
-        parts = [weights[f"lstm.{name}_l{layer}{way}"] for way in ("", "_reverse")]
+        parts = [graph.weights[f"lstm.{name}_l{layer}{way}"] for way in ("", "_reverse")]
         # torch orders gates as input, forget, cell, output; ONNX as input, output, forget, cell
         gates = [np.split(part, 4) for part in parts]
         return np.stack([np.concatenate([i, o, f, c]) for i, f, c, o in gates])
@@ -136,15 +136,15 @@ def _lstm(graph: Graph, value: str, weights: Mapping[str, Array], layer: int) ->
         both("weight_hh"),
         bias,
         direction="bidirectional",
-        hidden_size=weights["lstm.weight_hh_l0"].shape[1],
+        hidden_size=graph.weights["lstm.weight_hh_l0"].shape[1],
     )
     merged = graph.node("Transpose", found, perm=[0, 2, 1, 3])
     return graph.node("Reshape", merged, np.array([0, 0, -1], np.int64))
 
 
-def _linear(graph: Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
-    product = graph.node("MatMul", value, weights[f"{name}.weight"].T.copy())
-    return graph.node("Add", product, weights[f"{name}.bias"])
+def _linear(graph: Graph, value: str, name: str) -> str:
+    product = graph.node("MatMul", value, graph.weights[f"{name}.weight"].T.copy())
+    return graph.node("Add", product, graph.weights[f"{name}.bias"])
 
 
 class Segmentation:
