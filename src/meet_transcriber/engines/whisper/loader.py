@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from meet_transcriber.core.errors import EngineUnavailable, RecognitionFailed, TranscriptionError
 from meet_transcriber.core.options import Options
@@ -130,8 +130,7 @@ class ChildRecognizer:
 
     def __init__(self, spec: RecognizerSpec) -> None:
         self._spec = spec
-        self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Connection[Any, Any] | None = None
+        self._child: _Child | None = None
         self._info = self._start()
 
     @property
@@ -150,7 +149,7 @@ class ChildRecognizer:
         warnings: list[Finding] = []
         while True:
             try:
-                found = self._request(audio, speech, options, progress)
+                found = self._request((audio, tuple(speech), options), progress)
             except ChildFailed as error:
                 warnings.append(self._restart_with_half_batch(error))
                 continue
@@ -163,13 +162,9 @@ class ChildRecognizer:
 
     def close(self) -> None:
         """End the child."""
-        if self._connection is not None:
-            self._connection.close()
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                self._process.kill()
-            self._process.wait(_GRACE_SECONDS)
-        self._process = self._connection = None
+        if self._child is not None:
+            self._child.close()
+        self._child = None
 
     def _restart_with_half_batch(self, error: ChildFailed) -> TranscriptWarning:
         self.close()
@@ -189,54 +184,53 @@ class ChildRecognizer:
         )
 
     def _start(self) -> RecognizerInfo:
+        try:
+            self._child = _Child()
+            self._child.send(self._spec)
+            answer = self._child.receive()
+        except (ChildFailed, OSError) as error:
+            self.close()
+            raise EngineUnavailable(f"Whisper's process ended while loading ({error}).") from error
+        if isinstance(answer, RecognizerInfo):
+            return answer
+        self.close()
+        if isinstance(answer, TranscriptionError):
+            raise answer
+        raise EngineUnavailable(f"Whisper's process could not load its model: {answer}.")
+
+    def _request(self, part: object, progress: Progress) -> list[Finding]:
+        if self._child is None:
+            self._info = self._start()
+        child = cast(_Child, self._child)
+        child.send(part)
+        while isinstance(answer := child.receive(), float):
+            progress(answer)
+        if isinstance(answer, TranscriptionError):
+            raise answer
+        found: list[Finding] = answer
+        return found
+
+
+class _Child:
+    """A child process and the connection to it; raises ChildFailed when it has ended."""
+
+    def __init__(self) -> None:
         ours, theirs = socket.socketpair()
+        self._connection: Connection[Any, Any] = Connection(ours.detach())
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-c", _CHILD, str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
             )
-        self._connection = Connection(ours.detach())
-        try:
-            self._send(self._spec)
-            answer = self._receive()
-        except ChildFailed as error:
-            self.close()
-            raise EngineUnavailable(f"Whisper's process ended while loading ({error}).") from error
-        if not isinstance(answer, RecognizerInfo):
-            self.close()
-            raise (
-                answer
-                if isinstance(answer, TranscriptionError)
-                else EngineUnavailable(f"Whisper's process could not load its model: {answer}.")
-            )
-        return answer
 
-    def _request(
-        self, audio: Waveform, speech: Sequence[Span], options: Options, progress: Progress
-    ) -> list[Finding]:
-        if self._process is None:
-            self._info = self._start()
-        self._send((audio, tuple(speech), options))
-        while True:
-            answer = self._receive()
-            if isinstance(answer, float):
-                progress(answer)
-            elif isinstance(answer, TranscriptionError):
-                raise answer
-            else:
-                found: list[Finding] = answer
-                return found
-
-    def _send(self, message: object) -> None:
-        assert self._connection is not None  # noqa: S101 - there is a process
+    def send(self, message: object) -> None:
         try:
             self._connection.send(message)
         except OSError as error:
             raise ChildFailed(self._exit_reason()) from error
 
-    def _receive(self) -> Any:
-        assert self._connection is not None  # noqa: S101 - there is a process
+    def receive(self) -> Any:
         try:
             answer = self._connection.recv()
         except (EOFError, OSError) as error:
@@ -245,9 +239,14 @@ class ChildRecognizer:
             raise answer
         return answer
 
+    def close(self) -> None:
+        """Kill the process, which may take long if the GPU's driver does not answer."""
+        self._connection.close()
+        self._process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GRACE_SECONDS)
+
     def _exit_reason(self) -> str:
-        if self._process is None:
-            return "its process is gone"
         try:
             code = self._process.wait(_GRACE_SECONDS)
         except subprocess.TimeoutExpired:

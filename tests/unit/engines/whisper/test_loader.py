@@ -1,6 +1,7 @@
 """Whisper in a child process, which is replaced when its GPU fails."""
 
 import os
+import resource
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -90,6 +91,17 @@ def test_if_not_even_one_window_fits_the_error_says_what_to_do(started: Any) -> 
 def test_errors_while_loading_reach_the_parent(started: Any) -> None:
     with pytest.raises(EngineUnavailable, match="no weights here"):
         started("missing")
+
+
+def test_a_process_that_cannot_be_started_is_an_engine_error(started: Any) -> None:
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = len(list(Path("/proc/self/fd").iterdir())) + 1  # one socket of a pair
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        with pytest.raises(EngineUnavailable, match="Too many open files"):
+            started("small_gpu", fits=8, how="error")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_options_are_checked_without_the_child(started: Any) -> None:
