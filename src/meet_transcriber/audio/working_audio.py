@@ -147,24 +147,22 @@ class WorkingAudio:
 
     def _seek(self, sample: int) -> None:
         """Move to or before a sample; files with a single frame cannot seek and are reopened."""
-        if self._container is None or sample < _SEEK_AHEAD:
-            self._rewind()
+        container = self._container
+        if container is None or sample < _SEEK_AHEAD:
+            container = self._rewind()
         if sample >= _SEEK_AHEAD:
-            self._jump(sample)
+            container.seek(sample, stream=container.streams.audio[0])
+            self._reset(container)
             if not self._next_block() or self._block_start > sample:
                 self._rewind()
 
-    def _rewind(self) -> None:
+    def _rewind(self) -> av.container.InputContainer:
         if self._container is not None:
             self._container.close()
         self._file.seek(0)
         self._container = av.open(self._file, mode="r", format="flac")
         self._reset(self._container)
-
-    def _jump(self, sample: int) -> None:
-        if self._container is not None:
-            self._container.seek(sample, stream=self._container.streams.audio[0])
-            self._reset(self._container)
+        return self._container
 
     def _reset(self, container: av.container.InputContainer) -> None:
         self._frames = container.decode(container.streams.audio[0])

@@ -13,10 +13,9 @@ from meet_transcriber.engines.onnx.speaker_segmentation import (
     LOCAL_SPEAKERS,
     WINDOW_SECONDS,
     Activity,
-    map_concurrently,
     read_padded,
 )
-from meet_transcriber.ports.engines import AudioSource, Progress
+from meet_transcriber.ports.engines import AudioSource, Progress, map_concurrently
 
 SHORT_HOP = 0.1
 """Seconds between short embeddings, a step."""

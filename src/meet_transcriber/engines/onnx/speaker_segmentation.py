@@ -6,17 +6,14 @@ models/segmentation/PyanNet.py, models/blocks/sincnet.py): learned band-pass fil
 convolutions, four bidirectional LSTM layers, and a softmax over sets of speakers.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from meet_transcriber.engines.onnx.network import Array, Graph, Network, read_checkpoint
-from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress, map_concurrently
 
 WINDOW_SAMPLES = 160_000
 FRAMES = 589
@@ -35,9 +32,6 @@ FIRST_FRAME_SECONDS = FIRST_FRAME_SAMPLES / 2 / SAMPLE_RATE_HZ
 """Middle of frame 0."""
 WINDOW_SECONDS = WINDOW_SAMPLES // SAMPLE_RATE_HZ
 LOCAL_SPEAKERS = POWERSET.shape[1]
-
-In = TypeVar("In")
-Out = TypeVar("Out")
 
 _LOWEST_HZ = 50.0
 _LAYERS = 4
@@ -252,24 +246,6 @@ def overlap_add(parts: Array, starts: Array, frames: int) -> Array:
         seen = total[first_frame(float(start)) :][: len(part)]
         seen += part[: len(seen)]
     return total
-
-
-def map_concurrently(
-    function: Callable[[In], Out], items: Iterable[In], threads: int
-) -> Iterator[Out]:
-    """Yield results in order; items are consumed a few ahead, so that memory is bounded."""
-    waiting: deque[Future[Out]] = deque()
-    with ThreadPoolExecutor(threads, "diarizer") as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def _windows(audio: AudioSource, starts: Sequence[float]) -> Array:

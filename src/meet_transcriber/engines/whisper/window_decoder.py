@@ -1,7 +1,6 @@
 """Decodes windows of one part of a recording to words, in batches."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby, pairwise
@@ -19,7 +18,7 @@ from meet_transcriber.core.word_timing import (
 from meet_transcriber.engines.whisper.language_detection import DetectedLanguage
 from meet_transcriber.engines.whisper.model import Alignment, Encoded, Hypothesis, SpeechModel
 from meet_transcriber.engines.whisper.windows import Window, split_window
-from meet_transcriber.ports.engines import Waveform
+from meet_transcriber.ports.engines import Waveform, map_concurrently
 
 _NO_SPEECH_PROB = 0.6  # together with _LOGPROB (openai/whisper: transcribe.py)
 _LOGPROB = -1.0  # mean log probability below which a window is decoded again
@@ -200,14 +199,7 @@ class WindowDecoder:
         """Run batches concurrently; yields each with its result, in order."""
         # one thread more than replicas on a GPU, so that it never waits for features
         threads = self._model.replicas + (self._model.device != "cpu")
-        with ThreadPoolExecutor(threads, thread_name_prefix="whisper") as pool:
-            futures = [pool.submit(work, batch) for batch in batches]
-            try:
-                for batch, future in zip(batches, futures, strict=True):
-                    yield batch, future.result()
-            finally:
-                for future in futures:
-                    future.cancel()
+        return zip(batches, map_concurrently(work, batches, threads), strict=True)
 
     def _encoding_id(self, item: tuple[Window, str]) -> int:
         """Identify the kept encoding that contains the window; 0 if there is none."""
