@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from itertools import chain, pairwise
 from math import isfinite
@@ -143,14 +143,13 @@ def _distances(reference: Sequence[str], hypothesis: Sequence[str]) -> list[int]
     """Return the distance of the whole reference to every prefix of the hypothesis."""
     plus, minus = _last_row(reference, hypothesis)
     row = [len(reference)]
-    for up, down in zip(_bits(plus, len(hypothesis)), _bits(minus, len(hypothesis)), strict=True):
-        row.append(row[-1] + (up == "1") - (down == "1"))
+    if hypothesis:
+        # the bits as text, lowest first: shifting a number of thousands of bits is slow
+        for up, down in zip(
+            *(f"{bits:0{len(hypothesis)}b}"[::-1] for bits in (plus, minus)), strict=True
+        ):
+            row.append(row[-1] + (up == "1") - (down == "1"))
     return row
-
-
-def _bits(number: int, length: int) -> str:
-    """Return the lowest `length` bits, lowest first."""
-    return f"{number:0{length}b}"[::-1] if length else ""
 
 
 def _last_row(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[int, int]:
@@ -240,11 +239,7 @@ def words_by_speaker(transcript: Transcript) -> dict[str, list[str]]:
 
 def all_words(transcript: Transcript) -> list[str]:
     """Return all normalized words in the order of their segments."""
-    return _joined(normalize(segment.text) for segment in transcript.segments)
-
-
-def _joined(lists: Iterable[list[str]]) -> list[str]:
-    return [word for words in lists for word in words]
+    return [word for segment in transcript.segments for word in normalize(segment.text)]
 
 
 @dataclass(frozen=True, slots=True)

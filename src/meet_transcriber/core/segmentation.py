@@ -101,11 +101,7 @@ def _cut(run: list[Word]) -> Iterator[list[Word]]:
 
 
 def _too_long(run: Sequence[Word]) -> bool:
-    width = sum(_width(word.text) for word in run) + sum(
-        not is_spaceless(left.text[-1:] or " ") for left, _ in pairwise(run)
-    )
+    letters = (character for word in run for character in word.text)
+    width = sum(2 if is_spaceless(character) else 1 for character in letters)
+    width += sum(not is_spaceless(left.text[-1:] or " ") for left, _ in pairwise(run))
     return run[-1].end - run[0].start > _MAX_SECONDS or width > _MAX_WIDTH
-
-
-def _width(text: str) -> int:
-    return sum(2 if is_spaceless(character) else 1 for character in text)

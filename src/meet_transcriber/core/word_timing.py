@@ -71,7 +71,13 @@ def fit_words(words: Sequence[RawWord], speech: Sequence[Span]) -> tuple[Word, .
     timed.cut_long_words()
     timed.spread_crowds()
     return tuple(
-        Word(word.text, span.start, span.end, _clipped_probability(word), estimated=estimated)
+        Word(
+            word.text,
+            span.start,
+            span.end,
+            None if word.probability is None else min(max(word.probability, 0.0), 1.0),
+            estimated=estimated,
+        )
         for word, span, estimated in timed.located()
     )
 
@@ -160,9 +166,6 @@ class _Timed:
         self._starts: list[float] = []
         self._ends: list[float] = []
         self._estimated = [word.start is None or word.end is None for word in words]
-        self._read_times()
-
-    def _read_times(self) -> None:
         latest = 0.0
         for place, word in enumerate(self._words):
             if word.start is None or word.end is None:
@@ -309,19 +312,14 @@ def _weight(text: str) -> float:
     return sum(ratio if is_spaceless(character) else 1.0 for character in text.strip())
 
 
-def _clipped_probability(word: RawWord) -> float | None:
-    return None if word.probability is None else min(max(word.probability, 0.0), 1.0)
-
-
+_ROUNDING = 1e-9  # seconds; a shorter hole comes from computing with floats
 BRIDGE = 1.0
 """Pauses between words up to this many seconds count as covered."""
 
 
-def find_uncovered(
-    speech: Sequence[Span], words: Sequence[Word], minimum: float = 0.0
-) -> tuple[Span, ...]:
+def find_uncovered(speech: Sequence[Span], words: Sequence[Word]) -> tuple[Span, ...]:
     """
-    Return the spans of speech of at least `minimum` seconds that have no words.
+    Return the spans of speech that have no words.
 
     Pauses of up to `BRIDGE` seconds between words are covered, and half of that before the first
     and after the last word, since detectors pad speech.
@@ -333,7 +331,7 @@ def find_uncovered(
         while first < len(spoken) and spoken[first].end <= span.start - BRIDGE / 2:
             first += 1
         holes.extend(_holes(span, spoken, first))
-    return tuple(hole for hole in holes if hole.duration >= max(minimum, 1e-9))
+    return tuple(hole for hole in holes if hole.duration >= _ROUNDING)
 
 
 def _holes(span: Span, spoken: Sequence[Span], first: int) -> list[Span]:
