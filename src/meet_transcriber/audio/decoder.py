@@ -107,7 +107,9 @@ class Decoding:
             AudioTooLong: the limit was exceeded, whatever the header claims.
         """
         limit = round(self.max_duration * SAMPLE_RATE_HZ)
-        for block in self._decode_blocks(media, channels):
+        # two seconds each, since every later step has a cost per block
+        for block in regroup(self._resampled(media, channels), _BLOCK):
+            np.nan_to_num(block, copy=False, posinf=0.0, neginf=0.0)
             self.samples += block.shape[1]
             if self.samples > limit:
                 raise too_long_error(self.max_duration)
@@ -144,13 +146,6 @@ class Decoding:
 
     def _warn(self, code: str, message: str) -> None:
         self.warnings.append(TranscriptWarning(code, message))
-
-    def _decode_blocks(self, media: BinaryIO, channels: int) -> Iterator[Block]:
-        """Yield blocks of 2 seconds with finite samples; every later step has a cost per block."""
-        return (
-            np.nan_to_num(block, copy=False, posinf=0.0, neginf=0.0)
-            for block in regroup(self._resampled(media, channels), _BLOCK)
-        )
 
     def _resampled(self, media: BinaryIO, channels: int) -> Iterator[Block]:
         with open_media(media) as (container, stream):

@@ -15,8 +15,7 @@ _RELATIVE_GATE_DB = 10.0  # EBU R128: blocks this far below the ungated mean do 
 _FLOOR_DBFS = -85.0  # below, 16-bit samples are rounding noise
 _STEP_DB = 0.1
 _BINS = 1000
-_MAX_GAIN_DB = 50.0
-_MIN_GAIN_DB = -12.0
+_GAINS_DB = (-12.0, 50.0)  # lowest and highest
 
 
 class LoudnessMeter:
@@ -55,13 +54,10 @@ class LoudnessMeter:
 
     def gains_db(self) -> tuple[float, ...]:
         """Return the gain of each channel that brings its speech to the target level."""
-        return tuple(_gain(level) for level in self.levels_dbfs())
-
-
-def _gain(level: float | None) -> float:
-    if level is None:
-        return 0.0
-    return float(np.clip(TARGET_DBFS - level, _MIN_GAIN_DB, _MAX_GAIN_DB))
+        return tuple(
+            0.0 if level is None else float(np.clip(TARGET_DBFS - level, *_GAINS_DB))
+            for level in self.levels_dbfs()
+        )
 
 
 def _gated_level(histogram: npt.NDArray[np.int64]) -> float | None:
@@ -142,11 +138,8 @@ class ChannelStatistics:
     def active_channels(self) -> list[int]:
         """Return the channels with more than the noise of an unused input."""
         energy = np.diag(self._products)
-        if not energy.any():
-            return [0]
-        return [
-            index for index, own in enumerate(energy) if own > energy.max() * 10 ** (-_DEAD_DB / 10)
-        ]
+        active = np.flatnonzero(energy > energy.max() * 10 ** (-_DEAD_DB / 10))
+        return active.tolist() or [0]
 
     def mix_weights(self) -> npt.NDArray[np.float32]:
         """Return weights (channels,): 0 for unused channels, negative for inverted ones."""

@@ -181,7 +181,7 @@ def _warnings(transcript: Transcript, options: Options) -> Iterator[TranscriptWa
         )
 
 
-_MAX_DISTANCE = 1.0  # seconds between the same word in two parts; parts overlap by as much
+_MAX_DISTANCE = 1.0  # seconds between the middles of a word in both parts
 
 
 def join_at_seam(

@@ -88,8 +88,10 @@ class Resegmentation:
         spoken = np.flatnonzero(activity.count > 0)
         talking[spoken, first[spoken]] = True
         exclusive = _sorted_turns(_to_runs(talking, duration))
-        second, has_second = _second_speakers(speakers.votes, first)
-        overlap = np.flatnonzero((activity.count > 1) & has_second)
+        frames, others = np.arange(len(first)), speakers.votes.copy()
+        others[frames, first] = 0
+        second = others.argmax(axis=1)
+        overlap = np.flatnonzero((activity.count > 1) & (others[frames, second] > 0))
         talking[overlap, second[overlap]] = True
         turns = _sorted_turns(_to_runs(talking, duration))
         return _label(turns, exclusive, speakers.vectors)
@@ -148,15 +150,6 @@ Method = Resegmentation | PyannoteMethod
 
 Stretch = tuple[float, float, int]
 """Start and end in seconds, and the number of the speaker."""
-
-
-def _second_speakers(votes: Array, first: Array) -> tuple[Array, Array]:
-    """Return (frames,) who has the most votes after `first`, and whether there are any."""
-    frames = np.arange(len(first))
-    others = votes.copy()
-    others[frames, first] = 0
-    second = others.argmax(axis=1)
-    return second, others[frames, second] > 0
 
 
 def _to_runs(talking: Array, duration: float) -> Iterator[Stretch]:

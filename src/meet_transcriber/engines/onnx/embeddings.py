@@ -59,9 +59,9 @@ def l2_normalize(vectors: Array) -> Array:
     return scaled
 
 
-def fbank(audio: Array, mels: int = 80, window: str = "povey", scale: float = 1.0) -> Array:
+def fbank(audio: Array, window: str = "povey", scale: float = 1.0) -> Array:
     """
-    Return (frames, mels) float32 log mel energies, as kaldi's compute-fbank-feats does.
+    Return (frames, 80) float32 log mel energies, as kaldi's compute-fbank-feats does.
 
     Frames of 25 ms every 10 ms, (samples - 400) // 160 + 1 in all; no dither, no energy, natural
     logarithm.
@@ -73,10 +73,10 @@ def fbank(audio: Array, mels: int = 80, window: str = "povey", scale: float = 1.
             in [-1, 1] or on 16-bit integers.
     """
     if len(audio) < FRAME_SAMPLES:
-        return np.zeros((0, mels), np.float32)
+        return np.zeros((0, MELS), np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(audio, FRAME_SAMPLES)[::HOP_SAMPLES]
     blocks = [frames[at : at + _BLOCK_FRAMES] for at in range(0, len(frames), _BLOCK_FRAMES)]
-    power = np.concatenate([_power(block, window, scale) @ _mel_filters(mels) for block in blocks])
+    power = np.concatenate([_power(block, window, scale) @ _mel_filters() for block in blocks])
     energies: Array = np.log(np.maximum(power, _SMALLEST))
     return energies
 
@@ -100,9 +100,9 @@ def _window(name: str) -> Array:
 
 
 @cache
-def _mel_filters(mels: int) -> Array:
-    """Return (257, mels) triangular filters, equidistant in mel."""
-    edges = np.linspace(_mel(_LOWEST_HZ), _mel(SAMPLE_RATE_HZ / 2), mels + 2)
+def _mel_filters() -> Array:
+    """Return (257, 80) triangular filters, equidistant in mel."""
+    edges = np.linspace(_mel(_LOWEST_HZ), _mel(SAMPLE_RATE_HZ / 2), MELS + 2)
     bins = _mel(np.arange(_FFT // 2 + 1) * SAMPLE_RATE_HZ / _FFT)[:, None]
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
     rising, falling = (bins - left) / (centre - left), (right - bins) / (right - centre)
@@ -244,7 +244,8 @@ def wespeaker_graph(weights: Mapping[str, Array], frames: int) -> bytes:
     value = _conv_norm(graph, value, "resnet.conv1", "resnet.bn1", (1, 1))
     value = graph.node("Relu", value)
     for layer in _WESPEAKER_LAYERS:
-        for place in range(_block_count(weights, layer)):
+        blocks = {n.split(".")[2] for n in weights if n.startswith(f"resnet.layer{layer}.")}
+        for place in range(len(blocks)):
             stride = 2 if layer > 1 and place == 0 else 1
             name = f"resnet.layer{layer}.{place}"
             value = _residual_block(graph, value, name, (stride, stride))
@@ -263,11 +264,6 @@ def wespeaker_head(weights: Mapping[str, Array], pooled: Array) -> Array:
     """Return embeddings (n, 256) of pooled trunks (n, 5120): means, then deviations."""
     found: Array = pooled @ weights["resnet.seg_1.weight"].T + weights["resnet.seg_1.bias"]
     return found
-
-
-def _block_count(weights: Mapping[str, Array], layer: int) -> int:
-    names = {name.split(".")[2] for name in weights if name.startswith(f"resnet.layer{layer}.")}
-    return len(names)
 
 
 class Embedder(Protocol):

@@ -202,14 +202,14 @@ class Graph:
         self._nodes.append(_node("Identity", (value,), (name,), {}))
         self._outputs.append(_value_info(name, shape))
 
-    def _constant(self, array: Array) -> str:
-        name = f"constant_{next(self._numbers)}"
-        self._constants.append(_tensor(name, array))
-        return name
-
     def node(self, operator: str, *inputs: str | Array, **attributes: Attribute) -> str:
         """Apply an operator to values or constants; returns the name of its first output."""
-        names = [each if isinstance(each, str) else self._constant(each) for each in inputs]
+        names = []
+        for each in inputs:
+            name = each if isinstance(each, str) else f"constant_{next(self._numbers)}"
+            if not isinstance(each, str):
+                self._constants.append(_tensor(name, each))
+            names.append(name)
         result = f"{operator}_{next(self._numbers)}"
         self._nodes.append(_node(operator, names, (result,), attributes))
         return result

@@ -93,8 +93,13 @@ def _filters(weights: Mapping[str, Array]) -> Array:
         low + _LOWEST_HZ + np.abs(weights[f"{prefix}band_hz_"]), _LOWEST_HZ, SAMPLE_RATE_HZ / 2
     )
     band = high - low
-    even = (_sin(high * times) - _sin(low * times)) / (times / 2) * window
-    odd = (_cos(low * times) - _cos(high * times)) / (times / 2) * window
+
+    def exact(function: np.ufunc, phases: Array) -> Array:
+        """Compute in float64 and round once: within one unit in the last place of torch."""
+        return np.asarray(function(phases.astype(np.float64)), np.float32)
+
+    even = (exact(np.sin, high * times) - exact(np.sin, low * times)) / (times / 2) * window
+    odd = (exact(np.cos, low * times) - exact(np.cos, high * times)) / (times / 2) * window
     filters = np.concatenate(
         [
             np.concatenate([even, 2 * band, even[:, ::-1]], axis=1) / (2 * band),
@@ -102,15 +107,6 @@ def _filters(weights: Mapping[str, Array]) -> Array:
         ]
     )
     return filters[:, None].astype(np.float32)
-
-
-def _sin(phases: Array) -> Array:
-    """Sine in float64, rounded once: within one unit in the last place of torch's float32 sine."""
-    return np.sin(phases.astype(np.float64)).astype(np.float32)
-
-
-def _cos(phases: Array) -> Array:
-    return np.cos(phases.astype(np.float64)).astype(np.float32)
 
 
 def _lstm(graph: Graph, value: str, layer: int) -> str:

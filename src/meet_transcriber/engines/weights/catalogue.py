@@ -106,7 +106,9 @@ class Catalogue:
             return found.repository or found.name
         if model in self.hub_names:
             return self.hub_names[model]
-        return model if _is_hub_id(model) else None
+        # by the hub's own rules, which also exclude path traversal
+        is_id = _HUB_ID.fullmatch(model) and "--" not in model and len(model) <= _LONGEST_HUB_ID
+        return model if is_id else None
 
     @property
     def recognition_names(self) -> tuple[str, ...]:
@@ -128,12 +130,6 @@ def catalogue() -> Catalogue:
         {each["name"]: Package(**each) for each in data["packages"]},
         dict(data["hub_names"]),
     )
-
-
-def _is_hub_id(model: str) -> bool:
-    """Check an id by the hub's own rules, which also exclude path traversal."""
-    invalid = "--" in model or len(model) > _LONGEST_HUB_ID
-    return not invalid and _HUB_ID.fullmatch(model) is not None
 
 
 def _file(data: dict[str, Any]) -> WeightFile:

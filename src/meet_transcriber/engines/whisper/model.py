@@ -255,7 +255,10 @@ class CTranslate2Model:
         # too small to be divided. Two cores: 1.07 s a window instead of 1.49 s (base, int8).
         self.replicas = min(threads, _MAX_REPLICAS) if device == "cpu" else 1
         try:
-            precision = compute_type or _precision(ctranslate2.get_supported_compute_types(device))
+            # float16 if the device computes it efficiently
+            kinds = ("float16", "int8_float16", "int8", "float32")
+            supported = ctranslate2.get_supported_compute_types(device)
+            precision = compute_type or next(kind for kind in kinds if kind in supported)
             self._model = ctranslate2.models.Whisper(
                 str(folder),
                 device=device,
@@ -291,7 +294,9 @@ class CTranslate2Model:
         """See `SpeechModel`."""
         if list(places) == list(range(encoded.shape[0])):
             return encoded
-        return self._view(np.ascontiguousarray(self._as_array(encoded)[list(places)]))
+        # (windows, 1500, values); not copied on the CPU
+        values = np.asarray(encoded if self.device == "cpu" else encoded.to_device(self._cpu))
+        return self._view(np.ascontiguousarray(values[list(places)]))
 
     def detect_languages(self, encoded: Any) -> list[Mapping[str, float]]:
         """See `SpeechModel`."""
@@ -343,10 +348,6 @@ class CTranslate2Model:
             for result, text, length in zip(results, texts, seconds, strict=True)
         ]
 
-    def _as_array(self, encoded: Any) -> npt.NDArray[Any]:
-        """(windows, 1500, values); not copied on the CPU."""
-        return np.asarray(encoded if self.device == "cpu" else encoded.to_device(self._cpu))
-
 
 def _alignment(result: Any, tokens: int, seconds: float) -> Alignment:
     """Take the time step at which the alignment path first enters each token."""
@@ -358,10 +359,3 @@ def _alignment(result: Any, tokens: int, seconds: float) -> Alignment:
         edges[reached] = path[first[reached], 1] / _STEPS_PER_SECOND
     probabilities = [float(each) for each in result.text_token_probs][:tokens]
     return Alignment(tuple(edges.tolist()), tuple(probabilities))
-
-
-def _precision(supported: set[str]) -> str:
-    """Return float16 if the device computes it efficiently, else int8."""
-    return next(
-        kind for kind in ("float16", "int8_float16", "int8", "float32") if kind in supported
-    )

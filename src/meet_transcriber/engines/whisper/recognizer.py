@@ -97,7 +97,10 @@ class WhisperRecognizer:
         self, decoder: WindowDecoder, audio: Waveform, windows: Sequence[Window], options: Options
     ) -> Iterator[WindowResult | TranscriptWarning]:
         """Decode in blocks, so that memory does not grow with the length of the audio."""
-        fixed, allowed = self._fixed_language(options), self._allowed_languages(options)
+        known = self.languages
+        fixed = "en" if len(known) == 1 else options.language and base_language(options.language)
+        asked = dict.fromkeys(base_language(code) for code in options.languages)
+        allowed = [code for code in asked if code in known] or list(known)
         fallback = FallbackDecoder(decoder, audio, () if fixed else allowed)
         language: str | None = None
         for start in range(0, len(windows), _BLOCK):
@@ -111,17 +114,6 @@ class WhisperRecognizer:
                 yield from _language_warnings(detected, path, allowed)
                 todo, language = list(_split_by_language(block, groups, path)), path[-1]
             yield from fallback.decode(todo)
-
-    def _fixed_language(self, options: Options) -> str | None:
-        """Return the language if it was given or the model knows only one."""
-        if len(self.languages) == 1:
-            return "en"
-        return options.language and base_language(options.language)
-
-    def _allowed_languages(self, options: Options) -> list[str]:
-        asked = dict.fromkeys(base_language(code) for code in options.languages)
-        known = self._model.languages
-        return [code for code in asked if code in known] or list(known)
 
 
 def check_options(name: str, languages: Sequence[str], options: Options) -> None:

@@ -210,17 +210,18 @@ class WindowDecoder:
         self, windows: Sequence[Window], *, keep: bool = False
     ) -> list[tuple[Window, DetectedLanguage]]:
         found: list[tuple[Window, DetectedLanguage]] = []
-        for batch, (encoded, results) in self._run(self._detect_batch, self._split(windows)):
+
+        def detect(batch: list[Window]) -> tuple[Encoded, list[Mapping[str, float]]]:
+            encoded = self._encode(batch)
+            return encoded, self._model.detect_languages(encoded)
+
+        for batch, (encoded, results) in self._run(detect, self._split(windows)):
             for place, window in enumerate(batch):
                 detected = DetectedLanguage(window.start, window.end, results[place])
                 found.append((window, detected))
                 if keep:
                     self._encoded[window] = (encoded, place)
         return found
-
-    def _detect_batch(self, windows: list[Window]) -> tuple[Encoded, list[Mapping[str, float]]]:
-        encoded = self._encode(windows)
-        return encoded, self._model.detect_languages(encoded)
 
     def _encode(self, windows: Sequence[Window]) -> Encoded:
         return self._model.encode([window.samples(self._audio) for window in windows])
