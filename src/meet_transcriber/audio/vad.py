@@ -155,8 +155,7 @@ class _Silero:
         contexts = np.concatenate([self._context[np.newaxis], windows[:-1, -_CONTEXT:]])
         self._context = windows[-1, -_CONTEXT:]
         output, self._h, self._c = self._session.run(
-            None,
-            {"input": np.concatenate([contexts, windows], axis=1), "h": self._h, "c": self._c},
+            None, {"input": np.concatenate([contexts, windows], axis=1), "h": self._h, "c": self._c}
         )
         result: npt.NDArray[np.float32] = np.asarray(output, dtype=np.float32).reshape(-1)
         return result

@@ -35,10 +35,7 @@ _TURN_GAP = 0.5  # seconds; spans of one channel that are closer form one turn
 
 
 def assemble(
-    plan: Plan,
-    parts: Sequence[PartResult],
-    diarization: Diarization,
-    options: Options,
+    plan: Plan, parts: Sequence[PartResult], diarization: Diarization, options: Options
 ) -> Transcript:
     """
     Assign speakers to words, build segments, and add warnings about doubtful results.

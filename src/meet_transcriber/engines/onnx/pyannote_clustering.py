@@ -311,11 +311,7 @@ def _diagonalize(transform: Array, between: Array) -> tuple[Array, Array]:
 
 
 def cluster_vbx(
-    embeddings: Array,
-    active: Array,
-    plda: Plda,
-    fewest: int | None = None,
-    most: int | None = None,
+    embeddings: Array, active: Array, plda: Plda, fewest: int | None = None, most: int | None = None
 ) -> Clusters:
     """
     Cluster as community-1; speakers of a window get different clusters.
