@@ -193,15 +193,15 @@ class Resampler:
         if frame is None:
             yield from self._drain(None)
             self._format = self._resampler = None
-        else:
-            frame.pts = None
-            form = (frame.format.name, frame.layout.name, frame.sample_rate)
-            if form != self._format:
-                yield from self._drain(None)
-                self._format = form
-                # packed: PyAV reads past the end of planar frames of eight channels and more
-                self._resampler = av.AudioResampler("flt", frame.layout, SAMPLE_RATE_HZ)
-            yield from self._drain(frame)
+            return
+        frame.pts = None
+        form = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if form != self._format:
+            yield from self._drain(None)
+            self._format = form
+            # packed: PyAV reads past the end of planar frames of eight channels and more
+            self._resampler = av.AudioResampler("flt", frame.layout, SAMPLE_RATE_HZ)
+        yield from self._drain(frame)
 
     def _drain(self, frame: av.AudioFrame | None) -> Iterator[Block]:
         if self._resampler is not None:

@@ -12,29 +12,9 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, BinaryIO
 
+from meet_transcriber.audio.sandbox import protocol
 from meet_transcriber.audio.sandbox.confinement import Limits
 from meet_transcriber.audio.sandbox.pool import DECODER, PROBER, Child, ChildPool, shared_pool
-from meet_transcriber.audio.sandbox.protocol import (
-    BROKEN_MESSAGE,
-    DATA,
-    FAILED,
-    PEAKS,
-    READ,
-    REQUEST,
-    RESULT,
-    SHARE,
-    UNFILTERED,
-    ChannelClosed,
-    Frame,
-    exit_error,
-    parse_error,
-    parse_media_info,
-    parse_peaks,
-    parse_prepared,
-    parse_share,
-    read_requested,
-    timeout_error,
-)
 from meet_transcriber.core.errors import UnreadableAudio
 from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
 from meet_transcriber.core.options import Options
@@ -77,9 +57,8 @@ class ConfinedDecoder:
     def probe(self, media: BinaryIO) -> MediaInfo:
         """Probe a recording; see the port."""
         with self.probe_pool.child() as child:
-            conversation = self._start(child, media, _PROBE_CPU_SECONDS, lambda _share: None)
-            conversation.send_request(self.max_duration)
-            return parse_media_info(conversation.wait())
+            conversation = _Conversation(child, media, self._limits(_PROBE_CPU_SECONDS))
+            return protocol.parse_media_info(conversation.request(self.max_duration))
 
     def prepare(
         self, media: BinaryIO, working: BinaryIO, options: Options, progress: Progress
@@ -90,13 +69,13 @@ class ConfinedDecoder:
             written = _plain_file(working) or stack.enter_context(tempfile.TemporaryFile())
             scratch = stack.enter_context(tempfile.TemporaryFile())
             child = stack.enter_context(self.pool.child())
-            conversation = self._start(child, media, seconds, progress)
-            conversation.send_request(self.max_duration, options, written, scratch)
-            prepared = parse_prepared(conversation.wait(), self.max_duration)
+            conversation = _Conversation(child, media, self._limits(seconds), progress)
+            reply = conversation.request(self.max_duration, options, written, scratch)
+            prepared = protocol.parse_prepared(reply, self.max_duration)
             if written is not working:
                 written.seek(0)
                 shutil.copyfileobj(written, working)
-            return prepared, parse_peaks(conversation.peaks, prepared.duration)
+            return prepared, protocol.parse_peaks(conversation.peaks, prepared.duration)
 
     def open(self, working: BinaryIO, prepared: PreparedAudio) -> AudioSource:
         """Open working audio in this process; it is our own FLAC, not untrusted media."""
@@ -105,15 +84,9 @@ class ConfinedDecoder:
 
         return WorkingAudio(working, prepared)
 
-    def _start(
-        self, child: Child, media: BinaryIO, cpu_seconds: int, progress: Progress
-    ) -> "_Conversation":
-        limits = Limits(
-            self.memory_bytes,
-            self.cpu_seconds or cpu_seconds,
-            round(self.max_duration * SAMPLE_RATE_HZ * _SAMPLE_BYTES) + _MEBIBYTE,
-        )
-        return _Conversation(child, media, limits, progress)
+    def _limits(self, cpu_seconds: int) -> Limits:
+        file_bytes = round(self.max_duration * SAMPLE_RATE_HZ * _SAMPLE_BYTES) + _MEBIBYTE
+        return Limits(self.memory_bytes, self.cpu_seconds or cpu_seconds, file_bytes)
 
 
 @dataclass
@@ -123,15 +96,23 @@ class _Conversation:
     child: Child
     media: BinaryIO
     limits: Limits
-    progress: Progress
+    progress: Progress = lambda _share: None
     peaks: bytes = b""
     _share: float = 0.0
     _waited: float = 0.0
 
-    def send_request(
+    def request(
         self, max_duration: float, options: Options | None = None, *writable: BinaryIO
-    ) -> None:
-        """Send what to do, with the open files for it; the media itself if it is a plain file."""
+    ) -> bytes:
+        """
+        Send what to do, with the open files for it, and serve the child until it sends its result.
+
+        The media itself is sent along if it is a plain file.
+
+        Raises:
+            InvalidAudio: the child's error, or one for how the child ended.
+            TranscriptionError: what `progress` or the recording's store raised.
+        """
         file = _plain_file(self.media)
         request: dict[str, Any] = {
             "max_duration": max_duration,
@@ -142,27 +123,18 @@ class _Conversation:
         }
         self.media.seek(0)
         handles = tuple(each.fileno() for each in (file, *writable) if each is not None)
-        with suppress(ChannelClosed):  # `wait` reads what the child sent before it exited
-            self.child.channel.send(REQUEST, json.dumps(request).encode(), handles)
-
-    def wait(self) -> bytes:
-        """
-        Serve the child until it sends its result.
-
-        Raises:
-            InvalidAudio: the child's error, or one for how the child ended.
-            TranscriptionError: what `progress` or the recording's store raised.
-        """
+        with suppress(protocol.ChannelClosed):  # what the child sent before it exited is read
+            self.child.channel.send(protocol.REQUEST, json.dumps(request).encode(), handles)
         try:
-            while (frame := self._receive()).kind != RESULT:
+            while (frame := self._receive()).kind != protocol.RESULT:
                 self._handle(frame)
-        except ChannelClosed as error:
+        except protocol.ChannelClosed as error:
             status = self.child.wait_status()
             log.warning("decoder_died", status=status)
-            raise exit_error(status, self.limits) from error
+            raise protocol.exit_error(status, self.limits) from error
         return frame.data
 
-    def _receive(self) -> Frame:
+    def _receive(self) -> protocol.Frame:
         """Return the next frame; only time spent waiting for the child counts as its time."""
         while True:
             since = time.monotonic()
@@ -170,25 +142,25 @@ class _Conversation:
             self._waited += time.monotonic() - since
             # also checked while it sends, or a hostile child could keep its place for ever
             if self._waited > _WALL_FACTOR * self.limits.cpu_seconds:
-                raise timeout_error(_WALL_FACTOR * self.limits.cpu_seconds)
+                raise protocol.timeout_error(_WALL_FACTOR * self.limits.cpu_seconds)
             if frame is not None:
                 return frame
             self.progress(self._share)  # so that a job can be cancelled while the child is silent
 
-    def _handle(self, frame: Frame) -> None:
-        if frame.kind == READ:
-            self.child.channel.send(DATA, read_requested(self.media, frame.data))
-        elif frame.kind == SHARE:
-            self._share = max(self._share, parse_share(frame.data))
+    def _handle(self, frame: protocol.Frame) -> None:
+        if frame.kind == protocol.READ:
+            self.child.channel.send(protocol.DATA, protocol.read_requested(self.media, frame.data))
+        elif frame.kind == protocol.SHARE:
+            self._share = max(self._share, protocol.parse_share(frame.data))
             self.progress(self._share)
-        elif frame.kind == PEAKS:
+        elif frame.kind == protocol.PEAKS:
             self.peaks = frame.data
-        elif frame.kind == FAILED:
-            raise parse_error(frame.data, self.limits)
-        elif frame.kind == UNFILTERED:
+        elif frame.kind == protocol.FAILED:
+            raise protocol.parse_error(frame.data, self.limits)
+        elif frame.kind == protocol.UNFILTERED:
             _log_unfiltered()
         else:
-            raise UnreadableAudio(BROKEN_MESSAGE)
+            raise UnreadableAudio(protocol.BROKEN_MESSAGE)
 
 
 @cache

@@ -26,20 +26,9 @@ import wave
 from collections.abc import Callable
 from typing import BinaryIO, NoReturn, cast
 
+from meet_transcriber.audio.sandbox import protocol
 from meet_transcriber.audio.sandbox.confinement import Limits, confine
-from meet_transcriber.audio.sandbox.protocol import (
-    BROKEN,
-    DISK_FULL,
-    FAILED,
-    OUT_OF_MEMORY,
-    PEAKS,
-    RESULT,
-    SHARE,
-    UNFILTERED,
-    Channel,
-    ChannelClosed,
-    open_remote,
-)
+from meet_transcriber.audio.sandbox.protocol import Channel, ChannelClosed, open_remote
 from meet_transcriber.core.errors import InvalidAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.serialization import from_plain, to_plain
@@ -157,7 +146,7 @@ def _run(channel: Channel, make_decoder: MakeDecoder) -> None:
     media = readable[0] if readable else open_remote(channel, request["size"])
     decoder = make_decoder(request["max_duration"], lambda: writable[1])
     if not confine(from_plain(Limits, request["limits"])):
-        channel.send(UNFILTERED)
+        channel.send(protocol.UNFILTERED)
     try:
         if writable:
             options = from_plain(Options, request["options"])
@@ -167,23 +156,23 @@ def _run(channel: Channel, make_decoder: MakeDecoder) -> None:
     except ChannelClosed:
         raise
     except BaseException as error:  # noqa: BLE001 - the outermost frame of a child
-        channel.send(FAILED, json.dumps(_describe(error)).encode())
+        channel.send(protocol.FAILED, json.dumps(_describe(error)).encode())
 
 
 def _prepare(
     channel: Channel, decoder: AudioDecoder, media: BinaryIO, working: BinaryIO, options: Options
 ) -> None:
     def progress(share: float) -> None:
-        channel.send(SHARE, repr(float(share)).encode())
+        channel.send(protocol.SHARE, repr(float(share)).encode())
 
     prepared, peaks = decoder.prepare(media, working, options, progress)
     working.flush()
-    channel.send(PEAKS, bytes([peaks.per_second]) + peaks.data)
+    channel.send(protocol.PEAKS, bytes([peaks.per_second]) + peaks.data)
     _send(channel, prepared)
 
 
 def _send(channel: Channel, result: object) -> None:
-    channel.send(RESULT, json.dumps(to_plain(result)).encode())
+    channel.send(protocol.RESULT, json.dumps(to_plain(result)).encode())
 
 
 def _describe(error: BaseException) -> dict[str, str]:
@@ -191,10 +180,10 @@ def _describe(error: BaseException) -> dict[str, str]:
     if isinstance(error, InvalidAudio):
         return {"code": error.code, "message": str(error)}
     if isinstance(error, MemoryError):
-        return {"code": OUT_OF_MEMORY, "message": ""}
+        return {"code": protocol.OUT_OF_MEMORY, "message": ""}
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return {"code": DISK_FULL, "message": ""}
-    return {"code": BROKEN, "message": f"{type(error).__name__}: {error}"}
+        return {"code": protocol.DISK_FULL, "message": ""}
+    return {"code": protocol.BROKEN, "message": f"{type(error).__name__}: {error}"}
 
 
 def discard_output() -> None:

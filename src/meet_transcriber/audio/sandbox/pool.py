@@ -100,7 +100,7 @@ class ChildPool:
                     return Child(Channel(ours), lifetime)
             except TimeoutError:
                 server.process.kill()
-            except OSError:
+            except ConnectionError:
                 pass
             self._discard_dead(server)
         raise EngineError(_CANNOT_START)
@@ -133,35 +133,27 @@ class _Server:
     def __init__(self, pool: ChildPool, decoder: str) -> None:
         self.owner = os.getpid()
         self.control, theirs = socket.socketpair()
+        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        environment |= {
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "OPENBLAS_NUM_THREADS": "1",  # a process with one thread can fork safely
+            "OMP_NUM_THREADS": "1",
+            "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
+        }
         with theirs:
-            try:
-                self.process = _start_server(decoder, theirs)
-            except OSError:
-                self.control.close()
-                raise
+            self.process = subprocess.Popen(  # noqa: S603 - the command is our own
+                [sys.executable, "-P", "-m", _MODULE, decoder],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,  # so that Ctrl-C reaches only this process
+            )
         self._stop = weakref.finalize(pool, _stop_server, self.process, self.control, self.owner)
 
     def forget(self) -> None:
         """Close the control socket, for a server that has ended or is of another process."""
         self._stop.detach()
         self.control.close()
-
-
-def _start_server(decoder: str, control: socket.socket) -> subprocess.Popen[bytes]:
-    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    environment |= {
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        "OPENBLAS_NUM_THREADS": "1",  # a process with one thread can fork safely
-        "OMP_NUM_THREADS": "1",
-        "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
-    }
-    return subprocess.Popen(  # noqa: S603 - the command is our own
-        [sys.executable, "-P", "-m", _MODULE, decoder],
-        stdin=control.fileno(),
-        stdout=subprocess.DEVNULL,
-        env=environment,
-        start_new_session=True,  # so that Ctrl-C reaches only this process
-    )
 
 
 def _stop_server(process: subprocess.Popen[bytes], control: socket.socket, owner: int) -> None:

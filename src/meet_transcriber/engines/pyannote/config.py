@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.engines.weights.sources import hub_endpoint, hub_problem
@@ -53,18 +53,8 @@ class GateClosed(Exception):
         self.repository = repository
 
 
-class Files(Protocol):
-    """Single files of hub repositories."""
-
-    def get(self, repository: str, name: str, revision: str | None = None) -> Path:
-        """
-        Return the path of a file on disk.
-
-        Raises:
-            GateClosed: the repository's terms were not accepted, or it does not exist.
-            EngineUnavailable: the file cannot be fetched; the message says why.
-        """
-        ...
+GetFile = Callable[[str, str, str | None], Path]
+"""From repository, name and revision to the file's path; raises as `HubFiles.get`."""
 
 
 def _download(*args: str, **options: Any) -> str:
@@ -92,8 +82,14 @@ class HubFiles:
     download: Callable[..., str] = _download
     problem: Callable[[], str | None] = hub_problem
 
-    def get(self, repository: str, name: str, revision: str | None = None) -> Path:
-        """See `Files`."""
+    def get(self, repository: str, name: str, revision: str | None) -> Path:
+        """
+        Return the path of a file on disk.
+
+        Raises:
+            GateClosed: the repository's terms were not accepted, or it does not exist.
+            EngineUnavailable: the file cannot be fetched; the message says why.
+        """
         from huggingface_hub import errors  # noqa: PLC0415 - slow to import
 
         try:
@@ -160,7 +156,7 @@ class PipelineConfig:
         return str(self.arguments.get("clustering", "AgglomerativeClustering"))
 
 
-def _read_config(model: str, files: Files) -> PipelineConfig:
+def _read_config(model: str, get: GetFile) -> PipelineConfig:
     """
     Read the config.yaml of `model` and find its models.
 
@@ -173,21 +169,21 @@ def _read_config(model: str, files: Files) -> PipelineConfig:
         GateClosed: the hub refused a file.
         EngineUnavailable: a file is missing or invalid.
     """
-    origin, path = _find_config(model, files)
+    origin, path = _find_config(model, get)
     config = _parse(path)
     arguments = dict(config["pipeline"].get("params") or {})
     for name in _DOWNLOAD_ARGUMENTS:
         arguments.pop(name, None)
     named = {part: arguments.pop(part, None) for part in ("segmentation", "embedding", "plda")}
-    (segmentation,) = _find_part(named["segmentation"], "segmentation", origin, _WEIGHTS, files)
-    (embedding,) = _find_part(named["embedding"], "embedding", origin, _WEIGHTS, files)
+    (segmentation,) = _find_part(named["segmentation"], "segmentation", origin, _WEIGHTS, get)
+    (embedding,) = _find_part(named["embedding"], "embedding", origin, _WEIGHTS, get)
     plda: tuple[Path, ...] = ()
     if arguments.get("clustering") == VBX:
-        plda = _find_part(named["plda"], "plda", origin, _PLDA, files)
+        plda = _find_part(named["plda"], "plda", origin, _PLDA, get)
     return PipelineConfig(segmentation, embedding, plda, arguments, config["params"])
 
 
-def _find_config(model: str, files: Files) -> tuple[Path | str, Path]:
+def _find_config(model: str, get: GetFile) -> tuple[Path | str, Path]:
     """Return the pipeline's folder or hub id, and its config.yaml."""
     path = Path(model).expanduser()
     if path.is_file():
@@ -197,7 +193,7 @@ def _find_config(model: str, files: Files) -> tuple[Path | str, Path]:
     if _is_path(model):
         raise EngineUnavailable(f"There is no folder {model!r} with a pyannote pipeline.")
     repository, _, revision = model.partition("@")
-    return model, files.get(repository, _CONFIG, revision or None)
+    return model, get(repository, _CONFIG, revision or None)
 
 
 def _is_path(name: str) -> bool:
@@ -230,7 +226,7 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def _find_part(
-    value: object, part: str, origin: Path | str, names: Sequence[str], files: Files
+    value: object, part: str, origin: Path | str, names: Sequence[str], get: GetFile
 ) -> tuple[Path, ...]:
     """Return the files of one model of the pipeline, one for each name."""
     entry: Mapping[str, Any] = value if isinstance(value, Mapping) else {"checkpoint": value}
@@ -253,10 +249,10 @@ def _find_part(
         raise EngineUnavailable(f"The pipeline's {part} model {checkpoint!r} does not exist.")
     repository, _, tagged = checkpoint.partition("@")
     prefix = f"{folder}/" if folder else ""
-    return tuple(files.get(repository, prefix + name, revision or tagged or None) for name in names)
+    return tuple(get(repository, prefix + name, revision or tagged or None) for name in names)
 
 
-def find_pipeline(model: str, files: Files, *, has_token: bool) -> PipelineConfig:
+def find_pipeline(model: str, get: GetFile, *, has_token: bool) -> PipelineConfig:
     """
     Read a pipeline's config.yaml and find all files it names.
 
@@ -268,7 +264,7 @@ def find_pipeline(model: str, files: Files, *, has_token: bool) -> PipelineConfi
         EngineUnavailable: a file is missing; the message says which, and the command to run.
     """
     try:
-        return _read_config(model, files)
+        return _read_config(model, get)
     except GateClosed as gate:
         message = _gate_message(model, gate.repository, has_token=has_token)
         raise EngineUnavailable(message) from gate
@@ -282,7 +278,7 @@ def find_pipeline(model: str, files: Files, *, has_token: bool) -> PipelineConfi
 
 
 def find_first_pipeline(
-    models: Sequence[str], files: Files, *, has_token: bool
+    models: Sequence[str], get: GetFile, *, has_token: bool
 ) -> tuple[str, PipelineConfig]:
     """
     Return the name and config of the first pipeline that is available; logs those that are not.
@@ -293,7 +289,7 @@ def find_first_pipeline(
     problems = []
     for model in models:
         try:
-            return model, find_pipeline(model, files, has_token=has_token)
+            return model, find_pipeline(model, get, has_token=has_token)
         except EngineUnavailable as error:
             problems.append(error)
             if model != models[-1]:
@@ -331,6 +327,6 @@ def pull_pipeline(
             accept.
     """
     token = usable_token(token)
-    files = HubFiles(token, cache_dir, local_files_only=False)
+    get = HubFiles(token, cache_dir, local_files_only=False).get
     models = DEFAULT_MODELS if model is None else (model,)
-    return find_first_pipeline(models, files, has_token=token is not None)[1]
+    return find_first_pipeline(models, get, has_token=token is not None)[1]

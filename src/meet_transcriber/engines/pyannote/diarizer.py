@@ -66,9 +66,9 @@ class PyannoteDiarizer:
         if load is None:
             import_library()
         token = usable_token(token)
-        files = HubFiles(token, cache_dir, local_files_only)
+        get = HubFiles(token, cache_dir, local_files_only).get
         models = (model,) if model is not None else DEFAULT_MODELS
-        found, config = find_first_pipeline(models, files, has_token=token is not None)
+        found, config = find_first_pipeline(models, get, has_token=token is not None)
         self.name = f"pyannote {Path(found).name if Path(found).exists() else found}"
         self._engine = (load or load_engine)(config, device)
         self._preferred = self._engine.device
