@@ -69,18 +69,14 @@ class FrameClock:
         if start is not None:
             if self.origin is None:
                 self.origin = min(earliest, start) - self.clock
-            gap = self._accept_gap(start - self.origin - self.clock)
+            gap = start - self.origin - self.clock
+            if not -_MIN_GAP_SECONDS <= gap <= _MAX_GAP_SECONDS:
+                self.jumps += 1
+                self.origin += gap
+            if not _MIN_GAP_SECONDS < gap <= _MAX_GAP_SECONDS:
+                gap = 0.0
         self.clock += gap + seconds
         return gap
-
-    def _accept_gap(self, gap: float) -> float:
-        if abs(gap) <= _MIN_GAP_SECONDS:
-            return 0.0
-        if 0 < gap <= _MAX_GAP_SECONDS:
-            return gap
-        self.jumps += 1
-        self.origin = (self.origin or 0.0) + gap
-        return 0.0
 
 
 @dataclass

@@ -66,7 +66,10 @@ class ForkServer:
             for key, _ in self._selector.select():
                 if key.fileobj is self._control:
                     if not self._start_child():
-                        return self._kill_children()
+                        signal.set_wakeup_fd(-1)  # its socket closes before the last child ends
+                        for pid in self._lifetimes:
+                            os.kill(pid, signal.SIGKILL)
+                        return
                 elif key.fileobj is self._ended:
                     self._reap()
                 else:
@@ -120,11 +123,6 @@ class ForkServer:
                 self._selector.unregister(lifetime)
             with lifetime, contextlib.suppress(OSError):
                 lifetime.send(STATUS.pack(os.waitstatus_to_exitcode(status)))
-
-    def _kill_children(self) -> None:
-        signal.set_wakeup_fd(-1)  # its socket closes before the last child has ended
-        for pid in self._lifetimes:
-            os.kill(pid, signal.SIGKILL)
 
 
 def run_child(link: socket.socket, make_decoder: MakeDecoder) -> NoReturn:
@@ -218,16 +216,11 @@ def warm_up(make_decoder: MakeDecoder) -> None:
         decoder.probe(media)
 
 
-def load_decoder(name: str) -> MakeDecoder:
-    """Import the class named by `module:Class`."""
-    module, _, attribute = name.partition(":")
-    return cast(MakeDecoder, getattr(importlib.import_module(module), attribute))
-
-
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     control = socket.socket(fileno=os.dup(0))
-    make_decoder = load_decoder(sys.argv[1])
+    module, _, name = sys.argv[1].partition(":")
+    make_decoder: MakeDecoder = getattr(importlib.import_module(module), name)
     warm_up(make_decoder)
     gc.collect()
     gc.freeze()  # keep pages shared with children

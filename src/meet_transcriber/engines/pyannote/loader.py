@@ -143,7 +143,9 @@ def _build(library: ModuleType, config: PipelineConfig) -> Any:
     klass = pipelines.SpeakerDiarization
     arguments = dict(config.arguments)
     if "plda" in inspect.signature(klass).parameters:
-        arguments["plda"] = _plda(config)
+        plda = importlib.import_module("pyannote.audio.core.plda").PLDA
+        # without a PLDA the library fetches community-1's, which is gated
+        arguments["plda"] = plda(*config.plda) if config.plda else plda.__new__(plda)
     elif config.clustering == VBX:
         raise EngineUnavailable(
             f"This pipeline needs pyannote.audio 4, and {library.__version__} is installed; "
@@ -155,12 +157,6 @@ def _build(library: ModuleType, config: PipelineConfig) -> Any:
         **arguments,
     )
     return pipeline.instantiate(dict(config.parameters))
-
-
-def _plda(config: PipelineConfig) -> Any:
-    plda = importlib.import_module("pyannote.audio.core.plda").PLDA
-    # without a PLDA the library fetches community-1's, which is gated
-    return plda(*config.plda) if config.plda else plda.__new__(plda)
 
 
 class _Inert:

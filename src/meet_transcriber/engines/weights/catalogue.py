@@ -206,7 +206,11 @@ class ModelsFolder:
             return None
         record = read_record(place)
         known = record.files if record else {}
-        fresh = {file.path: _checked(place / file.path, file, known) for file in model.files}
+        fresh = {}
+        for file in model.files:
+            facts = make_record(place / file.path, file.sha256)
+            is_known = known.get(file.path) == facts
+            fresh[file.path] = facts if is_known else verify(place / file.path, file.sha256)
         if fresh != known:
             source = record.source if record else "a copy"
             write_record(place, Record(source, record.revision if record else None, fresh))
@@ -275,11 +279,3 @@ def write_record(folder: Path, record: Record) -> None:
     except OSError:  # a read-only volume; digests are computed each time
         with suppress(OSError):
             temporary.unlink()
-
-
-def _checked(path: Path, file: WeightFile, known: dict[str, RecordedFile]) -> RecordedFile:
-    facts = path.stat()
-    same = RecordedFile(file.sha256, facts.st_size, facts.st_mtime_ns)
-    if known.get(file.path) == same:
-        return same
-    return verify(path, file.sha256)

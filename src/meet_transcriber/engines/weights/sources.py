@@ -335,22 +335,16 @@ class _Pip:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_POLL_SECONDS)
                 return None
-            now, before = time.monotonic(), size
-            size = _downloaded_bytes(scratch)
+            now, before, size = time.monotonic(), size, 0
+            with suppress(FileNotFoundError):  # pip removes files and folders
+                for file in scratch.rglob("*.whl"):
+                    size += file.stat().st_size
             if size != before:
                 moved = now
                 self.report(self.before + size, self.total)
             timeout = _STALLED_SECONDS if size else self.seconds
             if now - moved > timeout:
                 return f"no answer within {timeout:g} seconds"
-
-
-def _downloaded_bytes(scratch: Path) -> int:
-    size = 0
-    with suppress(FileNotFoundError):  # pip removes files and folders
-        for file in scratch.rglob("*.whl"):
-            size += file.stat().st_size
-    return size
 
 
 def _failure_reason(output: str) -> str:

@@ -275,18 +275,13 @@ def _serve(connection: "Connection[Any, Any]") -> None:
     info = RecognizerInfo(recognizer.name, tuple(recognizer.languages), recognizer.batch_size)
     connection.send(info)
     while True:
-        answer = _answer(recognizer, connection)
-        connection.send(answer)
-        if isinstance(answer, ChildFailed):
+        audio, speech, options = connection.recv()
+        try:
+            found = list(recognizer.recognize(audio, speech, options, connection.send))
+        except RecognitionFailed as error:  # the GPU cannot be used any more
+            connection.send(ChildFailed(str(error.__cause__ or error)))
             return
-
-
-def _answer(recognizer: WhisperRecognizer, connection: "Connection[Any, Any]") -> object:
-    """Process the next part; returns its findings or the error."""
-    audio, speech, options = connection.recv()
-    try:
-        return list(recognizer.recognize(audio, speech, options, connection.send))
-    except RecognitionFailed as error:
-        return ChildFailed(str(error.__cause__ or error))
-    except TranscriptionError as error:
-        return error
+        except TranscriptionError as error:
+            connection.send(error)
+        else:
+            connection.send(found)
