@@ -129,10 +129,9 @@ class WorkingAudio:
             self._seek(first)
         at = first
         while at < last:
-            if at >= self._block_end:
+            while at >= self._block_end:
                 if not self._next_block():
                     raise EOFError
-                continue
             if at < self._block_start:
                 raise EOFError
             stop = min(last, self._block_end)

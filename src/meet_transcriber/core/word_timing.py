@@ -324,30 +324,18 @@ def find_uncovered(speech: Sequence[Span], words: Sequence[Word]) -> tuple[Span,
     Pauses of up to `BRIDGE` seconds between words are covered, and half of that before the first
     and after the last word, since detectors pad speech.
     """
-    spoken = merge_spans((Span(word.start, word.end) for word in words), BRIDGE)
+    runs = merge_spans((Span(word.start, word.end) for word in words), BRIDGE)
+    spoken = [Span(run.start - BRIDGE / 2, run.end + BRIDGE / 2) for run in runs]
     holes: list[Span] = []
-    first = 0
     for span in merge_spans(speech):
-        while first < len(spoken) and spoken[first].end <= span.start - BRIDGE / 2:
-            first += 1
-        holes.extend(_holes(span, spoken, first))
-    return tuple(hole for hole in holes if hole.duration >= _ROUNDING)
-
-
-def _holes(span: Span, spoken: Sequence[Span], first: int) -> list[Span]:
-    """Return the parts of `span` outside `spoken[first:]`."""
-    holes: list[Span] = []
-    at = span.start
-    for index in range(first, len(spoken)):
-        start, end = spoken[index].start - BRIDGE / 2, spoken[index].end + BRIDGE / 2
-        if start >= span.end:
-            break
-        if start > at:
-            holes.append(Span(at, start))
-        at = max(at, end)
-    if at < span.end:
+        first = bisect_right(spoken, span.start, key=lambda run: run.end)
+        last = bisect_left(spoken, span.end, key=lambda run: run.start)
+        at = span.start
+        for run in spoken[first:last]:
+            holes.append(Span(at, run.start))
+            at = run.end
         holes.append(Span(at, span.end))
-    return holes
+    return tuple(hole for hole in holes if hole.duration >= _ROUNDING)
 
 
 def measure_coverage(speech: Sequence[Span], words: Sequence[Word]) -> float:
