@@ -216,13 +216,13 @@ class Weights:
             if not missing:
                 break
             wanted = tuple(missing)
+            problem = ""
             try:
                 revision = source.fetch(model, wanted, staging, report) or revision
-                missing = _find_missing(wanted, staging)
-                problem = "; ".join(missing.values())
             except EngineUnavailable as error:
-                missing = _find_missing(wanted, staging)
                 problem = str(error).rstrip(".")
+            missing = _find_missing(wanted, staging)
+            problem = problem or "; ".join(missing.values())
             if len(missing) < len(wanted):
                 used.append(source.name)
             if problem:

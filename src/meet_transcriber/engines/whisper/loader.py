@@ -5,19 +5,20 @@ After a CUDA error, such as out of memory, a process can no longer use the GPU (
 Programming Guide, error checking). The child is then replaced by a new one with half the batch
 size, which processes the part again.
 
-The child gets a RecognizerSpec over a socket and answers with RecognizerInfo. For each part it
-sends shares of progress, then the list of findings or an error. It ends with its parent.
+The child gets a function that loads its recognizer over a socket and answers with RecognizerInfo.
+For each part it sends shares of progress, then the list of findings or an error. It ends with its
+parent.
 """
 
-import importlib
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, cast
@@ -41,6 +42,9 @@ _USABLE_SHARE = 0.6  # of free memory; fragments and workspaces take the rest
 _CHILD = "from meet_transcriber.engines.whisper.loader import run_child; run_child()"
 _GRACE_SECONDS = 5.0
 
+Load = Callable[[int | None], WhisperRecognizer]
+"""From a batch size to a recognizer; raises EngineUnavailable."""
+
 
 def load_recognizer(
     folder: str, name: str, device: str, compute_type: str | None, threads: int
@@ -57,11 +61,8 @@ def load_recognizer(
     """
     if device == "auto":
         device = "cuda" if import_library("ctranslate2").get_cuda_device_count() else "cpu"
-    if device == "cpu":
-        return load_in_process(folder, name, device, compute_type, threads, None)
-    loader = f"{load_in_process.__module__}:{load_in_process.__name__}"
-    arguments = {"device": device, "compute_type": compute_type, "threads": threads}
-    return ChildRecognizer(RecognizerSpec(loader, {"folder": folder, "name": name, **arguments}))
+    load = partial(load_in_process, folder, name, device, compute_type, threads)
+    return load(None) if device == "cpu" else ChildRecognizer(load)
 
 
 def load_in_process(
@@ -91,23 +92,6 @@ def _fitting_batch_size(model_bytes: int) -> int:
 
 
 @dataclass(frozen=True)
-class RecognizerSpec:
-    """
-    How the child loads its recognizer.
-
-    Attributes:
-        loader: `module:function`; called with `arguments` and the batch size, it returns a
-            WhisperRecognizer.
-        arguments: keyword arguments of the function.
-        batch_size: None lets the loader choose.
-    """
-
-    loader: str
-    arguments: dict[str, Any]
-    batch_size: int | None = None
-
-
-@dataclass(frozen=True)
 class RecognizerInfo:
     """Properties of the recognizer that a child has loaded."""
 
@@ -124,12 +108,16 @@ class ChildRecognizer:
     """
     The Recognizer port on a child process, replaced when its GPU fails; not thread-safe.
 
+    Args:
+        load: loads the recognizer in the child, given a batch size; picklable.
+        batch_size: at first; None lets the function choose.
+
     Raises:
         EngineUnavailable: the child cannot load the model.
     """
 
-    def __init__(self, spec: RecognizerSpec) -> None:
-        self._spec = spec
+    def __init__(self, load: Load, batch_size: int | None = None) -> None:
+        self._load, self._batch_size = load, batch_size
         self._child: _Child | None = None
         self._info = self._start()
 
@@ -174,7 +162,7 @@ class ChildRecognizer:
                 f"Whisper cannot run on this GPU, not even one window at a time ({error}); choose "
                 "a smaller WHISPER_MODEL, WHISPER_COMPUTE_TYPE=int8_float16, or WHISPER_DEVICE=cpu."
             ) from error
-        self._spec = replace(self._spec, batch_size=batch_size // 2)
+        self._batch_size = batch_size // 2
         log.warning("batch_reduced", batch_size=batch_size // 2, error=str(error))
         self._info = self._start()
         return TranscriptWarning(
@@ -186,7 +174,7 @@ class ChildRecognizer:
     def _start(self) -> RecognizerInfo:
         try:
             self._child = _Child()
-            self._child.send(self._spec)
+            self._child.send((self._load, self._batch_size))
             answer = self._child.receive()
         except (ChildFailed, OSError) as error:
             self.close()
@@ -263,12 +251,9 @@ def run_child() -> None:
 
 
 def _serve(connection: "Connection[Any, Any]") -> None:
-    spec: RecognizerSpec = connection.recv()
-    module, _, function = spec.loader.partition(":")
-    recognizer: WhisperRecognizer
+    load, batch_size = connection.recv()
     try:
-        loader = getattr(importlib.import_module(module), function)
-        recognizer = loader(**spec.arguments, batch_size=spec.batch_size)
+        recognizer: WhisperRecognizer = load(batch_size)
     except (TranscriptionError, RuntimeError) as error:
         connection.send(error if isinstance(error, TranscriptionError) else str(error))
         return
