@@ -32,7 +32,7 @@ from meet_transcriber.ports.engines import (
 _WINDOW = 512  # samples per classification: 32 ms
 _CONTEXT = 64  # samples of the previous window that the model expects first
 _STEP = _WINDOW / SAMPLE_RATE_HZ
-_BLOCK_WINDOWS = 1024
+_BLOCK_WINDOWS = 1024  # per call of the model: 33 seconds
 _PIECE_SECONDS = 3750 * _STEP  # two minutes
 _LEAD_SECONDS = 250 * _STEP  # eight seconds, after which the state is independent of the start
 _INPUTS = {"input": (_WINDOW + _CONTEXT,), "h": (1, 128), "c": (1, 128)}

@@ -29,6 +29,7 @@ def regroup(blocks: Iterable[Block], samples: int) -> Iterator[Block]:
         yield np.concatenate(pending, axis=1)
 
 
+# FFmpeg's names of the layouts of one to eight channels, the most that FLAC stores.
 _LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
 _BLOCK = 2 * SAMPLE_RATE_HZ
 _SEEK_AHEAD = 10 * SAMPLE_RATE_HZ  # decoding this far is faster than seeking

@@ -1,7 +1,7 @@
 """The Diarizer port on onnxruntime, without torch and without a token."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -87,14 +87,13 @@ class Resegmentation:
         talking = np.zeros((len(activity.count), len(speakers)), bool)
         spoken = np.flatnonzero(activity.count > 0)
         talking[spoken, first[spoken]] = True
-        exclusive = _sorted_turns(_to_runs(talking, duration))
+        exclusive = list(_to_runs(talking, duration))
         frames, others = np.arange(len(first)), speakers.votes.copy()
         others[frames, first] = 0
         second = others.argmax(axis=1)
         overlap = np.flatnonzero((activity.count > 1) & (others[frames, second] > 0))
         talking[overlap, second[overlap]] = True
-        turns = _sorted_turns(_to_runs(talking, duration))
-        return _label(turns, exclusive, speakers.vectors)
+        return _label(_to_runs(talking, duration), exclusive, speakers.vectors)
 
 
 @dataclass(frozen=True)
@@ -128,11 +127,11 @@ class PyannoteMethod:
         found = self._cluster(embeddings.local, activity.active, bounds)
         votes = reconstruct(activity.active, found.labels, activity.starts, len(count))
         turns, exclusive = (
-            _sorted_turns(
+            [
                 (start, min(end, duration), speaker)
                 for start, end, speaker in to_annotation(to_diarization(votes, each))
                 if start < duration
-            )
+            ]
             for each in (count, np.minimum(count, 1))
         )
         return _label(turns, exclusive, l2_normalize(found.centroids))
@@ -202,26 +201,22 @@ def to_annotation(talking: Array) -> Iterator[Stretch]:
                 yield start, stop, column
 
 
-def _sorted_turns(stretches: Iterable[Stretch]) -> list[Turn]:
-    """Return turns in order of time, with numbers as speakers."""
-    return [Turn(start, end, str(speaker)) for start, end, speaker in sorted(stretches)]
-
-
-def _label(turns: Sequence[Turn], exclusive: Sequence[Turn], vectors: Array) -> SpeakerTurns:
-    """Replace numbers of speakers, the rows of `vectors`, by labels in order of first speech."""
-    numbers = dict.fromkeys(turn.speaker for turn in (*turns, *exclusive))
+def _label(turns: Iterable[Stretch], exclusive: Iterable[Stretch], vectors: Array) -> SpeakerTurns:
+    """Sort by time and replace numbers, the rows of `vectors`, by labels in order of first speech."""
+    every, single = sorted(turns), sorted(exclusive)
+    numbers = dict.fromkeys(speaker for _, _, speaker in (*every, *single))
     labels = {number: f"SPEAKER_{place:02d}" for place, number in enumerate(numbers)}
     known = {
-        label: vectors[int(number)]
+        label: vectors[number]
         for number, label in labels.items()
         # a speaker has no vector if more people talk than there are clusters; NaN if none is alone
-        if int(number) < len(vectors) and np.isfinite(vectors[int(number)]).all()
+        if number < len(vectors) and np.isfinite(vectors[number]).all()
     }
-
-    def rename(each: Sequence[Turn]) -> tuple[Turn, ...]:
-        return tuple(replace(turn, speaker=labels[turn.speaker]) for turn in each)
-
-    return SpeakerTurns(rename(turns), rename(exclusive), known)
+    named, alone = (
+        tuple(Turn(start, end, labels[speaker]) for start, end, speaker in each)
+        for each in (every, single)
+    )
+    return SpeakerTurns(named, alone, known)
 
 
 class OnnxDiarizer:

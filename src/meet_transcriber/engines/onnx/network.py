@@ -170,6 +170,8 @@ Attribute = int | float | str | Sequence[int]
 
 _OPSET = 17
 _IR_VERSION = 8
+# No float16: with weights rounded to 16 bits, 43 of 5,301 frames got another class, since the
+# variances of normalization lose their digits (decision 14).
 _TYPES = {np.dtype(np.float32): 1, np.dtype(np.int64): 7}
 _FLOAT, _INT, _STRING, _INTS = 1, 2, 3, 7  # AttributeProto.AttributeType
 

@@ -195,7 +195,7 @@ def detect_activity(
     progress: Progress,
 ) -> Activity:
     """
-    Run segmentation over all windows, also where the speech detector found nothing.
+    Run segmentation over all windows, as it finds far-field speech that the speech detector misses.
 
     Args:
         step: seconds between the starts of windows.

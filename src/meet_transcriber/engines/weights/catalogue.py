@@ -19,7 +19,7 @@ from meet_transcriber.core.errors import EngineUnavailable
 Kind = Literal["recognition", "speakers"]
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
-_LONGEST_HUB_ID = 96
+_LONGEST_HUB_ID = 96  # huggingface_hub: utils/_validators.py
 
 
 @dataclass(frozen=True)

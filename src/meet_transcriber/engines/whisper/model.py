@@ -311,6 +311,8 @@ class CTranslate2Model:
         """See `SpeechModel`."""
         longest = min(round(_MIN_TOKENS + _TOKENS_PER_SECOND * seconds), _MAX_TOKENS)
         length = len(prompts[0])
+        # Never sampled: CTranslate2 seeds its generator once per thread, so the words would depend
+        # on what the thread did before (decision 12).
         results = self._model.generate(
             encoded,
             [list(prompt) for prompt in prompts],

@@ -37,7 +37,7 @@ _RELIABLE_LOGPROB = -0.8  # of words that replace fewer ones
 T = TypeVar("T")
 R = TypeVar("R")
 
-_HALVINGS = 3
+_HALVINGS = 3  # 30 seconds become 4
 _TWO_LANGUAGES_SECONDS = 6.0  # shorter windows are not split by language
 
 
