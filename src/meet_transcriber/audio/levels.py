@@ -163,7 +163,12 @@ class ChannelStatistics:
             if one < other
         ):
             return False
-        relative = _relative_levels(np.concatenate(self._levels, axis=1)[active])
+        levels = np.concatenate(self._levels, axis=1)[active]
+        power = 10.0 ** (levels / 10)
+        gate = power.mean(axis=1, keepdims=True) * 10 ** (-_GATE_DB / 10)
+        loud = np.where(power >= gate, power, 0).sum(axis=1) / (power >= gate).sum(axis=1)
+        # in dB relative to the loud blocks of the channel, however rare
+        relative: npt.NDArray[np.float32] = levels - 10 * np.log10(loud)[:, np.newaxis]
         if np.percentile(relative, 10, axis=1).max() > -_MIN_RANGE_DB:
             return False  # constant noise is not speech
         relative = relative[:, relative.max(axis=0) > -_ACTIVE_DB]
@@ -174,15 +179,6 @@ class ChannelStatistics:
     def _correlation(self, one: int, other: int) -> float:
         scale = np.sqrt(self._products[one, one] * self._products[other, other])
         return float(self._products[one, other] / scale) if scale else 0.0
-
-
-def _relative_levels(levels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return levels in dB relative to the loud blocks of the channel, however rare."""
-    power = 10.0 ** (levels / 10)
-    gate = power.mean(axis=1, keepdims=True) * 10 ** (-_GATE_DB / 10)
-    loud = np.where(power >= gate, power, 0).sum(axis=1) / (power >= gate).sum(axis=1)
-    relative: npt.NDArray[np.float32] = levels - 10 * np.log10(loud)[:, np.newaxis]
-    return relative
 
 
 def _alternate(relative: npt.NDArray[np.float32]) -> bool:

@@ -262,11 +262,6 @@ def _audio_stream(container: InputContainer) -> AudioStream:
         raise UnsupportedFormat(
             "The audio has an unsupported codec; convert it, for example to WAV, MP3 or M4A."
         )
-    _check_stream(stream)
-    return stream
-
-
-def _check_stream(stream: AudioStream) -> None:
     context = stream.codec_context
     tag = getattr(context, "codec_tag", "") or ""
     if tag in ("enca", "drms", "drmi") or stream.metadata.get("encrypted"):
@@ -280,3 +275,4 @@ def _check_stream(stream: AudioStream) -> None:
             f"The recording has {context.channels} channels; at most {MAX_CHANNELS} are mixed. "
             "Export a mix of it."
         )
+    return stream

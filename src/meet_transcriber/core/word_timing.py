@@ -66,20 +66,10 @@ def fit_words(words: Sequence[RawWord], speech: Sequence[Span]) -> tuple[Word, .
     Args:
         speech: spans that contain all words, in order and disjoint; not empty.
     """
-    clock = SpeechClock(speech)
-    timed = _Timed(words, clock)
+    timed = _Timed(words, SpeechClock(speech))
     timed.cut_long_words()
     timed.spread_crowds()
-    return tuple(
-        Word(
-            word.text,
-            span.start,
-            span.end,
-            None if word.probability is None else min(max(word.probability, 0.0), 1.0),
-            estimated=estimated,
-        )
-        for word, span, estimated in timed.located()
-    )
+    return timed.words()
 
 
 def find_sparse_spans(words: Sequence[RawWord], speech: Sequence[Span]) -> list[Span]:
@@ -243,13 +233,19 @@ class _Timed:
         start = min(max(self._starts[first], low), low + spare)
         return start, min(start + (high - low) - spare, high)
 
-    def located(self) -> list[tuple[RawWord, Span, bool]]:
-        return [
-            (word, self._clock.span(start, end), estimated)
-            for word, start, end, estimated in zip(
-                self._words, self._starts, self._ends, self._estimated, strict=True
+    def words(self) -> tuple[Word, ...]:
+        """Return the words in seconds of the recording."""
+        spans = map(self._clock.span, self._starts, self._ends)
+        return tuple(
+            Word(
+                word.text,
+                span.start,
+                span.end,
+                None if word.probability is None else min(max(word.probability, 0.0), 1.0),
+                estimated=estimated,
             )
-        ]
+            for word, span, estimated in zip(self._words, spans, self._estimated, strict=True)
+        )
 
 
 def have_collapsed(words: Sequence[RawWord]) -> bool:

