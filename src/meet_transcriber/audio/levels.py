@@ -7,8 +7,7 @@ from meet_transcriber.core.media import MAX_SPLIT, PEAKS_PER_SECOND, Peaks
 from meet_transcriber.core.options import ChannelMode
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ
 
-TARGET_DBFS = -24.0
-"""Target RMS level of the loud blocks of every channel."""
+TARGET_DBFS = -24.0  # target RMS level of the loud blocks of every channel
 
 _BLOCK = 6400  # 0.4 s at 16 kHz, the gating block of EBU R128
 _RELATIVE_GATE_DB = 10.0  # EBU R128: blocks this far below the ungated mean do not count

@@ -25,8 +25,7 @@ from meet_transcriber.core.transcript import (
 )
 from meet_transcriber.core.word_timing import measure_coverage
 
-CHANNELS = "channels"
-"""Name of the diarizer if each channel is one speaker."""
+CHANNELS = "channels"  # name of the diarizer if each channel is one speaker
 
 _LOW_COVERAGE = 0.7  # of speech with words, below which a warning is given
 # A speaker with less than both, in seconds and of all turns, may be an error of the diarizer.

@@ -6,8 +6,7 @@ from dataclasses import replace
 from meet_transcriber.core.segmentation import ends_clause, ends_sentence, gap_after
 from meet_transcriber.core.transcript import Diarization, Turn, Word
 
-MAX_GAP = 1.0
-"""Seconds; turns farther from a word are ignored."""
+MAX_GAP = 1.0  # seconds; turns farther from a word are ignored
 
 # Costs are seconds of words outside their speaker's turns; a change of speaker costs:
 _CHANGE_IN_SENTENCE = 0.7
@@ -96,9 +95,6 @@ def _spoken_over(words: Sequence[Word], turns: Sequence[Turn], voices: int) -> l
     ]
 
 
-# -- costs -------------------------------------------------------------------------------------
-
-
 def _costs_of(words: Sequence[Word], diarization: Diarization) -> list[_Costs]:
     """Return for each word the cost of each nearby speaker, in seconds."""
     turns = _by_start(diarization.turns or diarization.exclusive)
@@ -185,9 +181,6 @@ def _continued(words: Sequence[Word], speakers: Sequence[str | None]) -> list[st
     for index in reversed(joints):
         result[index - 1] = result[index - 1] or result[index]
     return result
-
-
-# -- the cheapest assignment -------------------------------------------------------------------
 
 
 def _cheapest(words: Sequence[Word], costs: Sequence[_Costs]) -> list[str | None]:

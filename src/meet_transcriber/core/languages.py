@@ -27,8 +27,7 @@ LANGUAGES = {code: " ".join(name) for code, *name in (entry.split() for entry in
 """Codes of Whisper (mostly ISO 639-1) to lower-case English names, as OpenAI uses them."""
 _BY_NAME = {name: code for code, name in LANGUAGES.items()}
 
-CHINESE_SCRIPTS = ("zh-Hans", "zh-Hant")
-"""Chinese in simplified and traditional characters."""
+CHINESE_SCRIPTS = ("zh-Hans", "zh-Hant")  # Chinese in simplified and traditional characters
 
 # Other codes of the same languages: withdrawn, three-letter, members of a macrolanguage (IANA
 # language subtag registry), and further names in use.

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from meet_transcriber.core.transcript import Removed, Span, Word
 
-MAX_PERIOD = 12
-"""Maximum length of a repeated phrase, in words."""
+MAX_PERIOD = 12  # maximum length of a repeated phrase, in words
 
 _KEEP = 2  # repetitions kept of a loop
 _MIN_REPEATS_BY_PERIOD = {1: 8, 2: 6, 3: 5}  # "no no no" and chants stay; longer phrases need 4

@@ -347,8 +347,7 @@ def _best_mapping(slices: Sequence[Slice]) -> dict[str, str]:
     }
 
 
-COLLAR = 0.25
-"""Default collar: seconds ignored on each side of a reference boundary."""
+COLLAR = 0.25  # default collar: seconds ignored on each side of a reference boundary
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,13 +366,7 @@ def meeting_errors(
     *,
     skip_overlap: bool = False,
 ) -> MeetingErrors:
-    """
-    Compare a transcript with its reference.
-
-    Args:
-        collar: see `diarization_errors`.
-        skip_overlap: see `diarization_errors`.
-    """
+    """Compare a transcript with its reference; see `diarization_errors` for the options."""
     return MeetingErrors(
         word_errors(all_words(reference), all_words(hypothesis)),
         cp_word_errors(words_by_speaker(reference), words_by_speaker(hypothesis)),

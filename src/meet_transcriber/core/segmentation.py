@@ -35,8 +35,7 @@ def gap_after(words: Sequence[Word], index: int) -> float:
     return words[index + 1].start - words[index].end
 
 
-LONG_PAUSE = 1.0
-"""A pause of this many seconds always starts a new segment."""
+LONG_PAUSE = 1.0  # a pause of this many seconds always starts a new segment
 
 _SENTENCE_SECONDS = 6.0  # a longer segment ends with its sentence
 _MAX_SECONDS = 20.0

@@ -309,8 +309,7 @@ def _weight(text: str) -> float:
 
 
 _ROUNDING = 1e-9  # seconds; a shorter hole comes from computing with floats
-BRIDGE = 1.0
-"""Pauses between words up to this many seconds count as covered."""
+BRIDGE = 1.0  # pauses between words up to this many seconds count as covered
 
 
 def find_uncovered(speech: Sequence[Span], words: Sequence[Word]) -> tuple[Span, ...]:

@@ -69,12 +69,7 @@ class Channel:
         self._buffer = bytearray()
 
     def send(self, kind: bytes, data: bytes = b"", files: tuple[int, ...] = ()) -> None:
-        """
-        Send a frame, and duplicates of file descriptors with it.
-
-        Raises:
-            ChannelClosed: the other side has closed the channel.
-        """
+        """Send a frame, and duplicates of file descriptors with it; raises ChannelClosed."""
         frame = _HEAD.pack(kind, len(data)) + data
         try:
             if files:
@@ -113,12 +108,7 @@ class Channel:
         return frame
 
     def receive_request(self, files: int) -> tuple[Frame, list[int]]:
-        """
-        Return the first frame with the file descriptors that came with it.
-
-        Raises:
-            ChannelClosed: the other side has closed the channel.
-        """
+        """Return the first frame, and the file descriptors with it; raises ChannelClosed."""
         head, handles, _, _ = socket.recv_fds(self._link, _HEAD.size, files)
         if not head:
             raise ChannelClosed
@@ -183,12 +173,7 @@ BROKEN_MESSAGE = (
 
 
 def parse_media_info(data: bytes) -> MediaInfo:
-    """
-    Return the result of `probe`.
-
-    Raises:
-        UnreadableAudio: a value is impossible.
-    """
+    """Return the result of `probe`; raises UnreadableAudio for impossible values."""
     found = _parse(MediaInfo, data)
     _require(found.duration is None or 0 <= found.duration < math.inf)
     _require(1 <= found.channels <= MAX_CHANNELS and 0 < found.sample_rate_hz <= _MAX_RATE_HZ)
@@ -198,12 +183,7 @@ def parse_media_info(data: bytes) -> MediaInfo:
 
 
 def parse_prepared(data: bytes, max_duration: float) -> PreparedAudio:
-    """
-    Return the result of `prepare`, without its peaks.
-
-    Raises:
-        UnreadableAudio: a value is impossible.
-    """
+    """Return the result of `prepare` without its peaks; raises like `parse_media_info`."""
     found = _parse(PreparedAudio, data)
     _require(0 < found.duration <= max_duration + 1 and 1 <= found.channels <= MAX_SPLIT)
     _require(len(found.gains_db) == found.channels)

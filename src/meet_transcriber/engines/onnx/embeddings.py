@@ -24,15 +24,11 @@ _LOWEST_HZ = 20.0
 _PREEMPHASIS = 0.97
 _SMALLEST = np.float32(np.finfo(np.float32).eps)
 
-CHUNK_SECONDS = 4
-"""Audio per call of an embedding network."""
-TRUNK_HZ = 50
-"""Frames of a trunk per second."""
-SUBSAMPLING = 8
-"""Frames of 10 ms per frame of WeSpeaker's trunk."""
+CHUNK_SECONDS = 4  # audio per call of an embedding network
+TRUNK_HZ = 50  # frames of a trunk per second
+SUBSAMPLING = 8  # frames of 10 ms per frame of WeSpeaker's trunk
 MELS = 80
-_EPSILON = 1e-5
-"""What batch normalization adds to variances."""
+_EPSILON = 1e-5  # what batch normalization adds to variances
 
 _CAMPPLUS_LAYERS = (12, 24, 16)
 _DILATIONS = (1, 2, 2)

@@ -289,8 +289,7 @@ def _varint(value: int) -> bytes:
     return bytes(digits)
 
 
-CUDA = "CUDAExecutionProvider"
-"""onnxruntime's name for NVIDIA GPUs."""
+CUDA = "CUDAExecutionProvider"  # onnxruntime's name for NVIDIA GPUs
 _ERRORS = (EPFail, Fail, InvalidArgument, InvalidGraph, RuntimeException)
 
 

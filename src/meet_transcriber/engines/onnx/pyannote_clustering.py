@@ -234,8 +234,7 @@ def _absorb_small(vectors: Array, labels: Array, large: Array) -> Array:
     return np.unique(labels, return_inverse=True)[1]
 
 
-PLDA_FILES = ("xvec_transform.npz", "plda.npz")
-"""Files of community-1's PLDA."""
+PLDA_FILES = ("xvec_transform.npz", "plda.npz")  # files of community-1's PLDA
 
 _LOG_2PI = float(np.log(2 * np.pi))
 

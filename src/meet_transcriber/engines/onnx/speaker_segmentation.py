@@ -16,20 +16,16 @@ from meet_transcriber.engines.onnx.network import Array, Graph, Network, read_ch
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress, map_concurrently
 
 WINDOW_SAMPLES = 160_000
-FRAMES = 589
-"""Frames in a window."""
-FIRST_FRAME_SAMPLES = 991
-"""Receptive field of a frame."""
-FRAME_SAMPLES = 270
-"""Hop between frames."""
+FRAMES = 589  # frames in a window
+FIRST_FRAME_SAMPLES = 991  # receptive field of a frame
+FRAME_SAMPLES = 270  # hop between frames
 POWERSET = np.array(
     [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]], np.float32
 )
 """(7, 3): the local speakers that talk in each class of the softmax."""
 
 FRAME_SECONDS = FRAME_SAMPLES / SAMPLE_RATE_HZ
-FIRST_FRAME_SECONDS = FIRST_FRAME_SAMPLES / 2 / SAMPLE_RATE_HZ
-"""Middle of frame 0."""
+FIRST_FRAME_SECONDS = FIRST_FRAME_SAMPLES / 2 / SAMPLE_RATE_HZ  # middle of frame 0
 WINDOW_SECONDS = WINDOW_SAMPLES // SAMPLE_RATE_HZ
 LOCAL_SPEAKERS = POWERSET.shape[1]
 

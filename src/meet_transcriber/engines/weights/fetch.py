@@ -203,8 +203,6 @@ class Weights:
                 "space there, give this user access, or set another folder in MODELS_DIR."
             ) from error
 
-    # -- fetching --------------------------------------------------------------------------
-
     def _fetch_known(self, model: Model, report: ReportProgress) -> Record:
         """Fetch all files into the staging folder, from one source after the other."""
         staging = self.folder.staging_path(model.name)
@@ -264,8 +262,6 @@ class Weights:
                 f"{', '.join(missing)}."
             )
         return Record("the hub", commit, _digests(staging))
-
-    # -- on disk ---------------------------------------------------------------------------
 
     def _in_hub_cache(self, model: Model) -> Path | None:
         """Return a model in the hub's cache, if its files are the official ones."""

@@ -182,8 +182,6 @@ class WindowDecoder:
         """Free the encodings of windows that were not decoded."""
         self._encoded.clear()
 
-    # -- batches ---------------------------------------------------------------------------
-
     def _split(self, items: Sequence[T]) -> list[list[T]]:
         """Split windows into batches of nearly equal size that keep every replica busy."""
         if not items:
