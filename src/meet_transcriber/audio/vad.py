@@ -164,7 +164,15 @@ class _Silero:
 @cache
 def _session() -> onnxruntime.InferenceSession:
     """Load the model once per process."""
-    return load_model(_model_path())
+    # Located without importing the package, which would load CTranslate2.
+    spec = importlib.util.find_spec("faster_whisper")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        if found := sorted(Path(folder).glob("assets/silero_vad*.onnx")):
+            return load_model(found[-1])
+    raise EngineUnavailable(
+        "The speech detector's model comes with the package faster-whisper, which is missing; "
+        "run: pip install faster-whisper"
+    )
 
 
 def load_model(path: Path) -> onnxruntime.InferenceSession:
@@ -193,15 +201,3 @@ def load_model(path: Path) -> onnxruntime.InferenceSession:
             f"{_INPUTS} was expected; install a faster-whisper 1.2."
         )
     return session
-
-
-def _model_path() -> Path:
-    # Located without importing the package, which would load CTranslate2.
-    spec = importlib.util.find_spec("faster_whisper")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        if found := sorted(Path(folder).glob("assets/silero_vad*.onnx")):
-            return found[-1]
-    raise EngineUnavailable(
-        "The speech detector's model comes with the package faster-whisper, which is missing; "
-        "run: pip install faster-whisper"
-    )

@@ -65,19 +65,15 @@ def _runs(words: Sequence[Word]) -> Iterator[list[Word]]:
     """Yield runs of words of one speaker without a long pause, split at sentence ends."""
     run: list[Word] = []
     for word in words:
-        if run and _starts_segment(run, word):
-            yield run
-            run = []
+        if run:
+            last = run[-1]
+            is_over = ends_sentence(last.text) and last.end - run[0].start >= _SENTENCE_SECONDS
+            if is_over or word.speaker != last.speaker or word.start - last.end >= LONG_PAUSE:
+                yield run
+                run = []
         run.append(word)
     if run:
         yield run
-
-
-def _starts_segment(run: Sequence[Word], word: Word) -> bool:
-    last = run[-1]
-    if word.speaker != last.speaker or word.start - last.end >= LONG_PAUSE:
-        return True
-    return ends_sentence(last.text) and last.end - run[0].start >= _SENTENCE_SECONDS
 
 
 def _cut(run: list[Word]) -> Iterator[list[Word]]:

@@ -49,7 +49,9 @@ def join_pieces(pieces: Sequence[RawWord]) -> list[RawWord]:
             if words and not _begins_word(words[-1].text, text, space):
                 words[-1] = _joined(words[-1], text, piece)
             else:
-                words.append(replace(piece, text=_spaced(words, text, space)))
+                # the space before it, in scripts written without spaces
+                kept = words and (is_spaceless(text[0]) or is_spaceless(words[-1].text[-1]))
+                words.append(replace(piece, text=f" {text}" if space and kept else text))
             space = False
         space = space or (piece.text[-1:].isspace() and bool(piece.text.strip()))
     return words
@@ -282,12 +284,6 @@ def _begins_word(before: str, text: str, space: bool) -> bool:
 
 def _is_punctuation(text: str) -> bool:
     return not any(character.isalnum() for character in text)
-
-
-def _spaced(words: Sequence[RawWord], text: str, space: bool) -> str:
-    """Return the text with the space before it, in scripts written without spaces."""
-    beside = is_spaceless(text[0]) or (bool(words) and is_spaceless(words[-1].text[-1]))
-    return f" {text}" if space and words and beside else text
 
 
 def _joined(word: RawWord, text: str, piece: RawWord) -> RawWord:

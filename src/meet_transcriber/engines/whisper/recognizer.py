@@ -79,14 +79,10 @@ class WhisperRecognizer:
             done += more
             progress(min(done / len(windows), 1.0))
 
+        asked = (options.language,) if options.language else options.languages
+        chinese = next((code for code in asked if code != base_language(code)), None)
         decoder = WindowDecoder(
-            self._model,
-            audio,
-            options.task,
-            tokens,
-            self._batch_size,
-            _chinese_script(options),
-            count,
+            self._model, audio, options.task, tokens, self._batch_size, chinese, count
         )
         try:
             yield from _accept(self._decode(decoder, audio, windows, options), options)
@@ -181,11 +177,6 @@ def _language_warnings(
             f"The language is uncertain; {' and '.join(dict.fromkeys(path))} was chosen "
             f"({probability:.0%} likely). Set the option language to fix it.",
         )
-
-
-def _chinese_script(options: Options) -> str | None:
-    asked = (options.language,) if options.language else options.languages
-    return next((code for code in asked if code and code != base_language(code)), None)
 
 
 def _accept(
