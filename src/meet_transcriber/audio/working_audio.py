@@ -92,21 +92,13 @@ class WorkingAudio:
 
     def __init__(self, file: BinaryIO, prepared: PreparedAudio) -> None:
         self._file = file
-        self._prepared = prepared
+        self.duration, self.channels = prepared.duration, prepared.channels
         self._gains = [10 ** (gain / 20) for gain in prepared.gains_db]
         self._length = round(prepared.duration * SAMPLE_RATE_HZ)
         self._container: av.container.InputContainer | None = None
         self._frames: Iterator[av.AudioFrame] = iter(())
         self._block = np.zeros((prepared.channels, 0), dtype=np.float32)
         self._block_start = 0
-
-    @property
-    def duration(self) -> float:
-        return self._prepared.duration
-
-    @property
-    def channels(self) -> int:
-        return self._prepared.channels
 
     def read(self, start: float, end: float, channel: int = 0) -> Waveform:
         """Samples of one channel, level-corrected; see the port."""

@@ -113,10 +113,7 @@ class SpeechClock:
     def __init__(self, speech: Sequence[Span]) -> None:
         self._speech = speech
         self._starts = [0.0, *accumulate(span.duration for span in speech)]
-
-    @property
-    def length(self) -> float:
-        return self._starts[-1]
+        self.length = self._starts[-1]
 
     def at(self, seconds: float) -> float:
         """Return the seconds of speech before a time; inside a pause those at its edge."""

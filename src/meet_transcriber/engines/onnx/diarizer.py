@@ -82,7 +82,8 @@ class Resegmentation:
         speakers = find_speakers(activity, embeddings, *bounds)
         if speakers is None:
             return SpeakerTurns()
-        steps = np.rint(activity.frame_times / SHORT_HOP - 0.5).astype(int)
+        times = np.arange(len(activity.count)) * FRAME_SECONDS + FIRST_FRAME_SECONDS
+        steps = np.rint(times / SHORT_HOP - 0.5).astype(int)
         first = speakers.path[np.clip(steps, 0, len(speakers.path) - 1)]
         talking = np.zeros((len(activity.count), len(speakers)), bool)
         spoken = np.flatnonzero(activity.count > 0)

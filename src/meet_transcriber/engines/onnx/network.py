@@ -336,10 +336,8 @@ class Network:
                 f"onnxruntime cannot load a speaker network: {error}"
             ) from error
 
-    @property
-    def on_gpu(self) -> bool:
-        """Whether it runs on a GPU; onnxruntime falls back to the CPU if a library is missing."""
-        return CUDA in self._session.get_providers()
+        # onnxruntime falls back to the CPU if a library is missing
+        self.on_gpu = CUDA in self._session.get_providers()
 
     def __call__(self, value: Array) -> Array:
         """Run the network; raises DiarizationFailed, also if the result is not finite."""

@@ -144,11 +144,7 @@ class Segmentation:
     def __init__(self, checkpoint: Path, device: str = "cpu") -> None:
         weights = read_checkpoint(checkpoint)
         self._network = Network(segmentation_graph, weights, checkpoint, device)
-
-    @property
-    def on_gpu(self) -> bool:
-        """Whether it runs on a GPU, where large batches are faster."""
-        return self._network.on_gpu
+        self.on_gpu = self._network.on_gpu
 
     def scores(self, windows: Array) -> Array:
         """Return the log probabilities (n, 589, 7) of samples (n, 160000); see `POWERSET`."""
@@ -174,11 +170,6 @@ class Activity:
     starts: Array
     active: Array
     count: Array
-
-    @property
-    def frame_times(self) -> Array:
-        """(frames,) seconds, the middles of all frames."""
-        return np.arange(len(self.count)) * FRAME_SECONDS + FIRST_FRAME_SECONDS
 
 
 def detect_activity(

@@ -106,11 +106,10 @@ class _ProgressHook:
     def __call__(
         self,
         step: str,
-        artifact: object = None,  # noqa: ARG002 - pyannote's call
-        /,
-        file: object = None,  # noqa: ARG002
+        *_artifact: object,
         total: int | None = None,
         completed: int | None = None,
+        **_file: object,
     ) -> None:
         start, end = _STEPS.get(step, (self._reached, self._reached))
         done = min(completed / total, 1.0) if total and completed is not None else 1.0

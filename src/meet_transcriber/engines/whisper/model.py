@@ -4,7 +4,6 @@ import importlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -46,8 +45,14 @@ class Tokenizer:
     Args:
         file: tokenizer.json of the model.
 
+    Attributes:
+        eot: `<|endoftext|>`; all special tokens follow it.
+        no_timestamps: the token that asks for text without timestamps.
+        languages: the codes of all languages that have a token.
+
     Raises:
         ValueError: the file is missing or not a vocabulary.
+        KeyError: it lacks a special token.
     """
 
     def __init__(self, file: Path) -> None:
@@ -57,23 +62,10 @@ class Tokenizer:
             self._tokenizer: Any = tokenizers.Tokenizer.from_file(str(file))
         except Exception as error:  # the library raises nothing narrower
             raise ValueError(f"{file.name}: {error}") from error
-
-    @cached_property
-    def eot(self) -> int:
-        """`<|endoftext|>`; all special tokens follow it."""
-        return self._id("<|endoftext|>")
-
-    @cached_property
-    def no_timestamps(self) -> int:
-        """The token that asks for text without timestamps."""
-        return self._id("<|notimestamps|>")
-
-    @cached_property
-    def languages(self) -> tuple[str, ...]:
-        """The codes of all languages that have a token."""
+        self.eot, self.no_timestamps = self._id("<|endoftext|>"), self._id("<|notimestamps|>")
         added = self._tokenizer.get_added_tokens_decoder().values()
         found = (_LANGUAGE_TOKEN.fullmatch(token.content) for token in added)
-        return tuple(match.group(1) for match in found if match)
+        self.languages = tuple(match.group(1) for match in found if match)
 
     def sot_sequence(self, language: str | None, task: Task) -> list[int]:
         """Return the start-of-transcript tokens; `language` is None for English-only models."""

@@ -36,25 +36,15 @@ class WhisperRecognizer:
 
     Args:
         batch_size: windows decoded together; None chooses it by device.
+
+    Attributes:
+        languages: codes of the languages that the model knows.
     """
 
     def __init__(self, model: SpeechModel, batch_size: int | None = None) -> None:
         self._model = model
-        self._batch_size = batch_size or (_CPU_BATCH if model.device == "cpu" else _GPU_BATCH)
-
-    @property
-    def name(self) -> str:
-        return self._model.name
-
-    @property
-    def languages(self) -> Sequence[str]:
-        """Codes of the languages that the model knows."""
-        return self._model.languages
-
-    @property
-    def batch_size(self) -> int:
-        """Windows decoded together."""
-        return self._batch_size
+        self.name, self.languages = model.name, model.languages
+        self.batch_size = batch_size or (_CPU_BATCH if model.device == "cpu" else _GPU_BATCH)
 
     def check(self, options: Options) -> None:
         """Raise InvalidOptions if the model cannot do what is asked; see the port."""
@@ -82,7 +72,7 @@ class WhisperRecognizer:
         asked = (options.language,) if options.language else options.languages
         chinese = next((code for code in asked if code != base_language(code)), None)
         decoder = WindowDecoder(
-            self._model, audio, options.task, tokens, self._batch_size, chinese, count
+            self._model, audio, options.task, tokens, self.batch_size, chinese, count
         )
         try:
             yield from _accept(self._decode(decoder, audio, windows, options), options)
