@@ -100,9 +100,7 @@ class WordErrors:
     @property
     def rate(self) -> float:
         """errors / total; may exceed 1; 0 or 1 if the reference is empty."""
-        if self.total == 0:
-            return 1.0 if self.errors else 0.0
-        return self.errors / self.total
+        return self.errors / self.total if self.total else float(self.errors > 0)
 
     def __add__(self, other: "WordErrors") -> "WordErrors":
         return WordErrors(*map(add, astuple(self), astuple(other)))
@@ -259,9 +257,7 @@ class DiarizationErrors:
     def rate(self) -> float:
         """(missed + false alarm + confusion) / total; 0 or 1 if total is 0."""
         errors = self.missed + self.false_alarm + self.confusion
-        if self.total == 0:
-            return 1.0 if errors else 0.0
-        return errors / self.total
+        return errors / self.total if self.total else float(errors > 0)
 
     def __add__(self, other: "DiarizationErrors") -> "DiarizationErrors":
         return DiarizationErrors(*map(add, astuple(self), astuple(other)))

@@ -174,6 +174,7 @@ class Record:
     files: dict[str, RecordedFile]
 
 
+@dataclass(frozen=True)
 class ModelsFolder:
     """
     The folder of all models, one folder each with a manifest.
@@ -181,8 +182,7 @@ class ModelsFolder:
     Several processes may use it at the same time, and it may be copied to another machine.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    root: Path
 
     def path(self, name: str) -> Path:
         """Return the folder of a model, which may not exist."""
