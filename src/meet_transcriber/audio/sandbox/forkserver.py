@@ -80,9 +80,12 @@ class ForkServer:
         if not request:
             return False
         channel, lifetime = (socket.socket(fileno=handle) for handle in handles)
-        # if the fork fails, both sockets close, which the pool notices
-        with channel, contextlib.suppress(OSError):
-            pid = os.fork()
+        with channel:
+            try:
+                pid = os.fork()
+            except OSError:  # both sockets close, which the pool notices
+                lifetime.close()
+                return True
             if pid == 0:
                 try:
                     self._become_child(channel, lifetime)
@@ -90,10 +93,8 @@ class ForkServer:
                     os._exit(1)
             self._lifetimes[pid] = lifetime
             self._selector.register(lifetime, selectors.EVENT_READ, pid)
-            lifetime.send(STARTED)
-            return True
-        if lifetime not in self._lifetimes.values():
-            lifetime.close()
+            with contextlib.suppress(OSError):  # the pool has given up
+                lifetime.send(STARTED)
         return True
 
     def _become_child(self, channel: socket.socket, lifetime: socket.socket) -> None:

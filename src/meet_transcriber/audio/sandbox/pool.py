@@ -27,6 +27,7 @@ _DYING_SECONDS = 0.5  # a server that closed its sockets is gone by then, unless
 _STATUS_SECONDS = 10.0
 _START_SECONDS = 60.0  # starting Python and FFmpeg from a cold disk is slow
 _LEAST_AT_ONCE = 4
+_CANNOT_START = "The process that decodes recordings cannot be started; try again."
 
 
 class Child:
@@ -96,12 +97,11 @@ class ChildPool:
                 with contextlib.suppress(OSError):
                     socket.send_fds(server.control, [b"c"], [theirs.fileno(), held.fileno()])
             try:
-                if lifetime.recv(1) == STARTED:
-                    return Child(Channel(ours), lifetime)
+                with contextlib.suppress(ConnectionError):
+                    if lifetime.recv(1) == STARTED:
+                        return Child(Channel(ours), lifetime)
             except TimeoutError:
                 server.process.kill()
-            except ConnectionError:
-                pass
             self._discard_dead(server)
         raise EngineError(_CANNOT_START)
 
@@ -122,9 +122,6 @@ class ChildPool:
                     server.process.wait(_DYING_SECONDS)
                     server.forget()
                     self._server = None
-
-
-_CANNOT_START = "The process that decodes recordings cannot be started; try again."
 
 
 class _Server:
