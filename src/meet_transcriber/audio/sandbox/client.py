@@ -166,9 +166,7 @@ class _Conversation:
 @cache
 def _log_unfiltered() -> None:
     """Warn once per process."""
-    log.warning(
-        "decoder_unfiltered", reason="the kernel does not filter the system calls of decoders"
-    )
+    log.warning("decoder_unfiltered", reason="the kernel filters no system calls of decoders")
 
 
 def _plain_file(file: BinaryIO) -> BinaryIO | None:

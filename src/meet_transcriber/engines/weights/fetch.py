@@ -267,10 +267,9 @@ class Weights:
         """Return a model in the hub's cache, if its files are the official ones."""
         if model.repository is None:
             return None
-        place = cached_snapshot(
-            model.repository, model.revision, [file.path for file in model.files]
-        )
-        if place is None or any(not (place / file.path).is_file() for file in model.files):
+        names = [file.path for file in model.files]
+        place = cached_snapshot(model.repository, model.revision, names)
+        if place is None or any(not (place / name).is_file() for name in names):
             return None
         try:
             for file in model.files:
