@@ -2,6 +2,7 @@
 
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.whisper.stopwatch import Run, Stopwatch
@@ -13,7 +14,6 @@ from meet_transcriber.core.scoring import all_words
 from meet_transcriber.core.transcript import Diarization, Span
 from meet_transcriber.engines.whisper.loader import (
     ChildRecognizer,
-    RecognizerSpec,
     load_in_process,
     load_recognizer,
 )
@@ -92,13 +92,8 @@ def load(model: Path, device: str, batch_size: int | None = None) -> Recognizer:
     threads = usable_cores()
     if batch_size is None:
         return load_recognizer(str(model), model.name, device, None, threads)
-    if device == "cpu":
-        return load_in_process(str(model), model.name, device, None, threads, batch_size)
-    arguments = {"folder": str(model), "name": model.name, "device": device}
-    loader = f"{load_in_process.__module__}:{load_in_process.__name__}"
-    return ChildRecognizer(
-        RecognizerSpec(loader, {**arguments, "compute_type": None, "threads": threads}, batch_size)
-    )
+    start = partial(load_in_process, str(model), model.name, device, None, threads)
+    return start(batch_size) if device == "cpu" else ChildRecognizer(start, batch_size)
 
 
 def unload(recognizer: Recognizer) -> None:

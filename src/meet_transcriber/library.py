@@ -42,10 +42,5 @@ def transcribe(
     with tempfile.TemporaryDirectory(prefix="meet-transcriber-") as folder:
         pipeline = engines.pipeline(settings, wanted, Path(folder), "recording")
         return run(
-            pipeline,
-            Path(recording),
-            loaded.recognizer,
-            loaded.diarizer,
-            progress,
-            timeline,
+            pipeline, Path(recording), loaded.recognizer, loaded.diarizer, progress, timeline
         )

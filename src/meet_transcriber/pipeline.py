@@ -118,8 +118,6 @@ class Pipeline:
     detector: SpeechDetector
     part_seconds: float = TARGET_SECONDS
 
-    # -- prepare ---------------------------------------------------------------------------
-
     def prepare(self, media: BinaryIO, progress: Progress = ignore_progress) -> Plan:
         """
         Write the working audio, its peaks and the plan of parts.
@@ -150,8 +148,6 @@ class Pipeline:
         self._save("plan.json", plan)
         return plan
 
-    # -- recognize -------------------------------------------------------------------------
-
     def recognize(
         self,
         plan: Plan,
@@ -179,8 +175,6 @@ class Pipeline:
         self._save(name, result)
         progress(1.0)
         return result
-
-    # -- diarize ---------------------------------------------------------------------------
 
     def diarize(
         self, plan: Plan, diarizer: Chosen[Diarizer] | None, progress: Progress = ignore_progress
@@ -215,8 +209,6 @@ class Pipeline:
             log.warning("diarization_failed", error=str(error))
             message = f"Speakers are unknown, because diarization failed: {error}"
             return Diarization(warnings=(TranscriptWarning("diarization_failed", message),))
-
-    # -- attribute -------------------------------------------------------------------------
 
     def attribute(
         self,
@@ -263,8 +255,6 @@ class Pipeline:
     def load_plan(self) -> Plan:
         """Load the result of `prepare`; raises StorageError if it is missing."""
         return self._require("plan.json", Plan)
-
-    # -- objects ---------------------------------------------------------------------------
 
     def _load(self, name: str, kind: type[T]) -> T | None:
         key = self.checkpoints.find(name)

@@ -41,6 +41,17 @@ class Simulated:
         return WorkingAudio(working, prepared)
 
 
+class Forkless(Simulated):
+    """Leaves its fork server, which warms up with it, unable to fork."""
+
+    def __init__(self, max_duration: float, scratch: Scratch) -> None:
+        def fork() -> int:
+            raise BlockingIOError("no process is left")
+
+        vars(os)["fork"] = fork
+        super().__init__(max_duration, scratch)
+
+
 class Greedy(Simulated):
     def misbehave(self, media: BinaryIO) -> str:
         kept = [bytearray(64 << 20) for _ in range(64)]
@@ -51,6 +62,18 @@ class Spinning(Simulated):
     def misbehave(self, media: BinaryIO) -> str:
         while True:
             pass
+
+
+class Chattering(Simulated):
+    """Reports progress and never ends."""
+
+    def prepare(
+        self, media: BinaryIO, working: BinaryIO, options: Options, progress: Progress
+    ) -> tuple[PreparedAudio, Peaks]:
+        while media.seek(0) == 0 and media.read(5) == b"SPEAK":  # not while warming up
+            progress(0.1)
+            time.sleep(0.05)
+        return super().prepare(media, working, options, progress)
 
 
 class Sleeping(Simulated):

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from meet_transcriber.core.transcript import Span, Turn
+from meet_transcriber.engines.onnx.diarizer import Resegmentation
 from meet_transcriber.engines.onnx.embeddings import CHUNK_SECONDS, TRUNK_HZ, l2_normalize
-from meet_transcriber.engines.onnx.methods import Resegmentation
 from meet_transcriber.engines.onnx.speaker_segmentation import (
     FIRST_FRAME_SAMPLES,
     FRAME_SAMPLES,

@@ -22,8 +22,8 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.scoring import diarization_errors
 from meet_transcriber.core.transcript import Diarization, Turn
 from meet_transcriber.engines.onnx.embeddings import CHUNK_SECONDS, Campplus
-from meet_transcriber.engines.onnx.speaker_segmentation import Segmentation, map_concurrently
-from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Diarizer, Waveform
+from meet_transcriber.engines.onnx.speaker_segmentation import Segmentation
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Diarizer, Waveform, map_concurrently
 from meet_transcriber.settings import Settings
 from tests.simulated.sound import Sound
 

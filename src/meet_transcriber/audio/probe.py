@@ -24,7 +24,7 @@ from meet_transcriber.core.media import MAX_CHANNELS, MediaInfo
 _ENCRYPTED_SAMPLES = (b"enca", b"encv", b"drms", b"drmi")
 _PROTECTION = (b"schm", b"frma")
 _MAX_INDEX_BYTES = 64 << 20
-_MAX_BOXES = 1000
+_MAX_BOXES = 1000  # a crafted file could have millions
 _STREAMED_SIZES = (0, 0x7FFFFFFF)  # placeholders of recorders that cannot seek
 _STREAMED_FROM = 0xFFFF0000  # larger sizes are placeholders, too
 _BOX_HEAD_BYTES = 8
@@ -107,7 +107,7 @@ _HEAD_BYTES = 4096
 _IMPLAUSIBLE_SECONDS = 30 * 86400.0
 _MINUTES_FROM = 600.0  # longer durations are shown in minutes
 _ENCRYPTED = "The recording is encrypted (DRM); export an unprotected copy and send that."
-_TEXT_SHARE = 0.97
+_TEXT_SHARE = 0.97  # of printable bytes
 _TEXT_BYTES = frozenset(b"\t\r\n\f") | frozenset(range(0x20, 0x7F)) | frozenset(range(0xC2, 0x100))
 
 
@@ -151,21 +151,22 @@ def open_media(media: BinaryIO) -> Iterator[tuple[InputContainer, AudioStream]]:
 
 @cache
 def _options() -> dict[str, str]:
-    """Restrict FFmpeg to these demuxers, no protocol, and audio decoders."""
-    return {
-        "format_whitelist": _DEMUXERS,
-        "protocol_whitelist": "none",
-        "codec_whitelist": ",".join(_audio_decoders()),
-        "max_streams": str(MAX_STREAMS),
-    }
+    """
+    Restrict FFmpeg to these demuxers, no protocol, and audio decoders.
 
-
-def _audio_decoders() -> Iterator[str]:
-    """Yield audio decoders; video is never decoded, not even to determine its size."""
+    Video is never decoded, not even to determine its size.
+    """
+    decoders = []
     for name in sorted(av.codecs_available):
         with suppress(UnknownCodecError):
             if av.Codec(name, "r").type == "audio":
-                yield name
+                decoders.append(name)
+    return {
+        "format_whitelist": _DEMUXERS,
+        "protocol_whitelist": "none",
+        "codec_whitelist": ",".join(decoders),
+        "max_streams": str(MAX_STREAMS),
+    }
 
 
 def read_info(media: BinaryIO, max_duration: float) -> MediaInfo:
@@ -177,28 +178,26 @@ def read_info(media: BinaryIO, max_duration: float) -> MediaInfo:
     """
     with open_media(media) as (container, stream):
         duration = container.duration / av.time_base if container.duration else None
-        videos = [video for video in container.streams.video if not _is_cover_art(video)]
+        # cover art is a video stream of a single picture
+        dispositions = [getattr(video, "disposition", "") for video in container.streams.video]
         info = MediaInfo(
             container=container.format.name,
             codec=stream.codec_context.name,
             duration=duration if duration is None or duration >= 0 else None,
             sample_rate_hz=stream.codec_context.sample_rate,
             channels=stream.codec_context.channels,
-            has_video=bool(videos),
+            has_video=any("attached_pic" not in str(each) for each in dispositions),
         )
-    if info.duration is not None and not has_estimated_duration(info.container, media):
-        _check_duration(info.duration, max_duration)
-    return info
-
-
-def _check_duration(duration: float, limit: float) -> None:
-    if duration > _IMPLAUSIBLE_SECONDS:
+    if info.duration is None or has_estimated_duration(info.container, media):
+        return info
+    if info.duration > _IMPLAUSIBLE_SECONDS:
         raise UnreadableAudio(
-            f"The header claims {duration / 86400:.0f} days of audio; the file is damaged. "
+            f"The header claims {info.duration / 86400:.0f} days of audio; the file is damaged. "
             "Export it again."
         )
-    if duration > limit:
-        raise too_long_error(limit, duration)
+    if info.duration > max_duration:
+        raise too_long_error(max_duration, info.duration)
+    return info
 
 
 def too_long_error(limit: float, duration: float | None = None) -> AudioTooLong:
@@ -215,12 +214,6 @@ def _format_duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds >= _MINUTES_FROM else f"{seconds:.0f} seconds"
 
 
-def _is_cover_art(stream: object) -> bool:
-    """Return whether a video stream is cover art, a single picture."""
-    disposition = getattr(stream, "disposition", None)
-    return "attached_pic" in str(disposition)
-
-
 def _reject_other_files(media: BinaryIO) -> None:
     media.seek(0)
     head = media.read(_HEAD_BYTES)
@@ -234,16 +227,12 @@ def _reject_other_files(media: BinaryIO) -> None:
             "The file is a playlist or a web address that points at other files; "
             "these are not followed. Send the recording itself."
         )
-    if _looks_like_text(head):
+    printable = sum(byte in _TEXT_BYTES for byte in head)
+    if b"\x00" not in head and printable / len(head) > _TEXT_SHARE:
         raise UnsupportedFormat("The file is text; send an audio or video recording.")
     if head[4:8] == b"ftyp" and is_encrypted(media):
         raise UnsupportedFormat(_ENCRYPTED)
     media.seek(0)
-
-
-def _looks_like_text(head: bytes) -> bool:
-    printable = sum(byte in _TEXT_BYTES for byte in head)
-    return b"\x00" not in head and printable / len(head) > _TEXT_SHARE
 
 
 def _open_error(media: BinaryIO) -> InvalidAudio:
@@ -273,11 +262,6 @@ def _audio_stream(container: InputContainer) -> AudioStream:
         raise UnsupportedFormat(
             "The audio has an unsupported codec; convert it, for example to WAV, MP3 or M4A."
         )
-    _check_stream(stream)
-    return stream
-
-
-def _check_stream(stream: AudioStream) -> None:
     context = stream.codec_context
     tag = getattr(context, "codec_tag", "") or ""
     if tag in ("enca", "drms", "drmi") or stream.metadata.get("encrypted"):
@@ -291,3 +275,4 @@ def _check_stream(stream: AudioStream) -> None:
             f"The recording has {context.channels} channels; at most {MAX_CHANNELS} are mixed. "
             "Export a mix of it."
         )
+    return stream

@@ -1,11 +1,9 @@
 """Voice activity detection with the Silero model."""
 
 import importlib.util
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from math import ceil
 from pathlib import Path
 
@@ -27,13 +25,14 @@ from meet_transcriber.ports.engines import (
     AudioSource,
     Progress,
     Waveform,
+    map_concurrently,
     usable_cores,
 )
 
 _WINDOW = 512  # samples per classification: 32 ms
 _CONTEXT = 64  # samples of the previous window that the model expects first
 _STEP = _WINDOW / SAMPLE_RATE_HZ
-_BLOCK_WINDOWS = 1024
+_BLOCK_WINDOWS = 1024  # per call of the model: 33 seconds
 _PIECE_SECONDS = 3750 * _STEP  # two minutes
 _LEAD_SECONDS = 250 * _STEP  # eight seconds, after which the state is independent of the start
 _INPUTS = {"input": (_WINDOW + _CONTEXT,), "h": (1, 128), "c": (1, 128)}
@@ -67,12 +66,14 @@ class SileroDetector:
         probabilities, levels = _classify(audio, channel, progress)
         if not len(probabilities):
             return ()
-        spans = [span for span in self._hysteresis(probabilities) if self._rises(levels, span)]
-        return merge_spans(self._padded(start, end, audio.duration) for start, end in spans)
-
-    def _padded(self, start: int, end: int, duration: float) -> Span:
-        return Span(
-            max(start * _STEP - self.padding, 0.0), min(end * _STEP + self.padding, duration)
+        floor = float(np.percentile(levels, 10))
+        return merge_spans(
+            Span(
+                max(start * _STEP - self.padding, 0.0),
+                min(end * _STEP + self.padding, audio.duration),
+            )
+            for start, end in self._hysteresis(probabilities)
+            if float(np.percentile(levels[start:end], 90)) - floor >= self.min_rise_db
         )
 
     def _hysteresis(self, probabilities: npt.NDArray[np.float32]) -> Iterator[tuple[int, int]]:
@@ -96,10 +97,6 @@ class SileroDetector:
         if (end - start) * _STEP >= self.min_speech:
             yield start, end
 
-    def _rises(self, levels: npt.NDArray[np.float32], span: tuple[int, int]) -> bool:
-        floor = float(np.percentile(levels, 10))
-        return float(np.percentile(levels[slice(*span)], 90)) - floor >= self.min_rise_db
-
 
 def _classify(
     audio: AudioSource, channel: int, progress: Progress
@@ -111,35 +108,26 @@ def _classify(
     some seconds of the audio before it. The pieces, and so the result, are the same on every
     machine.
     """
-    session = _session()
-    threads = usable_cores()
-    found: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]] = []
-    pending: deque[Future[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]] = deque()
-    starts = [at * _PIECE_SECONDS for at in range(ceil(audio.duration / _PIECE_SECONDS))]
-
-    def collect() -> None:
-        found.append(pending.popleft().result())
-        progress(min(len(found) * _PIECE_SECONDS / audio.duration, 1.0))
-
-    with ThreadPoolExecutor(threads, thread_name_prefix="silero") as pool:
-        for start in starts:
-            lead = min(_LEAD_SECONDS, start)
-            samples = audio.read(start - lead, start + _PIECE_SECONDS, channel)
-            pending.append(pool.submit(_run_model, session, samples, round(lead / _STEP)))
-            if len(pending) > threads:
-                collect()
-        while pending:
-            collect()
-    if not found:
-        return np.zeros(0, np.float32), np.zeros(0, np.float32)
+    session, duration = _session(), audio.duration
+    starts = [at * _PIECE_SECONDS for at in range(ceil(duration / _PIECE_SECONDS))]
+    leads = [min(_LEAD_SECONDS, start) for start in starts]
+    pieces = (
+        (audio.read(start - lead, start + _PIECE_SECONDS, channel), round(lead / _STEP))
+        for start, lead in zip(starts, leads, strict=True)
+    )
+    found = [(np.zeros(0, np.float32), np.zeros(0, np.float32))]
+    for each in map_concurrently(partial(_run_model, session), pieces, usable_cores()):
+        progress(min(len(found) * _PIECE_SECONDS / duration, 1.0))
+        found.append(each)
     probabilities, levels = zip(*found, strict=True)
     return np.concatenate(probabilities), np.concatenate(levels)
 
 
 def _run_model(
-    session: onnxruntime.InferenceSession, samples: Waveform, lead: int
+    session: onnxruntime.InferenceSession, piece: tuple[Waveform, int]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return probabilities and levels of a piece, without its first `lead` windows."""
+    """Return probabilities and levels of samples, without those of some windows that lead in."""
+    samples, lead = piece
     windows = np.pad(samples, (0, -len(samples) % _WINDOW)).reshape(-1, _WINDOW)
     model = _Silero(session)
     probabilities = np.concatenate(
@@ -167,8 +155,7 @@ class _Silero:
         contexts = np.concatenate([self._context[np.newaxis], windows[:-1, -_CONTEXT:]])
         self._context = windows[-1, -_CONTEXT:]
         output, self._h, self._c = self._session.run(
-            None,
-            {"input": np.concatenate([contexts, windows], axis=1), "h": self._h, "c": self._c},
+            None, {"input": np.concatenate([contexts, windows], axis=1), "h": self._h, "c": self._c}
         )
         result: npt.NDArray[np.float32] = np.asarray(output, dtype=np.float32).reshape(-1)
         return result
@@ -177,7 +164,15 @@ class _Silero:
 @cache
 def _session() -> onnxruntime.InferenceSession:
     """Load the model once per process."""
-    return load_model(_model_path())
+    # Located without importing the package, which would load CTranslate2.
+    spec = importlib.util.find_spec("faster_whisper")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        if found := sorted(Path(folder).glob("assets/silero_vad*.onnx")):
+            return load_model(found[-1])
+    raise EngineUnavailable(
+        "The speech detector's model comes with the package faster-whisper, which is missing; "
+        "run: pip install faster-whisper"
+    )
 
 
 def load_model(path: Path) -> onnxruntime.InferenceSession:
@@ -206,15 +201,3 @@ def load_model(path: Path) -> onnxruntime.InferenceSession:
             f"{_INPUTS} was expected; install a faster-whisper 1.2."
         )
     return session
-
-
-def _model_path() -> Path:
-    # Located without importing the package, which would load CTranslate2.
-    spec = importlib.util.find_spec("faster_whisper")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        if found := sorted(Path(folder).glob("assets/silero_vad*.onnx")):
-            return found[-1]
-    raise EngineUnavailable(
-        "The speech detector's model comes with the package faster-whisper, which is missing; "
-        "run: pip install faster-whisper"
-    )

@@ -29,6 +29,7 @@ def regroup(blocks: Iterable[Block], samples: int) -> Iterator[Block]:
         yield np.concatenate(pending, axis=1)
 
 
+# FFmpeg's names of the layouts of one to eight channels, the most that FLAC stores.
 _LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
 _BLOCK = 2 * SAMPLE_RATE_HZ
 _SEEK_AHEAD = 10 * SAMPLE_RATE_HZ  # decoding this far is faster than seeking
@@ -91,21 +92,13 @@ class WorkingAudio:
 
     def __init__(self, file: BinaryIO, prepared: PreparedAudio) -> None:
         self._file = file
-        self._prepared = prepared
+        self.duration, self.channels = prepared.duration, prepared.channels
         self._gains = [10 ** (gain / 20) for gain in prepared.gains_db]
         self._length = round(prepared.duration * SAMPLE_RATE_HZ)
         self._container: av.container.InputContainer | None = None
         self._frames: Iterator[av.AudioFrame] = iter(())
         self._block = np.zeros((prepared.channels, 0), dtype=np.float32)
         self._block_start = 0
-
-    @property
-    def duration(self) -> float:
-        return self._prepared.duration
-
-    @property
-    def channels(self) -> int:
-        return self._prepared.channels
 
     def read(self, start: float, end: float, channel: int = 0) -> Waveform:
         """Samples of one channel, level-corrected; see the port."""
@@ -129,10 +122,9 @@ class WorkingAudio:
             self._seek(first)
         at = first
         while at < last:
-            if at >= self._block_end:
+            while at >= self._block_end:
                 if not self._next_block():
                     raise EOFError
-                continue
             if at < self._block_start:
                 raise EOFError
             stop = min(last, self._block_end)
@@ -147,24 +139,22 @@ class WorkingAudio:
 
     def _seek(self, sample: int) -> None:
         """Move to or before a sample; files with a single frame cannot seek and are reopened."""
-        if self._container is None or sample < _SEEK_AHEAD:
-            self._rewind()
+        container = self._container
+        if container is None or sample < _SEEK_AHEAD:
+            container = self._rewind()
         if sample >= _SEEK_AHEAD:
-            self._jump(sample)
+            container.seek(sample, stream=container.streams.audio[0])
+            self._reset(container)
             if not self._next_block() or self._block_start > sample:
                 self._rewind()
 
-    def _rewind(self) -> None:
+    def _rewind(self) -> av.container.InputContainer:
         if self._container is not None:
             self._container.close()
         self._file.seek(0)
         self._container = av.open(self._file, mode="r", format="flac")
         self._reset(self._container)
-
-    def _jump(self, sample: int) -> None:
-        if self._container is not None:
-            self._container.seek(sample, stream=self._container.streams.audio[0])
-            self._reset(self._container)
+        return self._container
 
     def _reset(self, container: av.container.InputContainer) -> None:
         self._frames = container.decode(container.streams.audio[0])

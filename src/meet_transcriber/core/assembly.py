@@ -25,20 +25,16 @@ from meet_transcriber.core.transcript import (
 )
 from meet_transcriber.core.word_timing import measure_coverage
 
-CHANNELS = "channels"
-"""Name of the diarizer if each channel is one speaker."""
+CHANNELS = "channels"  # name of the diarizer if each channel is one speaker
 
-_LOW_COVERAGE = 0.7
-_GHOST_SECONDS = 3.0
-_GHOST_SHARE = 0.02
+_LOW_COVERAGE = 0.7  # of speech with words, below which a warning is given
+# A speaker with less than both, in seconds and of all turns, may be an error of the diarizer.
+_GHOST_SECONDS, _GHOST_SHARE = 3.0, 0.02
 _TURN_GAP = 0.5  # seconds; spans of one channel that are closer form one turn
 
 
 def assemble(
-    plan: Plan,
-    parts: Sequence[PartResult],
-    diarization: Diarization,
-    options: Options,
+    plan: Plan, parts: Sequence[PartResult], diarization: Diarization, options: Options
 ) -> Transcript:
     """
     Assign speakers to words, build segments, and add warnings about doubtful results.
@@ -164,7 +160,14 @@ def _warnings(transcript: Transcript, options: Options) -> Iterator[TranscriptWa
             f"Only {transcript.coverage:.0%} of the detected speech has words; "
             f"{cut if transcript.removed else ''}the rest was not recognized.",
         )
-    yield from _spurious_speakers(transcript)
+    total = total_seconds(transcript.turns)
+    for speaker in transcript.speakers:
+        seconds = total_seconds(turn for turn in transcript.turns if turn.speaker == speaker)
+        if 0 < seconds < min(_GHOST_SECONDS, _GHOST_SHARE * total):
+            yield TranscriptWarning(
+                "ghost_speaker",
+                f"{speaker} has only {seconds:.1f} seconds of speech and may not exist.",
+            )
     low, high = options.speaker_range
     found = len(transcript.speakers)
     if transcript.turns and not low <= found <= high:
@@ -174,19 +177,7 @@ def _warnings(transcript: Transcript, options: Options) -> Iterator[TranscriptWa
         )
 
 
-def _spurious_speakers(transcript: Transcript) -> Iterator[TranscriptWarning]:
-    """Warn about speakers with very little speech, who may be diarization errors."""
-    total = total_seconds(transcript.turns)
-    for speaker in transcript.speakers:
-        seconds = total_seconds(turn for turn in transcript.turns if turn.speaker == speaker)
-        if 0 < seconds < min(_GHOST_SECONDS, _GHOST_SHARE * total):
-            yield TranscriptWarning(
-                "ghost_speaker",
-                f"{speaker} has only {seconds:.1f} seconds of speech and may not exist.",
-            )
-
-
-_MAX_DISTANCE = 1.0
+_MAX_DISTANCE = 1.0  # seconds between the middles of a word in both parts
 
 
 def join_at_seam(
@@ -209,8 +200,14 @@ def join_at_seam(
     if pairs:
 
         def distance(pair: tuple[int, int]) -> float:
-            context = _count_matching_neighbours(left, right, *pair)
-            return abs(left[pair[0]].middle - seam) - context
+            one, two = pair
+            neighbours = sum(
+                0 <= one + step < len(left)
+                and 0 <= two + step < len(right)
+                and _same(left[one + step], right[two + step])
+                for step in (-2, -1, 1, 2)
+            )
+            return abs(left[one].middle - seam) - neighbours
 
         one, two = min(pairs, key=distance)
         return list(left[:one]), list(right[two:])
@@ -223,15 +220,3 @@ def join_at_seam(
 def _same(one: Word, two: Word) -> bool:
     near = abs(one.middle - two.middle) <= _MAX_DISTANCE
     return near and bool(key := normalize(one.text)) and key == normalize(two.text)
-
-
-def _count_matching_neighbours(
-    left: Sequence[Word], right: Sequence[Word], one: int, two: int
-) -> int:
-    """Return how many neighbours of a matching word match, too."""
-    return sum(
-        0 <= one + step < len(left)
-        and 0 <= two + step < len(right)
-        and _same(left[one + step], right[two + step])
-        for step in (-2, -1, 1, 2)
-    )

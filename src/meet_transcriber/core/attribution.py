@@ -6,8 +6,7 @@ from dataclasses import replace
 from meet_transcriber.core.segmentation import ends_clause, ends_sentence, gap_after
 from meet_transcriber.core.transcript import Diarization, Turn, Word
 
-MAX_GAP = 1.0
-"""Seconds; turns farther from a word are ignored."""
+MAX_GAP = 1.0  # seconds; turns farther from a word are ignored
 
 # Costs are seconds of words outside their speaker's turns; a change of speaker costs:
 _CHANGE_IN_SENTENCE = 0.7
@@ -26,13 +25,11 @@ _INTERJECTION_SHARE = 0.4
 _Costs = Mapping[str, float]
 
 
-def attribute_words(
-    words: Sequence[Word], diarization: Diarization, max_gap: float = MAX_GAP
-) -> tuple[Word, ...]:
+def attribute_words(words: Sequence[Word], diarization: Diarization) -> tuple[Word, ...]:
     """
     Assign a speaker to every word and mark words that others speak over.
 
-    Candidates of a word are speakers with turns within `max_gap` seconds. The assignment
+    Candidates of a word are speakers with turns within `MAX_GAP` seconds. The assignment
     minimizes the seconds of words outside their speaker's turns plus the cost of changes of
     speaker: nothing after a sentence or a pause, 0.7 s within a sentence. So an error of a few
     tenths of a second in a turn does not split a sentence, and a short turn that contains a
@@ -47,8 +44,7 @@ def attribute_words(
         The words in the same order, with `speaker` and `overlap` set. Takes near-linear time in
         words plus turns.
     """
-    costs = _costs_of(words, diarization, max_gap)
-    speakers = _continued(words, _cheapest(words, costs))
+    speakers = _continued(words, _cheapest(words, _costs_of(words, diarization)))
     overlaps = _spoken_over(words, _by_start(diarization.turns), voices=2)
     return tuple(
         replace(word, speaker=speaker, overlap=overlap)
@@ -99,25 +95,22 @@ def _spoken_over(words: Sequence[Word], turns: Sequence[Turn], voices: int) -> l
     ]
 
 
-# -- costs -------------------------------------------------------------------------------------
-
-
-def _costs_of(words: Sequence[Word], diarization: Diarization, max_gap: float) -> list[_Costs]:
+def _costs_of(words: Sequence[Word], diarization: Diarization) -> list[_Costs]:
     """Return for each word the cost of each nearby speaker, in seconds."""
     turns = _by_start(diarization.turns or diarization.exclusive)
     exclusive = _by_start(diarization.exclusive)
     costs: list[_Costs] = []
-    alone = _near(words, exclusive, max_gap)
-    for (word, near), (_, only) in zip(_near(words, turns, max_gap), alone, strict=True):
-        outside = _outside(word, near, max_gap)
+    alone = _near(words, exclusive, MAX_GAP)
+    for (word, near), (_, only) in zip(_near(words, turns, MAX_GAP), alone, strict=True):
+        outside = _outside(word, near)
         if only:
-            costs.append(_mixed(outside, _outside(word, only, max_gap)))
+            costs.append(_mixed(outside, _outside(word, only)))
         else:
             costs.append(outside if exclusive else _with_interjections(outside, word, near))
     return costs
 
 
-def _outside(word: Word, near: Sequence[Turn], max_gap: float) -> _Costs:
+def _outside(word: Word, near: Sequence[Turn]) -> _Costs:
     """Return per speaker the seconds of the word outside their turns, and the distance to them."""
     low, high = _extent(word)
     inside: dict[str, float] = {}
@@ -125,7 +118,7 @@ def _outside(word: Word, near: Sequence[Turn], max_gap: float) -> _Costs:
     for turn in near:
         shared = min(high, turn.end) - max(low, turn.start)
         inside[turn.speaker] = inside.get(turn.speaker, 0.0) + max(shared, 0.0)
-        distance[turn.speaker] = min(distance.get(turn.speaker, max_gap), max(-shared, 0.0))
+        distance[turn.speaker] = min(distance.get(turn.speaker, MAX_GAP), max(-shared, 0.0))
     trust = _ESTIMATED_WEIGHT if word.estimated else 1.0
     weight = min(high - low, _MAX_SECONDS)
     return {
@@ -190,18 +183,23 @@ def _continued(words: Sequence[Word], speakers: Sequence[str | None]) -> list[st
     return result
 
 
-# -- the cheapest assignment -------------------------------------------------------------------
-
-
 def _cheapest(words: Sequence[Word], costs: Sequence[_Costs]) -> list[str | None]:
     """Return each word's speaker on the path with the lowest total cost (Viterbi)."""
     befores: list[Mapping[str, str]] = []
     totals: list[_Costs] = []
     for index, own in enumerate(costs):
-        total, before = _step(totals[-1] if totals else {}, own, _change_cost(words, index))
-        totals.append(total)
-        befores.append(before)
-    return _traced(totals, befores)
+        found = _step(totals[-1] if totals else {}, own, _change_cost(words, index))
+        totals.append(found[0])
+        befores.append(found[1])
+    # trace back from the last word of each run of words that have candidates
+    speakers: list[str | None] = []
+    following: str | None = None
+    for total, before in zip(reversed(totals), reversed(befores), strict=True):
+        if following is None and total:
+            following = min(total, key=lambda speaker: (total[speaker], speaker))
+        speakers.append(following if total else None)
+        following = before.get(following) if following is not None and total else None
+    return speakers[::-1]
 
 
 def _step(until: _Costs, own: _Costs, change: float) -> tuple[dict[str, float], dict[str, str]]:
@@ -216,15 +214,3 @@ def _step(until: _Costs, own: _Costs, change: float) -> tuple[dict[str, float], 
         before[speaker] = speaker if stays else cheapest
         total[speaker] = cost + (until[speaker] if stays else until[cheapest] + change)
     return total, before
-
-
-def _traced(totals: Sequence[_Costs], befores: Sequence[Mapping[str, str]]) -> list[str | None]:
-    """Trace back from the last word of each run of words that have candidates."""
-    speakers: list[str | None] = []
-    following: str | None = None
-    for total, before in zip(reversed(totals), reversed(befores), strict=True):
-        if following is None and total:
-            following = min(total, key=lambda speaker: (total[speaker], speaker))
-        speakers.append(following if total else None)
-        following = before.get(following) if following is not None and total else None
-    return speakers[::-1]

@@ -25,10 +25,9 @@ lingala, ha hausa, ba bashkir, jw javanese, su sundanese, yue cantonese, ht hait
 
 LANGUAGES = {code: " ".join(name) for code, *name in (entry.split() for entry in _NAMES.split(","))}
 """Codes of Whisper (mostly ISO 639-1) to lower-case English names, as OpenAI uses them."""
+_BY_NAME = {name: code for code, name in LANGUAGES.items()}
 
-
-CHINESE_SCRIPTS = ("zh-Hans", "zh-Hant")
-"""Chinese in simplified and traditional characters."""
+CHINESE_SCRIPTS = ("zh-Hans", "zh-Hant")  # Chinese in simplified and traditional characters
 
 # Other codes of the same languages: withdrawn, three-letter, members of a macrolanguage (IANA
 # language subtag registry), and further names in use.
@@ -85,9 +84,6 @@ def base_language(code: str) -> str:
 
 def _known_code(code: str) -> str | None:
     return code if code in LANGUAGES else _ALIASES.get(code)
-
-
-_BY_NAME = {name: code for code, name in LANGUAGES.items()}
 
 
 def language_name(code: str | None) -> str:

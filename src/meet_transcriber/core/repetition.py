@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from meet_transcriber.core.transcript import Removed, Span, Word
 
-MAX_PERIOD = 12
-"""Maximum length of a repeated phrase, in words."""
+MAX_PERIOD = 12  # maximum length of a repeated phrase, in words
 
 _KEEP = 2  # repetitions kept of a loop
 _MIN_REPEATS_BY_PERIOD = {1: 8, 2: 6, 3: 5}  # "no no no" and chants stay; longer phrases need 4
@@ -40,19 +39,13 @@ def cut_loops(words: Sequence[Word]) -> tuple[tuple[Word, ...], tuple[Removed, .
     at = 0
     while at < len(words):
         period, repeats = _loop_at(keys, at)
-        if repeats == 0:
-            kept.append(words[at])
-            at += 1
-            continue
-        if _are_separated(words[at : at + period * repeats], period):
-            kept.extend(words[at : at + period * repeats])
-            at += period * repeats
-            continue
-        stay, end = at + period * _KEEP, at + period * repeats
+        end = at + max(period * repeats, 1)
+        stay = end
+        if repeats and not _are_separated(words[at:end], period):
+            stay = at + period * _KEEP
+            text = " ".join(word.text for word in words[stay:end])
+            removed.append(Removed(words[stay].start, words[end - 1].end, "loop", text))
         kept.extend(words[at:stay])
-        cut = words[stay:end]
-        text = " ".join(word.text for word in cut)
-        removed.append(Removed(cut[0].start, cut[-1].end, "loop", text))
         at = end
     return tuple(kept), tuple(removed)
 
@@ -167,12 +160,7 @@ def _loop_at(keys: Sequence[str], at: int) -> tuple[int, int]:
         while end < len(keys) and keys[end] == keys[end - period]:
             end += 1
         repeats = (end - at) // period
-        if repeats >= _min_repeats(keys[at : at + period]):
+        digits = all(key.isdigit() for key in keys[at : at + period])
+        if repeats >= (_DIGIT_REPEATS if digits else _MIN_REPEATS_BY_PERIOD.get(period, 4)):
             return period, repeats
     return 0, 0
-
-
-def _min_repeats(phrase: Sequence[str]) -> int:
-    if all(key.isdigit() for key in phrase):
-        return _DIGIT_REPEATS
-    return _MIN_REPEATS_BY_PERIOD.get(len(phrase), 4)

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from itertools import chain, pairwise
 from math import isfinite
@@ -100,9 +100,7 @@ class WordErrors:
     @property
     def rate(self) -> float:
         """errors / total; may exceed 1; 0 or 1 if the reference is empty."""
-        if self.total == 0:
-            return 1.0 if self.errors else 0.0
-        return self.errors / self.total
+        return self.errors / self.total if self.total else float(self.errors > 0)
 
     def __add__(self, other: "WordErrors") -> "WordErrors":
         return WordErrors(*map(add, astuple(self), astuple(other)))
@@ -143,14 +141,13 @@ def _distances(reference: Sequence[str], hypothesis: Sequence[str]) -> list[int]
     """Return the distance of the whole reference to every prefix of the hypothesis."""
     plus, minus = _last_row(reference, hypothesis)
     row = [len(reference)]
-    for up, down in zip(_bits(plus, len(hypothesis)), _bits(minus, len(hypothesis)), strict=True):
-        row.append(row[-1] + (up == "1") - (down == "1"))
+    if hypothesis:
+        # the bits as text, lowest first: shifting a number of thousands of bits is slow
+        for up, down in zip(
+            *(f"{bits:0{len(hypothesis)}b}"[::-1] for bits in (plus, minus)), strict=True
+        ):
+            row.append(row[-1] + (up == "1") - (down == "1"))
     return row
-
-
-def _bits(number: int, length: int) -> str:
-    """Return the lowest `length` bits, lowest first."""
-    return f"{number:0{length}b}"[::-1] if length else ""
 
 
 def _last_row(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[int, int]:
@@ -240,11 +237,7 @@ def words_by_speaker(transcript: Transcript) -> dict[str, list[str]]:
 
 def all_words(transcript: Transcript) -> list[str]:
     """Return all normalized words in the order of their segments."""
-    return _joined(normalize(segment.text) for segment in transcript.segments)
-
-
-def _joined(lists: Iterable[list[str]]) -> list[str]:
-    return [word for words in lists for word in words]
+    return [word for segment in transcript.segments for word in normalize(segment.text)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,9 +257,7 @@ class DiarizationErrors:
     def rate(self) -> float:
         """(missed + false alarm + confusion) / total; 0 or 1 if total is 0."""
         errors = self.missed + self.false_alarm + self.confusion
-        if self.total == 0:
-            return 1.0 if errors else 0.0
-        return errors / self.total
+        return errors / self.total if self.total else float(errors > 0)
 
     def __add__(self, other: "DiarizationErrors") -> "DiarizationErrors":
         return DiarizationErrors(*map(add, astuple(self), astuple(other)))
@@ -352,8 +343,7 @@ def _best_mapping(slices: Sequence[Slice]) -> dict[str, str]:
     }
 
 
-COLLAR = 0.25
-"""Default collar: seconds ignored on each side of a reference boundary."""
+COLLAR = 0.25  # default collar: seconds ignored on each side of a reference boundary
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,13 +362,7 @@ def meeting_errors(
     *,
     skip_overlap: bool = False,
 ) -> MeetingErrors:
-    """
-    Compare a transcript with its reference.
-
-    Args:
-        collar: see `diarization_errors`.
-        skip_overlap: see `diarization_errors`.
-    """
+    """Compare a transcript with its reference; see `diarization_errors` for the options."""
     return MeetingErrors(
         word_errors(all_words(reference), all_words(hypothesis)),
         cp_word_errors(words_by_speaker(reference), words_by_speaker(hypothesis)),

@@ -35,8 +35,7 @@ def gap_after(words: Sequence[Word], index: int) -> float:
     return words[index + 1].start - words[index].end
 
 
-LONG_PAUSE = 1.0
-"""A pause of this many seconds always starts a new segment."""
+LONG_PAUSE = 1.0  # a pause of this many seconds always starts a new segment
 
 _SENTENCE_SECONDS = 6.0  # a longer segment ends with its sentence
 _MAX_SECONDS = 20.0
@@ -66,19 +65,15 @@ def _runs(words: Sequence[Word]) -> Iterator[list[Word]]:
     """Yield runs of words of one speaker without a long pause, split at sentence ends."""
     run: list[Word] = []
     for word in words:
-        if run and _starts_segment(run, word):
-            yield run
-            run = []
+        if run:
+            last = run[-1]
+            is_over = ends_sentence(last.text) and last.end - run[0].start >= _SENTENCE_SECONDS
+            if is_over or word.speaker != last.speaker or word.start - last.end >= LONG_PAUSE:
+                yield run
+                run = []
         run.append(word)
     if run:
         yield run
-
-
-def _starts_segment(run: Sequence[Word], word: Word) -> bool:
-    last = run[-1]
-    if word.speaker != last.speaker or word.start - last.end >= LONG_PAUSE:
-        return True
-    return ends_sentence(last.text) and last.end - run[0].start >= _SENTENCE_SECONDS
 
 
 def _cut(run: list[Word]) -> Iterator[list[Word]]:
@@ -101,11 +96,7 @@ def _cut(run: list[Word]) -> Iterator[list[Word]]:
 
 
 def _too_long(run: Sequence[Word]) -> bool:
-    width = sum(_width(word.text) for word in run) + sum(
-        not is_spaceless(left.text[-1:] or " ") for left, _ in pairwise(run)
-    )
+    letters = (character for word in run for character in word.text)
+    width = sum(2 if is_spaceless(character) else 1 for character in letters)
+    width += sum(not is_spaceless(left.text[-1:] or " ") for left, _ in pairwise(run))
     return run[-1].end - run[0].start > _MAX_SECONDS or width > _MAX_WIDTH
-
-
-def _width(text: str) -> int:
-    return sum(2 if is_spaceless(character) else 1 for character in text)

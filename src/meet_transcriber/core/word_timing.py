@@ -49,7 +49,9 @@ def join_pieces(pieces: Sequence[RawWord]) -> list[RawWord]:
             if words and not _begins_word(words[-1].text, text, space):
                 words[-1] = _joined(words[-1], text, piece)
             else:
-                words.append(replace(piece, text=_spaced(words, text, space)))
+                # the space before it, in scripts written without spaces
+                kept = words and (is_spaceless(text[0]) or is_spaceless(words[-1].text[-1]))
+                words.append(replace(piece, text=f" {text}" if space and kept else text))
             space = False
         space = space or (piece.text[-1:].isspace() and bool(piece.text.strip()))
     return words
@@ -66,14 +68,10 @@ def fit_words(words: Sequence[RawWord], speech: Sequence[Span]) -> tuple[Word, .
     Args:
         speech: spans that contain all words, in order and disjoint; not empty.
     """
-    clock = SpeechClock(speech)
-    timed = _Timed(words, clock)
+    timed = _Timed(words, SpeechClock(speech))
     timed.cut_long_words()
     timed.spread_crowds()
-    return tuple(
-        Word(word.text, span.start, span.end, _clipped_probability(word), estimated=estimated)
-        for word, span, estimated in timed.located()
-    )
+    return timed.words()
 
 
 def find_sparse_spans(words: Sequence[RawWord], speech: Sequence[Span]) -> list[Span]:
@@ -115,10 +113,7 @@ class SpeechClock:
     def __init__(self, speech: Sequence[Span]) -> None:
         self._speech = speech
         self._starts = [0.0, *accumulate(span.duration for span in speech)]
-
-    @property
-    def length(self) -> float:
-        return self._starts[-1]
+        self.length = self._starts[-1]
 
     def at(self, seconds: float) -> float:
         """Return the seconds of speech before a time; inside a pause those at its edge."""
@@ -160,9 +155,6 @@ class _Timed:
         self._starts: list[float] = []
         self._ends: list[float] = []
         self._estimated = [word.start is None or word.end is None for word in words]
-        self._read_times()
-
-    def _read_times(self) -> None:
         latest = 0.0
         for place, word in enumerate(self._words):
             if word.start is None or word.end is None:
@@ -240,13 +232,19 @@ class _Timed:
         start = min(max(self._starts[first], low), low + spare)
         return start, min(start + (high - low) - spare, high)
 
-    def located(self) -> list[tuple[RawWord, Span, bool]]:
-        return [
-            (word, self._clock.span(start, end), estimated)
-            for word, start, end, estimated in zip(
-                self._words, self._starts, self._ends, self._estimated, strict=True
+    def words(self) -> tuple[Word, ...]:
+        """Return the words in seconds of the recording."""
+        spans = map(self._clock.span, self._starts, self._ends)
+        return tuple(
+            Word(
+                word.text,
+                span.start,
+                span.end,
+                None if word.probability is None else min(max(word.probability, 0.0), 1.0),
+                estimated=estimated,
             )
-        ]
+            for word, span, estimated in zip(self._words, spans, self._estimated, strict=True)
+        )
 
 
 def have_collapsed(words: Sequence[RawWord]) -> bool:
@@ -285,12 +283,6 @@ def _is_punctuation(text: str) -> bool:
     return not any(character.isalnum() for character in text)
 
 
-def _spaced(words: Sequence[RawWord], text: str, space: bool) -> str:
-    """Return the text with the space before it, in scripts written without spaces."""
-    beside = is_spaceless(text[0]) or (bool(words) and is_spaceless(words[-1].text[-1]))
-    return f" {text}" if space and words and beside else text
-
-
 def _joined(word: RawWord, text: str, piece: RawWord) -> RawWord:
     known = [odd for odd in (word.probability, piece.probability) if odd is not None]
     silent = _is_punctuation(text)
@@ -309,47 +301,29 @@ def _weight(text: str) -> float:
     return sum(ratio if is_spaceless(character) else 1.0 for character in text.strip())
 
 
-def _clipped_probability(word: RawWord) -> float | None:
-    return None if word.probability is None else min(max(word.probability, 0.0), 1.0)
+_ROUNDING = 1e-9  # seconds; a shorter hole comes from computing with floats
+BRIDGE = 1.0  # pauses between words up to this many seconds count as covered
 
 
-BRIDGE = 1.0
-"""Pauses between words up to this many seconds count as covered."""
-
-
-def find_uncovered(
-    speech: Sequence[Span], words: Sequence[Word], minimum: float = 0.0
-) -> tuple[Span, ...]:
+def find_uncovered(speech: Sequence[Span], words: Sequence[Word]) -> tuple[Span, ...]:
     """
-    Return the spans of speech of at least `minimum` seconds that have no words.
+    Return the spans of speech that have no words.
 
     Pauses of up to `BRIDGE` seconds between words are covered, and half of that before the first
     and after the last word, since detectors pad speech.
     """
-    spoken = merge_spans((Span(word.start, word.end) for word in words), BRIDGE)
+    runs = merge_spans((Span(word.start, word.end) for word in words), BRIDGE)
+    spoken = [Span(run.start - BRIDGE / 2, run.end + BRIDGE / 2) for run in runs]
     holes: list[Span] = []
-    first = 0
     for span in merge_spans(speech):
-        while first < len(spoken) and spoken[first].end <= span.start - BRIDGE / 2:
-            first += 1
-        holes.extend(_holes(span, spoken, first))
-    return tuple(hole for hole in holes if hole.duration >= max(minimum, 1e-9))
-
-
-def _holes(span: Span, spoken: Sequence[Span], first: int) -> list[Span]:
-    """Return the parts of `span` outside `spoken[first:]`."""
-    holes: list[Span] = []
-    at = span.start
-    for index in range(first, len(spoken)):
-        start, end = spoken[index].start - BRIDGE / 2, spoken[index].end + BRIDGE / 2
-        if start >= span.end:
-            break
-        if start > at:
-            holes.append(Span(at, start))
-        at = max(at, end)
-    if at < span.end:
+        first = bisect_right(spoken, span.start, key=lambda run: run.end)
+        last = bisect_left(spoken, span.end, key=lambda run: run.start)
+        at = span.start
+        for run in spoken[first:last]:
+            holes.append(Span(at, run.start))
+            at = run.end
         holes.append(Span(at, span.end))
-    return holes
+    return tuple(hole for hole in holes if hole.duration >= _ROUNDING)
 
 
 def measure_coverage(speech: Sequence[Span], words: Sequence[Word]) -> float:

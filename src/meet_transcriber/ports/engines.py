@@ -2,9 +2,11 @@
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
 from meet_transcriber.core.options import Options
@@ -20,6 +22,9 @@ from meet_transcriber.core.transcript import (
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 SAMPLE_RATE_HZ = 16_000
 
@@ -222,3 +227,21 @@ def _quota(cgroup: Path) -> int | None:
     if not quota.isdecimal() or not period.isdecimal() or int(period) == 0:
         return None
     return max(math.ceil(int(quota) / int(period)), 1)
+
+
+def map_concurrently(
+    function: Callable[[In], Out], items: Iterable[In], threads: int
+) -> Iterator[Out]:
+    """Yield results in order; items are consumed a few ahead, so that memory is bounded."""
+    waiting: deque[Future[Out]] = deque()
+    with ThreadPoolExecutor(threads, "engine") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

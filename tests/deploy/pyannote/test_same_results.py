@@ -30,7 +30,7 @@ from sklearn.cluster import KMeans
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Span
-from meet_transcriber.engines.onnx import methods
+from meet_transcriber.engines.onnx import diarizer
 from meet_transcriber.engines.onnx import pyannote_clustering as ours
 from meet_transcriber.engines.onnx.clustering import centroid_linkage, cut_tree, k_means
 from meet_transcriber.engines.onnx.diarizer import load_diarizer
@@ -38,7 +38,6 @@ from meet_transcriber.engines.onnx.embeddings import TRUNK_HZ, WeSpeaker
 from meet_transcriber.engines.onnx.network import read_checkpoint
 from meet_transcriber.engines.onnx.pyannote_clustering import (
     PLDA_FILES,
-    VbxConfig,
     cluster_vbx,
     read_plda,
 )
@@ -211,9 +210,9 @@ def _renamed(clusters: Array) -> list[int]:
     return [names.get(name, -2) for name in flat]
 
 
-def _clustered(case: Case, *, constrained: bool) -> Array:
+def _clustered(case: Case) -> Array:
     """pyannote's clusters; -2 for speakers who are silent in their window."""
-    clustering = AgglomerativeClustering(metric="cosine", constrained_assignment=constrained)
+    clustering = AgglomerativeClustering(metric="cosine", constrained_assignment=False)
     hard, _, _ = clustering.instantiate(PARAMETERS)(
         embeddings=case.embeddings.copy(), segmentations=case.segmentation, **case.hints
     )
@@ -246,13 +245,9 @@ def test_speaker_counts_are_the_same(case: Case) -> None:
 
 
 @cases
-@pytest.mark.parametrize("constrained", [False, True])
-def test_embeddings_get_the_same_clusters(case: Case, constrained: bool) -> None:
-    config = ours.AgglomerativeConfig(constrained=constrained)
-    found = ours.cluster_agglomerative(
-        case.embeddings.copy(), case.active, config, *case.bounds
-    ).labels
-    expected = _clustered(case, constrained=constrained)
+def test_embeddings_get_the_same_clusters(case: Case) -> None:
+    found = ours.cluster_agglomerative(case.embeddings.copy(), case.active, *case.bounds).labels
+    expected = _clustered(case)
     missing = np.isnan(case.embeddings).any(axis=2)  # as close to one cluster as to another
     assert np.where(missing, -2, found).tolist() == np.where(missing, -2, expected).tolist()
 
@@ -302,9 +297,7 @@ def test_community_1s_mixture_gives_the_same_clusters(case: Case, plda_folder: P
         min_clusters=fewest or 1, max_clusters=most or np.inf,
     )  # fmt: skip
     expected = np.where(case.active.any(axis=1), expected, ours.NO_CLUSTER)
-    found = cluster_vbx(
-        case.embeddings, case.active, read_plda(plda_folder), VbxConfig(), fewest, most
-    )
+    found = cluster_vbx(case.embeddings, case.active, read_plda(plda_folder), fewest, most)
     assert found.labels.tolist() == expected.tolist()
     assert found.centroids == pytest.approx(centroids, nan_ok=True)
 
@@ -322,26 +315,26 @@ def test_k_means_ends_where_scikit_learns_does(case: Case) -> None:
 @pytest.mark.parametrize("most", [1, 99], ids=["exclusive", "overlapping"])
 def test_the_same_speakers_talk_in_each_frame(case: Case, most: int) -> None:
     pipeline, count = _Reconstruction(), _counted(case)
-    clusters = _clustered(case, constrained=False)
+    clusters = _clustered(case)
     count.data = np.minimum(count.data, most).astype(np.int8)
     expected = SpeakerDiarization.reconstruct(pipeline, case.segmentation, clusters, count)
     speakers = count.data[:, 0].astype(int)
-    counted = methods.reconstruct(case.active, clusters, case.starts, case.frames)
+    counted = diarizer.reconstruct(case.active, clusters, case.starts, case.frames)
     assert (counted == pipeline.votes[:, : counted.shape[1]]).all()
-    found = methods.to_diarization(counted, speakers)
+    found = diarizer.to_diarization(counted, speakers)
     for votes, one, other in zip(pipeline.votes, found, expected.data.astype(bool), strict=True):
         assert sorted(votes[one]) == sorted(votes[other])  # one of several with as many windows
 
 
 @cases
 def test_turns_have_the_same_times(case: Case) -> None:
-    clusters = _clustered(case, constrained=False)
+    clusters = _clustered(case)
     expected = SpeakerDiarization.reconstruct(
         _Reconstruction(), case.segmentation, clusters, _counted(case)
     )
     tracks = SpeakerDiarizationMixin.to_annotation(expected).itertracks(yield_label=True)
     turns = sorted((turn.start, turn.end, label) for turn, _, label in tracks)
-    found = sorted(methods.to_annotation(expected.data.astype(bool)))
+    found = sorted(diarizer.to_annotation(expected.data.astype(bool)))
     assert np.array(found) == pytest.approx(np.array(turns))
 
 
@@ -383,9 +376,9 @@ def test_a_whole_recording_goes_through_wespeaker_and_both_clusterings(
     tiny_pipelines.save_plda(tmp_path / "plda", dimension=256)
     speech = [Span(0.0, sound.duration)]
     for plda in (None, tmp_path / "plda"):
-        diarizer = load_diarizer(segmentation, embedding, "wespeaker", "cpu", 1, plda)
-        assert diarizer.name == "onnx segmentation-3.0 wespeaker-voxceleb-resnet34-LM"
-        found = diarizer.diarize(sound, speech, Options(max_speakers=2), lambda _share: None)
+        loaded = load_diarizer(segmentation, embedding, "wespeaker", "cpu", 1, plda)
+        assert loaded.name == "onnx segmentation-3.0 wespeaker-voxceleb-resnet34-LM"
+        found = loaded.diarize(sound, speech, Options(max_speakers=2), lambda _share: None)
         labels = {turn.speaker for turn in found.turns}
         assert {"SPEAKER_00"} <= labels <= {"SPEAKER_00", "SPEAKER_01"}
         for voice in found.voices.values():

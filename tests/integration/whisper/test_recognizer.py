@@ -163,3 +163,10 @@ def test_a_folder_that_is_not_a_model_is_refused(
     damage(build(tmp_path / "mine") / name)
     with pytest.raises(EngineUnavailable, match="mine cannot be loaded on cpu"):
         load_recognizer(str(tmp_path / "mine"), "mine", "cpu", None, 1)
+
+
+def test_a_vocabulary_without_a_special_token_is_refused(tmp_path: Path) -> None:
+    file = build(tmp_path / "mine") / "tokenizer.json"
+    file.write_text(file.read_text().replace("<|notimestamps|>", "<|other|>"))
+    with pytest.raises(EngineUnavailable, match=r"tokenizer\.json has no <\|notimestamps"):
+        load_recognizer(str(tmp_path / "mine"), "mine", "cpu", None, 1)

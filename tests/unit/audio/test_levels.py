@@ -6,8 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from meet_transcriber.audio.decoder import ChannelStatistics, select_channels
-from meet_transcriber.audio.levels import TARGET_DBFS, LoudnessMeter, PeakMeter
+from meet_transcriber.audio.levels import (
+    TARGET_DBFS,
+    ChannelStatistics,
+    LoudnessMeter,
+    PeakMeter,
+    select_channels,
+)
 from meet_transcriber.core.media import PEAKS_PER_SECOND
 from meet_transcriber.core.options import Options
 

@@ -24,7 +24,6 @@ def test_a_hole_shorter_than_asked_for_is_left_out() -> None:
     words = [Word("a", 0, 1), Word("b", 6, 7)]
     (hole,) = find_uncovered([Span(0, 7)], words)
     assert (hole.start, hole.end) == pytest.approx((1.5, 5.5))
-    assert find_uncovered([Span(0, 7)], words, minimum=5) == ()
 
 
 def test_coverage_is_the_share_of_speech_seconds() -> None:

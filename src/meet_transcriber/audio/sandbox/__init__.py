@@ -2,11 +2,9 @@
 
 client.py       an AudioDecoder that sends a request to a child, serves it the media and waits
 pool.py         starts the fork server and gets children from it
-forkserver.py   forks a child per recording; warm, single-threaded, without the service's secrets
-child.py        handles one request: confines itself, decodes, replies
+forkserver.py   forks a child per recording, which confines itself, decodes and replies
 confinement.py  resource limits and the system call filter
-protocol.py     frames between both sides, and media read through them
-validation.py   checks what a child replies
+protocol.py     frames between both sides, media read through them, and checks of replies
 """
 
 import os

@@ -12,23 +12,10 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, BinaryIO
 
-from meet_transcriber.audio.sandbox import validation
+from meet_transcriber.audio.sandbox import protocol
 from meet_transcriber.audio.sandbox.confinement import Limits
 from meet_transcriber.audio.sandbox.pool import DECODER, PROBER, Child, ChildPool, shared_pool
-from meet_transcriber.audio.sandbox.protocol import (
-    DATA,
-    FAILED,
-    PEAKS,
-    READ,
-    REQUEST,
-    RESULT,
-    SHARE,
-    UNFILTERED,
-    ChannelClosed,
-    Frame,
-    read_requested,
-)
-from meet_transcriber.core.errors import TranscriptionError, UnreadableAudio
+from meet_transcriber.core.errors import UnreadableAudio
 from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.serialization import to_plain
@@ -70,9 +57,8 @@ class ConfinedDecoder:
     def probe(self, media: BinaryIO) -> MediaInfo:
         """Probe a recording; see the port."""
         with self.probe_pool.child() as child:
-            conversation = self._start(child, media, _PROBE_CPU_SECONDS, _ignore_progress)
-            conversation.send_request(self.max_duration)
-            return validation.parse_media_info(conversation.wait())
+            conversation = _Conversation(child, media, self._limits(_PROBE_CPU_SECONDS))
+            return protocol.parse_media_info(conversation.request(self.max_duration))
 
     def prepare(
         self, media: BinaryIO, working: BinaryIO, options: Options, progress: Progress
@@ -83,13 +69,13 @@ class ConfinedDecoder:
             written = _plain_file(working) or stack.enter_context(tempfile.TemporaryFile())
             scratch = stack.enter_context(tempfile.TemporaryFile())
             child = stack.enter_context(self.pool.child())
-            conversation = self._start(child, media, seconds, progress)
-            conversation.send_request(self.max_duration, options, written, scratch)
-            prepared = validation.parse_prepared(conversation.wait(), self.max_duration)
+            conversation = _Conversation(child, media, self._limits(seconds), progress)
+            reply = conversation.request(self.max_duration, options, written, scratch)
+            prepared = protocol.parse_prepared(reply, self.max_duration)
             if written is not working:
                 written.seek(0)
                 shutil.copyfileobj(written, working)
-            return prepared, validation.parse_peaks(conversation.peaks, prepared.duration)
+            return prepared, protocol.parse_peaks(conversation.peaks, prepared.duration)
 
     def open(self, working: BinaryIO, prepared: PreparedAudio) -> AudioSource:
         """Open working audio in this process; it is our own FLAC, not untrusted media."""
@@ -98,15 +84,9 @@ class ConfinedDecoder:
 
         return WorkingAudio(working, prepared)
 
-    def _start(
-        self, child: Child, media: BinaryIO, cpu_seconds: int, progress: Progress
-    ) -> "_Conversation":
-        limits = Limits(
-            self.memory_bytes,
-            self.cpu_seconds or cpu_seconds,
-            round(self.max_duration * SAMPLE_RATE_HZ * _SAMPLE_BYTES) + _MEBIBYTE,
-        )
-        return _Conversation(child, media, limits, progress)
+    def _limits(self, cpu_seconds: int) -> Limits:
+        file_bytes = round(self.max_duration * SAMPLE_RATE_HZ * _SAMPLE_BYTES) + _MEBIBYTE
+        return Limits(self.memory_bytes, self.cpu_seconds or cpu_seconds, file_bytes)
 
 
 @dataclass
@@ -116,18 +96,23 @@ class _Conversation:
     child: Child
     media: BinaryIO
     limits: Limits
-    progress: Progress
+    progress: Progress = lambda _share: None
     peaks: bytes = b""
     _share: float = 0.0
     _waited: float = 0.0
 
-    def send_request(
-        self,
-        max_duration: float,
-        options: Options | None = None,
-        *writable: BinaryIO,
-    ) -> None:
-        """Send what to do, with the open files for it; the media itself if it is a plain file."""
+    def request(
+        self, max_duration: float, options: Options | None = None, *writable: BinaryIO
+    ) -> bytes:
+        """
+        Send what to do, with the open files for it, and serve the child until it sends its result.
+
+        The media itself is sent along if it is a plain file.
+
+        Raises:
+            InvalidAudio: the child's error, or one for how the child ended.
+            TranscriptionError: what `progress` or the recording's store raised.
+        """
         file = _plain_file(self.media)
         request: dict[str, Any] = {
             "max_duration": max_duration,
@@ -138,64 +123,50 @@ class _Conversation:
         }
         self.media.seek(0)
         handles = tuple(each.fileno() for each in (file, *writable) if each is not None)
-        with suppress(ChannelClosed):  # `wait` reads what the child sent before it exited
-            self.child.channel.send(REQUEST, json.dumps(request).encode(), handles)
-
-    def wait(self) -> bytes:
-        """
-        Serve the child until it sends its result.
-
-        Raises:
-            InvalidAudio: the child's error, or one for how the child ended.
-            TranscriptionError: what `progress` or the recording's store raised.
-        """
+        with suppress(protocol.ChannelClosed):  # what the child sent before it exited is read
+            self.child.channel.send(protocol.REQUEST, json.dumps(request).encode(), handles)
         try:
-            while (frame := self._receive()).kind != RESULT:
+            while (frame := self._receive()).kind != protocol.RESULT:
                 self._handle(frame)
-        except ChannelClosed as error:
-            raise self._exit_error() from error
+        except protocol.ChannelClosed as error:
+            status = self.child.wait_status()
+            log.warning("decoder_died", status=status)
+            raise protocol.exit_error(status, self.limits) from error
         return frame.data
 
-    def _exit_error(self) -> TranscriptionError:
-        """Log the exit status of a child that ended early and return the error for it."""
-        status = self.child.wait_status()
-        log.warning("decoder_died", status=status)
-        return validation.exit_error(status, self.limits)
-
-    def _receive(self) -> Frame:
+    def _receive(self) -> protocol.Frame:
         """Return the next frame; only time spent waiting for the child counts as its time."""
         while True:
             since = time.monotonic()
             frame = self.child.channel.receive(_TICK_SECONDS)
             self._waited += time.monotonic() - since
+            # also checked while it sends, or a hostile child could keep its place for ever
+            if self._waited > _WALL_FACTOR * self.limits.cpu_seconds:
+                raise protocol.timeout_error(_WALL_FACTOR * self.limits.cpu_seconds)
             if frame is not None:
                 return frame
-            if self._waited > _WALL_FACTOR * self.limits.cpu_seconds:
-                raise validation.timeout_error(_WALL_FACTOR * self.limits.cpu_seconds)
             self.progress(self._share)  # so that a job can be cancelled while the child is silent
 
-    def _handle(self, frame: Frame) -> None:
-        if frame.kind == READ:
-            self.child.channel.send(DATA, read_requested(self.media, frame.data))
-        elif frame.kind == SHARE:
-            self._share = max(self._share, validation.parse_share(frame.data))
+    def _handle(self, frame: protocol.Frame) -> None:
+        if frame.kind == protocol.READ:
+            self.child.channel.send(protocol.DATA, protocol.read_requested(self.media, frame.data))
+        elif frame.kind == protocol.SHARE:
+            self._share = max(self._share, protocol.parse_share(frame.data))
             self.progress(self._share)
-        elif frame.kind == PEAKS:
+        elif frame.kind == protocol.PEAKS:
             self.peaks = frame.data
-        elif frame.kind == FAILED:
-            raise validation.parse_error(frame.data, self.limits)
-        elif frame.kind == UNFILTERED:
+        elif frame.kind == protocol.FAILED:
+            raise protocol.parse_error(frame.data, self.limits)
+        elif frame.kind == protocol.UNFILTERED:
             _log_unfiltered()
         else:
-            raise UnreadableAudio(validation.BROKEN_MESSAGE)
+            raise UnreadableAudio(protocol.BROKEN_MESSAGE)
 
 
 @cache
 def _log_unfiltered() -> None:
     """Warn once per process."""
-    log.warning(
-        "decoder_unfiltered", reason="the kernel does not filter the system calls of decoders"
-    )
+    log.warning("decoder_unfiltered", reason="the kernel filters no system calls of decoders")
 
 
 def _plain_file(file: BinaryIO) -> BinaryIO | None:
@@ -208,7 +179,3 @@ def _plain_file(file: BinaryIO) -> BinaryIO | None:
     if file.writable():
         file.flush()
     return file
-
-
-def _ignore_progress(_share: float) -> None:
-    """A Progress that does nothing."""

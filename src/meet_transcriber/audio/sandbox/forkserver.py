@@ -1,16 +1,20 @@
-"""The fork server: has imported everything children need, and has seen no media and no secret.
+"""
+The fork server and its children, each of which handles one recording.
 
+The server has imported everything that children need, and has seen no media and no secret.
 `pool.py` runs it as `python -m meet_transcriber.audio.sandbox.forkserver MODULE:CLASS`; its stdin
-is the control socket. A request for a child is one byte, with the child's channel and its
-lifetime socket. The server writes a byte to the lifetime socket when the child has started and
-its exit status when it has ended. The child is killed when the other end of the lifetime socket
-closes; all children and the server end when the control socket closes.
+is the control socket. A request for a child is one byte, with the child's channel and its lifetime
+socket. The server writes a byte to the lifetime socket when the child has started and its exit
+status when it has ended. The child is killed when the other end of the lifetime socket closes; all
+children and the server end when the control socket closes.
 """
 
 import contextlib
+import errno
 import gc
 import importlib
 import io
+import json
 import os
 import random
 import selectors
@@ -19,16 +23,24 @@ import socket
 import struct
 import sys
 import wave
-from types import FrameType
-from typing import cast
+from collections.abc import Callable
+from typing import BinaryIO, NoReturn, cast
 
-from meet_transcriber.audio.sandbox.child import MakeDecoder, run_child
+from meet_transcriber.audio.sandbox import protocol
+from meet_transcriber.audio.sandbox.confinement import Limits, confine
+from meet_transcriber.audio.sandbox.protocol import Channel, ChannelClosed, open_remote
+from meet_transcriber.core.errors import InvalidAudio
 from meet_transcriber.core.options import Options
-from meet_transcriber.ports.engines import AudioDecoder
+from meet_transcriber.core.serialization import from_plain, to_plain
+from meet_transcriber.ports.engines import AudioDecoder, AudioProber
+
+MakeDecoder = Callable[[float, Callable[[], BinaryIO]], AudioProber]
+"""Takes the maximum duration in seconds and a function that returns a scratch file."""
 
 STARTED = b"b"
-_RATE_HZ = 8000
 STATUS = struct.Struct("=i")
+_RATE_HZ = 8000
+_MAX_FILES = 3  # the recording, the working audio, a scratch file
 
 
 class ForkServer:
@@ -44,7 +56,7 @@ class ForkServer:
         for end in (self._ended, wake):
             end.setblocking(False)
         self._wake = wake
-        signal.signal(signal.SIGCHLD, _ignore)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # the wake-up descriptor does the work
         signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
         self._selector.register(self._ended, selectors.EVENT_READ)
 
@@ -54,7 +66,10 @@ class ForkServer:
             for key, _ in self._selector.select():
                 if key.fileobj is self._control:
                     if not self._start_child():
-                        return self._kill_children()
+                        signal.set_wakeup_fd(-1)  # its socket closes before the last child ends
+                        for pid in self._lifetimes:
+                            os.kill(pid, signal.SIGKILL)
+                        return
                 elif key.fileobj is self._ended:
                     self._reap()
                 else:
@@ -65,11 +80,12 @@ class ForkServer:
         if not request:
             return False
         channel, lifetime = (socket.socket(fileno=handle) for handle in handles)
-        with (
-            channel,
-            contextlib.suppress(OSError),
-        ):  # fork failed: both sockets close, which the pool notices
-            pid = os.fork()
+        with channel:
+            try:
+                pid = os.fork()
+            except OSError:  # both sockets close, which the pool notices
+                lifetime.close()
+                return True
             if pid == 0:
                 try:
                     self._become_child(channel, lifetime)
@@ -77,10 +93,8 @@ class ForkServer:
                     os._exit(1)
             self._lifetimes[pid] = lifetime
             self._selector.register(lifetime, selectors.EVENT_READ, pid)
-            lifetime.send(STARTED)
-            return True
-        if lifetime not in self._lifetimes.values():
-            lifetime.close()
+            with contextlib.suppress(OSError):  # the pool has given up
+                lifetime.send(STARTED)
         return True
 
     def _become_child(self, channel: socket.socket, lifetime: socket.socket) -> None:
@@ -111,10 +125,64 @@ class ForkServer:
             with lifetime, contextlib.suppress(OSError):
                 lifetime.send(STATUS.pack(os.waitstatus_to_exitcode(status)))
 
-    def _kill_children(self) -> None:
-        signal.set_wakeup_fd(-1)  # its socket closes before the last child has ended
-        for pid in self._lifetimes:
-            os.kill(pid, signal.SIGKILL)
+
+def run_child(link: socket.socket, make_decoder: MakeDecoder) -> NoReturn:
+    """Receive one request, handle it under its limits and reply; never returns."""
+    status = 1
+    try:
+        _run(Channel(link), make_decoder)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _run(channel: Channel, make_decoder: MakeDecoder) -> None:
+    frame, handles = channel.receive_request(_MAX_FILES)
+    request = json.loads(frame.data)
+    split = len(handles) - request["writable"]
+    readable = [os.fdopen(handle, "rb") for handle in handles[:split]]
+    writable = [os.fdopen(handle, "r+b") for handle in handles[split:]]
+    media = readable[0] if readable else open_remote(channel, request["size"])
+    decoder = make_decoder(request["max_duration"], lambda: writable[1])
+    if not confine(from_plain(Limits, request["limits"])):
+        channel.send(protocol.UNFILTERED)
+    try:
+        if writable:
+            options = from_plain(Options, request["options"])
+            _prepare(channel, cast(AudioDecoder, decoder), media, writable[0], options)
+        else:
+            _send(channel, decoder.probe(media))
+    except ChannelClosed:
+        raise
+    except BaseException as error:  # noqa: BLE001 - the outermost frame of a child
+        channel.send(protocol.FAILED, json.dumps(_describe(error)).encode())
+
+
+def _prepare(
+    channel: Channel, decoder: AudioDecoder, media: BinaryIO, working: BinaryIO, options: Options
+) -> None:
+    def progress(share: float) -> None:
+        channel.send(protocol.SHARE, repr(float(share)).encode())
+
+    prepared, peaks = decoder.prepare(media, working, options, progress)
+    working.flush()
+    channel.send(protocol.PEAKS, bytes([peaks.per_second]) + peaks.data)
+    _send(channel, prepared)
+
+
+def _send(channel: Channel, result: object) -> None:
+    channel.send(protocol.RESULT, json.dumps(to_plain(result)).encode())
+
+
+def _describe(error: BaseException) -> dict[str, str]:
+    """Return an error as code and message; the message of our own errors is kept."""
+    if isinstance(error, InvalidAudio):
+        return {"code": error.code, "message": str(error)}
+    if isinstance(error, MemoryError):
+        return {"code": protocol.OUT_OF_MEMORY, "message": ""}
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return {"code": protocol.DISK_FULL, "message": ""}
+    return {"code": protocol.BROKEN, "message": f"{type(error).__name__}: {error}"}
 
 
 def discard_output() -> None:
@@ -149,20 +217,11 @@ def warm_up(make_decoder: MakeDecoder) -> None:
         decoder.probe(media)
 
 
-def load_decoder(name: str) -> MakeDecoder:
-    """Import the class named by `module:Class`."""
-    module, _, attribute = name.partition(":")
-    return cast(MakeDecoder, getattr(importlib.import_module(module), attribute))
-
-
-def _ignore(_signal: int, _frame: FrameType | None) -> None:
-    """Does nothing; the wake-up file descriptor does the work."""
-
-
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     control = socket.socket(fileno=os.dup(0))
-    make_decoder = load_decoder(sys.argv[1])
+    module, _, name = sys.argv[1].partition(":")
+    make_decoder: MakeDecoder = getattr(importlib.import_module(module), name)
     warm_up(make_decoder)
     gc.collect()
     gc.freeze()  # keep pages shared with children

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
-from meet_transcriber.audio.sandbox.forkserver import STARTED
+from meet_transcriber.audio.sandbox.forkserver import STARTED, STATUS
 from meet_transcriber.audio.sandbox.protocol import Channel
 from meet_transcriber.core.errors import EngineError
 
@@ -23,9 +23,11 @@ _MODULE = "meet_transcriber.audio.sandbox.forkserver"
 _KEPT = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "TMPDIR", "TZ")
 _ATTEMPTS = 2
 _ENDING_SECONDS = 2.0
+_DYING_SECONDS = 0.5  # a server that closed its sockets is gone by then, unless it is alive
 _STATUS_SECONDS = 10.0
 _START_SECONDS = 60.0  # starting Python and FFmpeg from a cold disk is slow
 _LEAST_AT_ONCE = 4
+_CANNOT_START = "The process that decodes recordings cannot be started; try again."
 
 
 class Child:
@@ -39,9 +41,9 @@ class Child:
         """Return the exit status of a child that closed its channel; None if unknown."""
         self._lifetime.settimeout(_STATUS_SECONDS)
         with contextlib.suppress(OSError):
-            data = self._lifetime.recv(4)
-            if len(data) == 4:  # noqa: PLR2004 - an int32
-                return int.from_bytes(data, sys.byteorder, signed=True)
+            data = self._lifetime.recv(STATUS.size)
+            if len(data) == STATUS.size:
+                return int(STATUS.unpack(data)[0])
         return None
 
 
@@ -61,15 +63,13 @@ class ChildPool:
         """
         self._decoder = decoder
         self._lock = threading.Lock()
-        self._owner = 0
-        self._control: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._server: _Server | None = None
         self._slots = threading.BoundedSemaphore(max(os.cpu_count() or 1, _LEAST_AT_ONCE))
 
     @property
     def pid(self) -> int | None:
         """The process id of the fork server; None before it is started."""
-        return self._process.pid if self._process else None
+        return self._server.process.pid if self._server else None
 
     @contextmanager
     def child(self) -> Iterator[Child]:
@@ -80,56 +80,77 @@ class ChildPool:
             EngineError: no child can be started.
         """
         with self._slots, contextlib.ExitStack() as stack:
-            yield Child(*self._start_child(stack))
+            try:
+                started = self._start_child(stack)
+            except OSError as error:  # no memory, process or file descriptor is left
+                raise EngineError(_CANNOT_START) from error
+            yield started
 
-    def _start_child(self, stack: contextlib.ExitStack) -> tuple[Channel, socket.socket]:
-        """Return channel and lifetime socket of a new child; retry once if the server died."""
+    def _start_child(self, stack: contextlib.ExitStack) -> Child:
+        """Ask the fork server for a child; a second time if the server has died."""
         for _ in range(_ATTEMPTS):
             ours, theirs = (stack.enter_context(end) for end in socket.socketpair())
             lifetime, held = (stack.enter_context(end) for end in socket.socketpair())
             lifetime.settimeout(_START_SECONDS)
             with theirs, held, self._lock:
-                control = self._connect()
+                server = self._running_server()
                 with contextlib.suppress(OSError):
-                    socket.send_fds(control, [b"c"], [theirs.fileno(), held.fileno()])
-            with contextlib.suppress(OSError):
-                if lifetime.recv(1) == STARTED:
-                    return Channel(ours), lifetime
-            self._discard_server(control)
-        raise EngineError("The process that decodes recordings cannot be started; try again.")
+                    socket.send_fds(server.control, [b"c"], [theirs.fileno(), held.fileno()])
+            try:
+                with contextlib.suppress(ConnectionError):
+                    if lifetime.recv(1) == STARTED:
+                        return Child(Channel(ours), lifetime)
+            except TimeoutError:
+                server.process.kill()
+            self._discard_dead(server)
+        raise EngineError(_CANNOT_START)
 
-    def _discard_server(self, control: socket.socket) -> None:
-        """Forget a fork server that gave no child: it is dead, or it cannot fork."""
+    def _running_server(self) -> "_Server":
+        """Return the fork server of this process; starts it if there is none."""
+        if self._server is not None and self._server.owner != os.getpid():
+            self._server.forget()  # a forked process has inherited it
+            self._server = None
+        if self._server is None:
+            self._server = _Server(self, self._decoder)
+        return self._server
+
+    def _discard_dead(self, server: "_Server") -> None:
+        """Forget a fork server that has died; one that only cannot fork now keeps its children."""
         with self._lock:
-            if self._control is control:
-                self._control = None
-
-    def _connect(self) -> socket.socket:
-        """Return the control socket; start the fork server if this process has none."""
-        if self._control is None or self._owner != os.getpid():
-            self._control, theirs = socket.socketpair()
-            with theirs:
-                self._process = _start_server(self._decoder, theirs)
-            self._owner = os.getpid()
-            weakref.finalize(self, _stop_server, self._process, self._control, self._owner)
-        return self._control
+            if self._server is server:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    server.process.wait(_DYING_SECONDS)
+                    server.forget()
+                    self._server = None
 
 
-def _start_server(decoder: str, control: socket.socket) -> subprocess.Popen[bytes]:
-    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    environment |= {
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        "OPENBLAS_NUM_THREADS": "1",  # a process with one thread can fork safely
-        "OMP_NUM_THREADS": "1",
-        "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
-    }
-    return subprocess.Popen(  # noqa: S603 - the command is our own
-        [sys.executable, "-P", "-m", _MODULE, decoder],
-        stdin=control.fileno(),
-        stdout=subprocess.DEVNULL,
-        env=environment,
-        start_new_session=True,  # so that Ctrl-C reaches only this process
-    )
+class _Server:
+    """A running fork server, which is stopped when its pool is deleted or this process exits."""
+
+    def __init__(self, pool: ChildPool, decoder: str) -> None:
+        self.owner = os.getpid()
+        self.control, theirs = socket.socketpair()
+        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        environment |= {
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "OPENBLAS_NUM_THREADS": "1",  # a process with one thread can fork safely
+            "OMP_NUM_THREADS": "1",
+            "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
+        }
+        with theirs:
+            self.process = subprocess.Popen(  # noqa: S603 - the command is our own
+                [sys.executable, "-P", "-m", _MODULE, decoder],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,  # so that Ctrl-C reaches only this process
+            )
+        self._stop = weakref.finalize(pool, _stop_server, self.process, self.control, self.owner)
+
+    def forget(self) -> None:
+        """Close the control socket, for a server that has ended or is of another process."""
+        self._stop.detach()
+        self.control.close()
 
 
 def _stop_server(process: subprocess.Popen[bytes], control: socket.socket, owner: int) -> None:

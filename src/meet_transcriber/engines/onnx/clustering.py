@@ -25,7 +25,9 @@ def centroid_linkage(vectors: Array) -> Array:
     """
     count = len(vectors)
     tree = np.zeros((max(count - 1, 0), 4))
-    squares = _squared_distances(vectors)
+    vectors = vectors.astype(np.float64)
+    lengths = np.square(vectors).sum(axis=1)
+    squares: Array = np.maximum(lengths[:, None] + lengths - 2 * vectors @ vectors.T, 0.0)
     np.fill_diagonal(squares, np.inf)
     sizes, names = np.ones(count), np.arange(count)
     nearest = squares.argmin(axis=1) if count > 1 else np.zeros(count, int)
@@ -64,13 +66,6 @@ def cut_tree(tree: Array, threshold: float) -> Array:
     return np.unique(parent[:count], return_inverse=True)[1]
 
 
-def _squared_distances(vectors: Array) -> Array:
-    vectors = vectors.astype(np.float64)
-    lengths = np.square(vectors).sum(axis=1)
-    squares: Array = lengths[:, None] + lengths - 2 * vectors @ vectors.T
-    return np.maximum(squares, 0.0)
-
-
 def _replace(squares: Array, one: int, other: int, merged: Array) -> None:
     """Replace `one` by the merged cluster and remove `other`."""
     merged[[one, other]] = np.inf
@@ -90,24 +85,25 @@ def _update_nearest(squares: Array, nearest: Array, lowest: Array, one: int, oth
         lowest[row] = squares[row, nearest[row]]
 
 
+_STARTS, _SEED = 3, 42  # those of pyannote.audio, so that the clusters are the same
 _MAX_ROUNDS = 300
 _TOLERANCE = 1e-4  # movement of the centres, relative to the mean variance
 
 
-def k_means(vectors: Array, clusters: int, starts: int = 3, seed: int = 42) -> Array:
+def k_means(vectors: Array, clusters: int) -> Array:
     """
-    Return the cluster of each vector, (n,) from 0, by the best of several starts.
+    Return the cluster of each vector, (n,) from 0, by the best of three starts.
 
     Clusters are not empty unless there are fewer distinct vectors than clusters.
 
     Args:
         vectors: (n, d), n at least `clusters`.
     """
-    draw = np.random.RandomState(seed)
+    draw = np.random.RandomState(_SEED)
     limit = _TOLERANCE * vectors.var(axis=0).mean()
     vectors = vectors - vectors.mean(axis=0)
     best, least = np.zeros(len(vectors), np.int64), np.inf
-    for _ in range(starts):
+    for _ in range(_STARTS):
         labels, inertia = _lloyd(vectors, _choose_centres(vectors, clusters, draw), limit)
         if inertia < least and not (np.isfinite(least) and _are_equivalent(labels, best)):
             best, least = labels, inertia
@@ -280,10 +276,6 @@ def _split(voice: int, vectors: Array) -> VoiceSplit:
     if second.all() or not second.any():
         second = np.arange(len(vectors)) % 2 == 1
         centres = np.stack([vectors[~second].mean(axis=0), vectors[second].mean(axis=0)])
-    return _judge_split(voice, vectors, second, centres)
-
-
-def _judge_split(voice: int, vectors: Array, second: Array, centres: Array) -> VoiceSplit:
     distance = _distance(vectors[~second], vectors[second])
     alike = float(np.prod(l2_normalize(centres), axis=0).sum())
     shorter = min(second.sum(), (~second).sum()) * SHORT_HOP

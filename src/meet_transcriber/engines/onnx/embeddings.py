@@ -24,15 +24,11 @@ _LOWEST_HZ = 20.0
 _PREEMPHASIS = 0.97
 _SMALLEST = np.float32(np.finfo(np.float32).eps)
 
-CHUNK_SECONDS = 4
-"""Audio per call of an embedding network."""
-TRUNK_HZ = 50
-"""Frames of a trunk per second."""
-SUBSAMPLING = 8
-"""Frames of 10 ms per frame of WeSpeaker's trunk."""
+CHUNK_SECONDS = 4  # audio per call of an embedding network
+TRUNK_HZ = 50  # frames of a trunk per second
+SUBSAMPLING = 8  # frames of 10 ms per frame of WeSpeaker's trunk
 MELS = 80
-_EPSILON = 1e-5
-"""What batch normalization adds to variances."""
+_EPSILON = 1e-5  # what batch normalization adds to variances
 
 _CAMPPLUS_LAYERS = (12, 24, 16)
 _DILATIONS = (1, 2, 2)
@@ -59,9 +55,9 @@ def l2_normalize(vectors: Array) -> Array:
     return scaled
 
 
-def fbank(audio: Array, mels: int = 80, window: str = "povey", scale: float = 1.0) -> Array:
+def fbank(audio: Array, window: str = "povey", scale: float = 1.0) -> Array:
     """
-    Return (frames, mels) float32 log mel energies, as kaldi's compute-fbank-feats does.
+    Return (frames, 80) float32 log mel energies, as kaldi's compute-fbank-feats does.
 
     Frames of 25 ms every 10 ms, (samples - 400) // 160 + 1 in all; no dither, no energy, natural
     logarithm.
@@ -73,10 +69,10 @@ def fbank(audio: Array, mels: int = 80, window: str = "povey", scale: float = 1.
             in [-1, 1] or on 16-bit integers.
     """
     if len(audio) < FRAME_SAMPLES:
-        return np.zeros((0, mels), np.float32)
+        return np.zeros((0, MELS), np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(audio, FRAME_SAMPLES)[::HOP_SAMPLES]
     blocks = [frames[at : at + _BLOCK_FRAMES] for at in range(0, len(frames), _BLOCK_FRAMES)]
-    power = np.concatenate([_power(block, window, scale) @ _mel_filters(mels) for block in blocks])
+    power = np.concatenate([_power(block, window, scale) @ _mel_filters() for block in blocks])
     energies: Array = np.log(np.maximum(power, _SMALLEST))
     return energies
 
@@ -100,9 +96,9 @@ def _window(name: str) -> Array:
 
 
 @cache
-def _mel_filters(mels: int) -> Array:
-    """Return (257, mels) triangular filters, equidistant in mel."""
-    edges = np.linspace(_mel(_LOWEST_HZ), _mel(SAMPLE_RATE_HZ / 2), mels + 2)
+def _mel_filters() -> Array:
+    """Return (257, 80) triangular filters, equidistant in mel."""
+    edges = np.linspace(_mel(_LOWEST_HZ), _mel(SAMPLE_RATE_HZ / 2), MELS + 2)
     bins = _mel(np.arange(_FFT // 2 + 1) * SAMPLE_RATE_HZ / _FFT)[:, None]
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
     rising, falling = (bins - left) / (centre - left), (right - bins) / (right - centre)
@@ -115,33 +111,30 @@ def _mel(hertz: Any) -> Any:
     return 1127.0 * np.log(1.0 + np.asarray(hertz) / 700.0)
 
 
-def _residual_block(
-    graph: Graph, value: str, weights: Mapping[str, Array], name: str, strides: _Strides
-) -> str:
-    """Add a _residual_block block, with a shortcut convolution if there are weights for it."""
-    found = _conv_norm(graph, value, weights, f"{name}.conv1", f"{name}.bn1", strides)
+def _residual_block(graph: Graph, value: str, name: str, strides: _Strides) -> str:
+    """Add a residual block, with a shortcut convolution if there are weights for it."""
+    found = _conv_norm(graph, value, f"{name}.conv1", f"{name}.bn1", strides)
     found = graph.node("Relu", found)
-    found = _conv_norm(graph, found, weights, f"{name}.conv2", f"{name}.bn2", (1, 1))
-    if f"{name}.shortcut.0.weight" in weights:
+    found = _conv_norm(graph, found, f"{name}.conv2", f"{name}.bn2", (1, 1))
+    if f"{name}.shortcut.0.weight" in graph.weights:
         shortcut = f"{name}.shortcut.0", f"{name}.shortcut.1"
-        value = _conv_norm(graph, value, weights, *shortcut, strides)
+        value = _conv_norm(graph, value, *shortcut, strides)
     return graph.node("Relu", graph.node("Add", found, value))
 
 
-def _conv_norm(
-    graph: Graph, value: str, weights: Mapping[str, Array], conv: str, norm: str, strides: _Strides
-) -> str:
+def _conv_norm(graph: Graph, value: str, conv: str, norm: str, strides: _Strides) -> str:
     """Add a convolution and batch normalization."""
-    kernel = weights[f"{conv}.weight"]
+    kernel = graph.weights[f"{conv}.weight"]
     pad = kernel.shape[-1] // 2
     value = graph.node("Conv", value, kernel, strides=list(strides), pads=[pad] * 4)
-    return _batch_norm(graph, value, weights, norm)
+    return _batch_norm(graph, value, norm)
 
 
-def _batch_norm(graph: Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
+def _batch_norm(graph: Graph, value: str, name: str) -> str:
     """Add batch normalization with the statistics of training."""
     parts = (
-        weights[f"{name}.{each}"] for each in ("weight", "bias", "running_mean", "running_var")
+        graph.weights[f"{name}.{each}"]
+        for each in ("weight", "bias", "running_mean", "running_var")
     )
     return graph.node("BatchNormalization", value, *parts, epsilon=_EPSILON)
 
@@ -154,75 +147,73 @@ def campplus_graph(weights: Mapping[str, Array], frames: int) -> bytes:
         weights: the checkpoint's tensors.
         frames: frames of 10 ms per chunk, a multiple of 200.
     """
-    graph = Graph("campplus")
+    graph = Graph("campplus", weights)
     half = frames // 2
     value = graph.input("features", "chunks", frames, MELS)
     value = graph.node("Transpose", value, perm=[0, 2, 1])
     value = graph.node("Unsqueeze", value, np.array([1], np.int64))
-    value = _front_end(graph, value, weights)
+    value = _front_end(graph, value)
     value = graph.node("Reshape", value, np.array([0, -1, frames], np.int64))
     value = graph.node(
         "Conv", value, weights["xvector.tdnn.linear.weight"], strides=[2], pads=[2, 2]
     )
-    value = _norm_relu(graph, value, weights, "xvector.tdnn.nonlinear.batchnorm")
+    value = _norm_relu(graph, value, "xvector.tdnn.nonlinear.batchnorm")
     for block, (layers, dilation) in enumerate(
         zip(_CAMPPLUS_LAYERS, _DILATIONS, strict=True), start=1
     ):
         for layer in range(1, layers + 1):
             name = f"xvector.block{block}.tdnnd{layer}"
-            found = _dense_layer(graph, value, weights, name, dilation, half)
+            found = _dense_layer(graph, value, name, dilation, half)
             value = graph.node("Concat", value, found, axis=1)
-        value = _norm_relu(graph, value, weights, f"xvector.transit{block}.nonlinear.batchnorm")
+        value = _norm_relu(graph, value, f"xvector.transit{block}.nonlinear.batchnorm")
         value = graph.node("Conv", value, weights[f"xvector.transit{block}.linear.weight"])
-    value = _norm_relu(graph, value, weights, "xvector.out_nonlinear.batchnorm")
+    value = _norm_relu(graph, value, "xvector.out_nonlinear.batchnorm")
     graph.output(value, "trunk", "chunks", 512, half)
     return graph.to_bytes()
 
 
-def _front_end(graph: Graph, value: str, weights: Mapping[str, Array]) -> str:
+def _front_end(graph: Graph, value: str) -> str:
     """Add the two-dimensional front end: (chunks, 1, 80, frames) to (chunks, 32, 10, frames)."""
-    value = _conv_norm(graph, value, weights, "head.conv1", "head.bn1", (1, 1))
+    value = _conv_norm(graph, value, "head.conv1", "head.bn1", (1, 1))
     value = graph.node("Relu", value)
     for layer in (1, 2):
         for place in (0, 1):
             name = f"head.layer{layer}.{place}"
             strides = (2 if place == 0 else 1, 1)
-            value = _residual_block(graph, value, weights, name, strides)
-    value = _conv_norm(graph, value, weights, "head.conv2", "head.bn2", (2, 1))
+            value = _residual_block(graph, value, name, strides)
+    value = _conv_norm(graph, value, "head.conv2", "head.bn2", (2, 1))
     return graph.node("Relu", value)
 
 
-def _dense_layer(
-    graph: Graph, value: str, weights: Mapping[str, Array], name: str, dilation: int, frames: int
-) -> str:
+def _dense_layer(graph: Graph, value: str, name: str, dilation: int, frames: int) -> str:
     """Add 32 channels, masked by the context of the chunk and of its stretches of 2 s."""
-    value = _norm_relu(graph, value, weights, f"{name}.nonlinear1.batchnorm")
-    value = graph.node("Conv", value, weights[f"{name}.linear1.weight"])
-    value = _norm_relu(graph, value, weights, f"{name}.nonlinear2.batchnorm")
+    value = _norm_relu(graph, value, f"{name}.nonlinear1.batchnorm")
+    value = graph.node("Conv", value, graph.weights[f"{name}.linear1.weight"])
+    value = _norm_relu(graph, value, f"{name}.nonlinear2.batchnorm")
     local = graph.node(
         "Conv",
         value,
-        weights[f"{name}.cam_layer.linear_local.weight"],
+        graph.weights[f"{name}.cam_layer.linear_local.weight"],
         dilations=[dilation],
         pads=[dilation, dilation],
     )
     size = [_CONTEXT_FRAMES]
     stretches = graph.node("AveragePool", value, kernel_shape=size, strides=size)
     context = graph.node("Add", stretches, graph.node("GlobalAveragePool", value))
-    context = graph.node("Relu", _pointwise(graph, context, weights, f"{name}.cam_layer.linear1"))
-    mask = graph.node("Sigmoid", _pointwise(graph, context, weights, f"{name}.cam_layer.linear2"))
+    context = graph.node("Relu", _pointwise(graph, context, f"{name}.cam_layer.linear1"))
+    mask = graph.node("Sigmoid", _pointwise(graph, context, f"{name}.cam_layer.linear2"))
     count = frames // _CONTEXT_FRAMES
     split = graph.node("Reshape", local, np.array([0, 0, count, _CONTEXT_FRAMES], np.int64))
     masked = graph.node("Mul", split, graph.node("Unsqueeze", mask, np.array([3], np.int64)))
     return graph.node("Reshape", masked, np.array([0, 0, frames], np.int64))
 
 
-def _pointwise(graph: Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
-    return graph.node("Conv", value, weights[f"{name}.weight"], weights[f"{name}.bias"])
+def _pointwise(graph: Graph, value: str, name: str) -> str:
+    return graph.node("Conv", value, graph.weights[f"{name}.weight"], graph.weights[f"{name}.bias"])
 
 
-def _norm_relu(graph: Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
-    return graph.node("Relu", _batch_norm(graph, value, weights, name))
+def _norm_relu(graph: Graph, value: str, name: str) -> str:
+    return graph.node("Relu", _batch_norm(graph, value, name))
 
 
 def campplus_head(weights: Mapping[str, Array], pooled: Array) -> Array:
@@ -242,17 +233,18 @@ def wespeaker_graph(weights: Mapping[str, Array], frames: int) -> bytes:
         weights: the checkpoint's tensors, which determine channels and layers.
         frames: frames of 10 ms per chunk, a multiple of 8.
     """
-    graph = Graph("wespeaker")
+    graph = Graph("wespeaker", weights)
     value = graph.input("features", "chunks", frames, MELS)
     value = graph.node("Transpose", value, perm=[0, 2, 1])
     value = graph.node("Unsqueeze", value, np.array([1], np.int64))
-    value = _conv_norm(graph, value, weights, "resnet.conv1", "resnet.bn1", (1, 1))
+    value = _conv_norm(graph, value, "resnet.conv1", "resnet.bn1", (1, 1))
     value = graph.node("Relu", value)
     for layer in _WESPEAKER_LAYERS:
-        for place in range(_block_count(weights, layer)):
+        blocks = {n.split(".")[2] for n in weights if n.startswith(f"resnet.layer{layer}.")}
+        for place in range(len(blocks)):
             stride = 2 if layer > 1 and place == 0 else 1
             name = f"resnet.layer{layer}.{place}"
-            value = _residual_block(graph, value, weights, name, (stride, stride))
+            value = _residual_block(graph, value, name, (stride, stride))
     size = frames // SUBSAMPLING
     value = graph.node("Reshape", value, np.array([0, -1, size], np.int64))
     graph.output(value, "trunk", "chunks", wespeaker_features(weights), size)
@@ -268,11 +260,6 @@ def wespeaker_head(weights: Mapping[str, Array], pooled: Array) -> Array:
     """Return embeddings (n, 256) of pooled trunks (n, 5120): means, then deviations."""
     found: Array = pooled @ weights["resnet.seg_1.weight"].T + weights["resnet.seg_1.bias"]
     return found
-
-
-def _block_count(weights: Mapping[str, Array], layer: int) -> int:
-    names = {name.split(".")[2] for name in weights if name.startswith(f"resnet.layer{layer}.")}
-    return len(names)
 
 
 class Embedder(Protocol):

@@ -13,15 +13,12 @@ from meet_transcriber.engines.onnx.speaker_segmentation import (
     LOCAL_SPEAKERS,
     WINDOW_SECONDS,
     Activity,
-    map_concurrently,
     read_padded,
 )
-from meet_transcriber.ports.engines import AudioSource, Progress
+from meet_transcriber.ports.engines import AudioSource, Progress, map_concurrently
 
-SHORT_HOP = 0.1
-"""Seconds between short embeddings, a step."""
-SHORT_SECONDS = 1.5
-"""Audio in a short embedding."""
+SHORT_HOP = 0.1  # seconds between short embeddings, a step
+SHORT_SECONDS = 1.5  # audio in a short embedding
 
 _BLOCK_SECONDS = 24  # of trunk at a time, whole chunks
 _MIN_ALONE_SECONDS = 0.4  # of one speaker alone; with less, overlapped speech is used too

@@ -24,25 +24,20 @@ from meet_transcriber.engines.onnx.network import Array
 
 NO_CLUSTER = -2
 _ACTIVE_SHARE = 0.2  # of a window in which a local speaker talks alone, to be clustered
+# Embeddings that clusters are made of, since time and memory are quadratic; pyannote.audio takes
+# all. About as many as an hour has with a window every second; linkage takes some 300 MB.
+_MOST_TRAINED = 4000
 
+# speaker-diarization-3.1: config.yaml
+_THRESHOLD = 0.7045654963945799  # distance of unit centroids above which they are not merged
+_SMALLEST = 12  # members of the smallest cluster that is kept
 
-@dataclass(frozen=True)
-class AgglomerativeConfig:
-    """
-    Parameters of agglomerative clustering; the defaults are those of speaker-diarization-3.1.
-
-    Attributes:
-        threshold: distance of unit centroids above which clusters are not merged.
-        smallest: members of the smallest cluster that is kept.
-        constrained: speakers of a window are in different clusters.
-        most_trained: most embeddings that clusters are made of, evenly chosen, since time and
-            memory are quadratic. None takes all, as pyannote.audio does.
-    """
-
-    threshold: float = 0.7045654963945799
-    smallest: int = 12
-    constrained: bool = False
-    most_trained: int | None = None
+# speaker-diarization-community-1: config.yaml, and the defaults of pyannote.audio's VBx
+_VBX_THRESHOLD = 0.6  # distance for the initial clusters
+_EVIDENCE, _REGULARIZATION = 0.07, 0.8  # Fa and Fb of Landini et al.
+_MAX_ROUNDS, _MIN_GAIN = 20, 1e-4
+_SURENESS = 7.0  # factor for the initial assignment before the softmax
+_LEAST_SHARE = 1e-7  # of all embeddings, of a speaker that is kept
 
 
 @dataclass(frozen=True)
@@ -59,28 +54,24 @@ class Clusters:
     centroids: Array
 
 
-def training_mask(embeddings: Array, active: Array, share: float = _ACTIVE_SHARE) -> Array:
+def training_mask(embeddings: Array, active: Array) -> Array:
     """Return (windows, 3) bool: whether a local speaker talks alone for long enough."""
     alone = active * (active.sum(axis=2, keepdims=True) == 1)
-    found: Array = alone.sum(axis=1) >= share * active.shape[1]
+    found: Array = alone.sum(axis=1) >= _ACTIVE_SHARE * active.shape[1]
     return found & ~np.isnan(embeddings).any(axis=2)
 
 
-def training_embeddings(embeddings: Array, active: Array, most: int | None) -> Array:
+def training_embeddings(embeddings: Array, active: Array, most: int = _MOST_TRAINED) -> Array:
     """Return the embeddings (n, d) that clusters are made of, at most `most`, evenly chosen."""
     chosen = np.argwhere(training_mask(embeddings, active))
-    if most is not None and len(chosen) > most:
+    if len(chosen) > most:
         chosen = chosen[np.linspace(0, len(chosen) - 1, most).astype(int)]
     found: Array = embeddings[chosen[:, 0], chosen[:, 1]]
     return found
 
 
 def cluster_agglomerative(
-    embeddings: Array,
-    active: Array,
-    config: AgglomerativeConfig,
-    fewest: int | None = None,
-    most: int | None = None,
+    embeddings: Array, active: Array, fewest: int | None = None, most: int | None = None
 ) -> Clusters:
     """
     Cluster as speaker-diarization-3.1.
@@ -89,31 +80,27 @@ def cluster_agglomerative(
         fewest, most: bounds of the number of clusters, inclusive. If no cut of the tree gives so
             many large clusters, the nearest number is returned.
     """
-    vectors = training_embeddings(embeddings, active, config.most_trained)
+    vectors = training_embeddings(embeddings, active)
     fewest = max(1, min(len(vectors), fewest or 1))
     most = max(1, min(len(vectors), most or len(vectors)))
     if most == 1:
         return _single_cluster(vectors, active)
-    centroids = _compute_centroids(vectors, _agglomerate(vectors, config, fewest, most))
-    labels = assign_to_centroids(embeddings, centroids, constrained=config.constrained)
-    return Clusters(_mask_silent(labels, active), centroids)
+    labels = _agglomerate(vectors, fewest, most)
+    return _assign_to_centroids(embeddings, active, _compute_centroids(vectors, labels))
 
 
-def cluster_by_k_means(
-    embeddings: Array, active: Array, wanted: int, most_trained: int | None = None
-) -> Clusters:
+def cluster_by_k_means(embeddings: Array, active: Array, wanted: int) -> Clusters:
     """
     Make `wanted` clusters, or one per embedding if there are fewer.
 
     community-1 does so if its clustering finds another number of clusters than requested.
     """
-    vectors = training_embeddings(embeddings, active, most_trained)
+    vectors = training_embeddings(embeddings, active)
     wanted = min(wanted, len(vectors))
     if wanted <= 1:
         return _single_cluster(vectors, active)
-    centroids = _compute_centroids(vectors, k_means(_unit_or_nan(vectors), wanted))
-    labels = assign_to_centroids(embeddings, centroids, constrained=False)
-    return Clusters(_mask_silent(labels, active), centroids)
+    labels = k_means(_unit_or_nan(vectors), wanted)
+    return _assign_to_centroids(embeddings, active, _compute_centroids(vectors, labels))
 
 
 def _single_cluster(vectors: Array, active: Array) -> Clusters:
@@ -133,40 +120,36 @@ def _compute_centroids(vectors: Array, labels: Array) -> Array:
     return np.stack([vectors[labels == name].mean(axis=0) for name in range(labels.max() + 1)])
 
 
-def assign_to_centroids(embeddings: Array, centroids: Array, *, constrained: bool) -> Array:
-    """
-    Return labels (windows, 3): the closest centroid by cosine.
-
-    With `constrained`, speakers of a window get different clusters, or NO_CLUSTER if there are too
-    few; a NaN embedding is as distant from all centroids as the most distant one.
-    """
+def _assign_to_centroids(embeddings: Array, active: Array, centroids: Array) -> Clusters:
+    """Assign all local speakers to the closest centroid by cosine."""
     close = _unit_or_nan(embeddings) @ _unit_or_nan(centroids).T
-    if not constrained:
-        nearest: Array = close.argmax(axis=2)
-        return nearest
-    return _match_one_to_one(np.nan_to_num(close, nan=np.nanmin(close)))
+    return Clusters(_mask_silent(close.argmax(axis=2), active), centroids)
 
 
-def _match_one_to_one(close: Array) -> Array:
-    """Match speakers to clusters by similarity (windows, 3, clusters), in each window."""
+def match_one_to_one(close: Array) -> Array:
+    """
+    Return labels (windows, 3): distinct clusters with the largest sum of similarities.
+
+    Args:
+        close: (windows, 3, clusters); NaN counts as the lowest similarity.
+    """
     windows, speakers, clusters = close.shape
     lacking = max(speakers - clusters, 0)
-    costs = np.pad(-close, ((0, 0), (0, 0), (0, lacking)))
+    costs = np.pad(-np.nan_to_num(close, nan=np.nanmin(close)), ((0, 0), (0, 0), (0, lacking)))
     found = np.array([match(window) for window in costs.tolist()]).reshape(windows, speakers)
     return np.where(found < clusters, found, NO_CLUSTER)
 
 
-def _agglomerate(vectors: Array, config: AgglomerativeConfig, fewest: int, most: int) -> Array:
+def _agglomerate(vectors: Array, fewest: int, most: int) -> Array:
     """Return labels (n,) from 0 by centroid linkage, small clusters joined to large ones."""
-    count = len(vectors)
     vectors = _unit_or_nan(vectors)
-    smallest = min(config.smallest, max(1, round(0.1 * count)))
+    smallest = min(_SMALLEST, max(1, round(0.1 * len(vectors))))
     tree = centroid_linkage(vectors)
-    labels = cut_in_order(tree, config.threshold)
+    labels = cut_in_order(tree, _THRESHOLD)
     large = _large(labels, smallest)
     wanted = min(max(len(large), fewest), most)
     if len(large) != wanted:
-        labels = _nearest_cut(tree, config.threshold, smallest, wanted)
+        labels = _nearest_cut(tree, smallest, wanted)
         large = _large(labels, smallest)
     return _absorb_small(vectors, labels, large)
 
@@ -208,7 +191,7 @@ def _large(labels: Array, smallest: int) -> Array:
     return found
 
 
-def _nearest_cut(tree: Array, threshold: float, smallest: int, wanted: int) -> Array:
+def _nearest_cut(tree: Array, smallest: int, wanted: int) -> Array:
     """
     Cut the tree after the merge that leaves the number of large clusters closest to `wanted`.
 
@@ -216,7 +199,7 @@ def _nearest_cut(tree: Array, threshold: float, smallest: int, wanted: int) -> A
     """
     counts = _large_after(tree, smallest)
     best, off = len(tree), abs(1 - wanted)
-    for merge in np.argsort(np.abs(tree[:, 2] - threshold), kind="stable"):
+    for merge in np.argsort(np.abs(tree[:, 2] - _THRESHOLD), kind="stable"):
         if tree[merge, 3] < smallest:
             continue
         found = abs(int(counts[merge]) - wanted)
@@ -251,8 +234,7 @@ def _absorb_small(vectors: Array, labels: Array, large: Array) -> Array:
     return np.unique(labels, return_inverse=True)[1]
 
 
-PLDA_FILES = ("xvec_transform.npz", "plda.npz")
-"""Files of community-1's PLDA."""
+PLDA_FILES = ("xvec_transform.npz", "plda.npz")  # files of community-1's PLDA
 
 _LOG_2PI = float(np.log(2 * np.pi))
 
@@ -327,37 +309,8 @@ def _diagonalize(transform: Array, between: Array) -> tuple[Array, Array]:
     return (vectors.T @ half)[::-1], values[::-1]
 
 
-@dataclass(frozen=True)
-class VbxConfig:
-    """
-    Parameters of VBx; the defaults are those of speaker-diarization-community-1.
-
-    Attributes:
-        threshold: distance for the initial clusters.
-        evidence, regularization: Fa and Fb of Landini et al.
-        rounds, gain: maximum number of rounds, and the gain below which they end.
-        sureness: factor for the initial assignment before the softmax.
-        least: smallest share of all embeddings of a speaker that is kept.
-        most_trained: see `AgglomerativeConfig`.
-    """
-
-    threshold: float = 0.6
-    evidence: float = 0.07
-    regularization: float = 0.8
-    rounds: int = 20
-    gain: float = 1e-4
-    sureness: float = 7.0
-    least: float = 1e-7
-    most_trained: int | None = None
-
-
 def cluster_vbx(
-    embeddings: Array,
-    active: Array,
-    plda: Plda,
-    config: VbxConfig,
-    fewest: int | None = None,
-    most: int | None = None,
+    embeddings: Array, active: Array, plda: Plda, fewest: int | None = None, most: int | None = None
 ) -> Clusters:
     """
     Cluster as community-1; speakers of a window get different clusters.
@@ -366,51 +319,46 @@ def cluster_vbx(
         fewest, most: bounds of the number of clusters, inclusive. If VBx finds another number,
             k-means is used, and then speakers of a window may get the same cluster.
     """
-    vectors = training_embeddings(embeddings, active, config.most_trained)
+    vectors = training_embeddings(embeddings, active)
     if len(vectors) <= 1:
         return _single_cluster(vectors, active)
-    centroids = _vbx_centroids(vectors, plda, config)
+    centroids = _vbx_centroids(vectors, plda)
     wanted = min(max(len(centroids), fewest or 1), most or len(vectors), len(vectors))
     if wanted != len(centroids):
-        return cluster_by_k_means(embeddings, active, wanted, config.most_trained)
+        return cluster_by_k_means(embeddings, active, wanted)
     close = _unit_or_nan(embeddings) @ _unit_or_nan(centroids).T
     close[~active.any(axis=1)] = np.nanmin(close) - 1  # silent speakers are matched last
-    labels = _match_one_to_one(np.nan_to_num(close, nan=np.nanmin(close)))
-    return Clusters(_mask_silent(labels, active), centroids)
+    return Clusters(_mask_silent(match_one_to_one(close), active), centroids)
 
 
-def _vbx_centroids(embeddings: Array, plda: Plda, config: VbxConfig) -> Array:
+def _vbx_centroids(embeddings: Array, plda: Plda) -> Array:
     """Return centroids (speakers, d) of embeddings (n, d), n at least 2."""
-    labels = cut_in_order(centroid_linkage(_unit_or_nan(embeddings)), config.threshold)
-    first = config.sureness * (labels[:, None] == np.arange(labels.max() + 1))
-    shares = _responsibilities(plda(embeddings), plda.between, _softmax(first), config)
-    kept = shares[:, shares.mean(axis=0) > config.least]
+    labels = cut_in_order(centroid_linkage(_unit_or_nan(embeddings)), _VBX_THRESHOLD)
+    scores = _SURENESS * (labels[:, None] == np.arange(labels.max() + 1))
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    first = powers / powers.sum(axis=1, keepdims=True)
+    shares = _responsibilities(plda(embeddings), plda.between, first)
+    kept = shares[:, shares.mean(axis=0) > _LEAST_SHARE]
     centroids: Array = kept.T @ embeddings / kept.sum(axis=0)[:, None]
     return centroids
 
 
-def _responsibilities(features: Array, between: Array, shares: Array, config: VbxConfig) -> Array:
+def _responsibilities(features: Array, between: Array, shares: Array) -> Array:
     """Run variational Bayes; returns (n, speakers), each row sums to 1."""
-    ratio = config.evidence / config.regularization
+    ratio = _EVIDENCE / _REGULARIZATION
     noise = -0.5 * (np.square(features).sum(axis=1, keepdims=True) + _LOG_2PI * len(between))
     weighted, bound = features * np.sqrt(between), -np.inf
     prior = np.full(shares.shape[1], 1 / shares.shape[1])
-    for _ in range(config.rounds):
+    for _ in range(_MAX_ROUNDS):
         spread = 1 / (1 + ratio * shares.sum(axis=0)[:, None] * between)
         place = ratio * spread * (shares.T @ weighted)
         fit = weighted @ place.T - 0.5 * (spread + np.square(place)) @ between + noise
-        scores = config.evidence * fit + np.log(prior + 1e-8)
+        scores = _EVIDENCE * fit + np.log(prior + 1e-8)
         likelihood = np.logaddexp.reduce(scores, axis=1)
         shares = np.exp(scores - likelihood[:, None])
         prior = shares.sum(axis=0) / shares.sum()
         speakers = np.sum(np.log(spread) - spread - np.square(place) + 1)
-        before, bound = bound, likelihood.sum() + 0.5 * config.regularization * speakers
-        if bound - before < config.gain:
+        before, bound = bound, likelihood.sum() + 0.5 * _REGULARIZATION * speakers
+        if bound - before < _MIN_GAIN:
             break
     return shares
-
-
-def _softmax(scores: Array) -> Array:
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    found: Array = powers / powers.sum(axis=1, keepdims=True)
-    return found

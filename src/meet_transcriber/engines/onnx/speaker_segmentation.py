@@ -6,38 +6,28 @@ models/segmentation/PyanNet.py, models/blocks/sincnet.py): learned band-pass fil
 convolutions, four bidirectional LSTM layers, and a softmax over sets of speakers.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from meet_transcriber.engines.onnx.network import Array, Graph, Network, read_checkpoint
-from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress, map_concurrently
 
 WINDOW_SAMPLES = 160_000
-FRAMES = 589
-"""Frames in a window."""
-FIRST_FRAME_SAMPLES = 991
-"""Receptive field of a frame."""
-FRAME_SAMPLES = 270
-"""Hop between frames."""
+FRAMES = 589  # frames in a window
+FIRST_FRAME_SAMPLES = 991  # receptive field of a frame
+FRAME_SAMPLES = 270  # hop between frames
 POWERSET = np.array(
     [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]], np.float32
 )
 """(7, 3): the local speakers that talk in each class of the softmax."""
 
 FRAME_SECONDS = FRAME_SAMPLES / SAMPLE_RATE_HZ
-FIRST_FRAME_SECONDS = FIRST_FRAME_SAMPLES / 2 / SAMPLE_RATE_HZ
-"""Middle of frame 0."""
+FIRST_FRAME_SECONDS = FIRST_FRAME_SAMPLES / 2 / SAMPLE_RATE_HZ  # middle of frame 0
 WINDOW_SECONDS = WINDOW_SAMPLES // SAMPLE_RATE_HZ
 LOCAL_SPEAKERS = POWERSET.shape[1]
-
-In = TypeVar("In")
-Out = TypeVar("Out")
 
 _LOWEST_HZ = 50.0
 _LAYERS = 4
@@ -51,39 +41,39 @@ def segmentation_graph(weights: Mapping[str, Array]) -> bytes:
     Args:
         weights: the checkpoint's tensors.
     """
-    graph = Graph("segmentation-3.0")
+    graph = Graph("segmentation-3.0", weights)
     audio = graph.input("audio", "windows", 1, WINDOW_SAMPLES)
-    value = _instance_norm(graph, audio, weights, "sincnet.wav_norm1d")
+    value = _instance_norm(graph, audio, "sincnet.wav_norm1d")
     # a second dimension of size 1: onnxruntime's two-dimensional convolutions are faster
     value = graph.node("Unsqueeze", value, np.array([2], np.int64))
     value = graph.node("Conv", value, _filters(weights)[:, :, None], strides=[1, _SINC_STRIDE])
-    value = _pool_norm(graph, graph.node("Abs", value), weights, "sincnet.norm1d.0")
+    value = _pool_norm(graph, graph.node("Abs", value), "sincnet.norm1d.0")
     for place in (1, 2):
         name = f"sincnet.conv1d.{place}"
         kernel = weights[f"{name}.weight"][:, :, None]
         value = graph.node("Conv", value, kernel, weights[f"{name}.bias"])
-        value = _pool_norm(graph, value, weights, f"sincnet.norm1d.{place}")
+        value = _pool_norm(graph, value, f"sincnet.norm1d.{place}")
     value = graph.node("Squeeze", value, np.array([2], np.int64))
     value = graph.node("Transpose", value, perm=[2, 0, 1])
     for layer in range(_LAYERS):
-        value = _lstm(graph, value, weights, layer)
+        value = _lstm(graph, value, layer)
     value = graph.node("Transpose", value, perm=[1, 0, 2])
     for place in (0, 1):
-        value = _linear(graph, value, weights, f"linear.{place}")
+        value = _linear(graph, value, f"linear.{place}")
         value = graph.node("LeakyRelu", value, alpha=0.01)
-    scores = graph.node("LogSoftmax", _linear(graph, value, weights, "classifier"), axis=2)
+    scores = graph.node("LogSoftmax", _linear(graph, value, "classifier"), axis=2)
     graph.output(scores, "scores", "windows", FRAMES, len(POWERSET))
     return graph.to_bytes()
 
 
-def _instance_norm(graph: Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
-    scale, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+def _instance_norm(graph: Graph, value: str, name: str) -> str:
+    scale, bias = graph.weights[f"{name}.weight"], graph.weights[f"{name}.bias"]
     return graph.node("InstanceNormalization", value, scale, bias, epsilon=1e-5)
 
 
-def _pool_norm(graph: Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
+def _pool_norm(graph: Graph, value: str, name: str) -> str:
     value = graph.node("MaxPool", value, kernel_shape=[1, 3], strides=[1, 3])
-    return graph.node("LeakyRelu", _instance_norm(graph, value, weights, name), alpha=0.01)
+    return graph.node("LeakyRelu", _instance_norm(graph, value, name), alpha=0.01)
 
 
 def _filters(weights: Mapping[str, Array]) -> Array:
@@ -99,8 +89,13 @@ def _filters(weights: Mapping[str, Array]) -> Array:
         low + _LOWEST_HZ + np.abs(weights[f"{prefix}band_hz_"]), _LOWEST_HZ, SAMPLE_RATE_HZ / 2
     )
     band = high - low
-    even = (_sin(high * times) - _sin(low * times)) / (times / 2) * window
-    odd = (_cos(low * times) - _cos(high * times)) / (times / 2) * window
+
+    def exact(function: np.ufunc, phases: Array) -> Array:
+        """Compute in float64 and round once: within one unit in the last place of torch."""
+        return np.asarray(function(phases.astype(np.float64)), np.float32)
+
+    even = (exact(np.sin, high * times) - exact(np.sin, low * times)) / (times / 2) * window
+    odd = (exact(np.cos, low * times) - exact(np.cos, high * times)) / (times / 2) * window
     filters = np.concatenate(
         [
             np.concatenate([even, 2 * band, even[:, ::-1]], axis=1) / (2 * band),
@@ -110,20 +105,11 @@ def _filters(weights: Mapping[str, Array]) -> Array:
     return filters[:, None].astype(np.float32)
 
 
-def _sin(phases: Array) -> Array:
-    """Sine in float64, rounded once: within one unit in the last place of torch's float32 sine."""
-    return np.sin(phases.astype(np.float64)).astype(np.float32)
-
-
-def _cos(phases: Array) -> Array:
-    return np.cos(phases.astype(np.float64)).astype(np.float32)
-
-
-def _lstm(graph: Graph, value: str, weights: Mapping[str, Array], layer: int) -> str:
+def _lstm(graph: Graph, value: str, layer: int) -> str:
     """Add a bidirectional layer over (frames, windows, features)."""
 
     def both(name: str) -> Array:
-        parts = [weights[f"lstm.{name}_l{layer}{way}"] for way in ("", "_reverse")]
+        parts = [graph.weights[f"lstm.{name}_l{layer}{way}"] for way in ("", "_reverse")]
         # torch orders gates as input, forget, cell, output; ONNX as input, output, forget, cell
         gates = [np.split(part, 4) for part in parts]
         return np.stack([np.concatenate([i, o, f, c]) for i, f, c, o in gates])
@@ -136,15 +122,15 @@ def _lstm(graph: Graph, value: str, weights: Mapping[str, Array], layer: int) ->
         both("weight_hh"),
         bias,
         direction="bidirectional",
-        hidden_size=weights["lstm.weight_hh_l0"].shape[1],
+        hidden_size=graph.weights["lstm.weight_hh_l0"].shape[1],
     )
     merged = graph.node("Transpose", found, perm=[0, 2, 1, 3])
     return graph.node("Reshape", merged, np.array([0, 0, -1], np.int64))
 
 
-def _linear(graph: Graph, value: str, weights: Mapping[str, Array], name: str) -> str:
-    product = graph.node("MatMul", value, weights[f"{name}.weight"].T.copy())
-    return graph.node("Add", product, weights[f"{name}.bias"])
+def _linear(graph: Graph, value: str, name: str) -> str:
+    product = graph.node("MatMul", value, graph.weights[f"{name}.weight"].T.copy())
+    return graph.node("Add", product, graph.weights[f"{name}.bias"])
 
 
 class Segmentation:
@@ -158,11 +144,7 @@ class Segmentation:
     def __init__(self, checkpoint: Path, device: str = "cpu") -> None:
         weights = read_checkpoint(checkpoint)
         self._network = Network(segmentation_graph, weights, checkpoint, device)
-
-    @property
-    def on_gpu(self) -> bool:
-        """Whether it runs on a GPU, where large batches are faster."""
-        return self._network.on_gpu
+        self.on_gpu = self._network.on_gpu
 
     def scores(self, windows: Array) -> Array:
         """Return the log probabilities (n, 589, 7) of samples (n, 160000); see `POWERSET`."""
@@ -189,11 +171,6 @@ class Activity:
     active: Array
     count: Array
 
-    @property
-    def frame_times(self) -> Array:
-        """(frames,) seconds, the middles of all frames."""
-        return np.arange(len(self.count)) * FRAME_SECONDS + FIRST_FRAME_SECONDS
-
 
 def detect_activity(
     network: Segmentation,
@@ -205,7 +182,7 @@ def detect_activity(
     progress: Progress,
 ) -> Activity:
     """
-    Run segmentation over all windows, also where the speech detector found nothing.
+    Run segmentation over all windows, as it finds far-field speech that the speech detector misses.
 
     Args:
         step: seconds between the starts of windows.
@@ -252,24 +229,6 @@ def overlap_add(parts: Array, starts: Array, frames: int) -> Array:
         seen = total[first_frame(float(start)) :][: len(part)]
         seen += part[: len(seen)]
     return total
-
-
-def map_concurrently(
-    function: Callable[[In], Out], items: Iterable[In], threads: int
-) -> Iterator[Out]:
-    """Yield results in order; items are consumed a few ahead, so that memory is bounded."""
-    waiting: deque[Future[Out]] = deque()
-    with ThreadPoolExecutor(threads, "diarizer") as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def _windows(audio: AudioSource, starts: Sequence[float]) -> Array:

@@ -8,7 +8,7 @@ took for one.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -169,27 +169,28 @@ class _Steps:
         self.sure = self.speech & (heard >= _SURE_SECONDS)
         if not self.sure.any():
             self.sure = self.speech
+        self._costs = np.where(self.speech, _CHANGE_COST, _SILENT_CHANGE_COST)
         self._weights = (np.minimum(heard / SHORT_SECONDS, 1) * self.speech).astype(np.float32)
 
     def similarities(self, centres: Array) -> Array:
         """Return cosines (steps, voices), weighted by the speech in each step."""
-        found: Array = (self.vectors @ l2_normalize(centres).T.astype(np.float32)) * self._weights[
-            :, None
-        ]
+        cosines = self.vectors @ l2_normalize(centres).T.astype(np.float32)
+        found: Array = cosines * self._weights[:, None]
         return found
 
     def reassign(self, centres: Array, rounds: int = 1) -> Speakers:
         """Assign each step to a voice and recompute voices from their steps."""
         path = np.zeros(len(self.speech), int)
         for _ in range(rounds):
-            path = best_path(_COSINE_GAIN * self.similarities(centres), self._costs())
-            centres = np.stack(
-                [
-                    self._compute_centre(path == voice, centre)
-                    for voice, centre in enumerate(centres)
-                ]
-            )
-        return self._speakers(path, centres)
+            path = best_path(_COSINE_GAIN * self.similarities(centres), self._costs)
+            own = [self.sure & (path == voice) for voice in range(len(centres))]
+            means = [
+                # a product makes no copy of the vectors
+                each.astype(np.float32) @ self.vectors / each.sum() if each.any() else centre
+                for each, centre in zip(own, centres, strict=True)
+            ]
+            centres = np.stack(means)
+        return self._speakers(path, centres, np.zeros((0, len(centres)), np.uint8))
 
     def finalize(self, centres: Array) -> Speakers:
         """Compute the final path; segmentation decides where nobody talks alone."""
@@ -197,8 +198,7 @@ class _Steps:
         share = votes[self._frames] / np.maximum(votes[self._frames].sum(axis=1, keepdims=True), 1)
         unheard = 1 - self._weights[:, None]  # in overlap and in short speech
         gains = _COSINE_GAIN * self.similarities(centres) + _VOTE_GAIN * share * unheard
-        found = self._speakers(best_path(gains, self._costs()), centres)
-        return replace(found, votes=votes)
+        return self._speakers(best_path(gains, self._costs), centres, votes)
 
     def ensure_at_least(self, fewest: int, found: Speakers) -> Speakers:
         """Add voices up to the requested number, if there is enough speech."""
@@ -208,14 +208,7 @@ class _Steps:
         if np.array_equal(path, found.path):
             return found
         votes = _count_votes(self._activity, self._embeddings, l2_normalize(centres))
-        return replace(self._speakers(path, centres), votes=votes)
-
-    def _compute_centre(self, own: Array, before: Array) -> Array:
-        own = own & self.sure
-        if not own.any():
-            return before
-        mean: Array = own.astype(np.float32) @ self.vectors / own.sum()  # no copy of the vectors
-        return mean
+        return self._speakers(path, centres, votes)
 
     def own_vectors(self, found: Speakers) -> list[Array]:
         """
@@ -241,12 +234,9 @@ class _Steps:
             inside[np.clip(changes + offset, 0, len(inside) - 1)] = False
         return inside
 
-    def _costs(self) -> Array:
-        return np.where(self.speech, _CHANGE_COST, _SILENT_CHANGE_COST)
-
-    def _speakers(self, path: Array, centres: Array) -> Speakers:
+    def _speakers(self, path: Array, centres: Array, votes: Array) -> Speakers:
         seconds = np.bincount(path[self.speech], minlength=len(centres)) * SHORT_HOP
-        return Speakers(path, l2_normalize(centres), seconds, np.zeros((0, len(centres)), np.uint8))
+        return Speakers(path, l2_normalize(centres), seconds, votes)
 
 
 def best_path(gains: Array, costs: Array) -> Array:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.engines.weights.sources import hub_endpoint, hub_problem
@@ -45,9 +45,6 @@ def usable_token(token: str | None) -> str | None:
     return cleaned or None
 
 
-# -- files of the hub ------------------------------------------------------------------------
-
-
 class GateClosed(Exception):
     """The hub refused a repository: its terms, the token, or its name."""
 
@@ -56,18 +53,8 @@ class GateClosed(Exception):
         self.repository = repository
 
 
-class Files(Protocol):
-    """Single files of hub repositories."""
-
-    def get(self, repository: str, name: str, revision: str | None = None) -> Path:
-        """
-        Return the path of a file on disk.
-
-        Raises:
-            GateClosed: the repository's terms were not accepted, or it does not exist.
-            EngineUnavailable: the file cannot be fetched; the message says why.
-        """
-        ...
+GetFile = Callable[[str, str, str | None], Path]
+"""From repository, name and revision to the file's path; raises as `HubFiles.get`."""
 
 
 def _download(*args: str, **options: Any) -> str:
@@ -95,13 +82,19 @@ class HubFiles:
     download: Callable[..., str] = _download
     problem: Callable[[], str | None] = hub_problem
 
-    def get(self, repository: str, name: str, revision: str | None = None) -> Path:
-        """See `Files`."""
-        from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
+    def get(self, repository: str, name: str, revision: str | None) -> Path:
+        """
+        Return the path of a file on disk.
+
+        Raises:
+            GateClosed: the repository's terms were not accepted, or it does not exist.
+            EngineUnavailable: the file cannot be fetched; the message says why.
+        """
+        from huggingface_hub import errors  # noqa: PLC0415 - slow to import
 
         try:
             return self._call(repository, name, revision, local=True)
-        except LocalEntryNotFoundError as error:
+        except errors.LocalEntryNotFoundError as error:
             if self.local_files_only:
                 message = f"{name} of {repository} is not on this machine."
                 raise EngineUnavailable(message) from error
@@ -109,25 +102,18 @@ class HubFiles:
             raise EngineUnavailable(
                 f"Cannot fetch {repository}: {hub_endpoint()} cannot be reached ({problem})."
             )
-        return self._fetch(repository, name, revision)
-
-    def _fetch(self, repository: str, name: str, revision: str | None) -> Path:
-        from huggingface_hub import errors  # noqa: PLC0415 - slow to import
-
         try:
             return self._call(repository, name, revision, local=False)
-        except errors.RepositoryNotFoundError as error:  # includes gated ones
-            raise GateClosed(repository) from error
-        except errors.LocalEntryNotFoundError as error:
-            raise EngineUnavailable(f"Cannot fetch {repository}: {error}") from error
-        except errors.EntryNotFoundError as error:
-            raise EngineUnavailable(
-                f"{repository} has no {name}; only models in pyannote's own format can be used."
-            ) from error
-        except OSError as error:
-            response = getattr(error, "response", None)
-            if response is not None and response.status_code in (401, 403):
+        except (OSError, errors.EntryNotFoundError) as error:
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            # a gated repository looks as if it did not exist
+            if isinstance(error, errors.RepositoryNotFoundError) or status in (401, 403):
                 raise GateClosed(repository) from error
+            local = isinstance(error, errors.LocalEntryNotFoundError)
+            if isinstance(error, errors.EntryNotFoundError) and not local:
+                raise EngineUnavailable(
+                    f"{repository} has no {name}; only models in pyannote's format can be used."
+                ) from error
             raise EngineUnavailable(f"Cannot fetch {repository}: {error}") from error
 
     def _call(self, repository: str, name: str, revision: str | None, *, local: bool) -> Path:
@@ -145,12 +131,6 @@ class HubFiles:
         except HFValidationError as error:
             raise EngineUnavailable(f"{repository!r} is neither a folder nor a hub id.") from error
         return Path(found)
-
-
-# -- config.yaml -----------------------------------------------------------------------------
-
-_GetFiles = Callable[[str, Sequence[str], str | None], tuple[Path, ...]]
-"""From repository, file names and revision to paths; empty if the hub refused."""
 
 
 @dataclass(frozen=True)
@@ -176,9 +156,9 @@ class PipelineConfig:
         return str(self.arguments.get("clustering", "AgglomerativeClustering"))
 
 
-def _read_config(model: str, get: _GetFiles) -> PipelineConfig | None:
+def _read_config(model: str, get: GetFile) -> PipelineConfig:
     """
-    Read the config.yaml of `model` and find its models; None if the hub refused a file.
+    Read the config.yaml of `model` and find its models.
 
     Models are named as in pyannote's own files: `$model/subfolder`, a hub id with an optional
     `@revision`, a path (absolute, or relative to the config.yaml), or a mapping of `checkpoint`,
@@ -186,28 +166,24 @@ def _read_config(model: str, get: _GetFiles) -> PipelineConfig | None:
     would fetch a gated one even for 3.1.
 
     Raises:
+        GateClosed: the hub refused a file.
         EngineUnavailable: a file is missing or invalid.
     """
-    origin, found = _find_config(model, get)
-    if found is None:
-        return None
-    config = _parse(found)
+    origin, path = _find_config(model, get)
+    config = _parse(path)
     arguments = dict(config["pipeline"].get("params") or {})
     for name in _DOWNLOAD_ARGUMENTS:
         arguments.pop(name, None)
-    segmentation = _find_part(
-        arguments.pop("segmentation", None), "segmentation", origin, _WEIGHTS, get
-    )
-    embedding = _find_part(arguments.pop("embedding", None), "embedding", origin, _WEIGHTS, get)
-    named = arguments.pop("plda", None)
-    uses_plda = arguments.get("clustering") == VBX
-    plda = _find_part(named, "plda", origin, _PLDA, get) if uses_plda else ()
-    if not segmentation or not embedding or (uses_plda and not plda):
-        return None
-    return PipelineConfig(segmentation[0], embedding[0], plda, arguments, config["params"])
+    named = {part: arguments.pop(part, None) for part in ("segmentation", "embedding", "plda")}
+    (segmentation,) = _find_part(named["segmentation"], "segmentation", origin, _WEIGHTS, get)
+    (embedding,) = _find_part(named["embedding"], "embedding", origin, _WEIGHTS, get)
+    plda: tuple[Path, ...] = ()
+    if arguments.get("clustering") == VBX:
+        plda = _find_part(named["plda"], "plda", origin, _PLDA, get)
+    return PipelineConfig(segmentation, embedding, plda, arguments, config["params"])
 
 
-def _find_config(model: str, get: _GetFiles) -> tuple[Path | str, Path | None]:
+def _find_config(model: str, get: GetFile) -> tuple[Path | str, Path]:
     """Return the pipeline's folder or hub id, and its config.yaml."""
     path = Path(model).expanduser()
     if path.is_file():
@@ -217,8 +193,7 @@ def _find_config(model: str, get: _GetFiles) -> tuple[Path | str, Path | None]:
     if _is_path(model):
         raise EngineUnavailable(f"There is no folder {model!r} with a pyannote pipeline.")
     repository, _, revision = model.partition("@")
-    found = get(repository, (_CONFIG,), revision or None)
-    return model, found[0] if found else None
+    return model, get(repository, _CONFIG, revision or None)
 
 
 def _is_path(name: str) -> bool:
@@ -251,9 +226,9 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def _find_part(
-    value: object, part: str, origin: Path | str, names: Sequence[str], get: _GetFiles
+    value: object, part: str, origin: Path | str, names: Sequence[str], get: GetFile
 ) -> tuple[Path, ...]:
-    """Return the files of one model of the pipeline."""
+    """Return the files of one model of the pipeline, one for each name."""
     entry: Mapping[str, Any] = value if isinstance(value, Mapping) else {"checkpoint": value}
     checkpoint = str(entry.get("checkpoint") or "")
     if not checkpoint:
@@ -262,7 +237,10 @@ def _find_part(
     if checkpoint.startswith("$model/"):
         folder, _, revision = checkpoint.removeprefix("$model/").partition("@")
         checkpoint = str(origin)
-    if (local := _local_path(checkpoint, origin)) is not None:
+    path = Path(checkpoint).expanduser()
+    beside = [origin / path] if isinstance(origin, Path) else []
+    local = next((place for place in [*beside, path] if place.exists()), None)
+    if local is not None:
         if local.is_file() and len(names) == 1:
             return (local,)
         base = local.parent if local.is_file() else local
@@ -271,19 +249,10 @@ def _find_part(
         raise EngineUnavailable(f"The pipeline's {part} model {checkpoint!r} does not exist.")
     repository, _, tagged = checkpoint.partition("@")
     prefix = f"{folder}/" if folder else ""
-    return get(repository, [prefix + name for name in names], revision or tagged or None)
+    return tuple(get(repository, prefix + name, revision or tagged or None) for name in names)
 
 
-def _local_path(checkpoint: str, origin: Path | str) -> Path | None:
-    path = Path(checkpoint).expanduser()
-    beside = [origin / path] if isinstance(origin, Path) else []
-    return next((found for found in [*beside, path] if found.exists()), None)
-
-
-# -- finding a pipeline ----------------------------------------------------------------------
-
-
-def find_pipeline(model: str, files: Files, *, has_token: bool) -> PipelineConfig:
+def find_pipeline(model: str, get: GetFile, *, has_token: bool) -> PipelineConfig:
     """
     Read a pipeline's config.yaml and find all files it names.
 
@@ -294,17 +263,11 @@ def find_pipeline(model: str, files: Files, *, has_token: bool) -> PipelineConfi
     Raises:
         EngineUnavailable: a file is missing; the message says which, and the command to run.
     """
-    closed: list[str] = []
-
-    def get(repository: str, names: Sequence[str], revision: str | None) -> tuple[Path, ...]:
-        try:
-            return tuple(files.get(repository, name, revision) for name in names)
-        except GateClosed as gate:
-            closed.append(gate.repository)
-            return ()
-
     try:
-        config = _read_config(model, get)
+        return _read_config(model, get)
+    except GateClosed as gate:
+        message = _gate_message(model, gate.repository, has_token=has_token)
+        raise EngineUnavailable(message) from gate
     except EngineUnavailable as error:
         remedy = (
             "Complete the folder, or set DIARIZATION_MODEL to another one."
@@ -312,13 +275,10 @@ def find_pipeline(model: str, files: Files, *, has_token: bool) -> PipelineConfi
             else f"Run: meet-transcriber models pull {model}"
         )
         raise EngineUnavailable(f"{error} {remedy}") from error
-    if closed or config is None:
-        raise EngineUnavailable(_gate_message(model, closed, has_token=has_token))
-    return config
 
 
 def find_first_pipeline(
-    models: Sequence[str], files: Files, *, has_token: bool
+    models: Sequence[str], get: GetFile, *, has_token: bool
 ) -> tuple[str, PipelineConfig]:
     """
     Return the name and config of the first pipeline that is available; logs those that are not.
@@ -329,7 +289,7 @@ def find_first_pipeline(
     problems = []
     for model in models:
         try:
-            return model, find_pipeline(model, files, has_token=has_token)
+            return model, find_pipeline(model, get, has_token=has_token)
         except EngineUnavailable as error:
             problems.append(error)
             if model != models[-1]:
@@ -337,9 +297,9 @@ def find_first_pipeline(
     raise problems[0]
 
 
-def _gate_message(model: str, closed: Sequence[str], *, has_token: bool) -> str:
+def _gate_message(model: str, closed: str, *, has_token: bool) -> str:
     """Return which terms to accept, and whether a token is missing."""
-    gates = dict.fromkeys([*closed, *_COMPANIONS.get(model, ())])
+    gates = dict.fromkeys([closed, *_COMPANIONS.get(model, ())])
     pages = " and ".join(f"https://huggingface.co/{gate}" for gate in gates)
     token = (
         "with the account of the token, let the token read gated repositories"
@@ -348,7 +308,7 @@ def _gate_message(model: str, closed: Sequence[str], *, has_token: bool) -> str:
         "set HUGGINGFACE_ACCESS_TOKEN to it"
     )
     return (
-        f"Hugging Face refuses {', '.join(dict.fromkeys(closed))}: accept the terms at {pages}, "
+        f"Hugging Face refuses {closed}: accept the terms at {pages}, "
         f"{token}, then run: meet-transcriber models pull {model}"
     )
 
@@ -367,6 +327,6 @@ def pull_pipeline(
             accept.
     """
     token = usable_token(token)
-    files = HubFiles(token, cache_dir, local_files_only=False)
+    get = HubFiles(token, cache_dir, local_files_only=False).get
     models = DEFAULT_MODELS if model is None else (model,)
-    return find_first_pipeline(models, files, has_token=token is not None)[1]
+    return find_first_pipeline(models, get, has_token=token is not None)[1]

@@ -9,7 +9,6 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Diarization, Span, TranscriptWarning, Turn
 from meet_transcriber.engines.pyannote.config import (
     DEFAULT_MODELS,
-    Files,
     HubFiles,
     find_first_pipeline,
     usable_token,
@@ -47,7 +46,7 @@ class PyannoteDiarizer:
         device: `auto`, `cpu`, `cuda` or a torch device.
         cache_dir: the hub's cache; None for the default one.
         local_files_only: load from disk only; False fetches missing files.
-        files, load: sources of files and pipelines.
+        load: loads a pipeline; pyannote.audio is needed if it is None.
 
     Raises:
         EngineUnavailable: the package, the weights, the device or the permission to fetch is
@@ -62,15 +61,14 @@ class PyannoteDiarizer:
         device: str = "auto",
         cache_dir: Path | None = None,
         local_files_only: bool = True,
-        files: Files | None = None,
         load: Loader | None = None,
     ) -> None:
         if load is None:
             import_library()
         token = usable_token(token)
-        source = files or HubFiles(token, cache_dir, local_files_only)
+        get = HubFiles(token, cache_dir, local_files_only).get
         models = (model,) if model is not None else DEFAULT_MODELS
-        found, config = find_first_pipeline(models, source, has_token=token is not None)
+        found, config = find_first_pipeline(models, get, has_token=token is not None)
         self.name = f"pyannote {Path(found).name if Path(found).exists() else found}"
         self._engine = (load or load_engine)(config, device)
         self._preferred = self._engine.device
@@ -91,15 +89,11 @@ class PyannoteDiarizer:
                 "Run it again, or set DIARIZATION_ENGINE=auto."
             ) from error
         finally:
-            self._move_back()
+            if self._engine.device != self._preferred:  # this recording exceeded its memory
+                self._engine.move(self._preferred)
         turns, exclusive = _to_turns(output, audio.duration)
         progress(1.0)
         return Diarization(turns, exclusive, (*warnings, *_count_warning(turns, options)))
-
-    def _move_back(self) -> None:
-        """Return to the preferred device after a recording that exceeded its memory."""
-        if self._engine.device != self._preferred:
-            self._engine.move(self._preferred)
 
 
 class _ProgressHook:
@@ -112,11 +106,10 @@ class _ProgressHook:
     def __call__(
         self,
         step: str,
-        artifact: object = None,  # noqa: ARG002 - pyannote's call
-        /,
-        file: object = None,  # noqa: ARG002
+        *_artifact: object,
         total: int | None = None,
         completed: int | None = None,
+        **_file: object,
     ) -> None:
         start, end = _STEPS.get(step, (self._reached, self._reached))
         done = min(completed / total, 1.0) if total and completed is not None else 1.0
@@ -144,9 +137,21 @@ def _run_within_memory(
             on_cpu = engine.device == "cpu"
             if batch > (1 if on_cpu else _MIN_GPU_BATCH):
                 batch //= 2
-                warning = _batch_reduced(batch)
+                code, message = (
+                    "batch_reduced",
+                    (
+                        "Memory was short during diarization; "
+                        f"the batch size was reduced to {batch} windows."
+                    ),
+                )
             elif not on_cpu:
-                warning = _moved_to_cpu(engine.device)
+                code, message = (
+                    "moved_to_cpu",
+                    (
+                        f"{engine.device} had too little memory for diarization; "
+                        "the CPU was used, which is slower."
+                    ),
+                )
                 engine.move("cpu")
                 batch = engine.batch
             else:
@@ -154,21 +159,7 @@ def _run_within_memory(
                     "There is not enough memory to diarize this recording, even with one window "
                     "at a time; give the worker more memory."
                 ) from error
-            warnings[warning.code] = warning
-
-
-def _batch_reduced(batch: int) -> TranscriptWarning:
-    return TranscriptWarning(
-        "batch_reduced",
-        f"Memory was short during diarization; the batch size was reduced to {batch} windows.",
-    )
-
-
-def _moved_to_cpu(device: str) -> TranscriptWarning:
-    return TranscriptWarning(
-        "moved_to_cpu",
-        f"{device} had too little memory for diarization; the CPU was used, which is slower.",
-    )
+            warnings[code] = TranscriptWarning(code, message)
 
 
 def _to_turns(output: object, duration: float) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:

@@ -24,6 +24,8 @@ _GIBIBYTE = 1 << 30
 _CPU_BATCH = 8
 _BATCH_PER_GIBIBYTE = 4
 _GPU_BATCH = 32
+# In messages of errors that are not torch's OutOfMemoryError: of the CPU's allocator and of cuBLAS.
+_MEMORY_PHRASES = ("out of memory", "can't allocate memory", "alloc_failed")
 # Warnings of the libraries that are reported in the result instead, or irrelevant.
 _IGNORED_WARNINGS = (
     # waveforms are passed, so no file is decoded
@@ -115,8 +117,14 @@ def load_engine(config: PipelineConfig, device: str) -> Engine:
     Raises:
         EngineUnavailable: the library or the device is missing, or the files do not fit it.
     """
-    library = import_library()
-    place = _resolve_device(device)
+    library, torch = import_library(), importlib.import_module("torch")
+    has_gpu = torch.cuda.is_available()
+    if device == "auto":
+        device = "cuda" if has_gpu else "cpu"
+    if device.startswith("cuda") and not has_gpu:
+        raise EngineUnavailable(
+            "torch finds no CUDA device; check the driver, or use the device cpu."
+        )
     try:
         with _ignore_warnings():
             pipeline = _build(library, config)
@@ -125,28 +133,9 @@ def load_engine(config: PipelineConfig, device: str) -> Engine:
             f"The pyannote pipeline does not fit pyannote.audio {library.__version__}: {error}. "
             "Fetch it again, or use the pipeline for this version."
         ) from error
-    engine = _TorchEngine(pipeline)
-    engine.move(place)
+    engine = _TorchEngine(pipeline, torch)
+    engine.move(device)
     return engine
-
-
-def _resolve_device(wanted: str) -> str:
-    """
-    Return the torch device for a setting; `auto` takes a GPU if there is one.
-
-    Raises:
-        EngineUnavailable: there is no GPU, and one was requested.
-    """
-    import torch  # noqa: PLC0415 - only where the engine is used
-
-    has_gpu = torch.cuda.is_available()
-    if wanted == "auto":
-        return "cuda" if has_gpu else "cpu"
-    if wanted.startswith("cuda") and not has_gpu:
-        raise EngineUnavailable(
-            "torch finds no CUDA device; check the driver, or use the device cpu."
-        )
-    return wanted
 
 
 def _build(library: ModuleType, config: PipelineConfig) -> Any:
@@ -154,7 +143,9 @@ def _build(library: ModuleType, config: PipelineConfig) -> Any:
     klass = pipelines.SpeakerDiarization
     arguments = dict(config.arguments)
     if "plda" in inspect.signature(klass).parameters:
-        arguments["plda"] = _plda(config)
+        plda = importlib.import_module("pyannote.audio.core.plda").PLDA
+        # without a PLDA the library fetches community-1's, which is gated
+        arguments["plda"] = plda(*config.plda) if config.plda else plda.__new__(plda)
     elif config.clustering == VBX:
         raise EngineUnavailable(
             f"This pipeline needs pyannote.audio 4, and {library.__version__} is installed; "
@@ -166,12 +157,6 @@ def _build(library: ModuleType, config: PipelineConfig) -> Any:
         **arguments,
     )
     return pipeline.instantiate(dict(config.parameters))
-
-
-def _plda(config: PipelineConfig) -> Any:
-    plda = importlib.import_module("pyannote.audio.core.plda").PLDA
-    # without a PLDA the library fetches community-1's, which is gated
-    return plda(*config.plda) if config.plda else plda.__new__(plda)
 
 
 class _Inert:
@@ -237,61 +222,41 @@ def _model(checkpoint: dict[str, Any]) -> Any:
 
 
 class _TorchEngine:
-    """An Engine on torch."""
+    """An Engine on torch, loaded on the CPU."""
 
-    def __init__(self, pipeline: Any) -> None:
-        self._pipeline = pipeline
-        self._device = "cpu"
+    def __init__(self, pipeline: Any, torch: ModuleType) -> None:
+        self._pipeline, self._torch = pipeline, torch
+        self.device = "cpu"
         configured = (pipeline.segmentation_batch_size, pipeline.embedding_batch_size)
         self._configured = int(max(*configured, 1))
 
     @property
-    def device(self) -> str:
-        return self._device
-
-    @property
     def batch(self) -> int:
         """The pipeline's batch size, limited to what fits the device."""
-        return min(self._configured, self._fitting_batch())
+        if not self.device.startswith("cuda"):
+            return min(self._configured, _CPU_BATCH)
+        free, _ = self._torch.cuda.mem_get_info(self._torch.device(self.device))
+        fitting = max(_BATCH_PER_GIBIBYTE * int(free) // _GIBIBYTE, 1)
+        return min(self._configured, fitting, _GPU_BATCH)
 
     def move(self, device: str) -> None:
         """See `Engine`."""
-        import torch  # noqa: PLC0415 - only where the engine is used
-
-        self._pipeline.to(torch.device(device))
-        self._device = device
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        self._pipeline.to(self._torch.device(device))
+        self.device = device
+        if self._torch.cuda.is_available():
+            self._torch.cuda.empty_cache()
 
     def run(self, audio: Waveform, batch: int, hook: Hook, hints: Mapping[str, int]) -> object:
         """See `Engine`."""
-        import torch  # noqa: PLC0415 - only where the engine is used
-
         self._pipeline.segmentation_batch_size = batch
         self._pipeline.embedding_batch_size = batch
-        samples = torch.from_numpy(np.require(audio, np.float32, ["C", "W"]))[None]
+        samples = self._torch.from_numpy(np.require(audio, np.float32, ["C", "W"]))[None]
         file = {"waveform": samples, "sample_rate": SAMPLE_RATE_HZ, "uri": "recording"}
         try:
             with _ignore_warnings():
                 return self._pipeline(file, hook=hook, **hints)
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            raise OutOfMemory(str(error)) from error
-
-    def _fitting_batch(self) -> int:
-        if not self._device.startswith("cuda"):
-            return _CPU_BATCH
-        import torch  # noqa: PLC0415 - only where the engine is used
-
-        free, _ = torch.cuda.mem_get_info(torch.device(self._device))
-        return min(max(_BATCH_PER_GIBIBYTE * int(free) // _GIBIBYTE, 1), _GPU_BATCH)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    import torch  # noqa: PLC0415 - only where the engine is used
-
-    message = str(error).lower()
-    phrases = ("out of memory", "can't allocate memory", "alloc_failed")
-    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return known or any(phrase in message for phrase in phrases)
+            memory = isinstance(error, MemoryError | self._torch.OutOfMemoryError)
+            if memory or any(phrase in str(error).lower() for phrase in _MEMORY_PHRASES):
+                raise OutOfMemory(str(error)) from error
+            raise

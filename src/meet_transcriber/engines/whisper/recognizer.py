@@ -36,25 +36,15 @@ class WhisperRecognizer:
 
     Args:
         batch_size: windows decoded together; None chooses it by device.
+
+    Attributes:
+        languages: codes of the languages that the model knows.
     """
 
     def __init__(self, model: SpeechModel, batch_size: int | None = None) -> None:
         self._model = model
-        self._batch_size = batch_size or (_CPU_BATCH if model.device == "cpu" else _GPU_BATCH)
-
-    @property
-    def name(self) -> str:
-        return self._model.name
-
-    @property
-    def languages(self) -> Sequence[str]:
-        """Codes of the languages that the model knows."""
-        return self._model.languages
-
-    @property
-    def batch_size(self) -> int:
-        """Windows decoded together."""
-        return self._batch_size
+        self.name, self.languages = model.name, model.languages
+        self.batch_size = batch_size or (_CPU_BATCH if model.device == "cpu" else _GPU_BATCH)
 
     def check(self, options: Options) -> None:
         """Raise InvalidOptions if the model cannot do what is asked; see the port."""
@@ -79,14 +69,10 @@ class WhisperRecognizer:
             done += more
             progress(min(done / len(windows), 1.0))
 
+        asked = (options.language,) if options.language else options.languages
+        chinese = next((code for code in asked if code != base_language(code)), None)
         decoder = WindowDecoder(
-            self._model,
-            audio,
-            options.task,
-            tokens,
-            self._batch_size,
-            _chinese_script(options),
-            count,
+            self._model, audio, options.task, tokens, self.batch_size, chinese, count
         )
         try:
             yield from _accept(self._decode(decoder, audio, windows, options), options)
@@ -97,7 +83,10 @@ class WhisperRecognizer:
         self, decoder: WindowDecoder, audio: Waveform, windows: Sequence[Window], options: Options
     ) -> Iterator[WindowResult | TranscriptWarning]:
         """Decode in blocks, so that memory does not grow with the length of the audio."""
-        fixed, allowed = self._fixed_language(options), self._allowed_languages(options)
+        known = self.languages
+        fixed = "en" if len(known) == 1 else options.language and base_language(options.language)
+        asked = dict.fromkeys(base_language(code) for code in options.languages)
+        allowed = [code for code in asked if code in known] or list(known)
         fallback = FallbackDecoder(decoder, audio, () if fixed else allowed)
         language: str | None = None
         for start in range(0, len(windows), _BLOCK):
@@ -111,17 +100,6 @@ class WhisperRecognizer:
                 yield from _language_warnings(detected, path, allowed)
                 todo, language = list(_split_by_language(block, groups, path)), path[-1]
             yield from fallback.decode(todo)
-
-    def _fixed_language(self, options: Options) -> str | None:
-        """Return the language if it was given or the model knows only one."""
-        if len(self.languages) == 1:
-            return "en"
-        return options.language and base_language(options.language)
-
-    def _allowed_languages(self, options: Options) -> list[str]:
-        asked = dict.fromkeys(base_language(code) for code in options.languages)
-        known = self._model.languages
-        return [code for code in asked if code in known] or list(known)
 
 
 def check_options(name: str, languages: Sequence[str], options: Options) -> None:
@@ -189,11 +167,6 @@ def _language_warnings(
             f"The language is uncertain; {' and '.join(dict.fromkeys(path))} was chosen "
             f"({probability:.0%} likely). Set the option language to fix it.",
         )
-
-
-def _chinese_script(options: Options) -> str | None:
-    asked = (options.language,) if options.language else options.languages
-    return next((code for code in asked if code and code != base_language(code)), None)
 
 
 def _accept(

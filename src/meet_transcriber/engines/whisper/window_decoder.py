@@ -1,7 +1,6 @@
 """Decodes windows of one part of a recording to words, in batches."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby, pairwise
@@ -19,7 +18,7 @@ from meet_transcriber.core.word_timing import (
 from meet_transcriber.engines.whisper.language_detection import DetectedLanguage
 from meet_transcriber.engines.whisper.model import Alignment, Encoded, Hypothesis, SpeechModel
 from meet_transcriber.engines.whisper.windows import Window, split_window
-from meet_transcriber.ports.engines import Waveform
+from meet_transcriber.ports.engines import Waveform, map_concurrently
 
 _NO_SPEECH_PROB = 0.6  # together with _LOGPROB (openai/whisper: transcribe.py)
 _LOGPROB = -1.0  # mean log probability below which a window is decoded again
@@ -38,7 +37,7 @@ _RELIABLE_LOGPROB = -0.8  # of words that replace fewer ones
 T = TypeVar("T")
 R = TypeVar("R")
 
-_HALVINGS = 3
+_HALVINGS = 3  # 30 seconds become 4
 _TWO_LANGUAGES_SECONDS = 6.0  # shorter windows are not split by language
 
 
@@ -183,8 +182,6 @@ class WindowDecoder:
         """Free the encodings of windows that were not decoded."""
         self._encoded.clear()
 
-    # -- batches ---------------------------------------------------------------------------
-
     def _split(self, items: Sequence[T]) -> list[list[T]]:
         """Split windows into batches of nearly equal size that keep every replica busy."""
         if not items:
@@ -200,14 +197,7 @@ class WindowDecoder:
         """Run batches concurrently; yields each with its result, in order."""
         # one thread more than replicas on a GPU, so that it never waits for features
         threads = self._model.replicas + (self._model.device != "cpu")
-        with ThreadPoolExecutor(threads, thread_name_prefix="whisper") as pool:
-            futures = [pool.submit(work, batch) for batch in batches]
-            try:
-                for batch, future in zip(batches, futures, strict=True):
-                    yield batch, future.result()
-            finally:
-                for future in futures:
-                    future.cancel()
+        return zip(batches, map_concurrently(work, batches, threads), strict=True)
 
     def _encoding_id(self, item: tuple[Window, str]) -> int:
         """Identify the kept encoding that contains the window; 0 if there is none."""
@@ -218,17 +208,18 @@ class WindowDecoder:
         self, windows: Sequence[Window], *, keep: bool = False
     ) -> list[tuple[Window, DetectedLanguage]]:
         found: list[tuple[Window, DetectedLanguage]] = []
-        for batch, (encoded, results) in self._run(self._detect_batch, self._split(windows)):
+
+        def detect(batch: list[Window]) -> tuple[Encoded, list[Mapping[str, float]]]:
+            encoded = self._encode(batch)
+            return encoded, self._model.detect_languages(encoded)
+
+        for batch, (encoded, results) in self._run(detect, self._split(windows)):
             for place, window in enumerate(batch):
                 detected = DetectedLanguage(window.start, window.end, results[place])
                 found.append((window, detected))
                 if keep:
                     self._encoded[window] = (encoded, place)
         return found
-
-    def _detect_batch(self, windows: list[Window]) -> tuple[Encoded, list[Mapping[str, float]]]:
-        encoded = self._encode(windows)
-        return encoded, self._model.detect_languages(encoded)
 
     def _encode(self, windows: Sequence[Window]) -> Encoded:
         return self._model.encode([window.samples(self._audio) for window in windows])

@@ -9,8 +9,7 @@ import numpy as np
 from meet_transcriber.core.transcript import Span
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 
-MAX_WINDOW_SECONDS = 30.0
-"""Audio that the encoder takes at a time."""
+MAX_WINDOW_SECONDS = 30.0  # audio that the encoder takes at a time
 
 OVERLAP_SECONDS = 1.2
 """Audio on either side of a cut through running speech that both windows contain."""

@@ -23,7 +23,7 @@ from meet_transcriber.audio.sandbox.protocol import FAILED, RESULT, UNFILTERED, 
 from meet_transcriber.core.errors import EngineError, UnreadableAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.ports.engines import AudioDecoder
-from tests.simulated.children import none_left
+from tests.simulated.children import children_of, none_left
 from tests.simulated.recordings import CONTAINERS, whole
 from tests.simulated.system import wait_for
 
@@ -99,6 +99,48 @@ def test_a_decoder_that_is_not_there_is_said() -> None:
     decoder = ConfinedDecoder(probe_pool=ChildPool("no_such_module:Decoder"))
     with pytest.raises(EngineError, match="cannot be started"):
         decoder.probe(io.BytesIO(whole("wav")))
+
+
+def test_a_process_without_free_descriptors_gets_an_engine_error() -> None:
+    code = (
+        "import io, os, resource\n"
+        "from meet_transcriber.audio.sandbox.client import ConfinedDecoder\n"
+        "from meet_transcriber.core.errors import EngineError\n"
+        "decoder, media, failed = ConfinedDecoder(), open('r', 'rb'), 0\n"
+        "for free in range(len(os.listdir('/proc/self/fd')), 100):\n"
+        "    resource.setrlimit(resource.RLIMIT_NOFILE, (free, 1024))\n"
+        "    try:\n"
+        "        print(failed, decoder.probe(media).container)\n"
+        "        break\n"
+        "    except EngineError:\n"
+        "        failed += 1\n"
+    )
+    done = in_a_process(code)
+    failed, container = done.stdout.split()
+    assert (int(failed) > 3, container) == (True, "ogg"), done.stderr
+
+
+def test_a_fork_server_that_cannot_fork_is_not_left_behind() -> None:
+    pool = ChildPool("tests.simulated.decoders:Forkless")
+    servers = set()
+    for _ in range(2):
+        with pytest.raises(EngineError, match="cannot be started"), pool.child():
+            pass
+        servers.add(pool.pid)
+    assert len(servers) == 1
+    assert [child for child in children_of(os.getpid()) if child in servers] == list(servers)
+    del pool
+    assert not any(child in servers for child in children_of(os.getpid()))
+
+
+def test_a_fork_server_that_died_is_reaped_and_replaced() -> None:
+    pool = ChildPool("no_such_module:Decoder")
+    died = set()
+    for _ in range(2):
+        with pytest.raises(EngineError), pool.child():
+            pass
+        died.add(pool.pid)
+    assert died == {None}
 
 
 class Played(ChildPool):

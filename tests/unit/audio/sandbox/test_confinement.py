@@ -50,6 +50,15 @@ def test_a_decoder_that_sleeps_is_stopped_by_the_clock(simulated: Make, quick: M
     quick(20)
 
 
+def test_a_decoder_that_reports_progress_for_ever_is_stopped_by_the_clock(
+    simulated: Make, quick: Make
+) -> None:
+    decoder = simulated("Chattering", cpu_seconds=1)
+    with pytest.raises(UnreadableAudio, match="more than the 3 seconds"):
+        decoder.prepare(io.BytesIO(b"SPEAK"), io.BytesIO(), Options(), lambda _: None)
+    quick(20)
+
+
 def test_a_child_that_is_killed_is_told_from_a_damaged_file(simulated: Make) -> None:
     decoder = simulated("Sleeping")
 

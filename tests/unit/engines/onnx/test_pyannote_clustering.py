@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 
 from meet_transcriber.engines.onnx.clustering import centroid_linkage
-from meet_transcriber.engines.onnx.methods import reconstruct, to_annotation, to_diarization
+from meet_transcriber.engines.onnx.diarizer import reconstruct, to_annotation, to_diarization
 from meet_transcriber.engines.onnx.pyannote_clustering import (
     NO_CLUSTER,
-    AgglomerativeConfig,
-    assign_to_centroids,
     cluster_agglomerative,
     cut_in_order,
+    match_one_to_one,
     training_embeddings,
     training_mask,
 )
@@ -31,9 +30,7 @@ def test_speaker_counts_are_those_of_pyannote(golden: Golden) -> None:
 
 @pytest.mark.parametrize("name", HINTS)
 def test_clusters_are_those_of_pyannote(golden: Golden, name: str) -> None:
-    found = cluster_agglomerative(
-        golden.embeddings, golden.active, AgglomerativeConfig(), *HINTS[name]
-    )
+    found = cluster_agglomerative(golden.embeddings, golden.active, *HINTS[name])
     assert found.labels.tolist() == golden[f"{name}_labels"].tolist()
     assert found.centroids == pytest.approx(golden[f"{name}_centroids"], abs=1e-6)
 
@@ -86,33 +83,27 @@ def test_of_too_many_embeddings_evenly_chosen_ones_are_used() -> None:
     active[:, :300, 0] = 1
     embeddings = np.tile(np.arange(9.0)[:, None, None], (1, 3, 2))
     assert training_embeddings(embeddings, active, 3)[:, 0].tolist() == [0, 4, 8]
-    assert len(training_embeddings(embeddings, active, None)) == 9
+    assert len(training_embeddings(embeddings, active)) == 9
 
 
 def test_without_usable_embeddings_there_is_one_cluster() -> None:
     active = np.zeros((2, 589, 3), np.uint8)
     active[0, :50, 1] = 1
-    found = cluster_agglomerative(np.ones((2, 3, 4)), active, AgglomerativeConfig(), 3, 5)
+    found = cluster_agglomerative(np.ones((2, 3, 4)), active, 3, 5)
     assert found.labels.tolist() == [[NO_CLUSTER, 0, NO_CLUSTER], [NO_CLUSTER] * 3]
     assert np.isnan(found.centroids).all()
     assert found.centroids.shape == (1, 4)
 
 
-def test_two_speakers_of_a_window_may_be_one_unless_constrained() -> None:
-    embeddings = np.array([[[1.0, 0.0], [0.9, 0.1], [0.8, 0.3]]])
-    centroids = np.eye(2)
-    assert assign_to_centroids(embeddings, centroids, constrained=False).tolist() == [[0, 0, 0]]
-    assert assign_to_centroids(embeddings, centroids, constrained=True).tolist() == [
-        [0, NO_CLUSTER, 1]
-    ]
+def test_speakers_of_a_window_get_different_clusters_while_there_are_enough() -> None:
+    close = np.array([[[1.0, 0.0], [0.9, 0.1], [0.8, 0.3]]])
+    assert match_one_to_one(close).tolist() == [[0, NO_CLUSTER, 1]]
 
 
-def test_the_constraint_applies_to_the_whole_window() -> None:
-    # each alone would take the first; the sum is largest the other way round
-    embeddings = np.array([[[1.0, 0.6], [1.0, 0.0], [0.0, 0.0]]])
-    embeddings[0, 2] = np.nan
-    found = assign_to_centroids(embeddings, np.eye(2), constrained=True)
-    assert found.tolist() == [[1, 0, NO_CLUSTER]]
+def test_the_sum_of_similarities_in_a_window_is_the_largest() -> None:
+    # each alone would take the first; an unknown speaker is matched last
+    close = np.array([[[0.86, 0.51], [1.0, 0.0], [np.nan, np.nan]]])
+    assert match_one_to_one(close).tolist() == [[1, 0, NO_CLUSTER]]
 
 
 def test_more_people_than_clusters_get_additional_columns() -> None:

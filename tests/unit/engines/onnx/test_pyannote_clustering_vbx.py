@@ -10,7 +10,6 @@ from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.engines.onnx.pyannote_clustering import (
     NO_CLUSTER,
     PLDA_FILES,
-    VbxConfig,
     cluster_vbx,
     read_plda,
 )
@@ -26,13 +25,13 @@ def golden() -> Golden:
 
 @pytest.mark.parametrize("name", HINTS)
 def test_clusters_are_those_of_pyannote(golden: Golden, name: str) -> None:
-    found = cluster_vbx(golden.embeddings, golden.active, golden.plda, VbxConfig(), *HINTS[name])
+    found = cluster_vbx(golden.embeddings, golden.active, golden.plda, *HINTS[name])
     assert found.labels.tolist() == golden[f"{name}_vbx_labels"].tolist()
     assert found.centroids == pytest.approx(golden[f"{name}_vbx_centroids"], abs=1e-5)
 
 
 def test_two_speakers_of_a_window_are_never_one(golden: Golden) -> None:
-    found = cluster_vbx(golden.embeddings, golden.active, golden.plda, VbxConfig())
+    found = cluster_vbx(golden.embeddings, golden.active, golden.plda)
     for labels in found.labels:
         heard = labels[labels != NO_CLUSTER]
         assert len(set(heard)) == len(heard)
@@ -41,13 +40,13 @@ def test_two_speakers_of_a_window_are_never_one(golden: Golden) -> None:
 def test_one_embedding_is_one_speaker(golden: Golden) -> None:
     active = np.zeros((1, 589, 3), np.uint8)
     active[0, :300, 1] = 1
-    found = cluster_vbx(golden.embeddings[:1], active, golden.plda, VbxConfig(), 2, 3)
+    found = cluster_vbx(golden.embeddings[:1], active, golden.plda, 2, 3)
     assert found.labels.tolist() == [[NO_CLUSTER, 0, NO_CLUSTER]]
     assert (found.centroids == golden.embeddings[0, 1]).all()
 
 
 def test_no_more_speakers_are_made_than_there_are_embeddings(golden: Golden) -> None:
-    found = cluster_vbx(golden.embeddings[:2], golden.active[:2], golden.plda, VbxConfig(), 20, 20)
+    found = cluster_vbx(golden.embeddings[:2], golden.active[:2], golden.plda, 20, 20)
     assert 2 <= len(found.centroids) <= 6
     assert np.isfinite(found.centroids).all()
 

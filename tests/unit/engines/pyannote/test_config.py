@@ -33,7 +33,7 @@ class FakeFiles:
     closed: Sequence[str] = ()
     asked: list[str] = field(default_factory=list)
 
-    def get(self, repository: str, name: str, revision: str | None = None) -> Path:
+    def get(self, repository: str, name: str, revision: str | None) -> Path:
         self.asked.append(f"{repository}:{name}" + (f"@{revision}" if revision else ""))
         if repository in self.closed:
             raise GateClosed(repository)
@@ -89,7 +89,7 @@ def test_a_token_is_used_as_it_is_and_never_logged(
 
 
 def test_version_3_1_fetches_no_plda(hub: FakeFiles) -> None:
-    config = find_pipeline(THREE_ONE, hub, has_token=False)
+    config = find_pipeline(THREE_ONE, hub.get, has_token=False)
     assert hub.asked == [
         f"{THREE_ONE}:config.yaml",
         "pyannote/segmentation-3.0:pytorch_model.bin",
@@ -100,7 +100,7 @@ def test_version_3_1_fetches_no_plda(hub: FakeFiles) -> None:
 
 
 def test_community_1_takes_everything_from_one_repository(hub: FakeFiles) -> None:
-    config = find_pipeline(f"{COMMUNITY}@v2", hub, has_token=False)
+    config = find_pipeline(f"{COMMUNITY}@v2", hub.get, has_token=False)
     assert {asked.partition(":")[0] for asked in hub.asked} == {COMMUNITY}
     assert all(asked.endswith("@v2") for asked in hub.asked)
     assert [path.name for path in config.plda] == ["xvec_transform.npz", "plda.npz"]
@@ -114,7 +114,7 @@ def test_models_are_found_beside_the_config_by_relative_and_absolute_paths(tmp_p
     folder = write_config(tmp_path / "p", segmentation="models", embedding=str(elsewhere))
     nothing = FakeFiles(tmp_path)
     for model in (folder, folder / "config.yaml"):
-        config = find_pipeline(str(model), nothing, has_token=False)
+        config = find_pipeline(str(model), nothing.get, has_token=False)
         assert config == PipelineConfig(
             folder / "models/pytorch_model.bin", elsewhere, parameters={"segmentation": {}}
         )
@@ -134,7 +134,7 @@ def test_a_missing_file_of_a_folder_is_named(
 ) -> None:
     folder = write_config(tmp_path / "p", **params)
     with pytest.raises(EngineUnavailable, match=words):
-        find_pipeline(str(folder), FakeFiles(tmp_path), has_token=False)
+        find_pipeline(str(folder), FakeFiles(tmp_path).get, has_token=False)
 
 
 @pytest.mark.parametrize(
@@ -149,19 +149,19 @@ def test_a_missing_file_of_a_folder_is_named(
 def test_an_invalid_config_is_refused(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(EngineUnavailable, match=words):
-        find_pipeline(str(tmp_path), FakeFiles(tmp_path), has_token=False)
+        find_pipeline(str(tmp_path), FakeFiles(tmp_path).get, has_token=False)
 
 
 @pytest.mark.parametrize("model", ["/no/such/folder", "no-such-model", "a/b/c"])
 def test_a_model_that_is_neither_folder_nor_hub_id_is_refused(tmp_path: Path, model: str) -> None:
     with pytest.raises(EngineUnavailable, match="no folder"):
-        find_pipeline(model, FakeFiles(tmp_path), has_token=False)
+        find_pipeline(model, FakeFiles(tmp_path).get, has_token=False)
 
 
 def test_a_closed_gate_names_every_page_whose_terms_count(hub: FakeFiles) -> None:
     hub.closed = [THREE_ONE]
     with pytest.raises(EngineUnavailable) as caught:
-        find_pipeline(THREE_ONE, hub, has_token=False)
+        find_pipeline(THREE_ONE, hub.get, has_token=False)
     words = str(caught.value)
     assert "https://huggingface.co/pyannote/speaker-diarization-3.1" in words
     assert "https://huggingface.co/pyannote/segmentation-3.0" in words
@@ -172,7 +172,7 @@ def test_a_closed_gate_names_every_page_whose_terms_count(hub: FakeFiles) -> Non
 def test_a_gate_behind_an_open_one_is_named_without_asking_for_a_token(hub: FakeFiles) -> None:
     hub.closed = ["pyannote/segmentation-3.0"]
     with pytest.raises(EngineUnavailable, match=r"refuses pyannote/segmentation-3\.0") as caught:
-        find_pipeline(THREE_ONE, hub, has_token=True)
+        find_pipeline(THREE_ONE, hub.get, has_token=True)
     assert "HUGGINGFACE_ACCESS_TOKEN" not in str(caught.value)
 
 
@@ -180,7 +180,7 @@ def test_a_gate_behind_an_open_one_is_named_without_asking_for_a_token(hub: Fake
 
 
 def test_community_1_is_chosen_if_the_token_can_read_it(hub: FakeFiles) -> None:
-    name, config = find_first_pipeline(DEFAULT_MODELS, hub, has_token=True)
+    name, config = find_first_pipeline(DEFAULT_MODELS, hub.get, has_token=True)
     assert (name, config.clustering) == (COMMUNITY, "VBxClustering")
     assert {asked.partition(":")[0] for asked in hub.asked} == {COMMUNITY}
 
@@ -190,7 +190,7 @@ def test_with_the_terms_of_3_1_alone_3_1_is_chosen_and_logged(
 ) -> None:
     hub.closed = [COMMUNITY]
     with caplog.at_level(logging.WARNING):
-        name, config = find_first_pipeline(DEFAULT_MODELS, hub, has_token=True)
+        name, config = find_first_pipeline(DEFAULT_MODELS, hub.get, has_token=True)
     assert (name, config.plda) == (THREE_ONE, ())
     passed = next(record for record in caplog.records if record.msg == "pipeline_unavailable")
     assert f"https://huggingface.co/{COMMUNITY}" in str(vars(passed))
@@ -199,14 +199,14 @@ def test_with_the_terms_of_3_1_alone_3_1_is_chosen_and_logged(
 def test_if_neither_is_available_the_error_is_about_the_first(hub: FakeFiles) -> None:
     hub.closed = [COMMUNITY, THREE_ONE]
     with pytest.raises(EngineUnavailable) as caught:
-        find_first_pipeline(DEFAULT_MODELS, hub, has_token=False)
+        find_first_pipeline(DEFAULT_MODELS, hub.get, has_token=False)
     assert str(caught.value).endswith(f"meet-transcriber models pull {COMMUNITY}")
 
 
 def test_a_named_pipeline_is_never_replaced(hub: FakeFiles) -> None:
     hub.closed = [COMMUNITY]
     with pytest.raises(EngineUnavailable, match="community-1"):
-        find_first_pipeline([COMMUNITY], hub, has_token=True)
+        find_first_pipeline([COMMUNITY], hub.get, has_token=True)
     assert not any(THREE_ONE in asked for asked in hub.asked)
 
 
@@ -258,26 +258,26 @@ def response(status: int) -> Any:
 
 def test_cached_files_are_not_fetched() -> None:
     hub = FakeHub(cached=True)
-    assert hub_files(hub).get("a/b", "c") == Path("cache/a/b/c")
+    assert hub_files(hub).get("a/b", "c", None) == Path("cache/a/b/c")
     assert hub.calls == [(True, None)]
 
 
 def test_the_token_goes_along_only_to_fetch() -> None:
     hub = FakeHub()
-    assert hub_files(hub).get("a/b", "c") == Path("cache/a/b/c")
+    assert hub_files(hub).get("a/b", "c", None) == Path("cache/a/b/c")
     assert hub.calls == [(True, None), (False, "hf_real")]
 
 
 def test_the_network_is_not_used_unless_allowed() -> None:
     hub = FakeHub()
     with pytest.raises(EngineUnavailable, match="c of a/b is not on this machine"):
-        hub_files(hub, local=True).get("a/b", "c")
+        hub_files(hub, local=True).get("a/b", "c", None)
     assert [local for local, _ in hub.calls] == [True]
 
 
 def test_an_unreachable_hub_is_reported_with_the_reason() -> None:
     with pytest.raises(EngineUnavailable, match="cannot be reached"):
-        hub_files(FakeHub(), problem="HF_HUB_OFFLINE is set").get("a/b", "c")
+        hub_files(FakeHub(), problem="HF_HUB_OFFLINE is set").get("a/b", "c", None)
 
 
 @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ def test_an_unreachable_hub_is_reported_with_the_reason() -> None:
 )
 def test_every_kind_of_refusal_is_a_closed_gate(answer: Exception) -> None:
     with pytest.raises(GateClosed):
-        hub_files(FakeHub(answer=answer)).get("a/b", "c")
+        hub_files(FakeHub(answer=answer)).get("a/b", "c", None)
 
 
 @pytest.mark.parametrize(
@@ -306,4 +306,4 @@ def test_every_kind_of_refusal_is_a_closed_gate(answer: Exception) -> None:
 )
 def test_other_errors_of_the_hub_are_reported(answer: Exception, words: str) -> None:
     with pytest.raises(EngineUnavailable, match=words):
-        hub_files(FakeHub(answer=answer)).get("a/b", "c")
+        hub_files(FakeHub(answer=answer)).get("a/b", "c", None)

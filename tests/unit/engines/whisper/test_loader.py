@@ -1,9 +1,11 @@
 """Whisper in a child process, which is replaced when its GPU fails."""
 
 import os
+import resource
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,16 @@ import pytest
 from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Segment, Span, TranscriptWarning
-from meet_transcriber.engines.whisper.loader import ChildRecognizer, RecognizerSpec
+from meet_transcriber.engines.whisper.loader import ChildRecognizer, Load
 from meet_transcriber.ports.engines import Finding, Progress
-from tests.unit.engines.whisper.failing_recognizers import OUT_OF_MEMORY, script
+from tests.unit.engines.whisper.failing_recognizers import (
+    OUT_OF_MEMORY,
+    missing,
+    script,
+    slow,
+    small_gpu,
+)
 
-LOADERS = "tests.unit.engines.whisper.failing_recognizers"
 ROOT = Path(__file__).parents[4]
 SPEECH = [Span(0.9, 3.0)]
 
@@ -36,8 +43,8 @@ def started() -> Iterator[Any]:
     """Starts recognizers and closes them."""
     running: list[ChildRecognizer] = []
 
-    def start(loader: str, **arguments: Any) -> ChildRecognizer:
-        running.append(ChildRecognizer(RecognizerSpec(f"{LOADERS}:{loader}", arguments)))
+    def start(loader: Load, **arguments: Any) -> ChildRecognizer:
+        running.append(ChildRecognizer(partial(loader, **arguments)))
         return running[-1]
 
     yield start
@@ -58,7 +65,7 @@ def text_of(findings: list[Finding]) -> str:
 
 
 def test_findings_and_progress_come_from_the_process(started: Any) -> None:
-    recognizer = started("small_gpu", fits=8, how="error")
+    recognizer = started(small_gpu, fits=8, how="error")
     shares: list[float] = []
     assert text_of(heard(recognizer, progress=shares.append)) == "six words that everybody may hear"
     assert shares[-1] == 1.0
@@ -69,7 +76,7 @@ def test_findings_and_progress_come_from_the_process(started: Any) -> None:
 def test_after_a_failure_a_new_process_continues_with_half_the_batch_and_a_warning(
     started: Any, how: str
 ) -> None:
-    recognizer = started("small_gpu", fits=2, how=how)
+    recognizer = started(small_gpu, fits=2, how=how)
     findings = heard(recognizer)
     assert text_of(findings) == "six words that everybody may hear"
     notes = [each for each in findings if isinstance(each, TranscriptWarning)]
@@ -81,7 +88,7 @@ def test_after_a_failure_a_new_process_continues_with_half_the_batch_and_a_warni
 
 
 def test_if_not_even_one_window_fits_the_error_says_what_to_do(started: Any) -> None:
-    recognizer = started("small_gpu", fits=0, how="error")
+    recognizer = started(small_gpu, fits=0, how="error")
     with pytest.raises(EngineUnavailable, match="WHISPER_MODEL") as raised:
         heard(recognizer)
     assert OUT_OF_MEMORY in str(raised.value)
@@ -89,11 +96,22 @@ def test_if_not_even_one_window_fits_the_error_says_what_to_do(started: Any) -> 
 
 def test_errors_while_loading_reach_the_parent(started: Any) -> None:
     with pytest.raises(EngineUnavailable, match="no weights here"):
-        started("missing")
+        started(missing)
+
+
+def test_a_process_that_cannot_be_started_is_an_engine_error(started: Any) -> None:
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = len(list(Path("/proc/self/fd").iterdir())) + 1  # one socket of a pair
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        with pytest.raises(EngineUnavailable, match="Too many open files"):
+            started(small_gpu, fits=8, how="error")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_options_are_checked_without_the_child(started: Any) -> None:
-    recognizer = started("small_gpu", fits=8, how="error")
+    recognizer = started(small_gpu, fits=8, how="error")
     with pytest.raises(InvalidOptions, match="none of the languages"):
         heard(recognizer, Options(language="sw"))
 
@@ -103,7 +121,7 @@ class Cancelled(Exception):
 
 
 def test_a_cancelled_part_ends_at_once(started: Any) -> None:
-    recognizer = started("slow")
+    recognizer = started(slow)
 
     def cancel(share: float) -> None:
         if share > 0:

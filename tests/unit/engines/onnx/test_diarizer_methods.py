@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from meet_transcriber.core.transcript import Turn
-from meet_transcriber.engines.onnx.embeddings import l2_normalize
-from meet_transcriber.engines.onnx.methods import (
+from meet_transcriber.engines.onnx.diarizer import (
     Method,
     PyannoteMethod,
     Resegmentation,
     SpeakerTurns,
 )
+from meet_transcriber.engines.onnx.embeddings import l2_normalize
 from meet_transcriber.engines.onnx.pooling import SHORT_HOP, SHORT_SECONDS, Embeddings
 from meet_transcriber.engines.onnx.pyannote_clustering import Plda
 from meet_transcriber.engines.onnx.speaker_segmentation import (
