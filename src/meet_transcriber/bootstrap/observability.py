@@ -1,6 +1,7 @@
 """Settings to metrics, traces and logging."""
 
 import atexit
+import fcntl
 import multiprocessing
 import os
 import shutil
@@ -8,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from meet_transcriber.observability.metrics import Exposition, Sample
 
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_PREFIX = "meet-transcriber-metrics-"
 _MAX_AGE_SECONDS = 1.0
 _WORKER_STATES = ("fetching", "ready", "working", "stopping", "unable")
 
@@ -33,26 +36,57 @@ def share_metrics() -> None:
     Let this process and its children count together; to be called before anything is counted.
 
     They share PROMETHEUS_MULTIPROC_DIR, or a temporary folder; the processes of one
-    `uvicorn --workers` share a folder named after their parent.
+    `uvicorn --workers` share a folder named after their parent. Folders of processes that were
+    killed are removed.
     """
     if _FOLDER in os.environ:
         Path(os.environ[_FOLDER]).mkdir(parents=True, exist_ok=True)
         return
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        folder = Path(tempfile.gettempdir()) / f"meet-transcriber-{os.getuid()}-{parent.pid}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if folder.lstat().st_uid == os.getuid():  # not planted by another user
-            os.environ[_FOLDER] = str(folder)
-            return
-    folder = Path(tempfile.mkdtemp(prefix="meet-transcriber-metrics-"))
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        _remove_unused(folder)
+    folder, lock = _make_folder()
     os.environ[_FOLDER] = str(folder)
-    atexit.register(_remove, folder, os.getpid())
+    atexit.register(_release, folder, lock)
 
 
-def _remove(folder: Path, owner: int) -> None:
-    if os.getpid() == owner:  # not a fork of it
-        shutil.rmtree(folder, ignore_errors=True)
+def _make_folder() -> tuple[Path, int]:
+    """A folder for this process or for those of one parent, and the descriptor that locks it."""
+    parent = multiprocessing.parent_process()
+    while True:
+        with suppress(FileNotFoundError):  # another process removed it before it was locked
+            folder = _shared_folder(parent.pid or 0) if parent else _own_folder()
+            lock = os.open(folder, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            if os.path.samestat(os.fstat(lock), folder.stat()):
+                return folder, lock
+
+
+def _own_folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix=_PREFIX))
+
+
+def _shared_folder(parent: int) -> Path:
+    folder = Path(tempfile.gettempdir()) / f"{_PREFIX}{os.getuid()}-{parent}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    planted = folder.lstat().st_uid != os.getuid()  # by another user
+    return _own_folder() if planted else folder
+
+
+def _release(folder: Path, lock: int) -> None:
+    os.close(lock)
+    _remove_unused(folder)
+
+
+def _remove_unused(folder: Path) -> None:
+    """Remove a folder of this user unless a process holds its lock, which ends with the process."""
+    with suppress(OSError):
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            if os.fstat(lock).st_uid == os.getuid():
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(lock)
 
 
 def meters(settings: Settings) -> Meters:
