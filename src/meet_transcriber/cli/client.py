@@ -21,6 +21,8 @@ _RETRY_SECONDS = 60.0
 _MAX_STALLED = 10
 """Attempts to resume an upload without progress."""
 _BLOCK_BYTES = 1 << 16
+_PIECE_BYTES = 16 << 20
+"""Size of the requests of an upload; Cloud Run and common proxies refuse those above 32 MiB."""
 _TRANSIENT = (408, 502, 503, 504)
 """Statuses of a server, or the proxy in front of it, that is temporarily unavailable."""
 ENDED = ("completed", "failed", "cancelled")
@@ -80,19 +82,19 @@ class Client:
                 raise
 
     def _send(self, upload: str, file: BinaryIO, size: int, update: Update) -> None:
-        """Send what the server does not have yet, until it has everything."""
+        """Send what the server does not have yet, in pieces, until it has everything."""
         received, stalled = 0, 0
         while (offset := self._retried(lambda: self._offset(upload))) < size:
             stalled = 0 if offset > received else stalled
-            received = offset
+            received, end = offset, min(offset + _PIECE_BYTES, size)
             headers = {
                 "Content-Type": "application/partial-upload",
-                "Content-Length": str(size - offset),
+                "Content-Length": str(end - offset),
                 "Upload-Offset": str(offset),
             }
-            rest = _rest(file, offset, size, update)
+            piece = _blocks(file, offset, end, lambda sent: update("upload", sent / size))
             try:
-                self._request("PATCH", upload, transient=409, content=rest, headers=headers)
+                self._request("PATCH", upload, transient=409, content=piece, headers=headers)
             except ServerUnreachable:
                 stalled += 1
                 if stalled == _MAX_STALLED:
@@ -190,16 +192,16 @@ class ServerUnreachable(ServerError):
     code = "server_unreachable"
 
 
-def _rest(file: BinaryIO, position: int, size: int, update: Update) -> Iterator[bytes]:
-    """The file from a position up to the announced size."""
-    file.seek(position)
-    while position < size:
-        data = file.read(min(_BLOCK_BYTES, size - position))
+def _blocks(file: BinaryIO, start: int, end: int, update: Callable[[int], None]) -> Iterator[bytes]:
+    """The bytes of a file between two positions; `update` is called with each position reached."""
+    file.seek(start)
+    while start < end:
+        data = file.read(min(_BLOCK_BYTES, end - start))
         if not data:
             raise UnreadableAudio("The file became shorter while it was sent; send it again.")
         yield data
-        position += len(data)
-        update("upload", position / size)
+        start += len(data)
+        update(start)
 
 
 @contextmanager
