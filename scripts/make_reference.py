@@ -52,7 +52,7 @@ def errors_page() -> str:
     return _page(
         "Errors",
         "The `code` is stable. Ctrl-C exits with 130, a usage error with 2, and "
-        f" `doctor --full` with {EXIT_OUT_OF_BOUNDS} for a value out of bounds.",
+        f"`doctor --full` with {EXIT_OUT_OF_BOUNDS} for a value out of bounds.",
         _table(("code", "class", "HTTP status", "exit code", "meaning"), rows),
     )
 

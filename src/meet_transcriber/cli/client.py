@@ -186,10 +186,8 @@ class Client:
         raise (ServerUnreachable if away else ServerError)(_message(response))
 
 
-class ServerUnreachable(ServerError):
+class ServerUnreachable(ServerError, code="server_unreachable"):
     """There is no server, or it is temporarily unavailable."""
-
-    code = "server_unreachable"
 
 
 def _blocks(file: BinaryIO, start: int, end: int, update: Callable[[int], None]) -> Iterator[bytes]:

@@ -36,13 +36,13 @@ def add_program(machine: Path, name: str, script: str) -> None:
 def test_no_python_is_said(machine: Path) -> None:
     done = run("setup.sh", str(machine / "venv"), "lock.txt", machine=machine)
     assert done.returncode == 1
-    assert "needs Python 3.11 or newer" in done.stderr
+    assert "Python 3.11 or newer was not found" in done.stderr
 
 
 def test_an_old_python_is_no_python(machine: Path) -> None:
     add_program(machine, "python3", "exit 1")
     done = run("setup.sh", str(machine / "venv"), "lock.txt", machine=machine)
-    assert "needs Python 3.11 or newer" in done.stderr
+    assert "Python 3.11 or newer was not found" in done.stderr
 
 
 def test_a_python_without_venv_names_the_package(machine: Path) -> None:
