@@ -9,8 +9,7 @@ import pytest
 
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.settings import Settings
-from meet_transcriber.settings import http_secrets as vaults
-from meet_transcriber.settings.http_secrets import VaultAccess
+from meet_transcriber.settings.secret_sources import VaultAccess, read_vault
 from tests.unit.outbound.sites import Answer, Site
 
 SECRET = "/v1/secret/data/meet-transcriber"
@@ -36,7 +35,7 @@ def read(
     vault: Site, access: dict[str, Any] | None = None, name: str = "secret/meet-transcriber"
 ) -> dict[str, Any]:
     said = {"addr": vault.url(""), "token": "hvs.theirs", **(access or {})}
-    return vaults.read_vault(Settings, name, VaultAccess(_env_file=None, **said))
+    return read_vault(Settings, name, VaultAccess(_env_file=None, **said))
 
 
 def test_the_guides_field_is_the_token(vault: Site) -> None:
