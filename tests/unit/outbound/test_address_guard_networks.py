@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.outbound.networks import (
+from meet_transcriber.outbound.address_guard import (
     AllowList,
     address_of,
     is_host_name,
