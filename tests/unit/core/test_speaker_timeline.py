@@ -14,11 +14,11 @@ from meet_transcriber.core.speaker_timeline import (
     Entry,
     Timeline,
     decode_text,
+    parse_time,
     parse_timeline,
     read_timeline,
 )
-from meet_transcriber.core.speaker_timeline.formats import parse_time
-from tests.unit.core.speaker_timeline import samples
+from tests.unit.core import timeline_samples as samples
 
 ENTRIES = [
     ("Ann Lee", 3.58, 9.24),

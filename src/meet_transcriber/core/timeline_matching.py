@@ -7,7 +7,7 @@ from functools import reduce
 from operator import or_
 
 from meet_transcriber.core.scoring import assign
-from meet_transcriber.core.speaker_timeline.formats import Timeline
+from meet_transcriber.core.speaker_timeline import Timeline
 from meet_transcriber.core.transcript import (
     Span,
     TranscriptWarning,

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meet_transcriber.core.speaker_timeline import Timeline, name_speakers
-from meet_transcriber.core.speaker_timeline.matching import find_offset
+from meet_transcriber.core.speaker_timeline import Timeline
+from meet_transcriber.core.timeline_matching import find_offset, name_speakers
 from meet_transcriber.core.transcript import Turn
-from tests.unit.core.speaker_timeline.meetings import disturbed, meeting, noted
+from tests.unit.core.timeline_meetings import disturbed, meeting, noted
 
 seeds = st.integers(0, 10_000)
 

@@ -4,9 +4,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from meet_transcriber.core.speaker_timeline import Entry, Naming, Timeline, name_speakers
+from meet_transcriber.core.speaker_timeline import Entry, Timeline
+from meet_transcriber.core.timeline_matching import Naming, name_speakers
 from meet_transcriber.core.transcript import Turn
-from tests.unit.core.speaker_timeline.meetings import PEOPLE, disturbed, meeting, noted
+from tests.unit.core.timeline_meetings import PEOPLE, disturbed, meeting, noted
 
 A, B, C = "SPEAKER_00", "SPEAKER_01", "SPEAKER_02"
 SECONDS = 1200.0
