@@ -18,13 +18,7 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import Diarizer, Recognizer
 from meet_transcriber.ports.queues import JobQueue
-from meet_transcriber.ports.stores import (
-    Clock,
-    Copied,
-    JobStore,
-    MediaStore,
-    TextIndex,
-)
+from meet_transcriber.ports.stores import Clock, Copied, JobStore, MediaStore, TextIndex
 from meet_transcriber.service import (
     Engines,
     Maintenance,

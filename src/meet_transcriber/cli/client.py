@@ -139,11 +139,7 @@ class Client:
     def enroll_clip(self, path: Path, name: str, consent: str) -> str:
         """Upload a clip of one person; returns the id of the job that enrolls them."""
         with _opened(path) as file:
-            parts = {
-                "name": (None, name),
-                "consent": (None, consent),
-                "file": (path.name, file),
-            }
+            parts = {"name": (None, name), "consent": (None, consent), "file": (path.name, file)}
             return str(self.voices("POST", files=parts)["job_id"])
 
     def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:

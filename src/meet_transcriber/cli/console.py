@@ -59,8 +59,7 @@ MaxSpeakers = Annotated[int | None, typer.Option(help="Maximum number of speaker
 Hotwords = Annotated[str | None, typer.Option(help="Names and words: Ann,Keycloak.")]
 InitialPrompt = Annotated[str | None, typer.Option(help="Text that precedes the recording.")]
 SpeakerTimeline = Annotated[
-    Path | None,
-    typer.Option(help="Who was speaking when: JSON, RTTM, WebVTT with names, or CSV."),
+    Path | None, typer.Option(help="Who was speaking when: JSON, RTTM, WebVTT with names, or CSV.")
 ]
 Channels = Annotated[ChannelMode, typer.Option(help="Whether each channel is one speaker.")]
 

@@ -30,8 +30,7 @@ def create(
         str, typer.Option(help="Comma-separated: submit, read, admin, monitor.")
     ] = "submit,read",
     tenant: Annotated[
-        str | None,
-        typer.Option(help="Tenant whose jobs it can access; defaults to its name."),
+        str | None, typer.Option(help="Tenant whose jobs it can access; defaults to its name.")
     ] = None,
     days: Annotated[
         int | None, typer.Option(min=1, max=36_500, help="Days until it expires; never if unset.")
@@ -47,9 +46,7 @@ def create(
 
 
 @app.command("list")
-def list_keys(
-    as_json: AsJson = False,
-) -> None:
+def list_keys(as_json: AsJson = False) -> None:
     """List keys, without their secrets."""
     with _auth() as context:
         keys = context.keyring.list_keys()

@@ -147,12 +147,7 @@ def transcribe_file(
         pipeline = engines.pipeline(settings, options, work_dir or Path(folder), name)
         with progress_bar(path.name) as update:
             transcript = run(
-                pipeline,
-                path,
-                loaded.recognizer,
-                loaded.diarizer,
-                StageProgress(update),
-                timeline,
+                pipeline, path, loaded.recognizer, loaded.diarizer, StageProgress(update), timeline
             )
     for warning in transcript.warnings:
         print_warning(warning.message)

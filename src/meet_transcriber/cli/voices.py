@@ -11,13 +11,7 @@ from rich.table import Table
 
 from meet_transcriber.cli.client import Client
 from meet_transcriber.cli.console import AsJson, progress_bar, stderr
-from meet_transcriber.cli.jobs import (
-    LOCAL_SERVER,
-    Key,
-    Server,
-    connected,
-    raise_unless_completed,
-)
+from meet_transcriber.cli.jobs import LOCAL_SERVER, Key, Server, connected, raise_unless_completed
 from meet_transcriber.core.errors import InvalidOptions
 
 app = typer.Typer(no_args_is_help=True, help="People whom a server recognizes by their voices.")
@@ -27,11 +21,7 @@ Name = Annotated[str, typer.Argument(help="The person's name.")]
 
 
 @app.command("list")
-def list_voices(
-    server: Server = LOCAL_SERVER,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+def list_voices(server: Server = LOCAL_SERVER, key: Key = None, as_json: AsJson = False) -> None:
     """List known people."""
     with connected(server, key) as client:
         people = client.voices("GET")["data"]

@@ -235,9 +235,7 @@ def _create(spec: MetricSpec, registry: CollectorRegistry) -> "Counter | Gauge |
             )
         case _:
             return Histogram(
-                *(spec.name, spec.help, spec.labels),
-                registry=registry,
-                buckets=spec.buckets,
+                *(spec.name, spec.help, spec.labels), registry=registry, buckets=spec.buckets
             )
 
 

@@ -54,8 +54,7 @@ class Settings(BaseSettings):
         "community-1 if the token gives access, else 3.1.",
     )
     asr_engine: Literal["auto", "whisper", "faster-whisper"] = Field(
-        "auto",
-        description="Recognizer; all values select Whisper on CTranslate2.",
+        "auto", description="Recognizer; all values select Whisper on CTranslate2."
     )
     diarization_engine: Literal["auto", "onnx", "pyannote", "none"] = Field(
         "auto",
@@ -210,9 +209,7 @@ class Settings(BaseSettings):
         "refused for the rest of the period; 0 means unlimited.",
     )
     max_queued_jobs: int = Field(
-        1000,
-        ge=0,
-        description="Limit on unfinished jobs across all tenants; 0 means unlimited.",
+        1000, ge=0, description="Limit on unfinished jobs across all tenants; 0 means unlimited."
     )
     max_jobs_in_flight: int | None = Field(
         None, ge=1, description="Limit on unfinished jobs of a tenant; unlimited if unset."
@@ -271,8 +268,7 @@ class Settings(BaseSettings):
         "Kubernetes, Docker and Vault's agent mount them.",
     )
     secrets_from: Manager | None = Field(
-        None,
-        description="Secret manager, read once at start, for settings that nothing else sets.",
+        None, description="Secret manager, read once at start, for settings that nothing else sets."
     )
     secrets_name: str | None = Field(
         None,
