@@ -36,7 +36,6 @@ class RedisAddress:
         path: path of the socket, for `unix`.
         db: database number.
         master_name: name of the Redis at the sentinels.
-        sentinel_password: password of the sentinels, if any.
         tls: `ssl_cert_reqs` and files, named as in redis-py and Celery.
     """
 
@@ -47,7 +46,6 @@ class RedisAddress:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     master_name: str | None = None
-    sentinel_password: str | None = field(default=None, repr=False)
     tls: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -70,12 +68,7 @@ class RedisAddress:
     @property
     def broker_transport_options(self) -> dict[str, Any]:
         """Celery's setting of that name: what sentinels need beside the URL."""
-        if self.kind != "sentinel":
-            return {}
-        options: dict[str, Any] = {"master_name": self.master_name}
-        if self.sentinel_password:
-            options["sentinel_kwargs"] = {"password": self.sentinel_password}
-        return options
+        return {"master_name": self.master_name} if self.kind == "sentinel" else {}
 
     @property
     def masked(self) -> str:
@@ -99,10 +92,7 @@ class RedisAddress:
 
 
 def parse_redis_url(
-    url: str,
-    password: str | None = None,
-    master_name: str | None = None,
-    sentinel_password: str | None = None,
+    url: str, password: str | None = None, master_name: str | None = None
 ) -> RedisAddress:
     """
     Parse REDIS_URL: `redis://`, `rediss://`, `unix://` or `redis+socket://`, or
@@ -111,7 +101,6 @@ def parse_redis_url(
     Args:
         password: REDIS_PASSWORD, used if the URL has none.
         master_name: name of the Redis at the sentinels.
-        sentinel_password: password of the sentinels, if any.
 
     Raises:
         InvalidOptions: the URL is invalid; the message does not contain it.
@@ -133,7 +122,6 @@ def parse_redis_url(
         username=unquote(first.username) if first.username else None,
         password=unquote(first.password) if first.password else password or None,
         master_name=_master_name(kind, master_name),
-        sentinel_password=sentinel_password or None,
         tls=_tls(options) if kind == "rediss" else {},
     )
 
