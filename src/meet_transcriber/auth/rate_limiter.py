@@ -32,8 +32,7 @@ def parse_rate(text: str, setting: str) -> Rate | None:
     Raises:
         InvalidOptions: it is malformed; names the setting.
     """
-    text = text.strip()
-    if not text or text.partition("/")[0].strip() == "0":
+    if text.strip() in {"", "0"}:
         return None
     try:
         item = limits.parse(text)
@@ -41,7 +40,7 @@ def parse_rate(text: str, setting: str) -> Rate | None:
         raise InvalidOptions(
             f"{setting} is not usable: {text!r} is not a rate; use 120/minute, or 0 for unlimited."
         ) from error
-    return Rate(item.amount, item.get_expiry())
+    return Rate(item.amount, item.get_expiry()) if item.amount else None
 
 
 class Counters:

@@ -97,14 +97,21 @@ def first_key(settings: Settings, keyring: Keyring) -> tuple[NewKey, Path] | Non
     Raises:
         StorageError: the stores or the folder cannot be used.
     """
-    created = keyring.create_first()
-    if created is None:
+    if keyring.list_keys():
         return None
     make_data_dir(settings)
     path = settings.data_dir / "admin.key"
     try:
-        path.unlink(missing_ok=True)
-        _write(_create_private(path), f"{created.token}\n".encode())
+        # opened before the key is made, which would be lost if it could not be written
+        file, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            created = keyring.create_first()
+            _write(file, f"{created.token}\n".encode() if created else b"")
+            if created is None:
+                return None
+            Path(name).replace(path)
+        finally:
+            Path(name).unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error.strerror or error}.") from error
     return created, path

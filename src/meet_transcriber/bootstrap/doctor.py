@@ -109,15 +109,16 @@ def try_whisper(settings: Settings, model: str) -> str:
     )
 
 
+def check(part: str, attempt: Callable[[], str], *, needed: bool = False) -> Finding:
+    """Run one check; an error of any kind is what it finds."""
+    try:
+        return Finding(part, True, attempt(), needed)
+    except Exception as error:  # noqa: BLE001 - a broken library must not end the report
+        return Finding(part, False, str(error) or type(error).__name__, needed)
+
+
 def examine(settings: Settings) -> Iterator[Finding]:
     """Check every part; the hub has eight seconds to respond."""
-
-    def check(part: str, attempt: Callable[[], str], *, needed: bool = False) -> Finding:
-        try:
-            return Finding(part, True, attempt(), needed)
-        except EngineUnavailable as error:
-            return Finding(part, False, str(error), needed)
-
     yield check("secrets", lambda: _secrets(settings))
     yield check("silero", _try_silero, needed=True)
     yield check("whisper", lambda: try_whisper(settings, settings.whisper_model), needed=True)

@@ -132,9 +132,12 @@ class Client:
         return list(self._json("GET", "/transcribe", params=params)["data"])
 
     def voices(self, method: str, tail: str = "", **request: Any) -> dict[str, Any]:
-        """Send a request below /voices; {} for a response without a body."""
-        response = self._request(method, f"/voices{tail}", **request)
-        return cast(dict[str, Any], response.json()) if response.content else {}
+        """Send a request below /voices; returns its JSON."""
+        return self._json(method, f"/voices{tail}", **request)
+
+    def delete_voice(self, voice_id: str) -> None:
+        """Delete a person and their voice."""
+        self._request("DELETE", f"/voices/{voice_id}")
 
     def enroll_clip(self, path: Path, name: str, consent: str) -> str:
         """Upload a clip of one person; returns the id of the job that enrolls them."""
@@ -143,7 +146,13 @@ class Client:
             return str(self.voices("POST", files=parts)["job_id"])
 
     def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        return cast(dict[str, Any], self._request(method, path, **request).json())
+        response = self._request(method, path, **request)
+        try:
+            return cast(dict[str, Any], response.json())
+        except ValueError as error:
+            raise ServerError(
+                f"{self._server} does not answer in JSON; --server must name a Meet Transcriber."
+            ) from error
 
     def _retried(self, call: Callable[[], T]) -> T:
         """Call, and again for up to a minute while the server is unreachable."""

@@ -1,7 +1,7 @@
 """What commands share: options, output on stdout and stderr, exit codes."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -70,6 +70,16 @@ def check_format(form: str) -> None:
         raise InvalidOptions(f"There is no format {form!r}; use {', '.join(EXPORTERS)}.")
 
 
+def check_stems(files: Iterable[str | Path], folder: Path | None) -> None:
+    """Raise InvalidOptions where two recordings would have the same file in `folder`."""
+    stems = [Path(file).stem for file in files]
+    if folder is not None and (twice := [stem for stem in stems if stems.count(stem) > 1]):
+        raise InvalidOptions(
+            f"Several recordings are named {twice[0]!r}, so one transcript would overwrite "
+            "another in --output; rename them, or name one at a time."
+        )
+
+
 def read_timeline(path: Path | None, recordings: int) -> tuple[str, Timeline] | None:
     """
     Read and parse a speaker timeline; returns its text too.
@@ -98,9 +108,12 @@ def write_output(data: bytes, form: str, folder: Path | None, stem: str) -> None
         sys.stdout.buffer.write(data)
         sys.stdout.flush()
         return
-    folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{stem}.{EXPORTERS[form].extension}"
-    target.write_bytes(data)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+    except OSError as error:
+        raise StorageError(f"{target} cannot be written: {error.strerror or error}.") from error
     stderr.print(f"{target}", markup=False)
 
 

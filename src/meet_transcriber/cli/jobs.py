@@ -15,6 +15,7 @@ from meet_transcriber.cli import console
 from meet_transcriber.cli.client import Client
 from meet_transcriber.cli.console import (
     check_format,
+    check_stems,
     exit_code,
     exit_on_error,
     print_error,
@@ -76,6 +77,7 @@ def submit(
     fields = {name: str(value) for name, value in options.items() if value is not None}
     codes: list[int] = []
     with connected(server, key, form) as client:
+        check_stems(files, output if wait else None)
         if timeline := read_timeline(speaker_timeline, len(files)):
             fields["speaker_timeline"] = timeline[0]
         for path in files:

@@ -99,7 +99,7 @@ def merge(
 def delete(voice_id: VoiceId, server: Server = LOCAL_SERVER, key: Key = None) -> None:
     """Delete a person's voice and the clips that were sent for it."""
     with connected(server, key) as client:
-        client.voices("DELETE", f"/{voice_id}")
+        client.delete_voice(voice_id)
         stderr.print(f"{voice_id} is deleted.", markup=False)
 
 

@@ -24,12 +24,12 @@ def gpu_memory() -> list[GpuMemory]:
         return []
     try:
         pynvml.nvmlInit()
+        try:
+            return list(_read())
+        finally:
+            pynvml.nvmlShutdown()
     except pynvml.NVMLError:
         return []
-    try:
-        return list(_read())
-    finally:
-        pynvml.nvmlShutdown()
 
 
 def _read() -> Iterator[GpuMemory]:

@@ -1,9 +1,16 @@
 """Settings from the environment, `.env`, mounted files and a secret manager."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -314,10 +321,16 @@ class Settings(BaseSettings):
         extra = extra_sources(settings_cls, values)
         return init_settings, env_settings, dotenv_settings, *extra
 
-    @field_validator("data_dir", "models_dir")
+    @field_validator("data_dir", "models_dir", "audit_log", "api_keys_file")
     @classmethod
-    def _expand_user(cls, folder: Path) -> Path:
-        return folder.expanduser()
+    def _expand_user(cls, path: Path | None) -> Path | None:
+        return path and path.expanduser()
+
+    @model_validator(mode="after")
+    def _check_speakers(self) -> Self:
+        if self.min_speakers and self.max_speakers and self.min_speakers > self.max_speakers:
+            raise ValueError("MIN_SPEAKERS is above MAX_SPEAKERS")
+        return self
 
     @property
     def secrets_that_are_set(self) -> tuple[str, ...]:
@@ -358,8 +371,9 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
-        name = str(first["loc"][0]).upper() if first["loc"] else "A setting"
-        raise InvalidOptions(f"{name} is not usable: {first['msg']}.") from error
+        name = f"{str(first['loc'][0]).upper()} is not usable: " if first["loc"] else ""
+        message = first["msg"].removeprefix("Value error, ")
+        raise InvalidOptions(f"{name}{message}.") from error
     except (SettingsError, OSError, UnicodeError):  # they may carry the text of .env
         raise InvalidOptions(
             "The file .env cannot be read as text in UTF-8; fix or remove it."

@@ -22,6 +22,7 @@ MINUTE = Rate(50, 60)
         ("", None),
         ("0", None),
         ("0/minute", None),
+        ("0 per minute", None),
     ],
 )
 def test_a_rate_is_read_as_people_write_it(text: str, rate: Rate | None) -> None:

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from meet_transcriber.audio.sandbox.client import ConfinedDecoder
 from meet_transcriber.bootstrap import services
-from meet_transcriber.bootstrap.doctor import check_diarizer, check_recognizer, verified
+from meet_transcriber.bootstrap.doctor import check, check_diarizer, check_recognizer, verified
 from meet_transcriber.bootstrap.engines import (
     LazyEngine,
     decoder,
@@ -85,6 +85,11 @@ def test_an_engine_that_fails_when_it_is_tried_is_not_there_and_readiness_says_w
     assert "no kernel image is available" in problem
     with pytest.raises(EngineUnavailable, match="doctor"):
         verified(Chosen(broken), check_diarizer)
+
+
+def test_an_engine_that_breaks_is_a_finding_of_doctor() -> None:
+    found = check("speakers", lambda: check_diarizer(FakeDiarizer(OSError("libcudnn.so.9"))))
+    assert (found.works, found.detail) == (False, "libcudnn.so.9")
 
 
 def _problem(worker: WorkerProcess) -> str:

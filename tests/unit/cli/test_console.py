@@ -1,0 +1,51 @@
+"""Errors of commands are messages and exit codes, never tracebacks."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from meet_transcriber.cli import app
+from tests.unit.outbound.sites import Site
+
+TRANSCRIPT = json.dumps({"segments": [{"start": 0.0, "end": 1.0, "text": "Hello"}]})
+
+
+def run(*words: str | Path) -> tuple[int, str]:
+    """Exit code and output."""
+    result = CliRunner().invoke(app, list(map(str, words)))
+    return result.exit_code, " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("command", [["transcribe"], ["submit", "--wait"]])
+def test_two_recordings_of_one_name_are_not_written_to_one_file(
+    command: list[str], tmp_path: Path
+) -> None:
+    files = [tmp_path / "monday" / "standup.mp3", tmp_path / "tuesday" / "standup.wav"]
+    code, said = run(*command, *files, "--output", tmp_path)
+    assert code == 2
+    assert "Several recordings are named 'standup'" in said
+
+
+def test_a_speaker_name_without_a_label_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(TRANSCRIPT)
+    code, said = run("export", tmp_path / "a.json", "--name", "Ann")
+    assert (code, "SPEAKER_00=Ann" in said) == (2, True)
+
+
+def test_a_server_that_is_another_program_is_an_error() -> None:
+    site = Site()
+    site.answers["/transcribe/1"] = lambda request: request.send(b"<html>")
+    code, said = run("status", "1", "--server", site.url(""))
+    site.close()
+    assert (code, "does not answer in JSON" in said) == (7, True)
+
+
+def test_a_transcript_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    site = Site()
+    site.answers["/transcribe/1/download"] = lambda request: request.send(b"Hello")
+    (tmp_path / "file").touch()
+    code, said = run("download", "1", "--server", site.url(""), "-o", tmp_path / "file")
+    site.close()
+    assert (code, "cannot be written" in said) == (5, True)
