@@ -3,7 +3,7 @@
 import importlib.util
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -243,51 +243,6 @@ class LazyEngine(Generic[T]):
 # -- models, for the commands about them -------------------------------------------------------
 
 _ANY_PIPELINE = "pyannote"  # the first pipeline that is accessible
-
-
-@dataclass(frozen=True)
-class KnownModel:
-    """
-    A model of the catalogue or of MODELS_DIR.
-
-    Attributes:
-        licence, attribution, size_bytes: empty or 0 where unknown.
-        folder: where it is; None where it is not on this machine.
-        source: where it was fetched from.
-    """
-
-    name: str
-    kind: str
-    licence: str = ""
-    attribution: str = ""
-    size_bytes: int = 0
-    folder: Path | None = None
-    source: str = ""
-
-
-def known_models(settings: Settings) -> Iterator[KnownModel]:
-    """The models of the catalogue, then others that are on this machine."""
-    kept = weights(settings)
-    local = {model.name: model for model in kept.installed()}
-    for name, model in kept.catalogue.models.items():
-        found = local.pop(name, None)
-        yield KnownModel(
-            name,
-            model.kind,
-            model.licence,
-            model.attribution,
-            found.size_bytes if found else model.size_bytes,
-            found.folder if found else None,
-            found.source if found else "",
-        )
-    for found in local.values():
-        yield KnownModel(
-            found.name,
-            "recognition",
-            size_bytes=found.size_bytes,
-            folder=found.folder,
-            source=found.source,
-        )
 
 
 def required_models(settings: Settings) -> list[tuple[str, ...]]:

@@ -1,19 +1,17 @@
 """Settings to a service: stores, queue, outbound calls, and the parts of a worker."""
 
 import os
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 from meet_transcriber.bootstrap import doctor, engines, observability
 from meet_transcriber.bootstrap.auth import sealer
 from meet_transcriber.bootstrap.engines import LazyEngine
 from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions
-from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.options import Options
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import Diarizer, Recognizer
@@ -25,10 +23,12 @@ from meet_transcriber.service import (
     Policy,
     Service,
     ServiceContext,
-    TaskRunner,
     WebhookDispatcher,
 )
 from meet_transcriber.settings import Settings, listed, make_data_dir, redis_address
+
+if TYPE_CHECKING:
+    from meet_transcriber.queues.celery import CeleryQueue
 
 _MEBIBYTE = 1 << 20
 _DATABASE = "jobs.sqlite3"
@@ -220,13 +220,6 @@ def _allowed(settings: Settings) -> list[str]:
 # -- queues ------------------------------------------------------------------------------------
 
 
-class TaskQueue(JobQueue, Protocol):
-    """A JobQueue of Celery, whose workers register the task `task_name` with `app`."""
-
-    app: Any
-    task_name: str
-
-
 def embedded_queue() -> JobQueue:
     """The queue of one machine without a supervisor; its worker polls."""
     from meet_transcriber.queues.embedded import EmbeddedQueue
@@ -234,7 +227,7 @@ def embedded_queue() -> JobQueue:
     return EmbeddedQueue()
 
 
-def celery_queue(settings: Settings) -> TaskQueue:
+def celery_queue(settings: Settings) -> "CeleryQueue":
     """
     The queue of processes that share a Redis.
 
@@ -308,18 +301,6 @@ def _diarizer(settings: Settings, on_fetch: engines.OnFetch) -> Chosen[Diarizer]
 
 def _is_final(chosen: Chosen[Diarizer] | None) -> bool:
     return chosen is None or not chosen.is_stopgap
-
-
-def task_runner(
-    context: ServiceContext,
-    engines: Engines,
-    worker: str,
-    queues: tuple[str, ...] = QUEUES,
-    stopping: threading.Event | None = None,
-    on_task: Callable[[str], None] = lambda _task: None,
-) -> TaskRunner:
-    """Runs the tasks of one worker."""
-    return TaskRunner(context, engines, worker, queues, stopping or threading.Event(), on_task)
 
 
 def check_place(settings: Settings) -> None:

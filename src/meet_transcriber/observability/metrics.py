@@ -7,19 +7,14 @@ imported, and the process that is scraped adds them up.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from platform import python_version
 from typing import Any, Literal
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -135,6 +130,7 @@ OBSERVED = (
 )  # fmt: skip
 
 METRICS = COUNTED + OBSERVED
+_OBSERVED_LABELS = {spec.name: spec.labels for spec in OBSERVED}
 
 
 class PrometheusMeters:
@@ -224,19 +220,12 @@ class PrometheusMeters:
 
 
 def _create(spec: MetricSpec, registry: CollectorRegistry) -> "Counter | Gauge | Histogram":
-    match spec.kind:
-        case "counter":
-            return Counter(spec.name, spec.help, spec.labels, registry=registry)
-        case "gauge":
-            return Gauge(
-                *(spec.name, spec.help, spec.labels),
-                registry=registry,
-                multiprocess_mode="mostrecent",
-            )
-        case _:
-            return Histogram(
-                *(spec.name, spec.help, spec.labels), registry=registry, buckets=spec.buckets
-            )
+    named = spec.name, spec.help, spec.labels
+    if spec.kind == "counter":
+        return Counter(*named, registry=registry)
+    if spec.kind == "gauge":
+        return Gauge(*named, registry=registry, multiprocess_mode="mostrecent")
+    return Histogram(*named, registry=registry, buckets=spec.buckets)
 
 
 # -- exposition ------------------------------------------------------------------------------
@@ -265,8 +254,7 @@ class Exposition:
         elif meters is not None:
             counted.append(meters.registry)
         self.registry = CollectorRegistry()
-        self.registry.register(_Complete(counted))
-        self.registry.register(_Observed(observers))
+        self.registry.register(_AllMetrics(counted, observers))
         ProcessCollector(registry=self.registry)
 
     def text(self) -> bytes:
@@ -274,48 +262,31 @@ class Exposition:
         return generate_latest(self.registry)
 
 
-class _Observed(Collector):
-    def describe(self) -> list[Metric]:
-        return []
+class _AllMetrics(Collector):
+    """Counted and observed metrics, and an empty family for each metric without samples."""
 
-    def __init__(self, observers: Iterable[Observer]) -> None:
-        self._observers = tuple(observers)
-
-    def collect(self) -> Iterator[Metric]:
-        families = {
-            spec.name: GaugeMetricFamily(spec.name, spec.help, labels=spec.labels)
-            for spec in OBSERVED
-        }
-        for observe in self._observers:
-            for name, labels, value in observe():
-                families[name].add_metric(labels, value)
-        yield from families.values()
-
-
-class _Complete(Collector):
-    """Other collectors, and an empty family for each metric without samples."""
-
-    def __init__(self, collectors: Iterable[CollectorRegistry | Collector]) -> None:
+    def __init__(
+        self,
+        collectors: Iterable[CollectorRegistry | Collector],
+        observers: Iterable[Observer],
+    ) -> None:
         self._collectors = tuple(collectors)
+        self._observers = tuple(observers)
 
     def describe(self) -> list[Metric]:
         return []  # so that registering does not collect everything
 
     def collect(self) -> Iterator[Metric]:
-        seen = set[str]()
+        families = {
+            spec.name.removesuffix("_total"): Metric(
+                spec.name.removesuffix("_total"), spec.help, spec.kind
+            )
+            for spec in METRICS
+        }
         for collector in self._collectors:
-            for family in collector.collect():
-                seen.add(family.name)
-                yield family
-        for spec in COUNTED:
-            if spec.name.removesuffix("_total") not in seen:
-                yield _empty(spec)
-
-
-def _empty(spec: MetricSpec) -> Metric:
-    kinds: Mapping[Kind, type[Metric]] = {
-        "counter": CounterMetricFamily,
-        "gauge": GaugeMetricFamily,
-        "histogram": HistogramMetricFamily,
-    }
-    return kinds[spec.kind](spec.name, spec.help, labels=spec.labels)  # type: ignore[call-arg]
+            families |= {family.name: family for family in collector.collect()}
+        for observe in self._observers:
+            for name, labels, value in observe():
+                named = dict(zip(_OBSERVED_LABELS[name], labels, strict=True))
+                families[name].add_sample(name, named, value)
+        yield from families.values()

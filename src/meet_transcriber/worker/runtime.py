@@ -24,6 +24,7 @@ from meet_transcriber.service import (
     Engines,
     MaintenanceThread,
     ServiceContext,
+    TaskRunner,
     WorkerRegistration,
 )
 from meet_transcriber.settings import Settings
@@ -71,7 +72,7 @@ class WorkerProcess:
         self._maintenance_thread = MaintenanceThread(self._maintenance, self._registration)
         self._make_engines = partial(make_engines, settings, self._on_fetch)
         self._engines = self._make_engines()
-        self._tasks = services.task_runner(
+        self._tasks = TaskRunner(
             self.context, self._engines, worker_id, queues, self.stopping, self._on_task
         )
         self._fetched_at: float | None = None
