@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -38,7 +38,6 @@ MIN_STATIC_CHARACTERS = 16
 """Minimum length of a key in API_KEYS."""
 
 _SECRET_BYTES, _ID_BYTES = 32, 6
-_MAX_FIELDS = 4
 
 
 class StaticKey(NamedTuple):
@@ -95,37 +94,32 @@ def read_static(text: str) -> list[StaticKey]:
     Raises:
         InvalidOptions: an entry is malformed; names its position, never its contents.
     """
-    entries = [entry.strip() for entry in text.replace("\n", ",").split(",")]
-    found = list(_read(entry for entry in entries if entry))
+    texts = [text.strip() for text in text.replace("\n", ",").split(",")]
+    found = []
+    for number, entry in enumerate(filter(None, texts), 1):
+        try:
+            found.append(_static(entry, number))
+        except InvalidOptions as error:
+            raise InvalidOptions(f"Entry {number} of API_KEYS: {error}") from None
     names = [key.name for key in found]
     if len(set(names)) != len(names):
         raise InvalidOptions("API_KEYS uses a name twice; give each key its own name.")
     return found
 
 
-def _read(entries: Iterator[str]) -> Iterator[StaticKey]:
-    for number, entry in enumerate(entries, 1):
-        try:
-            yield _static(entry.split(":"), number)
-        except ValueError as error:
-            raise InvalidOptions(f"Entry {number} of API_KEYS {error}.") from None
-        except InvalidOptions as error:
-            raise InvalidOptions(f"Entry {number} of API_KEYS: {error}") from None
-
-
-def _static(parts: list[str], number: int) -> StaticKey:
-    if len(parts) == 1:
-        parts = [f"key-{number}", *parts, "", ""]
-    if len(parts) > _MAX_FIELDS:
-        raise ValueError("has more than three colons")
-    name, token, scopes, tenant = [*parts, *("", parts[0])[len(parts) - 2 :]]
-    if not MIN_STATIC_CHARACTERS <= len(token) <= MAX_CHARACTERS:
-        raise ValueError(
-            f"has a key that is not {MIN_STATIC_CHARACTERS} to {MAX_CHARACTERS} characters long"
+def _static(entry: str, number: int) -> StaticKey:
+    parts = entry.split(":") if ":" in entry else [f"key-{number}", entry, "", ""]
+    given = dict(zip(StaticKey._fields, parts, strict=False))
+    scopes, tenant = given.get("scopes"), given.get("tenant", given["name"])
+    if len(parts) > len(StaticKey._fields):
+        raise InvalidOptions("It has more than three colons.")
+    if not MIN_STATIC_CHARACTERS <= len(given["token"]) <= MAX_CHARACTERS:
+        raise InvalidOptions(
+            f"Its key is not {MIN_STATIC_CHARACTERS} to {MAX_CHARACTERS} characters long."
         )
     return StaticKey(
-        validate_name(name),
-        token,
+        validate_name(given["name"]),
+        given["token"],
         validate_scopes(scopes.split("+")) if scopes else DEFAULT_SCOPES,
         validate_name(tenant, "tenant") if tenant else "",
     )

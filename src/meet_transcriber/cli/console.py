@@ -1,5 +1,6 @@
 """What commands share: options, output on stdout and stderr, exit codes."""
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -115,6 +116,11 @@ def write_output(data: bytes, form: str, folder: Path | None, stem: str) -> None
     except OSError as error:
         raise StorageError(f"{target} cannot be written: {error.strerror or error}.") from error
     stderr.print(f"{target}", markup=False)
+
+
+def echo_json(value: object) -> None:
+    """Write a value to stdout as JSON."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def print_error(error: object, subject: str | None = None) -> None:

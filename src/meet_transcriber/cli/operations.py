@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from meet_transcriber.bootstrap import services
-from meet_transcriber.cli.console import AsJson, configured, print_error
+from meet_transcriber.cli.console import AsJson, configured, echo_json, print_error
 from meet_transcriber.core.errors import StorageError
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.workers import WorkerInfo, parse_worker_name
@@ -47,8 +47,7 @@ def queue(
         stats = queue_stats.measure(jobs, services.queue_from_outside(settings), now)
         workers = jobs.workers(now)
         if as_json:
-            found = {**stats.as_dict(), "workers": [asdict(worker) for worker in workers]}
-            typer.echo(json.dumps(found, indent=2))
+            echo_json({**stats.as_dict(), "workers": [asdict(worker) for worker in workers]})
         else:
             _show(stats, workers, now)
 

@@ -1,6 +1,5 @@
 """`voices`: people whom a server recognizes by their voices."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from meet_transcriber.cli.client import Client
-from meet_transcriber.cli.console import AsJson, progress_bar, stderr
+from meet_transcriber.cli.console import AsJson, echo_json, progress_bar, stderr
 from meet_transcriber.cli.jobs import LOCAL_SERVER, Key, Server, connected, raise_unless_completed
 from meet_transcriber.core.errors import InvalidOptions
 
@@ -26,7 +25,7 @@ def list_voices(server: Server = LOCAL_SERVER, key: Key = None, as_json: AsJson 
     with connected(server, key) as client:
         people = client.voices("GET")["data"]
         if as_json:
-            typer.echo(_as_json(people))
+            echo_json(people)
             return
         table = Table("id", "name", "samples", "seconds", "created", "consent")
         for each in people:
@@ -115,8 +114,4 @@ def export(
     """Print everything stored about a person as JSON."""
     with connected(server, key) as client:
         params = {"embeddings": "true" if embeddings else "false"}
-        typer.echo(_as_json(client.voices("GET", f"/{voice_id}/export", params=params)))
-
-
-def _as_json(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+        echo_json(client.voices("GET", f"/{voice_id}/export", params=params))

@@ -45,10 +45,6 @@ def _forbidden(host: str, kind: str) -> AddressRefused:
     )
 
 
-def _not_found(host: str) -> FetchError:
-    return FetchError(f"{host} was not found; check its spelling and DNS.")
-
-
 def _check_authority(url: str) -> None:
     """Refuse what URL parsers disagree on, before one of them parses it."""
     found = _URL.match(url)
@@ -63,13 +59,6 @@ def _check_authority(url: str) -> None:
         raise _malformed("its host or port cannot be parsed")
     if authority["port"] and not 0 < int(authority["port"]) <= _MAX_PORT:
         raise _malformed(f"its port is not one of 1 to {_MAX_PORT}")
-
-
-def _parse_url(url: str) -> httpx.URL:
-    try:
-        return httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise _malformed("it cannot be parsed") from error
 
 
 class AddressGuard:
@@ -96,7 +85,10 @@ class AddressGuard:
         """
         url = url.strip()
         _check_authority(url)
-        parsed = _parse_url(url)
+        try:
+            parsed = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise _malformed("it cannot be parsed") from error
         host = parsed.raw_host.decode("ascii").removesuffix(".")
         self._check_host(host)
         return parsed.copy_with(host=host, fragment=None)
@@ -128,12 +120,13 @@ class AddressGuard:
         return found
 
     def _look_up(self, host: str, port: int) -> list[str]:
+        message = f"{host} was not found; check its spelling and DNS."
         try:
             found = list(self._resolver(host, port))
         except (OSError, UnicodeError) as error:  # getaddrinfo's IDNA raises UnicodeError
-            raise _not_found(host) from error
+            raise FetchError(message) from error
         if not found:
-            raise _not_found(host)
+            raise FetchError(message)
         return found
 
     def _check_host(self, host: str) -> None:

@@ -49,14 +49,10 @@ def _disposition_name(header: str) -> str:
 def _clean(name: str) -> str:
     """The last part of a path, without characters that are special to shells or invisible."""
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
-    visible = (" " if char.isspace() else char for char in last if _is_visible(char))
+    # category C: control, formatting (text direction), surrogate and unassigned characters
+    visible = (char for char in last if char.isspace() or unicodedata.category(char)[0] != "C")
     text = re.sub(r'[<>:"|?*]', "_", "".join(visible))
-    return _shorten(re.sub(" +", " ", text).strip(" ."))
-
-
-def _is_visible(char: str) -> bool:
-    """False for control, formatting (text direction), surrogate and unassigned characters."""
-    return char.isspace() or not unicodedata.category(char).startswith("C")
+    return _shorten(re.sub(r"\s+", " ", text).strip(" ."))
 
 
 def _shorten(name: str) -> str:

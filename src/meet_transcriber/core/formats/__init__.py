@@ -34,12 +34,12 @@ class Exporter:
         return not self.media_type.startswith("application/vnd.")
 
 
+_JSON = "application/json"
+_DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+
 EXPORTERS: Mapping[str, Exporter] = {
     "json": Exporter(
-        documents.export_json,
-        "application/json",
-        "json",
-        "The complete transcript.",
+        documents.export_json, _JSON, "json", "The complete transcript.",
         partial(documents.export_json, word_times=False),
     ),
     "txt": Exporter(
@@ -50,34 +50,28 @@ EXPORTERS: Mapping[str, Exporter] = {
         subtitles.export_srt, "application/x-subrip", "srt", "SubRip subtitles, 42 x 2."
     ),
     "vtt": Exporter(subtitles.export_vtt, "text/vtt", "vtt", "WebVTT subtitles with voice tags."),
-    "csv": Exporter(documents.export_csv, "text/csv", "csv", "Segments as comma-separated rows."),
+    "csv": Exporter(
+        partial(documents.export_table, delimiter=","),
+        "text/csv", "csv", "Segments as comma-separated rows.",
+    ),
     "tsv": Exporter(
-        documents.export_tsv, "text/tab-separated-values", "tsv", "Segments as tab-separated rows."
+        partial(documents.export_table, delimiter="\t"),
+        "text/tab-separated-values", "tsv", "Segments as tab-separated rows.",
     ),
     "rttm": Exporter(documents.export_rttm, "text/plain", "rttm", "Speaker turns, NIST's RTTM."),
     "stm": Exporter(
         documents.export_stm, "text/plain", "stm", "Segments with speakers, NIST's STM."
     ),
-    "seglst": Exporter(
-        documents.export_seglst, "application/json", "seglst.json", "SegLST of meeteval."
-    ),
-    "docx": Exporter(
-        documents.export_docx,
-        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-        "docx",
-        "Minutes as a Word document.",
-    ),
+    "seglst": Exporter(documents.export_seglst, _JSON, "seglst.json", "SegLST of meeteval."),
+    "docx": Exporter(documents.export_docx, _DOCX, "docx", "Minutes as a Word document."),
     "verbose_json": Exporter(
-        openai_json.export_verbose_json,
-        "application/json",
-        "json",
-        "OpenAI's verbose_json.",
+        openai_json.export_verbose_json, _JSON, "json", "OpenAI's verbose_json.",
         partial(openai_json.export_verbose_json, word_times=False),
     ),
     "diarized_json": Exporter(
-        openai_json.export_diarized_json, "application/json", "json", "OpenAI's diarized_json."
+        openai_json.export_diarized_json, _JSON, "json", "OpenAI's diarized_json."
     ),
-}
+}  # fmt: skip
 
 
 def export(transcript: Transcript, form: str, word_timestamps: bool = True) -> bytes:

@@ -73,17 +73,7 @@ def _markdown(text: str) -> str:
     return _MARKDOWN.sub(lambda match: "\\" + match.group(), to_single_line(text))
 
 
-def export_csv(transcript: Transcript) -> str:
-    """Comma-separated; see `_table`."""
-    return _table(transcript, ",")
-
-
-def export_tsv(transcript: Transcript) -> str:
-    """Tab-separated; see `_table`."""
-    return _table(transcript, "\t")
-
-
-def _table(transcript: Transcript, delimiter: str) -> str:
+def export_table(transcript: Transcript, delimiter: str) -> str:
     """
     One row per segment: start, end, speaker, text; quoted as in RFC 4180.
 
