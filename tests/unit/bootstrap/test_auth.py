@@ -39,7 +39,7 @@ def test_the_first_key_is_not_lost_when_its_file_cannot_be_written(tmp_path: Pat
     store.close()
 
 
-def test_by_default_nothing_is_sealed_and_no_key_made(tmp_path: Path) -> None:
+def test_by_default_there_is_no_sealer_and_no_key(tmp_path: Path) -> None:
     assert sealer(Settings(_env_file=None, data_dir=tmp_path)) is None
     assert list(tmp_path.iterdir()) == []
 
@@ -53,7 +53,7 @@ def test_processes_that_start_together_have_one_key(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "voices.key").stat().st_mode & 0o777 == 0o600
 
 
-def test_without_hard_links_there_is_one_key_all_the_same(
+def test_without_hard_links_there_is_still_one_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -68,7 +68,7 @@ def test_without_hard_links_there_is_one_key_all_the_same(
     assert (tmp_path / "new" / "voices.key").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_secret_that_is_set_is_used_and_no_file_made(tmp_path: Path) -> None:
+def test_a_configured_secret_is_used_without_a_file(tmp_path: Path) -> None:
     one = made(tmp_path, voice_secret="a-secret-that-is-set")
     other = made(tmp_path, voice_secret="another-secret-is-set")
     with pytest.raises(VoicesSealed):
