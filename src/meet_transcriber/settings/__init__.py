@@ -1,5 +1,7 @@
 """Settings from the environment, `.env`, mounted files and a secret manager."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, Self
 
@@ -18,7 +20,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from meet_transcriber.core.errors import InvalidOptions, StorageError
+from meet_transcriber.core.errors import InvalidOptions, StorageError, TranscriptionError
 from meet_transcriber.core.redis_urls import RedisAddress, parse_redis_url
 from meet_transcriber.settings.secret_sources import Manager, extra_sources
 
@@ -378,6 +380,15 @@ def load_settings() -> Settings:
         raise InvalidOptions(
             "The file .env cannot be read as text in UTF-8; fix or remove it."
         ) from None
+
+
+@contextmanager
+def exit_on_error() -> Iterator[None]:
+    """For entry points: end the process with an error's message instead of a traceback."""
+    try:
+        yield
+    except TranscriptionError as error:
+        raise SystemExit(f"error: {error}") from None
 
 
 def redis_address(settings: Settings) -> RedisAddress | None:

@@ -12,20 +12,18 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from celery import Celery, signals
 
 from meet_transcriber.bootstrap import observability, services
-from meet_transcriber.core.errors import InvalidOptions, StorageUnavailable, TranscriptionError
+from meet_transcriber.core.errors import StorageUnavailable, TranscriptionError
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.workers import WorkerName, parse_worker_name
 from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.ports.queues import JobQueue
-from meet_transcriber.settings import Settings
+from meet_transcriber.settings import Settings, exit_on_error
 from meet_transcriber.worker.runtime import MakeEngines, WorkerProcess, connect
 
 log = get_logger(__name__)
@@ -95,7 +93,7 @@ class CeleryChildren:
     def _serve_metrics(self, **_: object) -> None:
         """The parent exposes what its children count, including children that died."""
         observability.share_metrics()
-        with _exit_on_error():
+        with exit_on_error():
             observability.serve_metrics(self._settings, None)
 
     def _set_up_logging(self, loglevel: int = 0, instance: Any = None, **_: object) -> None:
@@ -105,7 +103,7 @@ class CeleryChildren:
         level = logging.getLevelName(loglevel)
         if "log_level" not in self._settings.model_fields_set and level in _LEVELS:
             self._settings = self._settings.model_copy(update={"log_level": level})
-        with _exit_on_error():
+        with exit_on_error():
             observability.set_up_logging(self._settings)
 
     def _read_queues(self, instance: Any, **_: object) -> None:
@@ -166,15 +164,6 @@ class CeleryChildren:
         if self._process is not None:
             self._process.wind_down()
             self._process.close()
-
-
-@contextmanager
-def _exit_on_error() -> Iterator[None]:
-    """End the process with a message instead of a traceback."""
-    try:
-        yield
-    except InvalidOptions as error:
-        raise SystemExit(f"error: {error}") from None
 
 
 def _check_queues(options: dict[str, Any], **_: object) -> None:
