@@ -125,7 +125,7 @@ def backup(folder: _Folder) -> None:
         copied = services.back_up(settings, folder)
         audit = settings.audit_log or settings.data_dir / _AUDIT
         if audit.is_file():
-            shutil.copy2(audit, folder / _AUDIT)
+            _copy(audit, folder / _AUDIT)
         for key in copied.missing:
             print_error(f"Object {key} is referenced by a job but missing.")
         typer.echo(f"Copied {copied.jobs} jobs and {copied.objects} objects to {folder}.")
@@ -139,5 +139,14 @@ def restore(folder: _Folder) -> None:
         copied = services.put_back(settings, folder)
         audit = settings.audit_log or settings.data_dir / _AUDIT
         if (folder / _AUDIT).is_file() and not audit.exists():
-            shutil.copy2(folder / _AUDIT, audit)
+            _copy(folder / _AUDIT, audit)
         typer.echo(f"Restored {copied.jobs} jobs and {copied.objects} objects.")
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)
+    except OSError as error:
+        reason = error.strerror or error
+        raise StorageError(f"{source} cannot be copied to {target}: {reason}.") from error

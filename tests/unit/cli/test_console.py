@@ -12,9 +12,9 @@ from tests.unit.outbound.sites import Site
 TRANSCRIPT = json.dumps({"segments": [{"start": 0.0, "end": 1.0, "text": "Hello"}]})
 
 
-def run(*words: str | Path) -> tuple[int, str]:
+def run(*words: str | Path, **variables: str) -> tuple[int, str]:
     """Exit code and output."""
-    result = CliRunner().invoke(app, list(map(str, words)))
+    result = CliRunner(env=variables).invoke(app, list(map(str, words)))
     return result.exit_code, " ".join(result.output.split())
 
 
@@ -49,3 +49,13 @@ def test_a_transcript_that_cannot_be_written_is_an_error(tmp_path: Path) -> None
     code, said = run("download", "1", "--server", site.url(""), "-o", tmp_path / "file")
     site.close()
     assert (code, "cannot be written" in said) == (5, True)
+
+
+def test_an_audit_log_that_cannot_be_restored_is_an_error(tmp_path: Path) -> None:
+    old, new = {"DATA_DIR": str(tmp_path / "old")}, {"DATA_DIR": str(tmp_path / "new")}
+    assert run("keys", "create", "laptop", **old)[0] == 0
+    assert run("backup", tmp_path / "backup", **old)[0] == 0
+    (tmp_path / "file").touch()
+    unusable = {"AUDIT_LOG": str(tmp_path / "file" / "audit.jsonl")}
+    code, said = run("restore", tmp_path / "backup", **new, **unusable)
+    assert (code, "audit.jsonl cannot be copied" in said) == (5, True)
