@@ -64,7 +64,10 @@ WORK = [
     [
         Panel(
             "Time from submission to completion",
-            [(_quantile("transcription_duration_seconds", q), f"p{q * 100:.0f}") for q in (0.5, 0.95)],
+            [
+                (_quantile("transcription_duration_seconds", q), f"p{q * 100:.0f}")
+                for q in (0.5, 0.95)
+            ],
             "s",
         ),
         Panel(
