@@ -74,7 +74,7 @@ def id_in(token: str) -> str | None:
 
 def digest(pepper: bytes, purpose: str, token: str) -> str:
     """HMAC-SHA-256 of a text in hex; the purpose separates digests of different kinds."""
-    text = f"{purpose}\0{token}".encode("utf-8", "surrogatepass")
+    text = f"{purpose}\0{token}".encode("utf-8", "surrogatepass")  # headers are any bytes
     return hmac.new(pepper, text, hashlib.sha256).hexdigest()
 
 
@@ -223,10 +223,11 @@ class ApiKeyring:
 
     def _find(self, token: str) -> ApiKey:
         """The key with this secret, valid or not; in constant time."""
-        presented = self._digest(token[:MAX_CHARACTERS])
+        presented = self._digest(token[:MAX_CHARACTERS])  # bounds the time of hashing
         found = [key for key in self._statics().values() if same(key.digest, presented)]
         key_id = id_in(token)
         kept = self._store.find_key(key_id) if key_id else None
+        # compares without a stored key too, so that timing does not reveal which ids exist
         fits = same(kept.digest if kept else presented[::-1], presented)
         if found and len(token) <= MAX_CHARACTERS:
             return found[0]

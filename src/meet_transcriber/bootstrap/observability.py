@@ -42,6 +42,7 @@ def share_metrics() -> None:
     if _FOLDER in os.environ:
         Path(os.environ[_FOLDER]).mkdir(parents=True, exist_ok=True)
         return
+    # those that end without running exit handlers leave theirs behind
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         _remove_unused(folder)
     folder, lock = _make_folder()

@@ -122,7 +122,7 @@ def policy(settings: Settings) -> Policy:
         lease_seconds=settings.lease_seconds,
         max_attempts=settings.max_attempts,
         part_seconds=settings.part_seconds,
-        drop_recording=media_url(settings) == "redis",
+        drop_recording=media_url(settings) == "redis",  # memory is scarce
         keep_audio=settings.audio_retention == "keep",
         result_ttl_seconds=None if ttl is None else ttl * 3600.0,
         expire_edited=settings.result_ttl_edited,
@@ -245,24 +245,24 @@ def celery_queue(settings: Settings) -> "CeleryQueue":
     return CeleryQueue(make_app(address))
 
 
-def open_queue(settings: Settings, command: Callable[[str], Sequence[str]]) -> JobQueue:
+def open_queue(
+    settings: Settings, command: Callable[[str], Sequence[str]] | None = None
+) -> JobQueue:
     """
-    The queue of an API process; `start_worker` starts an embedded worker.
+    The configured queue; `start_worker` starts the embedded worker of an API process.
 
     Args:
-        command: from the id of a new embedded worker to the command that starts it.
+        command: from the id of a new embedded worker to the command that starts it; None runs no
+            worker.
     """
-    if not settings.embedded:
-        return embedded_queue() if settings.redis_url is None else celery_queue(settings)
+    if not settings.embedded and settings.redis_url is not None:
+        return celery_queue(settings)
+    if not settings.embedded or command is None:
+        return embedded_queue()
     from meet_transcriber.queues.embedded import EmbeddedQueue, WorkerSupervisor
 
     make_data_dir(settings)
     return EmbeddedQueue(WorkerSupervisor(command, settings.data_dir / "worker.lock"))
-
-
-def queue_from_outside(settings: Settings) -> JobQueue:
-    """The queue for a command, which runs no worker."""
-    return embedded_queue() if settings.embedded else open_queue(settings, lambda _id: ())
 
 
 def start_worker(queue: JobQueue, on_death: Callable[[str], None]) -> None:

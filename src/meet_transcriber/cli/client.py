@@ -15,7 +15,7 @@ T = TypeVar("T")
 Update = Callable[[str, float], None]
 """Called with a stage and its completed share."""
 
-_TIMEOUT = httpx.Timeout(30.0, read=120.0)
+_TIMEOUT = httpx.Timeout(30.0, read=120.0)  # a submission is answered after the probe
 _POLL_SECONDS = 0.5
 _RETRY_SECONDS = 60.0
 _MAX_STALLED = 10

@@ -44,7 +44,7 @@ def queue(
         if emf_every is not None:
             _write_metrics(settings, emf_every)
         jobs, now = services.stores(settings).jobs, time.time()
-        stats = queue_stats.measure(jobs, services.queue_from_outside(settings), now)
+        stats = queue_stats.measure(jobs, services.open_queue(settings), now)
         workers = jobs.workers(now)
         if as_json:
             echo_json({**stats.as_dict(), "workers": [asdict(worker) for worker in workers]})
@@ -54,7 +54,7 @@ def queue(
 
 def _write_metrics(settings: Settings, seconds: float) -> NoReturn:
     """Write a line per interval; none while the stores are down, so that scalers keep still."""
-    jobs, messages = services.stores(settings).jobs, services.queue_from_outside(settings)
+    jobs, messages = services.stores(settings).jobs, services.open_queue(settings)
     while True:
         try:
             now = time.time()
@@ -105,7 +105,7 @@ def health(
         stores = services.stores(settings)
         stores.jobs.ping()
         stores.media.ping()
-        services.queue_from_outside(settings).ping()
+        services.open_queue(settings).ping()
         here = [worker for worker in stores.jobs.workers(time.time()) if _is_here(worker)]
     if not store_only and not here:
         print_error("No live worker on this host.")

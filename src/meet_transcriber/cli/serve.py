@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import uvicorn
 
 _GRACE_SECONDS = 10
-_BACKLOG = 2048
+_BACKLOG = 2048  # uvicorn's default, for sockets that it opens itself
 
 
 def serve(
@@ -77,7 +77,7 @@ def server_of(app: Callable[..., Any], settings: Settings) -> "uvicorn.Server":
         ),
         proxy_headers=False,  # the middleware reads them, from TRUSTED_PROXIES only
         server_header=False,
-        log_config=None,
+        log_config=None,  # ours is in place
         access_log=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
@@ -93,6 +93,7 @@ def listen(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
+    # a restart need not wait for connections that are closing
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

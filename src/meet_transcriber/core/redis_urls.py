@@ -113,6 +113,7 @@ def parse_redis_url(
     hosts = () if kind == "unix" else tuple(_host(kind, part) for part in parts)
     path = _socket_path(last) if kind == "unix" else ""
     options = _options(kind, last)
+    # clients log in to all sentinels alike, so one of the URLs may carry the login
     first = next((part for part in parts if part.password or part.username), last)
     return RedisAddress(
         kind=kind,

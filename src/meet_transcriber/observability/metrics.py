@@ -247,6 +247,7 @@ class Exposition:
     content_type = CONTENT_TYPE_LATEST
 
     def __init__(self, meters: PrometheusMeters | None, *observers: Observer) -> None:
+        # they double the number of series, and Prometheus does not use them in the text format
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         counted: list[CollectorRegistry | Collector] = []
         if shared := os.environ.get(FOLDER):

@@ -53,6 +53,7 @@ class _TimedStream(httpcore.NetworkStream):
         return self._stream.read(max_bytes, self._deadline.cap(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        # in pieces, as a timeout counts for each and a slow receiver could stretch one large write
         for start in range(0, len(buffer), _WRITE_BYTES):
             self._stream.write(buffer[start : start + _WRITE_BYTES], self._deadline.cap(timeout))
 

@@ -203,7 +203,7 @@ def _outcome(response: httpx.Response, now: float) -> Delivery:
 def parse_retry_after(value: str, now: float) -> float | None:
     """Parse Retry-After, a number of seconds or an HTTP date; at most a day."""
     if value.isascii() and value.isdigit():
-        seconds = float(value[:9])
+        seconds = float(value[:9])  # more digits exceed the maximum anyway
     else:
         try:
             seconds = parsedate_to_datetime(value).timestamp() - now

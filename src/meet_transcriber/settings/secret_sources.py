@@ -94,7 +94,7 @@ class MountedFiles(SecretsSettingsSource):
             )
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("error")
+                warnings.simplefilter("error")  # pydantic-settings only warns of unusable folders
                 values = super().__call__()
         except (OSError, SettingsError) as error:  # the error has the contents of the file
             raise InvalidOptions(self._message(error)) from None

@@ -75,7 +75,7 @@ class CeleryChildren:
             (signals.worker_process_init, self._start_child),
             (signals.worker_process_shutdown, self._close_child),
         ):
-            event.connect(receiver, weak=False)
+            event.connect(receiver, weak=False)  # only signals refer to these bound methods
 
     def work(self) -> bool:
         """Handle a message in a child: run one task, if one is ready."""

@@ -133,23 +133,19 @@ def _work(process: WorkerProcess, wakeup: WakeupPipe, poll_seconds: float) -> No
 
 
 def _loop(process: WorkerProcess, wakeup: WakeupPipe, poll_seconds: float) -> None:
+    """Run tasks while there are any; pauses after an error."""
     try:
         while not process.stopping.is_set():
             wakeup.work_event.clear()
-            if not _try(process):
-                wakeup.work_event.wait(poll_seconds)
+            try:
+                if not process.work():
+                    wakeup.work_event.wait(poll_seconds)
+            except StorageUnavailable as error:
+                log.warning("waiting_for_store", error=str(error))
+                process.stopping.wait(RETRY_SECONDS)
+            except Exception:
+                log.exception("worker_error")
+                process.stopping.wait(RETRY_SECONDS)
     finally:
         if not process.stopping.is_set():
             wakeup.stop()
-
-
-def _try(process: WorkerProcess) -> bool:
-    """Run a task if one is ready; pauses after an error."""
-    try:
-        return process.work()
-    except StorageUnavailable as error:
-        log.warning("waiting_for_store", error=str(error))
-    except Exception:
-        log.exception("worker_error")
-    process.stopping.wait(RETRY_SECONDS)
-    return False

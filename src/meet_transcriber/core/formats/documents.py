@@ -235,7 +235,7 @@ def export_docx(transcript: Transcript) -> bytes:
         for name, text in {**_FIXED, "word/document.xml": document}.items():
             info = zipfile.ZipInfo(name, _FIXED_DATE)
             info.compress_type = zipfile.ZIP_DEFLATED
-            info.create_system = 3
+            info.create_system = 3  # Unix; the default depends on the platform
             archive.writestr(info, text.encode())
     return buffer.getvalue()
 
