@@ -155,15 +155,15 @@ class Client:
             ) from error
 
     def _retried(self, call: Callable[[], T]) -> T:
-        """Call, and again for up to a minute while the server is unreachable."""
+        """Call, and again for up to a minute while the server is unreachable or limits requests."""
         deadline = time.monotonic() + _RETRY_SECONDS
         while True:
             try:
                 return call()
-            except ServerUnreachable:
-                if time.monotonic() > deadline:
+            except ServerUnreachable as error:
+                if time.monotonic() + error.retry_after_seconds > deadline:
                     raise
-                time.sleep(_POLL_SECONDS)
+                time.sleep(max(error.retry_after_seconds, _POLL_SECONDS))
 
     def _request(
         self, method: str, path: str, transient: int | None = None, **request: Any
@@ -173,7 +173,7 @@ class Client:
             transient: another status to treat as temporary.
 
         Raises:
-            ServerUnreachable: there is no server, or it is temporarily unavailable.
+            ServerUnreachable: a retry may succeed.
             ServerError: any other error response.
         """
         try:
@@ -187,12 +187,19 @@ class Client:
             raise ServerError(f"{self._server} is not a valid address: {error}.") from error
         if response.is_success:
             return response
-        away = response.status_code in (*_TRANSIENT, transient)
-        raise (ServerUnreachable if away else ServerError)(_message(response))
+        pause = response.headers.get("Retry-After", "")
+        limited = response.status_code == httpx.codes.TOO_MANY_REQUESTS and pause.isdecimal()
+        if limited or response.status_code in (*_TRANSIENT, transient):
+            raise ServerUnreachable(_message(response), float(pause) if pause.isdecimal() else 0.0)
+        raise ServerError(_message(response))
 
 
 class ServerUnreachable(ServerError, code="server_unreachable"):
-    """There is no server, or it is temporarily unavailable."""
+    """There is no server, or it is temporarily unavailable or limits requests."""
+
+    def __init__(self, message: str = "", retry_after_seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 def _blocks(file: BinaryIO, start: int, end: int, update: Callable[[int], None]) -> Iterator[bytes]:

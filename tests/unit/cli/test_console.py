@@ -1,13 +1,15 @@
 """Errors of commands are messages and exit codes, never tracebacks."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
-import pytest
 from typer.testing import CliRunner
 
 from meet_transcriber.cli import app
-from tests.unit.outbound.sites import Site
+from meet_transcriber.cli.client import Client
+from tests.unit.outbound.sites import Request, Site
 
 TRANSCRIPT = json.dumps({"segments": [{"start": 0.0, "end": 1.0, "text": "Hello"}]})
 
@@ -18,14 +20,14 @@ def run(*words: str | Path, **variables: str) -> tuple[int, str]:
     return result.exit_code, " ".join(result.output.split())
 
 
-@pytest.mark.parametrize("command", [["transcribe"], ["submit", "--wait"]])
-def test_two_recordings_of_one_name_are_not_written_to_one_file(
-    command: list[str], tmp_path: Path
-) -> None:
+def test_two_recordings_of_one_name_are_not_written_to_one_file(tmp_path: Path) -> None:
     files = [tmp_path / "monday" / "standup.mp3", tmp_path / "tuesday" / "standup.wav"]
-    code, said = run(*command, *files, "--output", tmp_path)
-    assert code == 2
-    assert "Several recordings are named 'standup'" in said
+    code, said = run("submit", "--wait", *files, "--output", tmp_path)
+    assert (code, "Several recordings are named 'standup'" in said) == (2, True)
+    # in a process of its own, as it configures logging
+    command = [sys.executable, "-m", "meet_transcriber", "transcribe", *files, "-o", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "Several recordings are named" in done.stderr) == (2, True)
 
 
 def test_a_speaker_name_without_a_label_is_refused(tmp_path: Path) -> None:
@@ -40,6 +42,22 @@ def test_a_server_that_is_another_program_is_an_error() -> None:
     code, said = run("status", "1", "--server", site.url(""))
     site.close()
     assert (code, "does not answer in JSON" in said) == (7, True)
+
+
+def test_a_rate_limit_delays_a_command_and_does_not_end_it() -> None:
+    site = Site()
+    ended = {"job_id": "1", "status": "completed", "stage": "done", "progress": 100}
+
+    def answer(request: Request) -> None:
+        if len(site.seen) == 1:
+            request.send(b"{}", 429, retry_after="1")
+        else:
+            request.send(json.dumps(ended).encode())
+
+    site.answers["/transcribe/1"] = answer
+    with Client(site.url("")) as client:
+        assert client.wait("1", lambda _stage, _share: None) == ended
+    site.close()
 
 
 def test_a_transcript_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
