@@ -25,8 +25,10 @@ def test_two_recordings_of_one_name_are_not_written_to_one_file(tmp_path: Path) 
     code, said = run("submit", "--wait", *files, "--output", tmp_path)
     assert (code, "Several recordings are named 'standup'" in said) == (2, True)
     # in a process of its own, as it configures logging
-    command = [sys.executable, "-m", "meet_transcriber", "transcribe", *files, "-o", tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "meet_transcriber", "transcribe", *map(str, files)]
+    done = subprocess.run(
+        [*command, "-o", str(tmp_path)], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, "Several recordings are named" in done.stderr) == (2, True)
 
 
