@@ -186,22 +186,22 @@ class StoreMetrics:
             return self._samples
 
     def _read(self) -> "Iterator[Sample]":
-        jobs, media = self._context.jobs, self._context.media
-        yield from self._of_store("jobs", lambda: [*self._jobs(jobs), *_capacity("jobs", jobs)])
-        yield from self._of_store("media", lambda: [*_capacity("media", media)])
+        stores: dict[str, tuple[JobStore | MediaStore, Callable[[], Iterable[Sample]]]] = {
+            "jobs": (self._context.jobs, self._jobs),
+            "media": (self._context.media, tuple),
+        }
+        for name, (store, read) in stores.items():
+            try:
+                found = [*read(), *_capacity(name, store)]
+            except StorageError:
+                yield "transcription_store_up", (name,), 0.0
+            else:
+                yield "transcription_store_up", (name,), 1.0
+                yield from found
 
-    def _of_store(self, store: str, read: Callable[[], "list[Sample]"]) -> "Iterator[Sample]":
-        """Whether a store responds, and if so its samples."""
-        try:
-            found = read()
-        except StorageError:
-            yield "transcription_store_up", (store,), 0.0
-            return
-        yield "transcription_store_up", (store,), 1.0
-        yield from found
-
-    def _jobs(self, jobs: JobStore) -> "Iterator[Sample]":
-        now, backlog = self._context.clock(), jobs.backlog()
+    def _jobs(self) -> "Iterator[Sample]":
+        jobs, now = self._context.jobs, self._context.clock()
+        backlog = jobs.backlog()
         for queue in QUEUES:
             ready, running = backlog.ready.get(queue, 0), backlog.running.get(queue, 0)
             yield "celery_queue_length", (queue,), ready + running
