@@ -26,12 +26,7 @@ _MAX_ENDS = 10_000
 
 
 def parse_rate(text: str, setting: str) -> Rate | None:
-    """
-    Parse a rate such as `120/minute` or `5 per 10 seconds`; None for an empty text or 0.
-
-    Raises:
-        InvalidOptions: it is malformed; names the setting.
-    """
+    """Parse `120/minute` or `5 per 10 seconds`, None for 0; raises InvalidOptions."""
     if text.strip() in {"", "0"}:
         return None
     try:

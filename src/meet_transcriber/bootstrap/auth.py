@@ -36,12 +36,7 @@ class AuthContext:
 
 
 def build_auth(settings: Settings, jobs: JobStore) -> AuthContext:
-    """
-    Keyring and audit trail on these stores; neither is queried yet.
-
-    Raises:
-        InvalidOptions: API_KEYS is malformed, or its file cannot be read.
-    """
+    """Keyring and audit trail on these stores; raises InvalidOptions if API_KEYS is unusable."""
     from meet_transcriber.auth.keyring import ApiKeyring, read_static
 
     keyring = ApiKeyring(

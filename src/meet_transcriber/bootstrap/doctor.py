@@ -33,12 +33,7 @@ def check_diarizer(diarizer: Diarizer) -> str:
 
 
 def verified(chosen: Chosen[E], check: Callable[[E], str]) -> Chosen[E]:
-    """
-    Check an engine before a job uses it; returns it.
-
-    Raises:
-        EngineUnavailable: the check failed; says why.
-    """
+    """Check an engine before a job uses it; raises EngineUnavailable with what went wrong."""
     engine = chosen.engine
     try:
         check(engine)

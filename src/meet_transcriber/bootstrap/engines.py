@@ -71,12 +71,7 @@ def load_engines(settings: Settings, options: Options, on_fetch: OnFetch = ignor
 
 
 def recognizer(settings: Settings, on_fetch: OnFetch = ignore_fetch) -> Chosen[Recognizer]:
-    """
-    Build the recognizer; fetches missing weights first.
-
-    Raises:
-        EngineUnavailable: says every place that was tried for weights, and how to fix it.
-    """
+    """Build the recognizer, fetching missing weights; raises EngineUnavailable with the reasons."""
     return Chosen(whisper(settings, weights(settings).pull(settings.whisper_model, on_fetch)))
 
 
@@ -102,12 +97,7 @@ def diarizer(settings: Settings, on_fetch: OnFetch = ignore_fetch) -> Chosen[Dia
 
 
 def without_speakers(settings: Settings, error: EngineUnavailable) -> Chosen[Diarizer]:
-    """
-    The fallback of `auto`: no speakers, and a warning that says why.
-
-    Raises:
-        EngineUnavailable: the given one, where a diarizer is named explicitly.
-    """
+    """The fallback of `auto`: no speakers and a warning; raises `error` for a named diarizer."""
     if settings.diarization_engine != "auto":
         raise error
     message = f"Speakers are unknown, because the diarizer cannot be used: {error}"

@@ -146,12 +146,7 @@ def exposition(context: ServiceContext | None, *, stores: bool) -> "Exposition":
 
 
 def serve_metrics(settings: Settings, context: ServiceContext | None) -> None:
-    """
-    Expose a worker's metrics on METRICS_PORT, where it is set, until the process ends.
-
-    Raises:
-        InvalidOptions: the port cannot be opened.
-    """
+    """Expose a worker's metrics on METRICS_PORT, if set; raises InvalidOptions if it is in use."""
     if settings.metrics_port is None:
         return
     from prometheus_client import start_http_server

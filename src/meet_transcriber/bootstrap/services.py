@@ -45,13 +45,7 @@ class Stores:
 
 
 def stores(settings: Settings) -> Stores:
-    """
-    Connect to the configured stores.
-
-    Raises:
-        StorageError: they cannot be reached or used.
-        InvalidOptions: an address is malformed.
-    """
+    """Connect to the stores; raises StorageError, or InvalidOptions for a malformed address."""
     address = redis_address(settings)
     if address is None:
         from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
@@ -198,12 +192,7 @@ def _boot_clock() -> Clock:
 
 
 def webhook_secret(settings: Settings, jobs: JobStore) -> str:
-    """
-    The secret that signs webhooks: the configured one, or one generated once per JobStore.
-
-    Raises:
-        InvalidOptions: WEBHOOK_SECRET is malformed.
-    """
+    """The configured WEBHOOK_SECRET, or a generated one; raises InvalidOptions if malformed."""
     from meet_transcriber.outbound.webhooks import check_secret, new_secret
 
     if settings.webhook_secret is not None:
@@ -228,12 +217,7 @@ def embedded_queue() -> JobQueue:
 
 
 def celery_queue(settings: Settings) -> "CeleryQueue":
-    """
-    The queue of processes that share a Redis.
-
-    Raises:
-        InvalidOptions: REDIS_URL is unset or malformed.
-    """
+    """The queue of processes that share a Redis; raises InvalidOptions without a REDIS_URL."""
     from meet_transcriber.queues.celery import CeleryQueue, make_app
 
     address = redis_address(settings)
@@ -304,12 +288,7 @@ def _is_final(chosen: Chosen[Diarizer] | None) -> bool:
 
 
 def check_place(settings: Settings) -> None:
-    """
-    Refuse to start where jobs would be lost.
-
-    Raises:
-        InvalidOptions: on Cloud Run without Redis.
-    """
+    """Raise InvalidOptions where jobs would be lost: on Cloud Run without Redis."""
     if os.environ.get("K_SERVICE") and settings.redis_url is None:
         raise InvalidOptions(
             "On Cloud Run an instance and its disk may vanish at any time, so jobs kept here "

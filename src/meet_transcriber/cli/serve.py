@@ -85,12 +85,7 @@ def server_of(app: Callable[..., Any], settings: Settings) -> "uvicorn.Server":
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """
-    A listening socket.
-
-    Raises:
-        InvalidOptions: the port is in use, or the address is not one of this machine.
-    """
+    """A listening socket; raises InvalidOptions if the port or address cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     # a restart need not wait for connections that are closing

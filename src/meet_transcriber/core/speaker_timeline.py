@@ -106,12 +106,7 @@ def _is_shown(char: str) -> bool:
 
 
 def decode_text(data: bytes) -> str:
-    """
-    Decode a file: UTF-8, or UTF-16 with a byte order mark.
-
-    Raises:
-        InvalidOptions: it is neither, or too large.
-    """
+    """Decode UTF-8, or UTF-16 with a byte order mark; raises InvalidOptions."""
     if len(data) > 2 * MAX_BYTES:
         raise too_large_error()
     try:
@@ -235,12 +230,7 @@ def read_timeline(given: str | Sequence[object]) -> Timeline:
 
 
 def read_entries(entries: Sequence[object]) -> Timeline:
-    """
-    Read a timeline from objects with `name`, `start`, and `end` or `duration`.
-
-    Raises:
-        InvalidOptions: an entry is invalid; the message names it.
-    """
+    """Read objects with `name`, `start`, and `end` or `duration`; raises InvalidOptions."""
     return _timed([_fields(f"entry {at}", each) for at, each in enumerate(_limited(entries), 1)])
 
 

@@ -258,12 +258,7 @@ class AllowList:
 
     @classmethod
     def of(cls, entries: Sequence[str]) -> "AllowList":
-        """
-        Parse the entries of OUTBOUND_ALLOW; empty ones are skipped.
-
-        Raises:
-            InvalidOptions: an entry is malformed.
-        """
+        """Parse the entries of OUTBOUND_ALLOW, skipping empty ones; raises InvalidOptions."""
         texts = [text for entry in entries if (text := entry.strip().lower())]
         found = {text: _network(text) for text in texts}
         names = [text for text, network in found.items() if network is None]

@@ -31,12 +31,7 @@ class Deadline:
         return time.monotonic() >= self._end
 
     def cap(self, timeout: float | None) -> float:
-        """
-        Shorten a timeout to the time that is left.
-
-        Raises:
-            httpcore.TimeoutException: nothing is left.
-        """
+        """Shorten a timeout to the time that is left; raises httpcore.TimeoutException."""
         left = self._end - time.monotonic()
         if left <= 0:
             raise httpcore.TimeoutException(f"{self.seconds:g} s have passed")

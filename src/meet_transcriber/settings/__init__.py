@@ -362,13 +362,7 @@ def listed(text: str) -> list[str]:
 
 
 def load_settings() -> Settings:
-    """
-    Read the settings from all sources; a process does so once, when it starts.
-
-    Raises:
-        InvalidOptions: a value is invalid or a source cannot be read; the message contains no
-            value.
-    """
+    """Read the settings from all sources; raises InvalidOptions, whose message has no values."""
     try:
         return Settings()
     except ValidationError as error:

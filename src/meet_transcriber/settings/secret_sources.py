@@ -82,12 +82,7 @@ class MountedFiles(SecretsSettingsSource):
         self._folder = folder
 
     def __call__(self) -> dict[str, Any]:
-        """
-        The settings that have a non-empty file.
-
-        Raises:
-            InvalidOptions: the folder does not exist, or a file in it cannot be read.
-        """
+        """The settings with a non-empty file; raises InvalidOptions if one cannot be read."""
         if not self._folder.is_dir():
             raise InvalidOptions(
                 f"SECRETS_DIR is {self._folder}, which is not a folder; mount one, or unset it."

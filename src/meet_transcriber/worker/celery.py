@@ -33,12 +33,7 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 def build(settings: Settings, make_engines: MakeEngines = services.worker_engines) -> Celery:
-    """
-    The Celery application of workers, with its one task; for `celery -A`.
-
-    Raises:
-        InvalidOptions: REDIS_URL is unset or malformed.
-    """
+    """The application for `celery -A`, with its task; raises InvalidOptions without REDIS_URL."""
     queue = services.celery_queue(settings)
     children = CeleryChildren(settings, queue, make_engines)
 
