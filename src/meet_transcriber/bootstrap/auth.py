@@ -87,10 +87,7 @@ def first_key(settings: Settings, keyring: Keyring) -> tuple[NewKey, Path] | Non
     """
     Create the first administrator's key in DATA_DIR/admin.key, readable by its owner only.
 
-    None where there is any key, or was such a key before.
-
-    Raises:
-        StorageError: the stores or the folder cannot be used.
+    None where there is any key, or was such a key before. Raises StorageError.
     """
     if keyring.list_keys():
         return None
@@ -114,12 +111,9 @@ def first_key(settings: Settings, keyring: Keyring) -> tuple[NewKey, Path] | Non
 
 def limits(settings: Settings) -> Limits:
     """
-    Rate limits, counted where all processes share them; nothing is connected yet.
+    Rate limits, counted where all processes share them; none with AUTH_MODE=loopback.
 
-    Nothing is limited with AUTH_MODE=loopback.
-
-    Raises:
-        InvalidOptions: a rate is malformed; names the setting.
+    Connects to nothing yet. Raises InvalidOptions, which names the setting, for a malformed rate.
     """
     from meet_transcriber.auth.rate_limiter import Counters, parse_rate
 

@@ -258,8 +258,7 @@ def fetch_models(settings: Settings, models: Sequence[str], on_fetch: OnFetch) -
     """
     Fetch a group of models; returns their folders, or a message for a pyannote pipeline.
 
-    Raises:
-        EngineUnavailable: names the command or the page that fixes it.
+    Raises EngineUnavailable, which names the command or the page that fixes it.
     """
     known = weights(settings)
     first = models[0]

@@ -82,12 +82,7 @@ def check_stems(files: Iterable[str | Path], folder: Path | None) -> None:
 
 
 def read_timeline(path: Path | None, recordings: int) -> tuple[str, Timeline] | None:
-    """
-    Read and parse a speaker timeline; returns its text too.
-
-    Raises:
-        InvalidOptions: it cannot be read or parsed, or there are several recordings.
-    """
+    """Read a speaker timeline, and its text; raises InvalidOptions, also for several recordings."""
     if path is None:
         return None
     if recordings > 1:

@@ -139,12 +139,7 @@ def revoked(key: ApiKey, now: float) -> ApiKey:
 
 
 def rotated(key: ApiKey, digest: str, now: float, overlap_seconds: float) -> ApiKey:
-    """
-    Return the key with a new secret; the old one stays valid for `overlap_seconds`.
-
-    Raises:
-        KeyConflict: the key is revoked or expired.
-    """
+    """Return the key with a new secret; raises KeyConflict if it is revoked or expired."""
     if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
         raise KeyConflict("This key was revoked or has expired; create a new one.")
     old, until = (key.digest, now + overlap_seconds) if overlap_seconds > 0 else ("", 0.0)

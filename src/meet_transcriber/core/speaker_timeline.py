@@ -62,12 +62,7 @@ def timeline_error(reason: str) -> InvalidOptions:
 
 
 def build_timeline(rows: Iterable[Row]) -> Timeline:
-    """
-    Build a timeline from rows in any order; entries of length zero are dropped.
-
-    Raises:
-        InvalidOptions: a name or a time is invalid, or there are no entries or too many.
-    """
+    """Build a timeline from rows in any order, without empty ones; raises InvalidOptions."""
     entries = [entry for entry in map(_validate, _limited(rows)) if entry.end > entry.start]
     if not entries:
         raise timeline_error("it has no entry with a name, a start and a later end.")
@@ -211,12 +206,9 @@ _LONGEST_ESCAPED = 4_000  # characters; int() refuses a character reference with
 
 def parse_timeline(text: str) -> Timeline:
     """
-    Parse JSON, RTTM, WebVTT with names, or CSV.
+    Parse JSON, RTTM, WebVTT with names, or CSV; times of day count from the earliest one.
 
-    Times of day become seconds since the earliest one.
-
-    Raises:
-        InvalidOptions: the text is invalid or too large; the message names the line.
+    Raises InvalidOptions, which names the line.
     """
     if len(text) > MAX_BYTES or len(text.encode(errors="replace")) > MAX_BYTES:
         raise too_large_error()

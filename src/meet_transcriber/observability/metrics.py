@@ -48,12 +48,7 @@ Where = Literal["API", "worker", "API and worker"]
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """
-    The definition of a metric.
-
-    Attributes:
-        where: the process that counts it; the API includes its embedded worker.
-    """
+    """The definition of a metric; `where` is the process that counts it."""
 
     name: str
     kind: Kind
@@ -134,12 +129,7 @@ _OBSERVED_LABELS = {spec.name: spec.labels for spec in OBSERVED}
 
 
 class PrometheusMeters:
-    """
-    The Meters of this process, as Prometheus metrics.
-
-    Args:
-        model: of the recognizer, from a small set; becomes a label.
-    """
+    """The Meters of this process; `model`, of the recognizer and from a small set, is a label."""
 
     def __init__(self, version: str, model: str = "") -> None:
         self.registry = CollectorRegistry()

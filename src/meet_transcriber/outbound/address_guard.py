@@ -78,10 +78,9 @@ class AddressGuard:
 
     def parse(self, url: str) -> httpx.URL:
         """
-        Parse an address without network access; removes a trailing dot of its host.
+        Parse an address without network access, and remove a trailing dot of its host.
 
-        Raises:
-            AddressRefused: it is malformed, or its host is refused whatever it resolves to.
+        Raises AddressRefused if it is malformed, or its host is refused whatever it resolves to.
         """
         url = url.strip()
         _check_authority(url)
@@ -94,25 +93,13 @@ class AddressGuard:
         return parsed.copy_with(host=host, fragment=None)
 
     def check(self, url: str) -> None:
-        """
-        Check an address before anything is stored or connected.
-
-        Raises:
-            AddressRefused: it is malformed or resolves to a forbidden address.
-            FetchError: its host does not resolve.
-        """
+        """Check an address; raises AddressRefused, or FetchError if its host does not resolve."""
         parsed = self.parse(url)
         port = parsed.port or (443 if parsed.scheme == "https" else 80)
         self.resolve(parsed.raw_host.decode("ascii"), port)
 
     def resolve(self, host: str, port: int) -> list[str]:
-        """
-        Return the addresses of `host`, every one of them allowed.
-
-        Raises:
-            AddressRefused: one of them is forbidden.
-            FetchError: there are none.
-        """
+        """Return the addresses of `host`; raises AddressRefused if one is forbidden, FetchError."""
         self._check_host(host)
         found = [host] if address_of(host) is not None else self._look_up(host, port)
         for text in found:

@@ -80,13 +80,7 @@ class Fetched:
     _chunks: Iterator[bytes] = field(repr=False)
 
     def chunks(self) -> Iterator[bytes]:
-        """
-        Yield the bytes as they arrive, in chunks of about 64 KiB at most.
-
-        Raises:
-            UploadTooLarge: there are more than the limit; previous chunks were yielded.
-            FetchError: the connection broke, stalled or took too long.
-        """
+        """Yield the bytes as they arrive, 64 KiB at most; raises UploadTooLarge, FetchError."""
         return self._chunks
 
 

@@ -34,8 +34,7 @@ class WakeupPipe:
     """
     Wakes the main thread for signals and for bytes from the parent process.
 
-    Args:
-        parent_pipe: a byte on it sets `work_event`; its end means that the process should stop.
+    A byte on `parent_pipe` sets `work_event`; its end means that the process should stop.
     """
 
     def __init__(self, parent_pipe: int | None = None) -> None:

@@ -241,8 +241,7 @@ def connect(
     """
     Make a worker as soon as the stores respond; None when it should stop before that.
 
-    Args:
-        should_stop: waits this long, or until the process should stop; returns whether it should.
+    `should_stop` waits this long, or until the process should stop; returns whether it should.
     """
     while True:
         try:

@@ -47,8 +47,7 @@ def build_cues(transcript: Transcript, labels: bool = False) -> tuple[Cue, ...]:
     """
     Split segments into cues that are shown long enough to be read, at most up to the next cue.
 
-    Args:
-        labels: put the speaker's name in front whenever the speaker changes.
+    `labels` puts the speaker's name in front whenever the speaker changes.
     """
     groups = sorted(_groups(transcript, labels), key=lambda group: (group[0].start, group[-1].end))
     if labels:
