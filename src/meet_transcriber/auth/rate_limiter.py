@@ -39,15 +39,15 @@ def parse_rate(text: str, setting: str) -> Rate | None:
 
 
 class Counters:
-    """Counts requests per policy and client; safe for several threads."""
+    """
+    Counts requests per policy and client; safe for several threads.
+
+    Args:
+        redis_client: of a shared Redis, whose pool is used; None counts in this process.
+        namespace: prefix of every key.
+    """
 
     def __init__(self, redis_client: Any = None, namespace: str = "mt") -> None:
-        """
-        Args:
-            redis_client: of a shared Redis, whose connection pool is used; None counts in this
-                process.
-            namespace: prefix of every key.
-        """
         self._local = _Windows(MemoryStorage())
         self._lock = Lock()
         self._local_until = 0.0

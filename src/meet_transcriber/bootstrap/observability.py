@@ -124,13 +124,7 @@ def instrument_celery(settings: Settings) -> None:
 
 
 def exposition(context: ServiceContext | None, *, stores: bool) -> "Exposition":
-    """
-    The metrics that a scrape of this process returns.
-
-    Args:
-        context: of this process; None where only its children count.
-        stores: whether to include metrics of its stores.
-    """
+    """Metrics of this process, or without a context of its children; `stores` adds theirs."""
     from meet_transcriber.observability.gpu import gpu_memory
     from meet_transcriber.observability.metrics import Exposition, PrometheusMeters
 

@@ -235,9 +235,7 @@ def open_queue(
     """
     The configured queue; `start_worker` starts the embedded worker of an API process.
 
-    Args:
-        command: from the id of a new embedded worker to the command that starts it; None runs no
-            worker.
+    `command` returns the command that starts a worker of this id; None runs no worker.
     """
     if not settings.embedded and settings.redis_url is not None:
         return celery_queue(settings)

@@ -32,13 +32,7 @@ class Client:
     """Talks to one server; raises its error responses as ServerError, with their messages."""
 
     def __init__(self, server: str, key: str | None = None) -> None:
-        """
-        Args:
-            key: an API key, where the server requires one.
-
-        Raises:
-            InvalidOptions: the key has characters that no key has.
-        """
+        """Raises InvalidOptions if the API key has characters that no key has."""
         self._server = server.rstrip("/")
         if key is not None and not (key.isascii() and key.isprintable()):
             raise InvalidOptions("The API key contains invalid characters; copy it again.")

@@ -226,13 +226,7 @@ Observer = Callable[[], Iterable[Sample]]
 
 
 class Exposition:
-    """
-    Everything that a scrape of this process returns.
-
-    Args:
-        meters: of this process; None where only its children count.
-        observers: called for each scrape.
-    """
+    """Everything that a scrape of this process returns; without meters, what its children count."""
 
     content_type = CONTENT_TYPE_LATEST
 

@@ -62,17 +62,14 @@ def _check_authority(url: str) -> None:
 
 
 class AddressGuard:
-    """Allows public addresses and those in `allow`, and refuses all others."""
+    """
+    Allows public addresses and those in `allow`, and refuses all others.
+
+    `allow` has host names, `*.suffix`, IP addresses and networks, as in OUTBOUND_ALLOW. Raises
+    InvalidOptions if one is malformed.
+    """
 
     def __init__(self, allow: Sequence[str] = (), resolver: Resolver = system_resolver) -> None:
-        """
-        Args:
-            allow: OUTBOUND_ALLOW: host names, `*.suffix`, IP addresses and networks.
-            resolver: resolves host names.
-
-        Raises:
-            InvalidOptions: an entry of `allow` is malformed.
-        """
         self._allow = AllowList.of(allow)
         self._resolver = resolver
 

@@ -85,7 +85,16 @@ class Fetched:
 
 
 class Fetcher:
-    """Downloads over http and https, from allowed addresses, within limits of size and time."""
+    """
+    Downloads over http and https, from allowed addresses, within limits of size and time.
+
+    Certificate authorities in SSL_CERT_FILE, such as an intranet's, are trusted.
+
+    Args:
+        allow: OUTBOUND_ALLOW, as `AddressGuard` takes it; raises InvalidOptions if malformed.
+        timeout_seconds: for the whole download, redirects included; DNS has its own limits.
+        idle_seconds: limit on each wait while connecting or receiving.
+    """
 
     def __init__(
         self,
@@ -96,20 +105,6 @@ class Fetcher:
         idle_seconds: float = 30,
         resolver: Resolver = system_resolver,
     ) -> None:
-        """
-        Certificate authorities in SSL_CERT_FILE, such as an intranet's, are trusted.
-
-        Args:
-            allow: OUTBOUND_ALLOW, as `AddressGuard` takes it.
-            max_bytes: limit on the size of a recording.
-            timeout_seconds: for the whole download, redirects included; except DNS, which has its
-                own limits.
-            idle_seconds: limit on each wait while connecting or receiving.
-            resolver: resolves host names.
-
-        Raises:
-            InvalidOptions: an entry of `allow` is malformed.
-        """
         self.guard = AddressGuard(allow, resolver)
         self._max_bytes = max_bytes
         self._timeout_seconds, self._idle_seconds = timeout_seconds, idle_seconds

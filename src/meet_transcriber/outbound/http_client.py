@@ -160,7 +160,7 @@ NETWORK_ERRORS = (httpcore.NetworkError, httpcore.ProtocolError, httpx.HTTPError
 
 class GuardedClient:
     """
-    Sends the requests of one download or delivery.
+    Sends the requests of one download or delivery; no wait is longer than `idle_seconds`.
 
     Unlike `httpx.Client` it uses no proxy from the environment, no cookies, no redirects, no
     compression and no credentials of a `.netrc`.
@@ -173,10 +173,6 @@ class GuardedClient:
         ssl_context: ssl.SSLContext,
         idle_seconds: float,
     ) -> None:
-        """
-        Args:
-            idle_seconds: limit on each wait while connecting, reading or writing.
-        """
         self._transport = GuardedTransport(GuardedBackend(guard, deadline), ssl_context)
         self._timeout = httpx.Timeout(idle_seconds).as_dict()
 

@@ -122,7 +122,11 @@ class Delivery:
 
 
 class WebhookSender:
-    """Posts webhooks to allowed addresses."""
+    """
+    Posts webhooks to public addresses and those that `allow` (OUTBOUND_ALLOW) names.
+
+    `timeout_seconds` bounds a whole attempt. Raises InvalidOptions for a malformed `allow`.
+    """
 
     def __init__(
         self,
@@ -131,15 +135,6 @@ class WebhookSender:
         timeout_seconds: float = 20,
         resolver: Resolver = system_resolver,
     ) -> None:
-        """
-        Args:
-            allow: OUTBOUND_ALLOW, as `AddressGuard` takes it.
-            timeout_seconds: for one whole attempt.
-            resolver: resolves host names.
-
-        Raises:
-            InvalidOptions: an entry of `allow` is malformed.
-        """
         self.guard = AddressGuard(allow, resolver)
         self._timeout_seconds = timeout_seconds
         self._ssl_context = httpx.create_ssl_context()

@@ -199,15 +199,7 @@ _AWS_HINT = "Check the network, AWS_REGION and the permissions of this identity.
 
 
 def read_aws(settings_cls: type[BaseSettings], name: str) -> dict[str, Any]:
-    """
-    The settings of a secret that is a JSON object, `{"HUGGINGFACE_ACCESS_TOKEN": "..."}`.
-
-    Args:
-        name: or ARN of the secret.
-
-    Raises:
-        InvalidOptions: there are no credentials, AWS refuses, or the secret has another form.
-    """
+    """Settings from a secret with a JSON object, by name or ARN; raises InvalidOptions."""
     try:
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
@@ -240,13 +232,9 @@ def read_aws(settings_cls: type[BaseSettings], name: str) -> dict[str, Any]:
 
 def read_azure(settings_cls: type[BaseSettings], name: str) -> dict[str, Any]:
     """
-    The secrets of a key vault that are named like settings, with `-` for `_`.
+    Settings from secrets named like them with `-` for `_`; raises InvalidOptions.
 
-    Args:
-        name: of the vault, or its full address.
-
-    Raises:
-        InvalidOptions: there are no credentials, or the vault refuses.
+    `name` is that of the key vault, or its full address.
     """
     try:
         from azure.core.exceptions import AzureError
@@ -283,13 +271,9 @@ _GOOGLE_HINTS = {
 
 def read_google(settings_cls: type[BaseSettings], name: str) -> dict[str, Any]:
     """
-    The newest version of a secret: the Hugging Face token itself, or a JSON object of settings.
+    Settings from a secret's newest version: the Hugging Face token itself, or a JSON object.
 
-    Args:
-        name: of the secret; in another project `projects/PROJECT/secrets/NAME`.
-
-    Raises:
-        InvalidOptions: there are no credentials, or Google refuses.
+    In another project `name` is `projects/PROJECT/secrets/NAME`. Raises InvalidOptions.
     """
     what = f"The secret {name} of Google Secret Manager"
     token, project = _identity(what)

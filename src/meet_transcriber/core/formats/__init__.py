@@ -76,13 +76,9 @@ EXPORTERS: Mapping[str, Exporter] = {
 
 def export(transcript: Transcript, form: str, word_timestamps: bool = True) -> bytes:
     """
-    Return a transcript in a format of `EXPORTERS`, with speakers' names; text is UTF-8.
+    Return a transcript in a format of `EXPORTERS`, with names; text is UTF-8.
 
-    Args:
-        word_timestamps: False omits the times of words.
-
-    Raises:
-        InvalidOptions: the format is unknown.
+    Raises InvalidOptions for an unknown format.
     """
     exporter = EXPORTERS.get(form)
     if exporter is None:
