@@ -112,6 +112,8 @@ def parse_redis_url(
     # Hosts first: an unescaped password can look like options, which errors would name.
     hosts = () if kind == "unix" else tuple(_host(kind, part) for part in parts)
     path = _socket_path(last) if kind == "unix" else ""
+    if kind == "sentinel" and not master_name:
+        _refuse("names sentinels, but not their Redis: set REDIS_MASTER_NAME")
     options = _options(kind, last)
     # clients log in to all sentinels alike, so one of the URLs may carry the login
     first = next((part for part in parts if part.password or part.username), last)
@@ -122,7 +124,7 @@ def parse_redis_url(
         db=_database(kind, last, options),
         username=unquote(first.username) if first.username else None,
         password=unquote(first.password) if first.password else password or None,
-        master_name=_master_name(kind, master_name),
+        master_name=master_name if kind == "sentinel" else None,
         tls=_tls(options) if kind == "rediss" else {},
     )
 
@@ -186,14 +188,6 @@ def _database(kind: Kind, part: SplitResult, options: Mapping[str, str]) -> int:
     if given and not (given.isascii() and given.isdigit()):
         _refuse("names a database that is not a number")
     return int(given or 0)
-
-
-def _master_name(kind: Kind, name: str | None) -> str | None:
-    if kind != "sentinel":
-        return None
-    if not name:
-        _refuse("names sentinels, but not their Redis: set REDIS_MASTER_NAME")
-    return name
 
 
 def _tls(options: Mapping[str, str]) -> dict[str, str]:

@@ -227,7 +227,8 @@ def read_entries(entries: Sequence[object]) -> Timeline:
 
 
 def _reader_of(text: str) -> Callable[[str], Timeline]:
-    first = next((line for line in _lines(text) if not line.startswith(";")), "")
+    lines = (line.strip() for line in text.split("\n"))
+    first = next((line for line in lines if line and not line.startswith(";")), "")
     if first.startswith(("[", "{")):
         return _parse_json
     if first.startswith("WEBVTT") or "-->" in text:
@@ -235,10 +236,6 @@ def _reader_of(text: str) -> Callable[[str], Timeline]:
     if first.startswith(("SPEAKER ", "SPEAKER\t", "SPKR-INFO")):
         return _parse_rttm
     return _parse_csv
-
-
-def _lines(text: str) -> Iterator[str]:
-    return (line.strip() for line in text.split("\n") if line.strip())
 
 
 # -- JSON ------------------------------------------------------------------------------------
@@ -395,19 +392,16 @@ def _parse_csv(text: str) -> Timeline:
     for _, header in islice(rows, _HEADER_ROWS):
         names = [_plain(cell) for cell in header]
         if set(names) & set(_NAMES) and set(names) & set(_STARTS):
-            return _timed(list(_csv_entries(names, rows)))
+            return _timed([_csv_fields(names, *row) for row in _limited(rows)])
     raise timeline_error(
         f"its format is unknown; expected {_EXPECTED}. A list of attendees does not say who spoke."
     )
 
 
-def _csv_entries(
-    names: Sequence[str], rows: Iterator[tuple[int, list[str]]]
-) -> Iterator["_Fields"]:
-    """Yield rows below the header; column names are normalized once, not per row."""
-    for number, cells in _limited(rows):
-        known = {name: cell for name, cell in zip(names, cells, strict=False) if name in _COLUMNS}
-        yield _fields(f"line {number}", known)
+def _csv_fields(names: Sequence[str], number: int, cells: Sequence[str]) -> "_Fields":
+    """Read a row; column names are normalized once, not per row."""
+    known = {name: cell for name, cell in zip(names, cells, strict=False) if name in _COLUMNS}
+    return _fields(f"line {number}", known)
 
 
 def _csv_rows(text: str) -> Iterator[tuple[int, list[str]]]:

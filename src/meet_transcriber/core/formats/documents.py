@@ -163,14 +163,11 @@ def export_json(transcript: Transcript, word_times: bool = True) -> str:
         body["segments"] = [
             segment_to_dict(segment, word_times=False) for segment in transcript.segments
         ]
-    return "{\n" + ",\n".join(_lines(body)) + "\n}\n"
-
-
-def _lines(body: dict[str, Any]) -> Iterator[str]:
-    """One line per field and list item; indenting with `json` is much slower."""
-    for name, value in body.items():
+    lines = []
+    for name, value in body.items():  # a line per list item; indenting with `json` is much slower
         items = ",\n".join(map(_dumped, value)) if isinstance(value, list) else ""
-        yield f" {_dumped(name)}: " + (f"[\n{items}\n ]" if items else _dumped(value))
+        lines.append(f" {_dumped(name)}: " + (f"[\n{items}\n ]" if items else _dumped(value)))
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 _dumped = json.JSONEncoder(ensure_ascii=False).encode
