@@ -215,16 +215,12 @@ def _create_key(path: Path) -> None:
             except FileExistsError:
                 raise
             except OSError:  # a file system without hard links
-                _write(_create_private(path), Path(name).read_bytes())
+                copy = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                _write(copy, Path(name).read_bytes())
         with suppress(OSError):  # a file system that cannot synchronize folders
             flush_folder(path.parent)
     finally:
         Path(name).unlink(missing_ok=True)
-
-
-def _create_private(path: Path) -> int:
-    """A file descriptor of a new file for its owner; raises FileExistsError."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
 
 def _write(file: int, data: bytes) -> None:

@@ -205,14 +205,11 @@ class WorkerProcess:
             found["notes"] += tuple(note.message for note in chosen.notes)
             self._has_stopgap |= chosen.is_stopgap
             if not chosen.is_stopgap:
-                self._record_start(part, chosen.engine.name, started)
+                now, fetched = time.monotonic(), self._fetched_at or started
+                self.context.meters.engine(part, fetched - started, now - fetched)
+                seconds = round(now - started, 2)
+                log.info("engine_ready", part=part, engine=chosen.engine.name, seconds=seconds)
         return ""
-
-    def _record_start(self, part: str, name: str, started: float) -> None:
-        """Log and measure how long fetching and loading an engine took."""
-        now, fetched = time.monotonic(), self._fetched_at or started
-        self.context.meters.engine(part, fetched - started, now - fetched)
-        log.info("engine_ready", part=part, engine=name, seconds=round(now - started, 2))
 
     # -- registration ----------------------------------------------------------------------
 
