@@ -115,7 +115,7 @@ def _static(entry: str, number: int) -> StaticKey:
         raise InvalidOptions("It has more than three colons.")
     if not MIN_STATIC_CHARACTERS <= len(given["token"]) <= MAX_CHARACTERS:
         raise InvalidOptions(
-            f"Its key is not {MIN_STATIC_CHARACTERS} to {MAX_CHARACTERS} characters long."
+            f"Its key needs {MIN_STATIC_CHARACTERS} to {MAX_CHARACTERS} characters."
         )
     return StaticKey(
         validate_name(given["name"]),

@@ -46,9 +46,8 @@ def build_auth(settings: Settings, jobs: JobStore) -> AuthContext:
         read_static(_static_keys(settings)),
         jobs.set_fact_once,
     )
-    return AuthContext(
-        settings.auth_mode, keyring, _trail(settings, jobs), settings.audit_file_names
-    )
+    trail = _trail(settings, jobs)
+    return AuthContext(settings.auth_mode, keyring, trail, settings.audit_file_names)
 
 
 def _pepper(settings: Settings, jobs: JobStore) -> bytes:

@@ -95,10 +95,9 @@ def meters(settings: Settings) -> Meters:
     from meet_transcriber.engines.weights.catalogue import catalogue
     from meet_transcriber.observability.metrics import PrometheusMeters
 
-    known = settings.whisper_model in catalogue().recognition_names
-    return PrometheusMeters(
-        version("meet-transcriber"), settings.whisper_model if known else "other"
-    )
+    model = settings.whisper_model
+    known = model in catalogue().recognition_names
+    return PrometheusMeters(version("meet-transcriber"), model if known else "other")
 
 
 def tracer(settings: Settings, role: str) -> Tracer:

@@ -60,10 +60,9 @@ def list_keys(as_json: AsJson = False) -> None:
             return
         table = Table("id", "name", "tenant", "scopes", "created", "last used", "state")
         for key in keys:
+            scopes, state = " ".join(key.scopes), _state(key)
             created, used = _format_time(key.created_at), _format_time(key.used_at)
-            table.add_row(
-                key.id, key.name, key.tenant, " ".join(key.scopes), created, used, _state(key)
-            )
+            table.add_row(key.id, key.name, key.tenant, scopes, created, used, state)
         Console().print(table)
 
 

@@ -55,7 +55,7 @@ def pull(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Names, hub ids or pyannote pipelines; defaults to the configured models."
+            help="Names, hub ids or pyannote pipelines; by default the configured ones."
         ),
     ] = None,
 ) -> None:

@@ -28,9 +28,7 @@ def serve(
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option(
-            min=0, max=65535, help="Port; defaults to PORT or API_PORT, 0 takes a free one."
-        ),
+        typer.Option(min=0, max=65535, help="Port; defaults to PORT or API_PORT; 0 is a free one."),
     ] = None,
 ) -> None:
     """Serve the HTTP API until Ctrl-C."""

@@ -109,9 +109,7 @@ def decode_text(data: bytes) -> str:
             return data.decode("utf-16")
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise timeline_error(
-            "it is not valid UTF-8; save it as UTF-8 and send it again."
-        ) from error
+        raise timeline_error("it is not valid UTF-8; save it as UTF-8.") from error
 
 
 def too_large_error() -> InvalidOptions:
@@ -247,9 +245,7 @@ def _parse_json(text: str) -> Timeline:
     except json.JSONDecodeError as error:
         raise timeline_error(f"line {error.lineno} is not valid JSON: {error.msg}.") from error
     except (ValueError, RecursionError) as error:
-        raise timeline_error(
-            "its JSON has a number that is too large or is nested too deeply."
-        ) from error
+        raise timeline_error("its JSON has a huge number or is nested too deeply.") from error
     if isinstance(data, dict):
         if isinstance(data.get("timeline"), list):
             return _parse_events(data["timeline"])
@@ -376,9 +372,7 @@ def _rttm_row(number: int, fields: list[str]) -> tuple[str, Row]:
     """Return the recording of a line and its row."""
     place = f"line {number}"
     if len(fields) < _RTTM_FIELDS:
-        raise timeline_error(
-            f"{place} is not valid RTTM: it has {len(fields)} fields; 8 are required."
-        )
+        raise timeline_error(f"{place} is not valid RTTM: it has {len(fields)} fields, not 8.")
     start = _moment(place, "start", fields[3]).seconds
     end = start + _moment(place, "duration", fields[4]).seconds
     return fields[1], Row(place, fields[7], start, end)

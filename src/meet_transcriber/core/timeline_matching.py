@@ -198,15 +198,12 @@ def _people(timeline: Timeline, duration: float) -> Tracks:
     """Return spans by person; a clock that starts after the recording's end starts at 0."""
     first = min((entry.start for entry in timeline.entries), default=0.0)
     zero = first if first >= duration else 0.0
-    return _tracks(
-        (each.name, Span(each.start - zero, each.end - zero)) for each in timeline.entries
-    )
+    entries = timeline.entries
+    return _tracks((each.name, Span(each.start - zero, each.end - zero)) for each in entries)
 
 
 def _within(spans: Sequence[Span], offset: float, duration: float) -> list[Span]:
-    moved = (
-        Span(max(each.start + offset, 0.0), min(each.end + offset, duration)) for each in spans
-    )
+    moved = [Span(max(s.start + offset, 0.0), min(s.end + offset, duration)) for s in spans]
     return [span for span in moved if span.end > span.start]
 
 
@@ -277,9 +274,8 @@ def _differences(
 def _differs(
     differing: Mapping[str, float], total: float, covered: float, named: set[str]
 ) -> TranscriptWarning:
-    order = sorted(
-        (name for name in differing if differing[name] >= 1), key=lambda name: -differing[name]
-    )
+    counted = (name for name, seconds in differing.items() if seconds >= 1)
+    order = sorted(counted, key=lambda name: -differing[name])
     named_people = [
         f"{_short(name)} for {differing[name]:.0f} s"
         + ("" if name in named else " (matched to no voice)")

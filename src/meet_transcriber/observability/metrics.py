@@ -262,16 +262,12 @@ class _AllMetrics(Collector):
         return []  # so that registering does not collect everything
 
     def collect(self) -> Iterator[Metric]:
-        families = {
-            spec.name.removesuffix("_total"): Metric(
-                spec.name.removesuffix("_total"), spec.help, spec.kind
-            )
-            for spec in METRICS
-        }
+        named = ((spec.name.removesuffix("_total"), spec) for spec in METRICS)
+        families = {name: Metric(name, spec.help, spec.kind) for name, spec in named}
         for collector in self._collectors:
             families |= {family.name: family for family in collector.collect()}
         for observe in self._observers:
             for name, labels, value in observe():
-                named = dict(zip(_OBSERVED_LABELS[name], labels, strict=True))
-                families[name].add_sample(name, named, value)
+                pairs = dict(zip(_OBSERVED_LABELS[name], labels, strict=True))
+                families[name].add_sample(name, pairs, value)
         yield from families.values()

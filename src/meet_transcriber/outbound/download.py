@@ -202,6 +202,4 @@ class Fetcher:
             return f"took longer than {deadline.seconds:g} s; try again or upload the file."
         if isinstance(error, TIMEOUTS):
             return f"sent nothing for {self._idle_seconds:g} s; try again or upload the file."
-        return (
-            f"cannot be reached or closed the connection ({error}); try again or upload the file."
-        )
+        return f"cannot be reached or broke the connection ({error}); try again or upload the file."

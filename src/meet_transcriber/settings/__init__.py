@@ -103,9 +103,7 @@ class Settings(BaseSettings):
         description="Has no effect: a worker always fetches and loads its models when it starts, "
         "before it takes work.",
     )
-    max_upload_size_mb: int = Field(
-        500, gt=0, description="Limit on the size of a recording, in MiB."
-    )
+    max_upload_size_mb: int = Field(500, gt=0, description="Limit on a recording's size, in MiB.")
     url_timeout_seconds: float = Field(
         600.0,
         gt=0,

@@ -148,9 +148,8 @@ def fetch_json(
     try:
         return response.json()
     except ValueError:
-        raise unreadable(
-            what, f"{_host(url)} does not answer in JSON", "Check its address."
-        ) from None
+        reason = f"{_host(url)} does not answer in JSON"
+        raise unreadable(what, reason, "Check its address.") from None
 
 
 def _host(url: str) -> str:

@@ -138,10 +138,8 @@ class CeleryChildren:
             os._exit(0)
 
     def _make(self) -> WorkerProcess:
-        name = WorkerName(socket.gethostname(), os.getpid(), self._token)
-        return WorkerProcess(
-            self._settings, self._queue, self._queues, self._make_engines, str(name)
-        )
+        name = str(WorkerName(socket.gethostname(), os.getpid(), self._token))
+        return WorkerProcess(self._settings, self._queue, self._queues, self._make_engines, name)
 
     def _should_stop(self, seconds: float = 0.0) -> bool:
         """Wait this long; returns whether the worker as a whole is stopping."""

@@ -98,9 +98,8 @@ def run(
     Raises:
         StorageError, InvalidOptions: the stores cannot be used as configured.
     """
-    worker_id = worker_id or str(
-        WorkerName(socket.gethostname(), os.getpid(), secrets.token_hex(4))
-    )
+    name = WorkerName(socket.gethostname(), os.getpid(), secrets.token_hex(4))
+    worker_id = worker_id or str(name)
     queue = services.embedded_queue()
 
     def make() -> WorkerProcess:
@@ -117,9 +116,8 @@ def run(
 
 def _work(process: WorkerProcess, wakeup: WakeupPipe, poll_seconds: float) -> None:
     process.start()
-    loop = threading.Thread(
-        target=_loop, args=(process, wakeup, poll_seconds), name="work", daemon=True
-    )
+    arguments = process, wakeup, poll_seconds
+    loop = threading.Thread(target=_loop, args=arguments, name="work", daemon=True)
     loop.start()
     wakeup.should_stop()
     crashed = not loop.is_alive()

@@ -245,10 +245,8 @@ def _paragraphs(transcript: Transcript) -> Iterator[str]:
     for segment in transcript.segments:
         if segment.speaker != last:
             name = display_name(transcript, segment.speaker)
-            heading = (
-                f"{name}, {format_time(segment.start)}" if name else format_time(segment.start)
-            )
-            yield _paragraph(heading, "Heading2")
+            time = format_time(segment.start)
+            yield _paragraph(f"{name}, {time}" if name else time, "Heading2")
         yield _paragraph(segment.text, "Normal")
         last = segment.speaker
 
