@@ -99,9 +99,8 @@ def try_whisper(settings: Settings, model: str) -> str:
     folder = kept.find(model)
     if folder is None:
         raise EngineUnavailable(kept.missing_message(model))
-    return check_recognizer(
-        engines.whisper(settings.model_copy(update={"whisper_model": model}), folder)
-    )
+    named = settings.model_copy(update={"whisper_model": model})
+    return check_recognizer(engines.whisper(named, folder))
 
 
 def check(part: str, attempt: Callable[[], str], *, needed: bool = False) -> Finding:

@@ -269,7 +269,6 @@ def fetch_models(settings: Settings, models: Sequence[str], on_fetch: OnFetch) -
     from meet_transcriber.engines.pyannote.config import pull_pipeline
 
     token = settings.huggingface_access_token
-    pull_pipeline(
-        None if first == _ANY_PIPELINE else first, token.get_secret_value() if token else None
-    )
+    name = None if first == _ANY_PIPELINE else first
+    pull_pipeline(name, token.get_secret_value() if token else None)
     return [f"{first} is complete."]

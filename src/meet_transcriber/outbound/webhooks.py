@@ -9,7 +9,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from random import Random
@@ -167,19 +167,16 @@ class WebhookSender:
         except FetchError as error:
             return Delivery("retry", None, str(error))
 
-    def _post(
-        self, url: httpx.URL, headers: Mapping[str, str], body: bytes, now: float
-    ) -> Delivery:
+    def _post(self, url: httpx.URL, headers: dict[str, str], body: bytes, now: float) -> Delivery:
         deadline = Deadline(self._timeout_seconds)
         try:
             client = GuardedClient(self.guard, deadline, self._ssl_context, deadline.seconds)
             with client, client.send("POST", url, headers, body) as response:
                 return _outcome(response, now)
         except NETWORK_ERRORS as error:
-            timed_out = deadline.passed or isinstance(error, TIMEOUTS)
-            reason = (
-                f"no response in {deadline.seconds:g} s" if timed_out else str(error).rstrip(".")
-            )
+            reason = str(error).rstrip(".")
+            if deadline.passed or isinstance(error, TIMEOUTS):
+                reason = f"no response in {deadline.seconds:g} s"
             return Delivery("retry", None, f"{url.host} could not be reached: {reason}.")
 
 

@@ -6,6 +6,7 @@ import os
 import ssl
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -291,13 +292,10 @@ def read_google(settings_cls: type[BaseSettings], name: str) -> dict[str, Any]:
         text = base64.b64decode(answer["payload"]["data"]).decode()
     except (KeyError, TypeError, ValueError):
         raise unreadable(what, "it is not text", "Add a version that is.") from None
-    try:
-        values = json.loads(text)
-    except ValueError:
-        values = text
-    return match_settings(
-        settings_cls, values if isinstance(values, dict) else {"hf_token": text.strip()}
-    )
+    with suppress(ValueError):
+        if isinstance(values := json.loads(text), dict):
+            return match_settings(settings_cls, values)
+    return match_settings(settings_cls, {"hf_token": text.strip()})
 
 
 def _identity(what: str) -> tuple[str, str | None]:

@@ -46,9 +46,7 @@ EXPORTERS: Mapping[str, Exporter] = {
         documents.export_txt, "text/plain", "txt", "One line per segment with time and speaker."
     ),
     "md": Exporter(documents.export_md, "text/markdown", "md", "Minutes in Markdown."),
-    "srt": Exporter(
-        subtitles.export_srt, "application/x-subrip", "srt", "SubRip subtitles, 42 x 2."
-    ),
+    "srt": Exporter(subtitles.export_srt, "application/x-subrip", "srt", "SubRip subtitles, 42x2."),
     "vtt": Exporter(subtitles.export_vtt, "text/vtt", "vtt", "WebVTT subtitles with voice tags."),
     "csv": Exporter(
         partial(documents.export_table, delimiter=","),
@@ -59,9 +57,7 @@ EXPORTERS: Mapping[str, Exporter] = {
         "text/tab-separated-values", "tsv", "Segments as tab-separated rows.",
     ),
     "rttm": Exporter(documents.export_rttm, "text/plain", "rttm", "Speaker turns, NIST's RTTM."),
-    "stm": Exporter(
-        documents.export_stm, "text/plain", "stm", "Segments with speakers, NIST's STM."
-    ),
+    "stm": Exporter(documents.export_stm, "text/plain", "stm", "Segments in NIST's STM."),
     "seglst": Exporter(documents.export_seglst, _JSON, "seglst.json", "SegLST of meeteval."),
     "docx": Exporter(documents.export_docx, _DOCX, "docx", "Minutes as a Word document."),
     "verbose_json": Exporter(
