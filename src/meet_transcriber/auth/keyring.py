@@ -164,34 +164,30 @@ class ApiKeyring:
     # -- creating --------------------------------------------------------------------------
 
     def create(
-        self, name: str, tenant: str, scopes: tuple[Scope, ...], expires_at: float | None
-    ) -> NewKey:
-        return self._create(new_id(), validate_name(name), tenant, scopes, expires_at)
-
-    def create_first(self) -> NewKey | None:
-        if self.list_keys():
-            return None
-        key_id = new_id()
-        if self._settle("first_key", key_id) != key_id:
-            return None  # another process creates it, or it was created and lost
-        return self._create(key_id, "admin", "", SCOPES, None)
-
-    def _create(
         self,
-        key_id: str,
         name: str,
         tenant: str,
         scopes: tuple[Scope, ...],
         expires_at: float | None,
+        key_id: str = "",
     ) -> NewKey:
+        """As in `Keyring`; `key_id` is random if empty."""
+        validate_name(name)
         if tenant:
             validate_name(tenant, "tenant")
-        token, now = new_token(key_id), self._clock()
+        key_id, now = key_id or new_id(), self._clock()
         if expires_at is not None and expires_at <= now:
             raise InvalidOptions("The key would have expired already; choose a later time.")
+        token = new_token(key_id)
         key = ApiKey(key_id, name, self._digest(token), tenant, scopes, now, expires_at)
         self._store.put_key(key)
         return NewKey(key, token)
+
+    def create_first(self) -> NewKey | None:
+        key_id = new_id()
+        if self.list_keys() or self._settle("first_key", key_id) != key_id:
+            return None  # there is one, another process creates it, or it was created and lost
+        return self.create("admin", "", SCOPES, None, key_id)
 
     def rotate(self, key_id: str, overlap_seconds: float = 0.0) -> NewKey:
         self._refuse_static(key_id)

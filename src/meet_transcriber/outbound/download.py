@@ -143,16 +143,13 @@ class Fetcher:
                 if response.status_code not in _REDIRECTS or "location" not in response.headers:
                     yield response
                     return
-                url = self._next(url, response.headers["location"])
+                try:
+                    url = self.guard.parse(str(url.join(response.headers["location"])))
+                except (httpx.InvalidURL, ValueError) as error:
+                    raise FetchError(f"{url.host} redirects to a malformed address.") from error
         raise FetchError(
             f"{url.host} redirects more than {MAX_REDIRECTS} times; give the address where it ends."
         )
-
-    def _next(self, url: httpx.URL, location: str) -> httpx.URL:
-        try:
-            return self.guard.parse(str(url.join(location)))
-        except (httpx.InvalidURL, ValueError) as error:
-            raise FetchError(f"{url.host} redirects to a malformed address.") from error
 
     def _begin(self, response: httpx.Response, deadline: Deadline) -> Fetched:
         """Check the status and headers of a response."""
@@ -202,4 +199,4 @@ class Fetcher:
             return f"took longer than {deadline.seconds:g} s; try again or upload the file."
         if isinstance(error, TIMEOUTS):
             return f"sent nothing for {self._idle_seconds:g} s; try again or upload the file."
-        return f"cannot be reached or broke the connection ({error}); try again or upload the file."
+        return f"cannot be reached or closed the connection ({error}); retry or upload the file."
