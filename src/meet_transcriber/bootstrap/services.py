@@ -262,7 +262,10 @@ def worker_engines(settings: Settings, on_fetch: engines.OnFetch = engines.ignor
     """A worker's engines, each built and checked when it is first needed."""
     return Engines(
         LazyEngine(lambda: _recognizer(settings, on_fetch)),
-        LazyEngine(lambda: _diarizer(settings, on_fetch), _is_final),
+        LazyEngine(
+            lambda: _diarizer(settings, on_fetch),
+            lambda chosen: chosen is None or not chosen.is_stopgap,
+        ),
         cache(engines.detector),
     )
 
@@ -279,10 +282,6 @@ def _diarizer(settings: Settings, on_fetch: engines.OnFetch) -> Chosen[Diarizer]
         return doctor.verified(chosen, doctor.check_diarizer)
     except EngineUnavailable as error:
         return engines.without_speakers(settings, error)
-
-
-def _is_final(chosen: Chosen[Diarizer] | None) -> bool:
-    return chosen is None or not chosen.is_stopgap
 
 
 def check_place(settings: Settings) -> None:

@@ -8,8 +8,6 @@ from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.formats import documents, openai_json, subtitles
 from meet_transcriber.core.transcript import Transcript
 
-__all__ = ["EXPORTERS", "Exporter", "export"]
-
 
 @dataclass(frozen=True, slots=True)
 class Exporter:
