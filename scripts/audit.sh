@@ -7,7 +7,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 2
 [ $# -gt 0 ] || set -- requirements/*.txt
-if [ $# -gt 1 ]; then # each by itself: they need not agree with each other
+if [ $# -gt 1 ]; then # one at a time, as their versions may conflict
     worst=0
     for lock in "$@"; do
         scripts/audit.sh "$lock" || worst=$?
@@ -16,18 +16,18 @@ if [ $# -gt 1 ]; then # each by itself: they need not agree with each other
 fi
 
 report=$(mktemp)
-said=$(mktemp)
-trap 'rm -f "$report" "$said"' EXIT
+messages=$(mktemp)
+trap 'rm -f "$report" "$messages"' EXIT
 if pip-audit --vulnerability-service osv ${OSV_URL:+--osv-url "$OSV_URL"} --disable-pip \
-    --require-hashes --aliases on --progress-spinner off --output "$report" --requirement "$1" 2>"$said"; then
-    echo "No vulnerability is known in what $1 installs."
-elif [ -s "$report" ]; then # written only when every package was asked about
+    --require-hashes --aliases on --progress-spinner off --output "$report" --requirement "$1" 2>"$messages"; then
+    echo "No known vulnerabilities in $1."
+elif [ -s "$report" ]; then # written only when every package was checked
     cat "$report"
-    echo "Take newer versions with: make lock ARGS=--upgrade" >&2
+    echo "Upgrade with: make lock ARGS=--upgrade" >&2
     exit 1
 else
-    tail -n 1 "$said" >&2
-    echo "The advisory database cannot be asked from here, so nothing was checked." \
-        "Run this where it can be reached, or name another one with OSV_URL." >&2
+    tail -n 1 "$messages" >&2
+    echo "The advisory database cannot be reached, so nothing was checked." \
+        "Run this on a machine that reaches it, or name another one with OSV_URL." >&2
     exit 2
 fi

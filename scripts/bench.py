@@ -27,7 +27,7 @@ from scripts.bench_page import Result
 
 ROOT = Path(__file__).parents[1]
 NOT_RUN = 3
-"""What a benchmark exits with that cannot run on this machine, having said why."""
+"""Exit code of a benchmark that cannot run on this machine; it prints the reason."""
 
 
 class Benchmark(NamedTuple):
@@ -38,8 +38,8 @@ class Benchmark(NamedTuple):
     usage: str
 
     @property
-    def wants_argument(self) -> bool:
-        """Whether it cannot run without something that only its reader has."""
+    def needs_argument(self) -> bool:
+        """Whether it needs an argument, such as a folder of recordings."""
         return re.search(r"\b[A-Z]{3,}\b", re.sub(r"\[.*?\]", "", self.usage)) is not None
 
 
@@ -56,13 +56,13 @@ def _read(path: Path) -> Benchmark:
 
 
 def run(benchmark: Benchmark, arguments: Sequence[str], into: Path) -> int:
-    """Run one with this Python, keep what it says and return its exit code."""
+    """Run a benchmark with this Python and store its output; returns its exit code."""
     print(f"\n== {benchmark.name}: {benchmark.summary}", flush=True)
-    if benchmark.wants_argument and not arguments:
-        print(f"   not run here: {benchmark.usage}")
+    if benchmark.needs_argument and not arguments:
+        print(f"   not run: {benchmark.usage}")
         return 0
     load, started = os.getloadavg()[0], time.perf_counter()
-    code, said = _said([sys.executable, "-m", f"benchmarks.{benchmark.name}", *arguments])
+    code, output = _run([sys.executable, "-m", f"benchmarks.{benchmark.name}", *arguments])
     if code == 0:
         result = Result(
             name=benchmark.name,
@@ -72,14 +72,14 @@ def run(benchmark: Benchmark, arguments: Sequence[str], into: Path) -> int:
             machine=bench_page.machine(),
             load=round(load, 1),
             seconds=round(time.perf_counter() - started),
-            output=said,
+            output=output,
         )
         bench_page.keep(result, into)
     return 0 if code == NOT_RUN else code
 
 
-def _said(command: Sequence[str]) -> tuple[int, list[str]]:
-    """Run a command, show its lines as they come, and return its exit code and the lines."""
+def _run(command: Sequence[str]) -> tuple[int, list[str]]:
+    """Run a command and print its lines as they come; returns its exit code and lines."""
     lines = []
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
@@ -93,7 +93,7 @@ def _said(command: Sequence[str]) -> tuple[int, list[str]]:
 
 
 def main(words: Sequence[str]) -> int:
-    """Run the benchmarks named, or all; the exit code is the worst of theirs."""
+    """Run the named benchmarks, or all; returns the highest exit code."""
     parser = argparse.ArgumentParser(prog="python -m scripts.bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--page", action="store_true", help="write docs/benchmarks.md and end")

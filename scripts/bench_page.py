@@ -15,25 +15,25 @@ from meet_transcriber.ports.engines import usable_cores
 _LEAD = """\
 # Benchmarks
 
-What was measured, on which machine and when. A section is what the command in it printed, and
-nothing else. `make bench` runs them all, `make bench NAME=recognition` one, and
-`python -m scripts.bench --page` writes this page from the results; a section whose benchmark was
-not run again stays as it was. Another machine gives other figures: measure where it will run.
+Measurements with their machine and date. Each section is the unedited output of its command.
+`make bench` runs all benchmarks, `make bench NAME=recognition` one, and
+`python -m scripts.bench --page` writes this page from the results; sections without a new result
+stay unchanged. Figures depend on the machine: measure on the one you will use.
 """
 
 
 @dataclass(frozen=True)
 class Result:
     """
-    What one run of a benchmark said.
+    The result of one run of a benchmark.
 
     Attributes:
-        arguments: its own, as they were given.
+        arguments: of the benchmark.
         date: ISO 8601.
         machine: see `machine`.
-        load: of the machine in the minute before, in processes.
-        seconds: that it took.
-        output: its lines.
+        load: average number of running processes in the minute before.
+        seconds: duration of the run.
+        output: printed lines.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Result:
 
     @property
     def command(self) -> str:
-        """What runs it again."""
+        """The command that runs it again."""
         if not self.arguments:
             return f"make bench NAME={self.name}"
         arguments = " ".join(map(_shown, self.arguments))
@@ -85,7 +85,7 @@ def _memory() -> str:
 
 
 def _gpus() -> list[str]:
-    """Names of GPUs, as the driver's program tells them."""
+    """Names of GPUs, from nvidia-smi."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
@@ -95,7 +95,7 @@ def _gpus() -> list[str]:
 
 
 def keep(result: Result, folder: Path) -> None:
-    """Write a result, in place of an earlier one of the same command."""
+    """Store a result; replaces an earlier one of the same command."""
     folder.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"[^\w.]+", "-", result.title).strip("-")
     text = json.dumps(asdict(result), indent=1, ensure_ascii=False)
@@ -103,7 +103,7 @@ def keep(result: Result, folder: Path) -> None:
 
 
 def write(results: Path, page: Path) -> None:
-    """Write the page: a section for each result, and those that it had of others."""
+    """Write the page: a section for each result, and its existing sections of others."""
     before = page.read_text(encoding="utf-8") if page.exists() else ""
     sections = dict(_sections(before))
     for path in results.glob("*.json"):
@@ -118,8 +118,8 @@ def section(result: Result) -> str:
     output = "\n".join(result.output).strip("\n")
     return (
         f"## {result.title}\n\n{result.summary}\n\n"
-        f"`{result.command}`, {result.date}, {result.seconds} s. {result.machine}; the load of the "
-        f"minute before was {result.load}.\n\n```text\n{output}\n```\n"
+        f"`{result.command}`, {result.date}, {result.seconds} s. {result.machine}; load "
+        f"{result.load} in the minute before.\n\n```text\n{output}\n```\n"
     )
 
 

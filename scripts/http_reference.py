@@ -13,9 +13,9 @@ Row = tuple[str, ...]
 Section = tuple[str, str, list[tuple[str, Row, list[Row]]]]
 """A heading, its text, and tables: the text above them, their header and their rows."""
 
-LEAD = """Every answer has `X-Request-ID`. Problems are `application/problem+json` (RFC 9457) with a
+LEAD = """Every response has `X-Request-ID`. Errors are `application/problem+json` (RFC 9457) with a
 stable `code`; [Errors](errors.md) lists the codes. A running server shows this reference at
-`/docs`, and the document it comes from at `/openapi.json`."""
+`/docs`, and its OpenAPI document at `/openapi.json`."""
 
 
 def document() -> dict[str, Any]:
@@ -53,11 +53,11 @@ def _tables(operation: dict[str, Any]) -> Iterator[tuple[str, Row, list[Row]]]:
     if bodies:
         rows: list[Row] = [(f"`{kind}`", _type(body["schema"])) for kind, body in bodies.items()]
         yield "Body:", ("media type", "schema"), rows
-    answers: list[Row] = [
-        (status, answer["description"], _kinds(answer.get("content", {})))
-        for status, answer in sorted(operation["responses"].items())
+    responses: list[Row] = [
+        (status, response["description"], _kinds(response.get("content", {})))
+        for status, response in sorted(operation["responses"].items())
     ]
-    yield "Answers:", ("status", "meaning", "body"), answers
+    yield "Responses:", ("status", "meaning", "body"), responses
 
 
 def _kinds(content: dict[str, Any]) -> str:

@@ -35,13 +35,13 @@ def locked_here(lock: str) -> list[str]:
 
 
 def declared(package: str) -> str:
-    """What an installed package says of its licence; empty where it says nothing."""
-    said = metadata(package).json
-    if expression := said.get("license_expression"):
+    """The licence in the metadata of an installed package; empty if it names none."""
+    found = metadata(package).json
+    if expression := found.get("license_expression"):
         return str(expression)
-    kinds = [kind for kind in said.get("classifier", []) if kind.startswith("License ::")]
+    kinds = [kind for kind in found.get("classifier", []) if kind.startswith("License ::")]
     named = "; ".join(kind.rpartition(" :: ")[2] for kind in kinds)
-    return named or str(said.get("license", "")).partition("\n")[0] or KNOWN.get(package, "")
+    return named or str(found.get("license", "")).partition("\n")[0] or KNOWN.get(package, "")
 
 
 def is_allowed(licence: str) -> bool:
@@ -50,7 +50,7 @@ def is_allowed(licence: str) -> bool:
 
 
 def refused(lock: str) -> Iterator[str]:
-    """Each package of a lock whose licence is refused or unknown, with what it says."""
+    """The packages of a lock whose licence is refused or unknown, with that licence."""
     for package in locked_here(lock):
         if not is_allowed(licence := declared(package)):
             yield f"{package}: {licence or 'no licence named'}"

@@ -15,7 +15,7 @@ _COLUMNS, _HEIGHT = 24, 8
 
 
 class Panel(NamedTuple):
-    """A graph: its title, its queries with what their lines are called, and a unit of Grafana's."""
+    """A graph: its title, its queries with their legends, and one of Grafana's units."""
 
     title: str
     queries: Sequence[tuple[str, str]]
@@ -26,7 +26,7 @@ def _by(name: str, labels: str, window: str = "$__rate_interval") -> str:
     return f"sum by ({labels}) (rate({name}[{window}]))"
 
 
-def _share(name: str, q: float, labels: str = "le") -> str:
+def _quantile(name: str, q: float, labels: str = "le") -> str:
     return f"histogram_quantile({q}, sum by ({labels}) (rate({name}_bucket[$__rate_interval])))"
 
 
@@ -39,7 +39,7 @@ WORK = [
         Panel("Tasks", [(_most("transcription_tasks", "queue, state"), "{{queue}} {{state}}")]),
         Panel("Queue length", [(_most("celery_queue_length", "queue"), "{{queue}}")]),
         Panel(
-            "Longest not served",
+            "Age of the oldest ready task",
             [(_most("transcription_oldest_task_age_seconds", "queue"), "{{queue}}")],
             "s",
         ),
@@ -47,7 +47,7 @@ WORK = [
     [
         Panel("Unfinished jobs", [(_most("transcription_jobs", "state"), "{{state}}")]),
         Panel(
-            "Jobs ended",
+            "Ended jobs",
             [
                 (
                     "sum by (state, code) (increase(transcription_jobs_ended_total[$__interval]))",
@@ -56,27 +56,30 @@ WORK = [
             ],
         ),
         Panel(
-            "Audio still to be recognized",
+            "Audio not recognized yet",
             [("max(transcription_audio_left_seconds)", "audio")],
             "s",
         ),
     ],
     [
         Panel(
-            "From sending to the end",
-            [(_share("transcription_duration_seconds", q), f"p{q * 100:.0f}") for q in (0.5, 0.95)],
-            "s",
-        ),
-        Panel(
-            "Wait for the first worker",
+            "Time from submission to completion",
             [
-                (_share("transcription_queue_wait_seconds", q), f"p{q * 100:.0f}")
+                (_quantile("transcription_duration_seconds", q), f"p{q * 100:.0f}")
                 for q in (0.5, 0.95)
             ],
             "s",
         ),
         Panel(
-            "Recordings sent",
+            "Wait for the first claim",
+            [
+                (_quantile("transcription_queue_wait_seconds", q), f"p{q * 100:.0f}")
+                for q in (0.5, 0.95)
+            ],
+            "s",
+        ),
+        Panel(
+            "Submissions",
             [(_by("transcription_requests_total", "source, outcome"), "{{source}} {{outcome}}")],
             "reqps",
         ),
@@ -93,7 +96,7 @@ WORK = [
             "percentunit",
         ),
         Panel(
-            "Audio transcribed",
+            "Transcribed audio",
             [("sum(rate(transcription_audio_seconds_total[$__rate_interval]))", "per second")],
             "s",
         ),
@@ -104,7 +107,7 @@ WORKERS = [
     [
         Panel("Workers", [(_most("transcription_workers", "queue, state"), "{{queue}} {{state}}")]),
         Panel(
-            "Since a worker was heard of",
+            "Time since a worker reported",
             [
                 (
                     "time() - max by (queue) (transcription_worker_last_seen_timestamp_seconds)",
@@ -114,19 +117,19 @@ WORKERS = [
             "s",
         ),
         Panel(
-            "Tasks whose worker was lost",
+            "Expired leases",
             [(_by("transcription_lease_expiries_total", "stage"), "{{stage}}")],
             "ops",
         ),
     ],
     [
         Panel(
-            "Seconds a task, by stage",
-            [(_share("transcription_task_seconds", 0.95, "stage, le"), "{{stage}} p95")],
+            "Task duration by stage",
+            [(_quantile("transcription_task_seconds", 0.95, "stage, le"), "{{stage}} p95")],
             "s",
         ),
         Panel(
-            "Tasks ended",
+            "Ended tasks",
             [
                 (
                     "sum by (stage, outcome) (rate(transcription_task_seconds_count"
@@ -140,7 +143,7 @@ WORKERS = [
             "Real-time factor",
             [
                 (
-                    _share("transcription_realtime_factor", 0.5, "engine, model, le"),
+                    _quantile("transcription_realtime_factor", 0.5, "engine, model, le"),
                     "{{engine}} {{model}} p50",
                 )
             ],
@@ -148,7 +151,7 @@ WORKERS = [
     ],
     [
         Panel(
-            "Audio recognized",
+            "Recognized audio",
             [
                 (
                     _by("transcription_recognized_audio_seconds_total", "engine, model"),
@@ -166,10 +169,10 @@ WORKERS = [
             "bytes",
         ),
         Panel(
-            "Starting an engine",
+            "Engine start",
             [
-                (_most("transcription_engine_fetch_seconds", "part"), "{{part}} fetched"),
-                (_most("transcription_engine_load_seconds", "part"), "{{part}} loaded"),
+                (_most("transcription_engine_fetch_seconds", "part"), "{{part}} fetch"),
+                (_most("transcription_engine_load_seconds", "part"), "{{part}} load"),
             ],
             "s",
         ),
@@ -180,8 +183,8 @@ API = [
     [
         Panel("Requests", [(_by("http_requests_total", "route, status"), "{{route}} {{status}}")]),
         Panel(
-            "Seconds a request, by route",
-            [(_share("http_request_duration_seconds", 0.95, "route, le"), "{{route}} p95")],
+            "Request duration by route",
+            [(_quantile("http_request_duration_seconds", 0.95, "route, le"), "{{route}} p95")],
             "s",
         ),
         Panel(
@@ -196,7 +199,7 @@ API = [
     [
         Panel("Uploads", [("sum(rate(transcription_uploads_total[$__rate_interval]))", "uploads")]),
         Panel(
-            "Bytes sent",
+            "Received bytes",
             [("sum(rate(transcription_upload_bytes_total[$__rate_interval]))", "bytes")],
             "Bps",
         ),
@@ -208,11 +211,11 @@ API = [
     ],
     [
         Panel(
-            "Stores, used",
+            "Store usage",
             [("meet_transcriber:store_used:ratio", "{{store}} {{kind}}")],
             "percentunit",
         ),
-        Panel("Stores that answer", [(_most("transcription_store_up", "store"), "{{store}}")]),
+        Panel("Responding stores", [(_most("transcription_store_up", "store"), "{{store}}")]),
         Panel("Memory", [("process_resident_memory_bytes", "{{job}} {{instance}}")], "bytes"),
     ],
     [
@@ -231,7 +234,7 @@ DASHBOARDS = {
 
 
 def text(uid: str) -> str:
-    """A dashboard as Grafana reads it."""
+    """A dashboard in Grafana's JSON model."""
     title, rows = DASHBOARDS[uid]
     dashboard = {
         "uid": uid,

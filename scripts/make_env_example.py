@@ -21,8 +21,7 @@ def text() -> str:
 
 
 def _entry(name: str, field: FieldInfo) -> str:
-    said = textwrap.wrap(field.description or "", 96)
-    lines = [f"# {line}" for line in said]
+    lines = [f"# {line}" for line in textwrap.wrap(field.description or "", 96)]
     return "\n".join([*lines, f"#{name.upper()}={_value(field)}", ""])
 
 

@@ -52,7 +52,7 @@ def errors_page() -> str:
     return _page(
         "Errors",
         "The `code` is stable. Ctrl-C exits with 130, a usage error with 2, and "
-        f" `doctor --full` with {EXIT_OUT_OF_BOUNDS} for a value out of bounds.",
+        f"`doctor --full` with {EXIT_OUT_OF_BOUNDS} for a value out of bounds.",
         _table(("code", "class", "HTTP status", "exit code", "meaning"), rows),
     )
 
@@ -80,7 +80,7 @@ def settings_page() -> str:
     return _page(
         "Settings",
         "Read from the environment, then from a file `.env` in the working directory, then from "
-        "mounted files and a secret manager: [Where secrets are kept](../secrets.md).",
+        "mounted files and a secret manager: [Secrets](../secrets.md).",
         _table(("variable", "default", "values", "meaning"), rows),
     )
 
@@ -116,39 +116,37 @@ with open("standup.mp3", "rb") as file:
     )
 ```
 
-- **Models.** `model` is the configured one's name (`WHISPER_MODEL`) or a hosted one's, which
-  stands for it: {", ".join(f"`{name}`" for name in ALIASES)}.
-- **Engines.** Where no worker has its weights, the answer is 503 and says what is missing.
-- **Jobs.** Behind each request is a job like any other; `x-job-id` names it, and its result
-  stays until it is deleted, at `/transcribe/{{id}}` and in the list. A sender that goes away
-  without an `Idempotency-Key` takes its job along: it is deleted.
-- **Repetition.** With an `Idempotency-Key` the job goes on, and the same request with the same
-  key waits for it again, in any response format. The official client sends none by itself:
+- **Models.** `model` is the name of the configured model (`WHISPER_MODEL`), or an alias of it:
+  {", ".join(f"`{name}`" for name in ALIASES)}.
+- **Engines.** If no worker has its weights, the response is 503 and says what is missing.
+- **Jobs.** Each request creates an ordinary job, named by `x-job-id`. Its result stays at
+  `/transcribe/{{id}}` and in the list until it is deleted. If the client disconnects and sent no
+  `Idempotency-Key`, the job is deleted.
+- **Retries.** With an `Idempotency-Key` the job continues, and the same request with the same
+  key waits for it again, in any response format. The official client sends no key by itself:
   pass `extra_headers`.
-- **Long recordings.** After `SYNC_LIMIT_SECONDS` the answer is 504 with code `still_running`
-  and a `Location`; the job goes on. `stream=true` has no such limit: while nothing is
-  finished, comments keep the connection alive.
-- **Streams.** `transcript.text.delta` comes part by part, in order; `transcript.text.segment`
-  (diarized_json) once speakers are known; `transcript.text.done` has the text that counts,
-  from which loops were cut that deltas may still have.
-- **Warnings.** JSON answers and `transcript.text.done` have `warnings` where something fell back
-  or is in doubt. `verbose_json` has `speaker` beside segments and words. Its `tokens`, `seek`,
+- **Long recordings.** After `SYNC_LIMIT_SECONDS` the response is 504 with code `still_running`
+  and a `Location`; the job continues. `stream=true` has no such limit: comments keep the
+  connection alive until there is an event.
+- **Streams.** `transcript.text.delta` is sent part by part, in order; `transcript.text.segment`
+  (diarized_json) once speakers are known; `transcript.text.done` has the final text, without
+  repetitions that deltas may contain.
+- **Warnings.** JSON responses and `transcript.text.done` have `warnings` about fallbacks and
+  doubtful results. `verbose_json` has `speaker` in segments and words. Its `tokens`, `seek`,
   `temperature`, `compression_ratio` and `no_speech_prob` are constants: the decoder's own
-  passages are gone once words are put into readable segments.
-- **Errors.** `{{"error": {{"message", "type", "param", "code"}}}}`; `x-should-retry: false` where
-  trying again would end the same way."""
+  segments are lost when words are put into readable segments.
+- **Errors.** `{{"error": {{"message", "type", "param", "code"}}}}`; `x-should-retry: false` if a
+  retry would fail in the same way."""
 
 
 def openai_page() -> str:
     """The OpenAI-compatible endpoints: every field, and the status of errors."""
-    fields = _table(
-        ("field", "sent as", "translations", "what it does"), map(_openai_field, FIELDS)
-    )
+    fields = _table(("field", "sent as", "translations", "meaning"), map(_openai_field, FIELDS))
     codes = _table(
         ("code", "status"), [(f"`{code}`", str(status)) for code, status in STATUS.items()]
     )
     body = f"## Fields\n\nAny other field is refused.\n\n{fields}\n\n## Status by code\n\n"
-    more = "\n\nCodes of [Errors](errors.md) that are not in this table are 500."
+    more = "\n\nOther codes of [Errors](errors.md) have status 500."
     return _page("OpenAI-compatible endpoints", OPENAI_LEAD, body + codes + more)
 
 
@@ -168,11 +166,10 @@ def metrics_page() -> str:
     ]  # fmt: skip
     return _page(
         "Metrics",
-        "What `GET /metrics` of the API and METRICS_PORT of a worker tell, in Prometheus' text "
-        "format; [how they are gathered and what watches them](../monitoring.md). Values of "
-        "labels come from small sets: routes are templates, and what no route answers is "
-        "`unknown`; models are Whisper's sizes, and any other is `other`. Beside these there are "
-        "Prometheus' own `process_*`, of the process that is asked.",
+        "Exposed at `GET /metrics` of the API and METRICS_PORT of a worker, in Prometheus' text "
+        "format; [Monitoring](../monitoring.md) describes collection and alerts. Labels have few "
+        "values: routes are templates, or `unknown` for requests without a route; models are "
+        "Whisper's sizes, or `other`. Prometheus' own `process_*` describe the scraped process.",
         _table(("metric", "kind", "labels", "counted by", "meaning"), rows),
     )
 

@@ -15,7 +15,7 @@ done
 case "$missing" in *festival*) missing="$missing festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts festvox-italp16k" ;; esac
 case "$missing" in *g++*) missing="$missing python3-dev" ;; esac
 if [ -n "$missing" ]; then
-    echo "These tests need programs that are not installed:" \
+    echo "Required programs are not installed; run:" \
         "sudo apt-get install -y --no-install-recommends$missing" >&2
     exit 1
 fi

@@ -20,8 +20,8 @@ find_python() {
             return
         fi
     done
-    echo "Meet Transcriber needs Python 3.11 or newer and finds none;" \
-        "install one, or name it: make PYTHON=/path/to/python3 ..." >&2
+    echo "Python 3.11 or newer was not found;" \
+        "install it, or name it: make PYTHON=/path/to/python3 ..." >&2
     return 1
 }
 
@@ -31,7 +31,7 @@ create() { # create PYTHON: an empty virtual environment
             "sudo apt-get install -y python3-venv" >&2
         return 1
     fi
-    echo "Setting up $venv with $("$1" --version); the packages are fetched once."
+    echo "Setting up $venv with $("$1" --version); packages are fetched once."
     "$1" -m venv "$venv"
 }
 

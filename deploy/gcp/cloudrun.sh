@@ -21,9 +21,6 @@ gcloud storage buckets describe "gs://$bucket" >/dev/null 2>&1 || {
         --lifecycle-file "$here/bucket-lifecycle.json"
     gcloud storage buckets add-iam-policy-binding "gs://$bucket" \
         --member "serviceAccount:$account" --role roles/storage.objectUser
-    # The account itself signs upload addresses.
-    gcloud iam service-accounts add-iam-policy-binding "$account" \
-        --member "serviceAccount:$account" --role roles/iam.serviceAccountTokenCreator
 }
 gcloud redis instances describe meet-transcriber --region "$region" >/dev/null 2>&1 || {
     gcloud redis instances create meet-transcriber --region "$region" --tier standard --size 1 \

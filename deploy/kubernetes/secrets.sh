@@ -28,7 +28,7 @@ END
 token=${HUGGINGFACE_ACCESS_TOKEN:-}
 case $token in
 *[!A-Za-z0-9_-]*)
-    echo "HUGGINGFACE_ACCESS_TOKEN has characters that no token has; set it again." >&2
+    echo "HUGGINGFACE_ACCESS_TOKEN contains invalid characters; set it again." >&2
     exit 1
     ;;
 ?*) printf '  HUGGINGFACE_ACCESS_TOKEN: "%s"\n' "$token" ;;

@@ -2,15 +2,15 @@
 # certbot of compose.yaml: obtains a certificate for DOMAIN through the webroot of nginx and checks
 # twice a day whether to renew it. nginx loads it by itself.
 set -eu
-: "${DOMAIN:?set DOMAIN in .env to the name that leads here, such as meet.example.org}"
-: "${EMAIL:?set EMAIL in .env to where the certificate authority may write}"
+: "${DOMAIN:?set DOMAIN in .env to the host name of this server, such as meet.example.org}"
+: "${EMAIL:?set EMAIL in .env to an address for notices of the certificate authority}"
 places="--config-dir /certificates --work-dir /tmp/work --logs-dir /tmp/logs"
 
 while true; do
     # shellcheck disable=SC2086 # three options with their values
     certbot certonly $places --webroot -w /certificates/webroot -d "$DOMAIN" \
         --non-interactive --agree-tos -m "$EMAIL" --keep-until-expiring ${CERTBOT_OPTIONS:-} ||
-        echo "certbot: no certificate yet; is port 80 of $DOMAIN this machine?" >&2
+        echo "certbot: no certificate was issued; check that port 80 of $DOMAIN reaches this machine." >&2
     sleep 43200 &
     wait $!
 done

@@ -17,7 +17,7 @@ for argument in "$@"; do
     --gpu) gpu=yes ;;
     --no-gpu) gpu=no ;;
     *)
-        echo "install-host.sh knows --gpu, --no-gpu and --dry-run, and not $argument." >&2
+        echo "install-host.sh: unknown option $argument; the options are --gpu, --no-gpu and --dry-run." >&2
         exit 2
         ;;
     esac
@@ -44,14 +44,14 @@ install_docker() {
     case $ID in
     ubuntu | debian) ;;
     *)
-        echo "This is for Ubuntu and Debian, and here is $ID; see docs.docker.com/engine/install." >&2
+        echo "This script supports Ubuntu and Debian, not $ID; see docs.docker.com/engine/install." >&2
         exit 1
         ;;
     esac
     run apt-get update
     run apt-get install -y --no-install-recommends ca-certificates curl gnupg
     if command -v docker >/dev/null && docker compose version >/dev/null 2>&1; then
-        echo "Docker and compose are here already."
+        echo "Docker and compose are already installed."
         return
     fi
     fetch_key "$DOCKER/$ID/gpg" "$KEYRINGS/docker.gpg"
@@ -71,7 +71,7 @@ has_gpu() {
 
 install_toolkit() {
     if ! command -v nvidia-smi >/dev/null; then
-        echo "Note: no NVIDIA driver yet; install version 580 or newer (ubuntu-drivers install) and restart the machine."
+        echo "Note: the NVIDIA driver is not installed; install version 580 or newer (ubuntu-drivers install) and restart the machine."
     fi
     fetch_key "$TOOLKIT/gpgkey" "$KEYRINGS/nvidia-container-toolkit.gpg"
     write /etc/apt/sources.list.d/nvidia-container-toolkit.list \
@@ -83,14 +83,14 @@ install_toolkit() {
 }
 
 if [ -z "$dry_run" ] && [ "$(id -u)" -ne 0 ]; then
-    echo "This installs packages: run it with sudo, or look at it with --dry-run." >&2
+    echo "This script installs packages: run it with sudo, or preview it with --dry-run." >&2
     exit 1
 fi
 install_docker
 if has_gpu; then
     install_toolkit
 else
-    echo "No NVIDIA GPU here, so no container toolkit; --gpu installs it all the same."
+    echo "No NVIDIA GPU found, so the container toolkit is not installed; --gpu installs it anyway."
 fi
 [ -z "${SUDO_USER:-}" ] || run usermod -aG docker "$SUDO_USER"
-echo "Done. Now: docker compose up -d"
+echo "Done. Next: docker compose up -d"

@@ -10,7 +10,7 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.speaker_timeline import read_timeline
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.pipeline import StageProgress, run
-from meet_transcriber.settings import Settings
+from meet_transcriber.settings import Settings, load_settings
 
 
 def transcribe(
@@ -35,7 +35,7 @@ def transcribe(
     Raises:
         TranscriptionError: the message says what happened and what to do.
     """
-    settings = settings or Settings()
+    settings = settings or load_settings()
     wanted = Options(**options)
     timeline = None if speaker_timeline is None else read_timeline(speaker_timeline)
     loaded = engines.load_engines(settings, wanted)

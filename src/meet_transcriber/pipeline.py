@@ -18,7 +18,8 @@ from meet_transcriber.core.errors import DiarizationFailed, StorageError
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import TARGET_SECONDS, Part, PartResult, Plan, plan_parts
 from meet_transcriber.core.serialization import from_json, to_json
-from meet_transcriber.core.speaker_timeline import SPEAKER_TIMELINE, Timeline, name_speakers
+from meet_transcriber.core.speaker_timeline import SPEAKER_TIMELINE, Timeline
+from meet_transcriber.core.timeline_matching import name_speakers
 from meet_transcriber.core.transcript import (
     Diarization,
     Removed,

@@ -54,7 +54,7 @@ def test_the_scripts_are_sound() -> None:
 def test_the_host_gets_docker_and_the_toolkit_the_current_way() -> None:
     planned = _planned("--gpu")
     assert "apt-key" not in planned
-    assert "docker-compose-plugin" in planned or "here already" in planned
+    assert "docker-compose-plugin" in planned or "already installed" in planned
     assert "nvidia-container-toolkit.gpg" in planned
     assert "+ nvidia-ctk runtime configure --runtime=docker\n+ systemctl restart docker" in planned
 

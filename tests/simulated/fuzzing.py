@@ -8,6 +8,7 @@ jobs. `tests/system/test_media_trace.py` runs it under strace.
 """
 
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,8 +17,8 @@ from pathlib import Path
 
 from meet_transcriber.bootstrap import services
 from meet_transcriber.core.errors import InvalidAudio
-from meet_transcriber.core.jobs import Job
-from meet_transcriber.service import Service, SubmissionRequest
+from meet_transcriber.core.jobs import QUEUES, Job
+from meet_transcriber.service import Service, SubmissionRequest, TaskRunner
 from meet_transcriber.settings import Settings
 from tests.simulated.engines import make_engines
 from tests.simulated.recordings import CONTAINERS, mutated
@@ -37,7 +38,7 @@ class Fuzz:
         queue = services.embedded_queue()
         self.service: Service = services.service(settings, queue)
         engines = make_engines(settings, lambda _done, _all: None)
-        self._worker = services.task_runner(self.service.context, engines, "fuzz")
+        self._worker = TaskRunner(self.service.context, engines, "fuzz", QUEUES, threading.Event())
 
     def end(self, container: str, seed: int) -> str:
         """

@@ -72,7 +72,7 @@ class System:
         self.environment = {name: str(value) for name, value in wanted.items()}
         known = {name.lower(): value for name, value in self.environment.items()}
         self.settings = Settings.model_validate(known)
-        self.queue = services.queue_from_outside(self.settings)
+        self.queue = services.open_queue(self.settings)
         self.service: Service = services.service(self.settings, self.queue)
         self.processes: list[subprocess.Popen[bytes]] = []
         self.clients: list[httpx.Client] = []

@@ -11,7 +11,7 @@ from meet_transcriber.core.transcript import Span, Transcript, TranscriptWarning
 from meet_transcriber.pipeline import Chosen, FolderCheckpoints, Pipeline, StageProgress, run
 from meet_transcriber.ports.engines import AudioSource, Progress
 from meet_transcriber.stores.disk import DiskMediaStore
-from tests.unit.core.speaker_timeline.meetings import PEOPLE, meeting, noted
+from tests.unit.core.timeline_meetings import PEOPLE, meeting, noted
 from tests.unit.fakes import FakeDecoder, FakeDiarizer, FakeRecognizer, FakeVad
 
 

@@ -31,6 +31,7 @@ class FileTrail:
         line = json.dumps(fields, separators=(",", ":")) + "\n"
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            # readable too, as `_write` looks at the last byte
             file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             try:
                 _write(file, line.encode())

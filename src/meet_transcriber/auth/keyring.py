@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -38,7 +38,6 @@ MIN_STATIC_CHARACTERS = 16
 """Minimum length of a key in API_KEYS."""
 
 _SECRET_BYTES, _ID_BYTES = 32, 6
-_MAX_FIELDS = 4
 
 
 class StaticKey(NamedTuple):
@@ -75,7 +74,7 @@ def id_in(token: str) -> str | None:
 
 def digest(pepper: bytes, purpose: str, token: str) -> str:
     """HMAC-SHA-256 of a text in hex; the purpose separates digests of different kinds."""
-    text = f"{purpose}\0{token}".encode("utf-8", "surrogatepass")
+    text = f"{purpose}\0{token}".encode("utf-8", "surrogatepass")  # headers are any bytes
     return hmac.new(pepper, text, hashlib.sha256).hexdigest()
 
 
@@ -95,37 +94,32 @@ def read_static(text: str) -> list[StaticKey]:
     Raises:
         InvalidOptions: an entry is malformed; names its position, never its contents.
     """
-    entries = [entry.strip() for entry in text.replace("\n", ",").split(",")]
-    found = list(_read(entry for entry in entries if entry))
+    texts = [text.strip() for text in text.replace("\n", ",").split(",")]
+    found = []
+    for number, entry in enumerate(filter(None, texts), 1):
+        try:
+            found.append(_static(entry, number))
+        except InvalidOptions as error:
+            raise InvalidOptions(f"Entry {number} of API_KEYS: {error}") from None
     names = [key.name for key in found]
     if len(set(names)) != len(names):
         raise InvalidOptions("API_KEYS uses a name twice; give each key its own name.")
     return found
 
 
-def _read(entries: Iterator[str]) -> Iterator[StaticKey]:
-    for number, entry in enumerate(entries, 1):
-        try:
-            yield _static(entry.split(":"), number)
-        except ValueError as error:
-            raise InvalidOptions(f"Entry {number} of API_KEYS {error}.") from None
-        except InvalidOptions as error:
-            raise InvalidOptions(f"Entry {number} of API_KEYS: {error}") from None
-
-
-def _static(parts: list[str], number: int) -> StaticKey:
-    if len(parts) == 1:
-        parts = [f"key-{number}", *parts, "", ""]
-    if len(parts) > _MAX_FIELDS:
-        raise ValueError("has more than three colons")
-    name, token, scopes, tenant = [*parts, *("", parts[0])[len(parts) - 2 :]]
-    if not MIN_STATIC_CHARACTERS <= len(token) <= MAX_CHARACTERS:
-        raise ValueError(
-            f"has a key that is not {MIN_STATIC_CHARACTERS} to {MAX_CHARACTERS} characters long"
+def _static(entry: str, number: int) -> StaticKey:
+    parts = entry.split(":") if ":" in entry else [f"key-{number}", entry, "", ""]
+    given = dict(zip(StaticKey._fields, parts, strict=False))
+    scopes, tenant = given.get("scopes"), given.get("tenant", given["name"])
+    if len(parts) > len(StaticKey._fields):
+        raise InvalidOptions("It has more than three colons.")
+    if not MIN_STATIC_CHARACTERS <= len(given["token"]) <= MAX_CHARACTERS:
+        raise InvalidOptions(
+            f"Its key needs {MIN_STATIC_CHARACTERS} to {MAX_CHARACTERS} characters."
         )
     return StaticKey(
-        validate_name(name),
-        token,
+        validate_name(given["name"]),
+        given["token"],
         validate_scopes(scopes.split("+")) if scopes else DEFAULT_SCOPES,
         validate_name(tenant, "tenant") if tenant else "",
     )
@@ -170,34 +164,30 @@ class ApiKeyring:
     # -- creating --------------------------------------------------------------------------
 
     def create(
-        self, name: str, tenant: str, scopes: tuple[Scope, ...], expires_at: float | None
-    ) -> NewKey:
-        return self._create(new_id(), validate_name(name), tenant, scopes, expires_at)
-
-    def create_first(self) -> NewKey | None:
-        if self.list_keys():
-            return None
-        key_id = new_id()
-        if self._settle("first_key", key_id) != key_id:
-            return None  # another process creates it, or it was created and lost
-        return self._create(key_id, "admin", "", SCOPES, None)
-
-    def _create(
         self,
-        key_id: str,
         name: str,
         tenant: str,
         scopes: tuple[Scope, ...],
         expires_at: float | None,
+        key_id: str = "",
     ) -> NewKey:
+        """As in `Keyring`; `key_id` is random if empty."""
+        validate_name(name)
         if tenant:
             validate_name(tenant, "tenant")
-        token, now = new_token(key_id), self._clock()
+        key_id, now = key_id or new_id(), self._clock()
         if expires_at is not None and expires_at <= now:
             raise InvalidOptions("The key would have expired already; choose a later time.")
+        token = new_token(key_id)
         key = ApiKey(key_id, name, self._digest(token), tenant, scopes, now, expires_at)
         self._store.put_key(key)
         return NewKey(key, token)
+
+    def create_first(self) -> NewKey | None:
+        key_id = new_id()
+        if self.list_keys() or self._settle("first_key", key_id) != key_id:
+            return None  # there is one, another process creates it, or it was created and lost
+        return self.create("admin", "", SCOPES, None, key_id)
 
     def rotate(self, key_id: str, overlap_seconds: float = 0.0) -> NewKey:
         self._refuse_static(key_id)
@@ -229,10 +219,11 @@ class ApiKeyring:
 
     def _find(self, token: str) -> ApiKey:
         """The key with this secret, valid or not; in constant time."""
-        presented = self._digest(token[:MAX_CHARACTERS])
+        presented = self._digest(token[:MAX_CHARACTERS])  # bounds the time of hashing
         found = [key for key in self._statics().values() if same(key.digest, presented)]
         key_id = id_in(token)
         kept = self._store.find_key(key_id) if key_id else None
+        # compares without a stored key too, so that timing does not reveal which ids exist
         fits = same(kept.digest if kept else presented[::-1], presented)
         if found and len(token) <= MAX_CHARACTERS:
             return found[0]

@@ -26,14 +26,8 @@ _MAX_ENDS = 10_000
 
 
 def parse_rate(text: str, setting: str) -> Rate | None:
-    """
-    Parse a rate such as `120/minute` or `5 per 10 seconds`; None for an empty text or 0.
-
-    Raises:
-        InvalidOptions: it is malformed; names the setting.
-    """
-    text = text.strip()
-    if not text or text.partition("/")[0].strip() == "0":
+    """Parse `120/minute` or `5 per 10 seconds`, None for 0; raises InvalidOptions."""
+    if text.strip() in {"", "0"}:
         return None
     try:
         item = limits.parse(text)
@@ -41,7 +35,7 @@ def parse_rate(text: str, setting: str) -> Rate | None:
         raise InvalidOptions(
             f"{setting} is not usable: {text!r} is not a rate; use 120/minute, or 0 for unlimited."
         ) from error
-    return Rate(item.amount, item.get_expiry())
+    return Rate(item.amount, item.get_expiry()) if item.amount else None
 
 
 class RequestLimiter:
@@ -85,15 +79,15 @@ class RequestLimiter:
 
 
 class Counters:
-    """Counts requests per policy and client; safe for several threads."""
+    """
+    Counts requests per policy and client; safe for several threads.
+
+    Args:
+        redis_client: of a shared Redis, whose pool is used; None counts in this process.
+        namespace: prefix of every key.
+    """
 
     def __init__(self, redis_client: Any = None, namespace: str = "mt") -> None:
-        """
-        Args:
-            redis_client: of a shared Redis, whose connection pool is used; None counts in this
-                process.
-            namespace: prefix of every key.
-        """
         self._local = _Windows(MemoryStorage())
         self._lock = Lock()
         self._local_until = 0.0

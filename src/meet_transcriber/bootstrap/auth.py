@@ -35,12 +35,7 @@ class AuthContext:
 
 
 def build_auth(settings: Settings, jobs: JobStore) -> AuthContext:
-    """
-    Keyring and audit trail on these stores; neither is queried yet.
-
-    Raises:
-        InvalidOptions: API_KEYS is malformed, or its file cannot be read.
-    """
+    """Keyring and audit trail on these stores; raises InvalidOptions if API_KEYS is unusable."""
     from meet_transcriber.auth.keyring import ApiKeyring, read_static
 
     keyring = ApiKeyring(
@@ -50,9 +45,8 @@ def build_auth(settings: Settings, jobs: JobStore) -> AuthContext:
         read_static(_static_keys(settings)),
         jobs.set_fact_once,
     )
-    return AuthContext(
-        settings.auth_mode, keyring, _trail(settings, jobs), settings.audit_file_names
-    )
+    trail = _trail(settings, jobs)
+    return AuthContext(settings.auth_mode, keyring, trail, settings.audit_file_names)
 
 
 def _pepper(settings: Settings, jobs: JobStore) -> bytes:
@@ -91,19 +85,23 @@ def first_key(settings: Settings, keyring: Keyring) -> tuple[NewKey, Path] | Non
     """
     Create the first administrator's key in DATA_DIR/admin.key, readable by its owner only.
 
-    None where there is any key, or was such a key before.
-
-    Raises:
-        StorageError: the stores or the folder cannot be used.
+    None where there is any key, or was such a key before. Raises StorageError.
     """
-    created = keyring.create_first()
-    if created is None:
+    if keyring.list_keys():
         return None
     make_data_dir(settings)
     path = settings.data_dir / "admin.key"
     try:
-        path.unlink(missing_ok=True)
-        _write(_create_private(path), f"{created.token}\n".encode())
+        # opened before the key is made, which would be lost if it could not be written
+        file, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            created = keyring.create_first()
+            _write(file, f"{created.token}\n".encode() if created else b"")
+            if created is None:
+                return None
+            Path(name).replace(path)
+        finally:
+            Path(name).unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error.strerror or error}.") from error
     return created, path
@@ -111,12 +109,9 @@ def first_key(settings: Settings, keyring: Keyring) -> tuple[NewKey, Path] | Non
 
 def limits(settings: Settings) -> RateLimiter:
     """
-    Rate limits, counted where all processes share them; nothing is connected yet.
+    Rate limits, counted where all processes share them; none with AUTH_MODE=loopback.
 
-    Nothing is limited with AUTH_MODE=loopback.
-
-    Raises:
-        InvalidOptions: a rate is malformed; names the setting.
+    Connects to nothing yet. Raises InvalidOptions, which names the setting, for a malformed rate.
     """
     from meet_transcriber.auth.rate_limiter import Counters, RequestLimiter, parse_rate
 
@@ -216,16 +211,12 @@ def _create_key(path: Path) -> None:
             except FileExistsError:
                 raise
             except OSError:  # a file system without hard links
-                _write(_create_private(path), Path(name).read_bytes())
+                copy = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                _write(copy, Path(name).read_bytes())
         with suppress(OSError):  # a file system that cannot synchronize folders
             flush_folder(path.parent)
     finally:
         Path(name).unlink(missing_ok=True)
-
-
-def _create_private(path: Path) -> int:
-    """A file descriptor of a new file for its owner; raises FileExistsError."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
 
 def _write(file: int, data: bytes) -> None:

@@ -33,12 +33,7 @@ def check_diarizer(diarizer: Diarizer) -> str:
 
 
 def verified(chosen: Chosen[E], check: Callable[[E], str]) -> Chosen[E]:
-    """
-    Check an engine before a job uses it; returns it.
-
-    Raises:
-        EngineUnavailable: the check failed; says why.
-    """
+    """Check an engine before a job uses it; raises EngineUnavailable with what went wrong."""
     engine = chosen.engine
     try:
         check(engine)
@@ -104,20 +99,20 @@ def try_whisper(settings: Settings, model: str) -> str:
     folder = kept.find(model)
     if folder is None:
         raise EngineUnavailable(kept.missing_message(model))
-    return check_recognizer(
-        engines.whisper(settings.model_copy(update={"whisper_model": model}), folder)
-    )
+    named = settings.model_copy(update={"whisper_model": model})
+    return check_recognizer(engines.whisper(named, folder))
+
+
+def check(part: str, attempt: Callable[[], str], *, needed: bool = False) -> Finding:
+    """Run one check; an error of any kind is what it finds."""
+    try:
+        return Finding(part, True, attempt(), needed)
+    except Exception as error:  # noqa: BLE001 - a broken library must not end the report
+        return Finding(part, False, str(error) or type(error).__name__, needed)
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Check every part; the hub has eight seconds to respond."""
-
-    def check(part: str, attempt: Callable[[], str], *, needed: bool = False) -> Finding:
-        try:
-            return Finding(part, True, attempt(), needed)
-        except EngineUnavailable as error:
-            return Finding(part, False, str(error), needed)
-
     yield check("secrets", lambda: _secrets(settings))
     yield check("silero", _try_silero, needed=True)
     yield check("whisper", lambda: try_whisper(settings, settings.whisper_model), needed=True)

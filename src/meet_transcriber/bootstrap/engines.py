@@ -3,7 +3,7 @@
 import importlib.util
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -71,12 +71,7 @@ def load_engines(settings: Settings, options: Options, on_fetch: OnFetch = ignor
 
 
 def recognizer(settings: Settings, on_fetch: OnFetch = ignore_fetch) -> Chosen[Recognizer]:
-    """
-    Build the recognizer; fetches missing weights first.
-
-    Raises:
-        EngineUnavailable: says every place that was tried for weights, and how to fix it.
-    """
+    """Build the recognizer, fetching missing weights; raises EngineUnavailable with the reasons."""
     return Chosen(whisper(settings, weights(settings).pull(settings.whisper_model, on_fetch)))
 
 
@@ -102,12 +97,7 @@ def diarizer(settings: Settings, on_fetch: OnFetch = ignore_fetch) -> Chosen[Dia
 
 
 def without_speakers(settings: Settings, error: EngineUnavailable) -> Chosen[Diarizer]:
-    """
-    The fallback of `auto`: no speakers, and a warning that says why.
-
-    Raises:
-        EngineUnavailable: the given one, where a diarizer is named explicitly.
-    """
+    """The fallback of `auto`: no speakers and a warning; raises `error` for a named diarizer."""
     if settings.diarization_engine != "auto":
         raise error
     message = f"Speakers are unknown, because the diarizer cannot be used: {error}"
@@ -245,51 +235,6 @@ class LazyEngine(Generic[T]):
 _ANY_PIPELINE = "pyannote"  # the first pipeline that is accessible
 
 
-@dataclass(frozen=True)
-class KnownModel:
-    """
-    A model of the catalogue or of MODELS_DIR.
-
-    Attributes:
-        licence, attribution, size_bytes: empty or 0 where unknown.
-        folder: where it is; None where it is not on this machine.
-        source: where it was fetched from.
-    """
-
-    name: str
-    kind: str
-    licence: str = ""
-    attribution: str = ""
-    size_bytes: int = 0
-    folder: Path | None = None
-    source: str = ""
-
-
-def known_models(settings: Settings) -> Iterator[KnownModel]:
-    """The models of the catalogue, then others that are on this machine."""
-    kept = weights(settings)
-    local = {model.name: model for model in kept.installed()}
-    for name, model in kept.catalogue.models.items():
-        found = local.pop(name, None)
-        yield KnownModel(
-            name,
-            model.kind,
-            model.licence,
-            model.attribution,
-            found.size_bytes if found else model.size_bytes,
-            found.folder if found else None,
-            found.source if found else "",
-        )
-    for found in local.values():
-        yield KnownModel(
-            found.name,
-            "recognition",
-            size_bytes=found.size_bytes,
-            folder=found.folder,
-            source=found.source,
-        )
-
-
 def required_models(settings: Settings) -> list[tuple[str, ...]]:
     """The models that the settings name, in groups as `group_models` makes them."""
     speakers: tuple[str, ...] = ()
@@ -313,8 +258,7 @@ def fetch_models(settings: Settings, models: Sequence[str], on_fetch: OnFetch) -
     """
     Fetch a group of models; returns their folders, or a message for a pyannote pipeline.
 
-    Raises:
-        EngineUnavailable: names the command or the page that fixes it.
+    Raises EngineUnavailable, which names the command or the page that fixes it.
     """
     known = weights(settings)
     first = models[0]
@@ -325,7 +269,6 @@ def fetch_models(settings: Settings, models: Sequence[str], on_fetch: OnFetch) -
     from meet_transcriber.engines.pyannote.config import pull_pipeline
 
     token = settings.huggingface_access_token
-    pull_pipeline(
-        None if first == _ANY_PIPELINE else first, token.get_secret_value() if token else None
-    )
+    name = None if first == _ANY_PIPELINE else first
+    pull_pipeline(name, token.get_secret_value() if token else None)
     return [f"{first} is complete."]

@@ -1,6 +1,7 @@
 """Settings to metrics, traces and logging."""
 
 import atexit
+import fcntl
 import multiprocessing
 import os
 import shutil
@@ -8,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from meet_transcriber.observability.metrics import Exposition, Sample
 
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_PREFIX = "meet-transcriber-metrics-"
 _MAX_AGE_SECONDS = 1.0
 _WORKER_STATES = ("fetching", "ready", "working", "stopping", "unable")
 
@@ -33,26 +36,58 @@ def share_metrics() -> None:
     Let this process and its children count together; to be called before anything is counted.
 
     They share PROMETHEUS_MULTIPROC_DIR, or a temporary folder; the processes of one
-    `uvicorn --workers` share a folder named after their parent.
+    `uvicorn --workers` share a folder named after their parent. Folders of processes that were
+    killed are removed.
     """
     if _FOLDER in os.environ:
         Path(os.environ[_FOLDER]).mkdir(parents=True, exist_ok=True)
         return
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        folder = Path(tempfile.gettempdir()) / f"meet-transcriber-{os.getuid()}-{parent.pid}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if folder.lstat().st_uid == os.getuid():  # not planted by another user
-            os.environ[_FOLDER] = str(folder)
-            return
-    folder = Path(tempfile.mkdtemp(prefix="meet-transcriber-metrics-"))
+    # those that end without running exit handlers leave theirs behind
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        _remove_unused(folder)
+    folder, lock = _make_folder()
     os.environ[_FOLDER] = str(folder)
-    atexit.register(_remove, folder, os.getpid())
+    atexit.register(_release, folder, lock)
 
 
-def _remove(folder: Path, owner: int) -> None:
-    if os.getpid() == owner:  # not a fork of it
-        shutil.rmtree(folder, ignore_errors=True)
+def _make_folder() -> tuple[Path, int]:
+    """A folder for this process or for those of one parent, and the descriptor that locks it."""
+    parent = multiprocessing.parent_process()
+    while True:
+        with suppress(FileNotFoundError):  # another process removed it before it was locked
+            folder = _shared_folder(parent.pid or 0) if parent else _own_folder()
+            lock = os.open(folder, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            if os.path.samestat(os.fstat(lock), folder.stat()):
+                return folder, lock
+
+
+def _own_folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix=_PREFIX))
+
+
+def _shared_folder(parent: int) -> Path:
+    folder = Path(tempfile.gettempdir()) / f"{_PREFIX}{os.getuid()}-{parent}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    planted = folder.lstat().st_uid != os.getuid()  # by another user
+    return _own_folder() if planted else folder
+
+
+def _release(folder: Path, lock: int) -> None:
+    os.close(lock)
+    _remove_unused(folder)
+
+
+def _remove_unused(folder: Path) -> None:
+    """Remove a folder of this user unless a process holds its lock, which ends with the process."""
+    with suppress(OSError):
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            if os.fstat(lock).st_uid == os.getuid():
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(lock)
 
 
 def meters(settings: Settings) -> Meters:
@@ -60,10 +95,9 @@ def meters(settings: Settings) -> Meters:
     from meet_transcriber.engines.weights.catalogue import catalogue
     from meet_transcriber.observability.metrics import PrometheusMeters
 
-    known = settings.whisper_model in catalogue().recognition_names
-    return PrometheusMeters(
-        version("meet-transcriber"), settings.whisper_model if known else "other"
-    )
+    model = settings.whisper_model
+    known = model in catalogue().recognition_names
+    return PrometheusMeters(version("meet-transcriber"), model if known else "other")
 
 
 def tracer(settings: Settings, role: str) -> Tracer:
@@ -89,13 +123,7 @@ def instrument_celery(settings: Settings) -> None:
 
 
 def exposition(context: ServiceContext | None, *, stores: bool) -> "Exposition":
-    """
-    The metrics that a scrape of this process returns.
-
-    Args:
-        context: of this process; None where only its children count.
-        stores: whether to include metrics of its stores.
-    """
+    """Metrics of this process, or without a context of its children; `stores` adds theirs."""
     from meet_transcriber.observability.gpu import gpu_memory
     from meet_transcriber.observability.metrics import Exposition, PrometheusMeters
 
@@ -111,12 +139,7 @@ def exposition(context: ServiceContext | None, *, stores: bool) -> "Exposition":
 
 
 def serve_metrics(settings: Settings, context: ServiceContext | None) -> None:
-    """
-    Expose a worker's metrics on METRICS_PORT, where it is set, until the process ends.
-
-    Raises:
-        InvalidOptions: the port cannot be opened.
-    """
+    """Expose a worker's metrics on METRICS_PORT, if set; raises InvalidOptions if it is in use."""
     if settings.metrics_port is None:
         return
     from prometheus_client import start_http_server
@@ -151,22 +174,22 @@ class StoreMetrics:
             return self._samples
 
     def _read(self) -> "Iterator[Sample]":
-        jobs, media = self._context.jobs, self._context.media
-        yield from self._of_store("jobs", lambda: [*self._jobs(jobs), *_capacity("jobs", jobs)])
-        yield from self._of_store("media", lambda: [*_capacity("media", media)])
+        stores: dict[str, tuple[JobStore | MediaStore, Callable[[], Iterable[Sample]]]] = {
+            "jobs": (self._context.jobs, self._jobs),
+            "media": (self._context.media, tuple),
+        }
+        for name, (store, read) in stores.items():
+            try:
+                found = [*read(), *_capacity(name, store)]
+            except StorageError:
+                yield "transcription_store_up", (name,), 0.0
+            else:
+                yield "transcription_store_up", (name,), 1.0
+                yield from found
 
-    def _of_store(self, store: str, read: Callable[[], "list[Sample]"]) -> "Iterator[Sample]":
-        """Whether a store responds, and if so its samples."""
-        try:
-            found = read()
-        except StorageError:
-            yield "transcription_store_up", (store,), 0.0
-            return
-        yield "transcription_store_up", (store,), 1.0
-        yield from found
-
-    def _jobs(self, jobs: JobStore) -> "Iterator[Sample]":
-        now, backlog = self._context.clock(), jobs.backlog()
+    def _jobs(self) -> "Iterator[Sample]":
+        jobs, now = self._context.jobs, self._context.clock()
+        backlog = jobs.backlog()
         for queue in QUEUES:
             ready, running = backlog.ready.get(queue, 0), backlog.running.get(queue, 0)
             yield "celery_queue_length", (queue,), ready + running

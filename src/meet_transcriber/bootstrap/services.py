@@ -1,19 +1,17 @@
 """Settings to a service: stores, queue, outbound calls, and the parts of a worker."""
 
 import os
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 from meet_transcriber.bootstrap import doctor, engines, observability
 from meet_transcriber.bootstrap.auth import sealer
 from meet_transcriber.bootstrap.engines import LazyEngine
 from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions
-from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.options import Options
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import Diarizer, Recognizer
@@ -31,10 +29,12 @@ from meet_transcriber.service import (
     Policy,
     Service,
     ServiceContext,
-    TaskRunner,
     WebhookDispatcher,
 )
 from meet_transcriber.settings import Settings, listed, make_data_dir, redis_address
+
+if TYPE_CHECKING:
+    from meet_transcriber.queues.celery import CeleryQueue
 
 _MEBIBYTE = 1 << 20
 _DATABASE = "jobs.sqlite3"
@@ -51,13 +51,7 @@ class Stores:
 
 
 def stores(settings: Settings) -> Stores:
-    """
-    Connect to the configured stores.
-
-    Raises:
-        StorageError: they cannot be reached or used.
-        InvalidOptions: an address is malformed.
-    """
+    """Connect to the stores; raises StorageError, or InvalidOptions for a malformed address."""
     address = redis_address(settings)
     if address is None:
         from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
@@ -127,7 +121,7 @@ def policy(settings: Settings) -> Policy:
         lease_seconds=settings.lease_seconds,
         max_attempts=settings.max_attempts,
         part_seconds=settings.part_seconds,
-        drop_recording=media_url(settings) == "redis",
+        drop_recording=media_url(settings) == "redis",  # memory is scarce
         keep_audio=settings.audio_retention == "keep",
         result_ttl_seconds=None if ttl is None else ttl * 3600.0,
         expire_edited=settings.result_ttl_edited,
@@ -204,12 +198,7 @@ def _boot_clock() -> Clock:
 
 
 def webhook_secret(settings: Settings, jobs: JobStore) -> str:
-    """
-    The secret that signs webhooks: the configured one, or one generated once per JobStore.
-
-    Raises:
-        InvalidOptions: WEBHOOK_SECRET is malformed.
-    """
+    """The configured WEBHOOK_SECRET, or a generated one; raises InvalidOptions if malformed."""
     from meet_transcriber.outbound.webhooks import check_secret, new_secret
 
     if settings.webhook_secret is not None:
@@ -226,13 +215,6 @@ def _allowed(settings: Settings) -> list[str]:
 # -- queues ------------------------------------------------------------------------------------
 
 
-class TaskQueue(JobQueue, Protocol):
-    """A JobQueue of Celery, whose workers register the task `task_name` with `app`."""
-
-    app: Any
-    task_name: str
-
-
 def embedded_queue() -> JobQueue:
     """The queue of one machine without a supervisor; its worker polls."""
     from meet_transcriber.queues.embedded import EmbeddedQueue
@@ -240,13 +222,8 @@ def embedded_queue() -> JobQueue:
     return EmbeddedQueue()
 
 
-def celery_queue(settings: Settings) -> TaskQueue:
-    """
-    The queue of processes that share a Redis.
-
-    Raises:
-        InvalidOptions: REDIS_URL is unset or malformed.
-    """
+def celery_queue(settings: Settings) -> "CeleryQueue":
+    """The queue of processes that share a Redis; raises InvalidOptions without a REDIS_URL."""
     from meet_transcriber.queues.celery import CeleryQueue, make_app
 
     address = redis_address(settings)
@@ -258,24 +235,22 @@ def celery_queue(settings: Settings) -> TaskQueue:
     return CeleryQueue(make_app(address))
 
 
-def open_queue(settings: Settings, command: Callable[[str], Sequence[str]]) -> JobQueue:
+def open_queue(
+    settings: Settings, command: Callable[[str], Sequence[str]] | None = None
+) -> JobQueue:
     """
-    The queue of an API process; `start_worker` starts an embedded worker.
+    The configured queue; `start_worker` starts the embedded worker of an API process.
 
-    Args:
-        command: from the id of a new embedded worker to the command that starts it.
+    `command` returns the command that starts a worker of this id; None runs no worker.
     """
-    if not settings.embedded:
-        return embedded_queue() if settings.redis_url is None else celery_queue(settings)
+    if not settings.embedded and settings.redis_url is not None:
+        return celery_queue(settings)
+    if not settings.embedded or command is None:
+        return embedded_queue()
     from meet_transcriber.queues.embedded import EmbeddedQueue, WorkerSupervisor
 
     make_data_dir(settings)
     return EmbeddedQueue(WorkerSupervisor(command, settings.data_dir / "worker.lock"))
-
-
-def queue_from_outside(settings: Settings) -> JobQueue:
-    """The queue for a command, which runs no worker."""
-    return embedded_queue() if settings.embedded else open_queue(settings, lambda _id: ())
 
 
 def start_worker(queue: JobQueue, on_death: Callable[[str], None]) -> None:
@@ -293,7 +268,10 @@ def worker_engines(settings: Settings, on_fetch: engines.OnFetch = engines.ignor
     """A worker's engines, each built and checked when it is first needed."""
     return Engines(
         LazyEngine(lambda: _recognizer(settings, on_fetch)),
-        LazyEngine(lambda: _diarizer(settings, on_fetch), _is_final),
+        LazyEngine(
+            lambda: _diarizer(settings, on_fetch),
+            lambda chosen: chosen is None or not chosen.is_stopgap,
+        ),
         cache(engines.detector),
     )
 
@@ -312,29 +290,8 @@ def _diarizer(settings: Settings, on_fetch: engines.OnFetch) -> Chosen[Diarizer]
         return engines.without_speakers(settings, error)
 
 
-def _is_final(chosen: Chosen[Diarizer] | None) -> bool:
-    return chosen is None or not chosen.is_stopgap
-
-
-def task_runner(
-    context: ServiceContext,
-    engines: Engines,
-    worker: str,
-    queues: tuple[str, ...] = QUEUES,
-    stopping: threading.Event | None = None,
-    on_task: Callable[[str], None] = lambda _task: None,
-) -> TaskRunner:
-    """Runs the tasks of one worker."""
-    return TaskRunner(context, engines, worker, queues, stopping or threading.Event(), on_task)
-
-
 def check_place(settings: Settings) -> None:
-    """
-    Refuse to start where jobs would be lost.
-
-    Raises:
-        InvalidOptions: on Cloud Run without Redis.
-    """
+    """Raise InvalidOptions where jobs would be lost: on Cloud Run without Redis."""
     if os.environ.get("K_SERVICE") and settings.redis_url is None:
         raise InvalidOptions(
             "On Cloud Run an instance and its disk may vanish at any time, so jobs kept here "

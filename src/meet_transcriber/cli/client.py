@@ -15,12 +15,14 @@ T = TypeVar("T")
 Update = Callable[[str, float], None]
 """Called with a stage and its completed share."""
 
-_TIMEOUT = httpx.Timeout(30.0, read=120.0)
+_TIMEOUT = httpx.Timeout(30.0, read=120.0)  # a submission is answered after the probe
 _POLL_SECONDS = 0.5
 _RETRY_SECONDS = 60.0
 _MAX_STALLED = 10
 """Attempts to resume an upload without progress."""
 _BLOCK_BYTES = 1 << 16
+_PIECE_BYTES = 16 << 20
+"""Size of the requests of an upload; Cloud Run and common proxies refuse those above 32 MiB."""
 _TRANSIENT = (408, 502, 503, 504)
 """Statuses of a server, or the proxy in front of it, that is temporarily unavailable."""
 ENDED = ("completed", "failed", "cancelled")
@@ -30,13 +32,7 @@ class Client:
     """Talks to one server; raises its error responses as ServerError, with their messages."""
 
     def __init__(self, server: str, key: str | None = None) -> None:
-        """
-        Args:
-            key: an API key, where the server requires one.
-
-        Raises:
-            InvalidOptions: the key has characters that no key has.
-        """
+        """Raises InvalidOptions if the API key has characters that no key has."""
         self._server = server.rstrip("/")
         if key is not None and not (key.isascii() and key.isprintable()):
             raise InvalidOptions("The API key contains invalid characters; copy it again.")
@@ -80,19 +76,19 @@ class Client:
                 raise
 
     def _send(self, upload: str, file: BinaryIO, size: int, update: Update) -> None:
-        """Send what the server does not have yet, until it has everything."""
+        """Send what the server does not have yet, in pieces, until it has everything."""
         received, stalled = 0, 0
         while (offset := self._retried(lambda: self._offset(upload))) < size:
             stalled = 0 if offset > received else stalled
-            received = offset
+            received, end = offset, min(offset + _PIECE_BYTES, size)
             headers = {
                 "Content-Type": "application/partial-upload",
-                "Content-Length": str(size - offset),
+                "Content-Length": str(end - offset),
                 "Upload-Offset": str(offset),
             }
-            rest = _rest(file, offset, size, update)
+            piece = _blocks(file, offset, end, lambda sent: update("upload", sent / size))
             try:
-                self._request("PATCH", upload, transient=409, content=rest, headers=headers)
+                self._request("PATCH", upload, transient=409, content=piece, headers=headers)
             except ServerUnreachable:
                 stalled += 1
                 if stalled == _MAX_STALLED:
@@ -130,33 +126,38 @@ class Client:
         return list(self._json("GET", "/transcribe", params=params)["data"])
 
     def voices(self, method: str, tail: str = "", **request: Any) -> dict[str, Any]:
-        """Send a request below /voices; {} for a response without a body."""
-        response = self._request(method, f"/voices{tail}", **request)
-        return cast(dict[str, Any], response.json()) if response.content else {}
+        """Send a request below /voices; returns its JSON."""
+        return self._json(method, f"/voices{tail}", **request)
+
+    def delete_voice(self, voice_id: str) -> None:
+        """Delete a person and their voice."""
+        self._request("DELETE", f"/voices/{voice_id}")
 
     def enroll_clip(self, path: Path, name: str, consent: str) -> str:
         """Upload a clip of one person; returns the id of the job that enrolls them."""
         with _opened(path) as file:
-            parts = {
-                "name": (None, name),
-                "consent": (None, consent),
-                "file": (path.name, file),
-            }
+            parts = {"name": (None, name), "consent": (None, consent), "file": (path.name, file)}
             return str(self.voices("POST", files=parts)["job_id"])
 
     def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        return cast(dict[str, Any], self._request(method, path, **request).json())
+        response = self._request(method, path, **request)
+        try:
+            return cast(dict[str, Any], response.json())
+        except ValueError as error:
+            raise ServerError(
+                f"{self._server} does not answer in JSON; --server must name a Meet Transcriber."
+            ) from error
 
     def _retried(self, call: Callable[[], T]) -> T:
-        """Call, and again for up to a minute while the server is unreachable."""
+        """Call, and again for up to a minute while the server is unreachable or limits requests."""
         deadline = time.monotonic() + _RETRY_SECONDS
         while True:
             try:
                 return call()
-            except ServerUnreachable:
-                if time.monotonic() > deadline:
+            except ServerUnreachable as error:
+                if time.monotonic() + error.retry_after_seconds > deadline:
                     raise
-                time.sleep(_POLL_SECONDS)
+                time.sleep(max(error.retry_after_seconds, _POLL_SECONDS))
 
     def _request(
         self, method: str, path: str, transient: int | None = None, **request: Any
@@ -166,7 +167,7 @@ class Client:
             transient: another status to treat as temporary.
 
         Raises:
-            ServerUnreachable: there is no server, or it is temporarily unavailable.
+            ServerUnreachable: a retry may succeed.
             ServerError: any other error response.
         """
         try:
@@ -180,26 +181,31 @@ class Client:
             raise ServerError(f"{self._server} is not a valid address: {error}.") from error
         if response.is_success:
             return response
-        away = response.status_code in (*_TRANSIENT, transient)
-        raise (ServerUnreachable if away else ServerError)(_message(response))
+        pause = response.headers.get("Retry-After", "")
+        limited = response.status_code == httpx.codes.TOO_MANY_REQUESTS and pause.isdecimal()
+        if limited or response.status_code in (*_TRANSIENT, transient):
+            raise ServerUnreachable(_message(response), float(pause) if pause.isdecimal() else 0.0)
+        raise ServerError(_message(response))
 
 
-class ServerUnreachable(ServerError):
-    """There is no server, or it is temporarily unavailable."""
+class ServerUnreachable(ServerError, code="server_unreachable"):
+    """There is no server, or it is temporarily unavailable or limits requests."""
 
-    code = "server_unreachable"
+    def __init__(self, message: str = "", retry_after_seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
-def _rest(file: BinaryIO, position: int, size: int, update: Update) -> Iterator[bytes]:
-    """The file from a position up to the announced size."""
-    file.seek(position)
-    while position < size:
-        data = file.read(min(_BLOCK_BYTES, size - position))
+def _blocks(file: BinaryIO, start: int, end: int, update: Callable[[int], None]) -> Iterator[bytes]:
+    """The bytes of a file between two positions; `update` is called with each position reached."""
+    file.seek(start)
+    while start < end:
+        data = file.read(min(_BLOCK_BYTES, end - start))
         if not data:
             raise UnreadableAudio("The file became shorter while it was sent; send it again.")
         yield data
-        position += len(data)
-        update("upload", position / size)
+        start += len(data)
+        update(start)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """What commands share: options, output on stdout and stderr, exit codes."""
 
+import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -59,8 +60,7 @@ MaxSpeakers = Annotated[int | None, typer.Option(help="Maximum number of speaker
 Hotwords = Annotated[str | None, typer.Option(help="Names and words: Ann,Keycloak.")]
 InitialPrompt = Annotated[str | None, typer.Option(help="Text that precedes the recording.")]
 SpeakerTimeline = Annotated[
-    Path | None,
-    typer.Option(help="Who was speaking when: JSON, RTTM, WebVTT with names, or CSV."),
+    Path | None, typer.Option(help="Who was speaking when: JSON, RTTM, WebVTT with names, or CSV.")
 ]
 Channels = Annotated[ChannelMode, typer.Option(help="Whether each channel is one speaker.")]
 
@@ -71,13 +71,18 @@ def check_format(form: str) -> None:
         raise InvalidOptions(f"There is no format {form!r}; use {', '.join(EXPORTERS)}.")
 
 
-def read_timeline(path: Path | None, recordings: int) -> tuple[str, Timeline] | None:
-    """
-    Read and parse a speaker timeline; returns its text too.
+def check_stems(files: Iterable[str | Path], folder: Path | None) -> None:
+    """Raise InvalidOptions where two recordings would have the same file in `folder`."""
+    stems = [Path(file).stem for file in files]
+    if folder is not None and (twice := [stem for stem in stems if stems.count(stem) > 1]):
+        raise InvalidOptions(
+            f"Several recordings are named {twice[0]!r}, so one transcript would overwrite "
+            "another in --output; rename them, or name one at a time."
+        )
 
-    Raises:
-        InvalidOptions: it cannot be read or parsed, or there are several recordings.
-    """
+
+def read_timeline(path: Path | None, recordings: int) -> tuple[str, Timeline] | None:
+    """Read a speaker timeline, and its text; raises InvalidOptions, also for several recordings."""
     if path is None:
         return None
     if recordings > 1:
@@ -99,10 +104,18 @@ def write_output(data: bytes, form: str, folder: Path | None, stem: str) -> None
         sys.stdout.buffer.write(data)
         sys.stdout.flush()
         return
-    folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{stem}.{EXPORTERS[form].extension}"
-    target.write_bytes(data)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+    except OSError as error:
+        raise StorageError(f"{target} cannot be written: {error.strerror or error}.") from error
     stderr.print(f"{target}", markup=False)
+
+
+def echo_json(value: object) -> None:
+    """Write a value to stdout as JSON."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def print_error(error: object, subject: str | None = None) -> None:

@@ -80,9 +80,8 @@ def demo(
                 _show(_transcribed(server))
                 if once or not sys.stdout.isatty():
                     return
-                stderr.print(
-                    f"Serving at {server}/ until Ctrl-C; try {server}/docs", soft_wrap=True
-                )
+                message = f"Serving at {server}/ until Ctrl-C; try {server}/docs"
+                stderr.print(message, soft_wrap=True)
                 threading.Event().wait()
 
 

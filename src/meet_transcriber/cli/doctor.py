@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -27,15 +26,8 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.settings import Settings
 
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """A measured value and its bound; `passed` is None without a bound."""
-
-    name: str
-    value: str
-    expected: str = ""
-    passed: bool | None = None
+Measurement = tuple[str, str, str, bool | None]
+"""Name, value, bound, and whether the value is within it; None without a bound."""
 
 
 def doctor(
@@ -82,13 +74,13 @@ def _measure(settings: Settings) -> bool:
     found = list(_measurements(transcript, time.perf_counter() - started))
     verdicts = {True: "[green]within[/green]", False: "[red]outside[/red]", None: ""}
     table = Table("value", "measured", "expected", "")
-    for each in found:
-        table.add_row(each.name, each.value, each.expected, verdicts[each.passed])
+    for name, value, bound, passed in found:
+        table.add_row(name, value, bound, verdicts[passed])
     console = Console()
     console.print(table)
     speakers = transcript.diarizer or "none"
     console.print(f"Recognizer: {transcript.engine}. Diarizer: {speakers}.", markup=False)
-    return all(each.passed is not False for each in found)
+    return all(passed is not False for *_, passed in found)
 
 
 def _measurements(transcript: Transcript, seconds: float) -> Iterator[Measurement]:
@@ -98,16 +90,16 @@ def _measurements(transcript: Transcript, seconds: float) -> Iterator[Measuremen
         yield _at_most("cpWER", errors.speakers.rate, MAX_CPWER)
         yield _at_most("DER", errors.turns.rate, MAX_DER)
         found, expected = len(transcript.speakers), len(reference.speakers)
-        yield Measurement("speakers", str(found), str(expected), found == expected)
+        yield "speakers", str(found), str(expected), found == expected
     else:
         for name in ("cpWER", "DER", "speakers"):
-            yield Measurement(name, "not run")
+            yield name, "not run", "", None
     coverage, minimum = transcript.coverage, f"at least {MIN_COVERAGE:.1%}"
-    yield Measurement("speech with words", f"{coverage:.1%}", minimum, coverage >= MIN_COVERAGE)
+    yield "speech with words", f"{coverage:.1%}", minimum, coverage >= MIN_COVERAGE
     language = transcript.language or "unknown"
-    yield Measurement("language", language, "en", language == "en")
-    yield Measurement("RTF", f"{seconds / transcript.duration:.2f}", "depends on the machine")
+    yield "language", language, "en", language == "en"
+    yield "RTF", f"{seconds / transcript.duration:.2f}", "depends on the machine", None
 
 
 def _at_most(name: str, rate: float, limit: float) -> Measurement:
-    return Measurement(name, f"{rate:.1%}", f"at most {limit:.1%}", rate <= limit)
+    return name, f"{rate:.1%}", f"at most {limit:.1%}", rate <= limit

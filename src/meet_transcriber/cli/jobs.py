@@ -1,6 +1,5 @@
 """`submit`, `status`, `download`, `cancel` and `list`: commands that talk to a server."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,8 @@ from meet_transcriber.cli import console
 from meet_transcriber.cli.client import Client
 from meet_transcriber.cli.console import (
     check_format,
+    check_stems,
+    echo_json,
     exit_code,
     exit_on_error,
     print_error,
@@ -76,6 +77,7 @@ def submit(
     fields = {name: str(value) for name, value in options.items() if value is not None}
     codes: list[int] = []
     with connected(server, key, form) as client:
+        check_stems(files, output if wait else None)
         if timeline := read_timeline(speaker_timeline, len(files)):
             fields["speaker_timeline"] = timeline[0]
         for path in files:
@@ -110,8 +112,7 @@ def _send(
 def raise_unless_completed(status: dict[str, Any]) -> None:
     """Raise ServerError unless the job completed; print its warnings."""
     if status["status"] != "completed":
-        failure = status.get("error") or {}
-        reason = failure.get("message", "")
+        reason = (status.get("error") or {}).get("message", "")
         raise ServerError(f"Job {status['job_id']} is {status['status']}. {reason}".strip())
     for warning in status.get("warnings", []):
         print_warning(warning["message"])
@@ -120,7 +121,7 @@ def raise_unless_completed(status: dict[str, Any]) -> None:
 def status(job_id: JobId, server: Server = LOCAL_SERVER, key: Key = None) -> None:
     """Print the status of a job as JSON."""
     with connected(server, key) as client:
-        typer.echo(json.dumps(client.status(job_id), indent=2, ensure_ascii=False))
+        echo_json(client.status(job_id))
 
 
 def download(
@@ -151,16 +152,10 @@ def list_jobs(
     with connected(server, key) as client:
         table = Table("job", "status", "", "created", "recording")
         for job in client.jobs(limit, only):
-            share, name = f"{job['progress']:.0f} %", escape(job["name"])
-            table.add_row(
-                job["job_id"], job["status"], share, _without_fractions(job["created_at"]), name
-            )
+            share, created = f"{job['progress']:.0f} %", job["created_at"].partition(".")[0]
+            row = job["job_id"], job["status"], share, created.replace("T", " "), job["name"]
+            table.add_row(*map(escape, row))
         Console().print(table)
-
-
-def _without_fractions(time: str) -> str:
-    """An ISO 8601 time without fractions of a second."""
-    return time.partition(".")[0].replace("T", " ")
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """`keys`: API keys of the configured service."""
 
 import getpass
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +12,17 @@ from rich.console import Console
 from rich.table import Table
 
 from meet_transcriber.bootstrap import auth, services
-from meet_transcriber.cli.console import AsJson, configured, stderr
-from meet_transcriber.core.auth import ApiKey, AuditEntry, NewKey, Scope, validate_scopes
+from meet_transcriber.cli.console import AsJson, configured, echo_json, stderr
+from meet_transcriber.core.auth import ApiKey, AuditEntry, NewKey, validate_scopes
 
 app = typer.Typer(no_args_is_help=True, help="API keys of the configured service.")
 
 _DAY_SECONDS = 86_400.0
+_SHOWN = (
+    *("id", "name", "tenant", "scopes", "created_at"),
+    *("expires_at", "revoked_at", "used_at", "static"),
+)
+"""Fields of a key that are no secret."""
 
 KeyId = Annotated[str, typer.Argument(help="The key's id, as `list` shows it.")]
 
@@ -30,8 +34,7 @@ def create(
         str, typer.Option(help="Comma-separated: submit, read, admin, monitor.")
     ] = "submit,read",
     tenant: Annotated[
-        str | None,
-        typer.Option(help="Tenant whose jobs it can access; defaults to its name."),
+        str | None, typer.Option(help="Tenant whose jobs it can access; defaults to its name.")
     ] = None,
     days: Annotated[
         int | None, typer.Option(min=1, max=36_500, help="Days until it expires; never if unset.")
@@ -41,27 +44,25 @@ def create(
     with _auth() as context:
         expires_at = None if days is None else time.time() + days * _DAY_SECONDS
         owner = name if tenant is None else tenant
-        made = context.keyring.create(name, owner, _scopes(scopes), expires_at)
+        wanted = validate_scopes(scope.strip() for scope in scopes.split(","))
+        made = context.keyring.create(name, owner, wanted, expires_at)
         _audit(context, "create_key", made.key)
         _print_token(made)
 
 
 @app.command("list")
-def list_keys(
-    as_json: AsJson = False,
-) -> None:
+def list_keys(as_json: AsJson = False) -> None:
     """List keys, without their secrets."""
     with _auth() as context:
         keys = context.keyring.list_keys()
         if as_json:
-            typer.echo(json.dumps([_as_dict(key) for key in keys], indent=2))
+            echo_json([{name: getattr(key, name) for name in _SHOWN} for key in keys])
             return
         table = Table("id", "name", "tenant", "scopes", "created", "last used", "state")
         for key in keys:
+            scopes, state = " ".join(key.scopes), _state(key)
             created, used = _format_time(key.created_at), _format_time(key.used_at)
-            table.add_row(
-                key.id, key.name, key.tenant, " ".join(key.scopes), created, used, _state(key)
-            )
+            table.add_row(key.id, key.name, key.tenant, scopes, created, used, state)
         Console().print(table)
 
 
@@ -98,10 +99,6 @@ def _auth() -> Iterator[auth.AuthContext]:
             jobs.close()
 
 
-def _scopes(text: str) -> tuple[Scope, ...]:
-    return validate_scopes(name.strip() for name in text.split(","))
-
-
 def _audit(context: auth.AuthContext, action: str, key: ApiKey) -> None:
     address = f"terminal {_user()}".strip()
     context.trail.append(AuditEntry(time.time(), action, target=key.id, address=address))
@@ -118,20 +115,6 @@ def _print_token(made: NewKey) -> None:
     scopes = " ".join(made.key.scopes)
     stderr.print(f"{made.key.name} ({made.key.id}), scopes {scopes}:", markup=False)
     typer.echo(made.token)
-
-
-def _as_dict(key: ApiKey) -> dict[str, object]:
-    return {
-        "id": key.id,
-        "name": key.name,
-        "tenant": key.tenant,
-        "scopes": list(key.scopes),
-        "created_at": key.created_at,
-        "expires_at": key.expires_at,
-        "revoked_at": key.revoked_at,
-        "used_at": key.used_at,
-        "static": key.static,
-    }
 
 
 def _state(key: ApiKey) -> str:

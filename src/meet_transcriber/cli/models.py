@@ -7,12 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from meet_transcriber.bootstrap import doctor, engines
-from meet_transcriber.bootstrap.engines import (
-    fetch_models,
-    group_models,
-    known_models,
-    required_models,
-)
+from meet_transcriber.bootstrap.engines import fetch_models, group_models, required_models
 from meet_transcriber.cli.console import configured, progress_bar
 from meet_transcriber.core.errors import EngineUnavailable
 
@@ -28,24 +23,31 @@ _Model = Annotated[
 def list_models() -> None:
     """List models with their licences, and whether they are on this machine."""
     with configured(logs=True) as settings:
-        models = list(known_models(settings))
+        weights = engines.weights(settings)
+        local = {model.name: model for model in weights.installed()}
         table = Table(box=None, pad_edge=False)
         for title in ("model", "for", "licence", "size", "on this machine"):
             table.add_column(title, overflow="fold")
-        for model in models:
-            table.add_row(
-                model.name,
-                model.kind,
-                model.licence or "see the hub",
-                f"{model.size_bytes / _MEBIBYTE:.0f} MiB" if model.size_bytes else "",
-                f"{model.folder}, from {model.source}" if model.folder else "no",
-            )
+        authors: dict[str, list[str]] = {}
+        for model in weights.catalogue.models.values():
+            found = local.pop(model.name, None)
+            size = _size((found or model).size_bytes)
+            place = f"{found.folder}, from {found.source}" if found else "no"
+            table.add_row(model.name, model.kind, model.licence, size, place)
+            authors.setdefault(model.attribution, []).append(model.name)
+        for name, found in local.items():
+            size, place = _size(found.size_bytes), f"{found.folder}, from {found.source}"
+            table.add_row(name, "recognition", "see the hub", size, place)
+            authors.setdefault("the authors named on the hub", []).append(name)
         Console(highlight=False, markup=False).print(table)
-        for attribution in dict.fromkeys(model.attribution for model in models):
-            names = [model.name for model in models if model.attribution == attribution]
-            typer.echo(f"By {attribution or 'the authors named on the hub'}: {', '.join(names)}.")
+        for author, names in authors.items():
+            typer.echo(f"By {author}: {', '.join(names)}.")
         typer.echo(f"Folder: {settings.models_dir}")
         typer.echo("Fetch the configured models with: meet-transcriber models pull")
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / _MEBIBYTE:.0f} MiB" if size_bytes else ""
 
 
 @app.command()
@@ -53,7 +55,7 @@ def pull(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Names, hub ids or pyannote pipelines; defaults to the configured models."
+            help="Names, hub ids or pyannote pipelines; by default the configured ones."
         ),
     ] = None,
 ) -> None:

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from meet_transcriber.bootstrap import services
-from meet_transcriber.cli.console import AsJson, configured, print_error
+from meet_transcriber.cli.console import AsJson, configured, echo_json, print_error
 from meet_transcriber.core.errors import StorageError
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.workers import WorkerInfo, parse_worker_name
@@ -44,18 +44,17 @@ def queue(
         if emf_every is not None:
             _write_metrics(settings, emf_every)
         jobs, now = services.stores(settings).jobs, time.time()
-        stats = measure_queues(jobs, services.queue_from_outside(settings), now)
+        stats = measure_queues(jobs, services.open_queue(settings), now)
         workers = jobs.workers(now)
         if as_json:
-            found = {**stats.as_dict(), "workers": [asdict(worker) for worker in workers]}
-            typer.echo(json.dumps(found, indent=2))
+            echo_json({**stats.as_dict(), "workers": [asdict(worker) for worker in workers]})
         else:
             _show(stats, workers, now)
 
 
 def _write_metrics(settings: Settings, seconds: float) -> NoReturn:
     """Write a line per interval; none while the stores are down, so that scalers keep still."""
-    jobs, messages = services.stores(settings).jobs, services.queue_from_outside(settings)
+    jobs, messages = services.stores(settings).jobs, services.open_queue(settings)
     while True:
         try:
             now = time.time()
@@ -106,7 +105,7 @@ def health(
         stores = services.stores(settings)
         stores.jobs.ping()
         stores.media.ping()
-        services.queue_from_outside(settings).ping()
+        services.open_queue(settings).ping()
         here = [worker for worker in stores.jobs.workers(time.time()) if _is_here(worker)]
     if not store_only and not here:
         print_error("No live worker on this host.")
@@ -126,7 +125,7 @@ def backup(folder: _Folder) -> None:
         copied = services.back_up(settings, folder)
         audit = settings.audit_log or settings.data_dir / _AUDIT
         if audit.is_file():
-            shutil.copy2(audit, folder / _AUDIT)
+            _copy(audit, folder / _AUDIT)
         for key in copied.missing:
             print_error(f"Object {key} is referenced by a job but missing.")
         typer.echo(f"Copied {copied.jobs} jobs and {copied.objects} objects to {folder}.")
@@ -140,5 +139,14 @@ def restore(folder: _Folder) -> None:
         copied = services.put_back(settings, folder)
         audit = settings.audit_log or settings.data_dir / _AUDIT
         if (folder / _AUDIT).is_file() and not audit.exists():
-            shutil.copy2(folder / _AUDIT, audit)
+            _copy(folder / _AUDIT, audit)
         typer.echo(f"Restored {copied.jobs} jobs and {copied.objects} objects.")
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)
+    except OSError as error:
+        reason = error.strerror or error
+        raise StorageError(f"{source} cannot be copied to {target}: {reason}.") from error

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import uvicorn
 
 _GRACE_SECONDS = 10
-_BACKLOG = 2048
+_BACKLOG = 2048  # uvicorn's default, for sockets that it opens itself
 
 
 def serve(
@@ -28,9 +28,7 @@ def serve(
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option(
-            min=0, max=65535, help="Port; defaults to PORT or API_PORT, 0 takes a free one."
-        ),
+        typer.Option(min=0, max=65535, help="Port; defaults to PORT or API_PORT; 0 is a free one."),
     ] = None,
 ) -> None:
     """Serve the HTTP API until Ctrl-C."""
@@ -77,7 +75,7 @@ def server_of(app: Callable[..., Any], settings: Settings) -> "uvicorn.Server":
         ),
         proxy_headers=False,  # the middleware reads them, from TRUSTED_PROXIES only
         server_header=False,
-        log_config=None,
+        log_config=None,  # ours is in place
         access_log=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
@@ -85,14 +83,10 @@ def server_of(app: Callable[..., Any], settings: Settings) -> "uvicorn.Server":
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """
-    A listening socket.
-
-    Raises:
-        InvalidOptions: the port is in use, or the address is not one of this machine.
-    """
+    """A listening socket; raises InvalidOptions if the port or address cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
+    # a restart need not wait for connections that are closing
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

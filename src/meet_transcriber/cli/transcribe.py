@@ -1,6 +1,7 @@
 """`transcribe`, `export` and `score`: recordings and transcripts on this machine, no server."""
 
 import tempfile
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from meet_transcriber.bootstrap import engines
 from meet_transcriber.cli import console
 from meet_transcriber.cli.console import (
     check_format,
+    check_stems,
     configured,
     exit_code,
     exit_on_error,
@@ -23,7 +25,7 @@ from meet_transcriber.cli.console import (
     write_output,
 )
 from meet_transcriber.core import formats
-from meet_transcriber.core.errors import TranscriptionError, UnreadableAudio
+from meet_transcriber.core.errors import InvalidOptions, TranscriptionError, UnreadableAudio
 from meet_transcriber.core.formats.readers import read_transcript
 from meet_transcriber.core.options import Options, speaker_hints
 from meet_transcriber.core.scoring import COLLAR, meeting_errors
@@ -55,6 +57,7 @@ def transcribe(
     """Transcribe recordings: who said what, when. Results go to stdout or to --output."""
     with configured(logs=True) as settings:
         check_format(form)
+        check_stems(files, output)
         defaults = settings.min_speakers, settings.max_speakers
         low, high = speaker_hints(num_speakers, min_speakers, max_speakers, defaults=defaults)
         options = Options(
@@ -147,12 +150,7 @@ def transcribe_file(
         pipeline = engines.pipeline(settings, options, work_dir or Path(folder), name)
         with progress_bar(path.name) as update:
             transcript = run(
-                pipeline,
-                path,
-                loaded.recognizer,
-                loaded.diarizer,
-                StageProgress(update),
-                timeline,
+                pipeline, path, loaded.recognizer, loaded.diarizer, StageProgress(update), timeline
             )
     for warning in transcript.warnings:
         print_warning(warning.message)
@@ -176,9 +174,18 @@ def export(
     """Write a transcript in another format to stdout, with speakers' names."""
     with exit_on_error():
         found = read_transcript(transcript)
-        names = dict(item.split("=", 1) for item in name or () if "=" in item)
-        named = replace(found, names={**found.names, **names})
+        named = replace(found, names={**found.names, **_parse_names(name or ())})
         write_output(formats.export(named, form), form, None, "")
+
+
+def _parse_names(pairs: Iterable[str]) -> dict[str, str]:
+    names = {}
+    for pair in pairs:
+        label, separator, name = pair.partition("=")
+        if not separator:
+            raise InvalidOptions(f"--name is {pair!r}; write it like SPEAKER_00=Ann.")
+        names[label] = name
+    return names
 
 
 def score(

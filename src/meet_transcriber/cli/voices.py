@@ -1,6 +1,5 @@
 """`voices`: people whom a server recognizes by their voices."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,14 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from meet_transcriber.cli.client import Client
-from meet_transcriber.cli.console import AsJson, progress_bar, stderr
-from meet_transcriber.cli.jobs import (
-    LOCAL_SERVER,
-    Key,
-    Server,
-    connected,
-    raise_unless_completed,
-)
+from meet_transcriber.cli.console import AsJson, echo_json, progress_bar, stderr
+from meet_transcriber.cli.jobs import LOCAL_SERVER, Key, Server, connected, raise_unless_completed
 from meet_transcriber.core.errors import InvalidOptions
 
 app = typer.Typer(no_args_is_help=True, help="People whom a server recognizes by their voices.")
@@ -27,16 +20,12 @@ Name = Annotated[str, typer.Argument(help="The person's name.")]
 
 
 @app.command("list")
-def list_voices(
-    server: Server = LOCAL_SERVER,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+def list_voices(server: Server = LOCAL_SERVER, key: Key = None, as_json: AsJson = False) -> None:
     """List known people."""
     with connected(server, key) as client:
         people = client.voices("GET")["data"]
         if as_json:
-            typer.echo(_as_json(people))
+            echo_json(people)
             return
         table = Table("id", "name", "samples", "seconds", "created", "consent")
         for each in people:
@@ -109,7 +98,7 @@ def merge(
 def delete(voice_id: VoiceId, server: Server = LOCAL_SERVER, key: Key = None) -> None:
     """Delete a person's voice and the clips that were sent for it."""
     with connected(server, key) as client:
-        client.voices("DELETE", f"/{voice_id}")
+        client.delete_voice(voice_id)
         stderr.print(f"{voice_id} is deleted.", markup=False)
 
 
@@ -125,8 +114,4 @@ def export(
     """Print everything stored about a person as JSON."""
     with connected(server, key) as client:
         params = {"embeddings": "true" if embeddings else "false"}
-        typer.echo(_as_json(client.voices("GET", f"/{voice_id}/export", params=params)))
-
-
-def _as_json(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+        echo_json(client.voices("GET", f"/{voice_id}/export", params=params))

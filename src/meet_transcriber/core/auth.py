@@ -115,12 +115,7 @@ def caller_of(key: ApiKey) -> Caller:
 
 
 def validate_name(name: str, what: str = "name") -> str:
-    """
-    Return the name of a key or tenant unchanged.
-
-    Raises:
-        InvalidOptions: it has characters other than letters, digits, '.', '_' and '-'.
-    """
+    """Return a name of a key or tenant; raises InvalidOptions for unsafe characters."""
     if not _NAME.fullmatch(name):
         raise InvalidOptions(
             f"A {what} must have 1 to 64 letters, digits, '.', '_' or '-', and start with a letter "
@@ -130,12 +125,7 @@ def validate_name(name: str, what: str = "name") -> str:
 
 
 def validate_scopes(names: Iterable[str]) -> tuple[Scope, ...]:
-    """
-    Return scopes by name, without duplicates, in canonical order.
-
-    Raises:
-        InvalidOptions: the list is empty or has an unknown scope.
-    """
+    """Return scopes in canonical order; raises InvalidOptions for none or an unknown one."""
     wanted = set(names)
     found = tuple(scope for scope in SCOPES if scope in wanted)
     if not found or len(found) != len(wanted):
@@ -149,12 +139,7 @@ def revoked(key: ApiKey, now: float) -> ApiKey:
 
 
 def rotated(key: ApiKey, digest: str, now: float, overlap_seconds: float) -> ApiKey:
-    """
-    Return the key with a new secret; the old one stays valid for `overlap_seconds`.
-
-    Raises:
-        KeyConflict: the key is revoked or expired.
-    """
+    """Return the key with a new secret; raises KeyConflict if it is revoked or expired."""
     if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
         raise KeyConflict("This key was revoked or has expired; create a new one.")
     old, until = (key.digest, now + overlap_seconds) if overlap_seconds > 0 else ("", 0.0)

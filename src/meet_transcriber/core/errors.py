@@ -1,7 +1,8 @@
 """The errors of this package, as one tree.
 
-Each class has a stable `code`; each instance a message that says what happened, why, and what
-to do. Errors know neither HTTP nor exit codes; api and cli translate them.
+Each class has a stable `code`, inherited where it is not given; each instance a message that says
+what happened, why, and what to do. Errors know neither HTTP nor exit codes; api and cli translate
+them.
 """
 
 
@@ -10,146 +11,104 @@ class TranscriptionError(Exception):
 
     code = "transcription_error"
 
+    def __init_subclass__(cls, code: str | None = None) -> None:
+        super().__init_subclass__()
+        cls.code = code or cls.code
 
-class InvalidAudio(TranscriptionError):
+
+class InvalidAudio(TranscriptionError, code="invalid_audio"):
     """The recording cannot be used."""
 
-    code = "invalid_audio"
 
-
-class UnsupportedFormat(InvalidAudio):
+class UnsupportedFormat(InvalidAudio, code="unsupported_format"):
     """The file is not audio or video in a supported format."""
 
-    code = "unsupported_format"
 
-
-class UnreadableAudio(InvalidAudio):
+class UnreadableAudio(InvalidAudio, code="unreadable_audio"):
     """The file is audio or video, but damaged."""
 
-    code = "unreadable_audio"
 
-
-class AudioTooLong(InvalidAudio):
+class AudioTooLong(InvalidAudio, code="audio_too_long"):
     """The recording exceeds the maximum duration."""
 
-    code = "audio_too_long"
 
-
-class InvalidOptions(TranscriptionError):
-    """An option has an invalid value or contradicts another option."""
-
-    code = "invalid_options"
-
-
-class MalformedRequest(TranscriptionError):
-    """The body of the request is malformed."""
-
-    code = "malformed_request"
-
-
-class EngineError(TranscriptionError):
-    """An engine failed."""
-
-    code = "engine_error"
-
-
-class EngineUnavailable(EngineError):
-    """An engine lacks its package, its weights or memory."""
-
-    code = "engine_unavailable"
-
-
-class NothingToFetch(EngineError):
-    """No worker needs to fetch engines: they are configured by name, or already available."""
-
-    code = "nothing_to_fetch"
-
-
-class RecognitionFailed(EngineError):
-    """Speech recognition failed; the engine's error is the cause."""
-
-    code = "recognition_failed"
-
-
-class DiarizationFailed(EngineError):
-    """Diarization failed; the engine's error is the cause."""
-
-    code = "diarization_failed"
-
-
-class JobError(TranscriptionError):
-    """The request does not fit the state of the job."""
-
-    code = "job_error"
-
-
-class JobCancelled(JobError):
-    """The job was cancelled; raised by progress callbacks."""
-
-    code = "job_cancelled"
-
-
-class JobNotFound(JobError):
-    """The job does not exist or was deleted."""
-
-    code = "job_not_found"
-
-
-class JobNotReady(JobError):
-    """The job has not produced the requested result yet."""
-
-    code = "job_not_ready"
-
-
-class JobConflict(JobError):
-    """The job's state does not allow the request, or the job was changed concurrently."""
-
-    code = "job_conflict"
-
-
-class EditConflict(JobConflict):
-    """The transcript was changed concurrently; the edit was not applied."""
-
-    code = "edit_conflict"
-
-
-class LeaseLost(JobError):
-    """Another worker has taken over the task; this worker's result is discarded."""
-
-    code = "lease_lost"
-
-
-class IdempotencyError(JobError):
-    """The Idempotency-Key cannot be used for this request."""
-
-    code = "idempotency_error"
-
-
-class IdempotencyInProgress(IdempotencyError):
-    """The first request with this Idempotency-Key is still in progress."""
-
-    code = "idempotency_in_progress"
-
-
-class IdempotencyMismatch(IdempotencyError):
-    """The Idempotency-Key was used before for a different request."""
-
-    code = "idempotency_mismatch"
-
-
-class UploadTooLarge(InvalidAudio):
+class UploadTooLarge(InvalidAudio, code="upload_too_large"):
     """The recording exceeds the maximum size."""
 
-    code = "upload_too_large"
+
+class InvalidOptions(TranscriptionError, code="invalid_options"):
+    """An option has an invalid value or contradicts another option."""
 
 
-class UploadNotFound(JobNotFound):
+class MalformedRequest(TranscriptionError, code="malformed_request"):
+    """The body of the request is malformed."""
+
+
+class EngineError(TranscriptionError, code="engine_error"):
+    """An engine failed."""
+
+
+class EngineUnavailable(EngineError, code="engine_unavailable"):
+    """An engine lacks its package, its weights or memory."""
+
+
+class NothingToFetch(EngineError, code="nothing_to_fetch"):
+    """No worker needs to fetch engines: they are configured by name, or already available."""
+
+
+class RecognitionFailed(EngineError, code="recognition_failed"):
+    """Speech recognition failed; the engine's error is the cause."""
+
+
+class DiarizationFailed(EngineError, code="diarization_failed"):
+    """Diarization failed; the engine's error is the cause."""
+
+
+class JobError(TranscriptionError, code="job_error"):
+    """The request does not fit the state of the job."""
+
+
+class JobCancelled(JobError, code="job_cancelled"):
+    """The job was cancelled; raised by progress callbacks."""
+
+
+class JobNotFound(JobError, code="job_not_found"):
+    """The job does not exist or was deleted."""
+
+
+class UploadNotFound(JobNotFound, code="upload_not_found"):
     """The upload does not exist, was aborted or has expired."""
 
-    code = "upload_not_found"
+
+class JobNotReady(JobError, code="job_not_ready"):
+    """The job has not produced the requested result yet."""
 
 
-class UploadConflict(JobConflict):
+class JobConflict(JobError, code="job_conflict"):
+    """The job's state does not allow the request, or the job was changed concurrently."""
+
+
+class EditConflict(JobConflict, code="edit_conflict"):
+    """The transcript was changed concurrently; the edit was not applied."""
+
+
+class LeaseLost(JobError, code="lease_lost"):
+    """Another worker has taken over the task; this worker's result is discarded."""
+
+
+class IdempotencyError(JobError, code="idempotency_error"):
+    """The Idempotency-Key cannot be used for this request."""
+
+
+class IdempotencyInProgress(IdempotencyError, code="idempotency_in_progress"):
+    """The first request with this Idempotency-Key is still in progress."""
+
+
+class IdempotencyMismatch(IdempotencyError, code="idempotency_mismatch"):
+    """The Idempotency-Key was used before for a different request."""
+
+
+class UploadConflict(JobConflict, code="upload_conflict"):
     """
     The request does not match the state of the upload.
 
@@ -157,122 +116,88 @@ class UploadConflict(JobConflict):
         received_bytes: bytes received so far; the offset to continue at.
     """
 
-    code = "upload_conflict"
-
     def __init__(self, message: str = "", received_bytes: int = 0) -> None:
         super().__init__(message)
         self.received_bytes = received_bytes
 
 
-class FetchError(TranscriptionError):
+class FetchError(TranscriptionError, code="fetch_failed"):
     """A recording could not be downloaded from its URL."""
 
-    code = "fetch_failed"
 
-
-class AddressRefused(FetchError):
+class AddressRefused(FetchError, code="address_refused"):
     """The service may not connect to the address."""
 
-    code = "address_refused"
 
-
-class ServerError(TranscriptionError):
+class ServerError(TranscriptionError, code="server_error"):
     """The server of a command refused the request, failed or is unreachable."""
 
-    code = "server_error"
 
-
-class AccessError(TranscriptionError):
+class AccessError(TranscriptionError, code="access_error"):
     """The caller is not authorized for the request."""
 
-    code = "access_error"
 
-
-class KeyRequired(AccessError):
+class KeyRequired(AccessError, code="key_required"):
     """The request requires an API key and has none."""
 
-    code = "key_required"
 
-
-class KeyRefused(AccessError):
+class KeyRefused(AccessError, code="invalid_api_key"):
     """The API key or session is unknown, revoked or expired."""
 
-    code = "invalid_api_key"
 
-
-class ScopeMissing(AccessError):
+class ScopeMissing(AccessError, code="scope_missing"):
     """The API key is valid but lacks the required scope."""
 
-    code = "scope_missing"
 
-
-class CsrfRefused(AccessError):
+class CsrfRefused(AccessError, code="csrf_refused"):
     """The request may come from another site, or lacks the CSRF token."""
 
-    code = "csrf_refused"
+
+class NotLocal(AccessError, code="not_local"):
+    """Only local requests are allowed, and this one may come from another machine."""
 
 
-class KeyConflict(TranscriptionError):
+class KeyConflict(TranscriptionError, code="key_conflict"):
     """The state of the API key does not allow the request."""
 
-    code = "key_conflict"
 
-
-class KeyNotFound(TranscriptionError):
+class KeyNotFound(TranscriptionError, code="key_not_found"):
     """The API key does not exist."""
 
-    code = "key_not_found"
 
-
-class StorageError(TranscriptionError):
-    """Stored data is missing, damaged or cannot be written."""
-
-    code = "storage_error"
-
-
-class VoicesOff(TranscriptionError):
+class VoicesOff(TranscriptionError, code="voices_off"):
     """Voices are not stored, because VOICE_PROFILES is off."""
 
-    code = "voices_off"
 
-
-class VoiceNotFound(TranscriptionError):
+class VoiceNotFound(TranscriptionError, code="voice_not_found"):
     """The voice does not exist or was deleted."""
 
-    code = "voice_not_found"
 
-
-class VoiceConflict(TranscriptionError):
+class VoiceConflict(TranscriptionError, code="voice_conflict"):
     """The request conflicts with the stored voices."""
 
-    code = "voice_conflict"
 
-
-class NoVoice(JobError):
+class NoVoice(JobError, code="no_voice"):
     """The job has no voice of this speaker."""
 
-    code = "no_voice"
+
+class StorageError(TranscriptionError, code="storage_error"):
+    """Stored data is missing, damaged or cannot be written."""
 
 
-class VoicesSealed(StorageError):
-    """Voices were encrypted with another secret, or are damaged."""
-
-    code = "voices_sealed"
-
-
-class StorageFull(StorageError):
+class StorageFull(StorageError, code="storage_full"):
     """The storage is full; the message names the setting that extends it."""
 
-    code = "storage_full"
 
-
-class StorageUnavailable(StorageError):
+class StorageUnavailable(StorageError, code="storage_unavailable"):
     """The store is temporarily unavailable."""
 
-    code = "storage_unavailable"
+
+class VoicesSealed(StorageError, code="voices_sealed"):
+    """Voices were encrypted with another secret, or are damaged."""
 
 
-class TooMuch(TranscriptionError):
+class TooMuch(TranscriptionError, code="too_much"):
     """
     A limit was exceeded; the request may succeed later.
 
@@ -280,32 +205,18 @@ class TooMuch(TranscriptionError):
         retry_after_seconds: when to retry; None if waiting does not help.
     """
 
-    code = "too_much"
-
     def __init__(self, message: str = "", retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
 
 
-class RateLimited(TooMuch):
+class RateLimited(TooMuch, code="rate_limited"):
     """A rate limit was exceeded."""
 
-    code = "rate_limited"
 
-
-class QuotaExceeded(TooMuch):
+class QuotaExceeded(TooMuch, code="quota_exceeded"):
     """A quota of the tenant was exceeded; the message names the setting."""
 
-    code = "quota_exceeded"
 
-
-class QueueFull(TooMuch):
+class QueueFull(TooMuch, code="queue_full"):
     """The queue is full; no jobs are accepted at the moment."""
-
-    code = "queue_full"
-
-
-class NotLocal(AccessError):
-    """Only local requests are allowed, and this one may come from another machine."""
-
-    code = "not_local"

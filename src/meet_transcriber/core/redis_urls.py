@@ -36,7 +36,6 @@ class RedisAddress:
         path: path of the socket, for `unix`.
         db: database number.
         master_name: name of the Redis at the sentinels.
-        sentinel_password: password of the sentinels, if any.
         tls: `ssl_cert_reqs` and files, named as in redis-py and Celery.
     """
 
@@ -47,7 +46,6 @@ class RedisAddress:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     master_name: str | None = None
-    sentinel_password: str | None = field(default=None, repr=False)
     tls: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -70,12 +68,7 @@ class RedisAddress:
     @property
     def broker_transport_options(self) -> dict[str, Any]:
         """Celery's setting of that name: what sentinels need beside the URL."""
-        if self.kind != "sentinel":
-            return {}
-        options: dict[str, Any] = {"master_name": self.master_name}
-        if self.sentinel_password:
-            options["sentinel_kwargs"] = {"password": self.sentinel_password}
-        return options
+        return {"master_name": self.master_name} if self.kind == "sentinel" else {}
 
     @property
     def masked(self) -> str:
@@ -99,10 +92,7 @@ class RedisAddress:
 
 
 def parse_redis_url(
-    url: str,
-    password: str | None = None,
-    master_name: str | None = None,
-    sentinel_password: str | None = None,
+    url: str, password: str | None = None, master_name: str | None = None
 ) -> RedisAddress:
     """
     Parse REDIS_URL: `redis://`, `rediss://`, `unix://` or `redis+socket://`, or
@@ -111,7 +101,6 @@ def parse_redis_url(
     Args:
         password: REDIS_PASSWORD, used if the URL has none.
         master_name: name of the Redis at the sentinels.
-        sentinel_password: password of the sentinels, if any.
 
     Raises:
         InvalidOptions: the URL is invalid; the message does not contain it.
@@ -123,7 +112,10 @@ def parse_redis_url(
     # Hosts first: an unescaped password can look like options, which errors would name.
     hosts = () if kind == "unix" else tuple(_host(kind, part) for part in parts)
     path = _socket_path(last) if kind == "unix" else ""
+    if kind == "sentinel" and not master_name:
+        _refuse("names sentinels, but not their Redis: set REDIS_MASTER_NAME")
     options = _options(kind, last)
+    # clients log in to all sentinels alike, so one of the URLs may carry the login
     first = next((part for part in parts if part.password or part.username), last)
     return RedisAddress(
         kind=kind,
@@ -132,8 +124,7 @@ def parse_redis_url(
         db=_database(kind, last, options),
         username=unquote(first.username) if first.username else None,
         password=unquote(first.password) if first.password else password or None,
-        master_name=_master_name(kind, master_name),
-        sentinel_password=sentinel_password or None,
+        master_name=master_name if kind == "sentinel" else None,
         tls=_tls(options) if kind == "rediss" else {},
     )
 
@@ -197,14 +188,6 @@ def _database(kind: Kind, part: SplitResult, options: Mapping[str, str]) -> int:
     if given and not (given.isascii() and given.isdigit()):
         _refuse("names a database that is not a number")
     return int(given or 0)
-
-
-def _master_name(kind: Kind, name: str | None) -> str | None:
-    if kind != "sentinel":
-        return None
-    if not name:
-        _refuse("names sentinels, but not their Redis: set REDIS_MASTER_NAME")
-    return name
 
 
 def _tls(options: Mapping[str, str]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """GPU memory as NVML, the driver's management library, reports it; needs no CUDA context."""
 
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 try:
@@ -22,20 +22,17 @@ def gpu_memory() -> list[GpuMemory]:
     """The memory of every visible GPU; empty without a driver."""
     if pynvml is None:
         return []
+    found = []
     try:
         pynvml.nvmlInit()
+        try:
+            for index in range(pynvml.nvmlDeviceGetCount()):
+                with suppress(pynvml.NVMLError):  # lost, or a MIG device without this permission
+                    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+                    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+                    found.append(GpuMemory(str(index), memory.used, memory.total))
+        finally:
+            pynvml.nvmlShutdown()
     except pynvml.NVMLError:
         return []
-    try:
-        return list(_read())
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def _read() -> Iterator[GpuMemory]:
-    for index in range(pynvml.nvmlDeviceGetCount()):
-        try:
-            memory = pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(index))
-        except pynvml.NVMLError:  # lost, or a MIG device without this permission
-            continue
-        yield GpuMemory(str(index), memory.used, memory.total)
+    return found

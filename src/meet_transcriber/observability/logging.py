@@ -148,8 +148,7 @@ def formatter(as_json: bool, colours: bool = False) -> logging.Formatter:
         )
     )
     return ProcessorFormatter(
-        foreign_pre_chain=before,
-        processors=[ProcessorFormatter.remove_processors_meta, *last],
+        foreign_pre_chain=before, processors=[ProcessorFormatter.remove_processors_meta, *last]
     )
 
 

@@ -7,19 +7,14 @@ imported, and the process that is scraped adds them up.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from platform import python_version
 from typing import Any, Literal
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -53,12 +48,7 @@ Where = Literal["API", "worker", "API and worker"]
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """
-    The definition of a metric.
-
-    Attributes:
-        where: the process that counts it; the API includes its embedded worker.
-    """
+    """The definition of a metric; `where` is the process that counts it."""
 
     name: str
     kind: Kind
@@ -135,15 +125,11 @@ OBSERVED = (
 )  # fmt: skip
 
 METRICS = COUNTED + OBSERVED
+_OBSERVED_LABELS = {spec.name: spec.labels for spec in OBSERVED}
 
 
 class PrometheusMeters:
-    """
-    The Meters of this process, as Prometheus metrics.
-
-    Args:
-        model: of the recognizer, from a small set; becomes a label.
-    """
+    """The Meters of this process; `model`, of the recognizer and from a small set, is a label."""
 
     def __init__(self, version: str, model: str = "") -> None:
         self.registry = CollectorRegistry()
@@ -224,21 +210,12 @@ class PrometheusMeters:
 
 
 def _create(spec: MetricSpec, registry: CollectorRegistry) -> "Counter | Gauge | Histogram":
-    match spec.kind:
-        case "counter":
-            return Counter(spec.name, spec.help, spec.labels, registry=registry)
-        case "gauge":
-            return Gauge(
-                *(spec.name, spec.help, spec.labels),
-                registry=registry,
-                multiprocess_mode="mostrecent",
-            )
-        case _:
-            return Histogram(
-                *(spec.name, spec.help, spec.labels),
-                registry=registry,
-                buckets=spec.buckets,
-            )
+    named = spec.name, spec.help, spec.labels
+    if spec.kind == "counter":
+        return Counter(*named, registry=registry)
+    if spec.kind == "gauge":
+        return Gauge(*named, registry=registry, multiprocess_mode="mostrecent")
+    return Histogram(*named, registry=registry, buckets=spec.buckets)
 
 
 # -- exposition ------------------------------------------------------------------------------
@@ -249,17 +226,12 @@ Observer = Callable[[], Iterable[Sample]]
 
 
 class Exposition:
-    """
-    Everything that a scrape of this process returns.
-
-    Args:
-        meters: of this process; None where only its children count.
-        observers: called for each scrape.
-    """
+    """Everything that a scrape of this process returns; without meters, what its children count."""
 
     content_type = CONTENT_TYPE_LATEST
 
     def __init__(self, meters: PrometheusMeters | None, *observers: Observer) -> None:
+        # they double the number of series, and Prometheus does not use them in the text format
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         counted: list[CollectorRegistry | Collector] = []
         if shared := os.environ.get(FOLDER):
@@ -267,8 +239,7 @@ class Exposition:
         elif meters is not None:
             counted.append(meters.registry)
         self.registry = CollectorRegistry()
-        self.registry.register(_Complete(counted))
-        self.registry.register(_Observed(observers))
+        self.registry.register(_AllMetrics(counted, observers))
         ProcessCollector(registry=self.registry)
 
     def text(self) -> bytes:
@@ -276,48 +247,27 @@ class Exposition:
         return generate_latest(self.registry)
 
 
-class _Observed(Collector):
-    def describe(self) -> list[Metric]:
-        return []
+class _AllMetrics(Collector):
+    """Counted and observed metrics, and an empty family for each metric without samples."""
 
-    def __init__(self, observers: Iterable[Observer]) -> None:
-        self._observers = tuple(observers)
-
-    def collect(self) -> Iterator[Metric]:
-        families = {
-            spec.name: GaugeMetricFamily(spec.name, spec.help, labels=spec.labels)
-            for spec in OBSERVED
-        }
-        for observe in self._observers:
-            for name, labels, value in observe():
-                families[name].add_metric(labels, value)
-        yield from families.values()
-
-
-class _Complete(Collector):
-    """Other collectors, and an empty family for each metric without samples."""
-
-    def __init__(self, collectors: Iterable[CollectorRegistry | Collector]) -> None:
+    def __init__(
+        self,
+        collectors: Iterable[CollectorRegistry | Collector],
+        observers: Iterable[Observer],
+    ) -> None:
         self._collectors = tuple(collectors)
+        self._observers = tuple(observers)
 
     def describe(self) -> list[Metric]:
         return []  # so that registering does not collect everything
 
     def collect(self) -> Iterator[Metric]:
-        seen = set[str]()
+        named = ((spec.name.removesuffix("_total"), spec) for spec in METRICS)
+        families = {name: Metric(name, spec.help, spec.kind) for name, spec in named}
         for collector in self._collectors:
-            for family in collector.collect():
-                seen.add(family.name)
-                yield family
-        for spec in COUNTED:
-            if spec.name.removesuffix("_total") not in seen:
-                yield _empty(spec)
-
-
-def _empty(spec: MetricSpec) -> Metric:
-    kinds: Mapping[Kind, type[Metric]] = {
-        "counter": CounterMetricFamily,
-        "gauge": GaugeMetricFamily,
-        "histogram": HistogramMetricFamily,
-    }
-    return kinds[spec.kind](spec.name, spec.help, labels=spec.labels)  # type: ignore[call-arg]
+            families |= {family.name: family for family in collector.collect()}
+        for observe in self._observers:
+            for name, labels, value in observe():
+                pairs = dict(zip(_OBSERVED_LABELS[name], labels, strict=True))
+                families[name].add_sample(name, pairs, value)
+        yield from families.values()

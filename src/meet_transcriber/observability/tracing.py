@@ -18,11 +18,9 @@ _CLOSE_SECONDS = 3.0
 
 class OpenTelemetry:
     """
-    A Tracer that sends spans to a collector from a background thread.
+    A Tracer that sends spans from a background thread to the collector at `endpoint`.
 
-    Args:
-        endpoint: address of the collector, without the path of traces.
-        service: name of this process, unless OTEL_SERVICE_NAME is set.
+    `service` names this process, unless OTEL_SERVICE_NAME is set.
     """
 
     def __init__(self, endpoint: str, service: str) -> None:

@@ -49,14 +49,10 @@ def _disposition_name(header: str) -> str:
 def _clean(name: str) -> str:
     """The last part of a path, without characters that are special to shells or invisible."""
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
-    visible = (" " if char.isspace() else char for char in last if _is_visible(char))
+    # category C: control, formatting (text direction), surrogate and unassigned characters
+    visible = (char for char in last if char.isspace() or unicodedata.category(char)[0] != "C")
     text = re.sub(r'[<>:"|?*]', "_", "".join(visible))
-    return _shorten(re.sub(" +", " ", text).strip(" ."))
-
-
-def _is_visible(char: str) -> bool:
-    """False for control, formatting (text direction), surrogate and unassigned characters."""
-    return char.isspace() or not unicodedata.category(char).startswith("C")
+    return _shorten(re.sub(r"\s+", " ", text).strip(" ."))
 
 
 def _shorten(name: str) -> str:
@@ -84,18 +80,21 @@ class Fetched:
     _chunks: Iterator[bytes] = field(repr=False)
 
     def chunks(self) -> Iterator[bytes]:
-        """
-        Yield the bytes as they arrive, in chunks of about 64 KiB at most.
-
-        Raises:
-            UploadTooLarge: there are more than the limit; previous chunks were yielded.
-            FetchError: the connection broke, stalled or took too long.
-        """
+        """Yield the bytes as they arrive, 64 KiB at most; raises UploadTooLarge, FetchError."""
         return self._chunks
 
 
 class Fetcher:
-    """Downloads over http and https, from allowed addresses, within limits of size and time."""
+    """
+    Downloads over http and https, from allowed addresses, within limits of size and time.
+
+    Certificate authorities in SSL_CERT_FILE, such as an intranet's, are trusted.
+
+    Args:
+        allow: OUTBOUND_ALLOW, as `AddressGuard` takes it; raises InvalidOptions if malformed.
+        timeout_seconds: for the whole download, redirects included; DNS has its own limits.
+        idle_seconds: limit on each wait while connecting or receiving.
+    """
 
     def __init__(
         self,
@@ -106,20 +105,6 @@ class Fetcher:
         idle_seconds: float = 30,
         resolver: Resolver = system_resolver,
     ) -> None:
-        """
-        Certificate authorities in SSL_CERT_FILE, such as an intranet's, are trusted.
-
-        Args:
-            allow: OUTBOUND_ALLOW, as `AddressGuard` takes it.
-            max_bytes: limit on the size of a recording.
-            timeout_seconds: for the whole download, redirects included; except DNS, which has its
-                own limits.
-            idle_seconds: limit on each wait while connecting or receiving.
-            resolver: resolves host names.
-
-        Raises:
-            InvalidOptions: an entry of `allow` is malformed.
-        """
         self.guard = AddressGuard(allow, resolver)
         self._max_bytes = max_bytes
         self._timeout_seconds, self._idle_seconds = timeout_seconds, idle_seconds
@@ -158,16 +143,13 @@ class Fetcher:
                 if response.status_code not in _REDIRECTS or "location" not in response.headers:
                     yield response
                     return
-                url = self._next(url, response.headers["location"])
+                try:
+                    url = self.guard.parse(str(url.join(response.headers["location"])))
+                except (httpx.InvalidURL, ValueError) as error:
+                    raise FetchError(f"{url.host} redirects to a malformed address.") from error
         raise FetchError(
             f"{url.host} redirects more than {MAX_REDIRECTS} times; give the address where it ends."
         )
-
-    def _next(self, url: httpx.URL, location: str) -> httpx.URL:
-        try:
-            return self.guard.parse(str(url.join(location)))
-        except (httpx.InvalidURL, ValueError) as error:
-            raise FetchError(f"{url.host} redirects to a malformed address.") from error
 
     def _begin(self, response: httpx.Response, deadline: Deadline) -> Fetched:
         """Check the status and headers of a response."""
@@ -217,6 +199,4 @@ class Fetcher:
             return f"took longer than {deadline.seconds:g} s; try again or upload the file."
         if isinstance(error, TIMEOUTS):
             return f"sent nothing for {self._idle_seconds:g} s; try again or upload the file."
-        return (
-            f"cannot be reached or closed the connection ({error}); try again or upload the file."
-        )
+        return f"cannot be reached or closed the connection ({error}); retry or upload the file."

@@ -31,12 +31,7 @@ class Deadline:
         return time.monotonic() >= self._end
 
     def cap(self, timeout: float | None) -> float:
-        """
-        Shorten a timeout to the time that is left.
-
-        Raises:
-            httpcore.TimeoutException: nothing is left.
-        """
+        """Shorten a timeout to the time that is left; raises httpcore.TimeoutException."""
         left = self._end - time.monotonic()
         if left <= 0:
             raise httpcore.TimeoutException(f"{self.seconds:g} s have passed")
@@ -53,6 +48,7 @@ class _TimedStream(httpcore.NetworkStream):
         return self._stream.read(max_bytes, self._deadline.cap(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        # in pieces, as a timeout counts for each and a slow receiver could stretch one large write
         for start in range(0, len(buffer), _WRITE_BYTES):
             self._stream.write(buffer[start : start + _WRITE_BYTES], self._deadline.cap(timeout))
 
@@ -164,7 +160,7 @@ NETWORK_ERRORS = (httpcore.NetworkError, httpcore.ProtocolError, httpx.HTTPError
 
 class GuardedClient:
     """
-    Sends the requests of one download or delivery.
+    Sends the requests of one download or delivery; no wait is longer than `idle_seconds`.
 
     Unlike `httpx.Client` it uses no proxy from the environment, no cookies, no redirects, no
     compression and no credentials of a `.netrc`.
@@ -177,10 +173,6 @@ class GuardedClient:
         ssl_context: ssl.SSLContext,
         idle_seconds: float,
     ) -> None:
-        """
-        Args:
-            idle_seconds: limit on each wait while connecting, reading or writing.
-        """
         self._transport = GuardedTransport(GuardedBackend(guard, deadline), ssl_context)
         self._timeout = httpx.Timeout(idle_seconds).as_dict()
 

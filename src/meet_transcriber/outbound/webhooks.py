@@ -9,7 +9,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from random import Random
@@ -122,7 +122,11 @@ class Delivery:
 
 
 class WebhookSender:
-    """Posts webhooks to allowed addresses."""
+    """
+    Posts webhooks to public addresses and those that `allow` (OUTBOUND_ALLOW) names.
+
+    `timeout_seconds` bounds a whole attempt. Raises InvalidOptions for a malformed `allow`.
+    """
 
     def __init__(
         self,
@@ -131,15 +135,6 @@ class WebhookSender:
         timeout_seconds: float = 20,
         resolver: Resolver = system_resolver,
     ) -> None:
-        """
-        Args:
-            allow: OUTBOUND_ALLOW, as `AddressGuard` takes it.
-            timeout_seconds: for one whole attempt.
-            resolver: resolves host names.
-
-        Raises:
-            InvalidOptions: an entry of `allow` is malformed.
-        """
         self.guard = AddressGuard(allow, resolver)
         self._timeout_seconds = timeout_seconds
         self._ssl_context = httpx.create_ssl_context()
@@ -172,19 +167,16 @@ class WebhookSender:
         except FetchError as error:
             return Delivery("retry", None, str(error))
 
-    def _post(
-        self, url: httpx.URL, headers: Mapping[str, str], body: bytes, now: float
-    ) -> Delivery:
+    def _post(self, url: httpx.URL, headers: dict[str, str], body: bytes, now: float) -> Delivery:
         deadline = Deadline(self._timeout_seconds)
         try:
             client = GuardedClient(self.guard, deadline, self._ssl_context, deadline.seconds)
             with client, client.send("POST", url, headers, body) as response:
                 return _outcome(response, now)
         except NETWORK_ERRORS as error:
-            timed_out = deadline.passed or isinstance(error, TIMEOUTS)
-            reason = (
-                f"no response in {deadline.seconds:g} s" if timed_out else str(error).rstrip(".")
-            )
+            reason = str(error).rstrip(".")
+            if deadline.passed or isinstance(error, TIMEOUTS):
+                reason = f"no response in {deadline.seconds:g} s"
             return Delivery("retry", None, f"{url.host} could not be reached: {reason}.")
 
 
@@ -203,7 +195,7 @@ def _outcome(response: httpx.Response, now: float) -> Delivery:
 def parse_retry_after(value: str, now: float) -> float | None:
     """Parse Retry-After, a number of seconds or an HTTP date; at most a day."""
     if value.isascii() and value.isdigit():
-        seconds = float(value[:9])
+        seconds = float(value[:9])  # more digits exceed the maximum anyway
     else:
         try:
             seconds = parsedate_to_datetime(value).timestamp() - now

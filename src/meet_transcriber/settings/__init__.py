@@ -1,9 +1,18 @@
 """Settings from the environment, `.env`, mounted files and a secret manager."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -11,7 +20,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from meet_transcriber.core.errors import InvalidOptions, StorageError
+from meet_transcriber.core.errors import InvalidOptions, StorageError, TranscriptionError
 from meet_transcriber.core.redis_urls import RedisAddress, parse_redis_url
 from meet_transcriber.settings.secret_sources import Manager, extra_sources
 
@@ -54,8 +63,7 @@ class Settings(BaseSettings):
         "community-1 if the token gives access, else 3.1.",
     )
     asr_engine: Literal["auto", "whisper", "faster-whisper"] = Field(
-        "auto",
-        description="Recognizer; all values select Whisper on CTranslate2.",
+        "auto", description="Recognizer; all values select Whisper on CTranslate2."
     )
     diarization_engine: Literal["auto", "onnx", "pyannote", "none"] = Field(
         "auto",
@@ -95,9 +103,7 @@ class Settings(BaseSettings):
         description="Has no effect: a worker always fetches and loads its models when it starts, "
         "before it takes work.",
     )
-    max_upload_size_mb: int = Field(
-        500, gt=0, description="Limit on the size of a recording, in MiB."
-    )
+    max_upload_size_mb: int = Field(500, gt=0, description="Limit on a recording's size, in MiB.")
     url_timeout_seconds: float = Field(
         600.0,
         gt=0,
@@ -210,9 +216,7 @@ class Settings(BaseSettings):
         "refused for the rest of the period; 0 means unlimited.",
     )
     max_queued_jobs: int = Field(
-        1000,
-        ge=0,
-        description="Limit on unfinished jobs across all tenants; 0 means unlimited.",
+        1000, ge=0, description="Limit on unfinished jobs across all tenants; 0 means unlimited."
     )
     max_jobs_in_flight: int | None = Field(
         None, ge=1, description="Limit on unfinished jobs of a tenant; unlimited if unset."
@@ -271,8 +275,7 @@ class Settings(BaseSettings):
         "Kubernetes, Docker and Vault's agent mount them.",
     )
     secrets_from: Manager | None = Field(
-        None,
-        description="Secret manager, read once at start, for settings that nothing else sets.",
+        None, description="Secret manager, read once at start, for settings that nothing else sets."
     )
     secrets_name: str | None = Field(
         None,
@@ -318,10 +321,16 @@ class Settings(BaseSettings):
         extra = extra_sources(settings_cls, values)
         return init_settings, env_settings, dotenv_settings, *extra
 
-    @field_validator("data_dir", "models_dir")
+    @field_validator("data_dir", "models_dir", "audit_log", "api_keys_file")
     @classmethod
-    def _expand_user(cls, folder: Path) -> Path:
-        return folder.expanduser()
+    def _expand_user(cls, path: Path | None) -> Path | None:
+        return path and path.expanduser()
+
+    @model_validator(mode="after")
+    def _check_speakers(self) -> Self:
+        if self.min_speakers and self.max_speakers and self.min_speakers > self.max_speakers:
+            raise ValueError("MIN_SPEAKERS is above MAX_SPEAKERS")
+        return self
 
     @property
     def secrets_that_are_set(self) -> tuple[str, ...]:
@@ -351,23 +360,27 @@ def listed(text: str) -> list[str]:
 
 
 def load_settings() -> Settings:
-    """
-    Read the settings from all sources; a process does so once, when it starts.
-
-    Raises:
-        InvalidOptions: a value is invalid or a source cannot be read; the message contains no
-            value.
-    """
+    """Read the settings from all sources; raises InvalidOptions, whose message has no values."""
     try:
         return Settings()
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
-        name = str(first["loc"][0]).upper() if first["loc"] else "A setting"
-        raise InvalidOptions(f"{name} is not usable: {first['msg']}.") from error
+        name = f"{str(first['loc'][0]).upper()} is not usable: " if first["loc"] else ""
+        message = first["msg"].removeprefix("Value error, ")
+        raise InvalidOptions(f"{name}{message}.") from error
     except (SettingsError, OSError, UnicodeError):  # they may carry the text of .env
         raise InvalidOptions(
             "The file .env cannot be read as text in UTF-8; fix or remove it."
         ) from None
+
+
+@contextmanager
+def exit_on_error() -> Iterator[None]:
+    """For entry points: end the process with an error's message instead of a traceback."""
+    try:
+        yield
+    except TranscriptionError as error:
+        raise SystemExit(f"error: {error}") from None
 
 
 def redis_address(settings: Settings) -> RedisAddress | None:

@@ -12,20 +12,18 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from celery import Celery, signals
 
 from meet_transcriber.bootstrap import observability, services
-from meet_transcriber.core.errors import InvalidOptions, StorageUnavailable, TranscriptionError
+from meet_transcriber.core.errors import StorageUnavailable, TranscriptionError
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.workers import WorkerName, parse_worker_name
 from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.ports.stores import JobQueue
-from meet_transcriber.settings import Settings
+from meet_transcriber.settings import Settings, exit_on_error
 from meet_transcriber.worker.runtime import MakeEngines, WorkerProcess, connect
 
 log = get_logger(__name__)
@@ -35,12 +33,7 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 def build(settings: Settings, make_engines: MakeEngines = services.worker_engines) -> Celery:
-    """
-    The Celery application of workers, with its one task; for `celery -A`.
-
-    Raises:
-        InvalidOptions: REDIS_URL is unset or malformed.
-    """
+    """The application for `celery -A`, with its task; raises InvalidOptions without REDIS_URL."""
     queue = services.celery_queue(settings)
     children = CeleryChildren(settings, queue, make_engines)
 
@@ -77,7 +70,7 @@ class CeleryChildren:
             (signals.worker_process_init, self._start_child),
             (signals.worker_process_shutdown, self._close_child),
         ):
-            event.connect(receiver, weak=False)
+            event.connect(receiver, weak=False)  # only signals refer to these bound methods
 
     def work(self) -> bool:
         """Handle a message in a child: run one task, if one is ready."""
@@ -95,7 +88,7 @@ class CeleryChildren:
     def _serve_metrics(self, **_: object) -> None:
         """The parent exposes what its children count, including children that died."""
         observability.share_metrics()
-        with _exit_on_error():
+        with exit_on_error():
             observability.serve_metrics(self._settings, None)
 
     def _set_up_logging(self, loglevel: int = 0, instance: Any = None, **_: object) -> None:
@@ -105,7 +98,7 @@ class CeleryChildren:
         level = logging.getLevelName(loglevel)
         if "log_level" not in self._settings.model_fields_set and level in _LEVELS:
             self._settings = self._settings.model_copy(update={"log_level": level})
-        with _exit_on_error():
+        with exit_on_error():
             observability.set_up_logging(self._settings)
 
     def _read_queues(self, instance: Any, **_: object) -> None:
@@ -145,10 +138,8 @@ class CeleryChildren:
             os._exit(0)
 
     def _make(self) -> WorkerProcess:
-        name = WorkerName(socket.gethostname(), os.getpid(), self._token)
-        return WorkerProcess(
-            self._settings, self._queue, self._queues, self._make_engines, str(name)
-        )
+        name = str(WorkerName(socket.gethostname(), os.getpid(), self._token))
+        return WorkerProcess(self._settings, self._queue, self._queues, self._make_engines, name)
 
     def _should_stop(self, seconds: float = 0.0) -> bool:
         """Wait this long; returns whether the worker as a whole is stopping."""
@@ -166,15 +157,6 @@ class CeleryChildren:
         if self._process is not None:
             self._process.wind_down()
             self._process.close()
-
-
-@contextmanager
-def _exit_on_error() -> Iterator[None]:
-    """End the process with a message instead of a traceback."""
-    try:
-        yield
-    except InvalidOptions as error:
-        raise SystemExit(f"error: {error}") from None
 
 
 def _check_queues(options: dict[str, Any], **_: object) -> None:

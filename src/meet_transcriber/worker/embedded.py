@@ -34,8 +34,7 @@ class WakeupPipe:
     """
     Wakes the main thread for signals and for bytes from the parent process.
 
-    Args:
-        parent_pipe: a byte on it sets `work_event`; its end means that the process should stop.
+    A byte on `parent_pipe` sets `work_event`; its end means that the process should stop.
     """
 
     def __init__(self, parent_pipe: int | None = None) -> None:
@@ -99,9 +98,8 @@ def run(
     Raises:
         StorageError, InvalidOptions: the stores cannot be used as configured.
     """
-    worker_id = worker_id or str(
-        WorkerName(socket.gethostname(), os.getpid(), secrets.token_hex(4))
-    )
+    name = WorkerName(socket.gethostname(), os.getpid(), secrets.token_hex(4))
+    worker_id = worker_id or str(name)
     queue = services.embedded_queue()
 
     def make() -> WorkerProcess:
@@ -118,9 +116,8 @@ def run(
 
 def _work(process: WorkerProcess, wakeup: WakeupPipe, poll_seconds: float) -> None:
     process.start()
-    loop = threading.Thread(
-        target=_loop, args=(process, wakeup, poll_seconds), name="work", daemon=True
-    )
+    arguments = process, wakeup, poll_seconds
+    loop = threading.Thread(target=_loop, args=arguments, name="work", daemon=True)
     loop.start()
     wakeup.should_stop()
     crashed = not loop.is_alive()
@@ -133,23 +130,19 @@ def _work(process: WorkerProcess, wakeup: WakeupPipe, poll_seconds: float) -> No
 
 
 def _loop(process: WorkerProcess, wakeup: WakeupPipe, poll_seconds: float) -> None:
+    """Run tasks while there are any; pauses after an error."""
     try:
         while not process.stopping.is_set():
             wakeup.work_event.clear()
-            if not _try(process):
-                wakeup.work_event.wait(poll_seconds)
+            try:
+                if not process.work():
+                    wakeup.work_event.wait(poll_seconds)
+            except StorageUnavailable as error:
+                log.warning("waiting_for_store", error=str(error))
+                process.stopping.wait(RETRY_SECONDS)
+            except Exception:
+                log.exception("worker_error")
+                process.stopping.wait(RETRY_SECONDS)
     finally:
         if not process.stopping.is_set():
             wakeup.stop()
-
-
-def _try(process: WorkerProcess) -> bool:
-    """Run a task if one is ready; pauses after an error."""
-    try:
-        return process.work()
-    except StorageUnavailable as error:
-        log.warning("waiting_for_store", error=str(error))
-    except Exception:
-        log.exception("worker_error")
-    process.stopping.wait(RETRY_SECONDS)
-    return False

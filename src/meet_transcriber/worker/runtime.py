@@ -24,6 +24,7 @@ from meet_transcriber.service import (
     Engines,
     MaintenanceThread,
     ServiceContext,
+    TaskRunner,
     WorkerRegistration,
 )
 from meet_transcriber.settings import Settings
@@ -71,7 +72,7 @@ class WorkerProcess:
         self._maintenance_thread = MaintenanceThread(self._maintenance, self._registration)
         self._make_engines = partial(make_engines, settings, self._on_fetch)
         self._engines = self._make_engines()
-        self._tasks = services.task_runner(
+        self._tasks = TaskRunner(
             self.context, self._engines, worker_id, queues, self.stopping, self._on_task
         )
         self._fetched_at: float | None = None
@@ -204,14 +205,11 @@ class WorkerProcess:
             found["notes"] += tuple(note.message for note in chosen.notes)
             self._has_stopgap |= chosen.is_stopgap
             if not chosen.is_stopgap:
-                self._record_start(part, chosen.engine.name, started)
+                now, fetched = time.monotonic(), self._fetched_at or started
+                self.context.meters.engine(part, fetched - started, now - fetched)
+                seconds = round(now - started, 2)
+                log.info("engine_ready", part=part, engine=chosen.engine.name, seconds=seconds)
         return ""
-
-    def _record_start(self, part: str, name: str, started: float) -> None:
-        """Log and measure how long fetching and loading an engine took."""
-        now, fetched = time.monotonic(), self._fetched_at or started
-        self.context.meters.engine(part, fetched - started, now - fetched)
-        log.info("engine_ready", part=part, engine=name, seconds=round(now - started, 2))
 
     # -- registration ----------------------------------------------------------------------
 
@@ -240,8 +238,7 @@ def connect(
     """
     Make a worker as soon as the stores respond; None when it should stop before that.
 
-    Args:
-        should_stop: waits this long, or until the process should stop; returns whether it should.
+    `should_stop` waits this long, or until the process should stop; returns whether it should.
     """
     while True:
         try:

@@ -10,13 +10,21 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 from typer.testing import CliRunner
 
+from meet_transcriber.api.app import create_app
 from meet_transcriber.cli import app
+from meet_transcriber.cli.serve import address, listen, server_of
+from meet_transcriber.settings import Settings
 from tests.integration.api.serving import Server
+from tests.unit.api.service_fixture import make_service
 
 CUT_AFTER_BYTES = 1 << 20
 CUTS = 2
+LARGEST_REQUEST_BYTES = 32 << 20
+"""As on Cloud Run."""
 
 
 class Line:
@@ -104,6 +112,35 @@ def test_an_upload_resumes_after_a_lost_connection_as_one_job(
     assert [job["job_id"] for job in jobs] == [said.split()[-1]]
     assert httpx.get(f"{server.url}/transcribe/{said.split()[-1]}/audio").content == recording
     assert line.sent_bytes < 1.5 * len(recording)
+
+
+@pytest.fixture
+def limited(tmp_path: Path) -> Iterator[str]:
+    """The address of an API behind a platform that refuses large requests."""
+    settings = Settings(auth_mode="open", data_dir=tmp_path / "system")
+    api = create_app(make_service(tmp_path / "system"), settings)
+
+    async def platform(scope: Scope, receive: Receive, send: Send) -> None:
+        length = dict(scope.get("headers", ())).get(b"content-length", b"0")
+        refused = int(length) > LARGEST_REQUEST_BYTES
+        await (PlainTextResponse("too large", 413) if refused else api)(scope, receive, send)
+
+    listener = listen("127.0.0.1", 0)
+    server = server_of(platform, settings)
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    yield address(listener)
+    server.should_exit = True
+    thread.join()
+
+
+def test_a_large_recording_is_sent_in_requests_that_platforms_accept(
+    limited: str, tmp_path: Path
+) -> None:
+    recording = _silence(LARGEST_REQUEST_BYTES + 1)
+    code, said = submit(tmp_path / "long.wav", limited, recording)
+    assert code == 0, said
+    assert httpx.get(f"{limited}/transcribe/{said.split()[-1]}/audio").content == recording
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from meet_transcriber.core.errors import StorageError
 ENTRY = AuditEntry(1.0, "delete", key="aa", job="j", status=204)
 
 
-def test_a_line_is_json_without_what_is_empty(tmp_path: Path) -> None:
+def test_a_line_is_json_without_empty_fields(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     FileTrail(path).append(ENTRY)
     text = path.read_text()
@@ -25,7 +25,7 @@ def test_a_line_is_json_without_what_is_empty(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_what_is_there_is_never_changed(tmp_path: Path) -> None:
+def test_existing_lines_are_never_changed(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     path.write_text("an older line\n")
     FileTrail(path).append(ENTRY)
@@ -41,7 +41,7 @@ def test_lines_of_many_threads_do_not_mix(tmp_path: Path) -> None:
     assert len(trail.read_page(AuditQuery(limit=500)).entries) == 400
 
 
-def test_a_line_that_was_cut_short_says_nothing(tmp_path: Path) -> None:
+def test_a_truncated_line_is_skipped(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     trail = FileTrail(path)
     trail.append(ENTRY)
@@ -50,7 +50,7 @@ def test_a_line_that_was_cut_short_says_nothing(tmp_path: Path) -> None:
     assert list(trail.read_page(AuditQuery()).entries) == [ENTRY]
 
 
-def test_an_entry_behind_a_line_that_was_cut_short_is_whole(tmp_path: Path) -> None:
+def test_an_entry_after_a_truncated_line_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     path.write_bytes(b'{"at": 2.0, "act')
     FileTrail(path).append(ENTRY)
@@ -75,6 +75,6 @@ def test_a_long_file_is_read_a_bounded_piece_at_a_time(tmp_path: Path) -> None:
     assert (len(found), pages) == (1, 3)
 
 
-def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="AUDIT_LOG names another"):
         FileTrail(tmp_path).append(ENTRY)

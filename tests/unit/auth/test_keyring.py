@@ -41,7 +41,7 @@ def refused(call: Callable[[], object]) -> str:
     return str(raised.value)
 
 
-def test_a_key_is_known_again(ring: Ring) -> None:
+def test_a_key_authenticates(ring: Ring) -> None:
     made = ring.key()
     found = ring.keyring.authenticate(made.token)
     assert (found.id, found.name, found.tenant, found.scopes) == (
@@ -49,7 +49,7 @@ def test_a_key_is_known_again(ring: Ring) -> None:
     )  # fmt: skip
 
 
-def test_nothing_of_a_key_is_kept_but_its_digest(ring: Ring, tmp_path: Path) -> None:
+def test_only_the_digest_of_a_key_is_stored(ring: Ring, tmp_path: Path) -> None:
     made = ring.key()
     signed_in = ring.keyring.sign_in(made.token)
     kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
@@ -58,7 +58,7 @@ def test_nothing_of_a_key_is_kept_but_its_digest(ring: Ring, tmp_path: Path) -> 
     assert made.key.digest.encode() in kept
 
 
-def test_what_is_no_key_is_refused(ring: Ring) -> None:
+def test_other_text_is_refused_as_a_key(ring: Ring) -> None:
     token = ring.key().token
     last = "A" if token[-2] != "A" else "B"
     for wrong in ("", "x", token[:-1], token + "x", token[:-2] + last + token[-1], token.upper(),
@@ -66,7 +66,7 @@ def test_what_is_no_key_is_refused(ring: Ring) -> None:
         assert "is unknown" in refused(lambda wrong=wrong: ring.keyring.authenticate(wrong))  # type: ignore[misc]
 
 
-def test_a_key_is_worth_nothing_with_another_pepper(ring: Ring, tmp_path: Path) -> None:
+def test_a_key_is_invalid_with_another_pepper(ring: Ring, tmp_path: Path) -> None:
     token = ring.key().token
     assert "is unknown" in refused(
         lambda: Ring(tmp_path, pepper=b"other").keyring.authenticate(token)
@@ -82,7 +82,7 @@ def test_an_expired_key_says_so(ring: Ring) -> None:
         ring.keyring.rotate(made.key.id)
 
 
-def test_a_revoked_key_holds_no_more_anywhere(ring: Ring, tmp_path: Path) -> None:
+def test_a_revoked_key_is_refused_in_every_process(ring: Ring, tmp_path: Path) -> None:
     made, elsewhere = ring.key(), Ring(tmp_path)
     elsewhere.keyring.authenticate(made.token)
     session = elsewhere.keyring.sign_in(made.token)
@@ -91,7 +91,7 @@ def test_a_revoked_key_holds_no_more_anywhere(ring: Ring, tmp_path: Path) -> Non
     assert "revoked" in refused(lambda: elsewhere.keyring.resume_session(session.token))
 
 
-def test_a_rotated_key_has_one_secret_at_once(ring: Ring) -> None:
+def test_rotation_replaces_the_secret_at_once(ring: Ring) -> None:
     old = ring.key()
     session = ring.keyring.sign_in(old.token)
     new = ring.keyring.rotate(old.key.id)
@@ -100,7 +100,7 @@ def test_a_rotated_key_has_one_secret_at_once(ring: Ring) -> None:
     assert "has ended" in refused(lambda: ring.keyring.resume_session(session.token))
 
 
-def test_a_rotated_keys_old_secret_counts_as_long_as_was_said(ring: Ring) -> None:
+def test_the_old_secret_of_a_rotated_key_is_valid_for_the_overlap(ring: Ring) -> None:
     old = ring.key()
     new = ring.keyring.rotate(old.key.id, overlap_seconds=60.0)
     for token in (old.token, new.token):
@@ -110,7 +110,7 @@ def test_a_rotated_keys_old_secret_counts_as_long_as_was_said(ring: Ring) -> Non
     ring.keyring.authenticate(new.token)
 
 
-def test_uses_are_written_down_once_a_minute(ring: Ring) -> None:
+def test_the_last_use_is_stored_once_a_minute(ring: Ring) -> None:
     made, seen = ring.key(), set[float | None]()
     for _ in range(13):
         ring.keyring.authenticate(made.token)
@@ -129,7 +129,7 @@ def test_a_session_ends_with_its_time_and_with_its_key(ring: Ring) -> None:
     assert "has ended" in refused(lambda: ring.keyring.resume_session(long.token))
 
 
-def test_a_session_is_over_for_whoever_has_its_cookie(ring: Ring) -> None:
+def test_a_signed_out_session_is_refused(ring: Ring) -> None:
     session = ring.keyring.sign_in(ring.key().token)
     ring.keyring.sign_out(session.token)
     assert "has ended" in refused(lambda: ring.keyring.resume_session(session.token))
@@ -142,7 +142,7 @@ def test_sessions_of_one_key_have_different_secrets(ring: Ring) -> None:
     assert ring.keyring.resume_session(one.token).csrf_token == one.csrf_token
 
 
-def test_a_static_key_holds_as_long_as_it_is_there(tmp_path: Path) -> None:
+def test_a_static_key_is_valid_while_it_is_configured(tmp_path: Path) -> None:
     ring = Ring(tmp_path, static=f"ops:{STATIC}:read+admin")
     key = ring.keyring.authenticate(STATIC)
     session = ring.keyring.sign_in(STATIC)
@@ -177,13 +177,13 @@ def test_there_is_no_first_key_where_there_is_a_static_one(tmp_path: Path) -> No
     assert Ring(tmp_path, static=STATIC).keyring.create_first() is None
 
 
-def test_a_missing_key_cannot_be_changed(ring: Ring) -> None:
+def test_an_unknown_key_cannot_be_changed(ring: Ring) -> None:
     for change in (ring.keyring.revoke, ring.keyring.rotate):
         with pytest.raises(KeyNotFound):
             change("nobody")
 
 
-def test_a_key_needs_a_plain_name_and_a_time_to_come(ring: Ring) -> None:
+def test_a_key_needs_a_valid_name_and_a_future_expiry(ring: Ring) -> None:
     for name, tenant, until in (("a b", "", None), ("a", "a\nb", None), ("a", "", 0.0)):
         with pytest.raises(InvalidOptions):
             ring.keyring.create(name, tenant, ("read",), until)

@@ -23,7 +23,7 @@ def test_the_id_is_found_in_any_key() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "mt", "mt_", "mt_aa", "mt__x", "mt_aa_", "sk_aa_x", "\ud800"])
-def test_what_is_no_key_has_no_id(text: str) -> None:
+def test_other_text_has_no_key_id(text: str) -> None:
     assert id_in(text) is None
 
 
@@ -49,7 +49,7 @@ def test_static_keys_are_read_in_every_form() -> None:
     ["secret", f"a b:{LONG}", f"ci:{LONG}:everything", f"ci:{LONG}:read:acme:x", f"ci:{LONG}::a/b",
      f"ci:{LONG},ci:{LONG}1", "ci:" + "x" * 600],
 )  # fmt: skip
-def test_a_static_key_that_makes_no_sense_is_refused_without_being_told(text: str) -> None:
+def test_a_malformed_static_key_is_refused_without_its_text(text: str) -> None:
     with pytest.raises(InvalidOptions, match="API_KEYS") as raised:
         read_static(text)
     assert LONG not in str(raised.value)
@@ -58,12 +58,12 @@ def test_a_static_key_that_makes_no_sense_is_refused_without_being_told(text: st
 
 
 @pytest.mark.parametrize("name", ["", ".a", "a b", "a\n", "a/b", "é", "a" * 65, "../x"])
-def test_names_are_plain(name: str) -> None:
+def test_names_have_safe_characters_only(name: str) -> None:
     with pytest.raises(InvalidOptions):
         validate_name(name)
 
 
-def test_scopes_come_once_and_in_their_order() -> None:
+def test_scopes_are_unique_and_in_canonical_order() -> None:
     assert validate_scopes(["read", "submit", "read"]) == ("submit", "read")
     for wrong in ([], [""], ["root"], ["read", "write"], [" read"]):
         with pytest.raises(InvalidOptions):

@@ -22,14 +22,15 @@ MINUTE = Rate(50, 60)
         ("", None),
         ("0", None),
         ("0/minute", None),
+        ("0 per minute", None),
     ],
 )
-def test_a_rate_is_read_as_people_write_it(text: str, rate: Rate | None) -> None:
+def test_a_rate_is_parsed(text: str, rate: Rate | None) -> None:
     assert parse_rate(text, "RATE_LIMIT") == rate
 
 
 @pytest.mark.parametrize("text", ["often", "1/fortnight", "-1/minute", "1.5/minute", "x" * 200])
-def test_what_is_no_rate_is_said_with_the_settings_name(text: str) -> None:
+def test_a_malformed_rate_names_its_setting(text: str) -> None:
     with pytest.raises(InvalidOptions, match="RATE_LIMIT is not usable"):
         parse_rate(text, "RATE_LIMIT")
 
@@ -50,7 +51,7 @@ def test_callers_and_policies_do_not_count_for_each_other() -> None:
     assert counters.hit("key", MINUTE, "ann").remaining == 49
 
 
-def test_looking_counts_nothing() -> None:
+def test_peeking_does_not_count() -> None:
     counters, rate = Counters(), Rate(1, 60)
     assert all(counters.peek("address", rate, "ann").allowed for _ in range(5))
     assert counters.hit("address", rate, "ann").allowed
@@ -66,7 +67,7 @@ def test_the_next_window_begins_anew() -> None:
     assert counters.hit("address", rate, "ann").allowed
 
 
-def test_a_redis_that_is_away_neither_stops_nor_opens_the_door() -> None:
+def test_an_unreachable_redis_neither_blocks_requests_nor_disables_limits() -> None:
     away = redis.Redis(host="127.0.0.1", port=1, socket_connect_timeout=1)
     counters, rate = Counters(away), Rate(2, 60)
     assert not counters.quick

@@ -1,4 +1,4 @@
-"""Which secret voices are sealed with."""
+"""The first key, and the secret that voices are encrypted with."""
 
 import errno
 import os
@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from meet_transcriber.bootstrap.auth import sealer
+from meet_transcriber.auth.keyring import ApiKeyring
+from meet_transcriber.bootstrap.auth import first_key, sealer
 from meet_transcriber.core.errors import InvalidOptions, StorageError, VoicesSealed
 from meet_transcriber.ports.auth import Sealer
 from meet_transcriber.settings import Settings
+from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 
 
 def made(folder: Path, **settings: Any) -> Sealer:
@@ -22,7 +24,22 @@ def made(folder: Path, **settings: Any) -> Sealer:
     return found
 
 
-def test_by_default_nothing_is_sealed_and_no_key_made(tmp_path: Path) -> None:
+def test_the_first_key_is_not_lost_when_its_file_cannot_be_written(tmp_path: Path) -> None:
+    store = SqliteJobStore(tmp_path / "jobs.sqlite3")
+    keyring = ApiKeyring(store.keys, lambda: b"pepper", lambda: 1.0, settle=store.set_fact_once)
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError):
+        first_key(Settings(_env_file=None, data_dir=tmp_path / "file"), keyring)
+    made = first_key(Settings(_env_file=None, data_dir=tmp_path / "data"), keyring)
+    assert made is not None
+    assert made[1].read_text() == f"{made[0].token}\n"
+    assert [(path.name, path.stat().st_mode & 0o777) for path in made[1].parent.iterdir()] == [
+        ("admin.key", 0o600)
+    ]
+    store.close()
+
+
+def test_by_default_there_is_no_sealer_and_no_key(tmp_path: Path) -> None:
     assert sealer(Settings(_env_file=None, data_dir=tmp_path)) is None
     assert list(tmp_path.iterdir()) == []
 
@@ -36,7 +53,7 @@ def test_processes_that_start_together_have_one_key(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "voices.key").stat().st_mode & 0o777 == 0o600
 
 
-def test_without_hard_links_there_is_one_key_all_the_same(
+def test_without_hard_links_there_is_still_one_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -51,7 +68,7 @@ def test_without_hard_links_there_is_one_key_all_the_same(
     assert (tmp_path / "new" / "voices.key").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_secret_that_is_set_is_used_and_no_file_made(tmp_path: Path) -> None:
+def test_a_configured_secret_is_used_without_a_file(tmp_path: Path) -> None:
     one = made(tmp_path, voice_secret="a-secret-that-is-set")
     other = made(tmp_path, voice_secret="another-secret-is-set")
     with pytest.raises(VoicesSealed):

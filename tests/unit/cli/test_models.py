@@ -36,12 +36,12 @@ def line_of(name: str, listed: list[str]) -> list[str]:
     return next(line.split() for line in listed if line.startswith(f"{name} "))
 
 
-def test_the_size_is_left_out_where_that_of_a_file_is_not_known(listed: list[str]) -> None:
+def test_an_unknown_size_is_omitted(listed: list[str]) -> None:
     assert line_of("base", listed) == ["base", "recognition", "MIT", "141", "MiB", "no"]
     assert line_of("small", listed) == ["small", "recognition", "MIT", "no"]
 
 
-def test_makers_and_licences_are_shown(listed: list[str]) -> None:
+def test_authors_and_licences_are_listed(listed: list[str]) -> None:
     assert "By OpenAI; converted by SYSTRAN: base, tiny.en, small." in listed
     assert "By CNRS (pyannote): segmentation-3.0." in listed
     assert "By Alibaba (3D-Speaker): campplus." in listed
@@ -58,7 +58,7 @@ def test_makers_and_licences_are_shown(listed: list[str]) -> None:
     assert any(line.startswith("By the authors named on the hub: ") for line in listed)
 
 
-def test_lines_fit_and_nothing_is_cut_off(listed: list[str], models_dir: Path) -> None:
+def test_lines_fit_without_truncation(listed: list[str], models_dir: Path) -> None:
     table = listed[: next(at for at, line in enumerate(listed) if line.startswith("By "))]
     assert max(map(len, table)) <= 80
     assert "…" not in "".join(listed)

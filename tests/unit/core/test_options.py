@@ -20,7 +20,7 @@ from meet_transcriber.core.options import Options
         {"channels": "left"},
     ],
 )
-def test_a_wish_that_makes_no_sense_is_refused(wishes: dict[str, Any]) -> None:
+def test_an_invalid_option_is_refused(wishes: dict[str, Any]) -> None:
     with pytest.raises(InvalidOptions):
         Options(**wishes)
 

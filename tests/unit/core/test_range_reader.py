@@ -23,7 +23,7 @@ class Blocks:
         return start, DATA[start : start + 100]
 
 
-def test_a_block_is_fetched_once_it_is_needed_and_once_only() -> None:
+def test_a_block_is_fetched_once_when_needed() -> None:
     blocks = Blocks()
     file = BlockReader(len(DATA), blocks.fetch)
     file.seek(120)
@@ -46,14 +46,14 @@ def test_nothing_is_fetched_beyond_the_end() -> None:
     assert blocks.asked == []
 
 
-def test_places_before_the_beginning_are_refused() -> None:
+def test_positions_before_the_start_are_refused() -> None:
     with open_blocks(len(DATA), Blocks().fetch) as file:
         for offset, whence in ((-1, io.SEEK_SET), (-251, io.SEEK_END), (-1, io.SEEK_CUR)):
             with pytest.raises(ValueError, match="negative seek"):
                 file.seek(offset, whence)
 
 
-def test_what_fetching_raises_comes_out_of_reading() -> None:
+def test_errors_of_fetching_pass_through_reads() -> None:
     def fetch(position: int) -> tuple[int, bytes]:
         raise StorageError("gone")
 
@@ -61,7 +61,7 @@ def test_what_fetching_raises_comes_out_of_reading() -> None:
         file.read(1)
 
 
-def test_a_whole_reading_begins_anew_when_the_object_changes() -> None:
+def test_a_consistent_read_restarts_when_the_object_changes() -> None:
     changes = [ObjectChanged("replaced"), ObjectChanged("replaced")]
 
     def fetch(position: int) -> tuple[int, bytes]:
@@ -72,7 +72,7 @@ def test_a_whole_reading_begins_anew_when_the_object_changes() -> None:
     assert read_consistent(lambda: open_blocks(len(DATA), fetch)) == DATA
 
 
-def test_an_object_that_changes_all_the_time_is_given_up() -> None:
+def test_a_constantly_changing_object_is_an_error() -> None:
     def fetch(position: int) -> tuple[int, bytes]:
         raise ObjectChanged("replaced")
 

@@ -85,7 +85,7 @@ def test_lines_of_servers_look_like_ours(lines: Lines) -> None:
     ]
 
 
-def test_a_warning_and_what_nobody_caught_are_lines_too(lines: Lines) -> None:
+def test_warnings_and_uncaught_exceptions_are_logged(lines: Lines) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         logging.captureWarnings(True)  # of the filters that are in force here
@@ -102,14 +102,14 @@ def test_a_warning_and_what_nobody_caught_are_lines_too(lines: Lines) -> None:
     assert "ValueError: broken" in crashes[1]["exception"]
 
 
-def test_other_libraries_are_heard_from_warnings_on(lines: Lines) -> None:
+def test_other_libraries_log_warnings_and_errors_only(lines: Lines) -> None:
     logging.getLogger("faster_whisper").info("much")
     logging.getLogger("celery.app.trace").info("Task succeeded")
     logging.getLogger("faster_whisper").warning("little")
     assert [line["event"] for line in lines.all()] == ["little"]
 
 
-def test_a_server_that_set_up_its_own_logs_is_adopted() -> None:
+def test_the_log_configuration_of_a_server_is_replaced() -> None:
     own = logging.StreamHandler(io.StringIO())
     for name in ("uvicorn", "uvicorn.access"):
         logging.getLogger(name).addHandler(own)
@@ -125,7 +125,7 @@ def test_a_server_that_set_up_its_own_logs_is_adopted() -> None:
     assert own.stream.getvalue() == ""
 
 
-def test_what_is_bound_is_in_every_line_until_the_end(lines: Lines) -> None:
+def test_bound_pairs_are_in_every_line_of_the_context(lines: Lines) -> None:
     with logs.bound(job_id="j", request_id="r"):
         log.info("inside")
         logging.getLogger("celery").warning("inside too")
@@ -182,7 +182,7 @@ def test_a_job_takes_the_id_of_its_request_to_the_worker(lines: Lines, tmp_path:
     assert "word0" not in lines.getvalue()
 
 
-def test_cloudwatch_without_its_package_or_region_is_told_in_words(
+def test_cloudwatch_without_its_package_or_region_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("AWS_REGION", raising=False)

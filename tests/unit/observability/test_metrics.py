@@ -47,14 +47,14 @@ def counted(tmp_path: Path) -> tuple[Service, TestClient]:
     return service, TestClient(create_app(service, Settings(auth_mode="open", data_dir=tmp_path)))
 
 
-def test_every_figure_is_told_before_anything_happened() -> None:
+def test_every_metric_is_exposed_before_anything_is_counted() -> None:
     text = Exposition(PrometheusMeters("1.0")).text().decode()
     for figure in METRICS:
         assert f"# TYPE {figure.name} {figure.kind}" in text
         assert f"# HELP {figure.name} {figure.help}" in text
 
 
-def test_what_alerts_count_is_seen_to_rise_from_0() -> None:
+def test_series_of_alerts_start_at_0() -> None:
     text = Exposition(PrometheusMeters("1.0")).text().decode()
     for code in ("worker_lost", "engine_unavailable"):
         assert value(text, f'transcription_jobs_ended_total{{code="{code}",state="failed"}}') == 0
@@ -84,7 +84,7 @@ def test_a_refusal_is_counted_under_its_code(counted: tuple[Service, TestClient]
     assert value(client.get("/metrics").text, refused) == 1
 
 
-def test_a_thousand_odd_requests_make_no_series_of_their_own(
+def test_arbitrary_requests_create_no_series(
     counted: tuple[Service, TestClient],
 ) -> None:
     _, client = counted
@@ -111,7 +111,7 @@ def test_a_thousand_odd_requests_make_no_series_of_their_own(
     assert value(text, series % ("GET", "/v1/models/{model:anything}", 404)) == 255
 
 
-def test_who_may_not_monitor_sees_no_figures(tmp_path: Path) -> None:
+def test_metrics_require_the_scope_monitor(tmp_path: Path) -> None:
     settings = Settings(
         api_keys=SecretStr(f"a:{READER}:read,b:{MONITOR}:monitor"), data_dir=tmp_path
     )
@@ -133,7 +133,7 @@ def test_processes_that_share_a_folder_count_together(tmp_path: Path) -> None:
     assert all(f"# TYPE {figure.name} " in told for figure in METRICS)
 
 
-def test_the_longest_task_is_told_from_when_it_was_begun(tmp_path: Path) -> None:
+def test_the_longest_task_counts_from_its_start(tmp_path: Path) -> None:
     service, now = make_service(tmp_path), 100.0
     longest = StoreMetrics(ServiceContext(**{**vars(service.context), "clock": lambda: now}), 0.0)
     presence = WorkerRegistration(
@@ -147,7 +147,7 @@ def test_the_longest_task_is_told_from_when_it_was_begun(tmp_path: Path) -> None
     assert ("transcription_longest_task_seconds", (), 0.0) in longest.collect()
 
 
-def test_workers_are_told_by_queue_and_state(tmp_path: Path) -> None:
+def test_workers_are_counted_by_queue_and_state(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     note_worker(service, state="working", seen_at=1e10)
     now = service.context.clock()
@@ -172,7 +172,7 @@ class Away:
         raise StorageUnavailable("Nobody is there.")
 
 
-def test_a_store_that_does_not_answer_is_told_and_asked_once_a_second(tmp_path: Path) -> None:
+def test_an_unavailable_store_is_reported_and_queried_once_a_second(tmp_path: Path) -> None:
     away = Away()
     context = ServiceContext(**{**vars(make_service(tmp_path).context), "jobs": away})
     overview = StoreMetrics(context, max_age_seconds=3600.0)
@@ -201,13 +201,13 @@ def _told_by(name: str) -> Callable[[Meters], None]:
         ("transcription_engine_load_seconds", '{part="engine"} 2.0'),
     ],
 )
-def test_what_is_heard_is_counted(name: str, series: str) -> None:
+def test_every_event_is_counted(name: str, series: str) -> None:
     counting = PrometheusMeters("1.0")
     _told_by(name)(counting)
     assert f"{name}{series}" in Exposition(counting).text().decode()
 
 
-def test_nobody_needs_to_count() -> None:
+def test_unmetered_accepts_every_event() -> None:
     meters: Meters = Unmetered()
     meters.lease_expired("diarize")
     assert b"transcription_lease_expiries_total{" not in Exposition(None).text()

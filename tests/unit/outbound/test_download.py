@@ -106,14 +106,14 @@ def test_redirects_are_followed(site: Site, other_site: Site, status: int) -> No
         assert (fetched.name, b"".join(fetched.chunks())) == ("call.mp3", b"sound")
 
 
-def test_redirects_end_somewhere(site: Site) -> None:
+def test_the_number_of_redirects_is_limited(site: Site) -> None:
     site.answers["/"] = redirect("/")
     with pytest.raises(FetchError, match="redirects more than 5 times"):
         read(site.url())
     assert len(site.seen) == MAX_REDIRECTS + 1
 
 
-def test_a_redirect_without_a_place_is_an_answer_like_others(site: Site) -> None:
+def test_a_redirect_without_location_is_an_ordinary_status(site: Site) -> None:
     site.answers["/"] = lambda request: request.send(b"", status=302)
     with pytest.raises(FetchError, match="status 302"):
         read(site.url())
@@ -203,7 +203,7 @@ def pausing(request: Request) -> None:
 
 
 @pytest.mark.parametrize("answer", [silent, pausing])
-def test_silence_ends_a_download(site: Site, answer: Answer) -> None:
+def test_a_stalled_download_ends(site: Site, answer: Answer) -> None:
     site.answers["/"] = answer
     with pytest.raises(FetchError, match=r"127\.0\.0\.1 sent nothing for 0\.2 s"):
         read(site.url(), fetcher(idle_seconds=0.2))
@@ -216,7 +216,7 @@ def dripping(request: Request) -> None:
 
 
 @pytest.mark.parametrize("answer", [dripping, endless, silent])
-def test_no_server_stretches_the_whole_time(site: Site, answer: Answer) -> None:
+def test_a_slow_server_cannot_exceed_the_whole_timeout(site: Site, answer: Answer) -> None:
     site.answers["/"] = answer
     begun = time.monotonic()
     with pytest.raises(FetchError, match=r"took longer than 0\.3 s"):
@@ -262,7 +262,7 @@ RAW_ANSWERS = [
 
 
 @pytest.mark.parametrize("raw", RAW_ANSWERS, ids=itertools.count())
-def test_what_is_not_http_is_a_fetch_error(raw: bytes) -> None:
+def test_a_malformed_response_is_a_fetch_error(raw: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
@@ -285,7 +285,7 @@ def test_a_closed_port_is_a_fetch_error() -> None:
         read(f"http://127.0.0.1:{port}/")
 
 
-def test_errors_keep_the_path_and_its_tokens_to_themselves(site: Site) -> None:
+def test_errors_do_not_reveal_the_path_and_its_tokens(site: Site) -> None:
     with pytest.raises(FetchError) as caught:
         read(site.url("/path?token=secret"))
     assert "path" not in str(caught.value)

@@ -42,7 +42,7 @@ def exchange(url: str, guard: AddressGuard, seconds: float = 5, body: bytes = b"
         return b"".join(response.iter_raw())
 
 
-def test_the_addresses_that_were_checked_are_connected_in_order() -> None:
+def test_the_checked_addresses_are_connected_in_order() -> None:
     recorder, resolver = Recorder(), ScriptedResolver(two_example=[PUBLIC, ["127.0.0.1"]])
     backend = GuardedBackend(AddressGuard((), resolver), Deadline(5), recorder)
     with pytest.raises(httpcore.ConnectError, match="nobody answers"):
@@ -59,7 +59,7 @@ def test_nothing_is_connected_when_one_address_is_forbidden() -> None:
     assert recorder.wanted == []
 
 
-def test_a_name_that_changes_its_mind_is_refused(site: Site) -> None:
+def test_dns_rebinding_is_refused(site: Site) -> None:
     resolver = ScriptedResolver(rebound_example=[PUBLIC, ["127.0.0.1"]])
     guard = AddressGuard((), resolver)
     guard.check(site.url(host="rebound.example"))
@@ -89,12 +89,12 @@ def test_the_next_address_is_tried_when_one_is_dead(site: Site) -> None:
     assert len(site.seen) == 1
 
 
-def test_a_name_without_address_is_said_so() -> None:
+def test_a_name_without_address_is_an_error() -> None:
     with pytest.raises(FetchError, match=r"nowhere\.example was not found"):
         exchange("http://nowhere.example/", AddressGuard((), ScriptedResolver()))
 
 
-def test_tls_is_asked_for_the_name() -> None:
+def test_tls_verifies_the_host_name() -> None:
     hello: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 

@@ -15,7 +15,7 @@ def test_a_benchmark_is_a_module_with_a_summary(tmp_path: Path) -> None:
     ]
 
 
-def test_a_benchmark_that_wants_a_folder_is_known_by_its_usage(tmp_path: Path) -> None:
+def test_a_benchmark_that_needs_a_folder_says_so_in_its_usage(tmp_path: Path) -> None:
     _benchmark(tmp_path, "a", "A.\n\nRun: python -m benchmarks.a FOLDER [x=1]")
     _benchmark(tmp_path, "b", "B.\n\nRun: python -m benchmarks.b [FOLDER]")
-    assert [each.wants_argument for each in find(tmp_path)] == [True, False]
+    assert [each.needs_argument for each in find(tmp_path)] == [True, False]

@@ -28,7 +28,7 @@ def test_a_section_says_command_date_machine_and_output(tmp_path: Path) -> None:
     assert "```text\nfirst line\nsecond line\n```" in text
 
 
-def test_what_was_run_again_is_new_and_the_rest_stays(tmp_path: Path) -> None:
+def test_rerun_sections_are_replaced_and_others_stay(tmp_path: Path) -> None:
     page, first, second = tmp_path / "page.md", tmp_path / "one", tmp_path / "two"
     mixed = replace(SPEED, name="accuracy", arguments=["--mixed"], output=["WER 4 %"])
     keep(SPEED, first)
@@ -47,7 +47,7 @@ def test_what_was_run_again_is_new_and_the_rest_stays(tmp_path: Path) -> None:
     assert page.read_text() == after
 
 
-def test_a_machine_is_told_by_what_it_has() -> None:
+def test_a_machine_is_described_by_its_hardware() -> None:
     assert "cores" in machine()
     assert "Python 3" in machine()
 

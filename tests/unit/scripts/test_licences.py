@@ -15,7 +15,7 @@ def test_every_locked_package_may_be_shipped(lock: str) -> None:
     "licence",
     ["MIT", "Apache-2.0 OR BSD-2-Clause", "BSD License", "MPL-2.0 AND MIT", "LGPL-3.0-or-later"],
 )
-def test_a_licence_for_everybody_is_allowed(licence: str) -> None:
+def test_a_permissive_licence_is_allowed(licence: str) -> None:
     assert is_allowed(licence)
 
 
@@ -34,7 +34,7 @@ def test_a_licence_for_everybody_is_allowed(licence: str) -> None:
         "Other/Proprietary License",
     ],
 )
-def test_a_licence_with_strings_is_refused(licence: str) -> None:
+def test_a_restrictive_licence_is_refused(licence: str) -> None:
     assert not is_allowed(licence)
 
 

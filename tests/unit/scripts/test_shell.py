@@ -33,16 +33,16 @@ def add_program(machine: Path, name: str, script: str) -> None:
     (machine / name).chmod(0o755)
 
 
-def test_no_python_is_said(machine: Path) -> None:
+def test_a_missing_python_is_an_error(machine: Path) -> None:
     done = run("setup.sh", str(machine / "venv"), "lock.txt", machine=machine)
     assert done.returncode == 1
-    assert "needs Python 3.11 or newer" in done.stderr
+    assert "Python 3.11 or newer was not found" in done.stderr
 
 
-def test_an_old_python_is_no_python(machine: Path) -> None:
+def test_an_old_python_is_not_used(machine: Path) -> None:
     add_program(machine, "python3", "exit 1")
     done = run("setup.sh", str(machine / "venv"), "lock.txt", machine=machine)
-    assert "needs Python 3.11 or newer" in done.stderr
+    assert "Python 3.11 or newer was not found" in done.stderr
 
 
 def test_a_python_without_venv_names_the_package(machine: Path) -> None:
@@ -59,7 +59,7 @@ def test_missing_programs_are_named_in_one_line(machine: Path) -> None:
     assert "apt-get install -y --no-install-recommends flite festival festvox-" in done.stderr
 
 
-def test_nothing_is_said_when_nothing_is_missing(machine: Path) -> None:
+def test_nothing_is_printed_when_nothing_is_missing(machine: Path) -> None:
     add_program(machine, "sox", "")
     done = run("need.sh", "sox", machine=machine)
     assert (done.returncode, done.stderr) == (0, "")

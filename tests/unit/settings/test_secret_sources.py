@@ -40,12 +40,12 @@ def placed(folder: Path, vault: Site, places: list[str]) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("first", range(len(PLACES)))
-def test_the_first_place_that_knows_it_wins(tmp_path: Path, vault: Site, first: int) -> None:
+def test_the_first_source_that_sets_it_wins(tmp_path: Path, vault: Site, first: int) -> None:
     environment = placed(tmp_path, vault, PLACES[first:])
     assert load(tmp_path, **environment).token == f"from {PLACES[first]}"
 
 
-def test_the_places_may_be_named_in_the_env_file(tmp_path: Path) -> None:
+def test_sources_may_be_named_in_the_env_file(tmp_path: Path) -> None:
     (tmp_path / "hf_token").write_text("hf_mounted\n")
     (tmp_path / ".env").write_text(f"SECRETS_DIR={tmp_path}\n")
     assert load(tmp_path).token == "hf_mounted"
@@ -57,7 +57,7 @@ def test_an_empty_variable_hides_nothing(tmp_path: Path) -> None:
     assert loaded.token == "hf_mounted"
 
 
-def test_the_name_that_the_hub_itself_uses_is_known(tmp_path: Path) -> None:
+def test_the_hubs_own_variable_is_accepted(tmp_path: Path) -> None:
     assert load(tmp_path, HF_TOKEN="hf_short").token == "hf_short"
     both = load(tmp_path, HF_TOKEN="hf_short", HUGGINGFACE_ACCESS_TOKEN="hf_long")
     assert both.token == "hf_long"
@@ -68,7 +68,7 @@ def test_a_manager_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     assert loaded.error.startswith("error: SECRETS_FROM is not usable")
 
 
-def test_azure_wants_the_name_of_a_vault(tmp_path: Path) -> None:
+def test_azure_needs_the_name_of_a_vault(tmp_path: Path) -> None:
     loaded = load(tmp_path, SECRETS_FROM="azure")
     assert loaded.error.startswith("error: SECRETS_FROM=azure needs SECRETS_NAME")
 
@@ -85,7 +85,7 @@ def test_the_guides_names_are_the_defaults(manager: str) -> None:
     assert DEFAULT_NAMES[manager] in said[manager]
 
 
-def test_a_broken_env_file_is_said_without_its_text(tmp_path: Path) -> None:
+def test_a_broken_env_file_is_refused_without_its_text(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"HF_TOKEN=hf_secret\xff")
     loaded = load(tmp_path)
     assert "UTF-8" in loaded.error

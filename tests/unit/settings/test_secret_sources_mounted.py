@@ -29,7 +29,7 @@ def test_a_file_is_the_setting_of_its_name(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\n\n", " "])
-def test_the_end_of_the_line_is_no_part_of_it(folder: Path, ending: str) -> None:
+def test_a_trailing_newline_is_removed(folder: Path, ending: str) -> None:
     (folder / "hf_token").write_text("hf_mounted" + ending)
     assert token_in(folder) == "hf_mounted"
 
@@ -48,13 +48,13 @@ def test_the_folder_itself_may_be_a_link(folder: Path) -> None:
     assert token_in(folder.parent / "link") == "hf_mounted"
 
 
-def test_an_empty_file_says_nothing(folder: Path) -> None:
+def test_an_empty_file_is_ignored(folder: Path) -> None:
     (folder / "hf_token").write_text("\n")
     (folder / "api_port").write_text("")
     assert token_in(folder) is None
 
 
-def test_files_of_others_do_not_matter(folder: Path) -> None:
+def test_unknown_files_are_ignored(folder: Path) -> None:
     (folder / "tls.crt").write_bytes(b"\xff\xfe")
     assert token_in(folder) is None
 
@@ -66,7 +66,7 @@ def test_a_link_out_of_the_folder_is_refused(folder: Path) -> None:
         token_in(folder)
 
 
-def test_a_file_that_is_no_text_is_refused_without_its_bytes(folder: Path) -> None:
+def test_a_binary_file_is_refused_without_its_bytes(folder: Path) -> None:
     (folder / "hf_token").write_bytes(b"hf_secret\xff")
     with pytest.raises(InvalidOptions, match="UTF-8") as caught:
         token_in(folder)
@@ -87,7 +87,7 @@ def test_links_in_a_circle_are_refused(folder: Path) -> None:
         token_in(folder)
 
 
-def test_a_folder_that_is_not_there_is_said(folder: Path) -> None:
+def test_a_missing_folder_is_an_error(folder: Path) -> None:
     folder.rmdir()
     with pytest.raises(InvalidOptions, match="is not a folder"):
         token_in(folder)

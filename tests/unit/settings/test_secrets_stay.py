@@ -39,7 +39,7 @@ def test_a_log_line_with_settings_hides_secrets(caplog: pytest.LogCaptureFixture
     assert leaked(caplog.text) == []
 
 
-def test_every_setting_that_sounds_secret_is_one() -> None:
+def test_every_setting_named_like_a_secret_is_one() -> None:
     sounding = {name for name in Settings.model_fields if name.endswith(SECRET_WORDS)}
     assert sounding <= set(secret_settings())
 
@@ -60,7 +60,7 @@ def test_the_whole_trace_of_a_wrong_setting_hides_it() -> None:
 @pytest.mark.parametrize(
     "url", ["redis://:{}@host:99999999", "http://:{}@host", "{}", "redis://{}@["]
 )
-def test_an_address_of_redis_that_is_none_is_not_repeated(url: str) -> None:
+def test_a_malformed_redis_address_is_not_repeated(url: str) -> None:
     wrong = Settings(_env_file=None, redis_url=url.format(canary("redis_url")))
     with pytest.raises(InvalidOptions) as caught:
         redis_address(wrong)

@@ -71,7 +71,7 @@ def said(process: WorkerProcess, wanted: Callable[[WorkerInfo], bool]) -> Worker
     raise AssertionError("The worker never said so.")
 
 
-def test_missing_engines_come_when_they_are_asked_for(process: WorkerProcess, hub: Hub) -> None:
+def test_missing_engines_are_fetched_on_request(process: WorkerProcess, hub: Hub) -> None:
     before = said(process, lambda worker: worker.state == "ready")
     assert before.problem == "The hub cannot be reached."
     hub.in_reach = True
@@ -81,7 +81,7 @@ def test_missing_engines_come_when_they_are_asked_for(process: WorkerProcess, hu
     assert hub.asked == 2
 
 
-def test_work_goes_on_with_the_engines_that_came(
+def test_work_continues_with_available_engines(
     process: WorkerProcess, hub: Hub, tmp_path: Path
 ) -> None:
     said(process, lambda worker: worker.state == "ready")

@@ -8,8 +8,6 @@ from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.formats import documents, openai_json, subtitles
 from meet_transcriber.core.transcript import Transcript
 
-__all__ = ["EXPORTERS", "Exporter", "export"]
-
 
 @dataclass(frozen=True, slots=True)
 class Exporter:
@@ -34,61 +32,47 @@ class Exporter:
         return not self.media_type.startswith("application/vnd.")
 
 
+_JSON = "application/json"
+_DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+
 EXPORTERS: Mapping[str, Exporter] = {
     "json": Exporter(
-        documents.export_json,
-        "application/json",
-        "json",
-        "The complete transcript.",
+        documents.export_json, _JSON, "json", "The complete transcript.",
         partial(documents.export_json, word_times=False),
     ),
     "txt": Exporter(
         documents.export_txt, "text/plain", "txt", "One line per segment with time and speaker."
     ),
     "md": Exporter(documents.export_md, "text/markdown", "md", "Minutes in Markdown."),
-    "srt": Exporter(
-        subtitles.export_srt, "application/x-subrip", "srt", "SubRip subtitles, 42 x 2."
-    ),
+    "srt": Exporter(subtitles.export_srt, "application/x-subrip", "srt", "SubRip subtitles, 42x2."),
     "vtt": Exporter(subtitles.export_vtt, "text/vtt", "vtt", "WebVTT subtitles with voice tags."),
-    "csv": Exporter(documents.export_csv, "text/csv", "csv", "Segments as comma-separated rows."),
+    "csv": Exporter(
+        partial(documents.export_table, delimiter=","),
+        "text/csv", "csv", "Segments as comma-separated rows.",
+    ),
     "tsv": Exporter(
-        documents.export_tsv, "text/tab-separated-values", "tsv", "Segments as tab-separated rows."
+        partial(documents.export_table, delimiter="\t"),
+        "text/tab-separated-values", "tsv", "Segments as tab-separated rows.",
     ),
     "rttm": Exporter(documents.export_rttm, "text/plain", "rttm", "Speaker turns, NIST's RTTM."),
-    "stm": Exporter(
-        documents.export_stm, "text/plain", "stm", "Segments with speakers, NIST's STM."
-    ),
-    "seglst": Exporter(
-        documents.export_seglst, "application/json", "seglst.json", "SegLST of meeteval."
-    ),
-    "docx": Exporter(
-        documents.export_docx,
-        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-        "docx",
-        "Minutes as a Word document.",
-    ),
+    "stm": Exporter(documents.export_stm, "text/plain", "stm", "Segments in NIST's STM."),
+    "seglst": Exporter(documents.export_seglst, _JSON, "seglst.json", "SegLST of meeteval."),
+    "docx": Exporter(documents.export_docx, _DOCX, "docx", "Minutes as a Word document."),
     "verbose_json": Exporter(
-        openai_json.export_verbose_json,
-        "application/json",
-        "json",
-        "OpenAI's verbose_json.",
+        openai_json.export_verbose_json, _JSON, "json", "OpenAI's verbose_json.",
         partial(openai_json.export_verbose_json, word_times=False),
     ),
     "diarized_json": Exporter(
-        openai_json.export_diarized_json, "application/json", "json", "OpenAI's diarized_json."
+        openai_json.export_diarized_json, _JSON, "json", "OpenAI's diarized_json."
     ),
-}
+}  # fmt: skip
 
 
 def export(transcript: Transcript, form: str, word_timestamps: bool = True) -> bytes:
     """
-    Return a transcript in a format of `EXPORTERS`, with speakers' names; text is UTF-8.
+    Return a transcript in a format of `EXPORTERS`, with names; text is UTF-8.
 
-    Args:
-        word_timestamps: False omits the times of words.
-
-    Raises:
-        InvalidOptions: the format is unknown.
+    Raises InvalidOptions for an unknown format.
     """
     exporter = EXPORTERS.get(form)
     if exporter is None:

@@ -73,17 +73,7 @@ def _markdown(text: str) -> str:
     return _MARKDOWN.sub(lambda match: "\\" + match.group(), to_single_line(text))
 
 
-def export_csv(transcript: Transcript) -> str:
-    """Comma-separated; see `_table`."""
-    return _table(transcript, ",")
-
-
-def export_tsv(transcript: Transcript) -> str:
-    """Tab-separated; see `_table`."""
-    return _table(transcript, "\t")
-
-
-def _table(transcript: Transcript, delimiter: str) -> str:
+def export_table(transcript: Transcript, delimiter: str) -> str:
     """
     One row per segment: start, end, speaker, text; quoted as in RFC 4180.
 
@@ -173,14 +163,11 @@ def export_json(transcript: Transcript, word_times: bool = True) -> str:
         body["segments"] = [
             segment_to_dict(segment, word_times=False) for segment in transcript.segments
         ]
-    return "{\n" + ",\n".join(_lines(body)) + "\n}\n"
-
-
-def _lines(body: dict[str, Any]) -> Iterator[str]:
-    """One line per field and list item; indenting with `json` is much slower."""
-    for name, value in body.items():
+    lines = []
+    for name, value in body.items():  # a line per list item; indenting with `json` is much slower
         items = ",\n".join(map(_dumped, value)) if isinstance(value, list) else ""
-        yield f" {_dumped(name)}: " + (f"[\n{items}\n ]" if items else _dumped(value))
+        lines.append(f" {_dumped(name)}: " + (f"[\n{items}\n ]" if items else _dumped(value)))
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 _dumped = json.JSONEncoder(ensure_ascii=False).encode
@@ -245,7 +232,7 @@ def export_docx(transcript: Transcript) -> bytes:
         for name, text in {**_FIXED, "word/document.xml": document}.items():
             info = zipfile.ZipInfo(name, _FIXED_DATE)
             info.compress_type = zipfile.ZIP_DEFLATED
-            info.create_system = 3
+            info.create_system = 3  # Unix; the default depends on the platform
             archive.writestr(info, text.encode())
     return buffer.getvalue()
 
@@ -258,10 +245,8 @@ def _paragraphs(transcript: Transcript) -> Iterator[str]:
     for segment in transcript.segments:
         if segment.speaker != last:
             name = display_name(transcript, segment.speaker)
-            heading = (
-                f"{name}, {format_time(segment.start)}" if name else format_time(segment.start)
-            )
-            yield _paragraph(heading, "Heading2")
+            time = format_time(segment.start)
+            yield _paragraph(f"{name}, {time}" if name else time, "Heading2")
         yield _paragraph(segment.text, "Normal")
         last = segment.speaker
 

@@ -44,11 +44,7 @@ def plain_body(transcript: Transcript, logprobs: bool = False) -> Body:
 
 
 def verbose_body(
-    transcript: Transcript,
-    task: str = "transcribe",
-    *,
-    segments: bool = True,
-    words: bool = True,
+    transcript: Transcript, task: str = "transcribe", *, segments: bool = True, words: bool = True
 ) -> Body:
     """
     OpenAI's `verbose_json`.

@@ -47,8 +47,7 @@ def build_cues(transcript: Transcript, labels: bool = False) -> tuple[Cue, ...]:
     """
     Split segments into cues that are shown long enough to be read, at most up to the next cue.
 
-    Args:
-        labels: put the speaker's name in front whenever the speaker changes.
+    `labels` puts the speaker's name in front whenever the speaker changes.
     """
     groups = sorted(_groups(transcript, labels), key=lambda group: (group[0].start, group[-1].end))
     if labels:
@@ -58,7 +57,8 @@ def build_cues(transcript: Transcript, labels: bool = False) -> tuple[Cue, ...]:
 
 def display_width(text: str) -> int:
     """Return the columns that a text takes on the screen (Unicode UAX 11)."""
-    return sum(_columns(character) for character in text)
+    shown = (char for char in text if unicodedata.category(char) not in {"Mn", "Me", "Cf"})
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in shown)
 
 
 def wrap(texts: Sequence[str]) -> tuple[str, ...]:
@@ -77,12 +77,6 @@ def wrap(texts: Sequence[str]) -> tuple[str, ...]:
 
     best = min(range(1, len(texts)), key=cost)
     return join_words(texts[:best]), join_words(texts[best:])
-
-
-def _columns(character: str) -> int:
-    if unicodedata.category(character) in {"Mn", "Me", "Cf"}:
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def _groups(transcript: Transcript, labels: bool) -> Iterator[list[Word]]:
@@ -166,14 +160,9 @@ def _ends_cue(words: Sequence[Word], start: int, index: int) -> bool:
     full = display_width(join_words(taken)) > LINE_WIDTH
     text = words[index].text
     clause = ends_clause(text) or words[index + 1].text[0].isspace()
-    ends = ends_sentence(text) or (clause and not _sentence_ends_soon(words, index))
-    return full and ends
-
-
-def _sentence_ends_soon(words: Sequence[Word], index: int) -> bool:
-    """Return whether the sentence ends within the next few words."""
     following = words[index + 1 : index + 1 + _WORDS_AHEAD]
-    return any(ends_sentence(word.text) for word in following)
+    sentence_ends_soon = any(ends_sentence(word.text) for word in following)
+    return full and (ends_sentence(text) or (clause and not sentence_ends_soon))
 
 
 def _greedy(texts: Sequence[str]) -> list[str]:

@@ -53,7 +53,7 @@ def build_client(address: RedisAddress, timeout_seconds: float = TIMEOUT_SECONDS
     ask: Any = Sentinel  # untyped
     sentinels = ask(
         address.hosts,
-        sentinel_kwargs={**shared, "password": address.sentinel_password},
+        sentinel_kwargs=shared,
         username=address.username,
         password=address.password,
         db=address.db,

@@ -49,7 +49,7 @@ def saying(text: str) -> Transcript:
 
 @pytest.mark.parametrize("text", FORMULAS)
 @pytest.mark.parametrize(("form", "delimiter"), [("csv", ","), ("tsv", "\t")])
-def test_no_cell_is_run_by_a_spreadsheet(text: str, form: str, delimiter: str) -> None:
+def test_no_cell_is_a_formula_to_a_spreadsheet(text: str, form: str, delimiter: str) -> None:
     written = export(saying(text), form).decode()
     _, row = csv.reader(io.StringIO(written, newline=""), delimiter=delimiter)
     for cell in row[2:]:
@@ -59,7 +59,7 @@ def test_no_cell_is_run_by_a_spreadsheet(text: str, form: str, delimiter: str) -
 
 @pytest.mark.parametrize("text", ["so;=1+1", "so; -1", 'so;"=1+1;"', "so;'@x", "so;;+1", "＝1;＝1"])
 @pytest.mark.parametrize(("form", "marks"), [("csv", ";"), ("tsv", ";,")])
-def test_no_cell_is_run_where_cells_are_parted_otherwise(text: str, form: str, marks: str) -> None:
+def test_no_cell_is_a_formula_with_another_separator(text: str, form: str, marks: str) -> None:
     for mark in marks:  # as spreadsheets do in other countries
         written = export(saying(text.replace(";", mark)), form).decode()
         for cell in written.replace("\r\n", mark).split(mark):
@@ -67,7 +67,7 @@ def test_no_cell_is_run_where_cells_are_parted_otherwise(text: str, form: str, m
 
 
 @pytest.mark.parametrize("text", ["it's -1", "a=b", "'quoted'", "1-2", "don't"])
-def test_other_cells_are_as_they_were_said(text: str) -> None:
+def test_other_cells_are_unchanged(text: str) -> None:
     written = export(saying(text), "csv").decode()
     _, row = csv.reader(io.StringIO(written, newline=""))
     assert row[2:] == [text, text]
@@ -89,7 +89,7 @@ def test_subtitles_show_scripts_as_text(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", SCRIPTS)
-def test_a_word_document_has_no_markup_of_the_speakers(text: str) -> None:
+def test_speech_cannot_add_markup_to_a_word_document(text: str) -> None:
     document = zipfile.ZipFile(io.BytesIO(export(saying(text), "docx"))).read("word/document.xml")
     assert b"<script" not in document
     assert b"<img" not in document
@@ -98,7 +98,7 @@ def test_a_word_document_has_no_markup_of_the_speakers(text: str) -> None:
 @pytest.mark.parametrize(
     "form", [name for name, each in EXPORTERS.items() if "json" in each.media_type]
 )
-def test_json_is_no_html(form: str) -> None:
+def test_json_is_not_escaped_as_html(form: str) -> None:
     written = export(saying(SCRIPTS[0]), form).decode()
     assert EXPORTERS[form].media_type == "application/json"  # with nosniff no browser shows it
     assert SCRIPTS[0] in json.dumps(json.loads(written))

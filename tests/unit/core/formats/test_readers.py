@@ -60,7 +60,7 @@ def test_a_txt_line_ends_where_the_next_begins() -> None:
         ("a.json", '\ufeff{"segments": [], "speakers": ["ann"], "unheard_of": 1}'),
     ],
 )
-def test_files_are_told_by_ending_or_content(tmp_path: Path, name: str, text: str) -> None:
+def test_the_format_follows_from_extension_or_content(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text, "utf-8")
     assert read_transcript(tmp_path / name).speakers == ("ann",)
 
@@ -86,9 +86,7 @@ def test_files_are_told_by_ending_or_content(tmp_path: Path, name: str, text: st
         ("a.mp3", "abc", "has an unknown format"),
     ],
 )
-def test_damage_is_said_with_its_file_and_line(
-    tmp_path: Path, name: str, text: str, sentence: str
-) -> None:
+def test_errors_name_the_file_and_line(tmp_path: Path, name: str, text: str, sentence: str) -> None:
     (tmp_path / name).write_text(text, "utf-8")
     with pytest.raises(StorageError, match=sentence) as raised:
         read_transcript(tmp_path / name)
@@ -98,7 +96,7 @@ def test_damage_is_said_with_its_file_and_line(
 @pytest.mark.parametrize(
     "make", [Path.mkdir, lambda path: path.write_bytes(b"\xff\xfe\x00"), Path.exists]
 )
-def test_what_cannot_be_read_is_a_sentence(tmp_path: Path, make: object) -> None:
+def test_an_unreadable_file_is_an_error(tmp_path: Path, make: object) -> None:
     make(tmp_path / "a.json")  # type: ignore[operator]
     with pytest.raises(StorageError, match="Cannot read"):
         read_transcript(tmp_path / "a.json")

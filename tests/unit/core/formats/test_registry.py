@@ -14,7 +14,7 @@ several = settings(max_examples=10)
 GOLDEN = Path(__file__).parents[3] / "golden" / "exports"
 
 
-def test_every_format_says_what_it_is() -> None:
+def test_every_format_is_described() -> None:
     for exporter in EXPORTERS.values():
         assert "/" in exporter.media_type
         assert exporter.summary.endswith(".")
@@ -50,13 +50,13 @@ def test_silence_is_written_without_words(form: str) -> None:
 @pytest.mark.parametrize("form", [form for form in EXPORTERS if EXPORTERS[form].is_text])
 @several
 @given(data=st.data())
-def test_nothing_that_is_said_breaks_the_encoding(
+def test_any_text_can_be_encoded(
     data: st.DataObject, transcripts: st.SearchStrategy[Transcript], form: str
 ) -> None:
     text = export(data.draw(transcripts), form).decode("utf-8")
     assert "\x00" not in text
 
 
-def test_an_unknown_format_is_refused_in_words() -> None:
+def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(InvalidOptions, match="The format 'pdf' is unknown; use one of json, txt"):
         export(Transcript(), "pdf")

@@ -52,7 +52,7 @@ def test_every_line_fits_and_no_cue_has_more_than_two(
 
 @several
 @given(data=st.data(), labels=st.booleans())
-def test_cues_are_in_order_apart_and_neither_flash_nor_linger(
+def test_cues_are_ordered_disjoint_and_readable(
     data: st.DataObject, labels: bool, transcripts: Strategy
 ) -> None:
     cues = build_cues(data.draw(transcripts), labels)

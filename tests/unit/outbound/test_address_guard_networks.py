@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.outbound.networks import (
+from meet_transcriber.outbound.address_guard import (
     AllowList,
     address_of,
     is_host_name,
@@ -44,7 +44,7 @@ def test_public_addresses_are_public(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", METADATA.split())
-def test_metadata_addresses_are_called_so(text: str) -> None:
+def test_metadata_addresses_are_named_as_such(text: str) -> None:
     assert special_kind(ip_address(text)) == "a cloud's metadata"
 
 
@@ -84,7 +84,7 @@ def test_host_names_are_recognized(host: str) -> None:
 @pytest.mark.parametrize(
     "host", ["", ".", "a..b", "-a.b", "a-", "127.1", "2130706433", "0x7f.1", "a.0x", "a b", "a%2e"]
 )
-def test_spellings_of_numbers_and_nonsense_are_no_host_names(host: str) -> None:
+def test_numbers_and_malformed_names_are_not_host_names(host: str) -> None:
     assert not is_host_name(host)
 
 
@@ -103,7 +103,7 @@ def test_spellings_of_numbers_and_nonsense_are_no_host_names(host: str) -> None:
         ("169.254.169.254", "any.name", "169.254.169.254"),
     ],
 )
-def test_an_entry_opens_what_it_names(entry: str, host: str, address: str) -> None:
+def test_an_entry_allows_what_it_names(entry: str, host: str, address: str) -> None:
     assert AllowList.of([entry, "", " "]).refusal(host, ip_address(address)) is None
 
 
@@ -120,7 +120,7 @@ def test_an_entry_opens_what_it_names(entry: str, host: str, address: str) -> No
         ("::/0", "any.name", "10.0.0.1"),
     ],
 )
-def test_an_entry_opens_nothing_else(entry: str, host: str, address: str) -> None:
+def test_an_entry_allows_nothing_else(entry: str, host: str, address: str) -> None:
     assert AllowList.of([entry]).refusal(host, ip_address(address))
 
 
@@ -128,7 +128,7 @@ def test_an_entry_opens_nothing_else(entry: str, host: str, address: str) -> Non
     "entry",
     ["*", "*.", "a*b", "*.*", "http://wiki", "wiki:80", "10.0.0.0/33", "127.1", "a b", "a/b", "１"],
 )
-def test_other_entries_are_refused_in_words(entry: str) -> None:
+def test_malformed_entries_are_refused(entry: str) -> None:
     with pytest.raises(
         InvalidOptions, match=r"OUTBOUND_ALLOW contains .*, which is not a host name"
     ):

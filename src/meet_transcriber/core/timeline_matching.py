@@ -7,7 +7,7 @@ from functools import reduce
 from operator import or_
 
 from meet_transcriber.core.scoring import assign
-from meet_transcriber.core.speaker_timeline.formats import Timeline
+from meet_transcriber.core.speaker_timeline import Timeline
 from meet_transcriber.core.transcript import (
     Span,
     TranscriptWarning,
@@ -146,6 +146,10 @@ _LIFT_UNCLEAR, _SECONDS_UNCLEAR = 0.7, 30.0  # the same if the offset is not cle
 _EDGE = 0.5  # conference systems notice changes of speaker this late
 _WARN_SECONDS, _WARN_SHARE = 3.0, 0.05  # smaller differences cause no warning
 _WARN_PEOPLE, _WARN_CHARS = 5, 40
+_UNUSED = TranscriptWarning(
+    "speaker_timeline_unused",
+    "The speaker timeline was not used: the transcript does not distinguish speakers.",
+)
 _LABEL = re.compile(r"SPEAKER_\d+", re.IGNORECASE)
 
 
@@ -173,7 +177,7 @@ def name_speakers(timeline: Timeline, turns: Sequence[Turn], duration: float) ->
     """
     voices = _tracks((turn.speaker, Span(turn.start, turn.end)) for turn in turns)
     if not voices:
-        return Naming(warnings=(_unused(),))
+        return Naming(warnings=(_UNUSED,))
     people = _people(timeline, duration)
     offset = find_offset(people, voices, duration)
     people = {name: _within(spans, offset.seconds, duration) for name, spans in people.items()}
@@ -194,15 +198,12 @@ def _people(timeline: Timeline, duration: float) -> Tracks:
     """Return spans by person; a clock that starts after the recording's end starts at 0."""
     first = min((entry.start for entry in timeline.entries), default=0.0)
     zero = first if first >= duration else 0.0
-    return _tracks(
-        (each.name, Span(each.start - zero, each.end - zero)) for each in timeline.entries
-    )
+    entries = timeline.entries
+    return _tracks((each.name, Span(each.start - zero, each.end - zero)) for each in entries)
 
 
 def _within(spans: Sequence[Span], offset: float, duration: float) -> list[Span]:
-    moved = (
-        Span(max(each.start + offset, 0.0), min(each.end + offset, duration)) for each in spans
-    )
+    moved = [Span(max(s.start + offset, 0.0), min(s.end + offset, duration)) for s in spans]
     return [span for span in moved if span.end > span.start]
 
 
@@ -214,20 +215,17 @@ def _names(people: Tracks, voices: Tracks, *, clear: bool) -> dict[str, str]:
     ]
     spoken = [shared_seconds(voices[label], _window(people)) for label in labels]
     alone = len(labels) == len(persons) == 1
+    lift, seconds = (_LIFT, _SECONDS) if clear or alone else (_LIFT_UNCLEAR, _SECONDS_UNCLEAR)
     names = {}
     for row, column in enumerate(matching(shared)):
         if column < len(persons) and not _LABEL.fullmatch(persons[column]):
             # a person who speaks most of the time matches any voice, so subtract chance
-            by_chance = sum(each[column] for each in shared) / max(sum(spoken), 1.0)
-            least = _least_share(0.0 if alone else by_chance, clear or alone) * spoken[row]
-            if shared[row][column] >= max(least, _SECONDS if clear or alone else _SECONDS_UNCLEAR):
+            together = sum(each[column] for each in shared)
+            by_chance = 0.0 if alone else together / max(sum(spoken), 1.0)
+            least = max(_MIN_SHARE, by_chance + lift * (1 - by_chance)) * spoken[row]
+            if shared[row][column] >= max(least, seconds):
                 names[labels[row]] = persons[column]
     return names
-
-
-def _least_share(by_chance: float, clear: bool) -> float:
-    lift = _LIFT if clear else _LIFT_UNCLEAR
-    return max(_MIN_SHARE, by_chance + lift * (1 - by_chance))
 
 
 def _window(people: Tracks) -> list[Span]:
@@ -276,9 +274,8 @@ def _differences(
 def _differs(
     differing: Mapping[str, float], total: float, covered: float, named: set[str]
 ) -> TranscriptWarning:
-    order = sorted(
-        (name for name in differing if differing[name] >= 1), key=lambda name: -differing[name]
-    )
+    counted = (name for name, seconds in differing.items() if seconds >= 1)
+    order = sorted(counted, key=lambda name: -differing[name])
     named_people = [
         f"{_short(name)} for {differing[name]:.0f} s"
         + ("" if name in named else " (matched to no voice)")
@@ -303,11 +300,4 @@ def _not_aligned(*, named: bool) -> TranscriptWarning:
         "speaker_timeline_not_aligned",
         "The speaker timeline could not be aligned with the audio, so its times were used "
         f"unchanged; {taken if named else 'no voice matches a name clearly, and none was used'}.",
-    )
-
-
-def _unused() -> TranscriptWarning:
-    return TranscriptWarning(
-        "speaker_timeline_unused",
-        "The speaker timeline was not used: the transcript does not distinguish speakers.",
     )

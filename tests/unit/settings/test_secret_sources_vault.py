@@ -9,8 +9,7 @@ import pytest
 
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.settings import Settings
-from meet_transcriber.settings import http_secrets as vaults
-from meet_transcriber.settings.http_secrets import VaultAccess
+from meet_transcriber.settings.secret_sources import VaultAccess, read_vault
 from tests.unit.outbound.sites import Answer, Site
 
 SECRET = "/v1/secret/data/meet-transcriber"
@@ -36,7 +35,7 @@ def read(
     vault: Site, access: dict[str, Any] | None = None, name: str = "secret/meet-transcriber"
 ) -> dict[str, Any]:
     said = {"addr": vault.url(""), "token": "hvs.theirs", **(access or {})}
-    return vaults.read_vault(Settings, name, VaultAccess(_env_file=None, **said))
+    return read_vault(Settings, name, VaultAccess(_env_file=None, **said))
 
 
 def test_the_guides_field_is_the_token(vault: Site) -> None:
@@ -45,7 +44,7 @@ def test_the_guides_field_is_the_token(vault: Site) -> None:
     assert vault.seen[0].headers["x-vault-token"] == "hvs.theirs"
 
 
-def test_other_fields_are_settings_and_strangers_do_not_matter(vault: Site) -> None:
+def test_known_fields_are_settings_and_others_are_ignored(vault: Site) -> None:
     kept = fields(REDIS_PASSWORD="p", log_level="DEBUG", colour="red", api_port="")
     vault.answers[SECRET] = kept
     assert read(vault) == {"redis_password": "p", "log_level": "DEBUG"}
@@ -58,7 +57,7 @@ def test_another_secret_may_be_named(vault: Site) -> None:
     assert vault.seen[0].headers["x-vault-namespace"] == "ours"
 
 
-def test_a_pod_shows_its_own_token_and_gets_one(tmp_path: Path, vault: Site) -> None:
+def test_a_pod_signs_in_with_its_service_account(tmp_path: Path, vault: Site) -> None:
     (tmp_path / "jwt").write_text("pods.own.token\n")
     vault.answers["/v1/auth/kubernetes/login"] = says({"auth": {"client_token": "hvs.given"}})
     vault.answers[SECRET] = fields(hf_token="hf_kept")
@@ -80,7 +79,7 @@ def test_a_pod_shows_its_own_token_and_gets_one(tmp_path: Path, vault: Site) -> 
         (lambda request: request.send(b"", 307, location="/elsewhere"), "answers 307"),
     ],
 )
-def test_what_cannot_be_read_is_said(vault: Site, answer: Answer, said: str) -> None:
+def test_an_unusable_response_is_an_error(vault: Site, answer: Answer, said: str) -> None:
     vault.answers[SECRET] = answer
     with pytest.raises(InvalidOptions) as caught:
         read(vault)
@@ -103,7 +102,7 @@ def test_what_cannot_be_read_is_said(vault: Site, answer: Answer, said: str) -> 
         ({"cacert": "/nowhere"}, "cannot be reached (FileNotFoundError)"),
     ],
 )
-def test_what_is_missing_is_said(vault: Site, lacking: dict[str, str | None], said: str) -> None:
+def test_missing_access_is_an_error(vault: Site, lacking: dict[str, str | None], said: str) -> None:
     with pytest.raises(InvalidOptions) as caught:
         read(vault, lacking)
     assert said in str(caught.value)

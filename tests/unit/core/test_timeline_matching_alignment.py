@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meet_transcriber.core.speaker_timeline import Timeline, name_speakers
-from meet_transcriber.core.speaker_timeline.matching import find_offset
+from meet_transcriber.core.speaker_timeline import Timeline
+from meet_transcriber.core.timeline_matching import find_offset, name_speakers
 from meet_transcriber.core.transcript import Turn
-from tests.unit.core.speaker_timeline.meetings import disturbed, meeting, noted
+from tests.unit.core.timeline_meetings import disturbed, meeting, noted
 
 seeds = st.integers(0, 10_000)
 
@@ -39,7 +39,7 @@ def test_the_timeline_of_another_meeting_fits_nowhere(seed: int, speakers: int) 
     assert taken.warnings[0].code == "speaker_timeline_not_aligned"
 
 
-def test_a_clock_that_begins_after_the_recording_is_no_trouble() -> None:
+def test_a_clock_that_starts_after_the_recording_is_aligned() -> None:
     turns = meeting(random.Random(1), 600, 3)
     found = name_speakers(noted(turns, -36_000), turns, 600)
     assert found.offset.clear
@@ -58,7 +58,7 @@ def test_a_recording_of_the_middle_is_found_in_a_timeline_of_all() -> None:
     assert len(found.names) == 5
 
 
-def test_somebody_who_speaks_all_the_time_fits_everywhere_so_nothing_is_moved() -> None:
+def test_a_single_continuous_speaker_gives_no_offset() -> None:
     talk = [Turn(0, 900, "SPEAKER_00")]
     assert name_speakers(noted(talk), talk, 900).offset.seconds == pytest.approx(0, abs=0.2)
     shifted = name_speakers(noted([Turn(0, 400, "SPEAKER_00")]), talk, 900)

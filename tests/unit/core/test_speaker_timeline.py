@@ -14,11 +14,11 @@ from meet_transcriber.core.speaker_timeline import (
     Entry,
     Timeline,
     decode_text,
+    parse_time,
     parse_timeline,
     read_timeline,
 )
-from meet_transcriber.core.speaker_timeline.formats import parse_time
-from tests.unit.core.speaker_timeline import samples
+from tests.unit.core import timeline_samples as samples
 
 ENTRIES = [
     ("Ann Lee", 3.58, 9.24),
@@ -47,7 +47,7 @@ def rounded(timeline: Timeline, zero: float = 0.0) -> list[tuple[str, float, flo
         json.dumps({"speaker_timeline": json.loads(samples.JSON)}),
     ],
 )
-def test_each_format_says_the_same(text: str) -> None:
+def test_every_format_gives_the_same_timeline(text: str) -> None:
     assert rounded(parse_timeline(text)) == ENTRIES
 
 
@@ -67,7 +67,7 @@ def test_a_meeting_may_pass_midnight() -> None:
     assert rounded(parse_timeline(late)) == [("Ann", 0.0, 20.0), ("Bob", 20.0, 40.0)]
 
 
-def test_where_only_beginnings_are_written_each_lasts_until_the_next() -> None:
+def test_an_entry_without_end_lasts_until_the_next() -> None:
     log = "time,speaker\n0:01,Ann\n0:05,Bob\n0:09,Ann\n"
     assert rounded(parse_timeline(log)) == [("Ann", 1, 5), ("Bob", 5, 9), ("Ann", 9, 14)]
 
@@ -78,17 +78,17 @@ def test_a_duration_stands_for_an_end() -> None:
     ]
 
 
-def test_cues_that_name_nobody_are_passed_over() -> None:
+def test_cues_without_a_name_are_skipped() -> None:
     text = samples.ZOOM_VTT + "\n4\n00:00:21.000 --> 00:00:22.000\nthank you\n"
     assert rounded(parse_timeline(text)) == ENTRIES
 
 
-def test_two_voices_in_a_cue_speak_during_all_of_it() -> None:
+def test_two_speakers_of_a_cue_both_speak_throughout() -> None:
     cue = "WEBVTT\n\n00:01.000 --> 00:02.000\n<v.loud Ann>Yes.</v> <v Bob>No.</v>\n"
     assert rounded(parse_timeline(cue)) == [("Ann", 1, 2), ("Bob", 1, 2)]
 
 
-def test_names_are_shown_on_one_line_without_anything_invisible() -> None:
+def test_names_have_one_line_and_no_invisible_characters() -> None:
     name = "\u202eAnn\x1b[31m\n\tL\u200bee\x00"
     assert read_timeline([{"name": name, "start": 0, "end": 1}]).entries == (
         Entry("Ann[31m Lee", 0, 1),
@@ -135,14 +135,14 @@ def test_names_are_shown_on_one_line_without_anything_invisible() -> None:
         ("ü" * (1 << 19) + "x", "larger than 1024 KiB"),
     ],
 )
-def test_what_is_no_timeline_is_refused_with_the_place(text: str, why: str) -> None:
+def test_an_invalid_timeline_is_refused_with_its_line(text: str, why: str) -> None:
     with pytest.raises(InvalidOptions, match="speaker_timeline") as refused:
         parse_timeline(text)
     assert why in str(refused.value)
 
 
 @given(st.text() | st.text("WEBVTT\n\r-:>.<v \x00", max_size=200) | st.text('[{"ts:1, ]}\n'))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
         timeline = parse_timeline(text)
     except InvalidOptions:
@@ -215,12 +215,12 @@ def slow_step(start: str, unit: str) -> str | None:
 
 
 @pytest.mark.parametrize("start", PREFIXES.values(), ids=PREFIXES.keys())
-def test_time_grows_with_a_hostile_text_no_faster_than_its_length(start: str) -> None:
+def test_parsing_hostile_text_takes_linear_time(start: str) -> None:
     assert [slow for unit in UNITS if (slow := slow_step(start, unit))] == []
 
 
 @pytest.mark.parametrize("column", ["x", "ts,", "name,", "(", "ts"])
-def test_time_does_not_grow_with_the_header_in_every_row_of_a_csv(column: str) -> None:
+def test_a_wide_csv_header_does_not_slow_down_every_row(column: str) -> None:
     def table(size: int) -> str:
         header = f"name,{column * (size // 8 // len(column))},start\n"
         return header + "A,,1\n" * (size // 64)
@@ -254,12 +254,10 @@ def test_files_are_utf_8_or_utf_16_with_a_mark() -> None:
         ("11/24/2026, 1:02:03 PM", 46_923.0, True),
     ],
 )
-def test_times_are_read_as_people_and_programs_write_them(
-    text: str, seconds: float, of_day: bool
-) -> None:
+def test_times_are_parsed(text: str, seconds: float, of_day: bool) -> None:
     assert parse_time(text) == (seconds, of_day)
 
 
 @pytest.mark.parametrize("text", ["", "soon", "1:2:3:4", "-1", "1e3", "inf", "1:75", "٣"])
-def test_other_things_are_no_times(text: str) -> None:
+def test_other_text_is_not_a_time(text: str) -> None:
     assert parse_time(text) is None

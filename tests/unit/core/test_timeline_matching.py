@@ -4,9 +4,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from meet_transcriber.core.speaker_timeline import Entry, Naming, Timeline, name_speakers
+from meet_transcriber.core.speaker_timeline import Entry, Timeline
+from meet_transcriber.core.timeline_matching import Naming, name_speakers
 from meet_transcriber.core.transcript import Turn
-from tests.unit.core.speaker_timeline.meetings import PEOPLE, disturbed, meeting, noted
+from tests.unit.core.timeline_meetings import PEOPLE, disturbed, meeting, noted
 
 A, B, C = "SPEAKER_00", "SPEAKER_01", "SPEAKER_02"
 SECONDS = 1200.0
@@ -25,13 +26,13 @@ def codes(taken: Naming) -> list[str]:
     return [warning.code for warning in taken.warnings]
 
 
-def test_every_voice_gets_its_name_and_nothing_is_in_doubt() -> None:
+def test_every_voice_is_named_without_warnings() -> None:
     taken = name_speakers(noted(made(), 120), made(), SECONDS)
     assert taken.names == dict(zip((A, B, C), PEOPLE, strict=False))
     assert codes(taken) == []
 
 
-def test_a_timeline_with_faults_names_them_all_the_same_and_says_what_differs() -> None:
+def test_an_inaccurate_timeline_still_names_voices_with_a_warning() -> None:
     timeline = disturbed(random.Random(2), noted(made()), 0.25)
     taken = name_speakers(timeline, made(), SECONDS)
     assert taken.names == dict(zip((A, B, C), PEOPLE, strict=False))
@@ -39,7 +40,7 @@ def test_a_timeline_with_faults_names_them_all_the_same_and_says_what_differs() 
     assert "Bob" in taken.warnings[0].message
 
 
-def test_a_voice_that_is_two_people_is_named_after_one_and_the_other_is_told() -> None:
+def test_a_voice_of_two_people_is_named_after_one_with_a_warning() -> None:
     turns = [*made()[:60], *[turn for turn in made()[60:] if turn.speaker != C]]
     taken = name_speakers(noted(turns), heard_as(turns, SPEAKER_02=B), SECONDS)
     assert taken.names == {A: PEOPLE[0], B: PEOPLE[1]}
@@ -58,7 +59,7 @@ def test_a_person_in_two_voices_names_one_of_them() -> None:
     assert codes(taken) == ["speaker_timeline_differs"]
 
 
-def test_nobody_is_invented() -> None:
+def test_no_speaker_is_added() -> None:
     silent = Entry("Zoë", 1.0, 1.5)
     timeline = Timeline((silent, *noted(made(speakers=2)).entries))
     taken = name_speakers(timeline, made(speakers=2), SECONDS)
@@ -66,23 +67,23 @@ def test_nobody_is_invented() -> None:
     assert "Zoë" not in taken.names.values()
 
 
-def test_without_voices_nobody_is_named_and_that_is_said() -> None:
+def test_without_voices_the_timeline_is_unused_with_a_warning() -> None:
     taken = name_speakers(noted(made()), [], SECONDS)
     assert (taken.names, codes(taken)) == ({}, ["speaker_timeline_unused"])
 
 
-def test_labels_are_no_names() -> None:
+def test_labels_are_not_used_as_names() -> None:
     entries = [replace(each, name="SPEAKER_07") for each in noted(made(speakers=2)).entries]
     assert name_speakers(Timeline(tuple(entries)), made(speakers=2), SECONDS).names == {}
 
 
-def test_one_voice_and_one_person_are_one_even_where_nothing_tells_when() -> None:
+def test_one_voice_and_one_person_match_without_alignment() -> None:
     turns = [Turn(0.0, 50.0, A)]
     taken = name_speakers(Timeline((Entry("Ann", 0.0, 58.0),)), turns, 60.0)
     assert taken.names == {A: "Ann"}
 
 
-def test_edges_that_are_a_little_off_are_no_difference() -> None:
+def test_slightly_shifted_edges_are_not_reported() -> None:
     entries = [
         replace(each, start=each.start + 0.4, end=each.end + 0.4)
         for each in noted(made()).entries

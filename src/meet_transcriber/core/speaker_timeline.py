@@ -1,4 +1,4 @@
-"""Reads speaker timelines: detects the format by the content and enforces limits."""
+"""Speaker timelines: who spoke when, as recorded by a conference system or a person."""
 
 import csv
 import html
@@ -7,13 +7,16 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice, pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from meet_transcriber.core.edits import LONGEST_NAME
 from meet_transcriber.core.errors import InvalidOptions
+
+T = TypeVar("T")
 
 SPEAKER_TIMELINE = "speaker_timeline.json"
 """Logical name of the object of a job that stores its timeline."""
@@ -58,16 +61,9 @@ def timeline_error(reason: str) -> InvalidOptions:
     return InvalidOptions(f"speaker_timeline cannot be used: {reason}")
 
 
-def build_timeline(rows: Sequence[Row]) -> Timeline:
-    """
-    Build a timeline from rows in any order; entries of length zero are dropped.
-
-    Raises:
-        InvalidOptions: a name or a time is invalid, or there are no entries or too many.
-    """
-    if len(rows) > MAX_ENTRIES:
-        raise too_many_error()
-    entries = [entry for entry in map(_validate, rows) if entry.end > entry.start]
+def build_timeline(rows: Iterable[Row]) -> Timeline:
+    """Build a timeline from rows in any order, without empty ones; raises InvalidOptions."""
+    entries = [entry for entry in map(_validate, _limited(rows)) if entry.end > entry.start]
     if not entries:
         raise timeline_error("it has no entry with a name, a start and a later end.")
     people = {entry.name for entry in entries}
@@ -105,12 +101,7 @@ def _is_shown(char: str) -> bool:
 
 
 def decode_text(data: bytes) -> str:
-    """
-    Decode a file: UTF-8, or UTF-16 with a byte order mark.
-
-    Raises:
-        InvalidOptions: it is neither, or too large.
-    """
+    """Decode UTF-8, or UTF-16 with a byte order mark; raises InvalidOptions."""
     if len(data) > 2 * MAX_BYTES:
         raise too_large_error()
     try:
@@ -118,21 +109,22 @@ def decode_text(data: bytes) -> str:
             return data.decode("utf-16")
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise timeline_error(
-            "it is not valid UTF-8; save it as UTF-8 and send it again."
-        ) from error
+        raise timeline_error("it is not valid UTF-8; save it as UTF-8.") from error
 
 
 def too_large_error() -> InvalidOptions:
-    """The error for more than MOST_BYTES."""
+    """Return the error for more than MAX_BYTES."""
     return timeline_error(
         f"it is larger than {MAX_BYTES >> 10} KiB; send only who speaks when, without other text."
     )
 
 
-def too_many_error() -> InvalidOptions:
-    """The error for more than MOST_ENTRIES."""
-    return timeline_error(f"it has more than {MAX_ENTRIES} entries.")
+def _limited(rows: Iterable[T]) -> Iterator[T]:
+    """Yield rows; raise InvalidOptions before reading more than MAX_ENTRIES."""
+    for count, row in enumerate(rows):
+        if count == MAX_ENTRIES:
+            raise timeline_error(f"it has more than {MAX_ENTRIES} entries.")
+        yield row
 
 
 _SECONDS = re.compile(r"\d{1,9}(?:[.,]\d{1,9})?", re.ASCII)
@@ -176,7 +168,7 @@ def parse_time(text: str) -> Moment | None:
     return Moment(first * 3600.0 + second * 60 + rest, of_day)
 
 
-def add_days(seconds: Iterator[float]) -> Iterator[float]:
+def add_days(seconds: Iterable[float]) -> Iterator[float]:
     """Yield times of day in their order, with a day added after each midnight."""
     days, before = 0.0, 0.0
     for each in seconds:
@@ -212,12 +204,9 @@ _LONGEST_ESCAPED = 4_000  # characters; int() refuses a character reference with
 
 def parse_timeline(text: str) -> Timeline:
     """
-    Parse JSON, RTTM, WebVTT with names, or CSV.
+    Parse JSON, RTTM, WebVTT with names, or CSV; times of day count from the earliest one.
 
-    Times of day become seconds since the earliest one.
-
-    Raises:
-        InvalidOptions: the text is invalid or too large; the message names the line.
+    Raises InvalidOptions, which names the line.
     """
     if len(text) > MAX_BYTES or len(text.encode(errors="replace")) > MAX_BYTES:
         raise too_large_error()
@@ -231,19 +220,13 @@ def read_timeline(given: str | Sequence[object]) -> Timeline:
 
 
 def read_entries(entries: Sequence[object]) -> Timeline:
-    """
-    Read a timeline from objects with `name`, `start`, and `end` or `duration`.
-
-    Raises:
-        InvalidOptions: an entry is invalid; the message names it.
-    """
-    if len(entries) > MAX_ENTRIES:
-        raise too_many_error()
-    return _timed([_fields(f"entry {at}", each) for at, each in enumerate(entries, 1)])
+    """Read objects with `name`, `start`, and `end` or `duration`; raises InvalidOptions."""
+    return _timed([_fields(f"entry {at}", each) for at, each in enumerate(_limited(entries), 1)])
 
 
 def _reader_of(text: str) -> Callable[[str], Timeline]:
-    first = next((line for line in _lines(text) if not line.startswith(";")), "")
+    lines = (line.strip() for line in text.split("\n"))
+    first = next((line for line in lines if line and not line.startswith(";")), "")
     if first.startswith(("[", "{")):
         return _parse_json
     if first.startswith("WEBVTT") or "-->" in text:
@@ -251,10 +234,6 @@ def _reader_of(text: str) -> Callable[[str], Timeline]:
     if first.startswith(("SPEAKER ", "SPEAKER\t", "SPKR-INFO")):
         return _parse_rttm
     return _parse_csv
-
-
-def _lines(text: str) -> Iterator[str]:
-    return (line.strip() for line in text.split("\n") if line.strip())
 
 
 # -- JSON ------------------------------------------------------------------------------------
@@ -266,9 +245,7 @@ def _parse_json(text: str) -> Timeline:
     except json.JSONDecodeError as error:
         raise timeline_error(f"line {error.lineno} is not valid JSON: {error.msg}.") from error
     except (ValueError, RecursionError) as error:
-        raise timeline_error(
-            "its JSON has a number that is too large or is nested too deeply."
-        ) from error
+        raise timeline_error("its JSON has a huge number or is nested too deeply.") from error
     if isinstance(data, dict):
         if isinstance(data.get("timeline"), list):
             return _parse_events(data["timeline"])
@@ -285,7 +262,13 @@ def _fields(place: str, entry: object) -> "_Fields":
     name = _first(known, _NAMES)
     if not isinstance(name, str):
         raise timeline_error(f"{place} has no name.")
-    return _Fields(place, name, *(_first(known, each) for each in (_STARTS, _ENDS, _DURATIONS)))
+    start = _moment(place, "start", _first(known, _STARTS))
+    end, duration = _first(known, _ENDS), _first(known, _DURATIONS)
+    if end is not None:
+        return _Fields(place, name, start.of_day, start.seconds, _moment(place, "end", end).seconds)
+    if duration is not None:
+        end = start.seconds + _moment(place, "duration", duration).seconds
+    return _Fields(place, name, start.of_day, start.seconds, end)
 
 
 def _first(known: Mapping[str, Any], names: Sequence[str]) -> Any:
@@ -318,7 +301,7 @@ def _parse_events(events: Sequence[object]) -> Timeline:
 
 def _parse_cues(text: str) -> Timeline:
     """Parse WebVTT or SubRip; names come from voice tags, else from text before a colon."""
-    cues = list(_cues(text))
+    cues = list(_limited(_cues(text)))
     rows = [
         Row(f"line {number}", _unescaped(name), start, end)
         for number, start, end, payload in cues
@@ -347,14 +330,11 @@ def _unescaped(name: str) -> str:
 def _cues(text: str) -> Iterator[tuple[int, float, float, str]]:
     """Yield line number, start, end and text of each cue."""
     lines = text.split("\n")
-    found, at = 0, 0
+    at = 0
     while at < len(lines):
         line, at = lines[at], at + 1
         if "-->" not in line:
             continue
-        found += 1
-        if found > MAX_ENTRIES:
-            raise too_many_error()
         number, (start, end) = at, _cue_times(at, line)
         while at < len(lines) and lines[at].strip() and "-->" not in lines[at]:
             at += 1
@@ -378,29 +358,24 @@ def _cue_times(number: int, line: str) -> tuple[float, float]:
 
 def _parse_rttm(text: str) -> Timeline:
     """Parse SPEAKER lines of RTTM (NIST RT-09) of one recording; other lines are ignored."""
-    rows: list[Row] = []
-    recordings: set[str] = set()
-    for number, line in enumerate(text.split("\n"), 1):
-        fields = line.split()
-        if not fields or fields[0] != "SPEAKER":
-            continue
-        place = f"line {number}"
-        if len(fields) < _RTTM_FIELDS:
-            raise timeline_error(
-                f"{place} is not valid RTTM: it has {len(fields)} fields; 8 are required."
-            )
-        if len(rows) == MAX_ENTRIES:
-            raise too_many_error()
-        start = _moment(place, "start", fields[3]).seconds
-        rows.append(
-            Row(place, fields[7], start, start + _moment(place, "duration", fields[4]).seconds)
-        )
-        recordings.add(fields[1])
+    lines = [(number, line.split()) for number, line in enumerate(text.split("\n"), 1)]
+    rows = [_rttm_row(*each) for each in lines if each[1][:1] == ["SPEAKER"]]
+    recordings = {recording for recording, _ in rows}
     if len(recordings) > 1:
         raise timeline_error(
             f"its RTTM covers {len(recordings)} recordings; send the lines of one recording."
         )
-    return build_timeline(rows)
+    return build_timeline(row for _, row in rows)
+
+
+def _rttm_row(number: int, fields: list[str]) -> tuple[str, Row]:
+    """Return the recording of a line and its row."""
+    place = f"line {number}"
+    if len(fields) < _RTTM_FIELDS:
+        raise timeline_error(f"{place} is not valid RTTM: it has {len(fields)} fields, not 8.")
+    start = _moment(place, "start", fields[3]).seconds
+    end = start + _moment(place, "duration", fields[4]).seconds
+    return fields[1], Row(place, fields[7], start, end)
 
 
 # -- CSV -------------------------------------------------------------------------------------
@@ -411,21 +386,16 @@ def _parse_csv(text: str) -> Timeline:
     for _, header in islice(rows, _HEADER_ROWS):
         names = [_plain(cell) for cell in header]
         if set(names) & set(_NAMES) and set(names) & set(_STARTS):
-            return _timed(list(_csv_entries(names, rows)))
+            return _timed([_csv_fields(names, *row) for row in _limited(rows)])
     raise timeline_error(
         f"its format is unknown; expected {_EXPECTED}. A list of attendees does not say who spoke."
     )
 
 
-def _csv_entries(
-    names: Sequence[str], rows: Iterator[tuple[int, list[str]]]
-) -> Iterator["_Fields"]:
-    """Yield rows below the header; column names are normalized once, not per row."""
-    for at, (number, cells) in enumerate(rows):
-        if at == MAX_ENTRIES:
-            raise too_many_error()
-        known = {name: cell for name, cell in zip(names, cells, strict=False) if name in _COLUMNS}
-        yield _fields(f"line {number}", known)
+def _csv_fields(names: Sequence[str], number: int, cells: Sequence[str]) -> "_Fields":
+    """Read a row; column names are normalized once, not per row."""
+    known = {name: cell for name, cell in zip(names, cells, strict=False) if name in _COLUMNS}
+    return _fields(f"line {number}", known)
 
 
 def _csv_rows(text: str) -> Iterator[tuple[int, list[str]]]:
@@ -448,25 +418,21 @@ def _plain(header: str) -> str:
 # -- times -----------------------------------------------------------------------------------
 
 
-class _Fields:
-    """The fields of an entry, with times not yet on a common clock."""
+class _Fields(NamedTuple):
+    """An entry with times that are not yet on a common clock; `end` is None where not given."""
 
-    def __init__(self, place: str, name: str, start: Any, end: Any, duration: Any) -> None:
-        self.place, self.name = place, name
-        self.start = _moment(place, "start", start)
-        self.end = None if end is None else _moment(place, "end", end)
-        if end is None and duration is not None:
-            seconds = self.start.seconds + _moment(place, "duration", duration).seconds
-            self.end = Moment(seconds, self.start.of_day)
+    place: str
+    name: str
+    of_day: bool
+    start: float
+    end: float | None
 
 
 def _moment(place: str, name: str, value: object) -> Moment:
     found: Moment | None = None
     if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
+        with suppress(OverflowError):
             found = Moment(float(value))
-        except OverflowError:
-            found = None
     elif isinstance(value, str):
         found = parse_time(value)
     if found is None:
@@ -488,16 +454,16 @@ def _shown(value: object) -> str:
 
 def _timed(found: Sequence[_Fields]) -> Timeline:
     """Put entries on one clock; an entry without end lasts until the next start."""
-    if len({each.start.of_day for each in found}) > 1:
+    if len({each.of_day for each in found}) > 1:
         raise timeline_error("it mixes times of day with other times; use one kind.")
-    starts = list(add_days(each.start.seconds for each in found))
-    zero = min(starts) if found and found[0].start.of_day else 0.0
+    starts = list(add_days(each.start for each in found))
+    zero = min(starts) if found and found[0].of_day else 0.0
     follows = _next_starts(starts)
     rows = []
     for each, start in zip(found, starts, strict=True):
         end = follows[start]
         if each.end is not None:
-            _, end = add_days(iter((start, each.end.seconds + start - each.start.seconds)))
+            _, end = add_days((start, each.end + start - each.start))
         rows.append(Row(each.place, each.name, start - zero, end - zero))
     return build_timeline(rows)
 
