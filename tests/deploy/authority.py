@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.deploy.engine import free_port
+from tests.redis_server import free_port
 
 
 class Authority:

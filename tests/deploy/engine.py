@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+from tests.redis_server import free_port
 
 ROOT = Path(__file__).parents[2]
 SAFE = (
@@ -67,13 +68,6 @@ def layers(image: str) -> dict[str, int]:
 def _base() -> str:
     lines = (ROOT / "Dockerfile").read_text().splitlines()
     return next(line.partition("=")[2] for line in lines if line.startswith("ARG BASE_IMAGE="))
-
-
-def free_port() -> int:
-    """A port of this machine that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(what: str, look: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.deploy.engine import ROOT, SETTINGS, answers, free_port, until
+from tests.deploy.engine import ROOT, SETTINGS, answers, until
+from tests.redis_server import free_port
 
 KEY = "key-of-a-test-0123456789abcdef"
 SITE = ROOT / "deploy" / "nginx" / "meet-transcriber"

@@ -12,8 +12,9 @@ import pytest
 
 from meet_transcriber.settings import Settings
 from tests.deploy.authority import Authority
-from tests.deploy.engine import ROOT, free_port, submit, until
+from tests.deploy.engine import ROOT, submit, until
 from tests.deploy.proxy import KEY, Api, states_heard
+from tests.redis_server import free_port
 
 DOMAIN = "meet.example.test"
 LIMIT_BYTES = (Settings.model_fields["max_upload_size_mb"].default + 1) << 20

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.authority import Authority
-from tests.deploy.engine import free_port, until
+from tests.deploy.engine import until
 from tests.deploy.proxy import Api, Nginx
+from tests.redis_server import free_port
 
 DOMAIN = "meet.example.test"
 
