@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from meet_transcriber.service import SubmissionRequest
 from tests.simulated.people import ALMOST_ANN, ANN, BOB, meeting
@@ -74,4 +74,22 @@ def test_without_voice_profiles_there_is_no_checkbox(quick: Simulated, browse: B
     open_meeting(page, job_id)
     rename(page, "SPEAKER_00", "Ann")
     expect(page.get_by_role("dialog")).to_be_visible()
-    expect(page.get_by_label(TICK)).to_have_count(0)
+    expect(page.get_by_label(TICK)).not_to_be_visible()
+
+
+def test_the_checkbox_appears_in_a_dialog_opened_before_the_voices_are_known(
+    shelf: Simulated, browse: Browse
+) -> None:
+    page = browse(shelf.url).page()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/speakers", hold)
+    open_meeting(page, met(shelf, (ANN, 4), (BOB, 4)))
+    rename(page, "SPEAKER_01", "Bob")
+    expect(page.get_by_label(TICK)).not_to_be_visible()
+    for route in held:
+        route.continue_()
+    expect(page.get_by_label(TICK)).to_be_visible()

@@ -38,30 +38,37 @@ export class SpeakersPanel extends EventTarget {
   /** @param {any[]} voices Answer of GET /transcribe/{id}/speakers. */
   showVoices(voices) {
     this.voices = new Map(voices.map((each) => [each.speaker, each]));
+    this.#tell("voices");
     this.#refresh();
   }
 
   /** @param {string} label Ask for its name. */
   async rename(label) {
     const before = this.speakers.names[label] ?? "";
-    const remember = this.voices.get(label)?.rememberable && h("input", { type: "checkbox" });
+    const remember = h("input", { type: "checkbox" });
+    const consent = h("label", { class: "remember" }, remember, h("span", null, "Remember this voice for later meetings. This person has agreed."));
     const input = h("input", {
       type: "text", value: before, maxLength: 200, dir: "auto", autocomplete: "off", autofocus: true,
       placeholder: label, "aria-label": `Name of ${label}`,
     });
     const { closed } = openDialog(`Who is ${this.speakers.name(label)}?`, [
-      input,
-      remember && h("label", { class: "remember" }, remember, h("span", null, "Remember this voice for later meetings. This person has agreed.")),
+      input, consent,
       h("p", { class: "quiet" }, "Shown everywhere and in exports. Leave empty to show ", label, "."),
       h("div", { class: "dialog-actions" },
         h("button", { type: "button", class: "button", onclick: () => input.closest("dialog").close("") }, "Cancel"),
         h("button", { type: "submit", value: "save", class: "button primary" }, "Rename")),
     ]);
     input.select();
-    if (await closed !== "save") return;
+    // The voices may arrive after the dialog was opened.
+    const offer = () => { consent.hidden = !this.voices.get(label)?.rememberable; };
+    offer();
+    this.addEventListener("voices", offer);
+    const outcome = await closed;
+    this.removeEventListener("voices", offer);
+    if (outcome !== "save") return;
     const name = input.value.trim();
     if (name !== before) this.#tell("rename", { label, name });
-    if (name && remember?.checked) this.#tell("remember", { label, name });
+    if (name && remember.checked) this.#tell("remember", { label, name });
   }
 
   #tell(type, detail) { this.dispatchEvent(new CustomEvent(type, { detail })); }
