@@ -101,8 +101,9 @@ def test_errors_while_loading_reach_the_parent(started: Any) -> None:
 
 def test_a_process_that_cannot_be_started_is_an_engine_error(started: Any) -> None:
     _, hard = limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    free = len(list(Path("/proc/self/fd").iterdir())) + 1  # one socket of a pair
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 1, hard))  # one socket of a pair
     try:
         with pytest.raises(EngineUnavailable, match="Too many open files"):
             started(small_gpu, fits=8, how="error")
