@@ -21,7 +21,6 @@ from starlette.types import Lifespan
 
 from meet_transcriber.api import errors, openapi
 from meet_transcriber.api.http import ProbeLimiter
-from meet_transcriber.api.middleware.audit import AuditMiddleware
 from meet_transcriber.api.middleware.proxy_headers import ProxyHeadersMiddleware, TrustedProxies
 from meet_transcriber.api.middleware.rate_limit import AddressLimitMiddleware
 from meet_transcriber.api.middleware.request_log import PROBES, RequestLogMiddleware
@@ -122,7 +121,6 @@ def _add_middleware(
     app: FastAPI, service: Service, settings: Settings, guard: auth.AuthContext
 ) -> None:
     """Add the middleware, from the innermost to the outermost."""
-    app.add_middleware(AuditMiddleware, auth=guard)
     app.state.limiter = limiter = auth.limits(settings)
     if not limiter.off:
         app.add_middleware(AddressLimitMiddleware, limiter=limiter)
@@ -133,7 +131,7 @@ def _add_middleware(
         app.add_middleware(ProxyHeadersMiddleware, proxies=proxies)
     app.add_middleware(RequestSizeLimitMiddleware)
     app.add_middleware(SecurityHeadersMiddleware)
-    app.add_middleware(RequestLogMiddleware, meters=service.context.meters)
+    app.add_middleware(RequestLogMiddleware, meters=service.context.meters, auth=guard)
 
 
 def _allow_origins(app: FastAPI, settings: Settings) -> None:

@@ -16,7 +16,7 @@ from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import ReaderService
 from meet_transcriber.api.errors import OptionProblems
 from meet_transcriber.api.http import JobId, attachment, matches, negotiate
-from meet_transcriber.api.middleware.audit import mark_content_read
+from meet_transcriber.api.middleware.request_log import mark_content_read
 from meet_transcriber.api.openapi import problems, ref, response, response_in, tagged_router
 from meet_transcriber.api.serializers import JsonResponse
 from meet_transcriber.core.errors import InvalidOptions

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from meet_transcriber.api.middleware.audit import ACTIONS, ACTIONS_IF_CONTENT_READ
+from meet_transcriber.api.middleware.request_log import ACTIONS, ACTIONS_IF_CONTENT_READ
 from meet_transcriber.api.routes.uploads import PARTIAL
 from tests.unit.api.secured_app import SecuredApp, open_secured_app
 
@@ -78,6 +78,13 @@ def test_refusals_are_written_down(secured: SecuredApp) -> None:
         (403, "GET readAudit", narrow.key.id, ""),
         (401, "POST createTranscription", "", ""),
     ]
+
+
+def test_strangers_who_reach_no_route_cannot_fill_the_trail(tmp_path: Path) -> None:
+    for local in open_secured_app(tmp_path, auth_mode="loopback"):
+        assert local.client.get("/transcribe").status_code == 403  # not from this machine
+        assert local.client.get("/nothing").status_code == 403
+        assert local.trail() == []
 
 
 def test_what_is_done_to_keys_is_written_down(secured: SecuredApp) -> None:
