@@ -20,7 +20,6 @@ from starlette.responses import Response
 from starlette.types import Lifespan
 
 from meet_transcriber.api import errors, openapi
-from meet_transcriber.api.http import ProbeLimiter
 from meet_transcriber.api.middleware.proxy_headers import ProxyHeadersMiddleware, TrustedProxies
 from meet_transcriber.api.middleware.rate_limit import AddressLimitMiddleware
 from meet_transcriber.api.middleware.request_log import PROBES, RequestLogMiddleware
@@ -103,7 +102,7 @@ def create_app(
     app.state.service, app.state.settings, app.state.auth = service, settings, guard
     app.state.stopping = threading.Event()
     app.state.exposition = observability.exposition(service.context, stores=True)
-    app.state.probe_limiter, app.state.streams = ProbeLimiter(), events.StreamLimiter()
+    app.state.probe_limiter, app.state.streams = submissions.ProbeLimiter(), events.StreamLimiter()
     app.state.key_rechecks = events.KeyRechecks()
     app.state.readiness = health.ReadinessProbe(service)
     local = settings.redis_url is None

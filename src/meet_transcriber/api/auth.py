@@ -12,7 +12,6 @@ from fastapi.security.base import SecurityBase
 from starlette.requests import Request
 
 from meet_transcriber.api.errors import BODY_UNREAD
-from meet_transcriber.api.http import settings_of
 from meet_transcriber.api.middleware.rate_limit import count_key
 from meet_transcriber.bootstrap.auth import AuthContext
 from meet_transcriber.core.auth import OPEN_SCOPES, SCOPES, Caller, SignedIn, caller_of
@@ -24,7 +23,7 @@ from meet_transcriber.core.errors import (
     ScopeMissing,
 )
 from meet_transcriber.service import Service
-from meet_transcriber.settings import listed
+from meet_transcriber.settings import Settings, listed
 
 COOKIE, CSRF_HEADER = "mt_session", "X-CSRF-Token"
 
@@ -93,6 +92,12 @@ def get_auth(request: Request) -> AuthContext:
     """The authentication of the app that serves a request."""
     auth: AuthContext = request.app.state.auth
     return auth
+
+
+def settings_of(request: Request) -> Settings:
+    """The settings of the app that serves a request."""
+    settings: Settings = request.app.state.settings
+    return settings
 
 
 def read_token(request: Request) -> str | None:

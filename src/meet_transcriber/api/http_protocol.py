@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from meet_transcriber.api.http import client_key
+from meet_transcriber.api.middleware.rate_limit import client_key
 
 HEADER_SECONDS = 20.0
 READING_SECONDS = 60.0

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from meet_transcriber.api.http import RequestModel, validate
+from meet_transcriber.api.bodies import RequestModel, validate
 from meet_transcriber.core.edits import LONGEST_NAME
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.options import MAX_SPEAKERS, ChannelMode, Options, Task, speaker_hints

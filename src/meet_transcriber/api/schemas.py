@@ -7,12 +7,12 @@ as transcripts are large and statuses are polled.
 """
 
 from functools import cache
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 
-from meet_transcriber.api.http import RequestModel
+from meet_transcriber.api.bodies import OneOf, RequestModel
 from meet_transcriber.api.options import Submission, SubmissionForm, TranscriptionOptions
 from meet_transcriber.core.auth import Scope
 from meet_transcriber.core.edits import LONGEST_FIND, LONGEST_NAME, LONGEST_TEXT
@@ -107,31 +107,11 @@ class RotationRequest(RequestModel):
     )
 
 
-class _OneOf(RequestModel):
-    """Exactly one of the fields that may be left out."""
-
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        _ = self.given
-        return self
-
-    @property
-    def given(self) -> str:
-        """The name of the field that was sent."""
-        names = [n for n, field in type(self).model_fields.items() if not field.is_required()]
-        sent = [name for name in names if name in self.model_fields_set]
-        if len(sent) != 1:
-            raise ValueError(f"Send exactly one of {', '.join(names)}")
-        return sent[0]
-
-
 _ABSENT: Any = None
-"""The value of a field of `_OneOf` that was not sent; null is not accepted for it."""
+"""The value of a field of `OneOf` that was not sent; null is not accepted for it."""
 
 
-class SegmentChange(_OneOf):
+class SegmentChange(OneOf):
     """One of these changes."""
 
     text: str = Field(
@@ -166,7 +146,7 @@ class Reassignment(RequestModel):
     to: str | None = Field(description="Who gets them, a new speaker too; null for unknown.")
 
 
-class SegmentChanges(_OneOf):
+class SegmentChanges(OneOf):
     """One of these; each is one step, applied completely or not at all."""
 
     changes: list[PlacedChange] = Field(

@@ -7,7 +7,7 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
 
-from meet_transcriber.api.http import JsonBody
+from meet_transcriber.api.bodies import JsonBody
 from meet_transcriber.api.routes import access, edits, submissions, uploads, voices
 
 METHODS = {"get", "head", "post", "patch", "delete"}

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meet_transcriber.api.bodies import read_json
 from meet_transcriber.api.errors import OptionProblems
-from meet_transcriber.api.http import read_json
 from meet_transcriber.api.options import read_options
 from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
 from meet_transcriber.core.options import Options

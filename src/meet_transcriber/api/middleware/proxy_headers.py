@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware as UvicornProxyHeaders
 
-from meet_transcriber.api.http import read_address
+from meet_transcriber.api.middleware.rate_limit import read_address
 from meet_transcriber.core.errors import InvalidOptions
 
 Network = IPv4Network | IPv6Network

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from http import HTTPStatus
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import ParamSpec, TypeVar
 
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from meet_transcriber.api.http import client_key, error_response, send_early
+from meet_transcriber.api.http import error_response, send_early
 from meet_transcriber.core.errors import RateLimited
 from meet_transcriber.ports.auth import FAILED_AUTH, Count, RateLimiter
 
@@ -17,6 +18,26 @@ T = TypeVar("T")
 
 COUNTS = "meet_transcriber.counts"
 """Key of an ASGI scope: the counts of the API key."""
+
+
+_IPV6_PREFIX = 64  # what a provider gives to one customer
+
+
+def read_address(text: str) -> IPv4Address | IPv6Address | None:
+    """An IP address, one of IPv4 within IPv6 as IPv4; None where the text is not one."""
+    try:
+        address = ip_address(text.strip().partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def client_key(peer: str) -> str:
+    """What counts as one client: an IPv4 address, or the /64 of IPv6 that one customer has."""
+    address = read_address(peer)
+    if isinstance(address, IPv6Address) and not address.is_loopback:
+        return str(IPv6Network((address, _IPV6_PREFIX), strict=False))
+    return str(address or "unknown")
 
 
 async def count_key(request: Request, key_id: str) -> None:

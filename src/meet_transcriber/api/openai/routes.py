@@ -10,9 +10,8 @@ from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from meet_transcriber.api.auth import ReaderService, TranscribeService
-from meet_transcriber.api.forms import receive
-from meet_transcriber.api.http import SMALL_BODY_BYTES, content_type, run_limited, settings_of
+from meet_transcriber.api.auth import ReaderService, TranscribeService, settings_of
+from meet_transcriber.api.bodies import SMALL_BODY_BYTES, content_type, receive
 from meet_transcriber.api.openai.errors import ApiError, EnvelopeRoute
 from meet_transcriber.api.openai.requests import (
     LISTS,
@@ -35,6 +34,7 @@ from meet_transcriber.api.openai.responses import (
     wait_for_upload,
 )
 from meet_transcriber.api.openapi import Responses, parameter, tagged_router
+from meet_transcriber.api.routes.submissions import run_limited
 from meet_transcriber.api.schemas import FormSchema
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Task

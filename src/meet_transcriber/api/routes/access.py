@@ -20,7 +20,7 @@ from meet_transcriber.api.auth import (
     read_token,
     reject_cross_site,
 )
-from meet_transcriber.api.http import content_type, json_body, read_json, small_body, validate
+from meet_transcriber.api.bodies import content_type, json_body, read_json, small_body, validate
 from meet_transcriber.api.openapi import problems, request_body, response, tagged_router
 from meet_transcriber.api.schemas import KeyRequest, RotationRequest, SignInRequest
 from meet_transcriber.api.serializers import JsonResponse, moment

@@ -9,7 +9,8 @@ from starlette.responses import Response
 
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import SubmitService, get_author
-from meet_transcriber.api.http import JobId, json_body
+from meet_transcriber.api.bodies import json_body
+from meet_transcriber.api.http import JobId
 from meet_transcriber.api.openapi import problems, request_body, response, tagged_router
 from meet_transcriber.api.schemas import Names, SegmentChange, SegmentChanges
 from meet_transcriber.api.serializers import JsonResponse

@@ -1,9 +1,14 @@
 """Routes that submit recordings, or run jobs again."""
 
 import json
-from typing import Annotated
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, ParamSpec, TypeVar
 from urllib.parse import parse_qsl
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import Header
 from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -11,18 +16,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from meet_transcriber.api import serializers
-from meet_transcriber.api.auth import SubmitService
-from meet_transcriber.api.forms import receive
-from meet_transcriber.api.http import (
+from meet_transcriber.api.auth import SubmitService, settings_of
+from meet_transcriber.api.bodies import (
     SMALL_BODY_BYTES,
-    JobId,
     content_type,
     json_body,
     read_json,
-    run_limited,
-    settings_of,
+    receive,
     small_body,
 )
+from meet_transcriber.api.http import JobId
 from meet_transcriber.api.openapi import parameter, problems, request_body, response, tagged_router
 from meet_transcriber.api.options import Submission, SubmissionForm, read_options
 from meet_transcriber.api.schemas import RerunRequest, UploadForm, components
@@ -32,6 +35,9 @@ from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.serialization import to_plain
 from meet_transcriber.core.speaker_timeline import MAX_BYTES, SPEAKER_TIMELINE
 from meet_transcriber.service import Service, SubmissionRequest
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 router = tagged_router("transcriptions")
 
@@ -172,3 +178,36 @@ async def accepted_response(request: Request, service: Service, job: Job) -> Res
         "Retry-After": str(serializers.RETRY_PENDING_SECONDS),
     }
     return JsonResponse(serializers.accepted(job, wait), 202, headers)
+
+
+# -- limited threads -----------------------------------------------------------------------------
+
+TENANT_THREADS = 8  # a fourth of all: one slow tenant leaves room for others
+THREADS = 32
+
+
+class ProbeLimiter:
+    """
+    Limits the threads that examine untrusted input, per tenant and in all; more calls wait.
+
+    The sender decides how long a call takes: its name server need not answer, and its recording
+    may keep a decoder busy up to the limits. In the threads that all requests share, a few dozen
+    such calls of one tenant would block everyone.
+    """
+
+    def __init__(self) -> None:
+        self._tenants = defaultdict[str, CapacityLimiter](lambda: CapacityLimiter(TENANT_THREADS))
+        self._all = CapacityLimiter(THREADS)
+
+    async def run(self, tenant: str, call: Callable[[], T]) -> T:
+        """Call in a thread once the tenant has one free, and return or raise what it does."""
+        async with self._tenants[tenant]:
+            return await run_sync(call, limiter=self._all)
+
+
+async def run_limited(
+    request: Request, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Call what examines input of this request; raises what the call raises."""
+    limiter: ProbeLimiter = request.app.state.probe_limiter
+    return await limiter.run(request.state.caller.tenant, partial(call, *args, **kwargs))

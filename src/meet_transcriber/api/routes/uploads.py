@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import SubmitService
-from meet_transcriber.api.http import body, content_type, json_body
+from meet_transcriber.api.bodies import body, content_type, json_body
 from meet_transcriber.api.openapi import problems, request_body, response, tagged_router
 from meet_transcriber.api.schemas import UploadRequest
 from meet_transcriber.api.serializers import JsonResponse

@@ -10,18 +10,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from meet_transcriber.api import serializers
-from meet_transcriber.api.auth import ReaderService, SubmitService, TranscribeService, get_author
-from meet_transcriber.api.forms import receive
-from meet_transcriber.api.http import (
-    JobId,
-    JsonBody,
-    attachment,
-    content_type,
-    json_body,
-    run_limited,
+from meet_transcriber.api.auth import (
+    ReaderService,
+    SubmitService,
+    TranscribeService,
+    get_author,
     settings_of,
-    validate,
 )
+from meet_transcriber.api.bodies import JsonBody, content_type, json_body, receive, validate
+from meet_transcriber.api.http import JobId, attachment
 from meet_transcriber.api.openapi import (
     problems,
     ref,
@@ -30,7 +27,7 @@ from meet_transcriber.api.openapi import (
     response_in,
     tagged_router,
 )
-from meet_transcriber.api.routes.submissions import accepted_response
+from meet_transcriber.api.routes.submissions import accepted_response, run_limited
 from meet_transcriber.api.schemas import VoiceClip, VoiceMerge, VoiceName, VoiceRequest
 from meet_transcriber.api.serializers import JsonResponse
 from meet_transcriber.core.errors import InvalidOptions

@@ -10,12 +10,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from meet_transcriber.api.http import client_key
 from meet_transcriber.api.middleware.proxy_headers import (
     ProxyHeadersMiddleware,
     TrustedProxies,
     non_local_reason,
 )
+from meet_transcriber.api.middleware.rate_limit import client_key
 from meet_transcriber.api.middleware.security import LoopbackOnlyMiddleware
 from meet_transcriber.core.errors import InvalidOptions
 

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from meet_transcriber.api.http import ProbeLimiter
 from meet_transcriber.api.openai.routes import router
+from meet_transcriber.api.routes.submissions import ProbeLimiter
 from meet_transcriber.bootstrap import auth
 from meet_transcriber.bootstrap.auth import build_auth
 from meet_transcriber.core.jobs import QUEUES

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.types import Message
 
-from meet_transcriber.api.forms import receive
+from meet_transcriber.api.bodies import receive
 from meet_transcriber.core.errors import InvalidOptions, UploadTooLarge
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.service import Policy, Service, SubmissionRequest

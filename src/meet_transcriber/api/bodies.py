@@ -1,24 +1,218 @@
-"""Streams a multipart form: the bytes of its recording go directly to the service."""
+"""Reads bodies: raw ones, JSON objects, and forms, whose recording goes directly to the service."""
 
+import json
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import anyio
+from fastapi import Depends
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
 
-from meet_transcriber.api.http import BEAT_SECONDS, SMALL_BODY_BYTES, body
-from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
+from meet_transcriber.api.errors import BODY_UNREAD, OptionProblems, problems_in
+from meet_transcriber.core.errors import InvalidOptions, MalformedRequest, UploadTooLarge
 from meet_transcriber.core.speaker_timeline import decode_text
 from meet_transcriber.service import Service, StreamedUpload
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
+
+M = TypeVar("M", bound=BaseModel)
+
+SMALL_BODY_BYTES = 256 << 10
+"""Limit on a body without a recording, and on all fields of a form together."""
+
+STALL_SECONDS = 60.0
+"""How long a sender may pause in the middle of a body."""
+
+BEAT_SECONDS = 5.0
+_MEBIBYTE = 1 << 20
+
+
+async def body(
+    request: Request,
+    limit: int,
+    beat: Callable[[], Awaitable[None]] | None = None,
+    beat_seconds: float = BEAT_SECONDS,
+) -> AsyncIterator[bytes]:
+    """
+    Yield a request's body, at most about `limit` bytes of it.
+
+    Args:
+        beat: called every `beat_seconds` in which nothing is received.
+
+    Raises:
+        UploadTooLarge: it is longer, by its announced length or in fact.
+        ClientDisconnect: the sender disconnected.
+        HTTPException: 408, the sender paused for too long.
+    """
+    request.scope[BODY_UNREAD] = True
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit:
+        raise _too_large(limit)
+    size, more = 0, True
+    while more:
+        message = await _next_message(request, beat, beat_seconds)
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk, more = message.get("body", b""), message.get("more_body", False)
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        yield chunk
+    request.scope[BODY_UNREAD] = False
+
+
+async def _next_message(
+    request: Request, beat: Callable[[], Awaitable[None]] | None, beat_seconds: float
+) -> Message:
+    silent_since = time.monotonic()
+    while time.monotonic() - silent_since < STALL_SECONDS:
+        with anyio.move_on_after(beat_seconds):
+            return await request.receive()
+        if beat is not None:
+            await beat()
+    raise _stalled()
+
+
+async def small_body(request: Request, limit: int = SMALL_BODY_BYTES) -> bytes:
+    """Read a body without a recording within STALL_SECONDS; raises as `body` does."""
+    try:
+        with anyio.fail_after(STALL_SECONDS):
+            return b"".join([chunk async for chunk in body(request, limit)])
+    except TimeoutError as error:
+        raise _stalled() from error
+
+
+def content_type(request: Request) -> str:
+    """The media type of a request's body, without parameters; "" if there is none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _stalled() -> HTTPException:
+    return HTTPException(
+        408, f"Too little was received in {STALL_SECONDS:.0f} seconds; send it again."
+    )
+
+
+def _too_large(limit: int) -> UploadTooLarge:
+    return UploadTooLarge(
+        f"The request exceeds {limit / _MEBIBYTE:.4g} MiB; for recordings "
+        "MAX_UPLOAD_SIZE_MB sets the limit."
+    )
+
+
+# -- JSON ----------------------------------------------------------------------------------------
+
+
+class RequestModel(BaseModel):
+    """The body of a request; unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_integer(cls, value: object) -> object:
+        """Turn 3.0 into 3, as JSON does not distinguish them."""
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+class OneOf(RequestModel):
+    """Exactly one of the fields that may be left out."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _ = self.given
+        return self
+
+    @property
+    def given(self) -> str:
+        """The name of the field that was sent."""
+        names = [n for n, field in type(self).model_fields.items() if not field.is_required()]
+        sent = [name for name in names if name in self.model_fields_set]
+        if len(sent) != 1:
+            raise ValueError(f"Send exactly one of {', '.join(names)}")
+        return sent[0]
+
+
+class JsonBody(Generic[M]):
+    """
+    Dependency that parses a small JSON object; an empty body counts as `{}`.
+
+    FastAPI's own body parameters would read the body before the caller is authenticated, without
+    limits of size and time, and would accept repeated names.
+
+    Raises:
+        MalformedRequest, InvalidOptions, UploadTooLarge: the body is not such an object.
+    """
+
+    def __init__(self, model: type[M]) -> None:
+        self.model = model
+
+    async def __call__(self, request: Request) -> M:
+        data = await small_body(request)
+        return validate(self.model, read_json(data) if data.strip() else {})
+
+
+def json_body(model: type[BaseModel]) -> Any:
+    """The default of a route parameter that holds the JSON body."""
+    return Depends(JsonBody(model))
+
+
+def validate(model: type[M], value: object) -> M:
+    """
+    Parse a value.
+
+    Raises:
+        OptionProblems: names each field that is wrong.
+        InvalidOptions: the fields are wrong together.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        fields = [field.alias or name for name, field in model.model_fields.items()]
+        found = problems_in(error.errors(), fields)
+        named = [each for each in found if each[0]]
+        raise OptionProblems(named) if named else InvalidOptions(found[0][1]) from error
+
+
+def read_json(data: bytes) -> dict[str, object]:
+    """
+    Parse a JSON object.
+
+    Raises:
+        MalformedRequest: the body is not valid JSON.
+        InvalidOptions: the JSON is not an object.
+    """
+    try:
+        value = json.loads(data, object_pairs_hook=_without_repetition)
+        json.dumps(value, ensure_ascii=False).encode()  # refuses lone surrogates
+    except (ValueError, RecursionError) as error:
+        raise MalformedRequest(f"The body is not valid JSON: {str(error)[:100]}.") from error
+    if not isinstance(value, dict):
+        raise InvalidOptions("The body must be a JSON object.")
+    return value
+
+
+def _without_repetition(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    # RFC 8259 does not say which of two values counts, so proxies and this server may differ.
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("an object repeats a name")
+    return made
+
+
+# -- multipart forms -----------------------------------------------------------------------------
 
 _FILE = "file"
 _FIELD_OVERHEAD = 32  # per field, so that a million empty ones are not free

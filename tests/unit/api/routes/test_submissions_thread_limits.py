@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from meet_transcriber.api.app import create_app
-from meet_transcriber.api.http import TENANT_THREADS
+from meet_transcriber.api.routes.submissions import TENANT_THREADS
 from meet_transcriber.bootstrap.auth import build_auth
 from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.service import Service

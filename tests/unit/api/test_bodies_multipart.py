@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meet_transcriber.api.forms import FileBegins, FormReader
+from meet_transcriber.api.bodies import FileBegins, FormReader
 from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
 
 KIND = "multipart/form-data; boundary=b"
