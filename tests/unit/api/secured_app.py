@@ -2,20 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anyio
 from starlette.testclient import TestClient
-from starlette.types import Message, Receive, Send
-from starlette.types import Scope as HttpScope
 
 from meet_transcriber.api.app import create_app
 from meet_transcriber.bootstrap.auth import AuthContext, build_auth
 from meet_transcriber.core.auth import SCOPES, AuditEntry, AuditQuery, NewKey, Scope
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
-from tests.unit.api.service_fixture import complete_job, make_service
+from tests.unit.api.service_fixture import complete_job, make_service, stream
 
 PUBLIC = {"getHealth", "getReadiness", "signIn"}
 """Operations that anybody may call; a session's own ones ask for its cookie by themselves."""
@@ -107,17 +105,8 @@ class SecuredApp:
     def stream_until_revoked(self, path: str, event: bytes) -> str:
         """All that a stream sends whose key is revoked as soon as it has sent this event."""
         made = self.key("read")
-
-        async def revoking(scope: HttpScope, receive: Receive, send: Send) -> None:
-            async def send_and_revoke(message: Message) -> None:
-                await send(message)
-                if event in message.get("body", b""):
-                    self.guard.keyring.revoke(made.key.id)
-
-            with anyio.fail_after(20):  # else a stream that goes on would never fail a test
-                await self.client.app(scope, receive, send_and_revoke)
-
-        return TestClient(revoking).get(path, headers={"X-API-Key": made.token}).text
+        revoke = partial(self.guard.keyring.revoke, made.key.id)
+        return str(stream(self.client, path, {event: revoke}, {"X-API-Key": made.token}).text)
 
     def complete_job(self, tenant: str) -> str:
         """The id of a completed job."""

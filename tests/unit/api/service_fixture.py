@@ -4,13 +4,16 @@ import io
 import threading
 import time
 import wave
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import anyio
 import numpy as np
+from starlette.testclient import TestClient
+from starlette.types import Message, Receive, Scope, Send
 
 from meet_transcriber.core.errors import AddressRefused
 from meet_transcriber.core.jobs import QUEUES, Job
@@ -158,3 +161,24 @@ def wav(seconds: float = 1.0) -> bytes:
         writer.setframerate(16_000)
         writer.writeframes(bytes(2 * round(16_000 * seconds)))
     return file.getvalue()
+
+
+def stream(
+    client: TestClient,
+    path: str,
+    then: Mapping[bytes, Callable[[], object]],
+    headers: Mapping[str, str] | None = None,
+) -> Any:
+    """All events of a stream; calls what is to happen `then`, once each text has been sent."""
+    waiting = dict(then)
+
+    async def observed(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_and_act(message: Message) -> None:
+            await send(message)
+            for text in [text for text in waiting if text in message.get("body", b"")]:
+                threading.Thread(target=waiting.pop(text)).start()
+
+        with anyio.fail_after(20):  # else a stream that goes on would never fail a test
+            await client.app(scope, receive, send_and_act)
+
+    return TestClient(observed).get(path, headers=headers)

@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +27,7 @@ from meet_transcriber.settings import Settings
 from meet_transcriber.stores.disk import DiskMediaStore
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 from tests.unit.api.secured_app import SecuredApp
-from tests.unit.api.service_fixture import complete_job, work
+from tests.unit.api.service_fixture import complete_job, stream, work
 
 Event = tuple[str, str, Any]
 
@@ -41,9 +41,15 @@ def parse(text: str) -> list[Event]:
     return events
 
 
-def follow(client: TestClient, job_id: str, last: str | None = None) -> list[Event]:
+def follow(
+    client: TestClient,
+    job_id: str,
+    last: str | None = None,
+    then: Callable[[], object] = lambda: None,
+) -> list[Event]:
+    """The events of a job; calls what is to happen `then`, once the stream has begun."""
     headers = {} if last is None else {"Last-Event-ID": last}
-    return parse(client.get(f"/transcribe/{job_id}/events", headers=headers).text)
+    return parse(stream(client, f"/transcribe/{job_id}/events", {b"progress": then}, headers).text)
 
 
 def running(service: Service, tasks: int) -> str:
@@ -60,16 +66,9 @@ def submitted(service: Service, name: str) -> str:
     return upload.finish(SubmissionRequest()).id
 
 
-def soon(service: Service) -> threading.Timer:
-    timer = threading.Timer(0.5, work, (service,))
-    timer.start()
-    return timer
-
-
 def test_a_stream_has_all_events_up_to_the_end(client: TestClient, service: Service) -> None:
     job_id = running(service, 3)
-    soon(service)
-    events = follow(client, job_id)
+    events = follow(client, job_id, then=partial(work, service))
     kinds = [kind for kind, _, _ in events]
     assert kinds[-1] == "done"
     assert {"segment", "progress", "done"} <= set(kinds)
@@ -79,16 +78,15 @@ def test_a_stream_has_all_events_up_to_the_end(client: TestClient, service: Serv
 
 def test_ids_begin_with_a_version_that_rises(client: TestClient, service: Service) -> None:
     job_id = running(service, 2)
-    soon(service)
-    versions = [int(id_.split(".")[0]) for _, id_, _ in follow(client, job_id) if id_]
+    events = follow(client, job_id, then=partial(work, service))
+    versions = [int(id_.split(".")[0]) for _, id_, _ in events if id_]
     assert versions == sorted(set(versions))
     assert versions[-1] <= service.queries.version(job_id)
 
 
 def test_a_client_that_reconnects_gets_no_event_twice(client: TestClient, service: Service) -> None:
     job_id = running(service, 3)
-    soon(service)
-    events = follow(client, job_id)
+    events = follow(client, job_id, then=partial(work, service))
     first = next(id_ for _, id_, _ in events if id_)
     told = [data["part"] for kind, _, data in events if kind == "segment"]
     job = service.queries.job(job_id)
@@ -140,8 +138,7 @@ def test_a_rerun_is_news_for_a_client_that_has_the_last_event(
     job_id = complete_job(service).id
     end = follow(client, job_id)[-1][1]
     service.commands.rerun(job_id)
-    soon(service)
-    assert follow(client, job_id, end)[-1][0] == "done"
+    assert follow(client, job_id, end, partial(work, service))[-1][0] == "done"
 
 
 def test_a_cancelled_job_ends_with_an_error_event(client: TestClient, service: Service) -> None:
@@ -153,8 +150,8 @@ def test_a_cancelled_job_ends_with_an_error_event(client: TestClient, service: S
 
 def test_a_deleted_job_ends_the_stream(client: TestClient, service: Service) -> None:
     job_id = running(service, 0)
-    threading.Timer(0.5, service.commands.delete, (job_id,)).start()
-    kind, _, data = follow(client, job_id)[-1]
+    delete = partial(service.commands.delete, job_id)
+    kind, _, data = follow(client, job_id, then=delete)[-1]
     assert (kind, data["status"]) == ("error", "deleted")
 
 
@@ -166,8 +163,8 @@ def test_a_stream_sets_the_time_to_reconnect(client: TestClient, service: Servic
 
 def test_a_stopping_server_ends_its_streams(client: TestClient, service: Service) -> None:
     job_id = running(service, 1)
-    threading.Timer(0.5, client.app.state.stopping.set).start()  # type: ignore[attr-defined]
-    assert [kind for kind, _, _ in follow(client, job_id)] == ["progress"]
+    stop = client.app.state.stopping.set  # type: ignore[attr-defined]
+    assert [kind for kind, _, _ in follow(client, job_id, then=stop)] == ["progress"]
 
 
 @pytest.mark.parametrize(
@@ -189,10 +186,9 @@ def test_the_stream_begins_with_a_snapshot_and_goes_on(
     client: TestClient, service: Service
 ) -> None:
     submitted(service, "1.wav")
-    stopping: threading.Event = client.app.state.stopping  # type: ignore[attr-defined]
-    threading.Timer(1.0, work, (service,)).start()
-    threading.Timer(4.0, stopping.set).start()
-    answer = client.get("/events")
+    stop = client.app.state.stopping.set  # type: ignore[attr-defined]
+    then = {b"snapshot": partial(work, service), b"completed": stop}
+    answer = stream(client, "/events", then)
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert "retry: " in answer.text
     events = [(kind, data) for kind, _, data in parse(answer.text)]
