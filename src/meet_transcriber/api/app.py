@@ -24,9 +24,10 @@ from meet_transcriber.api.middleware.proxy_headers import ProxyHeadersMiddleware
 from meet_transcriber.api.middleware.rate_limit import AddressLimitMiddleware
 from meet_transcriber.api.middleware.request_log import PROBES, RequestLogMiddleware
 from meet_transcriber.api.middleware.security import (
-    LoopbackOnlyMiddleware,
-    RequestSizeLimitMiddleware,
+    RefusalMiddleware,
     SecurityHeadersMiddleware,
+    refuse_oversized,
+    refuse_remote,
 )
 from meet_transcriber.api.openai import routes as openai
 from meet_transcriber.api.routes import (
@@ -125,10 +126,10 @@ def _add_middleware(
         app.add_middleware(AddressLimitMiddleware, limiter=limiter)
     _allow_origins(app, settings)
     if guard.mode == "loopback":
-        app.add_middleware(LoopbackOnlyMiddleware)
+        app.add_middleware(RefusalMiddleware, refuse=refuse_remote)
     if (proxies := TrustedProxies(listed(settings.trusted_proxies))).networks:
         app.add_middleware(ProxyHeadersMiddleware, proxies=proxies)
-    app.add_middleware(RequestSizeLimitMiddleware)
+    app.add_middleware(RefusalMiddleware, refuse=refuse_oversized)
     app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(RequestLogMiddleware, meters=service.context.meters, auth=guard)
 
@@ -227,12 +228,8 @@ class BackgroundServices:
         queue: JobQueue,
         greet: Callable[[], None] = lambda: None,
     ) -> None:
-        """
-        Args:
-            greet: called when the store first answers.
-        """
         self._settings = settings
-        self._greet = greet
+        self._greet = greet  # called when the store first answers
         self._context = service.context
         self._queue = queue
         self._maintenance: Maintenance | None = None

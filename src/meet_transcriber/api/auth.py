@@ -118,15 +118,6 @@ async def _can_read_details(request: Request) -> bool:
         return False
 
 
-async def is_authorized(request: Request) -> bool:
-    """Whether the key or session of a request is valid now."""
-    try:
-        await authenticate(request)
-    except AccessError:
-        return False
-    return True
-
-
 CanReadDetails = Annotated[bool, Depends(_can_read_details)]
 """Whether internal details may be shown to this caller; never without a key."""
 
@@ -140,8 +131,11 @@ async def authenticate(request: Request) -> Caller:
         CsrfRefused: a page of another site may have sent this from the caller's browser.
     """
     auth = get_auth(request)
-    if auth.mode != "required":
-        return _keyless_caller(request, auth)
+    if auth.mode != "required":  # `refuse_remote` has refused other machines in `loopback` mode
+        if request.method not in _SAFE:
+            reject_cross_site(request)
+        # in `open` mode not the scope to make keys, as a key outlives the mode
+        return Caller(scopes=SCOPES if auth.mode == "loopback" else OPEN_SCOPES)
     if token := read_token(request):
         return caller_of(await run_in_threadpool(auth.keyring.authenticate, token))
     if not read_session_token(request):
@@ -150,17 +144,6 @@ async def authenticate(request: Request) -> Caller:
     if request.method not in _SAFE:
         check_csrf_token(request, signed_in)
     return caller_of(signed_in.key)
-
-
-def _keyless_caller(request: Request, auth: AuthContext) -> Caller:
-    """
-    The caller in a mode without keys; `LoopbackOnlyMiddleware` has refused other machines.
-
-    In `open` mode without the scope to make keys, as a key outlives the mode.
-    """
-    if request.method not in _SAFE:
-        reject_cross_site(request)
-    return Caller(scopes=SCOPES if auth.mode == "loopback" else OPEN_SCOPES)
 
 
 def cookie_name(request: Request) -> str:

@@ -76,13 +76,9 @@ _DRAINED_SECONDS = 1.0
 
 
 class OptionProblems(errors.InvalidOptions):
-    """Several options are invalid; each is named."""
+    """Several options are invalid; `found` has the name of each, and a sentence about it."""
 
     def __init__(self, found: Sequence[tuple[str, str]]) -> None:
-        """
-        Args:
-            found: names of options, and a sentence about each.
-        """
         super().__init__(" ".join(message for _, message in found))
         self.found = found
 

@@ -37,11 +37,10 @@ def negotiate(accept: str | None, offered: Mapping[str, str]) -> str:
         HTTPException: 406, none is acceptable.
     """
     accepted = _accepted_qualities(accept or "*/*")
-    ranked = [(_quality(kind, accepted), -at) for at, kind in enumerate(offered)]  # first wins
-    quality, place = max(ranked, default=(0.0, 0))
-    if quality <= 0:
+    best = max(offered, key=lambda kind: _quality(kind, accepted))
+    if _quality(best, accepted) <= 0:
         raise HTTPException(406, f"Available media types: {', '.join(offered)}.")
-    return list(offered.values())[-place]
+    return offered[best]
 
 
 def _accepted_qualities(accept: str) -> dict[str, float]:
@@ -72,22 +71,18 @@ _STEM_LENGTH = 120
 
 def attachment(name: str, extension: str) -> str:
     """
-    A Content-Disposition for a file derived from the recording `name`.
+    A Content-Disposition for a file derived from the recording `name`, without its path and
+    extension, and characters that file systems refuse.
 
     The quoted name is ASCII for old clients, `filename*` has all characters (RFC 6266, RFC 5987).
     """
-    stem = _stem(name)
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    bare = last.rpartition(".")[0] or last
+    kept = "".join(char for char in bare if char.isprintable() and char not in '<>:"|?*')
+    stem = kept.strip(" .")[:_STEM_LENGTH] or "transcript"
     plain = "".join(char if char in _PLAIN else "_" for char in stem)
     full = quote(f"{stem}.{extension}", safe="", errors="replace")  # lone surrogates have no UTF-8
     return f"attachment; filename=\"{plain}.{extension}\"; filename*=UTF-8''{full}"
-
-
-def _stem(name: str) -> str:
-    """The name without path, extension, and characters that file systems refuse."""
-    last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    stem = last.rpartition(".")[0] or last
-    kept = "".join(char for char in stem if char.isprintable() and char not in '<>:"|?*')
-    return kept.strip(" .")[:_STEM_LENGTH] or "transcript"
 
 
 def error_response(scope: Scope, error: TranscriptionError) -> Response:

@@ -133,7 +133,19 @@ class TranscriptionOptions(RequestModel):
     @model_validator(mode="before")
     @classmethod
     def _gather(cls, sent: object) -> object:
-        return _gathered(sent.items()) if isinstance(sent, Mapping) else sent
+        """Gather what was sent under one name, from an object or from a tuple of pairs."""
+        if not isinstance(sent, Mapping | tuple):
+            return sent
+        values: dict[str, object] = {}
+        for raw, value in sent.items() if isinstance(sent, Mapping) else sent:
+            name = raw.removesuffix("[]")
+            known = values.setdefault(name, None)
+            if value is None or value == "":
+                continue
+            item = [value] if raw != name and not isinstance(value, list) else value
+            earlier = known if isinstance(known, _Repeated) else [known]
+            values[name] = item if known is None else _Repeated([*earlier, item])
+        return values
 
     @field_validator("*", mode="before")
     @classmethod
@@ -203,20 +215,7 @@ def read_options(pairs: Pairs) -> Submission:
     Raises:
         OptionProblems: names each option that is unknown, invalid, or repeated with another value.
     """
-    return validate(Submission, _gathered(pairs))
-
-
-def _gathered(pairs: Pairs) -> dict[str, object]:
-    values: dict[str, object] = {}
-    for raw, value in pairs:
-        name = raw.removesuffix("[]")
-        known = values.setdefault(name, None)
-        if value is None or value == "":
-            continue
-        item = [value] if raw != name and not isinstance(value, list) else value
-        earlier = known if isinstance(known, _Repeated) else [known]
-        values[name] = item if known is None else _Repeated([*earlier, item])
-    return values
+    return validate(Submission, tuple(pairs))
 
 
 def _as_text(value: object) -> str:

@@ -13,15 +13,12 @@ from typing import Annotated
 import typer
 
 from meet_transcriber.bootstrap import observability
-from meet_transcriber.bootstrap.engines import Engines
 from meet_transcriber.cli.client import Client
 from meet_transcriber.cli.console import configured, exit_on_error, progress_bar, stderr
 from meet_transcriber.cli.jobs import raise_unless_completed
 from meet_transcriber.cli.serve import address, for_loopback, listen, make_server
-from meet_transcriber.cli.transcribe import transcribe_file
 from meet_transcriber.core.formats import export
 from meet_transcriber.core.formats.readers import read_json
-from meet_transcriber.core.options import Options
 from meet_transcriber.core.scoring import MeetingErrors, meeting_errors
 from meet_transcriber.core.transcript import Transcript
 from meet_transcriber.settings import Settings
@@ -46,12 +43,6 @@ def sample_recording() -> AbstractContextManager[Path]:
 def sample_reference() -> Transcript:
     """The reference transcript of the sample."""
     return read_json((_SAMPLES / "standup.json").read_text("utf-8"))
-
-
-def transcribe_sample(settings: Settings, engines: Engines) -> Transcript:
-    """Transcribe the sample with default options."""
-    with sample_recording() as path:
-        return transcribe_file(path, Options(), settings, engines)
 
 
 def score_sample(transcript: Transcript) -> MeetingErrors:

@@ -16,11 +16,11 @@ from meet_transcriber.cli.demo import (
     MAX_DER,
     MAX_WER,
     MIN_COVERAGE,
+    sample_recording,
     sample_reference,
     score_sample,
-    transcribe_sample,
 )
-from meet_transcriber.cli.transcribe import load_engines
+from meet_transcriber.cli.transcribe import load_engines, transcribe_file
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Transcript
@@ -70,7 +70,8 @@ def _measure(settings: Settings) -> bool:
     """Transcribe the sample and print its scores; returns whether all are within bounds."""
     engines = load_engines(settings, Options())
     started = time.perf_counter()
-    transcript = transcribe_sample(settings, engines)
+    with sample_recording() as path:
+        transcript = transcribe_file(path, Options(), settings, engines)
     found = list(_measurements(transcript, time.perf_counter() - started))
     verdicts = {True: "[green]within[/green]", False: "[red]outside[/red]", None: ""}
     table = Table("value", "measured", "expected", "")

@@ -90,24 +90,21 @@ def _x_forwarded(headers: Headers) -> Headers:
     """
     hops = _items(headers, b"x-forwarded-for")
     schemes = _items(headers, b"x-forwarded-proto")
-    if not hops and (forwarded := [_pairs(item) for item in _items(headers, b"forwarded")]):
-        hops = [hop.get("for", "") for hop in forwarded]
-        schemes = [hop.get("proto", "") for hop in forwarded]
+    if not hops and (items := _items(headers, b"forwarded")):
+        found = [_PAIR.findall(item) for item in items]
+        pairs = [{name.lower(): quoted or plain for name, quoted, plain in each} for each in found]
+        hops = [hop.get("for", "") for hop in pairs]
+        schemes = [hop.get("proto", "") for hop in pairs]
     scheme = schemes[-1].lower() if schemes else ""  # what the nearest proxy saw
-    found = {b"x-forwarded-for": ", ".join(hops)}
+    made = [(b"x-forwarded-for", ", ".join(hops).encode("latin-1"))]
     if scheme in {"http", "https"}:
-        found[b"x-forwarded-proto"] = scheme
-    return [(name, value.encode("latin-1")) for name, value in found.items()]
+        made.append((b"x-forwarded-proto", scheme.encode()))
+    return made
 
 
 def _items(headers: Headers, name: bytes) -> list[str]:
     values = b",".join(value for each, value in headers if each == name).decode("latin-1")
     return [item.strip() for item in values.split(",") if item.strip()]
-
-
-def _pairs(item: str) -> dict[str, str]:
-    found = _PAIR.findall(item)
-    return {name.lower(): quoted or plain for name, quoted, plain in found}
 
 
 # -- AUTH_MODE=loopback ------------------------------------------------------------------------

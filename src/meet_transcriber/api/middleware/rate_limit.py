@@ -1,6 +1,6 @@
 """Rate limits over HTTP by address and by key, and their RateLimit headers."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from http import HTTPStatus
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import ParamSpec, TypeVar
@@ -64,18 +64,15 @@ async def _call(limiter: RateLimiter, call: Callable[P, T], *args: P.args, **kwa
 
 def _check(counts: Iterable[Count]) -> None:
     """Raise RateLimited where one of the limits is exceeded."""
-    for count in counts:
-        if not count.allowed:
-            raise _error(count)
-
-
-def _error(count: Count) -> RateLimited:
+    count = next((count for count in counts if not count.allowed), None)
+    if count is None:
+        return
     setting, what = "RATE_LIMIT", "requests"
     if count.policy == FAILED_AUTH:
         setting, what = "RATE_LIMIT_FAILED_AUTH", "wrong API keys"
     elif count.policy.endswith("-submit"):
         setting = "RATE_LIMIT_SUBMIT"
-    return RateLimited(
+    raise RateLimited(
         f"More than {count.rate.amount} {what} in {count.rate.seconds} seconds, the limit set by "
         f"{setting}; try again in {count.reset_seconds} seconds.",
         count.reset_seconds,
@@ -89,16 +86,18 @@ def _is_submission(scope: Scope) -> bool:
     return scope["method"] == "POST" and (makes or path.startswith("/v1/audio"))
 
 
+_KEYS = frozenset({b"authorization", b"x-api-key"})
+_CREDENTIALS = _KEYS | {b"cookie"}
+
+
+def _has(scope: Scope, headers: Set[bytes]) -> bool:
+    return any(name in headers for name, _ in scope["headers"])
+
+
 def _has_key_attempt(scope: Scope) -> bool:
     """Whether a request tried a key; a missing key or an expired session is no attempt."""
-    names = {name for name, _ in scope["headers"]}
     signs_in = scope["path"] == "/session" and scope["method"] == "POST"
-    return signs_in or bool(names & {b"authorization", b"x-api-key"})
-
-
-def _is_anonymous(scope: Scope) -> bool:
-    """Whether a request has no credentials at all."""
-    return not {name for name, _ in scope["headers"]} & {b"authorization", b"x-api-key", b"cookie"}
+    return signs_in or _has(scope, _KEYS)
 
 
 def _limit_headers(counts: Sequence[Count]) -> Iterator[tuple[bytes, bytes]]:
@@ -122,7 +121,7 @@ class AddressLimitMiddleware:
         self._limiter = limiter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or (scope["path"] in PROBES and _is_anonymous(scope)):
+        if scope["type"] != "http" or (scope["path"] in PROBES and not _has(scope, _CREDENTIALS)):
             await self._app(scope, receive, send)
             return
         limiter, client = self._limiter, client_key((scope.get("client") or ("", 0))[0])

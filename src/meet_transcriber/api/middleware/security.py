@@ -1,8 +1,9 @@
 """Security headers, limits on request headers, and the loopback-only mode."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meet_transcriber.api.errors import internal_error
@@ -74,43 +75,40 @@ def _complete(given: list[tuple[bytes, bytes]], scheme: str) -> list[tuple[bytes
     return given
 
 
-class RequestSizeLimitMiddleware:
-    """Middleware: refuses URLs and headers above fixed sizes."""
+class RefusalMiddleware:
+    """Middleware: refuses requests before routing, where a function gives a response to them."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, refuse: Callable[[Scope], Response | None]) -> None:
         self._app = app
+        self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = _excess(scope) if scope["type"] == "http" else None
-        if found is None:
+        response = self._refuse(scope) if scope["type"] == "http" else None
+        if response is None:
             await self._app(scope, receive, send)
         else:
-            await send_early(plain_error_response(scope, *found), scope, receive, send)
+            await send_early(response, scope, receive, send)
 
 
-def _excess(scope: Scope) -> tuple[int, str] | None:
+def refuse_oversized(scope: Scope) -> Response | None:
+    """Refuse URLs and headers above fixed sizes."""
     if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > URL_BYTES:
-        return 414, f"The URL has more than {URL_BYTES >> 10} KiB; send options in the body."
+        about = f"The URL has more than {URL_BYTES >> 10} KiB; send options in the body."
+        return plain_error_response(scope, 414, about)
     size = sum(len(name) + len(value) for name, value in scope["headers"])
     if len(scope["headers"]) > HEADERS_COUNT or size > HEADERS_BYTES:
         most = f"{HEADERS_COUNT} headers or {HEADERS_BYTES >> 10} KiB of headers"
-        return 431, f"The request has more than {most}."
+        return plain_error_response(scope, 431, f"The request has more than {most}.")
     return None
 
 
-class LoopbackOnlyMiddleware:
-    """Middleware for AUTH_MODE=loopback: admits programs and pages of this machine only."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        reason = non_local_reason(scope) if scope["type"] == "http" else None
-        if reason is None:
-            await self._app(scope, receive, send)
-            return
-        error = NotLocal(
-            f"AUTH_MODE=loopback admits only programs on this machine without a key, and {reason}; "
-            "call http://127.0.0.1 directly, or set AUTH_MODE=required and use an API key."
-        )
-        await send_early(error_response(scope, error), scope, receive, send)
+def refuse_remote(scope: Scope) -> Response | None:
+    """For AUTH_MODE=loopback: admit programs and pages of this machine only."""
+    reason = non_local_reason(scope)
+    if reason is None:
+        return None
+    error = NotLocal(
+        f"AUTH_MODE=loopback admits only programs on this machine without a key, and {reason}; "
+        "call http://127.0.0.1 directly, or set AUTH_MODE=required and use an API key."
+    )
+    return error_response(scope, error)

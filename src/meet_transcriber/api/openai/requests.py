@@ -407,6 +407,10 @@ def read_request(
     """
     form = parse_form(sent, task)
     catalogue.entry(form.model)
+    notes: tuple[TranscriptWarning, ...] = ()
+    if form.temperature:
+        about = f"temperature {form.temperature:g} changed nothing: decoding always begins at 0."
+        notes = (TranscriptWarning("temperature_ignored", about),)
     _check_format(form, task)
     diarization = _diarization(form, settings)
     return TranscriptionRequest(
@@ -416,7 +420,7 @@ def read_request(
         segments="segment" in (form.timestamp_granularities or ("segment",)),
         logprobs=bool(form.include),
         stream=form.stream,
-        notes=() if not form.temperature else (_temperature_ignored(form.temperature),),
+        notes=notes,
         known=read_known_speakers(form, diarization),
     )
 
@@ -472,8 +476,3 @@ def _diarization(form: TranscriptionForm, settings: Settings) -> bool:
     if {"num_speakers", "expected_speakers"} <= {*given}:
         raise refused("expected_speakers", "Send num_speakers or expected_speakers, not both.")
     return wanted
-
-
-def _temperature_ignored(temperature: float) -> TranscriptWarning:
-    message = f"temperature {temperature:g} changed nothing: decoding always begins at 0."
-    return TranscriptWarning("temperature_ignored", message)

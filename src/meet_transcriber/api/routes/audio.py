@@ -2,13 +2,13 @@
 
 import hashlib
 import re
-from typing import Annotated, BinaryIO, NamedTuple
+from collections.abc import AsyncIterator
+from typing import Annotated, BinaryIO
 
-import anyio
 from fastapi import Header
 from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from meet_transcriber.api.auth import ReaderService
@@ -52,17 +52,6 @@ IfRange = Annotated[
 ]
 
 
-class NoSuchBytes(Exception):
-    """A range begins after the end of the recording."""
-
-
-class Span(NamedTuple):
-    """Bytes from `start` up to but not including `end`."""
-
-    start: int
-    end: int
-
-
 @router.get(
     "/transcribe/{job_id}/audio",
     summary="Get the recording",
@@ -88,18 +77,18 @@ async def get_audio(
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
     try:
         span = parse_range(wanted, size)
-    except NoSuchBytes as error:
+    except HTTPException:
         await run_in_threadpool(file.close)
-        raise HTTPException(416, str(error), {"Content-Range": f"bytes */{size}"}) from error
+        raise
     headers["Content-Type"] = media_type(job)
     headers["Content-Disposition"] = "inline" + attachment(job.name, _ending(job))[10:]
     if span is None:
-        return _FileSlice(file, Span(0, size), 200, headers)
-    headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{size}"
+        return _FileSlice(file, range(size), 200, headers)
+    headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{size}"
     return _FileSlice(file, span, 206, headers)
 
 
-def parse_range(header: str | None, size: int) -> Span | None:
+def parse_range(header: str | None, size: int) -> range | None:
     """
     The bytes that a Range header requests.
 
@@ -107,7 +96,7 @@ def parse_range(header: str | None, size: int) -> Span | None:
     which RFC 9110 allows to ignore.
 
     Raises:
-        NoSuchBytes: the range begins after the end.
+        HTTPException: 416, the range begins after the end.
     """
     found = _RANGE.fullmatch(header or "")
     if found is None:
@@ -118,8 +107,9 @@ def parse_range(header: str | None, size: int) -> Span | None:
     start = int(first) if first else max(size - int(last), 0)
     end = min(int(last) + 1, size) if first and last else size
     if start >= end:
-        raise NoSuchBytes(f"The recording has {size} bytes.")
-    return Span(start, end)
+        headers = {"Content-Range": f"bytes */{size}"}
+        raise HTTPException(416, f"The recording has {size} bytes.", headers)
+    return range(start, end)
 
 
 def media_type(job: Job) -> str:
@@ -137,45 +127,32 @@ def _ending(job: Job) -> str:
     if "recording" not in job.objects:
         return "flac"
     ending = job.name.rpartition(".")[2]
-    return (
-        ending if ending.isalnum() and ending.isascii() and len(ending) <= _ENDING_LENGTH else "bin"
-    )
+    plain = ending.isalnum() and ending.isascii() and len(ending) <= _ENDING_LENGTH
+    return ending if plain else "bin"
 
 
-class _FileSlice(Response):
+class _FileSlice(StreamingResponse):
     """Sends bytes of a file, read in a thread; always closes the file."""
 
-    def __init__(self, file: BinaryIO, span: Span, status: int, headers: dict[str, str]) -> None:
-        super().__init__(None, status, headers)
-        self.headers["Content-Length"] = str(span.end - span.start)
+    def __init__(self, file: BinaryIO, span: range, status: int, headers: dict[str, str]) -> None:
+        super().__init__(self._read(), status, {**headers, "Content-Length": str(len(span))})
         self._file = file
         self._span = span
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":
+            self._span = range(0)
         try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_cancel_on_disconnect, receive, tasks.cancel_scope)
-                await self._send(scope, send)
-                tasks.cancel_scope.cancel()
+            await super().__call__(scope, receive, send)
         finally:
             self._file.close()
 
-    async def _send(self, scope: Scope, send: Send) -> None:
-        start = {"type": "http.response.start", "status": self.status_code}
-        await send({**start, "headers": self.raw_headers})
-        if scope["method"] != "HEAD":
-            await run_in_threadpool(self._file.seek, self._span.start)
-            left = self._span.end - self._span.start
-            while left > 0:
-                data = await run_in_threadpool(self._file.read, min(left, _CHUNK_BYTES))
-                if not data:
-                    raise StorageError("The recording was truncated while it was sent.")
-                left -= len(data)
-                await send({"type": "http.response.body", "body": data, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _cancel_on_disconnect(receive: Receive, sending: anyio.CancelScope) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    sending.cancel()
+    async def _read(self) -> AsyncIterator[bytes]:
+        await run_in_threadpool(self._file.seek, self._span.start)
+        left = len(self._span)
+        while left > 0:
+            data = await run_in_threadpool(self._file.read, min(left, _CHUNK_BYTES))
+            if not data:
+                raise StorageError("The recording was truncated while it was sent.")
+            left -= len(data)
+            yield data

@@ -16,15 +16,16 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 
 from meet_transcriber.api import serializers
-from meet_transcriber.api.auth import (
-    ReaderService,
-    is_authorized,
-    read_session_token,
-    read_token,
-)
+from meet_transcriber.api.auth import ReaderService, authenticate, read_session_token, read_token
 from meet_transcriber.api.http import JobId
 from meet_transcriber.api.openapi import problems, response, tagged_router
-from meet_transcriber.core.errors import JobNotFound, RateLimited, StorageError, StorageUnavailable
+from meet_transcriber.core.errors import (
+    AccessError,
+    JobNotFound,
+    RateLimited,
+    StorageError,
+    StorageUnavailable,
+)
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.serialization import to_plain
 from meet_transcriber.service import Service
@@ -50,10 +51,6 @@ class StreamLimiter:
     """Limits the event streams that each tenant has open in this process."""
 
     def __init__(self, most: int = MOST_STREAMS) -> None:
-        """
-        Args:
-            most: streams of one tenant at a time.
-        """
         self._most = most
         self._open = Counter[str]()
 
@@ -103,8 +100,13 @@ class KeyRechecks:
         checked, holds = self._checked.get(name, (-math.inf, True))
         if now - checked > CHECK_SECONDS:
             self._checked[name] = now, holds  # other streams need not wait for this check
-            with suppress(StorageError):  # unknown: the key was valid at the last check
-                holds = await is_authorized(request)
+            try:
+                await authenticate(request)
+                holds = True
+            except AccessError:
+                holds = False
+            except StorageError:
+                pass  # unknown: the key was valid at the last check
             if len(self._checked) > _MOST_KEYS:
                 self._checked.clear()  # bounds memory; each stream checks anew
             self._checked[name] = now, holds

@@ -196,18 +196,14 @@ class ProbeLimiter:
     """
 
     def __init__(self) -> None:
-        self._tenants = defaultdict[str, CapacityLimiter](lambda: CapacityLimiter(TENANT_THREADS))
-        self._all = CapacityLimiter(THREADS)
-
-    async def run(self, tenant: str, call: Callable[[], T]) -> T:
-        """Call in a thread once the tenant has one free, and return or raise what it does."""
-        async with self._tenants[tenant]:
-            return await run_sync(call, limiter=self._all)
+        self.tenants = defaultdict[str, CapacityLimiter](lambda: CapacityLimiter(TENANT_THREADS))
+        self.all = CapacityLimiter(THREADS)
 
 
 async def run_limited(
     request: Request, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Call what examines input of this request; raises what the call raises."""
+    """Call what examines input of this request, in a thread once its tenant has one free."""
     limiter: ProbeLimiter = request.app.state.probe_limiter
-    return await limiter.run(request.state.caller.tenant, partial(call, *args, **kwargs))
+    async with limiter.tenants[request.state.caller.tenant]:
+        return await run_sync(partial(call, *args, **kwargs), limiter=limiter.all)

@@ -1,5 +1,6 @@
 """Routes that read jobs: status, lists, search, exports, edits."""
 
+import math
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -305,10 +306,8 @@ def _status(queries: JobQueries, with_transcript: bool, job: Job) -> Status:
         written = export(transcript, "json", job.options.word_timestamps).strip()
         data = data[:-1] + b',"transcript":' + written + b"}"
     tag = f"{serializers.edition(job)}.{job.version}"
-    if job.ended:
-        return Status(
-            data, f'"{tag}"', None, float("inf"), with_transcript
-        )  # changes with its version only
+    if job.ended:  # changes with its version only
+        return Status(data, f'"{tag}"', None, math.inf, with_transcript)
     pending = job.state == "pending"
     return Status(
         data,

@@ -49,7 +49,7 @@ async def create_upload(
     """
     job = await run_in_threadpool(service.submissions.create_upload, body.name, body.size_bytes)
     request.state.job = job
-    return JsonResponse(_entry(job), 201, {"Location": _path(job)})
+    return JsonResponse(_entry(job), 201, {"Location": f"/uploads/{job.id}"})
 
 
 @router.get(
@@ -145,10 +145,6 @@ async def _write(receiving: Receiving, batch: bytearray) -> None:
         await run_in_threadpool(receiving.write, data)
 
 
-def _path(job: Job) -> str:
-    return f"/uploads/{job.id}"
-
-
 def _received(job: Job) -> int:
     if job.state != "uploading" or job.upload is None:
         return job.size_bytes
@@ -166,7 +162,9 @@ def _headers(job: Job) -> dict[str, str]:
 
 
 def _entry(job: Job) -> dict[str, Any]:
-    begun = job.state != "uploading"
+    begun, links = job.state != "uploading", {"self": f"/uploads/{job.id}"}
+    if begun:
+        links["job"] = serializers.path_of(job.id)
     return {
         "upload_id": job.id,
         "object": "upload",
@@ -175,5 +173,5 @@ def _entry(job: Job) -> dict[str, Any]:
         "size_bytes": job.size_bytes,
         "received_bytes": _received(job),
         "expires_at": None if begun else serializers.moment(job.lease_until),
-        "links": {"self": _path(job), **({"job": serializers.path_of(job.id)} if begun else {})},
+        "links": links,
     }

@@ -1,7 +1,6 @@
 """Routes of voice profiles: people who are recognized by their voices."""
 
 import time
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import Path, Query
@@ -31,7 +30,6 @@ from meet_transcriber.api.routes.submissions import accepted_response, run_limit
 from meet_transcriber.api.schemas import VoiceClip, VoiceMerge, VoiceName, VoiceRequest
 from meet_transcriber.api.serializers import JsonResponse
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.voices import Consent, Person, Sample, checked_consent, checked_person
 from meet_transcriber.service import Service, SubmissionRequest
@@ -93,12 +91,14 @@ async def _submit_clip(request: Request, service: Service) -> Response:
         body = validate(VoiceClip, {"file": "", **fields})
         name, consent = checked_person(body.name), _consent(request, body.consent)
         upload, options = received.upload, Options(num_speakers=1, channels="mix")
-
-        def submit(extras: Mapping[str, bytes]) -> Job:
-            return upload.finish(SubmissionRequest(options, extras=extras))
-
-        submit_clip = service.voices.submit_clip
-        job = await run_limited(request, submit_clip, upload.job_id, name, consent, submit)
+        job = await run_limited(
+            request,
+            service.voices.submit_clip,
+            upload.job_id,
+            name,
+            consent,
+            lambda extras: upload.finish(SubmissionRequest(options, extras=extras)),
+        )
     return await accepted_response(request, service, job)
 
 
