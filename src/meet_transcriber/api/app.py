@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Lifespan
 
+from meet_transcriber import __version__
 from meet_transcriber.api import errors, openapi
 from meet_transcriber.api.middleware.proxy_headers import ProxyHeadersMiddleware, TrustedProxies
 from meet_transcriber.api.middleware.rate_limit import AddressLimitMiddleware
@@ -26,8 +27,8 @@ from meet_transcriber.api.middleware.request_log import PROBES, RequestLogMiddle
 from meet_transcriber.api.middleware.security import (
     RefusalMiddleware,
     SecurityHeadersMiddleware,
-    refuse_oversized,
-    refuse_remote,
+    not_local,
+    oversized,
 )
 from meet_transcriber.api.openai import routes as openai
 from meet_transcriber.api.routes import (
@@ -93,6 +94,9 @@ def create_app(
     """
     app = FastAPI(
         title="Meet Transcriber",
+        version=__version__,
+        summary="Who said what, and when.",
+        description="Errors are problem details (RFC 9457) with a stable `code`.",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -126,10 +130,10 @@ def _add_middleware(
         app.add_middleware(AddressLimitMiddleware, limiter=limiter)
     _allow_origins(app, settings)
     if guard.mode == "loopback":
-        app.add_middleware(RefusalMiddleware, refuse=refuse_remote)
+        app.add_middleware(RefusalMiddleware, refusal=not_local)
     if (proxies := TrustedProxies(listed(settings.trusted_proxies))).networks:
         app.add_middleware(ProxyHeadersMiddleware, proxies=proxies)
-    app.add_middleware(RefusalMiddleware, refuse=refuse_oversized)
+    app.add_middleware(RefusalMiddleware, refusal=oversized)
     app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(RequestLogMiddleware, meters=service.context.meters, auth=guard)
 

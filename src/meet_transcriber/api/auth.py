@@ -131,7 +131,7 @@ async def authenticate(request: Request) -> Caller:
         CsrfRefused: a page of another site may have sent this from the caller's browser.
     """
     auth = get_auth(request)
-    if auth.mode != "required":  # `refuse_remote` has refused other machines in `loopback` mode
+    if auth.mode != "required":  # `not_local` has refused other machines in `loopback` mode
         if request.method not in _SAFE:
             reject_cross_site(request)
         # in `open` mode not the scope to make keys, as a key outlives the mode

@@ -160,19 +160,19 @@ def install(app: FastAPI) -> None:
 
 async def _handle(request: Request, error: Exception) -> Response:
     match error:
-        case errors.TranscriptionError():
+        case errors.TranscriptionError() | HTTPException():
             return problem_of(request, error)
         case RequestValidationError():
             found = [{**each, "loc": each["loc"][1:]} for each in error.errors()]
             return problem_of(request, OptionProblems(problems_in(found)))
-        case HTTPException():
-            return _http_problem(request, error)
         case _:  # the client is gone and receives nothing
             return Response(status_code=400)
 
 
-def problem_of(request: Request, error: errors.TranscriptionError) -> Problem:
+def problem_of(request: Request, error: errors.TranscriptionError | HTTPException) -> Problem:
     """The response to an error."""
+    if isinstance(error, HTTPException):
+        return _http_problem(request, error)
     status = status_of(error)
     found = error.found if isinstance(error, OptionProblems) else ()
     wait = retry_after(error)

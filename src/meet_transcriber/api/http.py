@@ -7,11 +7,10 @@ from urllib.parse import quote
 from fastapi import Path
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from meet_transcriber.api.errors import BODY_UNREAD, PHRASES, Problem, problem_of
-from meet_transcriber.api.openai.errors import ApiError, enveloped
+from meet_transcriber.api.errors import BODY_UNREAD, problem_of
+from meet_transcriber.api.openai.errors import enveloped
 from meet_transcriber.core.errors import TranscriptionError
 
 JobId = Annotated[
@@ -85,25 +84,12 @@ def attachment(name: str, extension: str) -> str:
     return f"attachment; filename=\"{plain}.{extension}\"; filename*=UTF-8''{full}"
 
 
-def error_response(scope: Scope, error: TranscriptionError) -> Response:
-    """The response to an error before routing, in the format that clients of the path read."""
-    return enveloped(error) if _is_openai(scope) else problem_of(Request(scope), error)
-
-
-def plain_error_response(scope: Scope, status: int, detail: str) -> Response:
-    """The response to a request that violates HTTP, before routing."""
-    if _is_openai(scope):
-        return enveloped(ApiError(status, detail))
-    phrase = PHRASES[status]
-    return Problem(Request(scope), status, phrase.lower().replace(" ", "_"), phrase, detail)
-
-
-async def send_early(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-    """Send a response although the request's body, if there is one, was not read."""
+async def send_error(
+    error: TranscriptionError | HTTPException, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Send an error before routing, in the format that clients of the path read."""
     names = {name for name, _ in scope["headers"]}
     scope[BODY_UNREAD] = bool(names & {b"content-length", b"transfer-encoding"})
+    is_openai = f"{scope['path']}/".startswith("/v1/")
+    response = enveloped(error) if is_openai else problem_of(Request(scope), error)
     await response(scope, receive, send)
-
-
-def _is_openai(scope: Scope) -> bool:
-    return f"{scope['path']}/".startswith("/v1/")

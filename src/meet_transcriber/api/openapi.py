@@ -5,12 +5,10 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from meet_transcriber import __version__
 from meet_transcriber.api.auth import add_key_schemes
 from meet_transcriber.api.errors import MEDIA_TYPE, PHRASES
 from meet_transcriber.api.schemas import components
@@ -116,13 +114,7 @@ def describe(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            document = get_openapi(
-                title="Meet Transcriber",
-                version=__version__,
-                summary="Who said what, and when.",
-                description="Errors are problem details (RFC 9457) with a stable `code`.",
-                routes=app.routes,
-            )
+            document = FastAPI.openapi(app)
             document.setdefault("components", {}).setdefault("schemas", {}).update(components())
             add_key_schemes(document)
             app.openapi_schema = _without_validation_error(document)

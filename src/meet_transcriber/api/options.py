@@ -21,9 +21,6 @@ from meet_transcriber.core.options import MAX_SPEAKERS, ChannelMode, Options, Ta
 from meet_transcriber.core.speaker_timeline import Timeline, read_timeline
 from meet_transcriber.settings import Settings
 
-Pairs = Iterable[tuple[str, object]]
-"""Names and values as they were sent: strings from forms and queries, anything from JSON."""
-
 _DIGITS = 9
 
 
@@ -206,9 +203,11 @@ class SubmissionForm(Submission):
     ) = Field(None, description=_ABOUT_TIMELINE)
 
 
-def read_options(pairs: Pairs) -> Submission:
+def read_options(pairs: Iterable[tuple[str, object]]) -> Submission:
     """
-    Parse names and values; a name may end with `[]`, and a list may be repeated.
+    Parse names and values: strings from forms and queries, anything from JSON.
+
+    A name may end with `[]`, and a list may be repeated.
 
     An empty string and null count as not given.
 

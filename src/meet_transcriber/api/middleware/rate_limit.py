@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from meet_transcriber.api.http import error_response, send_early
+from meet_transcriber.api.http import send_error
 from meet_transcriber.core.errors import RateLimited
 from meet_transcriber.ports.auth import FAILED_AUTH, Count, RateLimiter
 
@@ -138,6 +138,6 @@ class AddressLimitMiddleware:
         try:
             _check(counts)
         except RateLimited as error:
-            await send_early(error_response(scope, error), scope, receive, send_with_headers)
+            await send_error(error, scope, receive, send_with_headers)
         else:
             await self._app(scope, receive, send_with_headers)

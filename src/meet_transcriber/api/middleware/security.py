@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meet_transcriber.api.errors import internal_error
-from meet_transcriber.api.http import error_response, plain_error_response, send_early
+from meet_transcriber.api.http import send_error
 from meet_transcriber.api.middleware.proxy_headers import non_local_reason
 from meet_transcriber.core.errors import NotLocal
 
@@ -75,40 +75,42 @@ def _complete(given: list[tuple[bytes, bytes]], scheme: str) -> list[tuple[bytes
     return given
 
 
-class RefusalMiddleware:
-    """Middleware: refuses requests before routing, where a function gives a response to them."""
+Refusal = Callable[[Scope], NotLocal | HTTPException | None]
 
-    def __init__(self, app: ASGIApp, refuse: Callable[[Scope], Response | None]) -> None:
+
+class RefusalMiddleware:
+    """Middleware: answers with an error before routing, where `refusal` returns one."""
+
+    def __init__(self, app: ASGIApp, refusal: Refusal) -> None:
         self._app = app
-        self._refuse = refuse
+        self._refusal = refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = self._refuse(scope) if scope["type"] == "http" else None
-        if response is None:
+        error = self._refusal(scope) if scope["type"] == "http" else None
+        if error is None:
             await self._app(scope, receive, send)
         else:
-            await send_early(response, scope, receive, send)
+            await send_error(error, scope, receive, send)
 
 
-def refuse_oversized(scope: Scope) -> Response | None:
+def oversized(scope: Scope) -> HTTPException | None:
     """Refuse URLs and headers above fixed sizes."""
     if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > URL_BYTES:
         about = f"The URL has more than {URL_BYTES >> 10} KiB; send options in the body."
-        return plain_error_response(scope, 414, about)
+        return HTTPException(414, about)
     size = sum(len(name) + len(value) for name, value in scope["headers"])
     if len(scope["headers"]) > HEADERS_COUNT or size > HEADERS_BYTES:
         most = f"{HEADERS_COUNT} headers or {HEADERS_BYTES >> 10} KiB of headers"
-        return plain_error_response(scope, 431, f"The request has more than {most}.")
+        return HTTPException(431, f"The request has more than {most}.")
     return None
 
 
-def refuse_remote(scope: Scope) -> Response | None:
-    """For AUTH_MODE=loopback: admit programs and pages of this machine only."""
+def not_local(scope: Scope) -> NotLocal | None:
+    """Refuse all but programs and pages of this machine, for AUTH_MODE=loopback."""
     reason = non_local_reason(scope)
     if reason is None:
         return None
-    error = NotLocal(
+    return NotLocal(
         f"AUTH_MODE=loopback admits only programs on this machine without a key, and {reason}; "
         "call http://127.0.0.1 directly, or set AUTH_MODE=required and use an API key."
     )
-    return error_response(scope, error)

@@ -111,7 +111,9 @@ def enveloped(error: Exception) -> Response:
         case ApiError():
             found = error
         case TranscriptionError():
-            found = error_of(error.code, str(error), _retry_headers(error))
+            wait = retry_after(error)
+            retry = {} if wait is None else {"retry-after": str(wait), "x-should-retry": "true"}
+            found = error_of(error.code, str(error), retry)
         case RequestValidationError():
             found = ApiError(400, "; ".join(str(each["msg"]) for each in error.errors()))
         case HTTPException():
@@ -120,12 +122,6 @@ def enveloped(error: Exception) -> Response:
             log.error("request_failed", exc_info=error)
             found = ApiError(500, "An unexpected error occurred; the server's log describes it.")
     return EarlyResponse(json.dumps(found.body), found.status, found.headers, "application/json")
-
-
-def _retry_headers(error: TranscriptionError) -> dict[str, str]:
-    """Headers for a retry, if the error knows when it makes sense."""
-    wait = retry_after(error)
-    return {} if wait is None else {"retry-after": str(wait), "x-should-retry": "true"}
 
 
 class EnvelopeRoute(APIRoute):

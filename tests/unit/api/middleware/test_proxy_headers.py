@@ -16,7 +16,7 @@ from meet_transcriber.api.middleware.proxy_headers import (
     non_local_reason,
 )
 from meet_transcriber.api.middleware.rate_limit import client_key
-from meet_transcriber.api.middleware.security import RefusalMiddleware, refuse_remote
+from meet_transcriber.api.middleware.security import RefusalMiddleware, not_local
 from meet_transcriber.core.errors import InvalidOptions
 
 PROXIES = TrustedProxies(["10.0.0.0/8", "fd00::/8", "192.0.2.7"])
@@ -122,7 +122,7 @@ def client_at(
 ) -> TestClient:
     app = Starlette(routes=[Route("/transcribe", whoever, methods=["GET", "POST"])])
     if local:
-        app.add_middleware(RefusalMiddleware, refuse=refuse_remote)
+        app.add_middleware(RefusalMiddleware, refusal=not_local)
     app.add_middleware(ProxyHeadersMiddleware, proxies=TrustedProxies([trusted] if trusted else []))
     return TestClient(app, base_url=f"http://{host}", client=(address, 5))
 
