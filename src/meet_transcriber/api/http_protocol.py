@@ -139,14 +139,7 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
 def protocol(
     seconds: float, connections: int | None, trusts: Callable[[str], bool]
 ) -> type[DeadlineHttpProtocol]:
-    """
-    The protocol for uvicorn's `http`, counting its own connections.
-
-    Args:
-        seconds: `header_seconds`.
-        connections: `most_connections`.
-        trusts: whether an address is a proxy's.
-    """
+    """The protocol with these limits for uvicorn; `trusts` tells which addresses are proxies."""
 
     class Configured(DeadlineHttpProtocol):
         header_seconds = seconds

@@ -17,11 +17,7 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-    "media-src 'self' blob:; connect-src 'self'; font-src 'none'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
+_PAGE_POLICY = f"{_POLICY}; img-src 'self' data: blob:; media-src 'self' blob:"
 _PERMISSIONS = "camera=(), geolocation=(), microphone=(self), payment=(), usb=()"
 """As for every response, except that the page may record."""
 
