@@ -73,15 +73,6 @@ def test_the_same_sound_gives_the_same_turns(run: Run, kind: str) -> None:
     assert run(kind) == run(kind)
 
 
-def test_a_number_of_speakers_that_is_not_found_is_reported(
-    pipelines: Path, sound: AudioSource
-) -> None:
-    diarizer = PyannoteDiarizer(str(pipelines / "like-3.1"), device="cpu")
-    short = type(sound)(sound.read(0.0, 1.5))  # type: ignore[call-arg]
-    found = diarizer.diarize(short, [Span(0.0, 1.5)], Options(min_speakers=9), ignore)
-    assert [warning.code for warning in found.warnings] == ["speakers_requested_found"]
-
-
 @BOTH
 def test_progress_rises_through_every_step_to_one(run: Run, kind: str) -> None:
     shares: list[float] = []

@@ -239,8 +239,8 @@ class _Child:
             code = self._process.wait(_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             return "its process does not answer"
-        if code < 0:
-            return f"its process was ended by {signal.Signals(-code).name}"
+        if code < 0:  # `signal.Signals` has no names of real-time signals
+            return f"its process was ended by signal {-code} ({signal.strsignal(-code)})"
         return f"its process ended with code {code}"
 
 
