@@ -2,7 +2,7 @@
 The fork server and its children, each of which handles one recording.
 
 The server has imported everything that children need, and has seen no media and no secret.
-`pool.py` runs it as `python -m meet_transcriber.audio.sandbox.forkserver MODULE:CLASS`; its stdin
+`client.py` runs it as `python -m meet_transcriber.audio.sandbox.forkserver MODULE:CLASS`; its stdin
 is the control socket. A request for a child is one byte, with the child's channel and its lifetime
 socket. The server writes a byte to the lifetime socket when the child has started and its exit
 status when it has ended. The child is killed when the other end of the lifetime socket closes; all
@@ -83,7 +83,7 @@ class ForkServer:
         with channel:
             try:
                 pid = os.fork()
-            except OSError:  # both sockets close, which the pool notices
+            except OSError:  # both sockets close, which the client notices
                 lifetime.close()
                 return True
             if pid == 0:
@@ -93,7 +93,7 @@ class ForkServer:
                     os._exit(1)
             self._lifetimes[pid] = lifetime
             self._selector.register(lifetime, selectors.EVENT_READ, pid)
-            with contextlib.suppress(OSError):  # the pool has given up
+            with contextlib.suppress(OSError):  # the client has given up
                 lifetime.send(STARTED)
         return True
 
@@ -144,7 +144,7 @@ def _run(channel: Channel, make_decoder: MakeDecoder) -> None:
     writable = [os.fdopen(handle, "r+b") for handle in handles[split:]]
     media = readable[0] if readable else open_remote(channel, request["size"])
     decoder = make_decoder(request["max_duration"], lambda: writable[1])
-    if not confine(from_plain(Limits, request["limits"])):
+    if not confine(Limits(**request["limits"])):
         channel.send(protocol.UNFILTERED)
     try:
         if writable:
