@@ -12,7 +12,6 @@ from meet_transcriber.bootstrap import doctor, engines, observability
 from meet_transcriber.bootstrap.auth import sealer
 from meet_transcriber.bootstrap.engines import LazyEngine
 from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions
-from meet_transcriber.core.options import Options
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import Diarizer, Recognizer
 from meet_transcriber.ports.stores import (
@@ -129,7 +128,17 @@ def policy(settings: Settings) -> Policy:
         max_jobs_in_flight=settings.max_jobs_in_flight,
         max_audio_seconds=None if hours is None else hours * 3600.0,
         max_stored_bytes=None if stored is None else stored * _MEBIBYTE,
+        translation_problem=_translation_problem(settings),
     )
+
+
+def _translation_problem(settings: Settings) -> str:
+    """Why the model, going by its name, cannot translate; empty if it can."""
+    name = settings.whisper_model.rstrip("/").rpartition("/")[2]
+    if "turbo" not in name and not name.endswith(".en"):
+        return ""
+    why = "knows English only" if name.endswith(".en") else "cannot translate"
+    return f"Whisper {name} {why}; WHISPER_MODEL=medium or large-v3 translates."
 
 
 def context(settings: Settings, queue: JobQueue, role: str = "worker") -> ServiceContext:
@@ -162,23 +171,12 @@ def context(settings: Settings, queue: JobQueue, role: str = "worker") -> Servic
         meters=observability.meters(settings),
         tracer=observability.tracer(settings, role),
         sealer=sealer(settings),
-        check_options=partial(refuse, settings),
     )
 
 
 def service(settings: Settings, queue: JobQueue) -> Service:
     """The service of an API process."""
     return Service(context(settings, queue, "api"))
-
-
-def refuse(settings: Settings, options: Options) -> None:
-    """Raise InvalidOptions for a task that the model, going by its name, does not support."""
-    if options.task != "translate":
-        return
-    name = settings.whisper_model.rstrip("/").rpartition("/")[2]
-    if "turbo" in name or name.endswith(".en"):
-        why = "knows English only" if name.endswith(".en") else "cannot translate"
-        raise InvalidOptions(f"Whisper {name} {why}; WHISPER_MODEL=medium or large-v3 translates.")
 
 
 def maintenance(settings: Settings, context: ServiceContext, holder: str) -> Maintenance:
