@@ -12,7 +12,6 @@ import os
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -47,19 +46,11 @@ def get_logger(name: str) -> BoundLogger:
     return logger
 
 
-def bind(**pairs: str) -> None:
-    """Add these pairs to every line of this task or thread, and of those that it starts."""
-    bind_contextvars(**pairs)
-
-
-def bound(**pairs: str) -> AbstractContextManager[None]:
-    """The same while the context lasts."""
-    return bound_contextvars(**pairs)
-
-
-def now_bound(name: str) -> str:
-    """The value that is bound to a name, else empty."""
-    return str(get_contextvars().get(name, ""))
+bind, bound, bound_pairs = bind_contextvars, bound_contextvars, get_contextvars
+"""
+Functions of structlog for pairs on every line of this task or thread and of those that it starts:
+add some, add some while a context lasts, and return all.
+"""
 
 
 def configure(
