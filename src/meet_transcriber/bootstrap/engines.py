@@ -118,15 +118,10 @@ def token_is_set(settings: Settings) -> bool:
     return token is not None and usable_token(token.get_secret_value()) is not None
 
 
-def pyannote_is_installed() -> bool:
-    """Whether pyannote.audio is installed; does not import it."""
-    parts = ("pyannote", "pyannote.audio")
-    return all(importlib.util.find_spec(part) is not None for part in parts)
-
-
 def pyannote_problem(settings: Settings) -> str:
     """What is wrong where pyannote is configured but not installed, else empty."""
-    if settings.diarization_engine != "pyannote" or pyannote_is_installed():
+    parts = ("pyannote", "pyannote.audio")  # found one after the other, without importing torch
+    if settings.diarization_engine != "pyannote" or all(map(importlib.util.find_spec, parts)):
         return ""
     return (
         "DIARIZATION_ENGINE=pyannote, but pyannote is not installed: install "
@@ -178,7 +173,7 @@ def onnx(settings: Settings, segmentation: Path, embedding: Path) -> Diarizer:
 
 def pyannote(settings: Settings, *, fetch: bool) -> Diarizer:
     """Load pyannote's pipeline."""
-    from meet_transcriber.engines.pyannote import PyannoteDiarizer
+    from meet_transcriber.engines.pyannote.diarizer import PyannoteDiarizer
 
     token = settings.huggingface_access_token
     return PyannoteDiarizer(

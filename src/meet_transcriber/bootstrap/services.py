@@ -197,11 +197,11 @@ def _boot_clock() -> Clock:
 
 def webhook_secret(settings: Settings, jobs: JobStore) -> str:
     """The configured WEBHOOK_SECRET, or a generated one; raises InvalidOptions if malformed."""
-    from meet_transcriber.outbound.webhooks import check_secret, new_secret
+    from meet_transcriber.outbound.webhooks import new_secret, parse_secret
 
     if settings.webhook_secret is not None:
         secret = settings.webhook_secret.get_secret_value()
-        check_secret(secret)
+        parse_secret(secret)  # raises if it is malformed
         return secret
     return jobs.get_fact("webhook_secret") or jobs.set_fact_once("webhook_secret", new_secret())
 

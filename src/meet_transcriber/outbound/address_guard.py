@@ -10,6 +10,7 @@ defeats DNS rebinding.
 import re
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -276,18 +277,12 @@ def _network(entry: str) -> Network | None:
         return None
 
 
-def _as_requested(name: str) -> str:
-    """A host name as used in requests (IDNA); empty where malformed."""
-    try:
-        return httpx.URL(f"http://{name}").raw_host.decode("ascii")
-    except httpx.InvalidURL:
-        return ""
-
-
 def _name(entry: str) -> str:
-    text = entry.removesuffix(".")
-    host = "" if _NOT_IN_NAMES & set(text) else _as_requested(text)
-    if not is_host_name(host):
+    """A host name as used in requests (IDNA)."""
+    text, host = entry.removesuffix("."), ""
+    with suppress(httpx.InvalidURL):
+        host = httpx.URL(f"http://{text}").raw_host.decode("ascii")
+    if _NOT_IN_NAMES & set(text) or not is_host_name(host):
         raise InvalidOptions(
             f"OUTBOUND_ALLOW contains {entry!r}, which is not a host name, *.suffix, IP address or "
             "network; write for example wiki.corp, *.corp, 10.1.2.3 or 10.0.0.0/8."

@@ -217,12 +217,8 @@ def read_aws(settings_cls: type[BaseSettings], name: str) -> dict[str, Any]:
     except BotoCoreError as error:
         code = type(error).__name__
         raise unreadable(what, code, _AWS_HINTS.get(code, _AWS_HINT)) from None
-    except (
-        json.JSONDecodeError,
-        AttributeError,
-        KeyError,
-        TypeError,
-    ):  # they may contain the value
+    # these may contain the value
+    except (json.JSONDecodeError, AttributeError, KeyError, TypeError):
         hint = 'Write it as {"HUGGINGFACE_ACCESS_TOKEN": "hf_..."}.'
         raise unreadable(what, "it is not a JSON object", hint) from None
     except ValueError:

@@ -24,7 +24,7 @@ import struct
 import sys
 import wave
 from collections.abc import Callable
-from typing import BinaryIO, NoReturn, cast
+from typing import BinaryIO, cast
 
 from meet_transcriber.audio.sandbox import protocol
 from meet_transcriber.audio.sandbox.confinement import Limits, confine
@@ -87,24 +87,27 @@ class ForkServer:
                 lifetime.close()
                 return True
             if pid == 0:
+                status = 1
                 try:
-                    self._become_child(channel, lifetime)
+                    self._close(lifetime)
+                    discard_output()
+                    _run(Channel(channel), self._make_decoder)
+                    status = 0
                 finally:  # a child must never return into the loop of the server
-                    os._exit(1)
+                    os._exit(status)
             self._lifetimes[pid] = lifetime
             self._selector.register(lifetime, selectors.EVENT_READ, pid)
             with contextlib.suppress(OSError):  # the client has given up
                 lifetime.send(STARTED)
         return True
 
-    def _become_child(self, channel: socket.socket, lifetime: socket.socket) -> None:
+    def _close(self, lifetime: socket.socket) -> None:
+        """Close, in a child, what belongs to the server."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._selector.close()
         for own in (self._control, self._ended, self._wake, lifetime, *self._lifetimes.values()):
             own.close()
-        discard_output()
-        run_child(channel, self._make_decoder)
 
     def _kill(self, pid: int) -> None:
         """Kill the child whose lifetime socket closed; its pid is valid until it is reaped."""
@@ -126,17 +129,8 @@ class ForkServer:
                 lifetime.send(STATUS.pack(os.waitstatus_to_exitcode(status)))
 
 
-def run_child(link: socket.socket, make_decoder: MakeDecoder) -> NoReturn:
-    """Receive one request, handle it under its limits and reply; never returns."""
-    status = 1
-    try:
-        _run(Channel(link), make_decoder)
-        status = 0
-    finally:
-        os._exit(status)
-
-
 def _run(channel: Channel, make_decoder: MakeDecoder) -> None:
+    """Receive one request, handle it under its limits and reply."""
     frame, handles = channel.receive_request(_MAX_FILES)
     request = json.loads(frame.data)
     split = len(handles) - request["writable"]

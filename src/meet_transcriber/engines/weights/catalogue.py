@@ -14,7 +14,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from meet_transcriber.core.errors import EngineUnavailable
+from meet_transcriber.core.errors import EngineUnavailable, StorageError
+from meet_transcriber.core.serialization import from_json
 
 Kind = Literal["recognition", "speakers"]
 
@@ -263,10 +264,8 @@ def sha256_of(path: Path) -> str:
 def read_record(folder: Path) -> Record | None:
     """Read the manifest of a model's folder; None if it is missing or invalid."""
     try:
-        data = json.loads((folder / RECORD).read_text("utf-8"))
-        files = {name: RecordedFile(**each) for name, each in data["files"].items()}
-        return Record(data["source"], data["revision"], files)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return from_json(Record, (folder / RECORD).read_bytes())
+    except (OSError, StorageError):
         return None
 
 

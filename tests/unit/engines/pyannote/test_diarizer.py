@@ -15,7 +15,7 @@ from meet_transcriber.core.media import PreparedAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import Plan
 from meet_transcriber.core.transcript import Diarization, Span, Turn
-from meet_transcriber.engines.pyannote import PyannoteDiarizer
+from meet_transcriber.engines.pyannote.diarizer import PyannoteDiarizer
 from meet_transcriber.engines.pyannote.loader import Hook, OutOfMemory, import_library
 from meet_transcriber.ports.engines import Progress, Waveform
 
