@@ -125,7 +125,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 def _secrets(settings: Settings) -> str:
     """The names of the secrets that are set."""
-    if settings.huggingface_access_token is not None and not engines.token_is_set(settings):
+    from meet_transcriber.engines.pyannote.config import usable_token
+
+    token = settings.huggingface_access_token
+    if token is not None and usable_token(token.get_secret_value()) is None:
         raise EngineUnavailable("HUGGINGFACE_ACCESS_TOKEN is the guide's placeholder, not a token.")
     return ", ".join(settings.secrets_that_are_set) or "none is set"
 

@@ -5,11 +5,3 @@ forkserver.py   forks a child per recording, which confines itself, decodes and 
 confinement.py  resource limits and the system call filter
 protocol.py     frames between both sides, and media read through them
 """
-
-import os
-import socket
-
-
-def is_supported() -> bool:
-    """Return whether the system can fork and pass file descriptors; Windows cannot."""
-    return hasattr(os, "fork") and hasattr(socket, "send_fds")

@@ -7,12 +7,7 @@ from typing import Any
 from meet_transcriber.core.errors import DiarizationFailed
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Diarization, Span, TranscriptWarning, Turn
-from meet_transcriber.engines.pyannote.config import (
-    DEFAULT_MODELS,
-    HubFiles,
-    find_first_pipeline,
-    usable_token,
-)
+from meet_transcriber.engines.pyannote.config import locate_pipeline
 from meet_transcriber.engines.pyannote.loader import (
     Engine,
     Loader,
@@ -65,10 +60,7 @@ class PyannoteDiarizer:
     ) -> None:
         if load is None:
             import_library()
-        token = usable_token(token)
-        get = HubFiles(token, cache_dir, local_files_only).get
-        models = (model,) if model is not None else DEFAULT_MODELS
-        found, config = find_first_pipeline(models, get, has_token=token is not None)
+        found, config = locate_pipeline(model, token, cache_dir, local_files_only=local_files_only)
         self.name = f"pyannote {Path(found).name if Path(found).exists() else found}"
         self._engine = (load or load_engine)(config, device)
         self._preferred = self._engine.device
