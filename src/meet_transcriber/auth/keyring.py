@@ -56,7 +56,7 @@ def new_id() -> str:
 
 def new_token(key_id: str) -> str:
     """A key: `mt_<id>_<secret>`, the secret of 256 random bits."""
-    return f"{PREFIX}_{key_id}_{secrets.token_urlsafe(_SECRET_BYTES)}"
+    return f"{PREFIX}_{key_id}_{new_secret()}"
 
 
 def new_secret() -> str:

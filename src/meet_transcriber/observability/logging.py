@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -84,8 +84,10 @@ def configure(
     for handler in handlers:
         root.addHandler(handler)
     root.setLevel(number if number == logging.DEBUG else max(number, logging.WARNING))
-    _set_levels({PACKAGE: number, **dict.fromkeys(SERVERS, number)})
-    _set_levels(dict.fromkeys((*_VERBOSE, *_EXPORTERS), max(number, logging.WARNING)))
+    for name in (PACKAGE, *SERVERS):
+        logging.getLogger(name).setLevel(number)
+    for name in (*_VERBOSE, *_EXPORTERS):
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))
     _redirect_uvicorn()
     logging.getLogger(_MULTIPROCESSING).handlers = handlers
     logging.getLogger(_MULTIPROCESSING).propagate = False
@@ -100,11 +102,6 @@ def _log_crash(
     """Log an uncaught exception."""
     if error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):
         logging.getLogger(PACKAGE).critical("crashed", exc_info=(kind, error, trace))
-
-
-def _set_levels(levels: Mapping[str, int]) -> None:
-    for name, number in levels.items():
-        logging.getLogger(name).setLevel(number)
 
 
 def _redirect_uvicorn() -> None:

@@ -69,7 +69,7 @@ _DYING_SECONDS = 0.5  # a server that closed its sockets is gone by then, unless
 _STATUS_SECONDS = 10.0
 _START_SECONDS = 60.0  # starting Python and FFmpeg from a cold disk is slow
 _LEAST_AT_ONCE = 4
-_CANNOT_START = "The process that decodes recordings cannot be started; try again."
+_NO_CHILD = "The process that decodes recordings ended or cannot be started; try again."
 
 
 class Child(NamedTuple):
@@ -123,7 +123,7 @@ class ChildPool:
             try:
                 started = self._start_child(stack)
             except OSError as error:  # no memory, process or file descriptor is left
-                raise EngineError(_CANNOT_START) from error
+                raise EngineError(_NO_CHILD) from error
             yield started
 
     def _start_child(self, stack: ExitStack) -> Child:
@@ -143,7 +143,7 @@ class ChildPool:
             except TimeoutError:
                 server.process.kill()
             self._discard_dead(server)
-        raise EngineError(_CANNOT_START)
+        raise EngineError(_NO_CHILD)
 
     def _running_server(self) -> "_Server":
         """Return the fork server of this process; starts it if there is none."""
@@ -361,10 +361,9 @@ def _log_unfiltered() -> None:
 
 def _plain_file(file: BinaryIO) -> BinaryIO | None:
     """Return the file if it is a plain file that can be passed to a child, else None."""
-    buffered = isinstance(file, io.BufferedReader | io.BufferedRandom)
-    if not buffered or not isinstance(getattr(file, "raw", None), io.FileIO):
+    if not isinstance(file, io.BufferedReader | io.BufferedRandom):
         return None
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    if not isinstance(file.raw, io.FileIO) or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return None
     if file.writable():
         file.flush()
@@ -445,9 +444,7 @@ def parse_error(data: bytes, limits: Limits) -> TranscriptionError:
 def exit_error(status: int | None, limits: Limits) -> TranscriptionError:
     """Return the error for a child that ended without a result."""
     if status is None:
-        return EngineError(
-            "The process that decodes recordings ended or could not be started; try again."
-        )
+        return EngineError(_NO_CHILD)
     if status == -signal.SIGXCPU:
         return timeout_error(limits.cpu_seconds)
     if status == -signal.SIGKILL:
