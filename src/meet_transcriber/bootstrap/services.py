@@ -13,7 +13,7 @@ from meet_transcriber.bootstrap.auth import sealer
 from meet_transcriber.bootstrap.engines import LazyEngine
 from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions
 from meet_transcriber.pipeline import Chosen
-from meet_transcriber.ports.engines import Diarizer, Recognizer
+from meet_transcriber.ports.engines import Diarizer
 from meet_transcriber.ports.stores import (
     Clock,
     Copied,
@@ -265,17 +265,15 @@ def start_worker(queue: JobQueue, on_death: Callable[[str], None]) -> None:
 def worker_engines(settings: Settings, on_fetch: engines.OnFetch = engines.ignore_fetch) -> Engines:
     """A worker's engines, each built and checked when it is first needed."""
     return Engines(
-        LazyEngine(lambda: _recognizer(settings, on_fetch)),
+        LazyEngine(
+            lambda: doctor.verified(engines.recognizer(settings, on_fetch), doctor.check_recognizer)
+        ),
         LazyEngine(
             lambda: _diarizer(settings, on_fetch),
             lambda chosen: chosen is None or not chosen.is_stopgap,
         ),
         cache(engines.detector),
     )
-
-
-def _recognizer(settings: Settings, on_fetch: engines.OnFetch) -> Chosen[Recognizer]:
-    return doctor.verified(engines.recognizer(settings, on_fetch), doctor.check_recognizer)
 
 
 def _diarizer(settings: Settings, on_fetch: engines.OnFetch) -> Chosen[Diarizer] | None:

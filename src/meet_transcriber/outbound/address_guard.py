@@ -257,17 +257,13 @@ class AllowList:
         """Why `address`, reached as `host`, is refused; None when it is allowed."""
         reached = unwrapped(address)
         allowed = [network for network in self.networks if reached in network]
-        for metadata in _METADATA:
-            if reached in metadata and not any(_within(network, metadata) for network in allowed):
-                return "a cloud's metadata"
+        narrowest = max((network.prefixlen for network in allowed), default=-1)
+        # networks that share an address are nested: the one with the longer prefix is inside
+        if any(reached in each and narrowest < each.prefixlen for each in _METADATA):
+            return "a cloud's metadata"
         if allowed or host in self.names or host.endswith(self.suffixes):
             return None
         return special_kind(reached)
-
-
-def _within(inner: Network, outer: Network) -> bool:
-    """Whether `inner`, of the same family, is part of `outer`."""
-    return inner.prefixlen >= outer.prefixlen and inner.network_address in outer
 
 
 def _network(entry: str) -> Network | None:
