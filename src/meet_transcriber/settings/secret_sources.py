@@ -394,7 +394,7 @@ def _request(
     token: str | None = None,
     body: dict[str, str] | None = None,
 ) -> Any:
-    headers = {"X-Vault-Request": "true"}
+    headers = {"X-Vault-Request": "true"}  # agents of Vault may refuse requests without it
     if token is not None:
         headers["X-Vault-Token"] = token
     if access.namespace is not None:

@@ -62,13 +62,14 @@ PROBER = "meet_transcriber.audio.probe:Prober"
 """Classes for `ChildPool`: the full decoder, and the prober, which needs less memory."""
 
 _MODULE = "meet_transcriber.audio.sandbox.forkserver"
+# what Python and its libraries need; any other variable may hold a secret
 _KEPT = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "TMPDIR", "TZ")
-_ATTEMPTS = 2
-_ENDING_SECONDS = 2.0
+_ATTEMPTS = 2  # the first may find a server that has just died
+_ENDING_SECONDS = 2.0  # a server ends as soon as its control socket closes
 _DYING_SECONDS = 0.5  # a server that closed its sockets is gone by then, unless it is alive
 _STATUS_SECONDS = 10.0
 _START_SECONDS = 60.0  # starting Python and FFmpeg from a cold disk is slow
-_LEAST_AT_ONCE = 4
+_LEAST_AT_ONCE = 4  # children also wait for recordings from remote stores, without using a CPU
 _NO_CHILD = "The process that decodes recordings ended or cannot be started; try again."
 
 
@@ -210,7 +211,7 @@ shared_pool = cache(ChildPool)
 
 # -- requests ------------------------------------------------------------------------------------
 
-_TICK_SECONDS = 0.5
+_TICK_SECONDS = 0.5  # a cancelled job ends after at most this
 _PROBE_CPU_SECONDS = 20
 _CPU_SECONDS = 60.0
 _CPU_SHARE = 0.1  # of the maximum duration; ordinary recordings take a hundredth
@@ -270,7 +271,7 @@ class ConfinedDecoder:
 
         return WorkingAudio(working, prepared)
 
-    @cached_property
+    @cached_property  # built once, as every submission probes
     def _probe_limits(self) -> Limits:
         return self._limits(_PROBE_CPU_SECONDS)
 

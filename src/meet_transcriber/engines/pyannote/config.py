@@ -12,7 +12,6 @@ from meet_transcriber.observability.logging import get_logger
 
 log = get_logger(__name__)
 
-VBX = "VBxClustering"
 # Pipelines that are tried, in this order, if none is named: users who followed the deployment
 # guide accepted the terms of 3.1 only.
 DEFAULT_MODELS = ("pyannote/speaker-diarization-community-1", "pyannote/speaker-diarization-3.1")
@@ -145,10 +144,6 @@ class PipelineConfig:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def clustering(self) -> str:
-        return str(self.arguments.get("clustering", "AgglomerativeClustering"))
-
 
 def _read_config(model: str, get: GetFile) -> PipelineConfig:
     """
@@ -172,7 +167,7 @@ def _read_config(model: str, get: GetFile) -> PipelineConfig:
     (segmentation,) = _find_part(named["segmentation"], "segmentation", origin, _WEIGHTS, get)
     (embedding,) = _find_part(named["embedding"], "embedding", origin, _WEIGHTS, get)
     plda: tuple[Path, ...] = ()
-    if arguments.get("clustering") == VBX:
+    if arguments.get("clustering") == "VBxClustering":
         plda = _find_part(named["plda"], "plda", origin, _PLDA, get)
     return PipelineConfig(segmentation, embedding, plda, arguments, config["params"])
 

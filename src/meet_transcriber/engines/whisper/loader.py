@@ -39,8 +39,9 @@ _MAX_GPU_BATCH = 32  # larger ones are no faster (base on an H200)
 # steps in every layer, and of five beams of 448 tokens. From 0.2 (large-v3) to 0.4 (base).
 _WINDOW_SHARE = 0.4
 _USABLE_SHARE = 0.6  # of free memory; fragments and workspaces take the rest
+# not run by -m, as pickle would look for the classes of this module in `__main__`
 _CHILD = "from meet_transcriber.engines.whisper.loader import run_child; run_child()"
-_GRACE_SECONDS = 5.0
+_GRACE_SECONDS = 5.0  # a killed process may wait for the driver of its GPU
 
 Load = Callable[[int | None], WhisperRecognizer]
 """From a batch size to a recognizer; raises EngineUnavailable."""

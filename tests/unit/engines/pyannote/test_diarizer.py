@@ -184,7 +184,7 @@ def test_a_count_that_differs_from_the_hints_is_reported_once(
     engine = FakeEngine(Annotation((1, 2, "A"), (2, 3, "B")))
     found = diarize(engine, folder, hints=asked)
     plan = Plan(PreparedAudio(5.0, 1, (0.0,)), ((Span(0.0, 5.0),),), ())
-    done = assemble(plan, [], found, Options(**asked))
+    done = assemble(plan, [], found, Options(**asked))  # type: ignore[arg-type]
     codes = [each.code for each in done.warnings if "speakers" in each.code]
     assert codes == (["speakers_differ"] if warned else [])
 
