@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from meet_transcriber.audio.sandbox.pool import DECODER, PROBER, shared_pool
+from meet_transcriber.audio.sandbox.client import DECODER, PROBER, shared_pool
 from meet_transcriber.service import SubmissionRequest
 from tests.simulated.children import none_left
 from tests.simulated.fuzzing import Fuzz, fuzz_in

@@ -103,7 +103,7 @@ LIVES_IN = {
     "prometheus_client": {"observability", "bootstrap"},
     "pynvml": {"observability"},
     "opentelemetry": {"observability"},
-    "pydantic": {"settings", "stores", "cli", "api"},
+    "pydantic": {"settings", "stores", "audio", "cli", "api"},
     "pydantic_core": {"stores"},
     "pydantic_settings": {"settings"},
     "azure": {"settings"},

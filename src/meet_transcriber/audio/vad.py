@@ -129,36 +129,18 @@ def _run_model(
     """Return probabilities and levels of samples, without those of some windows that lead in."""
     samples, lead = piece
     windows = np.pad(samples, (0, -len(samples) % _WINDOW)).reshape(-1, _WINDOW)
-    model = _Silero(session)
-    probabilities = np.concatenate(
-        [
-            model(windows[at : at + _BLOCK_WINDOWS])
-            for at in range(0, max(len(windows), 1), _BLOCK_WINDOWS)
-        ]
-    )
+    # the model expects the end of the window before each, for the first one silence
+    contexts = np.concatenate([np.zeros((1, _CONTEXT), np.float32), windows[:, -_CONTEXT:]])
+    inputs = np.concatenate([contexts[:-1], windows], axis=1)
+    h = c = np.zeros((1, 1, 128), np.float32)  # the recurrent state
+    found = [np.zeros(0, np.float32)]
+    for at in range(0, len(inputs), _BLOCK_WINDOWS):
+        block = {"input": inputs[at : at + _BLOCK_WINDOWS], "h": h, "c": c}
+        output, h, c = session.run(None, block)
+        found.append(np.asarray(output, np.float32).reshape(-1))
     power = np.mean(np.square(windows), axis=1)
     levels: npt.NDArray[np.float32] = 10 * np.log10(np.maximum(power, 1e-10))
-    return probabilities[lead:], levels[lead:]
-
-
-class _Silero:
-    """The model with its recurrent state."""
-
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
-        self._session = session
-        self._h = np.zeros((1, 1, 128), dtype=np.float32)
-        self._c = np.zeros((1, 1, 128), dtype=np.float32)
-        self._context: Waveform = np.zeros(_CONTEXT, dtype=np.float32)
-
-    def __call__(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return (n,) probabilities of (n, 512) consecutive windows."""
-        contexts = np.concatenate([self._context[np.newaxis], windows[:-1, -_CONTEXT:]])
-        self._context = windows[-1, -_CONTEXT:]
-        output, self._h, self._c = self._session.run(
-            None, {"input": np.concatenate([contexts, windows], axis=1), "h": self._h, "c": self._c}
-        )
-        result: npt.NDArray[np.float32] = np.asarray(output, dtype=np.float32).reshape(-1)
-        return result
+    return np.concatenate(found)[lead:], levels[lead:]
 
 
 @cache

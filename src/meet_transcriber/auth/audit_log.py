@@ -4,12 +4,13 @@ import errno
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from meet_transcriber.core.auth import AuditEntry, AuditPage, AuditQuery
 from meet_transcriber.core.errors import InvalidOptions, StorageError
-from meet_transcriber.core.serialization import from_plain, to_plain
+from meet_transcriber.core.serialization import from_plain
 
 _BLOCK_BYTES = 64 << 10
 _SCANNED_BYTES = 8 << 20
@@ -27,7 +28,7 @@ class FileTrail:
         self._path = path
 
     def append(self, entry: AuditEntry) -> None:
-        fields = {name: value for name, value in to_plain(entry).items() if value not in ("", None)}
+        fields = {name: value for name, value in asdict(entry).items() if value not in ("", None)}
         line = json.dumps(fields, separators=(",", ":")) + "\n"
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)

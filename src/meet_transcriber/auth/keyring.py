@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 from meet_transcriber.core.auth import (
@@ -56,7 +56,7 @@ def new_id() -> str:
 
 def new_token(key_id: str) -> str:
     """A key: `mt_<id>_<secret>`, the secret of 256 random bits."""
-    return f"{PREFIX}_{key_id}_{secrets.token_urlsafe(_SECRET_BYTES)}"
+    return f"{PREFIX}_{key_id}_{new_secret()}"
 
 
 def new_secret() -> str:
@@ -153,12 +153,11 @@ class ApiKeyring:
         settle: Callable[[str, str], str] = lambda _name, value: value,
     ) -> None:
         self._store = store
-        self._get_pepper = pepper
+        self._pepper = cache(pepper)
         self._clock = clock
         self._settle = settle
         self._unread: Sequence[StaticKey] = static
         self._static: dict[str, ApiKey] = {}
-        self._pepper: bytes | None = None
         self._lock = threading.Lock()
 
     # -- creating --------------------------------------------------------------------------
@@ -273,9 +272,7 @@ class ApiKeyring:
     # -- digests ---------------------------------------------------------------------------
 
     def _digest(self, token: str, purpose: str = "key") -> str:
-        if self._pepper is None:
-            self._pepper = self._get_pepper()
-        return digest(self._pepper, purpose, token)
+        return digest(self._pepper(), purpose, token)
 
     def _statics(self) -> dict[str, ApiKey]:
         """The keys of API_KEYS; their texts are dropped once they are digested."""

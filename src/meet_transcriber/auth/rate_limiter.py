@@ -22,7 +22,7 @@ log = get_logger(__name__)
 _FALLBACK_SECONDS = 10.0
 """How long to count locally after Redis did not respond."""
 
-_MAX_ENDS = 10_000
+_MAX_ENDS = 10_000  # bounds the memory that requests from many addresses take
 
 
 def parse_rate(text: str, setting: str) -> Rate | None:

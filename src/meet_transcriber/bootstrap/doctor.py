@@ -11,7 +11,13 @@ from meet_transcriber.core.media import PreparedAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Span
 from meet_transcriber.pipeline import Chosen, ignore_progress
-from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Diarizer, Recognizer, Waveform
+from meet_transcriber.ports.engines import (
+    SAMPLE_RATE_HZ,
+    AudioSource,
+    Diarizer,
+    Recognizer,
+    Waveform,
+)
 from meet_transcriber.settings import Settings
 
 E = TypeVar("E", Recognizer, Diarizer)
@@ -28,7 +34,7 @@ def check_recognizer(recognizer: Recognizer) -> str:
 
 def check_diarizer(diarizer: Diarizer) -> str:
     """Run a diarizer on a second of noise; returns its name."""
-    diarizer.diarize(_NoiseSource(), [_SPAN], Options(), ignore_progress)
+    diarizer.diarize(_noise_source(), [_SPAN], Options(), ignore_progress)
     return diarizer.name
 
 
@@ -47,20 +53,22 @@ def verified(chosen: Chosen[E], check: Callable[[E], str]) -> Chosen[E]:
     return chosen
 
 
-class _NoiseSource:
-    """A second of quiet noise as an AudioSource."""
-
-    duration, channels = 1.0, 1
-
-    def read(self, start: float, end: float, channel: int = 0) -> Waveform:  # noqa: ARG002
-        return noise_second()[round(start * SAMPLE_RATE_HZ) : round(end * SAMPLE_RATE_HZ)]
-
-
 def noise_second() -> Waveform:
     """A second of quiet noise."""
     import numpy as np
 
     return np.random.default_rng(0).normal(0, 0.01, SAMPLE_RATE_HZ).astype(np.float32)
+
+
+def _noise_source() -> AudioSource:
+    """A second of quiet noise as working audio."""
+    from meet_transcriber.audio.working_audio import FlacWriter, WorkingAudio
+
+    file = io.BytesIO()
+    writer = FlacWriter(file, 1)
+    writer.write(noise_second()[None])
+    writer.close()
+    return WorkingAudio(file, PreparedAudio(1.0, 1, (0.0,)))
 
 
 @dataclass(frozen=True)
@@ -125,7 +133,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 def _secrets(settings: Settings) -> str:
     """The names of the secrets that are set."""
-    if settings.huggingface_access_token is not None and not engines.token_is_set(settings):
+    from meet_transcriber.engines.pyannote.config import usable_token
+
+    token = settings.huggingface_access_token
+    if token is not None and usable_token(token.get_secret_value()) is None:
         raise EngineUnavailable("HUGGINGFACE_ACCESS_TOKEN is the guide's placeholder, not a token.")
     return ", ".join(settings.secrets_that_are_set) or "none is set"
 
@@ -148,13 +159,5 @@ def _try_hub() -> str:
 
 
 def _try_silero() -> str:
-    from meet_transcriber.audio.vad import SileroDetector
-    from meet_transcriber.audio.working_audio import FlacWriter, WorkingAudio
-
-    file = io.BytesIO()
-    writer = FlacWriter(file, 1)
-    writer.write(noise_second()[None])
-    writer.close()
-    source = WorkingAudio(file, PreparedAudio(1.0, 1, (0.0,)))
-    SileroDetector().detect(source, 0, lambda _share: None)
+    engines.detector().detect(_noise_source(), 0, ignore_progress)
     return "speech detection, decoding and FLAC"

@@ -1,6 +1,8 @@
 """Settings to decoder, detector, recognizer, diarizer and their weights."""
 
 import importlib.util
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -37,10 +39,8 @@ class Engines:
 
 def decoder(settings: Settings) -> AudioDecoder:
     """The decoder with the configured limits; sandboxed where the system supports it."""
-    from meet_transcriber.audio import sandbox
-
     max_seconds = settings.max_audio_duration_seconds
-    if sandbox.is_supported():
+    if hasattr(os, "fork") and hasattr(socket, "send_fds"):  # not on Windows
         from meet_transcriber.audio.sandbox.client import ConfinedDecoder
 
         return ConfinedDecoder(max_seconds, settings.decoder_memory_mb << 20)
@@ -110,23 +110,10 @@ def speaker_models(settings: Settings) -> tuple[str, str]:
     return "segmentation-3.0", settings.speaker_embedding
 
 
-def token_is_set(settings: Settings) -> bool:
-    """Whether a token for gated models is set; the guide's placeholder does not count."""
-    from meet_transcriber.engines.pyannote.config import usable_token
-
-    token = settings.huggingface_access_token
-    return token is not None and usable_token(token.get_secret_value()) is not None
-
-
-def pyannote_is_installed() -> bool:
-    """Whether pyannote.audio is installed; does not import it."""
-    parts = ("pyannote", "pyannote.audio")
-    return all(importlib.util.find_spec(part) is not None for part in parts)
-
-
 def pyannote_problem(settings: Settings) -> str:
     """What is wrong where pyannote is configured but not installed, else empty."""
-    if settings.diarization_engine != "pyannote" or pyannote_is_installed():
+    parts = ("pyannote", "pyannote.audio")  # found one after the other, without importing torch
+    if settings.diarization_engine != "pyannote" or all(map(importlib.util.find_spec, parts)):
         return ""
     return (
         "DIARIZATION_ENGINE=pyannote, but pyannote is not installed: install "
@@ -178,7 +165,7 @@ def onnx(settings: Settings, segmentation: Path, embedding: Path) -> Diarizer:
 
 def pyannote(settings: Settings, *, fetch: bool) -> Diarizer:
     """Load pyannote's pipeline."""
-    from meet_transcriber.engines.pyannote import PyannoteDiarizer
+    from meet_transcriber.engines.pyannote.diarizer import PyannoteDiarizer
 
     token = settings.huggingface_access_token
     return PyannoteDiarizer(
@@ -266,9 +253,9 @@ def fetch_models(settings: Settings, models: Sequence[str], on_fetch: OnFetch) -
     is_pipeline = first.startswith("pyannote/") or first in pipelines
     if known.catalogue.find(first) or not is_pipeline:
         return [str(place) for place in known.pull_all(models, on_fetch)]
-    from meet_transcriber.engines.pyannote.config import pull_pipeline
+    from meet_transcriber.engines.pyannote.config import locate_pipeline
 
     token = settings.huggingface_access_token
     name = None if first == _ANY_PIPELINE else first
-    pull_pipeline(name, token.get_secret_value() if token else None)
+    locate_pipeline(name, token.get_secret_value() if token else None, local_files_only=False)
     return [f"{first} is complete."]

@@ -25,6 +25,7 @@ from meet_transcriber.settings import Settings
 if TYPE_CHECKING:
     from meet_transcriber.observability.metrics import Exposition, Sample
 
+# as in observability/metrics.py, which must not be imported before the variable is set
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _PREFIX = "meet-transcriber-metrics-"
 _MAX_AGE_SECONDS = 1.0

@@ -12,9 +12,8 @@ from meet_transcriber.bootstrap import doctor, engines, observability
 from meet_transcriber.bootstrap.auth import sealer
 from meet_transcriber.bootstrap.engines import LazyEngine
 from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions
-from meet_transcriber.core.options import Options
 from meet_transcriber.pipeline import Chosen
-from meet_transcriber.ports.engines import Diarizer, Recognizer
+from meet_transcriber.ports.engines import Diarizer
 from meet_transcriber.ports.stores import (
     Clock,
     Copied,
@@ -129,7 +128,17 @@ def policy(settings: Settings) -> Policy:
         max_jobs_in_flight=settings.max_jobs_in_flight,
         max_audio_seconds=None if hours is None else hours * 3600.0,
         max_stored_bytes=None if stored is None else stored * _MEBIBYTE,
+        translation_problem=_translation_problem(settings),
     )
+
+
+def _translation_problem(settings: Settings) -> str:
+    """Why the model, going by its name, cannot translate; empty if it can."""
+    name = settings.whisper_model.rstrip("/").rpartition("/")[2]
+    if "turbo" not in name and not name.endswith(".en"):
+        return ""
+    why = "knows English only" if name.endswith(".en") else "cannot translate"
+    return f"Whisper {name} {why}; WHISPER_MODEL=medium or large-v3 translates."
 
 
 def context(settings: Settings, queue: JobQueue, role: str = "worker") -> ServiceContext:
@@ -162,23 +171,12 @@ def context(settings: Settings, queue: JobQueue, role: str = "worker") -> Servic
         meters=observability.meters(settings),
         tracer=observability.tracer(settings, role),
         sealer=sealer(settings),
-        check_options=partial(refuse, settings),
     )
 
 
 def service(settings: Settings, queue: JobQueue) -> Service:
     """The service of an API process."""
     return Service(context(settings, queue, "api"))
-
-
-def refuse(settings: Settings, options: Options) -> None:
-    """Raise InvalidOptions for a task that the model, going by its name, does not support."""
-    if options.task != "translate":
-        return
-    name = settings.whisper_model.rstrip("/").rpartition("/")[2]
-    if "turbo" in name or name.endswith(".en"):
-        why = "knows English only" if name.endswith(".en") else "cannot translate"
-        raise InvalidOptions(f"Whisper {name} {why}; WHISPER_MODEL=medium or large-v3 translates.")
 
 
 def maintenance(settings: Settings, context: ServiceContext, holder: str) -> Maintenance:
@@ -199,11 +197,11 @@ def _boot_clock() -> Clock:
 
 def webhook_secret(settings: Settings, jobs: JobStore) -> str:
     """The configured WEBHOOK_SECRET, or a generated one; raises InvalidOptions if malformed."""
-    from meet_transcriber.outbound.webhooks import check_secret, new_secret
+    from meet_transcriber.outbound.webhooks import new_secret, parse_secret
 
     if settings.webhook_secret is not None:
         secret = settings.webhook_secret.get_secret_value()
-        check_secret(secret)
+        parse_secret(secret)  # raises if it is malformed
         return secret
     return jobs.get_fact("webhook_secret") or jobs.set_fact_once("webhook_secret", new_secret())
 
@@ -267,17 +265,15 @@ def start_worker(queue: JobQueue, on_death: Callable[[str], None]) -> None:
 def worker_engines(settings: Settings, on_fetch: engines.OnFetch = engines.ignore_fetch) -> Engines:
     """A worker's engines, each built and checked when it is first needed."""
     return Engines(
-        LazyEngine(lambda: _recognizer(settings, on_fetch)),
+        LazyEngine(
+            lambda: doctor.verified(engines.recognizer(settings, on_fetch), doctor.check_recognizer)
+        ),
         LazyEngine(
             lambda: _diarizer(settings, on_fetch),
             lambda chosen: chosen is None or not chosen.is_stopgap,
         ),
         cache(engines.detector),
     )
-
-
-def _recognizer(settings: Settings, on_fetch: engines.OnFetch) -> Chosen[Recognizer]:
-    return doctor.verified(engines.recognizer(settings, on_fetch), doctor.check_recognizer)
 
 
 def _diarizer(settings: Settings, on_fetch: engines.OnFetch) -> Chosen[Diarizer] | None:

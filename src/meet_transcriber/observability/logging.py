@@ -11,8 +11,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -47,19 +46,11 @@ def get_logger(name: str) -> BoundLogger:
     return logger
 
 
-def bind(**pairs: str) -> None:
-    """Add these pairs to every line of this task or thread, and of those that it starts."""
-    bind_contextvars(**pairs)
-
-
-def bound(**pairs: str) -> AbstractContextManager[None]:
-    """The same while the context lasts."""
-    return bound_contextvars(**pairs)
-
-
-def now_bound(name: str) -> str:
-    """The value that is bound to a name, else empty."""
-    return str(get_contextvars().get(name, ""))
+bind, bound, bound_pairs = bind_contextvars, bound_contextvars, get_contextvars
+"""
+Functions of structlog for pairs on every line of this task or thread and of those that it starts:
+add some, add some while a context lasts, and return all.
+"""
 
 
 def configure(
@@ -93,8 +84,10 @@ def configure(
     for handler in handlers:
         root.addHandler(handler)
     root.setLevel(number if number == logging.DEBUG else max(number, logging.WARNING))
-    _set_levels({PACKAGE: number, **dict.fromkeys(SERVERS, number)})
-    _set_levels(dict.fromkeys((*_VERBOSE, *_EXPORTERS), max(number, logging.WARNING)))
+    for name in (PACKAGE, *SERVERS):
+        logging.getLogger(name).setLevel(number)
+    for name in (*_VERBOSE, *_EXPORTERS):
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))
     _redirect_uvicorn()
     logging.getLogger(_MULTIPROCESSING).handlers = handlers
     logging.getLogger(_MULTIPROCESSING).propagate = False
@@ -109,11 +102,6 @@ def _log_crash(
     """Log an uncaught exception."""
     if error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):
         logging.getLogger(PACKAGE).critical("crashed", exc_info=(kind, error, trace))
-
-
-def _set_levels(levels: Mapping[str, int]) -> None:
-    for name, number in levels.items():
-        logging.getLogger(name).setLevel(number)
 
 
 def _redirect_uvicorn() -> None:

@@ -10,6 +10,7 @@ defeats DNS rebinding.
 import re
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -256,17 +257,13 @@ class AllowList:
         """Why `address`, reached as `host`, is refused; None when it is allowed."""
         reached = unwrapped(address)
         allowed = [network for network in self.networks if reached in network]
-        for metadata in _METADATA:
-            if reached in metadata and not any(_within(network, metadata) for network in allowed):
-                return "a cloud's metadata"
+        narrowest = max((network.prefixlen for network in allowed), default=-1)
+        # networks that share an address are nested: the one with the longer prefix is inside
+        if any(reached in each and narrowest < each.prefixlen for each in _METADATA):
+            return "a cloud's metadata"
         if allowed or host in self.names or host.endswith(self.suffixes):
             return None
         return special_kind(reached)
-
-
-def _within(inner: Network, outer: Network) -> bool:
-    """Whether `inner`, of the same family, is part of `outer`."""
-    return inner.prefixlen >= outer.prefixlen and inner.network_address in outer
 
 
 def _network(entry: str) -> Network | None:
@@ -276,18 +273,12 @@ def _network(entry: str) -> Network | None:
         return None
 
 
-def _as_requested(name: str) -> str:
-    """A host name as used in requests (IDNA); empty where malformed."""
-    try:
-        return httpx.URL(f"http://{name}").raw_host.decode("ascii")
-    except httpx.InvalidURL:
-        return ""
-
-
 def _name(entry: str) -> str:
-    text = entry.removesuffix(".")
-    host = "" if _NOT_IN_NAMES & set(text) else _as_requested(text)
-    if not is_host_name(host):
+    """A host name as used in requests (IDNA)."""
+    text, host = entry.removesuffix("."), ""
+    with suppress(httpx.InvalidURL):
+        host = httpx.URL(f"http://{text}").raw_host.decode("ascii")
+    if _NOT_IN_NAMES & set(text) or not is_host_name(host):
         raise InvalidOptions(
             f"OUTBOUND_ALLOW contains {entry!r}, which is not a host name, *.suffix, IP address or "
             "network; write for example wiki.corp, *.corp, 10.1.2.3 or 10.0.0.0/8."

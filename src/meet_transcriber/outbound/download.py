@@ -75,7 +75,6 @@ class Fetched:
     """A started download: its headers, and its bytes once."""
 
     name: str
-    content_type: str
     size: int | None
     _chunks: Iterator[bytes] = field(repr=False)
 
@@ -167,7 +166,6 @@ class Fetcher:
             raise self._too_large(host)
         return Fetched(
             name=file_name(headers.get("content-disposition", ""), response.url),
-            content_type=headers.get("content-type", ""),
             size=size,
             _chunks=self._receive(response, deadline),
         )

@@ -7,7 +7,7 @@ and cannot bypass the guard.
 import ssl
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 
 import httpcore
 import httpx
@@ -158,7 +158,7 @@ NETWORK_ERRORS = (httpcore.NetworkError, httpcore.ProtocolError, httpx.HTTPError
 """What a connection may raise besides FetchError and AddressRefused."""
 
 
-class GuardedClient:
+class GuardedClient(AbstractContextManager["GuardedClient"]):
     """
     Sends the requests of one download or delivery; no wait is longer than `idle_seconds`.
 
@@ -201,9 +201,6 @@ class GuardedClient:
         with closing(self._transport.handle_request(request)) as response:
             response.request = request
             yield response
-
-    def __enter__(self) -> "GuardedClient":
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._transport.close()

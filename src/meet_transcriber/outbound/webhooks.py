@@ -36,14 +36,17 @@ def new_secret() -> str:
     return _PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def check_secret(secret: str) -> None:
+def parse_secret(secret: str) -> list[bytes]:
     """
-    Check one secret, or several separated by spaces.
+    Return the keys of one secret, or of several separated by spaces.
 
     Raises:
         InvalidOptions: there is none, or one is not `whsec_` and base64 of 24 to 64 bytes.
     """
-    _keys(secret)
+    keys = [_key(each) for each in secret.split()]
+    if not keys:
+        raise _bad_secret("it is empty")
+    return keys
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
@@ -51,22 +54,15 @@ def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     Sign a message: `v1,<base64>`, once per secret, so that receivers can rotate theirs.
 
     Args:
-        secret: as `check_secret` accepts it.
+        secret: as `parse_secret` accepts it.
         timestamp: of this attempt, in unix seconds; receivers tolerate 300 s.
 
     Raises:
         InvalidOptions: the secret is malformed.
     """
     message = f"{message_id}.{timestamp}.".encode() + body
-    digests = (hmac.digest(key, message, hashlib.sha256) for key in _keys(secret))
+    digests = (hmac.digest(key, message, hashlib.sha256) for key in parse_secret(secret))
     return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
-
-
-def _keys(secret: str) -> list[bytes]:
-    keys = [_key(each) for each in secret.split()]
-    if not keys:
-        raise _bad_secret("it is empty")
-    return keys
 
 
 def _key(secret: str) -> bytes:
@@ -148,7 +144,7 @@ class WebhookSender:
         Args:
             message_id: the same for every attempt of an event, so that receivers can drop repeats.
             timestamp: of this attempt, in unix seconds.
-            secret: as `check_secret` accepts it; None sends without a signature.
+            secret: as `parse_secret` accepts it; None sends without a signature.
 
         Raises:
             InvalidOptions: the secret is malformed.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from meet_transcriber.core.errors import StorageUnavailable
+from meet_transcriber.core.errors import InvalidOptions, StorageUnavailable
 from meet_transcriber.core.jobs import MAX_ATTEMPTS, Job, waited_seconds, worked_seconds
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import TARGET_SECONDS
@@ -48,6 +48,7 @@ class Policy:
         max_jobs_in_flight: unfinished jobs of one tenant.
         max_audio_seconds: that a tenant may submit within a day.
         max_stored_bytes: of recordings that a tenant may store.
+        translation_problem: why the task `translate` is refused; empty if the model supports it.
     """
 
     max_upload_bytes: int = 500 << 20
@@ -62,6 +63,7 @@ class Policy:
     max_jobs_in_flight: int | None = None
     max_audio_seconds: float | None = None
     max_stored_bytes: int | None = None
+    translation_problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,6 @@ class ServiceContext:
     Attributes:
         text: the store's full-text index; None if it has none.
         sealer: encrypts stored voices; None if none are stored (VOICE_PROFILES=off).
-        check_options: raises InvalidOptions for what the configured engines do not support.
     """
 
     jobs: JobStore
@@ -85,7 +86,11 @@ class ServiceContext:
     meters: Meters = UNMETERED
     tracer: Tracer = UNTRACED
     sealer: Sealer | None = None
-    check_options: Callable[[Options], None] = lambda _options: None
+
+    def check_options(self, options: Options) -> None:
+        """Raise InvalidOptions for a task that the configured model does not support."""
+        if options.task == "translate" and self.policy.translation_problem:
+            raise InvalidOptions(self.policy.translation_problem)
 
     def update(self, job_id: str, change: Callable[[Job], Job]) -> Updated:
         """

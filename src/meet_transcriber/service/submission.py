@@ -29,7 +29,7 @@ from meet_transcriber.core.jobs import Job, Origin, Upload, Webhook
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.serialization import to_plain
 from meet_transcriber.core.transitions import submitted
-from meet_transcriber.observability.logging import now_bound
+from meet_transcriber.observability.logging import bound_pairs
 from meet_transcriber.ports.observability import Meters
 from meet_transcriber.ports.stores import ObjectWriter
 from meet_transcriber.service.context import ServiceContext
@@ -187,7 +187,7 @@ class Submissions:
             "options": request.options,
             "webhook": webhook,
             "fingerprint": fingerprint,
-            "origin": Origin(now_bound("request_id"), self.context.tracer.current()),
+            "origin": Origin(bound_pairs().get("request_id", ""), self.context.tracer.current()),
             "idempotency_key": job.idempotency_key,
             "size_bytes": job.size_bytes,
             "extra_bytes": request.extra_bytes,

@@ -217,12 +217,8 @@ def read_aws(settings_cls: type[BaseSettings], name: str) -> dict[str, Any]:
     except BotoCoreError as error:
         code = type(error).__name__
         raise unreadable(what, code, _AWS_HINTS.get(code, _AWS_HINT)) from None
-    except (
-        json.JSONDecodeError,
-        AttributeError,
-        KeyError,
-        TypeError,
-    ):  # they may contain the value
+    # these may contain the value
+    except (json.JSONDecodeError, AttributeError, KeyError, TypeError):
         hint = 'Write it as {"HUGGINGFACE_ACCESS_TOKEN": "hf_..."}.'
         raise unreadable(what, "it is not a JSON object", hint) from None
     except ValueError:
@@ -398,7 +394,7 @@ def _request(
     token: str | None = None,
     body: dict[str, str] | None = None,
 ) -> Any:
-    headers = {"X-Vault-Request": "true"}
+    headers = {"X-Vault-Request": "true"}  # agents of Vault may refuse requests without it
     if token is not None:
         headers["X-Vault-Token"] = token
     if access.namespace is not None:

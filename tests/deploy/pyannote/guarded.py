@@ -28,7 +28,7 @@ def main(folder: str, switch: str) -> None:
 
     from meet_transcriber.core.options import Options
     from meet_transcriber.core.transcript import Span
-    from meet_transcriber.engines.pyannote import PyannoteDiarizer
+    from meet_transcriber.engines.pyannote.diarizer import PyannoteDiarizer
     from meet_transcriber.engines.pyannote.loader import import_library
     from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 

@@ -12,7 +12,7 @@ import torch
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Span
-from meet_transcriber.engines.pyannote import PyannoteDiarizer
+from meet_transcriber.engines.pyannote.diarizer import PyannoteDiarizer
 from meet_transcriber.engines.pyannote.loader import load_checkpoint
 from meet_transcriber.ports.engines import AudioSource
 from tests.deploy.pyannote import tiny_pipelines

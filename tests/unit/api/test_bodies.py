@@ -11,7 +11,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.types import Message
 
 from meet_transcriber.api.bodies import receive
-from meet_transcriber.core.errors import InvalidOptions, UploadTooLarge
+from meet_transcriber.core.errors import InvalidOptions, MalformedRequest, UploadTooLarge
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.service import Policy, Service, SubmissionRequest
 from tests.unit.api.service_fixture import make_service, stored_keys
@@ -115,6 +115,13 @@ def test_a_form_without_a_file_refuses_to_return_one(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidOptions, match="no recording"):
         asyncio.run(send())
+
+
+@pytest.mark.parametrize("headers", [b"X: y\r\n" * 9, b"X: " + b"y" * 8192 + b"\r\n"])
+def test_the_headers_of_a_part_are_limited(tmp_path: Path, headers: bytes) -> None:
+    sender = Sender(iter([HEAD[:-2] + headers + b"\r\nsound", TAIL]))
+    with pytest.raises(MalformedRequest):
+        asyncio.run(read(sender.request, make_service(tmp_path)))
 
 
 def test_an_error_while_handling_a_form_leaves_nothing(tmp_path: Path) -> None:

@@ -18,10 +18,10 @@ from meet_transcriber.outbound.webhooks import (
     SCHEDULE_SECONDS,
     Delivery,
     WebhookSender,
-    check_secret,
     new_secret,
     next_attempt,
     parse_retry_after,
+    parse_secret,
     sign,
 )
 from tests.unit.outbound.sites import Answer, Request, ScriptedResolver, Site, always, redirect
@@ -70,13 +70,13 @@ def test_every_secret_signs_while_they_rotate() -> None:
 def test_new_secrets_are_good_and_different() -> None:
     secrets = {new_secret() for _ in range(10)}
     for secret in secrets:
-        check_secret(secret)
+        parse_secret(secret)
     assert len(secrets) == 10
 
 
 @pytest.mark.parametrize("size", [24, 32, 64])
 def test_secrets_of_24_to_64_bytes_are_accepted(size: int) -> None:
-    check_secret("whsec_" + base64.b64encode(bytes(size)).decode())
+    parse_secret("whsec_" + base64.b64encode(bytes(size)).decode())
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_secrets_of_24_to_64_bytes_are_accepted(size: int) -> None:
 )
 def test_malformed_secrets_are_refused_with_a_reason(secret: str, reason: str) -> None:
     with pytest.raises(InvalidOptions, match=reason) as caught:
-        check_secret(secret)
+        parse_secret(secret)
     assert "changeme" not in str(caught.value)
 
 

@@ -65,14 +65,12 @@ def test_the_error_names_the_limit_and_its_setting(tmp_path: Path) -> None:
 
 
 def test_options_that_no_engine_supports_are_refused_on_submission(fixture: ServiceFixture) -> None:
-    def refuse(options: Options) -> None:
-        raise InvalidOptions("English only.")
-
-    submissions = Service(replace(fixture.context, check_options=refuse)).submissions
+    policy = Policy(translation_problem="English only.")
+    submissions = Service(replace(fixture.context, policy=policy)).submissions
     upload = submissions.start_upload("a.ogg")
     upload.write(MEDIA)
-    with pytest.raises(InvalidOptions):
-        upload.finish(SubmissionRequest(Options(language="fr")))
+    with pytest.raises(InvalidOptions, match="English only"):
+        upload.finish(SubmissionRequest(Options(task="translate")))
     assert fixture.stored_keys() == []
 
 

@@ -1,30 +1,217 @@
-"""An AudioDecoder that runs all decoding of recordings in confined child processes."""
+"""
+An AudioDecoder that runs all decoding of recordings in confined child processes.
+
+A child may be under the control of a hostile recording, so nothing that it sends is trusted.
+"""
 
 import io
 import json
+import math
 import os
 import shutil
+import signal
+import socket
 import stat
+import subprocess
+import sys
 import tempfile
+import threading
 import time
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
-from functools import cache, partial
-from typing import Any, BinaryIO
+import weakref
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from functools import cache, cached_property, partial
+from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
+
+from pydantic import TypeAdapter, ValidationError
 
 from meet_transcriber.audio.sandbox import protocol
 from meet_transcriber.audio.sandbox.confinement import Limits
-from meet_transcriber.audio.sandbox.pool import DECODER, PROBER, Child, ChildPool, shared_pool
-from meet_transcriber.core.errors import UnreadableAudio
-from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
+from meet_transcriber.audio.sandbox.forkserver import STARTED, STATUS
+from meet_transcriber.audio.sandbox.protocol import Channel
+from meet_transcriber.core.errors import (
+    AudioTooLong,
+    EngineError,
+    InvalidAudio,
+    StorageFull,
+    TranscriptionError,
+    UnreadableAudio,
+    UnsupportedFormat,
+)
+from meet_transcriber.core.media import (
+    MAX_CHANNELS,
+    MAX_SPLIT,
+    PEAKS_PER_SECOND,
+    MediaInfo,
+    Peaks,
+    PreparedAudio,
+)
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.serialization import to_plain
 from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress
 
 log = get_logger(__name__)
 
-_TICK_SECONDS = 0.5
+T = TypeVar("T")
+
+# -- child processes -----------------------------------------------------------------------------
+
+DECODER = "meet_transcriber.audio.decoder:PyavDecoder"
+PROBER = "meet_transcriber.audio.probe:Prober"
+"""Classes for `ChildPool`: the full decoder, and the prober, which needs less memory."""
+
+_MODULE = "meet_transcriber.audio.sandbox.forkserver"
+# what Python and its libraries need; any other variable may hold a secret
+_KEPT = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "TMPDIR", "TZ")
+_ATTEMPTS = 2  # the first may find a server that has just died
+_ENDING_SECONDS = 2.0  # a server ends as soon as its control socket closes
+_DYING_SECONDS = 0.5  # a server that closed its sockets is gone by then, unless it is alive
+_STATUS_SECONDS = 10.0
+_START_SECONDS = 60.0  # starting Python and FFmpeg from a cold disk is slow
+_LEAST_AT_ONCE = 4  # children also wait for recordings from remote stores, without using a CPU
+_NO_CHILD = "The process that decodes recordings ended or cannot be started; try again."
+
+
+class Child(NamedTuple):
+    """A child process; it lives as long as `lifetime` is open."""
+
+    channel: Channel
+    lifetime: socket.socket
+
+    def wait_status(self) -> int | None:
+        """Return the exit status of a child that closed its channel; None if unknown."""
+        self.lifetime.settimeout(_STATUS_SECONDS)
+        with suppress(OSError):
+            data = self.lifetime.recv(STATUS.size)
+            if len(data) == STATUS.size:
+                return int(STATUS.unpack(data)[0])
+        return None
+
+
+class ChildPool:
+    """
+    Starts the fork server when the first child is requested, and again when it died.
+
+    The fork server gets no environment variable that could hold a secret and no open file but
+    its control socket, so it and its children end with this process, however this one ends.
+    Each process that uses a pool has its own fork server, forked processes too.
+
+    Args:
+        decoder: `module:Class` of the decoder that children use.
+    """
+
+    def __init__(self, decoder: str) -> None:
+        self._decoder = decoder
+        self._lock = threading.Lock()
+        self._server: _Server | None = None
+        self._slots = threading.BoundedSemaphore(max(os.cpu_count() or 1, _LEAST_AT_ONCE))
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the fork server; None before it is started."""
+        return self._server.process.pid if self._server else None
+
+    @contextmanager
+    def child(self) -> Iterator[Child]:
+        """
+        Start a child; it is killed when the context ends, unless it has ended by itself.
+
+        Raises:
+            EngineError: no child can be started.
+        """
+        with self._slots, ExitStack() as stack:
+            try:
+                started = self._start_child(stack)
+            except OSError as error:  # no memory, process or file descriptor is left
+                raise EngineError(_NO_CHILD) from error
+            yield started
+
+    def _start_child(self, stack: ExitStack) -> Child:
+        """Ask the fork server for a child; a second time if the server has died."""
+        for _ in range(_ATTEMPTS):
+            ours, theirs = (stack.enter_context(end) for end in socket.socketpair())
+            lifetime, held = (stack.enter_context(end) for end in socket.socketpair())
+            lifetime.settimeout(_START_SECONDS)
+            with theirs, held, self._lock:
+                server = self._running_server()
+                with suppress(OSError):
+                    socket.send_fds(server.control, [b"c"], [theirs.fileno(), held.fileno()])
+            try:
+                with suppress(ConnectionError):
+                    if lifetime.recv(1) == STARTED:
+                        return Child(Channel(ours), lifetime)
+            except TimeoutError:
+                server.process.kill()
+            self._discard_dead(server)
+        raise EngineError(_NO_CHILD)
+
+    def _running_server(self) -> "_Server":
+        """Return the fork server of this process; starts it if there is none."""
+        if self._server is not None and self._server.owner != os.getpid():
+            self._server.forget()  # a forked process has inherited it
+            self._server = None
+        if self._server is None:
+            self._server = _Server(self, self._decoder)
+        return self._server
+
+    def _discard_dead(self, server: "_Server") -> None:
+        """Forget a fork server that has died; one that only cannot fork now keeps its children."""
+        with self._lock:
+            if self._server is server:
+                with suppress(subprocess.TimeoutExpired):
+                    server.process.wait(_DYING_SECONDS)
+                    server.forget()
+                    self._server = None
+
+
+class _Server:
+    """A running fork server, which is stopped when its pool is deleted or this process exits."""
+
+    def __init__(self, pool: ChildPool, decoder: str) -> None:
+        self.owner = os.getpid()
+        self.control, theirs = socket.socketpair()
+        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        environment |= {
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "OPENBLAS_NUM_THREADS": "1",  # a process with one thread can fork safely
+            "OMP_NUM_THREADS": "1",
+            "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
+        }
+        with theirs:
+            self.process = subprocess.Popen(  # noqa: S603 - the command is our own
+                [sys.executable, "-P", "-m", _MODULE, decoder],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,  # so that Ctrl-C reaches only this process
+            )
+        self._stop = weakref.finalize(pool, _stop_server, self.process, self.control, self.owner)
+
+    def forget(self) -> None:
+        """Close the control socket, for a server that has ended or is of another process."""
+        self._stop.detach()
+        self.control.close()
+
+
+def _stop_server(process: subprocess.Popen[bytes], control: socket.socket, owner: int) -> None:
+    if os.getpid() != owner:
+        return
+    control.close()
+    try:
+        process.wait(_ENDING_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+shared_pool = cache(ChildPool)
+"""Returns this process's pool for DECODER or PROBER."""
+
+
+# -- requests ------------------------------------------------------------------------------------
+
+_TICK_SECONDS = 0.5  # a cancelled job ends after at most this
 _PROBE_CPU_SECONDS = 20
 _CPU_SECONDS = 60.0
 _CPU_SHARE = 0.1  # of the maximum duration; ordinary recordings take a hundredth
@@ -57,8 +244,8 @@ class ConfinedDecoder:
     def probe(self, media: BinaryIO) -> MediaInfo:
         """Probe a recording; see the port."""
         with self.probe_pool.child() as child:
-            conversation = _Conversation(child, media, self._limits(_PROBE_CPU_SECONDS))
-            return protocol.parse_media_info(conversation.request(self.max_duration))
+            conversation = _Conversation(child, media, self._probe_limits)
+            return parse_media_info(conversation.request(self.max_duration))
 
     def prepare(
         self, media: BinaryIO, working: BinaryIO, options: Options, progress: Progress
@@ -71,11 +258,11 @@ class ConfinedDecoder:
             child = stack.enter_context(self.pool.child())
             conversation = _Conversation(child, media, self._limits(seconds), progress)
             reply = conversation.request(self.max_duration, options, written, scratch)
-            prepared = protocol.parse_prepared(reply, self.max_duration)
+            prepared = parse_prepared(reply, self.max_duration)
             if written is not working:
                 written.seek(0)
                 shutil.copyfileobj(written, working)
-            return prepared, protocol.parse_peaks(conversation.peaks, prepared.duration)
+            return prepared, parse_peaks(conversation.peaks, prepared.duration)
 
     def open(self, working: BinaryIO, prepared: PreparedAudio) -> AudioSource:
         """Open working audio in this process; it is our own FLAC, not untrusted media."""
@@ -83,6 +270,10 @@ class ConfinedDecoder:
         from meet_transcriber.audio.working_audio import WorkingAudio  # noqa: PLC0415
 
         return WorkingAudio(working, prepared)
+
+    @cached_property  # built once, as every submission probes
+    def _probe_limits(self) -> Limits:
+        return self._limits(_PROBE_CPU_SECONDS)
 
     def _limits(self, cpu_seconds: int) -> Limits:
         file_bytes = round(self.max_duration * SAMPLE_RATE_HZ * _SAMPLE_BYTES) + _MEBIBYTE
@@ -116,8 +307,8 @@ class _Conversation:
         file = _plain_file(self.media)
         request: dict[str, Any] = {
             "max_duration": max_duration,
-            "limits": to_plain(self.limits),
-            "options": to_plain(options),
+            "limits": asdict(self.limits),
+            "options": options and asdict(options),
             "writable": len(writable),
             "size": self.media.seek(0, os.SEEK_END),
         }
@@ -131,7 +322,7 @@ class _Conversation:
         except protocol.ChannelClosed as error:
             status = self.child.wait_status()
             log.warning("decoder_died", status=status)
-            raise protocol.exit_error(status, self.limits) from error
+            raise exit_error(status, self.limits) from error
         return frame.data
 
     def _receive(self) -> protocol.Frame:
@@ -142,7 +333,7 @@ class _Conversation:
             self._waited += time.monotonic() - since
             # also checked while it sends, or a hostile child could keep its place for ever
             if self._waited > _WALL_FACTOR * self.limits.cpu_seconds:
-                raise protocol.timeout_error(_WALL_FACTOR * self.limits.cpu_seconds)
+                raise timeout_error(_WALL_FACTOR * self.limits.cpu_seconds)
             if frame is not None:
                 return frame
             self.progress(self._share)  # so that a job can be cancelled while the child is silent
@@ -151,16 +342,16 @@ class _Conversation:
         if frame.kind == protocol.READ:
             self.child.channel.send(protocol.DATA, protocol.read_requested(self.media, frame.data))
         elif frame.kind == protocol.SHARE:
-            self._share = max(self._share, protocol.parse_share(frame.data))
+            self._share = max(self._share, parse_share(frame.data))
             self.progress(self._share)
         elif frame.kind == protocol.PEAKS:
             self.peaks = frame.data
         elif frame.kind == protocol.FAILED:
-            raise protocol.parse_error(frame.data, self.limits)
+            raise parse_error(frame.data, self.limits)
         elif frame.kind == protocol.UNFILTERED:
             _log_unfiltered()
         else:
-            raise UnreadableAudio(protocol.BROKEN_MESSAGE)
+            raise UnreadableAudio(BROKEN_MESSAGE)
 
 
 @cache
@@ -171,11 +362,120 @@ def _log_unfiltered() -> None:
 
 def _plain_file(file: BinaryIO) -> BinaryIO | None:
     """Return the file if it is a plain file that can be passed to a child, else None."""
-    buffered = isinstance(file, io.BufferedReader | io.BufferedRandom)
-    if not buffered or not isinstance(getattr(file, "raw", None), io.FileIO):
+    if not isinstance(file, io.BufferedReader | io.BufferedRandom):
         return None
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    if not isinstance(file.raw, io.FileIO) or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return None
     if file.writable():
         file.flush()
     return file
+
+
+# -- checks of replies ---------------------------------------------------------------------------
+
+_ERRORS: dict[str, type[TranscriptionError]] = {
+    kind.code: kind for kind in (AudioTooLong, InvalidAudio, UnreadableAudio, UnsupportedFormat)
+}
+_MAX_MESSAGE = 1000
+_MAX_NAME = 200
+_MAX_RATE_HZ = 1 << 31
+_MAX_WARNINGS = 10
+_MAX_GAIN_DB = 60.0
+_REMEDY = "Send its sound alone, as WAV, FLAC or MP3"
+BROKEN_MESSAGE = (
+    "The recording crashed the decoder, which runs in a separate process; the file is damaged. "
+    "Export it again."
+)
+
+
+def parse_media_info(data: bytes) -> MediaInfo:
+    """Return the result of `probe`; raises UnreadableAudio for impossible values."""
+    found = _parse(MediaInfo, data)
+    _require(found.duration is None or 0 <= found.duration < math.inf)
+    _require(1 <= found.channels <= MAX_CHANNELS and 0 < found.sample_rate_hz <= _MAX_RATE_HZ)
+    _require(len(found.container) + len(found.codec) < _MAX_NAME)
+    _require((found.container + found.codec).isprintable())
+    return found
+
+
+def parse_prepared(data: bytes, max_duration: float) -> PreparedAudio:
+    """Return the result of `prepare` without its peaks; raises like `parse_media_info`."""
+    found = _parse(PreparedAudio, data)
+    _require(0 < found.duration <= max_duration + 1 and 1 <= found.channels <= MAX_SPLIT)
+    _require(len(found.gains_db) == found.channels)
+    _require(all(abs(gain) <= _MAX_GAIN_DB for gain in found.gains_db))
+    _require(len(found.warnings) <= _MAX_WARNINGS)
+    _require(all(len(warning.message) <= _MAX_MESSAGE for warning in found.warnings))
+    _require(all((warning.code + warning.message).isprintable() for warning in found.warnings))
+    return found
+
+
+def parse_peaks(data: bytes, duration: float) -> Peaks:
+    """Return the peaks of `duration` seconds; raises UnreadableAudio for impossible ones."""
+    _require(data[:1] == bytes([PEAKS_PER_SECOND]))
+    _require(len(data) <= 1 + 2 * math.ceil(duration * PEAKS_PER_SECOND + 1))
+    return Peaks(PEAKS_PER_SECOND, data[1:])
+
+
+def parse_share(data: bytes) -> float:
+    """Return the progress in [0, 1]; raises UnreadableAudio for an impossible one."""
+    share = _parse(float, data)
+    _require(0 <= share <= 1)
+    return share
+
+
+def parse_error(data: bytes, limits: Limits) -> TranscriptionError:
+    """Return the error that a child reported."""
+    reported = _parse(dict[str, str], data)
+    code, message = reported.get("code", ""), reported.get("message", "")
+    if code in _ERRORS and message.isprintable():
+        return _ERRORS[code](message[:_MAX_MESSAGE])
+    if code == protocol.OUT_OF_MEMORY:
+        return UnreadableAudio(
+            f"Decoding needs more memory than the {limits.memory_bytes >> 20} MiB allowed. "
+            f"{_REMEDY}; or raise DECODER_MEMORY_MB."
+        )
+    if code == protocol.DISK_FULL:
+        return StorageFull(
+            "The folder for temporary files is full; make room there, or name another by TMPDIR."
+        )
+    return UnreadableAudio(BROKEN_MESSAGE)
+
+
+def exit_error(status: int | None, limits: Limits) -> TranscriptionError:
+    """Return the error for a child that ended without a result."""
+    if status is None:
+        return EngineError(_NO_CHILD)
+    if status == -signal.SIGXCPU:
+        return timeout_error(limits.cpu_seconds)
+    if status == -signal.SIGKILL:
+        return UnreadableAudio(
+            "The process that decoded the recording was killed, most likely because this machine "
+            "ran out of memory. Give it more memory, or send its sound alone, as WAV, FLAC or MP3."
+        )
+    return UnreadableAudio(BROKEN_MESSAGE)
+
+
+def timeout_error(seconds: float) -> UnreadableAudio:
+    """Return the error for a recording that needs more time than allowed."""
+    return UnreadableAudio(
+        f"Decoding needs more than the {seconds:.0f} seconds allowed; "
+        f"the file is damaged or crafted to do so. {_REMEDY}."
+    )
+
+
+def _parse(kind: type[T], data: bytes) -> T:
+    try:  # strictly: a string is not read as a number
+        return cast(T, _adapter(cast(Any, kind)).validate_json(data, strict=True))
+    except ValidationError as error:
+        raise UnreadableAudio(BROKEN_MESSAGE) from error
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _require(condition: bool) -> None:
+    if not condition:
+        raise UnreadableAudio(BROKEN_MESSAGE)

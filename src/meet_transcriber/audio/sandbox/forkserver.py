@@ -2,7 +2,7 @@
 The fork server and its children, each of which handles one recording.
 
 The server has imported everything that children need, and has seen no media and no secret.
-`pool.py` runs it as `python -m meet_transcriber.audio.sandbox.forkserver MODULE:CLASS`; its stdin
+`client.py` runs it as `python -m meet_transcriber.audio.sandbox.forkserver MODULE:CLASS`; its stdin
 is the control socket. A request for a child is one byte, with the child's channel and its lifetime
 socket. The server writes a byte to the lifetime socket when the child has started and its exit
 status when it has ended. The child is killed when the other end of the lifetime socket closes; all
@@ -24,7 +24,7 @@ import struct
 import sys
 import wave
 from collections.abc import Callable
-from typing import BinaryIO, NoReturn, cast
+from typing import BinaryIO, cast
 
 from meet_transcriber.audio.sandbox import protocol
 from meet_transcriber.audio.sandbox.confinement import Limits, confine
@@ -83,28 +83,31 @@ class ForkServer:
         with channel:
             try:
                 pid = os.fork()
-            except OSError:  # both sockets close, which the pool notices
+            except OSError:  # both sockets close, which the client notices
                 lifetime.close()
                 return True
             if pid == 0:
+                status = 1
                 try:
-                    self._become_child(channel, lifetime)
+                    self._close(lifetime)
+                    discard_output()
+                    _run(Channel(channel), self._make_decoder)
+                    status = 0
                 finally:  # a child must never return into the loop of the server
-                    os._exit(1)
+                    os._exit(status)
             self._lifetimes[pid] = lifetime
             self._selector.register(lifetime, selectors.EVENT_READ, pid)
-            with contextlib.suppress(OSError):  # the pool has given up
+            with contextlib.suppress(OSError):  # the client has given up
                 lifetime.send(STARTED)
         return True
 
-    def _become_child(self, channel: socket.socket, lifetime: socket.socket) -> None:
+    def _close(self, lifetime: socket.socket) -> None:
+        """Close, in a child, what belongs to the server."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._selector.close()
         for own in (self._control, self._ended, self._wake, lifetime, *self._lifetimes.values()):
             own.close()
-        discard_output()
-        run_child(channel, self._make_decoder)
 
     def _kill(self, pid: int) -> None:
         """Kill the child whose lifetime socket closed; its pid is valid until it is reaped."""
@@ -126,17 +129,8 @@ class ForkServer:
                 lifetime.send(STATUS.pack(os.waitstatus_to_exitcode(status)))
 
 
-def run_child(link: socket.socket, make_decoder: MakeDecoder) -> NoReturn:
-    """Receive one request, handle it under its limits and reply; never returns."""
-    status = 1
-    try:
-        _run(Channel(link), make_decoder)
-        status = 0
-    finally:
-        os._exit(status)
-
-
 def _run(channel: Channel, make_decoder: MakeDecoder) -> None:
+    """Receive one request, handle it under its limits and reply."""
     frame, handles = channel.receive_request(_MAX_FILES)
     request = json.loads(frame.data)
     split = len(handles) - request["writable"]
@@ -144,7 +138,7 @@ def _run(channel: Channel, make_decoder: MakeDecoder) -> None:
     writable = [os.fdopen(handle, "r+b") for handle in handles[split:]]
     media = readable[0] if readable else open_remote(channel, request["size"])
     decoder = make_decoder(request["max_duration"], lambda: writable[1])
-    if not confine(from_plain(Limits, request["limits"])):
+    if not confine(Limits(**request["limits"])):
         channel.send(protocol.UNFILTERED)
     try:
         if writable:

@@ -5,7 +5,7 @@ A network's trunk runs once over all audio. Its frames are pooled by speaker, th
 head, so the cost does not grow with the number of speakers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -305,17 +305,13 @@ class Campplus:
     features = 512
 
     def __init__(self, checkpoint: Path, device: str = "cpu") -> None:
-        weights = read_checkpoint(checkpoint)
-        build = partial(campplus_graph, frames=_CHUNK_FRAMES)
-        self._network = Network(build, weights, checkpoint, device)
-        self._head = _copy_weights(weights, "xvector.dense.")
+        self._network, self._head = _load(campplus_graph, checkpoint, device, "xvector.dense.")
 
     def trunk(self, audio: Array) -> Array:
         """See `Embedder`."""
         if not len(audio):
             return np.zeros((0, self.features), np.float32)
-        found = _run_trunk(self._network, _chunk_features(audio, "povey"))
-        return found.transpose(0, 2, 1).reshape(-1, self.features)
+        return _run_trunk(self._network, audio, "povey").reshape(-1, self.features)
 
     def head(self, means: Array, deviations: Array) -> Array:
         """See `Embedder`."""
@@ -338,38 +334,37 @@ class WeSpeaker:
     name = "wespeaker-voxceleb-resnet34-LM"
 
     def __init__(self, checkpoint: Path, device: str = "cpu") -> None:
-        weights = read_checkpoint(checkpoint)
-        build = partial(wespeaker_graph, frames=_CHUNK_FRAMES)
-        self._network = Network(build, weights, checkpoint, device)
-        self._head = _copy_weights(weights, "resnet.seg_1.")
+        self._network, self._head = _load(wespeaker_graph, checkpoint, device, "resnet.seg_1.")
         self.features = wespeaker_features(self._head)
 
     def trunk(self, audio: Array) -> Array:
         """See `Embedder`."""
         if not len(audio):
             return np.zeros((0, self.features), np.float32)
-        found = _run_trunk(self._network, _chunk_features(audio, "hamming", _INTEGERS))
-        repeated: Array = found.transpose(0, 2, 1)[:, _NEAREST]
-        return repeated.reshape(-1, self.features)
+        found = _run_trunk(self._network, audio, "hamming", _INTEGERS)
+        return found[:, _NEAREST].reshape(-1, self.features)
 
     def head(self, means: Array, deviations: Array) -> Array:
         """See `Embedder`."""
         return wespeaker_head(self._head, np.concatenate([means, deviations], axis=1))
 
 
-def _copy_weights(weights: Mapping[str, Array], prefix: str) -> dict[str, Array]:
-    """Copy some weights, so that the memory of the others can be freed."""
-    return {name: value.copy() for name, value in weights.items() if name.startswith(prefix)}
+def _load(
+    graph: Callable[..., bytes], checkpoint: Path, device: str, head: str
+) -> tuple[Network, dict[str, Array]]:
+    """Load a network and the weights of its head, whose names begin with `head`."""
+    weights = read_checkpoint(checkpoint)
+    network = Network(partial(graph, frames=_CHUNK_FRAMES), weights, checkpoint, device)
+    # copies, so that the memory of the other weights can be freed
+    return network, {name: each.copy() for name, each in weights.items() if name.startswith(head)}
 
 
-def _run_trunk(network: Network, features: Array) -> Array:
-    """
-    Run a trunk over chunks; returns (chunks, features, frames).
-
-    On a CPU batches are no faster than single chunks and take more memory.
-    """
+def _run_trunk(network: Network, audio: Array, window: str, scale: float = 1.0) -> Array:
+    """Return frames (chunks, frames, features) of samples."""
+    features = _chunk_features(audio, window, scale)
+    # on a CPU batches are no faster than single chunks and take more memory
     batches = [features] if network.on_gpu else np.split(features, len(features))
-    return np.concatenate([network(batch) for batch in batches])
+    return np.concatenate([network(batch) for batch in batches]).transpose(0, 2, 1)
 
 
 def _chunk_features(audio: Array, window: str, scale: float = 1.0) -> Array:

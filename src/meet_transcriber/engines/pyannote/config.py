@@ -12,7 +12,6 @@ from meet_transcriber.observability.logging import get_logger
 
 log = get_logger(__name__)
 
-VBX = "VBxClustering"
 # Pipelines that are tried, in this order, if none is named: users who followed the deployment
 # guide accepted the terms of 3.1 only.
 DEFAULT_MODELS = ("pyannote/speaker-diarization-community-1", "pyannote/speaker-diarization-3.1")
@@ -57,12 +56,6 @@ GetFile = Callable[[str, str, str | None], Path]
 """From repository, name and revision to the file's path; raises as `HubFiles.get`."""
 
 
-def _download(*args: str, **options: Any) -> str:
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415 - slow to import
-
-    return str(hf_hub_download(*args, **options))
-
-
 @dataclass(frozen=True)
 class HubFiles:
     """
@@ -72,14 +65,14 @@ class HubFiles:
         token: for gated repositories; sent to the hub only, and only to fetch.
         cache_dir: the hub's cache; None for the default one.
         local_files_only: do not use the network.
-        download: `huggingface_hub.hf_hub_download`.
+        download: replaces `huggingface_hub.hf_hub_download`.
         problem: returns why the hub cannot be reached, or None.
     """
 
     token: str | None = field(default=None, repr=False)
     cache_dir: Path | None = None
     local_files_only: bool = True
-    download: Callable[..., str] = _download
+    download: Callable[..., str] | None = None
     problem: Callable[[], str | None] = hub_problem
 
     def get(self, repository: str, name: str, revision: str | None) -> Path:
@@ -117,10 +110,10 @@ class HubFiles:
             raise EngineUnavailable(f"Cannot fetch {repository}: {error}") from error
 
     def _call(self, repository: str, name: str, revision: str | None, *, local: bool) -> Path:
-        from huggingface_hub.errors import HFValidationError  # noqa: PLC0415
+        from huggingface_hub import errors, hf_hub_download  # noqa: PLC0415 - slow to import
 
         try:
-            found = self.download(
+            found = (self.download or hf_hub_download)(
                 repository,
                 name,
                 revision=revision,
@@ -128,7 +121,7 @@ class HubFiles:
                 token=None if local else self.token,
                 local_files_only=local,
             )
-        except HFValidationError as error:
+        except errors.HFValidationError as error:
             raise EngineUnavailable(f"{repository!r} is neither a folder nor a hub id.") from error
         return Path(found)
 
@@ -150,10 +143,6 @@ class PipelineConfig:
     plda: tuple[Path, ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def clustering(self) -> str:
-        return str(self.arguments.get("clustering", "AgglomerativeClustering"))
 
 
 def _read_config(model: str, get: GetFile) -> PipelineConfig:
@@ -178,7 +167,7 @@ def _read_config(model: str, get: GetFile) -> PipelineConfig:
     (segmentation,) = _find_part(named["segmentation"], "segmentation", origin, _WEIGHTS, get)
     (embedding,) = _find_part(named["embedding"], "embedding", origin, _WEIGHTS, get)
     plda: tuple[Path, ...] = ()
-    if arguments.get("clustering") == VBX:
+    if arguments.get("clustering") == "VBxClustering":
         plda = _find_part(named["plda"], "plda", origin, _PLDA, get)
     return PipelineConfig(segmentation, embedding, plda, arguments, config["params"])
 
@@ -313,20 +302,26 @@ def _gate_message(model: str, closed: str, *, has_token: bool) -> str:
     )
 
 
-def pull_pipeline(
-    model: str | None, token: str | None = None, cache_dir: Path | None = None
-) -> PipelineConfig:
+def locate_pipeline(
+    model: str | None,
+    token: str | None = None,
+    cache_dir: Path | None = None,
+    *,
+    local_files_only: bool,
+) -> tuple[str, PipelineConfig]:
     """
-    Fetch all files of a pipeline into the hub's cache, unless they are there.
+    Return a pipeline's name and config, with all its files on disk.
 
     Args:
-        model: a hub id; None takes the first of DEFAULT_MODELS that is available.
+        model: a hub id or a folder; None takes the first of DEFAULT_MODELS that is available.
+        token: for gated models; the deployment guide's placeholder is ignored.
+        local_files_only: False fetches missing files into the hub's cache.
 
     Raises:
         EngineUnavailable: the hub cannot be reached or refuses; the message says which terms to
             accept.
     """
     token = usable_token(token)
-    get = HubFiles(token, cache_dir, local_files_only=False).get
+    get = HubFiles(token, cache_dir, local_files_only).get
     models = DEFAULT_MODELS if model is None else (model,)
-    return find_first_pipeline(models, get, has_token=token is not None)[1]
+    return find_first_pipeline(models, get, has_token=token is not None)

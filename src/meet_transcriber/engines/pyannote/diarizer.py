@@ -7,12 +7,7 @@ from typing import Any
 from meet_transcriber.core.errors import DiarizationFailed
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Diarization, Span, TranscriptWarning, Turn
-from meet_transcriber.engines.pyannote.config import (
-    DEFAULT_MODELS,
-    HubFiles,
-    find_first_pipeline,
-    usable_token,
-)
+from meet_transcriber.engines.pyannote.config import locate_pipeline
 from meet_transcriber.engines.pyannote.loader import (
     Engine,
     Loader,
@@ -65,10 +60,7 @@ class PyannoteDiarizer:
     ) -> None:
         if load is None:
             import_library()
-        token = usable_token(token)
-        get = HubFiles(token, cache_dir, local_files_only).get
-        models = (model,) if model is not None else DEFAULT_MODELS
-        found, config = find_first_pipeline(models, get, has_token=token is not None)
+        found, config = locate_pipeline(model, token, cache_dir, local_files_only=local_files_only)
         self.name = f"pyannote {Path(found).name if Path(found).exists() else found}"
         self._engine = (load or load_engine)(config, device)
         self._preferred = self._engine.device
@@ -93,7 +85,7 @@ class PyannoteDiarizer:
                 self._engine.move(self._preferred)
         turns, exclusive = _to_turns(output, audio.duration)
         progress(1.0)
-        return Diarization(turns, exclusive, (*warnings, *_count_warning(turns, options)))
+        return Diarization(turns, exclusive, warnings)
 
 
 class _ProgressHook:
@@ -126,31 +118,25 @@ def _hints(options: Options) -> dict[str, int]:
 
 def _run_within_memory(
     engine: Engine, samples: Waveform, hook: _ProgressHook, hints: Mapping[str, int]
-) -> tuple[object, list[TranscriptWarning]]:
+) -> tuple[object, tuple[TranscriptWarning, ...]]:
     """Halve the batch size while memory is short, then use the CPU; returns warnings."""
-    warnings: dict[str, TranscriptWarning] = {}
+    warnings: dict[str, str] = {}
     batch = engine.batch
     while True:
         try:
-            return engine.run(samples, batch, hook, hints), list(warnings.values())
+            output = engine.run(samples, batch, hook, hints)
         except OutOfMemory as error:
             on_cpu = engine.device == "cpu"
             if batch > (1 if on_cpu else _MIN_GPU_BATCH):
                 batch //= 2
-                code, message = (
-                    "batch_reduced",
-                    (
-                        "Memory was short during diarization; "
-                        f"the batch size was reduced to {batch} windows."
-                    ),
+                warnings["batch_reduced"] = (
+                    "Memory was short during diarization; "
+                    f"the batch size was reduced to {batch} windows."
                 )
             elif not on_cpu:
-                code, message = (
-                    "moved_to_cpu",
-                    (
-                        f"{engine.device} had too little memory for diarization; "
-                        "the CPU was used, which is slower."
-                    ),
+                warnings["moved_to_cpu"] = (
+                    f"{engine.device} had too little memory for diarization; "
+                    "the CPU was used, which is slower."
                 )
                 engine.move("cpu")
                 batch = engine.batch
@@ -159,7 +145,8 @@ def _run_within_memory(
                     "There is not enough memory to diarize this recording, even with one window "
                     "at a time; give the worker more memory."
                 ) from error
-            warnings[code] = TranscriptWarning(code, message)
+        else:
+            return output, tuple(TranscriptWarning(*each) for each in warnings.items())
 
 
 def _to_turns(output: object, duration: float) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:
@@ -184,17 +171,3 @@ def _tracks(annotation: Any, duration: float) -> tuple[Turn, ...]:
     )
     kept = (turn for turn in turns if turn.end > turn.start)
     return tuple(sorted(kept, key=lambda turn: (turn.start, turn.end, turn.speaker)))
-
-
-def _count_warning(turns: Sequence[Turn], options: Options) -> tuple[TranscriptWarning, ...]:
-    fewest, most = options.speaker_range
-    found = len({turn.speaker for turn in turns})
-    if fewest <= found <= most or (not found and not _hints(options)):
-        return ()
-    wanted = str(fewest) if fewest == most else f"{fewest} to {most}"
-    return (
-        TranscriptWarning(
-            "speakers_requested_found",
-            f"{wanted} speakers were requested and {found} found; the labels are those found.",
-        ),
-    )

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from meet_transcriber.core.errors import EngineUnavailable
-from meet_transcriber.engines.pyannote.config import VBX, PipelineConfig
+from meet_transcriber.engines.pyannote.config import PipelineConfig
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, Waveform
 
 _INSTALL = 'pip install "meet-transcriber[pyannote]"'
@@ -146,7 +146,7 @@ def _build(library: ModuleType, config: PipelineConfig) -> Any:
         plda = importlib.import_module("pyannote.audio.core.plda").PLDA
         # without a PLDA the library fetches community-1's, which is gated
         arguments["plda"] = plda(*config.plda) if config.plda else plda.__new__(plda)
-    elif config.clustering == VBX:
+    elif config.plda:
         raise EngineUnavailable(
             f"This pipeline needs pyannote.audio 4, and {library.__version__} is installed; "
             'run: pip install "pyannote.audio>=4,<5"'

@@ -8,13 +8,14 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from meet_transcriber.core.errors import EngineUnavailable
+from meet_transcriber.core.errors import EngineUnavailable, StorageError
+from meet_transcriber.core.serialization import from_json
 
 Kind = Literal["recognition", "speakers"]
 
@@ -204,16 +205,14 @@ class ModelsFolder:
         place = self.path(model.name)
         if any(not (place / file.path).is_file() for file in model.files):
             return None
-        record = read_record(place)
-        known = record.files if record else {}
+        record = read_record(place) or Record("a copy", None, {})
         fresh = {}
         for file in model.files:
             facts = make_record(place / file.path, file.sha256)
-            is_known = known.get(file.path) == facts
+            is_known = record.files.get(file.path) == facts
             fresh[file.path] = facts if is_known else verify(place / file.path, file.sha256)
-        if fresh != known:
-            source = record.source if record else "a copy"
-            write_record(place, Record(source, record.revision if record else None, fresh))
+        if fresh != record.files:
+            write_record(place, replace(record, files=fresh))
         return place
 
     @contextmanager
@@ -263,10 +262,8 @@ def sha256_of(path: Path) -> str:
 def read_record(folder: Path) -> Record | None:
     """Read the manifest of a model's folder; None if it is missing or invalid."""
     try:
-        data = json.loads((folder / RECORD).read_text("utf-8"))
-        files = {name: RecordedFile(**each) for name, each in data["files"].items()}
-        return Record(data["source"], data["revision"], files)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return from_json(Record, (folder / RECORD).read_bytes())
+    except (OSError, StorageError):
         return None
 
 

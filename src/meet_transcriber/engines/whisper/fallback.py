@@ -62,9 +62,8 @@ class FallbackDecoder:
         again = self._decoder.decode(
             [(half, languages[window]) for window, pair in halves.items() for half in pair]
         )
-        better = {}
-        for window, first, second in zip(halves, again, again, strict=False):
-            better[window] = [first, second]
+        pairs = zip(halves, again, again, strict=False)
+        better = {window: [first, second] for window, first, second in pairs}
         return [
             [part for each in group for part in _choose_halves(each, better.get(each.window))]
             for group in groups

@@ -39,8 +39,9 @@ _MAX_GPU_BATCH = 32  # larger ones are no faster (base on an H200)
 # steps in every layer, and of five beams of 448 tokens. From 0.2 (large-v3) to 0.4 (base).
 _WINDOW_SHARE = 0.4
 _USABLE_SHARE = 0.6  # of free memory; fragments and workspaces take the rest
+# not run by -m, as pickle would look for the classes of this module in `__main__`
 _CHILD = "from meet_transcriber.engines.whisper.loader import run_child; run_child()"
-_GRACE_SECONDS = 5.0
+_GRACE_SECONDS = 5.0  # a killed process may wait for the driver of its GPU
 
 Load = Callable[[int | None], WhisperRecognizer]
 """From a batch size to a recognizer; raises EngineUnavailable."""
@@ -239,8 +240,8 @@ class _Child:
             code = self._process.wait(_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             return "its process does not answer"
-        if code < 0:
-            return f"its process was ended by {signal.Signals(-code).name}"
+        if code < 0:  # `signal.Signals` has no names of real-time signals
+            return f"its process was ended by signal {-code} ({signal.strsignal(-code)})"
         return f"its process ended with code {code}"
 
 

@@ -95,15 +95,13 @@ class Tokenizer:
         """Return the text of each token; tokens that share a character form one piece."""
         found: list[Piece] = []
         pending: list[int] = []
-        for token in tokens:
+        for place, token in enumerate(tokens, start=1):
             pending.append(token)
             text = self._tokenizer.decode(pending)
-            if not text.endswith(_REPLACEMENT):
+            # decoding may have stopped in the middle of a character
+            if place == len(tokens) or not text.endswith(_REPLACEMENT):
                 found.append(Piece(text.replace(_REPLACEMENT, ""), len(pending)))
                 pending = []
-        if pending:  # decoding stopped in the middle of a character
-            text = self._tokenizer.decode(pending).replace(_REPLACEMENT, "")
-            found.append(Piece(text, len(pending)))
         return found
 
     def _encode(self, text: str) -> list[int]:

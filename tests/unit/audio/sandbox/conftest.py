@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from meet_transcriber.audio.sandbox.client import ConfinedDecoder
-from meet_transcriber.audio.sandbox.pool import ChildPool
+from meet_transcriber.audio.sandbox.client import ChildPool, ConfinedDecoder
 
 _BUSY = 5
 

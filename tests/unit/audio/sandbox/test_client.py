@@ -17,8 +17,13 @@ from typing import BinaryIO
 import pytest
 
 from meet_transcriber.audio.decoder import PyavDecoder
-from meet_transcriber.audio.sandbox.client import ConfinedDecoder
-from meet_transcriber.audio.sandbox.pool import DECODER, Child, ChildPool, shared_pool
+from meet_transcriber.audio.sandbox.client import (
+    DECODER,
+    Child,
+    ChildPool,
+    ConfinedDecoder,
+    shared_pool,
+)
 from meet_transcriber.audio.sandbox.protocol import FAILED, RESULT, UNFILTERED, Channel
 from meet_transcriber.core.errors import EngineError, UnreadableAudio
 from meet_transcriber.core.options import Options

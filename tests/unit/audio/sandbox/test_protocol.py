@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meet_transcriber.audio.sandbox import protocol
+from meet_transcriber.audio.sandbox import client, protocol
 from meet_transcriber.audio.sandbox.confinement import Limits
 from meet_transcriber.core.errors import (
     AudioTooLong,
@@ -42,7 +42,7 @@ WARNING = {"code": "x", "message": "y"}
 )
 def test_facts_that_cannot_be_are_not_believed(lie: dict[str, Any]) -> None:
     with pytest.raises(UnreadableAudio):
-        protocol.parse_media_info(json.dumps(INFO | lie).encode())
+        client.parse_media_info(json.dumps(INFO | lie).encode())
 
 
 @pytest.mark.parametrize("position", [1 << 63, (1 << 64) - 1])
@@ -55,7 +55,7 @@ def test_bytes_that_no_file_has_are_not_looked_for(position: int) -> None:
 
 def test_an_error_cannot_write_to_a_terminal() -> None:
     told = {"code": "unreadable_audio", "message": "\x1b]0;mine\x07"}
-    assert str(protocol.parse_error(json.dumps(told).encode(), LIMITS)) == protocol.BROKEN_MESSAGE
+    assert str(client.parse_error(json.dumps(told).encode(), LIMITS)) == client.BROKEN_MESSAGE
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_an_error_cannot_write_to_a_terminal() -> None:
 )
 def test_results_that_cannot_be_are_not_believed(lie: dict[str, Any]) -> None:
     with pytest.raises(UnreadableAudio):
-        protocol.parse_prepared(json.dumps(PREPARED | lie).encode(), 60.0)
+        client.parse_prepared(json.dumps(PREPARED | lie).encode(), 60.0)
 
 
 @pytest.mark.parametrize(
@@ -80,19 +80,19 @@ def test_results_that_cannot_be_are_not_believed(lie: dict[str, Any]) -> None:
 )
 def test_what_is_no_object_is_not_read(data: bytes) -> None:
     with pytest.raises(UnreadableAudio):
-        protocol.parse_media_info(data)
+        client.parse_media_info(data)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x14" + bytes(500), b"\x13\0\0"])
 def test_an_outline_fits_its_duration(data: bytes) -> None:
     with pytest.raises(UnreadableAudio):
-        protocol.parse_peaks(data, 9.0)
+        client.parse_peaks(data, 9.0)
 
 
 @pytest.mark.parametrize("data", [b"nan", b"2", b"-0.1", b"half", b""])
 def test_a_share_is_between_nothing_and_all(data: bytes) -> None:
     with pytest.raises(UnreadableAudio):
-        protocol.parse_share(data)
+        client.parse_share(data)
 
 
 def test_only_errors_about_recordings_are_taken_over() -> None:
@@ -102,15 +102,15 @@ def test_only_errors_about_recordings_are_taken_over() -> None:
     }
     told |= {"lease_lost": UnreadableAudio, "disk_full": StorageFull}
     for code, kind in told.items():
-        error = protocol.parse_error(json.dumps({"code": code, "message": "m"}).encode(), LIMITS)
+        error = client.parse_error(json.dumps({"code": code, "message": "m"}).encode(), LIMITS)
         assert type(error) is kind
 
 
 def test_a_message_has_an_end() -> None:
     data = json.dumps({"code": "unreadable_audio", "message": "m" * 9999}).encode()
-    assert len(str(protocol.parse_error(data, LIMITS))) <= 1000
+    assert len(str(client.parse_error(data, LIMITS))) <= 1000
 
 
 def test_a_death_that_nobody_saw_is_not_the_recording_s_fault() -> None:
-    assert type(protocol.exit_error(None, LIMITS)) is EngineError
-    assert isinstance(protocol.exit_error(-11, LIMITS), UnreadableAudio)
+    assert type(client.exit_error(None, LIMITS)) is EngineError
+    assert isinstance(client.exit_error(-11, LIMITS), UnreadableAudio)

@@ -96,7 +96,6 @@ def test_version_3_1_fetches_no_plda(hub: FakeFiles) -> None:
         "pyannote/wespeaker-voxceleb-resnet34-LM:pytorch_model.bin@main",
     ]
     assert config.plda == ()
-    assert config.clustering == "AgglomerativeClustering"
 
 
 def test_community_1_takes_everything_from_one_repository(hub: FakeFiles) -> None:
@@ -181,7 +180,7 @@ def test_a_gate_behind_an_open_one_is_named_without_asking_for_a_token(hub: Fake
 
 def test_community_1_is_chosen_if_the_token_can_read_it(hub: FakeFiles) -> None:
     name, config = find_first_pipeline(DEFAULT_MODELS, hub.get, has_token=True)
-    assert (name, config.clustering) == (COMMUNITY, "VBxClustering")
+    assert (name, config.arguments["clustering"]) == (COMMUNITY, "VBxClustering")
     assert {asked.partition(":")[0] for asked in hub.asked} == {COMMUNITY}
 
 

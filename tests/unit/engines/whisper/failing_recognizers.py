@@ -28,14 +28,14 @@ def small_gpu(batch_size: int | None, fits: int, how: str) -> WhisperRecognizer:
 
     Args:
         fits: the largest batch that works.
-        how: `error` raises as CTranslate2 does, `kill` ends the process as a system does.
+        how: `error` raises as CTranslate2 does, the name of a signal ends the process by it.
     """
     size = batch_size or 8
 
     def change(heard: Heard, _language: str) -> tuple[Heard, float]:
         if size > fits:
-            if how == "kill":
-                os.kill(os.getpid(), signal.SIGKILL)
+            if how.startswith("SIG"):
+                os.kill(os.getpid(), getattr(signal, how))
             raise RuntimeError(OUT_OF_MEMORY)
         return heard, -0.2
 
