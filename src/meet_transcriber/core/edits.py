@@ -7,10 +7,10 @@ too. Edits that are made together are one step, which is undone as a whole.
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
-from itertools import groupby
+from itertools import groupby, islice
 from math import inf
 from typing import Literal, NamedTuple
 
@@ -96,21 +96,74 @@ class EditLog:
         return standing, undone
 
 
-def edited(transcript: Transcript, log: EditLog) -> Transcript:
-    """
-    Apply a log to the transcript as it was recognized.
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """A transcript with its edits.
 
-    `reassign` moves a speaker's turns with the words. As soon as an edit moves words alone, turns
-    are the times of segments, and the turns of speakers without words.
+    Attributes:
+        machine: as it was recognized.
+        log: all edits.
+        transcript: after the edits in effect.
+        words_moved: an edit in effect moved words to another speaker without the turns. Turns are
+            then the times of segments, and the turns of speakers without words.
+        texts: of the segments, kept for the next edit; empty before the first one.
+    """
+
+    machine: Transcript
+    log: EditLog
+    transcript: Transcript
+    words_moved: bool = False
+    texts: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def text(self) -> str:
+        """The text of the transcript."""
+        return join_words(self.texts) if self.texts else self.transcript.text
+
+
+def edited(machine: Transcript, log: EditLog) -> Edited:
+    """Apply a log to the transcript as it was recognized; raises as `with_edits` does."""
+    return _applied(Edited(machine, log, machine), log.standing())
+
+
+def with_edits(edited_before: Edited, edits: Sequence[Edit]) -> Edited:
+    """
+    Append one step to the log and apply it.
 
     Raises:
-        InvalidOptions: an edit does not fit; says which and why.
+        InvalidOptions: an edit does not fit, or there is nothing to undo or to redo.
     """
-    segments, names, turns = list(transcript.segments), dict(transcript.names), transcript.turns
-    words_moved = False
-    for edit in log.standing():
+    log = edited_before.log
+    standing, undone = log.steps()
+    if edits[0].kind == "undo" and not standing:
+        raise InvalidOptions("There is nothing to undo: no edit is in effect.")
+    if edits[0].kind == "redo" and not undone:
+        raise InvalidOptions("There is nothing to redo: the latest edit is not an undo.")
+    _check_labels(edited_before.transcript, edits)
+    step = tuple(replace(edit, joined=at > 0) for at, edit in enumerate(edits))
+    longer = EditLog((*log.edits, *step))
+    if any(edit.kind in {"undo", "redo"} for edit in edits):
+        after = edited(edited_before.machine, longer)
+    else:  # only this step: repeating the log would take longer with every edit
+        after = _applied(replace(edited_before, log=longer), step)
+    return replace(after, texts=_texts(edited_before, after.transcript.segments))
+
+
+def _texts(before: Edited, after: Sequence[Segment]) -> tuple[str, ...]:
+    """The texts of segments; only those of changed segments are joined."""
+    head, old, new = _difference(before.transcript.segments, after)
+    texts = before.texts or tuple(each.text for each in before.transcript.segments)
+    return (*texts[:head], *(each.text for each in new), *texts[head + len(old) :])
+
+
+def _applied(state: Edited, edits: Sequence[Edit]) -> Edited:
+    """Apply edits to the transcript; `reassign` moves a speaker's turns with the words."""
+    before, known = state.transcript, state.machine.speakers
+    segments, names, turns = list(before.segments), dict(before.names), before.turns
+    words_moved, stale_turns = state.words_moved, False
+    for edit in edits:
         if edit.kind == "name":
-            _name(speakers_left(transcript.speakers, segments, turns), names, edit)
+            _name(speakers_left(known, segments, turns), names, edit)
             continue
         if edit.kind == "reassign":
             moved = _count_of(edit.source, turns) == 0
@@ -123,16 +176,14 @@ def edited(transcript: Transcript, log: EditLog) -> Transcript:
             turns, words_moved = turns_without_words(segments, turns), True
         if edit.kind == "reassign":
             turns = _reassigned_turns(turns, edit.source, edit.speaker)
+        stale_turns |= moved or edit.kind == "reassign"
         _APPLY[edit.kind](segments, edit)
-    if words_moved:
-        turns = _turns_by_segments(segments, turns)
-    return replace(
-        transcript,
-        segments=tuple(segments),
-        names=names,
-        speakers=speakers_left(transcript.speakers, segments, turns),
-        turns=turns,
-    )
+    speakers = before.speakers
+    if stale_turns or _spoken_differ(before.segments, segments):
+        turns = _turns_by_segments(segments, turns) if words_moved else turns
+        speakers = speakers_left(known, segments, turns)
+    after = replace(before, segments=tuple(segments), names=names, speakers=speakers, turns=turns)
+    return replace(state, transcript=after, words_moved=words_moved)
 
 
 def labels_given(transcript: Transcript, log: EditLog) -> frozenset[str | None]:
@@ -159,7 +210,7 @@ def _receivers(segments: Sequence[Segment], edit: Edit) -> set[str | None]:
             return {edit.speaker} - {_at(segments, edit.segment).speaker}
         case "merge":
             first = _at(segments, edit.segment)
-            following = {each.speaker for each in segments[edit.segment + 1 :][:1]}
+            following = {each.speaker for each in segments[edit.segment + 1 : edit.segment + 2]}
             return {first.speaker} if following - {first.speaker} else set()
     return set()
 
@@ -175,12 +226,7 @@ class Splice:
 
 def splices(before: Sequence[Segment], after: Sequence[Segment]) -> list[Splice]:
     """The splices that turn one list of segments into another, to be applied in order."""
-    shorter = min(len(before), len(after))
-    head = next((at for at in range(shorter) if before[at] != after[at]), shorter)
-    tail = 0
-    while tail < shorter - head and before[-1 - tail] == after[-1 - tail]:
-        tail += 1
-    old, new = before[head : len(before) - tail], after[head : len(after) - tail]
+    head, old, new = _difference(before, after)
     if len(old) != len(new):
         return [Splice(head, len(old), tuple(new))]
     runs = groupby(range(len(new)), key=lambda at: old[at] != new[at])
@@ -188,28 +234,19 @@ def splices(before: Sequence[Segment], after: Sequence[Segment]) -> list[Splice]
     return [Splice(head + run[0], len(run), tuple(new[run[0] : run[-1] + 1])) for run in changed]
 
 
-def with_edits(
-    transcript: Transcript, log: EditLog, before: Transcript, edits: Sequence[Edit]
-) -> tuple[EditLog, Transcript]:
-    """
-    Append one step; returns the log and the edited transcript.
-
-    Args:
-        transcript: as it was recognized.
-        before: after the edits of the log.
-
-    Raises:
-        InvalidOptions: an edit does not fit, or there is nothing to undo or to redo.
-    """
-    standing, undone = log.steps()
-    if edits[0].kind == "undo" and not standing:
-        raise InvalidOptions("There is nothing to undo: no edit is in effect.")
-    if edits[0].kind == "redo" and not undone:
-        raise InvalidOptions("There is nothing to redo: the latest edit is not an undo.")
-    _check_labels(before, edits)
-    step = (replace(edit, joined=at > 0) for at, edit in enumerate(edits))
-    longer = EditLog((*log.edits, *step))
-    return longer, edited(transcript, longer)
+def _difference(
+    before: Sequence[Segment], after: Sequence[Segment]
+) -> tuple[int, Sequence[Segment], Sequence[Segment]]:
+    """The first index at which two lists differ, and what differs without the common end."""
+    shorter, tail = min(len(before), len(after)), 0
+    # An edit leaves most segments as the same objects, which need not be compared by value.
+    pairs = enumerate(zip(before, after, strict=False))
+    head = next((at for at, (old, new) in pairs if old is not new and old != new), shorter)
+    for old, new in islice(zip(reversed(before), reversed(after), strict=False), shorter - head):
+        if old is not new and old != new:
+            break
+        tail += 1
+    return head, before[head : len(before) - tail], after[head : len(after) - tail]
 
 
 def count(transcript: Transcript, edit: Edit) -> int:
@@ -341,6 +378,8 @@ class _Spot(NamedTuple):
 
 
 def _spots(words: Sequence[Word], pattern: re.Pattern[str]) -> list[_Spot]:
+    if pattern.search(join_words(word.text for word in words)) is None:
+        return []  # as in most segments, whose words need not be located
     starts, text = [], ""
     for word in words:
         text += " " if needs_space(text, word.text) else ""
@@ -410,16 +449,24 @@ def speakers_left(
     known: Sequence[str], segments: Sequence[Segment], turns: Sequence[Turn]
 ) -> tuple[str, ...]:
     """Labels with words or turns: known ones in their order, then new ones."""
-    heard = (segment.speaker for segment in segments if segment.speaker)
-    left = [*heard, *(turn.speaker for turn in turns)]
-    there = set(left)
-    return tuple(dict.fromkeys([*(label for label in known if label in there), *left]))
+    left = dict.fromkeys(segment.speaker for segment in segments if segment.speaker)
+    left |= dict.fromkeys(turn.speaker for turn in turns)
+    return tuple(dict.fromkeys([*(label for label in known if label in left), *left]))
+
+
+def _spoken(segments: Iterable[Segment]) -> list[Turn]:
+    """The times of segments with a speaker."""
+    return [Turn(each.start, each.end, each.speaker) for each in segments if each.speaker]
+
+
+def _spoken_differ(before: Sequence[Segment], after: Sequence[Segment]) -> bool:
+    _, old, new = _difference(before, after)
+    return _spoken(old) != _spoken(new)
 
 
 def _turns_by_segments(segments: Sequence[Segment], turns: Sequence[Turn]) -> tuple[Turn, ...]:
     """The times of segments with a speaker, and the turns of speakers without words."""
-    spoken = [Turn(each.start, each.end, each.speaker) for each in segments if each.speaker]
-    both = [*spoken, *turns_without_words(segments, turns)]
+    both = [*_spoken(segments), *turns_without_words(segments, turns)]
     return tuple(sorted(both, key=lambda turn: (turn.start, turn.end)))
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from meet_transcriber.core.edits import (
     MOST_LOG_BYTES,
     Edit,
+    Edited,
     EditLog,
     count,
     with_edits,
@@ -28,6 +29,9 @@ from meet_transcriber.core.transitions import cancelled, deleted, rerun
 from meet_transcriber.service.context import ServiceContext
 from meet_transcriber.service.queries import JobQueries
 from meet_transcriber.service.quotas import Quotas
+
+_SAME_TEXT = ("name", "speaker", "reassign")
+"""Kinds of edits after which the full-text index need not be updated."""
 
 RERUN_KINDS = ("prepare", "recognize", "diarize", "attribute", "unfinished")
 
@@ -128,21 +132,15 @@ class JobCommands:
             InvalidOptions: an edit is invalid.
             JobConflict: the transcript changed meanwhile.
         """
-        job, before = self._queries.transcript(job_id)
+        job, before = self._queries.edited_transcript(job_id)
         if version is not None and version != job.version:
             raise _changed_meanwhile()
-        try:
-            log, machine = self._queries.edits(job), self._queries.machine_transcript(job)
-        except StorageError as error:
-            if self._queries.version(job_id) == job.version:
-                raise
-            raise _changed_meanwhile() from error
         now = self._context.clock()
-        signed = [replace(each, made_at=now, author=author) for each in edits]
-        log, transcript = with_edits(machine, log, before, signed)
+        after = with_edits(before, [replace(each, made_at=now, author=author) for each in edits])
+        transcript = after.transcript
         # A new object per edit: the record names it atomically, so that no half edit is ever read.
         key = f"{job.prefix}/edits.json.{uuid.uuid4().hex}"
-        self._context.media.put(key, _dumped(log))
+        self._context.media.put(key, _dumped(after.log))
         try:
             keep = not self._context.policy.expire_edited
             change = partial(_with_log, before=job, key=key, transcript=transcript, keep=keep)
@@ -150,21 +148,22 @@ class JobCommands:
         except (JobConflict, JobNotFound):
             self._context.media.delete(key)
             raise
-        self._queries.keep(changed, transcript)
+        self._queries.keep(changed, after)
         with suppress(StorageError, JobError):  # the edit is recorded and must not be repeated
             if old := job.objects.get("edits.json"):
                 self._context.media.delete(old)
-            self._index(changed, transcript)
-        places = sum(count(before, each) for each in edits)
-        return EditResult(changed, places, before, transcript)
+            if any(each.kind not in _SAME_TEXT for each in edits):
+                self._index(changed, after)
+        places = sum(count(before.transcript, each) for each in edits)
+        return EditResult(changed, places, before.transcript, transcript)
 
-    def _index(self, job: Job, transcript: Transcript) -> None:
+    def _index(self, job: Job, edited: Edited) -> None:
         """Index the text; again if another edit, which may have been indexed before, came."""
         while self._context.text is not None:
-            self._context.text.put_text(job.id, transcript.text)
+            self._context.text.put_text(job.id, edited.text)
             if self._queries.version(job.id) == job.version:
                 return
-            job, transcript = self._queries.transcript(job.id)
+            job, edited = self._queries.edited_transcript(job.id)
 
 
 def _dumped(log: EditLog) -> bytes:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, BinaryIO, Generic, TypeVar
 
-from meet_transcriber.core.edits import EditLog, edited
+from meet_transcriber.core.edits import Edited, EditLog, edited
 from meet_transcriber.core.errors import (
     InvalidOptions,
     JobNotFound,
@@ -72,7 +72,8 @@ class JobQueries:
         self._context = context
         self.tenant: str | None = None
         self._records: _LruCache[Job] = _LruCache(_RECORDS)
-        self._transcripts: _LruCache[Transcript] = _LruCache(_TRANSCRIPTS)
+        self._machine: _LruCache[Transcript] = _LruCache(_TRANSCRIPTS)
+        self._edited: _LruCache[Edited] = _LruCache(_TRANSCRIPTS)
         self._parts: _LruCache[PartResult] = _LruCache(_PARTS)
         self._backlog = [(float("-inf"), Backlog())]  # a list, which the copies of tenants share
 
@@ -145,7 +146,12 @@ class JobQueries:
             JobNotFound: there is no such job.
             JobNotReady: it is not completed.
         """
-        return self.consistent(job_id, lambda job: (job, self.transcript_of(job)))
+        job, found = self.edited_transcript(job_id)
+        return job, found.transcript
+
+    def edited_transcript(self, job_id: str) -> tuple[Job, Edited]:
+        """A completed job with its transcript and edits; raises as `transcript` does."""
+        return self.consistent(job_id, lambda job: (job, self.edited_of(job)))
 
     def consistent(self, job_id: str, read: Callable[[Job], T]) -> T:
         """
@@ -165,30 +171,22 @@ class JobQueries:
 
     def transcript_of(self, job: Job) -> Transcript:
         """The transcript of a job; raises JobNotReady, and StorageError if it cannot be read."""
+        return self.edited_of(job).transcript
+
+    def edited_of(self, job: Job) -> Edited:
+        """The transcript of a job with its edits; raises as `transcript_of` does."""
         _check_completed(job)
-        return self._transcripts.get(_content(job), lambda: self._assembled(job))
+        return self._edited.get(_content(job), lambda: self._read_edited(job))
 
-    def keep(self, job: Job, transcript: Transcript) -> None:
+    def keep(self, job: Job, new: Edited) -> None:
         """Cache a transcript that was just edited."""
-        self._transcripts.get(_content(job), lambda: transcript)
+        self._edited.get(_content(job), lambda: new)
 
-    def _assembled(self, job: Job) -> Transcript:
-        transcript = edited(self.machine_transcript(job), self.edits(job))
-        return replace(transcript, names=dict(job.names))
-
-    def machine_transcript(self, job: Job) -> Transcript:
-        """The transcript before any edit."""
+    def _read_edited(self, job: Job) -> Edited:
         key = job.objects["transcript.json"]
-        return self._transcripts.get(key, lambda: self._object(job, "transcript.json", Transcript))
-
-    def edit_log(self, job_id: str) -> tuple[Job, EditLog]:
-        """A completed job with the edits of its transcript; raises as `transcript` does."""
-
-        def read(job: Job) -> tuple[Job, EditLog]:
-            _check_completed(job)
-            return job, self.edits(job)
-
-        return self.consistent(job_id, read)
+        machine = self._machine.get(key, lambda: self._object(job, "transcript.json", Transcript))
+        found = edited(machine, self.edits(job))
+        return replace(found, transcript=replace(found.transcript, names=dict(job.names)))
 
     def edits(self, job: Job) -> EditLog:
         """The edits of the transcript."""

@@ -307,7 +307,8 @@ class Voices:
         """Labels that edits assigned words of other speakers to."""
         if not job.edited:
             return frozenset()
-        return labels_given(self._queries.machine_transcript(job), self._queries.edits(job))
+        found = self._queries.edited_of(job)
+        return labels_given(found.machine, found.log)
 
 
 def heard_in(context: ServiceContext, job: Job) -> dict[str, Voice]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meet_transcriber.core.edits import Edit, EditLog, edited, with_edits
+from meet_transcriber.core.edits import Edit, Edited, EditLog, edited, with_edits
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.formats import EXPORTERS, export
 from meet_transcriber.core.formats.readers import read_json, read_stm
@@ -58,35 +58,33 @@ MEETING = Transcript(
 )
 
 
-def made(
-    steps: Sequence[Sequence[Edit]], meeting: Transcript = MEETING
-) -> tuple[EditLog, Transcript]:
+def made(steps: Sequence[Sequence[Edit]], meeting: Transcript = MEETING) -> Edited:
     """What comes of those steps that fit; the others are refused and change nothing."""
-    log, transcript = EditLog(), meeting
+    state = edited(meeting, EditLog())
     for step in steps:
         try:
-            log, transcript = with_edits(meeting, log, transcript, step)
+            state = with_edits(state, step)
         except InvalidOptions:
             continue
-    return log, transcript
+    return state
 
 
 @given(STEPS)
 def test_undoing_everything_restores_the_recognized_words(steps: list[list[Edit]]) -> None:
-    log, transcript = made(steps)
-    left = log
+    state = made(steps)
+    log = state.log
     for _ in log.steps()[0]:
-        left, transcript = with_edits(MEETING, left, transcript, [Edit("undo")])
-    assert transcript == MEETING
+        state = with_edits(state, [Edit("undo")])
+    assert state.transcript == MEETING
     for _ in log.steps()[0]:
-        left, transcript = with_edits(MEETING, left, transcript, [Edit("redo")])
-    assert transcript == edited(MEETING, log)
-    assert left.edits[: len(log.edits)] == log.edits
+        state = with_edits(state, [Edit("redo")])
+    assert state.transcript == edited(MEETING, log).transcript
+    assert state.log.edits[: len(log.edits)] == log.edits
 
 
 @given(STEPS)
 def test_words_stay_in_order_and_inside_the_recording(steps: list[list[Edit]]) -> None:
-    _, transcript = made(steps)
+    transcript = made(steps).transcript
     for each in transcript.segments:
         starts = [word.start for word in each.words]
         assert starts == sorted(starts)
@@ -129,19 +127,20 @@ def test_speakers_are_those_of_words_and_turns(
 ) -> None:
     meeting = diarized(turns)
     expect_agreement(meeting)
-    log, transcript = made(steps, meeting)
-    expect_agreement(transcript)
-    assert transcript == edited(meeting, log)
+    state = made(steps, meeting)
+    expect_agreement(state.transcript)
+    assert state == edited(meeting, state.log)
 
 
 @given(TURNS, STEPS, EDITS)
 def test_a_speaker_without_words_stays_until_reassigned(
     turns: tuple[Turn, ...], steps: list[list[Edit]], last: Edit
 ) -> None:
-    log, before = made(steps, meeting := diarized(turns))
+    state = made(steps, diarized(turns))
+    before = state.transcript
     silent = set(before.speakers) - {each.speaker for each in before.segments}
     try:
-        _, after = with_edits(meeting, log, before, [last])
+        after = with_edits(state, [last]).transcript
     except InvalidOptions:
         return
     given_away = {last.source} if last.kind == "reassign" else set()
@@ -155,7 +154,7 @@ def test_a_speaker_without_words_stays_until_reassigned(
 @settings(max_examples=40)
 @given(STEPS)
 def test_every_format_contains_the_edits(steps: list[list[Edit]]) -> None:
-    _, transcript = made(steps)
+    transcript = made(steps).transcript
     written = {form: export(transcript, form) for form in EXPORTERS}
     assert read_json(written["json"].decode()).segments == transcript.segments
     spoken = [each.text for each in read_stm(written["stm"].decode()).segments]

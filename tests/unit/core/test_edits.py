@@ -29,10 +29,10 @@ MEETING = Transcript(
 
 
 def after(*edits: Edit) -> Transcript:
-    log, transcript = EditLog(), MEETING
+    state = edited(MEETING, EditLog())
     for edit in edits:
-        log, transcript = with_edits(MEETING, log, transcript, [edit])
-    return transcript
+        state = with_edits(state, [edit])
+    return state.transcript
 
 
 def texts(transcript: Transcript) -> list[str]:
@@ -78,10 +78,10 @@ def test_undo_needs_an_edit_in_effect() -> None:
 
 
 def test_the_log_keeps_undone_edits() -> None:
-    log, changed = with_edits(MEETING, EditLog(), MEETING, [Edit("text", 0, "one")])
-    log, transcript = with_edits(MEETING, log, changed, [Edit("undo")])
-    assert [edit.kind for edit in log.edits] == ["text", "undo"]
-    assert transcript == MEETING
+    changed = with_edits(edited(MEETING, EditLog()), [Edit("text", 0, "one")])
+    undone = with_edits(changed, [Edit("undo")])
+    assert [edit.kind for edit in undone.log.edits] == ["text", "undo"]
+    assert undone.transcript == MEETING
 
 
 def test_names_are_given_and_removed() -> None:
@@ -116,7 +116,7 @@ def test_chinese_is_split_by_character() -> None:
 @given(st.lists(st.text(st.characters(categories=["L", "N"]), min_size=1), min_size=1))
 def test_any_text_gives_words_in_order_inside_the_segment(words: list[str]) -> None:
     text = " ".join(words)
-    found = edited(MEETING, EditLog((Edit("text", 0, text),))).segments[0]
+    found = edited(MEETING, EditLog((Edit("text", 0, text),))).transcript.segments[0]
     assert [word.text for word in found.words] == split_words(text)
     times = [(word.start, word.end) for word in found.words]
     assert all(0.0 <= start <= end <= 4.0 for start, end in times)
@@ -125,10 +125,10 @@ def test_any_text_gives_words_in_order_inside_the_segment(words: list[str]) -> N
 
 def together(*steps: list[Edit]) -> Transcript:
     """What is left after steps of several edits."""
-    log, transcript = EditLog(), MEETING
+    state = edited(MEETING, EditLog())
     for step in steps:
-        log, transcript = with_edits(MEETING, log, transcript, step)
-    return transcript
+        state = with_edits(state, step)
+    return state.transcript
 
 
 def test_edits_of_one_step_are_undone_together() -> None:
@@ -179,7 +179,7 @@ def test_replace_corrects_a_name_everywhere(
 ) -> None:
     meeting = Transcript((segment(said, 0.0), segment("no", 50.0)), duration=60.0)
     edit = Edit("replace", find=find, text=text)
-    _, transcript = with_edits(meeting, EditLog(), meeting, [edit])
+    transcript = with_edits(edited(meeting, EditLog()), [edit]).transcript
     assert (transcript.segments[0].text, count(meeting, edit)) == (left, hits)
     words = transcript.segments[0].words
     assert [each.start for each in words] == sorted(each.start for each in words)
@@ -220,10 +220,10 @@ QUIET = replace(
 
 
 def quiet_after(*edits: Edit) -> Transcript:
-    log, transcript = EditLog(), QUIET
+    state = edited(QUIET, EditLog())
     for edit in edits:
-        log, transcript = with_edits(QUIET, log, transcript, [edit])
-    return transcript
+        state = with_edits(state, [edit])
+    return state.transcript
 
 
 @pytest.mark.parametrize(

@@ -201,8 +201,8 @@ def get_peaks(
 )
 def list_edits(service: ReaderService, job_id: JobId) -> Response:
     """The log of edits since the transcript was generated; an undo is an edit, too."""
-    job, log = service.queries.edit_log(job_id)
-    body = {"object": "list", "data": serializers.edits(log)}
+    job, edited = service.queries.edited_transcript(job_id)
+    body = {"object": "list", "data": serializers.edits(edited.log)}
     return JsonResponse(body, 200, {"ETag": f'"{serializers.edition(job)}"'})
 
 
