@@ -256,7 +256,8 @@ class BackgroundServices:
         self._queue.close()
         if self._thread is not None:
             self._thread.stop()
-        self._context.tracer.close()
+        if self._context.tracer is not None:
+            self._context.tracer.close()
         self._context.jobs.close()
 
     def _start_maintenance(self) -> None:

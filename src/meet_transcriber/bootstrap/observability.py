@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from meet_transcriber.core.errors import InvalidOptions, StorageError
 from meet_transcriber.core.jobs import QUEUES, SHOWN, TERMINAL
 from meet_transcriber.core.workers import WorkerInfo
-from meet_transcriber.ports.observability import UNTRACED, Meters, Tracer
+from meet_transcriber.ports.observability import Meters, Tracer
 from meet_transcriber.ports.stores import JobStore, MediaStore
 from meet_transcriber.service import ServiceContext
 from meet_transcriber.settings import Settings
@@ -101,10 +101,10 @@ def meters(settings: Settings) -> Meters:
     return PrometheusMeters(version("meet-transcriber"), model if known else "other")
 
 
-def tracer(settings: Settings, role: str) -> Tracer:
-    """Traces jobs across processes; imports nothing without a collector."""
+def tracer(settings: Settings, role: str) -> Tracer | None:
+    """Traces jobs across processes; None, and nothing is imported, without a collector."""
     if settings.otel_exporter_otlp_endpoint is None:
-        return UNTRACED
+        return None
     try:
         from meet_transcriber.observability.tracing import OpenTelemetry
     except ImportError as error:

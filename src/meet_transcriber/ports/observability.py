@@ -1,7 +1,7 @@
-"""Ports for metrics and traces, with implementations that do nothing."""
+"""Ports for metrics and traces, and metrics that are not recorded."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from meet_transcriber.core.jobs import Job
@@ -76,6 +76,9 @@ class Unmetered:
     def request(self, method: str, route: str, status: int, seconds: float) -> None: ...
 
 
+UNMETERED: Meters = Unmetered()
+
+
 class Tracer(Protocol):
     """Creates spans; traces continue across processes."""
 
@@ -92,25 +95,3 @@ class Tracer(Protocol):
     def close(self) -> None:
         """Export pending spans."""
         ...
-
-
-class Untraced:
-    """A Tracer that creates no spans."""
-
-    def current(self) -> str:
-        return ""
-
-    def span(
-        self,
-        name: str,  # noqa: ARG002 - as the Protocol has it, and below
-        parent: str,  # noqa: ARG002
-        pairs: Mapping[str, str],  # noqa: ARG002
-    ) -> AbstractContextManager[object]:
-        return nullcontext()
-
-    def close(self) -> None:
-        """Does nothing."""
-
-
-UNMETERED: Meters = Unmetered()
-UNTRACED: Tracer = Untraced()

@@ -13,7 +13,7 @@ from meet_transcriber.core.plan import TARGET_SECONDS
 from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.ports.auth import Sealer
 from meet_transcriber.ports.engines import AudioDecoder
-from meet_transcriber.ports.observability import UNMETERED, UNTRACED, Meters, Tracer
+from meet_transcriber.ports.observability import UNMETERED, Meters, Tracer
 from meet_transcriber.ports.outbound import UrlFetcher
 from meet_transcriber.ports.stores import (
     Clock,
@@ -72,6 +72,7 @@ class ServiceContext:
 
     Attributes:
         text: the store's full-text index; None if it has none.
+        tracer: None without a collector of traces.
         sealer: encrypts stored voices; None if none are stored (VOICE_PROFILES=off).
     """
 
@@ -84,7 +85,7 @@ class ServiceContext:
     policy: Policy = Policy()
     text: TextIndex | None = None
     meters: Meters = UNMETERED
-    tracer: Tracer = UNTRACED
+    tracer: Tracer | None = None
     sealer: Sealer | None = None
 
     def check_options(self, options: Options) -> None:

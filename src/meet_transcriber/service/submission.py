@@ -10,7 +10,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -27,7 +27,6 @@ from meet_transcriber.core.errors import (
 )
 from meet_transcriber.core.jobs import Job, Origin, Upload, Webhook
 from meet_transcriber.core.options import Options
-from meet_transcriber.core.serialization import to_plain
 from meet_transcriber.core.transitions import submitted
 from meet_transcriber.observability.logging import bound_pairs
 from meet_transcriber.ports.observability import Meters
@@ -67,7 +66,7 @@ class SubmissionRequest:
 
     def fingerprint(self, *recording: str | None) -> str:
         """A digest of the request and of what identifies its recording."""
-        asked: list[Any] = [{"options": to_plain(self.options), "webhook_url": self.webhook_url}]
+        asked: list[Any] = [{"options": asdict(self.options), "webhook_url": self.webhook_url}]
         extras = sorted(self.extras.items())
         asked += [[name, hashlib.sha256(data).hexdigest()] for name, data in extras]
         return hashlib.sha256(json.dumps([*asked, *recording]).encode()).hexdigest()
@@ -178,7 +177,7 @@ class Submissions:
         if job.state != "uploading":
             return _same(job, fingerprint)
         self.context.check_options(request.options)
-        webhook = None
+        webhook, tracer = None, self.context.tracer
         if request.webhook_url is not None:
             self.context.fetcher.check(request.webhook_url)
             webhook = Webhook(request.webhook_url)
@@ -187,7 +186,9 @@ class Submissions:
             "options": request.options,
             "webhook": webhook,
             "fingerprint": fingerprint,
-            "origin": Origin(bound_pairs().get("request_id", ""), self.context.tracer.current()),
+            "origin": Origin(
+                bound_pairs().get("request_id", ""), tracer.current() if tracer else ""
+            ),
             "idempotency_key": job.idempotency_key,
             "size_bytes": job.size_bytes,
             "extra_bytes": request.extra_bytes,
@@ -211,7 +212,9 @@ class Submissions:
             return job
         if not job.size_bytes:
             raise UnsupportedFormat("The recording is empty: it has no bytes.")
-        with open_recording(self.context.media, job.objects["recording"]) as file:
+        store, key = self.context.media, job.objects["recording"]
+        # Only a resumable upload may consist of several objects.
+        with open_recording(store, key) if job.upload else store.open(key) as file:
             media = self.context.decoder.probe(file)
         self.context.meters.upload(job.size_bytes)
         return replace(job, media=media, duration=media.duration)

@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Self
@@ -213,10 +213,9 @@ class TaskRunner:
         started, outcome = time.monotonic(), "interrupted"
         if job.fence == 1 and (waited := waited_seconds(job)) is not None:
             self._context.meters.waited(task.queue, waited)
-        with (
-            bound(**{name: value for name, value in ids.items() if value}),
-            self._context.tracer.span(task.kind, job.origin.traceparent, ids),
-        ):
+        tracer = self._context.tracer
+        span = tracer.span(task.kind, job.origin.traceparent, ids) if tracer else nullcontext()
+        with bound(**{name: value for name, value in ids.items() if value}), span:
             try:
                 outcome = self._run(claim)
             finally:

@@ -128,7 +128,8 @@ class WorkerProcess:
         self._maintenance_thread.stop()
         with suppress(TranscriptionError):
             self._registration.remove()
-        self.context.tracer.close()
+        if self.context.tracer is not None:
+            self.context.tracer.close()
         self.context.jobs.close()
 
     def release_dead_workers(self, is_dead: Callable[[str], bool]) -> None:
