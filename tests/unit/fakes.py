@@ -10,6 +10,7 @@ from meet_transcriber.core.media import MediaInfo, Peaks, PreparedAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Diarization, Removed, Segment, Span, Turn, Word
 from meet_transcriber.ports.engines import AudioSource, Finding, Progress, Waveform
+from meet_transcriber.ports.outbound import Delivery, Outcome
 
 
 class FakeAudio:
@@ -124,13 +125,11 @@ class FakeClock:
 
 
 class SentWebhook(NamedTuple):
-    """A delivery attempt and its outcome."""
+    """A delivery attempt."""
 
     url: str
     body: bytes
     message_id: str
-    outcome: str = "delivered"
-    retry_after: float | None = None
 
 
 class FakeWebhookSender:
@@ -138,11 +137,10 @@ class FakeWebhookSender:
 
     def __init__(self) -> None:
         self.sent: list[SentWebhook] = []
-        self.outcomes: list[str] = []
+        self.outcomes: list[Outcome] = []
 
     def send(
         self, url: str, body: bytes, *, message_id: str, timestamp: int, secret: str | None
-    ) -> SentWebhook:
-        outcome = self.outcomes.pop(0) if self.outcomes else "delivered"
-        self.sent.append(SentWebhook(url, body, message_id, outcome))
-        return self.sent[-1]
+    ) -> Delivery:
+        self.sent.append(SentWebhook(url, body, message_id))
+        return Delivery(self.outcomes.pop(0) if self.outcomes else "delivered", None, "")

@@ -10,18 +10,15 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from random import Random
-from typing import Literal
 
 import httpx
 
 from meet_transcriber.core.errors import AddressRefused, FetchError, InvalidOptions
 from meet_transcriber.outbound.address_guard import AddressGuard, Resolver, system_resolver
 from meet_transcriber.outbound.http_client import NETWORK_ERRORS, TIMEOUTS, Deadline, GuardedClient
-
-Outcome = Literal["delivered", "retry", "gone", "refused"]
+from meet_transcriber.ports.outbound import Delivery
 
 SCHEDULE_SECONDS = (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 """Delay before each attempt, from the previous one."""
@@ -100,21 +97,6 @@ def next_attempt(
         return None
     wait = SCHEDULE_SECONDS[attempts] * rng.uniform(1 - _JITTER, 1 + _JITTER)
     return now + max(wait, retry_after or 0.0)
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """
-    The result of one attempt.
-
-    `gone` (status 410) and `refused` (forbidden address) are final. `detail` contains the host
-    but not the full address, which may contain a token.
-    """
-
-    outcome: Outcome
-    status: int | None
-    detail: str
-    retry_after: float | None = None
 
 
 class WebhookSender:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 
 class Fetched(Protocol):
@@ -41,18 +42,24 @@ class UrlFetcher(Protocol):
         ...
 
 
-class Delivery(Protocol):
-    """The result of an attempt to deliver a webhook."""
+Outcome = Literal["delivered", "retry", "gone", "refused"]
+"""`gone` (status 410) and `refused` (forbidden address) are final failures."""
 
-    @property
-    def outcome(self) -> str:
-        """`delivered`, `retry`, or a final failure: `gone`, `refused`."""
-        ...
 
-    @property
-    def retry_after(self) -> float | None:
-        """Seconds the receiver asked to wait before a retry."""
-        ...
+@dataclass(frozen=True)
+class Delivery:
+    """The result of an attempt to deliver a webhook.
+
+    Attributes:
+        status: of the response; None without one.
+        detail: contains the host but not the full address, which may contain a token.
+        retry_after: seconds that the receiver asked to wait before a retry.
+    """
+
+    outcome: Outcome
+    status: int | None
+    detail: str
+    retry_after: float | None = None
 
 
 class WebhookSender(Protocol):

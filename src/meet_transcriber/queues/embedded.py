@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from meet_transcriber.core.errors import TranscriptionError
+from meet_transcriber.core.errors import StorageUnavailable, TranscriptionError
 from meet_transcriber.core.workers import WorkerName
 from meet_transcriber.observability.logging import get_logger
 
@@ -25,6 +25,7 @@ ELECTION_SECONDS = 1.0
 GRACE_SECONDS = 10.0
 _BACKOFF_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _HEALTHY_SECONDS = 60.0
+_RETRY_SECONDS = 2.0
 
 
 class WorkerSupervisor:
@@ -56,6 +57,8 @@ class WorkerSupervisor:
         self._child: subprocess.Popen[bytes] | None = None
         self._child_lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self.problem = ""
+        """Why no worker can be started; empty where nothing is known to be wrong."""
 
     def start(self, on_death: OnDeath) -> None:
         """Take part in the election from now on."""
@@ -97,20 +100,34 @@ class WorkerSupervisor:
     # -- the thread ------------------------------------------------------------------------
 
     def _run(self, on_death: OnDeath) -> None:
-        with self._path.open("a+b") as lock:
-            if self._acquire(lock):
-                if predecessor := _read(lock):
-                    self._report(on_death, predecessor)
-                self._keep_running(lock, on_death)
-                _write(lock, "")
+        while not self._closing.is_set():
+            try:
+                with self._path.open("a+b") as lock:
+                    self._supervise(lock, on_death)
+            except Exception as error:  # the outermost frame of this thread, which must go on
+                problem = f"No worker can be started: {error}."
+                if problem != self.problem:  # else every retry would be logged
+                    log.exception("supervisor_failed", retry_seconds=_RETRY_SECONDS)
+                self.problem = problem
+                self._closing.wait(_RETRY_SECONDS)
+
+    def _supervise(self, lock: BinaryIO, on_death: OnDeath) -> None:
+        while not self._acquire(lock):
+            if self._closing.wait(ELECTION_SECONDS):
+                return
+        if predecessor := _read(lock):
+            self._report(on_death, predecessor)
+        self._keep_running(lock, on_death)
+        _write(lock, "")
 
     def _acquire(self, lock: BinaryIO) -> bool:
-        while not self._closing.is_set():
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return True
-            self._closing.wait(ELECTION_SECONDS)
-        return False
+        """Whether this process is elected."""
+        acquired = False
+        with contextlib.suppress(BlockingIOError):  # another process has it
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            acquired = True
+        self.problem = ""
+        return acquired
 
     def _keep_running(self, lock: BinaryIO, on_death: OnDeath) -> None:
         deaths = 0
@@ -202,7 +219,8 @@ class EmbeddedQueue:
         return 0
 
     def ping(self) -> None:
-        return
+        if self._supervisor is not None and self._supervisor.problem:
+            raise StorageUnavailable(self._supervisor.problem)
 
     def close(self) -> None:
         if self._supervisor is not None:

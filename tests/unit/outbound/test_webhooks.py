@@ -16,7 +16,6 @@ from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.outbound.webhooks import (
     MAX_RETRY_AFTER_SECONDS,
     SCHEDULE_SECONDS,
-    Delivery,
     WebhookSender,
     new_secret,
     next_attempt,
@@ -24,6 +23,7 @@ from meet_transcriber.outbound.webhooks import (
     parse_secret,
     sign,
 )
+from meet_transcriber.ports.outbound import Delivery
 from tests.unit.outbound.sites import Answer, Request, ScriptedResolver, Site, always, redirect
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # of the Standard Webhooks documentation

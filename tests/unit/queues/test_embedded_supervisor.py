@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from meet_transcriber.queues.embedded import WorkerSupervisor
+from meet_transcriber.core.errors import StorageUnavailable
+from meet_transcriber.queues.embedded import EmbeddedQueue, WorkerSupervisor
 
 Make = Callable[..., WorkerSupervisor]
 
@@ -110,3 +111,16 @@ def test_a_missing_command_is_retried(tmp_path: Path) -> None:
     supervisor.start(dead.append)
     until(lambda: len(dead) >= 2)
     supervisor.close()
+
+
+def test_a_lock_that_cannot_be_opened_is_reported_and_retried(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()
+    supervisor = make(PATIENT)
+    queue = EmbeddedQueue(supervisor)
+    until(lambda: supervisor.problem)
+    with pytest.raises(StorageUnavailable, match=r"No worker can be started: .*lock"):
+        queue.ping()
+    (tmp_path / "lock").rmdir()
+    until(lambda: supervisor.child)
+    queue.ping()
+    queue.close()

@@ -12,10 +12,11 @@ from meet_transcriber.core.errors import JobNotFound
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transitions import claimed
+from meet_transcriber.ports.outbound import Delivery
 from meet_transcriber.service import JobQueries, Maintenance, Policy, SubmissionRequest, uploads
 from meet_transcriber.service.webhooks import WebhookDispatcher
 from meet_transcriber.stores.disk import DiskMediaStore
-from tests.unit.fakes import FakeWebhookSender, SentWebhook
+from tests.unit.fakes import FakeWebhookSender
 from tests.unit.service.conftest import MEDIA, ServiceFixture, open_fixture
 
 
@@ -114,7 +115,7 @@ def test_a_defect_of_the_sender_is_logged_and_the_attempt_repeated(
     fixture: ServiceFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Defective(FakeWebhookSender):
-        def send(self, *args: Any, **kwargs: Any) -> SentWebhook:
+        def send(self, *args: Any, **kwargs: Any) -> Delivery:
             if not self.outcomes:
                 self.outcomes.append("delivered")
                 raise ZeroDivisionError

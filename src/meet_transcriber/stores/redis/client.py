@@ -4,7 +4,8 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock, get_ident
 from typing import Any, TypeVar
 
 import redis
@@ -69,13 +70,15 @@ class RedisCalls:
 
     Attributes:
         place: its address for error messages, without secrets.
-        first: called before the first call.
+        first: called before the first call, which other threads wait for.
     """
 
     client: redis.Redis
     place: str
     first: Callable[[], None] = lambda: None
     _checked: bool = False
+    _turn: Lock = field(default_factory=Lock)
+    _first_in: int | None = None  # the thread that runs `first`, which makes calls of its own
 
     @classmethod
     def at(cls, redis_at: RedisAddress | redis.Redis) -> "RedisCalls":
@@ -108,7 +111,7 @@ class RedisCalls:
     def _retried(self, call: Callable[[], T]) -> T:
         for pause in (*_PAUSES_SECONDS, None):
             try:
-                self._check_mode()
+                self._prepare()
                 return call()
             except _REFUSED:
                 raise
@@ -118,26 +121,33 @@ class RedisCalls:
                 time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - only spreads load
         raise AssertionError("the last attempt returns or raises")
 
-    def _check_mode(self) -> None:
-        """Refuse cluster mode, once at the first call: Celery and our scripts need one node."""
-        if self._checked:
+    def _prepare(self) -> None:
+        """Refuse cluster mode, and call `first`; once."""
+        if self._checked or self._first_in == get_ident():
             return
+        self._check_mode()
+        with self._turn:
+            if self._checked:
+                return
+            self._first_in = get_ident()
+            try:
+                self.first()
+                self._checked = True
+            finally:
+                self._first_in = None
+
+    def _check_mode(self) -> None:
+        """Refuse cluster mode: Celery and our scripts need one node."""
         try:
             facts = self.client.info("cluster")
         except NoPermissionError:
-            facts = {}
+            return
         if isinstance(facts, dict) and facts.get("cluster_enabled"):
             raise StorageError(
                 f"The Redis at {self.place} runs in cluster mode, which job queues cannot use; "
                 "set REDIS_URL to one with cluster mode disabled (a replication group, or "
                 "sentinels, for high availability)."
             )
-        self._checked = True
-        try:
-            self.first()
-        except BaseException:
-            self._checked = False
-            raise
 
     def doubts(self) -> list[str]:
         """
