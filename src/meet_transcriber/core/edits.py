@@ -106,6 +106,7 @@ class Edited:
         transcript: after the edits in effect.
         words_moved: an edit in effect moved words to another speaker without the turns. Turns are
             then the times of segments, and the turns of speakers without words.
+        labels_given: labels to which the edits in effect assigned words of another speaker.
         texts: of the segments, kept for the next edit; empty before the first one.
     """
 
@@ -113,6 +114,7 @@ class Edited:
     log: EditLog
     transcript: Transcript
     words_moved: bool = False
+    labels_given: frozenset[str | None] = frozenset()
     texts: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @property
@@ -160,45 +162,32 @@ def _applied(state: Edited, edits: Sequence[Edit]) -> Edited:
     """Apply edits to the transcript; `reassign` moves a speaker's turns with the words."""
     before, known = state.transcript, state.machine.speakers
     segments, names, turns = list(before.segments), dict(before.names), before.turns
-    words_moved, stale_turns = state.words_moved, False
+    words_moved, stale_turns, given = state.words_moved, False, set(state.labels_given)
     for edit in edits:
         if edit.kind == "name":
             _name(speakers_left(known, segments, turns), names, edit)
             continue
+        receivers = _receivers(segments, edit)
+        given |= receivers
         if edit.kind == "reassign":
             moved = _count_of(edit.source, turns) == 0
             if moved and not _count_of(edit.source, segments):
                 who = edit.source or "unknown"
                 raise InvalidOptions(f"Nothing in this transcript was said by {who}.")
         else:
-            moved = bool(_receivers(segments, edit))
+            moved = bool(receivers)
         if moved:
             turns, words_moved = turns_without_words(segments, turns), True
         if edit.kind == "reassign":
             turns = _reassigned_turns(turns, edit.source, edit.speaker)
         stale_turns |= moved or edit.kind == "reassign"
         _APPLY[edit.kind](segments, edit)
-    speakers = before.speakers
-    if stale_turns or _spoken_differ(before.segments, segments):
+    speakers, (_, old, new) = before.speakers, _difference(before.segments, segments)
+    if stale_turns or _spoken(old) != _spoken(new):
         turns = _turns_by_segments(segments, turns) if words_moved else turns
         speakers = speakers_left(known, segments, turns)
     after = replace(before, segments=tuple(segments), names=names, speakers=speakers, turns=turns)
-    return replace(state, transcript=after, words_moved=words_moved)
-
-
-def labels_given(transcript: Transcript, log: EditLog) -> frozenset[str | None]:
-    """
-    Labels to which the edits in effect assigned words of another speaker.
-
-    Args:
-        transcript: as it was recognized.
-    """
-    segments, given = list(transcript.segments), set[str | None]()
-    for edit in log.standing():
-        if edit.kind != "name":
-            given |= _receivers(segments, edit)
-            _APPLY[edit.kind](segments, edit)
-    return frozenset(given)
+    return replace(state, transcript=after, words_moved=words_moved, labels_given=frozenset(given))
 
 
 def _receivers(segments: Sequence[Segment], edit: Edit) -> set[str | None]:
@@ -457,11 +446,6 @@ def speakers_left(
 def _spoken(segments: Iterable[Segment]) -> list[Turn]:
     """The times of segments with a speaker."""
     return [Turn(each.start, each.end, each.speaker) for each in segments if each.speaker]
-
-
-def _spoken_differ(before: Sequence[Segment], after: Sequence[Segment]) -> bool:
-    _, old, new = _difference(before, after)
-    return _spoken(old) != _spoken(new)
 
 
 def _turns_by_segments(segments: Sequence[Segment], turns: Sequence[Turn]) -> tuple[Turn, ...]:

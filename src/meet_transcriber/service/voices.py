@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from meet_transcriber.core.edits import labels_given
 from meet_transcriber.core.errors import (
     JobNotFound,
     NoVoice,
@@ -193,7 +192,7 @@ class Voices:
 
     def _sample(self, job: Job, speaker: str, consent: Consent) -> Sample:
         """The voice of a speaker of a meeting; raises NoVoice."""
-        transcript = self._queries.transcript_of(job)
+        edited = self._queries.edited_of(job)
         try:
             voice = heard_in(self._context, job).get(speaker)
         except VoicesSealed as error:
@@ -201,9 +200,9 @@ class Voices:
                 "The voices of this meeting were sealed with another secret (VOICE_SECRET, or "
                 "voices.key in DATA_DIR). Run its task diarize again."
             ) from error
-        if voice is None or speaker not in transcript.speakers:
+        if voice is None or speaker not in edited.transcript.speakers:
             raise NoVoice(_missing_voice_reason(job, speaker))
-        if speaker in self._mixed_labels(job):
+        if speaker in edited.labels_given:
             raise NoVoice(
                 f"Edits assigned words of another speaker to {speaker}, so that the voice may be "
                 "another person's. Use another meeting, or send a clip."
@@ -294,21 +293,14 @@ class Voices:
 
     def _voices_of(self, job: Job) -> tuple[Transcript, dict[str, Voice]]:
         """The transcript, and the voices of its speakers, except where edits mixed speakers."""
-        transcript = self._queries.transcript_of(job)
+        edited = self._queries.edited_of(job)
         try:
             heard = heard_in(self._context, job)
         except VoicesSealed:
             heard = {}
-        mixed = self._mixed_labels(job) if heard else frozenset()
-        usable = (each for each in transcript.speakers if each in heard and each not in mixed)
-        return transcript, {label: heard[label] for label in usable}
-
-    def _mixed_labels(self, job: Job) -> frozenset[str | None]:
-        """Labels that edits assigned words of other speakers to."""
-        if not job.edited:
-            return frozenset()
-        found = self._queries.edited_of(job)
-        return labels_given(found.machine, found.log)
+        usable = heard.keys() - edited.labels_given
+        speakers = edited.transcript.speakers
+        return edited.transcript, {each: heard[each] for each in speakers if each in usable}
 
 
 def heard_in(context: ServiceContext, job: Job) -> dict[str, Voice]:

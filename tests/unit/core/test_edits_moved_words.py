@@ -2,7 +2,7 @@
 
 import pytest
 
-from meet_transcriber.core.edits import Edit, EditLog, labels_given
+from meet_transcriber.core.edits import Edit, EditLog, edited
 from meet_transcriber.core.transcript import Segment, Transcript, Word
 
 SAID = Transcript(
@@ -34,4 +34,4 @@ SAID = Transcript(
 def test_labels_that_received_words_of_other_speakers(
     edits: list[Edit], given: set[str | None]
 ) -> None:
-    assert labels_given(SAID, EditLog(tuple(edits))) == given
+    assert edited(SAID, EditLog(tuple(edits))).labels_given == given

@@ -6,12 +6,7 @@ from functools import partial
 from typing import Any
 
 from meet_transcriber.core.auth import ApiKey, AuditEntry, AuditPage, AuditQuery, Session
-from meet_transcriber.core.errors import (
-    InvalidOptions,
-    KeyNotFound,
-    StorageError,
-    StorageUnavailable,
-)
+from meet_transcriber.core.errors import InvalidOptions, KeyNotFound, StorageError
 from meet_transcriber.stores.json_records import dump, load
 from meet_transcriber.stores.redis.client import RedisCalls, until_unchanged
 from meet_transcriber.stores.redis.index import Keys
@@ -58,25 +53,11 @@ class RedisKeyStore:
             if doc is None:
                 raise KeyNotFound(f"There is no key {key_id[:40]}.")
             key = change(load(ApiKey, doc))
-            return key if self._swapped(key_id, doc, dump(key)) else None
+            keys, values = [self._keys.of("keys")], [key_id, doc, dump(key)]
+            swapped = self._calls.run_once(lambda: self._swap(keys, values), f"key {key_id}")
+            return key if swapped else None
 
         return until_unchanged(f"Key {key_id}", attempt)
-
-    def _swapped(self, key_id: str, old: bytes, new: str) -> bool:
-        keys, sent = [self._keys.of("keys")], 0
-
-        def send() -> bool:
-            nonlocal sent
-            sent += 1
-            return bool(self._swap(keys, [key_id, old, new]))
-
-        swapped = self._calls.run(send)
-        if not swapped and sent > 1:  # the first call may have succeeded: never apply it twice
-            raise StorageUnavailable(
-                f"The connection to Redis broke while key {key_id} was written; it is unknown "
-                "whether the write succeeded."
-            )
-        return swapped
 
     def all_keys(self) -> list[ApiKey]:
         found = [load(ApiKey, doc) for doc in self._run("HVALS", self._keys.of("keys"))]

@@ -103,6 +103,29 @@ class RedisCalls:
         except RedisError as error:
             raise self.translated(error) from error
 
+    def run_once(self, call: Callable[[], T], what: str) -> T:
+        """
+        Make a call that changes something, and returns a false value where it changed nothing.
+
+        Raises:
+            StorageUnavailable: besides as in `run`, if the connection broke and the repeated call
+                changed nothing: perhaps because the first one succeeded.
+        """
+        sent = 0
+
+        def send() -> T:
+            nonlocal sent
+            sent += 1
+            return call()
+
+        done = self.run(send)
+        if not done and sent > 1:
+            raise StorageUnavailable(
+                f"The connection to Redis at {self.place} broke while {what} was written; it is "
+                "unknown whether the write succeeded."
+            )
+        return done
+
     def command(self, *command: str | float) -> Any:
         """Run one idempotent command of Redis; raises as `run` does."""
         client: Any = self.client  # untyped

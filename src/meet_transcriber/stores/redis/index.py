@@ -29,12 +29,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Any
 
-from meet_transcriber.core.errors import StorageUnavailable
 from meet_transcriber.core.jobs import CHANGES_KEPT, Backlog, IndexEntry, Job, Usage, index_entry
 from meet_transcriber.stores.json_records import dump, folded
-from meet_transcriber.stores.redis.client import RedisCalls
 
 Command = Sequence[str | bytes | int]
 
@@ -195,12 +192,10 @@ def _key_commands(keys: Keys, old: Job | None, new: Job) -> Iterator[Command]:
         yield ("SET", keys.of("key", has), new.id)
 
 
-_CHANGED = 0
-
 # KEYS: the record; the idempotency key it should have, if any.
 # ARGV: the version that must be there, this write's name, the job's id; then the commands,
 # each with its length before it.
-_COMMIT = """
+COMMIT = """
 if redis.call('HGET', KEYS[1], 'write') == ARGV[2] then return 1 end
 if (redis.call('HGET', KEYS[1], 'version') or '') ~= ARGV[1] then return 0 end
 local owner = KEYS[2] and redis.call('GET', KEYS[2])
@@ -220,19 +215,19 @@ end
 return 1
 """.replace("CHANGED", CHANGED).replace("KEPT", str(CHANGES_KEPT))
 
-_LOCK = """
+LOCK = """
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
 
-_UNLOCK = """
+UNLOCK = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 """
 
 # KEYS: the set of ids. ARGV: what comes before an id in the key of a worker.
-_WORKERS = """
+WORKERS = """
 local found = {}
 for _, id in ipairs(redis.call('SMEMBERS', KEYS[1])) do
     local doc = redis.call('GET', ARGV[1] .. id)
@@ -245,55 +240,3 @@ return found
 def new_write() -> str:
     """An id that identifies a write again after its response was lost."""
     return uuid.uuid4().hex
-
-
-class Scripts:
-    """The registered scripts."""
-
-    def __init__(self, calls: RedisCalls) -> None:
-        self._calls = calls
-        self._commit: Any = calls.client.register_script(_COMMIT)
-        self._lock: Any = calls.client.register_script(_LOCK)
-        self._unlock: Any = calls.client.register_script(_UNLOCK)
-        self._workers: Any = calls.client.register_script(_WORKERS)
-
-    def commit(
-        self, keys: list[str], version: str, write: str, job_id: str, commands: Iterable[Command]
-    ) -> bool | str:
-        """
-        Run commands if the record still has this version; True if they were run.
-
-        Returns the id of another job if that has the idempotency key.
-
-        Raises:
-            StorageUnavailable: the connection broke, and it is unknown whether they were run.
-        """
-        values = [version, write, job_id, *(v for each in commands for v in (len(each), *each))]
-        sent = 0
-
-        def send() -> Any:
-            nonlocal sent
-            sent += 1
-            return self._commit(keys, values)
-
-        answer = self._calls.run(send)
-        if answer == _CHANGED and sent > 1:
-            raise StorageUnavailable(
-                f"The connection to Redis at {self._calls.place} broke while job {job_id} was "
-                "written, and the job has changed since; it is unknown whether the write succeeded."
-            )
-        return answer.decode() if isinstance(answer, bytes) else bool(answer)
-
-    def lock(self, key: str, holder: str, seconds: float) -> bool:
-        """Acquire or extend a lock, by the clock of Redis."""
-        milliseconds = max(1, round(seconds * 1000))
-        return bool(self._calls.run(lambda: self._lock([key], [holder, milliseconds])))
-
-    def unlock(self, key: str, holder: str) -> None:
-        """Release a lock if this holder has it."""
-        self._calls.run(lambda: self._unlock([key], [holder]))
-
-    def workers(self, ids: str, prefix: str) -> list[bytes]:
-        """The reports that have not expired; removes the ids of the others."""
-        found: list[bytes] = self._calls.run(lambda: self._workers([ids], [prefix]))
-        return found

@@ -21,9 +21,12 @@ from meet_transcriber.stores.redis.client import (
     until_unchanged,
 )
 from meet_transcriber.stores.redis.index import (
+    COMMIT,
+    LOCK,
+    UNLOCK,
+    WORKERS,
     Command,
     Keys,
-    Scripts,
     backlog,
     new_write,
     removing,
@@ -153,7 +156,9 @@ class RedisJobStore:
         self._client: Any = self._calls.client
         self._owned = isinstance(redis_at, RedisAddress)
         self._run = self._calls.command
-        self._scripts = Scripts(self._calls)
+        self._commit_script, self._lock_script, self._unlock_script, self._workers_script = (
+            self._client.register_script(script) for script in (COMMIT, LOCK, UNLOCK, WORKERS)
+        )
         self._keys = Keys(namespace)
         self._pages = PageReader(self._calls, self._keys)
         self.keys = RedisKeyStore(self._calls, self._keys)
@@ -228,8 +233,19 @@ class RedisJobStore:
     def _commit(
         self, old: Job | None, new: Job, keys: list[str], write: str, commands: list[Command]
     ) -> bool | str:
-        version = str(old.version) if old else ""
-        return self._scripts.commit(keys, version, write, new.id, commands)
+        """
+        Run commands if the record is still the old one; True if they were run.
+
+        Returns the id of another job if that has the idempotency key.
+
+        Raises:
+            StorageUnavailable: the connection broke, and it is unknown whether they were run.
+        """
+        values: list[Any] = [str(old.version) if old else "", write, new.id]
+        for command in commands:
+            values += (len(command), *command)
+        answer = self._calls.run_once(lambda: self._commit_script(keys, values), f"job {new.id}")
+        return answer.decode() if isinstance(answer, bytes) else bool(answer)
 
     # -- upgrades ----------------------------------------------------------------------------
 
@@ -333,14 +349,16 @@ class RedisJobStore:
     # By the clock of Redis, because those of workers may differ.
 
     def workers(self, now: float) -> list[WorkerInfo]:  # noqa: ARG002
-        docs = self._scripts.workers(self._keys.of("workers"), self._keys.of("worker", ""))
+        ids, prefix = self._keys.of("workers"), self._keys.of("worker", "")
+        docs = self._calls.run(lambda: self._workers_script([ids], [prefix]))
         return sorted((load(WorkerInfo, doc) for doc in docs), key=lambda worker: worker.id)
 
     def lock(self, name: str, holder: str, seconds: float, now: float) -> bool:  # noqa: ARG002
-        return self._scripts.lock(self._keys.of("lock", name), holder, seconds)
+        keys, milliseconds = [self._keys.of("lock", name)], max(1, round(seconds * 1000))
+        return bool(self._calls.run(lambda: self._lock_script(keys, (holder, str(milliseconds)))))
 
     def unlock(self, name: str, holder: str) -> None:
-        self._scripts.unlock(self._keys.of("lock", name), holder)
+        self._calls.run(lambda: self._unlock_script([self._keys.of("lock", name)], [holder]))
 
     def set_fact(self, name: str, value: str) -> None:
         self._run("HSET", self._keys.of("facts"), name, value)
