@@ -118,8 +118,5 @@ def _cut_index(spans: Sequence[Span], target: float) -> int:
     candidates = [
         index for index in range(1, len(spans)) if low <= spans[index - 1].end <= high
     ] or [max(1, sum(span.end <= high for span in spans))]
-    return max(candidates, key=lambda index: _silence_before(spans, index))
-
-
-def _silence_before(spans: Sequence[Span], index: int) -> float:
-    return spans[index].start - spans[index - 1].end if index < len(spans) else float("inf")
+    starts = [*(span.start for span in spans), float("inf")]
+    return max(candidates, key=lambda index: starts[index] - spans[index - 1].end)

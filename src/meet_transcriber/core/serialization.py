@@ -65,12 +65,7 @@ def to_json(value: object) -> bytes:
 
 
 def from_json(kind: type[T], text: str | bytes) -> T:
-    """
-    Decode what `to_json` returned.
-
-    Raises:
-        StorageError: it is damaged or does not fit; names the place.
-    """
+    """Decode what `to_json` returned; raises StorageError, which names the place."""
     try:
         data = json.loads(text)
     except ValueError as error:
@@ -85,10 +80,6 @@ class _Misfit(Exception):
         super().__init__(reason)
         self.reason = reason
         self.steps: list[str] = []
-
-    def under(self, step: str) -> "_Misfit":
-        self.steps.append(step)
-        return self
 
 
 def _wrong_type(data: object) -> _Misfit:
@@ -140,13 +131,8 @@ def _dataclass_reader(kind: type) -> _Reader:
         for name, atoms, reader in _field_readers(kind):
             if name in data:
                 value = data[name]
-                if type(value) in atoms:  # the common case; a call for each would dominate
-                    given[name] = value
-                    continue
-                try:
-                    given[name] = reader(value)
-                except _Misfit as misfit:
-                    raise misfit.under(f".{name}") from misfit.__cause__
+                # Most values are atoms; a call for each of them would dominate.
+                given[name] = value if type(value) in atoms else _item(f".{name}", reader, value)
         try:
             return kind(**given)
         except (TypeError, ValueError, TranscriptionError) as error:
@@ -159,15 +145,17 @@ def _mapping_reader(item: _Reader) -> _Reader:
     def read(data: Any) -> dict[str, Any]:
         if not isinstance(data, Mapping):
             raise _wrong_type(data)
-        found = {}
-        for key, value in data.items():
-            try:
-                found[key] = item(value)
-            except _Misfit as misfit:
-                raise misfit.under(f".{key}") from misfit.__cause__
-        return found
+        return {key: _item(f".{key}", item, value) for key, value in data.items()}
 
     return read
+
+
+def _item(step: str, reader: _Reader, value: Any) -> Any:
+    try:
+        return reader(value)
+    except _Misfit as misfit:
+        misfit.steps.append(step)
+        raise
 
 
 def _tuple_reader(item: _Reader) -> _Reader:
@@ -178,7 +166,8 @@ def _tuple_reader(item: _Reader) -> _Reader:
         try:
             found.extend(map(item, data))
         except _Misfit as misfit:
-            raise misfit.under(f"[{len(found)}]") from misfit.__cause__
+            misfit.steps.append(f"[{len(found)}]")
+            raise
         return tuple(found)
 
     return read

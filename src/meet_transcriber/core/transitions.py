@@ -313,12 +313,7 @@ def ended(job: Job, state: State, now: float) -> Job:
 
 
 def cancelled(job: Job, now: float) -> Job:
-    """
-    The job ends at once; its workers notice, and their results are discarded.
-
-    Raises:
-        JobConflict: it has ended already.
-    """
+    """The job ends at once, later results are discarded; raises JobConflict if it has ended."""
     if job.ended:
         raise JobConflict(f"The job has ended already: it is {job.state}.")
     return ended(job, "cancelled", now)

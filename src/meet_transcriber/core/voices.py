@@ -118,12 +118,7 @@ def with_sample(book: Book, name: str, sample: Sample, fresh_id: str) -> tuple[B
 
 
 def with_clip(book: Book, name: str, job_id: str, at: float, fresh_id: str) -> tuple[Book, Person]:
-    """
-    Add a clip's job to the person of this name, who may be new.
-
-    Raises:
-        VoiceConflict: no more people can be stored.
-    """
+    """Add a clip's job to the person of this name, who may be new; raises VoiceConflict if full."""
     book, known = _with_person(book, name, at, fresh_id)
     person = replace(known, clips=_unique((*known.clips, job_id)))
     return _with(book, person), person
@@ -265,7 +260,9 @@ def matches(voices: Mapping[str, Voice], people: Sequence[Person]) -> dict[str, 
         if pair.label in found or pair.person.id in taken:
             continue
         taken.add(pair.person.id)
-        certainty = _certainty(pair, voices[pair.label])
+        enough = voices[pair.label].seconds >= SHORT_SECONDS
+        clear = pair.similarity >= CLEAR and pair.lead >= MARGIN and enough
+        certainty: Certainty = "clear" if clear else "perhaps"
         found[pair.label] = Match(pair.person.id, pair.person.name, pair.similarity, certainty)
     return found
 
@@ -281,12 +278,6 @@ def _pairs(label: str, voice: Voice, people: Sequence[Person]) -> Iterator[_Pair
         lead = found - others[0][0] if others else found
         if found >= PERHAPS and lead >= -MARGIN:
             yield _Pair(found, label, person, lead)
-
-
-def _certainty(pair: _Pair, voice: Voice) -> Certainty:
-    enough = voice.seconds >= SHORT_SECONDS
-    clear = pair.similarity >= CLEAR and pair.lead >= MARGIN and enough
-    return "clear" if clear else "perhaps"
 
 
 def similarity(voice: Voice, person: Person) -> float | None:
@@ -401,12 +392,7 @@ def checked_person(name: object) -> str:
 
 
 def checked_consent(consent: object) -> str:
-    """
-    The note of a consent; "" without one.
-
-    Raises:
-        InvalidOptions: there is no consent.
-    """
+    """The note of a consent, "" without one; raises InvalidOptions if there is no consent."""
     if consent is True or (isinstance(consent, str) and consent.strip().lower() == "true"):
         return ""
     text = consent.strip() if isinstance(consent, str) else ""

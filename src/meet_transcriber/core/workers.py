@@ -1,5 +1,8 @@
 """The ids of workers, and what workers report about themselves."""
 
+import os
+import secrets
+import socket
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +20,11 @@ class WorkerName(NamedTuple):
     host: str
     pid: int
     token: str
+
+    @classmethod
+    def new(cls, token: str | None = None) -> "WorkerName":
+        """Of this process, or of a worker that it supervises; without a token at random."""
+        return cls(socket.gethostname(), os.getpid(), token or secrets.token_hex(4))
 
     def __str__(self) -> str:
         return f"{self.host}-{self.pid}-{self.token}"

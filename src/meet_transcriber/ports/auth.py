@@ -19,12 +19,7 @@ class KeyStore(Protocol):
     """Stores keys and sessions: digests, never secrets."""
 
     def put_key(self, key: ApiKey) -> None:
-        """
-        Store a new key.
-
-        Raises:
-            StorageError: the id exists already.
-        """
+        """Store a new key; raises StorageError if the id exists already."""
         ...
 
     def find_key(self, key_id: str) -> ApiKey | None:
@@ -90,12 +85,7 @@ class Keyring(Protocol):
         ...
 
     def authenticate(self, token: str) -> ApiKey:
-        """
-        Return the key of a token and record its use.
-
-        Raises:
-            KeyRefused: it is unknown, revoked or expired.
-        """
+        """Return the key of a token and record its use; raises KeyRefused for an invalid one."""
         ...
 
     def sign_in(self, token: str) -> SignedIn:
@@ -202,10 +192,5 @@ class Sealer(Protocol):
         ...
 
     def open(self, sealed: bytes, context: str) -> bytes:
-        """
-        Decrypt.
-
-        Raises:
-            VoicesSealed: the secret or the context differs, or the data is damaged.
-        """
+        """Decrypt; raises VoicesSealed if secret or context differ, or the data is damaged."""
         ...

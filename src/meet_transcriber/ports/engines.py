@@ -39,12 +39,7 @@ class Progress(Protocol):
     """Receives the progress of a task, and may cancel it."""
 
     def __call__(self, share: float, /) -> None:
-        """
-        Report the share done, in [0, 1].
-
-        Raises:
-            JobCancelled: the task is cancelled; must pass through.
-        """
+        """Report the share done, in [0, 1]; raises JobCancelled, which must pass through."""
         ...
 
 

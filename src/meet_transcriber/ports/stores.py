@@ -26,12 +26,8 @@ class Capacity:
     size_bytes: int
 
 
-class Clock(Protocol):
-    """Returns the time; tests inject their own."""
-
-    def __call__(self) -> float:
-        """Seconds since 1970."""
-        ...
+Clock = Callable[[], float]
+"""Returns seconds since 1970; tests inject their own."""
 
 
 @dataclass
@@ -84,12 +80,7 @@ class MediaStore(Protocol):
         ...
 
     def get(self, key: str) -> bytes:
-        """
-        Return an object's bytes.
-
-        Raises:
-            StorageError: there is no such object, or it cannot be read.
-        """
+        """Return an object's bytes; raises StorageError if there is none, or it cannot be read."""
         ...
 
     def open(self, key: str) -> BinaryIO:
@@ -133,12 +124,7 @@ class MediaStore(Protocol):
         ...
 
     def ping(self) -> None:
-        """
-        Check that objects can be written.
-
-        Raises:
-            StorageError: they cannot.
-        """
+        """Check that objects can be written; raises StorageError if they cannot."""
         ...
 
 
@@ -171,12 +157,7 @@ class JobStore(Protocol):
         ...
 
     def get(self, job_id: str) -> Job:
-        """
-        Return a record, deleted ones too.
-
-        Raises:
-            JobNotFound: there is none.
-        """
+        """Return a record, deleted ones too; raises JobNotFound if there is none."""
         ...
 
     def version(self, job_id: str) -> int:

@@ -3,8 +3,6 @@
 import contextlib
 import fcntl
 import os
-import secrets
-import socket
 import subprocess
 import threading
 import time
@@ -132,7 +130,7 @@ class WorkerSupervisor:
     def _keep_running(self, lock: BinaryIO, on_death: OnDeath) -> None:
         deaths = 0
         while not self._closing.is_set():
-            worker = str(WorkerName(socket.gethostname(), os.getpid(), secrets.token_hex(4)))
+            worker = str(WorkerName.new())
             started = time.monotonic()
             code = self._run_child(lock, worker)
             if self._closing.is_set():

@@ -70,12 +70,7 @@ class JobCommands:
         return self._context.update(job_id, partial(cancelled, now=self._context.clock())).after
 
     def delete(self, job_id: str) -> None:
-        """
-        Delete a job in any state: its record, audio and transcript.
-
-        Raises:
-            JobNotFound: there is none.
-        """
+        """Delete a job in any state: record, audio and transcript; raises JobNotFound."""
         self._queries.job(job_id)
         job = self._context.update(job_id, partial(deleted, now=self._context.clock())).after
         with suppress(StorageError, JobNotFound):  # else maintenance does it

@@ -65,7 +65,7 @@ class ClockJumpDetector:
         self._stable_at = steady + self._lease_seconds
 
 
-_LOCK_SECONDS = 10.0
+_LOCK_SECONDS = 10.0  # several intervals, so that the same process keeps it
 _BATCH = 100
 AUDIO = ("recording", "working.flac", KNOWN_SPEAKERS)
 _HALF_WRITTEN_SECONDS = 3600.0
@@ -242,13 +242,13 @@ FETCH_ASKED = "fetch_asked"
 """Name of the fact that holds when workers were last asked to fetch their engines."""
 
 INTERVAL_SECONDS = 2.0
-_REPORT_SECONDS = 15.0
+_REPORT_SECONDS = 15.0  # several intervals, as one report may fail or be late
 
 
 class WorkerRegistration:
     """Reports a worker's state to the store; safe for several threads."""
 
-    def __init__(self, jobs: JobStore, clock: Callable[[], float], info: WorkerInfo) -> None:
+    def __init__(self, jobs: JobStore, clock: Clock, info: WorkerInfo) -> None:
         self._jobs = jobs
         self._clock = clock
         self._lock = threading.Lock()

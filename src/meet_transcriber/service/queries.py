@@ -31,8 +31,8 @@ T = TypeVar("T")
 
 _RECORDS, _PARTS = 1024, 32
 _TRANSCRIPTS = 8  # few, because they are large; an edited one shares most words with the original
-_BACKLOG_SECONDS = 0.5
-_SCANNED_JOBS = 200
+_BACKLOG_SECONDS = 0.5  # each status of a waiting job needs it, and it reads all active jobs
+_SCANNED_JOBS = 200  # each of which is read from the media store
 _PUNCTUATION = re.compile(r"^\W+|\W+$")
 
 
@@ -84,12 +84,7 @@ class JobQueries:
         return narrowed
 
     def job(self, job_id: str) -> Job:
-        """
-        A job's record as it is now.
-
-        Raises:
-            JobNotFound: there is none, or it is hidden.
-        """
+        """A job's record as it is now; raises JobNotFound if there is none, or it is hidden."""
         version = self._context.jobs.version(job_id)
         job = self._records.get((job_id, version), lambda: self._context.jobs.get(job_id))
         hidden = job.deleted or job.state not in SHOWN
@@ -383,12 +378,7 @@ class QueueStats:
 
 
 def measure_queues(jobs: JobStore, queue: JobQueue, now: float) -> QueueStats:
-    """
-    Read the current state.
-
-    Raises:
-        StorageError: the store or the broker does not respond.
-    """
+    """Read the current state; raises StorageError if the store or the broker does not respond."""
     oldest = jobs.page(JobQuery(limit=1, order="asc", states=("pending", "processing")))
     return QueueStats(
         jobs.backlog(),

@@ -15,7 +15,7 @@ from meet_transcriber.service.context import ServiceContext
 DAY_SECONDS = 24 * 3600.0
 
 _LOCK_SECONDS = 10.0
-_PATIENCE_SECONDS = 15.0
+_PATIENCE_SECONDS = 15.0  # longer, so that the lock of a process that died expires meanwhile
 _MARGIN_JOBS = 128
 """Fewer jobs than this arrive at once; further below the limit no lock is needed."""
 
@@ -76,11 +76,8 @@ class Quotas:
 
     def check_length(self, claimed: float | None, seconds: float) -> None:
         """Raise QuotaExceeded if a recording is too long by what exceeds its claimed duration."""
-        more = seconds - (claimed or 0.0)
-        if self._policy.max_audio_seconds is not None and more > 0:
-            usage = self._usage()
-            if usage.audio_seconds + more > self._policy.max_audio_seconds:
-                raise self._audio_exceeded(usage, more)
+        if (more := seconds - (claimed or 0.0)) > 0:
+            self.check(seconds=more)
 
     def free_bytes(self) -> int | None:
         """Bytes that the tenant may still store; None without a limit."""

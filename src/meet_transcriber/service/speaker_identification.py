@@ -109,8 +109,7 @@ class SpeakerIdentification:
 
     def _store(self, voices: Mapping[str, Voice], named: Named, checkpoints: Checkpoints) -> None:
         if named != Named():
-            data = to_json(named)
-            self._context.media.put(checkpoints.new(KNOWN_NAMES), data)
+            self._context.media.put(checkpoints.new(KNOWN_NAMES), to_json(named))
         if self._context.sealer is not None and voices:
             heard = Heard({label: compact(voice) for label, voice in voices.items()})
             data = sealed(self._context.sealer, heard, f"job:{self._job.id}")
@@ -147,27 +146,22 @@ class SpeakerIdentification:
         The known people of this job by label: by the request's references, else by clear matches
         with stored voices. A clip's speaker is stored first.
         """
-        by_reference = self._named_by_references()
+        key = self._job.objects.get(KNOWN_NAMES)
+        by_reference = from_json(Named, self._context.media.get(key)) if key else Named()
         try:
             warnings = self._remember_clip()
             by_voice = self._named_by_voices()
         except VoicesSealed as error:
             warnings, by_voice = (TranscriptWarning(error.code, str(error)),), {}
-        given = by_reference.names
-        free = without_taken(by_voice, given)
-        return Named({**free, **given}, (*by_reference.warnings, *warnings))
-
-    def _named_by_references(self) -> Named:
-        key = self._job.objects.get(KNOWN_NAMES)
-        return from_json(Named, self._context.media.get(key)) if key else Named()
+        free = without_taken(by_voice, by_reference.names)
+        names = {**free, **by_reference.names}
+        return Named(names, (*by_reference.warnings, *warnings))
 
     def _named_by_voices(self) -> dict[str, str]:
-        voices = heard_in(self._context, self._job)
-        if not voices:
+        if not (voices := heard_in(self._context, self._job)):
             return {}
-        return clear_names(
-            matches(voices, VoiceBook(self._context, self._job.tenant).read().people)
-        )
+        people = VoiceBook(self._context, self._job.tenant).read().people
+        return clear_names(matches(voices, people))
 
     def _remember_clip(self) -> tuple[TranscriptWarning, ...]:
         context, job = self._context, self._job

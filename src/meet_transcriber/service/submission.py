@@ -42,7 +42,7 @@ from meet_transcriber.service.uploads import (
 )
 
 _MEBIBYTE = 1 << 20
-_NAME_LENGTH = 255
+_NAME_LENGTH = 255  # the most that common file systems allow
 _RENEW_SHARE = 3  # renewals per lease, so that one slow write does not expire it
 
 

@@ -36,7 +36,7 @@ KEPT_SECONDS = 24 * 3600.0
 PIECE_BYTES = 8 << 20
 """The most that is lost when this process is killed."""
 
-MOST_PIECES = 2000
+MOST_PIECES = 2000  # the record lists them, and is written again with each
 _USUAL_PIECES = 500  # of a large recording, so that its list stays short
 _LIST = "pieces.json"
 _BLOCK_BYTES = 1 << 20
@@ -50,12 +50,7 @@ class Uploads:
         self._tenant = tenant
 
     def find(self, upload_id: str) -> Job:
-        """
-        The record of an upload, or of the job that it became.
-
-        Raises:
-            UploadNotFound: this tenant has no such upload.
-        """
+        """The record of an upload, or of the job that it became; raises UploadNotFound."""
         with suppress(JobNotFound):
             job = self._context.jobs.get(upload_id)
             if job.upload is not None and not job.deleted and job.tenant == self._tenant:

@@ -20,7 +20,6 @@ from meet_transcriber.core.errors import (
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.serialization import from_json, to_plain
 from meet_transcriber.core.transcript import Transcript, Voice, total_seconds
-from meet_transcriber.core.transitions import withdrawn
 from meet_transcriber.core.voices import (
     FOLDER,
     TO_REMEMBER,
@@ -46,10 +45,11 @@ from meet_transcriber.ports.auth import Sealer
 from meet_transcriber.service.commands import JobCommands
 from meet_transcriber.service.context import ServiceContext
 from meet_transcriber.service.queries import JobQueries
+from meet_transcriber.service.uploads import withdraw
 
 T = TypeVar("T")
 
-_LOCK_SECONDS = 30.0
+_LOCK_SECONDS = 30.0  # deleting a person deletes the clips while the lock is held
 _PATIENCE_SECONDS = 10.0
 _BUSY = "The voice profiles are locked by another change; try again."
 
@@ -240,8 +240,7 @@ class Voices:
             self._commands.delete(job_id)
         except JobNotFound:
             with suppress(JobNotFound):  # it may still be uploading
-                now = self._context.clock()
-                self._context.jobs.update(job_id, partial(withdrawn, now=now))
+                withdraw(self._context, job_id)
 
     def submit_clip(
         self, job_id: str, name: str, consent: Consent, submit: Callable[[Mapping[str, bytes]], Job]

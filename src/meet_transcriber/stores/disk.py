@@ -135,7 +135,7 @@ class DiskMediaStore:
             file, temporary = _new_file(path.parent)
         try:
             yield _FileWriter(file, key)
-            with translated("write", key):
+            with translated("write", key):  # before the rename: else a crash may leave no bytes
                 file.flush()
                 os.fsync(file.fileno())
                 file.close()
@@ -186,7 +186,9 @@ class DiskMediaStore:
             else:
                 with suppress(NotADirectoryError):
                     path.unlink(missing_ok=True)
-            self._remove_empty_folders(path.parent)
+            folder = path.parent
+            while folder != self._root and _remove_if_empty(folder):
+                folder = folder.parent
 
     def remove_stale_writes(self, older_than_seconds: float) -> int:
         before, removed = time.time() - older_than_seconds, 0
@@ -208,10 +210,6 @@ class DiskMediaStore:
             with file:
                 file.write(b"ping")
             temporary.unlink()
-
-    def _remove_empty_folders(self, folder: Path) -> None:
-        while folder != self._root and _remove_if_empty(folder):
-            folder = folder.parent
 
     def _files(self, folder: Path) -> Iterator[Path]:
         for parent, _, names in os.walk(folder):

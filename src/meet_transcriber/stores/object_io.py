@@ -18,12 +18,7 @@ def is_key(text: str) -> bool:
 
 
 def validate_key(key: str) -> str:
-    """
-    Return the key unchanged.
-
-    Raises:
-        StorageError: it is invalid.
-    """
+    """Return the key unchanged; raises StorageError if it is invalid."""
     if not is_key(key):
         raise StorageError(
             f"{key!r} is not a valid key; keys are relative paths of letters, digits, "
@@ -36,12 +31,7 @@ _PIECE_BYTES = 1 << 20
 
 
 def copy_to(data: bytes | BinaryIO, writer: ObjectWriter, key: str) -> None:
-    """
-    Write bytes, or a stream to its end, in chunks of at most 1 MiB.
-
-    Raises:
-        StorageError: the stream or the writer fails.
-    """
+    """Write bytes, or a stream to its end, in pieces of 1 MiB; raises StorageError if it fails."""
     if isinstance(data, bytes):
         writer.write(data)
         return

@@ -28,7 +28,7 @@ from meet_transcriber.stores.object_io import (
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-_CONCURRENT_PARTS = 2
+_CONCURRENT_PARTS = 2  # each is held in memory
 _LEAST_AHEAD_BYTES, _MOST_AHEAD_BYTES = 256 << 10, 4 << 20
 _NOT_FOUND = (FileNotFoundError, errors.NotFoundError)
 _PROBE = ".ping"  # not a valid key, so no object has it

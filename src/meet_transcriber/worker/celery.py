@@ -138,7 +138,7 @@ class CeleryChildren:
             os._exit(0)
 
     def _make(self) -> WorkerProcess:
-        name = str(WorkerName(socket.gethostname(), os.getpid(), self._token))
+        name = str(WorkerName.new(self._token))
         return WorkerProcess(self._settings, self._queue, self._queues, self._make_engines, name)
 
     def _should_stop(self, seconds: float = 0.0) -> bool:

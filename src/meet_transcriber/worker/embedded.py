@@ -2,10 +2,8 @@
 
 import logging
 import os
-import secrets
 import select
 import signal
-import socket
 import threading
 from types import FrameType
 from typing import Self
@@ -98,8 +96,7 @@ def run(
     Raises:
         StorageError, InvalidOptions: the stores cannot be used as configured.
     """
-    name = WorkerName(socket.gethostname(), os.getpid(), secrets.token_hex(4))
-    worker_id = worker_id or str(name)
+    worker_id = worker_id or str(WorkerName.new())
     queue = services.embedded_queue()
 
     def make() -> WorkerProcess:

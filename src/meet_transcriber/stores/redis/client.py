@@ -237,13 +237,10 @@ class RedisClock:
     def __call__(self) -> float:
         if time.monotonic() - self._refreshed_at >= _REFRESH_SECONDS:
             with suppress(StorageError):
-                self._refresh()
+                seconds, microseconds = self._calls.run(self._client.time)
+                self._offset = seconds + microseconds / 1e6 - time.monotonic()
             self._refreshed_at = time.monotonic()
         return time.time() if self._offset is None else time.monotonic() + self._offset
-
-    def _refresh(self) -> None:
-        seconds, microseconds = self._calls.run(self._client.time)
-        self._offset = seconds + microseconds / 1e6 - time.monotonic()
 
 
 _BUSY_SECONDS = 10.0

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from meet_transcriber.core.errors import StorageError, StorageFull, StorageUnavailable
 from meet_transcriber.core.languages import fold, is_spaceless
@@ -93,18 +94,13 @@ MIGRATIONS: Sequence[Sequence[str]] = (_TABLES,)
 
 
 def migrate(db: sqlite3.Connection, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
-    """
-    Create or upgrade the tables, all or nothing.
-
-    Raises:
-        StorageError: the file holds a schema that this version does not know.
-    """
+    """Create or upgrade the tables, all or nothing; raises StorageError for an unknown schema."""
     latest = len(migrations)
     if _version(db) == latest and _is_ours(db):
         return
     db.execute("BEGIN IMMEDIATE")
     try:
-        if _version(db) or not _is_empty(db):
+        if _version(db) or db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
             check_version(db, latest)
         for statements in migrations[_version(db) :]:
             for statement in statements:
@@ -141,10 +137,6 @@ def _is_ours(db: sqlite3.Connection) -> bool:
     return int(db.execute("PRAGMA application_id").fetchone()[0]) == _APPLICATION_ID
 
 
-def _is_empty(db: sqlite3.Connection) -> bool:
-    return not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-
-
 # Text is folded here and not by the index. Characters of scripts without spaces become words of
 # their own, so that a query finds them as a phrase anywhere; so do Korean syllables, because
 # particles are attached to words.
@@ -156,7 +148,9 @@ def searchable(text: str) -> str:
     folded = fold(text).replace("\0", " ")
     if folded.isascii():
         return folded
-    spaced = "".join(f" {char} " if _stands_alone(char) else char for char in folded)
+    spaced = "".join(
+        f" {char} " if is_spaceless(char) or ord(char) in _HANGUL else char for char in folded
+    )
     return spaced.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -164,10 +158,6 @@ def match_expression(query: str) -> str:
     """An FTS5 expression for all words of a query; empty when it has none."""
     phrases = (" ".join(searchable(word).replace('"', " ").split()) for word in query.split())
     return " AND ".join(f'"{phrase}"' for phrase in phrases if any(map(str.isalnum, phrase)))
-
-
-def _stands_alone(char: str) -> bool:
-    return not char.isascii() and (is_spaceless(char) or ord(char) in _HANGUL)
 
 
 _LONGEST_PAUSE_SECONDS = 0.004
@@ -242,6 +232,21 @@ class Connections:
         finally:
             self._turn.release()
 
+    def rows(self, statement: str, *values: object) -> list[Any]:
+        """Read all rows of a statement."""
+        with self.reading() as db:
+            return db.execute(statement, values).fetchall()
+
+    def row(self, statement: str, *values: object) -> Any:
+        """Read the first row of a statement; None without any."""
+        with self.reading() as db:
+            return db.execute(statement, values).fetchone()
+
+    def write(self, statement: str, *values: object) -> int:
+        """Run one statement in a transaction; returns the number of changed rows."""
+        with self.writing() as db:
+            return db.execute(statement, values).rowcount
+
     def close(self) -> None:
         """Close the connections of this process; later calls open new ones."""
         for held in list(self._all):
@@ -275,7 +280,7 @@ class Connections:
 
     def _prepare(self, db: sqlite3.Connection) -> None:
         self._use_wal(db)
-        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA synchronous = FULL")  # NORMAL may lose commits when the power fails
         db.execute("PRAGMA secure_delete = ON")  # what was deleted is overwritten
         if self._most_bytes is not None:
             (page_bytes,) = db.execute("PRAGMA page_size").fetchone()

@@ -48,11 +48,10 @@ _NOTE_AUDIO = """
     ON CONFLICT (id) DO UPDATE SET seconds = excluded.seconds WHERE seconds <> excluded.seconds
 """
 _USAGE = """
-    SELECT (SELECT count(*) FROM jobs WHERE active AND tenant = :tenant),
-           (SELECT coalesce(sum(stored_bytes), 0) FROM jobs
-            WHERE tenant = :tenant AND stored_bytes > 0),
-           (SELECT coalesce(sum(seconds), 0) FROM audio WHERE tenant = :tenant AND at >= :since),
-           (SELECT min(at) FROM audio WHERE tenant = :tenant AND at >= :since)
+    SELECT (SELECT count(*) FROM jobs WHERE active AND tenant = ?1),
+           (SELECT coalesce(sum(stored_bytes), 0) FROM jobs WHERE tenant = ?1 AND stored_bytes > 0),
+           (SELECT coalesce(sum(seconds), 0) FROM audio WHERE tenant = ?1 AND at >= ?2),
+           (SELECT min(at) FROM audio WHERE tenant = ?1 AND at >= ?2)
 """
 _MARK = "SELECT coalesce(max(mark), 0) AS mark FROM changes"
 # One statement, so that no change is written between the mark and the jobs.
@@ -80,6 +79,8 @@ class SqliteJobStore:
         self._path = path
         self._connections = Connections(path, busy_seconds, most_bytes)
         self._reading, self._writing = self._connections.reading, self._connections.writing
+        self._row, self._rows = self._connections.row, self._connections.rows
+        self._change = self._connections.write
         self.keys = SqliteKeyStore(self._connections)
 
     # -- records -----------------------------------------------------------------------------
@@ -100,8 +101,7 @@ class SqliteJobStore:
             return _record(db, job_id)
 
     def version(self, job_id: str) -> int:
-        with self._reading() as db:
-            row = db.execute("SELECT version FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        row = self._row("SELECT version FROM jobs WHERE id = ?", job_id)
         return int(_found(row, job_id)[0])
 
     def update(self, job_id: str, change: Callable[[Job], Job]) -> Updated:
@@ -148,8 +148,7 @@ class SqliteJobStore:
 
     def due(self, now: float, limit: int) -> list[str]:
         statement = "SELECT id FROM jobs WHERE due_at <= ? ORDER BY due_at, id LIMIT ?"
-        with self._reading() as db:
-            return [row[0] for row in db.execute(statement, (now, limit))]
+        return [row[0] for row in self._rows(statement, now, limit)]
 
     def page(self, query: JobQuery) -> list[Job]:
         with self._reading() as db:
@@ -161,16 +160,13 @@ class SqliteJobStore:
         statement = """
             SELECT count(*) FROM jobs WHERE listed AND state = 'pending' AND created_at < ?
         """
-        with self._reading() as db:
-            return int(db.execute(statement, (job.created_at,)).fetchone()[0])
+        return int(self._row(statement, job.created_at)[0])
 
     def mark(self) -> int:
-        with self._reading() as db:
-            return int(db.execute(_MARK).fetchone()[0])
+        return int(self._row(_MARK)[0])
 
     def changes(self, tenant: str, since: int) -> Changes:
-        with self._reading() as db:
-            rows = db.execute(_CHANGES, (tenant, since)).fetchall()
+        rows = self._rows(_CHANGES, tenant, since)
         job_ids = [job_id for _, job_id in rows if job_id is not None]
         return Changes.since(since, int(rows[0][0]), job_ids)
 
@@ -178,9 +174,7 @@ class SqliteJobStore:
         by_state = "SELECT state, count(*), sum(seconds_left) FROM jobs WHERE active GROUP BY 1"
         waits = "min(CASE WHEN ready > 0 THEN served_at END)"
         by_queue = f"SELECT queue, sum(ready), sum(running), {waits} FROM work GROUP BY 1"  # noqa: S608 - our own words
-        with self._reading() as db:
-            states = db.execute(by_state).fetchall()
-            queues = db.execute(by_queue).fetchall()
+        states, queues = self._rows(by_state), self._rows(by_queue)
         return Backlog(
             ready={queue: ready for queue, ready, _, _ in queues if ready},
             running={queue: running for queue, _, running, _ in queues if running},
@@ -190,8 +184,7 @@ class SqliteJobStore:
         )
 
     def usage(self, tenant: str, since: float) -> Usage:
-        with self._reading() as db:
-            return Usage(*db.execute(_USAGE, {"tenant": tenant, "since": since}).fetchone())
+        return Usage(*self._row(_USAGE, tenant, since))
 
     # -- workers, locks, facts ---------------------------------------------------------------
 
@@ -202,13 +195,11 @@ class SqliteJobStore:
             db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?)", row)
 
     def remove_worker(self, worker_id: str) -> None:
-        with self._writing() as db:
-            db.execute("DELETE FROM workers WHERE id = ?", (worker_id,))
+        self._change("DELETE FROM workers WHERE id = ?", worker_id)
 
     def workers(self, now: float) -> list[WorkerInfo]:
-        with self._reading() as db:
-            rows = db.execute("SELECT doc FROM workers WHERE until > ? ORDER BY id", (now,))
-            return [load(WorkerInfo, doc) for (doc,) in rows]
+        rows = self._rows("SELECT doc FROM workers WHERE until > ? ORDER BY id", now)
+        return [load(WorkerInfo, doc) for (doc,) in rows]
 
     def lock(self, name: str, holder: str, seconds: float, now: float) -> bool:
         statement = """
@@ -217,27 +208,21 @@ class SqliteJobStore:
             WHERE holder = excluded.holder OR until <= ? OR until > ?
         """
         until = now + seconds  # later ones mean that the clock was set back
-        with self._writing() as db:
-            values = (name, holder, until, now, until + _UNSTEADY_SECONDS)
-            return db.execute(statement, values).rowcount == 1
+        values = (name, holder, until, now, until + _UNSTEADY_SECONDS)
+        return self._change(statement, *values) == 1
 
     def unlock(self, name: str, holder: str) -> None:
-        with self._writing() as db:
-            db.execute("DELETE FROM locks WHERE name = ? AND holder = ?", (name, holder))
+        self._change("DELETE FROM locks WHERE name = ? AND holder = ?", name, holder)
 
     def set_fact(self, name: str, value: str) -> None:
-        with self._writing() as db:
-            db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+        self._change("INSERT OR REPLACE INTO facts VALUES (?, ?)", name, value)
 
     def set_fact_once(self, name: str, value: str) -> str:
-        with self._writing() as db:
-            db.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, value))
-            row = db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return str(row[0])
+        self._change("INSERT OR IGNORE INTO facts VALUES (?, ?)", name, value)
+        return self.get_fact(name) or value
 
     def get_fact(self, name: str) -> str | None:
-        with self._reading() as db:
-            row = db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        row = self._row("SELECT value FROM facts WHERE name = ?", name)
         return row and str(row[0])
 
     # -- full text ---------------------------------------------------------------------------
@@ -258,9 +243,7 @@ class SqliteJobStore:
             SELECT id FROM texts JOIN jobs ON number = texts.rowid
             WHERE texts MATCH ? AND listed AND (? IS NULL OR tenant = ?) ORDER BY rank LIMIT ?
         """
-        with self._reading() as db:
-            values = (expression, tenant, tenant, limit)
-            return [row[0] for row in db.execute(statement, values)]
+        return [row[0] for row in self._rows(statement, expression, tenant, tenant, limit)]
 
     # -- the store itself --------------------------------------------------------------------
 
@@ -271,8 +254,7 @@ class SqliteJobStore:
             raise StorageUnavailable(f"The disk of {self._path} does not answer.") from error
 
     def ping(self) -> None:
-        with self._reading() as db:
-            db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        self._row("SELECT count(*) FROM sqlite_schema")
 
     def close(self) -> None:
         self._connections.close()
@@ -359,22 +341,21 @@ class SqliteKeyStore:
     """Keys and sessions beside the jobs, for any number of threads and processes."""
 
     def __init__(self, connections: Connections) -> None:
-        self._reading, self._writing = connections.reading, connections.writing
+        self._connections = connections
 
     def put_key(self, key: ApiKey) -> None:
-        with self._writing() as db:
+        with self._connections.writing() as db:
             try:
                 db.execute("INSERT INTO keys VALUES (?, ?)", (key.id, dump(key)))
             except sqlite3.IntegrityError as error:
                 raise StorageError(f"There is a key {key.id} already.") from error
 
     def find_key(self, key_id: str) -> ApiKey | None:
-        with self._reading() as db:
-            row = db.execute("SELECT doc FROM keys WHERE id = ?", (key_id,)).fetchone()
+        row = self._connections.row("SELECT doc FROM keys WHERE id = ?", key_id)
         return row and load(ApiKey, row[0])
 
     def change_key(self, key_id: str, change: Callable[[ApiKey], ApiKey]) -> ApiKey:
-        with self._writing() as db:
+        with self._connections.writing() as db:
             row = db.execute("SELECT doc FROM keys WHERE id = ?", (key_id,)).fetchone()
             if row is None:
                 raise KeyNotFound(f"There is no key {key_id[:40]}.")
@@ -383,22 +364,19 @@ class SqliteKeyStore:
         return key
 
     def all_keys(self) -> list[ApiKey]:
-        with self._reading() as db:
-            found = [load(ApiKey, doc) for (doc,) in db.execute("SELECT doc FROM keys")]
+        found = [load(ApiKey, doc) for (doc,) in self._connections.rows("SELECT doc FROM keys")]
         return sorted(found, key=lambda key: (key.created_at, key.id))
 
     def put_session(self, session: Session, now: float) -> None:
         row = (session.id, session.until, dump(session))
-        with self._writing() as db:
+        with self._connections.writing() as db:
             db.execute("DELETE FROM sessions WHERE until <= ?", (now,))
             db.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)", row)
 
     def find_session(self, session_id: str, now: float) -> Session | None:
         statement = "SELECT doc FROM sessions WHERE id = ? AND until > ?"
-        with self._reading() as db:
-            row = db.execute(statement, (session_id, now)).fetchone()
+        row = self._connections.row(statement, session_id, now)
         return row and load(Session, row[0])
 
     def drop_session(self, session_id: str) -> None:
-        with self._writing() as db:
-            db.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+        self._connections.write("DELETE FROM sessions WHERE id = ?", session_id)
