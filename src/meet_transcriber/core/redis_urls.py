@@ -6,20 +6,14 @@ not.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, get_args
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from meet_transcriber.core.errors import InvalidOptions
 
 Kind = Literal["redis", "rediss", "unix", "sentinel"]
 
-_KINDS: Mapping[str, Kind] = {
-    "redis": "redis",
-    "rediss": "rediss",
-    "unix": "unix",
-    "redis+socket": "unix",
-    "sentinel": "sentinel",
-}
+_KINDS: Mapping[str, Kind] = {**{kind: kind for kind in get_args(Kind)}, "redis+socket": "unix"}
 _PORTS: Mapping[Kind, int] = {"redis": 6379, "rediss": 6379, "unix": 0, "sentinel": 26379}
 _TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _CERT_REQS = ("required", "optional", "none")

@@ -342,7 +342,6 @@ def _cues(text: str) -> Iterator[tuple[int, float, float, str]]:
 
 
 def _cue_times(number: int, line: str) -> tuple[float, float]:
-    """Parse the timing line of a cue."""
     found = _TIMING.fullmatch(line)
     start, end = (parse_time(found[1]), parse_time(found[2])) if found else (None, None)
     if start is None or end is None:
@@ -469,7 +468,6 @@ def _timed(found: Sequence[_Fields]) -> Timeline:
 
 
 def _next_starts(starts: Sequence[float]) -> dict[float, float]:
-    """Map each start to the next start."""
     order = sorted(set(starts))
     last = [order[-1] + LAST_SECONDS] if order else []
     return dict(pairwise(chain(order, last)))

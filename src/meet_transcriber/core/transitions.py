@@ -389,7 +389,6 @@ def _reset(job: Job, kinds: Collection[str]) -> tuple[Task, ...]:
 
 
 def _without_results(objects: Mapping[str, str], tasks: Sequence[Task]) -> dict[str, str]:
-    """The objects that remain when these tasks run again."""
     if not any(task.kind == "attribute" for task in tasks):  # from the beginning
         return {name: key for name, key in objects.items() if name in KEPT}
     again = {name for task in tasks if task.state != "done" for name in results_of(task)}

@@ -113,7 +113,8 @@ class WorkerSupervisor:
         while not self._acquire(lock):
             if self._closing.wait(ELECTION_SECONDS):
                 return
-        if predecessor := _read(lock):
+        lock.seek(0)
+        if predecessor := lock.read().decode("ascii", "replace").strip():
             self._report(on_death, predecessor)
         self._keep_running(lock, on_death)
         _write(lock, "")
@@ -180,11 +181,6 @@ class WorkerSupervisor:
             on_death(worker)
         except TranscriptionError as error:  # then its leases expire
             log.warning("release_failed", worker=worker, error=str(error))
-
-
-def _read(lock: BinaryIO) -> str:
-    lock.seek(0)
-    return lock.read().decode("ascii", "replace").strip()
 
 
 def _write(lock: BinaryIO, worker: str) -> None:

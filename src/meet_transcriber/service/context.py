@@ -28,7 +28,7 @@ log = get_logger(__name__)
 
 FIRST_GUESS_RTF = 0.3
 _RTF = "rtf"
-_LOCK_PAUSE_SECONDS = 0.005  # locks are held for a few milliseconds
+_LOCK_PAUSE_SECONDS = 0.005  # most locks are held for milliseconds
 
 
 @dataclass(frozen=True)

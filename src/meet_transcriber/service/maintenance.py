@@ -108,7 +108,9 @@ class Maintenance:
         if self._clock_jumps.is_stable:
             self._process_due(now)
         self._resend_messages()
-        self._remove_stale_writes(now)
+        if now - self._stale_removed_at > _HALF_WRITTEN_SECONDS / 6:
+            self._stale_removed_at = now
+            self._context.media.remove_stale_writes(_HALF_WRITTEN_SECONDS)
         return True
 
     def release_dead_workers(self, workers: Collection[str]) -> None:
@@ -195,11 +197,6 @@ class Maintenance:
         """When every worker that still runs a task of an ended job has noticed its end."""
         held = [task.lease_until for task in job.tasks if task.state == "running"]
         return max(held) + self._context.policy.lease_seconds if held else 0.0
-
-    def _remove_stale_writes(self, now: float) -> None:
-        if now - self._stale_removed_at > _HALF_WRITTEN_SECONDS / 6:
-            self._stale_removed_at = now
-            self._context.media.remove_stale_writes(_HALF_WRITTEN_SECONDS)
 
     # -- messages --------------------------------------------------------------------------
 

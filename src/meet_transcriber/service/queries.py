@@ -30,7 +30,7 @@ from meet_transcriber.service.uploads import open_recording, size_of
 T = TypeVar("T")
 
 _RECORDS, _PARTS = 1024, 32
-_TRANSCRIPTS = 8  # few, because they are large; an edited one shares most words with the original
+_TRANSCRIPTS = 4  # few, because they are large; an edited one shares most words with the original
 _BACKLOG_SECONDS = 0.5  # each status of a waiting job needs it, and it reads all active jobs
 _SCANNED_JOBS = 200  # each of which is read from the media store
 _PUNCTUATION = re.compile(r"^\W+|\W+$")

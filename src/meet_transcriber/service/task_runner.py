@@ -312,18 +312,15 @@ class TaskRunner:
         return partial(fetched, name=name, size_bytes=size, media=info)
 
     def _prepare(self, pipeline: Pipeline, job: Job, heartbeat: TaskHeartbeat) -> Learn:
-        self._check_engines(job)
-        with open_recording(self._context.media, job.objects["recording"]) as media:
-            plan = pipeline.prepare(media, heartbeat)
-        Quotas(self._context, job.tenant).check_length(job.duration, plan.audio.duration)
-        return partial(planned, plan=plan, keep_recording=not self._context.policy.drop_recording)
-
-    def _check_engines(self, job: Job) -> None:
-        """Before any work, check that this worker's engines exist and support the options."""
+        # Before any work, check that this worker's engines exist and support the options.
         if RECOGNIZE_QUEUE in self._queues:
             self._recognizer(job)
         if job.options.enable_diarization:
             self._engines.diarizer()
+        with open_recording(self._context.media, job.objects["recording"]) as media:
+            plan = pipeline.prepare(media, heartbeat)
+        Quotas(self._context, job.tenant).check_length(job.duration, plan.audio.duration)
+        return partial(planned, plan=plan, keep_recording=not self._context.policy.drop_recording)
 
     def _recognize(self, pipeline: Pipeline, claim: Claim, heartbeat: TaskHeartbeat) -> Learn:
         recognizer = self._recognizer(claim.job)

@@ -1,7 +1,7 @@
 """Keys of objects, and consistent reads and chunked writes of them."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import BinaryIO
 
@@ -44,6 +44,19 @@ def _read(stream: BinaryIO, key: str) -> bytes:
         return stream.read(_PIECE_BYTES)
     except OSError as error:
         raise StorageError(f"Cannot write {key}: reading its source failed: {error}.") from error
+
+
+def cut_pieces(buffer: bytearray, data: bytes, size: int) -> Iterator[bytes]:
+    """Append data to a buffer; whenever that has `size` bytes, yield them and empty it."""
+    rest = memoryview(data)
+    while rest:
+        taken = rest[: size - len(buffer)]
+        buffer += taken
+        rest = rest[len(taken) :]
+        if len(buffer) == size:
+            piece = bytes(buffer)
+            buffer.clear()
+            yield piece
 
 
 _ATTEMPTS = 5

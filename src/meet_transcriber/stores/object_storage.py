@@ -20,6 +20,7 @@ from meet_transcriber.ports.stores import Capacity, ObjectWriter
 from meet_transcriber.stores.object_io import (
     ObjectChanged,
     copy_to,
+    cut_pieces,
     is_key,
     read_consistent,
     validate_key,
@@ -337,22 +338,17 @@ class MultipartWriter:
         self._sent: Future[None] | None = None
 
     def write(self, data: bytes, /) -> int:
-        rest = memoryview(data)
-        while rest:
-            taken = rest[: PART_BYTES - len(self._buffer)]
-            self._buffer += taken
-            rest = rest[len(taken) :]
-            if len(self._buffer) == PART_BYTES:
-                self._queue_part(self._take_part())
+        for part in cut_pieces(self._buffer, data, PART_BYTES):
+            self._queue_part(part)
         return len(data)
 
     def finish(self) -> None:
         """Return once the object is stored; raises the errors of sending it."""
         if self._sent is None:
-            self._send(self._take_part())
+            self._send(bytes(self._buffer))
             return
         if self._buffer:
-            self._queue_part(self._take_part())
+            self._queue_part(bytes(self._buffer))
         self._queue_part(None)
         self._sent.result()
 
@@ -368,11 +364,6 @@ class MultipartWriter:
         """Stop the thread."""
         if self._thread:
             self._thread.shutdown()
-
-    def _take_part(self) -> bytes:
-        part = bytes(self._buffer)
-        self._buffer.clear()
-        return part
 
     def _queue_part(self, part: bytes | None) -> None:
         """Queue a part, when there is space; raises the error of an upload that has failed."""

@@ -21,7 +21,13 @@ from meet_transcriber.core.errors import StorageError, StorageFull
 from meet_transcriber.core.range_reader import open_blocks
 from meet_transcriber.core.redis_urls import RedisAddress
 from meet_transcriber.ports.stores import Capacity, ObjectWriter
-from meet_transcriber.stores.object_io import ObjectChanged, copy_to, read_consistent, validate_key
+from meet_transcriber.stores.object_io import (
+    ObjectChanged,
+    copy_to,
+    cut_pieces,
+    read_consistent,
+    validate_key,
+)
 from meet_transcriber.stores.redis.client import RedisCalls
 
 _DROP = """
@@ -261,26 +267,19 @@ def _check_alive(key: str, answer: bytes) -> None:
 
 
 class _ChunkWriter:
-    """Collects bytes into chunks."""
-
     def __init__(self, store: RedisMediaStore, key: str) -> None:
         self._store, self._key, self._id = store, key, uuid.uuid4().hex
         self._buffer, self._number, self._size = bytearray(), 0, 0
 
     def write(self, data: bytes, /) -> int:
-        rest = memoryview(data)
-        while rest:
-            taken = rest[: CHUNK_BYTES - len(self._buffer)]
-            self._buffer += taken
-            rest = rest[len(taken) :]
-            if len(self._buffer) == CHUNK_BYTES:
-                self._send()
+        for chunk in cut_pieces(self._buffer, data, CHUNK_BYTES):
+            self._send(chunk)
         return len(data)
 
     def finish(self) -> None:
         """Send the last chunk and publish the object."""
         if self._buffer:
-            self._send()
+            self._send(bytes(self._buffer))
         self._store.commit(self._key, self._id, self._size)
 
     def abandon(self) -> None:
@@ -288,7 +287,6 @@ class _ChunkWriter:
         if self._number:
             self._store.abandon(self._id)
 
-    def _send(self) -> None:
-        self._store.append(self._key, self._id, self._number, bytes(self._buffer))
-        self._number, self._size = self._number + 1, self._size + len(self._buffer)
-        self._buffer.clear()
+    def _send(self, chunk: bytes) -> None:
+        self._store.append(self._key, self._id, self._number, chunk)
+        self._number, self._size = self._number + 1, self._size + len(chunk)
