@@ -130,6 +130,7 @@ def test_speakers_are_those_of_words_and_turns(
     state = made(steps, meeting)
     expect_agreement(state.transcript)
     assert state == edited(meeting, state.log)
+    assert state.text == state.transcript.text
 
 
 @given(TURNS, STEPS, EDITS)

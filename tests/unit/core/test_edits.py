@@ -84,6 +84,13 @@ def test_the_log_keeps_undone_edits() -> None:
     assert undone.transcript == MEETING
 
 
+def test_an_edit_leaves_other_segments_and_earlier_edits_alone() -> None:
+    before = with_edits(edited(MEETING, EditLog()), [Edit("text", 1, "fine by us")])
+    after_both = with_edits(before, [Edit("text", 0, "we ship it")])
+    assert after_both.transcript.segments[1] is before.transcript.segments[1]
+    assert after_both.text == "we ship it fine by us"
+
+
 def test_names_are_given_and_removed() -> None:
     named = after(Edit("name", speaker="SPEAKER_01", text=" Ann "))
     assert named.name_of("SPEAKER_01") == "Ann"

@@ -1,5 +1,7 @@
 """Scripts with and without spaces, and letters that are made of several characters."""
 
+from itertools import pairwise
+
 import pytest
 import regex
 from hypothesis import given
@@ -86,3 +88,11 @@ def test_splitting_and_joining_give_the_text_back(parts: list[str]) -> None:
 def test_a_word_that_brings_its_space_needs_no_second_one() -> None:
     assert not needs_space("ดี", " วัน")
     assert needs_space("good", "day")
+
+
+@given(st.lists(st.text("ab-ü用\u3000\t ", max_size=3)))
+def test_words_are_joined_by_a_space_exactly_where_one_is_needed(words: list[str]) -> None:
+    joined = "".join(words[:1])
+    for before, word in pairwise(words):
+        joined += f" {word}" if needs_space(before, word) else word
+    assert join_words(words) == joined.strip()
