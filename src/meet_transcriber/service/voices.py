@@ -20,6 +20,7 @@ from meet_transcriber.core.errors import (
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.serialization import from_json, to_plain
 from meet_transcriber.core.transcript import Transcript, Voice, total_seconds
+from meet_transcriber.core.transitions import withdrawn
 from meet_transcriber.core.voices import (
     FOLDER,
     TO_REMEMBER,
@@ -45,7 +46,6 @@ from meet_transcriber.ports.auth import Sealer
 from meet_transcriber.service.commands import JobCommands
 from meet_transcriber.service.context import ServiceContext
 from meet_transcriber.service.queries import JobQueries
-from meet_transcriber.service.uploads import withdraw
 
 T = TypeVar("T")
 
@@ -239,8 +239,10 @@ class Voices:
         try:
             self._commands.delete(job_id)
         except JobNotFound:
-            with suppress(JobNotFound):  # it may still be uploading
-                withdraw(self._context, job_id)
+            # It may still be uploading; maintenance removes its objects, as they are being written.
+            with suppress(JobNotFound):
+                now = self._context.clock()
+                self._context.jobs.update(job_id, partial(withdrawn, now=now))
 
     def submit_clip(
         self, job_id: str, name: str, consent: Consent, submit: Callable[[Mapping[str, bytes]], Job]
