@@ -1,6 +1,6 @@
 /* The transcript as immutable data: an edit creates new segments, so a list of segments is a snapshot. */
 
-/** Scripts without spaces between words, as in core/scripts.py. */
+/** Scripts without spaces between words, as in core/languages.py. */
 const SPACELESS = "\\u0e00-\\u0eff\\u1000-\\u109f\\u1780-\\u17ff\\u2e80-\\u2fdf\\u3000-\\u30ff\\u31f0-\\u31ff"
   + "\\u3400-\\u4dbf\\u4e00-\\u9fff\\uf900-\\ufaff\\ufe30-\\ufe4f\\uff00-\\uffef\\u{20000}-\\u{3ffff}";
 const ENDS_SPACELESS = new RegExp(`[${SPACELESS}]$`, "u");
