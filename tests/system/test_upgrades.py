@@ -13,7 +13,7 @@ from meet_transcriber.core.errors import StorageError
 from meet_transcriber.core.jobs import Job, JobQuery
 from meet_transcriber.core.redis_urls import parse_redis_url
 from meet_transcriber.core.serialization import to_plain
-from meet_transcriber.stores.json_records import load
+from meet_transcriber.stores.base import load
 from meet_transcriber.stores.redis.jobs import SCHEMA, RedisJobStore
 from tests.contract.job_samples import job
 from tests.redis_server import RedisServer

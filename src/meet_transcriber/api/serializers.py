@@ -8,7 +8,6 @@ from typing import Any
 from starlette.responses import Response
 
 from meet_transcriber.core.edits import Edit, EditLog, splices, turns_without_words
-from meet_transcriber.core.formats.documents import segment_to_dict
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.serialization import to_plain
 from meet_transcriber.core.transcript import Segment
@@ -147,7 +146,10 @@ def _transcript_change(result: EditResult) -> dict[str, Any]:
         {
             "segment": each.at,
             "removed": each.removed,
-            "inserted": [segment_to_dict(segment, word_times) for segment in each.inserted],
+            "inserted": [
+                to_plain(segment) if word_times else segment.without_words()
+                for segment in each.inserted
+            ],
         }
         for each in splices(result.before.segments, after.segments)
     ]

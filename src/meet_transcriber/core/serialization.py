@@ -1,7 +1,7 @@
 """Converts frozen dataclasses to JSON-ready values and back, driven by their type hints.
 
 A reader is built once per type. `core` and the decoder's sandbox depend on the standard library
-only, so that this is not pydantic; stores use that for their records (`stores/json_records.py`).
+only, so that this is not pydantic; stores use that for their records (`stores/base.py`).
 """
 
 import json

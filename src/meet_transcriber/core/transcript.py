@@ -81,6 +81,16 @@ class Segment:
     def text(self) -> str:
         return join_words(word.text for word in self.words)
 
+    def without_words(self) -> dict[str, str | float | None]:
+        """Its JSON object in a transcript without the times of words."""
+        return {
+            "start": self.start,
+            "end": self.end,
+            "speaker": self.speaker,
+            "language": self.language,
+            "text": self.text,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:

@@ -10,8 +10,8 @@ from meet_transcriber.core.errors import JobNotFound, StorageError
 from meet_transcriber.core.jobs import Job, JobQuery
 from meet_transcriber.core.voices import FOLDER as VOICES_FOLDER
 from meet_transcriber.ports.stores import Copied, MediaStore
+from meet_transcriber.stores.base import validate_key
 from meet_transcriber.stores.disk import DiskMediaStore
-from meet_transcriber.stores.object_io import validate_key
 from meet_transcriber.stores.sqlite.database import check_version
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 

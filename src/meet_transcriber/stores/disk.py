@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from meet_transcriber.core.errors import StorageError, StorageFull
 from meet_transcriber.ports.stores import Capacity, ObjectWriter
-from meet_transcriber.stores.object_io import copy_to, is_key, validate_key
+from meet_transcriber.stores.base import copy_to, is_key, validate_key
 
 _TEMPORARY = ".new-"
 _RESERVE_BYTES = 16 << 20

@@ -17,7 +17,7 @@ from obstore.store import AzureStore, GCSStore, S3Store
 from meet_transcriber.core.errors import StorageError, StorageUnavailable
 from meet_transcriber.core.range_reader import open_blocks
 from meet_transcriber.ports.stores import Capacity, ObjectWriter
-from meet_transcriber.stores.object_io import (
+from meet_transcriber.stores.base import (
     ObjectChanged,
     copy_to,
     cut_pieces,

@@ -6,7 +6,7 @@ import pytest
 
 from meet_transcriber.core.errors import StorageError
 from meet_transcriber.core.range_reader import BlockReader, open_blocks
-from meet_transcriber.stores.object_io import ObjectChanged, read_consistent
+from meet_transcriber.stores.base import ObjectChanged, read_consistent
 
 DATA = bytes(range(250))
 

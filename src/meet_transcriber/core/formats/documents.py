@@ -10,7 +10,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from meet_transcriber.core.serialization import to_plain
-from meet_transcriber.core.transcript import Segment, Transcript, Turn
+from meet_transcriber.core.transcript import Transcript, Turn
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]+")
 _MARKDOWN = re.compile(r"[\\`*<\[\]~&]|(?<!\w)_|_(?!\w)|^[-+#>=]|(?<=^\d)[.)]|(?<=^\d\d)[.)]")
@@ -160,9 +160,7 @@ def export_json(transcript: Transcript, word_times: bool = True) -> str:
         if name == "language":
             body["languages"] = list(transcript.languages)
     if not word_times:
-        body["segments"] = [
-            segment_to_dict(segment, word_times=False) for segment in transcript.segments
-        ]
+        body["segments"] = [each.without_words() for each in transcript.segments]
     lines = []
     for name, value in body.items():  # a line per list item; indenting with `json` is much slower
         items = ",\n".join(map(_dumped, value)) if isinstance(value, list) else ""
@@ -171,20 +169,6 @@ def export_json(transcript: Transcript, word_times: bool = True) -> str:
 
 
 _dumped = json.JSONEncoder(ensure_ascii=False).encode
-
-
-def segment_to_dict(segment: Segment, word_times: bool = True) -> dict[str, Any]:
-    """Return a segment as in the JSON format."""
-    if word_times:
-        plain: dict[str, Any] = to_plain(segment)
-        return plain
-    return {
-        "start": segment.start,
-        "end": segment.end,
-        "speaker": segment.speaker,
-        "language": segment.language,
-        "text": segment.text,
-    }
 
 
 _WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'

@@ -7,7 +7,7 @@ from typing import Any
 
 from meet_transcriber.core.auth import ApiKey, AuditEntry, AuditPage, AuditQuery, Session
 from meet_transcriber.core.errors import InvalidOptions, KeyNotFound, StorageError
-from meet_transcriber.stores.json_records import dump, load
+from meet_transcriber.stores.base import dump, load
 from meet_transcriber.stores.redis.client import RedisCalls, until_unchanged
 from meet_transcriber.stores.redis.index import Keys
 

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from math import inf
 
 from meet_transcriber.core.jobs import CHANGES_KEPT, Backlog, IndexEntry, Job, Usage, index_entry
-from meet_transcriber.stores.json_records import dump, folded
+from meet_transcriber.stores.base import dump, folded
 
 Command = Sequence[str | bytes | int]
 

@@ -13,7 +13,7 @@ from meet_transcriber.core.redis_urls import RedisAddress
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.ports.stores import Capacity, Updated
-from meet_transcriber.stores.json_records import dump, folded, load
+from meet_transcriber.stores.base import dump, folded, load
 from meet_transcriber.stores.redis.api_keys import RedisKeyStore, RedisTrail
 from meet_transcriber.stores.redis.client import (
     RedisCalls,

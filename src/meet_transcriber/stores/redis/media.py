@@ -21,7 +21,7 @@ from meet_transcriber.core.errors import StorageError, StorageFull
 from meet_transcriber.core.range_reader import open_blocks
 from meet_transcriber.core.redis_urls import RedisAddress
 from meet_transcriber.ports.stores import Capacity, ObjectWriter
-from meet_transcriber.stores.object_io import (
+from meet_transcriber.stores.base import (
     ObjectChanged,
     copy_to,
     cut_pieces,

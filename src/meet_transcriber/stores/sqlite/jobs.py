@@ -20,8 +20,8 @@ from meet_transcriber.core.jobs import (
 )
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.ports.stores import Capacity, Updated
+from meet_transcriber.stores.base import dump, folded, load
 from meet_transcriber.stores.disk import disk_capacity
-from meet_transcriber.stores.json_records import dump, folded, load
 from meet_transcriber.stores.sqlite.database import Connections, match_expression, searchable
 
 BUSY_SECONDS = 10.0

@@ -12,7 +12,7 @@ from meet_transcriber.core.errors import StorageError
 from meet_transcriber.core.jobs import Job, Task, Webhook
 from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.core.options import Options
-from meet_transcriber.stores.json_records import dump, load
+from meet_transcriber.stores.base import dump, load
 
 text = st.text(st.characters(exclude_categories=())) | st.text()
 seconds = st.floats(allow_nan=False, allow_infinity=False)
