@@ -1,9 +1,9 @@
 """
 uvicorn's HTTP/1.1 protocol with deadlines for slow clients and a limit on connections.
 
-uvicorn itself sets no limit on the time and size of request headers, on the time a client takes
-to read a response, or on its number of connections. `serve` uses this protocol; other ways to
-start uvicorn can, too:
+uvicorn itself sets no limit on the time and size of request headers, on the size of trailers, on
+the time a client takes to read a response, or on its number of connections. `serve` uses this
+protocol; other ways to start uvicorn can, too:
 
     uvicorn src.api.main:app --http meet_transcriber.api.http_protocol:DeadlineHttpProtocol
 """
@@ -21,6 +21,7 @@ from meet_transcriber.api.middleware.rate_limit import client_key
 HEADER_SECONDS = 20.0
 READING_SECONDS = 60.0
 HEADER_BYTES = 64 << 10
+TRAILER_BYTES = 8 << 10
 
 _SLOW = b"408 Request Timeout"
 _LARGE = b"431 Request Header Fields Too Large"
@@ -31,8 +32,9 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
     One connection.
 
     Headers must arrive within `header_seconds` of its opening, or of the first byte of a later
-    request, and have at most about `header_bytes`. The client must read each piece of a response
-    within `reading_seconds`.
+    request, and have at most about `header_bytes`. Trailers are discarded, and may have about
+    `TRAILER_BYTES`. The client must read each piece of a response within `reading_seconds`, and
+    end its request within `header_seconds` of the response's end.
     """
 
     header_seconds: ClassVar[float] = HEADER_SECONDS
@@ -44,8 +46,11 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
 
     _deadline: TimerHandle | None = None
     _read_timer: TimerHandle | None = None
+    _request_timer: TimerHandle | None = None
     _in_message = False
+    _in_body = False
     _header_size = 0
+    _bytes_since_body = 0
     _counted: str | None = None
 
     # -- connections -----------------------------------------------------------------------
@@ -64,6 +69,7 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_header_timer()
         self._stop_read_timer()
+        self._stop_request_timer()
         if self._counted is not None:
             self._open[self._counted] -= 1
             if not self._open[self._counted]:
@@ -86,15 +92,31 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
             self._read_timer.cancel()
             self._read_timer = None
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._in_message and not self.transport.is_closing():
+            # uvicorn's keep-alive timer would start anew at each byte of the request's rest.
+            self._request_timer = self.loop.call_later(self.header_seconds, self.transport.close)
+
+    def _stop_request_timer(self) -> None:
+        if self._request_timer is not None:
+            self._request_timer.cancel()
+            self._request_timer = None
+
     # -- requests --------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
+        self._bytes_since_body += len(data)
         super().data_received(data)
         if self._deadline is not None:
             self._header_size += len(data)
             if self._header_size > self.header_bytes:
                 self._refuse(_LARGE)
-        elif not self._in_message and (self.cycle is None or self.cycle.response_complete):
+        elif self._in_message:
+            # Trailers, or one trailer or chunk extension without end, which the parser keeps.
+            if self._bytes_since_body > TRAILER_BYTES:
+                self._refuse(_LARGE)
+        elif self.cycle is None or self.cycle.response_complete:
             self._start_header_timer()  # only line breaks came, which begin no request
 
     def on_message_begin(self) -> None:
@@ -103,12 +125,23 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
         if self._deadline is None:
             self._start_header_timer()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_body:  # uvicorn would add trailers to the headers of the request
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self._stop_header_timer()
+        self._in_body = True
+        self._bytes_since_body = 0
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        self._bytes_since_body = 0
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
-        self._in_message = False
+        self._in_message = self._in_body = False
+        self._stop_request_timer()
         super().on_message_complete()
 
     def is_proxy(self, address: str) -> bool:  # noqa: ARG002

@@ -1,9 +1,10 @@
-"""Whoever takes nothing of an answer is let go; test_slow_clients.py has the other slow ones."""
+"""Slow readers and endless requests; test_slow_clients.py has slow senders."""
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import ClassVar
 
 import pytest
@@ -81,3 +82,113 @@ def test_who_takes_it_slowly_gets_all_of_it() -> None:
             return await taken(wire, 0.02)
 
     assert asyncio.run(course()) > 20 * MEBIBYTE
+
+
+# -- requests that do not end --------------------------------------------------------------------
+
+
+class Impatient(DeadlineHttpProtocol):
+    header_seconds: ClassVar[float] = 1.0
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers at once to GET; to POST with the size of its body and its headers' names."""
+    size = 0
+    while scope["method"] == "POST" and (message := await receive())["type"] == "http.request":
+        size += len(message["body"])
+        if not message["more_body"]:
+            break
+    body = f"{size} {sorted(name.decode() for name, _ in scope['headers'])}".encode()
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": 200, "headers": [length]})
+    await send({"type": "http.response.body", "body": body})
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    config = uvicorn.Config(echo, log_config=None, lifespan="off")
+    config.load()
+    state = ServerState()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Impatient(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+    )
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        yield reader, writer
+    writer.close()
+    server.close()
+    await server.wait_closed()
+
+
+async def sent_until_closed(writer: asyncio.StreamWriter, first: bytes, then: bytes) -> int:
+    """How many bytes can be sent until the server closes the connection."""
+    sent = 0
+    with suppress(ConnectionError):
+        writer.write(first)
+        while True:
+            writer.write(then)
+            await writer.drain()
+            sent += len(then)
+    return sent
+
+
+CHUNKED = b"/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("method", [b"GET ", b"POST "])
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (b"0\r\n", b"X-A: b\r\n" * 1000),
+        (b"0\r\nX-A: ", b"b" * 8000),
+        (b"0\r\n", b"b" * 8000),
+        (b"5;a=", b"b" * 8000),
+    ],
+    ids=["trailers", "trailer value", "trailer name", "chunk extension"],
+)
+def test_endless_trailers_end_the_connection(method: bytes, first: bytes, then: bytes) -> None:
+    async def course() -> int:
+        async with connected() as (_, writer):
+            return await sent_until_closed(writer, method + CHUNKED + first, then)
+
+    assert asyncio.run(course()) < 16 * MEBIBYTE  # what the buffers of the system take
+
+
+def test_small_chunks_and_a_trailer_are_an_ordinary_request() -> None:
+    async def course() -> bytes:
+        async with connected() as (reader, writer):
+            writer.write(b"POST " + CHUNKED + b"1\r\na\r\n" * 20_000)
+            writer.write(b"0\r\nX-Checksum: b\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            return await reader.read(100)
+
+    assert asyncio.run(course()) == b"20000 ['host', 'transfer-encoding']"
+
+
+def test_the_rest_of_a_request_that_was_answered_has_a_deadline() -> None:
+    async def course() -> float:
+        async with connected() as (_, writer):
+            writer.write(b"GET " + CHUNKED)
+            began = time.monotonic()
+            with suppress(ConnectionError):
+                while True:
+                    writer.write(b"1\r\na\r\n")
+                    await writer.drain()
+                    await asyncio.sleep(0.1)
+            return time.monotonic() - began
+
+    assert asyncio.run(course()) < 10
+
+
+def test_a_request_that_ends_in_time_after_its_answer_is_followed_by_others() -> None:
+    async def course() -> int:
+        async with connected() as (reader, writer):
+            for _ in range(3):
+                writer.write(b"GET " + CHUNKED)
+                await reader.readuntil(b"transfer-encoding']")
+                writer.write(b"1\r\na\r\n0\r\n\r\n")
+                await asyncio.sleep(0.6)  # the third is past the deadline of the first
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            return len(await reader.readuntil(b"['host']"))
+
+    assert asyncio.run(course()) > 0

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware as UvicornProxyHeaders
@@ -17,8 +16,9 @@ Headers = Sequence[tuple[bytes, bytes]]
 PEER = "meet_transcriber.peer"
 """Key of an ASGI scope: the address at the other end of the connection, else empty."""
 
-_PAIR = re.compile(r'\s*([A-Za-z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;,"\s]*))\s*')
 _MAPPED_PREFIX = 96
+_MOST_HOPS = 64
+"""From the nearest on: they are read on the event loop, before any rate limit."""
 
 
 class TrustedProxies:
@@ -91,8 +91,7 @@ def _x_forwarded(headers: Headers) -> Headers:
     hops = _items(headers, b"x-forwarded-for")
     schemes = _items(headers, b"x-forwarded-proto")
     if not hops and (items := _items(headers, b"forwarded")):
-        found = [_PAIR.findall(item) for item in items]
-        pairs = [{name.lower(): quoted or plain for name, quoted, plain in each} for each in found]
+        pairs = [_pairs(item) for item in items]
         hops = [hop.get("for", "") for hop in pairs]
         schemes = [hop.get("proto", "") for hop in pairs]
     scheme = schemes[-1].lower() if schemes else ""  # what the nearest proxy saw
@@ -104,7 +103,13 @@ def _x_forwarded(headers: Headers) -> Headers:
 
 def _items(headers: Headers, name: bytes) -> list[str]:
     values = b",".join(value for each, value in headers if each == name).decode("latin-1")
-    return [item.strip() for item in values.split(",") if item.strip()]
+    last = values.rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]
+    return [item.strip() for item in last if item.strip()]
+
+
+def _pairs(item: str) -> dict[str, str]:
+    pairs = (pair.partition("=") for pair in item.split(";"))
+    return {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
 
 
 # -- AUTH_MODE=loopback ------------------------------------------------------------------------
@@ -131,22 +136,21 @@ def non_local_reason(scope: Scope) -> str | None:
     names = [name.decode("latin-1").lower() for name, _ in scope["headers"]]
     if proxied := next((name for name in names if name.startswith(_FORWARDED)), None):
         return f"a proxy forwarded it ({proxied})"
-    if scope["http_version"] == "1.0":  # nginx, which adds no headers unless configured
-        return "a proxy seems to have forwarded it (HTTP/1.0)"
+    if scope["http_version"] in {"0.9", "1.0"}:  # nginx, which adds no headers unless configured
+        return f"a proxy seems to have forwarded it (HTTP/{scope['http_version']})"
     hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
     if len(hosts) != 1 or not _is_here(host_name(hosts[0])):
         return "its Host is not 127.0.0.1, localhost or [::1]"
     return None
 
 
+_HOST = re.compile(r"(?:([A-Za-z0-9._-]+)|\[([0-9A-Fa-f:.]+)\])(?::[0-9]{1,5})?")
+
+
 def host_name(host: str) -> str:
     """The name in a Host header, without its port; empty where the header is malformed."""
-    try:
-        parts = urlsplit(f"//{host}")
-        parts.port  # noqa: B018 - raises for a port that is not a number
-    except ValueError:
-        return ""
-    return "" if parts.username is not None or parts.path else (parts.hostname or "")
+    found = _HOST.fullmatch(host)
+    return (found[1] or found[2]).lower() if found else ""
 
 
 def _is_here(name: str) -> bool:

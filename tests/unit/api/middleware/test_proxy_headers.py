@@ -1,6 +1,7 @@
 """Who calls when proxies stand between, and AUTH_MODE=loopback."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -90,6 +91,21 @@ def test_a_long_chain_of_proxies_leads_to_the_farthest() -> None:
     assert resolved("10.0.0.1", [(FOR, chain)])[0] == "10.1.1.1"
 
 
+@pytest.mark.parametrize("name", [FOR, FORWARDED])
+@pytest.mark.parametrize(
+    "value",
+    ["a" * 60_000, "for=" * 15_000, "-" * 60_000, ";" * 60_000, '"' * 60_000, " " * 60_000,
+     "10.1.1.1," * 6000, "for=10.1.1.1," * 4000],
+    ids=["letters", "pairs", "dashes", "semicolons", "quotes", "spaces", "hops", "forwarded hops"],
+)  # fmt: skip
+def test_reading_a_large_header_is_linear(name: str, value: str) -> None:
+    began = time.process_time()
+    resolved("10.0.0.1", [(name, value)])
+    assert (
+        time.process_time() - began < 0.1
+    )  # "letters" took 27 s when a regular expression read it
+
+
 @pytest.mark.parametrize("entry", ["nginx", "*"])
 def test_what_is_no_network_is_refused_by_the_settings_name(entry: str) -> None:
     with pytest.raises(InvalidOptions, match="TRUSTED_PROXIES"):
@@ -150,6 +166,13 @@ def test_a_stranger_does_not(peer: str) -> None:
         "127.0.0.1.nip.io",
         "127.0.0.1@x",
         "0.0.0.0",
+        "127.0.0.1%evil.example",
+        "localhost#evil.example",
+        "localhost?evil.example",
+        "localhost/evil",
+        "[::1%25evil]",
+        "[::1]evil",
+        "localhost:port",
     ],
 )
 def test_a_name_that_was_bound_to_this_machine_does_not(host: str) -> None:
@@ -172,7 +195,8 @@ def test_what_a_proxy_hands_on_does_not(name: str) -> None:
 def test_what_a_proxy_hands_on_without_a_word_does_not() -> None:
     said = {"client": ("127.0.0.1", 5), "headers": [(b"host", b"127.0.0.1:8000")]}
     assert non_local_reason({**said, "http_version": "1.1"}) is None
-    assert "HTTP/1.0" in (non_local_reason({**said, "http_version": "1.0"}) or "")
+    for version in ("0.9", "1.0"):
+        assert f"HTTP/{version}" in (non_local_reason({**said, "http_version": version}) or "")
 
 
 def test_a_trusted_proxy_makes_nobody_local() -> None:
