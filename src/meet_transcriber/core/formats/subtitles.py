@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 from meet_transcriber.core.formats.documents import display_name, to_single_line
 from meet_transcriber.core.languages import (
@@ -61,22 +63,46 @@ def display_width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in shown)
 
 
+class _Line(NamedTuple):
+    """The last of the lines that words fill one by one, each with as many words as fit.
+
+    Widths are carried along, because measuring a cue anew for each of its words is quadratic.
+    """
+
+    number: int = 0
+    """Counted from 1; 0 before the first word."""
+    columns: int = 0
+    total: int = 0
+    """Columns of all words in one line."""
+    last: str = ""
+
+    def longer(self, text: str) -> "_Line":
+        alone = display_width(text.lstrip())
+        added = needs_space(self.last, text) + display_width(text) if self.number else alone
+        if self.number and self.columns + added <= LINE_WIDTH:
+            return _Line(self.number, self.columns + added, self.total + added, text)
+        return _Line(self.number + 1, alone, self.total + added, text)
+
+
 def wrap(texts: Sequence[str]) -> tuple[str, ...]:
     """Break words into lines; two lines get about equal length."""
-    greedy = _greedy(texts)
-    if len(greedy) != MAX_LINES:
-        return tuple(line.strip() for line in greedy)
+    lines = [*accumulate(texts, _Line.longer, initial=_Line())][1:]
+    starts = [at for at, line in enumerate(lines) if at == 0 or line.number > lines[at - 1].number]
+    if len(starts) == MAX_LINES:
+        starts[1] = min(range(1, len(texts)), key=lambda cut: _imbalance(texts, lines, cut))
+    bounds = pairwise([*starts, len(texts)])
+    return tuple(join_words(texts[start:end]) for start, end in bounds)
 
-    def cost(cut: int) -> float:
-        top, bottom = (display_width(join_words(part)) for part in (texts[:cut], texts[cut:]))
-        too_wide = 1000 * (max(top, bottom) > LINE_WIDTH)
-        bonus = _CLAUSE_COLUMNS * ends_clause(texts[cut - 1])
-        if texts[cut][0].isspace():
-            bonus = _SPACE_COLUMNS
-        return abs(top - bottom) - bonus + too_wide
 
-    best = min(range(1, len(texts)), key=cost)
-    return join_words(texts[:best]), join_words(texts[best:])
+def _imbalance(texts: Sequence[str], lines: Sequence[_Line], cut: int) -> float:
+    """The cost of a second line that begins with word `cut`, in columns."""
+    text = texts[cut]
+    added = lines[cut].total - lines[cut - 1].total
+    top = lines[cut - 1].total
+    bottom = lines[-1].total - top - added + display_width(text.lstrip())
+    too_wide = 1000 * (max(top, bottom) > LINE_WIDTH)
+    bonus = _SPACE_COLUMNS if text[0].isspace() else _CLAUSE_COLUMNS * ends_clause(texts[cut - 1])
+    return abs(top - bottom) - bonus + too_wide
 
 
 def _groups(transcript: Transcript, labels: bool) -> Iterator[list[Word]]:
@@ -128,53 +154,43 @@ def _break_long(text: str) -> Iterator[str]:
     if display_width(text) <= LINE_WIDTH:
         yield text
         return
-    atom = ""
+    atom: list[str] = []
+    columns = 0
     for cluster in split_clusters(text):
         glued = cluster in _GLUED or not (
-            is_spaceless(cluster[0]) or is_spaceless(atom[-1:] or "a")
+            is_spaceless(cluster[0]) or is_spaceless(atom[-1][-1] if atom else "a")
         )
-        if atom.strip() and (not glued or display_width(atom + cluster) > LINE_WIDTH):
-            yield atom
-            atom = ""
-        atom += cluster
-    yield atom
+        width = display_width(cluster)
+        if atom and (not glued or columns + width > LINE_WIDTH):
+            yield "".join(atom)
+            atom, columns = [], 0
+        atom.append(cluster)
+        columns += width
+    yield "".join(atom)
 
 
 def _cut(words: Sequence[Word]) -> Iterator[list[Word]]:
-    start = 0
-    for index in range(len(words)):
-        if index + 1 == len(words) or _ends_cue(words, start, index):
+    start, line = 0, _Line()
+    for index, word in enumerate(words):
+        line = line.longer(word.text)
+        if index + 1 == len(words) or _ends_cue(words, start, index, line):
             yield list(words[start : index + 1])
-            start = index + 1
+            start, line = index + 1, _Line()
 
 
-def _ends_cue(words: Sequence[Word], start: int, index: int) -> bool:
-    """Return whether a cue that starts with word `start` ends after word `index`."""
+def _ends_cue(words: Sequence[Word], start: int, index: int, line: _Line) -> bool:
+    """Return whether a cue that starts with word `start` ends after word `index`, on `line`."""
     if gap_after(words, index) >= _PAUSE:
         return True
-    taken = [word.text for word in words[start : index + 1]]
-    longer = [*taken, words[index + 1].text]
-    too_long = words[index + 1].end - words[start].start > MAX_SECONDS
-    if too_long or len(_greedy(longer)) > MAX_LINES:
+    text, following = words[index].text, words[index + 1]
+    too_long = following.end - words[start].start > MAX_SECONDS
+    if too_long or line.longer(following.text).number > MAX_LINES:
         return True
-    full = display_width(join_words(taken)) > LINE_WIDTH
-    text = words[index].text
-    clause = ends_clause(text) or words[index + 1].text[0].isspace()
-    following = words[index + 1 : index + 1 + _WORDS_AHEAD]
-    sentence_ends_soon = any(ends_sentence(word.text) for word in following)
+    clause = ends_clause(text) or following.text[0].isspace()
+    ahead = words[index + 1 : index + 1 + _WORDS_AHEAD]
+    sentence_ends_soon = any(ends_sentence(word.text) for word in ahead)
+    full = line.total > LINE_WIDTH
     return full and (ends_sentence(text) or (clause and not sentence_ends_soon))
-
-
-def _greedy(texts: Sequence[str]) -> list[str]:
-    """Join texts into as few lines as possible; each text fits a line."""
-    lines: list[str] = []
-    for text in texts:
-        longer = join_words([lines[-1], text]) if lines else text
-        if lines and display_width(longer) <= LINE_WIDTH:
-            lines[-1] = longer
-        else:
-            lines.append(text)
-    return lines
 
 
 def _cue(words: Sequence[Word]) -> Cue:
