@@ -93,6 +93,7 @@ def create_app(
         InvalidOptions: the settings are invalid, or would let unknown callers in.
     """
     app = FastAPI(
+        redirect_slashes=False,  # its absolute Location would repeat the client's Host header
         title="Meet Transcriber",
         version=__version__,
         summary="Who said what, and when.",

@@ -24,8 +24,8 @@ HEADERS: Mapping[bytes, bytes] = {
 """From OWASP's REST Security Cheat Sheet; a header that the route sets wins."""
 
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
-_CACHING = {b"cache-control", b"etag"}  # the route has decided itself
 _NO_STORE = (b"cache-control", b"no-store")
+_REVALIDATE = (b"cache-control", b"private, no-cache")
 
 URL_BYTES = 16 << 10
 HEADERS_BYTES = 32 << 10
@@ -65,11 +65,11 @@ class SecurityHeadersMiddleware:
 
 
 def _complete(given: list[tuple[bytes, bytes]], scheme: str) -> list[tuple[bytes, bytes]]:
-    """Add `HEADERS`, `no-store` unless the route allows caching, and HSTS over HTTPS."""
+    """Add `HEADERS`, how to cache unless the route says it, and HSTS over HTTPS."""
     names = {name.lower() for name, _ in given}
     given += [(name, value) for name, value in HEADERS.items() if name not in names]
-    if not names & _CACHING:
-        given.append(_NO_STORE)
+    if b"cache-control" not in names:
+        given.append(_REVALIDATE if b"etag" in names else _NO_STORE)
     if scheme == "https":
         given.append(_HSTS)
     return given

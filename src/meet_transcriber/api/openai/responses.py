@@ -12,8 +12,9 @@ from starlette.types import Receive, Scope, Send
 
 from meet_transcriber.api.openai.errors import ApiError, error_of
 from meet_transcriber.api.openai.requests import TranscriptionRequest
+from meet_transcriber.api.routes.events import key_holds
 from meet_transcriber.api.serializers import JsonResponse, dumped
-from meet_transcriber.core.errors import JobError, StorageError, TranscriptionError
+from meet_transcriber.core.errors import JobError, KeyRefused, StorageError, TranscriptionError
 from meet_transcriber.core.formats import export
 from meet_transcriber.core.formats.openai_json import (
     diarized_body,
@@ -72,6 +73,7 @@ class JobWaiter:
 
         Raises:
             ClientDisconnect: the sender disconnected.
+            KeyRefused: the sender's key was revoked; the job continues.
             JobNotFound: the job was deleted.
             StorageUnavailable: the store failed for too long.
         """
@@ -84,6 +86,8 @@ class JobWaiter:
                     if not self._keeps:
                         await run_in_threadpool(self._delete)
                     raise ClientDisconnect
+                if not await key_holds(self._request):
+                    raise KeyRefused("This API key was revoked while the job was in progress.")
                 changed = (await subscription.next(CHECK_SECONDS)).changed
                 if update := changed.get(self.job.id):
                     self.job = update.shown()
@@ -97,7 +101,7 @@ class JobWaiter:
 
         Raises:
             ApiError: 504, it takes longer than so many seconds; the job continues.
-            ClientDisconnect, JobNotFound, StorageUnavailable: as `updates` does.
+            ClientDisconnect, KeyRefused, JobNotFound, StorageUnavailable: as `updates` does.
         """
         deadline = time.monotonic() + seconds
         async for _ in self.updates():

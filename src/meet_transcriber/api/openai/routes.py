@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from fastapi import Request
+from fastapi import Depends, Request
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.convertors import PathConvertor, register_url_convertor
@@ -34,6 +34,7 @@ from meet_transcriber.api.openai.responses import (
     wait_for_upload,
 )
 from meet_transcriber.api.openapi import Responses, parameter, tagged_router
+from meet_transcriber.api.routes.events import acquire_stream
 from meet_transcriber.api.routes.submissions import run_limited
 from meet_transcriber.api.schemas import FormSchema
 from meet_transcriber.core.jobs import Job
@@ -115,6 +116,7 @@ _STARTED_AT = round(time.time())
 @router.post(
     "/audio/transcriptions",
     summary="Transcribe a recording and wait for the result",
+    dependencies=[Depends(acquire_stream)],
     **_described("transcribe"),
 )
 async def create_transcription(request: Request, service: TranscribeService) -> Response:
@@ -125,6 +127,7 @@ async def create_transcription(request: Request, service: TranscribeService) -> 
 @router.post(
     "/audio/translations",
     summary="Translate a recording and wait for the result",
+    dependencies=[Depends(acquire_stream)],
     **_described("translate"),
 )
 async def create_translation(request: Request, service: TranscribeService) -> Response:

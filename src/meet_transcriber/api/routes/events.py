@@ -48,7 +48,7 @@ _JOB_PAUSE_SECONDS, _ALL_JOBS_PAUSE_SECONDS = 0.3, 0.5
 
 
 class StreamLimiter:
-    """Limits the event streams that each tenant has open in this process."""
+    """Limits the event streams and waiting requests that each tenant has open in this process."""
 
     def __init__(self, most: int = MOST_STREAMS) -> None:
         self._most = most
@@ -64,8 +64,8 @@ class StreamLimiter:
         """
         if self._open[tenant] >= self._most:
             raise RateLimited(
-                f"You have {self._most} event streams open, the most that are served at a time; "
-                "close some of them.",
+                f"You have {self._most} event streams or waiting requests open, the most that are "
+                "served at a time; close some of them.",
                 _RETRY_AFTER_SECONDS,
             )
         self._open[tenant] += 1
@@ -75,10 +75,10 @@ class StreamLimiter:
             self._open[tenant] -= 1
 
 
-async def acquire_stream(request: Request, service: ReaderService) -> AsyncIterator[None]:
-    """Dependency of routes that stream events; released when the stream ends."""
+async def acquire_stream(request: Request, _service: ReaderService) -> AsyncIterator[None]:
+    """Dependency of routes that wait for jobs; released when the response has ended."""
     limiter: StreamLimiter = request.app.state.streams
-    with limiter.acquire(service.queries.tenant or ""):
+    with limiter.acquire(request.state.caller.tenant):
         yield
 
 
@@ -113,11 +113,15 @@ class KeyRechecks:
         return holds
 
 
+async def key_holds(request: Request) -> bool:
+    """Whether the key of a request that is still being answered was not revoked."""
+    rechecks: KeyRechecks = request.app.state.key_rechecks
+    return await rechecks.is_valid(request)
+
+
 async def _may_continue(request: Request) -> bool:
     """Whether a stream goes on: the server runs, and the caller's key still holds."""
-    state = request.app.state
-    rechecks: KeyRechecks = state.key_rechecks
-    return not state.stopping.is_set() and await rechecks.is_valid(request)
+    return not request.app.state.stopping.is_set() and await key_holds(request)
 
 
 class StreamComplete(Exception):

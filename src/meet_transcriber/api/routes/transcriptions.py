@@ -120,7 +120,7 @@ async def get_transcription(
     """The status of a job; poll again after `Retry-After` seconds, or follow its events."""
     statuses: StatusCache = request.app.state.statuses
     status = await statuses.get(service.queries, job_id, transcript)
-    headers = {"ETag": status.etag, "Cache-Control": "no-cache"}
+    headers = {"ETag": status.etag, "Cache-Control": "private, no-cache"}
     if status.retry_after is not None:
         headers["Retry-After"] = str(status.retry_after)
     if matches(if_none_match, status.etag):
@@ -160,7 +160,7 @@ def download_transcription(
     job, data = service.queries.export(job_id, form)
     exporter = EXPORTERS[form]
     etag = f'"{serializers.edition(job)}.{form}"'
-    headers = {"ETag": etag, "Cache-Control": "no-cache", "Vary": "Accept"}
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Accept"}
     if matches(if_none_match, etag):
         return Response(status_code=304, headers=headers)
     headers["Content-Disposition"] = attachment(job.name, exporter.extension)
