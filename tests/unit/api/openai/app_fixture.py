@@ -11,6 +11,7 @@ import httpx
 from fastapi import FastAPI
 
 from meet_transcriber.api.openai.routes import router
+from meet_transcriber.api.routes.events import KeyRechecks, StreamLimiter
 from meet_transcriber.api.routes.submissions import ProbeLimiter
 from meet_transcriber.bootstrap import auth
 from meet_transcriber.bootstrap.auth import build_auth
@@ -38,6 +39,7 @@ def make_app(service: Service, **changed: Any) -> FastAPI:
     app.state.service, app.state.settings = service, wanted
     app.state.auth = build_auth(wanted, service.context.jobs)
     app.state.limiter, app.state.probe_limiter = auth.limits(wanted), ProbeLimiter()
+    app.state.streams, app.state.key_rechecks = StreamLimiter(), KeyRechecks()
     app.include_router(router)
     return app
 

@@ -16,6 +16,7 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.service import Service
 from meet_transcriber.service import SubmissionRequest as JobRequest
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
+from tests.unit.api.openai.app_fixture import make_app
 from tests.unit.api.service_fixture import make_service, work
 
 
@@ -41,7 +42,8 @@ def waiter_of(service: Service, patience_seconds: float = 30.0) -> JobWaiter:
     upload = service.submissions.start_upload("standup.wav")
     upload.write(b"tape")
     job = upload.finish(JobRequest(Options()))
-    request = Request({"type": "http", "headers": []}, stay)
+    scope = {"type": "http", "scheme": "http", "method": "POST", "headers": []}
+    request = Request({**scope, "app": make_app(service)}, stay)
     return JobWaiter(service, request, job, keeps=False, patience_seconds=patience_seconds)
 
 

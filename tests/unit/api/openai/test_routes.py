@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from meet_transcriber.api.openai.requests import FIELDS
+from meet_transcriber.api.routes.events import StreamLimiter
 from meet_transcriber.core.errors import RecognitionFailed, UnreadableAudio
 from meet_transcriber.core.jobs import Job, JobQuery
 from meet_transcriber.core.options import Options
@@ -18,6 +20,7 @@ from meet_transcriber.core.transcript import Span
 from meet_transcriber.ports.engines import Finding, Progress, Waveform
 from meet_transcriber.service import Policy, Service
 from tests.unit.api.openai.app_fixture import TEXT, at_work, call, make_app, post, transcribed
+from tests.unit.api.secured_app import SecuredApp
 from tests.unit.api.service_fixture import FakeRecognizer, make_service, stored_keys
 
 KEY = {"idempotency-key": "one"}
@@ -140,6 +143,41 @@ def test_a_timeout_is_504_and_the_job_continues(tmp_path: Path) -> None:
     job_id = answer.headers["x-job-id"]
     assert answer.headers["location"] == f"/transcribe/{job_id}"
     assert service.queries.job(job_id).state == "pending"
+
+
+@pytest.mark.parametrize("fields", [[], [("stream", "true")]], ids=["whole", "events"])
+def test_waiting_requests_of_a_tenant_are_limited(
+    tmp_path: Path, fields: list[tuple[str, str]]
+) -> None:
+    service = make_service(tmp_path)
+    app = make_app(service)
+    app.state.streams = StreamLimiter(most=1)
+    with at_work(service):
+        for _ in range(2):
+            assert post(app, fields).is_success
+        with app.state.streams.acquire(""):
+            refused = post(app, fields)
+    assert refused.status_code == 429
+    assert error_in(refused)["code"] == "rate_limited"
+    assert len(jobs(service)) == 2
+
+
+@pytest.mark.parametrize("fields", [{}, {"stream": "true"}], ids=["whole", "events"])
+def test_a_request_whose_key_is_revoked_ends_and_its_job_stays(
+    secured: SecuredApp, fields: dict[str, str]
+) -> None:
+    made = secured.key("read", "submit")
+    form = {"model": (None, "base"), "file": ("a.wav", b"tape")}
+    sent = {"headers": {"X-API-Key": made.token}, "files": form, "data": fields}
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(secured.client.post, "/v1/audio/transcriptions", **sent)
+        while not jobs(secured.service.for_tenant("")):  # nobody works on it
+            time.sleep(0.01)
+        secured.guard.keyring.revoke(made.key.id)
+        answer = waiting.result(20)
+    assert answer.status_code == (200 if fields else 401)
+    assert "This API key was revoked" in answer.text
+    assert len(jobs(secured.service.for_tenant(""))) == 1
 
 
 def test_a_cancelled_job_is_409(tmp_path: Path) -> None:
