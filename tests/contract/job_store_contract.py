@@ -233,7 +233,10 @@ class IndexesContract(_Contract):
             jobs={"processing": 1, "pending": 1},
             seconds_left=75.0,
             waiting_since={"cpu": 90.0, "recognize": 100.0},
+            oldest_at=90.0,
         )
+        store.create(job("e", created_at=80.0, state="uploading"))
+        assert store.backlog().oldest_at == 90.0
 
     def test_an_empty_store_has_no_backlog(self, store: JobStore) -> None:
         assert store.backlog() == Backlog()

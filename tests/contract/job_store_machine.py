@@ -116,6 +116,9 @@ def _backlog(entries: list[IndexEntry]) -> Backlog:
             for queue in QUEUES
             if any(queue in entry.ready for entry in entries)
         },
+        oldest_at=min(
+            (entry.created_at for entry in entries if entry.state != "uploading"), default=None
+        ),
     )
 
 

@@ -429,6 +429,7 @@ class Backlog:
         seconds_left: seconds of audio that still have to be recognized.
         waiting_since: queue -> when the job that waits longest there was last served, or
             created.
+        oldest_at: when the oldest of these jobs was created, uploads aside; None without any.
     """
 
     ready: Mapping[str, int] = field(default_factory=dict)
@@ -436,6 +437,7 @@ class Backlog:
     jobs: Mapping[str, int] = field(default_factory=dict)
     seconds_left: float = 0.0
     waiting_since: Mapping[str, float] = field(default_factory=dict)
+    oldest_at: float | None = None
 
     @property
     def active(self) -> int:

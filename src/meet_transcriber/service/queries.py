@@ -379,9 +379,9 @@ class QueueStats:
 
 def measure_queues(jobs: JobStore, queue: JobQueue, now: float) -> QueueStats:
     """Read the current state; raises StorageError if the store or the broker does not respond."""
-    oldest = jobs.page(JobQuery(limit=1, order="asc", states=("pending", "processing")))
+    backlog = jobs.backlog()
     return QueueStats(
-        jobs.backlog(),
+        backlog,
         {name: queue.length(name) for name in QUEUES},
-        max(now - oldest[0].created_at, 0.0) if oldest else None,
+        None if backlog.oldest_at is None else max(now - backlog.oldest_at, 0.0),
     )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 import redis
@@ -19,6 +20,8 @@ from meet_transcriber.core.errors import (
 )
 from meet_transcriber.core.jobs import JobQuery
 from meet_transcriber.core.redis_urls import parse_redis_url
+from meet_transcriber.ports.stores import JobQueue
+from meet_transcriber.service.queries import measure_queues
 from meet_transcriber.stores.redis.client import build_client
 from meet_transcriber.stores.redis.jobs import RedisJobStore
 from tests.contract.job_samples import job, one_more
@@ -342,3 +345,38 @@ def test_a_forked_process_has_its_own_connections(own_server: RedisServer) -> No
     store = RedisJobStore(parse_redis_url(own_server.url))
     assert store.get("job-1").fence == 200
     store.close()
+
+
+# -- costs -----------------------------------------------------------------------------------
+
+
+class NoMessages:
+    """A broker without messages."""
+
+    def length(self, _queue: str) -> int:
+        return 0
+
+
+def test_reading_the_queue_costs_the_same_however_many_jobs_have_ended(
+    own_server: RedisServer, open_store: OpenStore
+) -> None:
+    store = open_store(own_server.url)
+    client = build_client(parse_redis_url(own_server.url), 10.0)
+
+    def commands_and_bytes() -> tuple[int, int]:
+        before = client.info("stats")
+        stats = measure_queues(store, cast(JobQueue, NoMessages()), now=200.0)
+        assert (stats.oldest_seconds, stats.backlog.active) == (50.0, 10)
+        after = client.info("stats")
+        names = "total_commands_processed", "total_net_output_bytes"
+        commands, sent = (after[name] - before[name] for name in names)
+        return commands, sent
+
+    for number in range(10):
+        store.create(job(f"active-{number}", created_at=150.0 + number))
+    first = commands_and_bytes()
+    for number in range(1000):
+        store.create(job(f"ended-{number}", state="completed", created_at=100.0))
+    again = commands_and_bytes()
+    assert again[0] == first[0]
+    assert again[1] < 1.2 * first[1]  # INFO itself varies by some digits

@@ -93,15 +93,18 @@ def _changed(keys: Keys, job: Job) -> Command:
 def backlog(found: Iterable[bytes]) -> Backlog:
     """Sum the backlog entries of the active jobs."""
     ready, running, jobs = Counter[str](), Counter[str](), Counter[str]()
-    seconds_left, since = 0.0, dict[str, float]()
+    seconds_left, since, created = 0.0, dict[str, float](), list[float]()
     for share in map(json.loads, found):
         ready.update(share["ready"])
         running.update(share["running"])
         jobs[share["state"]] += 1
+        if share["state"] != "uploading":
+            created.append(share["created_at"])
         seconds_left += share["seconds_left"]
         for queue in share["ready"]:
             since[queue] = min(since.get(queue, inf), share["served_at"])
-    return Backlog(dict(ready), dict(running), dict(jobs), seconds_left, since)
+    oldest_at = min(created, default=None)
+    return Backlog(dict(ready), dict(running), dict(jobs), seconds_left, since, oldest_at)
 
 
 def usage(active: int, stored: Iterable[bytes], audio: Sequence[tuple[bytes, float]]) -> Usage:
@@ -134,6 +137,7 @@ def _share(entry: IndexEntry | None) -> str | None:
         return None
     share = {
         "state": entry.state,
+        "created_at": entry.created_at,
         "ready": entry.ready,
         "running": entry.running,
         "seconds_left": entry.seconds_left,

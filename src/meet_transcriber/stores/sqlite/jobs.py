@@ -171,16 +171,18 @@ class SqliteJobStore:
         return Changes.since(since, int(rows[0][0]), job_ids)
 
     def backlog(self) -> Backlog:
-        by_state = "SELECT state, count(*), sum(seconds_left) FROM jobs WHERE active GROUP BY 1"
+        sums = "count(*), sum(seconds_left), min(created_at)"
+        by_state = f"SELECT state, {sums} FROM jobs WHERE active GROUP BY 1"  # noqa: S608 - our own words
         waits = "min(CASE WHEN ready > 0 THEN served_at END)"
         by_queue = f"SELECT queue, sum(ready), sum(running), {waits} FROM work GROUP BY 1"  # noqa: S608 - our own words
         states, queues = self._rows(by_state), self._rows(by_queue)
         return Backlog(
             ready={queue: ready for queue, ready, _, _ in queues if ready},
             running={queue: running for queue, _, running, _ in queues if running},
-            jobs={state: jobs for state, jobs, _ in states},
-            seconds_left=sum(seconds for *_, seconds in states),
+            jobs={state: jobs for state, jobs, _, _ in states},
+            seconds_left=sum(seconds for _, _, seconds, _ in states),
             waiting_since={queue: since for queue, *_, since in queues if since is not None},
+            oldest_at=min((at for state, *_, at in states if state != "uploading"), default=None),
         )
 
     def usage(self, tenant: str, since: float) -> Usage:
