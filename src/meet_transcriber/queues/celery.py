@@ -53,6 +53,9 @@ def make_app(address: RedisAddress) -> Celery:
         worker_pool="prefork",
         worker_concurrency=1,  # each process loads its own models
         worker_prefetch_multiplier=1,
+        # On Redis the prefetch count drifts with late acknowledgements: after days a worker may
+        # reserve hundreds of messages that others could take.
+        worker_disable_prefetch=True,
         worker_proc_alive_timeout=_CHILD_START_SECONDS,
         worker_redirect_stdouts=False,
     )
