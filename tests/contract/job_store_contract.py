@@ -353,6 +353,16 @@ class FactsContract(_Contract):
         time.sleep(0.5)
         assert not store.lock("tend", "b", 60.0, time.time())
 
+    def test_a_lost_lock_cannot_be_extended_even_if_it_is_free(self, store: JobStore) -> None:
+        assert store.lock("tend", "a", 0.4, time.time())
+        assert store.extend_lock("tend", "a", 0.4, time.time())
+        time.sleep(0.5)
+        assert store.lock("tend", "b", 60.0, time.time())
+        assert not store.extend_lock("tend", "a", 60.0, time.time())
+        store.unlock("tend", "b")
+        assert not store.extend_lock("tend", "a", 60.0, time.time())
+        assert store.lock("tend", "c", 60.0, time.time())
+
     def test_only_its_holder_releases_a_lock(self, store: JobStore) -> None:
         now = time.time()
         assert store.lock("tend", "a", 60.0, now)

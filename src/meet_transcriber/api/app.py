@@ -104,7 +104,7 @@ def create_app(
         openapi_url="/openapi.json",
         telemetry=_TELEMETRY,
     )
-    guard = guard or auth.build_auth(settings, service.context.jobs)
+    guard = guard or auth.build_auth(settings, service.context.jobs, service.context.clock)
     app.state.service, app.state.settings, app.state.auth = service, settings, guard
     app.state.stopping = threading.Event()
     app.state.exposition = observability.exposition(service.context, stores=True)
@@ -179,7 +179,7 @@ def build(settings: Settings) -> FastAPI:
     services.check_place(settings)
     queue = services.open_queue(settings, _worker_command)
     service = services.service(settings, queue)
-    access = auth.build_auth(settings, service.context.jobs)
+    access = auth.build_auth(settings, service.context.jobs, service.context.clock)
     if settings.webhook_secret is not None:  # an invalid one fails the start, not a thread later
         services.webhook_secret(settings, service.context.jobs)
 

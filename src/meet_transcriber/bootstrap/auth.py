@@ -11,7 +11,7 @@ from pathlib import Path
 from meet_transcriber.core.auth import NewKey
 from meet_transcriber.core.errors import InvalidOptions, StorageError
 from meet_transcriber.ports.auth import AuditTrail, Keyring, RateLimiter, Sealer
-from meet_transcriber.ports.stores import JobStore
+from meet_transcriber.ports.stores import Clock, JobStore
 from meet_transcriber.settings import Settings, make_data_dir, redis_address
 
 _LIMITER_TIMEOUT_SECONDS = 1.0
@@ -34,14 +34,22 @@ class AuthContext:
     names: bool = False
 
 
-def build_auth(settings: Settings, jobs: JobStore) -> AuthContext:
-    """Keyring and audit trail on these stores; raises InvalidOptions if API_KEYS is unusable."""
+def build_auth(settings: Settings, jobs: JobStore, clock: Clock = time.time) -> AuthContext:
+    """
+    Keyring and audit trail on these stores.
+
+    Args:
+        clock: that all processes share, by which keys and sessions expire.
+
+    Raises:
+        InvalidOptions: API_KEYS is unusable.
+    """
     from meet_transcriber.auth.keyring import ApiKeyring, read_static
 
     keyring = ApiKeyring(
         jobs.keys,
         lambda: _pepper(settings, jobs),
-        time.time,
+        clock,
         read_static(_static_keys(settings)),
         jobs.set_fact_once,
     )

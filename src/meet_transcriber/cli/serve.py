@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -46,7 +47,7 @@ def serve(
 def for_loopback(settings: Settings, listener: socket.socket) -> Settings:
     """On a loopback address no API key is required, unless AUTH_MODE is set."""
     host = str(listener.getsockname()[0])
-    if "auth_mode" in settings.model_fields_set or not host.startswith(("127.", "::1")):
+    if "auth_mode" in settings.model_fields_set or not ip_address(host).is_loopback:
         return settings
     return settings.model_copy(update={"auth_mode": "loopback"})
 

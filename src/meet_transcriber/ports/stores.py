@@ -243,6 +243,10 @@ class JobStore(Protocol):
         """Acquire or extend a lock; False if another holder has it."""
         ...
 
+    def extend_lock(self, name: str, holder: str, seconds: float, now: float) -> bool:
+        """Extend a lock; False if this holder lost it, also if it is free by now."""
+        ...
+
     def unlock(self, name: str, holder: str) -> None:
         """Release a lock, if this holder has it."""
         ...

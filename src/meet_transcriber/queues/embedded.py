@@ -100,7 +100,9 @@ class WorkerSupervisor:
     def _run(self, on_death: OnDeath) -> None:
         while not self._closing.is_set():
             try:
-                with self._path.open("a+b") as lock:
+                # private, or any user of the machine could lock it
+                file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+                with os.fdopen(file, "a+b") as lock:
                     self._supervise(lock, on_death)
             except Exception as error:  # the outermost frame of this thread, which must go on
                 problem = f"No worker can be started: {error}."

@@ -1,5 +1,6 @@
 """Shared dependencies and policy of the service."""
 
+import random
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -28,7 +29,8 @@ log = get_logger(__name__)
 
 FIRST_GUESS_RTF = 0.3
 _RTF = "rtf"
-_LOCK_PAUSE_SECONDS = 0.005  # most locks are held for milliseconds
+_LOCK_WAIT_SECONDS = 2.0
+_FIRST_LOCK_PAUSE_SECONDS, _LONGEST_LOCK_PAUSE_SECONDS = 0.002, 0.1
 
 
 @dataclass(frozen=True)
@@ -118,32 +120,23 @@ class ServiceContext:
             log.warning("notify_failed", job_id=job_id, error=str(error))
 
     @contextmanager
-    def locked(
-        self, name: str, busy: str, lease_seconds: float, patience_seconds: float
-    ) -> Iterator[Callable[[], None]]:
+    def locked(self, name: str, busy: str, lease_seconds: float) -> Iterator[Callable[[], None]]:
         """
         Hold a lock of the store within the context; that of a process that died expires.
 
         Yields a function that raises StorageUnavailable if the lock was lost.
 
         Args:
-            busy: message for users where the lock is lost or not free in time.
+            busy: message for users where the lock is lost or not free soon.
 
         Raises:
-            StorageUnavailable: others hold the lock for longer than the patience.
+            StorageUnavailable: others hold the lock for longer than this may wait.
         """
-        holder, started = uuid.uuid4().hex, time.monotonic()
-        asked = started
-        while not self.jobs.lock(name, holder, lease_seconds, self.clock()):
-            if time.monotonic() - started > patience_seconds:
-                raise StorageUnavailable(busy)
-            time.sleep(_LOCK_PAUSE_SECONDS)
-            asked = time.monotonic()
+        holder = uuid.uuid4().hex
+        self._acquire(name, holder, busy, lease_seconds)
 
         def check_held() -> None:
-            # A lock that expired and is free again may have been held by another in between.
-            expired = time.monotonic() - asked > lease_seconds
-            if expired or not self.jobs.lock(name, holder, lease_seconds, self.clock()):
+            if not self.jobs.extend_lock(name, holder, lease_seconds, self.clock()):
                 raise StorageUnavailable(busy)
 
         try:
@@ -151,6 +144,15 @@ class ServiceContext:
         finally:
             with suppress(StorageUnavailable):  # it expires; what was done under it is done
                 self.jobs.unlock(name, holder)
+
+    def _acquire(self, name: str, holder: str, busy: str, lease_seconds: float) -> None:
+        """Wait for a lock, but not for long, because a thread of the pool waits with it."""
+        give_up_at, pause = time.monotonic() + _LOCK_WAIT_SECONDS, _FIRST_LOCK_PAUSE_SECONDS
+        while not self.jobs.lock(name, holder, lease_seconds, self.clock()):
+            if time.monotonic() > give_up_at:
+                raise StorageUnavailable(busy)
+            time.sleep(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - only spreads load
+            pause = min(2 * pause, _LONGEST_LOCK_PAUSE_SECONDS)
 
     def seconds_left(self, audio_seconds: float) -> float | None:
         """Estimate how long the workers need to recognize this audio; None without a worker."""

@@ -15,7 +15,6 @@ from meet_transcriber.service.context import ServiceContext
 DAY_SECONDS = 24 * 3600.0
 
 _LOCK_SECONDS = 10.0
-_PATIENCE_SECONDS = 15.0  # longer, so that the lock of a process that died expires meanwhile
 _MARGIN_JOBS = 128
 """Fewer jobs than this arrive at once; further below the limit no lock is needed."""
 
@@ -55,7 +54,7 @@ class Quotas:
             or (seconds is not None and policy.max_audio_seconds is not None)
         )
         busy = "Too many recordings arrive at once; send it again."
-        lock = self._context.locked("admission", busy, _LOCK_SECONDS, _PATIENCE_SECONDS)
+        lock = self._context.locked("admission", busy, _LOCK_SECONDS)
         with lock if contended else nullcontext():
             if contended and place:
                 self._check_queue()

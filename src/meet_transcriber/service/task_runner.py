@@ -102,6 +102,8 @@ class TaskHeartbeat:
                 self._problem = error
             except TranscriptionError as error:
                 log.warning("heartbeat_delayed", job_id=self._claim.job.id, error=str(error))
+            except Exception:  # the outermost frame of this thread: the next beat may succeed
+                log.exception("heartbeat_failed", job_id=self._claim.job.id)
 
     def _renew_or_check(self) -> None:
         now, lease = self._context.clock(), self._context.policy.lease_seconds

@@ -50,7 +50,6 @@ from meet_transcriber.service.queries import JobQueries
 T = TypeVar("T")
 
 _LOCK_SECONDS = 30.0  # deleting a person deletes the clips while the lock is held
-_PATIENCE_SECONDS = 10.0
 _BUSY = "The voice profiles are locked by another change; try again."
 
 
@@ -101,8 +100,7 @@ class VoiceBook:
             TranscriptionError: as `read` does, and whatever the function raises.
         """
         sealer, media = sealer_of(self.context), self.context.media
-        lock = f"voices:{self.key}", _BUSY, _LOCK_SECONDS, _PATIENCE_SECONDS
-        with self.context.locked(*lock) as check_held:
+        with self.context.locked(f"voices:{self.key}", _BUSY, _LOCK_SECONDS) as check_held:
             before = self.read()
             book, result = change(before)
             check_held()

@@ -11,7 +11,7 @@ from meet_transcriber.core.jobs import Job, JobQuery
 from meet_transcriber.core.voices import FOLDER as VOICES_FOLDER
 from meet_transcriber.ports.stores import Copied, MediaStore
 from meet_transcriber.stores.base import validate_key
-from meet_transcriber.stores.disk import DiskMediaStore
+from meet_transcriber.stores.disk import DiskMediaStore, make_private
 from meet_transcriber.stores.sqlite.database import check_version
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 
@@ -130,6 +130,7 @@ def _write_sums(folder: Path) -> None:
     names = [_DATABASE, *(f"{_MEDIA}/{key}" for key in keys)]
     unfinished = folder / f"{_SUMS}.new"
     try:
+        make_private(unfinished)
         unfinished.write_text("".join(f"{_sum(folder / name)}  {name}\n" for name in names))
         unfinished.replace(folder / _SUMS)
     except OSError as error:
@@ -197,6 +198,7 @@ def _check_empty(folder: Path) -> None:
 def _copy_database(source: Path, target: Path) -> None:
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(target)
         with (
             closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as db,
             closing(sqlite3.connect(target)) as copy,

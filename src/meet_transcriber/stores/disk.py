@@ -38,6 +38,24 @@ def translated(verb: str, key: str) -> Iterator[None]:
         raise StorageError(f"Cannot {verb} {key}: {error.strerror or error}.") from error
 
 
+def make_private(path: Path) -> None:
+    """
+    Create an empty file that only its owner can read, unless it exists.
+
+    Whatever its folder and the umask allow: jobs, secrets and digests of keys are written to it.
+    """
+    if path.exists():
+        return
+    # linked, because to open and close a database releases SQLite's locks in this process
+    with suppress(OSError):  # whoever opens the file says why that fails
+        file, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY)
+        os.close(file)
+        try:
+            os.link(name, path)
+        finally:
+            Path(name).unlink()
+
+
 def flush_folder(folder: Path) -> None:
     """Flush a rename to the disk; not needed where folders cannot be opened."""
     with suppress(PermissionError):
@@ -52,7 +70,7 @@ def _new_file(folder: Path) -> tuple[BinaryIO, Path]:
     """A temporary file in a folder that another process may be removing because it is empty."""
     for attempt in range(_ATTEMPTS):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=folder, prefix=_TEMPORARY)
             return os.fdopen(handle, "wb"), Path(name)
         except (FileNotFoundError, FileExistsError):  # it was removed during mkdir

@@ -5,6 +5,7 @@ import os
 import select
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType
 from typing import Self
 
@@ -26,6 +27,7 @@ log = get_logger(__name__)
 
 _POLL_SECONDS = 0.1  # SQLite answers in microseconds
 _REMOTE_POLL_SECONDS = 0.5
+_IDLE_POLL_SECONDS = 1.0
 
 
 class WakeupPipe:
@@ -126,14 +128,26 @@ def _work(process: WorkerProcess, wakeup: WakeupPipe, poll_seconds: float) -> No
     os._exit(int(crashed))  # threads that deliver webhooks would delay an ordinary exit
 
 
+def _pauses(seconds: float) -> Iterator[float]:
+    """
+    Pauses between polls, longer while there is no work.
+
+    The parent's byte ends a pause at once, so polls find only what other processes submitted.
+    """
+    while True:
+        yield seconds
+        seconds = min(2 * seconds, _IDLE_POLL_SECONDS)
+
+
 def _loop(process: WorkerProcess, wakeup: WakeupPipe, poll_seconds: float) -> None:
     """Run tasks while there are any; pauses after an error."""
+    pauses = _pauses(poll_seconds)
     try:
         while not process.stopping.is_set():
             wakeup.work_event.clear()
             try:
-                if not process.work():
-                    wakeup.work_event.wait(poll_seconds)
+                if process.work() or wakeup.work_event.wait(next(pauses)):
+                    pauses = _pauses(poll_seconds)
             except StorageUnavailable as error:
                 log.warning("waiting_for_store", error=str(error))
                 process.stopping.wait(RETRY_SECONDS)

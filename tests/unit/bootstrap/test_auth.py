@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from meet_transcriber.auth.keyring import ApiKeyring
-from meet_transcriber.bootstrap.auth import first_key, sealer
-from meet_transcriber.core.errors import InvalidOptions, StorageError, VoicesSealed
+from meet_transcriber.bootstrap.auth import build_auth, first_key, sealer
+from meet_transcriber.core.errors import InvalidOptions, KeyRefused, StorageError, VoicesSealed
 from meet_transcriber.ports.auth import Sealer
 from meet_transcriber.settings import Settings
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
+from tests.unit.fakes import FakeClock
 
 
 def made(folder: Path, **settings: Any) -> Sealer:
@@ -90,3 +91,17 @@ def test_an_empty_key_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "voices.key").touch()
     with pytest.raises(StorageError, match=r"voices\.key does not contain a key"):
         made(tmp_path)
+
+
+def test_keys_and_sessions_expire_by_the_clock_of_the_store(tmp_path: Path) -> None:
+    store, clock = SqliteJobStore(tmp_path / "jobs.sqlite3"), FakeClock()  # in 1970
+    keyring = build_auth(Settings(_env_file=None, data_dir=tmp_path), store, clock).keyring
+    made = keyring.create("ci", "acme", ("read",), clock() + 60)
+    signed_in = keyring.sign_in(made.token)
+    assert clock() < signed_in.until <= clock() + 60
+    clock.at += 61
+    with pytest.raises(KeyRefused):
+        keyring.authenticate(made.token)
+    with pytest.raises(KeyRefused):
+        keyring.resume_session(signed_in.token)
+    store.close()

@@ -1,8 +1,11 @@
 """How a worker claims and runs tasks."""
 
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from meet_transcriber.core.errors import (
     DiarizationFailed,
     EngineUnavailable,
     InvalidOptions,
+    JobCancelled,
     RecognitionFailed,
     StorageFull,
     StorageUnavailable,
@@ -19,11 +23,13 @@ from meet_transcriber.core.errors import (
 from meet_transcriber.core.jobs import Delay, Failure, Job
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Span
-from meet_transcriber.core.transitions import cancelled
+from meet_transcriber.core.transitions import cancelled, claim_in, claimed
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import Diarizer, Finding, Progress, Waveform
 from meet_transcriber.ports.stores import JobStore, Updated
 from meet_transcriber.service import Engines, Policy, TaskRunner
+from meet_transcriber.service.task_runner import TaskHeartbeat
+from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 from tests.unit.fakes import FakeDiarizer, FakeRecognizer, FakeVad
 from tests.unit.service.conftest import ServiceFixture, open_fixture
 
@@ -295,3 +301,41 @@ def test_the_transcript_is_one_object_of_plain_json(fixture: ServiceFixture) -> 
     job = fixture.complete_job()
     stored = json.loads(fixture.media.get(job.objects["transcript.json"]))
     assert len(stored["segments"]) > 1
+
+
+class StumblingJobs(SqliteJobStore):
+    """Raises a foreign error at the first heartbeat."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.stumbled = threading.Event()
+
+    def get(self, job_id: str) -> Job:
+        if threading.current_thread().name == "heartbeat" and not self.stumbled.is_set():
+            self.stumbled.set()
+            raise ZeroDivisionError
+        return super().get(job_id)
+
+
+def _report_until_refused(heartbeat: TaskHeartbeat) -> None:
+    for _ in range(3000):
+        heartbeat(0.0)
+        time.sleep(0.01)
+
+
+def test_a_foreign_error_does_not_end_the_heartbeat(
+    fixture: ServiceFixture, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = fixture.submit()
+    jobs = StumblingJobs(tmp_path / "jobs.sqlite3")
+    change = partial(claimed, queues=["cpu"], worker="w", now=fixture.clock(), lease=30.0)
+    claim = claim_in(jobs.update(job.id, change).after, "w")
+    assert claim is not None
+    context = replace(fixture.context, jobs=jobs)
+    with TaskHeartbeat(context, claim, threading.Event()) as heartbeat:
+        assert jobs.stumbled.wait(30)
+        fixture.service.commands.cancel(job.id)
+        with pytest.raises(JobCancelled):
+            _report_until_refused(heartbeat)
+    assert "heartbeat_failed" in caplog.text
+    jobs.close()

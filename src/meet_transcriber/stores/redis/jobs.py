@@ -22,6 +22,7 @@ from meet_transcriber.stores.redis.client import (
 )
 from meet_transcriber.stores.redis.index import (
     COMMIT,
+    EXTEND,
     LOCK,
     UNLOCK,
     WORKERS,
@@ -156,9 +157,13 @@ class RedisJobStore:
         self._client: Any = self._calls.client
         self._owned = isinstance(redis_at, RedisAddress)
         self._run = self._calls.command
-        self._commit_script, self._lock_script, self._unlock_script, self._workers_script = (
-            self._client.register_script(script) for script in (COMMIT, LOCK, UNLOCK, WORKERS)
-        )
+        (
+            self._commit_script,
+            self._lock_script,
+            self._extend_script,
+            self._unlock_script,
+            self._workers_script,
+        ) = map(self._client.register_script, (COMMIT, LOCK, EXTEND, UNLOCK, WORKERS))
         self._keys = Keys(namespace)
         self._pages = PageReader(self._calls, self._keys)
         self.keys = RedisKeyStore(self._calls, self._keys)
@@ -356,6 +361,10 @@ class RedisJobStore:
     def lock(self, name: str, holder: str, seconds: float, now: float) -> bool:  # noqa: ARG002
         keys, milliseconds = [self._keys.of("lock", name)], max(1, round(seconds * 1000))
         return bool(self._calls.run(lambda: self._lock_script(keys, (holder, str(milliseconds)))))
+
+    def extend_lock(self, name: str, holder: str, seconds: float, now: float) -> bool:  # noqa: ARG002
+        keys, milliseconds = [self._keys.of("lock", name)], max(1, round(seconds * 1000))
+        return bool(self._calls.run(lambda: self._extend_script(keys, (holder, str(milliseconds)))))
 
     def unlock(self, name: str, holder: str) -> None:
         self._calls.run(lambda: self._unlock_script([self._keys.of("lock", name)], [holder]))

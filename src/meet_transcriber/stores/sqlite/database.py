@@ -13,6 +13,7 @@ from typing import Any
 
 from meet_transcriber.core.errors import StorageError, StorageFull, StorageUnavailable
 from meet_transcriber.core.languages import fold, is_spaceless
+from meet_transcriber.stores.disk import make_private
 
 _APPLICATION_ID = 0x4D545242
 """Marks a file as ours: SQLite keeps the number for this purpose."""
@@ -268,6 +269,7 @@ class Connections:
             raise StorageError(
                 f"The folder of {self._path} cannot be made: {error.strerror}."
             ) from error
+        make_private(self._path)  # SQLite's other files get the same mode
         db = sqlite3.connect(
             self._path, self._busy_seconds, isolation_level=None, check_same_thread=False
         )

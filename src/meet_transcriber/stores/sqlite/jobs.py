@@ -213,6 +213,11 @@ class SqliteJobStore:
         values = (name, holder, until, now, until + _UNSTEADY_SECONDS)
         return self._change(statement, *values) == 1
 
+    def extend_lock(self, name: str, holder: str, seconds: float, now: float) -> bool:
+        # whoever took the lock after it expired has put another holder here, or removed the row
+        statement = "UPDATE locks SET until = ? WHERE name = ? AND holder = ?"
+        return self._change(statement, now + seconds, name, holder) == 1
+
     def unlock(self, name: str, holder: str) -> None:
         self._change("DELETE FROM locks WHERE name = ? AND holder = ?", name, holder)
 
