@@ -56,11 +56,10 @@ class UploadsContract:
         service.context.media.put(stray, b"lost")
         service.submissions.submit_upload(job.id, SubmissionRequest())
         work(service)
-        Maintenance(
-            service.context,
-            "test",
-            WebhookDispatcher(service.context, FakeWebhookSender(), None, never),
-        ).run_once()
+        webhooks = WebhookDispatcher(service.context, FakeWebhookSender(), lambda _: None, never)
+        maintenance = Maintenance(service.context, "test", webhooks)
+        maintenance.run_once()
+        maintenance.wait()
         _, file, _ = service.queries.audio(job.id)
         with file:
             assert file.read() == data

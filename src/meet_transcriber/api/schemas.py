@@ -478,6 +478,17 @@ class SignedIn(BaseModel):
     expires_at: Moment | None = Field(description="When it ends; null if no key is required.")
 
 
+class WebhookSecret(BaseModel):
+    """The secret that signs a tenant's webhooks."""
+
+    object: Literal["webhook_secret"]
+    tenant: str = Field(description="The tenant whose webhooks it verifies.")
+    secret: str = _example(
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        description="As Standard Webhooks defines it; the newest, while secrets rotate.",
+    )
+
+
 class Key(BaseModel):
     """An API key."""
 
@@ -594,7 +605,8 @@ _JSON_MODELS: tuple[type[BaseModel], ...] = (
     Problem, Submission, UploadRequest, UploadEntry, Accepted, Job, JobPage, Hits, Peaks,
     RerunRequest, Names, EditedEntry, SegmentChange, SegmentChanges, Edits, VoiceRequest,
     VoiceClip, VoiceName, VoiceMerge, VoiceList, Speakers, SignInRequest, SignedIn, KeyRequest,
-    RotationRequest, KeyList, NewKey, AuditPage, Queue, Health, Readiness, FetchAsked,
+    RotationRequest, KeyList, NewKey, WebhookSecret, AuditPage, Queue, Health, Readiness,
+    FetchAsked,
 )  # fmt: skip
 _FORM_MODELS = (SubmissionForm, UploadForm)
 

@@ -181,11 +181,11 @@ def service(settings: Settings, queue: JobQueue) -> Service:
 
 def maintenance(settings: Settings, context: ServiceContext, holder: str) -> Maintenance:
     """Maintenance of jobs in this process, webhooks included."""
-    from meet_transcriber.outbound.webhooks import WebhookSender, next_attempt
+    from meet_transcriber.outbound.webhooks import WebhookSender, next_attempt, tenant_secret
 
     sender = WebhookSender(_allowed(settings))
-    secret = webhook_secret(settings, context.jobs)
-    dispatcher = WebhookDispatcher(context, sender, secret, next_attempt)
+    secret_of = partial(tenant_secret, _installation_secret(settings, context.jobs))
+    dispatcher = WebhookDispatcher(context, sender, secret_of, next_attempt)
     return Maintenance(context, holder, dispatcher, _boot_clock())
 
 
@@ -195,8 +195,19 @@ def _boot_clock() -> Clock:
     return time.monotonic if boot is None else partial(time.clock_gettime, boot)
 
 
-def webhook_secret(settings: Settings, jobs: JobStore) -> str:
-    """The configured WEBHOOK_SECRET, or a generated one; raises InvalidOptions if malformed."""
+def webhook_secret(settings: Settings, jobs: JobStore, tenant: str = "") -> str:
+    """
+    The secret that signs a tenant's webhooks; several, separated by spaces, while they rotate.
+
+    Raises InvalidOptions if WEBHOOK_SECRET is malformed.
+    """
+    from meet_transcriber.outbound.webhooks import tenant_secret
+
+    return tenant_secret(_installation_secret(settings, jobs), tenant)
+
+
+def _installation_secret(settings: Settings, jobs: JobStore) -> str:
+    """The configured WEBHOOK_SECRET, or a generated one."""
     from meet_transcriber.outbound.webhooks import new_secret, parse_secret
 
     if settings.webhook_secret is not None:

@@ -89,14 +89,29 @@ def rotate(
         _print_token(made)
 
 
-@contextmanager
-def _auth() -> Iterator[auth.AuthContext]:
+@app.command("webhook-secret")
+def show_webhook_secret(
+    tenant: Annotated[
+        str, typer.Option(help="Tenant whose webhooks it verifies; the operator's if unset.")
+    ] = "",
+) -> None:
+    """Print the secret that signs a tenant's webhooks."""
     with configured() as settings:
         jobs = services.stores(settings).jobs
         try:
-            yield auth.build_auth(settings, jobs)
+            typer.echo(services.webhook_secret(settings, jobs, tenant).split()[0])
         finally:
             jobs.close()
+
+
+@contextmanager
+def _auth() -> Iterator[auth.AuthContext]:
+    with configured() as settings:
+        stores = services.stores(settings)
+        try:
+            yield auth.build_auth(settings, stores.jobs, stores.clock)
+        finally:
+            stores.jobs.close()
 
 
 def _audit(context: auth.AuthContext, action: str, key: ApiKey) -> None:

@@ -85,6 +85,8 @@ COUNTED = (
         "heartbeat or died.", ("stage",), "API and worker"),
     MetricSpec("transcription_webhook_attempts_total", "counter", "Attempts to deliver a webhook.",
         ("outcome",), "API and worker"),
+    MetricSpec("transcription_maintenance_failures_total", "counter", "Failures of the maintenance "
+        "of a job; each is retried after a growing delay.", (), "API and worker"),
     MetricSpec("transcription_engine_fetch_seconds", "gauge", "Seconds of fetching weights when "
         "the worker started.", ("part",)),
     MetricSpec("transcription_engine_load_seconds", "gauge", "Seconds of loading and checking an "
@@ -148,7 +150,11 @@ class PrometheusMeters:
                 self._series("transcription_jobs_ended_total", state, code)
         for kind in KINDS:
             self._series("transcription_lease_expiries_total", kind)
-        for name in ("transcription_uploads_total", "transcription_audio_seconds_total"):
+        for name in (
+            "transcription_uploads_total",
+            "transcription_audio_seconds_total",
+            "transcription_maintenance_failures_total",
+        ):
             self._series(name)
 
     def _series(self, name: str, *labels: str) -> Any:
@@ -198,6 +204,9 @@ class PrometheusMeters:
 
     def webhook(self, outcome: str) -> None:
         self._series("transcription_webhook_attempts_total", outcome).inc()
+
+    def maintenance_failed(self) -> None:
+        self._series("transcription_maintenance_failures_total").inc()
 
     def engine(self, part: str, fetch_seconds: float, load_seconds: float) -> None:
         self._series("transcription_engine_fetch_seconds", part).set(fetch_seconds)

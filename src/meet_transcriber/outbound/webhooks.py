@@ -9,7 +9,11 @@ import binascii
 import hashlib
 import hmac
 import secrets
+import threading
+import time
 from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from random import Random
 
@@ -23,6 +27,7 @@ from meet_transcriber.ports.outbound import Delivery
 SCHEDULE_SECONDS = (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 """Delay before each attempt, from the previous one."""
 MAX_RETRY_AFTER_SECONDS = 86_400.0
+TIMEOUT_SECONDS = 10.0
 _JITTER = 0.1
 _PREFIX = "whsec_"
 _SECRET_BYTES = range(24, 65)
@@ -31,6 +36,23 @@ _SECRET_BYTES = range(24, 65)
 def new_secret() -> str:
     """Generate a secret of 32 bytes."""
     return _PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def tenant_secret(secret: str, tenant: str) -> str:
+    """
+    The secret of a tenant, derived from the installation's; one per key while these rotate.
+
+    A tenant that knows its own can derive no other. The tenant without a name, which is the
+    operator's, has the installation's secret itself.
+
+    Raises:
+        InvalidOptions: the secret is malformed.
+    """
+    if not tenant:
+        return secret
+    message = f"webhooks of {tenant}".encode()
+    derived = (hmac.digest(key, message, hashlib.sha256) for key in parse_secret(secret))
+    return " ".join(_PREFIX + base64.b64encode(key).decode() for key in derived)
 
 
 def parse_secret(secret: str) -> list[bytes]:
@@ -103,17 +125,18 @@ class WebhookSender:
     """
     Posts webhooks to public addresses and those that `allow` (OUTBOUND_ALLOW) names.
 
-    `timeout_seconds` bounds a whole attempt. Raises InvalidOptions for a malformed `allow`.
+    `timeout_seconds` bounds a whole attempt, the look-up of its host included. Raises
+    InvalidOptions for a malformed `allow`.
     """
 
     def __init__(
         self,
         allow: Sequence[str] = (),
         *,
-        timeout_seconds: float = 20,
+        timeout_seconds: float = TIMEOUT_SECONDS,
         resolver: Resolver = system_resolver,
     ) -> None:
-        self.guard = AddressGuard(allow, resolver)
+        self.guard = AddressGuard(allow, _limited(resolver, timeout_seconds))
         self._timeout_seconds = timeout_seconds
         self._ssl_context = httpx.create_ssl_context()
 
@@ -138,8 +161,14 @@ class WebhookSender:
         }
         if secret is not None:
             headers["webhook-signature"] = sign(secret, message_id, timestamp, body)
+        started = time.monotonic()
+        delivery = self._try(url, headers, body, timestamp)
+        slow = time.monotonic() - started > self._timeout_seconds / 2
+        return replace(delivery, slow=slow and delivery.outcome == "retry")
+
+    def _try(self, url: str, headers: dict[str, str], body: bytes, now: float) -> Delivery:
         try:
-            return self._post(self.guard.parse(url), headers, body, timestamp)
+            return self._post(self.guard.parse(url), headers, body, now)
         except AddressRefused as error:
             return Delivery("refused", None, str(error))
         except FetchError as error:
@@ -156,6 +185,29 @@ class WebhookSender:
             if deadline.passed or isinstance(error, TIMEOUTS):
                 reason = f"no response in {deadline.seconds:g} s"
             return Delivery("retry", None, f"{url.host} could not be reached: {reason}.")
+
+
+def _limited(resolver: Resolver, seconds: float) -> Resolver:
+    """
+    A resolver that raises TimeoutError, an OSError, after so many seconds.
+
+    The system's resolver can neither be interrupted nor given a deadline, and whoever names a
+    host may run its name server. So it is asked in a thread, which ends by itself later.
+    """
+
+    def resolve(host: str, port: int) -> Sequence[str]:
+        answer: Future[Sequence[str]] = Future()
+
+        def ask() -> None:
+            try:
+                answer.set_result(resolver(host, port))
+            except BaseException as error:  # noqa: BLE001 - raised to the caller
+                answer.set_exception(error)
+
+        threading.Thread(target=ask, name="resolve", daemon=True).start()
+        return answer.result(seconds)
+
+    return resolve
 
 
 def _outcome(response: httpx.Response, now: float) -> Delivery:

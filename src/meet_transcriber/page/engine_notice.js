@@ -38,7 +38,7 @@ export function makeEngineNotice(api) {
       : ["", () => null];
     if (now !== shown) fill(root, make());
     shown = now;
-    return Boolean(fetching || (missing && missing < POLLS_BEFORE_WARNING));
+    return Boolean(fetching || trouble);
   };
 
   const notReady = (trouble, lacking) => {

@@ -54,12 +54,14 @@ class Delivery:
         status: of the response; None without one.
         detail: contains the host but not the full address, which may contain a token.
         retry_after: seconds that the receiver asked to wait before a retry.
+        slow: the attempt failed, and took more than half of its time.
     """
 
     outcome: Outcome
     status: int | None
     detail: str
     retry_after: float | None = None
+    slow: bool = False
 
 
 class WebhookSender(Protocol):

@@ -116,8 +116,8 @@ class Settings(BaseSettings):
     )
     webhook_secret: SecretStr | None = Field(
         None,
-        description="Secret that signs webhooks (whsec_...); several, separated by spaces, while "
-        "rotating. If unset, one is generated in DATA_DIR or Redis.",
+        description="Secret from which those that sign webhooks are derived (whsec_...); several, "
+        "separated by spaces, while rotating. If unset, one is generated in DATA_DIR or Redis.",
     )
     result_ttl_hours: float | None = Field(
         None,

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import socket
+import threading
 import time
 from email.utils import formatdate
 from random import Random
@@ -22,6 +23,7 @@ from meet_transcriber.outbound.webhooks import (
     parse_retry_after,
     parse_secret,
     sign,
+    tenant_secret,
 )
 from meet_transcriber.ports.outbound import Delivery
 from tests.unit.outbound.sites import Answer, Request, ScriptedResolver, Site, always, redirect
@@ -225,6 +227,51 @@ def test_slow_receivers_are_tried_again(site: Site, answer: Answer) -> None:
     assert time.monotonic() - begun < 5
     assert delivery.outcome == "retry"
     assert delivery.detail == "127.0.0.1 could not be reached: no response in 0.3 s."
+
+
+@pytest.mark.parametrize("answer", [silent, dripping])
+def test_attempts_that_take_long_are_slow(site: Site, answer: Answer) -> None:
+    site.answers["/"] = answer
+    assert deliver(site.url(), WebhookSender(["127.0.0.1"], timeout_seconds=0.3)).slow
+
+
+def test_quick_failures_and_successes_are_not_slow(site: Site) -> None:
+    site.answers["/good"] = lambda request: request.send(b"")
+    sender = WebhookSender(["127.0.0.1"], timeout_seconds=60)
+    assert not deliver(site.url("/good"), sender).slow
+    assert not deliver(site.url("/nothing"), sender).slow
+
+
+def test_a_silent_name_server_is_tried_again() -> None:
+    release = threading.Event()
+
+    def wait(_host: str, _port: int) -> list[str]:
+        release.wait(30)
+        return []
+
+    delivery = deliver("http://a.example/", WebhookSender(resolver=wait, timeout_seconds=0.2))
+    assert (delivery.outcome, delivery.slow) == ("retry", True)
+    release.set()
+
+
+def test_the_secret_of_a_tenant_is_derived_from_each_secret() -> None:
+    old, new = new_secret(), new_secret()
+    derived = tenant_secret(f"{new} {old}", "acme").split()
+    assert derived == [tenant_secret(new, "acme"), tenant_secret(old, "acme")]
+    assert derived[0] != tenant_secret(new, "acme2") != new
+    assert len(parse_secret(tenant_secret(new, "日本"))) == 1
+
+
+def test_the_secret_of_a_tenant_stays() -> None:
+    """Receivers have a copy."""
+    wanted = (
+        "whsec_"
+        + base64.b64encode(
+            hmac.digest(parse_secret(SECRET)[0], b"webhooks of acme", "sha256")
+        ).decode()
+    )
+    assert tenant_secret(SECRET, "acme") == wanted
+    assert tenant_secret(SECRET, "") == SECRET
 
 
 def test_a_closed_port_is_tried_again() -> None:

@@ -52,7 +52,7 @@ class ServiceFixture:
         )
         self.service = Service(self.context)
         self.webhooks = WebhookDispatcher(
-            self.context, self.sender, None, lambda *_: self.clock() + 60
+            self.context, self.sender, lambda _: None, lambda *_: self.clock() + 60
         )
         self.maintenance = Maintenance(self.context, "test", self.webhooks)
         self.stopping = threading.Event()
@@ -89,6 +89,7 @@ class ServiceFixture:
         """Move the clock forward and run maintenance."""
         self.clock.at += seconds
         self.maintenance.run_once()
+        self.maintenance.wait()
 
     def stored_keys(self) -> list[str]:
         return self.media.keys("jobs")

@@ -122,7 +122,9 @@ def test_a_defect_of_the_sender_is_logged_and_the_attempt_repeated(
             return super().send(*args, **kwargs)
 
     sender = Defective()
-    webhooks = WebhookDispatcher(fixture.context, sender, None, lambda *_: fixture.clock() + 60)
+    webhooks = WebhookDispatcher(
+        fixture.context, sender, lambda _: None, lambda *_: fixture.clock() + 60
+    )
     job = hooked(fixture)
     worker = fixture.worker()
     while worker.work():
@@ -227,9 +229,10 @@ def test_edits_made_during_a_sweep_stay(tmp_path: Path, late: bool) -> None:
             edit = Edit("text", 0, "corrected")
             media.happen = lambda: fixture.service.commands.edit(job.id, edit)
         context = replace(fixture.context, media=media)
-        Maintenance(
-            context, "test", WebhookDispatcher(context, fixture.sender, None, lambda *_: 0.0)
-        ).run_once()
+        webhooks = WebhookDispatcher(context, fixture.sender, lambda _: None, lambda *_: 0.0)
+        maintenance = Maintenance(context, "test", webhooks)
+        maintenance.run_once()
+        maintenance.wait()
         if late:
             assert media.exists(log)
         else:

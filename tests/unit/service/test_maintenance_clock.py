@@ -21,7 +21,9 @@ class Machine:
 
     def __init__(self, fixture: ServiceFixture) -> None:
         self.fixture, self.steady = fixture, FakeClock()
-        postman = WebhookDispatcher(fixture.context, fixture.sender, None, lambda *_: None)
+        postman = WebhookDispatcher(
+            fixture.context, fixture.sender, lambda _: None, lambda *_: None
+        )
         self.maintenance = Maintenance(fixture.context, "test", postman, self.steady)
 
     def passes(self, seconds: float) -> None:
@@ -30,6 +32,7 @@ class Machine:
             self.fixture.clock.at += 2
             self.steady.at += 2
             self.maintenance.run_once()
+            self.maintenance.wait()
 
     def hold(self) -> Job:
         """Have a worker hold a task."""

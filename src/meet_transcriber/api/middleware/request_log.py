@@ -125,6 +125,7 @@ ACTIONS: Mapping[str, str] = {
     "createKey": "create_key",
     "revokeKey": "revoke_key",
     "rotateKey": "rotate_key",
+    "readWebhookSecret": "read_webhook_secret",
     "readAudit": "read_audit",
 }
 """Action recorded for each operation id."""

@@ -1,4 +1,4 @@
-"""Browser sessions, API keys, and the audit log."""
+"""Browser sessions, API keys, the secret of webhooks, and the audit log."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from meet_transcriber.api.auth import (
     AdminService,
+    SubmitService,
     authenticate,
     check_csrf_token,
     cookie_name,
@@ -19,11 +20,13 @@ from meet_transcriber.api.auth import (
     read_session_token,
     read_token,
     reject_cross_site,
+    settings_of,
 )
 from meet_transcriber.api.bodies import content_type, json_body, read_json, small_body, validate
 from meet_transcriber.api.openapi import problems, request_body, response, tagged_router
 from meet_transcriber.api.schemas import KeyRequest, RotationRequest, SignInRequest
 from meet_transcriber.api.serializers import JsonResponse, moment
+from meet_transcriber.bootstrap.services import webhook_secret
 from meet_transcriber.core.auth import (
     DEFAULT_SCOPES,
     ApiKey,
@@ -35,7 +38,7 @@ from meet_transcriber.core.auth import (
     caller_of,
     validate_scopes,
 )
-from meet_transcriber.core.errors import InvalidOptions
+from meet_transcriber.core.errors import InvalidOptions, ScopeMissing
 from meet_transcriber.core.serialization import to_plain
 
 router = tagged_router("access")
@@ -222,6 +225,34 @@ def _key(key: ApiKey) -> dict[str, Any]:
         "used_at": moment(key.used_at),
         "static": key.static,
     }
+
+
+# -- webhooks ------------------------------------------------------------------------------------
+
+
+@router.get(
+    "/webhook-secret",
+    summary="The secret of your webhooks",
+    responses=response(200, "The secret that signs the tenant's webhooks.", "WebhookSecret")
+    | problems(),
+)
+def read_webhook_secret(request: Request, service: SubmitService) -> Response:
+    """
+    The secret that verifies the webhooks of the key's tenant, and those of no other tenant.
+
+    The tenant without a name is the operator's. Its secret is the installation's, from which those
+    of tenants are derived, so it needs the scope `admin` as well.
+    """
+    caller: Caller = request.state.caller
+    if not caller.tenant and "admin" not in caller.scopes:
+        raise ScopeMissing(
+            "The tenant without a name has the secret of the whole installation, which only "
+            "callers with the scope 'admin' may read. Where the service runs, "
+            "'meet-transcriber keys webhook-secret' shows it."
+        )
+    secrets = webhook_secret(settings_of(request), service.context.jobs, caller.tenant)
+    body = {"object": "webhook_secret", "tenant": caller.tenant, "secret": secrets.split()[0]}
+    return JsonResponse(body)
 
 
 # -- audit log -----------------------------------------------------------------------------------

@@ -1,10 +1,14 @@
 """Keys over HTTP."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
-from tests.unit.api.secured_app import SecuredApp
+from meet_transcriber.bootstrap.services import webhook_secret
+from meet_transcriber.settings import Settings
+from tests.unit.api.secured_app import SecuredApp, open_secured_app
 
 
 def test_a_new_key_is_shown_once_and_works(secured: SecuredApp) -> None:
@@ -90,3 +94,44 @@ def test_an_invalid_overlap_rotates_nothing(secured: SecuredApp, seconds: object
     )
     assert answer.status_code == 422
     assert secured.guard.keyring.authenticate(made.token).id == made.key.id
+
+
+def test_a_tenant_reads_its_own_webhook_secret_alone(secured: SecuredApp) -> None:
+    answers = {
+        tenant: secured.client.get("/webhook-secret", headers=secured.bearer(tenant=tenant))
+        for tenant in ("", "alice", "bob")
+    }
+    for tenant, answer in answers.items():
+        body = answer.json()
+        assert (answer.status_code, body["tenant"]) == (200, tenant)
+        assert answer.headers["Cache-Control"] == "no-store"
+        wanted = webhook_secret(Settings(_env_file=None), secured.service.context.jobs, tenant)
+        assert body["secret"] == wanted
+    assert len({answer.json()["secret"] for answer in answers.values()}) == 3
+    (entry, *_) = secured.trail(action="read_webhook_secret", tenant="bob")
+    assert entry.status == 200
+
+
+def test_the_installations_webhook_secret_needs_an_administrator(secured: SecuredApp) -> None:
+    for scopes, tenant, status in (
+        (("submit",), "alice", 200),
+        (("read",), "alice", 403),
+        (("submit",), "", 403),
+        (("submit", "admin"), "", 200),
+    ):
+        headers = secured.bearer(*scopes, tenant=tenant)
+        answer = secured.client.get("/webhook-secret", headers=headers)
+        assert answer.status_code == status, (scopes, tenant)
+
+
+def test_in_open_mode_nobody_reads_the_webhook_secret(tmp_path: Path) -> None:
+    for unlocked in open_secured_app(tmp_path, auth_mode="open"):
+        assert unlocked.client.get("/webhook-secret").json()["code"] == "scope_missing"
+
+
+def test_without_keys_the_webhook_secret_is_that_of_the_installation(tmp_path: Path) -> None:
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    for unlocked in open_secured_app(tmp_path, auth_mode="loopback", webhook_secret=secret):
+        app = unlocked.client.app
+        client = TestClient(app, client=("127.0.0.1", 5), base_url="http://127.0.0.1:8000")
+        assert client.get("/webhook-secret").json()["secret"] == secret
