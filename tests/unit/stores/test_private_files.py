@@ -1,6 +1,7 @@
 """Files that hold jobs and secrets are readable by their owner only, in any folder."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -57,8 +58,11 @@ def test_a_backup_into_an_existing_folder_is_private(folder: Path) -> None:
 
 
 def test_the_lock_of_the_worker_is_private(folder: Path) -> None:
-    supervisor = WorkerSupervisor(lambda _: ["sleep", "60"], folder / "worker.lock")
+    lock = folder / "worker.lock"
+    supervisor = WorkerSupervisor(lambda _: ["sleep", "60"], lock)
     supervisor.start(lambda _: None)
+    while not lock.exists():
+        time.sleep(0.001)
     supervisor.close()
     assert public(folder) == []
 
