@@ -168,7 +168,7 @@ def test_a_request_whose_key_is_revoked_ends_and_its_job_stays(
 ) -> None:
     made = secured.key("read", "submit")
     form = {"model": (None, "base"), "file": ("a.wav", b"tape")}
-    sent = {"headers": {"X-API-Key": made.token}, "files": form, "data": fields}
+    sent: dict[str, Any] = {"headers": {"X-API-Key": made.token}, "files": form, "data": fields}
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(secured.client.post, "/v1/audio/transcriptions", **sent)
         while not jobs(secured.service.for_tenant("")):  # nobody works on it
