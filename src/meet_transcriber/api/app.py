@@ -1,5 +1,6 @@
 """The API: routes, middleware, shared state, and the services that run beside it."""
 
+import asyncio
 import os
 import secrets
 import signal
@@ -20,7 +21,7 @@ from starlette.responses import Response
 from starlette.types import Lifespan
 
 from meet_transcriber import __version__
-from meet_transcriber.api import errors, openapi
+from meet_transcriber.api import compute, errors, openapi
 from meet_transcriber.api.middleware.proxy_headers import ProxyHeadersMiddleware, TrustedProxies
 from meet_transcriber.api.middleware.rate_limit import AddressLimitMiddleware
 from meet_transcriber.api.middleware.request_log import PROBES, RequestLogMiddleware
@@ -109,6 +110,7 @@ def create_app(
     app.state.stopping = threading.Event()
     app.state.exposition = observability.exposition(service.context, stores=True)
     app.state.probe_limiter, app.state.streams = submissions.ProbeLimiter(), events.StreamLimiter()
+    app.state.compute = compute.make_executor()
     app.state.key_rechecks = events.KeyRechecks()
     app.state.readiness = health.ReadinessProbe(service)
     local = settings.redis_url is None
@@ -189,13 +191,19 @@ def build(settings: Settings) -> FastAPI:
         background = BackgroundServices(settings, service, queue, greet)
         background.start()
         try:
-            with _on_stop_signal(app.state.stopping.set):
+            with _on_stop_signal(partial(_begin_to_stop, app)):
                 yield
         finally:
-            app.state.stopping.set()
+            _begin_to_stop(app)
             await run_in_threadpool(background.stop)
 
     return create_app(service, settings, lifespan, access)
+
+
+def _begin_to_stop(app: FastAPI) -> None:
+    """End event streams, and the requests whose computing has not begun."""
+    app.state.stopping.set()
+    app.state.compute.shutdown()
 
 
 def _show_first_key(settings: Settings, access: auth.AuthContext) -> None:
@@ -293,13 +301,14 @@ def _on_stop_signal(stop: Callable[[], None]) -> Iterator[None]:
     The server waits for open responses before it ends the lifespan, so endless streams have to
     learn of the signal by other means.
     """
+    loop = asyncio.get_running_loop()
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def handle(number: int, frame: FrameType | None) -> None:
-        stop()
+        loop.call_soon_threadsafe(stop)  # the interrupted code may hold the locks that it needs
         handler = before[signal.Signals(number)]
         if callable(handler):
             handler(number, frame)

@@ -1,10 +1,12 @@
 """A thread pool that tenants share: each in turn, and none in more than its share of threads."""
 
 import threading
+import weakref
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from meet_transcriber.core.errors import RateLimited
@@ -14,12 +16,24 @@ T = TypeVar("T")
 RETRY_SECONDS = 5.0
 
 
+def _serve(calls: "SimpleQueue[Callable[[], None] | None]") -> None:
+    while (call := calls.get()) is not None:
+        call()
+        del call  # an idle thread keeps neither the executor nor a result
+
+
+def _end_threads(calls: "SimpleQueue[Callable[[], None] | None]", threads: int) -> None:
+    for _ in range(threads):
+        calls.put(None)
+
+
 class FairExecutor:
     """
     Runs calls whose duration a tenant decides.
 
     A plain pool serves whoever came first, so that the slow calls of one tenant keep all others
     waiting. Here the threads beyond a tenant's share stay free for others, who take turns.
+    Unlike those of ThreadPoolExecutor, the threads do not keep the process from ending.
     """
 
     def __init__(
@@ -32,8 +46,10 @@ class FairExecutor:
             share: most calls of one tenant that run at once; by default half of the threads.
             waiting: most calls of one tenant that wait; None means unlimited.
         """
-        self._pool = ThreadPoolExecutor(threads, name)
-        self._free = threads
+        self._name = name
+        self._free = self._unstarted = threads
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._end = weakref.finalize(self, _end_threads, self._calls, threads)
         self._share = share or max(1, threads // 2)
         self._most_waiting = waiting
         self._lock = threading.Lock()
@@ -48,12 +64,21 @@ class FairExecutor:
         """
         Run a call when its tenant's turn comes; a cancelled future's call does not run.
 
+        After a shutdown the future is cancelled.
+
         Raises:
             RateLimited: too many calls of this tenant wait.
         """
         future: Future[T] = Future()
         with self._lock:
+            if not self._end.alive:
+                future.cancel()
+                return future
             calls = self._waiting.setdefault(tenant, deque())
+            if self._most_waiting is not None and len(calls) >= self._most_waiting:
+                left = [each for each in calls if not each[0].cancelled()]
+                calls.clear()
+                calls.extend(left)
             if self._most_waiting is not None and len(calls) >= self._most_waiting:
                 raise RateLimited("Too many of your requests are waiting.", RETRY_SECONDS)
             calls.append((future, partial(call, *args, **kwargs)))
@@ -65,9 +90,9 @@ class FairExecutor:
         with self._lock:
             calls = [future for each in self._waiting.values() for future, _ in each]
             self._waiting.clear()
+            self._end()
         for future in calls:
             future.cancel()
-        self._pool.shutdown(wait=False)
 
     def _start(self) -> None:
         """Start calls while threads are free; the lock is held."""
@@ -79,7 +104,15 @@ class FairExecutor:
             if future.set_running_or_notify_cancel():
                 self._free -= 1
                 self._running[tenant] += 1
-                self._pool.submit(self._run, tenant, future, call)
+                if self._unstarted:
+                    self._start_thread()
+                self._calls.put(partial(self._run, tenant, future, call))
+
+    def _start_thread(self) -> None:
+        self._unstarted -= 1
+        # The interpreter does not wait for daemon threads when it ends.
+        thread = threading.Thread(target=_serve, args=(self._calls,), name=self._name, daemon=True)
+        thread.start()
 
     def _next(self) -> str | None:
         """The tenant whose turn it is."""

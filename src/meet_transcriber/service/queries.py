@@ -2,6 +2,7 @@
 
 import copy
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import suppress
@@ -33,6 +34,8 @@ _RECORDS, _PARTS = 1024, 32
 _TRANSCRIPTS = 4  # few, because they are large; an edited one shares most words with the original
 _BACKLOG_SECONDS = 0.5  # each status of a waiting job needs it, and it reads all active jobs
 _SCANNED_JOBS = 200  # each of which is read from the media store
+SEARCH_SECONDS = 0.5
+"""Processor time after which a search returns what it has found."""
 _PUNCTUATION = re.compile(r"^\W+|\W+$")
 
 
@@ -253,12 +256,17 @@ class JobQueries:
 
     # -- search ----------------------------------------------------------------------------
 
-    def search(self, query: str, limit: int = 20, segments: int = 5) -> Found:
+    def search(
+        self, query: str, limit: int = 20, segments: int = 5, seconds: float = SEARCH_SECONDS
+    ) -> Found:
         """
         Completed meetings that contain all words of the query.
 
         Without a full-text index only the latest meetings are read, and `complete` says whether
         those were all.
+
+        Args:
+            seconds: of processor time after which no further meeting is read.
 
         Raises:
             InvalidOptions: the query is empty.
@@ -268,7 +276,10 @@ class JobQueries:
             raise InvalidOptions("The search query must have at least one word.")
         jobs, complete = self._candidates(query, limit)
         hits: list[Hit] = []
+        until = time.thread_time() + seconds
         for job in jobs:
+            if time.thread_time() > until:
+                return Found(tuple(hits), complete=False)
             with suppress(StorageError):  # deleted meanwhile
                 transcript = self.transcript_of(job)
                 # The index compares whole words, in its own way; what it finds is a hit.

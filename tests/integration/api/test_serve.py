@@ -4,13 +4,17 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.integration.api.serving import ROOT, Server
+from tests.integration.api.serving import PATIENCE_SECONDS, ROOT, Server
+from tests.unit.api.service_fixture import complete_job, make_service
 
 HEAVY = {"ctranslate2", "faster_whisper", "onnxruntime", "opencc", "tokenizers", "torch"}
 
@@ -91,3 +95,37 @@ def test_settings_that_make_no_sense_end_it_with_a_sentence(
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a file that is read without end")
+def test_the_server_stops_while_threads_compute(env: dict[str, str], tmp_path: Path) -> None:
+    service = make_service(tmp_path / "data")
+    job = complete_job(service)
+    endless = tmp_path / "data" / "media" / job.objects["transcript.json"]
+    endless.unlink()
+    os.mkfifo(endless)
+    server = Server("meet_transcriber", "serve", "--port", "0", env=env)
+    try:
+        with ThreadPoolExecutor(1) as client, writer(endless) as opened:
+            client.submit(httpx.get, f"{server.url}/transcribe/{job.id}/download", timeout=60)
+            assert opened.wait(PATIENCE_SECONDS)
+            server.process.terminate()
+            assert server.process.wait(20) in {0, -15}
+    finally:
+        server.process.kill()
+        server.end()
+
+
+@contextmanager
+def writer(fifo: Path) -> Iterator[threading.Event]:
+    """Hold a FIFO open for writing; the event tells that it is being read."""
+    opened, files = threading.Event(), []
+
+    def hold() -> None:
+        files.append(os.open(fifo, os.O_WRONLY))
+        opened.set()
+
+    threading.Thread(target=hold, daemon=True).start()
+    yield opened
+    for each in files:
+        os.close(each)

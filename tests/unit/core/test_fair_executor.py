@@ -1,5 +1,8 @@
 """Tenants share the threads of a pool."""
 
+import gc
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import CancelledError, Future, wait
@@ -77,3 +80,39 @@ def test_shutdown_cancels_what_waits() -> None:
         waiting.result(SECONDS)
     release.set()
     assert running.result(SECONDS)
+
+
+def test_a_call_that_runs_does_not_keep_the_process_from_ending() -> None:
+    program = (
+        "import threading; from meet_transcriber.core.fair_executor import FairExecutor\n"
+        "pool = FairExecutor(1, 'test'); pool.submit('ann', threading.Event().wait)"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", program], timeout=SECONDS, check=False).returncode
+        == 0
+    )
+
+
+def test_cancelled_calls_leave_their_places_to_others() -> None:
+    pool, release = FairExecutor(1, "test", waiting=2), threading.Event()
+    running = pool.submit("ann", release.wait, SECONDS)
+    for _ in range(5):
+        assert pool.submit("ann", int).cancel()
+    release.set()
+    assert running.result(SECONDS)
+
+
+def test_after_a_shutdown_calls_are_cancelled() -> None:
+    pool = FairExecutor(1, "test")
+    pool.shutdown()
+    assert pool.submit("ann", int).cancelled()
+
+
+def test_threads_end_with_their_pool() -> None:
+    pool = FairExecutor(2, "threads-of-this-test")
+    assert pool.submit("ann", int).result(SECONDS) == 0
+    (thread,) = [each for each in threading.enumerate() if each.name == "threads-of-this-test"]
+    del pool
+    gc.collect()
+    thread.join(SECONDS)
+    assert not thread.is_alive()

@@ -194,6 +194,13 @@ def test_search_without_an_index_says_whether_it_is_complete(fixture: ServiceFix
     assert found.complete
 
 
+def test_a_search_ends_after_its_processor_time(fixture: ServiceFixture) -> None:
+    fixture.complete_job()
+    assert len(fixture.service.queries.search("w7").hits) == 1
+    found = fixture.service.queries.search("w7", seconds=0)
+    assert (found.hits, found.complete) == ((), False)
+
+
 def test_search_finds_edited_words(fixture: ServiceFixture) -> None:
     job = fixture.complete_job()
     fixture.service.commands.edit(job.id, Edit("text", 0, "Keycloak"))

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from meet_transcriber.api.compute import run_compute
 from meet_transcriber.api.openai.errors import ApiError, error_of
 from meet_transcriber.api.openai.requests import TranscriptionRequest
 from meet_transcriber.api.routes.events import key_holds
@@ -61,7 +62,7 @@ class JobWaiter:
             patience_seconds: how long the store may fail before that is an error.
         """
         self._service = service
-        self._request = request
+        self.request = request
         self._keeps = keeps
         self._patience_seconds = patience_seconds
         self.job = job
@@ -82,11 +83,11 @@ class JobWaiter:
         )
         with follow as subscription:
             while True:
-                if await self._request.is_disconnected():
+                if await self.request.is_disconnected():
                     if not self._keeps:
                         await run_in_threadpool(self._delete)
                     raise ClientDisconnect
-                if not await key_holds(self._request):
+                if not await key_holds(self.request):
                     raise KeyRefused("This API key was revoked while the job was in progress.")
                 changed = (await subscription.next(CHECK_SECONDS)).changed
                 if update := changed.get(self.job.id):
@@ -163,8 +164,9 @@ def _takes_longer(job: Job, seconds: float) -> ApiError:
 _TEXT = "text/plain; charset=utf-8"
 
 
-def transcript_response(asked: TranscriptionRequest, transcript: Transcript) -> Response:
+def transcript_response(service: Service, asked: TranscriptionRequest, job_id: str) -> Response:
     """The response with the whole transcript."""
+    _, transcript = service.queries.transcript(job_id)
     if asked.form in ("srt", "vtt"):
         return Response(export(transcript, asked.form), media_type=_TEXT)
     if asked.form == "text":
@@ -241,7 +243,7 @@ async def events(
                 yield b"".join(map(_sse, found)) or b": still at work\n\n"
         if failure := failure_of(waiter.job):
             raise failure
-        last = await run_in_threadpool(_final_events, service, asked, waiter.job.id)
+        last = await run_compute(waiter.request, _final_events, service, asked, waiter.job.id)
         yield b"".join(map(_sse, last))
     except ApiError as error:
         yield _sse(error.body)

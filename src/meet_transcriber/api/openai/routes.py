@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from meet_transcriber.api.auth import ReaderService, TranscribeService, settings_of
 from meet_transcriber.api.bodies import SMALL_BODY_BYTES, content_type, receive
+from meet_transcriber.api.compute import run_compute
 from meet_transcriber.api.openai.errors import ApiError, EnvelopeRoute
 from meet_transcriber.api.openai.requests import (
     LISTS,
@@ -190,8 +191,7 @@ async def _transcribe(request: Request, service: Service, task: Task) -> Respons
     job = await waiter.end(settings_of(request).sync_limit_seconds)
     if failure := failure_of(job):
         raise failure
-    job, transcript = await run_in_threadpool(service.queries.transcript, job.id)
-    response = transcript_response(asked, transcript)
+    response = await run_compute(request, transcript_response, service, asked, job.id)
     response.headers["x-job-id"] = job.id
     return response
 

@@ -3,13 +3,13 @@
 from typing import Annotated, Any
 
 from fastapi import Header, Path
-from fastapi.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import SubmitService, get_author
 from meet_transcriber.api.bodies import json_body
+from meet_transcriber.api.compute import run_compute
 from meet_transcriber.api.http import JobId
 from meet_transcriber.api.openapi import problems, request_body, response, tagged_router
 from meet_transcriber.api.schemas import Names, SegmentChange, SegmentChanges
@@ -68,7 +68,7 @@ async def name_speakers(
 ) -> Response:
     """Name speakers in every export format; null removes a name."""
     edits = [Edit("name", speaker=label, text=name or "") for label, name in body.root.items()]
-    return await run_in_threadpool(_edit, request, service, job_id, edits, if_match)
+    return await _edit(request, service, job_id, edits, if_match)
 
 
 @router.patch(
@@ -87,7 +87,7 @@ async def edit_segment(
 ) -> Response:
     """Change the text or speaker of a segment, split it, or merge the next one into it."""
     edits = [_segment_edit(number, body)]
-    return await run_in_threadpool(_edit, request, service, job_id, edits, if_match)
+    return await _edit(request, service, job_id, edits, if_match)
 
 
 @router.patch(
@@ -107,7 +107,7 @@ async def edit_segments(
     Make several changes in order, replace text everywhere, or assign everything that one speaker
     said to another. The request succeeds or fails as a whole and is undone in one step.
     """
-    return await run_in_threadpool(_edit, request, service, job_id, _edits(body), if_match)
+    return await _edit(request, service, job_id, _edits(body), if_match)
 
 
 @router.post(
@@ -122,7 +122,7 @@ async def edit_segments(
     summary="Redo the edit undone last",
     responses=_EDITED,
 )
-def undo_or_redo(
+async def undo_or_redo(
     request: Request, service: SubmitService, job_id: JobId, if_match: IfMatch = None
 ) -> Response:
     """
@@ -130,13 +130,19 @@ def undo_or_redo(
     was undone last, unless something else was changed since.
     """
     edit = Edit("redo" if request.url.path.endswith("/redo") else "undo")
-    return _edit(request, service, job_id, [edit], if_match)
+    return await _edit(request, service, job_id, [edit], if_match)
 
 
-def _edit(
+async def _edit(
     request: Request, service: Service, job_id: str, edits: list[Edit], if_match: str | None
 ) -> Response:
     """Make the edits as one step, and describe the result."""
+    return await run_compute(request, _edited_response, request, service, job_id, edits, if_match)
+
+
+def _edited_response(
+    request: Request, service: Service, job_id: str, edits: list[Edit], if_match: str | None
+) -> Response:
     result = _edit_edition(service, job_id, edits, if_match, get_author(request))
     may_read = "read" in request.state.caller.scopes
     return _job_response(result.job, serializers.edited_entry(result, may_read))

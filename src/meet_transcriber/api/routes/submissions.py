@@ -25,6 +25,7 @@ from meet_transcriber.api.bodies import (
     receive,
     small_body,
 )
+from meet_transcriber.api.compute import run_compute
 from meet_transcriber.api.http import JobId
 from meet_transcriber.api.openapi import parameter, problems, request_body, response, tagged_router
 from meet_transcriber.api.options import Submission, SubmissionForm, read_options
@@ -165,7 +166,7 @@ async def rerun_transcription(
     belonged to.
     """
     options = body.options.named if body.options else {}
-    job = await run_in_threadpool(service.commands.rerun, job_id, body.tasks or [], options)
+    job = await run_compute(request, service.commands.rerun, job_id, body.tasks or [], options)
     return await accepted_response(request, service, job)
 
 

@@ -3,6 +3,7 @@
 import math
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal, get_args
@@ -15,6 +16,7 @@ from starlette.responses import Response
 
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import ReaderService
+from meet_transcriber.api.compute import run_compute
 from meet_transcriber.api.errors import OptionProblems
 from meet_transcriber.api.http import JobId, attachment, matches, negotiate
 from meet_transcriber.api.middleware.request_log import mark_content_read
@@ -23,7 +25,7 @@ from meet_transcriber.api.serializers import JsonResponse
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.formats import EXPORTERS, export
 from meet_transcriber.core.jobs import SHOWN, Job, JobQuery, State
-from meet_transcriber.service import ChangeFeed, JobQueries
+from meet_transcriber.service import ChangeFeed, JobQueries, Service
 
 router = tagged_router("transcriptions")
 
@@ -50,7 +52,7 @@ _BY_KIND = {_JSON: "json", **{kind: name for kind, name in _BY_KIND.items() if k
     )
     | problems(404, 422),
 )
-def list_transcriptions(
+async def list_transcriptions(
     request: Request,
     service: ReaderService,
     limit: Annotated[int, Query(ge=1, le=100, description="Jobs per page.")] = 20,
@@ -78,9 +80,17 @@ def list_transcriptions(
     states = _states(status)
     if search is not None:
         mark_content_read(request)
-        return JsonResponse(serializers.found(service.queries.search(search, limit)))
+        return await run_compute(request, _search, service, search, limit)
     query = JobQuery(limit + 1, order, after or None, states, q)
-    jobs = service.queries.page(query)
+    return await run_in_threadpool(_page, service, query)
+
+
+def _search(service: Service, words: str, limit: int) -> Response:
+    return JsonResponse(serializers.found(service.queries.search(words, limit)))
+
+
+def _page(service: Service, query: JobQuery) -> Response:
+    jobs, limit = service.queries.page(query), query.limit - 1
     rows = [serializers.entry(job) for job in jobs[:limit]]
     return JsonResponse(serializers.page(rows, has_more=len(jobs) > limit))
 
@@ -119,7 +129,8 @@ async def get_transcription(
 ) -> Response:
     """The status of a job; poll again after `Retry-After` seconds, or follow its events."""
     statuses: StatusCache = request.app.state.statuses
-    status = await statuses.get(service.queries, job_id, transcript)
+    compute = partial(run_compute, request)
+    status = await statuses.get(service.queries, job_id, transcript, compute)
     headers = {"ETag": status.etag, "Cache-Control": "private, no-cache"}
     if status.retry_after is not None:
         headers["Retry-After"] = str(status.retry_after)
@@ -137,7 +148,8 @@ async def get_transcription(
     | response(304, "Not modified.", None, ("ETag",))
     | problems(404, 406, 409, 422),
 )
-def download_transcription(
+async def download_transcription(
+    request: Request,
     service: ReaderService,
     job_id: JobId,
     form: Annotated[
@@ -157,6 +169,10 @@ def download_transcription(
     """The transcript as a file, with the names of people."""
     if form is None:
         form = negotiate(accept, _BY_KIND)
+    return await run_compute(request, _download, service, job_id, form, if_none_match)
+
+
+def _download(service: Service, job_id: str, form: str, if_none_match: str | None) -> Response:
     job, data = service.queries.export(job_id, form)
     exporter = EXPORTERS[form]
     etag = f'"{serializers.edition(job)}.{form}"'
@@ -199,8 +215,12 @@ def get_peaks(
     summary="List the edits of a transcript",
     responses=response(200, "All edits, in order.", "Edits", ("ETag",)) | problems(404, 409, 422),
 )
-def list_edits(service: ReaderService, job_id: JobId) -> Response:
+async def list_edits(request: Request, service: ReaderService, job_id: JobId) -> Response:
     """The log of edits since the transcript was generated; an undo is an edit, too."""
+    return await run_compute(request, _edits, service, job_id)
+
+
+def _edits(service: Service, job_id: str) -> Response:
     job, edited = service.queries.edited_transcript(job_id)
     body = {"object": "list", "data": serializers.edits(edited.log)}
     return JsonResponse(body, 200, {"ETag": f'"{serializers.edition(job)}"'})
@@ -252,9 +272,18 @@ class StatusCache:
         self._kept: dict[_Key, Status] = {}
         self._bytes = 0
 
-    async def get(self, queries: JobQueries, job_id: str, with_transcript: bool) -> Status:
+    async def get(
+        self,
+        queries: JobQueries,
+        job_id: str,
+        with_transcript: bool,
+        compute: Callable[..., Awaitable[Status]] = run_in_threadpool,
+    ) -> Status:
         """
         Return a job's status as it is now.
+
+        Args:
+            compute: calls a function that renders a transcript in another thread.
 
         Raises:
             JobNotFound: this tenant has no such job.
@@ -263,10 +292,25 @@ class StatusCache:
         mark, key = await self._catch_up(queries.tenant), (queries.tenant, job_id, with_transcript)
         status = self._kept.get(key)
         if status is None or status.until < time.monotonic():
-            render = partial(_status, queries, with_transcript)
-            status = await run_in_threadpool(queries.consistent, job_id, render)
+            status = await self._render(queries, job_id, with_transcript, compute)
             if self._marks[queries.tenant] == mark:  # else it may have changed during rendering
                 self._keep(key, status)
+        return status
+
+    async def _render(
+        self,
+        queries: JobQueries,
+        job_id: str,
+        with_transcript: bool,
+        compute: Callable[..., Awaitable[Status]],
+    ) -> Status:
+        def short(job: Job) -> Status | None:
+            complete = with_transcript and job.state == "completed"
+            return None if complete else _status(queries, job)
+
+        status = await run_in_threadpool(queries.consistent, job_id, short)
+        if status is None:
+            status = await compute(queries.consistent, job_id, partial(_completed_status, queries))
         return status
 
     async def _catch_up(self, tenant: str | None) -> int:
@@ -296,18 +340,13 @@ class StatusCache:
             self._bytes -= len(dropped.body)
 
 
-def _status(queries: JobQueries, with_transcript: bool, job: Job) -> Status:
-    with_transcript = with_transcript and job.state == "completed"
+def _status(queries: JobQueries, job: Job) -> Status:
+    """The status without a transcript."""
     wait = queries.wait(job)
     body = serializers.status(job, wait)
-    data = serializers.dumped(body)
-    if with_transcript:
-        transcript = queries.transcript_of(job)
-        written = export(transcript, "json", job.options.word_timestamps).strip()
-        data = data[:-1] + b',"transcript":' + written + b"}"
-    tag = f"{serializers.edition(job)}.{job.version}"
+    data, tag = serializers.dumped(body), _tag(job)
     if job.ended:  # changes with its version only
-        return Status(data, f'"{tag}"', None, math.inf, with_transcript)
+        return Status(data, f'"{tag}"', None, math.inf)
     pending = job.state == "pending"
     return Status(
         data,
@@ -315,3 +354,18 @@ def _status(queries: JobQueries, with_transcript: bool, job: Job) -> Status:
         serializers.RETRY_PENDING_SECONDS if pending else serializers.RETRY_RUNNING_SECONDS,
         time.monotonic() + _FRESH_SECONDS,
     )
+
+
+def _completed_status(queries: JobQueries, job: Job) -> Status:
+    """The status with the transcript; without, if the job began to run again."""
+    if job.state != "completed":
+        return _status(queries, job)
+    transcript = queries.transcript_of(job)
+    written = export(transcript, "json", job.options.word_timestamps).strip()
+    data = serializers.dumped(serializers.status(job, queries.wait(job)))
+    data = data[:-1] + b',"transcript":' + written + b"}"
+    return Status(data, f'"{_tag(job)}"', None, math.inf, has_transcript=True)
+
+
+def _tag(job: Job) -> str:
+    return f"{serializers.edition(job)}.{job.version}"

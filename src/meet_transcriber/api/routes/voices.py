@@ -17,6 +17,7 @@ from meet_transcriber.api.auth import (
     settings_of,
 )
 from meet_transcriber.api.bodies import JsonBody, content_type, json_body, receive, validate
+from meet_transcriber.api.compute import run_compute
 from meet_transcriber.api.http import JobId, attachment
 from meet_transcriber.api.openapi import (
     problems,
@@ -76,7 +77,7 @@ async def remember_voice(request: Request, service: SubmitService) -> Response:
     body = await JsonBody(VoiceRequest)(request)
     name, consent = checked_person(body.name), _consent(request, body.consent)
     remember = service.voices.remember
-    person = await run_in_threadpool(remember, body.job_id, body.speaker, name, consent)
+    person = await run_compute(request, remember, body.job_id, body.speaker, name, consent)
     request.state.target = person.id
     return JsonResponse(_profile(person), 201, {"Location": f"/voices/{person.id}"})
 
@@ -188,12 +189,13 @@ def export_voice(
     responses=response(200, "The speakers in order of first speech.", "Speakers")
     | problems(404, 409),
 )
-def list_speakers(service: ReaderService, job_id: JobId) -> Response:
+async def list_speakers(request: Request, service: ReaderService, job_id: JobId) -> Response:
     """
     Each speaker's name and seconds, and the most similar voice profile at present, if there are
     any. A match that is only `perhaps` is not applied: a person has to confirm it.
     """
-    rows = [_speaker(each) for each in service.voices.speakers(job_id)]
+    speakers = await run_compute(request, service.voices.speakers, job_id)
+    rows = [_speaker(each) for each in speakers]
     return JsonResponse({"object": "list", "voice_profiles": service.voices.enabled, "data": rows})
 
 

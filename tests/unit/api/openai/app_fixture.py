@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from meet_transcriber.api.compute import make_executor
 from meet_transcriber.api.openai.routes import router
 from meet_transcriber.api.routes.events import KeyRechecks, StreamLimiter
 from meet_transcriber.api.routes.submissions import ProbeLimiter
@@ -40,6 +41,7 @@ def make_app(service: Service, **changed: Any) -> FastAPI:
     app.state.auth = build_auth(wanted, service.context.jobs)
     app.state.limiter, app.state.probe_limiter = auth.limits(wanted), ProbeLimiter()
     app.state.streams, app.state.key_rechecks = StreamLimiter(), KeyRechecks()
+    app.state.compute = make_executor()
     app.include_router(router)
     return app
 
