@@ -41,6 +41,9 @@ LONGEST_NAME = 200
 LONGEST_FIND = 200
 MOST_LOG_BYTES = 16 << 20
 """Largest edit log, which is read and written whole."""
+SNAPSHOT_EDITS = 32
+"""Edits in effect between two snapshots."""
+_RECENT = 4  # states of large transcripts, which share most words
 LABEL = re.compile(r"SPEAKER_[0-9]{2,3}")
 """Labels that the diarizer gives, and that a user may give to a new speaker."""
 _EDGES = rf"(?:(?<!\w)|(?<=[{SPACELESS}]))", rf"(?:(?!\w)|(?=[{SPACELESS}]))"
@@ -103,44 +106,170 @@ class EditLog:
                 undone.clear()
         return standing, undone
 
+    def snapshots_to_keep(self, stored: Iterable[int] = ()) -> set[int]:
+        """
+        The snapshots that later edits, undos and redos start from, as `Snapshot.place`.
+
+        Of the edits in effect they are 32 apart at the end, and twice as far from each to the one
+        before it, so that their number stays small and an undo finds one within reach.
+
+        Args:
+            stored: places of existing snapshots; those of the next undone steps are kept, too.
+        """
+        standing, undone = self.steps()
+        ends = [step[-1] for step in standing]
+        redone = {step[-1] for step in undone[-SNAPSHOT_EDITS:]}
+        return {ends[at - 1] for at in _snapshot_positions(standing)} | (redone & set(stored))
+
+
+def _snapshot_positions(steps: Sequence[Sequence[int]]) -> list[int]:
+    """Numbers of steps after which a snapshot is kept, in order."""
+    total, made, positions = sum(map(len, steps)), 0, []
+    for position, step in enumerate(steps, start=1):
+        before, made = made, made + len(step)
+        span = SNAPSHOT_EDITS
+        if made // span == before // span:
+            continue
+        while made // (2 * span) > before // (2 * span):
+            span *= 2
+        if total - made < 2 * span:
+            positions.append(position)
+    return positions
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The state after a step and all that were in effect before it, as `Edited` describes it.
+
+    A step has the same ones before it whenever it is in effect, so its last edit's index, its
+    `place`, identifies the state.
+    """
+
+    transcript: Transcript
+    known: tuple[str, ...]
+    words_moved: bool = False
+    labels_given: tuple[str | None, ...] = ()
+
+
+Snapshots = Mapping[int, Callable[[], Snapshot | None]]
+"""Place -> reads the snapshot; None where it is lost."""
+
 
 @dataclass(frozen=True, slots=True)
 class Edited:
     """A transcript with its edits.
 
     Attributes:
-        machine: as it was recognized.
+        machine: returns it as it was recognized, which is seldom needed.
         log: all edits.
         transcript: after the edits in effect.
+        known: the speakers that were recognized.
         words_moved: an edit in effect moved words to another speaker without the turns. Turns are
             then the times of segments, and the turns of speakers without words.
         labels_given: labels to which the edits in effect assigned words of another speaker.
         added: characters by which the edits in effect made words longer.
         texts: of the segments, kept for the next edit; empty before the first one.
+        recent: states before the latest edits by place, so that undo and redo apply no edits.
+        unsaved: snapshots to keep that were made since the last edit, by place.
+        applied: how many edits were applied to make this state from another one.
     """
 
-    machine: Transcript
+    machine: Callable[[], Transcript] = field(compare=False, repr=False)
     log: EditLog
     transcript: Transcript
+    known: tuple[str, ...]
     words_moved: bool = False
     labels_given: frozenset[str | None] = frozenset()
     added: int = 0
     texts: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    recent: Mapping[int, Snapshot] = field(default_factory=dict, compare=False, repr=False)
+    unsaved: Mapping[int, Snapshot] = field(default_factory=dict, compare=False, repr=False)
+    applied: int = field(default=0, compare=False)
 
     @property
     def text(self) -> str:
         """The text of the transcript."""
         return join_words(self.texts) if self.texts else self.transcript.text
 
+    def snapshot(self) -> Snapshot:
+        """This state without the log."""
+        given = tuple(sorted(self.labels_given, key=str))
+        return Snapshot(self.transcript, self.known, self.words_moved, given)
+
+
+_NO_SNAPSHOTS: Snapshots = {}
+
 
 def edited(machine: Transcript, log: EditLog) -> Edited:
     """Apply a log to the transcript as it was recognized; raises as `with_edits` does."""
-    return _applied(Edited(machine, log, machine), log.standing())
+    return edited_since(lambda: machine, log, {})
 
 
-def with_edits(edited_before: Edited, edits: Sequence[Edit]) -> Edited:
+def edited_since(
+    machine: Callable[[], Transcript],
+    log: EditLog,
+    snapshots: Snapshots,
+    recent: Mapping[int, Snapshot] | None = None,
+) -> Edited:
+    """
+    Apply the edits of a log that the latest usable snapshot lacks.
+
+    Args:
+        machine: returns the transcript as it was recognized; called without a usable snapshot.
+        recent: further snapshots.
+    """
+    standing, unsaved, recent = log.steps()[0], {}, recent or {}
+    places = [step[-1] for step in standing]
+    at, start = _start(recent, snapshots, places)
+    start = start or _recognized(machine())
+    state = Edited(
+        machine,
+        log,
+        start.transcript,
+        start.known,
+        start.words_moved,
+        frozenset(start.labels_given),
+        recent=recent,
+        applied=sum(map(len, standing[at:])),
+    )
+    for position in sorted({*_snapshot_positions(standing), len(standing)}):
+        if position > at:
+            edits = [log.edits[index] for step in standing[at:position] for index in step]
+            state, at = _applied(state, edits), position
+            unsaved[places[at - 1]] = state.snapshot()
+    return _with_unsaved(state, unsaved)
+
+
+def _recognized(machine: Transcript) -> Snapshot:
+    return Snapshot(machine, machine.speakers)
+
+
+def _with_unsaved(state: Edited, made: Mapping[int, Snapshot]) -> Edited:
+    keep = state.log.snapshots_to_keep()
+    known = {**state.unsaved, **made}
+    return replace(state, unsaved={place: known[place] for place in keep & known.keys()})
+
+
+def _start(
+    recent: Mapping[int, Snapshot], stored: Snapshots, places: Sequence[int]
+) -> tuple[int, Snapshot | None]:
+    """The number of steps in the latest snapshot of steps in effect, and the snapshot."""
+    for position in range(len(places), 0, -1):
+        place = places[position - 1]
+        found = recent.get(place) or (stored[place]() if place in stored else None)
+        if found is not None:
+            return position, found
+    return 0, None
+
+
+def with_edits(
+    edited_before: Edited, edits: Sequence[Edit], snapshots: Snapshots = _NO_SNAPSHOTS
+) -> Edited:
     """
     Append one step to the log and apply it.
+
+    Args:
+        snapshots: of earlier states, to undo and redo without repeating the log.
 
     Raises:
         InvalidOptions: an edit does not fit, or there is nothing to undo or to redo.
@@ -154,11 +283,24 @@ def with_edits(edited_before: Edited, edits: Sequence[Edit]) -> Edited:
     _check_labels(edited_before.transcript, edits)
     step = tuple(replace(edit, joined=at > 0) for at, edit in enumerate(edits))
     longer = EditLog((*log.edits, *step))
+    recent = _recent(edited_before, standing)
     if any(edit.kind in {"undo", "redo"} for edit in edits):
-        after = edited(edited_before.machine, longer)
+        after = edited_since(edited_before.machine, longer, snapshots, recent)
+        after = _with_unsaved(after, {**edited_before.unsaved, **after.unsaved})
     else:  # only this step: repeating the log would take longer with every edit
-        after = _applied(replace(edited_before, log=longer), step)
+        before = replace(edited_before, log=longer, recent=recent)
+        after = replace(_applied(before, step), applied=len(step))
+        after = _with_unsaved(after, {len(longer.edits) - 1: after.snapshot()})
     return replace(after, texts=_texts(edited_before, after.transcript.segments))
+
+
+def _recent(state: Edited, standing: Sequence[Sequence[int]]) -> Mapping[int, Snapshot]:
+    """The latest states with this one."""
+    if not standing:
+        return state.recent
+    place = standing[-1][-1]
+    others = [each for each in state.recent.items() if each[0] != place]
+    return dict([*others, (place, state.snapshot())][-_RECENT:])
 
 
 def _texts(before: Edited, after: Sequence[Segment]) -> tuple[str, ...]:
@@ -170,7 +312,7 @@ def _texts(before: Edited, after: Sequence[Segment]) -> tuple[str, ...]:
 
 def _applied(state: Edited, edits: Sequence[Edit]) -> Edited:
     """Apply edits to the transcript; `reassign` moves a speaker's turns with the words."""
-    before, known = state.transcript, state.machine.speakers
+    before, known = state.transcript, state.known
     segments, names, turns = list(before.segments), dict(before.names), before.turns
     words_moved, stale_turns, given = state.words_moved, False, set(state.labels_given)
     added = state.added

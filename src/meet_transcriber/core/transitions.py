@@ -31,6 +31,8 @@ _FURTHER = 0.01  # less counts as no progress; else a crash at the same place ne
 
 KEPT = ("recording", "edits.json", SPEAKER_TIMELINE, KNOWN_SPEAKERS, TO_REMEMBER)
 """Logical names of the objects that no rerun replaces."""
+SNAPSHOT = "snapshots/"
+"""Begins the logical names of snapshots of the edited transcript; their places follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,6 +349,7 @@ def rerun(
     objects = _without_results(job.objects, tasks)
     if edits := objects.pop("edits.json", None):  # they refer to words that are replaced
         objects[f"edits-{job.run}.json"] = edits
+        objects = {name: key for name, key in objects.items() if not name.startswith(SNAPSHOT)}
     again = {task.kind for task in tasks if task.state != "done"}
     names = {} if again & {"prepare", "diarize"} else job.names_given(confirmed)
     job = replace(job, tasks=tasks, objects=objects, names=names, names_found={}, edited=False)

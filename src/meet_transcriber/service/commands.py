@@ -1,7 +1,8 @@
 """Changes jobs: cancel, rerun, delete, name speakers, edit."""
 
 import uuid
-from collections.abc import Collection, Mapping
+import zlib
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -25,7 +26,7 @@ from meet_transcriber.core.errors import (
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.serialization import to_json
 from meet_transcriber.core.transcript import Transcript
-from meet_transcriber.core.transitions import cancelled, deleted, rerun
+from meet_transcriber.core.transitions import SNAPSHOT, cancelled, deleted, rerun
 from meet_transcriber.service.context import ServiceContext
 from meet_transcriber.service.queries import JobQueries
 from meet_transcriber.service.quotas import Quotas
@@ -131,26 +132,52 @@ class JobCommands:
         if version is not None and version != job.version:
             raise _changed_meanwhile()
         now = self._context.clock()
-        after = with_edits(before, [replace(each, made_at=now, author=author) for each in edits])
-        transcript = after.transcript
-        # A new object per edit: the record names it atomically, so that no half edit is ever read.
-        key = f"{job.prefix}/edits.json.{uuid.uuid4().hex}"
-        self._context.media.put(key, _dumped(after.log))
+        written = [replace(each, made_at=now, author=author) for each in edits]
+        try:
+            after = with_edits(before, written, self._queries.snapshots(job))
+        except StorageError as error:  # the objects of an older record may be deleted
+            if self._queries.version(job_id) != job.version:
+                raise _changed_meanwhile() from error
+            raise
+        transcript, objects = after.transcript, self._store(job, after)
         try:
             keep = not self._context.policy.expire_edited
-            change = partial(_with_log, before=job, key=key, transcript=transcript, keep=keep)
+            change = partial(
+                _with_edits, before=job, objects=objects, transcript=transcript, keep=keep
+            )
             changed = self._context.jobs.update(job_id, change).after
         except (JobConflict, JobNotFound):
-            self._context.media.delete(key)
+            self._delete({*objects.values()} - {*job.objects.values()})
             raise
-        self._queries.keep(changed, after)
+        self._queries.keep(changed, replace(after, unsaved={}))
         with suppress(StorageError, JobError):  # the edit is recorded and must not be repeated
-            if old := job.objects.get("edits.json"):
-                self._context.media.delete(old)
+            self._delete({*_edit_objects(job).values()} - {*objects.values()})
             if any(each.kind not in _SAME_TEXT for each in edits):
                 self._index(changed, after)
         places = sum(count(before.transcript, each) for each in edits)
         return EditResult(changed, places, before.transcript, transcript)
+
+    def _store(self, job: Job, after: Edited) -> dict[str, str]:
+        """Store the log and new snapshots; returns all objects of the edits by logical name."""
+        # A new object per edit: the record names it atomically, so that no half edit is ever read.
+        key = f"{job.prefix}/edits.json.{uuid.uuid4().hex}"
+        self._context.media.put(key, _dumped(after.log))
+        objects = {"edits.json": key}
+        for place in after.log.snapshots_to_keep(self._queries.snapshots(job)):
+            name = f"{SNAPSHOT}{place}"
+            if name in job.objects:
+                objects[name] = job.objects[name]
+            elif place in after.unsaved:
+                with suppress(StorageError):  # then later edits repeat more of the log
+                    key = f"{job.prefix}/{name}.{uuid.uuid4().hex}"
+                    data = zlib.compress(to_json(after.unsaved[place]), 1)
+                    self._context.media.put(key, data)
+                    objects[name] = key
+        return objects
+
+    def _delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._context.media.delete(key)
 
     def _index(self, job: Job, edited: Edited) -> None:
         """Index the text; again if another edit, which may have been indexed before, came."""
@@ -171,13 +198,25 @@ def _dumped(log: EditLog) -> bytes:
     return data
 
 
-def _with_log(job: Job, before: Job, key: str, transcript: Transcript, keep: bool) -> Job:
+def _edit_objects(job: Job) -> dict[str, str]:
+    return {
+        name: key
+        for name, key in job.objects.items()
+        if name == "edits.json" or name.startswith(SNAPSHOT)
+    }
+
+
+def _with_edits(
+    job: Job, before: Job, objects: Mapping[str, str], transcript: Transcript, keep: bool
+) -> Job:
     same = job.objects.get("edits.json") == before.objects.get("edits.json")
     if job.deleted or job.state != "completed" or job.run != before.run or not same:
         raise _changed_meanwhile()
+    replaced = _edit_objects(job).keys()
+    others = {name: key for name, key in job.objects.items() if name not in replaced}
     return replace(
         job,
-        objects={**job.objects, "edits.json": key},
+        objects={**others, **objects},
         names=dict(transcript.names),
         speakers_found=len(transcript.speakers),
         edited=True,

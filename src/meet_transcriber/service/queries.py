@@ -3,14 +3,16 @@
 import copy
 import re
 import time
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Lock
 from typing import Any, BinaryIO, Generic, TypeVar
 
-from meet_transcriber.core.edits import Edited, EditLog, edited
+from meet_transcriber.core.edits import Edited, EditLog, Snapshot, Snapshots, edited_since
 from meet_transcriber.core.errors import (
     InvalidOptions,
     JobNotFound,
@@ -24,6 +26,7 @@ from meet_transcriber.core.languages import fold
 from meet_transcriber.core.plan import PartResult
 from meet_transcriber.core.serialization import from_json
 from meet_transcriber.core.transcript import Segment, Transcript
+from meet_transcriber.core.transitions import SNAPSHOT
 from meet_transcriber.ports.stores import JobQueue, JobStore
 from meet_transcriber.service.context import ServiceContext
 from meet_transcriber.service.uploads import open_recording, size_of
@@ -182,13 +185,30 @@ class JobQueries:
 
     def _read_edited(self, job: Job) -> Edited:
         key = job.objects["transcript.json"]
-        machine = self._machine.get(key, lambda: self._object(job, "transcript.json", Transcript))
-        found = edited(machine, self.edits(job))
+        read = partial(self._object, job, "transcript.json", Transcript)
+        machine = partial(self._machine.get, key, read)
+        found = edited_since(machine, self.edits(job), self.snapshots(job))
         return replace(found, transcript=replace(found.transcript, names=dict(job.names)))
 
     def edits(self, job: Job) -> EditLog:
         """The edits of the transcript."""
         return self._object(job, "edits.json", EditLog) if job.edited else EditLog()
+
+    def snapshots(self, job: Job) -> Snapshots:
+        """The stored snapshots of the edited transcript."""
+        return {
+            int(name.removeprefix(SNAPSHOT)): partial(self._snapshot, key)
+            for name, key in job.objects.items()
+            if name.startswith(SNAPSHOT)
+        }
+
+    def _snapshot(self, key: str) -> Snapshot | None:
+        try:
+            return from_json(Snapshot, zlib.decompress(self._context.media.get(key)))
+        except StorageUnavailable:
+            raise
+        except (StorageError, zlib.error):  # an older one, or the whole log, serves as well
+            return None
 
     def _object(self, job: Job, name: str, kind: type[T]) -> T:
         return from_json(kind, self._context.media.get(job.objects[name]))

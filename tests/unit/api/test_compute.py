@@ -40,7 +40,7 @@ class SlowMedia(DiskMediaStore):
     def get(self, key: str) -> bytes:
         if self.slow_job in key and "transcript.json" in key:
             self._waiting += 1
-            assert self.go_on.wait(SECONDS)
+            assert self.go_on.wait(2 * SECONDS)
         return super().get(key)
 
     async def reached(self) -> None:
@@ -76,7 +76,8 @@ class Meetings:
                 transport=transport, base_url="http://test", timeout=None
             ) as self.client:
                 try:
-                    return await course(self)
+                    async with asyncio.timeout(SECONDS):
+                        return await course(self)
                 finally:
                     self.media.go_on.set()
 

@@ -50,7 +50,7 @@ def test_edits_leave_the_recognized_transcript_unchanged(fixture: ServiceFixture
     changing.edit(job.id, Edit("undo"))
     assert reading.transcript(job.id)[1].segments == before.segments
     assert [e.kind for e in reading.edits(reading.job(job.id)).edits] == ["text", "undo"]
-    assert reading.edited_of(reading.job(job.id)).machine.segments == before.segments
+    assert reading.edited_of(reading.job(job.id)).machine().segments == before.segments
 
 
 def test_an_edit_of_an_older_version_is_refused(fixture: ServiceFixture) -> None:
