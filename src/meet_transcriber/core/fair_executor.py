@@ -4,6 +4,7 @@ import threading
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
@@ -48,6 +49,8 @@ class FairExecutor:
         """
         Run a call when its tenant's turn comes; a cancelled future's call does not run.
 
+        It sees the context variables of here, such as the request's id.
+
         Raises:
             RateLimited: too many calls of this tenant wait.
         """
@@ -56,7 +59,7 @@ class FairExecutor:
             calls = self._waiting.setdefault(tenant, deque())
             if self._most_waiting is not None and len(calls) >= self._most_waiting:
                 raise RateLimited("Too many of your requests are waiting.", RETRY_SECONDS)
-            calls.append((future, partial(call, *args, **kwargs)))
+            calls.append((future, partial(copy_context().run, call, *args, **kwargs)))
             self._start()
         return future
 
