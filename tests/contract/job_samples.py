@@ -13,9 +13,10 @@ def job(job_id: str = "job-1", **fields: Any) -> Job:
     return replace(ready, **{"tasks": (Task("prepare"),), **fields})
 
 
-def long_job(job_id: str, tasks: int) -> Job:
+def long_job(job_id: str, tasks: int, **fields: Any) -> Job:
     """A job with many ready parts."""
-    return job(job_id, tasks=tuple(Task(f"recognize:{part}") for part in range(tasks)))
+    parts = tuple(Task(f"recognize:{part}") for part in range(tasks))
+    return job(job_id, tasks=parts, **fields)
 
 
 def one_more(job: Job) -> Job:

@@ -22,6 +22,7 @@ from meet_transcriber.core.jobs import (
     Job,
     JobQuery,
     Task,
+    Upload,
     Usage,
 )
 from meet_transcriber.core.transitions import claimed, deleted, submitted
@@ -199,6 +200,35 @@ class IndexesContract(_Contract):
             served += store.ready(["recognize"], 1)
             store.update(served[-1], _claimed_by("w", float(now)))
         assert served == ["long", "short", "long", "long"]
+
+    def test_tenants_take_turns(self, store: JobStore) -> None:
+        for number in range(5):
+            store.create(job(f"ann-{number}", tenant="ann", created_at=float(number)))
+        store.create(job("ben-0", tenant="ben", created_at=90.0))
+        store.create(job("cid-0", tenant="cid", created_at=80.0))
+        assert store.ready(["cpu"], 4) == ["ann-0", "cid-0", "ben-0", "ann-1"]
+        store.update("ann-0", partial(replace, served_at=100.0, state="completed"))
+        assert store.ready(["cpu"], 4) == ["cid-0", "ben-0", "ann-1", "ann-2"]
+
+    def test_the_tenant_with_the_fewest_running_tasks_is_next(self, store: JobStore) -> None:
+        for number in range(3):
+            store.create(long_job(f"ann-{number}", tasks=2, tenant="ann"))
+        store.create(long_job("ben-0", tasks=1, tenant="ben"))
+        store.create(long_job("ben-1", tasks=1, tenant="ben"))
+        for now, name in enumerate(("ben-0", "ann-0", "ann-1"), 300):
+            store.update(name, _claimed_by("w", float(now)))
+        assert store.ready(["recognize"], 2) == ["ben-1", "ann-2"]
+
+    def test_a_removed_job_no_longer_counts_as_running(self, store: JobStore) -> None:
+        store.create(long_job("ann-0", tasks=2, tenant="ann"))
+        store.create(long_job("ann-1", tasks=1, tenant="ann"))
+        store.create(long_job("ben-0", tasks=2, tenant="ben"))
+        for now, name in enumerate(("ann-0", "ben-0"), 300):
+            store.update(name, _claimed_by("w", float(now)))
+        assert store.ready(["recognize"], 1) == ["ann-1"]
+        store.remove("ben-0")
+        store.create(long_job("ben-1", tasks=1, tenant="ben"))
+        assert store.ready(["recognize"], 1) == ["ben-1"]
 
     def test_a_job_with_work_in_two_queues_is_listed_once(self, store: JobStore) -> None:
         store.create(job(tasks=(Task("diarize"), Task("recognize:0"))))
@@ -403,6 +433,17 @@ class UsageContract(_Contract):
     def test_an_upload_counts_before_it_has_arrived(self, store: JobStore) -> None:
         store.create(job(state="uploading", tasks=(), objects={"recording": "r"}))
         assert store.usage("", 0.0) == Usage(1)
+
+    def test_open_uploads_are_counted(self, store: JobStore) -> None:
+        for name in ("a", "b", "c"):
+            store.create(
+                job(name, state="uploading", tasks=(), upload=Upload(), size_bytes=7, tenant="ann")
+            )
+        store.create(job(state="uploading", tasks=(), objects={"recording": "r"}, tenant="ann"))
+        assert store.usage("ann", 0.0) == Usage(1, 21, uploads=3)
+        store.update("a", partial(deleted, now=200.0))
+        store.update("b", partial(submitted, now=200.0))
+        assert store.usage("ann", 0.0).uploads == 1
 
     def test_an_ended_job_counts_bytes_but_no_place(self, store: JobStore) -> None:
         made = store.create(job(objects={"recording": "r"}, size_bytes=7, duration=60.0))

@@ -1,7 +1,9 @@
 """Random changes of a few jobs: a store's indexes agree with its records."""
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -37,7 +39,9 @@ changes = st.fixed_dictionaries(
         "name": st.sampled_from(["a", "B", "ab"]),
     },
 )
-names = st.sampled_from(["j1", "j2", "j3", "j4"])
+TENANTS = {"j1": "ann", "j2": "ann", "j3": "ben", "j4": ""}
+names = st.sampled_from(sorted(TENANTS))
+SERVED: WeakKeyDictionary[JobStore, dict[str, float]] = WeakKeyDictionary()
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -47,13 +51,17 @@ class StoreMachine(RuleBasedStateMachine):
         super().__init__()
         self.store = store
         self.jobs: dict[str, Job] = {}
+        # of every store of these tests, as it outlives the jobs
+        self.served = SERVED.setdefault(store, {})
 
     @rule(name=names, fields=changes)
     def create_or_change(self, name: str, fields: dict[str, Any]) -> None:
         if name in self.jobs:
             self.jobs[name] = self.store.update(name, lambda found: replace(found, **fields)).after
         else:
-            self.jobs[name] = self.store.create(job(name, **fields))
+            self.jobs[name] = self.store.create(job(name, tenant=TENANTS[name], **fields))
+        served = self.served.get(TENANTS[name], 0.0), self.jobs[name].served_at
+        self.served[TENANTS[name]] = max(served)
 
     @rule(name=names)
     def remove(self, name: str) -> None:
@@ -63,8 +71,16 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def work_is_found(self) -> None:
         for queues in ([QUEUES[0]], [QUEUES[1]], QUEUES):
-            waiting = [(e.order, name) for name, e in self._entries() if {*e.ready} & {*queues}]
-            assert self.store.ready(queues, 99) == [name for _, name in sorted(waiting)]
+            waiting = sorted(
+                (e.order, name) for name, e in self._entries() if {*e.ready} & {*queues}
+            )
+            places, turns = [], Counter[str]()
+            for order, name in waiting:
+                tenant = TENANTS[name]
+                load = self._running(tenant), self.served.get(tenant, 0.0)
+                places.append((turns[tenant], load, order, name))
+                turns[tenant] += 1
+            assert self.store.ready(queues, 99) == [name for *_, name in sorted(places)]
 
     @invariant()
     def what_is_due_is_found(self) -> None:
@@ -91,6 +107,10 @@ class StoreMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         for name in self.jobs:
             self.store.remove(name)
+
+    def _running(self, tenant: str) -> int:
+        found = [entry for name, entry in self._entries() if TENANTS[name] == tenant]
+        return sum(sum(entry.running.values()) for entry in found)
 
     def _entries(self) -> list[tuple[str, IndexEntry]]:
         return [(name, index_entry(each)) for name, each in self.jobs.items()]

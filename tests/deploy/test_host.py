@@ -45,6 +45,11 @@ def test_a_unit_is_hardened(unit: Path) -> None:
     assert float(exposure[1]) < 2.5
 
 
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.stem)
+def test_a_decoder_that_is_killed_for_its_memory_does_not_end_a_unit(unit: Path) -> None:
+    assert "\nOOMPolicy=continue\n" in unit.read_text()
+
+
 def test_the_scripts_are_sound() -> None:
     checker = Path(sys.executable).with_name("shellcheck")
     done = subprocess.run([checker, *SCRIPTS], capture_output=True, text=True, check=False)

@@ -76,6 +76,15 @@ class Chattering(Simulated):
         return super().prepare(media, working, options, progress)
 
 
+class Dozing(Simulated):
+    """Sleeps over recordings that say so."""
+
+    def misbehave(self, media: BinaryIO) -> str:
+        if media.read(5) == b"SLEEP":
+            time.sleep(600)
+        return "woke up"
+
+
 class Sleeping(Simulated):
     def misbehave(self, media: BinaryIO) -> str:
         time.sleep(600)

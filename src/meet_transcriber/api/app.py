@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.types import Lifespan
 
 from meet_transcriber import __version__
-from meet_transcriber.api import compute, errors, openapi
+from meet_transcriber.api import bodies, compute, errors, openapi
 from meet_transcriber.api.middleware.proxy_headers import ProxyHeadersMiddleware, TrustedProxies
 from meet_transcriber.api.middleware.rate_limit import AddressLimitMiddleware
 from meet_transcriber.api.middleware.request_log import PROBES, RequestLogMiddleware
@@ -109,7 +109,8 @@ def create_app(
     app.state.service, app.state.settings, app.state.auth = service, settings, guard
     app.state.stopping = threading.Event()
     app.state.exposition = observability.exposition(service.context, stores=True)
-    app.state.probe_limiter, app.state.streams = submissions.ProbeLimiter(), events.StreamLimiter()
+    app.state.probe_executor = submissions.probe_executor()
+    app.state.streams, app.state.uploads = events.StreamLimiter(), bodies.UploadLimiter()
     app.state.compute = compute.make_executor()
     app.state.key_rechecks = events.KeyRechecks()
     app.state.readiness = health.ReadinessProbe(service)

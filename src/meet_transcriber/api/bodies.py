@@ -1,9 +1,11 @@
 """Reads bodies: raw ones, JSON objects, and forms, whose recording goes directly to the service."""
 
+import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -18,7 +20,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
 from meet_transcriber.api.errors import BODY_UNREAD, OptionProblems, problems_in
-from meet_transcriber.core.errors import InvalidOptions, MalformedRequest, UploadTooLarge
+from meet_transcriber.core.errors import (
+    InvalidOptions,
+    JobNotFound,
+    MalformedRequest,
+    RateLimited,
+    StorageError,
+    UploadTooLarge,
+)
+from meet_transcriber.core.pace import Pace
 from meet_transcriber.core.speaker_timeline import decode_text
 from meet_transcriber.service import Service, StreamedUpload
 
@@ -33,8 +43,55 @@ SMALL_BODY_BYTES = 256 << 10
 STALL_SECONDS = 60.0
 """How long a sender may pause in the middle of a body."""
 
+LEAST_BYTES_PER_SECOND = 1 << 10
+"""How fast a sender has to be, over STALL_SECONDS of waiting for it."""
+
+LONGEST_SECONDS = 4 * 3600.0
+"""How long one body may take; an upload that can be resumed takes several."""
+
+TENANT_UPLOADS, UPLOADS = 64, 512
+"""How many recordings a process receives at once, of one tenant and in all."""
+
 BEAT_SECONDS = 5.0
+_RETRY_SECONDS = 10.0
 _MEBIBYTE = 1 << 20
+
+
+class UploadLimiter:
+    """
+    Limits the recordings that this process receives at once.
+
+    They take no place in the queue until they have arrived, so that slow senders cannot fill it.
+    """
+
+    def __init__(self, share: int = TENANT_UPLOADS, most: int = UPLOADS) -> None:
+        self._share, self._most = share, most
+        self._open = Counter[str]()
+
+    @contextmanager
+    def acquire(self, request: Request) -> Iterator[None]:
+        """
+        Receive one recording of the request's tenant within the context.
+
+        Raises:
+            RateLimited: this tenant, or all together, send as many as they may.
+        """
+        tenant = request.state.caller.tenant
+        if self._open[tenant] >= self._share:
+            raise RateLimited(
+                f"You are sending {self._share} recordings, the most that are received at a time; "
+                "wait for one of them.",
+                _RETRY_SECONDS,
+            )
+        if self._open.total() >= self._most:
+            raise RateLimited("Too many recordings arrive; send it again later.", _RETRY_SECONDS)
+        self._open[tenant] += 1
+        try:
+            yield
+        finally:
+            self._open[tenant] -= 1
+            if not self._open[tenant]:
+                del self._open[tenant]
 
 
 async def body(
@@ -42,25 +99,38 @@ async def body(
     limit: int,
     beat: Callable[[], Awaitable[None]] | None = None,
     beat_seconds: float = BEAT_SECONDS,
+    *,
+    pace: Pace | None = None,
+    longest_seconds: float = LONGEST_SECONDS,
 ) -> AsyncIterator[bytes]:
     """
     Yield a request's body, at most about `limit` bytes of it.
 
     Args:
         beat: called every `beat_seconds` in which nothing is received.
+        pace: the least speed; None takes LEAST_BYTES_PER_SECOND.
 
     Raises:
         UploadTooLarge: it is longer, by its announced length or in fact.
         ClientDisconnect: the sender disconnected.
-        HTTPException: 408, the sender paused for too long.
+        HTTPException: 408, the sender paused for too long, or is too slow.
     """
     request.scope[BODY_UNREAD] = True
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
         raise _too_large(limit)
-    size, more = 0, True
+    size, more, started = 0, True, time.monotonic()
+    pace = pace or Pace(LEAST_BYTES_PER_SECOND, STALL_SECONDS)
     while more:
+        asked = time.monotonic()
         message = await _next_message(request, beat, beat_seconds)
+        now = time.monotonic()
+        if not pace.keeps(len(message.get("body", b"")), now - asked):
+            raise _stalled()
+        if now - started > longest_seconds:
+            raise HTTPException(
+                408, f"The body was not received within {longest_seconds / 60:.0f} minutes."
+            )
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         chunk, more = message.get("body", b""), message.get("more_body", False)
@@ -420,6 +490,7 @@ async def receive(
         fields_bytes, text_files: as `FormReader` takes them.
 
     Raises:
+        RateLimited: the tenant sends too many recordings at once.
         UploadTooLarge: by its announced length, or while it is received.
         MalformedRequest, InvalidOptions: the body is not a form, or not such a form.
         IdempotencyInProgress, StorageError: as `Submissions.start_upload` and
@@ -427,6 +498,19 @@ async def receive(
         ClientDisconnect: the sender disconnected.
         HTTPException: 408, the sender paused for too long.
     """
+    with request.app.state.uploads.acquire(request):
+        async with _received(request, service, idempotency_key, fields_bytes, text_files) as form:
+            yield form
+
+
+@asynccontextmanager
+async def _received(
+    request: Request,
+    service: Service,
+    idempotency_key: str | None,
+    fields_bytes: int,
+    text_files: Mapping[str, int] | None,
+) -> AsyncIterator[ReceivedForm]:
     reader = FormReader(request.headers.get("content-type", ""), fields_bytes, text_files)
     limit = service.context.policy.max_upload_bytes + fields_bytes + _FRAMING_BYTES
     limit += sum((text_files or {}).values())
@@ -437,7 +521,8 @@ async def receive(
                 await stream.take(event)
         reader.finish()
         await stream.flush()
-        yield ReceivedForm(reader.fields, stream.upload)
+        async with stream.kept_alive():
+            yield ReceivedForm(reader.fields, stream.upload)
     except BaseException:
         if stream.upload is not None:
             with anyio.CancelScope(shield=True):
@@ -476,3 +561,22 @@ class UploadStream:
             self._flushed = time.monotonic()
             with anyio.CancelScope(shield=True):  # else it would run on during `abandon`
                 await run_in_threadpool(self.upload.write, batch)
+
+    @asynccontextmanager
+    async def kept_alive(self) -> AsyncIterator[None]:
+        """Renew the upload's lease within the context, while its recording waits and is probed."""
+        beat = asyncio.create_task(self._beat())
+        try:
+            yield
+        finally:
+            beat.cancel()
+            with suppress(asyncio.CancelledError):
+                await beat
+
+    async def _beat(self) -> None:
+        while self.upload is not None:
+            await asyncio.sleep(self.beat_seconds)
+            with suppress(
+                StorageError, JobNotFound
+            ):  # the next beat may succeed, or `finish` tells
+                await run_in_threadpool(self.upload.renew_lease)

@@ -13,6 +13,7 @@ from av.audio.stream import AudioStream
 from av.codec.codec import UnknownCodecError
 from av.container import InputContainer
 
+from meet_transcriber.audio.metadata import without_metadata
 from meet_transcriber.core.errors import (
     AudioTooLong,
     InvalidAudio,
@@ -135,6 +136,7 @@ def open_media(media: BinaryIO) -> Iterator[tuple[InputContainer, AudioStream]]:
     Raises:
         UnsupportedFormat, UnreadableAudio: with the reason.
     """
+    media = without_metadata(media)
     _reject_other_files(media)
     try:
         container = av.open(media, mode="r", options=_options(), metadata_errors="replace")

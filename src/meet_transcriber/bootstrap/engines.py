@@ -49,6 +49,11 @@ def decoder(settings: Settings) -> AudioDecoder:
     return PyavDecoder(max_seconds)
 
 
+def probe_places(decoder: AudioDecoder) -> int:
+    """How many recordings a decoder probes at once."""
+    return int(getattr(decoder, "probe_places", 1))
+
+
 def detector() -> SpeechDetector:
     """The voice activity detector."""
     from meet_transcriber.audio.vad import SileroDetector

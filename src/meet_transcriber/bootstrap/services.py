@@ -30,6 +30,7 @@ from meet_transcriber.service import (
     ServiceContext,
     WebhookDispatcher,
 )
+from meet_transcriber.service.probing import Probes
 from meet_transcriber.settings import Settings, listed, make_data_dir, redis_address
 
 if TYPE_CHECKING:
@@ -159,11 +160,12 @@ def context(settings: Settings, queue: JobQueue, role: str = "worker") -> Servic
         max_bytes=settings.max_upload_size_mb * _MEBIBYTE,
         timeout_seconds=settings.url_timeout_seconds,
     )
+    decoder = engines.decoder(settings)
     return ServiceContext(
         jobs=kept.jobs,
         media=kept.media,
         queue=queue,
-        decoder=engines.decoder(settings),
+        decoder=decoder,
         fetcher=fetcher,
         clock=kept.clock,
         policy=policy(settings),
@@ -171,6 +173,7 @@ def context(settings: Settings, queue: JobQueue, role: str = "worker") -> Servic
         meters=observability.meters(settings),
         tracer=observability.tracer(settings, role),
         sealer=sealer(settings),
+        probes=Probes(engines.probe_places(decoder)),
     )
 
 

@@ -149,6 +149,7 @@ class Snapshot:
     known: tuple[str, ...]
     words_moved: bool = False
     labels_given: tuple[str | None, ...] = ()
+    added: int = 0
 
 
 Snapshots = Mapping[int, Callable[[], Snapshot | None]]
@@ -194,7 +195,7 @@ class Edited:
     def snapshot(self) -> Snapshot:
         """This state without the log."""
         given = tuple(sorted(self.labels_given, key=str))
-        return Snapshot(self.transcript, self.known, self.words_moved, given)
+        return Snapshot(self.transcript, self.known, self.words_moved, given, self.added)
 
 
 _NO_SNAPSHOTS: Snapshots = {}
@@ -229,6 +230,7 @@ def edited_since(
         start.known,
         start.words_moved,
         frozenset(start.labels_given),
+        start.added,
         recent=recent,
         applied=sum(map(len, standing[at:])),
     )

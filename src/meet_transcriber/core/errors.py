@@ -28,6 +28,10 @@ class UnreadableAudio(InvalidAudio, code="unreadable_audio"):
     """The file is audio or video, but damaged."""
 
 
+class DecoderStopped(UnreadableAudio):
+    """The decoder reached a limit of time or memory, or crashed, and was stopped."""
+
+
 class AudioTooLong(InvalidAudio, code="audio_too_long"):
     """The recording exceeds the maximum duration."""
 

@@ -5,6 +5,7 @@ import weakref
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -64,7 +65,8 @@ class FairExecutor:
         """
         Run a call when its tenant's turn comes; a cancelled future's call does not run.
 
-        After a shutdown the future is cancelled.
+        It sees the context variables of here, such as the request's id. After a shutdown the
+        future is cancelled.
 
         Raises:
             RateLimited: too many calls of this tenant wait.
@@ -81,7 +83,7 @@ class FairExecutor:
                 calls.extend(left)
             if self._most_waiting is not None and len(calls) >= self._most_waiting:
                 raise RateLimited("Too many of your requests are waiting.", RETRY_SECONDS)
-            calls.append((future, partial(call, *args, **kwargs)))
+            calls.append((future, partial(copy_context().run, call, *args, **kwargs)))
             self._start()
         return future
 

@@ -87,6 +87,9 @@ MAX_ATTEMPTS = 3
 
 CPU_QUEUE, RECOGNIZE_QUEUE = "cpu", "recognize"
 QUEUES = (RECOGNIZE_QUEUE, CPU_QUEUE)
+FETCH_QUEUE = "fetch"
+"""From which workers claim fetches, beside other work; their messages are those of CPU_QUEUE."""
+
 KINDS = ("fetch", "prepare", "recognize", "diarize", "attribute")
 """Kinds of tasks in the order in which a job runs them."""
 
@@ -126,6 +129,11 @@ class Task:
     @property
     def queue(self) -> str:
         return RECOGNIZE_QUEUE if self.kind == "recognize" else CPU_QUEUE
+
+    @property
+    def claim_queue(self) -> str:
+        """The queue that it is claimed from."""
+        return FETCH_QUEUE if self.kind == "fetch" else self.queue
 
     @property
     def part(self) -> int:
@@ -316,9 +324,13 @@ class IndexEntry:
         active: whether it counts in the backlog: it has neither ended nor been deleted, and is
             not a resumable upload that has yet to be submitted.
         ready: queue -> tasks that can be claimed now.
+        fetches: whether those of CPU_QUEUE are claimed from FETCH_QUEUE.
         running: queue -> tasks that are running.
         order: the job with the lowest gets the next free worker: fewest running tasks, then
-            served longest ago, so that no job starves.
+            served longest ago, so that no job starves. It decides between the jobs of one tenant;
+            tenants take turns.
+        served_at: when a task of it was last claimed; 0 before that. The tenant with the fewest
+            running tasks, then the one served longest ago, comes next.
         due_at: when maintenance is due; None if never.
         seconds_left: seconds of audio that still have to be recognized.
         stored_bytes: of its stored recording, of an upload as announced, and of the extras.
@@ -338,6 +350,22 @@ class IndexEntry:
     tenant: str = ""
     stored_bytes: int = 0
     audio: tuple[float, float] | None = None
+    served_at: float = 0.0
+    fetches: bool = False
+
+    @property
+    def is_upload(self) -> bool:
+        """Whether it is a resumable upload that was not submitted yet."""
+        return self.state == "uploading" and not self.active and self.stored_bytes > 0
+
+    def claim_queue(self, queue: str) -> str:
+        """The queue from which ready tasks of this queue are claimed."""
+        return FETCH_QUEUE if self.fetches and queue == CPU_QUEUE else queue
+
+
+def claim_queues(queue: str) -> tuple[str, ...]:
+    """The queues from which tasks of this queue are claimed."""
+    return (queue, FETCH_QUEUE) if queue == CPU_QUEUE else (queue,)
 
 
 def index_entry(job: Job) -> IndexEntry:
@@ -361,6 +389,8 @@ def index_entry(job: Job) -> IndexEntry:
         tenant=job.tenant,
         stored_bytes=(job.size_bytes if stored else 0) + (0 if job.deleted else job.extra_bytes),
         audio=None if uploading or job.duration is None else (job.created_at, job.duration),
+        served_at=job.served_at,
+        fetches=any(task.kind == "fetch" for task in job.in_state("ready")),
     )
 
 
@@ -441,8 +471,8 @@ class Backlog:
 
     @property
     def active(self) -> int:
-        """Number of unfinished jobs."""
-        return sum(self.jobs.values())
+        """Number of unfinished jobs, without recordings that are still being received."""
+        return sum(jobs for state, jobs in self.jobs.items() if state != "uploading")
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,12 +484,14 @@ class Usage:
         stored_bytes: of stored recordings.
         audio_seconds: submitted since some moment, including deleted jobs.
         oldest_at: when the first of these was submitted; None without any.
+        uploads: resumable ones that were not submitted yet.
     """
 
     jobs: int = 0
     stored_bytes: int = 0
     audio_seconds: float = 0.0
     oldest_at: float | None = None
+    uploads: int = 0
 
 
 def waited_seconds(job: Job) -> float | None:

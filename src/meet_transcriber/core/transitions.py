@@ -72,7 +72,7 @@ def _beginning(job: Job) -> tuple[Task, ...]:
 
 def claimed(job: Job, queues: Collection[str], worker: str, now: float, lease: float) -> Job:
     """A worker holds the next ready task of these queues; the same record if there is none."""
-    task = next((task for task in job.in_state("ready") if task.queue in queues), None)
+    task = next((task for task in job.in_state("ready") if task.claim_queue in queues), None)
     if task is None:
         return job
     token = job.fence + 1

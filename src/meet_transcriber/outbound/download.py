@@ -11,7 +11,15 @@ import httpx
 
 from meet_transcriber.core.errors import FetchError, UploadTooLarge
 from meet_transcriber.outbound.address_guard import AddressGuard, Resolver, system_resolver
-from meet_transcriber.outbound.http_client import NETWORK_ERRORS, TIMEOUTS, Deadline, GuardedClient
+from meet_transcriber.outbound.http_client import (
+    LEAST_BYTES_PER_SECOND,
+    NETWORK_ERRORS,
+    TIMEOUTS,
+    WINDOW_SECONDS,
+    Deadline,
+    GuardedClient,
+    TooSlow,
+)
 
 FALLBACK_NAME = "recording"
 _MAX_NAME_BYTES = 200
@@ -93,6 +101,7 @@ class Fetcher:
         allow: OUTBOUND_ALLOW, as `AddressGuard` takes it; raises InvalidOptions if malformed.
         timeout_seconds: for the whole download, redirects included; DNS has its own limits.
         idle_seconds: limit on each wait while connecting or receiving.
+        window_seconds: of receiving, over each of which the server has to keep its least speed.
     """
 
     def __init__(
@@ -102,11 +111,13 @@ class Fetcher:
         max_bytes: int,
         timeout_seconds: float = 3600,
         idle_seconds: float = 30,
+        window_seconds: float = WINDOW_SECONDS,
         resolver: Resolver = system_resolver,
     ) -> None:
         self.guard = AddressGuard(allow, resolver)
         self._max_bytes = max_bytes
         self._timeout_seconds, self._idle_seconds = timeout_seconds, idle_seconds
+        self._window_seconds = window_seconds
         self._ssl_context = httpx.create_ssl_context()
 
     def check(self, url: str) -> None:
@@ -125,7 +136,7 @@ class Fetcher:
             FetchError: the server cannot be reached or does not return the recording.
             UploadTooLarge: the server announces more than `max_bytes`.
         """
-        deadline = Deadline(self._timeout_seconds)
+        deadline = Deadline(self._timeout_seconds, self._window_seconds)
         client = GuardedClient(self.guard, deadline, self._ssl_context, self._idle_seconds)
         with client, self._follow(client, self.guard.parse(url), deadline) as response:
             yield self._begin(response, deadline)
@@ -195,6 +206,9 @@ class Fetcher:
     def _reason(self, error: Exception, deadline: Deadline) -> str:
         if deadline.passed:
             return f"took longer than {deadline.seconds:g} s; try again or upload the file."
+        if isinstance(error, TooSlow):
+            least = f"{LEAST_BYTES_PER_SECOND >> 10} KiB a second"
+            return f"sends less than {least}; try again or upload the file."
         if isinstance(error, TIMEOUTS):
             return f"sent nothing for {self._idle_seconds:g} s; try again or upload the file."
         return f"cannot be reached or closed the connection ({error}); retry or upload the file."

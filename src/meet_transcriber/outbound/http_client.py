@@ -12,23 +12,43 @@ from contextlib import AbstractContextManager, closing, contextmanager
 import httpcore
 import httpx
 
+from meet_transcriber.core.pace import Pace
 from meet_transcriber.outbound.address_guard import AddressGuard
 
 _WRITE_BYTES = 1 << 16
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "meet-transcriber"}
 
 
-class Deadline:
-    """A point in monotonic time after which nothing may wait."""
+LEAST_BYTES_PER_SECOND = 8 << 10
+WINDOW_SECONDS = 60.0
 
-    def __init__(self, seconds: float) -> None:
+
+class TooSlow(httpcore.TimeoutException):
+    """A server sends fewer bytes than LEAST_BYTES_PER_SECOND."""
+
+
+class Deadline:
+    """
+    A point in monotonic time after which nothing may wait, and the least speed until then.
+
+    Args:
+        window_seconds: of waiting for bytes, over each of which the speed is measured.
+    """
+
+    def __init__(self, seconds: float, window_seconds: float = WINDOW_SECONDS) -> None:
         self.seconds = seconds
+        self._pace = Pace(LEAST_BYTES_PER_SECOND, window_seconds)
         self._end = time.monotonic() + seconds
 
     @property
     def passed(self) -> bool:
         """Whether the deadline has passed."""
         return time.monotonic() >= self._end
+
+    def note(self, received: int, waited: float) -> None:
+        """Count bytes and the seconds spent waiting for them; raises TooSlow."""
+        if not self._pace.keeps(received, waited):
+            raise TooSlow(f"less than {LEAST_BYTES_PER_SECOND} bytes a second")
 
     def cap(self, timeout: float | None) -> float:
         """Shorten a timeout to the time that is left; raises httpcore.TimeoutException."""
@@ -45,7 +65,10 @@ class _TimedStream(httpcore.NetworkStream):
         self._stream, self._deadline = stream, deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._deadline.cap(timeout))
+        started = time.monotonic()
+        data = self._stream.read(max_bytes, self._deadline.cap(timeout))
+        self._deadline.note(len(data), time.monotonic() - started)
+        return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         # in pieces, as a timeout counts for each and a slow receiver could stretch one large write

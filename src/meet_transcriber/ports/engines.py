@@ -5,6 +5,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias, TypeVar, runtime_checkable
 
@@ -192,6 +193,7 @@ class VoiceEmbedder(Protocol):
 
 
 _CGROUP = Path("/sys/fs/cgroup")
+_OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 def usable_cores(cgroup: Path = _CGROUP) -> int:
@@ -222,6 +224,42 @@ def _quota(cgroup: Path) -> int | None:
     if not quota.isdecimal() or not period.isdecimal() or int(period) == 0:
         return None
     return max(math.ceil(int(quota) / int(period)), 1)
+
+
+_MEMORY_LIMITS = {"": ("", "memory.max"), "memory": ("memory", "memory.limit_in_bytes")}
+"""Controllers in /proc/self/cgroup (v2 names none): where they are mounted, and their limit."""
+
+
+def usable_memory(cgroup: Path = _CGROUP, own: Path = _OWN_CGROUP) -> int:
+    """
+    Return the bytes of memory that this process may use: the least of what the machine has and
+    what its control groups (v1 or v2), those of its container and service, allow.
+    """
+    return min([_machine_memory(), *_memory_limits(cgroup, own)])
+
+
+def _machine_memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return 1 << 62
+
+
+def _memory_limits(cgroup: Path, own: Path) -> Iterator[int]:
+    """Yield the limits of this process's groups, and of those that contain them."""
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        lines = ["0::/"]
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        for name in {"", "memory"} & set(controllers.split(",")):
+            mount, limit = _MEMORY_LIMITS[name]
+            group = Path(path.lstrip("/"))
+            for each in (group, *group.parents):  # in a container, only the root can be seen
+                with suppress(OSError, ValueError):  # "max" is no limit
+                    yield int((cgroup / mount / each / limit).read_text())
 
 
 def map_concurrently(

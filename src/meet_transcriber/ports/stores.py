@@ -183,7 +183,14 @@ class JobStore(Protocol):
         ...
 
     def ready(self, queues: Sequence[str], limit: int) -> list[str]:
-        """Jobs with a ready task in one of these queues, by `IndexEntry.order`."""
+        """
+        Jobs with a ready task that is claimed from one of these queues (`Task.claim_queue`): one
+        of each tenant, then a second of each.
+
+        First comes the tenant with the fewest running tasks, then the one served longest ago.
+        Jobs of one tenant are in `IndexEntry.order`. A tenant that was not served for two days
+        counts as new.
+        """
         ...
 
     def due(self, now: float, limit: int) -> list[str]:

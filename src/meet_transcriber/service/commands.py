@@ -99,7 +99,7 @@ class JobCommands:
         job = self._queries.job(job_id)
         options = replace(job.options, **dict(changes or {}))  # type: ignore[arg-type]
         self._context.check_options(options)
-        with Quotas(self._context, job.tenant).admit(place=True):
+        with Quotas(self._context, job.tenant).admit(place=True, begins=True):
             now, confirmed = self._context.clock(), self._labels_named(job)
             change = partial(rerun, kinds=kinds, options=options, now=now, confirmed=confirmed)
             return self._context.update(job_id, change).after

@@ -5,10 +5,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from meet_transcriber.core.errors import InvalidOptions, StorageUnavailable
 from meet_transcriber.core.jobs import MAX_ATTEMPTS, Job, waited_seconds, worked_seconds
+from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.plan import TARGET_SECONDS
 from meet_transcriber.observability.logging import get_logger
@@ -24,6 +26,7 @@ from meet_transcriber.ports.stores import (
     TextIndex,
     Updated,
 )
+from meet_transcriber.service.probing import Probes
 
 log = get_logger(__name__)
 
@@ -76,6 +79,7 @@ class ServiceContext:
         text: the store's full-text index; None if it has none.
         tracer: None without a collector of traces.
         sealer: encrypts stored voices; None if none are stored (VOICE_PROFILES=off).
+        probes: runs the decoder's probes; one for all contexts of a process.
     """
 
     jobs: JobStore
@@ -89,6 +93,11 @@ class ServiceContext:
     meters: Meters = UNMETERED
     tracer: Tracer | None = None
     sealer: Sealer | None = None
+    probes: Probes = field(default_factory=Probes)
+
+    def probe(self, tenant: str, media: BinaryIO) -> MediaInfo:
+        """Probe a recording of a tenant when its turn comes; raises as `Probes.probe` does."""
+        return self.probes.probe(tenant, self.decoder, media)
 
     def check_options(self, options: Options) -> None:
         """Raise InvalidOptions for a task that the configured model does not support."""

@@ -12,7 +12,7 @@ from itertools import cycle, islice
 from typing import TypeVar
 
 from meet_transcriber.core.errors import JobError, StorageUnavailable, TranscriptionError
-from meet_transcriber.core.jobs import QUEUES, Job
+from meet_transcriber.core.jobs import QUEUES, Job, claim_queues
 from meet_transcriber.core.transitions import deleted, expired
 from meet_transcriber.core.voices import KNOWN_SPEAKERS
 from meet_transcriber.core.workers import WorkerInfo
@@ -368,7 +368,7 @@ class Maintenance:
             missing = ready.get(queue, 0) and ready[queue] - self._context.queue.length(queue)
             if missing > 0:
                 missing = min(missing, _BATCH)
-                jobs = self._context.jobs.ready([queue], missing)
+                jobs = self._context.jobs.ready(claim_queues(queue), missing)
                 for job_id in islice(cycle(jobs), missing):
                     self._context.notify(queue, job_id, "")
 

@@ -126,12 +126,14 @@ class Submissions:
         Create a resumable upload; its id becomes the job's.
 
         Raises:
-            UploadTooLarge, QuotaExceeded: it exceeds the limit of the server or of the tenant.
+            UploadTooLarge, QuotaExceeded: it exceeds the limit of the server or of the tenant, or
+                the tenant has too many open uploads.
             InvalidOptions: it has no bytes.
         """
         if size_bytes < 1:
             raise InvalidOptions("size_bytes must be 1 or more: the bytes of the recording.")
         self.check_size(size_bytes)
+        self._quotas.check_uploads()
         job = self._new_job(name, lease_seconds=KEPT_SECONDS)
         job = replace(job, size_bytes=size_bytes, upload=Upload())
         with self._quotas.admit(size_bytes=size_bytes, seconds=0.0):
@@ -202,10 +204,13 @@ class Submissions:
             return _same(self.context.update(job.id, change).after, fingerprint)
 
     def _admitted(self, job: Job, extra_bytes: int) -> AbstractContextManager[None]:
-        seconds = job.duration or 0.0
-        if job.upload is not None:  # its bytes count already, but it does not take a place yet
-            return self._quotas.admit(place=True, size_bytes=extra_bytes, seconds=seconds)
-        return self._quotas.admit(size_bytes=job.size_bytes + extra_bytes, seconds=seconds)
+        # Its bytes count already; a resumable upload is not among the unfinished jobs yet.
+        return self._quotas.admit(
+            place=job.upload is not None,
+            begins=True,
+            size_bytes=extra_bytes,
+            seconds=job.duration or 0.0,
+        )
 
     def _probed(self, job: Job) -> Job:
         if job.source_url is not None:
@@ -215,7 +220,7 @@ class Submissions:
         store, key = self.context.media, job.objects["recording"]
         # Only a resumable upload may consist of several objects.
         with open_recording(store, key) if job.upload else store.open(key) as file:
-            media = self.context.decoder.probe(file)
+            media = self.context.probe(self._tenant, file)
         self.context.meters.upload(job.size_bytes)
         return replace(job, media=media, duration=media.duration)
 
@@ -248,6 +253,7 @@ class Submissions:
         """Store a new record, or return the job that a request with the same key made before."""
         job = self._find_by_key(new.idempotency_key)
         if job is None:
+            self._quotas.check_queue()
             self._quotas.check(size_bytes=1, seconds=0.0)
             with self._quotas.admit(place=True):
                 job = self.context.jobs.create(new)
@@ -292,7 +298,7 @@ class StreamedUpload:
         self._submissions, self._context = submissions, submissions.context
         self._job, self._name, self._quotas = job, name, quotas
         self._is_new = job.state == "uploading"
-        self._free = quotas.free_bytes() if self._is_new else None
+        self._reserved = job.size_bytes
         self._hash = hashlib.sha256()
         self._size = 0
         self._renewed = self._context.clock()
@@ -323,12 +329,13 @@ class StreamedUpload:
         """
         self._size += len(data)
         self._submissions.check_size(self._size)
-        if self._free is not None and self._size > self._free:
-            raise self._quotas.storage_exceeded()
+        if self._is_new and self._size > self._reserved:
+            granted = self._quotas.reserve(self._job.id, self._reserved, self._size)
+            self._reserved = self._size if granted is None else granted
         self._hash.update(data)
         if self._writer is not None:
             self._writer.write(data)
-            self._renew_lease()
+            self.renew_lease()
 
     def finish(self, request: SubmissionRequest) -> Job:
         """
@@ -359,11 +366,12 @@ class StreamedUpload:
         if self._is_new:
             self._submissions.withdraw(self._job)
 
-    def _renew_lease(self) -> None:
+    def renew_lease(self) -> None:
+        """Tell that the sender still waits, every few seconds; also beside `finish`."""
         now, lease = self._context.clock(), self._context.policy.lease_seconds
-        if abs(now - self._renewed) > lease / _RENEW_SHARE:  # a clock may be set back
+        if self._is_new and abs(now - self._renewed) > lease / _RENEW_SHARE:  # or was set back
             self._renewed = now
-            self._context.jobs.update(self._job.id, partial(replace, lease_until=now + lease))
+            self._context.jobs.update(self._job.id, partial(_leased, until=now + lease))
 
 
 @contextmanager
@@ -376,6 +384,11 @@ def _counted(meters: Meters, source: str, *, count_success: bool = True) -> Iter
         raise
     if count_success:
         meters.submission(source, "accepted")
+
+
+def _leased(job: Job, until: float) -> Job:
+    """The sender of an upload is still there; a job that has begun needs no lease."""
+    return replace(job, lease_until=until) if job.state == "uploading" else job
 
 
 def _begun(job: Job, facts: Mapping[str, Any], now: float) -> Job:

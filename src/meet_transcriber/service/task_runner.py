@@ -3,6 +3,7 @@
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
@@ -24,7 +25,14 @@ from meet_transcriber.core.errors import (
     StorageUnavailable,
     TranscriptionError,
 )
-from meet_transcriber.core.jobs import RECOGNIZE_QUEUE, Failure, Job, waited_seconds
+from meet_transcriber.core.jobs import (
+    CPU_QUEUE,
+    FETCH_QUEUE,
+    RECOGNIZE_QUEUE,
+    Failure,
+    Job,
+    waited_seconds,
+)
 from meet_transcriber.core.transcript import Diarization
 from meet_transcriber.core.transitions import (
     Claim,
@@ -126,6 +134,14 @@ _COMMIT_PATIENCE_SECONDS = 0.5
 _SPACE_PATIENCE_SECONDS = 3600.0
 """How long a job waits for free space before it fails."""
 _TRANSIENT = (StorageFull, StorageUnavailable)
+_TRANSIENT_SECONDS = 5.0
+_FETCH_POLL_SECONDS = 0.1
+
+FETCHES = 4
+"""Fetches that run at once in a worker, beside its other work."""
+
+TENANT_FETCHES = 2
+"""How many of these may be of one tenant."""
 
 
 @dataclass(frozen=True)
@@ -159,8 +175,54 @@ class ClaimedCheckpoints:
         return self.written[name]
 
 
+class FetchSlots:
+    """Which tenants' fetches run in this process; safe for several threads."""
+
+    def __init__(self, most: int = FETCHES, share: int = TENANT_FETCHES) -> None:
+        self._most, self._share = most, share
+        self._running = Counter[str]()
+        self._changed = threading.Condition()
+
+    @property
+    def running(self) -> int:
+        """Number of fetches that run."""
+        return self._running.total()
+
+    @property
+    def free(self) -> bool:
+        """Whether another fetch may begin."""
+        return self.running < self._most
+
+    def allows(self, tenant: str) -> bool:
+        """Whether another fetch of this tenant may begin."""
+        return self.free and self._running[tenant] < self._share
+
+    def take(self, tenant: str) -> None:
+        """A fetch of this tenant begins."""
+        with self._changed:
+            self._running[tenant] += 1
+
+    def give_back(self, tenant: str) -> None:
+        """A fetch of this tenant has ended."""
+        with self._changed:
+            self._running[tenant] -= 1
+            if not self._running[tenant]:
+                del self._running[tenant]
+            self._changed.notify_all()
+
+    def wait(self, fewer_than: int, seconds: float) -> bool:
+        """Wait so long until fewer than so many fetches run; returns whether that is so."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.running < fewer_than, seconds)
+
+
 class TaskRunner:
-    """Runs the tasks of one worker; not safe for several threads."""
+    """
+    Runs the tasks of one worker; not safe for several threads.
+
+    The servers of recordings decide how long fetches take, so these run in threads of their own,
+    a few at a time and at most half of them of one tenant.
+    """
 
     def __init__(
         self,
@@ -182,7 +244,8 @@ class TaskRunner:
         self._queues = queues
         self._stopping = stopping
         self._report = report
-        self._held: Claim | None = None
+        self._held: dict[tuple[str, int], Claim] = {}  # by job and token
+        self._fetches = FetchSlots()
 
     def set_engines(self, engines: Engines) -> None:
         """Use these engines from the next task on."""
@@ -190,23 +253,51 @@ class TaskRunner:
 
     def work(self) -> bool:
         """
-        Claim and run the next task; False if there was none.
+        Start fetches, and claim and run the next other task; False if there is nothing to do.
 
         Raises:
             StorageFull, StorageUnavailable: a store is full or does not respond; nothing is lost,
                 try again later.
         """
-        claim = self._claim()
+        started, fetching = self._start_fetches(), self._fetches.running
+        claim = self._claim(self._queues)
         if claim is None:
-            return False
-        self._held = claim
+            if fetching and not started:  # they make more to do when they end
+                self._fetches.wait(fetching, _FETCH_POLL_SECONDS)
+            return started or fetching > 0
         self._report(claim.task.name)
         try:
             self._run_observed(claim)
         finally:
-            self._held = None
             self._report("")
         return True
+
+    def wait_for_fetches(self, seconds: float) -> bool:
+        """Wait until no fetch runs; returns whether that is so."""
+        return self._fetches.wait(1, seconds)
+
+    def _start_fetches(self) -> bool:
+        """Claim fetches and run each in a thread, as far as there is room for their tenants."""
+        started = False
+        while CPU_QUEUE in self._queues and self._fetches.free:
+            claim = self._claim((FETCH_QUEUE,))
+            if claim is None:
+                break
+            started = True
+            self._fetches.take(claim.job.tenant)
+            threading.Thread(
+                target=self._run_fetch, args=(claim,), name="fetch", daemon=True
+            ).start()
+        return started
+
+    def _run_fetch(self, claim: Claim) -> None:
+        try:
+            self._run_observed(claim)
+        except _TRANSIENT as error:
+            log.warning("fetch_delayed", job_id=claim.job.id, error=str(error))
+            self._stopping.wait(_TRANSIENT_SECONDS)  # the task is ready again
+        finally:
+            self._fetches.give_back(claim.job.tenant)
 
     def _run_observed(self, claim: Claim) -> None:
         """Run a claimed task within a span, with its logs and metrics."""
@@ -218,34 +309,38 @@ class TaskRunner:
         tracer = self._context.tracer
         span = tracer.span(task.kind, job.origin.traceparent, ids) if tracer else nullcontext()
         with bound(**{name: value for name, value in ids.items() if value}), span:
+            self._held[job.id, task.token] = claim
             try:
                 outcome = self._run(claim)
             finally:
+                del self._held[job.id, task.token]
                 seconds = time.monotonic() - started
                 self._context.meters.task(task.kind, outcome, seconds)
                 log.info("task_ended", outcome=outcome, seconds=round(seconds, 3))
 
     def release(self) -> None:
         """
-        Give the current task back at once; work that continues on it has no effect.
+        Give the current tasks back at once; work that continues on them has no effect.
 
         For another thread that ends the process, because an engine does not react to `stopping`.
         """
-        if (claim := self._held) is not None:
+        for claim in tuple(self._held.values()):
             self._record(claim, released)
 
-    def _claim(self) -> Claim | None:
+    def _claim(self, queues: tuple[str, ...]) -> Claim | None:
         context = self._context
-        lease = context.policy.lease_seconds
-        for job_id in context.jobs.ready(self._queues, _CANDIDATES):
-            change = partial(
-                claimed, queues=self._queues, worker=self._worker, now=context.clock(), lease=lease
-            )
+        for job_id in context.jobs.ready(queues, _CANDIDATES):
             with suppress(JobNotFound):
-                before, job = context.jobs.update(job_id, change)
+                before, job = context.jobs.update(job_id, partial(self._claimed, queues=queues))
                 if job.fence != before.fence:
                     return claim_in(job, self._worker)
         return None
+
+    def _claimed(self, job: Job, queues: tuple[str, ...]) -> Job:
+        if FETCH_QUEUE in queues and not self._fetches.allows(job.tenant):
+            return job
+        now, lease = self._context.clock(), self._context.policy.lease_seconds
+        return claimed(job, queues, self._worker, now, lease)
 
     def _run(self, claim: Claim) -> str:
         """Run a claimed task until its outcome is recorded; returns the outcome."""
@@ -300,17 +395,21 @@ class TaskRunner:
 
     def _fetch(self, job: Job, checkpoints: ClaimedCheckpoints, heartbeat: TaskHeartbeat) -> Learn:
         media, size, key = self._context.media, 0, checkpoints.new("recording")
+        quotas = Quotas(self._context, job.tenant)
+        free = quotas.free_bytes()
         with self._context.fetcher.fetch(job.source_url or "") as source:
             with media.writer(key) as writer:
                 for chunk in source.chunks():
                     writer.write(chunk)
                     size += len(chunk)
+                    if free is not None and size > free:
+                        raise quotas.storage_exceeded()
                     heartbeat(size / source.size if source.size else 0.0)
             name = source.name
         self._context.meters.upload(size)
         with media.open(key) as file:
             info = self._context.decoder.probe(file)
-        Quotas(self._context, job.tenant).check(size, info.duration or 0.0)
+        quotas.check(size, info.duration or 0.0)
         return partial(fetched, name=name, size_bytes=size, media=info)
 
     def _prepare(self, pipeline: Pipeline, job: Job, heartbeat: TaskHeartbeat) -> Learn:

@@ -216,7 +216,10 @@ class Settings(BaseSettings):
         "refused for the rest of the period; 0 means unlimited.",
     )
     max_queued_jobs: int = Field(
-        1000, ge=0, description="Limit on unfinished jobs across all tenants; 0 means unlimited."
+        1000,
+        ge=0,
+        description="Limit on unfinished jobs across all tenants, without recordings that still "
+        "arrive; 0 means unlimited.",
     )
     max_jobs_in_flight: int | None = Field(
         None, ge=1, description="Limit on unfinished jobs of a tenant; unlimited if unset."
@@ -262,7 +265,8 @@ class Settings(BaseSettings):
         1024,
         ge=384,
         description="Limit on the memory of the process that decodes a recording, in MiB; a "
-        "recording that needs more is refused.",
+        "recording that needs more is refused. To read its properties, three eighths of it, but at "
+        "least 384 MiB, are allowed.",
     )
     data_dir: Path = Field(
         Path.home() / ".local" / "share" / "meet-transcriber",

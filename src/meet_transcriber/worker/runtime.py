@@ -112,13 +112,13 @@ class WorkerProcess:
         """
         Have the current task return to its queue, within seconds.
 
-        Returns False when it keeps running because its engine cannot be interrupted; then only
-        the end of the process ends it.
+        Returns False when it keeps running because its engine, or a silent server, cannot be
+        interrupted; then only the end of the process ends it.
         """
         self.stopping.set()
         self._engines_tried.set()
         self._update(state="stopping")
-        if self._idle.wait(STOP_SECONDS):
+        if self._idle.wait(STOP_SECONDS) and self._tasks.wait_for_fetches(STOP_SECONDS):
             return True
         self._tasks.release()
         return False

@@ -188,6 +188,7 @@ def test_nothing_is_left_of_a_removed_job(own_server: RedisServer, open_store: O
     store.create(job(idempotency_key="k", tidy_at=0.0))
     store.update("job-1", lambda found: replace(found, state="completed"))
     store.remove("job-1")
+    assert store.ready(["cpu"], 1) == []  # forgets the tenant without ready jobs
     with redis.Redis.from_url(own_server.url) as client:
         assert set(client.scan_iter()) == {b"mt:schema", b"mt:mark", b"mt:changes:"}
 

@@ -1,18 +1,29 @@
 """A form with a recording on its way into the service."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.types import Message
 
-from meet_transcriber.api.bodies import receive
-from meet_transcriber.core.errors import InvalidOptions, MalformedRequest, UploadTooLarge
+from meet_transcriber.api.bodies import UploadLimiter, body, receive
+from meet_transcriber.core.errors import (
+    InvalidOptions,
+    MalformedRequest,
+    RateLimited,
+    UploadTooLarge,
+)
 from meet_transcriber.core.jobs import Job
+from meet_transcriber.core.pace import Pace
 from meet_transcriber.service import Policy, Service, SubmissionRequest
 from tests.unit.api.service_fixture import make_service, stored_keys
 
@@ -29,7 +40,10 @@ class Sender:
         headers = [(b"content-type", b"multipart/form-data; boundary=b")]
         if length is not None:
             headers.append((b"content-length", str(length).encode()))
-        self.request = HttpRequest({"type": "http", "headers": headers}, self.receive)
+        app = SimpleNamespace(state=SimpleNamespace(uploads=UploadLimiter()))
+        state = {"caller": SimpleNamespace(tenant="")}
+        scope = {"type": "http", "headers": headers, "app": app, "state": state}
+        self.request = HttpRequest(scope, self.receive)
 
     async def receive(self) -> Message:
         for chunk in self.chunks:
@@ -103,6 +117,56 @@ def test_a_sender_that_pauses_keeps_its_upload_alive(tmp_path: Path) -> None:
         return service.context.jobs.due(time.time() - 1.0, 9)
 
     assert asyncio.run(send()) == []
+
+
+def trickle(**limits: Any) -> int:
+    """Send a byte at a time until it is refused; return how many were taken."""
+    sender = Sender(itertools.repeat(b"x"))
+
+    async def receive_slowly() -> Message:
+        await asyncio.sleep(0.01)
+        return await sender.receive()
+
+    async def send() -> None:
+        async for _ in body(HttpRequest(sender.request.scope, receive_slowly), 1 << 20, **limits):
+            pass
+
+    with pytest.raises(HTTPException) as refused:
+        asyncio.run(send())
+    assert refused.value.status_code == 408
+    return sender.taken
+
+
+def test_a_sender_of_a_byte_now_and_then_is_refused() -> None:
+    assert trickle(pace=Pace(1024, window_seconds=0.2)) <= 21
+
+
+def test_a_body_may_take_only_so_long() -> None:
+    assert trickle(longest_seconds=0.2) <= 21
+
+
+def test_a_fast_sender_may_pause() -> None:
+    pace = Pace(1024, window_seconds=60.0)
+    assert pace.keeps(60 * 1024, waited=0.1)
+    assert pace.keeps(0, waited=59.9)
+    assert pace.keeps(60 * 1024 - 1, waited=59.0)
+    assert not pace.keeps(0, waited=1.0)
+
+
+def test_a_tenant_leaves_room_for_the_recordings_of_others() -> None:
+    limiter, sender = UploadLimiter(share=2, most=3), Sender(iter([]))
+    state = {"caller": SimpleNamespace(tenant="b")}
+    other = HttpRequest({**sender.request.scope, "state": state})
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(limiter.acquire(sender.request))
+        with pytest.raises(RateLimited, match="You are sending 2"):
+            stack.enter_context(limiter.acquire(sender.request))
+        stack.enter_context(limiter.acquire(other))
+        with pytest.raises(RateLimited, match="Too many"):
+            stack.enter_context(limiter.acquire(other))
+    with limiter.acquire(sender.request):
+        pass
 
 
 def test_a_form_without_a_file_refuses_to_return_one(tmp_path: Path) -> None:

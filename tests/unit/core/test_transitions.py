@@ -6,6 +6,7 @@ import pytest
 
 from meet_transcriber.core.errors import JobCancelled, JobConflict, JobNotFound, LeaseLost
 from meet_transcriber.core.jobs import (
+    FETCH_QUEUE,
     MAX_ATTEMPTS,
     QUEUES,
     Failure,
@@ -50,7 +51,7 @@ def plan(parts: int = 3) -> Plan:
 
 
 def taken(job: Job, now: float = 0.0, worker: str = "w") -> Job:
-    return claimed(job, QUEUES, worker, now, LEASE)
+    return claimed(job, (*QUEUES, FETCH_QUEUE), worker, now, LEASE)
 
 
 def done(job: Job, name: str, now: float = 1.0, **objects: str) -> Job:

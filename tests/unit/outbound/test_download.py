@@ -24,6 +24,7 @@ def fetcher(
     max_bytes: int = 10 * MIB,
     timeout_seconds: float = 10,
     idle_seconds: float = 5,
+    window_seconds: float = 60,
     resolver: Resolver = system_resolver,
 ) -> Fetcher:
     return Fetcher(
@@ -31,6 +32,7 @@ def fetcher(
         max_bytes=max_bytes,
         timeout_seconds=timeout_seconds,
         idle_seconds=idle_seconds,
+        window_seconds=window_seconds,
         resolver=resolver,
     )
 
@@ -222,6 +224,19 @@ def test_a_slow_server_cannot_exceed_the_whole_timeout(site: Site, answer: Answe
     with pytest.raises(FetchError, match=r"took longer than 0\.3 s"):
         read(site.url(), fetcher(max_bytes=1 << 50, timeout_seconds=0.3))
     assert time.monotonic() - begun < 5
+
+
+def dripping_headers(request: Request) -> None:
+    request.wfile.write(b"HTTP/1.1 200 OK\r\nx: ")
+    while not request.site.closing.wait(0.02):
+        request.wfile.write(b"x")
+
+
+@pytest.mark.parametrize("answer", [dripping, dripping_headers])
+def test_a_server_that_sends_too_slowly_is_given_up(site: Site, answer: Answer) -> None:
+    site.answers["/"] = answer
+    with pytest.raises(FetchError, match="sends less than 8 KiB a second"):
+        read(site.url(), fetcher(timeout_seconds=600, window_seconds=0.2))
 
 
 def test_a_body_that_ends_too_soon_is_an_error(site: Site) -> None:

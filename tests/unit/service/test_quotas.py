@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +21,7 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.ports.engines import Progress
 from meet_transcriber.service import Policy, Service, SubmissionRequest
+from meet_transcriber.service.quotas import MOST_UPLOADS
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 from tests.unit.fakes import FakeDecoder
 from tests.unit.service.conftest import MEDIA, ServiceFixture, open_fixture
@@ -110,6 +111,13 @@ def test_an_upload_whose_sender_died_frees_its_place(make: Make) -> None:
     assert attempts(fixture.service, 1) == ["pending"]
 
 
+def test_one_tenant_cannot_fill_the_queue(make: Make) -> None:
+    fixture = make(max_queued_jobs=20)
+    found = attempts(fixture.service.for_tenant("ann"), 20)
+    assert found == ["pending"] * 18 + ["queue_full"] * 2
+    assert attempts(fixture.service.for_tenant("ben"), 3) == ["pending", "pending", "queue_full"]
+
+
 def test_a_repeated_request_needs_no_second_place(make: Make) -> None:
     fixture = make(max_jobs_in_flight=1, max_queued_jobs=1)
     first = submit(fixture.service, key="k")
@@ -156,6 +164,52 @@ def test_a_large_upload_is_refused_during_the_transfer(make: Make) -> None:
     assert fixture.stored_keys() == []
 
 
+def test_bytes_of_open_uploads_count_towards_storage(make: Make) -> None:
+    fixture = make(max_stored_bytes=10 * len(MEDIA))
+    uploads = [fixture.service.submissions.start_upload(f"{at}.ogg") for at in range(20)]
+    stored = 0
+    for upload in uploads:
+        with suppress(QuotaExceeded):
+            upload.write(MEDIA)
+            stored += 1
+    assert stored == 10
+    assert fixture.jobs.usage("", 0.0).stored_bytes == 10 * len(MEDIA)
+    for upload in uploads:
+        upload.abandon()
+    assert fixture.jobs.usage("", 0.0).stored_bytes == 0
+
+
+def test_a_large_upload_reserves_ahead_only_where_plenty_is_free(make: Make) -> None:
+    mebibyte = 1 << 20
+    fixture = make(max_stored_bytes=200 * mebibyte)
+    upload = fixture.service.submissions.start_upload("a.ogg")
+    upload.write(b"tape" + bytes(mebibyte))
+    assert fixture.jobs.usage("", 0.0).stored_bytes == 9 * mebibyte + 4
+    upload.finish(SubmissionRequest())
+    assert fixture.jobs.usage("", 0.0).stored_bytes == mebibyte + 4
+
+
+def test_recordings_that_are_being_received_take_no_place_in_the_queue(make: Make) -> None:
+    fixture = make(max_queued_jobs=2)
+    uploads = [fixture.service.submissions.start_upload(f"{at}.ogg") for at in range(5)]
+    assert attempts(fixture.service.for_tenant("ann"), 3) == ["pending", "pending", "queue_full"]
+    uploads[0].write(MEDIA)
+    with pytest.raises(QueueFull):
+        uploads[0].finish(SubmissionRequest())
+
+
+def test_open_uploads_of_a_tenant_are_limited(make: Make) -> None:
+    fixture = make()
+    submissions = fixture.service.submissions
+    for _ in range(MOST_UPLOADS):
+        upload = submissions.create_upload("a.ogg", 9)
+    with pytest.raises(QuotaExceeded, match="1000 open uploads"):
+        submissions.create_upload("a.ogg", 9)
+    assert fixture.service.for_tenant("ann").submissions.create_upload("a.ogg", 9)
+    fixture.service.uploads.discard(upload.id)
+    assert submissions.create_upload("a.ogg", 9)
+
+
 def test_deleting_frees_storage(make: Make) -> None:
     fixture = make(max_stored_bytes=len(MEDIA))
     job = submit(fixture.service)
@@ -167,13 +221,13 @@ def test_deleting_frees_storage(make: Make) -> None:
 def test_concurrent_uploads_never_exceed_the_storage_quota(make: Make) -> None:
     fixture = make(max_stored_bytes=3 * len(MEDIA))
     uploads = [fixture.service.submissions.start_upload(f"{at}.ogg") for at in range(8)]
-    for upload in uploads:
-        upload.write(MEDIA)
 
     def finish(upload: Any) -> str:
         try:
+            upload.write(MEDIA)
             return str(upload.finish(SubmissionRequest()).state)
         except QuotaExceeded as error:
+            upload.abandon()
             return error.code
 
     with ThreadPoolExecutor(8) as pool:
@@ -240,11 +294,12 @@ def test_a_recording_longer_than_the_daily_limit_gets_no_retry_after(make: Make)
 
 def test_a_fetched_recording_is_checked_after_the_download(make: Make, media_server: str) -> None:
     fixture = make(max_audio_seconds=1.5 * MINUTES * 60)
-    submit_url = fixture.service.submissions.submit_url
-    ids = [submit_url(f"{media_server}/{at}.ogg", SubmissionRequest()).id for at in range(2)]
+    submit_url, ids = fixture.service.submissions.submit_url, list[str]()
     worker = fixture.worker()
-    while worker.work():
-        pass
+    for at in range(2):
+        ids.append(submit_url(f"{media_server}/{at}.ogg", SubmissionRequest()).id)
+        while worker.work():
+            pass
     done = {(each.state, each.error and each.error.code) for each in map(fixture.jobs.get, ids)}
     assert done == {("completed", None), ("failed", "quota_exceeded")}
 

@@ -6,9 +6,9 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, BinaryIO, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 from pydantic.fields import FieldInfo
@@ -17,6 +17,7 @@ from meet_transcriber.api.openai.errors import ApiError, refused
 from meet_transcriber.core.edits import LONGEST_NAME
 from meet_transcriber.core.errors import InvalidAudio, InvalidOptions
 from meet_transcriber.core.languages import parse_language
+from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.core.options import MAX_SPEAKERS, Options, Task, speaker_hints
 from meet_transcriber.core.serialization import to_plain
 from meet_transcriber.core.transcript import TranscriptWarning
@@ -27,7 +28,6 @@ from meet_transcriber.core.voices import (
     Reference,
     References,
 )
-from meet_transcriber.ports.engines import AudioProber
 from meet_transcriber.settings import Settings
 
 ALIASES = (
@@ -343,11 +343,11 @@ def _reference(name: str, url: str) -> Reference:
     return Reference(name, audio)
 
 
-def check_lengths(people: tuple[Reference, ...], prober: AudioProber) -> None:
+def check_lengths(people: tuple[Reference, ...], probe: Callable[[BinaryIO], MediaInfo]) -> None:
     """Raise ApiError if a reference is not audio of 2 to 10 seconds."""
     for person in people:
         try:
-            found = prober.probe(io.BytesIO(base64.b64decode(person.audio)))
+            found = probe(io.BytesIO(base64.b64decode(person.audio)))
         except InvalidAudio as error:
             raise _refused(person.name, f"cannot be used ({error})") from error
         seconds = found.duration

@@ -1,11 +1,11 @@
 """The endpoints of OpenAI's audio API; each transcription is an ordinary job."""
 
 import time
+from functools import partial
 from typing import Any
 
 from fastapi import Depends, Request
 from fastapi.responses import JSONResponse
-from starlette.concurrency import run_in_threadpool
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -202,14 +202,15 @@ async def _submit(
     limit = SMALL_BODY_BYTES + (REFERENCES_BYTES if task == "transcribe" else 0)
     async with receive(request, service, idempotency_key=key, fields_bytes=limit) as received:
         sent = [*request.query_params.multi_items(), *received.fields]
-        # In a thread, as references of known speakers have megabytes.
-        asked = await run_in_threadpool(
-            read_request, sent, task, _catalogue(request), settings_of(request)
+        # In a limited thread, as references of known speakers have megabytes.
+        asked = await run_limited(
+            request, read_request, sent, task, _catalogue(request), settings_of(request)
         )
         if received.file is None:
             raise missing("file")
         if asked.known:
-            await run_limited(request, check_lengths, asked.known, service.context.decoder)
+            probe = partial(service.context.probe, request.state.caller.tenant)
+            await run_limited(request, check_lengths, asked.known, probe)
         submission = SubmissionRequest(asked.options, extras=as_extras(asked.known))
         job = await run_limited(request, received.file.finish, submission)
     return asked, job

@@ -1,14 +1,12 @@
 """Routes that submit recordings, or run jobs again."""
 
+import asyncio
 import json
-from collections import defaultdict
 from collections.abc import Callable
-from functools import partial
 from typing import Annotated, ParamSpec, TypeVar
 from urllib.parse import parse_qsl
 
-from anyio import CapacityLimiter
-from anyio.to_thread import run_sync
+import anyio
 from fastapi import Header
 from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -32,6 +30,7 @@ from meet_transcriber.api.options import Submission, SubmissionForm, read_option
 from meet_transcriber.api.schemas import RerunRequest, UploadForm, components
 from meet_transcriber.api.serializers import JsonResponse
 from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
+from meet_transcriber.core.fair_executor import FairExecutor
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.serialization import to_plain
 from meet_transcriber.core.speaker_timeline import MAX_BYTES, SPEAKER_TIMELINE
@@ -87,8 +86,8 @@ async def submit_transcription(
         job = await _submit_form(request, service, idempotency_key)
     else:
         data = await small_body(request, _BODY_BYTES)
-        # In a thread, as a body with a timeline may have megabytes.
-        asked = await run_in_threadpool(_parse_body, request, kind, data)
+        # In a limited thread, as a body with a timeline may have megabytes.
+        asked = await run_limited(request, _parse_body, request, kind, data)
         job = await _submit_reference(request, service, asked, idempotency_key)
     return await accepted_response(request, service, job)
 
@@ -110,7 +109,7 @@ async def _submit_form(request: Request, service: Service, key: str | None) -> J
     texts = {"speaker_timeline": _TIMELINE_BYTES}
     async with receive(request, service, idempotency_key=key, text_files=texts) as received:
         sent = [*request.query_params.multi_items(), *received.fields]
-        asked = await run_in_threadpool(read_options, sent)
+        asked = await run_limited(request, read_options, sent)
         if received.file is None:
             return await _submit_reference(request, service, asked, key)
         if asked.url is not None or asked.upload is not None:
@@ -187,24 +186,30 @@ TENANT_THREADS = 8  # a fourth of all: one slow tenant leaves room for others
 THREADS = 32
 
 
-class ProbeLimiter:
+def probe_executor() -> FairExecutor:
     """
-    Limits the threads that examine untrusted input, per tenant and in all; more calls wait.
+    The threads of this process that examine untrusted input.
 
     The sender decides how long a call takes: its name server need not answer, and its recording
     may keep a decoder busy up to the limits. In the threads that all requests share, a few dozen
-    such calls of one tenant would block everyone.
+    such calls of one tenant would block everyone. The decoder's places, which are fewer, are
+    shared fairly as well (`service/probing.py`).
     """
-
-    def __init__(self) -> None:
-        self.tenants = defaultdict[str, CapacityLimiter](lambda: CapacityLimiter(TENANT_THREADS))
-        self.all = CapacityLimiter(THREADS)
+    return FairExecutor(THREADS, "examine", share=TENANT_THREADS)
 
 
 async def run_limited(
     request: Request, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Call what examines input of this request, in a thread once its tenant has one free."""
-    limiter: ProbeLimiter = request.app.state.probe_limiter
-    async with limiter.tenants[request.state.caller.tenant]:
-        return await run_sync(partial(call, *args, **kwargs), limiter=limiter.all)
+    """Call what examines input of this request, in a thread when its tenant's turn comes."""
+    executor: FairExecutor = request.app.state.probe_executor
+    future = executor.submit(request.state.caller.tenant, call, *args, **kwargs)
+    waiting = asyncio.wrap_future(future)
+    try:
+        return await asyncio.shield(waiting)
+    except asyncio.CancelledError:
+        if not future.cancel():  # it runs on with what the caller would clean up
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait([waiting])
+            waiting.exception()  # else its loss would be logged
+        raise

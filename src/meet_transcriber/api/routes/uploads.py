@@ -98,9 +98,10 @@ async def append_upload(
     """
     if content_type(request) != PARTIAL:
         raise HTTPException(415, f"Send the bytes as {PARTIAL}.")
-    with anyio.CancelScope(shield=True):
-        receiving = await run_in_threadpool(service.uploads.receive, upload_id, upload_offset)
-    await _receive(request, receiving)
+    with request.app.state.uploads.acquire(request):
+        with anyio.CancelScope(shield=True):
+            receiving = await run_in_threadpool(service.uploads.receive, upload_id, upload_offset)
+        await _receive(request, receiving)
     job = await run_in_threadpool(service.uploads.find, upload_id)
     return Response(status_code=204, headers=_headers(job))
 

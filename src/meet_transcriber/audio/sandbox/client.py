@@ -20,7 +20,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property, partial
 from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
@@ -32,6 +32,7 @@ from meet_transcriber.audio.sandbox.forkserver import STARTED, STATUS
 from meet_transcriber.audio.sandbox.protocol import Channel
 from meet_transcriber.core.errors import (
     AudioTooLong,
+    DecoderStopped,
     EngineError,
     InvalidAudio,
     StorageFull,
@@ -49,7 +50,7 @@ from meet_transcriber.core.media import (
 )
 from meet_transcriber.core.options import Options
 from meet_transcriber.observability.logging import get_logger
-from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress
+from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress, usable_memory
 
 log = get_logger(__name__)
 
@@ -70,6 +71,7 @@ _DYING_SECONDS = 0.5  # a server that closed its sockets is gone by then, unless
 _STATUS_SECONDS = 10.0
 _START_SECONDS = 60.0  # starting Python and FFmpeg from a cold disk is slow
 _LEAST_AT_ONCE = 4  # children also wait for recordings from remote stores, without using a CPU
+_OWN_BYTES = 512 << 20  # of the memory of this process's container, for the process itself
 _NO_CHILD = "The process that decodes recordings ended or cannot be started; try again."
 
 
@@ -89,6 +91,50 @@ class Child(NamedTuple):
         return None
 
 
+class Places:
+    """
+    Limits how many children run at once, and how much memory they may take together.
+
+    Args:
+        most: children that run at once.
+        memory_bytes: for all of them; one runs even if it may take more.
+    """
+
+    def __init__(self, most: int, memory_bytes: int) -> None:
+        self._most, self._memory_bytes = most, memory_bytes
+        self._held: list[int] = []
+        self._changed = threading.Condition()
+
+    def count(self, memory_bytes: int) -> int:
+        """How many children that may take so much memory each run at once."""
+        return max(1, min(self._most, self._memory_bytes // memory_bytes))
+
+    @contextmanager
+    def hold(self, memory_bytes: int) -> Iterator[None]:
+        """Wait for a place and hold it within the context."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._fits(memory_bytes))
+            self._held.append(memory_bytes)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held.remove(memory_bytes)
+                self._changed.notify_all()
+
+    def _fits(self, memory_bytes: int) -> bool:
+        if not self._held:
+            return True
+        fits = sum(self._held) + memory_bytes <= self._memory_bytes
+        return fits and len(self._held) < self._most
+
+
+@cache
+def shared_places() -> Places:
+    """The places of this process: one per CPU, at least four, as far as its memory suffices."""
+    return Places(max(os.cpu_count() or 1, _LEAST_AT_ONCE), usable_memory() - _OWN_BYTES)
+
+
 class ChildPool:
     """
     Starts the fork server when the first child is requested, and again when it died.
@@ -99,13 +145,14 @@ class ChildPool:
 
     Args:
         decoder: `module:Class` of the decoder that children use.
+        places: where its children run, shared with other pools; None takes this process's.
     """
 
-    def __init__(self, decoder: str) -> None:
+    def __init__(self, decoder: str, places: Places | None = None) -> None:
         self._decoder = decoder
+        self.places = places or shared_places()
         self._lock = threading.Lock()
         self._server: _Server | None = None
-        self._slots = threading.BoundedSemaphore(max(os.cpu_count() or 1, _LEAST_AT_ONCE))
 
     @property
     def pid(self) -> int | None:
@@ -113,14 +160,16 @@ class ChildPool:
         return self._server.process.pid if self._server else None
 
     @contextmanager
-    def child(self) -> Iterator[Child]:
+    def child(self, memory_bytes: int) -> Iterator[Child]:
         """
-        Start a child; it is killed when the context ends, unless it has ended by itself.
+        Start a child that may take so much memory, once there is a place for it.
+
+        It is killed when the context ends, unless it has ended by itself.
 
         Raises:
             EngineError: no child can be started.
         """
-        with self._slots, ExitStack() as stack:
+        with self.places.hold(memory_bytes), ExitStack() as stack:
             try:
                 started = self._start_child(stack)
             except OSError as error:  # no memory, process or file descriptor is left
@@ -212,7 +261,11 @@ shared_pool = cache(ChildPool)
 # -- requests ------------------------------------------------------------------------------------
 
 _TICK_SECONDS = 0.5  # a cancelled job ends after at most this
-_PROBE_CPU_SECONDS = 20
+_PROBE_CPU_SECONDS = 4  # ordinary recordings take hundredths of one
+_PROBE_MEMORY_SHARE = 3 / 8  # of a decoder's
+LEAST_MEMORY_BYTES = 384 << 20
+"""Address space of a child that every ordinary recording needs, the program included."""
+
 _CPU_SECONDS = 60.0
 _CPU_SHARE = 0.1  # of the maximum duration; ordinary recordings take a hundredth
 _WALL_FACTOR = 3.0  # on a busy machine a child gets only part of the CPU
@@ -229,8 +282,10 @@ class ConfinedDecoder:
 
     Attributes:
         max_duration: seconds; longer recordings are refused.
-        memory_bytes: address space of a child, including 230 MB for the program.
-        cpu_seconds: CPU time of a child; None derives it from max_duration.
+        memory_bytes: address space of a child, including 230 MB for the program; one that only
+            probes gets three eighths of it, but at least LEAST_MEMORY_BYTES.
+        cpu_seconds: CPU time of a child; None derives it from max_duration, and takes a few
+            seconds for one that only probes.
         pool, probe_pool: pools of children that decode, and that only probe; the fork server
             of each starts with the first request.
     """
@@ -241,9 +296,14 @@ class ConfinedDecoder:
     pool: ChildPool = field(default_factory=partial(shared_pool, DECODER))
     probe_pool: ChildPool = field(default_factory=partial(shared_pool, PROBER))
 
+    @property
+    def probe_places(self) -> int:
+        """How many recordings can be probed at once."""
+        return self.probe_pool.places.count(self._probe_limits.memory_bytes)
+
     def probe(self, media: BinaryIO) -> MediaInfo:
         """Probe a recording; see the port."""
-        with self.probe_pool.child() as child:
+        with self.probe_pool.child(self._probe_limits.memory_bytes) as child:
             conversation = _Conversation(child, media, self._probe_limits)
             return parse_media_info(conversation.request(self.max_duration))
 
@@ -255,7 +315,7 @@ class ConfinedDecoder:
         with ExitStack() as stack:
             written = _plain_file(working) or stack.enter_context(tempfile.TemporaryFile())
             scratch = stack.enter_context(tempfile.TemporaryFile())
-            child = stack.enter_context(self.pool.child())
+            child = stack.enter_context(self.pool.child(self.memory_bytes))
             conversation = _Conversation(child, media, self._limits(seconds), progress)
             reply = conversation.request(self.max_duration, options, written, scratch)
             prepared = parse_prepared(reply, self.max_duration)
@@ -273,7 +333,8 @@ class ConfinedDecoder:
 
     @cached_property  # built once, as every submission probes
     def _probe_limits(self) -> Limits:
-        return self._limits(_PROBE_CPU_SECONDS)
+        memory = max(round(self.memory_bytes * _PROBE_MEMORY_SHARE), LEAST_MEMORY_BYTES)
+        return replace(self._limits(_PROBE_CPU_SECONDS), memory_bytes=memory)
 
     def _limits(self, cpu_seconds: int) -> Limits:
         file_bytes = round(self.max_duration * SAMPLE_RATE_HZ * _SAMPLE_BYTES) + _MEBIBYTE
@@ -431,7 +492,7 @@ def parse_error(data: bytes, limits: Limits) -> TranscriptionError:
     if code in _ERRORS and message.isprintable():
         return _ERRORS[code](message[:_MAX_MESSAGE])
     if code == protocol.OUT_OF_MEMORY:
-        return UnreadableAudio(
+        return DecoderStopped(
             f"Decoding needs more memory than the {limits.memory_bytes >> 20} MiB allowed. "
             f"{_REMEDY}; or raise DECODER_MEMORY_MB."
         )
@@ -449,16 +510,16 @@ def exit_error(status: int | None, limits: Limits) -> TranscriptionError:
     if status == -signal.SIGXCPU:
         return timeout_error(limits.cpu_seconds)
     if status == -signal.SIGKILL:
-        return UnreadableAudio(
+        return DecoderStopped(
             "The process that decoded the recording was killed, most likely because this machine "
             "ran out of memory. Give it more memory, or send its sound alone, as WAV, FLAC or MP3."
         )
-    return UnreadableAudio(BROKEN_MESSAGE)
+    return DecoderStopped(BROKEN_MESSAGE)
 
 
-def timeout_error(seconds: float) -> UnreadableAudio:
+def timeout_error(seconds: float) -> DecoderStopped:
     """Return the error for a recording that needs more time than allowed."""
-    return UnreadableAudio(
+    return DecoderStopped(
         f"Decoding needs more than the {seconds:.0f} seconds allowed; "
         f"the file is damaged or crafted to do so. {_REMEDY}."
     )

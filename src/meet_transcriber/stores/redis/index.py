@@ -6,9 +6,13 @@ NS:key:KEY      string  id of the job with this idempotency key
 NS:listed       zset    ids by creation; NS:pending the same, of those that wait
 NS:listed:TENANT  zset  the same of one tenant
 NS:due          zset    ids by due_at
-NS:ready:QUEUE  zset    ids by IndexEntry.order
+NS:ready:QUEUE:TENANT  zset  ids by IndexEntry.order
+NS:ready:QUEUE  set     tenants that have, or had, such jobs
+NS:running:TENANT  hash  id -> its running tasks
+NS:served       zset    tenants by the latest IndexEntry.served_at, for two days
 NS:active       hash    id -> what it adds to the backlog
 NS:active:TENANT  zset  ids of the jobs that one tenant has in it
+NS:uploads:TENANT  zset  ids of its resumable uploads that were not submitted yet
 NS:stored:TENANT  hash  id -> bytes of the stored recording
 NS:audio:TENANT   zset  `ID SECONDS` by submission, for two days
 NS:mark         string  counts the changes of all jobs
@@ -36,7 +40,7 @@ from meet_transcriber.stores.base import dump, folded
 Command = Sequence[str | bytes | int]
 
 REMEMBERED_SECONDS = 2 * 24 * 3600.0
-"""How long submitted audio is remembered, at least."""
+"""How long submitted audio, and when a tenant was served, is remembered at least."""
 
 CHANGED = "CHANGED"
 """Not a command of Redis: the commit script records a change with the next mark."""
@@ -107,18 +111,23 @@ def backlog(found: Iterable[bytes]) -> Backlog:
     return Backlog(dict(ready), dict(running), dict(jobs), seconds_left, since, oldest_at)
 
 
-def usage(active: int, stored: Iterable[bytes], audio: Sequence[tuple[bytes, float]]) -> Usage:
-    """Combine `NS:active:TENANT`, `NS:stored:TENANT` and `NS:audio:TENANT`."""
+def usage(
+    active: int, uploads: int, stored: Iterable[bytes], audio: Sequence[tuple[bytes, float]]
+) -> Usage:
+    """Combine `NS:active:TENANT`, `NS:uploads:`, `NS:stored:` and `NS:audio:TENANT`."""
     seconds = sum(float(member.rpartition(b" ")[2]) for member, _ in audio)
     oldest = min((at for _, at in audio), default=None)
-    return Usage(active, sum(map(int, stored)), seconds, oldest)
+    return Usage(active, sum(map(int, stored)), seconds, oldest, uploads)
 
 
 def _scores(keys: Keys, entry: IndexEntry | None) -> dict[str, str]:
     """The zsets that a job is in, with its scores."""
     if entry is None:
         return {}
-    scores = {keys.of("ready", queue): repr(score(entry)) for queue in entry.ready}
+    scores = {
+        keys.of("ready", entry.claim_queue(queue), entry.tenant): repr(score(entry))
+        for queue in entry.ready
+    }
     if entry.listed:
         scores[keys.of("listed")] = repr(entry.created_at)
         scores[keys.of("listed", entry.tenant)] = repr(entry.created_at)
@@ -126,6 +135,8 @@ def _scores(keys: Keys, entry: IndexEntry | None) -> dict[str, str]:
             scores[keys.of("pending")] = repr(entry.created_at)
     if entry.active:
         scores[keys.of("active", entry.tenant)] = repr(entry.created_at)
+    if entry.is_upload:
+        scores[keys.of("uploads", entry.tenant)] = repr(entry.created_at)
     if entry.due_at is not None:
         scores[keys.of("due")] = repr(entry.due_at)
     return scores
@@ -155,12 +166,32 @@ def _moves(
     for key, value in after.items():
         if before.get(key) != value:
             yield ("ZADD", key, value, job_id)
+    yield from _work(keys, job_id, old, new)
     yield from _used(keys, job_id, old, new)
     share = _share(new)
     if share is not None:
         yield ("HSET", keys.of("active"), job_id, share)
     elif _share(old) is not None:
         yield ("HDEL", keys.of("active"), job_id)
+
+
+def _work(
+    keys: Keys, job_id: str, old: IndexEntry | None, new: IndexEntry | None
+) -> Iterator[Command]:
+    """Update what decides whose turn it is."""
+    entry = new or old
+    if entry is None:
+        return
+    for queue in new.ready if new else ():
+        yield ("SADD", keys.of("ready", entry.claim_queue(queue)), entry.tenant)
+    had, has = (sum(each.running.values()) if each else 0 for each in (old, new))
+    running = keys.of("running", entry.tenant)
+    if has != had:
+        yield ("HSET", running, job_id, has) if has else ("HDEL", running, job_id)
+    if new is not None and new.served_at > (old.served_at if old else 0.0):
+        served = keys.of("served")
+        yield ("ZADD", served, "GT", repr(new.served_at), new.tenant)
+        yield ("ZREMRANGEBYSCORE", served, "-inf", repr(new.served_at - REMEMBERED_SECONDS))
 
 
 def _used(
@@ -235,6 +266,30 @@ UNLOCK = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 """
 
+# ARGV: what all keys begin with, the most jobs of a tenant, then the queues.
+# Returns for each tenant and queue: the tenant, its running tasks, when it was served, and ids
+# with their scores.
+READY = """
+local found = {}
+for at = 3, #ARGV do
+    local queue = ARGV[1] .. 'ready:' .. ARGV[at]
+    for _, tenant in ipairs(redis.call('SMEMBERS', queue)) do
+        local jobs = redis.call('ZRANGE', queue .. ':' .. tenant, 0, ARGV[2] - 1, 'WITHSCORES')
+        if #jobs == 0 then
+            redis.call('SREM', queue, tenant)
+        else
+            local running = 0
+            for _, each in ipairs(redis.call('HVALS', ARGV[1] .. 'running:' .. tenant)) do
+                running = running + each
+            end
+            local served = redis.call('ZSCORE', ARGV[1] .. 'served', tenant) or '0'
+            found[#found + 1] = {tenant, running, served, jobs}
+        end
+    end
+end
+return found
+"""
+
 # KEYS: the set of ids. ARGV: what comes before an id in the key of a worker.
 WORKERS = """
 local found = {}
@@ -249,3 +304,19 @@ return found
 def new_write() -> str:
     """An id that identifies a write again after its response was lost."""
     return uuid.uuid4().hex
+
+
+def in_turn(found: Iterable[tuple[bytes, int, bytes, list[bytes]]], limit: int) -> list[str]:
+    """The ids of what READY returns: one job of each tenant, then a second of each."""
+    by_tenant: dict[bytes, set[tuple[float, bytes]]] = {}
+    turn: dict[bytes, tuple[int, float]] = {}
+    for tenant, running, served, jobs in found:
+        turn[tenant] = int(running), float(served)
+        scored = zip(map(float, jobs[1::2]), jobs[::2], strict=True)
+        by_tenant.setdefault(tenant, set()).update(scored)
+    places = [
+        (place, *turn[tenant], job)
+        for tenant, ready in by_tenant.items()
+        for place, job in enumerate(sorted(ready))
+    ]
+    return [job_id.decode() for *_, (_, job_id) in sorted(places)[:limit]]

@@ -24,11 +24,13 @@ from meet_transcriber.stores.redis.index import (
     COMMIT,
     EXTEND,
     LOCK,
+    READY,
     UNLOCK,
     WORKERS,
     Command,
     Keys,
     backlog,
+    in_turn,
     new_write,
     removing,
     usage,
@@ -162,8 +164,9 @@ class RedisJobStore:
             self._lock_script,
             self._extend_script,
             self._unlock_script,
+            self._ready_script,
             self._workers_script,
-        ) = map(self._client.register_script, (COMMIT, LOCK, EXTEND, UNLOCK, WORKERS))
+        ) = map(self._client.register_script, (COMMIT, LOCK, EXTEND, UNLOCK, READY, WORKERS))
         self._keys = Keys(namespace)
         self._pages = PageReader(self._calls, self._keys)
         self.keys = RedisKeyStore(self._calls, self._keys)
@@ -290,14 +293,9 @@ class RedisJobStore:
         if limit <= 0 or not queues:
             return []
 
-        def ask() -> Any:
-            with self._client.pipeline(transaction=False) as pipe:
-                for queue in queues:
-                    pipe.zrange(self._keys.of("ready", queue), 0, limit - 1, withscores=True)
-                return pipe.execute()
-
-        found = sorted((score, job_id) for each in self._calls.run(ask) for job_id, score in each)
-        return list(dict.fromkeys(job_id.decode() for _, job_id in found))[:limit]
+        prefix = self._keys.of("")
+        found = self._calls.run(lambda: self._ready_script([], [prefix, limit, *queues]))
+        return in_turn(found, limit)
 
     def due(self, now: float, limit: int) -> list[str]:
         due = ("-inf", repr(now), "BYSCORE", "LIMIT", 0, max(limit, 0))
@@ -329,6 +327,7 @@ class RedisJobStore:
         def ask() -> Any:
             with self._client.pipeline() as pipe:
                 pipe.zcard(self._keys.of("active", tenant))
+                pipe.zcard(self._keys.of("uploads", tenant))
                 pipe.hvals(self._keys.of("stored", tenant))
                 audio = self._keys.of("audio", tenant)
                 pipe.zrangebyscore(audio, repr(since), "+inf", withscores=True)

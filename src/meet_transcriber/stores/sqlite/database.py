@@ -46,13 +46,19 @@ _TABLES = (
     "CREATE INDEX jobs_active ON jobs (state, seconds_left) WHERE active",
     "CREATE INDEX jobs_active_of_tenant ON jobs (tenant) WHERE active",
     "CREATE INDEX jobs_stored ON jobs (tenant, stored_bytes) WHERE stored_bytes > 0",
+    """
+    CREATE INDEX jobs_uploads ON jobs (tenant)
+        WHERE state = 'uploading' AND NOT active AND stored_bytes > 0
+    """,
     "CREATE INDEX jobs_due ON jobs (due_at) WHERE due_at IS NOT NULL",
     # `busy` and `served_at` are IndexEntry.order.
     """
     CREATE TABLE work (
         number INTEGER NOT NULL,
         queue TEXT NOT NULL,
+        claim_queue TEXT NOT NULL,
         id TEXT NOT NULL,
+        tenant TEXT NOT NULL,
         ready INTEGER NOT NULL,
         running INTEGER NOT NULL,
         busy INTEGER NOT NULL,
@@ -60,7 +66,10 @@ _TABLES = (
         PRIMARY KEY (number, queue)
     ) WITHOUT ROWID
     """,
-    "CREATE INDEX work_ready ON work (queue, busy, served_at, id) WHERE ready > 0",
+    "CREATE INDEX work_ready ON work (claim_queue, tenant, busy, served_at, id) WHERE ready > 0",
+    "CREATE INDEX work_running ON work (tenant, running) WHERE running > 0",
+    # IndexEntry.served_at, the latest of each tenant.
+    "CREATE TABLE served (tenant TEXT PRIMARY KEY, at REAL NOT NULL)",
     # IndexEntry.audio; a row outlives its job.
     """
     CREATE TABLE audio (

@@ -28,7 +28,7 @@ BUSY_SECONDS = 10.0
 _UNSTEADY_SECONDS = 1.0
 """Of two concurrent callers the later one may have read the clock earlier."""
 _REMEMBERED_SECONDS = 2 * 24 * 3600.0
-"""How long submitted audio is remembered, at least."""
+"""How long submitted audio, and when a tenant was served, is remembered at least."""
 
 _INSERT = """
     INSERT INTO jobs (version, idempotency_key, state, listed, active, created_at, due_at,
@@ -51,7 +51,24 @@ _USAGE = """
     SELECT (SELECT count(*) FROM jobs WHERE active AND tenant = ?1),
            (SELECT coalesce(sum(stored_bytes), 0) FROM jobs WHERE tenant = ?1 AND stored_bytes > 0),
            (SELECT coalesce(sum(seconds), 0) FROM audio WHERE tenant = ?1 AND at >= ?2),
-           (SELECT min(at) FROM audio WHERE tenant = ?1 AND at >= ?2)
+           (SELECT min(at) FROM audio WHERE tenant = ?1 AND at >= ?2),
+           (SELECT count(*) FROM jobs
+            WHERE tenant = ?1 AND state = 'uploading' AND NOT active AND stored_bytes > 0)
+"""
+_READY = """
+    WITH waiting AS (
+        SELECT tenant, id, busy, served_at,
+               row_number() OVER (PARTITION BY tenant ORDER BY busy, served_at, id) AS turn
+        FROM work WHERE claim_queue IN ({}) AND ready > 0 GROUP BY number
+    ), loads AS (
+        SELECT tenant, sum(running) AS running FROM work WHERE running > 0 GROUP BY tenant
+    )
+    SELECT id FROM waiting LEFT JOIN loads USING (tenant) LEFT JOIN served USING (tenant)
+    ORDER BY turn, coalesce(running, 0), coalesce(at, 0), busy, waiting.served_at, id LIMIT ?
+"""
+_NOTE_SERVED = """
+    INSERT INTO served VALUES (?, ?) ON CONFLICT (tenant) DO UPDATE SET at = excluded.at
+    WHERE excluded.at > at
 """
 _MARK = "SELECT coalesce(max(mark), 0) AS mark FROM changes"
 # One statement, so that no change is written between the mark and the jobs.
@@ -138,13 +155,8 @@ class SqliteJobStore:
     # -- indexes -----------------------------------------------------------------------------
 
     def ready(self, queues: Sequence[str], limit: int) -> list[str]:
-        statement = """
-            SELECT busy, served_at, id FROM work WHERE queue = ? AND ready > 0
-            ORDER BY busy, served_at, id LIMIT ?
-        """
-        with self._reading() as db:
-            rows = [row for queue in queues for row in db.execute(statement, (queue, limit))]
-        return list(dict.fromkeys(row[2] for row in sorted(rows)))[:limit]
+        statement = _READY.format(", ".join("?" * len(queues)))
+        return [row[0] for row in self._rows(statement, *queues, limit)]
 
     def due(self, now: float, limit: int) -> list[str]:
         statement = "SELECT id FROM jobs WHERE due_at <= ? ORDER BY due_at, id LIMIT ?"
@@ -282,8 +294,11 @@ def _write(db: sqlite3.Connection, statement: str, job: Job) -> None:
     db.execute("DELETE FROM work WHERE number = ?", (number,))
     for queue in {*entry.ready, *entry.running}:
         counts = (entry.ready.get(queue, 0), entry.running.get(queue, 0))
-        row = (number, queue, job.id, *counts, *entry.order)
-        db.execute("INSERT INTO work VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        names = (queue, entry.claim_queue(queue), job.id, job.tenant)
+        row = (number, *names, *counts, *entry.order)
+        db.execute("INSERT INTO work VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    if entry.served_at and db.execute(_NOTE_SERVED, (job.tenant, entry.served_at)).rowcount:
+        db.execute("DELETE FROM served WHERE at < ?", (entry.served_at - _REMEMBERED_SECONDS,))
 
 
 def _note_change(db: sqlite3.Connection, job_id: str, tenant: str) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from meet_transcriber.api.bodies import UploadLimiter
 from meet_transcriber.api.compute import make_executor
 from meet_transcriber.api.openai.routes import router
 from meet_transcriber.api.routes.events import KeyRechecks, StreamLimiter
-from meet_transcriber.api.routes.submissions import ProbeLimiter
+from meet_transcriber.api.routes.submissions import probe_executor
 from meet_transcriber.bootstrap import auth
 from meet_transcriber.bootstrap.auth import build_auth
 from meet_transcriber.core.jobs import QUEUES
@@ -39,7 +40,8 @@ def make_app(service: Service, **changed: Any) -> FastAPI:
     app, wanted = FastAPI(), settings(**{"auth_mode": "open", **changed})
     app.state.service, app.state.settings = service, wanted
     app.state.auth = build_auth(wanted, service.context.jobs)
-    app.state.limiter, app.state.probe_limiter = auth.limits(wanted), ProbeLimiter()
+    app.state.uploads = UploadLimiter()
+    app.state.limiter, app.state.probe_executor = auth.limits(wanted), probe_executor()
     app.state.streams, app.state.key_rechecks = StreamLimiter(), KeyRechecks()
     app.state.compute = make_executor()
     app.include_router(router)

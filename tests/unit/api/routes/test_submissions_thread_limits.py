@@ -14,7 +14,8 @@ from meet_transcriber.api.app import create_app
 from meet_transcriber.api.routes.submissions import TENANT_THREADS
 from meet_transcriber.bootstrap.auth import build_auth
 from meet_transcriber.core.media import MediaInfo
-from meet_transcriber.service import Service
+from meet_transcriber.service import Policy, Service
+from meet_transcriber.service.probing import PLACES
 from meet_transcriber.settings import Settings
 from tests.unit.api.service_fixture import FakeDecoder, FakeFetcher, make_service
 
@@ -72,8 +73,12 @@ def slow_address() -> dict[str, Any]:
     return {"json": {"url": "https://media.example/a.mp3"}}
 
 
-@pytest.mark.parametrize("sent", [slow_recording, slow_address])
-def test_others_are_served_meanwhile(tmp_path: Path, sent: Callable[[], dict[str, Any]]) -> None:
+@pytest.mark.parametrize(
+    ("sent", "share"), [(slow_recording, PLACES // 2), (slow_address, TENANT_THREADS)]
+)
+def test_others_are_served_meanwhile(
+    tmp_path: Path, sent: Callable[[], dict[str, Any]], share: int
+) -> None:
     stuck, made = Stuck(), make_service(tmp_path)
     context = replace(made.context, decoder=HostileDecoder(stuck), fetcher=SilentNames(stuck))
 
@@ -82,7 +87,7 @@ def test_others_are_served_meanwhile(tmp_path: Path, sent: Callable[[], dict[str
         mine = {"files": {"file": ("a.wav", b"tape")}}
         try:
             async with asyncio.timeout(30):
-                while stuck.most < TENANT_THREADS:
+                while stuck.most < share:
                     await asyncio.sleep(0.01)
                 asked = [ask("mine", "GET"), ask("mine", "POST", **mine), ask("theirs", "GET")]
                 found = [(await each).status_code for each in asked]
@@ -92,7 +97,31 @@ def test_others_are_served_meanwhile(tmp_path: Path, sent: Callable[[], dict[str
         return found
 
     assert asyncio.run(_over_http(Service(context), tmp_path, others)) == [200, 202, 200]
-    assert stuck.most == TENANT_THREADS
+    assert stuck.most == share
+
+
+def test_an_upload_is_kept_while_its_recording_waits(tmp_path: Path) -> None:
+    stuck, made = Stuck(), make_service(tmp_path, Policy(lease_seconds=1.0))
+    context = replace(made.context, decoder=HostileDecoder(stuck))
+
+    def lease() -> float:
+        (job_id,) = context.jobs.due(float("inf"), 9)
+        return context.jobs.get(job_id).lease_until
+
+    async def wait(ask: Ask) -> list[int]:
+        sent = asyncio.create_task(ask("mine", "POST", **slow_recording()))
+        try:
+            async with asyncio.timeout(30):
+                while stuck.most < 1:
+                    await asyncio.sleep(0.01)
+                begun = lease()
+                while lease() < begun + 1.0:  # longer than it would last without renewal
+                    await asyncio.sleep(0.05)
+        finally:
+            stuck.go_on.set()
+        return [(await sent).status_code]
+
+    assert asyncio.run(_over_http(Service(context), tmp_path, wait)) == [202]
 
 
 async def _over_http(

@@ -19,6 +19,7 @@ import pytest
 from meet_transcriber.audio.decoder import PyavDecoder
 from meet_transcriber.audio.sandbox.client import (
     DECODER,
+    LEAST_MEMORY_BYTES,
     Child,
     ChildPool,
     ConfinedDecoder,
@@ -129,7 +130,7 @@ def test_a_fork_server_that_cannot_fork_is_not_left_behind() -> None:
     pool = ChildPool("tests.simulated.decoders:Forkless")
     servers = set()
     for _ in range(2):
-        with pytest.raises(EngineError, match="cannot be started"), pool.child():
+        with pytest.raises(EngineError, match="cannot be started"), pool.child(LEAST_MEMORY_BYTES):
             pass
         servers.add(pool.pid)
     assert len(servers) == 1
@@ -142,7 +143,7 @@ def test_a_fork_server_that_died_is_reaped_and_replaced() -> None:
     pool = ChildPool("no_such_module:Decoder")
     died = set()
     for _ in range(2):
-        with pytest.raises(EngineError), pool.child():
+        with pytest.raises(EngineError), pool.child(LEAST_MEMORY_BYTES):
             pass
         died.add(pool.pid)
     assert died == {None}
@@ -156,7 +157,7 @@ class Played(ChildPool):
         self._said = said
 
     @contextmanager
-    def child(self) -> Iterator[Child]:
+    def child(self, memory_bytes: int) -> Iterator[Child]:
         ours, theirs = socket.socketpair()
         lifetime, held = socket.socketpair()
         with ours, lifetime:

@@ -28,7 +28,7 @@ REFUSED = [
 
 def test_a_decoder_that_eats_memory_is_stopped_in_words(simulated: Make, quick: Make) -> None:
     decoder = simulated("Greedy", memory_bytes=512 << 20)
-    with pytest.raises(UnreadableAudio, match="the 512 MiB allowed"):
+    with pytest.raises(UnreadableAudio, match="the 384 MiB allowed"):
         decoder.probe(io.BytesIO(b"x"))
     quick(20)
 
