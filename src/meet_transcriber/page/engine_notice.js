@@ -38,7 +38,7 @@ export function makeEngineNotice(api) {
       : ["", () => null];
     if (now !== shown) fill(root, make());
     shown = now;
-    return Boolean(fetching || trouble);
+    return Boolean(fetching || (missing && missing < POLLS_BEFORE_WARNING));
   };
 
   const notReady = (trouble, lacking) => {

@@ -21,6 +21,7 @@ _PAGE_POLICY = f"{_POLICY}; img-src 'self' data: blob:; media-src 'self' blob:"
 _PERMISSIONS = "camera=(), geolocation=(), microphone=(self), payment=(), usb=()"
 """As for every response, except that the page may record."""
 
+_METHODS = ["GET", "HEAD"]
 _SUFFIXES = {".css", ".html", ".js", ".svg"}
 
 
@@ -66,7 +67,7 @@ _PAGE = _Assets(packages=[("meet_transcriber", "page")])
 _REFERENCE = _Assets(packages=[("meet_transcriber.api", "assets")])
 
 
-@router.get("/")
+@router.api_route("/", methods=_METHODS)
 async def home(request: Request) -> Response:
     """The page."""
     response = await _PAGE.get_response("index.html", request.scope)
@@ -75,13 +76,13 @@ async def home(request: Request) -> Response:
     return response
 
 
-@router.get("/page/{name:path}")
+@router.api_route("/page/{name:path}", methods=_METHODS)
 async def page_file(request: Request, name: str) -> Response:
     """A script, style or image of the page."""
     return await _PAGE.get_response(name, request.scope)
 
 
-@router.get("/docs")
+@router.api_route("/docs", methods=_METHODS)
 async def docs(request: Request) -> Response:
     """The reference, rendered in the browser from /openapi.json."""
     response = await _REFERENCE.get_response("docs.html", request.scope)
@@ -89,7 +90,7 @@ async def docs(request: Request) -> Response:
     return response
 
 
-@router.get("/docs/{name}")
+@router.api_route("/docs/{name}", methods=_METHODS)
 async def docs_file(request: Request, name: str) -> Response:
     """Its script and its style."""
     return await _REFERENCE.get_response(name, request.scope)

@@ -27,6 +27,13 @@ def test_what_the_front_door_asks_for_is_there(client: TestClient) -> None:
     assert set(asked) <= set(NAMES)
 
 
+@pytest.mark.parametrize("path", ["/", "/page/app.js", "/docs", "/docs/docs.js"])
+def test_monitors_may_ask_with_head(client: TestClient, path: str) -> None:
+    answer, whole = client.head(path), client.get(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-length"] == str(len(whole.content))
+
+
 def test_the_page_may_load_and_call_nothing_but_its_own_host(client: TestClient) -> None:
     policy = client.get("/").headers["Content-Security-Policy"]
     rules = dict(each.strip().split(" ", 1) for each in policy.split(";"))
