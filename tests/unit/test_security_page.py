@@ -1,30 +1,63 @@
-"""docs/security.md names an existing test for every attack."""
+"""docs/security.md names an existing test for every attack and every piece of work."""
 
+import re
 from pathlib import Path
 
+from starlette.testclient import TestClient
+
+from meet_transcriber.api.app import create_app
+from meet_transcriber.core.jobs import KINDS
+from meet_transcriber.settings import Settings
 from scripts.guide import functions_of
+from tests.unit.api.service_fixture import make_service
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "security.md"
 
 
-def rows() -> list[list[str]]:
-    """The cells of the tables of attacks, without their headings."""
-    tables = PAGE.read_text(encoding="utf-8").partition("## Attacks")[2]
-    lines = [line for line in tables.splitlines() if line.startswith("| ")]
-    lines = [line for line in lines if not line.startswith("| Attack |")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+def rows(first: str) -> list[list[str]]:
+    """The cells of all tables whose first column has this heading."""
+    found: list[list[str]] = []
+    wanted = False
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not line.startswith("| "):
+            wanted = wanted and line.startswith("|-")
+        elif wanted:
+            found.append(cells)
+        else:
+            wanted = cells[0] == first
+    return found
 
 
-def test_every_test_behind_an_attack_exists() -> None:
+def lost_tests(table: list[list[str]]) -> list[str]:
+    """Tests in the last column that do not exist."""
     lost = []
-    for *_, cell in rows():
+    for *_, cell in table:
         path, _, function = cell.strip("`").partition("::")
         if not (ROOT / path).is_file() or function not in functions_of(ROOT / path):
             lost.append(cell)
-    assert lost == []
-    assert len(rows()) > 100
+    return lost
+
+
+def test_every_test_behind_an_attack_exists() -> None:
+    assert lost_tests(rows("Attack")) == []
+    assert len(rows("Attack")) > 100
 
 
 def test_every_attack_has_a_result_and_a_test() -> None:
-    assert [row for row in rows() if len(row) != 3 or not all(row)] == []
+    assert [row for row in rows("Attack") if len(row) != 3 or not all(row)] == []
+
+
+def test_every_piece_of_work_has_a_bound_a_deadline_a_share_and_a_test() -> None:
+    table = rows("Work")
+    assert [row for row in table if len(row) != 6 or not all(row)] == []
+    assert lost_tests(table) == []
+
+
+def test_the_table_of_work_names_every_operation_and_every_task(tmp_path: Path) -> None:
+    app = create_app(make_service(tmp_path), Settings(auth_mode="open", data_dir=tmp_path))
+    paths = TestClient(app).get("/openapi.json").json()["paths"]
+    operations = {each["operationId"] for path in paths.values() for each in path.values()}
+    named = {name for row in rows("Work") for name in re.findall(r"`(\w+)`", row[1])}
+    assert named == operations | set(KINDS)
