@@ -29,7 +29,7 @@ _PLENTY = 16
 """Nothing is counted ahead unless so many times that is free, so that no upload lacks it."""
 
 _KEPT_SHARE = 10
-"""A tenth of the queue is kept for tenants that have fewer jobs than that."""
+"""Of the queue, a tenth is kept for tenants that have fewer jobs than that."""
 
 _NO_WORKER_SECONDS = 60.0
 _LONGEST_WAIT_SECONDS = 3600.0
@@ -165,8 +165,8 @@ class Quotas:
                 "no more; send it again later.",
                 self._seconds_a_job(backlog),
             )
-        kept = most // _KEPT_SHARE
-        if backlog.active >= most - kept and (jobs := self._jobs()) > kept:
+        kept = most // _KEPT_SHARE if self._tenant else 0  # often there is no other tenant
+        if kept and backlog.active >= most - kept and (jobs := self._jobs()) > kept:
             raise QueueFull(
                 f"You have {jobs} unfinished jobs, and the last {kept} of the {most} places that "
                 "MAX_QUEUED_JOBS allows are for others; send it again later.",

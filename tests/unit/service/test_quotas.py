@@ -118,6 +118,11 @@ def test_one_tenant_cannot_fill_the_queue(make: Make) -> None:
     assert attempts(fixture.service.for_tenant("ben"), 3) == ["pending", "pending", "queue_full"]
 
 
+def test_without_tenants_the_whole_queue_may_be_filled(make: Make) -> None:
+    fixture = make(max_queued_jobs=20)
+    assert attempts(fixture.service, 21) == ["pending"] * 20 + ["queue_full"]
+
+
 def test_a_repeated_request_needs_no_second_place(make: Make) -> None:
     fixture = make(max_jobs_in_flight=1, max_queued_jobs=1)
     first = submit(fixture.service, key="k")
