@@ -622,8 +622,8 @@ _APPLY: Mapping[str, Callable[[list[Segment], Edit], int]] = {
 
 def split_new_text(text: str) -> list[str]:
     """The words of a segment's new text; raises InvalidOptions if it is empty or too long."""
-    texts = split_words(text.strip())
-    if not texts or len(text) > LONGEST_TEXT:
+    texts = [] if len(text) > LONGEST_TEXT else split_words(text.strip())
+    if not texts:
         raise InvalidOptions(
             f"The text of a segment must have 1 to {LONGEST_TEXT} characters; to remove a "
             "segment, merge it with its neighbour."

@@ -4,6 +4,7 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 from meet_transcriber.core.errors import InvalidOptions
 
@@ -121,6 +122,7 @@ SPACELESS = "".join(f"{chr(low)}-{chr(high)}" for low, high in _SPACELESS)
 _SPACELESS_CHARACTER = re.compile(f"[{SPACELESS}]")
 
 
+@lru_cache(maxsize=1 << 12)
 def is_spaceless(character: str) -> bool:
     """Return whether the script of a character is written without spaces between words."""
     point = ord(character)

@@ -14,7 +14,7 @@ from starlette.types import Message
 from meet_transcriber.api.app import create_app
 from meet_transcriber.api.compute import MOST_WAITING, THREADS
 from meet_transcriber.bootstrap.auth import build_auth
-from meet_transcriber.core.edits import Edit
+from meet_transcriber.core.edits import LONGEST_TEXT, Edit
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
 from meet_transcriber.stores.disk import DiskMediaStore
@@ -134,6 +134,22 @@ SLOW: dict[str, tuple[str, str, dict[str, Any]]] = {
     "edits": ("GET", "/transcribe/{}/edits", {}),
     "speakers": ("GET", "/transcribe/{}/speakers", {}),
 }
+
+
+def test_new_text_is_checked_in_the_same_threads(meetings: Meetings) -> None:
+    async def course(meetings: Meetings) -> int:
+        slow = await meetings.let_wait(SHARE, *SLOW["export"][:2])
+        bomb = {"replace": {"find": "a", "with": "b" * (LONGEST_TEXT + 1)}}
+        path = f"/transcribe/{meetings.theirs}/segments"
+        refused = asyncio.create_task(meetings.ask("theirs", "PATCH", path, json=bomb))
+        for _ in range(3):
+            assert (await meetings.ask("mine", "GET", "/transcribe")).is_success
+        assert not refused.done()
+        meetings.media.go_on.set()
+        await asyncio.wait(slow)
+        return (await refused).status_code
+
+    assert meetings.run(course) == 422
 
 
 @pytest.mark.parametrize("name", SLOW)

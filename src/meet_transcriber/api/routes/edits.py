@@ -1,5 +1,7 @@
 """Routes that cancel or delete a job and edit its transcript."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Header, Path
@@ -67,8 +69,7 @@ async def name_speakers(
     if_match: IfMatch = None,
 ) -> Response:
     """Name speakers in every export format; null removes a name."""
-    edits = [Edit("name", speaker=label, text=name or "") for label, name in body.root.items()]
-    return await _edit(request, service, job_id, edits, if_match)
+    return await _edit(request, service, job_id, partial(_names, body), if_match)
 
 
 @router.patch(
@@ -86,8 +87,7 @@ async def edit_segment(
     if_match: IfMatch = None,
 ) -> Response:
     """Change the text or speaker of a segment, split it, or merge the next one into it."""
-    edits = [_segment_edit(number, body)]
-    return await _edit(request, service, job_id, edits, if_match)
+    return await _edit(request, service, job_id, lambda: [_segment_edit(number, body)], if_match)
 
 
 @router.patch(
@@ -107,7 +107,7 @@ async def edit_segments(
     Make several changes in order, replace text everywhere, or assign everything that one speaker
     said to another. The request succeeds or fails as a whole and is undone in one step.
     """
-    return await _edit(request, service, job_id, _edits(body), if_match)
+    return await _edit(request, service, job_id, partial(_edits, body), if_match)
 
 
 @router.post(
@@ -130,20 +130,24 @@ async def undo_or_redo(
     was undone last, unless something else was changed since.
     """
     edit = Edit("redo" if request.url.path.endswith("/redo") else "undo")
-    return await _edit(request, service, job_id, [edit], if_match)
+    return await _edit(request, service, job_id, lambda: [edit], if_match)
+
+
+MakeEdits = Callable[[], list[Edit]]
+"""Checks new text word by word, which is not for the thread of the event loop."""
 
 
 async def _edit(
-    request: Request, service: Service, job_id: str, edits: list[Edit], if_match: str | None
+    request: Request, service: Service, job_id: str, make: MakeEdits, if_match: str | None
 ) -> Response:
     """Make the edits as one step, and describe the result."""
-    return await run_compute(request, _edited_response, request, service, job_id, edits, if_match)
+    return await run_compute(request, _edited_response, request, service, job_id, make, if_match)
 
 
 def _edited_response(
-    request: Request, service: Service, job_id: str, edits: list[Edit], if_match: str | None
+    request: Request, service: Service, job_id: str, make: MakeEdits, if_match: str | None
 ) -> Response:
-    result = _edit_edition(service, job_id, edits, if_match, get_author(request))
+    result = _edit_edition(service, job_id, make(), if_match, get_author(request))
     may_read = "read" in request.state.caller.scopes
     return _job_response(result.job, serializers.edited_entry(result, may_read))
 
@@ -167,6 +171,10 @@ def _edit_edition(
         except JobConflict:  # perhaps only the record changed: compare again
             if service.queries.job(job_id).version == job.version:
                 raise
+
+
+def _names(body: Names) -> list[Edit]:
+    return [Edit("name", speaker=label, text=name or "") for label, name in body.root.items()]
 
 
 def _segment_edit(number: int, change: SegmentChange) -> Edit:
