@@ -54,6 +54,13 @@ from meet_transcriber.settings import Settings, listed
 log = get_logger(__name__)
 
 _RETRY_SECONDS = 1.0  # the store may still be starting
+_SWITCH_SECONDS = 0.0005
+"""
+How long a computing thread keeps the interpreter while others want it.
+
+A request takes it a few dozen times, as it gives it up for each call of the store or the system.
+With the 5 ms of Python's default, a few computing threads delay every request by a second.
+"""
 _RELEASE_SECONDS = 10.0
 """How long releasing a dead worker's tasks waits for the store; then their leases expire."""
 
@@ -191,6 +198,7 @@ def build(settings: Settings) -> FastAPI:
         greet = partial(_show_first_key, settings, access)
         background = BackgroundServices(settings, service, queue, greet)
         background.start()
+        sys.setswitchinterval(_SWITCH_SECONDS)
         try:
             with _on_stop_signal(partial(_begin_to_stop, app)):
                 yield
