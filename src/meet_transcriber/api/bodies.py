@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
+from meet_transcriber.api.compute import run_compute
 from meet_transcriber.api.errors import BODY_UNREAD, OptionProblems, problems_in
 from meet_transcriber.core.errors import (
     InvalidOptions,
@@ -39,6 +40,12 @@ M = TypeVar("M", bound=BaseModel)
 
 SMALL_BODY_BYTES = 256 << 10
 """Limit on a body without a recording, and on all fields of a form together."""
+
+MOST_VALUES = 2000
+"""Most values of a JSON body, or fields of a submission: each may be a problem to report."""
+
+_QUICK_BYTES = 16 << 10
+"""Most bytes of JSON that are parsed in the thread of the event loop."""
 
 STALL_SECONDS = 60.0
 """How long a sender may pause in the middle of a body."""
@@ -231,7 +238,29 @@ class JsonBody(Generic[M]):
 
     async def __call__(self, request: Request) -> M:
         data = await small_body(request)
-        return validate(self.model, read_json(data) if data.strip() else {})
+        if len(data) > _QUICK_BYTES:
+            return await run_compute(request, self._parse, data)
+        return self._parse(data)
+
+    def _parse(self, data: bytes) -> M:
+        return validate(self.model, read_json(data, MOST_VALUES) if data.strip() else {})
+
+
+def _has_more_values(value: object, most: int) -> bool:
+    """Whether there are more than so many values in a value of JSON, whatever their depth."""
+    left, found = [value], 0
+    while left and found <= most:
+        value = left.pop()
+        inner = list(value.values()) if isinstance(value, dict) else value
+        if isinstance(inner, list):
+            found += len(inner)
+            left += inner
+    return found > most
+
+
+def too_many_values() -> InvalidOptions:
+    """The error about a body whose single values would be as many problems."""
+    return InvalidOptions(f"There are more than {MOST_VALUES} values.")
 
 
 def json_body(model: type[BaseModel]) -> Any:
@@ -251,21 +280,23 @@ def validate(model: type[M], value: object) -> M:
         return model.model_validate(value)
     except ValidationError as error:
         fields = [field.alias or name for name, field in model.model_fields.items()]
-        found = problems_in(error.errors(), fields)
+        found = problems_in(error.errors(include_url=False, include_input=False), fields)
         named = [each for each in found if each[0]]
         raise OptionProblems(named) if named else InvalidOptions(found[0][1]) from error
 
 
-def read_json(data: bytes) -> dict[str, object]:
+def read_json(data: bytes, most_values: int | None = None) -> dict[str, object]:
     """
     Parse a JSON object.
 
     Raises:
         MalformedRequest: the body is not valid JSON.
-        InvalidOptions: the JSON is not an object.
+        InvalidOptions: the JSON is not an object, or has more values.
     """
     try:
         value = json.loads(data, object_pairs_hook=_without_repetition)
+        if most_values is not None and _has_more_values(value, most_values):
+            raise too_many_values()
         json.dumps(value, ensure_ascii=False).encode()  # refuses lone surrogates
     except (ValueError, RecursionError) as error:
         raise MalformedRequest(f"The body is not valid JSON: {str(error)[:100]}.") from error

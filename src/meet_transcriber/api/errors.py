@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 import anyio
@@ -73,6 +74,8 @@ BODY_UNREAD = "meet_transcriber.unread"
 
 _DRAINED_BYTES = 256 << 10
 _DRAINED_SECONDS = 1.0
+_MOST_PROBLEMS = 100
+"""A small body may have ten thousand wrong fields."""
 
 
 class OptionProblems(errors.InvalidOptions):
@@ -194,12 +197,12 @@ def problems_in(
     found: Iterable[Mapping[str, Any]], known: Sequence[str] = ()
 ) -> list[tuple[str, str]]:
     """
-    Names of fields and what is wrong with them, from pydantic's errors.
+    Names of the first wrong fields and what is wrong with them, from pydantic's errors.
 
     Args:
         known: the fields that exist, to name them beside an unknown one.
     """
-    return [_problem(each, known) for each in found]
+    return [_problem(each, known) for each in islice(found, _MOST_PROBLEMS)]
 
 
 def _problem(found: Mapping[str, Any], known: Sequence[str]) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from meet_transcriber.api.bodies import RequestModel, validate
+from meet_transcriber.api.bodies import MOST_VALUES, RequestModel, too_many_values, validate
 from meet_transcriber.core.edits import LONGEST_NAME
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.options import MAX_SPEAKERS, ChannelMode, Options, Task, speaker_hints
@@ -214,7 +214,10 @@ def read_options(pairs: Iterable[tuple[str, object]]) -> Submission:
     Raises:
         OptionProblems: names each option that is unknown, invalid, or repeated with another value.
     """
-    return validate(Submission, tuple(pairs))
+    given = tuple(pairs)
+    if len(given) > MOST_VALUES:
+        raise too_many_values()
+    return validate(Submission, given)
 
 
 def _as_text(value: object) -> str:

@@ -1,9 +1,11 @@
 """JSON bodies."""
 
+import json
+
 import pytest
 from pydantic import Field
 
-from meet_transcriber.api.bodies import RequestModel, validate
+from meet_transcriber.api.bodies import MOST_VALUES, RequestModel, read_json, validate
 from meet_transcriber.api.errors import OptionProblems
 from meet_transcriber.api.schemas import SegmentChange
 from meet_transcriber.core.errors import InvalidOptions
@@ -30,6 +32,28 @@ def test_an_unknown_field_is_named_with_those_that_exist() -> None:
     with pytest.raises(OptionProblems, match=r"Unknown .*'sise'.* size, unit") as caught:
         validate(_Size, {"size": 1, "sise": 2})
     assert [name for name, _ in caught.value.found] == ["sise"]
+
+
+def test_of_many_unknown_fields_a_hundred_are_named() -> None:
+    with pytest.raises(OptionProblems) as caught:
+        validate(_Size, {f"field{number}": 1 for number in range(MOST_VALUES)})
+    assert len(caught.value.found) == 100
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {f"field{number}": 1 for number in range(MOST_VALUES)},
+        {"list": [1] * (MOST_VALUES - 1)},
+        {"list": [{"a": [1]}] * ((MOST_VALUES - 1) // 3), "more": [], "b": 1},
+    ],
+    ids=["fields", "list", "nested"],
+)
+def test_a_body_of_too_many_values_is_refused(value: dict[str, object]) -> None:
+    data = json.dumps(value).encode()
+    assert read_json(data, MOST_VALUES + 1) == value
+    with pytest.raises(InvalidOptions, match="more than 2000 values"):
+        read_json(data, MOST_VALUES - 1)
 
 
 @pytest.mark.parametrize(

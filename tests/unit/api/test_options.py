@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meet_transcriber.api.bodies import read_json
+from meet_transcriber.api.bodies import MOST_VALUES, read_json
 from meet_transcriber.api.errors import OptionProblems
 from meet_transcriber.api.options import read_options
 from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
@@ -23,6 +23,11 @@ def options(*pairs: tuple[str, object]) -> Options:
 @pytest.mark.parametrize("text", ["false", "0", "no", "OFF", False, 0])
 def test_every_spelling_of_false_is_accepted(text: object) -> None:
     assert not options(("enable_diarization", text)).enable_diarization
+
+
+def test_a_submission_of_too_many_fields_is_refused() -> None:
+    with pytest.raises(InvalidOptions, match="more than 2000 values"):
+        options(*[("language", "en")] * (MOST_VALUES + 1))
 
 
 @pytest.mark.parametrize("text", ["true", "1", "Yes", "on", True, 1])

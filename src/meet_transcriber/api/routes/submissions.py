@@ -114,7 +114,7 @@ async def _submit_form(request: Request, service: Service, key: str | None) -> J
             return await _submit_reference(request, service, asked, key)
         if asked.url is not None or asked.upload is not None:
             raise InvalidOptions("There is a file, and a url or an upload; send only one of them.")
-        submission = _submission_request(request, asked)
+        submission = await run_limited(request, _submission_request, request, asked)
         return await run_limited(request, received.file.finish, submission)
 
 
@@ -122,9 +122,10 @@ async def _submit_reference(
     request: Request, service: Service, asked: Submission, key: str | None
 ) -> Job:
     """Submit the `url` or `upload` that a request names."""
-    submission, submissions = _submission_request(request, asked), service.submissions
     if asked.url is not None and asked.upload is not None:
         raise InvalidOptions("There is a url and an upload; name only one of them.")
+    submissions = service.submissions
+    submission = await run_limited(request, _submission_request, request, asked)
     if asked.upload is not None:
         return await run_limited(request, submissions.submit_upload, asked.upload, submission, key)
     if asked.url is None:
@@ -137,6 +138,7 @@ async def _submit_reference(
 
 
 def _submission_request(request: Request, asked: Submission) -> SubmissionRequest:
+    """Not for the thread of the event loop: a timeline may have 20,000 entries."""
     options = asked.with_defaults(settings_of(request))
     if asked.speaker_timeline is None:
         return SubmissionRequest(options, asked.webhook_url)
