@@ -2,10 +2,14 @@
 Soak test: many jobs of many parts, with workers that are killed repeatedly.
 
     python -m benchmarks.soak [--jobs 200] [--parts 8] [--workers 4] [--kills 100] [--seconds 0.5]
+        [--hostile]
 
 A real Redis stores jobs and recordings. Engines only sleep. Two thirds of the kills are at random
 moments, a third during commits. Repeated work is counted by a ledger outside the service and by a
 receiver of webhooks; lost work by the transcripts.
+
+With --hostile, recordings are in a bucket that refuses to delete anything, and only every second
+job has that receiver: the others' never answer, answer slowly, or answer with 500.
 """
 
 import argparse
@@ -20,14 +24,19 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
+
 from meet_transcriber.core.options import Options
 from meet_transcriber.service import SubmissionRequest
 from tests.redis_server import RedisServer
+from tests.simulated.failing_proxy import FailingProxy, failing_proxy
 from tests.simulated.system import System, recording
+from tests.system.media_servers import aws_environment, moto_server
 
 COMMIT_SHARE = 1 / 3
 LEASE_SECONDS = 2
@@ -43,11 +52,20 @@ class Plan:
     workers: int = 4
     kills: int = 100
     seconds: float = 0.5
+    hostile: bool = False
 
 
 @dataclass
 class Outcome:
-    """Result of a run; all but `kills`, `in_commits`, `repeated` and `seconds` should be 0."""
+    """
+    Result of a run; `kills`, `in_commits`, `repeated`, `refused` and `seconds` may be above 0.
+
+    Attributes:
+        orphans: objects that no record names; not counted where the bucket deletes nothing.
+        untold: jobs of the good receiver of which it was not told.
+        told_twice: those of which it was told by two webhooks; the same one again is `repeated`.
+        refused: requests to delete that the bucket refused.
+    """
 
     kills: int = 0
     in_commits: int = 0
@@ -58,14 +76,22 @@ class Outcome:
     untold: int = 0
     told_twice: int = 0
     repeated: int = 0
+    refused: int = 0
     seconds: float = 0.0
     why: list[str] = field(default_factory=list)
 
 
 class Receiver:
-    """Counts webhooks by their ids."""
+    """
+    Counts webhooks by their ids.
 
-    def __init__(self) -> None:
+    Args:
+        host: an address of its own, as the service pauses slow hosts.
+        status: what it answers with.
+        delay: after so many seconds.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", status: int = 204, delay: float = 0.0) -> None:
         self.ids: Counter[tuple[str, str]] = Counter()
         receiver = self
 
@@ -73,14 +99,17 @@ class Receiver:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 receiver.ids[body["data"]["job_id"], self.headers["webhook-id"]] += 1
-                self.send_response(204)
-                self.end_headers()
+                time.sleep(delay)
+                with contextlib.suppress(OSError):  # the sender has given up
+                    self.send_response(status)
+                    self.end_headers()
 
             def log_message(self, *_: object) -> None:
                 """Log nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+        self._server = ThreadingHTTPServer((host, 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://{host}:{self._server.server_port}/"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
@@ -92,9 +121,10 @@ class Receiver:
 class Soak:
     """One run."""
 
-    def __init__(self, plan: Plan, folder: Path, redis_url: str) -> None:
+    def __init__(self, plan: Plan, folder: Path, redis_url: str, **variables: object) -> None:
         self._plan = plan
         self._receiver = Receiver()
+        self._others = _other_receivers() if plan.hostile else []
         folder.mkdir(parents=True, exist_ok=True)
         self._ledger, self._deaths = folder / "ledger", folder / "deaths"
         self._ledger.touch()
@@ -105,7 +135,7 @@ class Soak:
         self.system = System(
             folder,
             REDIS_URL=redis_url,
-            OUTBOUND_ALLOW="127.0.0.1",
+            OUTBOUND_ALLOW="127.0.0.0/8",
             LEASE_SECONDS=LEASE_SECONDS,
             # by default a task fails after three lost workers; here some lose as many by chance
             MAX_ATTEMPTS=20,
@@ -115,6 +145,7 @@ class Soak:
             SOAK_DEATHS=self._deaths,
             SOAK_SHARE=4 * in_commits / commits,
             SOAK_MOST=in_commits,
+            **variables,
         )
         self._workers: list[subprocess.Popen[bytes]] = []
         self._chance = random.Random(1)
@@ -123,18 +154,25 @@ class Soak:
     def run(self) -> Outcome:
         """Submit jobs, kill workers, wait, and count."""
         started = time.monotonic()
-        jobs = [self._submit() for _ in range(self._plan.jobs)]
+        jobs = [self._submit(self._receiver_of(number)) for number in range(self._plan.jobs)]
         stuck = self._see_through(jobs, started)
         outcome = self._judge(jobs)
         outcome.stuck = stuck
         outcome.seconds = time.monotonic() - started
-        self._receiver.close()
+        for receiver in (self._receiver, *self._others):
+            receiver.close()
         return outcome
 
-    def _submit(self) -> str:
+    def _receiver_of(self, number: int) -> Receiver:
+        """The good one for all jobs, or for every second."""
+        if not self._others or number % 2 == 0:
+            return self._receiver
+        return self._others[number // 2 % len(self._others)]
+
+    def _submit(self, receiver: Receiver) -> str:
         upload = self.system.service.submissions.start_upload("meeting.wav")
         upload.write(recording(self._plan.parts))
-        return upload.finish(SubmissionRequest(Options(), self._receiver.url)).id
+        return upload.finish(SubmissionRequest(Options(), receiver.url)).id
 
     def _see_through(self, jobs: list[str], started: float) -> int:
         """Restart and kill workers until all jobs end; returns the number that did not."""
@@ -168,8 +206,9 @@ class Soak:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             self._man()
-            waiting = self.system.service.context.jobs.due(float("inf"), 10)
-            if not waiting and len(self._receiver.ids) >= len(jobs):
+            # where deletes are refused, or receivers fail, something remains to be done
+            waiting = not self._others and self.system.service.context.jobs.due(float("inf"), 10)
+            if not waiting and not self._untold(jobs):
                 return
             time.sleep(0.2)
 
@@ -180,10 +219,14 @@ class Soak:
         outcome.doubled = sum(count - 1 for count in commits.values())
         self._count_objects(jobs, outcome)
         told = Counter(job_id for job_id, _ in self._receiver.ids)
-        outcome.untold = len(set(jobs) - set(told))
+        outcome.untold = len(self._untold(jobs))
         outcome.told_twice = sum(count - 1 for count in told.values())
         outcome.repeated = sum(count - 1 for count in self._receiver.ids.values())
         return outcome
+
+    def _untold(self, jobs: list[str]) -> set[str]:
+        wanted = {job for at, job in enumerate(jobs) if self._receiver_of(at) is self._receiver}
+        return wanted - {job_id for job_id, _ in list(self._receiver.ids)}
 
     def _count_objects(self, jobs: list[str], outcome: Outcome) -> None:
         named: set[str] = set()
@@ -194,22 +237,52 @@ class Soak:
             if job.state != "completed" or parts != self._plan.parts:
                 outcome.lost += 1
                 outcome.why.append(f"{job.id}: {job.state}, {parts} parts, {job.error}")
-        outcome.orphans = len(set(self.system.service.context.media.keys("jobs")) - named)
+        if not self._others:
+            outcome.orphans = len(set(self.system.service.context.media.keys("jobs")) - named)
+
+
+def _other_receivers() -> list[Receiver]:
+    silent = Receiver("127.0.0.2", delay=_STUCK_SECONDS)
+    slow = Receiver("127.0.0.3", delay=3.0)
+    return [silent, slow, Receiver("127.0.0.4", status=500)]
 
 
 def soak(plan: Plan) -> Outcome:
     """Run with a new Redis and folder."""
-    with tempfile.TemporaryDirectory() as name, RedisServer(Path(name)) as server:
-        run = Soak(plan, Path(name) / "system", server.url)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = stack.enter_context(RedisServer(folder))
+        bucket = stack.enter_context(_stubborn_bucket(folder)) if plan.hostile else None
+        variables = {"MEDIA_URL": "s3://meetings", "AUDIO_RETENTION": "delete"} if bucket else {}
+        run = Soak(plan, folder / "system", server.url, **variables)
         with run.system:
-            return run.run()
+            outcome = run.run()
+        outcome.refused = bucket.failed if bucket else 0
+        return outcome
+
+
+@contextlib.contextmanager
+def _stubborn_bucket(folder: Path) -> Iterator[FailingProxy]:
+    """A bucket that deletes nothing, for this process and those it starts."""
+    with (
+        aws_environment(),
+        moto_server(folder) as behind,
+        failing_proxy(behind) as proxy,
+    ):
+        httpx.put(f"{behind}/meetings").raise_for_status()
+        proxy.keeps = True
+        os.environ["AWS_ENDPOINT_URL"] = proxy.url
+        yield proxy
+        del os.environ["AWS_ENDPOINT_URL"]
 
 
 def main() -> int:
     """Print the result."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--hostile", action="store_true")
     for name, kind in Plan.__annotations__.items():
-        parser.add_argument(f"--{name}", type=kind, default=getattr(Plan, name))
+        if name != "hostile":
+            parser.add_argument(f"--{name}", type=kind, default=getattr(Plan, name))
     outcome = soak(Plan(**vars(parser.parse_args())))
     for name, value in vars(outcome).items():
         print(f"{name:12s} {value}")

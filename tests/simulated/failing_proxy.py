@@ -15,13 +15,15 @@ class FailingProxy:
     """
     Attributes:
         broken: every request is answered with 500.
+        keeps: what would delete objects is answered as a bucket without that permission does.
         seconds: that each answer waits for.
-        failed: how many requests met a 500.
+        failed: how many requests met either.
     """
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.broken = False
+        self.keeps = False
         self.seconds = 0.0
         self.failed = 0
 
@@ -40,6 +42,10 @@ def failing_proxy(behind: str) -> Iterator[FailingProxy]:
             if proxy.broken:
                 proxy.failed += 1
                 self.reply(500, {}, b"<Error><Code>InternalError</Code></Error>")
+                return
+            if proxy.keeps and (self.command == "DELETE" or self.path.endswith("?delete")):
+                proxy.failed += 1
+                self.reply(403, {}, b"<Error><Code>AccessDenied</Code></Error>")
                 return
             line = http.client.HTTPConnection(host)
             line.request(self.command, self.path, body, dict(self.headers))
@@ -63,9 +69,15 @@ def failing_proxy(behind: str) -> Iterator[FailingProxy]:
 
         def log_message(self, *_: object) -> None: ...
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with _Server(("127.0.0.1", 0), Handler) as server:
         proxy = FailingProxy(server.server_port)
-        server.daemon_threads = True
         Thread(target=server.serve_forever, daemon=True).start()
         yield proxy
         server.shutdown()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """A client that was killed is no error here."""

@@ -10,3 +10,12 @@ def test_forty_kills_lose_nothing_and_double_nothing() -> None:
     assert outcome.in_commits >= 13
     assert (outcome.lost, outcome.doubled, outcome.stuck) == (0, 0, 0), outcome.why
     assert (outcome.orphans, outcome.untold, outcome.told_twice) == (0, 0, 0)
+
+
+def test_hostile_receivers_and_a_bucket_that_deletes_nothing_change_nothing() -> None:
+    """More than the hundred jobs that a run of maintenance looks at keep failing it."""
+    outcome = soak(Plan(jobs=120, parts=1, workers=3, kills=12, seconds=0.1, hostile=True))
+    assert outcome.kills >= 12
+    assert outcome.refused > 0
+    assert (outcome.lost, outcome.doubled, outcome.stuck) == (0, 0, 0), outcome.why
+    assert (outcome.untold, outcome.told_twice) == (0, 0)
