@@ -59,14 +59,7 @@ def with_sound_elsewhere(path: str) -> bytes:
     alias = _alias(path)
     entry = box(b"alis", bytes(4) + alias)
     reference = box(b"dref", bytes(4) + struct.pack(">I", 1) + entry)
-    grown = index
-    at, old = _box_in(index, b"dref")
-    grown = index[:at] + reference + index[at + len(old) :]
-    by = len(reference) - len(old)
-    for name in (b"dinf", b"minf", b"mdia", b"trak", b"moov"):
-        where, _ = _box_in(grown, name)
-        size = int.from_bytes(grown[where : where + 4], "big") + by
-        grown = grown[:where] + struct.pack(">I", size) + grown[where + 4 :]
+    grown = _replaced(index, b"dref", reference, (b"dinf", b"minf", b"mdia", b"trak", b"moov"))
     return data[:start] + grown + data[start + len(index) :]
 
 
@@ -96,6 +89,21 @@ def claiming_samples(count: int) -> bytes:
         at = data.index(name) + (12 if name == b"stsz" else 8)
         data[at : at + 4] = struct.pack(">I", count)
     return bytes(data)
+
+
+def with_sparse_samples(count: int) -> bytes:
+    """A movie of so many samples of one byte, by a few numbers of its index."""
+    data = movie(0.01)
+    start, index = _box_in(data, b"moov")
+    numbers = struct.pack
+    around = b"stbl", b"minf", b"mdia", b"trak", b"moov"
+    for name, content in {
+        b"stts": numbers(">IIIIII", 0, 2, 1, 2, count - 1, 1),
+        b"stsz": numbers(">III", 0, 1, count),
+        b"stsc": numbers(">IIIII", 0, 1, 1, count, 1),
+    }.items():
+        index = _replaced(index, name, box(name, content), around)
+    return data[:start] + index + data[start + len(_box_in(data, b"moov")[1]) :]
 
 
 def nested(depth: int) -> bytes:
@@ -136,6 +144,17 @@ def hours_of_holes(starts: tuple[float, ...]) -> bytes:
     data = file.getvalue()
     at = data.index(b"\x44\x89")  # Duration
     return data[:at] + b"\xec\x89" + data[at + 2 :]  # Void
+
+
+def _replaced(index: bytes, name: bytes, new: bytes, around: tuple[bytes, ...]) -> bytes:
+    """The index with another box of this name, and with the sizes of the boxes around it."""
+    at, old = _box_in(index, name)
+    changed = index[:at] + new + index[at + len(old) :]
+    for outer in around:
+        where, _ = _box_in(changed, outer)
+        size = int.from_bytes(changed[where : where + 4], "big") + len(new) - len(old)
+        changed = changed[:where] + struct.pack(">I", size) + changed[where + 4 :]
+    return changed
 
 
 def _box_in(data: bytes, name: bytes) -> tuple[int, bytes]:

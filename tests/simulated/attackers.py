@@ -1,0 +1,305 @@
+"""
+Attacks by a tenant, or by anyone, as processes of their own.
+
+Each attack calls `begun` once it is in full force, and goes on until its process is ended.
+"""
+
+import multiprocessing
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
+
+import httpx
+
+from tests.simulated.hostile import with_sparse_samples
+from tests.simulated.system import recording, wait_for
+from tests.simulated.tagged import with_id3
+
+ADDRESS = "127.0.0.2"
+"""Attackers call from here, so that limits on addresses spare those who call from 127.0.0.1."""
+
+_BEGIN_SECONDS = _TIMEOUT_SECONDS = 30.0
+_PAUSE_SECONDS = 0.02
+_VOLLEY = 45  # more than the 40 threads in which FastAPI runs requests
+
+Attack = Callable[[str, str, Callable[[], None]], None]
+
+
+@contextmanager
+def under(attack: Attack, url: str, key: str) -> Iterator[None]:
+    """For so long, a service is attacked with a tenant's key; begins when the attack is on."""
+    context = multiprocessing.get_context("spawn")
+    begun = context.Event()
+    process = context.Process(target=_attack, args=(attack, url, key, begun.set), daemon=True)
+    process.start()
+    try:
+        wait_for(lambda: begun.is_set() or not process.is_alive(), _BEGIN_SECONDS)
+        yield
+        assert process.is_alive(), "the attack ended by itself"
+    finally:
+        process.kill()
+        process.join()
+
+
+def _attack(attack: Attack, url: str, key: str, begun: Callable[[], None]) -> None:
+    os.nice(5)  # attackers have machines of their own
+    attack(url, key, begun)
+
+
+# -- connections ---------------------------------------------------------------------------
+
+
+def endless_trailers(url: str, key: str, begun: Callable[[], None]) -> None:
+    """Anyone: requests without a body, and trailers for ever."""
+    head = _request("GET /health", "Transfer-Encoding: chunked") + b"0\r\n"
+    trailer = (b"X-Filler: " + b"x" * 1000 + b"\r\n") * 64
+    _on_connections(4, url, head, lambda wire: wire.sendall(trailer), begun)
+
+
+def held_connections(url: str, key: str, begun: Callable[[], None]) -> None:
+    """Anyone: requests whose bodies come byte by byte, long after their answers."""
+    head = _request("GET /health", "Transfer-Encoding: chunked") + b"ffff\r\n"
+    _on_connections(200, url, head, _send_a_byte, begun, pause=None)
+
+
+def endless_forwarded(url: str, key: str, begun: Callable[[], None]) -> None:
+    """Anyone, through a proxy: a header in which every character may begin a pair."""
+    head = _request("GET /health", f"Forwarded: {'a' * 31_000}")
+
+    def again(wire: socket.socket) -> None:
+        wire.recv(65536)
+        time.sleep(_PAUSE_SECONDS)
+        wire.sendall(head)
+
+    _on_connections(8, url, head, again, begun)
+
+
+def trickling_uploads(url: str, key: str, begun: Callable[[], None]) -> None:
+    """A tenant: uploads of 9 MiB of which a byte comes now and then."""
+    head = _request("POST /transcribe", *_form(key, 9 << 20))
+    _on_connections(40, url, head + _part("file") + recording(1), _send_a_byte, begun)
+
+
+def many_streams(url: str, key: str, begun: Callable[[], None]) -> None:
+    """A tenant: requests over /v1 that wait for one job."""
+    form = _part("model") + b"whisper-1\r\n" + _part("stream") + b"true\r\n"
+    form += _part("file") + recording(1) + b"\r\n--b--\r\n"
+    headers = "Idempotency-Key: one", *_form(key, len(form))
+    head = _request("POST /v1/audio/transcriptions", *headers)
+    _on_connections(400, url, head + form, _receive, begun)
+
+
+def _request(line: str, *headers: str) -> bytes:
+    return "\r\n".join((f"{line} HTTP/1.1", "Host: 127.0.0.1", *headers, "", "")).encode()
+
+
+def _form(key: str, size: int) -> tuple[str, ...]:
+    """Headers of a form."""
+    form = "Content-Type: multipart/form-data; boundary=b"
+    return f"X-API-Key: {key}", form, f"Content-Length: {size}"
+
+
+def _part(name: str) -> bytes:
+    """What comes before a field of a form."""
+    file = '; filename="a.wav"' if name == "file" else ""
+    return f'--b\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode()
+
+
+def _send_a_byte(wire: socket.socket) -> None:
+    wire.sendall(b"x")
+    time.sleep(0.5)
+
+
+def _receive(wire: socket.socket) -> None:
+    if not (answer := wire.recv(65536)) or b" 429 " in answer[:20]:
+        raise ConnectionError
+
+
+def _on_connections(
+    count: int,
+    url: str,
+    first: bytes,
+    again: Callable[[socket.socket], None],
+    begun: Callable[[], None],
+    pause: float | None = 1.0,
+) -> None:
+    """
+    Send something on so many connections, then do something for ever.
+
+    A connection that ends is opened again after a pause, or never.
+    """
+    to, opened = urlsplit(url), threading.Barrier(count + 1)
+    target = to.hostname or "", to.port or 0
+
+    def open_one(number: int) -> socket.socket:
+        source = f"127.0.0.{2 + number // 200}", 0  # so many are allowed from one address
+        wire = socket.create_connection(target, _TIMEOUT_SECONDS, source)
+        wire.sendall(first)
+        return wire
+
+    def keep(number: int, wire: socket.socket) -> None:
+        opened.wait()
+        while True:
+            with suppress(OSError), wire:
+                while True:
+                    again(wire)
+            if pause is None:
+                return
+            time.sleep(pause)
+            with suppress(OSError):
+                wire = open_one(number)
+
+    for number in range(count):
+        threading.Thread(target=keep, args=(number, open_one(number)), daemon=True).start()
+    opened.wait()
+    begun()
+    threading.Event().wait()
+
+
+# -- edits and exports ---------------------------------------------------------------------
+
+
+def long_edits(url: str, key: str, begun: Callable[[], None]) -> None:
+    """A tenant: texts whose words have to be found in each other."""
+    job = _transcribed(url, key)
+    path = f"/transcribe/{job}/segments/0"
+    _client(url, key).patch(path, json={"text": "あい" * 5000}).raise_for_status()
+    _volleys(url, key, lambda client: client.patch(path, json={"text": "いあう" * 3333}), begun)
+
+
+def multiplying_replaces(url: str, key: str, begun: Callable[[], None]) -> None:
+    """A tenant: every replacement makes forty words of one."""
+    job = _transcribed(url, key)
+    path = f"/transcribe/{job}/segments"
+    _client(url, key).patch(f"{path}/0", json={"text": "a " * 5000}).raise_for_status()
+    bomb = {"replace": {"find": "a", "with": "a " * 40}}
+
+    def send(client: httpx.Client) -> None:
+        client.patch(path, json=bomb)
+        client.get(f"/transcribe/{job}")
+
+    _volleys(url, key, send, begun)
+
+
+def narrow_subtitles(url: str, key: str, begun: Callable[[], None]) -> None:
+    """A tenant: subtitles of ten thousand words, every second of them without width."""
+    job = _transcribed(url, key)
+    path = f"/transcribe/{job}/segments/0"
+    _client(url, key).patch(path, json={"text": "ก\u200b" * 5000}).raise_for_status()
+    path = f"/transcribe/{job}/download?format=vtt"
+    _volleys(url, key, lambda client: client.get(path), begun)
+
+
+def wrong_names(url: str, key: str, begun: Callable[[], None]) -> None:
+    """A tenant: names of seventeen thousand speakers, each of them wrong."""
+    path = f"/transcribe/{_transcribed(url, key)}/speakers"
+    names = {f"S{number}": number for number in range(17_000)}
+    _volleys(url, key, lambda client: client.patch(path, json=names), begun)
+
+
+def _volleys(
+    url: str, key: str, send: Callable[[httpx.Client], object], begun: Callable[[], None]
+) -> None:
+    """Do this in many threads for ever."""
+
+    def repeat() -> None:
+        with _client(url, key) as client:
+            while True:
+                with suppress(httpx.TransportError):
+                    send(client)
+                time.sleep(1)
+
+    for _ in range(_VOLLEY):
+        threading.Thread(target=repeat, daemon=True).start()
+    time.sleep(1)
+    begun()
+    threading.Event().wait()
+
+
+def _client(url: str, key: str) -> httpx.Client:
+    transport = httpx.HTTPTransport(local_address=ADDRESS)
+    headers = {"X-API-Key": key}
+    return httpx.Client(
+        base_url=url, headers=headers, transport=transport, timeout=_TIMEOUT_SECONDS
+    )
+
+
+def _transcribed(url: str, key: str) -> str:
+    """The id of a job that is completed."""
+    with _client(url, key) as client:
+        job = str(_submitted(client, recording(1)).json()["job_id"])
+        wait_for(lambda: client.get(f"/transcribe/{job}").json()["status"] == "completed")
+    return job
+
+
+def _submitted(client: httpx.Client, data: bytes, **fields: str) -> httpx.Response:
+    return client.post("/transcribe", files={"file": ("a.wav", data)}, data=fields)
+
+
+# -- recordings ----------------------------------------------------------------------------
+
+
+def many_tags(url: str, key: str, begun: Callable[[], None]) -> None:
+    """A tenant: recordings of 2 MB with 100,000 tags, eight at a time."""
+    _uploads(url, key, with_id3(100_000), 8, begun)
+
+
+def many_samples(url: str, key: str, begun: Callable[[], None]) -> None:
+    """A tenant: recordings of a few KB whose index says 17 million samples."""
+    _uploads(url, key, with_sparse_samples(17_000_000), 4, begun)
+
+
+def _uploads(url: str, key: str, data: bytes, at_once: int, begun: Callable[[], None]) -> None:
+    def repeat() -> None:
+        with _client(url, key) as client:
+            while True:
+                with suppress(httpx.TransportError):
+                    _submitted(client, data)
+                time.sleep(0.5)
+
+    for _ in range(at_once):
+        threading.Thread(target=repeat, daemon=True).start()
+    time.sleep(1)
+    begun()
+    threading.Event().wait()
+
+
+# -- what the service calls ----------------------------------------------------------------
+
+
+def tarpit_webhooks(url: str, key: str, begun: Callable[[], None]) -> None:
+    """A tenant: sixty jobs whose receivers take connections and never answer."""
+    with socket.create_server(("127.0.0.1", 0), backlog=500) as tarpit:
+        silent = f"http://127.0.0.1:{tarpit.getsockname()[1]}/"
+        with _client(url, key) as client:
+            jobs = [_submitted(client, recording(1), webhook_url=silent) for _ in range(60)]
+            last = jobs[-1].raise_for_status().json()["job_id"]
+            wait_for(lambda: client.get(f"/transcribe/{last}").json()["status"] == "completed")
+        begun()
+        threading.Event().wait()
+
+
+def dripping_urls(url: str, key: str, begun: Callable[[], None]) -> None:
+    """A tenant: urls of which a byte comes each second."""
+
+    def drip(wire: socket.socket) -> None:
+        with suppress(OSError):
+            wire.recv(65536)
+            wire.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+            while True:
+                wire.sendall(b"x")
+                time.sleep(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        source = f"http://127.0.0.1:{server.getsockname()[1]}/a.wav"
+        with _client(url, key) as client:
+            for _ in range(6):
+                client.post("/transcribe", data={"url": source}).raise_for_status()
+        while True:
+            wire, _ = server.accept()
+            threading.Thread(target=drip, args=(wire,), daemon=True).start()
+            begun()
