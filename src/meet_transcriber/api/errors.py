@@ -217,7 +217,8 @@ def _problem(found: Mapping[str, Any], known: Sequence[str]) -> tuple[str, str]:
 def _http_problem(request: Request, error: HTTPException) -> Problem:
     phrase, headers = PHRASES[error.status_code], dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = _allowed(request) or headers.get("Allow", "")
+        known = sorted(headers.get("Allow", "").split(", "))  # a set's order, in the router
+        headers["Allow"] = _allowed(request) or ", ".join(known)
     code = phrase.lower().replace(" ", "_")
     return Problem(request, error.status_code, code, phrase, error.detail, headers=headers)
 

@@ -81,7 +81,7 @@ def test_every_problem_has_the_same_body(
 def test_a_method_that_is_not_allowed_lists_those_that_are(client: TestClient) -> None:
     assert client.put("/transcribe").headers["Allow"] == "GET, POST"
     assert client.put("/transcribe/x").headers["Allow"] == "DELETE, GET"
-    assert client.put("/docs").headers["Allow"] == "GET"
+    assert client.put("/docs").headers["Allow"] == "GET, HEAD"
 
 
 def test_invalid_parameters_are_listed(client: TestClient) -> None:
