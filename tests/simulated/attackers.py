@@ -4,6 +4,7 @@ Attacks by a tenant, or by anyone, as processes of their own.
 Each attack calls `begun` once it is in full force, and goes on until its process is ended.
 """
 
+import json
 import multiprocessing
 import os
 import socket
@@ -199,6 +200,16 @@ def wrong_names(url: str, key: str, begun: Callable[[], None]) -> None:
     path = f"/transcribe/{_transcribed(url, key)}/speakers"
     names = {f"S{number}": number for number in range(17_000)}
     _volleys(url, key, lambda client: client.patch(path, json=names), begun)
+
+
+def many_fields(url: str, key: str, begun: Callable[[], None]) -> None:
+    """A tenant: submissions of four hundred thousand fields, none of which exists."""
+    fields = dict.fromkeys((f"k{number}" for number in range(400_000)), 1)
+    data = json.dumps(fields, separators=(",", ":")).encode()
+    json_ = {"Content-Type": "application/json"}
+    _volleys(
+        url, key, lambda client: client.post("/transcribe", content=data, headers=json_), begun
+    )
 
 
 def _volleys(

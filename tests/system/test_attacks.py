@@ -115,6 +115,7 @@ def receiver() -> Iterator[tuple[str, set[str]]]:
         attackers.narrow_subtitles,
         attackers.many_samples,
         attackers.wrong_names,
+        attackers.many_fields,
     ],
     ids=lambda attack: attack.__name__,
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -43,6 +44,10 @@ SMALL_BODY_BYTES = 256 << 10
 
 MOST_VALUES = 2000
 """Most values of a JSON body, or fields of a submission: each may be a problem to report."""
+
+_MOST_NAMES = 65_000
+"""Most names in a JSON body: three for each of the 20,000 entries of a timeline, and some more."""
+_NAME_END = re.compile(rb'"\s*:')
 
 _QUICK_BYTES = 16 << 10
 """Most bytes of JSON that are parsed in the thread of the event loop."""
@@ -293,6 +298,9 @@ def read_json(data: bytes, most_values: int | None = None) -> dict[str, object]:
         MalformedRequest: the body is not valid JSON.
         InvalidOptions: the JSON is not an object, or has more values.
     """
+    # Before parsing, which no other thread can interrupt.
+    if any(number >= _MOST_NAMES for number, _ in enumerate(_NAME_END.finditer(data))):
+        raise InvalidOptions(f"The body has more than {_MOST_NAMES} names.")
     try:
         value = json.loads(data, object_pairs_hook=_without_repetition)
         if most_values is not None and _has_more_values(value, most_values):

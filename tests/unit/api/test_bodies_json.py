@@ -56,6 +56,11 @@ def test_a_body_of_too_many_values_is_refused(value: dict[str, object]) -> None:
         read_json(data, MOST_VALUES - 1)
 
 
+def test_a_body_of_too_many_names_is_not_parsed() -> None:
+    with pytest.raises(InvalidOptions, match="more than 65000 names"):
+        read_json(b'{"a" :1' + b',"a": 1' * 65_000)  # which is no JSON
+
+
 @pytest.mark.parametrize(
     "body",
     [
