@@ -23,6 +23,10 @@ class AuditTrailContract:
         trail.append(whole)
         assert list(trail.read_page(AuditQuery()).entries) == [whole]
 
+    def test_entries_that_are_written_together_keep_their_order(self, trail: AuditTrail) -> None:
+        trail.append(*(entry(float(number)) for number in range(3)))
+        assert [each.at for each in trail.read_page(AuditQuery()).entries] == [2, 1, 0]
+
     def test_a_trail_without_entries_is_empty(self, trail: AuditTrail) -> None:
         page = trail.read_page(AuditQuery())
         assert (list(page.entries), page.after) == ([], None)

@@ -91,6 +91,8 @@ class KeysContract(_Contract):
         stores().keys.put_key(key(expires_at=5.0))
         assert stores().keys.find_key("aa") == key(expires_at=5.0)
         assert stores().keys.find_key("bb") is None
+        assert stores().keys.find_keys(["bb", "aa"]) == [None, key(expires_at=5.0)]
+        assert stores().keys.find_keys([]) == []
 
     def test_the_id_of_a_key_is_unique(self, keys: KeyStore) -> None:
         keys.put_key(key())

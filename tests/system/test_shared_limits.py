@@ -5,34 +5,38 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
+import redis
 
 from meet_transcriber.api.app import create_app
 from meet_transcriber.auth.rate_limiter import Counters
 from meet_transcriber.core.redis_urls import parse_redis_url
-from meet_transcriber.ports.auth import Rate
+from meet_transcriber.ports.auth import Hit, Rate
 from meet_transcriber.service import Policy
 from meet_transcriber.settings import Settings
 from meet_transcriber.stores.redis.client import build_client
+from meet_transcriber.stores.redis.rate_limits import RedisCounters
 from tests.redis_server import RedisServer
 from tests.system.openai_server import client_of
 from tests.unit.api.service_fixture import make_service
+from tests.unit.auth.test_rate_limiter import hit, peek
 
 ROOT = Path(__file__).parents[2]
 PROCESSES, TIMES, LIMIT = 4, 50, 70
 HIT = """
 import sys
-from tests.system.test_shared_limits import LIMIT, TIMES, counters
-from meet_transcriber.ports.auth import Rate
+from tests.system.test_shared_limits import LIMIT, TIMES, counters, hit
+from meet_transcriber.ports.auth import Hit, Rate
 counted = counters(sys.argv[1])
-print(sum(counted.hit("address", Rate(LIMIT, 600), sys.argv[2]).allowed for _ in range(TIMES)))
+print(sum(hit(counted, "address", Rate(LIMIT, 600), sys.argv[2]).allowed for _ in range(TIMES)))
 """
 
 
 def counters(url: str) -> Counters:
-    return Counters(build_client(parse_redis_url(url)), "test")
+    return Counters(RedisCounters(build_client(parse_redis_url(url)), "test"))
 
 
 def hits(url: str, who: str) -> int:
@@ -46,38 +50,47 @@ def test_exactly_the_limit_passes_across_processes(redis_server: RedisServer) ->
     with ThreadPoolExecutor(PROCESSES) as pool:
         allowed = list(pool.map(lambda _: hits(redis_server.url, "ann"), range(PROCESSES)))
     assert sum(allowed) == LIMIT
-    assert counters(redis_server.url).hit("address", Rate(LIMIT, 600), "ann").remaining == 0
+    assert hit(counters(redis_server.url), "address", Rate(LIMIT, 600), "ann").remaining == 0
 
 
 def test_exactly_the_limit_passes_across_threads(redis_server: RedisServer) -> None:
     shared, rate = counters(redis_server.url), Rate(30, 600)
     with ThreadPoolExecutor(8) as pool:
-        counts = list(pool.map(lambda _: shared.hit("address", rate, "ben"), range(100)))
+        counts = list(pool.map(lambda _: hit(shared, "address", rate, "ben"), range(100)))
     assert sum(count.allowed for count in counts) == 30
     assert sorted({count.remaining for count in counts if count.allowed}) == list(range(30))
 
 
 def test_another_process_sees_the_remaining_count(redis_server: RedisServer) -> None:
     one, other, rate = counters(redis_server.url), counters(redis_server.url), Rate(3, 600)
-    assert [each.hit("key", rate, "k").remaining for each in (one, other, one)] == [2, 1, 0]
-    assert not other.peek("key", rate, "k").allowed
-    assert 590 < other.peek("key", rate, "k").reset_seconds <= 600
+    assert [hit(each, "key", rate, "k").remaining for each in (one, other, one)] == [2, 1, 0]
+    assert not peek(other, "key", rate, "k").allowed
+    assert 590 < peek(other, "key", rate, "k").reset_seconds <= 600
 
 
-def test_the_end_of_a_window_is_queried_at_most_once(redis_server: RedisServer) -> None:
-    one, other, rate = counters(redis_server.url), counters(redis_server.url), Rate(99, 600)
+def test_requests_that_are_counted_together_take_one_round_trip(redis_server: RedisServer) -> None:
     client = build_client(parse_redis_url(redis_server.url))
-    before = client.info("commandstats").get("cmdstat_ttl", {"calls": 0})["calls"]
-    left = [each.hit("key", rate, "often").reset_seconds for each in (one, other) * 9]
-    assert client.info("commandstats")["cmdstat_ttl"]["calls"] == before + 1
-    assert set(left) <= set(range(500, 601))
+    counted, rate = Counters(RedisCounters(client, "together")), Rate(2, 600)
+    hit(counted, "key", rate, "other")  # loads the script
+    hits = [Hit("failed", rate, "ann", peek=True), Hit("key", rate, "ann"), Hit("sub", rate, "ann")]
+    before = calls(client)
+    found = counted.count([hits] * 3)
+    assert calls(client) - before == 1
+    assert [[count.remaining for count in each] for each in found] == [[1, 1, 1], [1, 0, 0], [1, 0]]
+    assert [found[-1][-1].allowed, found[-2][-1].allowed] == [False, True]
+
+
+def calls(client: redis.Redis) -> int:
+    """How many scripts Redis has run."""
+    stats: Any = client.info("commandstats")
+    return int(stats["cmdstat_evalsha"]["calls"])
 
 
 def test_without_redis_each_process_limits(tmp_path: Path) -> None:
     with RedisServer(tmp_path) as server:
         shared, rate = counters(server.url), Rate(2, 600)
-        assert shared.hit("key", rate, "k").allowed
-    assert [shared.hit("key", rate, "k").allowed for _ in range(3)] == [True, True, False]
+        assert hit(shared, "key", rate, "k").allowed
+    assert [hit(shared, "key", rate, "k").allowed for _ in range(3)] == [True, True, False]
 
 
 @pytest.fixture

@@ -45,6 +45,7 @@ from meet_transcriber.api.routes import (
     voices,
 )
 from meet_transcriber.bootstrap import auth, observability, services
+from meet_transcriber.core.batching import Batcher
 from meet_transcriber.core.errors import InvalidOptions, StorageError
 from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.ports.stores import JobQueue
@@ -114,6 +115,7 @@ def create_app(
     )
     guard = guard or auth.build_auth(settings, service.context.jobs, service.context.clock)
     app.state.service, app.state.settings, app.state.auth = service, settings, guard
+    app.state.key_batcher = Batcher(guard.keyring.authenticate_all, "keys")
     app.state.stopping = threading.Event()
     app.state.exposition = observability.exposition(service.context, stores=True)
     app.state.probe_executor = submissions.probe_executor()
@@ -124,7 +126,8 @@ def create_app(
     local = settings.redis_url is None
     app.state.statuses = transcriptions.StatusCache(service.changes, quick=local)
     for routes in _ROUTES:
-        app.include_router(routes.router)
+        # not by include_router, which matches the routes of each router twice per request
+        app.router.routes.extend(routes.router.routes)
     errors.install(app)
     app.add_exception_handler(events.StreamComplete, _end_stream)
     openapi.describe(app)

@@ -21,21 +21,20 @@ class FileTrail:
     """
     Appends to the file `path`, from any number of threads and processes of one machine.
 
-    Each line is one write, so lines never mix. Only the owner may read the file.
+    Lines are appended in one write, so they never mix. Only the owner may read the file.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def append(self, entry: AuditEntry) -> None:
-        fields = {name: value for name, value in asdict(entry).items() if value not in ("", None)}
-        line = json.dumps(fields, separators=(",", ":")) + "\n"
+    def append(self, *entries: AuditEntry) -> None:
+        lines = "".join(map(_line, entries))
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             # readable too, as `_write` looks at the last byte
             file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             try:
-                _write(file, line.encode())
+                _write(file, lines.encode())
             finally:
                 os.close(file)
         except OSError as error:
@@ -79,13 +78,18 @@ class FileTrail:
         )
 
 
-def _write(file: int, line: bytes) -> None:
-    """Append a line in one write; starts a new line after one that was cut short."""
+def _line(entry: AuditEntry) -> str:
+    fields = {name: value for name, value in asdict(entry).items() if value not in ("", None)}
+    return json.dumps(fields, separators=(",", ":")) + "\n"
+
+
+def _write(file: int, lines: bytes) -> None:
+    """Append lines in one write; starts a new line after one that was cut short."""
     size = os.lseek(file, 0, os.SEEK_END)
     if size and os.pread(file, 1, size - 1) != b"\n":
-        line = b"\n" + line
-    if os.write(file, line) != len(line):
-        raise OSError(errno.ENOSPC, "the line was written only in part")
+        lines = b"\n" + lines
+    if os.write(file, lines) != len(lines):
+        raise OSError(errno.ENOSPC, "a line was written only in part")
 
 
 def _lines(data: bytes, start: int) -> Iterator[tuple[int, bytes]]:

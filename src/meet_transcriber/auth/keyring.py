@@ -158,6 +158,7 @@ class ApiKeyring:
         self._settle = settle
         self._unread: Sequence[StaticKey] = static
         self._static: dict[str, ApiKey] = {}
+        self._digested = False
         self._lock = threading.Lock()
 
     # -- creating --------------------------------------------------------------------------
@@ -210,27 +211,52 @@ class ApiKeyring:
     # -- verifying -------------------------------------------------------------------------
 
     def authenticate(self, token: str) -> ApiKey:
-        key, now = self._find(token), self._clock()
-        key.check(now)
+        (found,) = self.authenticate_all([token])
+        if isinstance(found, KeyRefused):
+            raise found
+        return found
+
+    def authenticate_all(self, tokens: Sequence[str]) -> list[ApiKey | KeyRefused]:
+        ids = [id_in(token) for token in tokens]
+        wanted = list(dict.fromkeys(filter(None, ids)))
+        stored = dict(zip(wanted, self._store.find_keys(wanted), strict=True)) if wanted else {}
+        return [
+            self._checked(token, stored.get(key_id or ""))
+            for token, key_id in zip(tokens, ids, strict=True)
+        ]
+
+    def authenticate_static(self, token: str) -> ApiKey | None:
+        if not self._digested or id_in(token):
+            return None
+        found = self._checked(token, None)
+        return found if isinstance(found, ApiKey) else None
+
+    def _checked(self, token: str, stored: ApiKey | None) -> ApiKey | KeyRefused:
+        """The valid key of a token, of which `stored` has its id; or why there is none."""
+        key, now = self._match(token, stored), self._clock()
+        if key is None:
+            return KeyRefused(_UNKNOWN)
+        try:
+            key.check(now)
+        except KeyRefused as error:
+            return error
         if now - (key.used_at or 0.0) >= USE_SECONDS:
             self._record_use(key, now)
         return key
 
-    def _find(self, token: str) -> ApiKey:
+    def _match(self, token: str, stored: ApiKey | None) -> ApiKey | None:
         """The key with this secret, valid or not; in constant time."""
         presented = self._digest(token[:MAX_CHARACTERS])  # bounds the time of hashing
         found = [key for key in self._statics().values() if same(key.digest, presented)]
-        key_id = id_in(token)
-        kept = self._store.find_key(key_id) if key_id else None
         # compares without a stored key too, so that timing does not reveal which ids exist
-        fits = same(kept.digest if kept else presented[::-1], presented)
+        fits = same(stored.digest if stored else presented[::-1], presented)
         if found and len(token) <= MAX_CHARACTERS:
             return found[0]
-        if kept and fits:
-            return kept
-        if kept and self._clock() < kept.old_until and same(kept.old_digest, presented):
-            return kept
-        raise KeyRefused(_UNKNOWN)
+        if stored and fits:
+            return stored
+        if stored and self._clock() < stored.old_until and same(stored.old_digest, presented):
+            return stored
+        return None
 
     def _record_use(self, key: ApiKey, now: float) -> None:
         if key.static:
@@ -282,4 +308,5 @@ class ApiKeyring:
                 known = ApiKey(f"{_STATIC}{name}", name, digested, tenant, scopes, static=True)
                 self._static[known.id] = known
             self._unread = ()
+            self._digested = True
         return self._static

@@ -1,28 +1,26 @@
 """
 Rate limits in fixed windows, counted in this process or in a shared Redis.
 
-The limit is exact under concurrency. While the shared Redis does not respond, each process counts
+A limit is exact under concurrency. While the shared Redis does not respond, each process counts
 by itself, so that an outage neither blocks requests nor disables the limits.
 """
 
 import time
+from collections.abc import Sequence
+from itertools import islice
 from threading import Lock
-from typing import Any
 
 import limits
-from limits.errors import StorageError as CounterError
-from limits.storage import MemoryStorage, RedisStorage, Storage
 
-from meet_transcriber.core.errors import InvalidOptions
+from meet_transcriber.core.batching import Batcher
+from meet_transcriber.core.errors import InvalidOptions, StorageError
 from meet_transcriber.observability.logging import get_logger
-from meet_transcriber.ports.auth import FAILED_AUTH, Count, Rate
+from meet_transcriber.ports.auth import FAILED_AUTH, Count, Hit, Rate, SharedCounters, count_of
 
 log = get_logger(__name__)
 
 _FALLBACK_SECONDS = 10.0
 """How long to count locally after Redis did not respond."""
-
-_MAX_ENDS = 10_000  # bounds the memory that requests from many addresses take
 
 
 def parse_rate(text: str, setting: str) -> Rate | None:
@@ -48,34 +46,42 @@ class RequestLimiter:
         submits: Rate | None = None,
         failures: Rate | None = None,
     ) -> None:
-        self._counters = counters
         self._requests = requests
         self._submits = submits
         self._failures = failures
-        self.quick = counters.quick
         self.off = requests is None and submits is None and failures is None
+        self._counters = counters
+        self._batcher = Batcher(counters.count, "limits")
 
-    def count_key(self, key_id: str, submits: bool) -> list[Count]:
-        return self._count("key", key_id, submits)
+    async def count_address(self, address: str, submits: bool) -> list[Count]:
+        return await self._count(self._hits("address", address, address, submits))
 
-    def count_address(self, address: str, submits: bool) -> list[Count]:
+    async def count_key(self, key_id: str, address: str, submits: bool) -> list[Count]:
+        return await self._count(self._hits("key", key_id, address, submits))
+
+    async def count_failure(self, address: str) -> list[Count]:
+        if self._failures is None:
+            return []
+        return await self._count([Hit(FAILED_AUTH, self._failures, address)])
+
+    def _hits(self, kind: str, who: str, address: str, submits: bool) -> list[Hit]:
+        hits = []
         if self._failures is not None:
-            failed = self._counters.peek(FAILED_AUTH, self._failures, address)
-            if not failed.allowed:
-                return [failed]
-        return self._count("address", address, submits)
+            hits.append(Hit(FAILED_AUTH, self._failures, address, peek=True))
+        if self._requests is not None:
+            hits.append(Hit(kind, self._requests, who))
+        if submits and self._submits is not None:
+            hits.append(Hit(f"{kind}-submit", self._submits, who))
+        return hits
 
-    def count_failure(self, address: str) -> None:
-        if self._failures is not None:
-            self._counters.hit(FAILED_AUTH, self._failures, address)
-
-    def _count(self, kind: str, who: str, submits: bool) -> list[Count]:
-        counts: list[Count] = []
-        rates = [(kind, self._requests), (f"{kind}-submit", self._submits if submits else None)]
-        for policy, rate in rates:
-            if rate is not None and all(each.allowed for each in counts):
-                counts.append(self._counters.hit(policy, rate, who))
-        return counts
+    async def _count(self, hits: list[Hit]) -> list[Count]:
+        if not hits:
+            return []
+        if self._counters.quick:
+            (counts,) = self._counters.count([hits])
+        else:
+            counts = await self._batcher.ask(hits)
+        return [count for count in counts if count.policy != FAILED_AUTH or not count.allowed]
 
 
 class Counters:
@@ -83,78 +89,53 @@ class Counters:
     Counts requests per policy and client; safe for several threads.
 
     Args:
-        redis_client: of a shared Redis, whose pool is used; None counts in this process.
-        namespace: prefix of every key.
+        shared: counts for all processes; None counts in this one.
     """
 
-    def __init__(self, redis_client: Any = None, namespace: str = "mt") -> None:
-        self._local = _Windows(MemoryStorage())
-        self._lock = Lock()
+    def __init__(self, shared: SharedCounters | None = None) -> None:
+        self._local = _LocalWindows()
         self._local_until = 0.0
-        self._shared: _Windows | None = None
-        if redis_client is not None:
-            storage = RedisStorage(
-                "redis://",
-                connection_pool=redis_client.connection_pool,
-                key_prefix=f"{namespace}:limits",
-                wrap_exceptions=True,
-            )
-            self._shared = _Windows(storage)
+        self._shared = shared
 
     @property
     def quick(self) -> bool:
         """Whether counting is local, without network access."""
         return self._shared is None
 
-    def hit(self, policy: str, rate: Rate, client: str) -> Count:
-        """Count one request."""
-        return self._count(policy, rate, client, 1)
-
-    def peek(self, policy: str, rate: Rate, client: str) -> Count:
-        """The count after one more request, without counting it."""
-        return self._count(policy, rate, client, 0)
-
-    def _count(self, policy: str, rate: Rate, client: str, amount: int) -> Count:
+    def count(self, requests: Sequence[Sequence[Hit]]) -> list[list[Count]]:
+        """Count each request against its limits, up to the first that it exceeds."""
         if self._shared is not None and time.monotonic() >= self._local_until:
             try:
-                return self._shared.count(policy, rate, client, amount)
-            except CounterError as error:
+                return self._shared.count(requests)
+            except StorageError as error:
                 self._local_until = time.monotonic() + _FALLBACK_SECONDS
-                log.warning("limits_counted_here", error=f"Redis does not respond: {error}")
-        with self._lock:  # MemoryStorage loses hits at the end of a window
-            return self._local.count(policy, rate, client, amount)
+                log.warning("limits_counted_here", error=str(error))
+        return [self._local.count(hits) for hits in requests]
 
 
-class _Windows:
-    """Counts in one storage; caches the ends of windows, as reading them costs a round trip."""
+class _LocalWindows:
+    """Windows in this process: of each limit the clients with their counts, oldest window first."""
 
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-        self._ends: dict[str, float] = {}
+    def __init__(self) -> None:
+        self._windows: dict[tuple[str, Rate], dict[str, tuple[int, float]]] = {}
+        self._lock = Lock()
 
-    def count(self, policy: str, rate: Rate, client: str, amount: int) -> Count:
-        """Count `amount` requests (0 or 1); returns the count after one more."""
-        key = f"{policy}/{rate.amount}/{rate.seconds}/{client}"
-        used = self._storage.incr(key, rate.seconds) if amount else self._storage.get(key) + 1
-        left = rate.seconds if used == 1 else self._end(key) - time.time()
-        if amount and used == 1:
-            self._remember(key, time.time() + rate.seconds)
-        return Count(
-            policy,
-            rate,
-            remaining=max(0, rate.amount - used),
-            reset_seconds=max(1, min(rate.seconds, round(left + 0.5))),
-            allowed=used <= rate.amount,
-        )
+    def count(self, hits: Sequence[Hit]) -> list[Count]:
+        counts: list[Count] = []
+        with self._lock:
+            for hit in hits:
+                counts.append(self._count(hit, time.monotonic()))
+                if not counts[-1].allowed:
+                    break
+        return counts
 
-    def _end(self, key: str) -> float:
-        end = self._ends.get(key, 0.0)
-        if end <= time.time():
-            end = self._storage.get_expiry(key)
-            self._remember(key, end)
-        return end
-
-    def _remember(self, key: str, end: float) -> None:
-        if len(self._ends) >= _MAX_ENDS:
-            self._ends.clear()
-        self._ends[key] = end
+    def _count(self, hit: Hit, now: float) -> Count:
+        windows = self._windows.setdefault((hit.policy, hit.rate), {})
+        # two for each request, so that they are dropped faster than new ones come
+        for client in [*islice(windows, 2), hit.client]:
+            if client in windows and windows[client][1] <= now:
+                del windows[client]
+        used, end = windows.get(hit.client, (0, now + hit.rate.seconds))
+        if not hit.peek:
+            windows[hit.client] = used + 1, end
+        return count_of(hit, used + 1, end - now)

@@ -128,8 +128,9 @@ def limits(settings: Settings) -> RateLimiter:
         counters = Counters()
     else:
         from meet_transcriber.stores.redis.client import build_client
+        from meet_transcriber.stores.redis.rate_limits import RedisCounters
 
-        counters = Counters(build_client(address, _LIMITER_TIMEOUT_SECONDS))
+        counters = Counters(RedisCounters(build_client(address, _LIMITER_TIMEOUT_SECONDS)))
     limiter = RequestLimiter(
         counters,
         requests=parse_rate(settings.rate_limit, "RATE_LIMIT"),

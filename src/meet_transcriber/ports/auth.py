@@ -1,6 +1,6 @@
 """Ports for API keys, sessions, the audit trail, rate limits and the encryption of voices."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from meet_transcriber.core.auth import (
@@ -13,6 +13,7 @@ from meet_transcriber.core.auth import (
     Session,
     SignedIn,
 )
+from meet_transcriber.core.errors import KeyRefused
 
 
 class KeyStore(Protocol):
@@ -24,6 +25,10 @@ class KeyStore(Protocol):
 
     def find_key(self, key_id: str) -> ApiKey | None:
         """Return the current state of a key, revoked and expired ones too, or None."""
+        ...
+
+    def find_keys(self, key_ids: Sequence[str]) -> list[ApiKey | None]:
+        """Return the same for several ids, in their order."""
         ...
 
     def change_key(self, key_id: str, change: Callable[[ApiKey], ApiKey]) -> ApiKey:
@@ -88,6 +93,14 @@ class Keyring(Protocol):
         """Return the key of a token and record its use; raises KeyRefused for an invalid one."""
         ...
 
+    def authenticate_all(self, tokens: Sequence[str]) -> list[ApiKey | KeyRefused]:
+        """Do the same for several tokens, with one read of the store."""
+        ...
+
+    def authenticate_static(self, token: str) -> ApiKey | None:
+        """Return a key of API_KEYS without reading the store; None where it must be read."""
+        ...
+
     def sign_in(self, token: str) -> SignedIn:
         """Start a session with a key; raises like `authenticate`."""
         ...
@@ -109,8 +122,8 @@ class Keyring(Protocol):
 class AuditTrail(Protocol):
     """An append-only log of actions."""
 
-    def append(self, entry: AuditEntry) -> None:
-        """Write an entry; raises StorageError if that fails."""
+    def append(self, *entries: AuditEntry) -> None:
+        """Write entries, in their order; raises StorageError if that fails."""
         ...
 
     def read_page(self, query: AuditQuery) -> AuditPage:
@@ -153,34 +166,69 @@ FAILED_AUTH = "failed-auth"
 """Name of the limit on wrong keys."""
 
 
+class Hit(NamedTuple):
+    """A request to count against one limit; `peek` only looks whether it would exceed it."""
+
+    policy: str
+    rate: Rate
+    client: str
+    peek: bool = False
+
+
+def count_of(hit: Hit, used: int, left: float) -> Count:
+    """The state of a limit whose window, with so many requests, ends in `left` seconds."""
+    return Count(
+        hit.policy,
+        hit.rate,
+        remaining=max(0, hit.rate.amount - used),
+        reset_seconds=max(1, min(hit.rate.seconds, round(left + 0.5))),
+        allowed=used <= hit.rate.amount,
+    )
+
+
+class SharedCounters(Protocol):
+    """Counts requests for all processes."""
+
+    def count(self, requests: Sequence[Sequence[Hit]]) -> list[list[Count]]:
+        """
+        Count each request against its limits, up to the first that it exceeds.
+
+        Raises:
+            StorageError: there is no response; perhaps they were counted.
+        """
+        ...
+
+
 class RateLimiter(Protocol):
-    """Counts requests against the limits of each caller."""
+    """Counts requests against the limits of each caller; for the tasks of an event loop."""
 
     @property
     def off(self) -> bool:
         """Whether there is no limit."""
         ...
 
-    @property
-    def quick(self) -> bool:
-        """Whether counting needs no network."""
-        ...
-
-    def count_key(self, key_id: str, submits: bool) -> list[Count]:
+    async def count_address(self, address: str, submits: bool) -> list[Count]:
         """
-        Count a request against each limit of a key, up to the first that it exceeds.
+        Count a request against each limit of an address, up to the first that it exceeds.
+
+        Nothing is counted for an address that has sent too many wrong keys.
 
         Args:
             submits: whether the request creates work.
         """
         ...
 
-    def count_address(self, address: str, submits: bool) -> list[Count]:
-        """Count like `count_key`, unless the address has sent too many wrong keys."""
+    async def count_key(self, key_id: str, address: str, submits: bool) -> list[Count]:
+        """
+        Count a request with a valid key in the same way.
+
+        Wrong keys of the address are looked at again: of many keys that it tries at once, none
+        may turn out to be right after as many wrong ones as are allowed.
+        """
         ...
 
-    def count_failure(self, address: str) -> None:
-        """Count a wrong key."""
+    async def count_failure(self, address: str) -> list[Count]:
+        """Count a wrong key; it exceeds the limit if the caller may not learn that it is wrong."""
         ...
 
 

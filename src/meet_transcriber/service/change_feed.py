@@ -9,10 +9,11 @@ the load on the store does not depend on their number.
 import asyncio
 import math
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from meet_transcriber.core.batching import Batcher
 from meet_transcriber.core.errors import (
     JobNotFound,
     StorageError,
@@ -254,14 +255,6 @@ class _Channel:
 _Wanted = tuple[str, int | None]
 
 
-@dataclass
-class _Batch:
-    """Questions that one read of the store answers."""
-
-    wanted: set[_Wanted] = field(default_factory=set)
-    answer: "asyncio.Task[dict[_Wanted, Changes]] | None" = None
-
-
 class ChangeFeed:
     """
     Subscriptions to jobs, and reads of the change mark that concurrent callers share.
@@ -276,8 +269,7 @@ class ChangeFeed:
         self._poller: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._failing_since: float | None = None
-        self._turn = asyncio.Lock()
-        self._next = _Batch()
+        self._batcher = Batcher(self._read_in_order, "changes")
 
     @contextmanager
     def subscribe(
@@ -353,22 +345,10 @@ class ChangeFeed:
         """
         Return what happened to a tenant's jobs after a mark, never older than the call.
 
-        Calls that come during a read share the next one, so many cost little more than one.
-
         Raises:
             StorageError: the store does not answer.
         """
-        batch, wanted = self._next, (tenant, since)
-        batch.wanted.add(wanted)
-        if batch.answer is None:
-            batch.answer = asyncio.create_task(self._answer(batch))
-            batch.answer.add_done_callback(_mark_retrieved)
-        return (await asyncio.shield(batch.answer))[wanted]  # others wait for it as well
-
-    async def _answer(self, batch: _Batch) -> dict[_Wanted, Changes]:
-        async with self._turn:
-            self._next = _Batch()
-            return await asyncio.to_thread(self._read, batch.wanted)
+        return await self._batcher.ask((tenant, since))
 
     def changes_now(self, tenant: str, since: int | None) -> Changes:
         """Return the same without a thread, for a store that answers within microseconds."""
@@ -384,8 +364,6 @@ class ChangeFeed:
             for tenant, since in wanted
         }
 
-
-def _mark_retrieved(task: "asyncio.Task[dict[_Wanted, Changes]]") -> None:
-    """Keep asyncio from logging an error that no caller awaits any more."""
-    if not task.cancelled():
-        task.exception()
+    def _read_in_order(self, wanted: Sequence[_Wanted]) -> list[Changes]:
+        found = self._read(set(wanted))
+        return [found[each] for each in wanted]

@@ -1,20 +1,16 @@
 """Rate limits over HTTP by address and by key, and their RateLimit headers."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
+from functools import lru_cache
 from http import HTTPStatus
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import ParamSpec, TypeVar
 
-from fastapi.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meet_transcriber.api.http import send_error
 from meet_transcriber.core.errors import RateLimited
 from meet_transcriber.ports.auth import FAILED_AUTH, Count, RateLimiter
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 COUNTS = "meet_transcriber.counts"
 """Key of an ASGI scope: the counts of the API key."""
@@ -32,6 +28,7 @@ def read_address(text: str) -> IPv4Address | IPv6Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
+@lru_cache(1000)
 def client_key(peer: str) -> str:
     """What counts as one client: an IPv4 address, or the /64 of IPv6 that one customer has."""
     address = read_address(peer)
@@ -45,34 +42,37 @@ async def count_key(request: Request, key_id: str) -> None:
     Count a request against its API key; without a key nothing is counted.
 
     Raises:
-        RateLimited: the key's limit is exceeded.
+        RateLimited: the key's limit is exceeded, or its address has tried too many wrong keys.
     """
     limiter: RateLimiter = request.app.state.limiter
     if key_id and not limiter.off:
-        submits = _is_submission(request.scope)
-        counts = await _call(limiter, limiter.count_key, key_id, submits)
-        request.scope[COUNTS] = counts
+        scope = request.scope
+        counts = await limiter.count_key(key_id, _client(scope), _is_submission(scope))
+        scope[COUNTS] = counts
         _check(counts)
 
 
-async def _call(limiter: RateLimiter, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a method of the limiter, in a thread where it uses the network."""
-    if limiter.quick:
-        return call(*args, **kwargs)
-    return await run_in_threadpool(call, *args, **kwargs)
+def _client(scope: Scope) -> str:
+    return client_key((scope.get("client") or ("", 0))[0])
 
 
 def _check(counts: Iterable[Count]) -> None:
     """Raise RateLimited where one of the limits is exceeded."""
+    if (error := _problem(counts)) is not None:
+        raise error
+
+
+def _problem(counts: Iterable[Count]) -> RateLimited | None:
+    """The error of the first limit that is exceeded."""
     count = next((count for count in counts if not count.allowed), None)
     if count is None:
-        return
+        return None
     setting, what = "RATE_LIMIT", "requests"
     if count.policy == FAILED_AUTH:
         setting, what = "RATE_LIMIT_FAILED_AUTH", "wrong API keys"
     elif count.policy.endswith("-submit"):
         setting = "RATE_LIMIT_SUBMIT"
-    raise RateLimited(
+    return RateLimited(
         f"More than {count.rate.amount} {what} in {count.rate.seconds} seconds, the limit set by "
         f"{setting}; try again in {count.reset_seconds} seconds.",
         count.reset_seconds,
@@ -124,20 +124,25 @@ class AddressLimitMiddleware:
         if scope["type"] != "http" or (scope["path"] in PROBES and not _has(scope, _CREDENTIALS)):
             await self._app(scope, receive, send)
             return
-        limiter, client = self._limiter, client_key((scope.get("client") or ("", 0))[0])
-        counts = await _call(limiter, limiter.count_address, client, _is_submission(scope))
+        client = _client(scope)
+        counts = await self._limiter.count_address(client, _is_submission(scope))
+        error: RateLimited | None = None
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                if message["status"] == HTTPStatus.UNAUTHORIZED and _has_key_attempt(scope):
-                    await _call(limiter, limiter.count_failure, client)
                 known = [*counts, *scope.get(COUNTS, ())]
                 message["headers"] = [*message["headers"], *_limit_headers(known)]
             await send(message)
 
-        try:
-            _check(counts)
-        except RateLimited as error:
+        async def send_counted(message: Message) -> None:
+            nonlocal error
+            unauthorized = message.get("status") == HTTPStatus.UNAUTHORIZED
+            if unauthorized and _has_key_attempt(scope):
+                error = _problem(await self._limiter.count_failure(client))
+            if error is None:
+                await send_with_headers(message)
+
+        if (error := _problem(counts)) is None:
+            await self._app(scope, receive, send_counted)
+        if error is not None:
             await send_error(error, scope, receive, send_with_headers)
-        else:
-            await self._app(scope, receive, send_with_headers)

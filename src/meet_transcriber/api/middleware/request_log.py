@@ -3,16 +3,16 @@
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meet_transcriber.bootstrap.auth import AuthContext
 from meet_transcriber.core.auth import AuditEntry, Caller
+from meet_transcriber.core.batching import Batcher
 from meet_transcriber.core.errors import StorageError
 from meet_transcriber.observability.logging import bind, get_logger
 from meet_transcriber.ports.observability import Meters
@@ -39,6 +39,7 @@ class RequestLogMiddleware:
         self._app = app
         self._meters = meters
         self._auth = auth
+        self._batcher = Batcher(self._append, "audit")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,7 +56,7 @@ class RequestLogMiddleware:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 if (entry := _audit_entry(scope, status, self._auth.names)) is not None:
-                    await run_in_threadpool(self._append, entry)
+                    await self._batcher.ask(entry)
                 kept = [pair for pair in message["headers"] if pair[0] != _HEADER]
                 message["headers"] = [*kept, (_HEADER, request_id)]
             await send(message)
@@ -65,11 +66,13 @@ class RequestLogMiddleware:
         finally:
             self._record(scope, status, time.perf_counter() - started)
 
-    def _append(self, entry: AuditEntry) -> None:
+    def _append(self, entries: Sequence[AuditEntry]) -> Sequence[None]:
         try:
-            self._auth.trail.append(entry)
+            self._auth.trail.append(*entries)
         except StorageError as error:  # refusing all requests would be worse than a gap
-            log.critical("audit_failed", action=entry.action, key=entry.key, error=str(error))
+            for entry in entries:
+                log.critical("audit_failed", action=entry.action, key=entry.key, error=str(error))
+        return [None] * len(entries)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", UNKNOWN)

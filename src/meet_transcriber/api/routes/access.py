@@ -23,6 +23,7 @@ from meet_transcriber.api.auth import (
     settings_of,
 )
 from meet_transcriber.api.bodies import content_type, json_body, read_json, small_body, validate
+from meet_transcriber.api.middleware.rate_limit import count_key
 from meet_transcriber.api.openapi import problems, request_body, response, tagged_router
 from meet_transcriber.api.schemas import KeyRequest, RotationRequest, SignInRequest
 from meet_transcriber.api.serializers import JsonResponse, moment
@@ -67,6 +68,7 @@ async def sign_in(request: Request) -> Response:
     if token is None:
         raise InvalidOptions('Send the key to sign in with: {"key": "mt_..."}.')
     signed_in = await run_in_threadpool(keyring.sign_in, token)
+    await count_key(request, signed_in.key.id)
     response = _session_response(request, signed_in)
     response.set_cookie(
         cookie_name(request),

@@ -1,7 +1,7 @@
 """A KeyStore, and an AuditTrail of bounded length, in the Redis of the jobs."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -44,8 +44,12 @@ class RedisKeyStore:
                 raise StorageError(f"There is a key {key.id} already.")
 
     def find_key(self, key_id: str) -> ApiKey | None:
-        doc = self._run("HGET", self._keys.of("keys"), key_id)
-        return load(ApiKey, doc) if doc else None
+        (found,) = self.find_keys([key_id])
+        return found
+
+    def find_keys(self, key_ids: Sequence[str]) -> list[ApiKey | None]:
+        docs = self._run("HMGET", self._keys.of("keys"), *key_ids) if key_ids else []
+        return [load(ApiKey, doc) if doc else None for doc in docs]
 
     def change_key(self, key_id: str, change: Callable[[ApiKey], ApiKey]) -> ApiKey:
         def attempt() -> ApiKey | None:
@@ -87,10 +91,15 @@ class RedisTrail:
         self._streams = keys.of("audit"), keys.of("audit", "strangers")
         self._most = most
 
-    def append(self, entry: AuditEntry) -> None:
-        stream = self._streams[entry.action == "refused" and not entry.key]
-        row = {"doc": dump(entry)}
-        self._calls.run(lambda: self._client.xadd(stream, row, maxlen=self._most))
+    def append(self, *entries: AuditEntry) -> None:
+        def write() -> None:
+            with self._client.pipeline() as pipe:  # a transaction: written together or not at all
+                for entry in entries:
+                    stream = self._streams[entry.action == "refused" and not entry.key]
+                    pipe.xadd(stream, {"doc": dump(entry)}, maxlen=self._most)
+                pipe.execute()
+
+        self._calls.run(write)
 
     def read_page(self, query: AuditQuery) -> AuditPage:
         rows = sorted(self._rows(query.after), reverse=True)

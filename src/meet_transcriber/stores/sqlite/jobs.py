@@ -373,8 +373,16 @@ class SqliteKeyStore:
                 raise StorageError(f"There is a key {key.id} already.") from error
 
     def find_key(self, key_id: str) -> ApiKey | None:
-        row = self._connections.row("SELECT doc FROM keys WHERE id = ?", key_id)
-        return row and load(ApiKey, row[0])
+        (found,) = self.find_keys([key_id])
+        return found
+
+    def find_keys(self, key_ids: Sequence[str]) -> list[ApiKey | None]:
+        with self._connections.reading() as db:
+            rows = [
+                db.execute("SELECT doc FROM keys WHERE id = ?", (key_id,)).fetchone()
+                for key_id in key_ids
+            ]
+        return [row and load(ApiKey, row[0]) for row in rows]
 
     def change_key(self, key_id: str, change: Callable[[ApiKey], ApiKey]) -> ApiKey:
         with self._connections.writing() as db:

@@ -1,9 +1,11 @@
 """Rate limits as clients meet them."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
@@ -180,3 +182,39 @@ def test_each_key_has_its_share_from_wherever_it_is_used(keyed: Callable[..., An
 
 def test_on_ones_own_machine_nothing_is_limited() -> None:
     assert limits(settings(auth_mode="loopback")).off
+
+
+async def ask_at_once(app: Any, keys: list[str]) -> list[int]:
+    """The statuses of requests that are under way at the same time."""
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://testserver"
+    ) as client:
+        answers = [client.get("/transcribe", headers={"X-API-Key": key}) for key in keys]
+        return [answer.status_code for answer in await asyncio.gather(*answers)]
+
+
+def test_of_many_keys_tried_at_once_no_more_are_judged_than_may_be_wrong(
+    keyed: Callable[..., Any],
+) -> None:
+    client, (right, _) = keyed(rate_limit="0", rate_limit_failed_auth="3/minute")
+    wrong = [f"mt_aa_{number}" for number in range(30)]
+    statuses = asyncio.run(ask_at_once(client.app, [right, *wrong, right]))
+    assert statuses == [200, *[401] * 3, *[429] * 27, 429]
+
+
+def test_right_keys_used_at_once_do_not_shut_each_other_out(keyed: Callable[..., Any]) -> None:
+    client, (right, _) = keyed(rate_limit="0", rate_limit_failed_auth="3/minute")
+    assert set(asyncio.run(ask_at_once(client.app, [right] * 20))) == {200}
+
+
+@pytest.mark.parametrize("path", ["/session", "/health/ready"])
+def test_no_route_tells_a_right_key_from_a_wrong_one_without_counting_it(
+    keyed: Callable[..., Any], path: str
+) -> None:
+    client, (right, _) = keyed(rate_limit="2/minute", rate_limit_failed_auth="0")
+    method = "POST" if path == "/session" else "GET"
+    elsewhere = [TestClient(client.app, client=(f"192.0.2.{at}", 5)) for at in range(3)]
+    headers = {"X-API-Key": right}
+    answers = [each.request(method, path, headers=headers).status_code for each in elsewhere]
+    assert answers[2] == 429
+    assert 429 not in answers[:2]
