@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -381,3 +382,55 @@ def test_reading_the_queue_costs_the_same_however_many_jobs_have_ended(
     again = commands_and_bytes()
     assert again[0] == first[0]
     assert again[1] < 1.2 * first[1]  # INFO itself varies by some digits
+
+
+def test_the_usage_of_a_tenant_costs_the_same_however_many_recordings_it_stores(
+    own_server: RedisServer, open_store: OpenStore
+) -> None:
+    store = open_store(own_server.url)
+    client = build_client(parse_redis_url(own_server.url), 10.0)
+
+    def stored_and_costs() -> tuple[int, int, int]:
+        before, names = client.info("stats"), ("total_commands_processed", "total_net_output_bytes")
+        stored = store.usage("ann", 0.0).stored_bytes
+        after = client.info("stats")
+        commands, sent = (after[name] - before[name] for name in names)
+        return stored, commands, sent
+
+    def keep(number: int) -> None:
+        objects = {"recording": "r"}
+        store.create(job(f"j{number}", tenant="ann", size_bytes=number, objects=objects))
+
+    keep(1)
+    assert store.usage("ann", 0.0).stored_bytes == 1
+    stored, commands, sent = stored_and_costs()
+    for number in range(2, 1001):
+        keep(number)
+    again = stored_and_costs()
+    assert (stored, again[0]) == (1, 500_500)
+    assert again[1] == commands
+    assert again[2] < 1.2 * sent
+
+
+def test_the_sum_of_stored_bytes_agrees_with_the_records_after_everything(
+    own_server: RedisServer, open_store: OpenStore
+) -> None:
+    store = open_store(own_server.url)
+    objects = {"recording": "r"}
+    big = 1 << 52
+    store.create(job("a", size_bytes=big, objects=objects))
+    assert store.usage("", 0.0).stored_bytes == big
+    store.create(job("b", size_bytes=3, objects=objects))
+    store.update("b", lambda found: replace(found, size_bytes=5))
+    assert store.usage("", 0.0).stored_bytes == big + 5
+    with redis.Redis.from_url(own_server.url) as client:
+        client.delete("mt:schema")
+    with closing(RedisJobStore(parse_redis_url(own_server.url))) as rebuilt:
+        assert rebuilt.usage("", 0.0).stored_bytes == big + 5
+    with redis.Redis.from_url(own_server.url) as client:
+        assert 0 < client.ttl("mt:stored_sum:") <= 24 * 3600
+        client.delete("mt:stored_sum:")
+    assert store.usage("", 0.0).stored_bytes == big + 5
+    store.remove("a")
+    store.update("b", lambda found: replace(found, objects={}))
+    assert store.usage("", 0.0).stored_bytes == 0

@@ -14,6 +14,7 @@ NS:active       hash    id -> what it adds to the backlog
 NS:active:TENANT  zset  ids of the jobs that one tenant has in it
 NS:uploads:TENANT  zset  ids of its resumable uploads that were not submitted yet
 NS:stored:TENANT  hash  id -> bytes of the stored recording
+NS:stored_sum:TENANT  string  their sum, until it expires and is made again
 NS:audio:TENANT   zset  `ID SECONDS` by submission, for two days
 NS:mark         string  counts the changes of all jobs
 NS:changes:TENANT  zset  ids by the mark of their latest change, also of removed jobs
@@ -44,6 +45,12 @@ REMEMBERED_SECONDS = 2 * 24 * 3600.0
 
 CHANGED = "CHANGED"
 """Not a command of Redis: the commit script records a change with the next mark."""
+
+STORED = "STORED"
+"""The same: the script sets the bytes of a stored recording, and keeps their sum."""
+
+_SUM_SECONDS = 24 * 3600
+"""How long a sum is kept. It goes wrong only where an older version writes meanwhile."""
 
 _BUSY_STEP = 1e10
 """Added to a score per running task; in seconds, later than any moment until 2286."""
@@ -111,13 +118,17 @@ def backlog(found: Iterable[bytes]) -> Backlog:
     return Backlog(dict(ready), dict(running), dict(jobs), seconds_left, since, oldest_at)
 
 
-def usage(
-    active: int, uploads: int, stored: Iterable[bytes], audio: Sequence[tuple[bytes, float]]
-) -> Usage:
-    """Combine `NS:active:TENANT`, `NS:uploads:`, `NS:stored:` and `NS:audio:TENANT`."""
-    seconds = sum(float(member.rpartition(b" ")[2]) for member, _ in audio)
-    oldest = min((at for _, at in audio), default=None)
-    return Usage(active, sum(map(int, stored)), seconds, oldest, uploads)
+def usage_keys(keys: Keys, tenant: str) -> list[str]:
+    """What the script `USAGE` reads."""
+    names = "active", "uploads", "stored", "stored_sum", "audio"
+    return [keys.of(name, tenant) for name in names]
+
+
+def usage(active: int, uploads: int, stored: bytes, audio: Sequence[bytes]) -> Usage:
+    """What the script `USAGE` returns; `audio` has members and scores in turn."""
+    seconds = sum(float(member.rpartition(b" ")[2]) for member in audio[::2])
+    oldest = min(map(float, audio[1::2]), default=None)
+    return Usage(active, int(stored), seconds, oldest, uploads)
 
 
 def _scores(keys: Keys, entry: IndexEntry | None) -> dict[str, str]:
@@ -202,11 +213,9 @@ def _used(
     if entry is None:
         return
     had, has = old.stored_bytes if old else 0, new.stored_bytes if new else 0
-    stored, audio = keys.of("stored", entry.tenant), keys.of("audio", entry.tenant)
-    if has and has != had:
-        yield ("HSET", stored, job_id, has)
-    elif had and not has:
-        yield ("HDEL", stored, job_id)
+    *_, stored, stored_sum, audio = usage_keys(keys, entry.tenant)
+    if has != had:
+        yield (STORED, stored, stored_sum, job_id, has)
     before = old.audio if old else None
     if new is not None and new.audio is not None and new.audio != before:
         at, seconds = new.audio
@@ -230,7 +239,8 @@ def _key_commands(keys: Keys, old: Job | None, new: Job) -> Iterator[Command]:
 # KEYS: the record; the idempotency key it should have, if any.
 # ARGV: the version that must be there, this write's name, the job's id; then the commands,
 # each with its length before it.
-COMMIT = """
+COMMIT = (
+    """
 if redis.call('HGET', KEYS[1], 'write') == ARGV[2] then return 1 end
 if (redis.call('HGET', KEYS[1], 'version') or '') ~= ARGV[1] then return 0 end
 local owner = KEYS[2] and redis.call('GET', KEYS[2])
@@ -242,13 +252,36 @@ while at <= #ARGV do
         local mark = redis.call('INCR', ARGV[at + 2])
         redis.call('ZADD', ARGV[at + 3], mark, ARGV[at + 4])
         redis.call('ZREMRANGEBYSCORE', ARGV[at + 3], '-inf', mark - KEPT)
+    elseif ARGV[at + 1] == 'STORED' then
+        local had, has = redis.call('HGET', ARGV[at + 2], ARGV[at + 4]) or 0, ARGV[at + 5]
+        if has == '0' then redis.call('HDEL', ARGV[at + 2], ARGV[at + 4])
+        else redis.call('HSET', ARGV[at + 2], ARGV[at + 4], has) end
+        if redis.call('EXISTS', ARGV[at + 3]) == 1 then
+            redis.call('INCRBY', ARGV[at + 3], string.format('%.0f', has - had))
+        end
     else
         redis.call(unpack(ARGV, at + 1, at + size))
     end
     at = at + size + 1
 end
 return 1
-""".replace("CHANGED", CHANGED).replace("KEPT", str(CHANGES_KEPT))
+""".replace("CHANGED", CHANGED)
+    .replace("STORED", STORED)
+    .replace("KEPT", str(CHANGES_KEPT))
+)
+
+# KEYS: a tenant's active jobs, uploads, stored bytes, their sum, audio. ARGV: since when the audio counts.
+USAGE = """
+local sum = redis.call('GET', KEYS[4])
+if not sum then
+    local total = 0
+    for _, bytes in ipairs(redis.call('HVALS', KEYS[3])) do total = total + bytes end
+    sum = string.format('%.0f', total)
+    redis.call('SET', KEYS[4], sum, 'EX', SECONDS)
+end
+local audio = redis.call('ZRANGEBYSCORE', KEYS[5], ARGV[1], '+inf', 'WITHSCORES')
+return {redis.call('ZCARD', KEYS[1]), redis.call('ZCARD', KEYS[2]), sum, audio}
+""".replace("SECONDS", str(_SUM_SECONDS))
 
 LOCK = """
 local holder = redis.call('GET', KEYS[1])

@@ -26,6 +26,7 @@ from meet_transcriber.stores.redis.index import (
     LOCK,
     READY,
     UNLOCK,
+    USAGE,
     WORKERS,
     Command,
     Keys,
@@ -34,6 +35,7 @@ from meet_transcriber.stores.redis.index import (
     new_write,
     removing,
     usage,
+    usage_keys,
     writing,
 )
 
@@ -166,7 +168,8 @@ class RedisJobStore:
             self._unlock_script,
             self._ready_script,
             self._workers_script,
-        ) = map(self._client.register_script, (COMMIT, LOCK, EXTEND, UNLOCK, READY, WORKERS))
+            self._usage_script,
+        ) = map(self._client.register_script, (COMMIT, LOCK, EXTEND, UNLOCK, READY, WORKERS, USAGE))
         self._keys = Keys(namespace)
         self._pages = PageReader(self._calls, self._keys)
         self.keys = RedisKeyStore(self._calls, self._keys)
@@ -324,16 +327,8 @@ class RedisJobStore:
         return backlog(self._run("HVALS", self._keys.of("active")))
 
     def usage(self, tenant: str, since: float) -> Usage:
-        def ask() -> Any:
-            with self._client.pipeline() as pipe:
-                pipe.zcard(self._keys.of("active", tenant))
-                pipe.zcard(self._keys.of("uploads", tenant))
-                pipe.hvals(self._keys.of("stored", tenant))
-                audio = self._keys.of("audio", tenant)
-                pipe.zrangebyscore(audio, repr(since), "+inf", withscores=True)
-                return pipe.execute()
-
-        return usage(*self._calls.run(ask))
+        keys = usage_keys(self._keys, tenant)
+        return usage(*self._calls.run(lambda: self._usage_script(keys, [repr(since)])))
 
     # -- workers, locks, facts ---------------------------------------------------------------
 

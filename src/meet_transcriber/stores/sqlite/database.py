@@ -18,6 +18,10 @@ from meet_transcriber.stores.disk import make_private
 _APPLICATION_ID = 0x4D545242
 """Marks a file as ours: SQLite keeps the number for this purpose."""
 
+_ADD_STORED = """
+    INSERT INTO stored VALUES (new.tenant, {})
+    ON CONFLICT (tenant) DO UPDATE SET bytes = bytes + excluded.bytes;
+"""
 _TABLES = (
     f"PRAGMA application_id = {_APPLICATION_ID}",
     # `doc` is the record. It comes last, so that reading the columns before it skips its pages;
@@ -45,12 +49,26 @@ _TABLES = (
     "CREATE INDEX jobs_in_state ON jobs (state, created_at) WHERE listed",
     "CREATE INDEX jobs_active ON jobs (state, seconds_left) WHERE active",
     "CREATE INDEX jobs_active_of_tenant ON jobs (tenant) WHERE active",
-    "CREATE INDEX jobs_stored ON jobs (tenant, stored_bytes) WHERE stored_bytes > 0",
     """
     CREATE INDEX jobs_uploads ON jobs (tenant)
         WHERE state = 'uploading' AND NOT active AND stored_bytes > 0
     """,
     "CREATE INDEX jobs_due ON jobs (due_at) WHERE due_at IS NOT NULL",
+    # The sum of jobs.stored_bytes of each tenant.
+    "CREATE TABLE stored (tenant TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID",
+    f"""
+    CREATE TRIGGER stored_added AFTER INSERT ON jobs WHEN new.stored_bytes <> 0
+    BEGIN {_ADD_STORED.format("new.stored_bytes")} END
+    """,
+    f"""
+    CREATE TRIGGER stored_changed AFTER UPDATE OF stored_bytes ON jobs
+    WHEN new.stored_bytes <> old.stored_bytes
+    BEGIN {_ADD_STORED.format("new.stored_bytes - old.stored_bytes")} END
+    """,
+    """
+    CREATE TRIGGER stored_removed AFTER DELETE ON jobs WHEN old.stored_bytes <> 0
+    BEGIN UPDATE stored SET bytes = bytes - old.stored_bytes WHERE tenant = old.tenant; END
+    """,
     # `busy` and `served_at` are IndexEntry.order.
     """
     CREATE TABLE work (

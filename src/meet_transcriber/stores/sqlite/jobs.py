@@ -49,7 +49,7 @@ _NOTE_AUDIO = """
 """
 _USAGE = """
     SELECT (SELECT count(*) FROM jobs WHERE active AND tenant = ?1),
-           (SELECT coalesce(sum(stored_bytes), 0) FROM jobs WHERE tenant = ?1 AND stored_bytes > 0),
+           coalesce((SELECT bytes FROM stored WHERE tenant = ?1), 0),
            (SELECT coalesce(sum(seconds), 0) FROM audio WHERE tenant = ?1 AND at >= ?2),
            (SELECT min(at) FROM audio WHERE tenant = ?1 AND at >= ?2),
            (SELECT count(*) FROM jobs

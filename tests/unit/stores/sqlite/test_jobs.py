@@ -103,7 +103,7 @@ def large_job(number: int) -> Job:
 
 
 def test_a_full_disk_raises_an_error_and_loses_nothing(path: Path) -> None:
-    store = SqliteJobStore(path, most_bytes=430_000)
+    store = SqliteJobStore(path, most_bytes=450_000)
     kept: list[Job] = []
     with pytest.raises(StorageFull, match="DATA_DIR"):
         kept.extend(store.create(large_job(number)) for number in range(99))
@@ -113,7 +113,7 @@ def test_a_full_disk_raises_an_error_and_loses_nothing(path: Path) -> None:
 
 
 def test_removing_frees_space(path: Path) -> None:
-    store = SqliteJobStore(path, most_bytes=430_000)
+    store = SqliteJobStore(path, most_bytes=450_000)
     with pytest.raises(StorageFull):
         list(map(store.create, map(large_job, range(99))))
     store.remove("job-0")
