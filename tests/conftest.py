@@ -19,6 +19,9 @@ pytest.register_assert_rewrite(
 # Real weights, fetched once by the Makefile and kept between runs.
 os.environ.setdefault("MODELS_DIR", str(Path(__file__).parents[1] / ".cache" / "models"))
 
+# The host name of starlette's and of our own clients within a process.
+os.environ.setdefault("ALLOWED_HOSTS", "testserver")
+
 # Set by the Makefile, where each target brings what its tests need.
 FORBID_SKIPS = os.environ.get("FORBID_SKIPS") == "1" or os.environ.get("CI") == "true"
 

@@ -26,8 +26,10 @@ from meet_transcriber.api.middleware.proxy_headers import ProxyHeadersMiddleware
 from meet_transcriber.api.middleware.rate_limit import AddressLimitMiddleware
 from meet_transcriber.api.middleware.request_log import PROBES, RequestLogMiddleware
 from meet_transcriber.api.middleware.security import (
+    ANY_HOST,
     RefusalMiddleware,
     SecurityHeadersMiddleware,
+    foreign_host,
     not_local,
     oversized,
 )
@@ -145,6 +147,9 @@ def _add_middleware(
     _allow_origins(app, settings)
     if guard.mode == "loopback":
         app.add_middleware(RefusalMiddleware, refusal=not_local)
+    if guard.mode == "open":
+        allowed = listed(settings.allowed_hosts)
+        app.add_middleware(RefusalMiddleware, refusal=foreign_host(allowed))
     if (proxies := TrustedProxies(listed(settings.trusted_proxies))).networks:
         app.add_middleware(ProxyHeadersMiddleware, proxies=proxies)
     app.add_middleware(RefusalMiddleware, refusal=oversized)
@@ -164,6 +169,13 @@ def _allow_origins(app: FastAPI, settings: Settings) -> None:
         raise InvalidOptions(
             "CORS_ORIGINS=* would let every page in a browser on this machine read all meetings, "
             "as AUTH_MODE=loopback requires no key; list the origins, or set AUTH_MODE=required."
+        )
+    anyone = ANY_HOST in listed(settings.allowed_hosts)
+    if "*" in origins and settings.auth_mode == "open" and not anyone:
+        raise InvalidOptions(
+            "CORS_ORIGINS=* would let every page in a browser that reaches this service read all "
+            "meetings, as AUTH_MODE=open requires no key; list the origins, or set "
+            "AUTH_MODE=required. ALLOWED_HOSTS=* says that everybody may read them."
         )
     if origins:
         app.add_middleware(

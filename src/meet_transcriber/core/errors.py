@@ -161,6 +161,10 @@ class NotLocal(AccessError, code="not_local"):
     """Only local requests are allowed, and this one may come from another machine."""
 
 
+class HostRefused(AccessError, code="host_refused"):
+    """The request names a host that is not known to be this service."""
+
+
 class KeyConflict(TranscriptionError, code="key_conflict"):
     """The state of the API key does not allow the request."""
 

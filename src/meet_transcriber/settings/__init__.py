@@ -169,6 +169,11 @@ class Settings(BaseSettings):
         "this machine only, open needs none; `serve` and `demo` on 127.0.0.1 default to "
         "loopback.",
     )
+    allowed_hosts: str = Field(
+        "",
+        description="Host names, comma-separated, that requests may be sent to with "
+        "AUTH_MODE=open besides addresses, localhost and the name of this machine; * allows all.",
+    )
     api_keys: SecretStr | None = Field(
         None,
         description="API keys besides those of `keys create`, comma-separated: key, name:key, "

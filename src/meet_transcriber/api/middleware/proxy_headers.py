@@ -138,8 +138,7 @@ def non_local_reason(scope: Scope) -> str | None:
         return f"a proxy forwarded it ({proxied})"
     if scope["http_version"] in {"0.9", "1.0"}:  # nginx, which adds no headers unless configured
         return f"a proxy seems to have forwarded it (HTTP/{scope['http_version']})"
-    hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-    if len(hosts) != 1 or not _is_here(host_name(hosts[0])):
+    if not _is_here(requested_host(scope)):
         return "its Host is not 127.0.0.1, localhost or [::1]"
     return None
 
@@ -151,6 +150,12 @@ def host_name(host: str) -> str:
     """The name in a Host header, without its port; empty where the header is malformed."""
     found = _HOST.fullmatch(host)
     return (found[1] or found[2]).lower() if found else ""
+
+
+def requested_host(scope: Scope) -> str:
+    """The name in the Host header of a request; empty without a valid one."""
+    hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+    return host_name(hosts[0]) if len(hosts) == 1 else ""
 
 
 def _is_here(name: str) -> bool:

@@ -1,6 +1,7 @@
 """Security headers, limits on request headers, and the loopback-only mode."""
 
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import Callable, Iterable, Mapping
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -8,8 +9,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meet_transcriber.api.errors import internal_error
 from meet_transcriber.api.http import send_error
-from meet_transcriber.api.middleware.proxy_headers import non_local_reason
-from meet_transcriber.core.errors import NotLocal
+from meet_transcriber.api.middleware.proxy_headers import non_local_reason, requested_host
+from meet_transcriber.api.middleware.rate_limit import read_address
+from meet_transcriber.core.errors import AccessError, HostRefused, NotLocal
 
 HEADERS: Mapping[bytes, bytes] = {
     b"content-security-policy": b"default-src 'none'; base-uri 'none'; form-action 'none'; "
@@ -75,7 +77,7 @@ def _complete(given: list[tuple[bytes, bytes]], scheme: str) -> list[tuple[bytes
     return given
 
 
-Refusal = Callable[[Scope], NotLocal | HTTPException | None]
+Refusal = Callable[[Scope], AccessError | HTTPException | None]
 
 
 class RefusalMiddleware:
@@ -114,3 +116,34 @@ def not_local(scope: Scope) -> NotLocal | None:
         f"AUTH_MODE=loopback admits only programs on this machine without a key, and {reason}; "
         "call http://127.0.0.1 directly, or set AUTH_MODE=required and use an API key."
     )
+
+
+ANY_HOST = "*"
+
+
+def foreign_host(allowed: Iterable[str], machine: str = "") -> Refusal:
+    """
+    Refuse requests to unknown host names, for AUTH_MODE=open.
+
+    A page of any site may give its own host name the address of this service (DNS rebinding); to
+    the browser of a colleague the service is then a part of that site, which may read all of it.
+
+    Args:
+        allowed: names besides addresses and those of this machine; `ANY_HOST` allows all.
+        machine: the name of this machine; asked of the system if empty.
+    """
+    machine = (machine or socket.gethostname()).lower()
+    short = machine.partition(".")[0]
+    names = {"localhost", machine, short, f"{short}.local"}
+    names |= {name.lower().rstrip(".") for name in allowed}
+
+    def refusal(scope: Scope) -> HostRefused | None:
+        host = requested_host(scope).rstrip(".")
+        if ANY_HOST in names or host in names or read_address(host) is not None:
+            return None
+        return HostRefused(
+            f"AUTH_MODE=open answers to addresses and to the name of this machine, not to "
+            f"{host or 'a request without a valid Host'!r}; ALLOWED_HOSTS may list that name."
+        )
+
+    return refusal

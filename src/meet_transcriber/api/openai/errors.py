@@ -38,6 +38,7 @@ STATUS: Mapping[str, int] = {
     "idempotency_in_progress": 409,
     "idempotency_mismatch": 422,
     "not_local": 403,
+    "host_refused": 403,
     "rate_limited": 429,
     "quota_exceeded": 429,
     "queue_full": 429,

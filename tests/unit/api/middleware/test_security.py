@@ -1,8 +1,10 @@
 """Headers of every answer, and requests that are larger than anybody's."""
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.routing import Route
@@ -21,6 +23,7 @@ from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
 from tests.unit.api.service_fixture import complete_job, stored_keys
 
+FORM = {"file": ("a.wav", b"tape")}
 REQUESTS = [
     ("GET", "/docs"),
     ("GET", "/docs/docs.js"),
@@ -168,16 +171,63 @@ def test_pages_of_a_named_origin_may_and_never_with_cookies(client: TestClient) 
     assert "Access-Control-Allow-Origin" not in stranger.headers
 
 
-def test_a_wildcard_is_refused_where_no_key_keeps_pages_out(service: Service) -> None:
+@pytest.mark.parametrize("mode", ["loopback", "open"])
+def test_a_wildcard_is_refused_where_no_key_keeps_pages_out(service: Service, mode: str) -> None:
     with pytest.raises(InvalidOptions, match="CORS_ORIGINS"):
-        create_app(service, Settings(auth_mode="loopback", cors_origins="*"))
+        create_app(service, Settings(auth_mode=mode, cors_origins="*"))
 
 
 def test_a_wildcard_gives_no_cookies_away(service: Service) -> None:
-    client = TestClient(create_app(service, Settings(auth_mode="open", cors_origins="*")))
+    settings = Settings(auth_mode="open", cors_origins="*", allowed_hosts="*")
+    client = TestClient(create_app(service, settings))
     answer = client.get("/transcribe", headers={"Origin": "https://x.example", "Cookie": "a=b"})
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+# -- host names ------------------------------------------------------------------------------
+
+
+def open_client(service: Service, host: str, **changed: Any) -> TestClient:
+    """A client of a service that needs no key, reached under this host name."""
+    settings = Settings(**{"auth_mode": "open", "allowed_hosts": "", **changed})
+    return TestClient(create_app(service, settings), headers={"Host": host})
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["192.0.2.7", "192.0.2.7:8000", "[2001:db8::7]:8000", "localhost:8000", "LOCALHOST",
+     socket.gethostname(), f"{socket.gethostname().partition('.')[0]}.local"],
+)  # fmt: skip
+def test_open_answers_to_addresses_and_names_of_this_machine(service: Service, host: str) -> None:
+    assert open_client(service, host).get("/transcribe").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["rebind.example", "rebind.example:8000", "127.0.0.1.rebind.example", "localhost.example",
+     "127.1", "", "localhost#x", "user@localhost", "127.0.0.1, 127.0.0.1"],
+)  # fmt: skip
+def test_a_host_name_that_may_be_bound_to_an_open_service_is_refused(
+    service: Service, host: str
+) -> None:
+    client = open_client(service, host)
+    for answer in (client.get("/transcribe"), client.post("/transcribe", files=FORM)):
+        assert (answer.status_code, answer.json()["code"]) == (403, "host_refused")
+        assert "ALLOWED_HOSTS" in answer.json()["detail"]
+    openai = client.get("/v1/models")
+    assert (openai.status_code, openai.json()["error"]["code"]) == (403, "host_refused")
+
+
+@pytest.mark.parametrize("allowed", ["Meet.Example, other.example", "meet.example.", "*"])
+def test_open_answers_to_listed_names(service: Service, allowed: str) -> None:
+    client = open_client(service, "meet.example:443", allowed_hosts=allowed)
+    assert client.get("/transcribe").status_code == 200
+
+
+def test_keys_need_no_host_names(service: Service) -> None:
+    client = open_client(service, "meet.example", auth_mode="required")
+    assert client.get("/transcribe").status_code == 401
 
 
 # -- header injection ------------------------------------------------------------------------

@@ -81,7 +81,7 @@ def call(app: FastAPI, method: str, path: str, **request: Any) -> httpx.Response
 
     async def send() -> httpx.Response:
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
             return await client.request(method, path, timeout=60.0, **request)
 
     return asyncio.run(send())

@@ -292,7 +292,7 @@ def test_streams_read_a_changed_job_once_for_all_listeners(
     async def run() -> list[str]:
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(
-            transport=transport, base_url="http://t", timeout=60
+            transport=transport, base_url="http://testserver", timeout=60
         ) as client:
             streams = [asyncio.create_task(client.get(path)) for path in paths]
             while store.reads["version"] < listeners:  # each request looks its job up

@@ -137,7 +137,7 @@ async def _over_http(
     }
     app = create_app(service, settings, guard=known)
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://test", timeout=None
+        transport=httpx.ASGITransport(app), base_url="http://testserver", timeout=None
     ) as client:
 
         async def ask(whose: str, method: str, **what: Any) -> httpx.Response:
