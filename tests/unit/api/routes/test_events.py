@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
@@ -19,7 +19,8 @@ from starlette.testclient import TestClient
 from meet_transcriber.api.app import create_app
 from meet_transcriber.api.routes.events import CHECK_SECONDS, KeyRechecks, SseCursor, StreamLimiter
 from meet_transcriber.core.auth import ApiKey, NewKey
-from meet_transcriber.core.errors import StorageUnavailable
+from meet_transcriber.core.batching import Batcher
+from meet_transcriber.core.errors import KeyRefused, StorageUnavailable
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.ports.auth import Keyring
 from meet_transcriber.service import Service, SubmissionRequest
@@ -231,16 +232,20 @@ class CountingKeyring:
         self.checks = 0
         self._keyring = keyring
 
-    def authenticate(self, token: str) -> ApiKey:
-        self.checks += 1
-        return self._keyring.authenticate(token)
+    def authenticate_static(self, _token: str) -> None:
+        """Knows no keys of settings."""
+
+    def authenticate_all(self, tokens: Sequence[str]) -> list[ApiKey | KeyRefused]:
+        self.checks += len(tokens)
+        return self._keyring.authenticate_all(tokens)
 
 
 def test_streams_with_the_same_key_share_its_rechecks(secured: SecuredApp) -> None:
     made, other = secured.key("read"), secured.key("read")
     keyring = CountingKeyring(secured.guard.keyring)
     guard = replace(secured.guard, keyring=keyring)  # type: ignore[arg-type]
-    app = SimpleNamespace(state=SimpleNamespace(auth=guard))
+    batcher = Batcher(keyring.authenticate_all, "keys")
+    app = SimpleNamespace(state=SimpleNamespace(auth=guard, key_batcher=batcher))
 
     def stream(key: NewKey) -> Request:
         headers = [(b"x-api-key", key.token.encode())]
