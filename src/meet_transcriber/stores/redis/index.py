@@ -270,7 +270,7 @@ return 1
     .replace("KEPT", str(CHANGES_KEPT))
 )
 
-# KEYS: a tenant's active jobs, uploads, stored bytes, their sum, audio. ARGV: since when the audio counts.
+# KEYS: a tenant's active jobs, uploads, stored bytes, their sum, audio. ARGV: since when to count.
 USAGE = """
 local sum = redis.call('GET', KEYS[4])
 if not sum then
