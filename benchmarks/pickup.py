@@ -28,13 +28,19 @@ _TWENTY = 20
 
 @contextmanager
 def served(
-    folder: Path, worker: str = "auto", **variables: object
+    folder: Path, worker: str = "auto", log: Path | None = None, **variables: object
 ) -> Iterator[tuple[System, httpx.Client]]:
-    """Run an installation on a free port; `worker` is its EMBEDDED_WORKER."""
+    """
+    Run an installation on a free port; `worker` is its EMBEDDED_WORKER.
+
+    It logs errors only, unless its lines go to the file `log`.
+    """
     port = free_port()
     engines = {"MODELS_DIR": models_dir(), "DIARIZATION_ENGINE": "onnx"}
-    with System(folder, LOG_LEVEL="ERROR", API_PORT=port, **engines, **variables) as system:
-        system.start("-m", "meet_transcriber", "serve", more={"EMBEDDED_WORKER": worker})
+    level = "INFO" if log else "ERROR"
+    with System(folder, LOG_LEVEL=level, API_PORT=port, **engines, **variables) as system:
+        more = {"EMBEDDED_WORKER": worker}
+        system.start("-m", "meet_transcriber", "serve", more=more, out=log)
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             wait_for(lambda: _is_up(client))
             yield system, client
