@@ -85,11 +85,13 @@ def test_shared_caches_keep_no_meeting(client: TestClient, service: Service, pat
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_no_answer_repeats_the_host_of_a_request(client: TestClient, method: str) -> None:
-    answer = client.request(
-        method, "/transcribe/", headers={"Host": "evil.example"}, follow_redirects=False
-    )
-    assert answer.status_code == 404
+@pytest.mark.parametrize(("allowed", "status"), [("", 403), ("*", 404)])
+def test_no_answer_repeats_the_host_of_a_request(
+    service: Service, method: str, allowed: str, status: int
+) -> None:
+    client = open_client(service, "evil.example", allowed_hosts=allowed)
+    answer = client.request(method, "/transcribe/", follow_redirects=False)
+    assert answer.status_code == status
     assert "evil.example" not in f"{answer.headers}{answer.text}"
 
 
