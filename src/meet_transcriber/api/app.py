@@ -47,7 +47,6 @@ from meet_transcriber.api.routes import (
     voices,
 )
 from meet_transcriber.bootstrap import auth, observability, services
-from meet_transcriber.core.batching import Batcher
 from meet_transcriber.core.errors import InvalidOptions, StorageError
 from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.ports.stores import JobQueue
@@ -117,7 +116,6 @@ def create_app(
     )
     guard = guard or auth.build_auth(settings, service.context.jobs, service.context.clock)
     app.state.service, app.state.settings, app.state.auth = service, settings, guard
-    app.state.key_batcher = Batcher(guard.keyring.authenticate_all, "keys")
     app.state.stopping = threading.Event()
     app.state.exposition = observability.exposition(service.context, stores=True)
     app.state.probe_executor = submissions.probe_executor()

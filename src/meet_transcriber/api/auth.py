@@ -14,7 +14,7 @@ from starlette.requests import Request
 from meet_transcriber.api.errors import BODY_UNREAD
 from meet_transcriber.api.middleware.rate_limit import count_key
 from meet_transcriber.bootstrap.auth import AuthContext
-from meet_transcriber.core.auth import OPEN_SCOPES, SCOPES, ApiKey, Caller, SignedIn, caller_of
+from meet_transcriber.core.auth import OPEN_SCOPES, SCOPES, Caller, SignedIn, caller_of
 from meet_transcriber.core.errors import (
     AccessError,
     CsrfRefused,
@@ -139,23 +139,13 @@ async def authenticate(request: Request) -> Caller:
         # in `open` mode not the scope to make keys, as a key outlives the mode
         return Caller(scopes=SCOPES if auth.mode == "loopback" else OPEN_SCOPES)
     if token := read_token(request):
-        return caller_of(await _find_key(request, token))
+        return caller_of(await auth.authenticate(token))
     if not read_session_token(request):
         raise KeyRequired(_MISSING)
     signed_in = await find_session(request)
     if request.method not in _SAFE:
         check_csrf_token(request, signed_in)
     return caller_of(signed_in.key)
-
-
-async def _find_key(request: Request, token: str) -> ApiKey:
-    if (known := get_auth(request).keyring.authenticate_static(token)) is not None:
-        return known
-    found = await request.app.state.key_batcher.ask(token)
-    if isinstance(found, KeyRefused):
-        raise found
-    key: ApiKey = found
-    return key
 
 
 def cookie_name(request: Request) -> str:

@@ -142,8 +142,8 @@ def foreign_host(allowed: Iterable[str], machine: str = "") -> Refusal:
         if ANY_HOST in names or host in names or read_address(host) is not None:
             return None
         return HostRefused(
-            "AUTH_MODE=open answers to addresses and to the name of this machine only, not to other "
-            "names in the Host header; ALLOWED_HOSTS may list them."
+            "AUTH_MODE=open answers to addresses and to the name of this machine only, not to "
+            "other names in the Host header; ALLOWED_HOSTS may list them."
         )
 
     return refusal

@@ -19,7 +19,6 @@ from starlette.testclient import TestClient
 from meet_transcriber.api.app import create_app
 from meet_transcriber.api.routes.events import CHECK_SECONDS, KeyRechecks, SseCursor, StreamLimiter
 from meet_transcriber.core.auth import ApiKey, NewKey
-from meet_transcriber.core.batching import Batcher
 from meet_transcriber.core.errors import KeyRefused, StorageUnavailable
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.ports.auth import Keyring
@@ -244,8 +243,7 @@ def test_streams_with_the_same_key_share_its_rechecks(secured: SecuredApp) -> No
     made, other = secured.key("read"), secured.key("read")
     keyring = CountingKeyring(secured.guard.keyring)
     guard = replace(secured.guard, keyring=keyring)  # type: ignore[arg-type]
-    batcher = Batcher(keyring.authenticate_all, "keys")
-    app = SimpleNamespace(state=SimpleNamespace(auth=guard, key_batcher=batcher))
+    app = SimpleNamespace(state=SimpleNamespace(auth=guard))
 
     def stream(key: NewKey) -> Request:
         headers = [(b"x-api-key", key.token.encode())]
