@@ -214,6 +214,8 @@ class ApiKeyring:
         (found,) = self.authenticate_all([token])
         if isinstance(found, KeyRefused):
             raise found
+        if self.is_use_due(found):
+            self.record_use(found)
         return found
 
     def authenticate_all(self, tokens: Sequence[str]) -> list[ApiKey | KeyRefused]:
@@ -233,15 +235,13 @@ class ApiKeyring:
 
     def _checked(self, token: str, stored: ApiKey | None) -> ApiKey | KeyRefused:
         """The valid key of a token, of which `stored` has its id; or why there is none."""
-        key, now = self._match(token, stored), self._clock()
+        key = self._match(token, stored)
         if key is None:
             return KeyRefused(_UNKNOWN)
         try:
-            key.check(now)
+            key.check(self._clock())
         except KeyRefused as error:
             return error
-        if now - (key.used_at or 0.0) >= USE_SECONDS:
-            self._record_use(key, now)
         return key
 
     def _match(self, token: str, stored: ApiKey | None) -> ApiKey | None:
@@ -258,7 +258,11 @@ class ApiKeyring:
             return stored
         return None
 
-    def _record_use(self, key: ApiKey, now: float) -> None:
+    def is_use_due(self, key: ApiKey) -> bool:
+        return self._clock() - (key.used_at or 0.0) >= USE_SECONDS
+
+    def record_use(self, key: ApiKey) -> None:
+        now = self._clock()
         if key.static:
             self._static[key.id] = replace(key, used_at=now)
             return

@@ -1,5 +1,6 @@
 """Settings to the keyring, the audit trail, rate limits, and the encryption of voices."""
 
+import asyncio
 import os
 import secrets
 import tempfile
@@ -50,6 +51,11 @@ class AuthContext:
         found = self.keyring.authenticate_static(token) or await self._tokens.ask(token)
         if isinstance(found, KeyRefused):
             raise found
+        if self.keyring.is_use_due(found):
+            if found.static:  # known to this process only
+                self.keyring.record_use(found)
+            else:  # a write, for which other callers must not wait
+                await asyncio.to_thread(self.keyring.record_use, found)
         return found
 
 

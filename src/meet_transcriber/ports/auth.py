@@ -94,11 +94,19 @@ class Keyring(Protocol):
         ...
 
     def authenticate_all(self, tokens: Sequence[str]) -> list[ApiKey | KeyRefused]:
-        """Do the same for several tokens, with one read of the store."""
+        """Find the keys of several tokens with one read of the store; records no use."""
         ...
 
     def authenticate_static(self, token: str) -> ApiKey | None:
         """Return a key of API_KEYS without reading the store; None where it must be read."""
+        ...
+
+    def is_use_due(self, key: ApiKey) -> bool:
+        """Whether the latest use of a key was recorded so long ago that another is to be."""
+        ...
+
+    def record_use(self, key: ApiKey) -> None:
+        """Record that a key is used now; a failure is no reason to refuse it."""
         ...
 
     def sign_in(self, token: str) -> SignedIn:

@@ -15,7 +15,8 @@ from tests.unit.api.service_fixture import complete_job, make_service, stored_ke
 MEBIBYTE = 1 << 20
 LIMIT = 120
 HEAD = (
-    b"POST /transcribe HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    b"POST /transcribe HTTP/1.1\r\nHost: localhost\r\n"
+    b"Content-Type: multipart/form-data; boundary=b\r\n"
     b"Transfer-Encoding: chunked\r\n\r\n"
 )
 PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="m.wav"\r\n\r\n'

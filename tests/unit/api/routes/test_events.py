@@ -234,6 +234,9 @@ class CountingKeyring:
     def authenticate_static(self, _token: str) -> None:
         """Knows no keys of settings."""
 
+    def is_use_due(self, _key: ApiKey) -> bool:
+        return False
+
     def authenticate_all(self, tokens: Sequence[str]) -> list[ApiKey | KeyRefused]:
         self.checks += len(tokens)
         return self._keyring.authenticate_all(tokens)
