@@ -15,7 +15,7 @@ from meet_transcriber.api.app import create_app
 from meet_transcriber.auth.rate_limiter import Counters
 from meet_transcriber.core.redis_urls import parse_redis_url
 from meet_transcriber.ports.auth import Hit, Rate
-from meet_transcriber.service import Policy
+from meet_transcriber.service import Policy, SubmissionRequest
 from meet_transcriber.settings import Settings
 from meet_transcriber.stores.redis.client import build_client
 from meet_transcriber.stores.redis.rate_limits import RedisCounters
@@ -112,7 +112,9 @@ def test_the_official_client_raises_its_own_error(client: openai.OpenAI) -> None
 
 def test_the_official_client_raises_for_a_full_queue(tmp_path: Path) -> None:
     service = make_service(tmp_path, Policy(max_queued_jobs=1))
-    service.submissions.start_upload("a.wav")
+    upload = service.submissions.start_upload("a.wav")
+    upload.write(b"tape")
+    upload.finish(SubmissionRequest())
     app = create_app(service, Settings(auth_mode="open", data_dir=tmp_path))
     with client_of(app) as client, pytest.raises(openai.RateLimitError) as raised:
         client.with_options(max_retries=0).audio.transcriptions.create(

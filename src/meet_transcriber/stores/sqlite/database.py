@@ -194,21 +194,24 @@ _inherited: list[sqlite3.Connection] = []
 
 
 class _Held:
-    """A connection that is closed with its thread, and only by the process that opened it."""
+    """A thread's connection, which is closed with it, and only by the process that opened it."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self.db: sqlite3.Connection | None = db
         self.pid = os.getpid()
+        # SQLite crashes when a connection is closed in the middle of another thread's statement.
+        self.in_use = threading.RLock()
 
     def close(self) -> None:
-        db, self.db = self.db, None
-        if db is None:
-            return
         if self.pid == os.getpid():
-            db.close()
-        else:
+            with self.in_use:
+                db, self.db = self.db, None
+                if db is not None:
+                    db.close()
+        elif self.db is not None:
             # SQLite forbids closing a connection that was inherited by fork; keep it open.
-            _inherited.append(db)
+            _inherited.append(self.db)
+            self.db = None
 
     def __del__(self) -> None:
         self.close()
@@ -238,7 +241,11 @@ class Connections:
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection for single statements, with SQLite's errors translated."""
         try:
-            yield self._get()
+            held = self._get()
+            with held.in_use:
+                if held.db is None:  # closed in this moment
+                    held.db = self._open()
+                yield held.db
         except sqlite3.Error as error:
             raise self._translated(error) from error
 
@@ -276,18 +283,16 @@ class Connections:
             return db.execute(statement, values).rowcount
 
     def close(self) -> None:
-        """Close the connections of this process; later calls open new ones."""
+        """Close the connections of this process once idle; later calls open new ones."""
         for held in list(self._all):
             held.close()
 
-    def _get(self) -> sqlite3.Connection:
+    def _get(self) -> _Held:
         held: _Held | None = getattr(self._local, "held", None)
-        if held is not None and held.db is not None and held.pid == os.getpid():
-            return held.db
-        db = self._open()
-        self._local.held = held = _Held(db)
-        self._all.add(held)
-        return db
+        if held is None or held.pid != os.getpid():
+            self._local.held = held = _Held(self._open())
+            self._all.add(held)
+        return held
 
     def _open(self) -> sqlite3.Connection:
         try:

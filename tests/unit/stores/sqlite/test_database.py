@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from meet_transcriber.core.errors import StorageError
 from meet_transcriber.stores.sqlite.database import (
     MIGRATIONS,
+    Connections,
     match_expression,
     migrate,
     searchable,
@@ -74,6 +76,19 @@ def test_a_database_of_another_program_is_refused() -> None:
         db.execute("CREATE TABLE jobs (id TEXT)")
         with pytest.raises(StorageError, match="unknown schema 0"):
             migrate(db)
+
+
+def test_a_connection_in_use_is_closed_afterwards(tmp_path: Path) -> None:
+    connections = Connections(tmp_path / "jobs.sqlite3", 1.0, None)
+    with ThreadPoolExecutor(1) as pool:
+        with connections.writing() as db:
+            closing_all = pool.submit(connections.close)
+            with pytest.raises(TimeoutError):
+                closing_all.result(0.1)
+            db.execute("INSERT INTO served VALUES ('ann', 1)")
+        closing_all.result(5)
+    assert connections.rows("SELECT tenant FROM served") == [("ann",)]
+    connections.close()
 
 
 # -- full text -----------------------------------------------------------------------------------
