@@ -7,7 +7,7 @@ from typing import Any, ParamSpec, TypeVar
 from starlette.requests import ClientDisconnect, Request
 
 from meet_transcriber.core.errors import StorageUnavailable
-from meet_transcriber.core.fair_executor import FairExecutor
+from meet_transcriber.core.executors import FairExecutor
 
 P = ParamSpec("P")
 T = TypeVar("T")

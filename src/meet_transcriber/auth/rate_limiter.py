@@ -12,8 +12,8 @@ from threading import Lock
 
 import limits
 
-from meet_transcriber.core.batching import Batcher
 from meet_transcriber.core.errors import InvalidOptions, StorageError
+from meet_transcriber.core.executors import Batcher
 from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.ports.auth import FAILED_AUTH, Count, Hit, Rate, SharedCounters, count_of
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from meet_transcriber.core.auth import ApiKey, NewKey
-from meet_transcriber.core.batching import Batcher
 from meet_transcriber.core.errors import InvalidOptions, KeyRefused, StorageError
+from meet_transcriber.core.executors import Batcher
 from meet_transcriber.ports.auth import AuditTrail, Keyring, RateLimiter, Sealer
 from meet_transcriber.ports.stores import Clock, JobStore
 from meet_transcriber.settings import Settings, make_data_dir, redis_address

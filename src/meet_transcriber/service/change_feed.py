@@ -13,13 +13,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from meet_transcriber.core.batching import Batcher
 from meet_transcriber.core.errors import (
     JobNotFound,
     StorageError,
     StorageUnavailable,
     TranscriptionError,
 )
+from meet_transcriber.core.executors import Batcher
 from meet_transcriber.core.jobs import SHOWN, Changes, Job, JobQuery
 from meet_transcriber.ports.stores import JobStore
 from meet_transcriber.service.queries import JobQueries, Wait

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 
 from meet_transcriber.core.errors import RateLimited
-from meet_transcriber.core.fair_executor import FairExecutor
+from meet_transcriber.core.executors import FairExecutor
 
 _WAITING = 50
 

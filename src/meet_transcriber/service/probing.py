@@ -5,7 +5,7 @@ from collections import deque
 from typing import BinaryIO
 
 from meet_transcriber.core.errors import DecoderStopped, RateLimited
-from meet_transcriber.core.fair_executor import FairExecutor
+from meet_transcriber.core.executors import FairExecutor
 from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.ports.engines import AudioProber
 from meet_transcriber.ports.stores import Clock

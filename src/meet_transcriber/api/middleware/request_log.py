@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meet_transcriber.bootstrap.auth import AuthContext
 from meet_transcriber.core.auth import AuditEntry, Caller
-from meet_transcriber.core.batching import Batcher
 from meet_transcriber.core.errors import StorageError
+from meet_transcriber.core.executors import Batcher
 from meet_transcriber.observability.logging import bind, get_logger
 from meet_transcriber.ports.observability import Meters
 

@@ -30,7 +30,7 @@ from meet_transcriber.api.options import Submission, SubmissionForm, read_option
 from meet_transcriber.api.schemas import RerunRequest, UploadForm, components
 from meet_transcriber.api.serializers import JsonResponse
 from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
-from meet_transcriber.core.fair_executor import FairExecutor
+from meet_transcriber.core.executors import FairExecutor
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.serialization import to_plain
 from meet_transcriber.core.speaker_timeline import MAX_BYTES, SPEAKER_TIMELINE

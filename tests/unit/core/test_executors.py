@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from meet_transcriber.core.errors import RateLimited
-from meet_transcriber.core.fair_executor import FairExecutor
+from meet_transcriber.core.executors import FairExecutor
 
 SECONDS = 20
 
@@ -84,7 +84,7 @@ def test_shutdown_cancels_what_waits() -> None:
 
 def test_a_call_that_runs_does_not_keep_the_process_from_ending() -> None:
     program = (
-        "import threading; from meet_transcriber.core.fair_executor import FairExecutor\n"
+        "import threading; from meet_transcriber.core.executors import FairExecutor\n"
         "pool = FairExecutor(1, 'test'); pool.submit('ann', threading.Event().wait)"
     )
     assert (

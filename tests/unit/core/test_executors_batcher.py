@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from meet_transcriber.core.batching import Batcher
+from meet_transcriber.core.executors import Batcher
 
 
 class Place:
